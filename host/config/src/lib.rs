@@ -1,0 +1,3 @@
+//! routes.toml: text to a checked [`plan::Plan`], or to all of its diagnostics.
+
+pub mod plan;

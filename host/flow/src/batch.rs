@@ -1,0 +1,60 @@
+//! A batch: events of one lane with the duty to settle each of them.
+
+use crate::event::{Columns, Origin};
+
+/// A place in a source: a position of a retained source, or a receipt of a queue. Only the engine that issued
+/// it knows what it means.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Token {
+    /// A number: sequence in a stream, byte offset in a file.
+    Offset(u64),
+    /// A text: sequence number of a shard, receipt handle of a queue.
+    Text(Box<str>),
+}
+
+/// The duty to settle one event. Not clonable; dropping it means "not done", so that a value lost by a bug, a
+/// panic or a cancelled task leads to redelivery (invariant 2).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Claim(Token);
+
+impl Claim {
+    /// A claim on the event at `token`. Made by sources only.
+    #[must_use]
+    pub fn new(token: Token) -> Self {
+        Claim(token)
+    }
+
+    /// Where the event is.
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        &self.0
+    }
+}
+
+/// Events of one lane with their claims, bounded in bytes and count by the limit it was pulled with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Where the events came from.
+    pub origin: Origin,
+    /// The events.
+    pub columns: Columns,
+    /// One per event, in the same order.
+    pub claims: Vec<Claim>,
+    /// Ordered lanes: the position just before the first event, `None` at the start of the lane. A commit is
+    /// conditional on it, which fences a stale owner (invariant 5).
+    pub previous: Option<Token>,
+}
+
+impl Batch {
+    /// Number of events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// True where there is no event.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
+}

@@ -1,0 +1,74 @@
+//! A dead letter: the whole story of an event that was given up.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that is known of an event that was given up; enough to understand it and to replay it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Route that gave it up.
+    pub route: String,
+    /// Source that it came from.
+    pub source: String,
+    /// Kind of the source.
+    pub kind: String,
+    /// Its lane.
+    pub lane: String,
+    /// The event's id.
+    pub event: String,
+    /// The event's key.
+    pub key: String,
+    /// The payload, exactly as delivered.
+    #[serde(with = "payload")]
+    pub data: Vec<u8>,
+    /// Name and value pairs.
+    pub attributes: Vec<(String, String)>,
+    /// When the source accepted it, milliseconds since the Unix epoch.
+    pub timestamp: u64,
+    /// When it was given up, milliseconds since the Unix epoch.
+    pub died: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Stable code of the reason.
+    pub code: String,
+    /// The reason in words.
+    pub reason: String,
+    /// The guest's backtrace, where there is one.
+    pub backtrace: Option<String>,
+    /// The guest's last log lines.
+    pub logs: Vec<String>,
+    /// The plugin's path.
+    pub plugin: String,
+    /// SHA-256 of the plugin.
+    pub digest: String,
+    /// Set where not the event but one of its messages was given up: the output that did not take it. Replay
+    /// sends the message again instead of calling the plugin.
+    pub output: Option<String>,
+}
+
+/// Payloads as text where they are UTF-8, else as an array of bytes: readable by people, exact for machines.
+mod payload {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    enum Payload {
+        #[serde(rename = "text")]
+        Text(String),
+        #[serde(rename = "bytes")]
+        Bytes(Vec<u8>),
+    }
+
+    pub fn serialize<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(data) {
+            Ok(text) => Payload::Text(text.to_owned()),
+            Err(_) => Payload::Bytes(data.to_vec()),
+        }
+        .serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        Ok(match Payload::deserialize(deserializer)? {
+            Payload::Text(text) => text.into_bytes(),
+            Payload::Bytes(bytes) => bytes,
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! The delivery of one batch as a state machine.

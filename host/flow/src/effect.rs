@@ -1,0 +1,122 @@
+//! Effects: what a plugin wants done. Plain data with a stable key; nothing here carries them out.
+
+use crate::item::{Guard, Item, Value};
+
+/// Something to be done, and the event that caused it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// Index of the causing event in the batch of the call; `None`: caused by the batch as a whole.
+    pub cause: Option<u32>,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// What is to be done. Names are those of routes.toml, never ARNs or URLs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Stores an item, replacing the one with the same key.
+    Put(PutItem),
+    /// Changes attributes of an item; creates it where it is absent.
+    Update(UpdateItem),
+    /// Deletes an item; nothing happens where it is absent.
+    Delete(DeleteItem),
+    /// Stores an object.
+    PutObject(PutObject),
+    /// Sends a message to an output.
+    Send(Send),
+}
+
+/// See [`Action::Put`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutItem {
+    /// Table name in routes.toml.
+    pub table: String,
+    /// The whole item, key included.
+    pub item: Item,
+    /// Condition on the stored item.
+    pub guard: Option<Guard>,
+}
+
+/// One change of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Sets the value.
+    Set(Value),
+    /// Adds a decimal number; a missing attribute counts as 0.
+    Add(String),
+    /// Removes the attribute.
+    Remove,
+}
+
+/// See [`Action::Update`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateItem {
+    /// Table name in routes.toml.
+    pub table: String,
+    /// Exactly the key attributes.
+    pub key: Item,
+    /// Attribute and change.
+    pub changes: Vec<(String, Change)>,
+    /// Condition on the stored item.
+    pub guard: Option<Guard>,
+}
+
+/// See [`Action::Delete`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteItem {
+    /// Table name in routes.toml.
+    pub table: String,
+    /// Exactly the key attributes.
+    pub key: Item,
+    /// Condition on the stored item.
+    pub guard: Option<Guard>,
+}
+
+/// See [`Action::PutObject`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutObject {
+    /// Name of an `[objects.NAME]` in routes.toml.
+    pub store: String,
+    /// Relative path within the store; `/` separates.
+    pub path: String,
+    /// MIME type.
+    pub content_type: String,
+    /// Content.
+    pub bytes: Vec<u8>,
+}
+
+/// See [`Action::Send`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Send {
+    /// Name of an `[output.NAME]` in routes.toml.
+    pub output: String,
+    /// Partition key or message group.
+    pub key: Option<String>,
+    /// Payload.
+    pub data: Vec<u8>,
+    /// Name and value pairs.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// A message on its way to an output, with the id that lets the receiver deduplicate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Stable across redeliveries: from route, causing event and ordinal; never from the plugin's digest.
+    pub id: String,
+    /// What to send, and where.
+    pub send: Send,
+}
+
+impl Action {
+    /// The name of the table, object store or output that it touches.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        match self {
+            Action::Put(p) => &p.table,
+            Action::Update(u) => &u.table,
+            Action::Delete(d) => &d.table,
+            Action::PutObject(o) => &o.store,
+            Action::Send(s) => &s.output,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The boundary to engines: effects and progress, committed together.
+
+use crate::BoxFuture;
+use crate::batch::Token;
+use crate::counts::Counts;
+use crate::dead::DeadLetter;
+use crate::effect::{Action, Message};
+use crate::fault::Fault;
+use crate::item::{Condition, Item};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a commit settles at the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Ordered lane: everything up to and including `to` is done. Refused with [`Fault::LeaseLost`] where the
+    /// committed position is not `from` any more.
+    Position {
+        /// The position committed before, `None` at the start of the lane.
+        from: Option<Token>,
+        /// The position of the last settled event.
+        to: Token,
+    },
+    /// Queue: messages to delete and messages to show again. A receipt that is no longer valid (its visibility
+    /// timed out and the message went to somebody else) refuses the commit with [`Fault::LeaseLost`].
+    Receipts {
+        /// Finished messages.
+        delete: Vec<Token>,
+        /// Messages given back, and for how long they stay invisible.
+        release: Vec<(Token, Duration)>,
+    },
+    /// The source keeps nothing.
+    None,
+}
+
+/// Effects and progress of (a part of) a batch: all of it happens, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Route name.
+    pub route: Arc<str>,
+    /// Source name.
+    pub source: Arc<str>,
+    /// Lane.
+    pub lane: Arc<str>,
+    /// Writes to this engine, in order. Sends among them go to the engine's own streams and queues.
+    pub actions: Vec<Action>,
+    /// Messages for the world outside. They are recorded with the commit and sent after it, so that a guard
+    /// that fails has sent nothing, and a crash sends exactly these again.
+    pub outbox: Vec<Message>,
+    /// Events given up.
+    pub dead: Vec<DeadLetter>,
+    /// What is settled at the source.
+    pub progress: Progress,
+    /// What is added to the route's counters.
+    pub counts: Counts,
+}
+
+/// A commit that happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Indexes of actions whose guard did not hold and said skip.
+    pub skipped: Vec<usize>,
+    /// Number under which the outbox was recorded; `None` where it was empty.
+    pub outbox: Option<u64>,
+}
+
+/// A commit that did not happen. Nothing of it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// A guard that says rerun did not hold: handle the events again on fresh reads.
+    #[error("a guard did not hold")]
+    Conflict,
+    /// Actions that can never work, by index, with the reason: a missing key attribute, a wrong type.
+    #[error("refused: {}", .0.first().map_or("", |(_, why)| why))]
+    Refused(Vec<(usize, String)>),
+    /// Anything else.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// A recorded outbox that is not confirmed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Its number.
+    pub id: u64,
+    /// Lane of the commit that recorded it.
+    pub lane: String,
+    /// The messages that are still to be sent, in order.
+    pub messages: Vec<Message>,
+}
+
+/// Something that keeps tables and the progress of routes.
+pub trait Engine: Send + Sync {
+    /// Reads that see everything committed before this call, and nothing committed after it.
+    fn reads(&self) -> Arc<dyn Reads>;
+
+    /// Commits; durable when it returns. Dropping the future may or may not cancel the commit.
+    ///
+    /// # Errors
+    /// [`CommitError`]; nothing was written then.
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
+
+    /// The outboxes of a route that were recorded and not confirmed, in order.
+    ///
+    /// # Errors
+    /// A [`Fault`] where the store does not answer.
+    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>>;
+
+    /// Records that an outbox is finished; `dead` are the messages of it that were given up.
+    ///
+    /// # Errors
+    /// A [`Fault`]; the outbox stays then.
+    fn confirm<'a>(&'a self, route: &'a str, outbox: u64, dead: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>>;
+}
+
+/// Reads of granted tables, at one moment.
+pub trait Reads: Send + Sync {
+    /// The item with this key.
+    fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>>;
+
+    /// The items that a selection finds, in the order of the sort key.
+    fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>>;
+}
+
+/// What a query looks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Table name in routes.toml.
+    pub table: String,
+    /// A secondary index; `None`: the table itself.
+    pub index: Option<String>,
+    /// Equality on the partition key, and at most one comparison on the sort key.
+    pub key: Condition,
+    /// Further comparisons on the items found.
+    pub filter: Condition,
+    /// Most items to return, after the filter.
+    pub limit: Option<u32>,
+    /// Descending order of the sort key.
+    pub descending: bool,
+}
+
+/// A read that gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The route was not granted the table.
+    #[error("table {0:?} is not granted to this route")]
+    NotGranted(String),
+    /// The question makes no sense: an unknown index, a missing key attribute.
+    #[error("{0}")]
+    Invalid(String),
+    /// The table does not answer.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Where messages for the world outside go.
+pub trait Outlet: Send + Sync {
+    /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id.
+    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
+}

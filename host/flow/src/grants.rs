@@ -1,0 +1,100 @@
+//! What a route may touch (invariant 6): a pure check of an output, and reads that answer for granted tables only.
+
+use crate::BoxFuture;
+use crate::effect::Action;
+use crate::engine::{ReadError, Reads, Selection};
+use crate::item::Item;
+use crate::output::{Failure, FailureKind, Output};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Names of routes.toml that a route may touch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Tables that may be read and written.
+    pub tables: BTreeSet<String>,
+    /// Object stores that may be written.
+    pub objects: BTreeSet<String>,
+    /// Outputs that may be sent to.
+    pub outputs: BTreeSet<String>,
+}
+
+impl Grants {
+    /// Checks an output against the grants and against the number of events of its call. All or nothing: one
+    /// bad effect and none is carried out.
+    ///
+    /// # Errors
+    /// A [`Failure`] of kind [`FailureKind::Denied`] or [`FailureKind::Contract`] that names the first offender.
+    pub fn check(&self, output: &Output, events: usize) -> Result<(), Box<Failure>> {
+        for (i, effect) in output.effects.iter().enumerate() {
+            if effect.cause.is_some_and(|c| c as usize >= events) {
+                return Err(out_of_range(&format!("effect {i} is caused by"), effect.cause, events));
+            }
+            let (kind, set) = match &effect.action {
+                Action::Put(_) | Action::Update(_) | Action::Delete(_) => ("tables", &self.tables),
+                Action::PutObject(_) => ("objects", &self.objects),
+                Action::Send(_) => ("outputs", &self.outputs),
+            };
+            let target = effect.action.target();
+            if !set.contains(target) {
+                let granted: Vec<_> = set.iter().map(String::as_str).collect();
+                return Err(Failure::new(
+                    FailureKind::Denied,
+                    format!("effect {i} names {target:?}, which is not in the route's {kind} = [{}]", granted.join(", ")),
+                ));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for outcome in &output.outcomes {
+            if outcome.event as usize >= events {
+                return Err(out_of_range("an outcome names", Some(outcome.event), events));
+            }
+            if !seen.insert(outcome.event) {
+                return Err(Failure::new(FailureKind::Contract, format!("event {} has two outcomes", outcome.event)));
+            }
+        }
+        match output.replies.iter().find(|r| r.event as usize >= events) {
+            Some(reply) => Err(out_of_range("a reply names", Some(reply.event), events)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn out_of_range(what: &str, event: Option<u32>, events: usize) -> Box<Failure> {
+    let event = event.unwrap_or_default();
+    Failure::new(FailureKind::Contract, format!("{what} event {event} of a batch of {events}"))
+}
+
+/// Reads that answer for granted tables only.
+pub struct GrantedReads {
+    tables: BTreeSet<String>,
+    inner: Arc<dyn Reads>,
+}
+
+impl GrantedReads {
+    /// `inner`, limited to the tables of `grants`.
+    #[must_use]
+    pub fn new(grants: &Grants, inner: Arc<dyn Reads>) -> Self {
+        GrantedReads { tables: grants.tables.clone(), inner }
+    }
+
+    fn check(&self, table: &str) -> Result<(), ReadError> {
+        if self.tables.contains(table) { Ok(()) } else { Err(ReadError::NotGranted(table.to_owned())) }
+    }
+}
+
+impl Reads for GrantedReads {
+    fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
+        match self.check(table) {
+            Ok(()) => self.inner.get(table, key),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
+        match self.check(&selection.table) {
+            Ok(()) => self.inner.query(selection),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Decimal numbers as text, with every digit: comparison, addition and order-preserving bytes.

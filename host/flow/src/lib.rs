@@ -1,0 +1,25 @@
+//! The delivery core: what an event, a batch, an effect and a commit are, and what may be settled when.
+//!
+//! Pure: no async runtime, no AWS, no wasmtime, no files, no clock. Everything here can be tested in
+//! milliseconds, and the crates that touch the world meet only through the boundary traits [`source`],
+//! [`engine`] and [`plugin`].
+
+pub mod batch;
+pub mod counts;
+pub mod dead;
+pub mod delivery;
+pub mod effect;
+pub mod engine;
+pub mod event;
+pub mod fault;
+pub mod filter;
+pub mod grants;
+pub mod item;
+pub mod output;
+pub mod plugin;
+pub mod retry;
+pub mod source;
+pub mod verdict;
+
+/// A boxed future, as the boundary traits return it.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

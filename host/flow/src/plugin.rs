@@ -1,0 +1,25 @@
+//! The boundary to plugins: a batch in, an output out.
+
+use crate::BoxFuture;
+use crate::engine::Reads;
+use crate::event::{Columns, Origin};
+use crate::output::{CallError, Output};
+use std::sync::Arc;
+
+/// A loaded version of a plugin, configured for one route. A pure function from a batch of events to effects.
+pub trait Plugin: Send + Sync {
+    /// Handles a batch. `reads` is asked only for granted tables.
+    /// Dropping the future stops the guest and drops its instance.
+    ///
+    /// # Errors
+    /// [`CallError`]; the output of the call is lost then, which leads to a repetition, never to an acknowledgement.
+    fn call<'a>(
+        &'a self,
+        origin: &'a Origin,
+        events: &'a Columns,
+        reads: Arc<dyn Reads>,
+    ) -> BoxFuture<'a, Result<Output, CallError>>;
+
+    /// SHA-256 of the plugin's file, in hex.
+    fn digest(&self) -> &str;
+}
