@@ -1,6 +1,12 @@
 //! Conditions on items, and guards: writes that happen only where a condition holds.
 
-use super::{Item, Value};
+mod equality;
+#[cfg(test)]
+mod tests;
+
+use super::{Item, Value, number};
+use equality::equal;
+use std::cmp::Ordering;
 
 /// One comparison with a stored attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +65,30 @@ impl Comparison {
     /// True where the comparison holds of a stored value; `None` stands for an absent attribute.
     #[must_use]
     pub fn holds(&self, stored: Option<&Value>) -> bool {
-        let _ = stored;
-        false
+        let Some(stored) = stored else {
+            return matches!(self, Comparison::Absent | Comparison::NotEqual(_));
+        };
+        let ordered = |operand| order(stored, operand);
+        match self {
+            Comparison::Exists => true,
+            Comparison::Absent => false,
+            Comparison::Equal(operand) => equal(stored, operand),
+            Comparison::NotEqual(operand) => !equal(stored, operand),
+            Comparison::Less(operand) => ordered(operand).is_some_and(Ordering::is_lt),
+            Comparison::LessOrEqual(operand) => ordered(operand).is_some_and(Ordering::is_le),
+            Comparison::Greater(operand) => ordered(operand).is_some_and(Ordering::is_gt),
+            Comparison::GreaterOrEqual(operand) => ordered(operand).is_some_and(Ordering::is_ge),
+            Comparison::BeginsWith(prefix) => matches!(stored, Value::Text(text) if text.starts_with(prefix)),
+        }
+    }
+}
+
+/// The order of two values of the same ordered type; `None` for everything else, numbers that are none included.
+fn order(left: &Value, right: &Value) -> Option<Ordering> {
+    match (left, right) {
+        (Value::Text(l), Value::Text(r)) => Some(l.cmp(r)),
+        (Value::Binary(l), Value::Binary(r)) => Some(l.cmp(r)),
+        (Value::Number(l), Value::Number(r)) => number::compare(l, r),
+        _ => None,
     }
 }

@@ -1,0 +1,161 @@
+//! A decimal number taken apart: sign, significant digits and power of ten, borrowed from its text.
+
+use super::{Error, MAX_DIGITS, MAX_POWER, MIN_POWER};
+use std::cmp::Ordering;
+
+/// Most characters of a text that an error repeats.
+const QUOTED: usize = 64;
+/// Exponents beyond this are not read; it leaves room for adding the length of a text.
+const MAX_EXPONENT: i64 = i64::MAX / 4;
+
+/// The significant digits are `whole` followed by `fraction`, without zeros at either end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts<'a> {
+    /// Below zero; may be set for zero too.
+    pub negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+    /// The power of ten that the first digit stands for; 0 for zero.
+    pub top: i64,
+}
+
+impl<'a> Parts<'a> {
+    /// Reads any number.
+    pub fn read(text: &'a str) -> Result<Self, Error> {
+        let syntax = || Error::Syntax(quote(text));
+        let negative = text.starts_with('-');
+        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).map_or((unsigned, None), |(m, e)| (m, Some(e)));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
+            return Err(syntax());
+        }
+        let exponent = match exponent {
+            None => Some(0),
+            Some(e) => read_exponent(e).ok_or_else(syntax)?,
+        };
+        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+        if whole.is_empty() && fraction.is_empty() {
+            return Ok(Parts { negative, whole, fraction, top: 0 });
+        }
+        let Some(exponent) = exponent else {
+            let tiny = unsigned.contains("e-") || unsigned.contains("E-");
+            return Err(if tiny { Error::TooSmall(quote(text)) } else { Error::TooLarge(quote(text)) });
+        };
+        let significant = if whole.is_empty() { fraction.trim_start_matches('0') } else { fraction };
+        let top = match whole.len() {
+            0 => significant.len() as i64 - fraction.len() as i64 - 1,
+            n => n as i64 - 1,
+        };
+        let whole = if significant.is_empty() { whole.trim_end_matches('0') } else { whole };
+        Ok(Parts { negative, whole, fraction: significant, top: top + exponent })
+    }
+
+    /// Reads a number that can be stored.
+    pub fn storable(text: &'a str) -> Result<Self, Error> {
+        let parts = Parts::read(text)?;
+        if parts.is_zero() {
+            Ok(parts)
+        } else if parts.len() > MAX_DIGITS {
+            Err(Error::TooPrecise(quote(text)))
+        } else if parts.top > MAX_POWER {
+            Err(Error::TooLarge(quote(text)))
+        } else if parts.top < MIN_POWER {
+            Err(Error::TooSmall(quote(text)))
+        } else {
+            Ok(parts)
+        }
+    }
+
+    pub fn is_zero(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The significant digits as ASCII.
+    pub fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
+        self.whole.bytes().chain(self.fraction.bytes())
+    }
+
+    /// The power of ten that the last digit stands for.
+    pub fn last(&self) -> i64 {
+        self.top + 1 - self.len() as i64
+    }
+
+    /// The significant digits as a number. Only for numbers that can be stored: 38 digits fit in 128 bits.
+    pub fn coefficient(&self) -> u128 {
+        self.digits().fold(0, |sum, digit| sum * 10 + u128::from(digit - b'0'))
+    }
+
+    /// The order by value.
+    pub fn compare(&self, other: &Parts<'_>) -> Ordering {
+        match self.signum().cmp(&other.signum()) {
+            Ordering::Equal if self.negative => other.compare_magnitude(self),
+            Ordering::Equal => self.compare_magnitude(other),
+            unequal => unequal,
+        }
+    }
+
+    /// The canonical text. Only for numbers that can be stored: the zeros written are as many as the power says.
+    pub fn render(&self) -> String {
+        if self.is_zero() {
+            return "0".to_owned();
+        }
+        let mut text = String::with_capacity(3 + self.len() + self.top.unsigned_abs() as usize);
+        if self.negative {
+            text.push('-');
+        }
+        if self.top < 0 {
+            text.push_str("0.");
+            text.extend((self.top..-1).map(|_| '0'));
+        }
+        let mut power = self.top;
+        for digit in self.digits() {
+            if power == -1 && self.top >= 0 {
+                text.push('.');
+            }
+            text.push(char::from(digit));
+            power -= 1;
+        }
+        text.extend((0..=power).map(|_| '0'));
+        text
+    }
+
+    fn len(&self) -> usize {
+        self.whole.len() + self.fraction.len()
+    }
+
+    fn signum(&self) -> i8 {
+        match (self.is_zero(), self.negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        }
+    }
+
+    fn compare_magnitude(&self, other: &Parts<'_>) -> Ordering {
+        self.top.cmp(&other.top).then_with(|| self.digits().cmp(other.digits()))
+    }
+}
+
+/// `coefficient` times ten to the power of `by`; `None` where 128 bits do not hold it.
+pub(super) fn scale(coefficient: u128, by: i64) -> Option<u128> {
+    10u128.checked_pow(u32::try_from(by).ok()?)?.checked_mul(coefficient)
+}
+
+/// The exponent; the outer `None` where it is none, the inner where it is out of all bounds.
+fn read_exponent(text: &str) -> Option<Option<i64>> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let in_bounds = |e: &i64| (-MAX_EXPONENT..=MAX_EXPONENT).contains(e);
+    Some(text.parse::<i64>().ok().filter(in_bounds))
+}
+
+fn quote(text: &str) -> String {
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
