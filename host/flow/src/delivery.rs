@@ -1,1 +1,233 @@
-//! The delivery of one batch as a state machine.
+//! The delivery of one batch, as a state machine: verdicts in, what is to be called and settled next out.
+//!
+//! It knows no clock, no plugin and no engine: the caller asks [`Delivery::step`] what to do, does it, and
+//! reports back. It keeps invariant 3 (in an ordered lane only a contiguous prefix is settled) and its half of
+//! invariant 8 (every event gets exactly one verdict). The unit of work is a [`Part`]: a run of events that are
+//! called and committed together. A failing part is split, waits, or gives up its events; purity of plugins
+//! makes calling again free, so no output survives a failure.
+
+mod failure;
+mod part;
+
+use crate::event::Columns;
+use crate::output::{CallError, Disposition, Output};
+use crate::retry::Policy;
+use crate::verdict::{Reason, Verdict};
+use part::Part;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A moment on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Since some fixed start; never goes back. Waits are measured on it.
+    pub monotonic: Duration,
+    /// Milliseconds since the Unix epoch; may jump. Only the age of events is measured on it.
+    pub wall: u64,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Call the plugin with the events at these indexes, then report with [`Delivery::called`].
+    Call(Vec<u32>),
+    /// Commit, then report with [`Delivery::committed`], [`Delivery::conflicted`], [`Delivery::refused`] or
+    /// [`Delivery::stalled`].
+    Commit(Settlement),
+    /// Nothing to do before this time on the monotonic clock.
+    Wait(Duration),
+    /// The plugin asked to stop the route. What is not settled is not done.
+    Halted(String),
+    /// Every event has its verdict and is settled.
+    Finished,
+}
+
+/// What a commit settles: the verdicts of a part's events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// The events of the call whose output is committed; empty where no call was needed.
+    pub called: Vec<u32>,
+    /// Index and verdict, ascending. In an ordered lane this is the next contiguous piece.
+    pub verdicts: Vec<(u32, Verdict)>,
+}
+
+impl Settlement {
+    /// True where an effect of the call's output is to be carried out: it is caused by the batch as a whole or by
+    /// an event that is done. `cause` is an index into the call's events.
+    #[must_use]
+    pub fn keeps(&self, cause: Option<u32>) -> bool {
+        let Some(cause) = cause else { return true };
+        let Some(event) = self.called.get(cause as usize) else { return false };
+        let verdict = self.verdicts.binary_search_by_key(event, |(e, _)| *e).ok().and_then(|i| self.verdicts.get(i));
+        matches!(verdict, Some((_, Verdict::Done)))
+    }
+}
+
+/// The delivery of one batch.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    policy: Policy,
+    ordered: bool,
+    seed: u64,
+    timestamps: Vec<u64>,
+    /// Failed tries so far, those of earlier deliveries included.
+    tries: Vec<u32>,
+    /// Verdicts that the next call cannot change.
+    decided: Vec<Option<Verdict>>,
+    /// Ascending and without gaps where the lane is ordered; the front part is in work.
+    parts: VecDeque<Part>,
+    /// What the front part's call gave.
+    settlement: Option<Settlement>,
+    /// The events of the call in work.
+    calling: Vec<u32>,
+    halted: Option<String>,
+}
+
+impl Delivery {
+    /// Starts the delivery of `events`; `matches` says for each whether the route's filter takes it (missing: yes).
+    /// `seed` varies the jitter.
+    #[must_use]
+    pub fn new(events: &Columns, matches: &[bool], ordered: bool, policy: Policy, seed: u64) -> Self {
+        let count = events.len();
+        let decided = (0..count).map(|i| if matches.get(i).copied().unwrap_or(true) { None } else { Some(Verdict::Filtered) });
+        Delivery {
+            policy,
+            ordered,
+            seed,
+            timestamps: events.timestamps.clone(),
+            tries: events.attempts.iter().map(|a| a.saturating_sub(1)).collect(),
+            decided: decided.collect(),
+            parts: if count == 0 { VecDeque::new() } else { VecDeque::from([Part::new((0..count as u32).collect())]) },
+            settlement: None,
+            calling: Vec::new(),
+            halted: None,
+        }
+    }
+
+    /// How often the event was tried, this time included: what the plugin sees as `attempt`.
+    #[must_use]
+    pub fn attempt(&self, event: u32) -> u32 {
+        self.tries.get(event as usize).copied().unwrap_or_default().saturating_add(1)
+    }
+
+    /// Failed tries of this delivery where an event waits for its next one: attempt, last error, time of the next.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Duration> {
+        self.parts.iter().map(|p| p.due).min()
+    }
+
+    /// What to do next. Asking again without reporting in between gives the same answer.
+    pub fn step(&mut self, now: Moment) -> Step {
+        if let Some(reason) = &self.halted {
+            return Step::Halted(reason.clone());
+        }
+        if let Some(settlement) = &self.settlement {
+            return Step::Commit(settlement.clone());
+        }
+        if !self.ordered {
+            // Any part may go first; the earliest due one does.
+            self.parts.make_contiguous().sort_by_key(|p| p.due);
+        }
+        let Some(part) = self.parts.front() else { return Step::Finished };
+        if part.due > now.monotonic {
+            return Step::Wait(part.due);
+        }
+        let events = part.events.clone();
+        self.expire(&events, now.wall);
+        self.calling = events.into_iter().filter(|e| self.undecided(*e)).collect();
+        if self.calling.is_empty() {
+            let settlement = self.settle(&Output::default());
+            self.settlement = Some(settlement.clone());
+            return Step::Commit(settlement);
+        }
+        Step::Call(self.calling.clone())
+    }
+
+    /// Reports the result of the call that the last step asked for. The output has passed
+    /// [`crate::grants::Grants::check`]; indexes that name no event are ignored.
+    pub fn called(&mut self, result: Result<&Output, &CallError>, now: Moment) {
+        match result {
+            Ok(output) if self.retried(output).is_empty() => self.settlement = Some(self.settle(output)),
+            Ok(output) => self.retry(&self.retried(output), now.monotonic),
+            Err(CallError::Halt(reason)) => self.halted = Some(reason.clone()),
+            Err(CallError::Host(fault)) => self.stalled(fault, now),
+            Err(CallError::Retry(reason)) => {
+                self.fail(&Reason::new("retries-exhausted", reason.clone()), failure::Split::WhenExhausted, now.monotonic);
+            }
+            Err(CallError::Failed(f)) => {
+                let reason = Reason {
+                    code: f.kind.code().to_owned(),
+                    message: f.message.clone(),
+                    backtrace: f.backtrace.clone(),
+                    logs: f.logs.clone(),
+                };
+                self.fail(&reason, failure::Split::AtOnce, now.monotonic);
+            }
+        }
+    }
+
+    /// Reports that the commit of the last step happened.
+    pub fn committed(&mut self) {
+        if self.settlement.take().is_some() {
+            self.parts.pop_front();
+        }
+    }
+
+    fn undecided(&self, event: u32) -> bool {
+        self.decided.get(event as usize).is_some_and(Option::is_none)
+    }
+
+    fn decide(&mut self, event: u32, verdict: Verdict) {
+        if let Some(slot) = self.decided.get_mut(event as usize) {
+            *slot = Some(verdict);
+        }
+    }
+
+    fn expire(&mut self, events: &[u32], wall: u64) {
+        let Some(limit) = self.policy.max_record_age else { return };
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        for &event in events {
+            let age = wall.saturating_sub(self.timestamps.get(event as usize).copied().unwrap_or(wall));
+            if age > limit && self.undecided(event) {
+                self.decide(event, Verdict::Dead(Reason::new("expired", format!("older than max_record_age: {age} ms > {limit} ms"))));
+            }
+        }
+    }
+
+    /// The events that the output asks to try again, with the plugin's wish, ascending.
+    fn retried(&self, output: &Output) -> Vec<(u32, Option<u32>)> {
+        let mut retried: Vec<_> = output
+            .outcomes
+            .iter()
+            .filter_map(|o| match o.disposition {
+                Disposition::Retry(after) => Some((*self.calling.get(o.event as usize)?, after)),
+                _ => None,
+            })
+            .collect();
+        retried.sort_unstable();
+        retried
+    }
+
+    /// The verdicts of the front part after a call without retries.
+    fn settle(&self, output: &Output) -> Settlement {
+        let mut verdicts: Vec<(u32, Verdict)> = self.parts.front().map_or_else(Vec::new, |part| {
+            part.events
+                .iter()
+                .map(|e| (*e, self.decided.get(*e as usize).cloned().flatten().unwrap_or(Verdict::Done)))
+                .collect()
+        });
+        for outcome in &output.outcomes {
+            let verdict = match &outcome.disposition {
+                Disposition::Reject(reason) => Verdict::Dead(Reason::new("rejected", reason.clone())),
+                Disposition::Skip(reason) => Verdict::Skipped(reason.clone()),
+                Disposition::Retry(_) => continue,
+            };
+            let event = self.calling.get(outcome.event as usize);
+            let slot = event.and_then(|e| verdicts.binary_search_by_key(e, |(v, _)| *v).ok());
+            if let Some((_, old)) = slot.and_then(|i| verdicts.get_mut(i)) {
+                *old = verdict;
+            }
+        }
+        Settlement { called: self.calling.clone(), verdicts }
+    }
+}

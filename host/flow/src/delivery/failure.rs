@@ -1,0 +1,191 @@
+//! What a failure does to the part in work: it waits, is split, or its events are given up or given back.
+
+use super::part::Part;
+use super::{Delivery, Moment};
+use crate::fault::Fault;
+use crate::retry::mix;
+use crate::verdict::{Reason, Verdict};
+use std::time::Duration;
+
+/// Conflicts after which a part of several events is split: one of its events may stand in another's way.
+const CONFLICTS_BEFORE_SPLIT: u32 = 2;
+/// Conflicts after which a single event counts as failed.
+const CONFLICTS_BEFORE_FAILURE: u32 = 20;
+/// First wait after a conflict; the competitor needs about a commit's time to get out of the way.
+const CONFLICT_WAIT: Duration = Duration::from_millis(1);
+
+/// When a failing part is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Split {
+    /// At the first failure: the plugin fell over one of the events.
+    AtOnce,
+    /// When its retries are used up: the plugin asked for the batch again.
+    WhenExhausted,
+}
+
+impl Delivery {
+    /// Reports that a guard of the last commit did not hold: the events are handled again on fresh reads.
+    pub fn conflicted(&mut self, now: Moment) {
+        self.settlement = None;
+        let (seed, several) = (self.seed, self.calling.len() > 1);
+        let Some(part) = self.parts.front_mut() else { return };
+        part.conflicts = part.conflicts.saturating_add(1);
+        if several && part.conflicts >= CONFLICTS_BEFORE_SPLIT {
+            self.split(now.monotonic);
+        } else if part.conflicts > CONFLICTS_BEFORE_FAILURE {
+            part.conflicts = 0;
+            let reason = Reason::new("conflict", format!("a guard did not hold {CONFLICTS_BEFORE_FAILURE} times in a row"));
+            self.fail(&reason, Split::AtOnce, now.monotonic);
+        } else if part.conflicts > 1 {
+            let wait = CONFLICT_WAIT.saturating_mul(part.conflicts.min(10));
+            let jitter = Duration::from_micros(mix(seed ^ u64::from(part.conflicts)) % 1000);
+            part.due = now.monotonic.saturating_add(wait).saturating_add(jitter);
+        }
+    }
+
+    /// Reports that the engine can never carry out some effects: each with the index of the call's event that
+    /// caused it (`None`: the batch), and the reason. The causing events are given up; the others are called again.
+    pub fn refused(&mut self, refused: &[(Option<u32>, String)], now: Moment) {
+        self.settlement = None;
+        for (cause, reason) in refused {
+            let event = cause.and_then(|c| self.calling.get(c as usize).copied());
+            let reason = Reason::new("effect.refused", reason.clone());
+            match event {
+                Some(event) => self.decide(event, Verdict::Dead(reason)),
+                None => return self.fail(&reason, Split::AtOnce, now.monotonic),
+            }
+        }
+    }
+
+    /// Reports that the host could not call or commit. Nothing counts against the events: they are tried again for
+    /// ever, after a pause.
+    pub fn stalled(&mut self, fault: &Fault, now: Moment) {
+        self.settlement = None;
+        let Some(part) = self.parts.front_mut() else { return };
+        let least = if let Fault::Throttled { after, .. } = fault { *after } else { Duration::ZERO };
+        part.due = now.monotonic.saturating_add(self.policy.backoff.wait(part.faults, self.seed).max(least));
+        part.faults = part.faults.saturating_add(1);
+    }
+
+    /// The plugin wants single events again.
+    pub(super) fn retry(&mut self, retried: &[(u32, Option<u32>)], now: Duration) {
+        let Some(&(first, after)) = retried.first() else { return };
+        if self.policy.release || self.ordered {
+            // Later events of an ordered lane wait for the first one; a queue's are decided one by one.
+            let ordered = self.ordered;
+            for (event, after) in retried.iter().take(if ordered { 1 } else { retried.len() }) {
+                self.try_again_or_give_up(*event, *after, &Reason::new("retries-exhausted", "the plugin asked to retry it"));
+            }
+            if !self.policy.release && self.undecided(first) {
+                self.defer(first, self.wait(first, after), now);
+            }
+            return;
+        }
+        let mut deferred: Vec<Part> = Vec::new();
+        for (event, after) in retried {
+            self.try_again_or_give_up(*event, *after, &Reason::new("retries-exhausted", "the plugin asked to retry it"));
+            if self.undecided(*event) {
+                let mut part = Part::new(vec![*event]);
+                part.due = now.saturating_add(self.wait(*event, *after));
+                deferred.push(part);
+            }
+        }
+        if let Some(front) = self.parts.front_mut() {
+            front.events.retain(|e| !deferred.iter().any(|p| p.events.contains(e)));
+            if front.events.is_empty() {
+                self.parts.pop_front();
+            }
+        }
+        self.parts.extend(deferred);
+    }
+
+    /// The call of the front part failed as a whole.
+    pub(super) fn fail(&mut self, reason: &Reason, split: Split, now: Duration) {
+        let several = self.policy.bisect && self.calling.len() > 1;
+        if several && split == Split::AtOnce {
+            return self.split(now);
+        }
+        let calling = self.calling.clone();
+        let exhausted = calling.iter().any(|e| self.exhausted(*e));
+        if several && exhausted {
+            return self.split(now);
+        }
+        for event in &calling {
+            // In a message group the first one may have given back all that follow.
+            if self.undecided(*event) {
+                self.try_again_or_give_up(*event, None, reason);
+            }
+        }
+        let wait = calling.iter().filter(|e| self.undecided(**e)).map(|e| self.wait(*e, None)).max();
+        if let (Some(wait), Some(part)) = (wait, self.parts.front_mut()) {
+            part.due = now.saturating_add(wait);
+        }
+    }
+
+    fn exhausted(&self, event: u32) -> bool {
+        let tries = self.tries.get(event as usize).copied().unwrap_or_default();
+        self.policy.max_retry_attempts.is_some_and(|max| tries >= max)
+    }
+
+    /// Counts a failed try of an event, and decides what no further try here can change.
+    fn try_again_or_give_up(&mut self, event: u32, after: Option<u32>, reason: &Reason) {
+        if self.exhausted(event) {
+            let tries = self.attempt(event);
+            let mut reason = reason.clone();
+            reason.message = format!("{} (tried {tries} times)", reason.message);
+            return self.decide(event, Verdict::Dead(reason));
+        }
+        let wait = self.wait(event, after);
+        if let Some(tries) = self.tries.get_mut(event as usize) {
+            *tries = tries.saturating_add(1);
+        }
+        if self.policy.release {
+            self.decide(event, Verdict::Returned(wait));
+            if self.ordered {
+                self.return_after(event);
+            }
+        }
+    }
+
+    /// The wait before the next try of an event: the plugin's wish where it gave one, within the policy's maximum.
+    fn wait(&self, event: u32, after: Option<u32>) -> Duration {
+        let backoff = &self.policy.backoff;
+        match after {
+            Some(millis) => Duration::from_millis(u64::from(millis)).min(backoff.max),
+            None => {
+                let tries = self.tries.get(event as usize).copied().unwrap_or_default();
+                backoff.wait(tries.saturating_sub(u32::from(!self.policy.release)), self.seed ^ u64::from(event))
+            }
+        }
+    }
+
+    /// Gives back everything after `event`: in a message group nothing may overtake it.
+    fn return_after(&mut self, event: u32) {
+        for later in event.saturating_add(1)..self.decided.len() as u32 {
+            if !matches!(self.decided.get(later as usize), Some(Some(Verdict::Returned(_)))) {
+                self.decide(later, Verdict::Returned(Duration::ZERO));
+            }
+        }
+    }
+
+    /// Cuts the front part before `event`: what precedes it goes on now, the rest waits.
+    fn defer(&mut self, event: u32, wait: Duration, now: Duration) {
+        let Some(front) = self.parts.pop_front() else { return };
+        let (before, mut after) = front.cut(event);
+        after.due = now.saturating_add(wait);
+        self.parts.push_front(after);
+        if !before.events.is_empty() {
+            self.parts.push_front(before);
+        }
+    }
+
+    /// Splits the front part in the middle of the events that were called.
+    fn split(&mut self, now: Duration) {
+        let (Some(&middle), Some(front)) = (self.calling.get(self.calling.len() / 2), self.parts.pop_front()) else { return };
+        let (mut before, mut after) = front.cut(middle);
+        before.due = now;
+        after.due = now;
+        self.parts.push_front(after);
+        self.parts.push_front(before);
+    }
+}

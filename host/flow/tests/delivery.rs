@@ -1,0 +1,296 @@
+//! The delivery state machine against a naive model: whatever the plugin, the engine and the clock do, every
+//! event ends once, with the verdict that it would get alone, and with its effects exactly once.
+
+use esclusa_flow::delivery::{Delivery, Moment, Step};
+use esclusa_flow::effect::{Action, Effect, Send};
+use esclusa_flow::event::{Columns, NewEvent};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::output::{CallError, Disposition, Failure, FailureKind, Outcome, Output};
+use esclusa_flow::retry::{Backoff, Policy};
+use esclusa_flow::verdict::Verdict;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the plugin does with an event.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Script {
+    Good,
+    Reject,
+    Skip,
+    /// Asks for a retry on so many attempts, then is good.
+    RetryTimes(u32),
+    /// Traps every call that it is part of.
+    Poison,
+    /// The filter leaves it out.
+    Filtered,
+    /// The engine never takes its effect.
+    Refused,
+}
+
+/// What the world does around a call or commit.
+#[derive(Debug, Clone, Copy)]
+enum Weather {
+    Fine,
+    HostFault,
+    CommitFault,
+    Conflict,
+    PluginRetry,
+}
+
+fn scripts() -> impl Strategy<Value = Vec<Script>> {
+    prop::collection::vec(
+        prop_oneof![
+            6 => Just(Script::Good),
+            1 => Just(Script::Reject),
+            1 => Just(Script::Skip),
+            2 => (1u32..5).prop_map(Script::RetryTimes),
+            1 => Just(Script::Poison),
+            1 => Just(Script::Filtered),
+            1 => Just(Script::Refused),
+        ],
+        0..24,
+    )
+}
+
+fn weather() -> impl Strategy<Value = Vec<Weather>> {
+    prop::collection::vec(
+        prop_oneof![
+            5 => Just(Weather::Fine),
+            1 => Just(Weather::HostFault),
+            1 => Just(Weather::CommitFault),
+            1 => Just(Weather::Conflict),
+            1 => Just(Weather::PluginRetry),
+        ],
+        0..30,
+    )
+}
+
+fn columns(count: usize) -> Columns {
+    let mut columns = Columns::default();
+    for i in 0..count {
+        columns.push(&NewEvent { id: &i.to_string(), timestamp: 1, attempt: 1, ..NewEvent::default() }).unwrap();
+    }
+    columns
+}
+
+fn policy(max_retry_attempts: Option<u32>, release: bool) -> Policy {
+    let backoff = Backoff { base: Duration::from_millis(10), max: Duration::from_millis(500) };
+    Policy { max_retry_attempts, max_record_age: None, bisect: true, release, backoff }
+}
+
+fn send(cause: Option<u32>, data: Vec<u8>) -> Effect {
+    Effect { cause, action: Action::Send(Send { output: "out".into(), key: None, data, attributes: vec![] }) }
+}
+
+/// The plugin: an effect per good event, and one effect for the batch that says how many good events it saw.
+fn plugin(scripts: &[Script], events: &[u32], attempt: impl Fn(u32) -> u32) -> Result<Output, CallError> {
+    let script = |e: u32| scripts[e as usize];
+    if let Some(poison) = events.iter().find(|e| script(**e) == Script::Poison) {
+        return Err(CallError::Failed(Failure::new(FailureKind::Trap, format!("event {poison}"))));
+    }
+    let mut output = Output::default();
+    let mut good = 0u8;
+    for (local, event) in events.iter().enumerate() {
+        let disposition = match script(*event) {
+            Script::Reject => Some(Disposition::Reject("bad".into())),
+            Script::Skip => Some(Disposition::Skip("dull".into())),
+            Script::RetryTimes(times) => (attempt(*event) <= times).then_some(Disposition::Retry(None)),
+            _ => None,
+        };
+        // The effect is there even where the event is retried: it must be taken back.
+        output.effects.push(send(Some(local as u32), vec![*event as u8]));
+        match disposition {
+            Some(disposition) => output.outcomes.push(Outcome { event: local as u32, disposition }),
+            None => good += 1,
+        }
+    }
+    output.effects.push(send(None, vec![255, good]));
+    Ok(output)
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    settled: Vec<(u32, Verdict)>,
+    effects: BTreeMap<u32, u32>,
+    batch_sum: u32,
+    calls: u32,
+}
+
+/// Drives a delivery to its end in virtual time.
+fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -> Seen {
+    let matches: Vec<bool> = scripts.iter().map(|s| *s != Script::Filtered).collect();
+    let mut delivery = Delivery::new(&columns(scripts.len()), &matches, ordered, policy, 7);
+    let mut now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    let mut weather = weather.iter().copied().chain(std::iter::repeat(Weather::Fine));
+    let (mut seen, mut output) = (Seen::default(), Output::default());
+    for _ in 0..10_000 {
+        match delivery.step(now) {
+            Step::Finished => return seen,
+            Step::Halted(reason) => panic!("halted: {reason}"),
+            Step::Wait(due) => {
+                assert!(due > now.monotonic, "a wait must lie ahead");
+                now.monotonic = due;
+            }
+            Step::Call(events) => {
+                seen.calls += 1;
+                let result = match weather.next() {
+                    Some(Weather::HostFault) => Err(CallError::Host(Fault::Transient("reads".into()))),
+                    Some(Weather::PluginRetry) => Err(CallError::Retry("later".into())),
+                    _ => plugin(scripts, &events, |e| delivery.attempt(e)),
+                };
+                delivery.called(result.as_ref(), now);
+                output = result.unwrap_or_default();
+            }
+            Step::Commit(settlement) => match weather.next() {
+                Some(Weather::CommitFault) => delivery.stalled(&Fault::Transient("disk".into()), now),
+                Some(Weather::Conflict) if !settlement.called.is_empty() => delivery.conflicted(now),
+                _ => {
+                    let kept: Vec<&Effect> =
+                        if settlement.called.is_empty() { vec![] } else { output.effects.iter().filter(|e| settlement.keeps(e.cause)).collect() };
+                    let refused: Vec<(Option<u32>, String)> = kept
+                        .iter()
+                        .filter(|e| e.cause.is_some_and(|c| scripts[settlement.called[c as usize] as usize] == Script::Refused))
+                        .map(|e| (e.cause, "no key".to_owned()))
+                        .collect();
+                    if !refused.is_empty() {
+                        delivery.refused(&refused, now);
+                        continue;
+                    }
+                    for effect in kept {
+                        let Action::Send(send) = &effect.action else { unreachable!() };
+                        match send.data[..] {
+                            [255, good] => seen.batch_sum += u32::from(good),
+                            [event] => *seen.effects.entry(u32::from(event)).or_default() += 1,
+                            _ => unreachable!(),
+                        }
+                    }
+                    seen.settled.extend(settlement.verdicts.clone());
+                    delivery.committed();
+                }
+            },
+        }
+    }
+    panic!("did not come to an end");
+}
+
+/// What must become of an event, judged alone; `None`: more than one verdict is right. In a storm the plugin asks
+/// for whole batches again, which uses up tries of every event in them.
+fn expected(script: Script, retries: Option<u32>, stormy: bool) -> Option<&'static str> {
+    Some(match script {
+        Script::Filtered => "filtered",
+        _ if stormy => return None,
+        Script::Good => "done",
+        Script::Reject => "rejected",
+        Script::Skip => "skipped",
+        Script::Poison => "plugin.trap",
+        Script::Refused => "effect.refused",
+        Script::RetryTimes(times) => if retries.is_some_and(|max| times > max) { "retries-exhausted" } else { "done" },
+    })
+}
+
+fn name(verdict: &Verdict) -> &str {
+    match verdict {
+        Verdict::Done => "done",
+        Verdict::Skipped(_) => "skipped",
+        Verdict::Filtered => "filtered",
+        Verdict::Dead(reason) => &reason.code,
+        Verdict::Returned(_) => "returned",
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_event_is_settled_once_and_effects_follow_verdicts(
+        mut scripts in scripts(), weather in weather(), ordered: bool, retries in prop_oneof![Just(None), (0u32..4).prop_map(Some)],
+    ) {
+        if retries.is_none() {
+            // For ever means for ever: a poison event would never end.
+            scripts.retain(|s| *s != Script::Poison);
+        }
+        let seen = run(&scripts, &weather, ordered, policy(retries, false));
+        let order: Vec<u32> = seen.settled.iter().map(|(e, _)| *e).collect();
+        if ordered {
+            prop_assert!(order.is_sorted(), "settled out of order: {order:?}");
+        }
+        let mut sorted = order;
+        sorted.sort_unstable();
+        prop_assert_eq!(sorted, (0..scripts.len() as u32).collect::<Vec<_>>());
+        let stormy = weather.iter().any(|w| matches!(w, Weather::PluginRetry));
+        let mut done = 0;
+        for (event, verdict) in &seen.settled {
+            if let Some(expected) = expected(scripts[*event as usize], retries, stormy) {
+                prop_assert_eq!(name(verdict), expected, "event {}", event);
+            }
+            let effects = seen.effects.get(event).copied().unwrap_or_default();
+            prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done), "effects of event {}", event);
+            done += u32::from(*verdict == Verdict::Done);
+        }
+        prop_assert_eq!(seen.batch_sum, done, "effects of the batch count exactly the events that are done");
+    }
+
+    #[test]
+    fn a_queue_gets_back_what_fails_and_nothing_overtakes_in_a_group(
+        scripts in scripts(), weather in weather(), ordered: bool, retries in (0u32..4).prop_map(Some),
+    ) {
+        let seen = run(&scripts, &weather, ordered, policy(retries, true));
+        prop_assert_eq!(seen.settled.len(), scripts.len());
+        if ordered {
+            let mut events: Vec<_> = seen.settled.clone();
+            events.sort_by_key(|(e, _)| *e);
+            let first = events.iter().position(|(_, v)| matches!(v, Verdict::Returned(_)));
+            for (event, verdict) in events.iter().skip(first.unwrap_or(events.len())) {
+                let harmless = matches!(verdict, Verdict::Returned(_) | Verdict::Filtered);
+                prop_assert!(harmless, "event {event} overtook a returned one: {verdict:?}");
+            }
+        }
+        for (event, verdict) in &seen.settled {
+            let effects = seen.effects.get(event).copied().unwrap_or_default();
+            prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done));
+        }
+    }
+}
+
+#[test]
+fn a_healthy_batch_takes_one_call() {
+    let seen = run(&[Script::Good; 100], &[], true, policy(Some(3), false));
+    assert_eq!((seen.calls, seen.batch_sum), (1, 100));
+}
+
+#[test]
+fn one_poison_event_in_a_hundred_is_isolated_without_using_up_retries_of_others() {
+    let mut scripts = [Script::Good; 100];
+    scripts[37] = Script::Poison;
+    let seen = run(&scripts, &[], true, policy(Some(2), false));
+    assert_eq!(seen.batch_sum, 99);
+    assert!(seen.calls < 25, "took {} calls", seen.calls);
+}
+
+#[test]
+fn without_bisect_the_whole_batch_is_given_up_with_its_culprit() {
+    let scripts = [Script::Good, Script::Poison];
+    let policy = Policy { bisect: false, ..policy(Some(1), false) };
+    let seen = run(&scripts, &[], true, policy);
+    assert_eq!(seen.settled.iter().map(|(_, v)| name(v)).collect::<Vec<_>>(), ["plugin.trap", "plugin.trap"]);
+}
+
+#[test]
+fn events_past_their_age_are_given_up_without_a_call() {
+    let policy = Policy { max_record_age: Some(Duration::from_secs(1)), ..policy(None, false) };
+    let mut delivery = Delivery::new(&columns(2), &[], true, policy, 0);
+    let now = Moment { monotonic: Duration::ZERO, wall: 5_000 };
+    let Step::Commit(settlement) = delivery.step(now) else { panic!("expected a commit") };
+    assert!(settlement.called.is_empty());
+    assert!(settlement.verdicts.iter().all(|(_, v)| name(v) == "expired"));
+}
+
+#[test]
+fn a_plugin_that_halts_settles_nothing() {
+    let mut delivery = Delivery::new(&columns(1), &[], true, policy(None, false), 0);
+    let now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    assert_eq!(delivery.step(now), Step::Call(vec![0]));
+    delivery.called(Err(&CallError::Halt("schema changed".into())), now);
+    assert_eq!(delivery.step(now), Step::Halted("schema changed".into()));
+}
