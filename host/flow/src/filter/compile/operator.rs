@@ -1,0 +1,169 @@
+//! The values and operators in a pattern's list.
+
+use super::{Budget, Mistake};
+use crate::filter::check::{Bounds, Check, Comparison, lower};
+use crate::filter::network::Network;
+use crate::filter::tree::List;
+use crate::filter::wildcard::Wildcard;
+use crate::item::number;
+use serde_json::Value;
+use std::cmp::Ordering;
+
+/// Every operator that stands in a list.
+pub(super) const NAMES: [&str; 8] =
+    ["prefix", "suffix", "equals-ignore-case", "anything-but", "numeric", "exists", "wildcard", "cidr"];
+
+/// True where a field of this name with this list can only be meant as an operator.
+pub(super) fn is_operand(name: &str, values: &[Value]) -> bool {
+    let begins_with_comparison = values.first().is_some_and(|first| comparison(first).is_ok());
+    name == "anything-but" || (name == "numeric" && begins_with_comparison)
+}
+
+/// Adds a value or an operator to the list of a field.
+pub(super) fn add(list: &mut List, field: &str, value: &Value, budget: &mut Budget) -> Result<(), Mistake> {
+    let Value::Object(_) = value else {
+        list.checks.push(exactly(value)?);
+        return Ok(());
+    };
+    let (name, operand) = single(value)?;
+    let check = match name {
+        "exists" => {
+            let exists = operand.as_bool().ok_or_else(|| Mistake::new("exists is true or false").within(name))?;
+            *(if exists { &mut list.present } else { &mut list.absent }) = true;
+            return Ok(());
+        }
+        "numeric" => numeric(operand, field == "N").map(Check::Numeric),
+        "anything-but" => anything_but(operand, budget).map(Check::AnythingBut),
+        _ => text_operator(name, operand),
+    };
+    list.checks.push(check.map_err(|m| m.within(name))?);
+    Ok(())
+}
+
+/// The name and the operand of an operator.
+fn single(value: &Value) -> Result<(&str, &Value), Mistake> {
+    let mut entries = value.as_object().into_iter().flatten();
+    let (Some((name, operand)), None) = (entries.next(), entries.next()) else {
+        return Err(Mistake::new("an operator stands alone in its object, such as {\"prefix\": \"a\"}"));
+    };
+    if NAMES.contains(&name.as_str()) {
+        return Ok((name, operand));
+    }
+    Err(Mistake::new(format!("there is no operator {name:?}: the operators are {}", NAMES.join(", "))).within(name))
+}
+
+fn exactly(value: &Value) -> Result<Check, Mistake> {
+    match value {
+        Value::String(text) => Ok(Check::Text(text.clone())),
+        Value::Number(number) => Ok(Check::Number(number.to_string())),
+        Value::Bool(boolean) => Ok(Check::Boolean(*boolean)),
+        Value::Null => Ok(Check::Null),
+        Value::Array(_) => Err(Mistake::new("a list in a list: write its values into the outer one")),
+        Value::Object(_) => Err(Mistake::new("an operator does not stand here: write a text or a number")),
+    }
+}
+
+/// The operators that look at texts.
+fn text_operator(name: &str, operand: &Value) -> Result<Check, Mistake> {
+    let lowered = |text: &str| lower(text).collect::<String>();
+    match (name, operand) {
+        ("prefix", Value::String(text)) => Ok(Check::Prefix(text.clone())),
+        ("suffix", Value::String(text)) => Ok(Check::Suffix(text.clone())),
+        ("prefix", Value::Object(_)) => any_case(operand).map(|text| Check::PrefixAnyCase(lowered(text))),
+        ("suffix", Value::Object(_)) => any_case(operand).map(|text| Check::SuffixAnyCase(lowered(text))),
+        ("equals-ignore-case", Value::String(text)) => Ok(Check::AnyCase(lowered(text))),
+        ("wildcard", Value::String(text)) => Wildcard::compile(text).map(Check::Wildcard).map_err(Mistake::new),
+        ("cidr", Value::String(text)) => Network::compile(text).map(Check::Network).map_err(Mistake::new),
+        _ => Err(Mistake::new(format!("{name} takes a text"))),
+    }
+}
+
+/// The text of `{"equals-ignore-case": text}`, as prefix and suffix take it.
+fn any_case(operand: &Value) -> Result<&str, Mistake> {
+    match single(operand)? {
+        ("equals-ignore-case", Value::String(text)) => Ok(text),
+        ("equals-ignore-case", _) => Err(Mistake::new("equals-ignore-case takes a text").within("equals-ignore-case")),
+        (name, _) => Err(Mistake::new("only equals-ignore-case stands here").within(name)),
+    }
+}
+
+/// What a value must not be: texts and numbers, or an operator with one text or a list of them.
+fn anything_but(operand: &Value, budget: &mut Budget) -> Result<Vec<Check>, Mistake> {
+    let Value::Object(_) = operand else {
+        return each(operand, budget, |value| match value {
+            Value::String(_) | Value::Number(_) => exactly(value),
+            _ => Err(Mistake::new("anything-but takes texts, numbers, or one operator on texts")),
+        });
+    };
+    let (name, operand) = single(operand)?;
+    if ["anything-but", "numeric", "exists", "cidr"].contains(&name) {
+        let message = "within anything-but stands prefix, suffix, equals-ignore-case or wildcard";
+        return Err(Mistake::new(message).within(name));
+    }
+    each(operand, budget, |value| text_operator(name, value)).map_err(|m| m.within(name))
+}
+
+/// One value, or a list of at least one.
+fn each(
+    operand: &Value, budget: &mut Budget, compile: impl Fn(&Value) -> Result<Check, Mistake>,
+) -> Result<Vec<Check>, Mistake> {
+    match operand {
+        Value::Array(values) if values.is_empty() => Err(Mistake::new("an empty list excludes nothing: name a value")),
+        Value::Array(values) => {
+            let compiled = values.iter().enumerate().map(|(i, value)| {
+                budget.spend().and_then(|()| compile(value)).map_err(|m| m.within(i))
+            });
+            compiled.collect()
+        }
+        value => compile(value).map(|check| vec![check]),
+    }
+}
+
+/// One or two comparisons: `["<", 10]`, `[">", 0, "<=", 5]`.
+fn numeric(operand: &Value, texts: bool) -> Result<Bounds, Mistake> {
+    let wrong = || Mistake::new("numeric takes one or two comparisons: [\"<\", 10] or [\">\", 0, \"<=\", 5]");
+    let terms = operand.as_array().filter(|t| t.len() == 2 || t.len() == 4).ok_or_else(wrong)?;
+    let (pairs, _) = terms.as_chunks::<2>();
+    let mut bounds = vec![];
+    for (i, [comparison, bound]) in pairs.iter().enumerate() {
+        let comparison = self::comparison(comparison).map_err(|m| m.within(2 * i))?;
+        let bound = match bound {
+            Value::Number(number) => number.to_string(),
+            Value::String(text) if number::compare(text, text).is_some() => text.clone(),
+            _ => return Err(Mistake::new("a comparison takes a number").within(2 * i + 1)),
+        };
+        bounds.push((comparison, bound));
+    }
+    if let [lower, upper] = bounds.as_slice() {
+        range(lower, upper)?;
+    }
+    Ok(Bounds { bounds, texts })
+}
+
+fn comparison(value: &Value) -> Result<Comparison, Mistake> {
+    match value.as_str() {
+        Some("=") => Ok(Comparison::Equal),
+        Some("<") => Ok(Comparison::Less),
+        Some("<=") => Ok(Comparison::LessOrEqual),
+        Some(">") => Ok(Comparison::Greater),
+        Some(">=") => Ok(Comparison::GreaterOrEqual),
+        Some("!=") => Err(Mistake::new("there is no \"!=\": write {\"anything-but\": …}")),
+        _ => Err(Mistake::new("a comparison is one of \"=\", \"<\", \"<=\", \">\", \">=\"")),
+    }
+}
+
+/// Two comparisons make a range, with room in it.
+fn range(one: &(Comparison, String), other: &(Comparison, String)) -> Result<(), Mistake> {
+    use Comparison::{Greater, GreaterOrEqual, Less, LessOrEqual};
+    let (lower, upper) = match (one.0, other.0) {
+        (Greater | GreaterOrEqual, Less | LessOrEqual) => (one, other),
+        (Less | LessOrEqual, Greater | GreaterOrEqual) => (other, one),
+        _ => return Err(Mistake::new("two comparisons make a range: one with \">\" or \">=\", one with \"<\" or \"<=\"")),
+    };
+    let touching = lower.0 == GreaterOrEqual && upper.0 == LessOrEqual;
+    match number::compare(&lower.1, &upper.1) {
+        Some(Ordering::Less) => Ok(()),
+        Some(Ordering::Equal) if touching => Ok(()),
+        _ => Err(Mistake::new(format!("no number lies between {} and {}", lower.1, upper.1))),
+    }
+}

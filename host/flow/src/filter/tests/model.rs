@@ -1,0 +1,170 @@
+//! Random patterns against random values, compared with a naive reading of the rules.
+
+use super::*;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// The rules, said once more: on parsed JSON, straight from the pattern, with floats and backtracking.
+mod naive {
+    use serde_json::Value;
+
+    pub fn object(pattern: &Value, value: Option<&Value>) -> bool {
+        if let Some(Value::Array(elements)) = value
+            && !elements.is_empty()
+        {
+            return elements.iter().any(|element| object(pattern, Some(element)));
+        }
+        pattern.as_object().unwrap().iter().all(|(name, expected)| {
+            if name == "$or" {
+                return expected.as_array().unwrap().iter().any(|alternative| object(alternative, value));
+            }
+            let field = value.and_then(|v| v.get(name));
+            if expected.is_object() { object(expected, field) } else { list(expected, field) }
+        })
+    }
+
+    fn list(pattern: &Value, value: Option<&Value>) -> bool {
+        let mut leaves = vec![];
+        flatten(value, &mut leaves);
+        pattern.as_array().unwrap().iter().any(|check| match check.get("exists") {
+            Some(Value::Bool(exists)) => *exists != leaves.is_empty(),
+            _ => leaves.iter().any(|leaf| one(check, leaf)),
+        })
+    }
+
+    fn flatten<'a>(value: Option<&'a Value>, leaves: &mut Vec<&'a Value>) {
+        match value {
+            Some(Value::Array(elements)) => elements.iter().for_each(|e| flatten(Some(e), leaves)),
+            Some(Value::Object(_)) | None => {}
+            Some(leaf) => leaves.push(leaf),
+        }
+    }
+
+    fn one(check: &Value, leaf: &Value) -> bool {
+        let Some((operator, operand)) = check.as_object().and_then(|o| o.iter().next()) else {
+            return match (check.as_f64(), leaf.as_f64()) {
+                (Some(a), Some(b)) => a == b,
+                _ => check == leaf,
+            };
+        };
+        let text = leaf.as_str();
+        let expected = operand.as_str().unwrap_or_default();
+        match operator.as_str() {
+            "prefix" => text.is_some_and(|t| t.starts_with(expected)),
+            "suffix" => text.is_some_and(|t| t.ends_with(expected)),
+            "equals-ignore-case" => text.is_some_and(|t| t.eq_ignore_ascii_case(expected)),
+            "wildcard" => text.is_some_and(|t| wildcard(expected.as_bytes(), t.as_bytes())),
+            "numeric" => leaf.as_f64().is_some_and(|number| {
+                operand.as_array().unwrap().chunks(2).all(|pair| {
+                    let bound = pair[1].as_f64().unwrap();
+                    match pair[0].as_str().unwrap() {
+                        "=" => number == bound,
+                        "<" => number < bound,
+                        "<=" => number <= bound,
+                        ">" => number > bound,
+                        ">=" => number >= bound,
+                        other => panic!("{other}"),
+                    }
+                })
+            }),
+            "anything-but" => match operand {
+                Value::Array(excluded) => !excluded.iter().any(|e| one(e, leaf)),
+                excluded => !one(excluded, leaf),
+            },
+            other => panic!("{other}"),
+        }
+    }
+
+    fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            [b'*', rest @ ..] => (0..=text.len()).any(|skip| wildcard(rest, &text[skip..])),
+            [c, rest @ ..] => text.first() == Some(c) && wildcard(rest, &text[1..]),
+        }
+    }
+}
+
+fn leaf() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        3 => "[abA]{0,3}".prop_map(Value::from),
+        2 => (-2i64..3).prop_map(Value::from),
+        1 => select(vec![json!(0.5), json!(-1.5), json!(1.0), json!(null), json!(true), json!(false), json!("\"é\\")]),
+    ]
+}
+
+fn name() -> impl Strategy<Value = String> {
+    select(vec!["a", "b", "c"]).prop_map(str::to_owned)
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let inner = leaf().prop_recursive(4, 24, 3, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            proptest::collection::btree_map(name(), inner, 0..4).prop_map(|m| Value::Object(m.into_iter().collect())),
+        ]
+    });
+    proptest::collection::btree_map(name(), inner, 0..4).prop_map(|m| Value::Object(m.into_iter().collect()))
+}
+
+fn operator() -> impl Strategy<Value = Value> {
+    let text = || "[abA]{0,2}";
+    let texts = prop_oneof![
+        (select(vec!["prefix", "suffix", "equals-ignore-case"]), text()).prop_map(|(o, t)| json!({ o: t })),
+        r"[ab]{0,1}(\*[ab]{1,2}){0,2}\*?".prop_map(|w| json!({ "wildcard": w })),
+    ];
+    let excluded = prop_oneof![text().prop_map(Value::from), (-2i64..3).prop_map(Value::from)];
+    let one = (select(vec!["=", "<", "<=", ">", ">="]), -2i64..3).prop_map(|(c, n)| json!({ "numeric": [c, n] }));
+    let two = (select(vec![">", ">="]), -2i64..1, select(vec!["<", "<="]), 1i64..3)
+        .prop_map(|(c, n, d, m)| json!({ "numeric": [c, n, d, m] }));
+    prop_oneof![
+        any::<bool>().prop_map(|exists| json!({ "exists": exists })),
+        one,
+        two,
+        proptest::collection::vec(excluded, 1..3).prop_map(|list| json!({ "anything-but": list })),
+        texts.clone().prop_map(|operator| json!({ "anything-but": operator })),
+        texts,
+    ]
+}
+
+fn given() -> impl Strategy<Value = Value> {
+    let list = proptest::collection::vec(prop_oneof![leaf(), operator()], 1..4).prop_map(Value::from);
+    let fields = |node: BoxedStrategy<Value>| {
+        proptest::collection::btree_map(name(), node, 1..3).prop_map(|m| Value::Object(m.into_iter().collect()))
+    };
+    fields(list.boxed()).prop_recursive(3, 16, 3, move |inner| {
+        let node = prop_oneof![inner.clone(), proptest::collection::vec(leaf(), 1..3).prop_map(Value::from)];
+        (fields(node.boxed()), proptest::option::of(proptest::collection::vec(inner, 1..3))).prop_map(
+            |(mut object, alternatives)| {
+                if let Some(alternatives) = alternatives {
+                    object["$or"] = Value::from(alternatives);
+                }
+                object
+            },
+        )
+    })
+}
+
+proptest! {
+    #[test]
+    fn patterns_agree_with_the_model(given in given(), values in proptest::collection::vec(value(), 1..4)) {
+        let compiled = pattern(given.clone());
+        for value in values {
+            let expected = naive::object(&given, Some(&value));
+            prop_assert_eq!(compiled.matches_value(&value), expected, "{} on {}", given, value);
+            prop_assert_eq!(matches_data(given.clone(), value.to_string()), expected, "{} on {}", given, value);
+        }
+    }
+
+    #[test]
+    fn no_data_makes_it_panic(given in given(), data in proptest::collection::vec(any::<u8>(), 0..40), cut in 0usize..60, value in value()) {
+        let text = value.to_string();
+        matches_data(given.clone(), &data);
+        matches_data(given, text.as_bytes().get(..cut).unwrap_or(text.as_bytes()));
+    }
+
+    #[test]
+    fn no_pattern_makes_it_panic(given in value(), text in "[{}\\[\\]\":,a*1]{0,20}") {
+        let _ = Pattern::compile(&given);
+        let _ = Pattern::compile(&Value::from(text));
+    }
+}
