@@ -45,6 +45,8 @@ pub enum Source {
         stream: String,
         /// Number of partitions.
         partitions: u32,
+        /// How long events are kept.
+        retention: Duration,
         /// Where a route starts that has no position yet.
         start: Start,
     },

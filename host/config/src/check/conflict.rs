@@ -1,0 +1,136 @@
+//! What sources, outputs and tables say of each other.
+
+use super::World;
+use crate::codes::Code;
+use crate::plan::{Output, Source};
+use crate::report::{Finding, Findings};
+use crate::syntax::tree::Node;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is known of a stream: what was said, and where.
+#[derive(Default)]
+struct Said {
+    partitions: Option<(u32, Range<usize>)>,
+    retention: Option<(Duration, Range<usize>)>,
+}
+
+/// Sources and outputs that name one stream agree on it; who says nothing takes what the others say.
+pub fn streams(world: &mut World, findings: &Findings) {
+    let mut streams: BTreeMap<String, Said> = BTreeMap::new();
+    for (_, declaration) in world.sources.iter() {
+        if let Source::Stream { stream, partitions, retention, .. } = &declaration.value {
+            let said = streams.entry(stream.clone()).or_default();
+            agree(findings, stream, "partitions", &declaration.node, *partitions, &mut said.partitions);
+            agree(findings, stream, "retention", &declaration.node, *retention, &mut said.retention);
+        }
+    }
+    for (_, declaration) in world.outputs.iter() {
+        if let Output::Stream { stream, partitions } = &declaration.value {
+            let said = streams.entry(stream.clone()).or_default();
+            agree(findings, stream, "partitions", &declaration.node, *partitions, &mut said.partitions);
+        }
+    }
+    for (_, declaration) in world.sources.iter_mut() {
+        if let Source::Stream { stream, partitions, retention, .. } = &mut declaration.value {
+            let said = streams.get(stream);
+            *partitions = said.and_then(|said| said.partitions.as_ref()).map_or(*partitions, |(said, _)| *said);
+            *retention = said.and_then(|said| said.retention.as_ref()).map_or(*retention, |(said, _)| *said);
+        }
+    }
+    for (_, declaration) in world.outputs.iter_mut() {
+        if let Output::Stream { stream, partitions } = &mut declaration.value {
+            let said = streams.get(stream);
+            *partitions = said.and_then(|said| said.partitions.as_ref()).map_or(*partitions, |(said, _)| *said);
+        }
+    }
+}
+
+/// Remembers what a table says of a stream, where it says it, and compares.
+fn agree<T: PartialEq>(
+    findings: &Findings,
+    stream: &str,
+    key: &str,
+    node: &Node,
+    value: T,
+    said: &mut Option<(T, Range<usize>)>,
+) {
+    let Some(entry) = node.table().and_then(|table| table.entry(key)) else { return };
+    match said {
+        Some((other, place)) if *other != value => {
+            let message = format!("the stream \"{stream}\" has other {key} elsewhere");
+            let finding = Finding::error(Code::SOURCE_STREAM_CONFLICT, entry.node.span.clone(), message);
+            findings.add(finding.related(place.clone(), "here").help(format!("give {key} once, or the same everywhere")));
+        }
+        Some(_) => {}
+        None => *said = Some((value, entry.node.span.clone())),
+    }
+}
+
+/// Sources that consume one queue agree on it.
+pub fn queues(world: &World, findings: &Findings) {
+    let mut queues = BTreeMap::new();
+    for (name, declaration) in world.sources.iter() {
+        let Source::Queue { queue, .. } = &declaration.value else { continue };
+        let Some((first, other)) = queues.insert(queue, (name, declaration)) else { continue };
+        let finding = if other.value == declaration.value {
+            let message = format!("\"{first}\" and \"{name}\" compete for the messages of queue \"{queue}\"");
+            Finding::warning(Code::SOURCE_QUEUE_SHARED, declaration.span.clone(), message)
+                .help("each message goes to one of them; for both, give two routes the same source")
+        } else {
+            let message = format!("\"{first}\" and \"{name}\" have different settings for queue \"{queue}\"");
+            Finding::error(Code::SOURCE_QUEUE_CONFLICT, declaration.span.clone(), message)
+                .help("give both the same visibility_timeout and max_receive_count, or use one source")
+        };
+        findings.add(finding.related(other.span.clone(), "the other one"));
+    }
+}
+
+/// No file is read and written.
+pub fn files(world: &World, findings: &Findings) {
+    let mut written: BTreeMap<&PathBuf, Range<usize>> = BTreeMap::new();
+    for (_, declaration) in world.outputs.iter() {
+        if let Output::File { path } = &declaration.value {
+            written.insert(path, declaration.node.value_span("path"));
+        }
+    }
+    for (_, declaration) in world.sources.iter() {
+        let Source::File { path, .. } = &declaration.value else { continue };
+        if let Some(place) = written.get(path) {
+            let message = "this file is read here and written by an output";
+            let finding = Finding::error(Code::SOURCE_FILE_LOOP, declaration.node.value_span("path"), message);
+            findings.add(finding.related(place.clone(), "written here").help("use a stream between the two"));
+        }
+    }
+}
+
+/// Changes are read of tables that keep them.
+pub fn table_changes(world: &World, findings: &Findings) {
+    for (_, declaration) in world.sources.iter() {
+        let Source::TableChanges { table, .. } = &declaration.value else { continue };
+        let Some(span) = declaration.node.table().and_then(|node| node.get("table")).map(|node| node.span.clone()) else {
+            continue;
+        };
+        match world.tables.resolve(findings, Code::SOURCE_UNKNOWN_TABLE, table, &span) {
+            Some(found) if !found.value.changes => {
+                let finding = Finding::error(Code::SOURCE_NO_CHANGES, span, format!("the table \"{table}\" keeps no changes"));
+                let help = format!("add `changes = true` to [table.{table}]");
+                findings.add(finding.related(found.span.clone(), "this table").help(help));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Sources of kind http have something to listen on.
+pub fn listener(world: &World, admin: bool, findings: &Findings) {
+    for (name, declaration) in world.sources.iter() {
+        if matches!(declaration.value, Source::Http { .. }) && !admin {
+            let message = format!("\"{name}\" receives requests, and nothing listens");
+            let finding = Finding::error(Code::SOURCE_HTTP_WITHOUT_ADMIN, declaration.span.clone(), message);
+            findings.add(finding.help("add [admin] with listen = \"127.0.0.1:8080\": its listener serves /ingest/NAME"));
+        }
+    }
+}

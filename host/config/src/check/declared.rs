@@ -1,0 +1,141 @@
+//! Tables with names, such as `[source.NAME]`: read one by one, and found again by name.
+
+use super::name;
+use crate::codes::Code;
+use crate::report::{Finding, Findings};
+use crate::shape::{Family, Key, Section};
+use crate::syntax::nearest::nearest;
+use crate::syntax::reader::{self, Reader};
+use crate::syntax::scalar;
+use crate::syntax::tree::{Entry, Node, Table};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The declarations of one section.
+pub struct Declared<T> {
+    /// The section's word, `source` in `[source.NAME]`.
+    word: &'static str,
+    by_name: BTreeMap<String, Declaration<T>>,
+}
+
+/// One declaration.
+pub struct Declaration<T> {
+    /// What it declares.
+    pub value: T,
+    /// Where its name stands.
+    pub span: Range<usize>,
+    /// Its table.
+    pub node: Node,
+}
+
+impl<T> Declared<T> {
+    /// Reads every table of a section that has kinds. A table that is wrong as a whole is declared all the same, with
+    /// what `fallback` says, so that its name is not reported as unknown, too.
+    pub fn read(
+        root: &Reader<'_>,
+        key: &Key,
+        family: &'static Family,
+        read: impl Fn(&str, &Reader<'_>) -> T,
+        fallback: impl Fn() -> T,
+    ) -> Self {
+        let mut by_name = BTreeMap::new();
+        let table = root.table(key, &format!("write [{}.NAME]", family.name));
+        for entry in table.map(|table| table.entries.as_slice()).unwrap_or_default() {
+            name::check(root.findings, family.name, &entry.key, &entry.key_span);
+            let value = open(root.findings, family, entry).map_or_else(&fallback, |reader| read(&entry.key, &reader));
+            let declaration = Declaration { value, span: entry.key_span.clone(), node: entry.node.clone() };
+            by_name.insert(entry.key.clone(), declaration);
+        }
+        Declared { word: family.name, by_name }
+    }
+
+    /// A declaration.
+    pub fn get(&self, name: &str) -> Option<&Declaration<T>> {
+        self.by_name.get(name)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Declaration<T>)> {
+        self.by_name.iter().map(|(name, declaration)| (name.as_str(), declaration))
+    }
+
+    /// All of them, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Declaration<T>)> {
+        self.by_name.iter_mut().map(|(name, declaration)| (name.as_str(), declaration))
+    }
+
+    /// Names and values.
+    pub fn into_values(self) -> impl Iterator<Item = (String, T)> {
+        self.by_name.into_iter().map(|(name, declaration)| (name, declaration.value))
+    }
+
+    /// The declaration of that name; reported where there is none. `whose` says who wants it.
+    pub fn resolve(&self, findings: &Findings, code: Code, name: &str, span: &Range<usize>) -> Option<&Declaration<T>> {
+        let found = self.get(name);
+        if found.is_none() {
+            let message = format!("there is no [{}.{name}]", self.word);
+            findings.add(Finding::error(code, span.clone(), message).help(self.meant(findings, name)));
+        }
+        found
+    }
+
+    fn meant(&self, findings: &Findings, name: &str) -> String {
+        let names = || self.by_name.keys().map(String::as_str);
+        let close = if findings.suggest() { nearest(name, names()) } else { None };
+        match close {
+            Some(close) => format!("did you mean \"{close}\"?"),
+            None if self.by_name.is_empty() => format!("declare it: [{}.{name}]", self.word),
+            None => {
+                let shown: Vec<_> = names().take(10).collect();
+                let more = if self.by_name.len() > shown.len() { ", …" } else { "" };
+                format!("there is: {}{more}", shown.join(", "))
+            }
+        }
+    }
+}
+
+/// Opens a table by its kind.
+fn open<'a>(findings: &'a Findings, family: &'static Family, entry: &'a Entry) -> Option<Reader<'a>> {
+    let help = format!("the section needs a name: [{}.NAME]", family.name);
+    let table = reader::table(findings, entry, &help)?;
+    let section = kind(findings, family, entry, table)?;
+    Some(Reader::open(findings, section, entry.key_span.clone(), table, &["kind"]))
+}
+
+fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Table) -> Option<&'static Section> {
+    let words = || family.kinds.iter().map(|section| section.name);
+    let list = || words().collect::<Vec<_>>().join(", ");
+    let Some(node) = table.get("kind") else {
+        let message = format!("[{}.{}] has no `kind`", family.name, entry.key);
+        findings.add(Finding::error(Code::MISSING_KEY, entry.key_span.clone(), message).help(format!("one of: {}", list())));
+        return None;
+    };
+    let key = Key {
+        name: "kind",
+        kind: crate::shape::Kind::Text,
+        default: crate::shape::Default::Required,
+        about: "",
+    };
+    let word = match scalar::text(&key, node) {
+        Ok(word) => word?,
+        Err(finding) => {
+            findings.add(finding);
+            return None;
+        }
+    };
+    if let Some(section) = family.kinds.iter().find(|section| section.name == word) {
+        return Some(section);
+    }
+    let finding = if family.elsewhere.contains(&word.as_str()) {
+        let message = format!("kind \"{word}\" is not in this version");
+        Finding::error(family.kind_unavailable, node.span.clone(), message).help(format!("this version has: {}", list()))
+    } else {
+        let help = match nearest(&word, words()) {
+            Some(close) => format!("did you mean \"{close}\"?"),
+            None => format!("one of: {}", list()),
+        };
+        Finding::error(family.unknown_kind, node.span.clone(), format!("there is no such kind of {}", family.name)).help(help)
+    };
+    findings.add(finding);
+    None
+}

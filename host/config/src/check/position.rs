@@ -1,0 +1,27 @@
+//! `starting_position`.
+
+use crate::codes::Code;
+use crate::plan::Start;
+use crate::report::Finding;
+use crate::shape::source::{STARTING_POSITION, STARTING_POSITION_TIMESTAMP};
+use crate::syntax::reader::Reader;
+
+/// Where a stream's routes start that have no position yet.
+pub fn start(reader: &Reader<'_>) -> Start {
+    let word = reader.choice(&STARTING_POSITION);
+    let time = reader.timestamp(&STARTING_POSITION_TIMESTAMP);
+    let given = reader.entry(&STARTING_POSITION_TIMESTAMP);
+    match (word, given) {
+        ("AT_TIMESTAMP", Some(_)) => return Start::AtTimestamp(time.unwrap_or_default()),
+        ("AT_TIMESTAMP", None) => {
+            let finding = Finding::error(Code::MISSING_KEY, reader.place(&STARTING_POSITION), "AT_TIMESTAMP needs a time");
+            reader.findings.add(finding.help("add starting_position_timestamp = \"2026-01-31T12:00:00Z\""));
+        }
+        (_, Some(entry)) => {
+            let message = "this has no effect without starting_position = \"AT_TIMESTAMP\"";
+            reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
+        }
+        (_, None) => {}
+    }
+    if word == "LATEST" { Start::Latest } else { Start::TrimHorizon }
+}

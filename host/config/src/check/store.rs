@@ -1,0 +1,67 @@
+//! `[table.NAME]` and `[objects.NAME]`.
+
+use super::declared::Declared;
+use super::name;
+use super::paths::Paths;
+use crate::codes::Code;
+use crate::plan::{Key, Objects, Table};
+use crate::report::Finding;
+use crate::shape::{root, store as shape};
+use crate::syntax::reader::{self, Reader};
+use std::collections::BTreeMap;
+
+/// Longest name of a key attribute, as DynamoDB has it.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>, 2026-09.
+const LONGEST_ATTRIBUTE: usize = 255;
+
+/// Every table.
+pub fn tables(root: &Reader<'_>) -> Declared<Table> {
+    let nothing = || Key { partition: String::new(), sort: None };
+    // A table that cannot be read keeps changes, so that its sources are not reported, too.
+    let fallback = || Table { key: nothing(), indexes: BTreeMap::new(), changes: true };
+    Declared::read(root, &root::TABLE, &shape::TABLES, |_, reader| table(reader), fallback)
+}
+
+/// Every object store.
+pub fn objects(root: &Reader<'_>, paths: &Paths<'_>) -> Declared<Objects> {
+    let read = |_: &str, reader: &Reader<'_>| Objects::Directory { path: paths.read(reader, &shape::PATH) };
+    Declared::read(root, &root::OBJECTS, &shape::OBJECTS, read, || Objects::Directory { path: Default::default() })
+}
+
+fn table(reader: &Reader<'_>) -> Table {
+    Table { key: key(reader), indexes: indexes(reader), changes: reader.boolean(&shape::CHANGES) }
+}
+
+fn indexes(reader: &Reader<'_>) -> BTreeMap<String, Key> {
+    let help = "write indexes = { NAME = { partition_key = \"ATTRIBUTE\" } }";
+    let table = reader.table(&shape::INDEXES, help);
+    let mut indexes = BTreeMap::new();
+    for entry in table.map(|table| table.entries.as_slice()).unwrap_or_default() {
+        name::check(reader.findings, "secondary index", &entry.key, &entry.key_span);
+        let Some(table) = reader::table(reader.findings, entry, help) else { continue };
+        let index = Reader::open(reader.findings, &shape::INDEX_SECTION, entry.key_span.clone(), table, &[]);
+        indexes.insert(entry.key.clone(), key(&index));
+    }
+    indexes
+}
+
+fn key(reader: &Reader<'_>) -> Key {
+    let partition = attribute(reader, &shape::PARTITION_KEY);
+    let sort = attribute(reader, &shape::SORT_KEY);
+    if partition.is_some() && partition == sort {
+        let message = "the sort key is the same attribute as the partition key";
+        let finding = Finding::error(Code::TABLE_BAD_KEY, reader.place(&shape::SORT_KEY), message);
+        reader.findings.add(finding.help("leave sort_key out, or name another attribute"));
+    }
+    Key { partition: partition.unwrap_or_default(), sort }
+}
+
+fn attribute(reader: &Reader<'_>, key: &crate::shape::Key) -> Option<String> {
+    let name = reader.text(key)?;
+    if name.is_empty() || name.len() > LONGEST_ATTRIBUTE {
+        let message = format!("`{}` is not the name of an attribute", key.name);
+        let finding = Finding::error(Code::TABLE_BAD_KEY, reader.place(key), message);
+        reader.findings.add(finding.help(format!("1 to {LONGEST_ATTRIBUTE} bytes")));
+    }
+    Some(name)
+}

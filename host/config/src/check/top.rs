@@ -1,0 +1,73 @@
+//! What is no list of things: the version, `[admin]`, `[engine]`.
+
+use super::paths::Paths;
+use crate::codes::Code;
+use crate::plan::Admin;
+use crate::report::Finding;
+use crate::shape::{Section, engine, root};
+use crate::syntax::reader::Reader;
+use crate::syntax::tree::Value;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// False for another version: its keys would all be reported in vain.
+pub fn version(reader: &Reader<'_>) -> bool {
+    match reader.node(&root::VERSION) {
+        Some(node) if matches!(node.value, Value::Integer(number) if number != 1) => {
+            let message = "this version of the format is unknown";
+            let finding = Finding::error(Code::VERSION, node.span.clone(), message);
+            reader.findings.add(finding.help("this program reads `version = 1`; a later one may read this file"));
+            false
+        }
+        _ => {
+            let _number: i64 = reader.integer(&root::VERSION);
+            true
+        }
+    }
+}
+
+/// `[aws]` is a section of another version.
+pub fn aws(reader: &Reader<'_>) {
+    if let Some(entry) = reader.other("aws") {
+        let finding = Finding::error(Code::UNAVAILABLE, entry.key_span.clone(), "[aws] is not in this version");
+        reader.findings.add(finding.help("leave it out: sources, tables and outputs of this version need no AWS"));
+    }
+}
+
+/// `[admin]`.
+pub fn admin(reader: &Reader<'_>) -> Option<Admin> {
+    let admin = named(reader, &root::ADMIN, &root::ADMIN_SECTION)?;
+    let text = admin.text_or_default(&root::LISTEN);
+    let allowed = admin.boolean(&root::ALLOW_REMOTE);
+    let Ok(listen) = text.parse::<SocketAddr>() else {
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(8080);
+        let finding = Finding::error(Code::BAD_VALUE, admin.place(&root::LISTEN), "this is not an IP address and a port");
+        admin.findings.add(finding.help(format!("write listen = \"127.0.0.1:{port}\"")));
+        return Some(Admin { listen: (Ipv4Addr::LOCALHOST, port).into() });
+    };
+    if !listen.ip().is_loopback() {
+        let place = admin.place(&root::LISTEN);
+        admin.findings.add(if allowed {
+            let message = "other machines can reach this address, and there is no authentication";
+            Finding::warning(Code::ADMIN_REMOTE, place, message).help("keep it behind a firewall, or a proxy that asks who it is")
+        } else {
+            let message = "other machines could reach this address, and there is no authentication";
+            let help = format!("write listen = \"127.0.0.1:{}\", or add allow_remote = true", listen.port());
+            Finding::error(Code::ADMIN_REMOTE, place, message).help(help)
+        });
+    }
+    Some(Admin { listen })
+}
+
+/// `[engine]`.
+pub fn engine(reader: &Reader<'_>, paths: &Paths<'_>) -> PathBuf {
+    match named(reader, &root::ENGINE, &engine::SECTION) {
+        Some(engine) => paths.read(&engine, &engine::PATH),
+        None => paths.default(&engine::PATH),
+    }
+}
+
+fn named<'a>(reader: &Reader<'a>, key: &crate::shape::Key, section: &'static Section) -> Option<Reader<'a>> {
+    let table = reader.table(key, &format!("write [{}]", section.name))?;
+    Some(Reader::open(reader.findings, section, reader.key_place(key), table, &[]))
+}

@@ -1,0 +1,34 @@
+//! What is declared and never used: a warning, since the file works without it.
+
+use super::World;
+use super::declared::Declared;
+use crate::codes::Code;
+use crate::plan::{Route, Source};
+use crate::report::{Finding, Findings};
+use std::collections::BTreeSet;
+
+/// Warns of every source, table, object store and output that no route uses. Silent after an error: a misspelt name would
+/// be reported twice.
+pub fn warn(world: &World, routes: &[Route], findings: &Findings) {
+    if routes.is_empty() || findings.any_error() {
+        return;
+    }
+    let mut tables: BTreeSet<&str> = routes.iter().flat_map(|route| &route.grants.tables).map(String::as_str).collect();
+    for (_, declaration) in world.sources.iter() {
+        if let Source::TableChanges { table, .. } = &declaration.value {
+            tables.insert(table);
+        }
+    }
+    let outputs = routes.iter().flat_map(|route| route.grants.outputs.iter().chain(&route.on_failure));
+    unused(&world.sources, "source", &routes.iter().map(|route| &*route.source).collect(), findings);
+    unused(&world.tables, "table", &tables, findings);
+    unused(&world.objects, "objects", &routes.iter().flat_map(|r| &r.grants.objects).map(String::as_str).collect(), findings);
+    unused(&world.outputs, "output", &outputs.map(String::as_str).collect(), findings);
+}
+
+fn unused<T>(declared: &Declared<T>, word: &str, used: &BTreeSet<&str>, findings: &Findings) {
+    for (name, declaration) in declared.iter().filter(|(name, _)| !used.contains(name)) {
+        let message = format!("no route uses [{word}.{name}]");
+        findings.add(Finding::warning(Code::UNUSED, declaration.span.clone(), message));
+    }
+}

@@ -1,0 +1,167 @@
+//! The codes of diagnostics, and what `esclusa explain CODE` says about each. A code, once released, keeps its meaning.
+
+/// What every page of explanations is cut from: `## code`, then its text.
+const EXPLANATIONS: &str = include_str!("codes/explanations.md");
+
+/// A stable name for a kind of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(&'static str);
+
+impl Code {
+    /// The code as it is written: `family::name`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
+        impl Code {
+            $($(#[$doc])* pub const $name: Code = Code($text);)+
+            /// All of them, in the order of the reference page.
+            pub const ALL: &'static [Code] = &[$(Code::$name),+];
+        }
+    };
+}
+
+codes! {
+    /// The file cannot be read.
+    UNREADABLE = "config::unreadable";
+    /// The file is not TOML.
+    SYNTAX = "config::syntax";
+    /// `version` is missing or of another format.
+    VERSION = "config::version";
+    /// A key that does not exist.
+    UNKNOWN_KEY = "config::unknown_key";
+    /// A key that must be given.
+    MISSING_KEY = "config::missing_key";
+    /// A value of another type.
+    WRONG_TYPE = "config::wrong_type";
+    /// A value of the right type that means nothing.
+    BAD_VALUE = "config::bad_value";
+    /// A value outside its range.
+    OUT_OF_RANGE = "config::out_of_range";
+    /// `${…}` without a value.
+    INTERPOLATION = "config::interpolation";
+    /// A name with characters that names do not have.
+    BAD_NAME = "config::bad_name";
+    /// Something that this version does not have.
+    UNAVAILABLE = "config::unavailable";
+    /// Something that nothing uses (warning).
+    UNUSED = "config::unused";
+    /// No route (warning).
+    NO_ROUTES = "config::no_routes";
+    /// A key that has no effect here (warning).
+    NO_EFFECT = "config::no_effect";
+    /// The dashboard would be open to other machines.
+    ADMIN_REMOTE = "admin::remote";
+    /// A kind of source that nobody knows.
+    SOURCE_UNKNOWN_KIND = "source::unknown_kind";
+    /// A kind of source of another version.
+    SOURCE_KIND_UNAVAILABLE = "source::kind_unavailable";
+    /// Two say different things of one stream.
+    SOURCE_STREAM_CONFLICT = "source::stream_conflict";
+    /// Two say different things of one queue.
+    SOURCE_QUEUE_CONFLICT = "source::queue_conflict";
+    /// Two sources compete for the messages of one queue (warning).
+    SOURCE_QUEUE_SHARED = "source::queue_shared";
+    /// A source for changes of a table that is not there.
+    SOURCE_UNKNOWN_TABLE = "source::unknown_table";
+    /// A source for changes of a table that keeps none.
+    SOURCE_NO_CHANGES = "source::no_changes";
+    /// A source of kind http without a listener.
+    SOURCE_HTTP_WITHOUT_ADMIN = "source::http_without_admin";
+    /// A cron expression that cannot be understood, or that never comes.
+    SOURCE_BAD_CRON = "source::bad_cron";
+    /// A file that is read and written.
+    SOURCE_FILE_LOOP = "source::file_loop";
+    /// A kind of table that nobody knows.
+    TABLE_UNKNOWN_KIND = "table::unknown_kind";
+    /// A kind of table of another version.
+    TABLE_KIND_UNAVAILABLE = "table::kind_unavailable";
+    /// A key that cannot be one.
+    TABLE_BAD_KEY = "table::bad_key";
+    /// A kind of object store that nobody knows.
+    OBJECTS_UNKNOWN_KIND = "objects::unknown_kind";
+    /// A kind of object store of another version.
+    OBJECTS_KIND_UNAVAILABLE = "objects::kind_unavailable";
+    /// A kind of output that nobody knows.
+    OUTPUT_UNKNOWN_KIND = "output::unknown_kind";
+    /// A kind of output of another version.
+    OUTPUT_KIND_UNAVAILABLE = "output::kind_unavailable";
+    /// A URL or header that cannot be one.
+    OUTPUT_BAD_WEBHOOK = "output::bad_webhook";
+    /// Two routes of one name.
+    ROUTE_DUPLICATE = "route::duplicate";
+    /// A route from a source that is not there.
+    ROUTE_UNKNOWN_SOURCE = "route::unknown_source";
+    /// A grant of a table that is not there.
+    ROUTE_UNKNOWN_TABLE = "route::unknown_table";
+    /// A grant of an object store that is not there.
+    ROUTE_UNKNOWN_OBJECTS = "route::unknown_objects";
+    /// An output that is not there.
+    ROUTE_UNKNOWN_OUTPUT = "route::unknown_output";
+    /// A filter that is none.
+    ROUTE_BAD_FILTER = "route::bad_filter";
+    /// A digest that is none.
+    ROUTE_BAD_DIGEST = "route::bad_digest";
+    /// Exactly-once is asked of an output that cannot give it.
+    ROUTE_NOT_EXACTLY_ONCE = "route::not_exactly_once";
+    /// Two limits of a route that exclude each other.
+    ROUTE_LIMITS_CONFLICT = "route::limits_conflict";
+    /// The plugin's configuration names something that the route does not grant.
+    ROUTE_MISSING_GRANT = "route::missing_grant";
+    /// The plugin's file cannot be read.
+    PLUGIN_MISSING = "plugin::missing";
+    /// The plugin's file is no plugin.
+    PLUGIN_INVALID = "plugin::invalid";
+    /// The plugin's file has another digest.
+    PLUGIN_DIGEST_MISMATCH = "plugin::digest_mismatch";
+    /// The plugin's schema refuses the route's configuration.
+    PLUGIN_CONFIG_REJECTED = "plugin::config_rejected";
+    /// The plugin refuses to start.
+    PLUGIN_INIT_FAILED = "plugin::init_failed";
+    /// The plugin needs order, and the source has none.
+    PLUGIN_NEEDS_ORDER = "plugin::needs_order";
+}
+
+/// What a code means, why it is an error, how to mend it, with an example; `None`: no such code.
+#[must_use]
+pub fn explain(code: &str) -> Option<&'static str> {
+    pages().find(|(heading, _)| *heading == code).map(|(_, text)| text)
+}
+
+/// Headings and texts of the explanations.
+pub(crate) fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
+    EXPLANATIONS.split("\n## ").skip(1).filter_map(|page| page.split_once('\n')).map(|(code, text)| (code.trim(), text.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_unique() {
+        let unique: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(unique.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn every_code_is_explained_and_every_explanation_has_a_code() {
+        let explained: Vec<_> = pages().map(|(code, _)| code).collect();
+        let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(explained, codes, "codes/explanations.md has the codes in the order of codes.rs");
+        for code in codes {
+            assert!(explain(code).unwrap().len() > 80, "{code}");
+        }
+        assert_eq!(explain("config::nothing"), None);
+    }
+}

@@ -1,0 +1,126 @@
+//! The effective configuration: every option with the value that holds, in the words of routes.toml, as JSON. What came
+//! in through `${…}`, and the headers of webhooks, may be secrets and are masked.
+
+use crate::load::Loaded;
+use crate::plan::{Instances, Key, Objects, Output, Route, Source, Start, Table};
+use crate::syntax::json::masked;
+use crate::syntax::unit::{show_duration, show_size};
+use serde_json::{Map, Value, json};
+
+/// What stands in place of a secret.
+pub(crate) const MASK: &str = "***";
+
+/// The configuration as it holds, as pretty-printed JSON; ends with a newline.
+#[must_use]
+pub fn effective(loaded: &Loaded) -> String {
+    let plan = &loaded.plan;
+    let routes = plan.routes.iter().enumerate().map(|(at, r)| route(r, at, loaded));
+    let value = json!({
+        "version": 1,
+        "admin": plan.admin.as_ref().map(|admin| json!({ "listen": admin.listen.to_string() })),
+        "engine": { "path": plan.engine.display().to_string() },
+        "source": by_name(plan.sources.iter().map(|(name, value)| (&**name, source(value)))),
+        "table": by_name(plan.tables.iter().map(|(name, value)| (name.as_str(), table(value)))),
+        "objects": by_name(plan.objects.iter().map(|(name, value)| (name.as_str(), objects(value)))),
+        "output": by_name(plan.outputs.iter().map(|(name, value)| (name.as_str(), output(name, value, loaded)))),
+        "route": routes.collect::<Vec<_>>(),
+    });
+    format!("{value:#}\n")
+}
+
+fn by_name<'a>(values: impl Iterator<Item = (&'a str, Value)>) -> Value {
+    Value::Object(values.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
+
+fn source(source: &Source) -> Value {
+    match source {
+        Source::Stream { stream, partitions, retention, start } => {
+            let (word, time) = position(*start);
+            json!({ "kind": "stream", "stream": stream, "partitions": partitions, "retention": show_duration(*retention),
+                "starting_position": word, "starting_position_timestamp": time })
+        }
+        Source::Queue { queue, visibility_timeout, max_receive_count } => json!({ "kind": "queue", "queue": queue,
+            "visibility_timeout": show_duration(*visibility_timeout), "max_receive_count": max_receive_count }),
+        Source::TableChanges { table, start } => {
+            json!({ "kind": "table-changes", "table": table, "starting_position": position(*start).0 })
+        }
+        Source::File { path, follow } => json!({ "kind": "file", "path": path.display().to_string(), "follow": follow }),
+        Source::Http { reply, max_body, timeout, partitions } => json!({ "kind": "http", "reply": reply,
+            "max_body": size(*max_body), "timeout": show_duration(*timeout), "partitions": partitions }),
+        Source::Generate { interval, per_tick, count, events, key } => json!({ "kind": "generate",
+            "interval": show_duration(*interval), "per_tick": per_tick, "count": count, "events": events, "key": key }),
+        Source::Schedule { cron, event } => json!({ "kind": "schedule", "cron": cron, "event": event }),
+    }
+}
+
+fn position(start: Start) -> (&'static str, Option<String>) {
+    match start {
+        Start::TrimHorizon => ("TRIM_HORIZON", None),
+        Start::Latest => ("LATEST", None),
+        Start::AtTimestamp(millis) => {
+            let time = i64::try_from(millis).ok().and_then(chrono::DateTime::from_timestamp_millis);
+            ("AT_TIMESTAMP", time.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)))
+        }
+    }
+}
+
+fn table(table: &Table) -> Value {
+    let key = |key: &Key| json!({ "partition_key": key.partition, "sort_key": key.sort });
+    let indexes = by_name(table.indexes.iter().map(|(name, index)| (name.as_str(), key(index))));
+    json!({ "kind": "embedded", "partition_key": table.key.partition, "sort_key": table.key.sort, "indexes": indexes,
+        "changes": table.changes })
+}
+
+fn objects(objects: &Objects) -> Value {
+    match objects {
+        Objects::Directory { path } => json!({ "kind": "directory", "path": path.display().to_string() }),
+    }
+}
+
+fn output(name: &str, output: &Output, loaded: &Loaded) -> Value {
+    match output {
+        Output::Stream { stream, partitions } => json!({ "kind": "stream", "stream": stream, "partitions": partitions }),
+        Output::Queue { queue } => json!({ "kind": "queue", "queue": queue }),
+        Output::File { path } => json!({ "kind": "file", "path": path.display().to_string() }),
+        Output::Console => json!({ "kind": "console" }),
+        Output::Webhook { headers, timeout, .. } => json!({ "kind": "webhook",
+            "url": loaded.locator.output(name, "url").map(masked),
+            "headers": by_name(headers.iter().map(|(name, _)| (name.as_str(), json!(MASK)))),
+            "timeout": show_duration(*timeout) }),
+    }
+}
+
+fn route(route: &Route, at: usize, loaded: &Loaded) -> Value {
+    let written = |key| loaded.locator.route_key(at, key).map(masked);
+    let mut value = json!({
+        "name": &*route.name, "source": &*route.source, "filter": written("filter"),
+        "plugin": route.plugin.display().to_string(), "sha256": route.sha256,
+        "tables": route.grants.tables, "objects": route.grants.objects, "outputs": route.grants.outputs,
+        "batch_size": route.batch_size, "batch_bytes": size(route.batch_bytes),
+        "batch_window": show_duration(route.batch_window), "concurrency": route.concurrency,
+        "in_flight": size(route.in_flight_bytes),
+        "max_retry_attempts": route.policy.max_retry_attempts.map_or(json!(-1), |max| json!(max)),
+        "max_record_age": route.policy.max_record_age.map_or(json!(-1), |max| json!(show_duration(max))),
+        "bisect_batch_on_function_error": route.policy.bisect,
+        "retry_backoff": { "base": show_duration(route.policy.backoff.base), "max": show_duration(route.policy.backoff.max) },
+        "on_failure": route.on_failure,
+        "limits": { "memory": size(route.limits.memory), "time": show_duration(route.limits.time),
+            "effects": route.limits.effects, "output": size(route.limits.output_bytes),
+            "logs": size(route.limits.log_bytes) },
+    });
+    match route.instances {
+        Instances::Fresh => value["instances"] = json!("fresh"),
+        Instances::Reuse { max_invocations, memory_high_water } => {
+            value["instances"] = json!("reuse");
+            value["max_invocations"] = json!(max_invocations);
+            value["memory_high_water"] = json!(size(memory_high_water));
+        }
+    }
+    value["enabled"] = json!(route.enabled);
+    value["config"] = written("config").unwrap_or_else(|| json!({}));
+    value
+}
+
+fn size(bytes: usize) -> String {
+    show_size(u64::try_from(bytes).unwrap_or(u64::MAX))
+}

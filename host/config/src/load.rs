@@ -1,0 +1,57 @@
+//! From a file to a plan.
+
+use crate::check;
+use crate::codes::Code;
+use crate::locator::Locator;
+use crate::plan::Plan;
+use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, lower_case};
+use crate::syntax::document;
+use crate::syntax::interpolation::Interpolation;
+use crate::syntax::source::SourceText;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file without errors.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it means.
+    pub plan: Plan,
+    /// What is probably not meant, in the order of the file.
+    pub warnings: Vec<Diagnostic>,
+    /// Finds places of the file again.
+    pub locator: Locator,
+}
+
+/// Reads a file. `env` looks environment variables up; relative paths in the file are relative to its directory.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+    let name = path.display().to_string();
+    let base = path.parent().unwrap_or(Path::new(""));
+    let unreadable = |reason: &str| {
+        let finding = Finding::error(Code::UNREADABLE, 0..0, format!("cannot read {name}: {reason}"));
+        Problems(vec![Diagnostic::new(finding, &Arc::new(SourceText::new(&name, "")))])
+    };
+    let bytes = std::fs::read(path).map_err(|error| unreadable(&lower_case(&error.to_string())))?;
+    let text = String::from_utf8(bytes).map_err(|error| unreadable(&lower_case(&error.utf8_error().to_string())))?;
+    parse(&text, &name, base, env)
+}
+
+/// Reads the text of a file: `name` is the file's name in messages, `base` its directory.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, name: &str, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+    let source = Arc::new(SourceText::new(name, text));
+    let findings = Findings::default();
+    let root = document::read(&source, &Interpolation { env, base }, &findings);
+    let plan = root.as_ref().and_then(|root| check::check(root, base, &findings));
+    let diagnostics = findings.into_diagnostics(&source);
+    match (plan, root) {
+        (Some(plan), Some(root)) if diagnostics.iter().all(|d| d.severity == Severity::Warning) => {
+            Ok(Loaded { locator: Locator::new(source, root), plan, warnings: diagnostics })
+        }
+        _ => Err(Problems(diagnostics)),
+    }
+}

@@ -1,0 +1,138 @@
+//! Diagnostics: what is wrong, where, and what to do about it. Rendered at the edge, as text or JSON.
+
+mod finding;
+mod json;
+mod text;
+
+pub(crate) use finding::{Finding, Findings};
+
+use crate::codes::Code;
+use crate::syntax::source::SourceText;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The file is not used.
+    Error,
+    /// The file is used, and probably something else was meant.
+    Warning,
+}
+
+impl Severity {
+    /// As messages show it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// A problem and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What kind of problem; `esclusa explain` describes it.
+    pub code: Code,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, lower-case, without a period.
+    pub message: String,
+    /// The file.
+    pub file: String,
+    /// Line, from 1; 0 where the problem is the file as a whole.
+    pub line: usize,
+    /// Column in characters, from 1; 0 where the problem is the file as a whole.
+    pub column: usize,
+    /// The offending bytes.
+    pub span: Range<usize>,
+    /// What to do.
+    pub help: Option<String>,
+    /// Other places that belong to it, and what is there.
+    pub related: Vec<(Range<usize>, String)>,
+    source: Arc<SourceText>,
+}
+
+impl Diagnostic {
+    /// A finding in a file.
+    pub(crate) fn new(finding: Finding, source: &Arc<SourceText>) -> Self {
+        let Finding { code, severity, message, span, help, related } = finding;
+        let (line, column) = if source.text.is_empty() { (0, 0) } else { source.position(span.start) };
+        let file = source.file.clone();
+        Diagnostic { code, severity, message, file, line, column, span, help, related, source: Arc::clone(source) }
+    }
+
+    /// Text with the offending lines underlined; ends with a newline.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        text::render(self, &self.source, colour)
+    }
+
+    /// As a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        json::diagnostic(self, &self.source)
+    }
+}
+
+/// Every problem of a file, in the order of the file; at least one of them is an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Diagnostic>);
+
+impl Problems {
+    /// Every problem as text, and how many there are; ends with a newline.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let mut out = String::new();
+        for diagnostic in &self.0 {
+            out.push_str(&diagnostic.render(colour));
+            out.push('\n');
+        }
+        out.push_str(&self.summary());
+        out.push('\n');
+        out
+    }
+
+    /// How many errors and warnings there are, in a few words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let errors = self.0.iter().filter(|d| d.severity == Severity::Error).count();
+        let warnings = self.0.len() - errors;
+        match warnings {
+            0 => counted(errors, "error"),
+            _ => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
+        }
+    }
+
+    /// As a JSON array.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        self.0.iter().map(Diagnostic::to_json).collect()
+    }
+}
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// A foreign message as ours: it starts with a small letter and has no period.
+pub(crate) fn lower_case(message: &str) -> String {
+    let message = message.trim_end_matches('.');
+    let mut chars = message.chars();
+    let first = chars.next();
+    // An abbreviation keeps its capitals.
+    if chars.clone().next().is_some_and(char::is_uppercase) {
+        return message.to_owned();
+    }
+    first.into_iter().flat_map(char::to_lowercase).chain(chars).collect()
+}

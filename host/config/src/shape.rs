@@ -1,0 +1,125 @@
+//! Which sections, keys and values routes.toml has. The parser reads through these tables, and the JSON Schema and the
+//! reference page are made from them, so the three cannot disagree. No meaning: names are not resolved here.
+
+pub mod engine;
+pub mod output;
+pub mod root;
+pub mod route;
+pub mod source;
+pub mod store;
+
+use crate::codes::Code;
+
+/// A table with known keys.
+#[derive(Debug)]
+pub struct Section {
+    /// Its name; for a section with kinds, the kind.
+    pub name: &'static str,
+    /// What it is, a sentence.
+    pub about: &'static str,
+    /// Its keys.
+    pub keys: &'static [&'static Key],
+    /// Words that people bring along from elsewhere, and what to write instead.
+    pub foreign: &'static [(&'static str, &'static str)],
+}
+
+/// A key of a section.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What holds where it is not given.
+    pub default: Default,
+    /// What it does, a sentence.
+    pub about: &'static str,
+}
+
+/// What a key takes.
+#[derive(Debug)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A path, relative to the file's directory.
+    Path,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// A text such as `"10s"`.
+    Duration {
+        /// The least, as it is written.
+        min: &'static str,
+        /// The most, as it is written.
+        max: &'static str,
+        /// Takes `-1` for "without limit", too.
+        endless: bool,
+    },
+    /// A text such as `"64MiB"`, or a number of bytes.
+    Size {
+        /// The least, as it is written.
+        min: &'static str,
+        /// The most, as it is written.
+        max: &'static str,
+    },
+    /// A point in time, RFC 3339.
+    Timestamp,
+    /// A list of names.
+    Names,
+    /// A table of texts.
+    Texts,
+    /// Anything.
+    Json,
+    /// A table with any content.
+    Object,
+    /// A list of anything.
+    List,
+    /// A table or a list of tables.
+    Patterns,
+    /// A table with known keys.
+    Section(&'static Section),
+    /// Tables with known keys, by name.
+    Sections(&'static Section),
+    /// Tables that have kinds, by name.
+    Family(&'static Family),
+    /// A list of tables with known keys.
+    SectionList(&'static Section),
+}
+
+/// What holds where a key is not given.
+#[derive(Debug)]
+pub enum Default {
+    /// It must be given.
+    Required,
+    /// Nothing.
+    Nothing,
+    /// This, as it would be written.
+    Value(&'static str),
+    /// Something that depends; in words.
+    Depends(&'static str),
+}
+
+/// Tables of which each has a `kind` that says which keys it has.
+#[derive(Debug)]
+pub struct Family {
+    /// The word in front of the name: `source` in `[source.NAME]`.
+    pub name: &'static str,
+    /// What it is, a sentence.
+    pub about: &'static str,
+    /// The kinds there are.
+    pub kinds: &'static [&'static Section],
+    /// Kinds of other versions.
+    pub elsewhere: &'static [&'static str],
+    /// Reported for a kind that nobody knows.
+    pub unknown_kind: Code,
+    /// Reported for a kind of another version.
+    pub kind_unavailable: Code,
+}

@@ -1,0 +1,85 @@
+//! The file as a whole, `[admin]`.
+
+use super::{Default, Key, Kind, Section, engine, output, route, source, store};
+
+pub static VERSION: Key = Key {
+    name: "version",
+    kind: Kind::Integer { min: 1, max: 1 },
+    default: Default::Required,
+    about: "The version of this format.",
+};
+pub static ADMIN: Key = Key {
+    name: "admin",
+    kind: Kind::Section(&ADMIN_SECTION),
+    default: Default::Depends("without this section nothing listens"),
+    about: "Dashboard, API, metrics, and what sources of kind http receive.",
+};
+pub static ENGINE: Key = Key {
+    name: "engine",
+    kind: Kind::Section(&engine::SECTION),
+    default: Default::Nothing,
+    about: "The embedded engine.",
+};
+pub static SOURCE: Key = Key {
+    name: "source",
+    kind: Kind::Family(&source::FAMILY),
+    default: Default::Nothing,
+    about: "Where events come from.",
+};
+pub static TABLE: Key = Key {
+    name: "table",
+    kind: Kind::Family(&store::TABLES),
+    default: Default::Nothing,
+    about: "Tables that plugins read and write.",
+};
+pub static OBJECTS: Key = Key {
+    name: "objects",
+    kind: Kind::Family(&store::OBJECTS),
+    default: Default::Nothing,
+    about: "Object stores that plugins write to.",
+};
+pub static OUTPUT: Key = Key {
+    name: "output",
+    kind: Kind::Family(&output::FAMILY),
+    default: Default::Nothing,
+    about: "Where plugins send messages, and where given-up events go.",
+};
+pub static ROUTE: Key = Key {
+    name: "route",
+    kind: Kind::SectionList(&route::SECTION),
+    default: Default::Nothing,
+    about: "Which plugin handles the events of which source.",
+};
+
+/// The file.
+pub static SECTION: Section = Section {
+    name: "routes.toml",
+    about: "Everything that the router does.",
+    keys: &[&VERSION, &ADMIN, &ENGINE, &SOURCE, &TABLE, &OBJECTS, &OUTPUT, &ROUTE],
+    foreign: &[
+        ("sources", "write [source.NAME]"),
+        ("tables", "write [table.NAME]"),
+        ("outputs", "write [output.NAME]"),
+        ("routes", "write [[route]]"),
+        ("object", "write [objects.NAME]"),
+    ],
+};
+
+pub static LISTEN: Key = Key {
+    name: "listen",
+    kind: Kind::Text,
+    default: Default::Value("127.0.0.1:8080"),
+    about: "IP address and port; port 0 is any free one, printed at start.",
+};
+pub static ALLOW_REMOTE: Key = Key {
+    name: "allow_remote",
+    kind: Kind::Boolean,
+    default: Default::Value("false"),
+    about: "Permits an address that other machines can reach. There is no authentication.",
+};
+pub static ADMIN_SECTION: Section = Section {
+    name: "admin",
+    about: "Dashboard, API, metrics, and what sources of kind http receive.",
+    keys: &[&LISTEN, &ALLOW_REMOTE],
+    foreign: &[],
+};

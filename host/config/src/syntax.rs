@@ -1,0 +1,11 @@
+//! From text to a tree with spans, and from nodes of the tree to values. Knows nothing of what the values mean.
+
+pub mod document;
+pub mod interpolation;
+pub mod json;
+pub mod nearest;
+pub mod reader;
+pub mod scalar;
+pub mod source;
+pub mod tree;
+pub mod unit;

@@ -1,0 +1,117 @@
+//! TOML text to a tree: syntax errors with their places, texts interpolated.
+
+use super::interpolation::Interpolation;
+use super::source::SourceText;
+use super::tree::{Entry, Node, Table, Text, Value};
+use crate::codes::Code;
+use crate::report::{Finding, Findings};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use toml_parser::lexer::TokenKind;
+
+/// Deepest nesting of keys. The tree is walked and dropped recursively, so it needs a limit; the TOML parser has
+/// one for values, but none for dotted keys.
+const DEEPEST: usize = 64;
+
+/// The file as a tree. What is wrong goes to `findings`; after a syntax error there is no tree.
+pub fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<Node> {
+    if let Some(span) = too_deep(&source.text) {
+        let message = format!("this key has more than {DEEPEST} parts");
+        findings.add(Finding::error(Code::SYNTAX, span, message));
+        return None;
+    }
+    let (root, errors) = DeTable::parse_recoverable(&source.text);
+    for error in &errors {
+        let span = error.span().unwrap_or_default();
+        findings.add(Finding::error(Code::SYNTAX, span, error.message()));
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let walk = Walk { source, interpolation, findings };
+    Some(Node { span: 0..0, value: Value::Table(walk.table(root.get_ref())) })
+}
+
+struct Walk<'a> {
+    source: &'a SourceText,
+    interpolation: &'a Interpolation<'a>,
+    findings: &'a Findings,
+}
+
+impl Walk<'_> {
+    fn table(&self, table: &DeTable<'_>) -> Table {
+        let entries = table.iter().map(|(key, value)| Entry {
+            key: key.get_ref().to_string(),
+            key_span: key.span(),
+            node: self.node(value),
+        });
+        Table { entries: entries.collect() }
+    }
+
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
+        let span = value.span();
+        let value = match value.get_ref() {
+            DeValue::String(text) => self.text(text, &span),
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Value::Integer(number),
+                Err(_) => self.broken(&span, "this number does not fit into 64 bits"),
+            },
+            DeValue::Float(number) => match number.as_str().parse::<f64>() {
+                Ok(number) if number.is_finite() => Value::Float(number),
+                _ => self.broken(&span, "this number is infinite, not a number, or too large"),
+            },
+            DeValue::Boolean(value) => Value::Boolean(*value),
+            DeValue::Datetime(time) => Value::Datetime(time.to_string()),
+            DeValue::Array(list) => Value::List(list.iter().map(|value| self.node(value)).collect()),
+            DeValue::Table(table) => Value::Table(self.table(table)),
+        };
+        Node { span, value }
+    }
+
+    fn text(&self, text: &str, span: &Range<usize>) -> Value {
+        if !text.contains('$') {
+            return Value::Text(Text { text: text.to_owned(), interpolated: false });
+        }
+        match self.interpolation.expand(text) {
+            Ok(text) => Value::Text(text),
+            Err(failure) => {
+                let finding = Finding::error(Code::INTERPOLATION, self.place(span, &failure.found), failure.message);
+                self.findings.add(finding.help(failure.help));
+                Value::Broken
+            }
+        }
+    }
+
+    /// Where a part of a text stands: it is searched in the raw text, since escapes may precede it.
+    fn place(&self, span: &Range<usize>, part: &str) -> Range<usize> {
+        match self.source.slice(span).find(part) {
+            Some(at) => span.start + at..span.start + at + part.len(),
+            None => span.clone(),
+        }
+    }
+
+    fn broken(&self, span: &Range<usize>, message: &str) -> Value {
+        self.findings.add(Finding::error(Code::OUT_OF_RANGE, span.clone(), message));
+        Value::Broken
+    }
+}
+
+/// The first key with too many parts: a run of names and dots.
+fn too_deep(text: &str) -> Option<Range<usize>> {
+    let (mut dots, mut start) = (0, None);
+    for token in toml_parser::Source::new(text).lex() {
+        match token.kind() {
+            TokenKind::Dot => dots += 1,
+            TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString => {
+                start = start.or(Some(token.span().start()));
+            }
+            TokenKind::Whitespace => {}
+            _ => (dots, start) = (0, None),
+        }
+        if dots >= DEEPEST {
+            return Some(start.unwrap_or_default()..token.span().end());
+        }
+    }
+    None
+}

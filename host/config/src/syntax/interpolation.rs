@@ -1,0 +1,88 @@
+//! `${VAR}`, `${VAR:-default}`, `${file:PATH}` and `$$` in texts. Only texts are touched, after TOML has been parsed, so
+//! nothing that is put in can change the shape of the file.
+
+use super::tree::Text;
+use std::path::Path;
+
+/// Where the values come from.
+pub struct Interpolation<'a> {
+    /// The environment.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// What `${file:PATH}` is relative to.
+    pub base: &'a Path,
+}
+
+/// Why a text could not be expanded.
+pub struct Failure {
+    /// The part of the text that is at fault.
+    pub found: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
+impl Interpolation<'_> {
+    /// `text` with everything put in.
+    pub fn expand(&self, text: &str) -> Result<Text, Failure> {
+        let mut out = String::with_capacity(text.len());
+        let mut interpolated = false;
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            if let Some(after) = after.strip_prefix('$') {
+                out.push('$');
+                rest = after;
+            } else if let Some(after) = after.strip_prefix('{') {
+                let Some((inside, after)) = after.split_once('}') else {
+                    return Err(failure("${", "`${` has no closing `}`", "close it, or write `$$` for a dollar sign"));
+                };
+                out.push_str(&self.value(inside)?);
+                interpolated = true;
+                rest = after;
+            } else {
+                out.push('$');
+                rest = after;
+            }
+        }
+        out.push_str(rest);
+        Ok(Text { text: out, interpolated })
+    }
+
+    fn value(&self, inside: &str) -> Result<String, Failure> {
+        let whole = format!("${{{inside}}}");
+        if let Some(path) = inside.strip_prefix("file:") {
+            return self.file(path, &whole);
+        }
+        let (name, default) = match inside.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inside, None),
+        };
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            let help = "a variable's name has letters, digits and `_`; write `$$` for a dollar sign";
+            return Err(failure(&whole, &format!("`{whole}` names no variable"), help));
+        }
+        match ((self.env)(name).filter(|value| !value.is_empty() || default.is_none()), default) {
+            (Some(value), _) => Ok(value),
+            (None, Some(default)) => Ok(default.to_owned()),
+            (None, None) => {
+                let help = format!("set it, or give a default: `${{{name}:-default}}`");
+                Err(failure(&whole, &format!("the environment variable {name} is not set"), &help))
+            }
+        }
+    }
+
+    fn file(&self, path: &str, whole: &str) -> Result<String, Failure> {
+        let path = self.base.join(path);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let message = format!("cannot read {}: {}", path.display(), crate::report::lower_case(&error.to_string()));
+            failure(whole, &message, "the path is relative to the directory of this file")
+        })?;
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+    }
+}
+
+fn failure(found: &str, message: &str, help: &str) -> Failure {
+    Failure { found: found.to_owned(), message: message.to_owned(), help: help.to_owned() }
+}

@@ -1,0 +1,217 @@
+//! Reading a table by its section: unknown and missing keys are reported when it is opened, wrong values when they are
+//! read. A value that cannot be read gives the default, or nothing in particular: the plan is thrown away then.
+
+use super::nearest::nearest;
+use super::scalar::{self, Converted};
+use super::tree::{Entry, Node, Table, Value};
+use super::unit;
+use crate::codes::Code;
+use crate::report::{Finding, Findings};
+use crate::shape::{Default, Key, Section};
+use std::ops::Range;
+use std::time::Duration;
+
+/// A table that is being read.
+pub struct Reader<'a> {
+    /// Where problems go.
+    pub findings: &'a Findings,
+    /// The keys that the table may have.
+    pub section: &'static Section,
+    /// Where the table stands.
+    pub span: Range<usize>,
+    table: &'a Table,
+}
+
+impl<'a> Reader<'a> {
+    /// Opens a table. `extra` are keys that are read elsewhere.
+    pub fn open(findings: &'a Findings, section: &'static Section, span: Range<usize>, table: &'a Table, extra: &[&str]) -> Self {
+        let reader = Reader { findings, section, span, table };
+        for entry in &table.entries {
+            if !extra.contains(&entry.key.as_str()) && !section.keys.iter().any(|key| key.name == entry.key) {
+                reader.unknown(entry);
+            }
+        }
+        for key in section.keys {
+            if matches!(key.default, Default::Required) && table.get(key.name).is_none() {
+                reader.missing(key);
+            }
+        }
+        reader
+    }
+
+    /// The entry of a key, where it is given.
+    pub fn entry(&self, key: &Key) -> Option<&'a Entry> {
+        self.table.entry(key.name)
+    }
+
+    /// The value of a key, where it is given.
+    pub fn node(&self, key: &Key) -> Option<&'a Node> {
+        self.table.get(key.name)
+    }
+
+    /// The entry of a key that is no key of the section.
+    pub fn other(&self, key: &str) -> Option<&'a Entry> {
+        self.table.entry(key)
+    }
+
+    /// The place of a value; of the table where it is not given.
+    pub fn place(&self, key: &Key) -> Range<usize> {
+        self.node(key).map_or_else(|| self.span.clone(), |node| node.span.clone())
+    }
+
+    /// The place of a key; of the table where it is not given.
+    pub fn key_place(&self, key: &Key) -> Range<usize> {
+        self.entry(key).map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
+    }
+
+    /// A text, where it is given and can be read.
+    pub fn text(&self, key: &Key) -> Option<String> {
+        self.read(key, scalar::text)
+    }
+
+    /// A text, or its default.
+    pub fn text_or_default(&self, key: &Key) -> String {
+        self.text(key).unwrap_or_else(|| default(key).to_owned())
+    }
+
+    /// A choice, or its default.
+    pub fn choice(&self, key: &Key) -> &'static str {
+        self.read(key, scalar::choice).unwrap_or_else(|| default(key))
+    }
+
+    /// A truth value, or its default.
+    pub fn boolean(&self, key: &Key) -> bool {
+        self.read(key, scalar::boolean).unwrap_or_else(|| default(key) == "true")
+    }
+
+    /// A whole number, where it is given and can be read.
+    pub fn given_integer(&self, key: &Key) -> Option<i64> {
+        self.read(key, scalar::integer)
+    }
+
+    /// A whole number, or its default.
+    pub fn integer<N: TryFrom<i64> + std::default::Default>(&self, key: &Key) -> N {
+        let number = self.given_integer(key).or_else(|| default(key).parse().ok());
+        number.and_then(|number| N::try_from(number).ok()).unwrap_or_default()
+    }
+
+    /// A duration, or its default.
+    pub fn duration(&self, key: &Key) -> Duration {
+        self.limit(key).or_else(|| unit::duration(default(key))).unwrap_or_default()
+    }
+
+    /// A duration that may be without limit.
+    pub fn limit(&self, key: &Key) -> Option<Duration> {
+        self.read(key, scalar::duration).flatten()
+    }
+
+    /// A size, where it is given and can be read.
+    pub fn given_size(&self, key: &Key) -> Option<usize> {
+        self.read(key, scalar::size)
+    }
+
+    /// A size, or its default.
+    pub fn size(&self, key: &Key) -> usize {
+        let default = || unit::size(default(key)).and_then(|size| usize::try_from(size).ok());
+        self.given_size(key).or_else(default).unwrap_or_default()
+    }
+
+    /// A point in time, where it is given and can be read.
+    pub fn timestamp(&self, key: &Key) -> Option<u64> {
+        self.read(key, scalar::timestamp)
+    }
+
+    /// The entries of a list, where it is given.
+    pub fn list(&self, key: &Key) -> Option<&'a [Node]> {
+        let node = self.node(key)?;
+        match &node.value {
+            Value::List(list) => return Some(list),
+            Value::Broken => {}
+            _ => self.findings.add(scalar::wrong_type(key, node, "a list", &format!("write {} = [ … ]", key.name))),
+        }
+        None
+    }
+
+    /// The texts of a list, with their nodes.
+    pub fn names(&self, key: &Key) -> Vec<(String, &'a Node)> {
+        let mut names = Vec::new();
+        for node in self.list(key).unwrap_or_default() {
+            match scalar::text(key, node) {
+                Ok(Some(name)) => names.push((name, node)),
+                Ok(None) => {}
+                Err(_) => {
+                    let message = format!("`{}` is a list of names, and this is {}", key.name, node.kind());
+                    self.findings.add(Finding::error(Code::WRONG_TYPE, node.span.clone(), message));
+                }
+            }
+        }
+        names
+    }
+
+    /// The table of a key, where it is given. `help` says how to write it.
+    pub fn table(&self, key: &Key, help: &str) -> Option<&'a Table> {
+        table(self.findings, self.entry(key)?, help)
+    }
+
+    /// The table of a key by its section.
+    pub fn section(&self, key: &Key, section: &'static Section) -> Option<Reader<'a>> {
+        let table = self.table(key, &format!("write {} = {{ … }}", key.name))?;
+        Some(Reader::open(self.findings, section, self.key_place(key), table, &[]))
+    }
+
+    fn read<T>(&self, key: &Key, convert: impl Fn(&Key, &Node) -> Converted<T>) -> Option<T> {
+        match convert(key, self.node(key)?) {
+            Ok(value) => value,
+            Err(finding) => {
+                self.findings.add(finding);
+                None
+            }
+        }
+    }
+
+    fn unknown(&self, entry: &Entry) {
+        let message = format!("there is no key `{}` in `{}`", entry.key, self.section.name);
+        let finding = Finding::error(Code::UNKNOWN_KEY, entry.key_span.clone(), message);
+        self.findings.add(finding.help(self.meant(&entry.key)));
+    }
+
+    fn meant(&self, key: &str) -> String {
+        if let Some((_, help)) = self.section.foreign.iter().find(|(word, _)| *word == key) {
+            return (*help).to_owned();
+        }
+        let names = || self.section.keys.iter().map(|key| key.name);
+        match nearest(key, names()) {
+            Some(name) if self.findings.suggest() => format!("did you mean `{name}`?"),
+            _ if self.section.keys.is_empty() => "it has no keys but `kind`".to_owned(),
+            _ => format!("it has: {}", names().collect::<Vec<_>>().join(", ")),
+        }
+    }
+
+    fn missing(&self, key: &Key) {
+        let message = format!("`{}` is missing", key.name);
+        let help = format!("add `{} = …`: {}", key.name, crate::report::lower_case(key.about));
+        let (code, help) = match key.name {
+            "version" => (Code::VERSION, "add `version = 1` as the first line".to_owned()),
+            _ => (Code::MISSING_KEY, help),
+        };
+        self.findings.add(Finding::error(code, self.span.clone(), message).help(help));
+    }
+}
+
+/// The table of an entry.
+pub fn table<'a>(findings: &Findings, entry: &'a Entry, help: &str) -> Option<&'a Table> {
+    match &entry.node.value {
+        Value::Table(table) => return Some(table),
+        Value::Broken => {}
+        _ => {
+            let message = format!("`{}` is a table, and this is {}", entry.key, entry.node.kind());
+            findings.add(Finding::error(Code::WRONG_TYPE, entry.node.span.clone(), message).help(help));
+        }
+    }
+    None
+}
+
+/// The default of a key, as it would be written.
+pub fn default(key: &Key) -> &'static str {
+    if let Default::Value(text) = key.default { text } else { "" }
+}

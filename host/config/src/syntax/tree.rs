@@ -1,0 +1,127 @@
+//! The document as a tree: every key and value with the place where it stands.
+
+use std::ops::Range;
+
+/// A value and its place.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Where it stands; a table's header, where it has one.
+    pub span: Range<usize>,
+    /// What it is.
+    pub value: Value,
+}
+
+/// A value, with texts already interpolated.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A text.
+    Text(Text),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// A truth value.
+    Boolean(bool),
+    /// A date or time, as it is written.
+    Datetime(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A table.
+    Table(Table),
+    /// Something that has been reported already; nobody needs to complain about it again.
+    Broken,
+}
+
+/// A text.
+#[derive(Debug, Clone)]
+pub struct Text {
+    /// After interpolation.
+    pub text: String,
+    /// True where something was put in; such a text may be a secret, so no message repeats it.
+    pub interpolated: bool,
+}
+
+/// A table, its keys in the order of the file.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// The entries.
+    pub entries: Vec<Entry>,
+}
+
+/// A key and its value.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Range<usize>,
+    /// Its value.
+    pub node: Node,
+}
+
+impl Table {
+    /// The entry of a key.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|entry| &entry.node)
+    }
+}
+
+impl Node {
+    /// This node's table.
+    pub fn table(&self) -> Option<&Table> {
+        if let Value::Table(table) = &self.value { Some(table) } else { None }
+    }
+
+    /// The place of a key of this table; this node's own place where there is no such key.
+    pub fn key_span(&self, key: &str) -> Range<usize> {
+        self.table().and_then(|table| table.entry(key)).map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
+    }
+
+    /// The place of the value of a key of this table; this node's own place where there is no such key.
+    pub fn value_span(&self, key: &str) -> Range<usize> {
+        self.table().and_then(|table| table.get(key)).map_or_else(|| self.span.clone(), |node| node.span.clone())
+    }
+
+    /// What stands at an RFC 6901 pointer, or at its longest prefix that is there. A table without a place of its
+    /// own has that of its key.
+    pub fn at_pointer(&self, pointer: &str) -> Range<usize> {
+        let mut here = self;
+        let mut span = self.span.clone();
+        for token in pointer.split('/').skip(1) {
+            let token = token.replace("~1", "/").replace("~0", "~");
+            match &here.value {
+                Value::Table(table) => {
+                    let Some(entry) = table.entry(&token) else { break };
+                    here = &entry.node;
+                    span = if entry.node.table().is_some() { entry.key_span.clone() } else { entry.node.span.clone() };
+                }
+                Value::List(list) => {
+                    let Some(node) = token.parse().ok().and_then(|at: usize| list.get(at)) else { break };
+                    here = node;
+                    span = node.span.clone();
+                }
+                _ => break,
+            }
+        }
+        span
+    }
+
+    /// The kind of value, as a message names it.
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Text(_) => "a text",
+            Value::Integer(_) => "a whole number",
+            Value::Float(_) => "a fraction",
+            Value::Boolean(_) => "true or false",
+            Value::Datetime(_) => "a date",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+            Value::Broken => "nothing",
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! routes.toml as its users see it: files in, plans or messages out.
+
+mod cases;
