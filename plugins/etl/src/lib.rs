@@ -1,1 +1,33 @@
-//! The `etl` plugin.
+//! The `etl` plugin: an item per record. Key templates first, then the fields of the record, picked, renamed and typed
+//! as configured; put, or put unless it is there.
+
+mod config;
+mod transform;
+
+use config::Settings;
+use esclusa_plugin::{Batch, Effects, Failure, Plugin, export};
+
+/// The plugin; configured, it is a [`config::Settings`].
+pub struct Etl(Settings);
+
+impl Plugin for Etl {
+    type Config = config::Config;
+
+    const SCHEMA: &'static str = include_str!("../config.schema.json");
+
+    fn new(config: Self::Config) -> Result<Self, String> {
+        Settings::new(config).map(Etl)
+    }
+
+    fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure> {
+        out.for_each(batch, |event, out| {
+            out.push(transform::put(&self.0, event)?);
+            Ok(())
+        })
+    }
+}
+
+export!(Etl);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Configuration of `etl`, and what it is compiled to.
+
+use esclusa_plugin::{Condition, Guard, Template};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// `[route.config]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    table: String,
+    key: BTreeMap<String, String>,
+    #[serde(default)]
+    fields: Fields,
+    #[serde(default)]
+    types: BTreeMap<String, Type>,
+    condition: Option<WriteCondition>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+enum Fields {
+    /// Every field of the record.
+    #[default]
+    All,
+    /// These, under their own names.
+    Pick(Vec<String>),
+    /// These, under other names: attribute = path.
+    Rename(BTreeMap<String, String>),
+}
+
+/// What an attribute is converted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Type {
+    /// A text.
+    Text,
+    /// A decimal number.
+    Number,
+    /// True or false.
+    Boolean,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WriteCondition {
+    /// Leave an item alone that exists already.
+    NotExists,
+}
+
+/// The configuration, checked and compiled.
+#[derive(Debug)]
+pub struct Settings {
+    /// Table written to.
+    pub table: String,
+    /// Key attribute and its template.
+    pub key: Vec<(String, Template)>,
+    /// Attribute and path of the fields that follow; `None`: all of them.
+    pub fields: Option<Vec<(String, String)>>,
+    types: BTreeMap<String, Type>,
+    unless_exists: bool,
+}
+
+impl Settings {
+    /// Checks and compiles.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn new(config: Config) -> Result<Self, String> {
+        if config.key.is_empty() {
+            return Err("config.key: name the key attributes of the table, each with a template".to_owned());
+        }
+        let compile = |(name, template): (String, String)| match Template::parse(&template) {
+            Ok(template) => Ok((name, template)),
+            Err(error) => Err(format!("config.key.{name}: {error}")),
+        };
+        let fields = match config.fields {
+            Fields::All => None,
+            Fields::Pick(names) => Some(names.into_iter().map(|name| (name.clone(), name)).collect()),
+            Fields::Rename(renamed) => Some(renamed.into_iter().collect()),
+        };
+        Ok(Settings {
+            table: config.table,
+            key: config.key.into_iter().map(compile).collect::<Result<_, _>>()?,
+            fields,
+            types: config.types,
+            unless_exists: matches!(config.condition, Some(WriteCondition::NotExists)),
+        })
+    }
+
+    /// What the attribute is converted to; `None`: it stays what it is in the record.
+    pub fn type_of(&self, attribute: &str) -> Option<Type> {
+        if self.types.is_empty() { None } else { self.types.get(attribute).copied() }
+    }
+
+    /// The guard of every put.
+    pub fn guard(&self) -> Option<Guard<'_>> {
+        let (name, _) = self.key.first().filter(|_| self.unless_exists)?;
+        Some(Condition::new().absent(name).or_skip())
+    }
+}

@@ -1,0 +1,93 @@
+//! What goes wrong: with one event, or with the batch.
+
+use crate::{item, json, number, tables, template};
+use std::fmt;
+
+/// An event that did not go through. Its effects are taken back; the other events of the batch are not touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventError {
+    /// Try again, not before so many milliseconds; the route's policy bounds it.
+    Retry(Option<u32>),
+    /// Not processable: to the route's dead letters, with the reason.
+    Reject(String),
+    /// Done, on purpose without effects; counted under the reason.
+    Skip(String),
+    /// Not the event's fault: the whole batch fails.
+    Batch(Failure),
+}
+
+/// A batch that did not go through; nothing of it is carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The whole batch again.
+    Retry(String),
+    /// Stop the route, keep its place: somebody must look.
+    Halt(String),
+}
+
+impl EventError {
+    /// To the dead letters, with the reason.
+    pub fn reject(reason: impl Into<String>) -> Self {
+        EventError::Reject(reason.into())
+    }
+
+    /// Done, on purpose without effects.
+    pub fn skip(reason: impl Into<String>) -> Self {
+        EventError::Skip(reason.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Failure::Retry(reason) | Failure::Halt(reason)) = self;
+        f.write_str(reason)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<json::Error> for EventError {
+    fn from(error: json::Error) -> Self {
+        EventError::Reject(format!("the payload is not JSON: {error}"))
+    }
+}
+
+impl From<template::RenderError> for EventError {
+    fn from(error: template::RenderError) -> Self {
+        EventError::Reject(error.to_string())
+    }
+}
+
+impl From<number::Error> for EventError {
+    fn from(error: number::Error) -> Self {
+        EventError::Reject(error.to_string())
+    }
+}
+
+impl From<item::Unstorable> for EventError {
+    fn from(error: item::Unstorable) -> Self {
+        EventError::Reject(error.to_string())
+    }
+}
+
+impl From<tables::Error> for EventError {
+    fn from(error: tables::Error) -> Self {
+        EventError::Batch(error.into())
+    }
+}
+
+impl From<Failure> for EventError {
+    fn from(failure: Failure) -> Self {
+        EventError::Batch(failure)
+    }
+}
+
+/// A table that does not answer may answer later; a wrong read stays wrong.
+impl From<tables::Error> for Failure {
+    fn from(error: tables::Error) -> Self {
+        match error {
+            tables::Error::Unavailable(_) => Failure::Retry(error.to_string()),
+            tables::Error::NotGranted(_) | tables::Error::Invalid(_) => Failure::Halt(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! To linear memory: what the router reads, laid out as the canonical ABI does, with texts borrowed where they are.
+
+mod layout;
+mod lowering;
+
+use crate::batch::Batch;
+use crate::effects::Effects;
+use crate::failure::Failure;
+use crate::plugin::{self, Plugin};
+pub(super) use layout::{Info, Initialised};
+use layout::{LoweredFailure, LoweredOutput, LoweredResult};
+use lowering::Storage;
+
+/// The answer of a call with everything that it points to. The result comes first: its address is the answer's.
+#[repr(C)]
+pub struct Returned {
+    result: LoweredResult,
+    // Dropped in this order: the lists, the effects that they point to, the batch that the effects borrow from.
+    _storage: Storage,
+    _effects: Effects<'static>,
+    _failure: Option<Failure>,
+    batch: *mut Batch,
+}
+
+impl Returned {
+    /// Handles a batch and lowers what comes of it.
+    pub fn call<P: Plugin>(plugin: &'static P, batch: Box<Batch>) -> *const u8 {
+        let batch = Box::into_raw(batch);
+        // SAFETY: the batch is dropped with `Returned`, after the effects that borrow from it.
+        let borrowed: &'static Batch = unsafe { &*batch };
+        let (effects, failure) = match plugin::call(plugin, borrowed) {
+            Ok(effects) => (effects, None),
+            Err(failure) => (Effects::default(), Some(failure)),
+        };
+        Self::leak(effects, failure, batch)
+    }
+
+    /// A failed call.
+    pub fn failure(failure: Failure) -> *const u8 {
+        Self::leak(Effects::default(), Some(failure), std::ptr::null_mut())
+    }
+
+    fn leak(effects: Effects<'static>, failure: Option<Failure>, batch: *mut Batch) -> *const u8 {
+        let mut storage = Storage::for_effects(&effects);
+        let result = match &failure {
+            // The text stays where it is while `failure` is moved.
+            Some(failure) => LoweredResult::Err(LoweredFailure::new(failure)),
+            None => LoweredResult::Ok(LoweredOutput {
+                effects: storage.effects(effects.effects()),
+                outcomes: storage.outcomes(effects.outcomes()),
+                replies: storage.replies(effects.replies()),
+            }),
+        };
+        let returned = Returned { result, _storage: storage, _effects: effects, _failure: failure, batch };
+        std::ptr::from_ref(Box::leak(Box::new(returned))).cast()
+    }
+}
+
+impl Drop for Returned {
+    fn drop(&mut self) {
+        self._effects = Effects::default();
+        if !self.batch.is_null() {
+            // SAFETY: it came out of a box in `call`, and nothing borrows from it any more.
+            drop(unsafe { Box::from_raw(self.batch) });
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Effects to their lowered form. Texts are pointed to, lists are built in [`Storage`].
+
+use super::layout::{
+    List, LoweredAction, LoweredAttribute, LoweredChange, LoweredComparison, LoweredDelete, LoweredDisposition,
+    LoweredEffect, LoweredGuard, LoweredNamedChange, LoweredObject, LoweredOption, LoweredOutcome, LoweredPut,
+    LoweredReply, LoweredSend, LoweredTerm, LoweredUpdate, LoweredValue,
+};
+use crate::condition::{Comparison, Guard, Otherwise};
+use crate::effect::{Action, Change, Effect, Send, Update};
+use crate::effects::{Disposition, Effects, Outcome, Reply};
+use crate::item::{Item, Value};
+
+/// The lists that the lowered effects point to.
+#[derive(Default)]
+pub struct Storage {
+    /// Attributes of all items. Never grows beyond its first capacity, since it is pointed into.
+    attributes: Vec<LoweredAttribute>,
+    effects: Vec<LoweredEffect>,
+    outcomes: Vec<LoweredOutcome>,
+    replies: Vec<LoweredReply>,
+    terms: Vec<Box<[LoweredTerm]>>,
+    changes: Vec<Box<[LoweredNamedChange]>>,
+    texts: Vec<Box<[List]>>,
+    pairs: Vec<Box<[[List; 2]]>>,
+}
+
+/// Keeps a list and gives its address, which does not change with the growth of `kept`.
+fn keep<T>(kept: &mut Vec<Box<[T]>>, list: Box<[T]>) -> List {
+    let address = List::of(&list);
+    kept.push(list);
+    address
+}
+
+impl Storage {
+    /// With room for the attributes of all items of `effects`.
+    pub fn for_effects(effects: &Effects<'_>) -> Self {
+        let attributes = effects.effects().iter().map(|effect| match &effect.action {
+            Action::Put(put) => put.item.0.len(),
+            Action::Update(update) => update.key.0.len(),
+            Action::Delete(delete) => delete.key.0.len(),
+            Action::Object(_) | Action::Send(_) => 0,
+        });
+        Storage { attributes: Vec::with_capacity(attributes.sum()), ..Storage::default() }
+    }
+
+    /// Lowers the effects; once.
+    pub fn effects(&mut self, effects: &[Effect<'_>]) -> List {
+        let lowered = effects.iter().map(|e| LoweredEffect { cause: e.cause.into(), action: self.action(&e.action) });
+        self.effects = lowered.collect();
+        List::of(&self.effects)
+    }
+
+    /// Lowers the outcomes; once.
+    pub fn outcomes(&mut self, outcomes: &[Outcome]) -> List {
+        let lowered = outcomes.iter().map(|outcome| LoweredOutcome {
+            event: outcome.event,
+            disposition: match &outcome.disposition {
+                Disposition::Retry(after) => LoweredDisposition::Retry((*after).into()),
+                Disposition::Reject(reason) => LoweredDisposition::Reject(List::text(reason)),
+                Disposition::Skip(reason) => LoweredDisposition::Skip(List::text(reason)),
+            },
+        });
+        self.outcomes = lowered.collect();
+        List::of(&self.outcomes)
+    }
+
+    /// Lowers the replies; once.
+    pub fn replies(&mut self, replies: &[Reply]) -> List {
+        let lowered = replies.iter().map(|reply| LoweredReply {
+            event: reply.event,
+            status: reply.status,
+            content_type: List::text(&reply.content_type),
+            body: List::of(&reply.body),
+        });
+        self.replies = lowered.collect();
+        List::of(&self.replies)
+    }
+
+    fn action(&mut self, action: &Action<'_>) -> LoweredAction {
+        match action {
+            Action::Put(put) => LoweredAction::Put(LoweredPut {
+                table: List::text(&put.table),
+                item: self.item(&put.item),
+                guard: self.guard(put.guard.as_ref()),
+            }),
+            Action::Update(update) => LoweredAction::Update(self.update(update)),
+            Action::Delete(delete) => LoweredAction::Delete(LoweredDelete {
+                table: List::text(&delete.table),
+                key: self.item(&delete.key),
+                guard: self.guard(delete.guard.as_ref()),
+            }),
+            Action::Object(object) => LoweredAction::Object(LoweredObject {
+                store: List::text(&object.store),
+                path: List::text(&object.path),
+                content_type: List::text(&object.content_type),
+                bytes: List::of(&object.bytes),
+            }),
+            Action::Send(send) => LoweredAction::Send(self.send(send)),
+        }
+    }
+
+    fn update(&mut self, update: &Update<'_>) -> LoweredUpdate {
+        let changes = update.changes.iter().map(|(name, change)| LoweredNamedChange {
+            name: List::text(name),
+            change: match change {
+                Change::Set(value) => LoweredChange::Set(self.value(value)),
+                Change::Add(number) => LoweredChange::Add(List::text(number)),
+                Change::Remove => LoweredChange::Remove,
+            },
+        });
+        let changes = changes.collect();
+        LoweredUpdate {
+            table: List::text(&update.table),
+            key: self.item(&update.key),
+            changes: keep(&mut self.changes, changes),
+            guard: self.guard(update.guard.as_ref()),
+        }
+    }
+
+    fn send(&mut self, send: &Send<'_>) -> LoweredSend {
+        let pairs = send.attributes.iter().map(|(name, value)| [List::text(name), List::text(value)]).collect();
+        LoweredSend {
+            output: List::text(&send.output),
+            key: send.key.as_deref().map(List::text).into(),
+            data: List::of(&send.data),
+            attributes: keep(&mut self.pairs, pairs),
+        }
+    }
+
+    fn item(&mut self, item: &Item<'_>) -> List {
+        let from = self.attributes.len();
+        for (name, value) in &item.0 {
+            let value = self.value(value);
+            self.attributes.push(LoweredAttribute { name: List::text(name), value });
+        }
+        List::of(self.attributes.get(from..).unwrap_or_default())
+    }
+
+    fn value(&mut self, value: &Value<'_>) -> LoweredValue {
+        match value {
+            Value::Text(text) => LoweredValue::Text(List::text(text)),
+            Value::Number(text) => LoweredValue::Number(List::text(text)),
+            Value::Binary(bytes) => LoweredValue::Binary(List::of(bytes)),
+            Value::Boolean(value) => LoweredValue::Boolean(u8::from(*value)),
+            Value::Null => LoweredValue::Null,
+            Value::TextSet(texts) => LoweredValue::TextSet(self.texts(texts)),
+            Value::NumberSet(texts) => LoweredValue::NumberSet(self.texts(texts)),
+            Value::Document(text) => LoweredValue::Document(List::text(text)),
+        }
+    }
+
+    fn texts(&mut self, texts: &[String]) -> List {
+        keep(&mut self.texts, texts.iter().map(|text| List::text(text)).collect())
+    }
+
+    fn guard(&mut self, guard: Option<&Guard<'_>>) -> LoweredOption<LoweredGuard> {
+        let Some(guard) = guard else { return LoweredOption::None };
+        let terms = guard.condition.0.iter().map(|(name, comparison)| LoweredTerm {
+            name: List::text(name),
+            comparison: self.comparison(comparison),
+        });
+        let terms = terms.collect();
+        let otherwise = match guard.otherwise {
+            Otherwise::Rerun => 0,
+            Otherwise::Skip => 1,
+        };
+        LoweredOption::Some(LoweredGuard { condition: keep(&mut self.terms, terms), otherwise })
+    }
+
+    fn comparison(&mut self, comparison: &Comparison<'_>) -> LoweredComparison {
+        match comparison {
+            Comparison::Exists => LoweredComparison::Exists,
+            Comparison::Absent => LoweredComparison::Absent,
+            Comparison::Equal(value) => LoweredComparison::Equal(self.value(value)),
+            Comparison::NotEqual(value) => LoweredComparison::NotEqual(self.value(value)),
+            Comparison::Less(value) => LoweredComparison::Less(self.value(value)),
+            Comparison::LessOrEqual(value) => LoweredComparison::LessOrEqual(self.value(value)),
+            Comparison::Greater(value) => LoweredComparison::Greater(self.value(value)),
+            Comparison::GreaterOrEqual(value) => LoweredComparison::GreaterOrEqual(self.value(value)),
+            Comparison::BeginsWith(text) => LoweredComparison::BeginsWith(List::text(text)),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! JSON records, read where they lie: texts without escapes and numbers are slices of the payload, so that no digit
+//! is lost and little is copied.
+//!
+//! This reads one object into its fields, in one pass, and checks all of it by the same rules as serde_json (a test
+//! compares them). Use [`crate::Event::json`] to read into a type instead.
+
+pub mod document;
+mod scan;
+
+use scan::Scanner;
+use std::borrow::Cow;
+use std::fmt;
+
+/// What is wrong with a text that should be JSON, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Error {
+    at: usize,
+    what: &'static str,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.what, self.at)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A JSON value. Arrays and objects are their text, already checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Json<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A number as it is written.
+    Number(Cow<'a, str>),
+    /// A string, without quotes and escapes.
+    Text(Cow<'a, str>),
+    /// The text of an array.
+    Array(Cow<'a, str>),
+    /// The text of an object.
+    Object(Cow<'a, str>),
+}
+
+/// The fields of a JSON object in the order of the text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record<'a> {
+    fields: Vec<(Cow<'a, str>, Json<'a>)>,
+}
+
+impl<'a> Record<'a> {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// [`Error`] where the text is not JSON, or not an object.
+    pub fn parse(text: &'a str) -> Result<Self, Error> {
+        let mut record = Record { fields: Vec::with_capacity(16) };
+        record.read(text)?;
+        Ok(record)
+    }
+
+    /// Reads another object into this record, in place of its fields.
+    ///
+    /// # Errors
+    /// As [`Record::parse`]; the record is left with some of the fields then.
+    pub fn read(&mut self, text: &'a str) -> Result<(), Error> {
+        self.fields.clear();
+        let mut scanner = Scanner::new(text);
+        scanner.object(|name, value| self.fields.push((name, value)))?;
+        scanner.end()
+    }
+
+    /// The fields, in order. A name may occur twice: the last one counts.
+    #[must_use]
+    pub fn fields(&self) -> &[(Cow<'a, str>, Json<'a>)] {
+        &self.fields
+    }
+
+    /// Takes the fields out.
+    pub fn drain(&mut self) -> impl ExactSizeIterator<Item = (Cow<'a, str>, Json<'a>)> + use<'_, 'a> {
+        self.fields.drain(..)
+    }
+
+    /// Adds a field, which counts instead of one of the same name.
+    pub fn push(&mut self, name: impl Into<Cow<'a, str>>, value: Json<'a>) {
+        self.fields.push((name.into(), value));
+    }
+
+    /// The field of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Json<'a>> {
+        self.fields.iter().rfind(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// The text of a field; `None` where it is absent or no text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            Json::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The field at a path: `customer.address.city`. A field whose name has the points in it goes first.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<Json<'a>> {
+        if let Some(value) = self.get(path) {
+            return Some(value.clone());
+        }
+        let (first, rest) = path.split_once('.')?;
+        match self.get(first)? {
+            Json::Object(Cow::Borrowed(text)) => Record::parse(text).ok()?.find(rest),
+            Json::Object(Cow::Owned(text)) => Record::parse(text).ok()?.find(rest).map(Json::into_owned),
+            _ => None,
+        }
+    }
+}
+
+impl Json<'_> {
+    /// A copy that borrows nothing.
+    #[must_use]
+    pub fn into_owned<'b>(self) -> Json<'b> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match self {
+            Json::Null => Json::Null,
+            Json::Boolean(value) => Json::Boolean(value),
+            Json::Number(literal) => Json::Number(own(literal)),
+            Json::Text(text) => Json::Text(own(text)),
+            Json::Array(text) => Json::Array(own(text)),
+            Json::Object(text) => Json::Object(own(text)),
+        }
+    }
+
+    /// What kind of value it is, for messages.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Json::Null => "null",
+            Json::Boolean(_) => "a boolean",
+            Json::Number(_) => "a number",
+            Json::Text(_) => "a text",
+            Json::Array(_) => "an array",
+            Json::Object(_) => "an object",
+        }
+    }
+
+    /// Appends it as JSON text.
+    pub fn write(&self, out: &mut String) {
+        match self {
+            Json::Null => out.push_str("null"),
+            Json::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
+            Json::Number(literal) => out.push_str(literal),
+            Json::Text(text) => write_text(text, out),
+            Json::Array(text) | Json::Object(text) => out.push_str(text),
+        }
+    }
+}
+
+/// Appends a text as a JSON string.
+pub fn write_text(text: &str, out: &mut String) {
+    use fmt::Write;
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c < ' ' => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! The scanner: one pass over a text, values handed out as slices of it.
+
+use super::{Error, Json};
+use std::borrow::Cow;
+
+/// Arrays and objects within each other, at most; serde_json's limit.
+const MAX_DEPTH: u32 = 128;
+/// Bytes of a string that are looked at together: one vector register.
+const STRIDE: usize = 16;
+
+/// A place in a JSON text.
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u32,
+}
+
+impl<'a> Scanner<'a> {
+    /// At the beginning of `text`.
+    pub fn new(text: &'a str) -> Self {
+        Scanner { text, at: 0, depth: 0 }
+    }
+
+    fn error<T>(&self, what: &'static str) -> Result<T, Error> {
+        Err(Error { at: self.at, what })
+    }
+
+    #[inline]
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// The next byte that is not white space, not consumed.
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                other => return other,
+            }
+        }
+    }
+
+    #[inline]
+    fn slice(&self, from: usize) -> &'a str {
+        self.text.get(from..self.at).unwrap_or_default()
+    }
+
+    /// Nothing but white space may follow.
+    pub fn end(&mut self) -> Result<(), Error> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => self.error("expected the end of the text"),
+        }
+    }
+
+    /// An object; each field is given to `field`.
+    pub fn object(&mut self, mut field: impl FnMut(Cow<'a, str>, Json<'a>)) -> Result<(), Error> {
+        match self.peek() {
+            Some(b'{') => {}
+            None => return self.error("expected an object, found nothing"),
+            Some(_) => return self.error("expected an object"),
+        }
+        self.members(|scanner, name| {
+            let value = scanner.value()?;
+            field(name, value);
+            Ok(())
+        })
+    }
+
+    /// An array; `element` must consume one element each time.
+    pub fn elements(&mut self, mut element: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        self.enter()?;
+        if self.peek() == Some(b']') {
+            return self.leave();
+        }
+        loop {
+            element(self)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => return self.leave(),
+                _ => return self.error("expected `,` or `]`"),
+            }
+        }
+    }
+
+    /// An object; `member` must consume the value each time.
+    pub fn members(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.enter()?;
+        if self.peek() == Some(b'}') {
+            return self.leave();
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return self.error("expected the name of a field");
+            }
+            let name = self.string()?;
+            if self.peek() != Some(b':') {
+                return self.error("expected `:`");
+            }
+            self.at += 1;
+            member(self, name)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => return self.leave(),
+                _ => return self.error("expected `,` or `}`"),
+            }
+        }
+    }
+
+    fn enter(&mut self) -> Result<(), Error> {
+        if self.depth == MAX_DEPTH {
+            return self.error("more than 128 arrays and objects within each other");
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        self.depth -= 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Any value.
+    #[inline]
+    pub fn value(&mut self) -> Result<Json<'a>, Error> {
+        let start = self.peek();
+        let from = self.at;
+        match start {
+            Some(b'"') => Ok(Json::Text(self.string()?)),
+            Some(b'-' | b'0'..=b'9') => Ok(Json::Number(Cow::Borrowed(self.number()?))),
+            Some(b'{') => {
+                self.skip()?;
+                Ok(Json::Object(Cow::Borrowed(self.slice(from))))
+            }
+            Some(b'[') => {
+                self.skip()?;
+                Ok(Json::Array(Cow::Borrowed(self.slice(from))))
+            }
+            Some(b't') => self.word("true").map(|()| Json::Boolean(true)),
+            Some(b'f') => self.word("false").map(|()| Json::Boolean(false)),
+            Some(b'n') => self.word("null").map(|()| Json::Null),
+            _ => self.error("expected a value"),
+        }
+    }
+
+    /// The first byte of the value that follows.
+    pub fn start(&mut self) -> Option<u8> {
+        self.peek()
+    }
+
+    /// Any value, checked and left out.
+    fn skip(&mut self) -> Result<(), Error> {
+        match self.peek() {
+            Some(b'[') => self.elements(Self::skip),
+            Some(b'{') => self.members(|scanner, _| scanner.skip()),
+            _ => self.value().map(|_| ()),
+        }
+    }
+
+    fn word(&mut self, word: &'static str) -> Result<(), Error> {
+        if !self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
+            return self.error("expected a value");
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<&'a str, Error> {
+        let from = self.at;
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.byte() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits()?,
+            _ => return self.error("expected a digit"),
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.byte() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(self.slice(from))
+    }
+
+    fn digits(&mut self) -> Result<(), Error> {
+        let from = self.at;
+        while self.byte().is_some_and(|b| b.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == from { self.error("expected a digit") } else { Ok(()) }
+    }
+
+    /// A string; the quote has been seen.
+    #[inline]
+    fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+        self.at += 1;
+        let from = self.at;
+        self.plain();
+        match self.byte() {
+            Some(b'"') => {
+                let text = self.slice(from);
+                self.at += 1;
+                Ok(Cow::Borrowed(text))
+            }
+            Some(b'\\') => self.escaped(from).map(Cow::Owned),
+            Some(_) => self.error("control character in a string: it must be escaped"),
+            None => self.error("unfinished string"),
+        }
+    }
+
+    /// Moves to the next quote, backslash or control character.
+    #[inline]
+    fn plain(&mut self) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let mut passed = 0;
+        for stride in rest.chunks_exact(STRIDE) {
+            // Without a branch within the stride, so that it becomes a few vector instructions.
+            let special = stride.iter().fold(false, |seen, b| seen | is_special(*b));
+            if special {
+                break;
+            }
+            passed += STRIDE;
+        }
+        let tail = rest.get(passed..).unwrap_or_default();
+        passed += tail.iter().position(|b| is_special(*b)).unwrap_or(tail.len());
+        self.at += passed;
+    }
+
+    /// The rest of a string that began at `from` and has an escape at the present place.
+    #[cold]
+    fn escaped(&mut self, from: usize) -> Result<String, Error> {
+        let mut text = self.slice(from).to_owned();
+        loop {
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(text);
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    text.push(self.escape()?);
+                }
+                Some(0..0x20) => return self.error("control character in a string: it must be escaped"),
+                Some(_) => {
+                    let from = self.at;
+                    self.plain();
+                    text.push_str(self.slice(from));
+                }
+                None => return self.error("unfinished string"),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, Error> {
+        let c = match self.byte() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                return self.unicode();
+            }
+            _ => return self.error("unknown escape"),
+        };
+        self.at += 1;
+        Ok(c)
+    }
+
+    fn unicode(&mut self) -> Result<char, Error> {
+        let first = self.hex()?;
+        if let Some(c) = char::from_u32(first) {
+            return Ok(c);
+        }
+        // The first half of a pair; the second must follow at once.
+        if first < 0xDC00 && self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(b"\\u")) {
+            self.at += 2;
+            let second = self.hex()?;
+            if (0xDC00..0xE000).contains(&second) {
+                let code = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+                return char::from_u32(code).map_or_else(|| self.error("no such character"), Ok);
+            }
+        }
+        self.error("half of a surrogate pair")
+    }
+
+    fn hex(&mut self) -> Result<u32, Error> {
+        let digits = self.text.get(self.at..self.at + 4).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        let Some(code) = digits.and_then(|d| u32::from_str_radix(d, 16).ok()) else {
+            return self.error("expected four hexadecimal digits");
+        };
+        self.at += 4;
+        Ok(code)
+    }
+}
+
+#[inline]
+fn is_special(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}

@@ -1,0 +1,99 @@
+//! Reads of the tables that the route grants. A read sees everything committed before the batch, and nothing of the
+//! effects that the plugin is about to return.
+//!
+//! In tests, [`crate::testing::Tables`] answers.
+
+use crate::condition::Condition;
+use crate::item::Item;
+use std::fmt;
+
+/// A read that gave nothing. With `?` a handler turns it into a retry of the batch where the table did not answer,
+/// and stops the route where the read itself is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The route does not grant the table of this name.
+    NotGranted(String),
+    /// The read is wrong: an unknown index, a key that is not the table's.
+    Invalid(String),
+    /// The table did not answer.
+    Unavailable(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NotGranted(table) => write!(f, "table {table:?} is not granted: add it to the route's tables"),
+            Error::Invalid(reason) | Error::Unavailable(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A query: `Selection::of("inventario", Condition::new().equal("Evento", name)).index("evento-email")`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// A secondary index; `None`: the table itself.
+    pub index: Option<&'a str>,
+    /// Equality on the partition key, and at most one comparison on the sort key.
+    pub key: Condition<'a>,
+    /// Further comparisons on the items found.
+    pub filter: Condition<'a>,
+    /// At most so many items, counted after the filter.
+    pub limit: Option<u32>,
+    /// From the greatest sort key to the least.
+    pub descending: bool,
+}
+
+impl<'a> Selection<'a> {
+    /// The items of `table` with this key.
+    #[must_use]
+    pub fn of(table: &'a str, key: Condition<'a>) -> Self {
+        Selection { table, index: None, key, filter: Condition::new(), limit: None, descending: false }
+    }
+
+    /// Through a secondary index.
+    #[must_use]
+    pub fn index(mut self, index: &'a str) -> Self {
+        self.index = Some(index);
+        self
+    }
+
+    /// Only items for which this holds too.
+    #[must_use]
+    pub fn filter(mut self, filter: Condition<'a>) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// At most so many items.
+    #[must_use]
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+}
+
+/// The item with this key, which is exactly the key attributes.
+///
+/// # Errors
+/// [`Error`].
+pub fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
+    #[cfg(target_family = "wasm")]
+    return crate::guest::get(table, key);
+    #[cfg(not(target_family = "wasm"))]
+    crate::testing::answer(|tables| tables.get(table, key))
+}
+
+/// The selected items, in the order of the sort key.
+///
+/// # Errors
+/// [`Error`].
+pub fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
+    #[cfg(target_family = "wasm")]
+    return crate::guest::query(selection);
+    #[cfg(not(target_family = "wasm"))]
+    crate::testing::answer(|tables| tables.query(selection))
+}

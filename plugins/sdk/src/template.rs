@@ -1,0 +1,242 @@
+//! Templates: `"path#{path}"`, compiled once, rendered for each record.
+//!
+//! `{field}` is a field, `{a.b}` a field of an object, `{when:date}` the date part of an ISO timestamp (also `year`,
+//! `month`, `day` and `hour`), `{{` and `}}` are braces. A text, a number or a boolean has a place in a text; anything
+//! else is an error, never an empty text.
+
+use crate::json::{Json, Record};
+use std::borrow::Cow;
+use std::fmt;
+
+/// A compiled template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    source: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Field { path: String, format: Option<Format> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Date,
+    Year,
+    Month,
+    Day,
+    Hour,
+}
+
+/// A template that is written wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    template: String,
+    column: usize,
+    what: String,
+}
+
+/// A record that does not have what a template needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderError {
+    template: String,
+    /// The field.
+    pub field: String,
+    /// What is the matter with it.
+    pub problem: Problem,
+}
+
+/// What is the matter with a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The record does not have it.
+    Missing,
+    /// It is null, an array or an object.
+    Kind(&'static str),
+    /// It is not the timestamp that the format needs.
+    NotATimestamp(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "template {:?}, column {}: {}", self.template, self.column, self.what)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for RenderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RenderError { template, field, problem } = self;
+        match problem {
+            Problem::Missing => write!(f, "field {field:?} is missing, template {template:?} needs it"),
+            Problem::Kind(kind) => write!(f, "field {field:?} is {kind}, template {template:?} needs a text or a number"),
+            Problem::NotATimestamp(text) => {
+                write!(f, "field {field:?} is {text:?}, template {template:?} needs an ISO timestamp like 2026-01-31T08:00:00Z")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RenderError {}
+
+impl Template {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// [`Error`], which says what is wrong and at which column.
+    pub fn parse(source: &str) -> Result<Self, Error> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = source;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, after) = rest.split_at(at);
+            literal.push_str(before);
+            let error = |what: &str| Error::new(source, source.len() - after.len(), what);
+            if let Some(tail) = after.strip_prefix("{{").or_else(|| after.strip_prefix("}}")) {
+                literal.push_str(after.get(..1).unwrap_or_default());
+                rest = tail;
+                continue;
+            }
+            let Some(field) = after.strip_prefix('{') else {
+                return Err(error("a `}` without its `{`; write `}}` for a brace"));
+            };
+            let Some((field, tail)) = field.split_once('}') else {
+                return Err(error("a `{` without its `}`; write `{{` for a brace"));
+            };
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            parts.push(Part::parse(field).map_err(|what| error(&what))?);
+            rest = tail;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Ok(Template { source: source.to_owned(), parts })
+    }
+
+    /// The text as it was written.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The fields that it needs.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Field { path, .. } => Some(path.as_str()),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// The text for a record. A template that is nothing but a field borrows it.
+    ///
+    /// # Errors
+    /// [`RenderError`], which names the field and the template.
+    pub fn render<'a>(&self, record: &Record<'a>) -> Result<Cow<'a, str>, RenderError> {
+        self.render_with(|path| record.find(path))
+    }
+
+    /// The text, with the fields from anywhere.
+    ///
+    /// # Errors
+    /// [`RenderError`], which names the field and the template.
+    pub fn render_with<'a>(&self, field: impl Fn(&str) -> Option<Json<'a>>) -> Result<Cow<'a, str>, RenderError> {
+        if let [Part::Field { path, format }] = self.parts.as_slice() {
+            return self.part(path, *format, field(path));
+        }
+        let mut text = String::with_capacity(self.source.len() + 64);
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Field { path, format } => text.push_str(&self.part(path, *format, field(path))?),
+            }
+        }
+        Ok(Cow::Owned(text))
+    }
+
+    fn part<'a>(&self, path: &str, format: Option<Format>, value: Option<Json<'a>>) -> Result<Cow<'a, str>, RenderError> {
+        let problem = match value {
+            Some(Json::Text(text)) => match format.map_or(Some(text.clone()), |f| f.apply(&text)) {
+                Some(text) => return Ok(text),
+                None => Problem::NotATimestamp(text.into_owned()),
+            },
+            Some(Json::Number(literal)) if format.is_none() => return Ok(literal),
+            Some(Json::Number(literal)) => Problem::NotATimestamp(literal.into_owned()),
+            Some(Json::Boolean(value)) if format.is_none() => return Ok(Cow::Borrowed(if value { "true" } else { "false" })),
+            Some(other) => Problem::Kind(other.kind()),
+            None => Problem::Missing,
+        };
+        Err(RenderError { template: self.source.clone(), field: path.to_owned(), problem })
+    }
+}
+
+impl Part {
+    fn parse(field: &str) -> Result<Self, String> {
+        let (path, format) = match field.split_once(':') {
+            Some((path, format)) => (path, Some(Format::parse(format)?)),
+            None => (field, None),
+        };
+        if path.is_empty() || path.split('.').any(str::is_empty) {
+            return Err(format!("{{{field}}} does not name a field"));
+        }
+        if path.contains('{') {
+            return Err("a `{` within a field; write `{{` for a brace".to_owned());
+        }
+        Ok(Part::Field { path: path.to_owned(), format })
+    }
+}
+
+impl Format {
+    fn parse(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "date" => Format::Date,
+            "year" => Format::Year,
+            "month" => Format::Month,
+            "day" => Format::Day,
+            "hour" => Format::Hour,
+            _ => return Err(format!("unknown format {name:?}; there are date, year, month, day and hour")),
+        })
+    }
+
+    /// The part of an ISO timestamp; `None` where it is none.
+    fn apply<'a>(self, text: &Cow<'a, str>) -> Option<Cow<'a, str>> {
+        let shape = |part: &str, shape: &str| {
+            part.len() == shape.len() && part.bytes().zip(shape.bytes()).all(|(b, s)| if s == b'0' { b.is_ascii_digit() } else { b == s })
+        };
+        let date = text.get(..10).filter(|date| shape(date, "0000-00-00"))?;
+        let separated = text.len() == 10 || text.get(10..11).is_some_and(|s| s == "T" || s == " ");
+        if !separated || !(1..=12).contains(&date.get(5..7)?.parse::<u8>().ok()?) || !(1..=31).contains(&date.get(8..)?.parse::<u8>().ok()?) {
+            return None;
+        }
+        let range = match self {
+            Format::Date => 0..10,
+            Format::Year => 0..4,
+            Format::Month => 5..7,
+            Format::Day => 8..10,
+            Format::Hour => 11..13,
+        };
+        let part = |text: &str| text.get(range.clone()).is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+        if !part(text) {
+            return None;
+        }
+        match text {
+            Cow::Borrowed(text) => text.get(range).map(Cow::Borrowed),
+            Cow::Owned(text) => text.get(range).map(|p| Cow::Owned(p.to_owned())),
+        }
+    }
+}
+
+impl Error {
+    fn new(template: &str, at: usize, what: &str) -> Self {
+        let column = template.get(..at).unwrap_or_default().chars().count() + 1;
+        Error { template: template.to_owned(), column, what: what.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
