@@ -1,6 +1,145 @@
-//! nothing yet
-pub(crate) fn answer<T>(_: impl FnOnce(&dyn Tables) -> Result<T, crate::tables::Error>) -> Result<T, crate::tables::Error> { Err(crate::tables::Error::Invalid(String::new())) }
-pub(crate) trait Tables {
- fn get(&self, t:&str, k:&crate::Item<'_>)->Result<Option<crate::Item<'static>>, crate::tables::Error>;
- fn query(&self, s:&crate::tables::Selection<'_>)->Result<Vec<crate::Item<'static>>, crate::tables::Error>;
+//! Tests of a plugin, natively and without a host.
+//!
+//! ```
+//! # use esclusa_plugin::{Batch, Effects, Failure, Item, Plugin};
+//! # struct Archive;
+//! # impl Plugin for Archive {
+//! #     type Config = serde_json::Value;
+//! #     fn new(_: serde_json::Value) -> Result<Self, String> { Ok(Archive) }
+//! #     fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure> {
+//! #         out.for_each(batch, |event, out| { out.put("archive", Item::new().with("id", event.id())); Ok(()) })
+//! #     }
+//! # }
+//! use esclusa_plugin::testing;
+//!
+//! let plugin: Archive = testing::plugin(r#"{ "table": "archive" }"#);
+//! let batch = testing::lines(r#"{"name":"Ada"}"#);
+//! let out = testing::call(&plugin, &batch);
+//! assert_eq!(testing::show(&out), [r#"0: put archive {"id":{"S":"1"}}"#]);
+//! ```
+
+mod show;
+mod store;
+
+use crate::batch::{Batch, Origin};
+use crate::effects::Effects;
+use crate::plugin::{self, Plugin};
+use crate::tables::Error;
+pub use show::{outcomes, show};
+use std::cell::RefCell;
+pub use store::Tables;
+
+thread_local! {
+    static TABLES: RefCell<Option<Tables>> = const { RefCell::new(None) };
+}
+
+/// One event for [`events_of`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NewEvent<'a> {
+    /// Stable across redeliveries.
+    pub id: &'a str,
+    /// Partition key or message group.
+    pub key: &'a str,
+    /// The payload.
+    pub data: &'a [u8],
+    /// Name and value pairs.
+    pub attributes: &'a [(&'a str, &'a str)],
+    /// Milliseconds since the Unix epoch.
+    pub timestamp: u64,
+}
+
+/// A plugin with this configuration, as JSON.
+///
+/// # Panics
+/// Where the plugin refuses it.
+#[must_use]
+pub fn plugin<P: Plugin>(config: &str) -> P {
+    match plugin::configure(config) {
+        Ok(plugin) => plugin,
+        #[expect(clippy::panic, reason = "a test")]
+        Err(reason) => panic!("the plugin refuses its configuration: {reason}"),
+    }
+}
+
+/// What the plugin says of this configuration.
+///
+/// # Panics
+/// Where it takes it.
+#[must_use]
+pub fn refusal<P: Plugin>(config: &str) -> String {
+    match plugin::configure::<P>(config) {
+        Err(reason) => reason,
+        #[expect(clippy::panic, reason = "a test")]
+        Ok(_) => panic!("the plugin takes this configuration: {config}"),
+    }
+}
+
+/// A batch of events, one per line that is not empty, with the ids 1, 2, 3 …
+#[must_use]
+pub fn lines(text: &str) -> Batch {
+    let ids: Vec<String> = (1..=text.lines().count()).map(|id| id.to_string()).collect();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let events: Vec<_> = lines.zip(&ids).map(|(line, id)| NewEvent { id, data: line.as_bytes(), ..NewEvent::default() }).collect();
+    events_of(&events)
+}
+
+/// A batch of these events.
+#[must_use]
+pub fn events_of(events: &[NewEvent<'_>]) -> Batch {
+    let mut batch = Batch { origin: origin(), ..Batch::default() };
+    for event in events {
+        let first = batch.attributes.len() / 4;
+        for part in [event.id.as_bytes(), event.key.as_bytes(), event.data] {
+            let at = append(&mut batch.bytes, part);
+            batch.events.extend(at);
+        }
+        batch.events.extend([first as u32, event.attributes.len() as u32]);
+        for (name, value) in event.attributes {
+            let (name, value) = (append(&mut batch.bytes, name.as_bytes()), append(&mut batch.bytes, value.as_bytes()));
+            batch.attributes.extend(name.into_iter().chain(value));
+        }
+        batch.timestamps.push(event.timestamp);
+        batch.attempts.push(1);
+    }
+    batch
+}
+
+fn append(bytes: &mut Vec<u8>, part: &[u8]) -> [u32; 2] {
+    let at = bytes.len() as u32;
+    bytes.extend_from_slice(part);
+    [at, part.len() as u32]
+}
+
+fn origin() -> Origin {
+    let [route, source, kind, lane] = ["test", "lines", "stream", "0"].map(str::to_owned);
+    Origin { route, source, kind, lane, ordered: true }
+}
+
+/// Calls the plugin; there are no tables.
+///
+/// # Panics
+/// Where the batch as a whole fails.
+#[must_use]
+pub fn call<'a, P: Plugin>(plugin: &'a P, batch: &'a Batch) -> Effects<'a> {
+    match plugin::call(plugin, batch) {
+        Ok(out) => out,
+        #[expect(clippy::panic, reason = "a test")]
+        Err(failure) => panic!("the batch failed: {failure:?}"),
+    }
+}
+
+/// Runs `test` with these tables to read from.
+pub fn with_tables<T>(tables: &Tables, test: impl FnOnce() -> T) -> T {
+    TABLES.with_borrow_mut(|current| *current = Some(tables.clone()));
+    let result = test();
+    TABLES.with_borrow_mut(|current| *current = None);
+    result
+}
+
+/// What the tables of [`with_tables`] answer.
+pub(crate) fn answer<T>(read: impl FnOnce(&Tables) -> Result<T, Error>) -> Result<T, Error> {
+    TABLES.with_borrow(|tables| match tables {
+        Some(tables) => read(tables),
+        None => Err(Error::Unavailable("outside of the router: run this within testing::with_tables".to_owned())),
+    })
 }

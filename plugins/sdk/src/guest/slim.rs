@@ -1,1 +1,129 @@
-//! nothing yet
+//! The C library's functions that would import files, environment and standard input, replaced by what a plugin needs of
+//! them: output to the log. Each interface that a component imports costs time whenever an instance starts.
+//!
+//! A definition here wins over that of the C library, which is an archive: its member is not linked then.
+
+use std::ffi::{c_char, c_int, c_void};
+
+/// Bytes that the stream takes at once (`wasi:io/streams`, `blocking-write-and-flush`).
+const WRITE_MAX: usize = 4096;
+
+#[doc(hidden)]
+mod bindings {
+    //! Generated: standard error alone. The interfaces must be whole, since the linker compares them with those
+    //! that the C library describes; what is not called is not imported.
+    #![allow(missing_docs, unsafe_code, clippy::allow_attributes_without_reason)]
+
+    wit_bindgen::generate!({
+        inline: r"
+            package esclusa:log;
+
+            world log {
+                import wasi:cli/stderr@0.2.0;
+            }
+
+            package wasi:io@0.2.0 {
+                interface error {
+                    resource error {
+                        to-debug-string: func() -> string;
+                    }
+                }
+                interface poll {
+                    resource pollable {
+                        ready: func() -> bool;
+                        block: func();
+                    }
+                    poll: func(in: list<borrow<pollable>>) -> list<u32>;
+                }
+                interface streams {
+                    use error.{error};
+                    use poll.{pollable};
+                    variant stream-error { last-operation-failed(error), closed }
+                    resource input-stream {
+                        read: func(len: u64) -> result<list<u8>, stream-error>;
+                        blocking-read: func(len: u64) -> result<list<u8>, stream-error>;
+                        skip: func(len: u64) -> result<u64, stream-error>;
+                        blocking-skip: func(len: u64) -> result<u64, stream-error>;
+                        subscribe: func() -> pollable;
+                    }
+                    resource output-stream {
+                        check-write: func() -> result<u64, stream-error>;
+                        write: func(contents: list<u8>) -> result<_, stream-error>;
+                        blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+                        flush: func() -> result<_, stream-error>;
+                        blocking-flush: func() -> result<_, stream-error>;
+                        subscribe: func() -> pollable;
+                        write-zeroes: func(len: u64) -> result<_, stream-error>;
+                        blocking-write-zeroes-and-flush: func(len: u64) -> result<_, stream-error>;
+                        splice: func(src: borrow<input-stream>, len: u64) -> result<u64, stream-error>;
+                        blocking-splice: func(src: borrow<input-stream>, len: u64) -> result<u64, stream-error>;
+                    }
+                }
+            }
+
+            package wasi:cli@0.2.0 {
+                interface stderr {
+                    use wasi:io/streams@0.2.0.{output-stream};
+                    get-stderr: func() -> output-stream;
+                }
+            }
+        ",
+        generate_all,
+    });
+}
+
+/// Part of a scattered write.
+#[repr(C)]
+struct Part {
+    at: *const u8,
+    len: usize,
+}
+
+/// Writes to the log, whatever the descriptor. What cannot be written is lost: logging must not fail a batch.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn write(_descriptor: c_int, at: *const u8, len: usize) -> isize {
+    if len > 0 {
+        let stream = bindings::wasi::cli::stderr::get_stderr();
+        // SAFETY: the caller of `write` gives `len` bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(at, len) };
+        for chunk in bytes.chunks(WRITE_MAX) {
+            let _ = stream.blocking_write_and_flush(chunk);
+        }
+    }
+    len as isize
+}
+
+/// Writes several parts to the log as one.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn writev(descriptor: c_int, parts: *const c_void, count: c_int) -> isize {
+    let mut text = Vec::new();
+    for i in 0..usize::try_from(count).unwrap_or_default() {
+        // SAFETY: the caller of `writev` gives `count` parts.
+        unsafe {
+            let part = &*parts.cast::<Part>().add(i);
+            if part.len > 0 {
+                text.extend_from_slice(std::slice::from_raw_parts(part.at, part.len));
+            }
+        }
+    }
+    // SAFETY: the bytes are those of `text`.
+    unsafe { write(descriptor, text.as_ptr(), text.len()) }
+}
+
+/// There is no environment.
+#[unsafe(no_mangle)]
+extern "C" fn getenv(_name: *const c_char) -> *mut c_char {
+    std::ptr::null_mut()
+}
+
+/// Traps, which the router reports with the backtrace.
+#[unsafe(no_mangle)]
+extern "C" fn abort() -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+/// A plugin has nothing to exit from: traps too.
+#[unsafe(no_mangle)]
+extern "C" fn exit(_code: c_int) -> ! {
+    core::arch::wasm32::unreachable()
+}

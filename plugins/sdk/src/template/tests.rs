@@ -1,0 +1,66 @@
+//! Tests of templates.
+
+use super::*;
+
+fn render(template: &str, record: &str) -> Result<String, String> {
+    let template = Template::parse(template).map_err(|e| e.to_string())?;
+    template.render(&Record::parse(record).unwrap()).map(Cow::into_owned).map_err(|e| e.to_string())
+}
+
+#[test]
+fn fields_paths_and_braces_are_rendered() {
+    assert_eq!(render("path#{path}", r#"{"path":"/a"}"#).unwrap(), "path#/a");
+    assert_eq!(render("{a.b}-{n}-{t}", r#"{"a":{"b":"x"},"n":1.50,"t":true}"#).unwrap(), "x-1.50-true");
+    assert_eq!(render("{{{a}}}", r#"{"a":"x"}"#).unwrap(), "{x}");
+    assert_eq!(render("no fields", "{}").unwrap(), "no fields");
+    assert_eq!(render("", "{}").unwrap(), "");
+    assert_eq!(render("ñ{a}ñ", r#"{"a":"é"}"#).unwrap(), "ñéñ");
+}
+
+#[test]
+fn dates_are_parts_of_a_timestamp() {
+    let record = r#"{"when":"2010-12-01T08:26:00Z","day":"2010-12-01","space":"2010-12-01 23:00"}"#;
+    assert_eq!(render("{when:date}", record).unwrap(), "2010-12-01");
+    assert_eq!(render("{day:date}", record).unwrap(), "2010-12-01");
+    assert_eq!(render("{when:year}/{when:month}/{when:day}/{when:hour}", record).unwrap(), "2010/12/01/08");
+    assert_eq!(render("{space:hour}", record).unwrap(), "23");
+    for wrong in [r#"{"when":"yesterday"}"#, r#"{"when":"2010-13-01"}"#, r#"{"when":"2010-12-01X"}"#, r#"{"when":1291191960}"#] {
+        let error = render("{when:date}", wrong).unwrap_err();
+        assert!(error.contains("field \"when\" is") && error.contains("needs an ISO timestamp"), "{error}");
+    }
+    assert!(render("{day:hour}", record).is_err());
+}
+
+#[test]
+fn a_field_alone_is_borrowed() {
+    let template = Template::parse("{a}").unwrap();
+    let record = Record::parse(r#"{"a":"x"}"#).unwrap();
+    assert!(matches!(template.render(&record), Ok(Cow::Borrowed("x"))));
+}
+
+#[test]
+fn what_has_no_place_in_a_text_is_an_error_with_the_field() {
+    for (record, problem) in [
+        ("{}", "is missing"),
+        (r#"{"a":null}"#, "is null"),
+        (r#"{"a":[1]}"#, "is an array"),
+        (r#"{"a":{}}"#, "is an object"),
+    ] {
+        let error = render("x{a}", record).unwrap_err();
+        assert!(error.contains(problem) && error.contains("\"a\"") && error.contains("\"x{a}\""), "{error}");
+    }
+}
+
+#[test]
+fn wrong_templates_say_what_and_where() {
+    for (template, error) in [
+        ("a{b", "template \"a{b\", column 2: a `{` without its `}`; write `{{` for a brace"),
+        ("ñ}", "template \"ñ}\", column 2: a `}` without its `{`; write `}}` for a brace"),
+        ("{}", "template \"{}\", column 1: {} does not name a field"),
+        ("{a..b}", "template \"{a..b}\", column 1: {a..b} does not name a field"),
+        ("{a:week}", "template \"{a:week}\", column 1: unknown format \"week\"; there are date, year, month, day and hour"),
+        ("{a{b}", "template \"{a{b}\", column 1: a `{` within a field; write `{{` for a brace"),
+    ] {
+        assert_eq!(Template::parse(template).unwrap_err().to_string(), error);
+    }
+}

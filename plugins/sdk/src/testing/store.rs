@@ -1,0 +1,223 @@
+//! Tables for tests: they answer reads, and carry out effects.
+
+use crate::condition::{Comparison, Condition, Guard, Otherwise};
+use crate::effect::{Action, Change};
+use crate::effects::Effects;
+use crate::item::{Item, Value};
+use crate::tables::{Error, Selection};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// Tables by name. Numbers are compared as floating point, which is enough for tests and for nothing else.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    tables: BTreeMap<String, Table>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Table {
+    key: Vec<String>,
+    indexes: BTreeMap<String, Vec<String>>,
+    items: Vec<Item<'static>>,
+}
+
+impl Tables {
+    /// No tables.
+    #[must_use]
+    pub fn new() -> Self {
+        Tables::default()
+    }
+
+    /// With a table more, that has these key attributes.
+    #[must_use]
+    pub fn table(mut self, name: &str, key: &[&str]) -> Self {
+        let key = key.iter().map(|k| (*k).to_owned()).collect();
+        self.tables.insert(name.to_owned(), Table { key, ..Table::default() });
+        self
+    }
+
+    /// With an index more.
+    #[must_use]
+    pub fn index(mut self, table: &str, index: &str, key: &[&str]) -> Self {
+        if let Some(table) = self.tables.get_mut(table) {
+            table.indexes.insert(index.to_owned(), key.iter().map(|k| (*k).to_owned()).collect());
+        }
+        self
+    }
+
+    /// With an item more.
+    #[must_use]
+    pub fn item(mut self, table: &str, item: Item<'static>) -> Self {
+        if let Some(table) = self.tables.get_mut(table) {
+            table.put(item);
+        }
+        self
+    }
+
+    /// The items of a table.
+    #[must_use]
+    pub fn items(&self, table: &str) -> &[Item<'static>] {
+        self.tables.get(table).map(|t| t.items.as_slice()).unwrap_or_default()
+    }
+
+    /// Carries out the writes of an output, in order.
+    ///
+    /// # Errors
+    /// Where a guard that asks for a rerun does not hold: nothing is carried out then.
+    pub fn apply(&mut self, out: &Effects<'_>) -> Result<(), String> {
+        let mut next = self.clone();
+        for effect in out.effects() {
+            next.write(&effect.action)?;
+        }
+        *self = next;
+        Ok(())
+    }
+
+    fn write(&mut self, action: &Action<'_>) -> Result<(), String> {
+        let (name, key, guard) = match action {
+            Action::Put(put) => (&put.table, &put.item, &put.guard),
+            Action::Update(update) => (&update.table, &update.key, &update.guard),
+            Action::Delete(delete) => (&delete.table, &delete.key, &delete.guard),
+            Action::Object(_) | Action::Send(_) => return Ok(()),
+        };
+        let table = self.tables.get_mut(name.as_ref()).ok_or_else(|| format!("there is no table {name:?}"))?;
+        let stored = table.position(key).and_then(|at| table.items.get(at));
+        if let Some(Guard { condition, otherwise }) = guard
+            && !holds(condition, stored)
+        {
+            return match otherwise {
+                Otherwise::Skip => Ok(()),
+                Otherwise::Rerun => Err(format!("a guard on table {name:?} does not hold")),
+            };
+        }
+        match action {
+            Action::Put(put) => table.put(own(&put.item)),
+            Action::Update(update) => {
+                let mut item = stored.cloned().unwrap_or_else(|| own(&update.key));
+                for (name, change) in &update.changes {
+                    change_attribute(&mut item, name, change);
+                }
+                table.put(item);
+            }
+            _ => {
+                if let Some(at) = table.position(key) {
+                    table.items.remove(at);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
+        let table = self.tables.get(table).ok_or_else(|| Error::NotGranted(table.to_owned()))?;
+        if key.0.len() != table.key.len() || table.key.iter().any(|name| key.get(name).is_none()) {
+            return Err(Error::Invalid(format!("the key of the table is {:?}", table.key)));
+        }
+        Ok(table.position(key).and_then(|at| table.items.get(at)).cloned())
+    }
+
+    pub(crate) fn query(&self, selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
+        let name = selection.table;
+        let table = self.tables.get(name).ok_or_else(|| Error::NotGranted(name.to_owned()))?;
+        let key = match selection.index {
+            None => &table.key,
+            Some(index) => {
+                table.indexes.get(index).ok_or_else(|| Error::Invalid(format!("table {name:?} has no index {index:?}")))?
+            }
+        };
+        let partition = key.first().map(String::as_str).unwrap_or_default();
+        if !selection.key.0.iter().any(|(name, c)| name == partition && matches!(c, Comparison::Equal(_))) {
+            return Err(Error::Invalid(format!("a query needs equality on {partition:?}")));
+        }
+        let matches = |item: &&Item<'static>| {
+            key.iter().all(|name| item.get(name).is_some())
+                && holds(&selection.key, Some(item))
+                && holds(&selection.filter, Some(item))
+        };
+        let mut found: Vec<_> = table.items.iter().filter(matches).cloned().collect();
+        if let Some(sort) = key.get(1) {
+            found.sort_by(|a, b| a.get(sort).zip(b.get(sort)).and_then(|(a, b)| order(a, b)).unwrap_or(Ordering::Equal));
+        }
+        if selection.descending {
+            found.reverse();
+        }
+        found.truncate(selection.limit.map_or(usize::MAX, |limit| limit as usize));
+        Ok(found)
+    }
+}
+
+impl Table {
+    fn position(&self, key: &Item<'_>) -> Option<usize> {
+        self.items.iter().position(|item| self.key.iter().all(|name| item.get(name).is_some_and(|v| Some(v) == key.get(name))))
+    }
+
+    fn put(&mut self, item: Item<'static>) {
+        let at = self.position(&item);
+        match at.and_then(|at| self.items.get_mut(at)) {
+            Some(stored) => *stored = item,
+            None => self.items.push(item),
+        }
+    }
+}
+
+fn change_attribute(item: &mut Item<'static>, name: &str, change: &Change<'_>) {
+    match change {
+        Change::Set(value) => item.set(name.to_owned(), own_value(value)),
+        Change::Remove => item.0.retain(|(n, _)| n != name),
+        Change::Add(number) => {
+            let stored = match item.get(name) {
+                Some(Value::Number(stored)) => stored.parse().unwrap_or_default(),
+                _ => 0.0,
+            };
+            let sum: f64 = stored + number.parse::<f64>().unwrap_or_default();
+            item.set(name.to_owned(), Value::Number(Cow::Owned(sum.to_string())));
+        }
+    }
+}
+
+fn own(item: &Item<'_>) -> Item<'static> {
+    Item(item.0.iter().map(|(name, value)| (Cow::Owned(name.to_string()), own_value(value))).collect())
+}
+
+fn own_value(value: &Value<'_>) -> Value<'static> {
+    match value.clone() {
+        Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+        Value::Number(text) => Value::Number(Cow::Owned(text.into_owned())),
+        Value::Binary(bytes) => Value::Binary(Cow::Owned(bytes.into_owned())),
+        Value::Boolean(value) => Value::Boolean(value),
+        Value::Null => Value::Null,
+        Value::TextSet(texts) => Value::TextSet(texts),
+        Value::NumberSet(texts) => Value::NumberSet(texts),
+        Value::Document(text) => Value::Document(Cow::Owned(text.into_owned())),
+    }
+}
+
+fn holds(condition: &Condition<'_>, item: Option<&Item<'static>>) -> bool {
+    condition.0.iter().all(|(name, comparison)| {
+        let stored = item.and_then(|item| item.get(name));
+        let ordered = |value: &Value<'_>, wanted: &[Ordering]| {
+            stored.and_then(|stored| order(stored, value)).is_some_and(|found| wanted.contains(&found))
+        };
+        match comparison {
+            Comparison::Exists => stored.is_some(),
+            Comparison::Absent => stored.is_none(),
+            Comparison::Equal(value) => ordered(value, &[Ordering::Equal]),
+            Comparison::NotEqual(value) => !ordered(value, &[Ordering::Equal]),
+            Comparison::Less(value) => ordered(value, &[Ordering::Less]),
+            Comparison::LessOrEqual(value) => ordered(value, &[Ordering::Less, Ordering::Equal]),
+            Comparison::Greater(value) => ordered(value, &[Ordering::Greater]),
+            Comparison::GreaterOrEqual(value) => ordered(value, &[Ordering::Greater, Ordering::Equal]),
+            Comparison::BeginsWith(prefix) => matches!(stored, Some(Value::Text(text)) if text.starts_with(prefix.as_ref())),
+        }
+    })
+}
+
+fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
+    match (left, right) {
+        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
+        (Value::Binary(left), Value::Binary(right)) => Some(left.cmp(right)),
+        (Value::Number(left), Value::Number(right)) => left.parse::<f64>().ok()?.partial_cmp(&right.parse().ok()?),
+        (left, right) => (left == right).then_some(Ordering::Equal),
+    }
+}

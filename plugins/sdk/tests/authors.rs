@@ -1,0 +1,100 @@
+//! What plugin authors rely on.
+
+use esclusa_plugin::testing::{self, NewEvent, Tables};
+use esclusa_plugin::{Batch, Condition, Effects, EventError, Failure, Item, Plugin, Send, Update, Value, tables};
+
+struct Author;
+
+impl Plugin for Author {
+    type Config = serde_json::Value;
+
+    fn new(_: serde_json::Value) -> Result<Self, String> {
+        Ok(Author)
+    }
+
+    fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure> {
+        out.for_each(batch, |event, out| {
+            out.put("t", Item::new().with("id", event.id()));
+            out.reply(event, 200, "text/plain", "fine");
+            match event.text()? {
+                "reject" => Err(EventError::reject("no")),
+                "skip" => Err(EventError::skip("not now")),
+                "retry" => Err(EventError::Retry(Some(50))),
+                "read" => tables::get("t", &Item::new().with("id", "1")).map(|_| ()).map_err(EventError::from),
+                _ => Ok(()),
+            }
+        })?;
+        out.push(Send::text("end", "done").key("k").attribute("subject", "s"));
+        Ok(())
+    }
+}
+
+#[test]
+fn an_error_takes_the_effects_and_replies_of_its_event_with_it() {
+    let batch = testing::lines("a\nreject\nskip\nretry\nb");
+    let out = testing::call(&Author, &batch);
+    assert_eq!(
+        testing::show(&out),
+        [r#"0: put t {"id":{"S":"1"}}"#, r#"4: put t {"id":{"S":"5"}}"#, r#"-: send end [k] done subject="s""#]
+    );
+    assert_eq!(testing::outcomes(&out), ["1: reject no", "2: skip not now", "3: retry Some(50)"]);
+    assert_eq!(out.replies().iter().map(|r| r.event).collect::<Vec<_>>(), [0, 4]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_rejected_with_their_place() {
+    let batch = testing::events_of(&[NewEvent { id: "1", data: b"ab\xff", ..NewEvent::default() }]);
+    assert_eq!(testing::outcomes(&testing::call(&Author, &batch)), ["0: reject the payload is not UTF-8 from byte 2 on"]);
+}
+
+#[test]
+fn a_read_that_fails_fails_the_batch() {
+    let batch = testing::lines("read");
+    let missing = testing::with_tables(&Tables::new(), || esclusa_plugin::plugin::call(&Author, &batch).unwrap_err());
+    assert!(matches!(missing, Failure::Halt(reason) if reason.contains("\"t\" is not granted")));
+    let wrong = Tables::new().table("t", &["other"]);
+    assert!(matches!(testing::with_tables(&wrong, || esclusa_plugin::plugin::call(&Author, &batch).unwrap_err()), Failure::Halt(_)));
+    let tables = Tables::new().table("t", &["id"]);
+    assert!(testing::with_tables(&tables, || esclusa_plugin::plugin::call(&Author, &batch)).is_ok());
+}
+
+#[test]
+fn events_give_everything_that_came_with_them() {
+    let batch = testing::events_of(&[
+        NewEvent { id: "a", key: "k", data: br#"{"n":1}"#, attributes: &[("x", "1"), ("y", "2")], timestamp: 7 },
+        NewEvent { id: "b", attributes: &[("z", "3")], timestamp: 5, ..NewEvent::default() },
+    ]);
+    let event = batch.get(0).unwrap();
+    assert_eq!((event.id(), event.key(), event.timestamp(), event.attempt()), ("a", "k", 7, 1));
+    assert_eq!(event.json::<serde_json::Value>().unwrap(), serde_json::json!({ "n": 1 }));
+    assert_eq!(event.attributes().collect::<Vec<_>>(), [("x", "1"), ("y", "2")]);
+    assert_eq!(batch.get(1).unwrap().attribute("z"), Some("3"));
+    assert_eq!((batch.len(), batch.now(), batch.get(2).is_none()), (2, 7, true));
+}
+
+#[test]
+fn a_malformed_batch_does_not_panic() {
+    let batch = Batch { events: vec![9, 9, 9, 9, 9, 9, 9, u32::MAX], timestamps: vec![0, 0], ..Batch::default() };
+    for event in batch.iter() {
+        assert_eq!((event.id(), event.key(), event.data(), event.attributes().count(), event.attempt()), ("", "", &[][..], 0, 0));
+    }
+}
+
+#[test]
+fn the_store_for_tests_carries_out_what_a_plugin_returns() {
+    let mut tables = Tables::new().table("t", &["id"]).index("t", "by-state", &["state", "id"]);
+    let mut out = Effects::default();
+    out.put("t", Item::new().with("id", "a").with("state", "A"));
+    out.push(Update::new("t", Item::new().with("id", "a")).add("n", "2").set("x", true));
+    out.push(Update::new("t", Item::new().with("id", "a")).add("n", "1").guard(Condition::new().absent("n").or_skip()));
+    tables.apply(&out).unwrap();
+    assert_eq!(tables.items("t")[0].get("n"), Some(&Value::Number("2".into())));
+
+    let selection = tables::Selection::of("t", Condition::new().equal("state", "A")).index("by-state");
+    let found = testing::with_tables(&tables, || tables::query(&selection)).unwrap();
+    assert_eq!(found.len(), 1);
+
+    let mut stale = Effects::default();
+    stale.push(Update::new("t", Item::new().with("id", "a")).remove("x").guard(Condition::new().equal("state", "B").or_rerun()));
+    assert!(tables.apply(&stale).is_err());
+}
