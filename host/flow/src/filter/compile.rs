@@ -36,7 +36,8 @@ struct Budget {
 impl Budget {
     fn spend(&mut self) -> Result<(), Mistake> {
         self.size = self.size.checked_sub(1).ok_or_else(|| {
-            Mistake::new(format!("the pattern has more than {MAX_SIZE} fields and values: split it, or decide in the plugin"))
+            let message = format!("the pattern has more than {MAX_SIZE} fields and values: decide in the plugin");
+            Mistake::new(message)
         })?;
         Ok(())
     }

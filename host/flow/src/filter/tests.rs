@@ -5,6 +5,7 @@ mod hazards;
 mod mistakes;
 mod model;
 mod operators;
+mod page;
 
 use super::*;
 use crate::event::{Columns, NewEvent};

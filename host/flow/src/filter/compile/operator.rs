@@ -158,7 +158,10 @@ fn range(one: &(Comparison, String), other: &(Comparison, String)) -> Result<(),
     let (lower, upper) = match (one.0, other.0) {
         (Greater | GreaterOrEqual, Less | LessOrEqual) => (one, other),
         (Less | LessOrEqual, Greater | GreaterOrEqual) => (other, one),
-        _ => return Err(Mistake::new("two comparisons make a range: one with \">\" or \">=\", one with \"<\" or \"<=\"")),
+        _ => {
+            let message = "two comparisons make a range: one with \">\" or \">=\", one with \"<\" or \"<=\"";
+            return Err(Mistake::new(message));
+        }
     };
     let touching = lower.0 == GreaterOrEqual && upper.0 == LessOrEqual;
     match number::compare(&lower.1, &upper.1) {

@@ -156,7 +156,9 @@ proptest! {
     }
 
     #[test]
-    fn no_data_makes_it_panic(given in given(), data in proptest::collection::vec(any::<u8>(), 0..40), cut in 0usize..60, value in value()) {
+    fn no_data_makes_it_panic(
+        given in given(), data in proptest::collection::vec(any::<u8>(), 0..40), cut in 0usize..60, value in value(),
+    ) {
         let text = value.to_string();
         matches_data(given.clone(), &data);
         matches_data(given, text.as_bytes().get(..cut).unwrap_or(text.as_bytes()));
