@@ -110,10 +110,10 @@ impl Delivery {
         self.tries.get(event as usize).copied().unwrap_or_default().saturating_add(1)
     }
 
-    /// Failed tries of this delivery where an event waits for its next one: attempt, last error, time of the next.
+    /// The first event of the part in work.
     #[must_use]
-    pub fn waiting(&self) -> Option<Duration> {
-        self.parts.iter().map(|p| p.due).min()
+    pub fn next_event(&self) -> u32 {
+        self.parts.front().and_then(|p| p.events.first().copied()).unwrap_or_default()
     }
 
     /// What to do next. Asking again without reporting in between gives the same answer.

@@ -73,6 +73,12 @@ pub trait Lane: Send {
     /// Waits until a pull may give something that the last one did not. Cancel-safe; may wake for nothing.
     fn ready(&mut self) -> BoxFuture<'_, ()>;
 
+    /// Keeps the batch pulled last in this lane's hands while it is in work: a queue extends the visibility timeout of
+    /// its messages now and then. Never ends; cancel-safe.
+    fn keep(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
     /// Told after the commit, for sources whose senders wait for an answer.
     fn settled(&mut self, _settled: &[Settled<'_>]) {}
 }
