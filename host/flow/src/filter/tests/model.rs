@@ -144,7 +144,53 @@ fn given() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A pattern that follows the fields of a value, so that it matches about as often as not. The choices decide.
+fn following(value: &Value, choices: &mut impl Iterator<Item = u8>) -> Option<Value> {
+    let mut choose = |n: usize| usize::from(choices.next().unwrap_or_default()) % n;
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            let (skip, split, extra) = (choose(fields.len()), choose(3), choose(4));
+            let mut object = json!({});
+            for (name, field) in fields.iter().skip(skip).chain(fields.iter().take(skip)).take(2) {
+                let field = following(field, choices).unwrap_or_else(|| json!([{ "exists": false }]));
+                object[name] = field;
+            }
+            if split == 0 {
+                let never = json!({ "never": [1] });
+                let alternatives = if extra == 0 { json!([never]) } else { json!([never, object]) };
+                object = json!({ "$or": alternatives });
+            }
+            Some(object)
+        }
+        Value::Array(elements) if !elements.is_empty() => {
+            let element = elements.get(choose(elements.len()))?;
+            following(element, choices)
+        }
+        Value::Object(_) | Value::Array(_) => None,
+        leaf => Some(match choose(5) {
+            0 => json!([{ "anything-but": 2 }]),
+            1 => json!([{ "exists": true }]),
+            2 => json!([{ "anything-but": { "prefix": "a" } }]),
+            3 => json!(["other", leaf]),
+            _ => json!([leaf]),
+        }),
+    }
+}
+
 proptest! {
+    #[test]
+    fn patterns_that_follow_a_value_agree_with_the_model(
+        first in value(), second in value(), choices in proptest::collection::vec(any::<u8>(), 24),
+    ) {
+        let Some(given) = following(&first, &mut choices.into_iter()) else { return Ok(()) };
+        let compiled = pattern(given.clone());
+        for value in [&first, &second, &json!({ "a": [&first, &second] })] {
+            let expected = naive::object(&given, Some(value));
+            prop_assert_eq!(compiled.matches_value(value), expected, "{} on {}", given, value);
+            prop_assert_eq!(matches_data(given.clone(), value.to_string()), expected, "{} on {}", given, value);
+        }
+    }
+
     #[test]
     fn patterns_agree_with_the_model(given in given(), values in proptest::collection::vec(value(), 1..4)) {
         let compiled = pattern(given.clone());
