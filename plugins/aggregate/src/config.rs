@@ -1,0 +1,84 @@
+//! Configuration of `aggregate`, and what it is compiled to.
+
+use esclusa_plugin::Template;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// `[route.config]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    table: String,
+    key: BTreeMap<String, String>,
+    #[serde(default)]
+    sum: BTreeMap<String, String>,
+    count: Option<String>,
+    #[serde(default)]
+    min: BTreeMap<String, String>,
+    #[serde(default)]
+    max: BTreeMap<String, String>,
+}
+
+/// Which of two values is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extreme {
+    /// The lesser.
+    Min,
+    /// The greater.
+    Max,
+}
+
+/// The configuration, checked and compiled.
+#[derive(Debug)]
+pub struct Settings {
+    /// Table of the totals.
+    pub table: String,
+    /// Key attribute and its template.
+    pub key: Vec<(String, Template)>,
+    /// Attribute and field of each sum.
+    pub sums: Vec<(String, String)>,
+    /// Attribute that counts.
+    pub count: Option<String>,
+    /// Attribute and field of each extreme.
+    pub extremes: Vec<(String, String, Extreme)>,
+}
+
+impl Settings {
+    /// Checks and compiles.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn new(config: Config) -> Result<Self, String> {
+        if config.key.is_empty() {
+            return Err("config.key: name the key attributes of the table, each with a template".to_owned());
+        }
+        let compile = |(name, template): (String, String)| match Template::parse(&template) {
+            Ok(template) => Ok((name, template)),
+            Err(error) => Err(format!("config.key.{name}: {error}")),
+        };
+        let key = config.key.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+        let extreme = |fields: BTreeMap<String, String>, which| fields.into_iter().map(move |(name, field)| (name, field, which));
+        let settings = Settings {
+            table: config.table,
+            key,
+            sums: config.sum.into_iter().collect(),
+            count: config.count,
+            extremes: extreme(config.min, Extreme::Min).chain(extreme(config.max, Extreme::Max)).collect(),
+        };
+        settings.check_attributes()?;
+        Ok(settings)
+    }
+
+    fn check_attributes(&self) -> Result<(), String> {
+        let mut seen: BTreeSet<&str> = self.key.iter().map(|(name, _)| name.as_str()).collect();
+        let totals = self.sums.iter().map(|(name, _)| name);
+        let mut none = true;
+        for name in totals.chain(&self.count).chain(self.extremes.iter().map(|(name, ..)| name)) {
+            none = false;
+            if !seen.insert(name) {
+                return Err(format!("config: attribute {name:?} is used twice; each total needs one of its own"));
+            }
+        }
+        if none { Err("config: nothing to total; add sum, count, min or max".to_owned()) } else { Ok(()) }
+    }
+}

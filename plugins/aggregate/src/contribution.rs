@@ -1,0 +1,96 @@
+//! What an event contributes to the totals.
+
+use crate::config::Settings;
+use esclusa_flow::item::number;
+use esclusa_plugin::change::{Change, Kind};
+use esclusa_plugin::json::{Json, Record};
+use esclusa_plugin::template::{Problem, RenderError};
+use esclusa_plugin::{Event, EventError};
+
+/// What one image contributes to the totals of its key. Numbers are decimal text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contribution {
+    /// The key attributes' values, in the order of the configuration.
+    pub key: Vec<String>,
+    /// What is added to each sum.
+    pub sums: Vec<String>,
+    /// What is added to the count: 1 or -1.
+    pub count: i64,
+    /// The values that compete for each extreme.
+    pub extremes: Vec<String>,
+}
+
+/// What an event contributes: at most an addition and a subtraction.
+///
+/// # Errors
+/// [`EventError::Skip`] where it lacks a field or changes nothing that counts, [`EventError::Reject`] where it is
+/// malformed.
+pub fn of_event(settings: &Settings, event: Event<'_>) -> Result<Vec<Contribution>, EventError> {
+    let record = Record::parse(event.text()?)?;
+    let Some(change) = Change::of(&record)? else {
+        return of_record(settings, &record).map(|contribution| vec![contribution]);
+    };
+    let (needs_old, needs_new) = match change.kind {
+        Kind::Insert => (false, true),
+        Kind::Modify => (true, true),
+        Kind::Remove => (true, false),
+    };
+    if (needs_old && change.old.is_none()) || (needs_new && change.new.is_none()) {
+        let kind = change.kind.name();
+        return Err(EventError::Reject(format!("{kind} without its images: the feed must keep both, new and old")));
+    }
+    let image = |record: Option<&Record<'_>>| record.map(|record| of_record(settings, record)).transpose();
+    // An image that lacks a field contributes nothing; where that leaves nothing at all, the reason is given.
+    let (old, new) = match (image(change.old.as_ref()), image(change.new.as_ref())) {
+        (Err(EventError::Skip(_)), Ok(Some(new))) => (None, Some(new)),
+        (Ok(Some(old)), Err(EventError::Skip(_))) => (Some(old), None),
+        (old, new) => (old?, new?),
+    };
+    if old == new {
+        return Err(EventError::skip("nothing that counts has changed"));
+    }
+    let old = old.map(|old| subtraction(old, new.as_ref())).transpose()?;
+    Ok(old.into_iter().chain(new).collect())
+}
+
+/// Taking a value back. Extremes know only the value that they keep, so a value that was part of them must stay.
+fn subtraction(old: Contribution, new: Option<&Contribution>) -> Result<Contribution, EventError> {
+    if !old.extremes.is_empty() && new.is_none_or(|new| new.key != old.key || new.extremes != old.extremes) {
+        return Err(EventError::reject(
+            "a value cannot be taken back out of min or max: leave them out, or let the route's filter pass inserts only",
+        ));
+    }
+    let sums = old.sums.iter().map(|sum| number::negate(sum)).collect::<Result<_, _>>();
+    Ok(Contribution { sums: sums.map_err(|e| EventError::Reject(e.to_string()))?, count: -old.count, ..old })
+}
+
+fn of_record(settings: &Settings, record: &Record<'_>) -> Result<Contribution, EventError> {
+    let mut key = Vec::with_capacity(settings.key.len());
+    for (name, template) in &settings.key {
+        match template.render(record) {
+            Ok(text) if text.is_empty() => return Err(EventError::Skip(format!("key attribute {name:?} is empty"))),
+            Ok(text) => key.push(text.into_owned()),
+            Err(RenderError { field, problem: Problem::Missing | Problem::Kind("null"), .. }) => return Err(missing(&field)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let number = |field: &str| number_of(record, field);
+    let sums = settings.sums.iter().map(|(_, field)| number(field)).collect::<Result<_, _>>()?;
+    let extremes = settings.extremes.iter().map(|(_, field, _)| number(field)).collect::<Result<_, _>>()?;
+    Ok(Contribution { key, sums, count: 1, extremes })
+}
+
+/// A number, or a text that holds one.
+fn number_of(record: &Record<'_>, field: &str) -> Result<String, EventError> {
+    match record.find(field) {
+        None | Some(Json::Null) => Err(missing(field)),
+        Some(Json::Number(text) | Json::Text(text)) => {
+            number::canonical(&text).map_err(|error| EventError::Reject(format!("field {field:?}: {error}")))
+        }
+        Some(other) => Err(EventError::Reject(format!("field {field:?} is {}, not a number", other.kind()))),
+    }
+}
+
+fn missing(field: &str) -> EventError {
+    EventError::Skip(format!("field {field:?} is missing"))
+}
