@@ -1,1 +1,39 @@
-//! embedded
+//! The embedded engine: tables, streams, queues, objects and positions in one crash-safe store.
+//!
+//! One thread writes; it groups the commits that wait, evaluates them in order, writes them as one atomic batch
+//! and syncs once. What was answered is durable, what failed left nothing. See `docs/decisions/0002-embedded-store.md`.
+
+mod catalog;
+mod changes;
+mod codec;
+mod commit;
+mod dead;
+mod disk;
+mod engine;
+mod error;
+mod evaluate;
+mod json;
+mod key;
+mod lag;
+mod objects;
+mod outbox;
+mod progress;
+mod queues;
+mod reads;
+mod records;
+mod retention;
+mod schema;
+mod sources;
+mod store;
+mod streams;
+mod tables;
+mod transaction;
+mod writer;
+
+pub use error::{OpenError, SchemaError};
+pub use json::{dynamo_json, plain_json};
+pub use lag::LaneLag;
+pub use records::NewRecord;
+pub use schema::{KeySchema, QueueSchema, Schema, StreamSchema, TableSchema, Target};
+pub use sources::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Start};
+pub use store::{Options, Store};

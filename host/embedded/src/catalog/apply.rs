@@ -1,0 +1,189 @@
+//! From a schema to a catalog: numbers for new names, room for new indexes, and refusals of what does not fit.
+
+use super::backfill::{build_index, drop_entries};
+use super::{Catalog, Index, Table};
+use crate::codec::Reader;
+use crate::disk::{Space, read_fault};
+use crate::error::SchemaError;
+use crate::queues::Queue;
+use crate::schema::{KeySchema, QueueSchema, Schema, StreamSchema, TableSchema, Target};
+use crate::streams::{CHANGES_RETENTION, Log};
+use crate::transaction::Transaction;
+use esclusa_flow::fault::Fault;
+use fjall::Readable;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Serialize, Deserialize)]
+struct StoredTable {
+    id: u32,
+    key: KeySchema,
+    indexes: BTreeMap<String, StoredIndex>,
+    feed: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredIndex {
+    id: u32,
+    key: KeySchema,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredStream {
+    id: u32,
+    lanes: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredQueue {
+    id: u32,
+}
+
+/// Makes the catalog of `schema`, keeping what lives in `old`, and records it. Nothing is written where it fails,
+/// except entries of an index that nobody sees.
+pub fn apply(schema: &Schema, old: &Catalog, tx: &mut Transaction<'_>) -> Result<Catalog, SchemaError> {
+    check_outputs(schema)?;
+    let mut new = Catalog {
+        generation: old.generation + 1,
+        objects: schema.objects.clone(),
+        outputs: schema.outputs.clone(),
+        ..Catalog::default()
+    };
+    for (name, wanted) in &schema.streams {
+        let log = stream(name, wanted, old.streams.get(name), tx)?;
+        new.streams.insert(name.clone(), Arc::new(log));
+    }
+    for (name, wanted) in &schema.queues {
+        let queue = queue(name, wanted, old.queues.get(name), tx)?;
+        new.queues.insert(name.clone(), Arc::new(queue));
+    }
+    for (name, wanted) in &schema.tables {
+        let table = table(name, wanted, old.tables.get(name), tx)?;
+        new.tables.insert(name.clone(), Arc::new(table));
+    }
+    Ok(new)
+}
+
+fn check_outputs(schema: &Schema) -> Result<(), SchemaError> {
+    for (output, target) in &schema.outputs {
+        let (kind, name, known) = match target {
+            Target::Stream(name) => ("stream", name, schema.streams.contains_key(name)),
+            Target::Queue(name) => ("queue", name, schema.queues.contains_key(name)),
+        };
+        if !known {
+            return Err(SchemaError::Invalid(format!("output {output:?} leads to {kind} {name:?}, which the schema does not have")));
+        }
+    }
+    match schema.streams.iter().find(|(_, s)| s.partitions == 0) {
+        Some((name, _)) => Err(SchemaError::Invalid(format!("stream {name:?} has no partitions: it needs at least one"))),
+        None => Ok(()),
+    }
+}
+
+fn stream(name: &str, wanted: &StreamSchema, old: Option<&Arc<Log>>, tx: &mut Transaction<'_>) -> Result<Log, SchemaError> {
+    let stored: Option<StoredStream> = load("stream", name, tx)?;
+    let id = stored.as_ref().map_or_else(|| new_number(tx), |s| Ok(s.id))?;
+    let lanes = stored.as_ref().map_or(0, |s| s.lanes).max(wanted.partitions);
+    store("stream", name, &StoredStream { id, lanes }, tx)?;
+    let log = Log::new(name, id, wanted.partitions, lanes, wanted.retention);
+    Ok(match old {
+        Some(old) => log.alive_as(old),
+        None => log,
+    })
+}
+
+fn queue(name: &str, wanted: &QueueSchema, old: Option<&Arc<Queue>>, tx: &mut Transaction<'_>) -> Result<Queue, SchemaError> {
+    let stored: Option<StoredQueue> = load("queue", name, tx)?;
+    let id = stored.map_or_else(|| new_number(tx), |s| Ok(s.id))?;
+    store("queue", name, &StoredQueue { id }, tx)?;
+    Ok(Queue::load(name, id, wanted, old, tx)?)
+}
+
+fn table(name: &str, wanted: &TableSchema, old: Option<&Arc<Table>>, tx: &mut Transaction<'_>) -> Result<Table, SchemaError> {
+    let stored: Option<StoredTable> = load("table", name, tx)?;
+    let mut stored = match stored {
+        Some(stored) if stored.key == wanted.key => stored,
+        Some(stored) if holds_items(stored.id, tx)? => {
+            let (stored, wanted) = (stored.key.describe(), wanted.key.describe());
+            return Err(SchemaError::KeyChanged { table: name.to_owned(), stored, wanted });
+        }
+        // An empty table starts again under another number, with another feed.
+        _ => StoredTable { id: new_number(tx)?, key: wanted.key.clone(), indexes: BTreeMap::new(), feed: None },
+    };
+    if wanted.changes && stored.feed.is_none() {
+        stored.feed = Some(new_number(tx)?);
+    }
+    let indexes = indexes(name, wanted, &mut stored, tx)?;
+    store("table", name, &stored, tx)?;
+    let feed = stored.feed.filter(|_| wanted.changes).map(|id| {
+        let log = Log::new(name, id, 1, 1, CHANGES_RETENTION);
+        Arc::new(match old.and_then(|old| old.feed.as_ref()) {
+            Some(old) => log.alive_as(old),
+            None => log,
+        })
+    });
+    Ok(Table { name: name.to_owned(), id: stored.id, key: stored.key, indexes, feed })
+}
+
+fn indexes(
+    table: &str,
+    wanted: &TableSchema,
+    stored: &mut StoredTable,
+    tx: &mut Transaction<'_>,
+) -> Result<Vec<Index>, SchemaError> {
+    let before = std::mem::take(&mut stored.indexes);
+    for (name, index) in &before {
+        if wanted.indexes.get(name) != Some(&index.key) {
+            drop_entries(index.id, tx)?;
+        }
+    }
+    let mut indexes = Vec::with_capacity(wanted.indexes.len());
+    for (name, key) in &wanted.indexes {
+        let kept = before.get(name).filter(|index| &index.key == key);
+        let index = Index { name: name.clone(), id: kept.map_or_else(|| new_number(tx), |i| Ok(i.id))?, key: key.clone() };
+        if kept.is_none() {
+            build_index(table, stored.id, &index, tx)?;
+        }
+        stored.indexes.insert(name.clone(), StoredIndex { id: index.id, key: key.clone() });
+        indexes.push(index);
+    }
+    Ok(indexes)
+}
+
+fn holds_items(id: u32, tx: &Transaction<'_>) -> Result<bool, Fault> {
+    match tx.disk.snapshot().prefix(tx.disk.space(Space::Items), id.to_be_bytes()).next() {
+        Some(guard) => guard.key().map(|_| true).map_err(|e| read_fault(&e)),
+        None => Ok(false),
+    }
+}
+
+fn new_number(tx: &mut Transaction<'_>) -> Result<u32, Fault> {
+    // Shares the sequence with dead letters and outboxes, so a counter of its own keeps it within 32 bits.
+    let next = match tx.get(Space::State, b"N")? {
+        Some(bytes) => u32::try_from(Reader(&bytes).fixed_number()?).ok().and_then(|n| n.checked_add(1)),
+        None => Some(1),
+    };
+    let next = next.ok_or_else(|| Fault::Permanent("the store has no numbers left for names".to_owned()))?;
+    tx.put(Space::State, *b"N", u64::from(next).to_be_bytes());
+    Ok(next)
+}
+
+fn record_key(kind: &str, name: &str) -> Vec<u8> {
+    format!("k{kind}:{name}").into_bytes()
+}
+
+fn load<T: DeserializeOwned>(kind: &str, name: &str, tx: &mut Transaction<'_>) -> Result<Option<T>, Fault> {
+    let stored = tx.get(Space::State, &record_key(kind, name))?;
+    stored.map(|bytes| serde_json::from_slice(&bytes).map_err(|e| bug(kind, name, &e))).transpose()
+}
+
+fn store<T: Serialize>(kind: &str, name: &str, value: &T, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+    let bytes = serde_json::to_vec(value).map_err(|e| bug(kind, name, &e))?;
+    tx.put(Space::State, record_key(kind, name), bytes);
+    Ok(())
+}
+
+fn bug(kind: &str, name: &str, error: &serde_json::Error) -> Fault {
+    Fault::Bug(format!("the record of {kind} {name:?}: {error}"))
+}

@@ -1,0 +1,89 @@
+//! Changes of a table as events: the records of a DynamoDB stream as Lambda gives them to functions, made when they
+//! are read.
+
+use crate::catalog::Catalog;
+use crate::codec::{Damaged, read_item};
+use crate::json::{push_dynamo_object, push_text};
+use crate::records::Record;
+use crate::schema::KeySchema;
+use crate::streams::read_change;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use esclusa_flow::item::{Item, Value};
+use std::fmt::Write as _;
+
+/// Renders the changes of a table.
+pub struct ChangeJson {
+    table: String,
+    key: Option<KeySchema>,
+}
+
+/// A change as an event.
+pub struct ChangeEvent {
+    timestamp: u64,
+    key: String,
+    json: String,
+}
+
+impl ChangeEvent {
+    /// As a record that can be pushed.
+    pub fn as_record(&self) -> Record<'_> {
+        Record { timestamp: self.timestamp, key: &self.key, attributes: Vec::new(), data: self.json.as_bytes() }
+    }
+}
+
+impl ChangeJson {
+    /// For the table of this name.
+    pub fn new(catalog: &Catalog, table: &str) -> Self {
+        ChangeJson { table: table.to_owned(), key: catalog.tables.get(table).map(|table| table.key.clone()) }
+    }
+
+    /// The event of a stored change.
+    pub fn render(&self, sequence: u64, value: &[u8]) -> Result<ChangeEvent, Damaged> {
+        let change = read_change(value)?;
+        let old = change.old.map(read_item).transpose()?;
+        let new = change.new.map(read_item).transpose()?;
+        let keys = self.keys(new.as_ref().or(old.as_ref()));
+        let name = match (&old, &new) {
+            (None, _) => "INSERT",
+            (Some(_), Some(_)) => "MODIFY",
+            (Some(_), None) => "REMOVE",
+        };
+        let size = change.old.map_or(0, <[u8]>::len) + change.new.map_or(0, <[u8]>::len);
+        let mut json = String::with_capacity(400 + 2 * size);
+        json.push_str("{\"eventID\":");
+        push_text(&format!("{}-{sequence}", self.table), &mut json);
+        // Writing to a string does not fail.
+        let _ = write!(
+            json,
+            ",\"eventName\":\"{name}\",\"eventVersion\":\"1.1\",\"eventSource\":\"aws:dynamodb\",\"awsRegion\":\"local\",\
+             \"dynamodb\":{{\"ApproximateCreationDateTime\":{},\"Keys\":",
+            change.timestamp / 1000
+        );
+        push_dynamo_object(&keys, &mut json);
+        for (field, image) in [(",\"NewImage\":", &new), (",\"OldImage\":", &old)] {
+            if let Some(image) = image {
+                json.push_str(field);
+                push_dynamo_object(image, &mut json);
+            }
+        }
+        let _ = write!(
+            json,
+            ",\"SequenceNumber\":\"{sequence}\",\"SizeBytes\":{size},\"StreamViewType\":\"NEW_AND_OLD_IMAGES\"}}}}"
+        );
+        Ok(ChangeEvent { timestamp: change.timestamp, key: self.partition_text(&keys), json })
+    }
+
+    fn keys(&self, image: Option<&Item>) -> Item {
+        let (Some(key), Some(image)) = (&self.key, image) else { return Item::default() };
+        image.0.iter().filter(|(name, _)| key.contains(name)).cloned().collect()
+    }
+
+    fn partition_text(&self, keys: &Item) -> String {
+        match self.key.as_ref().and_then(|key| keys.get(&key.partition)) {
+            Some(Value::Text(text) | Value::Number(text)) => text.clone(),
+            Some(Value::Binary(bytes)) => STANDARD.encode(bytes),
+            _ => String::new(),
+        }
+    }
+}

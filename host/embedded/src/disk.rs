@@ -1,0 +1,172 @@
+//! The files of a store: its lock, its format marker, and the key-value database with its four spaces.
+
+use crate::error::OpenError;
+use esclusa_flow::fault::Fault;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// What the marker file says: changed with the layout of keys or values.
+const FORMAT: &str = "esclusa embedded store 1\n";
+const MARKER: &str = "format";
+const LOCK: &str = "lock";
+const DATABASE: &str = "db";
+
+/// Blocks kept in memory. Small: an idle router shall stay below 60 MB.
+const CACHE_BYTES: u64 = 16 << 20;
+/// A space's writes kept in memory before they become a file. Two spaces are busy in the usual route.
+const MEMTABLE_BYTES: u64 = 8 << 20;
+/// Least data in a block. Larger than the default of 4 KiB, because batches read and write neighbours.
+const BLOCK_BYTES: u32 = 8 << 10;
+
+/// Where a key lives. Spaces differ in how they are used, so each is its own tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// Positions, counts, names, dead letters, outboxes, manifests.
+    State,
+    /// Items and index entries, by table id.
+    Items,
+    /// Records of streams and change feeds, by log id, partition and sequence.
+    Log,
+    /// Messages of queues, by queue id.
+    Queue,
+}
+
+/// The open database.
+#[derive(Clone)]
+pub struct Disk {
+    /// For snapshots and batches.
+    pub database: Database,
+    /// The directory of the store.
+    pub path: PathBuf,
+    state: Keyspace,
+    items: Keyspace,
+    log: Keyspace,
+    queue: Keyspace,
+}
+
+/// Held as long as the store is open. Dropped last.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
+
+/// Opens or creates the store at `path`.
+pub fn open(path: &Path) -> Result<(Disk, Lock), OpenError> {
+    let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
+    std::fs::create_dir_all(path).map_err(|e| unusable(e.to_string()))?;
+    let lock = lock(path)?;
+    check_format(path)?;
+    let database = Database::builder(path.join(DATABASE))
+        .cache_size(CACHE_BYTES)
+        .worker_threads(1)
+        .manual_journal_persist(true)
+        .open()
+        .map_err(|e| unusable(describe(&e)))?;
+    let space = |name: &str| database.keyspace(name, options).map_err(|e| unusable(describe(&e)));
+    let disk = Disk {
+        path: path.to_owned(),
+        state: space("state")?,
+        items: space("items")?,
+        log: space("log")?,
+        queue: space("queue")?,
+        database,
+    };
+    Ok((disk, lock))
+}
+
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES)
+        .manual_journal_persist(true)
+        .data_block_size_policy(fjall::config::BlockSizePolicy::all(BLOCK_BYTES))
+}
+
+fn lock(path: &Path) -> Result<Lock, OpenError> {
+    let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join(LOCK)).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(unusable)?;
+            write!(file, "{}", std::process::id()).map_err(unusable)?;
+            Ok(Lock(file))
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            Err(OpenError::Locked { path: path.to_owned(), holder: holder.trim().parse().ok() })
+        }
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+fn check_format(path: &Path) -> Result<(), OpenError> {
+    let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
+    let marker = path.join(MARKER);
+    let expected = FORMAT.trim_end().to_owned();
+    match std::fs::read(&marker) {
+        Ok(found) if found == FORMAT.as_bytes() => Ok(()),
+        Ok(found) if !found.is_empty() => {
+            let found = String::from_utf8_lossy(&found).trim_end().chars().take(80).collect();
+            Err(OpenError::Format { path: path.to_owned(), found, expected })
+        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unusable(error)),
+        // Nothing was ever stored before the marker was complete.
+        _ if path.join(DATABASE).exists() => {
+            Err(OpenError::Format { path: path.to_owned(), found: "no marker".to_owned(), expected })
+        }
+        _ => {
+            let mut file = File::create(&marker).map_err(unusable)?;
+            file.write_all(FORMAT.as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
+            sync_directory(path).map_err(unusable)
+        }
+    }
+}
+
+/// Makes names created, renamed or removed in a directory durable.
+pub fn sync_directory(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+impl Disk {
+    /// The tree of a space.
+    pub fn space(&self, space: Space) -> &Keyspace {
+        match space {
+            Space::State => &self.state,
+            Space::Items => &self.items,
+            Space::Log => &self.log,
+            Space::Queue => &self.queue,
+        }
+    }
+
+    /// Reads at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        self.database.snapshot()
+    }
+
+    /// Bytes that can still be written to the disk that holds the store.
+    pub fn available(&self) -> std::io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.path)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Makes everything written so far durable.
+    pub fn sync(&self) -> fjall::Result<()> {
+        self.database.persist(PersistMode::SyncAll)
+    }
+}
+
+/// A read that failed.
+pub fn read_fault(error: &fjall::Error) -> Fault {
+    Fault::Transient(format!("the store cannot be read: {}", describe(error)))
+}
+
+/// The error as people read it.
+pub fn describe(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(error) => error.to_string(),
+        fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
+        fjall::Error::Poisoned => "an earlier write to the disk failed".to_owned(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,89 @@
+//! The store as an engine.
+
+use crate::commit::{ObjectToStage, Prepared, prepare};
+use crate::dead;
+use crate::evaluate::{Refusal, evaluate};
+use crate::objects::{StageError, stage};
+use crate::outbox;
+use crate::reads::SnapshotReads;
+use crate::store::Store;
+use crate::writer::Demand;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::effect::Action;
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Pending, Reads};
+use esclusa_flow::fault::Fault;
+use std::sync::Arc;
+
+impl From<Refusal> for CommitError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Error(error) => error,
+            Refusal::Stale => CommitError::Fault(Fault::Transient("the schema of the store changed meanwhile".to_owned())),
+        }
+    }
+}
+
+impl Store {
+    async fn try_commit(&self, commit: &Commit) -> Result<Committed, Refusal> {
+        let (mut prepared, objects) = prepare(commit, &self.shared().catalog())?;
+        if !objects.is_empty() {
+            stage_all(commit, objects, &mut prepared).await?;
+        }
+        let shared = Arc::clone(self.shared());
+        let bytes = prepared.bytes;
+        self.writer().perform(bytes, Demand::Durable, move |tx| evaluate(prepared, &shared, tx)).await
+    }
+}
+
+/// Writes the objects of a commit aside, off the threads that run tasks.
+async fn stage_all(commit: &Commit, objects: Vec<ObjectToStage>, prepared: &mut Prepared) -> Result<(), CommitError> {
+    for object in objects {
+        let Some(Action::PutObject(put)) = commit.actions.get(object.action).cloned() else { continue };
+        let staged = tokio::task::spawn_blocking(move || stage(&object.root, &put)).await;
+        match staged {
+            Ok(Ok(staged)) => prepared.objects.push(staged),
+            Ok(Err(StageError::Refused(why))) => return Err(CommitError::Refused(vec![(object.action, why)])),
+            Ok(Err(StageError::Fault(fault))) => return Err(fault.into()),
+            Err(error) => return Err(Fault::Bug(format!("writing an object: {error}")).into()),
+        }
+    }
+    Ok(())
+}
+
+impl Engine for Store {
+    fn reads(&self) -> Arc<dyn Reads> {
+        Arc::new(SnapshotReads::new(self.disk(), self.shared().catalog()))
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        Box::pin(async move {
+            loop {
+                match self.try_commit(&commit).await {
+                    Ok(committed) => return Ok(committed),
+                    Err(Refusal::Stale) => {}
+                    Err(Refusal::Error(error)) => return Err(error),
+                }
+            }
+        })
+    }
+
+    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>> {
+        Box::pin(std::future::ready(outbox::list(route, self.disk())))
+    }
+
+    fn confirm<'a>(&'a self, route: &'a str, outbox: u64, dead: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let entries: Vec<_> = dead.iter().map(dead::Entry::new).collect::<Result<_, _>>()?;
+            let bytes = entries.iter().map(dead::Entry::size).sum::<usize>() + 64;
+            let (shared, route) = (Arc::clone(self.shared()), route.to_owned());
+            let work = move |tx: &mut crate::transaction::Transaction<'_>| {
+                if outbox::remove(&route, outbox, tx)? {
+                    entries.into_iter().for_each(|entry| entry.write(&shared.dead, tx));
+                }
+                Ok(())
+            };
+            self.writer().perform(bytes, Demand::Frees, work).await
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! What goes wrong when a store is opened or its schema changed; everything later is a [`Fault`].
+
+use esclusa_flow::fault::Fault;
+use std::path::PathBuf;
+
+/// A store that did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error(
+        "the store at {} is in use by {}: stop that router first, or give this one another directory in [engine] path",
+        .path.display(), .holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// Process that holds it, where known.
+        holder: Option<u32>,
+    },
+    /// It was written by another version.
+    #[error("the store at {} has format {found:?}, this program reads {expected:?}: use the program that wrote it", .path.display())]
+    Format {
+        /// The directory.
+        path: PathBuf,
+        /// What the marker says.
+        found: String,
+        /// What it should say.
+        expected: String,
+    },
+    /// The directory cannot be used.
+    #[error("the store at {} cannot be opened: {reason}", .path.display())]
+    Unusable {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The schema does not fit what is stored.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+/// A schema that does not fit what is stored. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// The key of a table that holds items cannot change.
+    #[error(
+        "table {table:?} is keyed by {stored} and holds items, routes.toml says {wanted}: \
+         give the new table another name and copy the items, or restore the key"
+    )]
+    KeyChanged {
+        /// The table.
+        table: String,
+        /// Key on disk.
+        stored: String,
+        /// Key asked for.
+        wanted: String,
+    },
+    /// An item does not fit a new index.
+    #[error("index {index:?} of table {table:?} cannot be built: {reason}; correct the item or the index")]
+    Index {
+        /// The table.
+        table: String,
+        /// The index.
+        index: String,
+        /// Why.
+        reason: String,
+    },
+    /// Something impossible was asked.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store did not answer.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}

@@ -1,0 +1,109 @@
+//! Lists and maps within items: DynamoDB JSON, checked before it is stored, and made plain for people.
+
+use super::push_text;
+use esclusa_flow::item::number;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A value of DynamoDB JSON.
+#[derive(Deserialize)]
+enum Node {
+    #[serde(rename = "S")]
+    Text(String),
+    #[serde(rename = "N")]
+    Number(String),
+    #[serde(rename = "B")]
+    Binary(String),
+    #[serde(rename = "BOOL")]
+    Boolean(bool),
+    #[serde(rename = "NULL")]
+    Null(serde::de::IgnoredAny),
+    #[serde(rename = "SS")]
+    Texts(Vec<String>),
+    #[serde(rename = "NS")]
+    Numbers(Vec<String>),
+    #[serde(rename = "BS")]
+    Binaries(Vec<String>),
+    #[serde(rename = "L")]
+    List(Vec<Node>),
+    #[serde(rename = "M")]
+    Map(BTreeMap<String, Node>),
+}
+
+/// Refuses what is no list or map in DynamoDB JSON.
+pub fn check_document(json: &str) -> Result<(), String> {
+    let node: Node = serde_json::from_str(json).map_err(|e| format!("a document that is no DynamoDB JSON: {e}"))?;
+    match node {
+        Node::List(_) | Node::Map(_) => check(&node),
+        _ => Err("a document that is neither a list nor a map".to_owned()),
+    }
+}
+
+fn check(node: &Node) -> Result<(), String> {
+    match node {
+        Node::Number(text) => number::canonical(text).map(|_| ()).map_err(|e| e.to_string()),
+        Node::Numbers(texts) => texts.iter().try_for_each(|t| number::canonical(t).map(|_| ()).map_err(|e| e.to_string())),
+        Node::List(nodes) => nodes.iter().try_for_each(check),
+        Node::Map(nodes) => nodes.values().try_for_each(check),
+        _ => Ok(()),
+    }
+}
+
+/// Appends a number as a JSON number; what is none is a string.
+pub fn push_number(text: &str, out: &mut String) {
+    match number::canonical(text) {
+        Ok(number) => out.push_str(&number),
+        Err(_) => push_text(text, out),
+    }
+}
+
+/// Appends a document without its type letters. What is no DynamoDB JSON is a string: it cannot have been stored.
+pub fn push_plain(json: &str, out: &mut String) {
+    match serde_json::from_str(json) {
+        Ok(node) => push_node(&node, out),
+        Err(_) => push_text(json, out),
+    }
+}
+
+fn push_node(node: &Node, out: &mut String) {
+    match node {
+        Node::Text(text) | Node::Binary(text) => push_text(text, out),
+        Node::Number(text) => push_number(text, out),
+        Node::Boolean(yes) => out.push_str(if *yes { "true" } else { "false" }),
+        Node::Null(_) => out.push_str("null"),
+        Node::Texts(texts) | Node::Binaries(texts) => super::list(texts, out, |text, out| push_text(text, out)),
+        Node::Numbers(texts) => super::list(texts, out, |text, out| push_number(text, out)),
+        Node::List(nodes) => super::list(nodes, out, push_node),
+        Node::Map(nodes) => {
+            out.push('{');
+            for (i, (name, node)) in nodes.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                push_text(name, out);
+                out.push(':');
+                push_node(node, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_list_or_map_is_refused() {
+        for bad in ["", "1", "{}", r#"{"a":1}"#, r#"{"S":"x"}"#, r#"{"M":{"a":{"N":"x"}}}"#, r#"{"L":[1]}"#] {
+            assert!(check_document(bad).is_err(), "{bad}");
+        }
+        assert_eq!(check_document(r#"{"M":{"a":{"L":[{"N":"1"}]}}}"#), Ok(()));
+    }
+
+    #[test]
+    fn a_document_nested_too_deep_is_refused_without_overflow() {
+        let deep = format!("{}{}", r#"{"L":["#.repeat(100_000), "]}".repeat(100_000));
+        assert!(check_document(&deep).is_err());
+    }
+}

@@ -1,0 +1,75 @@
+//! How far routes are behind.
+
+use crate::codec::Damaged;
+use crate::disk::{Space, read_fault};
+use crate::progress::Place;
+use crate::records::timestamp;
+use crate::store::Store;
+use crate::streams::{Log, record_key, stored_head};
+use esclusa_flow::batch::Token;
+use esclusa_flow::fault::Fault;
+use std::time::Duration;
+
+/// What a route has still to read of a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneLag {
+    /// The lane.
+    pub lane: String,
+    /// Records that are not settled.
+    pub records: u64,
+    /// Age of the oldest of them.
+    pub age: Option<Duration>,
+}
+
+impl Store {
+    /// What a route has still to read of a stream.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such stream.
+    pub fn stream_lag(&self, route: &str, source: &str, stream: &str) -> Result<Vec<LaneLag>, Fault> {
+        let log = self.shared().catalog().streams.get(stream).cloned();
+        self.log_lag(route, source, &*log.ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?)
+    }
+
+    /// What a route has still to read of a table's changes.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such table, or it keeps no change feed.
+    pub fn changes_lag(&self, route: &str, source: &str, table: &str) -> Result<Vec<LaneLag>, Fault> {
+        let log = self.shared().catalog().tables.get(table).and_then(|table| table.feed.clone());
+        self.log_lag(route, source, &*log.ok_or_else(|| Fault::Permanent(format!("table {table:?} keeps no change feed")))?)
+    }
+
+    /// What a route has still to finish of a queue, in flight included.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such queue.
+    pub fn queue_lag(&self, route: &str, queue: &str) -> Result<LaneLag, Fault> {
+        let found = self.shared().catalog().queues.get(queue).cloned();
+        let queue = found.ok_or_else(|| Fault::Permanent(format!("there is no queue {queue:?}")))?;
+        let (records, oldest) = queue.backlog(route, self.disk())?;
+        Ok(LaneLag { lane: String::new(), records, age: oldest.map(age) })
+    }
+
+    fn log_lag(&self, route: &str, source: &str, log: &Log) -> Result<Vec<LaneLag>, Fault> {
+        (0..log.lanes).map(|partition| self.partition_lag(route, source, log, partition)).collect()
+    }
+
+    fn partition_lag(&self, route: &str, source: &str, log: &Log, partition: u32) -> Result<LaneLag, Fault> {
+        let lane = partition.to_string();
+        let done = match (Place { route, source, lane: &lane }).position(self.disk())? {
+            Some(Token::Offset(done)) => done,
+            Some(Token::Text(_)) => return Err(Damaged.into()),
+            None => 0,
+        };
+        let next = (done + 1).max(log.first(partition, self.disk())?);
+        let records = (stored_head(self.disk(), log.id, partition)? + 1).saturating_sub(next);
+        let oldest = self.disk().space(Space::Log).get(record_key(log.id, partition, next)).map_err(|e| read_fault(&e))?;
+        let age = oldest.map(|value| timestamp(&value).map(age)).transpose()?;
+        Ok(LaneLag { lane, records, age })
+    }
+}
+
+fn age(time: u64) -> Duration {
+    Duration::from_millis(crate::writer::now().saturating_sub(time))
+}

@@ -1,0 +1,182 @@
+//! Objects in directories: written aside and synced before the commit, named in a manifest within it, renamed after
+//! it. Opening the store finishes the renames that a crash left, and deletes what no commit named.
+
+use crate::codec::{Damaged, Reader, push_bytes};
+use crate::disk::{Disk, Space, read_fault, sync_directory};
+use crate::transaction::Transaction;
+use esclusa_flow::effect::PutObject;
+use esclusa_flow::fault::Fault;
+use fjall::Readable;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where objects are written aside, within the directory of their store: a rename stays on one file system.
+const STAGING: &str = ".staging";
+const PREFIX: u8 = b'o';
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// Why an object was not written aside.
+pub enum StageError {
+    /// Its path can never work.
+    Refused(String),
+    /// The disk did not take it.
+    Fault(Fault),
+}
+
+/// An object written aside. Dropped, it is deleted, unless a commit has named it.
+#[derive(Debug)]
+pub struct Staged {
+    aside: PathBuf,
+    path: PathBuf,
+    committed: bool,
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.committed {
+            // What stays is deleted when the store is opened again.
+            let _ = std::fs::remove_file(&self.aside);
+        }
+    }
+}
+
+/// Writes an object aside, durably. Blocks.
+pub fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageError> {
+    let fault = |path: &Path, e: std::io::Error| {
+        StageError::Fault(Fault::Transient(format!("object {:?} of store {:?}: {}: {e}", object.path, object.store, path.display())))
+    };
+    check(&object.path).map_err(|why| StageError::Refused(format!("object path {:?}: {why}", object.path)))?;
+    let staging = root.join(STAGING);
+    std::fs::create_dir_all(&staging).map_err(|e| fault(&staging, e))?;
+    let path = resolve(root, &object.path)?;
+    let name = format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    let staged = Staged { aside: staging.join(name), path, committed: false };
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create_new(&staged.aside)?;
+        file.write_all(&object.bytes)?;
+        file.sync_all()?;
+        sync_directory(&staging)
+    };
+    write().map_err(|e| fault(&staged.aside, e))?;
+    Ok(staged)
+}
+
+fn check(path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if path.chars().any(char::is_control) || path.contains('\\') {
+        return Err("control characters and backslashes are not allowed".to_owned());
+    }
+    for segment in path.split('/') {
+        match segment {
+            "" => return Err("it has an empty segment: it is relative, and / stands between names only".to_owned()),
+            "." | ".." => return Err("it has a segment \".\" or \"..\"".to_owned()),
+            STAGING => return Err(format!("{STAGING:?} is used by the store")),
+            _ if segment.len() > 255 => return Err("a segment is longer than 255 bytes".to_owned()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The final path, with its directories created. A symlink may not lead out of the store.
+fn resolve(root: &Path, path: &str) -> Result<PathBuf, StageError> {
+    let fault = |path: &Path, e: std::io::Error| StageError::Fault(Fault::Transient(format!("{}: {e}", path.display())));
+    let real_root = root.canonicalize().map_err(|e| fault(root, e))?;
+    let mut at = real_root.clone();
+    let (parents, name) = path.rsplit_once('/').map_or(("", path), |(parents, name)| (parents, name));
+    for segment in parents.split('/').filter(|s| !s.is_empty()) {
+        let next = at.join(segment);
+        match std::fs::create_dir(&next) {
+            Ok(()) => sync_directory(&at).map_err(|e| fault(&at, e))?,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(fault(&next, e)),
+        }
+        at = next.canonicalize().map_err(|e| fault(&next, e))?;
+        if !at.starts_with(&real_root) {
+            return Err(StageError::Refused(format!("object path {path:?}: a symlink leads out of the store at {}", root.display())));
+        }
+        if !at.is_dir() {
+            return Err(StageError::Refused(format!("object path {path:?}: {} is not a directory", at.display())));
+        }
+    }
+    let target = at.join(name);
+    if std::fs::symlink_metadata(&target).is_ok_and(|m| m.is_dir()) {
+        return Err(StageError::Refused(format!("object path {path:?}: {} is a directory", target.display())));
+    }
+    Ok(target)
+}
+
+impl Staged {
+    /// Names it in the manifest; it gets its name once the commit is durable.
+    pub fn commit(mut self, tx: &mut Transaction<'_>) {
+        let key = manifest_key(tx.next_id());
+        let mut entry = Vec::new();
+        push_bytes(self.aside.as_os_str().as_bytes(), &mut entry);
+        push_bytes(self.path.as_os_str().as_bytes(), &mut entry);
+        tx.put(Space::State, key, entry);
+        self.committed = true;
+        tx.after(move || {
+            if let Err(error) = publish(&self.aside, &self.path) {
+                tracing::error!(object = %self.path.display(), %error, "a committed object has no name yet; it is tried again");
+            }
+        });
+    }
+}
+
+/// Gives a staged object its name; true where it was there.
+fn publish(aside: &Path, path: &Path) -> std::io::Result<bool> {
+    let renamed = match std::fs::rename(aside, path) {
+        Ok(()) => true,
+        Err(e) if e.kind() == ErrorKind::NotFound && !aside.exists() => false,
+        Err(e) => return Err(e),
+    };
+    if let Some(parent) = path.parent() {
+        sync_directory(parent)?;
+    }
+    Ok(renamed)
+}
+
+fn manifest_key(id: u64) -> Vec<u8> {
+    [&[PREFIX][..], &id.to_be_bytes()].concat()
+}
+
+fn read_entry(bytes: &[u8]) -> Result<(PathBuf, PathBuf), Damaged> {
+    let mut reader = Reader(bytes);
+    let mut path = || Ok(PathBuf::from(std::ffi::OsString::from_vec(reader.bytes()?.to_vec())));
+    Ok((path()?, path()?))
+}
+
+/// Finishes the renames of the manifest and forgets them. What cannot be renamed stays, for the next time.
+pub fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
+    let snapshot = tx.disk.snapshot();
+    for guard in snapshot.prefix(tx.disk.space(Space::State), [PREFIX]) {
+        let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
+        let (aside, path) = read_entry(&value)?;
+        match publish(&aside, &path) {
+            Ok(_) => tx.delete(Space::State, key),
+            Err(error) => tracing::error!(object = %path.display(), %error, "a committed object cannot be named; it is tried again"),
+        }
+    }
+    Ok(())
+}
+
+/// Deletes staged files of a directory that no commit named.
+pub fn delete_orphans(root: &Path, disk: &Disk) -> Result<(), Fault> {
+    let Ok(files) = std::fs::read_dir(root.join(STAGING)) else { return Ok(()) };
+    let mut named = Vec::new();
+    for guard in disk.snapshot().prefix(disk.space(Space::State), [PREFIX]) {
+        named.push(read_entry(&guard.value().map_err(|e| read_fault(&e))?)?.0);
+    }
+    for file in files.flatten().map(|f| f.path()).filter(|path| !named.contains(path)) {
+        if let Err(error) = std::fs::remove_file(&file) {
+            tracing::warn!(file = %file.display(), %error, "an unfinished object cannot be deleted");
+        }
+    }
+    Ok(())
+}

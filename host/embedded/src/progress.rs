@@ -1,0 +1,102 @@
+//! Positions of routes in retained sources, and what sources remember beside them.
+
+use crate::codec::{push_bytes, read_token, token_bytes};
+use crate::disk::{Disk, Space, read_fault};
+use crate::transaction::Transaction;
+use esclusa_flow::batch::Token;
+use esclusa_flow::counts::Counts;
+use esclusa_flow::fault::Fault;
+
+/// A lane of a source as one route reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Route name.
+    pub route: &'a str,
+    /// Source name.
+    pub source: &'a str,
+    /// Lane.
+    pub lane: &'a str,
+}
+
+impl Place<'_> {
+    /// Key of its position.
+    pub fn position_key(&self) -> Vec<u8> {
+        self.key(b'p')
+    }
+
+    /// Key of what the source remembers.
+    pub fn memo_key(&self) -> Vec<u8> {
+        self.key(b'm')
+    }
+
+    fn key(&self, kind: u8) -> Vec<u8> {
+        let mut key = vec![kind];
+        [self.route, self.source, self.lane].iter().for_each(|part| push_bytes(part.as_bytes(), &mut key));
+        key
+    }
+
+    /// The committed position.
+    pub fn position(&self, disk: &Disk) -> Result<Option<Token>, Fault> {
+        let stored = disk.space(Space::State).get(self.position_key()).map_err(|e| read_fault(&e))?;
+        Ok(stored.map(|bytes| read_token(&bytes)).transpose()?)
+    }
+
+    /// What the source remembers.
+    pub fn memo(&self, disk: &Disk) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(disk.space(Space::State).get(self.memo_key()).map_err(|e| read_fault(&e))?.map(|bytes| bytes.to_vec()))
+    }
+
+    /// Refuses where the committed position is not `from`.
+    pub fn check(&self, from: Option<&Token>, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+        let stored = tx.get(Space::State, &self.position_key())?.map(|bytes| read_token(&bytes)).transpose()?;
+        if stored.as_ref() == from {
+            return Ok(());
+        }
+        Err(Fault::LeaseLost(format!(
+            "route {:?} is at {} of source {:?}, lane {:?}, not at {}",
+            self.route,
+            describe(stored.as_ref()),
+            self.source,
+            self.lane,
+            describe(from)
+        )))
+    }
+
+    /// Moves the position.
+    pub fn set(&self, to: &Token, tx: &mut Transaction<'_>) {
+        tx.put(Space::State, self.position_key(), token_bytes(to));
+    }
+}
+
+fn describe(token: Option<&Token>) -> String {
+    match token {
+        None => "the start".to_owned(),
+        Some(Token::Offset(offset)) => offset.to_string(),
+        Some(Token::Text(text)) => format!("{text:?}"),
+    }
+}
+
+fn counts_key(route: &str) -> Vec<u8> {
+    [b"c", route.as_bytes()].concat()
+}
+
+fn read_counts(bytes: &[u8]) -> Counts {
+    let mut numbers = bytes.chunks_exact(8).filter_map(|c| c.try_into().ok()).map(u64::from_be_bytes);
+    let mut next = || numbers.next().unwrap_or_default();
+    Counts { done: next(), skipped: next(), filtered: next(), dead: next() }
+}
+
+/// The counters of a route.
+pub fn counts(route: &str, disk: &Disk) -> Result<Counts, Fault> {
+    let stored = disk.space(Space::State).get(counts_key(route)).map_err(|e| read_fault(&e))?;
+    Ok(stored.map(|bytes| read_counts(&bytes)).unwrap_or_default())
+}
+
+/// The counters of a route with `added`, to be written once nothing can be refused any more.
+pub fn sum(route: &str, added: &Counts, tx: &mut Transaction<'_>) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    let key = counts_key(route);
+    let mut counts = tx.get(Space::State, &key)?.map(|bytes| read_counts(&bytes)).unwrap_or_default();
+    counts.merge(added);
+    let numbers = [counts.done, counts.skipped, counts.filtered, counts.dead];
+    Ok((key, numbers.iter().flat_map(|n| n.to_be_bytes()).collect()))
+}

@@ -1,0 +1,212 @@
+//! Queues: messages that each consuming route receives, hides, and finishes on its own. A message is deleted when
+//! all consumers are done with it.
+//!
+//! On disk are the messages, who is done with which (only while somebody else is not), and how often each was
+//! received. Everything else, visibility above all, is in memory: a restart shows messages in flight again.
+
+mod consumer;
+mod keys;
+mod receive;
+mod settle;
+mod state;
+
+pub use receive::{Received, receive};
+pub use settle::{Settlement, extend};
+
+use crate::disk::{Disk, Space, read_fault};
+use crate::records::{self, NewRecord};
+use crate::schema::QueueSchema;
+use crate::store::Store;
+use crate::transaction::{Transaction, last_key};
+use esclusa_flow::fault::Fault;
+use fjall::Readable;
+use state::State;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// A queue.
+#[derive(Debug)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// First four bytes of its keys.
+    pub id: u32,
+    /// How long a received message stays invisible.
+    pub visibility: Duration,
+    /// Receives after which a message is dead.
+    pub max_receives: u32,
+    live: Arc<Live>,
+}
+
+#[derive(Debug)]
+struct Live {
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+impl Queue {
+    /// The queue as `wanted` describes it: consumers are registered and removed, what `old` knows is kept.
+    pub fn load(name: &str, id: u32, wanted: &QueueSchema, old: Option<&Arc<Queue>>, tx: &mut Transaction<'_>) -> Result<Queue, Fault> {
+        let live = match old.filter(|old| old.id == id) {
+            Some(old) => Arc::clone(&old.live),
+            None => Arc::new(Live { state: Mutex::new(State::load(id, tx.disk)?), changed: watch::channel(0).0 }),
+        };
+        let queue = Queue {
+            name: name.to_owned(),
+            id,
+            visibility: wanted.visibility_timeout,
+            max_receives: wanted.max_receive_count.max(1),
+            live,
+        };
+        for route in &wanted.consumers {
+            queue.register(route, tx)?;
+        }
+        let gone = if wanted.consumers.is_empty() { Vec::new() } else { queue.state().routes_except(&wanted.consumers) };
+        for route in gone {
+            queue.remove_consumer(&route, tx)?;
+        }
+        Ok(queue)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.live.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells when a message may have become visible by something other than time.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.live.changed.subscribe()
+    }
+
+    /// Wakes the readers.
+    pub fn notify(&self) {
+        self.live.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Messages that a consumer could receive at once now, at most `enough`.
+    pub fn available(&self, store: &Store, number: u32, enough: usize) -> Result<usize, Fault> {
+        let mut state = self.state();
+        let Some(consumer) = state.consumer(number) else { return Ok(0) };
+        consumer.expire(Instant::now());
+        consumer.load(self.id, store.disk())?;
+        Ok(consumer.available(enough))
+    }
+
+    /// When a hidden message is shown again to a consumer, the earliest.
+    pub fn next_deadline(&self, number: u32) -> Option<Instant> {
+        self.state().consumer(number).and_then(|consumer| consumer.next_deadline())
+    }
+
+    /// Messages that a consumer is not done with, and the time of the oldest.
+    pub fn backlog(&self, route: &str, disk: &Disk) -> Result<(u64, Option<u64>), Fault> {
+        let (first, done) = {
+            let mut state = self.state();
+            let number = state.consumer_of(route);
+            let done = number.and_then(|number| state.consumer(number)).map(|consumer| consumer.done.clone());
+            (state.first(), done.unwrap_or_default())
+        };
+        let end = crate::key::after_prefix(&keys::messages(self.id)).unwrap_or_default();
+        let (mut count, mut oldest) = (0, None);
+        for guard in disk.snapshot().range(disk.space(Space::Queue), keys::message(self.id, first)..end) {
+            let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
+            if !done.contains(&crate::codec::trailing_number(&key)?) {
+                count += 1;
+                oldest = oldest.or(Some(records::timestamp(&value)?));
+            }
+        }
+        Ok((count, oldest))
+    }
+
+    /// Makes `route` a consumer where it is none: it gets every message that is there.
+    pub fn register(&self, route: &str, tx: &mut Transaction<'_>) -> Result<u32, Fault> {
+        if let Some(known) = self.state().consumer_of(route) {
+            return Ok(known);
+        }
+        let key = keys::consumer(self.id, route);
+        let number = match tx.get(Space::State, &key)? {
+            Some(bytes) => crate::codec::trailing_number(&bytes)?,
+            None => tx.next_id(),
+        };
+        let number = u32::try_from(number).map_err(|_| Fault::Permanent("the store has no numbers left".to_owned()))?;
+        tx.put(Space::State, key, u64::from(number).to_be_bytes());
+        let (live, route) = (Arc::clone(&self.live), route.to_owned());
+        tx.after(move || live.state.lock().unwrap_or_else(PoisonError::into_inner).add_consumer(&route, number));
+        Ok(number)
+    }
+
+    /// Forgets a consumer, and deletes the messages that only it was not done with.
+    fn remove_consumer(&self, route: &str, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+        let state = self.state();
+        let Some(number) = state.consumer_of(route) else { return Ok(()) };
+        tx.delete(Space::State, keys::consumer(self.id, route));
+        let mut finished = Vec::new();
+        for guard in tx.disk.snapshot().prefix(tx.disk.space(Space::Queue), keys::messages(self.id)) {
+            let sequence = crate::codec::trailing_number(&guard.key().map_err(|e| read_fault(&e))?)?;
+            tx.delete(Space::Queue, keys::done(self.id, sequence, number));
+            tx.delete(Space::Queue, keys::received(self.id, sequence, number));
+            if state.all_done_but(sequence, number) {
+                keys::delete_message(self.id, sequence, &state.numbers(), tx);
+                finished.push(sequence);
+            }
+        }
+        drop(state);
+        let (live, route) = (Arc::clone(&self.live), route.to_owned());
+        tx.after(move || {
+            let mut state = live.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.remove_consumer(&route);
+            finished.iter().for_each(|sequence| state.forget(*sequence));
+        });
+        Ok(())
+    }
+
+    /// Learns the last sequence from the disk, once.
+    pub fn load_head(&self, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+        if !tx.memory.heads.contains_key(&(self.id, 0)) {
+            let head = stored_head(self.id, tx.disk)?;
+            tx.memory.heads.insert((self.id, 0), head);
+        }
+        Ok(())
+    }
+
+    /// Writes where the first message is, so that opening the queue need not pass over deleted ones.
+    pub fn remember_first(&self, tx: &mut Transaction<'_>) {
+        let mut state = self.state();
+        if let Some(first) = state.first_to_remember() {
+            tx.put(Space::State, keys::first(self.id), first.to_be_bytes());
+        }
+    }
+}
+
+fn stored_head(queue: u32, disk: &Disk) -> Result<u64, Fault> {
+    let noted = disk.space(Space::State).get(keys::last(queue)).map_err(|e| read_fault(&e))?;
+    let noted = noted.map_or(Ok(0), |bytes| crate::codec::trailing_number(&bytes))?;
+    match last_key(disk, Space::Queue, &keys::messages(queue))? {
+        Some(key) => Ok(crate::codec::trailing_number(&key)?.max(noted)),
+        None => Ok(noted),
+    }
+}
+
+/// A message on its way into a queue.
+pub struct Enqueue {
+    /// The queue.
+    pub queue: Arc<Queue>,
+    /// The value, without its time.
+    pub body: Vec<u8>,
+}
+
+impl Enqueue {
+    /// A message of `queue`.
+    pub fn new(queue: &Arc<Queue>, message: &NewRecord) -> Self {
+        Enqueue { queue: Arc::clone(queue), body: records::body(&message.key, &message.attributes, &message.data) }
+    }
+
+    /// Stores it; the head of the queue is loaded. Gives its sequence.
+    pub fn write(mut self, tx: &mut Transaction<'_>) -> u64 {
+        records::stamp(&mut self.body, tx.now);
+        let sequence = tx.next_sequence(self.queue.id, 0);
+        tx.put(Space::Queue, keys::message(self.queue.id, sequence), self.body);
+        tx.put(Space::State, keys::last(self.queue.id), sequence.to_be_bytes());
+        tx.after(move || self.queue.notify());
+        sequence
+    }
+}

@@ -1,0 +1,210 @@
+//! Receiving: messages become invisible, their counts are written, those received too often go to the dead letters.
+
+use super::{Queue, keys};
+use crate::codec::Damaged;
+use crate::dead;
+use crate::disk::{Space, read_fault};
+use crate::progress;
+use crate::records::Record;
+use crate::sources::SourceSpec;
+use crate::store::Store;
+use crate::transaction::Transaction;
+use crate::writer::Demand;
+use esclusa_flow::batch::{Claim, Token};
+use esclusa_flow::counts::Counts;
+use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::event::Columns;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::Limit;
+use fjall::{Readable, Slice};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a receive gave.
+pub enum Received {
+    /// Messages of one group, or without a group.
+    Messages {
+        /// Their group.
+        group: Option<Arc<str>>,
+        /// The messages.
+        columns: Columns,
+        /// Their receipts.
+        claims: Vec<Claim>,
+    },
+    /// None at present.
+    Nothing {
+        /// True where messages are hidden.
+        hidden: bool,
+    },
+}
+
+/// Messages that were taken; given back where this is dropped.
+struct Taken {
+    queue: Arc<Queue>,
+    consumer: u32,
+    nonce: u64,
+    sequences: Vec<u64>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.sequences.is_empty() {
+            return;
+        }
+        let mut state = self.queue.state();
+        if let Some(consumer) = state.consumer(self.consumer) {
+            self.sequences.iter().for_each(|sequence| consumer.give_back(*sequence, self.nonce));
+        }
+        drop(state);
+        self.queue.notify();
+    }
+}
+
+struct Message {
+    sequence: u64,
+    /// Receives, this one included.
+    count: u32,
+    body: Slice,
+}
+
+/// Receives the oldest messages. Cancel-safe: what was taken is given back.
+pub async fn receive(store: &Store, queue: &Arc<Queue>, number: u32, spec: &SourceSpec, limit: Limit) -> Result<Received, Fault> {
+    loop {
+        let (mut taken, group) = match take(store, queue, number, limit.events)? {
+            Ok(taken) => taken,
+            Err(hidden) => return Ok(Received::Nothing { hidden }),
+        };
+        let messages = read(store, &mut taken, limit.bytes)?;
+        let (alive, dead): (Vec<_>, Vec<_>) = messages.into_iter().partition(|m| m.count <= queue.max_receives);
+        bury(store, &taken, spec, group.as_deref(), dead).await?;
+        count(store, &taken, &alive).await?;
+        if alive.is_empty() {
+            continue;
+        }
+        let mut columns = Columns::default();
+        let mut claims = Vec::with_capacity(alive.len());
+        for message in &alive {
+            let id = message.sequence.to_string();
+            let record = Record::read(&message.body).map_err(Fault::from)?;
+            record.push(&id, message.count, &mut columns).map_err(|e| Fault::Permanent(e.to_string()))?;
+            claims.push(Claim::new(receipt(queue.id, number, message.sequence, taken.nonce)));
+        }
+        taken.sequences.clear();
+        return Ok(Received::Messages { group, columns, claims });
+    }
+}
+
+/// A receipt as it leaves the queue.
+fn receipt(queue: u32, consumer: u32, sequence: u64, nonce: u64) -> Token {
+    Token::Text(format!("{queue}.{consumer}.{sequence}.{nonce}").into())
+}
+
+type Choice = (Taken, Option<Arc<str>>);
+
+/// Takes messages; where there are none, says whether some are hidden.
+fn take(store: &Store, queue: &Arc<Queue>, number: u32, most: usize) -> Result<Result<Choice, bool>, Fault> {
+    let now = Instant::now();
+    let mut state = queue.state();
+    let nonce = state.next_nonce();
+    let Some(consumer) = state.consumer(number) else {
+        return Err(Fault::LeaseLost(format!("the route does not read queue {:?} any more", queue.name)));
+    };
+    consumer.expire(now);
+    consumer.load(queue.id, store.disk())?;
+    let Some(choice) = consumer.take(most, now + queue.visibility, nonce) else { return Ok(Err(consumer.is_busy())) };
+    drop(state);
+    let taken = Taken { queue: Arc::clone(queue), consumer: number, nonce, sequences: choice.sequences };
+    Ok(Ok((taken, choice.group)))
+}
+
+/// Reads the taken messages up to so many bytes and gives the others back.
+fn read(store: &Store, taken: &mut Taken, bytes: usize) -> Result<Vec<Message>, Fault> {
+    let snapshot = store.disk().snapshot();
+    let mut messages = Vec::with_capacity(taken.sequences.len());
+    let mut size = 0;
+    for sequence in &taken.sequences {
+        let key = keys::message(taken.queue.id, *sequence);
+        let body = snapshot.get(store.disk().space(Space::Queue), key).map_err(|e| read_fault(&e))?.ok_or(Damaged)?;
+        size += Record::read(&body).map_err(Fault::from)?.size(&sequence.to_string());
+        if size > bytes && !messages.is_empty() {
+            break;
+        }
+        messages.push(Message { sequence: *sequence, count: 0, body });
+    }
+    let rest = taken.sequences.split_off(messages.len());
+    let mut state = taken.queue.state();
+    if let Some(consumer) = state.consumer(taken.consumer) {
+        rest.iter().for_each(|sequence| consumer.give_back(*sequence, taken.nonce));
+        for message in &mut messages {
+            message.count = consumer.counts.get(&message.sequence).copied().unwrap_or_default().saturating_add(1);
+        }
+    }
+    Ok(messages)
+}
+
+/// Writes how often the messages were received. Not synced: after a power failure a count may be too low.
+async fn count(store: &Store, taken: &Taken, messages: &[Message]) -> Result<(), Fault> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let counts: Vec<_> = messages.iter().map(|m| (m.sequence, m.count)).collect();
+    let (queue, number) = (Arc::clone(&taken.queue), taken.consumer);
+    let work = move |tx: &mut Transaction<'_>| {
+        for (sequence, count) in &counts {
+            tx.put(Space::Queue, keys::received(queue.id, *sequence, number), u64::from(*count).to_be_bytes());
+        }
+        tx.after(move || {
+            if let Some(consumer) = queue.state().consumer(number) {
+                consumer.counts.extend(counts);
+            }
+        });
+        Ok(())
+    };
+    store.writer().perform(messages.len() * 32, Demand::Written, work).await
+}
+
+/// Moves messages that were received too often to the dead letters of the route.
+async fn bury(store: &Store, taken: &Taken, spec: &SourceSpec, group: Option<&str>, messages: Vec<Message>) -> Result<(), Fault> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let letters = messages.iter().map(|m| letter(&taken.queue, spec, group.unwrap_or_default(), m));
+    let entries: Vec<_> = letters.map(|l| l.and_then(|l| dead::Entry::new(&l))).collect::<Result<_, _>>()?;
+    let (queue, number, route) = (Arc::clone(&taken.queue), taken.consumer, spec.route.to_string());
+    let counts = Arc::clone(&store.shared().dead);
+    let bytes = entries.iter().map(dead::Entry::size).sum();
+    let work = move |tx: &mut Transaction<'_>| {
+        let added = Counts { dead: entries.len() as u64, ..Counts::default() };
+        let (key, sum) = progress::sum(&route, &added, tx)?;
+        tx.irrevocable();
+        tx.put(Space::State, key, sum);
+        entries.into_iter().for_each(|entry| entry.write(&counts, tx));
+        messages.iter().for_each(|message| super::settle::finish(&queue, number, message.sequence, tx));
+        Ok(())
+    };
+    store.writer().perform(bytes, Demand::Durable, work).await
+}
+
+fn letter(queue: &Queue, spec: &SourceSpec, group: &str, message: &Message) -> Result<DeadLetter, Fault> {
+    let record = Record::read(&message.body).map_err(Fault::from)?;
+    Ok(DeadLetter {
+        route: spec.route.to_string(),
+        source: spec.source.to_string(),
+        kind: spec.kind.to_string(),
+        lane: group.to_owned(),
+        event: message.sequence.to_string(),
+        key: record.key.to_owned(),
+        data: record.data.to_vec(),
+        attributes: record.attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+        timestamp: record.timestamp,
+        died: crate::writer::now(),
+        attempts: message.count.saturating_sub(1),
+        code: "max-receives".to_owned(),
+        reason: format!("received {} times without success, max_receive_count of queue {:?}", queue.max_receives, queue.name),
+        backtrace: None,
+        logs: Vec::new(),
+        plugin: String::new(),
+        digest: String::new(),
+        output: None,
+    })
+}

@@ -1,0 +1,153 @@
+//! Settling: receipts are checked before the commit, and their messages finished or given back with it.
+
+use super::{Queue, keys};
+use crate::catalog::Catalog;
+use crate::disk::Space;
+use crate::transaction::Transaction;
+use esclusa_flow::batch::Token;
+use esclusa_flow::fault::Fault;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A receipt, read.
+struct Receipt {
+    queue: Arc<Queue>,
+    consumer: u32,
+    sequence: u64,
+    nonce: u64,
+}
+
+/// Receipts to settle with a commit. Dropped before they are, the messages are as before.
+pub struct Settlement {
+    delete: Vec<Receipt>,
+    release: Vec<(Receipt, Duration)>,
+    begun: bool,
+}
+
+impl Receipt {
+    fn read(token: &Token, catalog: &Catalog) -> Result<Self, Fault> {
+        let Token::Text(text) = token else { return Err(Fault::Bug(format!("{token:?} is no receipt of a queue"))) };
+        let mut parts = text.split('.').map(str::parse::<u64>);
+        let mut next = || parts.next().and_then(Result::ok).ok_or_else(|| Fault::Bug(format!("{text:?} is no receipt of a queue")));
+        let (id, consumer, sequence, nonce) = (next()?, next()?, next()?, next()?);
+        let queue = catalog.queues.values().find(|queue| u64::from(queue.id) == id);
+        let queue = queue.ok_or_else(|| Fault::LeaseLost(format!("the queue of receipt {text:?} is gone")))?;
+        Ok(Receipt { queue: Arc::clone(queue), consumer: consumer.try_into().unwrap_or(u32::MAX), sequence, nonce })
+    }
+
+    /// Holds the message where the receipt is valid.
+    fn hold(&self) -> Result<(), Fault> {
+        let mut state = self.queue.state();
+        match state.consumer(self.consumer) {
+            Some(consumer) if consumer.holds(self.sequence, self.nonce) => {
+                consumer.hold(self.sequence);
+                Ok(())
+            }
+            _ => Err(self.lost()),
+        }
+    }
+
+    fn unhold(&self) {
+        if let Some(consumer) = self.queue.state().consumer(self.consumer) {
+            consumer.unhold(self.sequence);
+        }
+    }
+
+    fn lost(&self) -> Fault {
+        Fault::LeaseLost(format!(
+            "message {} of queue {:?} became visible again before it was settled: raise visibility_timeout, or make the plugin faster",
+            self.sequence, self.queue.name
+        ))
+    }
+}
+
+impl Settlement {
+    /// Reads the receipts.
+    pub fn find(delete: &[Token], release: &[(Token, Duration)], catalog: &Catalog) -> Result<Self, Fault> {
+        let delete = delete.iter().map(|token| Receipt::read(token, catalog)).collect::<Result<_, _>>()?;
+        let release =
+            release.iter().map(|(token, wait)| Ok((Receipt::read(token, catalog)?, *wait))).collect::<Result<_, Fault>>()?;
+        Ok(Settlement { delete, release, begun: false })
+    }
+
+    fn receipts(&self) -> impl Iterator<Item = &Receipt> {
+        self.delete.iter().chain(self.release.iter().map(|(receipt, _)| receipt))
+    }
+
+    /// Checks the receipts and holds their messages, once.
+    pub fn begin(&mut self) -> Result<(), Fault> {
+        if self.begun {
+            return Ok(());
+        }
+        for (i, receipt) in self.receipts().enumerate() {
+            if let Err(lost) = receipt.hold() {
+                self.receipts().take(i).for_each(Receipt::unhold);
+                return Err(lost);
+            }
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Settles.
+    pub fn write(mut self, tx: &mut Transaction<'_>) {
+        self.begun = false;
+        let now = Instant::now();
+        for receipt in self.delete.drain(..) {
+            finish(&receipt.queue, receipt.consumer, receipt.sequence, tx);
+        }
+        for (receipt, wait) in self.release.drain(..) {
+            tx.after(move || {
+                if let Some(consumer) = receipt.queue.state().consumer(receipt.consumer) {
+                    consumer.release(receipt.sequence, now + wait);
+                }
+                receipt.queue.notify();
+            });
+        }
+    }
+}
+
+impl Drop for Settlement {
+    fn drop(&mut self) {
+        if self.begun {
+            self.receipts().for_each(Receipt::unhold);
+        }
+    }
+}
+
+/// A consumer is done with a message: deletes it where all are.
+pub fn finish(queue: &Arc<Queue>, consumer: u32, sequence: u64, tx: &mut Transaction<'_>) {
+    let mut state = queue.state();
+    if state.finish(sequence, consumer) {
+        keys::delete_message(queue.id, sequence, &state.numbers(), tx);
+    } else {
+        tx.put(Space::Queue, keys::done(queue.id, sequence, consumer), []);
+        tx.delete(Space::Queue, keys::received(queue.id, sequence, consumer));
+    }
+    drop(state);
+    let queue = Arc::clone(queue);
+    tx.after(move || {
+        // The next of the group may be received only now, so that its reads see what this commit wrote.
+        if let Some(consumer) = queue.state().consumer(consumer) {
+            consumer.finished(sequence);
+        }
+        queue.notify();
+    });
+}
+
+/// Makes messages in work invisible for so long from now. Stops at the first receipt that is not valid any more.
+pub fn extend(tokens: &[Token], by: Duration, catalog: &Catalog) -> Result<(), Fault> {
+    let until = Instant::now() + by;
+    for token in tokens {
+        let receipt = Receipt::read(token, catalog)?;
+        let mut state = receipt.queue.state();
+        match state.consumer(receipt.consumer) {
+            Some(consumer) if consumer.holds(receipt.sequence, receipt.nonce) => consumer.hide_until(receipt.sequence, until),
+            _ => {
+                drop(state);
+                return Err(receipt.lost());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Regular work of the writer: trimming records that are older than their log keeps them, noting where queues begin,
+//! naming objects that could not be named at once.
+
+use crate::codec::trailing_number;
+use crate::disk::{Space, read_fault};
+use crate::objects;
+use crate::records::timestamp;
+use crate::store::Shared;
+use crate::streams::{Log, first_key, prefix, record_key};
+use crate::transaction::Transaction;
+use crate::writer::Tick;
+use esclusa_flow::fault::Fault;
+use fjall::Readable;
+use std::sync::Arc;
+
+/// Records trimmed in one go, so that commits do not wait for long.
+const MOST: usize = 10_000;
+
+/// The work, for the writer.
+pub fn tick(shared: Arc<Shared>) -> Tick {
+    Box::new(move |tx| {
+        let catalog = shared.catalog();
+        for log in catalog.logs() {
+            for partition in 0..log.lanes {
+                warn(trim(log, partition, tx), "old records are not trimmed");
+            }
+        }
+        catalog.queues.values().for_each(|queue| queue.remember_first(tx));
+        warn(objects::finish(tx), "committed objects are not named");
+    })
+}
+
+fn warn(result: Result<(), Fault>, what: &'static str) {
+    if let Err(fault) = result {
+        tracing::warn!(%fault, what, "regular work of the store failed; it is tried again");
+    }
+}
+
+/// Deletes what is too old at the beginning of a partition.
+fn trim(log: &Arc<Log>, partition: u32, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+    let oldest_kept = tx.now.saturating_sub(u64::try_from(log.retention.as_millis()).unwrap_or(u64::MAX));
+    let before = log.first(partition, tx.disk)?;
+    let end = crate::key::after_prefix(&prefix(log.id, partition)).unwrap_or_default();
+    let start = record_key(log.id, partition, before)[..].to_vec();
+    let mut first = before;
+    let snapshot = tx.disk.snapshot();
+    for guard in snapshot.range(tx.disk.space(Space::Log), start..end).take(MOST) {
+        let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
+        if timestamp(&value)? >= oldest_kept {
+            break;
+        }
+        first = trailing_number(&key)? + 1;
+        tx.trim(key);
+    }
+    if first > before {
+        tracing::debug!(log = log.name, partition, records = first - before, "old records are trimmed");
+        tx.put(Space::State, first_key(log.id, partition), first.to_be_bytes());
+        let log = Arc::clone(log);
+        tx.after(move || log.set_first(partition, first));
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! What the store shall hold, by name: the wiring makes it from the checked plan.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything the store shall hold. What a former schema named and this one does not is kept on disk, unseen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// Tables by their name in routes.toml.
+    pub tables: BTreeMap<String, TableSchema>,
+    /// Streams by name.
+    pub streams: BTreeMap<String, StreamSchema>,
+    /// Queues by name.
+    pub queues: BTreeMap<String, QueueSchema>,
+    /// Object stores by their name in routes.toml, and the directory of each.
+    pub objects: BTreeMap<String, PathBuf>,
+    /// Outputs of routes.toml that are streams or queues of this store.
+    pub outputs: BTreeMap<String, Target>,
+}
+
+/// Key attributes of a table or an index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySchema {
+    /// Partition key attribute.
+    pub partition: String,
+    /// Sort key attribute.
+    pub sort: Option<String>,
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSchema {
+    /// Key of the items.
+    pub key: KeySchema,
+    /// Secondary indexes by name.
+    pub indexes: BTreeMap<String, KeySchema>,
+    /// Keep a change feed.
+    pub changes: bool,
+}
+
+/// A stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSchema {
+    /// Number of partitions. Raising it moves keys to other partitions; lowering it keeps the old lanes readable.
+    pub partitions: u32,
+    /// How long a record is kept.
+    pub retention: Duration,
+}
+
+/// A queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSchema {
+    /// How long a received message stays invisible.
+    pub visibility_timeout: Duration,
+    /// Receives after which a message goes to the dead letters of the route.
+    pub max_receive_count: u32,
+    /// The routes that read it. A message is deleted when all of them are done with it.
+    pub consumers: BTreeSet<String>,
+}
+
+/// Where an output of routes.toml leads within this store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A stream, by its name.
+    Stream(String),
+    /// A queue, by its name.
+    Queue(String),
+}

@@ -1,0 +1,130 @@
+//! Sources of the store, and sources that only keep their position in it.
+
+mod file;
+mod generate;
+mod log;
+mod queue;
+mod schedule;
+mod template;
+
+pub use file::FileSource;
+pub use generate::{GenerateSource, Generated};
+pub use schedule::ScheduleSource;
+
+use crate::progress::Place;
+use crate::store::Store;
+use crate::streams::Log;
+use crate::writer::Demand;
+use esclusa_flow::batch::Token;
+use esclusa_flow::event::Origin;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::Source;
+use std::sync::Arc;
+
+/// Who reads, and as what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSpec {
+    /// Route name.
+    pub route: Arc<str>,
+    /// Source name.
+    pub source: Arc<str>,
+    /// Source kind as written in routes.toml.
+    pub kind: Arc<str>,
+    /// Lanes of a source without lanes of its own, such as a queue: at least one.
+    pub workers: usize,
+}
+
+/// Where a route starts that has no position yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest record.
+    TrimHorizon,
+    /// With the next record.
+    Latest,
+    /// At the first record accepted at or after this time, milliseconds since the Unix epoch.
+    AtTimestamp(u64),
+}
+
+impl SourceSpec {
+    fn place<'a>(&'a self, lane: &'a str) -> Place<'a> {
+        Place { route: &self.route, source: &self.source, lane }
+    }
+
+    fn origin(&self, lane: &str, ordered: bool) -> Origin {
+        Origin {
+            route: Arc::clone(&self.route),
+            source: Arc::clone(&self.source),
+            kind: Arc::clone(&self.kind),
+            lane: lane.into(),
+            ordered,
+        }
+    }
+}
+
+impl Store {
+    /// A stream as a route reads it: a lane per partition, in order.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such stream.
+    pub fn stream_source(&self, spec: SourceSpec, stream: &str, start: Start) -> Result<Box<dyn Source>, Fault> {
+        let find = |store: &Store, name: &str| store.shared().catalog().streams.get(name).cloned();
+        if find(self, stream).is_none() {
+            return Err(Fault::Permanent(format!("source {:?}: there is no stream {stream:?}", spec.source)));
+        }
+        Ok(Box::new(log::LogSource::new(self.clone(), spec, stream, start, find, log::Content::Records)))
+    }
+
+    /// The change feed of a table as a route reads it: one lane, in order.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such table, or it keeps no change feed.
+    pub fn table_changes_source(&self, spec: SourceSpec, table: &str, start: Start) -> Result<Box<dyn Source>, Fault> {
+        let find = |store: &Store, name: &str| -> Option<Arc<Log>> {
+            store.shared().catalog().tables.get(name).and_then(|table| table.feed.clone())
+        };
+        if find(self, table).is_none() {
+            let why = format!("source {:?}: table {table:?} keeps no change feed: set changes = true", spec.source);
+            return Err(Fault::Permanent(why));
+        }
+        Ok(Box::new(log::LogSource::new(self.clone(), spec, table, start, find, log::Content::Changes)))
+    }
+
+    /// A queue as a route reads it: lanes that each give batches of one message group, or of messages without one.
+    /// Registers the route as a consumer where it is none. Blocks shortly.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such queue.
+    pub fn queue_source(&self, spec: SourceSpec, queue: &str) -> Result<Box<dyn Source>, Fault> {
+        let found = self.shared().catalog().queues.get(queue).cloned();
+        let found = found.ok_or_else(|| Fault::Permanent(format!("source {:?}: there is no queue {queue:?}", spec.source)))?;
+        let route = spec.route.to_string();
+        let consumer = self.writer().perform_blocking(0, Demand::Alone, move |tx| found.register(&route, tx))?;
+        Ok(Box::new(queue::QueueSource::new(self.clone(), spec, queue, consumer)))
+    }
+
+    /// Makes messages in work invisible for so long from now.
+    ///
+    /// # Errors
+    /// [`Fault::LeaseLost`] at the first receipt that is not valid any more.
+    pub fn extend(&self, tokens: &[Token], by: std::time::Duration) -> Result<(), Fault> {
+        crate::queues::extend(tokens, by, &self.shared().catalog())
+    }
+
+    /// Sets a position that a source resolved, where there is none, or whatever it is.
+    async fn set_position(&self, spec: &SourceSpec, lane: &str, to: Option<Token>, memo: Option<Vec<u8>>) -> Result<(), Fault> {
+        let place = spec.place(lane);
+        let (position, memo_key) = (place.position_key(), place.memo_key());
+        let work = move |tx: &mut crate::transaction::Transaction<'_>| {
+            let state = crate::disk::Space::State;
+            match to {
+                Some(token) => tx.put(state, position, crate::codec::token_bytes(&token)),
+                None => tx.delete(state, position),
+            }
+            if let Some(memo) = memo {
+                tx.put(state, memo_key, memo);
+            }
+            Ok(())
+        };
+        self.writer().perform(256, Demand::Durable, work).await
+    }
+}

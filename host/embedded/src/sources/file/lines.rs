@@ -1,0 +1,135 @@
+//! Lines of a file with their positions. Empty lines are passed over.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Longest line, bytes: what a batch may hold many times over, and more than any event.
+const LONGEST: usize = 64 << 20;
+/// Bytes read at once.
+const CHUNK: usize = 256 << 10;
+
+/// A file that is read line by line.
+pub struct Lines {
+    file: File,
+    /// Where `buffer` begins in the file.
+    base: u64,
+    buffer: Vec<u8>,
+    /// How much of `buffer` was taken.
+    taken: usize,
+    peeked: Option<(usize, usize, usize)>,
+}
+
+/// A line.
+pub struct Line<'a> {
+    /// Its offset.
+    pub start: u64,
+    /// Offset of the line behind it.
+    pub end: u64,
+    /// It, without its end.
+    pub bytes: &'a [u8],
+}
+
+impl Lines {
+    /// Reads from an offset on.
+    pub fn open(path: &Path, position: u64) -> std::io::Result<Self> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(position))?;
+        Ok(Lines { file, base: position, buffer: Vec::new(), taken: 0, peeked: None })
+    }
+
+    /// Length of the file now.
+    pub fn length(&self) -> std::io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Where the next line begins.
+    pub fn position(&self) -> u64 {
+        self.base + self.taken as u64
+    }
+
+    /// Goes to a position that was taken since the last [`Self::peek`] that read from the file.
+    pub fn rewind(&mut self, position: u64) {
+        self.peeked = None;
+        match position.checked_sub(self.base).and_then(|taken| usize::try_from(taken).ok()) {
+            Some(taken) if taken <= self.buffer.len() => self.taken = taken,
+            _ => {
+                // Read again; a seek that fails shows in the next read.
+                self.buffer.clear();
+                self.taken = 0;
+                self.base = position;
+                let _ = self.file.seek(SeekFrom::Start(position));
+            }
+        }
+    }
+
+    /// The next line that is not empty; `last_too`: also one that nothing ends.
+    pub fn peek(&mut self, last_too: bool) -> std::io::Result<Option<Line<'_>>> {
+        if self.peeked.is_none() {
+            self.peeked = self.find(last_too)?;
+        }
+        let Some((start, end, next)) = self.peeked else { return Ok(None) };
+        let bytes = self.buffer.get(start..end).unwrap_or_default();
+        Ok(Some(Line { start: self.base + start as u64, end: self.base + next as u64, bytes }))
+    }
+
+    /// Takes the line that was peeked at.
+    pub fn advance(&mut self) {
+        if let Some((_, _, next)) = self.peeked.take() {
+            self.taken = next;
+        }
+    }
+
+    /// Start, end and next line of the next line that is not empty, in `buffer`.
+    fn find(&mut self, last_too: bool) -> std::io::Result<Option<(usize, usize, usize)>> {
+        let mut searched = self.taken;
+        loop {
+            let rest = self.buffer.get(searched..).unwrap_or_default();
+            if let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+                let (start, end) = (self.taken, searched + at);
+                let line = self.buffer.get(start..end).unwrap_or_default();
+                let line_end = if line.ends_with(b"\r") { end - 1 } else { end };
+                if line_end > start {
+                    return Ok(Some((start, line_end, end + 1)));
+                }
+                self.taken = end + 1;
+                searched = self.taken;
+                continue;
+            }
+            searched = self.buffer.len();
+            if searched - self.taken > LONGEST {
+                let why = format!("the line at byte {} is longer than 64 MiB", self.position());
+                return Err(Error::new(ErrorKind::InvalidData, why));
+            }
+            let dropped = self.taken;
+            if !self.read_more()? {
+                let last = last_too && self.taken < self.last_end();
+                return Ok(last.then(|| (self.taken, self.last_end(), self.buffer.len())));
+            }
+            searched -= dropped - self.taken;
+        }
+    }
+
+    fn last_end(&self) -> usize {
+        self.buffer.len() - usize::from(self.buffer.ends_with(b"\r"))
+    }
+
+    /// Reads a chunk, and drops what was taken; false at the end of the file.
+    fn read_more(&mut self) -> std::io::Result<bool> {
+        self.buffer.drain(..self.taken);
+        self.base += self.taken as u64;
+        self.taken = 0;
+        let before = self.buffer.len();
+        self.buffer.reserve(CHUNK);
+        let read = (&mut self.file).take(CHUNK as u64).read_to_end(&mut self.buffer)?;
+        debug_assert_eq!(before + read, self.buffer.len());
+        Ok(read > 0)
+    }
+
+    /// True where the path leads to another file now, or this one was cut off.
+    pub fn replaced(&self, path: &Path) -> bool {
+        let (Ok(there), Ok(here)) = (std::fs::metadata(path), self.file.metadata()) else { return false };
+        (there.dev(), there.ino()) != (here.dev(), here.ino()) || here.len() < self.position()
+    }
+}

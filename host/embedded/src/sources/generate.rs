@@ -1,0 +1,168 @@
+//! Generated events: a log that nobody writes. Event number n follows from n and from the time at which the first
+//! one was due, so a batch that comes again is the same.
+
+use super::SourceSpec;
+use super::template::{Values, render, render_text};
+use crate::store::Store;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::{Batch, Claim, Token};
+use esclusa_flow::event::{Columns, NewEvent};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::retry::mix;
+use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// A router that was down for longer goes on with events of now, instead of making up for the time.
+const CATCH_UP: u64 = 60_000;
+
+/// What is generated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generated {
+    /// Time between two ticks.
+    pub interval: Duration,
+    /// Events per tick.
+    pub per_tick: u32,
+    /// Stop after so many events; `None`: never.
+    pub count: Option<u64>,
+    /// The events, taken in turn; texts in them are templates.
+    pub events: Vec<serde_json::Value>,
+    /// Template of the event's key; empty: none.
+    pub key: String,
+}
+
+/// See the module.
+pub struct GenerateSource {
+    store: Store,
+    spec: SourceSpec,
+    generated: Generated,
+    given: bool,
+}
+
+/// Event number `sequence` is due at `at`; the ones behind it follow in step.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Anchor {
+    sequence: u64,
+    at: u64,
+}
+
+impl GenerateSource {
+    /// A source that keeps its position in `store`.
+    #[must_use]
+    pub fn new(store: Store, spec: SourceSpec, generated: Generated) -> Self {
+        GenerateSource { store, spec, generated, given: false }
+    }
+
+    async fn open(&self) -> Result<GenerateLane, Fault> {
+        let place = self.spec.place("");
+        let position = place.position(self.store.disk())?;
+        let next = match position {
+            Some(Token::Offset(done)) => done + 1,
+            _ => 1,
+        };
+        let stored = place.memo(self.store.disk())?.and_then(|bytes| serde_json::from_slice::<Anchor>(&bytes).ok());
+        let now = crate::writer::now();
+        let mut lane = GenerateLane {
+            spec: self.spec.clone(),
+            generated: self.generated.clone(),
+            seed: self.spec.source.bytes().fold(0, |seed, byte| mix(seed ^ u64::from(byte))),
+            anchor: stored.unwrap_or(Anchor { sequence: 1, at: now }),
+            previous: position.clone(),
+            next,
+        };
+        let ended = self.generated.count.is_some_and(|count| next > count);
+        if stored.is_none() || (!ended && lane.due(next).saturating_add(CATCH_UP) < now) {
+            lane.anchor = Anchor { sequence: next, at: now };
+            let memo = serde_json::to_vec(&lane.anchor).map_err(|e| Fault::Bug(e.to_string()))?;
+            self.store.set_position(&self.spec, "", position, Some(memo)).await?;
+        }
+        Ok(lane)
+    }
+}
+
+impl Source for GenerateSource {
+    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+        Box::pin(async move {
+            if self.given {
+                return Ok(None);
+            }
+            let lane = self.open().await?;
+            self.given = true;
+            Ok(Some(Box::new(lane) as Box<dyn Lane>))
+        })
+    }
+}
+
+struct GenerateLane {
+    spec: SourceSpec,
+    generated: Generated,
+    seed: u64,
+    anchor: Anchor,
+    previous: Option<Token>,
+    next: u64,
+}
+
+impl GenerateLane {
+    /// When an event is due, milliseconds since the Unix epoch.
+    fn due(&self, sequence: u64) -> u64 {
+        let interval = u64::try_from(self.generated.interval.as_millis()).unwrap_or(u64::MAX);
+        let ticks = sequence.saturating_sub(self.anchor.sequence) / u64::from(self.generated.per_tick.max(1));
+        self.anchor.at.saturating_add(ticks.saturating_mul(interval))
+    }
+
+    fn push(&self, sequence: u64, columns: &mut Columns) -> Result<(), Fault> {
+        let now = self.due(sequence);
+        let values = Values { sequence, now, seed: self.seed };
+        let templates = self.generated.events.len().max(1) as u64;
+        let template = usize::try_from((sequence - 1) % templates).ok().and_then(|i| self.generated.events.get(i));
+        let data = template.map(|template| render(template, &values)).unwrap_or_default().to_string();
+        let event = NewEvent {
+            id: &sequence.to_string(),
+            key: &render_text(&self.generated.key, &values),
+            data: data.as_bytes(),
+            attributes: &[],
+            timestamp: now,
+            attempt: 1,
+        };
+        columns.push(&event).map_err(|e| Fault::Permanent(e.to_string()))
+    }
+
+    fn pull_now(&mut self, limit: Limit) -> Result<Pull, Fault> {
+        let now = crate::writer::now();
+        let mut columns = Columns::default();
+        let mut claims = Vec::new();
+        let mut next = self.next;
+        while claims.len() < limit.events.max(1) && self.due(next) <= now && self.generated.count.is_none_or(|c| next <= c) {
+            // An event is small; the limit may be passed by the last one's size at most.
+            if !claims.is_empty() && columns.size() >= limit.bytes {
+                break;
+            }
+            self.push(next, &mut columns)?;
+            claims.push(Claim::new(Token::Offset(next)));
+            next += 1;
+        }
+        if claims.is_empty() {
+            let ended = self.generated.count.is_some_and(|count| self.next > count);
+            return Ok(if ended { Pull::Ended } else { Pull::Empty { drained: true } });
+        }
+        self.next = next;
+        let previous = self.previous.replace(Token::Offset(next - 1));
+        Ok(Pull::Batch(Batch { origin: self.spec.origin("", true), columns, claims, previous }))
+    }
+}
+
+impl Lane for GenerateLane {
+    fn id(&self) -> &str {
+        ""
+    }
+
+    fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
+        Box::pin(std::future::ready(self.pull_now(limit)))
+    }
+
+    fn ready(&mut self) -> BoxFuture<'_, ()> {
+        let wait = self.due(self.next).saturating_sub(crate::writer::now());
+        Box::pin(sleep(Duration::from_millis(wait)))
+    }
+}

@@ -1,0 +1,275 @@
+//! Streams and change feeds as sources: a lane per partition that gives records behind the committed position.
+
+use super::{SourceSpec, Start};
+use crate::changes::ChangeJson;
+use crate::codec::trailing_number;
+use crate::disk::{Space, read_fault};
+use crate::records::{Record, timestamp};
+use crate::store::Store;
+use crate::streams::{Log, prefix, record_key, stored_head};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::{Batch, Claim, Token};
+use esclusa_flow::event::Columns;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use fjall::Readable;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+type Find = fn(&Store, &str) -> Option<Arc<Log>>;
+
+/// What the records of a log are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Records of a stream.
+    Records,
+    /// Changes of the table that the log is named after.
+    Changes,
+}
+
+/// See the module.
+pub struct LogSource {
+    store: Store,
+    spec: SourceSpec,
+    name: String,
+    start: Start,
+    find: Find,
+    content: Content,
+    given: u32,
+    schema: watch::Receiver<u64>,
+}
+
+impl LogSource {
+    /// A source that has given no lane yet.
+    pub fn new(store: Store, spec: SourceSpec, name: &str, start: Start, find: Find, content: Content) -> Self {
+        let schema = store.schema_changes();
+        LogSource { store, spec, name: name.to_owned(), start, find, content, given: 0, schema }
+    }
+
+    async fn open(&self, log: &Log, partition: u32) -> Result<LogLane, Fault> {
+        let id = partition.to_string();
+        let position = match self.spec.place(&id).position(self.store.disk())? {
+            Some(token) => Some(token),
+            None => self.resolve(log, partition, &id).await?,
+        };
+        let next = match &position {
+            Some(Token::Offset(done)) => done + 1,
+            None => 1,
+            Some(Token::Text(text)) => {
+                return Err(Fault::Permanent(format!(
+                    "source {:?}: the stored position {text:?} of route {:?} is not one of a stream: rename the source",
+                    self.spec.source, self.spec.route
+                )));
+            }
+        };
+        Ok(LogLane {
+            store: self.store.clone(),
+            spec: self.spec.clone(),
+            name: self.name.clone(),
+            find: self.find,
+            content: self.content,
+            grown: log.subscribe(),
+            partition,
+            id,
+            previous: position,
+            next,
+            dirty: false,
+        })
+    }
+
+    /// Decides where to start, durably, so that it stays decided.
+    async fn resolve(&self, log: &Log, partition: u32, lane: &str) -> Result<Option<Token>, Fault> {
+        let before = match self.start {
+            Start::TrimHorizon => return Ok(None),
+            Start::Latest => stored_head(self.store.disk(), log.id, partition)?,
+            Start::AtTimestamp(time) => self.before(log, partition, time)?,
+        };
+        let token = Token::Offset(before);
+        self.store.set_position(&self.spec, lane, Some(token.clone()), None).await?;
+        Ok(Some(token))
+    }
+
+    /// The last sequence before the first record accepted at or after `time`. Sequences have no gaps and times do
+    /// not fall by much, so it is searched by halves.
+    fn before(&self, log: &Log, partition: u32, time: u64) -> Result<u64, Fault> {
+        let disk = self.store.disk();
+        let snapshot = disk.snapshot();
+        let mut low = log.first(partition, disk)?;
+        let mut high = stored_head(disk, log.id, partition)? + 1;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let value = snapshot.get(disk.space(Space::Log), record_key(log.id, partition, middle)).map_err(|e| read_fault(&e))?;
+            match value.map(|value| timestamp(&value)).transpose()? {
+                Some(at) if at >= time => high = middle,
+                _ => low = middle + 1,
+            }
+        }
+        Ok(low - 1)
+    }
+}
+
+impl Source for LogSource {
+    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+        Box::pin(async move {
+            loop {
+                self.schema.mark_unchanged();
+                if let Some(log) = (self.find)(&self.store, &self.name)
+                    && self.given < log.lanes
+                {
+                    let lane = self.open(&log, self.given).await?;
+                    self.given += 1;
+                    return Ok(Some(Box::new(lane) as Box<dyn Lane>));
+                }
+                // More partitions come only with a new schema; without one this waits for ever.
+                if self.schema.changed().await.is_err() {
+                    return Ok(None);
+                }
+            }
+        })
+    }
+}
+
+/// A partition as a route reads it.
+struct LogLane {
+    store: Store,
+    spec: SourceSpec,
+    name: String,
+    find: Find,
+    content: Content,
+    grown: watch::Receiver<u64>,
+    partition: u32,
+    id: String,
+    previous: Option<Token>,
+    next: u64,
+    /// A pull was cancelled: there may be something to read that nobody will tell of.
+    dirty: bool,
+}
+
+impl LogLane {
+    fn log(&self) -> Result<Arc<Log>, Fault> {
+        (self.find)(&self.store, &self.name)
+            .ok_or_else(|| Fault::LeaseLost(format!("{:?} is not in the schema any more", self.name)))
+    }
+
+    /// Goes on at the oldest record where retention has overtaken this lane.
+    fn skip_trimmed(&mut self, log: &Log) -> Result<(), Fault> {
+        let first = log.first(self.partition, self.store.disk())?;
+        if self.next < first {
+            if self.previous.is_some() {
+                tracing::warn!(
+                    route = &*self.spec.route, source = &*self.spec.source, lane = self.id, lost = first - self.next,
+                    "records were trimmed by retention before the route had read them; it goes on at the oldest one"
+                );
+            }
+            self.next = first;
+        }
+        Ok(())
+    }
+
+    /// Appends records to `columns` up to the limit; true where the limit closed the batch.
+    fn fill(&mut self, log: &Log, limit: Limit, columns: &mut Columns, claims: &mut Vec<Claim>) -> Result<bool, Fault> {
+        let disk = self.store.disk();
+        let start = record_key(log.id, self.partition, self.next);
+        let end = crate::key::after_prefix(&prefix(log.id, self.partition)).unwrap_or_default();
+        let changes = match self.content {
+            Content::Changes => Some(ChangeJson::new(&self.store.shared().catalog(), &self.name)),
+            Content::Records => None,
+        };
+        let mut id = String::with_capacity(24);
+        for guard in disk.snapshot().range(disk.space(Space::Log), start[..].to_vec()..end) {
+            if claims.len() >= limit.events.max(1) {
+                return Ok(true);
+            }
+            let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
+            let sequence = trailing_number(&key)?;
+            id.clear();
+            let _ = write!(id, "{}-{sequence}", self.partition);
+            let json;
+            let record = match &changes {
+                None => Record::read(&value)?,
+                Some(changes) => {
+                    json = changes.render(sequence, &value)?;
+                    json.as_record()
+                }
+            };
+            if !claims.is_empty() && columns.size() + record.size(&id) > limit.bytes {
+                return Ok(true);
+            }
+            record.push(&id, 1, columns).map_err(|e| Fault::Permanent(e.to_string()))?;
+            claims.push(Claim::new(Token::Offset(sequence)));
+            self.next = sequence + 1;
+        }
+        Ok(claims.len() >= limit.events)
+    }
+
+    async fn pull_batch(&mut self, limit: Limit) -> Result<Pull, Fault> {
+        let log = self.log()?;
+        self.grown.mark_unchanged();
+        self.dirty = true;
+        self.skip_trimmed(&log)?;
+        let start = self.next;
+        let mut columns = Columns::default();
+        let mut claims = Vec::new();
+        let mut full = self.fill(&log, limit, &mut columns, &mut claims)?;
+        if claims.is_empty() {
+            self.dirty = false;
+            return Ok(Pull::Empty { drained: true });
+        }
+        let end = Instant::now() + limit.window;
+        while !full {
+            // Where this is dropped while it waits, nothing is lost: the lane goes back to where it was.
+            let restart = Restart { next: &mut self.next, start, armed: true };
+            let grown = timeout_at(end, self.grown.changed()).await;
+            restart.defuse();
+            if !matches!(grown, Ok(Ok(()))) {
+                break;
+            }
+            full = self.fill(&log, limit, &mut columns, &mut claims)?;
+        }
+        self.dirty = false;
+        let last = Token::Offset(self.next - 1);
+        let previous = self.previous.replace(last);
+        Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.id, true), columns, claims, previous }))
+    }
+}
+
+/// Puts a lane back where a pull began, unless defused.
+struct Restart<'a> {
+    next: &'a mut u64,
+    start: u64,
+    armed: bool,
+}
+
+impl Restart<'_> {
+    fn defuse(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Restart<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            *self.next = self.start;
+        }
+    }
+}
+
+impl Lane for LogLane {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
+        Box::pin(self.pull_batch(limit))
+    }
+
+    fn ready(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if !self.dirty && self.grown.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! A queue as a source: workers that each receive batches of one group, or of messages without a group.
+
+use super::SourceSpec;
+use crate::queues::{Queue, Received, receive};
+use crate::store::Store;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::Batch;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// See the module.
+pub struct QueueSource {
+    store: Store,
+    spec: SourceSpec,
+    queue: String,
+    consumer: u32,
+    given: usize,
+}
+
+impl QueueSource {
+    /// A source for a registered consumer.
+    pub fn new(store: Store, spec: SourceSpec, queue: &str, consumer: u32) -> Self {
+        QueueSource { store, spec, queue: queue.to_owned(), consumer, given: 0 }
+    }
+}
+
+impl Source for QueueSource {
+    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+        Box::pin(async move {
+            if self.given >= self.spec.workers.max(1) {
+                return std::future::pending().await;
+            }
+            let lane = QueueLane {
+                store: self.store.clone(),
+                spec: self.spec.clone(),
+                queue: self.queue.clone(),
+                consumer: self.consumer,
+                changed: find(&self.store, &self.queue)?.subscribe(),
+            };
+            self.given += 1;
+            Ok(Some(Box::new(lane) as Box<dyn Lane>))
+        })
+    }
+}
+
+fn find(store: &Store, queue: &str) -> Result<Arc<Queue>, Fault> {
+    let found = store.shared().catalog().queues.get(queue).cloned();
+    found.ok_or_else(|| Fault::LeaseLost(format!("queue {queue:?} is not in the schema any more")))
+}
+
+struct QueueLane {
+    store: Store,
+    spec: SourceSpec,
+    queue: String,
+    consumer: u32,
+    changed: watch::Receiver<u64>,
+}
+
+impl QueueLane {
+    async fn pull_batch(&mut self, limit: Limit) -> Result<Pull, Fault> {
+        let queue = find(&self.store, &self.queue)?;
+        self.changed.mark_unchanged();
+        let end = Instant::now() + limit.window;
+        // Nothing is taken while this waits, so a cancelled pull loses nothing.
+        loop {
+            let available = queue.available(&self.store, self.consumer, limit.events)?;
+            if available == 0 || available >= limit.events || Instant::now() >= end {
+                break;
+            }
+            if !matches!(timeout_at(end, self.changed.changed()).await, Ok(Ok(()))) {
+                break;
+            }
+        }
+        match receive(&self.store, &queue, self.consumer, &self.spec, limit).await? {
+            Received::Nothing { hidden } => Ok(Pull::Empty { drained: !hidden }),
+            Received::Messages { group, columns, claims } => {
+                let lane = group.as_deref().unwrap_or_default();
+                let origin = self.spec.origin(lane, group.is_some());
+                Ok(Pull::Batch(Batch { origin, columns, claims, previous: None }))
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        let Ok(queue) = find(&self.store, &self.queue) else { return };
+        loop {
+            let deadline = queue.next_deadline(self.consumer);
+            let changed = self.changed.changed();
+            match deadline {
+                Some(at) => tokio::select! {
+                    _ = changed => return,
+                    () = sleep_until(at.into()) => return,
+                },
+                None => {
+                    if changed.await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Lane for QueueLane {
+    fn id(&self) -> &str {
+        ""
+    }
+
+    fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
+        Box::pin(self.pull_batch(limit))
+    }
+
+    fn ready(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.wait())
+    }
+}

@@ -1,0 +1,118 @@
+//! Events at the times of a cron expression, in UTC. Times that passed while the router was down become one event.
+
+use super::SourceSpec;
+use super::template::{Values, render, time_text};
+use crate::store::Store;
+use chrono::{DateTime, Utc};
+use croner::Cron;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::{Batch, Claim, Token};
+use esclusa_flow::event::{Columns, NewEvent};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Longest sleep: a clock that is set meanwhile is noticed after it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub struct ScheduleSource {
+    store: Store,
+    spec: SourceSpec,
+    cron: Cron,
+    event: serde_json::Value,
+    given: bool,
+}
+
+impl ScheduleSource {
+    /// A source that keeps its position in `store`.
+    ///
+    /// # Errors
+    /// A [`Fault`]: the expression cannot be read.
+    pub fn new(store: Store, spec: SourceSpec, cron: &str, event: serde_json::Value) -> Result<Self, Fault> {
+        let parsed = Cron::from_str(cron).map_err(|e| Fault::Permanent(format!("source {:?}: cron {cron:?}: {e}", spec.source)))?;
+        Ok(ScheduleSource { store, spec, cron: parsed, event, given: false })
+    }
+}
+
+impl Source for ScheduleSource {
+    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+        Box::pin(async move {
+            if self.given {
+                return Ok(None);
+            }
+            let done = match self.spec.place("").position(self.store.disk())? {
+                Some(Token::Offset(done)) => done,
+                _ => {
+                    // Decided once: the schedule begins when the route is first opened.
+                    let now = crate::writer::now();
+                    self.store.set_position(&self.spec, "", Some(Token::Offset(now)), None).await?;
+                    now
+                }
+            };
+            self.given = true;
+            let lane = ScheduleLane { spec: self.spec.clone(), cron: self.cron.clone(), event: self.event.clone(), done };
+            Ok(Some(Box::new(lane) as Box<dyn Lane>))
+        })
+    }
+}
+
+struct ScheduleLane {
+    spec: SourceSpec,
+    cron: Cron,
+    event: serde_json::Value,
+    /// The last time that was handed out, milliseconds since the Unix epoch.
+    done: u64,
+}
+
+fn time(milliseconds: u64) -> Option<DateTime<Utc>> {
+    i64::try_from(milliseconds).ok().and_then(DateTime::from_timestamp_millis)
+}
+
+impl ScheduleLane {
+    /// The latest time of the schedule that has come and was not handed out.
+    fn due(&self, now: u64) -> Option<u64> {
+        let latest = self.cron.find_previous_occurrence(&time(now)?, true).ok()?;
+        u64::try_from(latest.timestamp_millis()).ok().filter(|latest| *latest > self.done)
+    }
+
+    fn pull_now(&mut self) -> Result<Pull, Fault> {
+        let Some(due) = self.due(crate::writer::now()) else { return Ok(Pull::Empty { drained: true }) };
+        let values = Values { sequence: due / 1000, now: due, seed: 0 };
+        let scheduled = time_text(due);
+        let data = render(&self.event, &values).to_string();
+        let mut columns = Columns::default();
+        let event = NewEvent {
+            id: &scheduled,
+            key: "",
+            data: data.as_bytes(),
+            attributes: &[("scheduled-time", &scheduled)],
+            timestamp: due,
+            attempt: 1,
+        };
+        columns.push(&event).map_err(|e| Fault::Permanent(e.to_string()))?;
+        let previous = Some(Token::Offset(std::mem::replace(&mut self.done, due)));
+        let claims = vec![Claim::new(Token::Offset(due))];
+        Ok(Pull::Batch(Batch { origin: self.spec.origin("", true), columns, claims, previous }))
+    }
+}
+
+impl Lane for ScheduleLane {
+    fn id(&self) -> &str {
+        ""
+    }
+
+    fn pull(&mut self, _limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
+        Box::pin(std::future::ready(self.pull_now()))
+    }
+
+    fn ready(&mut self) -> BoxFuture<'_, ()> {
+        let now = crate::writer::now();
+        let next = time(now.max(self.done)).and_then(|now| self.cron.find_next_occurrence(&now, false).ok());
+        let wait = next.and_then(|next| u64::try_from(next.timestamp_millis()).ok()).map_or(u64::MAX, |next| next.saturating_sub(now));
+        let wait = if self.due(now).is_some() { Duration::ZERO } else { Duration::from_millis(wait) };
+        Box::pin(sleep(wait.min(LONGEST_SLEEP)))
+    }
+}

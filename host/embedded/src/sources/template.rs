@@ -1,0 +1,136 @@
+//! Templates of generated events: `{seq}`, `{now}`, `{random:N}`, `{pick:a|b|c}`; `{{` and `}}` are braces.
+//!
+//! The values follow from the event's number alone, so that the same event is made again after a crash.
+
+use chrono::{DateTime, SecondsFormat};
+use esclusa_flow::retry::mix;
+use serde_json::Value;
+
+/// What the placeholders of an event stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct Values {
+    /// The event's number, from 1.
+    pub sequence: u64,
+    /// Its time, milliseconds since the Unix epoch.
+    pub now: u64,
+    /// Differs between sources.
+    pub seed: u64,
+}
+
+/// The event that a template makes. A text that is one placeholder for a number becomes a number.
+pub fn render(template: &Value, values: &Values) -> Value {
+    render_node(template, values, &mut 0)
+}
+
+/// Likewise, for a text.
+pub fn render_text(template: &str, values: &Values) -> String {
+    expand(template, values, &mut 0)
+}
+
+fn render_node(node: &Value, values: &Values, drawn: &mut u64) -> Value {
+    match node {
+        Value::String(text) => match lone_number(text, values, drawn) {
+            Some(number) => Value::from(number),
+            None => Value::String(expand(text, values, drawn)),
+        },
+        Value::Array(nodes) => nodes.iter().map(|node| render_node(node, values, drawn)).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, node)| (name.clone(), render_node(node, values, drawn))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn lone_number(text: &str, values: &Values, drawn: &mut u64) -> Option<u64> {
+    let name = text.strip_prefix('{')?.strip_suffix('}')?;
+    if name == "seq" {
+        return Some(values.sequence);
+    }
+    let below: u64 = name.strip_prefix("random:")?.trim().parse().ok()?;
+    Some(draw(values, drawn) % below.max(1))
+}
+
+fn expand(text: &str, values: &Values, drawn: &mut u64) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        if let Some(after) = special.strip_prefix("{{").or_else(|| special.strip_prefix("}}")) {
+            out.push_str(special.get(..1).unwrap_or_default());
+            rest = after;
+            continue;
+        }
+        let placeholder = special.strip_prefix('{').and_then(|s| s.split_once('}'));
+        match placeholder.and_then(|(name, after)| Some((value(name, values, drawn)?, after))) {
+            Some((value, after)) => {
+                out.push_str(&value);
+                rest = after;
+            }
+            // Not a placeholder: it stays as it is.
+            None => {
+                out.push_str(special.get(..1).unwrap_or_default());
+                rest = special.get(1..).unwrap_or_default();
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+fn value(name: &str, values: &Values, drawn: &mut u64) -> Option<String> {
+    match name.split_once(':') {
+        None if name == "seq" => Some(values.sequence.to_string()),
+        None if name == "now" => Some(time_text(values.now)),
+        Some(("random", below)) => {
+            let below: u64 = below.trim().parse().ok()?;
+            Some((draw(values, drawn) % below.max(1)).to_string())
+        }
+        Some(("pick", choices)) => {
+            let choices: Vec<&str> = choices.split('|').collect();
+            let at = draw(values, drawn) % (choices.len() as u64).max(1);
+            choices.get(usize::try_from(at).ok()?).map(|choice| (*choice).to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn draw(values: &Values, drawn: &mut u64) -> u64 {
+    *drawn += 1;
+    mix(mix(values.seed ^ values.sequence.wrapping_mul(0x9e37_79b9)) ^ *drawn)
+}
+
+/// A time as RFC 3339, in UTC, with milliseconds.
+pub fn time_text(milliseconds: u64) -> String {
+    let time = i64::try_from(milliseconds).ok().and_then(DateTime::from_timestamp_millis);
+    time.map_or_else(String::new, |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const VALUES: Values = Values { sequence: 7, now: 1_700_000_000_123, seed: 1 };
+
+    #[test]
+    fn a_lone_placeholder_for_a_number_is_a_number() {
+        let event = render(&json!({"id": "{seq}", "t": "o-{seq}", "n": ["{random:1}"], "at": "{now}", "k": true}), &VALUES);
+        assert_eq!(event, json!({"id": 7, "t": "o-7", "n": [0], "at": "2023-11-14T22:13:20.123Z", "k": true}));
+    }
+
+    #[test]
+    fn the_same_number_gives_the_same_event() {
+        let template = json!({"a": "{random:1000000}", "b": "{random:1000000}", "c": "{pick:x|y|z}"});
+        assert_eq!(render(&template, &VALUES), render(&template, &VALUES));
+        assert_ne!(render(&template, &VALUES), render(&template, &Values { sequence: 8, ..VALUES }));
+        let event = render(&template, &VALUES);
+        assert_ne!(event["a"], event["b"], "each placeholder draws anew");
+    }
+
+    #[test]
+    fn braces_and_unknown_placeholders_stay() {
+        assert_eq!(render_text("{{seq}} {what} {seq", &VALUES), "{seq} {what} {seq");
+        assert_eq!(render_text("{pick:only}", &VALUES), "only");
+    }
+}

@@ -1,0 +1,170 @@
+//! The open store: a handle that is cheap to clone. The last one dropped closes it.
+
+mod admin;
+
+use crate::catalog::{self, Catalog};
+use crate::dead::DeadCounts;
+use crate::disk::{self, Disk, Lock};
+use crate::error::{OpenError, SchemaError};
+use crate::objects;
+use crate::retention;
+use crate::schema::Schema;
+use crate::transaction::{Memory, stored_sequences};
+use crate::writer::{Demand, Setup, Writer};
+use esclusa_flow::fault::Fault;
+use std::path::Path;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use tokio::sync::watch;
+
+/// Bytes of the disk that are left unused by default: room for the tables that the last commits become.
+const RESERVE: u64 = 128 << 20;
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of the disk that are left unused: a commit that would take them is refused with a transient fault.
+    pub reserve: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { reserve: RESERVE }
+    }
+}
+
+/// The embedded engine.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    writer: Writer,
+    disk: Disk,
+    version: watch::Receiver<u64>,
+    /// The last to be dropped.
+    _lock: Lock,
+}
+
+/// What tasks and the writer both know.
+pub struct Shared {
+    catalog: RwLock<Arc<Catalog>>,
+    schema: watch::Sender<u64>,
+    /// Dead letters by route.
+    pub dead: Arc<DeadCounts>,
+}
+
+impl Shared {
+    /// The catalog at present.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, catalog: Arc<Catalog>) {
+        let generation = catalog.generation;
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        self.schema.send_replace(generation);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.writer.stop();
+    }
+}
+
+impl Store {
+    /// Opens the store in a directory, or creates it. Blocks, for as long as a new index takes to be built.
+    ///
+    /// # Errors
+    /// [`OpenError`]: another router has it, it was written by another version, the schema does not fit.
+    pub fn open(path: impl AsRef<Path>, schema: Schema) -> Result<Store, OpenError> {
+        Store::open_with(path, schema, Options::default())
+    }
+
+    /// Likewise, with options.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn open_with(path: impl AsRef<Path>, schema: Schema, options: Options) -> Result<Store, OpenError> {
+        let path = path.as_ref();
+        let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
+        let (disk, lock) = disk::open(path)?;
+        let memory = Memory { sequences: stored_sequences(&disk).map_err(|e| unusable(e.to_string()))?, ..Memory::default() };
+        let dead = DeadCounts::load(&disk).map_err(|e| unusable(e.to_string()))?;
+        let (version, versions) = watch::channel(memory.sequences.version);
+        let shared = Arc::new(Shared { catalog: RwLock::default(), schema: watch::channel(0).0, dead: Arc::new(dead) });
+        let setup = Setup {
+            disk: disk.clone(),
+            memory,
+            reserve: options.reserve,
+            version,
+            failed: Arc::new(OnceLock::new()),
+            tick: retention::tick(Arc::clone(&shared)),
+        };
+        let writer = Writer::start(setup).map_err(|e| unusable(e.to_string()))?;
+        let store = Store { inner: Arc::new(Inner { shared, writer, disk, version: versions, _lock: lock }) };
+        store.recover_objects(&schema).map_err(|e| unusable(e.to_string()))?;
+        store.apply_schema(schema)?;
+        Ok(store)
+    }
+
+    /// Changes what the store holds while it runs. Blocks, for as long as a new index takes to be built; commits
+    /// wait meanwhile.
+    ///
+    /// # Errors
+    /// [`SchemaError`]; the old schema stays in force then.
+    pub fn apply_schema(&self, schema: Schema) -> Result<(), SchemaError> {
+        for (name, path) in &schema.objects {
+            std::fs::create_dir_all(path).map_err(|e| {
+                SchemaError::Invalid(format!("object store {name:?}: the directory {} cannot be created: {e}", path.display()))
+            })?;
+        }
+        let shared = Arc::clone(&self.inner.shared);
+        self.inner.writer.perform_blocking(0, Demand::Alone, move |tx| {
+            let catalog = Arc::new(catalog::apply(&schema, &shared.catalog(), tx)?);
+            tx.after(move || shared.replace(catalog));
+            Ok(())
+        })
+    }
+
+    fn recover_objects(&self, schema: &Schema) -> Result<(), Fault> {
+        self.inner.writer.perform_blocking(0, Demand::Frees, objects::finish)?;
+        schema.objects.values().try_for_each(|root| objects::delete_orphans(root, &self.inner.disk))
+    }
+
+    /// Finishes what was begun, makes it durable and stops the writer. Later commits fail; reads go on. The
+    /// directory is free for another process once all handles are dropped.
+    pub fn close(&self) {
+        self.inner.writer.stop();
+    }
+
+    /// The number of commits so far.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        *self.inner.version.borrow()
+    }
+
+    /// Tells every change of [`Self::version`].
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.inner.version.clone()
+    }
+
+    pub(crate) fn schema_changes(&self) -> watch::Receiver<u64> {
+        self.inner.shared.schema.subscribe()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.inner.writer
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.inner.disk
+    }
+}

@@ -1,0 +1,142 @@
+//! What people and tools ask of the store: items, dead letters, counters; and records put in from outside.
+
+use super::Store;
+use crate::dead;
+use crate::progress;
+use crate::queues::Enqueue;
+use crate::reads::SnapshotReads;
+use crate::records::NewRecord;
+use crate::streams::{Append, Log};
+use crate::writer::Demand;
+use esclusa_flow::counts::Counts;
+use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::engine::ReadError;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::item::Item;
+use std::sync::Arc;
+
+/// Items that a scan holds in memory at once.
+const PAGE: usize = 1000;
+
+impl Store {
+    /// Items of a table in the order of their keys: those after the item with the key `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ReadError`]: an unknown table, a key that does not fit, a disk that does not answer.
+    pub fn scan(&self, table: &str, after: Option<&Item>, limit: usize) -> Result<Vec<Item>, ReadError> {
+        SnapshotReads::new(self.disk(), self.shared().catalog()).scan(table, after, limit)
+    }
+
+    /// All items of a table as they are now, page by page.
+    ///
+    /// # Errors
+    /// Each item may be a [`ReadError`], which is the last one.
+    pub fn scan_all(&self, table: &str) -> impl Iterator<Item = Result<Item, ReadError>> + use<> {
+        let reads = SnapshotReads::new(self.disk(), self.shared().catalog());
+        let table = table.to_owned();
+        let mut after: Option<Item> = None;
+        let mut done = false;
+        let pages = std::iter::from_fn(move || {
+            if done {
+                return None;
+            }
+            let page = reads.scan(&table, after.as_ref(), PAGE).and_then(|items| {
+                done = items.len() < PAGE;
+                after = items.last().map(|last| reads.key_of(&table, last)).transpose()?;
+                Ok(items)
+            });
+            Some(match page {
+                Ok(items) => items.into_iter().map(Ok).collect::<Vec<_>>(),
+                Err(error) => {
+                    done = true;
+                    vec![Err(error)]
+                }
+            })
+        });
+        pages.flatten()
+    }
+
+    /// The item with this key.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn get(&self, table: &str, key: &Item) -> Result<Option<Item>, ReadError> {
+        SnapshotReads::new(self.disk(), self.shared().catalog()).item(table, key)
+    }
+
+    /// The counters of a route.
+    ///
+    /// # Errors
+    /// A [`Fault`] where the disk does not answer.
+    pub fn counts(&self, route: &str) -> Result<Counts, Fault> {
+        progress::counts(route, self.disk())
+    }
+
+    /// Dead letters with their numbers, in the order in which they died: those after number `after`, of one route
+    /// or of all, at most `limit`.
+    ///
+    /// # Errors
+    /// A [`Fault`] where the disk does not answer.
+    pub fn dead_letters(&self, route: Option<&str>, after: Option<u64>, limit: usize) -> Result<Vec<(u64, DeadLetter)>, Fault> {
+        dead::list(self.disk(), route, after, limit)
+    }
+
+    /// How many dead letters a route has.
+    #[must_use]
+    pub fn dead_count(&self, route: &str) -> u64 {
+        self.shared().dead.get(route)
+    }
+
+    /// Removes dead letters and says how many there were.
+    ///
+    /// # Errors
+    /// A [`Fault`]; none is removed then.
+    pub async fn remove_dead(&self, ids: Vec<u64>) -> Result<usize, Fault> {
+        let counts = Arc::clone(&self.shared().dead);
+        self.writer().perform(0, Demand::Frees, move |tx| dead::remove(&ids, &counts, tx)).await
+    }
+
+    /// Appends records to a stream, all or none, and gives their ids; durable when it returns.
+    ///
+    /// # Errors
+    /// A [`Fault`]; nothing is appended then.
+    pub async fn append(&self, stream: &str, records: &[NewRecord]) -> Result<Vec<String>, Fault> {
+        let catalog = self.shared().catalog();
+        let log = catalog.streams.get(stream).ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?;
+        let appends: Vec<_> = records.iter().map(|record| Append::new(log, record)).collect();
+        let bytes = records.iter().map(NewRecord::size).sum();
+        let work = move |tx: &mut crate::transaction::Transaction<'_>| {
+            for append in &appends {
+                tx.load_head(append.log.id, append.partition)?;
+            }
+            tx.irrevocable();
+            let log = appends.first().map(|append| Arc::clone(&append.log));
+            let ids = appends.into_iter().map(|append| {
+                let partition = append.partition;
+                format!("{partition}-{}", append.write(tx))
+            });
+            let ids = ids.collect();
+            tx.after(move || log.as_deref().into_iter().for_each(Log::notify));
+            Ok(ids)
+        };
+        self.writer().perform(bytes, Demand::Durable, work).await
+    }
+
+    /// Puts messages into a queue, all or none, and gives their ids; durable when it returns.
+    ///
+    /// # Errors
+    /// A [`Fault`]; nothing is put in then.
+    pub async fn enqueue(&self, queue: &str, messages: &[NewRecord]) -> Result<Vec<String>, Fault> {
+        let catalog = self.shared().catalog();
+        let queue = catalog.queues.get(queue).ok_or_else(|| Fault::Permanent(format!("there is no queue {queue:?}")))?;
+        let enqueues: Vec<_> = messages.iter().map(|message| Enqueue::new(queue, message)).collect();
+        let bytes = messages.iter().map(NewRecord::size).sum();
+        let queue = Arc::clone(queue);
+        let work = move |tx: &mut crate::transaction::Transaction<'_>| {
+            queue.load_head(tx)?;
+            tx.irrevocable();
+            Ok(enqueues.into_iter().map(|enqueue| enqueue.write(tx).to_string()).collect())
+        };
+        self.writer().perform(bytes, Demand::Durable, work).await
+    }
+}

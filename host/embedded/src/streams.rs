@@ -1,0 +1,199 @@
+//! Logs: streams and change feeds. A key is log, partition and sequence; sequences start at 1 and have no gaps.
+
+use crate::codec::{Reader, push_number, trailing_number};
+use crate::disk::{Disk, Space, read_fault};
+use crate::records::{self, NewRecord};
+use crate::transaction::{Transaction, last_key};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::retry::mix;
+use fjall::Slice;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a change feed keeps its records. Longer than DynamoDB's 24 hours: a router that stood still over a
+/// weekend shall not lose changes, and the disk is the owner's.
+pub const CHANGES_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A stream or a change feed.
+#[derive(Debug)]
+pub struct Log {
+    /// Name of the stream, or of the table whose changes it holds.
+    pub name: String,
+    /// First four bytes of its keys.
+    pub id: u32,
+    /// Partitions that new records go to.
+    pub partitions: u32,
+    /// Partitions that there have ever been.
+    pub lanes: u32,
+    /// How long records are kept.
+    pub retention: Duration,
+    live: Arc<Live>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    grown: watch::Sender<u64>,
+    turn: AtomicU32,
+    /// First sequence that is kept, by partition; absent: not known yet.
+    first: Mutex<BTreeMap<u32, u64>>,
+}
+
+impl Log {
+    /// A log that nobody reads yet.
+    pub fn new(name: &str, id: u32, partitions: u32, lanes: u32, retention: Duration) -> Self {
+        Log { name: name.to_owned(), id, partitions, lanes, retention, live: Arc::default() }
+    }
+
+    /// The same log under a new schema: its readers stay.
+    pub fn alive_as(mut self, old: &Log) -> Self {
+        if self.id == old.id {
+            self.live = Arc::clone(&old.live);
+        }
+        self
+    }
+
+    /// Tells when something was appended.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.live.grown.subscribe()
+    }
+
+    /// Wakes the readers.
+    pub fn notify(&self) {
+        self.live.grown.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Where a record with this key goes; one without a key goes to the partitions in turn.
+    pub fn partition(&self, key: &str) -> u32 {
+        if self.partitions <= 1 {
+            return 0;
+        }
+        if key.is_empty() {
+            return self.live.turn.fetch_add(1, Ordering::Relaxed) % self.partitions;
+        }
+        (hash(key.as_bytes()) % u64::from(self.partitions)) as u32
+    }
+
+    /// The first sequence of a partition that is kept.
+    pub fn first(&self, partition: u32, disk: &Disk) -> Result<u64, Fault> {
+        let mut first = self.live.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = first.get(&partition) {
+            return Ok(*first);
+        }
+        let stored = stored_first(disk, self.id, partition)?;
+        first.insert(partition, stored);
+        Ok(stored)
+    }
+
+    /// Records that everything before `sequence` was trimmed.
+    pub fn set_first(&self, partition: u32, sequence: u64) {
+        self.live.first.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, sequence);
+    }
+}
+
+/// FNV-1a, spread: stable across versions, because it decides where a key's records are.
+fn hash(bytes: &[u8]) -> u64 {
+    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3)))
+}
+
+/// The key of a record.
+pub fn record_key(log: u32, partition: u32, sequence: u64) -> Slice {
+    let mut key = [0; 16];
+    let (head, tail) = key.split_at_mut(8);
+    head.copy_from_slice(&prefix(log, partition));
+    tail.copy_from_slice(&sequence.to_be_bytes());
+    Slice::from(&key[..])
+}
+
+/// What the keys of a partition begin with.
+pub fn prefix(log: u32, partition: u32) -> [u8; 8] {
+    ((u64::from(log) << 32) | u64::from(partition)).to_be_bytes()
+}
+
+/// Key of the record that holds a partition's first kept sequence.
+pub fn first_key(log: u32, partition: u32) -> Vec<u8> {
+    [b"t".as_slice(), &prefix(log, partition)].concat()
+}
+
+fn stored_first(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
+    match disk.space(Space::State).get(first_key(log, partition)).map_err(|e| read_fault(&e))? {
+        Some(bytes) => Ok(Reader(&bytes).fixed_number()?),
+        None => Ok(1),
+    }
+}
+
+/// The last sequence of a partition; 0: nothing was ever appended.
+pub fn stored_head(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
+    let before_first = stored_first(disk, log, partition)?.saturating_sub(1);
+    match last_key(disk, Space::Log, &prefix(log, partition))? {
+        Some(key) => Ok(trailing_number(&key)?.max(before_first)),
+        None => Ok(before_first),
+    }
+}
+
+/// A record on its way into a stream.
+pub struct Append {
+    /// The stream.
+    pub log: Arc<Log>,
+    /// The partition.
+    pub partition: u32,
+    /// The value, without its time.
+    pub body: Vec<u8>,
+}
+
+impl Append {
+    /// A record of `log`.
+    pub fn new(log: &Arc<Log>, record: &NewRecord) -> Self {
+        Append {
+            log: Arc::clone(log),
+            partition: log.partition(&record.key),
+            body: records::body(&record.key, &record.attributes, &record.data),
+        }
+    }
+
+    /// Appends it; the head of its partition is loaded. Gives its sequence.
+    pub fn write(mut self, tx: &mut Transaction<'_>) -> u64 {
+        records::stamp(&mut self.body, tx.now);
+        let sequence = tx.next_sequence(self.log.id, self.partition);
+        tx.append(record_key(self.log.id, self.partition, sequence), self.body.into());
+        sequence
+    }
+}
+
+/// Appends a change to a feed whose head is loaded: its time, the image before and the image after.
+pub fn append_change(feed: &Log, old: Option<&[u8]>, new: Option<&[u8]>, tx: &mut Transaction<'_>) {
+    let mut value = Vec::with_capacity(24 + old.map_or(0, <[u8]>::len) + new.map_or(0, <[u8]>::len));
+    value.extend_from_slice(&tx.now.to_be_bytes());
+    for image in [old, new] {
+        // One more than the length, so that 0 says that there is none.
+        push_number(image.map_or(0, |i| i.len() as u64 + 1), &mut value);
+        value.extend_from_slice(image.unwrap_or_default());
+    }
+    let sequence = tx.next_sequence(feed.id, 0);
+    tx.append(record_key(feed.id, 0, sequence), value.into());
+}
+
+/// The images that [`append_change`] wrote.
+pub fn read_change(value: &[u8]) -> Result<Images<'_>, crate::codec::Damaged> {
+    let mut reader = Reader(value);
+    let timestamp = reader.fixed_number()?;
+    let mut image = || -> Result<Option<&[u8]>, crate::codec::Damaged> {
+        match reader.number()? {
+            0 => Ok(None),
+            n => reader.fixed((n - 1) as usize).map(Some),
+        }
+    };
+    Ok(Images { timestamp, old: image()?, new: image()? })
+}
+
+/// A change of an item.
+pub struct Images<'a> {
+    /// When it happened, milliseconds since the Unix epoch.
+    pub timestamp: u64,
+    /// The item before.
+    pub old: Option<&'a [u8]>,
+    /// The item after.
+    pub new: Option<&'a [u8]>,
+}

@@ -1,0 +1,240 @@
+//! What a group of commits is about to write: seen by the later ones of the group, undone where one is refused,
+//! written as one batch. Each key is in it once.
+
+use crate::codec::{Reader, trailing_number};
+use crate::disk::{Disk, Space, describe, read_fault};
+use esclusa_flow::fault::Fault;
+use fjall::{PersistMode, Readable, Slice};
+use std::collections::HashMap;
+
+/// Entries that a change of the schema holds in memory before it writes them.
+const SPILL_ENTRIES: usize = 50_000;
+
+/// Key of the record that holds the numbers of [`Sequences`].
+const SEQUENCES: &[u8] = b"n";
+
+/// Writes that are not on disk yet.
+#[derive(Default)]
+struct Pending {
+    state: HashMap<Slice, Option<Slice>>,
+    items: HashMap<Slice, Option<Slice>>,
+    queue: HashMap<Slice, Option<Slice>>,
+    /// Appended records: their keys are new, so nobody looks for them here.
+    log: Vec<(Slice, Slice)>,
+    trimmed: Vec<Slice>,
+}
+
+impl Pending {
+    fn map(&mut self, space: Space) -> Option<&mut HashMap<Slice, Option<Slice>>> {
+        match space {
+            Space::State => Some(&mut self.state),
+            Space::Items => Some(&mut self.items),
+            Space::Queue => Some(&mut self.queue),
+            Space::Log => None,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.state.len() + self.items.len() + self.queue.len() + self.log.len() + self.trimmed.len()
+    }
+}
+
+/// Numbers that only rise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sequences {
+    /// Commits so far.
+    pub version: u64,
+    /// The last number given to a name, dead letter, outbox or manifest.
+    pub id: u64,
+}
+
+/// What the writer remembers between groups.
+#[derive(Default)]
+pub struct Memory {
+    /// See [`Sequences`].
+    pub sequences: Sequences,
+    /// The last sequence of each partition of a log that was written to.
+    pub heads: HashMap<(u32, u32), u64>,
+}
+
+/// What was there before, so that it can be put back.
+struct Undo {
+    space: Space,
+    key: Slice,
+    before: Option<Option<Slice>>,
+}
+
+/// How far a transaction was, to go back to.
+pub struct Mark {
+    undo: usize,
+    after: usize,
+    sequences: Sequences,
+}
+
+/// A group of commits in the making.
+pub struct Transaction<'a> {
+    /// For reads.
+    pub disk: &'a Disk,
+    /// See [`Memory`].
+    pub memory: &'a mut Memory,
+    /// Milliseconds since the Unix epoch, the same for the whole group.
+    pub now: u64,
+    pending: Pending,
+    undo: Vec<Undo>,
+    recording: bool,
+    after: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl<'a> Transaction<'a> {
+    /// An empty one.
+    pub fn new(disk: &'a Disk, memory: &'a mut Memory, now: u64) -> Self {
+        Transaction { disk, memory, now, pending: Pending::default(), undo: Vec::new(), recording: true, after: Vec::new() }
+    }
+
+    /// The value of a key, as the commits before left it.
+    pub fn get(&mut self, space: Space, key: &[u8]) -> Result<Option<Slice>, Fault> {
+        if let Some(value) = self.pending.map(space).and_then(|map| map.get(key)) {
+            return Ok(value.clone());
+        }
+        self.disk.space(space).get(key).map_err(|e| read_fault(&e))
+    }
+
+    /// Writes a key. Not for the log, see [`Self::append`].
+    pub fn put(&mut self, space: Space, key: impl Into<Slice>, value: impl Into<Slice>) {
+        self.set(space, key.into(), Some(value.into()));
+    }
+
+    /// Deletes a key. Not for the log, see [`Self::trim`].
+    pub fn delete(&mut self, space: Space, key: impl Into<Slice>) {
+        self.set(space, key.into(), None);
+    }
+
+    fn set(&mut self, space: Space, key: Slice, value: Option<Slice>) {
+        let Some(map) = self.pending.map(space) else { return };
+        if self.recording {
+            let before = map.insert(key.clone(), value);
+            self.undo.push(Undo { space, key, before });
+        } else {
+            map.insert(key, value);
+        }
+    }
+
+    /// Appends a record to a log. Only where nothing can be refused any more: it is not undone.
+    pub fn append(&mut self, key: Slice, value: Slice) {
+        self.pending.log.push((key, value));
+    }
+
+    /// Deletes a record of a log.
+    pub fn trim(&mut self, key: Slice) {
+        self.pending.trimmed.push(key);
+    }
+
+    /// The next sequence of a partition; [`Self::load_head`] comes before it.
+    pub fn next_sequence(&mut self, log: u32, partition: u32) -> u64 {
+        let head = self.memory.heads.entry((log, partition)).or_default();
+        *head += 1;
+        *head
+    }
+
+    /// Learns the last sequence of a partition from the disk, once.
+    pub fn load_head(&mut self, log: u32, partition: u32) -> Result<(), Fault> {
+        if !self.memory.heads.contains_key(&(log, partition)) {
+            let head = crate::streams::stored_head(self.disk, log, partition)?;
+            self.memory.heads.insert((log, partition), head);
+        }
+        Ok(())
+    }
+
+    /// A number that was never given before.
+    pub fn next_id(&mut self) -> u64 {
+        self.memory.sequences.id += 1;
+        self.memory.sequences.id
+    }
+
+    /// Runs `work` once the group is durable, before it is answered.
+    pub fn after(&mut self, work: impl FnOnce() + Send + 'static) {
+        self.after.push(Box::new(work));
+    }
+
+    /// Says that the writes that follow cannot be refused, so that they need not be remembered for undoing.
+    pub fn irrevocable(&mut self) {
+        self.recording = false;
+    }
+
+    /// Where it is now.
+    pub fn mark(&mut self) -> Mark {
+        self.undo.clear();
+        self.recording = true;
+        Mark { undo: 0, after: self.after.len(), sequences: self.memory.sequences }
+    }
+
+    /// Puts back everything since `mark`.
+    pub fn rollback(&mut self, mark: &Mark) {
+        for undo in self.undo.drain(mark.undo..).rev() {
+            let Some(map) = self.pending.map(undo.space) else { continue };
+            match undo.before {
+                Some(value) => map.insert(undo.key, value),
+                None => map.remove(&undo.key),
+            };
+        }
+        self.after.truncate(mark.after);
+        self.memory.sequences = mark.sequences;
+    }
+
+    /// True where nothing is to be written.
+    pub fn is_empty(&self) -> bool {
+        self.pending.len() == 0
+    }
+
+    /// Writes what has gathered so far where it is much. For work that may be done in part: building an index
+    /// that nobody sees yet.
+    pub fn spill(&mut self) -> Result<(), Fault> {
+        if self.pending.len() < SPILL_ENTRIES {
+            return Ok(());
+        }
+        self.undo.clear();
+        self.write(None).map_err(|e| Fault::Permanent(format!("the store cannot be written: {}", describe(&e))))
+    }
+
+    /// Writes everything as one batch; durable afterwards where `mode` says so.
+    pub fn write(&mut self, mode: Option<PersistMode>) -> fjall::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        let mut batch = fjall::OwnedWriteBatch::with_capacity(self.disk.database.clone(), pending.len() + 1).durability(mode);
+        let Sequences { version, id } = self.memory.sequences;
+        batch.insert(self.disk.space(Space::State), SEQUENCES, [version.to_be_bytes(), id.to_be_bytes()].concat());
+        for (space, map) in [(Space::State, pending.state), (Space::Items, pending.items), (Space::Queue, pending.queue)] {
+            let space = self.disk.space(space);
+            for (key, value) in map {
+                match value {
+                    Some(value) => batch.insert(space, key, value),
+                    None => batch.remove(space, key),
+                }
+            }
+        }
+        let log = self.disk.space(Space::Log);
+        pending.log.into_iter().for_each(|(key, value)| batch.insert(log, key, value));
+        pending.trimmed.into_iter().for_each(|key| batch.remove(log, key));
+        batch.commit()
+    }
+
+    /// What is to be done now that the group is durable.
+    pub fn take_after(&mut self) -> Vec<Box<dyn FnOnce() + Send>> {
+        std::mem::take(&mut self.after)
+    }
+}
+
+/// The numbers as they are on disk.
+pub fn stored_sequences(disk: &Disk) -> Result<Sequences, Fault> {
+    let Some(bytes) = disk.space(Space::State).get(SEQUENCES).map_err(|e| read_fault(&e))? else {
+        return Ok(Sequences::default());
+    };
+    Ok(Sequences { version: Reader(&bytes).fixed_number()?, id: trailing_number(&bytes)? })
+}
+
+/// The last key that begins with `prefix`, as a snapshot sees it.
+pub fn last_key(disk: &Disk, space: Space, prefix: &[u8]) -> Result<Option<Slice>, Fault> {
+    match disk.snapshot().prefix(disk.space(space), prefix).next_back() {
+        Some(guard) => guard.key().map(Some).map_err(|e| read_fault(&e)),
+        None => Ok(None),
+    }
+}

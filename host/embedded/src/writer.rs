@@ -1,0 +1,292 @@
+//! The one thread that writes: it takes all jobs that wait, runs them in order in one transaction, writes it with
+//! one sync, and answers them all. After a write that failed it writes nothing more: what the disk holds is then
+//! known only after the store is opened again.
+
+use crate::disk::{Disk, describe};
+use crate::transaction::{Memory, Transaction};
+use esclusa_flow::fault::Fault;
+use fjall::PersistMode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{oneshot, watch};
+
+/// Jobs of a group, at most: bounds the time until the first of them is answered.
+const GROUP_JOBS: usize = 256;
+/// Bytes of a group; the job that passes it is the last one.
+const GROUP_BYTES: usize = 8 << 20;
+/// How often old records and unfinished objects are looked after.
+const TICK: Duration = Duration::from_secs(1);
+
+type Finish = Box<dyn FnOnce(Result<(), Fault>) + Send>;
+type Run = Box<dyn for<'a, 'b> FnOnce(Result<&'a mut Transaction<'b>, Fault>) -> Finish + Send>;
+/// Work done every second or so.
+pub type Tick = Box<dyn FnMut(&mut Transaction<'_>) + Send>;
+
+/// What a job asks of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Durable when answered.
+    Durable,
+    /// In the operating system's hands when answered: survives the process, not the machine.
+    Written,
+    /// Durable, and alone in its group.
+    Alone,
+    /// Durable, and may use the reserve of the disk, because it frees space.
+    Frees,
+}
+
+struct Job {
+    run: Run,
+    bytes: usize,
+    demand: Demand,
+}
+
+/// A handle on the thread.
+pub struct Writer {
+    jobs: Mutex<Option<Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread works with.
+pub struct Setup {
+    /// Where to write.
+    pub disk: Disk,
+    /// What is remembered.
+    pub memory: Memory,
+    /// Bytes of the disk that are not used.
+    pub reserve: u64,
+    /// Told the number of commits after every group.
+    pub version: watch::Sender<u64>,
+    /// Set where a write failed.
+    pub failed: Arc<OnceLock<String>>,
+    /// Regular work.
+    pub tick: Tick,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn start(setup: Setup) -> std::io::Result<Self> {
+        let (sender, receiver) = channel();
+        let thread = std::thread::Builder::new().name("esclusa-writer".to_owned()).spawn(move || setup.run(&receiver))?;
+        Ok(Writer { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Has `work` run in the next group and calls `reply` once that is durable.
+    pub fn submit<T, E>(
+        &self,
+        bytes: usize,
+        demand: Demand,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        reply: impl FnOnce(Result<T, E>) + Send + 'static,
+    ) where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        let run: Run = Box::new(move |transaction| {
+            let result = transaction.map_err(E::from).and_then(|transaction| {
+                let mark = transaction.mark();
+                work(transaction).inspect_err(|_| transaction.rollback(&mark))
+            });
+            Box::new(move |durable| reply(result.and_then(|value| durable.map(|()| value).map_err(E::from))))
+        });
+        let sender = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let job = Job { run, bytes, demand };
+        let refused = match sender {
+            Some(sender) => sender.send(job).err().map(|error| error.0),
+            None => Some(job),
+        };
+        if let Some(job) = refused {
+            (job.run)(Err(Fault::Permanent("the store is closed".to_owned())))(Ok(()));
+        }
+    }
+
+    /// Like [`Self::submit`], for tasks.
+    pub async fn perform<T, E>(
+        &self,
+        bytes: usize,
+        demand: Demand,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.submit(bytes, demand, work, move |result| {
+            let _ = reply.send(result);
+        });
+        answer.await.unwrap_or_else(|_| Err(E::from(stopped())))
+    }
+
+    /// Like [`Self::submit`], for threads: blocks until it is done.
+    pub fn perform_blocking<T, E>(
+        &self,
+        bytes: usize,
+        demand: Demand,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        let (reply, answer) = channel();
+        self.submit(bytes, demand, work, move |result| {
+            let _ = reply.send(result);
+        });
+        answer.recv().unwrap_or_else(|_| Err(E::from(stopped())))
+    }
+
+    /// Finishes the jobs that wait, then stops the thread.
+    pub fn stop(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer of the store panicked");
+        }
+    }
+}
+
+fn stopped() -> Fault {
+    Fault::Permanent("the writer of the store has stopped".to_owned())
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Setup {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        let mut ticked = Instant::now();
+        let mut held = None;
+        loop {
+            let first = match held.take() {
+                Some(job) => Ok(job),
+                None => jobs.recv_timeout(TICK.saturating_sub(ticked.elapsed())),
+            };
+            match first {
+                Ok(job) => {
+                    let (group, next) = gather(job, jobs);
+                    held = next;
+                    self.group(group);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if ticked.elapsed() >= TICK {
+                ticked = Instant::now();
+                self.tick();
+            }
+        }
+        if self.failed.get().is_none()
+            && let Err(error) = self.disk.sync()
+        {
+            tracing::error!(error = describe(&error), "the store could not be synced when it was closed");
+        }
+    }
+
+    fn group(&mut self, group: Vec<Job>) {
+        let mode = if group.iter().all(|job| job.demand == Demand::Written) { PersistMode::Buffer } else { PersistMode::SyncData };
+        let mut room = self.room();
+        let mut transaction = Transaction::new(&self.disk, &mut self.memory, now());
+        let mut finishes = Vec::with_capacity(group.len());
+        for job in group {
+            let refusal = match self.failed.get() {
+                Some(reason) => Some(broken(reason)),
+                None => room.take(&job, self.reserve).err(),
+            };
+            let finish = match refusal {
+                Some(fault) => (job.run)(Err(fault)),
+                None => (job.run)(Ok(&mut transaction)),
+            };
+            finishes.push(finish);
+        }
+        let result = finish(&mut transaction, mode, &self.failed);
+        if result.is_ok() {
+            self.version.send_if_modified(|v| std::mem::replace(v, self.memory.sequences.version) != self.memory.sequences.version);
+        }
+        finishes.into_iter().for_each(|finish| finish(result.clone()));
+    }
+
+    fn tick(&mut self) {
+        if self.failed.get().is_some() {
+            return;
+        }
+        let mut transaction = Transaction::new(&self.disk, &mut self.memory, now());
+        (self.tick)(&mut transaction);
+        // A failure is kept in `failed`, and told to whoever comes next.
+        let _ = finish(&mut transaction, PersistMode::Buffer, &self.failed);
+    }
+
+    fn room(&self) -> Room {
+        // A disk that does not tell how full it is is taken as empty: the write itself will tell.
+        Room { free: self.disk.available().unwrap_or(u64::MAX), path: self.disk.path.display().to_string() }
+    }
+}
+
+/// The first job and those that wait behind it; then a job that has to be in another group.
+fn gather(first: Job, jobs: &Receiver<Job>) -> (Vec<Job>, Option<Job>) {
+    let mut bytes = first.bytes;
+    let alone = first.demand == Demand::Alone;
+    let mut group = vec![first];
+    while !alone && group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
+        match jobs.try_recv() {
+            Ok(job) if job.demand == Demand::Alone => return (group, Some(job)),
+            Ok(job) => {
+                bytes = bytes.saturating_add(job.bytes);
+                group.push(job);
+            }
+            Err(_) => break,
+        }
+    }
+    (group, None)
+}
+
+/// Writes the group and does what is to be done afterwards.
+fn finish(transaction: &mut Transaction<'_>, mode: PersistMode, failed: &OnceLock<String>) -> Result<(), Fault> {
+    if !transaction.is_empty()
+        && let Err(error) = transaction.write(Some(mode))
+    {
+        let reason = failed.get_or_init(|| describe(&error));
+        tracing::error!(reason, "a write to the store failed; nothing more is written until it is opened again");
+        return Err(broken(reason));
+    }
+    transaction.take_after().into_iter().for_each(|work| work());
+    Ok(())
+}
+
+fn broken(reason: &str) -> Fault {
+    Fault::Permanent(format!(
+        "the store stopped writing after an error of its disk: {reason}; nothing acknowledged is lost: mend the disk and start the router again"
+    ))
+}
+
+/// What a group may still write.
+struct Room {
+    free: u64,
+    path: String,
+}
+
+impl Room {
+    fn take(&mut self, job: &Job, reserve: u64) -> Result<(), Fault> {
+        // Written twice: once to the journal, later to a table.
+        let need = (job.bytes as u64).saturating_mul(2);
+        let floor = if job.demand == Demand::Frees { reserve / 2 } else { reserve };
+        if self.free < floor.saturating_add(need) {
+            return Err(Fault::Transient(format!(
+                "the disk of the store at {} is full: {} MiB are free, {} MiB are kept in reserve; free some space, the router goes on by itself",
+                self.path,
+                self.free >> 20,
+                reserve >> 20
+            )));
+        }
+        self.free -= need;
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! The schema that the tests use, and short ways to write items and commits.
+
+use esclusa_embedded::{KeySchema, QueueSchema, Schema, SourceSpec, StreamSchema, TableSchema, Target};
+use esclusa_flow::counts::Counts;
+use esclusa_flow::effect::{Action, PutItem};
+use esclusa_flow::engine::{Commit, Progress};
+use esclusa_flow::item::{Guard, Item, Value};
+use std::time::Duration;
+
+pub fn key(partition: &str, sort: Option<&str>) -> KeySchema {
+    KeySchema { partition: partition.to_owned(), sort: sort.map(str::to_owned) }
+}
+
+pub fn schema() -> Schema {
+    let mut schema = Schema::default();
+    let indexes = [("by-color".to_owned(), key("color", Some("n")))].into();
+    schema.tables.insert("plain".to_owned(), TableSchema { key: key("pk", Some("sk")), indexes: Default::default(), changes: false });
+    schema.tables.insert("things".to_owned(), TableSchema { key: key("pk", Some("sk")), indexes, changes: true });
+    schema.streams.insert("events".to_owned(), StreamSchema { partitions: 2, retention: Duration::from_secs(3600) });
+    let queue = QueueSchema { visibility_timeout: Duration::from_secs(30), max_receive_count: 3, consumers: Default::default() };
+    schema.queues.insert("jobs".to_owned(), queue);
+    schema.outputs.insert("to-events".to_owned(), Target::Stream("events".to_owned()));
+    schema.outputs.insert("to-jobs".to_owned(), Target::Queue("jobs".to_owned()));
+    schema
+}
+
+pub fn spec(route: &str) -> SourceSpec {
+    SourceSpec { route: route.into(), source: "src".into(), kind: "stream".into(), workers: 1 }
+}
+
+pub fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
+}
+
+pub fn number(value: impl ToString) -> Value {
+    Value::Number(value.to_string())
+}
+
+pub fn item<const N: usize>(attributes: [(&str, Value); N]) -> Item {
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+pub fn put(table: &str, item: Item, guard: Option<Guard>) -> Action {
+    Action::Put(PutItem { table: table.to_owned(), item, guard })
+}
+
+pub fn commit(actions: Vec<Action>) -> Commit {
+    Commit {
+        route: "r".into(),
+        source: "src".into(),
+        lane: "".into(),
+        actions,
+        outbox: Vec::new(),
+        dead: Vec::new(),
+        progress: Progress::None,
+        counts: Counts::default(),
+    }
+}
