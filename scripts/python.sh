@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Makes target/venv with DuckDB and PyArrow, which the tests use to read what the parquet plugin writes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+pins="duckdb==1.4.2 pyarrow==22.0.0"
+mark="target/venv/.$(echo "$pins" | cksum | cut -d' ' -f1)"
+[ -f "$mark" ] && exit 0
+mkdir -p target
+if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+  sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+  $sudo apt-get update -q && $sudo apt-get install -y -q --no-install-recommends python3 python3-venv
+fi
+python3 -m venv target/venv
+# shellcheck disable=SC2086 # the pins are words
+target/venv/bin/pip install --quiet --disable-pip-version-check $pins
+touch "$mark"
