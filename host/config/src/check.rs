@@ -34,10 +34,11 @@ struct World {
 
 /// The plan of a file. `None`: the file is of another version, so that nothing can be said about it.
 pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
-    let reader = Reader::open(findings, &root::SECTION, 0..0, root.table()?, &["aws"]);
-    if !top::version(&reader) {
+    let table = root.table()?;
+    if !top::version(table, findings) {
         return None;
     }
+    let reader = Reader::open(findings, &root::SECTION, 0..0, table, &["aws"]);
     top::aws(&reader);
     let paths = Paths::new(base);
     let admin = top::admin(&reader);

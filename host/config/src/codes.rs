@@ -1,6 +1,6 @@
 //! The codes of diagnostics, and what `esclusa explain CODE` says about each. A code, once released, keeps its meaning.
 
-/// What every page of explanations is cut from: `## code`, then its text.
+/// Every explanation: `## code`, then its text.
 const EXPLANATIONS: &str = include_str!("codes/explanations.md");
 
 /// A stable name for a kind of problem.
@@ -138,8 +138,14 @@ pub fn explain(code: &str) -> Option<&'static str> {
     pages().find(|(heading, _)| *heading == code).map(|(_, text)| text)
 }
 
+/// The page of all explanations, `docs/reference/errors.md`.
+#[must_use]
+pub fn page() -> &'static str {
+    EXPLANATIONS
+}
+
 /// Headings and texts of the explanations.
-pub(crate) fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
+fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
     EXPLANATIONS.split("\n## ").skip(1).filter_map(|page| page.split_once('\n')).map(|(code, text)| (code.trim(), text.trim()))
 }
 

@@ -13,6 +13,8 @@ mod check;
 mod effective;
 mod load;
 mod locator;
+mod reference;
+mod schema;
 mod shape;
 mod syntax;
 
@@ -20,4 +22,6 @@ pub use codes::Code;
 pub use effective::effective;
 pub use load::{Loaded, load, parse};
 pub use locator::{Locator, Place};
+pub use reference::reference;
 pub use report::{Diagnostic, Problems, Severity};
+pub use schema::schema;

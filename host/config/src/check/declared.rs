@@ -5,7 +5,7 @@ use crate::codes::Code;
 use crate::report::{Finding, Findings};
 use crate::shape::{Family, Key, Section};
 use crate::syntax::nearest::nearest;
-use crate::syntax::reader::{self, Reader};
+use crate::syntax::reader::Reader;
 use crate::syntax::scalar;
 use crate::syntax::tree::{Entry, Node, Table};
 use std::collections::BTreeMap;
@@ -96,8 +96,12 @@ impl<T> Declared<T> {
 
 /// Opens a table by its kind.
 fn open<'a>(findings: &'a Findings, family: &'static Family, entry: &'a Entry) -> Option<Reader<'a>> {
-    let help = format!("the section needs a name: [{}.NAME]", family.name);
-    let table = reader::table(findings, entry, &help)?;
+    let Some(table) = entry.node.table() else {
+        let message = format!("[{}] holds tables by name, and `{}` is {}", family.name, entry.key, entry.node.kind());
+        let finding = Finding::error(Code::WRONG_TYPE, entry.key_span.clone(), message);
+        findings.add(finding.help(format!("write [{}.NAME]", family.name)));
+        return None;
+    };
     let section = kind(findings, family, entry, table)?;
     Some(Reader::open(findings, section, entry.key_span.clone(), table, &["kind"]))
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 pub fn check(findings: &Findings, what: &str, name: &str, span: &Range<usize>) {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
-        let finding = Finding::error(Code::BAD_NAME, span.clone(), format!("this cannot be the name of a {what}"));
+        let finding = Finding::error(Code::BAD_NAME, span.clone(), format!("this is not a valid {what} name"));
         findings.add(finding.help("1 to 64 letters, digits, `_`, `.` or `-`"));
     }
 }

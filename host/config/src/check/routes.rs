@@ -13,11 +13,7 @@ use std::collections::BTreeMap;
 
 /// Every route, in the order of the file.
 pub fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<Route> {
-    let Some(entry) = root.entry(&root::ROUTE) else {
-        let finding = Finding::warning(Code::NO_ROUTES, 0..0, "there is no route, so nothing will happen");
-        root.findings.add(finding.help("add [[route]] with name, source and plugin"));
-        return Vec::new();
-    };
+    let Some(entry) = root.entry(&root::ROUTE) else { return Vec::new() };
     let list = match &entry.node.value {
         Value::List(list) => list,
         Value::Broken => return Vec::new(),

@@ -5,13 +5,17 @@ use super::paths::Paths;
 use super::{name, position};
 use crate::codes::Code;
 use crate::plan::{Source, Start};
-use crate::report::Finding;
+use crate::report::{Finding, lower_case};
 use crate::shape::{Key, root, source as shape};
 use crate::syntax::json::json;
 use crate::syntax::reader::Reader;
 use croner::Cron;
 use serde_json::Value as Json;
 use std::str::FromStr;
+
+/// A schedule that has no time after this one is none: 2026-01-01, before this program was written. Milliseconds since the
+/// Unix epoch; the clock is not asked, so that a file means the same every day.
+const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Every source.
 pub fn all(root: &Reader<'_>, paths: &Paths<'_>) -> Declared<Source> {
@@ -101,11 +105,20 @@ fn samples(reader: &Reader<'_>) -> Vec<Json> {
 
 fn schedule(reader: &Reader<'_>) -> Source {
     let cron = reader.text_or_default(&shape::CRON);
-    if let (Some(_), Err(error)) = (reader.text(&shape::CRON), Cron::from_str(&cron)) {
-        let message = format!("this cron expression cannot be read: {}", crate::report::lower_case(&error.to_string()));
-        let finding = Finding::error(Code::SOURCE_BAD_CRON, reader.place(&shape::CRON), message);
+    if let (Some(_), Some(problem)) = (reader.text(&shape::CRON), bad_cron(&cron)) {
+        let finding = Finding::error(Code::SOURCE_BAD_CRON, reader.place(&shape::CRON), problem);
         reader.findings.add(finding.help("minute, hour, day of the month, month, day of the week: \"0 8 * * MON-FRI\""));
     }
     let event = reader.node(&shape::SCHEDULED).map_or_else(|| Json::Object(serde_json::Map::new()), json);
     Source::Schedule { cron, event }
+}
+
+/// What is wrong with a cron expression.
+fn bad_cron(expression: &str) -> Option<String> {
+    let cron = match Cron::from_str(expression) {
+        Ok(cron) => cron,
+        Err(error) => return Some(format!("this cron expression cannot be read: {}", lower_case(&error.to_string()))),
+    };
+    let since = chrono::DateTime::from_timestamp_millis(NOT_BEFORE)?;
+    cron.find_next_occurrence(&since, false).err().map(|_| "this time never comes".to_owned())
 }

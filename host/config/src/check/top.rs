@@ -3,27 +3,31 @@
 use super::paths::Paths;
 use crate::codes::Code;
 use crate::plan::Admin;
-use crate::report::Finding;
-use crate::shape::{Section, engine, root};
+use crate::report::{Finding, Findings};
+use crate::shape::{Key, Section, engine, root};
 use crate::syntax::reader::Reader;
-use crate::syntax::tree::Value;
+use crate::syntax::scalar;
+use crate::syntax::tree::{Table, Value};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// False for another version: its keys would all be reported in vain.
-pub fn version(reader: &Reader<'_>) -> bool {
-    match reader.node(&root::VERSION) {
-        Some(node) if matches!(node.value, Value::Integer(number) if number != 1) => {
-            let message = "this version of the format is unknown";
-            let finding = Finding::error(Code::VERSION, node.span.clone(), message);
-            reader.findings.add(finding.help("this program reads `version = 1`; a later one may read this file"));
-            false
+/// False for another version: its keys would all be reported in vain. A missing one is reported as a missing key.
+pub fn version(root: &Table, findings: &Findings) -> bool {
+    let Some(node) = root.get(root::VERSION.name) else { return true };
+    let number = match scalar::integer(&root::VERSION, node) {
+        Ok(number) => number,
+        Err(_) if matches!(node.value, Value::Integer(_)) => Some(0),
+        Err(finding) => {
+            findings.add(finding);
+            None
         }
-        _ => {
-            let _number: i64 = reader.integer(&root::VERSION);
-            true
-        }
+    };
+    if number.is_some_and(|number| number != 1) {
+        let finding = Finding::error(Code::VERSION, node.span.clone(), "this version of the format is unknown");
+        findings.add(finding.help("this program reads `version = 1`; a later one may read this file"));
+        return false;
     }
+    true
 }
 
 /// `[aws]` is a section of another version.
@@ -67,7 +71,7 @@ pub fn engine(reader: &Reader<'_>, paths: &Paths<'_>) -> PathBuf {
     }
 }
 
-fn named<'a>(reader: &Reader<'a>, key: &crate::shape::Key, section: &'static Section) -> Option<Reader<'a>> {
+fn named<'a>(reader: &Reader<'a>, key: &Key, section: &'static Section) -> Option<Reader<'a>> {
     let table = reader.table(key, &format!("write [{}]", section.name))?;
     Some(Reader::open(reader.findings, section, reader.key_place(key), table, &[]))
 }

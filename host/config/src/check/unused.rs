@@ -7,11 +7,15 @@ use crate::plan::{Route, Source};
 use crate::report::{Finding, Findings};
 use std::collections::BTreeSet;
 
-/// Warns of every source, table, object store and output that no route uses. Silent after an error: a misspelt name would
-/// be reported twice.
+/// Warns of every source, table, object store and output that no route uses, and of a file without routes. Silent after
+/// an error: a misspelt name would be reported twice.
 pub fn warn(world: &World, routes: &[Route], findings: &Findings) {
-    if routes.is_empty() || findings.any_error() {
+    if findings.any_error() {
         return;
+    }
+    if routes.is_empty() {
+        let finding = Finding::warning(Code::NO_ROUTES, 0..0, "there is no route, so nothing will happen");
+        return findings.add(finding.help("add [[route]] with name, source and plugin"));
     }
     let mut tables: BTreeSet<&str> = routes.iter().flat_map(|route| &route.grants.tables).map(String::as_str).collect();
     for (_, declaration) in world.sources.iter() {

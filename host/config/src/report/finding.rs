@@ -4,11 +4,12 @@ use super::{Diagnostic, Severity};
 use crate::codes::Code;
 use crate::syntax::source::SourceText;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// After so many findings nobody reads suggestions, and searching for them in a huge file takes long.
-const SUGGESTIONS: u32 = 200;
+const SUGGESTIONS: u32 = 50;
 
 /// A problem and its place in the text.
 #[derive(Debug)]
@@ -77,6 +78,9 @@ impl Findings {
     pub fn into_diagnostics(self, source: &Arc<SourceText>) -> Vec<Diagnostic> {
         let mut list = self.list.into_inner();
         list.sort_by_key(|finding| finding.span.start);
+        // A value that is read twice is wrong twice.
+        let mut seen = BTreeSet::new();
+        list.retain(|finding| seen.insert((finding.span.start, finding.span.end, finding.code, finding.message.clone())));
         list.into_iter().map(|finding| Diagnostic::new(finding, source)).collect()
     }
 }

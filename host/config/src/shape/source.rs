@@ -180,7 +180,7 @@ pub static CRON: Key = Key {
     name: "cron",
     kind: Kind::Text,
     default: Default::Required,
-    about: "When: minute, hour, day of the month, month, day of the week, in UTC; a sixth field in front is seconds.",
+    about: "Minute, hour, day of the month, month and day of the week, in UTC; a sixth field in front is seconds.",
 };
 pub static SCHEDULED: Key =
     Key { name: "event", kind: Kind::Json, default: Default::Value("{}"), about: "The event's data." };

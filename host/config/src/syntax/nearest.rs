@@ -1,5 +1,8 @@
 //! The name that was probably meant.
 
+/// Candidates that are looked at.
+const MOST: usize = 2_000;
+
 /// The candidate closest to `name`, if any is close: case, `-` and `_` count nothing, and a third of the letters may
 /// differ.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -7,6 +10,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let allowed = (wanted.chars().count() / 3).max(1);
     candidates
         .into_iter()
+        .take(MOST)
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= allowed + 2)
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
         .filter(|(distance, _)| *distance <= allowed)

@@ -26,7 +26,7 @@ pub fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
     match words.iter().find(|word| **word == text) {
         Some(word) => Ok(Some(word)),
         None => {
-            let message = format!("`{}` is not one of its words", key.name);
+            let message = format!("`{}` does not know this word", key.name);
             let meant = super::nearest::nearest(&text, words.iter().copied());
             let help = meant.map_or_else(|| format!("one of: {}", words.join(", ")), |word| format!("did you mean \"{word}\"?"));
             Err(Finding::error(Code::BAD_VALUE, node.span.clone(), message).help(help))

@@ -77,11 +77,6 @@ impl Node {
         if let Value::Table(table) = &self.value { Some(table) } else { None }
     }
 
-    /// The place of a key of this table; this node's own place where there is no such key.
-    pub fn key_span(&self, key: &str) -> Range<usize> {
-        self.table().and_then(|table| table.entry(key)).map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
-    }
-
     /// The place of the value of a key of this table; this node's own place where there is no such key.
     pub fn value_span(&self, key: &str) -> Range<usize> {
         self.table().and_then(|table| table.get(key)).map_or_else(|| self.span.clone(), |node| node.span.clone())

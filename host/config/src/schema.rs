@@ -1,0 +1,122 @@
+//! The JSON Schema of routes.toml (draft-07, which editors understand), made from the tables that the parser reads by.
+//! It says less than the parser: names that must resolve and values that exclude each other are not in it.
+
+use crate::shape::{Default, Family, Key, Kind, Section, root};
+use serde_json::{Map, Value, json};
+
+/// Matches a text with something to put in, whose value is known later.
+const INTERPOLATED: &str = r"\$\{";
+/// Matches a name.
+const NAME: &str = r"^[A-Za-z0-9_.-]{1,64}$";
+/// Matches a duration.
+const DURATION: &str = r"^[0-9]+(ms|s|m|h|d)$";
+/// Matches a size.
+const SIZE: &str = r"^[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)?$";
+
+/// The JSON Schema of routes.toml.
+#[must_use]
+pub fn schema() -> Value {
+    let mut schema = section(&root::SECTION, None);
+    if let Value::Object(map) = &mut schema {
+        map.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
+        map.insert("title".to_owned(), json!("routes.toml of Esclusa"));
+    }
+    schema
+}
+
+/// A table with known keys; with `kind` where the table is one of a family.
+fn section(section: &Section, kind: Option<&str>) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    if let Some(kind) = kind {
+        properties.insert("kind".to_owned(), json!({ "const": kind, "description": section.about }));
+        required.push("kind");
+    }
+    for key in section.keys {
+        properties.insert(key.name.to_owned(), property(key));
+        if matches!(key.default, Default::Required) {
+            required.push(key.name);
+        }
+    }
+    json!({
+        "type": "object",
+        "description": section.about,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn property(key: &Key) -> Value {
+    let mut property = value(&key.kind);
+    if let Value::Object(map) = &mut property {
+        let mut about = key.about.to_owned();
+        if let Default::Depends(default) = key.default {
+            about.push_str(&format!(" Default: {default}."));
+        }
+        map.insert("description".to_owned(), json!(about));
+        if let Default::Value(default) = key.default {
+            map.insert("default".to_owned(), default_value(&key.kind, default));
+        }
+    }
+    property
+}
+
+fn default_value(kind: &Kind, default: &str) -> Value {
+    match kind {
+        Kind::Boolean | Kind::Integer { .. } | Kind::Object | Kind::Json => {
+            serde_json::from_str(default).unwrap_or_else(|_| json!(default))
+        }
+        _ => json!(default),
+    }
+}
+
+fn value(kind: &Kind) -> Value {
+    match kind {
+        Kind::Text | Kind::Path | Kind::Timestamp => json!({ "type": "string" }),
+        Kind::Choice(words) => or_interpolated(json!({ "enum": words })),
+        Kind::Boolean => or_interpolated(json!({ "type": "boolean" })),
+        Kind::Integer { min, max } if min == max => json!({ "const": min }),
+        Kind::Integer { min, max: i64::MAX } => or_interpolated(json!({ "type": "integer", "minimum": min })),
+        Kind::Integer { min, max } => or_interpolated(json!({ "type": "integer", "minimum": min, "maximum": max })),
+        Kind::Duration { endless, .. } => {
+            let mut choices = vec![json!({ "type": "string", "pattern": DURATION })];
+            if *endless {
+                choices.push(json!({ "enum": [-1, "-1"] }));
+            }
+            choices.push(interpolated());
+            json!({ "anyOf": choices })
+        }
+        Kind::Size { .. } => json!({ "anyOf": [
+            { "type": "string", "pattern": SIZE }, { "type": "integer", "minimum": 0 }, interpolated(),
+        ] }),
+        Kind::Names => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Texts => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Kind::Json => json!({}),
+        Kind::Object => json!({ "type": "object" }),
+        Kind::List => json!({ "type": "array", "minItems": 1 }),
+        Kind::Patterns => json!({ "anyOf": [{ "type": "object" }, { "type": "string" },
+            { "type": "array", "items": { "type": ["object", "string"] }, "minItems": 1 }] }),
+        Kind::Section(inner) => section(inner, None),
+        Kind::Sections(inner) => named(section(inner, None)),
+        Kind::Family(family) => named(kinds(family)),
+        Kind::SectionList(inner) => json!({ "type": "array", "items": section(inner, None) }),
+    }
+}
+
+fn kinds(family: &Family) -> Value {
+    let kinds = family.kinds.iter().map(|inner| section(inner, Some(inner.name)));
+    json!({ "description": family.about, "oneOf": kinds.collect::<Vec<_>>() })
+}
+
+fn named(value: Value) -> Value {
+    json!({ "type": "object", "propertyNames": { "pattern": NAME }, "additionalProperties": value })
+}
+
+fn or_interpolated(value: Value) -> Value {
+    json!({ "anyOf": [value, interpolated()] })
+}
+
+fn interpolated() -> Value {
+    json!({ "type": "string", "pattern": INTERPOLATED })
+}

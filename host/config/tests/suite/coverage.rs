@@ -1,0 +1,28 @@
+//! Every code that reading a file can give has a case.
+
+use crate::cases::{all, read};
+use esclusa_config::Code;
+use std::collections::BTreeSet;
+
+/// Codes for what the program finds out about a plugin, through the locator, and of a file that cannot be read.
+const ELSEWHERE: [Code; 8] = [
+    Code::UNREADABLE,
+    Code::ROUTE_MISSING_GRANT,
+    Code::PLUGIN_MISSING,
+    Code::PLUGIN_INVALID,
+    Code::PLUGIN_DIGEST_MISMATCH,
+    Code::PLUGIN_CONFIG_REJECTED,
+    Code::PLUGIN_INIT_FAILED,
+    Code::PLUGIN_NEEDS_ORDER,
+];
+
+#[test]
+fn every_code_has_a_case() {
+    let mut seen: BTreeSet<Code> = ELSEWHERE.into();
+    for case in all() {
+        let diagnostics = read(&case).map_or_else(|problems| problems.0, |loaded| loaded.warnings);
+        seen.extend(diagnostics.iter().map(|diagnostic| diagnostic.code));
+    }
+    let missing: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(code)).collect();
+    assert!(missing.is_empty(), "no case gives {missing:?}");
+}

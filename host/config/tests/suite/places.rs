@@ -1,0 +1,62 @@
+//! The locator finds places of a file after it has been read.
+
+use crate::cases::read;
+use esclusa_config::{Code, Loaded, Place};
+use std::path::Path;
+
+fn everything() -> Loaded {
+    read(Path::new("tests/cases/everything.toml")).unwrap()
+}
+
+#[test]
+fn every_place_is_found() {
+    let loaded = everything();
+    let text = std::fs::read_to_string("tests/cases/everything.toml").unwrap();
+    for (place, found) in [
+        (Place::Route("http-etl"), "\"http-etl\""),
+        (Place::RouteKey("http-etl", "plugin"), "\"plugins/etl.wasm\""),
+        (Place::RouteKey("all-defaults", "batch_size"), "[[route]]"),
+        (Place::Config("http-etl", ""), "config"),
+        (Place::Config("http-etl", "/table"), "\"requests\""),
+        (Place::Config("http-etl", "/key/sk"), "\"{timestamp}\""),
+        (Place::Config("http-etl", "/key/missing"), "key"),
+        (Place::Config("http-etl", "/missing"), "config"),
+        (Place::Config("jobs", "/rule/1/name"), "\"two\""),
+        (Place::Config("all-defaults", "/table"), "\"all-defaults\""),
+        (Place::Source("jobs"), "jobs"),
+        (Place::Table("inventario"), "inventario"),
+        (Place::Objects("lake"), "lake"),
+        (Place::Output("hook"), "hook"),
+        (Place::Source("nothing"), ""),
+        (Place::Route("nothing"), ""),
+    ] {
+        let diagnostic = loaded.locator.diagnostic(place, Code::PLUGIN_INVALID, "wrong", Some("do better"));
+        assert_eq!(&text[diagnostic.span.clone()], found, "{place:?}");
+    }
+}
+
+#[test]
+fn a_diagnostic_of_a_place_is_drawn_and_is_json() {
+    let place = Place::RouteKey("jobs", "plugin");
+    let diagnostic = everything().locator.diagnostic(place, Code::PLUGIN_MISSING, "no such file", Some("build it"));
+    let text = diagnostic.render(false);
+    assert!(text.starts_with("error[plugin::missing]: no such file\n"), "{text}");
+    assert!(text.contains(&format!("everything.toml:{}:{}", diagnostic.line, diagnostic.column)), "{text}");
+    assert!(text.contains("plugin = \"plugins/alert.wasm\"") && text.contains("^^^^") && text.contains("build it"), "{text}");
+    assert!(diagnostic.render(true).contains('\u{1b}'));
+    let json = diagnostic.to_json();
+    assert_eq!((json["code"].as_str(), json["severity"].as_str()), (Some("plugin::missing"), Some("error")));
+    assert_eq!(json["line"], diagnostic.line);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_diagnostic() {
+    let problems = esclusa_config::load(Path::new("tests/cases/none.toml"), &|_| None).unwrap_err();
+    assert_eq!(problems.0.len(), 1);
+    assert_eq!((problems.0[0].code, problems.0[0].line), (Code::UNREADABLE, 0));
+    assert!(problems.render(false).contains("tests/cases/none.toml"), "{problems}");
+    let directory = tempfile::tempdir().unwrap();
+    let latin = directory.path().join("routes.toml");
+    std::fs::write(&latin, b"version = 1 # caf\xe9").unwrap();
+    assert_eq!(esclusa_config::load(&latin, &|_| None).unwrap_err().0[0].code, Code::UNREADABLE);
+}
