@@ -105,7 +105,7 @@ impl Store {
     /// Makes messages in work invisible for so long from now.
     ///
     /// # Errors
-    /// [`Fault::LeaseLost`] at the first receipt that is not valid any more.
+    /// [`Fault::LeaseLost`] where a receipt is not valid any more; the others are extended all the same.
     pub fn extend(&self, tokens: &[Token], by: std::time::Duration) -> Result<(), Fault> {
         crate::queues::extend(tokens, by, &self.shared().catalog())
     }

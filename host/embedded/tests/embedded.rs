@@ -2,5 +2,6 @@
 
 mod embedded {
     pub mod schema;
+    mod conformance;
     mod smoke;
 }

@@ -135,9 +135,11 @@ pub fn finish(queue: &Arc<Queue>, consumer: u32, sequence: u64, tx: &mut Transac
     });
 }
 
-/// Makes messages in work invisible for so long from now. Stops at the first receipt that is not valid any more.
+/// Makes messages in work invisible for so long from now; fails where a receipt is not valid any more, after the
+/// others.
 pub fn extend(tokens: &[Token], by: Duration, catalog: &Catalog) -> Result<(), Fault> {
     let until = Instant::now() + by;
+    let mut result = Ok(());
     for token in tokens {
         let receipt = Receipt::read(token, catalog)?;
         let mut state = receipt.queue.state();
@@ -145,9 +147,9 @@ pub fn extend(tokens: &[Token], by: Duration, catalog: &Catalog) -> Result<(), F
             Some(consumer) if consumer.holds(receipt.sequence, receipt.nonce) => consumer.hide_until(receipt.sequence, until),
             _ => {
                 drop(state);
-                return Err(receipt.lost());
+                result = result.and(Err(receipt.lost()));
             }
         }
     }
-    Ok(())
+    result
 }

@@ -4,12 +4,12 @@ use super::SourceSpec;
 use crate::queues::{Queue, Received, receive};
 use crate::store::Store;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::batch::Batch;
+use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// See the module.
 pub struct QueueSource {
@@ -39,6 +39,7 @@ impl Source for QueueSource {
                 queue: self.queue.clone(),
                 consumer: self.consumer,
                 changed: find(&self.store, &self.queue)?.subscribe(),
+                held: Vec::new(),
             };
             self.given += 1;
             Ok(Some(Box::new(lane) as Box<dyn Lane>))
@@ -57,6 +58,8 @@ struct QueueLane {
     queue: String,
     consumer: u32,
     changed: watch::Receiver<u64>,
+    /// Receipts of the batch pulled last.
+    held: Vec<Token>,
 }
 
 impl QueueLane {
@@ -77,6 +80,7 @@ impl QueueLane {
         match receive(&self.store, &queue, self.consumer, &self.spec, limit).await? {
             Received::Nothing { hidden } => Ok(Pull::Empty { drained: !hidden }),
             Received::Messages { group, columns, claims } => {
+                self.held = claims.iter().map(|claim| claim.token().clone()).collect();
                 let lane = group.as_deref().unwrap_or_default();
                 let origin = self.spec.origin(lane, group.is_some());
                 Ok(Pull::Batch(Batch { origin, columns, claims, previous: None }))
@@ -84,23 +88,27 @@ impl QueueLane {
         }
     }
 
+    async fn extend(&self) {
+        loop {
+            let Ok(queue) = find(&self.store, &self.queue) else { return std::future::pending().await };
+            sleep(queue.visibility / 2).await;
+            // A receipt that is not valid any more was settled, or shows when its commit is refused.
+            let _ = self.store.extend(&self.held, queue.visibility);
+        }
+    }
+
     async fn wait(&mut self) {
         let Ok(queue) = find(&self.store, &self.queue) else { return };
-        loop {
-            let deadline = queue.next_deadline(self.consumer);
-            let changed = self.changed.changed();
-            match deadline {
-                Some(at) => tokio::select! {
-                    _ = changed => return,
-                    () = sleep_until(at.into()) => return,
-                },
-                None => {
-                    if changed.await.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                    return;
-                }
+        let shown_again = queue.next_deadline(self.consumer);
+        let hidden = async {
+            match shown_again {
+                Some(at) => sleep_until(at.into()).await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            Ok(()) = self.changed.changed() => {}
+            () = hidden => {}
         }
     }
 }
@@ -116,5 +124,9 @@ impl Lane for QueueLane {
 
     fn ready(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(self.wait())
+    }
+
+    fn keep(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.extend())
     }
 }

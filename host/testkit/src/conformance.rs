@@ -1,0 +1,24 @@
+//! One suite per boundary trait. A suite makes a fresh instance for every behaviour and panics where one is missing,
+//! with the behaviour's name in the message.
+
+mod building;
+mod engine;
+mod guards;
+mod logs;
+mod progress;
+mod queues;
+
+pub use engine::{EngineUnderTest, INDEX, TABLE, engine};
+pub use logs::{LogUnderTest, log_source};
+pub use queues::{QueueUnderTest, queue_source};
+
+/// Runs behaviours one after the other and says which one is at work, so that a failure names it.
+macro_rules! behaviours {
+    ($make:expr, $($module:ident :: $name:ident),+ $(,)?) => {
+        $(
+            eprintln!("behaviour: {}", stringify!($name));
+            $module::$name($make()).await;
+        )+
+    };
+}
+pub(crate) use behaviours;
