@@ -1,1 +1,77 @@
-//! The `alert` plugin.
+//! The `alert` plugin: a message for each record that matches a rule, at most one per key and cooldown.
+
+mod config;
+mod cooldown;
+mod subject;
+
+use config::{Rule, Settings};
+use cooldown::Cooldowns;
+use esclusa_plugin::{Batch, Effects, Event, EventError, Failure, Plugin, Send, export};
+use subject::Subject;
+
+/// The plugin; configured, it is a [`config::Settings`].
+pub struct Alert(Settings);
+
+impl Plugin for Alert {
+    type Config = config::Config;
+
+    const SCHEMA: &'static str = include_str!("../config.schema.json");
+
+    fn new(config: Self::Config) -> Result<Self, String> {
+        Settings::new(config).map(Alert)
+    }
+
+    fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure> {
+        let mut cooldowns = Cooldowns::new(self.0.table.as_deref(), &batch.origin.route);
+        out.for_each(batch, |event, out| self.event(event, &mut cooldowns, out))?;
+        cooldowns.write(out);
+        Ok(())
+    }
+}
+
+impl Alert {
+    fn event<'a>(&'a self, event: Event<'a>, cooldowns: &mut Cooldowns<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
+        let subject = Subject::of(event)?;
+        let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.applies(&subject.document)).collect();
+        if matching.is_empty() {
+            return Err(EventError::skip("no rule applies"));
+        }
+        // All messages first: where one of them cannot be written, no cooldown begins.
+        let mut due = Vec::with_capacity(matching.len());
+        for rule in matching {
+            let per = rule.per.as_ref().map(|template| template.render(&subject.record)).transpose()?;
+            due.push((rule, cooldowns.id(&rule.name, per.as_deref()), message(rule, &subject, per.as_deref())?));
+        }
+        let mut sent = false;
+        for (rule, id, send) in due {
+            let passed = match rule.cooldown {
+                Some(cooldown) => cooldowns.passed(id, event, cooldown)?,
+                None => true,
+            };
+            if passed {
+                out.push(send);
+                sent = true;
+            }
+        }
+        if sent { Ok(()) } else { Err(EventError::skip("within the cooldown")) }
+    }
+}
+
+fn message<'a>(rule: &'a Rule, subject: &Subject<'_>, per: Option<&str>) -> Result<Send<'a>, EventError> {
+    let render = |template: &esclusa_plugin::Template| template.render(&subject.record).map(|text| text.into_owned());
+    let mut send = Send::text(&rule.output, render(&rule.message)?);
+    if let Some(per) = per {
+        send = send.key(per.to_owned());
+    }
+    for (name, template) in [("subject", &rule.subject), ("to", &rule.to)] {
+        if let Some(template) = template {
+            send = send.attribute(name, render(template)?);
+        }
+    }
+    Ok(send)
+}
+
+export!(Alert);
+
+#[cfg(test)]
+mod tests;

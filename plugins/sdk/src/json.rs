@@ -102,6 +102,25 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The record as JSON text; of a name that occurs twice, only the last one.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = String::from("{");
+        for (at, (name, value)) in self.fields.iter().enumerate() {
+            if self.fields.iter().skip(at + 1).any(|(later, _)| later == name) {
+                continue;
+            }
+            if out.len() > 1 {
+                out.push(',');
+            }
+            write_text(name, &mut out);
+            out.push(':');
+            value.write(&mut out);
+        }
+        out.push('}');
+        out
+    }
+
     /// The field at a path: `customer.address.city`. A field whose name has the points in it goes first.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Json<'a>> {

@@ -1,0 +1,123 @@
+//! Configuration of `alert`, and what it is compiled to.
+
+use esclusa_flow::filter::Pattern;
+use esclusa_plugin::Template;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// `[route.config]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    table: Option<String>,
+    rule: Vec<RuleConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleConfig {
+    name: String,
+    when: Option<Value>,
+    output: String,
+    message: String,
+    subject: Option<String>,
+    to: Option<String>,
+    cooldown: Option<String>,
+    per: Option<String>,
+}
+
+/// The configuration, checked and compiled.
+pub struct Settings {
+    /// Table that remembers the last alerts.
+    pub table: Option<String>,
+    /// The rules, all of which are tried.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule.
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// Any of them is enough; empty: every record.
+    when: Vec<Pattern>,
+    /// Output that the message goes to.
+    pub output: String,
+    /// The message.
+    pub message: Template,
+    /// Subject of a mail.
+    pub subject: Option<Template>,
+    /// Receiver.
+    pub to: Option<Template>,
+    /// Milliseconds without a further alert.
+    pub cooldown: Option<u64>,
+    /// Key of the cooldown.
+    pub per: Option<Template>,
+}
+
+impl Settings {
+    /// Checks and compiles.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn new(config: Config) -> Result<Self, String> {
+        if config.rule.is_empty() {
+            return Err("config.rule: there are no rules".to_owned());
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = config.rule.iter().find(|rule| !names.insert(rule.name.as_str())) {
+            return Err(format!("config.rule: the name {:?} is used twice; a cooldown belongs to a name", twice.name));
+        }
+        let rules = config.rule.into_iter().map(Rule::new).collect::<Result<_, _>>()?;
+        Ok(Settings { table: config.table, rules })
+    }
+}
+
+impl Rule {
+    fn new(config: RuleConfig) -> Result<Self, String> {
+        let place = format!("config.rule {:?}", config.name);
+        let template = |name: &str, text: Option<String>| match text.map(|text| Template::parse(&text)).transpose() {
+            Ok(template) => Ok(template),
+            Err(error) => Err(format!("{place}, {name}: {error}")),
+        };
+        let patterns = match config.when {
+            None => Vec::new(),
+            Some(Value::Array(patterns)) if !patterns.is_empty() => patterns,
+            Some(pattern) => vec![pattern],
+        };
+        let compile = |pattern: &Value| Pattern::compile(pattern).map_err(|error| format!("{place}, when: {error}"));
+        let cooldown = config.cooldown.as_deref().map(|text| {
+            duration(text).ok_or_else(|| format!("{place}, cooldown: {text:?} is no duration; write 30s, 10m or 1h"))
+        });
+        Ok(Rule {
+            when: patterns.iter().map(compile).collect::<Result<_, _>>()?,
+            message: Template::parse(&config.message).map_err(|error| format!("{place}, message: {error}"))?,
+            subject: template("subject", config.subject)?,
+            to: template("to", config.to)?,
+            per: template("per", config.per)?,
+            cooldown: cooldown.transpose()?,
+            name: config.name,
+            output: config.output,
+        })
+    }
+
+    /// True where the rule applies to a record.
+    pub fn applies(&self, document: &Value) -> bool {
+        self.when.is_empty() || self.when.iter().any(|pattern| pattern.matches_value(document))
+    }
+}
+
+/// Milliseconds of `10m`.
+fn duration(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}

@@ -1,0 +1,142 @@
+//! One batch of changes of the events table.
+//!
+//! A reservation made while its event is being cancelled must not stay active. Making one lowers the capacity left of the
+//! mirrored event, so the cancellation is guarded by that: where it has changed since it was read, the batch is handled
+//! again, with fresh reads, and finds the reservation.
+
+use crate::config::Config;
+use esclusa_flow::item::number;
+use esclusa_plugin::change::{Change, Kind};
+use esclusa_plugin::json::{Json, Record};
+use esclusa_plugin::tables::{self, Selection};
+use esclusa_plugin::{Condition, Delete, Effects, Event, EventError, Item, Put, Update, Value};
+use std::collections::BTreeMap;
+
+/// What the batch has done so far.
+pub struct Mirror<'a> {
+    config: &'a Config,
+    /// Events that earlier changes of the batch have written (true) or deleted (false): reads do not show that yet.
+    written: BTreeMap<String, bool>,
+}
+
+impl<'a> Mirror<'a> {
+    /// At the beginning of a batch.
+    pub fn new(config: &'a Config) -> Self {
+        Mirror { config, written: BTreeMap::new() }
+    }
+
+    /// Mirrors one change.
+    ///
+    /// # Errors
+    /// [`EventError::Reject`] for what is no change of an events table, [`EventError::Skip`] for a change of something
+    /// that is not mirrored.
+    pub fn event(&mut self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
+        let record = Record::parse(event.text()?)?;
+        let change = Change::of(&record)?
+            .ok_or_else(|| EventError::reject("not a change of a table: eventName and dynamodb are missing"))?;
+        let name = self.name(&change)?;
+        match (change.kind, change.new) {
+            (Kind::Remove, _) => out.push(Delete::new(&self.config.table, self.event_key(&name))),
+            (_, None) => return Err(EventError::reject("the change has no NewImage: the feed must keep new images")),
+            (Kind::Insert, Some(new)) => {
+                let unless_there = Condition::new().absent(&self.config.partition_key).or_skip();
+                out.push(Put::new(&self.config.table, self.mirrored(&name, &new)?).guard(unless_there));
+            }
+            (Kind::Modify, Some(new)) => self.modify(&name, change.old.as_ref(), &new, out)?,
+        }
+        self.written.insert(name, change.kind != Kind::Remove);
+        Ok(())
+    }
+
+    fn modify(&self, name: &str, old: Option<&Record<'a>>, new: &Record<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
+        let state = |record: &Record<'_>| record.text(&self.config.state).map(str::to_owned);
+        let cancelled = state(new).as_deref() == Some(&self.config.cancelled);
+        let cancels = cancelled && old.is_none_or(|old| state(old) != state(new));
+        // The mirrored event is read before its reservations: see the top of this file.
+        let stored = match self.written.get(name) {
+            Some(true) => Some(None),
+            Some(false) => None,
+            None => tables::get(&self.config.table, &self.event_key(name))?.map(Some),
+        };
+        match stored {
+            None => {
+                let still_absent = Condition::new().absent(&self.config.partition_key).or_rerun();
+                out.push(Put::new(&self.config.table, self.mirrored(name, new)?).guard(still_absent));
+            }
+            Some(stored) => {
+                let mut update = self.update(name, old, new)?;
+                if update.changes.is_empty() {
+                    return Err(EventError::skip("nothing that is mirrored has changed"));
+                }
+                if let Some(capacity) = stored.filter(|_| cancels).and_then(|s| s.get(&self.config.capacity).cloned()) {
+                    update = update.guard(Condition::new().equal(&self.config.capacity, capacity).or_rerun());
+                }
+                out.push(update);
+            }
+        }
+        if cancels { self.cancel_reservations(name, out) } else { Ok(()) }
+    }
+
+    /// What has changed. The inventory's capacity is what is left, so it changes by the difference.
+    fn update(&self, name: &str, old: Option<&Record<'a>>, new: &Record<'a>) -> Result<Update<'a>, EventError> {
+        let mut update = Update::new(&self.config.table, self.event_key(name));
+        for attribute in [&self.config.state, &self.config.category] {
+            if let Some(value) = new.get(attribute)
+                && old.is_none_or(|old| old.get(attribute) != Some(value))
+            {
+                update = update.set(attribute, Value::from_json(value.clone())?);
+            }
+        }
+        let capacity = |record: &Record<'_>| match record.get(&self.config.capacity) {
+            Some(Json::Number(capacity)) => Some(capacity.to_string()),
+            _ => None,
+        };
+        if let Some((old, new)) = old.and_then(capacity).zip(capacity(new)) {
+            let reject = |error: number::Error| EventError::Reject(error.to_string());
+            let difference = number::add(&new, &number::negate(&old).map_err(reject)?).map_err(reject)?;
+            if difference != "0" {
+                update = update.add(&self.config.capacity, difference);
+            }
+        }
+        Ok(update)
+    }
+
+    /// Those that the customer has cancelled stay as they are.
+    fn cancel_reservations(&self, name: &str, out: &mut Effects<'a>) -> Result<(), EventError> {
+        let config = self.config;
+        let active = Condition::new()
+            .equal(&config.partition_key, &config.reservation_partition)
+            .equal(&config.state, &config.active);
+        let of_event = Condition::new().equal(&config.event, name.to_owned());
+        for mut reservation in tables::query(&Selection::of(&config.table, of_event).index(&config.index).filter(active))? {
+            reservation.0.retain(|(name, _)| *name == config.partition_key || *name == config.sort_key);
+            let still_active = Condition::new().equal(&config.state, &config.active).or_skip();
+            out.push(Update::new(&config.table, reservation).set(&config.state, &config.cancelled).guard(still_active));
+        }
+        Ok(())
+    }
+
+    fn name(&self, change: &Change<'_>) -> Result<String, EventError> {
+        let images = [Some(&change.keys), change.new.as_ref(), change.old.as_ref()];
+        match images.into_iter().flatten().find_map(|image| image.text(&self.config.name)) {
+            Some(name) if !name.is_empty() => Ok(name.to_owned()),
+            _ => Err(EventError::Reject(format!("the change has no event name: attribute {:?} is missing", self.config.name))),
+        }
+    }
+
+    fn event_key(&self, name: &str) -> Item<'a> {
+        Item::new()
+            .with(&self.config.partition_key, &self.config.event_partition)
+            .with(&self.config.sort_key, name.to_owned())
+    }
+
+    fn mirrored(&self, name: &str, new: &Record<'a>) -> Result<Item<'a>, EventError> {
+        let mut item = self.event_key(name);
+        for attribute in [&self.config.state, &self.config.capacity, &self.config.category] {
+            if let Some(value) = new.get(attribute) {
+                item.set(attribute, Value::from_json(value.clone())?);
+            }
+        }
+        Ok(item)
+    }
+}
