@@ -146,7 +146,11 @@ pub fn page() -> &'static str {
 
 /// Headings and texts of the explanations.
 fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
-    EXPLANATIONS.split("\n## ").skip(1).filter_map(|page| page.split_once('\n')).map(|(code, text)| (code.trim(), text.trim()))
+    EXPLANATIONS
+        .split("\n## ")
+        .skip(1)
+        .filter_map(|page| page.split_once('\n'))
+        .map(|(code, text)| (code.trim(), text.trim()))
 }
 
 #[cfg(test)]

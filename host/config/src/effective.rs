@@ -44,7 +44,9 @@ fn source(source: &Source) -> Value {
         Source::TableChanges { table, start } => {
             json!({ "kind": "table-changes", "table": table, "starting_position": position(*start).0 })
         }
-        Source::File { path, follow } => json!({ "kind": "file", "path": path.display().to_string(), "follow": follow }),
+        Source::File { path, follow } => {
+            json!({ "kind": "file", "path": path.display().to_string(), "follow": follow })
+        }
         Source::Http { reply, max_body, timeout, partitions } => json!({ "kind": "http", "reply": reply,
             "max_body": size(*max_body), "timeout": show_duration(*timeout), "partitions": partitions }),
         Source::Generate { interval, per_tick, count, events, key } => json!({ "kind": "generate",
@@ -79,7 +81,9 @@ fn objects(objects: &Objects) -> Value {
 
 fn output(name: &str, output: &Output, loaded: &Loaded) -> Value {
     match output {
-        Output::Stream { stream, partitions } => json!({ "kind": "stream", "stream": stream, "partitions": partitions }),
+        Output::Stream { stream, partitions } => {
+            json!({ "kind": "stream", "stream": stream, "partitions": partitions })
+        }
         Output::Queue { queue } => json!({ "kind": "queue", "queue": queue }),
         Output::File { path } => json!({ "kind": "file", "path": path.display().to_string() }),
         Output::Console => json!({ "kind": "console" }),
@@ -108,16 +112,19 @@ fn route(route: &Route, at: usize, loaded: &Loaded) -> Value {
             "effects": route.limits.effects, "output": size(route.limits.output_bytes),
             "logs": size(route.limits.log_bytes) },
     });
-    match route.instances {
-        Instances::Fresh => value["instances"] = json!("fresh"),
+    let (instances, max_invocations, memory_high_water) = match route.instances {
+        Instances::Fresh => ("fresh", None, None),
         Instances::Reuse { max_invocations, memory_high_water } => {
-            value["instances"] = json!("reuse");
-            value["max_invocations"] = json!(max_invocations);
-            value["memory_high_water"] = json!(size(memory_high_water));
+            ("reuse", Some(max_invocations), Some(size(memory_high_water)))
         }
+    };
+    let rest = json!({
+        "instances": instances, "max_invocations": max_invocations, "memory_high_water": memory_high_water,
+        "enabled": route.enabled, "config": written("config").unwrap_or_else(|| json!({})),
+    });
+    if let (Value::Object(value), Value::Object(rest)) = (&mut value, rest) {
+        value.extend(rest);
     }
-    value["enabled"] = json!(route.enabled);
-    value["config"] = written("config").unwrap_or_else(|| json!({}));
     value
 }
 

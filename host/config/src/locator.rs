@@ -44,10 +44,11 @@ struct Inner {
 
 impl Locator {
     pub(crate) fn new(source: Arc<SourceText>, root: Node) -> Self {
-        let names = routes(&root).iter().enumerate().filter_map(|(at, route)| match &route.table()?.get("name")?.value {
-            Value::Text(name) => Some((name.text.clone(), at)),
-            _ => None,
-        });
+        let names =
+            routes(&root).iter().enumerate().filter_map(|(at, route)| match &route.table()?.get("name")?.value {
+                Value::Text(name) => Some((name.text.clone(), at)),
+                _ => None,
+            });
         let routes = names.collect();
         Locator { inner: Arc::new(Inner { source, root, routes }) }
     }

@@ -62,7 +62,8 @@ fn agree<T: PartialEq>(
         Some((other, place)) if *other != value => {
             let message = format!("the stream \"{stream}\" has other {key} elsewhere");
             let finding = Finding::error(Code::SOURCE_STREAM_CONFLICT, entry.node.span.clone(), message);
-            findings.add(finding.related(place.clone(), "here").help(format!("give {key} once, or the same everywhere")));
+            findings
+                .add(finding.related(place.clone(), "here").help(format!("give {key} once, or the same everywhere")));
         }
         Some(_) => {}
         None => *said = Some((value, entry.node.span.clone())),
@@ -110,12 +111,14 @@ pub fn files(world: &World, findings: &Findings) {
 pub fn table_changes(world: &World, findings: &Findings) {
     for (_, declaration) in world.sources.iter() {
         let Source::TableChanges { table, .. } = &declaration.value else { continue };
-        let Some(span) = declaration.node.table().and_then(|node| node.get("table")).map(|node| node.span.clone()) else {
+        let Some(span) = declaration.node.table().and_then(|node| node.get("table")).map(|node| node.span.clone())
+        else {
             continue;
         };
         match world.tables.resolve(findings, Code::SOURCE_UNKNOWN_TABLE, table, &span) {
             Some(found) if !found.value.changes => {
-                let finding = Finding::error(Code::SOURCE_NO_CHANGES, span, format!("the table \"{table}\" keeps no changes"));
+                let finding =
+                    Finding::error(Code::SOURCE_NO_CHANGES, span, format!("the table \"{table}\" keeps no changes"));
                 let help = format!("add `changes = true` to [table.{table}]");
                 findings.add(finding.related(found.span.clone(), "this table").help(help));
             }
@@ -130,7 +133,8 @@ pub fn listener(world: &World, admin: bool, findings: &Findings) {
         if matches!(declaration.value, Source::Http { .. }) && !admin {
             let message = format!("\"{name}\" receives requests, and nothing listens");
             let finding = Finding::error(Code::SOURCE_HTTP_WITHOUT_ADMIN, declaration.span.clone(), message);
-            findings.add(finding.help("add [admin] with listen = \"127.0.0.1:8080\": its listener serves /ingest/NAME"));
+            findings
+                .add(finding.help("add [admin] with listen = \"127.0.0.1:8080\": its listener serves /ingest/NAME"));
         }
     }
 }

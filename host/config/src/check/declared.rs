@@ -111,15 +111,12 @@ fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Tab
     let list = || words().collect::<Vec<_>>().join(", ");
     let Some(node) = table.get("kind") else {
         let message = format!("[{}.{}] has no `kind`", family.name, entry.key);
-        findings.add(Finding::error(Code::MISSING_KEY, entry.key_span.clone(), message).help(format!("one of: {}", list())));
+        findings.add(
+            Finding::error(Code::MISSING_KEY, entry.key_span.clone(), message).help(format!("one of: {}", list())),
+        );
         return None;
     };
-    let key = Key {
-        name: "kind",
-        kind: crate::shape::Kind::Text,
-        default: crate::shape::Default::Required,
-        about: "",
-    };
+    let key = Key { name: "kind", kind: crate::shape::Kind::Text, default: crate::shape::Default::Required, about: "" };
     let word = match scalar::text(&key, node) {
         Ok(word) => word?,
         Err(finding) => {
@@ -132,13 +129,15 @@ fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Tab
     }
     let finding = if family.elsewhere.contains(&word.as_str()) {
         let message = format!("kind \"{word}\" is not in this version");
-        Finding::error(family.kind_unavailable, node.span.clone(), message).help(format!("this version has: {}", list()))
+        Finding::error(family.kind_unavailable, node.span.clone(), message)
+            .help(format!("this version has: {}", list()))
     } else {
         let help = match nearest(&word, words()) {
             Some(close) => format!("did you mean \"{close}\"?"),
             None => format!("one of: {}", list()),
         };
-        Finding::error(family.unknown_kind, node.span.clone(), format!("there is no such kind of {}", family.name)).help(help)
+        Finding::error(family.unknown_kind, node.span.clone(), format!("there is no such kind of {}", family.name))
+            .help(help)
     };
     findings.add(finding);
     None

@@ -33,6 +33,10 @@ pub fn filter(reader: &Reader<'_>) -> Option<Filter> {
         Some(pattern) => pattern.span.clone(),
         None => node.span.clone(),
     };
-    reader.findings.add(Finding::error(Code::ROUTE_BAD_FILTER, place, format!("this filter is none: {}", error.message)));
+    reader.findings.add(Finding::error(
+        Code::ROUTE_BAD_FILTER,
+        place,
+        format!("this filter is none: {}", error.message),
+    ));
     None
 }

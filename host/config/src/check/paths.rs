@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn spellings_of_a_path_become_equal() {
-        for (untidy, tidied) in [("./a/./b", "a/b"), ("a/../b", "b"), ("../a", "../a"), ("/../a", "/../a"), ("./", ".")] {
+        for (untidy, tidied) in [("./a/./b", "a/b"), ("a/../b", "b"), ("../a", "../a"), ("/../a", "/../a"), ("./", ".")]
+        {
             assert_eq!(tidy(Path::new(untidy)), Path::new(tidied));
         }
     }

@@ -14,7 +14,8 @@ pub fn start(reader: &Reader<'_>) -> Start {
     match (word, given) {
         ("AT_TIMESTAMP", Some(_)) => return Start::AtTimestamp(time.unwrap_or_default()),
         ("AT_TIMESTAMP", None) => {
-            let finding = Finding::error(Code::MISSING_KEY, reader.place(&STARTING_POSITION), "AT_TIMESTAMP needs a time");
+            let finding =
+                Finding::error(Code::MISSING_KEY, reader.place(&STARTING_POSITION), "AT_TIMESTAMP needs a time");
             reader.findings.add(finding.help("add starting_position_timestamp = \"2026-01-31T12:00:00Z\""));
         }
         (_, Some(entry)) => {

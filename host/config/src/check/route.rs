@@ -23,7 +23,8 @@ pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Route {
         name::check(reader.findings, "route", &name, &reader.place(&shape::NAME));
     }
     let source = source(reader, world);
-    let queue = if let Some(Source::Queue { max_receive_count, .. }) = source { Some(*max_receive_count) } else { None };
+    let queue =
+        if let Some(Source::Queue { max_receive_count, .. }) = source { Some(*max_receive_count) } else { None };
     let grants = grants(reader, world);
     let (batch_bytes, in_flight_bytes) = bytes(reader);
     parallelization_factor(reader);
@@ -34,7 +35,13 @@ pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Route {
         sha256: plugin::digest(reader),
         batch_size: match reader.given_integer(&shape::BATCH_SIZE).and_then(|size| usize::try_from(size).ok()) {
             Some(size) => size,
-            None => if queue.is_some() { BATCH_SIZE_OF_QUEUE } else { BATCH_SIZE },
+            None => {
+                if queue.is_some() {
+                    BATCH_SIZE_OF_QUEUE
+                } else {
+                    BATCH_SIZE
+                }
+            }
         },
         batch_bytes,
         batch_window: reader.duration(&shape::BATCH_WINDOW),
@@ -82,7 +89,9 @@ fn bytes(reader: &Reader<'_>) -> (usize, usize) {
         let key = if reader.entry(&shape::IN_FLIGHT).is_some() { &shape::IN_FLIGHT } else { &shape::BATCH_BYTES };
         let message = "a full batch (batch_bytes) does not fit into in_flight";
         let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.place(key), message);
-        reader.findings.add(finding.help("make in_flight at least batch_bytes; some multiple of it lets batches overlap"));
+        reader
+            .findings
+            .add(finding.help("make in_flight at least batch_bytes; some multiple of it lets batches overlap"));
     }
     (batch, in_flight)
 }

@@ -13,8 +13,8 @@ use croner::Cron;
 use serde_json::Value as Json;
 use std::str::FromStr;
 
-/// A schedule that has no time after this one is none: 2026-01-01, before this program was written. Milliseconds since the
-/// Unix epoch; the clock is not asked, so that a file means the same every day.
+/// A schedule that has no time after this one is none: 2026-01-01, before this program was written. Milliseconds since
+/// the Unix epoch; the clock is not asked, so that a file means the same every day.
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Every source.
@@ -95,7 +95,8 @@ fn samples(reader: &Reader<'_>) -> Vec<Json> {
         (None, Some(_), None) => return Vec::new(),
         (Some(_), Some(entry), _) => {
             let message = "`event` and `events` exclude each other";
-            Finding::error(Code::BAD_VALUE, entry.key_span.clone(), message).related(reader.key_place(&shape::SAMPLE), "here")
+            Finding::error(Code::BAD_VALUE, entry.key_span.clone(), message)
+                .related(reader.key_place(&shape::SAMPLE), "here")
         }
         (None, None, _) => Finding::error(Code::MISSING_KEY, reader.span.clone(), "there is nothing to generate"),
     };
@@ -107,7 +108,9 @@ fn schedule(reader: &Reader<'_>) -> Source {
     let cron = reader.text_or_default(&shape::CRON);
     if let (Some(_), Some(problem)) = (reader.text(&shape::CRON), bad_cron(&cron)) {
         let finding = Finding::error(Code::SOURCE_BAD_CRON, reader.place(&shape::CRON), problem);
-        reader.findings.add(finding.help("minute, hour, day of the month, month, day of the week: \"0 8 * * MON-FRI\""));
+        reader
+            .findings
+            .add(finding.help("minute, hour, day of the month, month, day of the week: \"0 8 * * MON-FRI\""));
     }
     let event = reader.node(&shape::SCHEDULED).map_or_else(|| Json::Object(serde_json::Map::new()), json);
     Source::Schedule { cron, event }

@@ -45,7 +45,8 @@ pub fn admin(reader: &Reader<'_>) -> Option<Admin> {
     let allowed = admin.boolean(&root::ALLOW_REMOTE);
     let Ok(listen) = text.parse::<SocketAddr>() else {
         let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(8080);
-        let finding = Finding::error(Code::BAD_VALUE, admin.place(&root::LISTEN), "this is not an IP address and a port");
+        let finding =
+            Finding::error(Code::BAD_VALUE, admin.place(&root::LISTEN), "this is not an IP address and a port");
         admin.findings.add(finding.help(format!("write listen = \"127.0.0.1:{port}\"")));
         return Some(Admin { listen: (Ipv4Addr::LOCALHOST, port).into() });
     };
@@ -53,7 +54,8 @@ pub fn admin(reader: &Reader<'_>) -> Option<Admin> {
         let place = admin.place(&root::LISTEN);
         admin.findings.add(if allowed {
             let message = "other machines can reach this address, and there is no authentication";
-            Finding::warning(Code::ADMIN_REMOTE, place, message).help("keep it behind a firewall, or a proxy that asks who it is")
+            Finding::warning(Code::ADMIN_REMOTE, place, message)
+                .help("keep it behind a firewall, or a proxy that asks who it is")
         } else {
             let message = "other machines could reach this address, and there is no authentication";
             let help = format!("write listen = \"127.0.0.1:{}\", or add allow_remote = true", listen.port());

@@ -26,7 +26,12 @@ pub fn warn(world: &World, routes: &[Route], findings: &Findings) {
     let outputs = routes.iter().flat_map(|route| route.grants.outputs.iter().chain(&route.on_failure));
     unused(&world.sources, "source", &routes.iter().map(|route| &*route.source).collect(), findings);
     unused(&world.tables, "table", &tables, findings);
-    unused(&world.objects, "objects", &routes.iter().flat_map(|r| &r.grants.objects).map(String::as_str).collect(), findings);
+    unused(
+        &world.objects,
+        "objects",
+        &routes.iter().flat_map(|r| &r.grants.objects).map(String::as_str).collect(),
+        findings,
+    );
     unused(&world.outputs, "output", &outputs.map(String::as_str).collect(), findings);
 }
 

@@ -80,7 +80,9 @@ impl Findings {
         list.sort_by_key(|finding| finding.span.start);
         // A value that is read twice is wrong twice.
         let mut seen = BTreeSet::new();
-        list.retain(|finding| seen.insert((finding.span.start, finding.span.end, finding.code, finding.message.clone())));
+        list.retain(|finding| {
+            seen.insert((finding.span.start, finding.span.end, finding.code, finding.message.clone()))
+        });
         list.into_iter().map(|finding| Diagnostic::new(finding, source)).collect()
     }
 }

@@ -10,5 +10,4 @@ pub static PATH: Key = Key {
 };
 
 /// `[engine]`.
-pub static SECTION: Section =
-    Section { name: "engine", about: "The embedded engine.", keys: &[&PATH], foreign: &[] };
+pub static SECTION: Section = Section { name: "engine", about: "The embedded engine.", keys: &[&PATH], foreign: &[] };

@@ -17,21 +17,12 @@ pub static STREAM_SECTION: Section = Section {
     foreign: &[("retention", "the source that reads the stream says how long its events are kept")],
 };
 
-pub static QUEUE: Key = Key {
-    name: "queue",
-    kind: Kind::Text,
-    default: Default::Depends("the output's name"),
-    about: "The queue's name.",
-};
-pub static QUEUE_SECTION: Section = Section {
-    name: "queue",
-    about: "A queue of the embedded engine. Exactly once.",
-    keys: &[&QUEUE],
-    foreign: &[],
-};
+pub static QUEUE: Key =
+    Key { name: "queue", kind: Kind::Text, default: Default::Depends("the output's name"), about: "The queue's name." };
+pub static QUEUE_SECTION: Section =
+    Section { name: "queue", about: "A queue of the embedded engine. Exactly once.", keys: &[&QUEUE], foreign: &[] };
 
-pub static PATH: Key =
-    Key { name: "path", kind: Kind::Path, default: Default::Required, about: "The file." };
+pub static PATH: Key = Key { name: "path", kind: Kind::Path, default: Default::Required, about: "The file." };
 pub static FILE_SECTION: Section = Section {
     name: "file",
     about: "Appended to a file, a line per message. At least once.",
@@ -48,12 +39,8 @@ pub static CONSOLE_SECTION: Section = Section {
 
 pub static URL: Key =
     Key { name: "url", kind: Kind::Text, default: Default::Required, about: "Where, an http or https URL." };
-pub static HEADERS: Key = Key {
-    name: "headers",
-    kind: Kind::Texts,
-    default: Default::Nothing,
-    about: "Further headers by name.",
-};
+pub static HEADERS: Key =
+    Key { name: "headers", kind: Kind::Texts, default: Default::Nothing, about: "Further headers by name." };
 pub static TIMEOUT: Key = Key {
     name: "timeout",
     kind: Kind::Duration { min: "100ms", max: "5m", endless: false },

@@ -2,8 +2,7 @@
 
 use super::{Default, Key, Kind, Section};
 
-pub static NAME: Key =
-    Key { name: "name", kind: Kind::Text, default: Default::Required, about: "Its name, unique." };
+pub static NAME: Key = Key { name: "name", kind: Kind::Text, default: Default::Required, about: "Its name, unique." };
 pub static SOURCE: Key =
     Key { name: "source", kind: Kind::Text, default: Default::Required, about: "A [source.NAME]." };
 pub static FILTER: Key = Key {
@@ -152,9 +151,32 @@ pub static SECTION: Section = Section {
     name: "route",
     about: "Which plugin handles the events of which source.",
     keys: &[
-        &NAME, &SOURCE, &FILTER, &PLUGIN, &SHA256, &TABLES, &OBJECTS, &OUTPUTS, &BATCH_SIZE, &BATCH_BYTES, &BATCH_WINDOW,
-        &CONCURRENCY, &PARALLELIZATION_FACTOR, &IN_FLIGHT, &MAX_RETRY_ATTEMPTS, &MAX_RECORD_AGE, &BISECT, &RETRY_BACKOFF,
-        &ON_FAILURE, &DELIVERY, &LIMITS, &INSTANCES, &MAX_INVOCATIONS, &MEMORY_HIGH_WATER, &ENABLED, &CONFIG,
+        &NAME,
+        &SOURCE,
+        &FILTER,
+        &PLUGIN,
+        &SHA256,
+        &TABLES,
+        &OBJECTS,
+        &OUTPUTS,
+        &BATCH_SIZE,
+        &BATCH_BYTES,
+        &BATCH_WINDOW,
+        &CONCURRENCY,
+        &PARALLELIZATION_FACTOR,
+        &IN_FLIGHT,
+        &MAX_RETRY_ATTEMPTS,
+        &MAX_RECORD_AGE,
+        &BISECT,
+        &RETRY_BACKOFF,
+        &ON_FAILURE,
+        &DELIVERY,
+        &LIMITS,
+        &INSTANCES,
+        &MAX_INVOCATIONS,
+        &MEMORY_HIGH_WATER,
+        &ENABLED,
+        &CONFIG,
     ],
     foreign: &[
         ("maximum_batching_window_in_seconds", "write batch_window = \"5s\""),

@@ -43,12 +43,8 @@ pub static STREAM_SECTION: Section = Section {
     foreign: &[("shards", "write partitions = N"), ("shard_count", "write partitions = N")],
 };
 
-pub static QUEUE: Key = Key {
-    name: "queue",
-    kind: Kind::Text,
-    default: Default::Depends("the source's name"),
-    about: "The queue's name.",
-};
+pub static QUEUE: Key =
+    Key { name: "queue", kind: Kind::Text, default: Default::Depends("the source's name"), about: "The queue's name." };
 pub static VISIBILITY_TIMEOUT: Key = Key {
     name: "visibility_timeout",
     kind: Kind::Duration { min: "1s", max: "12h", endless: false },
@@ -68,12 +64,8 @@ pub static QUEUE_SECTION: Section = Section {
     foreign: &[("visibility_timeout_seconds", "write visibility_timeout = \"30s\"")],
 };
 
-pub static CHANGED_TABLE: Key = Key {
-    name: "table",
-    kind: Kind::Text,
-    default: Default::Required,
-    about: "A [table.NAME] with changes = true.",
-};
+pub static CHANGED_TABLE: Key =
+    Key { name: "table", kind: Kind::Text, default: Default::Required, about: "A [table.NAME] with changes = true." };
 pub static CHANGES_POSITION: Key = Key {
     name: "starting_position",
     kind: Kind::Choice(&["TRIM_HORIZON", "LATEST"]),

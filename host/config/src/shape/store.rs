@@ -9,12 +9,8 @@ pub static PARTITION_KEY: Key = Key {
     default: Default::Required,
     about: "The attribute that is the partition key.",
 };
-pub static SORT_KEY: Key = Key {
-    name: "sort_key",
-    kind: Kind::Text,
-    default: Default::Nothing,
-    about: "The attribute that is the sort key.",
-};
+pub static SORT_KEY: Key =
+    Key { name: "sort_key", kind: Kind::Text, default: Default::Nothing, about: "The attribute that is the sort key." };
 pub static INDEXES: Key = Key {
     name: "indexes",
     kind: Kind::Sections(&INDEX_SECTION),
@@ -27,12 +23,8 @@ pub static CHANGES: Key = Key {
     default: Default::Value("false"),
     about: "Keep a feed of changes, which a source of kind table-changes reads.",
 };
-pub static INDEX_SECTION: Section = Section {
-    name: "indexes",
-    about: "A secondary index.",
-    keys: &[&PARTITION_KEY, &SORT_KEY],
-    foreign: &[],
-};
+pub static INDEX_SECTION: Section =
+    Section { name: "indexes", about: "A secondary index.", keys: &[&PARTITION_KEY, &SORT_KEY], foreign: &[] };
 pub static EMBEDDED_SECTION: Section = Section {
     name: "embedded",
     about: "A table of the embedded engine.",
@@ -56,8 +48,12 @@ pub static TABLES: Family = Family {
     kind_unavailable: Code::TABLE_KIND_UNAVAILABLE,
 };
 
-pub static PATH: Key =
-    Key { name: "path", kind: Kind::Path, default: Default::Required, about: "The directory; it is made if it is missing." };
+pub static PATH: Key = Key {
+    name: "path",
+    kind: Kind::Path,
+    default: Default::Required,
+    about: "The directory; it is made if it is missing.",
+};
 pub static DIRECTORY_SECTION: Section =
     Section { name: "directory", about: "Objects as files of a directory.", keys: &[&PATH], foreign: &[] };
 

@@ -24,7 +24,13 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Opens a table. `extra` are keys that are read elsewhere.
-    pub fn open(findings: &'a Findings, section: &'static Section, span: Range<usize>, table: &'a Table, extra: &[&str]) -> Self {
+    pub fn open(
+        findings: &'a Findings,
+        section: &'static Section,
+        span: Range<usize>,
+        table: &'a Table,
+        extra: &[&str],
+    ) -> Self {
         let reader = Reader { findings, section, span, table };
         for entry in &table.entries {
             if !extra.contains(&entry.key.as_str()) && !section.keys.iter().any(|key| key.name == entry.key) {

@@ -28,7 +28,8 @@ pub fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
         None => {
             let message = format!("`{}` does not know this word", key.name);
             let meant = super::nearest::nearest(&text, words.iter().copied());
-            let help = meant.map_or_else(|| format!("one of: {}", words.join(", ")), |word| format!("did you mean \"{word}\"?"));
+            let help = meant
+                .map_or_else(|| format!("one of: {}", words.join(", ")), |word| format!("did you mean \"{word}\"?"));
             Err(Finding::error(Code::BAD_VALUE, node.span.clone(), message).help(help))
         }
     }
@@ -62,7 +63,8 @@ pub fn integer(key: &Key, node: &Node) -> Converted<i64> {
     if (min..=max).contains(&number) {
         return Ok(Some(number));
     }
-    let least = if max == i64::MAX { format!("it is at least {min}") } else { format!("it is between {min} and {max}") };
+    let least =
+        if max == i64::MAX { format!("it is at least {min}") } else { format!("it is between {min} and {max}") };
     Err(out_of_range(key, node).help(least))
 }
 
@@ -134,7 +136,8 @@ pub fn wrong_type(key: &Key, node: &Node, wanted: &str, help: &str) -> Finding {
 fn bad_value(key: &Key, node: &Node, wanted: &str, help: &str) -> Finding {
     let from = if matches!(&node.value, Value::Text(text) if text.interpolated) { " after interpolation" } else { "" };
     let message = format!("`{}` cannot be read as {wanted}{from}", key.name);
-    Finding::error(Code::BAD_VALUE, node.span.clone(), message).help_maybe(Some(help.to_owned()).filter(|h| !h.is_empty()))
+    Finding::error(Code::BAD_VALUE, node.span.clone(), message)
+        .help_maybe(Some(help.to_owned()).filter(|h| !h.is_empty()))
 }
 
 fn out_of_range(key: &Key, node: &Node) -> Finding {

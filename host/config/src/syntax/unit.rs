@@ -6,8 +6,15 @@ use std::time::Duration;
 const DURATIONS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Units of a size, in bytes.
-const SIZES: [(&str, u64); 7] =
-    [("B", 1), ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+const SIZES: [(&str, u64); 7] = [
+    ("B", 1),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
 
 /// `"250ms"`, `"1s"`, `"10m"`, `"2h"`, `"7d"`.
 pub fn duration(text: &str) -> Option<Duration> {
@@ -47,7 +54,8 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// With the largest unit that leaves a whole number; binary units win because they come last.
 fn show(amount: u64, units: &[(&str, u64)]) -> String {
-    let best = units.iter().filter(|(_, factor)| amount >= *factor && amount.is_multiple_of(*factor)).max_by_key(|(_, f)| *f);
+    let best =
+        units.iter().filter(|(_, factor)| amount >= *factor && amount.is_multiple_of(*factor)).max_by_key(|(_, f)| *f);
     match best.or(units.first()) {
         Some((name, factor)) => format!("{}{name}", amount / factor),
         None => amount.to_string(),

@@ -42,7 +42,10 @@ fn a_diagnostic_of_a_place_is_drawn_and_is_json() {
     let text = diagnostic.render(false);
     assert!(text.starts_with("error[plugin::missing]: no such file\n"), "{text}");
     assert!(text.contains(&format!("everything.toml:{}:{}", diagnostic.line, diagnostic.column)), "{text}");
-    assert!(text.contains("plugin = \"plugins/alert.wasm\"") && text.contains("^^^^") && text.contains("build it"), "{text}");
+    assert!(
+        text.contains("plugin = \"plugins/alert.wasm\"") && text.contains("^^^^") && text.contains("build it"),
+        "{text}"
+    );
     assert!(diagnostic.render(true).contains('\u{1b}'));
     let json = diagnostic.to_json();
     assert_eq!((json["code"].as_str(), json["severity"].as_str()), (Some("plugin::missing"), Some("error")));
@@ -59,4 +62,10 @@ fn a_file_that_cannot_be_read_is_one_diagnostic() {
     let latin = directory.path().join("routes.toml");
     std::fs::write(&latin, b"version = 1 # caf\xe9").unwrap();
     assert_eq!(esclusa_config::load(&latin, &|_| None).unwrap_err().0[0].code, Code::UNREADABLE);
+}
+
+#[test]
+fn what_was_loaded_crosses_threads() {
+    fn crosses<T: Send + Sync + 'static>(_: &T) {}
+    crosses(&everything());
 }

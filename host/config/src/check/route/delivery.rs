@@ -69,6 +69,7 @@ fn exactly_once(reader: &Reader<'_>, world: &World, name: &str) {
     };
     let message = format!("the output \"{name}\" of kind {kind} is at-least-once");
     let finding = Finding::error(Code::ROUTE_NOT_EXACTLY_ONCE, reader.place(&shape::DELIVERY), message);
-    let help = "leave delivery out: tables, objects, streams and queues stay exactly-once; or send to a stream or queue";
+    let help =
+        "leave delivery out: tables, objects, streams and queues stay exactly-once; or send to a stream or queue";
     reader.findings.add(finding.related(output.span.clone(), "this output").help(help));
 }

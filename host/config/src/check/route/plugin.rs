@@ -12,7 +12,8 @@ use serde_json::Value as Json;
 pub fn digest(reader: &Reader<'_>) -> Option<String> {
     let digest = reader.text(&shape::SHA256)?;
     if digest.len() != 64 || !digest.chars().all(|c| c.is_ascii_hexdigit()) {
-        let finding = Finding::error(Code::ROUTE_BAD_DIGEST, reader.place(&shape::SHA256), "this is not a SHA-256 digest");
+        let finding =
+            Finding::error(Code::ROUTE_BAD_DIGEST, reader.place(&shape::SHA256), "this is not a SHA-256 digest");
         reader.findings.add(finding.help("64 hexadecimal digits, as `sha256sum` prints them"));
     }
     Some(digest.to_lowercase())
