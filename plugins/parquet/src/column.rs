@@ -1,0 +1,226 @@
+//! Columns: their types, and what of a record fits.
+
+use crate::moment;
+use esclusa_flow::item::number;
+use esclusa_plugin::json::Json;
+use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
+use parquet::errors::ParquetError;
+use parquet::schema::types::Type as SchemaType;
+use std::fmt;
+
+/// Digits of a decimal that fit in 64 bits.
+const DECIMAL_DIGITS: u32 = 18;
+
+/// A column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name; also the field's.
+    pub name: String,
+    /// Its type.
+    pub kind: Type,
+}
+
+/// The unit of a timestamp. Parquet has no seconds: they are stored as milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// `timestamp[s]`
+    Second,
+    /// `timestamp[ms]`
+    Milli,
+    /// `timestamp[us]`
+    Micro,
+}
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// `int32`
+    Int32,
+    /// `int64`
+    Int64,
+    /// `float32`
+    Float32,
+    /// `float64`
+    Float64,
+    /// `bool`
+    Boolean,
+    /// `string`
+    Text,
+    /// `date`
+    Date,
+    /// `timestamp[…]`
+    Timestamp(Unit),
+    /// `decimal(precision, scale)`
+    Decimal(u32, u32),
+}
+
+/// The value of a column in one row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// No value.
+    Null,
+    /// Also dates, as days since the Unix epoch.
+    Int32(i32),
+    /// Also timestamps since the Unix epoch, and decimals without their point.
+    Int64(i64),
+    /// Single precision.
+    Float32(f32),
+    /// Double precision.
+    Float64(f64),
+    /// True or false.
+    Boolean(bool),
+    /// Text.
+    Text(String),
+}
+
+impl Type {
+    /// The type that a configuration names.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "int32" => Type::Int32,
+            "int64" => Type::Int64,
+            "float32" | "float" => Type::Float32,
+            "float64" | "double" => Type::Float64,
+            "bool" | "boolean" => Type::Boolean,
+            "string" => Type::Text,
+            "date" => Type::Date,
+            "timestamp[s]" => Type::Timestamp(Unit::Second),
+            "timestamp[ms]" => Type::Timestamp(Unit::Milli),
+            "timestamp[us]" => Type::Timestamp(Unit::Micro),
+            _ => return Self::parse_decimal(name),
+        })
+    }
+
+    fn parse_decimal(name: &str) -> Result<Self, String> {
+        let unknown = || {
+            format!(
+                "unknown type {name:?}; there are int32, int64, float32, float64, bool, string, date, timestamp[s], \
+                 timestamp[ms], timestamp[us] and decimal(precision, scale)"
+            )
+        };
+        let parameters = name.strip_prefix("decimal(").and_then(|rest| rest.strip_suffix(')')).ok_or_else(unknown)?;
+        let (precision, scale) = parameters.split_once(',').ok_or_else(unknown)?;
+        let digits = |text: &str| text.trim().parse::<u32>().map_err(|_| unknown());
+        let (precision, scale) = (digits(precision)?, digits(scale)?);
+        if precision == 0 || precision > DECIMAL_DIGITS || scale > precision {
+            return Err(format!("{name}: a decimal has 1 to {DECIMAL_DIGITS} digits, of which the scale is a part"));
+        }
+        Ok(Type::Decimal(precision, scale))
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Type::Int32 => "int32",
+            Type::Int64 => "int64",
+            Type::Float32 => "float32",
+            Type::Float64 => "float64",
+            Type::Boolean => "bool",
+            Type::Text => "string",
+            Type::Date => "date",
+            Type::Timestamp(Unit::Second) => "timestamp[s]",
+            Type::Timestamp(Unit::Milli) => "timestamp[ms]",
+            Type::Timestamp(Unit::Micro) => "timestamp[us]",
+            Type::Decimal(precision, scale) => return write!(f, "decimal({precision},{scale})"),
+        })
+    }
+}
+
+impl Column {
+    /// The column as Parquet describes it; it can be null.
+    ///
+    /// # Errors
+    /// [`ParquetError`] where it cannot be described.
+    pub fn schema(&self) -> Result<SchemaType, ParquetError> {
+        let (physical, logical) = match self.kind {
+            Type::Int32 => (Physical::INT32, None),
+            Type::Int64 => (Physical::INT64, None),
+            Type::Float32 => (Physical::FLOAT, None),
+            Type::Float64 => (Physical::DOUBLE, None),
+            Type::Boolean => (Physical::BOOLEAN, None),
+            Type::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Type::Date => (Physical::INT32, Some(LogicalType::Date)),
+            Type::Timestamp(Unit::Micro) => (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MICROS))),
+            Type::Timestamp(_) => (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MILLIS))),
+            Type::Decimal(precision, scale) => {
+                (Physical::INT64, Some(LogicalType::decimal(scale as i32, precision as i32)))
+            }
+        };
+        let mut builder = SchemaType::primitive_type_builder(&self.name, physical)
+            .with_repetition(Repetition::OPTIONAL)
+            .with_logical_type(logical);
+        if let Type::Decimal(precision, scale) = self.kind {
+            builder = builder.with_precision(precision as i32).with_scale(scale as i32);
+        }
+        builder.build()
+    }
+
+    /// The column's value for a field; a missing one is null.
+    ///
+    /// # Errors
+    /// Column, what it expects and what was found.
+    pub fn cell(&self, field: Option<Json<'_>>) -> Result<Cell, String> {
+        let field = match field {
+            None | Some(Json::Null) => return Ok(Cell::Null),
+            Some(field) => field,
+        };
+        self.fit(&field).ok_or_else(|| {
+            let mut found = String::new();
+            field.write(&mut found);
+            if let Some((end, _)) = found.char_indices().nth(60) {
+                found.truncate(end);
+                found.push('…');
+            }
+            format!("column {:?} expects {}, found {} ({found})", self.name, self.kind, field.kind())
+        })
+    }
+
+    fn fit(&self, field: &Json<'_>) -> Option<Cell> {
+        match (self.kind, field) {
+            (Type::Int32, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int32),
+            (Type::Int64, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int64),
+            (Type::Float32, Json::Number(text)) => text.parse().ok().filter(|f: &f32| f.is_finite()).map(Cell::Float32),
+            (Type::Float64, Json::Number(text)) => text.parse().ok().filter(|f: &f64| f.is_finite()).map(Cell::Float64),
+            (Type::Boolean, Json::Boolean(value)) => Some(Cell::Boolean(*value)),
+            (Type::Text, Json::Text(text)) => Some(Cell::Text(text.to_string())),
+            (Type::Date, Json::Text(text)) => moment::date(text).and_then(|d| d.try_into().ok()).map(Cell::Int32),
+            (Type::Timestamp(unit), Json::Text(text)) => timestamp(unit, text).map(Cell::Int64),
+            (Type::Timestamp(unit), Json::Number(text)) => {
+                let value: i64 = text.parse().ok()?;
+                let factor = if unit == Unit::Second { 1000 } else { 1 };
+                value.checked_mul(factor).map(Cell::Int64)
+            }
+            (Type::Decimal(precision, scale), Json::Number(text) | Json::Text(text)) => {
+                decimal(text, precision, scale).map(Cell::Int64)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A whole number, also where it is written as `5.0` or `5e0`.
+fn integer(text: &str) -> Option<String> {
+    number::canonical(text).ok().filter(|canonical| !canonical.contains('.'))
+}
+
+fn timestamp(unit: Unit, text: &str) -> Option<i64> {
+    let micros = moment::micros(text)?;
+    match unit {
+        Unit::Second => (micros % 1_000_000 == 0).then_some(micros / 1000),
+        Unit::Milli => (micros % 1000 == 0).then_some(micros / 1000),
+        Unit::Micro => Some(micros),
+    }
+}
+
+/// The digits of a decimal without its point; `None` where there are more than fit.
+fn decimal(text: &str, precision: u32, scale: u32) -> Option<i64> {
+    let canonical = number::canonical(text).ok()?;
+    let (whole, fraction) = canonical.split_once('.').unwrap_or((&canonical, ""));
+    let zeros = (scale as usize).checked_sub(fraction.len())?;
+    let unscaled: i64 = format!("{whole}{fraction}{}", "0".repeat(zeros)).parse().ok()?;
+    (unscaled.unsigned_abs() < 10u64.pow(precision)).then_some(unscaled)
+}

@@ -1,0 +1,99 @@
+//! Configuration of `parquet`, and what it is compiled to.
+
+use crate::column::{Column, Type};
+use crate::path;
+use esclusa_plugin::Template;
+use parquet::schema::types::{Type as SchemaType, TypePtr};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use std::fmt;
+use std::sync::Arc;
+
+/// `[route.config]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    store: String,
+    path: String,
+    columns: Columns,
+    #[serde(default)]
+    compression: Compression,
+}
+
+/// How pages are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// Fast, and read by everything.
+    #[default]
+    Snappy,
+    /// Not at all.
+    None,
+}
+
+/// Name and type of each column, in the order of the configuration.
+#[derive(Debug)]
+struct Columns(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Columns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Columns;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("column = type")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Columns, A::Error> {
+                let mut columns = Vec::new();
+                while let Some(column) = map.next_entry()? {
+                    columns.push(column);
+                }
+                Ok(Columns(columns))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// The configuration, checked and compiled.
+#[derive(Debug)]
+pub struct Settings {
+    /// Object store written to.
+    pub store: String,
+    /// Template of the path.
+    pub path: Template,
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// The same as Parquet describes it.
+    pub schema: TypePtr,
+    /// Compression of the pages.
+    pub compression: Compression,
+}
+
+impl Settings {
+    /// Checks and compiles.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn new(config: Config) -> Result<Self, String> {
+        let template = Template::parse(&config.path).map_err(|error| format!("config.path: {error}"))?;
+        path::check(&template)?;
+        let column = |(name, kind): (String, String)| match Type::parse(&kind) {
+            Ok(kind) => Ok(Column { name, kind }),
+            Err(error) => Err(format!("config.columns.{name}: {error}")),
+        };
+        let columns = config.columns.0.into_iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        if columns.is_empty() {
+            return Err("config.columns: a file needs at least one column".to_owned());
+        }
+        let fields = columns.iter().map(|column| column.schema().map(Arc::new)).collect::<Result<_, _>>();
+        let schema = fields.and_then(|fields| SchemaType::group_type_builder("record").with_fields(fields).build());
+        Ok(Settings {
+            store: config.store,
+            path: template,
+            columns,
+            schema: Arc::new(schema.map_err(|error| format!("config.columns: {error}"))?),
+            compression: config.compression,
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! A Parquet file: rows are collected in columns and written as one row group. The bytes depend on the rows alone.
+
+use crate::column::{Cell, Column, Type};
+use crate::config::{Compression, Settings};
+use crate::row::Row;
+use parquet::basic::Compression as Codec;
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use std::sync::Arc;
+
+/// Written into every file instead of the library's version, so that an update does not change the bytes of a repetition.
+const CREATED_BY: &str = "esclusa-parquet";
+
+/// Rows of one file.
+pub struct File {
+    columns: Vec<Data>,
+    first: Option<u32>,
+    several: bool,
+}
+
+/// The values of a column that are there, and for each row whether it has one.
+struct Data {
+    values: Values,
+    levels: Vec<i16>,
+}
+
+enum Values {
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+    Boolean(Vec<bool>),
+    Text(Vec<ByteArray>),
+}
+
+impl File {
+    /// Without rows.
+    pub fn new(columns: &[Column]) -> Self {
+        let data = |column: &Column| Data { values: Values::of(column.kind), levels: Vec::new() };
+        File { columns: columns.iter().map(data).collect(), first: None, several: false }
+    }
+
+    /// Adds a row of this event.
+    pub fn push(&mut self, event: u32, row: Row) {
+        self.several |= self.first.is_some_and(|first| first != event);
+        self.first.get_or_insert(event);
+        for (column, cell) in self.columns.iter_mut().zip(row) {
+            column.push(cell);
+        }
+    }
+
+    /// The event that all rows come from; `None` where there are several.
+    pub fn cause(&self) -> Option<u32> {
+        self.first.filter(|_| !self.several)
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// [`ParquetError`] where the library refuses, which is a bug of this plugin.
+    pub fn write(self, settings: &Settings) -> Result<Vec<u8>, ParquetError> {
+        let codec = match settings.compression {
+            Compression::Snappy => Codec::SNAPPY,
+            Compression::None => Codec::UNCOMPRESSED,
+        };
+        let properties = WriterProperties::builder().set_created_by(CREATED_BY.to_owned()).set_compression(codec).build();
+        let mut writer = SerializedFileWriter::new(Vec::new(), settings.schema.clone(), Arc::new(properties))?;
+        let mut group = writer.next_row_group()?;
+        for column in &self.columns {
+            column.write(&mut group)?;
+        }
+        group.close()?;
+        writer.into_inner()
+    }
+}
+
+impl Data {
+    fn push(&mut self, cell: Cell) {
+        let value = match (&mut self.values, cell) {
+            (Values::Int32(values), Cell::Int32(value)) => Some(values.push(value)),
+            (Values::Int64(values), Cell::Int64(value)) => Some(values.push(value)),
+            (Values::Float32(values), Cell::Float32(value)) => Some(values.push(value)),
+            (Values::Float64(values), Cell::Float64(value)) => Some(values.push(value)),
+            (Values::Boolean(values), Cell::Boolean(value)) => Some(values.push(value)),
+            (Values::Text(values), Cell::Text(value)) => Some(values.push(value.into_bytes().into())),
+            // A cell is null, or of its column's type.
+            _ => None,
+        };
+        self.levels.push(i16::from(value.is_some()));
+    }
+
+    fn write(&self, group: &mut SerializedRowGroupWriter<'_, Vec<u8>>) -> Result<(), ParquetError> {
+        match &self.values {
+            Values::Int32(values) => self.write_as::<Int32Type>(group, values),
+            Values::Int64(values) => self.write_as::<Int64Type>(group, values),
+            Values::Float32(values) => self.write_as::<FloatType>(group, values),
+            Values::Float64(values) => self.write_as::<DoubleType>(group, values),
+            Values::Boolean(values) => self.write_as::<BoolType>(group, values),
+            Values::Text(values) => self.write_as::<ByteArrayType>(group, values),
+        }
+    }
+
+    fn write_as<T: DataType>(&self, group: &mut SerializedRowGroupWriter<'_, Vec<u8>>, values: &[T::T]) -> Result<(), ParquetError> {
+        let missing = || ParquetError::General("the schema has fewer columns than the rows".to_owned());
+        let mut column = group.next_column()?.ok_or_else(missing)?;
+        column.typed::<T>().write_batch(values, Some(&self.levels), None)?;
+        column.close()
+    }
+}
+
+impl Values {
+    fn of(kind: Type) -> Self {
+        match kind {
+            Type::Int32 | Type::Date => Values::Int32(Vec::new()),
+            Type::Int64 | Type::Timestamp(_) | Type::Decimal(..) => Values::Int64(Vec::new()),
+            Type::Float32 => Values::Float32(Vec::new()),
+            Type::Float64 => Values::Float64(Vec::new()),
+            Type::Boolean => Values::Boolean(Vec::new()),
+            Type::Text => Values::Text(Vec::new()),
+        }
+    }
+}
