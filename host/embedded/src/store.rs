@@ -130,7 +130,7 @@ impl Store {
     }
 
     fn recover_objects(&self, schema: &Schema) -> Result<(), Fault> {
-        self.inner.writer.perform_blocking(0, Demand::Frees, objects::finish)?;
+        self.inner.writer.perform_blocking(0, Demand::Alone, objects::finish)?;
         schema.objects.values().try_for_each(|root| objects::delete_orphans(root, &self.inner.disk))
     }
 

@@ -31,7 +31,7 @@ pub enum Demand {
     Durable,
     /// In the operating system's hands when answered: survives the process, not the machine.
     Written,
-    /// Durable, and alone in its group.
+    /// Durable, and alone in its group; done on a full disk too.
     Alone,
     /// Durable, and may use the reserve of the disk, because it frees space.
     Frees,
@@ -277,7 +277,12 @@ impl Room {
     fn take(&mut self, job: &Job, reserve: u64) -> Result<(), Fault> {
         // Written twice: once to the journal, later to a table.
         let need = (job.bytes as u64).saturating_mul(2);
-        let floor = if job.demand == Demand::Frees { reserve / 2 } else { reserve };
+        let floor = match job.demand {
+            Demand::Durable | Demand::Written => reserve,
+            Demand::Frees => reserve / 2,
+            // A store on a full disk can still be opened and read.
+            Demand::Alone => 0,
+        };
         if self.free < floor.saturating_add(need) {
             return Err(Fault::Transient(format!(
                 "the disk of the store at {} is full: {} MiB are free, {} MiB are kept in reserve; free some space, the router goes on by itself",

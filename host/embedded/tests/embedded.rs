@@ -1,7 +1,12 @@
 //! The store from outside: the conformance suites, and what only it promises.
 
 mod embedded {
-    pub mod schema;
     mod conformance;
+    mod crash;
+    mod full;
+    mod model;
+    mod schema;
     mod smoke;
+    mod sources;
+    mod store;
 }

@@ -1,0 +1,63 @@
+//! A disk that is full, or fails: nothing acknowledged is lost, nothing is half there, and the error says what to do.
+
+use super::schema::{commit, item, number, put, schema, text};
+use esclusa_embedded::{NewRecord, Options, Store};
+use esclusa_flow::engine::{CommitError, Engine};
+use esclusa_flow::fault::Fault;
+use std::path::Path;
+use std::process::Command;
+
+const DIRECTORY: &str = "ESCLUSA_FULL_TEST";
+
+fn write(n: i64) -> esclusa_flow::engine::Commit {
+    commit(vec![put("things", item([("pk", text("a")), ("sk", number(n))]), None)])
+}
+
+#[tokio::test]
+async fn a_disk_below_its_reserve_refuses_commits_and_goes_on_when_there_is_space() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let full = Store::open_with(dir.path(), schema(), Options { reserve: u64::MAX / 4 }).unwrap();
+        let Err(CommitError::Fault(Fault::Transient(why))) = full.commit(write(1)).await else { panic!("not refused") };
+        assert!(why.contains("is full") && why.contains(&dir.path().display().to_string()), "{why}");
+        assert_eq!(full.scan("things", None, 10).unwrap(), []);
+    }
+    let store = Store::open(dir.path(), schema()).unwrap();
+    assert_eq!(store.scan("things", None, 10).unwrap(), []);
+    store.commit(write(1)).await.unwrap();
+}
+
+/// Not a test by itself: it runs where a file cannot grow beyond the size of a journal and a little more.
+#[tokio::test]
+async fn child() {
+    let Some(dir) = std::env::var_os(DIRECTORY) else { return };
+    let store = Store::open(Path::new(&dir), schema()).unwrap();
+    for n in 1..=10 {
+        store.commit(write(n)).await.unwrap();
+    }
+    let large = NewRecord { data: vec![7; 150 << 20], ..NewRecord::default() };
+    let error = store.append("events", &[large]).await.unwrap_err();
+    let Fault::Permanent(why) = &error else { panic!("{error:?}") };
+    assert!(why.contains("stopped writing") && why.contains("nothing acknowledged is lost"), "{why}");
+    let after = store.commit(write(11)).await.unwrap_err();
+    assert!(matches!(after, CommitError::Fault(Fault::Permanent(_))), "{after:?}");
+    assert_eq!(store.scan("things", None, 100).unwrap().len(), 10, "reads go on");
+    println!("all as it should be");
+}
+
+#[tokio::test]
+async fn a_write_that_fails_midway_loses_nothing_that_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 133120; exec \"$0\" --exact embedded::full::child --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .env(DIRECTORY, dir.path())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && printed.contains("all as it should be"), "{printed}");
+    let store = Store::open(dir.path(), schema()).unwrap();
+    assert_eq!(store.scan("things", None, 100).unwrap().len(), 10);
+    assert!(store.stream_lag("r", "s", "events").unwrap().iter().all(|lane| lane.records == 0), "no half of a record");
+    store.commit(write(11)).await.unwrap();
+}

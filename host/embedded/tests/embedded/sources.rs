@@ -1,0 +1,216 @@
+//! Sources that only keep their position in the store, and where sources start.
+
+use super::schema::{commit, schema, spec};
+use super::smoke::LIMIT;
+use esclusa_embedded::{FileSource, GenerateSource, Generated, NewRecord, ScheduleSource, Start, Store, StreamSchema};
+use esclusa_flow::batch::Batch;
+use esclusa_flow::engine::{Commit, Engine, Progress};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use std::time::Duration;
+
+async fn lane(mut source: impl Source) -> Box<dyn Lane> {
+    source.next_lane().await.unwrap().unwrap()
+}
+
+async fn batch(lane: &mut dyn Lane) -> Batch {
+    loop {
+        match lane.pull(LIMIT).await.unwrap() {
+            Pull::Batch(batch) => return batch,
+            Pull::Empty { .. } => lane.ready().await,
+            Pull::Ended => panic!("it ended"),
+        }
+    }
+}
+
+fn lines(batch: &Batch) -> Vec<Vec<u8>> {
+    batch.columns.iter().map(|event| event.data().to_vec()).collect()
+}
+
+async fn settle(store: &Store, batch: &Batch, count: usize) {
+    let progress = Progress::Position { from: batch.previous.clone(), to: batch.claims[count - 1].token().clone() };
+    let lane = batch.origin.lane.clone();
+    store.commit(Commit { lane, progress, ..commit(vec![]) }).await.unwrap();
+}
+
+fn open(dir: &tempfile::TempDir) -> Store {
+    Store::open(dir.path().join("store"), schema()).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_gives_its_lines_with_their_positions_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.jsonl");
+    std::fs::write(&path, b"{\"a\":1}\r\n\n\r\n\xff\xfe\nlast").unwrap();
+    let store = open(&dir);
+    let mut first = lane(FileSource::new(store.clone(), spec("r"), &path, false)).await;
+    let pulled = batch(&mut *first).await;
+    assert_eq!(lines(&pulled), [b"{\"a\":1}".to_vec(), vec![0xff, 0xfe], b"last".to_vec()]);
+    let ids: Vec<_> = pulled.columns.iter().map(|e| e.id().to_owned()).collect();
+    assert_eq!(ids, ["0", "12", "15"]);
+    assert_eq!(&*pulled.origin.lane, "in.jsonl");
+    assert_eq!(first.pull(LIMIT).await.unwrap(), Pull::Ended);
+    settle(&store, &pulled, 2).await;
+    let mut again = lane(FileSource::new(store.clone(), spec("r"), &path, false)).await;
+    let rest = batch(&mut *again).await;
+    assert_eq!(lines(&rest), [b"last".to_vec()]);
+    settle(&store, &rest, 1).await;
+    let mut end = lane(FileSource::new(store, spec("r"), &path, false)).await;
+    assert_eq!(end.pull(LIMIT).await.unwrap(), Pull::Ended);
+}
+
+#[tokio::test]
+async fn a_followed_file_waits_for_the_end_of_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.jsonl");
+    std::fs::write(&path, "one\ntw").unwrap();
+    let mut lane = lane(FileSource::new(open(&dir), spec("r"), &path, true)).await;
+    assert_eq!(lines(&batch(&mut *lane).await), [b"one"]);
+    assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
+    std::io::Write::write_all(&mut std::fs::OpenOptions::new().append(true).open(&path).unwrap(), b"o\n").unwrap();
+    assert_eq!(lines(&batch(&mut *lane).await), [b"two"]);
+}
+
+#[tokio::test]
+async fn a_replaced_file_is_read_again_from_its_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.jsonl");
+    let store = open(&dir);
+    std::fs::write(&path, "one\ntwo\n").unwrap();
+    let mut followed = lane(FileSource::new(store.clone(), spec("r"), &path, true)).await;
+    let pulled = batch(&mut *followed).await;
+    settle(&store, &pulled, 2).await;
+    std::fs::write(dir.path().join("other"), "1\n2\n3\n4\n5\n6\n").unwrap();
+    std::fs::rename(dir.path().join("other"), &path).unwrap();
+    let pulled = batch(&mut *followed).await;
+    assert_eq!((pulled.len(), pulled.previous.clone()), (6, None), "noticed while it is followed");
+    settle(&store, &pulled, 6).await;
+    std::fs::write(&path, "x\n").unwrap();
+    let pulled = batch(&mut *lane(FileSource::new(store.clone(), spec("r"), &path, false)).await).await;
+    assert_eq!(lines(&pulled), [b"x"], "noticed when it is opened");
+    settle(&store, &pulled, 1).await;
+}
+
+#[tokio::test]
+async fn a_missing_file_is_a_transient_fault_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("missing.jsonl");
+    let Err(Fault::Transient(why)) = FileSource::new(open(&dir), spec("r"), &path, false).next_lane().await else { panic!() };
+    assert!(why.contains("missing.jsonl"), "{why}");
+}
+
+#[tokio::test]
+async fn a_line_longer_than_a_batch_comes_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.jsonl");
+    let long = "x".repeat(3 << 20);
+    std::fs::write(&path, format!("a\n{long}\nb\n")).unwrap();
+    let mut lane = lane(FileSource::new(open(&dir), spec("r"), &path, false)).await;
+    let sizes: Vec<_> = [batch(&mut *lane).await, batch(&mut *lane).await, batch(&mut *lane).await].iter().map(|b| lines(b)[0].len()).collect();
+    assert_eq!(sizes, [1, 3 << 20, 1]);
+}
+
+fn generated(count: u64) -> Generated {
+    Generated {
+        interval: Duration::ZERO,
+        per_tick: 3,
+        count: Some(count),
+        events: vec![serde_json::json!({"id": "{seq}", "r": "{random:1000}"}), serde_json::json!("odd {seq}")],
+        key: "k{pick:a|b}".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn generated_events_are_the_same_again_and_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let mut first = lane(GenerateSource::new(store.clone(), spec("r"), generated(10))).await;
+    let pulled = batch(&mut *first).await;
+    assert_eq!(pulled.len(), 10);
+    assert!(lines(&pulled)[0].starts_with(b"{\"id\":1,") && lines(&pulled)[1] == b"\"odd 2\"");
+    assert_eq!(first.pull(LIMIT).await.unwrap(), Pull::Ended);
+    settle(&store, &pulled, 4).await;
+    let again = batch(&mut *lane(GenerateSource::new(store, spec("r"), generated(10))).await).await;
+    assert_eq!(lines(&again), lines(&pulled)[4..]);
+    let keys = |batch: &Batch| batch.columns.iter().map(|e| e.key().to_owned()).collect::<Vec<_>>();
+    assert_eq!(keys(&again), keys(&pulled)[4..]);
+    assert_eq!(again.columns.timestamps, pulled.columns.timestamps[4..]);
+}
+
+#[tokio::test]
+async fn missed_times_of_a_schedule_become_one_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let source = || ScheduleSource::new(store.clone(), spec("r"), "* * * * * *", serde_json::json!({"at": "{now}"})).unwrap();
+    let mut first = lane(source()).await;
+    let pulled = batch(&mut *first).await;
+    assert_eq!(pulled.len(), 1);
+    settle(&store, &pulled, 1).await;
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(2200)).await;
+    let mut again = lane(source()).await;
+    let missed = batch(&mut *again).await;
+    assert_eq!((missed.len(), &missed.previous), (1, &Some(pulled.claims[0].token().clone())));
+    let event = missed.columns.get(0).unwrap();
+    assert_eq!(event.attributes().collect::<Vec<_>>(), [("scheduled-time", event.id())]);
+    assert!(ScheduleSource::new(store.clone(), spec("r"), "never", serde_json::Value::Null).is_err());
+}
+
+fn record(data: &str) -> NewRecord {
+    NewRecord { key: "k".to_owned(), data: data.as_bytes().to_vec(), attributes: vec![("a".to_owned(), "b".to_owned())] }
+}
+
+async fn all(store: &Store, route: &str, start: Start) -> Vec<String> {
+    let mut source = store.stream_source(spec(route), "events", start).unwrap();
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let mut lane = source.next_lane().await.unwrap().unwrap();
+        while let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() {
+            found.extend(lines(&batch).into_iter().map(|line| String::from_utf8(line).unwrap()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_stream_starts_where_it_is_told_to_and_remembers_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let ids = store.append("events", &[record("1"), record("2")]).await.unwrap();
+    assert!(ids[0].ends_with("-1") && ids[1].ends_with("-2"), "{ids:?}");
+    assert_eq!(all(&store, "latest", Start::Latest).await, [""; 0]);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    store.append("events", &[record("3")]).await.unwrap();
+    assert_eq!(all(&store, "latest", Start::Latest).await, ["3"]);
+    assert_eq!(all(&store, "oldest", Start::TrimHorizon).await, ["1", "2", "3"]);
+    assert_eq!(all(&store, "time", Start::AtTimestamp(now)).await, ["3"]);
+    assert_eq!(all(&store, "past", Start::AtTimestamp(0)).await, ["1", "2", "3"]);
+    assert_eq!(all(&store, "future", Start::AtTimestamp(u64::MAX)).await, [""; 0]);
+    let lag: u64 = store.stream_lag("oldest", "src", "events").unwrap().iter().map(|lane| lane.records).sum();
+    assert_eq!(lag, 3);
+}
+
+#[tokio::test]
+async fn old_records_are_trimmed_and_a_route_behind_goes_on_at_the_oldest() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut short = schema();
+    short.streams.insert("events".to_owned(), StreamSchema { partitions: 1, retention: Duration::from_millis(1) });
+    let store = Store::open(dir.path().join("store"), short.clone()).unwrap();
+    store.append("events", &[record("1"), record("2")]).await.unwrap();
+    let mut lane = store.stream_source(spec("r"), "events", Start::TrimHorizon).unwrap().next_lane().await.unwrap().unwrap();
+    let Pull::Batch(pulled) = lane.pull(Limit { events: 1, ..LIMIT }).await.unwrap() else { panic!("no batch") };
+    settle(&store, &pulled, 1).await;
+    let waits = async {
+        while store.stream_lag("r", "src", "events").unwrap()[0].records > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waits).await.expect("they are trimmed");
+    short.streams.insert("events".to_owned(), StreamSchema { partitions: 1, retention: Duration::from_secs(60) });
+    store.apply_schema(short).unwrap();
+    assert_eq!(store.append("events", &[record("3")]).await.unwrap(), ["0-3"], "sequences go on");
+    let rest = batch(&mut *lane).await;
+    assert_eq!(lines(&rest), [b"3"]);
+    settle(&store, &rest, 1).await;
+}

@@ -1,0 +1,255 @@
+//! What only this engine promises: its lock, its schema, its objects, its dead letters, its memory of queues.
+
+use super::schema::{commit, item, key, number, put, schema, spec, text};
+use super::smoke::LIMIT;
+use esclusa_embedded::{NewRecord, OpenError, SchemaError, Store, plain_json};
+use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::effect::{Action, PutObject};
+use esclusa_flow::engine::{Commit, CommitError, Engine, Progress, Selection};
+use esclusa_flow::item::{Comparison, Condition};
+use esclusa_flow::source::{Pull, Source};
+use std::time::Duration;
+
+#[test]
+fn a_second_router_is_refused_with_the_process_that_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let Err(error) = Store::open(dir.path(), schema()) else { panic!("opened twice") };
+    assert!(matches!(error, OpenError::Locked { holder: Some(pid), .. } if pid == std::process::id()), "{error}");
+    assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
+    drop(store);
+    Store::open(dir.path(), schema()).unwrap();
+}
+
+#[test]
+fn a_store_of_another_format_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path(), schema()).unwrap());
+    std::fs::write(dir.path().join("format"), "esclusa embedded store 9\n").unwrap();
+    let Err(error) = Store::open(dir.path(), schema()) else { panic!("opened") };
+    assert!(matches!(error, OpenError::Format { .. }), "{error}");
+}
+
+fn of_color(color: &str, index: &str) -> Selection {
+    let key = Condition(vec![(index.to_owned(), Comparison::Equal(text(color)))]);
+    Selection { table: "things".to_owned(), index: Some(format!("by-{index}")), key, ..Selection::default() }
+}
+
+#[tokio::test]
+async fn a_new_index_finds_what_was_there_and_a_dropped_one_forgets() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let puts = (0..3000).map(|i| {
+        put("things", item([("pk", text("a")), ("sk", number(i)), ("shape", text(if i % 3 == 0 { "round" } else { "flat" }))]), None)
+    });
+    store.commit(commit(puts.collect())).await.unwrap();
+    let mut more = schema();
+    let table = more.tables.get_mut("things").unwrap();
+    table.indexes.insert("by-shape".to_owned(), key("shape", None));
+    store.apply_schema(more.clone()).unwrap();
+    assert_eq!(store.reads().query(&of_color("round", "shape")).await.unwrap().len(), 1000);
+    store.commit(commit(vec![put("things", item([("pk", text("b")), ("sk", number(1)), ("shape", text("round"))]), None)])).await.unwrap();
+    assert_eq!(store.reads().query(&of_color("round", "shape")).await.unwrap().len(), 1001);
+    store.apply_schema(schema()).unwrap();
+    assert!(store.reads().query(&of_color("round", "shape")).await.is_err());
+    store.apply_schema(more).unwrap();
+    assert_eq!(store.reads().query(&of_color("round", "shape")).await.unwrap().len(), 1001);
+}
+
+#[tokio::test]
+async fn the_key_of_a_table_with_items_cannot_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let mut other = schema();
+    other.tables.get_mut("plain").unwrap().key = key("id", None);
+    store.apply_schema(other.clone()).unwrap();
+    store.commit(commit(vec![put("plain", item([("id", text("x"))]), None)])).await.unwrap();
+    let error = store.apply_schema(schema()).unwrap_err();
+    assert!(matches!(&error, SchemaError::KeyChanged { table, .. } if table == "plain"), "{error}");
+    assert_eq!(store.scan("plain", None, 10).unwrap().len(), 1, "the old schema stays");
+    store.apply_schema(other).unwrap();
+}
+
+#[tokio::test]
+async fn an_item_that_a_new_index_cannot_hold_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    store.commit(commit(vec![put("things", item([("pk", text("a")), ("sk", number(1)), ("shape", text(""))]), None)])).await.unwrap();
+    let mut more = schema();
+    more.tables.get_mut("things").unwrap().indexes.insert("by-shape".to_owned(), key("shape", None));
+    let error = store.apply_schema(more).unwrap_err().to_string();
+    assert!(error.contains("by-shape") && error.contains("things") && error.contains("empty"), "{error}");
+}
+
+fn object(path: &str, bytes: &str) -> Action {
+    let content_type = "text/plain".to_owned();
+    Action::PutObject(PutObject { store: "lake".to_owned(), path: path.to_owned(), content_type, bytes: bytes.as_bytes().to_vec() })
+}
+
+#[tokio::test]
+async fn objects_get_their_names_with_the_commit_and_stay_in_their_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    let mut with_objects = schema();
+    with_objects.objects.insert("lake".to_owned(), lake.clone());
+    let store = Store::open(dir.path().join("store"), with_objects).unwrap();
+    store.commit(commit(vec![object("dt=1/a.txt", "old"), object("dt=1/a.txt", "new")])).await.unwrap();
+    assert_eq!(std::fs::read_to_string(lake.join("dt=1/a.txt")).unwrap(), "new");
+    std::os::unix::fs::symlink(dir.path(), lake.join("out")).unwrap();
+    for bad in ["", "/etc/x", "../x", "a/../x", "a//b", "a/", "./a", "a\0b", "a\nb", ".staging/x", "out/x", "dt=1", "dt=1/a.txt/b"] {
+        let answer = store.commit(commit(vec![put("plain", item([("pk", text("a")), ("sk", number(1))]), None), object(bad, "x")])).await;
+        assert!(matches!(&answer, Err(CommitError::Refused(refused)) if refused[0].0 == 1), "{bad:?}: {answer:?}");
+    }
+    assert_eq!(store.scan("plain", None, 1).unwrap(), []);
+    assert_eq!(std::fs::read_dir(lake.join(".staging")).unwrap().count(), 0, "refused objects leave nothing");
+}
+
+fn letter(route: &str, event: &str) -> DeadLetter {
+    let none = String::new;
+    DeadLetter {
+        route: route.to_owned(),
+        source: "s".to_owned(),
+        kind: "stream".to_owned(),
+        lane: none(),
+        event: event.to_owned(),
+        key: none(),
+        data: vec![0xff, 1],
+        attributes: vec![("a".to_owned(), "b".to_owned())],
+        timestamp: 1,
+        died: 2,
+        attempts: 3,
+        code: "rejected".to_owned(),
+        reason: none(),
+        backtrace: None,
+        logs: vec!["line".to_owned()],
+        plugin: none(),
+        digest: none(),
+        output: None,
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_counted_and_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = Store::open(dir.path(), schema()).unwrap();
+        let dead = vec![letter("a", "1"), letter("b", "2"), letter("a", "3")];
+        store.commit(Commit { dead, ..commit(vec![]) }).await.unwrap();
+    }
+    let store = Store::open(dir.path(), schema()).unwrap();
+    assert_eq!((store.dead_count("a"), store.dead_count("b"), store.dead_count("c")), (2, 1, 0));
+    let all = store.dead_letters(None, None, 10).unwrap();
+    assert_eq!(all.iter().map(|(_, l)| l.event.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+    assert_eq!(all[0].1, letter("a", "1"));
+    let of_a = store.dead_letters(Some("a"), Some(all[0].0), 10).unwrap();
+    assert_eq!(of_a, [all[2].clone()]);
+    assert_eq!(store.remove_dead(vec![all[0].0, 999]).await.unwrap(), 1);
+    assert_eq!((store.dead_count("a"), store.dead_letters(None, None, 10).unwrap().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_message_received_too_often_goes_to_the_dead_letters_also_across_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    for receive in 1..=3 {
+        let store = Store::open(dir.path(), schema()).unwrap();
+        if receive == 1 {
+            let message = NewRecord { key: "g".to_owned(), data: b"bad".to_vec(), ..NewRecord::default() };
+            store.enqueue("jobs", &[message]).await.unwrap();
+        }
+        let mut lane = store.queue_source(spec("r"), "jobs").unwrap().next_lane().await.unwrap().unwrap();
+        let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("receive {receive}") };
+        assert_eq!(batch.columns.attempts, [receive]);
+    }
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let mut lane = store.queue_source(spec("r"), "jobs").unwrap().next_lane().await.unwrap().unwrap();
+    assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
+    let dead = store.dead_letters(Some("r"), None, 10).unwrap();
+    assert_eq!(dead.len(), 1);
+    let letter = &dead[0].1;
+    assert_eq!((letter.code.as_str(), letter.attempts, letter.data.as_slice(), letter.lane.as_str()), ("max-receives", 3, &b"bad"[..], "g"));
+    assert_eq!(store.counts("r").unwrap().dead, 1);
+    assert_eq!(store.queue_lag("r", "jobs").unwrap().records, 0);
+}
+
+#[tokio::test]
+async fn extending_keeps_a_message_in_its_hand() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut quick = schema();
+    quick.queues.get_mut("jobs").unwrap().visibility_timeout = Duration::from_millis(100);
+    let store = Store::open(dir.path(), quick).unwrap();
+    store.enqueue("jobs", &[NewRecord { data: b"x".to_vec(), ..NewRecord::default() }]).await.unwrap();
+    let mut lane = store.queue_source(spec("r"), "jobs").unwrap().next_lane().await.unwrap().unwrap();
+    let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("no batch") };
+    let token = batch.claims[0].token().clone();
+    assert!(tokio::time::timeout(Duration::from_millis(350), lane.keep()).await.is_err(), "keeping does not end");
+    assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false }, "it was kept");
+    store.extend(&[token.clone()], Duration::from_secs(60)).unwrap();
+    let progress = Progress::Receipts { delete: vec![token.clone()], release: vec![] };
+    store.commit(Commit { progress, ..commit(vec![]) }).await.unwrap();
+    assert!(store.extend(&[token], Duration::from_secs(1)).is_err(), "a settled receipt is void");
+}
+
+#[tokio::test]
+async fn a_removed_consumer_holds_no_message_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut both = schema();
+    both.queues.get_mut("jobs").unwrap().consumers = ["one".to_owned(), "two".to_owned()].into();
+    let store = Store::open(dir.path(), both.clone()).unwrap();
+    let message = |data: &str| NewRecord { data: data.into(), ..NewRecord::default() };
+    store.enqueue("jobs", &[message("x"), message("y")]).await.unwrap();
+    let mut source = store.queue_source(spec("one"), "jobs").unwrap();
+    let mut lane = source.next_lane().await.unwrap().unwrap();
+    let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("no batch") };
+    let progress = Progress::Receipts { delete: vec![batch.claims[0].token().clone()], release: vec![] };
+    store.commit(Commit { progress, ..commit(vec![]) }).await.unwrap();
+    assert_eq!(store.queue_lag("nobody", "jobs").unwrap().records, 2);
+    both.queues.get_mut("jobs").unwrap().consumers = ["one".to_owned()].into();
+    store.apply_schema(both.clone()).unwrap();
+    assert_eq!(store.queue_lag("nobody", "jobs").unwrap().records, 1, "deleted: only the removed one was not done");
+    drop((lane, source, store));
+    let store = Store::open(dir.path(), both).unwrap();
+    let mut lane = store.queue_source(spec("one"), "jobs").unwrap().next_lane().await.unwrap().unwrap();
+    let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("no batch") };
+    assert_eq!(batch.columns.get(0).unwrap().data(), b"y", "in flight when it closed, there again");
+}
+
+#[tokio::test]
+async fn more_partitions_come_as_lanes_of_the_running_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let mut source = store.stream_source(spec("r"), "events", esclusa_embedded::Start::TrimHorizon).unwrap();
+    for lane in ["0", "1"] {
+        assert_eq!(source.next_lane().await.unwrap().unwrap().id(), lane);
+    }
+    let mut more = schema();
+    more.streams.get_mut("events").unwrap().partitions = 3;
+    let applier = store.clone();
+    let (lane, ()) = tokio::join!(source.next_lane(), async {
+        tokio::task::spawn_blocking(move || applier.apply_schema(more).unwrap()).await.unwrap();
+    });
+    assert_eq!(lane.unwrap().unwrap().id(), "2");
+}
+
+#[tokio::test]
+async fn a_scan_goes_on_behind_a_key_and_prints_plain_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let puts = (0..2500).map(|i| put("plain", item([("pk", text("a")), ("sk", number(i))]), None)).collect();
+    store.commit(commit(puts)).await.unwrap();
+    let all: Vec<_> = store.scan_all("plain").collect::<Result<_, _>>().unwrap();
+    assert_eq!(all.len(), 2500);
+    assert_eq!(plain_json(&all[2499]), r#"{"pk":"a","sk":2499}"#);
+    assert_eq!(store.scan("plain", Some(&all[10]), 2).unwrap(), all[11..13]);
+    assert!(store.scan_all("no-table").next().unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses_commits_and_reads_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    store.commit(commit(vec![put("plain", item([("pk", text("a")), ("sk", number(1))]), None)])).await.unwrap();
+    store.close();
+    let answer = store.commit(commit(vec![])).await;
+    assert!(matches!(&answer, Err(CommitError::Fault(fault)) if fault.to_string() == "the store is closed"), "{answer:?}");
+    assert_eq!(store.scan("plain", None, 10).unwrap().len(), 1);
+}
