@@ -73,9 +73,10 @@ pub fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(Prepared, Vec<Obje
     };
     let mut objects = Vec::new();
     let mut refused = Vec::new();
+    let mut scratch = Vec::with_capacity(512);
     for (i, action) in commit.actions.iter().enumerate() {
         let result = match action {
-            Action::Put(put) => TableWrite::put(i, put, catalog).map(|w| prepared.tables.push(w)),
+            Action::Put(put) => TableWrite::put(i, put, catalog, &mut scratch).map(|w| prepared.tables.push(w)),
             Action::Update(update) => TableWrite::update(i, update, catalog).map(|w| prepared.tables.push(w)),
             Action::Delete(delete) => TableWrite::delete(i, delete, catalog).map(|w| prepared.tables.push(w)),
             Action::Send(send) => prepared.send(send, catalog),

@@ -15,8 +15,10 @@ const DATABASE: &str = "db";
 
 /// Blocks kept in memory. Small: an idle router shall stay below 60 MB.
 const CACHE_BYTES: u64 = 16 << 20;
-/// A space's writes kept in memory before they become a file. Two spaces are busy in the usual route.
-const MEMTABLE_BYTES: u64 = 8 << 20;
+/// Writes kept in memory before they become a file, where there are many: larger means fewer rewrites later.
+const LARGE_MEMTABLE: u64 = 16 << 20;
+/// Likewise, where the same few keys are written again and again.
+const SMALL_MEMTABLE: u64 = 4 << 20;
 /// Least data in a block. Larger than the default of 4 KiB, because batches read and write neighbours.
 const BLOCK_BYTES: u32 = 8 << 10;
 
@@ -62,21 +64,23 @@ pub fn open(path: &Path) -> Result<(Disk, Lock), OpenError> {
         .manual_journal_persist(true)
         .open()
         .map_err(|e| unusable(describe(&e)))?;
-    let space = |name: &str| database.keyspace(name, options).map_err(|e| unusable(describe(&e)));
+    let space = |name: &str, memtable: u64| {
+        database.keyspace(name, || options(memtable)).map_err(|e| unusable(describe(&e)))
+    };
     let disk = Disk {
         path: path.to_owned(),
-        state: space("state")?,
-        items: space("items")?,
-        log: space("log")?,
-        queue: space("queue")?,
+        state: space("state", SMALL_MEMTABLE)?,
+        items: space("items", LARGE_MEMTABLE)?,
+        log: space("log", LARGE_MEMTABLE)?,
+        queue: space("queue", SMALL_MEMTABLE)?,
         database,
     };
     Ok((disk, lock))
 }
 
-fn options() -> KeyspaceCreateOptions {
+fn options(memtable: u64) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
-        .max_memtable_size(MEMTABLE_BYTES)
+        .max_memtable_size(memtable)
         .manual_journal_persist(true)
         .data_block_size_policy(fjall::config::BlockSizePolicy::all(BLOCK_BYTES))
 }

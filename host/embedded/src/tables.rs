@@ -39,16 +39,15 @@ struct Stored {
 }
 
 impl TableWrite {
-    /// A put.
-    pub fn put(action: usize, put: &PutItem, catalog: &Catalog) -> Result<Self, String> {
+    /// A put; `scratch` is a buffer to encode in.
+    pub fn put(action: usize, put: &PutItem, catalog: &Catalog, scratch: &mut Vec<u8>) -> Result<Self, String> {
         let table = find(catalog, &put.table)?;
         let context = |why: String| format!("an item for table {:?}: {why}", table.name);
-        let key = item_key(table, &put.item).map_err(|e| context(e.to_string()))?;
-        let mut bytes = Vec::with_capacity(256);
+        let key = item_key(table, &put.item, scratch).map_err(|e| context(e.to_string()))?;
         let item = normal(&put.item).map_err(context)?;
-        push_item(item.as_ref().unwrap_or(&put.item), &mut bytes);
-        let entries = entries(table, &put.item, &key).map_err(context)?;
-        let change = ItemChange::Put(bytes.into(), entries);
+        scratch.clear();
+        push_item(item.as_ref().unwrap_or(&put.item), scratch);
+        let change = ItemChange::Put(Slice::from(&scratch[..]), entries(table, &put.item, &key).map_err(context)?);
         Ok(TableWrite { action, table: Arc::clone(table), key, guard: put.guard.clone(), change })
     }
 
@@ -165,11 +164,11 @@ fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Table>, String> 
 }
 
 /// The key of an item in its space.
-pub fn item_key(table: &Table, item: &Item) -> Result<Slice, KeyError> {
-    let mut key = Vec::with_capacity(64);
-    key.extend_from_slice(&table.id.to_be_bytes());
-    table.key.encode(item, &mut key)?;
-    Ok(key.into())
+fn item_key(table: &Table, item: &Item, scratch: &mut Vec<u8>) -> Result<Slice, KeyError> {
+    scratch.clear();
+    scratch.extend_from_slice(&table.id.to_be_bytes());
+    table.key.encode(item, scratch)?;
+    Ok(Slice::from(&scratch[..]))
 }
 
 /// Likewise, for an item that consists of the key attributes only.
@@ -177,7 +176,7 @@ pub fn exact_key(table: &Table, key: &Item) -> Result<Slice, String> {
     match key.0.iter().find(|(name, _)| !table.key.contains(name)) {
         Some((name, _)) => Err(format!("{name:?} is no attribute of its key {}", table.key.describe())),
         None if key.0.len() > table.key.len() => Err("a key attribute is given twice".to_owned()),
-        None => item_key(table, key).map_err(|e| e.to_string()),
+        None => item_key(table, key, &mut Vec::with_capacity(64)).map_err(|e| e.to_string()),
     }
 }
 
@@ -194,6 +193,9 @@ pub fn entry_key(index: &Index, item: &Item, key: &[u8]) -> Result<Option<Vec<u8
 }
 
 fn entries(table: &Table, item: &Item, key: &[u8]) -> Result<Vec<Option<Vec<u8>>>, String> {
+    if table.indexes.is_empty() {
+        return Ok(Vec::new());
+    }
     let entry = |index: &Index| entry_key(index, item, key).map_err(|e| format!("for index {:?}: {e}", index.name));
     table.indexes.iter().map(entry).collect()
 }

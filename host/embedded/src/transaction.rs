@@ -204,7 +204,10 @@ impl<'a> Transaction<'a> {
         batch.insert(self.disk.space(Space::State), SEQUENCES, [version.to_be_bytes(), id.to_be_bytes()].concat());
         for (space, map) in [(Space::State, pending.state), (Space::Items, pending.items), (Space::Queue, pending.queue)] {
             let space = self.disk.space(space);
-            for (key, value) in map {
+            // Neighbours are inserted after each other: their way into the memtable is in the processor's cache.
+            let mut entries: Vec<_> = map.into_iter().collect();
+            entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            for (key, value) in entries {
                 match value {
                     Some(value) => batch.insert(space, key, value),
                     None => batch.remove(space, key),

@@ -40,6 +40,10 @@ impl FileSource {
 }
 
 impl Source for FileSource {
+    fn caught_up(&self) -> bool {
+        self.given
+    }
+
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(async move {
             if self.given {

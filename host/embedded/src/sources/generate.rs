@@ -82,6 +82,10 @@ impl GenerateSource {
 }
 
 impl Source for GenerateSource {
+    fn caught_up(&self) -> bool {
+        self.given
+    }
+
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(async move {
             if self.given {

@@ -111,6 +111,10 @@ impl LogSource {
 }
 
 impl Source for LogSource {
+    fn caught_up(&self) -> bool {
+        (self.find)(&self.store, &self.name).is_none_or(|log| self.given >= log.lanes)
+    }
+
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(async move {
             loop {

@@ -28,6 +28,10 @@ impl QueueSource {
 }
 
 impl Source for QueueSource {
+    fn caught_up(&self) -> bool {
+        self.given >= self.spec.workers.max(1)
+    }
+
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(async move {
             if self.given >= self.spec.workers.max(1) {

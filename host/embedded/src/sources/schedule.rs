@@ -38,6 +38,10 @@ impl ScheduleSource {
 }
 
 impl Source for ScheduleSource {
+    fn caught_up(&self) -> bool {
+        self.given
+    }
+
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(async move {
             if self.given {
