@@ -81,7 +81,7 @@ fn item(lane: u64, n: u64) -> Item {
         ("bytes", Value::Number((random % 100_000).to_string())),
         ("agent", text("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36".to_owned())),
         ("referrer", text("https://example.org/shop/cart?from=newsletter".to_owned())),
-        ("cached", Value::Boolean(random % 2 == 0)),
+        ("cached", Value::Boolean(random.is_multiple_of(2))),
         ("address", text(format!("198.51.100.{}", random % 256))),
     ]
     .into_iter()

@@ -36,7 +36,7 @@ pub enum KeyError {
 
 impl KeySchema {
     /// Appends the key of `item`.
-    pub fn encode(&self, item: &Item, out: &mut Vec<u8>) -> Result<(), KeyError> {
+    pub(crate) fn encode(&self, item: &Item, out: &mut Vec<u8>) -> Result<(), KeyError> {
         let present = |name: &String| item.get(name).ok_or_else(|| KeyError::Missing(name.clone()));
         push_partition(&self.partition, present(&self.partition)?, out)?;
         match &self.sort {
@@ -46,7 +46,7 @@ impl KeySchema {
     }
 
     /// Appends the key of `item` and says true; false where an attribute of the key is absent.
-    pub fn encode_where_present(&self, item: &Item, out: &mut Vec<u8>) -> Result<bool, KeyError> {
+    pub(crate) fn encode_where_present(&self, item: &Item, out: &mut Vec<u8>) -> Result<bool, KeyError> {
         if item.get(&self.partition).is_none() || self.sort.as_ref().is_some_and(|s| item.get(s).is_none()) {
             return Ok(false);
         }
@@ -54,17 +54,17 @@ impl KeySchema {
     }
 
     /// True where `name` is an attribute of the key.
-    pub fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.partition == name || self.sort.as_deref() == Some(name)
     }
 
     /// Number of attributes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         1 + usize::from(self.sort.is_some())
     }
 
     /// As people read it.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.sort {
             Some(sort) => format!("({:?}, {sort:?})", self.partition),
             None => format!("{:?}", self.partition),

@@ -175,7 +175,7 @@ fn item_key(table: &Table, item: &Item, scratch: &mut Vec<u8>) -> Result<Slice, 
 pub fn exact_key(table: &Table, key: &Item) -> Result<Slice, String> {
     match key.0.iter().find(|(name, _)| !table.key.contains(name)) {
         Some((name, _)) => Err(format!("{name:?} is no attribute of its key {}", table.key.describe())),
-        None if key.0.len() > table.key.len() => Err("a key attribute is given twice".to_owned()),
+        None if key.0.len() > table.key.width() => Err("a key attribute is given twice".to_owned()),
         None => item_key(table, key, &mut Vec::with_capacity(64)).map_err(|e| e.to_string()),
     }
 }

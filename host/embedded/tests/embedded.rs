@@ -1,4 +1,5 @@
 //! The store from outside: the conformance suites, and what only it promises.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod embedded {
     mod conformance;

@@ -8,6 +8,14 @@ mod logs;
 mod progress;
 mod queues;
 
+use esclusa_flow::BoxFuture;
+use esclusa_flow::source::Source;
+
+/// Opens a source for a route.
+pub type Open = Box<dyn Fn(&str) -> Box<dyn Source>>;
+/// Puts something into a source.
+pub type Feed<T> = Box<dyn Fn(Vec<T>) -> BoxFuture<'static, ()>>;
+
 pub use engine::{EngineUnderTest, INDEX, TABLE, engine};
 pub use logs::{LogUnderTest, log_source};
 pub use queues::{QueueUnderTest, queue_source};

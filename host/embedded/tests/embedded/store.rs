@@ -7,7 +7,7 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Engine, Progress, Selection};
 use esclusa_flow::item::{Comparison, Condition};
-use esclusa_flow::source::{Pull, Source};
+use esclusa_flow::source::Pull;
 use std::time::Duration;
 
 #[test]

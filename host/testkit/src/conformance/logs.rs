@@ -1,13 +1,12 @@
 //! What every retained source promises: order, positions that commits move, and nothing lost by a dropped batch.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a suite panics where a promise is broken")]
 
-use super::behaviours;
+use super::{Feed, Open, behaviours};
 use super::building::{LIMIT, PATIENCE, payloads, settle};
-use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use esclusa_flow::source::{Lane, Limit, Pull};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +17,9 @@ pub struct LogUnderTest {
     /// The engine that keeps its positions.
     pub engine: Arc<dyn Engine>,
     /// Opens it for a route.
-    pub open: Box<dyn Fn(&str) -> Box<dyn Source>>,
+    pub open: Open,
     /// Appends records with these payloads.
-    pub append: Box<dyn Fn(Vec<String>) -> BoxFuture<'static, ()>>,
+    pub append: Feed<String>,
     /// What has to live as long as it.
     pub keep: Box<dyn Any>,
 }

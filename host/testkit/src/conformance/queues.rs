@@ -2,14 +2,13 @@
 //! commit nothing.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a suite panics where a promise is broken")]
 
-use super::behaviours;
+use super::{Feed, Open, behaviours};
 use super::building::{LIMIT, PATIENCE, key, payloads, put, receipt_commit, receipts, with_n};
 use super::engine::get;
-use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{Commit, CommitError, Engine};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use esclusa_flow::source::{Lane, Limit, Pull};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +19,9 @@ pub struct QueueUnderTest {
     /// The engine that settles its receipts; it has the table of the engine suite.
     pub engine: Arc<dyn Engine>,
     /// Opens it for one of the routes `one` and `two`, which both read it.
-    pub open: Box<dyn Fn(&str) -> Box<dyn Source>>,
+    pub open: Open,
     /// Sends messages: group (empty: none) and payload.
-    pub send: Box<dyn Fn(Vec<(String, String)>) -> BoxFuture<'static, ()>>,
+    pub send: Feed<(String, String)>,
     /// How long a received message stays invisible: a fraction of a second.
     pub visibility: Duration,
     /// What has to live as long as it.
