@@ -1,1 +1,23 @@
-//! sandbox
+//! Runs plugins in a sandbox: the only crate that names wasmtime.
+//!
+//! A [`Sandbox`] is set up once. It loads plugins ([`Loaded`]), which are configured for routes ([`Configured`]),
+//! which implement the boundary trait `esclusa_flow::plugin::Plugin`. Many versions of a plugin can be loaded at
+//! once; the code of one is freed when the last value that came of it is dropped.
+
+mod cache;
+mod call;
+mod clock;
+mod component;
+mod contract;
+mod engine;
+mod guest;
+mod limits;
+mod log;
+mod pool;
+mod trap;
+
+pub use call::{Configured, RouteSettings};
+pub use component::{Info, LoadError, Loaded, MAX_FILE};
+pub use engine::{Error, Sandbox, SandboxConfig};
+pub use limits::{Limits, TICK};
+pub use pool::Instances;

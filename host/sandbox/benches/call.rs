@@ -1,0 +1,101 @@
+//! What a call costs: a plugin that does nothing, per event of a batch of 1,000, with a new instance each time and
+//! with a kept one. Figures and their meaning: `docs/reference/performance.md`.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
+#![expect(missing_docs, reason = "criterion's macros make public items")]
+
+#[path = "../tests/sandbox/core.rs"]
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+mod core;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::engine::{ReadError, Reads, Selection};
+use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::item::Item;
+use esclusa_flow::plugin::Plugin;
+use esclusa_sandbox::{Configured, Instances, Limits, RouteSettings, Sandbox, SandboxConfig};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+const EVENTS: usize = 1000;
+
+struct NoReads;
+
+impl Reads for NoReads {
+    fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn query<'a>(&'a self, _: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+fn origin() -> Origin {
+    Origin { route: "bench".into(), source: "events".into(), kind: "stream".into(), lane: "0".into(), ordered: true }
+}
+
+/// Web requests of about 250 bytes each.
+fn batch() -> Columns {
+    let mut columns = Columns::default();
+    for i in 0..EVENTS {
+        let data = format!(
+            "{{\"timestamp\":\"2026-11-22T10:{:02}:{:02}Z\",\"method\":\"GET\",\"path\":\"/items/{i}\",\"status\":200,\
+             \"bytes\":{},\"agent\":\"Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0\",\
+             \"referrer\":\"https://example.org/catalogue/page/{i}\",\"duration\":{}}}",
+            i / 60 % 60,
+            i % 60,
+            i * 37,
+            i % 900
+        );
+        let id = format!("49590338271490256608559692538361571095921575989136588898-{i}");
+        let event = NewEvent {
+            id: &id,
+            key: "items",
+            data: data.as_bytes(),
+            attributes: &[],
+            timestamp: 1_700_000_000_000 + i as u64,
+            attempt: 1,
+        };
+        columns.push(&event).expect("small");
+    }
+    columns
+}
+
+fn configured(runtime: &Runtime, component: Vec<u8>, config: &str, instances: Instances) -> Configured {
+    runtime.block_on(async {
+        let sandbox = Sandbox::new(SandboxConfig::default()).expect("a sandbox");
+        let loaded = sandbox.load_bytes("bench", component).await.expect("a plugin");
+        let limits = Limits { memory: 256 << 20, ..Limits::default() };
+        let settings = RouteSettings { route: "bench".into(), config: config.to_owned(), limits, instances };
+        loaded.configure(settings).await.expect("a configuration")
+    })
+}
+
+fn guest(name: &str) -> Option<Vec<u8>> {
+    let dir = std::env::var_os("ESCLUSA_GUESTS").map_or_else(|| PathBuf::from("../../target/guests"), PathBuf::from);
+    std::fs::read(dir.join(name)).ok()
+}
+
+fn no_op(c: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let (origin, events) = (origin(), batch());
+    let reads: Arc<dyn Reads> = Arc::new(NoReads);
+    let mut group = c.benchmark_group("no-op, batch of 1000");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    let kept = Instances::Reuse { max_invocations: u32::MAX, memory_high_water: 128 << 20 };
+    let guests = [("bare", Some(core::Core::default().build())), ("std", guest("hostile.wasm"))];
+    for (name, component) in guests {
+        let Some(component) = component else { continue };
+        for (how, instances) in [("fresh", Instances::Fresh), ("reuse", kept)] {
+            let plugin = configured(&runtime, component.clone(), "{\"do\": \"nothing\"}", instances);
+            let call = || runtime.block_on(plugin.call(&origin, &events, reads.clone())).expect("it works");
+            group.bench_function(format!("{name}, {how}"), |b| b.iter(call));
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, no_op);
+criterion_main!(benches);

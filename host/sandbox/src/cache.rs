@@ -1,0 +1,79 @@
+//! Compiled code on disk, by digest of the plugin and by engine.
+//!
+//! Native code is run as it is read, so a file is believed only if we wrote it: the directory is closed to other
+//! users, and each file ends with a checksum of the rest, so that one that was cut or rotted is compiled again.
+
+use sha2::{Digest, Sha256};
+use std::fs::{self, DirBuilder, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Bytes of the checksum at the end of a file.
+const CHECKSUM: usize = 32;
+
+/// A directory of compiled components.
+#[derive(Debug)]
+pub struct Cache {
+    dir: PathBuf,
+    /// Distinguishes versions and settings of the engine, and the machine's instruction set.
+    engine: u64,
+}
+
+impl Cache {
+    /// Opens the directory, makes it where it is not there, and closes it to other users.
+    pub fn open(dir: &Path, engine: &Engine) -> io::Result<Cache> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        // Only its owner can do this, so it also shows that nobody else made the directory for us.
+        fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Cache { dir: dir.to_owned(), engine: hasher.finish() })
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.dir.join(format!("{digest}-{:016x}.cwasm", self.engine))
+    }
+
+    /// The compiled component, where there is a sound one.
+    pub fn get(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        let path = self.path(digest);
+        let bytes = fs::read(&path).ok()?;
+        let (code, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
+        if Sha256::digest(code).as_slice() != checksum {
+            tracing::warn!(path = %path.display(), "a cached plugin is damaged, it is compiled again");
+            return None;
+        }
+        #[expect(unsafe_code, reason = "the only way to load compiled code")]
+        // SAFETY: the bytes must come from `Component::serialize`. The directory is ours and closed to others, its
+        // files are written by `put` alone, and the checksum shows that they are as they were written.
+        let component = unsafe { Component::deserialize(engine, code) };
+        component
+            .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a cached plugin does not load"))
+            .ok()
+    }
+
+    /// Keeps a compiled component: written aside, synced and renamed, so that no half of one is ever seen.
+    pub fn put(&self, digest: &str, component: &Component) -> io::Result<()> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let code = component.serialize().map_err(io::Error::other)?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let aside = self.dir.join(format!(".{digest}-{}-{number}", std::process::id()));
+        let written = write(&aside, &code).and_then(|()| fs::rename(&aside, self.path(digest)));
+        if written.is_err() {
+            let _ = fs::remove_file(&aside);
+        }
+        written
+    }
+}
+
+fn write(path: &Path, code: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(code)?;
+    file.write_all(&Sha256::digest(code))?;
+    file.sync_all()
+}

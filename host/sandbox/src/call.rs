@@ -1,0 +1,176 @@
+//! A plugin configured for a route, and the calls of it: an instance per batch, or one that is kept for a while.
+//!
+//! Keeps invariant 2: an instance that trapped, ran into a limit or whose call was dropped is never used again, and
+//! its output is lost.
+
+mod instance;
+
+use crate::component::{Info, LoadError, Loaded};
+use crate::contract::BatchRef;
+use crate::engine::Inner;
+use crate::guest::Guest;
+use crate::limits::Limits;
+use crate::log::Rate;
+use crate::pool::{Instances, Pool};
+use crate::trap::{self, Phase};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::engine::Reads;
+use esclusa_flow::event::{Columns, Origin};
+use esclusa_flow::output::{CallError, Failure, FailureKind, Output};
+use esclusa_flow::plugin::Plugin;
+use instance::Instance;
+use std::sync::Arc;
+use tokio::time::timeout;
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+/// A checked component with everything resolved that can be resolved before an instance is made.
+pub struct Program {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) pre: InstancePre<Guest>,
+    pub(crate) describe: ComponentExportIndex,
+    pub(crate) init: ComponentExportIndex,
+    pub(crate) handle: ComponentExportIndex,
+    /// True where it can see random numbers at all: else their seed need not be made.
+    pub(crate) random: bool,
+}
+
+/// How a plugin is used by one route.
+#[derive(Debug, Clone)]
+pub struct RouteSettings {
+    /// Name of the route.
+    pub route: Arc<str>,
+    /// The route's configuration of the plugin, a JSON object.
+    pub config: String,
+    /// What a call may use.
+    pub limits: Limits,
+    /// How instances are used.
+    pub instances: Instances,
+}
+
+/// A plugin configured for a route.
+pub struct Configured {
+    program: Arc<Program>,
+    digest: Arc<str>,
+    settings: RouteSettings,
+    rate: Arc<Rate>,
+    kept: Pool<Instance>,
+}
+
+impl std::fmt::Debug for Configured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Configured")
+            .field("digest", &self.digest)
+            .field("route", &self.settings.route)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks a plugin who it is.
+///
+/// # Errors
+/// [`LoadError::Describe`].
+pub async fn describe(program: &Arc<Program>) -> Result<Info, LoadError> {
+    let limits = program.inner.config.describe;
+    let _permit = program.inner.running.acquire().await.map_err(|_| LoadError::Stopped)?;
+    let mut instance = Instance::new(program, &"describe".into(), &Arc::default(), limits);
+    let asked = timeout(limits.time, async {
+        instance.start().await?;
+        instance.describe().await
+    });
+    match asked.await {
+        Ok(Ok(info)) => Ok(info),
+        Ok(Err(stopped)) => Err(LoadError::Describe(instance.failure(stopped))),
+        Err(_) => Err(LoadError::Describe(instance.late())),
+    }
+}
+
+impl Loaded {
+    /// Configures the plugin for a route. A first instance takes the configuration, so that a bad one is found
+    /// before any traffic.
+    ///
+    /// # Errors
+    /// [`LoadError::Init`] with what the plugin says, or how it failed.
+    pub async fn configure(&self, settings: RouteSettings) -> Result<Configured, LoadError> {
+        let inner = &self.program.inner;
+        let _permit = inner.running.acquire().await.map_err(|_| LoadError::Stopped)?;
+        let configured = Configured {
+            program: self.program.clone(),
+            digest: self.digest.clone(),
+            kept: Pool::new(inner.clone(), settings.instances),
+            settings,
+            rate: Arc::default(),
+        };
+        let mut instance = configured.instance();
+        match timeout(configured.settings.limits.time, instance.initialised(&configured.settings.config)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(stopped)) => return Err(LoadError::Init(instance.failure(stopped))),
+            Err(_) => return Err(LoadError::Init(instance.late())),
+        }
+        instance.end();
+        configured.kept.keep(instance);
+        Ok(configured)
+    }
+}
+
+impl Configured {
+    /// An instance that has not started yet.
+    fn instance(&self) -> Instance {
+        Instance::new(&self.program, &self.settings.route, &self.rate, self.settings.limits)
+    }
+
+    async fn run(&self, origin: &Origin, events: &Columns, reads: Arc<dyn Reads>) -> Result<Output, CallError> {
+        let permit = self.program.inner.running.acquire().await;
+        let _permit = permit.map_err(|_| trap::host("the sandbox is shutting down"))?;
+        let (mut instance, ready) = match self.kept.take() {
+            Some(kept) => (kept, true),
+            None => (self.instance(), false),
+        };
+        let handled = timeout(self.settings.limits.time, async {
+            if !ready {
+                instance.initialised(&self.settings.config).await?;
+            }
+            instance.begin(&self.settings.route, events, reads);
+            instance.handle(BatchRef::new(origin, events)).await
+        });
+        let output = match handled.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(stopped)) => return Err(instance.failure(stopped)),
+            Err(_) => return Err(instance.late()),
+        };
+        let most = self.settings.limits.effects;
+        match output {
+            Ok(output) if output.effects.len() > most => {
+                let message = format!("the plugin returned {} effects, limits.effects is {most}", output.effects.len());
+                let logs = instance.end();
+                Err(CallError::Failed(Box::new(Failure { logs, ..*Failure::new(FailureKind::Effects, message) })))
+            }
+            Ok(output) => {
+                instance.end();
+                self.kept.keep(instance);
+                Ok(output.into())
+            }
+            Err(failure) => Err(instance.refused(failure)),
+        }
+    }
+}
+
+impl Plugin for Configured {
+    fn call<'a>(
+        &'a self,
+        origin: &'a Origin,
+        events: &'a Columns,
+        reads: Arc<dyn Reads>,
+    ) -> BoxFuture<'a, Result<Output, CallError>> {
+        Box::pin(self.run(origin, events, reads))
+    }
+
+    fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+/// How a guest did not come to an end, and where.
+pub struct Stopped {
+    pub(crate) phase: Phase,
+    pub(crate) error: wasmtime::Error,
+}

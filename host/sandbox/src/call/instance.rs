@@ -1,0 +1,148 @@
+//! One instance of a plugin: its store, and the calls of its three functions.
+
+use super::{Program, Stopped};
+use crate::clock::{Clock, Random};
+use crate::component::Info;
+use crate::component::check::{Handle, Handled};
+use crate::contract::{BatchRef, handler, lifecycle};
+use crate::guest::Guest;
+use crate::limits::{Limits, Meter};
+use crate::log::{Journal, Rate};
+use crate::pool::Reusable;
+use crate::trap::{self, Phase};
+use esclusa_flow::engine::Reads;
+use esclusa_flow::event::Columns;
+use esclusa_flow::output::CallError;
+use std::sync::Arc;
+use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Lift, Lower};
+use wasmtime::{Store, UpdateDeadline};
+
+/// An instance. Whoever gets an error from it, or drops a call of it, drops it too.
+pub struct Instance {
+    program: Arc<Program>,
+    store: Store<Guest>,
+    exports: Option<component::Instance>,
+    phase: Phase,
+    calls: u32,
+}
+
+impl Instance {
+    /// A store with all limits in place, in which nothing runs yet.
+    pub fn new(program: &Arc<Program>, route: &Arc<str>, rate: &Arc<Rate>, limits: Limits) -> Self {
+        let journal = Journal::new(route.clone(), rate.clone(), limits.log_bytes);
+        let random = if program.random { Random::of_route(route) } else { Random::of_route("") };
+        let mut store = Store::new(&program.inner.engine, Guest::new(Meter::new(limits), random, journal));
+        store.limiter(|guest| &mut guest.meter);
+        store.set_hostcall_fuel(limits.output_bytes);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut store| {
+            store.data_mut().meter.tick()?;
+            Ok(UpdateDeadline::Yield(1))
+        });
+        Instance { program: program.clone(), store, exports: None, phase: Phase::Start, calls: 0 }
+    }
+
+    /// Makes the instance; its start functions run.
+    pub async fn start(&mut self) -> Result<(), Stopped> {
+        self.phase = Phase::Start;
+        let program = self.program.clone();
+        let started = program.pre.instantiate_async(&mut self.store).await;
+        self.exports = Some(started.map_err(|error| Stopped { phase: Phase::Start, error })?);
+        Ok(())
+    }
+
+    /// Makes the instance and hands it its configuration.
+    pub async fn initialised(&mut self, config: &str) -> Result<(), Stopped> {
+        self.start().await?;
+        self.phase = Phase::Init;
+        let init = self.program.init;
+        match self.call::<(&str,), (Result<(), String>,)>(init, (config,)).await? {
+            (Ok(()),) => Ok(()),
+            (Err(why),) => Err(Stopped { phase: Phase::Init, error: trap::Refused(why).into() }),
+        }
+    }
+
+    /// Asks who the plugin is.
+    pub async fn describe(&mut self) -> Result<Info, Stopped> {
+        self.phase = Phase::Describe;
+        let (info,) = self.call::<(), (lifecycle::Info,)>(self.program.describe, ()).await?;
+        Ok(Info {
+            name: info.name,
+            version: info.version,
+            description: info.description,
+            config_schema: info.config_schema,
+        })
+    }
+
+    /// Sets what `handle` will see: clock, random numbers and reads of this batch.
+    pub fn begin(&mut self, route: &str, events: &Columns, reads: Arc<dyn Reads>) {
+        let random = self.program.random.then(|| Random::of(route, events));
+        let guest = self.store.data_mut();
+        guest.clock = Clock::of(events);
+        guest.random = random.unwrap_or(guest.random);
+        guest.reads = Some(reads);
+        guest.fault = None;
+        guest.waiting = false;
+        guest.meter.restart();
+    }
+
+    /// Handles a batch.
+    pub async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<handler::Output, handler::Failure>, Stopped> {
+        self.phase = Phase::Handle;
+        self.calls = self.calls.saturating_add(1);
+        let (handled,) = self.call::<Handle<'_>, Handled>(self.program.handle, (batch,)).await?;
+        Ok(handled)
+    }
+
+    async fn call<Params, Return>(&mut self, function: ComponentExportIndex, params: Params) -> Result<Return, Stopped>
+    where
+        Params: ComponentNamedList + Lower,
+        Return: ComponentNamedList + Lift + 'static,
+    {
+        let phase = self.phase;
+        let stopped = |error| Stopped { phase, error };
+        let exports = self.exports.ok_or_else(|| stopped(wasmtime::Error::msg("the instance has not started")))?;
+        let function = exports.get_typed_func::<Params, Return>(&mut self.store, function).map_err(stopped)?;
+        self.store.set_epoch_deadline(1);
+        function.call_async(&mut self.store, params).await.map_err(stopped)
+    }
+
+    /// Ends a call that went well, and gives the last lines that it logged.
+    pub fn end(&mut self) -> Vec<String> {
+        let guest = self.store.data_mut();
+        guest.reads = None;
+        guest.journal.close(guest.meter.limits().log_bytes)
+    }
+
+    /// What a stopped call means.
+    pub fn failure(&mut self, stopped: Stopped) -> CallError {
+        let logs = self.end();
+        trap::failure(self.store.data(), stopped, logs)
+    }
+
+    /// What a call means that took too long.
+    pub fn late(&mut self) -> CallError {
+        let logs = self.end();
+        trap::late(self.store.data(), self.phase, logs)
+    }
+
+    /// What the plugin's own refusal of a batch means.
+    pub fn refused(&mut self, failure: handler::Failure) -> CallError {
+        self.end();
+        match (failure, self.store.data_mut().fault.take()) {
+            (handler::Failure::Retry(_), Some(fault)) => CallError::Host(fault),
+            (handler::Failure::Retry(why), None) => CallError::Retry(why),
+            (handler::Failure::Halt(why), _) => CallError::Halt(why),
+        }
+    }
+}
+
+impl Reusable for Instance {
+    fn calls(&self) -> u32 {
+        self.calls
+    }
+
+    fn memory(&self) -> usize {
+        self.store.data().meter.memory()
+    }
+}

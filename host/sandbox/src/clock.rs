@@ -1,0 +1,136 @@
+//! Time and random numbers as a guest sees them: a function of the batch, so that a redelivered batch gives the
+//! same output (design, decided 2).
+//!
+//! No real clock and no real randomness reach a guest. `init` sees the Unix epoch and a seed made of the route
+//! alone, so that an instance is the same whichever batch it is made for.
+
+use esclusa_flow::event::Columns;
+use esclusa_flow::retry::mix;
+
+/// How far the monotonic clock moves with each reading, in nanoseconds: loops that wait for time to pass end.
+pub const STEP: u64 = 10_000;
+
+/// A clock that stands still at the batch's newest timestamp, and moves only by being read or waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Clock {
+    wall: u64,
+    monotonic: u64,
+}
+
+impl Clock {
+    /// The clock of a batch.
+    pub fn of(columns: &Columns) -> Self {
+        let wall = columns.timestamps.iter().copied().max().unwrap_or_default();
+        Clock { wall, monotonic: wall.saturating_mul(1_000_000) }
+    }
+
+    /// Wall clock in milliseconds since the Unix epoch; the same during the whole call.
+    pub fn wall(&self) -> u64 {
+        self.wall
+    }
+
+    /// Reads the monotonic clock, in nanoseconds.
+    pub fn monotonic(&mut self) -> u64 {
+        self.monotonic = self.monotonic.saturating_add(STEP);
+        self.monotonic
+    }
+
+    /// Waits until the monotonic clock shows `when`; takes no real time.
+    pub fn wait_until(&mut self, when: u64) {
+        self.monotonic = self.monotonic.max(when);
+    }
+
+    /// Waits for so many nanoseconds; takes no real time.
+    pub fn wait(&mut self, nanoseconds: u64) {
+        self.monotonic = self.monotonic.saturating_add(nanoseconds);
+    }
+}
+
+/// A generator of numbers that look random. Not for secrets: whoever knows the batch knows them.
+#[derive(Debug, Clone, Copy)]
+pub struct Random {
+    state: u64,
+}
+
+impl Random {
+    /// The numbers that `init` sees.
+    pub fn of_route(route: &str) -> Self {
+        Random { state: hash(0, route.as_bytes()) }
+    }
+
+    /// The numbers of a batch: from the route and the ids of all events.
+    pub fn of(route: &str, columns: &Columns) -> Self {
+        let seed = columns.iter().fold(hash(0, route.as_bytes()), |seed, event| hash(seed, event.id().as_bytes()));
+        Random { state: seed }
+    }
+
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        let number = mix(self.state);
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        number
+    }
+
+    /// The next bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(count.saturating_add(8));
+        while bytes.len() < count {
+            bytes.extend_from_slice(&self.next().to_le_bytes());
+        }
+        bytes.truncate(count);
+        bytes
+    }
+}
+
+/// Folds a text into a seed, length included, so that texts cannot trade bytes with their neighbours.
+fn hash(seed: u64, text: &[u8]) -> u64 {
+    let (words, rest) = text.as_chunks::<8>();
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let length = text.len() as u64;
+    let folded = words.iter().chain([&last]).fold(seed ^ length, |state, word| fold(state, u64::from_le_bytes(*word)));
+    fold(folded, length)
+}
+
+/// One step of a multiplicative hash: a full product, both halves mixed.
+fn fold(state: u64, word: u64) -> u64 {
+    let product = u128::from(state ^ 0x2545_f491_4f6c_dd1d).wrapping_mul(u128::from(word ^ 0x9e37_79b9_7f4a_7c15));
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use esclusa_flow::event::NewEvent;
+
+    fn columns(ids: &[&str]) -> Columns {
+        let mut columns = Columns::default();
+        for (i, id) in ids.iter().enumerate() {
+            columns.push(&NewEvent { id, timestamp: 1_000 + i as u64, ..NewEvent::default() }).unwrap();
+        }
+        columns
+    }
+
+    #[test]
+    fn the_clock_stands_at_the_newest_timestamp_and_moves_by_being_read() {
+        let mut clock = Clock::of(&columns(&["a", "b"]));
+        assert_eq!(clock.wall(), 1_001);
+        let first = clock.monotonic();
+        assert_eq!(clock.monotonic(), first + STEP);
+        clock.wait(5);
+        assert_eq!(clock.monotonic(), first + 2 * STEP + 5);
+        clock.wait_until(u64::MAX);
+        assert_eq!(clock.monotonic(), u64::MAX);
+    }
+
+    #[test]
+    fn equal_batches_give_equal_numbers_and_others_do_not() {
+        let numbers = |route: &str, ids: &[&str]| Random::of(route, &columns(ids)).bytes(20);
+        assert_eq!(numbers("r", &["a", "b"]), numbers("r", &["a", "b"]));
+        assert_ne!(numbers("r", &["a", "b"]), numbers("s", &["a", "b"]));
+        assert_ne!(numbers("r", &["a", "b"]), numbers("r", &["b", "a"]));
+        assert_ne!(numbers("r", &["ab"]), numbers("r", &["a", "b"]));
+        assert_ne!(numbers("r", &["a", "x", "c"]), numbers("r", &["a", "b", "c"]));
+        assert_ne!(numbers("r", &["12345678"]), numbers("r", &["12345678\0"]));
+    }
+}

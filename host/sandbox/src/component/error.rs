@@ -1,0 +1,89 @@
+//! Why a plugin cannot be loaded: what was found, what is expected, and what to do.
+
+use esclusa_flow::output::CallError;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a plugin cannot be loaded or configured.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// The file is too large.
+    #[error("the file is larger than {} MiB, the most that a plugin may have", super::MAX_FILE >> 20)]
+    TooLarge,
+    /// The file is no component.
+    #[error("found {found}, expected a WebAssembly component{hint}")]
+    NotAComponent {
+        /// What was found.
+        found: String,
+        /// What to do, beginning with punctuation; may be empty.
+        hint: &'static str,
+    },
+    /// The component is malformed.
+    #[error("the component is damaged or cut off: {0}; build it again")]
+    Malformed(String),
+    /// The component needs a proposal that is off.
+    #[error(
+        "the component needs the WebAssembly proposal {proposal:?}, which is off here: {detail}; build for wasm32-wasip2 without it"
+    )]
+    Proposal {
+        /// Name of the proposal.
+        proposal: String,
+        /// Where it is used.
+        detail: String,
+    },
+    /// The component would take too long to compile, or too much memory.
+    #[error("the component is too large to compile: {0}")]
+    Bomb(String),
+    /// Compiling failed.
+    #[error("the component cannot be compiled: {0}")]
+    Compile(String),
+    /// Compiling was given up.
+    #[error("compiling took longer than {0:?} and was given up")]
+    CompileTime(Duration),
+    /// The component imports what the router does not offer.
+    #[error("the plugin imports what the router does not offer: {}; offered are {}", .0.join(", "), crate::guest::OFFERED)]
+    Imports(Vec<String>),
+    /// The component does not export the contract.
+    #[error("the plugin does not export {}; it exports {found}; build it for the contract esclusa:router@0.1.0", .missing.join(", "))]
+    Exports {
+        /// What is missing.
+        missing: Vec<String>,
+        /// What was found instead.
+        found: String,
+    },
+    /// An export has another type than the contract.
+    #[error("the plugin's {export} does not have the type of the contract, {expected}: {detail}")]
+    Signature {
+        /// The function.
+        export: String,
+        /// Its type in the contract.
+        expected: &'static str,
+        /// Where they differ.
+        detail: String,
+    },
+    /// The plugin failed when it was asked who it is.
+    #[error("the plugin failed when it was asked to describe itself: {}", text(.0))]
+    Describe(CallError),
+    /// The plugin did not take its configuration, or failed over it.
+    #[error("the plugin does not start with this configuration: {}", text(.0))]
+    Init(CallError),
+    /// The sandbox is shutting down.
+    #[error("the sandbox is shutting down")]
+    Stopped,
+}
+
+fn text(error: &CallError) -> String {
+    match error {
+        CallError::Retry(why) | CallError::Halt(why) => why.clone(),
+        CallError::Failed(failure) => format!("{}: {}", failure.kind.code(), failure.message),
+        CallError::Host(fault) => fault.to_string(),
+    }
+}

@@ -1,0 +1,133 @@
+//! A look at a file before the compiler sees it: what is it, which proposals does it need, is it a bomb.
+//!
+//! Validation takes time in proportion to the file; compiling does not, so what drives it up is bounded here.
+
+use super::LoadError;
+use wasmparser::{FunctionBody, Parser, Payload, ValidPayload, Validator, WasmFeatures};
+
+/// Functions of all modules together. CPython has about 20,000.
+const FUNCTIONS: u32 = 60_000;
+/// Bytes of one function's body. The largest of CPython has about 200,000.
+const BODY: usize = 1 << 20;
+/// Locals of one function. Register allocation takes more than linear time in them.
+const LOCALS: u32 = 20_000;
+/// Modules and components inside the component.
+const NESTED: u32 = 200;
+
+/// Proposals that a plugin may use: WebAssembly 2.0 and the component model without its extensions.
+fn features() -> WasmFeatures {
+    WasmFeatures::WASM2
+        | WasmFeatures::TAIL_CALL
+        | WasmFeatures::EXTENDED_CONST
+        | WasmFeatures::COMPONENT_MODEL
+        | WasmFeatures::BULK_MEMORY_OPT
+        | WasmFeatures::CALL_INDIRECT_OVERLONG
+}
+
+/// Checks a plugin's file.
+///
+/// # Errors
+/// A [`LoadError`] that says what was found.
+pub fn scan(bytes: &[u8]) -> Result<(), LoadError> {
+    kind(bytes)?;
+    match scan_with(bytes, features()) {
+        Err(LoadError::Malformed(detail)) => Err(proposal(bytes, detail)),
+        other => other,
+    }
+}
+
+fn scan_with(bytes: &[u8], features: WasmFeatures) -> Result<(), LoadError> {
+    let mut validator = Validator::new_with_features(features);
+    let (mut functions, mut nested) = (0_u32, 0_u32);
+    let mut allocations = wasmparser::FuncValidatorAllocations::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(|error| invalid(&error))?;
+        if matches!(payload, Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) {
+            nested = nested.saturating_add(1);
+            bounded("modules", nested, NESTED)?;
+        }
+        if let ValidPayload::Func(function, body) = validator.payload(&payload).map_err(|error| invalid(&error))? {
+            functions = functions.saturating_add(1);
+            bounded("functions", functions, FUNCTIONS)?;
+            bounds(&body)?;
+            let mut function = function.into_validator(std::mem::take(&mut allocations));
+            function.validate(&body).map_err(|error| invalid(&error))?;
+            allocations = function.into_allocations();
+        }
+    }
+    Ok(())
+}
+
+fn bounds(body: &FunctionBody<'_>) -> Result<(), LoadError> {
+    let size = body.range().len();
+    if size > BODY {
+        return Err(LoadError::Bomb(format!("a function has {size} bytes, more than {BODY}")));
+    }
+    let mut locals = 0_u32;
+    for group in body.get_locals_reader().map_err(|error| invalid(&error))? {
+        locals = locals.saturating_add(group.map_err(|error| invalid(&error))?.0);
+    }
+    if locals > LOCALS {
+        return Err(LoadError::Bomb(format!("a function has {locals} locals, more than {LOCALS}")));
+    }
+    Ok(())
+}
+
+fn bounded(what: &str, count: u32, most: u32) -> Result<(), LoadError> {
+    if count > most { Err(LoadError::Bomb(format!("it has more than {most} {what}"))) } else { Ok(()) }
+}
+
+/// What kind of file it is, by its first bytes.
+fn kind(bytes: &[u8]) -> Result<(), LoadError> {
+    let found = |found: &str, hint| Err(LoadError::NotAComponent { found: found.to_owned(), hint });
+    if Parser::is_component(bytes) {
+        return Ok(());
+    }
+    if bytes.is_empty() {
+        return found("an empty file", "; was it still being written?");
+    }
+    if Parser::is_core_wasm(bytes) {
+        return found("a core WebAssembly module", "; build for the target wasm32-wasip2 instead");
+    }
+    if bytes.starts_with(b"\0asm") {
+        return found("a WebAssembly file that is cut off or of an unknown version", "; build it again");
+    }
+    if bytes.starts_with(b"\x7fELF") {
+        return found(
+            "native code (an ELF file, as a precompiled .cwasm is)",
+            "; precompiled code is never taken from users, give the .wasm it was made of",
+        );
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.trim_start().starts_with(['(', ';']) => {
+            found("WebAssembly text", "; convert it with wasm-tools parse")
+        }
+        Ok(_) => found("text", "; is the path right?"),
+        Err(_) => found("some other binary file", "; is the path right?"),
+    }
+}
+
+/// The proposal that would make a malformed component a sound one, where the validator did not name it.
+fn proposal(bytes: &[u8], detail: String) -> LoadError {
+    let sound = |more: WasmFeatures| scan_with(bytes, features() | more).is_ok();
+    let off = || WasmFeatures::all().iter_names().filter(|(_, flag)| !features().contains(*flag));
+    match sound(WasmFeatures::all()).then(|| off().find(|(_, flag)| sound(*flag))).flatten() {
+        Some((name, _)) => LoadError::Proposal { proposal: named(name), detail },
+        None => LoadError::Malformed(detail),
+    }
+}
+
+fn named(flag: &str) -> String {
+    flag.to_lowercase().replace('_', "-")
+}
+
+/// An error of the validator; the proposal is named where one is missing.
+fn invalid(error: &wasmparser::BinaryReaderError) -> LoadError {
+    match error.missing_wasm_feature() {
+        None => LoadError::Malformed(error.to_string()),
+        Some(missing) => {
+            let names: Vec<_> = missing.iter_names().map(|(name, _)| named(name)).collect();
+            LoadError::Proposal { proposal: names.join(", "), detail: error.to_string() }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The plugin contract as Rust types, generated from `wit/`, and the batch as it is lowered into a guest.
+//!
+//! The batch is written by hand so that it borrows: its five columns are copied into the guest as blocks,
+//! without an owned copy on the way.
+
+pub mod convert;
+
+use esclusa_flow::event::{Columns, Origin};
+use wasmtime::component::{ComponentType, Lower};
+
+#[expect(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "plugin",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        require_store_data_send: true,
+    });
+}
+
+pub use generated::Plugin;
+pub use generated::esclusa::router::{effects, events, items, tables};
+pub use generated::exports::esclusa::router::{handler, lifecycle};
+
+/// Where a batch came from.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub struct OriginRef<'a> {
+    route: &'a str,
+    source: &'a str,
+    kind: &'a str,
+    lane: &'a str,
+    ordered: bool,
+}
+
+/// A batch as it is handed to a guest.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub struct BatchRef<'a> {
+    origin: OriginRef<'a>,
+    events: &'a [u32],
+    timestamps: &'a [u64],
+    attempts: &'a [u32],
+    attributes: &'a [u32],
+    bytes: &'a [u8],
+}
+
+impl<'a> BatchRef<'a> {
+    /// Borrows the events of a call.
+    pub fn new(origin: &'a Origin, columns: &'a Columns) -> Self {
+        BatchRef {
+            origin: OriginRef {
+                route: &origin.route,
+                source: &origin.source,
+                kind: &origin.kind,
+                lane: &origin.lane,
+                ordered: origin.ordered,
+            },
+            events: &columns.events,
+            timestamps: &columns.timestamps,
+            attempts: &columns.attempts,
+            attributes: &columns.attributes,
+            bytes: &columns.bytes,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The host's side of a running instance: what its imports see, and the linker that offers them.
+//!
+//! No environment, no arguments, no files, no network: stdin is closed, preopens are empty, and everything else
+//! that the standard library of a guest asks for is answered from the batch.
+
+mod contract;
+mod wasi;
+
+use crate::clock::{Clock, Random};
+use crate::limits::{Meter, Stop};
+use crate::log::{Journal, Level};
+use esclusa_flow::engine::Reads;
+use esclusa_flow::fault::Fault;
+use std::sync::Arc;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesystemCtxView};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi_io::IoView;
+
+/// Resources of the host (streams, pollables) that a guest may hold.
+const RESOURCES: usize = 1000;
+
+/// Interfaces that a plugin may import, as an error message lists them.
+pub const OFFERED: &str = "esclusa:router/tables, wasi:cli, wasi:clocks, wasi:io, wasi:random, wasi:filesystem \
+     (always empty) and wasi:logging";
+
+/// What the imports of one instance see.
+pub struct Guest {
+    pub(crate) meter: Meter,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) journal: Journal,
+    /// `None` outside of `handle`: nothing can be read then.
+    pub(crate) reads: Option<Arc<dyn Reads>>,
+    /// A read that the host could not answer in this call.
+    pub(crate) fault: Option<Fault>,
+    /// True while the guest waits for a read.
+    pub(crate) waiting: bool,
+    table: ResourceTable,
+    files: WasiFilesystemCtx,
+}
+
+impl Guest {
+    /// The state of a new instance, before any call.
+    pub fn new(meter: Meter, random: Random, journal: Journal) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        Guest {
+            meter,
+            clock: Clock::default(),
+            random,
+            journal,
+            reads: None,
+            fault: None,
+            waiting: false,
+            table,
+            files: WasiFilesystemCtx::default(),
+        }
+    }
+
+    /// Counts a call of a host function.
+    fn entered(&mut self) -> Result<(), Stop> {
+        self.meter.host_call()
+    }
+
+    fn files(&mut self) -> WasiFilesystemCtxView<'_> {
+        // One call too many is noticed at the next tick.
+        let _ = self.entered();
+        WasiFilesystemCtxView { ctx: &mut self.files, table: &mut self.table }
+    }
+}
+
+impl IoView for Guest {
+    fn table(&mut self) -> &mut ResourceTable {
+        // One call too many is noticed at the next tick.
+        let _ = self.entered();
+        &mut self.table
+    }
+}
+
+/// The linker that offers everything that a plugin may import.
+///
+/// # Errors
+/// Only where two definitions clash, which the tests would show.
+pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    let l = &mut linker;
+    crate::contract::Plugin::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    contract::add_logging(l)?;
+    wasmtime_wasi_io::add_to_linker_async(l)?;
+    clocks::wall_clock::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    clocks::monotonic_clock::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    random::random::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    random::insecure::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    random::insecure_seed::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::environment::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::exit::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::stdin::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::stdout::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::stderr::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::terminal_input::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::terminal_output::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::terminal_stdin::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::terminal_stdout::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    cli::terminal_stderr::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
+    filesystem::types::add_to_linker::<Guest, WasiFilesystem>(l, Guest::files)?;
+    filesystem::preopens::add_to_linker::<Guest, WasiFilesystem>(l, Guest::files)?;
+    Ok(linker)
+}

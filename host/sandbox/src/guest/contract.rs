@@ -1,0 +1,105 @@
+//! Imports of the plugin contract: table reads and logging.
+
+use super::{Fault, Guest, Level};
+use crate::contract::convert::{attributes, item};
+use crate::contract::{effects, items, tables};
+use crate::log;
+use esclusa_flow::engine::{ReadError, Reads};
+use std::sync::Arc;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Lift, Linker};
+
+impl items::Host for Guest {}
+impl effects::Host for Guest {}
+impl crate::contract::events::Host for Guest {}
+
+impl Guest {
+    /// The reads of the call in progress, which the guest waits for from now on.
+    fn reads(&mut self) -> Result<Arc<dyn Reads>, ReadError> {
+        self.waiting = true;
+        let outside = || ReadError::Invalid("tables can be read only while a batch is handled".to_owned());
+        self.reads.clone().ok_or_else(outside)
+    }
+
+    /// An error for the guest; one that is the host's is remembered, so that it does not count against an event.
+    fn failed(&mut self, error: ReadError) -> tables::Error {
+        if let ReadError::Unavailable(why) = &error {
+            self.fault = Some(Fault::Transient(why.clone()));
+        }
+        error.into()
+    }
+}
+
+impl tables::Host for Guest {
+    async fn get(
+        &mut self,
+        table: String,
+        key: items::Item,
+    ) -> wasmtime::Result<Result<Option<items::Item>, tables::Error>> {
+        self.entered()?;
+        let answer = match self.reads() {
+            Ok(reads) => reads.get(&table, &item(key)).await,
+            Err(error) => Err(error),
+        };
+        self.waiting = false;
+        Ok(answer.map(|found| found.map(attributes)).map_err(|error| self.failed(error)))
+    }
+
+    async fn query(
+        &mut self,
+        selection: tables::Selection,
+    ) -> wasmtime::Result<Result<Vec<items::Item>, tables::Error>> {
+        self.entered()?;
+        let answer = match self.reads() {
+            Ok(reads) => reads.query(&selection.into()).await,
+            Err(error) => Err(error),
+        };
+        self.waiting = false;
+        Ok(answer.map(|found| found.into_iter().map(attributes).collect()).map_err(|error| self.failed(error)))
+    }
+}
+
+/// Levels of `wasi:logging`.
+#[expect(dead_code, reason = "made by lifting only")]
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+enum LogLevel {
+    #[component(name = "trace")]
+    Trace,
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+    #[component(name = "critical")]
+    Critical,
+}
+
+impl From<LogLevel> for log::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Trace => Level::Trace,
+            LogLevel::Debug => Level::Debug,
+            LogLevel::Info => Level::Info,
+            LogLevel::Warn => Level::Warn,
+            LogLevel::Error | LogLevel::Critical => Level::Error,
+        }
+    }
+}
+
+/// Offers `wasi:logging`.
+pub fn add_logging(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.instance("wasi:logging/logging@0.1.0-draft")?.func_wrap(
+        "log",
+        |mut store: StoreContextMut<'_, Guest>, (level, context, message): (LogLevel, String, String)| {
+            let guest = store.data_mut();
+            guest.entered()?;
+            guest.journal.log(level.into(), &context, &message);
+            Ok(())
+        },
+    )
+}

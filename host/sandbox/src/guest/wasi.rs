@@ -1,0 +1,205 @@
+//! The parts of WASI that are answered from the batch, or with "there is none".
+
+use super::Guest;
+use crate::limits::Stop;
+use crate::log::{LogStream, Origin};
+use std::pin::Pin;
+use wasmtime::Result;
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::bindings::cli::{
+    environment, exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
+    terminal_stdout,
+};
+use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+use wasmtime_wasi::p2::pipe::ClosedInputStream;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, Pollable, subscribe};
+
+/// Random bytes that are given at once.
+const RANDOM: u64 = 64 << 10;
+
+impl environment::Host for Guest {
+    fn get_environment(&mut self) -> Result<Vec<(String, String)>> {
+        self.entered()?;
+        Ok(Vec::new())
+    }
+
+    fn get_arguments(&mut self) -> Result<Vec<String>> {
+        self.entered()?;
+        Ok(Vec::new())
+    }
+
+    fn initial_cwd(&mut self) -> Result<Option<String>> {
+        self.entered()?;
+        Ok(None)
+    }
+}
+
+impl exit::Host for Guest {
+    fn exit(&mut self, status: std::result::Result<(), ()>) -> Result<()> {
+        Err(Stop::Exit(u8::from(status.is_err())).into())
+    }
+
+    fn exit_with_code(&mut self, status: u8) -> Result<()> {
+        Err(Stop::Exit(status).into())
+    }
+}
+
+impl stdin::Host for Guest {
+    fn get_stdin(&mut self) -> Result<Resource<DynInputStream>> {
+        self.entered()?;
+        Ok(self.table.push(Box::new(ClosedInputStream) as DynInputStream)?)
+    }
+}
+
+impl stdout::Host for Guest {
+    fn get_stdout(&mut self) -> Result<Resource<DynOutputStream>> {
+        self.log_stream(Origin::Stdout)
+    }
+}
+
+impl stderr::Host for Guest {
+    fn get_stderr(&mut self) -> Result<Resource<DynOutputStream>> {
+        self.log_stream(Origin::Stderr)
+    }
+}
+
+impl Guest {
+    fn log_stream(&mut self, origin: Origin) -> Result<Resource<DynOutputStream>> {
+        self.entered()?;
+        let stream = LogStream::new(self.journal.clone(), origin);
+        Ok(self.table.push(Box::new(stream) as DynOutputStream)?)
+    }
+
+    fn random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
+        self.entered()?;
+        if count > RANDOM {
+            return Err(Stop::Random(count, RANDOM).into());
+        }
+        Ok(self.random.bytes(count as usize))
+    }
+
+    fn random_number(&mut self) -> Result<u64> {
+        self.entered()?;
+        Ok(self.random.next())
+    }
+
+    fn timer(&mut self) -> Result<Resource<DynPollable>> {
+        let elapsed = self.table.push(Elapsed)?;
+        subscribe(&mut self.table, elapsed)
+    }
+}
+
+impl terminal_input::Host for Guest {}
+impl terminal_input::HostTerminalInput for Guest {
+    fn drop(&mut self, terminal: Resource<terminal_input::TerminalInput>) -> Result<()> {
+        self.table.delete(terminal)?;
+        Ok(())
+    }
+}
+
+impl terminal_output::Host for Guest {}
+impl terminal_output::HostTerminalOutput for Guest {
+    fn drop(&mut self, terminal: Resource<terminal_output::TerminalOutput>) -> Result<()> {
+        self.table.delete(terminal)?;
+        Ok(())
+    }
+}
+
+impl terminal_stdin::Host for Guest {
+    fn get_terminal_stdin(&mut self) -> Result<Option<Resource<terminal_stdin::TerminalInput>>> {
+        self.entered()?;
+        Ok(None)
+    }
+}
+
+impl terminal_stdout::Host for Guest {
+    fn get_terminal_stdout(&mut self) -> Result<Option<Resource<terminal_stdout::TerminalOutput>>> {
+        self.entered()?;
+        Ok(None)
+    }
+}
+
+impl terminal_stderr::Host for Guest {
+    fn get_terminal_stderr(&mut self) -> Result<Option<Resource<terminal_stderr::TerminalOutput>>> {
+        self.entered()?;
+        Ok(None)
+    }
+}
+
+impl wall_clock::Host for Guest {
+    fn now(&mut self) -> Result<wall_clock::Datetime> {
+        self.entered()?;
+        let now = self.clock.wall();
+        Ok(wall_clock::Datetime { seconds: now / 1000, nanoseconds: (now % 1000) as u32 * 1_000_000 })
+    }
+
+    fn resolution(&mut self) -> Result<wall_clock::Datetime> {
+        self.entered()?;
+        Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 1_000_000 })
+    }
+}
+
+/// A timer: time moves when it is made, so it has always elapsed.
+struct Elapsed;
+
+impl Pollable for Elapsed {
+    fn ready<'a, 'b>(&'a mut self) -> Pin<Box<dyn Future<Output = ()> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl monotonic_clock::Host for Guest {
+    fn now(&mut self) -> Result<u64> {
+        self.entered()?;
+        Ok(self.clock.monotonic())
+    }
+
+    fn resolution(&mut self) -> Result<u64> {
+        self.entered()?;
+        Ok(crate::clock::STEP)
+    }
+
+    fn subscribe_instant(&mut self, when: u64) -> Result<Resource<DynPollable>> {
+        self.entered()?;
+        self.clock.wait_until(when);
+        self.timer()
+    }
+
+    fn subscribe_duration(&mut self, nanoseconds: u64) -> Result<Resource<DynPollable>> {
+        self.entered()?;
+        self.clock.wait(nanoseconds);
+        self.timer()
+    }
+}
+
+impl random::Host for Guest {
+    fn get_random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
+        self.random_bytes(count)
+    }
+
+    fn get_random_u64(&mut self) -> Result<u64> {
+        self.random_number()
+    }
+}
+
+impl insecure::Host for Guest {
+    fn get_insecure_random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
+        self.random_bytes(count)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> Result<u64> {
+        self.random_number()
+    }
+}
+
+impl insecure_seed::Host for Guest {
+    fn insecure_seed(&mut self) -> Result<(u64, u64)> {
+        self.entered()?;
+        Ok((self.random.next(), self.random.next()))
+    }
+}

@@ -1,0 +1,164 @@
+//! What a guest may use, and the meter that holds it to it.
+//!
+//! Keeps the second half of invariant 6: every limit has a name of its own, and hitting one is never a bare trap.
+
+use std::time::Duration;
+use wasmtime::ResourceLimiter;
+
+/// What a plugin may use per call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all linear memories and tables together.
+    pub memory: usize,
+    /// Time, computing and waiting. Granularity of computing: one [`TICK`].
+    pub time: Duration,
+    /// Effects that a call may return.
+    pub effects: usize,
+    /// Bytes that a call may return, and that one call of a host function may pass.
+    pub output_bytes: usize,
+    /// Bytes that a call may log; the rest is counted and left out.
+    pub log_bytes: usize,
+    /// Calls of host functions.
+    pub host_calls: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory: 64 << 20,
+            time: Duration::from_secs(10),
+            effects: 10_000,
+            output_bytes: 16 << 20,
+            log_bytes: 64 << 10,
+            host_calls: 100_000,
+        }
+    }
+}
+
+/// How often a computing guest is looked at: it yields to the other tasks, and its time is counted.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// Bytes that a table element takes in the host.
+const TABLE_ELEMENT: usize = size_of::<usize>();
+
+/// Why the host stopped a guest.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Stop {
+    /// It computed too long.
+    #[error("the guest computed for longer than limits.time")]
+    Cpu,
+    /// It called the host too often.
+    #[error("the guest called the host more than {0} times")]
+    HostCalls(u64),
+    /// It asked for too many random bytes at once.
+    #[error("the guest asked for {0} random bytes at once; at most {1} are given")]
+    Random(u64, u64),
+    /// It called `exit`.
+    #[error("the guest exited with status {0}")]
+    Exit(u8),
+}
+
+/// Counts what one call uses.
+#[derive(Debug)]
+pub struct Meter {
+    limits: Limits,
+    memory: usize,
+    pending: usize,
+    memory_refused: bool,
+    calls: u64,
+    ticks: u64,
+}
+
+impl Meter {
+    /// A meter that has counted nothing.
+    pub fn new(limits: Limits) -> Self {
+        Meter { limits, memory: 0, pending: 0, memory_refused: false, calls: 0, ticks: 0 }
+    }
+
+    /// Starts a new call on the same instance. Its memory stays counted.
+    pub fn restart(&mut self) {
+        self.memory_refused = false;
+        self.calls = 0;
+        self.ticks = 0;
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Bytes of memories and tables.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// True where more memory than allowed was asked for.
+    pub fn memory_refused(&self) -> bool {
+        self.memory_refused
+    }
+
+    /// Counts a call of a host function.
+    ///
+    /// # Errors
+    /// [`Stop::HostCalls`] where it is one too many.
+    pub fn host_call(&mut self) -> Result<(), Stop> {
+        self.calls = self.calls.saturating_add(1);
+        self.check_calls()
+    }
+
+    fn check_calls(&self) -> Result<(), Stop> {
+        if self.calls > self.limits.host_calls { Err(Stop::HostCalls(self.limits.host_calls)) } else { Ok(()) }
+    }
+
+    /// Counts a tick of computing, and checks what could not be checked when it was counted.
+    ///
+    /// # Errors
+    /// The limit that is passed.
+    pub fn tick(&mut self) -> Result<(), Stop> {
+        self.ticks = self.ticks.saturating_add(1);
+        self.check_calls()?;
+        if self.ticks > ticks(self.limits.time) { Err(Stop::Cpu) } else { Ok(()) }
+    }
+
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let more = desired.saturating_sub(current);
+        let after = self.memory.saturating_add(more);
+        if after > self.limits.memory {
+            self.memory_refused = true;
+            return false;
+        }
+        self.pending = more;
+        self.memory = after;
+        true
+    }
+
+    fn undo(&mut self) {
+        self.memory = self.memory.saturating_sub(self.pending);
+        self.pending = 0;
+    }
+}
+
+/// Whole ticks in `time`, at least one.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current.saturating_mul(TABLE_ELEMENT), desired.saturating_mul(TABLE_ELEMENT)))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo();
+        Ok(())
+    }
+}

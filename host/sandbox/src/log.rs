@@ -1,0 +1,255 @@
+//! What a guest prints and logs, on its way into the router's log: split into lines, escaped, cut, counted.
+//!
+//! A guest cannot forge lines, move the cursor of a terminal or flood the log: control characters, ANSI sequences
+//! and characters that reorder text are escaped, lines are cut, and a call and a route have budgets.
+
+mod escape;
+mod stream;
+
+pub use escape::escape;
+pub use stream::LogStream;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of a line that are shown.
+const LINE: usize = 4096;
+/// Lines that a failure carries.
+const KEPT: usize = 20;
+/// Lines that a route may log per second, over all its calls.
+const LINES_PER_SECOND: u32 = 1000;
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// For developers.
+    Trace,
+    /// For developers.
+    Debug,
+    /// Ordinary.
+    Info,
+    /// Something is odd.
+    Warn,
+    /// Something is wrong.
+    Error,
+}
+
+/// Where a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// `wasi:logging`.
+    Logging,
+}
+
+impl Origin {
+    fn name(self) -> &'static str {
+        match self {
+            Origin::Stdout => "stdout",
+            Origin::Stderr => "stderr",
+            Origin::Logging => "logging",
+        }
+    }
+}
+
+/// The budget of lines of a route, shared by its calls.
+#[derive(Debug)]
+pub struct Rate {
+    window: Mutex<(Instant, u32)>,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Rate { window: Mutex::new((Instant::now(), 0)) }
+    }
+}
+
+impl Rate {
+    fn admits(&self) -> bool {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.0.elapsed() >= Duration::from_secs(1) {
+            *window = (Instant::now(), 0);
+        }
+        window.1 = window.1.saturating_add(1);
+        window.1 <= LINES_PER_SECOND
+    }
+}
+
+/// The journal of one call, shared with the streams that the guest writes to.
+#[derive(Debug, Clone)]
+pub struct Journal(Arc<Mutex<Lines>>);
+
+#[derive(Debug)]
+struct Lines {
+    route: Arc<str>,
+    rate: Arc<Rate>,
+    budget: usize,
+    left_out: u64,
+    last: VecDeque<String>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Journal {
+    /// An empty journal with a budget in bytes.
+    pub fn new(route: Arc<str>, rate: Arc<Rate>, budget: usize) -> Self {
+        Journal(Arc::new(Mutex::new(Lines {
+            route,
+            rate,
+            budget,
+            left_out: 0,
+            last: VecDeque::new(),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        })))
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes bytes that were written to a stream.
+    pub fn write(&self, origin: Origin, bytes: &[u8]) {
+        self.lines().write(origin, bytes);
+    }
+
+    /// Takes a whole message.
+    pub fn log(&self, level: Level, context: &str, message: &str) {
+        let mut lines = self.lines();
+        for line in message.lines() {
+            let text = if context.is_empty() { line.to_owned() } else { format!("{context}: {line}") };
+            lines.line(level, Origin::Logging, text.as_bytes());
+        }
+    }
+
+    /// Ends the call: unfinished lines are lines, and what was left out is said. Gives the last lines.
+    pub fn close(&self, budget: usize) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.flush();
+        lines.budget = budget;
+        lines.last.drain(..).collect()
+    }
+}
+
+impl Lines {
+    fn write(&mut self, origin: Origin, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            let (line, after) = rest.split_at(end);
+            let mut whole = std::mem::take(self.partial(origin));
+            push(&mut whole, line);
+            self.line(Lines::level(origin), origin, &whole);
+            whole.clear();
+            *self.partial(origin) = whole;
+            rest = after.get(1..).unwrap_or_default();
+        }
+        push(self.partial(origin), rest);
+    }
+
+    fn level(origin: Origin) -> Level {
+        if origin == Origin::Stderr { Level::Warn } else { Level::Info }
+    }
+
+    fn partial(&mut self, origin: Origin) -> &mut Vec<u8> {
+        if origin == Origin::Stderr { &mut self.stderr } else { &mut self.stdout }
+    }
+
+    fn line(&mut self, level: Level, origin: Origin, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return;
+        }
+        let text = escape(line, LINE);
+        if self.last.len() == KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(text.clone());
+        if text.len() > self.budget || !self.rate.admits() {
+            self.left_out = self.left_out.saturating_add(1);
+            return;
+        }
+        self.budget = self.budget.saturating_sub(text.len());
+        emit(level, &self.route, origin.name(), &text);
+    }
+
+    fn flush(&mut self) {
+        for origin in [Origin::Stdout, Origin::Stderr] {
+            let rest = std::mem::take(self.partial(origin));
+            self.line(Lines::level(origin), origin, &rest);
+        }
+        if self.left_out > 0 {
+            tracing::warn!(target: "guest", route = &*self.route, lines = self.left_out, "guest lines left out");
+            self.left_out = 0;
+        }
+    }
+}
+
+/// Appends to an unfinished line, keeping little more of it than will be shown.
+fn push(line: &mut Vec<u8>, more: &[u8]) {
+    let room = (LINE + 1).saturating_sub(line.len());
+    line.extend_from_slice(more.get(..room).unwrap_or(more));
+}
+
+fn emit(level: Level, route: &str, stream: &str, line: &str) {
+    match level {
+        Level::Trace => tracing::trace!(target: "guest", route, stream, "{line}"),
+        Level::Debug => tracing::debug!(target: "guest", route, stream, "{line}"),
+        Level::Info => tracing::info!(target: "guest", route, stream, "{line}"),
+        Level::Warn => tracing::warn!(target: "guest", route, stream, "{line}"),
+        Level::Error => tracing::error!(target: "guest", route, stream, "{line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(budget: usize) -> Journal {
+        Journal::new("r".into(), Arc::default(), budget)
+    }
+
+    #[test]
+    fn writes_become_lines_however_they_are_cut() {
+        let journal = journal(1000);
+        for part in ["one\ntw", "o", "\r\n\nthr", "ee"] {
+            journal.write(Origin::Stdout, part.as_bytes());
+        }
+        assert_eq!(journal.close(0), ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_huge_line_is_cut_and_its_buffer_stays_small() {
+        let journal = journal(100_000);
+        for _ in 0..1000 {
+            journal.write(Origin::Stderr, &[b'x'; 10_000]);
+        }
+        assert!(journal.lines().stderr.len() <= LINE + 1);
+        let lines = journal.close(0);
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].len() < LINE + 20, "{}", lines[0].len());
+        assert!(lines[0].ends_with("…"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn lines_over_the_budget_are_counted_and_the_last_ones_are_kept() {
+        let journal = journal(10);
+        for i in 0..100 {
+            journal.write(Origin::Stdout, format!("line {i}\n").as_bytes());
+        }
+        assert_eq!(journal.lines().left_out, 99);
+        let last = journal.close(10);
+        assert_eq!((last.len(), last.last().map(String::as_str)), (KEPT, Some("line 99")));
+    }
+
+    #[test]
+    fn a_route_has_a_budget_of_lines_over_its_calls() {
+        let rate = Rate::default();
+        let admitted = (0..LINES_PER_SECOND * 3).filter(|_| rate.admits()).count();
+        assert!(admitted < LINES_PER_SECOND as usize * 3);
+        assert!(admitted >= LINES_PER_SECOND as usize);
+    }
+}

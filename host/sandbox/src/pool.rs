@@ -1,0 +1,72 @@
+//! Instances that are kept between calls of a route, and when they are let go.
+
+use crate::engine::Inner;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How instances of a plugin are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instances {
+    /// A new one for every batch.
+    Fresh,
+    /// Kept between batches, until one of these is passed or a call fails. Globals survive from call to call, so
+    /// the plugin itself has to see to it that a redelivered batch gives the same output.
+    Reuse {
+        /// Calls.
+        max_invocations: u32,
+        /// Bytes of memory after a call.
+        memory_high_water: usize,
+    },
+}
+
+/// Something that can be kept, and wears out.
+pub trait Reusable {
+    /// Calls that it has had.
+    fn calls(&self) -> u32;
+    /// Bytes that it holds.
+    fn memory(&self) -> usize;
+}
+
+/// The kept instances of one route.
+pub struct Pool<T> {
+    inner: Arc<Inner>,
+    instances: Instances,
+    kept: Mutex<Vec<T>>,
+}
+
+impl<T: Reusable> Pool<T> {
+    /// An empty pool.
+    pub fn new(inner: Arc<Inner>, instances: Instances) -> Self {
+        Pool { inner, instances, kept: Mutex::default() }
+    }
+
+    /// A kept instance, where there is one.
+    pub fn take(&self) -> Option<T> {
+        let taken = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if taken.is_some() {
+            self.inner.kept.fetch_sub(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// Keeps an instance whose call went well, unless it is worn out or there is no room for it.
+    pub fn keep(&self, instance: T) {
+        let Instances::Reuse { max_invocations, memory_high_water } = self.instances else { return };
+        if instance.calls() >= max_invocations || instance.memory() > memory_high_water {
+            return;
+        }
+        let room = self.inner.config.instances as usize;
+        if self.inner.kept.fetch_add(1, Ordering::Relaxed) >= room {
+            self.inner.kept.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+    }
+}
+
+impl<T> Drop for Pool<T> {
+    fn drop(&mut self) {
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner).len();
+        self.inner.kept.fetch_sub(kept, Ordering::Relaxed);
+    }
+}

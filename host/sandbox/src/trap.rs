@@ -1,0 +1,107 @@
+//! What went wrong in a guest, in the words of the core: which limit, which trap, or the host's own fault.
+
+use crate::call::Stopped;
+use crate::guest::Guest;
+use crate::limits::Stop;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::output::{CallError, Failure, FailureKind};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+
+/// What a guest was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It was being made.
+    Start,
+    /// It was asked who it is.
+    Describe,
+    /// It was taking its configuration.
+    Init,
+    /// It was handling a batch.
+    Handle,
+}
+
+/// The plugin refused its configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// What the message of wasmtime's (private) error for spent fuel of host calls says.
+const FUEL: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// A fault of the host.
+pub fn host(why: &str) -> CallError {
+    CallError::Host(Fault::Transient(why.to_owned()))
+}
+
+/// What a stopped guest means.
+pub fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> CallError {
+    let Stopped { phase, error } = stopped;
+    if error.is::<PoolConcurrencyLimitError>() {
+        return host("all instances of the pool are in use");
+    }
+    let (kind, message) = classify(guest, phase, &error, &logs);
+    if let (FailureKind::Trap, Some(fault)) = (kind, &guest.fault) {
+        return CallError::Host(fault.clone());
+    }
+    let backtrace = error.downcast_ref::<WasmBacktrace>().filter(|b| !b.frames().is_empty()).map(ToString::to_string);
+    CallError::Failed(Box::new(Failure { kind, message, backtrace, logs }))
+}
+
+fn classify(guest: &Guest, phase: Phase, error: &wasmtime::Error, logs: &[String]) -> (FailureKind, String) {
+    let limits = guest.meter.limits();
+    let cause = error.root_cause().to_string();
+    match error.downcast_ref() {
+        Some(Stop::Cpu) => {
+            return (FailureKind::Cpu, format!("the guest computed for longer than {:?} (limits.time)", limits.time));
+        }
+        Some(stop @ Stop::HostCalls(_)) => return (FailureKind::HostCalls, stop.to_string()),
+        Some(stop @ Stop::Random(..)) => return (FailureKind::HostcallBytes, stop.to_string()),
+        _ => {}
+    }
+    if guest.meter.memory_refused() {
+        let message =
+            format!("the guest wanted more than {} bytes (limits.memory): {}", limits.memory, reason(&cause, logs));
+        return (FailureKind::Memory, message);
+    }
+    if cause.contains(FUEL) {
+        // Without a backtrace no guest code was running: its result was being read.
+        let returned = phase == Phase::Handle && error.downcast_ref::<WasmBacktrace>().is_none();
+        let kind = if returned { FailureKind::Effects } else { FailureKind::HostcallBytes };
+        let did = if returned { "returned" } else { "passed the host" };
+        return (kind, format!("the guest {did} more than {} bytes (limits.output_bytes)", limits.output_bytes));
+    }
+    if error.is::<Refused>() {
+        return (FailureKind::Init, cause);
+    }
+    let kind = if phase == Phase::Handle { FailureKind::Trap } else { FailureKind::Init };
+    let reason =
+        if error.downcast_ref::<Trap>() == Some(&Trap::UnreachableCodeReached) { reason(&cause, logs) } else { cause };
+    (kind, reason)
+}
+
+/// Where the guest panicked and why, where it said so; else the trap.
+fn reason(trap: &str, logs: &[String]) -> String {
+    let Some(at) = logs.iter().rposition(|line| line.contains("panicked at ")) else { return trap.to_owned() };
+    let place = logs.get(at).map_or("", |line| line.trim_end_matches(':'));
+    let place = place.split_once("panicked at ").map_or(place, |(_, place)| place);
+    let message = logs.get(at.saturating_add(1)).map_or("", String::as_str);
+    format!("panicked at {place}: {message}")
+}
+
+/// What it means that the time was up.
+pub fn late(guest: &Guest, phase: Phase, logs: Vec<String>) -> CallError {
+    let time = guest.meter.limits().time;
+    let (kind, what) = if guest.waiting {
+        (FailureKind::Time, "waited for table reads, and took longer than")
+    } else {
+        (FailureKind::Cpu, "computed for longer than")
+    };
+    let doing = match phase {
+        Phase::Start => "while it was being made",
+        Phase::Describe => "while it described itself",
+        Phase::Init => "in init",
+        Phase::Handle => "in handle",
+    };
+    let message = format!("the guest {what} {time:?} (limits.time) {doing}");
+    CallError::Failed(Box::new(Failure { kind, message, backtrace: None, logs }))
+}

@@ -1,0 +1,76 @@
+//! A plugin that misbehaves as its configuration says: `{"do": "loop"}`. Only the tests of the sandbox use it; it
+//! stands for everything that a plugin made with an ordinary toolchain can do wrong. Empty on other machines than
+//! WebAssembly, where it is only passed over by builds of the whole workspace.
+#![cfg(target_arch = "wasm32")]
+
+#[expect(unsafe_code, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
+mod generated {
+    wit_bindgen::generate!({ path: "../../../../wit", world: "plugin" });
+    export!(Hostile with_types_in self);
+    pub struct Hostile;
+}
+
+mod attack;
+
+use generated::Hostile;
+use generated::esclusa::router::effects::{Action, Effect, Send};
+use generated::exports::esclusa::router::handler::{Batch, Disposition, Failure, Guest as Handler, Outcome, Output};
+use generated::exports::esclusa::router::lifecycle::{Guest as Lifecycle, Info};
+use std::sync::Mutex;
+
+/// What to do, and how often it was done in this instance.
+static ORDER: Mutex<(String, u32)> = Mutex::new((String::new(), 0));
+
+impl Lifecycle for Hostile {
+    fn describe() -> Info {
+        Info {
+            name: "hostile".to_owned(),
+            version: "1.0.0".to_owned(),
+            description: "Misbehaves as configured.".to_owned(),
+            config_schema: Some(r#"{"type":"object","properties":{"do":{"type":"string"}}}"#.to_owned()),
+        }
+    }
+
+    fn init(config: String) -> Result<(), String> {
+        let order = config.split('"').nth(3).unwrap_or_default().to_owned();
+        match order.as_str() {
+            "init-refuse" => return Err("the key \"table\" is missing".to_owned()),
+            "init-panic" => panic!("no such luck"),
+            "init-loop" => attack::compute(),
+            _ => {}
+        }
+        *order_of() = (order, 0);
+        Ok(())
+    }
+}
+
+impl Handler for Hostile {
+    fn handle(batch: Batch) -> Result<Output, Failure> {
+        let (order, count) = {
+            let mut order = order_of();
+            order.1 += 1;
+            order.clone()
+        };
+        attack::attack(&order, count, &batch)
+    }
+}
+
+fn order_of() -> std::sync::MutexGuard<'static, (String, u32)> {
+    ORDER.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// An output with these effects.
+fn output(effects: Vec<Effect>) -> Output {
+    Output { effects, outcomes: Vec::new(), replies: Vec::new() }
+}
+
+/// A message caused by an event.
+fn message(cause: Option<u32>, data: Vec<u8>) -> Effect {
+    let send = Send { output: "out".to_owned(), key: None, data, attributes: Vec::new() };
+    Effect { cause, action: Action::Send(send) }
+}
+
+/// Skips an event.
+fn skipped(event: u32) -> Outcome {
+    Outcome { event, disposition: Disposition::Skip("asked to".to_owned()) }
+}

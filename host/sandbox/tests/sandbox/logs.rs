@@ -1,0 +1,95 @@
+//! What guests print: in the router's log with their route, harmless, and not too much of it.
+
+use crate::core::Core;
+use crate::support::{call, configured, ordered, sandbox, tight};
+use esclusa_sandbox::{Configured, Limits};
+use std::fmt::{Debug, Write};
+use std::sync::{Arc, Mutex};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// A log that can be looked at: the guests' lines.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<String>>>);
+
+/// A line as it is written down: level, then the fields in their order.
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, " {}={value:?}", field.name()).unwrap();
+    }
+}
+
+impl Subscriber for Captured {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "guest"
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// The lines that a call logs. The test's runtime has one thread, which is the one that is watched.
+async fn logged(plugin: &Configured) -> Vec<String> {
+    let captured = Captured::default();
+    let watched = tracing::subscriber::set_default(captured.clone());
+    let _ = call(plugin, 1).await;
+    drop(watched);
+    captured.0.lock().unwrap().clone()
+}
+
+#[tokio::test]
+async fn lines_carry_their_route_and_cannot_fool_a_reader() {
+    let lines = logged(&ordered("log", Limits::default()).await).await;
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    assert_eq!(lines[0], r#"INFO message=plain route="test" stream="stdout""#);
+    assert_eq!(lines[1], r#"INFO message=\u{1b}[2J\u{1b}]0;title\u{7}\u{202e}gnol route="test" stream="stdout""#);
+    assert_eq!(lines[2], r#"WARN message=INFO forged=true route="test" stream="stderr""#);
+    assert_eq!(lines[3], r#"INFO message=no end route="test" stream="stdout""#);
+    assert!(!lines.concat().contains(['\u{1b}', '\u{7}', '\u{202e}', '\r']));
+}
+
+#[tokio::test]
+async fn a_flood_is_cut_and_counted() {
+    let lines = logged(&ordered("flood", tight()).await).await;
+    let bytes: usize = lines.iter().map(String::len).sum();
+    assert!(bytes < 16 << 10, "{bytes}");
+    assert!(lines.last().unwrap().contains("guest lines left out"), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_plugin_logs_with_levels_through_wasi_logging() {
+    let core = Core {
+        packages: vec![
+            "package wasi:logging@0.1.0-draft; interface logging { \
+             enum level { trace, debug, info, warn, error, critical } \
+             log: func(level: level, context: string, message: string); }",
+        ],
+        world: "import wasi:logging/logging@0.1.0-draft;",
+        module: r#"(import "wasi:logging/logging@0.1.0-draft" "log" (func $log (param i32 i32 i32 i32 i32)))
+            (data (i32.const 2048) "orders") (data (i32.const 2064) "two\0alines")"#
+            .to_owned(),
+        ..Core::handling(
+            "(call $log (i32.const 4) (i32.const 2048) (i32.const 6) (i32.const 2064) (i32.const 9)) (i32.const 1024)",
+        )
+    };
+    let plugin = configured(&sandbox(), core.build()).await;
+    let lines = logged(&plugin).await;
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("ERROR message=orders: two "), "{lines:?}");
+    assert!(lines[1].starts_with("ERROR message=orders: lines "), "{lines:?}");
+}

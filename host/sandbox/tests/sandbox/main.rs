@@ -1,0 +1,13 @@
+//! The sandbox as its users see it, with well-behaved, broken and hostile guests.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod abi;
+mod cache;
+mod calls;
+mod core;
+mod determinism;
+mod instances;
+mod limits;
+mod loading;
+mod logs;
+mod support;

@@ -1,0 +1,131 @@
+//! Sandboxes, routes and batches for the tests.
+
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::Action;
+use esclusa_flow::engine::{ReadError, Reads, Selection};
+use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::item::Item;
+use esclusa_flow::output::{CallError, Failure, Output};
+use esclusa_flow::plugin::Plugin;
+use esclusa_sandbox::{Configured, Instances, Limits, LoadError, Loaded, RouteSettings, Sandbox, SandboxConfig};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The sandbox of most tests; what one of them does must not be felt by the others.
+pub fn sandbox() -> Sandbox {
+    static SHARED: OnceLock<(Sandbox, tempfile::TempDir)> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let cache_dir = Some(dir.path().join("plugins"));
+        (sandbox_with(SandboxConfig { cache_dir, ..SandboxConfig::default() }), dir)
+    });
+    shared.0.clone()
+}
+
+/// A sandbox that gives up describing early.
+pub fn sandbox_with(config: SandboxConfig) -> Sandbox {
+    Sandbox::new(SandboxConfig { instances: config.instances.min(16), describe: tight(), ..config }).unwrap()
+}
+
+/// Limits that hostile guests run into quickly.
+pub fn tight() -> Limits {
+    Limits {
+        memory: 16 << 20,
+        time: Duration::from_millis(500),
+        effects: 100,
+        output_bytes: 1 << 20,
+        log_bytes: 4 << 10,
+        host_calls: 1000,
+    }
+}
+
+pub fn settings(config: &str, limits: Limits) -> RouteSettings {
+    RouteSettings { route: "test".into(), config: config.to_owned(), limits, instances: Instances::Fresh }
+}
+
+/// The configuration that gives the hostile plugin an order.
+pub fn order(order: &str) -> String {
+    format!("{{\"do\": \"{order}\"}}")
+}
+
+/// The hostile plugin, which is built before the tests.
+pub fn hostile() -> Vec<u8> {
+    let built = std::env::var_os("ESCLUSA_GUESTS").map_or_else(|| PathBuf::from("../../target/guests"), PathBuf::from);
+    let path = built.join("hostile.wasm");
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}; build the guests first (make test does), or set ESCLUSA_GUESTS", path.display())
+    })
+}
+
+pub async fn load(sandbox: &Sandbox, component: Vec<u8>) -> Result<Loaded, LoadError> {
+    sandbox.load_bytes("guest.wasm", component).await
+}
+
+/// Loads and configures with tight limits.
+pub async fn configured(sandbox: &Sandbox, component: Vec<u8>) -> Configured {
+    let loaded = load(sandbox, component).await.expect("it loads");
+    loaded.configure(settings("{}", tight())).await.expect("it takes its configuration")
+}
+
+/// The hostile plugin with an order and limits.
+pub async fn ordered(what: &str, limits: Limits) -> Configured {
+    let loaded = load(&sandbox(), hostile()).await.expect("it loads");
+    loaded.configure(settings(&order(what), limits)).await.expect("it takes its configuration")
+}
+
+pub fn origin() -> Origin {
+    Origin { route: "test".into(), source: "events".into(), kind: "stream".into(), lane: "0".into(), ordered: true }
+}
+
+/// So many events with ids, keys, data and an attribute.
+pub fn events(count: usize) -> Columns {
+    let mut columns = Columns::default();
+    for i in 0..count {
+        let (id, data) = (format!("id-{i}"), format!("{{\"n\":{i}}}"));
+        let event = NewEvent {
+            id: &id,
+            key: "key",
+            data: data.as_bytes(),
+            attributes: &[("name", "value")],
+            timestamp: 1_700_000_000_000 + i as u64,
+            attempt: 1,
+        };
+        columns.push(&event).unwrap();
+    }
+    columns
+}
+
+pub async fn call(plugin: &Configured, count: usize) -> Result<Output, CallError> {
+    plugin.call(&origin(), &events(count), Arc::new(NoReads)).await
+}
+
+/// The failure of a call that has to fail by the plugin's fault.
+pub async fn failure(plugin: &Configured) -> Failure {
+    match call(plugin, 3).await {
+        Err(CallError::Failed(failure)) => *failure,
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+/// The texts of the messages that an output sends.
+pub fn sent(output: &Output) -> Vec<String> {
+    let text = |action: &Action| match action {
+        Action::Send(send) => String::from_utf8(send.data.clone()).unwrap(),
+        other => panic!("expected a message, got {other:?}"),
+    };
+    output.effects.iter().map(|effect| text(&effect.action)).collect()
+}
+
+/// Reads that find nothing.
+pub struct NoReads;
+
+impl Reads for NoReads {
+    fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn query<'a>(&'a self, _: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
