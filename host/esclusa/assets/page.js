@@ -1,0 +1,265 @@
+// Shows the status of the router, again every second. Text of plugins and events is only ever set as text.
+"use strict";
+
+const EVERY = 1000, LETTERS = 50, PREVIEW = 600, SAMPLES = 6;
+const byId = (id) => document.getElementById(id);
+const number = new Intl.NumberFormat("en");
+const rows = new Map();      // route -> its cells
+const samples = new Map();   // route -> [{ at, settled }]
+let letterKey = null, reloadKey = null;
+
+function el(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+// Only what has changed is touched, so that focus and selection stay.
+function set(node, text) { if (node.textContent !== text) node.textContent = text; }
+function setClass(node, className) { if (node.className !== className) node.className = className; }
+function show(node, yes) { node.hidden = !yes; }
+function clock(millis) {
+  const at = new Date(millis), time = at.toLocaleTimeString("en-GB");
+  return Date.now() - millis < 86400000 ? time : at.toISOString().slice(0, 10) + " " + time;
+}
+function timeOf(millis) {
+  const node = el("time", "", clock(millis));
+  node.dateTime = new Date(millis).toISOString();
+  return node;
+}
+function button(text, label, act) {
+  const node = el("button", "", text);
+  node.type = "button";
+  node.setAttribute("aria-label", label);
+  node.addEventListener("click", async () => {
+    node.disabled = true;
+    try { await act(); } finally { node.disabled = false; }
+  });
+  return node;
+}
+function note(text, bad) {
+  const node = byId("note");
+  set(node, text);
+  setClass(node, bad ? "bad" : "");
+}
+async function ask(path, body) {
+  const options = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  const response = await fetch(path, options);
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error || response.statusText);
+  return answer;
+}
+async function act(path, body, tell) {
+  try {
+    note(tell(await ask(path, body)), false);
+  } catch (error) {
+    note(String(error.message || error), true);
+  }
+  await tick();
+}
+
+function settled(route) {
+  const c = route.reading.counts;
+  return c.done + c.skipped + c.filtered + c.dead;
+}
+function rate(route, now) {
+  const list = samples.get(route.name) || [];
+  list.push({ at: now, settled: settled(route) });
+  while (list.length > SAMPLES) list.shift();
+  samples.set(route.name, list);
+  const first = list[0], last = list[list.length - 1];
+  const seconds = (last.at - first.at) / 1000;
+  return seconds > 0 ? Math.max(0, (last.settled - first.settled) / seconds) : 0;
+}
+const shownRate = (value) => (value >= 10 || value === 0 ? number.format(Math.round(value)) : value.toFixed(1));
+
+function makeRow(name) {
+  const main = el("tr", "main"), more = el("tr", "more"), cells = { main, more };
+  const head = el("th", "name", name);
+  head.scope = "row";
+  main.append(head);
+  const state = el("td");
+  cells.state = state.appendChild(el("span", "chip"));
+  main.append(state);
+  for (const [key, sign] of [["received", ""], ["done", "="], ["skipped", "+"], ["filtered", "+"], ["dead", "+"], ["flight", "+"]]) {
+    const cell = el("td", "n");
+    if (sign) cell.append(el("i", "", sign));
+    cells[key] = cell.appendChild(el("span"));
+    main.append(cell);
+  }
+  const sum = el("td");
+  cells.sum = sum.appendChild(el("span", "chip"));
+  cells.rate = el("td", "n");
+  const action = el("td", "n");
+  cells.toggle = action.appendChild(button("Pause", "", () => {
+    const verb = cells.toggle.textContent === "Pause" ? "pause" : "resume";
+    return act(`api/v1/routes/${encodeURIComponent(name)}/${verb}`, null, (a) => a.message);
+  }));
+  main.append(sum, cells.rate, action);
+  const wide = el("td");
+  wide.colSpan = 11;
+  cells.facts = wide.appendChild(el("div", "facts"));
+  for (const key of ["path", "plugin", "outputs", "waiting"]) cells[key] = cells.facts.appendChild(el("span"));
+  cells.error = wide.appendChild(el("div", "error"));
+  more.append(wide);
+  byId("route-rows").append(main, more);
+  rows.set(name, cells);
+  return cells;
+}
+
+function fillRow(route, now) {
+  const cells = rows.get(route.name) || makeRow(route.name);
+  const reading = route.reading, counts = reading.counts, plugin = route.plugin;
+  set(cells.state, route.state);
+  setClass(cells.state, "chip " + route.state);
+  set(cells.received, number.format(reading.received));
+  for (const key of ["done", "skipped", "filtered", "dead"]) set(cells[key], number.format(counts[key]));
+  set(cells.flight, number.format(reading.in_flight));
+  const off = reading.received - settled(route) - reading.in_flight;
+  set(cells.sum, off === 0 ? "✓ adds up" : `✗ off by ${number.format(off)}`);
+  setClass(cells.sum, "chip " + (off === 0 ? "fine" : "wrong"));
+  const perSecond = rate(route, now);
+  set(cells.rate, shownRate(perSecond));
+  const goesOn = route.state === "running";
+  set(cells.toggle, goesOn ? "Pause" : "Resume");
+  cells.toggle.setAttribute("aria-label", `${goesOn ? "Pause" : "Resume"} route ${route.name}`);
+  show(cells.toggle, ["running", "paused", "halted"].includes(route.state));
+  set(cells.path, `${route.source} (${route.kind}) → ${plugin.path.split("/").pop()}`);
+  set(cells.plugin, `${plugin.name} ${plugin.version} · ${plugin.digest.slice(0, 12)} · since ${clock(plugin.since)}`);
+  set(cells.outputs, route.outputs.length ? "writes " + route.outputs.map((o) => `${o.name} (${o.kind}, ${o.delivery})`).join(", ") : "writes nothing");
+  const wait = reading.waiting;
+  set(cells.waiting, wait ? `waiting: attempt ${wait.attempt}, next ${clock(wait.next)}` : "");
+  const error = reading.last_error;
+  const text = route.reason ? `halted: ${route.reason}` : error ? `last error ${clock(error.at)} · ${error.code}: ${error.message}` : "";
+  set(cells.error, text);
+  return perSecond;
+}
+
+function fillRoutes(status) {
+  const names = new Set(status.routes.map((route) => route.name));
+  for (const [name, cells] of rows) {
+    if (names.has(name)) continue;
+    cells.main.remove();
+    cells.more.remove();
+    rows.delete(name);
+    samples.delete(name);
+  }
+  const total = { received: 0, settled: 0, flight: 0, dead: 0, rate: 0 };
+  for (const route of status.routes) {
+    total.rate += fillRow(route, status.now);
+    total.received += route.reading.received;
+    total.settled += settled(route);
+    total.flight += route.reading.in_flight;
+    total.dead += route.dead_letters;
+  }
+  show(byId("no-routes"), names.size === 0);
+  fillTotals([["events received", total.received], ["settled", total.settled], ["in flight", total.flight], ["events/s", shownRate(total.rate)], ["dead letters", total.dead, total.dead > 0]]);
+  fillChoice(names);
+  return total.dead;
+}
+
+function fillTotals(list) {
+  const home = byId("totals");
+  while (home.children.length < list.length) {
+    const item = el("li");
+    item.append(el("b"), el("span"));
+    home.append(item);
+  }
+  list.forEach(([name, value, alarm], at) => {
+    const item = home.children[at];
+    set(item.firstChild, typeof value === "number" ? number.format(value) : value);
+    set(item.lastChild, name);
+    setClass(item, alarm ? "alarm" : "");
+  });
+}
+
+function fillChoice(names) {
+  const choice = byId("letter-route");
+  const known = new Set([...choice.options].map((option) => option.value));
+  for (const name of names) {
+    if (known.has(name)) continue;
+    const option = el("option", "", name);
+    option.value = name;
+    choice.append(option);
+  }
+}
+
+function fillReloads(reloads) {
+  const key = JSON.stringify(reloads);
+  if (key === reloadKey) return;
+  reloadKey = key;
+  show(byId("no-reloads"), reloads.length === 0);
+  byId("reload-rows").replaceChildren(...reloads.map((reload) => {
+    const item = el("li");
+    item.append(timeOf(reload.at), el("span", "chip " + (reload.ok ? "fine" : "wrong"), reload.ok ? "in force" : "refused"), el("code", "", reload.what), el("p", "", reload.message));
+    return item;
+  }));
+}
+
+function payload(data) {
+  if (data.text !== undefined) return data.text;
+  return data.bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+}
+function letterRow(letter) {
+  const item = el("li"), details = el("details"), id = letter.id;
+  const what = letter.output ? `message to ${letter.output}` : `event ${letter.event}`;
+  details.append(el("summary", "", `${letter.code}: ${letter.reason}`));
+  const text = payload(letter.data), more = letter.size > PREVIEW ? `\n… ${number.format(letter.size)} bytes` : "";
+  details.append(el("pre", "", `${what}, key ${JSON.stringify(letter.key)}, tried ${letter.attempts} time(s)\n\n${text}${more}`));
+  const story = [...(letter.backtrace ? [letter.backtrace] : []), ...letter.logs].join("\n");
+  if (story) details.append(el("pre", "", story));
+  const drop = () => confirm(`Throw dead letter ${id} away for good?`) ? act("api/v1/dlq/drop", { ids: [id] }, (a) => `${a.dropped} dropped`) : undefined;
+  item.append(timeOf(letter.died), el("code", "", `#${id}`), el("span", "chip", letter.route), details,
+    button("Replay", `Replay dead letter ${id}`, () => replay([id])), button("Drop", `Drop dead letter ${id}`, drop));
+  return item;
+}
+function replay(ids) {
+  return act("api/v1/dlq/replay", { ids }, (answer) => {
+    const failed = answer.failed.map((f) => `${f.id} stays: ${f.error}`);
+    return [`${answer.replayed.length} replayed, ${failed.length} failed`, ...failed].join("\n");
+  });
+}
+async function fillLetters(count) {
+  const route = byId("letter-route").value;
+  const key = `${count} ${route}`, reading = byId("letter-rows").querySelector("details[open]");
+  // Nobody's reading is interrupted by a letter that arrives.
+  if (key === letterKey || (reading && letterKey && letterKey.endsWith(` ${route}`) && count > parseInt(letterKey, 10))) return;
+  const query = route ? `&route=${encodeURIComponent(route)}` : "";
+  const letters = count ? await ask(`api/v1/dlq?limit=${LETTERS}&preview=${PREVIEW}${query}`) : [];
+  letterKey = key;
+  show(byId("no-letters"), letters.length === 0);
+  show(byId("replay-shown"), letters.length > 1);
+  byId("letter-rows").replaceChildren(...letters.map(letterRow));
+  byId("letter-rows").dataset.ids = JSON.stringify(letters.map((letter) => letter.id));
+}
+
+let asking = false;
+async function tick() {
+  if (asking) return;
+  asking = true;
+  try {
+    const status = await ask("api/v1/status");
+    set(byId("who"), `version ${status.version}, process ${status.pid}`);
+    set(byId("link"), "live");
+    setClass(byId("link"), "chip live");
+    const dead = fillRoutes(status);
+    fillReloads(status.reloads);
+    await fillLetters(dead);
+  } catch (error) {
+    set(byId("link"), "no answer");
+    setClass(byId("link"), "chip lost");
+  } finally {
+    asking = false;
+  }
+}
+
+byId("letter-route").addEventListener("change", tick);
+byId("replay-shown").addEventListener("click", () => replay(JSON.parse(byId("letter-rows").dataset.ids)));
+byId("reload").addEventListener("click", async (event) => {
+  event.target.disabled = true;
+  await act("api/v1/reload", null, (answer) => answer.message);
+  event.target.disabled = false;
+});
+document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
+setInterval(() => { if (!document.hidden) tick(); }, EVERY);
+tick();

@@ -1,0 +1,97 @@
+//! Answers that are errors: a status and a JSON object, `{"error": …}`.
+
+use crate::intake::NotTaken;
+use crate::letters::NotSelected;
+use crate::runtime::bench::Missing;
+use crate::tables::NotRead;
+use axum::Json;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use esclusa_flow::fault::Fault;
+use serde_json::{Value, json};
+
+/// An error as it is answered.
+#[derive(Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    message: String,
+    diagnostics: Option<Value>,
+}
+
+impl Refusal {
+    /// An error in words.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Refusal { status, message: message.into(), diagnostics: None }
+    }
+
+    /// With the places of routes.toml that are at fault.
+    pub fn with(self, diagnostics: Option<Value>) -> Self {
+        Refusal { diagnostics, ..self }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = match self.diagnostics {
+            Some(diagnostics) => json!({"error": self.message, "diagnostics": diagnostics}),
+            None => json!({"error": self.message}),
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// There is nothing at this path.
+pub async fn unknown(uri: Uri) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
+    }
+}
+
+impl From<NotTaken> for Refusal {
+    fn from(error: NotTaken) -> Self {
+        match error {
+            NotTaken::Fault(fault) => fault.into(),
+            NotTaken::Unknown { .. } => Refusal::new(StatusCode::NOT_FOUND, error.to_string()),
+            NotTaken::Closed { .. } => Refusal::new(StatusCode::CONFLICT, error.to_string()),
+            NotTaken::Malformed(why) => Refusal::new(StatusCode::BAD_REQUEST, why),
+        }
+    }
+}
+
+impl From<NotRead> for Refusal {
+    fn from(error: NotRead) -> Self {
+        let status = match error {
+            NotRead::Unknown { .. } => StatusCode::NOT_FOUND,
+            NotRead::Key(_) | NotRead::Read(esclusa_flow::engine::ReadError::Invalid(_)) => StatusCode::BAD_REQUEST,
+            NotRead::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Refusal::new(status, error.to_string())
+    }
+}
+
+impl From<NotSelected> for Refusal {
+    fn from(error: NotSelected) -> Self {
+        match error {
+            NotSelected::Pattern(why) => Refusal::new(StatusCode::BAD_REQUEST, why),
+            NotSelected::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<Missing> for Refusal {
+    fn from(missing: Missing) -> Self {
+        let status = match missing {
+            Missing::Route(_) => StatusCode::NOT_FOUND,
+            Missing::Plugin { .. } => StatusCode::CONFLICT,
+        };
+        Refusal::new(status, missing.to_string())
+    }
+}

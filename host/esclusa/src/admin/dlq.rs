@@ -1,0 +1,72 @@
+//! Dead letters over the API.
+
+use super::Admin;
+use super::answer::Refusal;
+use crate::letters::{self, Letter};
+use crate::runtime::replay::{self, NotReplayed};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Letters that are answered at once.
+const MOST: usize = 500;
+
+/// Letters by number.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ids {
+    ids: Vec<u64>,
+}
+
+/// The letters that a query selects.
+pub async fn list(
+    State(admin): State<Arc<Admin>>,
+    Query(query): Query<letters::Query>,
+) -> Result<Json<Vec<Letter>>, Refusal> {
+    let store = admin.runtime.store().clone();
+    let selected = tokio::task::spawn_blocking(move || letters::select(&store, &query, MOST)).await;
+    let selected = selected.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(Json(selected?))
+}
+
+/// A letter, whole.
+pub async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<u64>) -> Result<Json<Letter>, Refusal> {
+    let letter = replay::find(admin.runtime.store(), id)?.ok_or_else(|| gone(id))?;
+    Ok(Json(Letter::new(id, letter)))
+}
+
+/// Delivers letters to their routes again, one after the other.
+pub async fn replay(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids>) -> Result<Json<Value>, Refusal> {
+    let (mut replayed, mut failed) = (Vec::new(), Vec::new());
+    for id in ids {
+        let letter = replay::find(admin.runtime.store(), id)?;
+        let Some(letter) = letter else {
+            failed.push(json!({"id": id, "error": NotReplayed::Gone(id).to_string()}));
+            continue;
+        };
+        let result = match admin.runtime.route(&letter.route) {
+            Ok(route) => replay::replay(&route, admin.runtime.store(), id).await.map_err(|error| error.to_string()),
+            Err(missing) => Err(missing.to_string()),
+        };
+        match result {
+            Ok(()) => replayed.push(id),
+            Err(error) => failed.push(json!({"id": id, "error": error})),
+        }
+    }
+    tracing::info!(replayed = replayed.len(), failed = failed.len(), "dead letters replayed over the API");
+    Ok(Json(json!({"replayed": replayed, "failed": failed})))
+}
+
+/// Throws letters away.
+pub async fn drop(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids>) -> Result<Json<Value>, Refusal> {
+    let dropped = admin.runtime.store().remove_dead(ids).await?;
+    tracing::info!(dropped, "dead letters dropped over the API");
+    Ok(Json(json!({"dropped": dropped})))
+}
+
+fn gone(id: u64) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is no dead letter {id}"))
+}

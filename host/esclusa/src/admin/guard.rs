@@ -1,0 +1,109 @@
+//! Who may ask: nobody whose browser was sent here by another site.
+//!
+//! A page of another site can make a browser call a listener on this machine. It cannot forge two headers: `Host`,
+//! which names the site where DNS was bent to point here (DNS rebinding), and `Origin`, which names the page. There
+//! is no CORS: no other page may read an answer.
+
+use super::Admin;
+use super::answer::Refusal;
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Lets a request pass whose host is this machine by a name that DNS cannot bend.
+pub async fn host(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if !ours(host, admin.listen) {
+        let message = format!("host {host:?} is not this router; use localhost or the address that it listens on");
+        return Refusal::new(StatusCode::MISDIRECTED_REQUEST, message).into_response();
+    }
+    next.run(request).await
+}
+
+fn ours(host: &str, listen: SocketAddr) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host();
+    if name.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    ip.is_ok_and(|ip| ip.is_loopback() || ip == listen.ip() || listen.ip().is_unspecified())
+}
+
+/// Lets a request pass that changes nothing, or that no page of another site has made.
+pub async fn origin(request: Request, next: Next) -> Response {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !safe && foreign(request.headers()) {
+        return Refusal::new(StatusCode::FORBIDDEN, "pages of other sites may not do this").into_response();
+    }
+    next.run(request).await
+}
+
+fn foreign(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site");
+    let Some(origin) = headers.get(ORIGIN) else { return site };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let own = origin
+        .to_str()
+        .is_ok_and(|origin| origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host)));
+    site || !own
+}
+
+/// Headers of what the router itself says.
+pub async fn headers(request: Request, next: Next) -> Response {
+    with(next.run(request).await, "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+}
+
+/// Headers of what plugins say: a page of theirs is no page of ours, whatever it holds.
+pub async fn ingest_headers(request: Request, next: Next) -> Response {
+    with(next.run(request).await, "sandbox; default-src 'none'")
+}
+
+fn with(mut response: Response, policy: &'static str) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("content-security-policy", HeaderValue::from_static(policy));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HeaderMap, foreign, ours};
+
+    #[test]
+    fn only_names_that_dns_cannot_bend_are_this_router() {
+        let here = "127.0.0.1:8080".parse().unwrap();
+        for host in ["localhost:8080", "LOCALHOST", "127.0.0.1:9", "[::1]:8080", "127.0.0.9"] {
+            assert!(ours(host, here), "{host}");
+        }
+        for host in ["evil.example:8080", "", "192.168.0.7:8080", "localhost.evil.example", "127.0.0.1.evil.example"] {
+            assert!(!ours(host, here), "{host}");
+        }
+        assert!(ours("192.168.0.7:8080", "192.168.0.7:8080".parse().unwrap()));
+        assert!(ours("192.168.0.7:8080", "0.0.0.0:8080".parse().unwrap()));
+        assert!(!ours("evil.example", "0.0.0.0:8080".parse().unwrap()));
+    }
+
+    #[test]
+    fn only_pages_of_the_same_host_and_port_are_not_foreign() {
+        let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
+            pairs.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect()
+        };
+        assert!(!foreign(&headers(&[("host", "localhost:1")])));
+        assert!(!foreign(&headers(&[
+            ("host", "localhost:1"),
+            ("origin", "http://localhost:1"),
+            ("sec-fetch-site", "same-origin")
+        ])));
+        assert!(foreign(&headers(&[("host", "localhost:1"), ("origin", "http://localhost:2")])));
+        assert!(foreign(&headers(&[("host", "localhost:1"), ("origin", "null")])));
+        assert!(foreign(&headers(&[("host", "localhost:1"), ("sec-fetch-site", "cross-site")])));
+    }
+}

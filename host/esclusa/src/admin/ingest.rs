@@ -1,0 +1,170 @@
+//! `/ingest/NAME`: events from outside, for sources of kind `http`.
+//!
+//! Without `reply` the answer comes after the durable write; with it, after the commit, and it is the plugin's.
+
+use super::Admin;
+use super::answer::Refusal;
+use crate::intake;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use esclusa_config::plan::Source;
+use esclusa_embedded::NewRecord;
+use futures_util::StreamExt;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Headers that a plugin never sees.
+const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-esclusa-key"];
+
+/// A request to the source itself.
+pub async fn ingest(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    take(&admin, &name, "/", request).await
+}
+
+/// A request below the source.
+pub async fn ingest_below(
+    State(admin): State<Arc<Admin>>,
+    Path((name, rest)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    take(&admin, &name, &format!("/{rest}"), request).await
+}
+
+async fn take(admin: &Admin, name: &str, path: &str, request: Request) -> Result<Response, Refusal> {
+    if admin.draining() {
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router is stopping"));
+    }
+    let loaded = admin.runtime.loaded();
+    let Some(Source::Http { reply, max_body, timeout, .. }) = loaded.plan.sources.get(name) else {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no source {name:?} of kind http")));
+    };
+    let (parts, body) = request.into_parts();
+    if *reply {
+        let data = collect(body, *max_body).await?;
+        return ask(admin, name, path, &parts.method, &parts.uri, &parts.headers, data, *timeout).await;
+    }
+    if parts.method != Method::POST || path != "/" {
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("events go in with POST /ingest/{name}")));
+    }
+    let data = collect(body, *max_body).await?;
+    let records = records(&parts.headers, &parts.uri, data);
+    let ids = intake::put(admin.runtime.store(), &loaded.plan, name, &records).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({"ids": ids}))).into_response())
+}
+
+/// The whole body, if it is not too large.
+async fn collect(body: Body, most: usize) -> Result<Vec<u8>, Refusal> {
+    let (mut data, mut stream) = (Vec::new(), body.into_data_stream());
+    while let Some(chunk) = stream.next().await {
+        let chunk =
+            chunk.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the request broke off: {error}")))?;
+        if data.len().saturating_add(chunk.len()) > most {
+            return Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("a request may have {most} bytes; max_body of the source says so"),
+            ));
+        }
+        data.extend_from_slice(&chunk);
+    }
+    Ok(data)
+}
+
+/// The whole body as an event, or an event per line where the content type says so.
+fn records(headers: &HeaderMap, uri: &Uri, data: Vec<u8>) -> Vec<NewRecord> {
+    let key = headers.get("x-esclusa-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
+    let key = key.or_else(|| parameter(uri.query().unwrap_or_default(), "key")).unwrap_or_default();
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if matches!(kind.as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines") {
+        return intake::lines(&data).map(|(_, line)| intake::raw(line.to_vec(), &key)).collect();
+    }
+    vec![intake::raw(data, &key)]
+}
+
+/// The first value of a parameter of a query.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        let mut hex = rest.clone();
+        let escaped = (byte == b'%')
+            .then(|| Some(char::from(hex.next()?).to_digit(16)? * 16 + char::from(hex.next()?).to_digit(16)?));
+        match escaped.flatten() {
+            Some(code) => {
+                bytes.push(u8::try_from(code).unwrap_or(b'?'));
+                rest = hex;
+            }
+            None => bytes.push(if byte == b'+' { b' ' } else { byte }),
+        }
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Asks the plugin, and gives its answer.
+#[expect(clippy::too_many_arguments, reason = "the parts of a request, each once")]
+async fn ask(
+    admin: &Admin,
+    name: &str,
+    path: &str,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    data: Vec<u8>,
+    timeout: Duration,
+) -> Result<Response, Refusal> {
+    let unavailable = |why: String| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    let desk = admin.runtime.desk(name).ok_or_else(|| unavailable(format!("no route reads from source {name:?}")))?;
+    let mut attributes = vec![("method".to_owned(), method.to_string()), ("path".to_owned(), path.to_owned())];
+    attributes.push(("query".to_owned(), uri.query().unwrap_or_default().to_owned()));
+    for (header, value) in headers {
+        if let (false, Ok(value)) = (SECRET.contains(&header.as_str()), value.to_str()) {
+            attributes.push((format!("header.{header}"), value.to_owned()));
+        }
+    }
+    let answer = tokio::time::timeout(timeout, desk.ask(data, attributes)).await;
+    let answer = answer.map_err(|_| {
+        Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("no answer within {timeout:?}; it may still be worked on"))
+    })?;
+    let answer = answer.map_err(|why| unavailable(why.to_string()))?;
+    let status = StatusCode::from_u16(answer.status).ok().filter(|status| !status.is_informational());
+    let status = status.ok_or_else(|| {
+        Refusal::new(StatusCode::BAD_GATEWAY, format!("the plugin answered with status {}", answer.status))
+    })?;
+    let kind =
+        HeaderValue::from_str(&answer.content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    Ok((status, [(header::CONTENT_TYPE, kind)], answer.body).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HeaderMap, Uri, parameter, records};
+
+    #[test]
+    fn parameters_are_unescaped() {
+        assert_eq!(parameter("a=1&key=x%2Fy+z%zz", "key").as_deref(), Some("x/y z%zz"));
+        assert_eq!(parameter("keys=1", "key"), None);
+    }
+
+    #[test]
+    fn a_body_is_one_event_unless_its_type_says_lines() {
+        let uri: Uri = "/ingest/x?key=k".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        assert_eq!(records(&headers, &uri, b"a\nb".to_vec()).len(), 1);
+        assert_eq!(records(&headers, &uri, Vec::new()).len(), 1, "an empty payload is an event");
+        headers.insert("content-type", "application/x-ndjson; charset=utf-8".parse().unwrap());
+        let lines = records(&headers, &uri, b"a\n\nb\n".to_vec());
+        assert_eq!(
+            lines.iter().map(|r| (r.key.as_str(), r.data.as_slice())).collect::<Vec<_>>(),
+            [("k", &b"a"[..]), ("k", b"b")]
+        );
+    }
+}

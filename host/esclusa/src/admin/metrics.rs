@@ -1,0 +1,131 @@
+//! `/metrics`: the status in Prometheus' text format. `docs/reference/metrics.md` lists every name.
+//!
+//! Labels are bounded: they hold names of routes.toml and words of ours, never anything out of an event.
+
+use super::Admin;
+use crate::runtime::status::{RouteStatus, Status};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// A metric that every route has.
+struct Metric {
+    name: &'static str,
+    kind: &'static str,
+    about: &'static str,
+    value: fn(&RouteStatus) -> f64,
+}
+
+const fn counter(name: &'static str, about: &'static str, value: fn(&RouteStatus) -> f64) -> Metric {
+    Metric { name, kind: "counter", about, value }
+}
+
+const fn gauge(name: &'static str, about: &'static str, value: fn(&RouteStatus) -> f64) -> Metric {
+    Metric { name, kind: "gauge", about, value }
+}
+
+const METRICS: &[Metric] = &[
+    gauge("esclusa_events_in_flight", "Events taken from the source and not settled.", |r| r.reading.in_flight as f64),
+    gauge("esclusa_in_flight_bytes", "Bytes of events in flight.", |r| r.in_flight_bytes as f64),
+    gauge("esclusa_dead_letters", "Events in the embedded dead letters.", |r| r.dead_letters as f64),
+    counter("esclusa_events_returned_total", "Times that events were given back to their queue.", |r| {
+        r.reading.returned as f64
+    }),
+    counter("esclusa_plugin_calls_total", "Calls of the plugin.", |r| r.reading.calls as f64),
+    counter("esclusa_plugin_failed_calls_total", "Calls that failed.", |r| r.reading.failed_calls as f64),
+    counter("esclusa_plugin_call_seconds_total", "Time spent in calls.", |r| r.reading.call_micros as f64 / 1e6),
+    counter("esclusa_commits_total", "Commits.", |r| r.reading.commits as f64),
+    counter("esclusa_commit_seconds_total", "Time spent in commits.", |r| r.reading.commit_micros as f64 / 1e6),
+    counter("esclusa_reruns_total", "Commits repeated because a guard did not hold.", |r| r.reading.reruns as f64),
+    counter("esclusa_skipped_writes_total", "Writes left out because a guard did not hold.", |r| {
+        r.reading.skipped_writes as f64
+    }),
+    counter("esclusa_messages_sent_total", "Messages sent outside.", |r| r.reading.sent as f64),
+];
+
+/// The status as text for Prometheus.
+pub async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&admin.runtime.status()))
+}
+
+/// Every metric of a status.
+#[must_use]
+pub fn render(status: &Status) -> String {
+    let mut out = String::new();
+    head(&mut out, "esclusa_build_info", "gauge", "The version that runs.");
+    line(&mut out, "esclusa_build_info", &[("version", &status.version)], 1.0);
+    head(&mut out, "esclusa_plugin_info", "gauge", "The plugin version that serves a route.");
+    for route in &status.routes {
+        let (plugin, digest) = (&route.plugin, route.plugin.digest.get(..12).unwrap_or_default());
+        line(
+            &mut out,
+            "esclusa_plugin_info",
+            &[("route", &route.name), ("plugin", &plugin.name), ("version", &plugin.version), ("digest", digest)],
+            1.0,
+        );
+    }
+    head(&mut out, "esclusa_route_state", "gauge", "1 for the state that a route is in.");
+    for route in &status.routes {
+        line(&mut out, "esclusa_route_state", &[("route", &route.name), ("state", &route.state)], 1.0);
+    }
+    head(&mut out, "esclusa_events_settled_total", "counter", "Events by how they ended.");
+    for route in &status.routes {
+        let counts = &route.reading.counts;
+        for (outcome, count) in
+            [("done", counts.done), ("skipped", counts.skipped), ("filtered", counts.filtered), ("dead", counts.dead)]
+        {
+            line(
+                &mut out,
+                "esclusa_events_settled_total",
+                &[("route", &route.name), ("outcome", outcome)],
+                count as f64,
+            );
+        }
+    }
+    for metric in METRICS {
+        head(&mut out, metric.name, metric.kind, metric.about);
+        for route in &status.routes {
+            line(&mut out, metric.name, &[("route", &route.name)], (metric.value)(route));
+        }
+    }
+    out
+}
+
+fn head(out: &mut String, name: &str, kind: &str, about: &str) {
+    // Writing to a String does not fail.
+    let _ = writeln!(out, "# HELP {name} {about}\n# TYPE {name} {kind}");
+}
+
+fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
+    let labels: Vec<String> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escape(text))).collect();
+    let _ = writeln!(out, "{name}{{{}}} {value}", labels.join(","));
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Status, render};
+    use std::collections::BTreeSet;
+
+    fn names(text: &str, start: &str) -> BTreeSet<String> {
+        let rest = text.split(start).skip(1);
+        rest.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()
+    }
+
+    #[test]
+    fn the_reference_page_lists_exactly_the_metrics_that_there_are() {
+        let status = Status { version: "1".into(), pid: 1, now: 0, routes: Vec::new(), reloads: Vec::new() };
+        let page = include_str!("../../../../docs/reference/metrics.md");
+        assert_eq!(names(page, "\n| `"), names(&render(&status), "# TYPE "));
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(super::escape("a\"b\\c\nd"), r#"a\"b\\c\nd"#);
+    }
+}

@@ -1,0 +1,44 @@
+//! `esclusa audit`: the account of every route; exit 1 where one does not add up.
+
+use super::reach::{Reach, reach};
+use super::{Global, print};
+use crate::audit::{self, Account};
+use crate::exit::Exit;
+use anyhow::Result;
+
+/// Audits a running router, or the store of a stopped one.
+pub async fn audit(global: &Global) -> Result<Exit> {
+    let loaded = global.load_quietly()?;
+    let (running, accounts) = match reach(&loaded).await? {
+        Reach::Running(client) => (true, client.get::<Vec<Account>>("/api/v1/audit").await?),
+        Reach::Stopped(store) => (false, audit::stopped(&store, &loaded.plan)?),
+    };
+    if global.json {
+        print::json(&serde_json::json!({"running": running, "accounts": accounts}))?;
+    } else {
+        if !running {
+            print::message("not running; this is what the store knows");
+        }
+        let heading =
+            ["ROUTE", "RECEIVED", "=", "DONE", "+ SKIPPED", "+ FILTERED", "+ DEAD", "+ IN FLIGHT", "BEHIND", "RESULT"];
+        print::table(heading, &accounts.iter().map(row).collect::<Vec<_>>())?;
+    }
+    let wrong = accounts.iter().any(|account| !account.problems.is_empty());
+    Ok(if wrong { Exit::Failed } else { Exit::Ok })
+}
+
+fn row(account: &Account) -> [String; 10] {
+    let counts = account.counts;
+    [
+        account.route.clone(),
+        account.received.to_string(),
+        "=".to_owned(),
+        counts.done.to_string(),
+        format!("+ {}", counts.skipped),
+        format!("+ {}", counts.filtered),
+        format!("+ {}", counts.dead),
+        format!("+ {}", account.in_flight),
+        account.behind.map_or_else(|| "-".to_owned(), |behind| behind.to_string()),
+        if account.problems.is_empty() { "adds up".to_owned() } else { account.problems.join("; ") },
+    ]
+}

@@ -1,0 +1,42 @@
+//! Commands that change what a running router does.
+
+use super::reach::{escape, router};
+use super::{Global, print};
+use crate::exit::Exit;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// `esclusa pause` and `esclusa resume`.
+#[derive(Debug, clap::Args)]
+pub struct Route {
+    /// Name of the route
+    route: String,
+}
+
+/// What the router did.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    message: String,
+}
+
+impl Route {
+    /// Does `what` to the route.
+    pub async fn set(&self, global: &Global, what: &str) -> Result<Exit> {
+        let path = format!("/api/v1/routes/{}/{what}", escape(&self.route));
+        tell(global, router(global).await?.post(&path, &()).await?)
+    }
+}
+
+/// `esclusa reload`.
+pub async fn reload(global: &Global) -> Result<Exit> {
+    tell(global, router(global).await?.post("/api/v1/reload", &()).await?)
+}
+
+fn tell(global: &Global, told: Told) -> Result<Exit> {
+    if global.json {
+        print::json(&told)?;
+    } else {
+        print::message(&told.message);
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,130 @@
+//! Where dead letters are worked on: a running router, or the store of a stopped one.
+
+use super::Chosen;
+use crate::cli::invoke::bench;
+use crate::cli::reach::{Client, Reach, escape, reach};
+use crate::cli::{Global, Misused};
+use crate::letters::{self, Letter, Query};
+use crate::runtime::bench::Bench;
+use crate::runtime::replay;
+use anyhow::{Context, Result, bail};
+use esclusa_embedded::Store;
+use serde::Deserialize;
+use serde_json::json;
+
+/// Letters that are asked for at once.
+const PAGE: usize = 500;
+
+/// Where the letters are.
+pub enum Desk {
+    Router(Client),
+    Store(Box<Bench>),
+}
+
+#[derive(Deserialize)]
+struct Replayed {
+    failed: Vec<Failed>,
+}
+
+#[derive(Deserialize)]
+struct Failed {
+    error: String,
+}
+
+#[derive(Deserialize)]
+struct Dropped {
+    dropped: usize,
+}
+
+impl Desk {
+    /// Finds the router, or opens the store.
+    pub async fn open(global: &Global) -> Result<Self> {
+        let loaded = global.load_quietly()?;
+        Ok(match reach(&loaded).await? {
+            Reach::Running(client) => Desk::Router(client),
+            Reach::Stopped(store) => Desk::Store(Box::new(bench(store, loaded.plan)?)),
+        })
+    }
+
+    /// The letters that a query selects.
+    pub async fn select(&self, query: &Query) -> Result<Vec<Letter>> {
+        match self {
+            Desk::Router(client) => {
+                let pairs = [
+                    ("route", query.route.clone()),
+                    ("code", query.code.clone()),
+                    ("where", query.pattern.clone()),
+                    ("after", query.after.map(|after| after.to_string())),
+                    ("limit", query.limit.map(|limit| limit.to_string())),
+                ];
+                let pairs =
+                    pairs.iter().filter_map(|(name, value)| Some(format!("{name}={}", escape(value.as_ref()?))));
+                client.get(&format!("/api/v1/dlq?{}", pairs.collect::<Vec<_>>().join("&"))).await
+            }
+            Desk::Store(bench) => Ok(letters::select(bench.store(), query, query.limit.unwrap_or(PAGE))?),
+        }
+    }
+
+    /// A letter, whole.
+    pub async fn show(&self, id: u64) -> Result<Letter> {
+        match self {
+            Desk::Router(client) => client.get(&format!("/api/v1/dlq/{id}")).await,
+            Desk::Store(bench) => find(bench.store(), id),
+        }
+    }
+
+    /// Delivers a letter again.
+    pub async fn replay(&self, id: u64, route: &str) -> Result<()> {
+        match self {
+            Desk::Router(client) => {
+                let replayed: Replayed = client.post("/api/v1/dlq/replay", &json!({"ids": [id]})).await?;
+                match replayed.failed.into_iter().next() {
+                    Some(failed) => bail!("{}", failed.error),
+                    None => Ok(()),
+                }
+            }
+            Desk::Store(bench) => {
+                let route = bench.route(route).await?;
+                Ok(replay::replay(&route, bench.store(), id).await?)
+            }
+        }
+    }
+
+    /// Throws letters away.
+    pub async fn drop(&self, ids: Vec<u64>) -> Result<usize> {
+        match self {
+            Desk::Router(client) => {
+                let dropped: Dropped = client.post("/api/v1/dlq/drop", &json!({"ids": ids})).await?;
+                Ok(dropped.dropped)
+            }
+            Desk::Store(bench) => Ok(bench.store().remove_dead(ids).await?),
+        }
+    }
+
+    /// The letters that were chosen; every number has to be there.
+    pub async fn chosen(&self, chosen: &Chosen) -> Result<Vec<Letter>> {
+        let mut found = Vec::new();
+        if !chosen.ids.is_empty() {
+            for id in &chosen.ids {
+                found.push(self.show(*id).await?);
+            }
+            return Ok(found);
+        }
+        if chosen.which.is_empty() && !chosen.all {
+            return Err(Misused("say which: numbers, --route, --code, --where, or --all".to_owned()).into());
+        }
+        loop {
+            let after = found.last().map(|letter: &Letter| letter.id);
+            let page = self.select(&chosen.which.query(after, PAGE)).await?;
+            if page.is_empty() {
+                return Ok(found);
+            }
+            found.extend(page);
+        }
+    }
+}
+
+fn find(store: &Store, id: u64) -> Result<Letter> {
+    let letter = replay::find(store, id)?.with_context(|| format!("there is no dead letter {id}"))?;
+    Ok(Letter::new(id, letter))
+}

@@ -1,0 +1,93 @@
+//! `esclusa invoke`: a route's plugin on events of one's own. Shows what it wants done; nothing is carried out.
+
+use super::reach::{Reach, escape, reach};
+use super::{Global, Misused, print};
+use crate::exit::Exit;
+use crate::intake;
+use crate::runtime::bench::{self, Bench};
+use crate::runtime::trial::{self, TrialEvent};
+use anyhow::{Result, anyhow};
+use esclusa_config::plan::Plan;
+use esclusa_embedded::Store;
+use esclusa_sandbox::{Sandbox, SandboxConfig};
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+
+/// `esclusa invoke`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  echo '{\"path\": \"/\"}' | esclusa invoke requests --event -\n  esclusa invoke api --event body.bin --raw --attribute method=POST"
+)]
+pub struct Invoke {
+    /// Name of the route
+    route: String,
+    /// JSON lines, the events of one batch; - is standard input
+    #[arg(long, value_name = "FILE")]
+    event: PathBuf,
+    /// The field that holds the key of each event
+    #[arg(long, value_name = "FIELD", conflicts_with = "raw")]
+    key: Option<String>,
+    /// The whole input is one event, whatever it holds
+    #[arg(long)]
+    raw: bool,
+    /// An attribute that every event has; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
+    attribute: Vec<(String, String)>,
+}
+
+fn attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Invoke {
+    /// Calls the plugin and prints what it wants done; exit 1 where it failed.
+    pub async fn run(&self, global: &Global) -> Result<Exit> {
+        let loaded = global.load_quietly()?;
+        let events = self.events()?;
+        let shown: Box<RawValue> = match reach(&loaded).await? {
+            Reach::Running(client) => {
+                let path = format!("/api/v1/routes/{}/invoke", escape(&self.route));
+                client.post(&path, &json!({"events": events})).await?
+            }
+            Reach::Stopped(store) => {
+                let bench = bench(store, loaded.plan)?;
+                let route = bench.route(&self.route).await?;
+                let trial = trial::trial(&route, &events).await.map_err(|why| anyhow!(why))?;
+                serde_json::value::to_raw_value(&trial)?
+            }
+        };
+        print::line(shown.get())?;
+        let failed: Failed = serde_json::from_str(shown.get())?;
+        Ok(if failed.failure.is_some() { Exit::Failed } else { Exit::Ok })
+    }
+
+    fn events(&self) -> Result<Vec<TrialEvent>> {
+        let mut text = Vec::new();
+        if self.event.as_os_str() == "-" {
+            std::io::stdin().read_to_end(&mut text)?;
+        } else {
+            text = std::fs::read(&self.event)
+                .map_err(|error| Misused(format!("cannot read {}: {error}", self.event.display())))?;
+        }
+        let attributes: BTreeMap<String, String> = self.attribute.iter().cloned().collect();
+        let records =
+            if self.raw { vec![intake::raw(text, "")] } else { intake::json_lines(&text, self.key.as_deref(), 1)? };
+        Ok(records.into_iter().map(|record| TrialEvent::new(record.key, record.data, attributes.clone())).collect())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Failed {
+    #[serde(default)]
+    failure: Option<Box<RawValue>>,
+}
+
+/// Routes at hand where no router runs.
+pub fn bench(store: Store, plan: Plan) -> Result<Bench> {
+    let sandbox = Sandbox::new(SandboxConfig { cache_dir: bench::cache(&plan.engine), ..SandboxConfig::default() })?;
+    Ok(Bench::new(store, plan, sandbox))
+}

@@ -1,0 +1,95 @@
+//! `esclusa plugin`: a plugin's file looked at, without a configuration.
+
+use super::{Global, Misused, print};
+use crate::configuration::digest;
+use crate::exit::Exit;
+use anyhow::{Context, Result};
+use esclusa_sandbox::{Sandbox, SandboxConfig};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use wasmparser::{Parser, Payload};
+
+/// `esclusa plugin`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Plugin {
+    /// Tell what a plugin is: name, version, digest, size, imports, exports, and what its config may be
+    #[command(after_help = "Example:\n  esclusa plugin inspect plugins/etl.wasm --json")]
+    Inspect {
+        /// The plugin's file
+        file: PathBuf,
+    },
+}
+
+impl Plugin {
+    /// Looks.
+    pub async fn run(&self, global: &Global) -> Result<Exit> {
+        let Plugin::Inspect { file } = self;
+        inspect(global, file).await
+    }
+}
+
+async fn inspect(global: &Global, file: &Path) -> Result<Exit> {
+    let bytes = std::fs::read(file).map_err(|error| Misused(format!("cannot read {}: {error}", file.display())))?;
+    let sandbox = Sandbox::new(SandboxConfig::default())?;
+    let loaded = sandbox.load(file).await.with_context(|| format!("{} is no plugin", file.display()))?;
+    let names = Names::of(&bytes);
+    let info = &loaded.info;
+    let schema: Option<Value> = info.config_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    if global.json {
+        print::json(&json!({
+            "name": info.name,
+            "version": info.version,
+            "description": info.description,
+            "sha256": digest(&bytes),
+            "bytes": bytes.len(),
+            "imports": names.imports,
+            "exports": names.exports,
+            "config_schema": schema,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    print::line(&format!("{} {}", print::visible(&info.name), print::visible(&info.version)))?;
+    if !info.description.is_empty() {
+        print::line(&print::visible(&info.description))?;
+    }
+    print::line(&format!("\nsha256   {}\nsize     {} bytes", digest(&bytes), bytes.len()))?;
+    for (what, names) in [("needs", &names.imports), ("offers", &names.exports)] {
+        for name in names {
+            print::line(&format!("{what:8} {}", print::visible(name)))?;
+        }
+    }
+    match schema {
+        Some(schema) => print::line(&format!("\nconfig, as JSON Schema:\n{schema:#}"))?,
+        None => print::line("\nconfig: not described")?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// What a component imports and exports.
+#[derive(Default)]
+struct Names {
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+impl Names {
+    /// Of the outermost component; those inside are its own business. What cannot be read is left out: the sandbox has
+    /// found the file sound.
+    fn of(bytes: &[u8]) -> Self {
+        let (mut names, mut depth) = (Names::default(), 0_u32);
+        for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+            match payload {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    names.imports.extend(section.into_iter().flatten().map(|import| import.name.name.to_owned()));
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    names.exports.extend(section.into_iter().flatten().map(|export| export.name.name.to_owned()));
+                }
+                _ => {}
+            }
+        }
+        names
+    }
+}

@@ -1,0 +1,120 @@
+//! What commands write: data to standard output, messages to standard error.
+//!
+//! A reader that has gone (`| head`) ends the command quietly, by an error of its own.
+
+use crate::outlet;
+use serde::Serialize;
+use std::io::Write;
+
+/// Whoever read standard output has seen enough.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub struct ReaderGone;
+
+/// Why standard output could not be written.
+pub fn failed(error: std::io::Error) -> anyhow::Error {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        ReaderGone.into()
+    } else {
+        anyhow::Error::new(error).context("cannot write the output")
+    }
+}
+
+/// A line of data.
+pub fn line(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}").map_err(failed)
+}
+
+/// Data as it is.
+pub fn text(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes()).map_err(failed)
+}
+
+/// A value as JSON for programs: on one line.
+pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    line(&serde_json::to_string(value)?)
+}
+
+/// A value as JSON for people: indented.
+pub fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
+    line(&serde_json::to_string_pretty(value)?)
+}
+
+/// A message for whoever sits there.
+pub fn message(text: &str) {
+    // Nobody is left to be told where this fails.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Rows in aligned columns under a heading. Cells are shown without control characters.
+pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| visible(cell))).collect();
+    let heading = heading.map(str::to_owned);
+    let mut widths = heading.each_ref().map(|cell| cell.chars().count());
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in std::iter::once(&heading).chain(&rows) {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Text that may come from a guest, made safe for a terminal.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    outlet::line(text.as_bytes())
+}
+
+/// At most so many characters of a text.
+#[must_use]
+pub fn short(text: &str, most: usize) -> String {
+    let visible = visible(text);
+    if visible.chars().count() <= most {
+        visible
+    } else {
+        visible.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    }
+}
+
+/// A moment of the wall clock as RFC 3339 in UTC, to the second.
+#[must_use]
+pub fn time(millis: u64) -> String {
+    let (days, second) = (millis / 86_400_000, millis / 1000 % 86_400);
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// Year, month and day of a number of days since 1970. Years are counted from March, so that the leap day is the
+/// last day of one.
+fn date(days: u64) -> (u64, u64, u64) {
+    let since_march_of_0 = days + 719_468;
+    let (era, day_of_era) = (since_march_of_0 / 146_097, since_march_of_0 % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{short, time};
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(time(1_709_210_096_789), "2024-02-29T12:34:56Z");
+        assert_eq!(time(1_795_317_291_000), "2026-11-22T03:14:51Z");
+    }
+
+    #[test]
+    fn long_and_hostile_text_is_cut_and_escaped() {
+        assert_eq!(short("abcdef", 4), "abc…");
+        assert_eq!(short("\u{1b}[2J", 40), "\"\\u001b[2J\"");
+    }
+}

@@ -1,0 +1,175 @@
+//! Finds the router that runs on a configuration, or opens its store where none does.
+
+use super::Global;
+use anyhow::{Context, Result, anyhow, bail};
+use esclusa_config::Loaded;
+use esclusa_config::plan::Plan;
+use esclusa_embedded::Store;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A router on this machine answers within this time, or is taken for dead.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Where a router that runs is found: `router.json` beside its store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// Its process.
+    pub pid: u32,
+    /// Where its API listens; `None` without `[admin]`.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Keeps `router.json` there for as long as the router runs.
+pub struct Posted(PathBuf);
+
+impl Whereabouts {
+    fn path(plan: &Plan) -> PathBuf {
+        plan.engine.join("router.json")
+    }
+
+    fn read(plan: &Plan) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(Self::path(plan)).ok()?).ok()
+    }
+
+    /// Writes them down; they are gone when the value is dropped.
+    pub fn post(&self, plan: &Plan) -> Result<Posted> {
+        let path = Self::path(plan);
+        let aside = path.with_extension("json.new");
+        std::fs::write(&aside, serde_json::to_vec(self)?)
+            .and_then(|()| std::fs::rename(&aside, &path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Posted(path))
+    }
+}
+
+impl Drop for Posted {
+    fn drop(&mut self) {
+        // Whoever finds it later sees that nobody answers.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What a command works on.
+pub enum Reach {
+    /// A router runs: ask it.
+    Running(Client),
+    /// No router runs: the store itself.
+    Stopped(Store),
+}
+
+/// Finds the router of the configuration, or opens its store.
+pub async fn reach(loaded: &Loaded) -> Result<Reach> {
+    match running(loaded).await {
+        Some(client) => Ok(Reach::Running(client)),
+        None => Ok(Reach::Stopped(open(&loaded.plan).await?)),
+    }
+}
+
+/// The router that runs, for commands that make no sense without one.
+pub async fn router(global: &Global) -> Result<Client> {
+    let loaded = global.load_quietly()?;
+    match running(&loaded).await {
+        Some(client) => Ok(client),
+        None if loaded.plan.admin.is_none() => {
+            bail!("no router can be asked: {} has no [admin] section", global.config.display())
+        }
+        None => bail!("no router runs on {}; start one with `esclusa run -c {0}`", global.config.display()),
+    }
+}
+
+async fn running(loaded: &Loaded) -> Option<Client> {
+    let Whereabouts { pid, admin } = Whereabouts::read(&loaded.plan)?;
+    let client = Client::new(admin?).ok()?;
+    let status: Pid = client.get("/api/v1/status").await.ok()?;
+    (status.pid == pid).then_some(client)
+}
+
+#[derive(Deserialize)]
+struct Pid {
+    pid: u32,
+}
+
+async fn open(plan: &Plan) -> Result<Store> {
+    if !plan.engine.is_dir() {
+        bail!("there is no store at {} yet: nothing has run", plan.engine.display());
+    }
+    let (path, schema) = (plan.engine.clone(), crate::runtime::schema::of(plan));
+    let opened = tokio::task::spawn_blocking(move || Store::open(path, schema)).await?;
+    opened.map_err(|error| match error {
+        esclusa_embedded::OpenError::Locked { holder, .. } if plan.admin.is_none() => {
+            let pid = holder.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            anyhow!("a router runs on this store{pid} and cannot be asked: add an [admin] section, or stop it first")
+        }
+        error => error.into(),
+    })
+}
+
+/// Talks to the API of a router.
+pub struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+/// How the API tells what went wrong.
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+impl Client {
+    fn new(admin: SocketAddr) -> Result<Self> {
+        let ip = match admin.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT).build()?;
+        Ok(Client { base: format!("http://{}", SocketAddr::new(ip, admin.port())), http })
+    }
+
+    /// GETs a value.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        Ok(self.stream(path).await?.json().await?)
+    }
+
+    /// GETs something that may be long.
+    pub async fn stream(&self, path: &str) -> Result<reqwest::Response> {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await?;
+        accepted(response).await
+    }
+
+    /// POSTs a value, for a value.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let response = self.http.post(format!("{}{path}", self.base)).json(body).send().await?;
+        Ok(accepted(response).await?.json().await?)
+    }
+
+    /// POSTs bytes, for a value.
+    pub async fn upload<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T> {
+        let response = self.http.post(format!("{}{path}", self.base)).body(body).send().await?;
+        Ok(accepted(response).await?.json().await?)
+    }
+}
+
+async fn accepted(response: reqwest::Response) -> Result<reqwest::Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = response.bytes().await.unwrap_or_default();
+    match serde_json::from_slice::<Refusal>(&body) {
+        Ok(refusal) => bail!("{}", refusal.error.trim_end()),
+        Err(_) => bail!("the router answered {status}"),
+    }
+}
+
+/// Escapes a part of a path or a query.
+#[must_use]
+pub fn escape(part: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    part.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

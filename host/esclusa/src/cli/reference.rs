@@ -1,0 +1,66 @@
+//! Commands that tell what is known without a configuration: schema, codes, completions, version.
+
+use super::{Cli, Global, Misused, print};
+use crate::exit::Exit;
+use anyhow::Result;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use esclusa_config::Code;
+
+/// `esclusa explain`.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// The code, as a diagnostic shows it
+    code: Option<String>,
+}
+
+/// `esclusa completions`.
+#[derive(Debug, clap::Args)]
+pub struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+/// `esclusa schema`.
+pub fn schema() -> Result<Exit> {
+    print::pretty(&esclusa_config::schema())?;
+    Ok(Exit::Ok)
+}
+
+impl Explain {
+    /// Describes the code, or lists all of them.
+    pub fn run(&self) -> Result<Exit> {
+        let Some(code) = &self.code else {
+            for code in Code::ALL {
+                print::line(code.as_str())?;
+            }
+            return Ok(Exit::Ok);
+        };
+        let text = esclusa_config::codes::explain(code);
+        let text =
+            text.ok_or_else(|| Misused(format!("there is no code {code:?}; `esclusa explain` lists all of them")))?;
+        print::line(&format!("{code}\n\n{text}"))?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl Completions {
+    /// Prints the script.
+    pub fn run(&self) -> Result<Exit> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "esclusa", &mut script);
+        print::text(&String::from_utf8(script)?)?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// `esclusa version`.
+pub fn version(global: &Global) -> Result<Exit> {
+    let version = env!("CARGO_PKG_VERSION");
+    if global.json {
+        print::json(&serde_json::json!({"version": version, "contract": "esclusa:router@0.1.0"}))?;
+    } else {
+        print::line(&format!("esclusa {version}, plugin contract esclusa:router@0.1.0"))?;
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,153 @@
+//! `esclusa routes` and `esclusa status`: what there is, and how it is doing.
+
+use super::reach::{Reach, reach};
+use super::{Global, print};
+use crate::audit::{self, Account};
+use crate::exit::Exit;
+use crate::runtime::status::{OutputStatus, RouteStatus, Status, outputs};
+use anyhow::Result;
+use esclusa_config::Loaded;
+use serde_json::json;
+
+/// A route as the configuration has it.
+#[derive(Debug, serde::Serialize)]
+struct Configured {
+    name: String,
+    source: String,
+    plugin: String,
+    state: String,
+    outputs: Vec<OutputStatus>,
+}
+
+/// `esclusa routes`.
+pub async fn routes(global: &Global) -> Result<Exit> {
+    let loaded = global.load_quietly()?;
+    let status = match reach(&loaded).await {
+        Ok(Reach::Running(client)) => Some(client.get::<Status>("/api/v1/status").await?),
+        // The list is of the configuration; it needs no store.
+        Ok(Reach::Stopped(_)) | Err(_) => None,
+    };
+    let routes: Vec<Configured> = match &status {
+        Some(status) => status.routes.iter().map(at_work).collect(),
+        None => configured(&loaded),
+    };
+    if global.json {
+        print::json(&json!({"running": status.is_some(), "routes": routes}))?;
+        return Ok(Exit::Ok);
+    }
+    let row = |route: &Configured| {
+        let outputs: Vec<String> =
+            route.outputs.iter().map(|o| format!("{} {} ({})", o.kind, o.name, o.delivery)).collect();
+        let outputs = if outputs.is_empty() { "-".to_owned() } else { outputs.join(", ") };
+        [route.name.clone(), route.source.clone(), route.plugin.clone(), route.state.clone(), outputs]
+    };
+    print::table(["ROUTE", "SOURCE", "PLUGIN", "STATE", "WRITES"], &routes.iter().map(row).collect::<Vec<_>>())?;
+    Ok(Exit::Ok)
+}
+
+fn configured(loaded: &Loaded) -> Vec<Configured> {
+    let route = |spec: &esclusa_config::plan::Route| Configured {
+        name: spec.name.to_string(),
+        source: spec.source.to_string(),
+        plugin: spec.plugin.display().to_string(),
+        state: "not running".to_owned(),
+        outputs: outputs(spec, &loaded.plan),
+    };
+    loaded.plan.routes.iter().map(route).collect()
+}
+
+fn at_work(route: &RouteStatus) -> Configured {
+    let plugin = &route.plugin;
+    Configured {
+        name: route.name.clone(),
+        source: format!("{} ({})", route.source, route.kind),
+        plugin: format!("{} {} ({})", plugin.name, plugin.version, plugin.digest.get(..12).unwrap_or_default()),
+        state: route.state.clone(),
+        outputs: route.outputs.clone(),
+    }
+}
+
+/// `esclusa status`.
+pub async fn status(global: &Global) -> Result<Exit> {
+    let loaded = global.load_quietly()?;
+    match reach(&loaded).await? {
+        Reach::Running(client) => {
+            let status: Status = client.get("/api/v1/status").await?;
+            if global.json { print::json(&status)? } else { running(&status)? }
+        }
+        Reach::Stopped(store) => {
+            let accounts = audit::stopped(&store, &loaded.plan)?;
+            let letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
+            if global.json {
+                let route = |(account, letters): (&Account, &u64)| json!({"account": account, "dead_letters": letters, "state": "not running"});
+                print::json(
+                    &json!({"running": false, "routes": accounts.iter().zip(&letters).map(route).collect::<Vec<_>>()}),
+                )?;
+            } else {
+                print::message("not running; this is what the store knows");
+                stopped(&accounts, &letters)?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn running(status: &Status) -> Result<()> {
+    print::message(&format!("esclusa {} runs as process {}", status.version, status.pid));
+    let row = |route: &RouteStatus| {
+        let (reading, counts) = (&route.reading, &route.reading.counts);
+        let error = route.reason.as_ref().map(|reason| format!("halted: {reason}"));
+        let last = reading
+            .last_error
+            .as_ref()
+            .map(|error| format!("{} {}: {}", print::time(error.at), error.code, error.message));
+        let waiting = reading
+            .waiting
+            .as_ref()
+            .map(|waiting| format!("attempt {} at {}; ", waiting.attempt, print::time(waiting.next)));
+        let error = format!("{}{}", waiting.unwrap_or_default(), error.or(last).unwrap_or_else(|| "-".to_owned()));
+        [
+            route.name.clone(),
+            route.state.clone(),
+            reading.received.to_string(),
+            counts.done.to_string(),
+            counts.skipped.to_string(),
+            counts.filtered.to_string(),
+            counts.dead.to_string(),
+            reading.in_flight.to_string(),
+            route.dead_letters.to_string(),
+            print::short(&error, 100),
+        ]
+    };
+    let heading =
+        ["ROUTE", "STATE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "IN FLIGHT", "LETTERS", "LAST ERROR"];
+    print::table(heading, &status.routes.iter().map(row).collect::<Vec<_>>())?;
+    for reload in status.reloads.iter().take(5) {
+        let result = if reload.ok { "reloaded" } else { "REFUSED" };
+        print::message(&format!(
+            "{} {} {result}: {}",
+            print::time(reload.at),
+            reload.what,
+            print::short(&reload.message, 200)
+        ));
+    }
+    Ok(())
+}
+
+fn stopped(accounts: &[Account], letters: &[u64]) -> Result<()> {
+    let row = |(account, letters): (&Account, &u64)| {
+        let counts = account.counts;
+        [
+            account.route.clone(),
+            account.received.to_string(),
+            counts.done.to_string(),
+            counts.skipped.to_string(),
+            counts.filtered.to_string(),
+            counts.dead.to_string(),
+            letters.to_string(),
+            account.behind.map_or_else(|| "-".to_owned(), |behind| behind.to_string()),
+        ]
+    };
+    let heading = ["ROUTE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "LETTERS", "BEHIND"];
+    print::table(heading, &accounts.iter().zip(letters).map(row).collect::<Vec<_>>())
+}

@@ -1,0 +1,149 @@
+//! `esclusa run`: starts the router, keeps it up to date, and stops it.
+
+mod upkeep;
+
+use super::reach::Whereabouts;
+use super::{Broken, Global, print};
+use crate::admin::{self, Admin, Phase};
+use crate::configuration;
+use crate::exit::Exit;
+use crate::runtime::status::Status;
+use crate::runtime::{Options, Runtime, StartError};
+use anyhow::{Context, Result, anyhow};
+use esclusa_config::Loaded;
+use esclusa_sandbox::{Sandbox, SandboxConfig};
+use std::sync::Arc;
+use std::time::Duration;
+use upkeep::{Signals, Upkeep};
+
+/// `esclusa run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  esclusa run -c routes.toml\n  esclusa run --until-idle --log-format json")]
+pub struct Run {
+    /// Stop once finite sources are drained and nothing is in flight
+    #[arg(long)]
+    until_idle: bool,
+    /// How long what is in flight may take to finish when the router stops
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    drain_timeout: Duration,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time: write 500ms, 30s or 2m");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err(wrong()),
+    }
+}
+
+impl Run {
+    /// Runs until a signal, or until nothing is left to do.
+    pub async fn run(&self, global: &Global) -> Result<Exit> {
+        let loaded = global.load()?;
+        let mut signals = Signals::new()?;
+        let runtime = start(loaded, self.until_idle).await?;
+        let before = runtime.status();
+        let loaded = runtime.loaded();
+        let admin = match &loaded.plan.admin {
+            Some(plan) => {
+                let admin = Admin::new(runtime.clone(), global.config.clone(), plan.listen);
+                Some(admin::listen(admin).await.with_context(|| format!("cannot listen on {}", plan.listen))?)
+            }
+            None => None,
+        };
+        let address = admin.as_ref().map(|admin| admin.address);
+        let posted = Whereabouts { pid: std::process::id(), admin: address }.post(&loaded.plan)?;
+        announce(&loaded, address);
+        drop(loaded);
+
+        let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone());
+        tokio::select! {
+            () = upkeep.run(&mut signals) => {}
+            () = runtime.until_idle(), if self.until_idle => tracing::info!("nothing is left to do"),
+        }
+        let after = runtime.status();
+        if let Some(admin) = &admin {
+            admin.phase(Phase::Draining);
+        }
+        tracing::info!(timeout = ?self.drain_timeout, "stopping: what is in flight is finished first");
+        let complete = tokio::select! {
+            complete = runtime.stop(self.drain_timeout) => complete,
+            () = signals.stop() => {
+                tracing::warn!("stopped at once; what was in flight is delivered again");
+                drop(posted);
+                std::process::exit(i32::from(Exit::Incomplete.code()));
+            }
+        };
+        if let Some(admin) = admin {
+            admin.close().await;
+        }
+        drop(posted);
+        tell(&before, &after);
+        Ok(if complete { Exit::Ok } else { Exit::Incomplete })
+    }
+}
+
+async fn start(loaded: Loaded, until_idle: bool) -> Result<Arc<Runtime>> {
+    let cache_dir = Some(loaded.plan.engine.join("cache"));
+    let sandbox = Sandbox::new(SandboxConfig { cache_dir, ..SandboxConfig::default() })?;
+    let (plan, locator) = (loaded.plan.clone(), loaded.locator.clone());
+    match Runtime::start(loaded, sandbox, Options { until_idle }).await {
+        Ok(runtime) => Ok(runtime),
+        Err(StartError::Plugins(refused)) => Err(Broken(configuration::refusals(&plan, &locator, &refused)).into()),
+        Err(error) => Err(anyhow!(error)),
+    }
+}
+
+/// Tells what can be opened.
+fn announce(loaded: &Loaded, address: Option<std::net::SocketAddr>) {
+    let plan = &loaded.plan;
+    let routes = plan.routes.len();
+    match address {
+        Some(address) => {
+            print::message(&format!("esclusa runs {routes} route(s); open http://{address}/"));
+            for (name, source) in &plan.sources {
+                if matches!(source, esclusa_config::plan::Source::Http { .. }) {
+                    print::message(&format!("  events for {name}: POST http://{address}/ingest/{name}"));
+                }
+            }
+        }
+        None => {
+            print::message(&format!("esclusa runs {routes} route(s); without [admin] there is no dashboard and no API"))
+        }
+    }
+    tracing::info!(routes, engine = %plan.engine.display(), "running");
+}
+
+/// Tells what somebody should look at.
+fn tell(before: &Status, after: &Status) {
+    for route in &after.routes {
+        if route.state == "halted" {
+            let reason = route.reason.as_deref().unwrap_or("no reason given");
+            print::message(&format!("route {} was halted by its plugin: {}", route.name, print::visible(reason)));
+        }
+        let earlier = before.routes.iter().find(|r| r.name == route.name).map_or(0, |r| r.reading.counts.dead);
+        let dead = route.reading.counts.dead.saturating_sub(earlier);
+        if dead > 0 {
+            print::message(&format!("route {} gave up {dead} event(s); see `esclusa dlq ls --route {0}`", route.name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+    use std::time::Duration;
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(time("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(time("250ms"), Ok(Duration::from_millis(250)));
+        assert!(time("30").is_err() && time("s").is_err() && time("1 day").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! What a running router does for itself: changed files are put in force, signals are obeyed.
+
+use crate::configuration;
+use crate::reload::Watch;
+use crate::runtime::Runtime;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that the router knows.
+pub struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes them over from the system, whose answer to each would be the end of the process.
+    pub fn new() -> Result<Self> {
+        let take = |kind| signal(kind).context("cannot take over signals");
+        Ok(Signals {
+            hangup: take(SignalKind::hangup())?,
+            interrupt: take(SignalKind::interrupt())?,
+            terminate: take(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for a signal to stop. Cancel-safe.
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Keeps a router up to date.
+pub struct Upkeep {
+    runtime: Arc<Runtime>,
+    config: PathBuf,
+    watch: Watch,
+}
+
+impl Upkeep {
+    /// Watches the configuration and the plugins in it from now on.
+    pub fn new(runtime: Arc<Runtime>, config: PathBuf) -> Self {
+        let mut watch = Watch::new();
+        watch.set(configuration::files(&config, &runtime.loaded()));
+        Upkeep { runtime, config, watch }
+    }
+
+    /// Puts changes in force until a signal to stop.
+    pub async fn run(&mut self, signals: &mut Signals) {
+        loop {
+            let changed = tokio::select! {
+                _ = signals.interrupt.recv() => return,
+                _ = signals.terminate.recv() => return,
+                _ = signals.hangup.recv() => {
+                    tracing::info!("reloading, as asked by a signal");
+                    vec![self.config.clone()]
+                }
+                changed = self.watch.changed() => changed,
+            };
+            // A reload may take long; a signal to stop does not wait for it.
+            let stopped = tokio::select! {
+                () = apply(&self.runtime, &self.config, &changed) => false,
+                () = signals.stop() => true,
+            };
+            if stopped {
+                return;
+            }
+            self.watch.set(configuration::files(&self.config, &self.runtime.loaded()));
+        }
+    }
+}
+
+async fn apply(runtime: &Runtime, config: &PathBuf, changed: &[PathBuf]) {
+    if changed.contains(config) {
+        // The result is logged and remembered by the router, and this reads changed plugins as well.
+        let _ = configuration::refresh(runtime, config).await;
+        return;
+    }
+    for plugin in changed {
+        runtime.reload_plugin(plugin).await;
+    }
+}

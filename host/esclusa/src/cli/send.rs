@@ -1,0 +1,119 @@
+//! `esclusa send`: events into a stream, a queue or an http source, with a router at work or without.
+
+use super::reach::{Client, Reach, escape, reach};
+use super::{Global, Misused, print};
+use crate::exit::Exit;
+use crate::intake;
+use anyhow::{Context, Result};
+use esclusa_config::plan::Plan;
+use esclusa_embedded::{NewRecord, Store};
+use serde::Deserialize;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+
+/// Lines that are sent at once.
+const LINES: usize = 1000;
+/// Bytes after which lines are sent.
+const BYTES: usize = 4 << 20;
+
+/// `esclusa send`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  esclusa send orders orders.jsonl --key order_id\n  echo '{\"n\": 1}' | esclusa send orders"
+)]
+pub struct Send {
+    /// Name of the source in routes.toml: a stream, a queue, or http
+    source: String,
+    /// JSON lines, an event each; - is standard input
+    #[arg(default_value = "-")]
+    file: PathBuf,
+    /// The field that holds the partition key or message group; dots lead into nested objects
+    #[arg(long, value_name = "FIELD", conflicts_with = "raw")]
+    key: Option<String>,
+    /// Send the whole input as one event, whatever it holds
+    #[arg(long)]
+    raw: bool,
+}
+
+/// Where the events go.
+enum Way<'a> {
+    Router(Client),
+    Store(Store, &'a Plan),
+}
+
+#[derive(Deserialize)]
+struct Taken {
+    ids: Vec<String>,
+}
+
+impl Send {
+    /// Sends, and tells how many were taken.
+    pub async fn run(&self, global: &Global) -> Result<Exit> {
+        let loaded = global.load_quietly()?;
+        let way = match reach(&loaded).await? {
+            Reach::Running(client) => Way::Router(client),
+            Reach::Stopped(store) => Way::Store(store, &loaded.plan),
+        };
+        let mut input = self.open()?;
+        let mut sent = 0;
+        if self.raw {
+            let mut data = Vec::new();
+            input.read_to_end(&mut data)?;
+            sent += self.put(&way, data, 1).await?;
+        } else {
+            let (mut chunk, mut first, mut next) = (Vec::new(), 1, 1);
+            loop {
+                let read = input.read_until(b'\n', &mut chunk)?;
+                if (read == 0 || next - first >= LINES || chunk.len() >= BYTES) && !chunk.is_empty() {
+                    sent += self
+                        .put(&way, std::mem::take(&mut chunk), first)
+                        .await
+                        .with_context(|| format!("{sent} event(s) were sent before"))?;
+                    first = next;
+                }
+                if read == 0 {
+                    break;
+                }
+                next += 1;
+            }
+        }
+        if global.json {
+            print::json(&serde_json::json!({"sent": sent}))?;
+        } else {
+            print::message(&format!("{sent} event(s) sent to {}", self.source));
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn open(&self) -> Result<Box<dyn BufRead>> {
+        if self.file.as_os_str() == "-" {
+            return Ok(Box::new(BufReader::new(std::io::stdin())));
+        }
+        let file = std::fs::File::open(&self.file)
+            .map_err(|error| Misused(format!("cannot read {}: {error}", self.file.display())))?;
+        Ok(Box::new(BufReader::new(file)))
+    }
+
+    /// Sends one text; `first` is the number of its first line.
+    async fn put(&self, way: &Way<'_>, text: Vec<u8>, first: usize) -> Result<usize> {
+        let records = self.records(&text, first)?;
+        match way {
+            Way::Store(store, plan) => Ok(intake::put(store, plan, &self.source, &records).await?.len()),
+            Way::Router(client) => {
+                let mut path = format!("/api/v1/sources/{}/send?raw={}", escape(&self.source), self.raw);
+                if let Some(field) = &self.key {
+                    path.push_str(&format!("&key={}", escape(field)));
+                }
+                let taken: Taken = client.upload(&path, text).await?;
+                Ok(taken.ids.len())
+            }
+        }
+    }
+
+    fn records(&self, text: &[u8], first: usize) -> Result<Vec<NewRecord>, intake::NotTaken> {
+        if self.raw {
+            return Ok(vec![intake::raw(text.to_vec(), "")]);
+        }
+        intake::json_lines(text, self.key.as_deref(), first)
+    }
+}

@@ -1,0 +1,74 @@
+//! `esclusa table`: what the tables hold, as JSON lines with every digit of every number.
+
+use super::reach::{Reach, escape, reach};
+use super::{Global, print};
+use crate::exit::Exit;
+use crate::tables;
+use anyhow::{Result, bail};
+use std::io::{BufWriter, Write};
+
+/// `esclusa table`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Table {
+    /// Print every item of a table, a line each
+    #[command(after_help = "Example:\n  esclusa table scan orders -c routes.toml | head")]
+    Scan {
+        /// Name of the table in routes.toml
+        table: String,
+    },
+    /// Print the item with a key; exit 1 where there is none
+    #[command(after_help = "Example:\n  esclusa table get requests '{\"pk\": \"path#/\", \"sk\": \"2026-11-22\"}'")]
+    Get {
+        /// Name of the table in routes.toml
+        table: String,
+        /// The key, a JSON object
+        key: String,
+    },
+}
+
+impl Table {
+    /// Reads.
+    pub async fn run(&self, global: &Global) -> Result<Exit> {
+        match self {
+            Table::Scan { table } => scan(global, table).await,
+            Table::Get { table, key } => get(global, table, key).await,
+        }
+    }
+}
+
+async fn scan(global: &Global, table: &str) -> Result<Exit> {
+    let loaded = global.load_quietly()?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match reach(&loaded).await? {
+        Reach::Running(client) => {
+            let mut response = client.stream(&format!("/api/v1/tables/{}/scan", escape(table))).await?;
+            while let Some(chunk) = response.chunk().await? {
+                out.write_all(&chunk).map_err(print::failed)?;
+            }
+        }
+        Reach::Stopped(store) => {
+            for item in tables::scan(&store, &loaded.plan, table)? {
+                writeln!(out, "{}", item?).map_err(print::failed)?;
+            }
+        }
+    }
+    out.flush().map_err(print::failed)?;
+    Ok(Exit::Ok)
+}
+
+async fn get(global: &Global, table: &str, key: &str) -> Result<Exit> {
+    let loaded = global.load_quietly()?;
+    let found = match reach(&loaded).await? {
+        Reach::Running(client) => {
+            let path = format!("/api/v1/tables/{}/item?key={}", escape(table), escape(key));
+            let text = client.stream(&path).await?.text().await?;
+            (text.trim() != "null").then_some(text)
+        }
+        Reach::Stopped(store) => tables::get(&store, &loaded.plan, table, key)?,
+    };
+    match found {
+        Some(item) => print::line(item.trim_end())?,
+        None => bail!("table {table:?} has no item with the key {key}"),
+    }
+    Ok(Exit::Ok)
+}

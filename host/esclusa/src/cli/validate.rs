@@ -1,0 +1,57 @@
+//! `esclusa validate`: everything that `run` checks before it takes an event, without the store.
+
+use super::{Broken, Global, print};
+use crate::exit::Exit;
+use crate::runtime::{bench, plugins};
+use crate::{configuration, telemetry};
+use anyhow::Result;
+use esclusa_config::Problems;
+use esclusa_sandbox::{Sandbox, SandboxConfig};
+
+/// `esclusa validate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  esclusa validate -c routes.toml && systemctl reload esclusa")]
+pub struct Validate {
+    /// Do not load the plugins
+    #[arg(long)]
+    no_plugins: bool,
+    /// Print the configuration in force: every default filled in, secrets hidden
+    #[arg(long)]
+    effective: bool,
+}
+
+impl Validate {
+    /// Checks, and tells everything that is wrong.
+    pub async fn run(&self, global: &Global) -> Result<Exit> {
+        let loaded = configuration::read(&global.config).map_err(Broken)?;
+        let mut refused = Vec::new();
+        if !self.no_plugins {
+            let cache_dir = bench::cache(&loaded.plan.engine);
+            let sandbox = Sandbox::new(SandboxConfig { cache_dir, ..SandboxConfig::default() })?;
+            for route in &loaded.plan.routes {
+                if let Err(why) = plugins::load(&sandbox, route).await {
+                    refused.push((route.name.clone(), why));
+                }
+            }
+        }
+        if !refused.is_empty() {
+            let mut problems = configuration::refusals(&loaded.plan, &loaded.locator, &refused);
+            problems.0.extend(loaded.warnings.iter().cloned());
+            problems.0.sort_by_key(|diagnostic| diagnostic.span.start);
+            return Err(Broken(problems).into());
+        }
+        let routes = loaded.plan.routes.len();
+        if self.effective {
+            print::text(&esclusa_config::effective(&loaded))?;
+        } else if global.json {
+            let warnings = Problems(loaded.warnings.clone()).to_json();
+            print::json(&serde_json::json!({"ok": true, "routes": routes, "warnings": warnings}))?;
+            return Ok(Exit::Ok);
+        }
+        for warning in &loaded.warnings {
+            print::message(warning.render(telemetry::colour()).trim_end());
+        }
+        print::message(&format!("{} is sound: {routes} route(s)", global.config.display()));
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,142 @@
+//! routes.toml as the program uses it: read with the environment, refusals of plugins reported where they belong,
+//! and put in force again while the router runs.
+
+use crate::runtime::Runtime;
+use crate::runtime::plugins::Refused;
+use crate::runtime::status::Reload;
+use esclusa_config::plan::Plan;
+use esclusa_config::{Code, Diagnostic, Loaded, Locator, Place, Problems, Severity};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Reads a configuration; `${VAR}` is looked up in the environment of the process.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(path: &Path) -> Result<Loaded, Problems> {
+    esclusa_config::load(path, &|name| std::env::var(name).ok())
+}
+
+/// The files that the configuration is made of: itself and every plugin, each once.
+#[must_use]
+pub fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    for route in &loaded.plan.routes {
+        if !files.contains(&route.plugin) {
+            files.push(route.plugin.clone());
+        }
+    }
+    files
+}
+
+/// Why plugins do not serve their routes, as diagnostics of the file that asked for them.
+#[must_use]
+pub fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, Refused)]) -> Problems {
+    let mut found: Vec<Diagnostic> =
+        refused.iter().flat_map(|(route, why)| refusal(plan, locator, route, why)).collect();
+    found.sort_by_key(|diagnostic| diagnostic.span.start);
+    Problems(found)
+}
+
+fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Vec<Diagnostic> {
+    let at = |place: Place<'_>, code: Code, message: &str, help: Option<&str>| {
+        locator.diagnostic(place, code, message, help)
+    };
+    let plugin = Place::RouteKey(route, "plugin");
+    let path =
+        plan.routes.iter().find(|r| &*r.name == route).map(|r| r.plugin.display().to_string()).unwrap_or_default();
+    match refused {
+        Refused::Load(why) if !Path::new(&path).is_file() => {
+            let help = "build the plugin first, or correct the path: it is relative to the directory of this file";
+            vec![at(plugin, Code::PLUGIN_MISSING, why, Some(help))]
+        }
+        Refused::Load(why) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {why}"), None)],
+        Refused::Schema(_) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {refused}"), None)],
+        Refused::Pin { found, .. } => {
+            let help = format!("if the new file is meant, write sha256 = \"{found}\"");
+            vec![at(Place::RouteKey(route, "sha256"), Code::PLUGIN_DIGEST_MISMATCH, &refused.to_string(), Some(&help))]
+        }
+        Refused::Config(problems) => {
+            let help = format!("`esclusa plugin inspect {path}` shows what the plugin takes");
+            let one = |(pointer, why): &(String, String)| {
+                let message = if pointer.is_empty() { why.clone() } else { format!("{pointer}: {why}") };
+                at(Place::Config(route, pointer), Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
+            };
+            problems.iter().map(one).collect()
+        }
+        Refused::Init(why) => vec![at(Place::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
+    }
+}
+
+/// A configuration that was not put in force.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct NotReloaded {
+    /// The reasons as text.
+    pub message: String,
+    /// The reasons with their places, where they have some.
+    pub diagnostics: Option<serde_json::Value>,
+}
+
+/// Reads the configuration and every plugin that has changed again, and puts them in force. Returns when that is
+/// done; tells what has changed.
+///
+/// # Errors
+/// [`NotReloaded`]; what could not be put in force is as it was.
+pub async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, NotReloaded> {
+    let loaded = match read(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            let text = problems.render(false);
+            runtime.refuse_config(&brief(&problems));
+            return Err(NotReloaded { message: text, diagnostics: Some(problems.to_json()) });
+        }
+    };
+    let mut told = match runtime.reload_config(loaded).await {
+        Ok(message) => message,
+        Err(message) => return Err(NotReloaded { message, diagnostics: None }),
+    };
+    for plugin in changed(runtime) {
+        runtime.reload_plugin(&plugin).await;
+        match result(runtime, &plugin) {
+            Some(Reload { ok: true, message, .. }) => told = format!("{told}; {message}"),
+            Some(Reload { message, .. }) => return Err(NotReloaded { message, diagnostics: None }),
+            None => {}
+        }
+    }
+    Ok(told)
+}
+
+/// Problems in a line each, for places that show no source text.
+fn brief(problems: &Problems) -> String {
+    let errors = problems.0.iter().filter(|d| d.severity == Severity::Error);
+    let lines: Vec<String> =
+        errors.map(|d| format!("{}:{}:{}: {} [{}]", d.file, d.line, d.column, d.message, d.code)).collect();
+    lines.join("; ")
+}
+
+/// Plugin files whose content is not what some route runs.
+fn changed(runtime: &Runtime) -> Vec<PathBuf> {
+    let mut running: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+    for route in runtime.status().routes {
+        running.entry(route.plugin.path.into()).or_default().push(route.plugin.digest);
+    }
+    let differs = |(path, digests): (PathBuf, Vec<String>)| {
+        let now = digest(&std::fs::read(&path).ok()?);
+        digests.iter().any(|running| *running != now).then_some(path)
+    };
+    running.into_iter().filter_map(differs).collect()
+}
+
+/// SHA-256 in lower-case hex.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn result(runtime: &Runtime, plugin: &Path) -> Option<Reload> {
+    let what = plugin.display().to_string();
+    runtime.status().reloads.into_iter().find(|reload| reload.what == what)
+}

@@ -1,0 +1,150 @@
+//! Events put in from outside: lines become records, and go to the stream or queue behind a source.
+//!
+//! Nothing is answered before it is durable; a batch of records is taken as a whole or not at all.
+
+use crate::runtime::schema::ingest_stream;
+use esclusa_config::plan::{Plan, Source};
+use esclusa_embedded::{NewRecord, Store};
+use esclusa_flow::fault::Fault;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Why records were not taken. Nothing of them was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// There is no source of that name.
+    #[error("there is no source {name:?}; routes.toml has {known}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// The source makes its events itself.
+    #[error("source {name:?} is of kind {kind}: {instead}")]
+    Closed {
+        /// The source.
+        name: String,
+        /// Its kind.
+        kind: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// The events are not what they should be.
+    #[error("{0}")]
+    Malformed(String),
+    /// The store did not take them.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Where the events of a source are put in.
+enum Target {
+    Stream(String),
+    Queue(String),
+}
+
+/// Puts records into the stream or queue behind a source; gives their ids once they are durable.
+///
+/// # Errors
+/// [`NotTaken`]; none was stored then.
+pub async fn put(store: &Store, plan: &Plan, source: &str, records: &[NewRecord]) -> Result<Vec<String>, NotTaken> {
+    let target = target(plan, source)?;
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(match target {
+        Target::Stream(stream) => store.append(&stream, records).await?,
+        Target::Queue(queue) => store.enqueue(&queue, records).await?,
+    })
+}
+
+fn target(plan: &Plan, name: &str) -> Result<Target, NotTaken> {
+    let closed = |kind, instead| Err(NotTaken::Closed { name: name.to_owned(), kind, instead });
+    match plan.sources.get(name) {
+        Some(Source::Stream { stream, .. }) => Ok(Target::Stream(stream.clone())),
+        Some(Source::Queue { queue, .. }) => Ok(Target::Queue(queue.clone())),
+        Some(Source::Http { reply: false, .. }) => Ok(Target::Stream(ingest_stream(name))),
+        Some(Source::Http { reply: true, .. }) => {
+            closed("http with reply = true", "ask it at /ingest of a running router")
+        }
+        Some(Source::File { .. }) => closed("file", "append lines to the file"),
+        Some(Source::TableChanges { .. }) => closed("table-changes", "its events come from writes to the table"),
+        Some(Source::Generate { .. }) => closed("generate", "it makes its events itself"),
+        Some(Source::Schedule { .. }) => closed("schedule", "it makes its events itself"),
+        None => {
+            let known: Vec<&str> = plan.sources.keys().map(|name| &**name).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Err(NotTaken::Unknown { name: name.to_owned(), known })
+        }
+    }
+}
+
+/// A record of a whole text.
+#[must_use]
+pub fn raw(data: Vec<u8>, key: &str) -> NewRecord {
+    NewRecord { key: key.to_owned(), data, attributes: Vec::new() }
+}
+
+/// The lines of a text, without their ends; empty ones are left out. Numbers count from 1.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let numbered = text.split(|byte| *byte == b'\n').enumerate();
+    numbered.map(|(at, line)| (at + 1, line.trim_ascii())).filter(|(_, line)| !line.is_empty())
+}
+
+/// A record per line, each of which has to be JSON. `field` names the field that holds the key, with dots between
+/// the names of nested ones; `first` is the number of the first line.
+///
+/// # Errors
+/// [`NotTaken::Malformed`] with the number of the line.
+pub fn json_lines(text: &[u8], field: Option<&str>, first: usize) -> Result<Vec<NewRecord>, NotTaken> {
+    let record = |(at, line): (usize, &[u8])| {
+        let at = first.saturating_add(at).saturating_sub(1);
+        let json: &RawValue = serde_json::from_slice(line).map_err(|error| {
+            NotTaken::Malformed(format!("line {at} is not JSON: {error}; send other payloads with --raw"))
+        })?;
+        let key = match field {
+            None => String::new(),
+            Some(field) => key(json, field).ok_or_else(|| {
+                NotTaken::Malformed(format!("line {at} has no text or number in field {field:?} to be its key"))
+            })?,
+        };
+        Ok(raw(line.to_vec(), &key))
+    };
+    lines(text).map(record).collect()
+}
+
+/// The text or number in a field.
+fn key(json: &RawValue, field: &str) -> Option<String> {
+    let mut value = json;
+    for name in field.split('.') {
+        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(value.get()).ok()?;
+        value = *fields.get(name)?;
+    }
+    match value.get().as_bytes().first()? {
+        b'"' => serde_json::from_str(value.get()).ok(),
+        b'-' | b'0'..=b'9' => Some(value.get().to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json_lines;
+
+    #[test]
+    fn keys_are_taken_from_fields_with_every_digit() {
+        let text = b"{\"a\":{\"b\":\"x\"}}\n\n {\"a\":{\"b\":12345678901234567890.10}} \r\n";
+        let keys: Vec<String> = json_lines(text, Some("a.b"), 1).unwrap().into_iter().map(|r| r.key).collect();
+        assert_eq!(keys, ["x", "12345678901234567890.10"]);
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_its_number_and_nothing_is_taken() {
+        let error = json_lines(b"{}\n\nnope\n", None, 11).unwrap_err().to_string();
+        assert!(error.starts_with("line 13 is not JSON"), "{error}");
+        let error = json_lines(b"{\"k\":[]}", Some("k"), 1).unwrap_err().to_string();
+        assert!(error.contains("line 1 has no text or number in field \"k\""), "{error}");
+    }
+}

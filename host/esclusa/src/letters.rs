@@ -1,0 +1,124 @@
+//! Dead letters as people ask for them: selected by route, code and pattern, with their numbers.
+
+use esclusa_embedded::Store;
+use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::event::{Columns, NewEvent};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::filter::Filter;
+use serde::{Deserialize, Serialize};
+
+/// Letters that are read at once.
+const PAGE: usize = 200;
+
+/// A dead letter and its number.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Letter {
+    /// Its number.
+    pub id: u64,
+    /// Bytes of its payload.
+    pub size: usize,
+    /// Its story.
+    #[serde(flatten)]
+    pub letter: DeadLetter,
+}
+
+impl Letter {
+    /// A letter as the store has it.
+    #[must_use]
+    pub fn new(id: u64, letter: DeadLetter) -> Self {
+        Letter { id, size: letter.data.len(), letter }
+    }
+
+    /// With at most so many bytes of its payload; text is cut between characters.
+    fn preview(mut self, most: usize) -> Self {
+        let data = &mut self.letter.data;
+        let end = match std::str::from_utf8(data) {
+            Ok(text) => text.floor_char_boundary(most),
+            Err(_) => most,
+        };
+        data.truncate(end);
+        self
+    }
+}
+
+/// Which letters.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Query {
+    /// Of this route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// With this code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Whose event matches this pattern, written as JSON.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// After the letter with this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// At most so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// With at most so many bytes of each payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<usize>,
+}
+
+/// A selection that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSelected {
+    /// The pattern is none.
+    #[error("{0}")]
+    Pattern(String),
+    /// The store does not answer.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// The letters that a query selects, in the order in which they died; at most `most`.
+///
+/// # Errors
+/// [`NotSelected`].
+pub fn select(store: &Store, query: &Query, most: usize) -> Result<Vec<Letter>, NotSelected> {
+    let filter = query.pattern.as_deref().map(pattern).transpose()?;
+    let most = query.limit.unwrap_or(most).min(most);
+    let (mut found, mut after) = (Vec::new(), query.after);
+    while found.len() < most {
+        let page = store.dead_letters(query.route.as_deref(), after, PAGE)?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        let fits = |letter: &DeadLetter| {
+            query.code.as_ref().is_none_or(|code| *code == letter.code)
+                && filter.as_ref().is_none_or(|filter| matches(filter, letter))
+        };
+        let fitting = page.into_iter().filter(|(_, letter)| fits(letter)).map(|(id, letter)| {
+            let letter = Letter::new(id, letter);
+            if let Some(most) = query.preview { letter.preview(most) } else { letter }
+        });
+        found.extend(fitting.take(most - found.len()));
+    }
+    Ok(found)
+}
+
+fn pattern(text: &str) -> Result<Filter, NotSelected> {
+    let value = serde_json::from_str(text)
+        .map_err(|error| NotSelected::Pattern(format!("the pattern {text} is not JSON: {error}")))?;
+    Filter::compile(&[value]).map_err(|error| NotSelected::Pattern(error.to_string()))
+}
+
+/// True where the letter's event matches, as it would in the filter of a route.
+fn matches(filter: &Filter, letter: &DeadLetter) -> bool {
+    let attributes: Vec<(&str, &str)> =
+        letter.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut columns = Columns::default();
+    let event = NewEvent {
+        id: &letter.event,
+        key: &letter.key,
+        data: &letter.data,
+        attributes: &attributes,
+        timestamp: letter.timestamp,
+        attempt: letter.attempts,
+    };
+    columns.push(&event).is_ok() && columns.get(0).is_some_and(|event| filter.matches(&letter.kind, event))
+}

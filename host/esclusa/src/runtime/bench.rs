@@ -1,0 +1,95 @@
+//! Routes at hand that do not run: for replays and trials, with a router at work or without.
+
+use super::meter::Meter;
+use super::route::Route;
+use super::{Runtime, kind, plugins};
+use crate::outlet;
+use esclusa_config::plan::Plan;
+use esclusa_embedded::Store;
+use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_sandbox::Sandbox;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+/// Why a route is not at hand.
+#[derive(Debug, thiserror::Error)]
+pub enum Missing {
+    /// There is none of that name.
+    #[error("there is no route {0:?}")]
+    Route(String),
+    /// Its plugin cannot be used.
+    #[error("route {route}: {why}")]
+    Plugin {
+        /// The route.
+        route: String,
+        /// Why.
+        why: plugins::Refused,
+    },
+}
+
+/// Routes that were made ready, by name.
+pub struct Bench {
+    store: Store,
+    plan: Plan,
+    sandbox: Sandbox,
+    ready: tokio::sync::Mutex<BTreeMap<Arc<str>, Arc<Route>>>,
+}
+
+impl Bench {
+    /// Nothing is loaded before it is asked for.
+    #[must_use]
+    pub fn new(store: Store, plan: Plan, sandbox: Sandbox) -> Self {
+        Bench { store, plan, sandbox, ready: tokio::sync::Mutex::default() }
+    }
+
+    /// The store that the routes work on.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A route with its plugin loaded.
+    ///
+    /// # Errors
+    /// [`Missing`].
+    pub async fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
+        let mut ready = self.ready.lock().await;
+        if let Some(route) = ready.get(name) {
+            return Ok(route.clone());
+        }
+        let missing = || Missing::Route(name.to_owned());
+        let spec = self.plan.routes.iter().find(|route| &*route.name == name).ok_or_else(missing)?;
+        let source = self.plan.sources.get(&spec.source).ok_or_else(missing)?;
+        let version = plugins::load(&self.sandbox, spec).await;
+        let version = version.map_err(|why| Missing::Plugin { route: name.to_owned(), why })?;
+        let outlets: BTreeMap<String, Arc<dyn Outlet>> = spec
+            .grants
+            .outputs
+            .iter()
+            .chain(&spec.on_failure)
+            .filter_map(|name| Some((name.clone(), outlet::open(self.plan.outputs.get(name)?)?)))
+            .collect();
+        let engine: Arc<dyn Engine> = Arc::new(self.store.clone());
+        let route = Route::new(spec.clone(), kind(source), engine, outlets, version, Meter::default());
+        ready.insert(spec.name.clone(), route.clone());
+        Ok(route)
+    }
+}
+
+impl Runtime {
+    /// A route that runs.
+    ///
+    /// # Errors
+    /// [`Missing::Route`].
+    pub fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(name).map(|running| running.route.clone()).ok_or_else(|| Missing::Route(name.to_owned()))
+    }
+}
+
+/// Where compiled plugins are kept; nowhere as long as there is no engine's directory.
+#[must_use]
+pub fn cache(engine: &Path) -> Option<std::path::PathBuf> {
+    engine.is_dir().then(|| engine.join("cache"))
+}

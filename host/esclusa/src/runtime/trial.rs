@@ -1,0 +1,97 @@
+//! Trials: a route's plugin is called with events from somewhere, and what it wants done is shown, not done.
+
+mod show;
+
+use super::meter::epoch_millis;
+use super::route::Route;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::grants::GrantedReads;
+use esclusa_flow::output::{CallError, Output};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use show::Trial;
+
+/// An event of a trial.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrialEvent {
+    /// Its key.
+    pub key: String,
+    /// Its payload as text, or
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// its payload in Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl TrialEvent {
+    /// An event with this payload.
+    #[must_use]
+    pub fn new(key: String, data: Vec<u8>, attributes: BTreeMap<String, String>) -> Self {
+        let (data, base64) = match String::from_utf8(data) {
+            Ok(text) => (Some(text), None),
+            Err(bytes) => (None, Some(BASE64.encode(bytes.as_bytes()))),
+        };
+        TrialEvent { key, data, base64, attributes }
+    }
+}
+
+/// Calls the route's plugin with the events as one batch. Reads see the tables as they are; nothing is written.
+///
+/// # Errors
+/// What is wrong with the events.
+pub async fn trial(route: &Route, events: &[TrialEvent]) -> Result<Trial, String> {
+    let mut columns = Columns::default();
+    for (at, event) in events.iter().enumerate() {
+        let data = match (&event.data, &event.base64) {
+            (Some(text), None) => text.clone().into_bytes(),
+            (None, Some(text)) => {
+                BASE64.decode(text).map_err(|error| format!("event {at} is not in Base64: {error}"))?
+            }
+            _ => return Err(format!("event {at} needs either data or base64")),
+        };
+        let attributes: Vec<(&str, &str)> =
+            event.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let id = format!("trial-{at}");
+        let new = NewEvent {
+            id: &id,
+            key: &event.key,
+            data: &data,
+            attributes: &attributes,
+            timestamp: epoch_millis(),
+            attempt: 1,
+        };
+        columns.push(&new).map_err(|error| error.to_string())?;
+    }
+    let origin = Origin {
+        route: route.spec.name.clone(),
+        source: route.spec.source.clone(),
+        kind: route.kind.clone(),
+        lane: "trial".into(),
+        ordered: false,
+    };
+    let filtered = |filter: &esclusa_flow::filter::Filter| {
+        let left_out = columns.iter().enumerate().filter(|(_, event)| !filter.matches(&route.kind, *event));
+        left_out.map(|(at, _)| at).collect()
+    };
+    let filtered: Vec<usize> = route.spec.filter.as_ref().map(filtered).unwrap_or_default();
+    let result = call(route, &origin, &columns).await;
+    Ok(Trial::new(route, columns.len(), filtered, result))
+}
+
+/// Calls the route's plugin, and checks what it wants against the route's grants.
+pub(super) async fn call(route: &Route, origin: &Origin, columns: &Columns) -> Result<Output, CallError> {
+    let reads = Arc::new(GrantedReads::new(&route.spec.grants, route.engine.reads()));
+    let output = route.version().plugin.call(origin, columns, reads).await?;
+    match route.spec.grants.check(&output, columns.len()) {
+        Ok(()) => Ok(output),
+        Err(failure) => Err(CallError::Failed(failure)),
+    }
+}

@@ -1,0 +1,38 @@
+//! Logs: text or JSON lines on standard error, never on standard output.
+//!
+//! Messages are constant, what varies is in fields. Text of guests arrives here escaped.
+
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people; coloured on a terminal unless NO_COLOR is set.
+    #[default]
+    Text,
+    /// For machines: an object a line, with timestamp, level, target, message and fields.
+    Json,
+}
+
+/// Starts logging. `filter` is a level (`info`) or directives (`warn,esclusa=debug`).
+///
+/// # Errors
+/// What is wrong with the filter.
+pub fn start(format: Format, filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("{filter:?} is no log filter: {error}"))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        Format::Text => logs.with_ansi(colour()).with_target(false).try_init(),
+        Format::Json => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+    };
+    // A second start, in tests, keeps the first.
+    drop(started);
+    Ok(())
+}
+
+/// True where standard error shows colours.
+#[must_use]
+pub fn colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
