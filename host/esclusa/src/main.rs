@@ -1,2 +1,21 @@
-//! The program.
-fn main() {}
+//! The program: reads the command line, runs it, and tells the shell how it went.
+
+use clap::Parser;
+use esclusa::cli::{self, Cli};
+use esclusa::exit::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            cli::complain(&anyhow::Error::new(error).context("cannot start the threads of the program"));
+            return Exit::Failed.into();
+        }
+    };
+    let exit = runtime.block_on(cli.run());
+    // Whatever still runs (a compiler, say) has nothing more to write.
+    runtime.shutdown_background();
+    exit.into()
+}

@@ -56,6 +56,9 @@ pub trait Source: Send {
     /// # Errors
     /// A [`Fault`]; the call may be repeated after a pause.
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>>;
+
+    /// True where every lane that exists at present was given: the next one, if any, is yet to come into being.
+    fn caught_up(&self) -> bool;
 }
 
 /// A unit of order, or one worker of an unordered source.

@@ -1,0 +1,14 @@
+//! The wiring of the router: configuration, sandbox, engine, sources and outputs put to work together.
+
+pub mod admin;
+pub mod audit;
+pub mod cli;
+pub mod configuration;
+pub mod exit;
+pub mod intake;
+pub mod letters;
+pub mod outlet;
+pub mod reload;
+pub mod runtime;
+pub mod tables;
+pub mod telemetry;

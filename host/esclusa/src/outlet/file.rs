@@ -1,0 +1,56 @@
+//! Messages appended to a file, a line each, on disk before they count as sent.
+
+use super::line;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::Message;
+use esclusa_flow::engine::Outlet;
+use esclusa_flow::fault::Fault;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A file that grows.
+pub struct File {
+    path: PathBuf,
+    /// One append at a time, so that lines of several lanes do not mix.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl File {
+    /// Appends to the file at `path`; it and its directory are made when first needed.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        File { path, turn: tokio::sync::Mutex::new(()) }
+    }
+}
+
+impl Outlet for File {
+    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(async move {
+            let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();
+            let path = self.path.clone();
+            let _turn = self.turn.lock().await;
+            let written = tokio::task::spawn_blocking(move || append(&path, text.as_bytes())).await;
+            let result = match written {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(Fault::Transient(format!("cannot append to {}: {error}", self.path.display()))),
+                Err(error) => Err(Fault::Bug(error.to_string())),
+            };
+            vec![result; messages.len()]
+        })
+    }
+}
+
+/// Appends whole lines. Where an append failed half way, the next one begins on a new line.
+fn append(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    let before = file.metadata()?.len();
+    let result = file.write_all(text).and_then(|()| file.sync_data());
+    if result.is_err() {
+        // Takes back half a line; where even that fails, the error below is what matters.
+        let _ = file.set_len(before);
+    }
+    result
+}

@@ -1,0 +1,102 @@
+//! Messages POSTed to a URL of the configuration, one request each, with the message id as `Idempotency-Key`.
+//!
+//! 2xx is success. 408, 425, 429 and 5xx, and whatever goes wrong on the way, are tried again; any other status
+//! is final.
+
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::Message;
+use esclusa_flow::engine::Outlet;
+use esclusa_flow::fault::Fault;
+use reqwest::StatusCode;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// A URL that takes messages.
+pub struct Webhook {
+    url: String,
+    headers: Vec<(String, String)>,
+    timeout: Duration,
+    client: OnceLock<reqwest::Client>,
+}
+
+impl Webhook {
+    /// POSTs to `url` with further `headers`; a request may take as long as `timeout`.
+    #[must_use]
+    pub fn new(url: String, headers: Vec<(String, String)>, timeout: Duration) -> Self {
+        Webhook { url, headers, timeout, client: OnceLock::new() }
+    }
+
+    async fn post(&self, message: &Message) -> Result<(), Fault> {
+        let json = serde_json::from_slice::<&serde_json::value::RawValue>(&message.send.data).is_ok();
+        let content_type = if json { "application/json" } else { "application/octet-stream" };
+        let client = self.client.get_or_init(|| {
+            // Redirects are answered as failures: a message goes only where the configuration says.
+            let built = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+            built.unwrap_or_default()
+        });
+        let mut request = client.post(&self.url).timeout(self.timeout).header("content-type", content_type).header("idempotency-key", &message.id);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let response = request.body(message.send.data.clone()).send().await;
+        let response = response.map_err(|error| Fault::Transient(format!("{}: {}", self.url, chain(&error.without_url()))))?;
+        judge(&self.url, response.status(), response.headers().get("retry-after").and_then(|v| v.to_str().ok()))
+    }
+}
+
+impl Outlet for Webhook {
+    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(async move {
+            let mut results = Vec::with_capacity(messages.len());
+            for message in messages {
+                // In order: after a failure the rest waits, so that nothing overtakes.
+                let result = match results.last() {
+                    Some(Err(Fault::Transient(why) | Fault::Throttled { reason: why, .. })) => Err(Fault::Transient(why.clone())),
+                    _ => self.post(message).await,
+                };
+                results.push(result);
+            }
+            results
+        })
+    }
+}
+
+fn judge(url: &str, status: StatusCode, retry_after: Option<&str>) -> Result<(), Fault> {
+    if status.is_success() {
+        return Ok(());
+    }
+    let reason = format!("{url} answered {status}");
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let after = retry_after.and_then(|s| s.parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
+            Err(Fault::Throttled { reason, after })
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => Err(Fault::Transient(reason)),
+        status if status.is_server_error() => Err(Fault::Transient(reason)),
+        _ => Err(Fault::Permanent(reason)),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, StatusCode, judge};
+
+    #[test]
+    fn statuses_say_whether_to_try_again() {
+        assert!(judge("u", StatusCode::NO_CONTENT, None).is_ok());
+        assert!(matches!(judge("u", StatusCode::TOO_MANY_REQUESTS, Some("3")), Err(Fault::Throttled { after, .. }) if after.as_secs() == 3));
+        assert!(matches!(judge("u", StatusCode::BAD_GATEWAY, None), Err(Fault::Transient(_))));
+        assert!(matches!(judge("u", StatusCode::FOUND, None), Err(Fault::Permanent(_))));
+        assert!(matches!(judge("u", StatusCode::BAD_REQUEST, None), Err(Fault::Permanent(_))));
+    }
+}

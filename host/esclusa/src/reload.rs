@@ -1,0 +1,214 @@
+//! Notices that routes.toml or a plugin has changed.
+//!
+//! Directories are watched, not files, so that a rename over a file, a swapped symlink or a deleted and recreated
+//! file is seen. An event only says "look": what counts is the content. A file that is still being written is
+//! waited out: its size and time of change must stand still. A tick looks now and then where no event comes
+//! (network file systems, a deleted directory).
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+
+/// Files are looked at as often without any event.
+const TICK: Duration = Duration::from_secs(2);
+/// A file must stand still for so long before it is read.
+const QUIET: Duration = Duration::from_millis(40);
+/// A file that never stands still is read all the same after so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Watches files by content.
+pub struct Watch {
+    wake: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    directories: BTreeSet<PathBuf>,
+    seen: BTreeMap<PathBuf, Look>,
+}
+
+/// What was last seen of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Look {
+    stamp: Option<Stamp>,
+    digest: Option<[u8; 32]>,
+}
+
+/// What tells cheaply that a file may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    len: u64,
+    inode: u64,
+}
+
+impl Watch {
+    /// Watches nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let wake = Arc::new(Notify::new());
+        let waker = wake.clone();
+        let watcher = notify::recommended_watcher(move |_| waker.notify_one());
+        if let Err(error) = &watcher {
+            tracing::warn!(error = %error, every = ?TICK, "cannot watch directories; looking at the files instead");
+        }
+        Watch { wake, watcher: watcher.ok(), directories: BTreeSet::new(), seen: BTreeMap::new() }
+    }
+
+    /// Watches exactly these files from now on. Files that are new here count as seen as they are now.
+    pub fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        let files: BTreeSet<PathBuf> = files.into_iter().collect();
+        self.seen.retain(|path, _| files.contains(path));
+        for path in files {
+            self.seen.entry(path.clone()).or_insert_with(|| Look { stamp: stamp(&path), digest: digest(&path) });
+        }
+        self.arm();
+    }
+
+    /// Watches the directories of the files, those of symlinks' targets included. Done again and again, since a
+    /// directory may have been deleted and made anew.
+    fn arm(&mut self) {
+        let mut wanted = BTreeSet::new();
+        for path in self.seen.keys() {
+            let real = path.canonicalize().ok();
+            for file in [Some(path.clone()), real].into_iter().flatten() {
+                wanted.extend(file.parent().map(|p| if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_owned() }));
+            }
+        }
+        let Some(watcher) = &mut self.watcher else { return };
+        for gone in self.directories.difference(&wanted) {
+            // It may be gone already; there is nothing to stop watching then.
+            let _ = watcher.unwatch(gone);
+        }
+        self.directories = wanted.into_iter().filter(|d| watcher.watch(d, RecursiveMode::NonRecursive).is_ok()).collect();
+    }
+
+    /// Waits until the content of some files has changed; gives their paths. A file that is missing has not
+    /// changed: it is waited for.
+    pub async fn changed(&mut self) -> Vec<PathBuf> {
+        loop {
+            let ticked = tokio::time::timeout(TICK, self.wake.notified()).await.is_err();
+            if ticked {
+                self.arm();
+            }
+            let suspects: Vec<PathBuf> =
+                self.seen.iter().filter(|(path, look)| stamp(path) != look.stamp).map(|(path, _)| path.clone()).collect();
+            let mut changed = Vec::new();
+            for path in suspects {
+                let stamp = quiet(&path).await;
+                let digest = digest(&path);
+                let Some(look) = self.seen.get_mut(&path) else { continue };
+                look.stamp = stamp;
+                if digest.is_some() && digest != look.digest {
+                    look.digest = digest;
+                    changed.push(path);
+                }
+            }
+            if !changed.is_empty() {
+                self.arm();
+                return changed;
+            }
+        }
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Watch::new()
+    }
+}
+
+/// Waits until a file stands still.
+async fn quiet(path: &Path) -> Option<Stamp> {
+    let began = tokio::time::Instant::now();
+    let mut last = stamp(path);
+    loop {
+        tokio::time::sleep(QUIET).await;
+        let now = stamp(path);
+        if now == last || began.elapsed() > PATIENCE {
+            return now;
+        }
+        last = now;
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path).ok()?;
+    Some(Stamp { modified: meta.modified().ok(), len: meta.len(), inode: meta.ino() })
+}
+
+fn digest(path: &Path) -> Option<[u8; 32]> {
+    std::fs::read(path).ok().map(|bytes| Sha256::digest(bytes).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Watch;
+    use std::time::Duration;
+
+    async fn within<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), future).await.expect("nothing was noticed")
+    }
+
+    #[tokio::test]
+    async fn a_rewritten_a_renamed_over_and_a_recreated_file_are_noticed_and_a_touched_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other) = (dir.path().join("a.wasm"), dir.path().join("b.wasm"));
+        std::fs::write(&file, "one").unwrap();
+        let mut watch = Watch::new();
+        watch.set([file.clone()]);
+
+        std::fs::write(&file, "one").unwrap();
+        std::fs::write(&file, "two").unwrap();
+        assert_eq!(within(watch.changed()).await, [file.clone()]);
+
+        std::fs::write(&other, "three").unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        assert_eq!(within(watch.changed()).await, [file.clone()]);
+
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "four").unwrap();
+        assert_eq!(within(watch.changed()).await, [file.clone()]);
+    }
+
+    #[tokio::test]
+    async fn a_swapped_symlink_to_a_directory_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("v1", "one"), ("v2", "two")] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join("p.wasm"), text).unwrap();
+        }
+        let data = dir.path().join("..data");
+        std::os::unix::fs::symlink("v1", &data).unwrap();
+        std::os::unix::fs::symlink("..data/p.wasm", dir.path().join("p.wasm")).unwrap();
+        let mut watch = Watch::new();
+        watch.set([dir.path().join("p.wasm")]);
+        std::os::unix::fs::symlink("v2", dir.path().join("..new")).unwrap();
+        std::fs::rename(dir.path().join("..new"), &data).unwrap();
+        assert_eq!(within(watch.changed()).await, [dir.path().join("p.wasm")]);
+    }
+
+    #[tokio::test]
+    async fn a_file_written_byte_by_byte_is_one_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.wasm");
+        std::fs::write(&file, "old").unwrap();
+        let mut watch = Watch::new();
+        watch.set([file.clone()]);
+        let writer = tokio::spawn({
+            let file = file.clone();
+            async move {
+                for n in 1..30 {
+                    std::fs::write(&file, "x".repeat(n)).unwrap();
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        });
+        let changed = within(watch.changed()).await;
+        writer.await.unwrap();
+        assert_eq!(changed, [file.clone()]);
+        assert_eq!(std::fs::read(&file).unwrap().len(), 29, "read before it was whole");
+    }
+}

@@ -1,0 +1,248 @@
+//! The router at work: routes that run, are reloaded, drained and asked about.
+//!
+//! Wiring only. What may be settled when is decided in `esclusa-flow`; what is durable, in the engine.
+
+pub mod ask;
+pub mod bench;
+mod budget;
+pub mod change;
+mod commit;
+mod deliver;
+mod idle;
+mod lane;
+pub mod meter;
+mod outbox;
+pub mod plugins;
+pub mod replay;
+mod route;
+pub mod schema;
+mod serve;
+mod sources;
+pub mod status;
+pub mod trial;
+
+use crate::outlet;
+use arc_swap::ArcSwap;
+use ask::Desk;
+use commit::Settle;
+use esclusa_config::plan::{self, Plan};
+use esclusa_config::Loaded;
+use esclusa_embedded::Store;
+use esclusa_flow::counts::Counts;
+use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_sandbox::Sandbox;
+use idle::Idle;
+use lane::Shared;
+use meter::Meter;
+use route::{Mode, Route, Version};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// How the router is run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Stop when nothing is left to do: sources that never end are not started.
+    pub until_idle: bool,
+}
+
+/// Why the router does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error("{0}")]
+    Store(String),
+    /// Plugins do not fit their routes: route and reason, each.
+    #[error("{} plugin(s) cannot be used", .0.len())]
+    Plugins(Vec<(Arc<str>, plugins::Refused)>),
+    /// The sandbox cannot be set up.
+    #[error("{0}")]
+    Sandbox(String),
+}
+
+/// A route that runs, and the task that serves it.
+struct Running {
+    route: Arc<Route>,
+    task: JoinHandle<()>,
+    source: plan::Source,
+    outputs: BTreeMap<String, plan::Output>,
+}
+
+/// The router at work.
+pub struct Runtime {
+    sandbox: Sandbox,
+    store: Store,
+    shared: Arc<Shared>,
+    options: Options,
+    desks: Mutex<BTreeMap<Arc<str>, Desk>>,
+    /// One reload at a time.
+    turn: tokio::sync::Mutex<()>,
+    running: Mutex<BTreeMap<Arc<str>, Running>>,
+    loaded: ArcSwap<Loaded>,
+    reloads: Mutex<Vec<status::Reload>>,
+}
+
+impl Runtime {
+    /// Opens the store, loads every plugin, and starts every route.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing was started.
+    pub async fn start(loaded: Loaded, sandbox: Sandbox, options: Options) -> Result<Arc<Self>, StartError> {
+        let plan = &loaded.plan;
+        let store = Store::open(&plan.engine, schema::of(plan)).map_err(|error| StartError::Store(error.to_string()))?;
+        let versions = load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
+        let engine = store.clone();
+        let shared = Arc::new(Shared {
+            idle: Arc::new(Idle::default()),
+            start: Instant::now(),
+            version: Box::new(move || engine.version()),
+        });
+        let runtime = Arc::new(Runtime {
+            sandbox,
+            store,
+            shared,
+            options,
+            desks: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            running: Mutex::default(),
+            loaded: ArcSwap::from_pointee(loaded),
+            reloads: Mutex::default(),
+        });
+        let loaded = runtime.loaded.load_full();
+        for (spec, version) in loaded.plan.routes.iter().zip(versions) {
+            runtime.launch(&loaded.plan, spec, version);
+        }
+        Ok(runtime)
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.load_full()
+    }
+
+    /// The embedded engine.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where requests of an `http` source with `reply = true` go in.
+    #[must_use]
+    pub fn desk(&self, source: &str) -> Option<Desk> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    }
+
+    /// Waits until nothing is left to do.
+    pub async fn until_idle(&self) {
+        self.shared.idle.wait(|| (self.shared.version)()).await;
+    }
+
+    /// Pauses or resumes a route; false where there is none of that name.
+    pub fn pause(&self, route: &str, pause: bool) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(running) = running.get(route) else { return false };
+        running.route.set_mode(if pause { Mode::Paused } else { Mode::Running });
+        true
+    }
+
+    /// Stops taking events, finishes what is in flight, and drops what is not finished by the deadline. True where
+    /// everything was finished.
+    pub async fn stop(&self, deadline: Duration) -> bool {
+        let _turn = self.turn.lock().await;
+        let names: BTreeSet<Arc<str>> = self.running.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        let complete = self.retire(&names, deadline).await;
+        let store = self.store.clone();
+        let closed = tokio::task::spawn_blocking(move || store.close()).await;
+        complete && closed.is_ok()
+    }
+
+    /// Starts a route.
+    fn launch(&self, plan: &Plan, spec: &plan::Route, version: Version) {
+        let Some(source) = plan.sources.get(&spec.source) else { return };
+        if self.options.until_idle && matches!(source, plan::Source::Generate { count: None, .. }) {
+            tracing::warn!(route = %spec.name, source = %spec.source, "the source never ends and is not started with --until-idle");
+            return;
+        }
+        let outputs: BTreeMap<String, plan::Output> =
+            spec.grants.outputs.iter().chain(&spec.on_failure).filter_map(|n| Some((n.clone(), plan.outputs.get(n)?.clone()))).collect();
+        let outlets: BTreeMap<String, Arc<dyn Outlet>> =
+            outputs.iter().filter_map(|(name, output)| Some((name.clone(), outlet::open(output)?))).collect();
+        let engine: Arc<dyn Engine> = Arc::new(self.store.clone());
+        let counts = self.store.counts(&spec.name).unwrap_or_else(|fault| {
+            tracing::error!(route = %spec.name, error = %fault, "cannot read what earlier runs counted; counting from 0");
+            Counts::default()
+        });
+        let meter = Meter::starting_at(counts);
+        let route = Route::new(spec.clone(), kind(source), engine, outlets, version, meter);
+        let desk = match source {
+            plan::Source::Http { reply: true, .. } => {
+                Some(self.desks.lock().unwrap_or_else(PoisonError::into_inner).entry(spec.source.clone()).or_default().clone())
+            }
+            _ => None,
+        };
+        let open = sources::opener(self.store.clone(), spec, source.clone(), desk);
+        let task = tokio::spawn(serve::serve(route.clone(), self.shared.clone(), open));
+        let running = Running { route, task, source: source.clone(), outputs };
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), running);
+    }
+
+    /// Drains routes and takes them out. True where everything in flight was finished by the deadline.
+    async fn retire(&self, names: &BTreeSet<Arc<str>>, deadline: Duration) -> bool {
+        let mut leaving = Vec::new();
+        {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            for name in names {
+                leaving.extend(running.remove(name));
+            }
+        }
+        leaving.iter().for_each(|r| r.route.set_mode(Mode::Draining));
+        let until = tokio::time::Instant::now() + deadline;
+        let mut complete = true;
+        for mut running in leaving {
+            if tokio::time::timeout_at(until, &mut running.task).await.is_ok() {
+                continue;
+            }
+            complete = false;
+            let in_flight = running.route.meter.read().in_flight;
+            tracing::warn!(route = %running.route.spec.name, in_flight, "not finished in time; what is in flight will be delivered again");
+            running.route.set_mode(Mode::Stopped);
+            // A commit in work is short; whoever hangs longer than that is cut off.
+            if tokio::time::timeout(Duration::from_secs(2), &mut running.task).await.is_err() {
+                running.task.abort();
+            }
+        }
+        complete
+    }
+}
+
+/// Loads the plugins of routes; all of them, or every reason.
+async fn load_all<'a>(
+    sandbox: &Sandbox,
+    routes: impl Iterator<Item = &'a plan::Route>,
+) -> Result<Vec<Version>, Vec<(Arc<str>, plugins::Refused)>> {
+    let (mut versions, mut refused) = (Vec::new(), Vec::new());
+    for route in routes {
+        match plugins::load(sandbox, route).await {
+            Ok(version) => versions.push(version),
+            Err(error) => refused.push((route.name.clone(), error)),
+        }
+    }
+    if refused.is_empty() { Ok(versions) } else { Err(refused) }
+}
+
+/// Kind of a source as routes.toml writes it, and how it is told that events are finished.
+fn kind(source: &plan::Source) -> (Arc<str>, Settle) {
+    let (kind, settle) = match source {
+        plan::Source::Stream { .. } => ("stream", Settle::Position),
+        plan::Source::Queue { .. } => ("queue", Settle::Receipts),
+        plan::Source::TableChanges { .. } => ("table-changes", Settle::Position),
+        plan::Source::File { .. } => ("file", Settle::Position),
+        plan::Source::Http { reply: true, .. } => ("http", Settle::Nothing),
+        plan::Source::Http { reply: false, .. } => ("http", Settle::Position),
+        plan::Source::Generate { .. } => ("generate", Settle::Position),
+        plan::Source::Schedule { .. } => ("schedule", Settle::Position),
+    };
+    (kind.into(), settle)
+}

@@ -1,0 +1,202 @@
+//! The source of `http` with `reply = true`: requests wait in memory for the plugin's answer.
+//!
+//! Nothing is kept: a request whose answer does not come (a crash, a shutdown, its timeout) was not acknowledged,
+//! and its sender knows. The answer is given after the commit, never before.
+
+use super::meter::epoch_millis;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::{Batch, Claim, Token};
+use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
+use esclusa_flow::verdict::Verdict;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Requests that may wait before senders are told to come back later.
+const WAITING: usize = 10_000;
+
+/// A request on its way to a plugin.
+#[derive(Debug)]
+pub struct Question {
+    /// Becomes the event's data.
+    pub data: Vec<u8>,
+    /// Becomes the event's attributes: method, path, query, headers.
+    pub attributes: Vec<(String, String)>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What the sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// MIME type.
+    pub content_type: String,
+    /// Content.
+    pub body: Vec<u8>,
+}
+
+/// Where requests go in.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    send: mpsc::Sender<Question>,
+    receive: Arc<Mutex<mpsc::Receiver<Question>>>,
+    next: Arc<AtomicU64>,
+}
+
+/// A question that nobody will answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// Too many requests wait already.
+    #[error("too many requests wait already; try again later")]
+    Full,
+    /// The route stopped, or gave the request back.
+    #[error("the route stopped before it answered; nothing was done")]
+    Gone,
+}
+
+impl Desk {
+    /// A desk where nobody waits.
+    #[must_use]
+    pub fn new() -> Self {
+        let (send, receive) = mpsc::channel(WAITING);
+        let start = epoch_millis().wrapping_mul(1_000_000);
+        Desk { send, receive: Arc::new(Mutex::new(receive)), next: Arc::new(AtomicU64::new(start)) }
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`Unanswered`]; nothing of the request was committed, except where the process was killed in between.
+    pub async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<Answer, Unanswered> {
+        let (answer, wait) = oneshot::channel();
+        self.send.try_send(Question { data, attributes, answer }).map_err(|_| Unanswered::Full)?;
+        wait.await.map_err(|_| Unanswered::Gone)
+    }
+
+    /// The desk as a source of `route`, with so many workers.
+    #[must_use]
+    pub fn source(&self, route: Arc<str>, source: Arc<str>, workers: usize) -> Box<dyn Source> {
+        let origin = Origin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
+        Box::new(Desks { desk: self.clone(), origin, left: workers.max(1) })
+    }
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Desk::new()
+    }
+}
+
+struct Desks {
+    desk: Desk,
+    origin: Origin,
+    left: usize,
+}
+
+impl Source for Desks {
+    fn caught_up(&self) -> bool {
+        self.left == 0
+    }
+
+    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+        let worker = Worker { desk: self.desk.clone(), origin: self.origin.clone(), first: None, answers: HashMap::new() };
+        let lane = self.left.checked_sub(1).map(|left| {
+            self.left = left;
+            Box::new(worker) as Box<dyn Lane>
+        });
+        Box::pin(std::future::ready(Ok(lane)))
+    }
+}
+
+/// One of several that take requests.
+struct Worker {
+    desk: Desk,
+    origin: Origin,
+    /// Taken while waiting, for the next pull.
+    first: Option<Question>,
+    answers: HashMap<u64, oneshot::Sender<Answer>>,
+}
+
+impl Worker {
+    fn take(&mut self, question: Question, columns: &mut Columns, claims: &mut Vec<Claim>) {
+        let number = self.desk.next.fetch_add(1, Ordering::Relaxed);
+        let attributes: Vec<(&str, &str)> = question.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let id = number.to_string();
+        let event = NewEvent { id: &id, key: "", data: &question.data, attributes: &attributes, timestamp: epoch_millis(), attempt: 1 };
+        // Where the batch is full the answer is dropped, and the sender is told.
+        if columns.push(&event).is_ok() {
+            claims.push(Claim::new(Token::Offset(number)));
+            self.answers.insert(number, question.answer);
+        }
+    }
+}
+
+impl Lane for Worker {
+    fn id(&self) -> &str {
+        ""
+    }
+
+    fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
+        Box::pin(async move {
+            // Whoever dropped a batch without settling it leaves its senders here: they are told now.
+            self.answers.clear();
+            let (mut columns, mut claims) = (Columns::default(), Vec::new());
+            if let Some(first) = self.first.take() {
+                self.take(first, &mut columns, &mut claims);
+            }
+            let deadline = Instant::now() + limit.window;
+            let receive = self.desk.receive.clone();
+            let mut receive = receive.lock().await;
+            while claims.len() < limit.events && columns.size() < limit.bytes {
+                match receive.try_recv() {
+                    Ok(question) => self.take(question, &mut columns, &mut claims),
+                    Err(_) if claims.is_empty() => return Ok(Pull::Empty { drained: true }),
+                    Err(_) => match tokio::time::timeout_at(deadline, receive.recv()).await {
+                        Ok(Some(question)) => self.take(question, &mut columns, &mut claims),
+                        _ => break,
+                    },
+                }
+            }
+            Ok(Pull::Batch(Batch { origin: self.origin.clone(), columns, claims, previous: None }))
+        })
+    }
+
+    fn ready(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.first.is_none() {
+                let receive = self.desk.receive.clone();
+                self.first = receive.lock().await.recv().await;
+            }
+        })
+    }
+
+    fn settled(&mut self, settled: &[Settled<'_>]) {
+        for event in settled {
+            let Token::Offset(number) = event.token else { continue };
+            if let Some(sender) = self.answers.remove(number) {
+                // A sender that has gone does not want its answer.
+                let _ = sender.send(answer(event));
+            }
+        }
+    }
+}
+
+fn answer(event: &Settled<'_>) -> Answer {
+    if let Some(reply) = event.reply {
+        return Answer { status: reply.status, content_type: reply.content_type.clone(), body: reply.body.clone() };
+    }
+    let (status, code, message) = match event.verdict {
+        Verdict::Done | Verdict::Skipped(_) => (204, "", ""),
+        Verdict::Filtered => (404, "filtered", "no route takes this request"),
+        Verdict::Dead(reason) if reason.code == "rejected" => (422, reason.code.as_str(), reason.message.as_str()),
+        Verdict::Dead(reason) => (500, reason.code.as_str(), "the plugin failed; the request is in the dead letters"),
+        Verdict::Returned(_) => (503, "returned", "try again"),
+    };
+    let body = if code.is_empty() { Vec::new() } else { serde_json::json!({"code": code, "error": message}).to_string().into_bytes() };
+    Answer { status, content_type: "application/json".to_owned(), body }
+}

@@ -1,0 +1,47 @@
+//! Bytes in flight of a route (invariant 4): a source is not polled past it.
+
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes that one permit stands for.
+const GRAIN: usize = 1024;
+
+/// A limit on bytes in flight.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    permits: Arc<Semaphore>,
+    total: u32,
+}
+
+/// A share of the budget; given back when dropped.
+#[derive(Debug)]
+pub struct Share(OwnedSemaphorePermit);
+
+impl Budget {
+    /// A budget of so many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        let total = u32::try_from(bytes / GRAIN).unwrap_or(u32::MAX).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize) as u32);
+        Budget { permits: Arc::new(Semaphore::new(total as usize)), total }
+    }
+
+    /// Waits for a share of `bytes`, at most the whole budget. Cancel-safe.
+    pub async fn share(&self, bytes: usize) -> Option<Share> {
+        let permits = u32::try_from(bytes.div_ceil(GRAIN)).unwrap_or(u32::MAX).clamp(1, self.total);
+        self.permits.clone().acquire_many_owned(permits).await.ok().map(Share)
+    }
+
+    /// Bytes in flight at present.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        (self.total as usize).saturating_sub(self.permits.available_permits()).saturating_mul(GRAIN)
+    }
+}
+
+impl Share {
+    /// Gives back what `bytes` do not need.
+    pub fn shrink(&mut self, bytes: usize) {
+        let keep = bytes.div_ceil(GRAIN).max(1);
+        drop(self.0.num_permits().checked_sub(keep).and_then(|surplus| self.0.split(surplus)));
+    }
+}

@@ -1,0 +1,200 @@
+//! Builds a commit from a settlement: which effects are kept, which go outside, who is dead, how far we are.
+//!
+//! Pure. Keeps the alignment between the actions of a commit and the events that caused them.
+
+use esclusa_flow::batch::{Batch, Token};
+use esclusa_flow::counts::Counts;
+use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::delivery::Settlement;
+use esclusa_flow::effect::{Action, Message, Send};
+use esclusa_flow::engine::{Commit, Progress};
+use esclusa_flow::output::Output;
+use esclusa_flow::verdict::{Reason, Verdict};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a source is told that events are finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settle {
+    /// A position per lane.
+    Position,
+    /// A receipt per event.
+    Receipts,
+    /// Not at all.
+    Nothing,
+}
+
+/// What a commit needs to know of its route.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// How the source is told.
+    pub settle: Settle,
+    /// Outputs that are not the engine's own: their messages go through the outbox.
+    pub external: BTreeSet<String>,
+    /// Where given-up events go; `None`: the embedded dead letters.
+    pub on_failure: Option<String>,
+    /// The plugin's path, for dead letters.
+    pub plugin: String,
+    /// The plugin's digest, for dead letters.
+    pub digest: String,
+}
+
+/// A commit, with the cause of each of its actions (an index into the call's events).
+#[derive(Debug)]
+pub struct Prepared {
+    /// The commit.
+    pub commit: Commit,
+    /// Aligned with the commit's actions.
+    pub causes: Vec<Option<u32>>,
+}
+
+/// Builds the commit of `settlement`. `output` is that of the settlement's call; `previous` is the position that
+/// the lane committed last; `attempt` tells how often an event was tried; `now` is in milliseconds since the epoch.
+pub fn prepare(
+    facts: &Facts,
+    batch: &Batch,
+    settlement: &Settlement,
+    output: Output,
+    previous: Option<&Token>,
+    attempt: impl Fn(u32) -> u32,
+    now: u64,
+) -> Prepared {
+    let (mut actions, mut causes, mut outbox) = (Vec::with_capacity(output.effects.len()), Vec::new(), Vec::new());
+    let mut ids = Ids::new(batch, &settlement.called);
+    for effect in output.effects {
+        if !settlement.keeps(effect.cause) {
+            continue;
+        }
+        match effect.action {
+            Action::Send(send) if facts.external.contains(&send.output) => {
+                outbox.push(Message { id: ids.next(effect.cause), send });
+            }
+            action => {
+                actions.push(action);
+                causes.push(effect.cause);
+            }
+        }
+    }
+    let mut dead = Vec::new();
+    for (event, reason) in settlement.verdicts.iter().filter_map(|(e, v)| if let Verdict::Dead(r) = v { Some((*e, r)) } else { None }) {
+        let Some(letter) = letter(facts, batch, event, reason, attempt(event), now) else { continue };
+        match &facts.on_failure {
+            None => dead.push(letter),
+            Some(output) => {
+                let send = as_message(output, &letter);
+                if facts.external.contains(output) {
+                    outbox.push(Message { id: format!("dead-{}", letter.event), send });
+                } else {
+                    actions.push(Action::Send(send));
+                    causes.push(None);
+                }
+            }
+        }
+    }
+    let mut counts = Counts::default();
+    settlement.verdicts.iter().for_each(|(_, verdict)| counts.add(verdict));
+    let origin = &batch.origin;
+    let progress = progress(facts.settle, batch, settlement, previous);
+    let commit = Commit {
+        route: origin.route.clone(),
+        source: origin.source.clone(),
+        lane: origin.lane.clone(),
+        actions,
+        outbox,
+        dead,
+        progress,
+        counts,
+    };
+    Prepared { commit, causes }
+}
+
+/// The position that `settlement` reaches in an ordered lane.
+pub fn reached<'a>(batch: &'a Batch, settlement: &Settlement) -> Option<&'a Token> {
+    let (last, _) = settlement.verdicts.last()?;
+    batch.claims.get(*last as usize).map(esclusa_flow::batch::Claim::token)
+}
+
+fn progress(settle: Settle, batch: &Batch, settlement: &Settlement, previous: Option<&Token>) -> Progress {
+    match (settle, reached(batch, settlement)) {
+        (Settle::Position, Some(to)) => Progress::Position { from: previous.cloned(), to: to.clone() },
+        (Settle::Receipts, Some(_)) => {
+            let (mut delete, mut release) = (Vec::new(), Vec::new());
+            for (event, verdict) in &settlement.verdicts {
+                let Some(claim) = batch.claims.get(*event as usize) else { continue };
+                match verdict {
+                    Verdict::Returned(wait) => release.push((claim.token().clone(), *wait)),
+                    _ => delete.push(claim.token().clone()),
+                }
+            }
+            Progress::Receipts { delete, release }
+        }
+        _ => Progress::None,
+    }
+}
+
+fn letter(facts: &Facts, batch: &Batch, event: u32, reason: &Reason, attempts: u32, now: u64) -> Option<DeadLetter> {
+    let view = batch.columns.get(event as usize)?;
+    Some(DeadLetter {
+        route: batch.origin.route.to_string(),
+        source: batch.origin.source.to_string(),
+        kind: batch.origin.kind.to_string(),
+        lane: batch.origin.lane.to_string(),
+        event: view.id().to_owned(),
+        key: view.key().to_owned(),
+        data: view.data().to_vec(),
+        attributes: view.attributes().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        timestamp: view.timestamp,
+        died: now,
+        attempts,
+        code: reason.code.clone(),
+        reason: reason.message.clone(),
+        backtrace: reason.backtrace.clone(),
+        logs: reason.logs.clone(),
+        plugin: facts.plugin.clone(),
+        digest: facts.digest.clone(),
+        output: None,
+    })
+}
+
+/// A dead letter as a message: the whole story as JSON, keyed like the event.
+fn as_message(output: &str, letter: &DeadLetter) -> Send {
+    let key = if letter.key.is_empty() { None } else { Some(letter.key.clone()) };
+    let attributes = vec![("route".to_owned(), letter.route.clone()), ("code".to_owned(), letter.code.clone())];
+    let data = serde_json::to_vec(letter).unwrap_or_else(|_| letter.data.clone());
+    Send { output: output.to_owned(), key, data, attributes }
+}
+
+/// Effect ids: from the route, the causing event and the effect's place among that event's effects. They do not
+/// depend on the batch's bounds, nor on the plugin's version.
+struct Ids<'a> {
+    batch: &'a Batch,
+    called: &'a [u32],
+    ordinals: BTreeMap<Option<u32>, u32>,
+}
+
+impl<'a> Ids<'a> {
+    fn new(batch: &'a Batch, called: &'a [u32]) -> Self {
+        Ids { batch, called, ordinals: BTreeMap::new() }
+    }
+
+    fn next(&mut self, cause: Option<u32>) -> String {
+        let ordinal = self.ordinals.entry(cause).or_default();
+        let mut hash = Sha256::new();
+        hash.update(self.batch.origin.route.as_bytes());
+        hash.update([0]);
+        let event = |local: &u32| self.batch.columns.get(*local as usize);
+        let events: Vec<_> = match cause {
+            Some(cause) => self.called.get(cause as usize).and_then(event).into_iter().collect(),
+            None => self.called.iter().filter_map(event).collect(),
+        };
+        for event in events {
+            hash.update(self.batch.origin.source.as_bytes());
+            hash.update([0]);
+            hash.update(event.id().as_bytes());
+            hash.update([0]);
+        }
+        hash.update(ordinal.to_be_bytes());
+        *ordinal = ordinal.saturating_add(1);
+        hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
+    }
+}

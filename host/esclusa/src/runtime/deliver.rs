@@ -1,0 +1,283 @@
+//! Delivers one batch: asks the state machine what to do, and does it.
+
+use super::commit::{self, Facts, Prepared};
+use super::lane::{Shared, changed};
+use super::meter::{Waiting, epoch_millis};
+use super::outbox;
+use super::route::{Mode, Route, Version};
+use esclusa_flow::batch::{Batch, Token};
+use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
+use esclusa_flow::effect::Message;
+use esclusa_flow::engine::{CommitError, Committed, Pending};
+use esclusa_flow::event::Columns;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::grants::GrantedReads;
+use esclusa_flow::output::{CallError, Output, Reply};
+use esclusa_flow::source::{Lane, Settled};
+use esclusa_flow::verdict::Verdict;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a delivery ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything is settled.
+    Settled,
+    /// The plugin stopped the route; what is not settled is not done.
+    Halted,
+    /// The route stops; what is not settled is not done.
+    Stopped,
+    /// The lane belongs to somebody else; nothing more may be committed.
+    Lost,
+}
+
+/// A batch on its way.
+struct Delivering<'a> {
+    route: &'a Route,
+    shared: &'a Shared,
+    batch: Batch,
+    delivery: Delivery,
+    /// The position committed last.
+    previous: Option<Token>,
+    version: Arc<Version>,
+    output: Output,
+    /// Events taken and neither settled nor given back.
+    open: u64,
+}
+
+/// Delivers a batch.
+pub async fn deliver(route: &Route, shared: &Shared, lane: &mut dyn Lane, batch: Batch) -> End {
+    let count = batch.len() as u64;
+    route.meter.change(|r| {
+        r.received = r.received.saturating_add(count);
+        r.in_flight = r.in_flight.saturating_add(count);
+    });
+    let matches: Vec<bool> = match &route.spec.filter {
+        Some(filter) => batch.columns.iter().map(|event| filter.matches(&route.kind, event)).collect(),
+        None => Vec::new(),
+    };
+    let seed = batch.columns.get(0).map_or(0, |e| e.id().bytes().fold(0u64, |h, b| esclusa_flow::retry::mix(h ^ u64::from(b))));
+    let delivery = Delivery::new(&batch.columns, &matches, batch.origin.ordered, route.spec.policy, seed);
+    let previous = batch.previous.clone();
+    let version = route.version();
+    let mut delivering =
+        Delivering { route, shared, batch, delivery, previous, version, output: Output::default(), open: count };
+    let end = delivering.run(lane).await;
+    let open = delivering.open;
+    route.meter.change(|r| {
+        r.received = r.received.saturating_sub(open);
+        r.in_flight = r.in_flight.saturating_sub(open);
+        r.waiting = None;
+    });
+    end
+}
+
+impl Delivering<'_> {
+    async fn run(&mut self, lane: &mut dyn Lane) -> End {
+        let mut mode = self.route.watch();
+        loop {
+            let step = self.delivery.step(self.now());
+            match step {
+                Step::Finished => return End::Settled,
+                Step::Halted(reason) => {
+                    tracing::error!(route = %self.route.spec.name, reason, "the plugin stopped the route; `esclusa resume` starts it again");
+                    self.route.meter.error("plugin.halt", &reason);
+                    self.route.set_mode(Mode::Halted(reason));
+                    return End::Halted;
+                }
+                Step::Wait(due) => {
+                    self.note_wait(due);
+                    tokio::select! {
+                        () = tokio::time::sleep_until((self.shared.start + due).into()) => {}
+                        () = lane.keep() => {}
+                        () = changed(&mut mode) => if matches!(*mode.borrow(), Mode::Draining | Mode::Stopped) { return End::Stopped },
+                    }
+                    // Whoever waited may go on with a better version.
+                    self.version = self.route.version();
+                }
+                Step::Call(events) => tokio::select! {
+                    biased;
+                    () = self.call(events) => {}
+                    () = lane.keep() => {}
+                    () = stopped(&mut mode) => return End::Stopped,
+                },
+                Step::Commit(settlement) => {
+                    if let Some(end) = self.commit(settlement, lane).await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn call(&mut self, events: Vec<u32>) {
+        let selected = self.select(&events);
+        let columns = selected.as_ref().unwrap_or(&self.batch.columns);
+        let reads = Arc::new(GrantedReads::new(&self.route.spec.grants, self.route.engine.reads()));
+        let began = Instant::now();
+        let result = self.version.plugin.call(&self.batch.origin, columns, reads).await;
+        let result = result.and_then(|output| match self.route.spec.grants.check(&output, events.len()) {
+            Ok(()) => Ok(output),
+            Err(failure) => Err(CallError::Failed(failure)),
+        });
+        self.note_call(began.elapsed(), result.as_ref().err());
+        let now = self.now();
+        self.delivery.called(result.as_ref(), now);
+        self.output = result.unwrap_or_default();
+    }
+
+    /// The columns of some events, with their attempts; `None` where the whole batch is called for the first time.
+    fn select(&self, events: &[u32]) -> Option<Columns> {
+        let fresh = events.iter().all(|e| self.batch.columns.attempts.get(*e as usize) == Some(&self.delivery.attempt(*e)));
+        if fresh && events.len() == self.batch.len() {
+            return None;
+        }
+        let mut columns = self.batch.columns.select(events);
+        columns.attempts = events.iter().map(|e| self.delivery.attempt(*e)).collect();
+        Some(columns)
+    }
+
+    /// Commits a settlement; gives an end where the delivery cannot go on.
+    async fn commit(&mut self, settlement: Settlement, lane: &mut dyn Lane) -> Option<End> {
+        let output = std::mem::take(&mut self.output);
+        let replies = output.replies.clone();
+        let attempt = |event| self.delivery.attempt(event);
+        let Prepared { commit, causes } =
+            commit::prepare(&self.facts(), &self.batch, &settlement, output, self.previous.as_ref(), attempt, epoch_millis());
+        let messages = commit.outbox.clone();
+        let counts = commit.counts;
+        let began = Instant::now();
+        let result = self.route.engine.commit(commit).await;
+        let now = self.now();
+        match result {
+            Ok(committed) => {
+                self.note_commit(began.elapsed(), &settlement, &committed, &counts);
+                self.send(committed, messages).await;
+                self.tell(lane, &settlement, &replies);
+                if let Some(reached) = commit::reached(&self.batch, &settlement) {
+                    self.previous = Some(reached.clone());
+                }
+                self.delivery.committed();
+            }
+            Err(CommitError::Conflict) => {
+                self.route.meter.change(|r| r.reruns = r.reruns.saturating_add(1));
+                self.delivery.conflicted(now);
+            }
+            Err(CommitError::Refused(refused)) => {
+                let refused: Vec<_> = refused
+                    .into_iter()
+                    .map(|(action, why)| (causes.get(action).copied().flatten(), why))
+                    .collect();
+                if let Some((_, why)) = refused.first() {
+                    self.route.meter.error("effect.refused", why);
+                }
+                self.delivery.refused(&refused, now);
+            }
+            Err(CommitError::Fault(Fault::LeaseLost(why))) => {
+                tracing::info!(route = %self.route.spec.name, lane = %self.batch.origin.lane, why, "lane lost before its commit");
+                return Some(End::Lost);
+            }
+            Err(CommitError::Fault(fault)) => {
+                tracing::error!(route = %self.route.spec.name, error = %fault, "cannot commit; trying again");
+                self.route.meter.error("engine.commit", &fault.to_string());
+                self.delivery.stalled(&fault, now);
+                if self.route.mode() == Mode::Stopped {
+                    return Some(End::Stopped);
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends what the commit recorded for the world outside.
+    async fn send(&self, committed: Committed, messages: Vec<Message>) {
+        if let Some(id) = committed.outbox {
+            outbox::send(self.route, Pending { id, lane: self.batch.origin.lane.to_string(), messages }).await;
+        }
+    }
+
+    /// Tells the source what became of its events.
+    fn tell(&self, lane: &mut dyn Lane, settlement: &Settlement, replies: &[Reply]) {
+        let reply = |event: u32| {
+            let local = settlement.called.binary_search(&event).ok()?;
+            replies.iter().find(|r| r.event as usize == local)
+        };
+        let settled: Vec<Settled<'_>> = settlement
+            .verdicts
+            .iter()
+            .filter_map(|(event, verdict)| {
+                Some(Settled { token: self.batch.claims.get(*event as usize)?.token(), verdict, reply: reply(*event) })
+            })
+            .collect();
+        lane.settled(&settled);
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            settle: self.route.settle,
+            external: self.route.outlets.keys().cloned().collect(),
+            on_failure: self.route.spec.on_failure.clone(),
+            plugin: self.route.spec.plugin.display().to_string(),
+            digest: self.version.plugin.digest().to_owned(),
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment { monotonic: self.shared.start.elapsed(), wall: epoch_millis() }
+    }
+
+    fn note_wait(&self, due: Duration) {
+        let wait = due.saturating_sub(self.shared.start.elapsed());
+        let next = epoch_millis().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let first = self.delivery.next_event();
+        self.route.meter.change(|r| r.waiting = Some(Waiting { attempt: self.delivery.attempt(first), next }));
+    }
+
+    fn note_call(&self, took: Duration, error: Option<&CallError>) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.route.meter.change(|r| {
+            r.calls = r.calls.saturating_add(1);
+            r.call_micros = r.call_micros.saturating_add(micros);
+            r.failed_calls = r.failed_calls.saturating_add(u64::from(error.is_some()));
+            r.waiting = None;
+        });
+        let (code, message) = match error {
+            None => return,
+            Some(CallError::Retry(reason)) => ("plugin.retry", reason.clone()),
+            Some(CallError::Halt(_)) => return,
+            Some(CallError::Failed(failure)) => (failure.kind.code(), failure.message.clone()),
+            Some(CallError::Host(fault)) => ("host.call", fault.to_string()),
+        };
+        tracing::warn!(route = %self.route.spec.name, lane = %self.batch.origin.lane, code, error = message, "plugin call failed");
+        self.route.meter.error(code, &message);
+    }
+
+    fn note_commit(&mut self, took: Duration, settlement: &Settlement, committed: &Committed, counts: &esclusa_flow::counts::Counts) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let returned = settlement.verdicts.iter().filter(|(_, v)| matches!(v, Verdict::Returned(_))).count() as u64;
+        let settled = counts.settled();
+        self.open = self.open.saturating_sub(settled).saturating_sub(returned);
+        self.route.meter.change(|r| {
+            r.commits = r.commits.saturating_add(1);
+            r.commit_micros = r.commit_micros.saturating_add(micros);
+            r.skipped_writes = r.skipped_writes.saturating_add(committed.skipped.len() as u64);
+            r.counts.merge(counts);
+            r.in_flight = r.in_flight.saturating_sub(settled.saturating_add(returned));
+            r.received = r.received.saturating_sub(returned);
+            r.returned = r.returned.saturating_add(returned);
+        });
+        for (event, verdict) in &settlement.verdicts {
+            let Verdict::Dead(reason) = verdict else { continue };
+            let id = self.batch.columns.get(*event as usize).map_or("", |e| e.id());
+            tracing::error!(route = %self.route.spec.name, event = id, code = reason.code, reason = reason.message, "event given up; see `esclusa dlq`");
+            self.route.meter.error(&reason.code, &reason.message);
+        }
+    }
+}
+
+/// Waits until the route is told to drop everything.
+async fn stopped(mode: &mut tokio::sync::watch::Receiver<Mode>) {
+    if mode.wait_for(|m| *m == Mode::Stopped).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,88 @@
+//! Loads plugins for routes: reads, pins, compiles, checks the configuration against the plugin's schema, and
+//! configures. Nothing that fails here takes traffic.
+
+use super::meter::epoch_millis;
+use super::route::Version;
+use esclusa_config::plan;
+use esclusa_sandbox::{Instances, Limits, Loaded, RouteSettings, Sandbox};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Why a version of a plugin does not serve a route.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It cannot be loaded.
+    #[error("{0}")]
+    Load(String),
+    /// Its digest is not the pinned one.
+    #[error("sha256 is {found}, but the route pins {pinned}")]
+    Pin {
+        /// The digest of the file.
+        found: String,
+        /// The digest of the route.
+        pinned: String,
+    },
+    /// Its schema is no JSON Schema.
+    #[error("the plugin's config schema is not a JSON Schema: {0}")]
+    Schema(String),
+    /// The route's configuration does not fit the plugin's schema: JSON pointer and reason, each.
+    #[error("the route's config does not fit the plugin: {}", .0.iter().map(|(at, why)| format!("{at}: {why}")).collect::<Vec<_>>().join("; "))]
+    Config(Vec<(String, String)>),
+    /// `init` refused the configuration.
+    #[error("{0}")]
+    Init(String),
+}
+
+/// Loads the plugin of a route.
+///
+/// # Errors
+/// [`Refused`]; the route keeps what it has.
+pub async fn load(sandbox: &Sandbox, route: &plan::Route) -> Result<Version, Refused> {
+    let loaded = sandbox.load(&route.plugin).await.map_err(|error| Refused::Load(error.to_string()))?;
+    configure(&loaded, route).await
+}
+
+/// Configures a loaded plugin for a route.
+///
+/// # Errors
+/// [`Refused`].
+pub async fn configure(loaded: &Loaded, route: &plan::Route) -> Result<Version, Refused> {
+    if let Some(pinned) = &route.sha256
+        && **pinned != *loaded.digest
+    {
+        return Err(Refused::Pin { found: loaded.digest.to_string(), pinned: pinned.clone() });
+    }
+    let info = &loaded.info;
+    if let Some(schema) = &info.config_schema {
+        check(schema, &route.config)?;
+    }
+    let settings = RouteSettings {
+        route: route.name.clone(),
+        config: route.config.to_string(),
+        limits: limits(&route.limits),
+        instances: match route.instances {
+            plan::Instances::Fresh => Instances::Fresh,
+            plan::Instances::Reuse { max_invocations, memory_high_water } => Instances::Reuse { max_invocations, memory_high_water },
+        },
+    };
+    let plugin = loaded.configure(settings).await.map_err(|error| Refused::Init(error.to_string()))?;
+    Ok(Version { plugin: Arc::new(plugin), name: info.name.clone(), version: info.version.clone(), since: epoch_millis() })
+}
+
+fn limits(limits: &plan::Limits) -> Limits {
+    Limits {
+        memory: limits.memory,
+        time: limits.time,
+        effects: limits.effects,
+        output_bytes: limits.output_bytes,
+        log_bytes: limits.log_bytes,
+        ..Limits::default()
+    }
+}
+
+fn check(schema: &str, config: &Value) -> Result<(), Refused> {
+    let schema: Value = serde_json::from_str(schema).map_err(|error| Refused::Schema(error.to_string()))?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| Refused::Schema(error.to_string()))?;
+    let problems: Vec<_> = validator.iter_errors(config).map(|e| (e.instance_path().to_string(), e.to_string())).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Refused::Config(problems)) }
+}

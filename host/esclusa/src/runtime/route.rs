@@ -1,0 +1,124 @@
+//! A running route: what its lanes share.
+
+use super::budget::Budget;
+use super::commit::Settle;
+use super::meter::Meter;
+use arc_swap::ArcSwap;
+use esclusa_config::plan;
+use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_flow::plugin::Plugin;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+
+/// A loaded version of a route's plugin.
+pub struct Version {
+    /// The plugin, configured for the route.
+    pub plugin: Arc<dyn Plugin>,
+    /// Its name, from `describe`.
+    pub name: String,
+    /// Its version, from `describe`.
+    pub version: String,
+    /// When it took over, milliseconds since the Unix epoch.
+    pub since: u64,
+}
+
+/// What a route is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Taking events.
+    Running,
+    /// Not taking events until somebody resumes it.
+    Paused,
+    /// The plugin stopped it, with the reason; it keeps its place until somebody resumes it.
+    Halted(String),
+    /// Taking no more events; what is in flight is finished.
+    Draining,
+    /// Dropping what is in flight.
+    Stopped,
+}
+
+/// What the lanes of a route share.
+pub struct Route {
+    /// The route as configured.
+    pub spec: plan::Route,
+    /// Kind of its source.
+    pub kind: Arc<str>,
+    /// How its source is told that events are finished.
+    pub settle: Settle,
+    /// Where its tables and progress are.
+    pub engine: Arc<dyn Engine>,
+    /// Its outputs that are not the engine's own, by name.
+    pub outlets: BTreeMap<String, Arc<dyn Outlet>>,
+    /// What it counts.
+    pub meter: Meter,
+    /// The plugin in use; a batch finishes on the one it started with.
+    version: ArcSwap<Version>,
+    /// Batches in work.
+    pub concurrency: Arc<Semaphore>,
+    /// Bytes in flight.
+    pub budget: Budget,
+    mode: watch::Sender<Mode>,
+}
+
+impl Route {
+    /// A route that is running, with nothing in flight.
+    pub fn new(
+        spec: plan::Route,
+        (kind, settle): (Arc<str>, Settle),
+        engine: Arc<dyn Engine>,
+        outlets: BTreeMap<String, Arc<dyn Outlet>>,
+        version: Version,
+        meter: Meter,
+    ) -> Arc<Self> {
+        let mode = if spec.enabled { Mode::Running } else { Mode::Paused };
+        Arc::new(Route {
+            kind,
+            settle,
+            engine,
+            outlets,
+            meter,
+            version: ArcSwap::from_pointee(version),
+            concurrency: Arc::new(Semaphore::new(spec.concurrency.max(1))),
+            budget: Budget::new(spec.in_flight_bytes),
+            mode: watch::Sender::new(mode),
+            spec,
+        })
+    }
+
+    /// The plugin version for the next batch.
+    pub fn version(&self) -> Arc<Version> {
+        self.version.load_full()
+    }
+
+    /// Puts a new version in place; the next batch takes it.
+    pub fn swap(&self, version: Version) {
+        self.version.store(Arc::new(version));
+    }
+
+    /// What the route is doing.
+    pub fn mode(&self) -> Mode {
+        self.mode.borrow().clone()
+    }
+
+    /// Watches what the route is doing.
+    pub fn watch(&self) -> watch::Receiver<Mode> {
+        self.mode.subscribe()
+    }
+
+    /// Changes what the route is doing, unless it is on its way out already.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.send_if_modified(|now| {
+            let leaving = match now {
+                Mode::Stopped => true,
+                Mode::Draining => mode != Mode::Stopped,
+                _ => false,
+            };
+            let change = !leaving && *now != mode;
+            if change {
+                *now = mode;
+            }
+            change
+        });
+    }
+}

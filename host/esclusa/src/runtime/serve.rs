@@ -1,0 +1,133 @@
+//! Serves a route: opens its source, runs its lanes, opens lost ones again, until it finishes or stops.
+
+use super::lane::{self, Ended, REOPEN, Shared};
+use super::outbox;
+use super::route::{Mode, Route};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Source};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Opens the route's source at its committed positions.
+pub type Open = Arc<dyn Fn() -> Result<Box<dyn Source>, Fault> + Send + Sync>;
+
+/// Serves a route until it finishes or stops. The tasks of its lanes end with this future.
+pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open) {
+    let mut opening = Some(shared.idle.note());
+    resume_outboxes(&route).await;
+    let mut mode = route.watch();
+    let mut source = tokio::select! {
+        source = reopen(&route, &open) => source,
+        () = leaving(&mut mode) => return,
+    };
+    let (mut lanes, mut more) = (JoinSet::new(), true);
+    loop {
+        if !more || source.caught_up() {
+            // Every lane that exists is known and has a note of its own now.
+            drop(opening.take());
+        }
+        tokio::select! {
+            next = source.next_lane(), if more => match next {
+                Ok(Some(lane)) => spawn(&mut lanes, &route, &shared, lane),
+                Ok(None) => more = false,
+                Err(fault) => {
+                    report(&route, &fault);
+                    tokio::time::sleep(route.spec.policy.backoff.base).await;
+                }
+            },
+            Some(ended) = lanes.join_next(), if !lanes.is_empty() => {
+                let lost = match ended {
+                    Ok((id, Ended::Lost)) => Some(id),
+                    Ok(_) => None,
+                    Err(error) => {
+                        tracing::error!(route = %route.spec.name, error = %error, "a lane broke; the source is opened again");
+                        route.meter.error("bug", &error.to_string());
+                        lanes.shutdown().await;
+                        source = reopen(&route, &open).await;
+                        more = true;
+                        continue;
+                    }
+                };
+                if let Some(id) = lost {
+                    tokio::time::sleep(REOPEN).await;
+                    if let Some(lane) = find(&route, &open, &id).await {
+                        spawn(&mut lanes, &route, &shared, lane);
+                    }
+                }
+            }
+            () = leaving(&mut mode), if lanes.is_empty() => return,
+            else => return,
+        }
+        if lanes.is_empty() && !more {
+            return;
+        }
+        if matches!(route.mode(), Mode::Draining | Mode::Stopped) {
+            more = false;
+        }
+    }
+}
+
+fn spawn(lanes: &mut JoinSet<(String, Ended)>, route: &Arc<Route>, shared: &Arc<Shared>, lane: Box<dyn Lane>) {
+    let (route, shared, note) = (route.clone(), shared.clone(), shared.idle.note());
+    lanes.spawn(async move {
+        let id = lane.id().to_owned();
+        (id, lane::run(route, shared, lane, note).await)
+    });
+}
+
+/// What an earlier run recorded and did not confirm is sent before anything new.
+async fn resume_outboxes(route: &Route) {
+    let mut pause = route.spec.policy.backoff.base;
+    let pending = loop {
+        match route.engine.pending(&route.spec.name).await {
+            Ok(pending) => break pending,
+            Err(fault) => report(route, &fault),
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(Duration::from_secs(30));
+    };
+    for outbox in pending {
+        tracing::info!(route = %route.spec.name, messages = outbox.messages.len(), "sending what an earlier run recorded");
+        outbox::send(route, outbox).await;
+    }
+}
+
+async fn reopen(route: &Route, open: &Open) -> Box<dyn Source> {
+    let mut failures = 0u32;
+    loop {
+        match open() {
+            Ok(source) => return source,
+            Err(fault) => report(route, &fault),
+        }
+        tokio::time::sleep(route.spec.policy.backoff.wait(failures, 0)).await;
+        failures = failures.saturating_add(1);
+    }
+}
+
+/// The lane called `id`, opened again at its committed position.
+async fn find(route: &Route, open: &Open, id: &str) -> Option<Box<dyn Lane>> {
+    let mut source = reopen(route, open).await;
+    loop {
+        match source.next_lane().await {
+            Ok(Some(lane)) if lane.id() == id => return Some(lane),
+            Ok(Some(_)) => {}
+            Ok(None) => return None,
+            Err(fault) => {
+                report(route, &fault);
+                tokio::time::sleep(route.spec.policy.backoff.base).await;
+            }
+        }
+    }
+}
+
+fn report(route: &Route, fault: &Fault) {
+    tracing::warn!(route = %route.spec.name, source = %route.spec.source, error = %fault, "cannot open the source; trying again");
+    route.meter.error("source.open", &fault.to_string());
+}
+
+async fn leaving(mode: &mut tokio::sync::watch::Receiver<Mode>) {
+    if mode.wait_for(|m| matches!(m, Mode::Draining | Mode::Stopped)).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

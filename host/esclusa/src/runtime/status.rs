@@ -1,0 +1,181 @@
+//! What the router tells of itself: for `esclusa status`, the API and the dashboard.
+
+use super::meter::{Reading, epoch_millis};
+use super::route::{Mode, Route};
+use super::{Running, Runtime};
+use esclusa_config::plan;
+use serde::{Deserialize, Serialize};
+use std::sync::PoisonError;
+
+/// The router at one moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// Esclusa's version.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Milliseconds since the Unix epoch.
+    pub now: u64,
+    /// Routes by name.
+    pub routes: Vec<RouteStatus>,
+    /// The last reloads, newest first.
+    pub reloads: Vec<Reload>,
+}
+
+/// A route at one moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// Its source.
+    pub source: String,
+    /// The source's kind.
+    pub kind: String,
+    /// running, paused, halted, draining, stopped or finished.
+    pub state: String,
+    /// Why it is halted.
+    pub reason: Option<String>,
+    /// The plugin at work.
+    pub plugin: PluginStatus,
+    /// What it counts.
+    pub reading: Reading,
+    /// Bytes of events in flight.
+    pub in_flight_bytes: u64,
+    /// Events in the embedded dead letters.
+    pub dead_letters: u64,
+    /// What its outputs promise.
+    pub outputs: Vec<OutputStatus>,
+}
+
+/// A plugin version at work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PluginStatus {
+    /// Its file.
+    pub path: String,
+    /// SHA-256 of the file.
+    pub digest: String,
+    /// Its name, from `describe`.
+    pub name: String,
+    /// Its version, from `describe`.
+    pub version: String,
+    /// When it took over, milliseconds since the Unix epoch.
+    pub since: u64,
+}
+
+/// Something that a route writes, and what is promised of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutputStatus {
+    /// Its name in routes.toml.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// exactly-once or at-least-once.
+    pub delivery: String,
+}
+
+/// A reload and its result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reload {
+    /// Milliseconds since the Unix epoch.
+    pub at: u64,
+    /// What was reloaded: a file, or `routes.toml`.
+    pub what: String,
+    /// True where it is in force.
+    pub ok: bool,
+    /// What changed, or why nothing did.
+    pub message: String,
+}
+
+/// Reloads that are remembered.
+const RELOADS: usize = 20;
+
+impl Runtime {
+    /// The router at this moment.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let loaded = self.loaded();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let routes = loaded.plan.routes.iter().filter_map(|spec| Some(self.route_status(running.get(&spec.name)?, &loaded.plan)));
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            now: epoch_millis(),
+            routes: routes.collect(),
+            reloads: self.reloads.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    fn route_status(&self, running: &Running, plan: &plan::Plan) -> RouteStatus {
+        let route = &running.route;
+        let (state, reason) = state(route, running.task.is_finished());
+        let version = route.version();
+        RouteStatus {
+            name: route.spec.name.to_string(),
+            source: route.spec.source.to_string(),
+            kind: route.kind.to_string(),
+            state: state.to_owned(),
+            reason,
+            plugin: PluginStatus {
+                path: route.spec.plugin.display().to_string(),
+                digest: version.plugin.digest().to_owned(),
+                name: version.name.clone(),
+                version: version.version.clone(),
+                since: version.since,
+            },
+            reading: route.meter.read(),
+            in_flight_bytes: route.budget.used() as u64,
+            dead_letters: self.store.dead_count(&route.spec.name),
+            outputs: outputs(&route.spec, plan),
+        }
+    }
+
+    /// Remembers a reload, and logs it.
+    pub(super) fn note_reload(&self, what: &str, result: Result<String, String>) {
+        let (ok, message) = match result {
+            Ok(message) => (true, message),
+            Err(message) => (false, message),
+        };
+        if ok {
+            tracing::info!(what, message, "reloaded");
+        } else {
+            tracing::error!(what, reason = message, "not reloaded; what was running keeps running");
+        }
+        let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        reloads.insert(0, Reload { at: epoch_millis(), what: what.to_owned(), ok, message });
+        reloads.truncate(RELOADS);
+    }
+}
+
+fn state(route: &Route, finished: bool) -> (&'static str, Option<String>) {
+    match route.mode() {
+        Mode::Running | Mode::Paused if finished => ("finished", None),
+        Mode::Running => ("running", None),
+        Mode::Paused => ("paused", None),
+        Mode::Halted(reason) => ("halted", Some(reason)),
+        Mode::Draining => ("draining", None),
+        Mode::Stopped => ("stopped", None),
+    }
+}
+
+/// What a route writes, and what is promised of it. The embedded engine commits effects and progress together; an
+/// `http` source with replies keeps no progress, so its sender may repeat.
+#[must_use]
+pub fn outputs(spec: &plan::Route, plan: &plan::Plan) -> Vec<OutputStatus> {
+    let retained = !matches!(plan.sources.get(&spec.source), Some(plan::Source::Http { reply: true, .. }));
+    let engine = if retained { "exactly-once" } else { "at-most-once per request" };
+    let output = |name: &String, kind: &str, delivery: &str| OutputStatus {
+        name: name.clone(),
+        kind: kind.to_owned(),
+        delivery: delivery.to_owned(),
+    };
+    let tables = spec.grants.tables.iter().map(|n| output(n, "table", engine));
+    let objects = spec.grants.objects.iter().map(|n| output(n, "objects", engine));
+    let sends = spec.grants.outputs.iter().map(|n| match plan.outputs.get(n) {
+        Some(plan::Output::Stream { .. }) => output(n, "stream", engine),
+        Some(plan::Output::Queue { .. }) => output(n, "queue", engine),
+        Some(plan::Output::File { .. }) => output(n, "file", "at-least-once"),
+        Some(plan::Output::Webhook { .. }) => output(n, "webhook", "at-least-once"),
+        Some(plan::Output::Console) | None => output(n, "console", "at-least-once"),
+    });
+    tables.chain(objects).chain(sends).collect()
+}

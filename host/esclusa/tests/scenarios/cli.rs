@@ -1,0 +1,243 @@
+//! The command line, with a router at work and without.
+
+use super::router::Router;
+use serde_json::{Value, json};
+use std::process::Output;
+
+const ORDERS: &str = r#"
+version = 1
+[admin]
+listen = "127.0.0.1:0"
+[engine]
+path = "data"
+[source.orders]
+kind = "stream"
+stream = "orders"
+[source.jobs]
+kind = "queue"
+queue = "jobs"
+[source.ticks]
+kind = "generate"
+interval = "1h"
+event = { n = 1 }
+[table.orders]
+kind = "embedded"
+partition_key = "order_id"
+[table.jobs]
+kind = "embedded"
+partition_key = "id"
+[[route]]
+name = "orders"
+source = "orders"
+plugin = "PLUGINS/etl.wasm"
+tables = ["orders"]
+config = { table = "orders", key = { order_id = "{order_id}" } }
+[[route]]
+name = "jobs"
+source = "jobs"
+plugin = "PLUGINS/etl.wasm"
+tables = ["jobs"]
+config = { table = "jobs", key = { id = "{id}" } }
+"#;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn fails(output: &Output, code: i32, message: &str) {
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(message), "{message:?} is not in:\n{stderr}");
+}
+
+/// A store with orders in it, some of which the plugin rejected.
+fn settled(lines: &str) -> Router {
+    let router = Router::new(ORDERS);
+    router.write("orders.jsonl", lines);
+    router.ok(&["run", "--until-idle"]);
+    router.ok(&["send", "orders", "orders.jsonl"]);
+    router.ok(&["run", "--until-idle"]);
+    router
+}
+
+#[test]
+fn a_sound_configuration_is_0_and_a_broken_one_is_78_with_every_problem() {
+    let router = Router::new(ORDERS);
+    router.ok(&["validate"]);
+    assert!(!router.path("data").exists(), "validate must not make a store");
+    router.configure(&ORDERS.replace("stream = \"orders\"", "strem = \"orders\"").replace("name = \"jobs\"", "name = \"orders\""));
+    for command in [&["validate"][..], &["run"], &["table", "scan", "orders"]] {
+        let output = router.run(command);
+        fails(&output, 78, "config::unknown_key");
+        fails(&output, 78, "route::duplicate");
+    }
+    let output = router.run(&["validate", "--json"]);
+    let problems: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert!(problems.as_array().unwrap().len() >= 2);
+    fails(&router.run(&["validate", "-c", "nowhere.toml"]), 78, "nowhere.toml");
+}
+
+#[test]
+fn a_plugin_that_cannot_be_used_is_78_and_points_at_its_line() {
+    let router = Router::new(&ORDERS.replacen("PLUGINS/etl.wasm", "gone.wasm", 1));
+    for command in ["validate", "run"] {
+        let output = router.run(&[command]);
+        fails(&output, 78, "plugin::missing");
+        fails(&output, 78, "routes.toml:");
+    }
+    router.ok(&["validate", "--no-plugins"]);
+    router.write("gone.wasm", "not wasm");
+    fails(&router.run(&["validate"]), 78, "plugin::invalid");
+    router.configure(&ORDERS.replacen("config = { table = \"orders\",", "config = { tabel = \"orders\",", 1));
+    fails(&router.run(&["validate"]), 78, "plugin::config_rejected");
+    router.configure(&ORDERS.replacen("[[route]]", &format!("[[route]]\nsha256 = \"{}\"", "0".repeat(64)), 1));
+    fails(&router.run(&["validate"]), 78, "plugin::digest_mismatch");
+}
+
+#[test]
+fn nonsense_on_the_command_line_is_2() {
+    let router = Router::new(ORDERS);
+    fails(&router.run(&["frobnicate"]), 2, "frobnicate");
+    fails(&router.run(&["run", "--drain-timeout", "soon"]), 2, "no time");
+    fails(&router.run(&["explain", "no::such"]), 2, "no::such");
+    router.ok(&["run", "--until-idle"]);
+    fails(&router.run(&["dlq", "replay"]), 2, "--all");
+    fails(&router.run(&["send", "orders", "nowhere.jsonl"]), 2, "nowhere.jsonl");
+}
+
+#[test]
+fn events_are_sent_to_a_stopped_router_and_read_back_with_every_digit() {
+    let router = Router::new(ORDERS);
+    router.ok(&["run", "--until-idle"]);
+    let lines = "{\"order_id\": \"a\", \"price\": 12345678901234567890.123}\n\n{\"order_id\": \"b\", \"price\": 1.50}\n";
+    router.write("orders.jsonl", lines);
+    router.ok(&["send", "orders", "orders.jsonl", "--key", "order_id"]);
+    let status: Value = serde_json::from_str(&router.ok(&["status", "--json"])).unwrap();
+    assert_eq!((&status["running"], &status["routes"][0]["account"]["behind"]), (&json!(false), &json!(2)));
+    router.ok(&["run", "--until-idle"]);
+    let scan = router.ok(&["table", "scan", "orders"]);
+    assert!(scan.contains("12345678901234567890.123"), "{scan}");
+    assert_eq!(scan.lines().count(), 2);
+    let item: Value = serde_json::from_str(&router.ok(&["table", "get", "orders", r#"{"order_id": "b"}"#])).unwrap();
+    assert_eq!(item["order_id"], "b");
+    fails(&router.run(&["table", "get", "orders", r#"{"order_id": "z"}"#]), 1, "no item");
+    fails(&router.run(&["table", "scan", "oders"]), 1, "routes.toml has jobs, orders");
+    let audit: Value = serde_json::from_str(&router.ok(&["audit", "--json"])).unwrap();
+    let account = &audit["accounts"][0];
+    assert_eq!((&account["received"], &account["done"], &account["behind"]), (&json!(2), &json!(2), &json!(0)));
+}
+
+#[test]
+fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
+    let mut router = Router::new(ORDERS);
+    router.start();
+    router.write("jobs.jsonl", "{\"id\": 1}\n{\"id\": 2}\n");
+    router.ok(&["send", "jobs", "jobs.jsonl"]);
+    router.until("the jobs are done", |r| r.route("jobs").is_some_and(|route| route["reading"]["counts"]["done"] == 2));
+    assert_eq!(router.scan("jobs").len(), 2);
+    router.ok(&["table", "get", "jobs", r#"{"id": "2"}"#]);
+    assert!(router.ok(&["status"]).contains("running"));
+    assert!(router.ok(&["routes"]).contains("table orders (exactly-once)"));
+    assert!(router.ok(&["audit"]).contains("adds up"));
+    fails(&router.run(&["send", "ticks", "jobs.jsonl"]), 1, "it makes its events itself");
+    fails(&router.run(&["send", "nothing", "jobs.jsonl"]), 1, "jobs, orders, ticks");
+    router.write("bad.jsonl", "{\"id\": 3}\nnope\n");
+    fails(&router.run(&["send", "jobs", "bad.jsonl"]), 1, "line 2 is not JSON");
+    fails(&router.run(&["run"]), 1, "in use by process");
+
+    router.ok(&["pause", "jobs"]);
+    assert_eq!(router.route("jobs").unwrap()["state"], "paused");
+    router.ok(&["resume", "jobs"]);
+    assert_eq!(router.route("jobs").unwrap()["state"], "running");
+    fails(&router.run(&["pause", "nothing"]), 1, "no route");
+    router.ok(&["reload"]);
+    router.configure("version = 1\nwrong = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n[engine]\npath = \"data\"\n");
+    assert_eq!(router.request("POST", "/api/v1/reload", &[], b"").unwrap().0, 400);
+    assert_eq!(router.signal("TERM"), 0);
+    assert!(!router.path("data/router.json").exists());
+}
+
+#[test]
+fn a_router_that_does_not_run_cannot_be_paused() {
+    let router = Router::new(ORDERS);
+    fails(&router.run(&["pause", "orders"]), 1, "no router runs");
+    fails(&router.run(&["table", "scan", "orders"]), 1, "nothing has run");
+}
+
+#[test]
+fn a_dead_letter_is_found_shown_and_replayed_once_its_cause_is_gone() {
+    let router = settled("{\"order_id\": \"a\"}\n{\"id\": \"b\", \"country\": \"IT\"}\n{\"id\": \"c\", \"country\": \"FR\"}\n");
+    let letters = |args: &[&str]| -> Vec<Value> {
+        router.ok(&[&["dlq", "ls", "--json"], args].concat()).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = letters(&[]);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!(all[0]["code"], "rejected");
+    let italian = letters(&["--where", r#"{"data": {"country": ["IT"]}}"#]);
+    assert_eq!(italian.len(), 1);
+    let id = italian[0]["id"].to_string();
+    assert!(router.ok(&["dlq", "show", &id]).contains("\"country\": \"IT\""));
+    // Nothing has changed: it fails again, and stays.
+    fails(&router.run(&["dlq", "replay", &id]), 1, "stays");
+    assert_eq!(letters(&[]).len(), 2);
+    router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
+    router.ok(&["dlq", "replay", "--all", "--dry-run"]);
+    assert_eq!(letters(&[]).len(), 2);
+    router.ok(&["dlq", "replay", &id]);
+    assert_eq!(letters(&[]).len(), 1);
+    assert!(router.ok(&["table", "get", "orders", r#"{"order_id": "b"}"#]).contains("IT"));
+    fails(&router.run(&["dlq", "replay", &id]), 1, "no dead letter");
+    fails(&router.run(&["dlq", "drop", "--all"]), 2, "--yes");
+    router.ok(&["dlq", "drop", "--all", "--yes"]);
+    assert!(letters(&[]).is_empty());
+    router.ok(&["audit"]);
+}
+
+#[test]
+fn a_running_router_replays_and_its_account_still_adds_up() {
+    let mut router = settled("{\"id\": \"b\"}\n{\"id\": \"c\"}\n");
+    router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
+    router.start();
+    router.ok(&["dlq", "replay", "--route", "orders", "--rate", "100/s"]);
+    assert_eq!(router.scan("orders").len(), 2);
+    assert_eq!(router.get("/api/v1/dlq").unwrap(), json!([]));
+    let account = router.get("/api/v1/audit").unwrap()[0].clone();
+    assert_eq!((&account["received"], &account["done"], &account["dead"]), (&json!(4), &json!(2), &json!(2)));
+    assert_eq!(account["problems"], json!([]));
+}
+
+#[test]
+fn a_trial_shows_effects_and_carries_nothing_out() {
+    let mut router = settled("{\"order_id\": \"a\"}\n");
+    router.write("event.jsonl", "{\"order_id\": \"x\", \"price\": 0.10}\n{\"nope\": 1}\n");
+    let trial = ["invoke", "orders", "--event", "event.jsonl"];
+    let check = |shown: &str| {
+        let shown: Value = serde_json::from_str(shown).unwrap();
+        assert_eq!(shown["effects"][0]["action"], "put");
+        assert_eq!(shown["effects"][0]["item"]["order_id"], "x");
+        assert_eq!(shown["outcomes"][0]["outcome"], "reject");
+    };
+    check(&router.ok(&trial));
+    router.start();
+    check(&router.ok(&trial));
+    assert_eq!(router.scan("orders").len(), 1);
+    fails(&router.run(&["invoke", "nothing", "--event", "event.jsonl"]), 1, "no route");
+}
+
+#[test]
+fn what_is_known_without_a_configuration_is_told() {
+    let router = Router::new("nonsense");
+    let schema: Value = serde_json::from_str(&router.ok(&["schema"])).unwrap();
+    assert!(schema["properties"]["route"].is_object());
+    assert!(router.ok(&["explain", "plugin::missing"]).contains("plugin"));
+    assert!(router.ok(&["explain"]).lines().count() > 30);
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(router.ok(&["completions", shell]).contains("esclusa"));
+    }
+    assert!(router.ok(&["version"]).contains(env!("CARGO_PKG_VERSION")));
+    let plugin = super::router::plugins().join("etl.wasm").display().to_string();
+    let plugin: Value = serde_json::from_str(&router.ok(&["plugin", "inspect", &plugin, "--json"])).unwrap();
+    assert_eq!(plugin["name"], "etl");
+    assert!(plugin["exports"].as_array().unwrap().iter().any(|name| name == "esclusa:router/handler@0.1.0"));
+    fails(&router.run(&["plugin", "inspect", "routes.toml"]), 1, "found text");
+}

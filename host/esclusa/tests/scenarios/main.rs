@@ -1,0 +1,11 @@
+//! Scenarios: the real binary, real plugins, real files.
+
+mod admin;
+mod bad_input;
+mod cli;
+mod drain;
+mod exactly_once;
+mod lake;
+mod reload;
+mod router;
+mod samples;

@@ -1,0 +1,221 @@
+//! Drives the real binary in a directory of its own.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Waiting longer than this means that it will not happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A directory with a routes.toml, and the router that may run on it.
+pub struct Router {
+    pub dir: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Router {
+    /// Writes `routes` as routes.toml into a new directory. `PLUGINS` in it becomes the directory of the plugins.
+    pub fn new(routes: &str) -> Self {
+        let router = Router { dir: tempfile::tempdir().unwrap(), child: None };
+        router.configure(routes);
+        router
+    }
+
+    /// Writes routes.toml anew.
+    pub fn configure(&self, routes: &str) {
+        std::fs::write(self.path("routes.toml"), routes.replace("PLUGINS", &plugins().display().to_string())).unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_esclusa"));
+        command.args(args).current_dir(self.dir.path()).env("ESCLUSA_LOG", "info").env_remove("ESCLUSA_CONFIG");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs a command that must succeed; gives its standard output.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Starts `esclusa run` with further arguments, and does not wait.
+    pub fn spawn(&mut self, args: &[&str]) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let out = std::fs::OpenOptions::new().create(true).append(true).open(self.path("out")).unwrap();
+        let mut all = vec!["run"];
+        all.extend(args);
+        self.child = Some(self.command(&all).stdin(Stdio::null()).stderr(log).stdout(out).spawn().unwrap());
+    }
+
+    /// Starts `esclusa run` and waits until it is ready.
+    pub fn start(&mut self) {
+        self.spawn(&[]);
+        self.until("the router is ready", |router| router.get("/readyz").is_some());
+    }
+
+    /// Waits until something holds.
+    pub fn until(&mut self, what: &str, holds: impl Fn(&Router) -> bool) {
+        let began = Instant::now();
+        while !holds(self) {
+            if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().unwrap()) {
+                panic!("waited for: {what}; but the router ended with {status}\n{}", self.log());
+            }
+            assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until the router ends by itself; gives its exit code.
+    pub fn wait(&mut self) -> i32 {
+        let mut child = self.child.take().unwrap();
+        let began = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            if began.elapsed() > PATIENCE * 3 {
+                child.kill().unwrap();
+                panic!("the router does not end\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the router with a signal; gives its exit code (-1: killed).
+    pub fn signal(&mut self, signal: &str) -> i32 {
+        self.send_signal(signal);
+        self.wait()
+    }
+
+    /// Sends a signal and does not wait.
+    pub fn send_signal(&mut self, signal: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
+    /// True while the router runs.
+    pub fn alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|c| c.try_wait().unwrap().is_none())
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The address of the running router's API.
+    pub fn address(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.path("data/router.json")).ok()?;
+        let json: Value = serde_json::from_str(&text).ok()?;
+        Some(json.get("admin")?.as_str()?.to_owned())
+    }
+
+    /// GETs from the API; `None` where it does not answer with success.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        let (status, body) = self.request("GET", path, &[], b"")?;
+        if status != 200 {
+            return None;
+        }
+        Some(serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// A request to the API; gives status and body.
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        use std::io::{Read, Write};
+        let address = self.address()?;
+        let mut stream = std::net::TcpStream::connect(&address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        // Whoever is refused may be cut off before it has sent everything.
+        let _ = stream.write_all((head + "\r\n").as_bytes()).and_then(|()| stream.write_all(body));
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let body = answer[end + 4..].to_vec();
+        let chunked = head.contains("transfer-encoding: chunked");
+        Some((status, if chunked { dechunk(&body) } else { body }))
+    }
+
+    /// GETs from the API under another name of it; gives the status.
+    pub fn request_as(&self, host: &str, path: &str) -> Option<u16> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(self.address()?).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.split(' ').nth(1)?.parse().ok()
+    }
+
+    /// The status of a route.
+    pub fn route(&self, name: &str) -> Option<Value> {
+        let status = self.get("/api/v1/status")?;
+        status.get("routes")?.as_array()?.iter().find(|r| r["name"] == name).cloned()
+    }
+
+    /// All items of a table.
+    pub fn scan(&self, table: &str) -> Vec<Value> {
+        let text = self.ok(&["table", "scan", table]);
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn dechunk(mut body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let Some(end) = body.windows(2).position(|w| w == b"\r\n") {
+        let size = usize::from_str_radix(&String::from_utf8_lossy(&body[..end]), 16).unwrap_or(0);
+        let Some(chunk) = body.get(end + 2..end + 2 + size) else { break };
+        out.extend_from_slice(chunk);
+        body = body.get(end + 2 + size + 2..).unwrap_or_default();
+        if size == 0 {
+            break;
+        }
+    }
+    out
+}
+
+/// The directory of the built plugins.
+pub fn plugins() -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("plugins");
+    assert!(directory.join("etl.wasm").exists(), "build the plugins first: make plugins");
+    directory
+}
+
+/// A plugin's bytes with a custom section added: another digest, the same behaviour.
+pub fn variant(plugin: &str, tag: &str) -> Vec<u8> {
+    let mut bytes = std::fs::read(plugins().join(plugin)).unwrap();
+    bytes.push(0);
+    bytes.push(u8::try_from(tag.len() + 1).unwrap());
+    bytes.push(u8::try_from(tag.len()).unwrap());
+    bytes.extend_from_slice(tag.as_bytes());
+    bytes
+}

@@ -1,0 +1,138 @@
+//! The house rules that a machine can check: who may depend on whom, how long files and functions may be, and
+//! that every file says what it is.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use syn::spanned::Spanned;
+use syn::visit::Visit;
+
+/// Most lines of a file, its tests cut off.
+const FILE: usize = 400;
+/// Most lines of a function.
+const FUNCTION: usize = 60;
+/// Files or functions that may be longer, each with its reason.
+const LONGER: &[(&str, &str)] = &[];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+fn sources() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().join("host"), root().join("plugins")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" {
+                folders.push(path);
+            } else if name.ends_with(".rs") {
+                let relative = path.strip_prefix(root()).unwrap().display().to_string();
+                files.push((relative, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn excused(what: &str) -> bool {
+    LONGER.iter().any(|(name, reason)| *name == what && !reason.is_empty())
+}
+
+#[test]
+fn crates_depend_only_downwards() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("flow", &[][..]),
+        ("config", &["esclusa-flow"]),
+        ("sandbox", &["esclusa-flow"]),
+        ("embedded", &["esclusa-flow"]),
+        ("aws", &["esclusa-flow"]),
+        ("testkit", &["esclusa-flow"]),
+        ("esclusa", &["esclusa-flow", "esclusa-config", "esclusa-sandbox", "esclusa-embedded", "esclusa-aws"]),
+    ]);
+    for (name, may) in allowed {
+        let path = root().join("host").join(name).join("Cargo.toml");
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let manifest: toml::Table = text.parse().unwrap();
+        let dependencies = manifest.get("dependencies").and_then(|d| d.as_table()).cloned().unwrap_or_default();
+        for dependency in dependencies.keys() {
+            if dependency.starts_with("esclusa") {
+                assert!(may.contains(&dependency.as_str()), "host/{name} must not depend on {dependency}");
+            }
+            let owner = match dependency.as_str() {
+                d if d.starts_with("wasmtime") => "sandbox",
+                d if d.starts_with("aws-") => "aws",
+                "fjall" | "redb" => "embedded",
+                "tokio" if name == "flow" || name == "config" => "the crates that run",
+                _ => continue,
+            };
+            assert_eq!(owner, name, "only {owner} may depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn files_say_what_they_are_and_stay_short() {
+    let mut long = Vec::new();
+    for (path, text) in sources() {
+        assert!(text.starts_with("//!"), "{path} does not begin with //!: what it is, and what it is not");
+        let production = text.split("\n#[cfg(test)]").next().unwrap().lines().count();
+        if production > FILE && !path.contains("/tests/") && !excused(&path) {
+            long.push(format!("{path}: {production} lines, at most {FILE}"));
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn functions_stay_short() {
+    struct Functions<'a>(&'a str, Vec<String>);
+    impl Functions<'_> {
+        fn check(&mut self, name: &syn::Ident, block: &syn::Block) {
+            let lines = block.span().end().line - block.span().start().line + 1;
+            if lines > FUNCTION && !excused(&format!("{}::{name}", self.0)) {
+                self.1.push(format!("{}: {name} has {lines} lines, at most {FUNCTION}", self.0));
+            }
+        }
+    }
+    impl<'ast> Visit<'ast> for Functions<'_> {
+        fn visit_item_fn(&mut self, f: &'ast syn::ItemFn) {
+            self.check(&f.sig.ident, &f.block);
+            syn::visit::visit_item_fn(self, f);
+        }
+        fn visit_impl_item_fn(&mut self, f: &'ast syn::ImplItemFn) {
+            self.check(&f.sig.ident, &f.block);
+            syn::visit::visit_impl_item_fn(self, f);
+        }
+    }
+    let mut long = Vec::new();
+    for (path, text) in sources().iter().filter(|(path, _)| !path.contains("/tests/")) {
+        let file = syn::parse_file(text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let mut functions = Functions(path, Vec::new());
+        functions.visit_file(&file);
+        long.extend(functions.1);
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn nothing_is_ignored_or_left_to_do() {
+    // Put together, so that this file does not find itself.
+    let words = [concat!("#[", "ignore"), concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("#[", "allow(")];
+    for (path, text) in sources() {
+        for word in words {
+            assert!(!text.contains(word), "{path} holds {word}");
+        }
+    }
+}
+
+#[test]
+fn modules_are_named_after_nouns_of_the_domain() {
+    for (path, _) in sources() {
+        let stem = Path::new(&path).file_stem().unwrap().to_string_lossy().into_owned();
+        for word in ["utils", "util", "common", "helpers", "misc", "manager", "imp", "core", "mod"] {
+            assert_ne!(stem, word, "{path}: name it after what it holds");
+        }
+    }
+}
