@@ -151,7 +151,11 @@ impl Lane for Worker {
             }
             let deadline = Instant::now() + limit.window;
             let receive = self.desk.receive.clone();
-            let mut receive = receive.lock().await;
+            // Whoever waits in `ready` holds the lock until a request comes: it takes that one, this worker what it has.
+            let Ok(mut receive) = receive.try_lock() else {
+                let batch = Batch { origin: self.origin.clone(), columns, claims, previous: None };
+                return Ok(if batch.is_empty() { Pull::Empty { drained: true } } else { Pull::Batch(batch) });
+            };
             while claims.len() < limit.events && columns.size() < limit.bytes {
                 match receive.try_recv() {
                     Ok(question) => self.take(question, &mut columns, &mut claims),

@@ -65,7 +65,9 @@ fn a_sound_configuration_is_0_and_a_broken_one_is_78_with_every_problem() {
     let router = Router::new(ORDERS);
     router.ok(&["validate"]);
     assert!(!router.path("data").exists(), "validate must not make a store");
-    router.configure(&ORDERS.replace("stream = \"orders\"", "strem = \"orders\"").replace("name = \"jobs\"", "name = \"orders\""));
+    router.configure(
+        &ORDERS.replace("stream = \"orders\"", "strem = \"orders\"").replace("name = \"jobs\"", "name = \"orders\""),
+    );
     for command in [&["validate"][..], &["run"], &["table", "scan", "orders"]] {
         let output = router.run(command);
         fails(&output, 78, "config::unknown_key");
@@ -109,7 +111,8 @@ fn nonsense_on_the_command_line_is_2() {
 fn events_are_sent_to_a_stopped_router_and_read_back_with_every_digit() {
     let router = Router::new(ORDERS);
     router.ok(&["run", "--until-idle"]);
-    let lines = "{\"order_id\": \"a\", \"price\": 12345678901234567890.123}\n\n{\"order_id\": \"b\", \"price\": 1.50}\n";
+    let lines =
+        "{\"order_id\": \"a\", \"price\": 12345678901234567890.123}\n\n{\"order_id\": \"b\", \"price\": 1.50}\n";
     router.write("orders.jsonl", lines);
     router.ok(&["send", "orders", "orders.jsonl", "--key", "order_id"]);
     let status: Value = serde_json::from_str(&router.ok(&["status", "--json"])).unwrap();
@@ -131,7 +134,7 @@ fn events_are_sent_to_a_stopped_router_and_read_back_with_every_digit() {
 fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
     let mut router = Router::new(ORDERS);
     router.start();
-    router.write("jobs.jsonl", "{\"id\": 1}\n{\"id\": 2}\n");
+    router.write("jobs.jsonl", "{\"id\": \"1\"}\n{\"id\": \"2\"}\n");
     router.ok(&["send", "jobs", "jobs.jsonl"]);
     router.until("the jobs are done", |r| r.route("jobs").is_some_and(|route| route["reading"]["counts"]["done"] == 2));
     assert_eq!(router.scan("jobs").len(), 2);
@@ -166,9 +169,14 @@ fn a_router_that_does_not_run_cannot_be_paused() {
 
 #[test]
 fn a_dead_letter_is_found_shown_and_replayed_once_its_cause_is_gone() {
-    let router = settled("{\"order_id\": \"a\"}\n{\"id\": \"b\", \"country\": \"IT\"}\n{\"id\": \"c\", \"country\": \"FR\"}\n");
+    let router =
+        settled("{\"order_id\": \"a\"}\n{\"id\": \"b\", \"country\": \"IT\"}\n{\"id\": \"c\", \"country\": \"FR\"}\n");
     let letters = |args: &[&str]| -> Vec<Value> {
-        router.ok(&[&["dlq", "ls", "--json"], args].concat()).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        router
+            .ok(&[&["dlq", "ls", "--json"], args].concat())
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     };
     let all = letters(&[]);
     assert_eq!(all.len(), 2, "{all:?}");
