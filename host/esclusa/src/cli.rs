@@ -122,7 +122,7 @@ impl Cli {
     pub async fn run(self) -> Exit {
         let level = match (&self.global.log_level, &self.command) {
             (Some(level), _) => level,
-            (None, Command::Run(_)) => "info,fjall=warn,lsm_tree=warn",
+            (None, Command::Run(_)) => "info",
             (None, _) => "warn",
         };
         let result = match telemetry::start(self.global.log_format, level) {

@@ -19,6 +19,15 @@ pub fn read(path: &Path) -> Result<Loaded, Problems> {
     esclusa_config::load(path, &|name| std::env::var(name).ok())
 }
 
+/// The engine's directory in a configuration that may have other mistakes, as far as it can be told.
+#[must_use]
+pub fn engine(path: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let table: toml::Table = text.parse().ok()?;
+    let written = table.get("engine").and_then(|engine| engine.get("path")?.as_str()).unwrap_or("data");
+    Some(path.parent().unwrap_or(Path::new("")).join(written))
+}
+
 /// The files that the configuration is made of: itself and every plugin, each once.
 #[must_use]
 pub fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {

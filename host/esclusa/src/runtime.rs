@@ -36,6 +36,7 @@ use lane::Shared;
 use meter::Meter;
 use route::{Mode, Route, Version};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -53,6 +54,14 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("{0}")]
     Store(String),
+    /// A file that is to be read to its end does not exist.
+    #[error("source {source_name:?}: {} does not exist, and with --until-idle it is not waited for", path.display())]
+    Missing {
+        /// The source.
+        source_name: Arc<str>,
+        /// The file.
+        path: PathBuf,
+    },
     /// Plugins do not fit their routes: route and reason, each.
     #[error("{} plugin(s) cannot be used", .0.len())]
     Plugins(Vec<(Arc<str>, plugins::Refused)>),
@@ -90,6 +99,9 @@ impl Runtime {
     /// [`StartError`]; nothing was started.
     pub async fn start(loaded: Loaded, sandbox: Sandbox, options: Options) -> Result<Arc<Self>, StartError> {
         let plan = &loaded.plan;
+        if options.until_idle {
+            files_exist(plan)?;
+        }
         let store = Store::open(&plan.engine, schema::of(plan)).map_err(|error| StartError::Store(error.to_string()))?;
         let versions = load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
         let engine = store.clone();
@@ -183,7 +195,7 @@ impl Runtime {
             _ => None,
         };
         let open = sources::opener(self.store.clone(), spec, source.clone(), desk);
-        let task = tokio::spawn(serve::serve(route.clone(), self.shared.clone(), open));
+        let task = tokio::spawn(serve::serve(route.clone(), self.shared.clone(), open, self.shared.idle.note()));
         let running = Running { route, task, source: source.clone(), outputs };
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), running);
     }
@@ -215,6 +227,18 @@ impl Runtime {
         }
         complete
     }
+}
+
+/// A file that does not exist would never come to its end.
+fn files_exist(plan: &Plan) -> Result<(), StartError> {
+    for route in plan.routes.iter().filter(|r| r.enabled) {
+        if let Some(plan::Source::File { path, follow: false }) = plan.sources.get(&route.source)
+            && !path.exists()
+        {
+            return Err(StartError::Missing { source_name: route.source.clone(), path: path.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Loads the plugins of routes; all of them, or every reason.

@@ -20,7 +20,8 @@ pub enum Format {
 /// # Errors
 /// What is wrong with the filter.
 pub fn start(format: Format, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("{filter:?} is no log filter: {error}"))?;
+    // The store's own remarks on its housekeeping are not for operators.
+    let filter = EnvFilter::try_new(format!("fjall=warn,lsm_tree=warn,{filter}")).map_err(|error| format!("{filter:?} is no log filter: {error}"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         Format::Text => logs.with_ansi(colour()).with_target(false).try_init(),

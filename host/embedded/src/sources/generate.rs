@@ -148,7 +148,7 @@ impl GenerateLane {
         }
         if claims.is_empty() {
             let ended = self.generated.count.is_some_and(|count| self.next > count);
-            return Ok(if ended { Pull::Ended } else { Pull::Empty { drained: true } });
+            return Ok(if ended { Pull::Ended } else { Pull::Empty { drained: false } });
         }
         self.next = next;
         let previous = self.previous.replace(Token::Offset(next - 1));

@@ -8,10 +8,9 @@ use anyhow::Result;
 
 /// Audits a running router, or the store of a stopped one.
 pub async fn audit(global: &Global) -> Result<Exit> {
-    let loaded = global.load_quietly()?;
-    let (running, accounts) = match reach(&loaded).await? {
+    let (running, accounts) = match reach(global).await? {
         Reach::Running(client) => (true, client.get::<Vec<Account>>("/api/v1/audit").await?),
-        Reach::Stopped(store) => (false, audit::stopped(&store, &loaded.plan)?),
+        Reach::Stopped(store, plan) => (false, audit::stopped(&store, &plan)?),
     };
     if global.json {
         print::json(&serde_json::json!({"running": running, "accounts": accounts}))?;

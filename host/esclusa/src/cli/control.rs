@@ -29,7 +29,14 @@ impl Route {
 
 /// `esclusa reload`.
 pub async fn reload(global: &Global) -> Result<Exit> {
-    tell(global, router(global).await?.post("/api/v1/reload", &()).await?)
+    match router(global).await?.post("/api/v1/reload", &()).await {
+        Ok(told) => tell(global, told),
+        Err(error) => {
+            // A file with mistakes is told as every command tells it.
+            global.load_quietly()?;
+            Err(error)
+        }
+    }
 }
 
 fn tell(global: &Global, told: Told) -> Result<Exit> {

@@ -46,15 +46,14 @@ fn attribute(text: &str) -> Result<(String, String), String> {
 impl Invoke {
     /// Calls the plugin and prints what it wants done; exit 1 where it failed.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
-        let loaded = global.load_quietly()?;
         let events = self.events()?;
-        let shown: Box<RawValue> = match reach(&loaded).await? {
+        let shown: Box<RawValue> = match reach(global).await? {
             Reach::Running(client) => {
                 let path = format!("/api/v1/routes/{}/invoke", escape(&self.route));
                 client.post(&path, &json!({"events": events})).await?
             }
-            Reach::Stopped(store) => {
-                let bench = bench(store, loaded.plan)?;
+            Reach::Stopped(store, plan) => {
+                let bench = bench(store, *plan)?;
                 let route = bench.route(&self.route).await?;
                 let trial = trial::trial(&route, &events).await.map_err(|why| anyhow!(why))?;
                 serde_json::value::to_raw_value(&trial)?

@@ -1,14 +1,14 @@
 //! Finds the router that runs on a configuration, or opens its store where none does.
 
 use super::Global;
+use crate::configuration;
 use anyhow::{Context, Result, anyhow, bail};
-use esclusa_config::Loaded;
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A router on this machine answers within this time, or is taken for dead.
@@ -27,17 +27,17 @@ pub struct Whereabouts {
 pub struct Posted(PathBuf);
 
 impl Whereabouts {
-    fn path(plan: &Plan) -> PathBuf {
-        plan.engine.join("router.json")
+    fn path(engine: &Path) -> PathBuf {
+        engine.join("router.json")
     }
 
-    fn read(plan: &Plan) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(Self::path(plan)).ok()?).ok()
+    fn read(engine: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(Self::path(engine)).ok()?).ok()
     }
 
     /// Writes them down; they are gone when the value is dropped.
-    pub fn post(&self, plan: &Plan) -> Result<Posted> {
-        let path = Self::path(plan);
+    pub fn post(&self, engine: &Path) -> Result<Posted> {
+        let path = Self::path(engine);
         let aside = path.with_extension("json.new");
         std::fs::write(&aside, serde_json::to_vec(self)?)
             .and_then(|()| std::fs::rename(&aside, &path))
@@ -57,32 +57,39 @@ impl Drop for Posted {
 pub enum Reach {
     /// A router runs: ask it.
     Running(Client),
-    /// No router runs: the store itself.
-    Stopped(Store),
+    /// No router runs: the store itself, and what the configuration says of it.
+    Stopped(Store, Box<Plan>),
 }
 
 /// Finds the router of the configuration, or opens its store.
-pub async fn reach(loaded: &Loaded) -> Result<Reach> {
-    match running(loaded).await {
+pub async fn reach(global: &Global) -> Result<Reach> {
+    match running(global).await {
         Some(client) => Ok(Reach::Running(client)),
-        None => Ok(Reach::Stopped(open(&loaded.plan).await?)),
+        None => {
+            let plan = global.load_quietly()?.plan;
+            Ok(Reach::Stopped(open(&plan).await?, Box::new(plan)))
+        }
     }
 }
 
 /// The router that runs, for commands that make no sense without one.
 pub async fn router(global: &Global) -> Result<Client> {
-    let loaded = global.load_quietly()?;
-    match running(&loaded).await {
-        Some(client) => Ok(client),
-        None if loaded.plan.admin.is_none() => {
-            bail!("no router can be asked: {} has no [admin] section", global.config.display())
-        }
-        None => bail!("no router runs on {}; start one with `esclusa run -c {0}`", global.config.display()),
+    if let Some(client) = running(global).await {
+        return Ok(client);
     }
+    if global.load_quietly()?.plan.admin.is_none() {
+        bail!("no router can be asked: {} has no [admin] section", global.config.display());
+    }
+    bail!("no router runs on {}; start one with `esclusa run -c {0}`", global.config.display())
 }
 
-async fn running(loaded: &Loaded) -> Option<Client> {
-    let Whereabouts { pid, admin } = Whereabouts::read(&loaded.plan)?;
+/// The router that runs on the configuration, even where the file has been broken since: somebody may be at work on it.
+pub async fn running(global: &Global) -> Option<Client> {
+    let engine = match configuration::read(&global.config) {
+        Ok(loaded) => loaded.plan.engine,
+        Err(_) => configuration::engine(&global.config)?,
+    };
+    let Whereabouts { pid, admin } = Whereabouts::read(&engine)?;
     let client = Client::new(admin?).ok()?;
     let status: Pid = client.get("/api/v1/status").await.ok()?;
     (status.pid == pid).then_some(client)

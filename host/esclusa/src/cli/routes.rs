@@ -1,6 +1,6 @@
 //! `esclusa routes` and `esclusa status`: what there is, and how it is doing.
 
-use super::reach::{Reach, reach};
+use super::reach::{Reach, reach, running};
 use super::{Global, print};
 use crate::audit::{self, Account};
 use crate::exit::Exit;
@@ -21,15 +21,14 @@ struct Configured {
 
 /// `esclusa routes`.
 pub async fn routes(global: &Global) -> Result<Exit> {
-    let loaded = global.load_quietly()?;
-    let status = match reach(&loaded).await {
-        Ok(Reach::Running(client)) => Some(client.get::<Status>("/api/v1/status").await?),
-        // The list is of the configuration; it needs no store.
-        Ok(Reach::Stopped(_)) | Err(_) => None,
+    let status = match running(global).await {
+        Some(client) => Some(client.get::<Status>("/api/v1/status").await?),
+        None => None,
     };
     let routes: Vec<Configured> = match &status {
         Some(status) => status.routes.iter().map(at_work).collect(),
-        None => configured(&loaded),
+        // The list is of the configuration; it needs no store.
+        None => configured(&global.load_quietly()?),
     };
     if global.json {
         print::json(&json!({"running": status.is_some(), "routes": routes}))?;
@@ -69,14 +68,13 @@ fn at_work(route: &RouteStatus) -> Configured {
 
 /// `esclusa status`.
 pub async fn status(global: &Global) -> Result<Exit> {
-    let loaded = global.load_quietly()?;
-    match reach(&loaded).await? {
+    match reach(global).await? {
         Reach::Running(client) => {
             let status: Status = client.get("/api/v1/status").await?;
-            if global.json { print::json(&status)? } else { running(&status)? }
+            if global.json { print::json(&status)? } else { at_this_moment(&status)? }
         }
-        Reach::Stopped(store) => {
-            let accounts = audit::stopped(&store, &loaded.plan)?;
+        Reach::Stopped(store, plan) => {
+            let accounts = audit::stopped(&store, &plan)?;
             let letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
             if global.json {
                 let route = |(account, letters): (&Account, &u64)| json!({"account": account, "dead_letters": letters, "state": "not running"});
@@ -92,7 +90,7 @@ pub async fn status(global: &Global) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn running(status: &Status) -> Result<()> {
+fn at_this_moment(status: &Status) -> Result<()> {
     print::message(&format!("esclusa {} runs as process {}", status.version, status.pid));
     let row = |route: &RouteStatus| {
         let (reading, counts) = (&route.reading, &route.reading.counts);

@@ -58,7 +58,7 @@ impl Run {
             None => None,
         };
         let address = admin.as_ref().map(|admin| admin.address);
-        let posted = Whereabouts { pid: std::process::id(), admin: address }.post(&loaded.plan)?;
+        let posted = Whereabouts { pid: std::process::id(), admin: address }.post(&loaded.plan.engine)?;
         announce(&loaded, address);
         drop(loaded);
 

@@ -36,9 +36,9 @@ pub struct Send {
 }
 
 /// Where the events go.
-enum Way<'a> {
+enum Way {
     Router(Client),
-    Store(Store, &'a Plan),
+    Store(Store, Box<Plan>),
 }
 
 #[derive(Deserialize)]
@@ -49,10 +49,9 @@ struct Taken {
 impl Send {
     /// Sends, and tells how many were taken.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
-        let loaded = global.load_quietly()?;
-        let way = match reach(&loaded).await? {
+        let way = match reach(global).await? {
             Reach::Running(client) => Way::Router(client),
-            Reach::Stopped(store) => Way::Store(store, &loaded.plan),
+            Reach::Stopped(store, plan) => Way::Store(store, plan),
         };
         let mut input = self.open()?;
         let mut sent = 0;
@@ -95,7 +94,7 @@ impl Send {
     }
 
     /// Sends one text; `first` is the number of its first line.
-    async fn put(&self, way: &Way<'_>, text: Vec<u8>, first: usize) -> Result<usize> {
+    async fn put(&self, way: &Way, text: Vec<u8>, first: usize) -> Result<usize> {
         let records = self.records(&text, first)?;
         match way {
             Way::Store(store, plan) => Ok(intake::put(store, plan, &self.source, &records).await?.len()),

@@ -37,17 +37,16 @@ impl Table {
 }
 
 async fn scan(global: &Global, table: &str) -> Result<Exit> {
-    let loaded = global.load_quietly()?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    match reach(&loaded).await? {
+    match reach(global).await? {
         Reach::Running(client) => {
             let mut response = client.stream(&format!("/api/v1/tables/{}/scan", escape(table))).await?;
             while let Some(chunk) = response.chunk().await? {
                 out.write_all(&chunk).map_err(print::failed)?;
             }
         }
-        Reach::Stopped(store) => {
-            for item in tables::scan(&store, &loaded.plan, table)? {
+        Reach::Stopped(store, plan) => {
+            for item in tables::scan(&store, &plan, table)? {
                 writeln!(out, "{}", item?).map_err(print::failed)?;
             }
         }
@@ -57,14 +56,13 @@ async fn scan(global: &Global, table: &str) -> Result<Exit> {
 }
 
 async fn get(global: &Global, table: &str, key: &str) -> Result<Exit> {
-    let loaded = global.load_quietly()?;
-    let found = match reach(&loaded).await? {
+    let found = match reach(global).await? {
         Reach::Running(client) => {
             let path = format!("/api/v1/tables/{}/item?key={}", escape(table), escape(key));
             let text = client.stream(&path).await?.text().await?;
             (text.trim() != "null").then_some(text)
         }
-        Reach::Stopped(store) => tables::get(&store, &loaded.plan, table, key)?,
+        Reach::Stopped(store, plan) => tables::get(&store, &plan, table, key)?,
     };
     match found {
         Some(item) => print::line(item.trim_end())?,

@@ -1,5 +1,6 @@
 //! Serves a route: opens its source, runs its lanes, opens lost ones again, until it finishes or stops.
 
+use super::idle::Note;
 use super::lane::{self, Ended, REOPEN, Shared};
 use super::outbox;
 use super::route::{Mode, Route};
@@ -13,8 +14,9 @@ use tokio::task::JoinSet;
 pub type Open = Arc<dyn Fn() -> Result<Box<dyn Source>, Fault> + Send + Sync>;
 
 /// Serves a route until it finishes or stops. The tasks of its lanes end with this future.
-pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open) {
-    let mut opening = Some(shared.idle.note());
+/// `opening` says that it is busy, from before its task begins.
+pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: Note) {
+    let mut opening = Some(opening);
     resume_outboxes(&route).await;
     let mut mode = route.watch();
     let mut source = tokio::select! {

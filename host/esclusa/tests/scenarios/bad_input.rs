@@ -84,7 +84,7 @@ fn files_that_are_no_plugins_are_refused_with_exit_78_and_a_reason() {
         ("empty", Vec::new(), "empty"),
         ("text", b"hello".to_vec(), "WebAssembly"),
         ("truncated", etl[..etl.len() / 3].to_vec(), ""),
-        ("a core module", b"\0asm\x01\0\0\0".to_vec(), "core module"),
+        ("a core module", b"\0asm\x01\0\0\0".to_vec(), "core WebAssembly module"),
         ("an ELF file", std::fs::read(env!("CARGO_BIN_EXE_esclusa")).unwrap()[..4096].to_vec(), ""),
     ];
     for (name, bytes, word) in cases {

@@ -155,7 +155,8 @@ fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
     fails(&router.run(&["pause", "nothing"]), 1, "no route");
     router.ok(&["reload"]);
     router.configure("version = 1\nwrong = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n[engine]\npath = \"data\"\n");
-    assert_eq!(router.request("POST", "/api/v1/reload", &[], b"").unwrap().0, 400);
+    fails(&router.run(&["reload"]), 78, "config::unknown_key");
+    assert_eq!(router.scan("jobs").len(), 2, "a router that runs is asked even while its file is broken");
     assert_eq!(router.signal("TERM"), 0);
     assert!(!router.path("data/router.json").exists());
 }

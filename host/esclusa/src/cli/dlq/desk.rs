@@ -39,10 +39,9 @@ struct Dropped {
 impl Desk {
     /// Finds the router, or opens the store.
     pub async fn open(global: &Global) -> Result<Self> {
-        let loaded = global.load_quietly()?;
-        Ok(match reach(&loaded).await? {
+        Ok(match reach(global).await? {
             Reach::Running(client) => Desk::Router(client),
-            Reach::Stopped(store) => Desk::Store(Box::new(bench(store, loaded.plan)?)),
+            Reach::Stopped(store, plan) => Desk::Store(Box::new(bench(store, *plan)?)),
         })
     }
 
