@@ -1,7 +1,7 @@
-//! What a call costs: a plugin that does nothing, per event of a batch of 1,000, with a new instance each time and
-//! with a kept one. Figures and their meaning: `docs/reference/performance.md`.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
-#![expect(missing_docs, reason = "criterion's macros make public items")]
+//! What a call costs, per event of a batch of 1,000: a plugin that does nothing, and `etl` in the sandbox against the
+//! same handler compiled natively; with a new instance each time and with a kept one. What the figures mean:
+//! `docs/reference/performance.md`.
+#![expect(clippy::expect_used, reason = "a benchmark")]
 
 #[path = "../tests/sandbox/core.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
@@ -78,17 +78,18 @@ fn guest(name: &str) -> Option<Vec<u8>> {
     std::fs::read(dir.join(name)).ok()
 }
 
+const KEPT: Instances = Instances::Reuse { max_invocations: u32::MAX, memory_high_water: 128 << 20 };
+
 fn no_op(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let (origin, events) = (origin(), batch());
     let reads: Arc<dyn Reads> = Arc::new(NoReads);
     let mut group = c.benchmark_group("no-op, batch of 1000");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    let kept = Instances::Reuse { max_invocations: u32::MAX, memory_high_water: 128 << 20 };
     let guests = [("bare", Some(core::Core::default().build())), ("std", guest("hostile.wasm"))];
     for (name, component) in guests {
         let Some(component) = component else { continue };
-        for (how, instances) in [("fresh", Instances::Fresh), ("reuse", kept)] {
+        for (how, instances) in [("fresh", Instances::Fresh), ("reuse", KEPT)] {
             let plugin = configured(&runtime, component.clone(), "{\"do\": \"nothing\"}", instances);
             let call = || runtime.block_on(plugin.call(&origin, &events, reads.clone())).expect("it works");
             group.bench_function(format!("{name}, {how}"), |b| b.iter(call));
@@ -97,5 +98,40 @@ fn no_op(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, no_op);
+const ETL: &str = r#"{"table": "requests", "key": {"pk": "path#{path}", "sk": "{timestamp}"}}"#;
+
+/// `etl` natively: from the batch as the router has it to the effects as a plugin returns them.
+fn native(columns: &Columns) -> impl Fn() -> usize {
+    let plugin: etl::Etl = esclusa_plugin::plugin::configure(ETL).expect("a configuration");
+    let batch = esclusa_plugin::Batch {
+        origin: esclusa_plugin::Origin::default(),
+        events: columns.events.clone(),
+        timestamps: columns.timestamps.clone(),
+        attempts: columns.attempts.clone(),
+        attributes: columns.attributes.clone(),
+        bytes: columns.bytes.clone(),
+    };
+    move || esclusa_plugin::plugin::call(&plugin, &batch).expect("it works").effects().len()
+}
+
+fn etl(c: &mut Criterion) {
+    let Ok(component) = std::fs::read("../../plugins/etl.wasm") else { return };
+    let runtime = Runtime::new().expect("a runtime");
+    let (origin, events) = (origin(), batch());
+    let reads: Arc<dyn Reads> = Arc::new(NoReads);
+    let mut group = c.benchmark_group("etl, batch of 1000");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    let native = native(&events);
+    assert_eq!(native(), EVENTS);
+    group.bench_function("native", |b| b.iter(&native));
+    for (how, instances) in [("fresh", Instances::Fresh), ("reuse", KEPT)] {
+        let plugin = configured(&runtime, component.clone(), ETL, instances);
+        let call = || runtime.block_on(plugin.call(&origin, &events, reads.clone())).expect("it works");
+        assert_eq!(call().effects.len(), EVENTS);
+        group.bench_function(how, |b| b.iter(call));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, no_op, etl);
 criterion_main!(benches);

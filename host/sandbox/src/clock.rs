@@ -4,7 +4,7 @@
 //! No real clock and no real randomness reach a guest. `init` sees the Unix epoch and a seed made of the route
 //! alone, so that an instance is the same whichever batch it is made for.
 
-use esclusa_flow::event::Columns;
+use esclusa_flow::event::{Columns, EVENT_WIDTH};
 use esclusa_flow::retry::mix;
 
 /// How far the monotonic clock moves with each reading, in nanoseconds: loops that wait for time to pass end.
@@ -60,8 +60,12 @@ impl Random {
 
     /// The numbers of a batch: from the route and the ids of all events.
     pub fn of(route: &str, columns: &Columns) -> Self {
-        let seed = columns.iter().fold(hash(0, route.as_bytes()), |seed, event| hash(seed, event.id().as_bytes()));
-        Random { state: seed }
+        let id = |head: &[u32]| {
+            let (at, length) = (*head.first()? as usize, *head.get(1)? as usize);
+            columns.bytes.get(at..at.checked_add(length)?)
+        };
+        let ids = columns.events.chunks_exact(EVENT_WIDTH).filter_map(id);
+        Random { state: ids.fold(hash(0, route.as_bytes()), hash) }
     }
 
     /// The next number.
@@ -84,12 +88,14 @@ impl Random {
 
 /// Folds a text into a seed, length included, so that texts cannot trade bytes with their neighbours.
 fn hash(seed: u64, text: &[u8]) -> u64 {
-    let (words, rest) = text.as_chunks::<8>();
-    let mut last = [0; 8];
+    let (blocks, rest) = text.as_chunks::<16>();
+    let mut last = [0; 16];
     last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    let length = text.len() as u64;
-    let folded = words.iter().chain([&last]).fold(seed ^ length, |state, word| fold(state, u64::from_le_bytes(*word)));
-    fold(folded, length)
+    let folded = blocks.iter().chain([&last]).fold(seed, |state, block| {
+        let block = u128::from_le_bytes(*block);
+        fold(state ^ block as u64, (block >> 64) as u64)
+    });
+    fold(folded, text.len() as u64)
 }
 
 /// One step of a multiplicative hash: a full product, both halves mixed.

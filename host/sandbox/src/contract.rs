@@ -8,7 +8,6 @@ pub mod convert;
 use esclusa_flow::event::{Columns, Origin};
 use wasmtime::component::{ComponentType, Lower};
 
-#[expect(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../../wit",

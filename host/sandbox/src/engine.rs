@@ -26,7 +26,7 @@ const TABLE_ELEMENTS: usize = 100_000;
 const CORE_INSTANCES: u32 = 100;
 /// Bytes of a memory that are wiped by writing instead of being given back to the system when its instance ends:
 /// cheaper than the page faults of the next instance.
-const KEEP_RESIDENT: usize = 256 << 10;
+const KEEP_RESIDENT: usize = 2 << 20;
 /// The largest linear memory that wasm32 can have.
 const MEMORY: usize = 1 << 32;
 

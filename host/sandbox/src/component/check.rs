@@ -82,7 +82,6 @@ pub fn program(inner: &Arc<Inner>, component: &Component) -> Result<Program, Loa
         pre: inner.linker.instantiate_pre(component).map_err(|e| LoadError::Imports(vec![format!("{e:#}")]))?,
         inner: inner.clone(),
     };
-    // A compiled component can be run only if its memories fit the pool, which is not known before.
     Ok(program)
 }
 

@@ -1,5 +1,5 @@
 //! The sandbox as its users see it, with well-behaved, broken and hostile guests.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod abi;
 mod cache;
