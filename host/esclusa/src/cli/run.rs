@@ -7,6 +7,7 @@ use super::{Broken, Global, print};
 use crate::admin::{self, Admin, Phase};
 use crate::configuration;
 use crate::exit::Exit;
+use crate::reload::Watch;
 use crate::runtime::status::Status;
 use crate::runtime::{Options, Runtime, StartError};
 use anyhow::{Context, Result, anyhow};
@@ -45,7 +46,10 @@ fn time(text: &str) -> Result<Duration, String> {
 impl Run {
     /// Runs until a signal, or until nothing is left to do.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
+        let mut watch = Watch::new();
+        watch.set([global.config.clone()]);
         let loaded = global.load()?;
+        watch.set(configuration::files(&global.config, &loaded));
         let mut signals = Signals::new()?;
         let runtime = start(loaded, self.until_idle).await?;
         let before = runtime.status();
@@ -62,7 +66,7 @@ impl Run {
         announce(&loaded, address);
         drop(loaded);
 
-        let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone());
+        let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone(), watch);
         tokio::select! {
             () = upkeep.run(&mut signals) => {}
             () = runtime.until_idle(), if self.until_idle => tracing::info!("nothing is left to do"),

@@ -43,10 +43,8 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Watches the configuration and the plugins in it from now on.
-    pub fn new(runtime: Arc<Runtime>, config: PathBuf) -> Self {
-        let mut watch = Watch::new();
-        watch.set(configuration::files(&config, &runtime.loaded()));
+    /// `watch` has seen the files as they were before the router read them, so that no change in between is missed.
+    pub fn new(runtime: Arc<Runtime>, config: PathBuf, watch: Watch) -> Self {
         Upkeep { runtime, config, watch }
     }
 
@@ -62,6 +60,12 @@ impl Upkeep {
                 }
                 changed = self.watch.changed() => changed,
             };
+            if changed.contains(&self.config)
+                && let Ok(new) = configuration::read(&self.config)
+            {
+                // Files that come in with the new configuration are looked at before they are loaded.
+                self.watch.set(configuration::files(&self.config, &new));
+            }
             // A reload may take long; a signal to stop does not wait for it.
             let stopped = tokio::select! {
                 () = apply(&self.runtime, &self.config, &changed) => false,
