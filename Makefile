@@ -16,7 +16,7 @@ build: plugins   ## target/release/esclusa and plugins/*.wasm
 plugins:         ## the five plugins, compiled to WebAssembly (installs the target where it is missing)
 	@scripts/plugins.sh
 
-test: build      ## every test
+test: plugins    ## every test (builds the router as well)
 	@scripts/guests.sh
 	@scripts/python.sh
 	$(CARGO) test --release --locked --workspace --no-fail-fast

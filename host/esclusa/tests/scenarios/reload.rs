@@ -91,6 +91,8 @@ fn routes_toml_is_picked_up_by_itself_and_only_what_changed_is_restarted() {
     router.configure("version = 1\nnonsense = true\n");
     router.until("the bad file is refused", |r| reloads(r)[0]["ok"] == false);
     assert!(reloads(&router)[0]["message"].as_str().unwrap().contains("nonsense"), "{:?}", reloads(&router));
+    router.configure(COUNTING);
+    router.until("the good file is taken", |r| reloads(r)[0]["ok"] == true);
     router.until("all events are through", finished);
     assert_eq!(router.scan("totals")[0]["events"], 10_000);
 }

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Compiles the guests that only tests use, to target/guests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec scripts/plugins.sh target/guests esclusa-hostile=hostile
