@@ -26,7 +26,7 @@ for guest in "$@"; do arguments+=(-p "${guest%%=*}"); done
   # shellcheck disable=SC1091 # written by wasm-toolchain.sh
   . target/wasm/toolchain.env
   # shellcheck disable=SC2086 # the arguments are words
-  cargo build --quiet --locked --profile plugin --target wasm32-wasip2 $ESCLUSA_WASM_ARGS "${arguments[@]}"
+  cargo build --locked --profile plugin --target wasm32-wasip2 $ESCLUSA_WASM_ARGS "${arguments[@]}"
 )
 
 mkdir -p "$directory"
