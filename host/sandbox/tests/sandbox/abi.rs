@@ -1,6 +1,6 @@
 //! Guests that break the canonical ABI: each is an ordinary failure of its call, and nothing else.
 
-use crate::core::Core;
+use crate::bare::Core;
 use crate::support::{call, configured, failure, load, sandbox, settings, tight};
 use esclusa_flow::output::{FailureKind, Output};
 use wit_component::StringEncoding;

@@ -1,6 +1,6 @@
 //! Compiled code on disk.
 
-use crate::core::Core;
+use crate::bare::Core;
 use crate::support::{call, load, sandbox_with, settings, tight};
 use esclusa_flow::output::Output;
 use esclusa_sandbox::SandboxConfig;

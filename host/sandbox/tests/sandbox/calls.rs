@@ -1,6 +1,6 @@
 //! What a plugin is given, what it gives back, and what it can reach.
 
-use crate::core::Core;
+use crate::bare::Core;
 use crate::support::{NoReads, call, configured, events, failure, ordered, origin, sandbox, sent, tight};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::{ReadError, Reads, Selection};

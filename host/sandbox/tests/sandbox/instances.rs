@@ -1,6 +1,6 @@
 //! Instances: a new one per batch, or kept for a while; and what a loaded version leaves behind.
 
-use crate::core::Core;
+use crate::bare::Core;
 use crate::support::{call, failure, hostile, load, order, ordered, sandbox, sandbox_with, sent, settings, tight};
 use esclusa_flow::output::FailureKind;
 use esclusa_sandbox::{Configured, Instances, Limits, RouteSettings, SandboxConfig};

@@ -1,6 +1,6 @@
 //! Guests that want too much of something: each hits a limit with a name of its own, and nobody else notices.
 
-use crate::core::Core;
+use crate::bare::Core;
 use crate::support::{NoReads, hostile, sandbox_with};
 use crate::support::{call, configured, events, failure, load, order, ordered, origin, sandbox, sent, settings, tight};
 use esclusa_flow::output::{CallError, FailureKind};

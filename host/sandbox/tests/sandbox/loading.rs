@@ -1,6 +1,6 @@
 //! Files that are no plugins, or not of this contract: each is refused with what was found and what is expected.
 
-use crate::core::Core;
+use crate::bare::Core;
 use crate::support::{hostile, load, order, sandbox, sandbox_with, settings, tight};
 use esclusa_sandbox::{LoadError, MAX_FILE, SandboxConfig};
 use sha2::{Digest, Sha256};

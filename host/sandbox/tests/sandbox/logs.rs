@@ -1,6 +1,6 @@
 //! What guests print: in the router's log with their route, harmless, and not too much of it.
 
-use crate::core::Core;
+use crate::bare::Core;
 use crate::support::{call, configured, ordered, sandbox, tight};
 use esclusa_sandbox::{Configured, Limits};
 use std::fmt::{Debug, Write};

@@ -4,7 +4,7 @@
 mod abi;
 mod cache;
 mod calls;
-mod core;
+mod bare;
 mod determinism;
 mod instances;
 mod limits;
