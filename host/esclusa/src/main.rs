@@ -5,6 +5,11 @@ use esclusa::cli::{self, Cli};
 use esclusa::exit::Exit;
 use std::process::ExitCode;
 
+/// Lifting a plugin's effects makes many small texts on one thread and frees them on another, which the
+/// system's allocator is slow at: docs/reference/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
