@@ -57,7 +57,8 @@ impl Settings {
             Err(error) => Err(format!("config.key.{name}: {error}")),
         };
         let key = config.key.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
-        let extreme = |fields: BTreeMap<String, String>, which| fields.into_iter().map(move |(name, field)| (name, field, which));
+        let extreme =
+            |fields: BTreeMap<String, String>, which| fields.into_iter().map(move |(name, field)| (name, field, which));
         let settings = Settings {
             table: config.table,
             key,

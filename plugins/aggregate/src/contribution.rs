@@ -70,7 +70,9 @@ fn of_record(settings: &Settings, record: &Record<'_>) -> Result<Contribution, E
         match template.render(record) {
             Ok(text) if text.is_empty() => return Err(EventError::Skip(format!("key attribute {name:?} is empty"))),
             Ok(text) => key.push(text.into_owned()),
-            Err(RenderError { field, problem: Problem::Missing | Problem::Kind("null"), .. }) => return Err(missing(&field)),
+            Err(RenderError { field, problem: Problem::Missing | Problem::Kind("null"), .. }) => {
+                return Err(missing(&field));
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -63,7 +63,8 @@ fn an_update_of_the_same_key_is_one_write_of_the_difference() {
 
 #[test]
 fn plain_records_add() {
-    let record = |quantity: &str| format!(r#"{{"order_date":"2010-12-01T08:26:00Z","item_id":"a","quantity":{quantity}}}"#);
+    let record =
+        |quantity: &str| format!(r#"{{"order_date":"2010-12-01T08:26:00Z","item_id":"a","quantity":{quantity}}}"#);
     let (effects, outcomes) = run(CONFIG, &[record("6"), record("\"0.5\""), record("-1")].join("\n"));
     assert_eq!((effects, outcomes.len()), (vec![total("-", "2010-12-01", "a", "5.5", "3")], 0));
 }
@@ -107,7 +108,9 @@ fn a_modification_counts_the_image_that_has_the_fields() {
 
 #[test]
 fn totals_do_not_depend_on_the_batches() {
-    let data: Vec<String> = (0..40).map(|i| image(&format!("2010-12-{:02}", i % 3 + 1), ["a", "b"][i % 2], &(i as i64 - 20).to_string())).collect();
+    let data: Vec<String> = (0..40)
+        .map(|i| image(&format!("2010-12-{:02}", i % 3 + 1), ["a", "b"][i % 2], &(i as i64 - 20).to_string()))
+        .collect();
     let mut events: Vec<String> = data.iter().map(|i| change("INSERT", None, Some(i.clone()))).collect();
     events.extend(data.iter().step_by(3).map(|i| change("REMOVE", Some(i.clone()), None)));
     let plugin: Aggregate = testing::plugin(CONFIG);
@@ -117,7 +120,11 @@ fn totals_do_not_depend_on_the_batches() {
             let batch = lines(&chunk.join("\n"));
             tables.apply(&call(&plugin, &batch)).unwrap();
         }
-        let mut items: Vec<String> = tables.items("totals").iter().map(|item| format!("{:?}", item.get("quantity").zip(item.get("orders")))).collect();
+        let mut items: Vec<String> = tables
+            .items("totals")
+            .iter()
+            .map(|item| format!("{:?}", item.get("quantity").zip(item.get("orders"))))
+            .collect();
         items.sort();
         items
     };
@@ -173,7 +180,9 @@ fn bytes_that_are_no_text_are_rejected() {
 #[test]
 fn a_wrong_configuration_is_refused_with_the_place() {
     let refusal = testing::refusal::<Aggregate>;
-    assert!(refusal(r#"{"table":"t","key":{"a":"{a:week}"},"count":"n"}"#).contains("config.key.a: template \"{a:week}\""));
+    assert!(
+        refusal(r#"{"table":"t","key":{"a":"{a:week}"},"count":"n"}"#).contains("config.key.a: template \"{a:week}\"")
+    );
     assert!(refusal(r#"{"table":"t","key":{"a":"{a}"}}"#).contains("nothing to total"));
     assert!(refusal(r#"{"table":"t","key":{"a":"{a}"},"count":"a"}"#).contains("attribute \"a\" is used twice"));
     assert!(refusal(r#"{"table":"t","key":{"a":"{a}"},"sums":{}}"#).contains("unknown field `sums`"));

@@ -87,7 +87,11 @@ fn merge(settings: &Settings, former: &Total, with: &Contribution, event: u32) -
 
 /// Sets the extremes that are passed. This rests on what is stored, so the write is repeated on fresh reads where that has
 /// changed meanwhile.
-fn with_extremes<'a>(settings: &'a Settings, mut update: Update<'a>, values: Vec<String>) -> Result<Update<'a>, Failure> {
+fn with_extremes<'a>(
+    settings: &'a Settings,
+    mut update: Update<'a>,
+    values: Vec<String>,
+) -> Result<Update<'a>, Failure> {
     let stored = tables::get(&settings.table, &update.key)?.unwrap_or_default();
     let mut unchanged = Condition::new();
     for ((attribute, _, which), value) in settings.extremes.iter().zip(values) {
@@ -105,9 +109,10 @@ impl Extreme {
     /// True where `new` is to be kept instead of `kept`.
     fn prefers(self, new: &str, kept: &str) -> bool {
         let order = number::compare(new, kept);
-        order == Some(match self {
-            Extreme::Min => Ordering::Less,
-            Extreme::Max => Ordering::Greater,
-        })
+        order
+            == Some(match self {
+                Extreme::Min => Ordering::Less,
+                Extreme::Max => Ordering::Greater,
+            })
     }
 }

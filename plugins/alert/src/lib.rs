@@ -30,7 +30,12 @@ impl Plugin for Alert {
 }
 
 impl Alert {
-    fn event<'a>(&'a self, event: Event<'a>, cooldowns: &mut Cooldowns<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
+    fn event<'a>(
+        &'a self,
+        event: Event<'a>,
+        cooldowns: &mut Cooldowns<'a>,
+        out: &mut Effects<'a>,
+    ) -> Result<(), EventError> {
         let subject = Subject::of(event)?;
         let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.applies(&subject.document)).collect();
         if matching.is_empty() {

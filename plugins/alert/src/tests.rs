@@ -15,7 +15,9 @@ fn stock(product: &str, inventory: i64) -> String {
 fn at_times(events: &[(&str, u64)]) -> Batch {
     let data: Vec<String> = events.iter().map(|(product, _)| stock(product, 1)).collect();
     let events = events.iter().zip(&data);
-    let events: Vec<_> = events.map(|((_, timestamp), data)| NewEvent { data: data.as_bytes(), timestamp: *timestamp, ..NewEvent::default() }).collect();
+    let events: Vec<_> = events
+        .map(|((_, timestamp), data)| NewEvent { data: data.as_bytes(), timestamp: *timestamp, ..NewEvent::default() })
+        .collect();
     testing::events_of(&events)
 }
 
@@ -28,7 +30,9 @@ fn cooling(table: &str) -> Alert {
 #[test]
 fn low_stock_is_told_and_nothing_else() {
     let plugin: Alert = testing::plugin(LOW_STOCK);
-    let batch = lines(&[stock("p1", 9), stock("p2", 10), stock("p3", -1), r#"{"type":"order","inventory":1}"#.to_owned()].join("\n"));
+    let batch = lines(
+        &[stock("p1", 9), stock("p2", 10), stock("p3", -1), r#"{"type":"order","inventory":1}"#.to_owned()].join("\n"),
+    );
     let out = call(&plugin, &batch);
     assert_eq!(
         show(&out),
@@ -44,7 +48,10 @@ fn a_record_can_match_several_rules_and_one_of_several_patterns() {
         {"name":"b","output":"y","message":"b{n}"}]}"#;
     let plugin: Alert = testing::plugin(config);
     let batch = lines("{\"n\":1}\n{\"n\":2}\n{\"n\":3}");
-    assert_eq!(show(&call(&plugin, &batch)), ["0: send x a1", "0: send y b1", "1: send x a2", "1: send y b2", "2: send y b3"]);
+    assert_eq!(
+        show(&call(&plugin, &batch)),
+        ["0: send x a1", "0: send y b1", "1: send x a2", "1: send y b2", "2: send y b3"]
+    );
 }
 
 #[test]
@@ -54,17 +61,23 @@ fn changes_of_a_table_are_seen_as_items_with_the_old_one_and_the_kind() {
         "message":"Su reserva {SK} de {Cantidad} boletos para el evento {Evento} fue cancelada, el evento fue suspendido por los organizadores"}]}"#;
     let plugin: Alert = testing::plugin(config);
     let image = |state: &str| {
-        format!(r#"{{"PK":{{"S":"I"}},"SK":{{"S":"r1"}},"Estado":{{"S":"{state}"}},"Cantidad":{{"N":"3"}},"Evento":{{"S":"Opera Aida"}},"Email":{{"S":"a@b.c"}}}}"#)
+        format!(
+            r#"{{"PK":{{"S":"I"}},"SK":{{"S":"r1"}},"Estado":{{"S":"{state}"}},"Cantidad":{{"N":"3"}},"Evento":{{"S":"Opera Aida"}},"Email":{{"S":"a@b.c"}}}}"#
+        )
     };
     let change = |kind: &str, old: &str, new: &str| {
         format!(r#"{{"eventName":"{kind}","dynamodb":{{"OldImage":{},"NewImage":{}}}}}"#, image(old), image(new))
     };
     let removal = format!(r#"{{"eventName":"REMOVE","dynamodb":{{"OldImage":{}}}}}"#, image("A"));
-    let batch = lines(&[change("MODIFY", "A", "C"), change("MODIFY", "A", "X"), change("MODIFY", "C", "C"), removal].join("\n"));
+    let batch = lines(
+        &[change("MODIFY", "A", "C"), change("MODIFY", "A", "X"), change("MODIFY", "C", "C"), removal].join("\n"),
+    );
     let out = call(&plugin, &batch);
     assert_eq!(
         show(&out),
-        [r#"0: send mails Su reserva r1 de 3 boletos para el evento Opera Aida fue cancelada, el evento fue suspendido por los organizadores subject="Reserva r1" to="a@b.c""#]
+        [
+            r#"0: send mails Su reserva r1 de 3 boletos para el evento Opera Aida fue cancelada, el evento fue suspendido por los organizadores subject="Reserva r1" to="a@b.c""#
+        ]
     );
     assert_eq!(out.outcomes().len(), 3);
 }
@@ -74,7 +87,10 @@ fn within_a_batch_a_cooldown_holds_per_key() {
     let plugin = cooling("");
     let batch = at_times(&[("a", 0), ("b", 1), ("a", 599_999), ("a", 600_000), ("b", 700_000)]);
     let out = call(&plugin, &batch);
-    assert_eq!(show(&out), ["0: send alerts [a] a", "1: send alerts [b] b", "3: send alerts [a] a", "4: send alerts [b] b"]);
+    assert_eq!(
+        show(&out),
+        ["0: send alerts [a] a", "1: send alerts [b] b", "3: send alerts [a] a", "4: send alerts [b] b"]
+    );
     assert_eq!(outcomes(&out), ["2: skip within the cooldown"]);
 }
 
@@ -82,9 +98,7 @@ fn within_a_batch_a_cooldown_holds_per_key() {
 fn with_a_table_a_cooldown_holds_between_batches_and_is_guarded() {
     let plugin = cooling(r#""table":"sent","#);
     let mut tables = Tables::new().table("sent", &["id"]);
-    let run = |tables: &Tables, batch: &Batch| {
-        testing::with_tables(tables, || show(&call(&plugin, batch)))
-    };
+    let run = |tables: &Tables, batch: &Batch| testing::with_tables(tables, || show(&call(&plugin, batch)));
     let first = at_times(&[("a", 1000)]);
     let effects = [
         "0: send alerts [a] a",
@@ -141,7 +155,10 @@ fn a_wrong_configuration_is_refused_with_the_place() {
     assert!(refusal(&rule(r#","when":{"n":[{"numeric":["~",1]}]}"#)).contains("config.rule \"a\", when: pattern"));
     assert!(refusal(&rule(r#","when":[]"#)).contains("config.rule \"a\", when"));
     assert!(refusal(&rule(r#","mesage":"x""#)).contains("unknown field `mesage`"));
-    assert!(refusal(r#"{"rule":[{"name":"a","output":"x","message":"m"},{"name":"a","output":"x","message":"m"}]}"#).contains("used twice"));
+    assert!(
+        refusal(r#"{"rule":[{"name":"a","output":"x","message":"m"},{"name":"a","output":"x","message":"m"}]}"#)
+            .contains("used twice")
+    );
 }
 
 #[test]

@@ -64,7 +64,8 @@ fn not_exists_leaves_an_item_alone_that_is_there() {
 
 #[test]
 fn a_bad_event_is_rejected_with_the_reason_and_the_others_go_on() {
-    let plugin: Etl = testing::plugin(r#"{"table":"t","key":{"pk":"{id}"},"types":{"n":"number","b":"boolean","t":"text"}}"#);
+    let plugin: Etl =
+        testing::plugin(r#"{"table":"t","key":{"pk":"{id}"},"types":{"n":"number","b":"boolean","t":"text"}}"#);
     let big = format!(r#"{{"id":"a","n":{}}}"#, "9".repeat(39));
     let deep = format!(r#"{{"id":"a","x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     let events: [&[u8]; 14] = [

@@ -48,7 +48,13 @@ impl<'a> Mirror<'a> {
         Ok(())
     }
 
-    fn modify(&self, name: &str, old: Option<&Record<'a>>, new: &Record<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
+    fn modify(
+        &self,
+        name: &str,
+        old: Option<&Record<'a>>,
+        new: &Record<'a>,
+        out: &mut Effects<'a>,
+    ) -> Result<(), EventError> {
         let state = |record: &Record<'_>| record.text(&self.config.state).map(str::to_owned);
         let cancelled = state(new).as_deref() == Some(&self.config.cancelled);
         let cancels = cancelled && old.is_none_or(|old| state(old) != state(new));
@@ -108,7 +114,9 @@ impl<'a> Mirror<'a> {
             .equal(&config.partition_key, &config.reservation_partition)
             .equal(&config.state, &config.active);
         let of_event = Condition::new().equal(&config.event, name.to_owned());
-        for mut reservation in tables::query(&Selection::of(&config.table, of_event).index(&config.index).filter(active))? {
+        for mut reservation in
+            tables::query(&Selection::of(&config.table, of_event).index(&config.index).filter(active))?
+        {
             reservation.0.retain(|(name, _)| *name == config.partition_key || *name == config.sort_key);
             let still_active = Condition::new().equal(&config.state, &config.active).or_skip();
             out.push(Update::new(&config.table, reservation).set(&config.state, &config.cancelled).guard(still_active));
@@ -120,7 +128,10 @@ impl<'a> Mirror<'a> {
         let images = [Some(&change.keys), change.new.as_ref(), change.old.as_ref()];
         match images.into_iter().flatten().find_map(|image| image.text(&self.config.name)) {
             Some(name) if !name.is_empty() => Ok(name.to_owned()),
-            _ => Err(EventError::Reject(format!("the change has no event name: attribute {:?} is missing", self.config.name))),
+            _ => Err(EventError::Reject(format!(
+                "the change has no event name: attribute {:?} is missing",
+                self.config.name
+            ))),
         }
     }
 

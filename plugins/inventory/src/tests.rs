@@ -56,7 +56,9 @@ fn a_new_event_is_mirrored_unless_it_is_there() {
     let (effects, _) = run(&mut tables, &[change("INSERT", None, Some(image("A", 30)))]);
     assert_eq!(
         effects,
-        [r#"0: put inventario {"Capacidad":{"N":"30"},"Categoria":{"S":"Opera"},"Estado":{"S":"A"},"PK":{"S":"E"},"SK":{"S":"Opera Aida"}} if PK absent else skip"#]
+        [
+            r#"0: put inventario {"Capacidad":{"N":"30"},"Categoria":{"S":"Opera"},"Estado":{"S":"A"},"PK":{"S":"E"},"SK":{"S":"Opera Aida"}} if PK absent else skip"#
+        ]
     );
     // The same insert, delivered again after tickets were sold, does not bring them back.
     let mut sold = self::tables().item("inventario", event("A", 27));
@@ -94,7 +96,8 @@ fn a_reservation_made_meanwhile_has_the_batch_handled_again() {
     let batch = lines(&cancel());
     let before = tables().item("inventario", event("A", 30));
     let out = testing::with_tables(&before, || call(&plugin, &batch));
-    let mut after = tables().item("inventario", event("A", 28)).item("inventario", reservation("r1", "Opera Aida", "A"));
+    let mut after =
+        tables().item("inventario", event("A", 28)).item("inventario", reservation("r1", "Opera Aida", "A"));
     assert!(after.apply(&out).is_err());
     let again = testing::with_tables(&after, || call(&plugin, &batch));
     after.apply(&again).unwrap();
@@ -163,7 +166,8 @@ fn attributes_have_the_names_that_are_configured() {
     let config = r#"{"table":"stock","index":"by-event","name":"id","state":"state","capacity":"left","category":"kind",
         "partition_key":"p","sort_key":"s","event_partition":"EVENT"}"#;
     let plugin: Inventory = testing::plugin(config);
-    let batch = lines(r#"{"eventName":"INSERT","dynamodb":{"NewImage":{"id":{"S":"x"},"state":{"S":"A"},"left":{"N":"1"}}}}"#);
+    let batch =
+        lines(r#"{"eventName":"INSERT","dynamodb":{"NewImage":{"id":{"S":"x"},"state":{"S":"A"},"left":{"N":"1"}}}}"#);
     assert_eq!(
         show(&call(&plugin, &batch)),
         [r#"0: put stock {"left":{"N":"1"},"p":{"S":"EVENT"},"s":{"S":"x"},"state":{"S":"A"}} if p absent else skip"#]

@@ -4,8 +4,8 @@ use crate::column::{Column, Type};
 use crate::path;
 use esclusa_plugin::Template;
 use parquet::schema::types::{Type as SchemaType, TypePtr};
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::sync::Arc;
 

@@ -65,7 +65,8 @@ impl File {
             Compression::Snappy => Codec::SNAPPY,
             Compression::None => Codec::UNCOMPRESSED,
         };
-        let properties = WriterProperties::builder().set_created_by(CREATED_BY.to_owned()).set_compression(codec).build();
+        let properties =
+            WriterProperties::builder().set_created_by(CREATED_BY.to_owned()).set_compression(codec).build();
         let mut writer = SerializedFileWriter::new(Vec::new(), settings.schema.clone(), Arc::new(properties))?;
         let mut group = writer.next_row_group()?;
         for column in &self.columns {
@@ -78,17 +79,17 @@ impl File {
 
 impl Data {
     fn push(&mut self, cell: Cell) {
-        let value = match (&mut self.values, cell) {
-            (Values::Int32(values), Cell::Int32(value)) => Some(values.push(value)),
-            (Values::Int64(values), Cell::Int64(value)) => Some(values.push(value)),
-            (Values::Float32(values), Cell::Float32(value)) => Some(values.push(value)),
-            (Values::Float64(values), Cell::Float64(value)) => Some(values.push(value)),
-            (Values::Boolean(values), Cell::Boolean(value)) => Some(values.push(value)),
-            (Values::Text(values), Cell::Text(value)) => Some(values.push(value.into_bytes().into())),
+        match (&mut self.values, cell) {
+            (Values::Int32(values), Cell::Int32(value)) => values.push(value),
+            (Values::Int64(values), Cell::Int64(value)) => values.push(value),
+            (Values::Float32(values), Cell::Float32(value)) => values.push(value),
+            (Values::Float64(values), Cell::Float64(value)) => values.push(value),
+            (Values::Boolean(values), Cell::Boolean(value)) => values.push(value),
+            (Values::Text(values), Cell::Text(value)) => values.push(value.into_bytes().into()),
             // A cell is null, or of its column's type.
-            _ => None,
-        };
-        self.levels.push(i16::from(value.is_some()));
+            _ => return self.levels.push(0),
+        }
+        self.levels.push(1);
     }
 
     fn write(&self, group: &mut SerializedRowGroupWriter<'_, Vec<u8>>) -> Result<(), ParquetError> {
@@ -102,7 +103,11 @@ impl Data {
         }
     }
 
-    fn write_as<T: DataType>(&self, group: &mut SerializedRowGroupWriter<'_, Vec<u8>>, values: &[T::T]) -> Result<(), ParquetError> {
+    fn write_as<T: DataType>(
+        &self,
+        group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+        values: &[T::T],
+    ) -> Result<(), ParquetError> {
         let missing = || ParquetError::General("the schema has fewer columns than the rows".to_owned());
         let mut column = group.next_column()?.ok_or_else(missing)?;
         column.typed::<T>().write_batch(values, Some(&self.levels), None)?;

@@ -39,7 +39,8 @@ impl Plugin for Parquet {
         })?;
         for (path, file) in files {
             let cause = file.cause();
-            let bytes = file.write(settings).map_err(|error| Failure::Halt(format!("cannot write {path:?}: {error}")))?;
+            let bytes =
+                file.write(settings).map_err(|error| Failure::Halt(format!("cannot write {path:?}: {error}")))?;
             let object = Object::new(&settings.store, path, bytes).content_type("application/vnd.apache.parquet");
             out.push_for(cause, object);
         }

@@ -37,7 +37,8 @@ pub fn micros(text: &str) -> Option<i64> {
 fn time_micros(text: &str) -> Option<i64> {
     let (time, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let mut parts = time.split(':');
-    let mut next = |limit: i64| parts.next().filter(|part| part.len() == 2).and_then(digits).filter(|value| *value < limit);
+    let mut next =
+        |limit: i64| parts.next().filter(|part| part.len() == 2).and_then(digits).filter(|value| *value < limit);
     let (hour, minute) = (next(24)?, next(60)?);
     let second = if time.len() > 5 { next(60)? } else { 0 };
     if parts.next().is_some() {
@@ -100,10 +101,25 @@ mod tests {
 
     #[test]
     fn dates_are_days_since_the_epoch() {
-        for (text, days) in [("1970-01-01", 0), ("1969-12-31", -1), ("2000-02-29", 11_016), ("2024-10-06", 20_002), ("0001-01-01", -719_162)] {
+        for (text, days) in [
+            ("1970-01-01", 0),
+            ("1969-12-31", -1),
+            ("2000-02-29", 11_016),
+            ("2024-10-06", 20_002),
+            ("0001-01-01", -719_162),
+        ] {
             assert_eq!(date(text), Some(days), "{text}");
         }
-        for wrong in ["2023-02-29", "1900-02-29", "2024-13-01", "2024-00-01", "2024-04-31", "2024-1-01", "20241006", "ñ024-10-06"] {
+        for wrong in [
+            "2023-02-29",
+            "1900-02-29",
+            "2024-13-01",
+            "2024-00-01",
+            "2024-04-31",
+            "2024-1-01",
+            "20241006",
+            "ñ024-10-06",
+        ] {
             assert_eq!(date(wrong), None, "{wrong}");
         }
     }
@@ -123,14 +139,28 @@ mod tests {
             assert_eq!(micros(text), Some(base + micros_after), "{text}");
         }
         assert_eq!(micros("2024-10-06"), Some(20_002 * 86_400_000_000));
-        for wrong in ["", "2024-10-06T", "2024-10-06X20:00", "2024-10-06T25:00", "2024-10-06T20", "2024-10-06T20:00:00+2", "2024-10-06T20:00:00.0000001", "2024-10-06T20:00:00:00"] {
+        for wrong in [
+            "",
+            "2024-10-06T",
+            "2024-10-06X20:00",
+            "2024-10-06T25:00",
+            "2024-10-06T20",
+            "2024-10-06T20:00:00+2",
+            "2024-10-06T20:00:00.0000001",
+            "2024-10-06T20:00:00:00",
+        ] {
             assert_eq!(micros(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn moments_have_a_date_and_an_hour() {
-        for (millis, date, hour) in [(0, "1970-01-01", "00"), (1_728_244_799_999, "2024-10-06", "19"), (951_782_400_000, "2000-02-29", "00"), (4_102_444_799_999, "2099-12-31", "23")] {
+        for (millis, date, hour) in [
+            (0, "1970-01-01", "00"),
+            (1_728_244_799_999, "2024-10-06", "19"),
+            (951_782_400_000, "2000-02-29", "00"),
+            (4_102_444_799_999, "2099-12-31", "23"),
+        ] {
             assert_eq!(date_and_hour(millis), (date.to_owned(), hour.to_owned()), "{millis}");
         }
     }

@@ -50,7 +50,9 @@ impl<'a> Paths<'a> {
             if let Some(Json::Text(text)) = record.find(field)
                 && (text.is_empty() || text == "." || text == ".." || text.contains(['/', '\\', '\0']))
             {
-                return Err(EventError::Reject(format!("field {field:?} is {text:?}, which cannot be a part of a path")));
+                return Err(EventError::Reject(format!(
+                    "field {field:?} is {text:?}, which cannot be a part of a path"
+                )));
             }
         }
         let of_the_batch = |field: &str| OF_THE_BATCH.iter().zip(&self.of_the_batch).find(|(name, _)| **name == field);

@@ -21,7 +21,8 @@ pub fn of_event(settings: &Settings, paths: &Paths<'_>, event: Event<'_>) -> Res
     };
     let mut rows = Vec::new();
     for (at, element) in document::array(records)?.iter().enumerate() {
-        let body = body(element).ok_or_else(|| EventError::Reject(format!("Records[{at}] has no body that is a text")))?;
+        let body =
+            body(element).ok_or_else(|| EventError::Reject(format!("Records[{at}] has no body that is a text")))?;
         let row = Record::parse(&body).map_err(EventError::from).and_then(|record| of_record(settings, paths, &record));
         rows.push(row.map_err(|error| match error {
             EventError::Reject(reason) => EventError::Reject(format!("Records[{at}].body: {reason}")),

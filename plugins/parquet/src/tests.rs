@@ -1,17 +1,18 @@
-//! Tests of `parquet`. The files are read back with the library; `scripts/` and CI read them with DuckDB and pyarrow.
+//! Tests of `parquet`: the files are read back with the library.
 
 use super::*;
 use esclusa_plugin::testing::{self, call, lines, outcomes};
 use esclusa_plugin::{Action, Effects};
-use parquet::data_type::ByteArray;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
 const CONFIG: &str = r#"{"store":"lake","path":"bookings/{batch}.parquet",
     "columns":{"booking_id":"int32","booking_date":"timestamp[s]","status":"int32"}}"#;
 
+type Rows = Vec<Vec<(String, Field)>>;
+
 /// Path and rows of each file.
-fn files(out: &Effects<'_>) -> Vec<(String, Vec<Vec<(String, Field)>>)> {
+fn files(out: &Effects<'_>) -> Vec<(String, Rows)> {
     let object = |effect: &esclusa_plugin::Effect<'_>| match &effect.action {
         Action::Object(object) => Some((object.path.to_string(), rows(&object.bytes))),
         _ => None,
@@ -19,7 +20,7 @@ fn files(out: &Effects<'_>) -> Vec<(String, Vec<Vec<(String, Field)>>)> {
     out.effects().iter().filter_map(object).collect()
 }
 
-fn rows(bytes: &[u8]) -> Vec<Vec<(String, Field)>> {
+fn rows(bytes: &[u8]) -> Rows {
     let dir = std::env::temp_dir().join(format!("esclusa-parquet-{}-{:p}", std::process::id(), bytes.as_ptr()));
     std::fs::write(&dir, bytes).unwrap();
     let reader = SerializedFileReader::new(std::fs::File::open(&dir).unwrap()).unwrap();
@@ -28,7 +29,7 @@ fn rows(bytes: &[u8]) -> Vec<Vec<(String, Field)>> {
     reader.get_row_iter(None).unwrap().map(|row| row.unwrap().into_columns()).collect()
 }
 
-fn run(config: &str, text: &str) -> (Vec<(String, Vec<Vec<(String, Field)>>)>, Vec<String>) {
+fn run(config: &str, text: &str) -> (Vec<(String, Rows)>, Vec<String>) {
     let plugin: Parquet = testing::plugin(config);
     let batch = lines(text);
     let out = call(&plugin, &batch);
@@ -85,7 +86,6 @@ fn every_type_is_read_back() {
             "Int(5)".to_owned(),
         ]
     );
-    assert_eq!(ByteArray::from("ñ").data(), "ñ".as_bytes());
 }
 
 #[test]
@@ -126,7 +126,8 @@ fn a_lambda_event_of_a_queue_is_its_records() {
     ] });
     let (files, _) = run(CONFIG, &event.to_string());
     assert_eq!(files[0].1.len(), 2);
-    let broken = serde_json::json!({ "Records": [{ "body": r#"{"booking_id": 1}"# }, { "body": r#"{"booking_id": "x"}"# }] });
+    let broken =
+        serde_json::json!({ "Records": [{ "body": r#"{"booking_id": 1}"# }, { "body": r#"{"booking_id": "x"}"# }] });
     let (files, outcomes) = run(CONFIG, &format!("{broken}\n{{\"Records\":[{{}}]}}\n{{\"Records\":[]}}"));
     assert_eq!(files.len(), 0);
     assert_eq!(

@@ -58,7 +58,12 @@ impl<'a> Change<'a> {
             Some(Json::Object(Cow::Borrowed(image))) => document::record(image).map(Some),
             _ => Ok(None),
         };
-        Ok(Some(Change { kind, keys: image("Keys")?.unwrap_or_default(), old: image("OldImage")?, new: image("NewImage")? }))
+        Ok(Some(Change {
+            kind,
+            keys: image("Keys")?.unwrap_or_default(),
+            old: image("OldImage")?,
+            new: image("NewImage")?,
+        }))
     }
 }
 

@@ -21,7 +21,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::NotANumber(text) => write!(f, "{text:?} is not a decimal number"),
-            Error::TooManyDigits(text) => write!(f, "{text} has more than {MAX_DIGITS} significant digits, which tables cannot hold"),
+            Error::TooManyDigits(text) => {
+                write!(f, "{text} has more than {MAX_DIGITS} significant digits, which tables cannot hold")
+            }
             Error::OutOfRange(text) => write!(f, "{text} is out of the range of tables, 1E-130 to 1E+126"),
         }
     }
@@ -90,7 +92,9 @@ mod tests {
 
     #[test]
     fn numbers_of_38_digits_are_kept_and_39_are_not() {
-        for fine in ["0", "-0", "12", "-1.5", "1e3", "6.02E+23", "0.000", "12300000000000000000000000000000000000000000000"] {
+        for fine in
+            ["0", "-0", "12", "-1.5", "1e3", "6.02E+23", "0.000", "12300000000000000000000000000000000000000000000"]
+        {
             assert_eq!(check(fine), Ok(()), "{fine}");
         }
         assert_eq!(check(&"9".repeat(38)), Ok(()));

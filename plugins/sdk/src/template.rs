@@ -72,9 +72,14 @@ impl fmt::Display for RenderError {
         let RenderError { template, field, problem } = self;
         match problem {
             Problem::Missing => write!(f, "field {field:?} is missing, template {template:?} needs it"),
-            Problem::Kind(kind) => write!(f, "field {field:?} is {kind}, template {template:?} needs a text or a number"),
+            Problem::Kind(kind) => {
+                write!(f, "field {field:?} is {kind}, template {template:?} needs a text or a number")
+            }
             Problem::NotATimestamp(text) => {
-                write!(f, "field {field:?} is {text:?}, template {template:?} needs an ISO timestamp like 2026-01-31T08:00:00Z")
+                write!(
+                    f,
+                    "field {field:?} is {text:?}, template {template:?} needs an ISO timestamp like 2026-01-31T08:00:00Z"
+                )
             }
         }
     }
@@ -159,7 +164,12 @@ impl Template {
         Ok(Cow::Owned(text))
     }
 
-    fn part<'a>(&self, path: &str, format: Option<Format>, value: Option<Json<'a>>) -> Result<Cow<'a, str>, RenderError> {
+    fn part<'a>(
+        &self,
+        path: &str,
+        format: Option<Format>,
+        value: Option<Json<'a>>,
+    ) -> Result<Cow<'a, str>, RenderError> {
         let problem = match value {
             Some(Json::Text(text)) => match format.map_or(Some(text.clone()), |f| f.apply(&text)) {
                 Some(text) => return Ok(text),
@@ -167,7 +177,9 @@ impl Template {
             },
             Some(Json::Number(literal)) if format.is_none() => return Ok(literal),
             Some(Json::Number(literal)) => Problem::NotATimestamp(literal.into_owned()),
-            Some(Json::Boolean(value)) if format.is_none() => return Ok(Cow::Borrowed(if value { "true" } else { "false" })),
+            Some(Json::Boolean(value)) if format.is_none() => {
+                return Ok(Cow::Borrowed(if value { "true" } else { "false" }));
+            }
             Some(other) => Problem::Kind(other.kind()),
             None => Problem::Missing,
         };
@@ -206,11 +218,15 @@ impl Format {
     /// The part of an ISO timestamp; `None` where it is none.
     fn apply<'a>(self, text: &Cow<'a, str>) -> Option<Cow<'a, str>> {
         let shape = |part: &str, shape: &str| {
-            part.len() == shape.len() && part.bytes().zip(shape.bytes()).all(|(b, s)| if s == b'0' { b.is_ascii_digit() } else { b == s })
+            part.len() == shape.len()
+                && part.bytes().zip(shape.bytes()).all(|(b, s)| if s == b'0' { b.is_ascii_digit() } else { b == s })
         };
         let date = text.get(..10).filter(|date| shape(date, "0000-00-00"))?;
         let separated = text.len() == 10 || text.get(10..11).is_some_and(|s| s == "T" || s == " ");
-        if !separated || !(1..=12).contains(&date.get(5..7)?.parse::<u8>().ok()?) || !(1..=31).contains(&date.get(8..)?.parse::<u8>().ok()?) {
+        if !separated
+            || !(1..=12).contains(&date.get(5..7)?.parse::<u8>().ok()?)
+            || !(1..=31).contains(&date.get(8..)?.parse::<u8>().ok()?)
+        {
             return None;
         }
         let range = match self {
@@ -220,7 +236,8 @@ impl Format {
             Format::Day => 8..10,
             Format::Hour => 11..13,
         };
-        let part = |text: &str| text.get(range.clone()).is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+        let part =
+            |text: &str| text.get(range.clone()).is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
         if !part(text) {
             return None;
         }

@@ -79,7 +79,8 @@ pub fn refusal<P: Plugin>(config: &str) -> String {
 pub fn lines(text: &str) -> Batch {
     let ids: Vec<String> = (1..=text.lines().count()).map(|id| id.to_string()).collect();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let events: Vec<_> = lines.zip(&ids).map(|(line, id)| NewEvent { id, data: line.as_bytes(), ..NewEvent::default() }).collect();
+    let events: Vec<_> =
+        lines.zip(&ids).map(|(line, id)| NewEvent { id, data: line.as_bytes(), ..NewEvent::default() }).collect();
     events_of(&events)
 }
 

@@ -44,7 +44,10 @@ fn an_error_takes_the_effects_and_replies_of_its_event_with_it() {
 #[test]
 fn bytes_that_are_no_text_are_rejected_with_their_place() {
     let batch = testing::events_of(&[NewEvent { id: "1", data: b"ab\xff", ..NewEvent::default() }]);
-    assert_eq!(testing::outcomes(&testing::call(&Author, &batch)), ["0: reject the payload is not UTF-8 from byte 2 on"]);
+    assert_eq!(
+        testing::outcomes(&testing::call(&Author, &batch)),
+        ["0: reject the payload is not UTF-8 from byte 2 on"]
+    );
 }
 
 #[test]
@@ -53,7 +56,10 @@ fn a_read_that_fails_fails_the_batch() {
     let missing = testing::with_tables(&Tables::new(), || esclusa_plugin::plugin::call(&Author, &batch).unwrap_err());
     assert!(matches!(missing, Failure::Halt(reason) if reason.contains("\"t\" is not granted")));
     let wrong = Tables::new().table("t", &["other"]);
-    assert!(matches!(testing::with_tables(&wrong, || esclusa_plugin::plugin::call(&Author, &batch).unwrap_err()), Failure::Halt(_)));
+    assert!(matches!(
+        testing::with_tables(&wrong, || esclusa_plugin::plugin::call(&Author, &batch).unwrap_err()),
+        Failure::Halt(_)
+    ));
     let tables = Tables::new().table("t", &["id"]);
     assert!(testing::with_tables(&tables, || esclusa_plugin::plugin::call(&Author, &batch)).is_ok());
 }
@@ -76,7 +82,10 @@ fn events_give_everything_that_came_with_them() {
 fn a_malformed_batch_does_not_panic() {
     let batch = Batch { events: vec![9, 9, 9, 9, 9, 9, 9, u32::MAX], timestamps: vec![0, 0], ..Batch::default() };
     for event in batch.iter() {
-        assert_eq!((event.id(), event.key(), event.data(), event.attributes().count(), event.attempt()), ("", "", &[][..], 0, 0));
+        assert_eq!(
+            (event.id(), event.key(), event.data(), event.attributes().count(), event.attempt()),
+            ("", "", &[][..], 0, 0)
+        );
     }
 }
 
@@ -95,6 +104,10 @@ fn the_store_for_tests_carries_out_what_a_plugin_returns() {
     assert_eq!(found.len(), 1);
 
     let mut stale = Effects::default();
-    stale.push(Update::new("t", Item::new().with("id", "a")).remove("x").guard(Condition::new().equal("state", "B").or_rerun()));
+    stale.push(
+        Update::new("t", Item::new().with("id", "a"))
+            .remove("x")
+            .guard(Condition::new().equal("state", "B").or_rerun()),
+    );
     assert!(tables.apply(&stale).is_err());
 }

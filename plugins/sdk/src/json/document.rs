@@ -144,7 +144,9 @@ fn write_plain(typed: &str, out: &mut String) -> Option<()> {
             number::check(&digits).ok()?;
             out.push_str(&digits);
         }
-        ("S" | "B", value @ Json::Text(_)) | ("BOOL", value @ Json::Boolean(_)) | ("SS" | "BS", value @ Json::Array(_)) => {
+        ("S" | "B", value @ Json::Text(_))
+        | ("BOOL", value @ Json::Boolean(_))
+        | ("SS" | "BS", value @ Json::Array(_)) => {
             value.write(out);
         }
         ("NULL", _) => out.push_str("null"),

@@ -5,8 +5,6 @@ use std::borrow::Cow;
 
 /// Arrays and objects within each other, at most; serde_json's limit.
 const MAX_DEPTH: u32 = 128;
-/// Bytes of a string that are looked at together: one vector register.
-const STRIDE: usize = 16;
 
 /// A place in a JSON text.
 pub(super) struct Scanner<'a> {
@@ -225,18 +223,17 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn plain(&mut self) {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let mut passed = 0;
-        for stride in rest.chunks_exact(STRIDE) {
-            // Without a branch within the stride, so that it becomes a few vector instructions.
-            let special = stride.iter().fold(false, |seen, b| seen | is_special(*b));
-            if special {
-                break;
+        let (words, tail) = rest.as_chunks::<8>();
+        for word in words {
+            let special = specials(u64::from_le_bytes(*word));
+            if special != 0 {
+                self.at += special.trailing_zeros() as usize / 8;
+                return;
             }
-            passed += STRIDE;
+            self.at += 8;
         }
-        let tail = rest.get(passed..).unwrap_or_default();
-        passed += tail.iter().position(|b| is_special(*b)).unwrap_or(tail.len());
-        self.at += passed;
+        let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        self.at += tail.iter().position(is_special).unwrap_or(tail.len());
     }
 
     /// The rest of a string that began at `from` and has an escape at the present place.
@@ -311,7 +308,12 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Marks the bytes of a word that are quotes, backslashes or control characters, each by its highest bit. A byte after
+/// the first one marked may be marked by mistake, since a subtraction borrows from it; the first one never is.
 #[inline]
-fn is_special(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+fn specials(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xFF;
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | equal(b'"') | equal(b'\\')) & (ONES * 0x80)
 }

@@ -74,7 +74,10 @@ fn documents_keep_every_digit_and_say_every_type() {
         typed,
         r#"{"L":[{"N":"1.50"},{"S":"a\"b"},{"BOOL":true},{"NULL":true},{"M":{"x":{"L":[{"N":"12345678901234567890123456789012345678"}]}}}]}"#
     );
-    assert_eq!(document::plain(&typed).unwrap(), r#"[1.50,"a\"b",true,null,{"x":[12345678901234567890123456789012345678]}]"#);
+    assert_eq!(
+        document::plain(&typed).unwrap(),
+        r#"[1.50,"a\"b",true,null,{"x":[12345678901234567890123456789012345678]}]"#
+    );
     assert!(document::from_json(&format!("[{}]", "1".repeat(39))).is_err());
     assert!(document::from_json(&format!("{}{}", "[".repeat(32), "]".repeat(32))).is_ok());
     assert!(document::from_json(&format!("{}{}", "[".repeat(33), "]".repeat(33))).is_err());
@@ -91,7 +94,8 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 64, 6, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
-            proptest::collection::vec((any::<String>(), inner), 0..6).prop_map(|f| Value::Object(f.into_iter().collect())),
+            proptest::collection::vec((any::<String>(), inner), 0..6)
+                .prop_map(|f| Value::Object(f.into_iter().collect())),
         ]
     })
 }

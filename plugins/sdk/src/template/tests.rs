@@ -24,7 +24,9 @@ fn dates_are_parts_of_a_timestamp() {
     assert_eq!(render("{day:date}", record).unwrap(), "2010-12-01");
     assert_eq!(render("{when:year}/{when:month}/{when:day}/{when:hour}", record).unwrap(), "2010/12/01/08");
     assert_eq!(render("{space:hour}", record).unwrap(), "23");
-    for wrong in [r#"{"when":"yesterday"}"#, r#"{"when":"2010-13-01"}"#, r#"{"when":"2010-12-01X"}"#, r#"{"when":1291191960}"#] {
+    for wrong in
+        [r#"{"when":"yesterday"}"#, r#"{"when":"2010-13-01"}"#, r#"{"when":"2010-12-01X"}"#, r#"{"when":1291191960}"#]
+    {
         let error = render("{when:date}", wrong).unwrap_err();
         assert!(error.contains("field \"when\" is") && error.contains("needs an ISO timestamp"), "{error}");
     }
@@ -58,7 +60,10 @@ fn wrong_templates_say_what_and_where() {
         ("ñ}", "template \"ñ}\", column 2: a `}` without its `{`; write `}}` for a brace"),
         ("{}", "template \"{}\", column 1: {} does not name a field"),
         ("{a..b}", "template \"{a..b}\", column 1: {a..b} does not name a field"),
-        ("{a:week}", "template \"{a:week}\", column 1: unknown format \"week\"; there are date, year, month, day and hour"),
+        (
+            "{a:week}",
+            "template \"{a:week}\", column 1: unknown format \"week\"; there are date, year, month, day and hour",
+        ),
         ("{a{b}", "template \"{a{b}\", column 1: a `{` within a field; write `{{` for a brace"),
     ] {
         assert_eq!(Template::parse(template).unwrap_err().to_string(), error);

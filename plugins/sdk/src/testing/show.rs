@@ -32,7 +32,9 @@ pub fn outcomes(out: &Effects<'_>) -> Vec<String> {
 fn show_action(action: &Action<'_>) -> String {
     match action {
         Action::Put(put) => format!("put {} {}{}", put.table, item(&put.item), guard(put.guard.as_ref())),
-        Action::Delete(delete) => format!("delete {} {}{}", delete.table, item(&delete.key), guard(delete.guard.as_ref())),
+        Action::Delete(delete) => {
+            format!("delete {} {}{}", delete.table, item(&delete.key), guard(delete.guard.as_ref()))
+        }
         Action::Update(update) => {
             let change = |(name, change): &(std::borrow::Cow<'_, str>, Change<'_>)| match change {
                 Change::Set(value) => format!(" {name} = {}", typed(value)),

@@ -122,9 +122,10 @@ impl Tables {
         let table = self.tables.get(name).ok_or_else(|| Error::NotGranted(name.to_owned()))?;
         let key = match selection.index {
             None => &table.key,
-            Some(index) => {
-                table.indexes.get(index).ok_or_else(|| Error::Invalid(format!("table {name:?} has no index {index:?}")))?
-            }
+            Some(index) => table
+                .indexes
+                .get(index)
+                .ok_or_else(|| Error::Invalid(format!("table {name:?} has no index {index:?}")))?,
         };
         let partition = key.first().map(String::as_str).unwrap_or_default();
         if !selection.key.0.iter().any(|(name, c)| name == partition && matches!(c, Comparison::Equal(_))) {
@@ -137,7 +138,8 @@ impl Tables {
         };
         let mut found: Vec<_> = table.items.iter().filter(matches).cloned().collect();
         if let Some(sort) = key.get(1) {
-            found.sort_by(|a, b| a.get(sort).zip(b.get(sort)).and_then(|(a, b)| order(a, b)).unwrap_or(Ordering::Equal));
+            found
+                .sort_by(|a, b| a.get(sort).zip(b.get(sort)).and_then(|(a, b)| order(a, b)).unwrap_or(Ordering::Equal));
         }
         if selection.descending {
             found.reverse();
@@ -149,7 +151,9 @@ impl Tables {
 
 impl Table {
     fn position(&self, key: &Item<'_>) -> Option<usize> {
-        self.items.iter().position(|item| self.key.iter().all(|name| item.get(name).is_some_and(|v| Some(v) == key.get(name))))
+        self.items
+            .iter()
+            .position(|item| self.key.iter().all(|name| item.get(name).is_some_and(|v| Some(v) == key.get(name))))
     }
 
     fn put(&mut self, item: Item<'static>) {
@@ -208,7 +212,9 @@ fn holds(condition: &Condition<'_>, item: Option<&Item<'static>>) -> bool {
             Comparison::LessOrEqual(value) => ordered(value, &[Ordering::Less, Ordering::Equal]),
             Comparison::Greater(value) => ordered(value, &[Ordering::Greater]),
             Comparison::GreaterOrEqual(value) => ordered(value, &[Ordering::Greater, Ordering::Equal]),
-            Comparison::BeginsWith(prefix) => matches!(stored, Some(Value::Text(text)) if text.starts_with(prefix.as_ref())),
+            Comparison::BeginsWith(prefix) => {
+                matches!(stored, Some(Value::Text(text)) if text.starts_with(prefix.as_ref()))
+            }
         }
     })
 }

@@ -186,7 +186,9 @@ pub enum Initialised {
 const _: () = {
     assert!(size_of::<List>() == 8 && size_of::<LoweredValue>() == 12 && size_of::<LoweredAttribute>() == 20);
     assert!(size_of::<LoweredComparison>() == 16 && size_of::<LoweredTerm>() == 24 && size_of::<LoweredGuard>() == 12);
-    assert!(size_of::<LoweredNamedChange>() == 24 && size_of::<LoweredUpdate>() == 40 && size_of::<LoweredSend>() == 36);
+    assert!(
+        size_of::<LoweredNamedChange>() == 24 && size_of::<LoweredUpdate>() == 40 && size_of::<LoweredSend>() == 36
+    );
     assert!(size_of::<LoweredEffect>() == 52 && size_of::<LoweredOutcome>() == 16 && size_of::<LoweredReply>() == 24);
     assert!(size_of::<LoweredResult>() == 28 && size_of::<Info>() == 36 && size_of::<Initialised>() == 12);
 };

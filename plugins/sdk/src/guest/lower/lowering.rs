@@ -155,10 +155,11 @@ impl Storage {
 
     fn guard(&mut self, guard: Option<&Guard<'_>>) -> LoweredOption<LoweredGuard> {
         let Some(guard) = guard else { return LoweredOption::None };
-        let terms = guard.condition.0.iter().map(|(name, comparison)| LoweredTerm {
-            name: List::text(name),
-            comparison: self.comparison(comparison),
-        });
+        let terms = guard
+            .condition
+            .0
+            .iter()
+            .map(|(name, comparison)| LoweredTerm { name: List::text(name), comparison: self.comparison(comparison) });
         let terms = terms.collect();
         let otherwise = match guard.otherwise {
             Otherwise::Rerun => 0,
