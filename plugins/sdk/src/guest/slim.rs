@@ -122,8 +122,15 @@ extern "C" fn abort() -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// A plugin has nothing to exit from: traps too.
+/// A plugin has nothing to exit from: traps too. Not `exit`, whose member of the C library may be linked for what
+/// else is in it.
 #[unsafe(no_mangle)]
-extern "C" fn exit(_code: c_int) -> ! {
+extern "C" fn _Exit(_code: c_int) -> ! {
     core::arch::wasm32::unreachable()
+}
+
+/// The same: they are one member of the C library.
+#[unsafe(no_mangle)]
+extern "C" fn _exit(code: c_int) -> ! {
+    _Exit(code)
 }
