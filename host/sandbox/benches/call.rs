@@ -3,9 +3,9 @@
 //! `docs/reference/performance.md`.
 #![expect(clippy::expect_used, reason = "a benchmark")]
 
-#[path = "../tests/sandbox/core.rs"]
+#[path = "../tests/sandbox/bare.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
-mod core;
+mod bare;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use esclusa_flow::BoxFuture;
@@ -86,7 +86,7 @@ fn no_op(c: &mut Criterion) {
     let reads: Arc<dyn Reads> = Arc::new(NoReads);
     let mut group = c.benchmark_group("no-op, batch of 1000");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    let guests = [("bare", Some(core::Core::default().build())), ("std", guest("hostile.wasm"))];
+    let guests = [("bare", Some(bare::Core::default().build())), ("std", guest("hostile.wasm"))];
     for (name, component) in guests {
         let Some(component) = component else { continue };
         for (how, instances) in [("fresh", Instances::Fresh), ("reuse", KEPT)] {
