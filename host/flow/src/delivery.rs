@@ -31,8 +31,8 @@ pub struct Moment {
 pub enum Step {
     /// Call the plugin with the events at these indexes, then report with [`Delivery::called`].
     Call(Vec<u32>),
-    /// Commit, then report with [`Delivery::committed`], [`Delivery::conflicted`], [`Delivery::refused`] or
-    /// [`Delivery::stalled`].
+    /// Commit, then report with [`Delivery::committed`], [`Delivery::conflicted`], [`Delivery::refused`],
+    /// [`Delivery::done_before`], [`Delivery::too_large`] or [`Delivery::stalled`].
     Commit(Settlement),
     /// Nothing to do before this time on the monotonic clock.
     Wait(Duration),
@@ -60,6 +60,11 @@ impl Settlement {
         let Some(event) = self.called.get(cause as usize) else { return false };
         let verdict = self.verdicts.binary_search_by_key(event, |(e, _)| *e).ok().and_then(|i| self.verdicts.get(i));
         matches!(verdict, Some((_, Verdict::Done)))
+    }
+
+    /// The events of the call that are done, as indexes into it, ascending: those whose effects are carried out.
+    pub fn done(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.called.len() as u32).filter(|local| self.keeps(Some(*local)))
     }
 }
 

@@ -51,6 +51,9 @@ pub struct Commit {
     pub dead: Vec<DeadLetter>,
     /// What is settled at the source.
     pub progress: Progress,
+    /// Ids of the events whose effects these are, where the route wants each event marked as done together with its
+    /// effects (an unordered source, exactly-once outside the embedded engine); else empty.
+    pub marks: Vec<String>,
     /// What is added to the route's counters.
     pub counts: Counts,
 }
@@ -70,6 +73,13 @@ pub enum CommitError {
     /// A guard that says rerun did not hold: handle the events again on fresh reads.
     #[error("a guard did not hold")]
     Conflict,
+    /// Events that an earlier commit marked as done, as indexes into [`Commit::marks`]: the others are to be handled
+    /// without them.
+    #[error("{} events were done before", .0.len())]
+    DoneBefore(Vec<usize>),
+    /// More than the engine can commit at once, and of more than one event: to be handled in halves.
+    #[error("more than can be committed at once")]
+    TooLarge,
     /// Actions that can never work, by index, with the reason: a missing key attribute, a wrong type.
     #[error("refused: {}", .0.first().map_or("", |(_, why)| why))]
     Refused(Vec<(usize, String)>),

@@ -59,6 +59,18 @@ pub trait Source: Send {
 
     /// True where every lane that exists at present was given: the next one, if any, is yet to come into being.
     fn caught_up(&self) -> bool;
+
+    /// True where lanes are leased: one that was lost is given again by [`Source::next_lane`], here or in another
+    /// process. Else a lost lane is found by opening the source again.
+    fn leased(&self) -> bool {
+        false
+    }
+
+    /// Hands over what is held, so that another process need not wait for it to expire: leases, messages that nobody
+    /// works on. Called when all lanes have ended; nothing is asked of the source after it.
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A unit of order, or one worker of an unordered source.

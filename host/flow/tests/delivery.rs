@@ -1,7 +1,7 @@
 //! The delivery state machine against a naive model: whatever the plugin, the engine and the clock do, every
 //! event ends once, with the verdict that it would get alone, and with its effects exactly once.
 
-use esclusa_flow::delivery::{Delivery, Moment, Step};
+use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::{Action, Effect, Send};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
@@ -9,7 +9,7 @@ use esclusa_flow::output::{CallError, Disposition, Failure, FailureKind, Outcome
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::Verdict;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What the plugin does with an event.
@@ -35,6 +35,9 @@ enum Weather {
     HostFault,
     CommitFault,
     Conflict,
+    TooLarge,
+    /// The commit happened, and nobody was told.
+    Unheard,
     PluginRetry,
 }
 
@@ -60,6 +63,7 @@ fn weather() -> impl Strategy<Value = Vec<Weather>> {
             1 => Just(Weather::HostFault),
             1 => Just(Weather::CommitFault),
             1 => Just(Weather::Conflict),
+            1 => Just(Weather::TooLarge),
             1 => Just(Weather::PluginRetry),
         ],
         0..30,
@@ -115,6 +119,8 @@ struct Seen {
     effects: BTreeMap<u32, u32>,
     batch_sum: u32,
     calls: u32,
+    /// Events marked as done together with their effects.
+    marks: BTreeSet<u32>,
 }
 
 /// Drives a delivery to its end in virtual time.
@@ -145,25 +151,24 @@ fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -
             Step::Commit(settlement) => match weather.next() {
                 Some(Weather::CommitFault) => delivery.stalled(&Fault::Transient("disk".into()), now),
                 Some(Weather::Conflict) if !settlement.called.is_empty() => delivery.conflicted(now),
-                _ => {
-                    let kept: Vec<&Effect> =
-                        if settlement.called.is_empty() { vec![] } else { output.effects.iter().filter(|e| settlement.keeps(e.cause)).collect() };
-                    let refused: Vec<(Option<u32>, String)> = kept
-                        .iter()
-                        .filter(|e| e.cause.is_some_and(|c| scripts[settlement.called[c as usize] as usize] == Script::Refused))
-                        .map(|e| (e.cause, "no key".to_owned()))
-                        .collect();
+                Some(Weather::TooLarge) if settlement.called.len() > 1 => delivery.too_large(now),
+                weather => {
+                    let done: Vec<u32> = settlement.done().collect();
+                    let before = |local: &u32| seen.marks.contains(&settlement.called[*local as usize]);
+                    let before: Vec<u32> = done.iter().copied().filter(before).collect();
+                    if !before.is_empty() {
+                        delivery.done_before(&before);
+                        continue;
+                    }
+                    let refused = carry_out(scripts, &settlement, &output, &mut seen);
                     if !refused.is_empty() {
                         delivery.refused(&refused, now);
                         continue;
                     }
-                    for effect in kept {
-                        let Action::Send(send) = &effect.action else { unreachable!() };
-                        match send.data[..] {
-                            [255, good] => seen.batch_sum += u32::from(good),
-                            [event] => *seen.effects.entry(u32::from(event)).or_default() += 1,
-                            _ => unreachable!(),
-                        }
+                    seen.marks.extend(done.iter().map(|local| settlement.called[*local as usize]));
+                    if matches!(weather, Some(Weather::Unheard)) && !done.is_empty() {
+                        delivery.stalled(&Fault::Transient("no answer".into()), now);
+                        continue;
                     }
                     seen.settled.extend(settlement.verdicts.clone());
                     delivery.committed();
@@ -172,6 +177,29 @@ fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -
         }
     }
     panic!("did not come to an end");
+}
+
+/// Carries out what a settlement keeps of an output, or nothing and what can never work.
+fn carry_out(scripts: &[Script], settlement: &Settlement, output: &Output, seen: &mut Seen) -> Vec<(Option<u32>, String)> {
+    if settlement.called.is_empty() {
+        return Vec::new();
+    }
+    let kept: Vec<&Effect> = output.effects.iter().filter(|e| settlement.keeps(e.cause)).collect();
+    let bad = |cause: u32| scripts[settlement.called[cause as usize] as usize] == Script::Refused;
+    let refused: Vec<_> =
+        kept.iter().filter(|e| e.cause.is_some_and(bad)).map(|e| (e.cause, "no key".to_owned())).collect();
+    if !refused.is_empty() {
+        return refused;
+    }
+    for effect in kept {
+        let Action::Send(send) = &effect.action else { unreachable!() };
+        match send.data[..] {
+            [255, good] => seen.batch_sum += u32::from(good),
+            [event] => *seen.effects.entry(u32::from(event)).or_default() += 1,
+            _ => unreachable!(),
+        }
+    }
+    Vec::new()
 }
 
 /// What must become of an event, judged alone; `None`: more than one verdict is right. In a storm the plugin asks
@@ -250,6 +278,22 @@ proptest! {
             let effects = seen.effects.get(event).copied().unwrap_or_default();
             prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done));
         }
+    }
+
+    #[test]
+    fn what_was_committed_unheard_is_done_and_not_repeated(
+        scripts in prop::collection::vec(prop_oneof![4 => Just(Script::Good), 1 => Just(Script::Reject), 1 => Just(Script::Skip)], 1..24),
+        weather in prop::collection::vec(prop_oneof![1 => Just(Weather::Fine), 1 => Just(Weather::Unheard), 1 => Just(Weather::TooLarge), 1 => Just(Weather::Conflict)], 0..30),
+        ordered: bool,
+    ) {
+        let seen = run(&scripts, &weather, ordered, policy(Some(3), false));
+        prop_assert_eq!(seen.settled.len(), scripts.len());
+        for (event, verdict) in &seen.settled {
+            prop_assert_eq!(Some(name(verdict)), expected(scripts[*event as usize], Some(3), false));
+            let effects = seen.effects.get(event).copied().unwrap_or_default();
+            prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done), "effects of event {}", event);
+        }
+        prop_assert_eq!(seen.batch_sum, seen.marks.len() as u32, "effects of the batch count exactly the events that are done");
     }
 }
 

@@ -53,6 +53,7 @@ pub fn commit(actions: Vec<Action>) -> Commit {
         outbox: Vec::new(),
         dead: Vec::new(),
         progress: Progress::None,
+        marks: Vec::new(),
         counts: Counts::default(),
     }
 }

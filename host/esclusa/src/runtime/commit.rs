@@ -31,6 +31,8 @@ pub struct Facts {
     pub settle: Settle,
     /// Outputs that are not the engine's own: their messages go through the outbox.
     pub external: BTreeSet<String>,
+    /// Each event is marked as done together with its effects.
+    pub marks: bool,
     /// Where given-up events go; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
     /// The plugin's path, for dead letters.
@@ -95,6 +97,11 @@ pub fn prepare(
     settlement.verdicts.iter().for_each(|(_, verdict)| counts.add(verdict));
     let origin = &batch.origin;
     let progress = progress(facts.settle, batch, settlement, previous);
+    let id = |local: u32| {
+        let event = settlement.called.get(local as usize)?;
+        Some(batch.columns.get(*event as usize)?.id().to_owned())
+    };
+    let marks = if facts.marks { settlement.done().filter_map(id).collect() } else { Vec::new() };
     let commit = Commit {
         route: origin.route.clone(),
         source: origin.source.clone(),
@@ -103,6 +110,7 @@ pub fn prepare(
         outbox,
         dead,
         progress,
+        marks,
         counts,
     };
     Prepared { commit, causes }

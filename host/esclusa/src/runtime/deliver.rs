@@ -163,6 +163,12 @@ impl Delivering<'_> {
                 self.route.meter.change(|r| r.reruns = r.reruns.saturating_add(1));
                 self.delivery.conflicted(now);
             }
+            Err(CommitError::TooLarge) => self.delivery.too_large(now),
+            Err(CommitError::DoneBefore(marks)) => {
+                let marked: Vec<u32> = settlement.done().collect();
+                let done: Vec<u32> = marks.iter().filter_map(|mark| marked.get(*mark).copied()).collect();
+                self.delivery.done_before(&done);
+            }
             Err(CommitError::Refused(refused)) => {
                 let refused: Vec<_> = refused
                     .into_iter()
@@ -215,6 +221,7 @@ impl Delivering<'_> {
     fn facts(&self) -> Facts {
         Facts {
             settle: self.route.settle,
+            marks: self.route.marks,
             external: self.route.outlets.keys().cloned().collect(),
             on_failure: self.route.spec.on_failure.clone(),
             plugin: self.route.spec.plugin.display().to_string(),

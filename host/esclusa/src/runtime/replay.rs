@@ -107,6 +107,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
         outbox: Vec::new(),
         dead: Vec::new(),
         progress: Progress::None,
+        marks: Vec::new(),
         counts: Counts::default(),
     };
     route.engine.commit(commit).await.map(drop).map_err(|error| NotReplayed::Host(error.to_string()))
@@ -179,6 +180,7 @@ async fn commit(
     }
     let facts = Facts {
         settle: Settle::Nothing,
+        marks: false,
         external: route.outlets.keys().cloned().collect(),
         on_failure: None,
         plugin: route.spec.plugin.display().to_string(),
@@ -193,6 +195,7 @@ async fn commit(
             Ok(Some(committed.outbox.map(|id| Pending { id, lane, messages })))
         }
         Err(CommitError::Conflict) => Ok(None),
+        Err(error @ (CommitError::DoneBefore(_) | CommitError::TooLarge)) => Err(NotReplayed::Host(error.to_string())),
         Err(CommitError::Refused(refused)) => {
             Err(again("effect.refused", refused.into_iter().next().map(|(_, why)| why).unwrap_or_default()))
         }

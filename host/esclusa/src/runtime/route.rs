@@ -46,6 +46,8 @@ pub struct Route {
     pub kind: Arc<str>,
     /// How its source is told that events are finished.
     pub settle: Settle,
+    /// Each event is marked as done together with its effects.
+    pub marks: bool,
     /// Where its tables and progress are.
     pub engine: Arc<dyn Engine>,
     /// Its outputs that are not the engine's own, by name.
@@ -75,6 +77,7 @@ impl Route {
         Arc::new(Route {
             kind,
             settle,
+            marks: false,
             engine,
             outlets,
             meter,

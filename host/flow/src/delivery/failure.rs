@@ -57,6 +57,25 @@ impl Delivery {
         }
     }
 
+    /// Reports that earlier commits did some of the call's events, by index into them: they are done, and the others are
+    /// called again without them.
+    pub fn done_before(&mut self, events: &[u32]) {
+        self.settlement = None;
+        for event in events.iter().filter_map(|local| self.calling.get(*local as usize).copied()).collect::<Vec<_>>() {
+            self.decide(event, Verdict::Done);
+        }
+    }
+
+    /// Reports that the engine cannot commit so much at once: the part is split, at no cost to its events.
+    pub fn too_large(&mut self, now: Moment) {
+        self.settlement = None;
+        if self.calling.len() > 1 {
+            self.split(now.monotonic);
+        } else {
+            self.stalled(&Fault::Bug("one event was refused as too large to commit".to_owned()), now);
+        }
+    }
+
     /// Reports that the host could not call or commit. Nothing counts against the events: they are tried again for
     /// ever, after a pause.
     pub fn stalled(&mut self, fault: &Fault, now: Moment) {

@@ -1,0 +1,8 @@
+//! AWS: Kinesis, SQS and DynamoDB streams in; DynamoDB, S3, SNS, SES, SQS and Kinesis out.
+//!
+//! The only crate that names the AWS SDK. It implements the boundary traits of `esclusa-flow`, and never sees the
+//! embedded engine but through them.
+
+pub mod client;
+pub mod fault;
+pub mod progress;
