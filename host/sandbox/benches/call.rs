@@ -9,14 +9,22 @@ mod bare;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::{Action, Effect, PutItem};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
-use esclusa_flow::item::Item;
+use esclusa_flow::item::{Item, Value};
+use esclusa_flow::output::Output;
 use esclusa_flow::plugin::Plugin;
 use esclusa_sandbox::{Configured, Instances, Limits, RouteSettings, Sandbox, SandboxConfig};
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+
+/// The router's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const EVENTS: usize = 1000;
 
@@ -86,7 +94,13 @@ fn no_op(c: &mut Criterion) {
     let reads: Arc<dyn Reads> = Arc::new(NoReads);
     let mut group = c.benchmark_group("no-op, batch of 1000");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    let guests = [("bare", Some(bare::Core::default().build())), ("std", guest("hostile.wasm"))];
+    // With memory for a batch from the beginning, taken again for the next one: the cost of the boundary alone.
+    let core = bare::Core {
+        memory: r#"(memory (export "memory") 16)"#,
+        post: "(global.set $bump (i32.const 65536))".to_owned(),
+        ..bare::Core::default()
+    };
+    let guests = [("bare", Some(core.build())), ("std", guest("hostile.wasm"))];
     for (name, component) in guests {
         let Some(component) = component else { continue };
         for (how, instances) in [("fresh", Instances::Fresh), ("reuse", KEPT)] {
@@ -100,8 +114,8 @@ fn no_op(c: &mut Criterion) {
 
 const ETL: &str = r#"{"table": "requests", "key": {"pk": "path#{path}", "sk": "{timestamp}"}}"#;
 
-/// `etl` natively: from the batch as the router has it to the effects as a plugin returns them.
-fn native(columns: &Columns) -> impl Fn() -> usize {
+/// `etl` natively: from the batch as the router has it to the output as the router commits it.
+fn native(columns: &Columns) -> impl Fn() -> Output {
     let plugin: etl::Etl = esclusa_plugin::plugin::configure(ETL).expect("a configuration");
     let batch = esclusa_plugin::Batch {
         origin: esclusa_plugin::Origin::default(),
@@ -111,7 +125,25 @@ fn native(columns: &Columns) -> impl Fn() -> usize {
         attributes: columns.attributes.clone(),
         bytes: columns.bytes.clone(),
     };
-    move || esclusa_plugin::plugin::call(&plugin, &batch).expect("it works").effects().len()
+    move || {
+        let (effects, ..) = esclusa_plugin::plugin::call(&plugin, &batch).expect("it works").into_parts();
+        Output { effects: effects.into_iter().map(owned).collect(), ..Output::default() }
+    }
+}
+
+/// An effect of `etl` that no longer borrows from the batch.
+fn owned(effect: esclusa_plugin::Effect<'_>) -> Effect {
+    let esclusa_plugin::Action::Put(put) = effect.action else { unreachable!("etl puts") };
+    let attribute = |(name, value): (Cow<'_, str>, esclusa_plugin::Value<'_>)| {
+        let value = match value {
+            esclusa_plugin::Value::Text(text) => Value::Text(text.into_owned()),
+            esclusa_plugin::Value::Number(text) => Value::Number(text.into_owned()),
+            other => unreachable!("not in the sample: {other:?}"),
+        };
+        (name.into_owned(), value)
+    };
+    let item = put.item.0.into_iter().map(attribute).collect();
+    Effect { cause: effect.cause, action: Action::Put(PutItem { table: put.table.into_owned(), item, guard: None }) }
 }
 
 fn etl(c: &mut Criterion) {
@@ -122,15 +154,28 @@ fn etl(c: &mut Criterion) {
     let mut group = c.benchmark_group("etl, batch of 1000");
     group.throughput(Throughput::Elements(EVENTS as u64));
     let native = native(&events);
-    assert_eq!(native(), EVENTS);
     group.bench_function("native", |b| b.iter(&native));
     for (how, instances) in [("fresh", Instances::Fresh), ("reuse", KEPT)] {
         let plugin = configured(&runtime, component.clone(), ETL, instances);
         let call = || runtime.block_on(plugin.call(&origin, &events, reads.clone())).expect("it works");
-        assert_eq!(call().effects.len(), EVENTS);
+        assert_eq!(call(), native(), "both give the same");
         group.bench_function(how, |b| b.iter(call));
+        let (ours, theirs) = medians(call, &native);
+        let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
+        println!("etl, {how}: {ours:?} in the sandbox, {theirs:?} natively, in turns: {ratio:.2} of the native speed");
     }
     group.finish();
+}
+
+/// What two functions take, called in turns, so that whatever else the machine does slows both.
+fn medians<A, B>(mut a: impl FnMut() -> A, mut b: impl FnMut() -> B) -> (Duration, Duration) {
+    fn time<T>(f: &mut impl FnMut() -> T) -> Duration {
+        let began = Instant::now();
+        std::hint::black_box(f());
+        began.elapsed()
+    }
+    let (mut of_a, mut of_b): (Vec<_>, Vec<_>) = (0..501).map(|_| (time(&mut a), time(&mut b))).unzip();
+    (*of_a.select_nth_unstable(250).1, *of_b.select_nth_unstable(250).1)
 }
 
 criterion_group!(benches, no_op, etl);

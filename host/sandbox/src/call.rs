@@ -147,9 +147,9 @@ impl Configured {
             Ok(output) => {
                 instance.end();
                 self.kept.keep(instance);
-                Ok(output.into())
+                Ok(output)
             }
-            Err(failure) => Err(instance.refused(failure)),
+            Err(refusal) => Err(instance.refused(refusal)),
         }
     }
 }

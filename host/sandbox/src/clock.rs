@@ -65,7 +65,8 @@ impl Random {
             columns.bytes.get(at..at.checked_add(length)?)
         };
         let ids = columns.events.chunks_exact(EVENT_WIDTH).filter_map(id);
-        Random { state: ids.fold(hash(0, route.as_bytes()), hash) }
+        // Each id by itself, so that the processor works on several at once.
+        Random { state: ids.fold(hash(0, route.as_bytes()), |state, id| fold(state, hash(0, id))) }
     }
 
     /// The next number.

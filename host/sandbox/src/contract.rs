@@ -3,6 +3,7 @@
 //! The batch is written by hand so that it borrows: its five columns are copied into the guest as blocks,
 //! without an owned copy on the way.
 
+pub mod answer;
 pub mod convert;
 
 use esclusa_flow::event::{Columns, Origin};

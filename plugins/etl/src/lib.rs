@@ -5,6 +5,7 @@ mod config;
 mod transform;
 
 use config::Settings;
+use esclusa_plugin::json::Record;
 use esclusa_plugin::{Batch, Effects, Failure, Plugin, export};
 
 /// The plugin; configured, it is a [`config::Settings`].
@@ -20,8 +21,11 @@ impl Plugin for Etl {
     }
 
     fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure> {
+        // One record for all events: its room is used again.
+        let mut record = Record::default();
         out.for_each(batch, |event, out| {
-            out.push(transform::put(&self.0, event)?);
+            record.read(event.text()?)?;
+            out.push(transform::put(&self.0, &mut record)?);
             Ok(())
         })
     }

@@ -2,22 +2,21 @@
 
 use crate::config::{Settings, Type};
 use esclusa_plugin::json::{Json, Record};
-use esclusa_plugin::{Event, EventError, Item, Put, Value};
+use esclusa_plugin::{EventError, Item, Put, Value};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Attributes up to which duplicates are looked for one by one.
 const FEW: usize = 32;
 
-/// The put for an event.
+/// The put for a record, whose fields are taken out.
 ///
 /// # Errors
 /// [`EventError::Reject`] with what is wrong with the record.
-pub fn put<'a>(settings: &'a Settings, event: Event<'a>) -> Result<Put<'a>, EventError> {
-    let mut record = Record::parse(event.text()?)?;
+pub fn put<'a>(settings: &'a Settings, record: &mut Record<'a>) -> Result<Put<'a>, EventError> {
     let mut item = Item::with_capacity(settings.key.len() + record.fields().len());
     for (name, template) in &settings.key {
-        let text = template.render(&record)?;
+        let text = template.render(record)?;
         if text.is_empty() {
             return Err(EventError::Reject(format!("key attribute {name:?} is empty: {:?}", template.source())));
         }
@@ -47,8 +46,8 @@ fn value<'a>(settings: &Settings, name: &str, json: Json<'a>) -> Result<Value<'a
         return Err(EventError::reject("a field has an empty name"));
     }
     let json = match settings.type_of(name) {
-        None | Some(_) if json == Json::Null => Json::Null,
         None => json,
+        Some(_) if json == Json::Null => Json::Null,
         Some(wanted) => match convert(wanted, json) {
             Ok(json) => json,
             Err(what) => return reject(&what),

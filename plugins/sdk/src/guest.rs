@@ -17,6 +17,7 @@ mod slim;
 use crate::plugin::{self, Plugin};
 pub use reads::{get, query};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Modules at the paths of the generated ones, with our own macros.
 #[doc(hidden)]
@@ -95,6 +96,7 @@ pub unsafe fn init<P: Plugin>(cell: &OnceLock<P>, config: *mut u8, len: usize) -
 /// # Safety
 /// `batch` is a lowered batch that the caller of the export has allocated and given up.
 pub unsafe fn handle<P: Plugin>(cell: &'static OnceLock<P>, batch: *mut u8) -> *const u8 {
+    drop_last(std::ptr::null_mut());
     // SAFETY: the caller's promise.
     let batch = Box::new(unsafe { lift::batch(batch) });
     let Some(plugin) = cell.get() else {
@@ -103,13 +105,23 @@ pub unsafe fn handle<P: Plugin>(cell: &'static OnceLock<P>, batch: *mut u8) -> *
     lower::Returned::call(plugin, batch)
 }
 
-/// After the router has read the answer of [`handle`].
+/// After the router has read the answer of [`handle`]. It is kept until the next call: an instance that handles one
+/// batch only, as by default, never takes the time to free it.
 ///
 /// # Safety
 /// `returned` comes from [`handle`], and is not used after this.
 pub unsafe fn handled(returned: *mut u8) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { Box::from_raw(returned.cast::<lower::Returned>()) });
+    drop_last(returned.cast());
+}
+
+/// Frees the last answer that the router has read; `next` takes its place.
+fn drop_last(next: *mut lower::Returned) {
+    static LAST: AtomicPtr<lower::Returned> = AtomicPtr::new(std::ptr::null_mut());
+    let last = LAST.swap(next, Ordering::Relaxed);
+    if !last.is_null() {
+        // SAFETY: it came out of a box in `handle`, and was given up by its reader.
+        drop(unsafe { Box::from_raw(last) });
+    }
 }
 
 fn leak<T>(value: T) -> *const u8 {

@@ -4,7 +4,8 @@ use super::{Program, Stopped};
 use crate::clock::{Clock, Random};
 use crate::component::Info;
 use crate::component::check::{Handle, Handled};
-use crate::contract::{BatchRef, handler, lifecycle};
+use crate::contract::answer::{Answer, Refusal};
+use crate::contract::{BatchRef, lifecycle};
 use crate::guest::Guest;
 use crate::limits::{Limits, Meter};
 use crate::log::{Journal, Rate};
@@ -12,9 +13,9 @@ use crate::pool::Reusable;
 use crate::trap::{self, Phase};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::event::Columns;
-use esclusa_flow::output::CallError;
+use esclusa_flow::output::{CallError, Output};
 use std::sync::Arc;
-use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Lift, Lower};
+use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Lift, Lower, TypedFunc};
 use wasmtime::{Store, UpdateDeadline};
 
 /// An instance. Whoever gets an error from it, or drops a call of it, drops it too.
@@ -87,11 +88,11 @@ impl Instance {
     }
 
     /// Handles a batch.
-    pub async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<handler::Output, handler::Failure>, Stopped> {
+    pub async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<Output, Refusal>, Stopped> {
         self.phase = Phase::Handle;
         self.calls = self.calls.saturating_add(1);
-        let (handled,) = self.call::<Handle<'_>, Handled>(self.program.handle, (batch,)).await?;
-        Ok(handled)
+        let (Answer(answer),) = self.call::<Handle<'_>, Handled>(self.program.handle, (batch,)).await?;
+        Ok(answer)
     }
 
     async fn call<Params, Return>(&mut self, function: ComponentExportIndex, params: Params) -> Result<Return, Stopped>
@@ -102,7 +103,11 @@ impl Instance {
         let phase = self.phase;
         let stopped = |error| Stopped { phase, error };
         let exports = self.exports.ok_or_else(|| stopped(wasmtime::Error::msg("the instance has not started")))?;
-        let function = exports.get_typed_func::<Params, Return>(&mut self.store, function).map_err(stopped)?;
+        let function = exports.get_func(&mut self.store, function);
+        let function = function.ok_or_else(|| stopped(wasmtime::Error::msg("the export is not a function")))?;
+        // SAFETY: loading the component compared these very types with those of its exports, which have not changed.
+        #[expect(unsafe_code, reason = "comparing them again would cost more than small calls do")]
+        let function = unsafe { TypedFunc::<Params, Return>::new_unchecked(function) };
         self.store.set_epoch_deadline(1);
         function.call_async(&mut self.store, params).await.map_err(stopped)
     }
@@ -127,12 +132,12 @@ impl Instance {
     }
 
     /// What the plugin's own refusal of a batch means.
-    pub fn refused(&mut self, failure: handler::Failure) -> CallError {
+    pub fn refused(&mut self, refusal: Refusal) -> CallError {
         self.end();
-        match (failure, self.store.data_mut().fault.take()) {
-            (handler::Failure::Retry(_), Some(fault)) => CallError::Host(fault),
-            (handler::Failure::Retry(why), None) => CallError::Retry(why),
-            (handler::Failure::Halt(why), _) => CallError::Halt(why),
+        match (refusal, self.store.data_mut().fault.take()) {
+            (Refusal::Retry(_), Some(fault)) => CallError::Host(fault),
+            (Refusal::Retry(why), None) => CallError::Retry(why),
+            (Refusal::Halt(why), _) => CallError::Halt(why),
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use super::LoadError;
 use crate::call::Program;
-use crate::contract::{BatchRef, handler, lifecycle};
+use crate::contract::answer::Answer;
+use crate::contract::{BatchRef, lifecycle};
 use crate::engine::Inner;
 use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -42,7 +43,7 @@ const HANDLER: &str = "esclusa:router/handler@0.1.0";
 /// Parameters and result of `handle`.
 pub type Handle<'a> = (BatchRef<'a>,);
 /// See [`Handle`].
-pub type Handled = (Result<handler::Output, handler::Failure>,);
+pub type Handled = (Answer,);
 
 /// Checks a component, and resolves everything that can be resolved before an instance is made.
 ///
