@@ -2,7 +2,7 @@
 
 use crate::error::OpenError;
 use esclusa_flow::fault::Fault;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
+use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -152,6 +152,20 @@ impl Disk {
     pub fn available(&self) -> std::io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.path)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Has everything that lies in memory written to the trees' files, in the background.
+    pub fn flush(&self) -> fjall::Result<()> {
+        for space in [&self.state, &self.items, &self.log, &self.queue] {
+            // Hidden in the documentation, and the one way to ask for it (fjall 3.1).
+            space.rotate_memtable()?;
+        }
+        Ok(())
+    }
+
+    /// True where nothing waits for [`Self::flush`] any more.
+    pub fn flushed(&self) -> bool {
+        [&self.state, &self.items, &self.log, &self.queue].iter().all(|space| space.tree.sealed_memtable_count() == 0)
     }
 
     /// Makes everything written so far durable.

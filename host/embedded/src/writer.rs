@@ -16,6 +16,12 @@ use tokio::sync::{oneshot, watch};
 const GROUP_JOBS: usize = 256;
 /// Bytes of a group; the job that passes it is the last one.
 const GROUP_BYTES: usize = 8 << 20;
+/// Bytes in memory that are worth a flush: that much is neither held by an idle router nor read again by the next one.
+const WORTH_FLUSHING: usize = 1 << 20;
+/// How long nothing is written before memory is flushed.
+const QUIET: Duration = Duration::from_secs(5);
+/// How long closing waits for a flush. What is not flushed is in the journal, which the next start reads.
+const FLUSH: Duration = Duration::from_secs(5);
 /// How often old records and unfinished objects are looked after.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -161,9 +167,36 @@ pub fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What is durable in the journal, and not in the trees' files yet.
+struct Unflushed {
+    bytes: usize,
+    /// When something was written last.
+    last: Instant,
+}
+
+impl Unflushed {
+    fn add(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.last = Instant::now();
+    }
+
+    /// Begins a flush where it is worth it.
+    fn flush(&mut self, disk: &Disk) -> bool {
+        let worth = self.bytes >= WORTH_FLUSHING;
+        if worth {
+            self.bytes = 0;
+            if let Err(error) = disk.flush() {
+                tracing::warn!(error = describe(&error), "the store's memory could not be flushed");
+            }
+        }
+        worth
+    }
+}
+
 impl Setup {
     fn run(mut self, jobs: &Receiver<Job>) {
         let mut ticked = Instant::now();
+        let mut memory = Unflushed { bytes: 0, last: ticked };
         let mut held = None;
         loop {
             let first = match held.take() {
@@ -174,6 +207,7 @@ impl Setup {
                 Ok(job) => {
                     let (group, next) = gather(job, jobs);
                     held = next;
+                    memory.add(group.iter().map(|job| job.bytes).sum());
                     self.group(group);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -182,12 +216,22 @@ impl Setup {
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.tick();
+                if memory.last.elapsed() >= QUIET {
+                    memory.flush(&self.disk);
+                }
             }
         }
-        if self.failed.get().is_none()
-            && let Err(error) = self.disk.sync()
-        {
+        if self.failed.get().is_some() {
+            return;
+        }
+        if let Err(error) = self.disk.sync() {
             tracing::error!(error = describe(&error), "the store could not be synced when it was closed");
+        }
+        if memory.flush(&self.disk) {
+            let end = Instant::now() + FLUSH;
+            while !self.disk.flushed() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
     }
 

@@ -94,6 +94,12 @@ pub trait Lane: Send {
         Box::pin(std::future::pending())
     }
 
+    /// True where the next batch may be pulled while the last one is still in work. Its commit follows, and is refused
+    /// where the last one's was never done.
+    fn runs_ahead(&self) -> bool {
+        false
+    }
+
     /// Told after the commit, for sources whose senders wait for an answer.
     fn settled(&mut self, _settled: &[Settled<'_>]) {}
 }

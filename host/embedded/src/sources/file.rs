@@ -163,6 +163,10 @@ impl Lane for FileLane {
         &self.name
     }
 
+    fn runs_ahead(&self) -> bool {
+        true
+    }
+
     fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
         Box::pin(self.pull_batch(limit))
     }

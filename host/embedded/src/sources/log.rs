@@ -265,6 +265,10 @@ impl Lane for LogLane {
         &self.id
     }
 
+    fn runs_ahead(&self) -> bool {
+        true
+    }
+
     fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
         Box::pin(self.pull_batch(limit))
     }

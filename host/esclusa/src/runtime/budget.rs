@@ -27,8 +27,17 @@ impl Budget {
 
     /// Waits for a share of `bytes`, at most the whole budget. Cancel-safe.
     pub async fn share(&self, bytes: usize) -> Option<Share> {
-        let permits = u32::try_from(bytes.div_ceil(GRAIN)).unwrap_or(u32::MAX).clamp(1, self.total);
-        self.permits.clone().acquire_many_owned(permits).await.ok().map(Share)
+        self.permits.clone().acquire_many_owned(self.permits_for(bytes)).await.ok().map(Share)
+    }
+
+    fn permits_for(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes.div_ceil(GRAIN)).unwrap_or(u32::MAX).clamp(1, self.total)
+    }
+
+    /// A share of `bytes`, if it is to be had at once.
+    #[must_use]
+    pub fn try_share(&self, bytes: usize) -> Option<Share> {
+        self.permits.clone().try_acquire_many_owned(self.permits_for(bytes)).ok().map(Share)
     }
 
     /// Bytes in flight at present.

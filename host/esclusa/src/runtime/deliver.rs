@@ -8,15 +8,19 @@ use super::route::{Mode, Route, Version};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::{CommitError, Committed, Pending};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::engine::{CommitError, Committed, Pending, ReadError, Reads, Selection};
 use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::grants::GrantedReads;
+use esclusa_flow::item::Item;
 use esclusa_flow::output::{CallError, Output, Reply};
 use esclusa_flow::source::{Lane, Settled};
 use esclusa_flow::verdict::Verdict;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// How a delivery ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub enum End {
 }
 
 /// A batch on its way.
-struct Delivering<'a> {
+pub struct Delivering<'a> {
     route: &'a Route,
     shared: &'a Shared,
     batch: Batch,
@@ -45,35 +49,40 @@ struct Delivering<'a> {
     open: u64,
 }
 
-/// Delivers a batch.
-pub async fn deliver(route: &Route, shared: &Shared, lane: &mut dyn Lane, batch: Batch) -> End {
-    let count = batch.len() as u64;
-    route.meter.change(|r| {
-        r.received = r.received.saturating_add(count);
-        r.in_flight = r.in_flight.saturating_add(count);
-    });
-    let matches: Vec<bool> = match &route.spec.filter {
-        Some(filter) => batch.columns.iter().map(|event| filter.matches(&route.kind, event)).collect(),
-        None => Vec::new(),
-    };
-    let seed = batch.columns.get(0).map_or(0, |e| e.id().bytes().fold(0u64, |h, b| esclusa_flow::retry::mix(h ^ u64::from(b))));
-    let delivery = Delivery::new(&batch.columns, &matches, batch.origin.ordered, route.spec.policy, seed);
-    let previous = batch.previous.clone();
-    let version = route.version();
-    let mut delivering =
-        Delivering { route, shared, batch, delivery, previous, version, output: Output::default(), open: count };
-    let end = delivering.run(lane).await;
-    let open = delivering.open;
-    route.meter.change(|r| {
-        r.received = r.received.saturating_sub(open);
-        r.in_flight = r.in_flight.saturating_sub(open);
-        r.waiting = None;
-    });
-    end
+impl<'a> Delivering<'a> {
+    /// Takes a batch over.
+    pub fn new(route: &'a Route, shared: &'a Shared, batch: Batch) -> Self {
+        let count = batch.len() as u64;
+        route.meter.change(|r| {
+            r.received = r.received.saturating_add(count);
+            r.in_flight = r.in_flight.saturating_add(count);
+        });
+        let matches: Vec<bool> = match &route.spec.filter {
+            Some(filter) => batch.columns.iter().map(|event| filter.matches(&route.kind, event)).collect(),
+            None => Vec::new(),
+        };
+        let seed = batch.columns.get(0).map_or(0, |e| e.id().bytes().fold(0u64, |h, b| esclusa_flow::retry::mix(h ^ u64::from(b))));
+        let delivery = Delivery::new(&batch.columns, &matches, batch.origin.ordered, route.spec.policy, seed);
+        let previous = batch.previous.clone();
+        let version = route.version();
+        Delivering { route, shared, batch, delivery, previous, version, output: Output::default(), open: count }
+    }
+}
+
+impl Drop for Delivering<'_> {
+    fn drop(&mut self) {
+        self.route.meter.change(|r| {
+            r.received = r.received.saturating_sub(self.open);
+            r.in_flight = r.in_flight.saturating_sub(self.open);
+            r.waiting = None;
+        });
+    }
 }
 
 impl Delivering<'_> {
-    async fn run(&mut self, lane: &mut dyn Lane) -> End {
+    /// Delivers the batch. `lane` is told what became of its events, and keeps them meanwhile; a lane that runs ahead
+    /// is needed for neither.
+    pub async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> End {
         let mut mode = self.route.watch();
         loop {
             let step = self.delivery.step(self.now());
@@ -89,7 +98,7 @@ impl Delivering<'_> {
                     self.note_wait(due);
                     tokio::select! {
                         () = tokio::time::sleep_until((self.shared.start + due).into()) => {}
-                        () = lane.keep() => {}
+                        () = keep(&mut lane) => {}
                         () = changed(&mut mode) => if matches!(*mode.borrow(), Mode::Draining | Mode::Stopped) { return End::Stopped },
                     }
                     // Whoever waited may go on with a better version.
@@ -97,12 +106,12 @@ impl Delivering<'_> {
                 }
                 Step::Call(events) => tokio::select! {
                     biased;
-                    () = self.call(events) => {}
-                    () = lane.keep() => {}
+                    () = self.call(events, self.route.engine.reads()) => {}
+                    () = keep(&mut lane) => {}
                     () = stopped(&mut mode) => return End::Stopped,
                 },
                 Step::Commit(settlement) => {
-                    if let Some(end) = self.commit(settlement, lane).await {
+                    if let Some(end) = self.commit(settlement, lane.as_deref_mut()).await {
                         return end;
                     }
                 }
@@ -110,10 +119,26 @@ impl Delivering<'_> {
         }
     }
 
-    async fn call(&mut self, events: Vec<u32>) {
+    /// Calls the plugin for the first time while the batch before is still in work. A plugin that reads must see what
+    /// that one wrote: where it begins to read the call is dropped, to be made in its turn.
+    pub async fn call_ahead(&mut self) {
+        if self.version.reads.load(Ordering::Relaxed) {
+            return;
+        }
+        let Step::Call(events) = self.delivery.step(self.now()) else { return };
+        let untimely = Arc::new(Untimely(Notify::new()));
+        tokio::select! {
+            biased;
+            () = self.call(events, untimely.clone()) => return,
+            () = untimely.0.notified() => {}
+        }
+        self.version.reads.store(true, Ordering::Relaxed);
+    }
+
+    async fn call(&mut self, events: Vec<u32>, reads: Arc<dyn Reads>) {
         let selected = self.select(&events);
         let columns = selected.as_ref().unwrap_or(&self.batch.columns);
-        let reads = Arc::new(GrantedReads::new(&self.route.spec.grants, self.route.engine.reads()));
+        let reads = Arc::new(GrantedReads::new(&self.route.spec.grants, reads));
         let began = Instant::now();
         let result = self.version.plugin.call(&self.batch.origin, columns, reads).await;
         let result = result.and_then(|output| match self.route.spec.grants.check(&output, events.len()) {
@@ -138,7 +163,7 @@ impl Delivering<'_> {
     }
 
     /// Commits a settlement; gives an end where the delivery cannot go on.
-    async fn commit(&mut self, settlement: Settlement, lane: &mut dyn Lane) -> Option<End> {
+    async fn commit(&mut self, settlement: Settlement, lane: Option<&mut (dyn Lane + '_)>) -> Option<End> {
         let output = std::mem::take(&mut self.output);
         let replies = output.replies.clone();
         let attempt = |event| self.delivery.attempt(event);
@@ -153,7 +178,9 @@ impl Delivering<'_> {
             Ok(committed) => {
                 self.note_commit(began.elapsed(), &settlement, &committed, &counts);
                 self.send(committed, messages).await;
-                self.tell(lane, &settlement, &replies);
+                if let Some(lane) = lane {
+                    self.tell(lane, &settlement, &replies);
+                }
                 if let Some(reached) = commit::reached(&self.batch, &settlement) {
                     self.previous = Some(reached.clone());
                 }
@@ -279,6 +306,29 @@ impl Delivering<'_> {
             tracing::error!(route = %self.route.spec.name, event = id, code = reason.code, reason = reason.message, "event given up; see `esclusa dlq`");
             self.route.meter.error(&reason.code, &reason.message);
         }
+    }
+}
+
+/// Keeps the lane's batch in its hands; never ends.
+async fn keep(lane: &mut Option<&mut (dyn Lane + '_)>) {
+    match lane {
+        Some(lane) => lane.keep().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads that come too early: they tell, and never answer.
+struct Untimely(Notify);
+
+impl Reads for Untimely {
+    fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
+        self.0.notify_one();
+        Box::pin(std::future::pending())
+    }
+
+    fn query<'a>(&'a self, _: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
+        self.0.notify_one();
+        Box::pin(std::future::pending())
     }
 }
 

@@ -2,14 +2,16 @@
 //!
 //! A lane that ends early (drained, lease lost, cancelled) drops its batch, which is then not done (invariant 2).
 
-use super::deliver::{self, End};
+use super::budget::Share;
+use super::deliver::{Delivering, End};
 use super::idle::{Idle, Note};
 use super::route::{Mode, Route};
+use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// What lanes of all routes share.
 pub struct Shared {
@@ -32,37 +34,45 @@ pub enum Ended {
     Lost,
 }
 
+/// A batch with its shares of the route's limits.
+struct Held<'a> {
+    delivering: Delivering<'a>,
+    _share: Share,
+    _permit: OwnedSemaphorePermit,
+}
+
 /// Works on a lane until it ends. `note` says that it is busy, from before its task begins.
 pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, note: Note) -> Ended {
     let mut mode = route.watch();
-    let mut faults = 0u32;
+    let (mut faults, mut ahead) = (0u32, None);
     loop {
         match wait_until_running(&mut mode, &note, &shared).await {
             Mode::Running => {}
             _ => return Ended::Stopped,
         }
         note.busy();
-        let Ok(_permit) = route.concurrency.clone().acquire_owned().await else { return Ended::Stopped };
-        let Some(mut share) = route.budget.share(route.spec.batch_bytes).await else { return Ended::Stopped };
         let version = (shared.version)();
-        let pulled = tokio::select! {
-            biased;
-            () = changed(&mut mode) => continue,
-            pulled = lane.pull(limit(&route)) => pulled,
+        let pulled = match ahead.take() {
+            Some(held) => Ok(Next::Batch(held)),
+            None => tokio::select! {
+                biased;
+                () = changed(&mut mode) => continue,
+                pulled = pull(&route, &shared, lane.as_mut()) => pulled,
+            },
         };
         match pulled {
-            Ok(Pull::Batch(batch)) => {
+            Ok(Next::Batch(held)) => {
                 faults = 0;
-                share.shrink(batch.columns.size());
-                match deliver::deliver(&route, &shared, lane.as_mut(), batch).await {
+                let (end, next) = deliver(&route, &shared, lane.as_mut(), held).await;
+                ahead = next;
+                match end {
                     End::Settled => {}
                     End::Halted => continue,
                     End::Stopped => return Ended::Stopped,
                     End::Lost => return Ended::Lost,
                 }
             }
-            Ok(Pull::Empty { drained }) => {
-                drop((_permit, share));
+            Ok(Next::Nothing { drained }) => {
                 if drained {
                     note.idle(version);
                 }
@@ -72,13 +82,12 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                     () = changed(&mut mode) => {}
                 }
             }
-            Ok(Pull::Ended) => return Ended::Finished,
+            Ok(Next::Ended) => return Ended::Finished,
             Err(Fault::LeaseLost(why)) => {
                 tracing::info!(route = %route.spec.name, lane = lane.id(), why, "lane lost");
                 return Ended::Lost;
             }
             Err(fault) => {
-                drop((_permit, share));
                 route.meter.error("source.pull", &fault.to_string());
                 tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane = lane.id(), error = %fault, "cannot read from the source; trying again");
                 let wait = route.spec.policy.backoff.wait(faults, u64::from(faults));
@@ -89,6 +98,70 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                 }
             }
         }
+    }
+}
+
+/// What a lane has next.
+enum Next<'a> {
+    Batch(Held<'a>),
+    Nothing { drained: bool },
+    Ended,
+}
+
+/// Waits for a share of the route's limits, and pulls. Cancel-safe.
+async fn pull<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane) -> Result<Next<'a>, Fault> {
+    // Neither is ever closed.
+    let Ok(permit) = route.concurrency.clone().acquire_owned().await else { return Ok(Next::Ended) };
+    let Some(share) = route.budget.share(route.spec.batch_bytes).await else { return Ok(Next::Ended) };
+    Ok(match lane.pull(limit(route)).await? {
+        Pull::Batch(batch) => Next::Batch(hold(route, shared, batch, share, permit)),
+        Pull::Empty { drained } => Next::Nothing { drained },
+        Pull::Ended => Next::Ended,
+    })
+}
+
+fn hold<'a>(route: &'a Route, shared: &'a Shared, batch: Batch, mut share: Share, permit: OwnedSemaphorePermit) -> Held<'a> {
+    share.shrink(batch.columns.size());
+    Held { delivering: Delivering::new(route, shared, batch), _share: share, _permit: permit }
+}
+
+/// Delivers a batch. Where the lane allows it the next one is pulled and its plugin called meanwhile, so that one
+/// computes while the other is written; it is committed after this one, and dropped where this one is not settled.
+async fn deliver<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, mut held: Held<'a>) -> (End, Option<Held<'a>>) {
+    if !lane.runs_ahead() {
+        return (held.delivering.run(Some(lane)).await, None);
+    }
+    let mut next = None;
+    let end = {
+        let run = held.delivering.run(None);
+        let ahead = ahead(route, shared, lane, &mut next);
+        tokio::pin!(run, ahead);
+        tokio::select! {
+            biased;
+            end = &mut run => {
+                if end == End::Settled {
+                    let mut mode = route.watch();
+                    tokio::select! {
+                        () = ahead => {}
+                        () = changed(&mut mode) => {}
+                    }
+                }
+                end
+            }
+            () = &mut ahead => run.await,
+        }
+    };
+    let settled = end == End::Settled;
+    (end, next.filter(|_| settled))
+}
+
+/// Pulls the next batch into `next` and makes its first call, as far as the route's limits have room for it now.
+async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, next: &mut Option<Held<'a>>) {
+    let Ok(permit) = route.concurrency.clone().try_acquire_owned() else { return };
+    let Some(share) = route.budget.try_share(route.spec.batch_bytes) else { return };
+    // Whatever else a pull gives, it gives again in its turn.
+    if let Ok(Pull::Batch(batch)) = lane.pull(limit(route)).await {
+        next.insert(hold(route, shared, batch, share, permit)).delivering.call_ahead().await;
     }
 }
 

@@ -7,6 +7,7 @@ use esclusa_config::plan;
 use esclusa_sandbox::{Instances, Limits, Loaded, RouteSettings, Sandbox};
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Why a version of a plugin does not serve a route.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +67,7 @@ pub async fn configure(loaded: &Loaded, route: &plan::Route) -> Result<Version, 
         },
     };
     let plugin = loaded.configure(settings).await.map_err(|error| Refused::Init(error.to_string()))?;
-    Ok(Version { plugin: Arc::new(plugin), name: info.name.clone(), version: info.version.clone(), since: epoch_millis() })
+    Ok(Version { plugin: Arc::new(plugin), name: info.name.clone(), version: info.version.clone(), since: epoch_millis(), reads: AtomicBool::new(false) })
 }
 
 fn limits(limits: &plan::Limits) -> Limits {

@@ -9,6 +9,7 @@ use esclusa_flow::engine::{Engine, Outlet};
 use esclusa_flow::plugin::Plugin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::{Semaphore, watch};
 
 /// A loaded version of a route's plugin.
@@ -21,6 +22,8 @@ pub struct Version {
     pub version: String,
     /// When it took over, milliseconds since the Unix epoch.
     pub since: u64,
+    /// It has read a table: what it does then depends on the commit before.
+    pub reads: AtomicBool,
 }
 
 /// What a route is doing.
