@@ -5,6 +5,7 @@
 mod cases;
 mod coverage;
 mod documents;
+mod levels;
 mod mutations;
 mod places;
 mod schemas;
