@@ -8,5 +8,6 @@ mod documents;
 mod levels;
 mod mutations;
 mod places;
+mod plugins;
 mod schemas;
 mod size;
