@@ -10,7 +10,7 @@ mod store;
 
 pub use aws::{Aws, Place};
 pub use level::{Level, Target};
-pub use output::{Output, Receiver};
+pub use output::{Ambiguous, Output, Receiver};
 pub use route::{Delivery, Instances, Limits, Route};
 pub use source::{Coordination, Source, Start, TableStream};
 pub use store::{Key, Layout, Objects, Table};

@@ -1,7 +1,7 @@
 //! Sections of AWS as they hold.
 
 use super::{joined, position};
-use crate::plan::{Aws, Coordination, Output, Place, Receiver, Source, TableStream};
+use crate::plan::{Ambiguous, Aws, Coordination, Output, Place, Receiver, Source, TableStream};
 use crate::syntax::unit::show_duration;
 use serde_json::{Value, json};
 
@@ -53,7 +53,9 @@ fn shared(coordination: &Coordination) -> Value {
 /// An output in AWS; nothing for another.
 pub fn output(output: &Output) -> Value {
     match output {
-        Output::Kinesis { stream, place: at } => joined(json!({ "kind": "kinesis", "stream": stream }), place(at)),
+        Output::Kinesis { stream, strict_order, place: at } => {
+            joined(json!({ "kind": "kinesis", "stream": stream, "strict_order": strict_order }), place(at))
+        }
         Output::Sqs { queue, place: at } => joined(json!({ "kind": "sqs", "queue": queue }), place(at)),
         Output::Sns { receiver, place: at } => {
             let (topic, phone) = match receiver {
@@ -63,8 +65,13 @@ pub fn output(output: &Output) -> Value {
             };
             joined(json!({ "kind": "sns", "topic_arn": topic, "phone_number": phone }), place(at))
         }
-        Output::Ses { from, to, subject, rate, place: at } => {
-            let value = json!({ "kind": "ses", "from": from, "to": to, "subject": subject, "rate": rate });
+        Output::Ses { from, to, subject, rate, ambiguous, place: at } => {
+            let ambiguous = match ambiguous {
+                Ambiguous::Retry => "retry",
+                Ambiguous::DeadLetter => "dead-letter",
+            };
+            let value = json!({ "kind": "ses", "from": from, "to": to, "subject": subject, "rate": rate,
+                "ambiguous": ambiguous });
             joined(value, place(at))
         }
         Output::S3 { bucket, prefix, path_style, place: at } => {

@@ -39,6 +39,8 @@ pub enum Output {
     Kinesis {
         /// The stream's name or ARN.
         stream: String,
+        /// Records of a key never overtake each other.
+        strict_order: bool,
         /// Where the stream is.
         place: Place,
     },
@@ -60,12 +62,14 @@ pub enum Output {
     Ses {
         /// Sender.
         from: String,
-        /// Receivers; empty: the message's attribute `to`.
+        /// Receivers of messages without an attribute `to`.
         to: Vec<String>,
-        /// Subject; `None`: the message's attribute `subject`.
+        /// Subject of messages without an attribute `subject`.
         subject: Option<String>,
         /// Most receivers a second; `None`: as the account allows.
         rate: Option<u32>,
+        /// What becomes of a mail that may have been sent.
+        ambiguous: Ambiguous,
         /// Where mails are sent from.
         place: Place,
     },
@@ -75,9 +79,9 @@ pub enum Output {
         url: String,
         /// Sender.
         from: String,
-        /// Receivers; empty: the message's attribute `to`.
+        /// Receivers of messages without an attribute `to`.
         to: Vec<String>,
-        /// Subject; `None`: the message's attribute `subject`.
+        /// Subject of messages without an attribute `subject`.
         subject: Option<String>,
     },
     /// A bucket of S3, an object per message.
@@ -98,10 +102,19 @@ pub enum Output {
 pub enum Receiver {
     /// The subscribers of a topic, by ARN.
     Topic(String),
-    /// A phone number, E.164.
+    /// The phone number in the message's attribute `to`, else this one, E.164.
     Phone(String),
     /// The phone number in the message's attribute `to`.
     Attribute,
+}
+
+/// What becomes of a message of which nobody knows whether it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// It is sent again.
+    Retry,
+    /// It becomes a dead letter.
+    DeadLetter,
 }
 
 impl Output {
@@ -133,7 +146,7 @@ impl Output {
         }
     }
 
-    /// True where a message says itself who gets it, in its attribute `to`.
+    /// True where only a message itself says who gets it, in its attribute `to`.
     #[must_use]
     pub fn needs_receiver(&self) -> bool {
         match self {

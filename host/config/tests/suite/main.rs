@@ -9,5 +9,6 @@ mod levels;
 mod mutations;
 mod places;
 mod plugins;
+mod queues;
 mod schemas;
 mod size;

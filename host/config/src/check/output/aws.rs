@@ -2,7 +2,7 @@
 
 use crate::check::aws;
 use crate::codes::Code;
-use crate::plan::{Output, Place, Receiver};
+use crate::plan::{Ambiguous, Output, Place, Receiver};
 use crate::report::{Finding, lower_case};
 use crate::shape::output::{QUEUE, STREAM, aws as shape};
 use crate::shape::{Key, store};
@@ -12,7 +12,7 @@ use crate::syntax::reader::Reader;
 pub fn kinesis(name: &str, reader: &Reader<'_>, home: &Place) -> Output {
     let stream = aws::name(reader, &STREAM, &aws::STREAM, name);
     let place = aws::place(reader, &stream, home);
-    Output::Kinesis { stream, place }
+    Output::Kinesis { stream, strict_order: reader.boolean(&shape::STRICT_ORDER), place }
 }
 
 /// A queue.
@@ -43,8 +43,12 @@ pub fn sns(reader: &Reader<'_>, home: &Place) -> Output {
 /// Mails by SES.
 pub fn ses(reader: &Reader<'_>, home: &Place) -> Output {
     let rate = reader.given_integer(&shape::RATE).and_then(|rate| u32::try_from(rate).ok());
+    let ambiguous = match reader.choice(&shape::AMBIGUOUS) {
+        "dead-letter" => Ambiguous::DeadLetter,
+        _ => Ambiguous::Retry,
+    };
     let (from, to, subject) = mail(reader);
-    Output::Ses { from, to, subject, rate, place: aws::place(reader, "", home) }
+    Output::Ses { from, to, subject, rate, ambiguous, place: aws::place(reader, "", home) }
 }
 
 /// Mails by a server.

@@ -5,10 +5,16 @@ use crate::shape::aws::{OWN_ENDPOINT_URL, OWN_REGION};
 use crate::shape::store::{BUCKET, PATH_STYLE, PREFIX};
 use crate::shape::{Default, Key, Kind, Section};
 
+pub static STRICT_ORDER: Key = Key {
+    name: "strict_order",
+    kind: Kind::Boolean,
+    default: Default::Value("true"),
+    about: "Records of a key never overtake each other, at the price of a request for each of them; else throttled ones may be overtaken.",
+};
 pub static KINESIS_SECTION: Section = Section {
     name: "kinesis",
-    about: "A Kinesis data stream, by name or ARN. At least once, in order per key.",
-    keys: &[&STREAM, &OWN_REGION, &OWN_ENDPOINT_URL],
+    about: "A Kinesis data stream, by name or ARN. At least once.",
+    keys: &[&STREAM, &STRICT_ORDER, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("stream_name", "write stream = \"NAME\""),
         ("stream_arn", "write stream = \"ARN\""),
@@ -34,13 +40,13 @@ pub static TOPIC_ARN: Key = Key {
     name: "topic_arn",
     kind: Kind::Text,
     default: Default::Nothing,
-    about: "The topic; with neither it nor phone_number, a text message to the message's attribute `to`.",
+    about: "The topic; without it, a text message to the number in the message's attribute `to`.",
 };
 pub static PHONE_NUMBER: Key = Key {
     name: "phone_number",
     kind: Kind::Text,
     default: Default::Nothing,
-    about: "Whom text messages go to, such as \"+15555550100\".",
+    about: "Whom text messages go to that have no attribute `to`, such as \"+15555550100\".",
 };
 pub static SNS_SECTION: Section = Section {
     name: "sns",
@@ -60,14 +66,14 @@ pub static FROM: Key =
 pub static TO: Key = Key {
     name: "to",
     kind: Kind::OneOrMore,
-    default: Default::Depends("the message's attribute `to`"),
-    about: "The mail address of the receiver, or several.",
+    default: Default::Depends("only those in the message's attribute `to`"),
+    about: "The mail address of the receiver, or several, of messages without an attribute `to`.",
 };
 pub static SUBJECT: Key = Key {
     name: "subject",
     kind: Kind::Text,
-    default: Default::Depends("the message's attribute `subject`"),
-    about: "The subject of every mail.",
+    default: Default::Depends("that in the message's attribute `subject`"),
+    about: "The subject of messages without an attribute `subject`.",
 };
 pub static RATE: Key = Key {
     name: "rate",
@@ -75,10 +81,16 @@ pub static RATE: Key = Key {
     default: Default::Depends("as the account allows"),
     about: "Most receivers a second.",
 };
+pub static AMBIGUOUS: Key = Key {
+    name: "ambiguous",
+    kind: Kind::Choice(&["retry", "dead-letter"]),
+    default: Default::Value("retry"),
+    about: "What becomes of a mail that may have been sent, after a time-out or an error of the service.",
+};
 pub static SES_SECTION: Section = Section {
     name: "ses",
     about: "Mails, sent by SES. At least once.",
-    keys: &[&FROM, &TO, &SUBJECT, &RATE, &OWN_REGION, &OWN_ENDPOINT_URL],
+    keys: &[&FROM, &TO, &SUBJECT, &RATE, &AMBIGUOUS, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("source", "write from = \"ADDRESS\""),
         ("from_email_address", "write from = \"ADDRESS\""),
