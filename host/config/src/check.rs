@@ -1,8 +1,10 @@
 //! From the tree to the plan: names resolve, numbers are in range, nothing contradicts anything. Checking goes on after
 //! each problem; after an error the plan is thrown away, so a placeholder in it harms nobody.
 
+mod aws;
 mod conflict;
 mod declared;
+mod exclusive;
 mod filter;
 mod name;
 mod output;
@@ -15,7 +17,7 @@ mod store;
 mod top;
 mod unused;
 
-use crate::plan::Plan;
+use crate::plan::{Place, Plan};
 use crate::report::Findings;
 use crate::shape::root;
 use crate::syntax::reader::Reader;
@@ -30,6 +32,8 @@ struct World {
     tables: Declared<crate::plan::Table>,
     objects: Declared<crate::plan::Objects>,
     outputs: Declared<crate::plan::Output>,
+    /// Where things in AWS are that do not say otherwise, and tables of progress.
+    home: Place,
 }
 
 /// The plan of a file. `None`: the file is of another version, so that nothing can be said about it.
@@ -38,16 +42,17 @@ pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
     if !top::version(table, findings) {
         return None;
     }
-    let reader = Reader::open(findings, &root::SECTION, 0..0, table, &["aws"]);
-    top::aws(&reader);
+    let reader = Reader::open(findings, &root::SECTION, 0..0, table, &[]);
     let paths = Paths::new(base);
     let admin = top::admin(&reader);
     let engine = top::engine(&reader, &paths);
+    let aws = aws::section(&reader);
     let mut world = World {
-        sources: source::all(&reader, &paths),
-        tables: store::tables(&reader),
-        objects: store::objects(&reader, &paths),
-        outputs: output::all(&reader, &paths),
+        sources: source::all(&reader, &paths, &aws.place),
+        tables: store::tables(&reader, &aws.place),
+        objects: store::objects(&reader, &paths, &aws.place),
+        outputs: output::all(&reader, &paths, &aws.place),
+        home: aws.place.clone(),
     };
     conflict::streams(&mut world, findings);
     conflict::queues(&world, findings);
@@ -59,6 +64,7 @@ pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
     Some(Plan {
         admin,
         engine,
+        aws,
         sources: world.sources.into_values().map(|(name, source)| (name.into(), source)).collect(),
         tables: world.tables.into_values().collect(),
         objects: world.objects.into_values().collect(),

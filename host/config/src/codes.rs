@@ -62,10 +62,10 @@ codes! {
     NO_EFFECT = "config::no_effect";
     /// The dashboard would be open to other machines.
     ADMIN_REMOTE = "admin::remote";
+    /// A name, ARN or region that cannot be one.
+    AWS_BAD_RESOURCE = "aws::bad_resource";
     /// A kind of source that nobody knows.
     SOURCE_UNKNOWN_KIND = "source::unknown_kind";
-    /// A kind of source of another version.
-    SOURCE_KIND_UNAVAILABLE = "source::kind_unavailable";
     /// Two say different things of one stream.
     SOURCE_STREAM_CONFLICT = "source::stream_conflict";
     /// Two say different things of one queue.
@@ -84,20 +84,16 @@ codes! {
     SOURCE_FILE_LOOP = "source::file_loop";
     /// A kind of table that nobody knows.
     TABLE_UNKNOWN_KIND = "table::unknown_kind";
-    /// A kind of table of another version.
-    TABLE_KIND_UNAVAILABLE = "table::kind_unavailable";
     /// A key that cannot be one.
     TABLE_BAD_KEY = "table::bad_key";
     /// A kind of object store that nobody knows.
     OBJECTS_UNKNOWN_KIND = "objects::unknown_kind";
-    /// A kind of object store of another version.
-    OBJECTS_KIND_UNAVAILABLE = "objects::kind_unavailable";
     /// A kind of output that nobody knows.
     OUTPUT_UNKNOWN_KIND = "output::unknown_kind";
-    /// A kind of output of another version.
-    OUTPUT_KIND_UNAVAILABLE = "output::kind_unavailable";
     /// A URL or header that cannot be one.
     OUTPUT_BAD_WEBHOOK = "output::bad_webhook";
+    /// A mail address, phone number or mail server that cannot be one.
+    OUTPUT_BAD_ADDRESS = "output::bad_address";
     /// Two routes of one name.
     ROUTE_DUPLICATE = "route::duplicate";
     /// A route from a source that is not there.
@@ -110,6 +106,12 @@ codes! {
     ROUTE_UNKNOWN_OUTPUT = "route::unknown_output";
     /// A filter that is none.
     ROUTE_BAD_FILTER = "route::bad_filter";
+    /// A filter that names a field which no event has (warning).
+    ROUTE_UNKNOWN_FIELD = "route::unknown_field";
+    /// Two routes would share what only one can have.
+    ROUTE_NOT_SHARED = "route::not_shared";
+    /// Given-up events would go to an output that asks them for their receiver.
+    ROUTE_NO_RECEIVER = "route::no_receiver";
     /// A digest that is none.
     ROUTE_BAD_DIGEST = "route::bad_digest";
     /// Exactly-once is asked of an output that cannot give it.

@@ -1,8 +1,10 @@
 //! The effective configuration: every option with the value that holds, in the words of routes.toml, as JSON. What came
 //! in through `${…}`, and the headers of webhooks, may be secrets and are masked.
 
+mod aws;
+
 use crate::load::Loaded;
-use crate::plan::{Instances, Key, Objects, Output, Route, Source, Start, Table};
+use crate::plan::{Delivery, Instances, Key, Layout, Objects, Output, Route, Source, Start, Table};
 use crate::syntax::json::masked;
 use crate::syntax::unit::{show_duration, show_size};
 use serde_json::{Map, Value, json};
@@ -19,6 +21,7 @@ pub fn effective(loaded: &Loaded) -> String {
         "version": 1,
         "admin": plan.admin.as_ref().map(|admin| json!({ "listen": admin.listen.to_string() })),
         "engine": { "path": plan.engine.display().to_string() },
+        "aws": aws::section(&plan.aws),
         "source": by_name(plan.sources.iter().map(|(name, value)| (&**name, source(value)))),
         "table": by_name(plan.tables.iter().map(|(name, value)| (name.as_str(), table(value)))),
         "objects": by_name(plan.objects.iter().map(|(name, value)| (name.as_str(), objects(value)))),
@@ -52,6 +55,7 @@ fn source(source: &Source) -> Value {
         Source::Generate { interval, per_tick, count, events, key } => json!({ "kind": "generate",
             "interval": show_duration(*interval), "per_tick": per_tick, "count": count, "events": events, "key": key }),
         Source::Schedule { cron, event } => json!({ "kind": "schedule", "cron": cron, "event": event }),
+        Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. } => aws::source(source),
     }
 }
 
@@ -68,14 +72,35 @@ fn position(start: Start) -> (&'static str, Option<String>) {
 
 fn table(table: &Table) -> Value {
     let key = |key: &Key| json!({ "partition_key": key.partition, "sort_key": key.sort });
-    let indexes = by_name(table.indexes.iter().map(|(name, index)| (name.as_str(), key(index))));
-    json!({ "kind": "embedded", "partition_key": table.key.partition, "sort_key": table.key.sort, "indexes": indexes,
-        "changes": table.changes })
+    let layout = |layout: &Layout| {
+        let indexes = by_name(layout.indexes.iter().map(|(name, index)| (name.as_str(), key(index))));
+        json!({ "partition_key": layout.key.partition, "sort_key": layout.key.sort, "indexes": indexes,
+            "changes": layout.changes })
+    };
+    match table {
+        Table::Embedded(known) => joined(json!({ "kind": "embedded" }), layout(known)),
+        Table::Dynamodb { name, layout: known, place } => joined(
+            joined(json!({ "kind": "dynamodb", "name": name }), known.as_ref().map_or_else(|| json!({}), layout)),
+            aws::place(place),
+        ),
+    }
+}
+
+/// The keys of both.
+fn joined(mut value: Value, more: Value) -> Value {
+    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+        value.extend(more);
+    }
+    value
 }
 
 fn objects(objects: &Objects) -> Value {
     match objects {
         Objects::Directory { path } => json!({ "kind": "directory", "path": path.display().to_string() }),
+        Objects::S3 { bucket, prefix, path_style, place } => joined(
+            json!({ "kind": "s3", "bucket": bucket, "prefix": prefix, "path_style": path_style }),
+            aws::place(place),
+        ),
     }
 }
 
@@ -91,12 +116,28 @@ fn output(name: &str, output: &Output, loaded: &Loaded) -> Value {
             "url": loaded.locator.output(name, "url").map(masked),
             "headers": by_name(headers.iter().map(|(name, _)| (name.as_str(), json!(MASK)))),
             "timeout": show_duration(*timeout) }),
+        Output::Smtp { from, to, subject, .. } => json!({ "kind": "smtp", "url": server(name, loaded), "from": from,
+            "to": to, "subject": subject }),
+        output => aws::output(output),
     }
+}
+
+/// A mail server's URL without its password.
+fn server(name: &str, loaded: &Loaded) -> Option<Value> {
+    let shown = loaded.locator.output(name, "url").map(masked)?;
+    let hidden = shown.as_str().and_then(|url| url::Url::parse(url).ok()).filter(|url| url.password().is_some());
+    Some(match hidden {
+        Some(mut url) => match url.set_password(Some(MASK)) {
+            Ok(()) => json!(url.as_str()),
+            Err(()) => json!(MASK),
+        },
+        None => shown,
+    })
 }
 
 fn route(route: &Route, at: usize, loaded: &Loaded) -> Value {
     let written = |key| loaded.locator.route_key(at, key).map(masked);
-    let mut value = json!({
+    let value = json!({
         "name": &*route.name, "source": &*route.source, "filter": written("filter"),
         "plugin": route.plugin.display().to_string(), "sha256": route.sha256,
         "tables": route.grants.tables, "objects": route.grants.objects, "outputs": route.grants.outputs,
@@ -108,6 +149,10 @@ fn route(route: &Route, at: usize, loaded: &Loaded) -> Value {
         "bisect_batch_on_function_error": route.policy.bisect,
         "retry_backoff": { "base": show_duration(route.policy.backoff.base), "max": show_duration(route.policy.backoff.max) },
         "on_failure": route.on_failure,
+        "delivery": match route.delivery {
+            Delivery::ExactlyOnce => "exactly-once",
+            Delivery::AtLeastOnce => "at-least-once",
+        },
         "limits": { "memory": size(route.limits.memory), "time": show_duration(route.limits.time),
             "effects": route.limits.effects, "output": size(route.limits.output_bytes),
             "logs": size(route.limits.log_bytes) },
@@ -122,10 +167,7 @@ fn route(route: &Route, at: usize, loaded: &Loaded) -> Value {
         "instances": instances, "max_invocations": max_invocations, "memory_high_water": memory_high_water,
         "enabled": route.enabled, "config": written("config").unwrap_or_else(|| json!({})),
     });
-    if let (Value::Object(value), Value::Object(rest)) = (&mut value, rest) {
-        value.extend(rest);
-    }
-    value
+    joined(value, rest)
 }
 
 fn size(bytes: usize) -> String {

@@ -22,9 +22,8 @@ pub fn reference() -> String {
 
 fn kinds(page: &mut String, family: &Family) {
     let list = family.kinds.iter().map(|section| format!("`{}`", section.name)).collect::<Vec<_>>().join(", ");
-    let elsewhere = family.elsewhere.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ");
     add(page, format_args!("\n## `[{}.NAME]`\n\n{}\n", family.name, family.about));
-    add(page, format_args!("`kind` is one of: {list}. Not in this version: {elsewhere}.\n"));
+    add(page, format_args!("`kind` is one of: {list}.\n"));
     for section in family.kinds {
         heading(page, "###", &format!("kind = \"{}\"", section.name), section);
     }
@@ -71,6 +70,7 @@ fn takes(kind: &Kind) -> String {
         Kind::Size { min, max } => format!("size, {min} to {max}"),
         Kind::Timestamp => "time".to_owned(),
         Kind::Names => "list of names".to_owned(),
+        Kind::OneOrMore => "text or list of texts".to_owned(),
         Kind::Texts => "table of texts".to_owned(),
         Kind::Json => "anything".to_owned(),
         Kind::List => "list".to_owned(),

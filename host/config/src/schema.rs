@@ -91,6 +91,8 @@ fn value(kind: &Kind) -> Value {
             { "type": "string", "pattern": SIZE }, { "type": "integer", "minimum": 0 }, interpolated(),
         ] }),
         Kind::Names => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::OneOrMore => json!({ "anyOf": [{ "type": "string" },
+            { "type": "array", "items": { "type": "string" } }] }),
         Kind::Texts => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Json => json!({}),
         Kind::Object => json!({ "type": "object" }),

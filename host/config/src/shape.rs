@@ -1,6 +1,7 @@
 //! Which sections, keys and values routes.toml has. The parser reads through these tables, and the JSON Schema and the
 //! reference page are made from them, so the three cannot disagree. No meaning: names are not resolved here.
 
+pub mod aws;
 pub mod engine;
 pub mod output;
 pub mod root;
@@ -74,6 +75,8 @@ pub enum Kind {
     Timestamp,
     /// A list of names.
     Names,
+    /// A text, or a list of texts.
+    OneOrMore,
     /// A table of texts.
     Texts,
     /// Anything.
@@ -116,10 +119,6 @@ pub struct Family {
     pub about: &'static str,
     /// The kinds there are.
     pub kinds: &'static [&'static Section],
-    /// Kinds of other versions.
-    pub elsewhere: &'static [&'static str],
     /// Reported for a kind that nobody knows.
     pub unknown_kind: Code,
-    /// Reported for a kind of another version.
-    pub kind_unavailable: Code,
 }

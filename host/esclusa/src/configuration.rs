@@ -4,6 +4,7 @@
 use crate::runtime::Runtime;
 use crate::runtime::plugins::Refused;
 use crate::runtime::status::Reload;
+use esclusa_config::names::Ungranted;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Code, Diagnostic, Loaded, Locator, Place, Problems, Severity};
 use sha2::{Digest, Sha256};
@@ -74,6 +75,18 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Ve
                 at(Place::Config(route, pointer), Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
             };
             problems.iter().map(one).collect()
+        }
+        Refused::Grants(missing) => {
+            let one = |Ungranted { pointer, name, grant }: &Ungranted| {
+                let message = format!("the route does not grant \"{name}\" to its plugin");
+                let help = format!("add it to the route: {grant} = [\"{name}\"]");
+                at(Place::Config(route, pointer), Code::ROUTE_MISSING_GRANT, &message, Some(&help))
+            };
+            missing.iter().map(one).collect()
+        }
+        Refused::Order(_) => {
+            let help = "use a stream, the changes of a table, or a FIFO queue of SQS as the source";
+            vec![at(Place::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
         }
         Refused::Init(why) => vec![at(Place::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
     }

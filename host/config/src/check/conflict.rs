@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::codes::Code;
-use crate::plan::{Output, Source};
+use crate::plan::{Output, Source, Table};
 use crate::report::{Finding, Findings};
 use crate::syntax::tree::Node;
 use std::collections::BTreeMap;
@@ -116,7 +116,13 @@ pub fn table_changes(world: &World, findings: &Findings) {
             continue;
         };
         match world.tables.resolve(findings, Code::SOURCE_UNKNOWN_TABLE, table, &span) {
-            Some(found) if !found.value.changes => {
+            Some(found) if matches!(found.value, Table::Dynamodb { .. }) => {
+                let message = format!("the table \"{table}\" is in DynamoDB");
+                let finding = Finding::error(Code::SOURCE_NO_CHANGES, span, message);
+                let help = "write kind = \"dynamodb-stream\": it reads the stream of the table";
+                findings.add(finding.related(found.span.clone(), "this table").help(help));
+            }
+            Some(found) if matches!(&found.value, Table::Embedded(layout) if !layout.changes) => {
                 let finding =
                     Finding::error(Code::SOURCE_NO_CHANGES, span, format!("the table \"{table}\" keeps no changes"));
                 let help = format!("add `changes = true` to [table.{table}]");

@@ -127,18 +127,11 @@ fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Tab
     if let Some(section) = family.kinds.iter().find(|section| section.name == word) {
         return Some(section);
     }
-    let finding = if family.elsewhere.contains(&word.as_str()) {
-        let message = format!("kind \"{word}\" is not in this version");
-        Finding::error(family.kind_unavailable, node.span.clone(), message)
-            .help(format!("this version has: {}", list()))
-    } else {
-        let help = match nearest(&word, words()) {
-            Some(close) => format!("did you mean \"{close}\"?"),
-            None => format!("one of: {}", list()),
-        };
-        Finding::error(family.unknown_kind, node.span.clone(), format!("there is no such kind of {}", family.name))
-            .help(help)
+    let help = match nearest(&word, words()) {
+        Some(close) => format!("did you mean \"{close}\"?"),
+        None => format!("one of: {}", list()),
     };
-    findings.add(finding);
+    let message = format!("there is no such kind of {}", family.name);
+    findings.add(Finding::error(family.unknown_kind, node.span.clone(), message).help(help));
     None
 }

@@ -1,23 +1,25 @@
 //! `[output.NAME]`, each by itself.
 
+mod aws;
+
 use super::declared::Declared;
 use super::paths::Paths;
 use super::source::{engine_name, partitions};
 use crate::codes::Code;
-use crate::plan::Output;
+use crate::plan::{Output, Place};
 use crate::report::{Finding, lower_case};
 use crate::shape::{output as shape, root};
 use crate::syntax::reader::Reader;
 use crate::syntax::tree::Value;
 
 /// Every output.
-pub fn all(root: &Reader<'_>, paths: &Paths<'_>) -> Declared<Output> {
+pub fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Declared<Output> {
     // An output that cannot be read is taken for one that can do everything, so that its routes are not reported, too.
     let fallback = || Output::Queue { queue: String::new() };
-    Declared::read(root, &root::OUTPUT, &shape::FAMILY, |name, reader| output(name, reader, paths), fallback)
+    Declared::read(root, &root::OUTPUT, &shape::FAMILY, |name, reader| output(name, reader, paths, home), fallback)
 }
 
-fn output(name: &str, reader: &Reader<'_>, paths: &Paths<'_>) -> Output {
+fn output(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Output {
     match reader.section.name {
         "stream" => {
             Output::Stream { stream: engine_name(name, reader, &shape::STREAM), partitions: partitions(reader) }
@@ -27,6 +29,12 @@ fn output(name: &str, reader: &Reader<'_>, paths: &Paths<'_>) -> Output {
         "webhook" => {
             Output::Webhook { url: url(reader), headers: headers(reader), timeout: reader.duration(&shape::TIMEOUT) }
         }
+        "kinesis" => aws::kinesis(name, reader, home),
+        "sqs" => aws::sqs(name, reader, home),
+        "sns" => aws::sns(reader, home),
+        "ses" => aws::ses(reader, home),
+        "smtp" => aws::smtp(reader),
+        "s3" => aws::s3(reader, home),
         _ => Output::Console,
     }
 }

@@ -3,8 +3,13 @@
 use crate::codes::Code;
 use crate::plan::Start;
 use crate::report::Finding;
-use crate::shape::source::{STARTING_POSITION, STARTING_POSITION_TIMESTAMP};
+use crate::shape::source::{CHANGES_POSITION, STARTING_POSITION, STARTING_POSITION_TIMESTAMP};
 use crate::syntax::reader::Reader;
+
+/// Where the routes of a source start that have no position yet, of a source that knows no times.
+pub fn without_time(reader: &Reader<'_>) -> Start {
+    if reader.choice(&CHANGES_POSITION) == "LATEST" { Start::Latest } else { Start::TrimHorizon }
+}
 
 /// Where a stream's routes start that have no position yet.
 pub fn start(reader: &Reader<'_>) -> Start {

@@ -23,20 +23,20 @@ pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Route {
         name::check(reader.findings, "route", &name, &reader.place(&shape::NAME));
     }
     let source = source(reader, world);
-    let queue =
-        if let Some(Source::Queue { max_receive_count, .. }) = source { Some(*max_receive_count) } else { None };
     let grants = grants(reader, world);
     let (batch_bytes, in_flight_bytes) = bytes(reader);
     parallelization_factor(reader);
     let limits = plugin::limits(reader);
+    let on_failure = delivery::on_failure(reader, world);
+    let queue = matches!(source, Some(Source::Queue { .. } | Source::Sqs { .. }));
     Route {
-        filter: filter::filter(reader),
+        filter: filter::filter(reader, source),
         plugin: paths.read(reader, &shape::PLUGIN),
         sha256: plugin::digest(reader),
         batch_size: match reader.given_integer(&shape::BATCH_SIZE).and_then(|size| usize::try_from(size).ok()) {
             Some(size) => size,
             None => {
-                if queue.is_some() {
+                if queue {
                     BATCH_SIZE_OF_QUEUE
                 } else {
                     BATCH_SIZE
@@ -45,10 +45,13 @@ pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Route {
         },
         batch_bytes,
         batch_window: reader.duration(&shape::BATCH_WINDOW),
-        concurrency: reader.integer(&shape::CONCURRENCY),
+        concurrency: concurrency(reader, source),
         in_flight_bytes,
-        policy: delivery::policy(reader, queue),
-        on_failure: delivery::on_failure(reader, world, &grants),
+        policy: delivery::policy(reader, source),
+        delivery: delivery::delivery(reader, world, source, &grants, on_failure.as_deref()),
+        on_failure,
+        // A source that is not known has been reported.
+        ordered: source.is_some_and(Source::ordered),
         instances: plugin::instances(reader, limits.memory),
         limits,
         enabled: reader.boolean(&shape::ENABLED),
@@ -94,6 +97,23 @@ fn bytes(reader: &Reader<'_>) -> (usize, usize) {
             .add(finding.help("make in_flight at least batch_bytes; some multiple of it lets batches overlap"));
     }
     (batch, in_flight)
+}
+
+/// Batches in work at the same time: `concurrency`, or Lambda's word for queues of SQS.
+fn concurrency(reader: &Reader<'_>, source: Option<&Source>) -> usize {
+    let Some(entry) = reader.entry(&shape::MAXIMUM_CONCURRENCY) else { return reader.integer(&shape::CONCURRENCY) };
+    let problem = if !matches!(source, Some(Source::Sqs { .. }) | None) {
+        let message = "maximum_concurrency is an option of sources of kind sqs";
+        Some(Finding::error(Code::BAD_VALUE, entry.key_span.clone(), message).help("write concurrency = N"))
+    } else if reader.entry(&shape::CONCURRENCY).is_some() {
+        let message = "maximum_concurrency and concurrency say the same thing";
+        let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, entry.key_span.clone(), message);
+        Some(finding.related(reader.key_place(&shape::CONCURRENCY), "here, too").help("keep one of them"))
+    } else {
+        None
+    };
+    problem.into_iter().for_each(|problem| reader.findings.add(problem));
+    reader.integer(&shape::MAXIMUM_CONCURRENCY)
 }
 
 fn parallelization_factor(reader: &Reader<'_>) {

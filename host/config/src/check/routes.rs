@@ -1,8 +1,8 @@
 //! The list of routes.
 
-use super::World;
 use super::paths::Paths;
 use super::route::route;
+use super::{World, exclusive};
 use crate::codes::Code;
 use crate::plan::Route;
 use crate::report::Finding;
@@ -24,7 +24,7 @@ pub fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<Route> {
         }
     };
     let mut seen = BTreeMap::new();
-    let mut routes = Vec::new();
+    let (mut routes, mut sources) = (Vec::new(), Vec::new());
     for node in list {
         let Some(table) = node.table() else {
             let finding = Finding::error(Code::WRONG_TYPE, node.span.clone(), "a route is a table");
@@ -39,7 +39,9 @@ pub fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<Route> {
             let finding = Finding::error(Code::ROUTE_DUPLICATE, place, message).related(first, "the other one");
             root.findings.add(finding.help("a route's name keeps its place in the source; give each its own"));
         }
+        sources.push(reader.place(&shape::SOURCE));
         routes.push(route);
     }
+    exclusive::check(world, &routes, &sources, &world.home, root.findings);
     routes
 }

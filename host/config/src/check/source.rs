@@ -1,10 +1,12 @@
 //! `[source.NAME]`, each by itself. What sources and outputs say of each other is in `conflict`.
 
+mod aws;
+
 use super::declared::Declared;
 use super::paths::Paths;
 use super::{name, position};
 use crate::codes::Code;
-use crate::plan::{Source, Start};
+use crate::plan::{Place, Source};
 use crate::report::{Finding, lower_case};
 use crate::shape::{Key, root, source as shape};
 use crate::syntax::json::json;
@@ -18,12 +20,12 @@ use std::str::FromStr;
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Every source.
-pub fn all(root: &Reader<'_>, paths: &Paths<'_>) -> Declared<Source> {
+pub fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Declared<Source> {
     let fallback = || Source::File { path: Default::default(), follow: false };
-    Declared::read(root, &root::SOURCE, &shape::FAMILY, |name, reader| source(name, reader, paths), fallback)
+    Declared::read(root, &root::SOURCE, &shape::FAMILY, |name, reader| source(name, reader, paths, home), fallback)
 }
 
-fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>) -> Source {
+fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Source {
     match reader.section.name {
         "stream" => Source::Stream {
             stream: engine_name(name, reader, &shape::STREAM),
@@ -38,11 +40,14 @@ fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>) -> Source {
         },
         "table-changes" => Source::TableChanges {
             table: reader.text_or_default(&shape::CHANGED_TABLE),
-            start: if reader.choice(&shape::CHANGES_POSITION) == "LATEST" { Start::Latest } else { Start::TrimHorizon },
+            start: position::without_time(reader),
         },
         "http" => http(reader),
         "generate" => generate(reader),
         "schedule" => schedule(reader),
+        "kinesis" => aws::kinesis(name, reader, home),
+        "dynamodb-stream" => aws::dynamodb_stream(name, reader, home),
+        "sqs" => aws::sqs(name, reader, home),
         _ => Source::File { path: paths.read(reader, &shape::PATH), follow: reader.boolean(&shape::FOLLOW) },
     }
 }

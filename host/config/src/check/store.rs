@@ -1,10 +1,10 @@
 //! `[table.NAME]` and `[objects.NAME]`.
 
 use super::declared::Declared;
-use super::name;
 use super::paths::Paths;
+use super::{aws, name};
 use crate::codes::Code;
-use crate::plan::{Key, Objects, Table};
+use crate::plan::{Key, Layout, Objects, Place, Table};
 use crate::report::Finding;
 use crate::shape::{root, store as shape};
 use crate::syntax::reader::{self, Reader};
@@ -15,21 +15,44 @@ use std::collections::BTreeMap;
 const LONGEST_ATTRIBUTE: usize = 255;
 
 /// Every table.
-pub fn tables(root: &Reader<'_>) -> Declared<Table> {
+pub fn tables(root: &Reader<'_>, home: &Place) -> Declared<Table> {
     let nothing = || Key { partition: String::new(), sort: None };
     // A table that cannot be read keeps changes, so that its sources are not reported, too.
-    let fallback = || Table { key: nothing(), indexes: BTreeMap::new(), changes: true };
-    Declared::read(root, &root::TABLE, &shape::TABLES, |_, reader| table(reader), fallback)
+    let fallback = || Table::Embedded(Layout { key: nothing(), indexes: BTreeMap::new(), changes: true });
+    Declared::read(root, &root::TABLE, &shape::TABLES, |name, reader| table(name, reader, home), fallback)
 }
 
 /// Every object store.
-pub fn objects(root: &Reader<'_>, paths: &Paths<'_>) -> Declared<Objects> {
-    let read = |_: &str, reader: &Reader<'_>| Objects::Directory { path: paths.read(reader, &shape::PATH) };
+pub fn objects(root: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Declared<Objects> {
+    let read = |_: &str, reader: &Reader<'_>| match reader.section.name {
+        "s3" => Objects::S3 {
+            bucket: aws::name(reader, &shape::BUCKET, &aws::BUCKET, ""),
+            prefix: reader.text_or_default(&shape::PREFIX),
+            path_style: reader.boolean(&shape::PATH_STYLE),
+            place: aws::place(reader, "", home),
+        },
+        _ => Objects::Directory { path: paths.read(reader, &shape::PATH) },
+    };
     Declared::read(root, &root::OBJECTS, &shape::OBJECTS, read, || Objects::Directory { path: Default::default() })
 }
 
-fn table(reader: &Reader<'_>) -> Table {
-    Table { key: key(reader), indexes: indexes(reader), changes: reader.boolean(&shape::CHANGES) }
+fn table(name: &str, reader: &Reader<'_>, home: &Place) -> Table {
+    let layout = || Layout { key: key(reader), indexes: indexes(reader), changes: reader.boolean(&shape::CHANGES) };
+    if reader.section.name != "dynamodb" {
+        return Table::Embedded(layout());
+    }
+    let described = [&shape::SORT_KEY, &shape::INDEXES, &shape::CHANGES];
+    if reader.entry(&shape::PARTITION_KEY).is_none()
+        && let Some(entry) = described.into_iter().find_map(|key| reader.entry(key))
+    {
+        let message = format!("`{}` has no effect without partition_key", entry.key);
+        reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
+    }
+    Table::Dynamodb {
+        name: aws::name(reader, &shape::TABLE_NAME, &aws::TABLE, name),
+        layout: reader.entry(&shape::PARTITION_KEY).map(|_| layout()),
+        place: aws::place(reader, "", home),
+    }
 }
 
 fn indexes(reader: &Reader<'_>) -> BTreeMap<String, Key> {

@@ -30,14 +30,6 @@ pub fn version(root: &Table, findings: &Findings) -> bool {
     true
 }
 
-/// `[aws]` is a section of another version.
-pub fn aws(reader: &Reader<'_>) {
-    if let Some(entry) = reader.other("aws") {
-        let finding = Finding::error(Code::UNAVAILABLE, entry.key_span.clone(), "[aws] is not in this version");
-        reader.findings.add(finding.help("leave it out: sources, tables and outputs of this version need no AWS"));
-    }
-}
-
 /// `[admin]`.
 pub fn admin(reader: &Reader<'_>) -> Option<Admin> {
     let admin = named(reader, &root::ADMIN, &root::ADMIN_SECTION)?;

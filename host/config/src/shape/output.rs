@@ -1,5 +1,7 @@
 //! `[output.NAME]`.
 
+pub mod aws;
+
 use super::source::PARTITIONS;
 use super::{Default, Family, Key, Kind, Section};
 use crate::codes::Code;
@@ -58,8 +60,18 @@ pub static WEBHOOK_SECTION: Section = Section {
 pub static FAMILY: Family = Family {
     name: "output",
     about: "Where plugins send messages, and where given-up events go.",
-    kinds: &[&STREAM_SECTION, &QUEUE_SECTION, &FILE_SECTION, &CONSOLE_SECTION, &WEBHOOK_SECTION],
-    elsewhere: &["kinesis", "sqs", "sns", "ses", "smtp"],
+    kinds: &[
+        &STREAM_SECTION,
+        &QUEUE_SECTION,
+        &FILE_SECTION,
+        &CONSOLE_SECTION,
+        &WEBHOOK_SECTION,
+        &aws::KINESIS_SECTION,
+        &aws::SQS_SECTION,
+        &aws::SNS_SECTION,
+        &aws::SES_SECTION,
+        &aws::SMTP_SECTION,
+        &aws::S3_SECTION,
+    ],
     unknown_kind: Code::OUTPUT_UNKNOWN_KIND,
-    kind_unavailable: Code::OUTPUT_KIND_UNAVAILABLE,
 };

@@ -1,6 +1,6 @@
 //! The file as a whole, `[admin]`.
 
-use super::{Default, Key, Kind, Section, engine, output, route, source, store};
+use super::{Default, Key, Kind, Section, aws, engine, output, route, source, store};
 
 pub static VERSION: Key = Key {
     name: "version",
@@ -19,6 +19,12 @@ pub static ENGINE: Key = Key {
     kind: Kind::Section(&engine::SECTION),
     default: Default::Nothing,
     about: "The embedded engine.",
+};
+pub static AWS: Key = Key {
+    name: "aws",
+    kind: Kind::Section(&aws::SECTION),
+    default: Default::Nothing,
+    about: "What holds for everything in AWS.",
 };
 pub static SOURCE: Key = Key {
     name: "source",
@@ -55,7 +61,7 @@ pub static ROUTE: Key = Key {
 pub static SECTION: Section = Section {
     name: "routes.toml",
     about: "Everything that the router does.",
-    keys: &[&VERSION, &ADMIN, &ENGINE, &SOURCE, &TABLE, &OBJECTS, &OUTPUT, &ROUTE],
+    keys: &[&VERSION, &ADMIN, &ENGINE, &AWS, &SOURCE, &TABLE, &OBJECTS, &OUTPUT, &ROUTE],
     foreign: &[
         ("sources", "write [source.NAME]"),
         ("tables", "write [table.NAME]"),

@@ -40,7 +40,7 @@ pub static OUTPUTS: Key = Key {
 pub static BATCH_SIZE: Key = Key {
     name: "batch_size",
     kind: Kind::Integer { min: 1, max: 10_000 },
-    default: Default::Depends("100; 10 for a queue"),
+    default: Default::Depends("100; 10 for a queue, also of SQS"),
     about: "Most events of a batch.",
 };
 pub static BATCH_BYTES: Key = Key {
@@ -61,6 +61,12 @@ pub static CONCURRENCY: Key = Key {
     default: Default::Value("4"),
     about: "Most batches in work at the same time, each of another lane.",
 };
+pub static MAXIMUM_CONCURRENCY: Key = Key {
+    name: "maximum_concurrency",
+    kind: Kind::Integer { min: 2, max: 1_000 },
+    default: Default::Nothing,
+    about: "Lambda's word for concurrency, for sources of kind sqs.",
+};
 pub static PARALLELIZATION_FACTOR: Key = Key {
     name: "parallelization_factor",
     kind: Kind::Integer { min: 1, max: 10 },
@@ -76,7 +82,7 @@ pub static IN_FLIGHT: Key = Key {
 pub static MAX_RETRY_ATTEMPTS: Key = Key {
     name: "max_retry_attempts",
     kind: Kind::Integer { min: -1, max: 10_000 },
-    default: Default::Depends("10; for a queue, its max_receive_count decides"),
+    default: Default::Depends("10; for a queue, also of SQS, its max_receive_count or redrive policy decides"),
     about: "Retries of an event after its first failure; -1: without limit.",
 };
 pub static MAX_RECORD_AGE: Key = Key {
@@ -106,8 +112,8 @@ pub static ON_FAILURE: Key = Key {
 pub static DELIVERY: Key = Key {
     name: "delivery",
     kind: Kind::Choice(&["exactly-once", "at-least-once"]),
-    default: Default::Depends("exactly-once inside the embedded engine, at-least-once to file, console and webhook"),
-    about: "What is asked for. The embedded engine never gives less than exactly-once; asking for it rules outputs out that cannot.",
+    default: Default::Depends("exactly-once inside the embedded engine, at-least-once to everything else"),
+    about: "What is asked for. The embedded engine never gives less than exactly-once; asking for it rules out what cannot, and has DynamoDB write in transactions.",
 };
 pub static LIMITS: Key = Key {
     name: "limits",
@@ -163,6 +169,7 @@ pub static SECTION: Section = Section {
         &BATCH_BYTES,
         &BATCH_WINDOW,
         &CONCURRENCY,
+        &MAXIMUM_CONCURRENCY,
         &PARALLELIZATION_FACTOR,
         &IN_FLIGHT,
         &MAX_RETRY_ATTEMPTS,
@@ -182,7 +189,18 @@ pub static SECTION: Section = Section {
         ("maximum_batching_window_in_seconds", "write batch_window = \"5s\""),
         ("maximum_retry_attempts", "write max_retry_attempts = N"),
         ("maximum_record_age_in_seconds", "write max_record_age = \"60s\""),
-        ("maximum_concurrency", "write concurrency = N"),
+        ("max_batching_window", "write batch_window = \"5s\""),
+        ("batching_window", "write batch_window = \"5s\""),
+        ("retry_attempts", "write max_retry_attempts = N"),
+        ("scaling_config", "write maximum_concurrency = N"),
+        ("max_concurrency", "write concurrency = N"),
+        ("filters", "write filter = { data = { … } }, or a list of such tables"),
+        ("event_source", "write source = \"NAME\", and describe it under [source.NAME]"),
+        ("on_failure_destination", "write on_failure = \"OUTPUT\""),
+        ("dead_letter_queue", "write on_failure = \"OUTPUT\""),
+        ("function_arn", "write plugin = \"PATH.wasm\""),
+        ("function", "write plugin = \"PATH.wasm\""),
+        ("report_batch_item_failures", "leave it out: a plugin always reports each event's outcome"),
         ("bisect_on_error", "write bisect_batch_on_function_error = true"),
         ("filter_criteria", "write filter = { data = { … } }, or a list of such tables"),
         ("destination_config", "write on_failure = \"OUTPUT\""),
@@ -190,6 +208,8 @@ pub static SECTION: Section = Section {
         ("event_source_arn", "write source = \"NAME\", and describe it under [source.NAME]"),
         ("function_response_types", "leave it out: a plugin always reports each event's outcome"),
         ("starting_position", "it is a key of the source"),
+        ("starting_position_timestamp", "it is a key of the source"),
+        ("provisioned_poller_config", "write concurrency = N"),
         ("tumbling_window_in_seconds", "windows are not in this version"),
         ("memory", "write limits = { memory = \"64MiB\" }"),
         ("time", "write limits = { time = \"10s\" }"),

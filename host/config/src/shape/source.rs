@@ -1,5 +1,7 @@
 //! `[source.NAME]`.
 
+pub mod aws;
+
 use super::{Default, Family, Key, Kind, Section};
 use crate::codes::Code;
 
@@ -195,8 +197,9 @@ pub static FAMILY: Family = Family {
         &HTTP_SECTION,
         &GENERATE_SECTION,
         &SCHEDULE_SECTION,
+        &aws::KINESIS_SECTION,
+        &aws::DYNAMODB_STREAM_SECTION,
+        &aws::SQS_SECTION,
     ],
-    elsewhere: &["kinesis", "sqs", "dynamodb-stream"],
     unknown_kind: Code::SOURCE_UNKNOWN_KIND,
-    kind_unavailable: Code::SOURCE_KIND_UNAVAILABLE,
 };

@@ -1,5 +1,6 @@
 //! `[table.NAME]` and `[objects.NAME]`.
 
+use super::aws::{OWN_ENDPOINT_URL, OWN_REGION};
 use super::{Default, Family, Key, Kind, Section};
 use crate::codes::Code;
 
@@ -38,14 +39,45 @@ pub static EMBEDDED_SECTION: Section = Section {
     ],
 };
 
+pub static TABLE_NAME: Key = Key {
+    name: "name",
+    kind: Kind::Text,
+    default: Default::Depends("its name in this file"),
+    about: "The table's name in DynamoDB.",
+};
+pub static EXPECTED_KEY: Key = Key {
+    name: "partition_key",
+    kind: Kind::Text,
+    default: Default::Depends("as the table has it"),
+    about: "The attribute that is the partition key; compared with the table's.",
+};
+pub static EXPECTED_CHANGES: Key = Key {
+    name: "changes",
+    kind: Kind::Boolean,
+    default: Default::Value("false"),
+    about: "The table keeps a stream with new and old images, which a source of kind dynamodb-stream reads.",
+};
+pub static DYNAMODB_SECTION: Section = Section {
+    name: "dynamodb",
+    about: "A table in DynamoDB, which exists already. Keys and indexes need not be given.",
+    keys: &[&TABLE_NAME, &EXPECTED_KEY, &SORT_KEY, &INDEXES, &EXPECTED_CHANGES, &OWN_REGION, &OWN_ENDPOINT_URL],
+    foreign: &[
+        ("table_name", "write name = \"NAME\""),
+        ("table", "write name = \"NAME\""),
+        ("arn", "write name = \"NAME\", with region = \"…\" where it is another"),
+        ("table_arn", "write name = \"NAME\", with region = \"…\" where it is another"),
+        ("hash_key", "write partition_key = \"ATTRIBUTE\", or leave it out"),
+        ("range_key", "write sort_key = \"ATTRIBUTE\", or leave it out"),
+        ("stream_enabled", "write changes = true, or leave it out"),
+    ],
+};
+
 /// `[table.NAME]`.
 pub static TABLES: Family = Family {
     name: "table",
     about: "A table that plugins read and write.",
-    kinds: &[&EMBEDDED_SECTION],
-    elsewhere: &["dynamodb"],
+    kinds: &[&EMBEDDED_SECTION, &DYNAMODB_SECTION],
     unknown_kind: Code::TABLE_UNKNOWN_KIND,
-    kind_unavailable: Code::TABLE_KIND_UNAVAILABLE,
 };
 
 pub static PATH: Key = Key {
@@ -57,12 +89,31 @@ pub static PATH: Key = Key {
 pub static DIRECTORY_SECTION: Section =
     Section { name: "directory", about: "Objects as files of a directory.", keys: &[&PATH], foreign: &[] };
 
+pub static BUCKET: Key =
+    Key { name: "bucket", kind: Kind::Text, default: Default::Required, about: "The bucket's name." };
+pub static PREFIX: Key =
+    Key { name: "prefix", kind: Kind::Text, default: Default::Value(""), about: "Put in front of every path." };
+pub static PATH_STYLE: Key = Key {
+    name: "path_style",
+    kind: Kind::Boolean,
+    default: Default::Value("false"),
+    about: "The bucket stands in the path of requests, as most servers other than AWS want it.",
+};
+pub static S3_SECTION: Section = Section {
+    name: "s3",
+    about: "Objects in a bucket of S3.",
+    keys: &[&BUCKET, &PREFIX, &PATH_STYLE, &OWN_REGION, &OWN_ENDPOINT_URL],
+    foreign: &[
+        ("bucket_name", "write bucket = \"NAME\""),
+        ("path", "write prefix = \"PATH/\""),
+        ("force_path_style", "write path_style = true"),
+    ],
+};
+
 /// `[objects.NAME]`.
 pub static OBJECTS: Family = Family {
     name: "objects",
     about: "A store of objects that plugins write to.",
-    kinds: &[&DIRECTORY_SECTION],
-    elsewhere: &["s3"],
+    kinds: &[&DIRECTORY_SECTION, &S3_SECTION],
     unknown_kind: Code::OBJECTS_UNKNOWN_KIND,
-    kind_unavailable: Code::OBJECTS_KIND_UNAVAILABLE,
 };

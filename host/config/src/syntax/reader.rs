@@ -1,7 +1,7 @@
 //! Reading a table by its section: unknown and missing keys are reported when it is opened, wrong values when they are
 //! read. A value that cannot be read gives the default, or nothing in particular: the plan is thrown away then.
 
-use super::nearest::nearest;
+use super::nearest::{nearest, plain};
 use super::scalar::{self, Converted};
 use super::tree::{Entry, Node, Table, Value};
 use super::unit;
@@ -53,11 +53,6 @@ impl<'a> Reader<'a> {
     /// The value of a key, where it is given.
     pub fn node(&self, key: &Key) -> Option<&'a Node> {
         self.table.get(key.name)
-    }
-
-    /// The entry of a key that is no key of the section.
-    pub fn other(&self, key: &str) -> Option<&'a Entry> {
-        self.table.entry(key)
     }
 
     /// The place of a value; of the table where it is not given.
@@ -154,6 +149,16 @@ impl<'a> Reader<'a> {
         names
     }
 
+    /// A text or the texts of a list, with their nodes.
+    pub fn one_or_more(&self, key: &Key) -> Vec<(String, &'a Node)> {
+        match self.node(key) {
+            Some(node) if matches!(node.value, Value::Text(_)) => {
+                self.text(key).map(|text| (text, node)).into_iter().collect()
+            }
+            _ => self.names(key),
+        }
+    }
+
     /// The table of a key, where it is given. `help` says how to write it.
     pub fn table(&self, key: &Key, help: &str) -> Option<&'a Table> {
         table(self.findings, self.entry(key)?, help)
@@ -182,7 +187,9 @@ impl<'a> Reader<'a> {
     }
 
     fn meant(&self, key: &str) -> String {
-        if let Some((_, help)) = self.section.foreign.iter().find(|(word, _)| *word == key) {
+        // Words of Lambda's API, of CDK and of Terraform differ in case and underscores only.
+        let known = |word: &str| plain(word) == plain(key);
+        if let Some((_, help)) = self.section.foreign.iter().find(|(word, _)| known(word)) {
             return (*help).to_owned();
         }
         let names = || self.section.keys.iter().map(|key| key.name);

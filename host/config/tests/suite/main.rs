@@ -5,7 +5,10 @@
 mod cases;
 mod coverage;
 mod documents;
+mod levels;
 mod mutations;
 mod places;
+mod plugins;
+mod queues;
 mod schemas;
 mod size;

@@ -3,6 +3,7 @@
 
 use super::meter::epoch_millis;
 use super::route::Version;
+use esclusa_config::names::{Ungranted, needs_order, ungranted};
 use esclusa_config::plan;
 use esclusa_sandbox::{Instances, Limits, Loaded, RouteSettings, Sandbox};
 use serde_json::Value;
@@ -29,6 +30,12 @@ pub enum Refused {
     /// The route's configuration does not fit the plugin's schema: JSON pointer and reason, each.
     #[error("the route's config does not fit the plugin: {}", .0.iter().map(|(at, why)| format!("{at}: {why}")).collect::<Vec<_>>().join("; "))]
     Config(Vec<(String, String)>),
+    /// The route's configuration names what the route does not grant.
+    #[error("the route does not grant {}", .0.iter().map(|u| format!("{:?} ({})", u.name, u.grant)).collect::<Vec<_>>().join(", "))]
+    Grants(Vec<Ungranted>),
+    /// The plugin relies on order, and the route's source has none.
+    #[error("the plugin relies on events in order, and the source {0:?} has none")]
+    Order(Arc<str>),
     /// `init` refused the configuration.
     #[error("{0}")]
     Init(String),
@@ -55,7 +62,7 @@ pub async fn configure(loaded: &Loaded, route: &plan::Route) -> Result<Version, 
     }
     let info = &loaded.info;
     if let Some(schema) = &info.config_schema {
-        check(schema, &route.config)?;
+        check(schema, route)?;
     }
     let settings = RouteSettings {
         route: route.name.clone(),
@@ -81,9 +88,20 @@ fn limits(limits: &plan::Limits) -> Limits {
     }
 }
 
-fn check(schema: &str, config: &Value) -> Result<(), Refused> {
+fn check(schema: &str, route: &plan::Route) -> Result<(), Refused> {
     let schema: Value = serde_json::from_str(schema).map_err(|error| Refused::Schema(error.to_string()))?;
     let validator = jsonschema::validator_for(&schema).map_err(|error| Refused::Schema(error.to_string()))?;
-    let problems: Vec<_> = validator.iter_errors(config).map(|e| (e.instance_path().to_string(), e.to_string())).collect();
-    if problems.is_empty() { Ok(()) } else { Err(Refused::Config(problems)) }
+    let problems: Vec<_> =
+        validator.iter_errors(&route.config).map(|e| (e.instance_path().to_string(), e.to_string())).collect();
+    if !problems.is_empty() {
+        return Err(Refused::Config(problems));
+    }
+    let missing = ungranted(&schema, &route.config, &route.grants);
+    if !missing.is_empty() {
+        return Err(Refused::Grants(missing));
+    }
+    if needs_order(&schema) && !route.ordered {
+        return Err(Refused::Order(route.source.clone()));
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::{KeySchema, QueueSchema, Schema, StreamSchema, TableSchema, Target};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long events of a stream are kept that no source of kind `stream` says otherwise: Kinesis' default.
@@ -16,8 +17,8 @@ const MAX_RECEIVES: u32 = 5;
 #[must_use]
 pub fn of(plan: &Plan) -> Schema {
     let mut schema = Schema {
-        tables: plan.tables.iter().map(|(name, table)| (name.clone(), table_schema(table))).collect(),
-        objects: plan.objects.iter().map(|(name, plan::Objects::Directory { path })| (name.clone(), path.clone())).collect(),
+        tables: plan.tables.iter().filter_map(|(name, table)| Some((name.clone(), table_schema(table)?))).collect(),
+        objects: plan.objects.iter().filter_map(|(name, store)| Some((name.clone(), directory(store)?))).collect(),
         ..Schema::default()
     };
     for (name, output) in &plan.outputs {
@@ -31,7 +32,7 @@ pub fn of(plan: &Plan) -> Schema {
                 schema.queues.insert(queue.clone(), queue_schema);
                 schema.outputs.insert(name.clone(), Target::Queue(queue.clone()));
             }
-            plan::Output::File { .. } | plan::Output::Console | plan::Output::Webhook { .. } => {}
+            _ => {}
         }
     }
     for (name, source) in &plan.sources {
@@ -63,12 +64,19 @@ fn reads_queue(plan: &Plan, route: &plan::Route, queue: &str) -> bool {
     matches!(plan.sources.get(&route.source), Some(plan::Source::Queue { queue: q, .. }) if q == queue)
 }
 
-fn table_schema(table: &plan::Table) -> TableSchema {
-    TableSchema {
-        key: key(&table.key),
-        indexes: table.indexes.iter().map(|(name, index)| (name.clone(), key(index))).collect(),
-        changes: table.changes,
-    }
+/// `None`: the table is not the engine's.
+fn table_schema(table: &plan::Table) -> Option<TableSchema> {
+    let plan::Table::Embedded(layout) = table else { return None };
+    Some(TableSchema {
+        key: key(&layout.key),
+        indexes: layout.indexes.iter().map(|(name, index)| (name.clone(), key(index))).collect(),
+        changes: layout.changes,
+    })
+}
+
+/// `None`: the store is not the engine's.
+fn directory(store: &plan::Objects) -> Option<PathBuf> {
+    if let plan::Objects::Directory { path } = store { Some(path.clone()) } else { None }
 }
 
 fn key(key: &plan::Key) -> KeySchema {

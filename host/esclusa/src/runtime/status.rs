@@ -3,7 +3,7 @@
 use super::meter::{Reading, epoch_millis};
 use super::route::{Mode, Route};
 use super::{Running, Runtime};
-use esclusa_config::plan;
+use esclusa_config::plan::{self, Target};
 use serde::{Deserialize, Serialize};
 use std::sync::PoisonError;
 
@@ -69,7 +69,7 @@ pub struct OutputStatus {
     pub name: String,
     /// Its kind.
     pub kind: String,
-    /// exactly-once or at-least-once.
+    /// What is promised, in words.
     pub delivery: String,
 }
 
@@ -157,25 +157,19 @@ fn state(route: &Route, finished: bool) -> (&'static str, Option<String>) {
     }
 }
 
-/// What a route writes, and what is promised of it. The embedded engine commits effects and progress together; an
-/// `http` source with replies keeps no progress, so its sender may repeat.
+/// What a route writes, and what is promised of it.
 #[must_use]
 pub fn outputs(spec: &plan::Route, plan: &plan::Plan) -> Vec<OutputStatus> {
-    let retained = !matches!(plan.sources.get(&spec.source), Some(plan::Source::Http { reply: true, .. }));
-    let engine = if retained { "exactly-once" } else { "at-most-once per request" };
-    let output = |name: &String, kind: &str, delivery: &str| OutputStatus {
+    let output = |name: &String, kind: &str, target: Target<'_>| OutputStatus {
         name: name.clone(),
         kind: kind.to_owned(),
-        delivery: delivery.to_owned(),
+        delivery: plan.level(spec, target).to_string(),
     };
-    let tables = spec.grants.tables.iter().map(|n| output(n, "table", engine));
-    let objects = spec.grants.objects.iter().map(|n| output(n, "objects", engine));
-    let sends = spec.grants.outputs.iter().map(|n| match plan.outputs.get(n) {
-        Some(plan::Output::Stream { .. }) => output(n, "stream", engine),
-        Some(plan::Output::Queue { .. }) => output(n, "queue", engine),
-        Some(plan::Output::File { .. }) => output(n, "file", "at-least-once"),
-        Some(plan::Output::Webhook { .. }) => output(n, "webhook", "at-least-once"),
-        Some(plan::Output::Console) | None => output(n, "console", "at-least-once"),
+    let tables = spec.grants.tables.iter().map(|n| output(n, "table", Target::Table(n)));
+    let objects = spec.grants.objects.iter().map(|n| output(n, "objects", Target::Objects(n)));
+    let sends = spec.grants.outputs.iter().map(|n| {
+        let kind = plan.outputs.get(n).map_or("output", plan::Output::kind);
+        output(n, kind, Target::Output(n))
     });
     tables.chain(objects).chain(sends).collect()
 }

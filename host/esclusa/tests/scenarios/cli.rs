@@ -92,6 +92,12 @@ fn a_plugin_that_cannot_be_used_is_78_and_points_at_its_line() {
     fails(&router.run(&["validate"]), 78, "plugin::invalid");
     router.configure(&ORDERS.replacen("config = { table = \"orders\",", "config = { tabel = \"orders\",", 1));
     fails(&router.run(&["validate"]), 78, "plugin::config_rejected");
+    router.configure(&ORDERS.replacen("config = { table = \"orders\",", "config = { table = \"jobs\",", 1));
+    fails(&router.run(&["validate"]), 78, "route::missing_grant");
+    let jobs = "PLUGINS/etl.wasm\"\ntables = [\"jobs\"]\nconfig = { table = \"jobs\", key = { id = \"{id}\" } }";
+    let mirror = "PLUGINS/inventory.wasm\"\ntables = [\"jobs\"]\nconfig = { table = \"jobs\", index = \"by-event\" }";
+    router.configure(&ORDERS.replacen(jobs, mirror, 1));
+    fails(&router.run(&["validate"]), 78, "plugin::needs_order");
     router.configure(&ORDERS.replacen("[[route]]", &format!("[[route]]\nsha256 = \"{}\"", "0".repeat(64)), 1));
     fails(&router.run(&["validate"]), 78, "plugin::digest_mismatch");
 }
@@ -140,7 +146,7 @@ fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
     assert_eq!(router.scan("jobs").len(), 2);
     router.ok(&["table", "get", "jobs", r#"{"id": "2"}"#]);
     assert!(router.ok(&["status"]).contains("running"));
-    assert!(router.ok(&["routes"]).contains("table orders (exactly-once)"));
+    assert!(router.ok(&["routes"]).contains("table orders (exactly-once with the commit)"));
     assert!(router.ok(&["audit"]).contains("adds up"));
     fails(&router.run(&["send", "ticks", "jobs.jsonl"]), 1, "it makes its events itself");
     fails(&router.run(&["send", "nothing", "jobs.jsonl"]), 1, "jobs, orders, ticks");

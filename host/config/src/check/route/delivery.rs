@@ -2,25 +2,33 @@
 
 use crate::check::World;
 use crate::codes::Code;
-use crate::plan::Output;
+use crate::plan::level::{Commits, Obstacle};
+use crate::plan::{Delivery, Source};
 use crate::report::Finding;
 use crate::shape::route as shape;
 use crate::syntax::reader::Reader;
 use crate::syntax::tree::Table;
 use esclusa_flow::grants::Grants;
 use esclusa_flow::retry::{Backoff, Policy};
+use std::ops::Range;
 
 /// Retries where the route does not say. Lambda retries for as long as a record is retained; here one bad record never
 /// stalls a lane for that long.
 const RETRIES: u32 = 10;
 
-/// What to do with failures. `receives` is the queue's `max_receive_count`, where the source is a queue: a message that
-/// has been received so often is given up, by this route, which can say why.
-pub fn policy(reader: &Reader<'_>, receives: Option<u32>) -> Policy {
-    let of_queue = receives.map(|receives| receives.saturating_sub(1));
+/// What to do with failures. A queue gets a failing message back, and counts how often it was received: after its
+/// `max_receive_count` the route gives the message up, since it can say why. Without one, SQS decides.
+pub fn policy(reader: &Reader<'_>, source: Option<&Source>) -> Policy {
+    let receives = match source {
+        Some(Source::Queue { max_receive_count, .. }) => Some(Some(*max_receive_count)),
+        Some(Source::Sqs { max_receive_count, .. }) => Some(*max_receive_count),
+        _ => None,
+    };
+    let of_queue = receives.flatten().map(|receives| receives.saturating_sub(1));
     let max_retry_attempts = match reader.given_integer(&shape::MAX_RETRY_ATTEMPTS) {
         Some(given) => [u32::try_from(given).ok(), of_queue].into_iter().flatten().min(),
-        None => Some(of_queue.unwrap_or(RETRIES)),
+        None if receives.is_some() => of_queue,
+        None => Some(RETRIES),
     };
     Policy {
         max_retry_attempts,
@@ -45,31 +53,61 @@ fn backoff(route: &Reader<'_>) -> Backoff {
     backoff
 }
 
-/// Where given-up events go; and whether every output of the route can do what `delivery` asks for.
-pub fn on_failure(reader: &Reader<'_>, world: &World, grants: &Grants) -> Option<String> {
-    let on_failure = reader.text(&shape::ON_FAILURE);
-    if let Some(name) = &on_failure {
-        world.outputs.resolve(reader.findings, Code::ROUTE_UNKNOWN_OUTPUT, name, &reader.place(&shape::ON_FAILURE));
+/// Where given-up events go.
+pub fn on_failure(reader: &Reader<'_>, world: &World) -> Option<String> {
+    let name = reader.text(&shape::ON_FAILURE)?;
+    let place = reader.place(&shape::ON_FAILURE);
+    let found = world.outputs.resolve(reader.findings, Code::ROUTE_UNKNOWN_OUTPUT, &name, &place);
+    if let Some(output) = found.filter(|found| found.value.needs_receiver()) {
+        let message = format!("\"{name}\" sends to whom a message says, and a given-up event says nobody");
+        let key = if output.value.kind() == "sns" { "phone_number" } else { "to" };
+        let finding = Finding::error(Code::ROUTE_NO_RECEIVER, place, message);
+        let finding = finding.related(output.span.clone(), "this output");
+        reader.findings.add(finding.help(format!("give [output.{name}] a receiver: {key} = \"…\"")));
     }
-    if reader.entry(&shape::DELIVERY).is_some() && reader.choice(&shape::DELIVERY) == "exactly-once" {
-        for name in grants.outputs.iter().chain(&on_failure) {
-            exactly_once(reader, world, name);
-        }
-    }
-    on_failure
+    Some(name)
 }
 
-fn exactly_once(reader: &Reader<'_>, world: &World, name: &str) {
-    let Some(output) = world.outputs.get(name) else { return };
-    let kind = match output.value {
-        Output::Stream { .. } | Output::Queue { .. } => return,
-        Output::File { .. } => "file",
-        Output::Console => "console",
-        Output::Webhook { .. } => "webhook",
-    };
-    let message = format!("the output \"{name}\" of kind {kind} is at-least-once");
+/// What holds outside the embedded engine; reports everything that cannot be exactly-once where that is asked for.
+pub fn delivery(
+    reader: &Reader<'_>,
+    world: &World,
+    source: Option<&Source>,
+    grants: &Grants,
+    on_failure: Option<&str>,
+) -> Delivery {
+    let given = reader.entry(&shape::DELIVERY).map(|_| reader.choice(&shape::DELIVERY));
+    if given == Some("at-least-once") {
+        return Delivery::AtLeastOnce;
+    }
+    let Some(source) = source else { return Delivery::ExactlyOnce };
+    let tables = || grants.tables.iter().filter_map(|name| Some((name, world.tables.get(name)?)));
+    let commits = Commits::new(source, tables().map(|(_, table)| &table.value), &world.home);
+    if given.is_none() {
+        return if commits.embedded_only() { Delivery::ExactlyOnce } else { Delivery::AtLeastOnce };
+    }
+    for (name, table) in tables() {
+        refuse(reader, "table", name, &table.span, commits.table(&table.value));
+    }
+    for (name, store) in grants.objects.iter().filter_map(|name| Some((name, world.objects.get(name)?))) {
+        refuse(reader, "object store", name, &store.span, commits.objects(&store.value));
+    }
+    let outputs = grants.outputs.iter().map(String::as_str).chain(on_failure);
+    for (name, output) in outputs.filter_map(|name| Some((name, world.outputs.get(name)?))) {
+        refuse(
+            reader,
+            &format!("output of kind {}", output.value.kind()),
+            name,
+            &output.span,
+            commits.output(&output.value),
+        );
+    }
+    Delivery::ExactlyOnce
+}
+
+fn refuse(reader: &Reader<'_>, what: &str, name: &str, span: &Range<usize>, obstacle: Option<Obstacle>) {
+    let Some(Obstacle { why, help }) = obstacle else { return };
+    let message = format!("this cannot be exactly-once: the {what} \"{name}\" {why}");
     let finding = Finding::error(Code::ROUTE_NOT_EXACTLY_ONCE, reader.place(&shape::DELIVERY), message);
-    let help =
-        "leave delivery out: tables, objects, streams and queues stay exactly-once; or send to a stream or queue";
-    reader.findings.add(finding.related(output.span.clone(), "this output").help(help));
+    reader.findings.add(finding.related(span.clone(), "this one").help(help));
 }

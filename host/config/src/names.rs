@@ -1,0 +1,163 @@
+//! What a plugin's schema says of names in its configuration, held against what a route grants.
+//!
+//! A schema marks a text that is the name of a table, object store or output with `"format": "esclusa-table"`,
+//! `"esclusa-objects"` or `"esclusa-output"`, and a plugin that relies on order with `"x-esclusa-ordered": true` at its
+//! root. No validation: the configuration follows the schema when this is asked.
+
+use esclusa_flow::grants::Grants;
+use serde_json::Value;
+
+/// Schemas that refer to each other are followed so far; deeper ones are not looked at.
+const DEEPEST: usize = 64;
+
+/// A name in a plugin's configuration that its route does not grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ungranted {
+    /// Where the name stands in the configuration, an RFC 6901 pointer.
+    pub pointer: String,
+    /// The name.
+    pub name: String,
+    /// The key of the route that would grant it: `tables`, `objects` or `outputs`.
+    pub grant: &'static str,
+}
+
+/// Every name in `config` that `schema` marks as one and `grants` does not have, in the order of the configuration.
+#[must_use]
+pub fn ungranted(schema: &Value, config: &Value, grants: &Grants) -> Vec<Ungranted> {
+    let mut search = Search { root: schema, grants, found: Vec::new() };
+    search.visit(schema, config, "", DEEPEST);
+    search.found
+}
+
+/// True where the plugin says that it relies on events in order.
+#[must_use]
+pub fn needs_order(schema: &Value) -> bool {
+    schema.get("x-esclusa-ordered") == Some(&Value::Bool(true))
+}
+
+struct Search<'a> {
+    root: &'a Value,
+    grants: &'a Grants,
+    found: Vec<Ungranted>,
+}
+
+impl Search<'_> {
+    fn visit(&mut self, schema: &Value, config: &Value, pointer: &str, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else { return };
+        if let Some(name) = config.as_str() {
+            self.name(schema, name, pointer);
+        }
+        for key in ["allOf", "anyOf", "oneOf"] {
+            for schema in schema.get(key).and_then(Value::as_array).into_iter().flatten() {
+                self.visit(schema, config, pointer, depth);
+            }
+        }
+        if let Some(at) = schema.get("$ref").and_then(|at| at.as_str()?.strip_prefix('#'))
+            && let Some(referred) = self.root.pointer(at)
+        {
+            self.visit(referred, config, pointer, depth);
+        }
+        match config {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let known = schema.get("properties").and_then(|properties| properties.get(name));
+                    let Some(inner) = known.or_else(|| schema.get("additionalProperties")) else { continue };
+                    let step = name.replace('~', "~0").replace('/', "~1");
+                    self.visit(inner, value, &format!("{pointer}/{step}"), depth);
+                }
+            }
+            Value::Array(values) => {
+                let Some(inner) = schema.get("items") else { return };
+                for (at, value) in values.iter().enumerate() {
+                    self.visit(inner, value, &format!("{pointer}/{at}"), depth);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn name(&mut self, schema: &Value, name: &str, pointer: &str) {
+        let (grant, granted) = match schema.get("format").and_then(Value::as_str) {
+            Some("esclusa-table") => ("tables", &self.grants.tables),
+            Some("esclusa-objects") => ("objects", &self.grants.objects),
+            Some("esclusa-output") => ("outputs", &self.grants.outputs),
+            _ => return,
+        };
+        let missing = Ungranted { pointer: pointer.to_owned(), name: name.to_owned(), grant };
+        if !granted.contains(name) && !self.found.contains(&missing) {
+            self.found.push(missing);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn grants() -> Grants {
+        Grants {
+            tables: ["orders".to_owned()].into(),
+            objects: ["lake".to_owned()].into(),
+            outputs: ["mails".to_owned()].into(),
+        }
+    }
+
+    fn found(schema: Value, config: Value) -> Vec<(String, String, &'static str)> {
+        ungranted(&schema, &config, &grants()).into_iter().map(|u| (u.pointer, u.name, u.grant)).collect()
+    }
+
+    #[test]
+    fn names_of_each_kind_are_held_against_their_grants() {
+        let schema = json!({ "properties": {
+            "table": { "format": "esclusa-table" }, "store": { "format": "esclusa-objects" },
+            "output": { "format": "esclusa-output" }, "key": { "format": "date" },
+        } });
+        let granted = json!({ "table": "orders", "store": "lake", "output": "mails", "key": "orders" });
+        assert_eq!(found(schema.clone(), granted), []);
+        // A grant of another kind is none.
+        let swapped = json!({ "table": "lake", "store": "mails", "output": "orders" });
+        let expected = [("/table", "lake", "tables"), ("/store", "mails", "objects"), ("/output", "orders", "outputs")];
+        assert_eq!(found(schema, swapped), expected.map(|(p, n, g)| (p.to_owned(), n.to_owned(), g)));
+    }
+
+    #[test]
+    fn names_are_found_in_lists_maps_choices_and_references() {
+        let schema = json!({
+            "$defs": { "table": { "type": "string", "format": "esclusa-table" } },
+            "properties": {
+                "rule": { "items": { "properties": { "output": { "format": "esclusa-output" } } } },
+                "by/name": { "additionalProperties": { "$ref": "#/$defs/table" } },
+                "either": { "anyOf": [{ "$ref": "#/$defs/table" }, { "type": "array", "items": { "$ref": "#/$defs/table" } }] },
+            },
+        });
+        let config = json!({
+            "rule": [{ "output": "mails" }, { "output": "pager" }],
+            "by/name": { "a": "orders", "b": "totals" },
+            "either": ["orders", "stock"],
+        });
+        let pointers: Vec<_> = found(schema, config).into_iter().map(|(pointer, ..)| pointer).collect();
+        assert_eq!(pointers, ["/rule/1/output", "/by~1name/b", "/either/1"]);
+    }
+
+    #[test]
+    fn a_name_that_two_branches_mark_is_reported_once() {
+        let table = json!({ "format": "esclusa-table" });
+        assert_eq!(found(json!({ "anyOf": [table, table] }), json!("stock")).len(), 1);
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_ends() {
+        assert_eq!(found(json!({ "$ref": "#" }), json!("stock")), []);
+        let list = json!({ "items": { "$ref": "#" }, "format": "esclusa-table" });
+        assert_eq!(found(list, json!([["stock"]])), [("/0/0".to_owned(), "stock".to_owned(), "tables")]);
+    }
+
+    #[test]
+    fn order_is_needed_only_where_the_root_says_so() {
+        assert!(needs_order(&json!({ "x-esclusa-ordered": true })));
+        assert!(!needs_order(&json!({ "x-esclusa-ordered": "true" })));
+        assert!(!needs_order(&json!({ "properties": { "x-esclusa-ordered": true } })));
+        assert!(!needs_order(&json!(true)));
+    }
+}

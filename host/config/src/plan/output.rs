@@ -1,0 +1,158 @@
+//! `[output.NAME]`, checked.
+
+use super::Place;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `[output.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A stream of the embedded engine.
+    Stream {
+        /// The stream's name.
+        stream: String,
+        /// Number of partitions.
+        partitions: u32,
+    },
+    /// A queue of the embedded engine.
+    Queue {
+        /// The queue's name.
+        queue: String,
+    },
+    /// Appended to a file, a line per message.
+    File {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written to standard output, a line per message.
+    Console,
+    /// POSTed to a URL.
+    Webhook {
+        /// Where.
+        url: String,
+        /// Further headers.
+        headers: Vec<(String, String)>,
+        /// How long a request may take.
+        timeout: Duration,
+    },
+    /// A Kinesis data stream.
+    Kinesis {
+        /// The stream's name or ARN.
+        stream: String,
+        /// Records of a key never overtake each other.
+        strict_order: bool,
+        /// Where the stream is.
+        place: Place,
+    },
+    /// A queue of SQS.
+    Sqs {
+        /// The queue's name or URL.
+        queue: String,
+        /// Where the queue is.
+        place: Place,
+    },
+    /// SNS: a topic, or a text message.
+    Sns {
+        /// Who gets it.
+        receiver: Receiver,
+        /// Where the topic is, or text messages are sent from.
+        place: Place,
+    },
+    /// Mails, sent by SES.
+    Ses {
+        /// Sender.
+        from: String,
+        /// Receivers of messages without an attribute `to`.
+        to: Vec<String>,
+        /// Subject of messages without an attribute `subject`.
+        subject: Option<String>,
+        /// Most receivers a second; `None`: as the account allows.
+        rate: Option<u32>,
+        /// What becomes of a mail that may have been sent.
+        ambiguous: Ambiguous,
+        /// Where mails are sent from.
+        place: Place,
+    },
+    /// Mails, sent by a mail server.
+    Smtp {
+        /// The server, with user and password where it wants them: `smtp://` or `smtps://`.
+        url: String,
+        /// Sender.
+        from: String,
+        /// Receivers of messages without an attribute `to`.
+        to: Vec<String>,
+        /// Subject of messages without an attribute `subject`.
+        subject: Option<String>,
+    },
+    /// A bucket of S3, an object per message.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// Put in front of every object's path.
+        prefix: String,
+        /// The bucket stands in the path of requests instead of the host's name.
+        path_style: bool,
+        /// Where the bucket is.
+        place: Place,
+    },
+}
+
+/// Who gets what is sent to SNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receiver {
+    /// The subscribers of a topic, by ARN.
+    Topic(String),
+    /// The phone number in the message's attribute `to`, else this one, E.164.
+    Phone(String),
+    /// The phone number in the message's attribute `to`.
+    Attribute,
+}
+
+/// What becomes of a message of which nobody knows whether it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// It is sent again.
+    Retry,
+    /// It becomes a dead letter.
+    DeadLetter,
+}
+
+impl Output {
+    /// Its kind, as routes.toml has it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Output::Stream { .. } => "stream",
+            Output::Queue { .. } => "queue",
+            Output::File { .. } => "file",
+            Output::Console => "console",
+            Output::Webhook { .. } => "webhook",
+            Output::Kinesis { .. } => "kinesis",
+            Output::Sqs { .. } => "sqs",
+            Output::Sns { .. } => "sns",
+            Output::Ses { .. } => "ses",
+            Output::Smtp { .. } => "smtp",
+            Output::S3 { .. } => "s3",
+        }
+    }
+
+    /// True where the receiver leaves out a message whose id it has seen in the last five minutes.
+    #[must_use]
+    pub fn deduplicates(&self) -> bool {
+        match self {
+            Output::Sqs { queue, .. } => queue.ends_with(".fifo"),
+            Output::Sns { receiver: Receiver::Topic(arn), .. } => arn.ends_with(".fifo"),
+            _ => false,
+        }
+    }
+
+    /// True where only a message itself says who gets it, in its attribute `to`.
+    #[must_use]
+    pub fn needs_receiver(&self) -> bool {
+        match self {
+            Output::Sns { receiver, .. } => *receiver == Receiver::Attribute,
+            Output::Ses { to, .. } | Output::Smtp { to, .. } => to.is_empty(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `[[route]]`, checked.
+
+use esclusa_flow::filter::Filter;
+use esclusa_flow::grants::Grants;
+use esclusa_flow::retry::Policy;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `[[route]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Its name, unique.
+    pub name: Arc<str>,
+    /// Its source's name.
+    pub source: Arc<str>,
+    /// Which events it takes; `None`: all.
+    pub filter: Option<Filter>,
+    /// The plugin's file.
+    pub plugin: PathBuf,
+    /// Digest that the file must have, lower-case hex.
+    pub sha256: Option<String>,
+    /// What it may touch.
+    pub grants: Grants,
+    /// Most events of a batch.
+    pub batch_size: usize,
+    /// Most bytes of a batch.
+    pub batch_bytes: usize,
+    /// How long to wait for a full batch.
+    pub batch_window: Duration,
+    /// Most batches in work at the same time.
+    pub concurrency: usize,
+    /// Most bytes of events in flight.
+    pub in_flight_bytes: usize,
+    /// What to do with failures.
+    pub policy: Policy,
+    /// Where given-up events go; `None`: the embedded dead letters.
+    pub on_failure: Option<String>,
+    /// What holds outside the embedded engine, which never gives less than exactly-once.
+    pub delivery: Delivery,
+    /// True where its source's events arrive in order and are finished in order.
+    pub ordered: bool,
+    /// What the plugin may use per call.
+    pub limits: Limits,
+    /// How instances are used.
+    pub instances: Instances,
+    /// False: loaded and checked, but not started.
+    pub enabled: bool,
+    /// Handed to the plugin as JSON.
+    pub config: serde_json::Value,
+}
+
+/// How often the effects of an event may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Effects and progress are committed in one transaction.
+    ExactlyOnce,
+    /// Effects are repeated where the progress was not recorded.
+    AtLeastOnce,
+}
+
+/// What a plugin may use per call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all memories and tables together.
+    pub memory: usize,
+    /// Time, computing and waiting.
+    pub time: Duration,
+    /// Effects that it may return.
+    pub effects: usize,
+    /// Bytes that it may return or pass to the host.
+    pub output_bytes: usize,
+    /// Bytes that it may log.
+    pub log_bytes: usize,
+}
+
+/// How instances of a plugin are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instances {
+    /// A new one for every batch.
+    Fresh,
+    /// Kept between batches, until one of these is passed or it fails.
+    Reuse {
+        /// Calls.
+        max_invocations: u32,
+        /// Bytes of memory after a call.
+        memory_high_water: usize,
+    },
+}

@@ -1,0 +1,195 @@
+//! `[source.NAME]`, checked.
+
+use super::Place;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `[source.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A stream of the embedded engine.
+    Stream {
+        /// The stream's name.
+        stream: String,
+        /// Number of partitions.
+        partitions: u32,
+        /// How long events are kept.
+        retention: Duration,
+        /// Where a route starts that has no position yet.
+        start: Start,
+    },
+    /// A queue of the embedded engine.
+    Queue {
+        /// The queue's name.
+        queue: String,
+        /// How long a received message stays invisible.
+        visibility_timeout: Duration,
+        /// Receives after which a message goes to the dead letters.
+        max_receive_count: u32,
+    },
+    /// The change feed of an embedded table.
+    TableChanges {
+        /// The table's name in routes.toml.
+        table: String,
+        /// Where a route starts that has no position yet.
+        start: Start,
+    },
+    /// JSON lines of a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Keep reading as it grows.
+        follow: bool,
+    },
+    /// `POST /ingest/NAME`.
+    Http {
+        /// Answer with the plugin's reply instead of after the durable write.
+        reply: bool,
+        /// Largest request body, bytes.
+        max_body: usize,
+        /// How long a request waits for its reply.
+        timeout: Duration,
+        /// Partitions of the stream that keeps the events (`reply = false`).
+        partitions: u32,
+    },
+    /// A sample event per interval.
+    Generate {
+        /// Time between two ticks.
+        interval: Duration,
+        /// Events per tick.
+        per_tick: u32,
+        /// Stop after so many events; `None`: never.
+        count: Option<u64>,
+        /// The events, taken in turn; texts in them are templates with `{seq}`, `{now}`, `{random:N}`, `{pick:a|b}`.
+        events: Vec<serde_json::Value>,
+        /// Template of the event's key; empty: none.
+        key: String,
+    },
+    /// An event at the times of a cron expression.
+    Schedule {
+        /// The expression, checked.
+        cron: String,
+        /// The event's data.
+        event: serde_json::Value,
+    },
+    /// A Kinesis data stream.
+    Kinesis {
+        /// The stream's name or ARN.
+        stream: String,
+        /// Where a route starts that has no position yet.
+        start: Start,
+        /// Name of the consumer for enhanced fan-out; `None`: the shards are polled.
+        consumer: Option<String>,
+        /// How processes share the shards.
+        coordination: Coordination,
+        /// Where the stream is.
+        place: Place,
+    },
+    /// The stream of a DynamoDB table.
+    DynamodbStream {
+        /// The table's name in DynamoDB, or the ARN of its stream.
+        of: TableStream,
+        /// Where a route starts that has no position yet.
+        start: Start,
+        /// How processes share the shards.
+        coordination: Coordination,
+        /// Where the stream is.
+        place: Place,
+    },
+    /// A queue of SQS.
+    Sqs {
+        /// The queue's name or URL.
+        queue: String,
+        /// How long a received message stays invisible; `None`: as the queue has it.
+        visibility_timeout: Option<Duration>,
+        /// Receives after which a message is given up by the route; `None`: the queue's redrive policy decides.
+        max_receive_count: Option<u32>,
+        /// Where the queue is.
+        place: Place,
+    },
+}
+
+/// What names the stream of a DynamoDB table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableStream {
+    /// The table's name: its current stream.
+    Table(String),
+    /// The stream's ARN.
+    Arn(String),
+}
+
+/// How processes share the shards of a source, and where progress is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Coordination {
+    /// A lease per shard, with the progress, in a DynamoDB table that lies where `[aws]` says.
+    Leases {
+        /// The table; `None`: one of each route's own, see [`Coordination::lease_table`].
+        table: Option<String>,
+        /// A lease that was not renewed for so long is free.
+        duration: Duration,
+    },
+    /// One process reads everything; the embedded engine keeps the progress.
+    None,
+}
+
+impl Coordination {
+    /// The lease table of a route; `None` without leases.
+    #[must_use]
+    pub fn lease_table(&self, route: &str) -> Option<String> {
+        match self {
+            Coordination::Leases { table: Some(table), .. } => Some(table.clone()),
+            Coordination::Leases { table: None, .. } => Some(format!("esclusa-{route}")),
+            Coordination::None => None,
+        }
+    }
+}
+
+impl Source {
+    /// Its kind, as routes.toml has it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Source::Stream { .. } => "stream",
+            Source::Queue { .. } => "queue",
+            Source::TableChanges { .. } => "table-changes",
+            Source::File { .. } => "file",
+            Source::Http { .. } => "http",
+            Source::Generate { .. } => "generate",
+            Source::Schedule { .. } => "schedule",
+            Source::Kinesis { .. } => "kinesis",
+            Source::DynamodbStream { .. } => "dynamodb-stream",
+            Source::Sqs { .. } => "sqs",
+        }
+    }
+
+    /// True where events arrive in order, and are finished in order, lane by lane. A queue that is no FIFO queue of SQS
+    /// keeps order only among messages that have a key, so it is not relied on.
+    #[must_use]
+    pub fn ordered(&self) -> bool {
+        match self {
+            Source::Queue { .. } | Source::Http { reply: true, .. } => false,
+            Source::Sqs { queue, .. } => queue.ends_with(".fifo"),
+            _ => true,
+        }
+    }
+
+    /// How processes share its shards; `None` for a source without shards.
+    #[must_use]
+    pub fn coordination(&self) -> Option<&Coordination> {
+        match self {
+            Source::Kinesis { coordination, .. } | Source::DynamodbStream { coordination, .. } => Some(coordination),
+            _ => None,
+        }
+    }
+}
+
+/// Where a route starts that has no position yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest event.
+    TrimHorizon,
+    /// With the next event.
+    Latest,
+    /// At the first event accepted at or after this time, milliseconds since the Unix epoch.
+    AtTimestamp(u64),
+}

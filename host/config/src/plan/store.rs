@@ -1,0 +1,62 @@
+//! `[table.NAME]` and `[objects.NAME]`, checked.
+
+use super::Place;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// `[table.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Table {
+    /// A table of the embedded engine.
+    Embedded(Layout),
+    /// A table in DynamoDB, which exists already.
+    Dynamodb {
+        /// Its name there.
+        name: String,
+        /// What the file says of it, to be compared with what it is; `None`: nothing.
+        layout: Option<Layout>,
+        /// Where it is.
+        place: Place,
+    },
+}
+
+/// Keys and indexes of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Key of the items.
+    pub key: Key,
+    /// Secondary indexes by name.
+    pub indexes: BTreeMap<String, Key>,
+    /// Keep a change feed.
+    pub changes: bool,
+}
+
+/// Key attributes of a table or an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Partition key attribute.
+    pub partition: String,
+    /// Sort key attribute.
+    pub sort: Option<String>,
+}
+
+/// `[objects.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objects {
+    /// A directory.
+    Directory {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A bucket of S3.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// Put in front of every path.
+        prefix: String,
+        /// The bucket stands in the path of requests instead of the host's name.
+        path_style: bool,
+        /// Where the bucket is.
+        place: Place,
+    },
+}

@@ -1,0 +1,163 @@
+//! Sources in AWS: `kinesis`, `dynamodb-stream`, `sqs`.
+
+use super::{CHANGES_POSITION, STARTING_POSITION, STARTING_POSITION_TIMESTAMP};
+use crate::shape::aws::{OWN_ENDPOINT_URL, OWN_REGION};
+use crate::shape::{Default, Key, Kind, Section};
+
+/// Words for options that are a route's.
+const OF_ROUTE: &str = "it is a key of the route, in snake case and shortened where Lambda has the unit in the name";
+
+pub static STREAM: Key = Key {
+    name: "stream",
+    kind: Kind::Text,
+    default: Default::Depends("the source's name"),
+    about: "The stream's name or ARN.",
+};
+pub static CONSUMER: Key = Key {
+    name: "consumer",
+    kind: Kind::Text,
+    default: Default::Depends("shards are polled"),
+    about: "Name of a consumer for enhanced fan-out, of one route; it is registered where it is missing.",
+};
+pub static COORDINATION: Key = Key {
+    name: "coordination",
+    kind: Kind::Choice(&["leases", "none"]),
+    default: Default::Value("leases"),
+    about: "Any number of processes share the shards by leases, or a single one keeps positions in the embedded engine.",
+};
+pub static LEASE_TABLE: Key = Key {
+    name: "lease_table",
+    kind: Kind::Text,
+    default: Default::Depends("`esclusa-ROUTE`"),
+    about: "The DynamoDB table of leases and positions, as KCL 2 has it, of one route; where `[aws]` says.",
+};
+pub static LEASE_DURATION: Key = Key {
+    name: "lease_duration",
+    kind: Kind::Duration { min: "1s", max: "10m", endless: false },
+    default: Default::Value("10s"),
+    about: "A lease that was not renewed for so long is free.",
+};
+pub static KINESIS_SECTION: Section = Section {
+    name: "kinesis",
+    about: "A Kinesis data stream: ordered by key, retained, read by many routes.",
+    keys: &[
+        &STREAM,
+        &STARTING_POSITION,
+        &STARTING_POSITION_TIMESTAMP,
+        &CONSUMER,
+        &COORDINATION,
+        &LEASE_TABLE,
+        &LEASE_DURATION,
+        &OWN_REGION,
+        &OWN_ENDPOINT_URL,
+    ],
+    foreign: &[
+        ("stream_name", "write stream = \"NAME\""),
+        ("stream_arn", "write stream = \"ARN\""),
+        ("event_source_arn", "write stream = \"ARN\""),
+        ("event_source", "write stream = \"ARN\""),
+        ("arn", "write stream = \"ARN\""),
+        ("consumer_arn", "write consumer = \"NAME\""),
+        ("consumer_name", "write consumer = \"NAME\""),
+        ("enhanced_fan_out", "write consumer = \"NAME\""),
+        ("application_name", "write lease_table = \"NAME\": KCL names its lease table so"),
+        ("initial_position", "write starting_position = \"TRIM_HORIZON\""),
+        ("partitions", "leave it out: the stream has its shards"),
+        ("shards", "leave it out: the stream has its shards"),
+        ("shard_count", "leave it out: the stream has its shards"),
+        ("retention", "leave it out: the stream has its retention"),
+        ("batch_size", OF_ROUTE),
+        ("maximum_batching_window_in_seconds", OF_ROUTE),
+        ("max_batching_window", OF_ROUTE),
+        ("maximum_retry_attempts", OF_ROUTE),
+        ("retry_attempts", OF_ROUTE),
+        ("parallelization_factor", OF_ROUTE),
+        ("function_name", "a route names the plugin: plugin = \"PATH.wasm\""),
+    ],
+};
+
+pub static STREAM_OF: Key = Key {
+    name: "table",
+    kind: Kind::Text,
+    default: Default::Depends("the source's name, without stream_arn"),
+    about: "Name of the table in DynamoDB, whose current stream is read.",
+};
+pub static STREAM_ARN: Key = Key {
+    name: "stream_arn",
+    kind: Kind::Text,
+    default: Default::Nothing,
+    about: "The stream's ARN, instead of the table.",
+};
+pub static DYNAMODB_STREAM_SECTION: Section = Section {
+    name: "dynamodb-stream",
+    about: "The changes of a DynamoDB table, ordered by item; the table keeps a stream with new and old images.",
+    keys: &[
+        &STREAM_OF,
+        &STREAM_ARN,
+        &CHANGES_POSITION,
+        &COORDINATION,
+        &LEASE_TABLE,
+        &LEASE_DURATION,
+        &OWN_REGION,
+        &OWN_ENDPOINT_URL,
+    ],
+    foreign: &[
+        ("event_source_arn", "write stream_arn = \"ARN\""),
+        ("event_source", "write stream_arn = \"ARN\""),
+        ("latest_stream_arn", "write stream_arn = \"ARN\""),
+        ("arn", "write stream_arn = \"ARN\""),
+        ("table_name", "write table = \"NAME\""),
+        ("stream", "write table = \"NAME\", or stream_arn = \"ARN\""),
+        ("starting_position_timestamp", "streams of DynamoDB start at \"TRIM_HORIZON\" or \"LATEST\""),
+        ("initial_position", "write starting_position = \"TRIM_HORIZON\""),
+        ("batch_size", OF_ROUTE),
+        ("maximum_batching_window_in_seconds", OF_ROUTE),
+        ("max_batching_window", OF_ROUTE),
+        ("maximum_retry_attempts", OF_ROUTE),
+        ("retry_attempts", OF_ROUTE),
+        ("parallelization_factor", OF_ROUTE),
+        ("function_name", "a route names the plugin: plugin = \"PATH.wasm\""),
+    ],
+};
+
+pub static QUEUE: Key = Key {
+    name: "queue",
+    kind: Kind::Text,
+    default: Default::Depends("the source's name"),
+    about: "The queue's name or URL; a FIFO queue ends with .fifo.",
+};
+pub static VISIBILITY_TIMEOUT: Key = Key {
+    name: "visibility_timeout",
+    kind: Kind::Duration { min: "1s", max: "12h", endless: false },
+    default: Default::Depends("the queue's own"),
+    about: "How long a received message stays invisible to others; it is extended while the message is in work.",
+};
+pub static MAX_RECEIVE_COUNT: Key = Key {
+    name: "max_receive_count",
+    kind: Kind::Integer { min: 1, max: 1_000 },
+    default: Default::Depends("the queue's redrive policy decides"),
+    about: "Receives after which the route gives a message up, into its on_failure.",
+};
+pub static SQS_SECTION: Section = Section {
+    name: "sqs",
+    about: "A queue of SQS, of one route; what fails goes back to it. The groups of a FIFO queue are worked on in order.",
+    keys: &[&QUEUE, &VISIBILITY_TIMEOUT, &MAX_RECEIVE_COUNT, &OWN_REGION, &OWN_ENDPOINT_URL],
+    foreign: &[
+        ("queue_url", "write queue = \"URL\""),
+        ("queue_name", "write queue = \"NAME\""),
+        ("queue_arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
+        ("event_source_arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
+        ("event_source", "write queue = \"NAME\", with region = \"…\" where it is another"),
+        ("arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
+        ("visibility_timeout_seconds", "write visibility_timeout = \"30s\""),
+        ("redrive_policy", "it belongs to the queue in AWS; or write max_receive_count = N"),
+        ("dead_letter_queue", "it belongs to the queue in AWS; or write on_failure = \"OUTPUT\" at the route"),
+        ("starting_position", "a queue has no positions; leave it out"),
+        ("batch_size", OF_ROUTE),
+        ("maximum_batching_window_in_seconds", OF_ROUTE),
+        ("max_batching_window", OF_ROUTE),
+        ("maximum_concurrency", OF_ROUTE),
+        ("scaling_config", "write maximum_concurrency = N at the route"),
+        ("function_name", "a route names the plugin: plugin = \"PATH.wasm\""),
+    ],
+};

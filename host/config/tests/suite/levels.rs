@@ -1,0 +1,95 @@
+//! What is promised of each thing that a route writes: no more than holds.
+
+use crate::cases::read;
+use esclusa_config::plan::{Level, Plan, Target};
+use std::path::Path;
+
+fn plan() -> Plan {
+    read(Path::new("tests/cases/levels.toml")).unwrap().plan
+}
+
+fn level(plan: &Plan, route: &str, target: Target<'_>) -> Level {
+    let route = plan.routes.iter().find(|known| &*known.name == route).unwrap();
+    plan.level(route, target)
+}
+
+#[test]
+fn levels_follow_from_where_effects_and_progress_are() {
+    use Level::{AtLeastOnce, Deduplicated, Overwriting, PerRequest, WithCommit};
+    use Target::{Objects, Output, Table};
+    let plan = plan();
+    for (route, target, expected) in [
+        // The embedded engine alone.
+        ("embedded", Table("local"), WithCommit),
+        ("embedded", Objects("files"), WithCommit),
+        ("embedded", Output("queue"), WithCommit),
+        ("embedded", Output("console"), AtLeastOnce),
+        ("embedded", Output("fifo"), Deduplicated),
+        ("embedded", Output("fifo-topic"), Deduplicated),
+        ("embedded", Objects("lake"), AtLeastOnce),
+        ("asked", Table("local"), PerRequest),
+        ("asked", Output("queue"), PerRequest),
+        ("asked", Output("console"), AtLeastOnce),
+        // Positions in the embedded engine, of a stream in AWS.
+        ("without-leases", Table("local"), WithCommit),
+        // Positions and messages elsewhere.
+        ("leased-into-embedded", Table("local"), AtLeastOnce),
+        ("leased-into-embedded", Objects("lake"), AtLeastOnce),
+        ("queue-into-embedded", Table("local"), AtLeastOnce),
+        ("queue-into-embedded", Objects("lake"), AtLeastOnce),
+        // DynamoDB, asked for exactly-once and not.
+        ("leased", Table("cloud"), WithCommit),
+        ("leased", Objects("lake"), Overwriting),
+        ("leased-by-default", Table("cloud"), AtLeastOnce),
+        ("leased-by-default", Objects("lake"), Overwriting),
+        ("leased-by-default", Output("stream"), AtLeastOnce),
+        ("leased-by-default", Output("fifo"), Deduplicated),
+        ("leased-by-default", Output("plain-topic"), AtLeastOnce),
+        ("marked", Table("cloud"), WithCommit),
+        ("mixed", Table("cloud"), AtLeastOnce),
+        ("mixed", Table("local"), AtLeastOnce),
+        ("mixed", Output("queue"), AtLeastOnce),
+    ] {
+        assert_eq!(level(&plan, route, target), expected, "{route} {target:?}");
+    }
+}
+
+#[test]
+fn nothing_is_promised_of_what_is_not_there() {
+    let plan = plan();
+    for target in [Target::Table("none"), Target::Objects("none"), Target::Output("none")] {
+        assert_eq!(level(&plan, "embedded", target), Level::AtLeastOnce);
+    }
+}
+
+#[test]
+fn events_are_marked_only_for_exactly_once_without_leases() {
+    let plan = plan();
+    let marked: Vec<_> = plan.routes.iter().filter(|route| plan.marks(route)).map(|route| &*route.name).collect();
+    assert_eq!(marked, ["marked"]);
+}
+
+#[test]
+fn order_is_known_of_every_source() {
+    let plan = plan();
+    let unordered: Vec<_> = plan.routes.iter().filter(|route| !route.ordered).map(|route| &*route.name).collect();
+    assert_eq!(unordered, ["asked", "queue-into-embedded", "marked"]);
+}
+
+#[test]
+fn levels_read_as_what_they_promise() {
+    let texts = [Level::WithCommit, Level::Deduplicated, Level::AtLeastOnce].map(|level| level.to_string());
+    assert_eq!(
+        texts,
+        ["exactly-once with the commit", "at-least-once, deduplicated for 5 minutes by FIFO ids", "at-least-once"]
+    );
+}
+
+#[test]
+fn a_lease_table_is_the_routes_own_unless_it_is_named() {
+    let plan = plan();
+    let of = |source: &str, route| plan.sources.get(source).unwrap().coordination().unwrap().lease_table(route);
+    assert_eq!(of("leased", "etl").as_deref(), Some("esclusa-etl"));
+    assert_eq!(of("named", "etl").as_deref(), Some("my-leases"));
+    assert_eq!(of("alone", "etl"), None);
+}

@@ -1,0 +1,57 @@
+//! The schemas of the plugins that come with the router say which of their options are names.
+
+use esclusa_config::names::{needs_order, ungranted};
+use esclusa_config::parse;
+use esclusa_flow::grants::Grants;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn schema(plugin: &str) -> Value {
+    let text = std::fs::read_to_string(format!("../../plugins/{plugin}/config.schema.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The names that a configuration wants, with the keys of the route that grant them.
+fn wanted(plugin: &str, config: &Value) -> Vec<(String, &'static str)> {
+    ungranted(&schema(plugin), config, &Grants::default()).into_iter().map(|u| (u.name, u.grant)).collect()
+}
+
+#[test]
+fn every_name_in_a_configuration_is_marked() {
+    for (plugin, config, expected) in [
+        ("etl", json!({ "table": "t", "key": { "pk": "{a}" } }), vec![("t", "tables")]),
+        ("aggregate", json!({ "table": "t", "key": { "pk": "{a}" }, "count": "n" }), vec![("t", "tables")]),
+        ("inventory", json!({ "table": "t", "index": "i" }), vec![("t", "tables")]),
+        ("parquet", json!({ "store": "s", "path": "{batch}", "columns": { "a": "int32" } }), vec![("s", "objects")]),
+        (
+            "alert",
+            json!({ "table": "t", "rule": [{ "name": "r", "output": "o", "message": "m" }] }),
+            vec![("t", "tables"), ("o", "outputs")],
+        ),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(|(name, grant)| (name.to_owned(), grant)).collect();
+        assert_eq!(wanted(plugin, &config), expected, "{plugin}");
+    }
+}
+
+#[test]
+fn only_the_mirror_of_a_table_needs_order() {
+    let ordered: Vec<_> = ["aggregate", "alert", "etl", "inventory", "parquet"]
+        .into_iter()
+        .filter(|plugin| needs_order(&schema(plugin)))
+        .collect();
+    assert_eq!(ordered, ["inventory"]);
+}
+
+#[test]
+fn the_routes_of_the_repository_grant_what_their_plugins_want() {
+    for file in ["../../routes.toml", "../../examples/00-orders/routes.toml"] {
+        let loaded = parse(&std::fs::read_to_string(file).unwrap(), file, Path::new(""), &|_| None).unwrap();
+        for route in &loaded.plan.routes {
+            let plugin = route.plugin.file_stem().unwrap().to_str().unwrap();
+            let schema = schema(plugin);
+            assert_eq!(ungranted(&schema, &route.config, &route.grants), [], "{file} {}", route.name);
+            assert!(route.ordered || !needs_order(&schema), "{file} {}", route.name);
+        }
+    }
+}
