@@ -4,5 +4,8 @@
 //! embedded engine but through them.
 
 pub mod client;
+pub mod engine;
 pub mod fault;
+pub mod objects;
 pub mod progress;
+pub mod tables;
