@@ -13,16 +13,28 @@ use std::error::Error;
 /// Codes of credentials that the service does not know, or that are out of date.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>, November 2026.
 const CREDENTIALS: &[&str] = &[
-    "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException", "InvalidAccessKeyId",
-    "SignatureDoesNotMatch", "InvalidClientTokenId", "MissingAuthenticationTokenException", "ExpiredToken",
-    "ExpiredTokenException", "InvalidToken",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "IncompleteSignatureException",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidClientTokenId",
+    "MissingAuthenticationTokenException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidToken",
 ];
 /// Codes of a missing permission.
 const DENIED: &[&str] = &["AccessDeniedException", "AccessDenied", "Forbidden", "403"];
 /// Codes of a resource that is not there.
 const MISSING: &[&str] = &[
-    "ResourceNotFoundException", "NoSuchBucket", "NotFound", "NotFoundException", "404",
-    "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist",
+    "ResourceNotFoundException",
+    "NoSuchBucket",
+    "NotFound",
+    "NotFoundException",
+    "404",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
 ];
 
 /// What was asked, for the message.
@@ -78,7 +90,9 @@ impl Question<'_> {
         if is(MISSING) {
             format!("{resource} does not exist in {region}: create it, or correct {setting}")
         } else if is(CREDENTIALS) {
-            format!("{resource} in {region}: the credentials are not valid ({code}): check the profile or AWS_ACCESS_KEY_ID")
+            format!(
+                "{resource} in {region}: the credentials are not valid ({code}): check the profile or AWS_ACCESS_KEY_ID"
+            )
         } else if is(DENIED) {
             format!("{resource} in {region}: no permission: allow {action}, see `esclusa iam-policy`")
         } else {

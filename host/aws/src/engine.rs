@@ -103,7 +103,13 @@ impl Engine {
     }
 
     /// Two commits to the local engine where it has to keep something before the tables hold the progress.
-    async fn exactly_once(&self, writes: Vec<Write>, fence: &Fence, mut rest: Rest, several: bool) -> Result<Committed, CommitError> {
+    async fn exactly_once(
+        &self,
+        writes: Vec<Write>,
+        fence: &Fence,
+        mut rest: Rest,
+        several: bool,
+    ) -> Result<Committed, CommitError> {
         let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
         let counts = std::mem::take(&mut rest.commit.counts);
         let last = Commit { counts, ..rest.nothing() };

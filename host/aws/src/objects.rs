@@ -104,12 +104,18 @@ impl Stores {
     }
 
     async fn put_one(&self, object: &PutObject) -> Result<(), Fault> {
-        let (store, client) =
-            self.stores.get(&object.store).ok_or_else(|| Fault::Bug(format!("store {:?} is not in S3", object.store)))?;
+        let (store, client) = self
+            .stores
+            .get(&object.store)
+            .ok_or_else(|| Fault::Bug(format!("store {:?} is not in S3", object.store)))?;
         let key = format!("{}{}", store.prefix, object.path);
         let doing = format!("put s3://{}/{key}", store.bucket);
         let upload = Upload { client, bucket: &store.bucket, key, content_type: &object.content_type, doing };
-        if object.bytes.len() <= SINGLE { upload.single(&object.bytes).await } else { upload.multipart(&object.bytes).await }
+        if object.bytes.len() <= SINGLE {
+            upload.single(&object.bytes).await
+        } else {
+            upload.multipart(&object.bytes).await
+        }
     }
 }
 

@@ -124,7 +124,10 @@ impl Tables {
         }
         let place = writes.first().map(|write| &write.table.place);
         if let Some(other) = writes.iter().find(|write| Some(&write.table.place) != place) {
-            let why = format!("table {} is in another region than the others: one transaction cannot hold both", other.table.name);
+            let why = format!(
+                "table {} is in another region than the others: one transaction cannot hold both",
+                other.table.name
+            );
             return Err(Fault::Permanent(why).into());
         }
         if several && transaction::cuts(writes, fence.len()).len() > 1 { Err(CommitError::TooLarge) } else { Ok(()) }
@@ -135,7 +138,10 @@ impl Tables {
         let cuts = transaction::cuts(&writes, fence.len());
         if cuts.len() > 1 {
             self.split.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(transactions = cuts.len(), "the effects of one event need several transactions: they are at-least-once");
+            tracing::warn!(
+                transactions = cuts.len(),
+                "the effects of one event need several transactions: they are at-least-once"
+            );
         }
         let mut skipped = Vec::new();
         for (index, count) in cuts.iter().enumerate() {
@@ -157,7 +163,8 @@ fn is_repeatable(writes: &[Write], fence: &Fence) -> bool {
 async fn repeatable(writes: Vec<Write>) -> Result<Vec<usize>, CommitError> {
     let decided = |write: &Write| write.decision.as_ref().map_or_else(Vec::new, |d| d.skipped.clone());
     let mut skipped: Vec<usize> = writes.iter().flat_map(decided).collect();
-    let conditional = |write: &Write| matches!(&write.decision, Some(d) if matches!(d.condition, Some((_, Failing::Skip))));
+    let conditional =
+        |write: &Write| matches!(&write.decision, Some(d) if matches!(d.condition, Some((_, Failing::Skip))));
     let (conditional, plain): (Vec<_>, Vec<_>) = writes.into_iter().partition(conditional);
     let one = |write: Write| async move { Ok::<_, CommitError>((single::write(&write).await?, write)) };
     let singles = stream::iter(conditional).map(one).buffer_unordered(IN_FLIGHT).collect::<Vec<_>>();

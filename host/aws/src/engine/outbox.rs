@@ -16,7 +16,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(30) };
 
 /// Sends messages, in order for each output; gives those that were refused for good.
-pub async fn send(outlets: &BTreeMap<String, Arc<dyn Outlet>>, messages: Vec<Message>, commit: &Commit) -> Vec<DeadLetter> {
+pub async fn send(
+    outlets: &BTreeMap<String, Arc<dyn Outlet>>,
+    messages: Vec<Message>,
+    commit: &Commit,
+) -> Vec<DeadLetter> {
     let mut dead = Vec::new();
     let (mut left, mut round) = (messages, 0u32);
     let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();

@@ -20,7 +20,8 @@ impl Upload<'_> {
     /// Puts an object in parts.
     pub(super) async fn multipart(&self, bytes: &[u8]) -> Result<(), Fault> {
         let id = self.begin().await?;
-        let part = |(part, number)| -> BoxFuture<'_, Result<CompletedPart, Fault>> { Box::pin(self.part(&id, number, part)) };
+        let part =
+            |(part, number)| -> BoxFuture<'_, Result<CompletedPart, Fault>> { Box::pin(self.part(&id, number, part)) };
         let parts: Vec<_> = bytes.chunks(PART).zip(1i32..).map(part).collect();
         // All of them, and not only up to the first error: see the module.
         let parts: Vec<_> = stream::iter(parts).buffered(IN_FLIGHT).collect().await;
@@ -40,7 +41,9 @@ impl Upload<'_> {
             let request = self.client.create_multipart_upload().bucket(self.bucket).key(&self.key);
             match request.content_type(self.content_type).send().await {
                 Ok(answer) => {
-                    return answer.upload_id.ok_or_else(|| Fault::Transient(format!("{}: no upload id in the answer", self.doing)));
+                    return answer
+                        .upload_id
+                        .ok_or_else(|| Fault::Transient(format!("{}: no upload id in the answer", self.doing)));
                 }
                 Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
             }
@@ -52,7 +55,8 @@ impl Upload<'_> {
         let body = SdkBody::from(bytes);
         loop {
             let body = ByteStream::new(body.try_clone().unwrap_or_else(|| bytes.into()));
-            let request = self.client.upload_part().bucket(self.bucket).key(&self.key).upload_id(id).part_number(number);
+            let request =
+                self.client.upload_part().bucket(self.bucket).key(&self.key).upload_id(id).part_number(number);
             match request.body(body).send().await {
                 Ok(answer) => {
                     let part = CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag);

@@ -96,7 +96,9 @@ async fn batch_write(client: Client, batch: Vec<Write>) -> Result<(), CommitErro
 
 /// Finds what DynamoDB refuses: a put or delete may be repeated, so the others happen.
 async fn one_by_one(batch: &[Write]) -> Result<(), CommitError> {
-    let one = |write| -> BoxFuture<'_, Result<(), CommitError>> { Box::pin(async move { single::write(write).await.map(drop) }) };
+    let one = |write| -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move { single::write(write).await.map(drop) })
+    };
     let answers: Vec<_> = batch.iter().map(one).collect();
     gather(stream::iter(answers).buffered(IN_FLIGHT).collect().await)
 }

@@ -65,7 +65,9 @@ pub fn judge(reasons: &[CancellationReason], roles: &[Role]) -> Verdict {
         (Some(fault), _, _) => Verdict::Stuck(fault),
         (None, false, _) => Verdict::Failed(failed),
         (None, true, Some(fault)) => Verdict::Again(fault),
-        (None, true, None) => Verdict::Stuck(Fault::Permanent("a transaction was cancelled without a reason".to_owned())),
+        (None, true, None) => {
+            Verdict::Stuck(Fault::Permanent("a transaction was cancelled without a reason".to_owned()))
+        }
     }
 }
 
@@ -82,11 +84,20 @@ mod tests {
     // E4: a throttled item does not hide that another one can never work, and the other way round.
     #[test]
     fn is_sent_again_only_where_every_reason_allows_it() {
-        assert!(matches!(verdict(["None", "None", "TransactionConflict", "ThrottlingError"]), Verdict::Again(Fault::Throttled { .. })));
-        assert!(matches!(verdict(["TransactionConflict", "None", "None", "None"]), Verdict::Again(Fault::Transient(_))));
+        assert!(matches!(
+            verdict(["None", "None", "TransactionConflict", "ThrottlingError"]),
+            Verdict::Again(Fault::Throttled { .. })
+        ));
+        assert!(matches!(
+            verdict(["TransactionConflict", "None", "None", "None"]),
+            Verdict::Again(Fault::Transient(_))
+        ));
         let refused = Verdict::Refused(vec![(0, "ValidationError: m".to_owned())]);
         assert_eq!(verdict(["None", "None", "ValidationError", "TransactionConflict"]), refused);
-        assert!(matches!(verdict(["None", "None", "AccessDenied", "TransactionConflict"]), Verdict::Stuck(Fault::Permanent(_))));
+        assert!(matches!(
+            verdict(["None", "None", "AccessDenied", "TransactionConflict"]),
+            Verdict::Stuck(Fault::Permanent(_))
+        ));
         assert!(matches!(verdict(["None"; 4]), Verdict::Stuck(_)));
     }
 

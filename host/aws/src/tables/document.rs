@@ -82,7 +82,9 @@ fn node(value: &AttributeValue) -> Node {
         AttributeValue::Ns(texts) => Node::Numbers(texts.clone()),
         AttributeValue::Bs(blobs) => Node::Binaries(blobs.iter().map(|bytes| STANDARD.encode(bytes)).collect()),
         AttributeValue::L(values) => Node::List(values.iter().map(node).collect()),
-        AttributeValue::M(values) => Node::Map(values.iter().map(|(name, value)| (name.clone(), node(value))).collect()),
+        AttributeValue::M(values) => {
+            Node::Map(values.iter().map(|(name, value)| (name.clone(), node(value))).collect())
+        }
         // A type that DynamoDB does not have yet.
         _ => Node::Null(true),
     }

@@ -49,7 +49,8 @@ impl Placeholders {
             // DynamoDB refuses to compare such types by order; that comparison never holds.
             return Ok(format!("(attribute_exists({at}) AND attribute_not_exists({at}))"));
         }
-        let operand = self.value(to_attribute(operand).map_err(|e| format!("compared with the attribute {name:?}: {e}"))?);
+        let operand =
+            self.value(to_attribute(operand).map_err(|e| format!("compared with the attribute {name:?}: {e}"))?);
         Ok(format!("{at} {operator} {operand}"))
     }
 
@@ -64,7 +65,9 @@ impl Placeholders {
             let at = self.name(name);
             match change {
                 Change::Set(value) => set.push(format!("{at} = {}", self.value(to_attribute(value).map_err(wrong)?))),
-                Change::Add(text) => add.push(format!("{at} {}", self.value(AttributeValue::N(decimal(text).map_err(wrong)?)))),
+                Change::Add(text) => {
+                    add.push(format!("{at} {}", self.value(AttributeValue::N(decimal(text).map_err(wrong)?))))
+                }
                 Change::Remove => remove.push(at),
             }
         }
@@ -79,14 +82,16 @@ impl Placeholders {
     /// What the names stand for; `None` where there is none, since DynamoDB takes no empty map.
     #[must_use]
     pub fn names(&self) -> Option<HashMap<String, String>> {
-        let names: HashMap<_, _> = self.names.iter().enumerate().map(|(i, name)| (format!("#n{i}"), name.clone())).collect();
+        let names: HashMap<_, _> =
+            self.names.iter().enumerate().map(|(i, name)| (format!("#n{i}"), name.clone())).collect();
         if names.is_empty() { None } else { Some(names) }
     }
 
     /// What the values stand for, likewise.
     #[must_use]
     pub fn values(self) -> Option<Attributes> {
-        let values: HashMap<_, _> = self.values.into_iter().enumerate().map(|(i, value)| (format!(":v{i}"), value)).collect();
+        let values: HashMap<_, _> =
+            self.values.into_iter().enumerate().map(|(i, value)| (format!(":v{i}"), value)).collect();
         if values.is_empty() { None } else { Some(values) }
     }
 
@@ -122,7 +127,10 @@ mod tests {
         ];
         let condition = Condition(comparisons.map(|(name, c)| (name.to_owned(), c)).into());
         let text = placeholders.condition(&condition).unwrap().unwrap();
-        assert_eq!(text, "attribute_exists(#n0) AND #n0 <= :v0 AND #n1 <> :v1 AND begins_with(#n1, :v2) AND attribute_not_exists(#n2)");
+        assert_eq!(
+            text,
+            "attribute_exists(#n0) AND #n0 <= :v0 AND #n1 <> :v1 AND begins_with(#n1, :v2) AND attribute_not_exists(#n2)"
+        );
         assert_eq!(placeholders.names().unwrap()["#n1"], "name");
         assert_eq!(placeholders.values().unwrap()[":v0"], AttributeValue::N("1".to_owned()));
     }
@@ -138,7 +146,12 @@ mod tests {
     #[test]
     fn changes_are_grouped_by_what_they_do() {
         let mut placeholders = Placeholders::default();
-        let changes = [("a", Change::Set(Value::Null)), ("b", Change::Remove), ("c", Change::Add("2".to_owned())), ("d", Change::Remove)];
+        let changes = [
+            ("a", Change::Set(Value::Null)),
+            ("b", Change::Remove),
+            ("c", Change::Add("2".to_owned())),
+            ("d", Change::Remove),
+        ];
         let text = placeholders.changes(&changes.map(|(name, c)| (name.to_owned(), c))).unwrap();
         assert_eq!(text, "SET #n0 = :v0 ADD #n2 :v1 REMOVE #n1, #n3");
         assert_eq!(Placeholders::default().changes(&[]).unwrap(), "REMOVE #n0");

@@ -36,7 +36,8 @@ impl Fence {
         let mut items = Vec::with_capacity(self.len());
         let item = TransactWriteItem::builder;
         if let Some(progress) = &self.progress {
-            let progress = if last { item().update(progress.clone()) } else { item().condition_check(check_progress(progress)?) };
+            let progress =
+                if last { item().update(progress.clone()) } else { item().condition_check(check_progress(progress)?) };
             items.push((progress.build(), Role::Progress));
         }
         for (index, mark) in self.marks.iter().enumerate() {
@@ -58,8 +59,12 @@ fn check_progress(update: &Update) -> Result<ConditionCheck, Fault> {
 }
 
 fn check_mark(mark: &Put) -> Result<ConditionCheck, Fault> {
-    let key: HashMap<String, AttributeValue> =
-        mark.item().iter().filter(|(name, _)| *name == super::marks::KEY).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let key: HashMap<String, AttributeValue> = mark
+        .item()
+        .iter()
+        .filter(|(name, _)| *name == super::marks::KEY)
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect();
     let check = ConditionCheck::builder().table_name(mark.table_name()).set_key(Some(key));
     built(check.condition_expression(mark.condition_expression().unwrap_or_default()).build())
 }
@@ -83,9 +88,13 @@ mod tests {
     #[test]
     fn a_check_names_only_what_its_condition_uses() {
         let text = |t: &str| AttributeValue::S(t.to_owned());
-        let update = Update::builder().table_name("leases").key("leaseKey", text("k")).update_expression("SET #c = :to, #k = :t");
+        let update = Update::builder()
+            .table_name("leases")
+            .key("leaseKey", text("k"))
+            .update_expression("SET #c = :to, #k = :t");
         let update = update.condition_expression("#c = :from AND (attribute_exists(#o))");
-        let names = [("#c", "checkpoint"), ("#k", "kind"), ("#o", "leaseOwner")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let names =
+            [("#c", "checkpoint"), ("#k", "kind"), ("#o", "leaseOwner")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         let update = update.set_expression_attribute_names(Some(names.into()));
         let values = [(":to", text("2")), (":t", text("x")), (":from", text("1"))].map(|(a, b)| (a.to_owned(), b));
         let update = update.set_expression_attribute_values(Some(values.into())).build().unwrap();

@@ -113,7 +113,9 @@ pub fn resolve(steps: &[Step], key: &Item, stored: Option<&Item>) -> Result<Deci
         }
         now = match &step.operation {
             Operation::Put(item) => Some(item.clone()),
-            Operation::Update(changes) => Some(apply(now.unwrap_or_else(|| key.clone()), changes).map_err(|why| refused(step, why))?),
+            Operation::Update(changes) => {
+                Some(apply(now.unwrap_or_else(|| key.clone()), changes).map_err(|why| refused(step, why))?)
+            }
             Operation::Delete => None,
         };
         add(step, key, &mut decision)?;

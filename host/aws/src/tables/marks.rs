@@ -1,7 +1,7 @@
 //! The table of marks: an item for each event whose effects were written, in the same transaction as those.
 //!
-//! A mark outlives every retention of an unordered source: SQS keeps a message for at most 14 days, but shows it again
-//! only while nobody deleted it, which the router does right after the mark; eight days cover a week without a router.
+//! A message is deleted right after it was marked, so a mark matters only while that failed: eight days cover a week
+//! without a router. (SQS keeps a message for at most 14 days, and 4 unless told otherwise.)
 
 use super::open::{client, region};
 use super::patience::Patience;
@@ -53,7 +53,8 @@ impl Marks {
         let expires = now.saturating_add(KEPT).as_secs().to_string();
         let mark = |event: &String| {
             let id = AttributeValue::S(format!("{route}/{event}"));
-            let put = Put::builder().table_name(&self.table).item(KEY, id).item(EXPIRES, AttributeValue::N(expires.clone()));
+            let put =
+                Put::builder().table_name(&self.table).item(KEY, id).item(EXPIRES, AttributeValue::N(expires.clone()));
             let put = put.condition_expression(format!("attribute_not_exists({KEY})")).build();
             put.map_err(|e| Fault::Bug(format!("a mark: {e}")))
         };
@@ -103,7 +104,8 @@ impl Marks {
         }
         let specification = TimeToLiveSpecification::builder().attribute_name(EXPIRES).enabled(true).build();
         let specification = specification.map_err(|e| Fault::Bug(format!("{doing}: {e}")))?;
-        let request = self.client.update_time_to_live().table_name(&self.table).time_to_live_specification(specification);
+        let request =
+            self.client.update_time_to_live().table_name(&self.table).time_to_live_specification(specification);
         match request.send().await {
             Ok(_) => Ok(()),
             // Another router was first.

@@ -44,7 +44,8 @@ pub struct Slot {
 #[must_use]
 pub fn client(clients: &Clients, place: &crate::client::Place) -> Client {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
-    let config = clients.dynamodb(place).config().to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+    let config =
+        clients.dynamodb(place).config().to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
     Client::from_conf(config.build())
 }
 
@@ -78,7 +79,10 @@ impl Slot {
                 Err(error) => patience.wait(fault::of(&doing, &error)).await?,
             }
         };
-        let schema = answer.table().and_then(Schema::of).ok_or_else(|| Fault::Permanent(format!("{doing}: no key in the answer")))?;
+        let schema = answer
+            .table()
+            .and_then(Schema::of)
+            .ok_or_else(|| Fault::Permanent(format!("{doing}: no key in the answer")))?;
         let place = self.table.place.clone();
         let identity = format!("{:?} {}", place, self.table.name).into();
         let (name, client) = (self.table.name.clone(), self.client.clone());

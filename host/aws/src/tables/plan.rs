@@ -31,7 +31,8 @@ impl Write {
     /// says rerun. Anything else can be repeated by itself, and comes to the same.
     #[must_use]
     pub fn is_bound(&self) -> bool {
-        let rerun = |step: &Step| step.guard.as_ref().is_some_and(|g| g.otherwise == esclusa_flow::item::Otherwise::Rerun);
+        let rerun =
+            |step: &Step| step.guard.as_ref().is_some_and(|g| g.otherwise == esclusa_flow::item::Otherwise::Rerun);
         let update = |decision: &Decision| matches!(decision.operation, Some(Operation::Update(_)));
         self.steps.iter().any(rerun) || self.decision.as_ref().is_none_or(update)
     }
@@ -45,13 +46,15 @@ impl Write {
             Operation::Delete => 0,
         });
         // The stored item counts as well where it is only changed.
-        let stored = if self.steps.iter().any(|s| matches!(s.operation, Operation::Update(_))) { ITEM_LIMIT / 10 } else { 0 };
+        let stored =
+            if self.steps.iter().any(|s| matches!(s.operation, Operation::Update(_))) { ITEM_LIMIT / 10 } else { 0 };
         size(&self.key).saturating_add(steps.sum()).saturating_add(stored)
     }
 }
 
 fn changes_size(changes: &[(String, Change)]) -> usize {
-    let value = |change: &Change| if let Change::Set(value) = change { super::attribute::value_size(value) } else { 21 };
+    let value =
+        |change: &Change| if let Change::Set(value) = change { super::attribute::value_size(value) } else { 21 };
     changes.iter().map(|(name, change)| name.len().saturating_add(value(change))).sum()
 }
 

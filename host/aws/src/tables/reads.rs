@@ -85,7 +85,8 @@ async fn get(table: &OpenTable, key: &Item) -> Result<Option<Item>, ReadError> {
     let attributes = to_attributes(key).map_err(ReadError::Invalid)?;
     let mut patience = Patience::for_read();
     loop {
-        let request = table.client.get_item().table_name(&table.name).set_key(Some(attributes.clone())).consistent_read(true);
+        let request =
+            table.client.get_item().table_name(&table.name).set_key(Some(attributes.clone())).consistent_read(true);
         match request.send().await {
             Ok(answer) => return Ok(answer.item.map(|found| from_attributes(found, &table.schema.key))),
             Err(error) => again(&mut patience, &format!("get from table {}", table.name), &error).await?,
@@ -94,7 +95,11 @@ async fn get(table: &OpenTable, key: &Item) -> Result<Option<Item>, ReadError> {
 }
 
 /// Waits before the next try, where there is one.
-async fn again<E>(patience: &mut Patience, doing: &str, error: &aws_sdk_dynamodb::error::SdkError<E>) -> Result<(), ReadError>
+async fn again<E>(
+    patience: &mut Patience,
+    doing: &str,
+    error: &aws_sdk_dynamodb::error::SdkError<E>,
+) -> Result<(), ReadError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -128,7 +133,9 @@ fn check_key(key: &Key, condition: &Condition) -> Result<(), String> {
     for (name, comparison) in &condition.0 {
         match comparison {
             Comparison::Equal(_) if *name == key.partition => partitions = partitions.saturating_add(1),
-            _ if *name == key.partition => return Err(format!("the partition key {name:?} must be compared for equality")),
+            _ if *name == key.partition => {
+                return Err(format!("the partition key {name:?} must be compared for equality"));
+            }
             Comparison::Exists | Comparison::Absent | Comparison::NotEqual(_) => {
                 return Err(format!("{name:?} can be compared so in the filter only"));
             }
@@ -154,9 +161,11 @@ async fn run(query: Query, selection: &Selection) -> Result<Vec<Item>, ReadError
     let mut patience = Patience::for_read();
     while items.len() < limit {
         let left = i32::try_from(limit.saturating_sub(items.len())).ok().filter(|_| !filtered);
-        let request = table.client.query().table_name(&table.name).set_index_name(index.clone()).consistent_read(consistent);
+        let request =
+            table.client.query().table_name(&table.name).set_index_name(index.clone()).consistent_read(consistent);
         let request = request.key_condition_expression(&key).set_filter_expression(filter.clone()).set_limit(left);
-        let request = request.set_expression_attribute_names(names.clone()).set_expression_attribute_values(values.clone());
+        let request =
+            request.set_expression_attribute_names(names.clone()).set_expression_attribute_values(values.clone());
         let request = request.scan_index_forward(!selection.descending).set_exclusive_start_key(from.clone());
         let answer = match request.send().await {
             Ok(answer) => answer,

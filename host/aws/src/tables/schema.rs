@@ -147,7 +147,9 @@ impl Schema {
         let (part, len) = match value {
             Value::Text(text) => (Part::Text(text.clone()), text.len()),
             Value::Binary(bytes) => (Part::Binary(bytes.clone()), bytes.len()),
-            Value::Number(text) => (Part::Number(decimal(text).map_err(|e| format!("the key attribute {name:?}: {e}"))?), 1),
+            Value::Number(text) => {
+                (Part::Number(decimal(text).map_err(|e| format!("the key attribute {name:?}: {e}"))?), 1)
+            }
             other => return Err(format!("the key attribute {name:?} has type {}", other.type_name())),
         };
         let sorts = |key: &Key| key.sort.as_deref() == Some(name);

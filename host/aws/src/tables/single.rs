@@ -28,7 +28,8 @@ pub async fn write(write: &Write) -> Result<bool, CommitError> {
         let (doing, failure) = match &decision.operation {
             Some(Operation::Put(item)) => {
                 let item = to_attributes(item).map_err(|e| bug(&e))?;
-                let request = client.put_item().table_name(name).set_item(Some(item)).set_condition_expression(condition.clone());
+                let request =
+                    client.put_item().table_name(name).set_item(Some(item)).set_condition_expression(condition.clone());
                 let request = request.set_expression_attribute_names(names.clone());
                 match request.set_expression_attribute_values(values.clone()).send().await {
                     Ok(_) => return Ok(true),
@@ -37,7 +38,11 @@ pub async fn write(write: &Write) -> Result<bool, CommitError> {
             }
             Some(Operation::Delete) => {
                 let key = to_attributes(&write.key).map_err(|e| bug(&e))?;
-                let request = client.delete_item().table_name(name).set_key(Some(key)).set_condition_expression(condition.clone());
+                let request = client
+                    .delete_item()
+                    .table_name(name)
+                    .set_key(Some(key))
+                    .set_condition_expression(condition.clone());
                 let request = request.set_expression_attribute_names(names.clone());
                 match request.set_expression_attribute_values(values.clone()).send().await {
                     Ok(_) => return Ok(true),

@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::item::Item;
 
 /// Items in a transaction.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>, November 2026.
@@ -48,7 +49,12 @@ pub fn cuts(writes: &[Write], fence: usize) -> Vec<usize> {
 ///
 /// # Errors
 /// [`CommitError`]; nothing of it was written.
-pub async fn write(mut writes: Vec<Write>, fence: &Fence, last: bool, several: bool) -> Result<Vec<usize>, CommitError> {
+pub async fn write(
+    mut writes: Vec<Write>,
+    fence: &Fence,
+    last: bool,
+    several: bool,
+) -> Result<Vec<usize>, CommitError> {
     let mut skipped: Vec<usize> = Vec::new();
     let mut rereads = 0u32;
     let Some(client) = writes.first().map(|write| write.table.client.clone()) else { return Ok(skipped) };
@@ -65,15 +71,13 @@ pub async fn write(mut writes: Vec<Write>, fence: &Fence, last: bool, several: b
                 roles.push(Role::Write(index));
             }
         }
-        let refused = |why: String| writes.iter().flat_map(|w| &w.steps).map(|s| (s.action, why.clone())).collect();
         match attempt(&client, items, &roles).await? {
             Answer::Done => {
                 skipped.extend(left_out);
                 skipped.sort_unstable();
                 return Ok(skipped);
             }
-            Answer::Refused(_) if several => return Err(CommitError::TooLarge),
-            Answer::Refused(why) => return Err(CommitError::Refused(refused(why))),
+            Answer::Refused(why) => return Err(blame(&writes, &why, several).await?),
             Answer::Cancelled(verdict) => {
                 let failed = settle(verdict, &writes)?;
                 let is = |index: &usize, what| failing.get(*index) == Some(&Some(what));
@@ -98,21 +102,51 @@ pub async fn write(mut writes: Vec<Write>, fence: &Fence, last: bool, several: b
 
 /// What the steps of a write come to, reading the item where that decides.
 async fn decide(write: &Write) -> Result<Decision, CommitError> {
-    if let Some(decision) = &write.decision {
-        return Ok(decision.clone());
+    match &write.decision {
+        Some(decision) => Ok(decision.clone()),
+        None => resolve(&write.steps, &write.key, read(write).await?.as_ref()),
     }
+}
+
+/// Who is to blame for a transaction that was refused without saying so: actions that do not go with what is stored; else
+/// the only event, which is found by halving where there are several.
+async fn blame(writes: &[Write], why: &str, several: bool) -> Result<CommitError, Fault> {
+    let mut refused = Vec::new();
+    for write in writes.iter().filter(|write| write.steps.iter().any(|s| matches!(s.operation, Operation::Update(_)))) {
+        if let Err(CommitError::Refused(actions)) = resolve(&write.steps, &write.key, read(write).await?.as_ref()) {
+            refused.extend(actions);
+        }
+    }
+    if refused.is_empty() && several {
+        return Ok(CommitError::TooLarge);
+    }
+    if refused.is_empty() {
+        refused.extend(writes.iter().flat_map(|write| &write.steps).map(|step| (step.action, why.to_owned())));
+    }
+    Ok(CommitError::Refused(refused))
+}
+
+/// The item as it is stored.
+async fn read(write: &Write) -> Result<Option<Item>, Fault> {
     let bug = |e: String| Fault::Bug(format!("a key that was checked: {e}"));
     let key = to_attributes(&write.key).map_err(bug)?;
     let table = &write.table;
     let mut patience = Patience::for_write();
     let answer = loop {
-        match table.client.get_item().table_name(&table.name).set_key(Some(key.clone())).consistent_read(true).send().await {
+        match table
+            .client
+            .get_item()
+            .table_name(&table.name)
+            .set_key(Some(key.clone()))
+            .consistent_read(true)
+            .send()
+            .await
+        {
             Ok(answer) => break answer,
             Err(error) => patience.wait(fault::of(&format!("get from table {}", table.name), &error)).await?,
         }
     };
-    let stored = answer.item.map(|attributes| from_attributes(attributes, &table.schema.key));
-    resolve(&write.steps, &write.key, stored.as_ref())
+    Ok(answer.item.map(|attributes| from_attributes(attributes, &table.schema.key)))
 }
 
 /// The writes whose conditions failed, or the error that a verdict is.
@@ -150,7 +184,8 @@ async fn attempt(client: &Client, items: Vec<TransactWriteItem>, roles: &[Role])
     let token = uuid::Uuid::new_v4().to_string();
     let mut patience = Patience::for_write();
     loop {
-        let request = client.transact_write_items().client_request_token(&token).set_transact_items(Some(items.clone()));
+        let request =
+            client.transact_write_items().client_request_token(&token).set_transact_items(Some(items.clone()));
         let Err(error) = request.send().await else { return Ok(Answer::Done) };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
@@ -182,18 +217,32 @@ fn item(write: &Write, decision: Decision) -> Result<Option<TransactWriteItem>, 
         Operation::Put(item) => {
             let put = Put::builder().table_name(name).set_item(Some(to_attributes(&item).map_err(bug)?));
             let put = put.set_condition_expression(condition).set_expression_attribute_names(placeholders.names());
-            built.put(put.set_expression_attribute_values(placeholders.values()).build().map_err(|e| bug(e.to_string()))?)
+            built.put(
+                put.set_expression_attribute_values(placeholders.values()).build().map_err(|e| bug(e.to_string()))?,
+            )
         }
         Operation::Update(changes) => {
             let changes = placeholders.changes(&changes).map_err(bug)?;
             let update = Update::builder().table_name(name).set_key(Some(key)).update_expression(changes);
-            let update = update.set_condition_expression(condition).set_expression_attribute_names(placeholders.names());
-            built.update(update.set_expression_attribute_values(placeholders.values()).build().map_err(|e| bug(e.to_string()))?)
+            let update =
+                update.set_condition_expression(condition).set_expression_attribute_names(placeholders.names());
+            built.update(
+                update
+                    .set_expression_attribute_values(placeholders.values())
+                    .build()
+                    .map_err(|e| bug(e.to_string()))?,
+            )
         }
         Operation::Delete => {
             let delete = Delete::builder().table_name(name).set_key(Some(key));
-            let delete = delete.set_condition_expression(condition).set_expression_attribute_names(placeholders.names());
-            built.delete(delete.set_expression_attribute_values(placeholders.values()).build().map_err(|e| bug(e.to_string()))?)
+            let delete =
+                delete.set_condition_expression(condition).set_expression_attribute_names(placeholders.names());
+            built.delete(
+                delete
+                    .set_expression_attribute_values(placeholders.values())
+                    .build()
+                    .map_err(|e| bug(e.to_string()))?,
+            )
         }
     };
     Ok(Some(built.build()))

@@ -1,7 +1,8 @@
 //! Tables of the servers, engines over them, and short ways to write what tests commit.
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
 };
 use esclusa_aws::client::{Clients, Place};
 use esclusa_aws::engine::{Delivery, Engine, EngineSettings};
@@ -49,7 +50,8 @@ pub async fn create(clients: &Clients) -> Table {
         .key_schema(element("color", KeyType::Hash))
         .key_schema(element("n", KeyType::Range))
         .projection(Projection::builder().projection_type(ProjectionType::All).build());
-    let request = clients.dynamodb(&Place::default()).create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    let request =
+        clients.dynamodb(&Place::default()).create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
     let request = request.key_schema(element("pk", KeyType::Hash)).key_schema(element("sk", KeyType::Range));
     let request = request
         .attribute_definitions(attribute("pk", ScalarAttributeType::S))

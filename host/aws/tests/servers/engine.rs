@@ -38,7 +38,10 @@ impl Outlet for Moody {
 }
 
 fn message(id: &str) -> Message {
-    Message { id: id.to_owned(), send: Send { output: "out".to_owned(), key: None, data: vec![1], attributes: Vec::new() } }
+    Message {
+        id: id.to_owned(),
+        send: Send { output: "out".to_owned(), key: None, data: vec![1], attributes: Vec::new() },
+    }
 }
 
 fn at(position: &str, commit: Commit) -> Commit {
@@ -54,11 +57,15 @@ async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
     let table = create(&clients).await;
     let bench = Make { keeper: Some(keeper.clone()), outlets, ..Make::default() }.over(&clients, TABLE, &table);
     let outbox = vec![message("1"), message("bad"), message("2")];
-    let done = bench.engine.commit(at("9", Commit { outbox, ..commit(vec![put(with_n("a", 1, 1))], 2) })).await.unwrap();
+    let done =
+        bench.engine.commit(at("9", Commit { outbox, ..commit(vec![put(with_n("a", 1, 1))], 2) })).await.unwrap();
     assert_eq!(done.outbox, None, "nothing is left to be sent");
     assert_eq!(*outlet.sent.lock().unwrap(), ["2", "1"]);
     let dead = bench.local.dead_letters(None, None, 10).unwrap();
-    assert_eq!(dead.iter().map(|(_, letter)| (letter.event.as_str(), letter.output.as_deref())).collect::<Vec<_>>(), [("bad", Some("out"))]);
+    assert_eq!(
+        dead.iter().map(|(_, letter)| (letter.event.as_str(), letter.output.as_deref())).collect::<Vec<_>>(),
+        [("bad", Some("out"))]
+    );
     assert_eq!(*keeper.calls.lock().unwrap(), ["settle"]);
     assert_eq!(bench.local.counts("route").unwrap().done, 2);
 }

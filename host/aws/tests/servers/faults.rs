@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Gives `fate` to the first `times` requests of an operation.
-fn first(operation: &'static str, times: u32, fate: impl Fn(&Seen) -> Fate + Send + Sync + 'static) -> impl Fn(&Seen) -> Fate + Send + Sync {
+fn first(
+    operation: &'static str,
+    times: u32,
+    fate: impl Fn(&Seen) -> Fate + Send + Sync + 'static,
+) -> impl Fn(&Seen) -> Fate + Send + Sync {
     let count = AtomicU32::new(0);
     move |seen| {
         if seen.what == operation && count.fetch_add(1, Ordering::Relaxed) < times { fate(seen) } else { Fate::Pass }
@@ -81,7 +85,9 @@ async fn a_missing_permission_is_a_fault_that_somebody_must_look_at() {
     let (faulty, log) = faulty::clients(first("BatchWriteItem", 9, |_| error("AccessDeniedException"))).await;
     let bench = bench(&faulty).await;
     let answer = bench.engine.commit(commit(vec![put(with_n("a", 1, 1))], 1)).await;
-    let Err(esclusa_flow::engine::CommitError::Fault(esclusa_flow::fault::Fault::Permanent(why))) = answer else { panic!("{answer:?}") };
+    let Err(esclusa_flow::engine::CommitError::Fault(esclusa_flow::fault::Fault::Permanent(why))) = answer else {
+        panic!("{answer:?}")
+    };
     assert!(why.contains("AccessDenied") && why.contains(TABLE), "{why}");
     assert_eq!(log.of("BatchWriteItem").len(), 1);
 }

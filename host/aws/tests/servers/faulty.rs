@@ -1,8 +1,10 @@
 //! An HTTP client that throws faults between the SDK and a server: no server gives partial failures or loses answers.
 
 use aws_config::{BehaviorVersion, Region};
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::http::HttpClient;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
@@ -55,7 +57,10 @@ pub async fn clients(decide: impl Fn(&Seen) -> Fate + Send + Sync + 'static) -> 
 
 /// An error of DynamoDB.
 pub fn error(code: &str) -> Fate {
-    Fate::Answer(400, format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"made up","Message":"made up"}}"#))
+    Fate::Answer(
+        400,
+        format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"made up","Message":"made up"}}"#),
+    )
 }
 
 struct Faulty {

@@ -23,7 +23,11 @@ impl TableKeeper {
     pub async fn new(clients: &Clients) -> Self {
         let (table, client) = (super::building::unique("leases"), clients.dynamodb(&Place::default()));
         let key = KeySchemaElement::builder().attribute_name("leaseKey").key_type(KeyType::Hash).build().unwrap();
-        let id = AttributeDefinition::builder().attribute_name("leaseKey").attribute_type(ScalarAttributeType::S).build().unwrap();
+        let id = AttributeDefinition::builder()
+            .attribute_name("leaseKey")
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .unwrap();
         let request = client.create_table().table_name(&table).billing_mode(BillingMode::PayPerRequest);
         request.key_schema(key).attribute_definitions(id).send().await.unwrap();
         TableKeeper { table, client, calls: Mutex::new(Vec::new()) }
@@ -31,7 +35,15 @@ impl TableKeeper {
 
     pub async fn position(&self, lane: &str) -> Option<String> {
         let key = AttributeValue::S(lane.to_owned());
-        let answer = self.client.get_item().table_name(&self.table).key("leaseKey", key).consistent_read(true).send().await.unwrap();
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("leaseKey", key)
+            .consistent_read(true)
+            .send()
+            .await
+            .unwrap();
         answer.item?.get("checkpoint")?.as_s().ok().cloned()
     }
 

@@ -40,7 +40,12 @@ async fn lake(over: &Clients) -> Lake {
 }
 
 fn object(path: &str, bytes: Vec<u8>) -> Action {
-    Action::PutObject(PutObject { store: "lake".to_owned(), path: path.to_owned(), content_type: "text/csv".to_owned(), bytes })
+    Action::PutObject(PutObject {
+        store: "lake".to_owned(),
+        path: path.to_owned(),
+        content_type: "text/csv".to_owned(),
+        bytes,
+    })
 }
 
 fn batch(actions: Vec<Action>) -> Commit {
@@ -62,9 +67,16 @@ impl Lake {
 async fn an_object_is_put_below_its_prefix_and_a_retry_overwrites_it() {
     let lake = lake(&clients().await).await;
     lake.engine.commit(batch(vec![object("a/b.csv", b"old".to_vec())])).await.unwrap();
-    lake.engine.commit(batch(vec![object("a/b.csv", b"not this".to_vec()), object("a/b.csv", b"new".to_vec())])).await.unwrap();
+    lake.engine
+        .commit(batch(vec![object("a/b.csv", b"not this".to_vec()), object("a/b.csv", b"new".to_vec())]))
+        .await
+        .unwrap();
     assert_eq!(lake.read("raw/a/b.csv").await, ("text/csv".to_owned(), b"new".to_vec()));
-    assert_eq!(*lake.keeper.calls.lock().unwrap(), ["prepare", "settle", "prepare", "settle"], "bounds are recorded first");
+    assert_eq!(
+        *lake.keeper.calls.lock().unwrap(),
+        ["prepare", "settle", "prepare", "settle"],
+        "bounds are recorded first"
+    );
     let refused = lake.engine.commit(batch(vec![object("ok", vec![]), object("../b", vec![])])).await;
     assert!(matches!(&refused, Err(CommitError::Refused(r)) if r.len() == 1 && r[0].0 == 1), "{refused:?}");
 }
@@ -84,7 +96,11 @@ async fn a_large_object_goes_in_parts() {
 #[tokio::test]
 async fn a_failed_upload_leaves_no_parts_behind() {
     let denied = |seen: &Seen| {
-        if seen.what.contains("partNumber=2") { Fate::Answer(403, "<Error><Code>AccessDenied</Code></Error>".to_owned()) } else { Fate::Pass }
+        if seen.what.contains("partNumber=2") {
+            Fate::Answer(403, "<Error><Code>AccessDenied</Code></Error>".to_owned())
+        } else {
+            Fate::Pass
+        }
     };
     let (faulty, log) = faulty::clients(denied).await;
     let lake = lake(&faulty).await;
@@ -101,14 +117,19 @@ async fn a_failed_upload_leaves_no_parts_behind() {
 async fn a_missing_permission_is_a_fault_until_it_is_granted() {
     let count = AtomicU32::new(0);
     let denied = move |seen: &Seen| match seen.what.starts_with("PUT") {
-        true if count.fetch_add(1, Ordering::Relaxed) < 2 => Fate::Answer(403, "<Error><Code>AccessDenied</Code></Error>".to_owned()),
+        true if count.fetch_add(1, Ordering::Relaxed) < 2 => {
+            Fate::Answer(403, "<Error><Code>AccessDenied</Code></Error>".to_owned())
+        }
         _ => Fate::Pass,
     };
     let (faulty, _) = faulty::clients(denied).await;
     let lake = lake(&faulty).await;
     for _ in 0..2 {
         let answer = lake.engine.commit(batch(vec![object("a", b"x".to_vec())])).await;
-        assert!(matches!(&answer, Err(CommitError::Fault(Fault::Permanent(why))) if why.contains("raw/a")), "{answer:?}");
+        assert!(
+            matches!(&answer, Err(CommitError::Fault(Fault::Permanent(why))) if why.contains("raw/a")),
+            "{answer:?}"
+        );
     }
     lake.engine.commit(batch(vec![object("a", b"x".to_vec())])).await.unwrap();
     assert_eq!(lake.read("raw/a").await.1, b"x");

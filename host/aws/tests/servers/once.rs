@@ -26,7 +26,8 @@ fn moved(from: Option<&str>, to: &str, commit: Commit) -> Commit {
 async fn effects_and_position_of_an_ordered_lane_are_written_together() {
     let clients = clients().await;
     let (keeper, table) = (Arc::new(TableKeeper::new(&clients).await), create(&clients).await);
-    let bench = Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&clients, TABLE, &table);
+    let bench =
+        Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&clients, TABLE, &table);
     let one = || commit(vec![add(key("a", 1), 1)], 1);
     bench.engine.commit(moved(None, "5", one())).await.unwrap();
     assert_eq!(keeper.position("lane").await.as_deref(), Some("5"));
@@ -64,7 +65,8 @@ async fn a_lost_answer_is_not_taken_for_a_lost_lease() {
 async fn one_event_of_many_effects_is_written_in_chunks_with_the_progress_in_the_last() {
     let clients = clients().await;
     let (keeper, table) = (Arc::new(TableKeeper::new(&clients).await), create(&clients).await);
-    let bench = Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&clients, TABLE, &table);
+    let bench =
+        Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&clients, TABLE, &table);
     let many = |done| commit((0..250).map(|sk| add(key("a", sk), 1)).collect(), done);
     assert_eq!(bench.engine.commit(moved(None, "1", many(2))).await, Err(CommitError::TooLarge));
     bench.engine.commit(moved(None, "1", many(1))).await.unwrap();
@@ -83,7 +85,10 @@ async fn an_event_without_order_is_marked_together_with_its_effects() {
     let marks_table = unique("marks");
     let delivery = Delivery::ExactlyOnce { marks_table: marks_table.clone() };
     let bench = Make { delivery, ..Make::default() }.over(&clients, TABLE, &table);
-    let of = |events: &[&str], actions| Commit { marks: events.iter().map(|e| (*e).to_owned()).collect(), ..commit(actions, events.len() as u64) };
+    let of = |events: &[&str], actions| Commit {
+        marks: events.iter().map(|e| (*e).to_owned()).collect(),
+        ..commit(actions, events.len() as u64)
+    };
     let conflict = vec![add(key("a", 1), 1), put_if_absent(with_n("b", 1, 1), Otherwise::Rerun)];
     bench.engine.commit(of(&["1", "2"], conflict.clone())).await.unwrap();
     assert_eq!(bench.engine.commit(of(&["3"], conflict)).await, Err(CommitError::Conflict));

@@ -26,7 +26,10 @@ async fn bulk_writes_keep_every_key_and_the_last_write_of_each() {
     bench.engine.commit(commit(actions, 60)).await.unwrap();
     let found = bench.engine.reads().query(&all("a")).await.unwrap();
     assert_eq!(found, (0..59).map(|sk| with_n("a", sk, 2)).collect::<Vec<_>>());
-    assert_eq!((get(&bench, &key("1", 2)).await, get(&bench, &key("2", 1)).await), (Some(with_n("1", 2, 12)), Some(with_n("2", 1, 21))));
+    assert_eq!(
+        (get(&bench, &key("1", 2)).await, get(&bench, &key("2", 1)).await),
+        (Some(with_n("1", 2, 12)), Some(with_n("2", 1, 21)))
+    );
 }
 
 // E5: what DynamoDB refuses is refused for good, by its index, also where the request does not say which item it was.
@@ -36,7 +39,8 @@ async fn an_item_that_only_dynamodb_refuses_is_refused_by_index() {
     let deep = format!("{}{}{}", r#"{"L":["#.repeat(40), r#"{"NULL":true}"#, "]}".repeat(40));
     let mut item = with_n("a", 1, 1);
     item.set("deep", Value::Document(deep));
-    let answer = bench.engine.commit(commit(vec![put(with_n("a", 0, 1)), put(item.clone()), put(with_n("a", 2, 1))], 3)).await;
+    let answer =
+        bench.engine.commit(commit(vec![put(with_n("a", 0, 1)), put(item.clone()), put(with_n("a", 2, 1))], 3)).await;
     let Err(CommitError::Refused(refused)) = answer else { panic!("{answer:?}") };
     assert_eq!(refused.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1], "{refused:?}");
     // In a transaction the whole is refused: several events are halved until the one is found.
@@ -64,7 +68,10 @@ async fn a_skipped_put_does_not_stop_the_transaction_that_it_is_in() {
     bench.engine.commit(commit(vec![put(with_n("a", 1, 5))], 1)).await.unwrap();
     let actions = vec![put_if_absent(with_n("a", 1, 6), Otherwise::Skip), add(key("t", 1), 2), add(key("u", 1), 3)];
     assert_eq!(bench.engine.commit(commit(actions, 1)).await.unwrap().skipped, [0]);
-    assert_eq!((get(&bench, &key("a", 1)).await, get(&bench, &key("t", 1)).await), (Some(with_n("a", 1, 5)), Some(with_n("t", 1, 2))));
+    assert_eq!(
+        (get(&bench, &key("a", 1)).await, get(&bench, &key("t", 1)).await),
+        (Some(with_n("a", 1, 5)), Some(with_n("t", 1, 2)))
+    );
     let conflict = vec![add(key("t", 1), 2), put_if_absent(with_n("a", 1, 6), Otherwise::Rerun)];
     assert_eq!(bench.engine.commit(commit(conflict, 1)).await, Err(CommitError::Conflict));
     assert_eq!(get(&bench, &key("t", 1)).await, Some(with_n("t", 1, 2)));
@@ -73,7 +80,8 @@ async fn a_skipped_put_does_not_stop_the_transaction_that_it_is_in() {
 #[tokio::test]
 async fn a_guard_after_an_update_of_its_item_is_decided_on_what_is_stored() {
     let bench = bench(&clients().await).await;
-    let guarded = || vec![add(key("a", 1), 1), put_if_absent(with_n("a", 1, 100), Otherwise::Skip), add(key("a", 1), 1)];
+    let guarded =
+        || vec![add(key("a", 1), 1), put_if_absent(with_n("a", 1, 100), Otherwise::Skip), add(key("a", 1), 1)];
     assert_eq!(bench.engine.commit(commit(guarded(), 1)).await.unwrap().skipped, [1]);
     assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, 2)));
 }
@@ -97,7 +105,8 @@ async fn a_query_goes_on_from_page_to_page_until_its_limit_is_met_after_the_filt
         put(item)
     };
     bench.engine.commit(commit((0..40).map(large).collect(), 40)).await.unwrap();
-    let sks = |items: Vec<esclusa_flow::item::Item>| items.iter().map(|i| i.get("sk").cloned().unwrap()).collect::<Vec<_>>();
+    let sks =
+        |items: Vec<esclusa_flow::item::Item>| items.iter().map(|i| i.get("sk").cloned().unwrap()).collect::<Vec<_>>();
     let reads = bench.engine.reads();
     assert_eq!(reads.query(&all("a")).await.unwrap().len(), 40, "3.6 MB are four pages");
     let nines = Condition(vec![("n".to_owned(), Comparison::Equal(number(9)))]);
@@ -105,7 +114,11 @@ async fn a_query_goes_on_from_page_to_page_until_its_limit_is_met_after_the_filt
     assert_eq!(sks(reads.query(&some).await.unwrap()), [number(9), number(19), number(29)]);
     let by_key = Condition(vec![("sk".to_owned(), Comparison::NotEqual(number(39)))]);
     let last = Selection { filter: by_key, limit: Some(2), descending: true, ..all("a") };
-    assert_eq!(sks(reads.query(&last).await.unwrap()), [number(38), number(37)], "an attribute of the key is filtered too");
+    assert_eq!(
+        sks(reads.query(&last).await.unwrap()),
+        [number(38), number(37)],
+        "an attribute of the key is filtered too"
+    );
 }
 
 #[tokio::test]
