@@ -81,7 +81,6 @@ fn used<V: Clone>(expression: &str, all: &HashMap<String, V>) -> HashMap<String,
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

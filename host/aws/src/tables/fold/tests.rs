@@ -1,5 +1,4 @@
 //! Folding, held against carrying out the actions one after the other.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;
 use esclusa_flow::item::Value;
