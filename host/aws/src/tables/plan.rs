@@ -47,8 +47,7 @@ impl Write {
             Operation::Update(changes) => changes_size(changes),
             Operation::Delete => 0,
         });
-        let stored =
-            if self.steps.iter().any(|s| matches!(s.operation, Operation::Update(_))) { STORED } else { 0 };
+        let stored = if self.steps.iter().any(|s| matches!(s.operation, Operation::Update(_))) { STORED } else { 0 };
         size(&self.key).saturating_add(steps.sum()).saturating_add(stored)
     }
 }
