@@ -30,6 +30,12 @@ impl Clients {
         Clients { shared: loader.load().await }
     }
 
+    /// Clients from a configuration that was made elsewhere, such as one with another HTTP client.
+    #[must_use]
+    pub fn from_config(shared: SdkConfig) -> Self {
+        Clients { shared }
+    }
+
     /// The configuration for a service at `place`.
     fn at(&self, place: &Place) -> SdkConfig {
         let mut builder = self.shared.to_builder();

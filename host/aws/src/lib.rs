@@ -3,6 +3,10 @@
 //! The only crate that names the AWS SDK. It implements the boundary traits of `esclusa-flow`, and never sees the
 //! embedded engine but through them.
 
+pub mod check;
 pub mod client;
+pub mod engine;
 pub mod fault;
+pub mod objects;
 pub mod progress;
+pub mod tables;

@@ -6,7 +6,7 @@ use super::engine::{EngineUnderTest, get};
 use super::{INDEX, TABLE};
 use esclusa_flow::effect::{Action, Change, DeleteItem, PutItem};
 use esclusa_flow::engine::{CommitError, Engine};
-use esclusa_flow::item::{Comparison, Item, Otherwise, Value};
+use esclusa_flow::item::{Comparison, Otherwise, Value};
 use std::sync::Arc;
 
 pub async fn a_guard_that_says_rerun_undoes_the_whole_commit(t: EngineUnderTest) {
@@ -63,7 +63,6 @@ pub async fn concurrent_guarded_writes_lose_none(t: EngineUnderTest) {
 
 pub async fn what_can_never_work_is_refused_by_index_and_nothing_is_written(t: EngineUnderTest) {
     let engine = &*t.engine;
-    let put_of = |table: &str, item: Item| Action::Put(PutItem { table: table.to_owned(), item, guard: None });
     let long = "x".repeat(2049);
     let bad = [
         ("a missing sort key", put(item([("pk", text("a"))]))),
@@ -72,7 +71,6 @@ pub async fn what_can_never_work_is_refused_by_index_and_nothing_is_written(t: E
         ("a key that is too long", put(item([("pk", text(&long)), ("sk", number(1))]))),
         ("39 digits", put(item([("pk", text("a")), ("sk", number(1)), ("n", number("1".repeat(39)))]))),
         ("no number", put(item([("pk", text("a")), ("sk", number(1)), ("n", number("one"))]))),
-        ("an unknown table", put_of("no-such-table", with_n("a", 1, 1))),
         ("a change of a key", update(key("a", 1), [("sk", Change::Set(number(2)))])),
         ("more than a key", Action::Delete(DeleteItem { table: TABLE.to_owned(), key: with_n("a", 1, 1), guard: None })),
         ("an index key of a wrong type", put(item([("pk", text("a")), ("sk", number(1)), ("color", Value::Null), ("n", number(1))]))),
@@ -83,8 +81,16 @@ pub async fn what_can_never_work_is_refused_by_index_and_nothing_is_written(t: E
         assert_eq!(refused.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [1], "{what}: {refused:?} ({INDEX})");
         assert!(refused.iter().all(|(_, why)| !why.is_empty()), "{what}");
     }
-    engine.commit(commit(vec![put(item([("pk", text("t")), ("sk", number(1)), ("n", text("x"))]))])).await.unwrap();
-    let answer = engine.commit(commit(vec![put(with_n("good", 1, 1)), update(key("t", 1), [("n", Change::Add("1".into()))])])).await;
+    engine.commit(commit(vec![put(item([("pk", text("t")), ("sk", number(1)), ("x", text("x"))]))])).await.unwrap();
+    let answer = engine.commit(commit(vec![put(with_n("good", 1, 1)), update(key("t", 1), [("x", Change::Add("1".into()))])])).await;
+    assert!(matches!(&answer, Err(CommitError::Refused(refused)) if refused.len() == 1 && refused[0].0 == 1), "{answer:?}");
+    assert_eq!(get(engine, &key("good", 1)).await, None);
+}
+
+pub async fn an_unknown_table_is_refused_by_index_and_nothing_is_written(t: EngineUnderTest) {
+    let engine = &*t.engine;
+    let unknown = Action::Put(PutItem { table: "no-such-table".to_owned(), item: with_n("a", 1, 1), guard: None });
+    let answer = engine.commit(commit(vec![put(with_n("good", 1, 1)), unknown])).await;
     assert!(matches!(&answer, Err(CommitError::Refused(refused)) if refused.len() == 1 && refused[0].0 == 1), "{answer:?}");
     assert_eq!(get(engine, &key("good", 1)).await, None);
 }

@@ -1,0 +1,107 @@
+//! Connection checks: whether what a route names can be reached, and what to do where it cannot. Each asks the service for
+//! a description, which changes nothing.
+
+use crate::client::Clients;
+use crate::fault;
+use crate::objects::Store;
+use crate::tables::{Table, open};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use std::error::Error;
+
+/// Codes of credentials that the service does not know, or that are out of date.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>, November 2026.
+const CREDENTIALS: &[&str] = &[
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "IncompleteSignatureException",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidClientTokenId",
+    "MissingAuthenticationTokenException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidToken",
+];
+/// Codes of a missing permission.
+const DENIED: &[&str] = &["AccessDeniedException", "AccessDenied", "Forbidden", "403"];
+/// Codes of a resource that is not there.
+const MISSING: &[&str] = &[
+    "ResourceNotFoundException",
+    "NoSuchBucket",
+    "NotFound",
+    "NotFoundException",
+    "404",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
+];
+
+/// What was asked, for the message.
+pub struct Question<'a> {
+    /// The resource, such as `table HttpRequests`.
+    pub resource: &'a str,
+    /// Where it was looked for.
+    pub region: &'a str,
+    /// Where it is named, such as `[table.requests] name`.
+    pub setting: &'a str,
+    /// The permission that the question needs.
+    pub action: &'a str,
+}
+
+/// Whether a table can be reached; `name` is that of routes.toml.
+///
+/// # Errors
+/// The resource, what is wrong, and the remedy.
+pub async fn table(clients: &Clients, name: &str, table: &Table) -> Result<(), String> {
+    let client = open::client(clients, &table.place);
+    let region = open::region(&client);
+    let (resource, setting) = (format!("table {}", table.name), format!("[table.{name}] name"));
+    let question =
+        Question { resource: &resource, region: &region, setting: &setting, action: "dynamodb:DescribeTable" };
+    client.describe_table().table_name(&table.name).send().await.map(drop).map_err(|error| question.explain(&error))
+}
+
+/// Whether an object store can be reached; `name` is that of routes.toml.
+///
+/// # Errors
+/// The resource, what is wrong, and the remedy.
+pub async fn store(clients: &Clients, name: &str, store: &Store) -> Result<(), String> {
+    let client = clients.s3(&store.place, store.path_style);
+    let region = client.config().region().map_or_else(|| "no region".to_owned(), ToString::to_string);
+    let (resource, setting) = (format!("bucket {}", store.bucket), format!("[objects.{name}] bucket"));
+    let question = Question { resource: &resource, region: &region, setting: &setting, action: "s3:ListBucket" };
+    client.head_bucket().bucket(&store.bucket).send().await.map(drop).map_err(|error| question.explain(&error))
+}
+
+impl Question<'_> {
+    /// An answer that was an error, with its remedy. Also for the checks of sources and outputs.
+    pub fn explain<E>(&self, error: &SdkError<E, HttpResponse>) -> String
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let Question { resource, region, setting, action } = self;
+        let status = error.raw_response().map(|raw| raw.status().as_u16().to_string()).unwrap_or_default();
+        let code = match error {
+            SdkError::ServiceError(service) => service.err().code().unwrap_or(&status),
+            _ => "",
+        };
+        let is = |codes: &[&str]| codes.contains(&code);
+        if is(MISSING) {
+            format!("{resource} does not exist in {region}: create it, or correct {setting}")
+        } else if is(CREDENTIALS) {
+            format!(
+                "{resource} in {region}: the credentials are not valid ({code}): check the profile or AWS_ACCESS_KEY_ID"
+            )
+        } else if is(DENIED) {
+            format!("{resource} in {region}: no permission: allow {action}, see `esclusa iam-policy`")
+        } else {
+            let why = fault::of(resource, error);
+            match error {
+                SdkError::ServiceError(_) => format!("{region}: {why}"),
+                SdkError::ConstructionFailure(_) => format!("{why}: set [aws] region, and credentials"),
+                _ => format!("{why}: is there a network, and is endpoint_url right?"),
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A commit by where its parts go: DynamoDB, S3, the local engine. Keeps the index that each action has in the commit.
+
+use crate::objects::Stores;
+use crate::tables::Tables;
+use esclusa_flow::counts::Counts;
+use esclusa_flow::effect::{Action, PutObject};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Progress};
+
+/// See the module.
+pub struct Parts {
+    /// Writes to tables in DynamoDB.
+    pub writes: Vec<(usize, Action)>,
+    /// Objects for S3.
+    pub objects: Vec<(usize, PutObject)>,
+    /// Everything else.
+    pub rest: Rest,
+}
+
+/// What is left for the local engine.
+pub struct Rest {
+    /// The commit without what goes elsewhere.
+    pub commit: Commit,
+    /// For each of its actions the index that it has in the whole commit.
+    origins: Vec<usize>,
+}
+
+impl Parts {
+    /// Takes a commit apart.
+    pub fn of(mut commit: Commit, tables: &Tables, stores: &Stores) -> Self {
+        let (mut writes, mut objects, mut actions, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (index, action) in std::mem::take(&mut commit.actions).into_iter().enumerate() {
+            match action {
+                Action::PutObject(object) if stores.contains(&object.store) => objects.push((index, object)),
+                Action::Put(_) | Action::Update(_) | Action::Delete(_) if tables.contains(action.target()) => {
+                    writes.push((index, action));
+                }
+                other => {
+                    actions.push(other);
+                    origins.push(index);
+                }
+            }
+        }
+        commit.actions = actions;
+        Parts { writes, objects, rest: Rest { commit, origins } }
+    }
+}
+
+impl Rest {
+    /// Commits to the local engine, unless there is nothing to commit; gives indexes of the whole commit.
+    ///
+    /// # Errors
+    /// Those of the local engine, with indexes of the whole commit.
+    pub async fn commit_to(self, local: &dyn Engine) -> Result<Committed, CommitError> {
+        let Rest { mut commit, origins } = self;
+        // The marks are written to DynamoDB.
+        commit.marks = Vec::new();
+        let empty = commit.actions.is_empty() && commit.outbox.is_empty() && commit.dead.is_empty();
+        if empty && commit.progress == Progress::None && commit.counts == Counts::default() {
+            return Ok(Committed::default());
+        }
+        let origin = |index: usize| origins.get(index).copied().unwrap_or(index);
+        match local.commit(commit).await {
+            Ok(done) => Ok(Committed { skipped: done.skipped.into_iter().map(origin).collect(), outbox: done.outbox }),
+            Err(CommitError::Refused(refused)) => {
+                Err(CommitError::Refused(refused.into_iter().map(|(index, why)| (origin(index), why)).collect()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A commit of nothing, for the same lane.
+    pub fn nothing(&self) -> Commit {
+        Commit {
+            route: self.commit.route.clone(),
+            source: self.commit.source.clone(),
+            lane: self.commit.lane.clone(),
+            actions: Vec::new(),
+            outbox: Vec::new(),
+            dead: Vec::new(),
+            progress: Progress::None,
+            marks: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Objects in S3. A path is where its object goes, so a retry overwrites what the first try may have left.
+
+mod multipart;
+mod path;
+
+use crate::client::{Clients, Place};
+use crate::fault;
+use crate::tables::Patience;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::PutObject;
+use esclusa_flow::engine::CommitError;
+use esclusa_flow::fault::Fault;
+use futures_util::stream::{self, StreamExt};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Largest object that is put with one request; larger ones go in parts.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html> allows 5 GB and advises parts from 100 MB on
+/// (November 2026); a smaller request loses less to a broken connection.
+const SINGLE: usize = 16 << 20;
+/// Longest that one request may take.
+const ATTEMPT: Duration = Duration::from_secs(60);
+/// Objects in flight for one commit.
+const IN_FLIGHT: usize = 4;
+
+/// An object store of routes.toml that is in S3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Bucket.
+    pub bucket: String,
+    /// What every path begins with; may be empty.
+    pub prefix: String,
+    /// Where it is.
+    pub place: Place,
+    /// The bucket is part of the path, not of the host name.
+    pub path_style: bool,
+}
+
+/// The object stores of a route, by their name in routes.toml.
+#[derive(Debug)]
+pub struct Stores {
+    stores: BTreeMap<String, (Store, Client)>,
+}
+
+/// An object on its way.
+struct Upload<'a> {
+    client: &'a Client,
+    bucket: &'a str,
+    key: String,
+    content_type: &'a str,
+    doing: String,
+}
+
+impl Stores {
+    /// The stores; nothing is sent before they are used.
+    #[must_use]
+    pub fn new(stores: BTreeMap<String, Store>, clients: &Clients) -> Self {
+        let open = |(name, store): (String, Store)| {
+            let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+            let config = clients.s3(&store.place, store.path_style).config().to_builder();
+            let config = config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
+            (name, (store, Client::from_conf(config)))
+        };
+        Stores { stores: stores.into_iter().map(open).collect() }
+    }
+
+    /// True where the store is in S3.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.stores.contains_key(name)
+    }
+
+    /// Checks paths; each object comes with the index of its action.
+    ///
+    /// # Errors
+    /// [`CommitError::Refused`] with those that can never work.
+    pub fn check(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
+        let wrong = |(index, object): &(usize, PutObject)| {
+            let prefix = self.stores.get(&object.store).map_or("", |(store, _)| store.prefix.as_str());
+            let why = path::check(prefix, &object.path).err()?;
+            Some((*index, format!("object path {:?} of store {:?}: {why}", object.path, object.store)))
+        };
+        let refused: Vec<_> = objects.iter().filter_map(wrong).collect();
+        if refused.is_empty() { Ok(()) } else { Err(CommitError::Refused(refused)) }
+    }
+
+    /// Puts objects. Of two with one path the last one stays.
+    ///
+    /// # Errors
+    /// A [`Fault`], a missing permission included: nothing is given up (reliability E7). Some objects may be there; putting
+    /// them again overwrites them.
+    pub async fn put(&self, objects: &[(usize, PutObject)]) -> Result<(), Fault> {
+        let mut last: BTreeMap<(&str, &str), &PutObject> = BTreeMap::new();
+        for (_, object) in objects {
+            last.insert((&object.store, &object.path), object);
+        }
+        let put = |object| -> BoxFuture<'_, Result<(), Fault>> { Box::pin(self.put_one(object)) };
+        let puts: Vec<_> = last.into_values().map(put).collect();
+        stream::iter(puts).buffer_unordered(IN_FLIGHT).collect::<Vec<_>>().await.into_iter().collect()
+    }
+
+    async fn put_one(&self, object: &PutObject) -> Result<(), Fault> {
+        let (store, client) = self
+            .stores
+            .get(&object.store)
+            .ok_or_else(|| Fault::Bug(format!("store {:?} is not in S3", object.store)))?;
+        let key = format!("{}{}", store.prefix, object.path);
+        let doing = format!("put s3://{}/{key}", store.bucket);
+        let upload = Upload { client, bucket: &store.bucket, key, content_type: &object.content_type, doing };
+        if object.bytes.len() <= SINGLE {
+            upload.single(&object.bytes).await
+        } else {
+            upload.multipart(&object.bytes).await
+        }
+    }
+}
+
+impl Upload<'_> {
+    async fn single(&self, bytes: &[u8]) -> Result<(), Fault> {
+        let mut patience = Patience::for_write();
+        let body = aws_sdk_s3::primitives::SdkBody::from(bytes);
+        loop {
+            let body = ByteStream::new(body.try_clone().unwrap_or_else(|| bytes.into()));
+            let request = self.client.put_object().bucket(self.bucket).key(&self.key).content_type(self.content_type);
+            match request.body(body).send().await {
+                Ok(_) => return Ok(()),
+                Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Values of items as DynamoDB's attribute values, and back. Numbers stay decimal text (reliability E5).
+
+use super::document;
+use super::schema::Key;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_types::Blob;
+use esclusa_flow::item::{Item, Value, number};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// An item as the SDK has it.
+pub type Attributes = HashMap<String, AttributeValue>;
+
+/// A value as DynamoDB takes it.
+///
+/// # Errors
+/// Why DynamoDB would refuse it.
+pub fn to_attribute(value: &Value) -> Result<AttributeValue, String> {
+    Ok(match value {
+        Value::Text(text) => AttributeValue::S(text.clone()),
+        Value::Number(text) => AttributeValue::N(decimal(text)?),
+        Value::Binary(bytes) => AttributeValue::B(Blob::new(bytes.clone())),
+        Value::Boolean(yes) => AttributeValue::Bool(*yes),
+        Value::Null => AttributeValue::Null(true),
+        Value::TextSet(texts) => AttributeValue::Ss(members(texts.iter().cloned().map(Ok))?),
+        Value::NumberSet(texts) => AttributeValue::Ns(members(texts.iter().map(|text| decimal(text)))?),
+        Value::Document(json) => document::parse(json)?,
+    })
+}
+
+/// A number in the one way that DynamoDB writes it too.
+///
+/// # Errors
+/// Why it is none that DynamoDB stores.
+pub fn decimal(text: &str) -> Result<String, String> {
+    number::canonical(text).map_err(|e| e.to_string())
+}
+
+fn members(texts: impl Iterator<Item = Result<String, String>>) -> Result<Vec<String>, String> {
+    let distinct: BTreeSet<String> = texts.collect::<Result<_, _>>()?;
+    if distinct.is_empty() {
+        return Err("an empty set: leave it out".to_owned());
+    }
+    Ok(distinct.into_iter().collect())
+}
+
+/// A value as the router has it. A set of binaries, which it has no type for, becomes a document.
+#[must_use]
+pub fn from_attribute(value: AttributeValue) -> Value {
+    let plain = |text: String| number::canonical(&text).unwrap_or(text);
+    match value {
+        AttributeValue::S(text) => Value::Text(text),
+        AttributeValue::N(text) => Value::Number(plain(text)),
+        AttributeValue::B(bytes) => Value::Binary(bytes.into_inner()),
+        AttributeValue::Bool(yes) => Value::Boolean(yes),
+        AttributeValue::Null(_) => Value::Null,
+        AttributeValue::Ss(mut texts) => {
+            texts.sort_unstable();
+            Value::TextSet(texts)
+        }
+        AttributeValue::Ns(texts) => {
+            let mut texts: Vec<_> = texts.into_iter().map(plain).collect();
+            texts.sort_unstable();
+            Value::NumberSet(texts)
+        }
+        other => Value::Document(document::render(&other)),
+    }
+}
+
+/// An item as DynamoDB takes it.
+///
+/// # Errors
+/// Which attribute DynamoDB would refuse, and why.
+pub fn to_attributes(item: &Item) -> Result<Attributes, String> {
+    let mut attributes = HashMap::with_capacity(item.0.len());
+    for (name, value) in &item.0 {
+        if name.is_empty() {
+            return Err("an attribute has no name".to_owned());
+        }
+        let value = to_attribute(value).map_err(|e| format!("the attribute {name:?}: {e}"))?;
+        if attributes.insert(name.clone(), value).is_some() {
+            return Err(format!("the attribute {name:?} is given twice"));
+        }
+    }
+    Ok(attributes)
+}
+
+/// An item as the router has it: the key first, then the others by name, so that equal items are equal bytes to a
+/// plugin.
+#[must_use]
+pub fn from_attributes(mut attributes: Attributes, key: &Key) -> Item {
+    let mut item = Item::default();
+    for name in key.names() {
+        if let Some(value) = attributes.remove(name) {
+            item.0.push((name.to_owned(), from_attribute(value)));
+        }
+    }
+    let others: BTreeMap<_, _> = attributes.into_iter().collect();
+    item.0.extend(others.into_iter().map(|(name, value)| (name, from_attribute(value))));
+    item
+}
+
+/// Bytes of an item, as DynamoDB counts them, or a little more.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>, November 2026.
+#[must_use]
+pub fn size(item: &Item) -> usize {
+    item.0.iter().map(|(name, value)| name.len().saturating_add(value_size(value))).sum()
+}
+
+/// Bytes of a value, likewise. The text of a document is longer than what DynamoDB counts.
+#[must_use]
+pub fn value_size(value: &Value) -> usize {
+    const NUMBER: usize = 21;
+    match value {
+        Value::Text(text) | Value::Document(text) => text.len(),
+        Value::Number(_) => NUMBER,
+        Value::Binary(bytes) => bytes.len(),
+        Value::Boolean(_) | Value::Null => 1,
+        Value::TextSet(texts) => texts.iter().map(String::len).sum(),
+        Value::NumberSet(texts) => texts.len().saturating_mul(NUMBER),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn digits() -> impl Strategy<Value = String> {
+        "-?[1-9][0-9]{0,37}".prop_map(|text: String| number::canonical(&text).unwrap())
+    }
+
+    fn leaf() -> impl Strategy<Value = AttributeValue> {
+        prop_oneof![
+            ".*".prop_map(AttributeValue::S),
+            digits().prop_map(AttributeValue::N),
+            any::<Vec<u8>>().prop_map(|b| AttributeValue::B(Blob::new(b))),
+            any::<bool>().prop_map(AttributeValue::Bool),
+            Just(AttributeValue::Null(true)),
+            proptest::collection::btree_set(".*", 1..4).prop_map(|s| AttributeValue::Ss(s.into_iter().collect())),
+            proptest::collection::btree_set(digits(), 1..4).prop_map(|s| AttributeValue::Ns(s.into_iter().collect())),
+            proptest::collection::vec(any::<Vec<u8>>(), 1..3)
+                .prop_map(|s| AttributeValue::Bs(s.into_iter().map(Blob::new).collect())),
+        ]
+    }
+
+    fn tree() -> impl Strategy<Value = AttributeValue> {
+        leaf().prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(AttributeValue::L),
+                proptest::collection::hash_map(".*", inner, 0..4).prop_map(AttributeValue::M),
+            ]
+        })
+    }
+
+    proptest! {
+        // E5: what DynamoDB gave goes back as it was, with every digit.
+        #[test]
+        fn a_value_survives_the_way_through_the_router(value in tree()) {
+            prop_assert_eq!(to_attribute(&from_attribute(value.clone())).unwrap(), value);
+        }
+    }
+
+    // E5: a number is never a float on its way, and what DynamoDB cannot hold is said before it is sent.
+    #[test]
+    fn a_number_is_canonical_or_refused() {
+        let number = |text: &str| to_attribute(&Value::Number(text.to_owned()));
+        assert_eq!(number("1.0"), Ok(AttributeValue::N("1".to_owned())));
+        let long = "12345678901234567890123456789012345678";
+        assert_eq!(number(long), Ok(AttributeValue::N(long.to_owned())));
+        assert!(number(&format!("{long}9")).is_err());
+        assert!(number("NaN").is_err());
+        assert!(to_attribute(&Value::Document(r#"{"L":[{"N":"one"}]}"#.to_owned())).is_err());
+        assert!(to_attribute(&Value::TextSet(Vec::new())).is_err());
+    }
+}

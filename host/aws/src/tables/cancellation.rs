@@ -1,0 +1,112 @@
+//! What it means that DynamoDB cancelled a transaction: a reason per item, to be read with the item's part in it
+//! (reliability E4). Pure.
+
+use aws_sdk_dynamodb::types::CancellationReason;
+use esclusa_flow::fault::Fault;
+use std::time::Duration;
+
+/// The part of an item in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The progress of the lane, or the check of it.
+    Progress,
+    /// The mark of the event with this index in the commit.
+    Mark(usize),
+    /// The write with this index.
+    Write(usize),
+}
+
+/// What is to be done about a cancelled transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing was wrong with it: send it again.
+    Again(Fault),
+    /// The lane belongs to somebody else.
+    LeaseLost,
+    /// The events with these indexes were done before.
+    DoneBefore(Vec<usize>),
+    /// These writes can never work.
+    Refused(Vec<(usize, String)>),
+    /// The conditions of these writes do not hold.
+    Failed(Vec<usize>),
+    /// Somebody must look.
+    Stuck(Fault),
+}
+
+/// Reads the reasons; they align with `roles`.
+#[must_use]
+pub fn judge(reasons: &[CancellationReason], roles: &[Role]) -> Verdict {
+    let (mut done, mut refused, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut again, mut stuck) = (None, None);
+    for (role, reason) in roles.iter().zip(reasons) {
+        let (code, message) = (reason.code().unwrap_or("None"), reason.message().unwrap_or_default());
+        match (code, role) {
+            ("None", _) => {}
+            ("ConditionalCheckFailed", Role::Progress) => return Verdict::LeaseLost,
+            ("ConditionalCheckFailed", Role::Mark(event)) => done.push(*event),
+            ("ConditionalCheckFailed", Role::Write(write)) => failed.push(*write),
+            ("ValidationError" | "ItemCollectionSizeLimitExceeded", Role::Write(write)) => {
+                refused.push((*write, format!("{code}: {message}")));
+            }
+            ("TransactionConflict", _) => again = Some(Fault::Transient(format!("{code}: {message}"))),
+            ("ProvisionedThroughputExceeded" | "ThrottlingError" | "RequestLimitExceeded", _) => {
+                again = Some(Fault::Throttled { reason: format!("{code}: {message}"), after: Duration::ZERO });
+            }
+            _ => stuck = Some(Fault::Permanent(format!("{code}: {message}"))),
+        }
+    }
+    if !done.is_empty() {
+        return Verdict::DoneBefore(done);
+    }
+    if !refused.is_empty() {
+        return Verdict::Refused(refused);
+    }
+    match (stuck, failed.is_empty(), again) {
+        (Some(fault), _, _) => Verdict::Stuck(fault),
+        (None, false, _) => Verdict::Failed(failed),
+        (None, true, Some(fault)) => Verdict::Again(fault),
+        (None, true, None) => {
+            Verdict::Stuck(Fault::Permanent("a transaction was cancelled without a reason".to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROLES: &[Role] = &[Role::Progress, Role::Mark(7), Role::Write(0), Role::Write(1)];
+
+    fn verdict(codes: [&str; 4]) -> Verdict {
+        judge(&codes.map(|code| CancellationReason::builder().code(code).message("m").build()), ROLES)
+    }
+
+    // E4: a throttled item does not hide that another one can never work, and the other way round.
+    #[test]
+    fn is_sent_again_only_where_every_reason_allows_it() {
+        assert!(matches!(
+            verdict(["None", "None", "TransactionConflict", "ThrottlingError"]),
+            Verdict::Again(Fault::Throttled { .. })
+        ));
+        assert!(matches!(
+            verdict(["TransactionConflict", "None", "None", "None"]),
+            Verdict::Again(Fault::Transient(_))
+        ));
+        let refused = Verdict::Refused(vec![(0, "ValidationError: m".to_owned())]);
+        assert_eq!(verdict(["None", "None", "ValidationError", "TransactionConflict"]), refused);
+        assert!(matches!(
+            verdict(["None", "None", "AccessDenied", "TransactionConflict"]),
+            Verdict::Stuck(Fault::Permanent(_))
+        ));
+        assert!(matches!(verdict(["None"; 4]), Verdict::Stuck(_)));
+    }
+
+    #[test]
+    fn a_failed_condition_means_what_its_item_is() {
+        const FAILED: &str = "ConditionalCheckFailed";
+        assert_eq!(verdict([FAILED, FAILED, FAILED, FAILED]), Verdict::LeaseLost);
+        assert_eq!(verdict(["None", FAILED, FAILED, "ThrottlingError"]), Verdict::DoneBefore(vec![7]));
+        assert_eq!(verdict(["None", "None", FAILED, FAILED]), Verdict::Failed(vec![0, 1]));
+        assert_eq!(verdict(["None", "None", "TransactionConflict", FAILED]), Verdict::Failed(vec![1]));
+    }
+}

@@ -1,0 +1,91 @@
+//! DynamoDB JSON, the text form of attribute values: what lists and maps of an item are in the router.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_types::Blob;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A value of DynamoDB JSON; maps are sorted, so that equal values are equal texts.
+#[derive(Serialize, Deserialize)]
+enum Node {
+    #[serde(rename = "S")]
+    Text(String),
+    #[serde(rename = "N")]
+    Number(String),
+    #[serde(rename = "B")]
+    Binary(String),
+    #[serde(rename = "BOOL")]
+    Boolean(bool),
+    #[serde(rename = "NULL")]
+    Null(bool),
+    #[serde(rename = "SS")]
+    Texts(Vec<String>),
+    #[serde(rename = "NS")]
+    Numbers(Vec<String>),
+    #[serde(rename = "BS")]
+    Binaries(Vec<String>),
+    #[serde(rename = "L")]
+    List(Vec<Node>),
+    #[serde(rename = "M")]
+    Map(BTreeMap<String, Node>),
+}
+
+/// Reads DynamoDB JSON.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse(json: &str) -> Result<AttributeValue, String> {
+    let node: Node = serde_json::from_str(json).map_err(|e| format!("a document that is no DynamoDB JSON: {e}"))?;
+    attribute(node)
+}
+
+/// Writes DynamoDB JSON.
+#[must_use]
+pub fn render(value: &AttributeValue) -> String {
+    // A tree of texts and numbers as text has a JSON form always.
+    serde_json::to_string(&node(value)).unwrap_or_default()
+}
+
+fn attribute(node: Node) -> Result<AttributeValue, String> {
+    Ok(match node {
+        Node::Text(text) => AttributeValue::S(text),
+        Node::Number(text) => AttributeValue::N(super::attribute::decimal(&text)?),
+        Node::Binary(text) => AttributeValue::B(blob(&text)?),
+        Node::Boolean(yes) => AttributeValue::Bool(yes),
+        Node::Null(_) => AttributeValue::Null(true),
+        Node::Texts(texts) => AttributeValue::Ss(texts),
+        Node::Numbers(texts) => {
+            AttributeValue::Ns(texts.iter().map(|text| super::attribute::decimal(text)).collect::<Result<_, _>>()?)
+        }
+        Node::Binaries(texts) => AttributeValue::Bs(texts.iter().map(|text| blob(text)).collect::<Result<_, _>>()?),
+        Node::List(nodes) => AttributeValue::L(nodes.into_iter().map(attribute).collect::<Result<_, _>>()?),
+        Node::Map(nodes) => {
+            let member = |(name, node)| Ok::<_, String>((name, attribute(node)?));
+            AttributeValue::M(nodes.into_iter().map(member).collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+fn blob(text: &str) -> Result<Blob, String> {
+    STANDARD.decode(text).map(Blob::new).map_err(|e| format!("a document with a binary that is no base64: {e}"))
+}
+
+fn node(value: &AttributeValue) -> Node {
+    match value {
+        AttributeValue::S(text) => Node::Text(text.clone()),
+        AttributeValue::N(text) => Node::Number(text.clone()),
+        AttributeValue::B(bytes) => Node::Binary(STANDARD.encode(bytes)),
+        AttributeValue::Bool(yes) => Node::Boolean(*yes),
+        AttributeValue::Ss(texts) => Node::Texts(texts.clone()),
+        AttributeValue::Ns(texts) => Node::Numbers(texts.clone()),
+        AttributeValue::Bs(blobs) => Node::Binaries(blobs.iter().map(|bytes| STANDARD.encode(bytes)).collect()),
+        AttributeValue::L(values) => Node::List(values.iter().map(node).collect()),
+        AttributeValue::M(values) => {
+            Node::Map(values.iter().map(|(name, value)| (name.clone(), node(value))).collect())
+        }
+        // A type that DynamoDB does not have yet.
+        _ => Node::Null(true),
+    }
+}

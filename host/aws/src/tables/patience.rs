@@ -1,0 +1,55 @@
+//! How long a request is tried again before the commit is given back: with jitter, so that competitors part.
+
+use esclusa_flow::fault::Fault;
+use esclusa_flow::retry::{Backoff, mix};
+use std::time::{Duration, Instant};
+
+/// Waits between tries. A transaction that met another one needs about that one's time.
+const BACKOFF: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(2) };
+
+/// Patience with one request.
+#[derive(Debug)]
+pub struct Patience {
+    until: Instant,
+    tries: u32,
+    seed: u64,
+}
+
+impl Patience {
+    /// Patience for a write. Far below the ten minutes for which DynamoDB remembers the token of a transaction.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>, November 2026.
+    #[must_use]
+    pub fn for_write() -> Self {
+        Self::lasting(Duration::from_secs(30))
+    }
+
+    /// Patience for a read, while a plugin waits.
+    #[must_use]
+    pub fn for_read() -> Self {
+        Self::lasting(Duration::from_secs(5))
+    }
+
+    fn lasting(time: Duration) -> Self {
+        let now = Instant::now();
+        let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
+        Patience { until: now.checked_add(time).unwrap_or(now), tries: 0, seed: mix(seed) }
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// The fault itself, where trying again is of no use or patience has ended.
+    pub async fn wait(&mut self, fault: Fault) -> Result<(), Fault> {
+        let least = match &fault {
+            Fault::Transient(_) => Duration::ZERO,
+            Fault::Throttled { after, .. } => *after,
+            _ => return Err(fault),
+        };
+        if Instant::now() >= self.until {
+            return Err(fault);
+        }
+        tokio::time::sleep(BACKOFF.wait(self.tries, self.seed).max(least)).await;
+        self.tries = self.tries.saturating_add(1);
+        Ok(())
+    }
+}

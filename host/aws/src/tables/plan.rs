@@ -1,0 +1,144 @@
+//! The writes of a commit by table and key, each checked before anything is sent.
+
+use super::attribute::{size, to_attribute};
+use super::fold::{Decision, Operation, Step, fold};
+use super::open::OpenTable;
+use super::schema::{Part, Schema};
+use esclusa_flow::effect::{Action, Change};
+use esclusa_flow::engine::CommitError;
+use esclusa_flow::item::{Comparison, Guard, Item};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Largest item, bytes. DynamoDB developer guide, "Constraints", November 2026.
+const ITEM_LIMIT: usize = 400 * 1024;
+/// What a stored item that is only changed is taken for, bytes: it may count in its transaction, and is not known here.
+const STORED: usize = 4096;
+
+/// All actions on one key of one table.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The table.
+    pub table: Arc<OpenTable>,
+    /// Exactly the key attributes.
+    pub key: Item,
+    /// The actions, in order.
+    pub steps: Vec<Step>,
+    /// What they come to; `None` where the item has to be read first.
+    pub decision: Option<Decision>,
+}
+
+impl Write {
+    /// True where it must not be repeated, or happens together with the others or not at all: an update, or a guard that
+    /// says rerun. Anything else can be repeated by itself, and comes to the same.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        let rerun =
+            |step: &Step| step.guard.as_ref().is_some_and(|g| g.otherwise == esclusa_flow::item::Otherwise::Rerun);
+        let update = |decision: &Decision| matches!(decision.operation, Some(Operation::Update(_)));
+        self.steps.iter().any(rerun) || self.decision.as_ref().is_none_or(update)
+    }
+
+    /// Bytes that it adds to a transaction, at most.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let steps = self.steps.iter().map(|step| match &step.operation {
+            Operation::Put(item) => size(item),
+            Operation::Update(changes) => changes_size(changes),
+            Operation::Delete => 0,
+        });
+        let stored = if self.steps.iter().any(|s| matches!(s.operation, Operation::Update(_))) { STORED } else { 0 };
+        size(&self.key).saturating_add(steps.sum()).saturating_add(stored)
+    }
+}
+
+fn changes_size(changes: &[(String, Change)]) -> usize {
+    let value =
+        |change: &Change| if let Change::Set(value) = change { super::attribute::value_size(value) } else { 21 };
+    changes.iter().map(|(name, change)| name.len().saturating_add(value(change))).sum()
+}
+
+/// Groups actions, each with its index in the commit and its table, by key and in the order of their first one.
+///
+/// # Errors
+/// [`CommitError::Refused`] with everything that DynamoDB would refuse, [`CommitError::Conflict`].
+pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<Write>, CommitError> {
+    let mut writes: Vec<Write> = Vec::new();
+    let mut known: HashMap<(Arc<str>, Vec<Part>), usize> = HashMap::new();
+    let mut refused = Vec::new();
+    for (index, action, table) in actions {
+        let name = action.target().to_owned();
+        match check(index, action, &table.schema) {
+            Err(why) => refused.push((index, format!("table {name:?}: {why}"))),
+            Ok((parts, key, step)) => {
+                let at = *known.entry((table.identity.clone(), parts)).or_insert(writes.len());
+                match writes.get_mut(at) {
+                    Some(write) => write.steps.push(step),
+                    None => writes.push(Write { table, key, steps: vec![step], decision: None }),
+                }
+            }
+        }
+    }
+    if !refused.is_empty() {
+        return Err(CommitError::Refused(refused));
+    }
+    for write in &mut writes {
+        write.decision = fold(&write.steps, &write.key)?;
+    }
+    Ok(writes)
+}
+
+fn check(action: usize, effect: Action, schema: &Schema) -> Result<(Vec<Part>, Item, Step), String> {
+    let (parts, key, operation, guard) = match effect {
+        Action::Put(put) => {
+            let bytes = size(&put.item);
+            if bytes > ITEM_LIMIT {
+                return Err(format!("an item of {bytes} bytes: {ITEM_LIMIT} is the most"));
+            }
+            check_values(&put.item)?;
+            (schema.key_of(&put.item)?, schema.only_key(&put.item), Operation::Put(put.item), put.guard)
+        }
+        Action::Update(update) => {
+            for (name, change) in &update.changes {
+                check_change(name, change, schema)?;
+            }
+            (schema.exact_key(&update.key)?, update.key, Operation::Update(update.changes), update.guard)
+        }
+        Action::Delete(delete) => (schema.exact_key(&delete.key)?, delete.key, Operation::Delete, delete.guard),
+        Action::PutObject(_) | Action::Send(_) => return Err("only items are written to tables".to_owned()),
+    };
+    check_guard(guard.as_ref())?;
+    Ok((parts, key, Step { action, operation, guard }))
+}
+
+fn check_values(item: &Item) -> Result<(), String> {
+    super::attribute::to_attributes(item).map(drop)
+}
+
+fn check_change(name: &str, change: &Change, schema: &Schema) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("an attribute has no name".to_owned());
+    }
+    if schema.key.contains(name) {
+        return Err(format!("the key attribute {name:?} cannot be changed: delete the item and put another one"));
+    }
+    let wrong = |e: String| format!("the attribute {name:?}: {e}");
+    match change {
+        Change::Set(value) => to_attribute(value).map_err(wrong).and_then(|_| schema.check_set(name, value)),
+        Change::Add(text) => super::attribute::decimal(text).map(drop).map_err(wrong),
+        Change::Remove => Ok(()),
+    }
+}
+
+fn check_guard(guard: Option<&Guard>) -> Result<(), String> {
+    let Some(guard) = guard else { return Ok(()) };
+    for (name, comparison) in &guard.condition.0 {
+        let operand = match comparison {
+            Comparison::Equal(v) | Comparison::NotEqual(v) | Comparison::Less(v) | Comparison::LessOrEqual(v) => v,
+            Comparison::Greater(v) | Comparison::GreaterOrEqual(v) => v,
+            Comparison::Exists | Comparison::Absent | Comparison::BeginsWith(_) => continue,
+        };
+        to_attribute(operand).map_err(|e| format!("a guard compares the attribute {name:?}: {e}"))?;
+    }
+    Ok(())
+}

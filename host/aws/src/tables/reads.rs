@@ -1,0 +1,186 @@
+//! Reads of tables in DynamoDB, and of all others in the local engine.
+//!
+//! DynamoDB has no snapshots: a read sees everything committed before it, but two reads may see two moments. A plugin that
+//! depends on what it read guards its write with `rerun`. A global index lags behind its table and gives what it projects.
+
+use super::Tables;
+use super::attribute::{Attributes, from_attributes, to_attributes};
+use super::expression::Placeholders;
+use super::open::OpenTable;
+use super::patience::Patience;
+use super::schema::Key;
+use crate::fault;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::engine::{ReadError, Reads, Selection};
+use esclusa_flow::item::{Comparison, Condition, Item};
+use std::sync::Arc;
+
+/// See the module.
+pub struct TableReads {
+    tables: Arc<Tables>,
+    local: Arc<dyn Reads>,
+}
+
+/// A checked query.
+struct Query {
+    table: Arc<OpenTable>,
+    index: Option<String>,
+    consistent: bool,
+    key: String,
+    filter: Option<String>,
+    placeholders: Placeholders,
+    /// What DynamoDB does not filter by: attributes of the key.
+    rest: Condition,
+}
+
+impl TableReads {
+    /// Reads of `tables`, and of every other table in `local`.
+    #[must_use]
+    pub fn new(tables: Arc<Tables>, local: Arc<dyn Reads>) -> Self {
+        TableReads { tables, local }
+    }
+
+    async fn open(&self, name: &str) -> Result<Option<Arc<OpenTable>>, ReadError> {
+        self.tables.open(name).await.map_err(|fault| ReadError::Unavailable(fault.to_string()))
+    }
+}
+
+impl Reads for TableReads {
+    fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
+        Box::pin(async move {
+            match self.open(table).await? {
+                Some(open) => get(&open, key).await.map_err(|error| named(error, table)),
+                None => self.local.get(table, key).await,
+            }
+        })
+    }
+
+    fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
+        Box::pin(async move {
+            match self.open(&selection.table).await? {
+                Some(open) => {
+                    let query = prepare(open, selection).map_err(ReadError::Invalid);
+                    let answer = match query {
+                        Ok(query) => run(query, selection).await,
+                        Err(error) => Err(error),
+                    };
+                    answer.map_err(|error| named(error, &selection.table))
+                }
+                None => self.local.query(selection).await,
+            }
+        })
+    }
+}
+
+fn named(error: ReadError, table: &str) -> ReadError {
+    match error {
+        ReadError::Invalid(why) => ReadError::Invalid(format!("table {table:?}: {why}")),
+        other => other,
+    }
+}
+
+async fn get(table: &OpenTable, key: &Item) -> Result<Option<Item>, ReadError> {
+    table.schema.exact_key(key).map_err(ReadError::Invalid)?;
+    let attributes = to_attributes(key).map_err(ReadError::Invalid)?;
+    let mut patience = Patience::for_read();
+    loop {
+        let request =
+            table.client.get_item().table_name(&table.name).set_key(Some(attributes.clone())).consistent_read(true);
+        match request.send().await {
+            Ok(answer) => return Ok(answer.item.map(|found| from_attributes(found, &table.schema.key))),
+            Err(error) => again(&mut patience, &format!("get from table {}", table.name), &error).await?,
+        }
+    }
+}
+
+/// Waits before the next try, where there is one.
+async fn again<E>(
+    patience: &mut Patience,
+    doing: &str,
+    error: &aws_sdk_dynamodb::error::SdkError<E>,
+) -> Result<(), ReadError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    if error.code() == Some("ValidationException") {
+        return Err(ReadError::Invalid(error.message().unwrap_or_default().to_owned()));
+    }
+    patience.wait(fault::of(doing, error)).await.map_err(|fault| ReadError::Unavailable(fault.to_string()))
+}
+
+fn prepare(table: Arc<OpenTable>, selection: &Selection) -> Result<Query, String> {
+    let (key, consistent) = match &selection.index {
+        None => (&table.schema.key, true),
+        Some(name) => {
+            let index = table.schema.indexes.get(name).ok_or_else(|| format!("it has no index {name:?}"))?;
+            (&index.key, !index.global)
+        }
+    };
+    check_key(key, &selection.key)?;
+    // DynamoDB does not filter by attributes of the key that is queried.
+    let of_key = |(name, _): &(String, Comparison)| key.contains(name);
+    let (rest, filter): (Vec<_>, Vec<_>) = selection.filter.0.iter().cloned().partition(of_key);
+    let mut placeholders = Placeholders::default();
+    let key = placeholders.condition(&selection.key)?.ok_or("the partition key is not given")?;
+    let filter = placeholders.condition(&Condition(filter))?;
+    Ok(Query { index: selection.index.clone(), consistent, key, filter, placeholders, rest: Condition(rest), table })
+}
+
+/// Equality on the partition key, and at most one comparison by order or beginning on the sort key.
+fn check_key(key: &Key, condition: &Condition) -> Result<(), String> {
+    let (mut partitions, mut sorts) = (0u32, 0u32);
+    for (name, comparison) in &condition.0 {
+        match comparison {
+            Comparison::Equal(_) if *name == key.partition => partitions = partitions.saturating_add(1),
+            _ if *name == key.partition => {
+                return Err(format!("the partition key {name:?} must be compared for equality"));
+            }
+            Comparison::Exists | Comparison::Absent | Comparison::NotEqual(_) => {
+                return Err(format!("{name:?} can be compared so in the filter only"));
+            }
+            _ if Some(name) == key.sort.as_ref() => sorts = sorts.saturating_add(1),
+            _ => return Err(format!("{name:?} is no key attribute: move it to the filter")),
+        }
+    }
+    match (partitions, sorts) {
+        (1, 0 | 1) => Ok(()),
+        (0, _) => Err(format!("the partition key {:?} is not given", key.partition)),
+        _ => Err("a key attribute is compared twice: move one comparison to the filter".to_owned()),
+    }
+}
+
+/// Page after page, until there are as many as wanted.
+async fn run(query: Query, selection: &Selection) -> Result<Vec<Item>, ReadError> {
+    let Query { table, index, consistent, key, filter, placeholders, rest } = query;
+    let limit = selection.limit.map_or(usize::MAX, |limit| limit as usize);
+    let filtered = filter.is_some() || !rest.0.is_empty();
+    let doing = format!("query table {}", table.name);
+    let (names, values) = (placeholders.names(), placeholders.values());
+    let (mut items, mut from): (Vec<Item>, Option<Attributes>) = (Vec::new(), None);
+    let mut patience = Patience::for_read();
+    while items.len() < limit {
+        let left = i32::try_from(limit.saturating_sub(items.len())).ok().filter(|_| !filtered);
+        let request =
+            table.client.query().table_name(&table.name).set_index_name(index.clone()).consistent_read(consistent);
+        let request = request.key_condition_expression(&key).set_filter_expression(filter.clone()).set_limit(left);
+        let request =
+            request.set_expression_attribute_names(names.clone()).set_expression_attribute_values(values.clone());
+        let request = request.scan_index_forward(!selection.descending).set_exclusive_start_key(from.clone());
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                again(&mut patience, &doing, &error).await?;
+                continue;
+            }
+        };
+        let found = answer.items.unwrap_or_default().into_iter().map(|found| from_attributes(found, &table.schema.key));
+        let room = limit.saturating_sub(items.len());
+        items.extend(found.filter(|item| rest.holds(Some(item))).take(room));
+        match answer.last_evaluated_key {
+            Some(last) if !last.is_empty() => from = Some(last),
+            _ => break,
+        }
+    }
+    Ok(items)
+}

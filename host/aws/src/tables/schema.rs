@@ -1,0 +1,164 @@
+//! The key attributes of a table and its indexes, and what they ask of items. Checked here, because DynamoDB does not
+//! say which of several writes it refuses.
+
+use super::attribute::decimal;
+use aws_sdk_dynamodb::types::{AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription};
+use esclusa_flow::item::{Item, Value};
+use std::collections::BTreeMap;
+
+/// Longest partition key, bytes. DynamoDB developer guide, "Constraints", November 2026.
+const PARTITION_LIMIT: usize = 2048;
+/// Longest sort key, bytes. The same source.
+const SORT_LIMIT: usize = 1024;
+
+/// Key attributes of a table or an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Partition key attribute.
+    pub partition: String,
+    /// Sort key attribute.
+    pub sort: Option<String>,
+}
+
+/// A secondary index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// Its key.
+    pub key: Key,
+    /// A global one cannot be read consistently.
+    pub global: bool,
+}
+
+/// What a table asks of its items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// Key of the items.
+    pub key: Key,
+    /// Indexes by name.
+    pub indexes: BTreeMap<String, Index>,
+    /// Type letter of every key attribute, those of indexes included.
+    types: BTreeMap<String, String>,
+}
+
+/// A value of a key attribute; equal where DynamoDB has them equal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// A text.
+    Text(String),
+    /// A number in canonical form.
+    Number(String),
+    /// A binary.
+    Binary(Vec<u8>),
+}
+
+impl Key {
+    fn of(elements: &[KeySchemaElement]) -> Option<Self> {
+        let named = |kind| elements.iter().find(|e| e.key_type() == &kind).map(|e| e.attribute_name().to_owned());
+        Some(Key { partition: named(KeyType::Hash)?, sort: named(KeyType::Range) })
+    }
+
+    /// Its attributes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.partition.as_str()).chain(self.sort.as_deref())
+    }
+
+    /// True where `name` is one of its attributes.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.names().any(|n| n == name)
+    }
+}
+
+impl Schema {
+    /// The schema of a described table; `None` where the description lacks the key.
+    #[must_use]
+    pub fn of(table: &TableDescription) -> Option<Self> {
+        let global = table.global_secondary_indexes().iter().map(|i| (i.index_name(), i.key_schema(), true));
+        let local = table.local_secondary_indexes().iter().map(|i| (i.index_name(), i.key_schema(), false));
+        let index = |(name, key, global): (Option<&str>, &[KeySchemaElement], bool)| {
+            Some((name?.to_owned(), Index { key: Key::of(key)?, global }))
+        };
+        let letter = |d: &AttributeDefinition| {
+            let letter = match d.attribute_type() {
+                ScalarAttributeType::B => "B",
+                ScalarAttributeType::N => "N",
+                _ => "S",
+            };
+            (d.attribute_name().to_owned(), letter.to_owned())
+        };
+        Some(Schema {
+            key: Key::of(table.key_schema())?,
+            indexes: global.chain(local).filter_map(index).collect(),
+            types: table.attribute_definitions().iter().map(letter).collect(),
+        })
+    }
+
+    /// The key of an item that is to be put, which may have further attributes.
+    ///
+    /// # Errors
+    /// Why the table would refuse it.
+    pub fn key_of(&self, item: &Item) -> Result<Vec<Part>, String> {
+        for index in self.indexes.values() {
+            for name in index.key.names() {
+                if let Some(value) = item.get(name) {
+                    self.check_value(name, value)?;
+                }
+            }
+        }
+        let part = |name: &str| {
+            let value = item.get(name).ok_or_else(|| format!("the key attribute {name:?} is missing"))?;
+            self.check_value(name, value)
+        };
+        self.key.names().map(part).collect()
+    }
+
+    /// The key of an item that consists of the key attributes only.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn exact_key(&self, key: &Item) -> Result<Vec<Part>, String> {
+        match key.0.iter().find(|(name, _)| !self.key.contains(name)) {
+            Some((name, _)) => Err(format!("{name:?} is no key attribute of the table")),
+            None if key.0.len() > self.key.names().count() => Err("a key attribute is given twice".to_owned()),
+            None => self.key_of(key),
+        }
+    }
+
+    /// The key attributes of an item.
+    #[must_use]
+    pub fn only_key(&self, item: &Item) -> Item {
+        self.key.names().filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect()
+    }
+
+    /// Checks a value that a change sets.
+    ///
+    /// # Errors
+    /// Why the table would refuse it.
+    pub fn check_set(&self, name: &str, value: &Value) -> Result<(), String> {
+        if self.types.contains_key(name) { self.check_value(name, value).map(drop) } else { Ok(()) }
+    }
+
+    /// Checks the value of a key attribute.
+    fn check_value(&self, name: &str, value: &Value) -> Result<Part, String> {
+        let wanted = self.types.get(name).map_or(value.type_name(), String::as_str);
+        if value.type_name() != wanted {
+            return Err(format!("the key attribute {name:?} has type {}, the table wants {wanted}", value.type_name()));
+        }
+        let (part, len) = match value {
+            Value::Text(text) => (Part::Text(text.clone()), text.len()),
+            Value::Binary(bytes) => (Part::Binary(bytes.clone()), bytes.len()),
+            Value::Number(text) => {
+                (Part::Number(decimal(text).map_err(|e| format!("the key attribute {name:?}: {e}"))?), 1)
+            }
+            other => return Err(format!("the key attribute {name:?} has type {}", other.type_name())),
+        };
+        let sorts = |key: &Key| key.sort.as_deref() == Some(name);
+        let sorts = sorts(&self.key) || self.indexes.values().any(|index| sorts(&index.key));
+        let limit = if sorts { SORT_LIMIT } else { PARTITION_LIMIT };
+        match len {
+            0 => Err(format!("the key attribute {name:?} is empty")),
+            len if len > limit => Err(format!("the key attribute {name:?} has {len} bytes, more than {limit}")),
+            _ => Ok(part),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Tables of the servers, engines over them, and short ways to write what tests commit.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
+};
+use esclusa_aws::client::{Clients, Place};
+use esclusa_aws::engine::{Delivery, Engine, EngineSettings};
+use esclusa_aws::progress::Keeper;
+use esclusa_aws::tables::Table;
+use esclusa_embedded::{Schema, Store};
+use esclusa_flow::counts::Counts;
+use esclusa_flow::effect::{Action, Change, DeleteItem, PutItem, UpdateItem};
+use esclusa_flow::engine::{Commit, Outlet, Progress};
+use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The table of a test, as routes.toml calls it.
+pub const TABLE: &str = "things";
+
+/// Its index.
+const INDEX: &str = esclusa_testkit::conformance::INDEX;
+
+/// Clients of the servers.
+pub async fn clients() -> Clients {
+    for name in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID"] {
+        assert!(std::env::var(name).is_ok(), "{name} is not set: start the servers, and say where they are");
+    }
+    Clients::load(&Place { region: Some("us-east-1".to_owned()), endpoint_url: None }).await
+}
+
+/// A name that no other test uses.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{}", uuid::Uuid::new_v4())
+}
+
+fn element(name: &str, kind: KeyType) -> KeySchemaElement {
+    KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap()
+}
+
+/// Creates a table: partition key `pk`, a text; sort key `sk`, a number; an index by `color` and `n`.
+pub async fn create(clients: &Clients) -> Table {
+    let name = unique("things");
+    let attribute = |name: &str, kind: ScalarAttributeType| {
+        AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
+    };
+    let index = GlobalSecondaryIndex::builder()
+        .index_name(INDEX)
+        .key_schema(element("color", KeyType::Hash))
+        .key_schema(element("n", KeyType::Range))
+        .projection(Projection::builder().projection_type(ProjectionType::All).build());
+    let request =
+        clients.dynamodb(&Place::default()).create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    let request = request.key_schema(element("pk", KeyType::Hash)).key_schema(element("sk", KeyType::Range));
+    let request = request
+        .attribute_definitions(attribute("pk", ScalarAttributeType::S))
+        .attribute_definitions(attribute("sk", ScalarAttributeType::N))
+        .attribute_definitions(attribute("color", ScalarAttributeType::S))
+        .attribute_definitions(attribute("n", ScalarAttributeType::N));
+    request.global_secondary_indexes(index.build().unwrap()).send().await.unwrap();
+    Table { name, place: Place::default() }
+}
+
+/// An engine of one table over an embedded one.
+pub struct Bench {
+    pub engine: Arc<Engine>,
+    pub local: Store,
+    pub dir: tempfile::TempDir,
+}
+
+/// What an engine is made of, besides its table.
+pub struct Make {
+    pub delivery: Delivery,
+    pub keeper: Option<Arc<dyn Keeper>>,
+    pub outlets: BTreeMap<String, Arc<dyn Outlet>>,
+}
+
+impl Default for Make {
+    fn default() -> Self {
+        Make { delivery: Delivery::AtLeastOnce, keeper: None, outlets: BTreeMap::new() }
+    }
+}
+
+impl Make {
+    pub fn over(self, clients: &Clients, name: &str, table: &Table) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let local = Store::open(dir.path(), Schema::default()).unwrap();
+        let settings = EngineSettings {
+            tables: [(name.to_owned(), table.clone())].into(),
+            stores: BTreeMap::new(),
+            outlets: self.outlets,
+            local: Arc::new(local.clone()),
+            keeper: self.keeper,
+            delivery: self.delivery,
+        };
+        Bench { engine: Arc::new(Engine::new(settings, clients)), local, dir }
+    }
+}
+
+/// An engine of a new table, at-least-once.
+pub async fn bench(clients: &Clients) -> Bench {
+    Make::default().over(clients, TABLE, &create(&self::clients().await).await)
+}
+
+pub fn number(n: impl ToString) -> Value {
+    Value::Number(n.to_string())
+}
+
+pub fn key(pk: &str, sk: i64) -> Item {
+    Item(vec![("pk".to_owned(), Value::Text(pk.to_owned())), ("sk".to_owned(), number(sk))])
+}
+
+pub fn with_n(pk: &str, sk: i64, n: i64) -> Item {
+    let mut item = key(pk, sk);
+    item.set("n", number(n));
+    item
+}
+
+pub fn put(item: Item) -> Action {
+    Action::Put(PutItem { table: TABLE.to_owned(), item, guard: None })
+}
+
+pub fn put_if_absent(item: Item, otherwise: Otherwise) -> Action {
+    let condition = Condition(vec![("pk".to_owned(), Comparison::Absent)]);
+    Action::Put(PutItem { table: TABLE.to_owned(), item, guard: Some(Guard { condition, otherwise }) })
+}
+
+pub fn add(key: Item, n: i64) -> Action {
+    Action::Update(UpdateItem {
+        table: TABLE.to_owned(),
+        key,
+        changes: vec![("n".to_owned(), Change::Add(n.to_string()))],
+        guard: None,
+    })
+}
+
+pub fn delete(key: Item) -> Action {
+    Action::Delete(DeleteItem { table: TABLE.to_owned(), key, guard: None })
+}
+
+/// A commit of `done` events.
+pub fn commit(actions: Vec<Action>, done: u64) -> Commit {
+    Commit {
+        route: "route".into(),
+        source: "source".into(),
+        lane: "lane".into(),
+        actions,
+        outbox: Vec::new(),
+        dead: Vec::new(),
+        progress: Progress::None,
+        marks: Vec::new(),
+        counts: Counts { done, ..Counts::default() },
+    }
+}
+
+pub async fn get(bench: &Bench, key: &Item) -> Option<Item> {
+    use esclusa_flow::engine::Engine as _;
+    bench.engine.reads().get(TABLE, key).await.unwrap()
+}

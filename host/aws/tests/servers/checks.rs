@@ -1,0 +1,43 @@
+//! The connection check names the resource and the remedy.
+
+use super::building::{clients, create, unique};
+use super::faulty::{self, error};
+use esclusa_aws::check;
+use esclusa_aws::client::{Clients, Place};
+use esclusa_aws::objects::Store;
+use esclusa_aws::tables::Table;
+
+#[tokio::test]
+async fn what_cannot_be_reached_is_named_with_its_remedy() {
+    let clients = clients().await;
+    let there = create(&clients).await;
+    assert_eq!(check::table(&clients, "requests", &there).await, Ok(()));
+    let missing = Table { name: "HttpRequests".to_owned(), place: Place::default() };
+    let expected = "table HttpRequests does not exist in us-east-1: create it, or correct [table.requests] name";
+    assert_eq!(check::table(&clients, "requests", &missing).await, Err(expected.to_owned()));
+    let bucket = Store { bucket: unique("none"), prefix: String::new(), place: Place::default(), path_style: true };
+    let why = check::store(&clients, "lake", &bucket).await.unwrap_err();
+    assert!(why.contains("does not exist in us-east-1: create it, or correct [objects.lake] bucket"), "{why}");
+    clients.s3(&Place::default(), true).create_bucket().bucket(&bucket.bucket).send().await.unwrap();
+    assert_eq!(check::store(&clients, "lake", &bucket).await, Ok(()));
+}
+
+#[tokio::test]
+async fn credentials_permissions_and_the_network_are_told_apart() {
+    let table = Table { name: "HttpRequests".to_owned(), place: Place::default() };
+    for (code, remedy) in [
+        ("UnrecognizedClientException", "the credentials are not valid"),
+        ("AccessDeniedException", "allow dynamodb:DescribeTable"),
+    ] {
+        let (faulty, _) = faulty::clients(move |_| error(code)).await;
+        let why = check::table(&faulty, "requests", &table).await.unwrap_err();
+        assert!(why.contains("table HttpRequests") && why.contains(remedy), "{why}");
+    }
+    // A port that was free a moment ago: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let place = Place { region: Some("us-east-1".to_owned()), endpoint_url: Some(format!("http://127.0.0.1:{port}")) };
+    let nobody = Clients::load(&place).await;
+    let table = Table { place, ..table };
+    let why = check::table(&nobody, "requests", &table).await.unwrap_err();
+    assert!(why.contains("table HttpRequests") && why.contains("is there a network"), "{why}");
+}

@@ -1,0 +1,105 @@
+//! The order of a commit: what is sent, what is settled, what is given up.
+
+use super::building::{Make, TABLE, add, clients, commit, create, get, key, put, put_if_absent, with_n};
+use super::keeper::TableKeeper;
+use esclusa_aws::engine::Delivery;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::Token;
+use esclusa_flow::effect::{Message, Send};
+use esclusa_flow::engine::{Commit, CommitError, Engine as _, Outlet, Progress};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::item::Otherwise;
+use std::sync::{Arc, Mutex};
+
+/// Refuses "bad" for good, and the first of all messages once.
+#[derive(Default)]
+struct Moody {
+    sent: Mutex<Vec<String>>,
+    tries: Mutex<u32>,
+}
+
+impl Outlet for Moody {
+    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        let answer = |message: &Message| {
+            let mut tries = self.tries.lock().unwrap();
+            *tries += 1;
+            match message.id.as_str() {
+                "bad" => Err(Fault::Permanent("never".to_owned())),
+                _ if *tries == 1 => Err(Fault::Transient("not now".to_owned())),
+                id => {
+                    self.sent.lock().unwrap().push(id.to_owned());
+                    Ok(())
+                }
+            }
+        };
+        let answers = messages.iter().map(answer).collect();
+        Box::pin(std::future::ready(answers))
+    }
+}
+
+fn message(id: &str) -> Message {
+    Message {
+        id: id.to_owned(),
+        send: Send { output: "out".to_owned(), key: None, data: vec![1], attributes: Vec::new() },
+    }
+}
+
+fn at(position: &str, commit: Commit) -> Commit {
+    Commit { progress: Progress::Position { from: None, to: Token::Text(position.into()) }, ..commit }
+}
+
+#[tokio::test]
+async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
+    let clients = clients().await;
+    let keeper = Arc::new(TableKeeper::new(&clients).await);
+    let outlet = Arc::new(Moody::default());
+    let outlets = [("out".to_owned(), outlet.clone() as Arc<dyn Outlet>)].into();
+    let table = create(&clients).await;
+    let bench = Make { keeper: Some(keeper.clone()), outlets, ..Make::default() }.over(&clients, TABLE, &table);
+    let outbox = vec![message("1"), message("bad"), message("2")];
+    let done =
+        bench.engine.commit(at("9", Commit { outbox, ..commit(vec![put(with_n("a", 1, 1))], 2) })).await.unwrap();
+    assert_eq!(done.outbox, None, "nothing is left to be sent");
+    assert_eq!(*outlet.sent.lock().unwrap(), ["2", "1"]);
+    let dead = bench.local.dead_letters(None, None, 10).unwrap();
+    assert_eq!(
+        dead.iter().map(|(_, letter)| (letter.event.as_str(), letter.output.as_deref())).collect::<Vec<_>>(),
+        [("bad", Some("out"))]
+    );
+    assert_eq!(*keeper.calls.lock().unwrap(), ["settle"]);
+    assert_eq!(bench.local.counts("route").unwrap().done, 2);
+}
+
+#[tokio::test]
+async fn a_guard_that_fails_sends_nothing_and_settles_nothing() {
+    let clients = clients().await;
+    let keeper = Arc::new(TableKeeper::new(&clients).await);
+    let outlet = Arc::new(Moody::default());
+    let outlets = [("out".to_owned(), outlet.clone() as Arc<dyn Outlet>)].into();
+    let table = create(&clients).await;
+    let bench = Make { keeper: Some(keeper.clone()), outlets, ..Make::default() }.over(&clients, TABLE, &table);
+    bench.engine.commit(commit(vec![put(with_n("a", 1, 1))], 0)).await.unwrap();
+    let sold = commit(vec![put_if_absent(with_n("a", 1, 2), Otherwise::Rerun)], 1);
+    let answer = bench.engine.commit(at("1", Commit { outbox: vec![message("1")], ..sold })).await;
+    assert_eq!(answer, Err(CommitError::Conflict));
+    assert_eq!((*outlet.tries.lock().unwrap(), keeper.calls.lock().unwrap().len()), (0, 0));
+    assert_eq!(bench.local.counts("route").unwrap().done, 0);
+}
+
+// Without a keeper the local engine records the messages; what was not committed is not sent.
+#[tokio::test]
+async fn an_outbox_of_a_marked_commit_that_failed_is_withdrawn() {
+    let clients = clients().await;
+    let delivery = Delivery::ExactlyOnce { marks_table: super::building::unique("marks") };
+    let bench = Make { delivery, ..Make::default() }.over(&clients, TABLE, &create(&clients).await);
+    let of = |event: &str| {
+        let actions = vec![add(key("a", 1), 1)];
+        Commit { marks: vec![event.to_owned()], outbox: vec![message(event)], ..commit(actions, 1) }
+    };
+    let first = bench.engine.commit(of("1")).await.unwrap();
+    assert!(first.outbox.is_some());
+    assert_eq!(bench.engine.commit(of("1")).await, Err(CommitError::DoneBefore(vec![0])));
+    let pending = bench.engine.pending("route").await.unwrap();
+    assert_eq!(pending.iter().map(|p| Some(p.id)).collect::<Vec<_>>(), [first.outbox]);
+    assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, 1)));
+}

@@ -1,0 +1,84 @@
+//! A keeper over a table: the position of each lane in an item, as leases have it.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, Update,
+};
+use esclusa_aws::client::{Clients, Place};
+use esclusa_aws::progress::Keeper;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::Token;
+use esclusa_flow::engine::Progress;
+use esclusa_flow::fault::Fault;
+use std::sync::Mutex;
+
+pub struct TableKeeper {
+    table: String,
+    client: Client,
+    /// What was called, in order.
+    pub calls: Mutex<Vec<&'static str>>,
+}
+
+impl TableKeeper {
+    pub async fn new(clients: &Clients) -> Self {
+        let (table, client) = (super::building::unique("leases"), clients.dynamodb(&Place::default()));
+        let key = KeySchemaElement::builder().attribute_name("leaseKey").key_type(KeyType::Hash).build().unwrap();
+        let id = AttributeDefinition::builder()
+            .attribute_name("leaseKey")
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .unwrap();
+        let request = client.create_table().table_name(&table).billing_mode(BillingMode::PayPerRequest);
+        request.key_schema(key).attribute_definitions(id).send().await.unwrap();
+        TableKeeper { table, client, calls: Mutex::new(Vec::new()) }
+    }
+
+    pub async fn position(&self, lane: &str) -> Option<String> {
+        let key = AttributeValue::S(lane.to_owned());
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("leaseKey", key)
+            .consistent_read(true)
+            .send()
+            .await
+            .unwrap();
+        answer.item?.get("checkpoint")?.as_s().ok().cloned()
+    }
+
+    fn note(&self, call: &'static str) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+fn text(token: &Token) -> AttributeValue {
+    match token {
+        Token::Text(text) => AttributeValue::S(text.to_string()),
+        Token::Offset(offset) => AttributeValue::S(offset.to_string()),
+    }
+}
+
+impl Keeper for TableKeeper {
+    fn settle<'a>(&'a self, _: &'a str, _: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
+        self.note("settle");
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn write(&self, lane: &str, progress: &Progress) -> Result<Option<Update>, Fault> {
+        let Progress::Position { from, to } = progress else { return Ok(None) };
+        let update = Update::builder().table_name(&self.table).key("leaseKey", AttributeValue::S(lane.to_owned()));
+        let update = update.update_expression("SET #c = :to").expression_attribute_names("#c", "checkpoint");
+        let update = update.expression_attribute_values(":to", text(to));
+        let update = match from {
+            None => update.condition_expression("attribute_not_exists(#c)"),
+            Some(from) => update.condition_expression("#c = :from").expression_attribute_values(":from", text(from)),
+        };
+        Ok(Some(update.build().unwrap()))
+    }
+
+    fn prepare<'a>(&'a self, _: &'a str, _: &'a Token) -> BoxFuture<'a, Result<(), Fault>> {
+        self.note("prepare");
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
