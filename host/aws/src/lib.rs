@@ -6,3 +6,4 @@
 pub mod client;
 pub mod fault;
 pub mod progress;
+pub mod sqs;
