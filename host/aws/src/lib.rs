@@ -5,5 +5,7 @@
 
 pub mod client;
 pub mod fault;
+pub mod iam;
+pub mod outlets;
 pub mod progress;
 pub mod sqs;
