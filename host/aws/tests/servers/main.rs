@@ -1,0 +1,28 @@
+//! Tests against servers of the AWS protocols that others wrote: `scripts/servers.sh run cargo test -p esclusa-aws`.
+
+mod outlets;
+mod sqs;
+
+use esclusa_aws::client::{Clients, Place};
+
+/// The endpoint of a service, which `scripts/servers.sh` puts into the environment.
+fn endpoint(service: &str) -> String {
+    let name = format!("AWS_ENDPOINT_URL_{service}");
+    std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run this with scripts/servers.sh run"))
+}
+
+/// Clients of the servers.
+async fn clients() -> Clients {
+    endpoint("SQS");
+    Clients::load(&Place::default()).await
+}
+
+/// A service behind a proxy.
+fn behind(faults: &esclusa_testkit::faults::Faults) -> Place {
+    Place { region: None, endpoint_url: Some(faults.url().to_owned()) }
+}
+
+/// A name that no other test has.
+fn unique(prefix: &str) -> String {
+    format!("{prefix}-{}", uuid::Uuid::new_v4().simple())
+}
