@@ -65,7 +65,7 @@ pub enum Use {
         /// ARN.
         topic: String,
     },
-    /// Texts phones.
+    /// Texts phones. A phone number is no resource: this allows to publish to whatever the account may.
     Sms,
     /// Sends mails.
     SesSend {
@@ -154,7 +154,6 @@ fn grants(used: &Use) -> Vec<Grant> {
             vec![grant("SqsWrite", ["sqs:GetQueueUrl", "sqs:SendMessage"], vec![queue_arn(queue)])]
         }
         Use::SnsPublish { topic } => vec![grant("SnsPublish", ["sns:Publish"], vec![topic.clone()])],
-        // A phone number is no resource.
         Use::Sms => vec![grant("Sms", ["sns:Publish"], vec!["*".to_owned()])],
         Use::SesSend { from } => mails(from),
     }
