@@ -17,6 +17,18 @@ pub struct Clients {
     shared: SdkConfig,
 }
 
+/// The configuration of a service's client at a place. The place's endpoint is set here, since the SDK prefers
+/// `AWS_ENDPOINT_URL_SERVICE` to an endpoint of the shared configuration.
+macro_rules! at {
+    ($service:ident, $clients:expr, $place:expr) => {{
+        let builder = $service::config::Builder::from(&$clients.at($place));
+        match $place.endpoint_url.as_ref().filter(|url| !url.is_empty()) {
+            Some(url) => builder.endpoint_url(url),
+            None => builder,
+        }
+    }};
+}
+
 impl Clients {
     /// Reads the environment, the profile and the credentials' chain; `default` is `[aws]`. Nothing is sent yet.
     pub async fn load(default: &Place) -> Self {
@@ -36,14 +48,11 @@ impl Clients {
         Clients { shared }
     }
 
-    /// The configuration for a service at `place`.
+    /// The configuration for a service in the region of `place`.
     fn at(&self, place: &Place) -> SdkConfig {
         let mut builder = self.shared.to_builder();
         if let Some(region) = &place.region {
             builder = builder.region(Region::new(region.clone()));
-        }
-        if let Some(url) = place.endpoint_url.as_ref().filter(|url| !url.is_empty()) {
-            builder = builder.endpoint_url(url);
         }
         builder.build()
     }
@@ -51,43 +60,42 @@ impl Clients {
     /// Kinesis. Retries are left to the reader, which knows its shard's limits (reliability K13).
     #[must_use]
     pub fn kinesis(&self, place: &Place) -> aws_sdk_kinesis::Client {
-        aws_sdk_kinesis::Client::new(&self.at(place))
+        aws_sdk_kinesis::Client::from_conf(at!(aws_sdk_kinesis, self, place).build())
     }
 
     /// DynamoDB.
     #[must_use]
     pub fn dynamodb(&self, place: &Place) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.at(place))
+        aws_sdk_dynamodb::Client::from_conf(at!(aws_sdk_dynamodb, self, place).build())
     }
 
     /// DynamoDB streams.
     #[must_use]
     pub fn dynamodb_streams(&self, place: &Place) -> aws_sdk_dynamodbstreams::Client {
-        aws_sdk_dynamodbstreams::Client::new(&self.at(place))
+        aws_sdk_dynamodbstreams::Client::from_conf(at!(aws_sdk_dynamodbstreams, self, place).build())
     }
 
     /// SQS.
     #[must_use]
     pub fn sqs(&self, place: &Place) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(&self.at(place))
+        aws_sdk_sqs::Client::from_conf(at!(aws_sdk_sqs, self, place).build())
     }
 
     /// SNS.
     #[must_use]
     pub fn sns(&self, place: &Place) -> aws_sdk_sns::Client {
-        aws_sdk_sns::Client::new(&self.at(place))
+        aws_sdk_sns::Client::from_conf(at!(aws_sdk_sns, self, place).build())
     }
 
     /// SES.
     #[must_use]
     pub fn ses(&self, place: &Place) -> aws_sdk_sesv2::Client {
-        aws_sdk_sesv2::Client::new(&self.at(place))
+        aws_sdk_sesv2::Client::from_conf(at!(aws_sdk_sesv2, self, place).build())
     }
 
     /// S3; `path_style` puts the bucket into the path, as most servers other than AWS want it.
     #[must_use]
     pub fn s3(&self, place: &Place, path_style: bool) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(&self.at(place)).force_path_style(path_style).build();
-        aws_sdk_s3::Client::from_conf(config)
+        aws_sdk_s3::Client::from_conf(at!(aws_sdk_s3, self, place).force_path_style(path_style).build())
     }
 }

@@ -18,7 +18,7 @@ pub type Feed<T> = Box<dyn Fn(Vec<T>) -> BoxFuture<'static, ()>>;
 
 pub use engine::{EngineUnderTest, INDEX, TABLE, engine};
 pub use logs::{LogUnderTest, log_source};
-pub use queues::{QueueUnderTest, queue_source};
+pub use queues::{QueueUnderTest, queue_groups, queue_source};
 
 /// Runs behaviours one after the other and says which one is at work, so that a failure names it.
 macro_rules! behaviours {

@@ -1,5 +1,5 @@
-//! Tests against servers that others wrote. Their endpoints come from the environment; a test fails where one is missing.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! Tests against servers of the AWS protocols that others wrote: `scripts/servers.sh run cargo test -p esclusa-aws`.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test panics where a promise is broken")]
 
 mod building;
 mod checks;
@@ -10,4 +10,30 @@ mod faulty;
 mod keeper;
 mod objects;
 mod once;
+mod outlets;
+mod sqs;
 mod tables;
+
+use esclusa_aws::client::{Clients, Place};
+
+/// The endpoint of a service, which `scripts/servers.sh` puts into the environment.
+fn endpoint(service: &str) -> String {
+    let name = format!("AWS_ENDPOINT_URL_{service}");
+    std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run this with scripts/servers.sh run"))
+}
+
+/// Clients of the servers.
+async fn clients() -> Clients {
+    endpoint("SQS");
+    Clients::load(&Place::default()).await
+}
+
+/// A service behind a proxy.
+fn behind(faults: &esclusa_testkit::faults::Faults) -> Place {
+    Place { region: None, endpoint_url: Some(faults.url().to_owned()) }
+}
+
+/// A name that no other test has.
+fn unique(prefix: &str) -> String {
+    format!("{prefix}-{}", uuid::Uuid::new_v4().simple())
+}

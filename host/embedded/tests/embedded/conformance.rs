@@ -73,21 +73,24 @@ async fn a_followed_file_is_a_retained_source() {
 
 #[tokio::test]
 async fn a_queue_is_a_queue() {
-    conformance::queue_source(|| {
-        let (store, dir) = store();
-        let (opener, sender) = (store.clone(), store.clone());
-        QueueUnderTest {
-            engine: Arc::new(store),
-            open: Box::new(move |route| opener.queue_source(spec(route), "jobs").unwrap()),
-            send: Box::new(move |messages| {
-                let store = sender.clone();
-                let message = |(key, payload): (String, String)| NewRecord { key, data: payload.into_bytes(), attributes: vec![] };
-                let messages: Vec<_> = messages.into_iter().map(message).collect();
-                Box::pin(async move { drop(store.enqueue("jobs", &messages).await.unwrap()) })
-            }),
-            visibility: VISIBILITY,
-            keep: Box::new(dir),
-        }
-    })
-    .await;
+    conformance::queue_source(queue).await;
+    conformance::queue_groups(queue).await;
+}
+
+fn queue() -> QueueUnderTest {
+    let (store, dir) = store();
+    let (opener, sender) = (store.clone(), store.clone());
+    QueueUnderTest {
+        engine: Arc::new(store),
+        open: Box::new(move |route| opener.queue_source(spec(route), "jobs").unwrap()),
+        send: Box::new(move |messages| {
+            let store = sender.clone();
+            let message = |(key, payload): (String, String)| NewRecord { key, data: payload.into_bytes(), attributes: vec![] };
+            let messages: Vec<_> = messages.into_iter().map(message).collect();
+            Box::pin(async move { drop(store.enqueue("jobs", &messages).await.unwrap()) })
+        }),
+        visibility: VISIBILITY,
+        own: true,
+        keep: Box::new(dir),
+    }
 }

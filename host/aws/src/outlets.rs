@@ -1,0 +1,74 @@
+//! Outputs: messages for Kinesis, SQS, SNS, SES and S3.
+//!
+//! Every entry of a batch has a result of its own (reliability E1, E2): what failed for now is tried again alone, and a
+//! message that can never be sent does not hold up the others. Where messages have a key, no message is sent before an
+//! earlier one of its key was (invariant 3). A receiver may see a message twice, with the same id.
+
+pub mod kinesis;
+mod requests;
+pub mod s3;
+pub mod ses;
+pub mod sns;
+pub mod sqs;
+
+use crate::fault;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use esclusa_flow::effect::Message;
+use esclusa_flow::fault::Fault;
+use std::error::Error;
+use std::time::Duration;
+
+/// Codes that judge a message rather than the request's target or sender. All others, such as a missing stream or
+/// missing permission, are for somebody to repair, and lose no message meanwhile (reliability E7).
+const UNFIT: &[&str] = &[
+    "ValidationException", "ValidationError", "InvalidArgumentException", "InvalidParameter", "InvalidParameterValue",
+    "InvalidParameterException", "InvalidMessageContents", "BatchRequestTooLong", "MessageTooLong", "MessageRejected",
+    "BadRequestException", "InvalidAttributeValue", "ParameterValueInvalid", "MissingParameter", "KeyTooLongError",
+    "EntityTooLarge",
+];
+
+/// What a failed request means for its messages: permanent only where it is the messages' fault.
+fn fault_of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Fault
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match fault::of(doing, error) {
+        Fault::Permanent(reason) if !error.code().is_some_and(unfit) => Fault::Transient(reason),
+        fault => fault,
+    }
+}
+
+/// What a failed entry of a batch means.
+fn entry_fault(doing: &str, code: &str, message: &str, sender_fault: bool) -> Fault {
+    let reason = format!("{doing}: {code}: {message}");
+    if sender_fault && unfit(code) {
+        Fault::Permanent(reason)
+    } else if code.contains("Throttl") || code.contains("ThroughputExceeded") {
+        Fault::Throttled { reason, after: Duration::from_millis(100) }
+    } else {
+        Fault::Transient(reason)
+    }
+}
+
+fn unfit(code: &str) -> bool {
+    UNFIT.contains(&code.rsplit('.').next().unwrap_or(code))
+}
+
+/// The payload where it has to be text.
+fn text(message: &Message) -> Result<&str, Fault> {
+    std::str::from_utf8(&message.send.data)
+        .map_err(|_| Fault::Permanent("the payload is not UTF-8 text, and this output takes nothing else".to_owned()))
+}
+
+/// The value of an attribute, where it is there and not empty.
+fn attribute<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
+    message.send.attributes.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+}
+
+/// Bytes of a message as the services count them: payload, attributes and their types.
+fn size(message: &Message) -> usize {
+    let attributes: usize = message.send.attributes.iter().map(|(n, v)| n.len() + v.len() + "String".len()).sum();
+    message.send.data.len() + message.send.key.as_ref().map_or(0, String::len) + attributes
+}

@@ -1,0 +1,115 @@
+//! Cuts messages into requests and accounts for each of them, whatever the service.
+
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::Message;
+use esclusa_flow::fault::Fault;
+use futures_util::future::join_all;
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Requests at the same time.
+const AT_ONCE: usize = 4;
+/// How often a message that failed for now is tried again before the caller hears of it.
+const ATTEMPTS: u32 = 4;
+
+/// A service that takes several messages in a request.
+pub trait Requests: Sync {
+    /// Most messages of a request, and most bytes; one larger message goes alone, for the service to judge.
+    fn limits(&self) -> (usize, usize);
+
+    /// The key whose messages must arrive in order; `None`: any order will do.
+    fn order<'a>(&self, message: &'a Message) -> Option<&'a str>;
+
+    /// Sends one request; results align with the messages.
+    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
+}
+
+/// Sends messages; results align with them. A key has at most one message on its way, so that one that fails is never
+/// overtaken; after it failed for good in this call, the later ones of its key are not tried.
+pub async fn send(service: &dyn Requests, messages: &[Message]) -> Vec<Result<(), Fault>> {
+    let mut results: Vec<Option<Result<(), Fault>>> = vec![None; messages.len()];
+    let mut attempts = 0;
+    loop {
+        let wave = wave(service, messages, &results);
+        if wave.is_empty() {
+            break;
+        }
+        let mut failed = Vec::new();
+        for requests in cut(service, messages, &wave).chunks(AT_ONCE) {
+            let answers = join_all(requests.iter().map(|request| isolate(service, messages, request))).await;
+            for (index, result) in requests.iter().flatten().zip(answers.into_iter().flatten()) {
+                match (result, results.get_mut(*index)) {
+                    (Err(fault), _) if !matches!(fault, Fault::Permanent(_)) => failed.push((*index, fault)),
+                    (result, Some(slot)) => *slot = Some(result),
+                    _ => {}
+                }
+            }
+        }
+        attempts = if failed.is_empty() { 0 } else { attempts + 1 };
+        if attempts >= ATTEMPTS {
+            fail(service, messages, &mut results, failed);
+            attempts = 0;
+        } else if !failed.is_empty() {
+            sleep(Duration::from_millis(50) * 2u32.pow(attempts)).await;
+        }
+    }
+    results.into_iter().map(|result| result.unwrap_or_else(|| Err(Fault::Bug("a message was not sent".to_owned())))).collect()
+}
+
+/// What may be on its way now: of each key the first message that has no result.
+fn wave(service: &dyn Requests, messages: &[Message], results: &[Option<Result<(), Fault>>]) -> Vec<usize> {
+    let mut keys = HashSet::new();
+    let open = messages.iter().zip(results).enumerate().filter(|(_, (_, result))| result.is_none());
+    open.filter(|(_, (message, _))| service.order(message).is_none_or(|key| keys.insert(key))).map(|(index, _)| index).collect()
+}
+
+/// Cuts a wave into requests.
+fn cut(service: &dyn Requests, messages: &[Message], wave: &[usize]) -> Vec<Vec<usize>> {
+    let (most, bytes) = service.limits();
+    let (mut requests, mut request, mut size) = (Vec::new(), Vec::new(), 0);
+    for &index in wave {
+        let own = messages.get(index).map_or(0, super::size);
+        if !request.is_empty() && (request.len() >= most || size + own > bytes) {
+            requests.push(std::mem::take(&mut request));
+            size = 0;
+        }
+        request.push(index);
+        size += own;
+    }
+    requests.push(request);
+    requests
+}
+
+/// Sends a request; one that is refused for good as a whole is cut until the message at fault is alone.
+fn isolate<'a>(service: &'a dyn Requests, messages: &'a [Message], request: &'a [usize]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    Box::pin(async move {
+        let mut results = service.request(request.iter().filter_map(|index| messages.get(*index)).collect()).await;
+        results.resize_with(request.len(), || Err(Fault::Transient("the service gave no result for the message".to_owned())));
+        if request.len() < 2 || !results.iter().all(|result| matches!(result, Err(Fault::Permanent(_)))) {
+            return results;
+        }
+        let (first, second) = request.split_at(request.len() / 2);
+        let mut results = isolate(service, messages, first).await;
+        results.extend(isolate(service, messages, second).await);
+        results
+    })
+}
+
+/// Gives up for now on what failed too often, and on what would overtake it.
+fn fail(service: &dyn Requests, messages: &[Message], results: &mut [Option<Result<(), Fault>>], failed: Vec<(usize, Fault)>) {
+    let keys: HashSet<_> = failed.iter().filter_map(|(index, _)| service.order(messages.get(*index)?)).collect();
+    for (message, slot) in messages.iter().zip(results.iter_mut()).filter(|(_, slot)| slot.is_none()) {
+        if service.order(message).is_some_and(|key| keys.contains(key)) {
+            *slot = Some(Err(Fault::Transient("waits for an earlier message of its key".to_owned())));
+        }
+    }
+    for (index, fault) in failed {
+        if let Some(slot) = results.get_mut(index) {
+            *slot = Some(Err(fault));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Messages as mails by SES (version 2 of its API).
+//!
+//! Mail cannot be taken back and SES does not deduplicate: a request whose fate is unknown is repeated, or given up, as
+//! the settings say (reliability E9). The SDK's own retries are off for that reason.
+
+mod rate;
+
+use super::{attribute, fault_of, text};
+use crate::client::{Clients, Place};
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::config::retry::RetryConfig;
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::Message;
+use esclusa_flow::engine::Outlet;
+use esclusa_flow::fault::Fault;
+use rate::Rate;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+/// How long the account's rate is believed; AWS raises it as an account grows.
+const RATE_AGE: Duration = Duration::from_secs(600);
+/// The encoding of subjects and bodies.
+const CHARSET: &str = "UTF-8";
+
+/// How mails are sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Where SES is.
+    pub place: Place,
+    /// The sender, an identity that is verified in SES.
+    pub from: String,
+    /// Recipients of messages without an attribute `to`, which holds addresses separated by commas.
+    pub to: Vec<String>,
+    /// Subject of messages without an attribute `subject`.
+    pub subject: Option<String>,
+    /// What becomes of a mail that may have been sent (a time-out, a broken connection, an error 500).
+    pub ambiguous: Ambiguous,
+}
+
+/// See [`Settings::ambiguous`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// It is sent again: at least once.
+    #[default]
+    Retry,
+    /// It becomes a dead letter: at most once.
+    DeadLetter,
+}
+
+/// An outlet to SES that keeps within the account's rate of recipients per second.
+#[must_use]
+pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Outlet> {
+    let config = clients.ses(&settings.place).config().to_builder().retry_config(RetryConfig::disabled()).build();
+    Arc::new(Mail { client: Client::from_conf(config), settings, rate: Mutex::default() })
+}
+
+struct Mail {
+    client: Client,
+    settings: Settings,
+    rate: Mutex<(Rate, Option<Instant>)>,
+}
+
+impl Outlet for Mail {
+    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(async move {
+            let mut results = Vec::with_capacity(messages.len());
+            for message in messages {
+                results.push(self.mail(message).await);
+            }
+            results
+        })
+    }
+}
+
+impl Mail {
+    async fn mail(&self, message: &Message) -> Result<(), Fault> {
+        let to = self.recipients(message);
+        if to.is_empty() {
+            return Err(Fault::Permanent("nobody to mail: no attribute \"to\", and no to in routes.toml".to_owned()));
+        }
+        let subject = attribute(message, "subject").or(self.settings.subject.as_deref()).unwrap_or_default();
+        let broken = |error: aws_sdk_sesv2::error::BuildError| Fault::Bug(format!("a mail: {error}"));
+        let part = |data: &str| Content::builder().charset(CHARSET).data(data).build().map_err(broken);
+        let body = Body::builder().text(part(text(message)?)?).build();
+        let simple = aws_sdk_sesv2::types::Message::builder().subject(part(subject)?).body(body).build();
+        self.wait_for_turn(to.len()).await;
+        let request = self
+            .client
+            .send_email()
+            .from_email_address(&self.settings.from)
+            .destination(Destination::builder().set_to_addresses(Some(to)).build())
+            .content(EmailContent::builder().simple(simple).build());
+        request.send().await.map(drop).map_err(|error| {
+            let fault = fault_of("send a mail", &error);
+            match (&fault, self.settings.ambiguous) {
+                (Fault::Transient(reason), Ambiguous::DeadLetter) if may_have_been_sent(&error) => {
+                    Fault::Permanent(format!("the mail may have been sent: {reason}"))
+                }
+                _ => fault,
+            }
+        })
+    }
+
+    fn recipients(&self, message: &Message) -> Vec<String> {
+        match attribute(message, "to") {
+            Some(to) => to.split(',').map(|address| address.trim().to_owned()).filter(|a| !a.is_empty()).collect(),
+            None => self.settings.to.clone(),
+        }
+    }
+
+    /// Waits until `recipients` more are within the account's rate.
+    async fn wait_for_turn(&self, recipients: usize) {
+        let turn = {
+            let mut state = self.rate.lock().await;
+            let (rate, read) = &mut *state;
+            if read.is_none_or(|read| read.elapsed() > RATE_AGE) {
+                *read = Some(Instant::now());
+                match self.client.get_account().send().await {
+                    Ok(account) => rate.set(account.send_quota.map(|quota| quota.max_send_rate)),
+                    Err(error) => tracing::warn!(error = %fault_of("read the rate of SES", &error), "mails are sent without a rate limit"),
+                }
+            }
+            rate.turn(Instant::now(), recipients)
+        };
+        sleep_until(turn).await;
+    }
+}
+
+/// True unless the service refused the mail, or was never reached.
+fn may_have_been_sent<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => false,
+        SdkError::DispatchFailure(failure) => failure.as_connector_error().is_none_or(|error| !never_connected(error)),
+        SdkError::ServiceError(service) => service.raw().status().as_u16() >= 500,
+        _ => true,
+    }
+}
+
+fn never_connected(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return matches!(io.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable);
+        }
+        cause = error.source();
+    }
+    false
+}

