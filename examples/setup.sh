@@ -42,6 +42,11 @@ stop() {
   router=
 }
 
+# Builds the example's own plugin, plugin/NAME.wasm, where it is missing.
+plugin() {
+  [ -f "$here/plugin/$1.wasm" ] || "$root/scripts/plugins.sh" "$here/plugin" "example-$1=$1"
+}
+
 # Compares what was found (standard input) with what is expected.
 expect() {
   diff -u "$here/$1" - || { echo "$(basename "$here"): $1 is not what was found" >&2; exit 1; }
