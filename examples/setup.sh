@@ -42,9 +42,12 @@ stop() {
   router=
 }
 
-# Builds the example's own plugin, plugin/NAME.wasm, where it is missing.
+# Builds the example's own plugin, plugin/NAME.wasm, where it is missing or older than its sources.
 plugin() {
-  [ -f "$here/plugin/$1.wasm" ] || "$root/scripts/plugins.sh" "$here/plugin" "example-$1=$1"
+  local built=$here/plugin/$1.wasm
+  [ -f "$built" ] && [ -z "$(find "$here/plugin/src" "$root/plugins/sdk/src" "$root/wit" -newer "$built")" ] && return
+  "$root/scripts/plugins.sh" "$here/plugin" "example-$1=$1"
+  touch "$built"
 }
 
 # Compares what was found (standard input) with what is expected.
