@@ -5,7 +5,7 @@ import asyncio
 import json
 import subprocess
 
-from router import ESCLUSA, Router, scan, until
+from router import DATA, ESCLUSA, Router, scan, until
 
 CUSTOMERS, SEATS = 1000, 100
 router = Router()
@@ -101,4 +101,13 @@ assert taken + left("Festival") == SEATS, "seats appeared or vanished"
 print(f"cancelled in the middle: none of {len(reservations('Festival'))} reservations is active, no seat is lost")
 router.stop()
 subprocess.run([ESCLUSA, "run", "--until-idle"], check=True, timeout=120)
+
+# A file is written at least once: after a kill a mail may be there twice, but none is missing.
+mails = (DATA / "mails.txt").read_text(encoding="utf-8").splitlines()
+told = {(mail.split()[2], mail.split()[-1]) for mail in mails}
+for item in scan("inventario"):
+    if item["PK"] == "I":
+        last = {"A": "confirmada", "X": "suya", "C": "organizadores"}[item["Estado"]]
+        assert {(item["SK"], "confirmada"), (item["SK"], last)} <= told, f"a mail about {item['SK']} is missing"
+print(f"{len(told)} mails, none is missing")
 subprocess.run([ESCLUSA, "audit"], check=True, timeout=60)
