@@ -13,6 +13,9 @@ import urllib.parse
 ESCLUSA = os.environ["ESCLUSA"]
 DATA = pathlib.Path(os.environ["DATA"])
 PATIENCE = 60  # seconds
+AWS = "EXAMPLES_AWS" in os.environ
+if AWS:
+    import aws
 
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(_hard, 8192), _hard))
@@ -86,5 +89,15 @@ def until(what, holds, meanwhile=lambda: None):
 
 def scan(table):
     """The items of a table, with a router at work or without."""
+    if AWS:
+        return aws.scan(table)
     lines = subprocess.run([ESCLUSA, "table", "scan", table], check=True, capture_output=True, timeout=PATIENCE).stdout
     return [json.loads(line) for line in lines.splitlines()]
+
+
+def mails():
+    """The mails that were sent so far."""
+    if AWS:
+        return aws.mails(os.environ["MAIL_FROM"])
+    path = DATA / "mails.txt"
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []

@@ -1,5 +1,8 @@
 # Sourced by each run.sh: which router and which Python, a temporary directory for the data, and what the scripts share.
 #
+# With --aws the example runs on aws.toml, against the servers that AWS_ENDPOINT_URL_… name; what it needs there is made under
+# names of this run.
+#
 #   ESCLUSA          the router; default target/release/esclusa
 #   PYTHON           a Python with DuckDB; default target/venv, which is made where it is missing
 #   ESCLUSA_SAMPLES  a directory with real samples; without it the examples generate their own
@@ -17,8 +20,28 @@ export ESCLUSA_CONFIG=$here/routes.toml LISTEN=127.0.0.1:0 ESCLUSA_LOG=${ESCLUSA
 export PYTHONPATH=$root/examples PYTHONDONTWRITEBYTECODE=1
 cd "$here"
 
+aws=
+if [ "${1:-}" = --aws ]; then
+  shift
+  aws=$root/examples/aws.py
+  number=$(printf %07d $$)
+  export EXAMPLES_AWS=1 ESCLUSA_CONFIG=$here/aws.toml SUFFIX=-${here##*/}-$$
+  export PHONE=+1555$number MAIL_FROM=boletia-$$@example.com
+  timeout 120 "$PYTHON" "$aws" create
+fi
+
 # The router, or a command of it. Nothing here takes two minutes.
 esclusa() { timeout -k 5 120 "$ESCLUSA" "$@"; }
+
+# Events into a source: SOURCE FILE [--key FIELD] [--raw].
+send() {
+  if [ -n "$aws" ]; then timeout 120 "$PYTHON" "$aws" send "$@"; else esclusa send "$@" > "$DATA/ids"; fi
+}
+
+# The items of a table.
+scan() {
+  if [ -n "$aws" ]; then timeout 120 "$PYTHON" "$aws" scan "$1"; else esclusa table scan "$1"; fi
+}
 
 # Starts the router in the background, and waits until it is there.
 start() {

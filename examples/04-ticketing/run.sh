@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the example from nothing and compares its results:  examples/04-ticketing/run.sh
+# Runs the example from nothing and compares its results:  examples/04-ticketing/run.sh [--aws]
 . "$(dirname "$0")/../setup.sh"
 plugin ticketing
 

@@ -5,7 +5,7 @@ import asyncio
 import json
 import subprocess
 
-from router import DATA, ESCLUSA, Router, scan, until
+from router import ESCLUSA, Router, mails, scan, until
 
 CUSTOMERS, SEATS = 1000, 100
 router = Router()
@@ -102,9 +102,8 @@ print(f"cancelled in the middle: none of {len(reservations('Festival'))} reserva
 router.stop()
 subprocess.run([ESCLUSA, "run", "--until-idle"], check=True, timeout=120)
 
-# A file is written at least once: after a kill a mail may be there twice, but none is missing.
-mails = (DATA / "mails.txt").read_text(encoding="utf-8").splitlines()
-told = {(mail.split()[2], mail.split()[-1]) for mail in mails}
+# Mails are sent at least once: after a kill one may be there twice, but none is missing.
+told = {(mail.split()[2], mail.split()[-1]) for mail in mails()}
 for item in scan("inventario"):
     if item["PK"] == "I":
         last = {"A": "confirmada", "X": "suya", "C": "organizadores"}[item["Estado"]]

@@ -3,7 +3,7 @@
 ids of reservations are replaced by their numbers."""
 import json
 
-from router import DATA, Router, until
+from router import Router, mails, until
 
 router = Router()
 ids = []
@@ -22,11 +22,9 @@ def ask(method, path, body=None):
     print(masked(f"> {method} {path}" + (f" {json.dumps(body)}" if body else "") + f"\n{status} {text}\n"))
 
 
-def mails(count):
+def mailed(count):
     """The mails, once there are so many."""
-    path = DATA / "mails.txt"
-    lines = lambda: path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return until(f"there are {count} mails", lambda: lines() if len(lines()) >= count else None)
+    return until(f"there are {count} mails", lambda: sent if len(sent := mails()) >= count else None)
 
 
 def reserve(event, seats, email):
@@ -47,13 +45,13 @@ ask("DELETE", f"/reservas/{ids[1]}")
 ask("GET", "/reservas/eventos")
 reserve("Opera Aida", 30, "maria@gmail.com")
 reserve("Queen Live", 1, "maria@gmail.com")
-mails(3)
+mailed(3)
 ask("DELETE", "/eventos/Opera Aida")
-mails(4)
+mailed(4)
 ask("GET", f"/reservas/{ids[0]}")
 ask("GET", f"/reservas/{ids[1]}")
 reserve("Opera Aida", 1, "juan@gmail.com")
 ask("GET", "/reservas/eventos/Opera Aida")
-for mail in sorted(map(masked, mails(4))):  # those of different reservations may overtake each other
+for mail in sorted(map(masked, mailed(4))):  # those of different reservations may overtake each other
     print("mail: " + mail)
 router.stop()
