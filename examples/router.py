@@ -6,7 +6,9 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import subprocess
+import sys
 import time
 import urllib.parse
 
@@ -17,6 +19,7 @@ AWS = "EXAMPLES_AWS" in os.environ
 if AWS:
     import aws
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what runs is ended too, see atexit
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(_hard, 8192), _hard))
 
