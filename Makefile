@@ -2,7 +2,7 @@
 CARGO ?= cargo
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build plugins test lint bench demo clean
+.PHONY: help run build plugins test lint bench examples demo clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,5 +29,9 @@ bench: build     ## benchmarks; figures as ratios
 	@scripts/guests.sh
 	@scripts/bench.sh
 
+examples: build  ## six whole systems, each run from nothing and compared with what is expected
+	@scripts/python.sh
+	@examples/run.sh
+
 clean:           ## remove what was built, and the data of `make run`
-	rm -rf target data plugins/*.wasm
+	rm -rf target data plugins/*.wasm examples/*/data examples/*/plugin/*.wasm

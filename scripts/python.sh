@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Makes target/venv with DuckDB and PyArrow, which the tests use to read what the parquet plugin writes.
+# Makes target/venv with DuckDB and PyArrow, which the tests use to read what the parquet plugin writes, and boto3, by which the
+# examples make and read what they need in AWS.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-pins="duckdb==1.4.2 pyarrow==22.0.0"
+pins="duckdb==1.4.2 pyarrow==22.0.0 boto3==1.44.5"
 mark="target/venv/.$(echo "$pins" | cksum | cut -d' ' -f1)"
 [ -f "$mark" ] && exit 0
 mkdir -p target

@@ -1,13 +1,10 @@
 #!/usr/bin/env bash
 # Runs the example from nothing and checks its results:  examples/00-orders/run.sh [ORDERS]
-set -euo pipefail
-cd "$(dirname "$0")"
-esclusa=../../target/release/esclusa
-python=../../target/venv/bin/python
-[ -x "$python" ] || ../../scripts/python.sh
-rm -rf data
-if [ $# -gt 0 ]; then ORDERS=$(realpath "$1"); else ORDERS=$PWD/data/orders.jsonl; mkdir data; ./sample.py > "$ORDERS"; fi
-export ORDERS
-$esclusa run -c routes.toml --until-idle
-$esclusa table scan totals -c routes.toml | "$python" check.py "$ORDERS" data/lake
-$esclusa audit -c routes.toml
+orders=${1:+$(realpath "$1")}
+. "$(dirname "$0")/../setup.sh"
+export ORDERS=${orders:-$DATA/orders.jsonl}
+[ -n "$orders" ] || ./sample.py > "$ORDERS"
+
+esclusa run --until-idle
+esclusa table scan totals | "$PYTHON" check.py "$ORDERS" "$DATA/lake"
+esclusa audit

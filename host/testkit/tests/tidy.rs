@@ -19,7 +19,7 @@ fn root() -> PathBuf {
 
 fn sources() -> Vec<(String, String)> {
     let mut files = Vec::new();
-    let mut folders = vec![root().join("host"), root().join("plugins")];
+    let mut folders = ["host", "plugins", "examples"].map(|folder| root().join(folder)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

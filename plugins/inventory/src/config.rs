@@ -31,6 +31,8 @@ pub struct Config {
     /// Attribute: capacity, in the inventory what is left of it.
     #[serde(default = "capacity")]
     pub capacity: String,
+    /// Attribute of a mirrored event that changes whenever tickets are reserved or given back.
+    pub version: Option<String>,
     /// Attribute: category.
     #[serde(default = "category")]
     pub category: String,

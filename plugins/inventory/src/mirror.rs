@@ -2,7 +2,8 @@
 //!
 //! A reservation made while its event is being cancelled must not stay active. Making one lowers the capacity left of the
 //! mirrored event, so the cancellation is guarded by that: where it has changed since it was read, the batch is handled
-//! again, with fresh reads, and finds the reservation.
+//! again, with fresh reads, and finds the reservation. Where tickets can also be given back, the capacity may be the same
+//! again: then whoever sells counts its writes in an attribute, named by `version`, and the guard looks at that too.
 
 use crate::config::Config;
 use esclusa_flow::item::number;
@@ -74,13 +75,22 @@ impl<'a> Mirror<'a> {
                 if update.changes.is_empty() {
                     return Err(EventError::skip("nothing that is mirrored has changed"));
                 }
-                if let Some(capacity) = stored.filter(|_| cancels).and_then(|s| s.get(&self.config.capacity).cloned()) {
-                    update = update.guard(Condition::new().equal(&self.config.capacity, capacity).or_rerun());
+                if let Some(stored) = stored.filter(|_| cancels) {
+                    update = update.guard(self.unchanged(&stored).or_rerun());
                 }
                 out.push(update);
             }
         }
         if cancels { self.cancel_reservations(name, out) } else { Ok(()) }
+    }
+
+    /// Holds where no reservation was made since `stored` was read.
+    fn unchanged(&self, stored: &Item<'static>) -> Condition<'a> {
+        let attributes = [Some(&self.config.capacity), self.config.version.as_ref()];
+        attributes.into_iter().flatten().fold(Condition::new(), |condition, attribute| match stored.get(attribute) {
+            Some(value) => condition.equal(attribute, value.clone()),
+            None => condition.absent(attribute),
+        })
     }
 
     /// What has changed. The inventory's capacity is what is left, so it changes by the difference.

@@ -105,6 +105,23 @@ fn a_reservation_made_meanwhile_has_the_batch_handled_again() {
 }
 
 #[test]
+fn a_reservation_in_place_of_one_given_back_has_the_batch_handled_again() {
+    let plugin: Inventory = testing::plugin(r#"{"table":"inventario","index":"evento-email","version":"Version"}"#);
+    let batch = lines(&cancel());
+    let before = tables().item("inventario", event("A", 27)).item("inventario", reservation("r1", "Opera Aida", "A"));
+    let out = testing::with_tables(&before, || call(&plugin, &batch));
+    let mut after = tables()
+        .item("inventario", event("A", 27).with("Version", 2))
+        .item("inventario", reservation("r1", "Opera Aida", "X"))
+        .item("inventario", reservation("r2", "Opera Aida", "A"));
+    assert!(after.apply(&out).is_err(), "the capacity is the same, the version is not");
+    let again = testing::with_tables(&after, || call(&plugin, &batch));
+    after.apply(&again).unwrap();
+    let expected = [("Opera Aida", "C"), ("r1", "X"), ("r2", "C")];
+    assert_eq!(states(&after), expected.map(|(id, state)| (id.to_owned(), state.to_owned())));
+}
+
+#[test]
 fn a_changed_capacity_changes_what_is_left_by_the_difference() {
     let mut tables = tables().item("inventario", event("A", 27));
     run(&mut tables, &[change("MODIFY", Some(image("A", 30)), Some(image("A", 40)))]);

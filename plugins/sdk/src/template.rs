@@ -1,8 +1,8 @@
 //! Templates: `"path#{path}"`, compiled once, rendered for each record.
 //!
 //! `{field}` is a field, `{a.b}` a field of an object, `{when:date}` the date part of an ISO timestamp (also `year`,
-//! `month`, `day` and `hour`), `{{` and `}}` are braces. A text, a number or a boolean has a place in a text; anything
-//! else is an error, never an empty text.
+//! `month`, `day` and `hour`), `{field:json}` any value as JSON, texts quoted, for messages that are JSON themselves; `{{` and
+//! `}}` are braces. A text, a number or a boolean has a place in a text; anything else is an error, never an empty text.
 
 use crate::json::{Json, Record};
 use std::borrow::Cow;
@@ -28,6 +28,7 @@ enum Format {
     Month,
     Day,
     Hour,
+    Json,
 }
 
 /// A template that is written wrong.
@@ -171,6 +172,11 @@ impl Template {
         value: Option<Json<'a>>,
     ) -> Result<Cow<'a, str>, RenderError> {
         let problem = match value {
+            Some(value) if format == Some(Format::Json) => {
+                let mut text = String::new();
+                value.write(&mut text);
+                return Ok(Cow::Owned(text));
+            }
             Some(Json::Text(text)) => match format.map_or(Some(text.clone()), |f| f.apply(&text)) {
                 Some(text) => return Ok(text),
                 None => Problem::NotATimestamp(text.into_owned()),
@@ -211,11 +217,12 @@ impl Format {
             "month" => Format::Month,
             "day" => Format::Day,
             "hour" => Format::Hour,
-            _ => return Err(format!("unknown format {name:?}; there are date, year, month, day and hour")),
+            "json" => Format::Json,
+            _ => return Err(format!("unknown format {name:?}; there are date, year, month, day, hour and json")),
         })
     }
 
-    /// The part of an ISO timestamp; `None` where it is none.
+    /// The part of an ISO timestamp; `None` where it is none. JSON is no part of one.
     fn apply<'a>(self, text: &Cow<'a, str>) -> Option<Cow<'a, str>> {
         let shape = |part: &str, shape: &str| {
             part.len() == shape.len()
@@ -235,6 +242,7 @@ impl Format {
             Format::Month => 5..7,
             Format::Day => 8..10,
             Format::Hour => 11..13,
+            Format::Json => return None,
         };
         let part =
             |text: &str| text.get(range.clone()).is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit() || b == b'-'));

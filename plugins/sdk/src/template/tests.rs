@@ -34,6 +34,15 @@ fn dates_are_parts_of_a_timestamp() {
 }
 
 #[test]
+fn any_value_can_be_put_in_as_json() {
+    let record = r#"{"t":"say \"ñ\"\n","n":1.50,"z":null,"a":[1,{"b":true}]}"#;
+    let message = render(r#"{{"t":{t:json},"n":{n:json},"z":{z:json},"a":{a:json}}}"#, record).unwrap();
+    assert_eq!(message, record);
+    assert_eq!(render("{t:json}", record).unwrap(), r#""say \"ñ\"\n""#);
+    assert!(render("{x:json}", record).unwrap_err().contains("is missing"));
+}
+
+#[test]
 fn a_field_alone_is_borrowed() {
     let template = Template::parse("{a}").unwrap();
     let record = Record::parse(r#"{"a":"x"}"#).unwrap();
@@ -62,7 +71,7 @@ fn wrong_templates_say_what_and_where() {
         ("{a..b}", "template \"{a..b}\", column 1: {a..b} does not name a field"),
         (
             "{a:week}",
-            "template \"{a:week}\", column 1: unknown format \"week\"; there are date, year, month, day and hour",
+            "template \"{a:week}\", column 1: unknown format \"week\"; there are date, year, month, day, hour and json",
         ),
         ("{a{b}", "template \"{a{b}\", column 1: a `{` within a field; write `{{` for a brace"),
     ] {

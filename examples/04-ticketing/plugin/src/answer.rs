@@ -1,0 +1,60 @@
+//! Answers: JSON as it was, texts in the words that they had.
+
+use esclusa_plugin::{Effects, Event, EventError};
+use serde::Serialize;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    status: u16,
+    content_type: &'static str,
+    body: String,
+}
+
+impl Answer {
+    /// A document.
+    ///
+    /// # Errors
+    /// [`EventError::Reject`] where it cannot be written as JSON.
+    pub fn json(document: &impl Serialize) -> Result<Self, EventError> {
+        match serde_json::to_string_pretty(document) {
+            Ok(body) => Ok(Answer { status: 200, content_type: "application/json", body }),
+            Err(error) => Err(EventError::Reject(error.to_string())),
+        }
+    }
+
+    /// A text: something was done.
+    pub fn done(text: &str) -> Self {
+        Answer::text(200, text)
+    }
+
+    /// The request makes no sense.
+    pub fn wrong(text: &str) -> Self {
+        Answer::text(400, text)
+    }
+
+    /// There is no such thing.
+    pub fn missing(text: &str) -> Self {
+        Answer::text(404, text)
+    }
+
+    /// As things are, it cannot be done.
+    pub fn refused(text: &str) -> Self {
+        Answer::text(409, text)
+    }
+
+    /// No endpoint has this method and path.
+    pub fn unknown() -> Self {
+        Answer::text(404, "no hay tal llamada")
+    }
+
+    fn text(status: u16, text: &str) -> Self {
+        let body = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        Answer { status, content_type: "text/html; charset=utf-8", body }
+    }
+
+    /// Answers the request that `event` is.
+    pub fn send(self, event: Event<'_>, out: &mut Effects<'_>) {
+        out.reply(event, self.status, self.content_type, self.body);
+    }
+}

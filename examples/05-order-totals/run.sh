@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs the example from nothing, killed again and again, and compares its results:  examples/05-order-totals/run.sh [--aws]
+. "$(dirname "$0")/../setup.sh"
+plugin commands
+commands=$DATA/commands.jsonl
+./sample.py ${ESCLUSA_SAMPLES:+"$ESCLUSA_SAMPLES/orders.jsonl"} > "$commands"
+
+esclusa run --until-idle                                 # nothing to do yet: makes the store
+send commands "$commands" --key order_id
+for life in 0.1 0.15 0.2 0.25 0.3; do
+  timeout --foreground -s KILL "$life" "$ESCLUSA" run --until-idle && break || echo "killed after $life s"
+done 2> "$DATA/log"
+esclusa run --until-idle
+scan totals > "$DATA/totals"
+scan placed > "$DATA/placed"
+./check.py "$commands" "$DATA/totals" "$DATA/placed" > "$DATA/days"
+[ -n "${ESCLUSA_SAMPLES:-}" ] || expect expected.txt < "$DATA/days"
+esclusa audit

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs examples, each from nothing in a temporary directory, and compares their results:  examples/run.sh [--aws] [NAME...]
+set -euo pipefail
+cd "$(dirname "$0")"
+options=()
+if [ "${1:-}" = --aws ]; then options=(--aws) && shift; fi
+if [ $# -eq 0 ]; then
+  set -- [0-9]*/
+  [ ${#options[@]} -eq 0 ] || set -- */aws.toml
+  set -- "${@%/*}"
+fi
+failed=()
+for name in "$@"; do
+  name=$(basename "$name")
+  echo "== $name"
+  timeout -k 5 600 "$name/run.sh" ${options[@]+"${options[@]}"} || failed+=("$name")
+done
+[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }

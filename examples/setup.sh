@@ -1,0 +1,85 @@
+# Sourced by each run.sh: which router and which Python, a temporary directory for the data, and what the scripts share.
+#
+# With --aws the example runs on aws.toml, against the servers that AWS_ENDPOINT_URL_… name; what it needs there is made under
+# names of this run.
+#
+#   ESCLUSA          the router; default target/release/esclusa
+#   PYTHON           a Python with DuckDB; default target/venv, which is made where it is missing
+#   ESCLUSA_SAMPLES  a directory with real samples; without it the examples generate their own
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+ESCLUSA=$(realpath -s "${ESCLUSA:-$root/target/release/esclusa}")
+if [ -z "${PYTHON:-}" ]; then
+  PYTHON=$root/target/venv/bin/python
+  [ -x "$PYTHON" ] || "$root/scripts/python.sh"
+fi
+DATA=$(mktemp -d)
+export ESCLUSA PYTHON DATA
+export ESCLUSA_CONFIG=$here/routes.toml LISTEN=127.0.0.1:0 ESCLUSA_LOG=${ESCLUSA_LOG:-error}
+export PYTHONPATH=$root/examples PYTHONDONTWRITEBYTECODE=1
+cd "$here"
+
+aws=
+if [ "${1:-}" = --aws ]; then
+  shift
+  aws=$root/examples/aws.py
+  number=$(printf %07d $$)
+  export EXAMPLES_AWS=1 ESCLUSA_CONFIG=$here/aws.toml SUFFIX=-${here##*/}-$$
+  export PHONE=+1555$number MAIL_FROM=boletia-$$@example.com
+  timeout 120 "$PYTHON" "$aws" create
+fi
+
+# The router, or a command of it. Nothing here takes two minutes.
+esclusa() { timeout -k 5 120 "$ESCLUSA" "$@"; }
+
+# Events into a source: SOURCE FILE [--key FIELD] [--raw].
+send() {
+  if [ -n "$aws" ]; then timeout 120 "$PYTHON" "$aws" send "$@"; else esclusa send "$@" > "$DATA/ids"; fi
+}
+
+# The items of a table.
+scan() {
+  if [ -n "$aws" ]; then timeout 120 "$PYTHON" "$aws" scan "$1"; else esclusa table scan "$1"; fi
+}
+
+# Starts the router in the background, and waits until it is there.
+start() {
+  rm -f "$DATA/engine/router.json"
+  # In the foreground: otherwise timeout passes a signal on twice, and the second one ends the router at once.
+  timeout --foreground -k 5 300 "$ESCLUSA" run 2> "$DATA/log" &
+  router=$!
+  for _ in $(seq 200); do
+    [ -f "$DATA/engine/router.json" ] && return
+    kill -0 "$router" 2> "$DATA/none" || break
+    sleep 0.1
+  done
+  cat "$DATA/log" >&2
+  return 1
+}
+
+# Stops it: what is in flight is finished.
+stop() {
+  kill "$router"
+  wait "$router"
+  router=
+}
+
+# Builds the example's own plugin, plugin/NAME.wasm, where it is missing or older than its sources.
+plugin() {
+  local built=$here/plugin/$1.wasm
+  [ -f "$built" ] && [ -z "$(find "$here/plugin/src" "$root/plugins/sdk/src" "$root/wit" -newer "$built")" ] && return
+  "$root/scripts/plugins.sh" "$here/plugin" "example-$1=$1"
+  touch "$built"
+}
+
+# Compares what was found (standard input) with what is expected.
+expect() {
+  diff -u "$here/$1" - || { echo "$(basename "$here"): $1 is not what was found" >&2; exit 1; }
+}
+
+finish() {
+  [ -z "${router:-}" ] || kill "$router" || true
+  rm -rf "$DATA"
+}
+trap finish EXIT
