@@ -4,5 +4,9 @@
 //! embedded engine but through them.
 
 pub mod client;
+pub mod dynamodb_stream;
 pub mod fault;
+pub mod kinesis;
+pub mod lease;
 pub mod progress;
+pub mod shards;
