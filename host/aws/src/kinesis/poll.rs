@@ -63,6 +63,15 @@ impl Poll {
         Ok(self.iterator.insert(iterator).clone())
     }
 
+    /// A refused iterator is not tried again.
+    async fn read_page(&mut self) -> Result<Page, ReadError> {
+        let page = self.read().await;
+        if matches!(page, Err(ReadError::Gone(_) | ReadError::Fault(_) | ReadError::Trimmed(_))) {
+            self.iterator = None;
+        }
+        page
+    }
+
     async fn read(&mut self) -> Result<Page, ReadError> {
         let iterator = self.iterator().await?;
         let output = match self.client.get_records().shard_iterator(iterator).limit(MOST).send().await {
@@ -91,7 +100,7 @@ impl Feed for Poll {
     }
 
     fn page(&mut self, _wait: Duration) -> BoxFuture<'_, Result<Page, ReadError>> {
-        Box::pin(self.read())
+        Box::pin(self.read_page())
     }
 }
 

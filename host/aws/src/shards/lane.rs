@@ -79,6 +79,8 @@ pub struct ShardLane {
     given: Given,
     pending: Option<Position>,
     ended: bool,
+    /// Records were trimmed before they were read, and none were read since.
+    trimmed: bool,
     /// The service said with the last page that nothing is behind it.
     at_tip: bool,
 }
@@ -117,6 +119,7 @@ impl Opening {
             given: Given::default(),
             pending,
             ended: false,
+            trimmed: false,
             at_tip: false,
         })
     }
@@ -230,6 +233,7 @@ impl ShardLane {
             }
             Err(ReadError::Trimmed(why)) => {
                 self.gap(&why);
+                self.trimmed = true;
                 self.feed.seek(Cursor::TrimHorizon);
                 return Ok(false);
             }
@@ -239,6 +243,7 @@ impl ShardLane {
             }
         };
         let empty = page.records.is_empty();
+        self.trimmed = false;
         self.at_tip = page.behind_millis.map_or(empty, |behind| behind == 0);
         self.pace.read(sent, page.bytes, empty && self.at_tip);
         let behind = self.tip.read(empty, page.behind_millis);
@@ -248,13 +253,19 @@ impl ShardLane {
         Ok(!empty)
     }
 
-    /// The service does not know the shard: it was trimmed as a whole, or something is wrong with the stream.
+    /// The service does not know the shard: it was trimmed as a whole, or something is wrong with the stream. A closed
+    /// shard may be listed for a while longer than it can be read.
     async fn gone(&mut self, why: &str) -> Result<(), Fault> {
-        if self.stream.list().await?.iter().any(|shard| shard.id == self.id) {
+        let listed = self.stream.list().await?.into_iter().find(|shard| shard.id == self.id);
+        if listed.as_ref().is_some_and(|shard| !shard.closed) {
             return Err(Fault::Transient(format!("{}: shard {:?}: {why}", self.stream.name(), self.id)));
         }
-        self.gap(why);
-        self.ended = true;
+        if !std::mem::replace(&mut self.trimmed, true) {
+            self.gap(why);
+        } else {
+            self.ended = true;
+        }
+        self.feed.seek(Cursor::TrimHorizon);
         Ok(())
     }
 
@@ -306,3 +317,6 @@ impl Drop for ShardLane {
         self.lag.forget(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

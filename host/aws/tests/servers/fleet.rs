@@ -14,7 +14,7 @@ use esclusa_flow::verdict::Verdict;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -139,13 +139,13 @@ pub async fn next_batch(lane: &mut dyn Lane, limit: Limit) -> Batch {
 /// A router process that runs one route.
 pub struct Worker {
     task: JoinHandle<()>,
-    stop: Option<oneshot::Sender<()>>,
+    stop: watch::Sender<bool>,
 }
 
 impl Worker {
     pub fn start(name: &str, opened: Opened, sink: Sink) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        Worker { task: tokio::spawn(serve(name.to_owned(), opened, sink, stopped)), stop: Some(stop) }
+        let (stop, stopped) = watch::channel(false);
+        Worker { task: tokio::spawn(serve(name.to_owned(), opened, sink, stopped)), stop }
     }
 
     /// As SIGKILL does: nothing is handed over.
@@ -155,33 +155,40 @@ impl Worker {
     }
 
     /// As SIGTERM does.
-    pub async fn stop(mut self) {
-        drop(self.stop.take());
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
         timeout(PATIENCE, self.task).await.expect("it stops").unwrap();
     }
 }
 
-async fn serve(name: String, (mut source, keeper): Opened, sink: Sink, mut stopped: oneshot::Receiver<()>) {
+async fn serve(name: String, (mut source, keeper): Opened, sink: Sink, mut stopped: watch::Receiver<bool>) {
     let mut lanes = JoinSet::new();
     loop {
         tokio::select! {
             lane = source.next_lane() => {
                 if let Ok(Some(lane)) = lane {
-                    lanes.spawn(work(name.clone(), lane, keeper.clone(), sink.clone()));
+                    lanes.spawn(work(name.clone(), lane, keeper.clone(), sink.clone(), stopped.clone()));
                 }
             }
             Some(done) = lanes.join_next(), if !lanes.is_empty() => done.unwrap(),
-            _ = &mut stopped => break,
+            _ = stopped.changed() => break,
         }
     }
-    lanes.shutdown().await;
+    lanes.join_all().await;
     source.close().await;
 }
 
-async fn work(worker: String, mut lane: Box<dyn Lane>, keeper: Option<Arc<dyn Keeper>>, sink: Sink) {
-    loop {
+async fn work(
+    worker: String,
+    mut lane: Box<dyn Lane>,
+    keeper: Option<Arc<dyn Keeper>>,
+    sink: Sink,
+    mut stopped: watch::Receiver<bool>,
+) {
+    while !*stopped.borrow() {
         match lane.pull(LIMIT).await {
             Ok(Pull::Batch(batch)) => {
+                sink.add(&worker, &batch);
                 if let Some(keeper) = &keeper {
                     let settled = keeper.settle(lane.id(), &progress(&batch, batch.len())).await;
                     if matches!(settled, Err(Fault::LeaseLost(_))) {
@@ -189,11 +196,17 @@ async fn work(worker: String, mut lane: Box<dyn Lane>, keeper: Option<Arc<dyn Ke
                     }
                     settled.unwrap();
                 }
-                sink.add(&worker, &batch);
                 tell(&mut *lane, &batch, batch.len());
             }
-            Ok(Pull::Empty { .. }) => lane.ready().await,
+            Ok(Pull::Empty { .. }) => tokio::select! {
+                () = lane.ready() => {}
+                _ = stopped.changed() => {}
+            },
             Ok(Pull::Ended) | Err(Fault::LeaseLost(_)) => return,
+            Err(Fault::Transient(why)) => {
+                eprintln!("{worker}: {why}; trying again");
+                lane.ready().await;
+            }
             Err(fault) => panic!("{worker}: {fault}"),
         }
     }

@@ -14,7 +14,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use esclusa_testkit::conformance::{self, LogUnderTest};
 use prost::Message;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -97,14 +97,14 @@ pub fn shard(number: u32) -> String {
     format!("shardId-{number:012}")
 }
 
-/// Payloads of each key come in the order in which they were put, repetitions aside.
+/// Payloads of each key came in the order in which they were put; an event that came again does not count.
 pub fn assert_order(seen: &[Seen]) {
-    let mut last: HashMap<&str, u32> = HashMap::new();
-    for event in seen {
+    let (mut last, mut ids): (HashMap<&str, u32>, _) = (HashMap::new(), HashSet::new());
+    for event in seen.iter().filter(|event| ids.insert(&event.id)) {
         let (key, number) = event.data.split_once(':').unwrap();
         let number: u32 = number.parse().unwrap();
         if let Some(before) = last.insert(key, number) {
-            assert!(before <= number, "key {key}: {number} after {before}: {seen:#?}");
+            assert!(before < number, "key {key}: {number} after {before}: {seen:#?}");
         }
     }
 }
@@ -162,7 +162,12 @@ impl Lane for GoingOn<Box<dyn Lane>> {
             if let Some(batch) = self.1.take() {
                 tell(&mut *self.0, &batch, batch.len());
             }
-            let pulled = self.0.pull(limit).await?;
+            let mut pulled = self.0.pull(limit).await?;
+            if let Pull::Empty { .. } = pulled {
+                // The suite asks at once after an append; a shard may not be read that often.
+                self.0.ready().await;
+                pulled = self.0.pull(limit).await?;
+            }
             if let Pull::Batch(batch) = &pulled {
                 let claims = batch.claims.iter().map(|c| esclusa_flow::batch::Claim::new(c.token().clone())).collect();
                 self.1 = Some(Batch { origin: batch.origin.clone(), columns: batch.columns.clone(), claims, previous: None });
@@ -240,7 +245,7 @@ async fn children_wait_for_all_parents_and_start_at_their_oldest_record() {
             && (3..5).map(shard).all(|s| rows[&s].1 != "TRIM_HORIZON")
     })
     .await;
-    let ids: std::collections::HashSet<_> = seen.iter().map(|s| &s.id).collect();
+    let ids: HashSet<_> = seen.iter().map(|s| &s.id).collect();
     assert_eq!(ids.len(), seen.len(), "nothing came twice");
     worker.stop().await;
 }
@@ -266,8 +271,6 @@ async fn a_process_alone_keeps_lineage_too() {
 async fn a_start_at_a_time_leaves_older_records_out() {
     let (stream, sink) = (TestStream::new(1).await, Sink::new());
     let old = stream.put_numbers(0..5).await;
-    let answer = stream.client.describe_stream_summary().stream_name(&stream.name).send().await.unwrap();
-    drop(answer);
     let mut tick = tokio::time::interval(Duration::from_millis(1100));
     tick.tick().await;
     tick.tick().await;
