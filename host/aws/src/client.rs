@@ -11,6 +11,18 @@ pub struct Place {
     pub endpoint_url: Option<String>,
 }
 
+/// A client at a place. The place's endpoint is set on the client itself: else the environment's for the service
+/// (`AWS_ENDPOINT_URL_<service>`) would win over it.
+macro_rules! client {
+    ($service:ident, $clients:expr, $place:expr) => {{
+        let mut config = $service::config::Builder::from(&$clients.at($place));
+        if let Some(url) = $place.endpoint_url.as_ref().filter(|url| !url.is_empty()) {
+            config = config.endpoint_url(url);
+        }
+        $service::Client::from_conf(config.build())
+    }};
+}
+
 /// Makes clients. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Clients {
@@ -30,14 +42,11 @@ impl Clients {
         Clients { shared: loader.load().await }
     }
 
-    /// The configuration for a service at `place`.
+    /// The configuration for a service at `place`, but for its endpoint.
     fn at(&self, place: &Place) -> SdkConfig {
         let mut builder = self.shared.to_builder();
         if let Some(region) = &place.region {
             builder = builder.region(Region::new(region.clone()));
-        }
-        if let Some(url) = place.endpoint_url.as_ref().filter(|url| !url.is_empty()) {
-            builder = builder.endpoint_url(url);
         }
         builder.build()
     }
@@ -45,43 +54,43 @@ impl Clients {
     /// Kinesis. Retries are left to the reader, which knows its shard's limits (reliability K13).
     #[must_use]
     pub fn kinesis(&self, place: &Place) -> aws_sdk_kinesis::Client {
-        aws_sdk_kinesis::Client::new(&self.at(place))
+        client!(aws_sdk_kinesis, self, place)
     }
 
     /// DynamoDB.
     #[must_use]
     pub fn dynamodb(&self, place: &Place) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.at(place))
+        client!(aws_sdk_dynamodb, self, place)
     }
 
     /// DynamoDB streams.
     #[must_use]
     pub fn dynamodb_streams(&self, place: &Place) -> aws_sdk_dynamodbstreams::Client {
-        aws_sdk_dynamodbstreams::Client::new(&self.at(place))
+        client!(aws_sdk_dynamodbstreams, self, place)
     }
 
     /// SQS.
     #[must_use]
     pub fn sqs(&self, place: &Place) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(&self.at(place))
+        client!(aws_sdk_sqs, self, place)
     }
 
     /// SNS.
     #[must_use]
     pub fn sns(&self, place: &Place) -> aws_sdk_sns::Client {
-        aws_sdk_sns::Client::new(&self.at(place))
+        client!(aws_sdk_sns, self, place)
     }
 
     /// SES.
     #[must_use]
     pub fn ses(&self, place: &Place) -> aws_sdk_sesv2::Client {
-        aws_sdk_sesv2::Client::new(&self.at(place))
+        client!(aws_sdk_sesv2, self, place)
     }
 
     /// S3; `path_style` puts the bucket into the path, as most servers other than AWS want it.
     #[must_use]
     pub fn s3(&self, place: &Place, path_style: bool) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(&self.at(place)).force_path_style(path_style).build();
-        aws_sdk_s3::Client::from_conf(config)
+        let client = client!(aws_sdk_s3, self, place);
+        aws_sdk_s3::Client::from_conf(client.config().to_builder().force_path_style(path_style).build())
     }
 }
