@@ -71,9 +71,10 @@ struct Target {
 
 impl Target {
     fn of(stream: &str) -> Self {
-        let text = Some(stream.to_owned());
-        let (stream, arn) = if stream.starts_with("arn:") { (None, text.clone()) } else { (text.clone(), None) };
-        Target { name: format!("stream {:?}", text.unwrap_or_default()), stream, arn }
+        let name = format!("stream {stream:?}");
+        let text = stream.to_owned();
+        let (stream, arn) = if stream.starts_with("arn:") { (None, Some(text)) } else { (Some(text), None) };
+        Target { name, stream, arn }
     }
 
     async fn describe(

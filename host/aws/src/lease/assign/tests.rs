@@ -71,7 +71,7 @@ proptest! {
     ) {
         let mut owners: Vec<_> = owned.into_iter().take(leases).map(|owner| owner.filter(|o| *o < workers)).collect();
         let mut rounds = 0;
-        while (0..workers).fold(false, |moved, worker| step(&mut owners, worker) || moved) {
+        while (0..workers).map(|worker| step(&mut owners, worker)).filter(|moved| *moved).count() > 0 {
             rounds += 1;
             prop_assert!(rounds < 100, "workers steal from each other for ever");
         }
