@@ -11,22 +11,22 @@ pub struct Place {
     pub endpoint_url: Option<String>,
 }
 
-/// A client at a place. The place's endpoint is set on the client itself: else the environment's for the service
-/// (`AWS_ENDPOINT_URL_<service>`) would win over it.
-macro_rules! client {
-    ($service:ident, $clients:expr, $place:expr) => {{
-        let mut config = $service::config::Builder::from(&$clients.at($place));
-        if let Some(url) = $place.endpoint_url.as_ref().filter(|url| !url.is_empty()) {
-            config = config.endpoint_url(url);
-        }
-        $service::Client::from_conf(config.build())
-    }};
-}
-
 /// Makes clients. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Clients {
     shared: SdkConfig,
+}
+
+/// The configuration of a service's client at a place. The place's endpoint is set here, since the SDK prefers
+/// `AWS_ENDPOINT_URL_SERVICE` to an endpoint of the shared configuration.
+macro_rules! at {
+    ($service:ident, $clients:expr, $place:expr) => {{
+        let builder = $service::config::Builder::from(&$clients.at($place));
+        match $place.endpoint_url.as_ref().filter(|url| !url.is_empty()) {
+            Some(url) => builder.endpoint_url(url),
+            None => builder,
+        }
+    }};
 }
 
 impl Clients {
@@ -42,7 +42,7 @@ impl Clients {
         Clients { shared: loader.load().await }
     }
 
-    /// The configuration for a service at `place`, but for its endpoint.
+    /// The configuration for a service in the region of `place`.
     fn at(&self, place: &Place) -> SdkConfig {
         let mut builder = self.shared.to_builder();
         if let Some(region) = &place.region {
@@ -54,43 +54,42 @@ impl Clients {
     /// Kinesis. Retries are left to the reader, which knows its shard's limits (reliability K13).
     #[must_use]
     pub fn kinesis(&self, place: &Place) -> aws_sdk_kinesis::Client {
-        client!(aws_sdk_kinesis, self, place)
+        aws_sdk_kinesis::Client::from_conf(at!(aws_sdk_kinesis, self, place).build())
     }
 
     /// DynamoDB.
     #[must_use]
     pub fn dynamodb(&self, place: &Place) -> aws_sdk_dynamodb::Client {
-        client!(aws_sdk_dynamodb, self, place)
+        aws_sdk_dynamodb::Client::from_conf(at!(aws_sdk_dynamodb, self, place).build())
     }
 
     /// DynamoDB streams.
     #[must_use]
     pub fn dynamodb_streams(&self, place: &Place) -> aws_sdk_dynamodbstreams::Client {
-        client!(aws_sdk_dynamodbstreams, self, place)
+        aws_sdk_dynamodbstreams::Client::from_conf(at!(aws_sdk_dynamodbstreams, self, place).build())
     }
 
     /// SQS.
     #[must_use]
     pub fn sqs(&self, place: &Place) -> aws_sdk_sqs::Client {
-        client!(aws_sdk_sqs, self, place)
+        aws_sdk_sqs::Client::from_conf(at!(aws_sdk_sqs, self, place).build())
     }
 
     /// SNS.
     #[must_use]
     pub fn sns(&self, place: &Place) -> aws_sdk_sns::Client {
-        client!(aws_sdk_sns, self, place)
+        aws_sdk_sns::Client::from_conf(at!(aws_sdk_sns, self, place).build())
     }
 
     /// SES.
     #[must_use]
     pub fn ses(&self, place: &Place) -> aws_sdk_sesv2::Client {
-        client!(aws_sdk_sesv2, self, place)
+        aws_sdk_sesv2::Client::from_conf(at!(aws_sdk_sesv2, self, place).build())
     }
 
     /// S3; `path_style` puts the bucket into the path, as most servers other than AWS want it.
     #[must_use]
     pub fn s3(&self, place: &Place, path_style: bool) -> aws_sdk_s3::Client {
-        let client = client!(aws_sdk_s3, self, place);
-        aws_sdk_s3::Client::from_conf(client.config().to_builder().force_path_style(path_style).build())
+        aws_sdk_s3::Client::from_conf(at!(aws_sdk_s3, self, place).force_path_style(path_style).build())
     }
 }
