@@ -5,11 +5,15 @@
 
 pub mod check;
 pub mod client;
+pub mod dynamodb_stream;
 pub mod engine;
 pub mod fault;
 pub mod iam;
+pub mod kinesis;
+pub mod lease;
 pub mod objects;
 pub mod outlets;
 pub mod progress;
+pub mod shards;
 pub mod sqs;
 pub mod tables;

@@ -7,11 +7,16 @@ mod conformance;
 mod engine;
 mod faults;
 mod faulty;
+mod fleet;
 mod keeper;
+mod kinesis;
+mod leases;
 mod objects;
 mod once;
 mod outlets;
+mod scripted;
 mod sqs;
+mod table_stream;
 mod tables;
 
 use esclusa_aws::client::{Clients, Place};

@@ -1,0 +1,136 @@
+//! Streams of DynamoDB tables as sources: the changes of a table, in order per item, as Lambda gives them to functions.
+//!
+//! Shards live for hours and then roll into others; they are discovered again and again (reliability D1).
+
+mod change;
+mod poll;
+
+use crate::client::{Clients, Place};
+use crate::fault;
+use crate::lease::lineage::Shard;
+use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Start, Stream};
+use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::config::retry::RetryConfig;
+use aws_sdk_dynamodbstreams::types::{KeyType, StreamDescription};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::fault::Fault;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time between two reads of a shard. The service names no limit; this is half of what it lets pass of one reader.
+const SPACING: Duration = Duration::from_millis(100);
+/// Longest wait between two reads of an idle shard: Lambda polls four times per second,
+/// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>, 2026-11.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// A stream to read.
+#[derive(Clone)]
+pub struct Settings {
+    /// ARN of the stream, or name or ARN of a table whose present stream is read.
+    pub stream: String,
+    /// Where it is.
+    pub place: Place,
+    /// Where a group starts that has no positions yet; [`Start::AtTimestamp`] reads from the oldest record on and leaves
+    /// out what is older, to the second.
+    pub start: Start,
+    /// How shards are shared.
+    pub sharing: Sharing,
+}
+
+/// Opens a stream as one route reads it.
+///
+/// # Errors
+/// A [`Fault`] that names the stream, the table or the lease table.
+pub async fn open(clients: &Clients, settings: &Settings, reader: Reader) -> Result<Opened, Fault> {
+    let arn = find(clients, settings).await?;
+    let client = clients.dynamodb_streams(&settings.place);
+    let reads = Client::from_conf(client.config().to_builder().retry_config(RetryConfig::disabled()).build());
+    let mut stream = TableStream { name: format!("stream {arn:?}"), client, reads, arn: arn.into(), key: "".into() };
+    let description = stream.page(None).await?;
+    let hash = description.key_schema().iter().find(|element| *element.key_type() == KeyType::Hash);
+    stream.key = hash.map(|element| element.attribute_name()).unwrap_or_default().into();
+    shards::open(clients, Arc::new(stream), settings.start, &settings.sharing, reader).await
+}
+
+/// ARN of the stream that the settings name.
+async fn find(clients: &Clients, settings: &Settings) -> Result<String, Fault> {
+    let name = &settings.stream;
+    if name.starts_with("arn:") && name.contains("/stream/") {
+        return Ok(name.clone());
+    }
+    let doing = format!("find the stream of table {name:?}");
+    let table = clients.dynamodb(&settings.place).describe_table().table_name(name).send().await;
+    let table = table.map_err(|error| fault::of(&doing, &error))?;
+    let arn = table.table().and_then(|table| table.latest_stream_arn());
+    arn.map(str::to_owned).ok_or_else(|| Fault::Permanent(format!("{doing}: it has none; enable DynamoDB streams for it")))
+}
+
+struct TableStream {
+    name: String,
+    client: Client,
+    /// Without retries of its own: the lane waits by itself.
+    reads: Client,
+    arn: Arc<str>,
+    /// The table's partition key.
+    key: Arc<str>,
+}
+
+impl TableStream {
+    async fn page(&self, after: Option<String>) -> Result<StreamDescription, Fault> {
+        let doing = format!("list the shards of {}", self.name);
+        let request = self.client.describe_stream().stream_arn(&*self.arn).set_exclusive_start_shard_id(after);
+        match request.send().await {
+            Ok(output) => output.stream_description.ok_or_else(|| Fault::Transient(format!("{doing}: an empty answer"))),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => {
+                Err(Fault::Permanent(format!("{doing}: there is no such stream")))
+            }
+            Err(error) => Err(fault::of(&doing, &error)),
+        }
+    }
+
+    /// All pages (reliability D2).
+    async fn list_all(&self) -> Result<Vec<Shard>, Fault> {
+        let (mut shards, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.page(after).await?;
+            shards.extend(page.shards().iter().filter_map(shard));
+            after = page.last_evaluated_shard_id;
+            if after.is_none() {
+                return Ok(shards);
+            }
+        }
+    }
+}
+
+fn shard(shard: &aws_sdk_dynamodbstreams::types::Shard) -> Option<Shard> {
+    Some(Shard {
+        id: shard.shard_id()?.to_owned(),
+        parents: shard.parent_shard_id().map(str::to_owned).into_iter().collect(),
+        closed: shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_some()),
+        hashes: None,
+    })
+}
+
+impl Stream for TableStream {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "dynamodb-stream"
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {
+        Box::pin(self.list_all())
+    }
+
+    fn feed(&self, shard: &str, _hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
+        let doing = format!("read shard {shard:?} of {}", self.name);
+        Box::new(poll::Poll::new(self.reads.clone(), Arc::clone(&self.arn), Arc::clone(&self.key), shard, doing))
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::new(SPACING, None, IDLE)
+    }
+}

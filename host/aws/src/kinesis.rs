@@ -1,0 +1,167 @@
+//! Kinesis streams as sources: by polling, or pushed to a registered consumer (enhanced fan-out).
+//!
+//! A shard is a lane, a record an event; a record that the Kinesis Producer Library aggregated is several.
+
+mod aggregate;
+mod fan_out;
+mod poll;
+mod records;
+
+use crate::client::{Clients, Place};
+use crate::fault;
+use crate::lease::lineage::Shard;
+use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Start, Stream};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::fault::Fault;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Reads of one shard: 5 per second and 2 MiB per second, shared by all who poll it.
+/// <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>, 2026-11.
+const SPACING: Duration = Duration::from_millis(200);
+const RATE: u32 = 2 << 20;
+/// Longest wait between two reads of an idle shard: that of Lambda's event source mappings.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A stream to read.
+#[derive(Clone)]
+pub struct Settings {
+    /// Name or ARN.
+    pub stream: String,
+    /// Where it is.
+    pub place: Place,
+    /// Where a group starts that has no positions yet.
+    pub start: Start,
+    /// Name of the consumer that records are pushed to; `None`: shards are polled. Registered where it is missing.
+    pub fan_out: Option<String>,
+    /// How shards are shared.
+    pub sharing: Sharing,
+}
+
+/// Opens a stream as one route reads it.
+///
+/// # Errors
+/// A [`Fault`] that names the stream, the consumer or the lease table.
+pub async fn open(clients: &Clients, settings: &Settings, reader: Reader) -> Result<Opened, Fault> {
+    let client = clients.kinesis(&settings.place);
+    let once = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+    let stream = Target::of(&settings.stream);
+    let doing = format!("read {}", stream.name);
+    let summary = stream.describe(&client).await.map_err(|error| fault::of(&doing, &error))?;
+    let arn = summary.stream_description_summary().map(|summary| summary.stream_arn().to_owned());
+    let consumer = match (&settings.fan_out, arn) {
+        (Some(name), Some(arn)) => Some(fan_out::consumer(&client, &arn, name).await?),
+        (Some(_), None) => return Err(Fault::Permanent(format!("{doing}: the service does not tell its ARN"))),
+        (None, _) => None,
+    };
+    let stream = KinesisStream { client, reads: Client::from_conf(once), stream, consumer };
+    shards::open(clients, Arc::new(stream), settings.start, &settings.sharing, reader).await
+}
+
+/// How a stream is called in requests.
+#[derive(Debug, Clone)]
+struct Target {
+    name: String,
+    stream: Option<String>,
+    arn: Option<String>,
+}
+
+impl Target {
+    fn of(stream: &str) -> Self {
+        let name = format!("stream {stream:?}");
+        let text = stream.to_owned();
+        let (stream, arn) = if stream.starts_with("arn:") { (None, Some(text)) } else { (Some(text), None) };
+        Target { name, stream, arn }
+    }
+
+    async fn describe(
+        &self,
+        client: &Client,
+    ) -> Result<
+        aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryOutput,
+        aws_sdk_kinesis::error::SdkError<aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError>,
+    > {
+        client.describe_stream_summary().set_stream_name(self.stream.clone()).set_stream_arn(self.arn.clone()).send().await
+    }
+}
+
+struct KinesisStream {
+    client: Client,
+    /// Without retries of its own: they would use up the shard's limit (reliability K13).
+    reads: Client,
+    stream: Target,
+    /// ARN of the consumer that records are pushed to.
+    consumer: Option<String>,
+}
+
+impl KinesisStream {
+    /// ListShards (100 per second) and not DescribeStream (10 per second and account, reliability K16).
+    async fn list_all(&self) -> Result<Vec<Shard>, Fault> {
+        let (mut shards, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let request = self.client.list_shards().set_next_token(token.clone());
+            let request = match token {
+                Some(_) => request,
+                None => request.set_stream_name(self.stream.stream.clone()).set_stream_arn(self.stream.arn.clone()),
+            };
+            let output = match request.send().await {
+                Ok(output) => output,
+                // Tokens are valid for five minutes; the list begins anew.
+                Err(error) if error.code() == Some("ExpiredNextTokenException") => {
+                    (shards, token) = (Vec::new(), None);
+                    continue;
+                }
+                Err(error) => return Err(fault::of(&format!("list the shards of {}", self.stream.name), &error)),
+            };
+            shards.extend(output.shards().iter().map(shard));
+            token = output.next_token().map(str::to_owned);
+            if token.is_none() {
+                return Ok(shards);
+            }
+        }
+    }
+}
+
+fn shard(shard: &aws_sdk_kinesis::types::Shard) -> Shard {
+    let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
+    let range = shard.hash_key_range();
+    let hash = |text: Option<&str>| text.and_then(|text| text.parse::<u128>().ok());
+    Shard {
+        id: shard.shard_id().to_owned(),
+        parents: parents.into_iter().flatten().map(str::to_owned).collect(),
+        closed: shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_some()),
+        hashes: hash(range.map(|r| r.starting_hash_key())).zip(hash(range.map(|r| r.ending_hash_key()))),
+    }
+}
+
+impl Stream for KinesisStream {
+    fn name(&self) -> &str {
+        &self.stream.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "kinesis"
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {
+        Box::pin(self.list_all())
+    }
+
+    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
+        let doing = format!("read shard {shard:?} of {}", self.stream.name);
+        match &self.consumer {
+            Some(consumer) => Box::new(fan_out::FanOut::new(self.reads.clone(), consumer.clone(), shard, hashes, doing)),
+            None => Box::new(poll::Poll::new(self.reads.clone(), self.stream.clone(), shard, hashes, doing)),
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        match self.consumer {
+            Some(_) => Pace::new(Duration::ZERO, None, Duration::ZERO),
+            None => Pace::new(SPACING, Some(RATE), IDLE),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Two tasks of each worker: one takes leases, one renews them. Neither waits for the pipeline (reliability K7), and no
+//! error ends them: they try again (K8, K9).
+
+use super::assign::{Candidate, Holder, Watch, choose};
+use super::held::{Held, Holding};
+use super::lineage::{Known, Shard, may_start, missing};
+use super::table::{Table, Written};
+use super::{Checkpoint, Lease};
+use crate::shards::lag::Lag;
+use crate::shards::{Start, Stream};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::retry::mix;
+use futures_util::future::join_all;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, sleep, timeout};
+
+/// A lease that was just taken, with its shard.
+#[derive(Debug)]
+pub struct Taken {
+    /// The lease as it is now.
+    pub lease: Lease,
+    /// This worker's hold on it.
+    pub holding: Holding,
+}
+
+/// Takes leases.
+pub struct Coordinator {
+    /// The leases.
+    pub table: Table,
+    /// Whose shards they are.
+    pub stream: Arc<dyn Stream>,
+    /// Where shards start that exist at the first start of the group.
+    pub start: Start,
+    /// The leases in hand.
+    pub held: Arc<Held>,
+    /// Where taken leases go.
+    pub taken: UnboundedSender<Taken>,
+    /// How long a lease is valid without renewal.
+    pub duration: Duration,
+    /// How often shards are discovered, about.
+    pub discovery: Duration,
+    /// What is shown of the shards.
+    pub lag: Arc<Lag>,
+    /// True after the first complete round.
+    pub settled_in: Arc<AtomicBool>,
+    /// What was seen of the leases of others.
+    pub watch: Watch,
+    /// The shards as they were listed last, and when that is to be done again.
+    pub listing: Option<(Vec<Shard>, Instant)>,
+    /// Since when a lease that could be worked on has no owner.
+    pub orphans: HashMap<String, Instant>,
+}
+
+impl Coordinator {
+    /// Works for ever.
+    pub async fn run(mut self) {
+        let mut failures = 0u32;
+        loop {
+            let pause = match self.round().await {
+                Ok(()) => {
+                    failures = 0;
+                    self.settled_in.store(true, Ordering::Release);
+                    jitter(self.duration / 3)
+                }
+                Err(fault) => {
+                    tracing::warn!(worker = self.table.me(), error = %fault, "cannot look after the leases; trying again");
+                    failures = failures.saturating_add(1);
+                    jitter((self.duration / 10).saturating_mul(1 << failures.min(5)).min(Duration::from_secs(30)))
+                }
+            };
+            let changed = self.held.changed.notified();
+            if failures > 0 {
+                sleep(pause).await;
+            } else if timeout(pause, changed).await.is_ok() {
+                // Several lanes often end at the same moment: one round serves them all.
+                sleep(self.duration / 100).await;
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Fault> {
+        let listed = self.list().await?;
+        let mut leases = self.table.leases().await?;
+        if self.add_missing(&listed, &leases).await? {
+            leases = self.table.leases().await?;
+        }
+        self.forget_trimmed(&listed, &leases).await?;
+        let now = Instant::now();
+        self.watch.observe(&leases, now);
+        let known: Known = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
+        let ready = |lease: &&Lease| !lease.finished() && may_start(&lease.parents, &known);
+        let ready: Vec<&Lease> = leases.iter().filter(ready).collect();
+        let candidates: Vec<_> = ready.iter().filter_map(|lease| self.candidate(lease, now)).collect();
+        let chosen = choose(&candidates, self.table.me());
+        for lease in ready.iter().filter(|lease| chosen.contains(&lease.key.as_str())) {
+            self.take(lease).await?;
+        }
+        self.note_orphans(&candidates, now);
+        Ok(())
+    }
+
+    /// The shards, from the service where the last answer is too old or a shard has ended since.
+    async fn list(&mut self) -> Result<Vec<Shard>, Fault> {
+        let ended = self.held.take_ended();
+        match &self.listing {
+            Some((shards, due)) if !ended && Instant::now() < *due => Ok(shards.clone()),
+            _ => {
+                let shards = self.stream.list().await?;
+                self.listing = Some((shards.clone(), Instant::now() + jitter(self.discovery)));
+                Ok(shards)
+            }
+        }
+    }
+
+    async fn add_missing(&self, listed: &[Shard], leases: &[Lease]) -> Result<bool, Fault> {
+        let known: Known = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
+        let mut added = false;
+        for (shard, checkpoint) in missing(listed, &known, self.start) {
+            tracing::info!(shard = shard.id, start = ?checkpoint, "a new shard");
+            self.table.add(&Lease::new(shard, checkpoint)).await?;
+            added = true;
+        }
+        Ok(added)
+    }
+
+    /// Finished shards that are not listed any more: their children were added before.
+    async fn forget_trimmed(&self, listed: &[Shard], leases: &[Lease]) -> Result<(), Fault> {
+        // A stream always has shards: an empty list says nothing.
+        let gone = |lease: &&Lease| lease.finished() && !listed.is_empty() && !listed.iter().any(|s| s.id == lease.key);
+        // The last ones stay: they say that the group is not new.
+        let rest = leases.len().saturating_sub(1);
+        for lease in leases.iter().filter(gone).take(rest) {
+            self.table.forget(&lease.key).await?;
+        }
+        Ok(())
+    }
+
+    /// `None`: ours, and what is left of an old lane has to end first.
+    fn candidate<'a>(&self, lease: &'a Lease, now: Instant) -> Option<Candidate<'a>> {
+        let holder = match lease.owner.as_deref() {
+            Some(owner) if owner == self.table.me() => {
+                if self.held.holds(&lease.key) { Holder::Me } else { Holder::Nobody }
+            }
+            Some(owner) if !self.watch.expired(&lease.key, now, self.duration) => Holder::Other(owner),
+            _ => Holder::Nobody,
+        };
+        if holder == Holder::Nobody && self.held.has_lane(&lease.key) {
+            return None;
+        }
+        Some(Candidate { key: &lease.key, holder })
+    }
+
+    async fn take(&self, seen: &Lease) -> Result<(), Fault> {
+        let at = Instant::now();
+        if let Written::Yes(lease) = self.table.take(seen).await? {
+            tracing::info!(shard = lease.key, before = seen.owner, worker = self.table.me(), "lease taken");
+            let holding = self.held.hold(&lease, at);
+            // Nobody listens any more: the lease expires by itself.
+            let _ = self.taken.send(Taken { lease: *lease, holding });
+        }
+        Ok(())
+    }
+
+    /// A shard that stays without owner is never read: somebody must hear of it (reliability D1, K9).
+    fn note_orphans(&mut self, candidates: &[Candidate<'_>], now: Instant) {
+        let free = |key: &str| candidates.iter().any(|c| c.key == key && c.holder == Holder::Nobody) && !self.held.holds(key);
+        self.orphans.retain(|key, _| free(key));
+        for candidate in candidates.iter().filter(|c| c.holder == Holder::Nobody && !self.held.holds(c.key)) {
+            self.orphans.entry(candidate.key.to_owned()).or_insert(now);
+        }
+        self.lag.set_unowned(self.orphans.len());
+        for (shard, since) in &self.orphans {
+            let waiting = now.saturating_duration_since(*since);
+            if waiting > self.duration * 3 {
+                tracing::warn!(shard, seconds = waiting.as_secs(), "no worker reads this shard");
+            }
+        }
+    }
+}
+
+impl Lease {
+    fn new(shard: &Shard, checkpoint: Checkpoint) -> Self {
+        Lease {
+            key: shard.id.clone(),
+            owner: None,
+            counter: 0,
+            checkpoint,
+            pending: None,
+            parents: shard.parents.clone(),
+            hashes: shard.hashes,
+            opened: None,
+        }
+    }
+}
+
+/// Renews what is held at a third of its duration, for ever.
+pub async fn renew(table: Table, held: Arc<Held>, duration: Duration) {
+    loop {
+        let renewals = held.renewals();
+        let results = join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &held, key, *counter, duration))).await;
+        for key in held.overdue(Instant::now(), duration) {
+            tracing::warn!(shard = key, worker = table.me(), "the lease could not be renewed in time; it is given up");
+            held.lose(&key);
+        }
+        // After a failure sooner: there are several tries left before the lease expires.
+        let failed = results.into_iter().any(|renewed| !renewed);
+        sleep(jitter(if failed { duration / 12 } else { duration / 3 })).await;
+    }
+}
+
+/// True where the lease was renewed or is known to be lost.
+async fn renew_one(table: &Table, held: &Held, key: &str, counter: u64, duration: Duration) -> bool {
+    let at = Instant::now();
+    match timeout(duration / 3, table.renew(key, counter)).await {
+        Ok(Ok(Written::Yes(lease))) => held.renewed(key, lease.counter, at),
+        // The answer to an earlier renewal was lost.
+        Ok(Ok(Written::No(Some(lease)))) if lease.owner.as_deref() == Some(table.me()) => {
+            held.renewed(key, lease.counter, at);
+            return false;
+        }
+        Ok(Ok(Written::No(_))) => {
+            tracing::info!(shard = key, worker = table.me(), "lease lost");
+            held.lose(key);
+        }
+        Ok(Err(fault)) => {
+            tracing::warn!(shard = key, error = %fault, "cannot renew the lease; trying again");
+            return false;
+        }
+        Err(_) => return false,
+    }
+    true
+}
+
+/// Between three quarters of `wait` and all of it, so that workers do not march in step.
+pub fn jitter(wait: Duration) -> Duration {
+    // A new state is seeded differently each time; it is random enough for this.
+    let random = mix(RandomState::new().hash_one(0u8)) % 256;
+    wait.saturating_mul(768 + random as u32) / 1024
+}

@@ -1,0 +1,222 @@
+//! The leases in this worker's hands, shared by whoever takes, renews, settles and reads.
+//!
+//! A lane belongs to one *hold*. A lease that was lost and taken again is a new hold: what is left of the old lane
+//! neither reads nor settles, and the lease is not taken again before the old lane is gone (reliability K5, K7).
+
+use super::Lease;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Held {
+    state: Mutex<State>,
+    /// Something happened that the coordinator should look at at once.
+    pub changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    epoch: u64,
+    holds: HashMap<String, Hold>,
+    /// Lanes that exist, by lease; a lane outlives its hold where that is lost.
+    lanes: HashMap<String, u64>,
+    /// Leases that are ours by the table and in nobody's hands, with their counters.
+    idle: HashMap<String, u64>,
+    /// A shard has ended: its children are to be looked for.
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Hold {
+    epoch: u64,
+    counter: u64,
+    renewed: Instant,
+    lost: watch::Sender<bool>,
+}
+
+/// A lane's part in a hold. Dropping it ends the lane: a lease that is held still is then taken anew.
+#[derive(Debug)]
+pub struct Holding {
+    held: Arc<Held>,
+    key: String,
+    epoch: u64,
+    /// Becomes true when the hold is lost.
+    pub lost: watch::Receiver<bool>,
+}
+
+impl Holding {
+    /// The lease.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The lease is not ours any more.
+    pub fn lose(&self) {
+        self.held.lose(&self.key);
+    }
+
+    /// The shard is finished: the lease has nothing to do any more.
+    pub fn finish(&self) {
+        self.held.lose(&self.key);
+        self.held.state().ended = true;
+        self.held.changed.notify_one();
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.held.drop_lane(&self.key, self.epoch);
+    }
+}
+
+impl Held {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A lease was taken by a request that was sent at `at`.
+    pub fn hold(self: &Arc<Self>, lease: &Lease, at: Instant) -> Holding {
+        let mut state = self.state();
+        state.epoch += 1;
+        let epoch = state.epoch;
+        let (sender, lost) = watch::channel(false);
+        let hold = Hold { epoch, counter: lease.counter, renewed: at, lost: sender };
+        if let Some(before) = state.holds.insert(lease.key.clone(), hold) {
+            before.lost.send_replace(true);
+        }
+        state.lanes.insert(lease.key.clone(), epoch);
+        state.idle.remove(&lease.key);
+        Holding { held: Arc::clone(self), key: lease.key.clone(), epoch, lost }
+    }
+
+    /// True where the lease is held.
+    pub fn holds(&self, key: &str) -> bool {
+        self.state().holds.contains_key(key)
+    }
+
+    /// True where a lane of the lease exists, held or not.
+    pub fn has_lane(&self, key: &str) -> bool {
+        self.state().lanes.contains_key(key)
+    }
+
+    /// The leases to renew, with their counters.
+    pub fn renewals(&self) -> Vec<(String, u64)> {
+        self.state().holds.iter().map(|(key, hold)| (key.clone(), hold.counter)).collect()
+    }
+
+    /// A renewal sent at `at` left the counter at `counter`.
+    pub fn renewed(&self, key: &str, counter: u64, at: Instant) {
+        if let Some(hold) = self.state().holds.get_mut(key) {
+            hold.counter = counter;
+            hold.renewed = at;
+        }
+    }
+
+    /// The leases that were not renewed for `duration`: others may have taken them.
+    pub fn overdue(&self, now: Instant, duration: Duration) -> Vec<String> {
+        let late = |hold: &Hold| now.saturating_duration_since(hold.renewed) >= duration;
+        self.state().holds.iter().filter(|(_, hold)| late(hold)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The lease is not ours any more.
+    pub fn lose(&self, key: &str) {
+        if let Some(hold) = self.state().holds.remove(key) {
+            hold.lost.send_replace(true);
+        }
+    }
+
+    /// The lane of hold `epoch` is gone.
+    fn drop_lane(&self, key: &str, epoch: u64) {
+        let mut state = self.state();
+        if state.lanes.get(key) == Some(&epoch) {
+            state.lanes.remove(key);
+        }
+        if state.holds.get(key).is_some_and(|hold| hold.epoch == epoch)
+            && let Some(hold) = state.holds.remove(key)
+        {
+            state.idle.insert(key.to_owned(), hold.counter);
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Gives everything up; what is ours by the table, with its counters.
+    pub fn give_up(&self) -> Vec<(String, u64)> {
+        let mut state = self.state();
+        let mut ours: Vec<_> = state.idle.drain().collect();
+        for (key, hold) in state.holds.drain() {
+            hold.lost.send_replace(true);
+            ours.push((key, hold.counter));
+        }
+        ours
+    }
+
+    /// True once after a shard has ended.
+    pub fn take_ended(&self) -> bool {
+        std::mem::take(&mut self.state().ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::Checkpoint;
+
+    fn lease(counter: u64) -> Lease {
+        Lease {
+            key: "s".into(),
+            owner: Some("me".into()),
+            counter,
+            checkpoint: Checkpoint::TrimHorizon,
+            pending: None,
+            parents: Vec::new(),
+            hashes: None,
+            opened: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lease_taken_again_is_not_the_one_that_was_lost() {
+        // K5, K7
+        let held = Arc::new(Held::default());
+        let first = held.hold(&lease(1), Instant::now());
+        held.lose("s");
+        assert!(*first.lost.borrow() && !held.holds("s") && held.has_lane("s"));
+        let second = held.hold(&lease(2), Instant::now());
+        drop(first);
+        assert!(held.holds("s") && held.has_lane("s") && !*second.lost.borrow());
+        drop(second);
+        assert!(!held.holds("s") && !held.has_lane("s"));
+    }
+
+    #[tokio::test]
+    async fn leases_of_lanes_that_ended_are_handed_over_too() {
+        let held = Arc::new(Held::default());
+        drop(held.hold(&lease(4), Instant::now()));
+        assert_eq!(held.give_up(), [("s".to_owned(), 4)]);
+        let lane = held.hold(&lease(5), Instant::now());
+        assert_eq!(held.give_up(), [("s".to_owned(), 5)]);
+        assert!(*lane.lost.borrow());
+        lane.lose();
+        drop(lane);
+        assert!(held.give_up().is_empty(), "what was lost is not ours to hand over");
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_cannot_be_renewed_is_given_up_in_time() {
+        // K9
+        let held = Arc::new(Held::default());
+        let start = Instant::now();
+        let _lane = held.hold(&lease(1), start);
+        let second = Duration::from_secs(1);
+        assert!(held.overdue(start + second / 2, second).is_empty());
+        held.renewed("s", 2, start + second / 2);
+        assert!(held.overdue(start + second, second).is_empty());
+        assert_eq!(held.overdue(start + second * 2, second), ["s"]);
+        assert_eq!(held.renewals(), [("s".to_owned(), 2)]);
+    }
+}

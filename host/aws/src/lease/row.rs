@@ -1,0 +1,179 @@
+//! Leases as rows of the table: the attributes of KCL 2.
+//! <https://github.com/awslabs/amazon-kinesis-client> `DynamoDBLeaseSerializer`, `KinesisClientLeaseSerializer`, 2026-11.
+
+use super::{Checkpoint, Lease};
+use crate::shards::position::{Position, SHARD_END};
+use aws_sdk_dynamodb::types::AttributeValue;
+use esclusa_flow::fault::Fault;
+use std::collections::HashMap;
+
+/// A row as the SDK gives it.
+pub type Row = HashMap<String, AttributeValue>;
+
+/// Hash key of the table.
+pub const KEY: &str = "leaseKey";
+const TRIM_HORIZON: &str = "TRIM_HORIZON";
+const LATEST: &str = "LATEST";
+const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
+
+/// A text as a value.
+pub fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// A number as a value.
+pub fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+impl Checkpoint {
+    /// The values of `checkpoint` and `checkpointSubSequenceNumber`.
+    pub fn values(&self) -> (AttributeValue, AttributeValue) {
+        let sentinel = |name: &str| (text(name), number(0));
+        match self {
+            Checkpoint::TrimHorizon => sentinel(TRIM_HORIZON),
+            Checkpoint::Latest => sentinel(LATEST),
+            Checkpoint::AtTimestamp => sentinel(AT_TIMESTAMP),
+            Checkpoint::ShardEnd => sentinel(SHARD_END),
+            Checkpoint::At(position) => position_values(position),
+        }
+    }
+
+    fn read(name: &str, sub: u64) -> Self {
+        match name {
+            TRIM_HORIZON => Checkpoint::TrimHorizon,
+            LATEST => Checkpoint::Latest,
+            AT_TIMESTAMP => Checkpoint::AtTimestamp,
+            SHARD_END => Checkpoint::ShardEnd,
+            sequence => Checkpoint::At(position(sequence, sub)),
+        }
+    }
+}
+
+/// A position as the two attributes of a checkpoint.
+pub fn position_values(position: &Position) -> (AttributeValue, AttributeValue) {
+    (text(&position.sequence), number(position.sub.unwrap_or_default()))
+}
+
+fn position(sequence: &str, sub: u64) -> Position {
+    Position { sequence: sequence.to_owned(), sub: if sub == 0 { None } else { Some(sub) } }
+}
+
+/// What nobody has begun: the values of `checkpoint` of a lease without a position.
+pub const UNBEGUN: [&str; 3] = [TRIM_HORIZON, LATEST, AT_TIMESTAMP];
+
+impl Lease {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// [`Fault::Permanent`] where the row is no lease.
+    pub fn read(row: &Row) -> Result<Self, Fault> {
+        let key = string(row, KEY).ok_or_else(|| broken("a row", KEY))?;
+        let numeric = |name: &str| row.get(name).map(|v| digits(v).ok_or_else(|| broken(key, name))).transpose();
+        let checkpoint = string(row, "checkpoint").ok_or_else(|| broken(key, "checkpoint"))?;
+        let hash = |name: &str| string(row, name).and_then(|text| text.parse::<u128>().ok());
+        let pending_sub = numeric("pendingCheckpointSubSequenceNumber")?.unwrap_or_default();
+        Ok(Lease {
+            key: key.to_owned(),
+            owner: string(row, "leaseOwner").map(str::to_owned),
+            counter: numeric("leaseCounter")?.ok_or_else(|| broken(key, "leaseCounter"))?,
+            checkpoint: Checkpoint::read(checkpoint, numeric("checkpointSubSequenceNumber")?.unwrap_or_default()),
+            pending: match string(row, "pendingCheckpoint").map(|name| Checkpoint::read(name, pending_sub)) {
+                Some(Checkpoint::At(position)) => Some(position),
+                _ => None,
+            },
+            parents: row.get("parentShardId").and_then(|v| v.as_ss().ok()).cloned().unwrap_or_default(),
+            hashes: hash("startingHashKey").zip(hash("endingHashKey")),
+            opened: numeric("startTimestamp")?,
+        })
+    }
+
+    /// The row of a new lease.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        let (checkpoint, sub) = self.checkpoint.values();
+        let mut row = Row::from([
+            (KEY.to_owned(), text(&self.key)),
+            ("leaseCounter".to_owned(), number(self.counter)),
+            ("checkpoint".to_owned(), checkpoint),
+            ("checkpointSubSequenceNumber".to_owned(), sub),
+            ("ownerSwitchesSinceCheckpoint".to_owned(), number(0)),
+        ]);
+        if let Some(owner) = &self.owner {
+            row.insert("leaseOwner".to_owned(), text(owner));
+        }
+        if !self.parents.is_empty() {
+            row.insert("parentShardId".to_owned(), AttributeValue::Ss(self.parents.clone()));
+        }
+        if let Some((first, last)) = self.hashes {
+            row.insert("startingHashKey".to_owned(), text(first.to_string()));
+            row.insert("endingHashKey".to_owned(), text(last.to_string()));
+        }
+        row
+    }
+}
+
+fn string<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
+    row.get(name)?.as_s().ok().map(String::as_str)
+}
+
+fn digits(value: &AttributeValue) -> Option<u64> {
+    value.as_n().ok()?.parse().ok()
+}
+
+fn broken(key: &str, attribute: &str) -> Fault {
+    Fault::Permanent(format!("lease {key:?}: attribute {attribute:?} is missing or no lease has such a value"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_kcl_wrote_is_read() {
+        let row = Row::from([
+            (KEY.to_owned(), text("shardId-000000000001")),
+            ("leaseOwner".to_owned(), text("host:uuid")),
+            ("leaseCounter".to_owned(), number(77)),
+            ("checkpoint".to_owned(), text("49590338271490256608559692538361571095921575989136588898")),
+            ("checkpointSubSequenceNumber".to_owned(), number(3)),
+            ("ownerSwitchesSinceCheckpoint".to_owned(), number(1)),
+            ("pendingCheckpoint".to_owned(), text("49590338271490256608559692538361571095921575989136588999")),
+            ("pendingCheckpointSubSequenceNumber".to_owned(), number(0)),
+            ("parentShardId".to_owned(), AttributeValue::Ss(vec!["shardId-000000000000".to_owned()])),
+            ("startingHashKey".to_owned(), text("0")),
+            ("endingHashKey".to_owned(), text("340282366920938463463374607431768211455")),
+            ("throughputKBps".to_owned(), number("1.5")),
+        ]);
+        let lease = Lease::read(&row).unwrap();
+        assert_eq!((lease.counter, lease.owner.as_deref()), (77, Some("host:uuid")));
+        let Checkpoint::At(position) = &lease.checkpoint else { panic!("{lease:?}") };
+        assert_eq!(position.sub, Some(3));
+        assert_eq!(lease.pending.unwrap().sub, None);
+        assert_eq!(lease.parents, ["shardId-000000000000"]);
+        assert_eq!(lease.hashes, Some((0, u128::MAX)));
+    }
+
+    #[test]
+    fn a_written_lease_is_read_again() {
+        for checkpoint in [Checkpoint::TrimHorizon, Checkpoint::Latest, Checkpoint::AtTimestamp, Checkpoint::ShardEnd] {
+            let lease = Lease {
+                key: "shard".into(),
+                owner: Some("me".into()),
+                counter: 3,
+                checkpoint,
+                pending: None,
+                parents: vec!["a".into(), "b".into()],
+                hashes: Some((1, 2)),
+                opened: None,
+            };
+            assert_eq!(Lease::read(&lease.row()), Ok(lease));
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_no_lease_is_an_error_with_its_attribute() {
+        let row = Row::from([(KEY.to_owned(), text("x")), ("leaseCounter".to_owned(), text("many"))]);
+        assert!(matches!(Lease::read(&row), Err(Fault::Permanent(why)) if why.contains("checkpoint")));
+    }
+}

@@ -1,0 +1,200 @@
+//! What Kinesis and DynamoDB streams share: shards that are discovered, read page by page, and given as lanes.
+//!
+//! A shard is a lane. Who reads which shard is decided by leases ([`crate::lease`]), or, where a single process works
+//! alone, by that process. Lanes never acknowledge, but for the end of a shard of which every event is settled.
+
+mod alone;
+mod backlog;
+pub mod lag;
+pub(crate) mod lane;
+mod leased;
+mod pace;
+pub mod position;
+
+pub use alone::{Alone, Positions};
+pub(crate) use pace::Pace;
+
+use crate::client::Clients;
+use crate::lease::{self, lineage::Shard};
+use crate::progress::Keeper;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::event::Origin;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::Source;
+use lag::Lag;
+use position::Position;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How often shards are discovered where nothing else is said. The end of a shard is always followed by a discovery.
+pub const DISCOVERY: Duration = Duration::from_secs(60);
+
+/// Who reads, and as what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reader {
+    /// Route name.
+    pub route: Arc<str>,
+    /// Source name.
+    pub source: Arc<str>,
+}
+
+/// Where a group starts that has no positions yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest record.
+    TrimHorizon,
+    /// With the next record.
+    Latest,
+    /// At the first record accepted at or after this time, milliseconds since the Unix epoch.
+    AtTimestamp(u64),
+}
+
+/// Who decides which process reads which shard.
+#[derive(Clone)]
+pub enum Coordination {
+    /// Any number of processes, by leases.
+    Leases(lease::Settings),
+    /// This process reads all shards; positions are kept elsewhere.
+    Alone(Arc<Alone>),
+}
+
+/// How shards are shared and discovered.
+#[derive(Clone)]
+pub struct Sharing {
+    /// Who reads what.
+    pub coordination: Coordination,
+    /// How often shards are discovered, about.
+    pub discovery: Duration,
+    /// Where the state of the shards is shown.
+    pub lag: Arc<Lag>,
+}
+
+/// A source, and what keeps its progress where that is not done elsewhere.
+pub type Opened = (Box<dyn Source>, Option<Arc<dyn Keeper>>);
+
+/// A stream with shards.
+pub(crate) trait Stream: Send + Sync {
+    /// The stream for people: kind and name.
+    fn name(&self) -> &str;
+
+    /// Its kind as written in routes.toml.
+    fn kind(&self) -> &'static str;
+
+    /// All shards that can be read at present.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>>;
+
+    /// A reader of one shard; nothing is sent yet.
+    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn Feed>;
+
+    /// How often its shards may be read.
+    fn pace(&self) -> Pace;
+}
+
+/// Reads the records of one shard in order.
+pub(crate) trait Feed: Send {
+    /// Goes to a place; nothing is sent yet.
+    fn seek(&mut self, to: Cursor);
+
+    /// The records that come next. A feed that is pushed waits for them, at most for `wait`. Cancel-safe: a page that
+    /// was not returned is read again.
+    fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, ReadError>>;
+
+    /// Where records are pushed: waits until there are some. Never ends elsewhere. Cancel-safe.
+    fn pushed(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Where to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cursor {
+    /// At the oldest record.
+    TrimHorizon,
+    /// With the next record.
+    Latest,
+    /// At the first record accepted at or after this time, milliseconds since the Unix epoch.
+    Since(u64),
+    /// At this sequence number.
+    At(String),
+    /// Behind this event; events of the same record may come again.
+    Behind(Position),
+}
+
+/// Records that were read together.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// The records, in order.
+    pub records: Vec<Record>,
+    /// Bytes that the service sent, for its limits.
+    pub bytes: usize,
+    /// How far behind the newest record the reader is, as the service says it.
+    pub behind_millis: Option<u64>,
+    /// The shard has nothing more, ever.
+    pub ended: bool,
+}
+
+/// An event as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Where it is.
+    pub position: Position,
+    /// Stable across redeliveries.
+    pub id: String,
+    /// Partition key.
+    pub key: String,
+    /// The payload.
+    pub data: Vec<u8>,
+    /// When it was accepted, milliseconds since the Unix epoch.
+    pub timestamp: u64,
+}
+
+/// A page that was not read.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// Read less often.
+    Throttled(String),
+    /// The place is older than the oldest record: records are lost.
+    Trimmed(String),
+    /// The service does not know the shard.
+    Gone(String),
+    /// Anything else.
+    Fault(Fault),
+}
+
+/// Opens a stream as one route reads it.
+///
+/// # Errors
+/// A [`Fault`] that names the lease table, where there is one.
+pub(crate) async fn open(
+    clients: &Clients,
+    stream: Arc<dyn Stream>,
+    start: Start,
+    sharing: &Sharing,
+    reader: Reader,
+) -> Result<Opened, Fault> {
+    let opening = lane::Opening { stream, reader, start, lag: Arc::clone(&sharing.lag) };
+    match &sharing.coordination {
+        Coordination::Leases(settings) => leased::open(clients, settings, sharing.discovery, opening).await,
+        Coordination::Alone(alone) => {
+            Ok((Box::new(alone::AloneSource::new(Arc::clone(alone), sharing.discovery, opening)), None))
+        }
+    }
+}
+
+impl Reader {
+    fn origin(&self, kind: &str, lane: &str) -> Origin {
+        Origin {
+            route: Arc::clone(&self.route),
+            source: Arc::clone(&self.source),
+            kind: kind.into(),
+            lane: lane.into(),
+            ordered: true,
+        }
+    }
+}
+
+/// Milliseconds since the Unix epoch, by this machine's clock.
+pub(crate) fn wall_millis() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,182 @@
+//! Shards of a stream that this process reads alone: all of them, with positions that are kept elsewhere.
+
+use super::lane::{Beginning, Opening, Ownership};
+use super::position::{Position, SHARD_END};
+use super::{Cursor, wall_millis};
+use crate::lease::Checkpoint;
+use crate::lease::coordinator::jitter;
+use crate::lease::lineage::{Known, Shard, may_start, missing};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::Token;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Source};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// Tells the committed position of a lane; `SHARD_END` where all of it is done, `None` where nothing is.
+pub type Positions = Arc<dyn Fn(&str) -> BoxFuture<'static, Result<Option<Token>, Fault>> + Send + Sync>;
+
+/// What a process that reads a stream alone remembers, for as long as it lives. One for all sources that it opens for
+/// one route, one after the other.
+pub struct Alone {
+    positions: Positions,
+    memory: Mutex<Memory>,
+    ended: Notify,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Where shards start that have no position, and when those at the newest record were first opened.
+    starts: BTreeMap<String, (Checkpoint, Option<u64>)>,
+    finished: BTreeSet<String>,
+}
+
+impl Alone {
+    /// Remembers nothing yet.
+    #[must_use]
+    pub fn new(positions: Positions) -> Arc<Self> {
+        Arc::new(Alone { positions, memory: Mutex::default(), ended: Notify::new() })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where to read a shard without position. A lane at the newest record that is opened again goes on where it was
+    /// opened first.
+    fn begin(&self, shard: &str, opening: &Opening) -> Cursor {
+        let mut memory = self.memory();
+        let Some((checkpoint, opened)) = memory.starts.get_mut(shard) else { return Cursor::TrimHorizon };
+        let cursor = opening.cursor(checkpoint, *opened);
+        opened.get_or_insert_with(wall_millis);
+        cursor
+    }
+}
+
+/// See the module.
+pub struct AloneSource {
+    alone: Arc<Alone>,
+    discovery: Duration,
+    opening: Opening,
+    given: BTreeSet<String>,
+    /// The shards as they were listed last, and when that is to be done again.
+    listing: Option<(Vec<Shard>, Instant)>,
+    idle: bool,
+}
+
+impl AloneSource {
+    /// A source that has given no lane yet.
+    pub fn new(alone: Arc<Alone>, discovery: Duration, opening: Opening) -> Self {
+        AloneSource { alone, discovery, opening, given: BTreeSet::new(), listing: None, idle: false }
+    }
+
+    async fn next_shard(&mut self) -> Result<Option<Box<dyn Lane>>, Fault> {
+        loop {
+            let due = self.list().await?;
+            let positions = self.positions().await?;
+            if let Some(lane) = self.open(&positions)? {
+                self.idle = false;
+                return Ok(Some(lane));
+            }
+            self.idle = true;
+            if timeout_at(due, self.alone.ended.notified()).await.is_ok() {
+                self.listing = None;
+            }
+        }
+    }
+
+    /// Lists the shards where that is due; gives the time when it is due again.
+    async fn list(&mut self) -> Result<Instant, Fault> {
+        if let Some((_, due)) = &self.listing
+            && Instant::now() < *due
+        {
+            return Ok(*due);
+        }
+        let shards = self.opening.stream.list().await?;
+        let due = Instant::now() + jitter(self.discovery);
+        self.listing = Some((shards, due));
+        Ok(due)
+    }
+
+    fn listed(&self) -> &[Shard] {
+        self.listing.as_ref().map_or(&[], |(shards, _)| shards)
+    }
+
+    /// The committed positions of the shards that were not given yet.
+    async fn positions(&self) -> Result<BTreeMap<String, Option<Token>>, Fault> {
+        let mut positions = BTreeMap::new();
+        for shard in self.listed().iter().filter(|shard| !self.given.contains(&shard.id)) {
+            positions.insert(shard.id.clone(), (self.alone.positions)(&shard.id).await?);
+        }
+        Ok(positions)
+    }
+
+    /// Opens the first lane that may be worked on and is not.
+    fn open(&mut self, positions: &BTreeMap<String, Option<Token>>) -> Result<Option<Box<dyn Lane>>, Fault> {
+        let known = self.known(positions);
+        let ready = |shard: &&Shard| {
+            !self.given.contains(&shard.id) && known.get(&shard.id) == Some(&false) && may_start(&shard.parents, &known)
+        };
+        let Some(shard) = self.listed().iter().find(ready).cloned() else { return Ok(None) };
+        let settled = positions.get(&shard.id).cloned().flatten();
+        let cursor = match &settled {
+            Some(token) => Cursor::Behind(Position::parse(token)?),
+            None => self.alone.begin(&shard.id, &self.opening),
+        };
+        let ownership = Sole { alone: Arc::clone(&self.alone), shard: shard.id.clone() };
+        let beginning = Beginning { shard: shard.id.clone(), hashes: shard.hashes, settled, cursor, pending: None };
+        let lane = self.opening.lane(beginning, Box::new(ownership))?;
+        self.given.insert(shard.id);
+        Ok(Some(Box::new(lane)))
+    }
+
+    /// The shards that this group knows; new ones among those listed are remembered.
+    fn known(&self, positions: &BTreeMap<String, Option<Token>>) -> Known {
+        let mut memory = self.alone.memory();
+        let mut known: Known = memory.starts.keys().chain(&self.given).map(|id| (id.clone(), false)).collect();
+        for (id, position) in positions.iter().filter_map(|(id, position)| Some((id, position.as_ref()?))) {
+            known.insert(id.clone(), *position == Token::Text(SHARD_END.into()));
+        }
+        known.extend(memory.finished.iter().map(|id| (id.clone(), true)));
+        for (shard, checkpoint) in missing(self.listed(), &known.clone(), self.opening.start) {
+            memory.starts.insert(shard.id.clone(), (checkpoint, None));
+            known.insert(shard.id.clone(), false);
+        }
+        known
+    }
+}
+
+impl Source for AloneSource {
+    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+        Box::pin(self.next_shard())
+    }
+
+    fn caught_up(&self) -> bool {
+        self.idle
+    }
+}
+
+/// A shard that nobody else reads.
+struct Sole {
+    alone: Arc<Alone>,
+    shard: String,
+}
+
+impl Ownership for Sole {
+    fn lost(&self) -> bool {
+        false
+    }
+
+    fn until_lost(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn finish<'a>(&'a mut self, _from: Option<&'a Position>) -> BoxFuture<'a, Result<(), Fault>> {
+        self.alone.memory().finished.insert(self.shard.clone());
+        self.alone.ended.notify_one();
+        Box::pin(std::future::ready(Ok(())))
+    }
+}

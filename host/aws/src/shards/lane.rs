@@ -1,0 +1,322 @@
+//! A shard as a lane: pages are read when a batch needs them, batches are cut from what was read.
+//!
+//! Memory: what one batch needs and at most one page more. A lane goes on behind the last *settled* event: where it is
+//! pulled while events that it gave are not settled, it reads them again.
+
+use super::backlog::{Backlog, Bound, Cut};
+use super::lag::{Lag, Tip};
+use super::position::Position;
+use super::{Cursor, Feed, Pace, ReadError, Reader, Start, Stream, wall_millis};
+use crate::lease::Checkpoint;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::{Batch, Token};
+use esclusa_flow::event::Origin;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Limit, Pull, Settled};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// How long a feed that is pushed may take for the first record of a batch: it has come, or it has not.
+const PUSHED: Duration = Duration::from_millis(20);
+
+/// What the lanes of a source have in common.
+#[derive(Clone)]
+pub struct Opening {
+    /// The stream.
+    pub stream: Arc<dyn Stream>,
+    /// Who reads it.
+    pub reader: Reader,
+    /// Where shards start that have no position.
+    pub start: Start,
+    /// Where lag is shown.
+    pub lag: Arc<Lag>,
+}
+
+/// What a lane has to do with whoever decides who reads its shard.
+pub trait Ownership: Send {
+    /// True where somebody else may read the shard now.
+    fn lost(&self) -> bool;
+
+    /// Waits until it is lost; for ever where it cannot be. Cancel-safe.
+    fn until_lost(&mut self) -> BoxFuture<'_, ()>;
+
+    /// Says that every event of the shard is settled; `from` is the last one.
+    ///
+    /// # Errors
+    /// [`Fault::LeaseLost`] where the shard belongs to somebody else.
+    fn finish<'a>(&'a mut self, from: Option<&'a Position>) -> BoxFuture<'a, Result<(), Fault>>;
+}
+
+/// Where a lane starts.
+pub struct Beginning {
+    /// The shard.
+    pub shard: String,
+    /// Its hash keys.
+    pub hashes: Option<(u128, u128)>,
+    /// The position of the last settled event.
+    pub settled: Option<Token>,
+    /// Where to read.
+    pub cursor: Cursor,
+    /// Where the first batch ends, whatever the limits say.
+    pub pending: Option<Position>,
+}
+
+/// See the module.
+pub struct ShardLane {
+    stream: Arc<dyn Stream>,
+    lag: Arc<Lag>,
+    id: String,
+    origin: Origin,
+    ownership: Box<dyn Ownership>,
+    feed: Box<dyn Feed>,
+    pace: Pace,
+    tip: Tip,
+    backlog: Backlog,
+    settled: Option<Token>,
+    done: Option<Position>,
+    given: Given,
+    pending: Option<Position>,
+    ended: bool,
+    /// Records were trimmed before they were read, and none were read since.
+    trimmed: bool,
+    /// The service said with the last page that nothing is behind it.
+    at_tip: bool,
+}
+
+/// Events that were given and are not settled.
+#[derive(Debug, Default)]
+struct Given {
+    /// Sequence number of the first event of the batch.
+    first: String,
+    /// When they were accepted.
+    times: VecDeque<u64>,
+}
+
+impl Opening {
+    /// Opens a lane; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Fault::Permanent`] where the position is not one of a shard.
+    pub fn lane(&self, beginning: Beginning, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
+        let Beginning { shard, hashes, settled, cursor, pending } = beginning;
+        let done = settled.as_ref().map(Position::parse).transpose()?;
+        let mut feed = self.stream.feed(&shard, hashes);
+        feed.seek(cursor);
+        Ok(ShardLane {
+            lag: Arc::clone(&self.lag),
+            origin: self.reader.origin(self.stream.kind(), &shard),
+            stream: Arc::clone(&self.stream),
+            pace: self.stream.pace(),
+            id: shard,
+            ownership,
+            feed,
+            tip: Tip::default(),
+            backlog: Backlog::default(),
+            settled,
+            done,
+            given: Given::default(),
+            pending,
+            ended: false,
+            trimmed: false,
+            at_tip: false,
+        })
+    }
+
+    /// Where to read a shard of which so much is done; `opened`: when a lane at [`Checkpoint::Latest`] was first opened.
+    pub fn cursor(&self, checkpoint: &Checkpoint, opened: Option<u64>) -> Cursor {
+        match (checkpoint, self.start) {
+            (Checkpoint::At(position), _) => Cursor::Behind(position.clone()),
+            (Checkpoint::AtTimestamp, Start::AtTimestamp(time)) => Cursor::Since(time),
+            (Checkpoint::Latest, _) => opened.map_or(Cursor::Latest, Cursor::Since),
+            // Nothing is lost where the settings have changed since.
+            (Checkpoint::AtTimestamp | Checkpoint::TrimHorizon | Checkpoint::ShardEnd, _) => Cursor::TrimHorizon,
+        }
+    }
+}
+
+impl ShardLane {
+    async fn pull_batch(&mut self, limit: Limit) -> Result<Pull, Fault> {
+        self.check()?;
+        self.rewind();
+        let mut end = None;
+        loop {
+            let exact = self.exact();
+            let bound = exact.as_ref().map_or(Bound::Limit(limit), Bound::Exactly);
+            let now = Instant::now();
+            if !self.backlog.is_empty() {
+                if exact.is_none() {
+                    end.get_or_insert(now + limit.window);
+                }
+                if self.ended || self.backlog.fills(bound) || end.is_some_and(|end| end <= now) {
+                    match self.give(bound)? {
+                        Some(batch) => return Ok(Pull::Batch(batch)),
+                        // The event that the prepared batch ended with is not there any more.
+                        None => self.pending = None,
+                    }
+                    continue;
+                }
+            } else if self.ended {
+                self.ownership.finish(self.done.as_ref()).await?;
+                return Ok(Pull::Ended);
+            }
+            match (self.pace.due().filter(|due| *due > now), end) {
+                (Some(_), None) => return Ok(Pull::Empty { drained: self.at_tip }),
+                (Some(due), Some(end)) => sleep_until(due.min(end)).await,
+                (None, None) => {
+                    if !self.read(PUSHED).await? && !self.ended {
+                        return Ok(Pull::Empty { drained: self.at_tip });
+                    }
+                }
+                (None, Some(end)) => {
+                    if let Ok(read) = timeout_at(end, self.read(end - now)).await {
+                        read?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if self.ownership.lost() {
+            return Err(Fault::LeaseLost(format!("shard {:?} is leased to another worker", self.id)));
+        }
+        Ok(())
+    }
+
+    /// Goes back to what was given and not settled.
+    fn rewind(&mut self) {
+        if self.given.times.is_empty() {
+            return;
+        }
+        let given = std::mem::take(&mut self.given);
+        self.feed.seek(match &self.done {
+            Some(done) => Cursor::Behind(done.clone()),
+            None => Cursor::At(given.first),
+        });
+        self.backlog.clear();
+        self.ended = false;
+        self.at_tip = false;
+    }
+
+    /// The end of a prepared batch that is not settled yet.
+    fn exact(&self) -> Option<Position> {
+        self.pending.clone().filter(|end| !self.done.as_ref().is_some_and(|done| done.covers(end)))
+    }
+
+    fn give(&mut self, bound: Bound<'_>) -> Result<Option<Batch>, Fault> {
+        self.check()?;
+        let Cut { columns, claims } = self.backlog.cut(bound)?;
+        let Some(first) = claims.first() else { return Ok(None) };
+        self.given = Given { first: Position::parse(first.token())?.sequence, times: columns.timestamps.iter().copied().collect() };
+        self.note_oldest();
+        Ok(Some(Batch { origin: self.origin.clone(), columns, claims, previous: self.settled.clone() }))
+    }
+
+    fn note_oldest(&self) {
+        let oldest = self.given.times.iter().min().copied();
+        self.lag.change(&self.id, |lag| lag.oldest_unfinished = oldest);
+    }
+
+    /// Reads a page; true where it held something.
+    async fn read(&mut self, wait: Duration) -> Result<bool, Fault> {
+        let sent = Instant::now();
+        let page = match self.feed.page(wait).await {
+            Ok(page) => page,
+            Err(ReadError::Fault(fault)) => return Err(fault),
+            Err(ReadError::Throttled(why)) => {
+                tracing::debug!(shard = self.id, why, "reading less often");
+                self.pace.refused(sent, wall_millis());
+                self.at_tip = false;
+                return Ok(false);
+            }
+            Err(ReadError::Trimmed(why)) => {
+                self.gap(&why);
+                self.trimmed = true;
+                self.feed.seek(Cursor::TrimHorizon);
+                return Ok(false);
+            }
+            Err(ReadError::Gone(why)) => {
+                self.gone(&why).await?;
+                return Ok(false);
+            }
+        };
+        let empty = page.records.is_empty();
+        self.trimmed = false;
+        self.at_tip = page.behind_millis.map_or(empty, |behind| behind == 0);
+        self.pace.read(sent, page.bytes, empty && self.at_tip);
+        let behind = self.tip.read(empty, page.behind_millis);
+        self.lag.change(&self.id, |lag| lag.behind_millis = behind);
+        self.ended = page.ended;
+        self.backlog.extend(page.records, self.done.as_ref());
+        Ok(!empty)
+    }
+
+    /// The service does not know the shard: it was trimmed as a whole, or something is wrong with the stream. A closed
+    /// shard may be listed for a while longer than it can be read.
+    async fn gone(&mut self, why: &str) -> Result<(), Fault> {
+        let listed = self.stream.list().await?.into_iter().find(|shard| shard.id == self.id);
+        if listed.as_ref().is_some_and(|shard| !shard.closed) {
+            return Err(Fault::Transient(format!("{}: shard {:?}: {why}", self.stream.name(), self.id)));
+        }
+        if !std::mem::replace(&mut self.trimmed, true) {
+            self.gap(why);
+        } else {
+            self.ended = true;
+        }
+        self.feed.seek(Cursor::TrimHorizon);
+        Ok(())
+    }
+
+    fn gap(&self, why: &str) {
+        self.lag.add_gap();
+        tracing::error!(
+            route = &*self.origin.route, source = &*self.origin.source, shard = self.id, settled = ?self.settled, why,
+            "gap possible: records were trimmed before the route had read them; it goes on with the oldest that there are"
+        );
+    }
+}
+
+impl Lane for ShardLane {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
+        Box::pin(self.pull_batch(limit))
+    }
+
+    fn ready(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.ownership.lost() {
+                return;
+            }
+            let Some(due) = self.pace.due() else { return };
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.feed.pushed() => self.pace.now(),
+                () = self.ownership.until_lost() => {}
+            }
+        })
+    }
+
+    fn settled(&mut self, settled: &[Settled<'_>]) {
+        let Some(last) = settled.last() else { return };
+        // A token that is no position is none of this lane's.
+        let Ok(done) = Position::parse(last.token) else { return };
+        self.given.times.drain(..settled.len().min(self.given.times.len()));
+        self.done = Some(done);
+        self.settled = Some(last.token.clone());
+        self.note_oldest();
+    }
+}
+
+impl Drop for ShardLane {
+    fn drop(&mut self) {
+        self.lag.forget(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Shards as leases give them: any number of processes share a stream.
+
+use super::lane::{Beginning, Opening, Ownership};
+use super::position::Position;
+use super::{Opened, wall_millis};
+use crate::client::Clients;
+use crate::lease::coordinator::{Coordinator, Taken, renew};
+use crate::lease::held::{Held, Holding};
+use crate::lease::table::{Table, Written};
+use crate::lease::{Checkpoint, Lease, LeaseKeeper, Settings};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Source};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
+
+/// See the module. Its tasks end with it: leases that were not handed over by [`Source::close`] expire.
+struct LeasedSource {
+    opening: Opening,
+    table: Table,
+    held: Arc<Held>,
+    taken: UnboundedReceiver<Taken>,
+    /// A lease on its way to be a lane.
+    next: Option<Taken>,
+    settled_in: Arc<AtomicBool>,
+    tasks: JoinSet<()>,
+}
+
+/// Opens a source that shares its shards by leases.
+///
+/// # Errors
+/// A [`Fault`] that names the lease table.
+pub async fn open(clients: &Clients, settings: &Settings, discovery: Duration, opening: Opening) -> Result<Opened, Fault> {
+    let me = format!("{}:{}", settings.worker, uuid::Uuid::new_v4());
+    let table = Table::new(clients.dynamodb(&settings.place), &settings.table, &me);
+    table.ensure().await?;
+    let held = Arc::new(Held::default());
+    let (sender, taken) = unbounded_channel();
+    let settled_in = Arc::new(AtomicBool::new(false));
+    let coordinator = Coordinator {
+        table: table.clone(),
+        stream: Arc::clone(&opening.stream),
+        start: opening.start,
+        held: Arc::clone(&held),
+        taken: sender,
+        duration: settings.duration,
+        discovery,
+        lag: Arc::clone(&opening.lag),
+        settled_in: Arc::clone(&settled_in),
+        watch: Default::default(),
+        listing: None,
+        orphans: Default::default(),
+    };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(coordinator.run());
+    tasks.spawn(renew(table.clone(), Arc::clone(&held), settings.duration));
+    let keeper = Arc::new(LeaseKeeper::new(table.clone(), Arc::clone(&held)));
+    Ok((Box::new(LeasedSource { opening, table, held, taken, next: None, settled_in, tasks }), Some(keeper)))
+}
+
+impl LeasedSource {
+    async fn next_leased(&mut self) -> Result<Option<Box<dyn Lane>>, Fault> {
+        loop {
+            if self.next.is_none() {
+                let Some(taken) = self.taken.recv().await else { return Ok(None) };
+                self.next = Some(taken);
+            }
+            let Some(Taken { lease, holding }) = &self.next else { continue };
+            let opened = if *holding.lost.borrow() { None } else { self.opened(lease).await? };
+            let Some(Taken { lease, holding }) = self.next.take() else { continue };
+            let Some(opened) = opened else { continue };
+            let settled = match &lease.checkpoint {
+                Checkpoint::At(position) => Some(position.token()),
+                _ => None,
+            };
+            let beginning = Beginning {
+                cursor: self.opening.cursor(&lease.checkpoint, opened.0),
+                shard: lease.key,
+                hashes: lease.hashes,
+                settled,
+                pending: lease.pending,
+            };
+            let ownership = Leased { table: self.table.clone(), holding };
+            return Ok(Some(Box::new(self.opening.lane(beginning, Box::new(ownership))?)));
+        }
+    }
+
+    /// When a lane at the newest record was first opened, noted where it is opened first now; `None` where the lease was
+    /// lost meanwhile.
+    async fn opened(&self, lease: &Lease) -> Result<Option<OpenedAt>, Fault> {
+        if lease.checkpoint != Checkpoint::Latest || lease.opened.is_some() {
+            return Ok(Some(OpenedAt(lease.opened)));
+        }
+        Ok(match self.table.open_at(&lease.key, wall_millis()).await? {
+            Written::Yes(_) => Some(OpenedAt(None)),
+            // Written by a try whose answer was lost, or by another.
+            Written::No(Some(now)) if now.opened.is_some() => Some(OpenedAt(now.opened)),
+            Written::No(_) => None,
+        })
+    }
+
+    async fn release(&self, key: &str, counter: u64) {
+        let released = match self.table.release(key, counter).await {
+            // A renewal whose answer was lost came in between.
+            Ok(Written::No(Some(lease))) if lease.owner.as_deref() == Some(self.table.me()) => {
+                self.table.release(key, lease.counter).await
+            }
+            other => other,
+        };
+        match released {
+            Ok(Written::Yes(_)) => tracing::info!(shard = key, worker = self.table.me(), "lease handed over"),
+            Ok(Written::No(_)) => {}
+            Err(fault) => tracing::warn!(shard = key, error = %fault, "cannot hand the lease over; it will expire"),
+        }
+    }
+}
+
+/// See [`Lease::opened`].
+struct OpenedAt(Option<u64>);
+
+impl Source for LeasedSource {
+    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+        Box::pin(self.next_leased())
+    }
+
+    fn caught_up(&self) -> bool {
+        self.settled_in.load(Ordering::Acquire) && self.next.is_none() && self.taken.is_empty()
+    }
+
+    fn leased(&self) -> bool {
+        true
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.tasks.shutdown().await;
+            let ours = self.held.give_up();
+            futures_util::future::join_all(ours.iter().map(|(key, counter)| self.release(key, *counter))).await;
+        })
+    }
+}
+
+/// A lane's tie to its lease.
+struct Leased {
+    table: Table,
+    holding: Holding,
+}
+
+impl Ownership for Leased {
+    fn lost(&self) -> bool {
+        *self.holding.lost.borrow()
+    }
+
+    fn until_lost(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // An error means that nothing can be lost any more: the source is gone, and says so by ending the lane.
+            drop(self.holding.lost.wait_for(|lost| *lost).await);
+        })
+    }
+
+    fn finish<'a>(&'a mut self, from: Option<&'a Position>) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let key = self.holding.key();
+            match self.table.settle(key, from, &Checkpoint::ShardEnd).await? {
+                Written::Yes(_) => {}
+                Written::No(Some(lease)) if lease.finished() => {}
+                Written::No(_) => {
+                    self.holding.lose();
+                    return Err(Fault::LeaseLost(format!("shard {key:?} is leased to another worker")));
+                }
+            }
+            tracing::info!(shard = key, worker = self.table.me(), "the shard has ended and everything of it is done");
+            self.holding.finish();
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! How often a shard may be read: the service's limits, waits on an idle shard, backoff after a refusal. Pure.
+
+use esclusa_flow::retry::Backoff;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Waits after refusals (reliability K13): the SDK's own retries are off for reads, since they would use up the limit.
+const REFUSED: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+
+/// When the next read may be sent.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// Least time between two reads.
+    spacing: Duration,
+    /// Bytes per second that the service gives; `None`: no limit.
+    rate: Option<u32>,
+    /// Longest wait between two reads of an idle shard.
+    idle: Duration,
+    due: Option<Instant>,
+    /// Wait after the last empty page at the tip.
+    waited: Duration,
+    refusals: u32,
+}
+
+impl Pace {
+    /// At least `spacing` between reads, at most `rate` bytes per second, at most `idle` between reads of an idle shard.
+    pub fn new(spacing: Duration, rate: Option<u32>, idle: Duration) -> Self {
+        Pace { spacing, rate, idle, due: None, waited: spacing, refusals: 0 }
+    }
+
+    /// When the next read may be sent; `None`: now.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The next read may be sent at once: it is known to give something.
+    pub fn now(&mut self) {
+        self.due = None;
+    }
+
+    /// Notes a page of so many bytes that was asked for at `sent`. `quiet`: it was empty, and nothing is behind it.
+    pub fn read(&mut self, sent: Instant, bytes: usize, quiet: bool) {
+        self.refusals = 0;
+        self.waited = if quiet { self.waited.saturating_mul(2).min(self.idle.max(self.spacing)) } else { self.spacing };
+        let paid = self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes as f64 / f64::from(rate.max(1))));
+        self.due = Some(sent + self.waited.max(paid));
+    }
+
+    /// Notes that the service asked for fewer reads; `random` varies the wait.
+    pub fn refused(&mut self, now: Instant, random: u64) {
+        self.due = Some(now + REFUSED.wait(self.refusals, random));
+        self.refusals = self.refusals.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn kinesis() -> Pace {
+        Pace::new(Duration::from_millis(200), Some(2 << 20), Duration::from_secs(1))
+    }
+
+    fn wait(pace: &Pace, from: Instant) -> Duration {
+        pace.due().unwrap() - from
+    }
+
+    #[test]
+    fn a_page_of_ten_mebibytes_is_followed_by_five_seconds() {
+        // K19
+        let (mut pace, now) = (kinesis(), Instant::now());
+        pace.read(now, 10 * MIB, false);
+        assert_eq!(wait(&pace, now), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn an_idle_shard_is_read_less_often_and_a_backlog_is_not() {
+        // K11
+        let (mut pace, now) = (kinesis(), Instant::now());
+        let waits: Vec<_> = (0..4).map(|_| { pace.read(now, 0, true); wait(&pace, now).as_millis() }).collect();
+        assert_eq!(waits, [400, 800, 1000, 1000]);
+        pace.read(now, 0, false);
+        assert_eq!(wait(&pace, now).as_millis(), 200, "an empty page in a backlog is followed");
+    }
+
+    #[test]
+    fn refusals_are_answered_with_growing_waits() {
+        // K13
+        let (mut pace, now) = (kinesis(), Instant::now());
+        let mut before = Duration::ZERO;
+        for round in 0..8 {
+            pace.refused(now, round);
+            assert!(wait(&pace, now) >= before / 2 && wait(&pace, now) <= REFUSED.max);
+            before = wait(&pace, now);
+        }
+        assert!(before >= REFUSED.max / 2);
+        pace.read(now, 1, false);
+        assert_eq!(wait(&pace, now).as_millis(), 200);
+    }
+
+    proptest! {
+        #[test]
+        fn limits_are_never_passed(pages in proptest::collection::vec(0..10 * MIB, 1..50)) {
+            let start = Instant::now();
+            let (mut pace, mut now, mut bytes) = (kinesis(), start, 0usize);
+            for page in &pages {
+                now = pace.due().unwrap_or(now).max(now);
+                prop_assert!(bytes as f64 <= (now - start).as_secs_f64() * (2.0 * MIB as f64) + 1.0);
+                pace.read(now, *page, *page == 0);
+                bytes += page;
+            }
+            prop_assert!(now - start >= Duration::from_millis(200) * (pages.len() as u32 - 1));
+        }
+    }
+}
