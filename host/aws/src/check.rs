@@ -1,7 +1,7 @@
 //! Connection checks: whether what a route names can be reached, and what to do where it cannot. Each asks the service for
 //! a description, which changes nothing.
 
-use crate::client::Clients;
+use crate::client::{Clients, Place};
 use crate::fault;
 use crate::objects::Store;
 use crate::tables::{Table, open};
@@ -54,11 +54,18 @@ pub struct Question<'a> {
 /// # Errors
 /// The resource, what is wrong, and the remedy.
 pub async fn table(clients: &Clients, name: &str, table: &Table) -> Result<(), String> {
+    table_at(clients, table, &format!("[table.{name}] name")).await
+}
+
+/// Likewise, of a table that `setting` names.
+///
+/// # Errors
+/// Likewise.
+pub async fn table_at(clients: &Clients, table: &Table, setting: &str) -> Result<(), String> {
     let client = open::client(clients, &table.place);
     let region = open::region(&client);
-    let (resource, setting) = (format!("table {}", table.name), format!("[table.{name}] name"));
-    let question =
-        Question { resource: &resource, region: &region, setting: &setting, action: "dynamodb:DescribeTable" };
+    let resource = format!("table {}", table.name);
+    let question = Question { resource: &resource, region: &region, setting, action: "dynamodb:DescribeTable" };
     client.describe_table().table_name(&table.name).send().await.map(drop).map_err(|error| question.explain(&error))
 }
 
@@ -68,10 +75,53 @@ pub async fn table(clients: &Clients, name: &str, table: &Table) -> Result<(), S
 /// The resource, what is wrong, and the remedy.
 pub async fn store(clients: &Clients, name: &str, store: &Store) -> Result<(), String> {
     let client = clients.s3(&store.place, store.path_style);
-    let region = client.config().region().map_or_else(|| "no region".to_owned(), ToString::to_string);
+    let region = region(client.config().region());
     let (resource, setting) = (format!("bucket {}", store.bucket), format!("[objects.{name}] bucket"));
     let question = Question { resource: &resource, region: &region, setting: &setting, action: "s3:ListBucket" };
     client.head_bucket().bucket(&store.bucket).send().await.map(drop).map_err(|error| question.explain(&error))
+}
+
+/// Whether a Kinesis stream, named or by its ARN, can be reached.
+///
+/// # Errors
+/// The resource, what is wrong, and the remedy.
+pub async fn stream(clients: &Clients, place: &Place, stream: &str, setting: &str) -> Result<(), String> {
+    let client = clients.kinesis(place);
+    let region = region(client.config().region());
+    let resource = format!("stream {stream}");
+    let question = Question { resource: &resource, region: &region, setting, action: "kinesis:DescribeStreamSummary" };
+    let request = client.describe_stream_summary();
+    let request = if stream.starts_with("arn:") { request.stream_arn(stream) } else { request.stream_name(stream) };
+    request.send().await.map(drop).map_err(|error| question.explain(&error))
+}
+
+/// Whether a queue, by name, URL or ARN, can be reached.
+///
+/// # Errors
+/// The resource, what is wrong, and the remedy.
+pub async fn queue(clients: &Clients, place: &Place, queue: &str, setting: &str) -> Result<(), String> {
+    let client = clients.sqs(place);
+    let region = region(client.config().region());
+    let resource = format!("queue {queue}");
+    let question = Question { resource: &resource, region: &region, setting, action: "sqs:GetQueueUrl" };
+    let name = queue.rsplit(['/', ':']).next().unwrap_or(queue);
+    client.get_queue_url().queue_name(name).send().await.map(drop).map_err(|error| question.explain(&error))
+}
+
+/// Whether a topic can be reached.
+///
+/// # Errors
+/// The resource, what is wrong, and the remedy.
+pub async fn topic(clients: &Clients, place: &Place, arn: &str, setting: &str) -> Result<(), String> {
+    let client = clients.sns(place);
+    let region = region(client.config().region());
+    let resource = format!("topic {arn}");
+    let question = Question { resource: &resource, region: &region, setting, action: "sns:GetTopicAttributes" };
+    client.get_topic_attributes().topic_arn(arn).send().await.map(drop).map_err(|error| question.explain(&error))
+}
+
+fn region(region: Option<&aws_config::Region>) -> String {
+    region.map_or_else(|| "no region".to_owned(), ToString::to_string)
 }
 
 impl Question<'_> {

@@ -5,6 +5,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Keeps the progress of the lanes of one route.
 pub trait Keeper: Send + Sync {
@@ -27,4 +28,34 @@ pub trait Keeper: Send + Sync {
     /// # Errors
     /// [`Fault::LeaseLost`] where the lane belongs to somebody else.
     fn prepare<'a>(&'a self, lane: &'a str, to: &'a Token) -> BoxFuture<'a, Result<(), Fault>>;
+}
+
+/// A keeper that is found later: an engine is made before its source is opened, and outlives it when that is opened again.
+#[derive(Default)]
+pub struct Slot(RwLock<Option<Arc<dyn Keeper>>>);
+
+impl Slot {
+    /// Puts the keeper of the source that was just opened in place.
+    pub fn set(&self, keeper: Option<Arc<dyn Keeper>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keeper;
+    }
+
+    fn keeper(&self) -> Result<Arc<dyn Keeper>, Fault> {
+        let keeper = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        keeper.ok_or_else(|| Fault::LeaseLost("the source is not open".to_owned()))
+    }
+}
+
+impl Keeper for Slot {
+    fn settle<'a>(&'a self, lane: &'a str, progress: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move { self.keeper()?.settle(lane, progress).await })
+    }
+
+    fn write(&self, lane: &str, progress: &Progress) -> Result<Option<Update>, Fault> {
+        self.keeper()?.write(lane, progress)
+    }
+
+    fn prepare<'a>(&'a self, lane: &'a str, to: &'a Token) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move { self.keeper()?.prepare(lane, to).await })
+    }
 }

@@ -110,6 +110,14 @@ impl Store {
         crate::queues::extend(tokens, by, &self.shared().catalog())
     }
 
+    /// The committed position of a lane of a source as a route reads it; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// A [`Fault`] where the store does not answer.
+    pub fn position(&self, spec: &SourceSpec, lane: &str) -> Result<Option<Token>, Fault> {
+        spec.place(lane).position(self.disk())
+    }
+
     /// Sets a position that a source resolved, where there is none, or whatever it is.
     async fn set_position(&self, spec: &SourceSpec, lane: &str, to: Option<Token>, memo: Option<Vec<u8>>) -> Result<(), Fault> {
         let place = spec.place(lane);

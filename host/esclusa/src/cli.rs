@@ -93,6 +93,9 @@ enum Command {
     /// Look at a plugin's file
     #[command(subcommand, after_help = "Example:\n  esclusa plugin inspect plugins/etl.wasm")]
     Plugin(plugin::Plugin),
+    /// Print the least IAM policy that the routes need, as JSON
+    #[command(after_help = "Example:\n  esclusa iam-policy -c routes.toml > policy.json")]
+    IamPolicy,
     /// Print the JSON Schema of routes.toml, for editors
     #[command(after_help = "Example:\n  esclusa schema > routes.schema.json")]
     Schema,
@@ -152,6 +155,7 @@ impl Command {
             Command::Resume(route) => route.set(global, "resume").await,
             Command::Reload => control::reload(global).await,
             Command::Plugin(plugin) => plugin.run(global).await,
+            Command::IamPolicy => reference::iam_policy(global),
             Command::Schema => reference::schema(),
             Command::Explain(explain) => explain.run(),
             Command::Completions(completions) => completions.run(),

@@ -71,6 +71,9 @@ fn target(plan: &Plan, name: &str) -> Result<Target, NotTaken> {
         }
         Some(Source::File { .. }) => closed("file", "append lines to the file"),
         Some(Source::TableChanges { .. }) => closed("table-changes", "its events come from writes to the table"),
+        Some(Source::Kinesis { .. }) => closed("kinesis", "put records with `aws kinesis put-records`"),
+        Some(Source::DynamodbStream { .. }) => closed("dynamodb-stream", "its events come from writes to the table"),
+        Some(Source::Sqs { .. }) => closed("sqs", "send messages with `aws sqs send-message`"),
         Some(Source::Generate { .. }) => closed("generate", "it makes its events itself"),
         Some(Source::Schedule { .. }) => closed("schedule", "it makes its events itself"),
         None => {

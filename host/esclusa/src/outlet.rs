@@ -1,22 +1,34 @@
-//! Outputs outside the engine: standard output, files, webhooks. All are at-least-once: a crash between the send
+//! Outputs outside the engine: standard output, files, webhooks, mail, and those on AWS. All are at-least-once: a crash between the send
 //! and its confirmation sends again, with the same message id.
 
 pub mod console;
 pub mod file;
+mod lazy;
+pub mod smtp;
 pub mod webhook;
 
+pub use lazy::Lazy;
+
+use crate::runtime::cloud::Cloud;
 use esclusa_config::plan::Output;
 use esclusa_flow::engine::Outlet;
 use std::sync::Arc;
 
-/// The outlet of an output; `None` where it is the engine's own stream or queue.
+/// The outlet of an output; `None` where it is the engine's own stream or queue. `cloud` is there where the plan has
+/// something on AWS.
 #[must_use]
-pub fn open(output: &Output) -> Option<Arc<dyn Outlet>> {
+pub fn open(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Outlet>> {
     match output {
         Output::Stream { .. } | Output::Queue { .. } => None,
         Output::Console => Some(Arc::new(console::Console)),
         Output::File { path } => Some(Arc::new(file::File::new(path.clone()))),
         Output::Webhook { url, headers, timeout } => Some(Arc::new(webhook::Webhook::new(url.clone(), headers.clone(), *timeout))),
+        Output::Smtp { url, from, to, subject } => {
+            Some(Arc::new(smtp::Smtp::new(url.clone(), from.clone(), to.clone(), subject.clone())))
+        }
+        Output::Kinesis { .. } | Output::Sqs { .. } | Output::Sns { .. } | Output::Ses { .. } | Output::S3 { .. } => {
+            cloud?.outlet(output)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod bench;
 mod budget;
 pub mod change;
+pub mod cloud;
 mod commit;
 mod deliver;
 mod idle;
@@ -20,16 +21,15 @@ mod serve;
 mod sources;
 pub mod status;
 pub mod trial;
+mod wiring;
 
-use crate::outlet;
 use arc_swap::ArcSwap;
 use ask::Desk;
-use commit::Settle;
+use cloud::Cloud;
 use esclusa_config::plan::{self, Plan};
 use esclusa_config::Loaded;
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::engine::{Engine, Outlet};
 use esclusa_sandbox::Sandbox;
 use idle::Idle;
 use lane::Shared;
@@ -40,6 +40,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
+use wiring::{Resources, Wiring};
 
 /// How the router is run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,8 +75,7 @@ pub enum StartError {
 struct Running {
     route: Arc<Route>,
     task: JoinHandle<()>,
-    source: plan::Source,
-    outputs: BTreeMap<String, plan::Output>,
+    resources: Resources,
 }
 
 /// The router at work.
@@ -122,8 +122,9 @@ impl Runtime {
             reloads: Mutex::default(),
         });
         let loaded = runtime.loaded.load_full();
+        let cloud = Cloud::of(&loaded.plan).await;
         for (spec, version) in loaded.plan.routes.iter().zip(versions) {
-            runtime.launch(&loaded.plan, spec, version);
+            runtime.launch(&loaded.plan, cloud.as_ref(), spec, version);
         }
         Ok(runtime)
     }
@@ -171,32 +172,28 @@ impl Runtime {
     }
 
     /// Starts a route.
-    fn launch(&self, plan: &Plan, spec: &plan::Route, version: Version) {
+    fn launch(&self, plan: &Plan, cloud: Option<&Cloud>, spec: &plan::Route, version: Version) {
         let Some(source) = plan.sources.get(&spec.source) else { return };
         if self.options.until_idle && matches!(source, plan::Source::Generate { count: None, .. }) {
             tracing::warn!(route = %spec.name, source = %spec.source, "the source never ends and is not started with --until-idle");
             return;
         }
-        let outputs: BTreeMap<String, plan::Output> =
-            spec.grants.outputs.iter().chain(&spec.on_failure).filter_map(|n| Some((n.clone(), plan.outputs.get(n)?.clone()))).collect();
-        let outlets: BTreeMap<String, Arc<dyn Outlet>> =
-            outputs.iter().filter_map(|(name, output)| Some((name.clone(), outlet::open(output)?))).collect();
-        let engine: Arc<dyn Engine> = Arc::new(self.store.clone());
         let counts = self.store.counts(&spec.name).unwrap_or_else(|fault| {
             tracing::error!(route = %spec.name, error = %fault, "cannot read what earlier runs counted; counting from 0");
             Counts::default()
         });
         let meter = Meter::starting_at(counts);
-        let route = Route::new(spec.clone(), kind(source), engine, outlets, version, meter);
+        let wiring = Wiring { store: &self.store, cloud, plan };
+        let Some((route, slot)) = wiring.route(spec, version, meter) else { return };
         let desk = match source {
             plan::Source::Http { reply: true, .. } => {
                 Some(self.desks.lock().unwrap_or_else(PoisonError::into_inner).entry(spec.source.clone()).or_default().clone())
             }
             _ => None,
         };
-        let open = sources::opener(self.store.clone(), spec, source.clone(), desk);
+        let open = sources::opener(self.store.clone(), cloud, spec, source.clone(), desk, slot);
         let task = tokio::spawn(serve::serve(route.clone(), self.shared.clone(), open, self.shared.idle.note()));
-        let running = Running { route, task, source: source.clone(), outputs };
+        let running = Running { route, task, resources: Resources::of(plan, spec) };
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), running);
     }
 
@@ -254,19 +251,4 @@ async fn load_all<'a>(
         }
     }
     if refused.is_empty() { Ok(versions) } else { Err(refused) }
-}
-
-/// Kind of a source as routes.toml writes it, and how it is told that events are finished.
-fn kind(source: &plan::Source) -> (Arc<str>, Settle) {
-    let (kind, settle) = match source {
-        plan::Source::Stream { .. } => ("stream", Settle::Position),
-        plan::Source::Queue { .. } => ("queue", Settle::Receipts),
-        plan::Source::TableChanges { .. } => ("table-changes", Settle::Position),
-        plan::Source::File { .. } => ("file", Settle::Position),
-        plan::Source::Http { reply: true, .. } => ("http", Settle::Nothing),
-        plan::Source::Http { reply: false, .. } => ("http", Settle::Position),
-        plan::Source::Generate { .. } => ("generate", Settle::Position),
-        plan::Source::Schedule { .. } => ("schedule", Settle::Position),
-    };
-    (kind.into(), settle)
 }

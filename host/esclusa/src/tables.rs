@@ -1,6 +1,6 @@
 //! Tables as people ask for them: names checked, keys read from JSON, items written as JSON with every digit.
 
-use esclusa_config::plan::Plan;
+use esclusa_config::plan::{Plan, Table};
 use esclusa_embedded::{Store, plain_json};
 use esclusa_flow::engine::ReadError;
 use esclusa_flow::item::{Item, Value, number};
@@ -18,6 +18,14 @@ pub enum NotRead {
         name: String,
         /// The names that there are.
         known: String,
+    },
+    /// It is not one of the embedded engine.
+    #[error("table {name:?} is {there:?} in DynamoDB: read it with `aws dynamodb scan --table-name {there}`")]
+    Elsewhere {
+        /// The name asked for.
+        name: String,
+        /// Its name in DynamoDB.
+        there: String,
     },
     /// The key is not one.
     #[error("{0}")]
@@ -51,8 +59,12 @@ pub fn get(store: &Store, plan: &Plan, table: &str, key: &str) -> Result<Option<
 }
 
 fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
-    if plan.tables.contains_key(name) {
-        return Ok(());
+    match plan.tables.get(name) {
+        Some(Table::Embedded(_)) => return Ok(()),
+        Some(Table::Dynamodb { name: there, .. }) => {
+            return Err(NotRead::Elsewhere { name: name.to_owned(), there: there.clone() });
+        }
+        None => {}
     }
     let known: Vec<&str> = plan.tables.keys().map(String::as_str).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

@@ -69,7 +69,7 @@ impl From<NotTaken> for Refusal {
 impl From<NotRead> for Refusal {
     fn from(error: NotRead) -> Self {
         let status = match error {
-            NotRead::Unknown { .. } => StatusCode::NOT_FOUND,
+            NotRead::Unknown { .. } | NotRead::Elsewhere { .. } => StatusCode::NOT_FOUND,
             NotRead::Key(_) | NotRead::Read(esclusa_flow::engine::ReadError::Invalid(_)) => StatusCode::BAD_REQUEST,
             NotRead::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

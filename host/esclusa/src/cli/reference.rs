@@ -1,7 +1,9 @@
 //! Commands that tell what is known without a configuration: schema, codes, completions, version.
 
-use super::{Cli, Global, Misused, print};
+use super::{Broken, Cli, Global, Misused, print};
+use crate::configuration;
 use crate::exit::Exit;
+use crate::runtime::cloud;
 use anyhow::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -24,6 +26,17 @@ pub struct Completions {
 /// `esclusa schema`.
 pub fn schema() -> Result<Exit> {
     print::pretty(&esclusa_config::schema())?;
+    Ok(Exit::Ok)
+}
+
+/// `esclusa iam-policy`.
+pub fn iam_policy(global: &Global) -> Result<Exit> {
+    let loaded = configuration::read(&global.config).map_err(Broken)?;
+    let uses = cloud::uses(&loaded.plan);
+    if uses.is_empty() {
+        print::message("no route uses anything on AWS");
+    }
+    print::pretty(&esclusa_aws::iam::policy(&uses))?;
     Ok(Exit::Ok)
 }
 

@@ -1,7 +1,9 @@
-//! `esclusa validate`: everything that `run` checks before it takes an event, without the store.
+//! `esclusa validate`: everything that `run` checks before it takes an event, without the store; and whether what the
+//! routes use on AWS can be reached.
 
 use super::{Broken, Global, print};
 use crate::exit::Exit;
+use crate::runtime::cloud::Cloud;
 use crate::runtime::{bench, plugins};
 use crate::{configuration, telemetry};
 use anyhow::Result;
@@ -15,6 +17,9 @@ pub struct Validate {
     /// Do not load the plugins
     #[arg(long)]
     no_plugins: bool,
+    /// Do not ask AWS for what the routes use there
+    #[arg(long)]
+    no_connect: bool,
     /// Print the configuration in force: every default filled in, secrets hidden
     #[arg(long)]
     effective: bool,
@@ -39,6 +44,18 @@ impl Validate {
             problems.0.extend(loaded.warnings.iter().cloned());
             problems.0.sort_by_key(|diagnostic| diagnostic.span.start);
             return Err(Broken(problems).into());
+        }
+        if !self.no_connect
+            && let Some(cloud) = Cloud::of(&loaded.plan).await
+        {
+            let unreachable = cloud.check(&loaded.plan).await;
+            if !unreachable.is_empty() {
+                for one in &unreachable {
+                    print::message(&format!("route {}: {}", one.routes.join(", "), one.why));
+                }
+                print::message(&format!("{} thing(s) on AWS cannot be used", unreachable.len()));
+                return Ok(Exit::Configuration);
+            }
         }
         let routes = loaded.plan.routes.len();
         if self.effective {

@@ -2,11 +2,11 @@
 
 use super::meter::Meter;
 use super::route::Route;
-use super::{Runtime, kind, plugins};
-use crate::outlet;
+use super::cloud::Cloud;
+use super::wiring::Wiring;
+use super::{Runtime, plugins};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
-use esclusa_flow::engine::{Engine, Outlet};
 use esclusa_sandbox::Sandbox;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,18 +60,11 @@ impl Bench {
         }
         let missing = || Missing::Route(name.to_owned());
         let spec = self.plan.routes.iter().find(|route| &*route.name == name).ok_or_else(missing)?;
-        let source = self.plan.sources.get(&spec.source).ok_or_else(missing)?;
         let version = plugins::load(&self.sandbox, spec).await;
         let version = version.map_err(|why| Missing::Plugin { route: name.to_owned(), why })?;
-        let outlets: BTreeMap<String, Arc<dyn Outlet>> = spec
-            .grants
-            .outputs
-            .iter()
-            .chain(&spec.on_failure)
-            .filter_map(|name| Some((name.clone(), outlet::open(self.plan.outputs.get(name)?)?)))
-            .collect();
-        let engine: Arc<dyn Engine> = Arc::new(self.store.clone());
-        let route = Route::new(spec.clone(), kind(source), engine, outlets, version, Meter::default());
+        let cloud = Cloud::of(&self.plan).await;
+        let wiring = Wiring { store: &self.store, cloud: cloud.as_ref(), plan: &self.plan };
+        let (route, _) = wiring.route(spec, version, Meter::default()).ok_or_else(missing)?;
         ready.insert(spec.name.clone(), route.clone());
         Ok(route)
     }

@@ -4,10 +4,12 @@
 
 use super::meter::epoch_millis;
 use super::route::Version;
+use super::cloud::Cloud;
+use super::wiring::Resources;
 use super::{Running, Runtime, load_all, plugins, schema};
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -76,8 +78,9 @@ impl Runtime {
             running.keys().filter(|name| !stay.contains(*name)).cloned().collect()
         };
         self.retire(&gone, DRAIN).await;
+        let cloud = Cloud::of(&new.plan).await;
         for (spec, version) in start.iter().zip(versions) {
-            self.launch(&new.plan, spec, version);
+            self.launch(&new.plan, cloud.as_ref(), spec, version);
         }
         let message = summary(&stay, &gone, &start);
         self.loaded.store(Arc::new(new));
@@ -87,10 +90,7 @@ impl Runtime {
 
 /// True where a running route needs nothing new.
 fn unchanged(running: &Running, new: &plan::Route, plan: &Plan) -> bool {
-    let outputs: BTreeMap<&String, &plan::Output> = running.outputs.iter().collect();
-    let now: BTreeMap<&String, &plan::Output> =
-        new.grants.outputs.iter().chain(&new.on_failure).filter_map(|n| Some((n, plan.outputs.get(n)?))).collect();
-    running.route.spec == *new && plan.sources.get(&new.source) == Some(&running.source) && outputs == now
+    running.route.spec == *new && running.resources == Resources::of(plan, new)
 }
 
 fn describe(refused: &[(Arc<str>, plugins::Refused)]) -> String {

@@ -172,7 +172,16 @@ impl Delivering<'_> {
         let messages = commit.outbox.clone();
         let counts = commit.counts;
         let began = Instant::now();
-        let result = self.route.engine.commit(commit).await;
+        let mut lane = lane;
+        let result = {
+            let commit = self.route.engine.commit(commit);
+            tokio::pin!(commit);
+            tokio::select! {
+                biased;
+                result = &mut commit => result,
+                () = keep(&mut lane) => commit.await,
+            }
+        };
         let now = self.now();
         match result {
             Ok(committed) => {

@@ -70,7 +70,7 @@ impl Route {
     /// A route that is running, with nothing in flight.
     pub fn new(
         spec: plan::Route,
-        (kind, settle): (Arc<str>, Settle),
+        (kind, settle, marks): (Arc<str>, Settle, bool),
         engine: Arc<dyn Engine>,
         outlets: BTreeMap<String, Arc<dyn Outlet>>,
         version: Version,
@@ -80,7 +80,7 @@ impl Route {
         Arc::new(Route {
             kind,
             settle,
-            marks: false,
+            marks,
             engine,
             outlets,
             meter,

@@ -4,6 +4,7 @@ use super::idle::Note;
 use super::lane::{self, Ended, REOPEN, Shared};
 use super::outbox;
 use super::route::{Mode, Route};
+use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Opens the route's source at its committed positions.
-pub type Open = Arc<dyn Fn() -> Result<Box<dyn Source>, Fault> + Send + Sync>;
+pub type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault>> + Send + Sync>;
 
 /// Serves a route until it finishes or stops. The tasks of its lanes end with this future.
 /// `opening` says that it is busy, from before its task begins.
@@ -24,7 +25,7 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
         () = leaving(&mut mode) => return,
     };
     let (mut lanes, mut more) = (JoinSet::new(), true);
-    loop {
+    while more || !lanes.is_empty() {
         if !more || source.caught_up() {
             // Every lane that exists is known and has a note of its own now.
             drop(opening.take());
@@ -38,36 +39,34 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
                     tokio::time::sleep(route.spec.policy.backoff.base).await;
                 }
             },
-            Some(ended) = lanes.join_next(), if !lanes.is_empty() => {
-                let lost = match ended {
-                    Ok((id, Ended::Lost)) => Some(id),
-                    Ok(_) => None,
-                    Err(error) => {
-                        tracing::error!(route = %route.spec.name, error = %error, "a lane broke; the source is opened again");
-                        route.meter.error("bug", &error.to_string());
-                        lanes.shutdown().await;
-                        source = reopen(&route, &open).await;
-                        more = true;
-                        continue;
-                    }
-                };
-                if let Some(id) = lost {
+            Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
+                // A leased lane is given again to whoever gets its lease.
+                Ok((id, Ended::Lost)) if !source.leased() => {
                     tokio::time::sleep(REOPEN).await;
                     if let Some(lane) = find(&route, &open, &id).await {
                         spawn(&mut lanes, &route, &shared, lane);
                     }
                 }
-            }
-            () = leaving(&mut mode), if lanes.is_empty() => return,
-            else => return,
-        }
-        if lanes.is_empty() && !more {
-            return;
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(route = %route.spec.name, error = %error, "a lane broke; the source is opened again");
+                    route.meter.error("bug", &error.to_string());
+                    lanes.shutdown().await;
+                    source.close().await;
+                    source = reopen(&route, &open).await;
+                    more = true;
+                    continue;
+                }
+            },
+            () = leaving(&mut mode), if lanes.is_empty() => break,
+            else => break,
         }
         if matches!(route.mode(), Mode::Draining | Mode::Stopped) {
             more = false;
         }
     }
+    // Whoever is cut off before this leaves what it holds to expire.
+    source.close().await;
 }
 
 fn spawn(lanes: &mut JoinSet<(String, Ended)>, route: &Arc<Route>, shared: &Arc<Shared>, lane: Box<dyn Lane>) {
@@ -98,7 +97,7 @@ async fn resume_outboxes(route: &Route) {
 async fn reopen(route: &Route, open: &Open) -> Box<dyn Source> {
     let mut failures = 0u32;
     loop {
-        match open() {
+        match open().await {
             Ok(source) => return source,
             Err(fault) => report(route, &fault),
         }

@@ -1,19 +1,58 @@
 //! Opens the source of a route: what the plan says, as the engine gives it.
 
 use super::ask::Desk;
+use super::cloud::{Cloud, Positions};
 use super::schema::ingest_stream;
 use super::serve::Open;
+use esclusa_aws::progress::Slot;
 use esclusa_config::plan;
 use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Start, Store};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Source;
 use std::sync::Arc;
 
-/// How the source of a route is opened, again and again. `desk` is where an `http` source with replies gets its requests.
-pub fn opener(store: Store, route: &plan::Route, source: plan::Source, desk: Option<Desk>) -> Open {
-    let (kind, _) = super::kind(&source);
+/// How the source of a route is opened, again and again. `desk` is where an `http` source with replies gets its requests;
+/// `slot` takes what keeps the progress of a source that the embedded engine does not keep.
+pub fn opener(
+    store: Store,
+    cloud: Option<&Cloud>,
+    route: &plan::Route,
+    source: plan::Source,
+    desk: Option<Desk>,
+    slot: Arc<Slot>,
+) -> Open {
+    let kind = source.kind().into();
     let spec = SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency };
-    Arc::new(move || open(&store, spec.clone(), &source, desk.as_ref()))
+    let cloud = match (&source, cloud) {
+        (plan::Source::Kinesis { .. } | plan::Source::DynamodbStream { .. } | plan::Source::Sqs { .. }, Some(cloud)) => {
+            Some(Arc::new(cloud.opener(route, &source, positions(&store, &spec))))
+        }
+        _ => None,
+    };
+    Arc::new(move || {
+        let opened = match &cloud {
+            Some(_) => None,
+            None => Some(open(&store, spec.clone(), &source, desk.as_ref())),
+        };
+        let (cloud, slot) = (cloud.clone(), slot.clone());
+        Box::pin(async move {
+            let Some(cloud) = cloud else {
+                return opened.unwrap_or_else(|| Err(Fault::Bug("there is no source".to_owned())));
+            };
+            let (source, keeper) = cloud.open().await?;
+            slot.set(keeper);
+            Ok(source)
+        })
+    })
+}
+
+/// Positions of lanes as the embedded engine has them.
+fn positions(store: &Store, spec: &SourceSpec) -> Positions {
+    let (store, spec) = (store.clone(), spec.clone());
+    Arc::new(move |lane| {
+        let position = store.position(&spec, lane);
+        Box::pin(std::future::ready(position))
+    })
 }
 
 fn open(store: &Store, spec: SourceSpec, source: &plan::Source, desk: Option<&Desk>) -> Result<Box<dyn Source>, Fault> {
@@ -34,6 +73,9 @@ fn open(store: &Store, spec: SourceSpec, source: &plan::Source, desk: Option<&De
             let generated =
                 Generated { interval: *interval, per_tick: *per_tick, count: *count, events: events.clone(), key: key.clone() };
             Ok(Box::new(GenerateSource::new(store.clone(), spec, generated)))
+        }
+        plan::Source::Kinesis { .. } | plan::Source::DynamodbStream { .. } | plan::Source::Sqs { .. } => {
+            Err(Fault::Bug("a source on AWS is opened without AWS".to_owned()))
         }
         plan::Source::Schedule { cron, event } => Ok(Box::new(ScheduleSource::new(store.clone(), spec, cron, event.clone())?)),
     }

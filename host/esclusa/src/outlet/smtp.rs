@@ -1,0 +1,122 @@
+//! Mails through an SMTP server, one for each message. The message's data is the text; its attributes `to` (addresses
+//! separated by commas) and `subject` go before those of the configuration.
+//!
+//! A mail whose answer was lost is sent again, with the same Message-ID, by which mail programs tell doubles.
+
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::Message;
+use esclusa_flow::engine::Outlet;
+use esclusa_flow::fault::Fault;
+use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+use std::sync::OnceLock;
+
+type Transport = AsyncSmtpTransport<Tokio1Executor>;
+
+/// A server that takes mails.
+pub struct Smtp {
+    url: String,
+    from: String,
+    to: Vec<String>,
+    subject: Option<String>,
+    transport: OnceLock<Result<Transport, String>>,
+}
+
+impl Smtp {
+    /// Mails from `from` through the server at `url` (smtp or smtps); `to` and `subject` are those of messages without
+    /// such attributes. Nothing is connected yet.
+    #[must_use]
+    pub fn new(url: String, from: String, to: Vec<String>, subject: Option<String>) -> Self {
+        Smtp { url, from, to, subject, transport: OnceLock::new() }
+    }
+
+    async fn mail(&self, message: &Message) -> Result<(), Fault> {
+        let mail = self.compose(message).map_err(Fault::Permanent)?;
+        let transport = self.transport.get_or_init(|| {
+            let builder = Transport::from_url(&self.url).map_err(|error| error.to_string())?;
+            Ok(builder.build())
+        });
+        let transport = transport.as_ref().map_err(|why| Fault::Permanent(format!("smtp: {why}")))?;
+        match transport.send(mail).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_permanent() => Err(Fault::Permanent(format!("smtp: {error}"))),
+            Err(error) => Err(Fault::Transient(format!("smtp: {error}"))),
+        }
+    }
+
+    fn compose(&self, message: &Message) -> Result<lettre::Message, String> {
+        let attribute = |name: &str| {
+            message.send.attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        };
+        let address = |text: &str| text.trim().parse::<Mailbox>().map_err(|error| format!("{text:?} is no address: {error}"));
+        let mut builder = lettre::Message::builder()
+            .from(address(&self.from)?)
+            .message_id(Some(format!("<{}@esclusa>", message.id)))
+            .header(ContentType::TEXT_PLAIN);
+        let mut receivers = match attribute("to") {
+            Some(to) => to.split(',').map(address).collect::<Result<Vec<_>, _>>()?,
+            None => self.to.iter().map(|to| address(to)).collect::<Result<Vec<_>, _>>()?,
+        };
+        if receivers.is_empty() {
+            return Err("the message names no receiver: set its attribute \"to\", or `to` of the output".to_owned());
+        }
+        for receiver in receivers.drain(..) {
+            builder = builder.to(receiver);
+        }
+        if let Some(subject) = attribute("subject").or(self.subject.as_deref()) {
+            builder = builder.subject(subject);
+        }
+        let text = String::from_utf8(message.send.data.clone()).map_err(|_| "a mail is text in UTF-8".to_owned())?;
+        builder.body(text).map_err(|error| error.to_string())
+    }
+}
+
+impl Outlet for Smtp {
+    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(async move {
+            let mut results = Vec::with_capacity(messages.len());
+            for message in messages {
+                results.push(self.mail(message).await);
+            }
+            results
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use esclusa_flow::effect::Send;
+
+    fn message(attributes: &[(&str, &str)]) -> Message {
+        let attributes = attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let send = Send { output: "mail".to_owned(), key: None, data: "Grüße".into(), attributes };
+        Message { id: "0123".to_owned(), send }
+    }
+
+    fn smtp(to: &[&str]) -> Smtp {
+        let to = to.iter().map(|to| (*to).to_owned()).collect();
+        Smtp::new("smtp://localhost".to_owned(), "shop@example.com".to_owned(), to, Some("News".to_owned()))
+    }
+
+    #[test]
+    fn attributes_go_before_the_configuration() {
+        let mail = smtp(&["all@example.com"]).compose(&message(&[("to", "a@example.com, b@example.com"), ("subject", "Hi")]));
+        let text = String::from_utf8(mail.unwrap().formatted()).unwrap();
+        assert!(text.contains("To: a@example.com, b@example.com") && text.contains("Subject: Hi"), "{text}");
+        assert!(text.contains("Message-ID: <0123@esclusa>"), "{text}");
+        let mail = smtp(&["all@example.com"]).compose(&message(&[])).unwrap();
+        let text = String::from_utf8(mail.formatted()).unwrap();
+        assert!(text.contains("To: all@example.com") && text.contains("Subject: News"), "{text}");
+    }
+
+    #[test]
+    fn a_header_cannot_be_smuggled_in_and_a_receiver_is_needed() {
+        let mail = smtp(&["all@example.com"]).compose(&message(&[("subject", "Hi\r\nBcc: x@example.com")])).unwrap();
+        let text = String::from_utf8(mail.formatted()).unwrap();
+        assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
+        assert!(smtp(&[]).compose(&message(&[])).unwrap_err().contains("no receiver"));
+        assert!(smtp(&[]).compose(&message(&[("to", "not an address")])).unwrap_err().contains("no address"));
+    }
+}

@@ -1,0 +1,202 @@
+//! AWS as the plan uses it: clients, sources and outputs there, and the engine of a route that has something there.
+//!
+//! Wiring only: what the plan says in the words of `esclusa-aws`.
+
+mod source;
+
+use crate::outlet::Lazy;
+use esclusa_aws::client::{self, Clients};
+use esclusa_aws::engine::{self, EngineSettings};
+use esclusa_aws::progress::Keeper;
+use esclusa_aws::{iam, objects, outlets, tables};
+use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
+use esclusa_flow::engine::{Engine, Outlet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use source::Positions;
+
+/// AWS, as `[aws]` says.
+#[derive(Clone)]
+pub struct Cloud {
+    clients: Clients,
+    /// Where lease tables and marks are.
+    home: client::Place,
+    marks_table: String,
+}
+
+/// Where a resource is.
+#[must_use]
+pub fn place(place: &plan::Place) -> client::Place {
+    client::Place { region: place.region.clone(), endpoint_url: place.endpoint_url.clone() }
+}
+
+/// True where progress of the source is not kept by the embedded engine.
+#[must_use]
+pub fn keeps(source: &Source) -> bool {
+    matches!(source, Source::Sqs { .. }) || matches!(source.coordination(), Some(plan::Coordination::Leases { .. }))
+}
+
+/// True where a route has anything on AWS.
+#[must_use]
+pub fn touches(plan: &Plan, route: &plan::Route) -> bool {
+    let source = |source: &Source| {
+        matches!(source, Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. })
+    };
+    let output = |name: &String| {
+        use Output::{Kinesis, S3, Ses, Sns, Sqs};
+        let output = plan.outputs.get(name);
+        matches!(output, Some(Kinesis { .. } | Sqs { .. } | Sns { .. } | Ses { .. } | S3 { .. }))
+    };
+    let grants = &route.grants;
+    plan.sources.get(&route.source).is_some_and(source)
+        || grants.tables.iter().any(|name| matches!(plan.tables.get(name), Some(Table::Dynamodb { .. })))
+        || grants.objects.iter().any(|name| matches!(plan.objects.get(name), Some(Objects::S3 { .. })))
+        || grants.outputs.iter().chain(&route.on_failure).any(output)
+}
+
+impl Cloud {
+    /// Reads the chain of credentials; `None` where no route has anything on AWS.
+    pub async fn of(plan: &Plan) -> Option<Self> {
+        if !plan.routes.iter().any(|route| touches(plan, route)) {
+            return None;
+        }
+        let home = place(&plan.aws.place);
+        let clients = Clients::load(&home).await;
+        Some(Cloud { clients, home, marks_table: plan.aws.marks_table.clone() })
+    }
+
+    /// The clients.
+    #[must_use]
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// The outlet of an output; `None` where it is not on AWS.
+    #[must_use]
+    pub fn outlet(&self, output: &Output) -> Option<Arc<dyn Outlet>> {
+        let clients = &self.clients;
+        Some(match output {
+            Output::Kinesis { stream, strict_order, place: at } => {
+                let (stream, strict_order) = (stream.clone(), *strict_order);
+                outlets::kinesis::open(clients, outlets::kinesis::Settings { stream, place: place(at), strict_order })
+            }
+            Output::Sqs { queue, place: at } => {
+                let settings = outlets::sqs::Settings { queue: queue.clone(), place: place(at) };
+                let clients = clients.clone();
+                Arc::new(Lazy::new(move || {
+                    let (clients, settings) = (clients.clone(), settings.clone());
+                    Box::pin(async move { outlets::sqs::open(&clients, &settings).await })
+                }))
+            }
+            Output::Sns { receiver, place: at } => {
+                let target = match receiver {
+                    Receiver::Topic(arn) => outlets::sns::Target::Topic(arn.clone()),
+                    Receiver::Phone(number) => outlets::sns::Target::Sms(Some(number.clone())),
+                    Receiver::Attribute => outlets::sns::Target::Sms(None),
+                };
+                outlets::sns::open(clients, &place(at), target)
+            }
+            Output::Ses { from, to, subject, rate: _, ambiguous, place: at } => {
+                let ambiguous = match ambiguous {
+                    plan::Ambiguous::Retry => outlets::ses::Ambiguous::Retry,
+                    plan::Ambiguous::DeadLetter => outlets::ses::Ambiguous::DeadLetter,
+                };
+                let (from, to, subject) = (from.clone(), to.clone(), subject.clone());
+                outlets::ses::open(clients, outlets::ses::Settings { place: place(at), from, to, subject, ambiguous })
+            }
+            Output::S3 { bucket, prefix, path_style, place: at } => {
+                let (bucket, prefix, path_style) = (bucket.clone(), prefix.clone(), *path_style);
+                outlets::s3::open(clients, outlets::s3::Settings { bucket, prefix, place: place(at), path_style })
+            }
+            _ => return None,
+        })
+    }
+
+    /// The engine of a route, over the embedded one; `None` where nothing of the route is on AWS.
+    #[must_use]
+    pub fn engine(
+        &self,
+        plan: &Plan,
+        spec: &plan::Route,
+        local: Arc<dyn Engine>,
+        outlets: BTreeMap<String, Arc<dyn Outlet>>,
+        keeper: Option<Arc<dyn Keeper>>,
+    ) -> Option<Arc<dyn Engine>> {
+        let (tables, stores) = resources(plan, spec);
+        if tables.is_empty() && stores.is_empty() && keeper.is_none() {
+            return None;
+        }
+        let delivery = match spec.delivery {
+            plan::Delivery::ExactlyOnce if !tables.is_empty() => {
+                engine::Delivery::ExactlyOnce { marks_table: self.marks_table.clone() }
+            }
+            _ => engine::Delivery::AtLeastOnce,
+        };
+        let settings = EngineSettings { tables, stores, outlets, local, keeper, delivery };
+        Some(Arc::new(engine::Engine::new(settings, &self.clients)))
+    }
+}
+
+/// What a route may touch in DynamoDB and S3.
+fn resources(plan: &Plan, spec: &plan::Route) -> (BTreeMap<String, tables::Table>, BTreeMap<String, objects::Store>) {
+    let table = |name: &String| match plan.tables.get(name)? {
+        Table::Dynamodb { name: there, place: at, .. } => {
+            Some((name.clone(), tables::Table { name: there.clone(), place: place(at) }))
+        }
+        Table::Embedded(_) => None,
+    };
+    let store = |name: &String| match plan.objects.get(name)? {
+        Objects::S3 { bucket, prefix, path_style, place: at } => Some((
+            name.clone(),
+            objects::Store {
+                bucket: bucket.clone(),
+                prefix: prefix.clone(),
+                place: place(at),
+                path_style: *path_style,
+            },
+        )),
+        Objects::Directory { .. } => None,
+    };
+    (spec.grants.tables.iter().filter_map(table).collect(), spec.grants.objects.iter().filter_map(store).collect())
+}
+
+/// What a plan does on AWS, for its policy.
+#[must_use]
+pub fn uses(plan: &Plan) -> Vec<iam::Use> {
+    let mut uses = Vec::new();
+    for route in &plan.routes {
+        if let Some(source) = plan.sources.get(&route.source) {
+            uses.extend(source::uses(source, route));
+        }
+        if plan.marks(route) {
+            uses.push(iam::Use::Marks { table: plan.aws.marks_table.clone() });
+        }
+        for table in route.grants.tables.iter().filter_map(|name| plan.tables.get(name)) {
+            if let Table::Dynamodb { name, layout, .. } = table {
+                let indexes = layout.iter().flat_map(|layout| layout.indexes.keys().cloned()).collect();
+                uses.push(iam::Use::Table { name: name.clone(), indexes });
+            }
+        }
+        for store in route.grants.objects.iter().filter_map(|name| plan.objects.get(name)) {
+            if let Objects::S3 { bucket, prefix, .. } = store {
+                uses.push(iam::Use::ObjectsWrite { bucket: bucket.clone(), prefix: prefix.clone() });
+            }
+        }
+        let outputs = route.grants.outputs.iter().chain(&route.on_failure);
+        uses.extend(outputs.filter_map(|name| output_use(plan.outputs.get(name)?)));
+    }
+    uses
+}
+
+fn output_use(output: &Output) -> Option<iam::Use> {
+    Some(match output {
+        Output::Kinesis { stream, .. } => iam::Use::KinesisWrite { stream: stream.clone() },
+        Output::Sqs { queue, .. } => iam::Use::SqsWrite { queue: queue.clone() },
+        Output::Sns { receiver: Receiver::Topic(arn), .. } => iam::Use::SnsPublish { topic: arn.clone() },
+        Output::Sns { .. } => iam::Use::Sms,
+        Output::Ses { from, .. } => iam::Use::SesSend { from: from.clone() },
+        Output::S3 { bucket, prefix, .. } => iam::Use::ObjectsWrite { bucket: bucket.clone(), prefix: prefix.clone() },
+        _ => return None,
+    })
+}

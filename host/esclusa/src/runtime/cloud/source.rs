@@ -1,0 +1,195 @@
+//! Sources on AWS: opened as one route reads them, checked, and what they need permission for.
+
+use super::{Cloud, place};
+use esclusa_aws::progress::Keeper;
+use esclusa_aws::shards::{self, Alone, Coordination, Sharing};
+use esclusa_aws::{check, dynamodb_stream, iam, kinesis, lease, sqs};
+use esclusa_config::plan::{self, Objects, Output, Plan, Source, Table, TableStream};
+use esclusa_flow::batch::Token;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::{BoxFuture, source};
+use std::sync::Arc;
+
+/// Tells the position of a lane that the embedded engine keeps.
+pub type Positions = Arc<dyn Fn(&str) -> BoxFuture<'static, Result<Option<Token>, Fault>> + Send + Sync>;
+
+/// A source, and what keeps its progress where the embedded engine does not.
+type Opened = (Box<dyn source::Source>, Option<Arc<dyn Keeper>>);
+
+/// Opens a source again and again.
+pub struct Opener {
+    cloud: Cloud,
+    route: plan::Route,
+    source: Source,
+    /// One for all times that a stream is opened without leases.
+    alone: Arc<Alone>,
+    lag: Arc<shards::lag::Lag>,
+}
+
+impl Cloud {
+    /// What opens the source of a route.
+    #[must_use]
+    pub fn opener(&self, route: &plan::Route, source: &Source, positions: Positions) -> Opener {
+        let (alone, lag) = (Alone::new(positions), Arc::default());
+        Opener { cloud: self.clone(), route: route.clone(), source: source.clone(), alone, lag }
+    }
+}
+
+impl Opener {
+    /// Opens the source.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names the resource.
+    pub async fn open(&self) -> Result<Opened, Fault> {
+        let clients = &self.cloud.clients;
+        match &self.source {
+            Source::Kinesis { stream, start, consumer, coordination, place: at } => {
+                let (stream, fan_out) = (stream.clone(), consumer.clone());
+                let (start, sharing) = (begin(*start), self.sharing(coordination));
+                let settings = kinesis::Settings { stream, place: place(at), start, fan_out, sharing };
+                kinesis::open(clients, &settings, self.reader()).await
+            }
+            Source::DynamodbStream { of, start, coordination, place: at } => {
+                let stream = table_stream(of);
+                let (start, sharing) = (begin(*start), self.sharing(coordination));
+                let settings = dynamodb_stream::Settings { stream, place: place(at), start, sharing };
+                dynamodb_stream::open(clients, &settings, self.reader()).await
+            }
+            Source::Sqs { queue, visibility_timeout, place: at, .. } => {
+                let (queue, visibility_timeout) = (queue.clone(), *visibility_timeout);
+                let settings = sqs::Settings { queue, place: place(at), visibility_timeout };
+                let (route, source) = (self.route.name.clone(), self.route.source.clone());
+                let reader = sqs::Reader { route, source, workers: self.route.concurrency };
+                sqs::open(clients, &settings, reader).await.map(|(source, keeper)| (source, Some(keeper)))
+            }
+            other => Err(Fault::Bug(format!("a source of kind {} is not on AWS", other.kind()))),
+        }
+    }
+
+    fn reader(&self) -> shards::Reader {
+        shards::Reader { route: self.route.name.clone(), source: self.route.source.clone() }
+    }
+
+    fn sharing(&self, coordination: &plan::Coordination) -> Sharing {
+        let coordination = match (coordination, coordination.lease_table(&self.route.name)) {
+            (plan::Coordination::Leases { duration, .. }, Some(table)) => {
+                let worker = format!("{}:{}", host(), std::process::id());
+                let (place, duration) = (self.cloud.home.clone(), *duration);
+                Coordination::Leases(lease::Settings { table, place, worker, duration })
+            }
+            _ => Coordination::Alone(self.alone.clone()),
+        };
+        Sharing { coordination, discovery: shards::DISCOVERY, lag: self.lag.clone() }
+    }
+}
+
+/// Name of this machine, for people who look at leases.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "esclusa".to_owned() } else { name.trim().to_owned() }
+}
+
+fn table_stream(of: &TableStream) -> String {
+    match of {
+        TableStream::Table(name) | TableStream::Arn(name) => name.clone(),
+    }
+}
+
+fn begin(start: plan::Start) -> shards::Start {
+    match start {
+        plan::Start::TrimHorizon => shards::Start::TrimHorizon,
+        plan::Start::Latest => shards::Start::Latest,
+        plan::Start::AtTimestamp(millis) => shards::Start::AtTimestamp(millis),
+    }
+}
+
+/// What a source needs permission for.
+pub fn uses(source: &Source, route: &plan::Route) -> Vec<iam::Use> {
+    let mut uses = match source {
+        Source::Kinesis { stream, consumer, .. } => {
+            vec![iam::Use::KinesisRead { stream: stream.clone(), fan_out: consumer.is_some() }]
+        }
+        Source::DynamodbStream { of, .. } => vec![iam::Use::DynamodbStream { table: table_stream(of) }],
+        Source::Sqs { queue, .. } => vec![iam::Use::SqsRead { queue: queue.clone() }],
+        _ => Vec::new(),
+    };
+    let leases = source.coordination().and_then(|coordination| coordination.lease_table(&route.name));
+    uses.extend(leases.map(|table| iam::Use::Leases { table }));
+    uses
+}
+
+/// Something that routes.toml names and that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Routes that need it.
+    pub routes: Vec<String>,
+    /// What is wrong, and the remedy.
+    pub why: String,
+}
+
+impl Cloud {
+    /// Asks AWS for everything that routes use there.
+    pub async fn check(&self, plan: &Plan) -> Vec<Unreachable> {
+        let mut found = Vec::new();
+        let mut note = |routes: Vec<String>, result: Result<(), String>| {
+            found.extend(result.err().map(|why| Unreachable { routes, why }));
+        };
+        let users = |uses: &dyn Fn(&plan::Route) -> bool| -> Vec<String> {
+            plan.routes.iter().filter(|route| uses(route)).map(|route| route.name.to_string()).collect()
+        };
+        for (name, source) in &plan.sources {
+            let routes = users(&|route| route.source == *name);
+            note(routes, self.check_source(name, source).await);
+        }
+        for (name, table) in &plan.tables {
+            let Table::Dynamodb { name: there, place: at, .. } = table else { continue };
+            let table = esclusa_aws::tables::Table { name: there.clone(), place: place(at) };
+            note(users(&|r| r.grants.tables.contains(name)), check::table(&self.clients, name, &table).await);
+        }
+        for (name, objects) in &plan.objects {
+            let Objects::S3 { bucket, prefix, path_style, place: at } = objects else { continue };
+            let (bucket, prefix) = (bucket.clone(), prefix.clone());
+            let store = esclusa_aws::objects::Store { bucket, prefix, place: place(at), path_style: *path_style };
+            note(users(&|r| r.grants.objects.contains(name)), check::store(&self.clients, name, &store).await);
+        }
+        for (name, output) in &plan.outputs {
+            let routes = users(&|r| r.grants.outputs.contains(name) || r.on_failure.as_ref() == Some(name));
+            note(routes, self.check_output(name, output).await);
+        }
+        found.retain(|unreachable| !unreachable.routes.is_empty());
+        found
+    }
+
+    async fn check_source(&self, name: &str, source: &Source) -> Result<(), String> {
+        let clients = &self.clients;
+        match source {
+            Source::Kinesis { stream, place: at, .. } => {
+                check::stream(clients, &place(at), stream, &format!("[source.{name}] stream")).await
+            }
+            Source::DynamodbStream { of: TableStream::Table(table), place: at, .. } => {
+                let table = esclusa_aws::tables::Table { name: table.clone(), place: place(at) };
+                check::table_at(clients, &table, &format!("[source.{name}] table")).await
+            }
+            Source::Sqs { queue, place: at, .. } => {
+                check::queue(clients, &place(at), queue, &format!("[source.{name}] queue")).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn check_output(&self, name: &str, output: &Output) -> Result<(), String> {
+        let clients = &self.clients;
+        match output {
+            Output::Kinesis { stream, place: at, .. } => {
+                check::stream(clients, &place(at), stream, &format!("[output.{name}] stream")).await
+            }
+            Output::Sqs { queue, place: at } => {
+                check::queue(clients, &place(at), queue, &format!("[output.{name}] queue")).await
+            }
+            Output::Sns { receiver: plan::Receiver::Topic(arn), place: at } => {
+                check::topic(clients, &place(at), arn, &format!("[output.{name}] topic_arn")).await
+            }
+            _ => Ok(()),
+        }
+    }
+}

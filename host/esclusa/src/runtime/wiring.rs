@@ -1,0 +1,80 @@
+//! Puts a route together: its outlets, its engine, and what they need of the store and of AWS.
+
+use super::cloud::{self, Cloud};
+use super::commit::Settle;
+use super::meter::Meter;
+use super::route::{Route, Version};
+use crate::outlet;
+use esclusa_aws::progress::{Keeper, Slot};
+use esclusa_config::plan::{self, Objects, Plan, Source, Table};
+use esclusa_embedded::Store;
+use esclusa_flow::engine::{Engine, Outlet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a route is made of.
+pub struct Wiring<'a> {
+    /// The embedded engine.
+    pub store: &'a Store,
+    /// AWS, where the plan has something there.
+    pub cloud: Option<&'a Cloud>,
+    /// All names.
+    pub plan: &'a Plan,
+}
+
+impl Wiring<'_> {
+    /// A route that is not served yet, and the place of what will keep its progress. `None`: its source is not in the plan.
+    pub fn route(&self, spec: &plan::Route, version: Version, meter: Meter) -> Option<(Arc<Route>, Arc<Slot>)> {
+        let source = self.plan.sources.get(&spec.source)?;
+        let outputs = spec.grants.outputs.iter().chain(&spec.on_failure);
+        let outlets: BTreeMap<String, Arc<dyn Outlet>> = outputs
+            .filter_map(|name| Some((name.clone(), outlet::open(self.plan.outputs.get(name)?, self.cloud)?)))
+            .collect();
+        let slot = Arc::new(Slot::default());
+        let keeper = cloud::keeps(source).then(|| slot.clone() as Arc<dyn Keeper>);
+        let local: Arc<dyn Engine> = Arc::new(self.store.clone());
+        let above = self.cloud.and_then(|cloud| cloud.engine(self.plan, spec, local.clone(), outlets.clone(), keeper));
+        let facts = (source.kind().into(), settle(source), self.plan.marks(spec));
+        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), outlets, version, meter), slot))
+    }
+}
+
+/// How a source is told that events are finished.
+fn settle(source: &Source) -> Settle {
+    match source {
+        Source::Queue { .. } | Source::Sqs { .. } => Settle::Receipts,
+        Source::Http { reply: true, .. } => Settle::Nothing,
+        _ => Settle::Position,
+    }
+}
+
+/// Everything outside of a route that it has to be started again for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resources {
+    source: Option<Source>,
+    outputs: BTreeMap<String, plan::Output>,
+    /// Those on AWS; embedded ones change while routes run.
+    tables: BTreeMap<String, Table>,
+    objects: BTreeMap<String, Objects>,
+    aws: Option<plan::Aws>,
+}
+
+impl Resources {
+    /// What a route uses of a plan.
+    #[must_use]
+    pub fn of(plan: &Plan, spec: &plan::Route) -> Self {
+        let source = plan.sources.get(&spec.source).cloned();
+        let outputs: BTreeMap<_, _> = spec
+            .grants
+            .outputs
+            .iter()
+            .chain(&spec.on_failure)
+            .filter_map(|name| Some((name.clone(), plan.outputs.get(name)?.clone())))
+            .collect();
+        let tables = spec.grants.tables.iter().filter_map(|name| Some((name.clone(), plan.tables.get(name)?.clone())));
+        let tables: BTreeMap<_, _> = tables.filter(|(_, table)| matches!(table, Table::Dynamodb { .. })).collect();
+        let objects = spec.grants.objects.iter().filter_map(|name| Some((name.clone(), plan.objects.get(name)?.clone())));
+        let objects: BTreeMap<_, _> = objects.filter(|(_, store)| matches!(store, Objects::S3 { .. })).collect();
+        Resources { source, outputs, tables, objects, aws: cloud::touches(plan, spec).then(|| plan.aws.clone()) }
+    }
+}
