@@ -19,7 +19,7 @@ plugins:         ## the five plugins, compiled to WebAssembly (installs the targ
 test: plugins    ## every test (builds the router as well)
 	@scripts/guests.sh
 	@scripts/python.sh
-	$(CARGO) test --release --locked --workspace --no-fail-fast
+	scripts/servers.sh run $(CARGO) test --release --locked --workspace --no-fail-fast
 
 lint: plugins    ## formatting, clippy and dependency rules
 	$(CARGO) fmt --all --check

@@ -63,7 +63,8 @@ async fn find(clients: &Clients, settings: &Settings) -> Result<String, Fault> {
     let table = clients.dynamodb(&settings.place).describe_table().table_name(name).send().await;
     let table = table.map_err(|error| fault::of(&doing, &error))?;
     let arn = table.table().and_then(|table| table.latest_stream_arn());
-    arn.map(str::to_owned).ok_or_else(|| Fault::Permanent(format!("{doing}: it has none; enable DynamoDB streams for it")))
+    arn.map(str::to_owned)
+        .ok_or_else(|| Fault::Permanent(format!("{doing}: it has none; enable DynamoDB streams for it")))
 }
 
 struct TableStream {
@@ -81,7 +82,9 @@ impl TableStream {
         let doing = format!("list the shards of {}", self.name);
         let request = self.client.describe_stream().stream_arn(&*self.arn).set_exclusive_start_shard_id(after);
         match request.send().await {
-            Ok(output) => output.stream_description.ok_or_else(|| Fault::Transient(format!("{doing}: an empty answer"))),
+            Ok(output) => {
+                output.stream_description.ok_or_else(|| Fault::Transient(format!("{doing}: an empty answer")))
+            }
             Err(error) if error.code() == Some("ResourceNotFoundException") => {
                 Err(Fault::Permanent(format!("{doing}: there is no such stream")))
             }

@@ -10,10 +10,22 @@ use std::time::Duration;
 /// Codes that mean "too much at once", of all services.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>, 2026-11.
 const THROTTLED: &[&str] = &[
-    "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottledException", "RequestThrottled",
-    "TooManyRequestsException", "ProvisionedThroughputExceededException", "LimitExceededException",
-    "RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown", "OverLimit", "KMSThrottlingException",
-    "TransactionInProgressException", "PriorRequestNotComplete", "EC2ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottledException",
+    "RequestThrottled",
+    "TooManyRequestsException",
+    "ProvisionedThroughputExceededException",
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "SlowDown",
+    "OverLimit",
+    "KMSThrottlingException",
+    "TransactionInProgressException",
+    "PriorRequestNotComplete",
+    "EC2ThrottledException",
 ];
 
 /// Codes of credentials that are out of date: they may be renewed, so trying again may work (reliability X1).
@@ -27,7 +39,8 @@ where
 {
     match error {
         SdkError::ServiceError(service) => {
-            let (code, message) = (service.err().code().unwrap_or("unknown"), service.err().message().unwrap_or_default());
+            let (code, message) =
+                (service.err().code().unwrap_or("unknown"), service.err().message().unwrap_or_default());
             let reason = format!("{doing}: {code}: {message}");
             let status = service.raw().status().as_u16();
             if THROTTLED.contains(&code) || status == 429 {

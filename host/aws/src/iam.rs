@@ -81,9 +81,7 @@ pub fn policy(uses: &[Use]) -> Value {
     for Grant { sid, actions, resources } in uses.iter().flat_map(grants) {
         statements.entry(sid).or_insert((actions, BTreeSet::new())).1.extend(resources);
     }
-    let statement = |(sid, (actions, resources)): (&str, (Vec<&str>, BTreeSet<String>))| {
-        json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources })
-    };
+    let statement = |(sid, (actions, resources)): (&str, (Vec<&str>, BTreeSet<String>))| json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources });
     json!({ "Version": "2012-10-17", "Statement": statements.into_iter().map(statement).collect::<Vec<_>>() })
 }
 
@@ -102,7 +100,12 @@ fn grants(used: &Use) -> Vec<Grant> {
     match used {
         Use::KinesisRead { stream, fan_out } => {
             let stream = arn("kinesis", "stream/", stream);
-            let read = ["kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"];
+            let read = [
+                "kinesis:DescribeStreamSummary",
+                "kinesis:ListShards",
+                "kinesis:GetShardIterator",
+                "kinesis:GetRecords",
+            ];
             let mut grants = vec![grant("KinesisRead", read, vec![stream.clone()])];
             if *fan_out {
                 let register = ["kinesis:RegisterStreamConsumer"];
@@ -114,14 +117,23 @@ fn grants(used: &Use) -> Vec<Grant> {
         }
         Use::Leases { table } => {
             let actions = [
-                "dynamodb:CreateTable", "dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:GetItem", "dynamodb:PutItem",
-                "dynamodb:UpdateItem", "dynamodb:DeleteItem",
+                "dynamodb:CreateTable",
+                "dynamodb:DescribeTable",
+                "dynamodb:Scan",
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:UpdateItem",
+                "dynamodb:DeleteItem",
             ];
             vec![grant("Leases", actions, vec![arn("dynamodb", "table/", table)])]
         }
         Use::SqsRead { queue } => {
             let actions = [
-                "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility",
+                "sqs:GetQueueUrl",
+                "sqs:GetQueueAttributes",
+                "sqs:ReceiveMessage",
+                "sqs:DeleteMessage",
+                "sqs:ChangeMessageVisibility",
             ];
             vec![grant("SqsRead", actions, vec![queue_arn(queue)])]
         }
@@ -136,7 +148,10 @@ fn grants(used: &Use) -> Vec<Grant> {
         Use::Table { name, indexes } => tables(name, indexes),
         Use::Marks { table } => {
             let actions = [
-                "dynamodb:CreateTable", "dynamodb:DescribeTable", "dynamodb:UpdateTimeToLive", "dynamodb:DescribeTimeToLive",
+                "dynamodb:CreateTable",
+                "dynamodb:DescribeTable",
+                "dynamodb:UpdateTimeToLive",
+                "dynamodb:DescribeTimeToLive",
                 "dynamodb:PutItem",
             ];
             vec![grant("Marks", actions, vec![arn("dynamodb", "table/", table)])]
@@ -145,25 +160,47 @@ fn grants(used: &Use) -> Vec<Grant> {
             let prefix = prefix.trim_matches('/');
             let all = if prefix.is_empty() { "*".to_owned() } else { format!("{prefix}/*") };
             let actions = ["s3:PutObject", "s3:AbortMultipartUpload"];
-            vec![grant("ObjectsWrite", actions, vec![format!("arn:aws:s3:::{bucket}/{all}")])]
+            vec![
+                grant("ObjectsFind", ["s3:ListBucket"], vec![format!("arn:aws:s3:::{bucket}")]),
+                grant("ObjectsWrite", actions, vec![format!("arn:aws:s3:::{bucket}/{all}")]),
+            ]
         }
+        Use::KinesisWrite { .. } | Use::SqsWrite { .. } | Use::SnsPublish { .. } | Use::Sms | Use::SesSend { .. } => {
+            sends(used)
+        }
+    }
+}
+
+/// What an output needs; what is not one needs nothing here.
+fn sends(used: &Use) -> Vec<Grant> {
+    match used {
         Use::KinesisWrite { stream } => {
-            vec![grant("KinesisWrite", ["kinesis:PutRecords"], vec![arn("kinesis", "stream/", stream)])]
+            let actions = ["kinesis:DescribeStreamSummary", "kinesis:PutRecords"];
+            vec![grant("KinesisWrite", actions, vec![arn("kinesis", "stream/", stream)])]
         }
         Use::SqsWrite { queue } => {
             vec![grant("SqsWrite", ["sqs:GetQueueUrl", "sqs:SendMessage"], vec![queue_arn(queue)])]
         }
-        Use::SnsPublish { topic } => vec![grant("SnsPublish", ["sns:Publish"], vec![topic.clone()])],
+        Use::SnsPublish { topic } => {
+            vec![grant("SnsPublish", ["sns:GetTopicAttributes", "sns:Publish"], vec![topic.clone()])]
+        }
         Use::Sms => vec![grant("Sms", ["sns:Publish"], vec!["*".to_owned()])],
         Use::SesSend { from } => mails(from),
+        _ => Vec::new(),
     }
 }
 
 fn tables(name: &str, indexes: &[String]) -> Vec<Grant> {
     let table = arn("dynamodb", "table/", name);
     let actions = [
-        "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem",
-        "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem",
+        "dynamodb:DescribeTable",
+        "dynamodb:GetItem",
+        "dynamodb:Query",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:BatchWriteItem",
+        "dynamodb:ConditionCheckItem",
     ];
     let mut grants = vec![grant("Tables", actions, vec![table.clone()])];
     if !indexes.is_empty() {
@@ -184,7 +221,11 @@ fn mails(from: &str) -> Vec<Grant> {
 
 /// The ARN of a resource; an ARN stays as it is.
 fn arn(service: &str, kind: &str, name: &str) -> String {
-    if name.starts_with("arn:") { name.to_owned() } else { format!("arn:aws:{service}:${{Region}}:${{Account}}:{kind}{name}") }
+    if name.starts_with("arn:") {
+        name.to_owned()
+    } else {
+        format!("arn:aws:{service}:${{Region}}:${{Account}}:{kind}{name}")
+    }
 }
 
 /// The ARN of a queue; a URL of AWS' tells region and account.

@@ -82,9 +82,16 @@ impl Target {
         client: &Client,
     ) -> Result<
         aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryOutput,
-        aws_sdk_kinesis::error::SdkError<aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError>,
+        aws_sdk_kinesis::error::SdkError<
+            aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError,
+        >,
     > {
-        client.describe_stream_summary().set_stream_name(self.stream.clone()).set_stream_arn(self.arn.clone()).send().await
+        client
+            .describe_stream_summary()
+            .set_stream_name(self.stream.clone())
+            .set_stream_arn(self.arn.clone())
+            .send()
+            .await
     }
 }
 
@@ -153,7 +160,9 @@ impl Stream for KinesisStream {
     fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
         let doing = format!("read shard {shard:?} of {}", self.stream.name);
         match &self.consumer {
-            Some(consumer) => Box::new(fan_out::FanOut::new(self.reads.clone(), consumer.clone(), shard, hashes, doing)),
+            Some(consumer) => {
+                Box::new(fan_out::FanOut::new(self.reads.clone(), consumer.clone(), shard, hashes, doing))
+            }
             None => Box::new(poll::Poll::new(self.reads.clone(), self.stream.clone(), shard, hashes, doing)),
         }
     }

@@ -23,9 +23,21 @@ use std::time::Duration;
 /// Codes that judge a message rather than the request's target or sender. All others, such as a missing stream or
 /// missing permission, are for somebody to repair, and lose no message meanwhile (reliability E7).
 const UNFIT: &[&str] = &[
-    "ValidationException", "ValidationError", "InvalidArgumentException", "InvalidParameter", "InvalidParameterValue",
-    "InvalidParameterException", "InvalidMessageContents", "BatchRequestTooLong", "MessageTooLong", "MessageRejected",
-    "BadRequestException", "InvalidAttributeValue", "ParameterValueInvalid", "MissingParameter", "KeyTooLongError",
+    "ValidationException",
+    "ValidationError",
+    "InvalidArgumentException",
+    "InvalidParameter",
+    "InvalidParameterValue",
+    "InvalidParameterException",
+    "InvalidMessageContents",
+    "BatchRequestTooLong",
+    "MessageTooLong",
+    "MessageRejected",
+    "BadRequestException",
+    "InvalidAttributeValue",
+    "ParameterValueInvalid",
+    "MissingParameter",
+    "KeyTooLongError",
     "EntityTooLarge",
 ];
 

@@ -53,7 +53,8 @@ fn schema(kind: &str) -> Schema {
 async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
     let name: Arc<str> = lane.to_string().into();
     for batch in 0..batches {
-        let actions = (0..BATCH).map(|i| Action::Put(PutItem { table: "t".to_owned(), item: item(lane, batch * BATCH + i), guard: None }));
+        let actions = (0..BATCH)
+            .map(|i| Action::Put(PutItem { table: "t".to_owned(), item: item(lane, batch * BATCH + i), guard: None }));
         let commit = Commit {
             route: "bench".into(),
             source: "bench".into(),
@@ -61,7 +62,10 @@ async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
             actions: actions.collect(),
             outbox: Vec::new(),
             dead: Vec::new(),
-            progress: Progress::Position { from: (batch > 0).then_some(Token::Offset(batch)), to: Token::Offset(batch + 1) },
+            progress: Progress::Position {
+                from: (batch > 0).then_some(Token::Offset(batch)),
+                to: Token::Offset(batch + 1),
+            },
             marks: Vec::new(),
             counts: Counts { done: BATCH, ..Counts::default() },
         };
@@ -76,7 +80,16 @@ fn item(lane: u64, n: u64) -> Item {
     let text = |value: String| Value::Text(value);
     [
         ("pk", text(format!("path#/shop/item/{:05}", random % 20_000))),
-        ("sk", text(format!("2026-11-22T{:02}:{:02}:{:02}.{:03}Z#{lane}-{n}", n / 3_600_000 % 24, n / 60_000 % 60, n / 1000 % 60, n % 1000))),
+        (
+            "sk",
+            text(format!(
+                "2026-11-22T{:02}:{:02}:{:02}.{:03}Z#{lane}-{n}",
+                n / 3_600_000 % 24,
+                n / 60_000 % 60,
+                n / 1000 % 60,
+                n % 1000
+            )),
+        ),
         ("method", text("GET".to_owned())),
         ("status", Value::Number((200 + random % 5).to_string())),
         ("bytes", Value::Number((random % 100_000).to_string())),
@@ -94,5 +107,6 @@ fn item(lane: u64, n: u64) -> Item {
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or_default() / 1024
+    line.and_then(|line| line.split_whitespace().next()).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or_default()
+        / 1024
 }

@@ -72,7 +72,12 @@ fn key(id: u64) -> Vec<u8> {
 }
 
 /// Dead letters after `after`, of one route or of all, at most `limit`.
-pub fn list(disk: &Disk, route: Option<&str>, after: Option<u64>, limit: usize) -> Result<Vec<(u64, DeadLetter)>, Fault> {
+pub fn list(
+    disk: &Disk,
+    route: Option<&str>,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Vec<(u64, DeadLetter)>, Fault> {
     let start = key(after.map_or(0, |id| id.saturating_add(1)));
     let mut found = Vec::new();
     for guard in disk.snapshot().range(disk.space(Space::State), start..vec![PREFIX + 1]) {
@@ -85,7 +90,8 @@ pub fn list(disk: &Disk, route: Option<&str>, after: Option<u64>, limit: usize) 
         if route.is_some_and(|route| route != owner) {
             continue;
         }
-        let letter = serde_json::from_slice(reader.0).map_err(|e| Fault::Permanent(format!("a dead letter is damaged: {e}")))?;
+        let letter =
+            serde_json::from_slice(reader.0).map_err(|e| Fault::Permanent(format!("a dead letter is damaged: {e}")))?;
         found.push((trailing_number(&key)?, letter));
     }
     Ok(found)

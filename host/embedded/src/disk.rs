@@ -64,9 +64,8 @@ pub fn open(path: &Path) -> Result<(Disk, Lock), OpenError> {
         .manual_journal_persist(true)
         .open()
         .map_err(|e| unusable(describe(&e)))?;
-    let space = |name: &str, memtable: u64| {
-        database.keyspace(name, || options(memtable)).map_err(|e| unusable(describe(&e)))
-    };
+    let space =
+        |name: &str, memtable: u64| database.keyspace(name, || options(memtable)).map_err(|e| unusable(describe(&e)));
     let disk = Disk {
         path: path.to_owned(),
         state: space("state", SMALL_MEMTABLE)?,
@@ -87,8 +86,13 @@ fn options(memtable: u64) -> KeyspaceCreateOptions {
 
 fn lock(path: &Path) -> Result<Lock, OpenError> {
     let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join(LOCK)).map_err(unusable)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.join(LOCK))
+        .map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).map_err(unusable)?;

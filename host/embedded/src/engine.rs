@@ -19,7 +19,9 @@ impl From<Refusal> for CommitError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Error(error) => error,
-            Refusal::Stale => CommitError::Fault(Fault::Transient("the schema of the store changed meanwhile".to_owned())),
+            Refusal::Stale => {
+                CommitError::Fault(Fault::Transient("the schema of the store changed meanwhile".to_owned()))
+            }
         }
     }
 }

@@ -37,7 +37,11 @@ impl Store {
     /// A [`Fault`]: there is no such table, or it keeps no change feed.
     pub fn changes_lag(&self, route: &str, source: &str, table: &str) -> Result<Vec<LaneLag>, Fault> {
         let log = self.shared().catalog().tables.get(table).and_then(|table| table.feed.clone());
-        self.log_lag(route, source, &*log.ok_or_else(|| Fault::Permanent(format!("table {table:?} keeps no change feed")))?)
+        self.log_lag(
+            route,
+            source,
+            &*log.ok_or_else(|| Fault::Permanent(format!("table {table:?} keeps no change feed")))?,
+        )
     }
 
     /// What a route has still to finish of a queue, in flight included.
@@ -64,7 +68,8 @@ impl Store {
         };
         let next = (done + 1).max(log.first(partition, self.disk())?);
         let records = (stored_head(self.disk(), log.id, partition)? + 1).saturating_sub(next);
-        let oldest = self.disk().space(Space::Log).get(record_key(log.id, partition, next)).map_err(|e| read_fault(&e))?;
+        let oldest =
+            self.disk().space(Space::Log).get(record_key(log.id, partition, next)).map_err(|e| read_fault(&e))?;
         let age = oldest.map(|value| timestamp(&value).map(age)).transpose()?;
         Ok(LaneLag { lane, records, age })
     }

@@ -47,7 +47,12 @@ impl Drop for Staged {
 /// Writes an object aside, durably. Blocks.
 pub fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageError> {
     let fault = |path: &Path, e: std::io::Error| {
-        StageError::Fault(Fault::Transient(format!("object {:?} of store {:?}: {}: {e}", object.path, object.store, path.display())))
+        StageError::Fault(Fault::Transient(format!(
+            "object {:?} of store {:?}: {}: {e}",
+            object.path,
+            object.store,
+            path.display()
+        )))
     };
     check(&object.path).map_err(|why| StageError::Refused(format!("object path {:?}: {why}", object.path)))?;
     let staging = root.join(STAGING);
@@ -86,7 +91,8 @@ fn check(path: &str) -> Result<(), String> {
 
 /// The final path, with its directories created. A symlink may not lead out of the store.
 fn resolve(root: &Path, path: &str) -> Result<PathBuf, StageError> {
-    let fault = |path: &Path, e: std::io::Error| StageError::Fault(Fault::Transient(format!("{}: {e}", path.display())));
+    let fault =
+        |path: &Path, e: std::io::Error| StageError::Fault(Fault::Transient(format!("{}: {e}", path.display())));
     let real_root = root.canonicalize().map_err(|e| fault(root, e))?;
     let mut at = real_root.clone();
     let (parents, name) = path.rsplit_once('/').map_or(("", path), |(parents, name)| (parents, name));
@@ -99,7 +105,10 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, StageError> {
         }
         at = next.canonicalize().map_err(|e| fault(&next, e))?;
         if !at.starts_with(&real_root) {
-            return Err(StageError::Refused(format!("object path {path:?}: a symlink leads out of the store at {}", root.display())));
+            return Err(StageError::Refused(format!(
+                "object path {path:?}: a symlink leads out of the store at {}",
+                root.display()
+            )));
         }
         if !at.is_dir() {
             return Err(StageError::Refused(format!("object path {path:?}: {} is not a directory", at.display())));
@@ -160,7 +169,9 @@ pub fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
         let (aside, path) = read_entry(&value)?;
         match publish(&aside, &path) {
             Ok(_) => tx.delete(Space::State, key),
-            Err(error) => tracing::error!(object = %path.display(), %error, "a committed object cannot be named; it is tried again"),
+            Err(error) => {
+                tracing::error!(object = %path.display(), %error, "a committed object cannot be named; it is tried again")
+            }
         }
     }
     Ok(())

@@ -54,8 +54,9 @@ fn read_message(reader: &mut Reader<'_>) -> Result<Message, Damaged> {
     };
     let data = reader.bytes()?.to_vec();
     let count = reader.number()?;
-    let attributes =
-        (0..count).map(|_| Ok((reader.text()?.to_owned(), reader.text()?.to_owned()))).collect::<Result<_, Damaged>>()?;
+    let attributes = (0..count)
+        .map(|_| Ok((reader.text()?.to_owned(), reader.text()?.to_owned())))
+        .collect::<Result<_, Damaged>>()?;
     Ok(Message { id, send: Send { output, key, data, attributes } })
 }
 

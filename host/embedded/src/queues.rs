@@ -47,7 +47,13 @@ struct Live {
 
 impl Queue {
     /// The queue as `wanted` describes it: consumers are registered and removed, what `old` knows is kept.
-    pub fn load(name: &str, id: u32, wanted: &QueueSchema, old: Option<&Arc<Queue>>, tx: &mut Transaction<'_>) -> Result<Queue, Fault> {
+    pub fn load(
+        name: &str,
+        id: u32,
+        wanted: &QueueSchema,
+        old: Option<&Arc<Queue>>,
+        tx: &mut Transaction<'_>,
+    ) -> Result<Queue, Fault> {
         let live = match old.filter(|old| old.id == id) {
             Some(old) => Arc::clone(&old.live),
             None => Arc::new(Live { state: Mutex::new(State::load(id, tx.disk)?), changed: watch::channel(0).0 }),
@@ -62,7 +68,8 @@ impl Queue {
         for route in &wanted.consumers {
             queue.register(route, tx)?;
         }
-        let gone = if wanted.consumers.is_empty() { Vec::new() } else { queue.state().routes_except(&wanted.consumers) };
+        let gone =
+            if wanted.consumers.is_empty() { Vec::new() } else { queue.state().routes_except(&wanted.consumers) };
         for route in gone {
             queue.remove_consumer(&route, tx)?;
         }

@@ -36,7 +36,8 @@ impl SnapshotReads {
     /// The item with this key.
     pub fn item(&self, table: &str, key: &Item) -> Result<Option<Item>, ReadError> {
         let table = self.table(table)?;
-        let key = exact_key(table, key).map_err(|why| ReadError::Invalid(format!("a key of table {:?}: {why}", table.name)))?;
+        let key = exact_key(table, key)
+            .map_err(|why| ReadError::Invalid(format!("a key of table {:?}: {why}", table.name)))?;
         self.load(&key)
     }
 
@@ -52,7 +53,8 @@ impl SnapshotReads {
             None => (table.id, &table.key),
             Some(name) => {
                 let index = table.indexes.iter().find(|i| &i.name == name);
-                let index = index.ok_or_else(|| ReadError::Invalid(format!("table {:?} has no index {name:?}", table.name)))?;
+                let index =
+                    index.ok_or_else(|| ReadError::Invalid(format!("table {:?} has no index {name:?}", table.name)))?;
                 (index.id, &index.key)
             }
         };
@@ -73,7 +75,12 @@ impl SnapshotReads {
         }
     }
 
-    fn collect(&self, entries: impl Iterator<Item = Guard>, selection: &Selection, limit: usize) -> Result<Vec<Item>, ReadError> {
+    fn collect(
+        &self,
+        entries: impl Iterator<Item = Guard>,
+        selection: &Selection,
+        limit: usize,
+    ) -> Result<Vec<Item>, ReadError> {
         let mut items = Vec::new();
         for entry in entries {
             if items.len() >= limit {
@@ -96,7 +103,8 @@ impl SnapshotReads {
         let start = match after {
             None => prefix.to_vec(),
             Some(key) => {
-                let key = exact_key(table, key).map_err(|why| ReadError::Invalid(format!("a key of table {:?}: {why}", table.name)))?;
+                let key = exact_key(table, key)
+                    .map_err(|why| ReadError::Invalid(format!("a key of table {:?}: {why}", table.name)))?;
                 [&key[..], &[0]].concat()
             }
         };
@@ -158,7 +166,8 @@ fn sort_range(prefix: Vec<u8>, name: &str, comparison: &Comparison) -> Result<Ke
         Ok(key)
     };
     let bounds = |value: &Value| -> Result<(Vec<u8>, Vec<u8>), String> {
-        let (first, last) = type_bounds(value).ok_or_else(|| format!("the sort key {name:?} cannot be a {}", value.type_name()))?;
+        let (first, last) =
+            type_bounds(value).ok_or_else(|| format!("the sort key {name:?} cannot be a {}", value.type_name()))?;
         Ok(([&prefix[..], &[first]].concat(), [&prefix[..], &[last]].concat()))
     };
     Ok(match comparison {
@@ -178,7 +187,9 @@ fn sort_range(prefix: Vec<u8>, name: &str, comparison: &Comparison) -> Result<Ke
             (key, end)
         }
         Comparison::Exists | Comparison::Absent | Comparison::NotEqual(_) => {
-            return Err(format!("the sort key {name:?} can be compared by order or beginning only: move this comparison to the filter"));
+            return Err(format!(
+                "the sort key {name:?} can be compared by order or beginning only: move this comparison to the filter"
+            ));
         }
     })
 }

@@ -18,7 +18,10 @@ pub struct NewRecord {
 impl NewRecord {
     /// Bytes that it takes, about.
     pub fn size(&self) -> usize {
-        self.key.len() + self.data.len() + self.attributes.iter().map(|(n, v)| n.len() + v.len() + 8).sum::<usize>() + 32
+        self.key.len()
+            + self.data.len()
+            + self.attributes.iter().map(|(n, v)| n.len() + v.len() + 8).sum::<usize>()
+            + 32
     }
 }
 

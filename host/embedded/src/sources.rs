@@ -96,7 +96,8 @@ impl Store {
     /// A [`Fault`]: there is no such queue.
     pub fn queue_source(&self, spec: SourceSpec, queue: &str) -> Result<Box<dyn Source>, Fault> {
         let found = self.shared().catalog().queues.get(queue).cloned();
-        let found = found.ok_or_else(|| Fault::Permanent(format!("source {:?}: there is no queue {queue:?}", spec.source)))?;
+        let found =
+            found.ok_or_else(|| Fault::Permanent(format!("source {:?}: there is no queue {queue:?}", spec.source)))?;
         let route = spec.route.to_string();
         let consumer = self.writer().perform_blocking(0, Demand::Alone, move |tx| found.register(&route, tx))?;
         Ok(Box::new(queue::QueueSource::new(self.clone(), spec, queue, consumer)))
@@ -119,7 +120,13 @@ impl Store {
     }
 
     /// Sets a position that a source resolved, where there is none, or whatever it is.
-    async fn set_position(&self, spec: &SourceSpec, lane: &str, to: Option<Token>, memo: Option<Vec<u8>>) -> Result<(), Fault> {
+    async fn set_position(
+        &self,
+        spec: &SourceSpec,
+        lane: &str,
+        to: Option<Token>,
+        memo: Option<Vec<u8>>,
+    ) -> Result<(), Fault> {
         let place = spec.place(lane);
         let (position, memo_key) = (place.position_key(), place.memo_key());
         let work = move |tx: &mut crate::transaction::Transaction<'_>| {

@@ -91,7 +91,8 @@ impl Store {
         let path = path.as_ref();
         let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
         let (disk, lock) = disk::open(path)?;
-        let memory = Memory { sequences: stored_sequences(&disk).map_err(|e| unusable(e.to_string()))?, ..Memory::default() };
+        let memory =
+            Memory { sequences: stored_sequences(&disk).map_err(|e| unusable(e.to_string()))?, ..Memory::default() };
         let dead = DeadCounts::load(&disk).map_err(|e| unusable(e.to_string()))?;
         let (version, versions) = watch::channel(memory.sequences.version);
         let shared = Arc::new(Shared { catalog: RwLock::default(), schema: watch::channel(0).0, dead: Arc::new(dead) });
@@ -118,7 +119,10 @@ impl Store {
     pub fn apply_schema(&self, schema: Schema) -> Result<(), SchemaError> {
         for (name, path) in &schema.objects {
             std::fs::create_dir_all(path).map_err(|e| {
-                SchemaError::Invalid(format!("object store {name:?}: the directory {} cannot be created: {e}", path.display()))
+                SchemaError::Invalid(format!(
+                    "object store {name:?}: the directory {} cannot be created: {e}",
+                    path.display()
+                ))
             })?;
         }
         let shared = Arc::clone(&self.inner.shared);

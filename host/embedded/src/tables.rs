@@ -59,7 +59,9 @@ impl TableWrite {
         let mut changes = update.changes.clone();
         for (name, change) in &mut changes {
             if table.key.contains(name) {
-                return Err(context(format!("the key attribute {name:?} cannot be changed: delete the item and put another one")));
+                return Err(context(format!(
+                    "the key attribute {name:?} cannot be changed: delete the item and put another one"
+                )));
             }
             normalize_change(name, change).map_err(context)?;
         }
@@ -71,7 +73,13 @@ impl TableWrite {
     pub fn delete(action: usize, delete: &DeleteItem, catalog: &Catalog) -> Result<Self, String> {
         let table = find(catalog, &delete.table)?;
         let key = exact_key(table, &delete.key).map_err(|why| format!("a delete in table {:?}: {why}", table.name))?;
-        Ok(TableWrite { action, table: Arc::clone(table), key, guard: delete.guard.clone(), change: ItemChange::Delete })
+        Ok(TableWrite {
+            action,
+            table: Arc::clone(table),
+            key,
+            guard: delete.guard.clone(),
+            change: ItemChange::Delete,
+        })
     }
 
     /// Index of the action in its commit.
@@ -104,7 +112,8 @@ impl TableWrite {
             return Ok(true);
         }
         let old = tx.get(Space::Items, &self.key)?;
-        let old = old.map(|bytes| read_item(&bytes).map(|item| Stored { item, bytes })).transpose().map_err(Fault::from)?;
+        let old =
+            old.map(|bytes| read_item(&bytes).map(|item| Stored { item, bytes })).transpose().map_err(Fault::from)?;
         if let Some(guard) = &self.guard
             && !guard.condition.holds(old.as_ref().map(|o| &o.item))
         {
@@ -116,8 +125,15 @@ impl TableWrite {
         self.write(old, tx, changed).map(|()| true)
     }
 
-    fn write(self, old: Option<Stored>, tx: &mut Transaction<'_>, changed: &mut Vec<Changed>) -> Result<(), CommitError> {
-        let refuse = |why: String| CommitError::Refused(vec![(self.action, format!("an item of table {:?}: {why}", self.table.name))]);
+    fn write(
+        self,
+        old: Option<Stored>,
+        tx: &mut Transaction<'_>,
+        changed: &mut Vec<Changed>,
+    ) -> Result<(), CommitError> {
+        let refuse = |why: String| {
+            CommitError::Refused(vec![(self.action, format!("an item of table {:?}: {why}", self.table.name))])
+        };
         let (new, new_entries) = match self.change {
             ItemChange::Put(bytes, entries) => (Some(bytes), entries),
             ItemChange::Update(key, changes) => {
@@ -324,7 +340,10 @@ fn updated(mut item: Item, changes: Vec<(String, Change)>) -> Result<Item, Strin
                         number::add(stored, &amount).map_err(|e| format!("adding to the attribute {name:?}: {e}"))?
                     }
                     Some(other) => {
-                        return Err(format!("the attribute {name:?} has type {}, a number cannot be added to it", other.type_name()));
+                        return Err(format!(
+                            "the attribute {name:?} has type {}, a number cannot be added to it",
+                            other.type_name()
+                        ));
                     }
                 };
                 item.set(&name, Value::Number(sum));

@@ -88,7 +88,15 @@ pub struct Transaction<'a> {
 impl<'a> Transaction<'a> {
     /// An empty one.
     pub fn new(disk: &'a Disk, memory: &'a mut Memory, now: u64) -> Self {
-        Transaction { disk, memory, now, pending: Pending::default(), undo: Vec::new(), recording: true, after: Vec::new() }
+        Transaction {
+            disk,
+            memory,
+            now,
+            pending: Pending::default(),
+            undo: Vec::new(),
+            recording: true,
+            after: Vec::new(),
+        }
     }
 
     /// The value of a key, as the commits before left it.
@@ -199,10 +207,13 @@ impl<'a> Transaction<'a> {
     /// Writes everything as one batch; durable afterwards where `mode` says so.
     pub fn write(&mut self, mode: Option<PersistMode>) -> fjall::Result<()> {
         let pending = std::mem::take(&mut self.pending);
-        let mut batch = fjall::OwnedWriteBatch::with_capacity(self.disk.database.clone(), pending.len() + 1).durability(mode);
+        let mut batch =
+            fjall::OwnedWriteBatch::with_capacity(self.disk.database.clone(), pending.len() + 1).durability(mode);
         let Sequences { version, id } = self.memory.sequences;
         batch.insert(self.disk.space(Space::State), SEQUENCES, [version.to_be_bytes(), id.to_be_bytes()].concat());
-        for (space, map) in [(Space::State, pending.state), (Space::Items, pending.items), (Space::Queue, pending.queue)] {
+        for (space, map) in
+            [(Space::State, pending.state), (Space::Items, pending.items), (Space::Queue, pending.queue)]
+        {
             let space = self.disk.space(space);
             // Neighbours are inserted after each other: their way into the memtable is in the processor's cache.
             let mut entries: Vec<_> = map.into_iter().collect();

@@ -75,7 +75,8 @@ impl Writer {
     /// Starts the thread.
     pub fn start(setup: Setup) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new().name("esclusa-writer".to_owned()).spawn(move || setup.run(&receiver))?;
+        let thread =
+            std::thread::Builder::new().name("esclusa-writer".to_owned()).spawn(move || setup.run(&receiver))?;
         Ok(Writer { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
 
@@ -236,7 +237,11 @@ impl Setup {
     }
 
     fn group(&mut self, group: Vec<Job>) {
-        let mode = if group.iter().all(|job| job.demand == Demand::Written) { PersistMode::Buffer } else { PersistMode::SyncData };
+        let mode = if group.iter().all(|job| job.demand == Demand::Written) {
+            PersistMode::Buffer
+        } else {
+            PersistMode::SyncData
+        };
         let mut room = self.room();
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, now());
         let mut finishes = Vec::with_capacity(group.len());
@@ -253,7 +258,9 @@ impl Setup {
         }
         let result = finish(&mut transaction, mode, &self.failed);
         if result.is_ok() {
-            self.version.send_if_modified(|v| std::mem::replace(v, self.memory.sequences.version) != self.memory.sequences.version);
+            self.version.send_if_modified(|v| {
+                std::mem::replace(v, self.memory.sequences.version) != self.memory.sequences.version
+            });
         }
         finishes.into_iter().for_each(|finish| finish(result.clone()));
     }

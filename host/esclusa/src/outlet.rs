@@ -22,7 +22,9 @@ pub fn open(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Outlet>> {
         Output::Stream { .. } | Output::Queue { .. } => None,
         Output::Console => Some(Arc::new(console::Console)),
         Output::File { path } => Some(Arc::new(file::File::new(path.clone()))),
-        Output::Webhook { url, headers, timeout } => Some(Arc::new(webhook::Webhook::new(url.clone(), headers.clone(), *timeout))),
+        Output::Webhook { url, headers, timeout } => {
+            Some(Arc::new(webhook::Webhook::new(url.clone(), headers.clone(), *timeout)))
+        }
         Output::Smtp { url, from, to, subject } => {
             Some(Arc::new(smtp::Smtp::new(url.clone(), from.clone(), to.clone(), subject.clone())))
         }

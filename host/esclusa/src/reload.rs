@@ -73,7 +73,9 @@ impl Watch {
         for path in self.seen.keys() {
             let real = path.canonicalize().ok();
             for file in [Some(path.clone()), real].into_iter().flatten() {
-                wanted.extend(file.parent().map(|p| if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_owned() }));
+                wanted.extend(
+                    file.parent().map(|p| if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_owned() }),
+                );
             }
         }
         let Some(watcher) = &mut self.watcher else { return };
@@ -81,7 +83,8 @@ impl Watch {
             // It may be gone already; there is nothing to stop watching then.
             let _ = watcher.unwatch(gone);
         }
-        self.directories = wanted.into_iter().filter(|d| watcher.watch(d, RecursiveMode::NonRecursive).is_ok()).collect();
+        self.directories =
+            wanted.into_iter().filter(|d| watcher.watch(d, RecursiveMode::NonRecursive).is_ok()).collect();
     }
 
     /// Waits until the content of some files has changed; gives their paths. A file that is missing has not
@@ -92,8 +95,12 @@ impl Watch {
             if ticked {
                 self.arm();
             }
-            let suspects: Vec<PathBuf> =
-                self.seen.iter().filter(|(path, look)| stamp(path) != look.stamp).map(|(path, _)| path.clone()).collect();
+            let suspects: Vec<PathBuf> = self
+                .seen
+                .iter()
+                .filter(|(path, look)| stamp(path) != look.stamp)
+                .map(|(path, _)| path.clone())
+                .collect();
             let mut changed = Vec::new();
             for path in suspects {
                 let stamp = quiet(&path).await;

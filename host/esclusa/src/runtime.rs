@@ -26,8 +26,8 @@ mod wiring;
 use arc_swap::ArcSwap;
 use ask::Desk;
 use cloud::Cloud;
-use esclusa_config::plan::{self, Plan};
 use esclusa_config::Loaded;
+use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
 use esclusa_sandbox::Sandbox;
@@ -102,7 +102,8 @@ impl Runtime {
         if options.until_idle {
             files_exist(plan)?;
         }
-        let store = Store::open(&plan.engine, schema::of(plan)).map_err(|error| StartError::Store(error.to_string()))?;
+        let store =
+            Store::open(&plan.engine, schema::of(plan)).map_err(|error| StartError::Store(error.to_string()))?;
         let versions = load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
         let engine = store.clone();
         let shared = Arc::new(Shared {
@@ -164,7 +165,8 @@ impl Runtime {
     /// everything was finished.
     pub async fn stop(&self, deadline: Duration) -> bool {
         let _turn = self.turn.lock().await;
-        let names: BTreeSet<Arc<str>> = self.running.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        let names: BTreeSet<Arc<str>> =
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
         let complete = self.retire(&names, deadline).await;
         let store = self.store.clone();
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
@@ -186,9 +188,14 @@ impl Runtime {
         let wiring = Wiring { store: &self.store, cloud, plan };
         let Some((route, slot)) = wiring.route(spec, version, meter) else { return };
         let desk = match source {
-            plan::Source::Http { reply: true, .. } => {
-                Some(self.desks.lock().unwrap_or_else(PoisonError::into_inner).entry(spec.source.clone()).or_default().clone())
-            }
+            plan::Source::Http { reply: true, .. } => Some(
+                self.desks
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .entry(spec.source.clone())
+                    .or_default()
+                    .clone(),
+            ),
             _ => None,
         };
         let open = sources::opener(self.store.clone(), cloud, spec, source.clone(), desk, slot);

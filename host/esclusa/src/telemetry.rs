@@ -21,7 +21,8 @@ pub enum Format {
 /// What is wrong with the filter.
 pub fn start(format: Format, filter: &str) -> Result<(), String> {
     // The store's own remarks on its housekeeping are not for operators.
-    let filter = EnvFilter::try_new(format!("fjall=warn,lsm_tree=warn,{filter}")).map_err(|error| format!("{filter:?} is no log filter: {error}"))?;
+    let filter = EnvFilter::try_new(format!("fjall=warn,lsm_tree=warn,{filter}"))
+        .map_err(|error| format!("{filter:?} is no log filter: {error}"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         Format::Text => logs.with_ansi(colour()).with_target(false).try_init(),

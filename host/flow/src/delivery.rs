@@ -94,7 +94,8 @@ impl Delivery {
     #[must_use]
     pub fn new(events: &Columns, matches: &[bool], ordered: bool, policy: Policy, seed: u64) -> Self {
         let count = events.len();
-        let decided = (0..count).map(|i| if matches.get(i).copied().unwrap_or(true) { None } else { Some(Verdict::Filtered) });
+        let decided =
+            (0..count).map(|i| if matches.get(i).copied().unwrap_or(true) { None } else { Some(Verdict::Filtered) });
         Delivery {
             policy,
             ordered,
@@ -157,7 +158,11 @@ impl Delivery {
             Err(CallError::Halt(reason)) => self.halted = Some(reason.clone()),
             Err(CallError::Host(fault)) => self.stalled(fault, now),
             Err(CallError::Retry(reason)) => {
-                self.fail(&Reason::new("retries-exhausted", reason.clone()), failure::Split::WhenExhausted, now.monotonic);
+                self.fail(
+                    &Reason::new("retries-exhausted", reason.clone()),
+                    failure::Split::WhenExhausted,
+                    now.monotonic,
+                );
             }
             Err(CallError::Failed(f)) => {
                 let reason = Reason {
@@ -194,7 +199,10 @@ impl Delivery {
         for &event in events {
             let age = wall.saturating_sub(self.timestamps.get(event as usize).copied().unwrap_or(wall));
             if age > limit && self.undecided(event) {
-                self.decide(event, Verdict::Dead(Reason::new("expired", format!("older than max_record_age: {age} ms > {limit} ms"))));
+                self.decide(
+                    event,
+                    Verdict::Dead(Reason::new("expired", format!("older than max_record_age: {age} ms > {limit} ms"))),
+                );
             }
         }
     }

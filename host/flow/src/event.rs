@@ -90,7 +90,9 @@ impl Columns {
     /// Bytes of memory that the events take, columns included.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.bytes.len() + 4 * (self.events.len() + self.attempts.len() + self.attributes.len()) + 8 * self.timestamps.len()
+        self.bytes.len()
+            + 4 * (self.events.len() + self.attempts.len() + self.attributes.len())
+            + 8 * self.timestamps.len()
     }
 
     /// Appends one event.
@@ -106,7 +108,14 @@ impl Columns {
         let first_attribute = (self.attributes.len() / ATTRIBUTE_WIDTH) as u32;
         let [id, key, data] = [event.id.as_bytes(), event.key.as_bytes(), event.data].map(|part| self.append(part));
         self.events.extend_from_slice(&[
-            id.0, id.1, key.0, key.1, data.0, data.1, first_attribute, event.attributes.len() as u32,
+            id.0,
+            id.1,
+            key.0,
+            key.1,
+            data.0,
+            data.1,
+            first_attribute,
+            event.attributes.len() as u32,
         ]);
         for (name, value) in event.attributes {
             let (name, value) = (self.append(name.as_bytes()), self.append(value.as_bytes()));

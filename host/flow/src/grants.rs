@@ -40,7 +40,10 @@ impl Grants {
                 let granted: Vec<_> = set.iter().map(String::as_str).collect();
                 return Err(Failure::new(
                     FailureKind::Denied,
-                    format!("effect {i} names {target:?}, which is not in the route's {kind} = [{}]", granted.join(", ")),
+                    format!(
+                        "effect {i} names {target:?}, which is not in the route's {kind} = [{}]",
+                        granted.join(", ")
+                    ),
                 ));
             }
         }

@@ -180,7 +180,12 @@ fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -
 }
 
 /// Carries out what a settlement keeps of an output, or nothing and what can never work.
-fn carry_out(scripts: &[Script], settlement: &Settlement, output: &Output, seen: &mut Seen) -> Vec<(Option<u32>, String)> {
+fn carry_out(
+    scripts: &[Script],
+    settlement: &Settlement,
+    output: &Output,
+    seen: &mut Seen,
+) -> Vec<(Option<u32>, String)> {
     if settlement.called.is_empty() {
         return Vec::new();
     }
@@ -213,7 +218,13 @@ fn expected(script: Script, retries: Option<u32>, stormy: bool) -> Option<&'stat
         Script::Skip => "skipped",
         Script::Poison => "plugin.trap",
         Script::Refused => "effect.refused",
-        Script::RetryTimes(times) => if retries.is_some_and(|max| times > max) { "retries-exhausted" } else { "done" },
+        Script::RetryTimes(times) => {
+            if retries.is_some_and(|max| times > max) {
+                "retries-exhausted"
+            } else {
+                "done"
+            }
+        }
     })
 }
 

@@ -42,7 +42,10 @@ fn document(record: &types::Record, stream: &str) -> Value {
     add("eventSource", record.event_source().map(Value::from));
     add("awsRegion", record.aws_region().map(Value::from));
     add("dynamodb", record.dynamodb().map(change));
-    add("userIdentity", record.user_identity().map(|who| json!({ "principalId": who.principal_id(), "type": who.r#type() })));
+    add(
+        "userIdentity",
+        record.user_identity().map(|who| json!({ "principalId": who.principal_id(), "type": who.r#type() })),
+    );
     add("eventSourceARN", Some(stream.into()));
     Value::Object(document)
 }
@@ -116,7 +119,10 @@ mod tests {
             attribute("b", AttributeValue::B(Blob::new([0, 255]))),
             attribute("bs", AttributeValue::Bs(vec![Blob::new([1])])),
             attribute("ss", AttributeValue::Ss(vec!["x".into()])),
-            attribute("m", AttributeValue::M([attribute("l", AttributeValue::L(vec![AttributeValue::Null(true)]))].into())),
+            attribute(
+                "m",
+                AttributeValue::M([attribute("l", AttributeValue::L(vec![AttributeValue::Null(true)]))].into()),
+            ),
             attribute("yes", AttributeValue::Bool(true)),
         ];
         let change = StreamRecord::builder()
@@ -131,25 +137,29 @@ mod tests {
         let event = event(&record, ARN, "pk").unwrap();
         assert_eq!((event.id.as_str(), event.key.as_str(), event.timestamp), ("c4ca", "a\"é\n", 1_700_000_000_000));
         let json: Value = serde_json::from_slice(&event.data).unwrap();
-        assert_eq!(json, json!({
-            "eventID": "c4ca", "eventName": "INSERT", "eventVersion": "1.1", "eventSource": "aws:dynamodb",
-            "awsRegion": "us-east-1", "eventSourceARN": ARN,
-            "dynamodb": {
-                "ApproximateCreationDateTime": 1_700_000_000, "Keys": { "pk": { "S": "a\"é\n" } },
-                "NewImage": {
-                    "pk": { "S": "a\"é\n" }, "n": { "N": digits }, "b": { "B": "AP8=" }, "bs": { "BS": ["AQ=="] },
-                    "ss": { "SS": ["x"] }, "m": { "M": { "l": { "L": [{ "NULL": true }] } } }, "yes": { "BOOL": true },
+        assert_eq!(
+            json,
+            json!({
+                "eventID": "c4ca", "eventName": "INSERT", "eventVersion": "1.1", "eventSource": "aws:dynamodb",
+                "awsRegion": "us-east-1", "eventSourceARN": ARN,
+                "dynamodb": {
+                    "ApproximateCreationDateTime": 1_700_000_000, "Keys": { "pk": { "S": "a\"é\n" } },
+                    "NewImage": {
+                        "pk": { "S": "a\"é\n" }, "n": { "N": digits }, "b": { "B": "AP8=" }, "bs": { "BS": ["AQ=="] },
+                        "ss": { "SS": ["x"] }, "m": { "M": { "l": { "L": [{ "NULL": true }] } } }, "yes": { "BOOL": true },
+                    },
+                    "SequenceNumber": "111", "SizeBytes": 26, "StreamViewType": "NEW_AND_OLD_IMAGES",
                 },
-                "SequenceNumber": "111", "SizeBytes": 26, "StreamViewType": "NEW_AND_OLD_IMAGES",
-            },
-        }));
+            })
+        );
     }
 
     #[test]
     fn an_item_that_expired_says_who_removed_it() {
         let who = Identity::builder().principal_id("dynamodb.amazonaws.com").r#type("Service").build();
         let change = StreamRecord::builder().sequence_number("5").build();
-        let record = types::Record::builder().event_name(OperationType::Remove).user_identity(who).dynamodb(change).build();
+        let record =
+            types::Record::builder().event_name(OperationType::Remove).user_identity(who).dynamodb(change).build();
         let json: Value = serde_json::from_slice(&event(&record, ARN, "pk").unwrap().data).unwrap();
         assert_eq!(json["userIdentity"], json!({ "principalId": "dynamodb.amazonaws.com", "type": "Service" }));
     }

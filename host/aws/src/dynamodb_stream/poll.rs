@@ -44,7 +44,9 @@ impl Poll {
             (Some(last), _) => (ShardIteratorType::AfterSequenceNumber, Some(last.clone())),
             (None, Cursor::Latest) => (ShardIteratorType::Latest, None),
             (None, Cursor::At(sequence)) => (ShardIteratorType::AtSequenceNumber, Some(sequence.clone())),
-            (None, Cursor::Behind(position)) => (ShardIteratorType::AfterSequenceNumber, Some(position.sequence.clone())),
+            (None, Cursor::Behind(position)) => {
+                (ShardIteratorType::AfterSequenceNumber, Some(position.sequence.clone()))
+            }
             // There is no iterator for a time: what is older is left out.
             (None, Cursor::TrimHorizon | Cursor::Since(_)) => (ShardIteratorType::TrimHorizon, None),
         };

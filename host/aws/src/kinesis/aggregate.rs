@@ -46,7 +46,8 @@ pub fn events(payload: &[u8]) -> Option<Vec<Part>> {
     if md5::compute(message).0 != digest {
         return None;
     }
-    let AggregatedRecord { partition_key_table, explicit_hash_key_table, records } = AggregatedRecord::decode(message).ok()?;
+    let AggregatedRecord { partition_key_table, explicit_hash_key_table, records } =
+        AggregatedRecord::decode(message).ok()?;
     let part = |part: AggregatedPart| {
         let key = partition_key_table.get(usize::try_from(part.partition_key_index).ok()?)?.clone();
         let hash = match part.explicit_hash_key_index {
@@ -84,10 +85,13 @@ mod tests {
     fn an_aggregated_record_is_its_events() {
         let hash = u128::from_str_radix("0cc175b9c0f1b6a831c399e269772661", 16).unwrap();
         let parts = events(&aggregate(&two())).unwrap();
-        assert_eq!(parts, [
-            Part { key: "b".into(), hash: 7, data: b"first".to_vec() },
-            Part { key: "a".into(), hash, data: b"second".to_vec() },
-        ]);
+        assert_eq!(
+            parts,
+            [
+                Part { key: "b".into(), hash: 7, data: b"first".to_vec() },
+                Part { key: "a".into(), hash, data: b"second".to_vec() },
+            ]
+        );
     }
 
     #[test]

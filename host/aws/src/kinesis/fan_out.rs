@@ -34,7 +34,9 @@ pub async fn consumer(client: &Client, stream: &str, name: &str) -> Result<Strin
     while Instant::now() < end {
         match client.describe_stream_consumer().stream_arn(stream).consumer_name(name).send().await {
             Ok(output) => {
-                if let Some(found) = output.consumer_description().filter(|c| *c.consumer_status() == ConsumerStatus::Active) {
+                if let Some(found) =
+                    output.consumer_description().filter(|c| *c.consumer_status() == ConsumerStatus::Active)
+                {
                     return Ok(found.consumer_arn().to_owned());
                 }
             }
@@ -81,7 +83,8 @@ impl FanOut {
             Some(last) => (ShardIteratorType::AfterSequenceNumber, Some(last.clone()), None),
             None => place(&self.at),
         };
-        let position = StartingPosition::builder().r#type(kind).set_sequence_number(sequence).set_timestamp(time).build();
+        let position =
+            StartingPosition::builder().r#type(kind).set_sequence_number(sequence).set_timestamp(time).build();
         let position = position.map_err(|error| ReadError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))?;
         let request = self.client.subscribe_to_shard().consumer_arn(&self.consumer).shard_id(&self.shard);
         let asked = wall_millis();
@@ -123,7 +126,11 @@ impl FanOut {
             Ok(None) => self.subscription = None,
             Err(error) => {
                 self.subscription = None;
-                let why = format!("{}: the subscription broke: {}", self.doing, aws_sdk_kinesis::error::DisplayErrorContext(&error));
+                let why = format!(
+                    "{}: the subscription broke: {}",
+                    self.doing,
+                    aws_sdk_kinesis::error::DisplayErrorContext(&error)
+                );
                 self.pushed = Some(Err(match error.code() {
                     Some("ResourceNotFoundException") => ReadError::Gone(why),
                     _ => ReadError::Fault(Fault::Transient(why)),

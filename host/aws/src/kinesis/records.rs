@@ -19,7 +19,13 @@ pub fn events(records: Vec<types::Record>, hashes: Option<(u128, u128)>) -> (Vec
                 let inside = |key: u128| hashes.is_none_or(|(first, last)| (first..=last).contains(&key));
                 for (sub, part) in parts.into_iter().enumerate().filter(|(_, part)| inside(part.hash)) {
                     let position = Position { sequence: record.sequence_number.clone(), sub: Some(sub as u64) };
-                    events.push(Record { id: position.to_string(), position, key: part.key, data: part.data, timestamp });
+                    events.push(Record {
+                        id: position.to_string(),
+                        position,
+                        key: part.key,
+                        data: part.data,
+                        timestamp,
+                    });
                 }
             }
             None => events.push(Record {
@@ -44,7 +50,9 @@ pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Opti
     match cursor {
         Cursor::TrimHorizon => (Type::TrimHorizon, None, None),
         Cursor::Latest => (Type::Latest, None, None),
-        Cursor::Since(time) => (Type::AtTimestamp, None, Some(DateTime::from_millis(i64::try_from(*time).unwrap_or(i64::MAX)))),
+        Cursor::Since(time) => {
+            (Type::AtTimestamp, None, Some(DateTime::from_millis(i64::try_from(*time).unwrap_or(i64::MAX))))
+        }
         Cursor::At(sequence) => (Type::AtSequenceNumber, Some(sequence.clone()), None),
         // At and not after it: the record may hold events behind this one.
         Cursor::Behind(position) => (Type::AtSequenceNumber, Some(position.sequence.clone()), None),

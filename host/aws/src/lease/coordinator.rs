@@ -144,7 +144,11 @@ impl Coordinator {
     fn candidate<'a>(&self, lease: &'a Lease, now: Instant) -> Option<Candidate<'a>> {
         let holder = match lease.owner.as_deref() {
             Some(owner) if owner == self.table.me() => {
-                if self.held.holds(&lease.key) { Holder::Me } else { Holder::Nobody }
+                if self.held.holds(&lease.key) {
+                    Holder::Me
+                } else {
+                    Holder::Nobody
+                }
             }
             Some(owner) if !self.watch.expired(&lease.key, now, self.duration) => Holder::Other(owner),
             _ => Holder::Nobody,
@@ -168,7 +172,8 @@ impl Coordinator {
 
     /// A shard that stays without owner is never read: somebody must hear of it (reliability D1, K9).
     fn note_orphans(&mut self, candidates: &[Candidate<'_>], now: Instant) {
-        let free = |key: &str| candidates.iter().any(|c| c.key == key && c.holder == Holder::Nobody) && !self.held.holds(key);
+        let free =
+            |key: &str| candidates.iter().any(|c| c.key == key && c.holder == Holder::Nobody) && !self.held.holds(key);
         self.orphans.retain(|key, _| free(key));
         for candidate in candidates.iter().filter(|c| c.holder == Holder::Nobody && !self.held.holds(c.key)) {
             self.orphans.entry(candidate.key.to_owned()).or_insert(now);
@@ -202,7 +207,8 @@ impl Lease {
 pub async fn renew(table: Table, held: Arc<Held>, duration: Duration) {
     loop {
         let renewals = held.renewals();
-        let results = join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &held, key, *counter, duration))).await;
+        let results =
+            join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &held, key, *counter, duration))).await;
         for key in held.overdue(Instant::now(), duration) {
             tracing::warn!(shard = key, worker = table.me(), "the lease could not be renewed in time; it is given up");
             held.lose(&key);

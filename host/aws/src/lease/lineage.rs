@@ -55,7 +55,13 @@ struct Lineage<'a, 'k> {
 }
 
 impl<'a> Lineage<'a, '_> {
-    fn visit(&self, shard: &'a Shard, start: Start, seen: &mut BTreeSet<&'a str>, found: &mut Vec<(&'a Shard, Checkpoint)>) {
+    fn visit(
+        &self,
+        shard: &'a Shard,
+        start: Start,
+        seen: &mut BTreeSet<&'a str>,
+        found: &mut Vec<(&'a Shard, Checkpoint)>,
+    ) {
         if !seen.insert(&shard.id) {
             return;
         }

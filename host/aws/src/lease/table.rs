@@ -236,7 +236,8 @@ impl Table {
         let (pending, sub) = position_values(to);
         let values = [(":me", text(&self.me)), (":to", pending), (":sub", sub)].map(|(name, v)| (name.to_owned(), v));
         let update = "SET pendingCheckpoint = :to, pendingCheckpointSubSequenceNumber = :sub";
-        self.write("prepare", key, Write { update, condition: "leaseOwner = :me".to_owned(), values: values.into() }).await
+        self.write("prepare", key, Write { update, condition: "leaseOwner = :me".to_owned(), values: values.into() })
+            .await
     }
 
     /// Notes when the lane was first opened, in milliseconds since the Unix epoch.

@@ -54,14 +54,19 @@ pub async fn send(service: &dyn Requests, messages: &[Message]) -> Vec<Result<()
             sleep(Duration::from_millis(50) * 2u32.pow(attempts)).await;
         }
     }
-    results.into_iter().map(|result| result.unwrap_or_else(|| Err(Fault::Bug("a message was not sent".to_owned())))).collect()
+    results
+        .into_iter()
+        .map(|result| result.unwrap_or_else(|| Err(Fault::Bug("a message was not sent".to_owned()))))
+        .collect()
 }
 
 /// What may be on its way now: of each key the first message that has no result.
 fn wave(service: &dyn Requests, messages: &[Message], results: &[Option<Result<(), Fault>>]) -> Vec<usize> {
     let mut keys = HashSet::new();
     let open = messages.iter().zip(results).enumerate().filter(|(_, (_, result))| result.is_none());
-    open.filter(|(_, (message, _))| service.order(message).is_none_or(|key| keys.insert(key))).map(|(index, _)| index).collect()
+    open.filter(|(_, (message, _))| service.order(message).is_none_or(|key| keys.insert(key)))
+        .map(|(index, _)| index)
+        .collect()
 }
 
 /// Cuts a wave into requests.
@@ -82,10 +87,16 @@ fn cut(service: &dyn Requests, messages: &[Message], wave: &[usize]) -> Vec<Vec<
 }
 
 /// Sends a request; one that is refused for good as a whole is cut until the message at fault is alone.
-fn isolate<'a>(service: &'a dyn Requests, messages: &'a [Message], request: &'a [usize]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+fn isolate<'a>(
+    service: &'a dyn Requests,
+    messages: &'a [Message],
+    request: &'a [usize],
+) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
     Box::pin(async move {
         let mut results = service.request(request.iter().filter_map(|index| messages.get(*index)).collect()).await;
-        results.resize_with(request.len(), || Err(Fault::Transient("the service gave no result for the message".to_owned())));
+        results.resize_with(request.len(), || {
+            Err(Fault::Transient("the service gave no result for the message".to_owned()))
+        });
         if request.len() < 2 || !results.iter().all(|result| matches!(result, Err(Fault::Permanent(_)))) {
             return results;
         }
@@ -97,7 +108,12 @@ fn isolate<'a>(service: &'a dyn Requests, messages: &'a [Message], request: &'a 
 }
 
 /// Gives up for now on what failed too often, and on what would overtake it.
-fn fail(service: &dyn Requests, messages: &[Message], results: &mut [Option<Result<(), Fault>>], failed: Vec<(usize, Fault)>) {
+fn fail(
+    service: &dyn Requests,
+    messages: &[Message],
+    results: &mut [Option<Result<(), Fault>>],
+    failed: Vec<(usize, Fault)>,
+) {
     let keys: HashSet<_> = failed.iter().filter_map(|(index, _)| service.order(messages.get(*index)?)).collect();
     for (message, slot) in messages.iter().zip(results.iter_mut()).filter(|(_, slot)| slot.is_none()) {
         if service.order(message).is_some_and(|key| keys.contains(key)) {

@@ -58,9 +58,11 @@ impl Outlet for Bucket {
 impl Bucket {
     async fn put(&self, message: &Message) -> Result<(), Fault> {
         let path = path(&self.settings.prefix, message);
-        let request = self.client.put_object().bucket(&self.settings.bucket).key(&path).content_type("application/json");
+        let request =
+            self.client.put_object().bucket(&self.settings.bucket).key(&path).content_type("application/json");
         let put = request.body(ByteStream::from(message.send.data.clone())).send().await;
-        put.map(drop).map_err(|error| fault_of(&format!("put {path:?} into the bucket {:?}", self.settings.bucket), &error))
+        put.map(drop)
+            .map_err(|error| fault_of(&format!("put {path:?} into the bucket {:?}", self.settings.bucket), &error))
     }
 }
 

@@ -122,7 +122,9 @@ impl Mail {
                 *read = Some(Instant::now());
                 match self.client.get_account().send().await {
                     Ok(account) => rate.set(account.send_quota.map(|quota| quota.max_send_rate)),
-                    Err(error) => tracing::warn!(error = %fault_of("read the rate of SES", &error), "mails are sent without a rate limit"),
+                    Err(error) => {
+                        tracing::warn!(error = %fault_of("read the rate of SES", &error), "mails are sent without a rate limit")
+                    }
                 }
             }
             rate.turn(Instant::now(), recipients)

@@ -63,7 +63,9 @@ impl Topic {
         if self.fifo() {
             entry = entry.message_group_id(group(message)).message_deduplication_id(&message.id);
         }
-        for (name, value) in message.send.attributes.iter().filter(|(name, value)| name != "subject" && !value.is_empty()) {
+        for (name, value) in
+            message.send.attributes.iter().filter(|(name, value)| name != "subject" && !value.is_empty())
+        {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             entry = entry.message_attributes(name, value.map_err(|error| Fault::Bug(error.to_string()))?);
         }
@@ -149,7 +151,9 @@ impl Requests for Sms {
 impl Sms {
     async fn publish(&self, message: &Message) -> Result<(), Fault> {
         let Some(number) = attribute(message, "to").or(self.number.as_deref()) else {
-            return Err(Fault::Permanent("nobody to text: no attribute \"to\", and no phone_number in routes.toml".to_owned()));
+            return Err(Fault::Permanent(
+                "nobody to text: no attribute \"to\", and no phone_number in routes.toml".to_owned(),
+            ));
         };
         let sent = self.client.publish().phone_number(number).message(text(message)?).send().await;
         sent.map(drop).map_err(|error| fault_of("send a text", &error))

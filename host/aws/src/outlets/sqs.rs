@@ -38,7 +38,10 @@ pub async fn open(clients: &Clients, settings: &Settings) -> Result<Arc<dyn Outl
         settings.queue.clone()
     } else {
         let found = client.get_queue_url().queue_name(&settings.queue).send().await;
-        found.map_err(|e| crate::fault::of(&format!("find the queue {:?}", settings.queue), &e))?.queue_url.unwrap_or_default()
+        found
+            .map_err(|e| crate::fault::of(&format!("find the queue {:?}", settings.queue), &e))?
+            .queue_url
+            .unwrap_or_default()
     };
     Ok(Arc::new(Queue { client, fifo: url.ends_with(".fifo"), url }))
 }

@@ -48,7 +48,8 @@ impl Backlog {
 
     /// Adds what was read; events up to `done` were settled before and are left out.
     pub fn extend(&mut self, records: Vec<Record>, done: Option<&Position>) {
-        self.records.extend(records.into_iter().filter(|record| !done.is_some_and(|done| done.covers(&record.position))));
+        self.records
+            .extend(records.into_iter().filter(|record| !done.is_some_and(|done| done.covers(&record.position))));
     }
 
     /// True where more records would not make the batch larger.
@@ -95,7 +96,6 @@ impl Backlog {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +133,8 @@ mod tests {
         // K15
         let sub = |n| Record { position: Position { sequence: "3".into(), sub: Some(n) }, ..record(3, 1) };
         let mut backlog = Backlog::default();
-        backlog.extend(vec![sub(0), sub(1), sub(2), record(4, 1)], Some(&Position { sequence: "3".into(), sub: Some(1) }));
+        backlog
+            .extend(vec![sub(0), sub(1), sub(2), record(4, 1)], Some(&Position { sequence: "3".into(), sub: Some(1) }));
         let tokens: Vec<_> = backlog.cut(limit(10, 1000)).unwrap().claims.iter().map(|c| c.token().clone()).collect();
         assert_eq!(tokens, [Token::Text("3/2".into()), Token::Text("4".into())]);
     }

@@ -209,7 +209,10 @@ impl ShardLane {
         self.check()?;
         let Cut { columns, claims } = self.backlog.cut(bound)?;
         let Some(first) = claims.first() else { return Ok(None) };
-        self.given = Given { first: Position::parse(first.token())?.sequence, times: columns.timestamps.iter().copied().collect() };
+        self.given = Given {
+            first: Position::parse(first.token())?.sequence,
+            times: columns.timestamps.iter().copied().collect(),
+        };
         self.note_oldest();
         Ok(Some(Batch { origin: self.origin.clone(), columns, claims, previous: self.settled.clone() }))
     }

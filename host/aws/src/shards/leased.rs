@@ -33,7 +33,12 @@ struct LeasedSource {
 ///
 /// # Errors
 /// A [`Fault`] that names the lease table.
-pub async fn open(clients: &Clients, settings: &Settings, discovery: Duration, opening: Opening) -> Result<Opened, Fault> {
+pub async fn open(
+    clients: &Clients,
+    settings: &Settings,
+    discovery: Duration,
+    opening: Opening,
+) -> Result<Opened, Fault> {
     let me = format!("{}:{}", settings.worker, uuid::Uuid::new_v4());
     let table = Table::new(clients.dynamodb(&settings.place), &settings.table, &me);
     table.ensure().await?;

@@ -42,7 +42,8 @@ impl Pace {
     pub fn read(&mut self, sent: Instant, bytes: usize, quiet: bool) {
         self.refusals = 0;
         self.waited = if quiet { self.waited.saturating_mul(2).min(self.idle.max(self.spacing)) } else { self.spacing };
-        let paid = self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes as f64 / f64::from(rate.max(1))));
+        let paid =
+            self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes as f64 / f64::from(rate.max(1))));
         self.due = Some(sent + self.waited.max(paid));
     }
 
@@ -80,7 +81,12 @@ mod tests {
     fn an_idle_shard_is_read_less_often_and_a_backlog_is_not() {
         // K11
         let (mut pace, now) = (kinesis(), Instant::now());
-        let waits: Vec<_> = (0..4).map(|_| { pace.read(now, 0, true); wait(&pace, now).as_millis() }).collect();
+        let waits: Vec<_> = (0..4)
+            .map(|_| {
+                pace.read(now, 0, true);
+                wait(&pace, now).as_millis()
+            })
+            .collect();
         assert_eq!(waits, [400, 800, 1000, 1000]);
         pace.read(now, 0, false);
         assert_eq!(wait(&pace, now).as_millis(), 200, "an empty page in a backlog is followed");

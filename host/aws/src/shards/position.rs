@@ -28,18 +28,24 @@ impl Position {
     /// [`Fault::Permanent`] where the token is none of a shard.
     pub fn parse(token: &Token) -> Result<Self, Fault> {
         let Token::Text(text) = token else {
-            return Err(Fault::Permanent(format!("the stored position {token:?} is not one of a shard: rename the source")));
+            return Err(Fault::Permanent(format!(
+                "the stored position {token:?} is not one of a shard: rename the source"
+            )));
         };
         let (sequence, sub) = match text.split_once('/') {
             Some((sequence, sub)) => (sequence, Some(sub.parse::<u64>())),
             None => (&**text, None),
         };
         if sequence.is_empty() || !sequence.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(Fault::Permanent(format!("the stored position {text:?} is not one of a shard: rename the source")));
+            return Err(Fault::Permanent(format!(
+                "the stored position {text:?} is not one of a shard: rename the source"
+            )));
         }
         match sub.transpose() {
             Ok(sub) => Ok(Position { sequence: sequence.to_owned(), sub }),
-            Err(_) => Err(Fault::Permanent(format!("the stored position {text:?} is not one of a shard: rename the source"))),
+            Err(_) => {
+                Err(Fault::Permanent(format!("the stored position {text:?} is not one of a shard: rename the source")))
+            }
         }
     }
 

@@ -118,7 +118,8 @@ impl Hand {
 
     /// Leaves what waits and may be seen by others by now: it comes again.
     pub fn expire(&mut self, now: Instant) {
-        let late: Vec<_> = self.waiting.iter().filter(|m| m.held.until <= now).map(|m| m.held.receipt.clone()).collect();
+        let late: Vec<_> =
+            self.waiting.iter().filter(|m| m.held.until <= now).map(|m| m.held.receipt.clone()).collect();
         self.lost(&late);
     }
 

@@ -88,7 +88,10 @@ impl Queue {
 
     async fn attributes(&self, names: &[QueueAttributeName]) -> Result<HashMap<QueueAttributeName, String>, Fault> {
         let request = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(names.to_vec()));
-        let answer = request.send().await.map_err(|e| fault::of(&format!("read attributes of the queue {:?}", self.name), &e))?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|e| fault::of(&format!("read attributes of the queue {:?}", self.name), &e))?;
         Ok(answer.attributes.unwrap_or_default())
     }
 
@@ -155,7 +158,8 @@ impl Queue {
             .wait_time_seconds(Seconds(wait).into())
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All");
-        let answer = request.send().await.map_err(|e| fault::of(&format!("receive from the queue {:?}", self.name), &e))?;
+        let answer =
+            request.send().await.map_err(|e| fault::of(&format!("receive from the queue {:?}", self.name), &e))?;
         // The time of their invisibility began at the request, or at the end of a long poll.
         let asked = if wait.is_zero() { asked } else { Instant::now() };
         let messages = answer.messages.unwrap_or_default().into_iter();
@@ -209,7 +213,11 @@ impl Queue {
         Ok(lost)
     }
 
-    async fn request(&self, change: Change, entries: &[(Box<str>, Duration)]) -> Result<Vec<BatchResultErrorEntry>, Fault> {
+    async fn request(
+        &self,
+        change: Change,
+        entries: &[(Box<str>, Duration)],
+    ) -> Result<Vec<BatchResultErrorEntry>, Fault> {
         let broken = |error| Fault::Bug(format!("an entry of a batch: {error}"));
         let numbered = entries.iter().enumerate();
         if change == Change::Delete {

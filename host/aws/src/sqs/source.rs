@@ -162,7 +162,9 @@ impl Worker {
             }
             let now = Instant::now();
             let end = if count > 0 { *end.get_or_insert(now + limit.window) } else { now };
-            if now >= end && self.receiving.as_ref().is_some_and(|receiving| receiving.waits && !receiving.task.is_finished()) {
+            if now >= end
+                && self.receiving.as_ref().is_some_and(|receiving| receiving.waits && !receiving.task.is_finished())
+            {
                 return Ok(());
             }
             self.extend_due().await;

@@ -114,7 +114,12 @@ impl Sink {
 
 /// Says that a batch is settled up to and including its event number `count`.
 pub fn tell(lane: &mut dyn Lane, batch: &Batch, count: usize) {
-    let settled: Vec<_> = batch.claims.iter().take(count).map(|c| Settled { token: c.token(), verdict: &Verdict::Done, reply: None }).collect();
+    let settled: Vec<_> = batch
+        .claims
+        .iter()
+        .take(count)
+        .map(|c| Settled { token: c.token(), verdict: &Verdict::Done, reply: None })
+        .collect();
     lane.settled(&settled);
 }
 

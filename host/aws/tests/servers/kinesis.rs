@@ -53,7 +53,8 @@ impl TestStream {
                 PutRecordsRequestEntry::builder().partition_key(key).data(Blob::new(data.clone())).build().unwrap()
             };
             let entries = chunk.iter().map(entry).collect();
-            let output = self.client.put_records().stream_name(&self.name).set_records(Some(entries)).send().await.unwrap();
+            let output =
+                self.client.put_records().stream_name(&self.name).set_records(Some(entries)).send().await.unwrap();
             assert_eq!(output.failed_record_count().unwrap_or_default(), 0);
         }
     }
@@ -61,7 +62,8 @@ impl TestStream {
     /// Puts one record per number and gives the payloads: keys `k0` to `k7`, payload `key:number`.
     pub async fn put_numbers(&self, numbers: std::ops::Range<u32>) -> Vec<String> {
         let payloads: Vec<_> = numbers.map(|n| format!("k{}:{n}", n % 8)).collect();
-        let records: Vec<_> = payloads.iter().map(|p| (p.split(':').next().unwrap().to_owned(), p.clone().into_bytes())).collect();
+        let records: Vec<_> =
+            payloads.iter().map(|p| (p.split(':').next().unwrap().to_owned(), p.clone().into_bytes())).collect();
         self.put(&records).await;
         payloads
     }
@@ -170,7 +172,12 @@ impl Lane for GoingOn<Box<dyn Lane>> {
             }
             if let Pull::Batch(batch) = &pulled {
                 let claims = batch.claims.iter().map(|c| esclusa_flow::batch::Claim::new(c.token().clone())).collect();
-                self.1 = Some(Batch { origin: batch.origin.clone(), columns: batch.columns.clone(), claims, previous: None });
+                self.1 = Some(Batch {
+                    origin: batch.origin.clone(),
+                    columns: batch.columns.clone(),
+                    claims,
+                    previous: None,
+                });
             }
             Ok(pulled)
         })
@@ -224,7 +231,8 @@ async fn children_wait_for_all_parents_and_start_at_their_oldest_record() {
     let warm = async {
         for n in 0.. {
             stream.put_numbers(1000 + n * 8..1008 + n * 8).await;
-            if ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"].iter().all(|k| sink.seen().iter().any(|s| s.key == *k)) {
+            if ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"].iter().all(|k| sink.seen().iter().any(|s| s.key == *k))
+            {
                 return 1008 + n * 8;
             }
         }
@@ -309,7 +317,8 @@ async fn an_aggregated_record_is_settled_event_by_event() {
     // K14, K15
     let stream = TestStream::new(1).await;
     let part = |data: &str| AggregatedPart { key: 0, hash: None, data: data.into() };
-    let message = Aggregated { keys: vec!["k".into()], hashes: vec![], parts: vec![part("a"), part("b"), part("c")] }.encode_to_vec();
+    let message = Aggregated { keys: vec!["k".into()], hashes: vec![], parts: vec![part("a"), part("b"), part("c")] }
+        .encode_to_vec();
     let record = [&[0xF3, 0x89, 0x9A, 0xC2][..], &message, &md5::compute(&message).0].concat();
     let mut broken = record.clone();
     *broken.last_mut().unwrap() ^= 1;
@@ -336,11 +345,19 @@ async fn records_are_pushed_to_a_consumer() {
     let (stream, sink, table) = (TestStream::new(2).await, Sink::new(), unique("leases"));
     let mut all = stream.put_numbers(0..40).await;
     let consumer = Some("consumer".to_owned());
-    let worker = Worker::start("w", stream.open_as("route", Start::TrimHorizon, leases(&table, "w"), consumer.clone()).await, sink.clone());
+    let worker = Worker::start(
+        "w",
+        stream.open_as("route", Start::TrimHorizon, leases(&table, "w"), consumer.clone()).await,
+        sink.clone(),
+    );
     sink.until_all(&all).await;
     worker.stop().await;
     all.extend(stream.put_numbers(40..80).await);
-    let worker = Worker::start("w2", stream.open_as("route", Start::TrimHorizon, leases(&table, "w2"), consumer).await, sink.clone());
+    let worker = Worker::start(
+        "w2",
+        stream.open_as("route", Start::TrimHorizon, leases(&table, "w2"), consumer).await,
+        sink.clone(),
+    );
     let seen = sink.until_all(&all).await;
     assert_order(&seen);
     assert_eq!(seen.len(), all.len(), "a new subscription continues behind the checkpoint");

@@ -139,7 +139,11 @@ async fn whoever_takes_over_repeats_exactly_the_prepared_batch() {
     source.close().await;
     let (mut source, _) = stream.open(Start::TrimHorizon, leases(&table, "three")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
-    assert_eq!(next_batch(&mut *lane, Limit { events: 5, ..LIMIT }).await.len(), 5, "settling clears what was prepared");
+    assert_eq!(
+        next_batch(&mut *lane, Limit { events: 5, ..LIMIT }).await.len(),
+        5,
+        "settling clears what was prepared"
+    );
     source.close().await;
 }
 
@@ -166,8 +170,13 @@ async fn the_lease_of_a_trimmed_shard_is_completed_with_a_warning() {
     one.stop().await;
     let client = clients().await.dynamodb(&place("DYNAMODB"));
     let number = |n: u32| AttributeValue::N(n.to_string());
-    let row = client.put_item().table_name(&table).item("leaseKey", AttributeValue::S(shard(77))).item("leaseCounter", number(5));
-    let row = row.item("checkpoint", AttributeValue::S("49590338271490256608559692538361571095921575989136588898".into()));
+    let row = client
+        .put_item()
+        .table_name(&table)
+        .item("leaseKey", AttributeValue::S(shard(77)))
+        .item("leaseCounter", number(5));
+    let row =
+        row.item("checkpoint", AttributeValue::S("49590338271490256608559692538361571095921575989136588898".into()));
     row.item("checkpointSubSequenceNumber", number(0)).send().await.unwrap();
     let sharing = leases(&table, "two");
     let lag = sharing.lag.clone();

@@ -1,5 +1,11 @@
 //! Tests against servers of the AWS protocols that others wrote: `scripts/servers.sh run cargo test -p esclusa-aws`.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test panics where a promise is broken")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test panics where a promise is broken"
+)]
 
 mod building;
 mod checks;

@@ -30,7 +30,10 @@ async fn records(stream: &str) -> Vec<(String, usize)> {
         let iterator = iterator.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
         let page = client.get_records().set_shard_iterator(iterator.shard_iterator).send().await.unwrap();
         let seen = |record: aws_sdk_kinesis::types::Record| {
-            (record.partition_key.unwrap_or_default(), String::from_utf8(record.data.into_inner()).unwrap().parse().unwrap())
+            (
+                record.partition_key.unwrap_or_default(),
+                String::from_utf8(record.data.into_inner()).unwrap().parse().unwrap(),
+            )
         };
         records.extend(page.records.into_iter().map(seen));
     }
@@ -42,7 +45,15 @@ async fn stream() -> String {
     let name = unique("stream");
     client.create_stream().stream_name(&name).shard_count(2).send().await.unwrap();
     let active = async {
-        while client.put_record().stream_name(&name).partition_key("k0").data(aws_sdk_kinesis::primitives::Blob::new("999")).send().await.is_err() {
+        while client
+            .put_record()
+            .stream_name(&name)
+            .partition_key("k0")
+            .data(aws_sdk_kinesis::primitives::Blob::new("999"))
+            .send()
+            .await
+            .is_err()
+        {
             tokio::task::yield_now().await;
         }
     };
@@ -55,7 +66,10 @@ async fn stream() -> String {
 async fn records_of_a_key_keep_their_order_through_partial_failures() {
     let stream = stream().await;
     let faults = Faults::before(&endpoint("KINESIS")).await;
-    let failure = |entries: &[usize]| Failure::Partial { entries: entries.to_vec(), code: "ProvisionedThroughputExceededException" };
+    let failure = |entries: &[usize]| Failure::Partial {
+        entries: entries.to_vec(),
+        code: "ProvisionedThroughputExceededException",
+    };
     faults.fail("PutRecords", 0..1, failure(&[0, 2]));
     faults.fail("PutRecords", 2..3, failure(&[1]));
     let settings = kinesis::Settings { stream: stream.clone(), place: behind(&faults), strict_order: true };
@@ -84,7 +98,10 @@ async fn a_record_that_is_too_large_does_not_block_the_others() {
 async fn a_missing_stream_is_no_fault_of_the_messages() {
     let settings = kinesis::Settings { stream: unique("missing"), place: Place::default(), strict_order: false };
     let results = kinesis::open(&clients().await, settings).send(&keyed(2, 2)).await;
-    assert!(results.iter().all(|result| matches!(result, Err(Fault::Transient(why)) if why.contains("missing"))), "{results:?}");
+    assert!(
+        results.iter().all(|result| matches!(result, Err(Fault::Transient(why)) if why.contains("missing"))),
+        "{results:?}"
+    );
 }
 
 async fn received(queue: &str) -> Vec<aws_sdk_sqs::types::Message> {
@@ -92,13 +109,20 @@ async fn received(queue: &str) -> Vec<aws_sdk_sqs::types::Message> {
     let url = client.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
     let mut all = Vec::new();
     loop {
-        let request = client.receive_message().queue_url(&url).max_number_of_messages(10).message_attribute_names("All");
+        let request =
+            client.receive_message().queue_url(&url).max_number_of_messages(10).message_attribute_names("All");
         let some = request.wait_time_seconds(1).send().await.unwrap().messages.unwrap_or_default();
         if some.is_empty() {
             return all;
         }
         for message in &some {
-            client.delete_message().queue_url(&url).set_receipt_handle(message.receipt_handle.clone()).send().await.unwrap();
+            client
+                .delete_message()
+                .queue_url(&url)
+                .set_receipt_handle(message.receipt_handle.clone())
+                .send()
+                .await
+                .unwrap();
         }
         all.extend(some);
     }
@@ -122,7 +146,8 @@ async fn a_fifo_queue_gets_each_message_once_and_in_order() {
     let faults = Faults::before(&endpoint("SQS")).await;
     faults.fail("SendMessageBatch", 0..1, Failure::LostAnswer);
     faults.fail("SendMessageBatch", 2..3, Failure::Partial { entries: vec![0], code: "InternalError" });
-    let outlet = sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: behind(&faults) }).await.unwrap();
+    let outlet =
+        sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: behind(&faults) }).await.unwrap();
     assert_eq!(outlet.send(&keyed(12, 3)).await, vec![Ok(()); 12]);
     let numbers: Vec<usize> = received(&queue).await.iter().map(|m| m.body().unwrap().parse().unwrap()).collect();
     assert_eq!(numbers.len(), 12, "{numbers:?}");
@@ -134,7 +159,8 @@ async fn a_fifo_queue_gets_each_message_once_and_in_order() {
 #[tokio::test]
 async fn a_queue_gets_attributes_and_refuses_what_is_no_text() {
     let queue = queue(false).await;
-    let outlet = sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: Place::default() }).await.unwrap();
+    let outlet =
+        sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: Place::default() }).await.unwrap();
     let mut binary = message("2", None, "", &[]);
     binary.send.data = vec![0xff];
     let results = outlet.send(&[message("1", None, "a", &[("route", "r"), ("empty", "")]), binary]).await;
@@ -149,12 +175,19 @@ async fn a_topic_passes_messages_on() {
     let queue = queue(false).await;
     let (sns_client, sqs_client) = (clients().await.sns(&Place::default()), clients().await.sqs(&Place::default()));
     let url = sqs_client.get_queue_url().queue_name(&queue).send().await.unwrap().queue_url.unwrap();
-    let attributes = sqs_client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::QueueArn).send().await.unwrap();
+    let attributes = sqs_client
+        .get_queue_attributes()
+        .queue_url(url)
+        .attribute_names(QueueAttributeName::QueueArn)
+        .send()
+        .await
+        .unwrap();
     let arn = attributes.attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
     let topic = sns_client.create_topic().name(unique("topic")).send().await.unwrap().topic_arn.unwrap();
     sns_client.subscribe().topic_arn(&topic).protocol("sqs").endpoint(arn).send().await.unwrap();
     let outlet = sns::open(&clients().await, &Place::default(), sns::Target::Topic(topic));
-    let messages: Vec<_> = (0..12).map(|i| message(&i.to_string(), None, "low", &[("subject", "Stock"), ("item", "x")])).collect();
+    let messages: Vec<_> =
+        (0..12).map(|i| message(&i.to_string(), None, "low", &[("subject", "Stock"), ("item", "x")])).collect();
     assert_eq!(outlet.send(&messages).await, vec![Ok(()); 12]);
     let seen = received(&queue).await;
     assert_eq!(seen.len(), 12);
@@ -218,7 +251,8 @@ async fn letters_become_objects() {
     let client = clients().await.s3(&Place::default(), true);
     let bucket = unique("dead");
     client.create_bucket().bucket(&bucket).send().await.unwrap();
-    let settings = s3::Settings { bucket: bucket.clone(), prefix: "letters".into(), path_style: true, ..s3::Settings::default() };
+    let settings =
+        s3::Settings { bucket: bucket.clone(), prefix: "letters".into(), path_style: true, ..s3::Settings::default() };
     let outlet = s3::open(&clients().await, settings);
     assert_eq!(outlet.send(&[message("dead/1", None, "{}", &[])]).await, [Ok(())]);
     let object = client.get_object().bucket(&bucket).key("letters/-/-/dead%2F1.json").send().await.unwrap();

@@ -63,7 +63,10 @@ impl Endpoint {
                 }
                 None => (500, "{}".to_owned()),
             };
-            let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n", answer.len());
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
             stream.write_all((head + &answer).as_bytes()).await.unwrap();
         }
     }
@@ -83,7 +86,11 @@ impl Endpoint {
 fn description(shards: &[&str], more: Option<&str>) -> Answer {
     let shards: Vec<_> = shards.iter().map(|id| json!({ "ShardId": id })).collect();
     let key = json!([{ "AttributeName": "pk", "KeyType": "HASH" }]);
-    ("DescribeStream", 200, json!({ "StreamDescription": { "Shards": shards, "KeySchema": key, "LastEvaluatedShardId": more } }))
+    (
+        "DescribeStream",
+        200,
+        json!({ "StreamDescription": { "Shards": shards, "KeySchema": key, "LastEvaluatedShardId": more } }),
+    )
 }
 
 fn iterator() -> Answer {
@@ -97,14 +104,26 @@ fn records(sequences: &[&str]) -> Answer {
 }
 
 fn refused(target: &'static str, code: &str) -> Answer {
-    (target, 400, json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "as the test wants" }))
+    (
+        target,
+        400,
+        json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "as the test wants" }),
+    )
 }
 
 #[tokio::test]
 async fn an_expired_iterator_is_replaced_behind_the_last_record_that_was_read() {
     // K10, D4
     let expired = refused("GetRecords", "ExpiredIteratorException");
-    let answers = vec![description(&["s"], None), description(&["s"], None), iterator(), records(&["1", "2"]), expired, iterator(), records(&["3"])];
+    let answers = vec![
+        description(&["s"], None),
+        description(&["s"], None),
+        iterator(),
+        records(&["1", "2"]),
+        expired,
+        iterator(),
+        records(&["3"]),
+    ];
     let endpoint = Endpoint::new(answers).await;
     let mut source = endpoint.open(alone(Kept::default().positions())).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
@@ -113,7 +132,10 @@ async fn an_expired_iterator_is_replaced_behind_the_last_record_that_was_read() 
     assert_eq!(next_batch(&mut *lane, LIMIT).await.columns.get(0).unwrap().id(), "3");
     let iterators = endpoint.asked("GetShardIterator");
     assert_eq!(iterators[0]["ShardIteratorType"], "TRIM_HORIZON");
-    assert_eq!((&iterators[1]["ShardIteratorType"], &iterators[1]["SequenceNumber"]), (&"AFTER_SEQUENCE_NUMBER".into(), &"2".into()));
+    assert_eq!(
+        (&iterators[1]["ShardIteratorType"], &iterators[1]["SequenceNumber"]),
+        (&"AFTER_SEQUENCE_NUMBER".into(), &"2".into())
+    );
 }
 
 #[tokio::test]

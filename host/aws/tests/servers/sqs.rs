@@ -113,7 +113,9 @@ impl Engine for Settler {
 }
 
 fn under_test(fifo: bool) -> QueueUnderTest {
-    let wait = |future: BoxFuture<'_, (Client, String)>| tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future));
+    let wait = |future: BoxFuture<'_, (Client, String)>| {
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
+    };
     let (client, queue) = wait(Box::pin(make(fifo)));
     let opened = {
         let queue = queue.clone();
@@ -211,7 +213,8 @@ async fn a_batch_in_work_is_kept() {
 #[tokio::test]
 async fn a_closed_source_gives_back_what_it_holds() {
     let (client, queue) = make(true).await;
-    let settings = Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
+    let settings =
+        Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
     let reader = Reader { route: "route".into(), source: "jobs".into(), workers: 1 };
     let messages = [("g", "1"), ("h", "2"), ("g", "3")].map(|(group, payload)| (group.to_owned(), payload.to_owned()));
     send(&client, &queue, &messages).await;
@@ -292,7 +295,9 @@ async fn fifty_groups_keep_their_order_through_failures() {
             }
         });
     }
-    timeout(Duration::from_secs(120), async { while workers.join_next().await.transpose().unwrap().is_some() {} }).await.expect("no group starves");
+    timeout(Duration::from_secs(120), async { while workers.join_next().await.transpose().unwrap().is_some() {} })
+        .await
+        .expect("no group starves");
     let done = done.lock().unwrap();
     assert_eq!(done.len(), GROUPS);
     let expected: Vec<usize> = (0..EACH).collect();
@@ -319,7 +324,8 @@ async fn handle(lane: &mut dyn Lane, keeper: &dyn Keeper, batch: &Batch, done: &
         order.extend(payloads(batch)[..first].iter().map(|payload| payload.parse::<usize>().unwrap()));
     }
     keeper.settle(&batch.origin.lane, &Progress::Receipts { delete, release }).await.unwrap();
-    let verdicts: Vec<_> = (0..tokens.len()).map(|i| if i < first { Verdict::Done } else { Verdict::Returned(Duration::ZERO) }).collect();
+    let verdicts: Vec<_> =
+        (0..tokens.len()).map(|i| if i < first { Verdict::Done } else { Verdict::Returned(Duration::ZERO) }).collect();
     let settled: Vec<_> =
         tokens.iter().zip(&verdicts).map(|(token, verdict)| Settled { token, verdict, reply: None }).collect();
     lane.settled(&settled);

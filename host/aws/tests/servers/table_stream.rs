@@ -3,8 +3,8 @@
 use super::fleet::*;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification,
-    StreamViewType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    StreamSpecification, StreamViewType,
 };
 use esclusa_aws::client::Place;
 use esclusa_aws::dynamodb_stream::{self, Settings};
@@ -32,10 +32,17 @@ impl TestTable {
         let client = clients().await.dynamodb(&at("DYNAMODB"));
         let name = unique("table");
         let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
-        let pk = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S).build().unwrap();
-        let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
+        let pk =
+            AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S).build().unwrap();
+        let stream =
+            StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
         let request = client.create_table().table_name(&name).key_schema(key).attribute_definitions(pk);
-        request.billing_mode(BillingMode::PayPerRequest).stream_specification(stream.build().unwrap()).send().await.unwrap();
+        request
+            .billing_mode(BillingMode::PayPerRequest)
+            .stream_specification(stream.build().unwrap())
+            .send()
+            .await
+            .unwrap();
         TestTable { client, name, region }
     }
 
@@ -108,7 +115,10 @@ async fn shards_that_roll_are_followed() {
     let seen = until_pairs(&sink, &all).await;
     assert_order(&seen);
     assert_eq!(seen.len(), all.len());
-    until_rows(&group, |rows| rows.len() >= 4 && rows.values().filter(|(_, at)| at == "SHARD_END").count() == rows.len() - 1).await;
+    until_rows(&group, |rows| {
+        rows.len() >= 4 && rows.values().filter(|(_, at)| at == "SHARD_END").count() == rows.len() - 1
+    })
+    .await;
     worker.stop().await;
 }
 
@@ -160,7 +170,10 @@ async fn changes_have_the_shape_of_lambda() {
     assert!(keeper.is_none() && !source.leased());
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let batch = next_batch(&mut *lane, LIMIT).await;
-    assert_eq!((&*batch.origin.kind, batch.origin.ordered, batch.columns.get(0).unwrap().key()), ("dynamodb-stream", true, "k0"));
+    assert_eq!(
+        (&*batch.origin.kind, batch.origin.ordered, batch.columns.get(0).unwrap().key()),
+        ("dynamodb-stream", true, "k0")
+    );
     let events: Vec<Value> = batch.columns.iter().map(|e| serde_json::from_slice(e.data()).unwrap()).collect();
     let names: Vec<_> = events.iter().map(|e| e["eventName"].as_str().unwrap()).collect();
     assert_eq!(names, ["INSERT", "MODIFY", "REMOVE"], "a put that changes nothing is no change");
@@ -169,8 +182,15 @@ async fn changes_have_the_shape_of_lambda() {
     assert_eq!(change["eventSourceARN"].as_str().map(|arn| arn.contains(&table.name)), Some(true));
     assert!(change["eventID"].is_string() && change["eventVersion"].is_string() && change["awsRegion"].is_string());
     let record = &change["dynamodb"];
-    assert_eq!((&record["Keys"]["pk"]["S"], &record["OldImage"]["n"]["N"], &record["NewImage"]["n"]["N"]), (&"k0".into(), &"0".into(), &"3".into()));
-    assert!(record["ApproximateCreationDateTime"].is_u64() && record["SizeBytes"].is_u64() && record["SequenceNumber"].is_string());
+    assert_eq!(
+        (&record["Keys"]["pk"]["S"], &record["OldImage"]["n"]["N"], &record["NewImage"]["n"]["N"]),
+        (&"k0".into(), &"0".into(), &"3".into())
+    );
+    assert!(
+        record["ApproximateCreationDateTime"].is_u64()
+            && record["SizeBytes"].is_u64()
+            && record["SequenceNumber"].is_string()
+    );
     assert_eq!(record["StreamViewType"], "NEW_AND_OLD_IMAGES");
 }
 
@@ -197,6 +217,8 @@ async fn a_start_at_the_newest_change_leaves_older_ones_out() {
 async fn a_table_without_stream_is_named() {
     let place = Place { region: Some("us-east-1".into()), endpoint_url: Some(endpoint("DYNAMODB")) };
     let settings = Settings { stream: "no-such-table".into(), place, start: Start::Latest, sharing: leases("t", "w") };
-    let Err(fault) = dynamodb_stream::open(&clients().await, &settings, reader("route")).await else { panic!("it was opened") };
+    let Err(fault) = dynamodb_stream::open(&clients().await, &settings, reader("route")).await else {
+        panic!("it was opened")
+    };
     assert!(matches!(&fault, Fault::Permanent(why) if why.contains("no-such-table")), "{fault:?}");
 }

@@ -72,16 +72,25 @@ fn check_outputs(schema: &Schema) -> Result<(), SchemaError> {
             Target::Queue(name) => ("queue", name, schema.queues.contains_key(name)),
         };
         if !known {
-            return Err(SchemaError::Invalid(format!("output {output:?} leads to {kind} {name:?}, which the schema does not have")));
+            return Err(SchemaError::Invalid(format!(
+                "output {output:?} leads to {kind} {name:?}, which the schema does not have"
+            )));
         }
     }
     match schema.streams.iter().find(|(_, s)| s.partitions == 0) {
-        Some((name, _)) => Err(SchemaError::Invalid(format!("stream {name:?} has no partitions: it needs at least one"))),
+        Some((name, _)) => {
+            Err(SchemaError::Invalid(format!("stream {name:?} has no partitions: it needs at least one")))
+        }
         None => Ok(()),
     }
 }
 
-fn stream(name: &str, wanted: &StreamSchema, old: Option<&Arc<Log>>, tx: &mut Transaction<'_>) -> Result<Log, SchemaError> {
+fn stream(
+    name: &str,
+    wanted: &StreamSchema,
+    old: Option<&Arc<Log>>,
+    tx: &mut Transaction<'_>,
+) -> Result<Log, SchemaError> {
     let stored: Option<StoredStream> = load("stream", name, tx)?;
     let id = stored.as_ref().map_or_else(|| new_number(tx), |s| Ok(s.id))?;
     let lanes = stored.as_ref().map_or(0, |s| s.lanes).max(wanted.partitions);
@@ -93,14 +102,24 @@ fn stream(name: &str, wanted: &StreamSchema, old: Option<&Arc<Log>>, tx: &mut Tr
     })
 }
 
-fn queue(name: &str, wanted: &QueueSchema, old: Option<&Arc<Queue>>, tx: &mut Transaction<'_>) -> Result<Queue, SchemaError> {
+fn queue(
+    name: &str,
+    wanted: &QueueSchema,
+    old: Option<&Arc<Queue>>,
+    tx: &mut Transaction<'_>,
+) -> Result<Queue, SchemaError> {
     let stored: Option<StoredQueue> = load("queue", name, tx)?;
     let id = stored.map_or_else(|| new_number(tx), |s| Ok(s.id))?;
     store("queue", name, &StoredQueue { id }, tx)?;
     Ok(Queue::load(name, id, wanted, old, tx)?)
 }
 
-fn table(name: &str, wanted: &TableSchema, old: Option<&Arc<Table>>, tx: &mut Transaction<'_>) -> Result<Table, SchemaError> {
+fn table(
+    name: &str,
+    wanted: &TableSchema,
+    old: Option<&Arc<Table>>,
+    tx: &mut Transaction<'_>,
+) -> Result<Table, SchemaError> {
     let stored: Option<StoredTable> = load("table", name, tx)?;
     let mut stored = match stored {
         Some(stored) if stored.key == wanted.key => stored,
@@ -141,7 +160,8 @@ fn indexes(
     let mut indexes = Vec::with_capacity(wanted.indexes.len());
     for (name, key) in &wanted.indexes {
         let kept = before.get(name).filter(|index| &index.key == key);
-        let index = Index { name: name.clone(), id: kept.map_or_else(|| new_number(tx), |i| Ok(i.id))?, key: key.clone() };
+        let index =
+            Index { name: name.clone(), id: kept.map_or_else(|| new_number(tx), |i| Ok(i.id))?, key: key.clone() };
         if kept.is_none() {
             build_index(table, stored.id, &index, tx)?;
         }

@@ -130,7 +130,8 @@ impl Consumer {
 
     /// Messages that could be received now, at most `enough`.
     pub fn available(&self, enough: usize) -> usize {
-        let grouped = self.open.first().and_then(|(_, name)| self.groups.get(name)).map_or(0, |group| group.waiting.len());
+        let grouped =
+            self.open.first().and_then(|(_, name)| self.groups.get(name)).map_or(0, |group| group.waiting.len());
         match (self.open.first(), self.loose.first()) {
             (Some((group, _)), Some(loose)) if group < loose => grouped,
             (Some(_), None) => grouped,
@@ -263,6 +264,11 @@ impl Consumer {
     pub fn lowest(&self) -> u64 {
         let flying = self.flights.keys().min().copied();
         let grouped = self.groups.values().filter_map(|group| group.waiting.first().copied()).min();
-        [self.loose.first().copied(), flying, grouped].into_iter().flatten().min().unwrap_or(self.cursor).min(self.cursor)
+        [self.loose.first().copied(), flying, grouped]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.cursor)
+            .min(self.cursor)
     }
 }

@@ -68,7 +68,13 @@ struct Message {
 }
 
 /// Receives the oldest messages. Cancel-safe: what was taken is given back.
-pub async fn receive(store: &Store, queue: &Arc<Queue>, number: u32, spec: &SourceSpec, limit: Limit) -> Result<Received, Fault> {
+pub async fn receive(
+    store: &Store,
+    queue: &Arc<Queue>,
+    number: u32,
+    spec: &SourceSpec,
+    limit: Limit,
+) -> Result<Received, Fault> {
     loop {
         let (mut taken, group) = match take(store, queue, number, limit.events)? {
             Ok(taken) => taken,
@@ -164,7 +170,13 @@ async fn count(store: &Store, taken: &Taken, messages: &[Message]) -> Result<(),
 }
 
 /// Moves messages that were received too often to the dead letters of the route.
-async fn bury(store: &Store, taken: &Taken, spec: &SourceSpec, group: Option<&str>, messages: Vec<Message>) -> Result<(), Fault> {
+async fn bury(
+    store: &Store,
+    taken: &Taken,
+    spec: &SourceSpec,
+    group: Option<&str>,
+    messages: Vec<Message>,
+) -> Result<(), Fault> {
     if messages.is_empty() {
         return Ok(());
     }
@@ -200,7 +212,10 @@ fn letter(queue: &Queue, spec: &SourceSpec, group: &str, message: &Message) -> R
         died: crate::writer::now(),
         attempts: message.count.saturating_sub(1),
         code: "max-receives".to_owned(),
-        reason: format!("received {} times without success, max_receive_count of queue {:?}", queue.max_receives, queue.name),
+        reason: format!(
+            "received {} times without success, max_receive_count of queue {:?}",
+            queue.max_receives, queue.name
+        ),
         backtrace: None,
         logs: Vec::new(),
         plugin: String::new(),

@@ -28,7 +28,9 @@ impl Receipt {
     fn read(token: &Token, catalog: &Catalog) -> Result<Self, Fault> {
         let Token::Text(text) = token else { return Err(Fault::Bug(format!("{token:?} is no receipt of a queue"))) };
         let mut parts = text.split('.').map(str::parse::<u64>);
-        let mut next = || parts.next().and_then(Result::ok).ok_or_else(|| Fault::Bug(format!("{text:?} is no receipt of a queue")));
+        let mut next = || {
+            parts.next().and_then(Result::ok).ok_or_else(|| Fault::Bug(format!("{text:?} is no receipt of a queue")))
+        };
         let (id, consumer, sequence, nonce) = (next()?, next()?, next()?, next()?);
         let queue = catalog.queues.values().find(|queue| u64::from(queue.id) == id);
         let queue = queue.ok_or_else(|| Fault::LeaseLost(format!("the queue of receipt {text:?} is gone")))?;
@@ -65,8 +67,10 @@ impl Settlement {
     /// Reads the receipts.
     pub fn find(delete: &[Token], release: &[(Token, Duration)], catalog: &Catalog) -> Result<Self, Fault> {
         let delete = delete.iter().map(|token| Receipt::read(token, catalog)).collect::<Result<_, _>>()?;
-        let release =
-            release.iter().map(|(token, wait)| Ok((Receipt::read(token, catalog)?, *wait))).collect::<Result<_, Fault>>()?;
+        let release = release
+            .iter()
+            .map(|(token, wait)| Ok((Receipt::read(token, catalog)?, *wait)))
+            .collect::<Result<_, Fault>>()?;
         Ok(Settlement { delete, release, begun: false })
     }
 
@@ -144,7 +148,9 @@ pub fn extend(tokens: &[Token], by: Duration, catalog: &Catalog) -> Result<(), F
         let receipt = Receipt::read(token, catalog)?;
         let mut state = receipt.queue.state();
         match state.consumer(receipt.consumer) {
-            Some(consumer) if consumer.holds(receipt.sequence, receipt.nonce) => consumer.hide_until(receipt.sequence, until),
+            Some(consumer) if consumer.holds(receipt.sequence, receipt.nonce) => {
+                consumer.hide_until(receipt.sequence, until)
+            }
             _ => {
                 drop(state);
                 result = result.and(Err(receipt.lost()));

@@ -137,7 +137,10 @@ impl GenerateLane {
         let mut columns = Columns::default();
         let mut claims = Vec::new();
         let mut next = self.next;
-        while claims.len() < limit.events.max(1) && self.due(next) <= now && self.generated.count.is_none_or(|c| next <= c) {
+        while claims.len() < limit.events.max(1)
+            && self.due(next) <= now
+            && self.generated.count.is_none_or(|c| next <= c)
+        {
             // An event is small; the limit may be passed by the last one's size at most.
             if !claims.is_empty() && columns.size() >= limit.bytes {
                 break;

@@ -100,7 +100,9 @@ impl LogSource {
         let mut high = stored_head(disk, log.id, partition)? + 1;
         while low < high {
             let middle = low + (high - low) / 2;
-            let value = snapshot.get(disk.space(Space::Log), record_key(log.id, partition, middle)).map_err(|e| read_fault(&e))?;
+            let value = snapshot
+                .get(disk.space(Space::Log), record_key(log.id, partition, middle))
+                .map_err(|e| read_fault(&e))?;
             match value.map(|value| timestamp(&value)).transpose()? {
                 Some(at) if at >= time => high = middle,
                 _ => low = middle + 1,
@@ -163,7 +165,10 @@ impl LogLane {
         if self.next < first {
             if self.previous.is_some() {
                 tracing::warn!(
-                    route = &*self.spec.route, source = &*self.spec.source, lane = self.id, lost = first - self.next,
+                    route = &*self.spec.route,
+                    source = &*self.spec.source,
+                    lane = self.id,
+                    lost = first - self.next,
                     "records were trimmed by retention before the route had read them; it goes on at the oldest one"
                 );
             }

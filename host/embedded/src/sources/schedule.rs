@@ -32,7 +32,8 @@ impl ScheduleSource {
     /// # Errors
     /// A [`Fault`]: the expression cannot be read.
     pub fn new(store: Store, spec: SourceSpec, cron: &str, event: serde_json::Value) -> Result<Self, Fault> {
-        let parsed = Cron::from_str(cron).map_err(|e| Fault::Permanent(format!("source {:?}: cron {cron:?}: {e}", spec.source)))?;
+        let parsed = Cron::from_str(cron)
+            .map_err(|e| Fault::Permanent(format!("source {:?}: cron {cron:?}: {e}", spec.source)))?;
         Ok(ScheduleSource { store, spec, cron: parsed, event, given: false })
     }
 }
@@ -57,7 +58,8 @@ impl Source for ScheduleSource {
                 }
             };
             self.given = true;
-            let lane = ScheduleLane { spec: self.spec.clone(), cron: self.cron.clone(), event: self.event.clone(), done };
+            let lane =
+                ScheduleLane { spec: self.spec.clone(), cron: self.cron.clone(), event: self.event.clone(), done };
             Ok(Some(Box::new(lane) as Box<dyn Lane>))
         })
     }
@@ -115,7 +117,9 @@ impl Lane for ScheduleLane {
     fn ready(&mut self) -> BoxFuture<'_, ()> {
         let now = crate::writer::now();
         let next = time(now.max(self.done)).and_then(|now| self.cron.find_next_occurrence(&now, false).ok());
-        let wait = next.and_then(|next| u64::try_from(next.timestamp_millis()).ok()).map_or(u64::MAX, |next| next.saturating_sub(now));
+        let wait = next
+            .and_then(|next| u64::try_from(next.timestamp_millis()).ok())
+            .map_or(u64::MAX, |next| next.saturating_sub(now));
         let wait = if self.due(now).is_some() { Duration::ZERO } else { Duration::from_millis(wait) };
         Box::pin(sleep(wait.min(LONGEST_SLEEP)))
     }

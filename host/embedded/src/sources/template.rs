@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_lone_placeholder_for_a_number_is_a_number() {
-        let event = render(&json!({"id": "{seq}", "t": "o-{seq}", "n": ["{random:1}"], "at": "{now}", "k": true}), &VALUES);
+        let event =
+            render(&json!({"id": "{seq}", "t": "o-{seq}", "n": ["{random:1}"], "at": "{now}", "k": true}), &VALUES);
         assert_eq!(event, json!({"id": 7, "t": "o-7", "n": [0], "at": "2023-11-14T22:13:20.123Z", "k": true}));
     }
 

@@ -77,7 +77,12 @@ impl Store {
     ///
     /// # Errors
     /// A [`Fault`] where the disk does not answer.
-    pub fn dead_letters(&self, route: Option<&str>, after: Option<u64>, limit: usize) -> Result<Vec<(u64, DeadLetter)>, Fault> {
+    pub fn dead_letters(
+        &self,
+        route: Option<&str>,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(u64, DeadLetter)>, Fault> {
         dead::list(self.disk(), route, after, limit)
     }
 
@@ -102,7 +107,8 @@ impl Store {
     /// A [`Fault`]; nothing is appended then.
     pub async fn append(&self, stream: &str, records: &[NewRecord]) -> Result<Vec<String>, Fault> {
         let catalog = self.shared().catalog();
-        let log = catalog.streams.get(stream).ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?;
+        let log =
+            catalog.streams.get(stream).ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?;
         let appends: Vec<_> = records.iter().map(|record| Append::new(log, record)).collect();
         let bytes = records.iter().map(NewRecord::size).sum();
         let work = move |tx: &mut crate::transaction::Transaction<'_>| {
@@ -128,7 +134,8 @@ impl Store {
     /// A [`Fault`]; nothing is put in then.
     pub async fn enqueue(&self, queue: &str, messages: &[NewRecord]) -> Result<Vec<String>, Fault> {
         let catalog = self.shared().catalog();
-        let queue = catalog.queues.get(queue).ok_or_else(|| Fault::Permanent(format!("there is no queue {queue:?}")))?;
+        let queue =
+            catalog.queues.get(queue).ok_or_else(|| Fault::Permanent(format!("there is no queue {queue:?}")))?;
         let enqueues: Vec<_> = messages.iter().map(|message| Enqueue::new(queue, message)).collect();
         let bytes = messages.iter().map(NewRecord::size).sum();
         let queue = Arc::clone(queue);

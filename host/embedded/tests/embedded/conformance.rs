@@ -85,7 +85,8 @@ fn queue() -> QueueUnderTest {
         open: Box::new(move |route| opener.queue_source(spec(route), "jobs").unwrap()),
         send: Box::new(move |messages| {
             let store = sender.clone();
-            let message = |(key, payload): (String, String)| NewRecord { key, data: payload.into_bytes(), attributes: vec![] };
+            let message =
+                |(key, payload): (String, String)| NewRecord { key, data: payload.into_bytes(), attributes: vec![] };
             let messages: Vec<_> = messages.into_iter().map(message).collect();
             Box::pin(async move { drop(store.enqueue("jobs", &messages).await.unwrap()) })
         }),

@@ -29,8 +29,15 @@ fn crash_schema(dir: &Path) -> Schema {
 
 /// Commit number `n` of a route: items, a counter, a record, a message, an outbox, an object, a position.
 fn work(route: &str, n: u64) -> Commit {
-    let send = |output: &str| Send { output: output.to_owned(), key: Some(route.to_owned()), data: format!("{route}-{n}").into(), attributes: vec![] };
-    let mut actions: Vec<_> = (0..ITEMS).map(|i| put("plain", item([("pk", text(&format!("{route}-{n}"))), ("sk", number(i))]), None)).collect();
+    let send = |output: &str| Send {
+        output: output.to_owned(),
+        key: Some(route.to_owned()),
+        data: format!("{route}-{n}").into(),
+        attributes: vec![],
+    };
+    let mut actions: Vec<_> = (0..ITEMS)
+        .map(|i| put("plain", item([("pk", text(&format!("{route}-{n}"))), ("sk", number(i))]), None))
+        .collect();
     actions.push(Action::Update(UpdateItem {
         table: "things".to_owned(),
         key: item([("pk", text("total")), ("sk", number(0))]),
@@ -38,7 +45,12 @@ fn work(route: &str, n: u64) -> Commit {
         guard: None,
     }));
     actions.extend([Action::Send(send("to-events")), Action::Send(send("to-jobs"))]);
-    let object = PutObject { store: "files".into(), path: format!("{route}/{n}.txt"), content_type: String::new(), bytes: b"x".to_vec() };
+    let object = PutObject {
+        store: "files".into(),
+        path: format!("{route}/{n}.txt"),
+        content_type: String::new(),
+        bytes: b"x".to_vec(),
+    };
     actions.push(Action::PutObject(object));
     Commit {
         route: route.into(),
@@ -110,7 +122,10 @@ async fn check(dir: &Path, acknowledged: [u64; 2]) {
     for (route, acknowledged) in ROUTES.into_iter().zip(acknowledged) {
         let done = store.counts(route).unwrap().done;
         assert!(done >= acknowledged, "route {route}: {acknowledged} acknowledged, {done} there");
-        assert!(acknowledged == 0 || done <= acknowledged + 1, "route {route}: {acknowledged} acknowledged, {done} there");
+        assert!(
+            acknowledged == 0 || done <= acknowledged + 1,
+            "route {route}: {acknowledged} acknowledged, {done} there"
+        );
         total += done;
         assert_eq!(store.pending(route).await.unwrap().len() as u64, done);
         let mut files: Vec<u64> = std::fs::read_dir(dir.join("files").join(route)).map_or(Vec::new(), |files| {

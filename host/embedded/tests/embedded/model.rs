@@ -24,7 +24,9 @@ fn key_item((pk, sk): &Key) -> Item {
 }
 
 fn key_of(item: &Item) -> Key {
-    let (Some(Value::Text(pk)), Some(Value::Number(sk))) = (item.get("pk"), item.get("sk")) else { panic!("no key: {item:?}") };
+    let (Some(Value::Text(pk)), Some(Value::Number(sk))) = (item.get("pk"), item.get("sk")) else {
+        panic!("no key: {item:?}")
+    };
     (pk.clone(), sk.parse().unwrap())
 }
 
@@ -179,25 +181,39 @@ async fn check(store: &Store, model: &Model) {
     let all = sorted(&store.scan("things", None, usize::MAX).unwrap());
     assert_eq!(all, model.values().cloned().collect::<Vec<_>>());
     let reads = store.reads();
-    for comparison in [None, Some(Comparison::Less(number(1))), Some(Comparison::GreaterOrEqual(number(0))), Some(Comparison::Equal(number(2)))] {
+    for comparison in [
+        None,
+        Some(Comparison::Less(number(1))),
+        Some(Comparison::GreaterOrEqual(number(0))),
+        Some(Comparison::Equal(number(2))),
+    ] {
         for pk in ["a", "b"] {
             let mut key = Condition(vec![("pk".to_owned(), Comparison::Equal(text(pk)))]);
             key.0.extend(comparison.clone().map(|c| ("sk".to_owned(), c)));
             let selection = Selection { table: "things".to_owned(), key, descending: true, ..Selection::default() };
             let found = sorted(&reads.query(&selection).await.unwrap());
             let holds = |sk: i64| comparison.as_ref().is_none_or(|c| c.holds(Some(&number(sk))));
-            let expected = model.iter().rev().filter(|((p, sk), _)| p == pk && holds(*sk)).map(|(_, item)| item.clone());
+            let expected =
+                model.iter().rev().filter(|((p, sk), _)| p == pk && holds(*sk)).map(|(_, item)| item.clone());
             assert_eq!(found, expected.collect::<Vec<_>>(), "{selection:?}");
         }
         for color in ["red", "blue", "green"] {
             let mut key = Condition(vec![("color".to_owned(), Comparison::Equal(text(color)))]);
             key.0.extend(comparison.clone().map(|c| ("n".to_owned(), c)));
-            let selection = Selection { table: "things".to_owned(), index: Some("by-color".to_owned()), key, ..Selection::default() };
+            let selection = Selection {
+                table: "things".to_owned(),
+                index: Some("by-color".to_owned()),
+                key,
+                ..Selection::default()
+            };
             let found = reads.query(&selection).await.unwrap();
-            let found: Vec<_> = found.iter().map(|item| {
-                let Some(Value::Number(n)) = item.get("n") else { panic!("{item:?} is in the index") };
-                (n.parse::<i64>().unwrap(), key_of(item))
-            }).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|item| {
+                    let Some(Value::Number(n)) = item.get("n") else { panic!("{item:?} is in the index") };
+                    (n.parse::<i64>().unwrap(), key_of(item))
+                })
+                .collect();
             assert_eq!(found, model_index(model, color, comparison.as_ref()));
         }
     }
@@ -218,7 +234,13 @@ async fn check_feed(store: &Store, feed: &[Images]) {
     };
     for (event, (old, new)) in events.iter().zip(feed) {
         assert_eq!((&event["dynamodb"]["OldImage"], &event["dynamodb"]["NewImage"]), (&image(old), &image(new)));
-        let name = if old.is_none() { "INSERT" } else if new.is_none() { "REMOVE" } else { "MODIFY" };
+        let name = if old.is_none() {
+            "INSERT"
+        } else if new.is_none() {
+            "REMOVE"
+        } else {
+            "MODIFY"
+        };
         assert_eq!(event["eventName"], name);
         assert_eq!(event["dynamodb"]["Keys"].as_object().unwrap().len(), 2);
     }

@@ -14,10 +14,17 @@ pub fn key(partition: &str, sort: Option<&str>) -> KeySchema {
 pub fn schema() -> Schema {
     let mut schema = Schema::default();
     let indexes = [("by-color".to_owned(), key("color", Some("n")))].into();
-    schema.tables.insert("plain".to_owned(), TableSchema { key: key("pk", Some("sk")), indexes: Default::default(), changes: false });
+    schema.tables.insert(
+        "plain".to_owned(),
+        TableSchema { key: key("pk", Some("sk")), indexes: Default::default(), changes: false },
+    );
     schema.tables.insert("things".to_owned(), TableSchema { key: key("pk", Some("sk")), indexes, changes: true });
     schema.streams.insert("events".to_owned(), StreamSchema { partitions: 2, retention: Duration::from_secs(3600) });
-    let queue = QueueSchema { visibility_timeout: Duration::from_secs(30), max_receive_count: 3, consumers: Default::default() };
+    let queue = QueueSchema {
+        visibility_timeout: Duration::from_secs(30),
+        max_receive_count: 3,
+        consumers: Default::default(),
+    };
     schema.queues.insert("jobs".to_owned(), queue);
     schema.outputs.insert("to-events".to_owned(), Target::Stream("events".to_owned()));
     schema.outputs.insert("to-jobs".to_owned(), Target::Queue("jobs".to_owned()));

@@ -17,7 +17,10 @@ async fn what_was_committed_is_there_after_reopening() {
     let stored = item([("pk", text("a")), ("sk", number(1)), ("color", text("red")), ("n", number("1.5"))]);
     {
         let store = Store::open(dir.path(), schema()).unwrap();
-        store.append("events", &[NewRecord { key: "k".into(), data: b"hello".to_vec(), attributes: vec![] }]).await.unwrap();
+        store
+            .append("events", &[NewRecord { key: "k".into(), data: b"hello".to_vec(), attributes: vec![] }])
+            .await
+            .unwrap();
         let mut source = store.stream_source(spec("r"), "events", Start::TrimHorizon).unwrap();
         for _ in 0..2 {
             let mut lane = source.next_lane().await.unwrap().unwrap();

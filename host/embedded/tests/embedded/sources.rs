@@ -95,7 +95,9 @@ async fn a_replaced_file_is_read_again_from_its_start() {
 async fn a_missing_file_is_a_transient_fault_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("missing.jsonl");
-    let Err(Fault::Transient(why)) = FileSource::new(open(&dir), spec("r"), &path, false).next_lane().await else { panic!() };
+    let Err(Fault::Transient(why)) = FileSource::new(open(&dir), spec("r"), &path, false).next_lane().await else {
+        panic!()
+    };
     assert!(why.contains("missing.jsonl"), "{why}");
 }
 
@@ -106,7 +108,10 @@ async fn a_line_longer_than_a_batch_comes_alone() {
     let long = "x".repeat(3 << 20);
     std::fs::write(&path, format!("a\n{long}\nb\n")).unwrap();
     let mut lane = lane(FileSource::new(open(&dir), spec("r"), &path, false)).await;
-    let sizes: Vec<_> = [batch(&mut *lane).await, batch(&mut *lane).await, batch(&mut *lane).await].iter().map(|b| lines(b)[0].len()).collect();
+    let sizes: Vec<_> = [batch(&mut *lane).await, batch(&mut *lane).await, batch(&mut *lane).await]
+        .iter()
+        .map(|b| lines(b)[0].len())
+        .collect();
     assert_eq!(sizes, [1, 3 << 20, 1]);
 }
 
@@ -141,7 +146,8 @@ async fn generated_events_are_the_same_again_and_end() {
 async fn missed_times_of_a_schedule_become_one_event() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    let source = || ScheduleSource::new(store.clone(), spec("r"), "* * * * * *", serde_json::json!({"at": "{now}"})).unwrap();
+    let source =
+        || ScheduleSource::new(store.clone(), spec("r"), "* * * * * *", serde_json::json!({"at": "{now}"})).unwrap();
     let mut first = lane(source()).await;
     let pulled = batch(&mut *first).await;
     assert_eq!(pulled.len(), 1);
@@ -157,7 +163,11 @@ async fn missed_times_of_a_schedule_become_one_event() {
 }
 
 fn record(data: &str) -> NewRecord {
-    NewRecord { key: "k".to_owned(), data: data.as_bytes().to_vec(), attributes: vec![("a".to_owned(), "b".to_owned())] }
+    NewRecord {
+        key: "k".to_owned(),
+        data: data.as_bytes().to_vec(),
+        attributes: vec![("a".to_owned(), "b".to_owned())],
+    }
 }
 
 async fn all(store: &Store, route: &str, start: Start) -> Vec<String> {
@@ -198,7 +208,8 @@ async fn old_records_are_trimmed_and_a_route_behind_goes_on_at_the_oldest() {
     short.streams.insert("events".to_owned(), StreamSchema { partitions: 1, retention: Duration::from_millis(1) });
     let store = Store::open(dir.path().join("store"), short.clone()).unwrap();
     store.append("events", &[record("1"), record("2")]).await.unwrap();
-    let mut lane = store.stream_source(spec("r"), "events", Start::TrimHorizon).unwrap().next_lane().await.unwrap().unwrap();
+    let mut lane =
+        store.stream_source(spec("r"), "events", Start::TrimHorizon).unwrap().next_lane().await.unwrap().unwrap();
     let Pull::Batch(pulled) = lane.pull(Limit { events: 1, ..LIMIT }).await.unwrap() else { panic!("no batch") };
     settle(&store, &pulled, 1).await;
     let waits = async {

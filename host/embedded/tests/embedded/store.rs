@@ -40,7 +40,11 @@ async fn a_new_index_finds_what_was_there_and_a_dropped_one_forgets() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), schema()).unwrap();
     let puts = (0..3000).map(|i| {
-        put("things", item([("pk", text("a")), ("sk", number(i)), ("shape", text(if i % 3 == 0 { "round" } else { "flat" }))]), None)
+        put(
+            "things",
+            item([("pk", text("a")), ("sk", number(i)), ("shape", text(if i % 3 == 0 { "round" } else { "flat" }))]),
+            None,
+        )
     });
     store.commit(commit(puts.collect())).await.unwrap();
     let mut more = schema();
@@ -48,7 +52,14 @@ async fn a_new_index_finds_what_was_there_and_a_dropped_one_forgets() {
     table.indexes.insert("by-shape".to_owned(), key("shape", None));
     store.apply_schema(more.clone()).unwrap();
     assert_eq!(store.reads().query(&of_color("round", "shape")).await.unwrap().len(), 1000);
-    store.commit(commit(vec![put("things", item([("pk", text("b")), ("sk", number(1)), ("shape", text("round"))]), None)])).await.unwrap();
+    store
+        .commit(commit(vec![put(
+            "things",
+            item([("pk", text("b")), ("sk", number(1)), ("shape", text("round"))]),
+            None,
+        )]))
+        .await
+        .unwrap();
     assert_eq!(store.reads().query(&of_color("round", "shape")).await.unwrap().len(), 1001);
     store.apply_schema(schema()).unwrap();
     assert!(store.reads().query(&of_color("round", "shape")).await.is_err());
@@ -74,7 +85,10 @@ async fn the_key_of_a_table_with_items_cannot_change() {
 async fn an_item_that_a_new_index_cannot_hold_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), schema()).unwrap();
-    store.commit(commit(vec![put("things", item([("pk", text("a")), ("sk", number(1)), ("shape", text(""))]), None)])).await.unwrap();
+    store
+        .commit(commit(vec![put("things", item([("pk", text("a")), ("sk", number(1)), ("shape", text(""))]), None)]))
+        .await
+        .unwrap();
     let mut more = schema();
     more.tables.get_mut("things").unwrap().indexes.insert("by-shape".to_owned(), key("shape", None));
     let error = store.apply_schema(more).unwrap_err().to_string();
@@ -83,7 +97,12 @@ async fn an_item_that_a_new_index_cannot_hold_is_named() {
 
 fn object(path: &str, bytes: &str) -> Action {
     let content_type = "text/plain".to_owned();
-    Action::PutObject(PutObject { store: "lake".to_owned(), path: path.to_owned(), content_type, bytes: bytes.as_bytes().to_vec() })
+    Action::PutObject(PutObject {
+        store: "lake".to_owned(),
+        path: path.to_owned(),
+        content_type,
+        bytes: bytes.as_bytes().to_vec(),
+    })
 }
 
 #[tokio::test]
@@ -96,8 +115,24 @@ async fn objects_get_their_names_with_the_commit_and_stay_in_their_directory() {
     store.commit(commit(vec![object("dt=1/a.txt", "old"), object("dt=1/a.txt", "new")])).await.unwrap();
     assert_eq!(std::fs::read_to_string(lake.join("dt=1/a.txt")).unwrap(), "new");
     std::os::unix::fs::symlink(dir.path(), lake.join("out")).unwrap();
-    for bad in ["", "/etc/x", "../x", "a/../x", "a//b", "a/", "./a", "a\0b", "a\nb", ".staging/x", "out/x", "dt=1", "dt=1/a.txt/b"] {
-        let answer = store.commit(commit(vec![put("plain", item([("pk", text("a")), ("sk", number(1))]), None), object(bad, "x")])).await;
+    for bad in [
+        "",
+        "/etc/x",
+        "../x",
+        "a/../x",
+        "a//b",
+        "a/",
+        "./a",
+        "a\0b",
+        "a\nb",
+        ".staging/x",
+        "out/x",
+        "dt=1",
+        "dt=1/a.txt/b",
+    ] {
+        let answer = store
+            .commit(commit(vec![put("plain", item([("pk", text("a")), ("sk", number(1))]), None), object(bad, "x")]))
+            .await;
         assert!(matches!(&answer, Err(CommitError::Refused(refused)) if refused[0].0 == 1), "{bad:?}: {answer:?}");
     }
     assert_eq!(store.scan("plain", None, 1).unwrap(), []);
@@ -166,7 +201,10 @@ async fn a_message_received_too_often_goes_to_the_dead_letters_also_across_resta
     let dead = store.dead_letters(Some("r"), None, 10).unwrap();
     assert_eq!(dead.len(), 1);
     let letter = &dead[0].1;
-    assert_eq!((letter.code.as_str(), letter.attempts, letter.data.as_slice(), letter.lane.as_str()), ("max-receives", 3, &b"bad"[..], "g"));
+    assert_eq!(
+        (letter.code.as_str(), letter.attempts, letter.data.as_slice(), letter.lane.as_str()),
+        ("max-receives", 3, &b"bad"[..], "g")
+    );
     assert_eq!(store.counts("r").unwrap().dead, 1);
     assert_eq!(store.queue_lag("r", "jobs").unwrap().records, 0);
 }
@@ -250,6 +288,9 @@ async fn a_closed_store_refuses_commits_and_reads_on() {
     store.commit(commit(vec![put("plain", item([("pk", text("a")), ("sk", number(1))]), None)])).await.unwrap();
     store.close();
     let answer = store.commit(commit(vec![])).await;
-    assert!(matches!(&answer, Err(CommitError::Fault(fault)) if fault.to_string() == "the store is closed"), "{answer:?}");
+    assert!(
+        matches!(&answer, Err(CommitError::Fault(fault)) if fault.to_string() == "the store is closed"),
+        "{answer:?}"
+    );
     assert_eq!(store.scan("plain", None, 10).unwrap().len(), 1);
 }

@@ -46,10 +46,10 @@ impl Smtp {
     }
 
     fn compose(&self, message: &Message) -> Result<lettre::Message, String> {
-        let attribute = |name: &str| {
-            message.send.attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-        };
-        let address = |text: &str| text.trim().parse::<Mailbox>().map_err(|error| format!("{text:?} is no address: {error}"));
+        let attribute =
+            |name: &str| message.send.attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let address =
+            |text: &str| text.trim().parse::<Mailbox>().map_err(|error| format!("{text:?} is no address: {error}"));
         let mut builder = lettre::Message::builder()
             .from(address(&self.from)?)
             .message_id(Some(format!("<{}@esclusa>", message.id)))
@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn attributes_go_before_the_configuration() {
-        let mail = smtp(&["all@example.com"]).compose(&message(&[("to", "a@example.com, b@example.com"), ("subject", "Hi")]));
+        let mail =
+            smtp(&["all@example.com"]).compose(&message(&[("to", "a@example.com, b@example.com"), ("subject", "Hi")]));
         let text = String::from_utf8(mail.unwrap().formatted()).unwrap();
         assert!(text.contains("To: a@example.com, b@example.com") && text.contains("Subject: Hi"), "{text}");
         assert!(text.contains("Message-ID: <0123@esclusa>"), "{text}");

@@ -34,12 +34,17 @@ impl Webhook {
             let built = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
             built.unwrap_or_default()
         });
-        let mut request = client.post(&self.url).timeout(self.timeout).header("content-type", content_type).header("idempotency-key", &message.id);
+        let mut request = client
+            .post(&self.url)
+            .timeout(self.timeout)
+            .header("content-type", content_type)
+            .header("idempotency-key", &message.id);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
         let response = request.body(message.send.data.clone()).send().await;
-        let response = response.map_err(|error| Fault::Transient(format!("{}: {}", self.url, chain(&error.without_url()))))?;
+        let response =
+            response.map_err(|error| Fault::Transient(format!("{}: {}", self.url, chain(&error.without_url()))))?;
         judge(&self.url, response.status(), response.headers().get("retry-after").and_then(|v| v.to_str().ok()))
     }
 }
@@ -51,7 +56,9 @@ impl Outlet for Webhook {
             for message in messages {
                 // In order: after a failure the rest waits, so that nothing overtakes.
                 let result = match results.last() {
-                    Some(Err(Fault::Transient(why) | Fault::Throttled { reason: why, .. })) => Err(Fault::Transient(why.clone())),
+                    Some(Err(Fault::Transient(why) | Fault::Throttled { reason: why, .. })) => {
+                        Err(Fault::Transient(why.clone()))
+                    }
                     _ => self.post(message).await,
                 };
                 results.push(result);
@@ -94,7 +101,9 @@ mod tests {
     #[test]
     fn statuses_say_whether_to_try_again() {
         assert!(judge("u", StatusCode::NO_CONTENT, None).is_ok());
-        assert!(matches!(judge("u", StatusCode::TOO_MANY_REQUESTS, Some("3")), Err(Fault::Throttled { after, .. }) if after.as_secs() == 3));
+        assert!(
+            matches!(judge("u", StatusCode::TOO_MANY_REQUESTS, Some("3")), Err(Fault::Throttled { after, .. }) if after.as_secs() == 3)
+        );
         assert!(matches!(judge("u", StatusCode::BAD_GATEWAY, None), Err(Fault::Transient(_))));
         assert!(matches!(judge("u", StatusCode::FOUND, None), Err(Fault::Permanent(_))));
         assert!(matches!(judge("u", StatusCode::BAD_REQUEST, None), Err(Fault::Permanent(_))));

@@ -104,7 +104,8 @@ impl Source for Desks {
     }
 
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
-        let worker = Worker { desk: self.desk.clone(), origin: self.origin.clone(), first: None, answers: HashMap::new() };
+        let worker =
+            Worker { desk: self.desk.clone(), origin: self.origin.clone(), first: None, answers: HashMap::new() };
         let lane = self.left.checked_sub(1).map(|left| {
             self.left = left;
             Box::new(worker) as Box<dyn Lane>
@@ -127,7 +128,14 @@ impl Worker {
         let number = self.desk.next.fetch_add(1, Ordering::Relaxed);
         let attributes: Vec<(&str, &str)> = question.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let id = number.to_string();
-        let event = NewEvent { id: &id, key: "", data: &question.data, attributes: &attributes, timestamp: epoch_millis(), attempt: 1 };
+        let event = NewEvent {
+            id: &id,
+            key: "",
+            data: &question.data,
+            attributes: &attributes,
+            timestamp: epoch_millis(),
+            attempt: 1,
+        };
         // Where the batch is full the answer is dropped, and the sender is told.
         if columns.push(&event).is_ok() {
             claims.push(Claim::new(Token::Offset(number)));
@@ -201,6 +209,10 @@ fn answer(event: &Settled<'_>) -> Answer {
         Verdict::Dead(reason) => (500, reason.code.as_str(), "the plugin failed; the request is in the dead letters"),
         Verdict::Returned(_) => (503, "returned", "try again"),
     };
-    let body = if code.is_empty() { Vec::new() } else { serde_json::json!({"code": code, "error": message}).to_string().into_bytes() };
+    let body = if code.is_empty() {
+        Vec::new()
+    } else {
+        serde_json::json!({"code": code, "error": message}).to_string().into_bytes()
+    };
     Answer { status, content_type: "application/json".to_owned(), body }
 }

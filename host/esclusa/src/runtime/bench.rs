@@ -1,8 +1,8 @@
 //! Routes at hand that do not run: for replays and trials, with a router at work or without.
 
+use super::cloud::Cloud;
 use super::meter::Meter;
 use super::route::Route;
-use super::cloud::Cloud;
 use super::wiring::Wiring;
 use super::{Runtime, plugins};
 use esclusa_config::plan::Plan;

@@ -2,9 +2,9 @@
 //!
 //! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was.
 
+use super::cloud::Cloud;
 use super::meter::epoch_millis;
 use super::route::Version;
-use super::cloud::Cloud;
 use super::wiring::Resources;
 use super::{Running, Runtime, load_all, plugins, schema};
 use esclusa_config::Loaded;
@@ -68,7 +68,12 @@ impl Runtime {
         }
         let stay: BTreeSet<Arc<str>> = {
             let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            new.plan.routes.iter().filter(|r| running.get(&r.name).is_some_and(|o| unchanged(o, r, &new.plan))).map(|r| r.name.clone()).collect()
+            new.plan
+                .routes
+                .iter()
+                .filter(|r| running.get(&r.name).is_some_and(|o| unchanged(o, r, &new.plan)))
+                .map(|r| r.name.clone())
+                .collect()
         };
         let start: Vec<&plan::Route> = new.plan.routes.iter().filter(|r| !stay.contains(&r.name)).collect();
         let versions = load_all(&self.sandbox, start.iter().copied()).await.map_err(|refused| describe(&refused))?;
@@ -99,11 +104,17 @@ fn describe(refused: &[(Arc<str>, plugins::Refused)]) -> String {
 
 fn summary(stay: &BTreeSet<Arc<str>>, gone: &BTreeSet<Arc<str>>, start: &[&plan::Route]) -> String {
     let started: BTreeSet<&str> = start.iter().map(|r| &*r.name).collect();
-    let list = |what: &str, names: Vec<&str>| if names.is_empty() { None } else { Some(format!("{what} {}", names.join(", "))) };
+    let list = |what: &str, names: Vec<&str>| {
+        if names.is_empty() { None } else { Some(format!("{what} {}", names.join(", "))) }
+    };
     let restarted: Vec<&str> = gone.iter().map(|n| &**n).filter(|n| started.contains(n)).collect();
     let stopped: Vec<&str> = gone.iter().map(|n| &**n).filter(|n| !started.contains(n)).collect();
     let added: Vec<&str> = started.iter().copied().filter(|n| !gone.contains(*n)).collect();
     let parts = [list("restarted", restarted), list("stopped", stopped), list("started", added)];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { format!("no route changed, {} keep running", stay.len()) } else { format!("{}; {} unchanged", parts.join("; "), stay.len()) }
+    if parts.is_empty() {
+        format!("no route changed, {} keep running", stay.len())
+    } else {
+        format!("{}; {} unchanged", parts.join("; "), stay.len())
+    }
 }

@@ -40,9 +40,8 @@ pub fn keeps(source: &Source) -> bool {
 /// True where a route has anything on AWS.
 #[must_use]
 pub fn touches(plan: &Plan, route: &plan::Route) -> bool {
-    let source = |source: &Source| {
-        matches!(source, Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. })
-    };
+    let source =
+        |source: &Source| matches!(source, Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. });
     let output = |name: &String| {
         use Output::{Kinesis, S3, Ses, Sns, Sqs};
         let output = plan.outputs.get(name);

@@ -78,7 +78,9 @@ pub fn prepare(
         }
     }
     let mut dead = Vec::new();
-    for (event, reason) in settlement.verdicts.iter().filter_map(|(e, v)| if let Verdict::Dead(r) = v { Some((*e, r)) } else { None }) {
+    for (event, reason) in
+        settlement.verdicts.iter().filter_map(|(e, v)| if let Verdict::Dead(r) = v { Some((*e, r)) } else { None })
+    {
         let Some(letter) = letter(facts, batch, event, reason, attempt(event), now) else { continue };
         match &facts.on_failure {
             None => dead.push(letter),

@@ -5,10 +5,10 @@ use super::lane::{Shared, changed};
 use super::meter::{Waiting, epoch_millis};
 use super::outbox;
 use super::route::{Mode, Route, Version};
+use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::Message;
-use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::{CommitError, Committed, Pending, ReadError, Reads, Selection};
 use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
@@ -61,7 +61,10 @@ impl<'a> Delivering<'a> {
             Some(filter) => batch.columns.iter().map(|event| filter.matches(&route.kind, event)).collect(),
             None => Vec::new(),
         };
-        let seed = batch.columns.get(0).map_or(0, |e| e.id().bytes().fold(0u64, |h, b| esclusa_flow::retry::mix(h ^ u64::from(b))));
+        let seed = batch
+            .columns
+            .get(0)
+            .map_or(0, |e| e.id().bytes().fold(0u64, |h, b| esclusa_flow::retry::mix(h ^ u64::from(b))));
         let delivery = Delivery::new(&batch.columns, &matches, batch.origin.ordered, route.spec.policy, seed);
         let previous = batch.previous.clone();
         let version = route.version();
@@ -153,7 +156,8 @@ impl Delivering<'_> {
 
     /// The columns of some events, with their attempts; `None` where the whole batch is called for the first time.
     fn select(&self, events: &[u32]) -> Option<Columns> {
-        let fresh = events.iter().all(|e| self.batch.columns.attempts.get(*e as usize) == Some(&self.delivery.attempt(*e)));
+        let fresh =
+            events.iter().all(|e| self.batch.columns.attempts.get(*e as usize) == Some(&self.delivery.attempt(*e)));
         if fresh && events.len() == self.batch.len() {
             return None;
         }
@@ -167,22 +171,26 @@ impl Delivering<'_> {
         let output = std::mem::take(&mut self.output);
         let replies = output.replies.clone();
         let attempt = |event| self.delivery.attempt(event);
-        let Prepared { commit, causes } =
-            commit::prepare(&self.facts(), &self.batch, &settlement, output, self.previous.as_ref(), attempt, epoch_millis());
+        let Prepared { commit, causes } = commit::prepare(
+            &self.facts(),
+            &self.batch,
+            &settlement,
+            output,
+            self.previous.as_ref(),
+            attempt,
+            epoch_millis(),
+        );
         let messages = commit.outbox.clone();
         let counts = commit.counts;
         let began = Instant::now();
         let mut lane = lane;
-        let result = {
-            let commit = self.route.engine.commit(commit);
-            tokio::pin!(commit);
-            tokio::select! {
-                biased;
-                result = &mut commit => result,
-                () = keep(&mut lane) => commit.await,
-            }
+        let commit = self.route.engine.commit(commit);
+        tokio::pin!(commit);
+        let result = tokio::select! {
+            biased;
+            result = &mut commit => result,
+            () = keep(&mut lane) => commit.await,
         };
-        let now = self.now();
         match result {
             Ok(committed) => {
                 self.note_commit(began.elapsed(), &settlement, &committed, &counts);
@@ -194,32 +202,39 @@ impl Delivering<'_> {
                     self.previous = Some(reached.clone());
                 }
                 self.delivery.committed();
+                None
             }
-            Err(CommitError::Conflict) => {
+            Err(error) => self.not_committed(error, &settlement, &causes),
+        }
+    }
+
+    /// Reports a commit that did not happen; gives an end where the delivery cannot go on.
+    fn not_committed(&mut self, error: CommitError, settlement: &Settlement, causes: &[Option<u32>]) -> Option<End> {
+        let now = self.now();
+        match error {
+            CommitError::Conflict => {
                 self.route.meter.change(|r| r.reruns = r.reruns.saturating_add(1));
                 self.delivery.conflicted(now);
             }
-            Err(CommitError::TooLarge) => self.delivery.too_large(now),
-            Err(CommitError::DoneBefore(marks)) => {
+            CommitError::TooLarge => self.delivery.too_large(now),
+            CommitError::DoneBefore(marks) => {
                 let marked: Vec<u32> = settlement.done().collect();
                 let done: Vec<u32> = marks.iter().filter_map(|mark| marked.get(*mark).copied()).collect();
                 self.delivery.done_before(&done);
             }
-            Err(CommitError::Refused(refused)) => {
-                let refused: Vec<_> = refused
-                    .into_iter()
-                    .map(|(action, why)| (causes.get(action).copied().flatten(), why))
-                    .collect();
+            CommitError::Refused(refused) => {
+                let refused: Vec<_> =
+                    refused.into_iter().map(|(action, why)| (causes.get(action).copied().flatten(), why)).collect();
                 if let Some((_, why)) = refused.first() {
                     self.route.meter.error("effect.refused", why);
                 }
                 self.delivery.refused(&refused, now);
             }
-            Err(CommitError::Fault(Fault::LeaseLost(why))) => {
+            CommitError::Fault(Fault::LeaseLost(why)) => {
                 tracing::info!(route = %self.route.spec.name, lane = %self.batch.origin.lane, why, "lane lost before its commit");
                 return Some(End::Lost);
             }
-            Err(CommitError::Fault(fault)) => {
+            CommitError::Fault(fault) => {
                 tracing::error!(route = %self.route.spec.name, error = %fault, "cannot commit; trying again");
                 self.route.meter.error("engine.commit", &fault.to_string());
                 self.delivery.stalled(&fault, now);
@@ -295,7 +310,13 @@ impl Delivering<'_> {
         self.route.meter.error(code, &message);
     }
 
-    fn note_commit(&mut self, took: Duration, settlement: &Settlement, committed: &Committed, counts: &esclusa_flow::counts::Counts) {
+    fn note_commit(
+        &mut self,
+        took: Duration,
+        settlement: &Settlement,
+        committed: &Committed,
+        counts: &esclusa_flow::counts::Counts,
+    ) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let returned = settlement.verdicts.iter().filter(|(_, v)| matches!(v, Verdict::Returned(_))).count() as u64;
         let settled = counts.settled();

@@ -120,14 +120,25 @@ async fn pull<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane) -> 
     })
 }
 
-fn hold<'a>(route: &'a Route, shared: &'a Shared, batch: Batch, mut share: Share, permit: OwnedSemaphorePermit) -> Held<'a> {
+fn hold<'a>(
+    route: &'a Route,
+    shared: &'a Shared,
+    batch: Batch,
+    mut share: Share,
+    permit: OwnedSemaphorePermit,
+) -> Held<'a> {
     share.shrink(batch.columns.size());
     Held { delivering: Delivering::new(route, shared, batch), _share: share, _permit: permit }
 }
 
 /// Delivers a batch. Where the lane allows it the next one is pulled and its plugin called meanwhile, so that one
 /// computes while the other is written; it is committed after this one, and dropped where this one is not settled.
-async fn deliver<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, mut held: Held<'a>) -> (End, Option<Held<'a>>) {
+async fn deliver<'a>(
+    route: &'a Route,
+    shared: &'a Shared,
+    lane: &mut dyn Lane,
+    mut held: Held<'a>,
+) -> (End, Option<Held<'a>>) {
     if !lane.runs_ahead() {
         return (held.delivering.run(Some(lane)).await, None);
     }

@@ -37,7 +37,13 @@ pub async fn send(route: &Route, pending: Pending) {
 }
 
 /// Sends `messages` once, output by output and in order; gives what is left.
-async fn attempt(route: &Route, messages: Vec<Message>, round: u32, dead: &mut Vec<DeadLetter>, lane: &str) -> Vec<Message> {
+async fn attempt(
+    route: &Route,
+    messages: Vec<Message>,
+    round: u32,
+    dead: &mut Vec<DeadLetter>,
+    lane: &str,
+) -> Vec<Message> {
     let mut left = Vec::new();
     let mut rest = messages;
     while let Some(first) = rest.first() {
@@ -46,7 +52,9 @@ async fn attempt(route: &Route, messages: Vec<Message>, round: u32, dead: &mut V
         rest = others;
         let results = match route.outlets.get(&output) {
             Some(outlet) => outlet.send(&mine).await,
-            None => vec![Err(Fault::Permanent(format!("output {output:?} is not in routes.toml any more"))); mine.len()],
+            None => {
+                vec![Err(Fault::Permanent(format!("output {output:?} is not in routes.toml any more"))); mine.len()]
+            }
         };
         let mut results = results.into_iter();
         for message in mine {

@@ -70,11 +70,19 @@ pub async fn configure(loaded: &Loaded, route: &plan::Route) -> Result<Version, 
         limits: limits(&route.limits),
         instances: match route.instances {
             plan::Instances::Fresh => Instances::Fresh,
-            plan::Instances::Reuse { max_invocations, memory_high_water } => Instances::Reuse { max_invocations, memory_high_water },
+            plan::Instances::Reuse { max_invocations, memory_high_water } => {
+                Instances::Reuse { max_invocations, memory_high_water }
+            }
         },
     };
     let plugin = loaded.configure(settings).await.map_err(|error| Refused::Init(error.to_string()))?;
-    Ok(Version { plugin: Arc::new(plugin), name: info.name.clone(), version: info.version.clone(), since: epoch_millis(), reads: AtomicBool::new(false) })
+    Ok(Version {
+        plugin: Arc::new(plugin),
+        name: info.name.clone(),
+        version: info.version.clone(),
+        since: epoch_millis(),
+        reads: AtomicBool::new(false),
+    })
 }
 
 fn limits(limits: &plan::Limits) -> Limits {

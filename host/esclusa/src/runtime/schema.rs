@@ -28,7 +28,11 @@ pub fn of(plan: &Plan) -> Schema {
                 schema.outputs.insert(name.clone(), Target::Stream(stream.clone()));
             }
             plan::Output::Queue { queue } => {
-                let queue_schema = QueueSchema { visibility_timeout: VISIBILITY, max_receive_count: MAX_RECEIVES, consumers: BTreeSet::new() };
+                let queue_schema = QueueSchema {
+                    visibility_timeout: VISIBILITY,
+                    max_receive_count: MAX_RECEIVES,
+                    consumers: BTreeSet::new(),
+                };
                 schema.queues.insert(queue.clone(), queue_schema);
                 schema.outputs.insert(name.clone(), Target::Queue(queue.clone()));
             }
@@ -41,11 +45,18 @@ pub fn of(plan: &Plan) -> Schema {
                 schema.streams.insert(stream.clone(), StreamSchema { partitions: *partitions, retention: *retention });
             }
             plan::Source::Http { reply: false, partitions, .. } => {
-                schema.streams.insert(ingest_stream(name), StreamSchema { partitions: *partitions, retention: RETENTION });
+                schema
+                    .streams
+                    .insert(ingest_stream(name), StreamSchema { partitions: *partitions, retention: RETENTION });
             }
             plan::Source::Queue { queue, visibility_timeout, max_receive_count } => {
-                let consumers = plan.routes.iter().filter(|r| reads_queue(plan, r, queue)).map(|r| r.name.to_string()).collect();
-                let queue_schema = QueueSchema { visibility_timeout: *visibility_timeout, max_receive_count: *max_receive_count, consumers };
+                let consumers =
+                    plan.routes.iter().filter(|r| reads_queue(plan, r, queue)).map(|r| r.name.to_string()).collect();
+                let queue_schema = QueueSchema {
+                    visibility_timeout: *visibility_timeout,
+                    max_receive_count: *max_receive_count,
+                    consumers,
+                };
                 schema.queues.insert(queue.clone(), queue_schema);
             }
             _ => {}

@@ -24,9 +24,10 @@ pub fn opener(
     let kind = source.kind().into();
     let spec = SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency };
     let cloud = match (&source, cloud) {
-        (plan::Source::Kinesis { .. } | plan::Source::DynamodbStream { .. } | plan::Source::Sqs { .. }, Some(cloud)) => {
-            Some(Arc::new(cloud.opener(route, &source, positions(&store, &spec))))
-        }
+        (
+            plan::Source::Kinesis { .. } | plan::Source::DynamodbStream { .. } | plan::Source::Sqs { .. },
+            Some(cloud),
+        ) => Some(Arc::new(cloud.opener(route, &source, positions(&store, &spec)))),
         _ => None,
     };
     Arc::new(move || {
@@ -70,14 +71,21 @@ fn open(store: &Store, spec: SourceSpec, source: &plan::Source, desk: Option<&De
             Ok(desk.source(spec.route, spec.source, spec.workers))
         }
         plan::Source::Generate { interval, per_tick, count, events, key } => {
-            let generated =
-                Generated { interval: *interval, per_tick: *per_tick, count: *count, events: events.clone(), key: key.clone() };
+            let generated = Generated {
+                interval: *interval,
+                per_tick: *per_tick,
+                count: *count,
+                events: events.clone(),
+                key: key.clone(),
+            };
             Ok(Box::new(GenerateSource::new(store.clone(), spec, generated)))
         }
         plan::Source::Kinesis { .. } | plan::Source::DynamodbStream { .. } | plan::Source::Sqs { .. } => {
             Err(Fault::Bug("a source on AWS is opened without AWS".to_owned()))
         }
-        plan::Source::Schedule { cron, event } => Ok(Box::new(ScheduleSource::new(store.clone(), spec, cron, event.clone())?)),
+        plan::Source::Schedule { cron, event } => {
+            Ok(Box::new(ScheduleSource::new(store.clone(), spec, cron, event.clone())?))
+        }
     }
 }
 

@@ -95,7 +95,11 @@ impl Runtime {
     pub fn status(&self) -> Status {
         let loaded = self.loaded();
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let routes = loaded.plan.routes.iter().filter_map(|spec| Some(self.route_status(running.get(&spec.name)?, &loaded.plan)));
+        let routes = loaded
+            .plan
+            .routes
+            .iter()
+            .filter_map(|spec| Some(self.route_status(running.get(&spec.name)?, &loaded.plan)));
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),

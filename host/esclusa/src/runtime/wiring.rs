@@ -73,7 +73,8 @@ impl Resources {
             .collect();
         let tables = spec.grants.tables.iter().filter_map(|name| Some((name.clone(), plan.tables.get(name)?.clone())));
         let tables: BTreeMap<_, _> = tables.filter(|(_, table)| matches!(table, Table::Dynamodb { .. })).collect();
-        let objects = spec.grants.objects.iter().filter_map(|name| Some((name.clone(), plan.objects.get(name)?.clone())));
+        let objects =
+            spec.grants.objects.iter().filter_map(|name| Some((name.clone(), plan.objects.get(name)?.clone())));
         let objects: BTreeMap<_, _> = objects.filter(|(_, store)| matches!(store, Objects::S3 { .. })).collect();
         Resources { source, outputs, tables, objects, aws: cloud::touches(plan, spec).then(|| plan.aws.clone()) }
     }

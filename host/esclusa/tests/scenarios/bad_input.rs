@@ -100,7 +100,10 @@ fn files_that_are_no_plugins_are_refused_with_exit_78_and_a_reason() {
 
 #[test]
 fn a_second_router_on_the_same_data_refuses_and_the_first_goes_on() {
-    let mut router = Router::new(&format!("{}\n[admin]\nlisten = \"127.0.0.1:0\"\n", ROUTES.replace("kind = \"file\"", "kind = \"file\"\nfollow = true")));
+    let mut router = Router::new(&format!(
+        "{}\n[admin]\nlisten = \"127.0.0.1:0\"\n",
+        ROUTES.replace("kind = \"file\"", "kind = \"file\"\nfollow = true")
+    ));
     router.write("records.jsonl", "{\"id\":\"a\",\"good\":true}\n");
     router.start();
     let second = router.run(&["run", "--until-idle"]);
@@ -113,7 +116,8 @@ fn a_second_router_on_the_same_data_refuses_and_the_first_goes_on() {
 
 #[test]
 fn a_missing_or_wrong_configuration_ends_with_78_and_all_problems_at_once() {
-    let router = Router::new("version = 1\n[source.a]\nkind = \"fil\"\npath = 3\n[[route]]\nname = \"r\"\nsource = \"b\"\n");
+    let router =
+        Router::new("version = 1\n[source.a]\nkind = \"fil\"\npath = 3\n[[route]]\nname = \"r\"\nsource = \"b\"\n");
     let output = router.run(&["validate"]);
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(78), "{message}");

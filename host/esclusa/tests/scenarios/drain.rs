@@ -49,5 +49,6 @@ fn a_paused_route_takes_nothing_until_it_is_resumed() {
     assert_eq!(router.route("count").unwrap()["state"], "paused");
     assert_eq!(router.route("count").unwrap()["reading"]["received"], 0);
     router.ok(&["resume", "count"]);
-    router.until("all events are through", |r| r.route("count").is_some_and(|x| x["reading"]["counts"]["done"] == 6000));
+    router
+        .until("all events are through", |r| r.route("count").is_some_and(|x| x["reading"]["counts"]["done"] == 6000));
 }

@@ -67,7 +67,8 @@ fn a_broken_plugin_changes_nothing_and_says_why() {
     let broken: [&[u8]; 4] = [b"", b"not wasm at all", &good[..good.len() / 2], b"\0asm\x01\0\0\0"];
     for (round, bytes) in broken.into_iter().enumerate() {
         router.write("aggregate.wasm", bytes);
-        router.until("the broken version is refused", |r| reloads(r).iter().filter(|x| x["ok"] == false).count() > round);
+        router
+            .until("the broken version is refused", |r| reloads(r).iter().filter(|x| x["ok"] == false).count() > round);
         assert_eq!(router.route("count").unwrap()["plugin"]["digest"], digest);
     }
     for reload in reloads(&router) {

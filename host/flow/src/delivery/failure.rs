@@ -34,7 +34,8 @@ impl Delivery {
             self.split(now.monotonic);
         } else if part.conflicts > CONFLICTS_BEFORE_FAILURE {
             part.conflicts = 0;
-            let reason = Reason::new("conflict", format!("a guard did not hold {CONFLICTS_BEFORE_FAILURE} times in a row"));
+            let reason =
+                Reason::new("conflict", format!("a guard did not hold {CONFLICTS_BEFORE_FAILURE} times in a row"));
             self.fail(&reason, Split::AtOnce, now.monotonic);
         } else if part.conflicts > 1 {
             let wait = CONFLICT_WAIT.saturating_mul(part.conflicts.min(10));
@@ -93,7 +94,11 @@ impl Delivery {
             // Later events of an ordered lane wait for the first one; a queue's are decided one by one.
             let ordered = self.ordered;
             for (event, after) in retried.iter().take(if ordered { 1 } else { retried.len() }) {
-                self.try_again_or_give_up(*event, *after, &Reason::new("retries-exhausted", "the plugin asked to retry it"));
+                self.try_again_or_give_up(
+                    *event,
+                    *after,
+                    &Reason::new("retries-exhausted", "the plugin asked to retry it"),
+                );
             }
             if !self.policy.release && self.undecided(first) {
                 self.defer(first, self.wait(first, after), now);
@@ -102,7 +107,11 @@ impl Delivery {
         }
         let mut deferred: Vec<Part> = Vec::new();
         for (event, after) in retried {
-            self.try_again_or_give_up(*event, *after, &Reason::new("retries-exhausted", "the plugin asked to retry it"));
+            self.try_again_or_give_up(
+                *event,
+                *after,
+                &Reason::new("retries-exhausted", "the plugin asked to retry it"),
+            );
             if self.undecided(*event) {
                 let mut part = Part::new(vec![*event]);
                 part.due = now.saturating_add(self.wait(*event, *after));
@@ -200,7 +209,9 @@ impl Delivery {
 
     /// Splits the front part in the middle of the events that were called.
     fn split(&mut self, now: Duration) {
-        let (Some(&middle), Some(front)) = (self.calling.get(self.calling.len() / 2), self.parts.pop_front()) else { return };
+        let (Some(&middle), Some(front)) = (self.calling.get(self.calling.len() / 2), self.parts.pop_front()) else {
+            return;
+        };
         let (mut before, mut after) = front.cut(middle);
         before.due = now;
         after.due = now;

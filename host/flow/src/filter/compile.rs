@@ -65,7 +65,10 @@ fn object(fields: &Map<String, Value>, depth: usize, budget: &mut Budget) -> Res
 
 /// Compiles the fields of an object, or of an alternative of its `$or`; all share the names of the object.
 fn all(
-    fields: &Map<String, Value>, names: &mut Vec<String>, depth: usize, budget: &mut Budget,
+    fields: &Map<String, Value>,
+    names: &mut Vec<String>,
+    depth: usize,
+    budget: &mut Budget,
 ) -> Result<All, Mistake> {
     if depth > MAX_DEPTH {
         return Err(Mistake::new(format!("the pattern is nested deeper than {MAX_DEPTH} levels")));
@@ -94,7 +97,10 @@ fn index(names: &mut Vec<String>, name: &str) -> usize {
 }
 
 fn alternatives(
-    value: &Value, names: &mut Vec<String>, depth: usize, budget: &mut Budget,
+    value: &Value,
+    names: &mut Vec<String>,
+    depth: usize,
+    budget: &mut Budget,
 ) -> Result<Vec<All>, Mistake> {
     let wrong = || Mistake::new("$or is a list of objects: [{\"a\": [1]}, {\"b\": [2]}]");
     let alternatives = value.as_array().filter(|list| !list.is_empty()).ok_or_else(wrong)?;

@@ -13,9 +13,8 @@ const MESSAGE: [&str; 3] = ["body", "messageId", "messageAttributes"];
 /// Fields of a stream's records.
 const RECORD: [&str; 1] = ["sequenceNumber"];
 /// Fields of a table's changes. Source: Amazon DynamoDB Streams API, Record, November 2026.
-const CHANGE: [&str; 8] = [
-    "awsRegion", "dynamodb", "eventID", "eventName", "eventSource", "eventSourceARN", "eventVersion", "userIdentity",
-];
+const CHANGE: [&str; 8] =
+    ["awsRegion", "dynamodb", "eventID", "eventName", "eventSource", "eventSourceARN", "eventVersion", "userIdentity"];
 
 /// The family of a source kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +34,14 @@ pub(super) fn open<'a>(kind: &str, event: EventRef<'a>, names: &[String]) -> Ope
     }
     match View::Data(event.data()).open(names) {
         Opened::Object(record) => Opened::Object(
-            names.iter().zip(record).map(|(name, change)| match EVERY.contains(&name.as_str()) {
-                true => envelope(name),
-                false => change,
-            })
-            .collect(),
+            names
+                .iter()
+                .zip(record)
+                .map(|(name, change)| match EVERY.contains(&name.as_str()) {
+                    true => envelope(name),
+                    false => change,
+                })
+                .collect(),
         ),
         Opened::Array(_) | Opened::Scalar | Opened::NotJson => Opened::NotJson,
     }

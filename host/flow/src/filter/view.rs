@@ -57,9 +57,8 @@ pub(super) enum Leaf<'a> {
 impl<'a> View<'a> {
     /// Looks for fields.
     pub fn open(self, names: &[String]) -> Opened<'a> {
-        let each = |field: &dyn Fn(&str) -> Option<View<'a>>| {
-            Opened::Object(names.iter().map(|name| field(name)).collect())
-        };
+        let each =
+            |field: &dyn Fn(&str) -> Option<View<'a>>| Opened::Object(names.iter().map(|name| field(name)).collect());
         match self {
             View::Event(kind, event) => document::open(kind, event, names),
             View::Attributes(event) => each(&|name| document::attribute(event, name).map(View::Text)),

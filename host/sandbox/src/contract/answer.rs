@@ -52,11 +52,7 @@ unsafe impl ComponentType for Answer {
 
 // SAFETY: reads nothing but the memory that the context gives, with every bound checked.
 unsafe impl Lift for Answer {
-    fn linear_lift_from_flat(
-        cx: &mut LiftContext<'_>,
-        ty: InterfaceType,
-        src: &Self::Lower,
-    ) -> wasmtime::Result<Self> {
+    fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &Self::Lower) -> wasmtime::Result<Self> {
         Generated::linear_lift_from_flat(cx, ty, src).map(Answer::from)
     }
 

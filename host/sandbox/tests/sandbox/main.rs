@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod abi;
+mod bare;
 mod cache;
 mod calls;
-mod bare;
 mod determinism;
 mod instances;
 mod limits;

@@ -100,7 +100,10 @@ pub async fn an_update_changes_what_it_names_and_creates_what_is_absent(t: Engin
     engine.commit(commit(vec![update(key("a", 1), changes)])).await.unwrap();
     let stored = get(engine, &key("a", 1)).await.unwrap();
     assert_eq!((stored.get("n"), stored.get("x")), (Some(&number("0.2")), Some(&text("y"))));
-    engine.commit(commit(vec![update(key("a", 1), [("x", Change::Remove), ("absent", Change::Remove)])])).await.unwrap();
+    engine
+        .commit(commit(vec![update(key("a", 1), [("x", Change::Remove), ("absent", Change::Remove)])]))
+        .await
+        .unwrap();
     let stored = get(engine, &key("a", 1)).await.unwrap();
     assert_eq!((stored.get("n"), stored.get("x"), stored.0.len()), (Some(&number("0.2")), None, 3));
 }
@@ -108,7 +111,10 @@ pub async fn an_update_changes_what_it_names_and_creates_what_is_absent(t: Engin
 pub async fn numbers_keep_every_digit_and_equal_numbers_are_one_key(t: EngineUnderTest) {
     let engine = &*t.engine;
     let long = "12345678901234567890123456789012345678";
-    engine.commit(commit(vec![put(item([("pk", text("a")), ("sk", number("1.0")), ("n", number(long))]))])).await.unwrap();
+    engine
+        .commit(commit(vec![put(item([("pk", text("a")), ("sk", number("1.0")), ("n", number(long))]))]))
+        .await
+        .unwrap();
     engine.commit(commit(vec![update(key("a", 1), [("n", Change::Add("1".to_owned()))])])).await.unwrap();
     let stored = get(engine, &item([("pk", text("a")), ("sk", number("1"))])).await.unwrap();
     assert_eq!(stored.get("n"), Some(&number("12345678901234567890123456789012345679")));
@@ -119,7 +125,11 @@ pub async fn reads_see_one_moment(t: EngineUnderTest) {
     engine.commit(commit(vec![put(with_n("a", 1, 1))])).await.unwrap();
     let before = engine.reads();
     engine.commit(commit(vec![put(with_n("a", 1, 2)), put(with_n("a", 2, 2))])).await.unwrap();
-    let all = Selection { table: TABLE.to_owned(), key: condition([("pk", Comparison::Equal(text("a")))]), ..Selection::default() };
+    let all = Selection {
+        table: TABLE.to_owned(),
+        key: condition([("pk", Comparison::Equal(text("a")))]),
+        ..Selection::default()
+    };
     assert_eq!(before.get(TABLE, &key("a", 1)).await.unwrap(), Some(with_n("a", 1, 1)));
     assert_eq!(before.query(&all).await.unwrap(), [with_n("a", 1, 1)]);
     assert_eq!(query(engine, &all).await, [with_n("a", 1, 2), with_n("a", 2, 2)]);
@@ -145,7 +155,11 @@ pub async fn a_query_finds_in_the_order_of_the_sort_key(t: EngineUnderTest) {
     assert_eq!(found(select(Some(Comparison::GreaterOrEqual(number(9))))).await, ["9", "10", "100"]);
     assert_eq!(found(select(Some(Comparison::Equal(number(10))))).await, ["10"]);
     let odd = condition([("n", Comparison::NotEqual(number(0)))]);
-    assert_eq!(found(Selection { filter: odd, limit: Some(2), ..select(None) }).await, ["-1", "9"], "the limit counts what is left");
+    assert_eq!(
+        found(Selection { filter: odd, limit: Some(2), ..select(None) }).await,
+        ["-1", "9"],
+        "the limit counts what is left"
+    );
 }
 
 pub async fn an_index_follows_the_items(t: EngineUnderTest) {
@@ -159,7 +173,8 @@ pub async fn an_index_follows_the_items(t: EngineUnderTest) {
         Selection { table: TABLE.to_owned(), index: Some(INDEX.to_owned()), key, ..Selection::default() }
     };
     let found = |selection: Selection| async move { sks(&query(engine, &selection).await) };
-    let puts = vec![put(thing(1, "red", 30)), put(thing(2, "red", 20)), put(thing(3, "blue", 1)), put(with_n("a", 4, 1))];
+    let puts =
+        vec![put(thing(1, "red", 30)), put(thing(2, "red", 20)), put(thing(3, "blue", 1)), put(with_n("a", 4, 1))];
     engine.commit(commit(puts)).await.unwrap();
     assert_eq!(found(red(None)).await, ["2", "1"], "in the order of the index, without items that lack its key");
     assert_eq!(found(red(Some(Comparison::Greater(number(20))))).await, ["1"]);
@@ -176,7 +191,8 @@ pub async fn a_question_that_makes_no_sense_is_invalid(t: EngineUnderTest) {
     let reads = t.engine.reads();
     let selection = |key| Selection { table: TABLE.to_owned(), key, ..Selection::default() };
     let by_sk = selection(condition([("sk", Comparison::Equal(number(1)))]));
-    let no_index = Selection { index: Some("no".to_owned()), ..selection(condition([("pk", Comparison::Equal(text("a")))])) };
+    let no_index =
+        Selection { index: Some("no".to_owned()), ..selection(condition([("pk", Comparison::Equal(text("a")))])) };
     for bad in [by_sk, no_index] {
         let answer = reads.query(&bad).await;
         assert!(matches!(answer, Err(ReadError::Invalid(_))), "{answer:?}");

@@ -1,8 +1,14 @@
 //! What every retained source promises: order, positions that commits move, and nothing lost by a dropped batch.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a suite panics where a promise is broken")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a suite panics where a promise is broken"
+)]
 
-use super::{Feed, Open, behaviours};
 use super::building::{LIMIT, PATIENCE, payloads, settle};
+use super::{Feed, Open, behaviours};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::fault::Fault;

@@ -1,5 +1,10 @@
 //! What every engine promises of positions and outboxes.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a suite panics where a promise is broken")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a suite panics where a promise is broken"
+)]
 
 use super::building::{commit, guard, guarded_put, key, moved, put, with_n};
 use super::engine::{EngineUnderTest, get};
@@ -14,7 +19,10 @@ fn lost<T: std::fmt::Debug>(answer: &Result<T, CommitError>) -> bool {
 
 fn message(id: &str) -> Message {
     let attributes = vec![("name".to_owned(), "välue".to_owned())];
-    Message { id: id.to_owned(), send: Send { output: "out".into(), key: Some("k".into()), data: vec![0, 255], attributes } }
+    Message {
+        id: id.to_owned(),
+        send: Send { output: "out".into(), key: Some("k".into()), data: vec![0, 255], attributes },
+    }
 }
 
 pub async fn a_position_moves_only_from_where_it_is(t: EngineUnderTest) {

@@ -1,10 +1,16 @@
 //! What every queue promises: a message is received until it is settled, groups keep their order, stale receipts
 //! commit nothing.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a suite panics where a promise is broken")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a suite panics where a promise is broken"
+)]
 
-use super::{Feed, Open, behaviours};
 use super::building::{LIMIT, PATIENCE, key, payloads, put, receipt_commit, receipts, with_n};
 use super::engine::get;
+use super::{Feed, Open, behaviours};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{Commit, CommitError, Engine};
 use esclusa_flow::fault::Fault;
@@ -128,7 +134,10 @@ pub async fn a_group_is_in_order_and_in_one_hand(t: QueueUnderTest) {
     (t.send)(vec![grouped("g", "1"), grouped("h", "x"), grouped("g", "2"), grouped("g", "3")]).await;
     let mut lane = lane(&t, "one").await;
     let first = next(&mut *lane).await;
-    assert_eq!((&*first.origin.lane, first.origin.ordered, payloads(&first)), ("g", true, vec!["1".into(), "2".into(), "3".into()]));
+    assert_eq!(
+        (&*first.origin.lane, first.origin.ordered, payloads(&first)),
+        ("g", true, vec!["1".into(), "2".into(), "3".into()])
+    );
     (t.send)(vec![grouped("g", "4")]).await;
     let other = next(&mut *lane).await;
     assert_eq!((&*other.origin.lane, payloads(&other)), ("h", vec!["x".to_owned()]), "a group in flight is left alone");

@@ -16,7 +16,10 @@ pub struct Head {
 impl Head {
     /// The head of an answer.
     pub fn answer(status: u16, content: &str) -> Self {
-        Head { first: format!("HTTP/1.1 {status} Injected"), headers: vec![("content-type".to_owned(), content.to_owned())] }
+        Head {
+            first: format!("HTTP/1.1 {status} Injected"),
+            headers: vec![("content-type".to_owned(), content.to_owned())],
+        }
     }
 
     /// A header's value.

@@ -56,7 +56,8 @@ fn step(owners: &mut [Option<usize>], worker: usize) -> bool {
         Some(owner) => Holder::Other(names[owner].as_str()),
         None => Holder::Nobody,
     };
-    let candidates: Vec<_> = keys.iter().zip(owners.iter()).map(|(key, owner)| Candidate { key, holder: holder(*owner) }).collect();
+    let candidates: Vec<_> =
+        keys.iter().zip(owners.iter()).map(|(key, owner)| Candidate { key, holder: holder(*owner) }).collect();
     let chosen = choose(&candidates, &names[worker]);
     for key in &chosen {
         owners[keys.iter().position(|k| k == key).unwrap()] = Some(worker);

@@ -66,9 +66,8 @@ fn a_start_at_the_newest_record_leaves_closed_shards_out_for_ever() {
     let opened = found(&split(), &Known::new(), Start::Latest);
     assert_eq!(opened, [at("a", Checkpoint::Latest), at("b", Checkpoint::Latest)]);
     // Later, when its own parent is trimmed, and `a` has split.
-    let later = [
-        shard("p", &["gone"], true), shard("a", &["p"], true), shard("b", &["p"], false), shard("c", &["a"], false),
-    ];
+    let later =
+        [shard("p", &["gone"], true), shard("a", &["p"], true), shard("b", &["p"], false), shard("c", &["a"], false)];
     let found = found(&later, &known(&[("a", false), ("b", false)]), Start::Latest);
     assert_eq!(found, [at("c", Checkpoint::TrimHorizon)]);
 }
@@ -76,7 +75,10 @@ fn a_start_at_the_newest_record_leaves_closed_shards_out_for_ever() {
 #[test]
 fn a_start_at_a_time_holds_for_every_shard_that_exists() {
     let found = found(&split(), &Known::new(), Start::AtTimestamp(5));
-    assert_eq!(found, [at("p", Checkpoint::AtTimestamp), at("a", Checkpoint::AtTimestamp), at("b", Checkpoint::AtTimestamp)]);
+    assert_eq!(
+        found,
+        [at("p", Checkpoint::AtTimestamp), at("a", Checkpoint::AtTimestamp), at("b", Checkpoint::AtTimestamp)]
+    );
 }
 
 #[test]

@@ -47,7 +47,10 @@ impl Requests for Service {
 fn messages(keys: &[&str]) -> Vec<Message> {
     let message = |(index, key): (usize, &&str)| {
         let key = (!key.is_empty()).then(|| (*key).to_owned());
-        Message { id: index.to_string(), send: Send { output: "out".into(), key, data: vec![b'x'; 40], attributes: vec![] } }
+        Message {
+            id: index.to_string(),
+            send: Send { output: "out".into(), key, data: vec![b'x'; 40], attributes: vec![] },
+        }
     };
     keys.iter().enumerate().map(message).collect()
 }

@@ -71,13 +71,8 @@ impl Ownership for Scripted {
 }
 
 fn page(sequences: std::ops::Range<u64>) -> Page {
-    let record = |n: u64| Record {
-        position: at(n),
-        id: n.to_string(),
-        key: String::new(),
-        data: vec![1],
-        timestamp: n,
-    };
+    let record =
+        |n: u64| Record { position: at(n), id: n.to_string(), key: String::new(), data: vec![1], timestamp: n };
     Page { records: sequences.map(record).collect(), behind_millis: Some(0), ..Page::default() }
 }
 
@@ -85,7 +80,11 @@ fn at(sequence: u64) -> Position {
     Position { sequence: sequence.to_string(), sub: None }
 }
 
-fn lane(answers: Vec<Result<Page, ReadError>>, settled: Option<u64>, pending: Option<u64>) -> (ShardLane, Arc<Script>, Arc<Lag>) {
+fn lane(
+    answers: Vec<Result<Page, ReadError>>,
+    settled: Option<u64>,
+    pending: Option<u64>,
+) -> (ShardLane, Arc<Script>, Arc<Lag>) {
     let script = Arc::new(Script { answers: Mutex::new(answers.into()), ..Script::default() });
     let lag = Arc::new(Lag::default());
     let opening = Opening {
@@ -191,7 +190,8 @@ async fn a_shard_that_was_trimmed_as_a_whole_ends_with_a_gap() {
         let gone = || Err(ReadError::Gone("no such shard".into()));
         let (mut lane, script, lag) = lane(vec![gone(), gone()], Some(7), None);
         if listed {
-            *script.listed.lock().unwrap() = vec![Shard { id: "shard".into(), parents: vec![], closed: true, hashes: None }];
+            *script.listed.lock().unwrap() =
+                vec![Shard { id: "shard".into(), parents: vec![], closed: true, hashes: None }];
         }
         assert_eq!(ids(&mut lane).await, [0u64; 0]);
         assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Ended);
@@ -241,7 +241,12 @@ async fn a_position_that_is_none_of_a_shard_is_refused() {
         start: Start::Latest,
         lag,
     };
-    let beginning =
-        Beginning { shard: "x".into(), hashes: None, settled: Some(Token::Offset(3)), cursor: Cursor::Latest, pending: None };
+    let beginning = Beginning {
+        shard: "x".into(),
+        hashes: None,
+        settled: Some(Token::Offset(3)),
+        cursor: Cursor::Latest,
+        pending: None,
+    };
     assert!(matches!(opening.lane(beginning, Box::new(Scripted(script))), Err(Fault::Permanent(_))));
 }

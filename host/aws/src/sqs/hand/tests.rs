@@ -129,7 +129,11 @@ fn what_waited_too_long_is_not_handed_out() {
 #[test]
 fn an_event_has_what_sqs_knows_and_nothing_that_changes_with_its_delivery() {
     let text = MessageAttributeValue::builder().data_type("String").string_value("v").build().unwrap();
-    let binary = MessageAttributeValue::builder().data_type("Binary").binary_value(aws_sdk_sqs::primitives::Blob::new([0xff])).build().unwrap();
+    let binary = MessageAttributeValue::builder()
+        .data_type("Binary")
+        .binary_value(aws_sdk_sqs::primitives::Blob::new([0xff]))
+        .build()
+        .unwrap();
     let mut first = message("g", "1");
     first.message_attributes = Some([("b".to_owned(), binary), ("a".to_owned(), text)].into());
     first.attributes.as_mut().unwrap().insert(System::SentTimestamp, "1700000000000".to_owned());

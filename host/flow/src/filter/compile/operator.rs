@@ -105,14 +105,17 @@ fn anything_but(operand: &Value, budget: &mut Budget) -> Result<Vec<Check>, Mist
 
 /// One value, or a list of at least one.
 fn each(
-    operand: &Value, budget: &mut Budget, compile: impl Fn(&Value) -> Result<Check, Mistake>,
+    operand: &Value,
+    budget: &mut Budget,
+    compile: impl Fn(&Value) -> Result<Check, Mistake>,
 ) -> Result<Vec<Check>, Mistake> {
     match operand {
         Value::Array(values) if values.is_empty() => Err(Mistake::new("an empty list excludes nothing: name a value")),
         Value::Array(values) => {
-            let compiled = values.iter().enumerate().map(|(i, value)| {
-                budget.spend().and_then(|()| compile(value)).map_err(|m| m.within(i))
-            });
+            let compiled = values
+                .iter()
+                .enumerate()
+                .map(|(i, value)| budget.spend().and_then(|()| compile(value)).map_err(|m| m.within(i)));
             compiled.collect()
         }
         value => compile(value).map(|check| vec![check]),

@@ -35,9 +35,9 @@ fn every_event_has_an_envelope() {
 
 #[test]
 fn names_of_one_kind_are_absent_elsewhere() {
-    for (kind, name) in [
-        ("queue", "body"), ("sqs", "messageId"), ("stream", "sequenceNumber"), ("queue", "messageAttributes"),
-    ] {
+    for (kind, name) in
+        [("queue", "body"), ("sqs", "messageId"), ("stream", "sequenceNumber"), ("queue", "messageAttributes")]
+    {
         let given = match name {
             "messageId" | "sequenceNumber" => json!({ name: ["m-1"] }),
             "body" => json!({ name: { "type": ["order"] } }),

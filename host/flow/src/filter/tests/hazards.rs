@@ -64,9 +64,19 @@ fn numbers_of_any_length_are_numbers() {
 #[test]
 fn what_is_almost_json_is_none() {
     for data in [
-        r#"{"a":NaN}"#, r#"{"a":Infinity}"#, r#"{"a":1,}"#, r#"{"a":01}"#, r#"{'a':1}"#, r#"{"a":+1}"#,
+        r#"{"a":NaN}"#,
+        r#"{"a":Infinity}"#,
+        r#"{"a":1,}"#,
+        r#"{"a":01}"#,
+        r#"{'a':1}"#,
+        r#"{"a":+1}"#,
         "{\"a\":1}\u{0}",
-        "\u{feff}{\"a\":1}", r#"{"a":1}{"a":1}"#, r#"{a:1}"#, "{\"a\":\"\n\"}", r#"{"a":.5}"#, r#"{"a":"\x"}"#,
+        "\u{feff}{\"a\":1}",
+        r#"{"a":1}{"a":1}"#,
+        r#"{a:1}"#,
+        "{\"a\":\"\n\"}",
+        r#"{"a":.5}"#,
+        r#"{"a":"\x"}"#,
     ] {
         assert!(!matches_data(json!({ "a": [{ "exists": true }] }), data), "{data}");
         assert!(!matches_data(json!({ "a": [{ "exists": false }] }), data), "{data}");

@@ -132,10 +132,8 @@ fn only_texts_begin_with_something() {
 #[test]
 fn a_condition_holds_where_all_its_comparisons_do() {
     let item: Item = [("a".to_owned(), number("1")), ("b".to_owned(), text("x"))].into_iter().collect();
-    let both = Condition(vec![
-        ("a".to_owned(), Comparison::Greater(number("0"))),
-        ("c".to_owned(), Comparison::Absent),
-    ]);
+    let both =
+        Condition(vec![("a".to_owned(), Comparison::Greater(number("0"))), ("c".to_owned(), Comparison::Absent)]);
     assert!(both.holds(Some(&item)));
     assert!(!both.holds(None));
     assert!(Condition::default().holds(None));

@@ -55,7 +55,13 @@ mod model {
         match (a.0, b.0) {
             (false, false) => magnitude(a, b),
             (true, true) => magnitude(b, a),
-            (negative, _) => if negative { Ordering::Less } else { Ordering::Greater },
+            (negative, _) => {
+                if negative {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
         }
     }
 
@@ -91,7 +97,13 @@ fn written() -> impl Strategy<Value = (model::Big, String)> {
             all.extend(digits.iter().map(|d| char::from(b'0' + d)));
             let split = all.len() - point.min(all.len());
             let exponent = last + (all.len() - split) as i64;
-            let sign = if negative { "-" } else if plus { "+" } else { "" };
+            let sign = if negative {
+                "-"
+            } else if plus {
+                "+"
+            } else {
+                ""
+            };
             (big, format!("{sign}{}.{}e{exponent}", &all[..split], &all[split..]))
         },
     )
@@ -169,9 +181,21 @@ proptest! {
 #[test]
 fn numbers_are_written_in_one_way() {
     for (text, expected) in [
-        ("0", "0"), ("-0", "0"), ("0.000", "0"), ("-0e999999999999999999999", "0"), ("+5", "5"), ("007", "7"),
-        (".5", "0.5"), ("5.", "5"), ("-12.50", "-12.5"), ("1e3", "1000"), ("1.5E+2", "150"), ("120", "120"),
-        ("25e-4", "0.0025"), ("0.1e1", "1"), ("100.00e-2", "1"),
+        ("0", "0"),
+        ("-0", "0"),
+        ("0.000", "0"),
+        ("-0e999999999999999999999", "0"),
+        ("+5", "5"),
+        ("007", "7"),
+        (".5", "0.5"),
+        ("5.", "5"),
+        ("-12.50", "-12.5"),
+        ("1e3", "1000"),
+        ("1.5E+2", "150"),
+        ("120", "120"),
+        ("25e-4", "0.0025"),
+        ("0.1e1", "1"),
+        ("100.00e-2", "1"),
     ] {
         assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
     }
@@ -180,8 +204,8 @@ fn numbers_are_written_in_one_way() {
 #[test]
 fn what_is_no_number_is_refused() {
     for text in [
-        "", "-", "+", ".", "e5", "1e", "1e+", "1e1.5", "--1", "+-1", "1_000", "0x10", "NaN", "Infinity", "-inf",
-        " 1", "1 ", "1,5", "1.2.3", "１", "1e5e5", "null",
+        "", "-", "+", ".", "e5", "1e", "1e+", "1e1.5", "--1", "+-1", "1_000", "0x10", "NaN", "Infinity", "-inf", " 1",
+        "1 ", "1,5", "1.2.3", "１", "1e5e5", "null",
     ] {
         assert!(matches!(canonical(text), Err(Error::Syntax(_))), "{text}");
         assert!(!is_canonical(text), "{text}");

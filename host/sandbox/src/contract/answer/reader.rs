@@ -74,7 +74,10 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
     }
 
     fn effect(&mut self, record: &[u8]) -> Result<Effect> {
-        Ok(Effect { cause: self.option(record, 0, |_, record| Ok(word(record, 0)? as u32))?, action: self.action(from(record, 8))? })
+        Ok(Effect {
+            cause: self.option(record, 0, |_, record| Ok(word(record, 0)? as u32))?,
+            action: self.action(from(record, 8))?,
+        })
     }
 
     /// `action`: 44 bytes.
@@ -89,9 +92,8 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
             1 => Action::Update(UpdateItem {
                 table: self.text(payload, 0)?,
                 key: self.item(payload, 8)?,
-                changes: self.list(payload, 16, 24, |this, record| {
-                    Ok((this.text(record, 0)?, this.change(from(record, 8))?))
-                })?,
+                changes: self
+                    .list(payload, 16, 24, |this, record| Ok((this.text(record, 0)?, this.change(from(record, 8))?)))?,
                 guard: self.option(payload, 24, Self::guard)?,
             }),
             2 => Action::Delete(DeleteItem {
@@ -109,9 +111,8 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
                 output: self.text(payload, 0)?,
                 key: self.option(payload, 8, |this, record| this.text(record, 0))?,
                 data: self.bytes(payload, 20)?,
-                attributes: self.list(payload, 28, 16, |this, record| {
-                    Ok((this.text(record, 0)?, this.text(record, 8)?))
-                })?,
+                attributes: self
+                    .list(payload, 28, 16, |this, record| Ok((this.text(record, 0)?, this.text(record, 8)?)))?,
             }),
             other => return unexpected(other),
         })

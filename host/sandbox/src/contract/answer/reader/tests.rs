@@ -178,8 +178,7 @@ fn guard() -> impl Strategy<Value = Option<Guard>> {
 
 fn action() -> impl Strategy<Value = Action> {
     let text = any::<String>;
-    let change =
-        prop_oneof![value().prop_map(Change::Set), text().prop_map(Change::Add), Just(Change::Remove)];
+    let change = prop_oneof![value().prop_map(Change::Set), text().prop_map(Change::Add), Just(Change::Remove)];
     prop_oneof![
         (text(), item(), guard()).prop_map(|(table, item, guard)| Action::Put(PutItem { table, item, guard })),
         (text(), item(), vec((text(), change), 0..3), guard())
@@ -203,8 +202,11 @@ fn output() -> impl Strategy<Value = Output> {
     let outcome = (any::<u32>(), disposition).prop_map(|(event, disposition)| Outcome { event, disposition });
     let reply = (any::<u32>(), any::<u16>(), any::<String>(), vec(any::<u8>(), 0..9))
         .prop_map(|(event, status, content_type, body)| Reply { event, status, content_type, body });
-    (vec(effect, 0..4), vec(outcome, 0..4), vec(reply, 0..3))
-        .prop_map(|(effects, outcomes, replies)| Output { effects, outcomes, replies })
+    (vec(effect, 0..4), vec(outcome, 0..4), vec(reply, 0..3)).prop_map(|(effects, outcomes, replies)| Output {
+        effects,
+        outcomes,
+        replies,
+    })
 }
 
 fn read(memory: &[u8], record: &[u8]) -> Result<std::result::Result<Output, Refusal>> {
