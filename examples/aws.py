@@ -2,13 +2,13 @@
 """The AWS side of the examples: makes what a configuration names, and reads and writes it as `esclusa` does in the embedded
 engine. It reads $ESCLUSA_CONFIG; credentials, region and AWS_ENDPOINT_URL_… come from the environment.
 
-  aws.py create                                   streams, tables, queues, topics and buckets
+  aws.py create                                   streams, tables, queues, topics and buckets that are not there
   aws.py send SOURCE FILE [--key FIELD] [--raw]   JSON lines into a stream or a queue
   aws.py scan TABLE                               items as JSON lines
   aws.py download OBJECTS DIRECTORY
-  aws.py texts NUMBER                             text messages to a number, as MiniStack has received them
-  aws.py mails FROM                               mails of a sender, likewise"""
+  aws.py texts NUMBER                             text messages to a number, as MiniStack has received them"""
 import argparse
+import contextlib
 import decimal
 import functools
 import json
@@ -51,7 +51,8 @@ def named(kind, key, *sections):
 def create():
     kinesis = client("kinesis")
     for stream in named("kinesis", "stream", "source", "output"):
-        kinesis.create_stream(StreamName=stream, ShardCount=1)
+        with contextlib.suppress(kinesis.exceptions.ResourceInUseException):
+            kinesis.create_stream(StreamName=stream, ShardCount=1)
         kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
     for name, table in CONFIG.get("table", {}).items():
         create_table({"name": name, **table})
@@ -81,10 +82,11 @@ def create_table(table):
     if table.get("changes"):
         options["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     dynamodb = client("dynamodb")
-    dynamodb.create_table(
-        TableName=table["name"], KeySchema=key(table), BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in sorted(attributes)], **options,
-    )
+    with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
+        dynamodb.create_table(
+            TableName=table["name"], KeySchema=key(table), BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in sorted(attributes)], **options,
+        )
     dynamodb.get_waiter("table_exists").wait(TableName=table["name"], WaiterConfig={"Delay": 1})
 
 
@@ -142,6 +144,19 @@ def scan(name):
         page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
+def changes(name):
+    """New images of a table's changes, in the order of its stream."""
+    streams = client("dynamodbstreams")
+    table = client("dynamodb").describe_table(TableName=CONFIG["table"][name].get("name", name))["Table"]
+    of = {"StreamArn": table["LatestStreamArn"]}
+    for shard in streams.describe_stream(**of)["StreamDescription"]["Shards"]:
+        place = streams.get_shard_iterator(**of, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
+        while place.get("ShardIterator"):
+            page = streams.get_records(ShardIterator=place["ShardIterator"])
+            yield from (record["dynamodb"]["NewImage"] for record in page["Records"] if "NewImage" in record["dynamodb"])
+            place = {"ShardIterator": page.get("NextShardIterator") if page["Records"] else None}
+
+
 def download(name, directory):
     s3, bucket = client("s3"), CONFIG["objects"][name]["bucket"]
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
@@ -158,10 +173,11 @@ def texts(number):
 
 
 def mails(sender):
-    """Texts of the mails of a sender, likewise."""
+    """The mails of a sender, likewise: receivers, subject and text."""
     with urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL_SESV2"] + "/_ministack/ses/messages") as answer:
         accounts = json.load(answer)["messages"].values()
-    return [each["BodyText"].strip() for account in accounts for each in account if each["Source"] == sender]
+    sent = [each for account in accounts for each in account if each["Source"] == sender]
+    return [(", ".join(each["To"]), each["Subject"], each["BodyText"].strip()) for each in sent]
 
 
 if __name__ == "__main__":
@@ -178,7 +194,6 @@ if __name__ == "__main__":
     loading.add_argument("objects")
     loading.add_argument("directory")
     commands.add_parser("texts").add_argument("number")
-    commands.add_parser("mails").add_argument("sender")
     asked = parser.parse_args()
     if asked.command == "create":
         create()
@@ -190,4 +205,4 @@ if __name__ == "__main__":
     elif asked.command == "download":
         download(asked.objects, asked.directory)
     else:
-        print(*(texts(asked.number) if asked.command == "texts" else mails(asked.sender)), sep="\n")
+        print(*texts(asked.number), sep="\n")
