@@ -4,6 +4,7 @@ engine. It reads $ESCLUSA_CONFIG; credentials, region and AWS_ENDPOINT_URL_… c
 
   aws.py create                                   streams, tables, queues, topics and buckets that are not there
   aws.py send SOURCE FILE [--key FIELD] [--raw]   JSON lines into a stream or a queue
+  aws.py begun SOURCE                             waits until a route has begun to read a stream at LATEST
   aws.py scan TABLE                               items as JSON lines
   aws.py download OBJECTS DIRECTORY
   aws.py texts NUMBER                             text messages to a number, as MiniStack has received them"""
@@ -15,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import time
 import tomllib
 import urllib.request
 
@@ -114,17 +116,35 @@ def send(name, file, key, raw):
     text = pathlib.Path(file).read_text(encoding="utf-8")
     lines = [text] if raw else [line for line in text.splitlines() if line.strip()]
     source, keys = CONFIG["source"][name], [str(json.loads(line)[key]) if key else "-" for line in lines]
-    for at in range(0, len(lines), 10):
-        ten = list(enumerate(zip(lines[at : at + 10], keys[at : at + 10])))
-        if source["kind"] == "kinesis":
-            records = [{"Data": line.encode(), "PartitionKey": key} for _, (line, key) in ten]
-            answer = client("kinesis").put_records(StreamName=source["stream"], Records=records)
-            assert answer["FailedRecordCount"] == 0, answer
-        else:
-            entries = [{"Id": str(n), "MessageBody": line} for n, (line, _) in ten]
-            url = client("sqs").get_queue_url(QueueName=source["queue"])["QueueUrl"]
+    if source["kind"] == "sqs":
+        url = client("sqs").get_queue_url(QueueName=source["queue"])["QueueUrl"]
+        for at in range(0, len(lines), 10):
+            entries = [{"Id": str(n), "MessageBody": line} for n, line in enumerate(lines[at : at + 10])]
             answer = client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
             assert not answer.get("Failed"), answer
+        return
+    records = [{"Data": line.encode(), "PartitionKey": key} for line, key in zip(lines, keys)]
+    request = {}
+    for record in [*records, None]:
+        # PutRecords promises no order: a key is in a request once.
+        if record is None or record["PartitionKey"] in request or len(request) == 100:
+            answer = client("kinesis").put_records(StreamName=source["stream"], Records=list(request.values()))
+            assert answer["FailedRecordCount"] == 0, answer
+            request = {}
+        if record:
+            request[record["PartitionKey"]] = record
+
+
+def begun(name):
+    """Waits until a route has begun to read a stream at LATEST: what comes before that is not for it."""
+    table = boto3.resource("dynamodb", region_name=REGION).Table(CONFIG["source"][name]["lease_table"])
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(table.meta.client.exceptions.ResourceNotFoundException):
+            if any("startTimestamp" in lease for lease in table.scan(ConsistentRead=True)["Items"]):
+                return
+        assert time.monotonic() < deadline, f"nobody reads {name}"
+        time.sleep(0.1)
 
 
 def scan(name):
@@ -189,6 +209,7 @@ if __name__ == "__main__":
     sending.add_argument("file")
     sending.add_argument("--key")
     sending.add_argument("--raw", action="store_true")
+    commands.add_parser("begun").add_argument("source")
     commands.add_parser("scan").add_argument("table")
     loading = commands.add_parser("download")
     loading.add_argument("objects")
@@ -199,6 +220,8 @@ if __name__ == "__main__":
         create()
     elif asked.command == "send":
         send(asked.source, asked.file, asked.key, asked.raw)
+    elif asked.command == "begun":
+        begun(asked.source)
     elif asked.command == "scan":
         for item in scan(asked.table):
             print(json.dumps(item, ensure_ascii=False))

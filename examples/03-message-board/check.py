@@ -77,7 +77,7 @@ def automatic():
     assert front.ask("POST", "/process")[0] == 409
     front.show("restarted, automatic")
     until("subscribers have theirs", lambda: len(scan("inbox")) == 2)
-    print("queues: " + ", ".join(f"{item['queue']}: {item['text']}" for item in scan("inbox")))
+    print("queues: " + ", ".join(sorted(f"{item['queue']}: {item['text']}" for item in scan("inbox"))))
     front.end()
 
 
