@@ -8,5 +8,5 @@ send http-requests "$DATA/events.jsonl" --key product_id
 stop
 esclusa run --until-idle
 [ -z "$aws" ] || "$PYTHON" "$aws" texts "$PHONE" > "$DATA/sms.txt"
-LC_ALL=C sort -s -t '(' -k 1,1 "$DATA/sms.txt" | expect expected.txt    # those of a product are in order
+LC_ALL=C sort "$DATA/sms.txt" | expect expected.txt             # text messages have no order
 esclusa audit
