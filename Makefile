@@ -29,9 +29,10 @@ bench: build     ## benchmarks; figures as ratios
 	@scripts/guests.sh
 	@scripts/bench.sh
 
-examples: build  ## six whole systems, each run from nothing and compared with what is expected
+examples: build  ## whole systems, run from nothing on the embedded engine and on AWS' protocols, compared with what is expected
 	@scripts/python.sh
 	@examples/run.sh
+	@examples/run.sh --aws
 
 clean:           ## remove what was built, and the data of `make run`
 	rm -rf target data plugins/*.wasm examples/*/data examples/*/plugin/*.wasm

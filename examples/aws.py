@@ -2,19 +2,21 @@
 """The AWS side of the examples: makes what a configuration names, and reads and writes it as `esclusa` does in the embedded
 engine. It reads $ESCLUSA_CONFIG; credentials, region and AWS_ENDPOINT_URL_… come from the environment.
 
-  aws.py create                                   streams, tables, queues, topics and buckets
+  aws.py create                                   streams, tables, queues, topics and buckets that are not there
   aws.py send SOURCE FILE [--key FIELD] [--raw]   JSON lines into a stream or a queue
+  aws.py begun SOURCE                             waits until a route has begun to read a stream at LATEST
   aws.py scan TABLE                               items as JSON lines
   aws.py download OBJECTS DIRECTORY
-  aws.py texts NUMBER                             text messages to a number, as MiniStack has received them
-  aws.py mails FROM                               mails of a sender, likewise"""
+  aws.py texts NUMBER                             text messages to a number, as MiniStack has received them"""
 import argparse
+import contextlib
 import decimal
 import functools
 import json
 import os
 import pathlib
 import re
+import time
 import tomllib
 import urllib.request
 
@@ -51,7 +53,8 @@ def named(kind, key, *sections):
 def create():
     kinesis = client("kinesis")
     for stream in named("kinesis", "stream", "source", "output"):
-        kinesis.create_stream(StreamName=stream, ShardCount=1)
+        with contextlib.suppress(kinesis.exceptions.ResourceInUseException):
+            kinesis.create_stream(StreamName=stream, ShardCount=1)
         kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
     for name, table in CONFIG.get("table", {}).items():
         create_table({"name": name, **table})
@@ -81,10 +84,11 @@ def create_table(table):
     if table.get("changes"):
         options["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     dynamodb = client("dynamodb")
-    dynamodb.create_table(
-        TableName=table["name"], KeySchema=key(table), BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in sorted(attributes)], **options,
-    )
+    with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
+        dynamodb.create_table(
+            TableName=table["name"], KeySchema=key(table), BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in sorted(attributes)], **options,
+        )
     dynamodb.get_waiter("table_exists").wait(TableName=table["name"], WaiterConfig={"Delay": 1})
 
 
@@ -112,17 +116,32 @@ def send(name, file, key, raw):
     text = pathlib.Path(file).read_text(encoding="utf-8")
     lines = [text] if raw else [line for line in text.splitlines() if line.strip()]
     source, keys = CONFIG["source"][name], [str(json.loads(line)[key]) if key else "-" for line in lines]
-    for at in range(0, len(lines), 10):
-        ten = list(enumerate(zip(lines[at : at + 10], keys[at : at + 10])))
-        if source["kind"] == "kinesis":
-            records = [{"Data": line.encode(), "PartitionKey": key} for _, (line, key) in ten]
-            answer = client("kinesis").put_records(StreamName=source["stream"], Records=records)
-            assert answer["FailedRecordCount"] == 0, answer
-        else:
-            entries = [{"Id": str(n), "MessageBody": line} for n, (line, _) in ten]
-            url = client("sqs").get_queue_url(QueueName=source["queue"])["QueueUrl"]
+    if source["kind"] == "sqs":
+        url = client("sqs").get_queue_url(QueueName=source["queue"])["QueueUrl"]
+        for at in range(0, len(lines), 10):
+            entries = [{"Id": str(n), "MessageBody": line} for n, line in enumerate(lines[at : at + 10])]
             answer = client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
             assert not answer.get("Failed"), answer
+        return
+    records = [{"Data": line.encode(), "PartitionKey": key} for line, key in zip(lines, keys)]
+    for at in range(0, len(records), 500):
+        answer = client("kinesis").put_records(StreamName=source["stream"], Records=records[at : at + 500])
+        assert answer["FailedRecordCount"] == 0, answer
+        # PutRecords promises no order; these streams have one shard, so it can be seen.
+        numbers = [int(each["SequenceNumber"]) for each in answer["Records"]]
+        assert numbers == sorted(numbers), "the records are not in the order in which they were sent"
+
+
+def begun(name):
+    """Waits until a route has begun to read a stream at LATEST: what comes before that is not for it."""
+    table = boto3.resource("dynamodb", region_name=REGION).Table(CONFIG["source"][name]["lease_table"])
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(table.meta.client.exceptions.ResourceNotFoundException):
+            if any("startTimestamp" in lease for lease in table.scan(ConsistentRead=True)["Items"]):
+                return
+        assert time.monotonic() < deadline, f"nobody reads {name}"
+        time.sleep(0.1)
 
 
 def scan(name):
@@ -142,6 +161,19 @@ def scan(name):
         page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
+def changes(name):
+    """New images of a table's changes, in the order of its stream."""
+    streams = client("dynamodbstreams")
+    table = client("dynamodb").describe_table(TableName=CONFIG["table"][name].get("name", name))["Table"]
+    of = {"StreamArn": table["LatestStreamArn"]}
+    for shard in streams.describe_stream(**of)["StreamDescription"]["Shards"]:
+        place = streams.get_shard_iterator(**of, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
+        while place.get("ShardIterator"):
+            page = streams.get_records(ShardIterator=place["ShardIterator"])
+            yield from (record["dynamodb"]["NewImage"] for record in page["Records"] if "NewImage" in record["dynamodb"])
+            place = {"ShardIterator": page.get("NextShardIterator") if page["Records"] else None}
+
+
 def download(name, directory):
     s3, bucket = client("s3"), CONFIG["objects"][name]["bucket"]
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
@@ -158,10 +190,11 @@ def texts(number):
 
 
 def mails(sender):
-    """Texts of the mails of a sender, likewise."""
+    """The mails of a sender, likewise: receivers, subject and text."""
     with urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL_SESV2"] + "/_ministack/ses/messages") as answer:
         accounts = json.load(answer)["messages"].values()
-    return [each["BodyText"].strip() for account in accounts for each in account if each["Source"] == sender]
+    sent = [each for account in accounts for each in account if each["Source"] == sender]
+    return [(", ".join(each["To"]), each["Subject"], each["BodyText"].strip()) for each in sent]
 
 
 if __name__ == "__main__":
@@ -173,21 +206,23 @@ if __name__ == "__main__":
     sending.add_argument("file")
     sending.add_argument("--key")
     sending.add_argument("--raw", action="store_true")
+    commands.add_parser("begun").add_argument("source")
     commands.add_parser("scan").add_argument("table")
     loading = commands.add_parser("download")
     loading.add_argument("objects")
     loading.add_argument("directory")
     commands.add_parser("texts").add_argument("number")
-    commands.add_parser("mails").add_argument("sender")
     asked = parser.parse_args()
     if asked.command == "create":
         create()
     elif asked.command == "send":
         send(asked.source, asked.file, asked.key, asked.raw)
+    elif asked.command == "begun":
+        begun(asked.source)
     elif asked.command == "scan":
         for item in scan(asked.table):
             print(json.dumps(item, ensure_ascii=False))
     elif asked.command == "download":
         download(asked.objects, asked.directory)
     else:
-        print(*(texts(asked.number) if asked.command == "texts" else mails(asked.sender)), sep="\n")
+        print(*texts(asked.number), sep="\n")

@@ -27,21 +27,23 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (min(_hard, 8192), _hard))
 class Router:
     """A router that runs until it is stopped, or until the script ends."""
 
-    def __init__(self):
+    def __init__(self, home=DATA):
+        self.home = home
+        home.mkdir(exist_ok=True)
         atexit.register(self.kill)
         self.start()
 
     def start(self):
-        where = DATA / "engine" / "router.json"
+        where = self.home / "engine" / "router.json"
         where.unlink(missing_ok=True)
-        with open(DATA / "log", "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen([ESCLUSA, "run"], stderr=log)
+        with open(self.home / "log", "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen([ESCLUSA, "run"], stderr=log, env={**os.environ, "DATA": str(self.home)})
         until("the router is there", lambda: where.exists() and where.read_text().endswith("}"), self.alive)
         self.host, _, port = json.loads(where.read_text())["admin"].rpartition(":")
         self.port = int(port)
 
     def alive(self):
-        assert self.process.poll() is None, "the router ended:\n" + (DATA / "log").read_text()
+        assert self.process.poll() is None, "the router ended:\n" + (self.home / "log").read_text()
 
     def stop(self):
         """Finishes what is in flight."""
@@ -99,8 +101,8 @@ def scan(table):
 
 
 def mails():
-    """The mails that were sent so far."""
+    """Texts of the mails that were sent so far."""
     if AWS:
-        return aws.mails(os.environ["MAIL_FROM"])
+        return [text for _, _, text in aws.mails(os.environ["MAIL_FROM"])]
     path = DATA / "mails.txt"
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []

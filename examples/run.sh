@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
 # Runs examples, each from nothing in a temporary directory, and compares their results:  examples/run.sh [--aws] [NAME...]
+# --aws: against the servers that AWS_ENDPOINT_URL_… name; where there are none, against those of scripts/servers.sh.
 set -euo pipefail
 cd "$(dirname "$0")"
 options=()
-if [ "${1:-}" = --aws ]; then options=(--aws) && shift; fi
+if [ "${1:-}" = --aws ]; then
+  [ -n "${AWS_ENDPOINT_URL_KINESIS:-}" ] || exec ../scripts/servers.sh run ./run.sh "$@"
+  options=(--aws)
+  shift
+fi
 if [ $# -eq 0 ]; then
   set -- [0-9]*/
   [ ${#options[@]} -eq 0 ] || set -- */aws.toml

@@ -1,7 +1,7 @@
 # Sourced by each run.sh: which router and which Python, a temporary directory for the data, and what the scripts share.
 #
-# With --aws the example runs on aws.toml, against the servers that AWS_ENDPOINT_URL_… name; what it needs there is made under
-# names of this run.
+# With --aws the example runs on aws.toml, against the servers that AWS_ENDPOINT_URL_… name; where there are none, against those
+# of scripts/servers.sh. What it needs there is made under names of this run.
 #
 #   ESCLUSA          the router; default target/release/esclusa
 #   PYTHON           a Python with DuckDB; default target/venv, which is made where it is missing
@@ -9,10 +9,11 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
+if [ "${1:-}" = --aws ] && [ -z "${AWS_ENDPOINT_URL_KINESIS:-}" ]; then exec "$root/scripts/servers.sh" run "$0" "$@"; fi
 ESCLUSA=$(realpath -s "${ESCLUSA:-$root/target/release/esclusa}")
 if [ -z "${PYTHON:-}" ]; then
   PYTHON=$root/target/venv/bin/python
-  [ -x "$PYTHON" ] || "$root/scripts/python.sh"
+  "$root/scripts/python.sh"
 fi
 DATA=$(mktemp -d)
 export ESCLUSA PYTHON DATA
@@ -27,8 +28,13 @@ if [ "${1:-}" = --aws ]; then
   number=$(printf %07d $$)
   export EXAMPLES_AWS=1 ESCLUSA_CONFIG=$here/aws.toml SUFFIX=-${here##*/}-$$
   export PHONE=+1555$number MAIL_FROM=boletia-$$@example.com
-  timeout 120 "$PYTHON" "$aws" create
 fi
+
+# What the configuration names in AWS, as far as it is not there.
+create() {
+  [ -z "$aws" ] || timeout 120 "$PYTHON" "$aws" create
+}
+create
 
 # The router, or a command of it. Nothing here takes two minutes.
 esclusa() { timeout -k 5 120 "$ESCLUSA" "$@"; }

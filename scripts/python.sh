@@ -3,7 +3,7 @@
 # examples make and read what they need in AWS.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-pins="duckdb==1.4.2 pyarrow==22.0.0 boto3==1.44.5"
+pins="duckdb==1.4.2 pyarrow==22.0.0 boto3==1.44.5 aiosmtpd==1.4.6"
 mark="target/venv/.$(echo "$pins" | cksum | cut -d' ' -f1)"
 [ -f "$mark" ] && exit 0
 mkdir -p target

@@ -9,7 +9,10 @@ import subprocess
 import sys
 import time
 
-from router import DATA, ESCLUSA, Router, scan, until
+from router import AWS, DATA, ESCLUSA, Router, scan, until
+
+if AWS:
+    import aws
 
 
 class Front:
@@ -74,13 +77,30 @@ def automatic():
     assert front.ask("POST", "/process")[0] == 409
     front.show("restarted, automatic")
     until("subscribers have theirs", lambda: len(scan("inbox")) == 2)
-    print("queues: " + ", ".join(f"{item['queue']}: {item['text']}" for item in scan("inbox")))
+    print("queues: " + ", ".join(sorted(f"{item['queue']}: {item['text']}" for item in scan("inbox"))))
     front.end()
 
 
+def processed(router):
+    """How many messages a router has processed."""
+    return next(each["done"] for each in json.loads(router.ask("GET", "/api/v1/audit")[1]) if each["route"] == "process")
+
+
+def states():
+    """What happened to the messages, in order. On AWS each router has told a part of it; their table's stream knows the order."""
+    told = [line for file in DATA.rglob("states.txt") for line in file.read_text().splitlines()]
+    if not AWS:
+        return told
+    lines = [f"{image['id']['S']} {image['state']['S']}" for image in aws.changes("messages")]
+    assert set(told) == set(lines), "a change was not told"
+    return lines
+
+
 def killed():
-    """Six authors send in turn, and some without a name; the router is killed three times."""
+    """Six authors send in turn, and some without a name; the router is killed three times. On AWS a second one shares its
+    queues and its leases."""
     front = Front("true")
+    other = Router(DATA / "other") if AWS else None
     sent = collections.defaultdict(list)
     for n in range(400):
         if n % 100 == 60:
@@ -90,12 +110,15 @@ def killed():
         sent[author].append(front.send(f"message {n}", **({"author": author} if author else {})))
     until("all are processed", lambda: all(item["state"] != "pending" for item in scan("messages")), front.router.alive)
     front.end()
+    if other:
+        assert processed(other), "the other router has processed nothing"
+        other.stop()
     subprocess.run([ESCLUSA, "run", "--until-idle"], check=True, timeout=120)
     items = {item["id"]: item for item in scan("messages")}
     ours = [each for ids in sent.values() for each in ids]
     assert None not in ours, "a message was refused"
     assert all(items[each]["state"] == "complete" and items[each]["processed"] == 1 for each in ours)
-    lines = (DATA / "states.txt").read_text().split("\n")
+    lines = states()
     at = {line.split()[0]: n for n, line in reversed(list(enumerate(lines))) if line.endswith(" complete")}
     for author, ids in sent.items():
         assert author is None or sorted(ids, key=at.get) == ids, f"the messages of {author} were processed out of order"

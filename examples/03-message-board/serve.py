@@ -30,23 +30,22 @@ def router(method, path, body=None):
     return status, data
 
 
-def account():
-    """What the route `process` has finished, what it holds, and what waits for it."""
-    _, data = router("GET", "/api/v1/audit")
-    route = next(each for each in json.loads(data) if each["route"] == "process")
-    return sum(route[outcome] for outcome in ("done", "skipped", "filtered", "dead")), route["in_flight"], route["behind"]
+def pending():
+    """Ids of the messages that nobody has processed yet."""
+    _, data = router("GET", "/ingest/board/messages")
+    return {message["id"] for message in json.loads(data) if message["state"] == "pending"}
 
 
 def process():
     """Processes what waits now; gives how many messages that were."""
     with by_hand:
-        before, _, _ = account()
+        waiting = pending()
         router("POST", "/api/v1/routes/process/resume")
         deadline = time.monotonic() + PATIENCE
-        while (now := account())[1:] != (0, 0) and time.monotonic() < deadline:
+        while (left := waiting & pending()) and time.monotonic() < deadline:
             time.sleep(0.05)
         router("POST", "/api/v1/routes/process/pause")
-        return now[0] - before
+        return len(waiting) - len(left)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -3,6 +3,13 @@
 . "$(dirname "$0")/../setup.sh"
 plugin ticketing
 
-timeout --foreground -k 5 120 "$PYTHON" story.py > "$DATA/story"
-expect expected.txt < "$DATA/story"
+story=()
+if [ -z "$aws" ]; then                                   # routes.toml with the mails of smtp.toml, in a place of its own
+  mkdir "$DATA/story"
+  story=(env "DATA=$DATA/story" "ESCLUSA_CONFIG=$DATA/story/routes.toml")
+  sed "/^\[output.mails\]/,/^$/d; s|\"../../plugins|\"$root/plugins|; s|\"plugin/|\"$here/plugin/|" routes.toml |
+    cat - smtp.toml > "$DATA/story/routes.toml"
+fi
+timeout --foreground -k 5 120 ${story[@]+"${story[@]}"} "$PYTHON" story.py > "$DATA/answers"
+expect expected.txt < "$DATA/answers"
 timeout --foreground -k 5 240 "$PYTHON" rush.py

@@ -1,10 +1,18 @@
 #!/usr/bin/env python3
-"""Tells the story of the document: the same requests in the same order. Prints each request with its answer, and the mails;
-ids of reservations are replaced by their numbers."""
+"""Tells the story of the document: the same requests in the same order. Prints each request with its answer, and the mails as
+their server got them: a mail server of its own (routes.toml with smtp.toml), or SES. Ids of reservations are replaced by
+their numbers."""
 import json
+import os
 
-from router import Router, mails, until
+from router import AWS, Router, until
 
+if AWS:
+    import aws
+    mails = lambda: aws.mails(os.environ["MAIL_FROM"])
+else:
+    import mailserver
+    mails = mailserver.start()
 router = Router()
 ids = []
 
@@ -52,6 +60,6 @@ ask("GET", f"/reservas/{ids[0]}")
 ask("GET", f"/reservas/{ids[1]}")
 reserve("Opera Aida", 1, "juan@gmail.com")
 ask("GET", "/reservas/eventos/Opera Aida")
-for mail in sorted(map(masked, mailed(4))):  # those of different reservations may overtake each other
-    print("mail: " + mail)
+for receivers, subject, text in sorted(mailed(4)):  # those of different reservations may overtake each other
+    print(masked(f"mail to {receivers}, {subject}: {text}"))
 router.stop()

@@ -22,7 +22,8 @@ for order in orders.values():
 found = {(i["order_date"], i["item_number"]): (i["quantity"], i["orders"]) for i in totals}
 for key in found | truth:
     assert found.get(key, (0, 0)) == truth.get(key, (0, 0)), f"{key}: {found.get(key)}, expected {truth.get(key)}"
-assert {i["order_date"]: i["orders"] for i in placed} == inserts, "the orders placed differ"
+counted = {i["order_date"]: i["orders"] for i in placed}
+assert counted == inserts, f"placed were {counted}, expected {dict(inserts)}"
 for day in sorted(inserts.keys() | {day for day, _ in truth}):
     pieces, left = (sum(total[n] for key, total in found.items() if key[0] == day) for n in (0, 1))
     print(f"{day}: {left} orders of {pieces} pieces; placed {inserts[day]} times")

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Prints commands on orders as JSON lines, the same ones every time: orders are placed, some are changed (another quantity,
 item or day), some are deleted. The sender is not sure what arrived, and sends each 25 commands twice.
-usage: sample.py [ORDERS], a file of orders as JSON lines"""
+usage: sample.py [ORDERS], a file of orders as JSON lines; without it they are made up, 3,000 or $ORDERS"""
 import json
+import os
 import random
 import sys
 
@@ -16,7 +17,7 @@ def document():
 
 
 def generated():
-    for n in range(3000):
+    for n in range(int(os.environ.get("ORDERS", 3000))):
         day, item = 21 + n // 750, f"item{random.randrange(100, 110)}"
         quantity = random.choice([1, 2, 3, 12, -1])
         yield {"order_id": str(200000 + n), "order_date": f"2025-11-{day}T{n % 24:02}:00:00Z", "item_id": item,

@@ -162,7 +162,8 @@ impl ShardLane {
                 return Ok(Pull::Ended);
             }
             match (self.pace.due().filter(|due| *due > now), end) {
-                (Some(_), None) => return Ok(Pull::Empty { drained: self.at_tip }),
+                // Something may have come since the last read.
+                (Some(_), None) => return Ok(Pull::Empty { drained: false }),
                 (Some(due), Some(end)) => sleep_until(due.min(end)).await,
                 (None, None) => {
                     if !self.read(PUSHED).await? && !self.ended {

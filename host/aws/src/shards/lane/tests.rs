@@ -164,6 +164,14 @@ async fn empty_pages_of_a_backlog_are_followed() {
 }
 
 #[tokio::test]
+async fn a_shard_is_drained_only_where_this_pull_has_read_it() {
+    let (mut lane, _, _) = lane(Vec::new(), None, None);
+    lane.pace = Pace::new(Duration::from_secs(60), None, Duration::from_secs(60));
+    assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
+    assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false }, "something may have come since");
+}
+
+#[tokio::test]
 async fn a_refused_read_is_no_error_and_waits() {
     // K13
     let (mut lane, _, _) = lane(vec![Err(ReadError::Throttled("slow down".into())), Ok(page(1..2))], None, None);
