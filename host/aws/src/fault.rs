@@ -34,6 +34,9 @@ const MISSING: &[&str] = &[
     "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist",
 ];
 
+/// The remedy where a request could not be made or signed.
+const UNSET: &str = ": are region and credentials set, and is endpoint_url right?";
+
 /// What somebody has to do about an error, by its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
@@ -88,8 +91,10 @@ where
                 Fault::Permanent(reason)
             }
         }
-        SdkError::ConstructionFailure(_) => {
-            Fault::Permanent(format!("{doing}: {}: set [aws] region, and credentials", chain(error)))
+        SdkError::ConstructionFailure(_) => Fault::Permanent(format!("{doing}: {}{UNSET}", chain(error))),
+        // No connection was tried. Credentials may come yet, from a file or a role.
+        SdkError::DispatchFailure(failure) if failure.is_other() => {
+            Fault::Transient(format!("{doing}: {}{UNSET}", chain(error)))
         }
         _ => Fault::Transient(format!("{doing}: {}: is there a network, and is endpoint_url right?", chain(error))),
     }
@@ -107,5 +112,5 @@ fn chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text
+    text.split('\n').map(str::trim).collect::<Vec<_>>().join("; ")
 }
