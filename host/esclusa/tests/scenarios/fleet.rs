@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Enough for processes to be killed and shards to be split and merged in the midst of it; `fleet.py` itself takes 100,000.
-const RECORDS: &str = "20000";
+const RECORDS: &str = "10000";
 
 #[test]
 fn a_fleet_keeps_everything_while_processes_are_killed_and_shards_split_and_merged() {
