@@ -2,40 +2,13 @@
 //! a description, which changes nothing.
 
 use crate::client::{Clients, Place};
-use crate::fault;
+use crate::fault::{self, Remedy};
 use crate::objects::Store;
 use crate::tables::{Table, open};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::error::Error;
-
-/// Codes of credentials that the service does not know, or that are out of date.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>, November 2026.
-const CREDENTIALS: &[&str] = &[
-    "UnrecognizedClientException",
-    "InvalidSignatureException",
-    "IncompleteSignatureException",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "InvalidClientTokenId",
-    "MissingAuthenticationTokenException",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidToken",
-];
-/// Codes of a missing permission.
-const DENIED: &[&str] = &["AccessDeniedException", "AccessDenied", "Forbidden", "403"];
-/// Codes of a resource that is not there.
-const MISSING: &[&str] = &[
-    "ResourceNotFoundException",
-    "NoSuchBucket",
-    "NotFound",
-    "NotFoundException",
-    "404",
-    "AWS.SimpleQueueService.NonExistentQueue",
-    "QueueDoesNotExist",
-];
 
 /// What was asked, for the message.
 pub struct Question<'a> {
@@ -136,22 +109,15 @@ impl Question<'_> {
             SdkError::ServiceError(service) => service.err().code().unwrap_or(&status),
             _ => "",
         };
-        let is = |codes: &[&str]| codes.contains(&code);
-        if is(MISSING) {
-            format!("{resource} does not exist in {region}: create it, or correct {setting}")
-        } else if is(CREDENTIALS) {
-            format!(
+        match Remedy::of(code) {
+            Some(Remedy::Create) => format!("{resource} does not exist in {region}: create it, or correct {setting}"),
+            Some(Remedy::Credentials) => format!(
                 "{resource} in {region}: the credentials are not valid ({code}): check the profile or AWS_ACCESS_KEY_ID"
-            )
-        } else if is(DENIED) {
-            format!("{resource} in {region}: no permission: allow {action}, see `esclusa iam-policy`")
-        } else {
-            let why = fault::of(resource, error);
-            match error {
-                SdkError::ServiceError(_) => format!("{region}: {why}"),
-                SdkError::ConstructionFailure(_) => format!("{why}: set [aws] region, and credentials"),
-                _ => format!("{why}: is there a network, and is endpoint_url right?"),
+            ),
+            Some(Remedy::Allow) => {
+                format!("{resource} in {region}: no permission: allow {action}, see `esclusa iam-policy`")
             }
+            None => format!("{region}: {}", fault::of(resource, error)),
         }
     }
 }

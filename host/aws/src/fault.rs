@@ -32,6 +32,69 @@ const THROTTLED: &[&str] = &[
 const STALE: &[&str] =
     &["ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed", "TokenRefreshRequired"];
 
+/// Codes of credentials that the service does not know.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>, 2026-11.
+const CREDENTIALS: &[&str] = &[
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "IncompleteSignatureException",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidClientTokenId",
+    "MissingAuthenticationTokenException",
+    "InvalidToken",
+];
+/// Codes of a missing permission.
+const DENIED: &[&str] = &["AccessDeniedException", "AccessDenied", "AuthorizationError", "Forbidden", "403"];
+/// Codes of a resource that is not there.
+const MISSING: &[&str] = &[
+    "ResourceNotFoundException",
+    "NoSuchBucket",
+    "NotFound",
+    "NotFoundException",
+    "404",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
+];
+
+/// The remedy where a request could not be made or signed.
+const UNSET: &str = ": are region and credentials set, and is endpoint_url right?";
+
+/// What somebody has to do about an error, by its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Create the resource, or correct its name.
+    Create,
+    /// Use credentials that are valid.
+    Credentials,
+    /// Allow the action.
+    Allow,
+}
+
+impl Remedy {
+    /// The remedy for an error with this code; `None` where there is none to be told.
+    pub fn of(code: &str) -> Option<Self> {
+        if MISSING.contains(&code) {
+            Some(Remedy::Create)
+        } else if CREDENTIALS.contains(&code) || STALE.contains(&code) {
+            Some(Remedy::Credentials)
+        } else if DENIED.contains(&code) {
+            Some(Remedy::Allow)
+        } else {
+            None
+        }
+    }
+
+    /// In words, to be put behind what is wrong.
+    fn words(self) -> &'static str {
+        match self {
+            Remedy::Create => ": create it, or correct its name in routes.toml",
+            Remedy::Credentials => ": check the profile or AWS_ACCESS_KEY_ID",
+            Remedy::Allow => ": allow it, see `esclusa iam-policy`",
+        }
+    }
+}
+
 /// What an error of the SDK means; `doing` says what was attempted, with the name of the resource.
 pub fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Fault
 where
@@ -41,7 +104,8 @@ where
         SdkError::ServiceError(service) => {
             let (code, message) =
                 (service.err().code().unwrap_or("unknown"), service.err().message().unwrap_or_default());
-            let reason = format!("{doing}: {code}: {message}");
+            let remedy = Remedy::of(code).map_or("", Remedy::words);
+            let reason = format!("{doing}: {code}: {message}{remedy}");
             let status = service.raw().status().as_u16();
             if THROTTLED.contains(&code) || status == 429 {
                 Fault::Throttled { reason, after: Duration::from_millis(100) }
@@ -51,8 +115,12 @@ where
                 Fault::Permanent(reason)
             }
         }
-        SdkError::ConstructionFailure(_) => Fault::Permanent(format!("{doing}: {}", chain(error))),
-        _ => Fault::Transient(format!("{doing}: {}", chain(error))),
+        SdkError::ConstructionFailure(_) => Fault::Permanent(format!("{doing}: {}{UNSET}", chain(error))),
+        // No connection was tried. Credentials may come yet, from a file or a role.
+        SdkError::DispatchFailure(failure) if failure.is_other() => {
+            Fault::Transient(format!("{doing}: {}{UNSET}", chain(error)))
+        }
+        _ => Fault::Transient(format!("{doing}: {}: is there a network, and is endpoint_url right?", chain(error))),
     }
 }
 
@@ -68,5 +136,5 @@ fn chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text
+    text.split('\n').map(str::trim).collect::<Vec<_>>().join("; ")
 }

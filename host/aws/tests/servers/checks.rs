@@ -41,3 +41,14 @@ async fn credentials_permissions_and_the_network_are_told_apart() {
     let why = check::table(&nobody, "requests", &table).await.unwrap_err();
     assert!(why.contains("table HttpRequests") && why.contains("is there a network"), "{why}");
 }
+
+#[tokio::test]
+async fn credentials_or_a_region_that_are_not_set_are_no_matter_of_the_network() {
+    let table = Table { name: "HttpRequests".to_owned(), place: Place::default() };
+    let bare = || aws_config::SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest());
+    for config in [bare().build(), bare().region(aws_config::Region::new("us-east-1")).build()] {
+        let why = check::table(&Clients::from_config(config), "requests", &table).await.unwrap_err();
+        assert!(why.contains("table HttpRequests") && why.contains("are region and credentials set"), "{why}");
+        assert!(!why.contains("network") && !why.contains('\n'), "{why}");
+    }
+}

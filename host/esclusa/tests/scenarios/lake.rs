@@ -1,6 +1,6 @@
 //! Parquet files that DuckDB and PyArrow read.
 
-use super::router::Router;
+use super::router::{Router, python};
 use super::samples;
 use serde_json::Value;
 use std::path::Path;
@@ -41,10 +41,7 @@ print(json.dumps({"count": count, "total": total, "first": first, "arrow": arrow
 "#;
 
 fn query(lake: &Path) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let python = root.join("target/venv/bin/python");
-    assert!(python.exists(), "set up Python first: scripts/python.sh");
-    let output = Command::new(python).args(["-c", QUERY]).arg(lake).output().unwrap();
+    let output = Command::new(python()).args(["-c", QUERY]).arg(lake).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -213,6 +213,19 @@ pub fn plugins() -> PathBuf {
     directory
 }
 
+/// Python with what `scripts/python.sh` installs.
+pub fn python() -> PathBuf {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("target/venv/bin/python");
+    assert!(python.exists(), "set up Python first: scripts/python.sh");
+    python
+}
+
+/// The endpoint of a server that speaks an AWS service's protocol.
+pub fn server(service: &str) -> String {
+    let name = format!("AWS_ENDPOINT_URL_{service}");
+    std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by scripts/servers.sh run"))
+}
+
 /// A plugin's bytes with a custom section added: another digest, the same behaviour.
 pub fn variant(plugin: &str, tag: &str) -> Vec<u8> {
     let mut bytes = std::fs::read(plugins().join(plugin)).unwrap();

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Compares the router with a reference consumer on the servers of the tests: the same records from Kinesis into DynamoDB, by
+# one put per record as tutorials have it (scripts/bench/reference.py), and by `etl`. Argument: the number of records.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/python.sh
+servers=$(mktemp -d)
+trap 'scripts/servers.sh stop "$servers"; rm -r "$servers"' EXIT
+scripts/servers.sh start "$servers" >"$servers/environment"
+# shellcheck disable=SC1091 # written just before
+. "$servers/environment"
+target/venv/bin/python scripts/bench/compare.py target/release/esclusa plugins "$servers" "${1:-30000}"
