@@ -11,7 +11,7 @@ const FILE: usize = 400;
 /// Most lines of a function.
 const FUNCTION: usize = 60;
 /// Files or functions that may be longer, each with its reason.
-const LONGER: &[(&str, &str)] = &[];
+const LONGER: &[(&str, &str)] = &[("host/aws/src/iam.rs::grants", "a table: the actions of each use")];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
