@@ -1,7 +1,8 @@
 //! Messages for an SNS topic, standard or FIFO, or as texts to phones.
 
+use super::batch::{Results, group};
 use super::requests::{self, Requests};
-use super::{attribute, entry_fault, fault_of, text};
+use super::{attribute, fault_of, text};
 use crate::client::{Clients, Place};
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
@@ -13,8 +14,6 @@ use std::sync::Arc;
 
 /// Most messages and bytes of a request. <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>, 2026-11.
 const LIMITS: (usize, usize) = (10, 256 << 10);
-/// The group of a FIFO topic's messages without a key.
-const GROUP: &str = "esclusa";
 
 /// Where messages go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,10 +72,6 @@ impl Topic {
     }
 }
 
-fn group(message: &Message) -> &str {
-    message.send.key.as_deref().filter(|key| !key.is_empty()).unwrap_or(GROUP)
-}
-
 impl Requests for Topic {
     fn limits(&self) -> (usize, usize) {
         LIMITS
@@ -89,34 +84,25 @@ impl Requests for Topic {
     fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let doing = format!("publish to the topic {:?}", self.arn);
-            let mut results = vec![Ok(()); messages.len()];
-            let mut entries = Vec::new();
-            for ((index, message), result) in messages.iter().enumerate().zip(&mut results) {
-                match self.entry(index, message) {
-                    Ok(entry) => entries.push(entry),
-                    Err(fault) => *result = Err(fault),
-                }
-            }
+            let (entries, mut results) = Results::of(&messages, |index, message| self.entry(index, message));
             if entries.is_empty() {
-                return results;
+                return results.answered();
             }
             let request = self.client.publish_batch().topic_arn(&self.arn);
             match request.set_publish_batch_request_entries(Some(entries)).send().await {
                 Ok(answer) => {
                     for failed in answer.failed.unwrap_or_default() {
-                        let slot = failed.id.parse().ok().and_then(|index: usize| results.get_mut(index));
-                        let message = failed.message.as_deref().unwrap_or_default();
-                        let fault = entry_fault(&doing, &failed.code, message, failed.sender_fault);
-                        if let Some(slot) = slot {
-                            *slot = Err(fault);
-                        }
+                        results.refuse(
+                            &doing,
+                            &failed.id,
+                            &failed.code,
+                            failed.message.as_deref(),
+                            failed.sender_fault,
+                        );
                     }
-                    results
+                    results.answered()
                 }
-                Err(error) => {
-                    let fault = fault_of(&doing, &error);
-                    results.into_iter().map(|result| result.and(Err(fault.clone()))).collect()
-                }
+                Err(error) => results.failed(&fault_of(&doing, &error)),
             }
         })
     }

@@ -1,7 +1,8 @@
 //! Messages for an SQS queue, standard or FIFO.
 
+use super::batch::{Results, group};
 use super::requests::{self, Requests};
-use super::{entry_fault, fault_of, text};
+use super::{fault_of, text};
 use crate::client::{Clients, Place};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
@@ -15,8 +16,6 @@ use std::sync::Arc;
 /// message goes alone, for the queue to judge (reliability Q7).
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>, 2026-11.
 const LIMITS: (usize, usize) = (10, 256 << 10);
-/// The group of a FIFO queue's messages without a key.
-const GROUP: &str = "esclusa";
 
 /// A queue to write to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +71,6 @@ impl Queue {
     }
 }
 
-fn group(message: &Message) -> &str {
-    message.send.key.as_deref().filter(|key| !key.is_empty()).unwrap_or(GROUP)
-}
-
 impl Requests for Queue {
     fn limits(&self) -> (usize, usize) {
         LIMITS
@@ -88,33 +83,24 @@ impl Requests for Queue {
     fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let doing = format!("send to the queue {:?}", self.url);
-            let mut results = vec![Ok(()); messages.len()];
-            let mut entries = Vec::new();
-            for ((index, message), result) in messages.iter().enumerate().zip(&mut results) {
-                match self.entry(index, message) {
-                    Ok(entry) => entries.push(entry),
-                    Err(fault) => *result = Err(fault),
-                }
-            }
+            let (entries, mut results) = Results::of(&messages, |index, message| self.entry(index, message));
             if entries.is_empty() {
-                return results;
+                return results.answered();
             }
             match self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await {
                 Ok(answer) => {
                     for failed in answer.failed {
-                        let slot = failed.id.parse().ok().and_then(|index: usize| results.get_mut(index));
-                        let message = failed.message.as_deref().unwrap_or_default();
-                        let fault = entry_fault(&doing, &failed.code, message, failed.sender_fault);
-                        if let Some(slot) = slot {
-                            *slot = Err(fault);
-                        }
+                        results.refuse(
+                            &doing,
+                            &failed.id,
+                            &failed.code,
+                            failed.message.as_deref(),
+                            failed.sender_fault,
+                        );
                     }
-                    results
+                    results.answered()
                 }
-                Err(error) => {
-                    let fault = fault_of(&doing, &error);
-                    results.into_iter().map(|result| result.and(Err(fault.clone()))).collect()
-                }
+                Err(error) => results.failed(&fault_of(&doing, &error)),
             }
         })
     }
