@@ -1,5 +1,6 @@
 //! Two tasks of each worker: one takes leases, one renews them. Neither waits for the pipeline (reliability K7), and no
-//! error ends them: they try again (K8, K9).
+//! error ends them: they try again (K8, K9). They end when the source closes, never between a request and its answer: a
+//! lease taken by a request that nobody heard of could not be handed over.
 
 use super::assign::{Candidate, Holder, Watch, choose};
 use super::held::{Held, Holding};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep, timeout};
 
 /// A lease that was just taken, with its shard.
@@ -54,13 +56,15 @@ pub struct Coordinator {
     pub listing: Option<(Vec<Shard>, Instant)>,
     /// Since when a lease that could be worked on has no owner.
     pub orphans: HashMap<String, Instant>,
+    /// Becomes true when the source closes.
+    pub closing: Receiver<bool>,
 }
 
 impl Coordinator {
-    /// Works for ever.
+    /// Works until the source closes.
     pub async fn run(mut self) {
-        let mut failures = 0u32;
-        loop {
+        let (mut failures, mut closing) = (0u32, self.closing.clone());
+        while !*closing.borrow() {
             let pause = match self.round().await {
                 Ok(()) => {
                     failures = 0;
@@ -73,13 +77,16 @@ impl Coordinator {
                     jitter((self.duration / 10).saturating_mul(1 << failures.min(5)).min(Duration::from_secs(30)))
                 }
             };
-            let changed = self.held.changed.notified();
-            if failures > 0 {
-                sleep(pause).await;
-            } else if timeout(pause, changed).await.is_ok() {
-                // Several lanes often end at the same moment: one round serves them all.
-                sleep(self.duration / 100).await;
-            }
+            let rest = async {
+                let changed = self.held.changed.notified();
+                if failures > 0 {
+                    sleep(pause).await;
+                } else if timeout(pause, changed).await.is_ok() {
+                    // Several lanes often end at the same moment: one round serves them all.
+                    sleep(self.duration / 100).await;
+                }
+            };
+            unless_closing(&mut closing, rest).await;
         }
     }
 
@@ -98,6 +105,9 @@ impl Coordinator {
         let candidates: Vec<_> = ready.iter().filter_map(|lease| self.candidate(lease, now)).collect();
         let chosen = choose(&candidates, self.table.me());
         for lease in ready.iter().filter(|lease| chosen.contains(&lease.key.as_str())) {
+            if *self.closing.borrow() {
+                return Ok(());
+            }
             self.take(lease).await?;
         }
         self.note_orphans(&candidates, now);
@@ -203,9 +213,9 @@ impl Lease {
     }
 }
 
-/// Renews what is held at a third of its duration, for ever.
-pub async fn renew(table: Table, held: Arc<Held>, duration: Duration) {
-    loop {
+/// Renews what is held at a third of its duration, until the source closes.
+pub async fn renew(table: Table, held: Arc<Held>, duration: Duration, mut closing: Receiver<bool>) {
+    while !*closing.borrow() {
         let renewals = held.renewals();
         let results =
             join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &held, key, *counter, duration))).await;
@@ -215,7 +225,16 @@ pub async fn renew(table: Table, held: Arc<Held>, duration: Duration) {
         }
         // After a failure sooner: there are several tries left before the lease expires.
         let failed = results.into_iter().any(|renewed| !renewed);
-        sleep(jitter(if failed { duration / 12 } else { duration / 3 })).await;
+        unless_closing(&mut closing, sleep(jitter(if failed { duration / 12 } else { duration / 3 }))).await;
+    }
+}
+
+/// Waits for `rest`, or until the source closes.
+async fn unless_closing(closing: &mut Receiver<bool>, rest: impl Future<Output = ()>) {
+    tokio::select! {
+        // An error means that the source is gone.
+        _ = closing.wait_for(|closing| *closing) => {}
+        () = rest => {}
     }
 }
 

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch::{Sender, channel};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// See the module. Its tasks end with it: leases that were not handed over by [`Source::close`] expire.
 struct LeasedSource {
@@ -27,6 +29,9 @@ struct LeasedSource {
     next: Option<Taken>,
     settled_in: Arc<AtomicBool>,
     tasks: JoinSet<()>,
+    closing: Sender<bool>,
+    /// How long a lease is valid without renewal.
+    duration: Duration,
 }
 
 /// Opens a source that shares its shards by leases.
@@ -45,6 +50,7 @@ pub async fn open(
     let held = Arc::new(Held::default());
     let (sender, taken) = unbounded_channel();
     let settled_in = Arc::new(AtomicBool::new(false));
+    let (closing, closes) = channel(false);
     let coordinator = Coordinator {
         table: table.clone(),
         stream: Arc::clone(&opening.stream),
@@ -58,12 +64,15 @@ pub async fn open(
         watch: Default::default(),
         listing: None,
         orphans: Default::default(),
+        closing: closes.clone(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(coordinator.run());
-    tasks.spawn(renew(table.clone(), Arc::clone(&held), settings.duration));
+    tasks.spawn(renew(table.clone(), Arc::clone(&held), settings.duration, closes));
     let keeper = Arc::new(LeaseKeeper::new(table.clone(), Arc::clone(&held)));
-    Ok((Box::new(LeasedSource { opening, table, held, taken, next: None, settled_in, tasks }), Some(keeper)))
+    let duration = settings.duration;
+    let source = LeasedSource { opening, table, held, taken, next: None, settled_in, tasks, closing, duration };
+    Ok((Box::new(source), Some(keeper)))
 }
 
 impl LeasedSource {
@@ -141,7 +150,12 @@ impl Source for LeasedSource {
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.tasks.shutdown().await;
+            self.closing.send_replace(true);
+            // A request that takes longer than a lease lasts need not be waited for.
+            let ended = async { while self.tasks.join_next().await.is_some() {} };
+            if timeout(self.duration, ended).await.is_err() {
+                self.tasks.shutdown().await;
+            }
             let ours = self.held.give_up();
             futures_util::future::join_all(ours.iter().map(|(key, counter)| self.release(key, *counter))).await;
         })

@@ -223,3 +223,19 @@ async fn a_start_at_the_newest_record_is_remembered_before_anything_is_settled()
     assert_eq!(seen.iter().map(|s| &s.id).collect::<HashSet<_>>().len(), 10);
     two.stop().await;
 }
+
+#[tokio::test]
+async fn a_source_that_closes_while_it_takes_leases_hands_over_every_one() {
+    let stream = TestStream::new(8).await;
+    for round in 0..12u64 {
+        let table = unique("leases");
+        let (mut source, _) = stream.open(Start::TrimHorizon, leases(&table, "short")).await;
+        // Somewhere between the first lease and the last, of which each takes a few milliseconds.
+        let lane = source.next_lane().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(round * 3)).await;
+        drop(lane);
+        source.close().await;
+        let rows = rows(&table).await;
+        assert_eq!((rows.len(), owners(&rows)), (8, Vec::new()), "{rows:#?}");
+    }
+}

@@ -251,10 +251,9 @@ class Fleet:
         member.kill()
         self.kills += 1
         if wait:
-            orphans = lambda: [each for route in self.names for each in self.leases(route) if member.owns(each)]
-            # A finished shard keeps its last owner.
-            busy = lambda: [each for each in orphans() if each["checkpoint"]["S"] != "SHARD_END"]
-            until("the others to take over", lambda: not busy(), [m for m in self.members if m is not member])
+            dead = f":{member.process.pid}:"
+            others = [each for each in self.members if each is not member]
+            until("the others to take over", lambda: not any(dead in owner for owner in self.owned()), others)
         member.start()
 
     def behind(self, stream):
@@ -268,6 +267,16 @@ class Fleet:
                 if position != "SHARD_END" and not reached:
                     missing.append((route, shard, position))
         return missing
+
+    def owned(self):
+        """The owners of leases that are not finished: a finished shard keeps its last owner."""
+        leases = [each for route in self.names for each in self.leases(route) if "leaseOwner" in each]
+        return [each["leaseOwner"]["S"] for each in leases if each["checkpoint"]["S"] != "SHARD_END"]
+
+    def orphans(self):
+        """Owners that are not any more."""
+        alive = {str(member.process.pid) for member in self.members}
+        return [owner for owner in self.owned() if owner.split(":")[1] not in alive]
 
     def handovers(self):
         """How often leases changed hands, and how they did."""
@@ -357,12 +366,11 @@ def hold(esclusa, plugins, directory, count, seed):
         check_totals(fleet, count)
         check_latest(fleet, count)
         twice = sum(member.done(fleet.names[0]) for member in fleet.members) - count
+        until("the leases of the killed to be taken", lambda: not fleet.orphans(), fleet.members)
         for member in fleet.members:
             member.check()
             member.stop()
-        owned = [each for route in fleet.names for each in fleet.leases(route) if "leaseOwner" in each]
-        left = [each["leaseKey"]["S"] for each in owned if each["checkpoint"]["S"] != "SHARD_END"]
-        assert not left, f"leases were not handed over by routers that stopped: {left}"
+        assert not fleet.owned(), f"leases were not handed over by routers that stopped: {fleet.owned()}"
     except BaseException:
         for member in fleet.members:
             print(f"--- {member.directory.name}\n{member.tail()}", file=sys.stderr)
