@@ -52,8 +52,6 @@ codes! {
     INTERPOLATION = "config::interpolation";
     /// A name with characters that names do not have.
     BAD_NAME = "config::bad_name";
-    /// Something that this version does not have.
-    UNAVAILABLE = "config::unavailable";
     /// Something that nothing uses (warning).
     UNUSED = "config::unused";
     /// No route (warning).

@@ -143,6 +143,7 @@ fn route(route: &Route, at: usize, loaded: &Loaded) -> Value {
         "tables": route.grants.tables, "objects": route.grants.objects, "outputs": route.grants.outputs,
         "batch_size": route.batch_size, "batch_bytes": size(route.batch_bytes),
         "batch_window": show_duration(route.batch_window), "concurrency": route.concurrency,
+        "parallelization_factor": route.parallelization_factor,
         "in_flight": size(route.in_flight_bytes),
         "max_retry_attempts": route.policy.max_retry_attempts.map_or(json!(-1), |max| json!(max)),
         "max_record_age": route.policy.max_record_age.map_or(json!(-1), |max| json!(show_duration(max))),

@@ -43,6 +43,8 @@ pub struct Admin {
     config: PathBuf,
     listen: SocketAddr,
     draining: AtomicBool,
+    /// One replay at a time: a letter that two people replay is delivered once.
+    replays: tokio::sync::Mutex<()>,
 }
 
 /// A listener at work. Dropping it stops it.
@@ -58,7 +60,7 @@ impl Admin {
     /// What is needed to answer: the router, its configuration's file, and where it listens.
     #[must_use]
     pub fn new(runtime: Arc<Runtime>, config: PathBuf, listen: SocketAddr) -> Self {
-        Admin { runtime, config, listen, draining: AtomicBool::new(false) }
+        Admin { runtime, config, listen, draining: AtomicBool::new(false), replays: Default::default() }
     }
 
     fn draining(&self) -> bool {
@@ -66,21 +68,45 @@ impl Admin {
     }
 }
 
-/// Starts to listen.
+/// A listener of a router that is starting: it says so to whoever asks. Dropping it stops it.
+pub struct Starting {
+    listener: std::net::TcpListener,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Starting {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// The address is taken, or cannot be had.
+    pub async fn listen(address: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?.into_std()?;
+        let answers = TcpListener::from_std(listener.try_clone()?)?;
+        let (stop, stopped) = oneshot::channel();
+        let router: Router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
+        tokio::spawn(axum::serve(answers, router).with_graceful_shutdown(dropped(stopped)).into_future());
+        Ok(Starting { listener, _stop: stop })
+    }
+}
+
+/// Has a router that is running answer from now on.
 ///
 /// # Errors
-/// The address is taken, or cannot be had.
-pub async fn listen(admin: Admin) -> std::io::Result<Listening> {
-    let listener = TcpListener::bind(admin.listen).await?;
+/// The listener is broken.
+pub fn serve(starting: Starting, admin: Admin) -> std::io::Result<Listening> {
+    // What else listened ends here: no connection stays with it.
+    let listener = TcpListener::from_std(starting.listener)?;
     let address = listener.local_addr()?;
     let admin = Arc::new(admin);
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = axum::serve(listener, router(admin.clone())).with_graceful_shutdown(async move {
-        // Sent or dropped, both mean the same.
-        let _ = stopped.await;
-    });
+    let (stop, stopped) = oneshot::channel();
+    let serving = axum::serve(listener, router(admin.clone())).with_graceful_shutdown(dropped(stopped));
     let task = tokio::spawn(serving.into_future());
     Ok(Listening { address, admin, stop, task })
+}
+
+/// Waits for the sender to go.
+async fn dropped(stopped: oneshot::Receiver<()>) {
+    let _ = stopped.await;
 }
 
 impl Listening {
@@ -128,4 +154,33 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/ingest/{name}/{*rest}", any(ingest::ingest_below))
         .layer(from_fn(guard::ingest_headers));
     guarded.merge(open).fallback(answer::unknown).layer(from_fn(guard::origin)).with_state(admin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn a_router_that_starts_says_so_and_keeps_no_connection() {
+        let starting = Starting::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let mut stream = TcpStream::connect(starting.listener.local_addr().unwrap()).await.unwrap();
+        let mut said = String::new();
+        for (path, status) in [("/readyz", "503"), ("/ingest/orders", "503"), ("/livez", "200")] {
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+            let mut answer = vec![0; 1024];
+            let count = stream.read(&mut answer).await.unwrap();
+            said = String::from_utf8_lossy(&answer[..count]).into_owned();
+            assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {said}");
+            assert_eq!(said.contains("retry-after: 1"), status == "503", "{path}: {said}");
+        }
+        assert!(said.contains("live"), "{said}");
+        drop(starting);
+        assert_eq!(
+            stream.read(&mut [0]).await.unwrap(),
+            0,
+            "the connection ends, so that the next one reaches the router"
+        );
+    }
 }

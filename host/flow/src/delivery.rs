@@ -110,6 +110,18 @@ impl Delivery {
         }
     }
 
+    /// Has the batch begin as several parts, each called and committed by itself: `starts` are the first events of all but
+    /// the first part, ascending.
+    #[must_use]
+    pub fn cut(mut self, starts: &[u32]) -> Self {
+        for start in starts {
+            if let Some((before, after)) = self.parts.pop_back().map(|part| part.cut(*start)) {
+                self.parts.extend([before, after].into_iter().filter(|part| !part.events.is_empty()));
+            }
+        }
+        self
+    }
+
     /// How often the event was tried, this time included: what the plugin sees as `attempt`.
     #[must_use]
     pub fn attempt(&self, event: u32) -> u32 {

@@ -19,6 +19,7 @@ pub mod output;
 pub mod plugin;
 pub mod retry;
 pub mod source;
+pub mod split;
 pub mod verdict;
 
 /// A boxed future, as the boundary traits return it.

@@ -126,7 +126,10 @@ struct Seen {
 /// Drives a delivery to its end in virtual time.
 fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -> Seen {
     let matches: Vec<bool> = scripts.iter().map(|s| *s != Script::Filtered).collect();
-    let mut delivery = Delivery::new(&columns(scripts.len()), &matches, ordered, policy, 7);
+    // Cut here and there, as batches are whose calls are split by key.
+    let cuts: Vec<u32> =
+        (1..scripts.len() as u32).filter(|event| (event * 7 + weather.len() as u32) % 5 == 0).collect();
+    let mut delivery = Delivery::new(&columns(scripts.len()), &matches, ordered, policy, 7).cut(&cuts);
     let mut now = Moment { monotonic: Duration::ZERO, wall: 1 };
     let mut weather = weather.iter().copied().chain(std::iter::repeat(Weather::Fine));
     let (mut seen, mut output) = (Seen::default(), Output::default());

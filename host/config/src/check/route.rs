@@ -25,7 +25,6 @@ pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Route {
     let source = source(reader, world);
     let grants = grants(reader, world);
     let (batch_bytes, in_flight_bytes) = bytes(reader);
-    parallelization_factor(reader);
     let limits = plugin::limits(reader);
     let on_failure = delivery::on_failure(reader, world);
     let queue = matches!(source, Some(Source::Queue { .. } | Source::Sqs { .. }));
@@ -43,6 +42,7 @@ pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Route {
                 }
             }
         },
+        parallelization_factor: parallelization_factor(reader, source),
         batch_bytes,
         batch_window: reader.duration(&shape::BATCH_WINDOW),
         concurrency: concurrency(reader, source),
@@ -116,11 +116,15 @@ fn concurrency(reader: &Reader<'_>, source: Option<&Source>) -> usize {
     reader.integer(&shape::MAXIMUM_CONCURRENCY)
 }
 
-fn parallelization_factor(reader: &Reader<'_>) {
+fn parallelization_factor(reader: &Reader<'_>, source: Option<&Source>) -> usize {
     let key = &shape::PARALLELIZATION_FACTOR;
-    if reader.integer::<i64>(key) > 1 {
-        let message = "a parallelization_factor above 1 is not in this version";
-        let finding = Finding::error(Code::UNAVAILABLE, reader.place(key), message);
-        reader.findings.add(finding.help("leave it out; more partitions of the source give more lanes"));
+    let factor = reader.integer(key);
+    if factor > 1 && source.is_some_and(|source| !source.ordered_by_key()) {
+        let message = "a parallelization_factor above 1 is for sources that keep the order of each key";
+        let finding = Finding::error(Code::BAD_VALUE, reader.place(key), message);
+        let kinds =
+            "these are stream, table-changes, kinesis and dynamodb-stream; leave it out, concurrency is for the others";
+        reader.findings.add(finding.help(kinds));
     }
+    factor
 }

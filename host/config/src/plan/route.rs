@@ -22,8 +22,10 @@ pub struct Route {
     pub sha256: Option<String>,
     /// What it may touch.
     pub grants: Grants,
-    /// Most events of a batch.
+    /// Most events of a call.
     pub batch_size: usize,
+    /// Most calls for one batch at the same time, each with keys of its own.
+    pub parallelization_factor: usize,
     /// Most bytes of a batch.
     pub batch_bytes: usize,
     /// How long to wait for a full batch.

@@ -173,6 +173,13 @@ impl Source {
         }
     }
 
+    /// True where its lanes hold many keys, whose events are in order among themselves.
+    #[must_use]
+    pub fn ordered_by_key(&self) -> bool {
+        use Source::{DynamodbStream, Kinesis, Stream, TableChanges};
+        matches!(self, Stream { .. } | TableChanges { .. } | Kinesis { .. } | DynamodbStream { .. })
+    }
+
     /// How processes share its shards; `None` for a source without shards.
     #[must_use]
     pub fn coordination(&self) -> Option<&Coordination> {

@@ -71,7 +71,7 @@ pub static PARALLELIZATION_FACTOR: Key = Key {
     name: "parallelization_factor",
     kind: Kind::Integer { min: 1, max: 10 },
     default: Default::Value("1"),
-    about: "Batches of one ordered lane at the same time, split by key. Only 1 in this version.",
+    about: "Calls for one lane at the same time, of batch_size events each; a key is never in two of them.",
 };
 pub static IN_FLIGHT: Key = Key {
     name: "in_flight",

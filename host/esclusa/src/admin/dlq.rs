@@ -42,6 +42,7 @@ pub async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<u64>) -> Resul
 pub async fn replay(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids>) -> Result<Json<Value>, Refusal> {
     let (mut replayed, mut failed) = (Vec::new(), Vec::new());
     for id in ids {
+        let _alone = admin.replays.lock().await;
         let letter = replay::find(admin.runtime.store(), id)?;
         let Some(letter) = letter else {
             failed.push(json!({"id": id, "error": NotReplayed::Gone(id).to_string()}));

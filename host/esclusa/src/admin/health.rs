@@ -6,6 +6,7 @@ use crate::runtime::status::RouteStatus;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::{HeaderName, RETRY_AFTER};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -15,6 +16,11 @@ const FRESH_MILLIS: u64 = 30_000;
 /// The process lives, whatever the world around it does.
 pub async fn live() -> Json<Value> {
     Json(json!({"status": "live"}))
+}
+
+/// Whatever is asked of a router that is starting.
+pub async fn starting() -> (StatusCode, [(HeaderName, &'static str); 1], Json<Value>) {
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], Json(json!({"status": "starting"})))
 }
 
 /// The router takes events: it is not stopping, and every route reads its source.

@@ -1,26 +1,23 @@
 //! Delivers one batch: asks the state machine what to do, and does it.
 
+mod call;
+
 use super::commit::{self, Facts, Prepared};
 use super::lane::{Shared, changed};
 use super::meter::{Waiting, epoch_millis};
 use super::outbox;
 use super::route::{Mode, Route, Version};
-use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::{CommitError, Committed, Pending, ReadError, Reads, Selection};
-use esclusa_flow::event::Columns;
+use esclusa_flow::engine::{CommitError, Committed, Pending};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::grants::GrantedReads;
-use esclusa_flow::item::Item;
-use esclusa_flow::output::{CallError, Output, Reply};
+use esclusa_flow::output::{Output, Reply};
 use esclusa_flow::source::{Lane, Settled};
+use esclusa_flow::split::Split;
 use esclusa_flow::verdict::Verdict;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 
 /// How a delivery ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +37,7 @@ pub struct Delivering<'a> {
     route: &'a Route,
     shared: &'a Shared,
     batch: Batch,
+    split: Split,
     delivery: Delivery,
     /// The position committed last.
     previous: Option<Token>,
@@ -65,10 +63,12 @@ impl<'a> Delivering<'a> {
             .columns
             .get(0)
             .map_or(0, |e| e.id().bytes().fold(0u64, |h, b| esclusa_flow::retry::mix(h ^ u64::from(b))));
+        let split = route.split();
         let delivery = Delivery::new(&batch.columns, &matches, batch.origin.ordered, route.spec.policy, seed);
+        let delivery = if split.factor > 1 { delivery.cut(&split.cuts(&batch.columns)) } else { delivery };
         let previous = batch.previous.clone();
         let version = route.version();
-        Delivering { route, shared, batch, delivery, previous, version, output: Output::default(), open: count }
+        Delivering { route, shared, batch, split, delivery, previous, version, output: Output::default(), open: count }
     }
 }
 
@@ -120,50 +120,6 @@ impl Delivering<'_> {
                 }
             }
         }
-    }
-
-    /// Calls the plugin for the first time while the batch before is still in work. A plugin that reads must see what
-    /// that one wrote: where it begins to read the call is dropped, to be made in its turn.
-    pub async fn call_ahead(&mut self) {
-        if self.version.reads.load(Ordering::Relaxed) {
-            return;
-        }
-        let Step::Call(events) = self.delivery.step(self.now()) else { return };
-        let untimely = Arc::new(Untimely(Notify::new()));
-        tokio::select! {
-            biased;
-            () = self.call(events, untimely.clone()) => return,
-            () = untimely.0.notified() => {}
-        }
-        self.version.reads.store(true, Ordering::Relaxed);
-    }
-
-    async fn call(&mut self, events: Vec<u32>, reads: Arc<dyn Reads>) {
-        let selected = self.select(&events);
-        let columns = selected.as_ref().unwrap_or(&self.batch.columns);
-        let reads = Arc::new(GrantedReads::new(&self.route.spec.grants, reads));
-        let began = Instant::now();
-        let result = self.version.plugin.call(&self.batch.origin, columns, reads).await;
-        let result = result.and_then(|output| match self.route.spec.grants.check(&output, events.len()) {
-            Ok(()) => Ok(output),
-            Err(failure) => Err(CallError::Failed(failure)),
-        });
-        self.note_call(began.elapsed(), result.as_ref().err());
-        let now = self.now();
-        self.delivery.called(result.as_ref(), now);
-        self.output = result.unwrap_or_default();
-    }
-
-    /// The columns of some events, with their attempts; `None` where the whole batch is called for the first time.
-    fn select(&self, events: &[u32]) -> Option<Columns> {
-        let fresh =
-            events.iter().all(|e| self.batch.columns.attempts.get(*e as usize) == Some(&self.delivery.attempt(*e)));
-        if fresh && events.len() == self.batch.len() {
-            return None;
-        }
-        let mut columns = self.batch.columns.select(events);
-        columns.attempts = events.iter().map(|e| self.delivery.attempt(*e)).collect();
-        Some(columns)
     }
 
     /// Commits a settlement; gives an end where the delivery cannot go on.
@@ -291,25 +247,6 @@ impl Delivering<'_> {
         self.route.meter.change(|r| r.waiting = Some(Waiting { attempt: self.delivery.attempt(first), next }));
     }
 
-    fn note_call(&self, took: Duration, error: Option<&CallError>) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.route.meter.change(|r| {
-            r.calls = r.calls.saturating_add(1);
-            r.call_micros = r.call_micros.saturating_add(micros);
-            r.failed_calls = r.failed_calls.saturating_add(u64::from(error.is_some()));
-            r.waiting = None;
-        });
-        let (code, message) = match error {
-            None => return,
-            Some(CallError::Retry(reason)) => ("plugin.retry", reason.clone()),
-            Some(CallError::Halt(_)) => return,
-            Some(CallError::Failed(failure)) => (failure.kind.code(), failure.message.clone()),
-            Some(CallError::Host(fault)) => ("host.call", fault.to_string()),
-        };
-        tracing::warn!(route = %self.route.spec.name, lane = %self.batch.origin.lane, code, error = message, "plugin call failed");
-        self.route.meter.error(code, &message);
-    }
-
     fn note_commit(
         &mut self,
         took: Duration,
@@ -344,21 +281,6 @@ async fn keep(lane: &mut Option<&mut (dyn Lane + '_)>) {
     match lane {
         Some(lane) => lane.keep().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Reads that come too early: they tell, and never answer.
-struct Untimely(Notify);
-
-impl Reads for Untimely {
-    fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
-        self.0.notify_one();
-        Box::pin(std::future::pending())
-    }
-
-    fn query<'a>(&'a self, _: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
-        self.0.notify_one();
-        Box::pin(std::future::pending())
     }
 }
 

@@ -177,7 +177,7 @@ async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, ne
 }
 
 fn limit(route: &Route) -> Limit {
-    Limit { events: route.spec.batch_size.max(1), bytes: route.spec.batch_bytes, window: route.spec.batch_window }
+    Limit { events: route.split().events(), bytes: route.spec.batch_bytes, window: route.spec.batch_window }
 }
 
 /// Waits for the next change of mode. Once the route is gone, nothing changes any more.

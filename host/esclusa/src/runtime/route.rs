@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use esclusa_config::plan;
 use esclusa_flow::engine::{Engine, Outlet};
 use esclusa_flow::plugin::Plugin;
+use esclusa_flow::split::Split;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -67,6 +68,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// How its calls are split by key.
+    pub fn split(&self) -> Split {
+        Split { factor: self.spec.parallelization_factor, size: self.spec.batch_size }
+    }
+
     /// A route that is running, with nothing in flight.
     pub fn new(
         spec: plan::Route,
