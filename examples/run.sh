@@ -14,10 +14,13 @@ if [ $# -eq 0 ]; then
   [ ${#options[@]} -eq 0 ] || set -- */aws.toml
   set -- "${@%/*}"
 fi
-failed=()
+failed=() began=$SECONDS
 for name in "$@"; do
   name=$(basename "$name")
   echo "== $name"
+  start=$SECONDS
   timeout -k 5 600 "$name/run.sh" ${options[@]+"${options[@]}"} || failed+=("$name")
+  echo "== $name: $((SECONDS - start)) s"
 done
+echo "== all: $((SECONDS - began)) s"
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }

@@ -97,7 +97,7 @@ def states():
 
 
 def killed():
-    """Six authors send in turn, and some without a name; the router is killed three times. On AWS a second one shares its
+    """Six authors send in turn, and some without a name; the router is killed four times. On AWS a second one shares its
     queues and its leases."""
     front = Front("true")
     other = Router(DATA / "other") if AWS else None
@@ -122,7 +122,7 @@ def killed():
     at = {line.split()[0]: n for n, line in reversed(list(enumerate(lines))) if line.endswith(" complete")}
     for author, ids in sent.items():
         assert author is None or sorted(ids, key=at.get) == ids, f"the messages of {author} were processed out of order"
-    print(f"{len(ours)} messages, killed three times: each processed once, those of an author in order")
+    print(f"{len(ours)} messages, killed four times: each processed once, those of an author in order")
 
 
 by_hand()

@@ -7,8 +7,7 @@ start
 send bookings event.json --raw                           # the event of the document, as it is
 send bookings "$DATA/bookings.jsonl"
 send history "$DATA/history-1.jsonl" --key booking_id
-UNTIL=$(date +%s%3N)
-export UNTIL
+until=$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)
 sleep 0.01                                               # the second half comes in later milliseconds
 send history "$DATA/history-2.jsonl" --key booking_id
 stop
@@ -19,12 +18,10 @@ esclusa audit
 expect expected-reports.txt < "$DATA/reports"
 
 both=("$DATA/history-1.jsonl" "$DATA/history-2.jsonl")
-state=$(scan bookings | ./check.py "${both[@]}")
-export ESCLUSA_CONFIG=$here/${aws:+aws-}rebuild.toml
-create
-esclusa run --until-idle
+esclusa replay state --from TRIM_HORIZON --into rebuilt
+esclusa replay state --from TRIM_HORIZON --until "$until" --into rebuilt-until
 {
-  echo "state: $state"
+  echo "state: $(scan bookings | ./check.py "${both[@]}")"
   echo "rebuilt: $(scan rebuilt | ./check.py "${both[@]}")"
   echo "as of the middle: $(scan rebuilt-until | ./check.py "$DATA/history-1.jsonl")"
 } > "$DATA/states"

@@ -1,5 +1,5 @@
 //! Connection checks: whether what a route names can be reached, and what to do where it cannot. Each asks the service for
-//! a description, which changes nothing.
+//! a description, or for a single item, which changes nothing.
 
 use crate::client::{Clients, Place};
 use crate::fault::{self, Remedy};
@@ -40,6 +40,19 @@ pub async fn table_at(clients: &Clients, table: &Table, setting: &str) -> Result
     let resource = format!("table {}", table.name);
     let question = Question { resource: &resource, region: &region, setting, action: "dynamodb:DescribeTable" };
     client.describe_table().table_name(&table.name).send().await.map(drop).map_err(|error| question.explain(&error))
+}
+
+/// Whether a table that can be reached holds anything; `name` is that of routes.toml.
+///
+/// # Errors
+/// The resource, what is wrong, and the remedy.
+pub async fn holds_items(clients: &Clients, name: &str, table: &Table) -> Result<bool, String> {
+    let client = open::client(clients, &table.place);
+    let region = open::region(&client);
+    let (resource, setting) = (format!("table {}", table.name), format!("[table.{name}] name"));
+    let question = Question { resource: &resource, region: &region, setting: &setting, action: "dynamodb:Scan" };
+    let request = client.scan().table_name(&table.name).consistent_read(true).limit(1);
+    request.send().await.map(|answer| answer.count() > 0).map_err(|error| question.explain(&error))
 }
 
 /// Whether an object store can be reached; `name` is that of routes.toml.

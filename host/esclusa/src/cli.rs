@@ -11,6 +11,7 @@ mod plugin;
 mod print;
 mod reach;
 mod reference;
+mod replay;
 mod routes;
 mod run;
 mod send;
@@ -69,6 +70,8 @@ enum Command {
     Table(table::Table),
     /// Run a route's plugin on events and print what it wants done; nothing is carried out
     Invoke(invoke::Invoke),
+    /// Rebuild a table from the events that a route's source keeps; the route itself is left alone
+    Replay(replay::Replay),
     /// Read, replay and drop dead letters
     #[command(subcommand, after_help = "Example:\n  esclusa dlq ls --route orders")]
     Dlq(dlq::Dlq),
@@ -147,6 +150,7 @@ impl Command {
             Command::Send(send) => send.run(global).await,
             Command::Table(table) => table.run(global).await,
             Command::Invoke(invoke) => invoke.run(global).await,
+            Command::Replay(replay) => replay.run(global).await,
             Command::Dlq(dlq) => dlq.run(global).await,
             Command::Routes => routes::routes(global).await,
             Command::Status => routes::status(global).await,

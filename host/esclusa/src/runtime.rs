@@ -14,6 +14,7 @@ mod lane;
 pub mod meter;
 mod outbox;
 pub mod plugins;
+pub mod rebuild;
 pub mod replay;
 mod route;
 pub mod schema;

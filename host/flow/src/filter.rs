@@ -16,8 +16,9 @@ mod view;
 mod wildcard;
 
 use crate::event::EventRef;
+use check::Check;
 use serde_json::Value;
-use tree::Node;
+use tree::{Node, Object};
 use view::View;
 
 /// Deepest nesting of a pattern.
@@ -64,6 +65,20 @@ impl Filter {
             Err(compile::Mistake { pointer, message }) => Err(FilterError { pattern, pointer, message }),
         });
         Ok(Filter { patterns: compiled.collect::<Result<_, _>>()? })
+    }
+
+    /// What a filter takes, or everything without one, of the events that were accepted from `since` to `until`,
+    /// milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn within(filter: Option<Filter>, since: u64, until: u64) -> Filter {
+        let everything = || vec![Pattern { root: Node::Object(Object::default()) }];
+        let mut patterns = filter.map_or_else(everything, |filter| filter.patterns);
+        for Pattern { root } in &mut patterns {
+            if let Node::Object(object) = root {
+                object.require("timestamp", Check::between(since, until));
+            }
+        }
+        Filter { patterns }
     }
 
     /// True where any pattern matches the document of an event from a source of this kind.

@@ -1,13 +1,14 @@
-//! What is declared and never used: a warning, since the file works without it.
+//! What is declared and never used: a warning, since the file works without it. Not of tables: one that no route uses may
+//! be there for `esclusa replay`.
 
 use super::World;
 use super::declared::Declared;
 use crate::codes::Code;
-use crate::plan::{Route, Source};
+use crate::plan::Route;
 use crate::report::{Finding, Findings};
 use std::collections::BTreeSet;
 
-/// Warns of every source, table, object store and output that no route uses, and of a file without routes. Silent after
+/// Warns of every source, object store and output that no route uses, and of a file without routes. Silent after
 /// an error: a misspelt name would be reported twice.
 pub fn warn(world: &World, routes: &[Route], findings: &Findings) {
     if findings.any_error() {
@@ -17,15 +18,8 @@ pub fn warn(world: &World, routes: &[Route], findings: &Findings) {
         let finding = Finding::warning(Code::NO_ROUTES, 0..0, "there is no route, so nothing will happen");
         return findings.add(finding.help("add [[route]] with name, source and plugin"));
     }
-    let mut tables: BTreeSet<&str> = routes.iter().flat_map(|route| &route.grants.tables).map(String::as_str).collect();
-    for (_, declaration) in world.sources.iter() {
-        if let Source::TableChanges { table, .. } = &declaration.value {
-            tables.insert(table);
-        }
-    }
     let outputs = routes.iter().flat_map(|route| route.grants.outputs.iter().chain(&route.on_failure));
     unused(&world.sources, "source", &routes.iter().map(|route| &*route.source).collect(), findings);
-    unused(&world.tables, "table", &tables, findings);
     unused(
         &world.objects,
         "objects",

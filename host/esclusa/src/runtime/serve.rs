@@ -11,6 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
+/// After so long a source is asked for the first time whether it has given all lanes; after twice as long again, so that
+/// what it asks a service for meanwhile comes to an end.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Opens the route's source at its committed positions.
 pub type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault>> + Send + Sync>;
 
@@ -24,7 +28,7 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
         source = reopen(&route, &open) => source,
         () = leaving(&mut mode) => return,
     };
-    let (mut lanes, mut more) = (JoinSet::new(), true);
+    let (mut lanes, mut more, mut look) = (JoinSet::new(), true, LOOK);
     while more || !lanes.is_empty() {
         if !more || source.caught_up() {
             // Every lane that exists is known and has a note of its own now.
@@ -58,6 +62,8 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
                     continue;
                 }
             },
+            // A source may find out while it waits for the next lane. What it was asking for is asked for again.
+            () = tokio::time::sleep(look), if opening.is_some() => look = look.saturating_mul(2),
             () = leaving(&mut mode), if lanes.is_empty() => break,
             else => break,
         }

@@ -8,6 +8,7 @@ mod exactly_once;
 mod fleet;
 mod lake;
 mod reload;
+mod replay;
 mod router;
 mod samples;
 mod unreachable;

@@ -175,6 +175,17 @@ impl Router {
         status.get("routes")?.as_array()?.iter().find(|r| r["name"] == name).cloned()
     }
 
+    /// Runs a command of examples/aws.py on a configuration.
+    pub fn aws(&self, routes: &str, arguments: &[&str]) -> String {
+        self.write("there.toml", routes);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("examples/aws.py");
+        let mut command = Command::new(python());
+        command.arg(script).args(arguments).current_dir(self.dir.path()).env("ESCLUSA_CONFIG", self.path("there.toml"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// All items of a table.
     pub fn scan(&self, table: &str) -> Vec<Value> {
         let text = self.ok(&["table", "scan", table]);

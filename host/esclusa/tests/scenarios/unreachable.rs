@@ -1,12 +1,10 @@
 //! Things on AWS that cannot be used: `validate` and `run` name the route, the resource and the remedy, and nothing is
 //! acknowledged until they can.
 
-use super::router::{Router, python, server};
+use super::router::{Router, server};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::Command;
 
 /// Events of the tests.
 const EVENTS: usize = 30;
@@ -61,13 +59,7 @@ impl Scene {
 
     /// Runs a command of examples/aws.py on some sections.
     fn aws(&self, sections: &str, arguments: &[&str]) -> String {
-        self.router.write("there.toml", sections.replace("RUN", &self.run));
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("examples/aws.py");
-        let mut command = Command::new(python());
-        command.arg(script).args(arguments).current_dir(self.router.dir.path());
-        let output = command.env("ESCLUSA_CONFIG", self.router.path("there.toml")).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        self.router.aws(&sections.replace("RUN", &self.run), arguments)
     }
 
     fn send(&self, sections: &str, source: &str) {

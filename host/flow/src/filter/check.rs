@@ -62,6 +62,12 @@ pub(super) enum Comparison {
 }
 
 impl Check {
+    /// A whole number between two, both included.
+    pub fn between(least: u64, most: u64) -> Check {
+        let bounds = [(Comparison::GreaterOrEqual, least), (Comparison::LessOrEqual, most)];
+        Check::Numeric(Bounds { bounds: bounds.map(|(how, bound)| (how, bound.to_string())).into(), texts: false })
+    }
+
     /// True where the value passes.
     pub fn holds(&self, leaf: &Leaf<'_>) -> bool {
         match (self, leaf) {

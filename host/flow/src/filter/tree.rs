@@ -16,7 +16,7 @@ pub(super) enum Node {
 }
 
 /// The fields of an object that a pattern names, and what must hold of them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Object {
     /// Every field named here or in a `$or` at this place, once.
     pub names: Vec<String>,
@@ -64,6 +64,15 @@ pub(super) fn matches(node: &Node, view: Option<View<'_>>) -> bool {
 }
 
 impl Object {
+    /// Asks for a field that passes a check as well.
+    pub fn require(&mut self, name: &str, check: Check) {
+        let index = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        });
+        self.all.fields.push((index, Node::List(List { checks: vec![check], ..List::default() })));
+    }
+
     fn matches(&self, view: Option<View<'_>>) -> bool {
         match view.map(|v| v.open(&self.names)) {
             Some(Opened::Object(fields)) => self.all.holds(&fields),

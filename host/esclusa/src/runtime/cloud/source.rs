@@ -160,6 +160,15 @@ impl Cloud {
         found
     }
 
+    /// True where a table holds anything; `name` is that of routes.toml, `there` that in DynamoDB.
+    ///
+    /// # Errors
+    /// What is wrong, and the remedy.
+    pub async fn holds_items(&self, name: &str, there: &str, at: &plan::Place) -> Result<bool, String> {
+        let table = esclusa_aws::tables::Table { name: there.to_owned(), place: place(at) };
+        check::holds_items(&self.clients, name, &table).await
+    }
+
     async fn check_source(&self, name: &str, source: &Source) -> Result<(), String> {
         let clients = &self.clients;
         match source {

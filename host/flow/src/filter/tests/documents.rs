@@ -34,6 +34,31 @@ fn every_event_has_an_envelope() {
 }
 
 #[test]
+fn a_filter_can_be_held_to_the_time_of_acceptance() {
+    let mut columns = Columns::default();
+    columns.push(&event()).unwrap();
+    let at = event().timestamp;
+    let order = json!({ "data": { "type": ["order"] } });
+    let refund = json!({ "data": { "type": ["refund"] } });
+    let earlier = json!({ "timestamp": [{ "numeric": ["<", at] }] });
+    for (patterns, since, until, expected) in [
+        (None, at, at, true),
+        (None, 0, at - 1, false),
+        (None, at + 1, u64::MAX, false),
+        (Some(vec![refund.clone(), order.clone()]), 0, at, true),
+        (Some(vec![refund.clone(), order]), 0, at - 1, false),
+        (Some(vec![refund]), 0, at, false),
+        (Some(vec![earlier]), 0, at, false),
+    ] {
+        let filter = patterns.as_deref().map(|patterns| Filter::compile(patterns).unwrap());
+        for kind in ["stream", "kinesis", "table-changes"] {
+            let filter = Filter::within(filter.clone(), since, until);
+            assert_eq!(filter.matches(kind, columns.get(0).unwrap()), expected, "{kind} {since} {until} {patterns:?}");
+        }
+    }
+}
+
+#[test]
 fn names_of_one_kind_are_absent_elsewhere() {
     for (kind, name) in
         [("queue", "body"), ("sqs", "messageId"), ("stream", "sequenceNumber"), ("queue", "messageAttributes")]

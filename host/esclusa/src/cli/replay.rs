@@ -1,0 +1,150 @@
+//! `esclusa replay`: the state of a table once more, from the events that a route's source keeps, as of any moment.
+
+use super::reach::{Reach, reach};
+use super::{Global, Misused, print};
+use crate::exit::Exit;
+use crate::runtime::meter::epoch_millis;
+use crate::runtime::rebuild::{self, Job, LeftOut, Order, Stores, Summary};
+use crate::runtime::{bench, plugins};
+use anyhow::{Context, Result, anyhow, bail};
+use esclusa_embedded::{Schema, Store};
+use esclusa_sandbox::{Sandbox, SandboxConfig};
+use serde_json::json;
+
+/// `esclusa replay`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  esclusa replay state --from TRIM_HORIZON --into rebuilt\n  esclusa replay state --from TRIM_HORIZON --until 2026-11-20T18:00:00Z --into as-of-friday\n  esclusa replay orders --from 2026-11-01T00:00:00Z --into totals=totals-rebuilt"
+)]
+pub struct Replay {
+    /// Name of the route
+    route: String,
+    /// The first event: TRIM_HORIZON, the oldest that the source keeps, or the first one accepted at a time (RFC 3339)
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    from: Begin,
+    /// Events accepted until this time (RFC 3339); default: all that are there
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<u64>,
+    /// The empty table to write to; TABLE=OTHER where the route has several. May be repeated
+    #[arg(long, required = true, value_name = "[TABLE=]OTHER", value_parser = into)]
+    into: Vec<(Option<String>, String)>,
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    TrimHorizon,
+    Time(u64),
+}
+
+fn position(text: &str) -> Result<Begin, String> {
+    if text == "TRIM_HORIZON" { Ok(Begin::TrimHorizon) } else { time(text).map(Begin::Time) }
+}
+
+fn time(text: &str) -> Result<u64, String> {
+    esclusa_config::timestamp(text).ok_or_else(|| format!("{text:?} is no time: write 2026-01-31T12:00:00Z"))
+}
+
+fn into(text: &str) -> Result<(Option<String>, String), String> {
+    let (from, into) = match text.split_once('=') {
+        Some((from, into)) => (Some(from), into),
+        None => (None, text),
+    };
+    if into.is_empty() || from == Some("") {
+        return Err(format!("{text:?} is neither OTHER nor TABLE=OTHER"));
+    }
+    Ok((from.map(str::to_owned), into.to_owned()))
+}
+
+impl Replay {
+    /// Reads the events once more; exit 1 where one cannot be handled.
+    pub async fn run(&self, global: &Global) -> Result<Exit> {
+        let plan = global.load_quietly()?.plan;
+        let since = match self.from {
+            Begin::TrimHorizon => None,
+            Begin::Time(time) => Some(time),
+        };
+        let order = Order { route: self.route.clone(), since, until: self.until, into: self.into.clone() };
+        let job = order.job(&plan, epoch_millis()).map_err(|why| Misused(why.to_string()))?;
+        let scratch = tempfile::tempdir().context("cannot make a directory for positions")?;
+        let stores = Stores {
+            own: if job.needs_store() { Some(self.store(global).await?) } else { None },
+            scratch: Store::open(scratch.path().join("store"), Schema::default())?,
+        };
+        let sandbox =
+            Sandbox::new(SandboxConfig { cache_dir: bench::cache(&plan.engine), ..SandboxConfig::default() })?;
+        let version = plugins::load(&sandbox, &job.route).await.with_context(|| format!("route {}", self.route))?;
+        let summary = tokio::select! {
+            done = rebuild::rebuild(&job, &stores, version) => done.map_err(|why| anyhow!("route {}: {why}", self.route))?,
+            stopped = tokio::signal::ctrl_c() => {
+                stopped?;
+                bail!("route {}: stopped; the table holds a part", self.route);
+            }
+        };
+        stores.own.iter().chain([&stores.scratch]).for_each(Store::close);
+        self.tell(&job, &summary, global.json)?;
+        Ok(Exit::Ok)
+    }
+
+    /// The store of the configuration, which a router that runs would have to itself.
+    async fn store(&self, global: &Global) -> Result<Store> {
+        match reach(global).await? {
+            Reach::Stopped(store, _) => Ok(store),
+            Reach::Running(_) => bail!(
+                "route {}: a router runs on {} and has its store to itself: stop it, replay, and start it again; it goes on where it stopped",
+                self.route,
+                global.config.display()
+            ),
+        }
+    }
+
+    fn tell(&self, job: &Job, summary: &Summary, json: bool) -> Result<()> {
+        if json {
+            let Summary { events, effects, left_out } = summary;
+            return print::json(&json!({
+                "route": self.route, "into": job.tables, "events": events, "effects": effects, "left_out": left_out,
+            }));
+        }
+        let tables: Vec<&str> = job.tables.values().map(String::as_str).collect();
+        let left = left_out(&summary.left_out);
+        let left = if left.is_empty() { left } else { format!("; left out: {left}") };
+        print::line(&format!(
+            "{} events replayed into {} ({} effects){left}",
+            summary.events,
+            tables.join(", "),
+            summary.effects
+        ))
+    }
+}
+
+/// What was left out, in words; nothing where nothing was.
+fn left_out(left: &LeftOut) -> String {
+    let counts = [
+        (left.filtered, "events by filter or time"),
+        (left.rejected, "events that the plugin rejects"),
+        (left.messages, "messages"),
+        (left.objects, "objects"),
+        (left.writes, "writes to other tables"),
+    ];
+    let told = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Begin, into, position};
+
+    #[test]
+    fn it_begins_at_the_oldest_event_or_at_a_time() {
+        assert_eq!(position("TRIM_HORIZON"), Ok(Begin::TrimHorizon));
+        assert_eq!(position("1970-01-01T01:00:01+01:00"), Ok(Begin::Time(1000)));
+        assert!(position("LATEST").unwrap_err().contains("is no time"));
+    }
+
+    #[test]
+    fn the_table_may_be_named_that_is_written_elsewhere() {
+        assert_eq!(into("rebuilt"), Ok((None, "rebuilt".to_owned())));
+        assert_eq!(into("totals=rebuilt"), Ok((Some("totals".to_owned()), "rebuilt".to_owned())));
+        assert!(into("totals=").is_err() && into("=rebuilt").is_err() && into("").is_err());
+    }
+}

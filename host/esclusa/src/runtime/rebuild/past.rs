@@ -1,0 +1,83 @@
+//! A source up to a time: lanes end behind it. Their events bear the name of the route that they were meant for, so that
+//! its plugin does with them what it did.
+
+use esclusa_flow::BoxFuture;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
+use std::sync::Arc;
+
+/// See the module.
+pub struct Past {
+    source: Box<dyn Source>,
+    route: Arc<str>,
+    end: u64,
+}
+
+impl Past {
+    /// A source whose lanes end with the first batch that lies wholly behind `end`, milliseconds since the Unix epoch.
+    pub fn new(source: Box<dyn Source>, route: Arc<str>, end: u64) -> Self {
+        Past { source, route, end }
+    }
+}
+
+impl Source for Past {
+    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+        Box::pin(async move {
+            let lane = self.source.next_lane().await?;
+            Ok(lane.map(|lane| Box::new(PastLane { lane, route: self.route.clone(), end: self.end }) as Box<dyn Lane>))
+        })
+    }
+
+    fn caught_up(&self) -> bool {
+        self.source.caught_up()
+    }
+
+    fn leased(&self) -> bool {
+        self.source.leased()
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        self.source.close()
+    }
+}
+
+struct PastLane {
+    lane: Box<dyn Lane>,
+    route: Arc<str>,
+    end: u64,
+}
+
+impl Lane for PastLane {
+    fn id(&self) -> &str {
+        self.lane.id()
+    }
+
+    fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
+        Box::pin(async move {
+            Ok(match self.lane.pull(limit).await? {
+                Pull::Batch(batch) if batch.columns.timestamps.iter().all(|time| *time > self.end) => Pull::Ended,
+                Pull::Batch(mut batch) => {
+                    batch.origin.route = self.route.clone();
+                    Pull::Batch(batch)
+                }
+                other => other,
+            })
+        })
+    }
+
+    fn ready(&mut self) -> BoxFuture<'_, ()> {
+        self.lane.ready()
+    }
+
+    fn keep(&mut self) -> BoxFuture<'_, ()> {
+        self.lane.keep()
+    }
+
+    fn runs_ahead(&self) -> bool {
+        self.lane.runs_ahead()
+    }
+
+    fn settled(&mut self, settled: &[Settled<'_>]) {
+        self.lane.settled(settled);
+    }
+}
