@@ -28,6 +28,8 @@ pub struct Taken {
     pub lease: Lease,
     /// This worker's hold on it.
     pub holding: Holding,
+    /// When the worker that had it has stopped writing at the latest; `None`: it has already.
+    pub quiet: Option<Instant>,
 }
 
 /// Takes leases.
@@ -108,7 +110,8 @@ impl Coordinator {
             if *self.closing.borrow() {
                 return Ok(());
             }
-            self.take(lease).await?;
+            let alive = candidates.iter().any(|c| c.key == lease.key && matches!(c.holder, Holder::Other(_)));
+            self.take(lease, alive).await?;
         }
         self.note_orphans(&candidates, now);
         Ok(())
@@ -169,13 +172,16 @@ impl Coordinator {
         Some(Candidate { key: &lease.key, holder })
     }
 
-    async fn take(&self, seen: &Lease) -> Result<(), Fault> {
+    /// Takes a lease. A worker that is `alive` learns of it with its next renewal, or when a lease's duration has passed
+    /// since its last one: until then it may write.
+    async fn take(&self, seen: &Lease, alive: bool) -> Result<(), Fault> {
         let at = Instant::now();
         if let Written::Yes(lease) = self.table.take(seen).await? {
             tracing::info!(shard = lease.key, before = seen.owner, worker = self.table.me(), "lease taken");
             let holding = self.held.hold(&lease, at);
+            let quiet = alive.then(|| Instant::now() + self.duration);
             // Nobody listens any more: the lease expires by itself.
-            let _ = self.taken.send(Taken { lease: *lease, holding });
+            let _ = self.taken.send(Taken { lease: *lease, holding, quiet });
         }
         Ok(())
     }
@@ -219,7 +225,7 @@ pub async fn renew(table: Table, held: Arc<Held>, duration: Duration, mut closin
         let renewals = held.renewals();
         let results =
             join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &held, key, *counter, duration))).await;
-        for key in held.overdue(Instant::now(), duration) {
+        for key in held.overdue(Instant::now()) {
             tracing::warn!(shard = key, worker = table.me(), "the lease could not be renewed in time; it is given up");
             held.lose(&key);
         }
@@ -245,7 +251,7 @@ async fn renew_one(table: &Table, held: &Held, key: &str, counter: u64, duration
         Ok(Ok(Written::Yes(lease))) => held.renewed(key, lease.counter, at),
         // The answer to an earlier renewal was lost.
         Ok(Ok(Written::No(Some(lease)))) if lease.owner.as_deref() == Some(table.me()) => {
-            held.renewed(key, lease.counter, at);
+            held.recounted(key, lease.counter);
             return false;
         }
         Ok(Ok(Written::No(_))) => {

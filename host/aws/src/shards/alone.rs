@@ -127,7 +127,8 @@ impl AloneSource {
             None => self.alone.begin(&shard.id, &self.opening),
         };
         let ownership = Sole { alone: Arc::clone(&self.alone), shard: shard.id.clone() };
-        let beginning = Beginning { shard: shard.id.clone(), hashes: shard.hashes, settled, cursor, pending: None };
+        let (pending, quiet) = (None, None);
+        let beginning = Beginning { shard: shard.id.clone(), hashes: shard.hashes, settled, cursor, pending, quiet };
         let lane = self.opening.lane(beginning, Box::new(ownership))?;
         self.given.insert(shard.id);
         Ok(Some(Box::new(lane)))

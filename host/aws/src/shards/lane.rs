@@ -61,6 +61,8 @@ pub struct Beginning {
     pub cursor: Cursor,
     /// Where the first batch ends, whatever the limits say.
     pub pending: Option<Position>,
+    /// Nothing is read before this: until then somebody else may write what comes of the shard.
+    pub quiet: Option<Instant>,
 }
 
 /// See the module.
@@ -100,7 +102,7 @@ impl Opening {
     /// # Errors
     /// [`Fault::Permanent`] where the position is not one of a shard.
     pub fn lane(&self, beginning: Beginning, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
-        let Beginning { shard, hashes, settled, cursor, pending } = beginning;
+        let Beginning { shard, hashes, settled, cursor, pending, quiet } = beginning;
         let done = settled.as_ref().map(Position::parse).transpose()?;
         let mut feed = self.stream.feed(&shard, hashes);
         feed.seek(cursor);
@@ -108,7 +110,7 @@ impl Opening {
             lag: Arc::clone(&self.lag),
             origin: self.reader.origin(self.stream.kind(), &shard),
             stream: Arc::clone(&self.stream),
-            pace: self.stream.pace(),
+            pace: self.stream.pace().starting(quiet),
             id: shard,
             ownership,
             feed,

@@ -28,6 +28,12 @@ impl Pace {
         Pace { spacing, rate, idle, due: None, waited: spacing, refusals: 0 }
     }
 
+    /// The same with the first read at `first`; `None`: now.
+    #[must_use]
+    pub fn starting(self, first: Option<Instant>) -> Self {
+        Pace { due: first, ..self }
+    }
+
     /// When the next read may be sent; `None`: now.
     pub fn due(&self) -> Option<Instant> {
         self.due

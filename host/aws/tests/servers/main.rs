@@ -22,6 +22,7 @@ mod once;
 mod outlets;
 mod scripted;
 mod sqs;
+mod stale;
 mod table_stream;
 mod tables;
 

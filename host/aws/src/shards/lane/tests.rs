@@ -99,6 +99,7 @@ fn lane(
         settled: settled.map(|n| at(n).token()),
         cursor: settled.map_or(Cursor::TrimHorizon, |n| Cursor::Behind(at(n))),
         pending: pending.map(at),
+        quiet: None,
     };
     (opening.lane(beginning, Box::new(Scripted(script.clone()))).unwrap(), script, lag)
 }
@@ -255,6 +256,7 @@ async fn a_position_that_is_none_of_a_shard_is_refused() {
         settled: Some(Token::Offset(3)),
         cursor: Cursor::Latest,
         pending: None,
+        quiet: None,
     };
     assert!(matches!(opening.lane(beginning, Box::new(Scripted(script))), Err(Fault::Permanent(_))));
 }
