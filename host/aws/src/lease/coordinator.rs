@@ -2,11 +2,11 @@
 //! error ends them: they try again (K8, K9). They end when the source closes, never between a request and its answer: a
 //! lease taken by a request that nobody heard of could not be handed over.
 
+use super::Lease;
 use super::assign::{Candidate, Holder, Watch, choose};
 use super::held::{Held, Holding};
-use super::lineage::{Known, Shard, may_start, missing};
+use super::lineage::{Descent, Known, Missing, Shard, may_start, missing};
 use super::table::{Table, Written};
-use super::{Checkpoint, Lease};
 use crate::shards::lag::Lag;
 use crate::shards::{Start, Stream};
 use esclusa_flow::fault::Fault;
@@ -133,9 +133,11 @@ impl Coordinator {
     async fn add_missing(&self, listed: &[Shard], leases: &[Lease]) -> Result<bool, Fault> {
         let known: Known = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
         let mut added = false;
-        for (shard, checkpoint) in missing(listed, &known, self.start) {
-            tracing::info!(shard = shard.id, start = ?checkpoint, "a new shard");
-            self.table.add(&Lease::new(shard, checkpoint)).await?;
+        for new in missing(listed, &known, self.start) {
+            tracing::info!(shard = new.shard.id, start = ?new.start, "a new shard");
+            if self.table.add(&Lease::new(&new)).await? && new.descent == Descent::Orphan {
+                self.lag.add_orphan(self.stream.name(), new.shard);
+            }
             added = true;
         }
         Ok(added)
@@ -205,16 +207,17 @@ impl Coordinator {
 }
 
 impl Lease {
-    fn new(shard: &Shard, checkpoint: Checkpoint) -> Self {
+    fn new(Missing { shard, start, descent }: &Missing<'_>) -> Self {
         Lease {
             key: shard.id.clone(),
             owner: None,
             counter: 0,
-            checkpoint,
+            checkpoint: start.clone(),
             pending: None,
             parents: shard.parents.clone(),
             hashes: shard.hashes,
             opened: None,
+            first: *descent == Descent::First,
         }
     }
 }

@@ -210,6 +210,7 @@ mod tests {
             parents: Vec::new(),
             hashes: None,
             opened: None,
+            first: false,
         }
     }
 

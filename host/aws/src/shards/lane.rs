@@ -59,6 +59,8 @@ pub struct Beginning {
     pub settled: Option<Token>,
     /// Where to read.
     pub cursor: Cursor,
+    /// The route begins here: nothing that was trimmed before its first read is missed.
+    pub fresh: bool,
     /// Where the first batch ends, whatever the limits say.
     pub pending: Option<Position>,
     /// Nothing is read before this: until then somebody else may write what comes of the shard.
@@ -81,6 +83,8 @@ pub struct ShardLane {
     given: Given,
     pending: Option<Position>,
     ended: bool,
+    /// See [`Beginning::fresh`]; not any more once something was read.
+    fresh: bool,
     /// Records were trimmed before they were read, and none were read since.
     trimmed: bool,
     /// The service said with the last page that nothing is behind it.
@@ -102,7 +106,7 @@ impl Opening {
     /// # Errors
     /// [`Fault::Permanent`] where the position is not one of a shard.
     pub fn lane(&self, beginning: Beginning, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
-        let Beginning { shard, hashes, settled, cursor, pending, quiet } = beginning;
+        let Beginning { shard, hashes, settled, cursor, fresh, pending, quiet } = beginning;
         let done = settled.as_ref().map(Position::parse).transpose()?;
         let mut feed = self.stream.feed(&shard, hashes);
         feed.seek(cursor);
@@ -121,6 +125,7 @@ impl Opening {
             given: Given::default(),
             pending,
             ended: false,
+            fresh,
             trimmed: false,
             at_tip: false,
         })
@@ -250,6 +255,7 @@ impl ShardLane {
         };
         let empty = page.records.is_empty();
         self.trimmed = false;
+        self.fresh = false;
         self.at_tip = page.behind_millis.map_or(empty, |behind| behind == 0);
         self.pace.read(sent, page.bytes, empty && self.at_tip);
         let behind = self.tip.read(empty, page.behind_millis);
@@ -276,6 +282,10 @@ impl ShardLane {
     }
 
     fn gap(&self, why: &str) {
+        if self.fresh {
+            tracing::info!(shard = self.id, why, "what was trimmed before the route began is left out");
+            return;
+        }
         self.lag.add_gap();
         tracing::error!(
             route = &*self.origin.route, source = &*self.origin.source, shard = self.id, settled = ?self.settled, why,

@@ -90,11 +90,13 @@ impl LeasedSource {
                 Checkpoint::At(position) => Some(position.token()),
                 _ => None,
             };
+            let fresh = settled.is_none() && lease.first && lease.opened.is_none();
             let beginning = Beginning {
                 cursor: self.opening.cursor(&lease.checkpoint, opened.0),
                 shard: lease.key,
                 hashes: lease.hashes,
                 settled,
+                fresh,
                 pending: lease.pending,
                 quiet,
             };

@@ -98,6 +98,7 @@ fn lane(
         hashes: None,
         settled: settled.map(|n| at(n).token()),
         cursor: settled.map_or(Cursor::TrimHorizon, |n| Cursor::Behind(at(n))),
+        fresh: settled.is_none(),
         pending: pending.map(at),
         quiet: None,
     };
@@ -209,6 +210,21 @@ async fn a_shard_that_was_trimmed_as_a_whole_ends_with_a_gap() {
 }
 
 #[tokio::test]
+async fn what_was_trimmed_before_the_first_read_is_no_gap() {
+    let trimmed = || Err(ReadError::Trimmed("old".into()));
+    let (mut lane, _, lag) = lane(vec![trimmed(), Ok(page(1..2)), trimmed(), Ok(page(50..51))], None, None);
+    assert_eq!(ids(&mut lane).await, [0u64; 0]);
+    assert_eq!((lag.gaps(), ids(&mut lane).await), (0, vec![1]));
+    settle(&mut lane, 1..2);
+    assert_eq!(ids(&mut lane).await, [0u64; 0]);
+    assert_eq!((lag.gaps(), ids(&mut lane).await), (1, vec![50]), "it was trimmed while the route was reading");
+    let gone = || Err(ReadError::Gone("no such shard".into()));
+    let (mut lane, _, lag) = super::tests::lane(vec![gone(), gone()], None, None);
+    assert_eq!(ids(&mut lane).await, [0u64; 0]);
+    assert_eq!((lane.pull(LIMIT).await.unwrap(), lag.gaps()), (Pull::Ended, 0));
+}
+
+#[tokio::test]
 async fn an_open_shard_that_cannot_be_read_is_not_given_up() {
     let (mut lane, script, lag) = lane(vec![Err(ReadError::Gone("?".into()))], Some(7), None);
     *script.listed.lock().unwrap() = vec![Shard { id: "shard".into(), parents: vec![], closed: false, hashes: None }];
@@ -255,6 +271,7 @@ async fn a_position_that_is_none_of_a_shard_is_refused() {
         hashes: None,
         settled: Some(Token::Offset(3)),
         cursor: Cursor::Latest,
+        fresh: true,
         pending: None,
         quiet: None,
     };
