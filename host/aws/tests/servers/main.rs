@@ -7,6 +7,7 @@
     reason = "a test panics where a promise is broken"
 )]
 
+mod aggregated;
 mod building;
 mod checks;
 mod conformance;
@@ -20,6 +21,7 @@ mod leases;
 mod objects;
 mod once;
 mod outlets;
+mod retained;
 mod scripted;
 mod sqs;
 mod stale;
