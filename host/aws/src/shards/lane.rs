@@ -236,6 +236,7 @@ impl ShardLane {
         let page = match self.feed.page(wait).await {
             Ok(page) => page,
             Err(ReadError::Fault(fault)) => return Err(fault),
+            Err(ReadError::Expired(why)) => return Err(Fault::Transient(why)),
             Err(ReadError::Throttled(why)) => {
                 tracing::debug!(shard = self.id, why, "reading less often");
                 self.pace.refused(sent, wall_millis());
