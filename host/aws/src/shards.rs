@@ -68,6 +68,8 @@ pub enum Coordination {
 pub struct Sharing {
     /// Who reads what.
     pub coordination: Coordination,
+    /// A shard waits for those that it came from, so that keys stay in order over splits and merges.
+    pub ordered: bool,
     /// How often shards are discovered, about.
     pub discovery: Duration,
     /// Where the state of the shards is shown.
@@ -197,7 +199,7 @@ pub(crate) async fn open(
     sharing: &Sharing,
     reader: Reader,
 ) -> Result<Opened, Fault> {
-    let opening = lane::Opening { stream, reader, start, lag: Arc::clone(&sharing.lag) };
+    let opening = lane::Opening { stream, reader, start, ordered: sharing.ordered, lag: Arc::clone(&sharing.lag) };
     match &sharing.coordination {
         Coordination::Leases(settings) => leased::open(clients, settings, sharing.discovery, opening).await,
         Coordination::Alone(alone) => {

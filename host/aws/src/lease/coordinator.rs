@@ -40,6 +40,8 @@ pub struct Coordinator {
     pub stream: Arc<dyn Stream>,
     /// Where shards start that exist at the first start of the group.
     pub start: Start,
+    /// A shard waits for those that it came from.
+    pub ordered: bool,
     /// The leases in hand.
     pub held: Arc<Held>,
     /// Where taken leases go.
@@ -102,7 +104,7 @@ impl Coordinator {
         let now = Instant::now();
         self.watch.observe(&leases, now);
         let known: Known = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
-        let ready = |lease: &&Lease| !lease.finished() && may_start(&lease.parents, &known);
+        let ready = |lease: &&Lease| !lease.finished() && (!self.ordered || may_start(&lease.parents, &known));
         let ready: Vec<&Lease> = leases.iter().filter(ready).collect();
         let candidates: Vec<_> = ready.iter().filter_map(|lease| self.candidate(lease, now)).collect();
         let chosen = choose(&candidates, self.table.me());

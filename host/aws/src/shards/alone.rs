@@ -126,7 +126,9 @@ impl AloneSource {
     fn open(&mut self, positions: &BTreeMap<String, Option<Token>>) -> Result<Option<Box<dyn Lane>>, Fault> {
         let known = self.known(positions);
         let ready = |shard: &&Shard| {
-            !self.given.contains(&shard.id) && known.get(&shard.id) == Some(&false) && may_start(&shard.parents, &known)
+            !self.given.contains(&shard.id)
+                && known.get(&shard.id) == Some(&false)
+                && (!self.opening.ordered || may_start(&shard.parents, &known))
         };
         let Some(shard) = self.listed().iter().find(ready).cloned() else { return Ok(None) };
         let settled = positions.get(&shard.id).cloned().flatten();

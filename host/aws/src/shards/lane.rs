@@ -30,6 +30,8 @@ pub struct Opening {
     pub reader: Reader,
     /// Where shards start that have no position.
     pub start: Start,
+    /// A shard waits for those that it came from.
+    pub ordered: bool,
     /// Where lag is shown.
     pub lag: Arc<Lag>,
 }

@@ -55,6 +55,7 @@ pub async fn open(
         table: table.clone(),
         stream: Arc::clone(&opening.stream),
         start: opening.start,
+        ordered: opening.ordered,
         held: Arc::clone(&held),
         taken: sender,
         duration: settings.duration,

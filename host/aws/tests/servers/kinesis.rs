@@ -157,6 +157,27 @@ async fn a_process_alone_keeps_lineage_too() {
 }
 
 #[tokio::test]
+async fn without_order_children_do_not_wait_for_their_parents() {
+    // K1
+    for together in [false, true] {
+        let (stream, kept) = (TestStream::new(1).await, Kept::default());
+        stream.put_numbers(0..10).await;
+        stream.split(&shard(0)).await;
+        let sharing = if together { leases(&unique("leases"), "w") } else { alone(kept.positions()) };
+        let (mut source, _) = stream.open(Start::TrimHorizon, Sharing { ordered: false, ..sharing }).await;
+        let mut given = Vec::new();
+        for _ in 0..3 {
+            let lane = tokio::time::timeout(PATIENCE, source.next_lane()).await.expect("nothing was settled");
+            given.push(lane.unwrap().unwrap());
+        }
+        let ids: HashSet<_> = given.iter().map(|lane| lane.id().to_owned()).collect();
+        assert_eq!(ids, (0..3).map(shard).collect());
+        drop(given);
+        source.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_start_at_a_time_leaves_older_records_out() {
     let (stream, sink) = (TestStream::new(1).await, Sink::new());
     let old = stream.put_numbers(0..5).await;

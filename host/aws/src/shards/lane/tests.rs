@@ -91,6 +91,7 @@ fn lane(
         stream: Arc::new(Scripted(script.clone())),
         reader: Reader { route: "r".into(), source: "s".into() },
         start: Start::TrimHorizon,
+        ordered: true,
         lag: lag.clone(),
     };
     let beginning = Beginning {
@@ -264,6 +265,7 @@ async fn a_position_that_is_none_of_a_shard_is_refused() {
         stream: Arc::new(Scripted(script.clone())),
         reader: Reader { route: "r".into(), source: "s".into() },
         start: Start::Latest,
+        ordered: true,
         lag,
     };
     let beginning = Beginning {
