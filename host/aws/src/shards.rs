@@ -11,6 +11,7 @@ mod leased;
 mod pace;
 pub(crate) mod polled;
 pub mod position;
+mod room;
 
 pub use alone::{Alone, Positions};
 pub(crate) use pace::Pace;
@@ -70,6 +71,8 @@ pub struct Sharing {
     pub coordination: Coordination,
     /// A shard waits for those that it came from, so that keys stay in order over splits and merges.
     pub ordered: bool,
+    /// Most bytes of records that were read and not given yet, in all shards.
+    pub read_ahead: usize,
     /// How often shards are discovered, about.
     pub discovery: Duration,
     /// Where the state of the shards is shown.
@@ -199,7 +202,14 @@ pub(crate) async fn open(
     sharing: &Sharing,
     reader: Reader,
 ) -> Result<Opened, Fault> {
-    let opening = lane::Opening { stream, reader, start, ordered: sharing.ordered, lag: Arc::clone(&sharing.lag) };
+    let opening = lane::Opening {
+        stream,
+        reader,
+        start,
+        ordered: sharing.ordered,
+        room: room::Room::new(sharing.read_ahead),
+        lag: Arc::clone(&sharing.lag),
+    };
     match &sharing.coordination {
         Coordination::Leases(settings) => leased::open(clients, settings, sharing.discovery, opening).await,
         Coordination::Alone(alone) => {

@@ -1,11 +1,12 @@
 //! A shard as a lane: pages are read when a batch needs them, batches are cut from what was read.
 //!
-//! Memory: what one batch needs and at most one page more. A lane goes on behind the last *settled* event: where it is
+//! Memory: what one batch needs and at most one page more, for which all lanes of a source share a limit. A lane goes on behind the last *settled* event: where it is
 //! pulled while events that it gave are not settled, it reads them again.
 
 use super::backlog::{Backlog, Bound, Cut};
 use super::lag::{Lag, Tip};
 use super::position::Position;
+use super::room::{Room, Share};
 use super::{Cursor, Feed, Pace, ReadError, Reader, Start, Stream, wall_millis};
 use crate::lease::Checkpoint;
 use esclusa_flow::BoxFuture;
@@ -21,6 +22,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 /// How long a feed that is pushed may take for the first record of a batch: it has come, or it has not.
 const PUSHED: Duration = Duration::from_millis(20);
 
+/// How long a lane waits where others hold all that may be read ahead.
+const FULL: Duration = Duration::from_millis(100);
+
 /// What the lanes of a source have in common.
 #[derive(Clone)]
 pub struct Opening {
@@ -32,6 +36,8 @@ pub struct Opening {
     pub start: Start,
     /// A shard waits for those that it came from.
     pub ordered: bool,
+    /// Memory for what is read ahead.
+    pub room: Arc<Room>,
     /// Where lag is shown.
     pub lag: Arc<Lag>,
 }
@@ -80,6 +86,8 @@ pub struct ShardLane {
     pace: Pace,
     tip: Tip,
     backlog: Backlog,
+    /// What the backlog takes of the source's memory.
+    share: Share,
     settled: Option<Token>,
     done: Option<Position>,
     given: Given,
@@ -122,6 +130,7 @@ impl Opening {
             feed,
             tip: Tip::default(),
             backlog: Backlog::default(),
+            share: self.room.share(),
             settled,
             done,
             given: Given::default(),
@@ -174,6 +183,10 @@ impl ShardLane {
                 // Something may have come since the last read.
                 (Some(_), None) => return Ok(Pull::Empty { drained: false }),
                 (Some(due), Some(end)) => sleep_until(due.min(end)).await,
+                (None, None) if !self.share.may_read() => {
+                    self.pace.later(now + FULL);
+                    return Ok(Pull::Empty { drained: false });
+                }
                 (None, None) => {
                     if !self.read(PUSHED).await? && !self.ended {
                         return Ok(Pull::Empty { drained: self.at_tip });
@@ -206,6 +219,7 @@ impl ShardLane {
             None => Cursor::At(given.first),
         });
         self.backlog.clear();
+        self.share.set(0);
         self.ended = false;
         self.at_tip = false;
     }
@@ -218,6 +232,7 @@ impl ShardLane {
     fn give(&mut self, bound: Bound<'_>) -> Result<Option<Batch>, Fault> {
         self.check()?;
         let Cut { columns, claims } = self.backlog.cut(bound)?;
+        self.share.set(self.backlog.bytes());
         let Some(first) = claims.first() else { return Ok(None) };
         self.given = Given {
             first: Position::parse(first.token())?.sequence,
@@ -265,6 +280,7 @@ impl ShardLane {
         self.lag.change(&self.id, |lag| lag.behind_millis = behind);
         self.ended = page.ended;
         self.backlog.extend(page.records, self.done.as_ref());
+        self.share.set(self.backlog.bytes());
         Ok(!empty)
     }
 

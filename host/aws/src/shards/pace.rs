@@ -39,6 +39,11 @@ impl Pace {
         self.due
     }
 
+    /// The next read may not be sent before `due`.
+    pub fn later(&mut self, due: Instant) {
+        self.due = Some(due);
+    }
+
     /// The next read may be sent at once: it is known to give something.
     pub fn now(&mut self) {
         self.due = None;

@@ -92,6 +92,7 @@ fn lane(
         reader: Reader { route: "r".into(), source: "s".into() },
         start: Start::TrimHorizon,
         ordered: true,
+        room: Room::new(usize::MAX),
         lag: lag.clone(),
     };
     let beginning = Beginning {
@@ -226,6 +227,25 @@ async fn what_was_trimmed_before_the_first_read_is_no_gap() {
 }
 
 #[tokio::test]
+async fn a_lane_reads_nothing_while_others_hold_all_that_may_be_read_ahead() {
+    // K19
+    let room = Room::new(100);
+    let (mut full, _, _) = lane(vec![Ok(page(1..8)), Ok(page(8..9))], None, None);
+    let (mut waiting, script, _) = lane(vec![Ok(page(1..2))], None, None);
+    (full.share, waiting.share) = (room.share(), room.share());
+    assert_eq!(ids(&mut full).await, [1, 2, 3]);
+    assert_eq!(waiting.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false });
+    assert_eq!(script.answers.lock().unwrap().len(), 1, "nothing was read");
+    settle(&mut full, 1..4);
+    assert_eq!(ids(&mut full).await, [4, 5, 6], "whoever holds something goes on");
+    settle(&mut full, 4..7);
+    waiting.ready().await;
+    assert_eq!(ids(&mut waiting).await, [1], "one event is left, and there is room");
+    drop(full);
+    assert!(room.share().may_read());
+}
+
+#[tokio::test]
 async fn an_open_shard_that_cannot_be_read_is_not_given_up() {
     let (mut lane, script, lag) = lane(vec![Err(ReadError::Gone("?".into()))], Some(7), None);
     *script.listed.lock().unwrap() = vec![Shard { id: "shard".into(), parents: vec![], closed: false, hashes: None }];
@@ -266,6 +286,7 @@ async fn a_position_that_is_none_of_a_shard_is_refused() {
         reader: Reader { route: "r".into(), source: "s".into() },
         start: Start::Latest,
         ordered: true,
+        room: Room::new(usize::MAX),
         lag,
     };
     let beginning = Beginning {

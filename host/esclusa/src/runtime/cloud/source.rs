@@ -79,7 +79,8 @@ impl Opener {
             }
             _ => Coordination::Alone(self.alone.clone()),
         };
-        Sharing { coordination, ordered, discovery: shards::DISCOVERY, lag: self.lag.clone() }
+        let read_ahead = self.route.in_flight_bytes;
+        Sharing { coordination, ordered, read_ahead, discovery: shards::DISCOVERY, lag: self.lag.clone() }
     }
 }
 
