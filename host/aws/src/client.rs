@@ -1,6 +1,14 @@
 //! Clients of the services, all made from one configuration: one chain of credentials, one connection pool.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use std::time::Duration;
+
+/// How long a connection may take to be made: the SDK's default, which is said here since it may go with the others.
+const CONNECT: Duration = Duration::from_millis(3100);
+/// How long an answer may take to begin. Without a limit a connection that has gone silent stops its reader for good
+/// (reliability K8). Three times the longest poll of SQS.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// Where a service is; what is not said comes from `[aws]`, and then from the environment and the profile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +40,7 @@ macro_rules! at {
 impl Clients {
     /// Reads the environment, the profile and the credentials' chain; `default` is `[aws]`. Nothing is sent yet.
     pub async fn load(default: &Place) -> Self {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        let mut loader = defaults();
         if let Some(region) = &default.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -97,5 +105,39 @@ impl Clients {
     #[must_use]
     pub fn s3(&self, place: &Place, path_style: bool) -> aws_sdk_s3::Client {
         aws_sdk_s3::Client::from_conf(at!(aws_sdk_s3, self, place).force_path_style(path_style).build())
+    }
+}
+
+fn defaults() -> ConfigLoader {
+    let limits = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
+    aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_kinesis::config::Credentials;
+    use tokio::net::TcpListener;
+    use tokio::time::{Instant, timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_nobody_answers_ends() {
+        // K8
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let silent = tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok(connection) = listener.accept().await {
+                open.push(connection);
+            }
+        });
+        let loader = defaults().region(Region::new("us-east-1"));
+        let shared = loader.credentials_provider(Credentials::new("id", "secret", None, None, "test")).load().await;
+        let place = Place { region: None, endpoint_url: Some(url) };
+        let client = Clients::from_config(shared).kinesis(&place);
+        let asked = Instant::now();
+        let answer = timeout(ANSWER * 10, client.list_shards().stream_name("s").send()).await.expect("it ends");
+        assert!(answer.is_err() && asked.elapsed() >= CONNECT, "{answer:?}");
+        silent.abort();
     }
 }

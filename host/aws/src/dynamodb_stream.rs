@@ -8,6 +8,7 @@ mod poll;
 use crate::client::{Clients, Place};
 use crate::fault;
 use crate::lease::lineage::Shard;
+use crate::shards::polled::Polled;
 use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Start, Stream};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::config::retry::RetryConfig;
@@ -130,7 +131,8 @@ impl Stream for TableStream {
 
     fn feed(&self, shard: &str, _hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
         let doing = format!("read shard {shard:?} of {}", self.name);
-        Box::new(poll::Poll::new(self.reads.clone(), Arc::clone(&self.arn), Arc::clone(&self.key), shard, doing))
+        let (client, stream, key) = (self.reads.clone(), Arc::clone(&self.arn), Arc::clone(&self.key));
+        Box::new(Polled::new(poll::Poll { client, stream, key, shard: shard.to_owned(), doing: doing.clone() }, doing))
     }
 
     fn pace(&self) -> Pace {

@@ -87,16 +87,17 @@ impl Engine {
     }
 
     async fn at_least_once(&self, writes: Vec<Write>, mut rest: Rest, several: bool) -> Result<Committed, CommitError> {
-        let mut skipped = self.tables.write(writes, &Fence::default(), several).await?;
+        let write = async { Ok(self.tables.write(writes, &Fence::default(), several).await?) };
         let Some(keeper) = &self.keeper else {
+            let mut skipped = write.await?;
             let committed = rest.commit_to(&*self.local).await?;
             skipped.extend(committed.skipped);
             return Ok(Committed { skipped, outbox: committed.outbox });
         };
-        let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
-        let dead = self.send(&mut rest.commit).await;
-        rest.commit.dead.extend(dead);
         let lane = Arc::clone(&rest.commit.lane);
+        let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
+        let mut skipped = while_owned(&**keeper, &lane, &progress, write).await?;
+        self.send(&**keeper, &mut rest.commit, &progress).await?;
         skipped.extend(rest.commit_to(&*self.local).await?.skipped);
         settle(&**keeper, &lane, &progress).await?;
         Ok(Committed { skipped, outbox: None })
@@ -113,9 +114,8 @@ impl Engine {
         let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
         let counts = std::mem::take(&mut rest.commit.counts);
         let last = Commit { counts, ..rest.nothing() };
-        if self.keeper.is_some() {
-            let dead = self.send(&mut rest.commit).await;
-            rest.commit.dead.extend(dead);
+        if let Some(keeper) = &self.keeper {
+            self.send(&**keeper, &mut rest.commit, &progress).await?;
         }
         let committed = rest.commit_to(&*self.local).await?;
         let mut skipped = match self.tables.write(writes, fence, several).await {
@@ -168,10 +168,31 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends the messages of a commit; gives those that were refused for good.
-    async fn send(&self, commit: &mut Commit) -> Vec<DeadLetter> {
+    /// Sends the messages of a commit; those that were refused for good are dead letters of it then.
+    async fn send(&self, keeper: &dyn Keeper, commit: &mut Commit, progress: &Progress) -> Result<(), CommitError> {
         let messages = std::mem::take(&mut commit.outbox);
-        outbox::send(&self.outlets, messages, commit).await
+        let send = async { Ok(outbox::send(&self.outlets, messages, commit).await) };
+        let dead = while_owned(keeper, &commit.lane, progress, send).await?;
+        commit.dead.extend(dead);
+        Ok(())
+    }
+}
+
+/// Does what no transaction protects from a stale owner: begins only where the lane is this process' own, and gives up as
+/// soon as it may be another's; a request on its way remains. Without progress the lane does not matter.
+async fn while_owned<T>(
+    keeper: &dyn Keeper,
+    lane: &str,
+    progress: &Progress,
+    work: impl Future<Output = Result<T, CommitError>>,
+) -> Result<T, CommitError> {
+    if *progress == Progress::None {
+        return work.await;
+    }
+    tokio::select! {
+        biased;
+        fault = keeper.lost(lane) => Err(fault.into()),
+        done = work => done,
     }
 }
 

@@ -10,6 +10,7 @@ mod records;
 use crate::client::{Clients, Place};
 use crate::fault;
 use crate::lease::lineage::Shard;
+use crate::shards::polled::Polled;
 use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Start, Stream};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
@@ -163,7 +164,11 @@ impl Stream for KinesisStream {
             Some(consumer) => {
                 Box::new(fan_out::FanOut::new(self.reads.clone(), consumer.clone(), shard, hashes, doing))
             }
-            None => Box::new(poll::Poll::new(self.reads.clone(), self.stream.clone(), shard, hashes, doing)),
+            None => {
+                let (client, stream) = (self.reads.clone(), self.stream.clone());
+                let poll = poll::Poll { client, stream, shard: shard.to_owned(), hashes, doing: doing.clone() };
+                Box::new(Polled::new(poll, doing))
+            }
         }
     }
 

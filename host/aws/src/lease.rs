@@ -55,6 +55,9 @@ pub struct Lease {
     /// When the lane was first opened at [`Checkpoint::Latest`], in milliseconds since the Unix epoch: whoever opens it
     /// again before anything is settled starts there. An attribute of our own (`startTimestamp`) that KCL leaves alone.
     pub opened: Option<u64>,
+    /// The group starts with it: nothing that was trimmed before it was first read is missed. Also our own (`startsGroup`);
+    /// false where KCL made the lease.
+    pub first: bool,
 }
 
 /// How far a shard is done.

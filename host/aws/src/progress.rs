@@ -9,6 +9,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// Keeps the progress of the lanes of one route.
 pub trait Keeper: Send + Sync {
+    /// Waits until the lane may belong to somebody else, and says so: at once where that is so already, never where it
+    /// cannot be. What is written outside of a transaction with the progress is given up then. Cancel-safe.
+    fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault>;
+
     /// Settles `progress` after the effects were written.
     ///
     /// # Errors
@@ -47,6 +51,15 @@ impl Slot {
 }
 
 impl Keeper for Slot {
+    fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault> {
+        Box::pin(async move {
+            match self.keeper() {
+                Ok(keeper) => keeper.lost(lane).await,
+                Err(fault) => fault,
+            }
+        })
+    }
+
     fn settle<'a>(&'a self, lane: &'a str, progress: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move { self.keeper()?.settle(lane, progress).await })
     }

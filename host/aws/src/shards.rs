@@ -9,14 +9,20 @@ pub mod lag;
 pub(crate) mod lane;
 mod leased;
 mod pace;
+pub(crate) mod polled;
 pub mod position;
+mod room;
 
 pub use alone::{Alone, Positions};
 pub(crate) use pace::Pace;
 
 use crate::client::Clients;
+use crate::fault;
 use crate::lease::{self, lineage::Shard};
 use crate::progress::Keeper;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
@@ -63,6 +69,10 @@ pub enum Coordination {
 pub struct Sharing {
     /// Who reads what.
     pub coordination: Coordination,
+    /// A shard waits for those that it came from, so that keys stay in order over splits and merges.
+    pub ordered: bool,
+    /// Most bytes of records that were read and not given yet, in all shards.
+    pub read_ahead: usize,
     /// How often shards are discovered, about.
     pub discovery: Duration,
     /// Where the state of the shards is shown.
@@ -116,6 +126,8 @@ pub(crate) enum Cursor {
     Since(u64),
     /// At this sequence number.
     At(String),
+    /// Behind the record with this sequence number.
+    After(String),
     /// Behind this event; events of the same record may come again.
     Behind(Position),
 }
@@ -153,12 +165,30 @@ pub(crate) struct Record {
 pub(crate) enum ReadError {
     /// Read less often.
     Throttled(String),
+    /// The iterator is too old.
+    Expired(String),
     /// The place is older than the oldest record: records are lost.
     Trimmed(String),
     /// The service does not know the shard.
     Gone(String),
     /// Anything else.
     Fault(Fault),
+}
+
+impl ReadError {
+    /// What a failed read means; `doing` says what was read.
+    pub fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        match (error.code(), fault::of(doing, error)) {
+            (Some("ExpiredIteratorException"), fault) => ReadError::Expired(fault.to_string()),
+            (Some("TrimmedDataAccessException"), fault) => ReadError::Trimmed(fault.to_string()),
+            (_, Fault::Throttled { reason, .. }) => ReadError::Throttled(reason),
+            (Some("ResourceNotFoundException"), fault) => ReadError::Gone(fault.to_string()),
+            (_, fault) => ReadError::Fault(fault),
+        }
+    }
 }
 
 /// Opens a stream as one route reads it.
@@ -172,7 +202,14 @@ pub(crate) async fn open(
     sharing: &Sharing,
     reader: Reader,
 ) -> Result<Opened, Fault> {
-    let opening = lane::Opening { stream, reader, start, lag: Arc::clone(&sharing.lag) };
+    let opening = lane::Opening {
+        stream,
+        reader,
+        start,
+        ordered: sharing.ordered,
+        room: room::Room::new(sharing.read_ahead),
+        lag: Arc::clone(&sharing.lag),
+    };
     match &sharing.coordination {
         Coordination::Leases(settings) => leased::open(clients, settings, sharing.discovery, opening).await,
         Coordination::Alone(alone) => {

@@ -39,7 +39,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Conditional writes in flight for one commit.
 const IN_FLIGHT: usize = 16;
 
-/// A table of routes.toml that is in DynamoDB.
+/// A table of routes.toml that is in DynamoDB. What a commit does to one item is one write: a stream of the table shows the
+/// item before and after it, and no step in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Its name in DynamoDB.

@@ -59,6 +59,7 @@ async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
             route: "bench".into(),
             source: "bench".into(),
             lane: Arc::clone(&name),
+            handler: esclusa_flow::dead::Handler::default(),
             actions: actions.collect(),
             outbox: Vec::new(),
             dead: Vec::new(),

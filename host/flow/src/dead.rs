@@ -1,6 +1,9 @@
 //! A dead letter: the whole story of an event that was given up.
 
+use crate::effect::Message;
+use crate::fault::Fault;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Everything that is known of an event that was given up; enough to understand it and to replay it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,60 @@ pub struct DeadLetter {
     /// Set where not the event but one of its messages was given up: the output that did not take it. Replay
     /// sends the message again instead of calling the plugin.
     pub output: Option<String>,
+}
+
+/// What handled events, as a dead letter names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handler {
+    /// Kind of the source.
+    pub kind: Arc<str>,
+    /// The plugin's path.
+    pub plugin: Arc<str>,
+    /// SHA-256 of the plugin.
+    pub digest: Arc<str>,
+}
+
+/// Whose messages are sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    /// Route name.
+    pub route: &'a str,
+    /// Source name.
+    pub source: &'a str,
+    /// Lane of the events.
+    pub lane: &'a str,
+    /// What handled them.
+    pub handler: &'a Handler,
+    /// The time, milliseconds since the Unix epoch.
+    pub now: u64,
+}
+
+impl DeadLetter {
+    /// A message that its output did not take. Replaying it sends the message again, so it needs no plugin.
+    #[must_use]
+    pub fn of_message(sender: &Sender<'_>, message: Message, fault: &Fault, attempts: u32) -> Self {
+        let Handler { kind, plugin, digest } = sender.handler;
+        DeadLetter {
+            route: sender.route.to_owned(),
+            source: sender.source.to_owned(),
+            kind: kind.to_string(),
+            lane: sender.lane.to_owned(),
+            event: message.id,
+            key: message.send.key.unwrap_or_default(),
+            data: message.send.data,
+            attributes: message.send.attributes,
+            timestamp: sender.now,
+            died: sender.now,
+            attempts,
+            code: "outbox.send".to_owned(),
+            reason: format!("output {:?}: {fault}", message.send.output),
+            backtrace: None,
+            logs: Vec::new(),
+            plugin: plugin.to_string(),
+            digest: digest.to_string(),
+            output: Some(message.send.output),
+        }
+    }
 }
 
 /// Payloads as text where they are UTF-8, else as an array of bytes: readable by people, exact for machines.

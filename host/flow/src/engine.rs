@@ -3,7 +3,7 @@
 use crate::BoxFuture;
 use crate::batch::Token;
 use crate::counts::Counts;
-use crate::dead::DeadLetter;
+use crate::dead::{DeadLetter, Handler};
 use crate::effect::{Action, Message};
 use crate::fault::Fault;
 use crate::item::{Condition, Item};
@@ -42,6 +42,8 @@ pub struct Commit {
     pub source: Arc<str>,
     /// Lane.
     pub lane: Arc<str>,
+    /// What asked for it, for the dead letters of its messages.
+    pub handler: Handler,
     /// Writes to this engine, in order. Sends among them go to the engine's own streams and queues.
     pub actions: Vec<Action>,
     /// Messages for the world outside. They are recorded with the commit and sent after it, so that a guard

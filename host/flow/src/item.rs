@@ -3,6 +3,7 @@
 //! Numbers stay decimal text end to end: no digit is lost.
 
 pub mod condition;
+pub mod document;
 pub mod number;
 
 pub use condition::{Comparison, Condition, Guard, Otherwise};

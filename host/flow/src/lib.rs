@@ -15,6 +15,7 @@ pub mod fault;
 pub mod filter;
 pub mod grants;
 pub mod item;
+pub mod outbox;
 pub mod output;
 pub mod plugin;
 pub mod retry;

@@ -74,6 +74,7 @@ impl Rest {
             route: self.commit.route.clone(),
             source: self.commit.source.clone(),
             lane: self.commit.lane.clone(),
+            handler: self.commit.handler.clone(),
             actions: Vec::new(),
             outbox: Vec::new(),
             dead: Vec::new(),

@@ -2,14 +2,13 @@
 //!
 //! A subscription lasts five minutes; it is renewed a little before, behind the last record that was pushed.
 
-use super::poll::read_error;
 use super::records::{events, place};
 use crate::fault;
 use crate::shards::{Cursor, Feed, Page, ReadError, wall_millis};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
-use aws_sdk_kinesis::types::{ConsumerStatus, ShardIteratorType, StartingPosition, SubscribeToShardEventStream};
+use aws_sdk_kinesis::types::{ConsumerStatus, StartingPosition, SubscribeToShardEventStream};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
@@ -62,10 +61,8 @@ pub struct FanOut {
     shard: String,
     hashes: Option<(u128, u128)>,
     doing: String,
-    /// Where reading began.
+    /// Where the next subscription begins.
     at: Cursor,
-    /// Where a new subscription continues.
-    last: Option<String>,
     subscription: Option<(Receiver, Instant)>,
     /// What was pushed and not given as a page yet.
     pushed: Option<Result<Page, ReadError>>,
@@ -75,14 +72,11 @@ impl FanOut {
     /// Reads `shard` as `consumer`; `doing` says so in errors.
     pub fn new(client: Client, consumer: String, shard: &str, hashes: Option<(u128, u128)>, doing: String) -> Self {
         let (shard, at) = (shard.to_owned(), Cursor::TrimHorizon);
-        FanOut { client, consumer, shard, hashes, doing, at, last: None, subscription: None, pushed: None }
+        FanOut { client, consumer, shard, hashes, doing, at, subscription: None, pushed: None }
     }
 
     async fn subscribe(&mut self) -> Result<(), ReadError> {
-        let (kind, sequence, time) = match &self.last {
-            Some(last) => (ShardIteratorType::AfterSequenceNumber, Some(last.clone()), None),
-            None => place(&self.at),
-        };
+        let (kind, sequence, time) = place(&self.at);
         let position =
             StartingPosition::builder().r#type(kind).set_sequence_number(sequence).set_timestamp(time).build();
         let position = position.map_err(|error| ReadError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))?;
@@ -100,7 +94,7 @@ impl FanOut {
             Err(error) if error.code() == Some("ResourceInUseException") => {
                 Err(ReadError::Throttled(format!("{}: the shard is subscribed to already", self.doing)))
             }
-            Err(error) => Err(read_error(&self.doing, &error)),
+            Err(error) => Err(ReadError::of(&self.doing, &error)),
         }
     }
 
@@ -118,7 +112,7 @@ impl FanOut {
                 let ended = !event.child_shards().is_empty() || event.continuation_sequence_number.is_empty();
                 let (records, bytes) = events(event.records, self.hashes);
                 if !ended {
-                    self.last = Some(event.continuation_sequence_number);
+                    self.at = Cursor::After(event.continuation_sequence_number);
                 }
                 self.pushed = Some(Ok(Page { records, bytes, behind_millis, ended }));
             }
@@ -153,7 +147,7 @@ impl FanOut {
 
 impl Feed for FanOut {
     fn seek(&mut self, to: Cursor) {
-        (self.at, self.last, self.subscription, self.pushed) = (to, None, None, None);
+        (self.at, self.subscription, self.pushed) = (to, None, None);
     }
 
     fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, ReadError>> {

@@ -54,6 +54,7 @@ pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Opti
             (Type::AtTimestamp, None, Some(DateTime::from_millis(i64::try_from(*time).unwrap_or(i64::MAX))))
         }
         Cursor::At(sequence) => (Type::AtSequenceNumber, Some(sequence.clone()), None),
+        Cursor::After(sequence) => (Type::AfterSequenceNumber, Some(sequence.clone()), None),
         // At and not after it: the record may hold events behind this one.
         Cursor::Behind(position) => (Type::AtSequenceNumber, Some(position.sequence.clone()), None),
     }

@@ -2,11 +2,11 @@
 //! error ends them: they try again (K8, K9). They end when the source closes, never between a request and its answer: a
 //! lease taken by a request that nobody heard of could not be handed over.
 
+use super::Lease;
 use super::assign::{Candidate, Holder, Watch, choose};
 use super::held::{Held, Holding};
-use super::lineage::{Known, Shard, may_start, missing};
+use super::lineage::{Descent, Known, Missing, Shard, may_start, missing};
 use super::table::{Table, Written};
-use super::{Checkpoint, Lease};
 use crate::shards::lag::Lag;
 use crate::shards::{Start, Stream};
 use esclusa_flow::fault::Fault;
@@ -28,6 +28,8 @@ pub struct Taken {
     pub lease: Lease,
     /// This worker's hold on it.
     pub holding: Holding,
+    /// When the worker that had it has stopped writing at the latest; `None`: it has already.
+    pub quiet: Option<Instant>,
 }
 
 /// Takes leases.
@@ -38,6 +40,8 @@ pub struct Coordinator {
     pub stream: Arc<dyn Stream>,
     /// Where shards start that exist at the first start of the group.
     pub start: Start,
+    /// A shard waits for those that it came from.
+    pub ordered: bool,
     /// The leases in hand.
     pub held: Arc<Held>,
     /// Where taken leases go.
@@ -100,7 +104,7 @@ impl Coordinator {
         let now = Instant::now();
         self.watch.observe(&leases, now);
         let known: Known = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
-        let ready = |lease: &&Lease| !lease.finished() && may_start(&lease.parents, &known);
+        let ready = |lease: &&Lease| !lease.finished() && (!self.ordered || may_start(&lease.parents, &known));
         let ready: Vec<&Lease> = leases.iter().filter(ready).collect();
         let candidates: Vec<_> = ready.iter().filter_map(|lease| self.candidate(lease, now)).collect();
         let chosen = choose(&candidates, self.table.me());
@@ -108,7 +112,8 @@ impl Coordinator {
             if *self.closing.borrow() {
                 return Ok(());
             }
-            self.take(lease).await?;
+            let alive = candidates.iter().any(|c| c.key == lease.key && matches!(c.holder, Holder::Other(_)));
+            self.take(lease, alive).await?;
         }
         self.note_orphans(&candidates, now);
         Ok(())
@@ -130,9 +135,11 @@ impl Coordinator {
     async fn add_missing(&self, listed: &[Shard], leases: &[Lease]) -> Result<bool, Fault> {
         let known: Known = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
         let mut added = false;
-        for (shard, checkpoint) in missing(listed, &known, self.start) {
-            tracing::info!(shard = shard.id, start = ?checkpoint, "a new shard");
-            self.table.add(&Lease::new(shard, checkpoint)).await?;
+        for new in missing(listed, &known, self.start) {
+            tracing::info!(shard = new.shard.id, start = ?new.start, "a new shard");
+            if self.table.add(&Lease::new(&new)).await? && new.descent == Descent::Orphan {
+                self.lag.add_orphan(self.stream.name(), new.shard);
+            }
             added = true;
         }
         Ok(added)
@@ -169,13 +176,16 @@ impl Coordinator {
         Some(Candidate { key: &lease.key, holder })
     }
 
-    async fn take(&self, seen: &Lease) -> Result<(), Fault> {
+    /// Takes a lease. A worker that is `alive` learns of it with its next renewal, or when a lease's duration has passed
+    /// since its last one: until then it may write.
+    async fn take(&self, seen: &Lease, alive: bool) -> Result<(), Fault> {
         let at = Instant::now();
         if let Written::Yes(lease) = self.table.take(seen).await? {
             tracing::info!(shard = lease.key, before = seen.owner, worker = self.table.me(), "lease taken");
             let holding = self.held.hold(&lease, at);
+            let quiet = alive.then(|| Instant::now() + self.duration);
             // Nobody listens any more: the lease expires by itself.
-            let _ = self.taken.send(Taken { lease: *lease, holding });
+            let _ = self.taken.send(Taken { lease: *lease, holding, quiet });
         }
         Ok(())
     }
@@ -199,16 +209,17 @@ impl Coordinator {
 }
 
 impl Lease {
-    fn new(shard: &Shard, checkpoint: Checkpoint) -> Self {
+    fn new(Missing { shard, start, descent }: &Missing<'_>) -> Self {
         Lease {
             key: shard.id.clone(),
             owner: None,
             counter: 0,
-            checkpoint,
+            checkpoint: start.clone(),
             pending: None,
             parents: shard.parents.clone(),
             hashes: shard.hashes,
             opened: None,
+            first: *descent == Descent::First,
         }
     }
 }
@@ -219,7 +230,7 @@ pub async fn renew(table: Table, held: Arc<Held>, duration: Duration, mut closin
         let renewals = held.renewals();
         let results =
             join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &held, key, *counter, duration))).await;
-        for key in held.overdue(Instant::now(), duration) {
+        for key in held.overdue(Instant::now()) {
             tracing::warn!(shard = key, worker = table.me(), "the lease could not be renewed in time; it is given up");
             held.lose(&key);
         }
@@ -245,7 +256,7 @@ async fn renew_one(table: &Table, held: &Held, key: &str, counter: u64, duration
         Ok(Ok(Written::Yes(lease))) => held.renewed(key, lease.counter, at),
         // The answer to an earlier renewal was lost.
         Ok(Ok(Written::No(Some(lease)))) if lease.owner.as_deref() == Some(table.me()) => {
-            held.renewed(key, lease.counter, at);
+            held.recounted(key, lease.counter);
             return false;
         }
         Ok(Ok(Written::No(_))) => {

@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Held {
     state: Mutex<State>,
+    /// How long a lease is valid after its last renewal.
+    duration: Duration,
     /// Something happened that the coordinator should look at at once.
     pub changed: Notify,
 }
@@ -74,6 +76,11 @@ impl Drop for Holding {
 }
 
 impl Held {
+    /// Holds nothing; leases are valid for `duration` after each renewal.
+    pub fn new(duration: Duration) -> Self {
+        Held { state: Mutex::default(), duration, changed: Notify::new() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,6 +105,25 @@ impl Held {
         self.state().holds.contains_key(key)
     }
 
+    /// Waits until the lease is lost, or was not renewed within its duration: from then on others may have it. At once
+    /// where that is so already. Cancel-safe.
+    pub async fn lapsed(&self, key: &str) {
+        loop {
+            let (mut lost, end) = match self.state().holds.get(key) {
+                Some(hold) => (hold.lost.subscribe(), hold.renewed + self.duration),
+                None => return,
+            };
+            if end <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                // Either way the hold is gone.
+                _ = lost.wait_for(|lost| *lost) => {}
+                () = sleep_until(end) => {}
+            }
+        }
+    }
+
     /// True where a lane of the lease exists, held or not.
     pub fn has_lane(&self, key: &str) -> bool {
         self.state().lanes.contains_key(key)
@@ -108,6 +134,14 @@ impl Held {
         self.state().holds.iter().map(|(key, hold)| (key.clone(), hold.counter)).collect()
     }
 
+    /// The counter is at `counter`, by a renewal whose answer was lost. When others saw that one is not known, so the
+    /// lease is not valid for longer.
+    pub fn recounted(&self, key: &str, counter: u64) {
+        if let Some(hold) = self.state().holds.get_mut(key) {
+            hold.counter = counter;
+        }
+    }
+
     /// A renewal sent at `at` left the counter at `counter`.
     pub fn renewed(&self, key: &str, counter: u64, at: Instant) {
         if let Some(hold) = self.state().holds.get_mut(key) {
@@ -116,9 +150,9 @@ impl Held {
         }
     }
 
-    /// The leases that were not renewed for `duration`: others may have taken them.
-    pub fn overdue(&self, now: Instant, duration: Duration) -> Vec<String> {
-        let late = |hold: &Hold| now.saturating_duration_since(hold.renewed) >= duration;
+    /// The leases that were not renewed within their duration: others may have taken them.
+    pub fn overdue(&self, now: Instant) -> Vec<String> {
+        let late = |hold: &Hold| hold.renewed + self.duration <= now;
         self.state().holds.iter().filter(|(_, hold)| late(hold)).map(|(key, _)| key.clone()).collect()
     }
 
@@ -176,13 +210,14 @@ mod tests {
             parents: Vec::new(),
             hashes: None,
             opened: None,
+            first: false,
         }
     }
 
     #[tokio::test]
     async fn a_lease_taken_again_is_not_the_one_that_was_lost() {
         // K5, K7
-        let held = Arc::new(Held::default());
+        let held = Arc::new(Held::new(Duration::from_secs(1)));
         let first = held.hold(&lease(1), Instant::now());
         held.lose("s");
         assert!(*first.lost.borrow() && !held.holds("s") && held.has_lane("s"));
@@ -195,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn leases_of_lanes_that_ended_are_handed_over_too() {
-        let held = Arc::new(Held::default());
+        let held = Arc::new(Held::new(Duration::from_secs(1)));
         drop(held.hold(&lease(4), Instant::now()));
         assert_eq!(held.give_up(), [("s".to_owned(), 4)]);
         let lane = held.hold(&lease(5), Instant::now());
@@ -209,14 +244,32 @@ mod tests {
     #[tokio::test]
     async fn a_lease_that_cannot_be_renewed_is_given_up_in_time() {
         // K9
-        let held = Arc::new(Held::default());
+        let held = Arc::new(Held::new(Duration::from_secs(1)));
         let start = Instant::now();
         let _lane = held.hold(&lease(1), start);
         let second = Duration::from_secs(1);
-        assert!(held.overdue(start + second / 2, second).is_empty());
+        assert!(held.overdue(start + second / 2).is_empty());
         held.renewed("s", 2, start + second / 2);
-        assert!(held.overdue(start + second, second).is_empty());
-        assert_eq!(held.overdue(start + second * 2, second), ["s"]);
+        assert!(held.overdue(start + second).is_empty());
+        assert_eq!(held.overdue(start + second * 2), ["s"]);
         assert_eq!(held.renewals(), [("s".to_owned(), 2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hold_lapses_with_its_duration_or_when_it_is_lost() {
+        let second = Duration::from_secs(1);
+        let (held, start) = (Arc::new(Held::new(second)), Instant::now());
+        let _lane = held.hold(&lease(1), start);
+        let renewed = async {
+            sleep_until(start + second / 2).await;
+            held.renewed("s", 2, start + second / 2);
+            held.recounted("s", 3);
+        };
+        tokio::join!(held.lapsed("s"), renewed);
+        assert_eq!(Instant::now(), start + second * 3 / 2, "a counter alone does not prolong it");
+        held.renewed("s", 4, Instant::now());
+        let lose = async { held.lose("s") };
+        tokio::join!(held.lapsed("s"), lose);
+        assert_eq!(Instant::now(), start + second * 3 / 2, "at once");
     }
 }

@@ -50,7 +50,7 @@ impl LeaseKeeper {
 }
 
 fn lost(lane: &str) -> Fault {
-    Fault::LeaseLost(format!("shard {lane:?} is leased to another worker"))
+    Fault::LeaseLost(format!("shard {lane:?} is leased to another worker, or may be"))
 }
 
 /// The positions of a commit; `None` where there is nothing to settle.
@@ -65,6 +65,13 @@ fn positions(progress: &Progress) -> Result<Option<(Option<Position>, Position)>
 }
 
 impl Keeper for LeaseKeeper {
+    fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault> {
+        Box::pin(async move {
+            self.held.lapsed(lane).await;
+            lost(lane)
+        })
+    }
+
     fn settle<'a>(&'a self, lane: &'a str, progress: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             match positions(progress)? {

@@ -24,10 +24,32 @@ pub struct Shard {
 /// The shards that the group knows, and whether each is finished.
 pub type Known = BTreeMap<String, bool>;
 
-/// The shards of `listed` that the group does not know and has to, each with its starting position; parents first,
-/// so that whoever stops in between has told nobody of a child whose parent is unknown.
+/// A shard that the group does not know and has to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing<'a> {
+    /// The shard.
+    pub shard: &'a Shard,
+    /// Where it starts.
+    pub start: Checkpoint,
+    /// What it is to the group.
+    pub descent: Descent,
+}
+
+/// What a shard is to a group that did not know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Descent {
+    /// The group starts with it.
+    First,
+    /// It continues what the group knows.
+    Continues,
+    /// It came from a shard that the group never knew and that is gone: what that one held was never read.
+    Orphan,
+}
+
+/// The shards of `listed` that the group does not know and has to; parents first, so that whoever stops in between has
+/// told nobody of a child whose parent is unknown.
 #[must_use]
-pub fn missing<'a>(listed: &'a [Shard], known: &Known, start: Start) -> Vec<(&'a Shard, Checkpoint)> {
+pub fn missing<'a>(listed: &'a [Shard], known: &Known, start: Start) -> Vec<Missing<'a>> {
     let lineage = Lineage {
         shards: listed.iter().map(|shard| (shard.id.as_str(), shard)).collect(),
         known,
@@ -55,13 +77,7 @@ struct Lineage<'a, 'k> {
 }
 
 impl<'a> Lineage<'a, '_> {
-    fn visit(
-        &self,
-        shard: &'a Shard,
-        start: Start,
-        seen: &mut BTreeSet<&'a str>,
-        found: &mut Vec<(&'a Shard, Checkpoint)>,
-    ) {
+    fn visit(&self, shard: &'a Shard, start: Start, seen: &mut BTreeSet<&'a str>, found: &mut Vec<Missing<'a>>) {
         if !seen.insert(&shard.id) {
             return;
         }
@@ -71,16 +87,15 @@ impl<'a> Lineage<'a, '_> {
         if self.known.contains_key(&shard.id) || self.succeeded(shard) {
             return;
         }
-        if self.descends(shard, self.shards.len()) {
-            found.push((shard, Checkpoint::TrimHorizon));
-            return;
-        }
-        match start {
-            Start::TrimHorizon => found.push((shard, Checkpoint::TrimHorizon)),
-            Start::AtTimestamp(_) => found.push((shard, Checkpoint::AtTimestamp)),
-            Start::Latest if !shard.closed => found.push((shard, Checkpoint::Latest)),
-            Start::Latest => {}
-        }
+        let descent = self.descent(shard, self.shards.len());
+        let start = match start {
+            _ if descent != Descent::First => Checkpoint::TrimHorizon,
+            Start::TrimHorizon => Checkpoint::TrimHorizon,
+            Start::AtTimestamp(_) => Checkpoint::AtTimestamp,
+            Start::Latest if !shard.closed => Checkpoint::Latest,
+            Start::Latest => return,
+        };
+        found.push(Missing { shard, start, descent });
     }
 
     /// Closed, and the group works on its children already: it was left out on purpose, or is done and forgotten.
@@ -88,13 +103,21 @@ impl<'a> Lineage<'a, '_> {
         shard.closed && self.shards.values().any(|s| s.parents.contains(&shard.id) && self.known.contains_key(&s.id))
     }
 
-    /// It came from a shard that the group knows. `depth` ends the search where a stream lists a circle.
-    fn descends(&self, shard: &Shard, depth: usize) -> bool {
-        shard.parents.iter().any(|parent| match self.shards.get(parent.as_str()) {
-            _ if self.known.contains_key(parent) => true,
-            Some(listed) => depth > 0 && self.descends(listed, depth - 1),
-            None => self.rolled,
-        })
+    /// Whether it came from a shard that the group knows. `depth` ends the search where a stream lists a circle.
+    fn descent(&self, shard: &Shard, depth: usize) -> Descent {
+        let mut descent = Descent::First;
+        for parent in &shard.parents {
+            let continues = match self.shards.get(parent.as_str()) {
+                _ if self.known.contains_key(parent) => true,
+                Some(listed) => depth > 0 && self.descent(listed, depth - 1) != Descent::First,
+                None if self.rolled => return Descent::Orphan,
+                None => false,
+            };
+            if continues {
+                descent = Descent::Continues;
+            }
+        }
+        descent
     }
 }
 

@@ -12,6 +12,8 @@ pub type Row = HashMap<String, AttributeValue>;
 
 /// Hash key of the table.
 pub const KEY: &str = "leaseKey";
+/// See [`Lease::first`].
+const FIRST: &str = "startsGroup";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
 const LATEST: &str = "LATEST";
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
@@ -85,6 +87,7 @@ impl Lease {
             parents: row.get("parentShardId").and_then(|v| v.as_ss().ok()).cloned().unwrap_or_default(),
             hashes: hash("startingHashKey").zip(hash("endingHashKey")),
             opened: numeric("startTimestamp")?,
+            first: row.get(FIRST).is_some(),
         })
     }
 
@@ -108,6 +111,9 @@ impl Lease {
         if let Some((first, last)) = self.hashes {
             row.insert("startingHashKey".to_owned(), text(first.to_string()));
             row.insert("endingHashKey".to_owned(), text(last.to_string()));
+        }
+        if self.first {
+            row.insert(FIRST.to_owned(), AttributeValue::Bool(true));
         }
         row
     }
@@ -150,6 +156,7 @@ mod tests {
         let Checkpoint::At(position) = &lease.checkpoint else { panic!("{lease:?}") };
         assert_eq!(position.sub, Some(3));
         assert_eq!(lease.pending.unwrap().sub, None);
+        assert!(!lease.first);
         assert_eq!(lease.parents, ["shardId-000000000000"]);
         assert_eq!(lease.hashes, Some((0, u128::MAX)));
     }
@@ -157,6 +164,7 @@ mod tests {
     #[test]
     fn a_written_lease_is_read_again() {
         for checkpoint in [Checkpoint::TrimHorizon, Checkpoint::Latest, Checkpoint::AtTimestamp, Checkpoint::ShardEnd] {
+            let first = checkpoint == Checkpoint::TrimHorizon;
             let lease = Lease {
                 key: "shard".into(),
                 owner: Some("me".into()),
@@ -166,6 +174,7 @@ mod tests {
                 parents: vec!["a".into(), "b".into()],
                 hashes: Some((1, 2)),
                 opened: None,
+                first,
             };
             assert_eq!(Lease::read(&lease.row()), Ok(lease));
         }

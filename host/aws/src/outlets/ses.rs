@@ -38,6 +38,8 @@ pub struct Settings {
     pub to: Vec<String>,
     /// Subject of messages without an attribute `subject`.
     pub subject: Option<String>,
+    /// Most recipients a second; no more than the account allows either way.
+    pub rate: Option<u32>,
     /// What becomes of a mail that may have been sent (a time-out, a broken connection, an error 500).
     pub ambiguous: Ambiguous,
 }
@@ -52,7 +54,7 @@ pub enum Ambiguous {
     DeadLetter,
 }
 
-/// An outlet to SES that keeps within the account's rate of recipients per second.
+/// An outlet to SES that keeps within the account's rate of recipients per second, and within that of the settings.
 #[must_use]
 pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Outlet> {
     let config = clients.ses(&settings.place).config().to_builder().retry_config(RetryConfig::disabled()).build();
@@ -113,17 +115,19 @@ impl Mail {
         }
     }
 
-    /// Waits until `recipients` more are within the account's rate.
+    /// Waits until `recipients` more are within the rate.
     async fn wait_for_turn(&self, recipients: usize) {
         let turn = {
             let mut state = self.rate.lock().await;
             let (rate, read) = &mut *state;
             if read.is_none_or(|read| read.elapsed() > RATE_AGE) {
                 *read = Some(Instant::now());
+                let own = self.settings.rate.map(f64::from);
                 match self.client.get_account().send().await {
-                    Ok(account) => rate.set(account.send_quota.map(|quota| quota.max_send_rate)),
+                    Ok(account) => rate.set([account.send_quota.map(|quota| quota.max_send_rate), own]),
                     Err(error) => {
-                        tracing::warn!(error = %fault_of("read the rate of SES", &error), "mails are sent without a rate limit")
+                        rate.set([None, own]);
+                        tracing::warn!(error = %fault_of("read the rate of SES", &error), "the rate of the account is not known")
                     }
                 }
             }

@@ -5,7 +5,7 @@ use super::position::{Position, SHARD_END};
 use super::{Cursor, wall_millis};
 use crate::lease::Checkpoint;
 use crate::lease::coordinator::jitter;
-use crate::lease::lineage::{Known, Shard, may_start, missing};
+use crate::lease::lineage::{Descent, Known, Missing, Shard, may_start, missing};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
@@ -29,9 +29,17 @@ pub struct Alone {
 
 #[derive(Default)]
 struct Memory {
-    /// Where shards start that have no position, and when those at the newest record were first opened.
-    starts: BTreeMap<String, (Checkpoint, Option<u64>)>,
+    /// Where shards start that have no position.
+    unread: BTreeMap<String, Unread>,
     finished: BTreeSet<String>,
+}
+
+struct Unread {
+    start: Checkpoint,
+    /// When a lane at the newest record was first opened, milliseconds since the Unix epoch.
+    opened: Option<u64>,
+    /// See [`crate::lease::Lease::first`].
+    first: bool,
 }
 
 impl Alone {
@@ -45,14 +53,14 @@ impl Alone {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where to read a shard without position. A lane at the newest record that is opened again goes on where it was
-    /// opened first.
-    fn begin(&self, shard: &str, opening: &Opening) -> Cursor {
+    /// Where to read a shard without position, and whether what was trimmed of it before is nothing to miss. A lane at the
+    /// newest record that is opened again goes on where it was opened first.
+    fn begin(&self, shard: &str, opening: &Opening) -> (Cursor, bool) {
         let mut memory = self.memory();
-        let Some((checkpoint, opened)) = memory.starts.get_mut(shard) else { return Cursor::TrimHorizon };
-        let cursor = opening.cursor(checkpoint, *opened);
-        opened.get_or_insert_with(wall_millis);
-        cursor
+        let Some(unread) = memory.unread.get_mut(shard) else { return (Cursor::TrimHorizon, false) };
+        let begin = (opening.cursor(&unread.start, unread.opened), unread.first && unread.opened.is_none());
+        unread.opened.get_or_insert_with(wall_millis);
+        begin
     }
 }
 
@@ -118,16 +126,20 @@ impl AloneSource {
     fn open(&mut self, positions: &BTreeMap<String, Option<Token>>) -> Result<Option<Box<dyn Lane>>, Fault> {
         let known = self.known(positions);
         let ready = |shard: &&Shard| {
-            !self.given.contains(&shard.id) && known.get(&shard.id) == Some(&false) && may_start(&shard.parents, &known)
+            !self.given.contains(&shard.id)
+                && known.get(&shard.id) == Some(&false)
+                && (!self.opening.ordered || may_start(&shard.parents, &known))
         };
         let Some(shard) = self.listed().iter().find(ready).cloned() else { return Ok(None) };
         let settled = positions.get(&shard.id).cloned().flatten();
-        let cursor = match &settled {
-            Some(token) => Cursor::Behind(Position::parse(token)?),
+        let (cursor, fresh) = match &settled {
+            Some(token) => (Cursor::Behind(Position::parse(token)?), false),
             None => self.alone.begin(&shard.id, &self.opening),
         };
         let ownership = Sole { alone: Arc::clone(&self.alone), shard: shard.id.clone() };
-        let beginning = Beginning { shard: shard.id.clone(), hashes: shard.hashes, settled, cursor, pending: None };
+        let (pending, quiet) = (None, None);
+        let beginning =
+            Beginning { shard: shard.id.clone(), hashes: shard.hashes, settled, cursor, fresh, pending, quiet };
         let lane = self.opening.lane(beginning, Box::new(ownership))?;
         self.given.insert(shard.id);
         Ok(Some(Box::new(lane)))
@@ -136,13 +148,16 @@ impl AloneSource {
     /// The shards that this group knows; new ones among those listed are remembered.
     fn known(&self, positions: &BTreeMap<String, Option<Token>>) -> Known {
         let mut memory = self.alone.memory();
-        let mut known: Known = memory.starts.keys().chain(&self.given).map(|id| (id.clone(), false)).collect();
+        let mut known: Known = memory.unread.keys().chain(&self.given).map(|id| (id.clone(), false)).collect();
         for (id, position) in positions.iter().filter_map(|(id, position)| Some((id, position.as_ref()?))) {
             known.insert(id.clone(), *position == Token::Text(SHARD_END.into()));
         }
         known.extend(memory.finished.iter().map(|id| (id.clone(), true)));
-        for (shard, checkpoint) in missing(self.listed(), &known.clone(), self.opening.start) {
-            memory.starts.insert(shard.id.clone(), (checkpoint, None));
+        for Missing { shard, start, descent } in missing(self.listed(), &known.clone(), self.opening.start) {
+            if descent == Descent::Orphan {
+                self.opening.lag.add_orphan(self.opening.stream.name(), shard);
+            }
+            memory.unread.insert(shard.id.clone(), Unread { start, opened: None, first: descent == Descent::First });
             known.insert(shard.id.clone(), false);
         }
         known

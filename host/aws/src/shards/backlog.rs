@@ -15,6 +15,7 @@ const OVERHEAD: usize = 44;
 #[derive(Debug, Default)]
 pub struct Backlog {
     records: VecDeque<Record>,
+    bytes: usize,
 }
 
 /// Events cut from a backlog.
@@ -39,6 +40,12 @@ impl Backlog {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.records.clear();
+        self.bytes = 0;
+    }
+
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// True where nothing was read.
@@ -48,8 +55,10 @@ impl Backlog {
 
     /// Adds what was read; events up to `done` were settled before and are left out.
     pub fn extend(&mut self, records: Vec<Record>, done: Option<&Position>) {
-        self.records
-            .extend(records.into_iter().filter(|record| !done.is_some_and(|done| done.covers(&record.position))));
+        for record in records.into_iter().filter(|record| !done.is_some_and(|done| done.covers(&record.position))) {
+            self.bytes = self.bytes.saturating_add(size(&record));
+            self.records.push_back(record);
+        }
     }
 
     /// True where more records would not make the batch larger.
@@ -71,6 +80,7 @@ impl Backlog {
         };
         let mut cut = Cut::default();
         for record in self.records.drain(..count) {
+            self.bytes = self.bytes.saturating_sub(size(&record));
             let event = NewEvent {
                 id: &record.id,
                 key: &record.key,
@@ -89,11 +99,15 @@ impl Backlog {
     fn count(&self, limit: Limit) -> usize {
         let mut bytes = 0usize;
         let fitting = self.records.iter().take(limit.events.max(1)).take_while(|record| {
-            bytes = bytes.saturating_add(record.id.len() + record.key.len() + record.data.len() + OVERHEAD);
+            bytes = bytes.saturating_add(size(record));
             bytes <= limit.bytes
         });
         fitting.count().max(self.records.len().min(1))
     }
+}
+
+fn size(record: &Record) -> usize {
+    record.id.len() + record.key.len() + record.data.len() + OVERHEAD
 }
 
 #[cfg(test)]
@@ -157,7 +171,7 @@ mod tests {
                     prop_assert_eq!(event.id(), seen.to_string());
                 }
             }
-            prop_assert_eq!(seen, sizes.len());
+            prop_assert_eq!((seen, backlog.bytes()), (sizes.len(), 0));
         }
     }
 }

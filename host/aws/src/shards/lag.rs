@@ -1,5 +1,6 @@
 //! How far a route is behind in each shard, and what should worry its operator.
 
+use crate::lease::lineage::Shard;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -42,6 +43,17 @@ impl Lag {
 
     pub(crate) fn add_gap(&self) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a shard that came from one that was trimmed before the group knew of it.
+    pub(crate) fn add_orphan(&self, stream: &str, shard: &Shard) {
+        self.add_gap();
+        tracing::error!(
+            stream,
+            shard = shard.id,
+            parents = ?shard.parents,
+            "gap: the shard came from one that was trimmed before the route knew of it"
+        );
     }
 
     pub(crate) fn set_unowned(&self, count: usize) {

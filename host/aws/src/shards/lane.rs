@@ -1,11 +1,12 @@
 //! A shard as a lane: pages are read when a batch needs them, batches are cut from what was read.
 //!
-//! Memory: what one batch needs and at most one page more. A lane goes on behind the last *settled* event: where it is
+//! Memory: what one batch needs and at most one page more, for which all lanes of a source share a limit. A lane goes on behind the last *settled* event: where it is
 //! pulled while events that it gave are not settled, it reads them again.
 
 use super::backlog::{Backlog, Bound, Cut};
 use super::lag::{Lag, Tip};
 use super::position::Position;
+use super::room::{Room, Share};
 use super::{Cursor, Feed, Pace, ReadError, Reader, Start, Stream, wall_millis};
 use crate::lease::Checkpoint;
 use esclusa_flow::BoxFuture;
@@ -21,6 +22,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 /// How long a feed that is pushed may take for the first record of a batch: it has come, or it has not.
 const PUSHED: Duration = Duration::from_millis(20);
 
+/// How long a lane waits where others hold all that may be read ahead.
+const FULL: Duration = Duration::from_millis(100);
+
 /// What the lanes of a source have in common.
 #[derive(Clone)]
 pub struct Opening {
@@ -30,6 +34,10 @@ pub struct Opening {
     pub reader: Reader,
     /// Where shards start that have no position.
     pub start: Start,
+    /// A shard waits for those that it came from.
+    pub ordered: bool,
+    /// Memory for what is read ahead.
+    pub room: Arc<Room>,
     /// Where lag is shown.
     pub lag: Arc<Lag>,
 }
@@ -59,8 +67,12 @@ pub struct Beginning {
     pub settled: Option<Token>,
     /// Where to read.
     pub cursor: Cursor,
+    /// The route begins here: nothing that was trimmed before its first read is missed.
+    pub fresh: bool,
     /// Where the first batch ends, whatever the limits say.
     pub pending: Option<Position>,
+    /// Nothing is read before this: until then somebody else may write what comes of the shard.
+    pub quiet: Option<Instant>,
 }
 
 /// See the module.
@@ -74,11 +86,15 @@ pub struct ShardLane {
     pace: Pace,
     tip: Tip,
     backlog: Backlog,
+    /// What the backlog takes of the source's memory.
+    share: Share,
     settled: Option<Token>,
     done: Option<Position>,
     given: Given,
     pending: Option<Position>,
     ended: bool,
+    /// See [`Beginning::fresh`]; not any more once something was read.
+    fresh: bool,
     /// Records were trimmed before they were read, and none were read since.
     trimmed: bool,
     /// The service said with the last page that nothing is behind it.
@@ -100,7 +116,7 @@ impl Opening {
     /// # Errors
     /// [`Fault::Permanent`] where the position is not one of a shard.
     pub fn lane(&self, beginning: Beginning, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
-        let Beginning { shard, hashes, settled, cursor, pending } = beginning;
+        let Beginning { shard, hashes, settled, cursor, fresh, pending, quiet } = beginning;
         let done = settled.as_ref().map(Position::parse).transpose()?;
         let mut feed = self.stream.feed(&shard, hashes);
         feed.seek(cursor);
@@ -108,17 +124,19 @@ impl Opening {
             lag: Arc::clone(&self.lag),
             origin: self.reader.origin(self.stream.kind(), &shard),
             stream: Arc::clone(&self.stream),
-            pace: self.stream.pace(),
+            pace: self.stream.pace().starting(quiet),
             id: shard,
             ownership,
             feed,
             tip: Tip::default(),
             backlog: Backlog::default(),
+            share: self.room.share(),
             settled,
             done,
             given: Given::default(),
             pending,
             ended: false,
+            fresh,
             trimmed: false,
             at_tip: false,
         })
@@ -165,6 +183,10 @@ impl ShardLane {
                 // Something may have come since the last read.
                 (Some(_), None) => return Ok(Pull::Empty { drained: false }),
                 (Some(due), Some(end)) => sleep_until(due.min(end)).await,
+                (None, None) if !self.share.may_read() => {
+                    self.pace.later(now + FULL);
+                    return Ok(Pull::Empty { drained: false });
+                }
                 (None, None) => {
                     if !self.read(PUSHED).await? && !self.ended {
                         return Ok(Pull::Empty { drained: self.at_tip });
@@ -197,6 +219,7 @@ impl ShardLane {
             None => Cursor::At(given.first),
         });
         self.backlog.clear();
+        self.share.set(0);
         self.ended = false;
         self.at_tip = false;
     }
@@ -209,6 +232,7 @@ impl ShardLane {
     fn give(&mut self, bound: Bound<'_>) -> Result<Option<Batch>, Fault> {
         self.check()?;
         let Cut { columns, claims } = self.backlog.cut(bound)?;
+        self.share.set(self.backlog.bytes());
         let Some(first) = claims.first() else { return Ok(None) };
         self.given = Given {
             first: Position::parse(first.token())?.sequence,
@@ -229,6 +253,7 @@ impl ShardLane {
         let page = match self.feed.page(wait).await {
             Ok(page) => page,
             Err(ReadError::Fault(fault)) => return Err(fault),
+            Err(ReadError::Expired(why)) => return Err(Fault::Transient(why)),
             Err(ReadError::Throttled(why)) => {
                 tracing::debug!(shard = self.id, why, "reading less often");
                 self.pace.refused(sent, wall_millis());
@@ -248,12 +273,14 @@ impl ShardLane {
         };
         let empty = page.records.is_empty();
         self.trimmed = false;
+        self.fresh = false;
         self.at_tip = page.behind_millis.map_or(empty, |behind| behind == 0);
         self.pace.read(sent, page.bytes, empty && self.at_tip);
         let behind = self.tip.read(empty, page.behind_millis);
         self.lag.change(&self.id, |lag| lag.behind_millis = behind);
         self.ended = page.ended;
         self.backlog.extend(page.records, self.done.as_ref());
+        self.share.set(self.backlog.bytes());
         Ok(!empty)
     }
 
@@ -274,6 +301,10 @@ impl ShardLane {
     }
 
     fn gap(&self, why: &str) {
+        if self.fresh {
+            tracing::info!(shard = self.id, why, "what was trimmed before the route began is left out");
+            return;
+        }
         self.lag.add_gap();
         tracing::error!(
             route = &*self.origin.route, source = &*self.origin.source, shard = self.id, settled = ?self.settled, why,

@@ -47,7 +47,7 @@ pub async fn open(
     let me = format!("{}:{}", settings.worker, uuid::Uuid::new_v4());
     let table = Table::new(clients.dynamodb(&settings.place), &settings.table, &me);
     table.ensure().await?;
-    let held = Arc::new(Held::default());
+    let held = Arc::new(Held::new(settings.duration));
     let (sender, taken) = unbounded_channel();
     let settled_in = Arc::new(AtomicBool::new(false));
     let (closing, closes) = channel(false);
@@ -55,6 +55,7 @@ pub async fn open(
         table: table.clone(),
         stream: Arc::clone(&opening.stream),
         start: opening.start,
+        ordered: opening.ordered,
         held: Arc::clone(&held),
         taken: sender,
         duration: settings.duration,
@@ -82,20 +83,23 @@ impl LeasedSource {
                 let Some(taken) = self.taken.recv().await else { return Ok(None) };
                 self.next = Some(taken);
             }
-            let Some(Taken { lease, holding }) = &self.next else { continue };
+            let Some(Taken { lease, holding, .. }) = &self.next else { continue };
             let opened = if *holding.lost.borrow() { None } else { self.opened(lease).await? };
-            let Some(Taken { lease, holding }) = self.next.take() else { continue };
+            let Some(Taken { lease, holding, quiet }) = self.next.take() else { continue };
             let Some(opened) = opened else { continue };
             let settled = match &lease.checkpoint {
                 Checkpoint::At(position) => Some(position.token()),
                 _ => None,
             };
+            let fresh = settled.is_none() && lease.first && lease.opened.is_none();
             let beginning = Beginning {
                 cursor: self.opening.cursor(&lease.checkpoint, opened.0),
                 shard: lease.key,
                 hashes: lease.hashes,
                 settled,
+                fresh,
                 pending: lease.pending,
+                quiet,
             };
             let ownership = Leased { table: self.table.clone(), holding };
             return Ok(Some(Box::new(self.opening.lane(beginning, Box::new(ownership))?)));

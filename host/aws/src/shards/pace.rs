@@ -28,9 +28,20 @@ impl Pace {
         Pace { spacing, rate, idle, due: None, waited: spacing, refusals: 0 }
     }
 
+    /// The same with the first read at `first`; `None`: now.
+    #[must_use]
+    pub fn starting(self, first: Option<Instant>) -> Self {
+        Pace { due: first, ..self }
+    }
+
     /// When the next read may be sent; `None`: now.
     pub fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// The next read may not be sent before `due`.
+    pub fn later(&mut self, due: Instant) {
+        self.due = Some(due);
     }
 
     /// The next read may be sent at once: it is known to give something.

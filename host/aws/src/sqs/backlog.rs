@@ -33,42 +33,36 @@ impl Backlog {
     }
 }
 
+/// Whether a queue is drained, as far as a pull can know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Nothing will come without a new message from outside.
+    Yes,
+    /// Messages exist that are hidden for now, or come soon.
+    No,
+    /// To be asked at this time again: the last question is too recent.
+    AskAt(Instant),
+}
+
 /// The last answer of a queue, shared by its workers, so that they ask at most once in [`PAUSE`].
 #[derive(Debug, Default)]
-pub struct Answers {
-    asked: Option<Instant>,
-    drained: bool,
-}
+pub struct Answer(Option<(Instant, bool)>);
 
-/// What to make of an empty receive.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Ask the queue.
-    Ask,
-    /// It is drained, or may not be.
-    Known(bool),
-}
-
-impl Answers {
-    /// What to do about an empty receive; where it says ask, the caller does.
-    pub fn next(&mut self, now: Instant) -> Next {
-        match self.asked {
-            Some(asked) if now.saturating_duration_since(asked) < PAUSE => Next::Known(self.drained),
-            _ => {
-                (self.asked, self.drained) = (Some(now), false);
-                Next::Ask
-            }
+impl Answer {
+    /// The last answer for a pull that began at `began`; `None`: the queue is to be asked. A question that was asked before
+    /// the pull began says nothing of what came in between.
+    pub fn for_pull(&self, began: Instant, now: Instant) -> Option<Drained> {
+        let (asked, drained) = self.0?;
+        match asked >= began {
+            true if drained => Some(Drained::Yes),
+            true => Some(Drained::No),
+            false => Some(asked + PAUSE).filter(|again| *again > now).map(Drained::AskAt),
         }
     }
 
-    /// The queue's answer.
-    pub fn answered(&mut self, drained: bool) {
-        self.drained = drained;
-    }
-
-    /// Messages came: whatever was answered is out of date.
-    pub fn outdated(&mut self) {
-        self.drained = false;
+    /// What the queue answered to a question of `asked`.
+    pub fn note(&mut self, asked: Instant, drained: bool) {
+        self.0 = Some((asked, drained));
     }
 }
 
@@ -77,14 +71,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_counts_until_messages_come_and_no_question_follows_too_soon() {
-        let (mut answers, start) = (Answers::default(), Instant::now());
-        assert_eq!(answers.next(start), Next::Ask);
-        answers.answered(true);
-        assert_eq!(answers.next(start + PAUSE / 2), Next::Known(true));
-        answers.outdated();
-        assert_eq!(answers.next(start + PAUSE / 2), Next::Known(false));
-        assert_eq!(answers.next(start + PAUSE), Next::Ask);
+    fn an_answer_counts_for_pulls_that_began_before_the_question() {
+        let (mut answer, start) = (Answer::default(), Instant::now());
+        assert_eq!(answer.for_pull(start, start), None);
+        let asked = start + PAUSE / 4;
+        answer.note(asked, true);
+        assert_eq!(answer.for_pull(start, asked), Some(Drained::Yes));
+        answer.note(asked, false);
+        assert_eq!(answer.for_pull(start, asked), Some(Drained::No));
+        let later = start + PAUSE / 2;
+        assert_eq!(answer.for_pull(later, later), Some(Drained::AskAt(asked + PAUSE)), "messages may have come since");
+        assert_eq!(answer.for_pull(later, asked + PAUSE), None);
     }
 
     // Q4: with too much in flight, a receive is empty and no error.

@@ -15,6 +15,10 @@ use std::time::Duration;
 pub struct Receipts(pub Arc<Queue>);
 
 impl Keeper for Receipts {
+    fn lost<'a>(&'a self, _lane: &'a str) -> BoxFuture<'a, Fault> {
+        Box::pin(std::future::pending())
+    }
+
     fn settle<'a>(&'a self, _lane: &'a str, progress: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let Progress::Receipts { delete, release } = progress else { return Ok(()) };

@@ -1,7 +1,7 @@
 //! A queue's requests: find, receive, and change what was received, each entry of a batch accounted for.
 
 use super::Settings;
-use super::backlog::{Answers, Backlog, Next};
+use super::backlog::{Answer, Backlog, Drained};
 use super::event::received;
 use super::hand::Received;
 use crate::fault;
@@ -14,8 +14,8 @@ use esclusa_flow::fault::Fault;
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 /// Most messages of a request.
@@ -23,6 +23,8 @@ use tokio::time::{Instant, sleep};
 pub const TEN: usize = 10;
 /// Requests of a batch at the same time.
 const AT_ONCE: usize = 8;
+/// How long a question waits for other workers to have it.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often the failed entries of a batch are tried again before the caller hears of it.
 const ROUNDS: u32 = 4;
 /// Codes of entries whose receipt is not valid any more: deleted, or shown again in the meantime. With and without the
@@ -39,7 +41,7 @@ pub struct Queue {
     pub fifo: bool,
     /// How long a received message stays invisible; whole seconds.
     pub visibility: Duration,
-    answers: Mutex<Answers>,
+    answer: Mutex<Answer>,
     /// Receipts that were not valid any more when they were to be settled or extended.
     late: AtomicU64,
 }
@@ -76,7 +78,7 @@ impl Queue {
             name,
             fifo,
             visibility: Duration::ZERO,
-            answers: Mutex::default(),
+            answer: Mutex::default(),
             late: AtomicU64::new(0),
         };
         let attributes = queue.attributes(&[QueueAttributeName::VisibilityTimeout]).await?;
@@ -95,14 +97,19 @@ impl Queue {
         Ok(answer.attributes.unwrap_or_default())
     }
 
-    /// True where nothing will come without a new message. Asks the queue at most every second, for all its workers.
+    /// Whether nothing will come without a new message, for a pull that began at `began` and found nothing. Asks the queue
+    /// at most every second, for all its workers; those that come meanwhile wait for the answer.
     ///
     /// # Errors
     /// A [`Fault`].
-    pub async fn drained(&self) -> Result<bool, Fault> {
-        if let Next::Known(drained) = self.with_answers(|answers| answers.next(Instant::now())) {
-            return Ok(drained);
+    pub async fn drained(&self, began: Instant) -> Result<Drained, Fault> {
+        let mut answer = self.answer.lock().await;
+        if let Some(known) = answer.for_pull(began, Instant::now()) {
+            return Ok(known);
         }
+        // Workers often look at the same moment: one question is for them all.
+        sleep(GATHER).await;
+        let asked = Instant::now();
         let attributes = self
             .attributes(&[
                 QueueAttributeName::ApproximateNumberOfMessages,
@@ -119,12 +126,8 @@ impl Queue {
             tracing::warn!(queue = %self.name, visible = backlog.visible, in_flight = backlog.in_flight,
                 "the queue gives out nothing because of the messages in flight: some consumer does not settle them");
         }
-        self.with_answers(|answers| answers.answered(backlog.drained()));
-        Ok(backlog.drained())
-    }
-
-    fn with_answers<T>(&self, with: impl FnOnce(&mut Answers) -> T) -> T {
-        with(&mut self.answers.lock().unwrap_or_else(PoisonError::into_inner))
+        answer.note(asked, backlog.drained());
+        Ok(if backlog.drained() { Drained::Yes } else { Drained::No })
     }
 
     /// Receives up to `most` messages, by as many requests at once as it takes; waits up to `wait` for the first one.
@@ -140,11 +143,10 @@ impl Queue {
                 Err(fault) => failed = Some(fault),
             }
         }
-        if messages.is_empty() {
-            return failed.map_or(Ok(messages), Err);
+        match failed {
+            Some(fault) if messages.is_empty() => Err(fault),
+            _ => Ok(messages),
         }
-        self.with_answers(Answers::outdated);
-        Ok(messages)
     }
 
     async fn receive_ten(&self, most: usize, wait: Duration) -> Result<Vec<Received>, Fault> {

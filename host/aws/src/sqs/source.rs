@@ -4,6 +4,7 @@
 //! when it ends is left to the source, which shows it again when it is closed.
 
 use super::Reader;
+use super::backlog::Drained;
 use super::hand::{Hand, Received};
 use super::queue::{Change, Queue, TEN};
 use esclusa_flow::BoxFuture;
@@ -65,6 +66,7 @@ impl Source for QueueSource {
                 receiving: None,
                 failed: None,
                 poll: Duration::from_secs(1),
+                look: None,
                 most: TEN,
             };
             Ok(Some(Box::new(worker) as Box<dyn Lane>))
@@ -107,6 +109,8 @@ struct Worker {
     failed: Option<Fault>,
     /// How long it waits for messages before it looks whether the queue is drained.
     poll: Duration,
+    /// When it looks for that whatever comes.
+    look: Option<Instant>,
     /// Most messages of a batch.
     most: usize,
 }
@@ -127,6 +131,7 @@ impl Worker {
     }
 
     async fn pull_batch(&mut self, limit: Limit) -> Result<Pull, Fault> {
+        let began = Instant::now();
         if let Some(fault) = self.failed.take() {
             return Err(fault);
         }
@@ -136,9 +141,10 @@ impl Worker {
         self.hand.expire(Instant::now());
         self.fill(limit).await?;
         let Some((group, columns, claims)) = self.hand.take(limit) else {
-            let drained = self.queue.drained().await?;
-            self.poll = if drained { LONGEST_POLL } else { self.poll.min(HIDDEN_POLL) };
-            return Ok(Pull::Empty { drained });
+            let drained = self.queue.drained(began).await?;
+            self.poll = if drained == Drained::Yes { LONGEST_POLL } else { self.poll.min(HIDDEN_POLL) };
+            self.look = if let Drained::AskAt(time) = drained { Some(time) } else { None };
+            return Ok(Pull::Empty { drained: drained == Drained::Yes });
         };
         self.poll = Duration::from_secs(1);
         let origin = Origin {
@@ -224,9 +230,12 @@ impl Worker {
 
     async fn wait(&mut self) {
         let (most, wait) = (TEN.min(self.most), self.poll);
-        match self.receive(most, wait).await {
-            Ok(_) => self.poll = self.poll.saturating_mul(2).min(LONGEST_POLL),
-            Err(fault) => self.failed = Some(fault),
+        let until = self.look.take().unwrap_or_else(|| Instant::now() + LONGEST_POLL * 2);
+        match timeout_at(until, self.receive(most, wait)).await {
+            Ok(Ok(_)) => self.poll = self.poll.saturating_mul(2).min(LONGEST_POLL),
+            Ok(Err(fault)) => self.failed = Some(fault),
+            // The receive goes on.
+            Err(_) => {}
         }
     }
 }

@@ -4,41 +4,14 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-
-/// A value of DynamoDB JSON; maps are sorted, so that equal values are equal texts.
-#[derive(Serialize, Deserialize)]
-enum Node {
-    #[serde(rename = "S")]
-    Text(String),
-    #[serde(rename = "N")]
-    Number(String),
-    #[serde(rename = "B")]
-    Binary(String),
-    #[serde(rename = "BOOL")]
-    Boolean(bool),
-    #[serde(rename = "NULL")]
-    Null(bool),
-    #[serde(rename = "SS")]
-    Texts(Vec<String>),
-    #[serde(rename = "NS")]
-    Numbers(Vec<String>),
-    #[serde(rename = "BS")]
-    Binaries(Vec<String>),
-    #[serde(rename = "L")]
-    List(Vec<Node>),
-    #[serde(rename = "M")]
-    Map(BTreeMap<String, Node>),
-}
+use esclusa_flow::item::document::Node;
 
 /// Reads DynamoDB JSON.
 ///
 /// # Errors
 /// What is wrong with the text.
 pub fn parse(json: &str) -> Result<AttributeValue, String> {
-    let node: Node = serde_json::from_str(json).map_err(|e| format!("a document that is no DynamoDB JSON: {e}"))?;
-    attribute(node)
+    attribute(Node::parse(json)?)
 }
 
 /// Writes DynamoDB JSON.

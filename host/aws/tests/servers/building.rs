@@ -10,6 +10,7 @@ use esclusa_aws::progress::Keeper;
 use esclusa_aws::tables::Table;
 use esclusa_embedded::{Schema, Store};
 use esclusa_flow::counts::Counts;
+use esclusa_flow::dead::Handler;
 use esclusa_flow::effect::{Action, Change, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::engine::{Commit, Outlet, Progress};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
@@ -145,6 +146,7 @@ pub fn commit(actions: Vec<Action>, done: u64) -> Commit {
         route: "route".into(),
         source: "source".into(),
         lane: "lane".into(),
+        handler: Handler { kind: "kinesis".into(), plugin: "plugin.wasm".into(), digest: "d1".into() },
         actions,
         outbox: Vec::new(),
         dead: Vec::new(),

@@ -66,6 +66,8 @@ async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
         dead.iter().map(|(_, letter)| (letter.event.as_str(), letter.output.as_deref())).collect::<Vec<_>>(),
         [("bad", Some("out"))]
     );
+    let letter = &dead[0].1;
+    assert_eq!((&*letter.kind, &*letter.plugin, &*letter.digest), ("kinesis", "plugin.wasm", "d1"));
     assert_eq!(*keeper.calls.lock().unwrap(), ["settle"]);
     assert_eq!(bench.local.counts("route").unwrap().done, 2);
 }

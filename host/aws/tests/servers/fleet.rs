@@ -56,7 +56,13 @@ pub fn alone(positions: Positions) -> Sharing {
 }
 
 pub fn sharing(coordination: Coordination) -> Sharing {
-    Sharing { coordination, discovery: Duration::from_secs(1), lag: Arc::new(Lag::default()) }
+    Sharing {
+        coordination,
+        ordered: true,
+        read_ahead: 64 << 20,
+        discovery: Duration::from_secs(1),
+        lag: Arc::new(Lag::default()),
+    }
 }
 
 pub fn reader(route: &str) -> Reader {

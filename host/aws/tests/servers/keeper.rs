@@ -60,6 +60,10 @@ fn text(token: &Token) -> AttributeValue {
 }
 
 impl Keeper for TableKeeper {
+    fn lost<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Fault> {
+        Box::pin(std::future::pending())
+    }
+
     fn settle<'a>(&'a self, _: &'a str, _: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
         self.note("settle");
         Box::pin(std::future::ready(Ok(())))

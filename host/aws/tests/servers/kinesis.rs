@@ -1,4 +1,4 @@
-//! Kinesis: order, positions, resharding, aggregated records, and records that are pushed.
+//! Kinesis: order, starting positions, resharding, lag, and records that are pushed.
 
 use super::fleet::*;
 use aws_sdk_kinesis::Client;
@@ -6,19 +6,10 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use esclusa_aws::kinesis::{self, Settings};
 use esclusa_aws::shards::{Opened, Sharing, Start};
-use esclusa_flow::BoxFuture;
-use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::dead::DeadLetter;
-use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Pending, Progress, Reads};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::source::{Lane, Limit, Pull, Source};
-use esclusa_testkit::conformance::{self, LogUnderTest};
-use prost::Message;
+use esclusa_flow::source::Pull;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::runtime::Handle;
-use tokio::task::block_in_place;
 
 pub struct TestStream {
     pub client: Client,
@@ -89,7 +80,7 @@ impl TestStream {
         self.open_as("route", start, sharing, None).await
     }
 
-    async fn open_as(&self, route: &str, start: Start, sharing: Sharing, fan_out: Option<String>) -> Opened {
+    pub async fn open_as(&self, route: &str, start: Start, sharing: Sharing, fan_out: Option<String>) -> Opened {
         let settings = Settings { stream: self.name.clone(), place: place("KINESIS"), start, fan_out, sharing };
         kinesis::open(&clients().await, &settings, reader(route)).await.unwrap()
     }
@@ -109,116 +100,6 @@ pub fn assert_order(seen: &[Seen]) {
             assert!(before < number, "key {key}: {number} after {before}: {seen:#?}");
         }
     }
-}
-
-/// An engine that only keeps positions.
-#[derive(Default)]
-struct PositionEngine(Mutex<HashMap<(String, String), Token>>);
-
-impl Engine for PositionEngine {
-    fn reads(&self) -> Arc<dyn Reads> {
-        panic!("there are no tables")
-    }
-
-    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
-        let Progress::Position { from, to } = commit.progress else { panic!("only positions are kept") };
-        let mut positions = self.0.lock().unwrap();
-        let place = (commit.route.to_string(), commit.lane.to_string());
-        if positions.get(&place) != from.as_ref() {
-            return Box::pin(std::future::ready(Err(Fault::LeaseLost("moved".into()).into())));
-        }
-        positions.insert(place, to);
-        Box::pin(std::future::ready(Ok(Committed::default())))
-    }
-
-    fn pending<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-
-    fn confirm<'a>(&'a self, _: &'a str, _: u64, _: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-/// Tells each lane before a pull that the batch before was settled, as a route does that goes on: the suite pulls on
-/// without, and these lanes then give the same batch again.
-struct GoingOn<T>(T, Option<Batch>);
-
-impl Source for GoingOn<Box<dyn Source>> {
-    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
-        Box::pin(async { Ok(self.0.next_lane().await?.map(|lane| Box::new(GoingOn(lane, None)) as Box<dyn Lane>)) })
-    }
-
-    fn caught_up(&self) -> bool {
-        self.0.caught_up()
-    }
-}
-
-impl Lane for GoingOn<Box<dyn Lane>> {
-    fn id(&self) -> &str {
-        self.0.id()
-    }
-
-    fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
-        Box::pin(async move {
-            if let Some(batch) = self.1.take() {
-                tell(&mut *self.0, &batch, batch.len());
-            }
-            let mut pulled = self.0.pull(limit).await?;
-            if let Pull::Empty { .. } = pulled {
-                // The suite asks at once after an append; a shard may not be read that often.
-                self.0.ready().await;
-                pulled = self.0.pull(limit).await?;
-            }
-            if let Pull::Batch(batch) = &pulled {
-                let claims = batch.claims.iter().map(|c| esclusa_flow::batch::Claim::new(c.token().clone())).collect();
-                self.1 = Some(Batch {
-                    origin: batch.origin.clone(),
-                    columns: batch.columns.clone(),
-                    claims,
-                    previous: None,
-                });
-            }
-            Ok(pulled)
-        })
-    }
-
-    fn ready(&mut self) -> BoxFuture<'_, ()> {
-        self.0.ready()
-    }
-}
-
-fn now<T>(future: impl Future<Output = T>) -> T {
-    block_in_place(|| Handle::current().block_on(future))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_a_retained_source() {
-    conformance::log_source(|| {
-        let stream = Arc::new(now(TestStream::new(1)));
-        let engine = Arc::new(PositionEngine::default());
-        let (opener, appender, kept) = (stream.clone(), stream, engine.clone());
-        LogUnderTest {
-            engine,
-            open: Box::new(move |route| {
-                let (kept, owner) = (kept.clone(), route.to_owned());
-                let positions = alone(Arc::new(move |lane: &str| {
-                    let position = kept.0.lock().unwrap().get(&(owner.clone(), lane.to_owned())).cloned();
-                    Box::pin(std::future::ready(Ok(position)))
-                }));
-                let (source, keeper) = now(opener.open_as(route, Start::TrimHorizon, positions, None));
-                assert!(keeper.is_none());
-                Box::new(GoingOn(source, None))
-            }),
-            append: Box::new(move |payloads| {
-                let stream = appender.clone();
-                let records: Vec<_> = payloads.into_iter().map(|p| ("key".to_owned(), p.into_bytes())).collect();
-                Box::pin(async move { stream.put(&records).await })
-            }),
-            keep: Box::new(()),
-        }
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -276,6 +157,27 @@ async fn a_process_alone_keeps_lineage_too() {
 }
 
 #[tokio::test]
+async fn without_order_children_do_not_wait_for_their_parents() {
+    // K1
+    for together in [false, true] {
+        let (stream, kept) = (TestStream::new(1).await, Kept::default());
+        stream.put_numbers(0..10).await;
+        stream.split(&shard(0)).await;
+        let sharing = if together { leases(&unique("leases"), "w") } else { alone(kept.positions()) };
+        let (mut source, _) = stream.open(Start::TrimHorizon, Sharing { ordered: false, ..sharing }).await;
+        let mut given = Vec::new();
+        for _ in 0..3 {
+            let lane = tokio::time::timeout(PATIENCE, source.next_lane()).await.expect("nothing was settled");
+            given.push(lane.unwrap().unwrap());
+        }
+        let ids: HashSet<_> = given.iter().map(|lane| lane.id().to_owned()).collect();
+        assert_eq!(ids, (0..3).map(shard).collect());
+        drop(given);
+        source.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_start_at_a_time_leaves_older_records_out() {
     let (stream, sink) = (TestStream::new(1).await, Sink::new());
     let old = stream.put_numbers(0..5).await;
@@ -290,54 +192,6 @@ async fn a_start_at_a_time_leaves_older_records_out() {
     let seen = sink.until_all(&new).await;
     assert!(!seen.iter().any(|s| old.contains(&s.data)), "{seen:#?}");
     worker.stop().await;
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Aggregated {
-    #[prost(string, repeated, tag = "1")]
-    keys: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    hashes: Vec<String>,
-    #[prost(message, repeated, tag = "3")]
-    parts: Vec<AggregatedPart>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AggregatedPart {
-    #[prost(uint64, required, tag = "1")]
-    key: u64,
-    #[prost(uint64, optional, tag = "2")]
-    hash: Option<u64>,
-    #[prost(bytes = "vec", required, tag = "3")]
-    data: Vec<u8>,
-}
-
-#[tokio::test]
-async fn an_aggregated_record_is_settled_event_by_event() {
-    // K14, K15
-    let stream = TestStream::new(1).await;
-    let part = |data: &str| AggregatedPart { key: 0, hash: None, data: data.into() };
-    let message = Aggregated { keys: vec!["k".into()], hashes: vec![], parts: vec![part("a"), part("b"), part("c")] }
-        .encode_to_vec();
-    let record = [&[0xF3, 0x89, 0x9A, 0xC2][..], &message, &md5::compute(&message).0].concat();
-    let mut broken = record.clone();
-    *broken.last_mut().unwrap() ^= 1;
-    stream.put(&[("x".into(), record), ("x".into(), broken.clone())]).await;
-    let table = unique("leases");
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "one")).await;
-    let mut lane = source.next_lane().await.unwrap().unwrap();
-    let batch = next_batch(&mut *lane, Limit { events: 2, ..LIMIT }).await;
-    assert_eq!(batch.columns.iter().map(|e| e.data().to_vec()).collect::<Vec<_>>(), [b"a", b"b"]);
-    assert!(batch.columns.iter().all(|e| e.key() == "k") && batch.columns.get(1).unwrap().id().ends_with("/1"));
-    keeper.unwrap().settle(lane.id(), &progress(&batch, 2)).await.unwrap();
-    drop(lane);
-    source.close().await;
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "two")).await;
-    let mut lane = source.next_lane().await.unwrap().unwrap();
-    let batch = next_batch(&mut *lane, LIMIT).await;
-    assert_eq!(batch.columns.iter().map(|e| e.data().to_vec()).collect::<Vec<_>>(), [b"c".to_vec(), broken]);
-    keeper.unwrap().settle(lane.id(), &progress(&batch, 2)).await.unwrap();
-    source.close().await;
 }
 
 #[tokio::test]

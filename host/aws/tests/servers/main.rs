@@ -7,6 +7,7 @@
     reason = "a test panics where a promise is broken"
 )]
 
+mod aggregated;
 mod building;
 mod checks;
 mod conformance;
@@ -20,8 +21,10 @@ mod leases;
 mod objects;
 mod once;
 mod outlets;
+mod retained;
 mod scripted;
 mod sqs;
+mod stale;
 mod table_stream;
 mod tables;
 

@@ -222,7 +222,7 @@ async fn mail_settings(place: Place, ambiguous: ses::Ambiguous) -> ses::Settings
     let client = clients().await.ses(&Place::default());
     let _ = client.create_email_identity().email_identity("shop@example.com").send().await;
     let (from, to) = ("shop@example.com".to_owned(), vec!["owner@example.com".to_owned()]);
-    ses::Settings { place, from, to, subject: Some("Default".to_owned()), ambiguous }
+    ses::Settings { place, from, to, subject: Some("Default".to_owned()), rate: None, ambiguous }
 }
 
 // E9: a mail whose fate is unknown is sent again, or given up, as configured.

@@ -231,6 +231,36 @@ async fn a_closed_source_gives_back_what_it_holds() {
     assert_eq!(seen, ["1", "2", "3"]);
 }
 
+#[tokio::test]
+async fn a_queue_is_drained_only_where_it_says_so_after_the_pull_began() {
+    let (client, queue) = make(false).await;
+    let (mut source, keeper) = open_at(Place::default(), &queue, 3).await;
+    let mut workers = [lane(&mut *source).await, lane(&mut *source).await, lane(&mut *source).await];
+    let pulls = workers.iter_mut().map(|worker| worker.pull(LIMIT));
+    let drained = futures_util::future::join_all(pulls).await;
+    assert!(drained.iter().all(|pull| *pull == Ok(Pull::Empty { drained: true })), "one answer for all: {drained:?}");
+    // Somebody else has a message in hand: it may come back.
+    let settings =
+        Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
+    let reader = Reader { route: "route".into(), source: "jobs".into(), workers: 1 };
+    let (mut other, _) = sqs::open(&clients().await, &settings, reader).await.unwrap();
+    let mut theirs = lane(&mut *other).await;
+    send(&client, &queue, &loose(["a"])).await;
+    let batch = next(&mut *theirs).await;
+    for worker in &mut workers {
+        assert_eq!(worker.pull(LIMIT).await, Ok(Pull::Empty { drained: false }));
+    }
+    keeper.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+    let again = async {
+        for worker in &mut workers {
+            while worker.pull(LIMIT).await.unwrap() != (Pull::Empty { drained: true }) {
+                worker.ready().await;
+            }
+        }
+    };
+    timeout(PATIENCE, again).await.expect("it is drained again");
+}
+
 // Q2, E2: entries that fail are tried again alone, matched by their id.
 #[tokio::test]
 async fn a_delete_that_fails_in_part_is_repeated_for_that_part() {

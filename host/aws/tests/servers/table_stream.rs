@@ -160,6 +160,25 @@ async fn trimmed_records_are_a_gap_that_is_counted_and_reading_goes_on() {
 }
 
 #[tokio::test]
+async fn what_was_trimmed_before_a_group_began_is_no_gap() {
+    for alone_ in [false, true] {
+        let (table, sink) = (TestTable::new().await, Sink::new());
+        for round in 0..2 {
+            table.put(round * 10..round * 10 + 10).await;
+            table.roll().await;
+        }
+        table.pass(25).await;
+        let new = table.put(100..110).await;
+        let sharing = if alone_ { alone(Kept::default().positions()) } else { leases(&unique("leases"), "w") };
+        let lag = sharing.lag.clone();
+        let worker = Worker::start("w", table.open(Start::TrimHorizon, sharing).await, sink.clone());
+        until_pairs(&sink, &new).await;
+        worker.stop().await;
+        assert_eq!(lag.gaps(), 0);
+    }
+}
+
+#[tokio::test]
 async fn changes_have_the_shape_of_lambda() {
     let (table, kept) = (TestTable::new().await, Kept::default());
     table.put(0..1).await;

@@ -18,19 +18,19 @@ pub fn place(place: &Place) -> Value {
 /// A source in AWS; nothing for another.
 pub fn source(source: &Source) -> Value {
     match source {
-        Source::Kinesis { stream, start, consumer, coordination, place: at } => {
+        Source::Kinesis { stream, start, consumer, ordered, coordination, place: at } => {
             let (word, time) = position(*start);
             let value = json!({ "kind": "kinesis", "stream": stream, "starting_position": word,
-                "starting_position_timestamp": time, "consumer": consumer });
+                "starting_position_timestamp": time, "consumer": consumer, "ordering": ordering(*ordered) });
             joined(joined(value, shared(coordination)), place(at))
         }
-        Source::DynamodbStream { of, start, coordination, place: at } => {
+        Source::DynamodbStream { of, start, ordered, coordination, place: at } => {
             let (table, arn) = match of {
                 TableStream::Table(table) => (Some(table), None),
                 TableStream::Arn(arn) => (None, Some(arn)),
             };
             let value = json!({ "kind": "dynamodb-stream", "table": table, "stream_arn": arn,
-                "starting_position": position(*start).0 });
+                "starting_position": position(*start).0, "ordering": ordering(*ordered) });
             joined(joined(value, shared(coordination)), place(at))
         }
         Source::Sqs { queue, visibility_timeout, max_receive_count, place: at } => {
@@ -40,6 +40,10 @@ pub fn source(source: &Source) -> Value {
         }
         _ => json!({}),
     }
+}
+
+fn ordering(ordered: bool) -> &'static str {
+    if ordered { "key" } else { "none" }
 }
 
 fn shared(coordination: &Coordination) -> Value {

@@ -80,6 +80,8 @@ pub enum Source {
         start: Start,
         /// Name of the consumer for enhanced fan-out; `None`: the shards are polled.
         consumer: Option<String>,
+        /// A shard waits for those that it came from.
+        ordered: bool,
         /// How processes share the shards.
         coordination: Coordination,
         /// Where the stream is.
@@ -91,6 +93,8 @@ pub enum Source {
         of: TableStream,
         /// Where a route starts that has no position yet.
         start: Start,
+        /// A shard waits for those that it came from.
+        ordered: bool,
         /// How processes share the shards.
         coordination: Coordination,
         /// Where the stream is.
@@ -169,6 +173,7 @@ impl Source {
         match self {
             Source::Queue { .. } | Source::Http { reply: true, .. } => false,
             Source::Sqs { queue, .. } => queue.ends_with(".fifo"),
+            Source::Kinesis { ordered, .. } | Source::DynamodbStream { ordered, .. } => *ordered,
             _ => true,
         }
     }

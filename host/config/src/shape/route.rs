@@ -77,7 +77,7 @@ pub static IN_FLIGHT: Key = Key {
     name: "in_flight",
     kind: Kind::Size { min: "1KiB", max: "64GiB" },
     default: Default::Value("64MiB"),
-    about: "Most bytes of events in flight; the source is not read past it.",
+    about: "Most bytes of events in flight; the source is not read past it. Shards in AWS are read ahead of it by as much again at most.",
 };
 pub static MAX_RETRY_ATTEMPTS: Key = Key {
     name: "max_retry_attempts",

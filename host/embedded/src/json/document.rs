@@ -1,38 +1,12 @@
 //! Lists and maps within items: DynamoDB JSON, checked before it is stored, and made plain for people.
 
 use super::push_text;
+use esclusa_flow::item::document::Node;
 use esclusa_flow::item::number;
-use serde::Deserialize;
-use std::collections::BTreeMap;
-
-/// A value of DynamoDB JSON.
-#[derive(Deserialize)]
-enum Node {
-    #[serde(rename = "S")]
-    Text(String),
-    #[serde(rename = "N")]
-    Number(String),
-    #[serde(rename = "B")]
-    Binary(String),
-    #[serde(rename = "BOOL")]
-    Boolean(bool),
-    #[serde(rename = "NULL")]
-    Null(serde::de::IgnoredAny),
-    #[serde(rename = "SS")]
-    Texts(Vec<String>),
-    #[serde(rename = "NS")]
-    Numbers(Vec<String>),
-    #[serde(rename = "BS")]
-    Binaries(Vec<String>),
-    #[serde(rename = "L")]
-    List(Vec<Node>),
-    #[serde(rename = "M")]
-    Map(BTreeMap<String, Node>),
-}
 
 /// Refuses what is no list or map in DynamoDB JSON.
 pub fn check_document(json: &str) -> Result<(), String> {
-    let node: Node = serde_json::from_str(json).map_err(|e| format!("a document that is no DynamoDB JSON: {e}"))?;
+    let node = Node::parse(json)?;
     match node {
         Node::List(_) | Node::Map(_) => check(&node),
         _ => Err("a document that is neither a list nor a map".to_owned()),
@@ -61,7 +35,7 @@ pub fn push_number(text: &str, out: &mut String) {
 
 /// Appends a document without its type letters. What is no DynamoDB JSON is a string: it cannot have been stored.
 pub fn push_plain(json: &str, out: &mut String) {
-    match serde_json::from_str(json) {
+    match Node::parse(json) {
         Ok(node) => push_node(&node, out),
         Err(_) => push_text(json, out),
     }

@@ -56,6 +56,7 @@ pub fn commit(actions: Vec<Action>) -> Commit {
         route: "r".into(),
         source: "src".into(),
         lane: "".into(),
+        handler: esclusa_flow::dead::Handler::default(),
         actions,
         outbox: Vec::new(),
         dead: Vec::new(),

@@ -96,13 +96,14 @@ impl Cloud {
                 };
                 outlets::sns::open(clients, &place(at), target)
             }
-            Output::Ses { from, to, subject, rate: _, ambiguous, place: at } => {
+            Output::Ses { from, to, subject, rate, ambiguous, place: at } => {
                 let ambiguous = match ambiguous {
                     plan::Ambiguous::Retry => outlets::ses::Ambiguous::Retry,
                     plan::Ambiguous::DeadLetter => outlets::ses::Ambiguous::DeadLetter,
                 };
                 let (from, to, subject) = (from.clone(), to.clone(), subject.clone());
-                outlets::ses::open(clients, outlets::ses::Settings { place: place(at), from, to, subject, ambiguous })
+                let (place, rate) = (place(at), *rate);
+                outlets::ses::open(clients, outlets::ses::Settings { place, from, to, subject, rate, ambiguous })
             }
             Output::S3 { bucket, prefix, path_style, place: at } => {
                 let (bucket, prefix, path_style) = (bucket.clone(), prefix.clone(), *path_style);

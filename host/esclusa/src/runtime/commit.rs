@@ -4,7 +4,7 @@
 
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead::{DeadLetter, Handler};
 use esclusa_flow::delivery::Settlement;
 use esclusa_flow::effect::{Action, Message, Send};
 use esclusa_flow::engine::{Commit, Progress};
@@ -35,10 +35,8 @@ pub struct Facts {
     pub marks: bool,
     /// Where given-up events go; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
-    /// The plugin's path, for dead letters.
-    pub plugin: String,
-    /// The plugin's digest, for dead letters.
-    pub digest: String,
+    /// What handles the events, for dead letters.
+    pub handler: Handler,
 }
 
 /// A commit, with the cause of each of its actions (an index into the call's events).
@@ -108,6 +106,7 @@ pub fn prepare(
         route: origin.route.clone(),
         source: origin.source.clone(),
         lane: origin.lane.clone(),
+        handler: facts.handler.clone(),
         actions,
         outbox,
         dead,
@@ -160,8 +159,8 @@ fn letter(facts: &Facts, batch: &Batch, event: u32, reason: &Reason, attempts: u
         reason: reason.message.clone(),
         backtrace: reason.backtrace.clone(),
         logs: reason.logs.clone(),
-        plugin: facts.plugin.clone(),
-        digest: facts.digest.clone(),
+        plugin: facts.handler.plugin.to_string(),
+        digest: facts.handler.digest.to_string(),
         output: None,
     })
 }

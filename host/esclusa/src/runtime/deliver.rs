@@ -231,8 +231,7 @@ impl Delivering<'_> {
             marks: self.route.marks,
             external: self.route.outlets.keys().cloned().collect(),
             on_failure: self.route.spec.on_failure.clone(),
-            plugin: self.route.spec.plugin.display().to_string(),
-            digest: self.version.plugin.digest().to_owned(),
+            handler: self.route.handler(&self.version),
         }
     }
 

@@ -103,6 +103,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
         route: route.spec.name.clone(),
         source: route.spec.source.clone(),
         lane: letter.lane.as_str().into(),
+        handler: route.handler(&route.version()),
         actions: vec![Action::Send(send)],
         outbox: Vec::new(),
         dead: Vec::new(),
@@ -183,8 +184,7 @@ async fn commit(
         marks: false,
         external: route.outlets.keys().cloned().collect(),
         on_failure: None,
-        plugin: route.spec.plugin.display().to_string(),
-        digest: route.version().plugin.digest().to_owned(),
+        handler: route.handler(&route.version()),
     };
     let prepared = commit::prepare(&facts, batch, settlement, output, None, |_| 1, epoch_millis());
     let (messages, counts) = (prepared.commit.outbox.clone(), prepared.commit.counts);

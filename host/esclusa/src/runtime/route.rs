@@ -5,6 +5,7 @@ use super::commit::Settle;
 use super::meter::Meter;
 use arc_swap::ArcSwap;
 use esclusa_config::plan;
+use esclusa_flow::dead::Handler;
 use esclusa_flow::engine::{Engine, Outlet};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::split::Split;
@@ -96,6 +97,12 @@ impl Route {
             mode: watch::Sender::new(mode),
             spec,
         })
+    }
+
+    /// What handles its events, as dead letters name it.
+    pub fn handler(&self, version: &Version) -> Handler {
+        let plugin = self.spec.plugin.display().to_string().into();
+        Handler { kind: self.kind.clone(), plugin, digest: version.plugin.digest().into() }
     }
 
     /// The plugin version for the next batch.

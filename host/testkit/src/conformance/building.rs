@@ -68,6 +68,7 @@ pub fn commit(actions: Vec<Action>) -> Commit {
         route: "route".into(),
         source: "source".into(),
         lane: "lane".into(),
+        handler: esclusa_flow::dead::Handler::default(),
         actions,
         outbox: Vec::new(),
         dead: Vec::new(),

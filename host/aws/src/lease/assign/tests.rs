@@ -14,6 +14,7 @@ fn lease(key: &str, owner: Option<&str>, counter: u64) -> Lease {
         parents: Vec::new(),
         hashes: None,
         opened: None,
+        first: false,
     }
 }
 

@@ -12,7 +12,7 @@ fn known(shards: &[(&str, bool)]) -> Known {
 }
 
 fn found(listed: &[Shard], known: &Known, start: Start) -> Vec<(String, Checkpoint)> {
-    missing(listed, known, start).into_iter().map(|(shard, at)| (shard.id.clone(), at)).collect()
+    missing(listed, known, start).into_iter().map(|new| (new.shard.id.clone(), new.start)).collect()
 }
 
 fn at(id: &str, checkpoint: Checkpoint) -> (String, Checkpoint) {
@@ -88,6 +88,18 @@ fn a_group_that_was_away_for_longer_than_retention_skips_nothing_that_is_left() 
 }
 
 #[test]
+fn a_shard_that_came_from_what_was_never_read_is_told_from_one_that_continues() {
+    let descents = |listed: &[Shard], known: &Known| -> Vec<_> {
+        missing(listed, known, Start::TrimHorizon).into_iter().map(|new| new.descent).collect()
+    };
+    let listed = [shard("p", &["o"], true), shard("q", &["p"], false)];
+    assert_eq!(descents(&listed, &Known::new()), [Descent::First, Descent::First], "the group starts");
+    assert_eq!(descents(&listed, &known(&[("p", true)])), [Descent::Continues]);
+    assert_eq!(descents(&listed, &known(&[("o", true)])), [Descent::Continues, Descent::Continues]);
+    assert_eq!(descents(&listed, &known(&[("n", true)])), [Descent::Orphan, Descent::Continues]);
+}
+
+#[test]
 fn a_circle_of_parents_ends() {
     let listed = [shard("a", &["b"], true), shard("b", &["a"], true)];
     assert_eq!(found(&listed, &Known::new(), Start::TrimHorizon).len(), 2);
@@ -122,7 +134,7 @@ proptest! {
         let mut known = Known::new();
         let mut read = Vec::new();
         for step in 0..shards.len() * 3 {
-            for (shard, _) in missing(&shards, &known, Start::TrimHorizon) {
+            for Missing { shard, .. } in missing(&shards, &known, Start::TrimHorizon) {
                 prop_assert!(known.insert(shard.id.clone(), false).is_none(), "leased once");
             }
             let ready: Vec<_> = shards.iter().filter(|s| known.get(&s.id) == Some(&false) && may_start(&s.parents, &known)).collect();

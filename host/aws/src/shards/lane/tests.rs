@@ -91,6 +91,8 @@ fn lane(
         stream: Arc::new(Scripted(script.clone())),
         reader: Reader { route: "r".into(), source: "s".into() },
         start: Start::TrimHorizon,
+        ordered: true,
+        room: Room::new(usize::MAX),
         lag: lag.clone(),
     };
     let beginning = Beginning {
@@ -98,7 +100,9 @@ fn lane(
         hashes: None,
         settled: settled.map(|n| at(n).token()),
         cursor: settled.map_or(Cursor::TrimHorizon, |n| Cursor::Behind(at(n))),
+        fresh: settled.is_none(),
         pending: pending.map(at),
+        quiet: None,
     };
     (opening.lane(beginning, Box::new(Scripted(script.clone()))).unwrap(), script, lag)
 }
@@ -208,6 +212,40 @@ async fn a_shard_that_was_trimmed_as_a_whole_ends_with_a_gap() {
 }
 
 #[tokio::test]
+async fn what_was_trimmed_before_the_first_read_is_no_gap() {
+    let trimmed = || Err(ReadError::Trimmed("old".into()));
+    let (mut lane, _, lag) = lane(vec![trimmed(), Ok(page(1..2)), trimmed(), Ok(page(50..51))], None, None);
+    assert_eq!(ids(&mut lane).await, [0u64; 0]);
+    assert_eq!((lag.gaps(), ids(&mut lane).await), (0, vec![1]));
+    settle(&mut lane, 1..2);
+    assert_eq!(ids(&mut lane).await, [0u64; 0]);
+    assert_eq!((lag.gaps(), ids(&mut lane).await), (1, vec![50]), "it was trimmed while the route was reading");
+    let gone = || Err(ReadError::Gone("no such shard".into()));
+    let (mut lane, _, lag) = super::tests::lane(vec![gone(), gone()], None, None);
+    assert_eq!(ids(&mut lane).await, [0u64; 0]);
+    assert_eq!((lane.pull(LIMIT).await.unwrap(), lag.gaps()), (Pull::Ended, 0));
+}
+
+#[tokio::test]
+async fn a_lane_reads_nothing_while_others_hold_all_that_may_be_read_ahead() {
+    // K19
+    let room = Room::new(100);
+    let (mut full, _, _) = lane(vec![Ok(page(1..8)), Ok(page(8..9))], None, None);
+    let (mut waiting, script, _) = lane(vec![Ok(page(1..2))], None, None);
+    (full.share, waiting.share) = (room.share(), room.share());
+    assert_eq!(ids(&mut full).await, [1, 2, 3]);
+    assert_eq!(waiting.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false });
+    assert_eq!(script.answers.lock().unwrap().len(), 1, "nothing was read");
+    settle(&mut full, 1..4);
+    assert_eq!(ids(&mut full).await, [4, 5, 6], "whoever holds something goes on");
+    settle(&mut full, 4..7);
+    waiting.ready().await;
+    assert_eq!(ids(&mut waiting).await, [1], "one event is left, and there is room");
+    drop(full);
+    assert!(room.share().may_read());
+}
+
+#[tokio::test]
 async fn an_open_shard_that_cannot_be_read_is_not_given_up() {
     let (mut lane, script, lag) = lane(vec![Err(ReadError::Gone("?".into()))], Some(7), None);
     *script.listed.lock().unwrap() = vec![Shard { id: "shard".into(), parents: vec![], closed: false, hashes: None }];
@@ -247,6 +285,8 @@ async fn a_position_that_is_none_of_a_shard_is_refused() {
         stream: Arc::new(Scripted(script.clone())),
         reader: Reader { route: "r".into(), source: "s".into() },
         start: Start::Latest,
+        ordered: true,
+        room: Room::new(usize::MAX),
         lag,
     };
     let beginning = Beginning {
@@ -254,7 +294,9 @@ async fn a_position_that_is_none_of_a_shard_is_refused() {
         hashes: None,
         settled: Some(Token::Offset(3)),
         cursor: Cursor::Latest,
+        fresh: true,
         pending: None,
+        quiet: None,
     };
     assert!(matches!(opening.lane(beginning, Box::new(Scripted(script))), Err(Fault::Permanent(_))));
 }

@@ -12,17 +12,18 @@ pub fn kinesis(name: &str, reader: &Reader<'_>, home: &Place) -> Source {
     let stream = aws::name(reader, &shape::STREAM, &aws::STREAM, name);
     let consumer = reader.entry(&shape::CONSUMER).map(|_| aws::name(reader, &shape::CONSUMER, &aws::CONSUMER, ""));
     let place = aws::place(reader, &stream, home);
-    Source::Kinesis { stream, start: position::start(reader), consumer, coordination: coordination(reader), place }
+    let (start, ordered, coordination) = (position::start(reader), ordered(reader), coordination(reader));
+    Source::Kinesis { stream, start, consumer, ordered, coordination, place }
 }
 
 /// The stream of a table.
 pub fn dynamodb_stream(name: &str, reader: &Reader<'_>, home: &Place) -> Source {
     let start = position::without_time(reader);
-    let coordination = coordination(reader);
+    let (ordered, coordination) = (ordered(reader), coordination(reader));
     let Some(entry) = reader.entry(&shape::STREAM_ARN) else {
         let table = aws::name(reader, &shape::STREAM_OF, &aws::TABLE, name);
         let place = aws::place(reader, "", home);
-        return Source::DynamodbStream { of: TableStream::Table(table), start, coordination, place };
+        return Source::DynamodbStream { of: TableStream::Table(table), start, ordered, coordination, place };
     };
     if reader.entry(&shape::STREAM_OF).is_some() {
         let finding =
@@ -35,7 +36,7 @@ pub fn dynamodb_stream(name: &str, reader: &Reader<'_>, home: &Place) -> Source 
     }
     let arn = aws::name(reader, &shape::STREAM_ARN, &aws::TABLE_STREAM, "");
     let place = aws::place(reader, &arn, home);
-    Source::DynamodbStream { of: TableStream::Arn(arn), start, coordination, place }
+    Source::DynamodbStream { of: TableStream::Arn(arn), start, ordered, coordination, place }
 }
 
 /// A queue.
@@ -47,6 +48,10 @@ pub fn sqs(name: &str, reader: &Reader<'_>, home: &Place) -> Source {
         max_receive_count: receives.and_then(|receives| u32::try_from(receives).ok()),
         place: aws::place(reader, "", home),
     }
+}
+
+fn ordered(reader: &Reader<'_>) -> bool {
+    reader.choice(&shape::ORDERING) != "none"
 }
 
 fn coordination(reader: &Reader<'_>) -> Coordination {

@@ -37,6 +37,12 @@ pub static LEASE_DURATION: Key = Key {
     default: Default::Value("10s"),
     about: "A lease that was not renewed for so long is free.",
 };
+pub static ORDERING: Key = Key {
+    name: "ordering",
+    kind: Kind::Choice(&["key", "none"]),
+    default: Default::Value("key"),
+    about: "Whether a shard waits for those that it came from, so that each key stays in order over splits and merges.",
+};
 pub static KINESIS_SECTION: Section = Section {
     name: "kinesis",
     about: "A Kinesis data stream: ordered by key, retained, read by many routes.",
@@ -45,6 +51,7 @@ pub static KINESIS_SECTION: Section = Section {
         &STARTING_POSITION,
         &STARTING_POSITION_TIMESTAMP,
         &CONSUMER,
+        &ORDERING,
         &COORDINATION,
         &LEASE_TABLE,
         &LEASE_DURATION,
@@ -95,6 +102,7 @@ pub static DYNAMODB_STREAM_SECTION: Section = Section {
         &STREAM_OF,
         &STREAM_ARN,
         &CHANGES_POSITION,
+        &ORDERING,
         &COORDINATION,
         &LEASE_TABLE,
         &LEASE_DURATION,

@@ -43,15 +43,15 @@ impl Opener {
     pub async fn open(&self) -> Result<Opened, Fault> {
         let clients = &self.cloud.clients;
         match &self.source {
-            Source::Kinesis { stream, start, consumer, coordination, place: at } => {
+            Source::Kinesis { stream, start, consumer, ordered, coordination, place: at } => {
                 let (stream, fan_out) = (stream.clone(), consumer.clone());
-                let (start, sharing) = (begin(*start), self.sharing(coordination));
+                let (start, sharing) = (begin(*start), self.sharing(coordination, *ordered));
                 let settings = kinesis::Settings { stream, place: place(at), start, fan_out, sharing };
                 kinesis::open(clients, &settings, self.reader()).await
             }
-            Source::DynamodbStream { of, start, coordination, place: at } => {
+            Source::DynamodbStream { of, start, ordered, coordination, place: at } => {
                 let stream = table_stream(of);
-                let (start, sharing) = (begin(*start), self.sharing(coordination));
+                let (start, sharing) = (begin(*start), self.sharing(coordination, *ordered));
                 let settings = dynamodb_stream::Settings { stream, place: place(at), start, sharing };
                 dynamodb_stream::open(clients, &settings, self.reader()).await
             }
@@ -70,7 +70,7 @@ impl Opener {
         shards::Reader { route: self.route.name.clone(), source: self.route.source.clone() }
     }
 
-    fn sharing(&self, coordination: &plan::Coordination) -> Sharing {
+    fn sharing(&self, coordination: &plan::Coordination, ordered: bool) -> Sharing {
         let coordination = match (coordination, coordination.lease_table(&self.route.name)) {
             (plan::Coordination::Leases { duration, .. }, Some(table)) => {
                 let worker = format!("{}:{}", host(), std::process::id());
@@ -79,7 +79,8 @@ impl Opener {
             }
             _ => Coordination::Alone(self.alone.clone()),
         };
-        Sharing { coordination, discovery: shards::DISCOVERY, lag: self.lag.clone() }
+        let read_ahead = self.route.in_flight_bytes;
+        Sharing { coordination, ordered, read_ahead, discovery: shards::DISCOVERY, lag: self.lag.clone() }
     }
 }
 

@@ -1,0 +1,101 @@
+//! A shard that is asked for its records: an iterator is kept from page to page, replaced where it has expired, and dropped
+//! where it was refused.
+
+use super::{Cursor, Feed, Page, ReadError, wall_millis};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::fault::Fault;
+use std::time::Duration;
+
+/// The requests of a service, for one shard.
+pub(crate) trait Pages: Send + Sync {
+    /// An iterator at a place; `None` where the service gave none.
+    fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, ReadError>>;
+
+    /// The records at an iterator.
+    fn page(&self, iterator: String) -> BoxFuture<'_, Result<Read, ReadError>>;
+}
+
+/// What a request gave.
+pub(crate) struct Read {
+    /// The records; whether the shard has ended is not its to say.
+    pub page: Page,
+    /// Sequence number of the last record, whatever became of it.
+    pub last: Option<String>,
+    /// Where the next page begins; `None`: there is none.
+    pub next: Option<String>,
+}
+
+/// See the module.
+pub(crate) struct Polled<P> {
+    pages: P,
+    doing: String,
+    /// Where the next iterator is to be.
+    at: Cursor,
+    /// Records accepted before this are left out: not every service has iterators for a time. To the second, as they tell it.
+    since: Option<u64>,
+    iterator: Option<String>,
+}
+
+impl<P: Pages> Polled<P> {
+    /// Reads a shard by `pages`; `doing` says so in errors.
+    pub fn new(pages: P, doing: String) -> Self {
+        Polled { pages, doing, at: Cursor::TrimHorizon, since: None, iterator: None }
+    }
+
+    async fn iterator(&mut self) -> Result<String, ReadError> {
+        if let Some(iterator) = &self.iterator {
+            return Ok(iterator.clone());
+        }
+        let asked = wall_millis();
+        let Some(iterator) = self.pages.iterator(&self.at).await? else {
+            return Err(ReadError::Fault(Fault::Transient(format!("{}: the service gave no iterator", self.doing))));
+        };
+        match self.at {
+            Cursor::Since(time) => self.since = Some(time / 1000 * 1000),
+            // Should it expire before there is a record, what came since is not left out.
+            Cursor::Latest => self.at = Cursor::Since(asked),
+            _ => {}
+        }
+        Ok(self.iterator.insert(iterator).clone())
+    }
+
+    async fn read(&mut self) -> Result<Page, ReadError> {
+        let iterator = self.iterator().await?;
+        let read = match self.pages.page(iterator).await {
+            Err(ReadError::Expired(_)) => {
+                self.iterator = None;
+                let iterator = self.iterator().await?;
+                self.pages.page(iterator).await?
+            }
+            read => read?,
+        };
+        let Read { mut page, last, next } = read;
+        if let Some(last) = last {
+            // Behind what was read last, and not at it (reliability K10, D4).
+            self.at = Cursor::After(last);
+        }
+        if let Some(since) = self.since {
+            page.records.retain(|record| record.timestamp >= since);
+        }
+        page.ended = next.is_none();
+        self.iterator = next;
+        Ok(page)
+    }
+}
+
+impl<P: Pages> Feed for Polled<P> {
+    fn seek(&mut self, to: Cursor) {
+        (self.at, self.since, self.iterator) = (to, None, None);
+    }
+
+    fn page(&mut self, _wait: Duration) -> BoxFuture<'_, Result<Page, ReadError>> {
+        Box::pin(async move {
+            let page = self.read().await;
+            if page.as_ref().is_err_and(|error| !matches!(error, ReadError::Throttled(_))) {
+                // A refused iterator is not tried again.
+                self.iterator = None;
+            }
+            page
+        })
+    }
+}
