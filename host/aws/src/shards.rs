@@ -73,6 +73,8 @@ pub struct Sharing {
     pub ordered: bool,
     /// Most bytes of records that were read and not given yet, in all shards.
     pub read_ahead: usize,
+    /// Routes that read the same shards: each takes its part of the reads that the service allows.
+    pub routes: u32,
     /// How often shards are discovered, about.
     pub discovery: Duration,
     /// Where the state of the shards is shown.
@@ -207,6 +209,7 @@ pub(crate) async fn open(
         reader,
         start,
         ordered: sharing.ordered,
+        routes: sharing.routes,
         room: room::Room::new(sharing.read_ahead),
         lag: Arc::clone(&sharing.lag),
     };

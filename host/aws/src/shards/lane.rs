@@ -36,6 +36,8 @@ pub struct Opening {
     pub start: Start,
     /// A shard waits for those that it came from.
     pub ordered: bool,
+    /// See [`super::Sharing::routes`].
+    pub routes: u32,
     /// Memory for what is read ahead.
     pub room: Arc<Room>,
     /// Where lag is shown.
@@ -124,7 +126,7 @@ impl Opening {
             lag: Arc::clone(&self.lag),
             origin: self.reader.origin(self.stream.kind(), &shard),
             stream: Arc::clone(&self.stream),
-            pace: self.stream.pace().starting(quiet),
+            pace: self.stream.pace().among(self.routes).starting(quiet),
             id: shard,
             ownership,
             feed,

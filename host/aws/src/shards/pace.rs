@@ -34,6 +34,13 @@ impl Pace {
         Pace { due: first, ..self }
     }
 
+    /// As one of several readers of the same shard. Its bytes are for whoever is behind: what is too much is refused.
+    #[must_use]
+    pub fn among(self, readers: u32) -> Self {
+        let spacing = self.spacing.saturating_mul(readers.max(1));
+        Pace { spacing, waited: spacing, ..self }
+    }
+
     /// When the next read may be sent; `None`: now.
     pub fn due(&self) -> Option<Instant> {
         self.due
@@ -101,6 +108,16 @@ mod tests {
         assert_eq!(waits, [400, 800, 1000, 1000]);
         pace.read(now, 0, false);
         assert_eq!(wait(&pace, now).as_millis(), 200, "an empty page in a backlog is followed");
+    }
+
+    #[test]
+    fn several_readers_of_a_shard_share_its_reads() {
+        // K13
+        let (mut pace, now) = (kinesis().among(3), Instant::now());
+        pace.read(now, 100, false);
+        assert_eq!(wait(&pace, now).as_millis(), 600);
+        pace.read(now, 0, true);
+        assert_eq!(wait(&pace, now).as_millis(), 1000);
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub fn alone(positions: Positions) -> Sharing {
 
 pub fn sharing(coordination: Coordination) -> Sharing {
     Sharing {
+        routes: 1,
         coordination,
         ordered: true,
         read_ahead: 64 << 20,

@@ -11,13 +11,13 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Source;
 use std::sync::Arc;
 
-/// How the source of a route is opened, again and again. `desk` is where an `http` source with replies gets its requests;
+/// How the source of a route is opened, again and again; so many routes read it. `desk` is where an `http` source with replies gets its requests;
 /// `slot` takes what keeps the progress of a source that the embedded engine does not keep.
 pub fn opener(
     store: Store,
     cloud: Option<&Cloud>,
     route: &plan::Route,
-    source: plan::Source,
+    (source, routes): (plan::Source, u32),
     desk: Option<Desk>,
     slot: Arc<Slot>,
 ) -> Open {
@@ -27,7 +27,7 @@ pub fn opener(
         (
             plan::Source::Kinesis { .. } | plan::Source::DynamodbStream { .. } | plan::Source::Sqs { .. },
             Some(cloud),
-        ) => Some(Arc::new(cloud.opener(route, &source, positions(&store, &spec)))),
+        ) => Some(Arc::new(cloud.opener(route, &source, routes, positions(&store, &spec)))),
         _ => None,
     };
     Arc::new(move || {

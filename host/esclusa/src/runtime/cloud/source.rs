@@ -24,14 +24,16 @@ pub struct Opener {
     /// One for all times that a stream is opened without leases.
     alone: Arc<Alone>,
     lag: Arc<shards::lag::Lag>,
+    /// Routes that read the source.
+    routes: u32,
 }
 
 impl Cloud {
-    /// What opens the source of a route.
+    /// What opens the source of a route, which so many routes read.
     #[must_use]
-    pub fn opener(&self, route: &plan::Route, source: &Source, positions: Positions) -> Opener {
+    pub fn opener(&self, route: &plan::Route, source: &Source, routes: u32, positions: Positions) -> Opener {
         let (alone, lag) = (Alone::new(positions), Arc::default());
-        Opener { cloud: self.clone(), route: route.clone(), source: source.clone(), alone, lag }
+        Opener { cloud: self.clone(), route: route.clone(), source: source.clone(), alone, lag, routes }
     }
 }
 
@@ -80,7 +82,14 @@ impl Opener {
             _ => Coordination::Alone(self.alone.clone()),
         };
         let read_ahead = self.route.in_flight_bytes;
-        Sharing { coordination, ordered, read_ahead, discovery: shards::DISCOVERY, lag: self.lag.clone() }
+        Sharing {
+            coordination,
+            ordered,
+            read_ahead,
+            routes: self.routes,
+            discovery: shards::DISCOVERY,
+            lag: self.lag.clone(),
+        }
     }
 }
 
