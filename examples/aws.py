@@ -237,7 +237,7 @@ if __name__ == "__main__":
         split(asked.source)
     elif asked.command == "scan":
         for item in scan(asked.table):
-            print(json.dumps(item, ensure_ascii=False))
+            print(json.dumps(item, ensure_ascii=False, default=sorted))  # sets
     elif asked.command == "download":
         download(asked.objects, asked.directory)
     else:
