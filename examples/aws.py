@@ -5,6 +5,7 @@ engine. It reads $ESCLUSA_CONFIG; credentials, region and AWS_ENDPOINT_URL_… c
   aws.py create                                   streams, tables, queues, topics and buckets that are not there
   aws.py send SOURCE FILE [--key FIELD] [--raw]   JSON lines into a stream or a queue
   aws.py begun SOURCE                             waits until a route has begun to read a stream at LATEST
+  aws.py split SOURCE                             splits the open shards of a stream
   aws.py scan TABLE                               items as JSON lines
   aws.py download OBJECTS DIRECTORY
   aws.py texts NUMBER                             text messages to a number, as MiniStack has received them"""
@@ -127,8 +128,9 @@ def send(name, file, key, raw):
     for at in range(0, len(records), 500):
         answer = client("kinesis").put_records(StreamName=source["stream"], Records=records[at : at + 500])
         assert answer["FailedRecordCount"] == 0, answer
-        # PutRecords promises no order; these streams have one shard, so it can be seen.
-        numbers = [int(each["SequenceNumber"]) for each in answer["Records"]]
+        # PutRecords promises no order.
+        placed = sorted((each["ShardId"], at) for at, each in enumerate(answer["Records"]))
+        numbers = [(shard, int(answer["Records"][at]["SequenceNumber"])) for shard, at in placed]
         assert numbers == sorted(numbers), "the records are not in the order in which they were sent"
 
 
@@ -142,6 +144,17 @@ def begun(name):
                 return
         assert time.monotonic() < deadline, f"nobody reads {name}"
         time.sleep(0.1)
+
+
+def split(name):
+    """Splits each open shard of a stream in the middle."""
+    kinesis, stream = client("kinesis"), CONFIG["source"][name]["stream"]
+    for shard in kinesis.list_shards(StreamName=stream)["Shards"]:
+        if "EndingSequenceNumber" not in shard["SequenceNumberRange"]:
+            low, high = (int(shard["HashKeyRange"][end]) for end in ("StartingHashKey", "EndingHashKey"))
+            middle = str((low + high + 1) // 2)
+            kinesis.split_shard(StreamName=stream, ShardToSplit=shard["ShardId"], NewStartingHashKey=middle)
+            kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
 
 
 def scan(name):
@@ -207,6 +220,7 @@ if __name__ == "__main__":
     sending.add_argument("--key")
     sending.add_argument("--raw", action="store_true")
     commands.add_parser("begun").add_argument("source")
+    commands.add_parser("split").add_argument("source")
     commands.add_parser("scan").add_argument("table")
     loading = commands.add_parser("download")
     loading.add_argument("objects")
@@ -219,9 +233,11 @@ if __name__ == "__main__":
         send(asked.source, asked.file, asked.key, asked.raw)
     elif asked.command == "begun":
         begun(asked.source)
+    elif asked.command == "split":
+        split(asked.source)
     elif asked.command == "scan":
         for item in scan(asked.table):
-            print(json.dumps(item, ensure_ascii=False))
+            print(json.dumps(item, ensure_ascii=False, default=sorted))  # sets
     elif asked.command == "download":
         download(asked.objects, asked.directory)
     else:

@@ -17,6 +17,8 @@ struct Seen {
     counter: u64,
     owner: Option<String>,
     since: Instant,
+    /// It has changed since it was seen first: whoever has it lives, or has lived until then.
+    moved: bool,
 }
 
 impl Watch {
@@ -24,15 +26,21 @@ impl Watch {
     pub fn observe(&mut self, leases: &[Lease], now: Instant) {
         self.0.retain(|key, _| leases.iter().any(|lease| lease.key == *key));
         for lease in leases {
-            let fresh = Seen { counter: lease.counter, owner: lease.owner.clone(), since: now };
+            let fresh = |moved| Seen { counter: lease.counter, owner: lease.owner.clone(), since: now, moved };
             match self.0.entry(lease.key.clone()) {
-                Entry::Vacant(vacant) => drop(vacant.insert(fresh)),
+                Entry::Vacant(vacant) => drop(vacant.insert(fresh(false))),
                 Entry::Occupied(mut seen) if seen.get().counter != lease.counter || seen.get().owner != lease.owner => {
-                    seen.insert(fresh);
+                    seen.insert(fresh(true));
                 }
                 Entry::Occupied(_) => {}
             }
         }
+    }
+
+    /// True where somebody was seen to take or to renew the lease.
+    #[must_use]
+    pub fn moving(&self, key: &str) -> bool {
+        self.0.get(key).is_some_and(|seen| seen.moved)
     }
 
     /// True where nobody has renewed the lease for `duration`.

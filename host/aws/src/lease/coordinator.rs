@@ -15,7 +15,6 @@ use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch::Receiver;
@@ -52,8 +51,6 @@ pub struct Coordinator {
     pub discovery: Duration,
     /// What is shown of the shards.
     pub lag: Arc<Lag>,
-    /// True after the first complete round.
-    pub settled_in: Arc<AtomicBool>,
     /// What was seen of the leases of others.
     pub watch: Watch,
     /// The shards as they were listed last, and when that is to be done again.
@@ -72,7 +69,6 @@ impl Coordinator {
             let pause = match self.round().await {
                 Ok(()) => {
                     failures = 0;
-                    self.settled_in.store(true, Ordering::Release);
                     jitter(self.duration / 3)
                 }
                 Err(fault) => {
@@ -116,6 +112,11 @@ impl Coordinator {
             self.take(lease, alive).await?;
         }
         self.note_orphans(&candidates, now);
+        let settled = |candidate: &Candidate<'_>| {
+            let living = matches!(candidate.holder, Holder::Other(_)) && self.watch.moving(candidate.key);
+            living || self.held.holds(candidate.key)
+        };
+        self.held.note_round(candidates.len() == ready.len() && candidates.iter().all(settled));
         Ok(())
     }
 

@@ -30,6 +30,8 @@ struct State {
     idle: HashMap<String, u64>,
     /// A shard has ended: its children are to be looked for.
     ended: bool,
+    /// See [`Held::settled_in`].
+    settled_in: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,9 @@ impl Holding {
     /// The shard is finished: the lease has nothing to do any more.
     pub fn finish(&self) {
         self.held.lose(&self.key);
-        self.held.state().ended = true;
+        let mut state = self.held.state();
+        (state.ended, state.settled_in) = (true, false);
+        drop(state);
         self.held.changed.notify_one();
     }
 }
@@ -98,6 +102,17 @@ impl Held {
         state.lanes.insert(lease.key.clone(), epoch);
         state.idle.remove(&lease.key);
         Holding { held: Arc::clone(self), key: lease.key.clone(), epoch, lost }
+    }
+
+    /// True where every lease that can be worked on is in the hands of this worker, or of another one that lives.
+    pub fn settled_in(&self) -> bool {
+        self.state().settled_in
+    }
+
+    /// Notes how a round has ended; one that began before the end of a shard does not know of its children.
+    pub fn note_round(&self, settled_in: bool) {
+        let mut state = self.state();
+        state.settled_in = settled_in && !state.ended;
     }
 
     /// True where the lease is held.

@@ -32,6 +32,8 @@ struct Memory {
     /// Where shards start that have no position.
     unread: BTreeMap<String, Unread>,
     finished: BTreeSet<String>,
+    /// A shard has ended since the shards were listed: its children are to be looked for.
+    ended: bool,
 }
 
 struct Unread {
@@ -83,6 +85,9 @@ impl AloneSource {
 
     async fn next_shard(&mut self) -> Result<Option<Box<dyn Lane>>, Fault> {
         loop {
+            if std::mem::take(&mut self.alone.memory().ended) {
+                (self.listing, self.idle) = (None, false);
+            }
             let due = self.list().await?;
             let positions = self.positions().await?;
             if let Some(lane) = self.open(&positions)? {
@@ -90,9 +95,8 @@ impl AloneSource {
                 return Ok(Some(lane));
             }
             self.idle = true;
-            if timeout_at(due, self.alone.ended.notified()).await.is_ok() {
-                self.listing = None;
-            }
+            // Whether a shard has ended or the time has come is looked up above.
+            drop(timeout_at(due, self.alone.ended.notified()).await);
         }
     }
 
@@ -170,7 +174,7 @@ impl Source for AloneSource {
     }
 
     fn caught_up(&self) -> bool {
-        self.idle
+        self.idle && !self.alone.memory().ended
     }
 }
 
@@ -190,7 +194,10 @@ impl Ownership for Sole {
     }
 
     fn finish<'a>(&'a mut self, _from: Option<&'a Position>) -> BoxFuture<'a, Result<(), Fault>> {
-        self.alone.memory().finished.insert(self.shard.clone());
+        let mut memory = self.alone.memory();
+        memory.finished.insert(self.shard.clone());
+        memory.ended = true;
+        drop(memory);
         self.alone.ended.notify_one();
         Box::pin(std::future::ready(Ok(())))
     }

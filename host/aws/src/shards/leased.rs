@@ -12,7 +12,6 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch::{Sender, channel};
@@ -27,7 +26,6 @@ struct LeasedSource {
     taken: UnboundedReceiver<Taken>,
     /// A lease on its way to be a lane.
     next: Option<Taken>,
-    settled_in: Arc<AtomicBool>,
     tasks: JoinSet<()>,
     closing: Sender<bool>,
     /// How long a lease is valid without renewal.
@@ -49,7 +47,6 @@ pub async fn open(
     table.ensure().await?;
     let held = Arc::new(Held::new(settings.duration));
     let (sender, taken) = unbounded_channel();
-    let settled_in = Arc::new(AtomicBool::new(false));
     let (closing, closes) = channel(false);
     let coordinator = Coordinator {
         table: table.clone(),
@@ -61,7 +58,6 @@ pub async fn open(
         duration: settings.duration,
         discovery,
         lag: Arc::clone(&opening.lag),
-        settled_in: Arc::clone(&settled_in),
         watch: Default::default(),
         listing: None,
         orphans: Default::default(),
@@ -72,7 +68,7 @@ pub async fn open(
     tasks.spawn(renew(table.clone(), Arc::clone(&held), settings.duration, closes));
     let keeper = Arc::new(LeaseKeeper::new(table.clone(), Arc::clone(&held)));
     let duration = settings.duration;
-    let source = LeasedSource { opening, table, held, taken, next: None, settled_in, tasks, closing, duration };
+    let source = LeasedSource { opening, table, held, taken, next: None, tasks, closing, duration };
     Ok((Box::new(source), Some(keeper)))
 }
 
@@ -145,7 +141,7 @@ impl Source for LeasedSource {
     }
 
     fn caught_up(&self) -> bool {
-        self.settled_in.load(Ordering::Acquire) && self.next.is_none() && self.taken.is_empty()
+        self.held.settled_in() && self.next.is_none() && self.taken.is_empty()
     }
 
     fn leased(&self) -> bool {

@@ -38,7 +38,11 @@ enum Begin {
 }
 
 fn position(text: &str) -> Result<Begin, String> {
-    if text == "TRIM_HORIZON" { Ok(Begin::TrimHorizon) } else { time(text).map(Begin::Time) }
+    match esclusa_config::timestamp(text) {
+        Some(time) => Ok(Begin::Time(time)),
+        None if text == "TRIM_HORIZON" => Ok(Begin::TrimHorizon),
+        None => Err(format!("{text:?} is neither TRIM_HORIZON nor a time such as 2026-01-31T12:00:00Z")),
+    }
 }
 
 fn time(text: &str) -> Result<u64, String> {
@@ -81,7 +85,6 @@ impl Replay {
                 bail!("route {}: stopped; the table holds a part", self.route);
             }
         };
-        stores.own.iter().chain([&stores.scratch]).for_each(Store::close);
         self.tell(&job, &summary, global.json)?;
         Ok(Exit::Ok)
     }
@@ -138,7 +141,7 @@ mod tests {
     fn it_begins_at_the_oldest_event_or_at_a_time() {
         assert_eq!(position("TRIM_HORIZON"), Ok(Begin::TrimHorizon));
         assert_eq!(position("1970-01-01T01:00:01+01:00"), Ok(Begin::Time(1000)));
-        assert!(position("LATEST").unwrap_err().contains("is no time"));
+        assert!(position("LATEST").unwrap_err().contains("neither TRIM_HORIZON nor a time"));
     }
 
     #[test]

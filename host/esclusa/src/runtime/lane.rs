@@ -42,11 +42,11 @@ struct Held<'a> {
 }
 
 /// Works on a lane until it ends. `note` says that it is busy, from before its task begins.
-pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, note: Note) -> Ended {
+pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, note: &Note) -> Ended {
     let mut mode = route.watch();
     let (mut faults, mut ahead) = (0u32, None);
     loop {
-        match wait_until_running(&mut mode, &note, &shared).await {
+        match wait_until_running(&mut mode, note, &shared).await {
             Mode::Running => {}
             _ => return Ended::Stopped,
         }

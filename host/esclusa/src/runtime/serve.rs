@@ -45,13 +45,14 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
             },
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
                 // A leased lane is given again to whoever gets its lease.
-                Ok((id, Ended::Lost)) if !source.leased() => {
+                Ok((id, Ended::Lost, _note)) if !source.leased() => {
                     tokio::time::sleep(REOPEN).await;
                     if let Some(lane) = find(&route, &open, &id).await {
                         spawn(&mut lanes, &route, &shared, lane);
                     }
                 }
-                Ok(_) => {}
+                // Others may follow it: the children of a shard.
+                Ok((_, _, note)) => (opening, look) = (Some(note), LOOK),
                 Err(error) => {
                     tracing::error!(route = %route.spec.name, error = %error, "a lane broke; the source is opened again");
                     route.meter.error("bug", &error.to_string());
@@ -75,11 +76,12 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
     source.close().await;
 }
 
-fn spawn(lanes: &mut JoinSet<(String, Ended)>, route: &Arc<Route>, shared: &Arc<Shared>, lane: Box<dyn Lane>) {
+fn spawn(lanes: &mut JoinSet<(String, Ended, Note)>, route: &Arc<Route>, shared: &Arc<Shared>, lane: Box<dyn Lane>) {
     let (route, shared, note) = (route.clone(), shared.clone(), shared.idle.note());
     lanes.spawn(async move {
         let id = lane.id().to_owned();
-        (id, lane::run(route, shared, lane, note).await)
+        let ended = lane::run(route, shared, lane, &note).await;
+        (id, ended, note)
     });
 }
 

@@ -169,6 +169,7 @@ fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
         ("orders", "nothing", "there is no table \"nothing\"; routes.toml has orders, "),
         ("orders", "totals=totals-again", "route orders has no table \"totals\": it has orders"),
         ("both", "totals-again", "route both writes orders, totals: say which one is meant, as in --into orders="),
+        ("silent", "orders-again", "route silent has no table"),
         ("queued", "orders-again", "source \"jobs\" of kind queue keeps no events that were handled"),
     ] {
         let said = replay(&router, 2, &[&[route], &from[..], &["--into", into]].concat());
@@ -204,6 +205,15 @@ source = "jobs"
 plugin = "PLUGINS/etl.wasm"
 tables = ["orders"]
 config = { table = "orders", key = { order_id = "{order_id}" } }
+[[route]]
+name = "silent"
+source = "orders"
+plugin = "PLUGINS/alert.wasm"
+outputs = ["told"]
+[[route.config.rule]]
+name = "all"
+output = "told"
+message = "{order_id}"
 [[route]]
 name = "lines"
 source = "lines"
@@ -269,28 +279,46 @@ fn a_stream_is_replayed_beside_the_router_that_reads_it() {
     let mut router = Router::new(&routes);
     let (_, orders) = samples::orders().into_iter().next().unwrap();
     let lines: Vec<&str> = orders.lines().take(400).collect();
-    router.write("orders.jsonl", lines.join("\n"));
     router.aws(&routes, &["create"]);
-    router.aws(&routes, &["send", "orders", "orders.jsonl", "--key", "item_id"]);
+    for half in lines.chunks(200) {
+        router.write("orders.jsonl", half.join("\n"));
+        router.aws(&routes, &["send", "orders", "orders.jsonl", "--key", "item_id"]);
+        // What comes later is in the children of the shard.
+        router.aws(&routes, &["split", "orders"]);
+    }
+    assert!(router.run(&["run", "--until-idle"]).status.success());
+    assert_eq!(router.aws(&routes, &["scan", "totals"]).lines().map(orders_of).sum::<u64>(), 400);
     router.start();
     router.until("every order is counted", |router| {
         router.route(&route).is_some_and(|status| status["reading"]["counts"]["done"] == lines.len())
     });
-    let sorted = |table: &str| {
+    let sorted = |router: &Router, table: &str| {
         let mut lines: Vec<String> = router.aws(&routes, &["scan", table]).lines().map(str::to_owned).collect();
         lines.sort();
         lines
     };
-    let owner = |router: &Router| -> Value {
-        let lease: Value = serde_json::from_str(router.aws(&leases, &["scan", "leases"]).trim()).unwrap();
-        serde_json::json!([lease["leaseOwner"], lease["checkpoint"], lease["ownerSwitchesSinceCheckpoint"]])
+    let owners = |router: &Router| -> Vec<String> {
+        let told = router.aws(&leases, &["scan", "leases"]);
+        let lease = |line: &str| -> Value { serde_json::from_str(line).unwrap() };
+        let owner = |lease: Value| format!("{} {} {}", lease["leaseKey"], lease["leaseOwner"], lease["checkpoint"]);
+        let mut owners: Vec<String> = told.lines().map(lease).map(owner).collect();
+        owners.sort();
+        owners
     };
-    let before = owner(&router);
+    router.until("every open shard has its reader", |router| {
+        owners(router).iter().all(|lease| lease.contains("SHARD_END") || !lease.contains(" null "))
+    });
+    let before = owners(&router);
     let said = router.ok(&["replay", &route, "--from", "TRIM_HORIZON", "--into", "totals-again"]);
     assert!(said.starts_with("400 events replayed into totals-again ("), "{said}");
-    assert_eq!(sorted("totals-again"), sorted("totals"));
-    assert_eq!(owner(&router), before, "the route's lease is left alone");
+    assert_eq!(sorted(&router, "totals-again"), sorted(&router, "totals"));
+    assert_eq!(owners(&router), before, "the route's leases are left alone");
     assert_eq!(router.route(&route).unwrap()["reading"]["counts"]["done"], lines.len());
     let full = refused(&router, 1, &["replay", &route, "--from", "TRIM_HORIZON", "--into", "totals-again"]);
     assert!(full.contains("is not empty"), "{full}");
+}
+
+fn orders_of(line: &str) -> u64 {
+    let item: Value = serde_json::from_str(line).unwrap();
+    item["orders"].as_u64().unwrap()
 }

@@ -25,8 +25,9 @@ fn a_lease_expires_when_its_counter_stands_still_on_our_own_clock() {
     let mut watch = Watch::default();
     watch.observe(&[lease("a", Some("other"), 7)], start);
     assert!(!watch.expired("a", start + duration / 2, duration), "a new worker first looks for a while");
+    assert!(!watch.moving("a"), "nobody knows yet whether its owner lives");
     watch.observe(&[lease("a", Some("other"), 8)], start + duration / 2);
-    assert!(!watch.expired("a", start + duration, duration), "it was renewed");
+    assert!(!watch.expired("a", start + duration, duration) && watch.moving("a"), "it was renewed");
     watch.observe(&[lease("a", Some("other"), 8)], start + duration);
     assert!(watch.expired("a", start + duration + duration / 2, duration));
     watch.observe(&[lease("a", Some("third"), 8)], start + duration * 2);

@@ -59,6 +59,9 @@ pub enum Refused {
         /// The route.
         route: Arc<str>,
     },
+    /// It writes no table at all.
+    #[error("route {0} has no table, so there is nothing that a replay could make again")]
+    Tableless(Arc<str>),
     /// It has to be said which table is meant.
     #[error("route {route} writes {tables}: say which one is meant, as in --into {first}={into}")]
     Which {
@@ -153,8 +156,9 @@ impl Order {
                     });
                 }
                 (None, Some(only), None) => only,
-                (None, first, _) => {
-                    let first = first.cloned().unwrap_or_default();
+                (None, None, _) => return Err(Refused::Tableless(route.name.clone())),
+                (None, Some(first), Some(_)) => {
+                    let first = first.clone();
                     return Err(Refused::Which {
                         route: route.name.clone(),
                         tables: granted(),
