@@ -87,7 +87,8 @@ impl Engine {
     }
 
     async fn at_least_once(&self, writes: Vec<Write>, mut rest: Rest, several: bool) -> Result<Committed, CommitError> {
-        let write = async { Ok(self.tables.write(writes, &Fence::default(), several).await?) };
+        let fence = Fence::default();
+        let write = self.tables.write(writes, &fence, several);
         let Some(keeper) = &self.keeper else {
             let mut skipped = write.await?;
             let committed = rest.commit_to(&*self.local).await?;

@@ -182,6 +182,10 @@ impl Coordinator {
     async fn take(&self, seen: &Lease, alive: bool) -> Result<(), Fault> {
         let at = Instant::now();
         if let Written::Yes(lease) = self.table.take(seen).await? {
+            // A lane of ours came to the shard's end after the leases were read.
+            if lease.finished() {
+                return Ok(());
+            }
             tracing::info!(shard = lease.key, before = seen.owner, worker = self.table.me(), "lease taken");
             let holding = self.held.hold(&lease, at);
             let quiet = alive.then(|| Instant::now() + self.duration);

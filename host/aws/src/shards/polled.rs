@@ -99,3 +99,67 @@ impl<P: Pages> Feed for Polled<P> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shards::Record;
+    use crate::shards::position::Position;
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    /// Answers, and where iterators were asked for meanwhile.
+    struct Scripted(Mutex<VecDeque<Result<Read, ReadError>>>, Mutex<Vec<Cursor>>);
+
+    impl Pages for Scripted {
+        fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, ReadError>> {
+            self.1.lock().unwrap().push(at.clone());
+            Box::pin(std::future::ready(Ok(Some("iterator".to_owned()))))
+        }
+
+        fn page(&self, _: String) -> BoxFuture<'_, Result<Read, ReadError>> {
+            Box::pin(std::future::ready(self.0.lock().unwrap().pop_front().unwrap()))
+        }
+    }
+
+    fn records(times: &[u64]) -> Result<Read, ReadError> {
+        let record = |time: &u64| {
+            let position = Position { sequence: time.to_string(), sub: None };
+            Record { position, id: time.to_string(), key: String::new(), data: Vec::new(), timestamp: *time }
+        };
+        let page = Page { records: times.iter().map(record).collect(), ..Page::default() };
+        Ok(Read { page, last: times.last().map(u64::to_string), next: Some("next".to_owned()) })
+    }
+
+    async fn read(at: Cursor, answers: Vec<Result<Read, ReadError>>) -> (Vec<u64>, Vec<Cursor>) {
+        let pages = answers.iter().filter(|answer| answer.is_ok()).count();
+        let mut polled = Polled::new(Scripted(Mutex::new(answers.into()), Mutex::default()), "read".to_owned());
+        polled.seek(at);
+        let mut times = Vec::new();
+        for _ in 0..pages {
+            times.extend(polled.page(Duration::ZERO).await.unwrap().records.iter().map(|record| record.timestamp));
+        }
+        let asked = polled.pages.1.lock().unwrap().clone();
+        (times, asked)
+    }
+
+    fn expired() -> Result<Read, ReadError> {
+        Err(ReadError::Expired("too old".to_owned()))
+    }
+
+    #[tokio::test]
+    async fn what_is_older_than_a_start_at_a_time_is_left_out_on_every_page() {
+        let answers = vec![records(&[1000, 4000]), expired(), records(&[4999, 5000, 6000])];
+        let (times, asked) = read(Cursor::Since(5500), answers).await;
+        assert_eq!(times, [5000, 6000], "to the second");
+        assert_eq!(asked, [Cursor::Since(5500), Cursor::After("4000".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_start_at_the_newest_record_goes_by_no_clock_and_leaves_nothing_out_when_it_expires() {
+        let (times, asked) = read(Cursor::Latest, vec![records(&[]), records(&[1])]).await;
+        assert_eq!((times, asked), (vec![1], vec![Cursor::Latest]));
+        let (_, asked) = read(Cursor::Latest, vec![records(&[]), expired(), records(&[])]).await;
+        assert!(matches!(asked.as_slice(), [Cursor::Latest, Cursor::Since(_)]), "{asked:?}");
+    }
+}
