@@ -126,9 +126,9 @@ struct Seen {
 /// Drives a delivery to its end in virtual time.
 fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -> Seen {
     let matches: Vec<bool> = scripts.iter().map(|s| *s != Script::Filtered).collect();
-    // Cut here and there, as batches are whose calls are split by key.
-    let cuts: Vec<u32> =
-        (1..scripts.len() as u32).filter(|event| (event * 7 + weather.len() as u32) % 5 == 0).collect();
+    // In bad weather batches are cut here and there, too, as those are whose calls are split by key.
+    let cut = |event: &u32| !weather.is_empty() && (event * 7 + weather.len() as u32).is_multiple_of(5);
+    let cuts: Vec<u32> = (1..scripts.len() as u32).filter(cut).collect();
     let mut delivery = Delivery::new(&columns(scripts.len()), &matches, ordered, policy, 7).cut(&cuts);
     let mut now = Moment { monotonic: Duration::ZERO, wall: 1 };
     let mut weather = weather.iter().copied().chain(std::iter::repeat(Weather::Fine));
