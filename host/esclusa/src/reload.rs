@@ -169,15 +169,15 @@ mod tests {
 
         std::fs::write(&file, "one").unwrap();
         std::fs::write(&file, "two").unwrap();
-        assert_eq!(within(watch.changed()).await, [file.clone()]);
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
 
         std::fs::write(&other, "three").unwrap();
         std::fs::rename(&other, &file).unwrap();
-        assert_eq!(within(watch.changed()).await, [file.clone()]);
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
 
         std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, "four").unwrap();
-        assert_eq!(within(watch.changed()).await, [file.clone()]);
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
     }
 
     #[tokio::test]
@@ -215,7 +215,7 @@ mod tests {
         });
         let changed = within(watch.changed()).await;
         writer.await.unwrap();
-        assert_eq!(changed, [file.clone()]);
+        assert_eq!(changed, std::slice::from_ref(&file));
         assert_eq!(std::fs::read(&file).unwrap().len(), 29, "read before it was whole");
     }
 }

@@ -1,5 +1,6 @@
 //! The delivery state machine against a naive model: whatever the plugin, the engine and the clock do, every
 //! event ends once, with the verdict that it would get alone, and with its effects exactly once.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::{Action, Effect, Send};

@@ -1,5 +1,6 @@
 //! The house rules that a machine can check: who may depend on whom, how long files and functions may be, and
 //! that every file says what it is.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

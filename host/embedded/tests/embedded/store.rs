@@ -221,7 +221,7 @@ async fn extending_keeps_a_message_in_its_hand() {
     let token = batch.claims[0].token().clone();
     assert!(tokio::time::timeout(Duration::from_millis(350), lane.keep()).await.is_err(), "keeping does not end");
     assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false }, "it was kept");
-    store.extend(&[token.clone()], Duration::from_secs(60)).unwrap();
+    store.extend(std::slice::from_ref(&token), Duration::from_secs(60)).unwrap();
     let progress = Progress::Receipts { delete: vec![token.clone()], release: vec![] };
     store.commit(Commit { progress, ..commit(vec![]) }).await.unwrap();
     assert!(store.extend(&[token], Duration::from_secs(1)).is_err(), "a settled receipt is void");

@@ -126,7 +126,7 @@ impl Dlq {
 
 fn list(global: &Global, letters: &[Letter], limit: usize) -> Result<Exit> {
     if global.json {
-        letters.iter().try_for_each(|letter| print::json(letter))?;
+        letters.iter().try_for_each(print::json)?;
         return Ok(Exit::Ok);
     }
     let row = |Letter { id, letter, .. }: &Letter| {

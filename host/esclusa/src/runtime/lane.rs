@@ -102,6 +102,7 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
 }
 
 /// What a lane has next.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Next<'a> {
     Batch(Held<'a>),
     Nothing { drained: bool },
