@@ -169,6 +169,7 @@ fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
         ("orders", "nothing", "there is no table \"nothing\"; routes.toml has orders, "),
         ("orders", "totals=totals-again", "route orders has no table \"totals\": it has orders"),
         ("both", "totals-again", "route both writes orders, totals: say which one is meant, as in --into orders="),
+        ("totals", "orders", "route orders is granted table \"orders\": name a table that no route has to do with"),
         ("silent", "orders-again", "route silent has no table"),
         ("queued", "orders-again", "source \"jobs\" of kind queue keeps no events that were handled"),
     ] {
@@ -177,8 +178,10 @@ fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
     }
     let timed = ["lines", "--from", "TRIM_HORIZON", "--until", "2026-01-31T12:00:00Z", "--into", "orders-again"];
     assert!(replay(&router, 2, &timed).contains("the lines of a file have no time"));
-    let full = replay(&router, 1, &[&["orders"], &from[..], &["--into", "orders"]].concat());
-    assert!(full.contains("table \"orders\" is not empty"), "{full}");
+    let again = [&["orders"], &from[..], &["--into", "orders-again"]].concat();
+    router.ok(&[&["replay"], &again[..]].concat());
+    let full = replay(&router, 1, &again);
+    assert!(full.contains("table \"orders-again\" is not empty"), "{full}");
     let failed = replay(&router, 1, &[&["orders"], &from[..], &["--into", "otherwise"]].concat());
     assert!(failed.contains("route orders: event ") && failed.contains("\"no_field_of_orders\""), "{failed}");
     router.start();

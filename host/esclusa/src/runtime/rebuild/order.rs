@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// milliseconds, none is expected any more.
 const SLACK: u64 = 60_000;
 
+/// Retries of a route that has no limit.
+const MOST_RETRIES: u32 = 10;
+
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -87,6 +90,18 @@ pub enum Refused {
     /// A table is named twice.
     #[error("table {0:?} is named twice")]
     Twice(String),
+    /// Routes write the table, or handle its changes: what is replayed would be counted twice, or handled as news.
+    #[error(
+        "route {route} {does} table {name:?}: name a table that no route has to do with, such as a new [table.NAME] of routes.toml"
+    )]
+    Used {
+        /// The table.
+        name: String,
+        /// A route.
+        route: Arc<str>,
+        /// What it does with the table.
+        does: &'static str,
+    },
 }
 
 /// What is to be done.
@@ -124,6 +139,8 @@ impl Order {
         // Old is what they all are.
         route.policy.max_record_age = None;
         route.policy.release = false;
+        // One that fails for ever would keep the replay for ever.
+        route.policy.max_retry_attempts = route.policy.max_retry_attempts.or(Some(MOST_RETRIES));
         if self.since.is_some() || self.until.is_some() {
             let (since, until) = (self.since.unwrap_or(0), self.until.unwrap_or(u64::MAX));
             route.filter = Some(Filter::within(route.filter.take(), since, until));
@@ -145,6 +162,7 @@ impl Order {
             if !plan.tables.contains_key(into) {
                 return Err(Refused::Table { name: into.clone(), known: list(plan.tables.keys().cloned()) });
             }
+            unused(plan, into)?;
             let mut all = route.grants.tables.iter();
             let from = match (from, all.next(), all.next()) {
                 (Some(from), _, _) if route.grants.tables.contains(from) => from,
@@ -207,6 +225,21 @@ impl Order {
         let kind = source.as_ref().map_or("?", Source::kind);
         Err(Refused::Forgetful { route: route.name.clone(), name, kind })
     }
+}
+
+/// Refuses a table that routes write or read, or whose changes they handle.
+fn unused(plan: &Plan, table: &str) -> Result<(), Refused> {
+    let used = |route: &Arc<str>, does| Refused::Used { name: table.to_owned(), route: route.clone(), does };
+    for route in &plan.routes {
+        if route.grants.tables.contains(table) {
+            return Err(used(&route.name, "is granted"));
+        }
+        let source = plan.sources.get(&route.source);
+        if matches!(source, Some(Source::TableChanges { table: of, .. }) if of == table) {
+            return Err(used(&route.name, "handles the changes of"));
+        }
+    }
+    Ok(())
 }
 
 impl Job {
