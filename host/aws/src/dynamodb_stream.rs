@@ -132,7 +132,7 @@ impl Stream for TableStream {
     fn feed(&self, shard: &str, _hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
         let doing = format!("read shard {shard:?} of {}", self.name);
         let (client, stream, key) = (self.reads.clone(), Arc::clone(&self.arn), Arc::clone(&self.key));
-        Box::new(Polled::new(poll::Poll { client, stream, key, shard: shard.to_owned(), doing: doing.clone() }, doing))
+        Box::new(Polled::new(poll::Poll { client, stream, key, shard: shard.to_owned(), doing }))
     }
 
     fn pace(&self) -> Pace {

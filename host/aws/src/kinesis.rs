@@ -166,8 +166,7 @@ impl Stream for KinesisStream {
             }
             None => {
                 let (client, stream) = (self.reads.clone(), self.stream.clone());
-                let poll = poll::Poll { client, stream, shard: shard.to_owned(), hashes, doing: doing.clone() };
-                Box::new(Polled::new(poll, doing))
+                Box::new(Polled::new(poll::Poll { client, stream, shard: shard.to_owned(), hashes, doing }))
             }
         }
     }

@@ -57,12 +57,6 @@ pub struct Listening {
 }
 
 impl Admin {
-    /// What is needed to answer: the router, its configuration's file, and where it listens.
-    #[must_use]
-    pub fn new(runtime: Arc<Runtime>, config: PathBuf, listen: SocketAddr) -> Self {
-        Admin { runtime, config, listen, draining: AtomicBool::new(false), replays: Default::default() }
-    }
-
     fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -70,6 +64,8 @@ impl Admin {
 
 /// A listener of a router that is starting: it says so to whoever asks. Dropping it stops it.
 pub struct Starting {
+    /// As it was asked for: the port may be 0.
+    address: SocketAddr,
     listener: std::net::TcpListener,
     _stop: oneshot::Sender<()>,
 }
@@ -85,19 +81,21 @@ impl Starting {
         let (stop, stopped) = oneshot::channel();
         let router: Router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
         tokio::spawn(axum::serve(answers, router).with_graceful_shutdown(dropped(stopped)).into_future());
-        Ok(Starting { listener, _stop: stop })
+        Ok(Starting { address, listener, _stop: stop })
     }
 }
 
-/// Has a router that is running answer from now on.
+/// Has a router that is running answer from now on; `config` is the file of its configuration.
 ///
 /// # Errors
 /// The listener is broken.
-pub fn serve(starting: Starting, admin: Admin) -> std::io::Result<Listening> {
+pub fn serve(starting: Starting, runtime: Arc<Runtime>, config: PathBuf) -> std::io::Result<Listening> {
     // What else listened ends here: no connection stays with it.
-    let listener = TcpListener::from_std(starting.listener)?;
+    let Starting { address: listen, listener, _stop } = starting;
+    let listener = TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
-    let admin = Arc::new(admin);
+    let draining = AtomicBool::new(false);
+    let admin = Arc::new(Admin { runtime, config, listen, draining, replays: Default::default() });
     let (stop, stopped) = oneshot::channel();
     let serving = axum::serve(listener, router(admin.clone())).with_graceful_shutdown(dropped(stopped));
     let task = tokio::spawn(serving.into_future());

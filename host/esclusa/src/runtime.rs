@@ -200,8 +200,8 @@ impl Runtime {
             _ => None,
         };
         let routes = plan.routes.iter().filter(|route| route.source == spec.source).count();
-        let source = (source.clone(), u32::try_from(routes).unwrap_or(u32::MAX));
-        let open = sources::opener(self.store.clone(), cloud, spec, source, desk, slot);
+        let routes = u32::try_from(routes).unwrap_or(u32::MAX);
+        let open = sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, desk, slot);
         let task = tokio::spawn(serve::serve(route.clone(), self.shared.clone(), open, self.shared.idle.note()));
         let running = Running { route, task, resources: Resources::of(plan, spec) };
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), running);

@@ -60,6 +60,12 @@ pub enum CallError {
     Host(Fault),
 }
 
+impl From<Box<Failure>> for CallError {
+    fn from(failure: Box<Failure>) -> Self {
+        CallError::Failed(failure)
+    }
+}
+
 /// How a plugin failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

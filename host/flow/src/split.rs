@@ -6,12 +6,12 @@
 
 use crate::event::Columns;
 use crate::output::Output;
-use crate::retry::mix;
+use crate::retry::mix_text;
 
 /// How a batch is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Split {
-    /// Most calls at the same time; 1: nothing is split.
+    /// Most calls at the same time.
     pub factor: usize,
     /// Most events of a call.
     pub size: usize,
@@ -34,7 +34,9 @@ impl Split {
                 cuts.push(index);
                 counts.fill(0);
             }
-            counts.get_mut(place).into_iter().for_each(|count| *count += 1);
+            if let Some(count) = counts.get_mut(place) {
+                *count += 1;
+            }
         }
         cuts
     }
@@ -45,7 +47,9 @@ impl Split {
         let mut calls = vec![Vec::new(); self.factor.max(1)];
         for (position, event) in (0u32..).zip(called) {
             let place = events.get(*event as usize).map_or(0, |event| self.place(event.key()));
-            calls.get_mut(place).into_iter().for_each(|call| call.push(position));
+            if let Some(call) = calls.get_mut(place) {
+                call.push(position);
+            }
         }
         calls.retain(|call| !call.is_empty());
         calls
@@ -53,8 +57,7 @@ impl Split {
 
     /// Which of the calls gets the events of a key.
     fn place(self, key: &str) -> usize {
-        let hash = key.bytes().fold(0u64, |hash, byte| mix(hash ^ u64::from(byte)));
-        (hash % self.factor.max(1) as u64) as usize
+        (mix_text(key) % self.factor.max(1) as u64) as usize
     }
 }
 

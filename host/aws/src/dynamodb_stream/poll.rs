@@ -24,6 +24,10 @@ pub struct Poll {
 }
 
 impl Pages for Poll {
+    fn doing(&self) -> &str {
+        &self.doing
+    }
+
     fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, ReadError>> {
         Box::pin(async move {
             let (kind, sequence) = match at {

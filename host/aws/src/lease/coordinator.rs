@@ -45,8 +45,6 @@ pub struct Coordinator {
     pub held: Arc<Held>,
     /// Where taken leases go.
     pub taken: UnboundedSender<Taken>,
-    /// How long a lease is valid without renewal.
-    pub duration: Duration,
     /// How often shards are discovered, about.
     pub discovery: Duration,
     /// What is shown of the shards.
@@ -69,12 +67,12 @@ impl Coordinator {
             let pause = match self.round().await {
                 Ok(()) => {
                     failures = 0;
-                    jitter(self.duration / 3)
+                    jitter(self.held.duration / 3)
                 }
                 Err(fault) => {
                     tracing::warn!(worker = self.table.me(), error = %fault, "cannot look after the leases; trying again");
                     failures = failures.saturating_add(1);
-                    jitter((self.duration / 10).saturating_mul(1 << failures.min(5)).min(Duration::from_secs(30)))
+                    jitter((self.held.duration / 10).saturating_mul(1 << failures.min(5)).min(Duration::from_secs(30)))
                 }
             };
             let rest = async {
@@ -83,7 +81,7 @@ impl Coordinator {
                     sleep(pause).await;
                 } else if timeout(pause, changed).await.is_ok() {
                     // Several lanes often end at the same moment: one round serves them all.
-                    sleep(self.duration / 100).await;
+                    sleep(self.held.duration / 100).await;
                 }
             };
             unless_closing(&mut closing, rest).await;
@@ -168,7 +166,7 @@ impl Coordinator {
                     Holder::Nobody
                 }
             }
-            Some(owner) if !self.watch.expired(&lease.key, now, self.duration) => Holder::Other(owner),
+            Some(owner) if !self.watch.expired(&lease.key, now, self.held.duration) => Holder::Other(owner),
             _ => Holder::Nobody,
         };
         if holder == Holder::Nobody && self.held.has_lane(&lease.key) {
@@ -188,7 +186,7 @@ impl Coordinator {
             }
             tracing::info!(shard = lease.key, before = seen.owner, worker = self.table.me(), "lease taken");
             let holding = self.held.hold(&lease, at);
-            let quiet = alive.then(|| Instant::now() + self.duration);
+            let quiet = alive.then(|| Instant::now() + self.held.duration);
             // Nobody listens any more: the lease expires by itself.
             let _ = self.taken.send(Taken { lease: *lease, holding, quiet });
         }
@@ -206,7 +204,7 @@ impl Coordinator {
         self.lag.set_unowned(self.orphans.len());
         for (shard, since) in &self.orphans {
             let waiting = now.saturating_duration_since(*since);
-            if waiting > self.duration * 3 {
+            if waiting > self.held.duration * 3 {
                 tracing::warn!(shard, seconds = waiting.as_secs(), "no worker reads this shard");
             }
         }
@@ -230,11 +228,11 @@ impl Lease {
 }
 
 /// Renews what is held at a third of its duration, until the source closes.
-pub async fn renew(table: Table, held: Arc<Held>, duration: Duration, mut closing: Receiver<bool>) {
+pub async fn renew(table: Table, held: Arc<Held>, mut closing: Receiver<bool>) {
+    let duration = held.duration;
     while !*closing.borrow() {
         let renewals = held.renewals();
-        let results =
-            join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &held, key, *counter, duration))).await;
+        let results = join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &held, key, *counter))).await;
         for key in held.overdue(Instant::now()) {
             tracing::warn!(shard = key, worker = table.me(), "the lease could not be renewed in time; it is given up");
             held.lose(&key);
@@ -255,9 +253,9 @@ async fn unless_closing(closing: &mut Receiver<bool>, rest: impl Future<Output =
 }
 
 /// True where the lease was renewed or is known to be lost.
-async fn renew_one(table: &Table, held: &Held, key: &str, counter: u64, duration: Duration) -> bool {
+async fn renew_one(table: &Table, held: &Held, key: &str, counter: u64) -> bool {
     let at = Instant::now();
-    match timeout(duration / 3, table.renew(key, counter)).await {
+    match timeout(held.duration / 3, table.renew(key, counter)).await {
         Ok(Ok(Written::Yes(lease))) => held.renewed(key, lease.counter, at),
         // The answer to an earlier renewal was lost.
         Ok(Ok(Written::No(Some(lease)))) if lease.owner.as_deref() == Some(table.me()) => {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 pub struct Held {
     state: Mutex<State>,
     /// How long a lease is valid after its last renewal.
-    duration: Duration,
+    pub duration: Duration,
     /// Something happened that the coordinator should look at at once.
     pub changed: Notify,
 }

@@ -12,34 +12,41 @@ pub fn group(message: &Message) -> &str {
     message.send.key.as_deref().filter(|key| !key.is_empty()).unwrap_or(GROUP)
 }
 
-/// One result for each message of a request.
-pub struct Results(Vec<Result<(), Fault>>);
+/// An entry that a service did not take.
+pub struct Refused {
+    /// Its id: the index of its message.
+    pub id: String,
+    /// The service's code.
+    pub code: String,
+    /// In words.
+    pub message: Option<String>,
+    /// The message is at fault, and not the service.
+    pub sender_fault: bool,
+}
 
-impl Results {
-    /// Makes the entries, and the results of messages that none can be made of; the others are sent until told otherwise.
-    pub fn of<E>(messages: &[&Message], entry: impl Fn(usize, &Message) -> Result<E, Fault>) -> (Vec<E>, Self) {
-        let mut entries = Vec::with_capacity(messages.len());
-        let results =
-            messages.iter().enumerate().map(|(index, message)| entry(index, message).map(|e| entries.push(e)));
-        let results = results.collect();
-        (entries, Results(results))
+/// Sends messages as the entries of one request; results align with them. A message that no entry can be made of is not
+/// sent, and nothing is asked of the service where none is left.
+pub async fn request<E, F: Future<Output = Result<Vec<Refused>, Fault>>>(
+    doing: &str,
+    messages: &[&Message],
+    entry: impl Fn(usize, &Message) -> Result<E, Fault>,
+    send: impl FnOnce(Vec<E>) -> F,
+) -> Vec<Result<(), Fault>> {
+    let mut entries = Vec::with_capacity(messages.len());
+    let made = messages.iter().enumerate().map(|(index, message)| entry(index, message).map(|e| entries.push(e)));
+    let mut results: Vec<Result<(), Fault>> = made.collect();
+    if entries.is_empty() {
+        return results;
     }
-
-    /// The entry with this id was refused.
-    pub fn refuse(&mut self, doing: &str, id: &str, code: &str, message: Option<&str>, sender_fault: bool) {
-        let slot = id.parse().ok().and_then(|index: usize| self.0.get_mut(index));
-        if let Some(slot) = slot {
-            *slot = Err(entry_fault(doing, code, message.unwrap_or_default(), sender_fault));
+    match send(entries).await {
+        Ok(refused) => {
+            for Refused { id, code, message, sender_fault } in refused {
+                if let Some(slot) = id.parse().ok().and_then(|index: usize| results.get_mut(index)) {
+                    *slot = Err(entry_fault(doing, &code, message.as_deref().unwrap_or_default(), sender_fault));
+                }
+            }
+            results
         }
-    }
-
-    /// The results after an answer.
-    pub fn answered(self) -> Vec<Result<(), Fault>> {
-        self.0
-    }
-
-    /// The results after a request that failed as a whole.
-    pub fn failed(self, fault: &Fault) -> Vec<Result<(), Fault>> {
-        self.0.into_iter().map(|result| result.and(Err(fault.clone()))).collect()
+        Err(fault) => results.into_iter().map(|result| result.and(Err(fault.clone()))).collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! Messages for an SNS topic, standard or FIFO, or as texts to phones.
 
-use super::batch::{Results, group};
+use super::batch::{self, Refused, group};
 use super::requests::{self, Requests};
 use super::{attribute, fault_of, text};
 use crate::client::{Clients, Place};
@@ -83,27 +83,21 @@ impl Requests for Topic {
 
     fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
-            let doing = format!("publish to the topic {:?}", self.arn);
-            let (entries, mut results) = Results::of(&messages, |index, message| self.entry(index, message));
-            if entries.is_empty() {
-                return results.answered();
-            }
-            let request = self.client.publish_batch().topic_arn(&self.arn);
-            match request.set_publish_batch_request_entries(Some(entries)).send().await {
-                Ok(answer) => {
-                    for failed in answer.failed.unwrap_or_default() {
-                        results.refuse(
-                            &doing,
-                            &failed.id,
-                            &failed.code,
-                            failed.message.as_deref(),
-                            failed.sender_fault,
-                        );
-                    }
-                    results.answered()
-                }
-                Err(error) => results.failed(&fault_of(&doing, &error)),
-            }
+            let doing = &format!("publish to the topic {:?}", self.arn);
+            let entry = |index: usize, message: &Message| self.entry(index, message);
+            let send = |entries| async move {
+                let request = self.client.publish_batch().topic_arn(&self.arn);
+                let answer = request.set_publish_batch_request_entries(Some(entries)).send().await;
+                let answer = answer.map_err(|error| fault_of(doing, &error))?;
+                let refused = answer.failed.unwrap_or_default().into_iter().map(|entry| Refused {
+                    id: entry.id,
+                    code: entry.code,
+                    message: entry.message,
+                    sender_fault: entry.sender_fault,
+                });
+                Ok(refused.collect())
+            };
+            batch::request(doing, &messages, entry, send).await
         })
     }
 }

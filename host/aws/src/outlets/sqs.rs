@@ -1,6 +1,6 @@
 //! Messages for an SQS queue, standard or FIFO.
 
-use super::batch::{Results, group};
+use super::batch::{self, Refused, group};
 use super::requests::{self, Requests};
 use super::{fault_of, text};
 use crate::client::{Clients, Place};
@@ -82,26 +82,21 @@ impl Requests for Queue {
 
     fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
-            let doing = format!("send to the queue {:?}", self.url);
-            let (entries, mut results) = Results::of(&messages, |index, message| self.entry(index, message));
-            if entries.is_empty() {
-                return results.answered();
-            }
-            match self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await {
-                Ok(answer) => {
-                    for failed in answer.failed {
-                        results.refuse(
-                            &doing,
-                            &failed.id,
-                            &failed.code,
-                            failed.message.as_deref(),
-                            failed.sender_fault,
-                        );
-                    }
-                    results.answered()
-                }
-                Err(error) => results.failed(&fault_of(&doing, &error)),
-            }
+            let doing = &format!("send to the queue {:?}", self.url);
+            let entry = |index: usize, message: &Message| self.entry(index, message);
+            let send = |entries| async move {
+                let request = self.client.send_message_batch().queue_url(&self.url);
+                let answer = request.set_entries(Some(entries)).send().await;
+                let answer = answer.map_err(|error| fault_of(doing, &error))?;
+                let refused = answer.failed.into_iter().map(|entry| Refused {
+                    id: entry.id,
+                    code: entry.code,
+                    message: entry.message,
+                    sender_fault: entry.sender_fault,
+                });
+                Ok(refused.collect())
+            };
+            batch::request(doing, &messages, entry, send).await
         })
     }
 }

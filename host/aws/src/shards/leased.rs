@@ -28,8 +28,6 @@ struct LeasedSource {
     next: Option<Taken>,
     tasks: JoinSet<()>,
     closing: Sender<bool>,
-    /// How long a lease is valid without renewal.
-    duration: Duration,
 }
 
 /// Opens a source that shares its shards by leases.
@@ -55,7 +53,6 @@ pub async fn open(
         ordered: opening.ordered,
         held: Arc::clone(&held),
         taken: sender,
-        duration: settings.duration,
         discovery,
         lag: Arc::clone(&opening.lag),
         watch: Default::default(),
@@ -65,10 +62,9 @@ pub async fn open(
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(coordinator.run());
-    tasks.spawn(renew(table.clone(), Arc::clone(&held), settings.duration, closes));
+    tasks.spawn(renew(table.clone(), Arc::clone(&held), closes));
     let keeper = Arc::new(LeaseKeeper::new(table.clone(), Arc::clone(&held)));
-    let duration = settings.duration;
-    let source = LeasedSource { opening, table, held, taken, next: None, tasks, closing, duration };
+    let source = LeasedSource { opening, table, held, taken, next: None, tasks, closing };
     Ok((Box::new(source), Some(keeper)))
 }
 
@@ -153,7 +149,7 @@ impl Source for LeasedSource {
             self.closing.send_replace(true);
             // A request that takes longer than a lease lasts need not be waited for.
             let ended = async { while self.tasks.join_next().await.is_some() {} };
-            if timeout(self.duration, ended).await.is_err() {
+            if timeout(self.held.duration, ended).await.is_err() {
                 self.tasks.shutdown().await;
             }
             let ours = self.held.give_up();

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 /// The requests of a service, for one shard.
 pub(crate) trait Pages: Send + Sync {
+    /// What is done, for errors.
+    fn doing(&self) -> &str;
+
     /// An iterator at a place; `None` where the service gave none.
     fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, ReadError>>;
 
@@ -28,7 +31,6 @@ pub(crate) struct Read {
 /// See the module.
 pub(crate) struct Polled<P> {
     pages: P,
-    doing: String,
     /// Where the next iterator is to be.
     at: Cursor,
     /// Records accepted before this are left out: not every service has iterators for a time. To the second, as they tell it.
@@ -37,9 +39,9 @@ pub(crate) struct Polled<P> {
 }
 
 impl<P: Pages> Polled<P> {
-    /// Reads a shard by `pages`; `doing` says so in errors.
-    pub fn new(pages: P, doing: String) -> Self {
-        Polled { pages, doing, at: Cursor::TrimHorizon, since: None, iterator: None }
+    /// Reads a shard by `pages`.
+    pub fn new(pages: P) -> Self {
+        Polled { pages, at: Cursor::TrimHorizon, since: None, iterator: None }
     }
 
     async fn iterator(&mut self) -> Result<String, ReadError> {
@@ -48,7 +50,10 @@ impl<P: Pages> Polled<P> {
         }
         let asked = wall_millis();
         let Some(iterator) = self.pages.iterator(&self.at).await? else {
-            return Err(ReadError::Fault(Fault::Transient(format!("{}: the service gave no iterator", self.doing))));
+            return Err(ReadError::Fault(Fault::Transient(format!(
+                "{}: the service gave no iterator",
+                self.pages.doing()
+            ))));
         };
         match self.at {
             Cursor::Since(time) => self.since = Some(time / 1000 * 1000),
@@ -112,6 +117,10 @@ mod tests {
     struct Scripted(Mutex<VecDeque<Result<Read, ReadError>>>, Mutex<Vec<Cursor>>);
 
     impl Pages for Scripted {
+        fn doing(&self) -> &str {
+            "read"
+        }
+
         fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, ReadError>> {
             self.1.lock().unwrap().push(at.clone());
             Box::pin(std::future::ready(Ok(Some("iterator".to_owned()))))
@@ -133,7 +142,7 @@ mod tests {
 
     async fn read(at: Cursor, answers: Vec<Result<Read, ReadError>>) -> (Vec<u64>, Vec<Cursor>) {
         let pages = answers.iter().filter(|answer| answer.is_ok()).count();
-        let mut polled = Polled::new(Scripted(Mutex::new(answers.into()), Mutex::default()), "read".to_owned());
+        let mut polled = Polled::new(Scripted(Mutex::new(answers.into()), Mutex::default()));
         polled.seek(at);
         let mut times = Vec::new();
         for _ in 0..pages {

@@ -8,7 +8,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::retry::mix;
+use esclusa_flow::retry::mix_text;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl GenerateSource {
         let mut lane = GenerateLane {
             spec: self.spec.clone(),
             generated: self.generated.clone(),
-            seed: self.spec.source.bytes().fold(0, |seed, byte| mix(seed ^ u64::from(byte))),
+            seed: mix_text(&self.spec.source),
             anchor: stored.unwrap_or(Anchor { sequence: 1, at: now }),
             previous: position.clone(),
             next,

@@ -9,7 +9,6 @@ use crate::runtime::trial::{self, TrialEvent};
 use anyhow::{Result, anyhow};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
-use esclusa_sandbox::{Sandbox, SandboxConfig};
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -87,6 +86,6 @@ struct Failed {
 
 /// Routes at hand where no router runs.
 pub fn bench(store: Store, plan: Plan) -> Result<Bench> {
-    let sandbox = Sandbox::new(SandboxConfig { cache_dir: bench::cache(&plan.engine), ..SandboxConfig::default() })?;
+    let sandbox = bench::sandbox(&plan.engine)?;
     Ok(Bench::new(store, plan, sandbox))
 }

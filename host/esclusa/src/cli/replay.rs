@@ -8,7 +8,6 @@ use crate::runtime::rebuild::{self, Job, LeftOut, Order, Stores, Summary};
 use crate::runtime::{bench, plugins};
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_embedded::{Schema, Store};
-use esclusa_sandbox::{Sandbox, SandboxConfig};
 use serde_json::json;
 
 /// `esclusa replay`.
@@ -75,8 +74,7 @@ impl Replay {
             own: if job.needs_store() { Some(self.store(global).await?) } else { None },
             scratch: Store::open(scratch.path().join("store"), Schema::default())?,
         };
-        let sandbox =
-            Sandbox::new(SandboxConfig { cache_dir: bench::cache(&plan.engine), ..SandboxConfig::default() })?;
+        let sandbox = bench::sandbox(&plan.engine)?;
         let version = plugins::load(&sandbox, &job.route).await.with_context(|| format!("route {}", self.route))?;
         let summary = tokio::select! {
             done = rebuild::rebuild(&job, &stores, version) => done.map_err(|why| anyhow!("route {}: {why}", self.route))?,

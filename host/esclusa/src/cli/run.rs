@@ -4,7 +4,7 @@ mod upkeep;
 
 use super::reach::Whereabouts;
 use super::{Broken, Global, print};
-use crate::admin::{self, Admin, Phase, Starting};
+use crate::admin::{self, Phase, Starting};
 use crate::configuration;
 use crate::exit::Exit;
 use crate::reload::Watch;
@@ -51,22 +51,17 @@ impl Run {
         let loaded = global.load()?;
         watch.set(configuration::files(&global.config, &loaded));
         let mut signals = Signals::new()?;
-        let starting = match loaded.plan.admin.as_ref().map(|admin| admin.listen) {
-            Some(listen) => {
-                let starting = Starting::listen(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-                Some((listen, starting))
+        let starting = match &loaded.plan.admin {
+            Some(plan) => {
+                Some(Starting::listen(plan.listen).await.with_context(|| format!("cannot listen on {}", plan.listen))?)
             }
             None => None,
         };
         let runtime = start(loaded, self.until_idle).await?;
         let before = runtime.status();
         let loaded = runtime.loaded();
-        let admin = match starting {
-            Some((listen, starting)) => {
-                Some(admin::serve(starting, Admin::new(runtime.clone(), global.config.clone(), listen))?)
-            }
-            None => None,
-        };
+        let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());
+        let admin = starting.map(serve).transpose()?;
         let address = admin.as_ref().map(|admin| admin.address);
         let posted = Whereabouts { pid: std::process::id(), admin: address }.post(&loaded.plan.engine)?;
         announce(&loaded, address);

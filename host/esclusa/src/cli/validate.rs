@@ -8,7 +8,6 @@ use crate::runtime::{bench, plugins};
 use crate::{configuration, telemetry};
 use anyhow::Result;
 use esclusa_config::Problems;
-use esclusa_sandbox::{Sandbox, SandboxConfig};
 
 /// `esclusa validate`.
 #[derive(Debug, clap::Args)]
@@ -31,8 +30,7 @@ impl Validate {
         let loaded = configuration::read(&global.config).map_err(Broken)?;
         let mut refused = Vec::new();
         if !self.no_plugins {
-            let cache_dir = bench::cache(&loaded.plan.engine);
-            let sandbox = Sandbox::new(SandboxConfig { cache_dir, ..SandboxConfig::default() })?;
+            let sandbox = bench::sandbox(&loaded.plan.engine)?;
             for route in &loaded.plan.routes {
                 if let Err(why) = plugins::load(&sandbox, route).await {
                     refused.push((route.name.clone(), why));

@@ -7,7 +7,7 @@ use super::wiring::Wiring;
 use super::{Runtime, plugins};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
-use esclusa_sandbox::Sandbox;
+use esclusa_sandbox::{Sandbox, SandboxConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -81,8 +81,11 @@ impl Runtime {
     }
 }
 
-/// Where compiled plugins are kept; nowhere as long as there is no engine's directory.
-#[must_use]
-pub fn cache(engine: &Path) -> Option<std::path::PathBuf> {
-    engine.is_dir().then(|| engine.join("cache"))
+/// A sandbox for a command. Compiled plugins are kept with the engine's data, and nowhere as long as there are none.
+///
+/// # Errors
+/// The sandbox cannot be made.
+pub fn sandbox(engine: &Path) -> Result<Sandbox, esclusa_sandbox::Error> {
+    let cache_dir = engine.is_dir().then(|| engine.join("cache"));
+    Sandbox::new(SandboxConfig { cache_dir, ..SandboxConfig::default() })
 }

@@ -13,6 +13,7 @@ use esclusa_flow::effect::Message;
 use esclusa_flow::engine::{CommitError, Committed, Pending};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::output::{Output, Reply};
+use esclusa_flow::retry::mix_text;
 use esclusa_flow::source::{Lane, Settled};
 use esclusa_flow::split::Split;
 use esclusa_flow::verdict::Verdict;
@@ -37,7 +38,7 @@ pub struct Delivering<'a> {
     route: &'a Route,
     shared: &'a Shared,
     batch: Batch,
-    split: Split,
+    split: Option<Split>,
     delivery: Delivery,
     /// The position committed last.
     previous: Option<Token>,
@@ -59,13 +60,13 @@ impl<'a> Delivering<'a> {
             Some(filter) => batch.columns.iter().map(|event| filter.matches(&route.kind, event)).collect(),
             None => Vec::new(),
         };
-        let seed = batch
-            .columns
-            .get(0)
-            .map_or(0, |e| e.id().bytes().fold(0u64, |h, b| esclusa_flow::retry::mix(h ^ u64::from(b))));
+        let seed = batch.columns.get(0).map_or(0, |first| mix_text(first.id()));
         let split = route.split();
         let delivery = Delivery::new(&batch.columns, &matches, batch.origin.ordered, route.spec.policy, seed);
-        let delivery = if split.factor > 1 { delivery.cut(&split.cuts(&batch.columns)) } else { delivery };
+        let delivery = match split {
+            Some(split) => delivery.cut(&split.cuts(&batch.columns)),
+            None => delivery,
+        };
         let previous = batch.previous.clone();
         let version = route.version();
         Delivering { route, shared, batch, split, delivery, previous, version, output: Output::default(), open: count }

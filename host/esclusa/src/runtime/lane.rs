@@ -9,6 +9,7 @@ use super::route::{Mode, Route};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull};
+use esclusa_flow::split::Split;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -178,7 +179,8 @@ async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, ne
 }
 
 fn limit(route: &Route) -> Limit {
-    Limit { events: route.split().events(), bytes: route.spec.batch_bytes, window: route.spec.batch_window }
+    let events = route.split().map_or(route.spec.batch_size.max(1), Split::events);
+    Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
 }
 
 /// Waits for the next change of mode. Once the route is gone, nothing changes any more.

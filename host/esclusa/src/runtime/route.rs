@@ -69,9 +69,10 @@ pub struct Route {
 }
 
 impl Route {
-    /// How its calls are split by key.
-    pub fn split(&self) -> Split {
-        Split { factor: self.spec.parallelization_factor, size: self.spec.batch_size }
+    /// How its calls are split by key; `None`: they are not.
+    pub fn split(&self) -> Option<Split> {
+        let (factor, size) = (self.spec.parallelization_factor, self.spec.batch_size);
+        (factor > 1).then_some(Split { factor, size })
     }
 
     /// A route that is running, with nothing in flight.

@@ -11,13 +11,14 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Source;
 use std::sync::Arc;
 
-/// How the source of a route is opened, again and again; so many routes read it. `desk` is where an `http` source with replies gets its requests;
-/// `slot` takes what keeps the progress of a source that the embedded engine does not keep.
+/// How the source of a route is opened, again and again. `routes`: so many routes read it. `desk` is where an `http` source
+/// with replies gets its requests; `slot` takes what keeps the progress of a source that the embedded engine does not keep.
 pub fn opener(
     store: Store,
     cloud: Option<&Cloud>,
     route: &plan::Route,
-    (source, routes): (plan::Source, u32),
+    source: plan::Source,
+    routes: u32,
     desk: Option<Desk>,
     slot: Arc<Slot>,
 ) -> Open {

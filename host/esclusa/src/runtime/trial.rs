@@ -90,8 +90,6 @@ pub async fn trial(route: &Route, events: &[TrialEvent]) -> Result<Trial, String
 pub(super) async fn call(route: &Route, origin: &Origin, columns: &Columns) -> Result<Output, CallError> {
     let reads = Arc::new(GrantedReads::new(&route.spec.grants, route.engine.reads()));
     let output = route.version().plugin.call(origin, columns, reads).await?;
-    match route.spec.grants.check(&output, columns.len()) {
-        Ok(()) => Ok(output),
-        Err(failure) => Err(CallError::Failed(failure)),
-    }
+    route.spec.grants.check(&output, columns.len())?;
+    Ok(output)
 }

@@ -200,7 +200,7 @@ class Member:
         assert self.process.wait(PATIENCE) == 0, self.tail()
 
     def owns(self, lease):
-        return f":{self.process.pid}:" in lease.get("leaseOwner", {}).get("S", "")
+        return f":{self.process.pid}:" in owner(lease)
 
     def done(self, route):
         """How many events of a route it has done in all its lives; a life that was killed may not have counted its last."""
@@ -251,9 +251,8 @@ class Fleet:
         member.kill()
         self.kills += 1
         if wait:
-            dead = f":{member.process.pid}:"
             others = [each for each in self.members if each is not member]
-            until("the others to take over", lambda: not any(dead in owner for owner in self.owned()), others)
+            until("the others to take over", lambda: not any(map(member.owns, self.owned())), others)
         member.start()
 
     def behind(self, stream):
@@ -269,14 +268,13 @@ class Fleet:
         return missing
 
     def owned(self):
-        """The owners of leases that are not finished: a finished shard keeps its last owner."""
-        leases = [each for route in self.names for each in self.leases(route) if "leaseOwner" in each]
-        return [each["leaseOwner"]["S"] for each in leases if each["checkpoint"]["S"] != "SHARD_END"]
+        """The leases that are owned and not finished: a finished shard keeps its last owner."""
+        leases = [each for route in self.names for each in self.leases(route)]
+        return [each for each in leases if owner(each) and each["checkpoint"]["S"] != "SHARD_END"]
 
     def orphans(self):
-        """Owners that are not any more."""
-        alive = {str(member.process.pid) for member in self.members}
-        return [owner for owner in self.owned() if owner.split(":")[1] not in alive]
+        """The leases of processes that are not any more."""
+        return [lease for lease in self.owned() if not any(member.owns(lease) for member in self.members)]
 
     def handovers(self):
         """How often leases changed hands, and how they did."""
@@ -292,6 +290,11 @@ class Fleet:
         """All items of a table."""
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             return [item for part in pool.map(lambda n: scan(name, n, 2), range(2)) for item in part]
+
+
+def owner(lease):
+    """The worker that has a lease; empty where nobody has."""
+    return lease.get("leaseOwner", {}).get("S", "")
 
 
 def scan(name, segment, segments):
@@ -370,7 +373,8 @@ def hold(esclusa, plugins, directory, count, seed):
         for member in fleet.members:
             member.check()
             member.stop()
-        assert not fleet.owned(), f"leases were not handed over by routers that stopped: {fleet.owned()}"
+        left = [(each["leaseKey"]["S"], owner(each)) for each in fleet.owned()]
+        assert not left, f"leases were not handed over by routers that stopped: {left}"
     except BaseException:
         for member in fleet.members:
             print(f"--- {member.directory.name}\n{member.tail()}", file=sys.stderr)

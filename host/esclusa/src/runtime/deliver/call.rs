@@ -34,7 +34,7 @@ impl Delivering<'_> {
 
     pub(super) async fn call(&mut self, events: Vec<u32>, reads: Arc<dyn Reads>) {
         let reads: Arc<dyn Reads> = Arc::new(GrantedReads::new(&self.route.spec.grants, reads));
-        let calls = self.split.calls(&self.batch.columns, &events);
+        let calls = self.split.map(|split| split.calls(&self.batch.columns, &events)).unwrap_or_default();
         let result = if calls.len() > 1 {
             self.call_split(&events, calls, reads).await
         } else {
@@ -46,7 +46,7 @@ impl Delivering<'_> {
     }
 
     async fn call_once(&self, events: &[u32], reads: Arc<dyn Reads>) -> Result<Output, CallError> {
-        let selected = self.select(events);
+        let selected = (!self.is_fresh(events)).then(|| self.select(events));
         let columns = selected.as_ref().unwrap_or(&self.batch.columns);
         let began = Instant::now();
         let result = self.version.plugin.call(&self.batch.origin, columns, reads).await;
@@ -65,7 +65,7 @@ impl Delivering<'_> {
         for (number, positions) in calls.iter().enumerate() {
             let own: Vec<u32> =
                 positions.iter().filter_map(|position| events.get(*position as usize).copied()).collect();
-            let columns = self.select(&own).unwrap_or_else(|| self.batch.columns.clone());
+            let columns = self.select(&own);
             let (version, origin) = (Arc::clone(&self.version), self.batch.origin.clone());
             let reads = Arc::clone(&reads);
             running.spawn(async move {
@@ -90,24 +90,26 @@ impl Delivering<'_> {
 
     /// Checks what a call with so many events gave, and notes it.
     fn checked(&self, result: Result<Output, CallError>, count: usize, took: Duration) -> Result<Output, CallError> {
-        let result = result.and_then(|output| match self.route.spec.grants.check(&output, count) {
-            Ok(()) => Ok(output),
-            Err(failure) => Err(CallError::Failed(failure)),
+        let result = result.and_then(|output| {
+            self.route.spec.grants.check(&output, count)?;
+            Ok(output)
         });
         self.note_call(took, result.as_ref().err());
         result
     }
 
-    /// The columns of some events, with their attempts; `None` where the whole batch is called for the first time.
-    fn select(&self, events: &[u32]) -> Option<Columns> {
-        let fresh =
-            events.iter().all(|e| self.batch.columns.attempts.get(*e as usize) == Some(&self.delivery.attempt(*e)));
-        if fresh && events.len() == self.batch.len() {
-            return None;
-        }
+    /// True where this is the whole batch, called for the first time.
+    fn is_fresh(&self, events: &[u32]) -> bool {
+        let attempts = &self.batch.columns.attempts;
+        events.len() == self.batch.len()
+            && events.iter().all(|event| attempts.get(*event as usize) == Some(&self.delivery.attempt(*event)))
+    }
+
+    /// The columns of some events, with their attempts.
+    fn select(&self, events: &[u32]) -> Columns {
         let mut columns = self.batch.columns.select(events);
         columns.attempts = events.iter().map(|e| self.delivery.attempt(*e)).collect();
-        Some(columns)
+        columns
     }
 
     fn note_call(&self, took: Duration, error: Option<&CallError>) {
