@@ -57,6 +57,7 @@ pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
     conflict::streams(&mut world, findings);
     conflict::queues(&world, findings);
     conflict::files(&world, findings);
+    conflict::objects(&world, &engine, &paths.base(), findings);
     conflict::table_changes(&world, findings);
     conflict::listener(&world, reader.entry(&root::ADMIN).is_some(), findings);
     let routes = routes::all(&reader, &world, &paths);

@@ -3,6 +3,9 @@
 /// Every explanation: `## code`, then its text.
 const EXPLANATIONS: &str = include_str!("codes/explanations.md");
 
+/// The same of the codes of dead letters, which come from elsewhere.
+const DEAD_LETTERS: &str = include_str!("codes/dead-letters.md");
+
 /// A stable name for a kind of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(&'static str);
@@ -86,6 +89,8 @@ codes! {
     TABLE_BAD_KEY = "table::bad_key";
     /// A kind of object store that nobody knows.
     OBJECTS_UNKNOWN_KIND = "objects::unknown_kind";
+    /// A directory of objects that holds what the router lives on.
+    OBJECTS_EXPOSED = "objects::exposed";
     /// A kind of output that nobody knows.
     OUTPUT_UNKNOWN_KIND = "output::unknown_kind";
     /// A URL or header that cannot be one.
@@ -135,7 +140,7 @@ codes! {
 /// What a code means, why it is an error, how to mend it, with an example; `None`: no such code.
 #[must_use]
 pub fn explain(code: &str) -> Option<&'static str> {
-    pages().find(|(heading, _)| *heading == code).map(|(_, text)| text)
+    pages(EXPLANATIONS).chain(pages(DEAD_LETTERS)).find(|(heading, _)| *heading == code).map(|(_, text)| text)
 }
 
 /// The page of all explanations, `docs/reference/errors.md`.
@@ -144,13 +149,15 @@ pub fn page() -> &'static str {
     EXPLANATIONS
 }
 
-/// Headings and texts of the explanations.
-fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
-    EXPLANATIONS
-        .split("\n## ")
-        .skip(1)
-        .filter_map(|page| page.split_once('\n'))
-        .map(|(code, text)| (code.trim(), text.trim()))
+/// The page of the codes of dead letters, `docs/reference/dead-letters.md`.
+#[must_use]
+pub fn dead_letters() -> &'static str {
+    DEAD_LETTERS
+}
+
+/// Headings and texts of a page.
+fn pages(page: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    page.split("\n## ").skip(1).filter_map(|page| page.split_once('\n')).map(|(code, text)| (code.trim(), text.trim()))
 }
 
 #[cfg(test)]
@@ -166,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_code_is_explained_and_every_explanation_has_a_code() {
-        let explained: Vec<_> = pages().map(|(code, _)| code).collect();
+        let explained: Vec<_> = pages(EXPLANATIONS).map(|(code, _)| code).collect();
         let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(explained, codes, "codes/explanations.md has the codes in the order of codes.rs");
         for code in codes {

@@ -2,12 +2,12 @@
 
 use super::World;
 use crate::codes::Code;
-use crate::plan::{Output, Source, Table};
+use crate::plan::{Objects, Output, Source, Table};
 use crate::report::{Finding, Findings};
 use crate::syntax::tree::Node;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What is known of a stream: what was said, and where.
@@ -105,6 +105,31 @@ pub fn files(world: &World, findings: &Findings) {
             findings.add(finding.related(place.clone(), "written here").help("use a stream between the two"));
         }
     }
+}
+
+/// Plugins choose the paths of objects: no directory of objects holds what the router itself lives on.
+pub fn objects(world: &World, engine: &Path, base: &Path, findings: &Findings) {
+    for (name, declaration) in world.objects.iter() {
+        let Objects::Directory { path } = &declaration.value else { continue };
+        if declaration.node.table().and_then(|table| table.get("path")).is_none() {
+            continue;
+        }
+        let (path, engine, base) = (absolute(path), absolute(engine), absolute(base));
+        let inside = [engine.join("db"), engine.join("cache")];
+        let held = [(engine, "the engine's directory"), (base, "the directory of this file")];
+        let what = held.iter().find(|(other, _)| other.starts_with(&path)).map(|(_, what)| *what);
+        let what =
+            what.or_else(|| inside.iter().any(|own| path.starts_with(own)).then_some("part of the engine's directory"));
+        if let Some(what) = what {
+            let message = format!("plugins could write over {what} through \"{name}\"");
+            let finding = Finding::error(Code::OBJECTS_EXPOSED, declaration.node.value_span("path"), message);
+            findings.add(finding.help("give the objects a directory of their own, such as \"data/lake\""));
+        }
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Changes are read of tables that keep them.

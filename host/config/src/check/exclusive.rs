@@ -1,4 +1,4 @@
-//! What only one route can have: a lease table, a consumer of enhanced fan-out, a queue of SQS.
+//! What only one route can have: a lease table, a consumer of enhanced fan-out, a queue of SQS, requests that wait for a reply.
 
 use super::World;
 use crate::codes::Code;
@@ -19,6 +19,7 @@ enum What<'a> {
     LeaseTable(String),
     Consumer(&'a str, &'a str),
     Queue(&'a str),
+    Requests(&'a str),
 }
 
 impl What<'_> {
@@ -36,6 +37,10 @@ impl What<'_> {
             What::Queue(queue) => (
                 format!("two routes would receive from the queue \"{queue}\", so each message would reach one of them"),
                 "give each route a queue of its own, subscribed to one SNS topic; or use one route",
+            ),
+            What::Requests(source) => (
+                format!("two routes would take the requests of \"{source}\", which one plugin has to answer"),
+                "give each route a source of its own, at its own /ingest/NAME; or leave reply out, and every route gets every event",
             ),
         }
     }
@@ -60,7 +65,7 @@ pub fn check(world: &World, routes: &[Route], spans: &[Range<usize>], home: &Pla
     }
 }
 
-fn things<'a>(route: &Route, source: &'a Source, home: &'a Place) -> Vec<Thing<'a>> {
+fn things<'a>(route: &'a Route, source: &'a Source, home: &'a Place) -> Vec<Thing<'a>> {
     let lease_table = source.coordination().and_then(|coordination| coordination.lease_table(&route.name));
     let mut things: Vec<_> =
         lease_table.map(|table| Thing { what: What::LeaseTable(table), place: home }).into_iter().collect();
@@ -69,6 +74,7 @@ fn things<'a>(route: &Route, source: &'a Source, home: &'a Place) -> Vec<Thing<'
             things.push(Thing { what: What::Consumer(stream, consumer), place });
         }
         Source::Sqs { queue, place, .. } => things.push(Thing { what: What::Queue(queue), place }),
+        Source::Http { reply: true, .. } => things.push(Thing { what: What::Requests(&route.source), place: home }),
         _ => {}
     }
     things

@@ -17,6 +17,11 @@ impl<'a> Paths<'a> {
         Paths { base }
     }
 
+    /// The directory of the file.
+    pub fn base(&self) -> PathBuf {
+        tidy(self.base)
+    }
+
     /// The path of a key, or its default.
     pub fn read(&self, reader: &Reader<'_>, key: &Key) -> PathBuf {
         let path = reader.text_or_default(key);

@@ -1,6 +1,7 @@
 //! `[source.NAME]`, each by itself. What sources and outputs say of each other is in `conflict`.
 
 mod aws;
+mod template;
 
 use super::declared::Declared;
 use super::paths::Paths;
@@ -81,6 +82,9 @@ fn http(reader: &Reader<'_>) -> Source {
 }
 
 fn generate(reader: &Reader<'_>) -> Source {
+    let templates =
+        [&shape::SAMPLE, &shape::SAMPLES, &shape::SAMPLE_KEY].into_iter().filter_map(|key| reader.node(key));
+    templates.for_each(|node| template::check(reader.findings, node));
     Source::Generate {
         interval: reader.duration(&shape::INTERVAL),
         per_tick: reader.integer(&shape::PER_TICK),

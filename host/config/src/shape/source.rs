@@ -87,11 +87,11 @@ pub static FOLLOW: Key = Key {
     name: "follow",
     kind: Kind::Boolean,
     default: Default::Value("false"),
-    about: "Keep reading as the file grows.",
+    about: "Keep reading as the file grows, and go on with another one that takes its place.",
 };
 pub static FILE_SECTION: Section = Section {
     name: "file",
-    about: "JSON lines of a file; its position is remembered.",
+    about: "JSON lines of a file; its position is remembered. One that takes its place is read from its start, after the rest of one that was renamed to a longer name beside it.",
     keys: &[&PATH, &FOLLOW],
     foreign: &[],
 };

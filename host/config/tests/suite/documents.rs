@@ -22,3 +22,8 @@ fn the_configuration_page_is_current() {
 fn the_page_of_errors_is_current() {
     same("errors.md", codes::page());
 }
+
+#[test]
+fn the_page_of_dead_letters_is_current() {
+    same("dead-letters.md", codes::dead_letters());
+}

@@ -77,3 +77,20 @@ pub fn version(global: &Global) -> Result<Exit> {
     }
     Ok(Exit::Ok)
 }
+
+#[cfg(test)]
+mod tests {
+    use esclusa_flow::output::FailureKind;
+
+    #[test]
+    fn every_code_of_a_dead_letter_is_explained() {
+        use FailureKind::{Contract, Cpu, Denied, Effects, HostCalls, HostcallBytes, Init, Memory, Time, Trap};
+        let failures =
+            [Trap, Init, Contract, Denied, Cpu, Time, Memory, Effects, HostcallBytes, HostCalls].map(FailureKind::code);
+        let others = ["rejected", "retries-exhausted", "expired", "conflict", "effect.refused", "outbox.send"];
+        for code in failures.into_iter().chain(others) {
+            assert!(esclusa_config::codes::explain(code).is_some(), "{code}");
+        }
+        assert_eq!(esclusa_config::codes::dead_letters().matches("\n## ").count(), failures.len() + others.len());
+    }
+}
