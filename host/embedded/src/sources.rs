@@ -142,4 +142,14 @@ impl Store {
         };
         self.writer().perform(256, Demand::Durable, work).await
     }
+
+    /// Keeps what a source remembers of a lane.
+    async fn remember(&self, spec: &SourceSpec, lane: &str, memo: Vec<u8>) -> Result<(), Fault> {
+        let key = spec.place(lane).memo_key();
+        let work = move |tx: &mut crate::transaction::Transaction<'_>| {
+            tx.put(crate::disk::Space::State, key, memo);
+            Ok(())
+        };
+        self.writer().perform(256, Demand::Durable, work).await
+    }
 }

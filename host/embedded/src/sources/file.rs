@@ -1,7 +1,8 @@
 //! JSON lines of a file: an event per line, its position the byte offset behind the line.
 //!
-//! What the file began with is remembered, so that one that was replaced or cut off is noticed and read again from
-//! its start.
+//! What was read of the file's beginning is remembered, so that another file under the same path is noticed, whether it was
+//! renamed there or written over the old one. It is read from its start, after the rest of the old one where that was
+//! renamed in its directory. Nothing is begun anew before everything that was handed out is settled.
 
 mod identity;
 mod lines;
@@ -50,16 +51,7 @@ impl Source for FileSource {
                 return Ok(None);
             }
             let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned();
-            let mut lane = FileLane {
-                store: self.store.clone(),
-                spec: self.spec.clone(),
-                path: self.path.clone(),
-                follow: self.follow,
-                lines: Lines::open(&self.path, 0).map_err(|e| unreadable(&self.path, &e))?,
-                name,
-                previous: None,
-            };
-            lane.resume().await?;
+            let lane = FileLane::open(self, name).await?;
             self.given = true;
             Ok(Some(Box::new(lane) as Box<dyn Lane>))
         })
@@ -70,44 +62,83 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
     Fault::Transient(format!("file {}: {error}", path.display()))
 }
 
+fn offset(position: Option<&Token>) -> u64 {
+    if let Some(Token::Offset(offset)) = position { *offset } else { 0 }
+}
+
 struct FileLane {
     store: Store,
     spec: SourceSpec,
     path: PathBuf,
     follow: bool,
     name: String,
+    identity: Identity,
     lines: Lines,
     previous: Option<Token>,
 }
 
 impl FileLane {
-    /// Goes to the committed position, or to the start where the file is another one now.
-    async fn resume(&mut self) -> Result<(), Fault> {
-        let place = self.spec.place(&self.name);
-        let position = place.position(self.store.disk())?;
-        let known = place.memo(self.store.disk())?.and_then(|memo| Identity::read(&memo));
-        let unreadable = |e: std::io::Error| unreadable(&self.path, &e);
-        let same = match &known {
-            Some(known) => known.matches(&self.path).map_err(unreadable)?,
-            None => true,
-        };
-        let done = match position {
-            Some(Token::Offset(done)) => done,
-            _ => 0,
-        };
-        let length = self.lines.length().map_err(unreadable)?;
-        let keep = same && done <= length;
-        if !keep {
-            tracing::warn!(
-                source = &*self.spec.source, file = %self.path.display(), position = done,
-                "the file was replaced or cut off since it was read; it is read again from its start"
-            );
+    /// Opens the file at the committed position, or another one at its start.
+    async fn open(source: &FileSource, name: String) -> Result<Self, Fault> {
+        let FileSource { store, spec, path, follow, .. } = source;
+        let place = spec.place(&name);
+        let previous = place.position(store.disk())?;
+        let known =
+            place.memo(store.disk())?.and_then(|memo| Identity::read(&memo)).unwrap_or_else(|| Identity::any(0));
+        let (done, unreadable) = (offset(previous.as_ref()), |e: std::io::Error| unreadable(path, &e));
+        let mut file = lines::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let mut same = done == 0 || (done <= length && known.matches(&file).map_err(unreadable)?);
+        if !same && let Some(renamed) = known.renamed(path, done) {
+            tracing::info!(source = &*spec.source, file = %path.display(), renamed = %renamed.display(), position = done,
+                "the file was renamed since it was read; the rest of it is read first");
+            file = lines::open(&renamed).map_err(unreadable)?;
+            same = true;
         }
-        self.previous = position.filter(|_| keep);
-        let memo = Identity::of(&self.path).map_err(unreadable)?.write();
-        self.store.set_position(&self.spec, &self.name, self.previous.clone(), Some(memo)).await?;
-        let start = if keep { done } else { 0 };
-        self.lines = Lines::open(&self.path, start).map_err(unreadable)?;
+        let mut lane = FileLane {
+            store: store.clone(),
+            spec: spec.clone(),
+            path: path.clone(),
+            follow: *follow,
+            name,
+            identity: if done == 0 { Identity::any(known.generation) } else { known },
+            lines: Lines::new(file, done).map_err(unreadable)?,
+            previous,
+        };
+        if !same {
+            lane.begin_anew().await?;
+        }
+        Ok(lane)
+    }
+
+    /// Goes to the start of the file that the path leads to now.
+    async fn begin_anew(&mut self) -> Result<(), Fault> {
+        let file = lines::open(&self.path).map_err(|e| unreadable(&self.path, &e))?;
+        tracing::warn!(
+            source = &*self.spec.source, file = %self.path.display(), position = offset(self.previous.as_ref()),
+            "the file was replaced, or written anew, since it was read; it is read from its start"
+        );
+        let identity = Identity::any(self.identity.generation + 1);
+        self.store.set_position(&self.spec, &self.name, None, Some(identity.write())).await?;
+        self.lines = Lines::new(file, 0).map_err(|e| unreadable(&self.path, &e))?;
+        (self.identity, self.previous) = (identity, None);
+        Ok(())
+    }
+
+    /// True where everything that was handed out is settled.
+    fn all_settled(&self) -> Result<bool, Fault> {
+        Ok(self.spec.place(&self.name).position(self.store.disk())? == self.previous)
+    }
+
+    /// Remembers what the file begins with, as far as `end`; what was read since `start` is read again where this is dropped.
+    async fn remember(&mut self, start: u64, end: u64) -> Result<(), Fault> {
+        let widened = self.identity.widened(self.lines.file(), end).map_err(|e| unreadable(&self.path, &e))?;
+        let Some(identity) = widened else { return Ok(()) };
+        let taken = self.lines.position();
+        self.lines.rewind(start);
+        self.store.remember(&self.spec, &self.name, identity.write()).await?;
+        self.lines.rewind(taken);
+        self.identity = identity;
         Ok(())
     }
 
@@ -116,7 +147,7 @@ impl FileLane {
         while claims.len() < limit.events.max(1) {
             let line = self.lines.peek(!self.follow).map_err(|e| unreadable(&self.path, &e))?;
             let Some(line) = line else { return Ok(false) };
-            let id = line.start.to_string();
+            let id = format!("{}-{}", self.identity.generation, line.start);
             let size = id.len() + line.bytes.len() + 44;
             if !claims.is_empty() && columns.size() + size > limit.bytes {
                 return Ok(true);
@@ -134,17 +165,8 @@ impl FileLane {
         let mut columns = Columns::default();
         let mut claims = Vec::new();
         let mut full = self.fill(limit, &mut columns, &mut claims)?;
-        if claims.is_empty() {
-            if !self.follow {
-                return Ok(Pull::Ended);
-            }
-            if self.lines.replaced(&self.path) {
-                self.resume().await?;
-            }
-            return Ok(Pull::Empty { drained: true });
-        }
         let end = Instant::now() + limit.window;
-        while !full && self.follow && Instant::now() < end {
+        while !full && !claims.is_empty() && self.follow && Instant::now() < end {
             // Where this is dropped while it waits, the lines are read again: see `position` below.
             let taken = self.lines.position();
             self.lines.rewind(start);
@@ -152,8 +174,20 @@ impl FileLane {
             self.lines.rewind(taken);
             full = self.fill(limit, &mut columns, &mut claims)?;
         }
-        let last = claims.last().map(|claim| claim.token().clone());
-        let previous = std::mem::replace(&mut self.previous, last);
+        // Asked after reading: what was read is then of the file that it is taken for.
+        let same = self.identity.matches(self.lines.file()).map_err(|e| unreadable(&self.path, &e))?;
+        if !same || (claims.is_empty() && self.lines.replaced(&self.path)) {
+            self.lines.rewind(start);
+            if self.all_settled()? {
+                self.begin_anew().await?;
+            }
+            return Ok(Pull::Empty { drained: false });
+        }
+        let Some(last) = claims.last().map(|claim| claim.token().clone()) else {
+            return Ok(if self.follow { Pull::Empty { drained: true } } else { Pull::Ended });
+        };
+        self.remember(start, offset(Some(&last))).await?;
+        let previous = self.previous.replace(last);
         Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.name, true), columns, claims, previous }))
     }
 }

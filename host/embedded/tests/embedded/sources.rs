@@ -7,6 +7,7 @@ use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use std::path::Path;
 use std::time::Duration;
 
 async fn lane(mut source: impl Source) -> Box<dyn Lane> {
@@ -47,7 +48,7 @@ async fn a_file_gives_its_lines_with_their_positions_and_ends() {
     let pulled = batch(&mut *first).await;
     assert_eq!(lines(&pulled), [b"{\"a\":1}".to_vec(), vec![0xff, 0xfe], b"last".to_vec()]);
     let ids: Vec<_> = pulled.columns.iter().map(|e| e.id().to_owned()).collect();
-    assert_eq!(ids, ["0", "12", "15"]);
+    assert_eq!(ids, ["0-0", "0-12", "0-15"]);
     assert_eq!(&*pulled.origin.lane, "in.jsonl");
     assert_eq!(first.pull(LIMIT).await.unwrap(), Pull::Ended);
     settle(&store, &pulled, 2).await;
@@ -89,6 +90,71 @@ async fn a_replaced_file_is_read_again_from_its_start() {
     let pulled = batch(&mut *lane(FileSource::new(store.clone(), spec("r"), &path, false)).await).await;
     assert_eq!(lines(&pulled), [b"x"], "noticed when it is opened");
     settle(&store, &pulled, 1).await;
+}
+
+fn append(path: &Path, text: &str) {
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    std::io::Write::write_all(&mut { file }, text.as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_was_rotated_while_nobody_read_it_is_finished_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.jsonl");
+    let store = open(&dir);
+    // Empty when it is opened: what it begins with is known only as it is read.
+    append(&path, "");
+    let mut first = lane(FileSource::new(store.clone(), spec("r"), &path, true)).await;
+    assert_eq!(first.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
+    append(&path, "old 1\n");
+    settle(&store, &batch(&mut *first).await, 1).await;
+    drop(first);
+    append(&path, "old 2\n");
+    std::fs::rename(&path, dir.path().join("in.jsonl.1")).unwrap();
+    append(&path, "new 1, which is longer than what was read\nnew 2\n");
+    append(&dir.path().join("in.jsonl.2"), "another file\nof the same directory\n");
+    let mut again = lane(FileSource::new(store.clone(), spec("r"), &path, true)).await;
+    let rest = batch(&mut *again).await;
+    assert_eq!(lines(&rest), [b"old 2"]);
+    // Begun anew only when that is settled: its commit would be refused otherwise, and old 2 lost.
+    assert_eq!(again.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false });
+    settle(&store, &rest, 1).await;
+    let new = batch(&mut *again).await;
+    assert_eq!((lines(&new)[1].clone(), new.previous.clone()), (b"new 2".to_vec(), None));
+    let ids: Vec<_> = rest.columns.iter().chain(new.columns.iter()).map(|event| event.id().to_owned()).collect();
+    assert_eq!(ids, ["0-6", "1-0", "1-42"], "the same offset of another file is another event");
+    settle(&store, &new, 2).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_anew_in_its_place_is_read_from_its_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.jsonl");
+    let store = open(&dir);
+    std::fs::write(&path, "one\ntwo\n").unwrap();
+    let mut followed = lane(FileSource::new(store.clone(), spec("r"), &path, true)).await;
+    let old = batch(&mut *followed).await;
+    for text in ["1st of a longer file\n2nd\n", "a file of the same length\n", "1\n"] {
+        std::fs::write(&path, text).unwrap();
+        if text.starts_with("1st") {
+            assert_eq!(followed.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false }, "old is in work");
+            settle(&store, &old, 2).await;
+        }
+        let new = batch(&mut *followed).await;
+        assert_eq!(lines(&new), text.lines().map(|line| line.as_bytes().to_vec()).collect::<Vec<_>>());
+        settle(&store, &new, new.len()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_is_no_file_to_read_and_does_not_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let Err(Fault::Transient(why)) = FileSource::new(open(&dir), spec("r"), &path, false).next_lane().await else {
+        panic!()
+    };
+    assert!(why.contains("pipe: it is not a regular file"), "{why}");
 }
 
 #[tokio::test]

@@ -31,17 +31,24 @@ pub struct Line<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Opens a regular file: opening a pipe would wait for whoever writes to it.
+pub fn open(path: &Path) -> std::io::Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    File::open(path)
+}
+
 impl Lines {
-    /// Reads from an offset on.
-    pub fn open(path: &Path, position: u64) -> std::io::Result<Self> {
-        let mut file = File::open(path)?;
+    /// Reads a file from an offset on.
+    pub fn new(mut file: File, position: u64) -> std::io::Result<Self> {
         file.seek(SeekFrom::Start(position))?;
         Ok(Lines { file, base: position, buffer: Vec::new(), taken: 0, peeked: None })
     }
 
-    /// Length of the file now.
-    pub fn length(&self) -> std::io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// Where the next line begins.
