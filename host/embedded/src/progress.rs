@@ -1,4 +1,4 @@
-//! Positions of routes in retained sources, and what sources remember beside them.
+//! Positions of routes in retained sources, and what sources remember beside them; which routes are paused.
 
 use crate::codec::{push_bytes, read_token, token_bytes};
 use crate::disk::{Disk, Space, read_fault};
@@ -99,4 +99,14 @@ pub fn sum(route: &str, added: &Counts, tx: &mut Transaction<'_>) -> Result<(Vec
     counts.merge(added);
     let numbers = [counts.done, counts.skipped, counts.filtered, counts.dead];
     Ok((key, numbers.iter().flat_map(|n| n.to_be_bytes()).collect()))
+}
+
+/// Key of what says that a route is paused.
+pub fn pause_key(route: &str) -> Vec<u8> {
+    [b"h", route.as_bytes()].concat()
+}
+
+/// True where a route was paused, and not resumed.
+pub fn paused(route: &str, disk: &Disk) -> Result<bool, Fault> {
+    Ok(disk.space(Space::State).get(pause_key(route)).map_err(|e| read_fault(&e))?.is_some())
 }

@@ -31,6 +31,7 @@ use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
+use esclusa_flow::fault::Fault;
 use esclusa_sandbox::Sandbox;
 use idle::Idle;
 use lane::Shared;
@@ -154,12 +155,20 @@ impl Runtime {
         self.shared.idle.wait(|| (self.shared.version)()).await;
     }
 
-    /// Pauses or resumes a route; false where there is none of that name.
-    pub fn pause(&self, route: &str, pause: bool) -> bool {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(running) = running.get(route) else { return false };
-        running.route.set_mode(if pause { Mode::Paused } else { Mode::Running });
-        true
+    /// Pauses or resumes a route, which outlasts reloads and restarts; false where there is none of that name.
+    ///
+    /// # Errors
+    /// A [`Fault`] where that cannot be kept; nothing has changed then.
+    pub async fn pause(&self, route: &str, pause: bool) -> Result<bool, Fault> {
+        let _turn = self.turn.lock().await;
+        let find = || {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.get(route).map(|running| running.route.clone())
+        };
+        let Some(found) = find() else { return Ok(false) };
+        self.store.set_paused(route, pause).await?;
+        found.set_mode(if pause { Mode::Paused } else { Mode::Running });
+        Ok(true)
     }
 
     /// Stops taking events, finishes what is in flight, and drops what is not finished by the deadline. True where
@@ -188,6 +197,16 @@ impl Runtime {
         let meter = Meter::starting_at(counts);
         let wiring = Wiring { store: &self.store, cloud, plan };
         let Some((route, slot)) = wiring.route(spec, version, meter) else { return };
+        match self.store.paused(&spec.name) {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::warn!(route = %spec.name, "the route is paused, as it was before; `esclusa resume` lets it go on");
+                route.set_mode(Mode::Paused);
+            }
+            Err(fault) => {
+                tracing::error!(route = %spec.name, error = %fault, "cannot read whether the route is paused")
+            }
+        }
         let desk = match source {
             plan::Source::Http { reply: true, .. } => Some(
                 self.desks

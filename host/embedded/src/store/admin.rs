@@ -2,6 +2,7 @@
 
 use super::Store;
 use crate::dead;
+use crate::disk::Space;
 use crate::progress;
 use crate::queues::Enqueue;
 use crate::reads::SnapshotReads;
@@ -70,6 +71,30 @@ impl Store {
     /// A [`Fault`] where the disk does not answer.
     pub fn counts(&self, route: &str) -> Result<Counts, Fault> {
         progress::counts(route, self.disk())
+    }
+
+    /// True where a route was paused, and not resumed since.
+    ///
+    /// # Errors
+    /// A [`Fault`] where the disk does not answer.
+    pub fn paused(&self, route: &str) -> Result<bool, Fault> {
+        progress::paused(route, self.disk())
+    }
+
+    /// Keeps whether a route is paused, beyond the end of the process.
+    ///
+    /// # Errors
+    /// A [`Fault`]; it is as it was then.
+    pub async fn set_paused(&self, route: &str, paused: bool) -> Result<(), Fault> {
+        let key = progress::pause_key(route);
+        let work = move |tx: &mut crate::transaction::Transaction<'_>| {
+            match paused {
+                true => tx.put(Space::State, key, Vec::new()),
+                false => tx.delete(Space::State, key),
+            }
+            Ok(())
+        };
+        self.writer().perform(0, Demand::Durable, work).await
     }
 
     /// Dead letters with their numbers, in the order in which they died: those after number `after`, of one route

@@ -39,16 +39,16 @@ pub async fn routes(State(admin): Shared) -> Json<Vec<RouteStatus>> {
 
 /// Stops taking events for a route.
 pub async fn pause(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
-    set(&admin, &name, true)
+    set(&admin, &name, true).await
 }
 
 /// Lets a route go on.
 pub async fn resume(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
-    set(&admin, &name, false)
+    set(&admin, &name, false).await
 }
 
-fn set(admin: &Admin, name: &str, pause: bool) -> Answer<Value> {
-    if !admin.runtime.pause(name, pause) {
+async fn set(admin: &Admin, name: &str, pause: bool) -> Answer<Value> {
+    if !admin.runtime.pause(name, pause).await? {
         return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")));
     }
     let message = if pause { format!("route {name} is paused") } else { format!("route {name} goes on") };

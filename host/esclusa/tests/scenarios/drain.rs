@@ -52,3 +52,21 @@ fn a_paused_route_takes_nothing_until_it_is_resumed() {
     router
         .until("all events are through", |r| r.route("count").is_some_and(|x| x["reading"]["counts"]["done"] == 6000));
 }
+
+#[test]
+fn a_pause_outlasts_a_reload_and_a_restart() {
+    let mut router = Router::new(ROUTES);
+    router.start();
+    router.ok(&["pause", "count"]);
+    router.configure(&ROUTES.replace("batch_size = 10", "batch_size = 20"));
+    router.ok(&["reload"]);
+    assert!(router.log().contains("restarted count"), "{}", router.log());
+    assert_eq!(router.route("count").unwrap()["state"], "paused");
+    assert_eq!(router.signal("TERM"), 0);
+    router.start();
+    assert_eq!(router.route("count").unwrap()["state"], "paused");
+    router.ok(&["resume", "count"]);
+    assert_eq!(router.signal("TERM"), 0);
+    router.start();
+    assert_eq!(router.route("count").unwrap()["state"], "running");
+}
