@@ -106,6 +106,9 @@ impl Watch {
                 let stamp = quiet(&path).await;
                 let digest = digest(&path);
                 let Some(look) = self.seen.get_mut(&path) else { continue };
+                if stamp.is_none() {
+                    tracing::warn!(file = %path.display(), "a file in use is gone; what is in force goes on, and the next start will need it");
+                }
                 look.stamp = stamp;
                 if digest.is_some() && digest != look.digest {
                     look.digest = digest;

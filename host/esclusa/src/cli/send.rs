@@ -75,6 +75,10 @@ impl Send {
                 }
                 next += 1;
             }
+            if sent == 0 {
+                // Nothing to send: the source is looked for all the same.
+                self.put(&way, Vec::new(), 1).await?;
+            }
         }
         if global.json {
             print::json(&serde_json::json!({"sent": sent}))?;

@@ -267,10 +267,14 @@ impl Delivering<'_> {
             r.received = r.received.saturating_sub(returned);
             r.returned = r.returned.saturating_add(returned);
         });
-        for (event, verdict) in &settlement.verdicts {
-            let Verdict::Dead(reason) = verdict else { continue };
-            let id = self.batch.columns.get(*event as usize).map_or("", |e| e.id());
-            tracing::error!(route = %self.route.spec.name, event = id, code = reason.code, reason = reason.message, "event given up; see `esclusa dlq`");
+        let mut dead = settlement.verdicts.iter().filter_map(|(event, verdict)| match verdict {
+            Verdict::Dead(reason) => Some((self.batch.columns.get(*event as usize)?, reason)),
+            _ => None,
+        });
+        if let Some((first, reason)) = dead.next() {
+            // A line for each would flood the log where a whole source is bad.
+            tracing::error!(route = %self.route.spec.name, events = 1 + dead.count(), first = first.id(), code = reason.code,
+                reason = reason.message, "given up; see `esclusa dlq`");
             self.route.meter.error(&reason.code, &reason.message);
         }
     }

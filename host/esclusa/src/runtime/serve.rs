@@ -28,7 +28,7 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
         source = reopen(&route, &open) => source,
         () = leaving(&mut mode) => return,
     };
-    let (mut lanes, mut more, mut look) = (JoinSet::new(), true, LOOK);
+    let (mut lanes, mut more, mut look, mut trouble) = (JoinSet::new(), true, LOOK, Trouble::default());
     while more || !lanes.is_empty() {
         if !more || source.caught_up() {
             // Every lane that exists is known and has a note of its own now.
@@ -36,12 +36,12 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
         }
         tokio::select! {
             next = source.next_lane(), if more => match next {
-                Ok(Some(lane)) => spawn(&mut lanes, &route, &shared, lane),
-                Ok(None) => more = false,
-                Err(fault) => {
-                    report(&route, &fault);
-                    tokio::time::sleep(route.spec.policy.backoff.base).await;
+                Ok(Some(lane)) => {
+                    trouble = Trouble::default();
+                    spawn(&mut lanes, &route, &shared, lane);
                 }
+                Ok(None) => more = false,
+                Err(fault) => trouble.wait(&route, &fault).await,
             },
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
                 // A leased lane is given again to whoever gets its lease.
@@ -87,14 +87,12 @@ fn spawn(lanes: &mut JoinSet<(String, Ended, Note)>, route: &Arc<Route>, shared:
 
 /// What an earlier run recorded and did not confirm is sent before anything new.
 async fn resume_outboxes(route: &Route) {
-    let mut pause = route.spec.policy.backoff.base;
+    let mut trouble = Trouble::default();
     let pending = loop {
         match route.engine.pending(&route.spec.name).await {
             Ok(pending) => break pending,
-            Err(fault) => report(route, &fault),
+            Err(fault) => trouble.wait(route, &fault).await,
         }
-        tokio::time::sleep(pause).await;
-        pause = pause.saturating_mul(2).min(Duration::from_secs(30));
     };
     for outbox in pending {
         tracing::info!(route = %route.spec.name, messages = outbox.messages.len(), "sending what an earlier run recorded");
@@ -103,36 +101,44 @@ async fn resume_outboxes(route: &Route) {
 }
 
 async fn reopen(route: &Route, open: &Open) -> Box<dyn Source> {
-    let mut failures = 0u32;
+    let mut trouble = Trouble::default();
     loop {
         match open().await {
             Ok(source) => return source,
-            Err(fault) => report(route, &fault),
+            Err(fault) => trouble.wait(route, &fault).await,
         }
-        tokio::time::sleep(route.spec.policy.backoff.wait(failures, 0)).await;
-        failures = failures.saturating_add(1);
     }
 }
 
 /// The lane called `id`, opened again at its committed position.
 async fn find(route: &Route, open: &Open, id: &str) -> Option<Box<dyn Lane>> {
-    let mut source = reopen(route, open).await;
+    let (mut source, mut trouble) = (reopen(route, open).await, Trouble::default());
     loop {
         match source.next_lane().await {
             Ok(Some(lane)) if lane.id() == id => return Some(lane),
             Ok(Some(_)) => {}
             Ok(None) => return None,
-            Err(fault) => {
-                report(route, &fault);
-                tokio::time::sleep(route.spec.policy.backoff.base).await;
-            }
+            Err(fault) => trouble.wait(route, &fault).await,
         }
     }
 }
 
-fn report(route: &Route, fault: &Fault) {
-    tracing::warn!(route = %route.spec.name, source = %route.spec.source, error = %fault, "cannot open the source; trying again");
-    route.meter.error("source.open", &fault.to_string());
+/// Attempts in a row that failed.
+#[derive(Default)]
+struct Trouble(u32);
+
+impl Trouble {
+    /// Reports a failure, ever more rarely while it lasts, and waits before the next attempt: at most five seconds, so that
+    /// what comes into being is found soon.
+    async fn wait(&mut self, route: &Route, fault: &Fault) {
+        if self.0.checked_add(1).is_some_and(u32::is_power_of_two) {
+            let name = &route.spec.name;
+            tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.0 + 1, "cannot open the source; trying again");
+        }
+        route.meter.error("source.open", &fault.to_string());
+        tokio::time::sleep(route.spec.policy.backoff.wait(self.0, 0).min(Duration::from_secs(5))).await;
+        self.0 = self.0.saturating_add(1);
+    }
 }
 
 async fn leaving(mode: &mut tokio::sync::watch::Receiver<Mode>) {
