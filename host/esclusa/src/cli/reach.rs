@@ -63,13 +63,23 @@ pub enum Reach {
 
 /// Finds the router of the configuration, or opens its store.
 pub async fn reach(global: &Global) -> Result<Reach> {
-    match running(global).await {
-        Some(client) => Ok(Reach::Running(client)),
-        None => {
-            let plan = global.load_quietly()?.plan;
-            Ok(Reach::Stopped(open(&plan).await?, Box::new(plan)))
-        }
+    if let Some(client) = running(global).await {
+        return Ok(Reach::Running(client));
     }
+    let plan = global.load_quietly()?.plan;
+    if !plan.engine.is_dir() {
+        bail!("there is no store at {} yet: nothing has run", plan.engine.display());
+    }
+    Ok(Reach::Stopped(open(&plan).await?, Box::new(plan)))
+}
+
+/// The same for commands that write: where there is no store yet it is made, as the first run would make it.
+pub async fn reach_or_make(global: &Global) -> Result<Reach> {
+    if let Some(client) = running(global).await {
+        return Ok(Reach::Running(client));
+    }
+    let plan = global.load_quietly()?.plan;
+    Ok(Reach::Stopped(open(&plan).await?, Box::new(plan)))
 }
 
 /// The router that runs, for commands that make no sense without one.
@@ -101,9 +111,6 @@ struct Pid {
 }
 
 async fn open(plan: &Plan) -> Result<Store> {
-    if !plan.engine.is_dir() {
-        bail!("there is no store at {} yet: nothing has run", plan.engine.display());
-    }
     let (path, schema) = (plan.engine.clone(), crate::runtime::schema::of(plan));
     let opened = tokio::task::spawn_blocking(move || Store::open(path, schema)).await?;
     opened.map_err(|error| match error {

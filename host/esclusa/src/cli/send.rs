@@ -1,6 +1,6 @@
 //! `esclusa send`: events into a stream, a queue or an http source, with a router at work or without.
 
-use super::reach::{Client, Reach, escape, reach};
+use super::reach::{Client, Reach, escape, reach_or_make};
 use super::{Global, Misused, print};
 use crate::exit::Exit;
 use crate::intake;
@@ -49,11 +49,11 @@ struct Taken {
 impl Send {
     /// Sends, and tells how many were taken.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
-        let way = match reach(global).await? {
+        let mut input = self.open()?;
+        let way = match reach_or_make(global).await? {
             Reach::Running(client) => Way::Router(client),
             Reach::Stopped(store, plan) => Way::Store(store, plan),
         };
-        let mut input = self.open()?;
         let mut sent = 0;
         if self.raw {
             let mut data = Vec::new();

@@ -256,3 +256,34 @@ fn what_is_known_without_a_configuration_is_told() {
     assert!(plugin["exports"].as_array().unwrap().iter().any(|name| name == "esclusa:router/handler@0.1.0"));
     fails(&router.run(&["plugin", "inspect", "routes.toml"]), 1, "found text");
 }
+
+#[test]
+fn a_source_takes_events_before_anything_has_run() {
+    let router = Router::new(ORDERS);
+    router.write("orders.jsonl", "{\"order_id\": \"a\"}\n{\"order_id\": \"b\"}\n");
+    router.write("jobs.jsonl", "{\"id\": \"1\"}\n");
+    fails(&router.run(&["send", "orders", "missing.jsonl"]), 2, "cannot read");
+    fails(&router.run(&["table", "scan", "orders"]), 1, "nothing has run");
+    router.ok(&["send", "orders", "orders.jsonl"]);
+    router.ok(&["send", "jobs", "jobs.jsonl"]);
+    // A source that came into routes.toml after the store was made.
+    router.configure(&format!("{ORDERS}{LATER}"));
+    router.ok(&["send", "later", "orders.jsonl"]);
+    router.ok(&["run", "--until-idle"]);
+    assert_eq!((router.scan("orders").len(), router.scan("jobs").len(), router.scan("later").len()), (2, 1, 2));
+    router.ok(&["audit"]);
+}
+
+const LATER: &str = r#"
+[source.later]
+kind = "http"
+[table.later]
+kind = "embedded"
+partition_key = "order_id"
+[[route]]
+name = "later"
+source = "later"
+plugin = "PLUGINS/etl.wasm"
+tables = ["later"]
+config = { table = "later", key = { order_id = "{order_id}" } }
+"#;
