@@ -149,8 +149,9 @@ impl Engine {
     async fn fence(&self, commit: &Commit, writes: &[Write]) -> Result<Fence, Fault> {
         let (Some(marks), false) = (&self.marks, writes.is_empty()) else { return Ok(Fence::default()) };
         let progress = match &self.keeper {
-            Some(keeper) => keeper.write(&commit.lane, &commit.progress)?,
-            None => None,
+            // Without progress the lane does not matter: a dead letter is replayed, whoever has its shard now.
+            Some(keeper) if commit.progress != Progress::None => keeper.write(&commit.lane, &commit.progress)?,
+            _ => None,
         };
         if progress.is_some() || commit.marks.is_empty() {
             return Ok(Fence { progress, marks: Vec::new() });

@@ -68,7 +68,7 @@ enum Command {
     /// Read tables
     #[command(subcommand, after_help = "Example:\n  esclusa table scan orders")]
     Table(table::Table),
-    /// Run a route's plugin on events and print what it wants done; nothing is carried out
+    /// Run a route's plugin on events and print what it wants done; --live carries it out
     Invoke(invoke::Invoke),
     /// Rebuild a table from the events that a route's source keeps; the route itself is left alone
     Replay(replay::Replay),

@@ -3,7 +3,7 @@
 use super::Admin;
 use super::answer::Refusal;
 use crate::runtime::status::{RouteStatus, Status};
-use crate::runtime::trial::{self, Trial, TrialEvent};
+use crate::runtime::trial::{self, Live, Trial, TrialEvent};
 use crate::{audit, configuration, intake, tables};
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -74,13 +74,32 @@ pub async fn audit(State(admin): Shared) -> Answer<Vec<audit::Account>> {
 #[serde(deny_unknown_fields)]
 pub struct Events {
     events: Vec<TrialEvent>,
+    /// Carry out what the plugin wants.
+    #[serde(default)]
+    live: bool,
 }
 
-/// Calls a route's plugin and shows what it wants done; nothing is carried out.
-pub async fn invoke(State(admin): Shared, Path(name): Path<String>, Json(body): Json<Events>) -> Answer<Trial> {
+/// A trial of either kind.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Tried {
+    Shown(Trial),
+    Done(Live),
+}
+
+/// Calls a route's plugin and shows what it wants done; carries it out where it is asked to.
+pub async fn invoke(State(admin): Shared, Path(name): Path<String>, Json(body): Json<Events>) -> Answer<Tried> {
     let route = admin.runtime.route(&name)?;
-    let trial = trial::trial(&route, &body.events).await;
-    Ok(Json(trial.map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, why))?))
+    let malformed = |why| Refusal::new(StatusCode::BAD_REQUEST, why);
+    if !body.live {
+        return Ok(Json(Tried::Shown(trial::trial(&route, &body.events).await.map_err(malformed)?)));
+    }
+    // Once begun it goes on, whether or not anybody waits for the answer.
+    let task = tokio::spawn(async move { trial::live(&route, &body.events).await });
+    let done = task.await.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let done = done.map_err(malformed)?;
+    tracing::info!(route = name, failed = done.failed(), "events were handled over the API");
+    Ok(Json(Tried::Done(done)))
 }
 
 /// How a text becomes records.

@@ -1,6 +1,6 @@
-//! `esclusa invoke`: a route's plugin on events of one's own. Shows what it wants done; nothing is carried out.
+//! `esclusa invoke`: a route's plugin on events of one's own. Shows what it wants done; with `--live` that is carried out.
 
-use super::reach::{Reach, escape, reach};
+use super::reach::{Reach, escape, reach, reach_or_make};
 use super::{Global, Misused, print};
 use crate::exit::Exit;
 use crate::intake;
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 /// `esclusa invoke`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  echo '{\"path\": \"/\"}' | esclusa invoke requests --event -\n  esclusa invoke api --event body.bin --raw --attribute method=POST"
+    after_help = "Examples:\n  echo '{\"path\": \"/\"}' | esclusa invoke requests --event -\n  esclusa invoke api --event body.bin --raw --attribute method=POST\n  esclusa invoke orders --event missed.jsonl --live"
 )]
 pub struct Invoke {
     /// Name of the route
@@ -35,6 +35,9 @@ pub struct Invoke {
     /// An attribute that every event has; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
     attribute: Vec<(String, String)>,
+    /// Carry out what the plugin wants: writes, objects and messages, without a trace in the source
+    #[arg(long)]
+    live: bool,
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {
@@ -43,24 +46,30 @@ fn attribute(text: &str) -> Result<(String, String), String> {
 }
 
 impl Invoke {
-    /// Calls the plugin and prints what it wants done; exit 1 where it failed.
+    /// Calls the plugin and prints what it wants done, or what was done; exit 1 where anything failed.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
         let events = self.events()?;
-        let shown: Box<RawValue> = match reach(global).await? {
+        let found = if self.live { reach_or_make(global).await? } else { reach(global).await? };
+        let shown: Box<RawValue> = match found {
             Reach::Running(client) => {
                 let path = format!("/api/v1/routes/{}/invoke", escape(&self.route));
-                client.post(&path, &json!({"events": events})).await?
+                client.post(&path, &json!({"events": events, "live": self.live})).await?
             }
             Reach::Stopped(store, plan) => {
                 let bench = bench(store, *plan)?;
                 let route = bench.route(&self.route).await?;
-                let trial = trial::trial(&route, &events).await.map_err(|why| anyhow!(why))?;
-                serde_json::value::to_raw_value(&trial)?
+                if self.live {
+                    let done = trial::live(&route, &events).await.map_err(|why| anyhow!(why))?;
+                    serde_json::value::to_raw_value(&done)?
+                } else {
+                    let trial = trial::trial(&route, &events).await.map_err(|why| anyhow!(why))?;
+                    serde_json::value::to_raw_value(&trial)?
+                }
             }
         };
         print::line(shown.get())?;
-        let failed: Failed = serde_json::from_str(shown.get())?;
-        Ok(if failed.failure.is_some() { Exit::Failed } else { Exit::Ok })
+        let told: Told = serde_json::from_str(shown.get())?;
+        Ok(if told.failed || told.failure.is_some() { Exit::Failed } else { Exit::Ok })
     }
 
     fn events(&self) -> Result<Vec<TrialEvent>> {
@@ -79,7 +88,9 @@ impl Invoke {
 }
 
 #[derive(serde::Deserialize)]
-struct Failed {
+struct Told {
+    #[serde(default)]
+    failed: bool,
     #[serde(default)]
     failure: Option<Box<RawValue>>,
 }

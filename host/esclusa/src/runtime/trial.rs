@@ -1,5 +1,7 @@
-//! Trials: a route's plugin is called with events from somewhere, and what it wants done is shown, not done.
+//! Trials: a route's plugin is called with events from somewhere, and what it wants done is shown, not done. Live trials
+//! carry it out.
 
+mod live;
 mod show;
 
 use super::meter::epoch_millis;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use live::{Live, live};
 pub use show::Trial;
 
 /// An event of a trial.
@@ -48,6 +51,15 @@ impl TrialEvent {
 /// # Errors
 /// What is wrong with the events.
 pub async fn trial(route: &Route, events: &[TrialEvent]) -> Result<Trial, String> {
+    let columns = columns(events, "trial")?;
+    let taken = taken(route, &columns);
+    let filtered = taken.iter().enumerate().filter(|(_, taken)| !**taken).map(|(at, _)| at).collect();
+    let result = call(route, &origin(route), &columns).await;
+    Ok(Trial::new(route, columns.len(), filtered, result))
+}
+
+/// The events of a trial; their ids are numbered behind `name`.
+fn columns(events: &[TrialEvent], name: &str) -> Result<Columns, String> {
     let mut columns = Columns::default();
     for (at, event) in events.iter().enumerate() {
         let data = match (&event.data, &event.base64) {
@@ -59,7 +71,7 @@ pub async fn trial(route: &Route, events: &[TrialEvent]) -> Result<Trial, String
         };
         let attributes: Vec<(&str, &str)> =
             event.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let id = format!("trial-{at}");
+        let id = format!("{name}-{at}");
         let new = NewEvent {
             id: &id,
             key: &event.key,
@@ -70,20 +82,23 @@ pub async fn trial(route: &Route, events: &[TrialEvent]) -> Result<Trial, String
         };
         columns.push(&new).map_err(|error| error.to_string())?;
     }
-    let origin = Origin {
+    Ok(columns)
+}
+
+fn origin(route: &Route) -> Origin {
+    Origin {
         route: route.spec.name.clone(),
         source: route.spec.source.clone(),
         kind: route.kind.clone(),
         lane: "trial".into(),
-        ordered: false,
-    };
-    let filtered = |filter: &esclusa_flow::filter::Filter| {
-        let left_out = columns.iter().enumerate().filter(|(_, event)| !filter.matches(&route.kind, *event));
-        left_out.map(|(at, _)| at).collect()
-    };
-    let filtered: Vec<usize> = route.spec.filter.as_ref().map(filtered).unwrap_or_default();
-    let result = call(route, &origin, &columns).await;
-    Ok(Trial::new(route, columns.len(), filtered, result))
+        ordered: route.spec.ordered,
+    }
+}
+
+/// For each event whether the route's filter takes it.
+fn taken(route: &Route, columns: &Columns) -> Vec<bool> {
+    let takes = |event| route.spec.filter.as_ref().is_none_or(|filter| filter.matches(&route.kind, event));
+    columns.iter().map(takes).collect()
 }
 
 /// Calls the route's plugin, and checks what it wants against the route's grants.

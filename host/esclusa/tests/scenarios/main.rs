@@ -8,6 +8,7 @@ mod drain;
 mod exactly_once;
 mod fleet;
 mod lake;
+mod live;
 mod reload;
 mod replay;
 mod router;

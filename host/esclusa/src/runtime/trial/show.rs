@@ -29,7 +29,7 @@ pub struct Trial {
 
 /// An effect.
 #[derive(Debug, Default, Serialize)]
-struct Shown {
+pub struct Shown {
     action: &'static str,
     target: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +48,19 @@ struct Shown {
     guard: Option<ShownGuard>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     content: Option<Json>,
+    /// What became of it, where it was to be carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Shown {
+    /// With what became of it.
+    #[must_use]
+    pub fn ended(self, result: &'static str, error: Option<String>) -> Self {
+        Shown { result: Some(result), error, ..self }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -59,15 +72,13 @@ struct ShownGuard {
 impl Trial {
     /// Shows the result of a call.
     pub fn new(route: &Route, events: usize, filtered: Vec<usize>, result: Result<Output, CallError>) -> Self {
-        let version = route.version();
-        let plugin = json!({"name": version.name, "version": version.version, "digest": version.plugin.digest()});
         let (output, failure) = match result {
             Ok(output) => (output, None),
             Err(error) => (Output::default(), Some(failure(&error))),
         };
         Trial {
             route: route.spec.name.to_string(),
-            plugin,
+            plugin: plugin(route),
             events,
             filtered,
             failure,
@@ -84,6 +95,12 @@ impl Trial {
     }
 }
 
+/// What handles the route's events at present.
+pub fn plugin(route: &Route) -> Json {
+    let version = route.version();
+    json!({"name": version.name, "version": version.version, "digest": version.plugin.digest()})
+}
+
 fn failure(error: &CallError) -> Json {
     match error {
         CallError::Retry(reason) => json!({"code": "plugin.retry", "message": reason}),
@@ -98,7 +115,8 @@ fn failure(error: &CallError) -> Json {
     }
 }
 
-fn effect(effect: &Effect) -> Shown {
+/// An effect as it is wanted.
+pub fn effect(effect: &Effect) -> Shown {
     let base = Shown { target: effect.action.target().to_owned(), cause: effect.cause, ..Shown::default() };
     match &effect.action {
         Action::Put(put) => Shown { action: "put", item: raw(&put.item), guard: put.guard.as_ref().map(guard), ..base },
@@ -180,7 +198,8 @@ fn outcome(outcome: &Outcome) -> Json {
     }
 }
 
-fn reply(reply: &Reply) -> Json {
+/// An answer.
+pub fn reply(reply: &Reply) -> Json {
     let mut shown = payload(&reply.body);
     if let Json::Object(map) = &mut shown {
         map.insert("event".to_owned(), reply.event.into());
