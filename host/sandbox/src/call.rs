@@ -127,7 +127,7 @@ impl Configured {
         };
         let handled = timeout(self.settings.limits.time, async {
             if !ready {
-                instance.initialised(&self.settings.config).await?;
+                instance.initialised_again(&self.settings.config).await?;
             }
             instance.begin(&self.settings.route, events, reads);
             instance.handle(BatchRef::new(origin, events)).await

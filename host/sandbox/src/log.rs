@@ -89,6 +89,7 @@ struct Lines {
     rate: Arc<Rate>,
     budget: usize,
     left_out: u64,
+    quiet: bool,
     last: VecDeque<String>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -102,6 +103,7 @@ impl Journal {
             rate,
             budget,
             left_out: 0,
+            quiet: false,
             last: VecDeque::new(),
             stdout: Vec::new(),
             stderr: Vec::new(),
@@ -124,6 +126,13 @@ impl Journal {
             let text = if context.is_empty() { line.to_owned() } else { format!("{context}: {line}") };
             lines.line(level, Origin::Logging, text.as_bytes());
         }
+    }
+
+    /// Keeps lines for failures only, or no longer: what was said before need not be said again.
+    pub fn quiet(&self, quiet: bool) {
+        let mut lines = self.lines();
+        lines.flush();
+        lines.quiet = quiet;
     }
 
     /// Ends the call: unfinished lines are lines, and what was left out is said. Gives the last lines.
@@ -168,6 +177,9 @@ impl Lines {
             self.last.pop_front();
         }
         self.last.push_back(text.clone());
+        if self.quiet {
+            return;
+        }
         if text.len() > self.budget || !self.rate.admits() {
             self.left_out = self.left_out.saturating_add(1);
             return;

@@ -71,6 +71,17 @@ impl Settings {
         let rules = config.rule.into_iter().map(Rule::new).collect::<Result<_, _>>()?;
         Ok(Settings { table: config.table, rules })
     }
+
+    /// What is allowed, and seldom meant.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let forgetful = self.rules.iter().filter(|rule| self.table.is_none() && rule.cooldown.is_some());
+        forgetful.map(|rule| {
+            format!(
+                "config.rule {:?}: without a table the cooldown holds within a batch only, and the next batch alerts again: name a table (partition key: id) in config.table, and grant it",
+                rule.name
+            )
+        })
+    }
 }
 
 impl Rule {

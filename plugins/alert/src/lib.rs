@@ -6,7 +6,7 @@ mod subject;
 
 use config::{Rule, Settings};
 use cooldown::Cooldowns;
-use esclusa_plugin::{Batch, Effects, Event, EventError, Failure, Plugin, Send, export};
+use esclusa_plugin::{Batch, Effects, Event, EventError, Failure, Plugin, Send, export, log};
 use subject::Subject;
 
 /// The plugin; configured, it is a [`config::Settings`].
@@ -18,7 +18,9 @@ impl Plugin for Alert {
     const SCHEMA: &'static str = include_str!("../config.schema.json");
 
     fn new(config: Self::Config) -> Result<Self, String> {
-        Settings::new(config).map(Alert)
+        let settings = Settings::new(config)?;
+        settings.warnings().for_each(|warning| log!("{warning}"));
+        Ok(Alert(settings))
     }
 
     fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure> {

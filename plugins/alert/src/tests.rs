@@ -95,6 +95,15 @@ fn within_a_batch_a_cooldown_holds_per_key() {
 }
 
 #[test]
+fn a_cooldown_without_a_table_is_warned_of() {
+    let warnings = |plugin: Alert| plugin.0.warnings().collect::<Vec<_>>();
+    let forgetful = warnings(cooling(""));
+    assert!(matches!(&forgetful[..], [one] if one.contains("config.rule \"low\"") && one.contains("name a table")));
+    assert!(warnings(cooling(r#""table":"sent","#)).is_empty());
+    assert!(warnings(testing::plugin(LOW_STOCK)).is_empty());
+}
+
+#[test]
 fn with_a_table_a_cooldown_holds_between_batches_and_is_guarded() {
     let plugin = cooling(r#""table":"sent","#);
     let mut tables = Tables::new().table("sent", &["id"]);

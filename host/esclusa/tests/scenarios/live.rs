@@ -121,6 +121,20 @@ fn a_message_that_is_not_taken_is_told_and_not_kept() {
     assert_eq!(std::fs::read_to_string(router.path("told.jsonl")).unwrap().lines().count(), 1);
 }
 
+#[test]
+fn a_cooldown_that_the_next_batch_forgets_is_warned_of() {
+    let told = EFFECTS.replace("message = \"{order_id}\" }", "message = \"{order_id}\", cooldown = \"10m\" }");
+    let router = Router::new(&format!("{ORDERS}{told}"));
+    let output = router.run(&["validate"]);
+    let said = text(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("without a table the cooldown holds within a batch only"),
+        "{said}"
+    );
+    router.configure(&format!("{ORDERS}{EFFECTS}"));
+    assert!(!text(&router.run(&["validate"]).stderr).contains("cooldown"));
+}
+
 const STREAM: &str = r#"
 version = 1
 [admin]

@@ -63,6 +63,14 @@ impl Instance {
         }
     }
 
+    /// Likewise, for a plugin that has taken this configuration before: what it says of it was logged then.
+    pub async fn initialised_again(&mut self, config: &str) -> Result<(), Stopped> {
+        self.store.data().journal.quiet(true);
+        self.initialised(config).await?;
+        self.store.data().journal.quiet(false);
+        Ok(())
+    }
+
     /// Asks who the plugin is.
     pub async fn describe(&mut self) -> Result<Info, Stopped> {
         self.phase = Phase::Describe;

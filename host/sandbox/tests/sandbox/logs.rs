@@ -93,3 +93,33 @@ async fn a_plugin_logs_with_levels_through_wasi_logging() {
     assert!(lines[0].starts_with("ERROR message=orders: two "), "{lines:?}");
     assert!(lines[1].starts_with("ERROR message=orders: lines "), "{lines:?}");
 }
+
+#[tokio::test]
+async fn what_a_plugin_says_of_its_configuration_is_logged_once() {
+    let core = Core {
+        packages: vec![
+            "package wasi:logging@0.1.0-draft; interface logging { \
+             enum level { trace, debug, info, warn, error, critical } \
+             log: func(level: level, context: string, message: string); }",
+        ],
+        world: "import wasi:logging/logging@0.1.0-draft;",
+        module: r#"(import "wasi:logging/logging@0.1.0-draft" "log" (func $log (param i32 i32 i32 i32 i32)))
+            (data (i32.const 2048) "init") (data (i32.const 2064) "handle")"#
+            .to_owned(),
+        init: "(call $log (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 4)) (i32.const 1024)"
+            .to_owned(),
+        ..Core::handling(
+            "(call $log (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 2064) (i32.const 6)) (i32.const 1024)",
+        )
+    };
+    let captured = Captured::default();
+    let watched = tracing::subscriber::set_default(captured.clone());
+    let plugin = configured(&sandbox(), core.build()).await;
+    for _ in 0..2 {
+        call(&plugin, 1).await.unwrap();
+    }
+    drop(watched);
+    let lines: Vec<String> =
+        captured.0.lock().unwrap().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(lines, ["message=init", "message=handle", "message=handle"]);
+}
