@@ -62,6 +62,26 @@ pub async fn open(clients: &Clients, settings: &Settings, reader: Reader) -> Res
     shards::open(clients, Arc::new(stream), settings.start, &settings.sharing, reader).await
 }
 
+/// The time from which on a stream keeps its records, milliseconds since the Unix epoch, as `now` is; `None`: it keeps all
+/// that it ever had.
+///
+/// # Errors
+/// A [`Fault`] that names the stream.
+pub async fn keeps_from(clients: &Clients, place: &Place, stream: &str, now: u64) -> Result<Option<u64>, Fault> {
+    let target = Target::of(stream);
+    let described = target.describe(&clients.kinesis(place)).await;
+    let described = described.map_err(|error| fault::of(&format!("describe {}", target.name), &error))?;
+    let Some(summary) = described.stream_description_summary() else { return Ok(None) };
+    let created = summary.stream_creation_timestamp().to_millis().ok().and_then(|millis| u64::try_from(millis).ok());
+    let hours = u64::try_from(summary.retention_period_hours()).unwrap_or_default();
+    Ok(kept(created, hours, now))
+}
+
+fn kept(created: Option<u64>, hours: u64, now: u64) -> Option<u64> {
+    let kept = now.saturating_sub(hours.saturating_mul(3_600_000));
+    (created.unwrap_or(0) < kept).then_some(kept)
+}
+
 /// How a stream is called in requests.
 #[derive(Debug, Clone)]
 struct Target {
@@ -176,5 +196,19 @@ impl Stream for KinesisStream {
             Some(_) => Pace::new(Duration::ZERO, None, Duration::ZERO),
             None => Pace::new(SPACING, Some(RATE), IDLE),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kept;
+
+    #[test]
+    fn a_stream_that_is_younger_than_its_retention_keeps_everything() {
+        const HOUR: u64 = 3_600_000;
+        let now = 1000 * HOUR;
+        assert_eq!(kept(Some(now - 23 * HOUR), 24, now), None);
+        assert_eq!(kept(Some(now - 25 * HOUR), 24, now), Some(now - 24 * HOUR));
+        assert_eq!(kept(None, 24, now), Some(now - 24 * HOUR));
     }
 }

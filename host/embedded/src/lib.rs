@@ -34,6 +34,7 @@ pub use error::{OpenError, SchemaError};
 pub use json::{dynamo_json, plain_json};
 pub use lag::LaneLag;
 pub use records::NewRecord;
+pub use retention::Trimmed;
 pub use schema::{KeySchema, QueueSchema, Schema, StreamSchema, TableSchema, Target};
 pub use sources::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Start};
 pub use store::{Options, Store};

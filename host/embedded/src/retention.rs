@@ -1,11 +1,11 @@
 //! Regular work of the writer: trimming records that are older than their log keeps them, noting where queues begin,
-//! naming objects that could not be named at once.
+//! naming objects that could not be named at once. And what a log does not hold any more.
 
 use crate::codec::trailing_number;
 use crate::disk::{Space, read_fault};
 use crate::objects;
 use crate::records::timestamp;
-use crate::store::Shared;
+use crate::store::{Shared, Store};
 use crate::streams::{Log, first_key, prefix, record_key};
 use crate::transaction::Transaction;
 use crate::writer::Tick;
@@ -59,4 +59,46 @@ fn trim(log: &Arc<Log>, partition: u32, tx: &mut Transaction<'_>) -> Result<(), 
         tx.after(move || log.set_first(partition, first));
     }
     Ok(())
+}
+
+/// What a partition does not hold any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Records that were trimmed.
+    pub records: u64,
+    /// When the first one after them was accepted, milliseconds since the Unix epoch; `None`: there is none.
+    pub begins: Option<u64>,
+}
+
+impl Store {
+    /// What was trimmed of a stream, for each partition of which something was.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such stream.
+    pub fn stream_trimmed(&self, stream: &str) -> Result<Vec<Trimmed>, Fault> {
+        let log = self.shared().catalog().streams.get(stream).cloned();
+        self.log_trimmed(&*log.ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?)
+    }
+
+    /// What was trimmed of a table's changes.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such table, or it keeps no change feed.
+    pub fn changes_trimmed(&self, table: &str) -> Result<Vec<Trimmed>, Fault> {
+        let log = self.shared().catalog().tables.get(table).and_then(|table| table.feed.clone());
+        self.log_trimmed(&*log.ok_or_else(|| Fault::Permanent(format!("table {table:?} keeps no change feed")))?)
+    }
+
+    fn log_trimmed(&self, log: &Log) -> Result<Vec<Trimmed>, Fault> {
+        let mut trimmed = Vec::new();
+        for partition in 0..log.lanes {
+            let first = log.first(partition, self.disk())?;
+            if first > 1 {
+                let record = self.disk().space(Space::Log).get(record_key(log.id, partition, first));
+                let begins = record.map_err(|e| read_fault(&e))?.map(|value| timestamp(&value)).transpose()?;
+                trimmed.push(Trimmed { records: first - 1, begins });
+            }
+        }
+        Ok(trimmed)
+    }
 }

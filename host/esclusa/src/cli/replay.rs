@@ -1,12 +1,14 @@
 //! `esclusa replay`: the state of a table once more, from the events that a route's source keeps, as of any moment.
 
 use super::reach::{Reach, reach};
+use super::run::Signals;
 use super::{Global, Misused, print};
 use crate::exit::Exit;
 use crate::runtime::meter::epoch_millis;
-use crate::runtime::rebuild::{self, Job, LeftOut, Order, Stores, Summary};
+use crate::runtime::rebuild::{self, Gone, Job, LeftOut, Order, Stores, Summary};
 use crate::runtime::{bench, plugins};
 use anyhow::{Context, Result, anyhow, bail};
+use esclusa_config::plan::Plan;
 use esclusa_embedded::{Schema, Store};
 use serde_json::json;
 
@@ -69,22 +71,29 @@ impl Replay {
         };
         let order = Order { route: self.route.clone(), since, until: self.until, into: self.into.clone() };
         let job = order.job(&plan, epoch_millis()).map_err(|why| Misused(why.to_string()))?;
-        let scratch = tempfile::tempdir().context("cannot make a directory for positions")?;
-        let stores = Stores {
-            own: if job.needs_store() { Some(self.store(global).await?) } else { None },
-            scratch: Store::open(scratch.path().join("store"), Schema::default())?,
+        // Whatever ends it, the directory goes: signals are taken over before it comes.
+        let mut signals = Signals::new()?;
+        let directory = tempfile::tempdir().context("cannot make a directory for positions")?;
+        let scratch = Store::open(directory.path().join("store"), Schema::default())?;
+        let done = tokio::select! {
+            done = self.replay(global, &plan, &job, scratch.clone()) => done,
+            () = signals.end() => Err(anyhow!("route {}: stopped; the table holds a part", self.route)),
         };
-        let sandbox = bench::sandbox(&plan.engine)?;
-        let version = plugins::load(&sandbox, &job.route).await.with_context(|| format!("route {}", self.route))?;
-        let summary = tokio::select! {
-            done = rebuild::rebuild(&job, &stores, version) => done.map_err(|why| anyhow!("route {}: {why}", self.route))?,
-            stopped = tokio::signal::ctrl_c() => {
-                stopped?;
-                bail!("route {}: stopped; the table holds a part", self.route);
-            }
-        };
+        // Nobody may write into a directory that is being removed.
+        scratch.close();
+        if let Err(error) = directory.close() {
+            print::message(&format!("warning: cannot remove the directory of positions: {error}"));
+        }
+        let summary = done?;
         self.tell(&job, &summary, global.json)?;
         Ok(Exit::Ok)
+    }
+
+    async fn replay(&self, global: &Global, plan: &Plan, job: &Job, scratch: Store) -> Result<Summary> {
+        let stores = Stores { own: if job.needs_store() { Some(self.store(global).await?) } else { None }, scratch };
+        let sandbox = bench::sandbox(&plan.engine)?;
+        let version = plugins::load(&sandbox, &job.route).await.with_context(|| format!("route {}", self.route))?;
+        rebuild::rebuild(job, &stores, version).await.map_err(|why| anyhow!("route {}: {why}", self.route))
     }
 
     /// The store of the configuration, which a router that runs would have to itself.
@@ -100,10 +109,14 @@ impl Replay {
     }
 
     fn tell(&self, job: &Job, summary: &Summary, json: bool) -> Result<()> {
+        if let Some(gone) = &summary.gone {
+            print::message(&format!("warning: source {:?}: {}", job.route.source, missing(gone)));
+        }
         if json {
-            let Summary { events, effects, left_out } = summary;
+            let Summary { events, effects, left_out, gone } = summary;
             return print::json(&json!({
                 "route": self.route, "into": job.tables, "events": events, "effects": effects, "left_out": left_out,
+                "gone": gone,
             }));
         }
         let tables: Vec<&str> = job.tables.values().map(String::as_str).collect();
@@ -115,6 +128,18 @@ impl Replay {
             tables.join(", "),
             summary.effects
         ))
+    }
+}
+
+/// What the source did not keep, in words.
+fn missing(gone: &Gone) -> String {
+    let begins = gone.begins.map_or_else(
+        || "part of it keeps no events any more".to_owned(),
+        |begins| format!("it keeps events from {} on", print::time(begins)),
+    );
+    match gone.events {
+        Some(events) => format!("{begins}; up to {events} earlier ones are missing in the table"),
+        None => format!("{begins}; earlier ones, if there were any, are missing in the table"),
     }
 }
 

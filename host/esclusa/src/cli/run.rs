@@ -15,7 +15,9 @@ use esclusa_config::Loaded;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use std::sync::Arc;
 use std::time::Duration;
-use upkeep::{Signals, Upkeep};
+use upkeep::Upkeep;
+
+pub use upkeep::Signals;
 
 /// `esclusa run`.
 #[derive(Debug, clap::Args)]

@@ -4,10 +4,12 @@
 //! Nothing else of the route happens: no messages, no objects, no dead letters, no counts, no positions. Where it breaks
 //! off, the other table holds a part, and nothing else was touched.
 
+mod gone;
 mod order;
 mod past;
 mod redirect;
 
+pub use gone::Gone;
 pub use order::{Job, Order, Refused};
 
 use super::cloud::Cloud;
@@ -29,6 +31,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+use tokio::task::JoinSet;
 
 /// The stores that a rebuild works on.
 pub struct Stores {
@@ -47,6 +50,8 @@ pub struct Summary {
     pub effects: u64,
     /// What was not carried out.
     pub left_out: LeftOut,
+    /// What the source did not keep; `None`: nothing, or it cannot tell.
+    pub gone: Option<Gone>,
 }
 
 /// What a rebuild does not carry out.
@@ -83,6 +88,9 @@ pub enum NotRebuilt {
         /// Why.
         why: String,
     },
+    /// The source cannot be asked what it keeps.
+    #[error("{0}")]
+    Unasked(String),
     /// The plugin failed, or what it wants cannot be done.
     #[error("{0}; the table holds what came before")]
     Failed(String),
@@ -96,6 +104,7 @@ pub async fn rebuild(job: &Job, stores: &Stores, version: Version) -> Result<Sum
     let cloud = Cloud::of(&job.plan).await;
     reachable(job, cloud.as_ref()).await?;
     empty(job, stores, cloud.as_ref()).await?;
+    let gone = gone::gone(job, stores.own.as_ref(), cloud.as_ref()).await.map_err(NotRebuilt::Unasked)?;
     let store = stores.own.as_ref().unwrap_or(&stores.scratch).clone();
     let local: Arc<dyn Engine> = Arc::new(Uncounted(Arc::new(store.clone())));
     let above =
@@ -110,19 +119,20 @@ pub async fn rebuild(job: &Job, stores: &Stores, version: Version) -> Result<Sum
         version: Box::new(move || store.version()),
     });
     let open = open(job, stores, cloud.as_ref(), tally.clone());
-    let task = tokio::spawn(serve::serve(route.clone(), shared.clone(), open, shared.idle.note()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve::serve(route.clone(), shared.clone(), open, shared.idle.note()));
     let failure = tokio::select! {
         () = shared.idle.wait(|| (shared.version)()) => None,
         why = tally.failed() => Some(why),
     };
-    task.abort();
+    tasks.shutdown().await;
     if let Some(why) = failure {
         return Err(NotRebuilt::Failed(why));
     }
     if let Mode::Halted(reason) = route.mode() {
         return Err(NotRebuilt::Failed(format!("the plugin stopped the route: {reason}")));
     }
-    Ok(summary(&route, &tally))
+    Ok(Summary { gone, ..summary(&route, &tally) })
 }
 
 fn summary(route: &Route, tally: &Tally) -> Summary {

@@ -1,9 +1,11 @@
 //! `esclusa replay`: what a route has written can be made again from its source, as of any moment, and nothing else moves.
 
-use super::router::{Router, server};
+use super::router::{Router, guests, server};
 use super::samples;
+use esclusa_embedded::{Schema, Store, StreamSchema};
 use serde_json::Value;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const ORDERS: &str = r#"
 version = 1
@@ -178,6 +180,9 @@ fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
     }
     let timed = ["lines", "--from", "TRIM_HORIZON", "--until", "2026-01-31T12:00:00Z", "--into", "orders-again"];
     assert!(replay(&router, 2, &timed).contains("the lines of a file have no time"));
+    let backwards = ["--from", "2026-01-31T12:00:00Z", "--until", "2026-01-31T11:59:59Z", "--into", "orders-again"];
+    let said = replay(&router, 2, &[&["orders"], &backwards[..]].concat());
+    assert!(said.contains("--from is later than --until"), "{said}");
     let again = [&["orders"], &from[..], &["--into", "orders-again"]].concat();
     router.ok(&[&["replay"], &again[..]].concat());
     let full = replay(&router, 1, &again);
@@ -187,6 +192,79 @@ fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
     router.start();
     let busy = replay(&router, 1, &[&["orders"], &from[..], &["--into", "orders-again"]].concat());
     assert!(busy.contains("has its store to itself: stop it"), "{busy}");
+}
+
+#[test]
+fn events_that_the_source_has_trimmed_are_missed_aloud() {
+    let again = |name: &str| format!("[table.{name}]\nkind = \"embedded\"\npartition_key = \"order_id\"\n");
+    let router = Router::new(&[ORDERS, &again("second"), &again("third")].concat());
+    let send = |name: &str, orders: std::ops::Range<u32>| {
+        router.write(
+            name,
+            orders.map(|n| format!("{{\"order_id\": \"{n}\", \"item_id\": \"a\"}}\n")).collect::<String>(),
+        );
+        router.ok(&["send", "orders", name, "--key", "item_id"]);
+    };
+    send("old.jsonl", 0..30);
+    let replay = ["replay", "orders", "--from", "TRIM_HORIZON", "--json", "--into"];
+    let told = |args: &[&str]| -> (Value, String) {
+        let output = router.run(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}")), said)
+    };
+    let (all, said) = told(&[&replay[..], &["orders-again"]].concat());
+    assert!(all["events"] == 30 && all["gone"].is_null() && !said.contains("warning"), "{all} {said}");
+    trim(&router);
+    send("new.jsonl", 30..40);
+    let (rest, said) = told(&[&replay[..], &["second"]].concat());
+    assert!(rest["events"] == 10 && rest["gone"]["events"] == 30, "{rest}");
+    assert!(
+        said.contains("source \"orders\": it keeps events from 20") && said.contains("up to 30 earlier ones"),
+        "{said}"
+    );
+    // Whoever asks for no more than is there misses nothing.
+    let since = now();
+    send("newest.jsonl", 40..45);
+    let (newest, said) = told(&["replay", "orders", "--from", &since, "--json", "--into", "third"]);
+    assert!(newest["events"] == 5 && newest["gone"].is_null() && !said.contains("warning"), "{newest} {said}");
+}
+
+/// Has the stream of orders give up all that it holds, as if its retention were over.
+fn trim(router: &Router) {
+    let orders = StreamSchema { partitions: 3, retention: Duration::ZERO };
+    let schema = Schema { streams: [("orders".to_owned(), orders)].into(), ..Schema::default() };
+    let store = Store::open(router.path("data"), schema).unwrap();
+    let began = Instant::now();
+    while store.stream_trimmed("orders").unwrap().iter().map(|partition| partition.records).sum::<u64>() < 30 {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is not trimmed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    store.close();
+}
+
+#[test]
+fn a_replay_that_is_stopped_leaves_nothing_behind() {
+    let mut router = Router::new(
+        &ORDERS
+            .replacen("PLUGINS/etl.wasm", "GUESTS/hostile.wasm", 1)
+            .replacen(
+                "config = { table = \"orders\", key = { order_id = \"{order_id}\" } }",
+                "config = { do = \"retry\" }\nretry_backoff = { base = \"10m\", max = \"10m\" }",
+                1,
+            )
+            .replace("GUESTS", &guests().display().to_string()),
+    );
+    router.write("orders.jsonl", "{\"order_id\": \"1\", \"item_id\": \"a\"}\n");
+    router.ok(&["send", "orders", "orders.jsonl"]);
+    std::fs::create_dir(router.path("tmp")).unwrap();
+    let left = |router: &Router| std::fs::read_dir(router.path("tmp")).unwrap().count();
+    for signal in ["TERM", "INT", "HUP"] {
+        router.launch(&["replay", "orders", "--from", "TRIM_HORIZON", "--into", "orders-again"], &[("TMPDIR", "tmp")]);
+        router.until("the replay is at work", |router| left(router) == 1);
+        assert_eq!(router.signal(signal), 1, "{}", router.log());
+        assert_eq!(left(&router), 0, "{signal}");
+        assert!(router.log().contains("route orders: stopped; the table holds a part"), "{}", router.log());
+    }
 }
 
 /// Routes that a replay does not suit, and one from a file.

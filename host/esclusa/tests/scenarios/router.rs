@@ -55,11 +55,16 @@ impl Router {
 
     /// Starts `esclusa run` with further arguments, and does not wait.
     pub fn spawn(&mut self, args: &[&str]) {
+        self.launch(&[&["run"], args].concat(), &[]);
+    }
+
+    /// Starts a command with variables in its environment, and does not wait.
+    pub fn launch(&mut self, args: &[&str], variables: &[(&str, &str)]) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let out = std::fs::OpenOptions::new().create(true).append(true).open(self.path("out")).unwrap();
-        let mut all = vec!["run"];
-        all.extend(args);
-        self.child = Some(self.command(&all).stdin(Stdio::null()).stderr(log).stdout(out).spawn().unwrap());
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied()).stdin(Stdio::null()).stderr(log).stdout(out);
+        self.child = Some(command.spawn().unwrap());
     }
 
     /// Starts `esclusa run` and waits until it is ready.
@@ -221,6 +226,14 @@ fn dechunk(mut body: &[u8]) -> Vec<u8> {
 pub fn plugins() -> PathBuf {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("plugins");
     assert!(directory.join("etl.wasm").exists(), "build the plugins first: make plugins");
+    directory
+}
+
+/// The directory of the guests that only tests use.
+pub fn guests() -> PathBuf {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("target/guests");
+    let directory = std::env::var_os("ESCLUSA_GUESTS").map_or(built, PathBuf::from);
+    assert!(directory.join("hostile.wasm").exists(), "build the guests first: scripts/guests.sh");
     directory
 }
 

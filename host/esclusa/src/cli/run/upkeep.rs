@@ -33,6 +33,15 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
     }
+
+    /// Waits for a signal that ends a command, the loss of its terminal included. Cancel-safe.
+    pub async fn end(&mut self) {
+        tokio::select! {
+            _ = self.hangup.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Keeps a router up to date.

@@ -179,6 +179,16 @@ impl Cloud {
         check::holds_items(&self.clients, name, &table).await
     }
 
+    /// The time from which on a Kinesis stream keeps its records; `None`: it keeps all that it ever had.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub async fn keeps_from(&self, stream: &str, at: &plan::Place, now: u64) -> Result<Option<u64>, String> {
+        esclusa_aws::kinesis::keeps_from(&self.clients, &place(at), stream, now)
+            .await
+            .map_err(|fault| fault.to_string())
+    }
+
     async fn check_source(&self, name: &str, source: &Source) -> Result<(), String> {
         let clients = &self.clients;
         match source {

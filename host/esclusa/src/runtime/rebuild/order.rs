@@ -62,6 +62,9 @@ pub enum Refused {
         /// The route.
         route: Arc<str>,
     },
+    /// No event can lie in between.
+    #[error("--from is later than --until: no event lies in between")]
+    Backwards,
     /// It writes no table at all.
     #[error("route {0} has no table, so there is nothing that a replay could make again")]
     Tableless(Arc<str>),
@@ -119,6 +122,8 @@ pub struct Job {
     pub tables: BTreeMap<String, String>,
     /// Who reads and marks: a name of this run, so that nothing of the route itself is touched.
     pub run: Arc<str>,
+    /// Events accepted at or after this time, milliseconds since the Unix epoch; `None`: all that are kept.
+    pub since: Option<u64>,
     until: Option<u64>,
 }
 
@@ -128,6 +133,11 @@ impl Order {
     /// # Errors
     /// [`Refused`].
     pub fn job(&self, plan: &Plan, now: u64) -> Result<Job, Refused> {
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since > until
+        {
+            return Err(Refused::Backwards);
+        }
         let known = || plan.routes.iter().map(|route| route.name.to_string());
         let route = plan.routes.iter().find(|route| *route.name == *self.route);
         let route = route.ok_or_else(|| Refused::Route { name: self.route.clone(), known: list(known()) })?;
@@ -152,7 +162,7 @@ impl Order {
         let sources = BTreeMap::from([(route.source.clone(), source.clone())]);
         let plan = Plan { sources, routes: vec![wired.clone()], ..plan.clone() };
         let run = format!("{}-replay-{now}", route.name).into();
-        Ok(Job { route, wired, source, plan, tables, run, until: self.until })
+        Ok(Job { route, wired, source, plan, tables, run, since: self.since, until: self.until })
     }
 
     fn tables(&self, plan: &Plan, route: &Route) -> Result<BTreeMap<String, String>, Refused> {

@@ -1,0 +1,75 @@
+//! What a source does not keep any more of what was asked for, where it can tell.
+
+use super::order::Job;
+use crate::runtime::cloud::Cloud;
+use crate::runtime::meter::epoch_millis;
+use crate::runtime::schema::ingest_stream;
+use esclusa_config::plan::Source;
+use esclusa_embedded::{Store, Trimmed};
+
+/// How long a stream of a DynamoDB table keeps its records, milliseconds.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>, "24 hours", October 2026.
+const TABLE_STREAM: u64 = 24 * 3600 * 1000;
+
+/// Events that were asked for and are not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Gone {
+    /// How many there were at most; `None`: the source does not count them.
+    pub events: Option<u64>,
+    /// When the oldest one that is still kept was accepted, milliseconds since the Unix epoch; `None`: nothing is kept.
+    pub begins: Option<u64>,
+}
+
+/// What of the job's source is gone; `None`: nothing, or the source cannot tell.
+///
+/// # Errors
+/// Why the source cannot be asked.
+pub async fn gone(job: &Job, own: Option<&Store>, cloud: Option<&Cloud>) -> Result<Option<Gone>, String> {
+    let trimmed = match (&job.source, own) {
+        (Source::Stream { stream, .. }, Some(store)) => store.stream_trimmed(stream),
+        (Source::Http { .. }, Some(store)) => store.stream_trimmed(&ingest_stream(&job.route.source)),
+        (Source::TableChanges { table, .. }, Some(store)) => store.changes_trimmed(table),
+        _ => Ok(Vec::new()),
+    };
+    if let Some(gone) = of_log(job.since, &trimmed.map_err(|fault| fault.to_string())?) {
+        return Ok(Some(gone));
+    }
+    let Some(since) = job.since else { return Ok(None) };
+    let begins = match (&job.source, cloud) {
+        (Source::Kinesis { stream, place, .. }, Some(cloud)) => cloud.keeps_from(stream, place, epoch_millis()).await?,
+        (Source::DynamodbStream { .. }, _) => Some(epoch_millis().saturating_sub(TABLE_STREAM)),
+        _ => None,
+    };
+    let begins = begins.filter(|begins| since < *begins);
+    Ok(begins.map(|begins| Gone { events: None, begins: Some(begins) }))
+}
+
+fn of_log(since: Option<u64>, trimmed: &[Trimmed]) -> Option<Gone> {
+    let late = |begins: u64| since.is_none_or(|since| since < begins);
+    let missing = || trimmed.iter().filter(|partition| partition.begins.is_none_or(late));
+    missing().next()?;
+    let events = missing().fold(0_u64, |sum, partition| sum.saturating_add(partition.records));
+    Some(Gone { events: Some(events), begins: missing().filter_map(|partition| partition.begins).max() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gone, of_log};
+    use esclusa_embedded::Trimmed;
+
+    #[test]
+    fn partitions_that_begin_later_than_asked_for_are_told_together() {
+        let trimmed = [
+            Trimmed { records: 3, begins: Some(100) },
+            Trimmed { records: 5, begins: Some(200) },
+            Trimmed { records: 7, begins: None },
+        ];
+        let gone = |events, begins| Some(Gone { events: Some(events), begins });
+        assert_eq!(of_log(None, &trimmed), gone(15, Some(200)));
+        assert_eq!(of_log(Some(50), &trimmed), gone(15, Some(200)));
+        assert_eq!(of_log(Some(100), &trimmed), gone(12, Some(200)));
+        assert_eq!(of_log(Some(200), &trimmed), gone(7, None));
+        assert_eq!(of_log(Some(200), &trimmed[..2]), None);
+        assert_eq!(of_log(None, &[]), None);
+    }
+}
