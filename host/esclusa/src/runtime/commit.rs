@@ -194,7 +194,11 @@ impl<'a> Ids<'a> {
         let event = |local: &u32| self.batch.columns.get(*local as usize);
         let events: Vec<_> = match cause {
             Some(cause) => self.called.get(cause as usize).and_then(event).into_iter().collect(),
-            None => self.called.iter().filter_map(event).collect(),
+            None => {
+                // A batch may hold a single event, whose own effects have other ids.
+                hash.update([1]);
+                self.called.iter().filter_map(event).collect()
+            }
         };
         for event in events {
             hash.update(self.batch.origin.source.as_bytes());
