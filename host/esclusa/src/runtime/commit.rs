@@ -211,3 +211,55 @@ impl<'a> Ids<'a> {
         hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BTreeSet, Facts, Handler, Output, Prepared, Settle, Settlement, Verdict, prepare};
+    use esclusa_flow::batch::{Batch, Claim, Token};
+    use esclusa_flow::effect::{Action, Effect, Send};
+    use esclusa_flow::event::{Columns, NewEvent, Origin};
+
+    /// A batch of events with these ids.
+    fn batch(ids: &[&str]) -> Batch {
+        let mut columns = Columns::default();
+        for id in ids {
+            columns.push(&NewEvent { id, attempt: 1, ..NewEvent::default() }).unwrap();
+        }
+        let origin =
+            Origin { route: "r".into(), source: "s".into(), kind: "stream".into(), lane: "0".into(), ordered: true };
+        let claims = (0..ids.len() as u64).map(|at| Claim::new(Token::Offset(at))).collect();
+        Batch { origin, columns, claims, previous: None }
+    }
+
+    /// Ids of the messages that a call with all events of the batch wants sent: cause and content, each.
+    fn ids(batch: &Batch, wanted: &[(Option<u32>, &str)]) -> Vec<String> {
+        let message = |(cause, data): &(Option<u32>, &str)| {
+            let send = Send { output: "out".into(), key: None, data: data.as_bytes().to_vec(), attributes: Vec::new() };
+            Effect { cause: *cause, action: Action::Send(send) }
+        };
+        let facts = Facts {
+            settle: Settle::Position,
+            external: BTreeSet::from(["out".to_owned()]),
+            marks: false,
+            on_failure: None,
+            handler: Handler::default(),
+        };
+        let called: Vec<u32> = (0..batch.len() as u32).collect();
+        let verdicts = called.iter().map(|event| (*event, Verdict::Done)).collect();
+        let output = Output { effects: wanted.iter().map(message).collect(), ..Output::default() };
+        let Prepared { commit, .. } = prepare(&facts, batch, &Settlement { called, verdicts }, output, None, |_| 1, 0);
+        commit.outbox.into_iter().map(|message| message.id).collect()
+    }
+
+    #[test]
+    fn a_plugin_that_changes_its_mind_sends_under_the_same_ids() {
+        let first = ids(&batch(&["a", "b"]), &[(Some(0), "1"), (Some(0), "2"), (Some(1), "3")]);
+        // Delivered again, alone and in other company, it says something else, and more or less of it.
+        assert_eq!(ids(&batch(&["a"]), &[(Some(0), "other"), (Some(0), "words"), (Some(0), "more")])[..2], first[..2]);
+        assert_eq!(ids(&batch(&["x", "b"]), &[(Some(1), "other"), (Some(0), "3")])[0], first[2]);
+        assert_eq!(ids(&batch(&["a"]), &[(Some(0), "")]), first[..1]);
+        let all: BTreeSet<_> =
+            first.iter().chain(&ids(&batch(&["c"]), &[(Some(0), "1"), (None, "1")])).cloned().collect();
+        assert_eq!(all.len(), 5, "no two effects share an id");
+    }
+}

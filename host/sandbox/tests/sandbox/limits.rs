@@ -204,3 +204,34 @@ async fn too_many_random_bytes_are_refused() {
     let failure = failure(&configured(&sandbox(), core.build()).await).await;
     assert_eq!(failure.kind, FailureKind::HostcallBytes, "{failure:?}");
 }
+
+#[tokio::test]
+async fn handles_that_a_guest_heaps_up_are_limited() {
+    let own = Core {
+        world: "export things: interface { resource thing { constructor(); } }",
+        module: r#"(import "[export]things" "[resource-new]thing" (func $new (param i32) (result i32)))
+            (func (export "things#[constructor]thing") (result i32) (call $new (i32.const 0)))"#
+            .to_owned(),
+        ..Core::handling(
+            "(local $n i32) (loop (drop (call $new (i32.const 1))) (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1000000)))) (i32.const 1024)",
+        )
+    };
+    let failed = failure(&configured(&sandbox(), own.build()).await).await;
+    assert_eq!(failed.kind, FailureKind::Trap, "{failed:?}");
+    assert!(failed.message.contains("handle"), "{failed:?}");
+    let hosts = Core {
+        packages: vec![
+            "package wasi:io@0.2.0; interface streams { resource output-stream; }",
+            "package wasi:cli@0.2.0; interface stdout { use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> output-stream; }",
+        ],
+        world: "import wasi:cli/stdout@0.2.0;",
+        module: r#"(import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))"#.to_owned(),
+        ..Core::handling("(loop (drop (call $stdout)) (br 0)) (i32.const 1024)")
+    };
+    let loaded = load(&sandbox(), hosts.build()).await.unwrap();
+    for (host_calls, kind) in [(100, FailureKind::HostCalls), (1_000_000, FailureKind::Trap)] {
+        let plugin = loaded.configure(settings("{}", Limits { host_calls, ..tight() })).await.unwrap();
+        let failed = failure(&plugin).await;
+        assert_eq!(failed.kind, kind, "{failed:?}");
+    }
+}

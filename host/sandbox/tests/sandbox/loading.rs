@@ -71,6 +71,14 @@ async fn proposals_that_are_off_are_named() {
         ("(component (core module (type $f (func)) (type (cont $f))))", "\"stack-switching\""),
         ("(component (type (stream u8)))", "\"cm-async\""),
         (
+            "(component (core module $m (func (export \"f\"))) (core instance $i (instantiate $m))
+                (func (export \"run\") (canon lift (core func $i \"f\") async)))",
+            "\"cm-async\"",
+        ),
+        ("(component (core func (canon task.cancel)))", "\"cm-async\""),
+        ("(component (type error-context))", "\"cm-error-context\""),
+        ("(component (core func (canon thread.index)))", "\"cm-threading\""),
+        (
             "(component (core module (func (result v128) (i32x4.relaxed_trunc_f32x4_s (v128.const i64x2 0 0)))))",
             "\"relaxed-simd\"",
         ),
@@ -96,14 +104,19 @@ async fn every_unmet_import_is_listed() {
         (import "wasi:sockets/network@0.2.0" (instance))
         (import "wasi:http/outgoing-handler@0.2.0" (instance))
         (import "wasi:clocks/wall-clock@0.2.3" (instance))
+        (import "wasi:config/store@0.2.0-rc.1" (instance))
         (import "acme:thing/api@1.0.0" (instance)))"#;
     let error = load(&sandbox(), wat::parse_str(text).unwrap()).await.unwrap_err();
     let LoadError::Imports(unmet) = &error else { panic!("{error}") };
-    assert_eq!(unmet.len(), 3, "{unmet:?}");
+    assert_eq!(unmet.len(), 4, "{unmet:?}");
     let text = error.to_string();
-    for part in
-        ["wasi:sockets/network@0.2.0 (plugins have no network", "wasi:http/", "acme:thing/api@1.0.0", "offered are"]
-    {
+    for part in [
+        "wasi:sockets/network@0.2.0 (plugins have no network",
+        "wasi:http/",
+        "wasi:config/store@",
+        "acme:thing/api@1.0.0",
+        "offered are",
+    ] {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
 }

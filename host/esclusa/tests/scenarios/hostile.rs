@@ -1,0 +1,90 @@
+//! Plugins that misbehave beside one that does not: each event of theirs is a dead letter with a reason of its own, nothing
+//! that they wanted is done, and the neighbour does not notice.
+
+use super::router::{Router, guests};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const EVENTS: usize = 5;
+/// What the plugin does, and what its dead letters say.
+const ATTACKS: [(&str, &str); 9] = [
+    ("loop", "limit.cpu"),
+    ("log-loop", "limit.host_calls"),
+    ("grow", "limit.memory"),
+    ("some-effects", "limit.effects"),
+    ("big-effect", "limit.effects"),
+    ("big-read", "limit.hostcall_bytes"),
+    ("recurse", "plugin.trap"),
+    ("panic", "plugin.trap"),
+    // It wants to send to an output that its route was not granted.
+    ("echo", "denied.capability"),
+];
+
+fn routes() -> String {
+    let head = r#"
+version = 1
+[admin]
+listen = "127.0.0.1:0"
+[engine]
+path = "data"
+[source.events]
+kind = "stream"
+[table.events]
+kind = "embedded"
+partition_key = "id"
+[output.out]
+kind = "file"
+path = "out.jsonl"
+[[route]]
+name = "neighbour"
+source = "events"
+plugin = "PLUGINS/etl.wasm"
+tables = ["events"]
+config = { table = "events", key = { id = "{id}" } }
+"#;
+    let hostile = |(attack, _): &(&str, &str)| {
+        let output = if *attack == "echo" { "" } else { "outputs = [\"out\"]" };
+        let plugin = guests().join("hostile.wasm").display().to_string();
+        format!(
+            r#"
+[[route]]
+name = "{attack}"
+source = "events"
+plugin = "{plugin}"
+{output}
+max_retry_attempts = 0
+limits = {{ memory = "16MiB", time = "500ms", effects = 100, output = "1MiB" }}
+config = {{ do = "{attack}" }}
+"#
+        )
+    };
+    head.to_owned() + &ATTACKS.iter().map(hostile).collect::<String>()
+}
+
+#[test]
+fn every_attack_ends_in_dead_letters_of_its_own_name_and_the_neighbour_does_not_notice() {
+    let mut router = Router::new(&routes());
+    router.write("events.jsonl", (0..EVENTS).map(|n| format!("{{\"id\": \"{n}\"}}\n")).collect::<String>());
+    router.start();
+    router.ok(&["send", "events", "events.jsonl"]);
+    let settled = |router: &Router, route: &str| {
+        let counts = router.route(route).map(|status| status["reading"]["counts"].clone()).unwrap_or_default();
+        counts["done"].as_u64().unwrap_or_default() + counts["dead"].as_u64().unwrap_or_default()
+    };
+    router.until("every event has its end", |router| {
+        settled(router, "neighbour") == EVENTS as u64
+            && ATTACKS.iter().all(|(attack, _)| settled(router, attack) == EVENTS as u64)
+    });
+    assert_eq!(router.scan("events").len(), EVENTS);
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in router.ok(&["dlq", "ls", "--json", "--limit", "500"]).lines() {
+        let letter: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| letter[key].as_str().unwrap().to_owned();
+        found.entry(text("route")).or_default().push(text("code"));
+    }
+    let expected = ATTACKS.map(|(attack, code)| (attack.to_owned(), vec![code.to_owned(); EVENTS]));
+    assert_eq!(found, BTreeMap::from(expected));
+    assert!(!router.path("out.jsonl").exists(), "nothing of a call that failed is done");
+    assert!(router.ok(&["audit"]).contains("adds up"));
+    assert_eq!(router.signal("TERM"), 0);
+}
