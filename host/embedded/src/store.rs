@@ -13,7 +13,7 @@ use crate::transaction::{Memory, stored_sequences};
 use crate::writer::{Demand, Setup, Writer};
 use esclusa_flow::fault::Fault;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
 /// Bytes of the disk that are left unused by default: room for the tables that the last commits become.
@@ -43,6 +43,7 @@ struct Inner {
     writer: Writer,
     disk: Disk,
     version: watch::Receiver<u64>,
+    failed: watch::Receiver<Option<String>>,
     /// The last to be dropped.
     _lock: Lock,
 }
@@ -101,11 +102,12 @@ impl Store {
             memory,
             reserve: options.reserve,
             version,
-            failed: Arc::new(OnceLock::new()),
+            failed: watch::Sender::new(None),
             tick: retention::tick(Arc::clone(&shared)),
         };
+        let failed = setup.failed.subscribe();
         let writer = Writer::start(setup).map_err(|e| unusable(e.to_string()))?;
-        let store = Store { inner: Arc::new(Inner { shared, writer, disk, version: versions, _lock: lock }) };
+        let store = Store { inner: Arc::new(Inner { shared, writer, disk, version: versions, failed, _lock: lock }) };
         store.recover_objects(&schema).map_err(|e| unusable(e.to_string()))?;
         store.apply_schema(schema)?;
         Ok(store)
@@ -142,6 +144,16 @@ impl Store {
     /// directory is free for another process once all handles are dropped.
     pub fn close(&self) {
         self.inner.writer.stop();
+    }
+
+    /// Waits until a write has failed, after which nothing more is written; gives why. Never ends elsewhere. Cancel-safe.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.inner.failed.clone();
+        let why = failed.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
     }
 
     /// The number of commits so far.

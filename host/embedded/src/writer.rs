@@ -7,7 +7,7 @@ use crate::transaction::{Memory, Transaction};
 use esclusa_flow::fault::Fault;
 use fjall::PersistMode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
@@ -65,8 +65,8 @@ pub struct Setup {
     pub reserve: u64,
     /// Told the number of commits after every group.
     pub version: watch::Sender<u64>,
-    /// Set where a write failed.
-    pub failed: Arc<OnceLock<String>>,
+    /// Told why, where a write failed.
+    pub failed: watch::Sender<Option<String>>,
     /// Regular work.
     pub tick: Tick,
 }
@@ -181,9 +181,11 @@ impl Unflushed {
         self.last = Instant::now();
     }
 
-    /// Begins a flush where it is worth it.
-    fn flush(&mut self, disk: &Disk) -> bool {
-        let worth = self.bytes >= WORTH_FLUSHING;
+    /// Begins a flush where it is worth it. Not on a full disk: what is in memory is in the journal too, and a flush that
+    /// fails would end all writing.
+    fn flush(&mut self, disk: &Disk, reserve: u64) -> bool {
+        let room = || disk.available().is_ok_and(|free| free >= reserve.saturating_add(self.bytes as u64));
+        let worth = self.bytes >= WORTH_FLUSHING && room();
         if worth {
             self.bytes = 0;
             if let Err(error) = disk.flush() {
@@ -218,17 +220,17 @@ impl Setup {
                 ticked = Instant::now();
                 self.tick();
                 if memory.last.elapsed() >= QUIET {
-                    memory.flush(&self.disk);
+                    memory.flush(&self.disk, self.reserve);
                 }
             }
         }
-        if self.failed.get().is_some() {
+        if self.failed.borrow().is_some() {
             return;
         }
         if let Err(error) = self.disk.sync() {
             tracing::error!(error = describe(&error), "the store could not be synced when it was closed");
         }
-        if memory.flush(&self.disk) {
+        if memory.flush(&self.disk, self.reserve) {
             let end = Instant::now() + FLUSH;
             while !self.disk.flushed() && Instant::now() < end {
                 std::thread::sleep(Duration::from_millis(2));
@@ -246,7 +248,7 @@ impl Setup {
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, now());
         let mut finishes = Vec::with_capacity(group.len());
         for job in group {
-            let refusal = match self.failed.get() {
+            let refusal = match &*self.failed.borrow() {
                 Some(reason) => Some(broken(reason)),
                 None => room.take(&job, self.reserve).err(),
             };
@@ -266,7 +268,7 @@ impl Setup {
     }
 
     fn tick(&mut self) {
-        if self.failed.get().is_some() {
+        if self.failed.borrow().is_some() {
             return;
         }
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, now());
@@ -300,13 +302,19 @@ fn gather(first: Job, jobs: &Receiver<Job>) -> (Vec<Job>, Option<Job>) {
 }
 
 /// Writes the group and does what is to be done afterwards.
-fn finish(transaction: &mut Transaction<'_>, mode: PersistMode, failed: &OnceLock<String>) -> Result<(), Fault> {
+fn finish(
+    transaction: &mut Transaction<'_>,
+    mode: PersistMode,
+    failed: &watch::Sender<Option<String>>,
+) -> Result<(), Fault> {
     if !transaction.is_empty()
         && let Err(error) = transaction.write(Some(mode))
     {
-        let reason = failed.get_or_init(|| describe(&error));
+        let reason = describe(&error);
         tracing::error!(reason, "a write to the store failed; nothing more is written until it is opened again");
-        return Err(broken(reason));
+        let fault = broken(&reason);
+        failed.send_replace(Some(reason));
+        return Err(fault);
     }
     transaction.take_after().into_iter().for_each(|work| work());
     Ok(())

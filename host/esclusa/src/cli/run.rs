@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::reload::Watch;
 use crate::runtime::status::Status;
 use crate::runtime::{Options, Runtime, StartError};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::Loaded;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use std::sync::Arc;
@@ -70,10 +70,14 @@ impl Run {
         drop(loaded);
 
         let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone(), watch);
-        tokio::select! {
-            () = upkeep.run(&mut signals) => {}
-            () = runtime.until_idle(), if self.until_idle => tracing::info!("nothing is left to do"),
-        }
+        let failed = tokio::select! {
+            () = upkeep.run(&mut signals) => None,
+            () = runtime.until_idle(), if self.until_idle => {
+                tracing::info!("nothing is left to do");
+                None
+            }
+            why = runtime.store().failed() => Some(why),
+        };
         let after = runtime.status();
         if let Some(admin) = &admin {
             admin.phase(Phase::Draining);
@@ -92,6 +96,12 @@ impl Run {
         }
         drop(posted);
         tell(&before, &after);
+        if let Some(why) = failed {
+            bail!(
+                "the store at {} cannot be written any more: {why}; nothing acknowledged is lost: mend the disk, or free space on it, and start the router again",
+                runtime.loaded().plan.engine.display()
+            );
+        }
         Ok(if complete { Exit::Ok } else { Exit::Incomplete })
     }
 }

@@ -7,6 +7,7 @@ mod cli;
 mod drain;
 mod exactly_once;
 mod fleet;
+mod full;
 mod hostile;
 mod lake;
 mod live;

@@ -67,6 +67,16 @@ impl Router {
         self.child = Some(command.spawn().unwrap());
     }
 
+    /// Starts a command from a shell script, as `"$0" "$@"` of it, and does not wait.
+    pub fn wrap(&mut self, script: &str, args: &[&str]) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let bare = self.command(&[]);
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(bare.get_program()).args(args).current_dir(self.dir.path());
+        command.env("ESCLUSA_LOG", "info").stdin(Stdio::null()).stderr(log).stdout(Stdio::null());
+        self.child = Some(command.spawn().unwrap());
+    }
+
     /// Starts `esclusa run` and waits until it is ready.
     pub fn start(&mut self) {
         self.spawn(&[]);
