@@ -1,8 +1,10 @@
 //! Leases: takeover, balance, handover, and what a stale owner may not do.
 
+use super::faulty::{self, Fate, Seen};
 use super::fleet::*;
 use super::kinesis::{TestStream, assert_order, shard};
 use aws_sdk_dynamodb::types::AttributeValue;
+use esclusa_aws::kinesis::{self, Settings};
 use esclusa_aws::shards::Start;
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
@@ -237,5 +239,40 @@ async fn a_source_that_closes_while_it_takes_leases_hands_over_every_one() {
         source.close().await;
         let rows = rows(&table).await;
         assert_eq!((rows.len(), owners(&rows)), (8, Vec::new()), "{rows:#?}");
+    }
+}
+
+// Settling leaves a lease's counter alone: taking one succeeds although its shard was finished since it was read.
+#[tokio::test]
+async fn a_shard_that_ended_while_its_lease_was_taken_is_not_handed_out() {
+    let (stream, table, ended) = (TestStream::new(2).await, unique("leases"), shard(0));
+    let takes =
+        |seen: &Seen| seen.body.contains("if_not_exists(ownerSwitchesSinceCheckpoint") && seen.body.contains(&shard(0));
+    let decide = move |seen: &Seen| match seen.what == "UpdateItem" && takes(seen) {
+        true => Fate::Answer(
+            200,
+            format!(
+                r#"{{"Attributes": {{"leaseKey": {{"S": "{ended}"}}, "leaseCounter": {{"N": "1"}}, "leaseOwner": {{"S": "me"}},
+                "checkpoint": {{"S": "SHARD_END"}}, "checkpointSubSequenceNumber": {{"N": "0"}}}}}}"#
+            ),
+        ),
+        false => Fate::Pass,
+    };
+    let (clients, log) = faulty::clients(decide).await;
+    let (name, start, sharing) = (stream.name.clone(), Start::TrimHorizon, leases(&table, "one"));
+    let settings = Settings { stream: name, place: place("KINESIS"), start, fan_out: None, sharing };
+    let (mut source, _keeper) = kinesis::open(&clients, &settings, reader("route")).await.unwrap();
+    let lane = tokio::time::timeout(PATIENCE, source.next_lane()).await.unwrap().unwrap().unwrap();
+    assert_eq!(lane.id(), shard(1));
+    // A lease in hand is not taken again. This one is, since nothing came of it.
+    let again = async {
+        while log.of("UpdateItem").iter().filter(|seen| takes(seen)).count() < 3 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        lane = source.next_lane() => panic!("{:?} was handed out", lane.unwrap().map(|lane| lane.id().to_owned())),
+        () = again => {}
+        () = tokio::time::sleep(PATIENCE) => panic!("the lease is in hand"),
     }
 }
