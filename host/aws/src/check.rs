@@ -60,11 +60,43 @@ pub async fn holds_items(clients: &Clients, name: &str, table: &Table) -> Result
 /// # Errors
 /// The resource, what is wrong, and the remedy.
 pub async fn store(clients: &Clients, name: &str, store: &Store) -> Result<(), String> {
-    let client = clients.s3(&store.place, store.path_style);
+    bucket(clients, &store.place, store.path_style, &store.bucket, &format!("[objects.{name}] bucket")).await
+}
+
+/// Whether a bucket that `setting` names can be reached.
+///
+/// # Errors
+/// The resource, what is wrong, and the remedy.
+pub async fn bucket(
+    clients: &Clients,
+    place: &Place,
+    path_style: bool,
+    bucket: &str,
+    setting: &str,
+) -> Result<(), String> {
+    let client = clients.s3(place, path_style);
     let region = region(client.config().region());
-    let (resource, setting) = (format!("bucket {}", store.bucket), format!("[objects.{name}] bucket"));
-    let question = Question { resource: &resource, region: &region, setting: &setting, action: "s3:ListBucket" };
-    client.head_bucket().bucket(&store.bucket).send().await.map(drop).map_err(|error| question.explain(&error))
+    let resource = format!("bucket {bucket}");
+    let question = Question { resource: &resource, region: &region, setting, action: "s3:ListBucket" };
+    client.head_bucket().bucket(bucket).send().await.map(drop).map_err(|error| question.explain(&error))
+}
+
+/// Whether SES can be reached and sends mails for the account. Whether it accepts the sender is not asked: that may be
+/// verified by its address, its domain or one above it, and reading these needs permissions that sending does not.
+///
+/// # Errors
+/// What is wrong, and the remedy.
+pub async fn mail(clients: &Clients, place: &Place, setting: &str) -> Result<(), String> {
+    let client = clients.ses(place);
+    let region = region(client.config().region());
+    let question = Question { resource: "SES", region: &region, setting, action: "ses:GetAccount" };
+    let account = client.get_account().send().await.map_err(|error| question.explain(&error))?;
+    match account.sending_enabled() {
+        true => Ok(()),
+        false => {
+            Err(format!("SES in {region} sends no mails for this account: resume sending there, or correct {setting}"))
+        }
+    }
 }
 
 /// Whether a Kinesis stream, named or by its ARN, can be reached.

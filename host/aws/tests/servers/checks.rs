@@ -1,7 +1,7 @@
 //! The connection check names the resource and the remedy.
 
 use super::building::{clients, create, unique};
-use super::faulty::{self, error};
+use super::faulty::{self, Fate, error};
 use esclusa_aws::check;
 use esclusa_aws::client::{Clients, Place};
 use esclusa_aws::objects::Store;
@@ -20,6 +20,25 @@ async fn what_cannot_be_reached_is_named_with_its_remedy() {
     assert!(why.contains("does not exist in us-east-1: create it, or correct [objects.lake] bucket"), "{why}");
     clients.s3(&Place::default(), true).create_bucket().bucket(&bucket.bucket).send().await.unwrap();
     assert_eq!(check::store(&clients, "lake", &bucket).await, Ok(()));
+    let (place, setting) = (Place::default(), "[output.dead] bucket");
+    assert_eq!(check::bucket(&clients, &place, true, &bucket.bucket, setting).await, Ok(()));
+    let why = check::bucket(&clients, &place, true, &unique("none"), setting).await.unwrap_err();
+    assert!(why.contains("create it, or correct [output.dead] bucket"), "{why}");
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_send_mails_is_named() {
+    let setting = "[output.mails]";
+    let clients = clients().await;
+    assert_eq!(check::mail(&clients, &Place::default(), setting).await, Ok(()));
+    for (status, answer, expected) in [
+        (200, r#"{"SendingEnabled": false}"#, "SES in us-east-1 sends no mails for this account"),
+        (403, r#"{"__type": "AccessDeniedException", "message": "no"}"#, "allow ses:GetAccount"),
+    ] {
+        let (faulty, _) = faulty::clients(move |_| Fate::Answer(status, answer.to_owned())).await;
+        let why = check::mail(&faulty, &Place::default(), setting).await.unwrap_err();
+        assert!(why.contains(expected), "{why}");
+    }
 }
 
 #[tokio::test]

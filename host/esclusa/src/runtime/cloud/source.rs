@@ -218,6 +218,10 @@ impl Cloud {
             Output::Sns { receiver: plan::Receiver::Topic(arn), place: at } => {
                 check::topic(clients, &place(at), arn, &format!("[output.{name}] topic_arn")).await
             }
+            Output::S3 { bucket, path_style, place: at, .. } => {
+                check::bucket(clients, &place(at), *path_style, bucket, &format!("[output.{name}] bucket")).await
+            }
+            Output::Ses { place: at, .. } => check::mail(clients, &place(at), &format!("[output.{name}]")).await,
             _ => Ok(()),
         }
     }
