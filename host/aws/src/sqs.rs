@@ -1,8 +1,12 @@
 //! SQS queues as sources, standard and FIFO.
 //!
-//! Workers receive messages, keep them invisible while they are in hand, and hand out batches; the keeper deletes what
-//! is done and shows again what is given back. Nothing is deleted before its effects are confirmed (invariant 1), and
-//! a message that is lost track of is shown again by the queue when its visibility timeout passes (invariant 2).
+//! Workers receive messages, keep them invisible while they are in hand, and hand out batches. Nothing is deleted before
+//! its effects are confirmed (invariant 1), and a message that is lost track of is shown again by the queue when its
+//! visibility timeout passes (invariant 2).
+//!
+//! All routes of this process that read a source share what is received: each message is for each route, and is deleted when
+//! all are done with it ([`shares`]; what they have in common is the [`hub`]). Other processes know nothing of that: a
+//! message that one route gave back may come to a process where all handle it again.
 //!
 //! A FIFO queue's batch holds messages of one group, in order. SQS gives out nothing of a group that has messages in
 //! flight, so groups need no coordination among processes; a group that fails is given back as a whole and holds up no
@@ -11,15 +15,21 @@
 mod backlog;
 mod event;
 mod hand;
+mod hub;
 mod keeper;
 mod queue;
+mod remembered;
+mod shares;
 mod source;
 
 use crate::client::{Clients, Place};
 use crate::progress::Keeper;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Source;
-use std::sync::Arc;
+use hub::Hub;
+pub use hub::Routes;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A queue to read.
@@ -45,16 +55,57 @@ pub struct Reader {
     pub workers: usize,
 }
 
-/// Opens a queue for a route; finds it and reads its visibility timeout. Both results belong together.
-///
-/// # Errors
-/// A [`Fault`] that names the queue: it does not exist, may not be read, or does not answer.
-pub async fn open(
-    clients: &Clients,
-    settings: &Settings,
-    reader: Reader,
-) -> Result<(Box<dyn Source>, Arc<dyn Keeper>), Fault> {
-    let queue = Arc::new(queue::Queue::find(clients.sqs(&settings.place), settings).await?);
-    let source = source::QueueSource::new(queue.clone(), reader);
-    Ok((Box::new(source), Arc::new(keeper::Receipts(queue))))
+/// The queues that routes of this process read. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Queues(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    routes: BTreeMap<Arc<str>, Routes>,
+    hubs: BTreeMap<Arc<str>, (Settings, Arc<Hub>)>,
+}
+
+impl Queues {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The routes that read each source from now on, those that are paused as well. A message is deleted when all of them
+    /// are done with it. Of a source that nothing is said of, whoever opens it is the only reader.
+    pub fn set_routes(&self, routes: BTreeMap<Arc<str>, Routes>) {
+        let mut known = self.known();
+        known.hubs.retain(|source, (_, hub)| routes.get(source).map(|routes| hub.set_routes(routes)).is_some());
+        known.routes = routes;
+    }
+
+    /// Opens a queue for a route; finds it and reads its visibility timeout. Both results belong together.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names the queue: it does not exist, may not be read, or does not answer.
+    pub async fn open(
+        &self,
+        clients: &Clients,
+        settings: &Settings,
+        reader: Reader,
+    ) -> Result<(Box<dyn Source>, Arc<dyn Keeper>), Fault> {
+        let queue = queue::Queue::find(clients.sqs(&settings.place), settings).await?;
+        let hub = self.hub(queue, settings, &reader);
+        let keeper = keeper::Receipts { hub: hub.clone(), route: reader.route.clone() };
+        Ok((Box::new(source::QueueSource::new(hub, reader)), Arc::new(keeper)))
+    }
+
+    fn hub(&self, queue: queue::Queue, settings: &Settings, reader: &Reader) -> Arc<Hub> {
+        let mut known = self.known();
+        if let Some((of, hub)) = known.hubs.get(&reader.source)
+            && of == settings
+            && (hub.in_use() || hub.queue.is(&queue))
+        {
+            return hub.clone();
+        }
+        let alone = || Routes::from([(reader.route.clone(), usize::MAX)]);
+        let routes = known.routes.get(&reader.source).cloned().unwrap_or_else(alone);
+        let hub = Arc::new(Hub::new(queue, reader.source.clone(), &routes));
+        known.hubs.insert(reader.source.clone(), (settings.clone(), hub.clone()));
+        hub
+    }
 }

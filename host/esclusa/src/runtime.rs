@@ -27,6 +27,7 @@ mod wiring;
 use arc_swap::ArcSwap;
 use ask::Desk;
 use cloud::Cloud;
+use esclusa_aws::sqs::Queues;
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Store;
@@ -87,6 +88,8 @@ pub struct Runtime {
     shared: Arc<Shared>,
     options: Options,
     desks: Mutex<BTreeMap<Arc<str>, Desk>>,
+    /// Queues of SQS; routes of one source share what is received.
+    queues: Queues,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
     running: Mutex<BTreeMap<Arc<str>, Running>>,
@@ -119,13 +122,14 @@ impl Runtime {
             shared,
             options,
             desks: Mutex::default(),
+            queues: Queues::default(),
             turn: tokio::sync::Mutex::default(),
             running: Mutex::default(),
             loaded: ArcSwap::from_pointee(loaded),
             reloads: Mutex::default(),
         });
         let loaded = runtime.loaded.load_full();
-        let cloud = Cloud::of(&loaded.plan).await;
+        let cloud = runtime.cloud(&loaded.plan).await;
         for (spec, version) in loaded.plan.routes.iter().zip(versions) {
             runtime.launch(&loaded.plan, cloud.as_ref(), spec, version);
         }
@@ -181,6 +185,12 @@ impl Runtime {
         let store = self.store.clone();
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
         complete && closed.is_ok()
+    }
+
+    /// AWS as a plan uses it; its routes read queues together from now on.
+    async fn cloud(&self, plan: &Plan) -> Option<Cloud> {
+        self.queues.set_routes(cloud::readers(plan));
+        Some(Cloud::of(plan).await?.sharing(&self.queues))
     }
 
     /// Starts a route.

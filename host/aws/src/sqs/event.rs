@@ -1,11 +1,13 @@
 //! Messages of SQS as events.
 
-use super::hand::{Held, Received};
+use super::hand::Received;
+use super::shares::Held;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use esclusa_flow::event::{ATTRIBUTE_WIDTH, EVENT_WIDTH, NewEvent};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,6 +23,16 @@ pub struct Event {
 }
 
 impl Event {
+    /// What SQS calls the message, at each of its receipts.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// How often it was received, this time included.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
     /// Hands the parts to `with`.
     pub fn view<T>(&self, with: impl FnOnce(&NewEvent<'_>) -> T) -> T {
         let attributes: Vec<_> = self.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
@@ -78,13 +90,13 @@ pub fn received(message: Message, fifo: bool, asked: Instant, visibility: Durati
             received: asked,
             until: asked + visibility,
         },
-        event: Event {
+        event: Arc::new(Event {
             id: message.message_id?,
             group,
             data: message.body.unwrap_or_default().into_bytes(),
             attributes: attributes.into_iter().collect(),
             timestamp,
             attempt: u32::try_from(attempt).unwrap_or(u32::MAX).max(1),
-        },
+        }),
     })
 }

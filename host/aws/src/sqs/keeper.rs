@@ -1,6 +1,6 @@
-//! Settles messages: deletes what is done, shows again what is given back.
+//! Settles messages of a route: what all routes are done with is deleted, what is given back is shown again.
 
-use super::queue::{Change, Queue};
+use super::hub::Hub;
 use crate::progress::Keeper;
 use aws_sdk_dynamodb::types::Update;
 use esclusa_flow::BoxFuture;
@@ -8,11 +8,15 @@ use esclusa_flow::batch::Token;
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// The keeper of a queue. A receipt that is not valid any more is a duplicate to come, and no error: its message is
+/// The keeper of a route. A receipt that is not valid any more is a duplicate to come, and no error: its message is
 /// somebody else's by now, and the effects are written (reliability Q1).
-pub struct Receipts(pub Arc<Queue>);
+pub struct Receipts {
+    /// What the routes of the source have in common.
+    pub hub: Arc<Hub>,
+    /// The route.
+    pub route: Arc<str>,
+}
 
 impl Keeper for Receipts {
     fn lost<'a>(&'a self, _lane: &'a str) -> BoxFuture<'a, Fault> {
@@ -22,11 +26,9 @@ impl Keeper for Receipts {
     fn settle<'a>(&'a self, _lane: &'a str, progress: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let Progress::Receipts { delete, release } = progress else { return Ok(()) };
-            let delete: Vec<_> = delete.iter().filter_map(|token| Some((receipt(token)?, Duration::ZERO))).collect();
-            self.0.change(Change::Delete, &delete).await?;
-            let release: Vec<_> = release.iter().filter_map(|(token, wait)| Some((receipt(token)?, *wait))).collect();
-            self.0.change(Change::Hide, &release).await?;
-            Ok(())
+            let done = delete.iter().filter_map(|token| Some((receipt(token)?, None)));
+            let back = release.iter().filter_map(|(token, wait)| Some((receipt(token)?, Some(*wait))));
+            self.hub.settle(&self.route, done.chain(back).collect()).await
         })
     }
 

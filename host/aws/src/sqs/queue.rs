@@ -36,12 +36,12 @@ const LOST: &[&str] = &["ReceiptHandleIsInvalid", "MessageNotInflight", "Invalid
 pub struct Queue {
     client: Client,
     url: String,
-    name: String,
+    /// The last part of its URL.
+    pub name: String,
     /// True where messages have groups and groups have an order.
     pub fifo: bool,
     /// How long a received message stays invisible; whole seconds.
     pub visibility: Duration,
-    answer: Mutex<Answer>,
     /// Receipts that were not valid any more when they were to be settled or extended.
     late: AtomicU64,
 }
@@ -72,20 +72,17 @@ impl Queue {
             found.queue_url.unwrap_or_default()
         };
         let fifo = name.ends_with(".fifo");
-        let mut queue = Queue {
-            client,
-            url,
-            name,
-            fifo,
-            visibility: Duration::ZERO,
-            answer: Mutex::default(),
-            late: AtomicU64::new(0),
-        };
+        let mut queue = Queue { client, url, name, fifo, visibility: Duration::ZERO, late: AtomicU64::new(0) };
         let attributes = queue.attributes(&[QueueAttributeName::VisibilityTimeout]).await?;
         let own = Duration::from_secs(number(&attributes, &QueueAttributeName::VisibilityTimeout));
         let seconds = i32::from(Seconds(settings.visibility_timeout.unwrap_or(own)));
         queue.visibility = Duration::from_secs(seconds.max(1).unsigned_abs().into());
         Ok(queue)
+    }
+
+    /// True where the other is the same queue, read in the same way.
+    pub fn is(&self, other: &Queue) -> bool {
+        self.url == other.url && self.visibility == other.visibility
     }
 
     async fn attributes(&self, names: &[QueueAttributeName]) -> Result<HashMap<QueueAttributeName, String>, Fault> {
@@ -97,19 +94,25 @@ impl Queue {
         Ok(answer.attributes.unwrap_or_default())
     }
 
-    /// Whether nothing will come without a new message, for a pull that began at `began` and found nothing. Asks the queue
-    /// at most every second, for all its workers; those that come meanwhile wait for the answer.
+    /// Whether nothing will come for a route without a new message, for a pull that began at `began` and found nothing. Asks
+    /// the queue at most every second, for all workers of the route, which share `answer`; those that come meanwhile wait
+    /// for it. `of_others`: so many messages in flight do not concern the route.
     ///
     /// # Errors
     /// A [`Fault`].
-    pub async fn drained(&self, began: Instant) -> Result<Drained, Fault> {
-        let mut answer = self.answer.lock().await;
+    pub async fn drained(
+        &self,
+        answer: &Mutex<Answer>,
+        began: Instant,
+        of_others: impl Fn() -> u64,
+    ) -> Result<Drained, Fault> {
+        let mut answer = answer.lock().await;
         if let Some(known) = answer.for_pull(began, Instant::now()) {
             return Ok(known);
         }
         // Workers often look at the same moment: one question is for them all.
         sleep(GATHER).await;
-        let asked = Instant::now();
+        let (asked, of_others) = (Instant::now(), of_others());
         let attributes = self
             .attributes(&[
                 QueueAttributeName::ApproximateNumberOfMessages,
@@ -126,8 +129,9 @@ impl Queue {
             tracing::warn!(queue = %self.name, visible = backlog.visible, in_flight = backlog.in_flight,
                 "the queue gives out nothing because of the messages in flight: some consumer does not settle them");
         }
-        answer.note(asked, backlog.drained());
-        Ok(if backlog.drained() { Drained::Yes } else { Drained::No })
+        let drained = Backlog { in_flight: backlog.in_flight.saturating_sub(of_others), ..backlog }.drained();
+        answer.note(asked, drained);
+        Ok(if drained { Drained::Yes } else { Drained::No })
     }
 
     /// Receives up to `most` messages, by as many requests at once as it takes; waits up to `wait` for the first one.

@@ -1,22 +1,23 @@
-//! The workers of a queue as lanes: each receives, keeps what it holds invisible, and hands out one batch at a time.
+//! The workers of a queue as lanes: each receives, keeps what is held invisible, and hands out one batch at a time.
 //!
-//! Receives run in tasks of their own, so that a cancelled pull loses no message that is on its way. What a worker holds
-//! when it ends is left to the source, which shows it again when it is closed.
+//! Receives run in tasks of their own, so that a cancelled pull loses no message that is on its way. What a route holds
+//! when its source ends is shown again.
 
 use super::Reader;
-use super::backlog::Drained;
+use super::backlog::{Answer, Drained};
 use super::hand::{Hand, Received};
-use super::queue::{Change, Queue, TEN};
+use super::hub::{Hub, Opened};
+use super::queue::TEN;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
-use esclusa_flow::verdict::Verdict;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// Longest long poll.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>, 2026-11.
@@ -33,34 +34,41 @@ struct Receiving {
     waits: bool,
 }
 
-/// What ended workers left.
-type Left = Arc<Mutex<Vec<(Hand, Option<Receiving>)>>>;
+/// Receives that ended workers left on their way.
+type Left = Arc<Mutex<Vec<Receiving>>>;
 
 /// See the module.
 pub struct QueueSource {
-    queue: Arc<Queue>,
+    hub: Arc<Hub>,
     reader: Reader,
+    /// Held by the workers as well.
+    opened: Option<Arc<Opened>>,
+    answer: Arc<tokio::sync::Mutex<Answer>>,
     given: usize,
     left: Left,
 }
 
 impl QueueSource {
     /// A source without workers yet.
-    pub fn new(queue: Arc<Queue>, reader: Reader) -> Self {
-        QueueSource { queue, reader, given: 0, left: Left::default() }
+    pub fn new(hub: Arc<Hub>, reader: Reader) -> Self {
+        let opened = Some(Arc::new(hub.clone().open(&reader.route)));
+        QueueSource { hub, reader, opened, answer: Arc::default(), given: 0, left: Left::default() }
     }
 }
 
 impl Source for QueueSource {
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(async move {
-            if self.caught_up() {
+            let Some(opened) = self.opened.clone().filter(|_| !self.caught_up()) else {
                 return std::future::pending().await;
-            }
+            };
             self.given += 1;
             let worker = Worker {
-                queue: self.queue.clone(),
+                hub: self.hub.clone(),
                 reader: self.reader.clone(),
+                news: opened.news.clone(),
+                _opened: opened,
+                answer: self.answer.clone(),
                 left: self.left.clone(),
                 hand: Hand::default(),
                 receiving: None,
@@ -81,18 +89,13 @@ impl Source for QueueSource {
         Box::pin(async move {
             let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
             let deadline = Instant::now() + LAST_RECEIVE;
-            let mut shown = Vec::new();
-            for (mut hand, receiving) in left {
-                if let Some(Receiving { mut task, .. }) = receiving {
-                    match timeout(deadline.saturating_duration_since(Instant::now()), &mut task).await {
-                        Ok(Ok(Ok(messages))) => hand.add(messages),
-                        Ok(_) => {}
-                        Err(_) => task.abort(),
-                    }
+            for Receiving { mut task, .. } in left {
+                if timeout(deadline.saturating_duration_since(Instant::now()), &mut task).await.is_err() {
+                    task.abort();
                 }
-                shown.extend(hand.release(Instant::now()).into_iter().map(|held| (held.receipt, Duration::ZERO)));
             }
-            if let Err(fault) = self.queue.change(Change::Hide, &shown).await {
+            self.opened = None;
+            if let Err(fault) = self.hub.flush().await {
                 tracing::warn!(source = %self.reader.source, error = %fault, "messages come again only after their visibility timeout");
             }
         })
@@ -100,8 +103,12 @@ impl Source for QueueSource {
 }
 
 struct Worker {
-    queue: Arc<Queue>,
+    hub: Arc<Hub>,
     reader: Reader,
+    /// Something came for the route, or there is room again.
+    news: watch::Receiver<()>,
+    _opened: Arc<Opened>,
+    answer: Arc<tokio::sync::Mutex<Answer>>,
     left: Left,
     hand: Hand,
     receiving: Option<Receiving>,
@@ -119,8 +126,9 @@ impl Worker {
     /// Receives, or waits for the receive on its way. Cancel-safe.
     async fn receive(&mut self, most: usize, wait: Duration) -> Result<usize, Fault> {
         let receiving = self.receiving.get_or_insert_with(|| {
-            let queue = self.queue.clone();
-            Receiving { task: tokio::spawn(async move { queue.receive(most, wait).await }), waits: !wait.is_zero() }
+            let (hub, route) = (self.hub.clone(), self.reader.route.clone());
+            let task = tokio::spawn(async move { hub.receive(&route, most, wait).await });
+            Receiving { task, waits: !wait.is_zero() }
         });
         let result = (&mut receiving.task).await;
         self.receiving = None;
@@ -136,12 +144,22 @@ impl Worker {
             return Err(fault);
         }
         self.most = limit.events.max(1);
-        self.hand.dropped(Instant::now());
-        self.give_back().await?;
-        self.hand.expire(Instant::now());
+        let (dropped, route) = (self.hand.dropped(), self.reader.route.clone());
+        if !dropped.is_empty() {
+            self.hub.shares(|shares| shares.dropped(&route, &dropped, Instant::now()));
+        }
+        self.hub.flush().await?;
         self.fill(limit).await?;
-        let Some((group, columns, claims)) = self.hand.take(limit) else {
-            let drained = self.queue.drained(began).await?;
+        let hand = &mut self.hand;
+        let taken = self.hub.shares(|shares| {
+            hand.retain(|receipt| shares.waits_still(&route, receipt, Instant::now()));
+            let taken = hand.take(limit);
+            shares.take(&route, hand.work());
+            taken
+        });
+        let Some((group, columns, claims)) = taken else {
+            let of_others = || self.hub.shares(|shares| shares.of_others(&route, Instant::now()));
+            let drained = self.hub.queue.drained(&self.answer, began, of_others).await?;
             self.poll = if drained == Drained::Yes { LONGEST_POLL } else { self.poll.min(HIDDEN_POLL) };
             self.look = if let Drained::AskAt(time) = drained { Some(time) } else { None };
             return Ok(Pull::Empty { drained: drained == Drained::Yes });
@@ -152,28 +170,36 @@ impl Worker {
             source: self.reader.source.clone(),
             kind: "sqs".into(),
             lane: group.into(),
-            ordered: self.queue.fifo,
+            ordered: self.hub.queue.fifo,
         };
         Ok(Pull::Batch(Batch { origin, columns, claims, previous: None }))
     }
 
-    /// Receives until a batch is full, nothing comes any more and the window has passed. The messages of a FIFO queue's
-    /// group come with one receive; while they are in flight there are no more of it.
+    /// Takes what others received for the route, and receives until a batch is full, nothing comes any more and the window
+    /// has passed. The messages of a FIFO queue's group come with one receive; while they are in flight there are no more of
+    /// it.
     async fn fill(&mut self, limit: Limit) -> Result<(), Fault> {
-        let mut end = None;
+        let (mut end, route) = (None, self.reader.route.clone());
         loop {
+            self.news.mark_unchanged();
+            let (now, hand) = (Instant::now(), &mut self.hand);
+            self.hub.shares(|shares| hand.retain(|receipt| shares.waits_still(&route, receipt, now)));
             let (count, bytes) = self.hand.waiting();
-            if count >= self.most || bytes >= limit.bytes || (self.queue.fifo && count > 0) {
+            if count >= self.most || bytes >= limit.bytes || (self.hub.queue.fifo && count > 0) {
                 return Ok(());
             }
-            let now = Instant::now();
+            let dealt = self.hub.take(&route, self.most - count, limit.bytes - bytes);
+            if !dealt.is_empty() {
+                self.hand.add(dealt);
+                continue;
+            }
             let end = if count > 0 { *end.get_or_insert(now + limit.window) } else { now };
-            if now >= end
-                && self.receiving.as_ref().is_some_and(|receiving| receiving.waits && !receiving.task.is_finished())
-            {
+            let waits =
+                self.receiving.as_ref().is_some_and(|receiving| receiving.waits && !receiving.task.is_finished());
+            if (now >= end && waits) || (self.receiving.is_none() && !self.hub.room(&route)) {
                 return Ok(());
             }
-            self.extend_due().await;
+            self.hub.extend_due().await;
             // An empty hand may mean an empty queue: one request finds out.
             let most = if count == 0 { TEN.min(self.most) } else { self.most - count };
             let wait = end.saturating_duration_since(now).min(LONGEST_POLL);
@@ -184,46 +210,11 @@ impl Worker {
                 continue;
             }
             // A receive that takes longer goes on, and its messages are for the next batch.
-            let until = self.hand.due(self.queue.visibility).map_or(end, |due| due.min(end));
-            if let Ok(received) = timeout_at(until, self.receive(most, wait)).await {
-                received?;
-            }
-        }
-    }
-
-    async fn give_back(&mut self) -> Result<(), Fault> {
-        let back: Vec<_> = self.hand.back().iter().map(|held| (held.receipt.clone(), Duration::ZERO)).collect();
-        self.queue.change(Change::Hide, &back).await?;
-        self.hand.given_back();
-        Ok(())
-    }
-
-    /// Extends what is due; false where that failed and is to be tried again soon.
-    async fn extend_due(&mut self) -> bool {
-        let now = Instant::now();
-        let extensions = self.hand.extensions(now, self.queue.visibility);
-        match self.queue.change(Change::Hide, &extensions).await {
-            Ok(lost) => {
-                self.hand.extended(now, &extensions);
-                self.hand.lost(&lost);
-                true
-            }
-            Err(fault) => {
-                tracing::warn!(source = %self.reader.source, error = %fault, "cannot extend the visibility timeout; trying again");
-                false
-            }
-        }
-    }
-
-    async fn extend(&mut self) {
-        loop {
-            let Some(due) = self.hand.due(self.queue.visibility) else {
-                tracing::warn!(source = %self.reader.source, "messages are held for twelve hours, SQS' limit: they come again");
-                return std::future::pending().await;
-            };
-            sleep_until(due).await;
-            if !self.extend_due().await {
-                sleep(self.queue.visibility / 8).await;
+            let until = self.hub.shares(|shares| shares.due()).map_or(end, |due| due.min(end));
+            let mut news = self.news.clone();
+            tokio::select! {
+                received = timeout_at(until, self.receive(most, wait)) => drop(received.unwrap_or(Ok(0))?),
+                () = told(&mut news) => {}
             }
         }
     }
@@ -231,12 +222,34 @@ impl Worker {
     async fn wait(&mut self) {
         let (most, wait) = (TEN.min(self.most), self.poll);
         let until = self.look.take().unwrap_or_else(|| Instant::now() + LONGEST_POLL * 2);
-        match timeout_at(until, self.receive(most, wait)).await {
-            Ok(Ok(_)) => self.poll = self.poll.saturating_mul(2).min(LONGEST_POLL),
-            Ok(Err(fault)) => self.failed = Some(fault),
-            // The receive goes on.
-            Err(_) => {}
+        let (hub, mut news) = (self.hub.clone(), self.news.clone());
+        let room = self.receiving.is_some() || hub.room(&self.reader.route);
+        let received = async {
+            if room {
+                timeout_at(until, self.receive(most, wait)).await.ok()
+            } else {
+                sleep_until(until).await;
+                None
+            }
+        };
+        tokio::select! {
+            biased;
+            received = received => match received {
+                Some(Ok(_)) => self.poll = self.poll.saturating_mul(2).min(LONGEST_POLL),
+                Some(Err(fault)) => self.failed = Some(fault),
+                // A receive on its way goes on.
+                None => {}
+            },
+            () = told(&mut news) => {}
+            () = hub.extend() => {}
         }
+    }
+}
+
+/// Waits for news; for ever where none will come.
+async fn told(news: &mut watch::Receiver<()>) {
+    if news.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -254,17 +267,16 @@ impl Lane for Worker {
     }
 
     fn keep(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.extend())
+        Box::pin(self.hub.extend())
     }
 
     fn settled(&mut self, settled: &[Settled<'_>]) {
-        self.hand.settled(settled.iter().map(|event| (event.token, matches!(event.verdict, Verdict::Returned(_)))));
+        self.hand.settled(settled.iter().map(|event| event.token));
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let left = (std::mem::take(&mut self.hand), self.receiving.take());
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(left);
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(self.receiving.take());
     }
 }

@@ -5,7 +5,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use esclusa_aws::client::Place;
 use esclusa_aws::progress::Keeper;
-use esclusa_aws::sqs::{self, Reader, Settings};
+use esclusa_aws::sqs::{Queues, Reader, Routes, Settings};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::dead::DeadLetter;
@@ -52,8 +52,11 @@ async fn send(client: &Client, queue: &str, messages: &[(String, String)]) {
 
 async fn open_at(place: Place, queue: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn Keeper>) {
     let settings = Settings { queue: queue.to_owned(), place, visibility_timeout: Some(Duration::from_secs(1)) };
-    let reader = Reader { route: "route".into(), source: "jobs".into(), workers };
-    sqs::open(&clients().await, &settings, reader).await.unwrap()
+    Queues::default().open(&clients().await, &settings, reader("route", workers)).await.unwrap()
+}
+
+fn reader(route: &str, workers: usize) -> Reader {
+    Reader { route: route.into(), source: "jobs".into(), workers }
 }
 
 async fn open(queue: &str) -> (Box<dyn Source>, Arc<dyn Keeper>) {
@@ -88,8 +91,22 @@ fn loose(payloads: impl IntoIterator<Item = impl ToString>) -> Vec<(String, Stri
     payloads.into_iter().map(|payload| (String::new(), payload.to_string())).collect()
 }
 
-/// An engine that does nothing but settle.
-struct Settler(Arc<dyn Keeper>);
+/// The queue for routes of one process.
+fn shared(routes: &[&str]) -> Queues {
+    let queues = Queues::default();
+    let routes: Routes = routes.iter().map(|route| (Arc::from(*route), 1 << 20)).collect();
+    queues.set_routes(BTreeMap::from([("jobs".into(), routes)]));
+    queues
+}
+
+async fn open_for(queues: &Queues, queue: &str, route: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn Keeper>) {
+    let visibility_timeout = Some(Duration::from_secs(1));
+    let settings = Settings { queue: queue.to_owned(), visibility_timeout, ..Settings::default() };
+    queues.open(&clients().await, &settings, reader(route, workers)).await.unwrap()
+}
+
+/// An engine that does nothing but settle, for each route.
+struct Settler(BTreeMap<&'static str, Arc<dyn Keeper>>);
 
 impl Engine for Settler {
     fn reads(&self) -> Arc<dyn Reads> {
@@ -98,7 +115,7 @@ impl Engine for Settler {
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move {
-            self.0.settle(&commit.lane, &commit.progress).await?;
+            self.0[&*commit.route].settle(&commit.lane, &commit.progress).await?;
             Ok(Committed::default())
         })
     }
@@ -117,13 +134,19 @@ fn under_test(fifo: bool) -> QueueUnderTest {
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
     };
     let (client, queue) = wait(Box::pin(make(fifo)));
+    // A queue of its own for each suite's behaviour; two routes read it, of which most behaviours use one.
+    let queues = shared(&["one", "two"]);
     let opened = {
         let queue = queue.clone();
-        move || tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(open(&queue)))
+        move |route: &str| {
+            tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(open_for(&queues, &queue, route, 1))
+            })
+        }
     };
     QueueUnderTest {
-        engine: Arc::new(Settler(opened().1)),
-        open: Box::new(move |_| opened().0),
+        engine: Arc::new(Settler(["one", "two"].map(|route| (route, opened(route).1)).into())),
+        open: Box::new(move |route| opened(route).0),
         send: Box::new(move |messages| {
             let (client, queue) = (client.clone(), queue.clone());
             Box::pin(async move { send(&client, &queue, &messages).await })
@@ -215,10 +238,9 @@ async fn a_closed_source_gives_back_what_it_holds() {
     let (client, queue) = make(true).await;
     let settings =
         Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
-    let reader = Reader { route: "route".into(), source: "jobs".into(), workers: 1 };
     let messages = [("g", "1"), ("h", "2"), ("g", "3")].map(|(group, payload)| (group.to_owned(), payload.to_owned()));
     send(&client, &queue, &messages).await;
-    let (mut source, _) = sqs::open(&clients().await, &settings, reader).await.unwrap();
+    let (mut source, _) = Queues::default().open(&clients().await, &settings, reader("route", 1)).await.unwrap();
     let mut worker = lane(&mut *source).await;
     assert_eq!(payloads(&next(&mut *worker).await), ["1", "3"], "in work, and the other group waits");
     drop(worker);
@@ -242,8 +264,7 @@ async fn a_queue_is_drained_only_where_it_says_so_after_the_pull_began() {
     // Somebody else has a message in hand: it may come back.
     let settings =
         Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
-    let reader = Reader { route: "route".into(), source: "jobs".into(), workers: 1 };
-    let (mut other, _) = sqs::open(&clients().await, &settings, reader).await.unwrap();
+    let (mut other, _) = Queues::default().open(&clients().await, &settings, reader("route", 1)).await.unwrap();
     let mut theirs = lane(&mut *other).await;
     send(&client, &queue, &loose(["a"])).await;
     let batch = next(&mut *theirs).await;
@@ -298,8 +319,9 @@ async fn expired_credentials_are_tried_again() {
 #[tokio::test]
 async fn a_queue_that_is_missing_is_named() {
     let settings = Settings { queue: "no-such-queue".into(), ..Settings::default() };
-    let reader = Reader { route: "route".into(), source: "jobs".into(), workers: 1 };
-    let Err(fault) = sqs::open(&clients().await, &settings, reader).await else { panic!("there is no such queue") };
+    let Err(fault) = Queues::default().open(&clients().await, &settings, reader("route", 1)).await else {
+        panic!("there is no such queue")
+    };
     assert!(matches!(&fault, Fault::Permanent(why) if why.contains("no-such-queue")), "{fault:?}");
 }
 
@@ -359,4 +381,216 @@ async fn handle(lane: &mut dyn Lane, keeper: &dyn Keeper, batch: &Batch, done: &
     let settled: Vec<_> =
         tokens.iter().zip(&verdicts).map(|(token, verdict)| Settled { token, verdict, reply: None }).collect();
     lane.settled(&settled);
+}
+
+/// Works on a lane until so many events are done. The first event that `fails` is given back with all after it.
+async fn work(
+    mut lane: Box<dyn Lane>,
+    keeper: Arc<dyn Keeper>,
+    count: usize,
+    fails: impl Fn(&str, u32) -> bool + Send + 'static,
+) -> Vec<(String, String)> {
+    let mut done = Vec::new();
+    while done.len() < count {
+        let batch = next(&mut *lane).await;
+        let tokens = tokens(&batch);
+        let payloads = payloads(&batch);
+        let failed = |index: &usize| fails(&payloads[*index], batch.columns.attempts[*index]);
+        let first = (0..batch.len()).find(failed).unwrap_or(batch.len());
+        let (delete, back) = (tokens[..first].to_vec(), &tokens[first..]);
+        let release = back.iter().map(|token| (token.clone(), Duration::ZERO)).collect();
+        keeper.settle(&batch.origin.lane, &Progress::Receipts { delete, release }).await.unwrap();
+        let verdict = |index| if index < first { Verdict::Done } else { Verdict::Returned(Duration::ZERO) };
+        let verdicts: Vec<_> = (0..tokens.len()).map(verdict).collect();
+        let settled: Vec<_> =
+            tokens.iter().zip(&verdicts).map(|(token, verdict)| Settled { token, verdict, reply: None }).collect();
+        lane.settled(&settled);
+        done.extend(payloads[..first].iter().map(|payload| (batch.origin.lane.to_string(), payload.clone())));
+    }
+    done
+}
+
+/// Waits until a lane finds nothing, and nothing to come.
+async fn drained(lane: &mut dyn Lane) {
+    let empty = async {
+        loop {
+            match lane.pull(LIMIT).await.unwrap() {
+                Pull::Empty { drained: true } => return,
+                Pull::Batch(batch) => panic!("{:?} came again", payloads(&batch)),
+                _ => lane.ready().await,
+            }
+        }
+    };
+    timeout(PATIENCE, empty).await.expect("the queue is drained");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_two_routes_gets_every_message_once_and_then_it_is_deleted() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(0..60)).await;
+    let queues = shared(&["one", "two"]);
+    let mut handled = tokio::task::JoinSet::new();
+    let mut sources = Vec::new();
+    for route in ["one", "two"] {
+        let (mut source, keeper) = open_for(&queues, &queue, route, 1).await;
+        // Route one fails on every third message the first time.
+        let fails = move |payload: &str, attempt| {
+            route == "one" && attempt == 1 && payload.parse::<u32>().unwrap().is_multiple_of(3)
+        };
+        handled.spawn(work(lane(&mut *source).await, keeper, 60, fails));
+        sources.push(source);
+    }
+    let handled = timeout(PATIENCE, handled.join_all()).await.expect("both get everything");
+    for mut done in handled {
+        done.sort();
+        let mut expected: Vec<_> = (0..60).map(|n| (String::new(), n.to_string())).collect();
+        expected.sort();
+        assert_eq!(done, expected, "each message once for each route");
+    }
+    let (mut other, _) = open(&queue).await;
+    drained(&mut *lane(&mut *other).await).await;
+}
+
+#[tokio::test]
+async fn a_route_that_is_done_does_not_see_again_what_another_gave_back() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(["a"])).await;
+    let queues = shared(&["one", "two"]);
+    let (mut one, first) = open_for(&queues, &queue, "one", 1).await;
+    let (mut two, second) = open_for(&queues, &queue, "two", 1).await;
+    let (mut one, mut two) = (lane(&mut *one).await, lane(&mut *two).await);
+    let release = |batch: &Batch| tokens(batch).into_iter().map(|token| (token, Duration::ZERO)).collect();
+    let delete = |batch: &Batch| Progress::Receipts { delete: tokens(batch), release: vec![] };
+    let batch = next(&mut *one).await;
+    first.settle("", &delete(&batch)).await.unwrap();
+    for attempt in 1..4 {
+        let batch = next(&mut *two).await;
+        assert_eq!(batch.columns.attempts, [attempt]);
+        second.settle("", &Progress::Receipts { delete: vec![], release: release(&batch) }).await.unwrap();
+        two.settled(&[Settled { token: &tokens(&batch)[0], verdict: &Verdict::Returned(Duration::ZERO), reply: None }]);
+        // Whichever worker receives it.
+        let pulled = one.pull(LIMIT).await.unwrap();
+        assert!(matches!(pulled, Pull::Empty { .. }), "{pulled:?}");
+    }
+    let batch = next(&mut *two).await;
+    second.settle("", &delete(&batch)).await.unwrap();
+    for lane in [&mut one, &mut two] {
+        drained(&mut **lane).await;
+    }
+}
+
+// Q3, for each route by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_keep_their_order_for_each_of_two_routes() {
+    const GROUPS: usize = 12;
+    const EACH: usize = 6;
+    let (client, queue) = make(true).await;
+    let messages: Vec<_> = (0..EACH).flat_map(|n| (0..GROUPS).map(move |g| (format!("g{g}"), n.to_string()))).collect();
+    send(&client, &queue, &messages).await;
+    let queues = shared(&["one", "two"]);
+    let (mut handled, mut sources) = (tokio::task::JoinSet::new(), Vec::new());
+    for (route, fails_at) in [("one", 1), ("two", 4)] {
+        let (mut source, keeper) = open_for(&queues, &queue, route, 1).await;
+        let fails = move |payload: &str, attempt| payload == fails_at.to_string() && attempt == 1;
+        handled.spawn(work(lane(&mut *source).await, keeper, GROUPS * EACH, fails));
+        sources.push(source);
+    }
+    for done in timeout(PATIENCE * 2, handled.join_all()).await.expect("no group starves") {
+        for group in 0..GROUPS {
+            let of_group = done.iter().filter(|(name, _)| *name == format!("g{group}"));
+            let order: Vec<_> = of_group.map(|(_, payload)| payload.parse::<usize>().unwrap()).collect();
+            assert_eq!(order, (0..EACH).collect::<Vec<_>>(), "group {group}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_route_that_goes_is_not_waited_for_and_one_that_comes_gets_what_is_held() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(["a"])).await;
+    let queues = shared(&["one", "two"]);
+    let (mut one, first) = open_for(&queues, &queue, "one", 1).await;
+    let mut one = lane(&mut *one).await;
+    let batch = next(&mut *one).await;
+    first.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+    one.settled(&[Settled { token: &tokens(&batch)[0], verdict: &Verdict::Done, reply: None }]);
+    // Route two is expected, and has not come: the message is kept for it for longer than it would be invisible.
+    let kept = timeout(Duration::from_secs(3), async {
+        loop {
+            let pulled = one.pull(LIMIT).await.unwrap();
+            assert_eq!(pulled, Pull::Empty { drained: true }, "nothing is left for the first");
+            one.ready().await;
+        }
+    });
+    assert!(kept.await.is_err());
+    let (mut two, _) = open_for(&queues, &queue, "two", 1).await;
+    let mut worker = lane(&mut *two).await;
+    assert_eq!(next(&mut *worker).await.columns.attempts, [1]);
+    drop(worker);
+    two.close().await;
+    // It went without having done it; now nobody waits for it any more.
+    let routes = Routes::from([("one".into(), 1 << 20)]);
+    queues.set_routes(BTreeMap::from([("jobs".into(), routes)]));
+    drained(&mut *one).await;
+    let (mut other, _) = open(&queue).await;
+    drained(&mut *lane(&mut *other).await).await;
+}
+
+#[tokio::test]
+async fn a_route_that_does_not_take_bounds_what_is_received_and_loses_nothing() {
+    let (client, queue) = make(false).await;
+    let large: Vec<_> = (0..60).map(|n| format!("{n:->1000}")).collect();
+    send(&client, &queue, &loose(&large)).await;
+    let queues = Queues::default();
+    // 10,000 bytes may wait for the second route: ten messages, and what one receive passes it by.
+    let routes = Routes::from([("one".into(), 1 << 20), ("two".into(), 10_000)]);
+    queues.set_routes(BTreeMap::from([("jobs".into(), routes)]));
+    let (mut one, first) = open_for(&queues, &queue, "one", 1).await;
+    let (mut two, second) = open_for(&queues, &queue, "two", 1).await;
+    let (mut one, mut two) = (lane(&mut *one).await, lane(&mut *two).await);
+    let ten = Limit { events: 10, ..LIMIT };
+    let mut seen = 0;
+    while let Pull::Batch(batch) = one.pull(ten).await.unwrap() {
+        seen += batch.len();
+        first.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+    }
+    assert!((10..=20).contains(&seen), "{seen} went ahead");
+    let pair = tokio::join!(work_all(&mut *one, &*first, 60 - seen), work_all(&mut *two, &*second, 60));
+    assert_eq!(pair.1.len(), 60);
+    drained(&mut *one).await;
+}
+
+/// Does so many different messages; gives them.
+async fn work_all(lane: &mut dyn Lane, keeper: &dyn Keeper, count: usize) -> std::collections::BTreeSet<String> {
+    let mut done = std::collections::BTreeSet::new();
+    while done.len() < count {
+        let batch = next(lane).await;
+        keeper.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+        done.extend(payloads(&batch));
+    }
+    done
+}
+
+#[tokio::test]
+async fn the_last_route_that_closes_shows_what_waits_for_any() {
+    let (client, queue) = make(false).await;
+    send(&client, &queue, &loose(["a", "b"])).await;
+    let queues = shared(&["one", "two"]);
+    let settings =
+        Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
+    let (mut one, first) = queues.open(&clients().await, &settings, reader("one", 1)).await.unwrap();
+    let (mut two, _second) = queues.open(&clients().await, &settings, reader("two", 1)).await.unwrap();
+    let mut worker = lane(&mut *one).await;
+    let batch = next(&mut *worker).await;
+    let tokens = tokens(&batch);
+    first.settle("", &Progress::Receipts { delete: tokens, release: vec![] }).await.unwrap();
+    drop(worker);
+    one.close().await;
+    two.close().await;
+    let (mut other, _) = open(&queue).await;
+    let mut worker = lane(&mut *other).await;
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 2 {
+        seen.extend(payloads(&next(&mut *worker).await));
+    }
 }

@@ -1,4 +1,5 @@
-//! What only one route can have: a lease table, a consumer of enhanced fan-out, a queue of SQS, requests that wait for a reply.
+//! What only one route can have: a lease table, a consumer of enhanced fan-out, requests that wait for a reply. And what only
+//! one source can: a queue of SQS, whose messages the routes of that source share.
 
 use super::World;
 use crate::codes::Code;
@@ -35,8 +36,10 @@ impl What<'_> {
                 "give each route a source with a consumer of its own, or leave consumer out",
             ),
             What::Queue(queue) => (
-                format!("two routes would receive from the queue \"{queue}\", so each message would reach one of them"),
-                "give each route a queue of its own, subscribed to one SNS topic; or use one route",
+                format!(
+                    "two sources would receive from the queue \"{queue}\", so each message would reach one of them"
+                ),
+                "give both routes the same source: each of its routes gets every message",
             ),
             What::Requests(source) => (
                 format!("two routes would take the requests of \"{source}\", which one plugin has to answer"),
@@ -53,9 +56,10 @@ pub fn check(world: &World, routes: &[Route], spans: &[Range<usize>], home: &Pla
         let Some(source) = world.sources.get(&route.source) else { continue };
         for thing in things(route, &source.value, home) {
             let (message, help) = thing.what.problem();
+            let shared = matches!(thing.what, What::Queue(_));
             match taken.insert(thing, (route, span)) {
                 // Two routes of one name are reported as that.
-                Some((other, first)) if other.name != route.name => {
+                Some((other, first)) if other.name != route.name && !(shared && other.source == route.source) => {
                     let finding = Finding::error(Code::ROUTE_NOT_SHARED, span.clone(), message);
                     findings.add(finding.related(first.clone(), "the other route").help(help));
                 }

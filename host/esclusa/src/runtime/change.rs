@@ -2,7 +2,6 @@
 //!
 //! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was.
 
-use super::cloud::Cloud;
 use super::meter::epoch_millis;
 use super::route::Version;
 use super::wiring::Resources;
@@ -83,7 +82,7 @@ impl Runtime {
             running.keys().filter(|name| !stay.contains(*name)).cloned().collect()
         };
         self.retire(&gone, DRAIN).await;
-        let cloud = Cloud::of(&new.plan).await;
+        let cloud = self.cloud(&new.plan).await;
         for (spec, version) in start.iter().zip(versions) {
             self.launch(&new.plan, cloud.as_ref(), spec, version);
         }

@@ -8,6 +8,7 @@ use crate::outlet::Lazy;
 use esclusa_aws::client::{self, Clients};
 use esclusa_aws::engine::{self, EngineSettings};
 use esclusa_aws::progress::Keeper;
+use esclusa_aws::sqs::{Queues, Routes};
 use esclusa_aws::{iam, objects, outlets, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
 use esclusa_flow::engine::{Engine, Outlet};
@@ -23,6 +24,20 @@ pub struct Cloud {
     /// Where lease tables and marks are.
     home: client::Place,
     marks_table: String,
+    /// Queues that are read.
+    queues: Queues,
+}
+
+/// The routes that read each queue of SQS, and the bytes that each may have waiting.
+#[must_use]
+pub fn readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
+    let mut readers = BTreeMap::<Arc<str>, Routes>::new();
+    for route in &plan.routes {
+        if let Some(Source::Sqs { .. }) = plan.sources.get(&route.source) {
+            readers.entry(route.source.clone()).or_default().insert(route.name.clone(), route.in_flight_bytes);
+        }
+    }
+    readers
 }
 
 /// Where a resource is.
@@ -62,7 +77,13 @@ impl Cloud {
         }
         let home = place(&plan.aws.place);
         let clients = Clients::load(&home).await;
-        Some(Cloud { clients, home, marks_table: plan.aws.marks_table.clone() })
+        Some(Cloud { clients, home, marks_table: plan.aws.marks_table.clone(), queues: Queues::default() })
+    }
+
+    /// The same where the queues that are read are those that others read as well.
+    #[must_use]
+    pub fn sharing(self, queues: &Queues) -> Self {
+        Cloud { queues: queues.clone(), ..self }
     }
 
     /// The clients.

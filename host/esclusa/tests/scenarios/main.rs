@@ -15,4 +15,5 @@ mod reload;
 mod replay;
 mod router;
 mod samples;
+mod shared_queue;
 mod unreachable;

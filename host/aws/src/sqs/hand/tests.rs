@@ -4,6 +4,8 @@ use super::*;
 use crate::sqs::event::received;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName as System};
 use proptest::prelude::*;
+use std::time::Duration;
+use tokio::time::Instant;
 
 const VISIBILITY: Duration = Duration::from_secs(30);
 const LIMIT: Limit = Limit { events: 10, bytes: 1 << 20, window: Duration::ZERO };
@@ -25,14 +27,6 @@ fn pull(hand: &mut Hand) -> Option<(String, Vec<String>)> {
     Some((group.into(), columns.iter().map(|event| event.id().to_owned()).collect()))
 }
 
-fn token(id: &str) -> Token {
-    Token::Text(format!("r-{id}").into())
-}
-
-fn back(hand: &Hand) -> Vec<&str> {
-    hand.back().iter().map(|held| &*held.receipt).collect()
-}
-
 #[test]
 fn groups_are_handed_out_one_after_the_other() {
     let mut hand = hand(&[("g", "1"), ("h", "2"), ("g", "3")], Instant::now());
@@ -41,89 +35,23 @@ fn groups_are_handed_out_one_after_the_other() {
     assert_eq!(pull(&mut hand), None);
 }
 
-// Q3: only the group that failed is stopped, and what is in hand of it goes back.
 #[test]
-fn a_failed_group_is_given_back_and_the_others_stay() {
+fn what_is_not_the_routes_any_more_is_not_handed_out() {
     let mut hand = hand(&[("g", "1"), ("h", "2"), ("g", "3")], Instant::now());
     hand.take(Limit { events: 1, ..LIMIT }).unwrap();
-    hand.settled([(&token("1"), true)].into_iter());
-    assert_eq!(back(&hand), ["r-3"]);
+    hand.retain(|receipt| receipt != "r-3");
     assert_eq!(pull(&mut hand), Some(("h".to_owned(), vec!["2".to_owned()])));
-}
-
-#[test]
-fn a_dropped_batch_gives_back_what_waits_of_its_group() {
-    let now = Instant::now();
-    let mut hand = hand(&[("g", "1"), ("h", "2"), ("g", "3")], now);
-    hand.take(Limit { events: 1, ..LIMIT }).unwrap();
-    hand.dropped(now);
-    assert_eq!(back(&hand), ["r-3"]);
-    assert_eq!(hand.due(VISIBILITY), Some(now + VISIBILITY / 2), "the other group is kept");
-    hand.given_back();
-    let receipts: Vec<_> = hand.release(now).into_iter().map(|held| held.receipt.into_string()).collect();
-    assert_eq!(receipts, ["r-1", "r-2"], "a closing source shows both");
-}
-
-// Q2: what is settled is not extended any more.
-#[test]
-fn a_settled_message_is_not_extended() {
-    let now = Instant::now();
-    let mut hand = hand(&[("g", "1"), ("g", "2")], now);
-    pull(&mut hand);
-    hand.settled([(&token("1"), false)].into_iter());
-    let later = now + VISIBILITY / 2;
-    assert_eq!(hand.extensions(later, VISIBILITY), [("r-2".into(), VISIBILITY)]);
-    hand.settled([(&token("2"), false)].into_iter());
-    assert_eq!(hand.due(VISIBILITY), None);
-}
-
-// Q1: messages are extended at half of their time, also those that only wait.
-#[test]
-fn everything_in_hand_is_extended_at_half_of_its_time() {
-    let now = Instant::now();
-    let mut hand = hand(&[("g", "1"), ("h", "2")], now);
-    pull(&mut hand);
-    assert_eq!(hand.due(VISIBILITY), Some(now + VISIBILITY / 2));
-    assert!(hand.extensions(now, VISIBILITY).is_empty());
-    let later = now + VISIBILITY / 2;
-    let extensions = hand.extensions(later, VISIBILITY);
-    assert_eq!(extensions.len(), 2);
-    hand.extended(later, &extensions);
-    assert_eq!(hand.due(VISIBILITY), Some(later + VISIBILITY / 2));
-}
-
-// Q5: nothing stays invisible for more than twelve hours.
-#[test]
-fn extensions_end_before_twelve_hours() {
-    let start = Instant::now();
-    let mut hand = hand(&[("g", "1")], start);
-    let (mut now, mut last) = (start, start);
-    while let Some(due) = hand.due(VISIBILITY) {
-        now = due.max(now);
-        let extensions = hand.extensions(now, VISIBILITY);
-        assert_eq!(extensions.len(), 1);
-        last = now + extensions[0].1;
-        hand.extended(now, &extensions);
-    }
-    let total = last - start;
-    assert!(total < Duration::from_secs(12 * 3600) && total > Duration::from_secs(12 * 3600 - 15), "{total:?}");
-}
-
-#[test]
-fn a_lost_message_takes_its_group_with_it() {
-    let mut hand = hand(&[("g", "1"), ("h", "2"), ("g", "3")], Instant::now());
-    hand.lost(&["r-1".into()]);
-    assert_eq!(back(&hand), ["r-3"]);
-    assert_eq!(pull(&mut hand), Some(("h".to_owned(), vec!["2".to_owned()])));
-}
-
-#[test]
-fn what_waited_too_long_is_not_handed_out() {
-    let now = Instant::now();
-    let mut hand = hand(&[("g", "1")], now);
-    hand.expire(now + VISIBILITY);
     assert_eq!(pull(&mut hand), None);
-    assert!(hand.back().is_empty(), "somebody else may hold it");
+}
+
+#[test]
+fn a_dropped_batch_is_what_of_it_was_not_settled() {
+    let mut hand = hand(&[("g", "1"), ("g", "2"), ("h", "3")], Instant::now());
+    pull(&mut hand);
+    assert_eq!(hand.work().collect::<Vec<_>>(), ["r-1", "r-2"]);
+    hand.settled([Token::Text("r-1".into())].iter());
+    assert_eq!(hand.dropped(), [Box::from("r-2")]);
+    assert_eq!(hand.work().count(), 0);
 }
 
 #[test]

@@ -148,7 +148,7 @@ pub static MAX_RECEIVE_COUNT: Key = Key {
 };
 pub static SQS_SECTION: Section = Section {
     name: "sqs",
-    about: "A queue of SQS, of one route; what fails goes back to it. The groups of a FIFO queue are worked on in order.",
+    about: "A queue of SQS; each of its routes gets every message, and what fails goes back. The groups of a FIFO queue are worked on in order.",
     keys: &[&QUEUE, &VISIBILITY_TIMEOUT, &MAX_RECEIVE_COUNT, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("queue_url", "write queue = \"URL\""),

@@ -62,7 +62,8 @@ impl Opener {
                 let settings = sqs::Settings { queue, place: place(at), visibility_timeout };
                 let (route, source) = (self.route.name.clone(), self.route.source.clone());
                 let reader = sqs::Reader { route, source, workers: self.route.concurrency };
-                sqs::open(clients, &settings, reader).await.map(|(source, keeper)| (source, Some(keeper)))
+                let opened = self.cloud.queues.open(clients, &settings, reader).await;
+                opened.map(|(source, keeper)| (source, Some(keeper)))
             }
             other => Err(Fault::Bug(format!("a source of kind {} is not on AWS", other.kind()))),
         }

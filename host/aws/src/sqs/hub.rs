@@ -1,0 +1,335 @@
+//! What the routes that read a source have in common: what was received, for whom it waits, and the requests that follow.
+//!
+//! Each worker receives for all routes. What is for its own it hands out itself; what is for another waits in that one's
+//! inbox, from which its workers take before they receive. Inboxes have a limit, in messages and bytes: where one is full
+//! nothing more is received, so that a route which falls behind, or is paused, bounds how far the others are ahead of it.
+//! A single route has nothing in its inbox, ever.
+//!
+//! Locks are held for moments, and never while something is awaited; the requests about what no batch settles are made by
+//! one worker at a time.
+
+use super::hand::Received;
+use super::queue::{Change, Queue};
+use super::shares::{Changes, Shares};
+use esclusa_flow::fault::Fault;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// Most messages of an inbox, passed by what one receive gives each worker: with those in work well below the 20,000 that
+/// a FIFO queue may have in flight.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>, 2026-11.
+const FULL: usize = 10_000;
+/// How often it is said at most that a route holds up the others.
+const SAY: Duration = Duration::from_secs(60);
+
+/// The routes that read a source, and the bytes that each may have waiting.
+pub type Routes = BTreeMap<Arc<str>, usize>;
+
+/// What waits for a route.
+#[derive(Debug)]
+struct Inbox {
+    waiting: VecDeque<Received>,
+    bytes: usize,
+    most: usize,
+    /// How often the route has the source open.
+    open: usize,
+    /// Wakes the route's workers.
+    news: watch::Sender<()>,
+}
+
+impl Inbox {
+    fn full(&self) -> bool {
+        self.waiting.len() >= FULL || self.bytes >= self.most
+    }
+
+    /// Adds messages of one receive. Those that come again go first: they have waited before, and the queue may give them up.
+    fn add(&mut self, messages: Vec<Received>) {
+        self.bytes += messages.iter().map(|message| message.event.size()).sum::<usize>();
+        let (again, new): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.event.attempt() > 1);
+        again.into_iter().rev().for_each(|message| self.waiting.push_front(message));
+        self.waiting.extend(new);
+        self.news.send_replace(());
+    }
+
+    fn clear(&mut self) {
+        self.waiting.clear();
+        self.bytes = 0;
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    shares: Shares,
+    inboxes: BTreeMap<Arc<str>, Inbox>,
+    said: Option<Instant>,
+}
+
+impl State {
+    /// What is to be extended now, and what the queue is to be told besides. What was given back leaves the inboxes.
+    fn look_after(&mut self, now: Instant) -> (Vec<(Box<str>, Duration)>, Changes) {
+        let due = (self.shares.extensions(now), self.shares.ready(now));
+        let full = |inboxes: &BTreeMap<_, Inbox>| inboxes.values().any(Inbox::full);
+        let was_full = full(&self.inboxes);
+        for (route, inbox) in &mut self.inboxes {
+            inbox.waiting.retain(|message| self.shares.waits(route, &message.held.receipt));
+            inbox.bytes = inbox.waiting.iter().map(|message| message.event.size()).sum();
+        }
+        if was_full && !full(&self.inboxes) {
+            self.tell_all();
+        }
+        due
+    }
+
+    fn tell_all(&self) {
+        self.inboxes.values().for_each(|inbox| inbox.news.send_replace(()));
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Hub {
+    /// The queue.
+    pub queue: Queue,
+    source: Arc<str>,
+    state: Mutex<State>,
+    /// Who extends, or tells the queue what no batch settles.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// A route has the source open until this is dropped.
+#[derive(Debug)]
+pub struct Opened {
+    /// What it has in common with others.
+    pub hub: Arc<Hub>,
+    route: Arc<str>,
+    /// Something came for the route, or there is room again.
+    pub news: watch::Receiver<()>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.hub.closed(&self.route);
+    }
+}
+
+impl Hub {
+    /// The hub of a source that these routes read.
+    pub fn new(queue: Queue, source: Arc<str>, routes: &Routes) -> Self {
+        let state = State { shares: Shares::new(queue.visibility), inboxes: BTreeMap::new(), said: None };
+        let hub = Hub { queue, source, state: Mutex::new(state), turn: tokio::sync::Mutex::default() };
+        hub.set_routes(routes);
+        hub
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what is to be done with the shares of routes.
+    pub fn shares<T>(&self, with: impl FnOnce(&mut Shares) -> T) -> T {
+        with(&mut self.state().shares)
+    }
+
+    /// The routes that read the source from now on.
+    pub fn set_routes(&self, routes: &Routes) {
+        let mut state = self.state();
+        state.shares.set_routes(routes.keys().cloned().collect(), Instant::now());
+        state.inboxes.retain(|route, _| routes.contains_key(route));
+        for (route, most) in routes {
+            let inbox = state.inboxes.entry(route.clone()).or_insert_with(|| Inbox {
+                waiting: VecDeque::new(),
+                bytes: 0,
+                most: 0,
+                open: 0,
+                news: watch::Sender::new(()),
+            });
+            inbox.most = (*most).max(1);
+            inbox.news.send_replace(());
+        }
+    }
+
+    /// Opens the source for a route.
+    pub fn open(self: Arc<Self>, route: &Arc<str>) -> Opened {
+        let news = match self.state().inboxes.get_mut(route) {
+            Some(inbox) => {
+                inbox.open += 1;
+                inbox.news.subscribe()
+            }
+            None => watch::Sender::new(()).subscribe(),
+        };
+        Opened { hub: self, route: route.clone(), news }
+    }
+
+    /// True where a route has the source open.
+    pub fn in_use(&self) -> bool {
+        self.state().inboxes.values().any(|inbox| inbox.open > 0)
+    }
+
+    /// A route has closed the source: what it is not done with is to be shown again; with the last one, all that is held.
+    fn closed(&self, route: &str) {
+        let (now, mut state) = (Instant::now(), self.state());
+        let State { shares, inboxes, .. } = &mut *state;
+        if let Some(inbox) = inboxes.get_mut(route) {
+            inbox.open = inbox.open.saturating_sub(1);
+        }
+        let all = inboxes.values().all(|inbox| inbox.open == 0);
+        for (name, inbox) in inboxes.iter_mut().filter(|(name, _)| all || ***name == *route) {
+            inbox.clear();
+            shares.leave(name, now);
+        }
+        state.tell_all();
+    }
+
+    /// Receives for all routes; gives what is for `route`.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names the queue.
+    pub async fn receive(&self, route: &str, most: usize, wait: Duration) -> Result<Vec<Received>, Fault> {
+        let messages = self.queue.receive(most, wait).await?;
+        let (mut own, mut state) = (Vec::with_capacity(messages.len()), self.state());
+        let State { shares, inboxes, .. } = &mut *state;
+        let mut dealt: BTreeMap<Arc<str>, Vec<Received>> = BTreeMap::new();
+        // Who closed the source meanwhile hears of it when it is opened again.
+        let here = inboxes.get(route).is_some_and(|inbox| inbox.open > 0);
+        for message in messages {
+            for name in shares.receive(message.event.id(), &message.held) {
+                let to = if here && *name == *route { &mut own } else { dealt.entry(name).or_default() };
+                to.push(message.clone());
+            }
+        }
+        for (name, messages) in dealt {
+            if let Some(inbox) = inboxes.get_mut(&name) {
+                inbox.add(messages);
+            }
+        }
+        Ok(own)
+    }
+
+    /// Takes from a route's inbox, in order, up to so many messages and bytes, and at least one where there is any. Of a
+    /// FIFO queue it takes all of one group: no other worker has anything of it.
+    pub fn take(&self, route: &str, most: usize, bytes: usize) -> Vec<Received> {
+        let mut state = self.state();
+        let State { shares, inboxes, .. } = &mut *state;
+        let Some(inbox) = inboxes.get_mut(route).filter(|inbox| !inbox.waiting.is_empty()) else { return Vec::new() };
+        let (now, was_full) = (Instant::now(), inbox.full());
+        let (mut taken, mut size) = (Vec::<Received>::new(), 0);
+        while let Some(message) = inbox.waiting.pop_front() {
+            inbox.bytes = inbox.bytes.saturating_sub(message.event.size());
+            if !shares.waits_still(route, &message.held.receipt, now) {
+                continue;
+            }
+            size += message.event.size();
+            taken.push(message);
+            if self.queue.fifo || taken.len() >= most || size >= bytes {
+                break;
+            }
+        }
+        if let Some(group) = taken.first().map(|first| first.held.group.clone()).filter(|_| self.queue.fifo) {
+            let of_group = |message: &Received| message.held.group == group;
+            for message in inbox.waiting.iter().filter(|message| of_group(message)) {
+                inbox.bytes = inbox.bytes.saturating_sub(message.event.size());
+                if shares.waits_still(route, &message.held.receipt, now) {
+                    taken.push(message.clone());
+                }
+            }
+            inbox.waiting.retain(|message| !of_group(message));
+        }
+        if was_full && !inbox.full() {
+            state.tell_all();
+        }
+        taken
+    }
+
+    /// True where no other route is so far behind that nothing more is to be received.
+    pub fn room(&self, route: &str) -> bool {
+        let mut state = self.state();
+        let full = state.inboxes.iter().find(|(name, inbox)| ***name != *route && inbox.full());
+        let Some((behind, messages)) = full.map(|(name, inbox)| (name.clone(), inbox.waiting.len())) else {
+            return true;
+        };
+        let now = Instant::now();
+        if state.said.is_none_or(|said| said + SAY <= now) {
+            state.said = Some(now);
+            tracing::warn!(source = %self.source, queue = %self.queue.name, route = %behind, messages,
+                "nothing more is received: what waits for this route has reached its limit; other routes of the source wait for it");
+        }
+        false
+    }
+
+    /// Settles messages of a route: done, or back after a wait.
+    ///
+    /// # Errors
+    /// A [`Fault`]; the same may be settled again.
+    pub async fn settle(&self, route: &str, settled: Vec<(Box<str>, Option<Duration>)>) -> Result<(), Fault> {
+        let changes = self.shares(|shares| shares.settle(route, settled, Instant::now()));
+        self.tell(&changes).await
+    }
+
+    /// Tells the queue what no batch settles.
+    ///
+    /// # Errors
+    /// A [`Fault`]; it is told again.
+    pub async fn flush(&self) -> Result<(), Fault> {
+        if self.shares(|shares| shares.ready(Instant::now())) == Changes::default() {
+            return Ok(());
+        }
+        let _turn = self.turn.lock().await;
+        let changes = self.shares(|shares| shares.ready(Instant::now()));
+        self.tell(&changes).await
+    }
+
+    async fn tell(&self, changes: &Changes) -> Result<(), Fault> {
+        let stale = self.queue.change(Change::Delete, &changes.delete).await?;
+        self.queue.change(Change::Hide, &changes.hide).await?;
+        self.shares(|shares| shares.told(changes, &stale));
+        Ok(())
+    }
+
+    /// Extends what is due; false where that failed and is to be tried again soon.
+    pub async fn extend_due(&self) -> bool {
+        let nothing = |due: Option<Instant>| due.is_none_or(|due| due > Instant::now());
+        if nothing(self.shares(|shares| shares.due())) {
+            return true;
+        }
+        let _turn = self.turn.lock().await;
+        let now = Instant::now();
+        let (extensions, given_back) = self.state().look_after(now);
+        let done = async {
+            let lost = self.queue.change(Change::Hide, &extensions).await?;
+            self.shares(|shares| {
+                shares.extended(now, &extensions);
+                shares.lost(&lost, Instant::now());
+            });
+            self.tell(&given_back).await
+        };
+        match done.await {
+            Ok(()) => true,
+            Err(fault) => {
+                tracing::warn!(source = %self.source, error = %fault, "cannot extend the visibility timeout; trying again");
+                false
+            }
+        }
+    }
+
+    /// Keeps what is held invisible, also what others receive meanwhile. Never ends; cancel-safe.
+    pub async fn extend(&self) {
+        let mut said = false;
+        loop {
+            let Some(due) = self.shares(|shares| shares.due()) else {
+                if !said && self.shares(|shares| shares.any_open()) {
+                    said = true;
+                    tracing::warn!(source = %self.source, "messages are held for twelve hours, SQS' limit: they come again");
+                }
+                sleep(self.queue.visibility / 4).await;
+                continue;
+            };
+            sleep_until(due.min(Instant::now() + self.queue.visibility / 4)).await;
+            if !self.extend_due().await {
+                sleep(self.queue.visibility / 8).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Who is done with what: every received message, and the share that each route has in it. Pure but for the time that it is
+//! given.
+//!
+//! - A message is for every route that reads the source, whether that is open at the moment or not, except for those that
+//!   are known to be done with it. Routes settle it in any order; the last one decides what the queue is told: delete it
+//!   where all are done, else show it again, after the longest of the waits that routes asked for.
+//! - Until then it is kept invisible, for whoever has it in work or waiting.
+//! - A message that was given back does not wait for routes that have not begun with it by the time that it would be
+//!   extended, because they are paused or far behind: it comes again for all that are not done.
+//! - A route that is done with a message is not handed it again when it comes again for another one ([`Remembered`]).
+//! - A route that gives a message of a group back gives back what waits of the group for it. Other routes go on with
+//!   theirs: each has its own order, and SQS gives out nothing more of a group before all of it is settled.
+//! - A message whose receipt is lost is taken from all that it waits for. Who has it in work settles it as before.
+//! - A route that comes gets what is held when the others are done; for one that goes nothing waits any more.
+
+mod message;
+
+pub use message::Held;
+
+use super::remembered::Remembered;
+use message::{LONGEST, Message, Share, Told};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How far a message that some routes are done with, and that waits for others, is extended at least: these may be paused,
+/// or far behind, and thousands may wait. So much later it comes again after a crash.
+const PATIENT: Duration = Duration::from_secs(300);
+
+/// What the queue is to be told, by receipts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// All routes are done with these. The time means nothing.
+    pub delete: Vec<(Box<str>, Duration)>,
+    /// These are shown again after a time.
+    pub hide: Vec<(Box<str>, Duration)>,
+}
+
+impl Changes {
+    fn push(&mut self, receipt: Box<str>, told: &Told) {
+        match told {
+            Told::Delete => self.delete.push((receipt, Duration::ZERO)),
+            Told::Hide(wait) => self.hide.push((receipt, *wait)),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Shares {
+    visibility: Duration,
+    routes: BTreeSet<Arc<str>>,
+    held: HashMap<Box<str>, Message>,
+    remembered: Remembered,
+    /// Settled otherwise than by [`Shares::settle`], and not told to the queue yet.
+    ready: Vec<Box<str>>,
+    /// Before this time nothing is to be extended.
+    due: Option<Instant>,
+}
+
+impl Shares {
+    /// Nothing yet. `visibility`: how long a message stays invisible after its receipt.
+    pub fn new(visibility: Duration) -> Self {
+        Shares {
+            visibility,
+            routes: BTreeSet::new(),
+            held: HashMap::new(),
+            remembered: Remembered::default(),
+            ready: Vec::new(),
+            due: None,
+        }
+    }
+
+    /// The routes that messages are for from now on.
+    pub fn set_routes(&mut self, routes: BTreeSet<Arc<str>>, now: Instant) {
+        for (receipt, message) in &mut self.held {
+            let was_open = message.open();
+            message.shares.retain(|(route, _)| routes.contains(route));
+            message.shares.extend(routes.difference(&self.routes).map(|new| (new.clone(), Share::Back(now))));
+            if was_open && !message.open() {
+                self.ready.push(receipt.clone());
+            }
+        }
+        self.routes = routes;
+    }
+
+    /// A message was received; gives the routes that it is for.
+    pub fn receive(&mut self, id: &str, held: &Held) -> Vec<Arc<str>> {
+        let share = |route: &Arc<str>| if self.remembered.done(id, route) { Share::Done } else { Share::Waiting };
+        let shares: Vec<_> = self.routes.iter().map(|route| (route.clone(), share(route))).collect();
+        let routes: Vec<_> = shares.iter().filter(|(_, share)| share.open()).map(|(route, _)| route.clone()).collect();
+        if routes.is_empty() {
+            self.ready.push(held.receipt.clone());
+        }
+        let due = held.until - self.visibility / 2;
+        self.due = Some(self.due.map_or(due, |other| other.min(due)));
+        self.held.insert(held.receipt.clone(), Message { id: id.into(), held: held.clone(), lost: false, shares });
+        routes
+    }
+
+    /// True where a message still waits for a route. One that others may see by now is left to them, and comes again.
+    pub fn waits_still(&mut self, route: &str, receipt: &str, now: Instant) -> bool {
+        let Some(message) = self.held.get(receipt) else { return false };
+        if message.held.until > now {
+            return message.is(route, Share::Waiting);
+        }
+        self.lost(&[receipt.into()], now);
+        false
+    }
+
+    /// True where a message waits for a route, also one that others may see by now.
+    pub fn waits(&self, route: &str, receipt: &str) -> bool {
+        self.held.get(receipt).is_some_and(|message| message.is(route, Share::Waiting))
+    }
+
+    /// A route has these in work.
+    pub fn take<'a>(&mut self, route: &str, receipts: impl Iterator<Item = &'a str>) {
+        for receipt in receipts {
+            if let Some(share) = self.held.get_mut(receipt).and_then(|m| m.share(route))
+                && *share == Share::Waiting
+            {
+                *share = Share::Taken;
+            }
+        }
+    }
+
+    /// A route settles messages: done, or back after a wait. Gives what the queue is to be told of them; the same again when
+    /// it is asked again. A receipt that is not known is the route's alone, where it reads alone.
+    pub fn settle(&mut self, route: &str, settled: Vec<(Box<str>, Option<Duration>)>, now: Instant) -> Changes {
+        let (mut changes, mut failed, several) = (Changes::default(), HashSet::new(), self.routes.len() > 1);
+        for (receipt, back) in settled {
+            let Some(message) = self.held.get_mut(&receipt) else {
+                if !several {
+                    changes.push(receipt, &back.map_or(Told::Delete, Told::Hide));
+                }
+                continue;
+            };
+            if let Some((name, share)) = message.shares.iter_mut().find(|(name, _)| **name == *route) {
+                match back {
+                    None if several => self.remembered.note(&message.id, name),
+                    Some(_) => drop(failed.insert(message.held.group.clone())),
+                    None => {}
+                }
+                match back {
+                    None => *share = Share::Done,
+                    Some(wait) if *share != Share::Done => *share = Share::Back(now + wait),
+                    Some(_) => {}
+                }
+            }
+            if let Some(told) = message.told(now) {
+                changes.push(receipt, &told);
+            }
+        }
+        failed.iter().for_each(|group| self.fail(route, group, now));
+        changes
+    }
+
+    /// A route dropped these while it had them in work: they are left to their visibility timeout.
+    pub fn dropped(&mut self, route: &str, receipts: &[Box<str>], now: Instant) {
+        let mut groups = HashSet::new();
+        for receipt in receipts {
+            let Some(message) = self.held.get_mut(receipt) else { continue };
+            if let Some(share) = message.share(route)
+                && *share == Share::Taken
+            {
+                *share = Share::Left;
+                groups.insert(message.held.group.clone());
+            }
+        }
+        groups.iter().for_each(|group| self.fail(route, group, now));
+    }
+
+    /// A route is at nothing any more: everything that it is not done with is shown again when the others are done with it.
+    pub fn leave(&mut self, route: &str, now: Instant) {
+        for (receipt, message) in &mut self.held {
+            if let Some(share) = message.share(route)
+                && (share.open() || *share == Share::Left)
+            {
+                *share = Share::Back(now);
+                self.ready.push(receipt.clone());
+            }
+        }
+    }
+
+    /// Receipts that are not valid any more.
+    pub fn lost(&mut self, receipts: &[Box<str>], now: Instant) {
+        let mut broken = HashSet::new();
+        for receipt in receipts {
+            let Some(message) = self.held.get_mut(receipt) else { continue };
+            broken.extend(message.shares.iter().map(|(route, _)| (route.clone(), message.held.group.clone())));
+            message.lost = true;
+            message.shares.iter_mut().filter(|(_, s)| *s == Share::Waiting).for_each(|(_, s)| *s = Share::Back(now));
+            if !message.open() {
+                self.held.remove(receipt);
+            }
+        }
+        broken.iter().for_each(|(route, group)| self.fail(route, group, now));
+    }
+
+    /// Gives back what waits of a group for a route; messages without a group have nothing to do with each other.
+    fn fail(&mut self, route: &str, group: &str, now: Instant) {
+        for (receipt, message) in self.held.iter_mut().filter(|(_, m)| !group.is_empty() && *m.held.group == *group) {
+            if let Some(share) = message.share(route)
+                && *share == Share::Waiting
+            {
+                *share = Share::Back(now);
+                self.ready.push(receipt.clone());
+            }
+        }
+    }
+
+    /// What the queue is to be told besides what [`Shares::settle`] gave; the same again until it is noted as told.
+    pub fn ready(&mut self, now: Instant) -> Changes {
+        let (mut changes, mut seen) = (Changes::default(), HashSet::new());
+        for receipt in std::mem::take(&mut self.ready) {
+            let Some(message) = self.held.get(&receipt) else { continue };
+            // What others may see by now is shown.
+            let Some(told) = message.told(now).filter(|_| message.held.until > now) else { continue };
+            if seen.insert(receipt.clone()) {
+                changes.push(receipt.clone(), &told);
+                self.ready.push(receipt);
+            }
+        }
+        changes
+    }
+
+    /// The queue was told; `stale`: receipts that were not valid any more, so that their messages may come again.
+    pub fn told(&mut self, changes: &Changes, stale: &[Box<str>]) {
+        for (receipt, _) in &changes.hide {
+            self.held.remove(receipt);
+        }
+        for (receipt, _) in &changes.delete {
+            if let Some(message) = self.held.remove(receipt)
+                && !message.lost
+                && !stale.contains(receipt)
+            {
+                self.remembered.forget(&message.id);
+            }
+        }
+        self.ready.retain(|receipt| self.held.contains_key(receipt));
+    }
+
+    /// Messages in flight that this route is done with, and others are not.
+    pub fn of_others(&self, route: &str, now: Instant) -> u64 {
+        let others = |m: &&Message| m.held.until > now && !m.lost && m.open() && m.is(route, Share::Done);
+        self.held.values().filter(others).count() as u64
+    }
+
+    /// Before this time nothing is to be extended. `None`: nothing can be.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// True where messages are held, extensible or not.
+    pub fn any_open(&self) -> bool {
+        self.held.values().any(|message| !message.lost && message.open())
+    }
+
+    /// What is to be extended now, after half of its time, and for how long.
+    pub fn extensions(&mut self, now: Instant) -> Vec<(Box<str>, Duration)> {
+        if self.due.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        self.held.retain(|_, message| message.open() || message.held.until > now);
+        self.give_back(now);
+        self.find_due();
+        let (half, visibility) = (self.visibility / 2, self.visibility);
+        let due =
+            self.held.values().filter(|m| m.open() && !m.lost && m.held.extensible() && m.held.until - half <= now);
+        due.map(|message| {
+            let left = (message.held.received + LONGEST).saturating_duration_since(now);
+            let time = if message.waits_for_others() { visibility.max(PATIENT) } else { visibility };
+            (message.held.receipt.clone(), Duration::from_secs(left.as_secs()).min(time))
+        })
+        .collect()
+    }
+
+    /// Gives back, for all, what a route gave back and the others have not begun with.
+    fn give_back(&mut self, now: Instant) {
+        let mut groups = HashSet::new();
+        for (receipt, message) in self.held.iter_mut().filter(|(_, m)| m.open() && m.waits_in_vain(now)) {
+            for (route, share) in message.shares.iter_mut().filter(|(_, share)| *share == Share::Waiting) {
+                *share = Share::Back(now);
+                groups.insert((route.clone(), message.held.group.clone()));
+            }
+            self.ready.push(receipt.clone());
+        }
+        groups.iter().for_each(|(route, group)| self.fail(route, group, now));
+    }
+
+    /// Extensions that were made at `now`.
+    pub fn extended(&mut self, now: Instant, extensions: &[(Box<str>, Duration)]) {
+        for (receipt, time) in extensions {
+            if let Some(message) = self.held.get_mut(receipt) {
+                message.held.until = now + *time;
+            }
+        }
+        self.find_due();
+    }
+
+    fn find_due(&mut self) {
+        let extensible = self.held.values().filter(|m| m.open() && !m.lost && m.held.extensible());
+        self.due = extensible.map(|m| m.held.until - self.visibility / 2).min();
+    }
+}
+
+#[cfg(test)]
+mod tests;
