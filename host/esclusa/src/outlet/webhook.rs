@@ -2,6 +2,8 @@
 //!
 //! 2xx is success. 408, 425, 429 and 5xx, and whatever goes wrong on the way, are tried again; any other status
 //! is final.
+//!
+//! The URL may hold secrets: what is told of it is scheme, host and port.
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
@@ -14,6 +16,8 @@ use std::time::Duration;
 /// A URL that takes messages.
 pub struct Webhook {
     url: String,
+    /// What may be told of the URL.
+    site: String,
     headers: Vec<(String, String)>,
     timeout: Duration,
     client: OnceLock<reqwest::Client>,
@@ -23,7 +27,7 @@ impl Webhook {
     /// POSTs to `url` with further `headers`; a request may take as long as `timeout`.
     #[must_use]
     pub fn new(url: String, headers: Vec<(String, String)>, timeout: Duration) -> Self {
-        Webhook { url, headers, timeout, client: OnceLock::new() }
+        Webhook { site: site(&url), url, headers, timeout, client: OnceLock::new() }
     }
 
     async fn post(&self, message: &Message) -> Result<(), Fault> {
@@ -44,8 +48,8 @@ impl Webhook {
         }
         let response = request.body(message.send.data.clone()).send().await;
         let response =
-            response.map_err(|error| Fault::Transient(format!("{}: {}", self.url, chain(&error.without_url()))))?;
-        judge(&self.url, response.status(), response.headers().get("retry-after").and_then(|v| v.to_str().ok()))
+            response.map_err(|error| Fault::Transient(format!("{}: {}", self.site, chain(&error.without_url()))))?;
+        judge(&self.site, response.status(), response.headers().get("retry-after").and_then(|v| v.to_str().ok()))
     }
 }
 
@@ -68,11 +72,16 @@ impl Outlet for Webhook {
     }
 }
 
-fn judge(url: &str, status: StatusCode, retry_after: Option<&str>) -> Result<(), Fault> {
+/// Scheme, host and port of a URL.
+fn site(url: &str) -> String {
+    reqwest::Url::parse(url).map_or_else(|_| "the URL".to_owned(), |url| url.origin().ascii_serialization())
+}
+
+fn judge(site: &str, status: StatusCode, retry_after: Option<&str>) -> Result<(), Fault> {
     if status.is_success() {
         return Ok(());
     }
-    let reason = format!("{url} answered {status}");
+    let reason = format!("{site} answered {status}");
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let after = retry_after.and_then(|s| s.parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
@@ -96,7 +105,36 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, StatusCode, judge};
+    use super::*;
+    use esclusa_flow::effect::Send;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn nothing_of_the_url_is_told_but_scheme_host_and_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = format!("http://user:pw@127.0.0.1:{port}/services/SECRETHOOK?token=SECRETQ");
+        let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
+        let send = Send { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
+        let message = Message { id: "0123".to_owned(), send };
+        let mut told = Vec::new();
+        for answer in ["HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "no HTTP"] {
+            let (result, ()) = tokio::join!(webhook.post(&message), async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let read = stream.read(&mut [0; 4096]).await.unwrap();
+                assert!(read > 0);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            });
+            told.push(result.unwrap_err().to_string());
+        }
+        drop(listener);
+        told.push(webhook.post(&message).await.unwrap_err().to_string());
+        for reason in told {
+            assert!(reason.contains(&format!("http://127.0.0.1:{port}")), "{reason}");
+            assert!(!["SECRET", "services", "user", "pw"].iter().any(|secret| reason.contains(secret)), "{reason}");
+        }
+    }
 
     #[test]
     fn statuses_say_whether_to_try_again() {
