@@ -11,9 +11,10 @@ use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::fault::Fault;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Looks at a busy route until both books are of one moment.
+/// Looks at a busy route until both books agree.
 const LOOKS: u32 = 200;
 /// Between two looks: a commit takes about as long.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -36,39 +37,71 @@ pub struct Account {
     pub problems: Vec<String>,
 }
 
-/// The accounts of a router that runs.
+/// Both books of a route at nearly one moment.
+struct Books {
+    /// The meter before the store was read.
+    before: Counts,
+    /// What is committed.
+    stored: Counts,
+    /// The meter after it.
+    after: Reading,
+}
+
+impl Books {
+    /// True where nothing went on meanwhile.
+    fn still(&self) -> bool {
+        self.before == self.after.counts
+    }
+
+    /// True where the store has what was counted before it was read, and no more than after.
+    fn agree(&self) -> bool {
+        reaches(&self.stored, &self.before) && reaches(&self.after.counts, &self.stored)
+    }
+}
+
+/// The accounts of a router that runs. A route that is being restarted has the account of one that does not run.
 ///
 /// # Errors
 /// A fault of the store.
 pub async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
-    let loaded = runtime.loaded();
+    let (loaded, store) = (runtime.loaded(), runtime.store());
     let mut accounts = Vec::new();
     for spec in &loaded.plan.routes {
-        let Ok(route) = runtime.route(&spec.name) else { continue };
-        let look = || -> Result<_, Fault> {
-            let before = route.meter.read();
-            let stored = runtime.store().counts(&spec.name)?;
-            let after = route.meter.read();
-            Ok((before.counts == after.counts, after, stored))
-        };
-        let (mut still, mut reading, mut stored) = look()?;
+        let mut books = look(runtime, &spec.name)?;
         for _ in 0..LOOKS {
-            if still && stored == reading.counts {
+            if books.as_ref().is_none_or(Books::agree) {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            (still, reading, stored) = look()?;
+            books = look(runtime, &spec.name)?;
         }
-        accounts.push(Account {
-            route: spec.name.to_string(),
-            received: reading.received,
-            counts: reading.counts,
-            in_flight: reading.in_flight,
-            behind: behind(runtime.store(), &loaded.plan, spec),
-            problems: problems(&reading, &stored, still),
+        accounts.push(match books {
+            Some(books) => Account {
+                route: spec.name.to_string(),
+                received: books.after.received,
+                counts: books.after.counts,
+                in_flight: books.after.in_flight,
+                behind: behind(store, &loaded.plan, spec),
+                problems: problems(&books),
+            },
+            None => stored(store, &loaded.plan, spec)?,
         });
     }
     Ok(accounts)
+}
+
+/// Reads both books of a route; `None` where it does not run. Those of a route that was restarted in between are of
+/// two routes, and are read again.
+fn look(runtime: &Runtime, name: &str) -> Result<Option<Books>, Fault> {
+    while let Ok(route) = runtime.route(name) {
+        let before = route.meter.read().counts;
+        let stored = runtime.store().counts(name)?;
+        let after = route.meter.read();
+        if runtime.route(name).is_ok_and(|now| Arc::ptr_eq(&now, &route)) {
+            return Ok(Some(Books { before, stored, after }));
+        }
+    }
+    Ok(None)
 }
 
 /// The accounts as the store keeps them, where no router runs.
@@ -76,32 +109,47 @@ pub async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
 /// # Errors
 /// A fault of the store.
 pub fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, Fault> {
-    let account = |spec: &Route| {
-        let counts = store.counts(&spec.name)?;
-        Ok(Account {
-            route: spec.name.to_string(),
-            received: counts.settled(),
-            counts,
-            in_flight: 0,
-            behind: behind(store, plan, spec),
-            problems: Vec::new(),
-        })
-    };
-    plan.routes.iter().map(account).collect()
+    plan.routes.iter().map(|spec| stored(store, plan, spec)).collect()
 }
 
-fn problems(reading: &Reading, stored: &Counts, still: bool) -> Vec<String> {
+/// The account of a route as the store keeps it.
+fn stored(store: &Store, plan: &Plan, spec: &Route) -> Result<Account, Fault> {
+    let counts = store.counts(&spec.name)?;
+    Ok(Account {
+        route: spec.name.to_string(),
+        received: counts.settled(),
+        counts,
+        in_flight: 0,
+        behind: behind(store, plan, spec),
+        problems: Vec::new(),
+    })
+}
+
+fn problems(books: &Books) -> Vec<String> {
+    let Books { before, stored, after } = books;
     let mut problems = Vec::new();
-    let sum = reading.counts.settled().saturating_add(reading.in_flight);
-    if reading.received != sum {
-        problems.push(format!("received {} is not the sum of the rest, {sum}", reading.received));
+    let sum = after.counts.settled().saturating_add(after.in_flight);
+    if after.received != sum {
+        problems.push(format!("received {} is not the sum of the rest, {sum}", after.received));
     }
     // While commits go on, the store is ahead by what was committed just now, and never behind.
-    let ahead = stored.done >= reading.counts.done && stored.dead >= reading.counts.dead;
-    if *stored != reading.counts && (still || !ahead) {
-        problems.push(format!("the store has {stored:?}, the route counted {:?}", reading.counts));
+    if !books.agree() && (books.still() || !reaches(stored, before)) {
+        problems.push(format!("the store has {}, the route counted {}", words(stored), words(&after.counts)));
     }
     problems
+}
+
+/// True where `counts` has at least as many of each as `least`.
+fn reaches(counts: &Counts, least: &Counts) -> bool {
+    counts.done >= least.done
+        && counts.skipped >= least.skipped
+        && counts.filtered >= least.filtered
+        && counts.dead >= least.dead
+}
+
+fn words(counts: &Counts) -> String {
+    let Counts { done, skipped, filtered, dead } = counts;
+    format!("{done} done, {skipped} skipped, {filtered} filtered and {dead} dead")
 }
 
 /// Events that wait in the source of a route, in flight included; `None` where the source cannot tell.
@@ -120,19 +168,35 @@ pub fn behind(store: &Store, plan: &Plan, route: &Route) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, Reading, problems};
+    use super::{Books, Counts, Reading, problems};
 
     #[test]
     fn an_account_that_adds_up_has_no_problems_and_any_other_has() {
         let counts = Counts { done: 5, skipped: 1, filtered: 2, dead: 1 };
-        let reading = Reading { received: 12, counts, in_flight: 3, ..Reading::default() };
-        assert!(problems(&reading, &counts, true).is_empty());
-        let lost = Reading { received: 13, ..reading.clone() };
-        assert_eq!(problems(&lost, &counts, true).len(), 1);
-        let other = Counts { done: 4, ..counts };
-        assert_eq!(problems(&reading, &other, true).len(), 1, "an event was counted that was not committed");
-        let ahead = Counts { done: 6, ..counts };
-        assert!(problems(&reading, &ahead, false).is_empty());
-        assert_eq!(problems(&reading, &other, false).len(), 1);
+        let fewer = Counts { done: 4, ..counts };
+        let reading = |received| Reading { received, counts, in_flight: 3, ..Reading::default() };
+        let books = |before, stored, received| problems(&Books { before, stored, after: reading(received) });
+        assert!(books(counts, counts, 12).is_empty());
+        assert_eq!(books(counts, counts, 13).len(), 1, "an event was lost");
+        let told = books(counts, fewer, 12);
+        assert_eq!(
+            told,
+            [
+                "the store has 4 done, 1 skipped, 2 filtered and 1 dead, the route counted 5 done, 1 skipped, 2 filtered and 1 dead"
+            ],
+            "an event was counted that was not committed"
+        );
+    }
+
+    #[test]
+    fn a_busy_route_may_commit_between_two_looks() {
+        let counts = |done| Counts { done, ..Counts::default() };
+        let books = |before, stored, after| {
+            let after = Reading { received: after, counts: counts(after), ..Reading::default() };
+            problems(&Books { before: counts(before), stored: counts(stored), after })
+        };
+        assert!(books(4, 6, 5).is_empty(), "committed, and not counted yet");
+        assert!(books(4, 5, 6).is_empty(), "committed and counted after the store was read");
+        assert_eq!(books(4, 3, 5).len(), 1, "counted, and not committed");
     }
 }
