@@ -6,7 +6,7 @@ use crate::transaction::Transaction;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const PREFIX: u8 = b'd';
@@ -29,6 +29,12 @@ impl DeadCounts {
     /// Dead letters of a route.
     pub fn get(&self, route: &str) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(route).copied().unwrap_or_default()
+    }
+
+    /// Routes that have dead letters, and how many.
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().filter(|(_, count)| **count > 0).map(|(route, count)| (route.clone(), *count)).collect()
     }
 
     fn change(&self, route: String, by: i64) {

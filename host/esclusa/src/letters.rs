@@ -1,11 +1,13 @@
 //! Dead letters as people ask for them: selected by route, code and pattern, with their numbers.
 
+use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::filter::Filter;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Letters that are read at once.
 const PAGE: usize = 200;
@@ -99,6 +101,22 @@ pub fn select(store: &Store, query: &Query, most: usize) -> Result<Vec<Letter>, 
         found.extend(fitting.take(most - found.len()));
     }
     Ok(found)
+}
+
+/// Letters of routes that the configuration does not have, by route: they were removed or renamed.
+#[must_use]
+pub fn left(store: &Store, plan: &Plan) -> BTreeMap<String, u64> {
+    let mut counts = store.dead_counts();
+    counts.retain(|route, _| !plan.routes.iter().any(|known| *known.name == **route));
+    counts
+}
+
+/// What there is to say of letters whose route is gone.
+#[must_use]
+pub fn left_told(route: &str, count: u64) -> String {
+    format!(
+        "{count} dead letter(s) of route {route}, which is not in routes.toml: see `esclusa dlq ls --route {route}`"
+    )
 }
 
 fn pattern(text: &str) -> Result<Filter, NotSelected> {

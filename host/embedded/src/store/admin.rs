@@ -14,6 +14,7 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::engine::ReadError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Item;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Items that a scan holds in memory at once.
@@ -115,6 +116,12 @@ impl Store {
     #[must_use]
     pub fn dead_count(&self, route: &str) -> u64 {
         self.shared().dead.get(route)
+    }
+
+    /// How many dead letters there are of each route that has some, in the configuration or not.
+    #[must_use]
+    pub fn dead_counts(&self) -> BTreeMap<String, u64> {
+        self.shared().dead.all()
     }
 
     /// Removes dead letters and says how many there were.

@@ -50,7 +50,7 @@ pub async fn replay(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids
         };
         let result = match admin.runtime.route(&letter.route) {
             Ok(route) => replay::replay(&route, admin.runtime.store(), id).await.map_err(|error| error.to_string()),
-            Err(missing) => Err(missing.to_string()),
+            Err(missing) => Err(NotReplayed::from(missing).to_string()),
         };
         match result {
             Ok(()) => replayed.push(id),

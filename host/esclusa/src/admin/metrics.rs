@@ -1,6 +1,6 @@
 //! `/metrics`: the status in Prometheus' text format. `docs/reference/metrics.md` lists every name.
 //!
-//! Labels are bounded: they hold names of routes.toml and words of ours, never anything out of an event.
+//! Labels are bounded: they hold names that are or were in routes.toml and words of ours, never anything out of an event.
 
 use super::Admin;
 use crate::runtime::status::{RouteStatus, Status};
@@ -26,10 +26,13 @@ const fn gauge(name: &'static str, about: &'static str, value: fn(&RouteStatus) 
     Metric { name, kind: "gauge", about, value }
 }
 
+/// Routes that were removed have it too, as long as they have letters.
+const LETTERS: &str = "esclusa_dead_letters";
+
 const METRICS: &[Metric] = &[
     gauge("esclusa_events_in_flight", "Events taken from the source and not settled.", |r| r.reading.in_flight as f64),
     gauge("esclusa_in_flight_bytes", "Bytes of events in flight.", |r| r.in_flight_bytes as f64),
-    gauge("esclusa_dead_letters", "Events in the embedded dead letters.", |r| r.dead_letters as f64),
+    gauge(LETTERS, "Events in the embedded dead letters.", |r| r.dead_letters as f64),
     counter("esclusa_events_returned_total", "Times that events were given back to their queue.", |r| {
         r.reading.returned as f64
     }),
@@ -89,6 +92,11 @@ pub fn render(status: &Status) -> String {
         for route in &status.routes {
             line(&mut out, metric.name, &[("route", &route.name)], (metric.value)(route));
         }
+        if metric.name == LETTERS {
+            for (route, count) in &status.left_letters {
+                line(&mut out, LETTERS, &[("route", route)], *count as f64);
+            }
+        }
     }
     out
 }
@@ -112,6 +120,16 @@ mod tests {
     use super::{Status, render};
     use std::collections::BTreeSet;
 
+    fn status() -> Status {
+        let left_letters = [("web".to_owned(), 4)].into();
+        Status { version: "1".into(), pid: 1, now: 0, routes: Vec::new(), left_letters, reloads: Vec::new() }
+    }
+
+    #[test]
+    fn letters_of_a_route_that_is_gone_are_counted() {
+        assert!(render(&status()).contains("\nesclusa_dead_letters{route=\"web\"} 4\n"));
+    }
+
     fn names(text: &str, start: &str) -> BTreeSet<String> {
         let rest = text.split(start).skip(1);
         rest.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()
@@ -119,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_reference_page_lists_exactly_the_metrics_that_there_are() {
-        let status = Status { version: "1".into(), pid: 1, now: 0, routes: Vec::new(), reloads: Vec::new() };
+        let status = status();
         let page = include_str!("../../../../docs/reference/metrics.md");
         assert_eq!(names(page, "\n| `"), names(&render(&status), "# TYPE "));
     }

@@ -4,10 +4,12 @@ use super::reach::{Reach, reach, running};
 use super::{Global, print};
 use crate::audit::{self, Account};
 use crate::exit::Exit;
+use crate::letters;
 use crate::runtime::status::{OutputStatus, RouteStatus, Status, outputs};
 use anyhow::Result;
 use esclusa_config::Loaded;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// A route as the configuration has it.
 #[derive(Debug, serde::Serialize)]
@@ -76,14 +78,15 @@ pub async fn status(global: &Global) -> Result<Exit> {
         Reach::Stopped(store, plan) => {
             let accounts = audit::stopped(&store, &plan)?;
             let letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
+            let left = letters::left(&store, &plan);
             if global.json {
                 let route = |(account, letters): (&Account, &u64)| json!({"account": account, "dead_letters": letters, "state": "not running"});
-                print::json(
-                    &json!({"running": false, "routes": accounts.iter().zip(&letters).map(route).collect::<Vec<_>>()}),
-                )?;
+                let routes: Vec<_> = accounts.iter().zip(&letters).map(route).collect();
+                print::json(&json!({"running": false, "routes": routes, "left_letters": left}))?;
             } else {
                 print::message("not running; this is what the store knows");
                 stopped(&accounts, &letters)?;
+                tell_left(&left);
             }
         }
     }
@@ -120,6 +123,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     let heading =
         ["ROUTE", "STATE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "IN FLIGHT", "LETTERS", "LAST ERROR"];
     print::table(heading, &status.routes.iter().map(row).collect::<Vec<_>>())?;
+    tell_left(&status.left_letters);
     for reload in status.reloads.iter().take(5) {
         let result = if reload.ok { "reloaded" } else { "REFUSED" };
         print::message(&format!(
@@ -130,6 +134,13 @@ fn at_this_moment(status: &Status) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Tells of letters that no row counts.
+fn tell_left(left: &BTreeMap<String, u64>) {
+    for (route, count) in left {
+        print::message(&letters::left_told(route, *count));
+    }
 }
 
 fn stopped(accounts: &[Account], letters: &[u64]) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::cloud::Cloud;
 use super::meter::Meter;
+use super::replay::NotReplayed;
 use super::route::Route;
 use super::wiring::Wiring;
 use super::{Runtime, plugins};
@@ -26,6 +27,16 @@ pub enum Missing {
         /// Why.
         why: plugins::Refused,
     },
+}
+
+/// As it is told of a dead letter, whose route was there once.
+impl From<Missing> for NotReplayed {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Route(route) => NotReplayed::Routeless(route),
+            Missing::Plugin { .. } => NotReplayed::Host(missing.to_string()),
+        }
+    }
 }
 
 /// Routes that were made ready, by name.

@@ -6,6 +6,7 @@ use super::meter::epoch_millis;
 use super::route::Version;
 use super::wiring::Resources;
 use super::{Running, Runtime, load_all, plugins, schema};
+use crate::letters;
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
 use std::collections::BTreeSet;
@@ -86,7 +87,12 @@ impl Runtime {
         for (spec, version) in start.iter().zip(versions) {
             self.launch(&new.plan, cloud.as_ref(), spec, version);
         }
-        let message = summary(&stay, &gone, &start);
+        let mut message = summary(&stay, &gone, &start);
+        for (route, count) in letters::left(&self.store, &new.plan) {
+            if gone.contains(&*route) {
+                message = format!("{message}; {}", letters::left_told(&route, count));
+            }
+        }
         self.loaded.store(Arc::new(new));
         Ok(message)
     }

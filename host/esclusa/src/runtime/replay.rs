@@ -37,6 +37,9 @@ pub enum NotReplayed {
     /// Somebody else replayed or dropped it.
     #[error("dead letter {0} is not there any more")]
     Gone(u64),
+    /// Its route is not in the configuration.
+    #[error("route {0} is not in routes.toml any more: put it back to replay the letter, or drop the letter")]
+    Routeless(String),
     /// It failed again.
     #[error("{code}: {message}")]
     Again {

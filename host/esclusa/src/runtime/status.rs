@@ -3,8 +3,10 @@
 use super::meter::{Reading, epoch_millis};
 use super::route::{Mode, Route};
 use super::{Running, Runtime};
+use crate::letters;
 use esclusa_config::plan::{self, Target};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 /// The router at one moment.
@@ -18,6 +20,8 @@ pub struct Status {
     pub now: u64,
     /// Routes by name.
     pub routes: Vec<RouteStatus>,
+    /// Events in the embedded dead letters of routes that are not in routes.toml any more, by route.
+    pub left_letters: BTreeMap<String, u64>,
     /// The last reloads, newest first.
     pub reloads: Vec<Reload>,
 }
@@ -105,6 +109,7 @@ impl Runtime {
             pid: std::process::id(),
             now: epoch_millis(),
             routes: routes.collect(),
+            left_letters: letters::left(&self.store, &loaded.plan),
             reloads: self.reloads.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -6,7 +6,8 @@ use crate::cli::reach::{Client, Reach, escape, reach};
 use crate::cli::{Global, Misused};
 use crate::letters::{self, Letter, Query};
 use crate::runtime::bench::Bench;
-use crate::runtime::replay;
+use crate::runtime::replay::{self, NotReplayed};
+use crate::runtime::status::Status;
 use anyhow::{Context, Result, bail};
 use esclusa_embedded::Store;
 use serde::Deserialize;
@@ -83,7 +84,7 @@ impl Desk {
                 }
             }
             Desk::Store(bench) => {
-                let route = bench.route(route).await?;
+                let route = bench.route(route).await.map_err(NotReplayed::from)?;
                 Ok(replay::replay(&route, bench.store(), id).await?)
             }
         }
