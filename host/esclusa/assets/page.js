@@ -6,7 +6,9 @@ const byId = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 const rows = new Map();      // route -> its cells
 const samples = new Map();   // route -> [{ at, settled }]
-let letterKey = null, reloadKey = null;
+let reloadKey = null;
+let shown = {};              // what of the letters is shown: { key, page, count }
+let starts = [0];            // after which letter each page up to this one begins
 
 function el(tag, className, text) {
   const node = document.createElement(tag);
@@ -52,6 +54,7 @@ async function ask(path, body) {
 async function act(path, body, tell) {
   try {
     note(tell(await ask(path, body)), false);
+    shown = {};
   } catch (error) {
     note(String(error.message || error), true);
   }
@@ -81,8 +84,9 @@ function makeRow(name) {
   const state = el("td");
   cells.state = state.appendChild(el("span", "chip"));
   main.append(state);
-  for (const [key, sign] of [["received", ""], ["done", "="], ["skipped", "+"], ["filtered", "+"], ["dead", "+"], ["flight", "+"]]) {
+  for (const [key, label, sign] of [["received", "received", ""], ["done", "done", "="], ["skipped", "skipped", "+"], ["filtered", "filtered", "+"], ["dead", "dead", "+"], ["flight", "in flight", "+"]]) {
     const cell = el("td", "n");
+    cell.dataset.label = label;
     if (sign) cell.append(el("i", "", sign));
     cells[key] = cell.appendChild(el("span"));
     main.append(cell);
@@ -90,7 +94,8 @@ function makeRow(name) {
   const sum = el("td");
   cells.sum = sum.appendChild(el("span", "chip"));
   cells.rate = el("td", "n");
-  const action = el("td", "n");
+  cells.rate.dataset.label = "per second";
+  const action = el("td", "n action");
   cells.toggle = action.appendChild(button("Pause", "", () => {
     const verb = cells.toggle.textContent === "Pause" ? "pause" : "resume";
     return act(`api/v1/routes/${encodeURIComponent(name)}/${verb}`, null, (a) => a.message);
@@ -144,18 +149,16 @@ function fillRoutes(status) {
     rows.delete(name);
     samples.delete(name);
   }
-  const total = { received: 0, settled: 0, flight: 0, dead: 0, rate: 0 };
+  const total = { received: 0, settled: 0, flight: 0, rate: 0 };
   for (const route of status.routes) {
     total.rate += fillRow(route, status.now);
     total.received += route.reading.received;
     total.settled += settled(route);
     total.flight += route.reading.in_flight;
-    total.dead += route.dead_letters;
   }
+  const dead = letterCount(status, "");
   show(byId("no-routes"), names.size === 0);
-  fillTotals([["events received", total.received], ["settled", total.settled], ["in flight", total.flight], ["events/s", shownRate(total.rate)], ["dead letters", total.dead, total.dead > 0]]);
-  fillChoice(names);
-  return total.dead;
+  fillTotals([["events received", total.received], ["settled", total.settled], ["in flight", total.flight], ["events/s", shownRate(total.rate)], ["dead letters", dead, dead > 0]]);
 }
 
 function fillTotals(list) {
@@ -173,12 +176,17 @@ function fillTotals(list) {
   });
 }
 
-function fillChoice(names) {
-  const choice = byId("letter-route");
-  const known = new Set([...choice.options].map((option) => option.value));
-  for (const name of names) {
-    if (known.has(name)) continue;
-    const option = el("option", "", name);
+// Routes that are not in routes.toml any more are offered as long as they have letters.
+function fillChoice(status) {
+  const choice = byId("letter-route"), texts = new Map([["", "all routes"]]);
+  for (const route of status.routes) texts.set(route.name, route.name);
+  for (const name of Object.keys(status.left_letters)) texts.set(name, `${name} (not in routes.toml)`);
+  for (const option of [...choice.options]) {
+    if (texts.get(option.value) === option.textContent) texts.delete(option.value);
+    else option.remove();
+  }
+  for (const [name, text] of texts) {
+    const option = el("option", "", text);
     option.value = name;
     choice.append(option);
   }
@@ -209,8 +217,9 @@ function letterRow(letter) {
   const story = [...(letter.backtrace ? [letter.backtrace] : []), ...letter.logs].join("\n");
   if (story) details.append(el("pre", "", story));
   const drop = () => confirm(`Throw dead letter ${id} away for good?`) ? act("api/v1/dlq/drop", { ids: [id] }, (a) => `${a.dropped} dropped`) : undefined;
-  item.append(timeOf(letter.died), el("code", "", `#${id}`), el("span", "chip", letter.route), details,
-    button("Replay", `Replay dead letter ${id}`, () => replay([id])), button("Drop", `Drop dead letter ${id}`, drop));
+  const buttons = el("span", "buttons");
+  buttons.append(button("Replay", `Replay dead letter ${id}`, () => replay([id])), button("Drop", `Drop dead letter ${id}`, drop));
+  item.append(timeOf(letter.died), el("code", "", `#${id}`), el("span", "chip", letter.route), details, buttons);
   return item;
 }
 function replay(ids) {
@@ -219,18 +228,35 @@ function replay(ids) {
     return [`${answer.replayed.length} replayed, ${failed.length} failed`, ...failed].join("\n");
   });
 }
-async function fillLetters(count) {
-  const route = byId("letter-route").value;
-  const key = `${count} ${route}`, reading = byId("letter-rows").querySelector("details[open]");
+// Of a route, or of all; with letters of routes that are not in routes.toml any more.
+function letterCount(status, route) {
+  const counts = [...status.routes.map((r) => [r.name, r.dead_letters]), ...Object.entries(status.left_letters)];
+  return counts.reduce((sum, [name, count]) => (route && name !== route ? sum : sum + count), 0);
+}
+async function fillLetters(status) {
+  const route = byId("letter-route").value, count = letterCount(status, route);
+  if (route !== shown.route) starts = [0];
+  const page = `${starts.at(-1)} ${route}`;
+  // One that dies while another is dropped leaves the count as it was.
+  const key = JSON.stringify([page, count, status.routes.map((r) => r.reading.counts.dead)]);
   // Nobody's reading is interrupted by a letter that arrives.
-  if (key === letterKey || (reading && letterKey && letterKey.endsWith(` ${route}`) && count > parseInt(letterKey, 10))) return;
-  const query = route ? `&route=${encodeURIComponent(route)}` : "";
+  const reading = byId("letter-rows").querySelector("details[open]") && page === shown.page && count >= shown.count;
+  if (key === shown.key || reading) return;
+  const query = (route ? `&route=${encodeURIComponent(route)}` : "") + (starts.length > 1 ? `&after=${starts.at(-1)}` : "");
   const letters = count ? await ask(`api/v1/dlq?limit=${LETTERS}&preview=${PREVIEW}${query}`) : [];
-  letterKey = key;
-  show(byId("no-letters"), letters.length === 0);
+  if (!letters.length && starts.length > 1) {
+    starts = [0];
+    return fillLetters(status);
+  }
+  const ids = letters.map((letter) => letter.id), whole = letters.length === LETTERS;
+  const last = whole ? Math.min(count, starts.length * LETTERS) : count, first = last - letters.length + 1;
+  shown = { key, page, count, route, ids };
+  show(byId("no-letters"), !letters.length);
   show(byId("replay-shown"), letters.length > 1);
+  show(byId("older"), starts.length > 1);
+  show(byId("newer"), whole && last < count);
+  set(byId("letter-span"), letters.length ? `${number.format(first)}–${number.format(last)} of ${number.format(count)}, oldest first` : "");
   byId("letter-rows").replaceChildren(...letters.map(letterRow));
-  byId("letter-rows").dataset.ids = JSON.stringify(letters.map((letter) => letter.id));
 }
 
 let asking = false;
@@ -242,9 +268,10 @@ async function tick() {
     set(byId("who"), `version ${status.version}, process ${status.pid}`);
     set(byId("link"), "live");
     setClass(byId("link"), "chip live");
-    const dead = fillRoutes(status);
+    fillRoutes(status);
+    fillChoice(status);
     fillReloads(status.reloads);
-    await fillLetters(dead);
+    await fillLetters(status);
   } catch (error) {
     set(byId("link"), "no answer");
     setClass(byId("link"), "chip lost");
@@ -254,7 +281,9 @@ async function tick() {
 }
 
 byId("letter-route").addEventListener("change", tick);
-byId("replay-shown").addEventListener("click", () => replay(JSON.parse(byId("letter-rows").dataset.ids)));
+byId("replay-shown").addEventListener("click", () => replay(shown.ids || []));
+byId("older").addEventListener("click", () => { starts.pop(); tick(); });
+byId("newer").addEventListener("click", () => { starts.push(shown.ids.at(-1)); tick(); });
 byId("reload").addEventListener("click", async (event) => {
   event.target.disabled = true;
   await act("api/v1/reload", null, (answer) => answer.message);
