@@ -190,8 +190,11 @@ fn verdict(error: &anyhow::Error, json: bool) -> Exit {
         return Exit::Ok;
     }
     if let Some(Broken(problems)) = error.downcast_ref::<Broken>() {
-        let text = if json { problems.to_json().to_string() } else { problems.render(telemetry::colour()) };
-        print::message(text.trim_end());
+        if json {
+            print::problems(&problems.to_json());
+        } else {
+            print::error(problems.render(telemetry::colour()).trim_end());
+        }
         return Exit::Configuration;
     }
     complain(error);
@@ -201,7 +204,7 @@ fn verdict(error: &anyhow::Error, json: bool) -> Exit {
 /// Tells what went wrong.
 pub fn complain(error: &anyhow::Error) {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    print::message(&format!("error: {}", causes.join(": ")));
+    print::error(&format!("error: {}", causes.join(": ")));
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! Logs: text or JSON lines on standard error, never on standard output.
 //!
+//! With JSON every line of standard error is an object, what the command line tells included.
+//!
 //! Messages are constant, what varies is in fields. Text of guests arrives here escaped.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -15,11 +18,15 @@ pub enum Format {
     Json,
 }
 
+/// What was asked for; nothing before the command line is read.
+static FORMAT: OnceLock<Format> = OnceLock::new();
+
 /// Starts logging. `filter` is a level (`info`) or directives (`warn,esclusa=debug`).
 ///
 /// # Errors
 /// What is wrong with the filter.
 pub fn start(format: Format, filter: &str) -> Result<(), String> {
+    let format = *FORMAT.get_or_init(|| format);
     // The store's own remarks on its housekeeping are not for operators.
     let filter = EnvFilter::try_new(format!("fjall=warn,lsm_tree=warn,{filter}"))
         .map_err(|error| format!("{filter:?} is no log filter: {error}"))?;
@@ -33,8 +40,14 @@ pub fn start(format: Format, filter: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// True where every line of standard error is to be JSON.
+#[must_use]
+pub fn json() -> bool {
+    FORMAT.get() == Some(&Format::Json)
+}
+
 /// True where standard error shows colours.
 #[must_use]
 pub fn colour() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    !json() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -3,7 +3,10 @@
 //! A reader that has gone (`| head`) ends the command quietly, by an error of its own.
 
 use crate::outlet;
+use crate::runtime::meter::epoch_millis;
+use crate::telemetry;
 use serde::Serialize;
+use serde_json::json;
 use std::io::Write;
 
 /// Whoever read standard output has seen enough.
@@ -42,8 +45,28 @@ pub fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// A message for whoever sits there.
 pub fn message(text: &str) {
+    tell("INFO", text);
+}
+
+/// A message that something went wrong.
+pub fn error(text: &str) {
+    tell("ERROR", text);
+}
+
+/// A line of JSON instead of messages.
+pub fn problems(json: &serde_json::Value) {
     // Nobody is left to be told where this fails.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{json}");
+}
+
+fn tell(level: &str, text: &str) {
+    if telemetry::json() {
+        let timestamp = time(epoch_millis());
+        problems(&json!({"timestamp": timestamp, "level": level, "message": text, "target": "esclusa::cli"}));
+    } else {
+        // As above.
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
 }
 
 /// Rows in aligned columns under a heading. Cells are shown without control characters.
