@@ -4,18 +4,19 @@
 
 mod answer;
 mod api;
+mod connections;
 mod dlq;
 mod guard;
 mod health;
 mod ingest;
 pub mod metrics;
 mod page;
+mod question;
 
 use crate::runtime::Runtime;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub struct Listening {
     pub address: SocketAddr,
     admin: Arc<Admin>,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Admin {
@@ -80,7 +81,7 @@ impl Starting {
         let answers = TcpListener::from_std(listener.try_clone()?)?;
         let (stop, stopped) = oneshot::channel();
         let router: Router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
-        tokio::spawn(axum::serve(answers, router).with_graceful_shutdown(dropped(stopped)).into_future());
+        tokio::spawn(connections::serve(answers, router, connections::PATIENCE, stopped));
         Ok(Starting { address, listener, _stop: stop })
     }
 }
@@ -97,14 +98,8 @@ pub fn serve(starting: Starting, runtime: Arc<Runtime>, config: PathBuf) -> std:
     let draining = AtomicBool::new(false);
     let admin = Arc::new(Admin { runtime, config, listen, draining, replays: Default::default() });
     let (stop, stopped) = oneshot::channel();
-    let serving = axum::serve(listener, router(admin.clone())).with_graceful_shutdown(dropped(stopped));
-    let task = tokio::spawn(serving.into_future());
+    let task = tokio::spawn(connections::serve(listener, router(admin.clone()), connections::PATIENCE, stopped));
     Ok(Listening { address, admin, stop, task })
-}
-
-/// Waits for the sender to go.
-async fn dropped(stopped: oneshot::Receiver<()>) {
-    let _ = stopped.await;
 }
 
 impl Listening {
@@ -151,7 +146,8 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/ingest/{name}", any(ingest::ingest))
         .route("/ingest/{name}/{*rest}", any(ingest::ingest_below))
         .layer(from_fn(guard::ingest_headers));
-    guarded.merge(open).fallback(answer::unknown).layer(from_fn(guard::origin)).with_state(admin)
+    let all = guarded.merge(open).fallback(answer::unknown).method_not_allowed_fallback(answer::method);
+    all.layer(from_fn(guard::origin)).with_state(admin)
 }
 
 #[cfg(test)]

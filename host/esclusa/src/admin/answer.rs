@@ -5,7 +5,7 @@ use crate::letters::NotSelected;
 use crate::runtime::bench::Missing;
 use crate::tables::NotRead;
 use axum::Json;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use esclusa_flow::fault::Fault;
 use serde_json::{Value, json};
@@ -47,6 +47,14 @@ impl IntoResponse for Refusal {
 /// There is nothing at this path.
 pub async fn unknown(uri: Uri) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
+}
+
+/// There is something at this path, for another method.
+pub async fn method(method: Method, uri: Uri) -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{method} is not for {}; the header Allow says what is", uri.path()),
+    )
 }
 
 impl From<Fault> for Refusal {

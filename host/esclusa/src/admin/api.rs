@@ -2,12 +2,13 @@
 
 use super::Admin;
 use super::answer::Refusal;
+use super::question::{self, Path, Query, Whole};
 use crate::runtime::status::{RouteStatus, Status};
 use crate::runtime::trial::{self, Live, Trial, TrialEvent};
 use crate::{audit, configuration, intake, tables};
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -88,7 +89,11 @@ pub enum Tried {
 }
 
 /// Calls a route's plugin and shows what it wants done; carries it out where it is asked to.
-pub async fn invoke(State(admin): Shared, Path(name): Path<String>, Json(body): Json<Events>) -> Answer<Tried> {
+pub async fn invoke(
+    State(admin): Shared,
+    Path(name): Path<String>,
+    question::Json(body): question::Json<Events>,
+) -> Answer<Tried> {
     let route = admin.runtime.route(&name)?;
     let malformed = |why| Refusal::new(StatusCode::BAD_REQUEST, why);
     if !body.live {
@@ -118,7 +123,7 @@ pub async fn send(
     State(admin): Shared,
     Path(name): Path<String>,
     Query(how): Query<Sending>,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Answer<Value> {
     let records =
         if how.raw { vec![intake::raw(body.to_vec(), "")] } else { intake::json_lines(&body, how.key.as_deref(), 1)? };

@@ -2,10 +2,11 @@
 
 use super::Admin;
 use super::answer::Refusal;
+use super::question::{self, Path, Query};
 use crate::letters::{self, Letter};
 use crate::runtime::replay::{self, NotReplayed};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,13 +34,19 @@ pub async fn list(
 }
 
 /// A letter, whole.
-pub async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<u64>) -> Result<Json<Letter>, Refusal> {
+pub async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<Letter>, Refusal> {
+    let id = id
+        .parse()
+        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, format!("{id:?} is no number of a dead letter")))?;
     let letter = replay::find(admin.runtime.store(), id)?.ok_or_else(|| gone(id))?;
     Ok(Json(Letter::new(id, letter)))
 }
 
 /// Delivers letters to their routes again, one after the other.
-pub async fn replay(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids>) -> Result<Json<Value>, Refusal> {
+pub async fn replay(
+    State(admin): State<Arc<Admin>>,
+    question::Json(Ids { ids }): question::Json<Ids>,
+) -> Result<Json<Value>, Refusal> {
     let (mut replayed, mut failed) = (Vec::new(), Vec::new());
     for id in ids {
         let _alone = admin.replays.lock().await;
@@ -62,7 +69,10 @@ pub async fn replay(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids
 }
 
 /// Throws letters away.
-pub async fn drop(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids>) -> Result<Json<Value>, Refusal> {
+pub async fn drop(
+    State(admin): State<Arc<Admin>>,
+    question::Json(Ids { ids }): question::Json<Ids>,
+) -> Result<Json<Value>, Refusal> {
     let dropped = admin.runtime.store().remove_dead(ids).await?;
     tracing::info!(dropped, "dead letters dropped over the API");
     Ok(Json(json!({"dropped": dropped})))

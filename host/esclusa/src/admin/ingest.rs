@@ -4,10 +4,11 @@
 
 use super::Admin;
 use super::answer::Refusal;
+use super::question::{self, Path};
 use crate::intake;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use esclusa_config::plan::Source;
@@ -64,8 +65,7 @@ async fn take(admin: &Admin, name: &str, path: &str, request: Request) -> Result
 async fn collect(body: Body, most: usize) -> Result<Vec<u8>, Refusal> {
     let (mut data, mut stream) = (Vec::new(), body.into_data_stream());
     while let Some(chunk) = stream.next().await {
-        let chunk =
-            chunk.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the request broke off: {error}")))?;
+        let chunk = chunk.map_err(|error| question::broken(&error))?;
         if data.len().saturating_add(chunk.len()) > most {
             return Err(Refusal::new(
                 StatusCode::PAYLOAD_TOO_LARGE,

@@ -148,3 +148,30 @@ fn a_refused_reload_tells_the_places() {
     assert_eq!(answer["diagnostics"][0]["code"], "config::unknown_key");
     assert!(answer["error"].as_str().unwrap().contains("max_bdy"));
 }
+
+#[test]
+fn every_error_of_the_api_is_a_json_object() {
+    let router = started();
+    let check = |method: &str, path: &str, headers: &[(&str, &str)], body: &str, status: u16, message: &str| {
+        let (answered, body) = router.request(method, path, headers, body.as_bytes()).unwrap();
+        let error: Value = serde_json::from_slice(&body).unwrap_or_else(|why| panic!("{method} {path}: {why}"));
+        assert_eq!(answered, status, "{method} {path}: {error}");
+        assert!(error["error"].as_str().is_some_and(|error| error.contains(message)), "{method} {path}: {error}");
+    };
+    check("POST", "/api/v1/dlq/drop", &[], "{\"ids\": []}", 415, "Content-Type: application/json");
+    let json = [("content-type", "application/json")];
+    for (method, path, body, status, message) in [
+        ("GET", "/api/v1/dlq/abc", "", 400, "\"abc\" is no number of a dead letter"),
+        ("GET", "/api/v1/dlq?foo=1", "", 400, "the parameters cannot be read: unknown field `foo`"),
+        ("GET", "/api/v1/dlq?limit=many", "", 400, "the parameters cannot be read"),
+        ("GET", "/api/v1/tables/events/item", "", 400, "missing field `key`"),
+        ("GET", "/api/v1/tables/%ff/scan", "", 400, "the path cannot be read"),
+        ("POST", "/api/v1/dlq/drop", "{\"ids\": [\"a\"]}", 422, "the body cannot be read: invalid type"),
+        ("POST", "/api/v1/dlq/drop", "{", 400, "the body cannot be read"),
+        ("DELETE", "/api/v1/status", "", 405, "DELETE is not for /api/v1/status"),
+        ("POST", "/livez", "", 405, "POST is not for /livez"),
+        ("GET", "/nothing", "", 404, "there is nothing at /nothing"),
+    ] {
+        check(method, path, &json, body, status, message);
+    }
+}
