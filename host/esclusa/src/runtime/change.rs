@@ -103,8 +103,21 @@ fn unchanged(running: &Running, new: &plan::Route, plan: &Plan) -> bool {
     running.route.spec == *new && running.resources == Resources::of(plan, new)
 }
 
+/// Why plugins do not serve their routes, each reason once.
 fn describe(refused: &[(Arc<str>, plugins::Refused)]) -> String {
-    refused.iter().map(|(route, why)| format!("route {route}: {why}")).collect::<Vec<_>>().join("; ")
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for (route, why) in refused {
+        let why = why.to_string();
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, routes)) => routes.push(route),
+            None => reasons.push((why, vec![route])),
+        }
+    }
+    let told = reasons.iter().map(|(why, routes)| {
+        let routes_of = if routes.len() == 1 { "route" } else { "routes" };
+        format!("{routes_of} {}: {why}", routes.join(", "))
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 fn summary(stay: &BTreeSet<Arc<str>>, gone: &BTreeSet<Arc<str>>, start: &[&plan::Route]) -> String {
@@ -121,5 +134,22 @@ fn summary(stay: &BTreeSet<Arc<str>>, gone: &BTreeSet<Arc<str>>, start: &[&plan:
         format!("no route changed, {} keep running", stay.len())
     } else {
         format!("{}; {} unchanged", parts.join("; "), stay.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{describe, plugins::Refused};
+
+    #[test]
+    fn a_reason_is_told_once_for_all_routes_that_have_it() {
+        let config = || {
+            let extra = (String::new(), "Additional properties are not allowed".to_owned());
+            Refused::Config(vec![extra, ("/key".to_owned(), "\"id\" is required".to_owned())])
+        };
+        let refused = [("a".into(), config()), ("b".into(), Refused::Init("no".to_owned())), ("c".into(), config())];
+        let same = "routes a, c: the route's config does not fit the plugin: Additional properties are not allowed; \
+            /key: \"id\" is required";
+        assert_eq!(describe(&refused), format!("{same}; route b: no"));
     }
 }

@@ -28,7 +28,7 @@ pub enum Refused {
     #[error("the plugin's config schema is not a JSON Schema: {0}")]
     Schema(String),
     /// The route's configuration does not fit the plugin's schema: JSON pointer and reason, each.
-    #[error("the route's config does not fit the plugin: {}", .0.iter().map(|(at, why)| format!("{at}: {why}")).collect::<Vec<_>>().join("; "))]
+    #[error("the route's config does not fit the plugin: {}", .0.iter().map(misfit).collect::<Vec<_>>().join("; "))]
     Config(Vec<(String, String)>),
     /// The route's configuration names what the route does not grant.
     #[error("the route does not grant {}", .0.iter().map(|u| format!("{:?} ({})", u.name, u.grant)).collect::<Vec<_>>().join(", "))]
@@ -39,6 +39,11 @@ pub enum Refused {
     /// `init` refused the configuration.
     #[error("{0}")]
     Init(String),
+}
+
+/// What does not fit, after its place; the pointer to the config as a whole is empty.
+fn misfit((at, why): &(String, String)) -> String {
+    if at.is_empty() { why.clone() } else { format!("{at}: {why}") }
 }
 
 /// Loads the plugin of a route.
