@@ -143,6 +143,15 @@ pub fn explain(code: &str) -> Option<&'static str> {
     pages(EXPLANATIONS).chain(pages(DEAD_LETTERS)).find(|(heading, _)| *heading == code).map(|(_, text)| text)
 }
 
+/// The first sentence of an explanation; empty: no such code.
+#[must_use]
+pub fn summary(code: &str) -> String {
+    let text = explain(code).unwrap_or_default();
+    let paragraph = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    let sentence = paragraph.split_once(". ").map_or(paragraph.as_str(), |(sentence, _)| sentence);
+    sentence.trim_end_matches('.').to_owned()
+}
+
 /// The page of all explanations, `docs/reference/errors.md`.
 #[must_use]
 pub fn page() -> &'static str {
@@ -169,6 +178,15 @@ mod tests {
     fn codes_are_unique() {
         let unique: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(unique.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn every_code_has_a_first_sentence_for_the_list() {
+        assert_eq!(summary("config::unknown_key"), "A key that does not exist, which is most likely misspelt");
+        for code in Code::ALL {
+            let about = summary(code.as_str());
+            assert!((10..200).contains(&about.len()), "{}: {about}", code.as_str());
+        }
     }
 
     #[test]

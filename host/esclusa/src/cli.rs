@@ -161,7 +161,7 @@ impl Command {
             Command::Plugin(plugin) => plugin.run(global).await,
             Command::IamPolicy => reference::iam_policy(global),
             Command::Schema => reference::schema(),
-            Command::Explain(explain) => explain.run(),
+            Command::Explain(explain) => explain.run(global),
             Command::Completions(completions) => completions.run(),
             Command::Version => reference::version(global),
         }

@@ -58,7 +58,11 @@ pub fn get(store: &Store, plan: &Plan, table: &str, key: &str) -> Result<Option<
     Ok(store.get(table, &key)?.map(|item| plain_json(&item)))
 }
 
-fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
+/// Whether there is such a table to read.
+///
+/// # Errors
+/// [`NotRead::Unknown`] or [`NotRead::Elsewhere`].
+pub fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
     match plan.tables.get(name) {
         Some(Table::Embedded(_)) => return Ok(()),
         Some(Table::Dynamodb { name: there, .. }) => {

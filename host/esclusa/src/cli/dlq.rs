@@ -115,6 +115,12 @@ impl Dlq {
     /// Does it.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
         let desk = Desk::open(global).await?;
+        let which = match self {
+            Dlq::Ls { which, .. } => Some(which),
+            Dlq::Show { .. } => None,
+            Dlq::Replay { chosen, .. } | Dlq::Drop { chosen, .. } => Some(&chosen.which),
+        };
+        desk.check(which.and_then(|which| which.route.as_ref())).await?;
         match self {
             Dlq::Ls { which, limit } => list(global, &desk.select(&which.query(None, *limit)).await?, *limit),
             Dlq::Show { id } => show(global, &desk.show(*id).await?),

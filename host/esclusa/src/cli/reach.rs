@@ -63,10 +63,17 @@ pub enum Reach {
 
 /// Finds the router of the configuration, or opens its store.
 pub async fn reach(global: &Global) -> Result<Reach> {
+    reach_for(global, |_| Ok(())).await
+}
+
+/// Finds the router of the configuration, which can tell what makes no sense to it, or opens the store once `check` has
+/// found nothing.
+pub async fn reach_for(global: &Global, check: impl FnOnce(&Plan) -> Result<()>) -> Result<Reach> {
     if let Some(client) = running(global).await {
         return Ok(Reach::Running(client));
     }
     let plan = global.load_quietly()?.plan;
+    check(&plan)?;
     if !plan.engine.is_dir() {
         bail!("there is no store at {} yet: nothing has run", plan.engine.display());
     }

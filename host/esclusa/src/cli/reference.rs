@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use esclusa_config::Code;
+use serde_json::json;
 
 /// `esclusa explain`.
 #[derive(Debug, clap::Args)]
@@ -42,19 +43,32 @@ pub fn iam_policy(global: &Global) -> Result<Exit> {
 
 impl Explain {
     /// Describes the code, or lists all of them.
-    pub fn run(&self) -> Result<Exit> {
-        let Some(code) = &self.code else {
-            for code in Code::ALL {
-                print::line(code.as_str())?;
-            }
-            return Ok(Exit::Ok);
-        };
+    pub fn run(&self, global: &Global) -> Result<Exit> {
+        let Some(code) = &self.code else { return list(global) };
         let text = esclusa_config::codes::explain(code);
         let text =
             text.ok_or_else(|| Misused(format!("there is no code {code:?}; `esclusa explain` lists all of them")))?;
-        print::line(&format!("{code}\n\n{text}"))?;
+        if global.json {
+            print::json(&json!({"code": code, "text": text}))?;
+        } else {
+            print::line(&format!("{code}\n\n{text}"))?;
+        }
         Ok(Exit::Ok)
     }
+}
+
+/// Every code with its first sentence.
+fn list(global: &Global) -> Result<Exit> {
+    let all = Code::ALL.iter().map(|code| (code.as_str(), esclusa_config::codes::summary(code.as_str())));
+    if global.json {
+        all.into_iter().try_for_each(|(code, about)| print::json(&json!({"code": code, "about": about})))?;
+    } else {
+        print::table(
+            ["CODE", "WHAT IT MEANS"],
+            &all.map(|(code, about)| [code.to_owned(), about]).collect::<Vec<_>>(),
+        )?;
+    }
+    Ok(Exit::Ok)
 }
 
 impl Completions {
@@ -71,7 +85,7 @@ impl Completions {
 pub fn version(global: &Global) -> Result<Exit> {
     let version = env!("CARGO_PKG_VERSION");
     if global.json {
-        print::json(&serde_json::json!({"version": version, "contract": "esclusa:router@0.1.0"}))?;
+        print::json(&json!({"version": version, "contract": "esclusa:router@0.1.0"}))?;
     } else {
         print::line(&format!("esclusa {version}, plugin contract esclusa:router@0.1.0"))?;
     }

@@ -5,7 +5,7 @@ use super::run::Signals;
 use super::{Global, Misused, print};
 use crate::exit::Exit;
 use crate::runtime::meter::epoch_millis;
-use crate::runtime::rebuild::{self, Gone, Job, LeftOut, Order, Stores, Summary};
+use crate::runtime::rebuild::{self, Gone, Job, LeftOut, Order, Refused, Stores, Summary};
 use crate::runtime::{bench, plugins};
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::plan::Plan;
@@ -70,7 +70,11 @@ impl Replay {
             Begin::Time(time) => Some(time),
         };
         let order = Order { route: self.route.clone(), since, until: self.until, into: self.into.clone() };
-        let job = order.job(&plan, epoch_millis()).map_err(|why| Misused(why.to_string()))?;
+        let job = order.job(&plan, epoch_millis()).map_err(|why| match why {
+            // As every command says it of a name that routes.toml does not have.
+            Refused::Route { .. } | Refused::Table { .. } => anyhow!(why),
+            why => Misused(why.to_string()).into(),
+        })?;
         // Whatever ends it, the directory goes: signals are taken over before it comes.
         let mut signals = Signals::new()?;
         let directory = tempfile::tempdir().context("cannot make a directory for positions")?;

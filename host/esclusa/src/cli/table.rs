@@ -1,6 +1,6 @@
 //! `esclusa table`: what the tables hold, as JSON lines with every digit of every number.
 
-use super::reach::{Reach, escape, reach};
+use super::reach::{Reach, escape, reach_for};
 use super::{Global, print};
 use crate::exit::Exit;
 use crate::tables;
@@ -38,7 +38,7 @@ impl Table {
 
 async fn scan(global: &Global, table: &str) -> Result<Exit> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    match reach(global).await? {
+    match reach_for(global, |plan| Ok(tables::check(plan, table)?)).await? {
         Reach::Running(client) => {
             let mut response = client.stream(&format!("/api/v1/tables/{}/scan", escape(table))).await?;
             while let Some(chunk) = response.chunk().await? {
@@ -56,7 +56,7 @@ async fn scan(global: &Global, table: &str) -> Result<Exit> {
 }
 
 async fn get(global: &Global, table: &str, key: &str) -> Result<Exit> {
-    let found = match reach(global).await? {
+    let found = match reach_for(global, |plan| Ok(tables::check(plan, table)?)).await? {
         Reach::Running(client) => {
             let path = format!("/api/v1/tables/{}/item?key={}", escape(table), escape(key));
             let text = client.stream(&path).await?.text().await?;

@@ -60,6 +60,12 @@ impl Bench {
         &self.store
     }
 
+    /// What the configuration says of them.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// A route with its plugin loaded.
     ///
     /// # Errors

@@ -175,7 +175,8 @@ fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
         ("silent", "orders-again", "route silent has no table"),
         ("queued", "orders-again", "source \"jobs\" of kind queue keeps no events that were handled"),
     ] {
-        let said = replay(&router, 2, &[&[route], &from[..], &["--into", into]].concat());
+        let code = if route == "nobody" || into == "nothing" { 1 } else { 2 };
+        let said = replay(&router, code, &[&[route], &from[..], &["--into", into]].concat());
         assert!(said.contains(why), "{route} {into}: {said}");
     }
     let timed = ["lines", "--from", "TRIM_HORIZON", "--until", "2026-01-31T12:00:00Z", "--into", "orders-again"];

@@ -65,6 +65,27 @@ impl Desk {
         }
     }
 
+    /// Fails where nobody has heard of a route: it is not in the configuration, and no letter is left of it.
+    pub async fn check(&self, route: Option<&String>) -> Result<()> {
+        let Some(route) = route else { return Ok(()) };
+        let (mut known, left): (Vec<String>, _) = match self {
+            Desk::Router(client) => {
+                let status: Status = client.get("/api/v1/status").await?;
+                (status.routes.into_iter().map(|route| route.name).collect(), status.left_letters)
+            }
+            Desk::Store(bench) => {
+                let plan = bench.plan();
+                let known = plan.routes.iter().map(|route| route.name.to_string()).collect();
+                (known, letters::left(bench.store(), plan))
+            }
+        };
+        known.extend(left.into_keys());
+        if !known.contains(route) {
+            bail!("there is no route {route:?}, and no dead letter of one; there is {}", known.join(", "));
+        }
+        Ok(())
+    }
+
     /// A letter, whole.
     pub async fn show(&self, id: u64) -> Result<Letter> {
         match self {
