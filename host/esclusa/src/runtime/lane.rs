@@ -14,6 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+/// The code of what goes wrong when a lane pulls.
+const PULL: &str = "source.pull";
+
 /// What lanes of all routes share.
 pub struct Shared {
     /// Who is idle.
@@ -45,7 +48,7 @@ struct Held<'a> {
 /// Works on a lane until it ends. `note` says that it is busy, from before its task begins.
 pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, note: &Note) -> Ended {
     let mut mode = route.watch();
-    let (mut faults, mut ahead) = (0u32, None);
+    let (mut faults, mut works, mut ahead) = (0u32, false, None);
     loop {
         match wait_until_running(&mut mode, note, &shared).await {
             Mode::Running => {}
@@ -61,9 +64,12 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                 pulled = pull(&route, &shared, lane.as_mut()) => pulled,
             },
         };
+        if pulled.is_ok() && !works {
+            (faults, works) = (0, true);
+            route.meter.recovered(PULL);
+        }
         match pulled {
             Ok(Next::Batch(held)) => {
-                faults = 0;
                 let (end, next) = deliver(&route, &shared, lane.as_mut(), held).await;
                 ahead = next;
                 match end {
@@ -89,10 +95,10 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                 return Ended::Lost;
             }
             Err(fault) => {
-                route.meter.error("source.pull", &fault.to_string());
+                route.meter.error(PULL, &fault.to_string());
                 tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane = lane.id(), error = %fault, "cannot read from the source; trying again");
                 let wait = route.spec.policy.backoff.wait(faults, u64::from(faults));
-                faults = faults.saturating_add(1);
+                (faults, works) = (faults.saturating_add(1), false);
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = changed(&mut mode) => {}

@@ -40,7 +40,7 @@ pub struct Reading {
     pub skipped_writes: u64,
     /// Messages sent outside.
     pub sent: u64,
-    /// The last thing that went wrong.
+    /// The last thing that went wrong; what went wrong with the source only as long as it does.
     pub last_error: Option<LastError>,
     /// Set while events wait for their next try.
     pub waiting: Option<Waiting>,
@@ -89,6 +89,13 @@ impl Meter {
         let error = LastError { at: epoch_millis(), code: code.to_owned(), message: message.to_owned() };
         self.change(|r| r.last_error = Some(error));
     }
+
+    /// Takes the last error back where it has this code: it is over.
+    pub fn recovered(&self, code: &str) {
+        self.change(|r| {
+            r.last_error.take_if(|error| error.code == code);
+        });
+    }
 }
 
 /// Milliseconds since the Unix epoch.
@@ -96,4 +103,19 @@ impl Meter {
 pub fn epoch_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Meter;
+
+    #[test]
+    fn an_error_is_taken_back_by_the_recovery_from_it_only() {
+        let meter = Meter::default();
+        meter.error("source.pull", "it is a directory");
+        meter.recovered("source.open");
+        assert_eq!(meter.read().last_error.map(|error| error.code).as_deref(), Some("source.pull"));
+        meter.recovered("source.pull");
+        assert_eq!(meter.read().last_error, None);
+    }
 }

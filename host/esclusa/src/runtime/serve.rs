@@ -15,6 +15,9 @@ use tokio::task::JoinSet;
 /// what it asks a service for meanwhile comes to an end.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// The code of what goes wrong when a source is opened, or gives its lanes.
+const OPEN: &str = "source.open";
+
 /// Opens the route's source at its committed positions.
 pub type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault>> + Send + Sync>;
 
@@ -38,6 +41,7 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
             next = source.next_lane(), if more => match next {
                 Ok(Some(lane)) => {
                     trouble = Trouble::default();
+                    route.meter.recovered(OPEN);
                     spawn(&mut lanes, &route, &shared, lane);
                 }
                 Ok(None) => more = false,
@@ -104,7 +108,10 @@ async fn reopen(route: &Route, open: &Open) -> Box<dyn Source> {
     let mut trouble = Trouble::default();
     loop {
         match open().await {
-            Ok(source) => return source,
+            Ok(source) => {
+                route.meter.recovered(OPEN);
+                return source;
+            }
             Err(fault) => trouble.wait(route, &fault).await,
         }
     }
@@ -135,7 +142,7 @@ impl Trouble {
             let name = &route.spec.name;
             tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.0 + 1, "cannot open the source; trying again");
         }
-        route.meter.error("source.open", &fault.to_string());
+        route.meter.error(OPEN, &fault.to_string());
         tokio::time::sleep(route.spec.policy.backoff.wait(self.0, 0).min(Duration::from_secs(5))).await;
         self.0 = self.0.saturating_add(1);
     }

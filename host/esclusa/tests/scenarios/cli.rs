@@ -172,6 +172,72 @@ fn a_router_that_does_not_run_cannot_be_paused() {
     let router = Router::new(ORDERS);
     fails(&router.run(&["pause", "orders"]), 1, "no router runs");
     fails(&router.run(&["table", "scan", "orders"]), 1, "nothing has run");
+    fails(&router.run(&["table", "scan", "oders"]), 1, "routes.toml has jobs, orders");
+}
+
+#[test]
+fn with_json_logs_every_line_of_standard_error_is_json() {
+    let router = Router::new(&format!("{ORDERS}[source.web]\nkind = \"http\"\n"));
+    router.ok(&["run", "--until-idle"]);
+    router.write("orders.jsonl", "{\"id\": \"has no order_id\"}\n");
+    router.ok(&["send", "orders", "orders.jsonl"]);
+    let logged = |args: &[&str]| {
+        let stderr = text(&router.run(&[args, &["--log-format", "json"]].concat()).stderr);
+        for line in stderr.lines() {
+            let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert!(line["level"].is_string() && line["message"].is_string(), "{line}");
+        }
+        stderr
+    };
+    let run = logged(&["run", "--until-idle"]);
+    for told in ["open http://", "events for web", "gave up 1 event(s)"] {
+        assert!(run.contains(told), "{told:?} is not in:\n{run}");
+    }
+    assert!(logged(&["send", "nowhere", "orders.jsonl"]).contains("nowhere"));
+    router.configure("version = 2\n");
+    assert!(logged(&["run"]).contains("config::version"));
+}
+
+#[test]
+fn letters_of_a_route_that_is_gone_are_told_and_what_was_never_there_is_an_error() {
+    let mut router = settled("{\"id\": \"b\"}\n");
+    fails(&router.run(&["dlq", "ls", "--route", "nosuch"]), 1, "nosuch");
+    fails(&router.run(&["dlq", "drop", "--route", "nosuch", "--yes"]), 1, "nosuch");
+    router.start();
+    fails(&router.run(&["dlq", "ls", "--route", "nosuch"]), 1, "nosuch");
+    let renamed = ORDERS.replace("name = \"orders\"", "name = \"renamed\"");
+    router.configure(&renamed);
+    router.until("the route is renamed", |r| r.route("renamed").is_some());
+    let told = "1 dead letter(s) of route orders, which is not in routes.toml";
+    router.until("the reload tells", |r| {
+        r.get("/api/v1/status").unwrap()["reloads"][0]["message"].as_str().is_some_and(|m| m.contains(told))
+    });
+    assert_eq!(router.get("/api/v1/status").unwrap()["left_letters"], json!({"orders": 1}));
+    let (_, metrics) = router.request("GET", "/metrics", &[], b"").unwrap();
+    assert!(text(&metrics).contains("esclusa_dead_letters{route=\"orders\"} 1\n"), "{}", text(&metrics));
+    let check = |router: &Router| {
+        assert!(text(&router.run(&["status"]).stderr).contains(told));
+        assert_eq!(router.ok(&["dlq", "ls", "--route", "orders", "--json"]).lines().count(), 1);
+        fails(&router.run(&["dlq", "replay", "--route", "orders"]), 1, "put it back to replay the letter");
+    };
+    check(&router);
+    assert_eq!(router.signal("TERM"), 0);
+    check(&router);
+}
+
+#[test]
+fn an_error_of_a_source_is_gone_once_it_can_be_read() {
+    let routes =
+        ORDERS.replace("kind = \"stream\"\nstream = \"orders\"", "kind = \"file\"\npath = \"in\"\nfollow = true");
+    let mut router = Router::new(&routes);
+    std::fs::create_dir(router.path("in")).unwrap();
+    router.spawn(&[]);
+    let error = |r: &Router| r.route("orders").map(|route| route["reading"]["last_error"].clone());
+    router.until("the directory is refused", |r| error(r).is_some_and(|error| error["code"] == "source.pull"));
+    std::fs::remove_dir(router.path("in")).unwrap();
+    router.write("in", "{\"order_id\": \"a\"}\n");
+    router.until("the file is read", |r| r.route("orders").is_some_and(|r| r["reading"]["counts"]["done"] == 1));
+    assert_eq!(error(&router), Some(Value::Null));
 }
 
 #[test]
@@ -246,6 +312,13 @@ fn what_is_known_without_a_configuration_is_told() {
     assert!(schema["properties"]["route"].is_object());
     assert!(router.ok(&["explain", "plugin::missing"]).contains("plugin"));
     assert!(router.ok(&["explain"]).lines().count() > 30);
+    assert!(router.ok(&["explain"]).contains("A key that does not exist"));
+    let explained: Value = serde_json::from_str(&router.ok(&["explain", "plugin::missing", "--json"])).unwrap();
+    assert_eq!(explained["code"], "plugin::missing");
+    for line in router.ok(&["explain", "--json"]).lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(!line["about"].as_str().unwrap().is_empty(), "{line}");
+    }
     for shell in ["bash", "zsh", "fish"] {
         assert!(router.ok(&["completions", shell]).contains("esclusa"));
     }
