@@ -7,7 +7,6 @@ use crate::runtime::cloud;
 use anyhow::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
-use esclusa_config::Code;
 use serde_json::json;
 
 /// `esclusa explain`.
@@ -59,9 +58,9 @@ impl Explain {
 
 /// Every code with its first sentence.
 fn list(global: &Global) -> Result<Exit> {
-    let all = Code::ALL.iter().map(|code| (code.as_str(), esclusa_config::codes::summary(code.as_str())));
+    let mut all = esclusa_config::codes::summaries();
     if global.json {
-        all.into_iter().try_for_each(|(code, about)| print::json(&json!({"code": code, "about": about})))?;
+        all.try_for_each(|(code, about)| print::json(&json!({"code": code, "about": about})))?;
     } else {
         print::table(
             ["CODE", "WHAT IT MEANS"],
