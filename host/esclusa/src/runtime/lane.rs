@@ -95,8 +95,7 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                 return Ended::Lost;
             }
             Err(fault) => {
-                route.meter.error(PULL, &fault.to_string());
-                tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane = lane.id(), error = %fault, "cannot read from the source; trying again");
+                report(&route, lane.id(), &fault, faults);
                 let wait = route.spec.policy.backoff.wait(faults, u64::from(faults));
                 (faults, works) = (faults.saturating_add(1), false);
                 tokio::select! {
@@ -105,6 +104,14 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                 }
             }
         }
+    }
+}
+
+/// Reports a failed pull, ever more rarely while pulls go on failing.
+fn report(route: &Route, lane: &str, fault: &Fault, before: u32) {
+    route.meter.error(PULL, &fault.to_string());
+    if before.checked_add(1).is_some_and(u32::is_power_of_two) {
+        tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane, error = %fault, "cannot read from the source; trying again");
     }
 }
 

@@ -41,7 +41,6 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
             next = source.next_lane(), if more => match next {
                 Ok(Some(lane)) => {
                     trouble = Trouble::default();
-                    route.meter.recovered(OPEN);
                     spawn(&mut lanes, &route, &shared, lane);
                 }
                 Ok(None) => more = false,
@@ -81,6 +80,7 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
 }
 
 fn spawn(lanes: &mut JoinSet<(String, Ended, Note)>, route: &Arc<Route>, shared: &Arc<Shared>, lane: Box<dyn Lane>) {
+    route.meter.recovered(OPEN);
     let (route, shared, note) = (route.clone(), shared.clone(), shared.idle.note());
     lanes.spawn(async move {
         let id = lane.id().to_owned();

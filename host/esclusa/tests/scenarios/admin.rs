@@ -162,11 +162,11 @@ fn every_error_of_the_api_is_a_json_object() {
     let json = [("content-type", "application/json")];
     for (method, path, body, status, message) in [
         ("GET", "/api/v1/dlq/abc", "", 400, "\"abc\" is no number of a dead letter"),
-        ("GET", "/api/v1/dlq?foo=1", "", 400, "the parameters cannot be read: unknown field `foo`"),
+        ("GET", "/api/v1/dlq?foo=1", "", 400, "unknown field `foo`"),
         ("GET", "/api/v1/dlq?limit=many", "", 400, "the parameters cannot be read"),
         ("GET", "/api/v1/tables/events/item", "", 400, "missing field `key`"),
         ("GET", "/api/v1/tables/%ff/scan", "", 400, "the path cannot be read"),
-        ("POST", "/api/v1/dlq/drop", "{\"ids\": [\"a\"]}", 422, "the body cannot be read: invalid type"),
+        ("POST", "/api/v1/dlq/drop", "{\"ids\": [\"a\"]}", 422, "invalid type"),
         ("POST", "/api/v1/dlq/drop", "{", 400, "the body cannot be read"),
         ("DELETE", "/api/v1/status", "", 405, "DELETE is not for /api/v1/status"),
         ("POST", "/livez", "", 405, "POST is not for /livez"),

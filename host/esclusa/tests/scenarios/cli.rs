@@ -233,11 +233,15 @@ fn an_error_of_a_source_is_gone_once_it_can_be_read() {
     std::fs::create_dir(router.path("in")).unwrap();
     router.spawn(&[]);
     let error = |r: &Router| r.route("orders").map(|route| route["reading"]["last_error"].clone());
-    router.until("the directory is refused", |r| error(r).is_some_and(|error| error["code"] == "source.pull"));
-    std::fs::remove_dir(router.path("in")).unwrap();
-    router.write("in", "{\"order_id\": \"a\"}\n");
-    router.until("the file is read", |r| r.route("orders").is_some_and(|r| r["reading"]["counts"]["done"] == 1));
-    assert_eq!(error(&router), Some(Value::Null));
+    for (code, done) in [("source.open", 1), ("source.pull", 2)] {
+        router.until("the directory is refused", |r| error(r).is_some_and(|error| error["code"] == code));
+        std::fs::remove_dir(router.path("in")).unwrap();
+        router.write("in", format!("{{\"order_id\": \"{done}\"}}\n"));
+        router.until("the file is read", |r| r.route("orders").is_some_and(|r| r["reading"]["counts"]["done"] == done));
+        assert_eq!(error(&router), Some(Value::Null));
+        std::fs::remove_file(router.path("in")).unwrap();
+        std::fs::create_dir(router.path("in")).unwrap();
+    }
 }
 
 #[test]
