@@ -187,7 +187,7 @@ mod tests {
             each == ("config::unknown_key", "A key that does not exist, which is most likely misspelt".to_owned())
         }));
         for (code, about) in summaries() {
-            assert!((10..200).contains(&about.len()), "{code}: {about}");
+            assert!((10..300).contains(&about.len()), "{code}: {about}");
         }
     }
 
