@@ -44,6 +44,8 @@ config = { table = "events", key = { id = "{id}" } }
 "#;
     let hostile = |(attack, _): &(&str, &str)| {
         let output = if *attack == "echo" { "" } else { "outputs = [\"out\"]" };
+        // Only who loops may run into the limit of time, however busy the machine is.
+        let time = if *attack == "loop" { "500ms" } else { "5m" };
         let plugin = guests().join("hostile.wasm").display().to_string();
         format!(
             r#"
@@ -53,7 +55,7 @@ source = "events"
 plugin = "{plugin}"
 {output}
 max_retry_attempts = 0
-limits = {{ memory = "16MiB", time = "500ms", effects = 100, output = "1MiB" }}
+limits = {{ memory = "16MiB", time = "{time}", effects = 100, output = "1MiB" }}
 config = {{ do = "{attack}" }}
 "#
         )
