@@ -170,7 +170,8 @@ impl Runtime {
             running.get(route).map(|running| running.route.clone())
         };
         let Some(found) = find() else { return Ok(false) };
-        self.store.set_paused(route, pause).await?;
+        // Where routes.toml says that it rests, that is what counts after a restart.
+        self.store.set_paused(route, pause && found.spec.enabled).await?;
         found.set_mode(if pause { Mode::Paused } else { Mode::Running });
         Ok(true)
     }
