@@ -536,6 +536,7 @@ async fn a_route_that_goes_is_not_waited_for_and_one_that_comes_gets_what_is_hel
     drained(&mut *lane(&mut *other).await).await;
 }
 
+// Q8
 #[tokio::test]
 async fn a_route_that_does_not_take_bounds_what_is_received_and_loses_nothing() {
     let (client, queue) = make(false).await;

@@ -242,7 +242,8 @@ mod tests {
             external: BTreeSet::from(["out".to_owned()]),
             marks: false,
             on_failure: None,
-            handler: Handler::default(),
+            // What says something else is another version.
+            handler: Handler { digest: format!("{wanted:?}").into(), ..Handler::default() },
         };
         let called: Vec<u32> = (0..batch.len() as u32).collect();
         let verdicts = called.iter().map(|event| (*event, Verdict::Done)).collect();
@@ -251,6 +252,7 @@ mod tests {
         commit.outbox.into_iter().map(|message| message.id).collect()
     }
 
+    // E11: also where it was replaced between two attempts.
     #[test]
     fn a_plugin_that_changes_its_mind_sends_under_the_same_ids() {
         let first = ids(&batch(&["a", "b"]), &[(Some(0), "1"), (Some(0), "2"), (Some(1), "3")]);
