@@ -66,6 +66,14 @@ impl Settlement {
     pub fn done(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.called.len() as u32).filter(|local| self.keeps(Some(*local)))
     }
+
+    /// Of the events that are done those that an engine found marked, by index into its marks, which are in the order of
+    /// [`Settlement::done`].
+    #[must_use]
+    pub fn marked(&self, marks: &[usize]) -> Vec<u32> {
+        let done: Vec<u32> = self.done().collect();
+        marks.iter().filter_map(|mark| done.get(*mark).copied()).collect()
+    }
 }
 
 /// The delivery of one batch.

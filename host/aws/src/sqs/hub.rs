@@ -195,14 +195,10 @@ impl Hub {
         // Who closed the source meanwhile hears of it when it is opened again.
         let here = inboxes.get(route).is_some_and(|inbox| inbox.open > 0);
         for message in messages {
-            let mut names = shares.receive(message.event.id(), &message.held);
-            let Some(last) = names.pop() else { continue };
-            let mut deal = |name: Arc<str>, message: Received| {
+            for name in shares.receive(message.event.id(), &message.held) {
                 let to = if here && *name == *route { &mut own } else { dealt.entry(name).or_default() };
-                to.push(message);
-            };
-            names.into_iter().for_each(|name| deal(name, message.clone()));
-            deal(last, message);
+                to.push(message.clone());
+            }
         }
         for (name, messages) in dealt {
             if let Some(inbox) = inboxes.get_mut(&name) {

@@ -212,6 +212,11 @@ impl<'a> Ids<'a> {
     }
 }
 
+/// Refusals of actions as refusals of what caused them.
+pub fn caused(refused: Vec<(usize, String)>, causes: &[Option<u32>]) -> Vec<(Option<u32>, String)> {
+    refused.into_iter().map(|(action, why)| (causes.get(action).copied().flatten(), why)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{BTreeSet, Facts, Handler, Output, Prepared, Settle, Settlement, Verdict, prepare};

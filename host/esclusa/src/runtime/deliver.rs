@@ -174,14 +174,9 @@ impl Delivering<'_> {
                 self.delivery.conflicted(now);
             }
             CommitError::TooLarge => self.delivery.too_large(now),
-            CommitError::DoneBefore(marks) => {
-                let marked: Vec<u32> = settlement.done().collect();
-                let done: Vec<u32> = marks.iter().filter_map(|mark| marked.get(*mark).copied()).collect();
-                self.delivery.done_before(&done);
-            }
+            CommitError::DoneBefore(marks) => self.delivery.done_before(&settlement.marked(&marks)),
             CommitError::Refused(refused) => {
-                let refused: Vec<_> =
-                    refused.into_iter().map(|(action, why)| (causes.get(action).copied().flatten(), why)).collect();
+                let refused = commit::caused(refused, causes);
                 if let Some((_, why)) = refused.first() {
                     self.route.meter.error("effect.refused", why);
                 }

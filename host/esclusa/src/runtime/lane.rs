@@ -107,10 +107,15 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
     }
 }
 
+/// True where a failure after so many in a row is to be logged: ever more rarely.
+pub fn worth_telling(before: u32) -> bool {
+    before.checked_add(1).is_some_and(u32::is_power_of_two)
+}
+
 /// Reports a failed pull, ever more rarely while pulls go on failing.
 fn report(route: &Route, lane: &str, fault: &Fault, before: u32) {
     route.meter.error(PULL, &fault.to_string());
-    if before.checked_add(1).is_some_and(u32::is_power_of_two) {
+    if worth_telling(before) {
         tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane, error = %fault, "cannot read from the source; trying again");
     }
 }

@@ -138,7 +138,7 @@ impl Trouble {
     /// Reports a failure, ever more rarely while it lasts, and waits before the next attempt: at most five seconds, so that
     /// what comes into being is found soon.
     async fn wait(&mut self, route: &Route, fault: &Fault) {
-        if self.0.checked_add(1).is_some_and(u32::is_power_of_two) {
+        if lane::worth_telling(self.0) {
             let name = &route.spec.name;
             tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.0 + 1, "cannot open the source; trying again");
         }

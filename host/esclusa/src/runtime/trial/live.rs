@@ -97,16 +97,8 @@ impl Trying<'_> {
                     Err(NotCommitted { causes, error }) => match error {
                         CommitError::Conflict => delivery.conflicted(now()),
                         CommitError::TooLarge if settlement.called.len() > 1 => delivery.too_large(now()),
-                        CommitError::DoneBefore(marks) => {
-                            let marked: Vec<u32> = settlement.done().collect();
-                            let done: Vec<u32> = marks.iter().filter_map(|at| marked.get(*at).copied()).collect();
-                            delivery.done_before(&done);
-                        }
-                        CommitError::Refused(refused) => {
-                            let cause = |action: usize| causes.get(action).copied().flatten();
-                            let refused: Vec<_> = refused.into_iter().map(|(at, why)| (cause(at), why)).collect();
-                            delivery.refused(&refused, now());
-                        }
+                        CommitError::DoneBefore(marks) => delivery.done_before(&settlement.marked(&marks)),
+                        CommitError::Refused(refused) => delivery.refused(&commit::caused(refused, &causes), now()),
                         error => return Some(Reason::new("engine.commit", error.to_string())),
                     },
                 },
