@@ -6,9 +6,6 @@ use esclusa_plugin::{EventError, Item, Put, Value};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// Attributes up to which duplicates are looked for one by one.
-const FEW: usize = 32;
-
 /// The put for a record, whose fields are taken out.
 ///
 /// # Errors
@@ -20,24 +17,39 @@ pub fn put<'a>(settings: &'a Settings, record: &mut Record<'a>) -> Result<Put<'a
         if text.is_empty() {
             return Err(EventError::Reject(format!("key attribute {name:?} is empty: {:?}", template.source())));
         }
-        item.0.push((Cow::Borrowed(name), value(settings, name, Json::Text(text))?));
+        push(&mut item, settings, Cow::Borrowed(name), Json::Text(text))?;
     }
     match &settings.fields {
         None => {
             for (name, json) in record.drain() {
-                let value = value(settings, &name, json)?;
-                item.0.push((name, value));
+                push(&mut item, settings, name, json)?;
             }
         }
         Some(fields) => {
             for (name, path) in fields {
                 if let Some(json) = record.find(path) {
-                    item.0.push((Cow::Borrowed(name), value(settings, name, json)?));
+                    push(&mut item, settings, Cow::Borrowed(name), json)?;
                 }
             }
         }
     }
-    Ok(Put { table: Cow::Borrowed(&settings.table), item: keep_last(item), guard: settings.guard() })
+    keep_last(&mut item);
+    Ok(Put { table: Cow::Borrowed(&settings.table), item, guard: settings.guard() })
+}
+
+/// Adds an attribute. Most are texts that stay as they are, which are made where the item keeps them.
+#[inline(always)]
+fn push<'a>(item: &mut Item<'a>, settings: &Settings, name: Cow<'a, str>, json: Json<'a>) -> Result<(), EventError> {
+    match json {
+        Json::Text(text) if !name.is_empty() && settings.type_of(&name).is_none() => {
+            item.0.push((name, Value::Text(text)));
+        }
+        json => {
+            let value = value(settings, &name, json)?;
+            item.0.push((name, value));
+        }
+    }
+    Ok(())
 }
 
 fn value<'a>(settings: &Settings, name: &str, json: Json<'a>) -> Result<Value<'a>, EventError> {
@@ -73,26 +85,34 @@ fn convert(wanted: Type, json: Json<'_>) -> Result<Json<'_>, String> {
 
 /// Where a name occurs twice, the last one counts: a field of the record replaces a key attribute of the same name, and
 /// of two fields of a record the later one counts.
-fn keep_last(mut item: Item<'_>) -> Item<'_> {
+fn keep_last(item: &mut Item<'_>) {
     let attributes = &mut item.0;
-    if attributes.len() <= FEW {
-        let mut at = 0;
-        while let Some((name, _)) = attributes.get(at) {
-            let again = attributes.get(at + 1..).unwrap_or_default().iter().any(|(later, _)| later == name);
-            if again {
-                attributes.remove(at);
-            } else {
-                at += 1;
-            }
-        }
-    } else {
-        let mut seen = BTreeSet::new();
-        let mut last: Vec<bool> = attributes.iter().rev().map(|(name, _)| seen.insert(name.clone())).collect();
-        last.reverse();
-        let mut last = last.into_iter();
-        attributes.retain(|_| last.next().unwrap_or(true));
+    if all_differ(attributes.iter().map(|(name, _)| name.as_bytes())) {
+        return;
     }
-    item
+    let mut seen = BTreeSet::new();
+    let mut last: Vec<bool> = attributes.iter().rev().map(|(name, _)| seen.insert(name.clone())).collect();
+    last.reverse();
+    let mut last = last.into_iter();
+    attributes.retain(|_| last.next().unwrap_or(true));
+}
+
+/// True where the names surely differ, seen from their lengths and ends alone: so for most records.
+fn all_differ<'n>(names: impl Iterator<Item = &'n [u8]>) -> bool {
+    let mut seen = [0_u64; 16];
+    for name in names {
+        let ends = u32::from(name.first().copied().unwrap_or_default()) << 8
+            | u32::from(name.last().copied().unwrap_or_default());
+        // The upper bits of a product depend on all bits of the factor.
+        let mark = (ends << 16 | name.len() as u32 & 0xFFFF).wrapping_mul(0x9E37_79B1) >> 22;
+        let Some(word) = seen.get_mut(mark as usize / 64) else { return false };
+        let bit = 1 << (mark % 64);
+        if *word & bit != 0 {
+            return false;
+        }
+        *word |= bit;
+    }
+    true
 }
 
 impl Type {

@@ -7,6 +7,7 @@ use std::fmt;
 
 /// The value of an attribute. It borrows from the batch or from the plugin's configuration where it can.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(u32)] // as for `Json`
 pub enum Value<'a> {
     /// A string.
     Text(Cow<'a, str>),
@@ -110,6 +111,7 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// [`Unstorable`] where a number in it cannot be stored, or it is too deep.
+    #[inline(always)]
     pub fn from_json(json: Json<'a>) -> Result<Self, Unstorable> {
         Ok(match json {
             Json::Null => Value::Null,

@@ -144,6 +144,11 @@ impl Template {
     /// # Errors
     /// [`RenderError`], which names the field and the template.
     pub fn render<'a>(&self, record: &Record<'a>) -> Result<Cow<'a, str>, RenderError> {
+        if let [Part::Field { path, format: None }] = self.parts.as_slice()
+            && let Some(Json::Text(Cow::Borrowed(text))) = record.get(path)
+        {
+            return Ok(Cow::Borrowed(text));
+        }
         self.render_with(|path| record.find(path))
     }
 

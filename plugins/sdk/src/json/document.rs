@@ -36,24 +36,26 @@ impl Marshal {
             Some(b'[') => {
                 self.depth += 1;
                 self.out.push_str("{\"L\":[");
+                scanner.enter()?;
                 let mut first = true;
-                scanner.elements(|scanner| {
+                while scanner.element()? {
                     self.separate(&mut first);
-                    self.value(scanner)
-                })?;
+                    self.value(scanner)?;
+                }
                 self.out.push_str("]}");
                 self.depth -= 1;
             }
             Some(b'{') => {
                 self.depth += 1;
                 self.out.push_str("{\"M\":{");
+                scanner.enter()?;
                 let mut first = true;
-                scanner.members(|scanner, name| {
+                while let Some(name) = scanner.member()? {
                     self.separate(&mut first);
                     write_text(&name, &mut self.out);
                     self.out.push(':');
-                    self.value(scanner)
-                })?;
+                    self.value(scanner)?;
+                }
                 self.out.push_str("}}");
                 self.depth -= 1;
             }
@@ -202,10 +204,10 @@ pub fn array(text: &str) -> Result<Vec<Json<'_>>, Error> {
     if scanner.start() != Some(b'[') {
         return Err(Error { at: 0, what: "expected an array" });
     }
-    scanner.elements(|scanner| {
+    scanner.enter()?;
+    while scanner.element()? {
         elements.push(scanner.value()?);
-        Ok(())
-    })?;
+    }
     scanner.end()?;
     Ok(elements)
 }

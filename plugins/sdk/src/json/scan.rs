@@ -11,12 +11,14 @@ pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
+    /// True where the last thing consumed is the opening bracket of an array or object.
+    fresh: bool,
 }
 
 impl<'a> Scanner<'a> {
     /// At the beginning of `text`.
     pub fn new(text: &'a str) -> Self {
-        Scanner { text, at: 0, depth: 0 }
+        Scanner { text, at: 0, depth: 0, fresh: false }
     }
 
     fn error<T>(&self, what: &'static str) -> Result<T, Error> {
@@ -29,12 +31,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is not white space, not consumed.
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
-        loop {
-            match self.byte() {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                other => return other,
+        match self.byte() {
+            Some(byte) if byte > b' ' => Some(byte),
+            _ => {
+                self.at = white_space(self.text, self.at);
+                self.byte()
             }
         }
     }
@@ -52,86 +55,97 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An object; each field is given to `field`.
-    pub fn object(&mut self, mut field: impl FnMut(Cow<'a, str>, Json<'a>)) -> Result<(), Error> {
+    /// Goes into the object that comes next.
+    pub fn object(&mut self) -> Result<(), Error> {
         match self.peek() {
-            Some(b'{') => {}
-            None => return self.error("expected an object, found nothing"),
-            Some(_) => return self.error("expected an object"),
-        }
-        self.members(|scanner, name| {
-            let value = scanner.value()?;
-            field(name, value);
-            Ok(())
-        })
-    }
-
-    /// An array; `element` must consume one element each time.
-    pub fn elements(&mut self, mut element: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.enter()?;
-        if self.peek() == Some(b']') {
-            return self.leave();
-        }
-        loop {
-            element(self)?;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => return self.leave(),
-                _ => return self.error("expected `,` or `]`"),
-            }
+            Some(b'{') => self.enter(),
+            None => self.error("expected an object, found nothing"),
+            Some(_) => self.error("expected an object"),
         }
     }
 
-    /// An object; `member` must consume the value each time.
-    pub fn members(
-        &mut self,
-        mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        self.enter()?;
-        if self.peek() == Some(b'}') {
-            return self.leave();
-        }
-        loop {
-            if self.peek() != Some(b'"') {
-                return self.error("expected the name of a field");
-            }
-            let name = self.string()?;
-            if self.peek() != Some(b':') {
-                return self.error("expected `:`");
-            }
-            self.at += 1;
-            member(self, name)?;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => return self.leave(),
-                _ => return self.error("expected `,` or `}`"),
-            }
-        }
-    }
-
-    fn enter(&mut self) -> Result<(), Error> {
+    /// Goes into the array or object whose bracket comes next.
+    #[inline(always)]
+    pub fn enter(&mut self) -> Result<(), Error> {
         if self.depth == MAX_DEPTH {
             return self.error("more than 128 arrays and objects within each other");
         }
         self.depth += 1;
         self.at += 1;
+        self.fresh = true;
         Ok(())
     }
 
-    fn leave(&mut self) -> Result<(), Error> {
+    #[inline(always)]
+    fn leave(&mut self) {
         self.depth -= 1;
         self.at += 1;
-        Ok(())
+        self.fresh = false;
+    }
+
+    /// True before each element of the array that was gone into, which must be consumed; false once it is left.
+    pub fn element(&mut self) -> Result<bool, Error> {
+        let first = std::mem::replace(&mut self.fresh, false);
+        match self.peek() {
+            Some(b']') => {
+                self.leave();
+                return Ok(false);
+            }
+            Some(b',') if !first => self.at += 1,
+            _ if first => {}
+            _ => return self.error("expected `,` or `]`"),
+        }
+        Ok(true)
+    }
+
+    /// The name of each member of the object that was gone into, whose value must be consumed; `None` once it is left.
+    #[inline(always)]
+    pub fn member(&mut self) -> Result<Option<Cow<'a, str>>, Error> {
+        let first = std::mem::replace(&mut self.fresh, false);
+        match self.peek() {
+            Some(b'}') => {
+                self.leave();
+                return Ok(None);
+            }
+            Some(b',') if !first => self.at += 1,
+            _ if first => {}
+            _ => return self.error("expected `,` or `}`"),
+        }
+        if self.peek() != Some(b'"') {
+            return self.error("expected the name of a field");
+        }
+        let name = self.string()?;
+        if self.peek() != Some(b':') {
+            return self.error("expected `:`");
+        }
+        self.at += 1;
+        Ok(Some(name))
     }
 
     /// Any value.
-    #[inline]
+    #[inline(always)]
     pub fn value(&mut self) -> Result<Json<'a>, Error> {
+        self.value_to(|value| value)
+    }
+
+    /// Any value, given to `take`, which is compiled in for each kind of value: the value is made where it is kept.
+    #[inline(always)]
+    pub fn value_to<T>(&mut self, take: impl FnOnce(Json<'a>) -> T) -> Result<T, Error> {
         let start = self.peek();
+        if start == Some(b'"') {
+            self.string().map(|text| take(Json::Text(text)))
+        } else if start.is_some_and(|byte| byte.is_ascii_digit() || byte == b'-') {
+            self.number().map(|number| take(Json::Number(Cow::Borrowed(number))))
+        } else {
+            self.other(start).map(take)
+        }
+    }
+
+    /// A value that begins with `start` and is no text and no number.
+    #[inline(never)]
+    fn other(&mut self, start: Option<u8>) -> Result<Json<'a>, Error> {
         let from = self.at;
         match start {
-            Some(b'"') => Ok(Json::Text(self.string()?)),
-            Some(b'-' | b'0'..=b'9') => Ok(Json::Number(Cow::Borrowed(self.number()?))),
             Some(b'{') => {
                 self.skip()?;
                 Ok(Json::Object(Cow::Borrowed(self.slice(from))))
@@ -155,8 +169,20 @@ impl<'a> Scanner<'a> {
     /// Any value, checked and left out.
     fn skip(&mut self) -> Result<(), Error> {
         match self.peek() {
-            Some(b'[') => self.elements(Self::skip),
-            Some(b'{') => self.members(|scanner, _| scanner.skip()),
+            Some(b'[') => {
+                self.enter()?;
+                while self.element()? {
+                    self.skip()?;
+                }
+                Ok(())
+            }
+            Some(b'{') => {
+                self.enter()?;
+                while self.member()?.is_some() {
+                    self.skip()?;
+                }
+                Ok(())
+            }
             _ => self.value().map(|_| ()),
         }
     }
@@ -169,6 +195,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn number(&mut self) -> Result<&'a str, Error> {
         let from = self.at;
         if self.byte() == Some(b'-') {
@@ -193,6 +220,7 @@ impl<'a> Scanner<'a> {
         Ok(self.slice(from))
     }
 
+    #[inline(always)]
     fn digits(&mut self) -> Result<(), Error> {
         let from = self.at;
         while self.byte().is_some_and(|b| b.is_ascii_digit()) {
@@ -202,7 +230,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string; the quote has been seen.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         self.at += 1;
         let from = self.at;
@@ -220,7 +248,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Moves to the next quote, backslash or control character.
-    #[inline]
+    #[inline(always)]
     fn plain(&mut self) {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         let (words, tail) = rest.as_chunks::<8>();
@@ -306,6 +334,13 @@ impl<'a> Scanner<'a> {
         self.at += 4;
         Ok(code)
     }
+}
+
+/// The first place from `at` on without white space.
+#[inline(never)]
+fn white_space(text: &str, at: usize) -> usize {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count()
 }
 
 /// Marks the bytes of a word that are quotes, backslashes or control characters, each by its highest bit. A byte after

@@ -136,6 +136,7 @@ impl Storage {
         List::of(self.attributes.get(from..).unwrap_or_default())
     }
 
+    #[inline(always)]
     fn value(&mut self, value: &Value<'_>) -> LoweredValue {
         match value {
             Value::Text(text) => LoweredValue::Text(List::text(text)),
