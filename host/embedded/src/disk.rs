@@ -16,7 +16,7 @@ const DATABASE: &str = "db";
 /// Blocks kept in memory. Small: an idle router shall stay below 60 MB.
 const CACHE_BYTES: u64 = 16 << 20;
 /// Writes kept in memory before they become a file, where there are many: larger means fewer rewrites later.
-const LARGE_MEMTABLE: u64 = 16 << 20;
+const LARGE_MEMTABLE: u64 = 32 << 20;
 /// Likewise, where the same few keys are written again and again.
 const SMALL_MEMTABLE: u64 = 4 << 20;
 /// Least data in a block. Larger than the default of 4 KiB, because batches read and write neighbours.
