@@ -21,6 +21,7 @@ pub mod plugin;
 pub mod retry;
 pub mod source;
 pub mod split;
+pub mod template;
 pub mod verdict;
 
 /// A boxed future, as the boundary traits return it.

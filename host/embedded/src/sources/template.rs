@@ -1,9 +1,9 @@
-//! Templates of generated events: `{seq}`, `{now}`, `{random:N}`, `{pick:a|b|c}`; `{{` and `}}` are braces.
-//!
-//! The values follow from the event's number alone, so that the same event is made again after a crash.
+//! Fills in the templates of generated events. The values follow from the event's number alone, so that the same event is
+//! made again after a crash.
 
 use chrono::{DateTime, SecondsFormat};
 use esclusa_flow::retry::mix;
+use esclusa_flow::template::{Part, parts};
 use serde_json::Value;
 
 /// What the placeholders of an event stand for.
@@ -41,58 +41,31 @@ fn render_node(node: &Value, values: &Values, drawn: &mut u64) -> Value {
     }
 }
 
+/// The value of a text that is one placeholder for a number.
 fn lone_number(text: &str, values: &Values, drawn: &mut u64) -> Option<u64> {
-    let name = text.strip_prefix('{')?.strip_suffix('}')?;
-    if name == "seq" {
-        return Some(values.sequence);
+    let mut parts = parts(text);
+    match (parts.next()?, parts.next()) {
+        (Part::Sequence, None) => Some(values.sequence),
+        (Part::Random(below), None) => Some(draw(values, drawn) % below),
+        _ => None,
     }
-    let below: u64 = name.strip_prefix("random:")?.trim().parse().ok()?;
-    Some(draw(values, drawn) % below.max(1))
 }
 
 fn expand(text: &str, values: &Values, drawn: &mut u64) -> String {
     let mut out = String::with_capacity(text.len() + 16);
-    let mut rest = text;
-    while let Some(at) = rest.find(['{', '}']) {
-        let (plain, special) = rest.split_at(at);
-        out.push_str(plain);
-        if let Some(after) = special.strip_prefix("{{").or_else(|| special.strip_prefix("}}")) {
-            out.push_str(special.get(..1).unwrap_or_default());
-            rest = after;
-            continue;
-        }
-        let placeholder = special.strip_prefix('{').and_then(|s| s.split_once('}'));
-        match placeholder.and_then(|(name, after)| Some((value(name, values, drawn)?, after))) {
-            Some((value, after)) => {
-                out.push_str(&value);
-                rest = after;
-            }
-            // Not a placeholder: it stays as it is.
-            None => {
-                out.push_str(special.get(..1).unwrap_or_default());
-                rest = special.get(1..).unwrap_or_default();
+    for part in parts(text) {
+        match part {
+            Part::Text(text) | Part::Unknown(text) => out.push_str(text),
+            Part::Sequence => out.push_str(&values.sequence.to_string()),
+            Part::Now => out.push_str(&time_text(values.now)),
+            Part::Random(below) => out.push_str(&(draw(values, drawn) % below).to_string()),
+            Part::Pick(choices) => {
+                let at = draw(values, drawn) % (choices.split('|').count() as u64);
+                out.push_str(choices.split('|').nth(at as usize).unwrap_or_default());
             }
         }
     }
-    out.push_str(rest);
     out
-}
-
-fn value(name: &str, values: &Values, drawn: &mut u64) -> Option<String> {
-    match name.split_once(':') {
-        None if name == "seq" => Some(values.sequence.to_string()),
-        None if name == "now" => Some(time_text(values.now)),
-        Some(("random", below)) => {
-            let below: u64 = below.trim().parse().ok()?;
-            Some((draw(values, drawn) % below.max(1)).to_string())
-        }
-        Some(("pick", choices)) => {
-            let choices: Vec<&str> = choices.split('|').collect();
-            let at = draw(values, drawn) % (choices.len() as u64).max(1);
-            choices.get(usize::try_from(at).ok()?).map(|choice| (*choice).to_owned())
-        }
-        _ => None,
-    }
 }
 
 fn draw(values: &Values, drawn: &mut u64) -> u64 {

@@ -1,0 +1,98 @@
+//! Templates of generated events: `{seq}`, `{now}`, `{random:N}`, `{pick:a|b|c}`; `{{` and `}}` are braces.
+//!
+//! What they are made of; the engine that generates the events fills them in.
+
+use std::num::NonZeroU64;
+
+/// A part of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'t> {
+    /// Stands as it is.
+    Text(&'t str),
+    /// The number of the event.
+    Sequence,
+    /// Its time.
+    Now,
+    /// A number from 0 to below this one.
+    Random(NonZeroU64),
+    /// One of these, separated by `|`.
+    Pick(&'t str),
+    /// No placeholder that there is, or one without its `}`: its whole text.
+    Unknown(&'t str),
+}
+
+/// The parts of a template, in order.
+pub fn parts(template: &str) -> impl Iterator<Item = Part<'_>> {
+    let mut rest = template;
+    std::iter::from_fn(move || {
+        let (part, after) = first(rest)?;
+        rest = after;
+        Some(part)
+    })
+}
+
+/// The first part of a text, and what follows it; `None` where there is nothing.
+fn first(text: &str) -> Option<(Part<'_>, &str)> {
+    let brace = text.find(['{', '}']).unwrap_or(text.len());
+    if brace > 0 {
+        return text.split_at_checked(brace).map(|(plain, after)| (Part::Text(plain), after));
+    }
+    if let Some(after) = text.strip_prefix("{{") {
+        return Some((Part::Text("{"), after));
+    }
+    if let Some(after) = text.strip_prefix('}') {
+        return Some((Part::Text("}"), after.strip_prefix('}').unwrap_or(after)));
+    }
+    let inside = text.strip_prefix('{')?;
+    let Some((inside, after)) = inside.split_once('}') else { return Some((Part::Unknown(text), "")) };
+    let whole = text.strip_suffix(after).unwrap_or(text);
+    Some((placeholder(inside).unwrap_or(Part::Unknown(whole)), after))
+}
+
+fn placeholder(inside: &str) -> Option<Part<'_>> {
+    Some(match inside.split_once(':') {
+        None if inside == "seq" => Part::Sequence,
+        None if inside == "now" => Part::Now,
+        Some(("random", below)) => Part::Random(below.trim().parse().ok()?),
+        Some(("pick", choices)) if !choices.is_empty() => Part::Pick(choices),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NonZeroU64, Part, parts};
+
+    fn all(template: &str) -> Vec<Part<'_>> {
+        parts(template).collect()
+    }
+
+    #[test]
+    fn placeholders_and_text_come_in_order() {
+        let expected = [
+            Part::Text("o-"),
+            Part::Sequence,
+            Part::Text(" at "),
+            Part::Now,
+            Part::Random(NonZeroU64::new(6).unwrap()),
+            Part::Pick("a|b"),
+            Part::Text("!"),
+        ];
+        assert_eq!(all("o-{seq} at {now}{random: 6}{pick:a|b}!"), expected);
+        assert_eq!(all(""), []);
+    }
+
+    #[test]
+    fn doubled_braces_and_a_lone_closing_one_are_text() {
+        assert_eq!(all("{{seq}}"), [Part::Text("{"), Part::Text("seq"), Part::Text("}")]);
+        assert_eq!(all("a}b"), [Part::Text("a"), Part::Text("}"), Part::Text("b")]);
+    }
+
+    #[test]
+    fn what_is_no_placeholder_is_given_whole() {
+        for wrong in ["{what}", "{seq:1}", "{random:0}", "{random:x}", "{pick:}", "{}", "{seq"] {
+            assert_eq!(all(wrong), [Part::Unknown(wrong)], "{wrong}");
+        }
+        assert_eq!(all("{ä}ö"), [Part::Unknown("{ä}"), Part::Text("ö")]);
+    }
+}
