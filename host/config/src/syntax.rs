@@ -5,6 +5,7 @@ pub mod interpolation;
 pub mod json;
 pub mod nearest;
 pub mod reader;
+pub mod repeated;
 pub mod scalar;
 pub mod source;
 pub mod tree;

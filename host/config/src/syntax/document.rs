@@ -1,6 +1,7 @@
 //! TOML text to a tree: syntax errors with their places, texts interpolated.
 
 use super::interpolation::Interpolation;
+use super::repeated;
 use super::source::SourceText;
 use super::tree::{Entry, Node, Table, Text, Value};
 use crate::codes::Code;
@@ -14,6 +15,9 @@ use toml_parser::lexer::TokenKind;
 /// one for values, but none for dotted keys.
 const DEEPEST: usize = 64;
 
+/// What the parser says of a key that was there before.
+const REPEATED: &str = "duplicate key";
+
 /// The file as a tree. What is wrong goes to `findings`; after a syntax error there is no tree.
 pub fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<Node> {
     if let Some(span) = too_deep(&source.text) {
@@ -22,10 +26,12 @@ pub fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &F
         return None;
     }
     let (root, errors) = DeTable::parse_recoverable(&source.text);
-    for error in &errors {
-        let span = error.span().unwrap_or_default();
-        findings.add(Finding::error(Code::SYNTAX, span, error.message()));
+    let (twice, others): (Vec<_>, Vec<_>) = errors.iter().partition(|error| error.message() == REPEATED);
+    for error in others {
+        findings.add(Finding::error(Code::SYNTAX, error.span().unwrap_or_default(), error.message()));
     }
+    let twice = twice.into_iter().filter_map(toml::de::Error::span);
+    repeated::findings(&source.text, twice).into_iter().for_each(|finding| findings.add(finding));
     if !errors.is_empty() {
         return None;
     }

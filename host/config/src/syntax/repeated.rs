@@ -1,0 +1,74 @@
+//! Keys and tables that a file has twice: one finding each, with the first place.
+//!
+//! The parser reports the header of a table that was there before, and then each of its keys that the first one has too.
+
+use crate::codes::Code;
+use crate::report::Finding;
+use std::ops::Range;
+
+/// The findings for repeated keys at these places, ascending. Lines within texts of several lines are taken for lines of the
+/// file; no more than the first place can be missed by that.
+pub fn findings(text: &str, places: impl Iterator<Item = Range<usize>>) -> Vec<Finding> {
+    let lines = lines(text);
+    let mut list = Vec::new();
+    let mut covered = 0;
+    for place in places {
+        if place.start < covered {
+            continue;
+        }
+        let at = lines.partition_point(|line| line.start <= place.start).saturating_sub(1);
+        let (before, rest) = lines.split_at(at);
+        let Some(line) = rest.first() else { continue };
+        let (message, span, first) = if is_header(line) {
+            let next = rest.iter().skip(1).find(|line| is_header(line));
+            covered = next.map_or(text.len(), |line| line.start);
+            let header = line.text.trim_start();
+            let first = before.iter().find(|line| line.text.trim_start() == header);
+            (format!("{header} is in the file twice"), line.span(), first)
+        } else {
+            let key = text.get(place.clone()).unwrap_or_default();
+            let section = before.iter().rev().take_while(|line| !is_header(line));
+            let first = section.filter(|line| is_key(line, key)).last();
+            (format!("{key} is in this table twice"), place, first)
+        };
+        let finding = Finding::error(Code::SYNTAX, span, message);
+        list.push(match first {
+            Some(line) => finding.related(line.span(), "here for the first time"),
+            None => finding,
+        });
+    }
+    list
+}
+
+/// A line without its comment and the white space around.
+struct Line<'t> {
+    start: usize,
+    text: &'t str,
+}
+
+impl Line<'_> {
+    fn span(&self) -> Range<usize> {
+        let indent = self.text.len() - self.text.trim_start().len();
+        self.start + indent..self.start + self.text.len()
+    }
+}
+
+fn lines(text: &str) -> Vec<Line<'_>> {
+    let mut start = 0;
+    let line = |line| {
+        let at = start;
+        start += str::len(line);
+        let text = if line.trim_start().starts_with('[') { line.split('#').next().unwrap_or_default() } else { line };
+        Line { start: at, text: text.trim_end() }
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+fn is_header(line: &Line<'_>) -> bool {
+    line.text.trim_start().starts_with('[')
+}
+
+fn is_key(line: &Line<'_>, key: &str) -> bool {
+    let rest = line.text.trim_start().strip_prefix(key);
+    rest.is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
+}
