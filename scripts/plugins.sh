@@ -25,6 +25,9 @@ for guest in "$@"; do arguments+=(-p "${guest%%=*}"); done
 (
   # shellcheck disable=SC1091 # written by wasm-toolchain.sh
   . target/wasm/toolchain.env
+  # Paths of this machine are no part of a plugin.
+  remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$PWD=."
+  export CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS="${CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS:-} $remap"
   # shellcheck disable=SC2086 # the arguments are words
   cargo build --locked --profile plugin --target wasm32-wasip2 $ESCLUSA_WASM_ARGS "${arguments[@]}"
 )
