@@ -88,9 +88,25 @@ fn guest(name: &str) -> Option<Vec<u8>> {
 
 const KEPT: Instances = Instances::Reuse { max_invocations: u32::MAX, memory_high_water: 128 << 20 };
 
+/// Orders of 67 bytes with short ids.
+fn small() -> Columns {
+    let mut columns = Columns::default();
+    for i in 0..EVENTS {
+        let data = format!(
+            "{{\"order\":{i:>8},\"sku\":\"A-{:>6}\",\"quantity\":{:>4},\"price\":{:>7}}}",
+            i % 997,
+            i % 50,
+            i * 3
+        );
+        let event = NewEvent { id: &i.to_string(), data: data.as_bytes(), attempt: 1, ..NewEvent::default() };
+        columns.push(&event).expect("small");
+    }
+    columns
+}
+
 fn no_op(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let (origin, events) = (origin(), batch());
+    let (origin, events, small) = (origin(), batch(), small());
     let reads: Arc<dyn Reads> = Arc::new(NoReads);
     let mut group = c.benchmark_group("no-op, batch of 1000");
     group.throughput(Throughput::Elements(EVENTS as u64));
@@ -105,8 +121,10 @@ fn no_op(c: &mut Criterion) {
         let Some(component) = component else { continue };
         for (how, instances) in [("fresh", Instances::Fresh), ("reuse", KEPT)] {
             let plugin = configured(&runtime, component.clone(), "{\"do\": \"nothing\"}", instances);
-            let call = || runtime.block_on(plugin.call(&origin, &events, reads.clone())).expect("it works");
-            group.bench_function(format!("{name}, {how}"), |b| b.iter(call));
+            for (of, events) in [("", &events), (", small events", &small)] {
+                let call = || runtime.block_on(plugin.call(&origin, events, reads.clone())).expect("it works");
+                group.bench_function(format!("{name}, {how}{of}"), |b| b.iter(call));
+            }
         }
     }
     group.finish();
