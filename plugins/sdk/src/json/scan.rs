@@ -85,31 +85,33 @@ impl<'a> Scanner<'a> {
 
     /// True before each element of the array that was gone into, which must be consumed; false once it is left.
     pub fn element(&mut self) -> Result<bool, Error> {
+        self.more(b']', "expected `,` or `]`")
+    }
+
+    /// True where something follows in the array or object that was gone into, and the comma before it is consumed; false
+    /// where it ends with `close`, which is consumed then.
+    #[inline(always)]
+    fn more(&mut self, close: u8, expected: &'static str) -> Result<bool, Error> {
         let first = std::mem::replace(&mut self.fresh, false);
         match self.peek() {
-            Some(b']') => {
+            Some(byte) if byte == close => {
                 self.leave();
-                return Ok(false);
+                Ok(false)
             }
-            Some(b',') if !first => self.at += 1,
-            _ if first => {}
-            _ => return self.error("expected `,` or `]`"),
+            Some(b',') if !first => {
+                self.at += 1;
+                Ok(true)
+            }
+            _ if first => Ok(true),
+            _ => self.error(expected),
         }
-        Ok(true)
     }
 
     /// The name of each member of the object that was gone into, whose value must be consumed; `None` once it is left.
     #[inline(always)]
     pub fn member(&mut self) -> Result<Option<Cow<'a, str>>, Error> {
-        let first = std::mem::replace(&mut self.fresh, false);
-        match self.peek() {
-            Some(b'}') => {
-                self.leave();
-                return Ok(None);
-            }
-            Some(b',') if !first => self.at += 1,
-            _ if first => {}
-            _ => return self.error("expected `,` or `}`"),
+        if !self.more(b'}', "expected `,` or `}`")? {
+            return Ok(None);
         }
         if self.peek() != Some(b'"') {
             return self.error("expected the name of a field");
