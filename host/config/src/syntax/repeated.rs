@@ -40,7 +40,7 @@ pub fn findings(text: &str, places: impl Iterator<Item = Range<usize>>) -> Vec<F
     list
 }
 
-/// A line without its comment and the white space around.
+/// A line without the white space behind it, and where it is a header without its comment.
 struct Line<'t> {
     start: usize,
     text: &'t str,

@@ -76,13 +76,6 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    #[inline(always)]
-    fn leave(&mut self) {
-        self.depth -= 1;
-        self.at += 1;
-        self.fresh = false;
-    }
-
     /// True before each element of the array that was gone into, which must be consumed; false once it is left.
     pub fn element(&mut self) -> Result<bool, Error> {
         self.more(b']', "expected `,` or `]`")
@@ -95,7 +88,8 @@ impl<'a> Scanner<'a> {
         let first = std::mem::replace(&mut self.fresh, false);
         match self.peek() {
             Some(byte) if byte == close => {
-                self.leave();
+                self.depth -= 1;
+                self.at += 1;
                 Ok(false)
             }
             Some(b',') if !first => {
