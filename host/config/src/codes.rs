@@ -115,6 +115,8 @@ codes! {
     ROUTE_NOT_SHARED = "route::not_shared";
     /// Given-up events would go to an output that asks them for their receiver.
     ROUTE_NO_RECEIVER = "route::no_receiver";
+    /// Given-up events would come back to the route.
+    ROUTE_FEEDS_ITSELF = "route::feeds_itself";
     /// A digest that is none.
     ROUTE_BAD_DIGEST = "route::bad_digest";
     /// Exactly-once is asked of an output that cannot give it.

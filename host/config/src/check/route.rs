@@ -26,7 +26,7 @@ pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Route {
     let grants = grants(reader, world);
     let (batch_bytes, in_flight_bytes) = bytes(reader);
     let limits = plugin::limits(reader);
-    let on_failure = delivery::on_failure(reader, world);
+    let on_failure = delivery::on_failure(reader, world, source);
     let queue = matches!(source, Some(Source::Queue { .. } | Source::Sqs { .. }));
     Route {
         filter: filter::filter(reader, source),

@@ -91,7 +91,7 @@ pub static FOLLOW: Key = Key {
 };
 pub static FILE_SECTION: Section = Section {
     name: "file",
-    about: "JSON lines of a file; its position is remembered. One that takes its place is read from its start, after the rest of one that was renamed to a longer name beside it.",
+    about: "JSON lines of a file of at most 64 MiB each; its position is remembered. A file that takes its place is read from its start, after the rest of the one before, where that was renamed to a longer name beside it (`events.jsonl.1`). Files that were rotated in between are not read, and warned of.",
     keys: &[&PATH, &FOLLOW],
     foreign: &[],
 };

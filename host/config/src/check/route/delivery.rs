@@ -3,7 +3,7 @@
 use crate::check::World;
 use crate::codes::Code;
 use crate::plan::level::{Commits, Obstacle};
-use crate::plan::{Delivery, Source};
+use crate::plan::{Delivery, Output, Source};
 use crate::report::Finding;
 use crate::shape::route as shape;
 use crate::syntax::reader::Reader;
@@ -54,7 +54,7 @@ fn backoff(route: &Reader<'_>) -> Backoff {
 }
 
 /// Where given-up events go.
-pub fn on_failure(reader: &Reader<'_>, world: &World) -> Option<String> {
+pub fn on_failure(reader: &Reader<'_>, world: &World, source: Option<&Source>) -> Option<String> {
     let name = reader.text(&shape::ON_FAILURE)?;
     let place = reader.place(&shape::ON_FAILURE);
     let found = world.outputs.resolve(reader.findings, Code::ROUTE_UNKNOWN_OUTPUT, &name, &place);
@@ -65,7 +65,26 @@ pub fn on_failure(reader: &Reader<'_>, world: &World) -> Option<String> {
         let finding = finding.related(output.span.clone(), "this output");
         reader.findings.add(finding.help(format!("give [output.{name}] a receiver: {key} = \"…\"")));
     }
+    if let Some(output) = found.filter(|found| source.is_some_and(|source| feeds(&found.value, source))) {
+        let message = "what this route gives up would come back to it";
+        let finding = Finding::error(Code::ROUTE_FEEDS_ITSELF, reader.place(&shape::ON_FAILURE), message);
+        let finding = finding.related(output.span.clone(), "this writes where the route reads");
+        reader.findings.add(finding.help("name another output, or leave on_failure out: dead letters are kept"));
+    }
     Some(name)
+}
+
+/// True where an output writes to what a source reads.
+fn feeds(output: &Output, source: &Source) -> bool {
+    match (output, source) {
+        (Output::Stream { stream: to, .. }, Source::Stream { stream: from, .. })
+        | (Output::Queue { queue: to }, Source::Queue { queue: from, .. }) => to == from,
+        (Output::Kinesis { stream: to, place: there, .. }, Source::Kinesis { stream: from, place: here, .. })
+        | (Output::Sqs { queue: to, place: there }, Source::Sqs { queue: from, place: here, .. }) => {
+            to == from && there == here
+        }
+        _ => false,
+    }
 }
 
 /// What holds outside the embedded engine; reports everything that cannot be exactly-once where that is asked for.
