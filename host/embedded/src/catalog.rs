@@ -6,6 +6,7 @@ mod apply;
 mod backfill;
 
 pub use apply::apply;
+pub use backfill::drop_entries;
 
 use crate::queues::Queue;
 use crate::schema::{KeySchema, Target};

@@ -13,6 +13,7 @@ mod state;
 pub use receive::{Received, receive};
 pub use settle::{Settlement, extend};
 
+use crate::codec::Damaged;
 use crate::disk::{Disk, Space, read_fault};
 use crate::records::{self, NewRecord};
 use crate::schema::QueueSchema;
@@ -131,10 +132,9 @@ impl Queue {
         }
         let key = keys::consumer(self.id, route);
         let number = match tx.get(Space::State, &key)? {
-            Some(bytes) => crate::codec::trailing_number(&bytes)?,
-            None => tx.next_id(),
+            Some(bytes) => u32::try_from(crate::codec::trailing_number(&bytes)?).map_err(|_| Damaged)?,
+            None => tx.next_number()?,
         };
-        let number = u32::try_from(number).map_err(|_| Fault::Permanent("the store has no numbers left".to_owned()))?;
         tx.put(Space::State, key, u64::from(number).to_be_bytes());
         let (live, route) = (Arc::clone(&self.live), route.to_owned());
         tx.after(move || live.state.lock().unwrap_or_else(PoisonError::into_inner).add_consumer(&route, number));

@@ -7,11 +7,14 @@ use crate::key::{after_prefix, push_partition, push_sort, push_text_prefix, type
 use crate::schema::KeySchema;
 use crate::tables::exact_key;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::engine::{ReadError, Reads, Selection};
+use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Item, Value};
 use fjall::{Guard, Readable, Snapshot};
 use std::sync::Arc;
+
+/// Entries of a query that are read without a pause.
+const YIELD: usize = 256;
 
 /// The tables as they were when it was made.
 pub struct SnapshotReads {
@@ -47,7 +50,7 @@ impl SnapshotReads {
     }
 
     /// What a selection finds.
-    pub fn select(&self, selection: &Selection) -> Result<Vec<Item>, ReadError> {
+    async fn select(&self, selection: &Selection) -> Result<Vec<Item>, ReadError> {
         let table = self.table(&selection.table)?;
         let (id, key) = match &selection.index {
             None => (table.id, &table.key),
@@ -69,31 +72,37 @@ impl SnapshotReads {
         };
         let limit = selection.limit.map_or(usize::MAX, |limit| limit as usize);
         if selection.descending {
-            self.collect(entries.rev(), selection, limit)
+            self.collect(entries.rev(), selection, limit).await
         } else {
-            self.collect(entries, selection, limit)
+            self.collect(entries, selection, limit).await
         }
     }
 
-    fn collect(
+    async fn collect(
         &self,
         entries: impl Iterator<Item = Guard>,
         selection: &Selection,
         limit: usize,
     ) -> Result<Vec<Item>, ReadError> {
-        let mut items = Vec::new();
-        for entry in entries {
-            if items.len() >= limit {
+        let mut found = Found::default();
+        for (passed, entry) in entries.enumerate() {
+            if found.len() >= limit {
                 break;
+            }
+            if passed % YIELD == YIELD - 1 {
+                // Whoever waits may give up, and others have their turn.
+                tokio::task::yield_now().await;
             }
             let value = entry.value().map_err(|e| unavailable(read_fault(&e)))?;
             let item = match selection.index {
                 None => Some(read_item(&value).map_err(|e| unavailable(e.into()))?),
                 Some(_) => self.load(&value)?,
             };
-            items.extend(item.filter(|item| selection.filter.holds(Some(item))));
+            if let Some(item) = item.filter(|item| selection.filter.holds(Some(item))) {
+                found.push(&selection.table, item)?;
+            }
         }
-        Ok(items)
+        Ok(found.into_items())
     }
 
     /// Items in the order of their keys: those after the item with the key `after`, at most `limit`.
@@ -200,6 +209,6 @@ impl Reads for SnapshotReads {
     }
 
     fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
-        Box::pin(std::future::ready(self.select(selection)))
+        Box::pin(self.select(selection))
     }
 }

@@ -12,17 +12,20 @@ use crate::writer::Tick;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Records trimmed in one go, so that commits do not wait for long.
-const MOST: usize = 10_000;
+/// How long trimming may take in one go, all partitions together, so that commits do not wait for long.
+const TIME: Duration = Duration::from_millis(100);
+/// Records of a partition that are trimmed all the same.
+const LEAST: u64 = 1000;
 
 /// The work, for the writer.
 pub fn tick(shared: Arc<Shared>) -> Tick {
     Box::new(move |tx| {
-        let catalog = shared.catalog();
+        let (catalog, until) = (shared.catalog(), Instant::now() + TIME);
         for log in catalog.logs() {
             for partition in 0..log.lanes {
-                warn(trim(log, partition, tx), "old records are not trimmed");
+                warn(trim(log, partition, until, tx), "old records are not trimmed");
             }
         }
         catalog.queues.values().for_each(|queue| queue.remember_first(tx));
@@ -36,17 +39,17 @@ fn warn(result: Result<(), Fault>, what: &'static str) {
     }
 }
 
-/// Deletes what is too old at the beginning of a partition.
-fn trim(log: &Arc<Log>, partition: u32, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+/// Deletes what is too old at the beginning of a partition. What there is no time for comes next time.
+fn trim(log: &Arc<Log>, partition: u32, until: Instant, tx: &mut Transaction<'_>) -> Result<(), Fault> {
     let oldest_kept = tx.now.saturating_sub(u64::try_from(log.retention.as_millis()).unwrap_or(u64::MAX));
     let before = log.first(partition, tx.disk)?;
     let end = crate::key::after_prefix(&prefix(log.id, partition)).unwrap_or_default();
     let start = record_key(log.id, partition, before)[..].to_vec();
     let mut first = before;
     let snapshot = tx.disk.snapshot();
-    for guard in snapshot.range(tx.disk.space(Space::Log), start..end).take(MOST) {
+    for guard in snapshot.range(tx.disk.space(Space::Log), start..end) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
-        if timestamp(&value)? >= oldest_kept {
+        if timestamp(&value)? >= oldest_kept || (first - before >= LEAST && Instant::now() >= until) {
             break;
         }
         first = trailing_number(&key)? + 1;

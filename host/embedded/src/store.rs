@@ -9,7 +9,7 @@ use crate::error::{OpenError, SchemaError};
 use crate::objects;
 use crate::retention;
 use crate::schema::Schema;
-use crate::transaction::{Memory, stored_sequences};
+use crate::transaction::{Memory, Transaction, stored_sequences};
 use crate::writer::{Demand, Setup, Writer};
 use esclusa_flow::fault::Fault;
 use std::path::Path;
@@ -128,11 +128,19 @@ impl Store {
             })?;
         }
         let shared = Arc::clone(&self.inner.shared);
-        self.inner.writer.perform_blocking(0, Demand::Alone, move |tx| {
-            let catalog = Arc::new(catalog::apply(&schema, &shared.catalog(), tx)?);
-            tx.after(move || shared.replace(catalog));
-            Ok(())
-        })
+        let dropped = self.inner.writer.perform_blocking(0, Demand::Alone, move |tx| {
+            let (catalog, dropped) = catalog::apply(&schema, &shared.catalog(), tx)?;
+            tx.after(move || shared.replace(Arc::new(catalog)));
+            Ok::<_, SchemaError>(dropped)
+        })?;
+        for index in dropped {
+            // Where this fails, or the process ends before it, they take room and do no harm.
+            let work = move |tx: &mut Transaction<'_>| catalog::drop_entries(index, tx);
+            if let Err(fault) = self.inner.writer.perform_blocking(0, Demand::Alone, work) {
+                tracing::warn!(index, error = %fault, "entries of an index that is gone could not be deleted");
+            }
+        }
+        Ok(())
     }
 
     fn recover_objects(&self, schema: &Schema) -> Result<(), Fault> {

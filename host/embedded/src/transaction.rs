@@ -44,7 +44,7 @@ impl Pending {
 pub struct Sequences {
     /// Commits so far.
     pub version: u64,
-    /// The last number given to a name, dead letter, outbox or manifest.
+    /// The last number given to a dead letter, outbox or manifest.
     pub id: u64,
 }
 
@@ -153,10 +153,22 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// A number that was never given before.
+    /// A number for a dead letter, outbox or manifest that none of them ever had.
     pub fn next_id(&mut self) -> u64 {
         self.memory.sequences.id += 1;
         self.memory.sequences.id
+    }
+
+    /// A number for a name or a consumer that none of them ever had. They are few: the numbers of [`Self::next_id`] would
+    /// not stay within 32 bits.
+    pub fn next_number(&mut self) -> Result<u32, Fault> {
+        let next = match self.get(Space::State, b"N")? {
+            Some(bytes) => u32::try_from(trailing_number(&bytes)?).ok().and_then(|n| n.checked_add(1)),
+            None => Some(1),
+        };
+        let next = next.ok_or_else(|| Fault::Permanent("the store has no numbers left for names".to_owned()))?;
+        self.put(Space::State, *b"N", u64::from(next).to_be_bytes());
+        Ok(next)
     }
 
     /// Runs `work` once the group is durable, before it is answered.

@@ -4,6 +4,7 @@
 mod embedded {
     mod conformance;
     mod crash;
+    mod files;
     mod full;
     mod model;
     mod schema;

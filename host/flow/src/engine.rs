@@ -130,7 +130,8 @@ pub trait Reads: Send + Sync {
     /// The item with this key.
     fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>>;
 
-    /// The items that a selection finds, in the order of the sort key.
+    /// The items that a selection finds, in the order of the sort key. They are gathered
+    /// as [`Found`], within its limit.
     fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>>;
 }
 
@@ -165,8 +166,55 @@ pub enum ReadError {
     Unavailable(String),
 }
 
+/// What a query has found so far. It is held in the router's memory, so it is limited.
+#[derive(Debug, Default)]
+pub struct Found {
+    items: Vec<Item>,
+    bytes: usize,
+}
+
+impl Found {
+    /// Bytes of names and values that one query gives at most.
+    pub const MOST: usize = 16 << 20;
+
+    /// Adds an item of `table`.
+    ///
+    /// # Errors
+    /// It would be too much.
+    pub fn push(&mut self, table: &str, item: Item) -> Result<(), ReadError> {
+        self.bytes = self.bytes.saturating_add(item.size());
+        if self.bytes > Self::MOST {
+            return Err(ReadError::Invalid(format!(
+                "a query of table {table:?} finds more than {} MiB: give it a limit, or compare more of the key",
+                Self::MOST >> 20
+            )));
+        }
+        self.items.push(item);
+        Ok(())
+    }
+
+    /// How many items there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// True where there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The items.
+    #[must_use]
+    pub fn into_items(self) -> Vec<Item> {
+        self.items
+    }
+}
+
 /// Where messages for the world outside go.
 pub trait Outlet: Send + Sync {
-    /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id.
+    /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id. What was not
+    /// tried because of another message is [`Fault::Held`].
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
 }

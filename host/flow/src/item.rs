@@ -48,6 +48,12 @@ impl Item {
         }
     }
 
+    /// Bytes of its names and values.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len().saturating_add(value.size())).sum()
+    }
+
     /// Removes an attribute.
     pub fn remove(&mut self, name: &str) {
         self.0.retain(|(n, _)| n != name);
@@ -61,6 +67,16 @@ impl FromIterator<(String, Value)> for Item {
 }
 
 impl Value {
+    /// Its bytes.
+    fn size(&self) -> usize {
+        match self {
+            Value::Text(text) | Value::Number(text) | Value::Document(text) => text.len(),
+            Value::Binary(bytes) => bytes.len(),
+            Value::TextSet(texts) | Value::NumberSet(texts) => texts.iter().map(String::len).sum(),
+            Value::Boolean(_) | Value::Null => 1,
+        }
+    }
+
     /// The DynamoDB type letter: S, N, B, BOOL, NULL, SS, NS; L or M for documents.
     #[must_use]
     pub fn type_name(&self) -> &'static str {

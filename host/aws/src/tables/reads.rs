@@ -12,7 +12,7 @@ use super::schema::Key;
 use crate::fault;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::engine::{ReadError, Reads, Selection};
+use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
 use esclusa_flow::item::{Comparison, Condition, Item};
 use std::sync::Arc;
 
@@ -157,7 +157,7 @@ async fn run(query: Query, selection: &Selection) -> Result<Vec<Item>, ReadError
     let filtered = filter.is_some() || !rest.0.is_empty();
     let doing = format!("query table {}", table.name);
     let (names, values) = (placeholders.names(), placeholders.values());
-    let (mut items, mut from): (Vec<Item>, Option<Attributes>) = (Vec::new(), None);
+    let (mut items, mut from): (Found, Option<Attributes>) = (Found::default(), None);
     let mut patience = Patience::for_read();
     while items.len() < limit {
         let left = i32::try_from(limit.saturating_sub(items.len())).ok().filter(|_| !filtered);
@@ -176,11 +176,13 @@ async fn run(query: Query, selection: &Selection) -> Result<Vec<Item>, ReadError
         };
         let found = answer.items.unwrap_or_default().into_iter().map(|found| from_attributes(found, &table.schema.key));
         let room = limit.saturating_sub(items.len());
-        items.extend(found.filter(|item| rest.holds(Some(item))).take(room));
+        for item in found.filter(|item| rest.holds(Some(item))).take(room) {
+            items.push(&table.name, item)?;
+        }
         match answer.last_evaluated_key {
             Some(last) if !last.is_empty() => from = Some(last),
             _ => break,
         }
     }
-    Ok(items)
+    Ok(items.into_items())
 }

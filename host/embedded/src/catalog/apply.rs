@@ -1,8 +1,7 @@
 //! From a schema to a catalog: numbers for new names, room for new indexes, and refusals of what does not fit.
 
-use super::backfill::{build_index, drop_entries};
+use super::backfill::build_index;
 use super::{Catalog, Index, Table};
-use crate::codec::Reader;
 use crate::disk::{Space, read_fault};
 use crate::error::SchemaError;
 use crate::queues::Queue;
@@ -40,10 +39,12 @@ struct StoredQueue {
     id: u32,
 }
 
-/// Makes the catalog of `schema`, keeping what lives in `old`, and records it. Nothing is written where it fails,
-/// except entries of an index that nobody sees.
-pub fn apply(schema: &Schema, old: &Catalog, tx: &mut Transaction<'_>) -> Result<Catalog, SchemaError> {
+/// Makes the catalog of `schema`, keeping what lives in `old`, and records it; with the numbers of indexes that nobody
+/// sees any more once it is durable, whose entries are to be [dropped](super::drop_entries) then. Nothing is written where it
+/// fails, except entries of an index that nobody sees.
+pub fn apply(schema: &Schema, old: &Catalog, tx: &mut Transaction<'_>) -> Result<(Catalog, Vec<u32>), SchemaError> {
     check_outputs(schema)?;
+    let mut dropped = Vec::new();
     let mut new = Catalog {
         generation: old.generation + 1,
         objects: schema.objects.clone(),
@@ -54,15 +55,16 @@ pub fn apply(schema: &Schema, old: &Catalog, tx: &mut Transaction<'_>) -> Result
         let log = stream(name, wanted, old.streams.get(name), tx)?;
         new.streams.insert(name.clone(), Arc::new(log));
     }
+    for (name, wanted) in &schema.tables {
+        let table = table(name, wanted, old.tables.get(name), &mut dropped, tx)?;
+        new.tables.insert(name.clone(), Arc::new(table));
+    }
+    // Last: consumers and messages are deleted here, which an index that cannot be built must not leave half done.
     for (name, wanted) in &schema.queues {
         let queue = queue(name, wanted, old.queues.get(name), tx)?;
         new.queues.insert(name.clone(), Arc::new(queue));
     }
-    for (name, wanted) in &schema.tables {
-        let table = table(name, wanted, old.tables.get(name), tx)?;
-        new.tables.insert(name.clone(), Arc::new(table));
-    }
-    Ok(new)
+    Ok((new, dropped))
 }
 
 fn check_outputs(schema: &Schema) -> Result<(), SchemaError> {
@@ -92,7 +94,7 @@ fn stream(
     tx: &mut Transaction<'_>,
 ) -> Result<Log, SchemaError> {
     let stored: Option<StoredStream> = load("stream", name, tx)?;
-    let id = stored.as_ref().map_or_else(|| new_number(tx), |s| Ok(s.id))?;
+    let id = stored.as_ref().map_or_else(|| tx.next_number(), |s| Ok(s.id))?;
     let lanes = stored.as_ref().map_or(0, |s| s.lanes).max(wanted.partitions);
     store("stream", name, &StoredStream { id, lanes }, tx)?;
     let log = Log::new(name, id, wanted.partitions, lanes, wanted.retention);
@@ -109,7 +111,7 @@ fn queue(
     tx: &mut Transaction<'_>,
 ) -> Result<Queue, SchemaError> {
     let stored: Option<StoredQueue> = load("queue", name, tx)?;
-    let id = stored.map_or_else(|| new_number(tx), |s| Ok(s.id))?;
+    let id = stored.map_or_else(|| tx.next_number(), |s| Ok(s.id))?;
     store("queue", name, &StoredQueue { id }, tx)?;
     Ok(Queue::load(name, id, wanted, old, tx)?)
 }
@@ -118,6 +120,7 @@ fn table(
     name: &str,
     wanted: &TableSchema,
     old: Option<&Arc<Table>>,
+    dropped: &mut Vec<u32>,
     tx: &mut Transaction<'_>,
 ) -> Result<Table, SchemaError> {
     let stored: Option<StoredTable> = load("table", name, tx)?;
@@ -128,12 +131,12 @@ fn table(
             return Err(SchemaError::KeyChanged { table: name.to_owned(), stored, wanted });
         }
         // An empty table starts again under another number, with another feed.
-        _ => StoredTable { id: new_number(tx)?, key: wanted.key.clone(), indexes: BTreeMap::new(), feed: None },
+        _ => StoredTable { id: tx.next_number()?, key: wanted.key.clone(), indexes: BTreeMap::new(), feed: None },
     };
     if wanted.changes && stored.feed.is_none() {
-        stored.feed = Some(new_number(tx)?);
+        stored.feed = Some(tx.next_number()?);
     }
-    let indexes = indexes(name, wanted, &mut stored, tx)?;
+    let indexes = indexes(name, wanted, &mut stored, dropped, tx)?;
     store("table", name, &stored, tx)?;
     let feed = stored.feed.filter(|_| wanted.changes).map(|id| {
         let log = Log::new(name, id, 1, 1, CHANGES_RETENTION);
@@ -149,19 +152,17 @@ fn indexes(
     table: &str,
     wanted: &TableSchema,
     stored: &mut StoredTable,
+    dropped: &mut Vec<u32>,
     tx: &mut Transaction<'_>,
 ) -> Result<Vec<Index>, SchemaError> {
     let before = std::mem::take(&mut stored.indexes);
-    for (name, index) in &before {
-        if wanted.indexes.get(name) != Some(&index.key) {
-            drop_entries(index.id, tx)?;
-        }
-    }
+    let gone = before.iter().filter(|(name, index)| wanted.indexes.get(*name) != Some(&index.key));
+    dropped.extend(gone.map(|(_, index)| index.id));
     let mut indexes = Vec::with_capacity(wanted.indexes.len());
     for (name, key) in &wanted.indexes {
         let kept = before.get(name).filter(|index| &index.key == key);
         let index =
-            Index { name: name.clone(), id: kept.map_or_else(|| new_number(tx), |i| Ok(i.id))?, key: key.clone() };
+            Index { name: name.clone(), id: kept.map_or_else(|| tx.next_number(), |i| Ok(i.id))?, key: key.clone() };
         if kept.is_none() {
             build_index(table, stored.id, &index, tx)?;
         }
@@ -176,17 +177,6 @@ fn holds_items(id: u32, tx: &Transaction<'_>) -> Result<bool, Fault> {
         Some(guard) => guard.key().map(|_| true).map_err(|e| read_fault(&e)),
         None => Ok(false),
     }
-}
-
-fn new_number(tx: &mut Transaction<'_>) -> Result<u32, Fault> {
-    // Shares the sequence with dead letters and outboxes, so a counter of its own keeps it within 32 bits.
-    let next = match tx.get(Space::State, b"N")? {
-        Some(bytes) => u32::try_from(Reader(&bytes).fixed_number()?).ok().and_then(|n| n.checked_add(1)),
-        None => Some(1),
-    };
-    let next = next.ok_or_else(|| Fault::Permanent("the store has no numbers left for names".to_owned()))?;
-    tx.put(Space::State, *b"N", u64::from(next).to_be_bytes());
-    Ok(next)
 }
 
 fn record_key(kind: &str, name: &str) -> Vec<u8> {

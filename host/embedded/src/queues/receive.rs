@@ -1,5 +1,6 @@
 //! Receiving: messages become invisible, their counts are written, those received too often go to the dead letters.
 
+use super::settle::Settlement;
 use super::{Queue, keys};
 use crate::codec::Damaged;
 use crate::dead;
@@ -182,8 +183,11 @@ async fn bury(
     }
     let letters = messages.iter().map(|m| letter(&taken.queue, spec, group.unwrap_or_default(), m));
     let entries: Vec<_> = letters.map(|l| l.and_then(|l| dead::Entry::new(&l))).collect::<Result<_, _>>()?;
-    let (queue, number, route) = (Arc::clone(&taken.queue), taken.consumer, spec.route.to_string());
-    let counts = Arc::clone(&store.shared().dead);
+    let sequences = messages.iter().map(|message| message.sequence);
+    let mut settlement = Settlement::of(&taken.queue, taken.consumer, taken.nonce, sequences);
+    // From here on they are not given back: whether or not anybody waits for it, the writer finishes them.
+    settlement.begin()?;
+    let (route, counts) = (spec.route.to_string(), Arc::clone(&store.shared().dead));
     let bytes = entries.iter().map(dead::Entry::size).sum();
     let work = move |tx: &mut Transaction<'_>| {
         let added = Counts { dead: entries.len() as u64, ..Counts::default() };
@@ -191,7 +195,7 @@ async fn bury(
         tx.irrevocable();
         tx.put(Space::State, key, sum);
         entries.into_iter().for_each(|entry| entry.write(&counts, tx));
-        messages.iter().for_each(|message| super::settle::finish(&queue, number, message.sequence, tx));
+        settlement.write(tx);
         Ok(())
     };
     store.writer().perform(bytes, Demand::Durable, work).await

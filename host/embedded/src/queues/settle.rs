@@ -64,6 +64,12 @@ impl Receipt {
 }
 
 impl Settlement {
+    /// Finishes messages that a consumer has taken.
+    pub fn of(queue: &Arc<Queue>, consumer: u32, nonce: u64, sequences: impl Iterator<Item = u64>) -> Self {
+        let receipt = |sequence| Receipt { queue: Arc::clone(queue), consumer, sequence, nonce };
+        Settlement { delete: sequences.map(receipt).collect(), release: Vec::new(), begun: false }
+    }
+
     /// Reads the receipts.
     pub fn find(delete: &[Token], release: &[(Token, Duration)], catalog: &Catalog) -> Result<Self, Fault> {
         let delete = delete.iter().map(|token| Receipt::read(token, catalog)).collect::<Result<_, _>>()?;
@@ -120,7 +126,7 @@ impl Drop for Settlement {
 }
 
 /// A consumer is done with a message: deletes it where all are.
-pub fn finish(queue: &Arc<Queue>, consumer: u32, sequence: u64, tx: &mut Transaction<'_>) {
+fn finish(queue: &Arc<Queue>, consumer: u32, sequence: u64, tx: &mut Transaction<'_>) {
     let mut state = queue.state();
     if state.finish(sequence, consumer) {
         keys::delete_message(queue.id, sequence, &state.numbers(), tx);

@@ -2,7 +2,8 @@
 //!
 //! What was read of the file's beginning is remembered, so that another file under the same path is noticed, whether it was
 //! renamed there or written over the old one. It is read from its start, after the rest of the old one where that was
-//! renamed in its directory. Nothing is begun anew before everything that was handed out is settled.
+//! renamed in its directory: until nothing has come for a while, since whoever wrote it may not know yet, and with its last
+//! line, though nothing ends it. Nothing is begun anew before everything that was handed out is settled.
 
 mod identity;
 mod lines;
@@ -22,6 +23,9 @@ use tokio::time::{Instant, sleep};
 
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(200);
+
+/// So long a file that was renamed is looked at after something was read of it.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct FileSource {
@@ -75,6 +79,10 @@ struct FileLane {
     identity: Identity,
     lines: Lines,
     previous: Option<Token>,
+    /// Going to the start of another file was begun, and has still to be done.
+    anew: bool,
+    /// When something was read last.
+    last_read: Instant,
 }
 
 impl FileLane {
@@ -88,7 +96,8 @@ impl FileLane {
         let (done, unreadable) = (offset(previous.as_ref()), |e: std::io::Error| unreadable(path, &e));
         let mut file = lines::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        let mut same = done == 0 || (done <= length && known.matches(&file).map_err(unreadable)?);
+        let alike = done <= length && known.matches(&file).map_err(unreadable)?;
+        let mut same = done == 0 || (alike && !known.lies_beside(path, &file));
         if !same && let Some(renamed) = known.renamed(path, done) {
             tracing::info!(source = &*spec.source, file = %path.display(), renamed = %renamed.display(), position = done,
                 "the file was renamed since it was read; the rest of it is read first");
@@ -104,6 +113,8 @@ impl FileLane {
             identity: if done == 0 { Identity::any(known.generation) } else { known },
             lines: Lines::new(file, done).map_err(unreadable)?,
             previous,
+            anew: false,
+            last_read: Instant::now(),
         };
         if !same {
             lane.begin_anew().await?;
@@ -111,17 +122,23 @@ impl FileLane {
         Ok(lane)
     }
 
-    /// Goes to the start of the file that the path leads to now.
+    /// Goes to the start of the file that the path leads to now. Where this fails or is dropped, the next pull does it.
     async fn begin_anew(&mut self) -> Result<(), Fault> {
+        self.anew = true;
         let file = lines::open(&self.path).map_err(|e| unreadable(&self.path, &e))?;
         tracing::warn!(
             source = &*self.spec.source, file = %self.path.display(), position = offset(self.previous.as_ref()),
             "the file was replaced, or written anew, since it was read; it is read from its start"
         );
+        let newer = identity::newer(&self.path, self.lines.file());
+        if !newer.is_empty() {
+            tracing::warn!(source = &*self.spec.source, files = ?newer,
+                "files beside it are newer than the one that was read last; they are not read: send what they hold with `esclusa send`");
+        }
         let identity = Identity::any(self.identity.generation + 1);
         self.store.set_position(&self.spec, &self.name, None, Some(identity.write())).await?;
         self.lines = Lines::new(file, 0).map_err(|e| unreadable(&self.path, &e))?;
-        (self.identity, self.previous) = (identity, None);
+        (self.identity, self.previous, self.anew) = (identity, None, false);
         Ok(())
     }
 
@@ -142,11 +159,23 @@ impl FileLane {
         Ok(())
     }
 
-    fn fill(&mut self, limit: Limit, columns: &mut Columns, claims: &mut Vec<Claim>) -> Result<bool, Fault> {
+    /// Reads lines up to the limit, `last`: also one that nothing ends; true where the limit closed the batch.
+    fn fill(
+        &mut self,
+        limit: Limit,
+        last: bool,
+        columns: &mut Columns,
+        claims: &mut Vec<Claim>,
+    ) -> Result<bool, Fault> {
         let timestamp = crate::writer::now();
         while claims.len() < limit.events.max(1) {
-            let line = self.lines.peek(!self.follow).map_err(|e| unreadable(&self.path, &e))?;
-            let Some(line) = line else { return Ok(false) };
+            let line = match self.lines.peek(last) {
+                Ok(Some(line)) => line,
+                Ok(None) => return Ok(false),
+                // What precedes it goes on; the next pull meets it again.
+                Err(_) if !claims.is_empty() => return Ok(true),
+                Err(error) => return Err(unreadable(&self.path, &error)),
+            };
             let id = format!("{}-{}", self.identity.generation, line.start);
             let size = id.len() + line.bytes.len() + 44;
             if !claims.is_empty() && columns.size() + size > limit.bytes {
@@ -161,22 +190,41 @@ impl FileLane {
     }
 
     async fn pull_batch(&mut self, limit: Limit) -> Result<Pull, Fault> {
+        if self.anew {
+            self.begin_anew().await?;
+        }
         let start = self.lines.position();
+        let pulled = self.pull_from(start, limit).await;
+        if pulled.is_err() {
+            // What was read is not handed out: it is read again.
+            self.lines.rewind(start);
+        }
+        pulled
+    }
+
+    async fn pull_from(&mut self, start: u64, limit: Limit) -> Result<Pull, Fault> {
         let mut columns = Columns::default();
         let mut claims = Vec::new();
-        let mut full = self.fill(limit, &mut columns, &mut claims)?;
+        let mut full = self.fill(limit, !self.follow, &mut columns, &mut claims)?;
         let end = Instant::now() + limit.window;
         while !full && !claims.is_empty() && self.follow && Instant::now() < end {
-            // Where this is dropped while it waits, the lines are read again: see `position` below.
+            // Where this is dropped while it waits, the lines are read again.
             let taken = self.lines.position();
             self.lines.rewind(start);
             sleep(POLL.min(end.saturating_duration_since(Instant::now()))).await;
             self.lines.rewind(taken);
-            full = self.fill(limit, &mut columns, &mut claims)?;
+            full = self.fill(limit, !self.follow, &mut columns, &mut claims)?;
+        }
+        let replaced = claims.is_empty() && self.lines.replaced(&self.path);
+        if replaced && self.follow {
+            if self.last_read.elapsed() < LAST_LOOK {
+                return Ok(Pull::Empty { drained: false });
+            }
+            self.fill(limit, true, &mut columns, &mut claims)?;
         }
         // Asked after reading: what was read is then of the file that it is taken for.
         let same = self.identity.matches(self.lines.file()).map_err(|e| unreadable(&self.path, &e))?;
-        if !same || (claims.is_empty() && self.lines.replaced(&self.path)) {
+        if !same || (claims.is_empty() && (replaced || self.lines.cut_off())) {
             self.lines.rewind(start);
             if self.all_settled()? {
                 self.begin_anew().await?;
@@ -186,6 +234,7 @@ impl FileLane {
         let Some(last) = claims.last().map(|claim| claim.token().clone()) else {
             return Ok(if self.follow { Pull::Empty { drained: true } } else { Pull::Ended });
         };
+        self.last_read = Instant::now();
         self.remember(start, offset(Some(&last))).await?;
         let previous = self.previous.replace(last);
         Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.name, true), columns, claims, previous }))

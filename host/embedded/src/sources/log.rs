@@ -48,12 +48,13 @@ impl LogSource {
         LogSource { store, spec, name: name.to_owned(), start, find, content, given: 0, schema }
     }
 
+    fn position(&self, partition: u32) -> Result<Option<Token>, Fault> {
+        self.spec.place(&partition.to_string()).position(self.store.disk())
+    }
+
     async fn open(&self, log: &Log, partition: u32) -> Result<LogLane, Fault> {
         let id = partition.to_string();
-        let position = match self.spec.place(&id).position(self.store.disk())? {
-            Some(token) => Some(token),
-            None => self.resolve(log, partition, &id).await?,
-        };
+        let position = self.position(partition)?;
         let next = match &position {
             Some(Token::Offset(done)) => done + 1,
             None => 1,
@@ -79,16 +80,22 @@ impl LogSource {
         })
     }
 
-    /// Decides where to start, durably, so that it stays decided.
-    async fn resolve(&self, log: &Log, partition: u32, lane: &str) -> Result<Option<Token>, Fault> {
-        let before = match self.start {
-            Start::TrimHorizon => return Ok(None),
-            Start::Latest => stored_head(self.store.disk(), log.id, partition)?,
-            Start::AtTimestamp(time) => self.before(log, partition, time)?,
-        };
-        let token = Token::Offset(before);
-        self.store.set_position(&self.spec, lane, Some(token.clone()), None).await?;
-        Ok(Some(token))
+    /// Decides where to start, durably, so that it stays decided. The first partition comes last: where it has a position,
+    /// all have, but those that came later. They are read from their first record.
+    async fn decide(&self, log: &Log) -> Result<(), Fault> {
+        for partition in (0..log.lanes).rev() {
+            if self.position(partition)?.is_some() {
+                continue;
+            }
+            let before = match self.start {
+                Start::TrimHorizon => return Ok(()),
+                Start::Latest => stored_head(self.store.disk(), log.id, partition)?,
+                Start::AtTimestamp(time) => self.before(log, partition, time)?,
+            };
+            let token = Some(Token::Offset(before));
+            self.store.set_position(&self.spec, &partition.to_string(), token, None).await?;
+        }
+        Ok(())
     }
 
     /// The last sequence before the first record accepted at or after `time`. Sequences have no gaps and times do
@@ -124,6 +131,9 @@ impl Source for LogSource {
                 if let Some(log) = (self.find)(&self.store, &self.name)
                     && self.given < log.lanes
                 {
+                    if self.given == 0 && self.position(0)?.is_none() {
+                        self.decide(&log).await?;
+                    }
                     let lane = self.open(&log, self.given).await?;
                     self.given += 1;
                     return Ok(Some(Box::new(lane) as Box<dyn Lane>));
@@ -177,10 +187,17 @@ impl LogLane {
         Ok(())
     }
 
-    /// Appends records to `columns` up to the limit; true where the limit closed the batch.
-    fn fill(&mut self, log: &Log, limit: Limit, columns: &mut Columns, claims: &mut Vec<Claim>) -> Result<bool, Fault> {
+    /// Appends the records from `next` on to `columns` up to the limit; true where the limit closed the batch.
+    fn fill(
+        &self,
+        log: &Log,
+        limit: Limit,
+        next: &mut u64,
+        columns: &mut Columns,
+        claims: &mut Vec<Claim>,
+    ) -> Result<bool, Fault> {
         let disk = self.store.disk();
-        let start = record_key(log.id, self.partition, self.next);
+        let start = record_key(log.id, self.partition, *next);
         let end = crate::key::after_prefix(&prefix(log.id, self.partition)).unwrap_or_default();
         let changes = match self.content {
             Content::Changes => Some(ChangeJson::new(&self.store.shared().catalog(), &self.name)),
@@ -208,7 +225,7 @@ impl LogLane {
             }
             record.push(&id, 1, columns).map_err(|e| Fault::Permanent(e.to_string()))?;
             claims.push(Claim::new(Token::Offset(sequence)));
-            self.next = sequence + 1;
+            *next = sequence + 1;
         }
         Ok(claims.len() >= limit.events)
     }
@@ -218,50 +235,26 @@ impl LogLane {
         self.grown.mark_unchanged();
         self.dirty = true;
         self.skip_trimmed(&log)?;
-        let start = self.next;
+        // The lane moves on with the whole batch: where this fails, or is dropped while it waits, nothing is passed over.
+        let mut next = self.next;
         let mut columns = Columns::default();
         let mut claims = Vec::new();
-        let mut full = self.fill(&log, limit, &mut columns, &mut claims)?;
+        let mut full = self.fill(&log, limit, &mut next, &mut columns, &mut claims)?;
         if claims.is_empty() {
             self.dirty = false;
             return Ok(Pull::Empty { drained: true });
         }
         let end = Instant::now() + limit.window;
         while !full {
-            // Where this is dropped while it waits, nothing is lost: the lane goes back to where it was.
-            let restart = Restart { next: &mut self.next, start, armed: true };
-            let grown = timeout_at(end, self.grown.changed()).await;
-            restart.defuse();
-            if !matches!(grown, Ok(Ok(()))) {
+            if !matches!(timeout_at(end, self.grown.changed()).await, Ok(Ok(()))) {
                 break;
             }
-            full = self.fill(&log, limit, &mut columns, &mut claims)?;
+            full = self.fill(&log, limit, &mut next, &mut columns, &mut claims)?;
         }
-        self.dirty = false;
-        let last = Token::Offset(self.next - 1);
+        (self.dirty, self.next) = (false, next);
+        let last = Token::Offset(next - 1);
         let previous = self.previous.replace(last);
         Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.id, true), columns, claims, previous }))
-    }
-}
-
-/// Puts a lane back where a pull began, unless defused.
-struct Restart<'a> {
-    next: &'a mut u64,
-    start: u64,
-    armed: bool,
-}
-
-impl Restart<'_> {
-    fn defuse(mut self) {
-        self.armed = false;
-    }
-}
-
-impl Drop for Restart<'_> {
-    fn drop(&mut self) {
-        if self.armed {
-            *self.next = self.start;
-        }
     }
 }
 

@@ -95,6 +95,45 @@ async fn an_item_that_a_new_index_cannot_hold_is_named() {
     assert!(error.contains("by-shape") && error.contains("things") && error.contains("empty"), "{error}");
 }
 
+#[tokio::test]
+async fn an_index_that_is_in_force_stays_whole_where_another_cannot_be_built() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let thing = |i: i32, shape: &str| {
+        item([("pk", text("a")), ("sk", number(i)), ("color", text("red")), ("n", number(i)), ("shape", text(shape))])
+    };
+    // More than is written at once.
+    for chunk in 0..26 {
+        let puts = (0..2000).map(|i| put("things", thing(chunk * 2000 + i, "round"), None));
+        store.commit(commit(puts.collect())).await.unwrap();
+    }
+    store.commit(commit(vec![put("things", thing(60_000, ""), None)])).await.unwrap();
+    let mut other = schema();
+    other.tables.get_mut("things").unwrap().indexes = [("by-shape".to_owned(), key("shape", None))].into();
+    store.apply_schema(other).unwrap_err();
+    let first = Selection { limit: Some(1), ..of_color("red", "color") };
+    let last = Selection { descending: true, ..first.clone() };
+    for (selection, n) in [(first, 0), (last, 60_000)] {
+        let found = store.reads().query(&selection).await.unwrap();
+        assert_eq!(found[0].get("n"), Some(&number(n)));
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_finds_too_much_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let thing = |i: usize| item([("pk", text("a")), ("sk", number(i)), ("text", text(&"x".repeat(300_000)))]);
+    for i in 0..60 {
+        store.commit(commit(vec![put("plain", thing(i), None)])).await.unwrap();
+    }
+    let key = Condition(vec![("pk".to_owned(), Comparison::Equal(text("a")))]);
+    let all = Selection { table: "plain".to_owned(), key, ..Selection::default() };
+    let error = store.reads().query(&all).await.unwrap_err().to_string();
+    assert!(error.contains("\"plain\"") && error.contains("16 MiB") && error.contains("limit"), "{error}");
+    assert_eq!(store.reads().query(&Selection { limit: Some(20), ..all }).await.unwrap().len(), 20);
+}
+
 fn object(path: &str, bytes: &str) -> Action {
     let content_type = "text/plain".to_owned();
     Action::PutObject(PutObject {
@@ -207,6 +246,34 @@ async fn a_message_received_too_often_goes_to_the_dead_letters_also_across_resta
     );
     assert_eq!(store.counts("r").unwrap().dead, 1);
     assert_eq!(store.queue_lag("r", "jobs").unwrap().records, 0);
+}
+
+#[tokio::test]
+async fn messages_on_their_way_to_the_dead_letters_are_not_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let mut once = schema();
+    once.queues.get_mut("jobs").unwrap().max_receive_count = 1;
+    store.apply_schema(once).unwrap();
+    for _ in 0..20 {
+        store.enqueue("jobs", &[NewRecord { data: b"bad".to_vec(), ..NewRecord::default() }]).await.unwrap();
+        let mut lane = store.queue_source(spec("r"), "jobs").unwrap().next_lane().await.unwrap().unwrap();
+        let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("the first receive") };
+        let release = vec![(batch.claims[0].token().clone(), Duration::ZERO)];
+        let progress = Progress::Receipts { delete: Vec::new(), release };
+        store.commit(Commit { progress, ..commit(vec![]) }).await.unwrap();
+        // Whoever receives it once too often goes while it is buried.
+        tokio::select! {
+            biased;
+            pulled = lane.pull(LIMIT) => drop(pulled.unwrap()),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false }, "it is on its way");
+        while lane.pull(LIMIT).await.unwrap() != (Pull::Empty { drained: true }) {
+            lane.ready().await;
+        }
+    }
+    assert_eq!(store.dead_count("r"), 20);
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
-//! Which file it is: how often the path has led to another one, and a digest of what this one began with when it was read.
+//! Which file it is: how often the path has led to another one, a digest of what this one began with when it was read, and
+//! its inode, which tells files apart that begin alike.
 
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Result};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Bytes that are remembered, at most.
 const HEAD: u64 = 4096;
@@ -16,12 +19,14 @@ pub struct Identity {
     pub generation: u64,
     length: u64,
     digest: [u8; 32],
+    /// 0: not known.
+    inode: u64,
 }
 
 impl Identity {
     /// A file of which nothing was read yet: it may be any.
     pub fn any(generation: u64) -> Self {
-        Identity { generation, length: 0, digest: digest(&[]) }
+        Identity { generation, length: 0, digest: digest(&[]), inode: 0 }
     }
 
     /// True where the file still begins so.
@@ -42,37 +47,61 @@ impl Identity {
             return Ok(None);
         }
         let head = head(file, end.min(HEAD))?;
-        Ok(Some(Identity { generation: self.generation, length: head.len() as u64, digest: digest(&head) }))
+        let inode = file.metadata()?.ino();
+        Ok(Some(Identity { generation: self.generation, length: head.len() as u64, digest: digest(&head), inode }))
     }
 
-    /// Where the file that `path` led to is now, if it was renamed to a longer name in the same directory, as rotation does
-    /// (`events.jsonl.1`), and holds at least `length` bytes.
+    /// Where the file that `path` led to is now, if it was renamed in the same directory and holds at least `length` bytes:
+    /// the one of its inode, else the newest one that begins so.
     pub fn renamed(&self, path: &Path, length: u64) -> Option<PathBuf> {
-        let name = path.file_name()?.as_encoded_bytes();
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let others = std::fs::read_dir(directory).ok()?.flatten().filter(|entry| {
-            let other = entry.file_name();
-            other.len() > name.len() && other.as_encoded_bytes().starts_with(name)
-        });
-        let is_it = |other: &PathBuf| {
-            let file = super::lines::open(other).ok()?;
-            Some(file.metadata().ok()?.len() >= length && self.matches(&file).ok()?)
+        let candidate = |other: PathBuf| {
+            let file = super::lines::open(&other).ok()?;
+            let about = file.metadata().ok()?;
+            let it = about.len() >= length && self.matches(&file).ok()?;
+            it.then(|| (about.ino() == self.inode, about.modified().ok(), other))
         };
-        others.map(|entry| entry.path()).find(|other| is_it(other) == Some(true))
+        siblings(path).into_iter().filter_map(candidate).max().map(|(_, _, other)| other)
+    }
+
+    /// True where `path` leads to another file than this, although that one begins alike: this one lies beside it.
+    pub fn lies_beside(&self, path: &Path, file: &File) -> bool {
+        let inode = |file: &Path| std::fs::metadata(file).map(|about| about.ino()).ok();
+        let elsewhere = self.inode != 0 && file.metadata().is_ok_and(|about| about.ino() != self.inode);
+        elsewhere && siblings(path).iter().any(|other| inode(other) == Some(self.inode))
     }
 
     /// As bytes.
     pub fn write(&self) -> Vec<u8> {
-        [&self.generation.to_be_bytes()[..], &self.length.to_be_bytes(), &self.digest].concat()
+        [&self.generation.to_be_bytes()[..], &self.length.to_be_bytes(), &self.inode.to_be_bytes(), &self.digest]
+            .concat()
     }
 
     /// The identity that [`Self::write`] wrote.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (generation, rest) = bytes.split_first_chunk::<8>()?;
-        let (length, digest) = rest.split_first_chunk::<8>()?;
-        let (generation, length) = (u64::from_be_bytes(*generation), u64::from_be_bytes(*length));
-        Some(Identity { generation, length, digest: digest.try_into().ok()? })
+        let (length, rest) = rest.split_first_chunk::<8>()?;
+        let (inode, digest) = rest.split_first_chunk::<8>()?;
+        let [generation, length, inode] = [generation, length, inode].map(|bytes| u64::from_be_bytes(*bytes));
+        Some(Identity { generation, length, digest: digest.try_into().ok()?, inode })
     }
+}
+
+/// Files beside `path` with longer names, as rotation gives them (`events.jsonl.1`).
+fn siblings(path: &Path) -> Vec<PathBuf> {
+    let Some(name) = path.file_name().map(OsStr::as_encoded_bytes) else { return Vec::new() };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let others = std::fs::read_dir(directory).into_iter().flatten().flatten().filter(|entry| {
+        let other = entry.file_name();
+        other.len() > name.len() && other.as_encoded_bytes().starts_with(name)
+    });
+    others.map(|entry| entry.path()).collect()
+}
+
+/// Files beside `path` that were written to after `file`: rotation may have put them between the two.
+pub fn newer(path: &Path, file: &File) -> Vec<PathBuf> {
+    let modified = |file: &Path| -> Option<SystemTime> { std::fs::metadata(file).ok()?.modified().ok() };
+    let Some(last) = file.metadata().ok().and_then(|about| about.modified().ok()) else { return Vec::new() };
+    siblings(path).into_iter().filter(|other| modified(other).is_some_and(|time| time > last)).collect()
 }
 
 fn digest(head: &[u8]) -> [u8; 32] {

@@ -61,14 +61,16 @@ impl Lines {
         self.peeked = None;
         match position.checked_sub(self.base).and_then(|taken| usize::try_from(taken).ok()) {
             Some(taken) if taken <= self.buffer.len() => self.taken = taken,
-            _ => {
-                // Read again; a seek that fails shows in the next read.
-                self.buffer.clear();
-                self.taken = 0;
-                self.base = position;
-                let _ = self.file.seek(SeekFrom::Start(position));
-            }
+            _ => self.read_again_from(position),
         }
+    }
+
+    fn read_again_from(&mut self, position: u64) {
+        self.buffer.clear();
+        self.taken = 0;
+        self.base = position;
+        // Where this fails, so does the next read.
+        let _ = self.file.seek(SeekFrom::Start(position));
     }
 
     /// The next line that is not empty; `last_too`: also one that nothing ends.
@@ -106,13 +108,20 @@ impl Lines {
             }
             searched = self.buffer.len();
             if searched - self.taken > LONGEST {
-                let why = format!("the line at byte {} is longer than 64 MiB", self.position());
+                let at = self.position();
+                let why = format!(
+                    "the line at byte {at} is longer than 64 MiB: nothing is read from there on until it is gone"
+                );
                 return Err(Error::new(ErrorKind::InvalidData, why));
             }
             let dropped = self.taken;
             if !self.read_more()? {
-                let last = last_too && self.taken < self.last_end();
-                return Ok(last.then(|| (self.taken, self.last_end(), self.buffer.len())));
+                if last_too && self.taken < self.last_end() {
+                    return Ok(Some((self.taken, self.last_end(), self.buffer.len())));
+                }
+                // Half a line may be taken back by whoever writes it: it is read again.
+                self.read_again_from(self.position());
+                return Ok(None);
             }
             searched -= dropped - self.taken;
         }
@@ -134,9 +143,14 @@ impl Lines {
         Ok(read > 0)
     }
 
-    /// True where the path leads to another file now, or this one was cut off.
+    /// True where the path leads to another file now.
     pub fn replaced(&self, path: &Path) -> bool {
         let (Ok(there), Ok(here)) = (std::fs::metadata(path), self.file.metadata()) else { return false };
-        (there.dev(), there.ino()) != (here.dev(), here.ino()) || here.len() < self.position()
+        (there.dev(), there.ino()) != (here.dev(), here.ino())
+    }
+
+    /// True where less is there than was taken.
+    pub fn cut_off(&self) -> bool {
+        self.file.metadata().is_ok_and(|here| here.len() < self.position())
     }
 }
