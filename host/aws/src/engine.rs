@@ -26,8 +26,8 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::engine::{self, Commit, CommitError, Committed, Outlet, Pending, Progress, Reads};
 use esclusa_flow::fault::Fault;
 use parts::{Parts, Rest};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module.
 pub struct Engine {
@@ -38,6 +38,8 @@ pub struct Engine {
     keeper: Option<Arc<dyn Keeper>>,
     /// Where effects are to happen once.
     marks: Option<Marks>,
+    /// Lane and event of dead letters that are kept already, while the tables do not hold the progress.
+    kept: Mutex<BTreeSet<(Arc<str>, String)>>,
 }
 
 impl Engine {
@@ -57,6 +59,7 @@ impl Engine {
             local: settings.local,
             keeper: settings.keeper,
             marks,
+            kept: Mutex::default(),
         }
     }
 
@@ -118,7 +121,12 @@ impl Engine {
         if let Some(keeper) = &self.keeper {
             self.send(&**keeper, &mut rest.commit, &progress).await?;
         }
+        let lane = Arc::clone(&last.lane);
+        // Where a guard does not hold, the batch comes here again: its dead letters are kept once.
+        let letters: Vec<_> = rest.commit.dead.iter().map(|dead| (Arc::clone(&lane), dead.event.clone())).collect();
+        rest.commit.dead.retain(|dead| !self.kept().contains(&(Arc::clone(&lane), dead.event.clone())));
         let committed = rest.commit_to(&*self.local).await?;
+        self.kept().extend(letters.iter().cloned());
         let mut skipped = match self.tables.write(writes, fence, several).await {
             Ok(skipped) => skipped,
             Err(error) => {
@@ -129,8 +137,8 @@ impl Engine {
                 return Err(error);
             }
         };
+        self.kept().retain(|kept| !letters.contains(kept));
         skipped.extend(committed.skipped);
-        let lane = Arc::clone(&last.lane);
         match &self.keeper {
             None => drop(self.local.commit(Commit { progress, ..last }).await?),
             Some(keeper) => {
@@ -143,6 +151,10 @@ impl Engine {
             }
         }
         Ok(Committed { skipped, outbox: committed.outbox })
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeSet<(Arc<str>, String)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What makes the writes happen once; nothing where there is nothing to protect, or the route does not ask for it.

@@ -144,6 +144,7 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/ingest/{name}", any(ingest::ingest))
+        .route("/ingest/{name}/", any(ingest::ingest))
         .route("/ingest/{name}/{*rest}", any(ingest::ingest_below))
         .layer(from_fn(guard::ingest_headers));
     let all = guarded.merge(open).fallback(answer::unknown).method_not_allowed_fallback(answer::method);

@@ -3,7 +3,6 @@
 
 use crate::runtime::Runtime;
 use crate::runtime::plugins::Refused;
-use crate::runtime::status::Reload;
 use esclusa_config::names::Ungranted;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Code, Diagnostic, Loaded, Locator, Place, Problems, Severity};
@@ -121,11 +120,9 @@ pub async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, NotReload
         Err(message) => return Err(NotReloaded { message, diagnostics: None }),
     };
     for plugin in changed(runtime) {
-        runtime.reload_plugin(&plugin).await;
-        match result(runtime, &plugin) {
-            Some(Reload { ok: true, message, .. }) => told = format!("{told}; {message}"),
-            Some(Reload { message, .. }) => return Err(NotReloaded { message, diagnostics: None }),
-            None => {}
+        match runtime.reload_plugin(&plugin).await {
+            Ok(message) => told = format!("{told}; {message}"),
+            Err(message) => return Err(NotReloaded { message, diagnostics: None }),
         }
     }
     Ok(told)
@@ -156,9 +153,4 @@ fn changed(runtime: &Runtime) -> Vec<PathBuf> {
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn result(runtime: &Runtime, plugin: &Path) -> Option<Reload> {
-    let what = plugin.display().to_string();
-    runtime.status().reloads.into_iter().find(|reload| reload.what == what)
 }

@@ -22,11 +22,13 @@ mod serve;
 mod sources;
 pub mod status;
 pub mod trial;
+mod turns;
 mod wiring;
 
 use arc_swap::ArcSwap;
 use ask::Desk;
 use cloud::Cloud;
+use esclusa_aws::shards::lag::Lag;
 use esclusa_aws::sqs::Queues;
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
@@ -34,16 +36,21 @@ use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::fault::Fault;
 use esclusa_sandbox::Sandbox;
+use futures_util::future::join_all;
 use idle::Idle;
 use lane::Shared;
 use meter::Meter;
 use route::{Mode, Route, Version};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use wiring::{Resources, Wiring};
+
+/// A commit in work is short; a route that hangs for longer than that is cut off.
+const CUT_OFF: Duration = Duration::from_secs(2);
 
 /// How the router is run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,6 +85,10 @@ pub enum StartError {
 struct Running {
     route: Arc<Route>,
     task: JoinHandle<()>,
+    /// How far it is behind in the shards of its source.
+    lag: Option<Arc<Lag>>,
+    /// Closed once the task has ended.
+    ended: watch::Receiver<()>,
     resources: Resources,
 }
 
@@ -107,8 +118,10 @@ impl Runtime {
         if options.until_idle {
             files_exist(plan)?;
         }
-        let store =
-            Store::open(&plan.engine, schema::of(plan)).map_err(|error| StartError::Store(error.to_string()))?;
+        let (directory, schema) = (plan.engine.clone(), schema::of(plan));
+        let opened = tokio::task::spawn_blocking(move || Store::open(&directory, schema)).await;
+        let opened = opened.map_err(|error| StartError::Store(error.to_string()))?;
+        let store = opened.map_err(|error| StartError::Store(error.to_string()))?;
         let versions = load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
         let engine = store.clone();
         let shared = Arc::new(Shared {
@@ -154,6 +167,14 @@ impl Runtime {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
     }
 
+    /// True where no route that reads the source takes anything now.
+    #[must_use]
+    pub fn rests(&self, source: &str) -> bool {
+        let running = self.running();
+        let mut readers = running.values().filter(|running| *running.route.spec.source == *source);
+        readers.all(|reader| matches!(reader.route.mode(), Mode::Paused | Mode::Halted(_)))
+    }
+
     /// Waits until nothing is left to do.
     pub async fn until_idle(&self) {
         self.shared.idle.wait(|| (self.shared.version)()).await;
@@ -165,10 +186,7 @@ impl Runtime {
     /// A [`Fault`] where that cannot be kept; nothing has changed then.
     pub async fn pause(&self, route: &str, pause: bool) -> Result<bool, Fault> {
         let _turn = self.turn.lock().await;
-        let find = || {
-            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.get(route).map(|running| running.route.clone())
-        };
+        let find = || self.running().get(route).map(|running| running.route.clone());
         let Some(found) = find() else { return Ok(false) };
         // Where routes.toml says that it rests, that is what counts after a restart.
         self.store.set_paused(route, pause && found.spec.enabled).await?;
@@ -180,9 +198,9 @@ impl Runtime {
     /// everything was finished.
     pub async fn stop(&self, deadline: Duration) -> bool {
         let _turn = self.turn.lock().await;
-        let names: BTreeSet<Arc<str>> =
-            self.running.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
-        let complete = self.retire(&names, deadline).await;
+        let names: Vec<Arc<str>> = self.running().keys().cloned().collect();
+        let complete =
+            join_all(names.iter().map(|name| self.retire(name, deadline))).await.into_iter().all(|done| done);
         let store = self.store.clone();
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
         complete && closed.is_ok()
@@ -195,7 +213,7 @@ impl Runtime {
     }
 
     /// Starts a route.
-    fn launch(&self, plan: &Plan, cloud: Option<&Cloud>, spec: &plan::Route, version: Version) {
+    fn launch(&self, plan: &Plan, cloud: Option<&Cloud>, spec: &plan::Route, version: impl Into<Arc<Version>>) {
         let Some(source) = plan.sources.get(&spec.source) else { return };
         if self.options.until_idle && matches!(source, plan::Source::Generate { count: None, .. }) {
             tracing::warn!(route = %spec.name, source = %spec.source, "the source never ends and is not started with --until-idle");
@@ -231,39 +249,47 @@ impl Runtime {
         };
         let routes = plan.routes.iter().filter(|route| route.source == spec.source).count();
         let routes = u32::try_from(routes).unwrap_or(u32::MAX);
-        let open = sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, desk, slot);
-        let task = tokio::spawn(serve::serve(route.clone(), self.shared.clone(), open, self.shared.idle.note()));
-        let running = Running { route, task, resources: Resources::of(plan, spec) };
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), running);
+        let (open, lag) = sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, desk, slot);
+        let serve = serve::serve(route.clone(), self.shared.clone(), open, self.shared.idle.note());
+        let (alive, ended) = watch::channel(());
+        let task = tokio::spawn(async move {
+            serve.await;
+            drop(alive);
+        });
+        let running = Running { route, task, ended, lag, resources: Resources::of(plan, spec) };
+        self.running().insert(spec.name.clone(), running);
     }
 
-    /// Drains routes and takes them out. True where everything in flight was finished by the deadline.
-    async fn retire(&self, names: &BTreeSet<Arc<str>>, deadline: Duration) -> bool {
-        let mut leaving = Vec::new();
-        {
-            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            for name in names {
-                leaving.extend(running.remove(name));
+    /// Drains a route and takes it out. True where everything in flight was finished by the deadline.
+    async fn retire(&self, name: &str, deadline: Duration) -> bool {
+        let find = || self.running().get(name).map(|running| (running.route.clone(), running.ended.clone()));
+        let Some((route, ended)) = find() else { return true };
+        route.set_mode(Mode::Draining);
+        let complete = ends(ended.clone(), deadline).await;
+        if !complete {
+            let in_flight = route.meter.read().in_flight;
+            tracing::warn!(route = %name, in_flight, "not finished in time; what is in flight will be delivered again");
+            route.set_mode(Mode::Stopped);
+            if !ends(ended, CUT_OFF).await {
+                self.running()
+                    .values()
+                    .filter(|running| *running.route.spec.name == *name)
+                    .for_each(|r| r.task.abort());
             }
         }
-        leaving.iter().for_each(|r| r.route.set_mode(Mode::Draining));
-        let until = tokio::time::Instant::now() + deadline;
-        let mut complete = true;
-        for mut running in leaving {
-            if tokio::time::timeout_at(until, &mut running.task).await.is_ok() {
-                continue;
-            }
-            complete = false;
-            let in_flight = running.route.meter.read().in_flight;
-            tracing::warn!(route = %running.route.spec.name, in_flight, "not finished in time; what is in flight will be delivered again");
-            running.route.set_mode(Mode::Stopped);
-            // A commit in work is short; whoever hangs longer than that is cut off.
-            if tokio::time::timeout(Duration::from_secs(2), &mut running.task).await.is_err() {
-                running.task.abort();
-            }
-        }
+        self.running().remove(name);
         complete
     }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// True where a route ends within the time.
+async fn ends(mut ended: watch::Receiver<()>, time: Duration) -> bool {
+    // Nothing is ever sent: what comes is that the task has dropped its end.
+    tokio::time::timeout(time, ended.changed()).await.is_ok()
 }
 
 /// A file that does not exist would never come to its end.

@@ -14,8 +14,8 @@ use std::time::Duration;
 pub struct Outbox {
     /// What is still to be sent, in order for each output.
     left: Vec<Message>,
-    /// Tries so far.
-    round: u32,
+    /// Failed tries of those that have any, by message id.
+    tries: BTreeMap<String, u32>,
     /// Messages that were given up.
     pub dead: Vec<DeadLetter>,
 }
@@ -23,7 +23,7 @@ pub struct Outbox {
 /// What to do after a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Again {
-    /// Tries so far, less one: the number of the wait.
+    /// The number of the wait: failed tries so far, less one, of the message that has most.
     pub round: u32,
     /// The least wait that an output asked for.
     pub least: Duration,
@@ -33,17 +33,18 @@ impl Outbox {
     /// Nothing is sent yet.
     #[must_use]
     pub fn new(messages: Vec<Message>) -> Self {
-        Outbox { left: messages, round: 0, dead: Vec::new() }
+        Outbox { left: messages, tries: BTreeMap::new(), dead: Vec::new() }
     }
 
-    /// How many messages are still to be sent.
+    /// How many messages were not sent: those that are still to be, and those that were given up.
     #[must_use]
-    pub fn left(&self) -> usize {
-        self.left.len()
+    pub fn unsent(&self) -> usize {
+        self.left.len().saturating_add(self.dead.len())
     }
 
     /// Sends what is left once, output by output and in order, and tells of what failed. A message that is refused for good
-    /// is given up, and any after `retries` tries more than one. `None`: nothing is left.
+    /// is given up, and any after `retries` tries more than one. One that had to wait for another has used up none. `None`:
+    /// nothing is left.
     pub async fn attempt(
         &mut self,
         outlets: &BTreeMap<String, Arc<dyn Outlet>>,
@@ -51,7 +52,7 @@ impl Outbox {
         retries: Option<u32>,
         mut failed: impl FnMut(&Message, &Fault),
     ) -> Option<Again> {
-        let (round, mut least) = (self.round, Duration::ZERO);
+        let mut again = Again { round: 0, least: Duration::ZERO };
         let mut rest = std::mem::take(&mut self.left);
         while let Some(first) = rest.first() {
             let output = first.send.output.clone();
@@ -68,19 +69,26 @@ impl Outbox {
                     Some(Err(fault)) => fault,
                     None => Fault::Bug("an outlet gave too few results".to_owned()),
                 };
+                if matches!(fault, Fault::Held(_)) {
+                    self.left.push(message);
+                    continue;
+                }
                 failed(&message, &fault);
-                if matches!(fault, Fault::Permanent(_)) || retries.is_some_and(|retries| round >= retries) {
-                    self.dead.push(DeadLetter::of_message(sender, message, &fault, round.saturating_add(1)));
+                let before = self.tries.get(&message.id).copied().unwrap_or_default();
+                let tries = before.saturating_add(1);
+                if matches!(fault, Fault::Permanent(_)) || retries.is_some_and(|retries| before >= retries) {
+                    self.dead.push(DeadLetter::of_message(sender, message, &fault, tries));
                     continue;
                 }
                 if let Fault::Throttled { after, .. } = fault {
-                    least = least.max(after);
+                    again.least = again.least.max(after);
                 }
+                again.round = again.round.max(before);
+                self.tries.insert(message.id.clone(), tries);
                 self.left.push(message);
             }
         }
-        self.round = round.saturating_add(1);
-        (!self.left.is_empty()).then_some(Again { round, least })
+        (!self.left.is_empty()).then_some(again)
     }
 }
 
@@ -139,7 +147,7 @@ mod tests {
         ]);
         let (again, failures) = attempt(&mut outbox, &outlet, None);
         assert_eq!((again, failures), (Some(Again { round: 0, least: Duration::from_secs(3) }), 3));
-        assert_eq!(outbox.left(), 1);
+        assert_eq!((outbox.left.len(), outbox.unsent()), (1, 3));
         assert_eq!(attempt(&mut outbox, &outlet, None), (None, 0));
         assert_eq!(*outlet.1.lock().unwrap(), ["1", "2", "3", "4", "1"]);
         let events: Vec<_> = outbox.dead.iter().map(|l| (l.event.as_str(), l.output.as_deref(), l.attempts)).collect();
@@ -147,6 +155,22 @@ mod tests {
         let letter = &outbox.dead[0];
         assert_eq!((&*letter.kind, &*letter.plugin, &*letter.digest, &*letter.lane), ("queue", "p.wasm", "d", "l"));
         assert_eq!((&*letter.key, letter.died, letter.data.as_slice()), ("k", 7, &[1][..]));
+    }
+
+    #[test]
+    fn what_waits_for_a_message_that_is_given_up_has_all_its_tries_left() {
+        let fail = || Err(Fault::Transient("no".into()));
+        let held = || Err(Fault::Held("behind it".into()));
+        let results = vec![fail(), held(), fail(), held(), fail(), Ok(())];
+        let outlet = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
+        let mut outbox = Outbox::new(vec![message("poison", "out"), message("good", "out")]);
+        let wait = |round| Some(Again { round, least: Duration::ZERO });
+        assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (wait(0), 1));
+        assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (wait(0), 1), "the poison is given up");
+        assert_eq!((outbox.dead.len(), outbox.dead[0].attempts), (1, 2));
+        assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (wait(0), 1), "its first try");
+        assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (None, 0));
+        assert_eq!(outbox.unsent(), 1);
     }
 
     #[test]

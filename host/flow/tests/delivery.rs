@@ -353,3 +353,19 @@ fn a_plugin_that_halts_settles_nothing() {
     delivery.called(Err(&CallError::Halt("schema changed".into())), now);
     assert_eq!(delivery.step(now), Step::Halted("schema changed".into()));
 }
+
+#[test]
+fn what_is_refused_of_events_that_are_given_up_is_tried_again_after_a_pause() {
+    let mut columns = Columns::default();
+    columns.push(&NewEvent { id: "0", attempt: 1, ..NewEvent::default() }).unwrap();
+    let policy = Policy { max_record_age: Some(Duration::ZERO), ..policy(Some(0), false) };
+    let mut delivery = Delivery::new(&columns, &[], true, policy, 0);
+    let mut now = Moment { monotonic: Duration::ZERO, wall: 10 };
+    for _ in 0..3 {
+        let Step::Commit(settlement) = delivery.step(now) else { panic!("it is too old to be called") };
+        assert!(settlement.called.is_empty() && matches!(settlement.verdicts[..], [(0, Verdict::Dead(_))]));
+        delivery.refused(&[(None, "the output is gone".into())], now);
+        let Step::Wait(due) = delivery.step(now) else { panic!("it would turn for ever") };
+        now.monotonic = due;
+    }
+}

@@ -117,7 +117,7 @@ fn fail(
     let keys: HashSet<_> = failed.iter().filter_map(|(index, _)| service.order(messages.get(*index)?)).collect();
     for (message, slot) in messages.iter().zip(results.iter_mut()).filter(|(_, slot)| slot.is_none()) {
         if service.order(message).is_some_and(|key| keys.contains(key)) {
-            *slot = Some(Err(Fault::Transient("waits for an earlier message of its key".to_owned())));
+            *slot = Some(Err(Fault::Held("waits for an earlier message of its key".to_owned())));
         }
     }
     for (index, fault) in failed {

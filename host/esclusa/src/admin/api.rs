@@ -59,10 +59,16 @@ async fn set(admin: &Admin, name: &str, pause: bool) -> Answer<Value> {
 
 /// Puts the configuration and changed plugins in force; answers when that is done or refused.
 pub async fn reload(State(admin): Shared) -> Answer<Value> {
-    match configuration::refresh(&admin.runtime, &admin.config).await {
+    // Once begun it goes on, whether or not anybody waits for the answer. So do the others that change something.
+    match whole(async move { configuration::refresh(&admin.runtime, &admin.config).await }).await? {
         Ok(message) => Ok(Json(json!({"message": message}))),
         Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, error.message).with(error.diagnostics)),
     }
+}
+
+/// Carries something out to its end, whether or not anybody waits for it.
+pub async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Refusal> {
+    tokio::spawn(work).await.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 /// The account of every route.
@@ -99,10 +105,7 @@ pub async fn invoke(
     if !body.live {
         return Ok(Json(Tried::Shown(trial::trial(&route, &body.events).await.map_err(malformed)?)));
     }
-    // Once begun it goes on, whether or not anybody waits for the answer.
-    let task = tokio::spawn(async move { trial::live(&route, &body.events).await });
-    let done = task.await.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    let done = done.map_err(malformed)?;
+    let done = whole(async move { trial::live(&route, &body.events).await }).await?.map_err(malformed)?;
     tracing::info!(route = name, failed = done.failed(), "events were handled over the API");
     Ok(Json(Tried::Done(done)))
 }

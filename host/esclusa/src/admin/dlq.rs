@@ -2,6 +2,7 @@
 
 use super::Admin;
 use super::answer::Refusal;
+use super::api::whole;
 use super::question::{self, Path, Query};
 use crate::letters::{self, Letter};
 use crate::runtime::replay::{self, NotReplayed};
@@ -47,21 +48,30 @@ pub async fn replay(
     State(admin): State<Arc<Admin>>,
     question::Json(Ids { ids }): question::Json<Ids>,
 ) -> Result<Json<Value>, Refusal> {
+    whole(async move { again(&admin, ids).await }).await?
+}
+
+async fn again(admin: &Admin, ids: Vec<u64>) -> Result<Json<Value>, Refusal> {
     let (mut replayed, mut failed) = (Vec::new(), Vec::new());
     for id in ids {
-        let _alone = admin.replays.lock().await;
+        let alone = admin.replays.lock().await;
         let letter = replay::find(admin.runtime.store(), id)?;
         let Some(letter) = letter else {
             failed.push(json!({"id": id, "error": NotReplayed::Gone(id).to_string()}));
             continue;
         };
         let result = match admin.runtime.route(&letter.route) {
-            Ok(route) => replay::replay(&route, admin.runtime.store(), id).await.map_err(|error| error.to_string()),
-            Err(missing) => Err(NotReplayed::from(missing).to_string()),
+            Ok(route) => replay::replay(&route, admin.runtime.store(), id).await.map(|pending| (route, pending)),
+            Err(missing) => Err(missing.into()),
         };
+        // An output that does not answer stands in the way of no other letter.
+        std::mem::drop(alone);
         match result {
-            Ok(()) => replayed.push(id),
-            Err(error) => failed.push(json!({"id": id, "error": error})),
+            Ok((route, pending)) => {
+                replay::finish(&route, pending).await;
+                replayed.push(id);
+            }
+            Err(error) => failed.push(json!({"id": id, "error": error.to_string()})),
         }
     }
     tracing::info!(replayed = replayed.len(), failed = failed.len(), "dead letters replayed over the API");

@@ -8,7 +8,8 @@ use super::question::{self, Path};
 use crate::intake;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use esclusa_config::plan::Source;
@@ -50,10 +51,16 @@ async fn take(admin: &Admin, name: &str, path: &str, request: Request) -> Result
     let (parts, body) = request.into_parts();
     if *reply {
         let data = collect(body, *max_body).await?;
-        return ask(admin, name, path, &parts.method, &parts.uri, &parts.headers, data, *timeout).await;
+        return ask(admin, name, path, &parts, data, *timeout).await;
     }
-    if parts.method != Method::POST || path != "/" {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("events go in with POST /ingest/{name}")));
+    let way = format!("events go in with POST /ingest/{name}");
+    if path != "/" {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, way));
+    }
+    if parts.method != Method::POST {
+        let mut refused = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, way).into_response();
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return Ok(refused);
     }
     let data = collect(body, *max_body).await?;
     let records = records(&parts.headers, &parts.uri, data);
@@ -80,7 +87,7 @@ async fn collect(body: Body, most: usize) -> Result<Vec<u8>, Refusal> {
 /// The whole body as an event, or an event per line where the content type says so.
 fn records(headers: &HeaderMap, uri: &Uri, data: Vec<u8>) -> Vec<NewRecord> {
     let key = headers.get("x-esclusa-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
-    let key = key.or_else(|| parameter(uri.query().unwrap_or_default(), "key")).unwrap_or_default();
+    let key = key.or_else(|| parameter(uri, "key")).unwrap_or_default();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if matches!(kind.as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines") {
@@ -89,43 +96,29 @@ fn records(headers: &HeaderMap, uri: &Uri, data: Vec<u8>) -> Vec<NewRecord> {
     vec![intake::raw(data, &key)]
 }
 
-/// The first value of a parameter of a query.
-fn parameter(query: &str, name: &str) -> Option<String> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        let mut hex = rest.clone();
-        let escaped = (byte == b'%')
-            .then(|| Some(char::from(hex.next()?).to_digit(16)? * 16 + char::from(hex.next()?).to_digit(16)?));
-        match escaped.flatten() {
-            Some(code) => {
-                bytes.push(u8::try_from(code).unwrap_or(b'?'));
-                rest = hex;
-            }
-            None => bytes.push(if byte == b'+' { b' ' } else { byte }),
-        }
-    }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+/// The first value of a parameter.
+fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    pairs.into_iter().find_map(|(of, value)| (of == name).then_some(value))
 }
 
 /// Asks the plugin, and gives its answer.
-#[expect(clippy::too_many_arguments, reason = "the parts of a request, each once")]
 async fn ask(
     admin: &Admin,
     name: &str,
     path: &str,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
+    parts: &Parts,
     data: Vec<u8>,
     timeout: Duration,
 ) -> Result<Response, Refusal> {
     let unavailable = |why: String| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
     let desk = admin.runtime.desk(name).ok_or_else(|| unavailable(format!("no route reads from source {name:?}")))?;
-    let mut attributes = vec![("method".to_owned(), method.to_string()), ("path".to_owned(), path.to_owned())];
-    attributes.push(("query".to_owned(), uri.query().unwrap_or_default().to_owned()));
-    for (header, value) in headers {
+    if admin.runtime.rests(name) {
+        return Err(unavailable(format!("the routes that read from source {name:?} are paused or halted")));
+    }
+    let mut attributes = vec![("method".to_owned(), parts.method.to_string()), ("path".to_owned(), path.to_owned())];
+    attributes.push(("query".to_owned(), parts.uri.query().unwrap_or_default().to_owned()));
+    for (header, value) in &parts.headers {
         if let (false, Ok(value)) = (SECRET.contains(&header.as_str()), value.to_str()) {
             attributes.push((format!("header.{header}"), value.to_owned()));
         }
@@ -150,8 +143,10 @@ mod tests {
 
     #[test]
     fn parameters_are_unescaped() {
-        assert_eq!(parameter("a=1&key=x%2Fy+z%zz", "key").as_deref(), Some("x/y z%zz"));
-        assert_eq!(parameter("keys=1", "key"), None);
+        let of = |uri: &str| parameter(&uri.parse().unwrap(), "key");
+        assert_eq!(of("/?a=1&key=x%2Fy+z%zz&key=2").as_deref(), Some("x/y z%zz"));
+        assert_eq!(of("/?keys=1"), None);
+        assert_eq!(of("/"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Labels are bounded: they hold names that are or were in routes.toml and words of ours, never anything out of an event.
 
 use super::Admin;
-use crate::runtime::status::{RouteStatus, Status};
+use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -46,6 +46,21 @@ const METRICS: &[Metric] = &[
         r.reading.skipped_writes as f64
     }),
     counter("esclusa_messages_sent_total", "Messages sent outside.", |r| r.reading.sent as f64),
+];
+
+/// What one can know of shards.
+type Known = fn(&ShardsStatus) -> Option<f64>;
+
+/// Metrics of routes whose source has shards: name, kind, meaning.
+const SHARDS: &[(&str, &str, &str, Known)] = &[
+    ("esclusa_shards", "gauge", "Shards that this process works on.", |s| Some(s.working as f64)),
+    ("esclusa_shards_unowned", "gauge", "Shards that no process works on.", |s| Some(s.unowned as f64)),
+    ("esclusa_shards_behind_seconds", "gauge", "How far the shard is behind that is furthest behind.", |s| {
+        Some(s.behind_millis? as f64 / 1e3)
+    }),
+    ("esclusa_shards_gaps_total", "counter", "Times that records may have been trimmed before they were read.", |s| {
+        Some(s.gaps as f64)
+    }),
 ];
 
 /// The status as text for Prometheus.
@@ -95,6 +110,14 @@ pub fn render(status: &Status) -> String {
         if metric.name == LETTERS {
             for (route, count) in &status.left_letters {
                 line(&mut out, LETTERS, &[("route", route)], *count as f64);
+            }
+        }
+    }
+    for (name, kind, about, value) in SHARDS {
+        head(&mut out, name, kind, about);
+        for route in &status.routes {
+            if let Some(value) = route.shards.as_ref().and_then(value) {
+                line(&mut out, name, &[("route", &route.name)], value);
             }
         }
     }

@@ -12,6 +12,9 @@ use desk::Desk;
 use serde_json::json;
 use std::time::Duration;
 
+/// Bytes of a payload that a list shows at most.
+const PREVIEW: usize = 200;
+
 /// `esclusa dlq`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Dlq {
@@ -82,14 +85,14 @@ pub struct Chosen {
 }
 
 impl Which {
-    fn query(&self, after: Option<u64>, limit: usize) -> Query {
+    fn query(&self, preview: Option<usize>) -> Query {
         Query {
             route: self.route.clone(),
             code: self.code.clone(),
             pattern: self.pattern.clone(),
-            after,
-            limit: Some(limit),
-            preview: None,
+            after: None,
+            limit: None,
+            preview,
         }
     }
 
@@ -122,7 +125,10 @@ impl Dlq {
         };
         desk.check(which.and_then(|which| which.route.as_ref())).await?;
         match self {
-            Dlq::Ls { which, limit } => list(global, &desk.select(&which.query(None, *limit)).await?, *limit),
+            Dlq::Ls { which, limit } => {
+                let preview = if global.json { None } else { Some(PREVIEW) };
+                list(global, &desk.select(which.query(preview), *limit).await?, *limit)
+            }
             Dlq::Show { id } => show(global, &desk.show(*id).await?),
             Dlq::Replay { chosen, rate, dry_run } => replay_all(global, &desk, chosen, *rate, *dry_run).await,
             Dlq::Drop { chosen, yes } => drop_all(global, &desk, chosen, *yes).await,
@@ -137,7 +143,7 @@ fn list(global: &Global, letters: &[Letter], limit: usize) -> Result<Exit> {
     }
     let row = |Letter { id, letter, .. }: &Letter| {
         let what = letter.output.as_ref().map_or_else(|| letter.event.clone(), |output| format!("message to {output}"));
-        let payload = String::from_utf8_lossy(letter.data.get(..200).unwrap_or(&letter.data)).into_owned();
+        let payload = String::from_utf8_lossy(&letter.data).into_owned();
         [
             id.to_string(),
             print::time(letter.died),

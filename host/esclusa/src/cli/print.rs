@@ -5,6 +5,7 @@
 use crate::outlet;
 use crate::runtime::meter::epoch_millis;
 use crate::telemetry;
+use chrono::SecondsFormat;
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
@@ -106,22 +107,8 @@ pub fn short(text: &str, most: usize) -> String {
 /// A moment of the wall clock as RFC 3339 in UTC, to the second.
 #[must_use]
 pub fn time(millis: u64) -> String {
-    let (days, second) = (millis / 86_400_000, millis / 1000 % 86_400);
-    let (year, month, day) = date(days);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
-}
-
-/// Year, month and day of a number of days since 1970. Years are counted from March, so that the leap day is the
-/// last day of one.
-fn date(days: u64) -> (u64, u64, u64) {
-    let since_march_of_0 = days + 719_468;
-    let (era, day_of_era) = (since_march_of_0 / 146_097, since_march_of_0 % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    let moment = i64::try_from(millis).ok().and_then(chrono::DateTime::from_timestamp_millis);
+    moment.map_or_else(|| format!("{millis} ms"), |moment| moment.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::configuration;
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -191,6 +192,6 @@ async fn accepted(response: reqwest::Response) -> Result<reqwest::Response> {
 /// Escapes a part of a path or a query.
 #[must_use]
 pub fn escape(part: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    part.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    utf8_percent_encode(part, KEPT).to_string()
 }

@@ -7,9 +7,10 @@ use crate::exit::Exit;
 use crate::letters;
 use crate::runtime::status::{OutputStatus, RouteStatus, Status, outputs};
 use anyhow::Result;
-use esclusa_config::Loaded;
+use esclusa_config::{Loaded, show_duration};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A route as the configuration has it.
 #[derive(Debug, serde::Serialize)]
@@ -123,6 +124,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     let heading =
         ["ROUTE", "STATE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "IN FLIGHT", "LETTERS", "LAST ERROR"];
     print::table(heading, &status.routes.iter().map(row).collect::<Vec<_>>())?;
+    status.routes.iter().filter_map(behind).for_each(|told| print::message(&told));
     tell_left(&status.left_letters);
     for reload in status.reloads.iter().take(5) {
         let result = if reload.ok { "reloaded" } else { "REFUSED" };
@@ -134,6 +136,19 @@ fn at_this_moment(status: &Status) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// How a route stands in the shards of its source, where it has some.
+fn behind(route: &RouteStatus) -> Option<String> {
+    let shards = route.shards.as_ref()?;
+    let behind = match shards.behind_millis {
+        Some(0) => "at the tip".to_owned(),
+        Some(millis) => format!("{} behind", show_duration(Duration::from_secs(millis.div_ceil(1000)))),
+        None => "the service has not said how far behind".to_owned(),
+    };
+    let unowned = if shards.unowned > 0 { format!("; {} that nobody reads", shards.unowned) } else { String::new() };
+    let gaps = if shards.gaps > 0 { format!("; {} gap(s), see the log", shards.gaps) } else { String::new() };
+    Some(format!("route {}: {} shard(s), {behind}{unowned}{gaps}", route.name, shards.working))
 }
 
 /// Tells of letters that no row counts.

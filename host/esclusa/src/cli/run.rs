@@ -13,6 +13,7 @@ use crate::runtime::{Options, Runtime, StartError};
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::Loaded;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::Duration;
 use upkeep::Upkeep;
@@ -32,22 +33,13 @@ pub struct Run {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no time: write 500ms, 30s or 2m");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
-        _ => Err(wrong()),
-    }
+    esclusa_config::duration(text).ok_or_else(|| format!("{text:?} is no time: write 500ms, 30s or 2m"))
 }
 
 impl Run {
     /// Runs until a signal, or until nothing is left to do.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
+        raise_file_limit();
         let mut watch = Watch::new();
         watch.set([global.config.clone()]);
         let loaded = global.load()?;
@@ -102,7 +94,24 @@ impl Run {
                 runtime.loaded().plan.engine.display()
             );
         }
-        Ok(if complete { Exit::Ok } else { Exit::Incomplete })
+        Ok(self.exit(complete, &after))
+    }
+
+    fn exit(&self, complete: bool, after: &Status) -> Exit {
+        let halted = after.routes.iter().any(|route| route.state == "halted");
+        match complete {
+            true if self.until_idle && halted => Exit::Failed,
+            true => Exit::Ok,
+            false => Exit::Incomplete,
+        }
+    }
+}
+
+/// Lets the process open as many files as it is allowed to: the usual limit is one for programs that use `select`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files cannot be raised");
     }
 }
 

@@ -63,6 +63,7 @@ impl Send {
             let (mut chunk, mut first, mut next) = (Vec::new(), 1, 1);
             loop {
                 let read = input.read_until(b'\n', &mut chunk)?;
+                next += usize::from(read > 0);
                 if (read == 0 || next - first >= LINES || chunk.len() >= BYTES) && !chunk.is_empty() {
                     sent += self
                         .put(&way, std::mem::take(&mut chunk), first)
@@ -73,7 +74,6 @@ impl Send {
                 if read == 0 {
                     break;
                 }
-                next += 1;
             }
             if sent == 0 {
                 // Nothing to send: the source is looked for all the same.

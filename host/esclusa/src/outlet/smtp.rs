@@ -14,6 +14,14 @@ use std::sync::OnceLock;
 
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
+/// Why a mail was not sent.
+enum Failed {
+    /// It was refused, for now or for good.
+    Refused(Fault),
+    /// The server does not answer.
+    Unreachable(String),
+}
+
 /// A server that takes mails.
 pub struct Smtp {
     url: String,
@@ -31,18 +39,21 @@ impl Smtp {
         Smtp { url, from, to, subject, transport: OnceLock::new() }
     }
 
-    async fn mail(&self, message: &Message) -> Result<(), Fault> {
-        let mail = self.compose(message).map_err(Fault::Permanent)?;
+    async fn mail(&self, message: &Message) -> Result<(), Failed> {
+        let mail = self.compose(message).map_err(|why| Failed::Refused(Fault::Permanent(why)))?;
         let transport = self.transport.get_or_init(|| {
             let builder = Transport::from_url(&self.url).map_err(|error| error.to_string())?;
             Ok(builder.build())
         });
-        let transport = transport.as_ref().map_err(|why| Fault::Permanent(format!("smtp: {why}")))?;
-        match transport.send(mail).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_permanent() => Err(Fault::Permanent(format!("smtp: {error}"))),
-            Err(error) => Err(Fault::Transient(format!("smtp: {error}"))),
-        }
+        let transport = transport.as_ref().map_err(|why| Failed::Refused(Fault::Permanent(format!("smtp: {why}"))))?;
+        transport.send(mail).await.map(drop).map_err(|error| {
+            let why = format!("smtp: {error}");
+            match (error.is_permanent(), error.is_transient()) {
+                (true, _) => Failed::Refused(Fault::Permanent(why)),
+                (_, true) => Failed::Refused(Fault::Transient(why)),
+                _ => Failed::Unreachable(why),
+            }
+        })
     }
 
     fn compose(&self, message: &Message) -> Result<lettre::Message, String> {
@@ -77,8 +88,17 @@ impl Outlet for Smtp {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
-                results.push(self.mail(message).await);
+                match self.mail(message).await {
+                    // The next ones would wait as long for nothing.
+                    Err(Failed::Unreachable(why)) => {
+                        results.push(Err(Fault::Transient(why)));
+                        break;
+                    }
+                    Err(Failed::Refused(fault)) => results.push(Err(fault)),
+                    Ok(()) => results.push(Ok(())),
+                }
             }
+            results.resize(messages.len(), Err(Fault::Held("the server does not answer".to_owned())));
             results
         })
     }

@@ -11,7 +11,7 @@ use esclusa_flow::engine::Outlet;
 use esclusa_flow::fault::Fault;
 use reqwest::StatusCode;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A URL that takes messages.
 pub struct Webhook {
@@ -58,15 +58,15 @@ impl Outlet for Webhook {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
-                // In order: after a failure the rest waits, so that nothing overtakes.
-                let result = match results.last() {
-                    Some(Err(Fault::Transient(why) | Fault::Throttled { reason: why, .. })) => {
-                        Err(Fault::Transient(why.clone()))
-                    }
-                    _ => self.post(message).await,
-                };
+                let result = self.post(message).await;
+                let failed = matches!(result, Err(Fault::Transient(_) | Fault::Throttled { .. }));
                 results.push(result);
+                if failed {
+                    break;
+                }
             }
+            // In order: nothing overtakes what is tried again.
+            results.resize(messages.len(), Err(Fault::Held("waits for an earlier message".to_owned())));
             results
         })
     }
@@ -84,13 +84,22 @@ fn judge(site: &str, status: StatusCode, retry_after: Option<&str>) -> Result<()
     let reason = format!("{site} answered {status}");
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            let after = retry_after.and_then(|s| s.parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
+            let after = retry_after.and_then(wanted).unwrap_or_default();
             Err(Fault::Throttled { reason, after })
         }
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => Err(Fault::Transient(reason)),
         status if status.is_server_error() => Err(Fault::Transient(reason)),
         _ => Err(Fault::Permanent(reason)),
     }
+}
+
+/// How long a `Retry-After` wants to be waited: seconds, or until a date (RFC 9110, section 10.2.3).
+fn wanted(retry_after: &str) -> Option<Duration> {
+    if let Ok(seconds) = retry_after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = chrono::DateTime::parse_from_rfc2822(retry_after).ok()?;
+    SystemTime::from(date).duration_since(SystemTime::now()).ok()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -134,6 +143,38 @@ mod tests {
             assert!(reason.contains(&format!("http://127.0.0.1:{port}")), "{reason}");
             assert!(!["SECRET", "services", "user", "pw"].iter().any(|secret| reason.contains(secret)), "{reason}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_waits_behind_a_failure_is_not_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
+        let send = Send { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
+        let messages = ["1", "2", "3"].map(|id| Message { id: id.to_owned(), send: send.clone() });
+        let serve = async {
+            for status in ["400 No", "500 No"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        let (results, ()) = tokio::join!(webhook.send(&messages), serve);
+        assert!(
+            matches!(results[..], [Err(Fault::Permanent(_)), Err(Fault::Transient(_)), Err(Fault::Held(_))]),
+            "{results:?}"
+        );
+    }
+
+    #[test]
+    fn a_wait_is_in_seconds_or_until_a_date() {
+        assert_eq!(wanted("120"), Some(Duration::from_secs(120)));
+        let until = chrono::DateTime::<chrono::Utc>::from(SystemTime::now() + Duration::from_secs(100)).to_rfc2822();
+        let wait = wanted(&until).unwrap();
+        assert!(wait <= Duration::from_secs(100) && wait > Duration::from_secs(50), "{wait:?}");
+        assert_eq!(wanted("Wed, 21 Oct 2015 07:28:00 GMT"), None, "it is over");
+        assert_eq!(wanted("soon"), None);
     }
 
     #[test]

@@ -13,11 +13,13 @@ use esclusa_flow::verdict::Verdict;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Requests that may wait before senders are told to come back later.
 const WAITING: usize = 10_000;
+/// Bytes of requests that may wait.
+const BYTES: usize = 64 << 20;
 
 /// A request on its way to a plugin.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Question {
     /// Becomes the event's attributes: method, path, query, headers.
     pub attributes: Vec<(String, String)>,
     answer: oneshot::Sender<Answer>,
+    /// Its share of [`BYTES`]; a batch has a limit of its own.
+    _room: OwnedSemaphorePermit,
 }
 
 /// What the sender is told.
@@ -45,6 +49,7 @@ pub struct Answer {
 pub struct Desk {
     send: mpsc::Sender<Question>,
     receive: Arc<Mutex<mpsc::Receiver<Question>>>,
+    room: Arc<Semaphore>,
     next: Arc<AtomicU64>,
 }
 
@@ -65,7 +70,12 @@ impl Desk {
     pub fn new() -> Self {
         let (send, receive) = mpsc::channel(WAITING);
         let start = epoch_millis().wrapping_mul(1_000_000);
-        Desk { send, receive: Arc::new(Mutex::new(receive)), next: Arc::new(AtomicU64::new(start)) }
+        Desk {
+            send,
+            receive: Arc::new(Mutex::new(receive)),
+            room: Arc::new(Semaphore::new(BYTES)),
+            next: Arc::new(AtomicU64::new(start)),
+        }
     }
 
     /// Asks, and waits for the answer.
@@ -74,7 +84,10 @@ impl Desk {
     /// [`Unanswered`]; nothing of the request was committed, except where the process was killed in between.
     pub async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<Answer, Unanswered> {
         let (answer, wait) = oneshot::channel();
-        self.send.try_send(Question { data, attributes, answer }).map_err(|_| Unanswered::Full)?;
+        // One that is larger than all room goes alone.
+        let bytes = u32::try_from(data.len().clamp(1, BYTES)).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Unanswered::Full)?;
+        self.send.try_send(Question { data, attributes, answer, _room: room }).map_err(|_| Unanswered::Full)?;
         wait.await.map_err(|_| Unanswered::Gone)
     }
 
@@ -125,6 +138,10 @@ struct Worker {
 
 impl Worker {
     fn take(&mut self, question: Question, columns: &mut Columns, claims: &mut Vec<Claim>) {
+        // Whoever asked has gone, and may ask again: it would be carried out twice.
+        if question.answer.is_closed() {
+            return;
+        }
         let number = self.desk.next.fetch_add(1, Ordering::Relaxed);
         let attributes: Vec<(&str, &str)> = question.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let id = number.to_string();
@@ -173,6 +190,9 @@ impl Lane for Worker {
                         _ => break,
                     },
                 }
+            }
+            if claims.is_empty() {
+                return Ok(Pull::Empty { drained: false });
             }
             Ok(Pull::Batch(Batch { origin: self.origin.clone(), columns, claims, previous: None }))
         })

@@ -11,7 +11,7 @@ use esclusa_embedded::Store;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// Why a route is not at hand.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ impl Runtime {
     /// # Errors
     /// [`Missing::Route`].
     pub fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running();
         running.get(name).map(|running| running.route.clone()).ok_or_else(|| Missing::Route(name.to_owned()))
     }
 }

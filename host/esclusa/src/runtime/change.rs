@@ -3,15 +3,17 @@
 //! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was.
 
 use super::meter::epoch_millis;
-use super::route::Version;
+use super::route::{Route, Version};
 use super::wiring::Resources;
-use super::{Running, Runtime, load_all, plugins, schema};
+use super::{Running, Runtime, cloud, load_all, plugins, schema};
 use crate::letters;
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
+use esclusa_embedded::Schema;
+use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long routes that change may take to finish what is in flight.
@@ -19,7 +21,10 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 impl Runtime {
     /// Loads the plugin at `path` anew and swaps it in wherever it is used. Batches in flight finish on the old one.
-    pub async fn reload_plugin(&self, path: &Path) {
+    ///
+    /// # Errors
+    /// The reasons, in words; nothing has changed then.
+    pub async fn reload_plugin(&self, path: &Path) -> Result<String, String> {
         let _turn = self.turn.lock().await;
         let what = path.display().to_string();
         let loaded = self.loaded();
@@ -29,11 +34,12 @@ impl Runtime {
             Err(refused) => Err(describe(&refused)),
             Ok(versions) => Ok(self.swap(&users, versions, began)),
         };
-        self.note_reload(&what, result);
+        self.note_reload(&what, result.clone());
+        result
     }
 
     fn swap(&self, users: &[&plan::Route], versions: Vec<Version>, began: u64) -> String {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running();
         let mut told = String::new();
         for (spec, version) in users.iter().zip(versions) {
             let Some(running) = running.get(&spec.name) else { continue };
@@ -67,7 +73,7 @@ impl Runtime {
             return Err("[admin] and [engine] change only with a restart".to_owned());
         }
         let stay: BTreeSet<Arc<str>> = {
-            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let running = self.running();
             new.plan
                 .routes
                 .iter()
@@ -77,16 +83,32 @@ impl Runtime {
         };
         let start: Vec<&plan::Route> = new.plan.routes.iter().filter(|r| !stay.contains(&r.name)).collect();
         let versions = load_all(&self.sandbox, start.iter().copied()).await.map_err(|refused| describe(&refused))?;
-        self.store.apply_schema(schema::of(&new.plan)).map_err(|error| error.to_string())?;
-        let gone: BTreeSet<Arc<str>> = {
-            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.keys().filter(|name| !stay.contains(*name)).cloned().collect()
+        let leaving: Vec<Arc<Route>> = {
+            let running = self.running();
+            running.iter().filter(|(name, _)| !stay.contains(*name)).map(|(_, r)| r.route.clone()).collect()
         };
-        self.retire(&gone, DRAIN).await;
-        let cloud = self.cloud(&new.plan).await;
-        for (spec, version) in start.iter().zip(versions) {
-            self.launch(&new.plan, cloud.as_ref(), spec, version);
+        let gone: BTreeSet<Arc<str>> = leaving.iter().map(|route| route.spec.name.clone()).collect();
+        if schema::of(&old.plan) != schema::of(&new.plan) || cloud::readers(&old.plan) != cloud::readers(&new.plan) {
+            // All of them first: what is in flight may need what the new schema does not have.
+            join_all(gone.iter().map(|name| self.retire(name, DRAIN))).await;
+            if let Err(why) = self.apply_schema(schema::of(&new.plan)).await {
+                let cloud = self.cloud(&old.plan).await;
+                leaving.iter().for_each(|route| self.launch(&old.plan, cloud.as_ref(), &route.spec, route.version()));
+                return Err(why);
+            }
         }
+        let cloud = self.cloud(&new.plan).await;
+        // Each as soon as it can, whatever the others still have to finish.
+        let started = start.iter().zip(versions).map(|(spec, version)| async {
+            self.retire(&spec.name, DRAIN).await;
+            self.launch(&new.plan, cloud.as_ref(), spec, version);
+        });
+        let stopped = gone.iter().map(|name| async {
+            if !start.iter().any(|spec| spec.name == *name) {
+                self.retire(name, DRAIN).await;
+            }
+        });
+        tokio::join!(join_all(started), join_all(stopped));
         let mut message = summary(&stay, &gone, &start);
         for (route, count) in letters::left(&self.store, &new.plan) {
             if gone.contains(&*route) {
@@ -95,6 +117,13 @@ impl Runtime {
         }
         self.loaded.store(Arc::new(new));
         Ok(message)
+    }
+
+    /// Building an index takes its time.
+    async fn apply_schema(&self, schema: Schema) -> Result<(), String> {
+        let store = self.store.clone();
+        let applied = tokio::task::spawn_blocking(move || store.apply_schema(schema)).await;
+        applied.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 }
 

@@ -85,7 +85,7 @@ pub fn prepare(
             Some(output) => {
                 let send = as_message(output, &letter);
                 if facts.external.contains(output) {
-                    outbox.push(Message { id: format!("dead-{}", letter.event), send });
+                    outbox.push(Message { id: letter_id(&letter), send });
                 } else {
                     actions.push(Action::Send(send));
                     causes.push(None);
@@ -208,8 +208,23 @@ impl<'a> Ids<'a> {
         }
         hash.update(ordinal.to_be_bytes());
         *ordinal = ordinal.saturating_add(1);
-        hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
+        brief(hash)
     }
+}
+
+/// The id of a given-up event as a message: from its route and its event, as those of effects.
+fn letter_id(letter: &DeadLetter) -> String {
+    let mut hash = Sha256::new();
+    for part in [&letter.route, &letter.source, &letter.event] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    format!("dead-{}", brief(hash))
+}
+
+/// The first half of a hash.
+fn brief(hash: Sha256) -> String {
+    hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
 /// Refusals of actions as refusals of what caused them.

@@ -87,7 +87,7 @@ impl Delivering<'_> {
     /// Delivers the batch. `lane` is told what became of its events, and keeps them meanwhile; a lane that runs ahead
     /// is needed for neither.
     pub async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> End {
-        let mut mode = self.route.watch();
+        let (route, mut mode) = (self.route, self.route.watch());
         loop {
             let step = self.delivery.step(self.now());
             match step {
@@ -112,7 +112,7 @@ impl Delivering<'_> {
                     biased;
                     () = self.call(events, self.route.engine.reads()) => {}
                     () = keep(&mut lane) => {}
-                    () = stopped(&mut mode) => return End::Stopped,
+                    () = route.stopped() => return End::Stopped,
                 },
                 Step::Commit(settlement) => {
                     if let Some(end) = self.commit(settlement, lane.as_deref_mut()).await {
@@ -139,8 +139,17 @@ impl Delivering<'_> {
         );
         let messages = commit.outbox.clone();
         let counts = commit.counts;
-        let began = Instant::now();
         let mut lane = lane;
+        let _turn = if messages.is_empty() || self.batch.origin.lane.is_empty() {
+            None
+        } else {
+            tokio::select! {
+                turn = self.route.turns.take(self.batch.origin.lane.clone()) => Some(turn),
+                () = keep(&mut lane) => None,
+                () = self.route.leaving() => return Some(End::Stopped),
+            }
+        };
+        let began = Instant::now();
         let commit = self.route.engine.commit(commit);
         tokio::pin!(commit);
         let result = tokio::select! {
@@ -151,7 +160,15 @@ impl Delivering<'_> {
         match result {
             Ok(committed) => {
                 self.note_commit(began.elapsed(), &settlement, &committed, &counts);
-                self.send(committed, messages).await;
+                let sent = {
+                    let send = self.send(committed, messages);
+                    tokio::pin!(send);
+                    tokio::select! {
+                        biased;
+                        sent = &mut send => sent,
+                        () = keep(&mut lane) => send.await,
+                    }
+                };
                 if let Some(lane) = lane {
                     self.tell(lane, &settlement, &replies);
                 }
@@ -159,7 +176,7 @@ impl Delivering<'_> {
                     self.previous = Some(reached.clone());
                 }
                 self.delivery.committed();
-                None
+                (!sent).then_some(End::Stopped)
             }
             Err(error) => self.not_committed(error, &settlement, &causes),
         }
@@ -198,11 +215,10 @@ impl Delivering<'_> {
         None
     }
 
-    /// Sends what the commit recorded for the world outside.
-    async fn send(&self, committed: Committed, messages: Vec<Message>) {
-        if let Some(id) = committed.outbox {
-            outbox::send(self.route, Pending { id, lane: self.batch.origin.lane.to_string(), messages }).await;
-        }
+    /// Sends what the commit recorded for the world outside; false where the route leaves before that.
+    async fn send(&self, committed: Committed, messages: Vec<Message>) -> bool {
+        let Some(id) = committed.outbox else { return true };
+        outbox::send(self.route, Pending { id, lane: self.batch.origin.lane.to_string(), messages }).await
     }
 
     /// Tells the source what became of its events.
@@ -280,12 +296,5 @@ async fn keep(lane: &mut Option<&mut (dyn Lane + '_)>) {
     match lane {
         Some(lane) => lane.keep().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits until the route is told to drop everything.
-async fn stopped(mode: &mut tokio::sync::watch::Receiver<Mode>) {
-    if mode.wait_for(|m| *m == Mode::Stopped).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }

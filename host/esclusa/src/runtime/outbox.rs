@@ -11,33 +11,60 @@ use esclusa_flow::engine::Pending;
 use esclusa_flow::outbox::Outbox;
 use std::time::Duration;
 
-/// Sends a recorded outbox and confirms it. Returns when nothing of it is left; waits as long as that takes.
-/// Dropping the future leaves the outbox recorded.
-pub async fn send(route: &Route, pending: Pending) {
+/// Sends a recorded outbox and confirms it; true when nothing of it is left, however long that takes. A route on its way
+/// out does not wait for another try: false, and the outbox stays recorded. So it does where the future is dropped.
+pub async fn send(route: &Route, pending: Pending) -> bool {
+    let (id, messages) = (pending.id, pending.messages.len());
+    let sent = tokio::select! {
+        sent = until_confirmed(route, pending) => sent,
+        () = route.stopped() => false,
+    };
+    if !sent {
+        tracing::warn!(route = %route.spec.name, outbox = id, messages, "not sent in time; sent at the next start");
+    }
+    sent
+}
+
+async fn until_confirmed(route: &Route, pending: Pending) -> bool {
     let mut outbox = Outbox::new(pending.messages);
     let policy = &route.spec.policy;
     loop {
         let handler = route.handler(&route.version());
         let (name, source, lane) = (&route.spec.name, &route.spec.source, &pending.lane);
         let sender = Sender { route: name, source, lane, handler: &handler, now: epoch_millis() };
-        let (before, mut failures) = (outbox.left(), 0);
+        let before = outbox.unsent();
         let again = outbox.attempt(&route.outlets, &sender, policy.max_retry_attempts, |message, fault| {
-            failures += 1;
             route.meter.error("outbox.send", &format!("output {:?}: {fault}", message.send.output));
         });
         let again = again.await;
-        let sent = u64::try_from(before.saturating_sub(failures)).unwrap_or(u64::MAX);
+        let sent = u64::try_from(before.saturating_sub(outbox.unsent())).unwrap_or(u64::MAX);
         route.meter.change(|r| r.sent = r.sent.saturating_add(sent));
         let Some(again) = again else { break };
-        tokio::time::sleep(policy.backoff.wait(again.round, pending.id).max(again.least)).await;
+        // A receiver that asks for a day does not get it.
+        let least = again.least.min(policy.backoff.max);
+        if !wait(route, policy.backoff.wait(again.round, pending.id).max(least)).await {
+            return false;
+        }
     }
     let (dead, mut pause) = (outbox.dead, Duration::from_millis(50));
     while let Err(fault) = route.engine.confirm(&route.spec.name, pending.id, dead.clone()).await {
         route.meter.error("outbox.confirm", &fault.to_string());
-        tokio::time::sleep(pause).await;
+        if !wait(route, pause).await {
+            return false;
+        }
         pause = pause.saturating_mul(2).min(Duration::from_secs(5));
     }
     if !dead.is_empty() {
         tracing::error!(route = %route.spec.name, messages = dead.len(), "messages were given up; see `esclusa dlq ls`");
+    }
+    true
+}
+
+/// Waits; false where the route is on its way out.
+async fn wait(route: &Route, time: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = route.leaving() => false,
+        () = tokio::time::sleep(time) => true,
     }
 }

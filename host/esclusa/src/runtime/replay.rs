@@ -53,11 +53,12 @@ pub enum NotReplayed {
     Host(String),
 }
 
-/// Delivers a dead letter to its route again, and removes it once that is durable.
+/// Delivers a dead letter to its route again, and removes it once that is durable. What comes of it for the world outside
+/// is recorded, and still to be sent with [`finish`].
 ///
 /// # Errors
 /// [`NotReplayed`]; nothing was carried out then.
-pub async fn replay(route: &Route, store: &Store, id: u64) -> Result<(), NotReplayed> {
+pub async fn replay(route: &Route, store: &Store, id: u64) -> Result<Option<Pending>, NotReplayed> {
     let letter = find(store, id).map_err(|fault| NotReplayed::Host(fault.to_string()))?.ok_or(NotReplayed::Gone(id))?;
     let pending = match letter.output.clone() {
         Some(output) => {
@@ -70,11 +71,15 @@ pub async fn replay(route: &Route, store: &Store, id: u64) -> Result<(), NotRepl
         .remove_dead(vec![id])
         .await
         .map_err(|fault| NotReplayed::Host(format!("delivered, but not removed: {fault}")))?;
+    Ok(pending)
+}
+
+/// Sends what a replay has recorded. Whoever is cut off before its end, or whose route leaves, has it sent at the next
+/// start.
+pub async fn finish(route: &Route, pending: Option<Pending>) {
     if let Some(pending) = pending {
-        // Recorded with the commit: a crash from here on sends it at the next start.
         outbox::send(route, pending).await;
     }
-    Ok(())
 }
 
 /// The dead letter with this number.

@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::commit::Settle;
 use super::meter::Meter;
+use super::turns::Turns;
 use arc_swap::ArcSwap;
 use esclusa_config::plan;
 use esclusa_flow::dead::Handler;
@@ -65,6 +66,8 @@ pub struct Route {
     pub concurrency: Arc<Semaphore>,
     /// Bytes in flight.
     pub budget: Budget,
+    /// Whose messages go out.
+    pub turns: Turns,
     mode: watch::Sender<Mode>,
 }
 
@@ -81,7 +84,7 @@ impl Route {
         (kind, settle, marks): (Arc<str>, Settle, bool),
         engine: Arc<dyn Engine>,
         outlets: BTreeMap<String, Arc<dyn Outlet>>,
-        version: Version,
+        version: impl Into<Arc<Version>>,
         meter: Meter,
     ) -> Arc<Self> {
         let mode = if spec.enabled { Mode::Running } else { Mode::Paused };
@@ -92,9 +95,10 @@ impl Route {
             engine,
             outlets,
             meter,
-            version: ArcSwap::from_pointee(version),
+            version: ArcSwap::new(version.into()),
             concurrency: Arc::new(Semaphore::new(spec.concurrency.max(1))),
             budget: Budget::new(spec.in_flight_bytes),
+            turns: Turns::default(),
             mode: watch::Sender::new(mode),
             spec,
         })
@@ -124,6 +128,21 @@ impl Route {
     /// Watches what the route is doing.
     pub fn watch(&self) -> watch::Receiver<Mode> {
         self.mode.subscribe()
+    }
+
+    /// Waits until the route is on its way out.
+    pub async fn leaving(&self) {
+        self.reached(|mode| matches!(mode, Mode::Draining | Mode::Stopped)).await;
+    }
+
+    /// Waits until the route is told to drop everything.
+    pub async fn stopped(&self) {
+        self.reached(|mode| *mode == Mode::Stopped).await;
+    }
+
+    async fn reached(&self, wanted: impl FnMut(&Mode) -> bool) {
+        // It fails where the sender is gone, which is the route's own.
+        let _ = self.mode.subscribe().wait_for(wanted).await;
     }
 
     /// Changes what the route is doing, unless it is on its way out already.

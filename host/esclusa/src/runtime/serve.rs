@@ -4,9 +4,13 @@ use super::idle::Note;
 use super::lane::{self, Ended, REOPEN, Shared};
 use super::outbox;
 use super::route::{Mode, Route};
+use super::turns::Turn;
 use esclusa_flow::BoxFuture;
+use esclusa_flow::engine::Pending;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -24,12 +28,23 @@ pub type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault
 /// Serves a route until it finishes or stops. The tasks of its lanes end with this future.
 /// `opening` says that it is busy, from before its task begins.
 pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: Note) {
+    let Some(recorded) = recorded(&route).await else { return };
+    let (sending, mut resumed) = (shared.idle.note(), Vec::new());
+    for (lane, pending) in recorded {
+        resumed.push(resume(&route, route.turns.take(lane.into()).await, pending));
+    }
+    let resume = async {
+        join_all(resumed).await;
+        drop(sending);
+    };
+    tokio::join!(resume, serve_source(&route, &shared, &open, opening));
+}
+
+async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, opening: Note) {
     let mut opening = Some(opening);
-    resume_outboxes(&route).await;
-    let mut mode = route.watch();
     let mut source = tokio::select! {
-        source = reopen(&route, &open) => source,
-        () = leaving(&mut mode) => return,
+        source = reopen(route, open) => source,
+        () = route.leaving() => return,
     };
     let (mut lanes, mut more, mut look, mut trouble) = (JoinSet::new(), true, LOOK, Trouble::default());
     while more || !lanes.is_empty() {
@@ -41,19 +56,20 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
             next = source.next_lane(), if more => match next {
                 Ok(Some(lane)) => {
                     trouble = Trouble::default();
-                    spawn(&mut lanes, &route, &shared, lane);
+                    spawn(&mut lanes, route, shared, lane);
                 }
                 Ok(None) => more = false,
-                Err(fault) => trouble.wait(&route, &fault).await,
+                Err(fault) => trouble.wait(route, &fault).await,
             },
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
                 // A leased lane is given again to whoever gets its lease.
-                Ok((id, Ended::Lost, _note)) if !source.leased() => {
-                    tokio::time::sleep(REOPEN).await;
-                    if let Some(lane) = find(&route, &open, &id).await {
-                        spawn(&mut lanes, &route, &shared, lane);
-                    }
-                }
+                Ok((id, Ended::Lost, _note)) if !source.leased() => tokio::select! {
+                    found = find(route, open, &id) => if let Some(lane) = found {
+                        spawn(&mut lanes, route, shared, lane);
+                    },
+                    // Where it belongs may be gone for good.
+                    () = route.leaving() => {}
+                },
                 // Others may follow it: the children of a shard.
                 Ok((_, _, note)) => (opening, look) = (Some(note), LOOK),
                 Err(error) => {
@@ -61,14 +77,17 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
                     route.meter.error("bug", &error.to_string());
                     lanes.shutdown().await;
                     source.close().await;
-                    source = reopen(&route, &open).await;
+                    source = tokio::select! {
+                        source = reopen(route, open) => source,
+                        () = route.leaving() => return,
+                    };
                     more = true;
                     continue;
                 }
             },
             // A source may find out while it waits for the next lane. What it was asking for is asked for again.
             () = tokio::time::sleep(look), if opening.is_some() => look = look.saturating_mul(2),
-            () = leaving(&mut mode), if lanes.is_empty() => break,
+            () = route.leaving(), if lanes.is_empty() => break,
             else => break,
         }
         if matches!(route.mode(), Mode::Draining | Mode::Stopped) {
@@ -89,18 +108,30 @@ fn spawn(lanes: &mut JoinSet<(String, Ended, Note)>, route: &Arc<Route>, shared:
     });
 }
 
-/// What an earlier run recorded and did not confirm is sent before anything new.
-async fn resume_outboxes(route: &Route) {
+/// What an earlier run recorded and did not confirm, by lane; `None`: the route leaves before that is known.
+async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Pending>>> {
     let mut trouble = Trouble::default();
     let pending = loop {
         match route.engine.pending(&route.spec.name).await {
             Ok(pending) => break pending,
-            Err(fault) => trouble.wait(route, &fault).await,
+            Err(fault) => tokio::select! {
+                () = trouble.wait(route, &fault) => {}
+                () = route.leaving() => return None,
+            },
         }
     };
+    let mut lanes: BTreeMap<String, Vec<Pending>> = BTreeMap::new();
+    pending.into_iter().for_each(|outbox| lanes.entry(outbox.lane.clone()).or_default().push(outbox));
+    Some(lanes)
+}
+
+/// Sends what is recorded of a lane before anything new of it.
+async fn resume(route: &Route, _turn: Turn<'_>, pending: Vec<Pending>) {
     for outbox in pending {
-        tracing::info!(route = %route.spec.name, messages = outbox.messages.len(), "sending what an earlier run recorded");
-        outbox::send(route, outbox).await;
+        tracing::info!(route = %route.spec.name, lane = outbox.lane, messages = outbox.messages.len(), "sending what an earlier run recorded");
+        if !outbox::send(route, outbox).await {
+            return;
+        }
     }
 }
 
@@ -117,8 +148,9 @@ async fn reopen(route: &Route, open: &Open) -> Box<dyn Source> {
     }
 }
 
-/// The lane called `id`, opened again at its committed position.
+/// The lane called `id`, opened again at its committed position, after a moment.
 async fn find(route: &Route, open: &Open, id: &str) -> Option<Box<dyn Lane>> {
+    tokio::time::sleep(REOPEN).await;
     let (mut source, mut trouble) = (reopen(route, open).await, Trouble::default());
     loop {
         match source.next_lane().await {
@@ -145,11 +177,5 @@ impl Trouble {
         route.meter.error(OPEN, &fault.to_string());
         tokio::time::sleep(route.spec.policy.backoff.wait(self.0, 0).min(Duration::from_secs(5))).await;
         self.0 = self.0.saturating_add(1);
-    }
-}
-
-async fn leaving(mode: &mut tokio::sync::watch::Receiver<Mode>) {
-    if mode.wait_for(|m| matches!(m, Mode::Draining | Mode::Stopped)).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }

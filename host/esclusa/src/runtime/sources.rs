@@ -5,6 +5,7 @@ use super::cloud::{Cloud, Positions};
 use super::schema::ingest_stream;
 use super::serve::Open;
 use esclusa_aws::progress::Slot;
+use esclusa_aws::shards::lag::Lag;
 use esclusa_config::plan;
 use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Start, Store};
 use esclusa_flow::fault::Fault;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 /// How the source of a route is opened, again and again. `routes`: so many routes read it. `desk` is where an `http` source
 /// with replies gets its requests; `slot` takes what keeps the progress of a source that the embedded engine does not keep.
+/// Beside it: how far the route is behind, where its source has shards.
 pub fn opener(
     store: Store,
     cloud: Option<&Cloud>,
@@ -21,7 +23,7 @@ pub fn opener(
     routes: u32,
     desk: Option<Desk>,
     slot: Arc<Slot>,
-) -> Open {
+) -> (Open, Option<Arc<Lag>>) {
     let kind = source.kind().into();
     let spec = SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency };
     let cloud = match (&source, cloud) {
@@ -31,7 +33,8 @@ pub fn opener(
         ) => Some(Arc::new(cloud.opener(route, &source, routes, positions(&store, &spec)))),
         _ => None,
     };
-    Arc::new(move || {
+    let lag = cloud.as_ref().and_then(|cloud| cloud.lag());
+    let open: Open = Arc::new(move || {
         let opened = match &cloud {
             Some(_) => None,
             None => Some(open(&store, spec.clone(), &source, desk.as_ref())),
@@ -45,7 +48,8 @@ pub fn opener(
             slot.set(keeper);
             Ok(source)
         })
-    })
+    });
+    (open, lag)
 }
 
 /// Positions of lanes as the embedded engine has them.

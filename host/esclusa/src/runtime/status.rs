@@ -4,6 +4,7 @@ use super::meter::{Reading, epoch_millis};
 use super::route::{Mode, Route};
 use super::{Running, Runtime};
 use crate::letters;
+use esclusa_aws::shards::lag::Lag;
 use esclusa_config::plan::{self, Target};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,6 +50,37 @@ pub struct RouteStatus {
     pub dead_letters: u64,
     /// What its outputs promise.
     pub outputs: Vec<OutputStatus>,
+    /// The shards of its source, where it has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shards: Option<ShardsStatus>,
+}
+
+/// The shards of a stream on AWS, as one process sees them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ShardsStatus {
+    /// Those that it works on.
+    pub working: usize,
+    /// Those that could be read and that no process has.
+    pub unowned: usize,
+    /// How far it is behind in the one that is furthest behind, in milliseconds; `None` where the service does not say.
+    pub behind_millis: Option<u64>,
+    /// When the oldest event was accepted that is in work, in milliseconds since the Unix epoch.
+    pub oldest_unfinished: Option<u64>,
+    /// Times that records were trimmed, or may have been, before they were read.
+    pub gaps: u64,
+}
+
+impl ShardsStatus {
+    fn of(lag: &Lag) -> Self {
+        let lanes = lag.lanes();
+        ShardsStatus {
+            working: lanes.len(),
+            unowned: lag.unowned(),
+            behind_millis: lanes.values().filter_map(|lane| lane.behind_millis).max(),
+            oldest_unfinished: lanes.values().filter_map(|lane| lane.oldest_unfinished).min(),
+            gaps: lag.gaps(),
+        }
+    }
 }
 
 /// A plugin version at work.
@@ -98,7 +130,7 @@ impl Runtime {
     #[must_use]
     pub fn status(&self) -> Status {
         let loaded = self.loaded();
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running();
         let routes = loaded
             .plan
             .routes
@@ -135,6 +167,7 @@ impl Runtime {
             in_flight_bytes: route.budget.used() as u64,
             dead_letters: self.store.dead_count(&route.spec.name),
             outputs: outputs(&route.spec, plan),
+            shards: running.lag.as_deref().map(ShardsStatus::of),
         }
     }
 

@@ -24,7 +24,12 @@ pub struct Wiring<'a> {
 
 impl Wiring<'_> {
     /// A route that is not served yet, and the place of what will keep its progress. `None`: its source is not in the plan.
-    pub fn route(&self, spec: &plan::Route, version: Version, meter: Meter) -> Option<(Arc<Route>, Arc<Slot>)> {
+    pub fn route(
+        &self,
+        spec: &plan::Route,
+        version: impl Into<Arc<Version>>,
+        meter: Meter,
+    ) -> Option<(Arc<Route>, Arc<Slot>)> {
         let source = self.plan.sources.get(&spec.source)?;
         let outputs = spec.grants.outputs.iter().chain(&spec.on_failure);
         let outlets: BTreeMap<String, Arc<dyn Outlet>> = outputs

@@ -69,6 +69,7 @@ fn bad_requests_are_refused_and_bad_events_become_dead_letters() {
     assert_eq!(post(&router, "/ingest/events", &[], &[b'x'; 2000]).0, 413);
     assert_eq!(post(&router, "/ingest/nothing", &[], b"{}").0, 404);
     assert_eq!(router.request("GET", "/ingest/events", &[], b"").unwrap().0, 405);
+    assert_eq!(post(&router, "/ingest/events/below", &[], b"{}").0, 404);
     for payload in [&b""[..], b"not json", b"\xff\xfe"] {
         assert_eq!(post(&router, "/ingest/events", &[], payload).0, 202);
     }
@@ -90,6 +91,10 @@ fn a_source_with_replies_answers_after_the_commit() {
         let (status, answer) = post(&router, "/ingest/api", &[], b"{}");
         assert_eq!((status, &answer["code"]), (422, &json!("rejected")));
     }
+    // A path that ends in a slash is one below the source. Nobody waits for a route that rests.
+    assert_eq!(post(&router, "/ingest/api/", &[], b"{}").0, 422);
+    router.ok(&["pause", "api"]);
+    assert_eq!(post(&router, "/ingest/api", &[], b"{}").0, 503);
 }
 
 #[test]

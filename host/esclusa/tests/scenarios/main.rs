@@ -11,6 +11,7 @@ mod full;
 mod hostile;
 mod lake;
 mod live;
+mod outputs;
 mod reload;
 mod replay;
 mod router;

@@ -46,8 +46,13 @@ impl Delivery {
 
     /// Reports that the engine can never carry out some effects: each with the index of the call's event that
     /// caused it (`None`: the batch), and the reason. The causing events are given up; the others are called again.
+    /// Where all are given up already, it is what is to be told of them that is refused: that is tried again for ever.
     pub fn refused(&mut self, refused: &[(Option<u32>, String)], now: Moment) {
         self.settlement = None;
+        if self.calling.is_empty() {
+            let why = refused.first().map_or_else(String::new, |(_, why)| why.clone());
+            return self.stalled(&Fault::Permanent(why), now);
+        }
         for (cause, reason) in refused {
             let event = cause.and_then(|c| self.calling.get(c as usize).copied());
             let reason = Reason::new("effect.refused", reason.clone());

@@ -102,6 +102,6 @@ impl Core {
             format!("package test:guest; world guest {{ include esclusa:router/plugin@0.1.0; {} }}", self.world);
         let package = resolve.push_str("guest.wit", &world).expect("a world");
         let world = resolve.select_world(&[package], Some("guest")).expect("the world");
-        embed_component_metadata(module, &resolve, world, self.encoding, false).expect("metadata");
+        embed_component_metadata(module, &resolve, world, self.encoding).expect("metadata");
     }
 }

@@ -74,7 +74,7 @@ async fn a_key_that_keeps_failing_is_not_overtaken_and_holds_up_no_other() {
     service.throttled.lock().unwrap().insert("0".into(), 100);
     let results = send(&service, &messages(&["a", "a", "b", "b"])).await;
     assert!(matches!(results[0], Err(Fault::Throttled { .. })));
-    assert!(matches!(results[1], Err(Fault::Transient(_))));
+    assert!(matches!(results[1], Err(Fault::Held(_))));
     assert_eq!(results[2..], [Ok(()), Ok(())]);
     let taken: Vec<_> = service.taken.lock().unwrap().iter().map(|(_, id)| id.clone()).collect();
     assert_eq!(taken, ["2", "3"]);

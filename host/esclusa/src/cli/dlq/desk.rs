@@ -2,7 +2,7 @@
 
 use super::Chosen;
 use crate::cli::invoke::bench;
-use crate::cli::reach::{Client, Reach, escape, reach};
+use crate::cli::reach::{Client, Reach, reach};
 use crate::cli::{Global, Misused};
 use crate::letters::{self, Letter, Query};
 use crate::runtime::bench::Bench;
@@ -46,21 +46,24 @@ impl Desk {
         })
     }
 
-    /// The letters that a query selects.
-    pub async fn select(&self, query: &Query) -> Result<Vec<Letter>> {
-        match self {
-            Desk::Router(client) => {
-                let pairs = [
-                    ("route", query.route.clone()),
-                    ("code", query.code.clone()),
-                    ("where", query.pattern.clone()),
-                    ("after", query.after.map(|after| after.to_string())),
-                    ("limit", query.limit.map(|limit| limit.to_string())),
-                ];
-                let pairs =
-                    pairs.iter().filter_map(|(name, value)| Some(format!("{name}={}", escape(value.as_ref()?))));
-                client.get(&format!("/api/v1/dlq?{}", pairs.collect::<Vec<_>>().join("&"))).await
+    /// The letters that a query selects, at most `limit`.
+    pub async fn select(&self, query: Query, limit: usize) -> Result<Vec<Letter>> {
+        let mut found: Vec<Letter> = Vec::new();
+        while found.len() < limit {
+            let after = found.last().map(|letter| letter.id);
+            let most = PAGE.min(limit.saturating_sub(found.len()));
+            let page = self.page(&Query { after, limit: Some(most), ..query.clone() }).await?;
+            if page.is_empty() {
+                break;
             }
+            found.extend(page);
+        }
+        Ok(found)
+    }
+
+    async fn page(&self, query: &Query) -> Result<Vec<Letter>> {
+        match self {
+            Desk::Router(client) => client.get(&format!("/api/v1/dlq?{}", serde_urlencoded::to_string(query)?)).await,
             Desk::Store(bench) => Ok(letters::select(bench.store(), query, query.limit.unwrap_or(PAGE))?),
         }
     }
@@ -106,7 +109,8 @@ impl Desk {
             }
             Desk::Store(bench) => {
                 let route = bench.route(route).await.map_err(NotReplayed::from)?;
-                Ok(replay::replay(&route, bench.store(), id).await?)
+                replay::finish(&route, replay::replay(&route, bench.store(), id).await?).await;
+                Ok(())
             }
         }
     }
@@ -134,14 +138,8 @@ impl Desk {
         if chosen.which.is_empty() && !chosen.all {
             return Err(Misused("say which: numbers, --route, --code, --where, or --all".to_owned()).into());
         }
-        loop {
-            let after = found.last().map(|letter: &Letter| letter.id);
-            let page = self.select(&chosen.which.query(after, PAGE)).await?;
-            if page.is_empty() {
-                return Ok(found);
-            }
-            found.extend(page);
-        }
+        // Whatever becomes of them, their payloads are not needed for it.
+        self.select(chosen.which.query(Some(0)), usize::MAX).await
     }
 }
 

@@ -90,11 +90,11 @@ impl Upkeep {
 
 async fn apply(runtime: &Runtime, config: &PathBuf, changed: &[PathBuf]) {
     if changed.contains(config) {
-        // The result is logged and remembered by the router, and this reads changed plugins as well.
+        // This reads changed plugins as well. As below, the router logs and remembers the result.
         let _ = configuration::refresh(runtime, config).await;
         return;
     }
     for plugin in changed {
-        runtime.reload_plugin(plugin).await;
+        let _ = runtime.reload_plugin(plugin).await;
     }
 }

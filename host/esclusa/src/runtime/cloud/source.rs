@@ -38,6 +38,12 @@ impl Cloud {
 }
 
 impl Opener {
+    /// How far the route is behind, where its source has shards.
+    #[must_use]
+    pub fn lag(&self) -> Option<Arc<shards::lag::Lag>> {
+        matches!(self.source, Source::Kinesis { .. } | Source::DynamodbStream { .. }).then(|| self.lag.clone())
+    }
+
     /// Opens the source.
     ///
     /// # Errors
