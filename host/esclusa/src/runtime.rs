@@ -43,6 +43,7 @@ use meter::Meter;
 use route::{Mode, Route, Version};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -103,6 +104,8 @@ pub struct Runtime {
     queues: Queues,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
+    /// The router stops: a reload goes no further.
+    stopping: watch::Sender<bool>,
     running: Mutex<BTreeMap<Arc<str>, Running>>,
     loaded: ArcSwap<Loaded>,
     reloads: Mutex<Vec<status::Reload>>,
@@ -137,6 +140,7 @@ impl Runtime {
             desks: Mutex::default(),
             queues: Queues::default(),
             turn: tokio::sync::Mutex::default(),
+            stopping: watch::Sender::new(false),
             running: Mutex::default(),
             loaded: ArcSwap::from_pointee(loaded),
             reloads: Mutex::default(),
@@ -197,6 +201,7 @@ impl Runtime {
     /// Stops taking events, finishes what is in flight, and drops what is not finished by the deadline. True where
     /// everything was finished.
     pub async fn stop(&self, deadline: Duration) -> bool {
+        self.stopping.send_replace(true);
         let _turn = self.turn.lock().await;
         let names: Vec<Arc<str>> = self.running().keys().cloned().collect();
         let complete =
@@ -214,6 +219,18 @@ impl Runtime {
 
     /// Starts a route.
     fn launch(&self, plan: &Plan, cloud: Option<&Cloud>, spec: &plan::Route, version: impl Into<Arc<Version>>) {
+        self.launch_as(plan, cloud, spec, version, None);
+    }
+
+    /// Starts a route, in a mode that it was in before.
+    fn launch_as(
+        &self,
+        plan: &Plan,
+        cloud: Option<&Cloud>,
+        spec: &plan::Route,
+        version: impl Into<Arc<Version>>,
+        mode: Option<Mode>,
+    ) {
         let Some(source) = plan.sources.get(&spec.source) else { return };
         if self.options.until_idle && matches!(source, plan::Source::Generate { count: None, .. }) {
             tracing::warn!(route = %spec.name, source = %spec.source, "the source never ends and is not started with --until-idle");
@@ -235,6 +252,9 @@ impl Runtime {
             Err(fault) => {
                 tracing::error!(route = %spec.name, error = %fault, "cannot read whether the route is paused")
             }
+        }
+        if let Some(mode) = mode {
+            route.set_mode(mode);
         }
         let desk = match source {
             plan::Source::Http { reply: true, .. } => Some(
@@ -260,7 +280,7 @@ impl Runtime {
         self.running().insert(spec.name.clone(), running);
     }
 
-    /// Drains a route and takes it out. True where everything in flight was finished by the deadline.
+    /// Drains a route; it is still listed. True where everything in flight was finished by the deadline.
     async fn retire(&self, name: &str, deadline: Duration) -> bool {
         let find = || self.running().get(name).map(|running| (running.route.clone(), running.ended.clone()));
         let Some((route, ended)) = find() else { return true };
@@ -277,8 +297,7 @@ impl Runtime {
                     .for_each(|r| r.task.abort());
             }
         }
-        self.running().remove(name);
-        complete
+        complete && !route.unsent.load(Ordering::Relaxed)
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {

@@ -101,6 +101,11 @@ pub trait Lane: Send {
         false
     }
 
+    /// Events that the source itself has given up and recorded, since it was asked last.
+    fn given_up(&mut self) -> u64 {
+        0
+    }
+
     /// Told after the commit, for sources whose senders wait for an answer.
     fn settled(&mut self, _settled: &[Settled<'_>]) {}
 }

@@ -19,6 +19,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Limit;
 use fjall::{Readable, Slice};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// What a receive gave.
@@ -39,25 +40,51 @@ pub enum Received {
     },
 }
 
-/// Messages that were taken; given back where this is dropped.
+/// Messages that were taken; given back where this is dropped, with the counts that they had.
 struct Taken {
+    store: Store,
     queue: Arc<Queue>,
     consumer: u32,
     nonce: u64,
     sequences: Vec<u64>,
+    /// Those whose receive is being counted, and their counts.
+    counted: Vec<(u64, u32)>,
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        if self.sequences.is_empty() {
+        let (sequences, counted) = (std::mem::take(&mut self.sequences), std::mem::take(&mut self.counted));
+        if sequences.is_empty() {
             return;
         }
-        let mut state = self.queue.state();
-        if let Some(consumer) = state.consumer(self.consumer) {
-            self.sequences.iter().for_each(|sequence| consumer.give_back(*sequence, self.nonce));
+        let (queue, number, nonce) = (Arc::clone(&self.queue), self.consumer, self.nonce);
+        let before: Vec<_> = counted.into_iter().map(|(sequence, count)| (sequence, count.saturating_sub(1))).collect();
+        let counts = before.clone();
+        let give_back = move || {
+            if let Some(consumer) = queue.state().consumer(number) {
+                consumer.counts.extend(counts);
+                sequences.iter().for_each(|sequence| consumer.give_back(*sequence, nonce));
+            }
+            queue.notify();
+        };
+        if before.is_empty() {
+            return give_back();
         }
-        drop(state);
-        self.queue.notify();
+        // Behind what counts them, on its way to the writer.
+        let queue = self.queue.id;
+        let work = move |tx: &mut Transaction<'_>| {
+            write_counts(queue, number, &before, tx);
+            tx.after(give_back);
+            Ok::<_, Fault>(())
+        };
+        // Where the store is closed, nobody receives them any more.
+        self.store.writer().submit(0, Demand::Written, work, drop);
+    }
+}
+
+fn write_counts(queue: u32, consumer: u32, counts: &[(u64, u32)], tx: &mut Transaction<'_>) {
+    for (sequence, count) in counts {
+        tx.put(Space::Queue, keys::received(queue, *sequence, consumer), u64::from(*count).to_be_bytes());
     }
 }
 
@@ -68,13 +95,15 @@ struct Message {
     body: Slice,
 }
 
-/// Receives the oldest messages. Cancel-safe: what was taken is given back.
+/// Receives the oldest messages. Cancel-safe: what was taken is given back. `given_up` counts those that were received too
+/// often.
 pub async fn receive(
     store: &Store,
     queue: &Arc<Queue>,
     number: u32,
     spec: &SourceSpec,
     limit: Limit,
+    given_up: &Arc<AtomicU64>,
 ) -> Result<Received, Fault> {
     loop {
         let (mut taken, group) = match take(store, queue, number, limit.events)? {
@@ -83,8 +112,8 @@ pub async fn receive(
         };
         let messages = read(store, &mut taken, limit.bytes)?;
         let (alive, dead): (Vec<_>, Vec<_>) = messages.into_iter().partition(|m| m.count <= queue.max_receives);
-        bury(store, &taken, spec, group.as_deref(), dead).await?;
-        count(store, &taken, &alive).await?;
+        bury(store, &taken, spec, group.as_deref(), dead, given_up).await?;
+        count(store, &mut taken, &alive).await?;
         if alive.is_empty() {
             continue;
         }
@@ -120,7 +149,14 @@ fn take(store: &Store, queue: &Arc<Queue>, number: u32, most: usize) -> Result<R
     consumer.load(queue.id, store.disk())?;
     let Some(choice) = consumer.take(most, now + queue.visibility, nonce) else { return Ok(Err(consumer.is_busy())) };
     drop(state);
-    let taken = Taken { queue: Arc::clone(queue), consumer: number, nonce, sequences: choice.sequences };
+    let taken = Taken {
+        store: store.clone(),
+        queue: Arc::clone(queue),
+        consumer: number,
+        nonce,
+        sequences: choice.sequences,
+        counted: Vec::new(),
+    };
     Ok(Ok((taken, choice.group)))
 }
 
@@ -150,16 +186,15 @@ fn read(store: &Store, taken: &mut Taken, bytes: usize) -> Result<Vec<Message>, 
 }
 
 /// Writes how often the messages were received. Not synced: after a power failure a count may be too low.
-async fn count(store: &Store, taken: &Taken, messages: &[Message]) -> Result<(), Fault> {
+async fn count(store: &Store, taken: &mut Taken, messages: &[Message]) -> Result<(), Fault> {
     if messages.is_empty() {
         return Ok(());
     }
     let counts: Vec<_> = messages.iter().map(|m| (m.sequence, m.count)).collect();
+    taken.counted.clone_from(&counts);
     let (queue, number) = (Arc::clone(&taken.queue), taken.consumer);
     let work = move |tx: &mut Transaction<'_>| {
-        for (sequence, count) in &counts {
-            tx.put(Space::Queue, keys::received(queue.id, *sequence, number), u64::from(*count).to_be_bytes());
-        }
+        write_counts(queue.id, number, &counts, tx);
         tx.after(move || {
             if let Some(consumer) = queue.state().consumer(number) {
                 consumer.counts.extend(counts);
@@ -177,6 +212,7 @@ async fn bury(
     spec: &SourceSpec,
     group: Option<&str>,
     messages: Vec<Message>,
+    given_up: &Arc<AtomicU64>,
 ) -> Result<(), Fault> {
     if messages.is_empty() {
         return Ok(());
@@ -187,14 +223,18 @@ async fn bury(
     let mut settlement = Settlement::of(&taken.queue, taken.consumer, taken.nonce, sequences);
     // From here on they are not given back: whether or not anybody waits for it, the writer finishes them.
     settlement.begin()?;
-    let (route, counts) = (spec.route.to_string(), Arc::clone(&store.shared().dead));
+    let (route, counts, given_up) = (spec.route.to_string(), Arc::clone(&store.shared().dead), Arc::clone(given_up));
     let bytes = entries.iter().map(dead::Entry::size).sum();
     let work = move |tx: &mut Transaction<'_>| {
-        let added = Counts { dead: entries.len() as u64, ..Counts::default() };
+        let many = entries.len() as u64;
+        let added = Counts { dead: many, ..Counts::default() };
         let (key, sum) = progress::sum(&route, &added, tx)?;
         tx.irrevocable();
         tx.put(Space::State, key, sum);
         entries.into_iter().for_each(|entry| entry.write(&counts, tx));
+        tx.after(move || {
+            given_up.fetch_add(many, Ordering::Relaxed);
+        });
         settlement.write(tx);
         Ok(())
     };

@@ -202,10 +202,23 @@ impl FileLane {
         pulled
     }
 
+    /// Goes on with the file that has taken the place of one that cannot be read any further.
+    async fn leave(&mut self, fault: &Fault) -> Result<Pull, Fault> {
+        if self.all_settled()? {
+            tracing::error!(source = &*self.spec.source, position = self.lines.position(), error = %fault,
+                "the rest of a file that was replaced is left out");
+            self.begin_anew().await?;
+        }
+        Ok(Pull::Empty { drained: false })
+    }
+
     async fn pull_from(&mut self, start: u64, limit: Limit) -> Result<Pull, Fault> {
         let mut columns = Columns::default();
         let mut claims = Vec::new();
-        let mut full = self.fill(limit, !self.follow, &mut columns, &mut claims)?;
+        let mut full = match self.fill(limit, !self.follow, &mut columns, &mut claims) {
+            Err(fault) if claims.is_empty() && self.lines.replaced(&self.path) => return self.leave(&fault).await,
+            filled => filled?,
+        };
         let end = Instant::now() + limit.window;
         while !full && !claims.is_empty() && self.follow && Instant::now() < end {
             // Where this is dropped while it waits, the lines are read again.

@@ -8,6 +8,7 @@ use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -18,12 +19,13 @@ pub struct QueueSource {
     queue: String,
     consumer: u32,
     given: usize,
+    given_up: Arc<AtomicU64>,
 }
 
 impl QueueSource {
     /// A source for a registered consumer.
     pub fn new(store: Store, spec: SourceSpec, queue: &str, consumer: u32) -> Self {
-        QueueSource { store, spec, queue: queue.to_owned(), consumer, given: 0 }
+        QueueSource { store, spec, queue: queue.to_owned(), consumer, given: 0, given_up: Arc::default() }
     }
 }
 
@@ -44,6 +46,7 @@ impl Source for QueueSource {
                 consumer: self.consumer,
                 changed: find(&self.store, &self.queue)?.subscribe(),
                 held: Vec::new(),
+                given_up: Arc::clone(&self.given_up),
             };
             self.given += 1;
             Ok(Some(Box::new(lane) as Box<dyn Lane>))
@@ -64,6 +67,8 @@ struct QueueLane {
     changed: watch::Receiver<u64>,
     /// Receipts of the batch pulled last.
     held: Vec<Token>,
+    /// Messages that were received too often, for whichever lane is asked next.
+    given_up: Arc<AtomicU64>,
 }
 
 impl QueueLane {
@@ -81,7 +86,7 @@ impl QueueLane {
                 break;
             }
         }
-        match receive(&self.store, &queue, self.consumer, &self.spec, limit).await? {
+        match receive(&self.store, &queue, self.consumer, &self.spec, limit, &self.given_up).await? {
             Received::Nothing { hidden } => Ok(Pull::Empty { drained: !hidden }),
             Received::Messages { group, columns, claims } => {
                 self.held = claims.iter().map(|claim| claim.token().clone()).collect();
@@ -118,6 +123,10 @@ impl QueueLane {
 }
 
 impl Lane for QueueLane {
+    fn given_up(&mut self) -> u64 {
+        self.given_up.swap(0, Ordering::Relaxed)
+    }
+
     fn id(&self) -> &str {
         ""
     }

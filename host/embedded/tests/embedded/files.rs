@@ -67,3 +67,18 @@ async fn files_that_begin_alike_are_told_apart() {
     assert_eq!(next(&store, &mut *again).await, ["tock"], "of the file that was read");
     assert_eq!(next(&store, &mut *again).await, ["tick"; 3], "all of the new one");
 }
+
+#[tokio::test]
+async fn a_line_that_is_too_long_is_left_behind_with_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, path) = (open(&dir), dir.path().join("in.jsonl"));
+    append(&path, "1\n");
+    append(&path, &"x".repeat(65 << 20));
+    let mut followed = follow(&store, &path).await;
+    assert_eq!(next(&store, &mut *followed).await, ["1"], "what precedes it goes on");
+    let error = followed.pull(LIMIT).await.unwrap_err().to_string();
+    assert!(error.contains("at byte 2") && error.contains("64 MiB"), "{error}");
+    std::fs::rename(&path, dir.path().join("in.jsonl.1")).unwrap();
+    append(&path, "2\n");
+    assert_eq!(next(&store, &mut *followed).await, ["2"]);
+}

@@ -64,11 +64,11 @@ async fn again(admin: &Admin, ids: Vec<u64>) -> Result<Json<Value>, Refusal> {
             Ok(route) => replay::replay(&route, admin.runtime.store(), id).await.map(|pending| (route, pending)),
             Err(missing) => Err(missing.into()),
         };
-        // An output that does not answer stands in the way of no other letter.
         std::mem::drop(alone);
         match result {
             Ok((route, pending)) => {
-                replay::finish(&route, pending).await;
+                // Recorded: it goes out as those of the route do, however long its receiver takes.
+                tokio::spawn(async move { replay::finish(&route, pending).await });
                 replayed.push(id);
             }
             Err(error) => failed.push(json!({"id": id, "error": error.to_string()})),

@@ -3,7 +3,7 @@
 //! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was.
 
 use super::meter::epoch_millis;
-use super::route::{Route, Version};
+use super::route::{Mode, Route, Version};
 use super::wiring::Resources;
 use super::{Running, Runtime, cloud, load_all, plugins, schema};
 use crate::letters;
@@ -30,10 +30,8 @@ impl Runtime {
         let loaded = self.loaded();
         let users: Vec<&plan::Route> = loaded.plan.routes.iter().filter(|r| r.plugin == path).collect();
         let began = epoch_millis();
-        let result = match load_all(&self.sandbox, users.iter().copied()).await {
-            Err(refused) => Err(describe(&refused)),
-            Ok(versions) => Ok(self.swap(&users, versions, began)),
-        };
+        let load = async { load_all(&self.sandbox, users.iter().copied()).await.map_err(|refused| describe(&refused)) };
+        let result = self.unless_stopping(load).await.map(|versions| self.swap(&users, versions, began));
         self.note_reload(&what, result.clone());
         result
     }
@@ -57,7 +55,7 @@ impl Runtime {
     /// The reasons, in words; nothing has changed then.
     pub async fn reload_config(&self, new: Loaded) -> Result<String, String> {
         let _turn = self.turn.lock().await;
-        let result = self.apply(new).await;
+        let result = self.unless_stopping(self.apply(new)).await;
         self.note_reload("routes.toml", result.clone());
         result
     }
@@ -83,17 +81,20 @@ impl Runtime {
         };
         let start: Vec<&plan::Route> = new.plan.routes.iter().filter(|r| !stay.contains(&r.name)).collect();
         let versions = load_all(&self.sandbox, start.iter().copied()).await.map_err(|refused| describe(&refused))?;
-        let leaving: Vec<Arc<Route>> = {
+        let leaving: Vec<(Arc<Route>, Mode)> = {
             let running = self.running();
-            running.iter().filter(|(name, _)| !stay.contains(*name)).map(|(_, r)| r.route.clone()).collect()
+            let leaving = running.iter().filter(|(name, _)| !stay.contains(*name));
+            leaving.map(|(_, running)| (running.route.clone(), running.route.mode())).collect()
         };
-        let gone: BTreeSet<Arc<str>> = leaving.iter().map(|route| route.spec.name.clone()).collect();
+        let gone: BTreeSet<Arc<str>> = leaving.iter().map(|(route, _)| route.spec.name.clone()).collect();
         if schema::of(&old.plan) != schema::of(&new.plan) || cloud::readers(&old.plan) != cloud::readers(&new.plan) {
             // All of them first: what is in flight may need what the new schema does not have.
             join_all(gone.iter().map(|name| self.retire(name, DRAIN))).await;
             if let Err(why) = self.apply_schema(schema::of(&new.plan)).await {
                 let cloud = self.cloud(&old.plan).await;
-                leaving.iter().for_each(|route| self.launch(&old.plan, cloud.as_ref(), &route.spec, route.version()));
+                for (route, mode) in leaving {
+                    self.launch_as(&old.plan, cloud.as_ref(), &route.spec, route.version(), Some(mode));
+                }
                 return Err(why);
             }
         }
@@ -106,6 +107,7 @@ impl Runtime {
         let stopped = gone.iter().map(|name| async {
             if !start.iter().any(|spec| spec.name == *name) {
                 self.retire(name, DRAIN).await;
+                self.running().remove(name);
             }
         });
         tokio::join!(join_all(started), join_all(stopped));
@@ -117,6 +119,16 @@ impl Runtime {
         }
         self.loaded.store(Arc::new(new));
         Ok(message)
+    }
+
+    /// A reload, as far as it comes before the router stops.
+    async fn unless_stopping<T>(&self, reload: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => Err("the router is stopping".to_owned()),
+            result = reload => result,
+        }
     }
 
     /// Building an index takes its time.

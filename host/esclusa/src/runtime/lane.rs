@@ -50,9 +50,9 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
     let mut mode = route.watch();
     let (mut faults, mut works, mut ahead) = (0u32, false, None);
     loop {
-        match wait_until_running(&mut mode, note, &shared).await {
-            Mode::Running => {}
-            _ => return Ended::Stopped,
+        note_given_up(&route, lane.as_mut());
+        if wait_until_running(&mut mode, note, &shared).await != Mode::Running {
+            return Ended::Stopped;
         }
         note.busy();
         let version = (shared.version)();
@@ -104,6 +104,19 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                 }
             }
         }
+    }
+}
+
+/// Counts what the source itself has given up: it passed no delivery.
+fn note_given_up(route: &Route, lane: &mut dyn Lane) {
+    let events = lane.given_up();
+    if events > 0 {
+        route.meter.change(|r| {
+            r.received = r.received.saturating_add(events);
+            r.counts.dead = r.counts.dead.saturating_add(events);
+        });
+        route.meter.error("max-receives", "received too often without success");
+        tracing::error!(route = %route.spec.name, events, code = "max-receives", "given up; see `esclusa dlq`");
     }
 }
 

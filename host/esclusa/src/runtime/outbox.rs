@@ -9,6 +9,7 @@ use super::route::Route;
 use esclusa_flow::dead::Sender;
 use esclusa_flow::engine::Pending;
 use esclusa_flow::outbox::Outbox;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Sends a recorded outbox and confirms it; true when nothing of it is left, however long that takes. A route on its way
@@ -20,6 +21,7 @@ pub async fn send(route: &Route, pending: Pending) -> bool {
         () = route.stopped() => false,
     };
     if !sent {
+        route.unsent.store(true, Ordering::Relaxed);
         tracing::warn!(route = %route.spec.name, outbox = id, messages, "not sent in time; sent at the next start");
     }
     sent

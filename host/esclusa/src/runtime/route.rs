@@ -68,6 +68,8 @@ pub struct Route {
     pub budget: Budget,
     /// Whose messages go out.
     pub turns: Turns,
+    /// It left messages for the next start.
+    pub unsent: AtomicBool,
     mode: watch::Sender<Mode>,
 }
 
@@ -99,6 +101,7 @@ impl Route {
             concurrency: Arc::new(Semaphore::new(spec.concurrency.max(1))),
             budget: Budget::new(spec.in_flight_bytes),
             turns: Turns::default(),
+            unsent: AtomicBool::new(false),
             mode: watch::Sender::new(mode),
             spec,
         })

@@ -93,7 +93,7 @@ fn what_a_receiver_does_not_take_holds_up_its_own_lane_only_also_after_a_restart
     router.until("the slow one is tried again, although asked to come back later", |_| {
         asked.lock().unwrap().iter().filter(|body| *body == "slow").count() > 1
     });
-    assert_eq!(router.signal("TERM"), 0, "{}", router.log());
+    assert_eq!(router.signal("TERM"), 3, "{}", router.log());
     router.start();
     router.write("others.jsonl", others.concat());
     router.ok(&["send", "events", "others.jsonl", "--key", "k"]);

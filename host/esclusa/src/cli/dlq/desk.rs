@@ -3,7 +3,7 @@
 use super::Chosen;
 use crate::cli::invoke::bench;
 use crate::cli::reach::{Client, Reach, reach};
-use crate::cli::{Global, Misused};
+use crate::cli::{Global, Misused, print};
 use crate::letters::{self, Letter, Query};
 use crate::runtime::bench::Bench;
 use crate::runtime::replay::{self, NotReplayed};
@@ -12,7 +12,10 @@ use anyhow::{Context, Result, bail};
 use esclusa_embedded::Store;
 use serde::Deserialize;
 use serde_json::json;
+use std::time::Duration;
 
+/// How long messages of a replay may take; they are recorded.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Letters that are asked for at once.
 const PAGE: usize = 500;
 
@@ -109,7 +112,12 @@ impl Desk {
             }
             Desk::Store(bench) => {
                 let route = bench.route(route).await.map_err(NotReplayed::from)?;
-                replay::finish(&route, replay::replay(&route, bench.store(), id).await?).await;
+                let pending = replay::replay(&route, bench.store(), id).await?;
+                if tokio::time::timeout(PATIENCE, replay::finish(&route, pending)).await.is_err() {
+                    print::message(&format!(
+                        "letter {id}: what came of it is not sent yet; a router that runs sends it"
+                    ));
+                }
                 Ok(())
             }
         }
