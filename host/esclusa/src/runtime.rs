@@ -290,11 +290,10 @@ impl Runtime {
             let in_flight = route.meter.read().in_flight;
             tracing::warn!(route = %name, in_flight, "not finished in time; what is in flight will be delivered again");
             route.set_mode(Mode::Stopped);
-            if !ends(ended, CUT_OFF).await {
-                self.running()
-                    .values()
-                    .filter(|running| *running.route.spec.name == *name)
-                    .for_each(|r| r.task.abort());
+            if !ends(ended, CUT_OFF).await
+                && let Some(running) = self.running().get(name)
+            {
+                running.task.abort();
             }
         }
         complete && !route.unsent.load(Ordering::Relaxed)
