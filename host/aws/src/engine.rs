@@ -137,7 +137,9 @@ impl Engine {
                 return Err(error);
             }
         };
-        self.kept().retain(|kept| !letters.contains(kept));
+        for letter in &letters {
+            self.kept().remove(letter);
+        }
         skipped.extend(committed.skipped);
         match &self.keeper {
             None => drop(self.local.commit(Commit { progress, ..last }).await?),

@@ -5,6 +5,7 @@ use crate::dead::{DeadLetter, Sender};
 use crate::effect::Message;
 use crate::engine::Outlet;
 use crate::fault::Fault;
+use crate::retry::Backoff;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,14 @@ pub struct Again {
     pub round: u32,
     /// The least wait that an output asked for.
     pub least: Duration,
+}
+
+impl Again {
+    /// How long to wait before the next try. An output that asks for more than the longest wait does not get it.
+    #[must_use]
+    pub fn wait(self, backoff: &Backoff, seed: u64) -> Duration {
+        backoff.wait(self.round, seed).max(self.least.min(backoff.max))
+    }
 }
 
 impl Outbox {
@@ -155,6 +164,14 @@ mod tests {
         let letter = &outbox.dead[0];
         assert_eq!((&*letter.kind, &*letter.plugin, &*letter.digest, &*letter.lane), ("queue", "p.wasm", "d", "l"));
         assert_eq!((&*letter.key, letter.died, letter.data.as_slice()), ("k", 7, &[1][..]));
+    }
+
+    #[test]
+    fn an_output_is_waited_for_as_long_as_it_asks_and_no_longer_than_the_longest_wait() {
+        let backoff = Backoff { base: Duration::from_millis(10), max: Duration::from_secs(5) };
+        let wait = |seconds| Again { round: 0, least: Duration::from_secs(seconds) }.wait(&backoff, 1);
+        assert!(wait(0) <= Duration::from_millis(10));
+        assert_eq!((wait(3), wait(86_400)), (Duration::from_secs(3), Duration::from_secs(5)));
     }
 
     #[test]

@@ -31,6 +31,6 @@ pub async fn send(
             tracing::warn!(%route, output = message.send.output, error = %fault, "an output did not take a message");
         });
         let Some(again) = again.await else { return outbox.dead };
-        tokio::time::sleep(BACKOFF.wait(again.round, mix(seed)).max(again.least.min(BACKOFF.max))).await;
+        tokio::time::sleep(again.wait(&BACKOFF, mix(seed))).await;
     }
 }

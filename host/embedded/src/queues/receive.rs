@@ -110,10 +110,10 @@ pub async fn receive(
             Ok(taken) => taken,
             Err(hidden) => return Ok(Received::Nothing { hidden }),
         };
-        let messages = read(store, &mut taken, limit.bytes)?;
+        let messages = read(&mut taken, limit.bytes)?;
         let (alive, dead): (Vec<_>, Vec<_>) = messages.into_iter().partition(|m| m.count <= queue.max_receives);
-        bury(store, &taken, spec, group.as_deref(), dead, given_up).await?;
-        count(store, &mut taken, &alive).await?;
+        bury(&taken, spec, group.as_deref(), dead, given_up).await?;
+        count(&mut taken, &alive).await?;
         if alive.is_empty() {
             continue;
         }
@@ -161,13 +161,14 @@ fn take(store: &Store, queue: &Arc<Queue>, number: u32, most: usize) -> Result<R
 }
 
 /// Reads the taken messages up to so many bytes and gives the others back.
-fn read(store: &Store, taken: &mut Taken, bytes: usize) -> Result<Vec<Message>, Fault> {
-    let snapshot = store.disk().snapshot();
+fn read(taken: &mut Taken, bytes: usize) -> Result<Vec<Message>, Fault> {
+    let disk = taken.store.disk();
+    let snapshot = disk.snapshot();
     let mut messages = Vec::with_capacity(taken.sequences.len());
     let mut size = 0;
     for sequence in &taken.sequences {
         let key = keys::message(taken.queue.id, *sequence);
-        let body = snapshot.get(store.disk().space(Space::Queue), key).map_err(|e| read_fault(&e))?.ok_or(Damaged)?;
+        let body = snapshot.get(disk.space(Space::Queue), key).map_err(|e| read_fault(&e))?.ok_or(Damaged)?;
         size += Record::read(&body).map_err(Fault::from)?.size(&sequence.to_string());
         if size > bytes && !messages.is_empty() {
             break;
@@ -186,7 +187,7 @@ fn read(store: &Store, taken: &mut Taken, bytes: usize) -> Result<Vec<Message>, 
 }
 
 /// Writes how often the messages were received. Not synced: after a power failure a count may be too low.
-async fn count(store: &Store, taken: &mut Taken, messages: &[Message]) -> Result<(), Fault> {
+async fn count(taken: &mut Taken, messages: &[Message]) -> Result<(), Fault> {
     if messages.is_empty() {
         return Ok(());
     }
@@ -202,12 +203,11 @@ async fn count(store: &Store, taken: &mut Taken, messages: &[Message]) -> Result
         });
         Ok(())
     };
-    store.writer().perform(messages.len() * 32, Demand::Written, work).await
+    taken.store.writer().perform(messages.len() * 32, Demand::Written, work).await
 }
 
 /// Moves messages that were received too often to the dead letters of the route.
 async fn bury(
-    store: &Store,
     taken: &Taken,
     spec: &SourceSpec,
     group: Option<&str>,
@@ -223,7 +223,8 @@ async fn bury(
     let mut settlement = Settlement::of(&taken.queue, taken.consumer, taken.nonce, sequences);
     // From here on they are not given back: whether or not anybody waits for it, the writer finishes them.
     settlement.begin()?;
-    let (route, counts, given_up) = (spec.route.to_string(), Arc::clone(&store.shared().dead), Arc::clone(given_up));
+    let (route, counts, given_up) =
+        (spec.route.to_string(), Arc::clone(&taken.store.shared().dead), Arc::clone(given_up));
     let bytes = entries.iter().map(dead::Entry::size).sum();
     let work = move |tx: &mut Transaction<'_>| {
         let many = entries.len() as u64;
@@ -238,7 +239,7 @@ async fn bury(
         settlement.write(tx);
         Ok(())
     };
-    store.writer().perform(bytes, Demand::Durable, work).await
+    taken.store.writer().perform(bytes, Demand::Durable, work).await
 }
 
 fn letter(queue: &Queue, spec: &SourceSpec, group: &str, message: &Message) -> Result<DeadLetter, Fault> {

@@ -59,7 +59,6 @@ async fn set(admin: &Admin, name: &str, pause: bool) -> Answer<Value> {
 
 /// Puts the configuration and changed plugins in force; answers when that is done or refused.
 pub async fn reload(State(admin): Shared) -> Answer<Value> {
-    // Once begun it goes on, whether or not anybody waits for the answer. So do the others that change something.
     match whole(async move { configuration::refresh(&admin.runtime, &admin.config).await }).await? {
         Ok(message) => Ok(Json(json!({"message": message}))),
         Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, error.message).with(error.diagnostics)),

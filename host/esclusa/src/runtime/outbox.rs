@@ -42,16 +42,15 @@ async fn until_confirmed(route: &Route, pending: Pending) -> bool {
         let sent = u64::try_from(before.saturating_sub(outbox.unsent())).unwrap_or(u64::MAX);
         route.meter.change(|r| r.sent = r.sent.saturating_add(sent));
         let Some(again) = again else { break };
-        // A receiver that asks for a day does not get it.
-        let least = again.least.min(policy.backoff.max);
-        if !wait(route, policy.backoff.wait(again.round, pending.id).max(least)).await {
+        let wait = tokio::time::sleep(again.wait(&policy.backoff, pending.id));
+        if route.unless_leaving(wait).await.is_none() {
             return false;
         }
     }
     let (dead, mut pause) = (outbox.dead, Duration::from_millis(50));
     while let Err(fault) = route.engine.confirm(&route.spec.name, pending.id, dead.clone()).await {
         route.meter.error("outbox.confirm", &fault.to_string());
-        if !wait(route, pause).await {
+        if route.unless_leaving(tokio::time::sleep(pause)).await.is_none() {
             return false;
         }
         pause = pause.saturating_mul(2).min(Duration::from_secs(5));
@@ -60,13 +59,4 @@ async fn until_confirmed(route: &Route, pending: Pending) -> bool {
         tracing::error!(route = %route.spec.name, messages = dead.len(), "messages were given up; see `esclusa dlq ls`");
     }
     true
-}
-
-/// Waits; false where the route is on its way out.
-async fn wait(route: &Route, time: Duration) -> bool {
-    tokio::select! {
-        biased;
-        () = route.leaving() => false,
-        () = tokio::time::sleep(time) => true,
-    }
 }

@@ -138,6 +138,15 @@ impl Route {
         self.reached(|mode| matches!(mode, Mode::Draining | Mode::Stopped)).await;
     }
 
+    /// What comes of `work`; `None` where the route is on its way out before that.
+    pub async fn unless_leaving<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.leaving() => None,
+            done = work => Some(done),
+        }
+    }
+
     /// Waits until the route is told to drop everything.
     pub async fn stopped(&self) {
         self.reached(|mode| *mode == Mode::Stopped).await;

@@ -42,10 +42,7 @@ pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: 
 
 async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, opening: Note) {
     let mut opening = Some(opening);
-    let mut source = tokio::select! {
-        source = reopen(route, open) => source,
-        () = route.leaving() => return,
-    };
+    let Some(mut source) = route.unless_leaving(reopen(route, open)).await else { return };
     let (mut lanes, mut more, mut look, mut trouble) = (JoinSet::new(), true, LOOK, Trouble::default());
     while more || !lanes.is_empty() {
         if !more || source.caught_up() {
@@ -63,13 +60,12 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, ope
             },
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
                 // A leased lane is given again to whoever gets its lease.
-                Ok((id, Ended::Lost, _note)) if !source.leased() => tokio::select! {
-                    found = find(route, open, &id) => if let Some(lane) = found {
-                        spawn(&mut lanes, route, shared, lane);
-                    },
+                Ok((id, Ended::Lost, _note)) if !source.leased() => {
                     // Where it belongs may be gone for good.
-                    () = route.leaving() => {}
-                },
+                    if let Some(Some(lane)) = route.unless_leaving(find(route, open, &id)).await {
+                        spawn(&mut lanes, route, shared, lane);
+                    }
+                }
                 // Others may follow it: the children of a shard.
                 Ok((_, _, note)) => (opening, look) = (Some(note), LOOK),
                 Err(error) => {
@@ -77,11 +73,8 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, ope
                     route.meter.error("bug", &error.to_string());
                     lanes.shutdown().await;
                     source.close().await;
-                    source = tokio::select! {
-                        source = reopen(route, open) => source,
-                        () = route.leaving() => return,
-                    };
-                    more = true;
+                    let Some(again) = route.unless_leaving(reopen(route, open)).await else { return };
+                    (source, more) = (again, true);
                     continue;
                 }
             },
@@ -114,10 +107,7 @@ async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Pending>>> {
     let pending = loop {
         match route.engine.pending(&route.spec.name).await {
             Ok(pending) => break pending,
-            Err(fault) => tokio::select! {
-                () = trouble.wait(route, &fault) => {}
-                () = route.leaving() => return None,
-            },
+            Err(fault) => route.unless_leaving(trouble.wait(route, &fault)).await?,
         }
     };
     let mut lanes: BTreeMap<String, Vec<Pending>> = BTreeMap::new();
