@@ -23,6 +23,7 @@ pub mod source;
 pub mod split;
 pub mod template;
 pub mod verdict;
+pub mod work;
 
 /// A boxed future, as the boundary traits return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
