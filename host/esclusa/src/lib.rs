@@ -12,3 +12,4 @@ pub mod reload;
 pub mod runtime;
 pub mod tables;
 pub mod telemetry;
+pub mod threads;

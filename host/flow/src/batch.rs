@@ -1,6 +1,7 @@
 //! A batch: events of one lane with the duty to settle each of them.
 
 use crate::event::{Columns, Origin};
+use std::sync::Arc;
 
 /// A place in a source: a position of a retained source, or a receipt of a queue. Only the engine that issued
 /// it knows what it means.
@@ -36,8 +37,8 @@ impl Claim {
 pub struct Batch {
     /// Where the events came from.
     pub origin: Origin,
-    /// The events.
-    pub columns: Columns,
+    /// The events, shared with the calls that are made with them.
+    pub columns: Arc<Columns>,
     /// One per event, in the same order.
     pub claims: Vec<Claim>,
     /// Ordered lanes: the position just before the first event, `None` at the start of the lane. A commit is

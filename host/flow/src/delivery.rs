@@ -178,11 +178,7 @@ impl Delivery {
             Err(CallError::Halt(reason)) => self.halted = Some(reason.clone()),
             Err(CallError::Host(fault)) => self.stalled(fault, now),
             Err(CallError::Retry(reason)) => {
-                self.fail(
-                    &Reason::new("retries-exhausted", reason.clone()),
-                    failure::Split::WhenExhausted,
-                    now.monotonic,
-                );
+                self.fail(&Reason::new("retries-exhausted", reason.clone()), failure::Cause::Asked, now.monotonic);
             }
             Err(CallError::Failed(f)) => {
                 let reason = Reason {
@@ -191,7 +187,8 @@ impl Delivery {
                     backtrace: f.backtrace.clone(),
                     logs: f.logs.clone(),
                 };
-                self.fail(&reason, failure::Split::AtOnce, now.monotonic);
+                let cause = if f.fated { failure::Cause::Fated } else { failure::Cause::Failed };
+                self.fail(&reason, cause, now.monotonic);
             }
         }
     }

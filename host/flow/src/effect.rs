@@ -48,6 +48,18 @@ pub enum Change {
     Remove,
 }
 
+impl Change {
+    /// Bytes of its operand.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Change::Set(value) => value.size(),
+            Change::Add(number) => number.len(),
+            Change::Remove => 0,
+        }
+    }
+}
+
 /// See [`Action::Update`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateItem {

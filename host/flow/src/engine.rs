@@ -79,7 +79,7 @@ pub enum CommitError {
     /// without them.
     #[error("{} events were done before", .0.len())]
     DoneBefore(Vec<usize>),
-    /// More than the engine can commit at once, and of more than one event: to be handled in halves.
+    /// More than the engine can commit at once: events are to be handled in halves, and a single one is to be given up.
     #[error("more than can be committed at once")]
     TooLarge,
     /// Actions that can never work, by index, with the reason: a missing key attribute, a wrong type.

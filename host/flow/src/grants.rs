@@ -1,12 +1,14 @@
 //! What a route may touch (invariant 6): a pure check of an output, and reads that answer for granted tables only.
 
 use crate::BoxFuture;
+use crate::bounds;
 use crate::effect::Action;
 use crate::engine::{ReadError, Reads, Selection};
 use crate::item::Item;
 use crate::output::{Failure, FailureKind, Output};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Names of routes.toml that a route may touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,11 +22,12 @@ pub struct Grants {
 }
 
 impl Grants {
-    /// Checks an output against the grants and against the number of events of its call. All or nothing: one
-    /// bad effect and none is carried out.
+    /// Checks an output against the grants, against what effects may hold, and against the number of events of its call. All
+    /// or nothing: one bad effect and none is carried out.
     ///
     /// # Errors
-    /// A [`Failure`] of kind [`FailureKind::Denied`] or [`FailureKind::Contract`] that names the first offender.
+    /// A [`Failure`] of kind [`FailureKind::Denied`], [`FailureKind::Item`] or [`FailureKind::Contract`] that names the first
+    /// offender.
     pub fn check(&self, output: &Output, events: usize) -> Result<(), Box<Failure>> {
         for (i, effect) in output.effects.iter().enumerate() {
             if effect.cause.is_some_and(|c| c as usize >= events) {
@@ -45,6 +48,9 @@ impl Grants {
                         granted.join(", ")
                     ),
                 ));
+            }
+            if let Err(why) = bounds::action(&effect.action) {
+                return Err(Failure::new(FailureKind::Item, format!("effect {i}, for {target:?}: {why}")));
             }
         }
         let mut seen = BTreeSet::new();
@@ -72,16 +78,24 @@ fn out_of_range(what: &str, event: Option<u32>, events: usize) -> Box<Failure> {
 pub struct GrantedReads {
     tables: BTreeSet<String>,
     inner: Arc<dyn Reads>,
+    asked: AtomicBool,
 }
 
 impl GrantedReads {
     /// `inner`, limited to the tables of `grants`.
     #[must_use]
     pub fn new(grants: &Grants, inner: Arc<dyn Reads>) -> Self {
-        GrantedReads { tables: grants.tables.clone(), inner }
+        GrantedReads { tables: grants.tables.clone(), inner, asked: AtomicBool::new(false) }
+    }
+
+    /// True if anything was read so far, or was to be.
+    #[must_use]
+    pub fn asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
     }
 
     fn check(&self, table: &str) -> Result<(), ReadError> {
+        self.asked.store(true, Ordering::Relaxed);
         if self.tables.contains(table) { Ok(()) } else { Err(ReadError::NotGranted(table.to_owned())) }
     }
 }
@@ -95,7 +109,11 @@ impl Reads for GrantedReads {
     }
 
     fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
-        match self.check(&selection.table) {
+        let small = || {
+            let why = |why| ReadError::Invalid(format!("a query of table {:?}: {why}", selection.table));
+            bounds::selection(selection).map_err(why)
+        };
+        match self.check(&selection.table).and_then(|()| small()) {
             Ok(()) => self.inner.query(selection),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }

@@ -4,6 +4,7 @@
 
 pub mod condition;
 pub mod document;
+pub mod draft;
 pub mod number;
 
 pub use condition::{Comparison, Condition, Guard, Otherwise};
@@ -68,11 +69,15 @@ impl FromIterator<(String, Value)> for Item {
 
 impl Value {
     /// Its bytes.
-    fn size(&self) -> usize {
+    #[must_use]
+    pub fn size(&self) -> usize {
         match self {
             Value::Text(text) | Value::Number(text) | Value::Document(text) => text.len(),
             Value::Binary(bytes) => bytes.len(),
-            Value::TextSet(texts) | Value::NumberSet(texts) => texts.iter().map(String::len).sum(),
+            // A member costs something even if it is empty.
+            Value::TextSet(texts) | Value::NumberSet(texts) => {
+                texts.iter().map(|text| text.len().saturating_add(1)).sum()
+            }
             Value::Boolean(_) | Value::Null => 1,
         }
     }

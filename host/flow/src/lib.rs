@@ -5,6 +5,7 @@
 //! [`engine`] and [`plugin`].
 
 pub mod batch;
+pub mod bounds;
 pub mod counts;
 pub mod dead;
 pub mod delivery;

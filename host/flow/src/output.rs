@@ -2,6 +2,7 @@
 
 use crate::effect::Effect;
 use crate::fault::Fault;
+use crate::verdict::short;
 
 /// The result of a successful call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,13 +78,16 @@ pub struct Failure {
     pub backtrace: Option<String>,
     /// The last lines that the guest logged in this call, escaped.
     pub logs: Vec<String>,
+    /// True if the same call will fail again: it read nothing, so that nothing changes that it depends on. A call that ran
+    /// out of time is not meant: the machine may have been busy.
+    pub fated: bool,
 }
 
 impl Failure {
     /// A failure without backtrace and logs.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Box<Self> {
-        Box::new(Failure { kind, message: message.into(), backtrace: None, logs: Vec::new() })
+        Box::new(Failure { kind, message: short(message), backtrace: None, logs: Vec::new(), fated: false })
     }
 }
 
@@ -106,6 +110,8 @@ pub enum FailureKind {
     Memory,
     /// Returned more effects, or bytes of effects, than allowed.
     Effects,
+    /// Returned an effect that holds more than allowed: see [`crate::bounds`].
+    Item,
     /// Passed more bytes to the host than allowed.
     HostcallBytes,
     /// Called the host more often than allowed.
@@ -113,6 +119,17 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// True if a call that read nothing will fail so again. `fresh`: it had a new instance, whose memory no earlier call
+    /// has grown.
+    #[must_use]
+    pub fn repeats(self, fresh: bool) -> bool {
+        match self {
+            FailureKind::Cpu | FailureKind::Time | FailureKind::Init => false,
+            FailureKind::Memory => fresh,
+            _ => true,
+        }
+    }
+
     /// Stable code, as logs, dead letters and the dashboard show it.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -125,6 +142,7 @@ impl FailureKind {
             FailureKind::Time => "limit.time",
             FailureKind::Memory => "limit.memory",
             FailureKind::Effects => "limit.effects",
+            FailureKind::Item => "limit.item",
             FailureKind::HostcallBytes => "limit.hostcall_bytes",
             FailureKind::HostCalls => "limit.host_calls",
         }

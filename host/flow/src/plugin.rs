@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A loaded version of a plugin, configured for one route. A pure function from a batch of events to effects.
 pub trait Plugin: Send + Sync {
-    /// Handles a batch. `reads` is asked only for granted tables.
+    /// Handles a batch, which may be done on threads of the plugin's own. `reads` is asked only for granted tables.
     /// Dropping the future stops the guest and drops its instance.
     ///
     /// # Errors
@@ -16,7 +16,7 @@ pub trait Plugin: Send + Sync {
     fn call<'a>(
         &'a self,
         origin: &'a Origin,
-        events: &'a Columns,
+        events: &'a Arc<Columns>,
         reads: Arc<dyn Reads>,
     ) -> BoxFuture<'a, Result<Output, CallError>>;
 

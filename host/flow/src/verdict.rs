@@ -34,6 +34,34 @@ impl Reason {
     /// A reason without backtrace and logs.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Reason { code: code.to_owned(), message: message.into(), backtrace: None, logs: Vec::new() }
+        Reason { code: code.to_owned(), message: short(message), backtrace: None, logs: Vec::new() }
+    }
+}
+
+/// Bytes of a message about a failure. What a guest says in its own words, or calls an attribute, may be megabytes: it is
+/// logged, kept in dead letters and shown.
+const MESSAGE: usize = 4096;
+
+/// At most [`MESSAGE`] bytes of a message; "…" marks what was cut.
+#[must_use]
+pub fn short(message: impl Into<String>) -> String {
+    let mut message = message.into();
+    if message.len() > MESSAGE {
+        message.truncate(message.floor_char_boundary(MESSAGE));
+        message.shrink_to_fit();
+        message.push('…');
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_megabytes_is_cut_between_characters() {
+        let reason = Reason::new("rejected", "ä".repeat(1 << 20) + "end");
+        assert_eq!(reason.message, "ä".repeat(MESSAGE / 2) + "…");
+        assert_eq!(Reason::new("rejected", "x".repeat(MESSAGE)).message.len(), MESSAGE);
     }
 }

@@ -23,6 +23,10 @@ enum Script {
     RetryTimes(u32),
     /// Traps every call that it is part of.
     Poison,
+    /// Likewise, and it is known that it will do so again.
+    Fated,
+    /// The engine cannot commit its effects at once, not even alone.
+    Huge,
     /// The filter leaves it out.
     Filtered,
     /// The engine never takes its effect.
@@ -50,6 +54,8 @@ fn scripts() -> impl Strategy<Value = Vec<Script>> {
             1 => Just(Script::Skip),
             2 => (1u32..5).prop_map(Script::RetryTimes),
             1 => Just(Script::Poison),
+            1 => Just(Script::Fated),
+            1 => Just(Script::Huge),
             1 => Just(Script::Filtered),
             1 => Just(Script::Refused),
         ],
@@ -93,6 +99,10 @@ fn plugin(scripts: &[Script], events: &[u32], attempt: impl Fn(u32) -> u32) -> R
     let script = |e: u32| scripts[e as usize];
     if let Some(poison) = events.iter().find(|e| script(**e) == Script::Poison) {
         return Err(CallError::Failed(Failure::new(FailureKind::Trap, format!("event {poison}"))));
+    }
+    if let Some(fated) = events.iter().find(|e| script(**e) == Script::Fated) {
+        let failure = Failure::new(FailureKind::Contract, format!("event {fated}"));
+        return Err(CallError::Failed(Box::new(Failure { fated: true, ..*failure })));
     }
     let mut output = Output::default();
     let mut good = 0u8;
@@ -164,6 +174,11 @@ fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -
                         delivery.done_before(&before);
                         continue;
                     }
+                    let huge = |event: u32| scripts[event as usize] == Script::Huge;
+                    if done.iter().any(|local| huge(settlement.called[*local as usize])) {
+                        delivery.too_large(now);
+                        continue;
+                    }
                     let refused = carry_out(scripts, &settlement, &output, &mut seen);
                     if !refused.is_empty() {
                         delivery.refused(&refused, now);
@@ -221,6 +236,8 @@ fn expected(script: Script, retries: Option<u32>, stormy: bool) -> Option<&'stat
         Script::Reject => "rejected",
         Script::Skip => "skipped",
         Script::Poison => "plugin.trap",
+        Script::Fated => "plugin.contract",
+        Script::Huge => "limit.commit",
         Script::Refused => "effect.refused",
         Script::RetryTimes(times) => {
             if retries.is_some_and(|max| times > max) {
@@ -333,6 +350,46 @@ fn without_bisect_the_whole_batch_is_given_up_with_its_culprit() {
     let policy = Policy { bisect: false, ..policy(Some(1), false) };
     let seen = run(&scripts, &[], true, policy);
     assert_eq!(seen.settled.iter().map(|(_, v)| name(v)).collect::<Vec<_>>(), ["plugin.trap", "plugin.trap"]);
+}
+
+#[test]
+fn a_failure_that_will_repeat_is_tried_once_more_at_most() {
+    let scripts = [Script::Good, Script::Fated, Script::Good];
+    for retries in [None, Some(10), Some(1)] {
+        let seen = run(&scripts, &[], true, policy(retries, false));
+        let names: Vec<_> = seen.settled.iter().map(|(_, v)| name(v)).collect();
+        assert_eq!(names, ["done", "plugin.contract", "done"]);
+        let Verdict::Dead(reason) = &seen.settled[1].1 else { panic!("it cannot be done") };
+        assert_eq!(reason.message, "event 1 (tried 2 times)");
+    }
+    let seen = run(&scripts, &[], true, policy(Some(0), false));
+    assert!(matches!(&seen.settled[1].1, Verdict::Dead(reason) if reason.message.ends_with("(tried 1 times)")));
+}
+
+#[test]
+fn a_failure_that_will_repeat_goes_back_to_its_queue_once_at_most() {
+    let seen = run(&[Script::Fated], &[], false, policy(None, true));
+    assert_eq!(name(&seen.settled[0].1), "returned");
+    let mut again = Columns::default();
+    again.push(&NewEvent { id: "0", attempt: 2, ..NewEvent::default() }).unwrap();
+    let mut delivery = Delivery::new(&again, &[], false, policy(None, true), 0);
+    let now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    let Step::Call(events) = delivery.step(now) else { panic!("it is due") };
+    delivery.called(plugin(&[Script::Fated], &events, |_| 2).as_ref(), now);
+    let Step::Commit(settlement) = delivery.step(now) else { panic!("it is decided") };
+    assert_eq!(name(&settlement.verdicts[0].1), "plugin.contract");
+}
+
+#[test]
+fn an_event_that_is_too_large_to_commit_alone_is_given_up_and_no_other_is() {
+    let scripts = [Script::Good, Script::Huge, Script::Good, Script::Good];
+    for ordered in [true, false] {
+        let seen = run(&scripts, &[], ordered, policy(None, false));
+        let mut settled = seen.settled.clone();
+        settled.sort_by_key(|(event, _)| *event);
+        assert_eq!(settled.iter().map(|(_, v)| name(v)).collect::<Vec<_>>(), ["done", "limit.commit", "done", "done"]);
+        assert_eq!(seen.batch_sum, 3);
+    }
 }
 
 #[test]

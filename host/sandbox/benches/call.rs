@@ -106,7 +106,7 @@ fn small() -> Columns {
 
 fn no_op(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let (origin, events, small) = (origin(), batch(), small());
+    let (origin, events, small) = (origin(), Arc::new(batch()), Arc::new(small()));
     let reads: Arc<dyn Reads> = Arc::new(NoReads);
     let mut group = c.benchmark_group("no-op, batch of 1000");
     group.throughput(Throughput::Elements(EVENTS as u64));
@@ -167,7 +167,7 @@ fn owned(effect: esclusa_plugin::Effect<'_>) -> Effect {
 fn etl(c: &mut Criterion) {
     let Ok(component) = std::fs::read("../../plugins/etl.wasm") else { return };
     let runtime = Runtime::new().expect("a runtime");
-    let (origin, events) = (origin(), batch());
+    let (origin, events) = (origin(), Arc::new(batch()));
     let reads: Arc<dyn Reads> = Arc::new(NoReads);
     let mut group = c.benchmark_group("etl, batch of 1000");
     group.throughput(Throughput::Elements(EVENTS as u64));

@@ -20,6 +20,9 @@ use esclusa_flow::output::{CallError, Failure, FailureKind, Output};
 use esclusa_flow::plugin::Plugin;
 use instance::Instance;
 use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
@@ -48,19 +51,24 @@ pub struct RouteSettings {
 }
 
 /// A plugin configured for a route.
-pub struct Configured {
+pub struct Configured(Arc<Calls>);
+
+/// What all calls of a configured plugin share.
+struct Calls {
     program: Arc<Program>,
     digest: Arc<str>,
     settings: RouteSettings,
     rate: Arc<Rate>,
     kept: Pool<Instance>,
+    /// Permits of this route to run: at most half of all, so that no route keeps the others from running.
+    share: Semaphore,
 }
 
 impl std::fmt::Debug for Configured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Configured")
-            .field("digest", &self.digest)
-            .field("route", &self.settings.route)
+            .field("digest", &self.0.digest)
+            .field("route", &self.0.settings.route)
             .finish_non_exhaustive()
     }
 }
@@ -70,6 +78,11 @@ impl std::fmt::Debug for Configured {
 /// # Errors
 /// [`LoadError::Describe`].
 pub async fn describe(program: &Arc<Program>) -> Result<Info, LoadError> {
+    let (threads, program) = (program.inner.config.threads.clone(), program.clone());
+    run_on(threads, async move { described(&program).await }).await.unwrap_or(Err(LoadError::Stopped))
+}
+
+async fn described(program: &Arc<Program>) -> Result<Info, LoadError> {
     let limits = program.inner.config.describe;
     let _permit = program.inner.running.acquire().await.map_err(|_| LoadError::Stopped)?;
     let mut instance = Instance::new(program, &"describe".into(), &Arc::default(), limits);
@@ -92,35 +105,56 @@ impl Loaded {
     /// [`LoadError::Init`] with what the plugin says, or how it failed.
     pub async fn configure(&self, settings: RouteSettings) -> Result<Configured, LoadError> {
         let inner = &self.program.inner;
-        let _permit = inner.running.acquire().await.map_err(|_| LoadError::Stopped)?;
-        let configured = Configured {
+        let calls = Arc::new(Calls {
             program: self.program.clone(),
             digest: self.digest.clone(),
             kept: Pool::new(inner.clone(), settings.instances),
             settings,
             rate: Arc::default(),
-        };
-        let mut instance = configured.instance();
-        match timeout(configured.settings.limits.time, instance.initialised(&configured.settings.config)).await {
+            share: Semaphore::new((inner.config.instances as usize / 2).max(1)),
+        });
+        let first = calls.clone();
+        let taken = run_on(inner.config.threads.clone(), async move { first.configure().await }).await;
+        taken.unwrap_or(Err(LoadError::Stopped))?;
+        Ok(Configured(calls))
+    }
+}
+
+/// Runs guests on their own threads, if they have some. Dropping the future ends the work the next time that its guest yields.
+/// `None`: the threads are gone, or the work panicked.
+async fn run_on<T: Send + 'static>(
+    threads: Option<Handle>,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let Some(threads) = threads else { return Some(work.await) };
+    let mut task = JoinSet::new();
+    task.spawn_on(work, &threads);
+    task.join_next().await?.inspect_err(|error| tracing::error!(%error, "a call of a plugin broke")).ok()
+}
+
+impl Calls {
+    async fn configure(&self) -> Result<(), LoadError> {
+        let _permit = self.program.inner.running.acquire().await.map_err(|_| LoadError::Stopped)?;
+        let mut instance = self.instance();
+        match timeout(self.settings.limits.time, instance.initialised(&self.settings.config)).await {
             Ok(Ok(())) => {}
             Ok(Err(stopped)) => return Err(LoadError::Init(instance.failure(stopped))),
             Err(_) => return Err(LoadError::Init(instance.late())),
         }
         instance.end();
-        configured.kept.keep(instance);
-        Ok(configured)
+        self.kept.keep(instance);
+        Ok(())
     }
-}
 
-impl Configured {
     /// An instance that has not started yet.
     fn instance(&self) -> Instance {
         Instance::new(&self.program, &self.settings.route, &self.rate, self.settings.limits)
     }
 
     async fn run(&self, origin: &Origin, events: &Columns, reads: Arc<dyn Reads>) -> Result<Output, CallError> {
-        let permit = self.program.inner.running.acquire().await;
-        let _permit = permit.map_err(|_| trap::host("the sandbox is shutting down"))?;
+        let stopped = |_| trap::host("the sandbox is shutting down");
+        let _share = self.share.acquire().await.map_err(stopped)?;
+        let _permit = self.program.inner.running.acquire().await.map_err(stopped)?;
         let (mut instance, ready) = match self.kept.take() {
             Some(kept) => (kept, true),
             None => (self.instance(), false),
@@ -141,8 +175,12 @@ impl Configured {
         match output {
             Ok(output) if output.effects.len() > most => {
                 let message = format!("the plugin returned {} effects, limits.effects is {most}", output.effects.len());
-                let logs = instance.end();
-                Err(CallError::Failed(Box::new(Failure { logs, ..*Failure::new(FailureKind::Effects, message) })))
+                let (logs, fated) = (instance.end(), instance.is_fated(FailureKind::Effects));
+                Err(CallError::Failed(Box::new(Failure {
+                    logs,
+                    fated,
+                    ..*Failure::new(FailureKind::Effects, message)
+                })))
             }
             Ok(output) => {
                 instance.end();
@@ -158,14 +196,17 @@ impl Plugin for Configured {
     fn call<'a>(
         &'a self,
         origin: &'a Origin,
-        events: &'a Columns,
+        events: &'a Arc<Columns>,
         reads: Arc<dyn Reads>,
     ) -> BoxFuture<'a, Result<Output, CallError>> {
-        Box::pin(self.run(origin, events, reads))
+        let (calls, origin, events) = (self.0.clone(), origin.clone(), events.clone());
+        let threads = self.0.program.inner.config.threads.clone();
+        let call = run_on(threads, async move { calls.run(&origin, &events, reads).await });
+        Box::pin(async { call.await.unwrap_or_else(|| Err(trap::host("the call was broken off"))) })
     }
 
     fn digest(&self) -> &str {
-        &self.digest
+        &self.0.digest
     }
 }
 

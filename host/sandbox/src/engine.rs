@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
@@ -36,8 +37,12 @@ pub struct SandboxConfig {
     /// Where compiled code is kept between runs of the process; `None`: nowhere. The directory is made if it is
     /// not there, and closed to other users.
     pub cache_dir: Option<PathBuf>,
-    /// Instances that run at the same time; further calls wait. As many again may be kept for reuse.
+    /// Instances that run at the same time; further calls wait, and those of one route have at most half of them. As many
+    /// again may be kept for reuse.
     pub instances: u32,
+    /// The threads that guests run on, with timers; `None`: those that a call is made from. A guest that computes yields at
+    /// every [`TICK`] only, so nothing else that has to be prompt belongs on them.
+    pub threads: Option<Handle>,
     /// What a plugin may use while it is asked who it is.
     pub describe: Limits,
     /// How long compiling may take.
@@ -49,6 +54,7 @@ impl Default for SandboxConfig {
         SandboxConfig {
             cache_dir: None,
             instances: 64,
+            threads: None,
             describe: Limits { memory: 256 << 20, ..Limits::default() },
             compile_time: Duration::from_secs(120),
         }

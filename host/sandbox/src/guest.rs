@@ -34,6 +34,8 @@ pub struct Guest {
     pub(crate) reads: Option<Arc<dyn Reads>>,
     /// A read that the host could not answer in this call.
     pub(crate) fault: Option<Fault>,
+    /// True if this call has read, or tried to.
+    pub(crate) asked: bool,
     /// True while the guest waits for a read.
     pub(crate) waiting: bool,
     table: ResourceTable,
@@ -52,6 +54,7 @@ impl Guest {
             journal,
             reads: None,
             fault: None,
+            asked: false,
             waiting: false,
             table,
             files: WasiFilesystemCtx::default(),

@@ -2,6 +2,7 @@
 //!
 //! Keeps the second half of invariant 6: every limit has a name of its own, and hitting one is never a bare trap.
 
+use esclusa_flow::work::{Exhausted, Work};
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
@@ -20,6 +21,8 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Calls of host functions.
     pub host_calls: u64,
+    /// Bytes that all calls of host functions together may have the host look at: what is passed, and what is found.
+    pub host_bytes: u64,
 }
 
 impl Default for Limits {
@@ -31,6 +34,7 @@ impl Default for Limits {
             output_bytes: 16 << 20,
             log_bytes: 64 << 10,
             host_calls: 100_000,
+            host_bytes: 1 << 30,
         }
     }
 }
@@ -50,6 +54,9 @@ pub enum Stop {
     /// It called the host too often.
     #[error("the guest called the host more than {0} times")]
     HostCalls(u64),
+    /// It had the host look at too much.
+    #[error("the guest had the host look at more than {0} bytes")]
+    HostBytes(u64),
     /// It asked for too many random bytes at once.
     #[error("the guest asked for {0} random bytes at once; at most {1} are given")]
     Random(u64, u64),
@@ -66,19 +73,22 @@ pub struct Meter {
     pending: usize,
     memory_refused: bool,
     calls: u64,
+    work: Work,
     ticks: u64,
 }
 
 impl Meter {
     /// A meter that has counted nothing.
     pub fn new(limits: Limits) -> Self {
-        Meter { limits, memory: 0, pending: 0, memory_refused: false, calls: 0, ticks: 0 }
+        let work = Work::of(limits.host_bytes);
+        Meter { limits, memory: 0, pending: 0, memory_refused: false, calls: 0, work, ticks: 0 }
     }
 
     /// Starts a new call on the same instance. Its memory stays counted.
     pub fn restart(&mut self) {
         self.memory_refused = false;
         self.calls = 0;
+        self.work = Work::of(self.limits.host_bytes);
         self.ticks = 0;
     }
 
@@ -104,6 +114,14 @@ impl Meter {
     pub fn host_call(&mut self) -> Result<(), Stop> {
         self.calls = self.calls.saturating_add(1);
         self.check_calls()
+    }
+
+    /// Counts bytes that a host function is about to look at, or has found.
+    ///
+    /// # Errors
+    /// [`Stop::HostBytes`] if they are too many.
+    pub fn host_bytes(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.work.spend(bytes).map_err(|Exhausted(budget)| Stop::HostBytes(budget))
     }
 
     fn check_calls(&self) -> Result<(), Stop> {

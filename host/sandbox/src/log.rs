@@ -119,13 +119,14 @@ impl Journal {
         self.lines().write(origin, bytes);
     }
 
-    /// Takes a whole message.
+    /// Takes a whole message. Takes time in proportion to its bytes and to the lines that are shown, whatever `context` is.
     pub fn log(&self, level: Level, context: &str, message: &str) {
-        let mut lines = self.lines();
-        for line in message.lines() {
-            let text = if context.is_empty() { line.to_owned() } else { format!("{context}: {line}") };
-            lines.line(level, Origin::Logging, text.as_bytes());
-        }
+        let context = context.as_bytes();
+        let prefix = match context.get(..LINE).unwrap_or(context) {
+            [] => Vec::new(),
+            shown => [shown, b": "].concat(),
+        };
+        self.lines().block(level, Origin::Logging, &prefix, message.as_bytes());
     }
 
     /// Keeps lines for failures only, or no longer: what was said before need not be said again.
@@ -146,17 +147,22 @@ impl Journal {
 
 impl Lines {
     fn write(&mut self, origin: Origin, bytes: &[u8]) {
-        let mut rest = bytes;
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            let (line, after) = rest.split_at(end);
-            let mut whole = std::mem::take(self.partial(origin));
-            push(&mut whole, line);
-            self.line(Lines::level(origin), origin, &whole);
-            whole.clear();
-            *self.partial(origin) = whole;
-            rest = after.get(1..).unwrap_or_default();
-        }
-        push(self.partial(origin), rest);
+        let Some(first) = bytes.iter().position(|b| *b == b'\n') else { return push(self.partial(origin), bytes) };
+        let (begun, rest) = bytes.split_at(first);
+        let mut whole = std::mem::take(self.partial(origin));
+        push(&mut whole, begun);
+        self.block(Lines::level(origin), origin, &[], &whole);
+        let rest = rest.get(1..).unwrap_or_default();
+        let (block, unfinished) = match rest.iter().rposition(|b| *b == b'\n') {
+            Some(last) => {
+                (rest.get(..last).unwrap_or_default(), rest.get(last..).and_then(|r| r.get(1..)).unwrap_or_default())
+            }
+            None => (&[][..], rest),
+        };
+        self.block(Lines::level(origin), origin, &[], block);
+        whole.clear();
+        push(&mut whole, unfinished);
+        *self.partial(origin) = whole;
     }
 
     fn level(origin: Origin) -> Level {
@@ -167,37 +173,75 @@ impl Lines {
         if origin == Origin::Stderr { &mut self.stderr } else { &mut self.stdout }
     }
 
-    fn line(&mut self, level: Level, origin: Origin, line: &[u8]) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
+    /// Takes whole lines at once, and shows them as long as the budgets last. The others are counted and only the last ones
+    /// looked at: a line costs a guest a byte, and would cost the host a text each.
+    fn block(&mut self, level: Level, origin: Origin, prefix: &[u8], block: &[u8]) {
+        let mut rest = block;
+        while !rest.is_empty() && !self.quiet {
+            let (line, after) = match rest.iter().position(|b| *b == b'\n') {
+                Some(end) => (rest.get(..end).unwrap_or_default(), rest.get(end..).and_then(|r| r.get(1..))),
+                None => (rest, None),
+            };
+            let Some(text) = visible(prefix, line) else {
+                rest = after.unwrap_or_default();
+                continue;
+            };
+            if text.len() > self.budget || !self.rate.admits() {
+                break;
+            }
+            rest = after.unwrap_or_default();
+            self.budget = self.budget.saturating_sub(text.len());
+            emit(level, &self.route, origin.name(), &text);
+            self.keep(text);
+        }
+        self.leave_out(prefix, rest);
+    }
+
+    /// Counts lines that are not shown, and keeps the last ones.
+    fn leave_out(&mut self, prefix: &[u8], rest: &[u8]) {
+        if rest.is_empty() {
             return;
         }
-        let text = escape(line, LINE);
+        if !self.quiet {
+            let lines = rest.split(|b| *b == b'\n').filter(|line| !matches!(line, [] | [b'\r'])).count();
+            self.left_out = self.left_out.saturating_add(lines as u64);
+        }
+        let last = rest.rsplit(|b| *b == b'\n').filter_map(|line| visible(prefix, line)).take(KEPT);
+        let last: Vec<String> = last.collect();
+        last.into_iter().rev().for_each(|text| self.keep(text));
+    }
+
+    fn keep(&mut self, text: String) {
         if self.last.len() == KEPT {
             self.last.pop_front();
         }
-        self.last.push_back(text.clone());
-        if self.quiet {
-            return;
-        }
-        if text.len() > self.budget || !self.rate.admits() {
-            self.left_out = self.left_out.saturating_add(1);
-            return;
-        }
-        self.budget = self.budget.saturating_sub(text.len());
-        emit(level, &self.route, origin.name(), &text);
+        self.last.push_back(text);
     }
 
     fn flush(&mut self) {
         for origin in [Origin::Stdout, Origin::Stderr] {
             let rest = std::mem::take(self.partial(origin));
-            self.line(Lines::level(origin), origin, &rest);
+            self.block(Lines::level(origin), origin, &[], &rest);
         }
         if self.left_out > 0 {
             tracing::warn!(target: "guest", route = &*self.route, lines = self.left_out, "guest lines left out");
             self.left_out = 0;
         }
     }
+}
+
+/// A line as it is shown; `None`: there is nothing to show.
+fn visible(prefix: &[u8], line: &[u8]) -> Option<String> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
+        return None;
+    }
+    if prefix.is_empty() {
+        return Some(escape(line, LINE));
+    }
+    // One byte more than is shown, so that the cut is seen.
+    let shown = line.get(..LINE).unwrap_or(line);
+    Some(escape(&[prefix, shown].concat(), LINE))
 }
 
 /// Appends to an unfinished line, keeping little more of it than will be shown.
@@ -219,6 +263,10 @@ fn emit(level: Level, route: &str, stream: &str, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use esclusa_testkit::allocations::{self, Counting};
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
 
     fn journal(budget: usize) -> Journal {
         Journal::new("r".into(), Arc::default(), budget)
@@ -255,6 +303,37 @@ mod tests {
         assert_eq!(journal.lines().left_out, 99);
         let last = journal.close(10);
         assert_eq!((last.len(), last.last().map(String::as_str)), (KEPT, Some("line 99")));
+    }
+
+    #[test]
+    fn a_long_context_is_cut_before_it_stands_in_front_of_a_million_lines() {
+        let journal = journal(64 << 10);
+        let (context, message) = ("c".repeat(2 << 20), "x\n".repeat(1_000_000));
+        let before = allocations::bytes();
+        journal.log(Level::Info, &context, &message);
+        let spent = allocations::bytes() - before;
+        assert!(spent < 1 << 20, "{spent} bytes were allocated");
+        let shown = (64 << 10) / (LINE + "…".len()) as u64;
+        assert_eq!(journal.lines().left_out, 1_000_000 - shown);
+        let last = journal.close(0);
+        assert_eq!(last.len(), KEPT);
+        assert!(last.iter().all(|line| line.len() == LINE + "…".len()));
+    }
+
+    #[test]
+    fn a_million_lines_of_a_stream_cost_no_text_each_once_the_budget_is_used() {
+        for quiet in [false, true] {
+            let journal = journal(1_000);
+            journal.quiet(quiet);
+            let bytes = "x\r\n".repeat(1_000_000);
+            let before = allocations::bytes();
+            journal.write(Origin::Stdout, bytes.as_bytes());
+            let spent = allocations::bytes() - before;
+            assert!(spent < 1 << 20, "{spent} bytes were allocated");
+            let left_out = if quiet { 0 } else { 1_000_000 - u64::from(LINES_PER_SECOND) };
+            assert!(journal.lines().left_out.abs_diff(left_out) <= 1, "{}", journal.lines().left_out);
+            assert_eq!(journal.close(0), ["x"; KEPT]);
+        }
     }
 
     #[test]

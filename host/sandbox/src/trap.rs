@@ -44,7 +44,7 @@ pub fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> CallError 
         return CallError::Host(fault.clone());
     }
     let backtrace = error.downcast_ref::<WasmBacktrace>().filter(|b| !b.frames().is_empty()).map(ToString::to_string);
-    CallError::Failed(Box::new(Failure { kind, message, backtrace, logs }))
+    CallError::Failed(Box::new(Failure { backtrace, logs, ..*Failure::new(kind, message) }))
 }
 
 fn classify(guest: &Guest, phase: Phase, error: &wasmtime::Error, logs: &[String]) -> (FailureKind, String) {
@@ -55,7 +55,7 @@ fn classify(guest: &Guest, phase: Phase, error: &wasmtime::Error, logs: &[String
             return (FailureKind::Cpu, format!("the guest computed for longer than {:?} (limits.time)", limits.time));
         }
         Some(stop @ Stop::HostCalls(_)) => return (FailureKind::HostCalls, stop.to_string()),
-        Some(stop @ Stop::Random(..)) => return (FailureKind::HostcallBytes, stop.to_string()),
+        Some(stop @ (Stop::Random(..) | Stop::HostBytes(_))) => return (FailureKind::HostcallBytes, stop.to_string()),
         _ => {}
     }
     if guest.meter.memory_refused() {
@@ -103,5 +103,5 @@ pub fn late(guest: &Guest, phase: Phase, logs: Vec<String>) -> CallError {
         Phase::Handle => "in handle",
     };
     let message = format!("the guest {what} {time:?} (limits.time) {doing}");
-    CallError::Failed(Box::new(Failure { kind, message, backtrace: None, logs }))
+    CallError::Failed(Box::new(Failure { logs, ..*Failure::new(kind, message) }))
 }

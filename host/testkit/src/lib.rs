@@ -1,5 +1,6 @@
 //! Conformance suites of the boundary traits: what every engine and every source promises, as tests that each
-//! implementation runs, and a proxy that lets servers fail.
+//! implementation runs, a proxy that lets servers fail, and a count of allocations.
 
+pub mod allocations;
 pub mod conformance;
 pub mod faults;

@@ -241,7 +241,7 @@ impl ShardLane {
             times: columns.timestamps.iter().copied().collect(),
         };
         self.note_oldest();
-        Ok(Some(Batch { origin: self.origin.clone(), columns, claims, previous: self.settled.clone() }))
+        Ok(Some(Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: self.settled.clone() }))
     }
 
     fn note_oldest(&self) {

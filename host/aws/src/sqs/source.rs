@@ -172,7 +172,7 @@ impl Worker {
             lane: group.into(),
             ordered: self.hub.queue.fifo,
         };
-        Ok(Pull::Batch(Batch { origin, columns, claims, previous: None }))
+        Ok(Pull::Batch(Batch { origin, columns: columns.into(), claims, previous: None }))
     }
 
     /// Takes what others received for the route, and receives until a batch is full, nothing comes any more and the window

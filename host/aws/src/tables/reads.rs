@@ -2,6 +2,9 @@
 //!
 //! DynamoDB has no snapshots: a read sees everything committed before it, but two reads may see two moments. A plugin that
 //! depends on what it read guards its write with `rerun`. A global index lags behind its table and gives what it projects.
+//!
+//! A plugin that reads runs on threads of guests, which compute. Requests are made on the threads that the reads were made on:
+//! their connections are used by commits, too.
 
 use super::Tables;
 use super::attribute::{Attributes, from_attributes, to_attributes};
@@ -15,11 +18,14 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
 use esclusa_flow::item::{Comparison, Condition, Item};
 use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 /// See the module.
 pub struct TableReads {
     tables: Arc<Tables>,
     local: Arc<dyn Reads>,
+    threads: Handle,
 }
 
 /// A checked query.
@@ -35,41 +41,55 @@ struct Query {
 }
 
 impl TableReads {
-    /// Reads of `tables`, and of every other table in `local`.
+    /// Reads of `tables`, and of every other table in `local`. Made within a runtime, which makes the requests.
     #[must_use]
     pub fn new(tables: Arc<Tables>, local: Arc<dyn Reads>) -> Self {
-        TableReads { tables, local }
+        TableReads { tables, local, threads: Handle::current() }
     }
 
-    async fn open(&self, name: &str) -> Result<Option<Arc<OpenTable>>, ReadError> {
-        self.tables.open(name).await.map_err(|fault| ReadError::Unavailable(fault.to_string()))
+    /// Asks a table in DynamoDB, on the threads that requests are made on; dropping the future ends that.
+    async fn ask<T, F>(
+        &self,
+        name: &str,
+        ask: impl FnOnce(Arc<OpenTable>) -> F + Send + 'static,
+    ) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ReadError>> + Send,
+    {
+        let (tables, table) = (self.tables.clone(), name.to_owned());
+        let mut asked = JoinSet::new();
+        asked.spawn_on(
+            async move {
+                let unavailable = |fault: esclusa_flow::fault::Fault| ReadError::Unavailable(fault.to_string());
+                let open = tables.open(&table).await.map_err(unavailable)?;
+                ask(open.ok_or_else(|| ReadError::Invalid("it is not in DynamoDB".to_owned()))?).await
+            },
+            &self.threads,
+        );
+        let answer = asked.join_next().await.and_then(Result::ok);
+        answer
+            .unwrap_or_else(|| Err(ReadError::Unavailable("the read was broken off".to_owned())))
+            .map_err(|error| named(error, name))
     }
 }
 
 impl Reads for TableReads {
     fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
-        Box::pin(async move {
-            match self.open(table).await? {
-                Some(open) => get(&open, key).await.map_err(|error| named(error, table)),
-                None => self.local.get(table, key).await,
-            }
-        })
+        if !self.tables.contains(table) {
+            return self.local.get(table, key);
+        }
+        let key = key.clone();
+        Box::pin(self.ask(table, |open| async move { get(&open, &key).await }))
     }
 
     fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
-        Box::pin(async move {
-            match self.open(&selection.table).await? {
-                Some(open) => {
-                    let query = prepare(open, selection).map_err(ReadError::Invalid);
-                    let answer = match query {
-                        Ok(query) => run(query, selection).await,
-                        Err(error) => Err(error),
-                    };
-                    answer.map_err(|error| named(error, &selection.table))
-                }
-                None => self.local.query(selection).await,
-            }
-        })
+        if !self.tables.contains(&selection.table) {
+            return self.local.query(selection);
+        }
+        let asked = selection.clone();
+        let query = |open| async move { run(prepare(open, &asked).map_err(ReadError::Invalid)?, &asked).await };
+        Box::pin(self.ask(&selection.table, query))
     }
 }
 

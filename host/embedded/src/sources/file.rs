@@ -250,7 +250,7 @@ impl FileLane {
         self.last_read = Instant::now();
         self.remember(start, offset(Some(&last))).await?;
         let previous = self.previous.replace(last);
-        Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.name, true), columns, claims, previous }))
+        Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.name, true), columns: columns.into(), claims, previous }))
     }
 }
 

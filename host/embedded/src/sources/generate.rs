@@ -155,7 +155,7 @@ impl GenerateLane {
         }
         self.next = next;
         let previous = self.previous.replace(Token::Offset(next - 1));
-        Ok(Pull::Batch(Batch { origin: self.spec.origin("", true), columns, claims, previous }))
+        Ok(Pull::Batch(Batch { origin: self.spec.origin("", true), columns: columns.into(), claims, previous }))
     }
 }
 

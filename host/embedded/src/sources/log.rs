@@ -254,7 +254,7 @@ impl LogLane {
         (self.dirty, self.next) = (false, next);
         let last = Token::Offset(next - 1);
         let previous = self.previous.replace(last);
-        Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.id, true), columns, claims, previous }))
+        Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.id, true), columns: columns.into(), claims, previous }))
     }
 }
 

@@ -92,7 +92,7 @@ impl QueueLane {
                 self.held = claims.iter().map(|claim| claim.token().clone()).collect();
                 let lane = group.as_deref().unwrap_or_default();
                 let origin = self.spec.origin(lane, group.is_some());
-                Ok(Pull::Batch(Batch { origin, columns, claims, previous: None }))
+                Ok(Pull::Batch(Batch { origin, columns: columns.into(), claims, previous: None }))
             }
         }
     }

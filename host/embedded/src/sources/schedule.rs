@@ -101,7 +101,7 @@ impl ScheduleLane {
         columns.push(&event).map_err(|e| Fault::Permanent(e.to_string()))?;
         let previous = Some(Token::Offset(std::mem::replace(&mut self.done, due)));
         let claims = vec![Claim::new(Token::Offset(due))];
-        Ok(Pull::Batch(Batch { origin: self.spec.origin("", true), columns, claims, previous }))
+        Ok(Pull::Batch(Batch { origin: self.spec.origin("", true), columns: columns.into(), claims, previous }))
     }
 }
 

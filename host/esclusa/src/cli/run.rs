@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::reload::Watch;
 use crate::runtime::status::Status;
 use crate::runtime::{Options, Runtime, StartError};
+use crate::threads::Threads;
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::Loaded;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
@@ -51,7 +52,8 @@ impl Run {
             }
             None => None,
         };
-        let runtime = start(loaded, self.until_idle).await?;
+        let guests = Threads::of_guests().context("cannot start the threads of guests")?;
+        let runtime = start(loaded, &guests, self.until_idle).await?;
         let before = runtime.status();
         let loaded = runtime.loaded();
         let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());
@@ -115,9 +117,9 @@ fn raise_file_limit() {
     }
 }
 
-async fn start(loaded: Loaded, until_idle: bool) -> Result<Arc<Runtime>> {
+async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
     let cache_dir = Some(loaded.plan.engine.join("cache"));
-    let sandbox = Sandbox::new(SandboxConfig { cache_dir, ..SandboxConfig::default() })?;
+    let sandbox = Sandbox::new(SandboxConfig { cache_dir, threads: guests.handle(), ..SandboxConfig::default() })?;
     let (plan, locator) = (loaded.plan.clone(), loaded.locator.clone());
     match Runtime::start(loaded, sandbox, Options { until_idle }).await {
         Ok(runtime) => Ok(runtime),

@@ -178,7 +178,7 @@ impl Lane for Worker {
             let receive = self.desk.receive.clone();
             // Whoever waits in `ready` holds the lock until a request comes: it takes that one, this worker what it has.
             let Ok(mut receive) = receive.try_lock() else {
-                let batch = Batch { origin: self.origin.clone(), columns, claims, previous: None };
+                let batch = Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: None };
                 return Ok(if batch.is_empty() { Pull::Empty { drained: true } } else { Pull::Batch(batch) });
             };
             while claims.len() < limit.events && columns.size() < limit.bytes {
@@ -194,7 +194,7 @@ impl Lane for Worker {
             if claims.is_empty() {
                 return Ok(Pull::Empty { drained: false });
             }
-            Ok(Pull::Batch(Batch { origin: self.origin.clone(), columns, claims, previous: None }))
+            Ok(Pull::Batch(Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: None }))
         })
     }
 

@@ -248,7 +248,7 @@ mod tests {
         let origin =
             Origin { route: "r".into(), source: "s".into(), kind: "stream".into(), lane: "0".into(), ordered: true };
         let claims = (0..ids.len() as u64).map(|at| Claim::new(Token::Offset(at))).collect();
-        Batch { origin, columns, claims, previous: None }
+        Batch { origin, columns: columns.into(), claims, previous: None }
     }
 
     /// Ids of the messages that a call with all events of the batch wants sent: cause and content, each.

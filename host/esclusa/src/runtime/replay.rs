@@ -170,7 +170,7 @@ fn batch(route: &Route, letter: &DeadLetter) -> Result<Batch, NotReplayed> {
         lane: letter.lane.as_str().into(),
         ordered: false,
     };
-    Ok(Batch { origin, columns, claims: vec![Claim::new(Token::Offset(0))], previous: None })
+    Ok(Batch { origin, columns: columns.into(), claims: vec![Claim::new(Token::Offset(0))], previous: None })
 }
 
 /// Commits a settlement that is a success; `None`: a guard did not hold, and the event is to be handled again.

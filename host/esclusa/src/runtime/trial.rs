@@ -59,7 +59,7 @@ pub async fn trial(route: &Route, events: &[TrialEvent]) -> Result<Trial, String
 }
 
 /// The events of a trial; their ids are numbered behind `name`.
-fn columns(events: &[TrialEvent], name: &str) -> Result<Columns, String> {
+fn columns(events: &[TrialEvent], name: &str) -> Result<Arc<Columns>, String> {
     let mut columns = Columns::default();
     for (at, event) in events.iter().enumerate() {
         let data = match (&event.data, &event.base64) {
@@ -82,7 +82,7 @@ fn columns(events: &[TrialEvent], name: &str) -> Result<Columns, String> {
         };
         columns.push(&new).map_err(|error| error.to_string())?;
     }
-    Ok(columns)
+    Ok(Arc::new(columns))
 }
 
 fn origin(route: &Route) -> Origin {
@@ -102,7 +102,7 @@ fn taken(route: &Route, columns: &Columns) -> Vec<bool> {
 }
 
 /// Calls the route's plugin, and checks what it wants against the route's grants.
-pub(super) async fn call(route: &Route, origin: &Origin, columns: &Columns) -> Result<Output, CallError> {
+pub(super) async fn call(route: &Route, origin: &Origin, columns: &Arc<Columns>) -> Result<Output, CallError> {
     let reads = Arc::new(GrantedReads::new(&route.spec.grants, route.engine.reads()));
     let output = route.version().plugin.call(origin, columns, reads).await?;
     route.spec.grants.check(&output, columns.len())?;

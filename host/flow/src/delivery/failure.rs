@@ -14,13 +14,19 @@ const CONFLICTS_BEFORE_FAILURE: u32 = 20;
 /// First wait after a conflict; the competitor needs about a commit's time to get out of the way.
 const CONFLICT_WAIT: Duration = Duration::from_millis(1);
 
-/// When a failing part is split.
+/// Retries of a call that is known to fail again. One, because what is known is known of plugins that keep to the contract: one
+/// whose instances are reused may have fallen over what an earlier call left behind.
+const FATED_RETRIES: u32 = 1;
+
+/// Why a part failed as a whole: decides when it is split, and how often it is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Split {
-    /// At the first failure: the plugin fell over one of the events.
-    AtOnce,
-    /// When its retries are used up: the plugin asked for the batch again.
-    WhenExhausted,
+pub(super) enum Cause {
+    /// The plugin asked for the batch again. The part is split when its retries are used up.
+    Asked,
+    /// The plugin fell over one of the events. The part is split at once.
+    Failed,
+    /// Likewise, and it will do so again.
+    Fated,
 }
 
 impl Delivery {
@@ -36,7 +42,7 @@ impl Delivery {
             part.conflicts = 0;
             let reason =
                 Reason::new("conflict", format!("a guard did not hold {CONFLICTS_BEFORE_FAILURE} times in a row"));
-            self.fail(&reason, Split::AtOnce, now.monotonic);
+            self.fail(&reason, Cause::Failed, now.monotonic);
         } else if part.conflicts > 1 {
             let wait = CONFLICT_WAIT.saturating_mul(part.conflicts.min(10));
             let jitter = Duration::from_micros(mix(seed ^ u64::from(part.conflicts)) % 1000);
@@ -58,7 +64,7 @@ impl Delivery {
             let reason = Reason::new("effect.refused", reason.clone());
             match event {
                 Some(event) => self.decide(event, Verdict::Dead(reason)),
-                None => return self.fail(&reason, Split::AtOnce, now.monotonic),
+                None => return self.fail(&reason, Cause::Failed, now.monotonic),
             }
         }
     }
@@ -72,13 +78,17 @@ impl Delivery {
         }
     }
 
-    /// Reports that the engine cannot commit so much at once: the part is split, at no cost to its events.
+    /// Reports that the engine cannot commit so much at once: the part is split, at no cost to its events. A single event that
+    /// wants so much is given up.
     pub fn too_large(&mut self, now: Moment) {
         self.settlement = None;
-        if self.calling.len() > 1 {
-            self.split(now.monotonic);
-        } else {
-            self.stalled(&Fault::Bug("one event was refused as too large to commit".to_owned()), now);
+        match *self.calling.as_slice() {
+            [] => self.stalled(&Fault::Bug("what was given up is too large to commit".to_owned()), now),
+            [event] => {
+                let message = "its effects change more than can be committed at once";
+                self.decide(event, Verdict::Dead(Reason::new("limit.commit", message)));
+            }
+            _ => self.split(now.monotonic),
         }
     }
 
@@ -103,6 +113,7 @@ impl Delivery {
                     *event,
                     *after,
                     &Reason::new("retries-exhausted", "the plugin asked to retry it"),
+                    Cause::Asked,
                 );
             }
             if !self.policy.release && self.undecided(first) {
@@ -116,6 +127,7 @@ impl Delivery {
                 *event,
                 *after,
                 &Reason::new("retries-exhausted", "the plugin asked to retry it"),
+                Cause::Asked,
             );
             if self.undecided(*event) {
                 let mut part = Part::new(vec![*event]);
@@ -133,20 +145,20 @@ impl Delivery {
     }
 
     /// The call of the front part failed as a whole.
-    pub(super) fn fail(&mut self, reason: &Reason, split: Split, now: Duration) {
+    pub(super) fn fail(&mut self, reason: &Reason, cause: Cause, now: Duration) {
         let several = self.policy.bisect && self.calling.len() > 1;
-        if several && split == Split::AtOnce {
+        if several && cause != Cause::Asked {
             return self.split(now);
         }
         let calling = self.calling.clone();
-        let exhausted = calling.iter().any(|e| self.exhausted(*e));
+        let exhausted = calling.iter().any(|e| self.exhausted(*e, cause));
         if several && exhausted {
             return self.split(now);
         }
         for event in &calling {
             // In a message group the first one may have given back all that follow.
             if self.undecided(*event) {
-                self.try_again_or_give_up(*event, None, reason);
+                self.try_again_or_give_up(*event, None, reason, cause);
             }
         }
         let wait = calling.iter().filter(|e| self.undecided(**e)).map(|e| self.wait(*e, None)).max();
@@ -155,14 +167,15 @@ impl Delivery {
         }
     }
 
-    fn exhausted(&self, event: u32) -> bool {
+    fn exhausted(&self, event: u32, cause: Cause) -> bool {
         let tries = self.tries.get(event as usize).copied().unwrap_or_default();
-        self.policy.max_retry_attempts.is_some_and(|max| tries >= max)
+        let fated = cause == Cause::Fated && tries >= FATED_RETRIES;
+        fated || self.policy.max_retry_attempts.is_some_and(|max| tries >= max)
     }
 
     /// Counts a failed try of an event, and decides what no further try here can change.
-    fn try_again_or_give_up(&mut self, event: u32, after: Option<u32>, reason: &Reason) {
-        if self.exhausted(event) {
+    fn try_again_or_give_up(&mut self, event: u32, after: Option<u32>, reason: &Reason, cause: Cause) {
+        if self.exhausted(event, cause) {
             let tries = self.attempt(event);
             let mut reason = reason.clone();
             reason.message = format!("{} (tried {tries} times)", reason.message);

@@ -5,8 +5,12 @@ mod equality;
 mod tests;
 
 use super::{Item, Value, number};
+use crate::work::{Exhausted, Work};
 use equality::equal;
 use std::cmp::Ordering;
+
+/// Steps for a byte of a set, which is sorted to be compared, or of a document, which is parsed.
+const STRUCTURED: usize = 16;
 
 /// One comparison with a stored attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +63,60 @@ impl Condition {
     pub fn holds(&self, item: Option<&Item>) -> bool {
         self.0.iter().all(|(name, comparison)| comparison.holds(item.and_then(|i| i.get(name))))
     }
+
+    /// Likewise, of an item whose attributes `get` finds, within a budget.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn holds_within<'i>(
+        &self,
+        get: impl Fn(&str) -> Option<&'i Value>,
+        work: &mut Work,
+    ) -> Result<bool, Exhausted> {
+        for (name, comparison) in &self.0 {
+            let stored = get(name);
+            work.spend(name.len().saturating_add(comparison.cost(stored)))?;
+            if !comparison.holds(stored) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Bytes of its names and operands.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(name, comparison)| name.len().saturating_add(comparison.size())).sum()
+    }
 }
 
 impl Comparison {
+    /// Bytes of its operand.
+    fn size(&self) -> usize {
+        match self {
+            Comparison::Exists | Comparison::Absent => 0,
+            Comparison::Equal(value)
+            | Comparison::NotEqual(value)
+            | Comparison::Less(value)
+            | Comparison::LessOrEqual(value)
+            | Comparison::Greater(value)
+            | Comparison::GreaterOrEqual(value) => value.size(),
+            Comparison::BeginsWith(text) => text.len(),
+        }
+    }
+
+    /// Steps that it takes, at most.
+    fn cost(&self, stored: Option<&Value>) -> usize {
+        let compared = |stored: &Value| {
+            let bytes = stored.size().saturating_add(self.size());
+            match stored {
+                Value::TextSet(_) | Value::NumberSet(_) | Value::Document(_) => bytes.saturating_mul(STRUCTURED),
+                _ => bytes,
+            }
+        };
+        stored.map_or(1, |stored| compared(stored).saturating_add(1))
+    }
+
     /// True where the comparison holds of a stored value; `None` stands for an absent attribute.
     #[must_use]
     pub fn holds(&self, stored: Option<&Value>) -> bool {

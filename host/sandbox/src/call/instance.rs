@@ -13,7 +13,8 @@ use crate::pool::Reusable;
 use crate::trap::{self, Phase};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::event::Columns;
-use esclusa_flow::output::{CallError, Output};
+use esclusa_flow::output::{CallError, Failure, FailureKind, Output};
+use esclusa_flow::verdict::short;
 use std::sync::Arc;
 use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Lift, Lower, TypedFunc};
 use wasmtime::{Store, UpdateDeadline};
@@ -92,6 +93,7 @@ impl Instance {
         guest.reads = Some(reads);
         guest.fault = None;
         guest.waiting = false;
+        guest.asked = false;
         guest.meter.restart();
     }
 
@@ -127,10 +129,22 @@ impl Instance {
         guest.journal.close(guest.meter.limits().log_bytes)
     }
 
+    /// True if a call that fails so will fail again.
+    pub fn is_fated(&self, kind: FailureKind) -> bool {
+        !self.store.data().asked && kind.repeats(self.calls <= 1)
+    }
+
     /// What a stopped call means.
     pub fn failure(&mut self, stopped: Stopped) -> CallError {
         let logs = self.end();
-        trap::failure(self.store.data(), stopped, logs)
+        let error = trap::failure(self.store.data(), stopped, logs);
+        match error {
+            CallError::Failed(failure) => {
+                let fated = self.is_fated(failure.kind);
+                CallError::Failed(Box::new(Failure { fated, ..*failure }))
+            }
+            other => other,
+        }
     }
 
     /// What a call means that took too long.
@@ -144,8 +158,8 @@ impl Instance {
         self.end();
         match (refusal, self.store.data_mut().fault.take()) {
             (Refusal::Retry(_), Some(fault)) => CallError::Host(fault),
-            (Refusal::Retry(why), None) => CallError::Retry(why),
-            (Refusal::Halt(why), _) => CallError::Halt(why),
+            (Refusal::Retry(why), None) => CallError::Retry(short(why)),
+            (Refusal::Halt(why), _) => CallError::Halt(short(why)),
         }
     }
 }

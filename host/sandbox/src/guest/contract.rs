@@ -4,7 +4,8 @@ use super::{Fault, Guest, Level};
 use crate::contract::convert::{attributes, item};
 use crate::contract::{effects, items, tables};
 use crate::log;
-use esclusa_flow::engine::{ReadError, Reads};
+use esclusa_flow::engine::{ReadError, Reads, Selection};
+use esclusa_flow::item::Item;
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker};
@@ -17,6 +18,7 @@ impl Guest {
     /// The reads of the call in progress, which the guest waits for from now on.
     fn reads(&mut self) -> Result<Arc<dyn Reads>, ReadError> {
         self.waiting = true;
+        self.asked = true;
         let outside = || ReadError::Invalid("tables can be read only while a batch is handled".to_owned());
         self.reads.clone().ok_or_else(outside)
     }
@@ -37,11 +39,14 @@ impl tables::Host for Guest {
         key: items::Item,
     ) -> wasmtime::Result<Result<Option<items::Item>, tables::Error>> {
         self.entered()?;
+        let key = item(key);
+        self.meter.host_bytes(key.size())?;
         let answer = match self.reads() {
-            Ok(reads) => reads.get(&table, &item(key)).await,
+            Ok(reads) => reads.get(&table, &key).await,
             Err(error) => Err(error),
         };
         self.waiting = false;
+        self.meter.host_bytes(answer.iter().flatten().map(Item::size).sum())?;
         Ok(answer.map(|found| found.map(attributes)).map_err(|error| self.failed(error)))
     }
 
@@ -50,11 +55,14 @@ impl tables::Host for Guest {
         selection: tables::Selection,
     ) -> wasmtime::Result<Result<Vec<items::Item>, tables::Error>> {
         self.entered()?;
+        let selection: Selection = selection.into();
+        self.meter.host_bytes(selection.key.size().saturating_add(selection.filter.size()))?;
         let answer = match self.reads() {
-            Ok(reads) => reads.query(&selection.into()).await,
+            Ok(reads) => reads.query(&selection).await,
             Err(error) => Err(error),
         };
         self.waiting = false;
+        self.meter.host_bytes(answer.iter().flatten().map(Item::size).sum())?;
         Ok(answer.map(|found| found.into_iter().map(attributes).collect()).map_err(|error| self.failed(error)))
     }
 }
@@ -98,6 +106,7 @@ pub fn add_logging(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, Guest>, (level, context, message): (LogLevel, String, String)| {
             let guest = store.data_mut();
             guest.entered()?;
+            guest.meter.host_bytes(context.len().saturating_add(message.len()))?;
             guest.journal.log(level.into(), &context, &message);
             Ok(())
         },

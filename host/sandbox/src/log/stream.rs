@@ -2,7 +2,7 @@
 
 use super::{Journal, Origin};
 use std::pin::Pin;
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi_io::bytes::Bytes;
 
 /// Bytes that a guest may write at once.
@@ -34,6 +34,15 @@ impl Pollable for LogStream {
 impl OutputStream for LogStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.journal.write(self.origin, &bytes);
+        Ok(())
+    }
+
+    /// What comes with the trait makes as many zeros as a guest names, in the host's memory.
+    fn write_zeroes(&mut self, count: usize) -> StreamResult<()> {
+        if count > CHUNK {
+            return Err(StreamError::trap("write-zeroes of more bytes than check-write allows"));
+        }
+        self.journal.write(self.origin, &vec![0; count]);
         Ok(())
     }
 

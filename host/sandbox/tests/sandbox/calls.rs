@@ -116,9 +116,9 @@ async fn a_table_cannot_be_read_before_there_is_a_batch() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_events_and_outputs_pass_within_the_limits() {
     let plugin = ordered("echo", Limits { time: Duration::from_secs(60), ..Limits::default() }).await;
-    let mut columns = events(0);
+    let mut columns = esclusa_flow::event::Columns::default();
     let data = vec![b'x'; 10 << 20];
     columns.push(&esclusa_flow::event::NewEvent { id: "big", data: &data, ..Default::default() }).unwrap();
-    let output = plugin.call(&origin(), &columns, Arc::new(NoReads)).await.unwrap();
+    let output = plugin.call(&origin(), &columns.into(), Arc::new(NoReads)).await.unwrap();
     assert_eq!(sent(&output)[0].len(), 10 << 20);
 }

@@ -3,6 +3,7 @@
 
 mod abi;
 mod bare;
+mod bounded;
 mod cache;
 mod calls;
 mod determinism;

@@ -37,6 +37,7 @@ pub fn tight() -> Limits {
         output_bytes: 1 << 20,
         log_bytes: 4 << 10,
         host_calls: 1000,
+        host_bytes: 64 << 20,
     }
 }
 
@@ -79,7 +80,7 @@ pub fn origin() -> Origin {
 }
 
 /// So many events with ids, keys, data and an attribute.
-pub fn events(count: usize) -> Columns {
+pub fn events(count: usize) -> Arc<Columns> {
     let mut columns = Columns::default();
     for i in 0..count {
         let (id, data) = (format!("id-{i}"), format!("{{\"n\":{i}}}"));
@@ -93,7 +94,7 @@ pub fn events(count: usize) -> Columns {
         };
         columns.push(&event).unwrap();
     }
-    columns
+    columns.into()
 }
 
 pub async fn call(plugin: &Configured, count: usize) -> Result<Output, CallError> {

@@ -110,7 +110,7 @@ fn lane(
 
 async fn ids(lane: &mut ShardLane) -> Vec<u64> {
     match lane.pull(LIMIT).await.unwrap() {
-        Pull::Batch(batch) => batch.columns.timestamps,
+        Pull::Batch(batch) => batch.columns.timestamps.clone(),
         _ => Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::grants::GrantedReads;
 use esclusa_flow::item::Item;
-use esclusa_flow::output::{CallError, Output};
+use esclusa_flow::output::{CallError, Failure, Output};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ impl Delivering<'_> {
     }
 
     pub(super) async fn call(&mut self, events: Vec<u32>, reads: Arc<dyn Reads>) {
-        let reads: Arc<dyn Reads> = Arc::new(GrantedReads::new(&self.route.spec.grants, reads));
+        let reads = Arc::new(GrantedReads::new(&self.route.spec.grants, reads));
         let calls = self.split.map(|split| split.calls(&self.batch.columns, &events)).unwrap_or_default();
         let result = if calls.len() > 1 {
             self.call_split(&events, calls, reads).await
@@ -45,12 +45,11 @@ impl Delivering<'_> {
         self.output = result.unwrap_or_default();
     }
 
-    async fn call_once(&self, events: &[u32], reads: Arc<dyn Reads>) -> Result<Output, CallError> {
-        let selected = (!self.is_fresh(events)).then(|| self.select(events));
-        let columns = selected.as_ref().unwrap_or(&self.batch.columns);
+    async fn call_once(&self, events: &[u32], reads: Arc<GrantedReads>) -> Result<Output, CallError> {
+        let columns = if self.is_fresh(events) { self.batch.columns.clone() } else { self.select(events).into() };
         let began = Instant::now();
-        let result = self.version.plugin.call(&self.batch.origin, columns, reads).await;
-        self.checked(result, columns.len(), began.elapsed())
+        let result = self.version.plugin.call(&self.batch.origin, &columns, reads.clone()).await;
+        self.checked(result, columns.len(), &reads, began.elapsed())
     }
 
     /// Makes several calls at the same time and puts their outputs together. One that fails ends the others: what is to be
@@ -59,15 +58,15 @@ impl Delivering<'_> {
         &self,
         events: &[u32],
         calls: Vec<Vec<u32>>,
-        reads: Arc<dyn Reads>,
+        reads: Arc<GrantedReads>,
     ) -> Result<Output, CallError> {
         let mut running = JoinSet::new();
         for (number, positions) in calls.iter().enumerate() {
             let own: Vec<u32> =
                 positions.iter().filter_map(|position| events.get(*position as usize).copied()).collect();
-            let columns = self.select(&own);
+            let columns = Arc::new(self.select(&own));
             let (version, origin) = (Arc::clone(&self.version), self.batch.origin.clone());
-            let reads = Arc::clone(&reads);
+            let reads = reads.clone();
             running.spawn(async move {
                 let began = Instant::now();
                 (number, version.plugin.call(&origin, &columns, reads).await, began.elapsed())
@@ -78,7 +77,7 @@ impl Delivering<'_> {
             let (number, result, took) =
                 done.map_err(|error| CallError::Host(Fault::Transient(format!("a call ended early: {error}"))))?;
             let count = calls.get(number).map_or(0, Vec::len);
-            let output = self.checked(result, count, took)?;
+            let output = self.checked(result, count, &reads, took)?;
             if let Some(slot) = outputs.get_mut(number) {
                 *slot = output;
             }
@@ -89,10 +88,19 @@ impl Delivering<'_> {
     }
 
     /// Checks what a call with so many events gave, and notes it.
-    fn checked(&self, result: Result<Output, CallError>, count: usize, took: Duration) -> Result<Output, CallError> {
-        let result = result.and_then(|output| {
-            self.route.spec.grants.check(&output, count)?;
-            Ok(output)
+    fn checked(
+        &self,
+        result: Result<Output, CallError>,
+        count: usize,
+        reads: &GrantedReads,
+        took: Duration,
+    ) -> Result<Output, CallError> {
+        let result = result.and_then(|output| match self.route.spec.grants.check(&output, count) {
+            Ok(()) => Ok(output),
+            Err(failure) => {
+                let fated = !reads.asked() && failure.kind.repeats(false);
+                Err(CallError::Failed(Box::new(Failure { fated, ..*failure })))
+            }
         });
         self.note_call(took, result.as_ref().err());
         result

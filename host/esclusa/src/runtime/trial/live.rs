@@ -84,7 +84,7 @@ impl Trying<'_> {
                 Step::Halted(reason) => return Some(Reason::new("plugin.halt", reason)),
                 Step::Wait(due) => tokio::time::sleep(due.saturating_sub(start.elapsed())).await,
                 Step::Call(events) => {
-                    let columns = self.batch.columns.select(&events);
+                    let columns = self.batch.columns.select(&events).into();
                     let result = call(self.route, &self.batch.origin, &columns).await;
                     if let Err(CallError::Host(fault)) = &result {
                         return Some(Reason::new("host.call", fault.to_string()));

@@ -1,0 +1,37 @@
+//! Threads of their own for what must not wait for each other: see ARCHITECTURE.md, "Threads".
+
+use std::io;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Guests yield at every tick of the sandbox only. Timers and new calls are looked at after so many of them.
+const TICKS: u32 = 4;
+
+/// A runtime that ends with this value, without waiting for what still runs on it.
+pub struct Threads(Option<Runtime>);
+
+impl Threads {
+    /// Threads for guests, as many as there are processors.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn of_guests() -> io::Result<Self> {
+        let runtime =
+            Builder::new_multi_thread().thread_name("esclusa-guest").event_interval(TICKS).enable_time().build()?;
+        Ok(Threads(Some(runtime)))
+    }
+
+    /// Where work for them goes.
+    #[must_use]
+    pub fn handle(&self) -> Option<Handle> {
+        self.0.as_ref().map(|runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // Waiting for threads is not allowed on those of another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What one item, one effect and one query may hold, whatever the engine. Checked before any engine sees them: engines take
+//! time in proportion to what they are given, and the embedded one has a single thread that writes.
+
+use crate::effect::Action;
+use crate::engine::Selection;
+use crate::item::{Guard, Item};
+
+/// Bytes of an item, names and values.
+/// Source: Amazon DynamoDB Developer Guide, "Service, account, and table quotas", November 2026.
+pub const ITEM_BYTES: usize = 400 << 10;
+/// Attributes of an item or of a message. DynamoDB has no such limit; with its limit of bytes, names take most of a larger item.
+pub const ATTRIBUTES: usize = 1_000;
+/// Changes of one update.
+pub const CHANGES: usize = 1_000;
+/// Comparisons of a guard, and of the key and the filter of a query together. DynamoDB takes 300 operators.
+pub const COMPARISONS: usize = 1_000;
+
+/// Checks what an effect holds.
+///
+/// # Errors
+/// What is too large, how large it is, and how large it may be.
+pub fn action(action: &Action) -> Result<(), String> {
+    match action {
+        Action::Put(put) => item(&put.item).and_then(|()| guard(put.guard.as_ref())),
+        Action::Update(update) => {
+            item(&update.key)?;
+            count("changes", update.changes.len(), CHANGES)?;
+            let bytes = update.changes.iter().map(|(name, change)| name.len().saturating_add(change.size())).sum();
+            size("its changes have", bytes)?;
+            guard(update.guard.as_ref())
+        }
+        Action::Delete(delete) => item(&delete.key).and_then(|()| guard(delete.guard.as_ref())),
+        Action::Send(send) => count("attributes", send.attributes.len(), ATTRIBUTES),
+        Action::PutObject(_) => Ok(()),
+    }
+}
+
+/// Checks an item: one to be put, or one that an update makes.
+///
+/// # Errors
+/// What is too large.
+pub fn item(item: &Item) -> Result<(), String> {
+    count("attributes", item.0.len(), ATTRIBUTES)?;
+    size("the item has", item.size())
+}
+
+/// Checks what a query compares.
+///
+/// # Errors
+/// What is too large.
+pub fn selection(selection: &Selection) -> Result<(), String> {
+    let comparisons = selection.key.0.len().saturating_add(selection.filter.0.len());
+    count("comparisons", comparisons, COMPARISONS)?;
+    let bytes = selection.key.size().saturating_add(selection.filter.size());
+    size("its comparisons have", bytes)
+}
+
+fn guard(guard: Option<&Guard>) -> Result<(), String> {
+    let Some(guard) = guard else { return Ok(()) };
+    count("comparisons in its guard", guard.condition.0.len(), COMPARISONS)?;
+    size("its guard has", guard.condition.size())
+}
+
+fn count(what: &str, count: usize, most: usize) -> Result<(), String> {
+    if count > most { Err(format!("it has {count} {what}, at most {most} are taken")) } else { Ok(()) }
+}
+
+fn size(what: &str, bytes: usize) -> Result<(), String> {
+    if bytes > ITEM_BYTES {
+        return Err(format!("{what} {bytes} bytes, at most {ITEM_BYTES} are taken"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::{Change, DeleteItem, PutItem, Send, UpdateItem};
+    use crate::item::{Comparison, Condition, Otherwise, Value};
+
+    fn attributes(count: usize) -> Item {
+        (0..count).map(|i| (format!("a{i}"), Value::Null)).collect()
+    }
+
+    fn comparisons(count: usize) -> Condition {
+        Condition((0..count).map(|i| (format!("a{i}"), Comparison::Exists)).collect())
+    }
+
+    fn guarded(count: usize) -> Option<Guard> {
+        Some(Guard { condition: comparisons(count), otherwise: Otherwise::Skip })
+    }
+
+    fn put(item: Item) -> Action {
+        Action::Put(PutItem { table: "t".into(), item, guard: None })
+    }
+
+    fn update(changes: Vec<(String, Change)>, guard: Option<Guard>) -> Action {
+        Action::Update(UpdateItem { table: "t".into(), key: attributes(1), changes, guard })
+    }
+
+    #[test]
+    fn as_much_as_is_allowed_is_taken_and_one_more_is_not() {
+        let removes = |count: usize| (0..count).map(|i| (format!("a{i}"), Change::Remove)).collect::<Vec<_>>();
+        let delete = |guard| Action::Delete(DeleteItem { table: "t".into(), key: attributes(1), guard });
+        let send = |count: usize| {
+            let attributes = vec![(String::new(), String::new()); count];
+            Action::Send(Send { output: "o".into(), key: None, data: Vec::new(), attributes })
+        };
+        for most in [1_000, 1_001] {
+            let expected = most == 1_000;
+            assert_eq!(action(&put(attributes(most))).is_ok(), expected);
+            assert_eq!(action(&update(removes(most), None)).is_ok(), expected);
+            assert_eq!(action(&update(Vec::new(), guarded(most))).is_ok(), expected);
+            assert_eq!(action(&delete(guarded(most))).is_ok(), expected);
+            assert_eq!(action(&send(most)).is_ok(), expected);
+            let asked = Selection { key: comparisons(1), filter: comparisons(most - 1), ..Selection::default() };
+            assert_eq!(selection(&asked).is_ok(), expected);
+        }
+    }
+
+    #[test]
+    fn bytes_count_wherever_they_are() {
+        let text = |bytes: usize| Value::Text("x".repeat(bytes));
+        for (bytes, expected) in [(ITEM_BYTES - 1, true), (ITEM_BYTES, false)] {
+            let named = |value| vec![("n".to_owned(), value)];
+            assert_eq!(action(&put(Item(named(text(bytes))))).is_ok(), expected);
+            // A byte for each member.
+            let set = Value::TextSet(vec!["x".repeat(bytes / 2 - 1), "y".repeat(bytes - bytes / 2 - 1)]);
+            assert_eq!(action(&put(Item(named(set)))).is_ok(), expected);
+            assert_eq!(action(&update(vec![("n".into(), Change::Set(text(bytes)))], None)).is_ok(), expected);
+            let condition = Condition(vec![("n".into(), Comparison::NotEqual(text(bytes)))]);
+            let guard = Some(Guard { condition: condition.clone(), otherwise: Otherwise::Rerun });
+            assert_eq!(action(&update(Vec::new(), guard)).is_ok(), expected);
+            let asked = Selection { filter: condition, ..Selection::default() };
+            assert_eq!(selection(&asked).is_ok(), expected);
+        }
+        let why = action(&put(Item(vec![("n".into(), text(ITEM_BYTES))]))).unwrap_err();
+        assert_eq!(why, "the item has 409601 bytes, at most 409600 are taken");
+    }
+}
