@@ -27,16 +27,31 @@ impl From<Refusal> for CommitError {
 }
 
 impl Store {
-    async fn try_commit(&self, commit: &Commit) -> Result<Committed, Refusal> {
-        let (mut prepared, objects) = prepare(commit, &self.shared().catalog())?;
+    async fn try_commit(&self, commit: &Arc<Commit>) -> Result<Committed, Refusal> {
+        let (mut prepared, objects) = self.prepare(commit).await?;
         if !objects.is_empty() {
             stage_all(commit, objects, &mut prepared).await?;
         }
         let shared = Arc::clone(self.shared());
         let bytes = prepared.bytes;
-        self.writer().perform(bytes, Demand::Durable, move |tx| evaluate(prepared, &shared, tx)).await
+        let route = Arc::clone(&prepared.route);
+        self.writer().commit(route, bytes, move |tx| evaluate(prepared, &shared, tx)).await
+    }
+
+    /// Checks and encodes a commit; a large one where nobody else waits.
+    async fn prepare(&self, commit: &Arc<Commit>) -> Result<(Prepared, Vec<ObjectToStage>), CommitError> {
+        let catalog = self.shared().catalog();
+        if commit.actions.iter().map(Action::size).fold(0, usize::saturating_add) < LARGE {
+            return prepare(commit, &catalog);
+        }
+        let commit = commit.clone();
+        let prepared = tokio::task::spawn_blocking(move || prepare(&commit, &catalog)).await;
+        prepared.unwrap_or_else(|error| Err(Fault::Bug(format!("preparing a commit: {error}")).into()))
     }
 }
+
+/// Bytes of effects from which on they are checked and encoded off the threads that run tasks: it takes milliseconds.
+const LARGE: usize = 1 << 20;
 
 /// Writes the objects of a commit aside, off the threads that run tasks.
 async fn stage_all(commit: &Commit, objects: Vec<ObjectToStage>, prepared: &mut Prepared) -> Result<(), CommitError> {
@@ -59,6 +74,7 @@ impl Engine for Store {
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        let commit = Arc::new(commit);
         Box::pin(async move {
             loop {
                 match self.try_commit(&commit).await {

@@ -7,11 +7,13 @@ use crate::progress::{self, Place};
 use crate::queues::{Enqueue, Settlement};
 use crate::store::Shared;
 use crate::streams::{Append, Log, append_change};
+use crate::tables::drafts::{self, Drafts, Stop};
 use crate::tables::{Changed, TableWrite};
 use crate::transaction::Transaction;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::{CommitError, Committed, Progress};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::work::Work;
 use std::sync::Arc;
 
 /// Why a prepared commit did not happen.
@@ -55,14 +57,18 @@ pub fn evaluate(prepared: Prepared, shared: &Shared, tx: &mut Transaction<'_>) -
         begin(settlement.as_mut())?;
         tx.irrevocable();
     }
-    let mut skipped = Vec::new();
-    let mut changed = Vec::new();
-    for write in prepared.tables {
+    let (mut skipped, mut changed) = (Vec::new(), Vec::new());
+    let (mut drafts, mut work) = (Drafts::default(), Work::of(drafts::STEPS));
+    let applied = prepared.tables.into_iter().try_for_each(|write| {
         let action = write.action();
-        if !write.evaluate(tx, &mut changed)? {
+        if !drafts.apply(write, tx, &mut changed, &mut work)? {
             skipped.push(action);
         }
-    }
+        Ok::<(), Stop>(())
+    });
+    let written = applied.and_then(|()| Ok(drafts.write(tx, &mut work)?));
+    tx.spent = tx.spent.saturating_add(work.spent());
+    written.map_err(CommitError::from)?;
     load_feeds(&changed, tx)?;
     begin(settlement.as_mut())?;
     tx.irrevocable();

@@ -10,11 +10,17 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Item, Value};
+use esclusa_flow::work::Work;
 use fjall::{Guard, Readable, Snapshot};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Entries of a query that are read without a pause.
 const YIELD: usize = 256;
+/// Bytes of items that are read without a pause.
+const YIELD_BYTES: usize = 1 << 20;
+/// Steps that comparing one item with the filter of a query may take.
+const STEPS: u64 = 64 << 20;
 
 /// The tables as they were when it was made.
 pub struct SnapshotReads {
@@ -84,13 +90,14 @@ impl SnapshotReads {
         selection: &Selection,
         limit: usize,
     ) -> Result<Vec<Item>, ReadError> {
-        let mut found = Found::default();
-        for (passed, entry) in entries.enumerate() {
+        let (mut found, mut passed, mut bytes) = (Found::default(), 0, 0);
+        for entry in entries {
             if found.len() >= limit {
                 break;
             }
-            if passed % YIELD == YIELD - 1 {
-                // Whoever waits may give up, and others have their turn.
+            if passed >= YIELD || bytes >= YIELD_BYTES {
+                (passed, bytes) = (0, 0);
+                // The caller may give up, and others have their turn.
                 tokio::task::yield_now().await;
             }
             let value = entry.value().map_err(|e| unavailable(read_fault(&e)))?;
@@ -98,7 +105,11 @@ impl SnapshotReads {
                 None => Some(read_item(&value).map_err(|e| unavailable(e.into()))?),
                 Some(_) => self.load(&value)?,
             };
-            if let Some(item) = item.filter(|item| selection.filter.holds(Some(item))) {
+            let Some(item) = item else { continue };
+            let mut work = Work::of(STEPS);
+            let holds = holds(&item, selection, &mut work)?;
+            (passed, bytes) = (passed + 1, bytes + item.size() + usize::try_from(work.spent()).unwrap_or(usize::MAX));
+            if holds {
                 found.push(&selection.table, item)?;
             }
         }
@@ -133,6 +144,23 @@ impl SnapshotReads {
         let table = self.table(table)?;
         Ok(item.0.iter().filter(|(name, _)| table.key.contains(name)).cloned().collect())
     }
+}
+
+/// True if an item passes the filter of a query.
+fn holds(item: &Item, selection: &Selection, work: &mut Work) -> Result<bool, ReadError> {
+    if selection.filter.0.is_empty() {
+        return Ok(true);
+    }
+    let places: Option<HashMap<&str, &Value>> =
+        (selection.filter.0.len() > 8).then(|| item.0.iter().map(|(name, value)| (name.as_str(), value)).collect());
+    let get = |name: &str| match &places {
+        Some(places) => places.get(name).copied(),
+        None => item.get(name),
+    };
+    selection.filter.holds_within(get, work).map_err(|exhausted| {
+        let table = &selection.table;
+        ReadError::Invalid(format!("a query of table {table:?}: comparing one item with its filter: {exhausted}"))
+    })
 }
 
 fn unavailable(fault: Fault) -> ReadError {

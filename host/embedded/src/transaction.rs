@@ -79,6 +79,8 @@ pub struct Transaction<'a> {
     pub memory: &'a mut Memory,
     /// Milliseconds since the Unix epoch, the same for the whole group.
     pub now: u64,
+    /// Steps that the commits of the group have taken so far, those that were refused included.
+    pub spent: u64,
     pending: Pending,
     undo: Vec<Undo>,
     recording: bool,
@@ -92,6 +94,7 @@ impl<'a> Transaction<'a> {
             disk,
             memory,
             now,
+            spent: 0,
             pending: Pending::default(),
             undo: Vec::new(),
             recording: true,

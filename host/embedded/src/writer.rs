@@ -1,21 +1,23 @@
-//! The one thread that writes: it takes all jobs that wait, runs them in order in one transaction, writes it with
-//! one sync, and answers them all. After a write that failed it writes nothing more: what the disk holds is then
-//! known only after the store is opened again.
+//! The one thread that writes: it takes the jobs that wait, runs them in one transaction, writes it with one sync, and answers
+//! them all. After a write that failed it writes nothing more: what the disk holds is then known only after the store is
+//! opened again.
+//!
+//! Jobs run in their order, except that one of a route whose commits are heavy waits for the light ones of the others: see
+//! [`queue`].
+
+mod queue;
 
 use crate::disk::{Disk, describe};
 use crate::transaction::{Memory, Transaction};
 use esclusa_flow::fault::Fault;
 use fjall::PersistMode;
+use queue::Queue;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
 
-/// Jobs of a group, at most: bounds the time until the first of them is answered.
-const GROUP_JOBS: usize = 256;
-/// Bytes of a group; the job that passes it is the last one.
-const GROUP_BYTES: usize = 8 << 20;
 /// Bytes in memory that are worth a flush: that much is neither held by an idle router nor read again by the next one.
 const WORTH_FLUSHING: usize = 1 << 20;
 /// How long nothing is written before memory is flushed.
@@ -47,6 +49,8 @@ struct Job {
     run: Run,
     bytes: usize,
     demand: Demand,
+    /// The route whose commit it is.
+    route: Option<Arc<str>>,
 }
 
 /// A handle on the thread.
@@ -91,6 +95,20 @@ impl Writer {
         T: Send + 'static,
         E: From<Fault> + Send + 'static,
     {
+        self.submit_of(None, bytes, demand, work, reply);
+    }
+
+    fn submit_of<T, E>(
+        &self,
+        route: Option<Arc<str>>,
+        bytes: usize,
+        demand: Demand,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        reply: impl FnOnce(Result<T, E>) + Send + 'static,
+    ) where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
         let run: Run = Box::new(move |transaction| {
             let result = transaction.map_err(E::from).and_then(|transaction| {
                 let mark = transaction.mark();
@@ -99,7 +117,7 @@ impl Writer {
             Box::new(move |durable| reply(result.and_then(|value| durable.map(|()| value).map_err(E::from))))
         });
         let sender = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let job = Job { run, bytes, demand };
+        let job = Job { run, bytes, demand, route };
         let refused = match sender {
             Some(sender) => sender.send(job).err().map(|error| error.0),
             None => Some(job),
@@ -120,8 +138,36 @@ impl Writer {
         T: Send + 'static,
         E: From<Fault> + Send + 'static,
     {
+        self.ask(None, bytes, demand, work).await
+    }
+
+    /// Like [`Self::perform`], for a commit of a route: durable.
+    pub async fn commit<T, E>(
+        &self,
+        route: Arc<str>,
+        bytes: usize,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        self.ask(Some(route), bytes, Demand::Durable, work).await
+    }
+
+    async fn ask<T, E>(
+        &self,
+        route: Option<Arc<str>>,
+        bytes: usize,
+        demand: Demand,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        self.submit(bytes, demand, work, move |result| {
+        self.submit_of(route, bytes, demand, work, move |result| {
             let _ = reply.send(result);
         });
         answer.await.unwrap_or_else(|_| Err(E::from(stopped())))
@@ -200,21 +246,18 @@ impl Setup {
     fn run(mut self, jobs: &Receiver<Job>) {
         let mut ticked = Instant::now();
         let mut memory = Unflushed { bytes: 0, last: ticked };
-        let mut held = None;
+        let mut queue = Queue::default();
         loop {
-            let first = match held.take() {
-                Some(job) => Ok(job),
-                None => jobs.recv_timeout(TICK.saturating_sub(ticked.elapsed())),
-            };
-            match first {
-                Ok(job) => {
-                    let (group, next) = gather(job, jobs);
-                    held = next;
-                    memory.add(group.iter().map(|job| job.bytes).sum());
-                    self.group(group);
+            if queue.is_empty() {
+                match jobs.recv_timeout(TICK.saturating_sub(ticked.elapsed())) {
+                    Ok(job) => queue.push(job),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            queue.fill(jobs);
+            if !queue.is_empty() {
+                memory.add(self.group(&mut queue));
             }
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
@@ -238,16 +281,16 @@ impl Setup {
         }
     }
 
-    fn group(&mut self, group: Vec<Job>) {
-        let mode = if group.iter().all(|job| job.demand == Demand::Written) {
-            PersistMode::Buffer
-        } else {
-            PersistMode::SyncData
-        };
-        let mut room = self.room();
+    /// Runs the next group; gives the bytes that it wrote, about.
+    fn group(&mut self, queue: &mut Queue) -> usize {
+        let mut mode = PersistMode::Buffer;
+        let (mut room, mut group) = (self.room(), queue.group());
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, now());
-        let mut finishes = Vec::with_capacity(group.len());
-        for job in group {
+        let mut finishes = Vec::new();
+        while let Some(job) = group.next(transaction.spent) {
+            if job.demand != Demand::Written {
+                mode = PersistMode::SyncData;
+            }
             let refusal = match &*self.failed.borrow() {
                 Some(reason) => Some(broken(reason)),
                 None => room.take(&job, self.reserve).err(),
@@ -258,6 +301,7 @@ impl Setup {
             };
             finishes.push(finish);
         }
+        let bytes = group.end(transaction.spent);
         let result = finish(&mut transaction, mode, &self.failed);
         if result.is_ok() {
             self.version.send_if_modified(|v| {
@@ -265,6 +309,7 @@ impl Setup {
             });
         }
         finishes.into_iter().for_each(|finish| finish(result.clone()));
+        bytes
     }
 
     fn tick(&mut self) {
@@ -281,24 +326,6 @@ impl Setup {
         // A disk that does not tell how full it is is taken as empty: the write itself will tell.
         Room { free: self.disk.available().unwrap_or(u64::MAX), path: self.disk.path.display().to_string() }
     }
-}
-
-/// The first job and those that wait behind it; then a job that has to be in another group.
-fn gather(first: Job, jobs: &Receiver<Job>) -> (Vec<Job>, Option<Job>) {
-    let mut bytes = first.bytes;
-    let alone = first.demand == Demand::Alone;
-    let mut group = vec![first];
-    while !alone && group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
-        match jobs.try_recv() {
-            Ok(job) if job.demand == Demand::Alone => return (group, Some(job)),
-            Ok(job) => {
-                bytes = bytes.saturating_add(job.bytes);
-                group.push(job);
-            }
-            Err(_) => break,
-        }
-    }
-    (group, None)
 }
 
 /// Writes the group and does what is to be done afterwards.

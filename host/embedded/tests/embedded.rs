@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod embedded {
+    mod bounded;
     mod conformance;
     mod crash;
     mod files;

@@ -120,6 +120,22 @@ pub struct Message {
 }
 
 impl Action {
+    /// Bytes of what it holds, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let guard = |guard: &Option<Guard>| guard.as_ref().map_or(0, |guard| guard.condition.size());
+        match self {
+            Action::Put(put) => put.item.size().saturating_add(guard(&put.guard)),
+            Action::Update(update) => {
+                let changes = update.changes.iter().map(|(name, change)| name.len().saturating_add(change.size()));
+                changes.fold(guard(&update.guard), usize::saturating_add)
+            }
+            Action::Delete(delete) => delete.key.size().saturating_add(guard(&delete.guard)),
+            Action::PutObject(object) => object.bytes.len(),
+            Action::Send(send) => send.data.len(),
+        }
+    }
+
     /// The name of the table, object store or output that it touches.
     #[must_use]
     pub fn target(&self) -> &str {

@@ -1,0 +1,269 @@
+//! The items that one commit changes, as its writes so far leave them. Each is read once and written once, however many of
+//! the commit's writes change it, so that the one thread that writes works in proportion to what it writes. What it reads and
+//! makes on the way has a budget.
+
+use super::{Changed, ItemChange, TableWrite, entries, move_entries};
+use crate::catalog::Table;
+use crate::codec::{push_item, read_item};
+use crate::disk::Space;
+use crate::transaction::Transaction;
+use esclusa_flow::bounds;
+use esclusa_flow::effect::Change;
+use esclusa_flow::engine::CommitError;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::item::draft::Draft;
+use esclusa_flow::item::{Item, Otherwise, Value, number};
+use esclusa_flow::work::{Exhausted, Work};
+use fjall::Slice;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Steps of a commit: a byte read, compared or encoded is one. It is about a tenth of a second, and far more than honest
+/// batches take: a thousand updates of items of 10 KiB.
+pub const STEPS: u64 = 64 << 20;
+/// Steps for an attribute, besides its bytes: it is allocated, found and copied.
+const ATTRIBUTE: usize = 32;
+
+type Entries = Vec<Option<Vec<u8>>>;
+
+/// Why a write does not happen.
+pub enum Stop {
+    /// The commit takes more than its budget.
+    Exhausted(Exhausted),
+    /// Anything else.
+    Error(CommitError),
+}
+
+impl From<Exhausted> for Stop {
+    fn from(exhausted: Exhausted) -> Self {
+        Stop::Exhausted(exhausted)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Stop::Error(fault.into())
+    }
+}
+
+impl From<Stop> for CommitError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Exhausted(_) => CommitError::TooLarge,
+            Stop::Error(error) => error,
+        }
+    }
+}
+
+/// The items that a commit has changed so far, by key.
+#[derive(Default)]
+pub struct Drafts(HashMap<Slice, Held>);
+
+/// One of them.
+struct Held {
+    table: Arc<Table>,
+    /// As it is stored; `None`: it is absent.
+    stored: Option<Slice>,
+    /// The entries that lead to it, as it is stored.
+    stored_entries: Entries,
+    now: Image,
+    /// The entries that are to lead to it.
+    entries: Entries,
+}
+
+/// An item, encoded or taken apart as it was needed last.
+enum Image {
+    Absent,
+    Encoded(Slice),
+    Open(Draft),
+}
+
+impl Drafts {
+    /// Carries out a write on what the writes before left; false if its guard said skip. `changed` is told what a change feed
+    /// records.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub fn apply(
+        &mut self,
+        write: TableWrite,
+        tx: &mut Transaction<'_>,
+        changed: &mut Vec<Changed>,
+        work: &mut Work,
+    ) -> Result<bool, Stop> {
+        let held = match self.0.get_mut(&write.key) {
+            Some(held) => held,
+            // Nothing that is stored decides about it, and no write before has anything to do with it.
+            None if write.is_blind() => {
+                match write.change {
+                    ItemChange::Put(bytes, _) => tx.put(Space::Items, write.key, bytes),
+                    _ => tx.delete(Space::Items, write.key),
+                }
+                return Ok(true);
+            }
+            None => {
+                let held = Held::load(&write.table, &write.key, tx, work)?;
+                self.0.entry(write.key.clone()).or_insert(held)
+            }
+        };
+        held.apply(write, changed, work)
+    }
+
+    /// Writes every item as it is now, and what leads to it.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn write(self, tx: &mut Transaction<'_>, work: &mut Work) -> Result<(), Exhausted> {
+        for (key, mut held) in self.0 {
+            let bytes = held.now.encoded(work)?;
+            if bytes == held.stored {
+                continue;
+            }
+            move_entries(held.stored_entries, held.entries, &key, tx);
+            match bytes {
+                Some(bytes) => tx.put(Space::Items, key, bytes),
+                None => tx.delete(Space::Items, key),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    fn load(table: &Arc<Table>, key: &Slice, tx: &mut Transaction<'_>, work: &mut Work) -> Result<Held, Stop> {
+        let stored = tx.get(Space::Items, key)?;
+        let mut now = stored.clone().map_or(Image::Absent, Image::Encoded);
+        let stored_entries = match now.open(work)? {
+            // What is stored is in its indexes, or it would not have been taken.
+            Some(draft) => {
+                entries(table, draft.item(), key).map_err(|why| Fault::Bug(format!("a stored item: {why}")))?
+            }
+            None => Entries::new(),
+        };
+        Ok(Held { table: table.clone(), stored, entries: stored_entries.clone(), stored_entries, now })
+    }
+
+    fn apply(&mut self, write: TableWrite, changed: &mut Vec<Changed>, work: &mut Work) -> Result<bool, Stop> {
+        if let Some(guard) = &write.guard {
+            let item = self.now.open(work)?;
+            let get = |name: &str| item.as_ref().and_then(|item| item.get(name));
+            if !guard.condition.holds_within(get, work)? {
+                return match guard.otherwise {
+                    Otherwise::Rerun => Err(Stop::Error(CommitError::Conflict)),
+                    Otherwise::Skip => Ok(false),
+                };
+            }
+        }
+        let table = self.table.clone();
+        let refuse = |why: String| {
+            let why = format!("an item of table {:?}: {why}", table.name);
+            Stop::Error(CommitError::Refused(vec![(write.action, why)]))
+        };
+        let old = if table.feed.is_some() { self.now.encoded(work)? } else { None };
+        match write.change {
+            ItemChange::Put(bytes, entries) => (self.now, self.entries) = (Image::Encoded(bytes), entries),
+            ItemChange::Delete => (self.now, self.entries) = (Image::Absent, Entries::new()),
+            ItemChange::Update(key, changes) => {
+                let draft = self.now.open_or(key, work)?;
+                for (name, change) in changes {
+                    work.spend(name.len().saturating_add(change.size()).saturating_add(ATTRIBUTE))?;
+                    carry_out(draft, name, change).map_err(refuse)?;
+                }
+                work.spend(draft.item().0.len())?;
+                bounds::item(draft.item()).map_err(refuse)?;
+                self.entries = super::entries(&table, draft.item(), &write.key).map_err(refuse)?;
+            }
+        }
+        if let Some(feed) = &table.feed {
+            let new = self.now.encoded(work)?;
+            if !same(old.as_ref(), new.as_ref(), work)? {
+                changed.push(Changed { feed: feed.clone(), old, new });
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Image {
+    /// The item to be changed; `None`: it is absent.
+    fn open(&mut self, work: &mut Work) -> Result<Option<&mut Draft>, Stop> {
+        if let Image::Encoded(bytes) = self {
+            *self = Image::Open(decoded(bytes, work)?.into());
+        }
+        Ok(if let Image::Open(draft) = self { Some(draft) } else { None })
+    }
+
+    /// Likewise; if it is absent, `key` is what it begins with.
+    fn open_or(&mut self, key: Item, work: &mut Work) -> Result<&mut Draft, Stop> {
+        if matches!(self, Image::Absent) {
+            *self = Image::Open(key.into());
+        }
+        self.open(work)?.ok_or_else(|| Fault::Bug("an item that was made is absent".to_owned()).into())
+    }
+
+    /// The bytes that are stored.
+    fn encoded(&mut self, work: &mut Work) -> Result<Option<Slice>, Exhausted> {
+        match self {
+            Image::Absent => Ok(None),
+            Image::Encoded(bytes) => Ok(Some(bytes.clone())),
+            Image::Open(draft) => {
+                let mut bytes = Vec::with_capacity(256);
+                push_item(draft.item(), &mut bytes);
+                work.spend(bytes.len().saturating_add(draft.item().0.len().saturating_mul(ATTRIBUTE)))?;
+                let bytes = Slice::from(bytes);
+                *self = Image::Encoded(bytes.clone());
+                Ok(Some(bytes))
+            }
+        }
+    }
+}
+
+fn decoded(bytes: &[u8], work: &mut Work) -> Result<Item, Stop> {
+    work.spend(bytes.len())?;
+    let item = read_item(bytes).map_err(Fault::from)?;
+    work.spend(item.0.len().saturating_mul(ATTRIBUTE))?;
+    Ok(item)
+}
+
+fn carry_out(item: &mut Draft, name: String, change: Change) -> Result<(), String> {
+    match change {
+        Change::Set(value) => item.set(name, value),
+        Change::Remove => item.remove(&name),
+        Change::Add(amount) => {
+            let sum = match item.get(&name) {
+                None => amount,
+                Some(Value::Number(stored)) => {
+                    number::add(stored, &amount).map_err(|e| format!("adding to the attribute {name:?}: {e}"))?
+                }
+                Some(other) => {
+                    return Err(format!(
+                        "the attribute {name:?} has type {}, a number cannot be added to it",
+                        other.type_name()
+                    ));
+                }
+            };
+            item.set(name, Value::Number(sum));
+        }
+    }
+    Ok(())
+}
+
+/// True if both are the same item: the order of attributes and of the members of sets carries no meaning.
+fn same(old: Option<&Slice>, new: Option<&Slice>, work: &mut Work) -> Result<bool, Stop> {
+    let (Some(old), Some(new)) = (old, new) else { return Ok(old.is_none() && new.is_none()) };
+    if old == new {
+        return Ok(true);
+    }
+    let (old, new) = (decoded(old, work)?, Draft::from(decoded(new, work)?));
+    let equal = |(name, value): &(String, Value)| new.get(name).is_some_and(|other| same_value(value, other));
+    Ok(old.0.len() == new.item().0.len() && old.0.iter().all(equal))
+}
+
+fn same_value(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::TextSet(a), Value::TextSet(b)) | (Value::NumberSet(a), Value::NumberSet(b)) => {
+            a.len() == b.len() && a.iter().collect::<HashSet<_>>() == b.iter().collect::<HashSet<_>>()
+        }
+        _ => a == b,
+    }
+}

@@ -1,0 +1,224 @@
+//! Jobs that wait for the writer, and which of them make the next group.
+//!
+//! A commit may read and make far more than it writes: updates of large items. Routes whose last commit did are heavy. A group
+//! takes every light job first, and then a single heavy one: what a light route waits for is one heavy commit, however many wait,
+//! and a heavy route waits for one group.
+
+use super::{Demand, Job};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+/// Jobs that wait here, at most; others wait in the channel, in order.
+const WAITING: usize = 256;
+/// Bytes of a group; the job that passes it is the last one.
+const GROUP_BYTES: usize = 8 << 20;
+/// Steps of a group; likewise.
+const GROUP_STEPS: u64 = 16 << 20;
+/// Steps of a commit from which on its route is heavy: some milliseconds.
+const HEAVY: u64 = 2 << 20;
+
+/// The jobs that wait.
+#[derive(Default)]
+pub struct Queue {
+    waiting: VecDeque<Job>,
+    heavy: HashSet<Arc<str>>,
+}
+
+impl Queue {
+    /// True if nothing waits here.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Adds a job at the end.
+    pub fn push(&mut self, job: Job) {
+        self.waiting.push_back(job);
+    }
+
+    /// Takes what has come over the channel, as far as there is room.
+    pub fn fill(&mut self, jobs: &Receiver<Job>) {
+        while self.waiting.len() < WAITING
+            && let Ok(job) = jobs.try_recv()
+        {
+            self.waiting.push_back(job);
+        }
+    }
+
+    /// The next group, which is not empty if something waits.
+    pub fn group(&mut self) -> Group<'_> {
+        Group { queue: self, bytes: 0, count: 0, ended: false, before: 0, last: None }
+    }
+
+    fn is_heavy(&self, job: &Job) -> bool {
+        job.route.as_ref().is_some_and(|route| self.heavy.contains(route))
+    }
+
+    /// Where the first light job is that may come now: those that have to be alone keep their place among all others.
+    fn first_light(&self) -> Option<usize> {
+        let before = self.waiting.iter().position(|job| job.demand == Demand::Alone).unwrap_or(self.waiting.len());
+        self.waiting.iter().take(before).position(|job| !self.is_heavy(job))
+    }
+}
+
+/// A group in the making.
+pub struct Group<'q> {
+    queue: &'q mut Queue,
+    bytes: usize,
+    count: usize,
+    /// Nothing may follow.
+    ended: bool,
+    /// Steps of the group before its last job.
+    before: u64,
+    /// The route of the last job.
+    last: Option<Arc<str>>,
+}
+
+impl Group<'_> {
+    /// The next job of the group, whose jobs have taken `spent` steps so far.
+    pub fn next(&mut self, spent: u64) -> Option<Job> {
+        self.note(spent);
+        if self.ended || self.count > 0 && (self.bytes >= GROUP_BYTES || spent >= GROUP_STEPS) {
+            return None;
+        }
+        let at = self.queue.first_light();
+        let alone = self.queue.waiting.front().is_some_and(|job| job.demand == Demand::Alone);
+        if alone && self.count > 0 {
+            return None;
+        }
+        // A heavy job, or one that is alone, is the last one.
+        self.ended = at.is_none();
+        let job = self.queue.waiting.remove(at.unwrap_or(0))?;
+        (self.bytes, self.count) = (self.bytes.saturating_add(job.bytes), self.count.saturating_add(1));
+        self.last = job.route.clone();
+        Some(job)
+    }
+
+    /// Ends the group; gives the bytes of its jobs.
+    pub fn end(mut self, spent: u64) -> usize {
+        self.note(spent);
+        self.bytes
+    }
+
+    /// Learns what the last job has taken.
+    fn note(&mut self, spent: u64) {
+        let steps = spent.saturating_sub(std::mem::replace(&mut self.before, spent));
+        match self.last.take() {
+            Some(route) if steps >= HEAVY => drop(self.queue.heavy.insert(route)),
+            Some(route) => drop(self.queue.heavy.remove(&route)),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn job(route: Option<&str>, demand: Demand, bytes: usize) -> Job {
+        Job { run: Box::new(|_| Box::new(|_| ())), bytes, demand, route: route.map(Into::into) }
+    }
+
+    /// The routes of the groups that the jobs make, if a commit of a route that begins with "heavy" takes `steps`.
+    fn groups(queue: &mut Queue, steps: u64) -> Vec<Vec<String>> {
+        let mut groups = Vec::new();
+        while !queue.is_empty() {
+            let (mut group, mut spent, mut names) = (queue.group(), 0, Vec::new());
+            while let Some(job) = group.next(spent) {
+                let name = job.route.as_deref().unwrap_or(if job.demand == Demand::Alone { "alone" } else { "" });
+                spent += if name.starts_with("heavy") { steps } else { 10 };
+                names.push(name.to_owned());
+            }
+            group.end(spent);
+            groups.push(names);
+        }
+        groups
+    }
+
+    fn queue(routes: &[&str]) -> Queue {
+        let mut queue = Queue::default();
+        routes.iter().for_each(|route| queue.push(job(Some(route), Demand::Durable, 10)));
+        queue
+    }
+
+    #[test]
+    fn light_jobs_are_one_group_in_their_order() {
+        assert_eq!(groups(&mut queue(&["a", "b", "a", "c"]), 0), [["a", "b", "a", "c"]]);
+    }
+
+    #[test]
+    fn a_light_route_waits_for_one_heavy_commit_and_no_more() {
+        let mut queue = queue(&["heavy", "heavy", "heavy", "a", "heavy", "a"]);
+        let groups = groups(&mut queue, 64 << 20);
+        assert_eq!(groups, [vec!["heavy"], vec!["a", "a", "heavy"], vec!["heavy"], vec!["heavy"]]);
+    }
+
+    #[test]
+    fn a_heavy_route_that_is_light_again_is_treated_so() {
+        let mut queue = queue(&["heavy", "heavy"]);
+        assert_eq!(groups(&mut queue, HEAVY).len(), 1, "what it costs is known only afterwards");
+        queue.push(job(Some("heavy"), Demand::Durable, 10));
+        queue.push(job(Some("heavy"), Demand::Durable, 10));
+        assert_eq!(groups(&mut queue, 1), [["heavy"], ["heavy"]]);
+        queue.push(job(Some("heavy"), Demand::Durable, 10));
+        queue.push(job(Some("heavy"), Demand::Durable, 10));
+        assert_eq!(groups(&mut queue, 1), [["heavy", "heavy"]]);
+    }
+
+    #[test]
+    fn a_job_that_is_to_be_alone_is() {
+        let mut queue = queue(&["a"]);
+        queue.push(job(None, Demand::Alone, 0));
+        queue.push(job(Some("b"), Demand::Durable, 0));
+        assert_eq!(groups(&mut queue, 0), [["a"], ["alone"], ["b"]]);
+    }
+
+    #[test]
+    fn a_group_ends_with_the_job_that_passes_its_bytes() {
+        let mut queue = Queue::default();
+        (0..3).for_each(|_| queue.push(job(Some("a"), Demand::Durable, GROUP_BYTES / 2)));
+        assert_eq!(groups(&mut queue, 0), [vec!["a", "a"], vec!["a"]]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_job_runs_once_and_those_of_a_route_in_their_order(
+            jobs in proptest::collection::vec((0usize..4, 0usize..3, any::<u32>()), 0..60),
+            heavy in any::<u64>(),
+        ) {
+            let mut queue = Queue::default();
+            for (at, (route, demand, _)) in jobs.iter().enumerate() {
+                let demand = [Demand::Durable, Demand::Written, Demand::Alone][*demand];
+                let route = (demand == Demand::Durable).then(|| ["a", "b", "c", "d"][*route]);
+                queue.push(job(route, demand, at));
+            }
+            let mut ran = Vec::new();
+            let mut alone = Vec::new();
+            while !queue.is_empty() {
+                let (mut group, mut spent, first) = (queue.group(), 0u64, ran.len());
+                while let Some(job) = group.next(spent) {
+                    spent += if heavy >> (job.bytes % 64) & 1 == 1 { HEAVY } else { 1 };
+                    ran.push(job.bytes);
+                    if job.demand == Demand::Alone {
+                        alone.push((first, job.bytes, ran.len()));
+                    }
+                }
+                group.end(spent);
+                prop_assert!(ran.len() > first, "a group is not empty");
+                for (first, at, end) in alone.drain(..) {
+                    prop_assert_eq!((first + 1, ran.len()), (end, end), "job {} was not alone", at);
+                    prop_assert!(ran[..first].iter().all(|before| *before < at), "it was overtaken");
+                    prop_assert_eq!(first, at, "it overtook");
+                }
+            }
+            let mut sorted = ran.clone();
+            sorted.sort_unstable();
+            prop_assert_eq!(sorted, (0..jobs.len()).collect::<Vec<_>>());
+            for route in 0..4 {
+                let of = |at: &&usize| jobs[**at].1 == 0 && jobs[**at].0 == route;
+                prop_assert!(ran.iter().filter(of).is_sorted());
+            }
+        }
+    }
+}
