@@ -7,7 +7,7 @@ use crate::progress::{self, Place};
 use crate::queues::{Enqueue, Settlement};
 use crate::store::Shared;
 use crate::streams::{Append, Log, append_change};
-use crate::tables::drafts::{self, Drafts, Stop};
+use crate::tables::drafts::{self, Drafts};
 use crate::tables::{Changed, TableWrite};
 use crate::transaction::Transaction;
 use esclusa_flow::counts::Counts;
@@ -64,11 +64,11 @@ pub fn evaluate(prepared: Prepared, shared: &Shared, tx: &mut Transaction<'_>) -
         if !drafts.apply(write, tx, &mut changed, &mut work)? {
             skipped.push(action);
         }
-        Ok::<(), Stop>(())
+        Ok::<(), CommitError>(())
     });
-    let written = applied.and_then(|()| Ok(drafts.write(tx, &mut work)?));
+    let written = applied.and_then(|()| drafts.write(tx, &mut work));
     tx.spent = tx.spent.saturating_add(work.spent());
-    written.map_err(CommitError::from)?;
+    written?;
     load_feeds(&changed, tx)?;
     begin(settlement.as_mut())?;
     tx.irrevocable();

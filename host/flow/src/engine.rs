@@ -7,6 +7,7 @@ use crate::dead::{DeadLetter, Handler};
 use crate::effect::{Action, Message};
 use crate::fault::Fault;
 use crate::item::{Condition, Item};
+use crate::work::Exhausted;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +89,13 @@ pub enum CommitError {
     /// Anything else.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+/// What takes too many steps is too large to commit at once.
+impl From<Exhausted> for CommitError {
+    fn from(_: Exhausted) -> Self {
+        CommitError::TooLarge
+    }
 }
 
 /// A recorded outbox that is not confirmed yet.

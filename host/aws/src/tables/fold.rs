@@ -10,6 +10,7 @@ mod tests;
 use esclusa_flow::effect::Change;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise};
+use esclusa_flow::work::{Exhausted, Work};
 
 pub use compose::apply;
 
@@ -57,11 +58,15 @@ pub struct Decision {
     pub skipped: Vec<usize>,
 }
 
-/// Folds the actions on the item with this key; `None` where the item has to be read first.
+/// Steps that folding may take: what all writes of a commit take before they are sent, or those of one key once its item was
+/// read. A byte or a name that is compared is one, so this is about a tenth of a second.
+pub const STEPS: u64 = 64 << 20;
+
+/// Folds the actions on the item with this key; `None`: the item has to be read first.
 ///
 /// # Errors
-/// [`CommitError::Conflict`] and [`CommitError::Refused`].
-pub fn fold(steps: &[Step], key: &Item) -> Result<Option<Decision>, CommitError> {
+/// [`CommitError::Conflict`], [`CommitError::Refused`], and [`CommitError::TooLarge`] once `work` is used up.
+pub fn fold(steps: &[Step], key: &Item, work: &mut Work) -> Result<Option<Decision>, CommitError> {
     let mut decision = Decision { operation: None, condition: None, skipped: Vec::new() };
     for step in steps {
         if let Some(guard) = &step.guard {
@@ -71,7 +76,7 @@ pub fn fold(steps: &[Step], key: &Item) -> Result<Option<Decision>, CommitError>
                 _ => None,
             };
             match (known, guard.otherwise) {
-                (Some(item), otherwise) if !guard.condition.holds(item) => {
+                (Some(item), otherwise) if !holds(&guard.condition, item, work)? => {
                     leave_out(step, otherwise, &mut decision)?;
                     continue;
                 }
@@ -85,7 +90,7 @@ pub fn fold(steps: &[Step], key: &Item) -> Result<Option<Decision>, CommitError>
                 (None, _) => return Ok(None),
             }
         }
-        add(step, key, &mut decision)?;
+        add(step, key, &mut decision, work)?;
     }
     Ok(Some(decision))
 }
@@ -94,31 +99,36 @@ pub fn fold(steps: &[Step], key: &Item) -> Result<Option<Decision>, CommitError>
 ///
 /// # Errors
 /// Likewise.
-pub fn resolve(steps: &[Step], key: &Item, stored: Option<&Item>) -> Result<Decision, CommitError> {
+pub fn resolve(steps: &[Step], key: &Item, stored: Option<&Item>, work: &mut Work) -> Result<Decision, CommitError> {
     let mut decision = Decision { operation: None, condition: None, skipped: Vec::new() };
     let mut seen = Condition::default();
     let mut now = stored.cloned();
     for step in steps {
         if let Some(guard) = &step.guard {
             for (name, _) in &guard.condition.0 {
+                work.spend(seen.0.len().saturating_add(stored.map_or(0, |item| item.0.len())))?;
                 if !seen.0.iter().any(|(n, _)| n == name) {
                     let value = stored.and_then(|item| item.get(name)).cloned();
                     seen.0.push((name.clone(), value.map_or(Comparison::Absent, Comparison::Equal)));
                 }
             }
-            if !guard.condition.holds(now.as_ref()) {
+            if !holds(&guard.condition, now.as_ref(), work)? {
                 leave_out(step, guard.otherwise, &mut decision)?;
                 continue;
             }
         }
         now = match &step.operation {
-            Operation::Put(item) => Some(item.clone()),
+            Operation::Put(item) => {
+                work.spend(item.size())?;
+                Some(item.clone())
+            }
             Operation::Update(changes) => {
+                work.spend(changes.len().saturating_mul(now.as_ref().map_or(1, |item| item.0.len())))?;
                 Some(apply(now.unwrap_or_else(|| key.clone()), changes).map_err(|why| refused(step, why))?)
             }
             Operation::Delete => None,
         };
-        add(step, key, &mut decision)?;
+        add(step, key, &mut decision, work)?;
     }
     decision.condition = Some((seen, Failing::Reread));
     Ok(decision)
@@ -134,7 +144,24 @@ fn leave_out(step: &Step, otherwise: Otherwise, decision: &mut Decision) -> Resu
     }
 }
 
-fn add(step: &Step, key: &Item, decision: &mut Decision) -> Result<(), CommitError> {
+/// True if a condition holds of an item; `None`: it is absent.
+fn holds(condition: &Condition, item: Option<&Item>, work: &mut Work) -> Result<bool, Exhausted> {
+    // Each name is looked for among the attributes.
+    work.spend(condition.0.len().saturating_mul(item.map_or(0, |item| item.0.len())))?;
+    condition.holds_within(|name| item.and_then(|item| item.get(name)), work)
+}
+
+fn add(step: &Step, key: &Item, decision: &mut Decision, work: &mut Work) -> Result<(), CommitError> {
+    let known = match &decision.operation {
+        Some(Operation::Put(item)) => item.0.len(),
+        Some(Operation::Update(changes)) => changes.len(),
+        _ => 1,
+    };
+    work.spend(match &step.operation {
+        Operation::Put(item) => item.size(),
+        Operation::Update(changes) => changes.len().saturating_mul(known),
+        Operation::Delete => 1,
+    })?;
     let before = decision.operation.take();
     let after = compose::then(before, &step.operation, key).map_err(|why| refused(step, why))?;
     decision.operation = Some(after);

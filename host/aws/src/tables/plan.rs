@@ -1,12 +1,13 @@
 //! The writes of a commit by table and key, each checked before anything is sent.
 
 use super::attribute::{size, to_attribute};
-use super::fold::{Decision, Operation, Step, fold};
+use super::fold::{Decision, Operation, STEPS, Step, fold};
 use super::open::OpenTable;
 use super::schema::{Part, Schema};
 use esclusa_flow::effect::{Action, Change};
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Guard, Item};
+use esclusa_flow::work::Work;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ fn changes_size(changes: &[(String, Change)]) -> usize {
 /// Groups actions, each with its index in the commit and its table, by key and in the order of their first one.
 ///
 /// # Errors
-/// [`CommitError::Refused`] with everything that DynamoDB would refuse, [`CommitError::Conflict`].
+/// [`CommitError::Refused`] with everything that DynamoDB would refuse, [`CommitError::Conflict`], [`CommitError::TooLarge`].
 pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<Write>, CommitError> {
     let mut writes: Vec<Write> = Vec::new();
     let mut known: HashMap<(Arc<str>, Vec<Part>), usize> = HashMap::new();
@@ -82,8 +83,9 @@ pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<Write>,
     if !refused.is_empty() {
         return Err(CommitError::Refused(refused));
     }
+    let mut work = Work::of(STEPS);
     for write in &mut writes {
-        write.decision = fold(&write.steps, &write.key)?;
+        write.decision = fold(&write.steps, &write.key, &mut work)?;
     }
     Ok(writes)
 }

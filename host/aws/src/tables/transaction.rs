@@ -5,7 +5,7 @@ use super::attribute::{from_attributes, to_attributes};
 use super::cancellation::{Role, Verdict, judge};
 use super::expression::Placeholders;
 use super::fence::Fence;
-use super::fold::{Decision, Failing, Operation, resolve};
+use super::fold::{Decision, Failing, Operation, STEPS, resolve};
 use super::patience::Patience;
 use super::plan::Write;
 use crate::fault;
@@ -16,6 +16,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Item;
+use esclusa_flow::work::Work;
 
 /// Items in a transaction.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>, November 2026.
@@ -104,7 +105,7 @@ pub async fn write(
 async fn decide(write: &Write) -> Result<Decision, CommitError> {
     match &write.decision {
         Some(decision) => Ok(decision.clone()),
-        None => resolve(&write.steps, &write.key, read(write).await?.as_ref()),
+        None => resolve(&write.steps, &write.key, read(write).await?.as_ref(), &mut Work::of(STEPS)),
     }
 }
 
@@ -113,7 +114,9 @@ async fn decide(write: &Write) -> Result<Decision, CommitError> {
 async fn blame(writes: &[Write], why: &str, several: bool) -> Result<CommitError, Fault> {
     let mut refused = Vec::new();
     for write in writes.iter().filter(|write| write.steps.iter().any(|s| matches!(s.operation, Operation::Update(_)))) {
-        if let Err(CommitError::Refused(actions)) = resolve(&write.steps, &write.key, read(write).await?.as_ref()) {
+        if let Err(CommitError::Refused(actions)) =
+            resolve(&write.steps, &write.key, read(write).await?.as_ref(), &mut Work::of(STEPS))
+        {
             refused.extend(actions);
         }
     }

@@ -26,35 +26,6 @@ const ATTRIBUTE: usize = 32;
 
 type Entries = Vec<Option<Vec<u8>>>;
 
-/// Why a write does not happen.
-pub enum Stop {
-    /// The commit takes more than its budget.
-    Exhausted(Exhausted),
-    /// Anything else.
-    Error(CommitError),
-}
-
-impl From<Exhausted> for Stop {
-    fn from(exhausted: Exhausted) -> Self {
-        Stop::Exhausted(exhausted)
-    }
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Stop::Error(fault.into())
-    }
-}
-
-impl From<Stop> for CommitError {
-    fn from(stop: Stop) -> Self {
-        match stop {
-            Stop::Exhausted(_) => CommitError::TooLarge,
-            Stop::Error(error) => error,
-        }
-    }
-}
-
 /// The items that a commit has changed so far, by key.
 #[derive(Default)]
 pub struct Drafts(HashMap<Slice, Held>);
@@ -83,14 +54,14 @@ impl Drafts {
     /// records.
     ///
     /// # Errors
-    /// [`Stop`].
+    /// [`CommitError::TooLarge`] once the budget is used up, and what the write itself gives.
     pub fn apply(
         &mut self,
         write: TableWrite,
         tx: &mut Transaction<'_>,
         changed: &mut Vec<Changed>,
         work: &mut Work,
-    ) -> Result<bool, Stop> {
+    ) -> Result<bool, CommitError> {
         let held = match self.0.get_mut(&write.key) {
             Some(held) => held,
             // Nothing that is stored decides about it, and no write before has anything to do with it.
@@ -112,8 +83,8 @@ impl Drafts {
     /// Writes every item as it is now, and what leads to it.
     ///
     /// # Errors
-    /// [`Exhausted`].
-    pub fn write(self, tx: &mut Transaction<'_>, work: &mut Work) -> Result<(), Exhausted> {
+    /// [`CommitError::TooLarge`].
+    pub fn write(self, tx: &mut Transaction<'_>, work: &mut Work) -> Result<(), CommitError> {
         for (key, mut held) in self.0 {
             let bytes = held.now.encoded(work)?;
             if bytes == held.stored {
@@ -130,7 +101,7 @@ impl Drafts {
 }
 
 impl Held {
-    fn load(table: &Arc<Table>, key: &Slice, tx: &mut Transaction<'_>, work: &mut Work) -> Result<Held, Stop> {
+    fn load(table: &Arc<Table>, key: &Slice, tx: &mut Transaction<'_>, work: &mut Work) -> Result<Held, CommitError> {
         let stored = tx.get(Space::Items, key)?;
         let mut now = stored.clone().map_or(Image::Absent, Image::Encoded);
         let stored_entries = match now.open(work)? {
@@ -143,13 +114,13 @@ impl Held {
         Ok(Held { table: table.clone(), stored, entries: stored_entries.clone(), stored_entries, now })
     }
 
-    fn apply(&mut self, write: TableWrite, changed: &mut Vec<Changed>, work: &mut Work) -> Result<bool, Stop> {
+    fn apply(&mut self, write: TableWrite, changed: &mut Vec<Changed>, work: &mut Work) -> Result<bool, CommitError> {
         if let Some(guard) = &write.guard {
             let item = self.now.open(work)?;
             let get = |name: &str| item.as_ref().and_then(|item| item.get(name));
             if !guard.condition.holds_within(get, work)? {
                 return match guard.otherwise {
-                    Otherwise::Rerun => Err(Stop::Error(CommitError::Conflict)),
+                    Otherwise::Rerun => Err(CommitError::Conflict),
                     Otherwise::Skip => Ok(false),
                 };
             }
@@ -157,7 +128,7 @@ impl Held {
         let table = self.table.clone();
         let refuse = |why: String| {
             let why = format!("an item of table {:?}: {why}", table.name);
-            Stop::Error(CommitError::Refused(vec![(write.action, why)]))
+            CommitError::Refused(vec![(write.action, why)])
         };
         let old = if table.feed.is_some() { self.now.encoded(work)? } else { None };
         match write.change {
@@ -186,7 +157,7 @@ impl Held {
 
 impl Image {
     /// The item to be changed; `None`: it is absent.
-    fn open(&mut self, work: &mut Work) -> Result<Option<&mut Draft>, Stop> {
+    fn open(&mut self, work: &mut Work) -> Result<Option<&mut Draft>, CommitError> {
         if let Image::Encoded(bytes) = self {
             *self = Image::Open(decoded(bytes, work)?.into());
         }
@@ -194,7 +165,7 @@ impl Image {
     }
 
     /// Likewise; if it is absent, `key` is what it begins with.
-    fn open_or(&mut self, key: Item, work: &mut Work) -> Result<&mut Draft, Stop> {
+    fn open_or(&mut self, key: Item, work: &mut Work) -> Result<&mut Draft, CommitError> {
         if matches!(self, Image::Absent) {
             *self = Image::Open(key.into());
         }
@@ -218,7 +189,7 @@ impl Image {
     }
 }
 
-fn decoded(bytes: &[u8], work: &mut Work) -> Result<Item, Stop> {
+fn decoded(bytes: &[u8], work: &mut Work) -> Result<Item, CommitError> {
     work.spend(bytes.len())?;
     let item = read_item(bytes).map_err(Fault::from)?;
     work.spend(item.0.len().saturating_mul(ATTRIBUTE))?;
@@ -249,7 +220,7 @@ fn carry_out(item: &mut Draft, name: String, change: Change) -> Result<(), Strin
 }
 
 /// True if both are the same item: the order of attributes and of the members of sets carries no meaning.
-fn same(old: Option<&Slice>, new: Option<&Slice>, work: &mut Work) -> Result<bool, Stop> {
+fn same(old: Option<&Slice>, new: Option<&Slice>, work: &mut Work) -> Result<bool, CommitError> {
     let (Some(old), Some(new)) = (old, new) else { return Ok(old.is_none() && new.is_none()) };
     if old == new {
         return Ok(true);

@@ -1,6 +1,7 @@
 //! One operation after another as a single one, and the changes of an update applied to an item.
 
 use super::Operation;
+use esclusa_flow::bounds;
 use esclusa_flow::effect::Change;
 use esclusa_flow::item::{Item, Value, number};
 
@@ -33,6 +34,7 @@ pub fn apply(mut item: Item, changes: &[(String, Change)]) -> Result<Item, Strin
             }
         }
     }
+    bounds::item(&item)?;
     Ok(item)
 }
 
