@@ -9,8 +9,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-/// Jobs that wait here, at most; others wait in the channel, in order.
-const WAITING: usize = 256;
+/// Jobs of a group, at most: bounds the time until the first of them is answered.
+const GROUP_JOBS: usize = 256;
 /// Bytes of a group; the job that passes it is the last one.
 const GROUP_BYTES: usize = 8 << 20;
 /// Steps of a group; likewise.
@@ -36,13 +36,9 @@ impl Queue {
         self.waiting.push_back(job);
     }
 
-    /// Takes what has come over the channel, as far as there is room.
+    /// Takes all that has come over the channel: a light job may be behind any number of heavy ones.
     pub fn fill(&mut self, jobs: &Receiver<Job>) {
-        while self.waiting.len() < WAITING
-            && let Ok(job) = jobs.try_recv()
-        {
-            self.waiting.push_back(job);
-        }
+        self.waiting.extend(jobs.try_iter());
     }
 
     /// The next group, which is not empty if something waits.
@@ -78,7 +74,8 @@ impl Group<'_> {
     /// The next job of the group, whose jobs have taken `spent` steps so far.
     pub fn next(&mut self, spent: u64) -> Option<Job> {
         self.note(spent);
-        if self.ended || self.count > 0 && (self.bytes >= GROUP_BYTES || spent >= GROUP_STEPS) {
+        let full = self.count >= GROUP_JOBS || self.bytes >= GROUP_BYTES || spent >= GROUP_STEPS;
+        if self.ended || self.count > 0 && full {
             return None;
         }
         let at = self.queue.first_light();
