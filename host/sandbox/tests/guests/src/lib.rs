@@ -5,12 +5,19 @@
 
 #[expect(unsafe_code, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 mod generated {
-    wit_bindgen::generate!({ path: "../../../../wit", world: "plugin" });
+    wit_bindgen::generate!({
+        path: ["wit", "../../../../wit"],
+        inline: "package esclusa:hostile; \
+            world hostile { include esclusa:router/plugin@0.1.0; import wasi:logging/logging@0.1.0-draft; }",
+        world: "esclusa:hostile/hostile",
+        generate_all,
+    });
     export!(Hostile with_types_in self);
     pub struct Hostile;
 }
 
 mod attack;
+mod bulk;
 
 use generated::Hostile;
 use generated::esclusa::router::effects::{Action, Effect, Send};
@@ -18,8 +25,21 @@ use generated::exports::esclusa::router::handler::{Batch, Disposition, Failure, 
 use generated::exports::esclusa::router::lifecycle::{Guest as Lifecycle, Info};
 use std::sync::Mutex;
 
-/// What to do, and how often it was done in this instance.
+/// The configuration, which says what to do, and how often it was done in this instance.
 static ORDER: Mutex<(String, u32)> = Mutex::new((String::new(), 0));
+
+/// The schema of its configuration: `scripts/hostile.sh` finds it in the file and puts another in its place, for which there
+/// are blanks at its end. Read as if it might change, so that it stays in one piece.
+static SCHEMA: &[u8; 16 << 10] = &{
+    let mut room = [b' '; 16 << 10];
+    let schema = br#"{"type":"object","properties":{"do":{"type":"string"}}}"#;
+    let mut at = 0;
+    while at < schema.len() {
+        room[at] = schema[at];
+        at += 1;
+    }
+    room
+};
 
 impl Lifecycle for Hostile {
     fn describe() -> Info {
@@ -27,32 +47,41 @@ impl Lifecycle for Hostile {
             name: "hostile".to_owned(),
             version: "1.0.0".to_owned(),
             description: "Misbehaves as configured.".to_owned(),
-            config_schema: Some(r#"{"type":"object","properties":{"do":{"type":"string"}}}"#.to_owned()),
+            config_schema: Some(String::from_utf8_lossy(std::hint::black_box(SCHEMA)).trim_end().to_owned()),
         }
     }
 
     fn init(config: String) -> Result<(), String> {
-        let order = config.split('"').nth(3).unwrap_or_default().to_owned();
-        match order.as_str() {
+        match order(&config) {
             "init-refuse" => return Err("the key \"table\" is missing".to_owned()),
             "init-panic" => panic!("no such luck"),
             "init-loop" => attack::compute(),
+            "init-log-call" => drop(bulk::log_call(&config)),
             _ => {}
         }
-        *order_of() = (order, 0);
+        *order_of() = (config, 0);
         Ok(())
     }
 }
 
 impl Handler for Hostile {
     fn handle(batch: Batch) -> Result<Output, Failure> {
-        let (order, count) = {
+        let (config, count) = {
             let mut order = order_of();
             order.1 += 1;
             order.clone()
         };
-        attack::attack(&order, count, &batch)
+        match bulk::attack(order(&config), &config, &batch) {
+            Some(output) => Ok(output),
+            None => attack::attack(order(&config), count, &batch),
+        }
     }
+}
+
+/// What the configuration tells it to do.
+fn order(config: &str) -> &str {
+    let after = config.split_once("\"do\"").map_or("", |(_, after)| after);
+    after.split('"').nth(1).unwrap_or_default()
 }
 
 fn order_of() -> std::sync::MutexGuard<'static, (String, u32)> {
