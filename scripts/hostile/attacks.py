@@ -125,9 +125,12 @@ def wide_values(scene):
 
 
 def filtered(scene, pattern):
+    """Routes with the same filter, more of them than cores."""
     scene.copy(PLUGINS / "etl.wasm", "etl.wasm")
     scene.table()
-    scene.route("filtered", "etl.wasm", f'filter = {pattern}\n{GRANT}\nconfig = {{ table = "target", key = {{ pk = "{{id}}" }} }}')
+    for n in range(1 + (os.cpu_count() or 1)):
+        scene.route(f"filtered-{n}", "etl.wasm",
+                    f'filter = {pattern}\n{GRANT}\nconfig = {{ table = "target", key = {{ pk = "{{id}}" }} }}')
 
 
 @attack("S4-nested", "ten alternatives of a filter against events of 4 MB of nested arrays")
