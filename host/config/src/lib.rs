@@ -26,4 +26,4 @@ pub use locator::{Locator, Place};
 pub use reference::reference;
 pub use report::{Diagnostic, Problems, Severity};
 pub use schema::schema;
-pub use syntax::unit::{duration, show_duration, timestamp};
+pub use syntax::unit::{duration, show_duration, show_size, timestamp};

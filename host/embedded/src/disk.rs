@@ -22,6 +22,9 @@ const SMALL_MEMTABLE: u64 = 4 << 20;
 /// Least data in a block. Larger than the default of 4 KiB, because batches read and write neighbours.
 const BLOCK_BYTES: u32 = 8 << 10;
 
+/// What the database holds in memory at most: blocks, and for each space a memtable that is filled and one that is being written.
+pub const MEMORY: u64 = CACHE_BYTES + 2 * (2 * LARGE_MEMTABLE + 2 * SMALL_MEMTABLE);
+
 /// Where a key lives. Spaces differ in how they are used, so each is its own tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {

@@ -30,11 +30,14 @@ mod tables;
 mod transaction;
 mod writer;
 
+pub use disk::MEMORY;
 pub use error::{OpenError, SchemaError};
 pub use json::{dynamo_json, plain_json};
+pub use key::{PARTITION_LIMIT, SORT_LIMIT};
 pub use lag::LaneLag;
 pub use records::NewRecord;
 pub use retention::Trimmed;
 pub use schema::{KeySchema, QueueSchema, Schema, StreamSchema, TableSchema, Target};
-pub use sources::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Start};
-pub use store::{Options, Store};
+pub use sources::{FileSource, GenerateSource, Generated, LONGEST_LINE, ScheduleSource, SourceSpec, Start};
+pub use store::{Options, RESERVE, Store};
+pub use writer::GROUP_BYTES;

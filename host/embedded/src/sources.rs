@@ -7,7 +7,7 @@ mod queue;
 mod schedule;
 mod template;
 
-pub use file::FileSource;
+pub use file::{FileSource, LONGEST_LINE};
 pub use generate::{GenerateSource, Generated};
 pub use schedule::ScheduleSource;
 

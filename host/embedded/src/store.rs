@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
 /// Bytes of the disk that are left unused by default: room for the tables that the last commits become.
-const RESERVE: u64 = 128 << 20;
+pub const RESERVE: u64 = 128 << 20;
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

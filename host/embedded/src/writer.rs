@@ -18,6 +18,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
 
+<<<<<<< HEAD
+=======
+/// Jobs of a group, at most: bounds the time until the first of them is answered.
+const GROUP_JOBS: usize = 256;
+/// Bytes of a group; the job that passes it is the last one.
+pub const GROUP_BYTES: usize = 8 << 20;
+>>>>>>> f0e3424 (Add up what a router may take of memory; one page of all limits)
 /// Bytes in memory that are worth a flush: that much is neither held by an idle router nor read again by the next one.
 const WORTH_FLUSHING: usize = 1 << 20;
 /// How long nothing is written before memory is flushed.

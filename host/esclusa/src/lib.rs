@@ -7,6 +7,7 @@ pub mod configuration;
 pub mod exit;
 pub mod intake;
 pub mod letters;
+pub mod memory;
 pub mod outlet;
 pub mod reload;
 pub mod runtime;

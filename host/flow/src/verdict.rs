@@ -40,7 +40,7 @@ impl Reason {
 
 /// Bytes of a message about a failure. What a guest says in its own words, or calls an attribute, may be megabytes: it is
 /// logged, kept in dead letters and shown.
-const MESSAGE: usize = 4096;
+pub const MESSAGE: usize = 4096;
 
 /// At most [`MESSAGE`] bytes of a message; "…" marks what was cut.
 #[must_use]

@@ -3,7 +3,7 @@
 
 pub mod check;
 mod error;
-mod scan;
+pub mod scan;
 
 pub use error::LoadError;
 

@@ -14,7 +14,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 /// Native stack of a guest's fibre. What [`WASM_STACK`] leaves is for host functions; overflowing it would abort
 /// the process, so no host function recurses over what a guest made.
-const STACK: usize = 2 << 20;
+pub const STACK: usize = 2 << 20;
 /// Stack that wasm code may use: overflowing it is an ordinary trap.
 const WASM_STACK: usize = 512 << 10;
 /// Linear memories that one component may have. Those of the standard library's targets have one.
@@ -27,7 +27,7 @@ const TABLE_ELEMENTS: usize = 100_000;
 const CORE_INSTANCES: u32 = 100;
 /// Bytes of a memory that are wiped by writing instead of being given back to the system when its instance ends:
 /// cheaper than the page faults of the next instance.
-const KEEP_RESIDENT: usize = 2 << 20;
+pub const KEEP_RESIDENT: usize = 2 << 20;
 /// The largest linear memory that wasm32 can have.
 const MEMORY: usize = 1 << 32;
 

@@ -18,7 +18,7 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
 use wasmtime_wasi_io::IoView;
 
 /// Resources of the host (streams, pollables) that a guest may hold.
-const RESOURCES: usize = 1000;
+pub const RESOURCES: usize = 1000;
 
 /// Interfaces that a plugin may import, as an error message lists them.
 pub const OFFERED: &str = "esclusa:router/tables, wasi:cli, wasi:clocks, wasi:io, wasi:random, wasi:filesystem \

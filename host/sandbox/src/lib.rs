@@ -16,8 +16,15 @@ mod log;
 mod pool;
 mod trap;
 
+/// Limits that no configuration moves, for the reference.
+pub mod caps {
+    pub use crate::component::scan::{BODY as FUNCTION_BYTES, FUNCTIONS, LOCALS, NESTED as MODULES};
+    pub use crate::guest::RESOURCES;
+    pub use crate::log::{LINE as LINE_BYTES, LINES_PER_SECOND};
+}
+
 pub use call::{Configured, RouteSettings};
 pub use component::{Info, LoadError, Loaded, MAX_FILE};
-pub use engine::{Error, Sandbox, SandboxConfig};
+pub use engine::{Error, KEEP_RESIDENT, STACK, Sandbox, SandboxConfig};
 pub use limits::{Limits, TICK};
 pub use pool::Instances;

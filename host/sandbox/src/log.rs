@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes of a line that are shown.
-const LINE: usize = 4096;
+pub const LINE: usize = 4096;
 /// Lines that a failure carries.
 const KEPT: usize = 20;
 /// Lines that a route may log per second, over all its calls.
-const LINES_PER_SECOND: u32 = 1000;
+pub const LINES_PER_SECOND: u32 = 1000;
 
 /// How important a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

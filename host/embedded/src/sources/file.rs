@@ -8,6 +8,8 @@
 mod identity;
 mod lines;
 
+pub use lines::LONGEST as LONGEST_LINE;
+
 use super::SourceSpec;
 use crate::store::Store;
 use esclusa_flow::BoxFuture;

@@ -24,8 +24,11 @@ type Answer<T> = Result<Json<T>, Refusal>;
 type Shared = State<Arc<Admin>>;
 
 /// What the routers' bodies may hold: a chunk of `esclusa send`, or a batch of events of 10 MiB each.
+pub const BODY: usize = 64 << 20;
+
+/// Holds bodies to [`BODY`].
 pub fn body_limit() -> DefaultBodyLimit {
-    DefaultBodyLimit::max(64 << 20)
+    DefaultBodyLimit::max(BODY)
 }
 
 /// The router at this moment.

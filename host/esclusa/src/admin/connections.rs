@@ -21,7 +21,9 @@ use tokio::time::{Instant, timeout_at};
 /// A request's headers come within this time, and so does each piece of its body. Idle connections end after it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The whole body comes within so many times that, however small its pieces are.
-const WHOLE: u32 = 20;
+pub const WHOLE: u32 = 20;
+/// Connections at once, if the process may open four times as many files.
+pub const MOST: usize = 1024;
 /// After a connection could not be accepted: the process may have too many files open.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -31,9 +33,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Late;
 
 /// How many connections there may be at once; further ones wait to be accepted. The files of the store come first.
-fn most() -> usize {
+pub fn most() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, 1024)
+    usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, MOST)
 }
 
 /// Serves connections until the sender of `stopped` goes; then answers what was asked already. Dropping the future cuts

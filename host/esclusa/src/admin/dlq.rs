@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Letters that are answered at once.
-const MOST: usize = 500;
+pub const MOST: usize = 500;
 
 /// Letters by number.
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 
 use super::{Broken, Global, print};
 use crate::exit::Exit;
+use crate::memory::{Account, Part};
 use crate::runtime::cloud::Cloud;
 use crate::runtime::{bench, plugins};
 use crate::{configuration, telemetry};
@@ -22,6 +23,9 @@ pub struct Validate {
     /// Print the configuration in force: every default filled in, secrets hidden
     #[arg(long)]
     effective: bool,
+    /// Print what bounds the memory of the router, and the sum
+    #[arg(long, conflicts_with = "effective")]
+    limits: bool,
 }
 
 impl Validate {
@@ -56,12 +60,19 @@ impl Validate {
             }
         }
         let routes = loaded.plan.routes.len();
+        let account = self.limits.then(|| Account::of(&loaded.plan));
         if self.effective {
             print::text(&esclusa_config::effective(&loaded))?;
         } else if global.json {
             let warnings = Problems(loaded.warnings.clone()).to_json();
-            print::json(&serde_json::json!({"ok": true, "routes": routes, "warnings": warnings}))?;
+            let mut answer = serde_json::json!({"ok": true, "routes": routes, "warnings": warnings});
+            if let (Some(account), Some(answer)) = (&account, answer.as_object_mut()) {
+                answer.insert("limits".to_owned(), serde_json::to_value(account)?);
+            }
+            print::json(&answer)?;
             return Ok(Exit::Ok);
+        } else if let Some(account) = &account {
+            table(account)?;
         }
         for warning in &loaded.warnings {
             print::message(warning.render(telemetry::colour()).trim_end());
@@ -69,4 +80,18 @@ impl Validate {
         print::message(&format!("{} is sound: {routes} route(s)", global.config.display()));
         Ok(Exit::Ok)
     }
+}
+
+/// The account for people: a line for each part, the sum, and what is held by processes of their own.
+fn table(account: &Account) -> Result<()> {
+    let row = |name: &str, bytes: u64, why: &str| [name.to_owned(), mebibytes(bytes), why.to_owned()];
+    let part = |part: &Part| row(&part.name, part.bytes, &part.why);
+    let mut rows: Vec<_> = account.parts.iter().map(part).collect();
+    rows.push(row("sum", account.sum, "the most that the router's process takes"));
+    rows.extend(account.beside.iter().map(part));
+    print::table(["WHAT", "MiB", "WHY"], &rows)
+}
+
+fn mebibytes(bytes: u64) -> String {
+    bytes.div_ceil(1 << 20).to_string()
 }

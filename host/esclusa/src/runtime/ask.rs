@@ -17,9 +17,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Requests that may wait before senders are told to come back later.
-const WAITING: usize = 10_000;
+pub const WAITING: usize = 10_000;
 /// Bytes of requests that may wait.
-const BYTES: usize = 64 << 20;
+pub const BYTES: usize = 64 << 20;
 
 /// A request on its way to a plugin.
 #[derive(Debug)]

@@ -6,13 +6,13 @@ use super::LoadError;
 use wasmparser::{FunctionBody, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
 /// Functions of all modules together. CPython has about 20,000.
-const FUNCTIONS: u32 = 60_000;
+pub const FUNCTIONS: u32 = 60_000;
 /// Bytes of one function's body. The largest of CPython has about 200,000.
-const BODY: usize = 1 << 20;
+pub const BODY: usize = 1 << 20;
 /// Locals of one function. Register allocation takes more than linear time in them.
-const LOCALS: u32 = 20_000;
+pub const LOCALS: u32 = 20_000;
 /// Modules and components inside the component.
-const NESTED: u32 = 200;
+pub const NESTED: u32 = 200;
 
 /// Proposals that a plugin may use: WebAssembly 2.0 and the component model without its extensions.
 fn features() -> WasmFeatures {

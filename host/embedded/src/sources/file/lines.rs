@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Longest line, bytes: what a batch may hold many times over, and more than any event.
-const LONGEST: usize = 64 << 20;
+pub const LONGEST: usize = 64 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 256 << 10;
 

@@ -1,0 +1,164 @@
+//! What bounds the memory of a router: every part that grows with what comes from outside, and their sum, as
+//! `esclusa validate --limits` prints them.
+//!
+//! Amounts are the constants of those that keep to them, never copies. A part that has a budget and is missing here makes the
+//! sum wrong: `scripts/hostile.sh` holds a router under attack to it.
+
+mod guests;
+#[cfg(test)]
+mod page;
+
+use crate::admin::connections;
+use crate::runtime::ask;
+use esclusa_config::plan::{Plan, Route, Source};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What a router takes that has nothing to do: program, threads, tables of names.
+const IDLE: u64 = 96 << 20;
+/// Compiled code and what belongs to it, as a multiple of a plugin's file.
+const CODE: u64 = 4;
+/// What a connection holds: buffers for reading and for writing.
+const CONNECTION: u64 = 64 << 10;
+/// The allocator keeps pages for reuse: a quarter of what is in use.
+const KEPT_BY_ALLOCATOR: u64 = 4;
+
+/// Something that takes memory.
+#[derive(Debug, Clone, Serialize)]
+pub struct Part {
+    /// What it is.
+    pub name: String,
+    /// Bytes that it takes at most.
+    pub bytes: u64,
+    /// How that comes about.
+    pub why: String,
+}
+
+/// The memory of a router.
+#[derive(Debug, Clone, Serialize)]
+pub struct Account {
+    /// Bytes that the process takes at most.
+    pub sum: u64,
+    /// Its parts.
+    pub parts: Vec<Part>,
+    /// What processes of their own take, beside it.
+    pub beside: Vec<Part>,
+}
+
+impl Account {
+    /// The account of a configuration.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let mut parts = vec![part("idle router", IDLE, "program and threads"), code(plan)];
+        parts.extend(guests::parts(&plan.routes));
+        parts.extend(plan.routes.iter().flat_map(|route| events(route, plan)));
+        parts.push(store());
+        parts.extend(plan.admin.iter().flat_map(|_| admin()));
+        let used = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
+        let kept = used / KEPT_BY_ALLOCATOR;
+        parts.push(part("allocator", kept, "pages that are kept for reuse: a quarter of what is in use"));
+        Account { sum: used.saturating_add(kept), parts, beside: beside() }
+    }
+}
+
+fn part(name: impl Into<String>, bytes: u64, why: impl Into<String>) -> Part {
+    Part { name: name.into(), bytes, why: why.into() }
+}
+
+/// Compiled plugins. A file that cannot be read is not loaded either.
+fn code(plan: &Plan) -> Part {
+    let files: BTreeSet<_> = plan.routes.iter().map(|route| &route.plugin).collect();
+    let bytes = files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum::<u64>();
+    part("code of plugins", bytes.saturating_mul(CODE), format!("{} plugin(s), {CODE} times their files", files.len()))
+}
+
+/// Events that a route has taken from its source, and what its source holds for it.
+fn events(route: &Route, plan: &Plan) -> Vec<Part> {
+    let name = |what: &str| format!("route {}: {what}", route.name);
+    let in_flight = route.in_flight_bytes as u64;
+    let mut parts = vec![part(name("events in flight"), in_flight, "in_flight")];
+    match plan.sources.get(&route.source) {
+        Some(Source::File { .. }) => {
+            let line = esclusa_embedded::LONGEST_LINE as u64;
+            parts.push(part(name("the line being read"), line, "longest line of a file"));
+        }
+        Some(Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. }) => {
+            parts.push(part(name("read ahead"), in_flight, "as much again as in_flight"));
+        }
+        Some(Source::Http { reply: true, .. }) => {
+            parts.push(part(name("requests that wait"), ask::BYTES as u64, "until the plugin replies"));
+        }
+        _ => {}
+    }
+    parts
+}
+
+/// The embedded engine: what the database holds, and the groups of commits that are gathered and written.
+fn store() -> Part {
+    let groups = 2 * esclusa_embedded::GROUP_BYTES as u64;
+    part("store", esclusa_embedded::MEMORY.saturating_add(groups), "cache, memtables, commits being written")
+}
+
+/// What the listener holds. Budgets of bodies, scans and answers belong here.
+fn admin() -> Vec<Part> {
+    let most = connections::most() as u64;
+    vec![part("connections", most.saturating_mul(CONNECTION), format!("{most} of {} KiB", CONNECTION >> 10))]
+}
+
+/// What processes of their own take. The compilers belong here.
+fn beside() -> Vec<Part> {
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const ROUTES: &str = r#"
+version = 1
+[source.lines]
+kind = "file"
+path = "lines.jsonl"
+[source.hook]
+kind = "http"
+reply = true
+[[route]]
+name = "lines"
+source = "lines"
+plugin = "a.wasm"
+[[route]]
+name = "hook"
+source = "hook"
+plugin = "a.wasm"
+"#;
+
+    fn account(more: &str) -> Account {
+        let loaded = esclusa_config::parse(&format!("{ROUTES}{more}"), "routes.toml", Path::new("/"), &|_| None);
+        Account::of(&loaded.unwrap().plan)
+    }
+
+    fn bytes(account: &Account, name: &str) -> u64 {
+        account.parts.iter().find(|part| part.name == name).unwrap_or_else(|| panic!("no {name}: {account:#?}")).bytes
+    }
+
+    #[test]
+    fn the_sum_is_that_of_the_parts_and_every_route_has_its_own() {
+        let account = account("");
+        assert_eq!(account.sum, account.parts.iter().map(|part| part.bytes).sum::<u64>());
+        assert_eq!(bytes(&account, "route lines: events in flight"), 64 << 20);
+        assert_eq!(bytes(&account, "route lines: the line being read"), 64 << 20);
+        assert_eq!(bytes(&account, "route hook: requests that wait"), 64 << 20);
+    }
+
+    #[test]
+    fn what_a_route_is_allowed_counts_for_each_of_its_calls_and_no_more_of_them_than_may_run() {
+        let (guest, stack) = (64 << 20, esclusa_sandbox::STACK as u64);
+        assert_eq!(bytes(&account(""), "guests"), 8 * (guest + stack), "two routes of four calls each");
+        assert_eq!(bytes(&account("limits = { memory = \"1GiB\" }"), "guests"), 4 * (guest + (1 << 30) + 2 * stack));
+        // The second route gets half of the permits.
+        assert_eq!(bytes(&account("concurrency = 1000"), "guests"), 36 * (guest + stack));
+        let reused = account("instances = \"reuse\"\nmemory_high_water = \"10MiB\"");
+        assert_eq!(bytes(&reused, "instances kept"), 64 * ((10 << 20) + stack));
+    }
+}
