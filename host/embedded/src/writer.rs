@@ -11,6 +11,8 @@ use crate::disk::{Disk, describe};
 use crate::transaction::{Memory, Transaction};
 use esclusa_flow::fault::Fault;
 use fjall::PersistMode;
+pub use queue::GROUP_BYTES;
+
 use queue::Queue;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,13 +20,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
 
-<<<<<<< HEAD
-=======
-/// Jobs of a group, at most: bounds the time until the first of them is answered.
-const GROUP_JOBS: usize = 256;
-/// Bytes of a group; the job that passes it is the last one.
-pub const GROUP_BYTES: usize = 8 << 20;
->>>>>>> f0e3424 (Add up what a router may take of memory; one page of all limits)
 /// Bytes in memory that are worth a flush: that much is neither held by an idle router nor read again by the next one.
 const WORTH_FLUSHING: usize = 1 << 20;
 /// How long nothing is written before memory is flushed.

@@ -95,8 +95,9 @@ fn events(route: &Route, plan: &Plan) -> Vec<Part> {
 
 /// The embedded engine: what the database holds, and the groups of commits that are gathered and written.
 fn store() -> Part {
-    let groups = 2 * esclusa_embedded::GROUP_BYTES as u64;
-    part("store", esclusa_embedded::MEMORY.saturating_add(groups), "cache, memtables, commits being written")
+    // What a commit reads and makes is a byte a step.
+    let commits = 2 * esclusa_embedded::GROUP_BYTES as u64 + esclusa_embedded::COMMIT_STEPS;
+    part("store", esclusa_embedded::MEMORY.saturating_add(commits), "cache, memtables, commits being made and written")
 }
 
 /// What the listener holds. Budgets of bodies, scans and answers belong here.

@@ -12,7 +12,7 @@ use std::sync::mpsc::Receiver;
 /// Jobs of a group, at most: bounds the time until the first of them is answered.
 const GROUP_JOBS: usize = 256;
 /// Bytes of a group; the job that passes it is the last one.
-const GROUP_BYTES: usize = 8 << 20;
+pub const GROUP_BYTES: usize = 8 << 20;
 /// Steps of a group; likewise.
 const GROUP_STEPS: u64 = 16 << 20;
 /// Steps of a commit from which on its route is heavy: some milliseconds.

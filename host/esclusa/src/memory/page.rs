@@ -71,6 +71,11 @@ fn effects() -> Vec<Row> {
         ("attributes of an item or a message", bounds::ATTRIBUTES.to_string(), "`limit.item`"),
         ("changes of an update", bounds::CHANGES.to_string(), "`limit.item`"),
         ("comparisons of a guard", bounds::COMPARISONS.to_string(), "`limit.item`"),
+        (
+            "bytes that a commit reads, compares and makes",
+            show_size(esclusa_embedded::COMMIT_STEPS),
+            "it is split; then `limit.commit`",
+        ),
         ("comparisons of a query", bounds::COMPARISONS.to_string(), "the read answers `invalid`"),
         ("bytes that a query finds", size(Found::MOST), "the read answers `invalid`"),
         ("digits of a number", number::MAX_DIGITS.to_string(), "`effect.refused`"),
