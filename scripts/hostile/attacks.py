@@ -41,7 +41,7 @@ def log_call_in_init(scene):
     scene.write(attacked)
 
 
-@attack("S1-print", "variants: 32 million lines printed at once; no context and 32 million lines; 50,000 long reasons for skips")
+@attack("S1-print", "variants: 32 million lines printed at once; 32 million lines logged without a context; a reason for a skip of 16 MiB")
 def print_calls(scene):
     scene.hostile("print", "print-call", lines=32 * MIB)
     scene.hostile("log", "log-call", context=0, lines=32 * MIB)
@@ -55,6 +55,7 @@ def aggregated(scene, name, record):
     scene.add(f'[source.{name}]\nkind = "kinesis"\ncoordination = "none"\nregion = "us-east-1"\n'
               f'endpoint_url = "{os.environ["KINESALITE_URL"]}"')
     scene.copy(PLUGINS / "etl.wasm", "etl.wasm")
+    scene.expecting.append(name)
     scene.table(f"{name}-events")
     scene.route(name, "etl.wasm", f'tables = ["{name}-events"]\nconfig = {{ table = "{name}-events", key = {{ pk = "{{id}}" }} }}', name)
 
@@ -86,7 +87,7 @@ def many_changes(scene):
     scene.feed()
 
 
-@attack("S3-updates", "20,000 updates of one item in one commit, which makes it 200 KB; with a feed of its changes")
+@attack("S3-updates", "4,000 updates of one item of 192 KB in one commit, and 20,000 small ones; with a feed of its changes")
 def many_updates_of_one_item(scene):
     scene.table(more="changes = true")
     scene.hostile("updates", "updates", GRANT, updates=4_000, bytes=12_000)
@@ -306,7 +307,7 @@ def replay_of_a_million(scene):
     scene.asks(8, "POST", "/api/v1/dlq/replay", body)
 
 
-@attack("S8-invoke", "variants: trial calls with 500,000 events each, and the same filter of letters for ever")
+@attack("S8-invoke", "variants: trial calls with 500,000 events each, and drops of a million dead letters")
 def trial_calls(scene):
     body = json.dumps({"events": [{"data": "{}"}] * 500_000})
     yield

@@ -50,7 +50,8 @@ def arguments():
     return parser.parse_args()
 
 
-HEAD = (f"{'':12} {'probes late':>11} {'worst':>8} {'idle p99':>8} {'longest':>8} {'until':>7} {'peak':>9} {'children':>9} {'allowed':>9}\n"
+HEAD = (f"{'':12} {'probes late':>11} {'worst':>8} {'idle p99':>8} {'longest':>8} {'until':>7} {'peak':>9} {'children':>9} "
+        f"{'allowed':>9}\n"
         f"{'attack':12} {'of ' + str(PROBES + PROBES_AGAIN):>11} {'ms':>8} {'ms':>8} {'gap s':>8} {'gone s':>7} {'MB':>9} {'MB':>9} {'MB':>9}")
 
 
@@ -141,7 +142,8 @@ def begin(scene, measured):
     ended = scene.router.process.poll()
     log = (scene.directory / "log").read_text(errors="replace").strip().splitlines()
     measured.failures.append("start" if scene.router.watch.killed or ended is None else f"start: {log[-1] if log else ended}")
-    measured.gone = scene.router.stop() if ended is None else measured.gone
+    if ended is None:
+        end(scene, measured)
     weigh(scene, measured)
     return False
 
@@ -149,18 +151,28 @@ def begin(scene, measured):
 def live(steps, scene, measured, probes):
     """The attack, the probes meanwhile, and the end."""
     scene.router.watch.forget()
-    scene.meanwhile(lambda: next(steps, None))
+    def attack():
+        try:
+            next(steps, None)
+        except Exception as error:  # an attack that breaks off has not been held off
+            measured.failures.append(f"attack: {error!r}")
+    scene.meanwhile(attack)
     measured.probes += scene.router.probe(probes, INTERVAL)
     scene.measured()
     measured.gap = max(measured.gap, scene.router.watch.gap())
+    measured.failures += [f"no event for {route}" for route in scene.spared()]
     if scene.router.process.poll() is not None:
         measured.failures.append("killed for its memory" if scene.router.watch.killed else "ended by itself")
     else:
-        gone = scene.router.stop()
-        measured.gone = None if gone is None or measured.gone is None else max(measured.gone, gone)
+        end(scene, measured)
     weigh(scene, measured)
     scene.router.kill()
     scene.calm()
+
+
+def end(scene, measured):
+    gone = scene.router.stop()
+    measured.gone = None if gone is None or measured.gone is None else max(measured.gone, gone)
 
 
 def weigh(scene, measured):
@@ -170,7 +182,7 @@ def weigh(scene, measured):
 
 def allowed(scene):
     """The sum that `esclusa validate --limits` prints, in bytes."""
-    arguments = [router.ESCLUSA, "validate", "--limits", "--json", "--no-connect"]
+    arguments = [router.ESCLUSA, "validate", "--limits", "--json", "--no-plugins", "--no-connect"]
     printed = subprocess.run(arguments, cwd=scene.directory, capture_output=True, text=True, timeout=60)
     try:
         return json.loads(printed.stdout)["limits"]["sum"]
