@@ -84,7 +84,7 @@ class Scene:
         """A route that never gives an event up, so that the event is still there after a restart."""
         if source == "trigger":
             self._fed.append(name)
-        self.add(f'[[route]]\nname = "{name}"\nsource = "{source}"\nplugin = "{plugin}"\nbatch_size = 1\nmax_retry_attempts = -1\n'
+        self.add(f'[[route]]\nname = "{name}"\nsource = "{source}"\nplugin = "{plugin}"\nbatch_size = 1\nconcurrency = 1\nmax_retry_attempts = -1\n'
                  f'retry_backoff = {{ base = "10ms", max = "50ms" }}\nlimits = {{ memory = "256MiB", output = "64MiB" }}\n{more}')
 
     def write(self, text=None):

@@ -3,9 +3,9 @@
 //! Listens where `[admin]` says, on loopback unless somebody insists. Who may ask is decided in `guard`.
 
 mod answer;
-pub mod api;
-pub mod connections;
-pub mod dlq;
+pub(crate) mod api;
+pub(crate) mod connections;
+pub(crate) mod dlq;
 mod guard;
 mod health;
 mod ingest;

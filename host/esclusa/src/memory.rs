@@ -118,6 +118,7 @@ mod tests {
 
     const ROUTES: &str = r#"
 version = 1
+[admin]
 [source.lines]
 kind = "file"
 path = "lines.jsonl"

@@ -44,7 +44,7 @@ fn plugins() -> Vec<Row> {
 }
 
 fn calls() -> Vec<Row> {
-    let (limits, limit) = (Limits::default(), |name| key("Keys of `limits`:", name));
+    let (limits, limit) = (Limits::default(), |name| key("Keys of `limits`:", name).replacen('`', "`limits.", 1));
     vec![
         ("memories and tables of an instance", limit("memory"), "`limit.memory`"),
         ("time of a call", limit("time"), "`limit.cpu` if it computed, `limit.time` if it waited"),
