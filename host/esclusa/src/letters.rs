@@ -5,9 +5,11 @@ use esclusa_embedded::Store;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::filter::Filter;
+use esclusa_flow::filter::{Filter, Undecided};
+use esclusa_flow::work::Exhausted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Letters that are read at once.
 const PAGE: usize = 200;
@@ -73,16 +75,27 @@ pub enum NotSelected {
     /// The pattern is none.
     #[error("{0}")]
     Pattern(String),
+    /// The pattern takes too long on a letter, the one with this number.
+    #[error("the pattern gives no answer for letter {id}: {why}; ask by route or code, or with a smaller pattern")]
+    TooMuch {
+        /// Its number.
+        id: u64,
+        /// The budget.
+        why: Exhausted,
+    },
+    /// Nobody waits for the letters any more.
+    #[error("stopped")]
+    Stopped,
     /// The store does not answer.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
 
-/// The letters that a query selects, in the order in which they died; at most `most`.
+/// The letters that a query selects, in the order in which they died; at most `most`. It looks at `stop` for every letter.
 ///
 /// # Errors
 /// [`NotSelected`].
-pub fn select(store: &Store, query: &Query, most: usize) -> Result<Vec<Letter>, NotSelected> {
+pub fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBool) -> Result<Vec<Letter>, NotSelected> {
     let filter = query.pattern.as_deref().map(pattern).transpose()?;
     let most = query.limit.unwrap_or(most).min(most);
     let (mut found, mut after) = (Vec::new(), query.after);
@@ -90,15 +103,17 @@ pub fn select(store: &Store, query: &Query, most: usize) -> Result<Vec<Letter>, 
         let page = store.dead_letters(query.route.as_deref(), after, PAGE)?;
         let Some((last, _)) = page.last() else { break };
         after = Some(*last);
-        let fits = |letter: &DeadLetter| {
-            query.code.as_ref().is_none_or(|code| *code == letter.code)
-                && filter.as_ref().is_none_or(|filter| matches(filter, letter))
-        };
-        let fitting = page.into_iter().filter(|(_, letter)| fits(letter)).map(|(id, letter)| {
-            let letter = Letter::new(id, letter);
-            if let Some(most) = query.preview { letter.preview(most) } else { letter }
-        });
-        found.extend(fitting.take(most - found.len()));
+        for (id, letter) in page {
+            if stop.load(Ordering::Relaxed) {
+                return Err(NotSelected::Stopped);
+            }
+            let fits = query.code.as_ref().is_none_or(|code| *code == letter.code)
+                && filter.as_ref().map_or(Ok(true), |filter| matches(filter, id, &letter, stop))?;
+            if fits && found.len() < most {
+                let letter = Letter::new(id, letter);
+                found.push(if let Some(most) = query.preview { letter.preview(most) } else { letter });
+            }
+        }
     }
     Ok(found)
 }
@@ -125,8 +140,8 @@ fn pattern(text: &str) -> Result<Filter, NotSelected> {
     Filter::compile(&[value]).map_err(|error| NotSelected::Pattern(error.to_string()))
 }
 
-/// True where the letter's event matches, as it would in the filter of a route.
-fn matches(filter: &Filter, letter: &DeadLetter) -> bool {
+/// True if the letter's event matches, as it would in the filter of a route.
+fn matches(filter: &Filter, id: u64, letter: &DeadLetter, stop: &AtomicBool) -> Result<bool, NotSelected> {
     let attributes: Vec<(&str, &str)> =
         letter.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut columns = Columns::default();
@@ -138,5 +153,12 @@ fn matches(filter: &Filter, letter: &DeadLetter) -> bool {
         timestamp: letter.timestamp,
         attempt: letter.attempts,
     };
-    columns.push(&event).is_ok() && columns.get(0).is_some_and(|event| filter.matches(&letter.kind, event))
+    if columns.push(&event).is_err() {
+        return Ok(false);
+    }
+    let Some(event) = columns.get(0) else { return Ok(false) };
+    filter.matches(&letter.kind, event, &mut filter.budget(event), stop).map_err(|undecided| match undecided {
+        Undecided::Exhausted(why) => NotSelected::TooMuch { id, why },
+        Undecided::Stopped => NotSelected::Stopped,
+    })
 }

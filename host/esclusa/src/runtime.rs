@@ -19,6 +19,7 @@ pub mod replay;
 mod route;
 pub mod schema;
 mod serve;
+pub mod sieve;
 mod sources;
 pub mod status;
 pub mod trial;

@@ -97,24 +97,28 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Starts the delivery of `events`; `matches` says for each whether the route's filter takes it (missing: yes).
-    /// `seed` varies the jitter.
+    /// Starts the delivery of `events`. `seed` varies the jitter.
     #[must_use]
-    pub fn new(events: &Columns, matches: &[bool], ordered: bool, policy: Policy, seed: u64) -> Self {
+    pub fn new(events: &Columns, ordered: bool, policy: Policy, seed: u64) -> Self {
         let count = events.len();
-        let decided =
-            (0..count).map(|i| if matches.get(i).copied().unwrap_or(true) { None } else { Some(Verdict::Filtered) });
         Delivery {
             policy,
             ordered,
             seed,
             timestamps: events.timestamps.clone(),
             tries: events.attempts.iter().map(|a| a.saturating_sub(1)).collect(),
-            decided: decided.collect(),
+            decided: vec![None; count],
             parts: if count == 0 { VecDeque::new() } else { VecDeque::from([Part::new((0..count as u32).collect())]) },
             settlement: None,
             calling: Vec::new(),
             halted: None,
+        }
+    }
+
+    /// Says what becomes of events that the plugin does not get, before the first step.
+    pub fn sifted(&mut self, verdicts: Vec<(u32, Verdict)>) {
+        for (event, verdict) in verdicts {
+            self.decide(event, verdict);
         }
     }
 

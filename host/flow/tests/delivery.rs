@@ -8,7 +8,7 @@ use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::output::{CallError, Disposition, Failure, FailureKind, Outcome, Output};
 use esclusa_flow::retry::{Backoff, Policy};
-use esclusa_flow::verdict::Verdict;
+use esclusa_flow::verdict::{Reason, Verdict};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,6 +29,8 @@ enum Script {
     Huge,
     /// The filter leaves it out.
     Filtered,
+    /// The filter takes too long.
+    Unsifted,
     /// The engine never takes its effect.
     Refused,
 }
@@ -57,6 +59,7 @@ fn scripts() -> impl Strategy<Value = Vec<Script>> {
             1 => Just(Script::Fated),
             1 => Just(Script::Huge),
             1 => Just(Script::Filtered),
+            1 => Just(Script::Unsifted),
             1 => Just(Script::Refused),
         ],
         0..24,
@@ -136,11 +139,16 @@ struct Seen {
 
 /// Drives a delivery to its end in virtual time.
 fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -> Seen {
-    let matches: Vec<bool> = scripts.iter().map(|s| *s != Script::Filtered).collect();
+    let sifted = (0..).zip(scripts).filter_map(|(event, script)| match script {
+        Script::Filtered => Some((event, Verdict::Filtered)),
+        Script::Unsifted => Some((event, Verdict::Dead(Reason::new("limit.filter", "")))),
+        _ => None,
+    });
     // In bad weather batches are cut here and there, too, as those are whose calls are split by key.
     let cut = |event: &u32| !weather.is_empty() && (event * 7 + weather.len() as u32).is_multiple_of(5);
     let cuts: Vec<u32> = (1..scripts.len() as u32).filter(cut).collect();
-    let mut delivery = Delivery::new(&columns(scripts.len()), &matches, ordered, policy, 7).cut(&cuts);
+    let mut delivery = Delivery::new(&columns(scripts.len()), ordered, policy, 7).cut(&cuts);
+    delivery.sifted(sifted.collect());
     let mut now = Moment { monotonic: Duration::ZERO, wall: 1 };
     let mut weather = weather.iter().copied().chain(std::iter::repeat(Weather::Fine));
     let (mut seen, mut output) = (Seen::default(), Output::default());
@@ -231,6 +239,7 @@ fn carry_out(
 fn expected(script: Script, retries: Option<u32>, stormy: bool) -> Option<&'static str> {
     Some(match script {
         Script::Filtered => "filtered",
+        Script::Unsifted => "limit.filter",
         _ if stormy => return None,
         Script::Good => "done",
         Script::Reject => "rejected",
@@ -372,7 +381,7 @@ fn a_failure_that_will_repeat_goes_back_to_its_queue_once_at_most() {
     assert_eq!(name(&seen.settled[0].1), "returned");
     let mut again = Columns::default();
     again.push(&NewEvent { id: "0", attempt: 2, ..NewEvent::default() }).unwrap();
-    let mut delivery = Delivery::new(&again, &[], false, policy(None, true), 0);
+    let mut delivery = Delivery::new(&again, false, policy(None, true), 0);
     let now = Moment { monotonic: Duration::ZERO, wall: 1 };
     let Step::Call(events) = delivery.step(now) else { panic!("it is due") };
     delivery.called(plugin(&[Script::Fated], &events, |_| 2).as_ref(), now);
@@ -395,7 +404,7 @@ fn an_event_that_is_too_large_to_commit_alone_is_given_up_and_no_other_is() {
 #[test]
 fn events_past_their_age_are_given_up_without_a_call() {
     let policy = Policy { max_record_age: Some(Duration::from_secs(1)), ..policy(None, false) };
-    let mut delivery = Delivery::new(&columns(2), &[], true, policy, 0);
+    let mut delivery = Delivery::new(&columns(2), true, policy, 0);
     let now = Moment { monotonic: Duration::ZERO, wall: 5_000 };
     let Step::Commit(settlement) = delivery.step(now) else { panic!("expected a commit") };
     assert!(settlement.called.is_empty());
@@ -404,7 +413,7 @@ fn events_past_their_age_are_given_up_without_a_call() {
 
 #[test]
 fn a_plugin_that_halts_settles_nothing() {
-    let mut delivery = Delivery::new(&columns(1), &[], true, policy(None, false), 0);
+    let mut delivery = Delivery::new(&columns(1), true, policy(None, false), 0);
     let now = Moment { monotonic: Duration::ZERO, wall: 1 };
     assert_eq!(delivery.step(now), Step::Call(vec![0]));
     delivery.called(Err(&CallError::Halt("schema changed".into())), now);
@@ -416,7 +425,7 @@ fn what_is_refused_of_events_that_are_given_up_is_tried_again_after_a_pause() {
     let mut columns = Columns::default();
     columns.push(&NewEvent { id: "0", attempt: 1, ..NewEvent::default() }).unwrap();
     let policy = Policy { max_record_age: Some(Duration::ZERO), ..policy(Some(0), false) };
-    let mut delivery = Delivery::new(&columns, &[], true, policy, 0);
+    let mut delivery = Delivery::new(&columns, true, policy, 0);
     let mut now = Moment { monotonic: Duration::ZERO, wall: 10 };
     for _ in 0..3 {
         let Step::Commit(settlement) = delivery.step(now) else { panic!("it is too old to be called") };

@@ -89,6 +89,9 @@ impl From<NotSelected> for Refusal {
     fn from(error: NotSelected) -> Self {
         match error {
             NotSelected::Pattern(why) => Refusal::new(StatusCode::BAD_REQUEST, why),
+            NotSelected::TooMuch { .. } => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
+            // Only a request that its sender has given up is stopped.
+            NotSelected::Stopped => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             NotSelected::Fault(fault) => fault.into(),
         }
     }

@@ -6,6 +6,7 @@ use super::api::whole;
 use super::question::{self, Path, Query};
 use crate::letters::{self, Letter};
 use crate::runtime::replay::{self, NotReplayed};
+use crate::runtime::sieve::Stop;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -29,7 +30,10 @@ pub async fn list(
     Query(query): Query<letters::Query>,
 ) -> Result<Json<Vec<Letter>>, Refusal> {
     let store = admin.runtime.store().clone();
-    let selected = tokio::task::spawn_blocking(move || letters::select(&store, &query, MOST)).await;
+    // Ends the search when the request does.
+    let guard = Stop::default();
+    let stop = guard.flag();
+    let selected = tokio::task::spawn_blocking(move || letters::select(&store, &query, MOST, &stop)).await;
     let selected = selected.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(Json(selected?))
 }

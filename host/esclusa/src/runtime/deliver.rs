@@ -7,6 +7,7 @@ use super::lane::{Shared, changed};
 use super::meter::{Waiting, epoch_millis};
 use super::outbox;
 use super::route::{Mode, Route, Version};
+use super::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::Message;
@@ -40,6 +41,8 @@ pub struct Delivering<'a> {
     batch: Batch,
     split: Option<Split>,
     delivery: Delivery,
+    /// The filter, if it is still at work on the batch.
+    sifting: Option<Sifting>,
     /// The position committed last.
     previous: Option<Token>,
     version: Arc<Version>,
@@ -56,20 +59,18 @@ impl<'a> Delivering<'a> {
             r.received = r.received.saturating_add(count);
             r.in_flight = r.in_flight.saturating_add(count);
         });
-        let matches: Vec<bool> = match &route.spec.filter {
-            Some(filter) => batch.columns.iter().map(|event| filter.matches(&route.kind, event)).collect(),
-            None => Vec::new(),
-        };
         let seed = batch.columns.get(0).map_or(0, |first| mix_text(first.id()));
         let split = route.split();
-        let delivery = Delivery::new(&batch.columns, &matches, batch.origin.ordered, route.spec.policy, seed);
-        let delivery = match split {
+        let delivery = Delivery::new(&batch.columns, batch.origin.ordered, route.spec.policy, seed);
+        let mut delivery = match split {
             Some(split) => delivery.cut(&split.cuts(&batch.columns)),
             None => delivery,
         };
+        let sifting = sieve::sift(route, &batch.columns).map(|sifted| delivery.sifted(sifted)).err();
         let previous = batch.previous.clone();
         let version = route.version();
-        Delivering { route, shared, batch, split, delivery, previous, version, output: Output::default(), open: count }
+        let output = Output::default();
+        Delivering { route, shared, batch, split, delivery, sifting, previous, version, output, open: count }
     }
 }
 
@@ -88,6 +89,12 @@ impl Delivering<'_> {
     /// is needed for neither.
     pub async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> End {
         let (route, mut mode) = (self.route, self.route.watch());
+        tokio::select! {
+            biased;
+            () = self.sift() => {}
+            () = keep(&mut lane) => {}
+            () = route.stopped() => return End::Stopped,
+        }
         loop {
             let step = self.delivery.step(self.now());
             match step {
@@ -120,6 +127,15 @@ impl Delivering<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// Waits for the filter. Cancel-safe: it goes on where it was.
+    async fn sift(&mut self) {
+        if let Some(sifting) = &mut self.sifting {
+            let sifted = sifting.end().await;
+            self.sifting = None;
+            self.delivery.sifted(sifted);
         }
     }
 

@@ -126,7 +126,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
 /// to be sent.
 async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<Pending>, NotReplayed> {
     let batch = batch(route, letter)?;
-    let mut delivery = Delivery::new(&batch.columns, &[], false, ONCE, letter.died);
+    let mut delivery = Delivery::new(&batch.columns, false, ONCE, letter.died);
     let (start, mut output) = (Instant::now(), Output::default());
     let now = || Moment { monotonic: start.elapsed(), wall: epoch_millis() };
     loop {

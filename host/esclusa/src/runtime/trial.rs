@@ -6,11 +6,13 @@ mod show;
 
 use super::meter::epoch_millis;
 use super::route::Route;
+use super::sieve::{self, Sifted};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::grants::GrantedReads;
 use esclusa_flow::output::{CallError, Output};
+use esclusa_flow::verdict::{Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,8 +54,7 @@ impl TrialEvent {
 /// What is wrong with the events.
 pub async fn trial(route: &Route, events: &[TrialEvent]) -> Result<Trial, String> {
     let columns = columns(events, "trial")?;
-    let taken = taken(route, &columns);
-    let filtered = taken.iter().enumerate().filter(|(_, taken)| !**taken).map(|(at, _)| at).collect();
+    let filtered = filtered(sifted(route, &columns).await)?;
     let result = call(route, &origin(route), &columns).await;
     Ok(Trial::new(route, columns.len(), filtered, result))
 }
@@ -95,10 +96,21 @@ fn origin(route: &Route) -> Origin {
     }
 }
 
-/// For each event whether the route's filter takes it.
-fn taken(route: &Route, columns: &Columns) -> Vec<bool> {
-    let takes = |event| route.spec.filter.as_ref().is_none_or(|filter| filter.matches(&route.kind, event));
-    columns.iter().map(takes).collect()
+/// What the route's filter says of the events.
+async fn sifted(route: &Route, columns: &Arc<Columns>) -> Sifted {
+    match sieve::sift(route, columns) {
+        Ok(sifted) => sifted,
+        Err(mut sifting) => sifting.end().await,
+    }
+}
+
+/// The events that the filter does not take.
+fn filtered(sifted: Sifted) -> Result<Vec<usize>, String> {
+    let filtered = sifted.into_iter().map(|(at, verdict)| match verdict {
+        Verdict::Dead(Reason { code, message, .. }) => Err(format!("event {at} would be given up ({code}): {message}")),
+        _ => Ok(at as usize),
+    });
+    filtered.collect()
 }
 
 /// Calls the route's plugin, and checks what it wants against the route's grants.

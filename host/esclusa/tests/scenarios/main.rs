@@ -6,6 +6,7 @@ mod bad_input;
 mod cli;
 mod drain;
 mod exactly_once;
+mod filters;
 mod fleet;
 mod full;
 mod hostile;

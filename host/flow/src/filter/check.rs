@@ -1,32 +1,46 @@
-//! Checks of a single value.
+//! The checks of a list: what a single value may be.
+//!
+//! Exact values, beginnings, ends and networks are found by a search, however many there are. What is left is gone through
+//! one by one, and each costs a step.
 
-use super::network::Network;
-use super::view::Leaf;
+use super::effort::{Effort, Undecided};
+use super::network::{Network, Networks};
 use super::wildcard::Wildcard;
-use crate::item::number;
+use super::words::{How, Words};
+use crate::item::number::{Decimal, Parts};
 use std::cmp::Ordering;
 
+/// A value that is neither an object nor an array.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Leaf<'a> {
+    /// A text.
+    Text(&'a str),
+    /// A number; `None` for one whose exponent nobody reads.
+    Number(Option<Parts<'a>>),
+    /// True or false.
+    Boolean(bool),
+    /// JSON's null.
+    Null,
+}
+
+impl<'a> Leaf<'a> {
+    /// A number from its text.
+    pub fn number(text: &'a str) -> Leaf<'a> {
+        Leaf::Number(Parts::read(text).ok())
+    }
+}
+
 /// What a single value must be.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) enum Check {
-    /// This text.
-    Text(String),
+    /// A text like this one.
+    Text(How, String),
     /// This number, by value.
-    Number(String),
+    Number(Decimal),
     /// This.
     Boolean(bool),
     /// JSON's null.
     Null,
-    /// A text that begins so.
-    Prefix(String),
-    /// A text that ends so.
-    Suffix(String),
-    /// This text in any case; given in lower case.
-    AnyCase(String),
-    /// A text that begins so in any case; given in lower case.
-    PrefixAnyCase(String),
-    /// A text that ends so in any case; given in lower case.
-    SuffixAnyCase(String),
     /// A text of this form.
     Wildcard(Wildcard),
     /// An address of this range, as text.
@@ -34,14 +48,28 @@ pub(super) enum Check {
     /// A number within these bounds.
     Numeric(Bounds),
     /// Any value that passes none of these.
-    AnythingBut(Vec<Check>),
+    AnythingBut(Checks),
+}
+
+/// Checks of which one is enough.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Checks {
+    words: Vec<Words>,
+    /// Ascending.
+    numbers: Vec<Decimal>,
+    booleans: Vec<bool>,
+    null: bool,
+    wildcards: Vec<Wildcard>,
+    networks: Networks,
+    bounds: Vec<Bounds>,
+    but: Vec<Checks>,
 }
 
 /// Bounds of a number; all of them count.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Bounds {
     /// Comparison and number.
-    pub bounds: Vec<(Comparison, String)>,
+    pub bounds: Vec<(Comparison, Decimal)>,
     /// Numbers as text count too: DynamoDB's `N`.
     pub texts: bool,
 }
@@ -61,61 +89,118 @@ pub(super) enum Comparison {
     GreaterOrEqual,
 }
 
-impl Check {
-    /// A whole number between two, both included.
-    pub fn between(least: u64, most: u64) -> Check {
-        let bounds = [(Comparison::GreaterOrEqual, least), (Comparison::LessOrEqual, most)];
-        Check::Numeric(Bounds { bounds: bounds.map(|(how, bound)| (how, bound.to_string())).into(), texts: false })
+impl Checks {
+    /// Sorts checks by their kind.
+    pub fn new(checks: Vec<Check>) -> Checks {
+        let (mut all, mut texts, mut networks) = (Checks::default(), Vec::<(How, Vec<String>)>::new(), vec![]);
+        for check in checks {
+            match check {
+                Check::Text(how, text) => match texts.iter_mut().find(|(known, _)| *known == how) {
+                    Some((_, same)) => same.push(text),
+                    None => texts.push((how, vec![text])),
+                },
+                Check::Number(number) => all.numbers.push(number),
+                Check::Boolean(boolean) => all.booleans.push(boolean),
+                Check::Null => all.null = true,
+                Check::Wildcard(wildcard) => all.wildcards.push(wildcard),
+                Check::Network(network) => networks.push(network),
+                Check::Numeric(bounds) => all.bounds.push(bounds),
+                Check::AnythingBut(checks) => all.but.push(checks),
+            }
+        }
+        all.words = texts.iter().map(|(how, texts)| Words::new(*how, texts)).collect();
+        all.numbers.sort_unstable_by(|a, b| a.parts().compare(&b.parts()));
+        all.booleans.dedup();
+        all.networks = Networks::new(networks);
+        all
     }
 
-    /// True where the value passes.
-    pub fn holds(&self, leaf: &Leaf<'_>) -> bool {
-        match (self, leaf) {
-            (Check::AnythingBut(checks), _) => !checks.iter().any(|check| check.holds(leaf)),
-            (Check::Null, Leaf::Null) => true,
-            (Check::Boolean(expected), Leaf::Boolean(boolean)) => expected == boolean,
-            (Check::Number(expected), Leaf::Number(text)) => number::compare(text, expected) == Some(Ordering::Equal),
-            (Check::Numeric(bounds), Leaf::Number(text)) => bounds.hold(text),
-            (Check::Numeric(bounds), Leaf::Text(text)) => bounds.texts && bounds.hold(text),
-            (_, Leaf::Text(text)) => self.holds_of_text(text),
-            _ => false,
+    /// True if the value passes one of them.
+    pub fn hold(&self, leaf: Leaf<'_>, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+        let holds = match leaf {
+            Leaf::Text(text) => self.hold_of_text(text, effort)?,
+            Leaf::Number(Some(number)) => self.hold_of_number(&number, effort)?,
+            Leaf::Boolean(boolean) => self.booleans.contains(&boolean),
+            Leaf::Null => self.null,
+            Leaf::Number(None) => false,
+        };
+        if holds {
+            return Ok(true);
         }
+        for but in &self.but {
+            effort.spend(1)?;
+            if !but.hold(leaf, effort)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn holds_of_text(&self, text: &str) -> bool {
-        match self {
-            Check::Text(expected) => text == expected,
-            Check::Prefix(prefix) => text.starts_with(prefix.as_str()),
-            Check::Suffix(suffix) => text.ends_with(suffix.as_str()),
-            Check::AnyCase(expected) => lower(text).eq(expected.chars()),
-            Check::PrefixAnyCase(prefix) => begins(lower(text), prefix.chars()),
-            Check::SuffixAnyCase(suffix) => begins(lower(text).rev(), suffix.chars().rev()),
-            Check::Wildcard(wildcard) => wildcard.matches(text),
-            Check::Network(network) => network.contains(text),
-            Check::Number(_) | Check::Boolean(_) | Check::Null | Check::Numeric(_) | Check::AnythingBut(_) => false,
+    fn hold_of_number(&self, number: &Parts<'_>, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+        if !self.numbers.is_empty() {
+            effort.spend(self.numbers.len().ilog2() as usize + 1)?;
+            if self.numbers.binary_search_by(|known| known.parts().compare(number)).is_ok() {
+                return Ok(true);
+            }
+        }
+        any(&self.bounds, effort, |bounds, _| Ok(bounds.hold(number)))
+    }
+
+    fn hold_of_text(&self, text: &str, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+        for words in &self.words {
+            effort.spend(words.steps())?;
+            if words.fit(text) {
+                return Ok(true);
+            }
+        }
+        if !self.networks.is_empty() {
+            effort.spend(self.networks.steps())?;
+            if self.networks.contain(text) {
+                return Ok(true);
+            }
+        }
+        if self.bounds.iter().any(|bounds| bounds.texts) {
+            effort.spend(text.len())?;
+            if let Ok(number) = Parts::read(text)
+                && any(&self.bounds, effort, |bounds, _| Ok(bounds.texts && bounds.hold(&number)))?
+            {
+                return Ok(true);
+            }
+        }
+        any(&self.wildcards, effort, |wildcard, effort| wildcard.matches(text, effort))
+    }
+}
+
+/// True if any check holds; each costs a step, besides what it spends itself.
+fn any<'w, T>(
+    checks: &[T],
+    effort: &mut Effort<'w>,
+    holds: impl Fn(&T, &mut Effort<'w>) -> Result<bool, Undecided>,
+) -> Result<bool, Undecided> {
+    for check in checks {
+        effort.spend(1)?;
+        if holds(check, effort)? {
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
 impl Bounds {
-    fn hold(&self, text: &str) -> bool {
-        self.bounds.iter().all(|(comparison, bound)| {
-            number::compare(text, bound).is_some_and(|order| match comparison {
-                Comparison::Equal => order.is_eq(),
-                Comparison::Less => order.is_lt(),
-                Comparison::LessOrEqual => order.is_le(),
-                Comparison::Greater => order.is_gt(),
-                Comparison::GreaterOrEqual => order.is_ge(),
-            })
-        })
+    fn hold(&self, number: &Parts<'_>) -> bool {
+        self.bounds.iter().all(|(comparison, bound)| comparison.holds(number.compare(&bound.parts())))
     }
 }
 
-/// The text in lower case, character by character: the same for every place that a character stands in.
-pub(super) fn lower(text: &str) -> impl DoubleEndedIterator<Item = char> {
-    text.chars().flat_map(char::to_lowercase)
-}
-
-fn begins(mut text: impl Iterator<Item = char>, mut prefix: impl Iterator<Item = char>) -> bool {
-    prefix.all(|character| text.next() == Some(character))
+impl Comparison {
+    /// True if a number that is so to its bound is within it.
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Equal => order.is_eq(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessOrEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterOrEqual => order.is_ge(),
+        }
+    }
 }

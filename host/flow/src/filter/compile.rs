@@ -2,8 +2,10 @@
 
 mod operator;
 
-use super::tree::{All, List, Node, Object};
+use super::check::Checks;
+use super::program::{All, Condition, Program, ROOT};
 use super::{MAX_DEPTH, MAX_SIZE};
+use operator::Element;
 use serde_json::{Map, Value};
 
 /// A part of a pattern that makes no sense.
@@ -43,80 +45,97 @@ impl Budget {
     }
 }
 
-/// Compiles a pattern; a text holds it as JSON.
-pub(super) fn pattern(value: &Value) -> Result<Node, Mistake> {
-    let mut budget = Budget { size: MAX_SIZE };
+/// Adds a pattern to a program; a text holds it as JSON.
+pub(super) fn pattern(value: &Value, program: &mut Program) -> Result<(), Mistake> {
+    let mut place = Place { node: ROOT, depth: 1, budget: &mut Budget { size: MAX_SIZE }, program };
     match value {
-        Value::Object(fields) => object(fields, 1, &mut budget),
+        Value::Object(fields) => place.object(fields)?,
         Value::String(text) => match serde_json::from_str(text) {
-            Ok(Value::Object(fields)) => object(&fields, 1, &mut budget),
-            Ok(_) => Err(Mistake::new("the text holds no JSON object, such as {\"data\": {\"type\": [\"order\"]}}")),
-            Err(why) => Err(Mistake::new(format!("the text is no JSON: {why}"))),
+            Ok(Value::Object(fields)) => place.object(&fields)?,
+            Ok(_) => {
+                let message = "the text holds no JSON object, such as {\"data\": {\"type\": [\"order\"]}}";
+                return Err(Mistake::new(message));
+            }
+            Err(why) => return Err(Mistake::new(format!("the text is no JSON: {why}"))),
         },
-        _ => Err(Mistake::new("a pattern is an object, such as {\"data\": {\"type\": [\"order\"]}}")),
-    }
+        _ => return Err(Mistake::new("a pattern is an object, such as {\"data\": {\"type\": [\"order\"]}}")),
+    };
+    Ok(())
 }
 
-fn object(fields: &Map<String, Value>, depth: usize, budget: &mut Budget) -> Result<Node, Mistake> {
-    let mut names = vec![];
-    let all = all(fields, &mut names, depth, budget)?;
-    Ok(Node::Object(Object { names, all }))
-}
-
-/// Compiles the fields of an object, or of an alternative of its `$or`; all share the names of the object.
-fn all(
-    fields: &Map<String, Value>,
-    names: &mut Vec<String>,
+/// A place in a pattern, and the node that it is about.
+struct Place<'p> {
+    node: usize,
     depth: usize,
-    budget: &mut Budget,
-) -> Result<All, Mistake> {
-    if depth > MAX_DEPTH {
-        return Err(Mistake::new(format!("the pattern is nested deeper than {MAX_DEPTH} levels")));
+    budget: &'p mut Budget,
+    program: &'p mut Program,
+}
+
+impl Place<'_> {
+    fn object(&mut self, fields: &Map<String, Value>) -> Result<Condition, Mistake> {
+        let all = self.all(fields)?;
+        Ok(self.program.object(self.node, all))
     }
-    if fields.is_empty() {
-        return Err(Mistake::new("an empty object says nothing: name a field, or leave it out"));
+
+    /// Compiles the fields of an object, or of an alternative of its `$or`.
+    fn all(&mut self, fields: &Map<String, Value>) -> Result<All, Mistake> {
+        if self.depth > MAX_DEPTH {
+            return Err(Mistake::new(format!("the pattern is nested deeper than {MAX_DEPTH} levels")));
+        }
+        if fields.is_empty() {
+            return Err(Mistake::new("an empty object says nothing: name a field, or leave it out"));
+        }
+        let mut all = All::default();
+        for (name, value) in fields {
+            self.budget.spend().map_err(|m| m.within(name))?;
+            if name == "$or" {
+                all.any.push(self.alternatives(value).map_err(|m| m.within(name))?);
+            } else {
+                all.fields.push(self.field(name, value).map_err(|m| m.within(name))?);
+            }
+        }
+        Ok(all)
     }
-    let mut all = All::default();
-    for (name, value) in fields {
-        budget.spend().map_err(|m| m.within(name))?;
-        if name == "$or" {
-            all.any.push(alternatives(value, names, depth, budget).map_err(|m| m.within(name))?);
-        } else {
-            let node = field(name, value, depth, budget).map_err(|m| m.within(name))?;
-            all.fields.push((index(names, name), node));
+
+    fn alternatives(&mut self, value: &Value) -> Result<Vec<All>, Mistake> {
+        let wrong = || Mistake::new("$or is a list of objects: [{\"a\": [1]}, {\"b\": [2]}]");
+        let alternatives = value.as_array().filter(|list| !list.is_empty()).ok_or_else(wrong)?;
+        let mut place = self.below(self.node);
+        let compiled = alternatives.iter().enumerate().map(|(i, alternative)| {
+            let fields = alternative.as_object().ok_or_else(|| wrong().within(i))?;
+            place.all(fields).map_err(|m| m.within(i))
+        });
+        compiled.collect()
+    }
+
+    fn field(&mut self, name: &str, value: &Value) -> Result<Condition, Mistake> {
+        let node = self.program.field(self.node, name);
+        match value {
+            Value::Array(values) if operator::is_operand(name, values) => Err(outside_a_list(name)),
+            Value::Object(fields) => self.below(node).object(fields).map_err(|m| misplaced(fields, m)),
+            Value::Array(values) => self.below(node).list(name, values),
+            value => Err(Mistake::new(format!("a value stands in a list: write [{value}]"))),
         }
     }
-    Ok(all)
-}
 
-fn index(names: &mut Vec<String>, name: &str) -> usize {
-    names.iter().position(|n| n == name).unwrap_or_else(|| {
-        names.push(name.to_owned());
-        names.len() - 1
-    })
-}
+    fn list(&mut self, name: &str, values: &[Value]) -> Result<Condition, Mistake> {
+        if values.is_empty() {
+            return Err(Mistake::new("an empty list matches nothing: name a value, or [{\"exists\": true}] for any"));
+        }
+        let (mut checks, mut present, mut absent) = (vec![], false, false);
+        for (i, value) in values.iter().enumerate() {
+            let budget = &mut *self.budget;
+            match budget.spend().and_then(|()| operator::element(name, value, budget)).map_err(|m| m.within(i))? {
+                Element::Exists(true) => present = true,
+                Element::Exists(false) => absent = true,
+                Element::Check(check) => checks.push(check),
+            }
+        }
+        Ok(self.program.list(self.node, Checks::new(checks), present, absent))
+    }
 
-fn alternatives(
-    value: &Value,
-    names: &mut Vec<String>,
-    depth: usize,
-    budget: &mut Budget,
-) -> Result<Vec<All>, Mistake> {
-    let wrong = || Mistake::new("$or is a list of objects: [{\"a\": [1]}, {\"b\": [2]}]");
-    let alternatives = value.as_array().filter(|list| !list.is_empty()).ok_or_else(wrong)?;
-    let compiled = alternatives.iter().enumerate().map(|(i, alternative)| {
-        let fields = alternative.as_object().ok_or_else(|| wrong().within(i))?;
-        all(fields, names, depth + 1, budget).map_err(|m| m.within(i))
-    });
-    compiled.collect()
-}
-
-fn field(name: &str, value: &Value, depth: usize, budget: &mut Budget) -> Result<Node, Mistake> {
-    match value {
-        Value::Array(values) if operator::is_operand(name, values) => Err(outside_a_list(name)),
-        Value::Object(fields) => object(fields, depth + 1, budget).map_err(|m| misplaced(fields, m)),
-        Value::Array(values) => list(name, values, budget).map(Node::List),
-        value => Err(Mistake::new(format!("a value stands in a list: write [{value}]"))),
+    fn below(&mut self, node: usize) -> Place<'_> {
+        Place { node, depth: self.depth + 1, budget: self.budget, program: self.program }
     }
 }
 
@@ -130,15 +149,4 @@ fn misplaced(fields: &Map<String, Value>, found: Mistake) -> Mistake {
 
 fn outside_a_list(name: &str) -> Mistake {
     Mistake::new(format!("the operator {name:?} stands in a list: write [{{\"{name}\": …}}]"))
-}
-
-fn list(name: &str, values: &[Value], budget: &mut Budget) -> Result<List, Mistake> {
-    if values.is_empty() {
-        return Err(Mistake::new("an empty list matches nothing: name a value, or [{\"exists\": true}] for any"));
-    }
-    let mut list = List::default();
-    for (i, value) in values.iter().enumerate() {
-        budget.spend().and_then(|()| operator::add(&mut list, name, value, budget)).map_err(|m| m.within(i))?;
-    }
-    Ok(list)
 }

@@ -1,9 +1,14 @@
 //! The document that a pattern sees, by the kind of the source: Lambda's shapes.
 //!
 //! Every event has the fields of [`EVERY`]; queues, streams and changes of tables have the names that Lambda gives
-//! their records as well. Of a change, the record itself lies at the top.
+//! their records as well. Of a change, the record itself lies at the top. Payloads are read last, and only if what is known
+//! without them leaves a pattern undecided.
 
-use super::view::{Opened, View};
+use super::check::Leaf;
+use super::effort::Undecided;
+use super::evaluation::Evaluation;
+use super::program::{Node, ROOT};
+use super::scan;
 use crate::event::EventRef;
 
 /// Fields of every event.
@@ -25,29 +30,25 @@ enum Family {
     Other,
 }
 
-/// Looks for fields of an event.
-pub(super) fn open<'a>(kind: &str, event: EventRef<'a>, names: &[String]) -> Opened<'a> {
-    let family = family(kind);
-    let envelope = |name: &String| field(family, event, name);
-    if family != Family::Changes || names.iter().all(|name| EVERY.contains(&name.as_str())) {
-        return Opened::Object(names.iter().map(envelope).collect());
-    }
-    match View::Data(event.data()).open(names) {
-        Opened::Object(record) => Opened::Object(
-            names
-                .iter()
-                .zip(record)
-                .map(|(name, change)| match EVERY.contains(&name.as_str()) {
-                    true => envelope(name),
-                    false => change,
-                })
-                .collect(),
-        ),
-        Opened::Array(_) | Opened::Scalar | Opened::NotJson => Opened::NotJson,
-    }
+/// What is in a field of an event.
+enum Field<'a> {
+    Text(&'a str),
+    Number(u64),
+    Attributes,
+    /// Attributes of which each is also an object.
+    MessageAttributes,
+    Payload,
+    /// Maybe a field of the record that the payload is.
+    OfRecord,
+    None,
 }
 
-/// True where events from a source of this kind have a field of this name.
+/// True if every event has a field of this name.
+pub(super) fn is_of_every_event(name: &str) -> bool {
+    EVERY.contains(&name)
+}
+
+/// True if events from a source of this kind have a field of this name.
 pub(super) fn knows(kind: &str, name: &str) -> bool {
     let own: &[&str] = match family(kind) {
         Family::Queue => &MESSAGE,
@@ -55,12 +56,119 @@ pub(super) fn knows(kind: &str, name: &str) -> bool {
         Family::Changes => &CHANGE,
         Family::Other => &[],
     };
-    EVERY.contains(&name) || own.contains(&name)
+    is_of_every_event(name) || own.contains(&name)
 }
 
-/// The value of an attribute; the last one where there are several.
-pub(super) fn attribute<'a>(event: EventRef<'a>, name: &str) -> Option<&'a str> {
-    event.attributes().filter(|(n, _)| *n == name).last().map(|(_, value)| value)
+/// True if any pattern matches the document of an event from a source of this kind. `own` says for each pattern whether it
+/// names fields that not every event has.
+pub(super) fn matches(
+    evaluation: &mut Evaluation<'_, '_>,
+    own: &[bool],
+    kind: &str,
+    event: EventRef<'_>,
+) -> Result<bool, Undecided> {
+    let family = family(kind);
+    let Some(root) = evaluation.node(ROOT) else { return Ok(false) };
+    let has_unread = envelope(evaluation, root, family, event)?;
+    // A pattern that names a field of the record matches only if there is one, whatever else it asks for.
+    let without_record = |pattern: usize| family != Family::Changes || own.get(pattern) == Some(&false);
+    if evaluation.any_pattern(false, without_record)? {
+        return Ok(true);
+    }
+    if !has_unread || !evaluation.any_pattern(true, |_| true)? {
+        return Ok(false);
+    }
+    let has_record = payloads(evaluation, root, family, event)?;
+    evaluation.any_pattern(false, |pattern| has_record || without_record(pattern))
+}
+
+/// Reads everything but payloads; true if the patterns ask for something in them.
+fn envelope(
+    evaluation: &mut Evaluation<'_, '_>,
+    root: &Node,
+    family: Family,
+    event: EventRef<'_>,
+) -> Result<bool, Undecided> {
+    let mut has_unread = false;
+    for (name, at) in &root.fields {
+        evaluation.effort.spend(1)?;
+        match field(family, event, name) {
+            Field::None => continue,
+            Field::Payload | Field::OfRecord => {
+                has_unread = true;
+                evaluation.set_unread(*at, true);
+            }
+            Field::Text(text) => {
+                evaluation.enter(*at);
+                evaluation.leaf(*at, Leaf::Text(text))?;
+            }
+            Field::Number(number) => {
+                evaluation.enter(*at);
+                evaluation.leaf(*at, Leaf::number(&number.to_string()))?;
+            }
+            Field::Attributes => attributes(evaluation, *at, event, false)?,
+            Field::MessageAttributes => attributes(evaluation, *at, event, true)?,
+        }
+    }
+    Ok(has_unread)
+}
+
+/// Reads the attributes as an object at a node; of several of one name the last one counts.
+fn attributes(
+    evaluation: &mut Evaluation<'_, '_>,
+    at: usize,
+    event: EventRef<'_>,
+    are_objects: bool,
+) -> Result<(), Undecided> {
+    evaluation.enter(at);
+    let began = evaluation.now();
+    for (name, value) in event.attributes() {
+        evaluation.effort.spend(name.len().saturating_add(1))?;
+        let Some(field) = evaluation.field(at, name) else { continue };
+        evaluation.enter(field);
+        if !are_objects {
+            evaluation.leaf(field, Leaf::Text(value))?;
+            continue;
+        }
+        evaluation.leaf_of_lists(field, Leaf::Text(value))?;
+        let began = evaluation.now();
+        for (name, text) in [("stringValue", value), ("dataType", "String")] {
+            if let Some(part) = evaluation.field(field, name) {
+                evaluation.enter(part);
+                evaluation.leaf(part, Leaf::Text(text))?;
+            }
+        }
+        evaluation.finish(field, began)?;
+    }
+    evaluation.finish(at, began)
+}
+
+/// Reads what is not read yet; true if the payload is a record, and the patterns ask for its fields.
+fn payloads(
+    evaluation: &mut Evaluation<'_, '_>,
+    root: &Node,
+    family: Family,
+    event: EventRef<'_>,
+) -> Result<bool, Undecided> {
+    let mut of_record = false;
+    for (name, at) in &root.fields {
+        match field(family, event, name) {
+            Field::Payload => {
+                evaluation.enter(*at);
+                if !scan::payload(evaluation, *at, event.data())? {
+                    // A text for lists. For objects it is nothing, not even a value without fields.
+                    evaluation.enter(*at);
+                    evaluation.leaf_of_lists(*at, Leaf::Text(&String::from_utf8_lossy(event.data())))?;
+                }
+            }
+            Field::OfRecord => {
+                of_record = true;
+                evaluation.set_unread(*at, false);
+            }
+            _ => {}
+        }
+    }
+    Ok(of_record && scan::record(evaluation, event.data())?)
 }
 
 fn family(kind: &str) -> Family {
@@ -72,14 +180,16 @@ fn family(kind: &str) -> Family {
     }
 }
 
-fn field<'a>(family: Family, event: EventRef<'a>, name: &str) -> Option<View<'a>> {
+fn field<'a>(family: Family, event: EventRef<'a>, name: &str) -> Field<'a> {
     match (name, family) {
-        ("data", _) | ("body", Family::Queue) => Some(View::Data(event.data())),
-        ("key" | "partitionKey", _) => Some(event.key()).filter(|key| !key.is_empty()).map(View::Text),
-        ("id", _) | ("messageId", Family::Queue) | ("sequenceNumber", Family::Stream) => Some(View::Text(event.id())),
-        ("timestamp", _) => Some(View::Number(event.timestamp)),
-        ("attributes", _) => Some(View::Attributes(event)),
-        ("messageAttributes", Family::Queue) => Some(View::MessageAttributes(event)),
-        _ => None,
+        ("data", _) | ("body", Family::Queue) => Field::Payload,
+        ("key" | "partitionKey", _) if event.key().is_empty() => Field::None,
+        ("key" | "partitionKey", _) => Field::Text(event.key()),
+        ("id", _) | ("messageId", Family::Queue) | ("sequenceNumber", Family::Stream) => Field::Text(event.id()),
+        ("timestamp", _) => Field::Number(event.timestamp),
+        ("attributes", _) => Field::Attributes,
+        ("messageAttributes", Family::Queue) => Field::MessageAttributes,
+        (_, Family::Changes) => Field::OfRecord,
+        _ => Field::None,
     }
 }

@@ -1,5 +1,6 @@
 //! Patterns against events: operators, arrays, documents by source, hazards of JSON, mistakes.
 
+mod cost;
 mod documents;
 mod hazards;
 mod mistakes;
@@ -20,7 +21,12 @@ fn matches(kind: &str, pattern: Value, event: &NewEvent<'_>) -> bool {
     let mut columns = Columns::default();
     columns.push(event).unwrap();
     let filter = Filter::compile(std::slice::from_ref(&pattern)).unwrap_or_else(|error| panic!("{pattern}: {error}"));
-    filter.matches(kind, columns.get(0).unwrap())
+    taken(&filter, kind, columns.get(0).unwrap())
+}
+
+/// True if a filter takes an event, within the budget of that event.
+fn taken(filter: &Filter, kind: &str, event: EventRef<'_>) -> bool {
+    filter.matches(kind, event, &mut filter.budget(event), &AtomicBool::new(false)).unwrap()
 }
 
 /// A pattern for the data of an event, held against data.

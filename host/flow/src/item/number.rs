@@ -9,7 +9,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-use parts::Parts;
+pub(crate) use parts::{Decimal, Parts};
 use std::cmp::Ordering;
 
 /// Most significant digits of a number. DynamoDB developer guide, "Supported data types", November 2026.

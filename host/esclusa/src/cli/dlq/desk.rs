@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use esclusa_embedded::Store;
 use serde::Deserialize;
 use serde_json::json;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long messages of a replay may take; they are recorded.
@@ -67,7 +68,10 @@ impl Desk {
     async fn page(&self, query: &Query) -> Result<Vec<Letter>> {
         match self {
             Desk::Router(client) => client.get(&format!("/api/v1/dlq?{}", serde_urlencoded::to_string(query)?)).await,
-            Desk::Store(bench) => Ok(letters::select(bench.store(), query, query.limit.unwrap_or(PAGE))?),
+            Desk::Store(bench) => {
+                let most = query.limit.unwrap_or(PAGE);
+                Ok(letters::select(bench.store(), query, most, &AtomicBool::new(false))?)
+            }
         }
     }
 

@@ -22,6 +22,7 @@ impl Delivering<'_> {
         if self.version.reads.load(Ordering::Relaxed) {
             return;
         }
+        self.sift().await;
         let Step::Call(events) = self.delivery.step(self.now()) else { return };
         let untimely = Arc::new(Untimely(Notify::new()));
         tokio::select! {

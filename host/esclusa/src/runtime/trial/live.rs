@@ -5,7 +5,7 @@
 //! counted. Every trial gives its events new ids, so the same events do the same again.
 
 use super::show::{self, Shown};
-use super::{TrialEvent, call, columns, origin, taken};
+use super::{TrialEvent, call, columns, origin, sifted};
 use crate::runtime::commit::{self, Facts, Settle};
 use crate::runtime::meter::epoch_millis;
 use crate::runtime::route::Route;
@@ -54,7 +54,8 @@ pub async fn live(route: &Route, events: &[TrialEvent]) -> Result<Live, String> 
     let columns = columns(events, &format!("trial-{}", uuid::Uuid::new_v4()))?;
     let bisect = route.spec.policy.bisect;
     let once = Policy { max_retry_attempts: Some(0), max_record_age: None, bisect, release: false, backoff: WAIT };
-    let delivery = Delivery::new(&columns, &taken(route, &columns), route.spec.ordered, once, epoch_millis());
+    let mut delivery = Delivery::new(&columns, route.spec.ordered, once, epoch_millis());
+    delivery.sifted(sifted(route, &columns).await);
     let claims = (0..columns.len() as u64).map(|at| Claim::new(Token::Offset(at))).collect();
     let batch = Batch { origin: origin(route), columns, claims, previous: None };
     let mut trying =
@@ -148,7 +149,7 @@ impl Trying<'_> {
         Ok(committed)
     }
 
-    /// Sends messages once; gives those that were not taken, by id, and why.
+    /// Sends messages once; gives those that were not sifted, by id, and why.
     async fn send(&self, messages: Vec<Message>) -> BTreeMap<String, String> {
         let (count, mut refused) = (messages.len(), BTreeMap::new());
         let (spec, handler) = (&self.route.spec, self.route.handler(&self.route.version()));

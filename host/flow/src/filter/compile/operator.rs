@@ -1,11 +1,11 @@
 //! The values and operators in a pattern's list.
 
 use super::{Budget, Mistake};
-use crate::filter::check::{Bounds, Check, Comparison, lower};
-use crate::filter::network::Network;
-use crate::filter::tree::List;
+use crate::filter::check::{Bounds, Check, Checks, Comparison};
+use crate::filter::network;
 use crate::filter::wildcard::Wildcard;
-use crate::item::number;
+use crate::filter::words::How;
+use crate::item::number::Decimal;
 use serde_json::Value;
 use std::cmp::Ordering;
 
@@ -13,31 +13,41 @@ use std::cmp::Ordering;
 pub(super) const NAMES: [&str; 8] =
     ["prefix", "suffix", "equals-ignore-case", "anything-but", "numeric", "exists", "wildcard", "cidr"];
 
+/// All of a text.
+const EXACTLY: How = How { whole: true, backwards: false, lower: false };
+/// What a text begins with.
+const BEGINNING: How = How { whole: false, ..EXACTLY };
+/// What a text ends with.
+const END: How = How { backwards: true, ..BEGINNING };
+
 /// True where a field of this name with this list can only be meant as an operator.
 pub(super) fn is_operand(name: &str, values: &[Value]) -> bool {
     let begins_with_comparison = values.first().is_some_and(|first| comparison(first).is_ok());
     name == "anything-but" || (name == "numeric" && begins_with_comparison)
 }
 
-/// Adds a value or an operator to the list of a field.
-pub(super) fn add(list: &mut List, field: &str, value: &Value, budget: &mut Budget) -> Result<(), Mistake> {
-    let Value::Object(_) = value else {
-        list.checks.push(exactly(value)?);
-        return Ok(());
-    };
+/// What stands in the list of a field.
+pub(super) enum Element {
+    /// There must be a value, or there must be none.
+    Exists(bool),
+    /// A check of a value.
+    Check(Check),
+}
+
+/// Compiles a value or an operator in the list of a field.
+pub(super) fn element(field: &str, value: &Value, budget: &mut Budget) -> Result<Element, Mistake> {
+    let Value::Object(_) = value else { return exactly(value).map(Element::Check) };
     let (name, operand) = single(value)?;
     let check = match name {
         "exists" => {
             let exists = operand.as_bool().ok_or_else(|| Mistake::new("exists is true or false").within(name))?;
-            *(if exists { &mut list.present } else { &mut list.absent }) = true;
-            return Ok(());
+            return Ok(Element::Exists(exists));
         }
         "numeric" => numeric(operand, field == "N").map(Check::Numeric),
-        "anything-but" => anything_but(operand, budget).map(Check::AnythingBut),
+        "anything-but" => anything_but(operand, budget).map(|checks| Check::AnythingBut(Checks::new(checks))),
         _ => text_operator(name, operand),
     };
-    list.checks.push(check.map_err(|m| m.within(name))?);
-    Ok(())
+    check.map(Element::Check).map_err(|m| m.within(name))
 }
 
 /// The name and the operand of an operator.
@@ -54,8 +64,13 @@ fn single(value: &Value) -> Result<(&str, &Value), Mistake> {
 
 fn exactly(value: &Value) -> Result<Check, Mistake> {
     match value {
-        Value::String(text) => Ok(Check::Text(text.clone())),
-        Value::Number(number) => Ok(Check::Number(number.to_string())),
+        Value::String(text) => Ok(Check::Text(EXACTLY, text.clone())),
+        Value::Number(number) => {
+            let decimal = Decimal::read(&number.to_string());
+            decimal
+                .map(Check::Number)
+                .ok_or_else(|| Mistake::new(format!("{number} is no number that can be compared")))
+        }
         Value::Bool(boolean) => Ok(Check::Boolean(*boolean)),
         Value::Null => Ok(Check::Null),
         Value::Array(_) => Err(Mistake::new("a list in a list: write its values into the outer one")),
@@ -65,15 +80,15 @@ fn exactly(value: &Value) -> Result<Check, Mistake> {
 
 /// The operators that look at texts.
 fn text_operator(name: &str, operand: &Value) -> Result<Check, Mistake> {
-    let lowered = |text: &str| lower(text).collect::<String>();
+    let any_case_of = |how: How| any_case(operand).map(|text| Check::Text(How { lower: true, ..how }, text.to_owned()));
     match (name, operand) {
-        ("prefix", Value::String(text)) => Ok(Check::Prefix(text.clone())),
-        ("suffix", Value::String(text)) => Ok(Check::Suffix(text.clone())),
-        ("prefix", Value::Object(_)) => any_case(operand).map(|text| Check::PrefixAnyCase(lowered(text))),
-        ("suffix", Value::Object(_)) => any_case(operand).map(|text| Check::SuffixAnyCase(lowered(text))),
-        ("equals-ignore-case", Value::String(text)) => Ok(Check::AnyCase(lowered(text))),
+        ("prefix", Value::String(text)) => Ok(Check::Text(BEGINNING, text.clone())),
+        ("suffix", Value::String(text)) => Ok(Check::Text(END, text.clone())),
+        ("prefix", Value::Object(_)) => any_case_of(BEGINNING),
+        ("suffix", Value::Object(_)) => any_case_of(END),
+        ("equals-ignore-case", Value::String(text)) => Ok(Check::Text(How { lower: true, ..EXACTLY }, text.clone())),
         ("wildcard", Value::String(text)) => Wildcard::compile(text).map(Check::Wildcard).map_err(Mistake::new),
-        ("cidr", Value::String(text)) => Network::compile(text).map(Check::Network).map_err(Mistake::new),
+        ("cidr", Value::String(text)) => network::compile(text).map(Check::Network).map_err(Mistake::new),
         _ => Err(Mistake::new(format!("{name} takes a text"))),
     }
 }
@@ -131,10 +146,11 @@ fn numeric(operand: &Value, texts: bool) -> Result<Bounds, Mistake> {
     for (i, [comparison, bound]) in pairs.iter().enumerate() {
         let comparison = self::comparison(comparison).map_err(|m| m.within(2 * i))?;
         let bound = match bound {
-            Value::Number(number) => number.to_string(),
-            Value::String(text) if number::compare(text, text).is_some() => text.clone(),
-            _ => return Err(Mistake::new("a comparison takes a number").within(2 * i + 1)),
+            Value::Number(number) => Decimal::read(&number.to_string()),
+            Value::String(text) => Decimal::read(text),
+            _ => None,
         };
+        let bound = bound.ok_or_else(|| Mistake::new("a comparison takes a number").within(2 * i + 1))?;
         bounds.push((comparison, bound));
     }
     if let [lower, upper] = bounds.as_slice() {
@@ -156,7 +172,7 @@ fn comparison(value: &Value) -> Result<Comparison, Mistake> {
 }
 
 /// Two comparisons make a range, with room in it.
-fn range(one: &(Comparison, String), other: &(Comparison, String)) -> Result<(), Mistake> {
+fn range(one: &(Comparison, Decimal), other: &(Comparison, Decimal)) -> Result<(), Mistake> {
     use Comparison::{Greater, GreaterOrEqual, Less, LessOrEqual};
     let (lower, upper) = match (one.0, other.0) {
         (Greater | GreaterOrEqual, Less | LessOrEqual) => (one, other),
@@ -167,9 +183,9 @@ fn range(one: &(Comparison, String), other: &(Comparison, String)) -> Result<(),
         }
     };
     let touching = lower.0 == GreaterOrEqual && upper.0 == LessOrEqual;
-    match number::compare(&lower.1, &upper.1) {
-        Some(Ordering::Less) => Ok(()),
-        Some(Ordering::Equal) if touching => Ok(()),
+    match lower.1.parts().compare(&upper.1.parts()) {
+        Ordering::Less => Ok(()),
+        Ordering::Equal if touching => Ok(()),
         _ => Err(Mistake::new(format!("no number lies between {} and {}", lower.1, upper.1))),
     }
 }

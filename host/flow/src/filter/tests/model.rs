@@ -177,7 +177,72 @@ fn following(value: &Value, choices: &mut impl Iterator<Item = u8>) -> Option<Va
     }
 }
 
+/// The text of a value: with fields that are there several times, names and spaces written in several ways, and arrays in
+/// arrays.
+fn written() -> impl Strategy<Value = String> {
+    let inner = leaf().prop_map(|leaf| leaf.to_string()).prop_recursive(6, 48, 4, |inner| {
+        let array = proptest::collection::vec(inner.clone(), 0..4).prop_map(|all| format!("[{}]", all.join(" ,")));
+        prop_oneof![
+            array,
+            (inner.clone(), 1usize..8).prop_map(|(text, n)| format!("{}{text}{}", "[".repeat(n), "]".repeat(n))),
+            written_object(inner),
+        ]
+    });
+    written_object(inner)
+}
+
+fn written_object(inner: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = String> {
+    let name = select(vec!["a", "b", "c", "\\u0061", "\\u0062", "d", "\\ud800"]);
+    proptest::collection::vec((name, inner), 0..6).prop_map(|fields| {
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\" : {value}")).collect();
+        format!("{{{}}}", fields.join(",\n"))
+    })
+}
+
+/// A value as a pattern sees it: half a surrogate pair, which no value of `serde_json` holds, is a name that no pattern has.
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(&text.replace("\\ud800", "other")).unwrap()
+}
+
+fn filter_takes(kind: &str, patterns: &[Value], data: &str) -> bool {
+    let mut columns = Columns::default();
+    columns.push(&NewEvent { data: data.as_bytes(), ..NewEvent::default() }).unwrap();
+    taken(&Filter::compile(patterns).unwrap(), kind, columns.get(0).unwrap())
+}
+
 proptest! {
+    #[test]
+    fn one_pass_for_all_patterns_agrees_with_the_model_of_each(
+        patterns in proptest::collection::vec(given(), 1..4), text in written(), cut in 0usize..40,
+    ) {
+        let value = parsed(&text);
+        let expected = patterns.iter().any(|pattern| naive::object(pattern, Some(&value)));
+        let of_data: Vec<Value> = patterns.iter().map(|pattern| json!({ "data": pattern })).collect();
+        prop_assert_eq!(filter_takes("stream", &of_data, &text), expected, "{:?} on {}", &of_data, &text);
+        // The record of a change lies at the top, and in the data as well.
+        for both in [patterns.clone(), [patterns.clone(), of_data.clone()].concat()] {
+            prop_assert_eq!(filter_takes("table-changes", &both, &text), expected, "{:?} on {}", &both, &text);
+        }
+        // What is cut short is no JSON, whatever was read of it.
+        let cut = &text[..text.floor_char_boundary(text.len() - 1 - cut % text.len())];
+        prop_assert!(!filter_takes("stream", &of_data, cut), "{:?} on {}", &of_data, cut);
+        prop_assert!(!filter_takes("table-changes", &patterns, cut), "{:?} on {}", &patterns, cut);
+    }
+
+    #[test]
+    fn json_is_what_the_parser_takes_for_it(
+        text in prop_oneof![
+            r#"[{}\[\]:,"a0-9.eE+\\un \n\t-]{0,12}"#,
+            (written(), any::<proptest::sample::Index>(), r#"[{}\[\]:,"a01.eE+\\u \r-]"#).prop_map(|(text, at, with)| {
+                let at = at.index(text.len());
+                text.char_indices().map(|(i, c)| if i == at { with.clone() } else { c.to_string() }).collect()
+            }),
+        ],
+    ) {
+        let valid = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+        prop_assert_eq!(matches_data(json!({ "none": [{ "exists": false }] }), &text), valid, "{}", &text);
+    }
+
     #[test]
     fn patterns_that_follow_a_value_agree_with_the_model(
         first in value(), second in value(), choices in proptest::collection::vec(any::<u8>(), 24),

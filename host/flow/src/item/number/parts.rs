@@ -10,13 +10,44 @@ const MAX_EXPONENT: i64 = i64::MAX / 4;
 
 /// The significant digits are `whole` followed by `fraction`, without zeros at either end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// Below zero; may be set for zero too.
     pub negative: bool,
     whole: &'a str,
     fraction: &'a str,
     /// The power of ten that the first digit stands for; 0 for zero.
     pub top: i64,
+}
+
+/// Any number, read once to be compared with many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decimal {
+    /// As it was written.
+    text: String,
+    negative: bool,
+    /// The significant digits.
+    digits: String,
+    top: i64,
+}
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Decimal {
+    /// Reads any number; `None` if the text is none, or its exponent is out of all bounds.
+    pub fn read(text: &str) -> Option<Self> {
+        let parts = Parts::read(text).ok()?;
+        let digits = format!("{}{}", parts.whole, parts.fraction);
+        Some(Decimal { text: text.to_owned(), negative: parts.negative, digits, top: parts.top })
+    }
+
+    /// The same number as [`Parts::read`] gives it.
+    pub fn parts(&self) -> Parts<'_> {
+        Parts { negative: self.negative, whole: &self.digits, fraction: "", top: self.top }
+    }
 }
 
 impl<'a> Parts<'a> {

@@ -1,0 +1,165 @@
+//! Holds a route's filter against a batch. A batch that takes long is filtered on a thread that nothing else waits for, and
+//! filtering it ends soon after nobody waits for it any more.
+
+use super::route::Route;
+use esclusa_flow::event::{Columns, EventRef};
+use esclusa_flow::filter::{Filter, Undecided};
+use esclusa_flow::verdict::{Reason, Verdict};
+use esclusa_flow::work::{Exhausted, Work};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+
+/// Code of an event whose filter takes too long.
+pub const CODE: &str = "limit.filter";
+
+/// Bytes of a batch that is tried at once.
+const SMALL: usize = 64 * 1024;
+/// Steps that a batch may take at once: about a millisecond, which everything else on the thread waits for.
+const AT_ONCE: u64 = 256 * 1024;
+
+/// Filters of long batches that run at the same time. They only compute, so more of them than cores help nobody.
+static RUNNING: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+
+/// The events that the plugin does not get, ascending: filtered, or given up because the filter takes too long.
+pub type Sifted = Vec<(u32, Verdict)>;
+
+/// A filter at work on a batch. Dropping it ends the work.
+pub struct Sifting(JoinSet<Sifted>);
+
+impl Sifting {
+    /// Waits for the filter. Cancel-safe: it goes on meanwhile.
+    pub async fn end(&mut self) -> Sifted {
+        match self.0.join_next().await.map(|joined| joined.map_err(JoinError::try_into_panic)) {
+            Some(Ok(sifted)) => sifted,
+            Some(Err(Ok(panic))) => std::panic::resume_unwind(panic),
+            // The process ends: nobody waits for an answer.
+            Some(Err(Err(_))) | None => std::future::pending().await,
+        }
+    }
+}
+
+/// Filters a batch, or begins to.
+pub fn sift(route: &Route, events: &Arc<Columns>) -> Result<Sifted, Sifting> {
+    let Some(filter) = &route.spec.filter else { return Ok(Sifted::new()) };
+    at_once(filter, &route.kind, events).ok_or_else(|| {
+        let mut work = JoinSet::new();
+        work.spawn(aside(filter.clone(), route.kind.clone(), events.clone()));
+        Sifting(work)
+    })
+}
+
+/// Filters a batch if that does not take long.
+fn at_once(filter: &Filter, kind: &str, events: &Columns) -> Option<Sifted> {
+    if events.size() > SMALL {
+        return None;
+    }
+    let (mut work, stop) = (Work::of(AT_ONCE), AtomicBool::new(false));
+    all(events, |event| filter.matches(kind, event, &mut work, &stop)).filter(|sifted| !gives_up(sifted))
+}
+
+/// True if an event is given up.
+fn gives_up(sifted: &Sifted) -> bool {
+    sifted.iter().any(|(_, verdict)| matches!(verdict, Verdict::Dead(_)))
+}
+
+/// Filters a batch on a thread that nothing else waits for. Once the future is dropped the thread is free soon after.
+async fn aside(filter: Filter, kind: Arc<str>, events: Arc<Columns>) -> Sifted {
+    // It is never closed.
+    let Ok(permit) = RUNNING.acquire().await else { return std::future::pending().await };
+    let guard = Stop::default();
+    let stop = guard.flag();
+    let sifted = tokio::task::spawn_blocking(move || {
+        let sifted = all(&events, |event| filter.matches(&kind, event, &mut filter.budget(event), &stop));
+        drop(permit);
+        sifted
+    });
+    match sifted.await.map_err(JoinError::try_into_panic) {
+        Ok(Some(sifted)) => sifted,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // It was stopped, or everything is: nobody waits for an answer.
+        Ok(None) | Err(Err(_)) => std::future::pending().await,
+    }
+}
+
+/// Asks for every event of a batch; `None` if it was stopped.
+fn all(events: &Columns, mut matches: impl FnMut(EventRef<'_>) -> Result<bool, Undecided>) -> Option<Sifted> {
+    let mut sifted = Sifted::new();
+    for (at, event) in (0..).zip(events.iter()) {
+        match matches(event) {
+            Ok(true) => {}
+            Ok(false) => sifted.push((at, Verdict::Filtered)),
+            Err(Undecided::Exhausted(exhausted)) => sifted.push((at, Verdict::Dead(too_much(event, exhausted)))),
+            Err(Undecided::Stopped) => return None,
+        }
+    }
+    Some(sifted)
+}
+
+fn too_much(event: EventRef<'_>, exhausted: Exhausted) -> Reason {
+    let bytes = event.size();
+    Reason::new(CODE, format!("the route's filter gives no answer for these {bytes} bytes: {exhausted}"))
+}
+
+/// Raises its flag when it is dropped.
+#[derive(Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Its flag, for the thread that it stops.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use esclusa_flow::event::NewEvent;
+    use serde_json::json;
+
+    fn events(datas: &[String]) -> Arc<Columns> {
+        let mut columns = Columns::default();
+        for data in datas {
+            columns.push(&NewEvent { data: data.as_bytes(), ..NewEvent::default() }).unwrap();
+        }
+        Arc::new(columns)
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_at_once_is_given_up_aside_and_nothing_else_is() {
+        let wildcards: Vec<_> = (0..1000).map(|n| json!({ "wildcard": format!("*word-{n}*") })).collect();
+        let filter = Filter::compile(&[json!({ "data": { "a": wildcards } })]).unwrap();
+        let few = events(&[r#"{"a":"word-7"}"#.to_owned(), r#"{"a":"x"}"#.to_owned()]);
+        assert_eq!(at_once(&filter, "stream", &few), Some(vec![(1, Verdict::Filtered)]));
+        let many = |count| format!("{{\"a\":[{}]}}", vec!["\"x\""; count].join(","));
+        let long = events(&[r#"{"a":"word-7"}"#.to_owned(), many(1000), many(100_000), r#"{"a":"x"}"#.to_owned()]);
+        assert_eq!(at_once(&filter, "stream", &long), None);
+        let sifted = aside(filter.clone(), "stream".into(), long.clone()).await;
+        let codes = sifted.iter().map(|(event, verdict)| match verdict {
+            Verdict::Dead(reason) => (*event, reason.code.as_str()),
+            _ => (*event, "filtered"),
+        });
+        assert_eq!(codes.collect::<Vec<_>>(), [(1, "filtered"), (2, CODE), (3, "filtered")]);
+        let small = events(&[many(1000)]);
+        assert_eq!(at_once(&filter, "stream", &small), None, "a small batch may take long, too");
+    }
+
+    #[test]
+    fn a_filter_that_nobody_waits_for_is_told_to_stop() {
+        let guard = Stop::default();
+        let flag = guard.flag();
+        assert!(!flag.load(Ordering::Relaxed));
+        drop(guard);
+        assert!(flag.load(Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,46 @@
+//! What a filter spends on an event: steps of its budget. While it spends, it looks whether it is to stop.
+
+use crate::work::{Exhausted, Work};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Steps between two looks at the flag: about a tenth of a millisecond.
+const LOOK: usize = 64 * 1024;
+
+/// Why a filter has no answer for an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    /// The budget is used up.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// The caller raised the flag.
+    #[error("the filter was stopped")]
+    Stopped,
+}
+
+/// A budget that is being spent, and the flag that ends it early.
+pub(super) struct Effort<'w> {
+    work: &'w mut Work,
+    stop: &'w AtomicBool,
+    /// Steps since the last look at the flag.
+    since: usize,
+}
+
+impl<'w> Effort<'w> {
+    /// The first step looks at the flag.
+    pub fn new(work: &'w mut Work, stop: &'w AtomicBool) -> Self {
+        Effort { work, stop, since: LOOK }
+    }
+
+    /// Spends steps.
+    pub fn spend(&mut self, steps: usize) -> Result<(), Undecided> {
+        self.work.spend(steps)?;
+        self.since = self.since.saturating_add(steps);
+        if self.since >= LOOK {
+            self.since = 0;
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Undecided::Stopped);
+            }
+        }
+        Ok(())
+    }
+}

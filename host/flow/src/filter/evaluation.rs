@@ -1,0 +1,211 @@
+//! Holds a program against one document, in the order in which the document is read.
+//!
+//! What is kept is a few numbers per node and condition of the program, whatever the document is like. Nothing is ever
+//! reset: a clock counts the values that were entered, and what was noted of a node counts if it was noted since its last
+//! value was entered. So the last of several fields of one name counts, and no element of an array sees another one's fields.
+
+use super::check::Leaf;
+use super::document;
+use super::effort::{Effort, Undecided};
+use super::program::{All, Condition, Node, Of, Program, ROOT};
+use serde_json::Value;
+
+/// An evaluation on its way. Times are those of its clock; 0 is before everything.
+pub(super) struct Evaluation<'p, 'w> {
+    program: &'p Program,
+    pub effort: Effort<'w>,
+    clock: u64,
+    /// By node.
+    marks: Vec<Mark>,
+    /// By number of a list or object: the time of the value that passed it.
+    passed: Vec<u64>,
+    /// What is taken for true of values that are not read yet.
+    unread_holds: bool,
+}
+
+/// What is known of the value at a node.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mark {
+    /// When the value was entered.
+    entered: u64,
+    /// `entered`, if a single value is in it.
+    leaf: u64,
+    /// `entered`, if something without fields is in it: a single value or an empty array.
+    blank: u64,
+    /// It is there, and not read yet.
+    unread: bool,
+}
+
+impl<'p, 'w> Evaluation<'p, 'w> {
+    /// Before anything was read.
+    pub fn new(program: &'p Program, effort: Effort<'w>) -> Self {
+        let (marks, passed) = (vec![Mark::default(); program.nodes()], vec![0; program.conditions()]);
+        Evaluation { program, effort, clock: 0, marks, passed, unread_holds: false }
+    }
+
+    /// The time.
+    pub fn now(&self) -> u64 {
+        self.clock
+    }
+
+    /// A node by its number.
+    pub fn node(&self, at: usize) -> Option<&'p Node> {
+        self.program.node(at)
+    }
+
+    /// The node of a field of a payload's object. At the root are those that the event itself does not have.
+    pub fn field(&self, at: usize, name: &str) -> Option<usize> {
+        let field = self.node(at)?.fields.get(name).copied();
+        field.filter(|_| at != ROOT || !document::is_of_every_event(name))
+    }
+
+    /// Begins with the value of a node; what was found of an earlier value there is void.
+    pub fn enter(&mut self, at: usize) {
+        self.clock += 1;
+        if let Some(mark) = self.marks.get_mut(at) {
+            *mark = Mark { entered: self.clock, ..Mark::default() };
+        }
+    }
+
+    /// Says of a node that it may have a value, which is not read yet; or that it is read.
+    pub fn set_unread(&mut self, at: usize, unread: bool) {
+        if let Some(mark) = self.marks.get_mut(at) {
+            mark.unread = unread;
+        }
+    }
+
+    /// Reads a single value at a node.
+    pub fn leaf(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
+        self.blank(at);
+        self.leaf_of_lists(at, leaf)
+    }
+
+    /// Reads a single value that is none for objects.
+    pub fn leaf_of_lists(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
+        let (Some(node), Some(mark)) = (self.program.node(at), self.marks.get_mut(at)) else { return Ok(()) };
+        mark.leaf = mark.entered;
+        for list in &node.lists {
+            self.effort.spend(1)?;
+            if let Some(passed) = self.passed.get_mut(list.number)
+                && *passed != mark.entered
+                && list.checks.hold(leaf, &mut self.effort)?
+            {
+                *passed = mark.entered;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes something without fields at a node.
+    pub fn blank(&mut self, at: usize) {
+        if let Some(mark) = self.marks.get_mut(at) {
+            mark.blank = mark.entered;
+        }
+    }
+
+    /// Ends an object at a node that began at a time.
+    pub fn finish(&mut self, at: usize, began: u64) -> Result<(), Undecided> {
+        if self.clock == began {
+            self.blank(at);
+            return Ok(());
+        }
+        let (Some(node), Some(mark)) = (self.program.node(at), self.marks.get(at).copied()) else { return Ok(()) };
+        for object in &node.objects {
+            self.effort.spend(1)?;
+            let passed = self.passed.get(object.number) == Some(&mark.entered);
+            if !passed && self.hold(&object.all, began)? {
+                self.passed.get_mut(object.number).into_iter().for_each(|passed| *passed = mark.entered);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first pattern that `taken` lets through and that holds of the document as far as it was read, with this said of
+    /// what was not.
+    pub fn any_pattern(&mut self, unread_holds: bool, taken: impl Fn(usize) -> bool) -> Result<bool, Undecided> {
+        self.unread_holds = unread_holds;
+        for (at, pattern) in self.program.patterns().iter().enumerate() {
+            self.effort.spend(1)?;
+            if taken(at) && self.hold(&pattern.all, 0)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// True if the conditions hold of the fields that were read since.
+    fn hold(&mut self, all: &All, since: u64) -> Result<bool, Undecided> {
+        for condition in &all.fields {
+            self.effort.spend(1)?;
+            if !self.holds(*condition, since) {
+                return Ok(false);
+            }
+        }
+        for alternatives in &all.any {
+            let mut holds = false;
+            for all in alternatives {
+                self.effort.spend(1)?;
+                holds = holds || self.hold(all, since)?;
+            }
+            if !holds {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn holds(&self, condition: Condition, since: u64) -> bool {
+        let Some(mark) = self.marks.get(condition.node) else { return false };
+        if mark.unread {
+            return self.unread_holds;
+        }
+        if mark.entered <= since {
+            return condition.holds_of_nothing();
+        }
+        self.passed.get(condition.number) == Some(&mark.entered)
+            || match condition.of {
+                Of::List { present, absent } => {
+                    if mark.leaf == mark.entered {
+                        present
+                    } else {
+                        absent
+                    }
+                }
+                Of::Object { blank } => blank && mark.blank == mark.entered,
+            }
+    }
+
+    /// Reads a parsed value at a node.
+    pub fn value(&mut self, at: usize, value: &Value) -> Result<(), Undecided> {
+        match value {
+            Value::Object(object) => {
+                let began = self.now();
+                for (name, field) in self.node(at).into_iter().flat_map(|node| &node.fields) {
+                    if let Some(value) = object.get(name) {
+                        self.enter(*field);
+                        self.value(*field, value)?;
+                    }
+                }
+                self.finish(at, began)
+            }
+            Value::Array(elements) if elements.is_empty() => {
+                self.blank(at);
+                Ok(())
+            }
+            Value::Array(elements) => elements.iter().try_for_each(|element| self.value(at, element)),
+            Value::String(text) => self.leaf(at, Leaf::Text(text)),
+            Value::Number(number) => self.leaf(at, Leaf::number(&number.to_string())),
+            Value::Bool(boolean) => self.leaf(at, Leaf::Boolean(*boolean)),
+            Value::Null => self.leaf(at, Leaf::Null),
+        }
+    }
+
+    /// True if the pattern at this place in the list has passed the value that was read at the root.
+    pub fn passes(&self, pattern: usize) -> bool {
+        let object = self.program.patterns().get(pattern);
+        object.is_some_and(|object| {
+            let of = Of::Object { blank: object.blank };
+            self.holds(Condition { node: ROOT, number: object.number, of }, 0)
+        })
+    }
+}

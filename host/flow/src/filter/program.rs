@@ -1,0 +1,175 @@
+//! Compiled patterns: one tree of names for all of them, so that one pass over a document answers all of them.
+//!
+//! A node is a place in a document: the path of names that leads to it. It holds every condition that any pattern has on
+//! the value there. A value is read once for all of them.
+
+use super::check::Checks;
+use std::collections::BTreeMap;
+
+/// The node of the whole document.
+pub(super) const ROOT: usize = 0;
+
+/// The patterns of a filter. Its objects at [`ROOT`] are the patterns.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Program {
+    nodes: Vec<Node>,
+    /// Lists and objects, which each have a number below this one.
+    conditions: usize,
+}
+
+/// A place in a document.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Node {
+    /// The name that leads here.
+    pub name: String,
+    /// The nodes of the fields that a pattern names here.
+    pub fields: BTreeMap<String, usize>,
+    /// Lists for the value here.
+    pub lists: Vec<List>,
+    /// Objects that the value here must match.
+    pub objects: Vec<Object>,
+}
+
+/// A list, of which any check must hold of any single value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct List {
+    /// Its number.
+    pub number: usize,
+    /// Its checks, besides `exists`.
+    pub checks: Checks,
+}
+
+/// An object of a pattern. Of an array, one element must match all of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Object {
+    /// Its number.
+    pub number: usize,
+    /// What must hold.
+    pub all: All,
+    /// It matches a value without fields.
+    pub blank: bool,
+}
+
+/// Conditions that must all hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct All {
+    /// Conditions on single fields.
+    pub fields: Vec<Condition>,
+    /// One of each of these must hold: the `$or`s.
+    pub any: Vec<Vec<All>>,
+}
+
+/// A list or an object that a field must match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// The field.
+    pub node: usize,
+    /// The number of the list or object.
+    pub number: usize,
+    /// What holds of it without a value that passes.
+    pub of: Of,
+}
+
+/// What holds of a condition without a value that passes a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// A list.
+    List {
+        /// Any single value is enough.
+        present: bool,
+        /// It matches if there is no single value.
+        absent: bool,
+    },
+    /// An object.
+    Object {
+        /// It matches a value without fields.
+        blank: bool,
+    },
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        Program { nodes: vec![Node::default()], conditions: 0 }
+    }
+}
+
+impl Program {
+    /// A node by its number.
+    pub fn node(&self, at: usize) -> Option<&Node> {
+        self.nodes.get(at)
+    }
+
+    /// How many nodes there are.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// How many lists and objects there are.
+    pub fn conditions(&self) -> usize {
+        self.conditions
+    }
+
+    /// The node of a field, a new one for a new name.
+    pub fn field(&mut self, at: usize, name: &str) -> usize {
+        let next = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(at) else { return next };
+        let field = *node.fields.entry(name.to_owned()).or_insert(next);
+        if field == next {
+            self.nodes.push(Node { name: name.to_owned(), ..Node::default() });
+        }
+        field
+    }
+
+    /// Adds a list for the value at a node.
+    pub fn list(&mut self, node: usize, checks: Checks, present: bool, absent: bool) -> Condition {
+        let number = self.number();
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.lists.push(List { number, checks });
+        }
+        Condition { node, number, of: Of::List { present, absent } }
+    }
+
+    /// Adds an object for the value at a node.
+    pub fn object(&mut self, node: usize, all: All) -> Condition {
+        let (number, blank) = (self.number(), all.hold_of_nothing());
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.objects.push(Object { number, all, blank });
+        }
+        Condition { node, number, of: Of::Object { blank } }
+    }
+
+    fn number(&mut self) -> usize {
+        self.conditions += 1;
+        self.conditions - 1
+    }
+
+    /// The patterns.
+    pub fn patterns(&self) -> &[Object] {
+        self.nodes.first().map_or(&[], |root| &root.objects)
+    }
+
+    /// The names that conditions have.
+    pub fn names<'p>(&'p self, all: &'p All) -> Box<dyn Iterator<Item = &'p str> + 'p> {
+        let alternatives = all.any.iter().flatten().flat_map(|all| self.names(all));
+        let own = all.fields.iter().filter_map(|condition| self.node(condition.node)).map(|node| node.name.as_str());
+        Box::new(alternatives.chain(own))
+    }
+}
+
+impl All {
+    /// True if they hold of an object without any of the fields.
+    fn hold_of_nothing(&self) -> bool {
+        self.fields.iter().all(Condition::holds_of_nothing)
+            && self.any.iter().all(|alternatives| alternatives.iter().any(All::hold_of_nothing))
+    }
+}
+
+impl Condition {
+    /// True if it holds of an absent field.
+    pub fn holds_of_nothing(&self) -> bool {
+        match self.of {
+            Of::List { absent, .. } => absent,
+            Of::Object { blank } => blank,
+        }
+    }
+}
