@@ -100,8 +100,16 @@ mod tests {
         use FailureKind::{Contract, Cpu, Denied, Effects, HostCalls, HostcallBytes, Init, Memory, Time, Trap};
         let failures =
             [Trap, Init, Contract, Denied, Cpu, Time, Memory, Effects, HostcallBytes, HostCalls].map(FailureKind::code);
-        let others =
-            ["rejected", "retries-exhausted", "max-receives", "expired", "conflict", "effect.refused", "outbox.send"];
+        let others = [
+            "rejected",
+            "retries-exhausted",
+            "max-receives",
+            "expired",
+            "conflict",
+            "effect.refused",
+            "outbox.send",
+            "limit.aggregate",
+        ];
         for code in failures.into_iter().chain(others) {
             assert!(esclusa_config::codes::explain(code).is_some(), "{code}");
         }

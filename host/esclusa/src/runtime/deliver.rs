@@ -63,6 +63,7 @@ impl<'a> Delivering<'a> {
         let seed = batch.columns.get(0).map_or(0, |first| mix_text(first.id()));
         let split = route.split();
         let delivery = Delivery::new(&batch.columns, &matches, batch.origin.ordered, route.spec.policy, seed);
+        let delivery = delivery.refusing(&batch.claims);
         let delivery = match split {
             Some(split) => delivery.cut(&split.cuts(&batch.columns)),
             None => delivery,
