@@ -5,7 +5,7 @@ mod call;
 use super::commit::{self, Facts, Prepared};
 use super::lane::{Shared, changed};
 use super::meter::{Waiting, epoch_millis};
-use super::outbox;
+use super::outbox::{self, Recorded};
 use super::route::{Mode, Route, Version};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
@@ -219,7 +219,8 @@ impl Delivering<'_> {
     /// Sends what the commit recorded for the world outside; false where the route leaves before that.
     async fn send(&self, committed: Committed, messages: Vec<Message>) -> bool {
         let Some(id) = committed.outbox else { return true };
-        outbox::send(self.route, Pending { id, lane: self.batch.origin.lane.to_string(), messages }).await
+        let pending = Pending { id, lane: self.batch.origin.lane.to_string(), messages };
+        outbox::send(self.route, Recorded::of(self.route, pending)).await
     }
 
     /// Tells the source what became of its events.
