@@ -228,6 +228,24 @@ fn a_file_that_cannot_be_written_is_seen_and_written_once_it_can() {
 }
 
 #[test]
+fn a_reader_of_the_console_that_stops_reading_stops_nothing_else() {
+    let source = "[source.events]\nkind = \"stream\"\npartitions = 16\n[output.out]\nkind = \"console\"\n";
+    let mut router = Router::new(&format!("{HEAD}{source}{ROUTE}concurrency = 16\n"));
+    let text = "x".repeat(20_000);
+    let lines: String = (0..200).map(|n| format!("{{\"m\":\"{n} {text}\",\"k\":\"{n}\"}}\n")).collect();
+    router.write("events.jsonl", lines);
+    router.ok(&["send", "events", "events.jsonl", "--key", "k"]);
+    // Its standard output is a pipe that somebody holds open and does not read.
+    router.wrap("mkfifo pipe; sleep 90 <pipe & exec \"$0\" \"$@\" >pipe", &["run", "--drain-timeout", "1s"]);
+    router.until("messages wait in every lane", |router| messages(router)["pending"].as_u64() >= Some(10));
+    for _ in 0..20 {
+        assert!(router.get("/livez").is_some(), "{}", router.log());
+    }
+    assert!(router.ok(&["status"]).contains("out (console)"));
+    assert_eq!(router.signal("TERM"), 3, "{}", router.log());
+}
+
+#[test]
 fn a_run_that_ends_with_a_halted_route_has_failed() {
     let halting = r#"
 [source.events]
