@@ -25,6 +25,7 @@ use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::engine::{self, Commit, CommitError, Committed, Outlet, Pending, Progress, Reads};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::outbox::Witness;
 use parts::{Parts, Rest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,7 @@ pub struct Engine {
     tables: Arc<Tables>,
     stores: Stores,
     outlets: BTreeMap<String, Arc<dyn Outlet>>,
+    witness: Arc<dyn Witness>,
     local: Arc<dyn engine::Engine>,
     keeper: Option<Arc<dyn Keeper>>,
     /// Where effects are to happen once.
@@ -56,6 +58,7 @@ impl Engine {
             tables: Arc::new(Tables::new(settings.tables, clients)),
             stores: Stores::new(settings.stores, clients),
             outlets: settings.outlets,
+            witness: settings.witness,
             local: settings.local,
             keeper: settings.keeper,
             marks,
@@ -187,7 +190,7 @@ impl Engine {
     /// Sends the messages of a commit; those that were refused for good are dead letters of it then.
     async fn send(&self, keeper: &dyn Keeper, commit: &mut Commit, progress: &Progress) -> Result<(), CommitError> {
         let messages = std::mem::take(&mut commit.outbox);
-        let send = async { Ok(outbox::send(&self.outlets, messages, commit).await) };
+        let send = async { Ok(outbox::send(&self.outlets, messages, commit, Arc::clone(&self.witness)).await) };
         let dead = while_owned(keeper, &commit.lane, progress, send).await?;
         commit.dead.extend(dead);
         Ok(())

@@ -57,6 +57,9 @@ const MISSING: &[&str] = &[
     "QueueDoesNotExist",
 ];
 
+/// Most characters of a service's own words that are told.
+const LONGEST: usize = 1000;
+
 /// The remedy where a request could not be made or signed.
 const UNSET: &str = ": are region and credentials set, and is endpoint_url right?";
 
@@ -105,7 +108,7 @@ where
             let (code, message) =
                 (service.err().code().unwrap_or("unknown"), service.err().message().unwrap_or_default());
             let remedy = Remedy::of(code).map_or("", Remedy::words);
-            let reason = format!("{doing}: {code}: {message}{remedy}");
+            let reason = format!("{doing}: {}: {}{remedy}", brief(code), brief(message));
             let status = service.raw().status().as_u16();
             if THROTTLED.contains(&code) || status == 429 {
                 Fault::Throttled { reason, after: Duration::from_millis(100) }
@@ -136,5 +139,10 @@ fn chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text.split('\n').map(str::trim).collect::<Vec<_>>().join("; ")
+    brief(&text).split('\n').map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
+/// The beginning of a text of a service: it is logged, and kept with each message that it is about.
+pub fn brief(text: &str) -> &str {
+    text.char_indices().nth(LONGEST).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }

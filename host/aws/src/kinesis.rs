@@ -27,6 +27,9 @@ const RATE: u32 = 2 << 20;
 /// Longest wait between two reads of an idle shard: that of Lambda's event source mappings.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How often a list of shards is begun anew because it took too long.
+const LISTINGS: u32 = 3;
+
 /// A stream to read.
 #[derive(Clone)]
 pub struct Settings {
@@ -128,7 +131,7 @@ struct KinesisStream {
 impl KinesisStream {
     /// ListShards (100 per second) and not DescribeStream (10 per second and account, reliability K16).
     async fn list_all(&self) -> Result<Vec<Shard>, Fault> {
-        let (mut shards, mut token) = (Vec::new(), None::<String>);
+        let (mut shards, mut token, mut begun) = (Vec::new(), None::<String>, 0);
         loop {
             let request = self.client.list_shards().set_next_token(token.clone());
             let request = match token {
@@ -138,8 +141,8 @@ impl KinesisStream {
             let output = match request.send().await {
                 Ok(output) => output,
                 // Tokens are valid for five minutes; the list begins anew.
-                Err(error) if error.code() == Some("ExpiredNextTokenException") => {
-                    (shards, token) = (Vec::new(), None);
+                Err(error) if error.code() == Some("ExpiredNextTokenException") && begun < LISTINGS => {
+                    (shards, token, begun) = (Vec::new(), None, begun + 1);
                     continue;
                 }
                 Err(error) => return Err(fault::of(&format!("list the shards of {}", self.stream.name), &error)),

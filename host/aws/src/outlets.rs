@@ -55,7 +55,7 @@ where
 
 /// What a failed entry of a batch means.
 fn entry_fault(doing: &str, code: &str, message: &str, sender_fault: bool) -> Fault {
-    let reason = format!("{doing}: {code}: {message}");
+    let reason = format!("{doing}: {}: {}", fault::brief(code), fault::brief(message));
     if sender_fault && unfit(code) {
         Fault::Permanent(reason)
     } else if code.contains("Throttl") || code.contains("ThroughputExceeded") {

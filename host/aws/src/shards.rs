@@ -27,8 +27,10 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Source;
+use esclusa_flow::verdict::Reason;
 use lag::Lag;
 use position::Position;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -138,13 +140,32 @@ pub(crate) enum Cursor {
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     /// The records, in order.
-    pub records: Vec<Record>,
+    pub records: Vec<Found>,
     /// Bytes that the service sent, for its limits.
     pub bytes: usize,
     /// How far behind the newest record the reader is, as the service says it.
     pub behind_millis: Option<u64>,
     /// The shard has nothing more, ever.
     pub ended: bool,
+}
+
+/// A record as it was read.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// One event.
+    One(Record),
+    /// Several, which are made when a batch needs them.
+    Several(Several),
+}
+
+/// The events of one record.
+pub(crate) struct Several {
+    /// The events, in order.
+    pub events: Box<dyn Iterator<Item = Record> + Send>,
+    /// Bytes of memory that it takes until the last of them is made.
+    pub size: usize,
+    /// When the record was accepted, milliseconds since the Unix epoch.
+    pub timestamp: u64,
 }
 
 /// An event as it was read.
@@ -160,6 +181,30 @@ pub(crate) struct Record {
     pub data: Vec<u8>,
     /// When it was accepted, milliseconds since the Unix epoch.
     pub timestamp: u64,
+    /// Set if no plugin is to be called with it: why it is given up.
+    pub refused: Option<Box<Reason>>,
+}
+
+impl Found {
+    /// When it was accepted, milliseconds since the Unix epoch.
+    pub fn timestamp(&self) -> u64 {
+        match self {
+            Found::One(record) => record.timestamp,
+            Found::Several(several) => several.timestamp,
+        }
+    }
+}
+
+impl From<Record> for Found {
+    fn from(record: Record) -> Self {
+        Found::One(record)
+    }
+}
+
+impl fmt::Debug for Several {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Several").field("size", &self.size).finish_non_exhaustive()
+    }
 }
 
 /// A page that was not read.

@@ -24,6 +24,11 @@ function clock(millis) {
   const at = new Date(millis), time = at.toLocaleTimeString("en-GB");
   return Date.now() - millis < 86400000 ? time : at.toISOString().slice(0, 10) + " " + time;
 }
+function age(millis) {
+  const seconds = Math.max(0, Math.round(millis / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 7200 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
+}
 function timeOf(millis) {
   const node = el("time", "", clock(millis));
   node.dateTime = new Date(millis).toISOString();
@@ -105,6 +110,7 @@ function makeRow(name) {
   wide.colSpan = 11;
   cells.facts = wide.appendChild(el("div", "facts"));
   for (const key of ["path", "plugin", "outputs", "waiting"]) cells[key] = cells.facts.appendChild(el("span"));
+  cells.undelivered = wide.appendChild(el("ul", "undelivered"));
   cells.error = wide.appendChild(el("div", "error"));
   more.append(wide);
   byId("route-rows").append(main, more);
@@ -132,12 +138,36 @@ function fillRow(route, now) {
   set(cells.path, `${route.source} (${route.kind}) → ${plugin.path.split("/").pop()}`);
   set(cells.plugin, `${plugin.name} ${plugin.version} · ${plugin.digest.slice(0, 12)} · since ${clock(plugin.since)}`);
   set(cells.outputs, route.outputs.length ? "writes " + route.outputs.map((o) => `${o.name} (${o.kind}, ${o.delivery})`).join(", ") : "writes nothing");
+  fillUndelivered(cells.undelivered, route.outputs, now);
   const wait = reading.waiting;
   set(cells.waiting, wait ? `waiting: attempt ${wait.attempt}, next ${clock(wait.next)}` : "");
   const error = reading.last_error;
   const text = route.reason ? `halted: ${route.reason}` : error ? `last error ${clock(error.at)} · ${error.code}: ${error.message}` : "";
   set(cells.error, text);
   return perSecond;
+}
+
+// Outputs with messages that are not delivered yet, or that fail.
+function fillUndelivered(home, outputs, now) {
+  const told = outputs.filter((o) => o.messages && (o.messages.pending > 0 || o.messages.failed_in_a_row > 0));
+  while (home.children.length > told.length) home.lastChild.remove();
+  while (home.children.length < told.length) {
+    const item = el("li");
+    item.append(el("span", "chip"), el("span"));
+    home.append(item);
+  }
+  told.forEach((output, at) => {
+    const m = output.messages, [chip, text] = home.children[at].children, failing = m.failed_in_a_row > 0;
+    set(chip, `${output.name} ${failing ? "failing" : "sending"}`);
+    setClass(chip, "chip " + (failing ? "wrong" : "paused"));
+    const parts = [`${number.format(m.pending)} not delivered`];
+    if (m.oldest) parts.push(`the oldest for ${age(now - m.oldest)}`);
+    if (failing) parts.push(`${number.format(m.failed_in_a_row)} tries failed`);
+    if (m.next_try) parts.push(`next ${clock(m.next_try)}`);
+    if (m.given_up) parts.push(`${number.format(m.given_up)} given up`);
+    if (failing && m.last_error) parts.push(`${clock(m.last_error.at)} ${m.last_error.message}`);
+    set(text, parts.join(" · "));
+  });
 }
 
 function fillRoutes(status) {
@@ -149,16 +179,20 @@ function fillRoutes(status) {
     rows.delete(name);
     samples.delete(name);
   }
-  const total = { received: 0, settled: 0, flight: 0, rate: 0 };
+  const total = { received: 0, settled: 0, flight: 0, rate: 0, undelivered: 0, failing: false };
   for (const route of status.routes) {
     total.rate += fillRow(route, status.now);
     total.received += route.reading.received;
     total.settled += settled(route);
     total.flight += route.reading.in_flight;
+    for (const { messages } of route.outputs) {
+      total.undelivered += messages ? messages.pending : 0;
+      total.failing ||= Boolean(messages && messages.failed_in_a_row);
+    }
   }
   const dead = letterCount(status, "");
   show(byId("no-routes"), names.size === 0);
-  fillTotals([["events received", total.received], ["settled", total.settled], ["in flight", total.flight], ["events/s", shownRate(total.rate)], ["dead letters", dead, dead > 0]]);
+  fillTotals([["events received", total.received], ["settled", total.settled], ["in flight", total.flight], ["events/s", shownRate(total.rate)], ["messages not delivered", total.undelivered, total.failing], ["dead letters", dead, dead > 0]]);
 }
 
 function fillTotals(list) {

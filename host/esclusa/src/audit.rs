@@ -9,6 +9,7 @@ use crate::runtime::schema::ingest_stream;
 use esclusa_config::plan::{Plan, Route, Source};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
+use esclusa_flow::engine::Engine as _;
 use esclusa_flow::fault::Fault;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -33,6 +34,9 @@ pub struct Account {
     pub in_flight: u64,
     /// Events that wait in the source, where it can tell.
     pub behind: Option<u64>,
+    /// Messages for the world outside that are not delivered yet, of events that are done or in flight.
+    #[serde(default)]
+    pub undelivered: u64,
     /// What does not add up.
     pub problems: Vec<String>,
 }
@@ -45,6 +49,8 @@ struct Books {
     stored: Counts,
     /// The meter after it.
     after: Reading,
+    /// See [`Account::undelivered`].
+    undelivered: u64,
 }
 
 impl Books {
@@ -82,9 +88,10 @@ pub async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
                 counts: books.after.counts,
                 in_flight: books.after.in_flight,
                 behind: behind(store, &loaded.plan, spec),
+                undelivered: books.undelivered,
                 problems: problems(&books),
             },
-            None => stored(store, &loaded.plan, spec)?,
+            None => stored(store, &loaded.plan, spec).await?,
         });
     }
     Ok(accounts)
@@ -98,7 +105,7 @@ fn look(runtime: &Runtime, name: &str) -> Result<Option<Books>, Fault> {
         let stored = runtime.store().counts(name)?;
         let after = route.meter.read();
         if runtime.route(name).is_ok_and(|now| Arc::ptr_eq(&now, &route)) {
-            return Ok(Some(Books { before, stored, after }));
+            return Ok(Some(Books { before, stored, after, undelivered: route.outputs.pending() }));
         }
     }
     Ok(None)
@@ -108,25 +115,31 @@ fn look(runtime: &Runtime, name: &str) -> Result<Option<Books>, Fault> {
 ///
 /// # Errors
 /// A fault of the store.
-pub fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, Fault> {
-    plan.routes.iter().map(|spec| stored(store, plan, spec)).collect()
+pub async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, Fault> {
+    let mut accounts = Vec::with_capacity(plan.routes.len());
+    for spec in &plan.routes {
+        accounts.push(stored(store, plan, spec).await?);
+    }
+    Ok(accounts)
 }
 
 /// The account of a route as the store keeps it.
-fn stored(store: &Store, plan: &Plan, spec: &Route) -> Result<Account, Fault> {
+async fn stored(store: &Store, plan: &Plan, spec: &Route) -> Result<Account, Fault> {
     let counts = store.counts(&spec.name)?;
+    let recorded = store.pending(&spec.name).await?;
     Ok(Account {
         route: spec.name.to_string(),
         received: counts.settled(),
         counts,
         in_flight: 0,
         behind: behind(store, plan, spec),
+        undelivered: recorded.iter().map(|outbox| outbox.messages.len() as u64).sum(),
         problems: Vec::new(),
     })
 }
 
 fn problems(books: &Books) -> Vec<String> {
-    let Books { before, stored, after } = books;
+    let Books { before, stored, after, .. } = books;
     let mut problems = Vec::new();
     let sum = after.counts.settled().saturating_add(after.in_flight);
     if after.received != sum {
@@ -175,7 +188,8 @@ mod tests {
         let counts = Counts { done: 5, skipped: 1, filtered: 2, dead: 1 };
         let fewer = Counts { done: 4, ..counts };
         let reading = |received| Reading { received, counts, in_flight: 3, ..Reading::default() };
-        let books = |before, stored, received| problems(&Books { before, stored, after: reading(received) });
+        let books =
+            |before, stored, received| problems(&Books { before, stored, after: reading(received), undelivered: 0 });
         assert!(books(counts, counts, 12).is_empty());
         assert_eq!(books(counts, counts, 13).len(), 1, "an event was lost");
         let told = books(counts, fewer, 12);
@@ -193,7 +207,7 @@ mod tests {
         let counts = |done| Counts { done, ..Counts::default() };
         let books = |before, stored, after| {
             let after = Reading { received: after, counts: counts(after), ..Reading::default() };
-            problems(&Books { before: counts(before), stored: counts(stored), after })
+            problems(&Books { before: counts(before), stored: counts(stored), after, undelivered: 0 })
         };
         assert!(books(4, 6, 5).is_empty(), "committed, and not counted yet");
         assert!(books(4, 5, 6).is_empty(), "committed and counted after the store was read");

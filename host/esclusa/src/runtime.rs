@@ -13,6 +13,7 @@ mod idle;
 mod lane;
 pub mod meter;
 mod outbox;
+pub mod output_meter;
 pub mod plugins;
 pub mod rebuild;
 pub mod replay;

@@ -1,6 +1,7 @@
 //! A batch: events of one lane with the duty to settle each of them.
 
 use crate::event::{Columns, Origin};
+use crate::verdict::Reason;
 use std::sync::Arc;
 
 /// A place in a source: a position of a retained source, or a receipt of a queue. Only the engine that issued
@@ -16,19 +17,34 @@ pub enum Token {
 /// The duty to settle one event. Not clonable; dropping it means "not done", so that a value lost by a bug, a
 /// panic or a cancelled task leads to redelivery (invariant 2).
 #[derive(Debug, PartialEq, Eq)]
-pub struct Claim(Token);
+pub struct Claim {
+    token: Token,
+    refused: Option<Box<Reason>>,
+}
 
 impl Claim {
     /// A claim on the event at `token`. Made by sources only.
     #[must_use]
     pub fn new(token: Token) -> Self {
-        Claim(token)
+        Claim { token, refused: None }
+    }
+
+    /// A claim on an event that no plugin is to be called with: it is given up for this reason.
+    #[must_use]
+    pub fn refused(token: Token, reason: Reason) -> Self {
+        Claim { token, refused: Some(Box::new(reason)) }
+    }
+
+    /// Why the event is given up without a call; `None`: it is not.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Reason> {
+        self.refused.as_deref()
     }
 
     /// Where the event is.
     #[must_use]
     pub fn token(&self) -> &Token {
-        &self.0
+        &self.token
     }
 }
 

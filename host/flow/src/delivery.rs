@@ -9,6 +9,7 @@
 mod failure;
 mod part;
 
+use crate::batch::Claim;
 use crate::event::Columns;
 use crate::output::{CallError, Disposition, Output};
 use crate::retry::Policy;
@@ -130,6 +131,15 @@ impl Delivery {
             if let Some((before, after)) = self.parts.pop_back().map(|part| part.cut(*start)) {
                 self.parts.extend([before, after].into_iter().filter(|part| !part.events.is_empty()));
             }
+        }
+        self
+    }
+
+    /// Has events given up without a call that their source refused, whatever the filter says of them.
+    #[must_use]
+    pub fn refusing(mut self, claims: &[Claim]) -> Self {
+        for (event, reason) in (0..).zip(claims).filter_map(|(event, claim)| Some((event, claim.refusal()?))) {
+            self.decide(event, Verdict::Dead(reason.clone()));
         }
         self
     }

@@ -10,8 +10,48 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Hears what becomes of the messages of a route, output by output.
+pub trait Witness: Send + Sync {
+    /// So many messages of an outbox wait to be sent to an output. The number names them from now on.
+    fn waiting(&self, output: &str, messages: usize) -> u64;
+
+    /// They were tried.
+    fn tried(&self, output: &str, number: u64, tried: &Tried<'_>);
+
+    /// Those that are left are tried again after so long.
+    fn again(&self, output: &str, number: u64, wait: Duration);
+
+    /// Those that are left are not to be sent any more: what they are of is done again, or not at all.
+    fn forgotten(&self, output: &str, number: u64);
+}
+
+/// What a try to send the messages of an outbox to one output gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tried<'a> {
+    /// How many were sent.
+    pub sent: usize,
+    /// How many failed. Those that had to wait for another one are not among them.
+    pub failed: usize,
+    /// How many of those were given up.
+    pub given_up: usize,
+    /// Why they failed: what keeps messages back goes before what made one be given up.
+    pub fault: Option<&'a Fault>,
+}
+
+/// Nobody listens.
+impl Witness for () {
+    fn waiting(&self, _: &str, _: usize) -> u64 {
+        0
+    }
+
+    fn tried(&self, _: &str, _: u64, _: &Tried<'_>) {}
+
+    fn again(&self, _: &str, _: u64, _: Duration) {}
+
+    fn forgotten(&self, _: &str, _: u64) {}
+}
+
 /// See the module.
-#[derive(Debug)]
 pub struct Outbox {
     /// What is still to be sent, in order for each output.
     left: Vec<Message>,
@@ -19,6 +59,11 @@ pub struct Outbox {
     tries: BTreeMap<String, u32>,
     /// Messages that were given up.
     pub dead: Vec<DeadLetter>,
+    witness: Arc<dyn Witness>,
+    /// What the witness calls the messages of each output.
+    numbers: BTreeMap<String, u64>,
+    /// They are recorded, and so wait on if this is dropped.
+    recorded: bool,
 }
 
 /// What to do after a try.
@@ -39,10 +84,25 @@ impl Again {
 }
 
 impl Outbox {
-    /// Nothing is sent yet.
+    /// Messages that are forgotten if this is dropped. Nothing is sent yet.
     #[must_use]
-    pub fn new(messages: Vec<Message>) -> Self {
-        Outbox { left: messages, tries: BTreeMap::new(), dead: Vec::new() }
+    pub fn new(messages: Vec<Message>, witness: Arc<dyn Witness>) -> Self {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for message in &messages {
+            let count = counts.entry(&message.send.output).or_default();
+            *count = count.saturating_add(1);
+        }
+        let number = |(output, count): (&str, usize)| (output.to_owned(), witness.waiting(output, count));
+        let numbers = counts.into_iter().map(number).collect();
+        Outbox { left: messages, tries: BTreeMap::new(), dead: Vec::new(), witness, numbers, recorded: false }
+    }
+
+    /// Messages that are recorded elsewhere: they wait on if this is dropped.
+    #[must_use]
+    pub fn recorded(messages: Vec<Message>, witness: Arc<dyn Witness>) -> Self {
+        let mut outbox = Outbox::new(messages, witness);
+        outbox.recorded = true;
+        outbox
     }
 
     /// How many messages were not sent: those that are still to be, and those that were given up.
@@ -72,9 +132,13 @@ impl Outbox {
                 None => vec![Err(Fault::Permanent("it is not in routes.toml any more".to_owned())); mine.len()],
             };
             let mut results = results.into_iter();
+            let (mut sent, mut failures, dead, mut why) = (0, 0, self.dead.len(), None);
             for message in mine {
                 let fault = match results.next() {
-                    Some(Ok(())) => continue,
+                    Some(Ok(())) => {
+                        sent += 1;
+                        continue;
+                    }
                     Some(Err(fault)) => fault,
                     None => Fault::Bug("an outlet gave too few results".to_owned()),
                 };
@@ -83,21 +147,63 @@ impl Outbox {
                     continue;
                 }
                 failed(&message, &fault);
-                let before = self.tries.get(&message.id).copied().unwrap_or_default();
-                let tries = before.saturating_add(1);
-                if matches!(fault, Fault::Permanent(_)) || retries.is_some_and(|retries| before >= retries) {
-                    self.dead.push(DeadLetter::of_message(sender, message, &fault, tries));
-                    continue;
+                failures += 1;
+                let kept = self.keep_or_give_up(message, &fault, sender, retries, &mut again);
+                if why.is_none() || kept {
+                    why = Some(fault);
                 }
-                if let Fault::Throttled { after, .. } = fault {
-                    again.least = again.least.max(after);
-                }
-                again.round = again.round.max(before);
-                self.tries.insert(message.id.clone(), tries);
-                self.left.push(message);
             }
+            let given_up = self.dead.len().saturating_sub(dead);
+            self.tell(&output, &Tried { sent, failed: failures, given_up, fault: why.as_ref() });
         }
         (!self.left.is_empty()).then_some(again)
+    }
+
+    /// What becomes of a message that failed; true if it is tried again.
+    fn keep_or_give_up(
+        &mut self,
+        message: Message,
+        fault: &Fault,
+        sender: &Sender<'_>,
+        retries: Option<u32>,
+        again: &mut Again,
+    ) -> bool {
+        let before = self.tries.get(&message.id).copied().unwrap_or_default();
+        let tries = before.saturating_add(1);
+        if matches!(fault, Fault::Permanent(_)) || retries.is_some_and(|retries| before >= retries) {
+            self.dead.push(DeadLetter::of_message(sender, message, fault, tries));
+            return false;
+        }
+        if let Fault::Throttled { after, .. } = fault {
+            again.least = again.least.max(*after);
+        }
+        again.round = again.round.max(before);
+        self.tries.insert(message.id.clone(), tries);
+        self.left.push(message);
+        true
+    }
+
+    fn tell(&self, output: &str, tried: &Tried<'_>) {
+        if let Some(number) = self.numbers.get(output) {
+            self.witness.tried(output, *number, tried);
+        }
+    }
+
+    /// Tells that what is left is tried again after so long.
+    pub fn waits(&self, wait: Duration) {
+        for (output, number) in &self.numbers {
+            if self.left.iter().any(|message| message.send.output == *output) {
+                self.witness.again(output, *number, wait);
+            }
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        if !self.recorded {
+            self.numbers.iter().for_each(|(output, number)| self.witness.forgotten(output, *number));
+        }
     }
 }
 
@@ -121,6 +227,47 @@ mod tests {
             let some = messages.len().min(results.len());
             Box::pin(std::future::ready(results.drain(..some).collect()))
         }
+    }
+
+    /// What a witness heard, a line each.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Heard {
+        fn note(&self, line: String) {
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    impl Witness for Heard {
+        fn waiting(&self, output: &str, messages: usize) -> u64 {
+            self.note(format!("{output}: {messages} wait"));
+            7
+        }
+
+        fn tried(&self, output: &str, number: u64, tried: &Tried<'_>) {
+            let Tried { sent, failed, given_up, fault } = tried;
+            let fault = fault.map(Fault::to_string).unwrap_or_default();
+            assert_eq!(number, 7);
+            self.note(format!("{output}: {sent} sent, {failed} failed, {given_up} given up: {fault}"));
+        }
+
+        fn again(&self, output: &str, _: u64, wait: Duration) {
+            self.note(format!("{output}: again after {} s", wait.as_secs()));
+        }
+
+        fn forgotten(&self, output: &str, _: u64) {
+            self.note(format!("{output}: forgotten"));
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_waits_on_when_nobody_sends_it_and_what_is_not_is_forgotten() {
+        let heard = Arc::new(Heard::default());
+        drop(Outbox::recorded(vec![message("1", "out")], heard.clone()));
+        assert_eq!(*heard.0.lock().unwrap(), ["out: 1 wait"]);
+        drop(Outbox::new(vec![message("1", "out")], heard.clone()));
+        assert_eq!(heard.0.lock().unwrap().last().unwrap(), "out: forgotten");
     }
 
     fn message(id: &str, output: &str) -> Message {
@@ -147,17 +294,33 @@ mod tests {
         let slow = Fault::Throttled { after: Duration::from_secs(3), reason: "slow".into() };
         let results = vec![Err(slow), Ok(()), Err(Fault::Permanent("never".into())), Ok(()), Ok(())];
         let outlet = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
-        let mut outbox = Outbox::new(vec![
-            message("1", "out"),
-            message("x", "gone"),
-            message("2", "out"),
-            message("3", "out"),
-            message("4", "out"),
-        ]);
+        let heard = Arc::new(Heard::default());
+        let mut outbox = Outbox::new(
+            vec![
+                message("1", "out"),
+                message("x", "gone"),
+                message("2", "out"),
+                message("3", "out"),
+                message("4", "out"),
+            ],
+            heard.clone(),
+        );
         let (again, failures) = attempt(&mut outbox, &outlet, None);
         assert_eq!((again, failures), (Some(Again { round: 0, least: Duration::from_secs(3) }), 3));
         assert_eq!((outbox.left.len(), outbox.unsent()), (1, 3));
+        outbox.waits(Duration::from_secs(3));
         assert_eq!(attempt(&mut outbox, &outlet, None), (None, 0));
+        assert_eq!(
+            *heard.0.lock().unwrap(),
+            [
+                "gone: 1 wait",
+                "out: 4 wait",
+                "out: 2 sent, 2 failed, 1 given up: throttled: slow",
+                "gone: 0 sent, 1 failed, 1 given up: it is not in routes.toml any more",
+                "out: again after 3 s",
+                "out: 1 sent, 0 failed, 0 given up: ",
+            ]
+        );
         assert_eq!(*outlet.1.lock().unwrap(), ["1", "2", "3", "4", "1"]);
         let events: Vec<_> = outbox.dead.iter().map(|l| (l.event.as_str(), l.output.as_deref(), l.attempts)).collect();
         assert_eq!(events, [("3", Some("out"), 1), ("x", Some("gone"), 1)]);
@@ -180,7 +343,7 @@ mod tests {
         let held = || Err(Fault::Held("behind it".into()));
         let results = vec![fail(), held(), fail(), held(), fail(), Ok(())];
         let outlet = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
-        let mut outbox = Outbox::new(vec![message("poison", "out"), message("good", "out")]);
+        let mut outbox = Outbox::new(vec![message("poison", "out"), message("good", "out")], Arc::new(()));
         let wait = |round| Some(Again { round, least: Duration::ZERO });
         assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (wait(0), 1));
         assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (wait(0), 1), "the poison is given up");
@@ -193,7 +356,7 @@ mod tests {
     #[test]
     fn a_message_is_given_up_after_its_retries_and_one_without_answer_is_kept() {
         let outlet = Arc::new(Scripted(Mutex::default(), Mutex::default()));
-        let mut outbox = Outbox::new(vec![message("1", "out")]);
+        let mut outbox = Outbox::new(vec![message("1", "out")], Arc::new(()));
         for round in 0..2 {
             assert_eq!(attempt(&mut outbox, &outlet, Some(2)).0, Some(Again { round, least: Duration::ZERO }));
         }

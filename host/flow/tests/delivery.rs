@@ -2,6 +2,7 @@
 //! event ends once, with the verdict that it would get alone, and with its effects exactly once.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::{Action, Effect, Send};
 use esclusa_flow::event::{Columns, NewEvent};
@@ -409,6 +410,24 @@ fn events_past_their_age_are_given_up_without_a_call() {
     let Step::Commit(settlement) = delivery.step(now) else { panic!("expected a commit") };
     assert!(settlement.called.is_empty());
     assert!(settlement.verdicts.iter().all(|(_, v)| name(v) == "expired"));
+}
+
+#[test]
+fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filter_says() {
+    let now = Moment { monotonic: Duration::ZERO, wall: 0 };
+    let claim = |n: u64| Claim::new(Token::Offset(n));
+    let claims = [claim(0), Claim::refused(Token::Offset(1), Reason::new("limit.aggregate", "too large")), claim(2)];
+    for matches in [&[][..], &[true, false, true]] {
+        let mut delivery = Delivery::new(&columns(3), matches, true, policy(Some(1), false), 1).refusing(&claims);
+        assert_eq!(delivery.step(now), Step::Call(vec![0, 2]));
+        delivery.called(Ok(&Output::default()), now);
+        let Step::Commit(settlement) = delivery.step(now) else { panic!("a commit follows") };
+        let codes = settlement.verdicts.iter().map(|(_, verdict)| match verdict {
+            Verdict::Dead(reason) => reason.code.as_str(),
+            other => name(other),
+        });
+        assert_eq!(codes.collect::<Vec<_>>(), ["done", "limit.aggregate", "done"]);
+    }
 }
 
 #[test]

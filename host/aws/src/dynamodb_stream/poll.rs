@@ -2,7 +2,7 @@
 
 use super::change;
 use crate::shards::polled::{Pages, Read};
-use crate::shards::{Cursor, Page, ReadError, Record};
+use crate::shards::{Cursor, Found, Page, ReadError};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use esclusa_flow::BoxFuture;
@@ -48,9 +48,11 @@ impl Pages for Poll {
         Box::pin(async move {
             let answer = self.client.get_records().shard_iterator(iterator).send().await;
             let output = answer.map_err(|error| ReadError::of(&self.doing, &error))?;
-            let read = output.records().iter().map(|record| change::event(record, &self.stream, &self.key));
-            let records = read.collect::<Result<Vec<Record>, Fault>>().map_err(ReadError::Fault)?;
-            let last = records.last().map(|record| record.position.sequence.clone());
+            let read =
+                output.records().iter().map(|record| change::event(record, &self.stream, &self.key).map(Found::One));
+            let records = read.collect::<Result<Vec<Found>, Fault>>().map_err(ReadError::Fault)?;
+            let last =
+                output.records().last().and_then(|record| Some(record.dynamodb()?.sequence_number()?.to_owned()));
             let bytes = output.records().iter().filter_map(|r| usize::try_from(r.dynamodb()?.size_bytes()?).ok()).sum();
             let page = Page { records, bytes, behind_millis: None, ended: false };
             Ok(Read { page, last, next: output.next_shard_iterator })

@@ -7,7 +7,7 @@ use crate::shards::wall_millis;
 use esclusa_flow::dead::{DeadLetter, Sender};
 use esclusa_flow::effect::Message;
 use esclusa_flow::engine::{Commit, Outlet};
-use esclusa_flow::outbox::Outbox;
+use esclusa_flow::outbox::{Outbox, Witness};
 use esclusa_flow::retry::{Backoff, mix};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,16 +21,18 @@ pub async fn send(
     outlets: &BTreeMap<String, Arc<dyn Outlet>>,
     messages: Vec<Message>,
     commit: &Commit,
+    witness: Arc<dyn Witness>,
 ) -> Vec<DeadLetter> {
     let Commit { route, source, lane, handler, .. } = commit;
     let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
-    let mut outbox = Outbox::new(messages);
+    let mut outbox = Outbox::new(messages, witness);
     loop {
         let sender = Sender { route, source, lane, handler, now: wall_millis() };
-        let again = outbox.attempt(outlets, &sender, None, |message, fault| {
-            tracing::warn!(%route, output = message.send.output, error = %fault, "an output did not take a message");
-        });
-        let Some(again) = again.await else { return outbox.dead };
-        tokio::time::sleep(again.wait(&BACKOFF, mix(seed))).await;
+        let Some(again) = outbox.attempt(outlets, &sender, None, |_, _| {}).await else {
+            return std::mem::take(&mut outbox.dead);
+        };
+        let wait = again.wait(&BACKOFF, mix(seed));
+        outbox.waits(wait);
+        tokio::time::sleep(wait).await;
     }
 }

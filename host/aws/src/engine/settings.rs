@@ -4,6 +4,7 @@ use crate::objects::Store;
 use crate::progress::Keeper;
 use crate::tables::Table;
 use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub struct EngineSettings {
     /// Outputs outside of the local engine, likewise. Used with a keeper only: else the local engine records the messages,
     /// and whoever commits sends them.
     pub outlets: BTreeMap<String, Arc<dyn Outlet>>,
+    /// Hears what becomes of their messages.
+    pub witness: Arc<dyn Witness>,
     /// Everything else: its tables, streams and queues, dead letters, counters, and progress where there is no keeper.
     pub local: Arc<dyn Engine>,
     /// Where the progress of the source is kept, if not in the local engine.

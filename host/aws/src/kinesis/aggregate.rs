@@ -2,35 +2,51 @@
 //! <https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md>, 2026-11.
 //!
 //! What does not check is a plain record (reliability K14): any payload may begin with these four bytes.
+//!
+//! A record holds its events in as little as six bytes each, so they are never all there at once: a record is checked as a
+//! whole, in steps in proportion to its bytes, and its events are made one by one when a batch needs them.
 
 use prost::Message;
+use prost::bytes::Bytes;
 
 const MAGIC: &[u8] = &[0xF3, 0x89, 0x9A, 0xC2];
 const DIGEST: usize = 16;
 
-#[derive(Clone, PartialEq, Message)]
-struct AggregatedRecord {
-    #[prost(string, repeated, tag = "1")]
-    partition_key_table: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    explicit_hash_key_table: Vec<String>,
-    #[prost(message, repeated, tag = "3")]
-    records: Vec<AggregatedPart>,
-}
+/// Fields of the message: number and wire type. <https://protobuf.dev/programming-guides/encoding/>, 2026-11.
+const KEY: usize = 1 << 3 | 2;
+const HASH: usize = 2 << 3 | 2;
+const PART: usize = 3 << 3 | 2;
+
+/// Most characters of a partition key.
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecordsRequestEntry.html>, 2026-11.
+const KEY_CHARACTERS: usize = 256;
+
+/// Most events of a record: a record of 1 MiB, which is all that the library makes, cannot hold as many.
+pub const MOST_EVENTS: usize = 200_000;
+
+/// Most bytes that the events of a record may take: keys that they share count for each, and so does [`EVENT`]. Six times
+/// the largest record that Kinesis takes (10 MiB).
+pub const MOST_BYTES: usize = 64 << 20;
+
+/// Bytes that an event takes beside its key and its data: its columns, and its id of up to 64 characters.
+const EVENT: usize = 44 + 64;
 
 #[derive(Clone, PartialEq, Message)]
 struct AggregatedPart {
-    #[prost(uint64, required, tag = "1")]
-    partition_key_index: u64,
+    /// Required by the format, as the data is.
+    #[prost(uint64, optional, tag = "1")]
+    partition_key_index: Option<u64>,
     #[prost(uint64, optional, tag = "2")]
     explicit_hash_key_index: Option<u64>,
-    #[prost(bytes = "vec", required, tag = "3")]
-    data: Vec<u8>,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    data: Option<Bytes>,
 }
 
 /// An event of an aggregated record.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Part {
+    /// Its place among the events of the record.
+    pub sub: u64,
     /// Its partition key.
     pub key: String,
     /// Where it belongs: the explicit hash key, else the MD5 of the partition key.
@@ -39,90 +55,197 @@ pub struct Part {
     pub data: Vec<u8>,
 }
 
-/// The events of an aggregated record; `None` where the payload is a plain record.
-pub fn events(payload: &[u8]) -> Option<Vec<Part>> {
+/// What a payload is.
+#[derive(Debug)]
+pub enum Opened {
+    /// One event.
+    Plain,
+    /// Several.
+    Several(Aggregate),
+    /// Several, and more than are taken out of one record; why.
+    TooLarge(String),
+}
+
+/// The events of an aggregated record, made as they are asked for.
+#[derive(Debug)]
+pub struct Aggregate {
+    message: Bytes,
+    /// Bytes of the message before the next event.
+    at: usize,
+    next: u64,
+    keys: Vec<Key>,
+    hashes: Vec<Option<u128>>,
+}
+
+/// A key of the table: where it is in the message, and its hash.
+#[derive(Debug)]
+struct Key {
+    start: usize,
+    end: usize,
+    hash: u128,
+}
+
+/// Why an aggregate is not taken as one.
+#[derive(Debug)]
+enum Unfit {
+    /// It is none.
+    Unsound,
+    /// It is too large.
+    TooLarge(String),
+}
+
+/// Looks at a payload: checks all of an aggregated record and makes none of its events.
+pub fn open(payload: &Bytes) -> Opened {
+    match message(payload).ok_or(Unfit::Unsound).and_then(Aggregate::of) {
+        Ok(aggregate) => Opened::Several(aggregate),
+        Err(Unfit::Unsound) => Opened::Plain,
+        Err(Unfit::TooLarge(why)) => Opened::TooLarge(why),
+    }
+}
+
+/// The message of an aggregated record whose digest is right.
+fn message(payload: &Bytes) -> Option<Bytes> {
     let rest = payload.strip_prefix(MAGIC)?;
     let (message, digest) = rest.split_at_checked(rest.len().checked_sub(DIGEST)?)?;
-    if md5::compute(message).0 != digest {
-        return None;
+    (md5::compute(message).0 == digest).then(|| payload.slice_ref(message))
+}
+
+impl Aggregate {
+    fn of(message: Bytes) -> Result<Self, Unfit> {
+        let mut aggregate = Aggregate { at: 0, next: 0, keys: Vec::new(), hashes: Vec::new(), message };
+        aggregate.read_tables()?;
+        aggregate.check_parts()?;
+        Ok(aggregate)
     }
-    let AggregatedRecord { partition_key_table, explicit_hash_key_table, records } =
-        AggregatedRecord::decode(message).ok()?;
-    let part = |part: AggregatedPart| {
-        let key = partition_key_table.get(usize::try_from(part.partition_key_index).ok()?)?.clone();
-        let hash = match part.explicit_hash_key_index {
-            Some(index) => explicit_hash_key_table.get(usize::try_from(index).ok()?)?.parse().ok()?,
-            None => u128::from_be_bytes(md5::compute(&key).0),
+
+    /// Reads both tables, which may stand before, between and behind the events.
+    fn read_tables(&mut self) -> Result<(), Unfit> {
+        let (message, mut at) = (self.message.clone(), 0);
+        while at < message.len() {
+            let field = Field::at(&message, at).ok_or(Unfit::Unsound)?;
+            at = field.end;
+            match field.tag {
+                KEY => self.keys.push(Key::of(&field).ok_or(Unfit::Unsound)?),
+                HASH => self.hashes.push(std::str::from_utf8(field.content).map_err(|_| Unfit::Unsound)?.parse().ok()),
+                _ => {}
+            }
+            if self.keys.len().max(self.hashes.len()) > MOST_EVENTS {
+                return Err(Unfit::TooLarge(format!("it has keys for more than {MOST_EVENTS} events")));
+            }
+        }
+        self.keys.shrink_to_fit();
+        self.hashes.shrink_to_fit();
+        Ok(())
+    }
+
+    /// Checks every event, and how much they take together.
+    fn check_parts(&self) -> Result<(), Unfit> {
+        let (mut at, mut events, mut bytes) = (0, 0usize, 0usize);
+        while at < self.message.len() {
+            let field = Field::at(&self.message, at).ok_or(Unfit::Unsound)?;
+            at = field.end;
+            if field.tag == PART {
+                let (key, _, data) = self.part(&field).ok_or(Unfit::Unsound)?;
+                events += 1;
+                bytes = bytes.saturating_add(key.end - key.start).saturating_add(data.len()).saturating_add(EVENT);
+            }
+        }
+        if events > MOST_EVENTS {
+            return Err(Unfit::TooLarge(format!("it has {events} events, of at most {MOST_EVENTS}")));
+        }
+        if bytes > MOST_BYTES {
+            return Err(Unfit::TooLarge(format!("its events take {bytes} bytes, of at most {MOST_BYTES}")));
+        }
+        Ok(())
+    }
+
+    /// Key, hash and data of an event; `None` if it lacks one or names what is in no table.
+    fn part(&self, field: &Field<'_>) -> Option<(&Key, u128, Bytes)> {
+        let AggregatedPart { partition_key_index, explicit_hash_key_index, data } =
+            AggregatedPart::decode(self.message.slice_ref(field.content)).ok()?;
+        let key = self.keys.get(usize::try_from(partition_key_index?).ok()?)?;
+        let hash = match explicit_hash_key_index {
+            Some(index) => (*self.hashes.get(usize::try_from(index).ok()?)?)?,
+            None => key.hash,
         };
-        Some(Part { key, hash, data: part.data })
-    };
-    records.into_iter().map(part).collect()
+        Some((key, hash, data?))
+    }
+
+    /// Bytes of memory that it takes until its last event is made.
+    pub fn size(&self) -> usize {
+        let tables = self.keys.capacity() * size_of::<Key>() + self.hashes.capacity() * size_of::<Option<u128>>();
+        self.message.len() + tables + size_of::<Aggregate>()
+    }
+}
+
+impl Iterator for Aggregate {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        loop {
+            // All of this was checked: the message ends behind a field.
+            let field = Field::at(&self.message, self.at)?;
+            let end = field.end;
+            let part = (field.tag == PART).then(|| self.part(&field)).flatten().and_then(|(key, hash, data)| {
+                let key = std::str::from_utf8(self.message.get(key.start..key.end)?).ok()?.to_owned();
+                Some(Part { sub: self.next, key, hash, data: data.to_vec() })
+            });
+            self.at = end;
+            if part.is_some() {
+                self.next += 1;
+                return part;
+            }
+        }
+    }
+}
+
+impl Key {
+    /// `None` if it is no partition key that Kinesis would take.
+    fn of(field: &Field<'_>) -> Option<Self> {
+        let text = std::str::from_utf8(field.content).ok()?;
+        if text.chars().nth(KEY_CHARACTERS).is_some() {
+            return None;
+        }
+        let hash = u128::from_be_bytes(md5::compute(text).0);
+        Some(Key { start: field.end.checked_sub(text.len())?, end: field.end, hash })
+    }
+}
+
+/// A field of a message.
+struct Field<'a> {
+    /// Number and wire type.
+    tag: usize,
+    /// Its bytes, if its length is told.
+    content: &'a [u8],
+    /// Where the next field begins.
+    end: usize,
+}
+
+impl<'a> Field<'a> {
+    /// The field at a place of a message; `None` at the end, and if there is none that can be read.
+    fn at(message: &'a [u8], at: usize) -> Option<Self> {
+        let mut rest = message.get(at..)?;
+        let tag = varint(&mut rest)?;
+        let length = match tag & 7 {
+            0 => varint(&mut rest).map(|_| 0)?,
+            1 => 8,
+            2 => varint(&mut rest)?,
+            5 => 4,
+            // Groups, which the format does not have.
+            _ => return None,
+        };
+        // A known field of another type is none.
+        if tag >> 3 == 0 || (tag >> 3 <= 3 && tag & 7 != 2) {
+            return None;
+        }
+        let (content, behind) = rest.split_at_checked(length)?;
+        Some(Field { tag, content, end: message.len().checked_sub(behind.len())? })
+    }
+}
+
+fn varint(rest: &mut &[u8]) -> Option<usize> {
+    prost::decode_length_delimiter(rest).ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn aggregate(record: &AggregatedRecord) -> Vec<u8> {
-        let message = record.encode_to_vec();
-        [MAGIC, &message, &md5::compute(&message).0].concat()
-    }
-
-    fn part(key: u64, explicit: Option<u64>, data: &[u8]) -> AggregatedPart {
-        AggregatedPart { partition_key_index: key, explicit_hash_key_index: explicit, data: data.to_vec() }
-    }
-
-    fn two() -> AggregatedRecord {
-        AggregatedRecord {
-            partition_key_table: vec!["a".into(), "b".into()],
-            explicit_hash_key_table: vec!["7".into()],
-            records: vec![part(1, Some(0), b"first"), part(0, None, b"second")],
-        }
-    }
-
-    #[test]
-    fn an_aggregated_record_is_its_events() {
-        let hash = u128::from_str_radix("0cc175b9c0f1b6a831c399e269772661", 16).unwrap();
-        let parts = events(&aggregate(&two())).unwrap();
-        assert_eq!(
-            parts,
-            [
-                Part { key: "b".into(), hash: 7, data: b"first".to_vec() },
-                Part { key: "a".into(), hash, data: b"second".to_vec() },
-            ]
-        );
-    }
-
-    #[test]
-    fn a_record_whose_digest_is_wrong_is_plain() {
-        // K14
-        let mut record = aggregate(&two());
-        *record.last_mut().unwrap() ^= 1;
-        assert_eq!(events(&record), None);
-        for payload in [&b""[..], MAGIC, &[MAGIC, &[0; 15]].concat(), b"{\"a\":1}"] {
-            assert_eq!(events(payload), None);
-        }
-    }
-
-    #[test]
-    fn an_aggregate_of_nothing_is_nothing() {
-        assert_eq!(events(&aggregate(&AggregatedRecord::default())), Some(Vec::new()));
-    }
-
-    #[test]
-    fn an_index_out_of_its_table_makes_a_record_plain() {
-        let mut record = two();
-        record.records.push(part(2, None, b"x"));
-        assert_eq!(events(&aggregate(&record)), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_payload_breaks_the_decoder(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let message = [MAGIC, &payload, &md5::compute(&payload).0].concat();
-            let _ = events(&message);
-            let _ = events(&payload);
-        }
-    }
-}
+mod tests;

@@ -2,9 +2,9 @@
 //!
 //! A subscription lasts five minutes; it is renewed a little before, behind the last record that was pushed.
 
-use super::records::{events, place};
+use super::records::{Hashes, look, place};
 use crate::fault;
-use crate::shards::{Cursor, Feed, Page, ReadError, wall_millis};
+use crate::shards::{Cursor, Feed, Found, Page, ReadError, wall_millis};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
@@ -13,6 +13,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Before the service ends a subscription after five minutes,
@@ -59,20 +60,30 @@ pub struct FanOut {
     client: Client,
     consumer: String,
     shard: String,
-    hashes: Option<(u128, u128)>,
+    hashes: Hashes,
     doing: String,
     /// Where the next subscription begins.
     at: Cursor,
     subscription: Option<(Receiver, Instant)>,
+    /// Records that were pushed and are looked at.
+    looking: Option<Looking>,
     /// What was pushed and not given as a page yet.
     pushed: Option<Result<Page, ReadError>>,
 }
 
+/// Records that are looked at.
+struct Looking {
+    records: JoinHandle<(Vec<Found>, usize)>,
+    behind_millis: Option<u64>,
+    /// Where the shard goes on; `None`: it ends.
+    next: Option<Cursor>,
+}
+
 impl FanOut {
     /// Reads `shard` as `consumer`; `doing` says so in errors.
-    pub fn new(client: Client, consumer: String, shard: &str, hashes: Option<(u128, u128)>, doing: String) -> Self {
+    pub fn new(client: Client, consumer: String, shard: &str, hashes: Hashes, doing: String) -> Self {
         let (shard, at) = (shard.to_owned(), Cursor::TrimHorizon);
-        FanOut { client, consumer, shard, hashes, doing, at, subscription: None, pushed: None }
+        FanOut { client, consumer, shard, hashes, doing, at, subscription: None, looking: None, pushed: None }
     }
 
     async fn subscribe(&mut self) -> Result<(), ReadError> {
@@ -98,8 +109,29 @@ impl FanOut {
         }
     }
 
-    /// Waits for what is pushed next. Cancel-safe: the receiver keeps what has come of an event.
+    /// Waits for what is pushed next. Cancel-safe: what was received is kept until it is a page.
     async fn receive(&mut self) {
+        if self.looking.is_none() {
+            self.receive_event().await;
+        }
+        let Some(looking) = &mut self.looking else { return };
+        let looked = (&mut looking.records).await;
+        let Some(Looking { behind_millis, next, .. }) = self.looking.take() else { return };
+        self.pushed = Some(match looked {
+            Ok((records, bytes)) => {
+                let ended = next.is_none();
+                self.at = next.unwrap_or_else(|| self.at.clone());
+                Ok(Page { records, bytes, behind_millis, ended })
+            }
+            Err(error) => {
+                self.subscription = None;
+                Err(ReadError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))
+            }
+        });
+    }
+
+    /// Cancel-safe: the receiver keeps what has come of an event.
+    async fn receive_event(&mut self) {
         let Some((receiver, since)) = &mut self.subscription else { return };
         let event = match timeout(LIFETIME.saturating_sub(since.elapsed()), receiver.recv()).await {
             Ok(event) => event,
@@ -110,11 +142,8 @@ impl FanOut {
                 let behind_millis = u64::try_from(event.millis_behind_latest).ok();
                 // At the end of a shard the service names its children and no place to continue at.
                 let ended = !event.child_shards().is_empty() || event.continuation_sequence_number.is_empty();
-                let (records, bytes) = events(event.records, self.hashes);
-                if !ended {
-                    self.at = Cursor::After(event.continuation_sequence_number);
-                }
-                self.pushed = Some(Ok(Page { records, bytes, behind_millis, ended }));
+                let next = (!ended).then_some(Cursor::After(event.continuation_sequence_number));
+                self.looking = Some(Looking { records: look(event.records, self.hashes), behind_millis, next });
             }
             Ok(Some(_)) => {}
             Ok(None) => self.subscription = None,
@@ -147,7 +176,7 @@ impl FanOut {
 
 impl Feed for FanOut {
     fn seek(&mut self, to: Cursor) {
-        (self.at, self.subscription, self.pushed) = (to, None, None);
+        (self.at, self.subscription, self.looking, self.pushed) = (to, None, None, None);
     }
 
     fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, ReadError>> {

@@ -1,11 +1,12 @@
 //! The requests that a polled shard takes: GetShardIterator and GetRecords.
 
 use super::Target;
-use super::records::{events, place};
+use super::records::{Hashes, look, place};
 use crate::shards::polled::{Pages, Read};
 use crate::shards::{Cursor, Page, ReadError};
 use aws_sdk_kinesis::Client;
 use esclusa_flow::BoxFuture;
+use esclusa_flow::fault::Fault;
 
 /// Most records of a page: the service's limit, <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>,
 /// 2026-11.
@@ -19,8 +20,8 @@ pub struct Poll {
     pub stream: Target,
     /// The shard, and its hash keys.
     pub shard: String,
-    /// See [`events`].
-    pub hashes: Option<(u128, u128)>,
+    /// Events of others are left out.
+    pub hashes: Hashes,
     /// What is done, for errors.
     pub doing: String,
 }
@@ -47,7 +48,8 @@ impl Pages for Poll {
             let output = answer.map_err(|error| ReadError::of(&self.doing, &error))?;
             let last = output.records.last().map(|record| record.sequence_number.clone());
             let behind_millis = output.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
-            let (records, bytes) = events(output.records, self.hashes);
+            let looked = look(output.records, self.hashes).await;
+            let (records, bytes) = looked.map_err(|error| ReadError::Fault(Fault::Bug(error.to_string())))?;
             let page = Page { records, bytes, behind_millis, ended: false };
             Ok(Read { page, last, next: output.next_shard_iterator })
         })

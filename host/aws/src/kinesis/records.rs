@@ -1,43 +1,50 @@
 //! Records of Kinesis as events.
 
-use super::aggregate;
+use super::aggregate::{self, Opened, Part};
 use crate::shards::position::Position;
-use crate::shards::{Cursor, Record};
+use crate::shards::{Cursor, Found, Record, Several};
 use aws_sdk_kinesis::types;
 use aws_smithy_types::DateTime;
+use esclusa_flow::verdict::Reason;
+use prost::bytes::Bytes;
+use tokio::task::JoinHandle;
 
-/// The events of some records, in order, and the bytes that the records took. `hashes` is the range of the shard.
-pub fn events(records: Vec<types::Record>, hashes: Option<(u128, u128)>) -> (Vec<Record>, usize) {
-    let (mut events, mut bytes) = (Vec::with_capacity(records.len()), 0);
-    for record in records {
-        let key = record.partition_key.unwrap_or_default();
-        bytes += record.data.as_ref().len() + key.len();
-        let timestamp = record.approximate_arrival_timestamp.map_or(0, millis);
-        let data = record.data.into_inner();
-        match aggregate::events(&data) {
-            Some(parts) => {
-                let inside = |key: u128| hashes.is_none_or(|(first, last)| (first..=last).contains(&key));
-                for (sub, part) in parts.into_iter().enumerate().filter(|(_, part)| inside(part.hash)) {
-                    let position = Position { sequence: record.sequence_number.clone(), sub: Some(sub as u64) };
-                    events.push(Record {
-                        id: position.to_string(),
-                        position,
-                        key: part.key,
-                        data: part.data,
-                        timestamp,
-                    });
-                }
-            }
-            None => events.push(Record {
-                id: record.sequence_number.clone(),
-                position: Position { sequence: record.sequence_number, sub: None },
-                key,
-                data,
-                timestamp,
-            }),
+/// The code of an aggregated record that is too large to be taken apart.
+const TOO_LARGE: &str = "limit.aggregate";
+
+/// The range of a shard's hash keys; `None`: all.
+pub type Hashes = Option<(u128, u128)>;
+
+/// Looks at records on a thread of its own, since a page may hold 10 MiB of them: gives them in order, and the bytes that
+/// they took.
+pub fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<Found>, usize)> {
+    tokio::task::spawn_blocking(move || {
+        let size = |record: &types::Record| record.data.as_ref().len() + record.partition_key().map_or(0, str::len);
+        let bytes = records.iter().map(size).sum();
+        (records.into_iter().map(|record| found(record, hashes)).collect(), bytes)
+    })
+}
+
+fn found(record: types::Record, hashes: Hashes) -> Found {
+    let timestamp = record.approximate_arrival_timestamp.map_or(0, millis);
+    let sequence = record.sequence_number;
+    let data = Bytes::from(record.data.into_inner());
+    let refused = match aggregate::open(&data) {
+        Opened::Several(aggregate) => {
+            let size = aggregate.size().saturating_add(sequence.len());
+            let inside = move |part: &Part| hashes.is_none_or(|(first, last)| (first..=last).contains(&part.hash));
+            let event = move |part: Part| {
+                let position = Position { sequence: sequence.clone(), sub: Some(part.sub) };
+                let id = position.to_string();
+                Record { position, id, key: part.key, data: part.data, timestamp, refused: None }
+            };
+            return Found::Several(Several { events: Box::new(aggregate.filter(inside).map(event)), size, timestamp });
         }
-    }
-    (events, bytes)
+        Opened::TooLarge(why) => Some(Box::new(Reason::new(TOO_LARGE, format!("an aggregated record: {why}")))),
+        Opened::Plain => None,
+    };
+    let (id, key) = (sequence.clone(), record.partition_key.unwrap_or_default());
+    Found::One(Record { id, position: Position { sequence, sub: None }, key, data: data.into(), timestamp, refused })
 }
 
 fn millis(time: DateTime) -> u64 {
@@ -57,5 +64,51 @@ pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Opti
         Cursor::After(sequence) => (Type::AfterSequenceNumber, Some(sequence.clone()), None),
         // At and not after it: the record may hold events behind this one.
         Cursor::Behind(position) => (Type::AtSequenceNumber, Some(position.sequence.clone()), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_smithy_types::Blob;
+
+    /// An aggregated record of `parts` empty events with the keys `a` and `b` in turn.
+    fn record(sequence: &str, parts: usize) -> types::Record {
+        let mut message = b"\x0a\x01a\x0a\x01b".to_vec();
+        for part in 0..parts {
+            message.extend([26, 4, 8, u8::from(part % 2 == 1), 26, 0]);
+        }
+        let data = [&[0xF3, 0x89, 0x9A, 0xC2][..], &message, &md5::compute(&message).0].concat();
+        types::Record::builder().sequence_number(sequence).data(Blob::new(data)).partition_key("k").build().unwrap()
+    }
+
+    async fn taken(records: Vec<types::Record>, hashes: Hashes) -> Vec<Record> {
+        let (found, _) = look(records, hashes).await.unwrap();
+        let events = found.into_iter().map(|found| -> Box<dyn Iterator<Item = Record>> {
+            match found {
+                Found::One(record) => Box::new(std::iter::once(record)),
+                Found::Several(several) => several.events,
+            }
+        });
+        events.flatten().collect()
+    }
+
+    #[tokio::test]
+    async fn events_of_an_aggregate_keep_their_number_also_when_others_belong_to_another_shard() {
+        let b = u128::from_be_bytes(md5::compute("b").0);
+        let ids = |events: Vec<Record>| events.into_iter().map(|event| event.id).collect::<Vec<_>>();
+        assert_eq!(ids(taken(vec![record("7", 4)], None).await), ["7/0", "7/1", "7/2", "7/3"]);
+        assert_eq!(ids(taken(vec![record("7", 4)], Some((b, b))).await), ["7/1", "7/3"]);
+    }
+
+    #[tokio::test]
+    async fn an_aggregate_that_is_too_large_is_one_event_that_is_given_up_whole() {
+        let large = record("8", aggregate::MOST_EVENTS + 1);
+        let data = large.data.clone().into_inner();
+        let events = taken(vec![record("7", 1), large, record("9", 1)], None).await;
+        assert_eq!(events.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["7/0", "8", "9/0"]);
+        assert_eq!(events[1].refused.as_ref().map(|reason| reason.code.as_str()), Some("limit.aggregate"));
+        assert!(events[1].data == data && events[1].key == "k");
+        assert!(events[0].refused.is_none() && events[2].refused.is_none());
     }
 }

@@ -1,7 +1,10 @@
 //! Records that were read and not given yet, and the batches that are cut from them. Pure.
+//!
+//! A record may hold many more events than it has bytes to spare: they are made batch by batch, so that a lane never holds
+//! more of them than a batch (invariant 4).
 
-use super::Record;
 use super::position::Position;
+use super::{Found, Record};
 use esclusa_flow::batch::Claim;
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
@@ -11,11 +14,19 @@ use std::collections::VecDeque;
 /// Bytes that an event takes beside its texts and its payload: its share of the columns.
 const OVERHEAD: usize = 44;
 
-/// See the module.
+/// What was read lies here as it came; events are made of it as far as the next batch needs them.
 #[derive(Debug, Default)]
 pub struct Backlog {
+    /// Events that were made: those of the next batch, and at most one more.
     records: VecDeque<Record>,
+    /// What they take in a batch.
+    batch: usize,
+    /// What was read behind them.
+    found: VecDeque<Found>,
+    /// Bytes of memory that all of it takes.
     bytes: usize,
+    /// Events up to this one were settled before, and are left out.
+    done: Option<Position>,
 }
 
 /// Events cut from a backlog.
@@ -39,33 +50,68 @@ pub enum Bound<'a> {
 impl Backlog {
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.records.clear();
-        self.bytes = 0;
+        *self = Backlog::default();
     }
 
-    /// Bytes that it holds.
+    /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// True where nothing was read.
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+    /// True if no event was read.
+    pub fn is_empty(&mut self) -> bool {
+        self.records.is_empty() && !self.make()
     }
 
     /// Adds what was read; events up to `done` were settled before and are left out.
-    pub fn extend(&mut self, records: Vec<Record>, done: Option<&Position>) {
-        for record in records.into_iter().filter(|record| !done.is_some_and(|done| done.covers(&record.position))) {
-            self.bytes = self.bytes.saturating_add(size(&record));
-            self.records.push_back(record);
+    pub fn extend(&mut self, found: Vec<Found>, done: Option<&Position>) {
+        self.done = done.cloned();
+        for found in found {
+            if let Found::One(record) = &found
+                && done.is_some_and(|done| done.covers(&record.position))
+            {
+                continue;
+            }
+            self.bytes = self.bytes.saturating_add(memory(&found));
+            self.found.push_back(found);
         }
     }
 
-    /// True where more records would not make the batch larger.
-    pub fn fills(&self, bound: Bound<'_>) -> bool {
+    /// Makes the next event of what was read; false if there is none.
+    fn make(&mut self) -> bool {
+        while let Some(found) = self.found.pop_front() {
+            self.bytes = self.bytes.saturating_sub(memory(&found));
+            let Some((record, rest)) = next(found) else { continue };
+            if let Some(rest) = rest {
+                self.bytes = self.bytes.saturating_add(memory(&rest));
+                self.found.push_front(rest);
+            }
+            if self.done.as_ref().is_some_and(|done| done.covers(&record.position)) {
+                continue;
+            }
+            self.bytes = self.bytes.saturating_add(held(&record));
+            self.batch = self.batch.saturating_add(size(&record));
+            self.records.push_back(record);
+            return true;
+        }
+        false
+    }
+
+    /// Makes the events of the next batch, and one more if its bytes end it.
+    fn make_batch(&mut self, bound: Bound<'_>) {
+        while !self.holds(bound) && self.make() {}
+    }
+
+    /// True if more records would not make the batch larger.
+    pub fn fills(&mut self, bound: Bound<'_>) -> bool {
+        self.make_batch(bound);
+        self.holds(bound)
+    }
+
+    fn holds(&self, bound: Bound<'_>) -> bool {
         match bound {
             Bound::Exactly(end) => self.records.back().is_some_and(|last| last.position.covers(end)),
-            Bound::Limit(limit) => self.count(limit) < self.records.len() || self.records.len() >= limit.events.max(1),
+            Bound::Limit(limit) => self.batch > limit.bytes || self.records.len() >= limit.events.max(1),
         }
     }
 
@@ -74,13 +120,15 @@ impl Backlog {
     /// # Errors
     /// [`Fault::Permanent`] where a batch would be larger than any can be.
     pub fn cut(&mut self, bound: Bound<'_>) -> Result<Cut, Fault> {
+        self.make_batch(bound);
         let count = match bound {
             Bound::Limit(limit) => self.count(limit),
             Bound::Exactly(end) => self.records.iter().take_while(|record| end.covers(&record.position)).count(),
         };
         let mut cut = Cut::default();
         for record in self.records.drain(..count) {
-            self.bytes = self.bytes.saturating_sub(size(&record));
+            self.batch = self.batch.saturating_sub(size(&record));
+            self.bytes = self.bytes.saturating_sub(held(&record));
             let event = NewEvent {
                 id: &record.id,
                 key: &record.key,
@@ -90,7 +138,10 @@ impl Backlog {
                 attempt: 1,
             };
             cut.columns.push(&event).map_err(|error| Fault::Permanent(error.to_string()))?;
-            cut.claims.push(Claim::new(record.position.token()));
+            cut.claims.push(match record.refused {
+                Some(reason) => Claim::refused(record.position.token(), *reason),
+                None => Claim::new(record.position.token()),
+            });
         }
         Ok(cut)
     }
@@ -106,15 +157,41 @@ impl Backlog {
     }
 }
 
+/// Bytes that an event takes in a batch, as [`esclusa_flow::event::EventRef::size`] counts them.
 fn size(record: &Record) -> usize {
     record.id.len() + record.key.len() + record.data.len() + OVERHEAD
+}
+
+/// Bytes of memory that an event takes.
+fn held(record: &Record) -> usize {
+    let texts = record.id.capacity() + record.position.sequence.capacity() + record.key.capacity();
+    texts + record.data.capacity() + size_of::<Record>()
+}
+
+/// The next event of a record, and what of it follows.
+fn next(found: Found) -> Option<(Record, Option<Found>)> {
+    match found {
+        Found::One(record) => Some((record, None)),
+        Found::Several(mut several) => Some((several.events.next()?, Some(Found::Several(several)))),
+    }
+}
+
+fn memory(found: &Found) -> usize {
+    match found {
+        Found::One(record) => held(record),
+        Found::Several(several) => several.size.saturating_add(size_of::<Found>()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shards::Several;
     use esclusa_flow::batch::Token;
+    use esclusa_flow::verdict::Reason;
     use proptest::prelude::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     fn record(sequence: u64, size: usize) -> Record {
@@ -124,7 +201,31 @@ mod tests {
             key: "k".into(),
             data: vec![0; size],
             timestamp: sequence,
+            refused: None,
         }
+    }
+
+    fn records(range: std::ops::RangeInclusive<u64>) -> Vec<Found> {
+        range.map(|n| record(n, 100).into()).collect()
+    }
+
+    fn sub(sequence: u64, sub: u64) -> Record {
+        let position = Position { sequence: sequence.to_string(), sub: Some(sub) };
+        Record { id: position.to_string(), position, ..record(sequence, 1) }
+    }
+
+    /// A record of `count` events; `made` counts those that were made.
+    fn several(sequence: u64, count: u64, made: &Arc<AtomicUsize>) -> Found {
+        let made = made.clone();
+        let events = (0..count).map(move |n| {
+            made.fetch_add(1, Ordering::Relaxed);
+            sub(sequence, n)
+        });
+        Found::Several(Several { events: Box::new(events), size: 100, timestamp: sequence })
+    }
+
+    fn tokens(cut: Cut) -> Vec<Token> {
+        cut.claims.iter().map(|claim| claim.token().clone()).collect()
     }
 
     fn limit(events: usize, bytes: usize) -> Bound<'static> {
@@ -135,9 +236,9 @@ mod tests {
     fn a_prepared_batch_is_given_exactly_whatever_the_limits() {
         let mut backlog = Backlog::default();
         let end = Position { sequence: "7".into(), sub: None };
-        backlog.extend((1..=5).map(|n| record(n, 100)).collect(), None);
+        backlog.extend(records(1..=5), None);
         assert!(!backlog.fills(Bound::Exactly(&end)));
-        backlog.extend((6..=9).map(|n| record(n, 100)).collect(), None);
+        backlog.extend(records(6..=9), None);
         assert!(backlog.fills(Bound::Exactly(&end)));
         assert_eq!(backlog.cut(Bound::Exactly(&end)).unwrap().claims.len(), 7);
     }
@@ -145,12 +246,50 @@ mod tests {
     #[test]
     fn settled_events_of_an_aggregate_are_left_out() {
         // K15
-        let sub = |n| Record { position: Position { sequence: "3".into(), sub: Some(n) }, ..record(3, 1) };
         let mut backlog = Backlog::default();
-        backlog
-            .extend(vec![sub(0), sub(1), sub(2), record(4, 1)], Some(&Position { sequence: "3".into(), sub: Some(1) }));
-        let tokens: Vec<_> = backlog.cut(limit(10, 1000)).unwrap().claims.iter().map(|c| c.token().clone()).collect();
-        assert_eq!(tokens, [Token::Text("3/2".into()), Token::Text("4".into())]);
+        let made = Arc::default();
+        let found = vec![several(3, 3, &made), record(4, 1).into()];
+        backlog.extend(found, Some(&Position { sequence: "3".into(), sub: Some(1) }));
+        let cut = backlog.cut(limit(10, 1000)).unwrap();
+        assert_eq!(tokens(cut), [Token::Text("3/2".into()), Token::Text("4".into())]);
+        backlog.extend(vec![several(5, 3, &made)], Some(&Position { sequence: "5".into(), sub: Some(2) }));
+        assert!(backlog.is_empty() && backlog.bytes() == 0);
+    }
+
+    #[test]
+    fn events_of_a_record_are_made_batch_by_batch_and_counted() {
+        let (mut backlog, made) = (Backlog::default(), Arc::default());
+        backlog.extend(vec![several(3, 1_000_000, &made), several(4, 1_000_000, &made)], None);
+        assert_eq!((backlog.bytes(), made.load(Ordering::Relaxed)), (2 * (100 + size_of::<Found>()), 0));
+        for round in 1..=3 {
+            assert!(backlog.fills(limit(100, 1 << 20)));
+            assert_eq!(made.load(Ordering::Relaxed), round * 100);
+            assert!(backlog.bytes() > 2 * 100 + 100 * size_of::<Record>(), "events that were made count");
+            assert_eq!(backlog.cut(limit(100, 1 << 20)).unwrap().claims.len(), 100);
+        }
+        let size = size(&sub(3, 300));
+        let cut = backlog.cut(limit(1000, 10 * size)).unwrap();
+        assert_eq!(
+            (cut.claims.len(), made.load(Ordering::Relaxed)),
+            (10, 311),
+            "one more, to know that it does not fit"
+        );
+        assert_eq!(cut.columns.get(0).unwrap().id(), "3/300");
+        let end = Position { sequence: "3".into(), sub: Some(400) };
+        assert_eq!(backlog.cut(Bound::Exactly(&end)).unwrap().claims.len(), 91, "up to it, and with it");
+        assert_eq!(made.load(Ordering::Relaxed), 401);
+        backlog.clear();
+        assert!(backlog.is_empty() && backlog.bytes() == 0);
+    }
+
+    #[test]
+    fn an_event_that_its_source_refused_is_given_with_the_reason() {
+        let mut backlog = Backlog::default();
+        let refused = Record { refused: Some(Box::new(Reason::new("limit.aggregate", "too large"))), ..record(1, 1) };
+        backlog.extend(vec![refused.into(), record(2, 1).into()], None);
+        let cut = backlog.cut(limit(10, 1000)).unwrap();
+        let codes: Vec<_> = cut.claims.iter().map(|claim| Some(claim.refusal()?.code.as_str())).collect();
+        assert_eq!(codes, [Some("limit.aggregate"), None]);
     }
 
     proptest! {
@@ -159,7 +298,7 @@ mod tests {
             sizes in proptest::collection::vec(0usize..300, 1..60), events in 1usize..20, bytes in 50usize..2000,
         ) {
             let mut backlog = Backlog::default();
-            backlog.extend(sizes.iter().enumerate().map(|(n, size)| record(n as u64 + 1, *size)).collect(), None);
+            backlog.extend(sizes.iter().enumerate().map(|(n, size)| record(n as u64 + 1, *size).into()).collect(), None);
             let mut seen = 0;
             while !backlog.is_empty() {
                 let full = backlog.fills(limit(events, bytes));

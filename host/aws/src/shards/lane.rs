@@ -1,6 +1,6 @@
 //! A shard as a lane: pages are read when a batch needs them, batches are cut from what was read.
 //!
-//! Memory: what one batch needs and at most one page more, for which all lanes of a source share a limit. A lane goes on
+//! Memory: what one batch needs and at most one page more, as it came, for which all lanes of a source share a limit. A lane goes on
 //! behind the last *settled* event: where it is pulled while events that it gave are not settled, it reads them again.
 
 use super::backlog::{Backlog, Bound, Cut};

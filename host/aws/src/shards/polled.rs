@@ -80,7 +80,7 @@ impl<P: Pages> Polled<P> {
             self.at = Cursor::After(last);
         }
         if let Some(since) = self.since {
-            page.records.retain(|record| record.timestamp >= since);
+            page.records.retain(|record| record.timestamp() >= since);
         }
         page.ended = next.is_none();
         self.iterator = next;
@@ -108,8 +108,8 @@ impl<P: Pages> Feed for Polled<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shards::Record;
     use crate::shards::position::Position;
+    use crate::shards::{Found, Record};
     use std::collections::VecDeque;
     use std::sync::Mutex;
 
@@ -134,7 +134,8 @@ mod tests {
     fn records(times: &[u64]) -> Result<Read, ReadError> {
         let record = |time: &u64| {
             let position = Position { sequence: time.to_string(), sub: None };
-            Record { position, id: time.to_string(), key: String::new(), data: Vec::new(), timestamp: *time }
+            let (id, key) = (time.to_string(), String::new());
+            Record { position, id, key, data: Vec::new(), timestamp: *time, refused: None }.into()
         };
         let page = Page { records: times.iter().map(record).collect(), ..Page::default() };
         Ok(Read { page, last: times.last().map(u64::to_string), next: Some("next".to_owned()) })
@@ -146,7 +147,7 @@ mod tests {
         polled.seek(at);
         let mut times = Vec::new();
         for _ in 0..pages {
-            times.extend(polled.page(Duration::ZERO).await.unwrap().records.iter().map(|record| record.timestamp));
+            times.extend(polled.page(Duration::ZERO).await.unwrap().records.iter().map(Found::timestamp));
         }
         let asked = polled.pages.1.lock().unwrap().clone();
         (times, asked)

@@ -206,7 +206,7 @@ impl Queue {
                     lost.push(which.0.clone());
                 } else {
                     again.push(which.clone());
-                    reason = Some(format!("{}: {}", entry.code, entry.message.unwrap_or_default()));
+                    reason = Some(format!("{}: {}", entry.code, fault::brief(&entry.message.unwrap_or_default())));
                 }
             }
             let Some(reason) = reason else { return Ok(lost) };

@@ -1,6 +1,7 @@
 //! What it means that DynamoDB cancelled a transaction: a reason per item, to be read with the item's part in it
 //! (reliability E4). Pure.
 
+use crate::fault;
 use aws_sdk_dynamodb::types::CancellationReason;
 use esclusa_flow::fault::Fault;
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub fn judge(reasons: &[CancellationReason], roles: &[Role]) -> Verdict {
     let (mut done, mut refused, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let (mut again, mut stuck) = (None, None);
     for (role, reason) in roles.iter().zip(reasons) {
-        let (code, message) = (reason.code().unwrap_or("None"), reason.message().unwrap_or_default());
+        let (code, message) = (reason.code().unwrap_or("None"), fault::brief(reason.message().unwrap_or_default()));
         match (code, role) {
             ("None", _) => {}
             ("ConditionalCheckFailed", Role::Progress) => return Verdict::LeaseLost,

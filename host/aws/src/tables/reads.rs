@@ -124,7 +124,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     if error.code() == Some("ValidationException") {
-        return Err(ReadError::Invalid(error.message().unwrap_or_default().to_owned()));
+        return Err(ReadError::Invalid(fault::brief(error.message().unwrap_or_default()).to_owned()));
     }
     patience.wait(fault::of(doing, error)).await.map_err(|fault| ReadError::Unavailable(fault.to_string()))
 }

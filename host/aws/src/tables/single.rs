@@ -76,7 +76,7 @@ where
     match error.code() {
         Some("ConditionalCheckFailedException") => Failure::Condition,
         Some("ValidationException" | "ItemCollectionSizeLimitExceededException") => {
-            Failure::Refused(error.message().unwrap_or_default().to_owned())
+            Failure::Refused(fault::brief(error.message().unwrap_or_default()).to_owned())
         }
         _ => Failure::Fault(fault::of(&format!("{doing} table {table}"), error)),
     }

@@ -198,7 +198,7 @@ async fn attempt(client: &Client, items: Vec<TransactWriteItem>, roles: &[Role])
                 }
             }
             Some(service) if service.code() == Some("ValidationException") => {
-                return Ok(Answer::Refused(service.message().unwrap_or_default().to_owned()));
+                return Ok(Answer::Refused(fault::brief(service.message().unwrap_or_default()).to_owned()));
             }
             _ => patience.wait(fault::of(DOING, &error)).await?,
         }

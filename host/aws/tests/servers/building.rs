@@ -91,6 +91,7 @@ impl Make {
             tables: [(name.to_owned(), table.clone())].into(),
             stores: BTreeMap::new(),
             outlets: self.outlets,
+            witness: Arc::new(()),
             local: Arc::new(local.clone()),
             keeper: self.keeper,
             delivery: self.delivery,

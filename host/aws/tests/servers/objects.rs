@@ -32,6 +32,7 @@ async fn lake(over: &Clients) -> Lake {
         tables: Default::default(),
         stores: [("lake".to_owned(), store)].into(),
         outlets: Default::default(),
+        witness: Arc::new(()),
         local: Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         keeper: Some(keeper.clone()),
         delivery: Delivery::AtLeastOnce,

@@ -3,6 +3,7 @@
 //! Labels are bounded: they hold names that are or were in routes.toml and words of ours, never anything out of an event.
 
 use super::Admin;
+use crate::runtime::output_meter::OutputReading;
 use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -63,6 +64,23 @@ const SHARDS: &[(&str, &str, &str, Known)] = &[
     }),
 ];
 
+/// What one can know of an output; the time is in milliseconds since the Unix epoch.
+type OfOutput = fn(&OutputReading, u64) -> f64;
+
+/// Metrics of outputs outside of the engine: name, kind, meaning.
+const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
+    ("esclusa_output_pending_messages", "gauge", "Messages that are not delivered yet.", |o, _| o.pending as f64),
+    ("esclusa_output_oldest_pending_seconds", "gauge", "How long the oldest of them has waited.", |o, now| {
+        o.oldest.map_or(0.0, |since| now.saturating_sub(since) as f64 / 1e3)
+    }),
+    ("esclusa_output_failed_tries_in_a_row", "gauge", "Tries that failed since the output last worked.", |o, _| {
+        f64::from(o.failed_in_a_row)
+    }),
+    ("esclusa_output_failed_tries_total", "counter", "Tries of messages that failed.", |o, _| o.failed_tries as f64),
+    ("esclusa_output_given_up_total", "counter", "Messages given up.", |o, _| o.given_up as f64),
+    ("esclusa_output_sent_total", "counter", "Messages sent.", |o, _| o.sent as f64),
+];
+
 /// The status as text for Prometheus.
 pub async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&admin.runtime.status()))
@@ -121,7 +139,20 @@ pub fn render(status: &Status) -> String {
             }
         }
     }
+    outputs(&mut out, status);
     out
+}
+
+fn outputs(out: &mut String, status: &Status) {
+    for (name, kind, about, value) in OUTPUTS {
+        head(out, name, kind, about);
+        for (route, output) in status.routes.iter().flat_map(|r| r.outputs.iter().map(move |output| (r, output))) {
+            if let Some(messages) = &output.messages {
+                let labels = [("route", route.name.as_str()), ("output", output.name.as_str())];
+                line(out, name, &labels, value(messages, status.now));
+            }
+        }
+    }
 }
 
 fn head(out: &mut String, name: &str, kind: &str, about: &str) {

@@ -10,7 +10,7 @@ use anyhow::Result;
 pub async fn audit(global: &Global) -> Result<Exit> {
     let (running, accounts) = match reach(global).await? {
         Reach::Running(client) => (true, client.get::<Vec<Account>>("/api/v1/audit").await?),
-        Reach::Stopped(store, plan) => (false, audit::stopped(&store, &plan)?),
+        Reach::Stopped(store, plan) => (false, audit::stopped(&store, &plan).await?),
     };
     if global.json {
         print::json(&serde_json::json!({"running": running, "accounts": accounts}))?;
@@ -18,15 +18,26 @@ pub async fn audit(global: &Global) -> Result<Exit> {
         if !running {
             print::message("not running; this is what the store knows");
         }
-        let heading =
-            ["ROUTE", "RECEIVED", "=", "DONE", "+ SKIPPED", "+ FILTERED", "+ DEAD", "+ IN FLIGHT", "BEHIND", "RESULT"];
+        let heading = [
+            "ROUTE",
+            "RECEIVED",
+            "=",
+            "DONE",
+            "+ SKIPPED",
+            "+ FILTERED",
+            "+ DEAD",
+            "+ IN FLIGHT",
+            "BEHIND",
+            "UNDELIVERED",
+            "RESULT",
+        ];
         print::table(heading, &accounts.iter().map(row).collect::<Vec<_>>())?;
     }
     let wrong = accounts.iter().any(|account| !account.problems.is_empty());
     Ok(if wrong { Exit::Failed } else { Exit::Ok })
 }
 
-fn row(account: &Account) -> [String; 10] {
+fn row(account: &Account) -> [String; 11] {
     let counts = account.counts;
     [
         account.route.clone(),
@@ -38,6 +49,7 @@ fn row(account: &Account) -> [String; 10] {
         format!("+ {}", counts.dead),
         format!("+ {}", account.in_flight),
         account.behind.map_or_else(|| "-".to_owned(), |behind| behind.to_string()),
+        account.undelivered.to_string(),
         if account.problems.is_empty() { "adds up".to_owned() } else { account.problems.join("; ") },
     ]
 }

@@ -97,9 +97,9 @@ mod tests {
 
     #[test]
     fn every_code_of_a_dead_letter_is_explained() {
-        use FailureKind::{Contract, Cpu, Denied, Effects, HostCalls, HostcallBytes, Init, Memory, Time, Trap};
-        let failures =
-            [Trap, Init, Contract, Denied, Cpu, Time, Memory, Effects, HostcallBytes, HostCalls].map(FailureKind::code);
+        use FailureKind::{Contract, Cpu, Denied, Effects, HostCalls, HostcallBytes, Init, Item, Memory, Time, Trap};
+        let failures = [Trap, Init, Contract, Denied, Cpu, Time, Memory, Effects, Item, HostcallBytes, HostCalls];
+        let failures = failures.map(FailureKind::code);
         let others = [
             "rejected",
             "retries-exhausted",
@@ -109,8 +109,8 @@ mod tests {
             "effect.refused",
             "outbox.send",
             "limit.filter",
-            "limit.item",
             "limit.commit",
+            "limit.aggregate",
         ];
         for code in failures.into_iter().chain(others) {
             assert!(esclusa_config::codes::explain(code).is_some(), "{code}");

@@ -5,6 +5,7 @@ use super::{Global, print};
 use crate::audit::{self, Account};
 use crate::exit::Exit;
 use crate::letters;
+use crate::runtime::meter::LastError;
 use crate::runtime::status::{OutputStatus, RouteStatus, Status, outputs};
 use anyhow::Result;
 use esclusa_config::{Loaded, show_duration};
@@ -77,7 +78,7 @@ pub async fn status(global: &Global) -> Result<Exit> {
             if global.json { print::json(&status)? } else { at_this_moment(&status)? }
         }
         Reach::Stopped(store, plan) => {
-            let accounts = audit::stopped(&store, &plan)?;
+            let accounts = audit::stopped(&store, &plan).await?;
             let letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
             let left = letters::left(&store, &plan);
             if global.json {
@@ -93,6 +94,20 @@ pub async fn status(global: &Global) -> Result<Exit> {
     }
     Ok(Exit::Ok)
 }
+
+const HEADING: [&str; 11] = [
+    "ROUTE",
+    "STATE",
+    "RECEIVED",
+    "DONE",
+    "SKIPPED",
+    "FILTERED",
+    "DEAD",
+    "IN FLIGHT",
+    "UNDELIVERED",
+    "LETTERS",
+    "LAST ERROR",
+];
 
 fn at_this_moment(status: &Status) -> Result<()> {
     print::message(&format!("esclusa {} runs as process {}", status.version, status.pid));
@@ -117,13 +132,13 @@ fn at_this_moment(status: &Status) -> Result<()> {
             counts.filtered.to_string(),
             counts.dead.to_string(),
             reading.in_flight.to_string(),
+            route.undelivered().to_string(),
             route.dead_letters.to_string(),
             print::short(&error, 100),
         ]
     };
-    let heading =
-        ["ROUTE", "STATE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "IN FLIGHT", "LETTERS", "LAST ERROR"];
-    print::table(heading, &status.routes.iter().map(row).collect::<Vec<_>>())?;
+    print::table(HEADING, &status.routes.iter().map(row).collect::<Vec<_>>())?;
+    outlets(status)?;
     status.routes.iter().filter_map(behind).for_each(|told| print::message(&told));
     tell_left(&status.left_letters);
     for reload in status.reloads.iter().take(5) {
@@ -136,6 +151,36 @@ fn at_this_moment(status: &Status) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// The outputs outside of the engine that have messages to be delivered, or fail.
+fn outlets(status: &Status) -> Result<()> {
+    let all = status.routes.iter().flat_map(|route| route.outputs.iter().map(move |output| (route, output)));
+    let row = |(route, output): (&RouteStatus, &OutputStatus)| {
+        let messages = output.messages.as_ref().filter(|messages| messages.pending > 0 || output.failing())?;
+        let dash = || "-".to_owned();
+        let age = |since: u64| show_duration(Duration::from_secs(status.now.saturating_sub(since) / 1000));
+        let error = |error: &LastError| format!("{} {}", print::time(error.at), error.message);
+        Some([
+            format!("{} ({})", output.name, output.kind),
+            route.name.clone(),
+            if output.failing() { "FAILING".to_owned() } else { "sending".to_owned() },
+            messages.pending.to_string(),
+            messages.oldest.map_or_else(dash, age),
+            messages.failed_in_a_row.to_string(),
+            messages.next_try.map_or_else(dash, print::time),
+            messages.given_up.to_string(),
+            messages.last_error.as_ref().map_or_else(dash, |last| print::short(&error(last), 100)),
+        ])
+    };
+    let rows: Vec<_> = all.filter_map(row).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    print::line("")?;
+    let heading =
+        ["OUTPUT", "ROUTE", "STATE", "PENDING", "OLDEST", "FAILED TRIES", "NEXT TRY", "GIVEN UP", "LAST ERROR"];
+    print::table(heading, &rows)
 }
 
 /// How a route stands in the shards of its source, where it has some.
@@ -168,10 +213,11 @@ fn stopped(accounts: &[Account], letters: &[u64]) -> Result<()> {
             counts.skipped.to_string(),
             counts.filtered.to_string(),
             counts.dead.to_string(),
+            account.undelivered.to_string(),
             letters.to_string(),
             account.behind.map_or_else(|| "-".to_owned(), |behind| behind.to_string()),
         ]
     };
-    let heading = ["ROUTE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "LETTERS", "BEHIND"];
+    let heading = ["ROUTE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "UNDELIVERED", "LETTERS", "BEHIND"];
     print::table(heading, &accounts.iter().zip(letters).map(row).collect::<Vec<_>>())
 }

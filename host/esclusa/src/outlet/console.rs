@@ -1,4 +1,4 @@
-//! Messages on standard output, a line each.
+//! Messages on standard output, a line each. A reader that stops reading holds up one thread of its own, and no other.
 
 use super::line;
 use esclusa_flow::BoxFuture;
@@ -6,15 +6,34 @@ use esclusa_flow::effect::Message;
 use esclusa_flow::engine::Outlet;
 use esclusa_flow::fault::Fault;
 use std::io::Write;
+use tokio::sync::Mutex;
+
+/// One write at a time; it belongs to the write, also if nobody waits for that any more.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Standard output.
 pub struct Console;
 
 impl Outlet for Console {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
-        let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();
-        let written = std::io::stdout().lock().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
-        let result = written.map_err(|error| Fault::Transient(format!("cannot write to standard output: {error}")));
-        Box::pin(std::future::ready(vec![result; messages.len()]))
+        Box::pin(async move {
+            let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();
+            let turn = TURN.lock().await;
+            let written = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                write(text.as_bytes())
+            });
+            let result = match written.await {
+                Ok(written) => written.map_err(|error| format!("cannot write to standard output: {error}")),
+                Err(error) => Err(error.to_string()),
+            };
+            vec![result.map_err(Fault::Transient); messages.len()]
+        })
     }
+}
+
+fn write(text: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text)?;
+    out.flush()
 }

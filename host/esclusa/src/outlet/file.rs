@@ -7,19 +7,22 @@ use esclusa_flow::engine::Outlet;
 use esclusa_flow::fault::Fault;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// A file that grows.
 pub struct File {
     path: PathBuf,
-    /// One append at a time, so that lines of several lanes do not mix.
-    turn: tokio::sync::Mutex<()>,
+    /// One append at a time, so that lines of several lanes do not mix. It belongs to the append, also if nobody waits for that
+    /// any more: a disk that hangs holds up one thread.
+    turn: Arc<Mutex<()>>,
 }
 
 impl File {
     /// Appends to the file at `path`; it and its directory are made when first needed.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        File { path, turn: tokio::sync::Mutex::new(()) }
+        File { path, turn: Arc::default() }
     }
 }
 
@@ -28,9 +31,12 @@ impl Outlet for File {
         Box::pin(async move {
             let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();
             let path = self.path.clone();
-            let _turn = self.turn.lock().await;
-            let written = tokio::task::spawn_blocking(move || append(&path, text.as_bytes())).await;
-            let result = match written {
+            let turn = self.turn.clone().lock_owned().await;
+            let written = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                append(&path, text.as_bytes())
+            });
+            let result = match written.await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(Fault::Transient(format!("cannot append to {}: {error}", self.path.display()))),
                 Err(error) => Err(Fault::Bug(error.to_string())),

@@ -12,6 +12,9 @@ use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use std::sync::OnceLock;
 
+/// Most characters of a server's own words that are told.
+const LONGEST: usize = 1000;
+
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
 /// Why a mail was not sent.
@@ -47,7 +50,7 @@ impl Smtp {
         });
         let transport = transport.as_ref().map_err(|why| Failed::Refused(Fault::Permanent(format!("smtp: {why}"))))?;
         transport.send(mail).await.map(drop).map_err(|error| {
-            let why = format!("smtp: {error}");
+            let why: String = format!("smtp: {error}").chars().take(LONGEST).collect();
             match (error.is_permanent(), error.is_transient()) {
                 (true, _) => Failed::Refused(Fault::Permanent(why)),
                 (_, true) => Failed::Refused(Fault::Transient(why)),

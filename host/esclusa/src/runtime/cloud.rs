@@ -12,6 +12,7 @@ use esclusa_aws::sqs::{Queues, Routes};
 use esclusa_aws::{iam, objects, outlets, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
 use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -141,7 +142,7 @@ impl Cloud {
         plan: &Plan,
         spec: &plan::Route,
         local: Arc<dyn Engine>,
-        outlets: BTreeMap<String, Arc<dyn Outlet>>,
+        (outlets, witness): (BTreeMap<String, Arc<dyn Outlet>>, Arc<dyn Witness>),
         keeper: Option<Arc<dyn Keeper>>,
     ) -> Option<Arc<dyn Engine>> {
         let (tables, stores) = resources(plan, spec);
@@ -154,7 +155,7 @@ impl Cloud {
             }
             _ => engine::Delivery::AtLeastOnce,
         };
-        let settings = EngineSettings { tables, stores, outlets, local, keeper, delivery };
+        let settings = EngineSettings { tables, stores, outlets, witness, local, keeper, delivery };
         Some(Arc::new(engine::Engine::new(settings, &self.clients)))
     }
 }

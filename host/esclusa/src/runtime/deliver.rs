@@ -5,7 +5,7 @@ mod call;
 use super::commit::{self, Facts, Prepared};
 use super::lane::{Shared, changed};
 use super::meter::{Waiting, epoch_millis};
-use super::outbox;
+use super::outbox::{self, Recorded};
 use super::route::{Mode, Route, Version};
 use super::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
@@ -62,6 +62,7 @@ impl<'a> Delivering<'a> {
         let seed = batch.columns.get(0).map_or(0, |first| mix_text(first.id()));
         let split = route.split();
         let delivery = Delivery::new(&batch.columns, batch.origin.ordered, route.spec.policy, seed);
+        let delivery = delivery.refusing(&batch.claims);
         let mut delivery = match split {
             Some(split) => delivery.cut(&split.cuts(&batch.columns)),
             None => delivery,
@@ -234,7 +235,8 @@ impl Delivering<'_> {
     /// Sends what the commit recorded for the world outside; false where the route leaves before that.
     async fn send(&self, committed: Committed, messages: Vec<Message>) -> bool {
         let Some(id) = committed.outbox else { return true };
-        outbox::send(self.route, Pending { id, lane: self.batch.origin.lane.to_string(), messages }).await
+        let pending = Pending { id, lane: self.batch.origin.lane.to_string(), messages };
+        outbox::send(self.route, Recorded::of(self.route, pending)).await
     }
 
     /// Tells the source what became of its events.

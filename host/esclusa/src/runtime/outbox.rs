@@ -5,6 +5,7 @@
 //! start, with the same message ids (at-least-once).
 
 use super::meter::epoch_millis;
+use super::output_meter::SEND;
 use super::route::Route;
 use esclusa_flow::dead::Sender;
 use esclusa_flow::engine::Pending;
@@ -12,12 +13,38 @@ use esclusa_flow::outbox::Outbox;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// A recorded outbox that is to be sent: its messages count as waiting from now on.
+pub struct Recorded {
+    id: u64,
+    lane: String,
+    messages: usize,
+    outbox: Outbox,
+}
+
+impl Recorded {
+    /// The outbox of a route.
+    pub fn of(route: &Route, pending: Pending) -> Self {
+        let Pending { id, lane, messages } = pending;
+        Recorded { id, lane, messages: messages.len(), outbox: Outbox::recorded(messages, route.outputs.clone()) }
+    }
+
+    /// The lane that it is of.
+    pub fn lane(&self) -> &str {
+        &self.lane
+    }
+
+    /// How many messages it has.
+    pub fn messages(&self) -> usize {
+        self.messages
+    }
+}
+
 /// Sends a recorded outbox and confirms it; true when nothing of it is left, however long that takes. A route on its way
 /// out does not wait for another try: false, and the outbox stays recorded. So it does where the future is dropped.
-pub async fn send(route: &Route, pending: Pending) -> bool {
-    let (id, messages) = (pending.id, pending.messages.len());
+pub async fn send(route: &Route, recorded: Recorded) -> bool {
+    let (id, messages) = (recorded.id, recorded.messages);
     let sent = tokio::select! {
-        sent = until_confirmed(route, pending) => sent,
+        sent = until_confirmed(route, recorded) => sent,
         () = route.stopped() => false,
     };
     if !sent {
@@ -27,36 +54,34 @@ pub async fn send(route: &Route, pending: Pending) -> bool {
     sent
 }
 
-async fn until_confirmed(route: &Route, pending: Pending) -> bool {
-    let mut outbox = Outbox::new(pending.messages);
+async fn until_confirmed(route: &Route, recorded: Recorded) -> bool {
+    let Recorded { id, lane, mut outbox, .. } = recorded;
     let policy = &route.spec.policy;
     loop {
         let handler = route.handler(&route.version());
-        let (name, source, lane) = (&route.spec.name, &route.spec.source, &pending.lane);
-        let sender = Sender { route: name, source, lane, handler: &handler, now: epoch_millis() };
+        let (name, source) = (&route.spec.name, &route.spec.source);
+        let sender = Sender { route: name, source, lane: &lane, handler: &handler, now: epoch_millis() };
         let before = outbox.unsent();
         let again = outbox.attempt(&route.outlets, &sender, policy.max_retry_attempts, |message, fault| {
-            route.meter.error("outbox.send", &format!("output {:?}: {fault}", message.send.output));
+            route.meter.error(SEND, &format!("output {:?}: {fault}", message.send.output));
         });
         let again = again.await;
         let sent = u64::try_from(before.saturating_sub(outbox.unsent())).unwrap_or(u64::MAX);
         route.meter.change(|r| r.sent = r.sent.saturating_add(sent));
         let Some(again) = again else { break };
-        let wait = tokio::time::sleep(again.wait(&policy.backoff, pending.id));
-        if route.unless_leaving(wait).await.is_none() {
+        let wait = again.wait(&policy.backoff, id);
+        outbox.waits(wait);
+        if route.unless_leaving(tokio::time::sleep(wait)).await.is_none() {
             return false;
         }
     }
-    let (dead, mut pause) = (outbox.dead, Duration::from_millis(50));
-    while let Err(fault) = route.engine.confirm(&route.spec.name, pending.id, dead.clone()).await {
+    let (dead, mut pause) = (std::mem::take(&mut outbox.dead), Duration::from_millis(50));
+    while let Err(fault) = route.engine.confirm(&route.spec.name, id, dead.clone()).await {
         route.meter.error("outbox.confirm", &fault.to_string());
         if route.unless_leaving(tokio::time::sleep(pause)).await.is_none() {
             return false;
         }
         pause = pause.saturating_mul(2).min(Duration::from_secs(5));
-    }
-    if !dead.is_empty() {
-        tracing::error!(route = %route.spec.name, messages = dead.len(), "messages were given up; see `esclusa dlq ls`");
     }
     true
 }

@@ -17,6 +17,7 @@ use super::commit::Settle;
 use super::idle::Idle;
 use super::lane::Shared;
 use super::meter::{Meter, epoch_millis};
+use super::output_meter::OutputMeters;
 use super::route::{Mode, Route, Version};
 use super::serve::{self, Open};
 use super::sources;
@@ -25,6 +26,7 @@ use esclusa_config::plan::{self, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::outbox::Witness;
 use past::Past;
 use redirect::{Redirect, Tally, Uncounted};
 use std::collections::BTreeMap;
@@ -107,12 +109,14 @@ pub async fn rebuild(job: &Job, stores: &Stores, version: Version) -> Result<Sum
     let gone = gone::gone(job, stores.own.as_ref(), cloud.as_ref()).await.map_err(NotRebuilt::Unasked)?;
     let store = stores.own.as_ref().unwrap_or(&stores.scratch).clone();
     let local: Arc<dyn Engine> = Arc::new(Uncounted(Arc::new(store.clone())));
-    let above =
-        cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), BTreeMap::new(), None));
+    // Nothing is sent.
+    let none = (BTreeMap::new(), OutputMeters::of(&job.route.name, std::iter::empty()));
+    let outlets = (BTreeMap::new(), none.1.clone() as Arc<dyn Witness>);
+    let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), outlets, None));
     let tally = Arc::new(Tally::default());
     let redirect = Redirect::new(above.unwrap_or(local), job, tally.clone());
     let facts = (job.source.kind().into(), Settle::Nothing, job.plan.marks(&job.wired));
-    let route = Route::new(job.route.clone(), facts, Arc::new(redirect), BTreeMap::new(), version, Meter::default());
+    let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, version, Meter::default());
     let shared = Arc::new(Shared {
         idle: Arc::new(Idle::default()),
         start: Instant::now(),

@@ -6,7 +6,7 @@
 
 use super::commit::{self, Facts, Settle};
 use super::meter::epoch_millis;
-use super::outbox;
+use super::outbox::{self, Recorded};
 use super::route::Route;
 use super::trial;
 use esclusa_embedded::Store;
@@ -78,7 +78,7 @@ pub async fn replay(route: &Route, store: &Store, id: u64) -> Result<Option<Pend
 /// start.
 pub async fn finish(route: &Route, pending: Option<Pending>) {
     if let Some(pending) = pending {
-        outbox::send(route, pending).await;
+        outbox::send(route, Recorded::of(route, pending)).await;
     }
 }
 
@@ -101,6 +101,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
         return match result {
             Some(Ok(())) => {
                 route.meter.change(|r| r.sent = r.sent.saturating_add(1));
+                route.outputs.sent(&output);
                 Ok(())
             }
             Some(Err(fault)) => Err(again("outbox.send", format!("output {output:?}: {fault}"))),

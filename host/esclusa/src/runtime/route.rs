@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::commit::Settle;
 use super::meter::Meter;
+use super::output_meter::OutputMeters;
 use super::turns::Turns;
 use arc_swap::ArcSwap;
 use esclusa_config::plan;
@@ -58,6 +59,8 @@ pub struct Route {
     pub engine: Arc<dyn Engine>,
     /// Its outputs that are not the engine's own, by name.
     pub outlets: BTreeMap<String, Arc<dyn Outlet>>,
+    /// What becomes of their messages.
+    pub outputs: Arc<OutputMeters>,
     /// What it counts.
     pub meter: Meter,
     /// The plugin in use; a batch finishes on the one it started with.
@@ -85,7 +88,7 @@ impl Route {
         spec: plan::Route,
         (kind, settle, marks): (Arc<str>, Settle, bool),
         engine: Arc<dyn Engine>,
-        outlets: BTreeMap<String, Arc<dyn Outlet>>,
+        (outlets, outputs): (BTreeMap<String, Arc<dyn Outlet>>, Arc<OutputMeters>),
         version: impl Into<Arc<Version>>,
         meter: Meter,
     ) -> Arc<Self> {
@@ -96,6 +99,7 @@ impl Route {
             marks,
             engine,
             outlets,
+            outputs,
             meter,
             version: ArcSwap::new(version.into()),
             concurrency: Arc::new(Semaphore::new(spec.concurrency.max(1))),

@@ -2,11 +2,10 @@
 
 use super::idle::Note;
 use super::lane::{self, Ended, REOPEN, Shared};
-use super::outbox;
+use super::outbox::{self, Recorded};
 use super::route::{Mode, Route};
 use super::turns::Turn;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::engine::Pending;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
 use futures_util::future::join_all;
@@ -102,7 +101,7 @@ fn spawn(lanes: &mut JoinSet<(String, Ended, Note)>, route: &Arc<Route>, shared:
 }
 
 /// What an earlier run recorded and did not confirm, by lane; `None`: the route leaves before that is known.
-async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Pending>>> {
+async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Recorded>>> {
     let mut trouble = Trouble::default();
     let pending = loop {
         match route.engine.pending(&route.spec.name).await {
@@ -110,15 +109,17 @@ async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Pending>>> {
             Err(fault) => route.unless_leaving(trouble.wait(route, &fault)).await?,
         }
     };
-    let mut lanes: BTreeMap<String, Vec<Pending>> = BTreeMap::new();
-    pending.into_iter().for_each(|outbox| lanes.entry(outbox.lane.clone()).or_default().push(outbox));
+    let mut lanes: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
+    for outbox in pending {
+        lanes.entry(outbox.lane.clone()).or_default().push(Recorded::of(route, outbox));
+    }
     Some(lanes)
 }
 
 /// Sends what is recorded of a lane before anything new of it.
-async fn resume(route: &Route, _turn: Turn<'_>, pending: Vec<Pending>) {
-    for outbox in pending {
-        tracing::info!(route = %route.spec.name, lane = outbox.lane, messages = outbox.messages.len(), "sending what an earlier run recorded");
+async fn resume(route: &Route, _turn: Turn<'_>, recorded: Vec<Recorded>) {
+    for outbox in recorded {
+        tracing::info!(route = %route.spec.name, lane = outbox.lane(), messages = outbox.messages(), "sending what an earlier run recorded");
         if !outbox::send(route, outbox).await {
             return;
         }

@@ -1,6 +1,7 @@
 //! What the router tells of itself: for `esclusa status`, the API and the dashboard.
 
 use super::meter::{Reading, epoch_millis};
+use super::output_meter::OutputReading;
 use super::route::{Mode, Route};
 use super::{Running, Runtime};
 use crate::letters;
@@ -107,6 +108,31 @@ pub struct OutputStatus {
     pub kind: String,
     /// What is promised, in words.
     pub delivery: String,
+    /// What becomes of its messages, if it is outside of the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<OutputReading>,
+}
+
+impl OutputStatus {
+    /// True if it has not taken a message since it failed.
+    #[must_use]
+    pub fn failing(&self) -> bool {
+        self.messages.as_ref().is_some_and(|messages| messages.failed_in_a_row > 0)
+    }
+}
+
+impl RouteStatus {
+    /// Its outputs that fail at present.
+    pub fn failing_outputs(&self) -> impl Iterator<Item = &OutputStatus> {
+        self.outputs.iter().filter(|output| output.failing())
+    }
+
+    /// Messages that are not delivered yet.
+    #[must_use]
+    pub fn undelivered(&self) -> u64 {
+        let pending = self.outputs.iter().filter_map(|output| Some(output.messages.as_ref()?.pending));
+        pending.fold(0, u64::saturating_add)
+    }
 }
 
 /// A reload and its result.
@@ -166,7 +192,7 @@ impl Runtime {
             reading: route.meter.read(),
             in_flight_bytes: route.budget.used() as u64,
             dead_letters: self.store.dead_count(&route.spec.name),
-            outputs: outputs(&route.spec, plan),
+            outputs: outputs_at_work(route, plan),
             shards: running.lag.as_deref().map(ShardsStatus::of),
         }
     }
@@ -199,6 +225,21 @@ fn state(route: &Route, finished: bool) -> (&'static str, Option<String>) {
     }
 }
 
+/// The same of a route that runs, with what becomes of the messages; and where its dead letters go.
+fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputStatus> {
+    let (spec, mut found) = (&route.spec, outputs(&route.spec, plan));
+    if let Some(name) = spec.on_failure.as_ref().filter(|name| !spec.grants.outputs.contains(*name))
+        && let Some(output) = plan.outputs.get(name)
+    {
+        let delivery = plan.level(spec, Target::Output(name)).to_string();
+        found.push(OutputStatus { name: name.clone(), kind: output.kind().to_owned(), delivery, messages: None });
+    }
+    for output in found.iter_mut().filter(|output| !matches!(output.kind.as_str(), "table" | "objects")) {
+        output.messages = route.outputs.read(&output.name);
+    }
+    found
+}
+
 /// What a route writes, and what is promised of it.
 #[must_use]
 pub fn outputs(spec: &plan::Route, plan: &plan::Plan) -> Vec<OutputStatus> {
@@ -206,6 +247,7 @@ pub fn outputs(spec: &plan::Route, plan: &plan::Plan) -> Vec<OutputStatus> {
         name: name.clone(),
         kind: kind.to_owned(),
         delivery: plan.level(spec, target).to_string(),
+        messages: None,
     };
     let tables = spec.grants.tables.iter().map(|n| output(n, "table", Target::Table(n)));
     let objects = spec.grants.objects.iter().map(|n| output(n, "objects", Target::Objects(n)));

@@ -3,6 +3,7 @@
 use super::cloud::{self, Cloud};
 use super::commit::Settle;
 use super::meter::Meter;
+use super::output_meter::OutputMeters;
 use super::route::{Route, Version};
 use crate::outlet;
 use esclusa_aws::progress::{Keeper, Slot};
@@ -35,12 +36,15 @@ impl Wiring<'_> {
         let outlets: BTreeMap<String, Arc<dyn Outlet>> = outputs
             .filter_map(|name| Some((name.clone(), outlet::open(self.plan.outputs.get(name)?, self.cloud)?)))
             .collect();
+        let meters = OutputMeters::of(&spec.name, outlets.keys());
         let slot = Arc::new(Slot::default());
         let keeper = cloud::keeps(source).then(|| slot.clone() as Arc<dyn Keeper>);
         let local: Arc<dyn Engine> = Arc::new(self.store.clone());
-        let above = self.cloud.and_then(|cloud| cloud.engine(self.plan, spec, local.clone(), outlets.clone(), keeper));
+        let above = self
+            .cloud
+            .and_then(|cloud| cloud.engine(self.plan, spec, local.clone(), (outlets.clone(), meters.clone()), keeper));
         let facts = (source.kind().into(), settle(source), self.plan.marks(spec));
-        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), outlets, version, meter), slot))
+        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (outlets, meters), version, meter), slot))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Messages for the world outside: their order, and what a receiver that fails holds up.
 
 use super::router::Router;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -28,7 +29,11 @@ const WAITS: &str = r#"retry_backoff = { base = "10ms", max = "200ms" }"#;
 
 /// A receiver that takes every message, but those that say `slow`; gives its address and what it was asked, in order.
 fn receiver() -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    receive(TcpListener::bind("127.0.0.1:0").unwrap())
+}
+
+/// The same on a listener that is there already.
+fn receive(listener: TcpListener) -> (String, Arc<Mutex<Vec<String>>>) {
     let address = listener.local_addr().unwrap().to_string();
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let told = asked.clone();
@@ -101,6 +106,143 @@ fn what_a_receiver_does_not_take_holds_up_its_own_lane_only_also_after_a_restart
     router.until("most of the others went out", |_| {
         asked.lock().unwrap().iter().filter(|body| *body != "slow").count() > 20
     });
+}
+
+/// A router with 16 events for a route that sends all of them at once to an output.
+fn sixteen(output: &str, rest: &str) -> Router {
+    let source = "[source.events]\nkind = \"stream\"\n";
+    let route = ROUTE.replace("batch_size = 1", "batch_size = 16");
+    let router = Router::new(&format!("{HEAD}{source}[output.out]\n{output}\n{route}{rest}\n"));
+    router.write("events.jsonl", (0..16).map(|n| format!("{{\"m\":\"{n}\"}}\n")).collect::<String>());
+    router.ok(&["send", "events", "events.jsonl"]);
+    router
+}
+
+/// What becomes of the messages of the only output.
+fn messages(router: &Router) -> Value {
+    router.route("send").map_or(Value::Null, |route| route["outputs"][0]["messages"].clone())
+}
+
+fn lines(router: &Router, text: &str) -> usize {
+    router.log().lines().filter(|line| line.contains(text)).count()
+}
+
+const FAILS: &str = "an output does not take messages";
+const WORKS: &str = "the output takes messages again";
+
+#[test]
+fn a_webhook_that_nobody_answers_is_seen_in_status_metrics_and_log_until_it_works_again() {
+    // Nobody listens there any more.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = format!("kind = \"webhook\"\nurl = \"http://{address}/\"");
+    let mut router = sixteen(&output, &format!("max_retry_attempts = -1\n{WAITS}"));
+    router.start();
+    let tried = |times: u64| move |router: &Router| messages(router)["failed_in_a_row"].as_u64() >= Some(times);
+    router.until("all of them wait", |router| messages(router)["pending"] == 16 && tried(1)(router));
+    router.until("the log tells of it", |router| lines(router, FAILS) > 0);
+    let (route, now) = (router.route("send").unwrap(), router.get("/api/v1/status").unwrap()["now"].as_u64());
+    assert_eq!((&route["state"], &route["reading"]["counts"]["done"]), (&json!("running"), &json!(16)));
+    let told = messages(&router);
+    assert_eq!((&told["pending"], &told["sent"], &told["given_up"]), (&json!(16), &json!(0), &json!(0)));
+    assert!(told["oldest"].as_u64() <= now && told["oldest"].is_u64() && told["failed_tries"].as_u64() >= Some(1));
+    assert!(told["last_error"]["message"].as_str().unwrap().contains(&address.to_string()), "{told}");
+    router.until("the next try is told", |router| messages(router)["next_try"].is_u64());
+    let (_, metrics) = router.request("GET", "/metrics", &[], b"").unwrap();
+    let metrics = String::from_utf8(metrics).unwrap();
+    assert!(metrics.contains("esclusa_output_pending_messages{route=\"send\",output=\"out\"} 16\n"), "{metrics}");
+    assert!(metrics.contains("esclusa_output_sent_total{route=\"send\",output=\"out\"} 0\n"), "{metrics}");
+    let status = router.ok(&["status"]);
+    assert!(status.contains("out (webhook)") && status.contains("FAILING"), "{status}");
+    let undelivered = |router: &Router| {
+        let accounts: Value = serde_json::from_str(&router.ok(&["audit", "--json"])).unwrap();
+        accounts["accounts"][0]["undelivered"].clone()
+    };
+    assert_eq!(undelivered(&router), 16);
+    router.until("it is tried often", tried(40));
+    assert!(lines(&router, FAILS) <= 8, "{}", router.log());
+
+    // What an earlier run recorded waits, too.
+    assert_eq!(router.signal("TERM"), 3, "{}", router.log());
+    assert_eq!(undelivered(&router), 16);
+    router.start();
+    router.until("it is tried again", tried(2));
+    assert_eq!((&messages(&router)["pending"], lines(&router, WORKS)), (&json!(16), 0));
+
+    let (_, asked) = receive(TcpListener::bind(address).unwrap());
+    router.until("everything is delivered", |router| messages(router)["sent"] == 16);
+    let told = messages(&router);
+    assert_eq!((&told["pending"], &told["oldest"], &told["next_try"]), (&json!(0), &Value::Null, &Value::Null));
+    assert_eq!((&told["failed_in_a_row"], &told["given_up"], asked.lock().unwrap().len()), (&json!(0), &json!(0), 16));
+    router.until("the log tells that it works", |router| lines(router, WORKS) == 1);
+    assert!(!router.ok(&["status"]).contains("FAILING"));
+    assert_eq!(undelivered(&router), 0);
+}
+
+#[test]
+fn a_message_whose_receiver_hangs_waits_and_is_seen_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut router = sixteen(&format!("kind = \"webhook\"\nurl = \"http://{address}/\"\ntimeout = \"5m\""), "");
+    router.start();
+    router.until("the oldest message has waited for a while", |router| {
+        let (status, messages) = (router.get("/api/v1/status"), messages(router));
+        let now = status.and_then(|status| status["now"].as_u64());
+        now.zip(messages["oldest"].as_u64()).is_some_and(|(now, since)| now - since > 300)
+    });
+    let told = messages(&router);
+    assert_eq!(
+        (&told["pending"], &told["failed_in_a_row"], &told["last_error"]),
+        (&json!(16), &json!(0), &Value::Null)
+    );
+    assert!(router.ok(&["status"]).contains("sending"));
+}
+
+#[test]
+fn an_output_that_gave_up_its_messages_is_seen_to_fail_although_nothing_waits() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = format!("kind = \"webhook\"\nurl = \"http://{address}/\"");
+    // A webhook that does not answer gets one message at a time: each is given up in its turn.
+    let mut router = sixteen(&output, &format!("max_retry_attempts = 0\n{WAITS}"));
+    router.start();
+    router.until("all are given up", |router| messages(router)["given_up"] == 16);
+    let told = messages(&router);
+    assert_eq!((&told["pending"], &told["sent"]), (&json!(0), &json!(0)));
+    assert!(told["failed_in_a_row"].as_u64() >= Some(1), "{told}");
+    let status = router.ok(&["status"]);
+    assert!(status.contains("FAILING"), "{status}");
+    let given_up = lines(&router, "messages were given up");
+    assert!((1..=5).contains(&given_up), "{}", router.log());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_seen_and_written_once_it_can() {
+    let mut router = sixteen("kind = \"file\"\npath = \"out/out.txt\"", &format!("max_retry_attempts = -1\n{WAITS}"));
+    router.write("out", "in the way");
+    router.start();
+    router.until("all of them wait", |router| messages(router)["pending"] == 16);
+    router.until("it fails", |router| messages(router)["failed_in_a_row"].as_u64() >= Some(1));
+    std::fs::remove_file(router.path("out")).unwrap();
+    router.until("everything is written", |router| messages(router)["pending"] == 0);
+    assert_eq!(std::fs::read_to_string(router.path("out/out.txt")).unwrap().lines().count(), 16);
+    router.until("the log tells of both", |router| lines(router, FAILS) >= 1 && lines(router, WORKS) == 1);
+}
+
+#[test]
+fn a_reader_of_the_console_that_stops_reading_stops_nothing_else() {
+    let source = "[source.events]\nkind = \"stream\"\npartitions = 16\n[output.out]\nkind = \"console\"\n";
+    let mut router = Router::new(&format!("{HEAD}{source}{ROUTE}concurrency = 16\n"));
+    let text = "x".repeat(20_000);
+    let lines: String = (0..200).map(|n| format!("{{\"m\":\"{n} {text}\",\"k\":\"{n}\"}}\n")).collect();
+    router.write("events.jsonl", lines);
+    router.ok(&["send", "events", "events.jsonl", "--key", "k"]);
+    // Its standard output is a pipe that somebody holds open and does not read.
+    router.wrap("mkfifo pipe; sleep 90 <pipe & exec \"$0\" \"$@\" >pipe", &["run", "--drain-timeout", "1s"]);
+    router.until("messages wait in every lane", |router| messages(router)["pending"].as_u64() >= Some(10));
+    for _ in 0..20 {
+        assert!(router.get("/livez").is_some(), "{}", router.log());
+    }
+    assert!(router.ok(&["status"]).contains("out (console)"));
+    assert_eq!(router.signal("TERM"), 3, "{}", router.log());
 }
 
 #[test]

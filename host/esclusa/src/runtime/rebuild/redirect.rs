@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
-/// The code of what a plugin has rejected, as [`esclusa_flow::verdict::Reason`] has it.
-const REJECTED: &str = "rejected";
+/// The codes of events that the route has among its dead letters, as [`esclusa_flow::verdict::Reason`] has them: what a plugin
+/// has rejected, and what its source never gave to one.
+const GIVEN_UP: [&str; 2] = ["rejected", "limit.aggregate"];
 
 /// What was done and left out so far, and why no more is done.
 #[derive(Default)]
@@ -69,7 +70,7 @@ impl Redirect {
     }
 
     async fn carry_out(&self, mut commit: Commit) -> Result<Committed, CommitError> {
-        if let Some(dead) = commit.dead.iter().find(|dead| dead.code != REJECTED) {
+        if let Some(dead) = commit.dead.iter().find(|dead| !GIVEN_UP.contains(&dead.code.as_str())) {
             self.tally.fail(format!("event {}: {}: {}", dead.event, dead.code, dead.reason));
             return std::future::pending().await;
         }

@@ -22,6 +22,7 @@ use esclusa_flow::verdict::{Reason, Verdict};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Waits for competitors, the only thing that is tried again.
@@ -156,7 +157,7 @@ impl Trying<'_> {
         let lane = &self.batch.origin.lane;
         let sender = Sender { route: &spec.name, source: &spec.source, lane, handler: &handler, now: epoch_millis() };
         let failed = |message: &Message, fault: &_| drop(refused.insert(message.id.clone(), format!("{fault}")));
-        Outbox::new(messages).attempt(&self.route.outlets, &sender, Some(0), failed).await;
+        Outbox::new(messages, Arc::new(())).attempt(&self.route.outlets, &sender, Some(0), failed).await;
         let sent = count.saturating_sub(refused.len()) as u64;
         self.route.meter.change(|r| r.sent = r.sent.saturating_add(sent));
         refused
