@@ -6,6 +6,7 @@
 
 mod cache;
 mod call;
+pub mod child;
 mod clock;
 mod component;
 mod contract;
@@ -24,7 +25,8 @@ pub mod caps {
 }
 
 pub use call::{Configured, RouteSettings};
-pub use component::{Info, LoadError, Loaded, MAX_FILE};
+pub use component::compile::{Compiler, compile_plugin};
+pub use component::{Info, LoadError, Loaded, MAX_FILE, read};
 pub use engine::{Error, KEEP_RESIDENT, STACK, Sandbox, SandboxConfig};
 pub use limits::{Limits, TICK};
 pub use pool::Instances;
