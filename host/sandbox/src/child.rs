@@ -57,6 +57,8 @@ impl Program {
             .args(&self.arguments)
             .env_clear()
             .env("RAYON_NUM_THREADS", threads.to_string())
+            // Else the program's allocator takes 1 GiB of addresses at its start, which count as memory.
+            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
