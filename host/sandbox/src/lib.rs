@@ -19,6 +19,9 @@ mod trap;
 
 /// Limits that no configuration moves, for the reference.
 pub mod caps {
+    pub use crate::component::MAX_SCHEMA as SCHEMA_BYTES;
+    pub use crate::component::compile::{BOUNDS as COMPILE, children};
+    pub use crate::component::scan::branches::{ALL as LIVE_VALUES, ONE as LIVE_VALUES_OF_A_FUNCTION};
     pub use crate::component::scan::{BODY as FUNCTION_BYTES, FUNCTIONS, LOCALS, NESTED as MODULES};
     pub use crate::guest::RESOURCES;
     pub use crate::log::{LINE as LINE_BYTES, LINES_PER_SECOND};

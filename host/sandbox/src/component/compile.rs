@@ -52,9 +52,19 @@ pub struct Places {
     overdue: Semaphore,
 }
 
+/// Children that compile at the same time, at most.
+#[must_use]
+pub fn children() -> usize {
+    cores().saturating_mul(SHARING.saturating_add(1)).saturating_add(OVERDUE)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 impl Default for Places {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = cores();
         let places = Semaphore::new;
         Places {
             here: places(1),

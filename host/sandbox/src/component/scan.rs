@@ -2,7 +2,7 @@
 //!
 //! Validation takes time in proportion to the file; compiling does not, so what drives it up is bounded here.
 
-mod branches;
+pub mod branches;
 
 use super::LoadError;
 use wasmparser::{FunctionBody, Parser, Payload, ValidPayload, Validator, WasmFeatures};

@@ -21,7 +21,9 @@ pub const BOUNDS: Bounds = Bounds { memory: 256 << 20, time: Duration::from_secs
 /// Bytes of a schema and a configuration that a child takes.
 const INPUT: usize = 64 << 20;
 /// Children at the same time: each may need [`BOUNDS`]' memory.
-static PLACES: Semaphore = Semaphore::const_new(4);
+static PLACES: Semaphore = Semaphore::const_new(CHILDREN);
+/// See [`PLACES`].
+pub const CHILDREN: usize = 4;
 /// As for compiling: routing goes first.
 const NICENESS: i32 = 10;
 /// Errors of one configuration that are told.
