@@ -129,10 +129,24 @@ codes! {
     PLUGIN_MISSING = "plugin::missing";
     /// The plugin's file is no plugin.
     PLUGIN_INVALID = "plugin::invalid";
+    /// The plugin's file, or a part of it, is larger than it may be.
+    PLUGIN_TOO_LARGE = "plugin::too_large";
+    /// Compiling the plugin takes too long.
+    PLUGIN_COMPILE_TIME = "plugin::compile_time";
+    /// Compiling the plugin takes too much memory.
+    PLUGIN_COMPILE_MEMORY = "plugin::compile_memory";
+    /// The process that compiled the plugin is gone.
+    PLUGIN_COMPILE_CRASHED = "plugin::compile_crashed";
     /// The plugin's file has another digest.
     PLUGIN_DIGEST_MISMATCH = "plugin::digest_mismatch";
     /// The plugin's schema refuses the route's configuration.
     PLUGIN_CONFIG_REJECTED = "plugin::config_rejected";
+    /// Checking with the plugin's schema takes too long.
+    PLUGIN_SCHEMA_TIME = "plugin::schema_time";
+    /// Checking with the plugin's schema takes too much memory.
+    PLUGIN_SCHEMA_MEMORY = "plugin::schema_memory";
+    /// The process that checked with the plugin's schema is gone.
+    PLUGIN_SCHEMA_CRASHED = "plugin::schema_crashed";
     /// The plugin refuses to start.
     PLUGIN_INIT_FAILED = "plugin::init_failed";
     /// The plugin needs order, and the source has none.

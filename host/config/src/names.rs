@@ -3,12 +3,13 @@
 //! A schema marks a text that is the name of a table, object store or output with `"format": "esclusa-table"`,
 //! `"esclusa-objects"` or `"esclusa-output"`, and a plugin that relies on order with `"x-esclusa-ordered": true` at its
 //! root. No validation: the configuration follows the schema when this is asked.
+//!
+//! Each part of the configuration is held against each part of the schema once at most, however they refer to each
+//! other: both are data of others.
 
 use esclusa_flow::grants::Grants;
 use serde_json::Value;
-
-/// Schemas that refer to each other are followed so far; deeper ones are not looked at.
-const DEEPEST: usize = 64;
+use std::collections::HashSet;
 
 /// A name in a plugin's configuration that its route does not grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Ungranted {
 #[must_use]
 pub fn ungranted(schema: &Value, config: &Value, grants: &Grants) -> Vec<Ungranted> {
     let mut search = Search { root: schema, grants, found: Vec::new() };
-    search.visit(schema, config, "", DEEPEST);
+    search.visit(&[schema], config, "");
     search.found
 }
 
@@ -41,39 +42,44 @@ struct Search<'a> {
     found: Vec<Ungranted>,
 }
 
-impl Search<'_> {
-    fn visit(&mut self, schema: &Value, config: &Value, pointer: &str, depth: usize) {
-        let Some(depth) = depth.checked_sub(1) else { return };
-        if let Some(name) = config.as_str() {
-            self.name(schema, name, pointer);
-        }
-        for key in ["allOf", "anyOf", "oneOf"] {
-            for schema in schema.get(key).and_then(Value::as_array).into_iter().flatten() {
-                self.visit(schema, config, pointer, depth);
-            }
-        }
-        if let Some(at) = schema.get("$ref").and_then(|at| at.as_str()?.strip_prefix('#'))
-            && let Some(referred) = self.root.pointer(at)
-        {
-            self.visit(referred, config, pointer, depth);
-        }
+impl<'a> Search<'a> {
+    /// Looks at a part of the configuration, to which all these schemas apply.
+    fn visit(&mut self, schemas: &[&'a Value], config: &Value, pointer: &str) {
+        let schemas = self.applying(schemas);
         match config {
+            Value::String(name) => schemas.iter().for_each(|schema| self.name(schema, name, pointer)),
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    let known = schema.get("properties").and_then(|properties| properties.get(name));
-                    let Some(inner) = known.or_else(|| schema.get("additionalProperties")) else { continue };
                     let step = name.replace('~', "~0").replace('/', "~1");
-                    self.visit(inner, value, &format!("{pointer}/{step}"), depth);
+                    self.visit(&fields_named(&schemas, name), value, &format!("{pointer}/{step}"));
                 }
             }
             Value::Array(values) => {
-                let Some(inner) = schema.get("items") else { return };
+                let inner: Vec<&Value> = schemas.iter().filter_map(|schema| schema.get("items")).collect();
                 for (at, value) in values.iter().enumerate() {
-                    self.visit(inner, value, &format!("{pointer}/{at}"), depth);
+                    self.visit(&inner, value, &format!("{pointer}/{at}"));
                 }
             }
             _ => {}
         }
+    }
+
+    /// The schemas and all that apply wherever they do, each once.
+    fn applying(&self, schemas: &[&'a Value]) -> Vec<&'a Value> {
+        let (mut seen, mut found) = (HashSet::new(), Vec::new());
+        let mut rest: Vec<&Value> = schemas.iter().rev().copied().collect();
+        while let Some(schema) = rest.pop() {
+            if !seen.insert(std::ptr::from_ref(schema)) {
+                continue;
+            }
+            found.push(schema);
+            let of = |key| schema.get(key).and_then(Value::as_array).into_iter().flatten();
+            let mut next: Vec<&Value> = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(of).collect();
+            let reference = schema.get("$ref").and_then(|at| at.as_str()?.strip_prefix('#'));
+            next.extend(reference.and_then(|at| self.root.pointer(at)));
+            rest.extend(next.into_iter().rev());
+        }
+        found
     }
 
     fn name(&mut self, schema: &Value, name: &str, pointer: &str) {
@@ -88,6 +94,15 @@ impl Search<'_> {
             self.found.push(missing);
         }
     }
+}
+
+/// What the schemas say of a field.
+fn fields_named<'a>(schemas: &[&'a Value], name: &str) -> Vec<&'a Value> {
+    let of = |schema: &&'a Value| {
+        let known = schema.get("properties").and_then(|properties| properties.get(name));
+        known.or_else(|| schema.get("additionalProperties"))
+    };
+    schemas.iter().filter_map(of).collect()
 }
 
 #[cfg(test)]
@@ -151,6 +166,36 @@ mod tests {
         assert_eq!(found(json!({ "$ref": "#" }), json!("stock")), []);
         let list = json!({ "items": { "$ref": "#" }, "format": "esclusa-table" });
         assert_eq!(found(list, json!([["stock"]])), [("/0/0".to_owned(), "stock".to_owned(), "tables")]);
+    }
+
+    #[test]
+    fn schemas_that_name_the_same_one_many_times_over_are_looked_at_once_each() {
+        // Each level names the next twice, in place, below a field and in a list: 2^60 ways lead to the last one.
+        for link in [
+            |next: Value| json!({ "allOf": [next.clone(), { "oneOf": [next.clone(), next] }] }),
+            |next: Value| json!({ "properties": { "a": next.clone() }, "anyOf": [{ "properties": { "a": next } }] }),
+            |next: Value| json!({ "items": next.clone(), "oneOf": [{ "items": next }] }),
+        ] {
+            let mut defs = serde_json::Map::new();
+            for level in 0..60 {
+                defs.insert(level.to_string(), link(json!({ "$ref": format!("#/$defs/{}", level + 1) })));
+            }
+            defs.insert("60".to_owned(), json!({ "format": "esclusa-table" }));
+            let schema = json!({ "$ref": "#/$defs/0", "$defs": defs });
+            let nested = |wrap: fn(Value) -> Value| (0..60).fold(json!("stock"), |inner, _| wrap(inner));
+            let configs = [json!("stock"), nested(|inner| json!({ "a": inner })), nested(|inner| json!([inner]))];
+            let all: usize = configs.into_iter().map(|config| found(schema.clone(), config).len()).sum();
+            assert_eq!(all, 1, "the one of the three that has the schema's form");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_references_may_be_as_long_as_a_schema() {
+        let defs: serde_json::Map<_, _> =
+            (0..5000).map(|n| (n.to_string(), json!({ "$ref": format!("#/$defs/{}", n + 1) }))).collect();
+        let mut schema = json!({ "$ref": "#/$defs/0", "$defs": defs });
+        schema["$defs"]["5000"] = json!({ "format": "esclusa-table" });
+        assert_eq!(found(schema, json!("stock")).len(), 1);
     }
 
     #[test]

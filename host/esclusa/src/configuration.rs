@@ -6,6 +6,9 @@ use crate::runtime::plugins::Refused;
 use esclusa_config::names::Ungranted;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Code, Diagnostic, Loaded, Locator, Place, Problems, Severity};
+use esclusa_sandbox::LoadError;
+use esclusa_sandbox::child::Lost;
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,9 +62,17 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Ve
     match refused {
         Refused::Load(why) if !Path::new(&path).is_file() => {
             let help = "build the plugin first, or correct the path: it is relative to the directory of this file";
-            vec![at(plugin, Code::PLUGIN_MISSING, why, Some(help))]
+            vec![at(plugin, Code::PLUGIN_MISSING, &why.to_string(), Some(help))]
         }
-        Refused::Load(why) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {why}"), None)],
+        Refused::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
+        Refused::Check(why) => {
+            let code = match why {
+                Lost::Time(_) => Code::PLUGIN_SCHEMA_TIME,
+                Lost::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
+                _ => Code::PLUGIN_SCHEMA_CRASHED,
+            };
+            vec![at(plugin, code, &format!("{path}: {refused}"), None)]
+        }
         Refused::Schema(_) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {refused}"), None)],
         Refused::Pin { found, .. } => {
             let help = format!("if the new file is meant, write sha256 = \"{found}\"");
@@ -88,6 +99,17 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Ve
             vec![at(Place::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
         }
         Refused::Init(why) => vec![at(Place::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
+    }
+}
+
+/// The code of a file that is there and does not load.
+fn unloadable(why: &LoadError) -> Code {
+    match why {
+        LoadError::TooLarge | LoadError::Bomb(_) | LoadError::Wordy { .. } => Code::PLUGIN_TOO_LARGE,
+        LoadError::CompileTime(_) => Code::PLUGIN_COMPILE_TIME,
+        LoadError::CompileMemory(_) => Code::PLUGIN_COMPILE_MEMORY,
+        LoadError::CompileLost(_) => Code::PLUGIN_COMPILE_CRASHED,
+        _ => Code::PLUGIN_INVALID,
     }
 }
 
@@ -119,13 +141,15 @@ pub async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, NotReload
         Ok(message) => message,
         Err(message) => return Err(NotReloaded { message, diagnostics: None }),
     };
-    for plugin in changed(runtime) {
-        match runtime.reload_plugin(&plugin).await {
+    let plugins = changed(runtime).await;
+    let mut refused = Vec::new();
+    for result in join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await {
+        match result {
             Ok(message) => told = format!("{told}; {message}"),
-            Err(message) => return Err(NotReloaded { message, diagnostics: None }),
+            Err(message) => refused.push(message),
         }
     }
-    Ok(told)
+    if refused.is_empty() { Ok(told) } else { Err(NotReloaded { message: refused.join("; "), diagnostics: None }) }
 }
 
 /// Problems in a line each, for places that show no source text.
@@ -137,16 +161,18 @@ fn brief(problems: &Problems) -> String {
 }
 
 /// Plugin files whose content is not what some route runs.
-fn changed(runtime: &Runtime) -> Vec<PathBuf> {
+async fn changed(runtime: &Runtime) -> Vec<PathBuf> {
     let mut running: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for route in runtime.status().routes {
         running.entry(route.plugin.path.into()).or_default().push(route.plugin.digest);
     }
     let differs = |(path, digests): (PathBuf, Vec<String>)| {
-        let now = digest(&std::fs::read(&path).ok()?);
+        let now = digest(&esclusa_sandbox::read(&path).ok()?);
         digests.iter().any(|running| *running != now).then_some(path)
     };
-    running.into_iter().filter_map(differs).collect()
+    let look = tokio::task::spawn_blocking(move || running.into_iter().filter_map(differs).collect());
+    // A reader that failed has seen no change.
+    look.await.unwrap_or_default()
 }
 
 /// SHA-256 in lower-case hex.

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod child;
 pub mod cli;
 pub mod configuration;
 pub mod exit;

@@ -1,6 +1,7 @@
 //! The program: reads the command line, runs it, and tells the shell how it went.
 
 use clap::Parser;
+use esclusa::child;
 use esclusa::cli::{self, Cli};
 use esclusa::exit::Exit;
 use std::process::ExitCode;
@@ -11,6 +12,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(exit) = child::serve() {
+        return exit;
+    }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -10,7 +10,9 @@ mod page;
 
 use crate::admin::connections;
 use crate::runtime::ask;
+use crate::runtime::plugins::check;
 use esclusa_config::plan::{Plan, Route, Source};
+use esclusa_sandbox::caps;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -106,9 +108,19 @@ fn admin() -> Vec<Part> {
     vec![part("connections", most.saturating_mul(CONNECTION), format!("{most} of {} KiB", CONNECTION >> 10))]
 }
 
-/// What processes of their own take. The compilers belong here.
+/// What processes of their own take.
 fn beside() -> Vec<Part> {
-    Vec::new()
+    let of = |name, children: usize, memory: u64| {
+        part(
+            name,
+            memory.saturating_mul(children as u64),
+            format!("{children} of {} MiB, while plugins are loaded", memory >> 20),
+        )
+    };
+    vec![
+        of("compilers", caps::children(), caps::COMPILE.memory),
+        of("checks of schemas", check::CHILDREN, check::BOUNDS.memory),
+    ]
 }
 
 #[cfg(test)]

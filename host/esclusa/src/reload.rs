@@ -5,9 +5,12 @@
 //! waited out: its size and time of change must stand still. A tick looks now and then where no event comes
 //! (network file systems, a deleted directory).
 
+use esclusa_sandbox::MAX_FILE;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,6 +29,8 @@ pub struct Watch {
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
     seen: BTreeMap<PathBuf, Look>,
+    /// Found to have changed, and not told yet.
+    found: Vec<PathBuf>,
 }
 
 /// What was last seen of a file.
@@ -53,7 +58,7 @@ impl Watch {
         if let Err(error) = &watcher {
             tracing::warn!(error = %error, every = ?TICK, "cannot watch directories; looking at the files instead");
         }
-        Watch { wake, watcher: watcher.ok(), directories: BTreeSet::new(), seen: BTreeMap::new() }
+        Watch { wake, watcher: watcher.ok(), directories: BTreeSet::new(), seen: BTreeMap::new(), found: Vec::new() }
     }
 
     /// Watches exactly these files from now on. Files that are new here count as seen as they are now.
@@ -88,7 +93,7 @@ impl Watch {
     }
 
     /// Waits until the content of some files has changed; gives their paths. A file that is missing has not
-    /// changed: it is waited for.
+    /// changed: it is waited for. Cancel-safe.
     pub async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
             let ticked = tokio::time::timeout(TICK, self.wake.notified()).await.is_err();
@@ -101,10 +106,10 @@ impl Watch {
                 .filter(|(path, look)| stamp(path) != look.stamp)
                 .map(|(path, _)| path.clone())
                 .collect();
-            let mut changed = Vec::new();
             for path in suspects {
                 let stamp = quiet(&path).await;
-                let digest = digest(&path);
+                let file = path.clone();
+                let digest = tokio::task::spawn_blocking(move || digest(&file)).await.unwrap_or_default();
                 let Some(look) = self.seen.get_mut(&path) else { continue };
                 if stamp.is_none() {
                     tracing::warn!(file = %path.display(), "a file in use is gone; what is in force goes on, and the next start will need it");
@@ -112,12 +117,12 @@ impl Watch {
                 look.stamp = stamp;
                 if digest.is_some() && digest != look.digest {
                     look.digest = digest;
-                    changed.push(path);
+                    self.found.push(path);
                 }
             }
-            if !changed.is_empty() {
+            if !self.found.is_empty() {
                 self.arm();
-                return changed;
+                return std::mem::take(&mut self.found);
             }
         }
     }
@@ -149,8 +154,15 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some(Stamp { modified: meta.modified().ok(), len: meta.len(), inode: meta.ino() })
 }
 
+/// The digest of a file's content; of one that is larger than any plugin, of its first bytes: it is refused for its
+/// size. `None`: there is no file to read.
 fn digest(path: &Path) -> Option<[u8; 32]> {
-    std::fs::read(path).ok().map(|bytes| Sha256::digest(bytes).into())
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).ok()?;
+    Some(Sha256::digest(bytes).into())
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod deliver;
 mod idle;
 mod lane;
 pub mod meter;
+mod newest;
 mod outbox;
 pub mod output_meter;
 pub mod plugins;
@@ -42,6 +43,7 @@ use futures_util::future::join_all;
 use idle::Idle;
 use lane::Shared;
 use meter::Meter;
+use newest::Newest;
 use route::{Mode, Route, Version};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -104,8 +106,10 @@ pub struct Runtime {
     desks: Mutex<BTreeMap<Arc<str>, Desk>>,
     /// Queues of SQS; routes of one source share what is received.
     queues: Queues,
-    /// One reload at a time.
+    /// One reload at a time changes what runs; plugins are loaded before.
     turn: tokio::sync::Mutex<()>,
+    /// Reloads that load.
+    newest: Newest,
     /// The router stops: a reload goes no further.
     stopping: watch::Sender<bool>,
     running: Mutex<BTreeMap<Arc<str>, Running>>,
@@ -127,7 +131,7 @@ impl Runtime {
         let opened = tokio::task::spawn_blocking(move || Store::open(&directory, schema)).await;
         let opened = opened.map_err(|error| StartError::Store(error.to_string()))?;
         let store = opened.map_err(|error| StartError::Store(error.to_string()))?;
-        let versions = load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
+        let versions = plugins::load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
         let engine = store.clone();
         let shared = Arc::new(Shared {
             idle: Arc::new(Idle::default()),
@@ -142,6 +146,7 @@ impl Runtime {
             desks: Mutex::default(),
             queues: Queues::default(),
             turn: tokio::sync::Mutex::default(),
+            newest: Newest::default(),
             stopping: watch::Sender::new(false),
             running: Mutex::default(),
             loaded: ArcSwap::from_pointee(loaded),
@@ -322,19 +327,4 @@ fn files_exist(plan: &Plan) -> Result<(), StartError> {
         }
     }
     Ok(())
-}
-
-/// Loads the plugins of routes; all of them, or every reason.
-async fn load_all<'a>(
-    sandbox: &Sandbox,
-    routes: impl Iterator<Item = &'a plan::Route>,
-) -> Result<Vec<Version>, Vec<(Arc<str>, plugins::Refused)>> {
-    let (mut versions, mut refused) = (Vec::new(), Vec::new());
-    for route in routes {
-        match plugins::load(sandbox, route).await {
-            Ok(version) => versions.push(version),
-            Err(error) => refused.push((route.name.clone(), error)),
-        }
-    }
-    if refused.is_empty() { Ok(versions) } else { Err(refused) }
 }

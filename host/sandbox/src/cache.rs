@@ -48,26 +48,32 @@ impl Cache {
             tracing::warn!(path = %path.display(), "a cached plugin is damaged, it is compiled again");
             return None;
         }
-        #[expect(unsafe_code, reason = "the only way to load compiled code")]
-        // SAFETY: the bytes must come from `Component::serialize`. The directory is ours and closed to others, its
-        // files are written by `put` alone, and the checksum shows that they are as they were written.
-        let component = unsafe { Component::deserialize(engine, code) };
-        component
+        component(engine, code)
             .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a cached plugin does not load"))
             .ok()
     }
 
-    /// Keeps a compiled component: written aside, synced and renamed, so that no half of one is ever seen.
-    pub fn put(&self, digest: &str, component: &Component) -> io::Result<()> {
+    /// Keeps compiled code: written aside, synced and renamed, so that no half of one is ever seen.
+    pub fn put(&self, digest: &str, code: &[u8]) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let code = component.serialize().map_err(io::Error::other)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let aside = self.dir.join(format!(".{digest}-{}-{number}", std::process::id()));
-        let written = write(&aside, &code).and_then(|()| fs::rename(&aside, self.path(digest)));
+        let written = write(&aside, code).and_then(|()| fs::rename(&aside, self.path(digest)));
         if written.is_err() {
             let _ = fs::remove_file(&aside);
         }
         written
+    }
+}
+
+/// A component of code that the compiler gave, now or earlier.
+pub fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[expect(unsafe_code, reason = "the only way to load compiled code")]
+    // SAFETY: the bytes must come from wasmtime's compiler. They come from a child of this process, which is this program,
+    // or from the cache: its directory is ours and closed to others, its files are written by `put` alone, and the
+    // checksum shows that they are as they were written.
+    unsafe {
+        Component::deserialize(engine, code)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The sandbox: one wasmtime engine for the whole process, set up once.
 
 use crate::cache::Cache;
+use crate::component::compile::{Compiler, Places};
 use crate::guest::{self, Guest};
 use crate::limits::{Limits, TICK};
 use std::path::PathBuf;
@@ -45,7 +46,9 @@ pub struct SandboxConfig {
     pub threads: Option<Handle>,
     /// What a plugin may use while it is asked who it is.
     pub describe: Limits,
-    /// How long compiling may take.
+    /// Who compiles.
+    pub compiler: Compiler,
+    /// How long compiling in this process may take; a child has bounds of its own.
     pub compile_time: Duration,
 }
 
@@ -56,6 +59,7 @@ impl Default for SandboxConfig {
             instances: 64,
             threads: None,
             describe: Limits { memory: 256 << 20, ..Limits::default() },
+            compiler: Compiler::default(),
             compile_time: Duration::from_secs(120),
         }
     }
@@ -97,8 +101,7 @@ pub(crate) struct Inner {
     pub(crate) running: Arc<Semaphore>,
     /// Instances kept for reuse, all routes together.
     pub(crate) kept: AtomicUsize,
-    /// Permit to compile: one at a time, so that routing goes on.
-    pub(crate) compiling: Arc<Semaphore>,
+    pub(crate) compiling: Arc<Places>,
 }
 
 impl Sandbox {
@@ -123,7 +126,7 @@ impl Sandbox {
             cache,
             running: Arc::new(Semaphore::new(config.instances.max(1) as usize)),
             kept: AtomicUsize::new(0),
-            compiling: Arc::new(Semaphore::new(1)),
+            compiling: Arc::default(),
             config,
         })))
     }
@@ -137,10 +140,17 @@ fn engine(instances: u32) -> Result<Engine, Error> {
         Ok(engine) => Ok(engine),
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "no instance pool, instances are made on demand");
-            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            Ok(Engine::new(&config)?)
+            on_demand()
         }
     }
+}
+
+/// An engine without a pool. What it compiles runs in one with a pool as well: how instances are allocated is no part of
+/// the code.
+pub fn on_demand() -> Result<Engine, Error> {
+    let mut config = settings();
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    Ok(Engine::new(&config)?)
 }
 
 /// What a plugin may be made of. Every proposal that the contract does not need is off: each has had its

@@ -6,6 +6,7 @@
 
 mod cache;
 mod call;
+pub mod child;
 mod clock;
 mod component;
 mod contract;
@@ -18,13 +19,17 @@ mod trap;
 
 /// Limits that no configuration moves, for the reference.
 pub mod caps {
+    pub use crate::component::MAX_SCHEMA as SCHEMA_BYTES;
+    pub use crate::component::compile::{BOUNDS as COMPILE, children};
+    pub use crate::component::scan::branches::{ALL as LIVE_VALUES, ONE as LIVE_VALUES_OF_A_FUNCTION};
     pub use crate::component::scan::{BODY as FUNCTION_BYTES, FUNCTIONS, LOCALS, NESTED as MODULES};
     pub use crate::guest::RESOURCES;
     pub use crate::log::{LINE as LINE_BYTES, LINES_PER_SECOND};
 }
 
 pub use call::{Configured, RouteSettings};
-pub use component::{Info, LoadError, Loaded, MAX_FILE};
+pub use component::compile::{Compiler, compile_plugin};
+pub use component::{Info, LoadError, Loaded, MAX_FILE, read};
 pub use engine::{Error, KEEP_RESIDENT, STACK, Sandbox, SandboxConfig};
 pub use limits::{Limits, TICK};
 pub use pool::Instances;

@@ -1,6 +1,7 @@
 //! `esclusa plugin`: a plugin's file looked at, without a configuration.
 
 use super::{Global, Misused, print};
+use crate::child;
 use crate::configuration::digest;
 use crate::exit::Exit;
 use anyhow::{Context, Result};
@@ -29,9 +30,12 @@ impl Plugin {
 }
 
 async fn inspect(global: &Global, file: &Path) -> Result<Exit> {
-    let bytes = std::fs::read(file).map_err(|error| Misused(format!("cannot read {}: {error}", file.display())))?;
-    let sandbox = Sandbox::new(SandboxConfig::default())?;
-    let loaded = sandbox.load(file).await.with_context(|| format!("{} is no plugin", file.display()))?;
+    let bytes = esclusa_sandbox::read(file).map_err(|error| Misused(error.to_string()))?;
+    let sandbox = Sandbox::new(SandboxConfig { compiler: child::compiler(), ..SandboxConfig::default() })?;
+    let loaded = sandbox
+        .load_bytes(&file.display().to_string(), bytes.clone())
+        .await
+        .with_context(|| format!("{} is no plugin", file.display()))?;
     let names = Names::of(&bytes);
     let info = &loaded.info;
     let schema: Option<Value> = info.config_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());

@@ -5,6 +5,7 @@ mod upkeep;
 use super::reach::Whereabouts;
 use super::{Broken, Global, print};
 use crate::admin::{self, Phase, Starting};
+use crate::child;
 use crate::configuration;
 use crate::exit::Exit;
 use crate::reload::Watch;
@@ -53,7 +54,13 @@ impl Run {
             None => None,
         };
         let guests = Threads::of_guests().context("cannot start the threads of guests")?;
-        let runtime = start(loaded, &guests, self.until_idle).await?;
+        let runtime = tokio::select! {
+            runtime = start(loaded, &guests, self.until_idle) => runtime?,
+            () = signals.stop() => {
+                tracing::info!("stopped before it had started: no event was taken");
+                return Ok(Exit::Ok);
+            }
+        };
         let before = runtime.status();
         let loaded = runtime.loaded();
         let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());
@@ -119,7 +126,8 @@ fn raise_file_limit() {
 
 async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
     let cache_dir = Some(loaded.plan.engine.join("cache"));
-    let sandbox = Sandbox::new(SandboxConfig { cache_dir, threads: guests.handle(), ..SandboxConfig::default() })?;
+    let (compiler, threads) = (child::compiler(), guests.handle());
+    let sandbox = Sandbox::new(SandboxConfig { cache_dir, compiler, threads, ..SandboxConfig::default() })?;
     let (plan, locator) = (loaded.plan.clone(), loaded.locator.clone());
     match Runtime::start(loaded, sandbox, Options { until_idle }).await {
         Ok(runtime) => Ok(runtime),

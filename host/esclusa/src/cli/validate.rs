@@ -35,11 +35,7 @@ impl Validate {
         let mut refused = Vec::new();
         if !self.no_plugins {
             let sandbox = bench::sandbox(&loaded.plan.engine)?;
-            for route in &loaded.plan.routes {
-                if let Err(why) = plugins::load(&sandbox, route).await {
-                    refused.push((route.name.clone(), why));
-                }
-            }
+            refused = plugins::load_all(&sandbox, loaded.plan.routes.iter()).await.err().unwrap_or_default();
         }
         if !refused.is_empty() {
             let mut problems = configuration::refusals(&loaded.plan, &loaded.locator, &refused);

@@ -3,6 +3,7 @@
 
 use crate::admin::{api, connections, dlq};
 use crate::runtime::ask;
+use crate::runtime::plugins::check;
 use esclusa_config::{show_duration, show_size};
 use esclusa_flow::engine::Found;
 use esclusa_flow::item::number;
@@ -37,7 +38,13 @@ fn plugins() -> Vec<Row> {
         ("functions of a plugin", caps::FUNCTIONS.to_string(), "it is not loaded"),
         ("bytes of a function", size(caps::FUNCTION_BYTES), "it is not loaded"),
         ("locals of a function", caps::LOCALS.to_string(), "it is not loaded"),
-        ("time to compile a plugin", show_duration(config.compile_time), "it is not loaded"),
+        ("values alive at branches of a function", caps::LIVE_VALUES_OF_A_FUNCTION.to_string(), "`plugin::too_large`"),
+        ("values alive at branches of a plugin", caps::LIVE_VALUES.to_string(), "`plugin::too_large`"),
+        ("processor time to compile a plugin", show_duration(caps::COMPILE.time), "`plugin::compile_time`"),
+        ("memory to compile a plugin", show_size(caps::COMPILE.memory), "`plugin::compile_memory`"),
+        ("bytes of the schema of a plugin's configuration", size(caps::SCHEMA_BYTES), "`plugin::too_large`"),
+        ("processor time to check a configuration", show_duration(check::BOUNDS.time), "`plugin::schema_time`"),
+        ("memory to check a configuration", show_size(check::BOUNDS.memory), "`plugin::schema_memory`"),
         ("memory while a plugin is described", size(config.describe.memory), "it is not loaded"),
         ("time to describe a plugin", show_duration(config.describe.time), "it is not loaded"),
     ]

@@ -6,6 +6,7 @@ use super::replay::NotReplayed;
 use super::route::Route;
 use super::wiring::Wiring;
 use super::{Runtime, plugins};
+use crate::child;
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
@@ -104,5 +105,5 @@ impl Runtime {
 /// The sandbox cannot be made.
 pub fn sandbox(engine: &Path) -> Result<Sandbox, esclusa_sandbox::Error> {
     let cache_dir = engine.is_dir().then(|| engine.join("cache"));
-    Sandbox::new(SandboxConfig { cache_dir, ..SandboxConfig::default() })
+    Sandbox::new(SandboxConfig { cache_dir, compiler: child::compiler(), ..SandboxConfig::default() })
 }

@@ -1,17 +1,19 @@
 //! Reloads: a new plugin is swapped in between two batches; a new routes.toml stops and starts only what changed.
 //!
-//! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was.
+//! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was. While plugins are
+//! loaded, which may take minutes, other reloads go on.
 
 use super::meter::epoch_millis;
+use super::newest::{Reload, Undone};
 use super::route::{Mode, Route, Version};
 use super::wiring::Resources;
-use super::{Running, Runtime, cloud, load_all, plugins, schema};
+use super::{Running, Runtime, cloud, plugins, schema};
 use crate::letters;
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Schema;
 use futures_util::future::join_all;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,22 +27,50 @@ impl Runtime {
     /// # Errors
     /// The reasons, in words; nothing has changed then.
     pub async fn reload_plugin(&self, path: &Path) -> Result<String, String> {
-        let _turn = self.turn.lock().await;
-        let what = path.display().to_string();
+        let mut reload = self.newest.begin(path);
+        let result = self.unless_stopping(self.replace(path, &mut reload)).await;
+        self.conclude(&reload, &path.display().to_string(), result).await
+    }
+
+    /// Notes what came of a reload; a newer one of the same file has noted it already.
+    async fn conclude(&self, reload: &Reload, what: &str, result: Result<String, Undone>) -> Result<String, String> {
+        let outcome = match result {
+            Err(Undone::Newer(newer)) => newer.outcome().await,
+            Err(Undone::Failed(why)) => self.noted(what, Err(why)),
+            Ok(message) => self.noted(what, Ok(message)),
+        };
+        reload.finish(&outcome);
+        outcome
+    }
+
+    fn noted(&self, what: &str, outcome: Result<String, String>) -> Result<String, String> {
+        self.note_reload(what, outcome.clone());
+        outcome
+    }
+
+    async fn replace(&self, path: &Path, reload: &mut Reload) -> Result<String, Undone> {
         let loaded = self.loaded();
         let users: Vec<&plan::Route> = loaded.plan.routes.iter().filter(|r| r.plugin == path).collect();
         let began = epoch_millis();
-        let load = async { load_all(&self.sandbox, users.iter().copied()).await.map_err(|refused| describe(&refused)) };
-        let result = self.unless_stopping(load).await.map(|versions| self.swap(&users, versions, began));
-        self.note_reload(&what, result.clone());
-        result
+        let versions = reload.load(self.load(&users)).await?;
+        let _turn = self.turn.lock().await;
+        reload.still_newest()?;
+        Ok(self.swap(&users, versions, began))
+    }
+
+    async fn load(&self, routes: &[&plan::Route]) -> Result<Vec<Version>, String> {
+        let loaded = plugins::load_all(&self.sandbox, routes.iter().copied()).await;
+        loaded.map_err(|refused| describe(&refused))
     }
 
     fn swap(&self, users: &[&plan::Route], versions: Vec<Version>, began: u64) -> String {
         let running = self.running();
         let mut told = String::new();
         for (spec, version) in users.iter().zip(versions) {
-            let Some(running) = running.get(&spec.name) else { continue };
+            // A new configuration that came in between has loaded what it needs.
+            let Some(running) = running.get(&spec.name).filter(|running| running.route.spec == **spec) else {
+                continue;
+            };
             let digest = version.plugin.digest().get(..12).unwrap_or_default();
             told = format!("{} {} ({digest})", version.name, version.version);
             running.route.swap(version);
@@ -54,10 +84,9 @@ impl Runtime {
     /// # Errors
     /// The reasons, in words; nothing has changed then.
     pub async fn reload_config(&self, new: Loaded) -> Result<String, String> {
-        let _turn = self.turn.lock().await;
-        let result = self.unless_stopping(self.apply(new)).await;
-        self.note_reload("routes.toml", result.clone());
-        result
+        let mut reload = self.newest.begin(Path::new("routes.toml"));
+        let result = self.unless_stopping(self.prepare(new, &mut reload)).await;
+        self.conclude(&reload, "routes.toml", result).await
     }
 
     /// Notes that a new configuration cannot be read.
@@ -65,22 +94,44 @@ impl Runtime {
         self.note_reload("routes.toml", Err(problems.to_owned()));
     }
 
-    async fn apply(&self, new: Loaded) -> Result<String, String> {
+    /// Loads what the new configuration needs, and puts it in force.
+    async fn prepare(&self, new: Loaded, reload: &mut Reload) -> Result<String, Undone> {
         let old = self.loaded();
         if old.plan.admin != new.plan.admin || old.plan.engine != new.plan.engine {
-            return Err("[admin] and [engine] change only with a restart".to_owned());
+            return Err(Undone::Failed("[admin] and [engine] change only with a restart".to_owned()));
         }
-        let stay: BTreeSet<Arc<str>> = {
-            let running = self.running();
-            new.plan
-                .routes
-                .iter()
-                .filter(|r| running.get(&r.name).is_some_and(|o| unchanged(o, r, &new.plan)))
-                .map(|r| r.name.clone())
-                .collect()
-        };
+        let mut versions: BTreeMap<Arc<str>, Version> = BTreeMap::new();
+        loop {
+            let stay = self.staying(&new.plan);
+            let lacks = |route: &&plan::Route| !stay.contains(&route.name) && !versions.contains_key(&route.name);
+            let missing: Vec<&plan::Route> = new.plan.routes.iter().filter(lacks).collect();
+            let found = reload.load(self.load(&missing)).await?;
+            versions.extend(missing.iter().map(|route| route.name.clone()).zip(found));
+            let _turn = self.turn.lock().await;
+            reload.still_newest()?;
+            // What runs may have changed meanwhile: then more has to be loaded.
+            let stay = self.staying(&new.plan);
+            if new.plan.routes.iter().all(|r| stay.contains(&r.name) || versions.contains_key(&r.name)) {
+                return Ok(self.apply(new, &stay, versions).await?);
+            }
+        }
+    }
+
+    /// Routes that run and need nothing new.
+    fn staying(&self, plan: &Plan) -> BTreeSet<Arc<str>> {
+        let running = self.running();
+        let stays = |route: &&plan::Route| running.get(&route.name).is_some_and(|now| unchanged(now, route, plan));
+        plan.routes.iter().filter(stays).map(|route| route.name.clone()).collect()
+    }
+
+    async fn apply(
+        &self,
+        new: Loaded,
+        stay: &BTreeSet<Arc<str>>,
+        mut versions: BTreeMap<Arc<str>, Version>,
+    ) -> Result<String, String> {
+        let old = self.loaded();
         let start: Vec<&plan::Route> = new.plan.routes.iter().filter(|r| !stay.contains(&r.name)).collect();
-        let versions = load_all(&self.sandbox, start.iter().copied()).await.map_err(|refused| describe(&refused))?;
         let leaving: Vec<(Arc<Route>, Mode)> = {
             let running = self.running();
             let leaving = running.iter().filter(|(name, _)| !stay.contains(*name));
@@ -100,7 +151,8 @@ impl Runtime {
         }
         let cloud = self.cloud(&new.plan).await;
         // Each as soon as it can, whatever the others still have to finish.
-        let started = start.iter().zip(versions).map(|(spec, version)| async {
+        let ready = start.iter().filter_map(|spec| Some((spec, versions.remove(&spec.name)?)));
+        let started = ready.map(|(spec, version)| async {
             self.retire(&spec.name, DRAIN).await;
             self.launch(&new.plan, cloud.as_ref(), spec, version);
         });
@@ -111,7 +163,7 @@ impl Runtime {
             }
         });
         tokio::join!(join_all(started), join_all(stopped));
-        let mut message = summary(&stay, &gone, &start);
+        let mut message = summary(stay, &gone, &start);
         for (route, count) in letters::left(&self.store, &new.plan) {
             if gone.contains(&*route) {
                 message = format!("{message}; {}", letters::left_told(&route, count));
@@ -122,11 +174,11 @@ impl Runtime {
     }
 
     /// A reload, as far as it comes before the router stops.
-    async fn unless_stopping<T>(&self, reload: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    async fn unless_stopping<T>(&self, reload: impl Future<Output = Result<T, Undone>>) -> Result<T, Undone> {
         let mut stopping = self.stopping.subscribe();
         tokio::select! {
             biased;
-            _ = stopping.wait_for(|stopping| *stopping) => Err("the router is stopping".to_owned()),
+            _ = stopping.wait_for(|stopping| *stopping) => Err(Undone::Failed("the router is stopping".to_owned())),
             result = reload => result,
         }
     }

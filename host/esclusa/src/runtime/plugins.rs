@@ -1,12 +1,18 @@
 //! Loads plugins for routes: reads, pins, compiles, checks the configuration against the plugin's schema, and
 //! configures. Nothing that fails here takes traffic.
 
+pub mod check;
+mod cost;
+
 use super::meter::epoch_millis;
 use super::route::Version;
-use esclusa_config::names::{Ungranted, needs_order, ungranted};
+use esclusa_config::names::Ungranted;
 use esclusa_config::plan;
-use esclusa_sandbox::{Instances, Limits, Loaded, RouteSettings, Sandbox};
-use serde_json::Value;
+use esclusa_sandbox::child::Lost;
+use esclusa_sandbox::{Instances, Limits, LoadError, Loaded, RouteSettings, Sandbox};
+use futures_util::future::join_all;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -15,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 pub enum Refused {
     /// It cannot be loaded.
     #[error("{0}")]
-    Load(String),
+    Load(Arc<LoadError>),
     /// Its digest is not the pinned one.
     #[error("sha256 is {found}, but the route pins {pinned}")]
     Pin {
@@ -27,6 +33,11 @@ pub enum Refused {
     /// Its schema is no JSON Schema.
     #[error("the plugin's config schema is not a JSON Schema: {0}")]
     Schema(String),
+    /// The route's configuration could not be checked with the plugin's schema.
+    #[error(
+        "the route's config cannot be checked with the plugin's schema: {0}; make the schema simpler, with fewer choices in each other (oneOf, anyOf, not, if) and fewer references and repetitions"
+    )]
+    Check(Lost),
     /// The route's configuration does not fit the plugin's schema: JSON pointer and reason, each.
     #[error("the route's config does not fit the plugin: {}", .0.iter().map(misfit).collect::<Vec<_>>().join("; "))]
     Config(Vec<(String, String)>),
@@ -46,12 +57,42 @@ fn misfit((at, why): &(String, String)) -> String {
     if at.is_empty() { why.clone() } else { format!("{at}: {why}") }
 }
 
+/// Loads the plugins of routes, each file once and all at the same time; all of them, or every reason, in the order of the
+/// routes.
+///
+/// # Errors
+/// Route and reason, each.
+pub async fn load_all<'a>(
+    sandbox: &Sandbox,
+    routes: impl Iterator<Item = &'a plan::Route>,
+) -> Result<Vec<Version>, Vec<(Arc<str>, Refused)>> {
+    let routes: Vec<&plan::Route> = routes.collect();
+    let files: BTreeSet<&Path> = routes.iter().map(|route| &*route.plugin).collect();
+    let load = |file| async move { (file, sandbox.load(file).await.map_err(Arc::new)) };
+    let loaded: BTreeMap<&Path, _> = join_all(files.into_iter().map(load)).await.into_iter().collect();
+    let configured = join_all(routes.iter().map(|route| async {
+        match loaded.get(&*route.plugin)? {
+            Ok(loaded) => Some(configure(loaded, route).await),
+            Err(error) => Some(Err(Refused::Load(error.clone()))),
+        }
+    }));
+    let (mut versions, mut refused) = (Vec::new(), Vec::new());
+    for (route, result) in routes.iter().zip(configured.await) {
+        match result {
+            Some(Ok(version)) => versions.push(version),
+            Some(Err(why)) => refused.push((route.name.clone(), why)),
+            None => {}
+        }
+    }
+    if refused.is_empty() { Ok(versions) } else { Err(refused) }
+}
+
 /// Loads the plugin of a route.
 ///
 /// # Errors
 /// [`Refused`]; the route keeps what it has.
 pub async fn load(sandbox: &Sandbox, route: &plan::Route) -> Result<Version, Refused> {
-    let loaded = sandbox.load(&route.plugin).await.map_err(|error| Refused::Load(error.to_string()))?;
+    let loaded = sandbox.load(&route.plugin).await.map_err(|error| Refused::Load(Arc::new(error)))?;
     configure(&loaded, route).await
 }
 
@@ -67,7 +108,7 @@ pub async fn configure(loaded: &Loaded, route: &plan::Route) -> Result<Version, 
     }
     let info = &loaded.info;
     if let Some(schema) = &info.config_schema {
-        check(schema, route)?;
+        check::check(schema, route).await?;
     }
     let settings = RouteSettings {
         route: route.name.clone(),
@@ -99,22 +140,4 @@ fn limits(limits: &plan::Limits) -> Limits {
         log_bytes: limits.log_bytes,
         ..Limits::default()
     }
-}
-
-fn check(schema: &str, route: &plan::Route) -> Result<(), Refused> {
-    let schema: Value = serde_json::from_str(schema).map_err(|error| Refused::Schema(error.to_string()))?;
-    let validator = jsonschema::validator_for(&schema).map_err(|error| Refused::Schema(error.to_string()))?;
-    let problems: Vec<_> =
-        validator.iter_errors(&route.config).map(|e| (e.instance_path().to_string(), e.to_string())).collect();
-    if !problems.is_empty() {
-        return Err(Refused::Config(problems));
-    }
-    let missing = ungranted(&schema, &route.config, &route.grants);
-    if !missing.is_empty() {
-        return Err(Refused::Grants(missing));
-    }
-    if needs_order(&schema) && !route.ordered {
-        return Err(Refused::Order(route.source.clone()));
-    }
-    Ok(())
 }

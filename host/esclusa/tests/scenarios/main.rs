@@ -4,6 +4,7 @@
 mod admin;
 mod bad_input;
 mod cli;
+mod costly;
 mod drain;
 mod exactly_once;
 mod filters;

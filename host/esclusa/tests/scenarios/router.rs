@@ -123,6 +123,19 @@ impl Router {
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     }
 
+    /// Processes that the router has started and that have not ended.
+    pub fn children(&self) -> Vec<String> {
+        let router = self.child.as_ref().unwrap().id().to_string();
+        let of = |pid: String| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let mut fields = stat.rsplit_once(") ")?.1.split(' ').map(str::to_owned);
+            let (state, parent) = (fields.next()?, fields.next()?);
+            (parent == router && state != "Z").then_some(pid)
+        };
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        entries.filter_map(|entry| of(entry.file_name().into_string().ok()?)).collect()
+    }
+
     /// True while the router runs.
     pub fn alive(&mut self) -> bool {
         self.child.as_mut().is_some_and(|c| c.try_wait().unwrap().is_none())

@@ -2,6 +2,7 @@
 //! contract's types.
 
 use super::LoadError;
+use super::error::listed;
 use crate::call::Program;
 use crate::contract::answer::Answer;
 use crate::contract::{BatchRef, lifecycle};
@@ -60,7 +61,7 @@ pub fn program(inner: &Arc<Inner>, component: &Component) -> Result<Program, Loa
     let missing: Vec<_> = missing.map(str::to_owned).collect();
     if !missing.is_empty() {
         let found: Vec<_> = ty.exports(&inner.engine).map(|(name, _)| name.to_owned()).collect();
-        let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+        let found = if found.is_empty() { "nothing".to_owned() } else { listed(&found) };
         return Err(LoadError::Exports { missing, found });
     }
     let program = Program {

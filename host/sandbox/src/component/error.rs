@@ -15,6 +15,14 @@ pub enum LoadError {
         /// What went wrong.
         source: std::io::Error,
     },
+    /// The path is not that of a file.
+    #[error("{path} is {what}, expected a plugin's file")]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is instead, with its article.
+        what: &'static str,
+    },
     /// The file is too large.
     #[error("the file is larger than {} MiB, the most that a plugin may have", super::MAX_FILE >> 20)]
     TooLarge,
@@ -24,7 +32,7 @@ pub enum LoadError {
         /// What was found.
         found: String,
         /// What to do, beginning with punctuation; may be empty.
-        hint: &'static str,
+        hint: String,
     },
     /// The component is malformed.
     #[error("the component is damaged or cut off: {0}; build it again")]
@@ -45,11 +53,29 @@ pub enum LoadError {
     /// Compiling failed.
     #[error("the component cannot be compiled: {0}")]
     Compile(String),
-    /// Compiling was given up.
-    #[error("compiling took longer than {0:?} and was given up")]
+    /// Compiling took too much processor time.
+    #[error(
+        "compiling took more than {0:?} of processor time and was given up; split large functions, or build with optimisation"
+    )]
     CompileTime(Duration),
+    /// Compiling took too much memory.
+    #[error("compiling took more than {} MiB of memory, or more than the machine has, and was given up; split large functions, or build with optimisation", .0 >> 20)]
+    CompileMemory(u64),
+    /// The process that compiled is gone.
+    #[error("compiling ended without a result: {0}; build the plugin again, and report it if it happens again")]
+    CompileLost(String),
+    /// What the plugin says of itself is too long.
+    #[error("the plugin's {what} has {bytes} bytes, more than {most}")]
+    Wordy {
+        /// Which of its texts.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The most that it may have.
+        most: usize,
+    },
     /// The component imports what the router does not offer.
-    #[error("the plugin imports what the router does not offer: {}; offered are {}", .0.join(", "), crate::guest::OFFERED)]
+    #[error("the plugin imports what the router does not offer: {}; offered are {}", listed(.0), crate::guest::OFFERED)]
     Imports(Vec<String>),
     /// The component does not export the contract.
     #[error("the plugin does not export {}; it exports {found}; build it for the contract esclusa:router@0.1.0", .missing.join(", "))]
@@ -80,10 +106,28 @@ pub enum LoadError {
     Stopped,
 }
 
+/// Bytes of a plugin's reason that are told.
+const REASON: usize = 4 << 10;
+
 fn text(error: &CallError) -> String {
-    match error {
+    let mut text = match error {
         CallError::Retry(why) | CallError::Halt(why) => why.clone(),
         CallError::Failed(failure) => format!("{}: {}", failure.kind.code(), failure.message),
         CallError::Host(fault) => fault.to_string(),
+    };
+    if text.len() > REASON {
+        text.truncate(text.floor_char_boundary(REASON));
+        text.push('…');
     }
+    text
+}
+
+/// Names of interfaces that are listed in an error.
+const LISTED: usize = 20;
+
+/// The first of many names.
+pub fn listed(names: &[String]) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let first: Vec<_> = names.iter().take(LISTED).map(String::as_str).collect();
+    if more == 0 { first.join(", ") } else { format!("{} and {more} more", first.join(", ")) }
 }

@@ -2,6 +2,8 @@
 //!
 //! Validation takes time in proportion to the file; compiling does not, so what drives it up is bounded here.
 
+pub mod branches;
+
 use super::LoadError;
 use wasmparser::{FunctionBody, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
@@ -38,7 +40,7 @@ pub fn scan(bytes: &[u8]) -> Result<(), LoadError> {
 
 fn scan_with(bytes: &[u8], features: WasmFeatures) -> Result<(), LoadError> {
     let mut validator = Validator::new_with_features(features);
-    let (mut functions, mut nested) = (0_u32, 0_u32);
+    let (mut functions, mut nested, mut live) = (0_u32, 0_u32, 0_u64);
     let mut allocations = wasmparser::FuncValidatorAllocations::default();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| invalid(&error))?;
@@ -51,7 +53,8 @@ fn scan_with(bytes: &[u8], features: WasmFeatures) -> Result<(), LoadError> {
             bounded("functions", functions, FUNCTIONS)?;
             bounds(&body)?;
             let mut function = function.into_validator(std::mem::take(&mut allocations));
-            function.validate(&body).map_err(|error| invalid(&error))?;
+            live = live.saturating_add(branches::validate(&mut function, &body, features)?);
+            branches::bounded("its functions", live, branches::ALL)?;
             allocations = function.into_allocations();
         }
     }
@@ -79,7 +82,8 @@ fn bounded(what: &str, count: u32, most: u32) -> Result<(), LoadError> {
 
 /// What kind of file it is, by its first bytes.
 fn kind(bytes: &[u8]) -> Result<(), LoadError> {
-    let found = |found: &str, hint| Err(LoadError::NotAComponent { found: found.to_owned(), hint });
+    let found =
+        |found: &str, hint: &str| Err(LoadError::NotAComponent { found: found.to_owned(), hint: hint.to_owned() });
     if Parser::is_component(bytes) {
         return Ok(());
     }

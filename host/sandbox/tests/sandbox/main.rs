@@ -3,9 +3,11 @@
 
 mod abi;
 mod bare;
+mod bombs;
 mod bounded;
 mod cache;
 mod calls;
+mod compile;
 mod determinism;
 mod instances;
 mod limits;

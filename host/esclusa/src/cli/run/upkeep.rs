@@ -4,7 +4,9 @@ use crate::configuration;
 use crate::reload::Watch;
 use crate::runtime::Runtime;
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -57,8 +59,11 @@ impl Upkeep {
         Upkeep { runtime, config, watch }
     }
 
-    /// Puts changes in force until a signal to stop.
+    /// Puts changes in force until a signal to stop. A reload may take long: neither a signal nor another change waits
+    /// for it.
     pub async fn run(&mut self, signals: &mut Signals) {
+        let (runtime, config) = (self.runtime.clone(), self.config.clone());
+        let mut reloads = FuturesUnordered::new();
         loop {
             let changed = tokio::select! {
                 _ = signals.interrupt.recv() => return,
@@ -68,6 +73,12 @@ impl Upkeep {
                     vec![self.config.clone()]
                 }
                 changed = self.watch.changed() => changed,
+                Some(()) = reloads.next() => {
+                    if reloads.is_empty() {
+                        self.watch.set(configuration::files(&self.config, &self.runtime.loaded()));
+                    }
+                    continue;
+                }
             };
             if changed.contains(&self.config)
                 && let Ok(new) = configuration::read(&self.config)
@@ -75,26 +86,16 @@ impl Upkeep {
                 // Files that come in with the new configuration are looked at before they are loaded.
                 self.watch.set(configuration::files(&self.config, &new));
             }
-            // A reload may take long; a signal to stop does not wait for it.
-            let stopped = tokio::select! {
-                () = apply(&self.runtime, &self.config, &changed) => false,
-                () = signals.stop() => true,
-            };
-            if stopped {
-                return;
-            }
-            self.watch.set(configuration::files(&self.config, &self.runtime.loaded()));
+            reloads.push(apply(&runtime, &config, changed));
         }
     }
 }
 
-async fn apply(runtime: &Runtime, config: &PathBuf, changed: &[PathBuf]) {
-    if changed.contains(config) {
+async fn apply(runtime: &Runtime, config: &Path, changed: Vec<PathBuf>) {
+    if changed.iter().any(|file| file == config) {
         // This reads changed plugins as well. As below, the router logs and remembers the result.
         let _ = configuration::refresh(runtime, config).await;
         return;
     }
-    for plugin in changed {
-        let _ = runtime.reload_plugin(plugin).await;
-    }
+    join_all(changed.iter().map(|plugin| runtime.reload_plugin(plugin))).await;
 }

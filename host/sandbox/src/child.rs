@@ -1,0 +1,201 @@
+//! Work in a process of its own, for what may take any time and any memory: a thread cannot be stopped, a process can.
+//!
+//! The child is the same program, started with a command that no help lists. It gets its input on standard input (its
+//! length as eight bytes, least first, then the bytes), writes its answer to standard output and ends. It has no
+//! environment and no further descriptors, binds itself to [`Bounds`] before it reads a byte, and dies with its parent:
+//! standard input stays open until the parent has the answer, and a thread of the child waits for its end.
+//!
+//! This keeps the parent alive, with memory and threads of its own. It is **no security boundary for the answer**: what
+//! a child says that was taken over by its input is believed.
+
+mod inside;
+
+pub use inside::serve;
+
+use rustix::process::{Pid, setpriority_pgrp};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+/// How often the parent looks at the processor time that a child has used.
+const LOOK: Duration = Duration::from_millis(20);
+/// A child that has not used its processor time after so many times as long hangs, or the machine has none to give.
+const WALL: u32 = 10;
+/// Bytes of a child's standard error that are kept.
+const COMPLAINT: u64 = 4 << 10;
+/// Threads that one child computes with. More would make it need more memory for little gain.
+const THREADS: usize = 4;
+
+/// What is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The file.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// The program that runs now, also if its file was replaced meanwhile.
+    #[must_use]
+    pub fn this(command: &str) -> Program {
+        Program { path: "/proc/self/exe".into(), arguments: vec![command.into()] }
+    }
+
+    /// Starts it at a niceness, from 0 to 19.
+    ///
+    /// # Errors
+    /// [`Lost::Start`].
+    pub fn start(&self, niceness: i32) -> Result<Child, Lost> {
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS));
+        let mut command = Command::new(&self.path);
+        command
+            .arg0("esclusa")
+            .args(&self.arguments)
+            .env_clear()
+            .env("RAYON_NUM_THREADS", threads.to_string())
+            // Else the program's allocator takes 1 GiB of addresses at its start, which count as memory.
+            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A group of its own: its threads are made nicer together, and a terminal's interrupt is the parent's.
+            .process_group(0)
+            .kill_on_drop(true);
+        let process = command.spawn().map_err(Lost::Start)?;
+        let usage = Usage(process.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        usage.lower(niceness);
+        Ok(Child { process, usage })
+    }
+}
+
+/// What a child may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of its memory, mapped files left out.
+    pub memory: u64,
+    /// Processor time of all its threads, in whole seconds.
+    pub time: Duration,
+    /// Bytes of its answer.
+    pub answer: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// It could not be started.
+    #[error("the process for it does not start: {0}")]
+    Start(std::io::Error),
+    /// It needed more memory than it may have, or than the machine has.
+    #[error("it takes more than {} MiB of memory", .0 >> 20)]
+    Memory(u64),
+    /// It needed more processor time than it may have.
+    #[error("it takes more than {0:?} of processor time")]
+    Time(Duration),
+    /// Its answer is too long.
+    #[error("the result has more than {} MiB", .0 >> 20)]
+    Answer(usize),
+    /// It ended without an answer.
+    #[error("the process for it crashed: {0}")]
+    Crashed(String),
+}
+
+/// A child at work; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Child {
+    process: tokio::process::Child,
+    usage: Usage,
+}
+
+impl Child {
+    /// A view of the child that outlives the loan of it.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Hands it the input and waits for the answer. Dropped, it kills the child.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn ask(mut self, input: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Lost> {
+        let (mut answer, mut complaint) = (Vec::new(), Vec::new());
+        let pipes = (self.process.stdin.take(), self.process.stdout.take(), self.process.stderr.take());
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(Lost::Crashed("it has no pipes".to_owned()));
+        };
+        let most = bounds.answer;
+        let exchange = async {
+            let feed = async {
+                stdin.write_all(&(input.len() as u64).to_le_bytes()).await?;
+                stdin.write_all(input).await
+            };
+            let (mut stdout, mut stderr) = (stdout.take(most as u64 + 1), stderr.take(COMPLAINT));
+            // A child that ended early takes no more; how it ended says why.
+            let _ = tokio::join!(feed, stdout.read_to_end(&mut answer), stderr.read_to_end(&mut complaint));
+            if answer.len() > most {
+                return Err(Lost::Answer(most));
+            }
+            self.process.wait().await.map_err(Lost::Start)
+        };
+        let status = match tokio::time::timeout(bounds.time.saturating_mul(WALL), exchange).await {
+            Ok(ended) => ended?,
+            Err(_) => return Err(Lost::Time(bounds.time)),
+        };
+        if status.success() { Ok(answer) } else { Err(ending(status, &complaint, bounds)) }
+    }
+}
+
+/// What the end of a child means.
+fn ending(status: ExitStatus, complaint: &[u8], bounds: &Bounds) -> Lost {
+    use std::os::unix::process::ExitStatusExt;
+    let complaint = String::from_utf8_lossy(complaint);
+    let is = |signal: rustix::process::Signal| status.signal() == Some(signal.as_raw());
+    let refused = ["memory allocation of", "Cannot allocate memory", "out of memory"];
+    if is(rustix::process::Signal::XCPU) {
+        return Lost::Time(bounds.time);
+    }
+    // Nobody but the system kills it while it is waited for, and the system does so if memory runs out.
+    if is(rustix::process::Signal::KILL) || refused.iter().any(|words| complaint.contains(words)) {
+        return Lost::Memory(bounds.memory);
+    }
+    let said: Vec<_> = complaint.lines().filter(|line| !line.is_empty() && !line.starts_with("note:")).collect();
+    Lost::Crashed(format!("{status}: {}", said.join(" ")))
+}
+
+/// The processor time of a child, and its priority.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage(Option<Pid>);
+
+impl Usage {
+    /// Makes all of its threads as nice.
+    pub fn lower(self, niceness: i32) {
+        if self.0.is_some() {
+            // One that has ended has no priority any more.
+            let _ = setpriority_pgrp(self.0, niceness);
+        }
+    }
+
+    /// Waits until it has used more processor time than that.
+    pub async fn exceeds(self, time: Duration) {
+        while self.used() <= time {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Processor time of all its threads; none if it has ended.
+    fn used(self) -> Duration {
+        // Of the fields after the name, which ends in the last bracket, the 12th and 13th: hundredths of seconds in
+        // user and in system mode (proc_pid_stat(5)).
+        let read = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0?.as_raw_nonzero())).ok()?;
+            let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+            let mut next = || fields.next()?.parse::<u64>().ok();
+            Some(Duration::from_millis((next()? + next()?).saturating_mul(10)))
+        };
+        read().unwrap_or_default()
+    }
+}

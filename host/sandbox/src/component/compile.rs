@@ -1,0 +1,161 @@
+//! From a plugin's file to native code: looked at, then compiled, here or in a [child](crate::child).
+//!
+//! Nobody can say beforehand how long a file takes to compile. So a child is *prompt* at first and counts as *overdue*
+//! when it has used more processor time than a file of its size should need. Prompt ones with large files run as many at a
+//! time as there are cores. Those with small files run [`SHARING`] times as many, so that a good one shares the cores with
+//! bombs instead of waiting for them. Overdue ones run at the lowest priority, [`OVERDUE`] at a time, in places of their own.
+//! Thus a file that takes for ever holds up others only as long as its size excuses.
+
+mod answer;
+
+use super::{LoadError, MAX_FILE, scan};
+use crate::child::{self, Bounds, Lost, Program};
+use crate::engine;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::Engine;
+
+/// What compiling one plugin may take. CPython with its standard library, 18 MB, takes a seventh of it: 14 s, 340 MiB, and
+/// 36 MB of code.
+pub const BOUNDS: Bounds = Bounds { memory: 2 << 30, time: Duration::from_secs(120), answer: 256 << 20 };
+/// Bytes from which on a file is a large one.
+const LARGE: usize = 2 << 20;
+/// Processor time that any plugin may need before it counts as overdue: mostly to start the child.
+const PROMPT: Duration = Duration::from_millis(100);
+/// Further processor time for each MiB: twice what our plugins take, four times what CPython takes.
+const PROMPT_PER_MIB: Duration = Duration::from_secs(3);
+/// Prompt children with small files for each core.
+const SHARING: usize = 4;
+/// Children that are overdue and run at the same time: each may need [`BOUNDS`]' memory.
+const OVERDUE: usize = 2;
+/// Niceness of children with small and large files, and of those that are overdue. Routing goes before all of them.
+const NICE: [i32; 3] = [5, 10, 19];
+
+/// How plugins are compiled.
+#[derive(Debug, Clone, Default)]
+pub enum Compiler {
+    /// In this process, one at a time, given up after `compile_time`, though what was given up runs on. For tests and
+    /// benchmarks with plugins that are known.
+    #[default]
+    Here,
+    /// By a child process: a program that calls [`compile_plugin`].
+    Child(Program),
+}
+
+/// Places to compile.
+pub struct Places {
+    here: Semaphore,
+    small: Semaphore,
+    large: Semaphore,
+    overdue: Semaphore,
+}
+
+/// Children that compile at the same time, at most.
+#[must_use]
+pub fn children() -> usize {
+    cores().saturating_mul(SHARING.saturating_add(1)).saturating_add(OVERDUE)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        let cores = cores();
+        let places = Semaphore::new;
+        Places {
+            here: places(1),
+            small: places(cores.saturating_mul(SHARING)),
+            large: places(cores),
+            overdue: places(OVERDUE),
+        }
+    }
+}
+
+impl Places {
+    /// Has a plugin compiled by a child. Dropped, it kills the child.
+    ///
+    /// # Errors
+    /// What is wrong with the plugin, or how the child was lost.
+    pub async fn by_child(&self, program: &Program, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+        let (places, niceness) = if bytes.len() < LARGE { (&self.small, NICE[0]) } else { (&self.large, NICE[1]) };
+        let place = taken(places).await?;
+        let child = program.start(niceness)?;
+        let usage = child.usage();
+        let mut asked = Box::pin(child.ask(bytes, &BOUNDS));
+        tokio::select! {
+            answer = &mut asked => return answer::decode(answer?),
+            () = usage.exceeds(prompt(bytes.len())) => {}
+        }
+        if let Ok(_place) = self.overdue.try_acquire() {
+            drop(place);
+            usage.lower(NICE[2]);
+            return answer::decode(asked.await?);
+        }
+        // What it has done is lost: waiting, it would keep its memory.
+        drop((asked, place));
+        let _place = taken(&self.overdue).await?;
+        answer::decode(program.start(NICE[2])?.ask(bytes, &BOUNDS).await?)
+    }
+
+    /// Compiles a plugin in this process.
+    ///
+    /// # Errors
+    /// What is wrong with the plugin.
+    pub async fn here(
+        self: &Arc<Self>,
+        engine: &Engine,
+        bytes: Arc<Vec<u8>>,
+        most: Duration,
+    ) -> Result<Vec<u8>, LoadError> {
+        let (places, engine) = (self.clone(), engine.clone());
+        let place = taken(&self.here).await?;
+        place.forget();
+        let work = tokio::task::spawn_blocking(move || {
+            let compiled = compile(&engine, &bytes);
+            // Not before it is through, whoever still waits for it.
+            places.here.add_permits(1);
+            compiled
+        });
+        match tokio::time::timeout(most, work).await {
+            Ok(joined) => joined.unwrap_or_else(|error| Err(LoadError::Compile(error.to_string()))),
+            Err(_) => Err(LoadError::CompileTime(most)),
+        }
+    }
+}
+
+async fn taken(places: &Semaphore) -> Result<SemaphorePermit<'_>, LoadError> {
+    places.acquire().await.map_err(|_| LoadError::Stopped)
+}
+
+/// Processor time after which a file of so many bytes is overdue.
+fn prompt(bytes: usize) -> Duration {
+    PROMPT.saturating_add(PROMPT_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20)))
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+    scan::scan(bytes)?;
+    engine.precompile_component(bytes).map_err(|error| LoadError::Compile(format!("{error:#}")))
+}
+
+/// What a program does that was started as [`Compiler::Child`]. Nothing else may have started any thread in it.
+#[must_use]
+pub fn compile_plugin() -> ExitCode {
+    child::serve(&BOUNDS, MAX_FILE, |bytes| {
+        let engine = engine::on_demand().map_err(|error| LoadError::Compile(error.to_string()));
+        answer::encode(engine.and_then(|engine| compile(&engine, &bytes)))
+    })
+}
+
+impl From<Lost> for LoadError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Memory(most) => LoadError::CompileMemory(most),
+            Lost::Time(most) => LoadError::CompileTime(most),
+            lost => LoadError::CompileLost(lost.to_string()),
+        }
+    }
+}
