@@ -9,8 +9,10 @@ use esclusa_flow::filter::Filter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Letters that are read at once.
+/// Letters that are read at once; fewer when they are large.
 const PAGE: usize = 200;
+/// Bytes of payloads that are given at once; the letter that passes it is the last one.
+const BYTES: usize = 8 << 20;
 
 /// A dead letter and its number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,15 +80,21 @@ pub enum NotSelected {
     Fault(#[from] Fault),
 }
 
-/// The letters that a query selects, in the order in which they died; at most `most`.
+/// The letters that a query selects, in the order in which they died; at most `most`, and fewer when they are large, but one
+/// at least when there is one. Ends early, with nothing of use, once it is not `wanted` any more.
 ///
 /// # Errors
 /// [`NotSelected`].
-pub fn select(store: &Store, query: &Query, most: usize) -> Result<Vec<Letter>, NotSelected> {
+pub fn select(
+    store: &Store,
+    query: &Query,
+    most: usize,
+    wanted: impl Fn() -> bool,
+) -> Result<Vec<Letter>, NotSelected> {
     let filter = query.pattern.as_deref().map(pattern).transpose()?;
     let most = query.limit.unwrap_or(most).min(most);
-    let (mut found, mut after) = (Vec::new(), query.after);
-    while found.len() < most {
+    let (mut found, mut after, mut bytes) = (Vec::new(), query.after, 0_usize);
+    while found.len() < most && bytes < BYTES && wanted() {
         let page = store.dead_letters(query.route.as_deref(), after, PAGE)?;
         let Some((last, _)) = page.last() else { break };
         after = Some(*last);
@@ -94,11 +102,15 @@ pub fn select(store: &Store, query: &Query, most: usize) -> Result<Vec<Letter>, 
             query.code.as_ref().is_none_or(|code| *code == letter.code)
                 && filter.as_ref().is_none_or(|filter| matches(filter, letter))
         };
-        let fitting = page.into_iter().filter(|(_, letter)| fits(letter)).map(|(id, letter)| {
+        for (id, letter) in page.into_iter().filter(|(_, letter)| fits(letter)) {
             let letter = Letter::new(id, letter);
-            if let Some(most) = query.preview { letter.preview(most) } else { letter }
-        });
-        found.extend(fitting.take(most - found.len()));
+            let letter = if let Some(most) = query.preview { letter.preview(most) } else { letter };
+            bytes = bytes.saturating_add(letter.letter.data.len());
+            found.push(letter);
+            if found.len() >= most || bytes >= BYTES {
+                break;
+            }
+        }
     }
     Ok(found)
 }

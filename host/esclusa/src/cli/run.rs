@@ -41,17 +41,14 @@ impl Run {
     /// Runs until a signal, or until nothing is left to do.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
         raise_file_limit();
+        // Ended last: health is told until then.
+        let threads = Threads::of_admin().context("cannot start the threads of the HTTP side")?;
         let mut watch = Watch::new();
         watch.set([global.config.clone()]);
         let loaded = global.load()?;
         watch.set(configuration::files(&global.config, &loaded));
         let mut signals = Signals::new()?;
-        let starting = match &loaded.plan.admin {
-            Some(plan) => {
-                Some(Starting::listen(plan.listen).await.with_context(|| format!("cannot listen on {}", plan.listen))?)
-            }
-            None => None,
-        };
+        let starting = listen(&threads, &loaded).await?;
         let guests = Threads::of_guests().context("cannot start the threads of guests")?;
         let runtime = start(loaded, &guests, self.until_idle).await?;
         let before = runtime.status();
@@ -115,6 +112,13 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, limit = limit.current, "the limit of open files cannot be raised");
     }
+}
+
+/// Listens when the configuration says so.
+async fn listen(threads: &Threads, loaded: &Loaded) -> Result<Option<Starting>> {
+    let Some(plan) = &loaded.plan.admin else { return Ok(None) };
+    let starting = Starting::listen(threads, plan.listen).await;
+    Ok(Some(starting.with_context(|| format!("cannot listen on {}", plan.listen))?))
 }
 
 async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {

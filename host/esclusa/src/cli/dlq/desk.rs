@@ -18,6 +18,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Letters that are asked for at once.
 const PAGE: usize = 500;
+/// Letters that a request may name.
+const IDS: usize = 10_000;
 
 /// Where the letters are.
 pub enum Desk {
@@ -67,7 +69,7 @@ impl Desk {
     async fn page(&self, query: &Query) -> Result<Vec<Letter>> {
         match self {
             Desk::Router(client) => client.get(&format!("/api/v1/dlq?{}", serde_urlencoded::to_string(query)?)).await,
-            Desk::Store(bench) => Ok(letters::select(bench.store(), query, query.limit.unwrap_or(PAGE))?),
+            Desk::Store(bench) => Ok(letters::select(bench.store(), query, query.limit.unwrap_or(PAGE), || true)?),
         }
     }
 
@@ -127,8 +129,12 @@ impl Desk {
     pub async fn drop(&self, ids: Vec<u64>) -> Result<usize> {
         match self {
             Desk::Router(client) => {
-                let dropped: Dropped = client.post("/api/v1/dlq/drop", &json!({"ids": ids})).await?;
-                Ok(dropped.dropped)
+                let mut sum = 0;
+                for some in ids.chunks(IDS) {
+                    let dropped: Dropped = client.post("/api/v1/dlq/drop", &json!({"ids": some})).await?;
+                    sum += dropped.dropped;
+                }
+                Ok(sum)
             }
             Desk::Store(bench) => Ok(bench.store().remove_dead(ids).await?),
         }
