@@ -1,5 +1,6 @@
 //! `esclusa run`: starts the router, keeps it up to date, and stops it.
 
+mod backstop;
 mod upkeep;
 
 use super::reach::Whereabouts;
@@ -12,6 +13,7 @@ use crate::runtime::status::Status;
 use crate::runtime::{Options, Runtime, StartError};
 use crate::threads::Threads;
 use anyhow::{Context, Result, anyhow, bail};
+use backstop::Backstop;
 use esclusa_config::Loaded;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -40,6 +42,7 @@ fn time(text: &str) -> Result<Duration, String> {
 impl Run {
     /// Runs until a signal, or until nothing is left to do.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
+        let backstop = Backstop::start(self.drain_timeout)?;
         raise_file_limit();
         // Ended last: health is told until then.
         let threads = Threads::of_admin().context("cannot start the threads of the HTTP side")?;
@@ -51,6 +54,7 @@ impl Run {
         let starting = listen(&threads, &loaded).await?;
         let guests = Threads::of_guests().context("cannot start the threads of guests")?;
         let runtime = start(loaded, &guests, self.until_idle).await?;
+        backstop.router_runs(&runtime);
         let before = runtime.status();
         let loaded = runtime.loaded();
         let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());

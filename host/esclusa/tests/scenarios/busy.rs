@@ -1,12 +1,20 @@
-//! The listener while clients misbehave: health is told, and the API has room.
+//! The listener while clients misbehave and the router hangs: health is told, the API has room, and a signal ends it all.
 
 use super::router::Router;
 use serde_json::{Value, json};
+use std::cell::OnceCell;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::Command;
 
 /// Connections that the router of these tests serves at once: a quarter of the files that it may open.
 const CONNECTIONS: usize = 40;
+
+/// `O_NONBLOCK` of Linux: a pipe that nobody reads cannot be opened for writing then.
+const NONBLOCK: i32 = 0o4000;
 
 const ROUTES: &str = r#"
 version = 1
@@ -174,4 +182,47 @@ fn lists_in_requests_are_bounded_and_the_longest_ones_are_taken() {
     let body = json!({"events": [{"data": "{}", "attributes": attributes}]}).to_string();
     let (status, answer) = post("/api/v1/routes/events/invoke", json, &body);
     assert!(status == 422 && answer.contains("1000 attributes"), "{status} {answer}");
+}
+
+/// A pipe that is read from `${file:…}` of routes.toml, and blocks whoever reads it.
+fn pipe(router: &Router) -> PathBuf {
+    let pipe = router.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    pipe
+}
+
+/// Waits until somebody reads a pipe; nothing comes out of it as long as the file is open.
+fn read_from(router: &mut Router, pipe: &PathBuf) -> File {
+    let open = OnceCell::new();
+    router.until("the pipe is read", |_| {
+        OpenOptions::new().write(true).custom_flags(NONBLOCK).open(pipe).is_ok_and(|file| open.set(file).is_ok())
+    });
+    open.into_inner().unwrap()
+}
+
+#[test]
+fn a_router_that_hangs_tells_its_health_and_ends_after_its_drain_time() {
+    let mut router = router();
+    router.spawn(&["--drain-timeout", "100ms"]);
+    router.until("it is ready", |router| router.get("/readyz").is_some());
+    let pipe = pipe(&router);
+    router.configure(&ROUTES.replace("path = \"directory\"", "path = \"${file:pipe}\""));
+    let _open = read_from(&mut router, &pipe);
+    assert_eq!(status(&router, "/livez"), 200);
+    assert_eq!(status(&router, "/readyz"), 200);
+    assert_eq!(router.signal("TERM"), 3, "{}", router.log());
+    assert!(router.log().contains("the router did not end in time"), "{}", router.log());
+}
+
+#[test]
+fn a_router_that_starts_ends_at_once() {
+    for signal in ["TERM", "INT"] {
+        let mut router = router();
+        let pipe = pipe(&router);
+        router.configure(&ROUTES.replace("path = \"directory\"", "path = \"${file:pipe}\""));
+        router.spawn(&[]);
+        let _open = read_from(&mut router, &pipe);
+        assert_eq!(router.signal(signal), 0, "{}", router.log());
+        assert!(router.log().contains("stopped while starting"), "{}", router.log());
+    }
 }
