@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const PREFIX: u8 = b'd';
 
+/// Bytes of letters that are read at once; the letter that passes it is the last one.
+const PAGE_BYTES: usize = 4 << 20;
+
 /// How many dead letters each route has.
 #[derive(Debug, Default)]
 pub struct DeadCounts(Mutex<HashMap<String, u64>>);
@@ -77,7 +80,7 @@ fn key(id: u64) -> Vec<u8> {
     [&[PREFIX][..], &id.to_be_bytes()].concat()
 }
 
-/// Dead letters after `after`, of one route or of all, at most `limit`.
+/// Dead letters after `after`, of one route or of all, at most `limit`; fewer when they are large, but one at least.
 pub fn list(
     disk: &Disk,
     route: Option<&str>,
@@ -85,9 +88,9 @@ pub fn list(
     limit: usize,
 ) -> Result<Vec<(u64, DeadLetter)>, Fault> {
     let start = key(after.map_or(0, |id| id.saturating_add(1)));
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0_usize);
     for guard in disk.snapshot().range(disk.space(Space::State), start..vec![PREFIX + 1]) {
-        if found.len() >= limit {
+        if found.len() >= limit || bytes >= PAGE_BYTES {
             break;
         }
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
@@ -98,6 +101,7 @@ pub fn list(
         }
         let letter =
             serde_json::from_slice(reader.0).map_err(|e| Fault::Permanent(format!("a dead letter is damaged: {e}")))?;
+        bytes = bytes.saturating_add(value.len());
         found.push((trailing_number(&key)?, letter));
     }
     Ok(found)

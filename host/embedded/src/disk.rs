@@ -55,6 +55,15 @@ pub struct Disk {
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
 
+/// What there is to say of a disk that is full.
+pub fn full(path: &str, free: u64, reserve: u64) -> String {
+    format!(
+        "the disk of the store at {path} is full: {} MiB are free, {} MiB are kept in reserve; free some space, the router goes on by itself",
+        free >> 20,
+        reserve >> 20
+    )
+}
+
 /// Opens or creates the store at `path`.
 pub fn open(path: &Path) -> Result<(Disk, Lock), OpenError> {
     let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };

@@ -116,8 +116,14 @@ impl SnapshotReads {
         Ok(found.into_items())
     }
 
-    /// Items in the order of their keys: those after the item with the key `after`, at most `limit`.
-    pub fn scan(&self, table: &str, after: Option<&Item>, limit: usize) -> Result<Vec<Item>, ReadError> {
+    /// Items in the order of their keys: those after the item with the key `after`, at most so many, and no further one
+    /// once they have so many bytes.
+    pub fn scan(
+        &self,
+        table: &str,
+        after: Option<&Item>,
+        (most, bytes): (usize, usize),
+    ) -> Result<Vec<Item>, ReadError> {
         let table = self.table(table)?;
         let prefix = table.id.to_be_bytes();
         let start = match after {
@@ -129,14 +135,16 @@ impl SnapshotReads {
             }
         };
         let end = after_prefix(&prefix).unwrap_or_default();
-        self.snapshot
-            .range(self.disk.space(Space::Items), start..end)
-            .take(limit)
-            .map(|guard| {
-                let value = guard.value().map_err(|e| unavailable(read_fault(&e)))?;
-                read_item(&value).map_err(|e| unavailable(e.into()))
-            })
-            .collect()
+        let (mut items, mut size) = (Vec::new(), 0_usize);
+        for guard in self.snapshot.range(self.disk.space(Space::Items), start..end).take(most) {
+            let value = guard.value().map_err(|e| unavailable(read_fault(&e)))?;
+            size = size.saturating_add(value.len());
+            items.push(read_item(&value).map_err(|e| unavailable(e.into()))?);
+            if size >= bytes {
+                break;
+            }
+        }
+        Ok(items)
     }
 
     /// The key attributes of an item of a table, to go on scanning from.

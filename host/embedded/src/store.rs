@@ -44,6 +44,8 @@ struct Inner {
     disk: Disk,
     version: watch::Receiver<u64>,
     failed: watch::Receiver<Option<String>>,
+    /// Bytes of the disk that are left unused.
+    reserve: u64,
     /// The last to be dropped.
     _lock: Lock,
 }
@@ -107,7 +109,8 @@ impl Store {
         };
         let failed = setup.failed.subscribe();
         let writer = Writer::start(setup).map_err(|e| unusable(e.to_string()))?;
-        let store = Store { inner: Arc::new(Inner { shared, writer, disk, version: versions, failed, _lock: lock }) };
+        let (reserve, version) = (options.reserve, versions);
+        let store = Store { inner: Arc::new(Inner { shared, writer, disk, version, failed, reserve, _lock: lock }) };
         store.recover_objects(&schema).map_err(|e| unusable(e.to_string()))?;
         store.apply_schema(schema)?;
         Ok(store)
@@ -162,6 +165,18 @@ impl Store {
             Some(why) => why,
             None => std::future::pending().await,
         }
+    }
+
+    /// Why nothing can be written at present: a write has failed, or the disk is full. `None`: writes are taken. Asks the
+    /// file system, which may block.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<String> {
+        if let Some(why) = &*self.inner.failed.borrow() {
+            return Some(why.clone());
+        }
+        let (disk, reserve) = (&self.inner.disk, self.inner.reserve);
+        let free = disk.available().unwrap_or(u64::MAX);
+        (free < reserve).then(|| disk::full(&disk.path.display().to_string(), free, reserve))
     }
 
     /// The number of commits so far.

@@ -7,7 +7,7 @@
 
 mod queue;
 
-use crate::disk::{Disk, describe};
+use crate::disk::{Disk, describe, full};
 use crate::transaction::{Memory, Transaction};
 use esclusa_flow::fault::Fault;
 use fjall::PersistMode;
@@ -372,12 +372,7 @@ impl Room {
             Demand::Alone => 0,
         };
         if self.free < floor.saturating_add(need) {
-            return Err(Fault::Transient(format!(
-                "the disk of the store at {} is full: {} MiB are free, {} MiB are kept in reserve; free some space, the router goes on by itself",
-                self.path,
-                self.free >> 20,
-                reserve >> 20
-            )));
+            return Err(Fault::Transient(full(&self.path, self.free, reserve)));
         }
         self.free -= need;
         Ok(())

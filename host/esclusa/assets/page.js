@@ -121,8 +121,9 @@ function makeRow(name) {
 function fillRow(route, now) {
   const cells = rows.get(route.name) || makeRow(route.name);
   const reading = route.reading, counts = reading.counts, plugin = route.plugin;
-  set(cells.state, route.state);
-  setClass(cells.state, "chip " + route.state);
+  const fails = route.state === "running" && !route.health.healthy;
+  set(cells.state, fails ? "failing" : route.state);
+  setClass(cells.state, "chip " + (fails ? "wrong" : route.state));
   set(cells.received, number.format(reading.received));
   for (const key of ["done", "skipped", "filtered", "dead"]) set(cells[key], number.format(counts[key]));
   set(cells.flight, number.format(reading.in_flight));

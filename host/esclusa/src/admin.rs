@@ -1,33 +1,50 @@
 //! The HTTP side of a router: health, API, metrics, events from outside, and the page that shows it all.
 //!
-//! Listens where `[admin]` says, on loopback unless somebody insists. Who may ask is decided in `guard`.
+//! Listens where `[admin]` says, on loopback unless somebody insists. Who may ask is decided in `guard`. It has threads of
+//! its own, so that health is answered whatever the router is doing: no guest runs on them, and no long work (`work`).
 
 mod answer;
-pub(crate) mod api;
+mod api;
+pub(crate) mod bodies;
 pub(crate) mod connections;
 pub(crate) mod dlq;
 mod guard;
 mod health;
 mod ingest;
+mod large;
 pub mod metrics;
 mod page;
-mod question;
+pub(crate) mod question;
+mod snapshot;
+pub(crate) mod work;
 
+use crate::intake;
 use crate::runtime::Runtime;
+use crate::threads::Threads;
+use answer::Refusal;
 use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use bodies::{Bodies, Held};
+use connections::{Most, PATIENCE};
+use esclusa_embedded::NewRecord;
+use snapshot::Snapshot;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use work::Work;
 
 /// Requests that are being answered when the router stops may take so long.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// What the router is doing, for whoever sends it traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +61,9 @@ pub struct Admin {
     config: PathBuf,
     listen: SocketAddr,
     draining: AtomicBool,
+    work: Work,
+    bodies: Bodies,
+    snapshot: Snapshot,
     /// One replay at a time: a letter that two people replay is delivered once.
     replays: tokio::sync::Mutex<()>,
 }
@@ -61,6 +81,25 @@ impl Admin {
     fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
+
+    /// Puts records behind a source; the answer is their ids, once they are durable. Many bytes are copied by the router's
+    /// threads. What the request holds is held until its answer was taken.
+    async fn put(
+        &self,
+        status: StatusCode,
+        source: String,
+        records: Vec<NewRecord>,
+        held: Held,
+    ) -> Result<Response, Refusal> {
+        let bytes = records.iter().map(NewRecord::size).sum::<usize>();
+        let (runtime, loaded) = (self.runtime.clone(), self.runtime.loaded());
+        let put = async move {
+            let ids = intake::put(runtime.store(), &loaded.plan, &source, &records).await?;
+            Ok::<_, Refusal>((work::encode(&BTreeMap::from([("ids", ids)]))?, held))
+        };
+        let (ids, held) = if bytes <= large::SMALL { put.await? } else { self.work.whole(put).await?? };
+        Ok((status, work::json(large::kept(ids, held))).into_response())
+    }
 }
 
 /// A listener of a router that is starting: it says so to whoever asks. Dropping it stops it.
@@ -68,6 +107,7 @@ pub struct Starting {
     /// As it was asked for: the port may be 0.
     address: SocketAddr,
     listener: std::net::TcpListener,
+    threads: Handle,
     _stop: oneshot::Sender<()>,
 }
 
@@ -76,29 +116,47 @@ impl Starting {
     ///
     /// # Errors
     /// The address is taken, or cannot be had.
-    pub async fn listen(address: SocketAddr) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?.into_std()?;
-        let answers = TcpListener::from_std(listener.try_clone()?)?;
+    pub async fn listen(threads: &Threads, address: SocketAddr) -> std::io::Result<Self> {
+        let ended = || std::io::Error::other("the threads of the HTTP side have ended");
+        let threads = threads.handle().ok_or_else(ended)?;
+        let listens = threads.spawn(async move {
+            let listener = TcpListener::bind(address).await?.into_std()?;
+            Ok::<_, std::io::Error>((TcpListener::from_std(listener.try_clone()?)?, listener))
+        });
+        let (answers, listener) = listens.await.map_err(std::io::Error::other)??;
         let (stop, stopped) = oneshot::channel();
         let router: Router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
-        tokio::spawn(connections::serve(answers, router, connections::PATIENCE, stopped));
-        Ok(Starting { address, listener, _stop: stop })
+        threads.spawn(connections::serve(answers, router, (Most::of_files(), PATIENCE), stopped));
+        Ok(Starting { address, listener, threads, _stop: stop })
     }
 }
 
-/// Has a router that is running answer from now on; `config` is the file of its configuration.
+/// Has a router that is running answer from now on; `config` is the file of its configuration. To be called on the router's
+/// own threads: what requests have the router do is done there.
 ///
 /// # Errors
 /// The listener is broken.
 pub fn serve(starting: Starting, runtime: Arc<Runtime>, config: PathBuf) -> std::io::Result<Listening> {
     // What else listened ends here: no connection stays with it.
-    let Starting { address: listen, listener, _stop } = starting;
-    let listener = TcpListener::from_std(listener)?;
+    let Starting { address: listen, listener, threads, _stop } = starting;
     let address = listener.local_addr()?;
-    let draining = AtomicBool::new(false);
-    let admin = Arc::new(Admin { runtime, config, listen, draining, replays: Default::default() });
+    let admin = Arc::new(Admin {
+        runtime,
+        config,
+        listen,
+        draining: AtomicBool::new(false),
+        work: Work::new(Handle::current()),
+        bodies: Bodies::new(),
+        snapshot: Snapshot::default(),
+        replays: Default::default(),
+    });
+    let listener = {
+        let _on = threads.enter();
+        TcpListener::from_std(listener)?
+    };
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(connections::serve(listener, router(admin.clone()), connections::PATIENCE, stopped));
+    let limits = (Most::of_files(), PATIENCE);
+    let task = threads.spawn(connections::serve(listener, router(admin.clone()), limits, stopped));
     Ok(Listening { address, admin, stop, task })
 }
 
@@ -137,7 +195,6 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/dlq/{id}", get(dlq::show))
         .route("/api/v1/dlq/replay", post(dlq::replay))
         .route("/api/v1/dlq/drop", post(dlq::drop))
-        .layer(api::body_limit())
         .layer(from_fn(guard::headers))
         .layer(from_fn_with_state(admin.clone(), guard::host));
     let open = Router::new()
@@ -159,7 +216,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_router_that_starts_says_so_and_keeps_no_connection() {
-        let starting = Starting::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let threads = Threads::of_admin().unwrap();
+        let starting = Starting::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let mut stream = TcpStream::connect(starting.listener.local_addr().unwrap()).await.unwrap();
         let mut said = String::new();
         for (path, status) in [("/readyz", "503"), ("/ingest/orders", "503"), ("/livez", "200")] {
@@ -177,5 +235,19 @@ mod tests {
             0,
             "the connection ends, so that the next one reaches the router"
         );
+    }
+
+    #[tokio::test]
+    async fn health_is_answered_while_the_threads_of_the_router_are_busy() {
+        use std::io::{Read, Write};
+        let threads = Threads::of_admin().unwrap();
+        let starting = Starting::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        // This blocks the only thread of the runtime that the listener was started from.
+        let mut stream = std::net::TcpStream::connect(starting.listener.local_addr().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut answer = [0; 1024];
+        let count = stream.read(&mut answer).expect("nobody answered");
+        assert!(String::from_utf8_lossy(&answer[..count]).starts_with("HTTP/1.1 200 "));
     }
 }

@@ -34,10 +34,16 @@ pub enum NotTaken {
     /// The events are not what they should be.
     #[error("{0}")]
     Malformed(String),
+    /// They are too many for one request.
+    #[error("a request may have {LINES} lines, this one has {0}: send it in parts")]
+    TooMany(usize),
     /// The store did not take them.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
+
+/// Lines that a request to a running router may have: a record takes far more memory than a short line has bytes.
+const LINES: usize = 100_000;
 
 /// Where the events of a source are put in.
 enum Target {
@@ -94,6 +100,15 @@ pub fn raw(data: Vec<u8>, key: &str) -> NewRecord {
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let numbered = text.split(|byte| *byte == b'\n').enumerate();
     numbered.map(|(at, line)| (at + 1, line.trim_ascii())).filter(|(_, line)| !line.is_empty())
+}
+
+/// How many lines a text has; gives the text back.
+///
+/// # Errors
+/// [`NotTaken::TooMany`].
+pub fn count(text: Vec<u8>) -> (Vec<u8>, Result<usize, NotTaken>) {
+    let count = lines(&text).count();
+    (text, if count > LINES { Err(NotTaken::TooMany(count)) } else { Ok(count) })
 }
 
 /// A record per line, each of which has to be JSON. `field` names the field that holds the key, with dots between

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Letters that are read at once.
+/// Letters that are read at once; fewer when they are large.
 const PAGE: usize = 200;
+/// Bytes of payloads that are given at once; the letter that passes it is the last one.
+const BYTES: usize = 8 << 20;
 
 /// A dead letter and its number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,15 +93,16 @@ pub enum NotSelected {
     Fault(#[from] Fault),
 }
 
-/// The letters that a query selects, in the order in which they died; at most `most`. It looks at `stop` for every letter.
+/// The letters that a query selects, in the order in which they died; at most `most`, and fewer if they are large, but one at
+/// least if there is one. It looks at `stop` for every letter.
 ///
 /// # Errors
 /// [`NotSelected`].
 pub fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBool) -> Result<Vec<Letter>, NotSelected> {
     let filter = query.pattern.as_deref().map(pattern).transpose()?;
     let most = query.limit.unwrap_or(most).min(most);
-    let (mut found, mut after) = (Vec::new(), query.after);
-    while found.len() < most {
+    let (mut found, mut after, mut bytes) = (Vec::new(), query.after, 0_usize);
+    while found.len() < most && bytes < BYTES {
         let page = store.dead_letters(query.route.as_deref(), after, PAGE)?;
         let Some((last, _)) = page.last() else { break };
         after = Some(*last);
@@ -109,9 +112,15 @@ pub fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBool) -> R
             }
             let fits = query.code.as_ref().is_none_or(|code| *code == letter.code)
                 && filter.as_ref().map_or(Ok(true), |filter| matches(filter, id, &letter, stop))?;
-            if fits && found.len() < most {
-                let letter = Letter::new(id, letter);
-                found.push(if let Some(most) = query.preview { letter.preview(most) } else { letter });
+            if !fits {
+                continue;
+            }
+            let letter = Letter::new(id, letter);
+            let letter = if let Some(most) = query.preview { letter.preview(most) } else { letter };
+            bytes = bytes.saturating_add(letter.letter.data.len());
+            found.push(letter);
+            if found.len() >= most || bytes >= BYTES {
+                break;
             }
         }
     }

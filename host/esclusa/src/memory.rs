@@ -8,7 +8,7 @@ mod guests;
 #[cfg(test)]
 mod page;
 
-use crate::admin::connections;
+use crate::admin::{bodies, connections, work};
 use crate::runtime::ask;
 use crate::runtime::plugins::check;
 use esclusa_config::plan::{Plan, Route, Source};
@@ -20,8 +20,6 @@ use std::collections::BTreeSet;
 const IDLE: u64 = 96 << 20;
 /// Compiled code and what belongs to it, as a multiple of a plugin's file.
 const CODE: u64 = 4;
-/// What a connection holds: buffers for reading and for writing.
-const CONNECTION: u64 = 64 << 10;
 /// The allocator keeps pages for reuse: a quarter of what is in use.
 const KEPT_BY_ALLOCATOR: u64 = 4;
 
@@ -102,10 +100,16 @@ fn store() -> Part {
     part("store", esclusa_embedded::MEMORY.saturating_add(commits), "cache, memtables, commits being made and written")
 }
 
-/// What the listener holds. Budgets of bodies, scans and answers belong here.
+/// What the listener holds: connections, bodies with their copies, answers that clients have not taken.
 fn admin() -> Vec<Part> {
-    let most = connections::most() as u64;
-    vec![part("connections", most.saturating_mul(CONNECTION), format!("{most} of {} KiB", CONNECTION >> 10))]
+    let most = connections::Most::of_files();
+    let most = most.ordinary.saturating_add(most.reserve) as u64;
+    let connection = 2 * connections::BUFFER as u64;
+    vec![
+        part("connections", most.saturating_mul(connection), format!("{most} of {} KiB", connection >> 10)),
+        part("bodies", bodies::TOTAL as u64, "bodies of requests, with their copies"),
+        part("answers", work::UNTAKEN as u64, "answers that their clients have not taken"),
+    ]
 }
 
 /// What processes of their own take.

@@ -4,11 +4,12 @@
 
 pub mod ask;
 pub mod bench;
-mod budget;
+pub mod budget;
 pub mod change;
 pub mod cloud;
 mod commit;
 mod deliver;
+pub mod health;
 mod idle;
 mod lane;
 pub mod meter;

@@ -17,8 +17,10 @@ use esclusa_flow::item::Item;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Items that a scan holds in memory at once.
+/// Items that a scan holds in memory at once, at most.
 const PAGE: usize = 1000;
+/// Bytes of items, as they are stored, that it holds at once; the item that passes it is the last one.
+const PAGE_BYTES: usize = 256 << 10;
 
 impl Store {
     /// Items of a table in the order of their keys: those after the item with the key `after`, at most `limit`.
@@ -26,7 +28,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`]: an unknown table, a key that does not fit, a disk that does not answer.
     pub fn scan(&self, table: &str, after: Option<&Item>, limit: usize) -> Result<Vec<Item>, ReadError> {
-        SnapshotReads::new(self.disk(), self.shared().catalog()).scan(table, after, limit)
+        SnapshotReads::new(self.disk(), self.shared().catalog()).scan(table, after, (limit, usize::MAX))
     }
 
     /// All items of a table as they are now, page by page.
@@ -42,8 +44,8 @@ impl Store {
             if done {
                 return None;
             }
-            let page = reads.scan(&table, after.as_ref(), PAGE).and_then(|items| {
-                done = items.len() < PAGE;
+            let page = reads.scan(&table, after.as_ref(), (PAGE, PAGE_BYTES)).and_then(|items| {
+                done = items.is_empty();
                 after = items.last().map(|last| reads.key_of(&table, last)).transpose()?;
                 Ok(items)
             });
@@ -99,7 +101,7 @@ impl Store {
     }
 
     /// Dead letters with their numbers, in the order in which they died: those after number `after`, of one route
-    /// or of all, at most `limit`.
+    /// or of all, at most `limit`; fewer when they are large, but one at least when there is one.
     ///
     /// # Errors
     /// A [`Fault`] where the disk does not answer.

@@ -20,10 +20,12 @@ async fn a_disk_below_its_reserve_refuses_commits_and_goes_on_when_there_is_spac
         let full = Store::open_with(dir.path(), schema(), Options { reserve: u64::MAX / 4 }).unwrap();
         let Err(CommitError::Fault(Fault::Transient(why))) = full.commit(write(1)).await else { panic!("not refused") };
         assert!(why.contains("is full") && why.contains(&dir.path().display().to_string()), "{why}");
+        assert_eq!(full.unwritable(), Some(why), "it is told before anything is written");
         assert_eq!(full.scan("things", None, 10).unwrap(), []);
     }
     let store = Store::open(dir.path(), schema()).unwrap();
     assert_eq!(store.scan("things", None, 10).unwrap(), []);
+    assert_eq!(store.unwritable(), None);
     store.commit(write(1)).await.unwrap();
 }
 
@@ -41,6 +43,7 @@ async fn child() {
     assert!(why.contains("stopped writing") && why.contains("nothing acknowledged is lost"), "{why}");
     let after = store.commit(write(11)).await.unwrap_err();
     assert!(matches!(after, CommitError::Fault(Fault::Permanent(_))), "{after:?}");
+    assert!(store.unwritable().is_some(), "and that is told");
     assert_eq!(store.scan("things", None, 100).unwrap().len(), 10, "reads go on");
     println!("all as it should be");
 }

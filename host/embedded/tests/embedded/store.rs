@@ -222,6 +222,25 @@ async fn dead_letters_are_listed_counted_and_removed() {
 }
 
 #[tokio::test]
+async fn large_letters_and_items_are_read_a_few_at_a_time_and_all_of_them_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let large = |event: &str| DeadLetter { data: "x".repeat(3 << 20).into_bytes(), ..letter("a", event) };
+    for event in ["1", "2", "3"] {
+        store.commit(Commit { dead: vec![large(event)], ..commit(vec![]) }).await.unwrap();
+    }
+    let first = store.dead_letters(None, None, 10).unwrap();
+    assert_eq!(first.len(), 2, "the one that passes the bytes of a page is its last");
+    let rest = store.dead_letters(None, Some(first[1].0), 10).unwrap();
+    assert_eq!(rest.iter().map(|(_, letter)| letter.event.as_str()).collect::<Vec<_>>(), ["3"]);
+    let puts = (0..5).map(|i| {
+        put("plain", item([("pk", text("a")), ("sk", number(i)), ("text", text(&"x".repeat(100 << 10)))]), None)
+    });
+    store.commit(commit(puts.collect())).await.unwrap();
+    assert_eq!(store.scan_all("plain").map(|item| item.map(drop)).collect::<Result<Vec<_>, _>>().unwrap().len(), 5);
+}
+
+#[tokio::test]
 async fn a_message_received_too_often_goes_to_the_dead_letters_also_across_restarts() {
     let dir = tempfile::tempdir().unwrap();
     for receive in 1..=3 {

@@ -15,13 +15,19 @@ use serde_json::{Value, json};
 pub struct Refusal {
     status: StatusCode,
     message: String,
+    code: Option<&'static str>,
     diagnostics: Option<Value>,
 }
 
 impl Refusal {
     /// An error in words.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Refusal { status, message: message.into(), diagnostics: None }
+        Refusal { status, message: message.into(), code: None, diagnostics: None }
+    }
+
+    /// With the stable code of the limit that was hit.
+    pub fn code(self, code: &'static str) -> Self {
+        Refusal { code: Some(code), ..self }
     }
 
     /// With the places of routes.toml that are at fault.
@@ -32,10 +38,13 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = match self.diagnostics {
-            Some(diagnostics) => json!({"error": self.message, "diagnostics": diagnostics}),
-            None => json!({"error": self.message}),
-        };
+        let mut body = json!({"error": self.message});
+        if let Some(code) = self.code {
+            body["code"] = code.into();
+        }
+        if let Some(diagnostics) = self.diagnostics {
+            body["diagnostics"] = diagnostics;
+        }
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
@@ -69,6 +78,7 @@ impl From<NotTaken> for Refusal {
             NotTaken::Fault(fault) => fault.into(),
             NotTaken::Unknown { .. } => Refusal::new(StatusCode::NOT_FOUND, error.to_string()),
             NotTaken::Closed { .. } => Refusal::new(StatusCode::CONFLICT, error.to_string()),
+            NotTaken::TooMany(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()).code("limit.list"),
             NotTaken::Malformed(why) => Refusal::new(StatusCode::BAD_REQUEST, why),
         }
     }

@@ -2,57 +2,60 @@
 
 use super::Admin;
 use super::answer::Refusal;
-use super::question::{self, Path, Query, Whole};
-use crate::runtime::status::{RouteStatus, Status};
+use super::question::{self, BODY, Bounded, Content, Path, Query, Whole};
+use super::work::{Place, blocking, json};
 use crate::runtime::trial::{self, Live, Trial, TrialEvent};
 use crate::{audit, configuration, intake, tables};
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use esclusa_flow::engine::ReadError;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 /// Bytes of items that are sent at once.
 const CHUNK: usize = 64 << 10;
+/// A scan takes this long at most: as long as it lasts the store keeps what it reads.
+const SCAN: Duration = Duration::from_secs(600);
+/// Events that a trial may have.
+const EVENTS: usize = 10_000;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 type Shared = State<Arc<Admin>>;
 
-/// What the routers' bodies may hold: a chunk of `esclusa send`, or a batch of events of 10 MiB each.
-pub const BODY: usize = 64 << 20;
-
-/// Holds bodies to [`BODY`].
-pub fn body_limit() -> DefaultBodyLimit {
-    DefaultBodyLimit::max(BODY)
-}
-
 /// The router at this moment.
-pub async fn status(State(admin): Shared) -> Json<Status> {
-    Json(admin.runtime.status())
+pub async fn status(State(admin): Shared) -> Result<Response, Refusal> {
+    let runtime = admin.runtime.clone();
+    admin.work.looks.answer(move || Ok::<_, Refusal>(runtime.status())).await
 }
 
 /// Its routes.
-pub async fn routes(State(admin): Shared) -> Json<Vec<RouteStatus>> {
-    Json(admin.runtime.status().routes)
+pub async fn routes(State(admin): Shared) -> Result<Response, Refusal> {
+    let runtime = admin.runtime.clone();
+    admin.work.looks.answer(move || Ok::<_, Refusal>(runtime.status().routes)).await
 }
 
 /// Stops taking events for a route.
 pub async fn pause(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
-    set(&admin, &name, true).await
+    set(admin, name, true).await
 }
 
 /// Lets a route go on.
 pub async fn resume(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
-    set(&admin, &name, false).await
+    set(admin, name, false).await
 }
 
-async fn set(admin: &Admin, name: &str, pause: bool) -> Answer<Value> {
-    if !admin.runtime.pause(name, pause).await? {
+async fn set(admin: Arc<Admin>, name: String, pause: bool) -> Answer<Value> {
+    let (runtime, route) = (admin.runtime.clone(), name.clone());
+    let pauses = async move { runtime.pause(&route, pause).await };
+    if !admin.work.whole_in(&admin.work.changes, pauses).await?.0? {
         return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")));
     }
     let message = if pause { format!("route {name} is paused") } else { format!("route {name} goes on") };
@@ -62,30 +65,32 @@ async fn set(admin: &Admin, name: &str, pause: bool) -> Answer<Value> {
 
 /// Puts the configuration and changed plugins in force; answers when that is done or refused.
 pub async fn reload(State(admin): Shared) -> Answer<Value> {
-    match whole(async move { configuration::refresh(&admin.runtime, &admin.config).await }).await? {
+    let (runtime, config) = (admin.runtime.clone(), admin.config.clone());
+    let reloads = async move { configuration::refresh(&runtime, &config).await };
+    match admin.work.whole_in(&admin.work.changes, reloads).await?.0 {
         Ok(message) => Ok(Json(json!({"message": message}))),
         Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, error.message).with(error.diagnostics)),
     }
 }
 
-/// Carries something out to its end, whether or not anybody waits for it.
-pub async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Refusal> {
-    tokio::spawn(work).await.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
-}
-
 /// The account of every route.
-pub async fn audit(State(admin): Shared) -> Answer<Vec<audit::Account>> {
-    Ok(Json(audit::running(&admin.runtime).await?))
+pub async fn audit(State(admin): Shared) -> Result<Response, Refusal> {
+    let (runtime, clock) = (admin.runtime.clone(), Handle::current());
+    admin.work.audits.answer(move || clock.block_on(audit::running(&runtime))).await
 }
 
 /// Events of a trial.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    events: Vec<TrialEvent>,
+    events: Bounded<TrialEvent, EVENTS>,
     /// Carry out what the plugin wants.
     #[serde(default)]
     live: bool,
+}
+
+impl Content for Events {
+    const MOST: usize = BODY;
 }
 
 /// A trial of either kind.
@@ -96,20 +101,28 @@ pub enum Tried {
     Done(Live),
 }
 
-/// Calls a route's plugin and shows what it wants done; carries it out where it is asked to.
+/// Calls a route's plugin and shows what it wants done; carries it out when it is asked to.
 pub async fn invoke(
     State(admin): Shared,
     Path(name): Path<String>,
-    question::Json(body): question::Json<Events>,
-) -> Answer<Tried> {
+    question::Json(body, _held): question::Json<Events>,
+) -> Result<Response, Refusal> {
     let route = admin.runtime.route(&name)?;
     let malformed = |why| Refusal::new(StatusCode::BAD_REQUEST, why);
-    if !body.live {
-        return Ok(Json(Tried::Shown(trial::trial(&route, &body.events).await.map_err(malformed)?)));
+    let (events, live) = (body.events.all("events")?, body.live);
+    let trials = &admin.work.trials;
+    let tries = async move {
+        if live {
+            return trial::live(&route, &events).await.map(Tried::Done);
+        }
+        trial::trial(&route, &events).await.map(Tried::Shown)
+    };
+    let (tried, place) = admin.work.whole_in(trials, tries).await?;
+    let tried = tried.map_err(malformed)?;
+    if let Tried::Done(done) = &tried {
+        tracing::info!(route = name, failed = done.failed(), "events were handled over the API");
     }
-    let done = whole(async move { trial::live(&route, &body.events).await }).await?.map_err(malformed)?;
-    tracing::info!(route = name, failed = done.failed(), "events were handled over the API");
-    Ok(Json(Tried::Done(done)))
+    trials.done(tried, place).await
 }
 
 /// How a text becomes records.
@@ -128,38 +141,59 @@ pub async fn send(
     State(admin): Shared,
     Path(name): Path<String>,
     Query(how): Query<Sending>,
-    Whole(body): Whole,
-) -> Answer<Value> {
-    let records =
-        if how.raw { vec![intake::raw(body.to_vec(), "")] } else { intake::json_lines(&body, how.key.as_deref(), 1)? };
-    let ids = intake::put(admin.runtime.store(), &admin.runtime.loaded().plan, &name, &records).await?;
-    Ok(Json(json!({"ids": ids})))
+    Whole(mut held): Whole,
+) -> Result<Response, Refusal> {
+    let data = std::mem::take(&mut held.data);
+    let size = data.len();
+    let records = if how.raw {
+        vec![intake::raw(data, "")]
+    } else {
+        let (data, count) = admin.work.compute(size, move || intake::count(data)).await?;
+        admin.bodies.events(&mut held, count?, 0).await?;
+        admin.work.compute(size, move || intake::json_lines(&data, how.key.as_deref(), 1)).await??
+    };
+    admin.put(StatusCode::OK, name, records, held).await
+}
+
+/// Items of a table that are still to be sent.
+struct Scan {
+    lines: Box<dyn Iterator<Item = Result<String, ReadError>> + Send>,
+    end: Instant,
+    place: Place,
 }
 
 /// Every item of a table, a line of JSON each.
 pub async fn scan(State(admin): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
-    let lines = tables::scan(admin.runtime.store(), &admin.runtime.loaded().plan, &name)?;
-    let (send, receive) = mpsc::channel::<std::io::Result<Bytes>>(4);
-    tokio::task::spawn_blocking(move || {
+    let place = admin.work.scans.place().await?;
+    let lines = Box::new(tables::scan(admin.runtime.store(), &admin.runtime.loaded().plan, &name)?);
+    let scan = Scan { lines, end: Instant::now() + SCAN, place };
+    // The next chunk is read when the last one was taken: a client that is slow keeps no thread.
+    let chunks = stream::unfold(Some(scan), |scan| async { next(scan?).await });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(chunks)).into_response())
+}
+
+/// A chunk of a scan. A broken stream tells the reader that this was not all.
+async fn next(scan: Scan) -> Option<(std::io::Result<Vec<u8>>, Option<Scan>)> {
+    let broken = |why: String| Some((Err(std::io::Error::other(why)), None));
+    if scan.end <= Instant::now() {
+        return broken(format!("the scan took longer than {SCAN:?}"));
+    }
+    let Scan { mut lines, end, place } = scan;
+    let read = blocking(move || {
         let mut chunk = Vec::with_capacity(CHUNK);
-        for line in lines {
-            match line {
-                Ok(line) => {
-                    chunk.extend_from_slice(line.as_bytes());
-                    chunk.push(b'\n');
-                }
-                // A broken stream tells the reader that this was not all.
-                Err(error) => return drop(send.blocking_send(Err(std::io::Error::other(error)))),
-            }
-            if chunk.len() >= CHUNK && send.blocking_send(Ok(std::mem::take(&mut chunk).into())).is_err() {
-                return; // Nobody reads any more.
-            }
+        while chunk.len() < CHUNK {
+            let Some(line) = lines.next() else { break };
+            chunk.extend_from_slice(line?.as_bytes());
+            chunk.push(b'\n');
         }
-        drop(send.blocking_send(Ok(chunk.into())));
+        Ok::<_, ReadError>((chunk, lines))
     });
-    let body =
-        Body::from_stream(stream::unfold(receive, |mut receive| async move { Some((receive.recv().await?, receive)) }));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+    match read.await {
+        Ok(Ok((chunk, _))) if chunk.is_empty() => None,
+        Ok(Ok((chunk, lines))) => Some((Ok(chunk), Some(Scan { lines, end, place }))),
+        Ok(Err(error)) => broken(error.to_string()),
+        Err(_) => broken("the table cannot be read".to_owned()),
+    }
 }
 
 /// A key as a JSON object.
@@ -175,6 +209,7 @@ pub async fn item(
     Path(name): Path<String>,
     Query(Key { key }): Query<Key>,
 ) -> Result<Response, Refusal> {
-    let item = tables::get(admin.runtime.store(), &admin.runtime.loaded().plan, &name, &key)?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], item.unwrap_or_else(|| "null".to_owned())).into_response())
+    let (runtime, looks) = (admin.runtime.clone(), &admin.work.looks);
+    let item = looks.run(move || tables::get(runtime.store(), &runtime.loaded().plan, &name, &key)).await??;
+    Ok(json(Body::from(item.unwrap_or_else(|| "null".to_owned()))))
 }

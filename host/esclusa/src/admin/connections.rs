@@ -1,63 +1,95 @@
-//! Connections of the listener: accepted, served, and ended where nothing comes of them.
+//! Connections of the listener: accepted, served, and ended when nothing comes of them.
 //!
-//! Whoever connects and sends nothing, or half of a request, does not keep a connection for ever.
+//! A client that sends nothing, half of a request, or that takes no answer does not keep a connection for ever, and no
+//! number of such clients keeps others from asking for health.
 
+mod paced;
+mod places;
+mod stage;
+
+use super::answer::Refusal;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware::map_request;
+use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustix::process::{Resource, getrlimit};
+use paced::{Pace, Paced};
+use places::{Kind, Places};
+use stage::{Answered, Stage};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// A request's headers come within this time, and so does each piece of its body. Idle connections end after it.
+pub use places::{MOST, Most};
+
+/// A request's headers come within this time, and so does each further part of its body. Idle connections end after it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The whole body comes within so many times that, however small its pieces are.
 pub const WHOLE: u32 = 20;
-/// Connections at once, if the process may open four times as many files.
-pub const MOST: usize = 1024;
+/// Bytes of a body that come within the patience, unless it ends.
+const SENT: usize = 4 << 10;
+/// Bytes of an answer that are taken within the patience, unless there are fewer.
+const TAKEN: usize = 256 << 10;
+/// A connection of the reserve has this part of the patience for all that happens on it, and half of that for the headers.
+const BRIEF: u32 = 6;
+/// Bytes of a request's line and headers together; also what is kept for a connection in each direction.
+pub const BUFFER: usize = 64 << 10;
 /// After a connection could not be accepted: the process may have too many files open.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(100);
+/// What may be asked on a connection of the reserve.
+const HEALTH: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
 
-/// The body, or its next piece, did not come in time.
+/// The body, or its next part, did not come in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the body did not come in time")]
 pub struct Late;
 
-/// How many connections there may be at once; further ones wait to be accepted. The files of the store come first.
-pub fn most() -> usize {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, MOST)
-}
+/// The connection was given up before the request was read.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was given up")]
+struct GivenUp;
 
 /// Serves connections until the sender of `stopped` goes; then answers what was asked already. Dropping the future cuts
 /// every connection off.
-pub async fn serve(listener: TcpListener, router: Router, patience: Duration, mut stopped: oneshot::Receiver<()>) {
-    let most = most();
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    (most, patience): (Most, Duration),
+    mut stopped: oneshot::Receiver<()>,
+) {
     let router =
         router.layer(map_request(move |request| std::future::ready(patient(request, patience)))).with_state(());
     let (stop, stopping) = watch::channel(());
-    let mut connections = JoinSet::new();
+    let (mut places, mut connections) = (Places::new(most), JoinSet::new());
     loop {
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < most => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), patience, stopping.clone()));
+                    let (kind, stage) = (places.room(), Stage::new());
+                    let connection = Connection { kind, stage: stage.clone(), patience };
+                    let task = connections.spawn(connection.serve(stream, router.clone(), stopping.clone()));
+                    places.enter(kind, task, stage);
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, "cannot accept a connection; trying again");
+                    let shed = places.shed();
+                    tracing::warn!(error = %error, shed, "cannot accept a connection; trying again");
                     tokio::time::sleep(PAUSE).await;
                 }
             },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            Some(ended) = connections.join_next_with_id(), if !connections.is_empty() => {
+                places.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
+            }
             _ = &mut stopped => break,
         }
     }
@@ -65,29 +97,79 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Duration, mu
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, router: Router, patience: Duration, mut stopping: watch::Receiver<()>) {
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(patience);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    // A connection that breaks is the business of whoever was at its other end.
-    tokio::select! {
-        _ = &mut connection => return,
-        _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
+struct Connection {
+    kind: Kind,
+    stage: Arc<Stage>,
+    patience: Duration,
 }
 
-/// A request whose body breaks off where its next piece, or the last one, does not come in time.
+impl Connection {
+    async fn serve(self, stream: TcpStream, router: Router, mut stopping: watch::Receiver<()>) {
+        let brief = (self.kind == Kind::Reserve).then(|| self.patience / BRIEF);
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(brief.map_or(self.patience, |brief| brief / 2));
+        builder.max_buf_size(BUFFER).keep_alive(self.kind == Kind::Ordinary);
+        let pace = Pace { bytes: TAKEN, within: self.patience };
+        let stream = TokioIo::new(Paced::new(stream, pace, self.stage.clone()));
+        let router = TowerToHyperService::new(router);
+        let service = service_fn(|request| self.answer(&router, request));
+        let served = async {
+            let mut connection = pin!(builder.serve_connection(stream, service));
+            // A connection that breaks is the business of whoever was at its other end.
+            tokio::select! {
+                _ = &mut connection => return,
+                _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
+            }
+            let _ = connection.await;
+        };
+        match brief {
+            Some(brief) => drop(timeout(brief, served).await),
+            None => served.await,
+        }
+    }
+
+    async fn answer(
+        &self,
+        router: &TowerToHyperService<Router>,
+        request: hyper::Request<Incoming>,
+    ) -> Result<Response, GivenUp> {
+        if !self.stage.asked() {
+            return Err(GivenUp);
+        }
+        let response = if self.kind == Kind::Reserve && !HEALTH.contains(&request.uri().path()) {
+            crowded()
+        } else {
+            let Ok(response) = router.call(request).await;
+            response
+        };
+        Ok(response.map(|body| Body::new(Answered::new(body, self.stage.clone()))))
+    }
+}
+
+/// The answer to anything but health while every ordinary connection is busy.
+fn crowded() -> Response {
+    let why = "every connection is busy; try again later";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.connections").into_response()
+}
+
+/// A request whose body breaks off when its next part, or the last one, does not come in time.
 fn patient(request: Request, patience: Duration) -> Request {
     if request.body().is_end_stream() {
         return request;
     }
     let end = Instant::now() + patience * WHOLE;
     request.map(|body| {
-        Body::from_stream(stream::unfold(Some(body.into_data_stream()), move |pieces| async move {
-            let mut pieces = pieces?;
-            match timeout_at(end.min(Instant::now() + patience), pieces.next()).await {
-                Ok(piece) => Some((piece?, Some(pieces))),
+        let start = Some((body.into_data_stream(), 0, Instant::now() + patience));
+        Body::from_stream(stream::unfold(start, move |reading| async move {
+            let (mut pieces, mut sent, mut due) = reading?;
+            match timeout_at(end.min(due), pieces.next()).await {
+                Ok(piece) => {
+                    sent += piece.as_ref()?.as_ref().map_or(0, axum::body::Bytes::len);
+                    if sent >= SENT {
+                        (sent, due) = (0, Instant::now() + patience);
+                    }
+                    Some((piece?, Some((pieces, sent, due))))
+                }
                 Err(_) => Some((Err(axum::Error::new(Late)), None)),
             }
         }))
@@ -97,33 +179,57 @@ fn patient(request: Request, patience: Duration) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::question;
-    use axum::body::Bytes;
-    use axum::routing::post;
+    use crate::admin::bodies::Bodies;
+    use axum::http::HeaderMap;
+    use axum::routing::{get, post};
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
 
-    async fn body(question::Whole(body): question::Whole) -> Bytes {
-        body
+    const HEAD: &str = "GET /livez HTTP/1.1\r\nhost: a\r\n";
+    const PLENTY: Most = Most { ordinary: 100, reserve: 10 };
+    const FEW: Most = Most { ordinary: 4, reserve: 2 };
+
+    async fn body(headers: HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
+        Ok(Bodies::new().read(&headers, body, 1 << 20).await?.data)
     }
 
-    /// A server with little patience: where it is, what stops it, and its end.
-    async fn server() -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    fn router() -> Router {
+        let ends: Router = Router::new().route("/", post(body)).route("/livez", get(async || "live"));
+        ends.route("/stuck", get(std::future::pending::<()>))
+    }
+
+    /// A server: where it is, what stops it, and its end.
+    async fn server(router: Router, most: Most, patience: u64) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, (stop, stopped)) = (listener.local_addr().unwrap(), oneshot::channel());
-        let router = Router::new().route("/", post(body));
-        (address, stop, tokio::spawn(serve(listener, router, Duration::from_millis(100), stopped)))
+        let limits = (most, Duration::from_millis(patience));
+        (address, stop, tokio::spawn(serve(listener, router, limits, stopped)))
+    }
+
+    async fn open(address: SocketAddr, sent: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn said(stream: &mut TcpStream) -> String {
+        let mut answer = vec![0; 2048];
+        let count = stream.read(&mut answer).await.unwrap_or_default();
+        String::from_utf8_lossy(&answer[..count]).into_owned()
+    }
+
+    async fn ask(address: SocketAddr, sent: &str) -> String {
+        said(&mut open(address, sent).await).await
     }
 
     #[tokio::test]
     async fn half_a_request_does_not_keep_its_connection() {
-        let (address, stop, served) = server().await;
+        let (address, stop, served) = server(router(), PLENTY, 100).await;
         let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\n";
         let whole = format!("{head}12345");
         for (sent, status) in [("", ""), ("POST / HT", ""), (&format!("{head}12"), "408"), (&whole, "200")] {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.write_all(sent.as_bytes()).await.unwrap();
+            let mut stream = open(address, sent).await;
             let mut answer = String::new();
             // It ends, and the test with it, although this end stays open.
             stream.read_to_string(&mut answer).await.unwrap();
@@ -135,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn drops_do_not_keep_it_either() {
-        let (address, stop, served) = server().await;
+        let (address, stop, served) = server(router(), PLENTY, 100).await;
         let (mut answer, mut request) = TcpStream::connect(address).await.unwrap().into_split();
         request.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
         let drops = tokio::spawn(async move {
@@ -149,5 +255,93 @@ mod tests {
         drops.await.unwrap();
         drop(stop);
         served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_in_drops_ends_long_before_the_time_for_the_whole() {
+        let (patience, pause) = (Duration::from_millis(100), Duration::from_millis(20));
+        let drops = stream::repeat(()).then(move |()| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, std::io::Error>("1")
+        });
+        let request = patient(Request::new(Body::from_stream(drops)), patience);
+        let mut pieces = request.into_body().into_data_stream();
+        let mut came = 0;
+        while pieces.next().await.is_some_and(|piece| piece.is_ok()) {
+            came += 1;
+        }
+        assert!(came <= 5, "{came} drops came within the patience");
+    }
+
+    #[tokio::test]
+    async fn health_is_answered_while_every_ordinary_connection_is_busy() {
+        let (address, _stop, _served) = server(router(), FEW, 30_000).await;
+        let mut stuck = Vec::new();
+        for _ in 0..FEW.ordinary {
+            stuck.push(open(address, &format!("{HEAD}\r\n").replace("livez", "stuck")).await);
+        }
+        for _ in 0..3 * FEW.reserve {
+            let live = ask(address, &format!("{HEAD}\r\n")).await;
+            assert!(live.starts_with("HTTP/1.1 200 ") && live.contains("connection: close"), "{live}");
+        }
+        let other = ask(address, &format!("{HEAD}\r\n").replace("livez", "stuck")).await;
+        assert!(other.starts_with("HTTP/1.1 503 ") && other.contains("retry-after: 1"), "{other}");
+        assert!(other.contains("connection: close") && other.contains("limit.connections"), "{other}");
+    }
+
+    #[tokio::test]
+    async fn no_number_of_silent_connections_keeps_health_out() {
+        let (address, _stop, _served) = server(router(), FEW, 30_000).await;
+        let mut open_ones = Vec::new();
+        for path in ["stuck"; 4].into_iter().chain(["livez"; 20]) {
+            let whole = if path == "stuck" { "\r\n" } else { "" };
+            open_ones.push(open(address, &format!("{HEAD}{whole}").replace("livez", path)).await);
+            let live = ask(address, &format!("{HEAD}\r\n")).await;
+            assert!(live.starts_with("HTTP/1.1 200 "), "{live:?} with {} open", open_ones.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_in_their_headers_and_idle_ones_give_way_the_oldest_first() {
+        let (address, _stop, _served) = server(router(), FEW, 30_000).await;
+        let mut halves = Vec::new();
+        for _ in 0..FEW.ordinary {
+            halves.push(open(address, HEAD).await);
+        }
+        let mut idle = open(address, &format!("{HEAD}\r\n")).await;
+        let answer = said(&mut idle).await;
+        assert!(answer.contains("200 OK") && !answer.contains("connection: close"), "an ordinary one: {answer}");
+        assert_eq!(said(&mut halves[0]).await, "", "the oldest gave way");
+        let mut last = halves.pop().unwrap();
+        last.write_all(b"\r\n").await.unwrap();
+        assert!(said(&mut last).await.contains("200 OK"), "the others are served");
+        let (mut busy, [_, second, third]) = (Vec::new(), &mut halves[..]) else { panic!("three are left") };
+        for expected in [second, third, &mut idle, &mut last] {
+            busy.push(open(address, &format!("{HEAD}\r\n").replace("livez", "stuck")).await);
+            assert_eq!(said(expected).await, "", "after {} busy ones", busy.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_is_broken_off() {
+        struct Told(Option<oneshot::Sender<()>>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                let _ = self.0.take().map(|told| told.send(()));
+            }
+        }
+        let (told, broken_off) = oneshot::channel();
+        let told = Arc::new(std::sync::Mutex::new(Some(told)));
+        let endless = async move || {
+            let told = Told(told.lock().unwrap().take());
+            let chunks = stream::repeat(vec![0; 64 << 10]).map(move |chunk| {
+                let _kept = &told;
+                Ok::<_, std::io::Error>(chunk)
+            });
+            Body::from_stream(chunks)
+        };
+        let (address, _stop, _served) = server(Router::new().route("/", get(endless)), PLENTY, 100).await;
+        let _silent = open(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        broken_off.await.unwrap();
     }
 }

@@ -1,17 +1,20 @@
-//! Health: whether the process lives, and whether it should get traffic.
+//! Health: whether the process lives, and whether it should get traffic. The health of a route is told, and does not
+//! count for the process: the other routes go on.
 
 use super::Admin;
-use crate::runtime::meter::epoch_millis;
+use super::answer::Refusal;
+use super::question;
+use crate::runtime::health::Health;
 use crate::runtime::status::RouteStatus;
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::{HeaderName, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// A source that did not answer within this time counts as failing; lanes try again more often than that.
-const FRESH_MILLIS: u64 = 30_000;
 
 /// The process lives, whatever the world around it does.
 pub async fn live() -> Json<Value> {
@@ -23,22 +26,59 @@ pub async fn starting() -> (StatusCode, [(HeaderName, &'static str); 1], Json<Va
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], Json(json!({"status": "starting"})))
 }
 
-/// The router takes events: it is not stopping, and every route reads its source.
-pub async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>) {
+/// The router takes events: it is not stopping, and its store can be written. With `?route=NAME`: and that route does its
+/// work.
+pub async fn ready(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Response, Refusal> {
     if admin.draining() {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"})));
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response());
     }
-    let now = epoch_millis();
-    let failing: Vec<Value> = admin.runtime.status().routes.iter().filter_map(|route| failing(route, now)).collect();
-    if failing.is_empty() {
-        return (StatusCode::OK, Json(json!({"status": "ready"})));
+    let shown = admin.snapshot.show(&admin.runtime).await?;
+    let (mut status, mut body) = shown.ready.clone();
+    if let Some(name) = question::parameter(&uri, "route") {
+        let route = shown.status.routes.iter().find(|route| route.name == name).ok_or_else(|| {
+            Refusal::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")).code("route.unknown")
+        })?;
+        if status == StatusCode::OK {
+            (status, body) = of(route);
+        }
     }
-    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "failing", "routes": failing})))
+    Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-fn failing(route: &RouteStatus, now: u64) -> Option<Value> {
-    let error = route.reading.last_error.as_ref()?;
-    let source = error.code.starts_with("source.") && now.saturating_sub(error.at) < FRESH_MILLIS;
-    (source && route.state == "running")
-        .then(|| json!({"route": route.name, "source": route.source, "code": error.code, "error": error.message}))
+/// A route as readiness tells of it.
+#[derive(Serialize)]
+struct Told<'a> {
+    route: &'a str,
+    source: &'a str,
+    #[serde(flatten)]
+    health: &'a Health,
+}
+
+impl<'a> Told<'a> {
+    fn new(route: &'a RouteStatus) -> Self {
+        Told { route: &route.name, source: &route.source, health: &route.health }
+    }
+}
+
+/// Whether the process takes events, and how each route is doing; `unwritable`: why its store cannot be written.
+pub fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (StatusCode, Bytes) {
+    let routes: Vec<Told<'_>> = routes.iter().map(Told::new).collect();
+    match unwritable {
+        None => (StatusCode::OK, bytes(&json!({"status": "ready", "routes": routes}))),
+        Some(why) => {
+            let body = json!({"status": "unwritable", "error": why, "routes": routes});
+            (StatusCode::SERVICE_UNAVAILABLE, bytes(&body))
+        }
+    }
+}
+
+/// Whether a route does its work.
+fn of(route: &RouteStatus) -> (StatusCode, Bytes) {
+    let (code, status) =
+        if route.health.healthy { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
+    (code, bytes(&json!({"status": status, "routes": [Told::new(route)]})))
+}
+
+fn bytes(body: &Value) -> Bytes {
+    body.to_string().into()
 }

@@ -4,20 +4,18 @@
 
 use super::Admin;
 use super::answer::Refusal;
-use super::question::{self, Path};
+use super::question::{Path, parameter};
 use crate::intake;
-use axum::Json;
-use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use esclusa_config::plan::Source;
-use esclusa_embedded::NewRecord;
-use futures_util::StreamExt;
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Bytes that the key of a request's events may have.
+const KEY: usize = 1024;
 
 /// Headers that a plugin never sees.
 const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-esclusa-key"];
@@ -40,7 +38,7 @@ pub async fn ingest_below(
     take(&admin, &name, &format!("/{rest}"), request).await
 }
 
-async fn take(admin: &Admin, name: &str, path: &str, request: Request) -> Result<Response, Refusal> {
+async fn take(admin: &Arc<Admin>, name: &str, path: &str, request: Request) -> Result<Response, Refusal> {
     if admin.draining() {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router is stopping"));
     }
@@ -50,7 +48,8 @@ async fn take(admin: &Admin, name: &str, path: &str, request: Request) -> Result
     };
     let (parts, body) = request.into_parts();
     if *reply {
-        let data = collect(body, *max_body).await?;
+        let mut held = admin.bodies.read(&parts.headers, body, *max_body).await?;
+        let data = std::mem::take(&mut held.data);
         return ask(admin, name, path, &parts, data, *timeout).await;
     }
     let way = format!("events go in with POST /ingest/{name}");
@@ -62,44 +61,37 @@ async fn take(admin: &Admin, name: &str, path: &str, request: Request) -> Result
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return Ok(refused);
     }
-    let data = collect(body, *max_body).await?;
-    let records = records(&parts.headers, &parts.uri, data);
-    let ids = intake::put(admin.runtime.store(), &loaded.plan, name, &records).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({"ids": ids}))).into_response())
+    let key = key(&parts.headers, &parts.uri)?;
+    let mut held = admin.bodies.read(&parts.headers, body, *max_body).await?;
+    let data = std::mem::take(&mut held.data);
+    let size = data.len();
+    let records = if lines(&parts.headers) {
+        let (data, count) = admin.work.compute(size, move || intake::count(data)).await?;
+        admin.bodies.events(&mut held, count?, 2 * key.len()).await?;
+        let record = move |line: &[u8]| intake::raw(line.to_vec(), &key);
+        admin.work.compute(size, move || intake::lines(&data).map(|(_, line)| record(line)).collect()).await?
+    } else {
+        vec![intake::raw(data, &key)]
+    };
+    admin.put(StatusCode::ACCEPTED, name.to_owned(), records, held).await
 }
 
-/// The whole body, if it is not too large.
-async fn collect(body: Body, most: usize) -> Result<Vec<u8>, Refusal> {
-    let (mut data, mut stream) = (Vec::new(), body.into_data_stream());
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| question::broken(&error))?;
-        if data.len().saturating_add(chunk.len()) > most {
-            return Err(Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("a request may have {most} bytes; max_body of the source says so"),
-            ));
-        }
-        data.extend_from_slice(&chunk);
-    }
-    Ok(data)
-}
-
-/// The whole body as an event, or an event per line where the content type says so.
-fn records(headers: &HeaderMap, uri: &Uri, data: Vec<u8>) -> Vec<NewRecord> {
+/// The partition key of a request's events, each of which has a copy of it.
+fn key(headers: &HeaderMap, uri: &Uri) -> Result<String, Refusal> {
     let key = headers.get("x-esclusa-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
     let key = key.or_else(|| parameter(uri, "key")).unwrap_or_default();
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if matches!(kind.as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines") {
-        return intake::lines(&data).map(|(_, line)| intake::raw(line.to_vec(), &key)).collect();
+    if key.len() > KEY {
+        let why = format!("a key may have {KEY} bytes, this one has {}", key.len());
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, why).code("limit.key"));
     }
-    vec![intake::raw(data, &key)]
+    Ok(key)
 }
 
-/// The first value of a parameter.
-fn parameter(uri: &Uri, name: &str) -> Option<String> {
-    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
-    pairs.into_iter().find_map(|(of, value)| (of == name).then_some(value))
+/// True if the content type says that each line is an event; else the whole body is one.
+fn lines(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    matches!(kind.as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines")
 }
 
 /// Asks the plugin, and gives its answer.
@@ -134,32 +126,34 @@ async fn ask(
     })?;
     let kind =
         HeaderValue::from_str(&answer.content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    Ok((status, [(header::CONTENT_TYPE, kind)], answer.body).into_response())
+    let body = admin.work.replies.body_now(answer.body)?;
+    Ok((status, [(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HeaderMap, Uri, parameter, records};
-
-    #[test]
-    fn parameters_are_unescaped() {
-        let of = |uri: &str| parameter(&uri.parse().unwrap(), "key");
-        assert_eq!(of("/?a=1&key=x%2Fy+z%zz&key=2").as_deref(), Some("x/y z%zz"));
-        assert_eq!(of("/?keys=1"), None);
-        assert_eq!(of("/"), None);
-    }
+    use super::{HeaderMap, key, lines};
 
     #[test]
     fn a_body_is_one_event_unless_its_type_says_lines() {
-        let uri: Uri = "/ingest/x?key=k".parse().unwrap();
         let mut headers = HeaderMap::new();
-        assert_eq!(records(&headers, &uri, b"a\nb".to_vec()).len(), 1);
-        assert_eq!(records(&headers, &uri, Vec::new()).len(), 1, "an empty payload is an event");
-        headers.insert("content-type", "application/x-ndjson; charset=utf-8".parse().unwrap());
-        let lines = records(&headers, &uri, b"a\n\nb\n".to_vec());
-        assert_eq!(
-            lines.iter().map(|r| (r.key.as_str(), r.data.as_slice())).collect::<Vec<_>>(),
-            [("k", &b"a"[..]), ("k", b"b")]
-        );
+        assert!(!lines(&headers));
+        for (kind, each) in
+            [("text/plain", false), ("application/x-ndjson; charset=utf-8", true), ("Application/JSONL", true)]
+        {
+            headers.insert("content-type", kind.parse().unwrap());
+            assert_eq!(lines(&headers), each, "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_header_names_the_key_before_the_parameter_does() {
+        let (mut headers, uri) = (HeaderMap::new(), "/ingest/x?key=k".parse().unwrap());
+        assert_eq!(key(&headers, &uri).unwrap(), "k");
+        headers.insert("x-esclusa-key", "h".parse().unwrap());
+        assert_eq!(key(&headers, &uri).unwrap(), "h");
+        assert_eq!(key(&HeaderMap::new(), &"/ingest/x".parse().unwrap()).unwrap(), "");
+        headers.insert("x-esclusa-key", "h".repeat(1025).parse().unwrap());
+        assert!(format!("{:?}", key(&headers, &uri).unwrap_err()).contains("1024 bytes"));
     }
 }

@@ -3,11 +3,12 @@
 //! Labels are bounded: they hold names that are or were in routes.toml and words of ours, never anything out of an event.
 
 use super::Admin;
+use super::answer::Refusal;
 use crate::runtime::output_meter::OutputReading;
 use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ const fn gauge(name: &'static str, about: &'static str, value: fn(&RouteStatus) 
 const LETTERS: &str = "esclusa_dead_letters";
 
 const METRICS: &[Metric] = &[
+    gauge("esclusa_route_healthy", "1 while the route does its work.", |r| f64::from(u8::from(r.health.healthy))),
     gauge("esclusa_events_in_flight", "Events taken from the source and not settled.", |r| r.reading.in_flight as f64),
     gauge("esclusa_in_flight_bytes", "Bytes of events in flight.", |r| r.in_flight_bytes as f64),
     gauge(LETTERS, "Events in the embedded dead letters.", |r| r.dead_letters as f64),
@@ -82,8 +84,9 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
 ];
 
 /// The status as text for Prometheus.
-pub async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&admin.runtime.status()))
+pub async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
+    let shown = admin.snapshot.show(&admin.runtime).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shown.metrics.clone()).into_response())
 }
 
 /// Every metric of a status.

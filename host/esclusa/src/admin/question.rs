@@ -1,14 +1,20 @@
 //! What a request asks: parts of its path, its parameters, its body. What cannot be read is refused in words.
 
+use super::Admin;
 use super::answer::Refusal;
+use super::bodies::Held;
 use super::connections::Late;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use serde::de::DeserializeOwned;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::error::Error;
+use std::fmt::Formatter;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// Parts of the path.
 pub struct Path<T>(pub T);
@@ -16,11 +22,24 @@ pub struct Path<T>(pub T);
 /// The parameters.
 pub struct Query<T>(pub T);
 
-/// The body, as JSON.
-pub struct Json<T>(pub T);
+/// The body, as JSON, and its share of what bodies may take.
+pub struct Json<T>(pub T, pub Held);
 
 /// The body as it is.
-pub struct Whole(pub Bytes);
+pub struct Whole(pub Held);
+
+/// What a body of JSON holds.
+pub trait Content: DeserializeOwned + Send + 'static {
+    /// Bytes of such a body, at most.
+    const MOST: usize;
+}
+
+/// A list that is read up to a length; the rest is counted, and takes no memory.
+#[derive(Debug)]
+pub struct Bounded<T, const MOST: usize> {
+    items: Vec<T>,
+    beyond: usize,
+}
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
     type Rejection = Refusal;
@@ -44,34 +63,95 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: Content> FromRequest<Arc<Admin>> for Json<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        match axum::Json::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Json(value)),
-            Err(why @ JsonRejection::MissingJsonContentType(_)) => {
-                Err(Refusal::new(why.status(), "send JSON, with the header Content-Type: application/json"))
-            }
-            Err(JsonRejection::BytesRejection(why)) => Err(unread(&why)),
-            Err(why) => Err(Refusal::new(why.status(), format!("the body cannot be read: {}", root(&why)))),
+    async fn from_request(request: Request, admin: &Arc<Admin>) -> Result<Self, Refusal> {
+        if !is_json(request.headers()) {
+            let why = "send JSON, with the header Content-Type: application/json";
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         }
+        let (parts, body) = request.into_parts();
+        let mut held = admin.bodies.read(&parts.headers, body, T::MOST).await?;
+        let data = std::mem::take(&mut held.data);
+        let parsed = admin.work.compute(data.len(), move || parse(&data)).await?;
+        Ok(Json(parsed?, held))
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Whole {
+fn parse<T: DeserializeOwned>(data: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(data).map_err(|error| {
+        let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        Refusal::new(status, format!("the body cannot be read: {error}"))
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// What the body of any request may hold that is not for an `http` source: a chunk of `esclusa send`, or a batch of events
+/// of 10 MiB each.
+pub const BODY: usize = 64 << 20;
+
+impl FromRequest<Arc<Admin>> for Whole {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        Bytes::from_request(request, state).await.map(Whole).map_err(|why| unread(&why))
+    async fn from_request(request: Request, admin: &Arc<Admin>) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        admin.bodies.read(&parts.headers, body, BODY).await.map(Whole)
     }
 }
 
-fn unread(why: &BytesRejection) -> Refusal {
-    match why.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(why.status(), "the body is too large"),
-        _ => broken(why),
+impl<T, const MOST: usize> Bounded<T, MOST> {
+    /// The list, if it was not too long.
+    ///
+    /// # Errors
+    /// It was; `what` are its items.
+    pub fn all(self, what: &str) -> Result<Vec<T>, Refusal> {
+        if self.beyond == 0 {
+            return Ok(self.items);
+        }
+        let count = self.items.len().saturating_add(self.beyond);
+        let why = format!("a request may have {MOST} {what}, this one has {count}: send it in parts");
+        Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.list"))
     }
+}
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Bounded<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct List<T, const MOST: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for List<T, MOST> {
+            type Value = Bounded<T, MOST>;
+
+            fn expecting(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+                write!(out, "a list of at most {MOST}")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut read = Bounded { items: Vec::new(), beyond: 0 };
+                while read.items.len() < MOST {
+                    match list.next_element()? {
+                        Some(item) => read.items.push(item),
+                        None => return Ok(read),
+                    }
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    read.beyond = read.beyond.saturating_add(1);
+                }
+                Ok(read)
+            }
+        }
+        from.deserialize_seq(List(PhantomData))
+    }
+}
+
+/// The first value of a parameter.
+pub fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let extract::Query(pairs) = extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    pairs.into_iter().find_map(|(of, value)| (of == name).then_some(value))
 }
 
 /// A body that did not come whole.
@@ -88,4 +168,29 @@ fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
         cause = source;
     }
     cause
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bounded, Uri, parameter};
+    use axum::response::IntoResponse;
+
+    #[test]
+    fn parameters_are_unescaped() {
+        let of = |uri: &str| parameter(&uri.parse::<Uri>().unwrap(), "key");
+        assert_eq!(of("/?a=1&key=x%2Fy+z%zz&key=2").as_deref(), Some("x/y z%zz"));
+        assert_eq!(of("/?keys=1"), None);
+        assert_eq!(of("/"), None);
+    }
+
+    #[test]
+    fn lists_are_counted_beyond_their_length_and_not_kept() {
+        let read = |text: &str| serde_json::from_str::<Bounded<u64, 3>>(text).unwrap();
+        assert_eq!(read("[1, 2, 3]").all("ids").unwrap(), [1, 2, 3]);
+        let long = read("[1, 2, 3, 4, \"five\"]");
+        assert!(long.items.capacity() <= 4);
+        let refused = long.all("ids").unwrap_err();
+        assert!(format!("{refused:?}").contains("3 ids, this one has 5"), "{refused:?}");
+        assert_eq!(refused.into_response().status(), 413);
+    }
 }

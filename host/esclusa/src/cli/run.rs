@@ -1,5 +1,6 @@
 //! `esclusa run`: starts the router, keeps it up to date, and stops it.
 
+mod backstop;
 mod upkeep;
 
 use super::reach::Whereabouts;
@@ -13,6 +14,7 @@ use crate::runtime::status::Status;
 use crate::runtime::{Options, Runtime, StartError};
 use crate::threads::Threads;
 use anyhow::{Context, Result, anyhow, bail};
+use backstop::Backstop;
 use esclusa_config::Loaded;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -41,26 +43,19 @@ fn time(text: &str) -> Result<Duration, String> {
 impl Run {
     /// Runs until a signal, or until nothing is left to do.
     pub async fn run(&self, global: &Global) -> Result<Exit> {
+        let backstop = Backstop::start(self.drain_timeout)?;
         raise_file_limit();
+        // Ended last: health is told until then.
+        let threads = Threads::of_admin().context("cannot start the threads of the HTTP side")?;
         let mut watch = Watch::new();
         watch.set([global.config.clone()]);
         let loaded = global.load()?;
         watch.set(configuration::files(&global.config, &loaded));
         let mut signals = Signals::new()?;
-        let starting = match &loaded.plan.admin {
-            Some(plan) => {
-                Some(Starting::listen(plan.listen).await.with_context(|| format!("cannot listen on {}", plan.listen))?)
-            }
-            None => None,
-        };
+        let starting = listen(&threads, &loaded).await?;
         let guests = Threads::of_guests().context("cannot start the threads of guests")?;
-        let runtime = tokio::select! {
-            runtime = start(loaded, &guests, self.until_idle) => runtime?,
-            () = signals.stop() => {
-                tracing::info!("stopped before it had started: no event was taken");
-                return Ok(Exit::Ok);
-            }
-        };
+        let runtime = start(loaded, &guests, self.until_idle).await?;
+        backstop.router_runs(&runtime);
         let before = runtime.status();
         let loaded = runtime.loaded();
         let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());
@@ -122,6 +117,13 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, limit = limit.current, "the limit of open files cannot be raised");
     }
+}
+
+/// Listens when the configuration says so.
+async fn listen(threads: &Threads, loaded: &Loaded) -> Result<Option<Starting>> {
+    let Some(plan) = &loaded.plan.admin else { return Ok(None) };
+    let starting = Starting::listen(threads, plan.listen).await;
+    Ok(Some(starting.with_context(|| format!("cannot listen on {}", plan.listen))?))
 }
 
 async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {

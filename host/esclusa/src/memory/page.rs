@@ -1,7 +1,7 @@
 //! The page `docs/reference/limits.md`, made of the constants that the code keeps to. The test that compares the two writes it
 //! anew if `ESCLUSA_BLESS` is set.
 
-use crate::admin::{api, connections, dlq};
+use crate::admin::{connections, dlq, question};
 use crate::runtime::ask;
 use crate::runtime::plugins::check;
 use esclusa_config::{show_duration, show_size};
@@ -112,7 +112,7 @@ fn requests() -> Vec<Row> {
         ("time for headers, or for the next piece of a body", show_duration(patience), "408, or the end"),
         ("time for a whole body", show_duration(patience * connections::WHOLE), "408"),
         ("bytes of a body for `/ingest`", key("### `kind = \"http\"`", "max_body"), "413"),
-        ("bytes of a body for the API", size(api::BODY), "413"),
+        ("bytes of a body for the API", size(question::BODY), "413"),
         ("dead letters of an answer", dlq::MOST.to_string(), "ask again with `after`"),
         ("requests that wait for a plugin's reply, of a source", ask::WAITING.to_string(), "503"),
         ("their bytes", size(ask::BYTES), "503"),

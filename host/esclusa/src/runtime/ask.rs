@@ -18,8 +18,10 @@ use tokio::time::Instant;
 
 /// Requests that may wait before senders are told to come back later.
 pub const WAITING: usize = 10_000;
-/// Bytes of requests that may wait.
+/// Bytes of requests that may wait, their attributes included.
 pub const BYTES: usize = 64 << 20;
+/// Bytes that an attribute takes beside its name and its value.
+const ATTRIBUTE: usize = 48;
 
 /// A request on its way to a plugin.
 #[derive(Debug)]
@@ -84,8 +86,9 @@ impl Desk {
     /// [`Unanswered`]; nothing of the request was committed, except where the process was killed in between.
     pub async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<Answer, Unanswered> {
         let (answer, wait) = oneshot::channel();
+        let named: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE).sum();
         // One that is larger than all room goes alone.
-        let bytes = u32::try_from(data.len().clamp(1, BYTES)).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(data.len().saturating_add(named).clamp(1, BYTES)).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Unanswered::Full)?;
         self.send.try_send(Question { data, attributes, answer, _room: room }).map_err(|_| Unanswered::Full)?;
         wait.await.map_err(|_| Unanswered::Gone)
@@ -235,4 +238,28 @@ fn answer(event: &Settled<'_>) -> Answer {
         serde_json::json!({"code": code, "error": message}).to_string().into_bytes()
     };
     Answer { status, content_type: "application/json".to_owned(), body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BYTES, Desk, Unanswered};
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_in_bytes_whether_they_are_in_bodies_or_in_headers() {
+        for (body, header) in [(1 << 20, 0), (0, 1 << 20)] {
+            let desk = Desk::new();
+            let attributes = || vec![("header.x".to_owned(), "x".repeat(header))];
+            let waiting = |_| {
+                let (desk, attributes) = (desk.clone(), attributes());
+                tokio::spawn(async move { desk.ask(vec![0; body], attributes).await })
+            };
+            let waiting: Vec<_> = (0..BYTES >> 20).map(waiting).collect();
+            for _ in 0..waiting.len() {
+                tokio::task::yield_now().await;
+            }
+            let beyond = desk.ask(vec![0; body], attributes());
+            let told = tokio::time::timeout(std::time::Duration::from_secs(1), beyond).await;
+            assert!(matches!(told, Ok(Err(Unanswered::Full))), "{told:?} with {body} and {header} bytes");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What the router tells of itself: for `esclusa status`, the API and the dashboard.
 
+use super::health::Health;
 use super::meter::{Reading, epoch_millis};
 use super::output_meter::OutputReading;
 use super::route::{Mode, Route};
@@ -29,7 +30,7 @@ pub struct Status {
 }
 
 /// A route at one moment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RouteStatus {
     /// Its name.
     pub name: String,
@@ -41,6 +42,9 @@ pub struct RouteStatus {
     pub state: String,
     /// Why it is halted.
     pub reason: Option<String>,
+    /// Whether it does its work.
+    #[serde(default)]
+    pub health: Health,
     /// The plugin at work.
     pub plugin: PluginStatus,
     /// What it counts.
@@ -85,7 +89,7 @@ impl ShardsStatus {
 }
 
 /// A plugin version at work.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PluginStatus {
     /// Its file.
     pub path: String,
@@ -176,12 +180,13 @@ impl Runtime {
         let route = &running.route;
         let (state, reason) = state(route, running.task.is_finished());
         let version = route.version();
-        RouteStatus {
+        let mut status = RouteStatus {
             name: route.spec.name.to_string(),
             source: route.spec.source.to_string(),
             kind: route.kind.to_string(),
             state: state.to_owned(),
             reason,
+            health: Health::default(),
             plugin: PluginStatus {
                 path: route.spec.plugin.display().to_string(),
                 digest: version.plugin.digest().to_owned(),
@@ -194,7 +199,9 @@ impl Runtime {
             dead_letters: self.store.dead_count(&route.spec.name),
             outputs: outputs_at_work(route, plan),
             shards: running.lag.as_deref().map(ShardsStatus::of),
-        }
+        };
+        status.health = Health::of(&status);
+        status
     }
 
     /// Remembers a reload, and logs it.

@@ -13,8 +13,10 @@ use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::grants::GrantedReads;
 use esclusa_flow::output::{CallError, Output};
 use esclusa_flow::verdict::{Reason, Verdict};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Formatter;
 use std::sync::Arc;
 
 pub use live::{Live, live};
@@ -33,7 +35,35 @@ pub struct TrialEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base64: Option<String>,
     /// Its attributes.
+    #[serde(deserialize_with = "attributes")]
     pub attributes: BTreeMap<String, String>,
+}
+
+/// Attributes that an event of a trial may have.
+const ATTRIBUTES: usize = 1000;
+
+/// Attributes, if there are not too many: each takes far more memory than it has bytes.
+fn attributes<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Attributes;
+    impl<'de> Visitor<'de> for Attributes {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+            write!(out, "an object of at most {ATTRIBUTES} attributes")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut read = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry()? {
+                if read.len() >= ATTRIBUTES {
+                    return Err(A::Error::custom(format!("an event may have {ATTRIBUTES} attributes")));
+                }
+                read.insert(name, value);
+            }
+            Ok(read)
+        }
+    }
+    from.deserialize_map(Attributes)
 }
 
 impl TrialEvent {

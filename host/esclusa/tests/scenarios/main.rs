@@ -3,6 +3,7 @@
 
 mod admin;
 mod bad_input;
+mod busy;
 mod cli;
 mod costly;
 mod drain;

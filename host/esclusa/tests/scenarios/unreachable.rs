@@ -68,7 +68,7 @@ impl Scene {
         self.aws(sections, &["send", source, "events.jsonl"]);
     }
 
-    /// Starts the router, which is not ready before it can read.
+    /// Starts the router, whether or not it can read.
     fn start(&mut self) {
         self.router.spawn(&[]);
         self.router.until("the router answers", |router| router.get("/api/v1/status").is_some());

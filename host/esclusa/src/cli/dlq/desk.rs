@@ -19,6 +19,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Letters that are asked for at once.
 const PAGE: usize = 500;
+/// Letters that a request may name.
+const IDS: usize = 10_000;
 
 /// Where the letters are.
 pub enum Desk {
@@ -131,8 +133,12 @@ impl Desk {
     pub async fn drop(&self, ids: Vec<u64>) -> Result<usize> {
         match self {
             Desk::Router(client) => {
-                let dropped: Dropped = client.post("/api/v1/dlq/drop", &json!({"ids": ids})).await?;
-                Ok(dropped.dropped)
+                let mut sum = 0;
+                for some in ids.chunks(IDS) {
+                    let dropped: Dropped = client.post("/api/v1/dlq/drop", &json!({"ids": some})).await?;
+                    sum += dropped.dropped;
+                }
+                Ok(sum)
             }
             Desk::Store(bench) => Ok(bench.store().remove_dead(ids).await?),
         }

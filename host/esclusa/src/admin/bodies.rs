@@ -1,0 +1,269 @@
+//! The bodies of requests: read within a budget in bytes that all of them share.
+//!
+//! A request has its share from before its body is read until it is answered, and counts every copy that is made of the
+//! body meanwhile. When no share is left the request waits a moment; the one that has been sending for the longest time
+//! gives way then.
+
+use super::answer::Refusal;
+use super::question;
+use crate::runtime::budget::{Budget, Share};
+use axum::body::Body;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, StatusCode};
+use futures_util::StreamExt;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// Bytes of all bodies together, with their copies.
+pub const TOTAL: usize = 192 << 20;
+/// Copies of a body that there are at once: as it came, as records, and as the store writes them.
+const COPIES: usize = 3;
+/// Bytes that an event of a body takes beside its own: its record, and the place that the store keeps for it.
+const PER_EVENT: usize = 256;
+/// A body of unknown length gets its share in steps that grow from this many bytes.
+const STEP: usize = 64 << 10;
+/// How long a request waits for its share, at most.
+const WAIT: Duration = Duration::from_secs(10);
+/// A request that has been sending for this long gives way to one that waits.
+const SENDING: Duration = Duration::from_secs(5);
+
+/// The budget of the bodies.
+#[derive(Debug)]
+pub struct Bodies {
+    budget: Budget,
+    /// Requests that are sending, in the order in which they began.
+    sending: Arc<Mutex<Sending>>,
+    wait: Duration,
+    give_way: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Sending {
+    next: u64,
+    bodies: BTreeMap<u64, (Instant, Arc<Notify>)>,
+}
+
+/// A body and its share of the budget, which is kept until the request is answered.
+pub struct Held {
+    /// The whole body.
+    pub data: Vec<u8>,
+    shares: Vec<Share>,
+}
+
+impl Bodies {
+    /// Nothing is held yet.
+    pub fn new() -> Self {
+        Bodies { budget: Budget::new(TOTAL), sending: Arc::default(), wait: WAIT, give_way: SENDING }
+    }
+
+    /// The whole body of a request with these headers, if it has at most so many bytes.
+    ///
+    /// # Errors
+    /// It is larger, broke off, or there is no room for it.
+    pub async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<Held, Refusal> {
+        let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let gives_way = Arc::new(Notify::new());
+        tokio::select! {
+            biased;
+            held = self.fill(body, declared, most, &gives_way) => held,
+            () = gives_way.notified() => Err(full("the request gave way to others: it was sent too slowly")),
+        }
+    }
+
+    async fn fill(
+        &self,
+        body: Body,
+        declared: Option<usize>,
+        most: usize,
+        gives_way: &Arc<Notify>,
+    ) -> Result<Held, Refusal> {
+        let (mut held, mut room, mut sends) = (Held { data: Vec::new(), shares: Vec::new() }, 0, None);
+        if let Some(bytes) = declared.filter(|bytes| *bytes > 0) {
+            check(bytes, most)?;
+            held.shares.push(self.share(bytes.saturating_mul(COPIES)).await?);
+            sends = Some(self.begin(gives_way));
+            held.data.reserve_exact(bytes);
+            room = bytes;
+        }
+        let mut pieces = body.into_data_stream();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|error| question::broken(&error))?;
+            let size = held.data.len().saturating_add(piece.len());
+            check(size, most)?;
+            if size > room {
+                let more = (size - room).max(room).max(STEP.min(most));
+                held.shares.push(self.share(more.saturating_mul(COPIES)).await?);
+                room = room.saturating_add(more);
+                sends.get_or_insert_with(|| self.begin(gives_way));
+            }
+            held.data.extend_from_slice(&piece);
+        }
+        drop(sends);
+        Ok(held)
+    }
+
+    /// A share for what a body becomes: so many events, each with so many bytes that are not of the body.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub async fn events(&self, held: &mut Held, count: usize, more: usize) -> Result<(), Refusal> {
+        held.shares.push(self.share(count.saturating_mul(PER_EVENT.saturating_add(more))).await?);
+        Ok(())
+    }
+
+    async fn share(&self, bytes: usize) -> Result<Share, Refusal> {
+        if let Some(share) = self.budget.try_share(bytes) {
+            return Ok(share);
+        }
+        let end = Instant::now() + self.wait;
+        // Its place in the queue is kept from one look to the next.
+        let mut share = pin!(self.budget.share(bytes));
+        loop {
+            self.make_room();
+            let look = end.min(Instant::now() + self.give_way / 4);
+            if let Ok(Some(share)) = timeout_at(look, share.as_mut()).await {
+                return Ok(share);
+            }
+            if Instant::now() >= end {
+                return Err(full("the bodies of other requests take all room; try again later"));
+            }
+        }
+    }
+
+    /// The request that has been sending for the longest time gives way, if that is long enough.
+    fn make_room(&self) {
+        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        if sending.bodies.first_key_value().is_some_and(|(_, (since, _))| since.elapsed() >= self.give_way)
+            && let Some((_, (_, gives_way))) = sending.bodies.pop_first()
+        {
+            gives_way.notify_one();
+        }
+    }
+
+    /// Counts a request that has a share among those that are sending.
+    fn begin(&self, gives_way: &Arc<Notify>) -> End {
+        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = sending.next;
+        sending.next = number.wrapping_add(1);
+        sending.bodies.insert(number, (Instant::now(), gives_way.clone()));
+        End { number, sending: self.sending.clone() }
+    }
+}
+
+/// Takes a request out of those that are sending, however that ended.
+struct End {
+    number: u64,
+    sending: Arc<Mutex<Sending>>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner).bodies.remove(&self.number);
+    }
+}
+
+fn check(bytes: usize, most: usize) -> Result<(), Refusal> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let why = format!("the body is too large: it may have {most} bytes here (max_body, for a source of kind http)");
+    Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.body"))
+}
+
+fn full(why: &str) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.bodies")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Bytes;
+    use axum::response::IntoResponse;
+    use futures_util::stream;
+
+    /// A budget of so many bytes, and little patience.
+    fn bodies(total: usize) -> Bodies {
+        let (wait, give_way) = (Duration::from_millis(100), Duration::from_secs(600));
+        Bodies { budget: Budget::new(total), wait, give_way, ..Bodies::new() }
+    }
+
+    /// The length that a request declares.
+    fn length(bytes: usize) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_LENGTH, bytes.into())])
+    }
+
+    /// Reads a body of so many bytes, which declares them or comes in pieces.
+    async fn read(bodies: &Bodies, bytes: usize, declared: bool, most: usize) -> Result<Held, Refusal> {
+        if declared {
+            return bodies.read(&length(bytes), Body::from(vec![0; bytes]), most).await;
+        }
+        let pieces =
+            (0..bytes).step_by(1 << 10).map(move |at| Ok::<_, std::io::Error>(vec![0; (bytes - at).min(1 << 10)]));
+        bodies.read(&HeaderMap::new(), Body::from_stream(stream::iter(pieces)), most).await
+    }
+
+    /// Half of the body that a request declares.
+    fn half(bytes: usize) -> Body {
+        let half = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![0; bytes / 2]))]);
+        Body::from_stream(half.chain(stream::pending()))
+    }
+
+    fn status(refused: Result<Held, Refusal>) -> Option<u16> {
+        refused.err().map(|why| why.into_response().status().as_u16())
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_stay_within_the_budget_and_are_given_back() {
+        for declared in [true, false] {
+            let bodies = bodies(8 << 20);
+            let mut held = Vec::new();
+            let refused = loop {
+                match read(&bodies, 1 << 20, declared, 2 << 20).await {
+                    Ok(body) => held.push(body),
+                    Err(why) => break why,
+                }
+            };
+            assert_eq!(refused.into_response().status(), 503);
+            assert!((1..=2).contains(&held.len()), "{} bodies of 1 MiB with their copies in 8 MiB", held.len());
+            drop(held);
+            assert_eq!(bodies.budget.used(), 0);
+            assert!(read(&bodies, 1 << 20, declared, 2 << 20).await.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_largest_body_goes_alone() {
+        let bodies = bodies(TOTAL);
+        let held = read(&bodies, 64 << 20, true, 64 << 20).await.unwrap_or_else(|why| panic!("{why:?}"));
+        assert_eq!(held.data.len(), 64 << 20);
+        assert_eq!(status(read(&bodies, 1, true, 1).await), Some(503), "all room is taken");
+        assert_eq!(status(read(&bodies, 2, true, 1).await), Some(413));
+        assert_eq!(status(read(&bodies, 2, false, 1).await), Some(413));
+    }
+
+    #[tokio::test]
+    async fn requests_that_were_begun_and_not_sent_give_way() {
+        let (wait, give_way) = (Duration::from_secs(600), Duration::from_millis(200));
+        let bodies = Arc::new(Bodies { wait, give_way, ..bodies(4 << 20) });
+        let begin = || {
+            let bodies = bodies.clone();
+            tokio::spawn(async move { status(bodies.read(&length(300 << 10), half(300 << 10), 1 << 20).await) })
+        };
+        let begun: Vec<_> = (0..4).map(|_| begin()).collect();
+        while bodies.budget.used() < 4 * COPIES * (300 << 10) {
+            tokio::task::yield_now().await;
+        }
+        let honest = read(&bodies, 1 << 20, true, 1 << 20).await;
+        assert!(honest.is_ok(), "{:?}", status(honest));
+        let mut refused = 0;
+        for reading in begun.into_iter().take(3) {
+            assert_eq!(reading.await.unwrap(), Some(503));
+            refused += 1;
+        }
+        assert_eq!(refused, 3, "the oldest of them");
+    }
+}

@@ -1,0 +1,117 @@
+//! How far a connection is with its request: one that asks nothing gives way when room is needed.
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::time::Instant;
+
+/// The stage of a connection.
+#[derive(Debug)]
+pub struct Stage(Mutex<Now>);
+
+#[derive(Debug, Clone, Copy)]
+enum Now {
+    /// Idle, or in the middle of a request's headers, since then.
+    Waiting(Instant),
+    /// A request was read; its answer is not whole.
+    Asked,
+    /// The answer is whole, and not yet in the system's hands.
+    Answered,
+    /// Given up: no request of it is carried out any more.
+    Cut,
+}
+
+impl Stage {
+    /// Of a connection that was accepted now.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Stage(Mutex::new(Now::Waiting(Instant::now()))))
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when it has asked nothing; `None` while a request of it is answered.
+    pub fn waiting(&self) -> Option<Instant> {
+        match *self.now() {
+            Now::Waiting(since) => Some(since),
+            _ => None,
+        }
+    }
+
+    /// Gives it up, unless it has asked something meanwhile.
+    pub fn cut(&self) -> bool {
+        let mut now = self.now();
+        let waits = matches!(*now, Now::Waiting(_));
+        if waits {
+            *now = Now::Cut;
+        }
+        waits
+    }
+
+    /// A request was read; false: too late, the connection was given up.
+    pub fn asked(&self) -> bool {
+        let mut now = self.now();
+        let alive = !matches!(*now, Now::Cut);
+        if alive {
+            *now = Now::Asked;
+        }
+        alive
+    }
+
+    fn answered(&self) {
+        let mut now = self.now();
+        if matches!(*now, Now::Asked) {
+            *now = Now::Answered;
+        }
+    }
+
+    /// Everything written so far is in the system's hands.
+    pub fn flushed(&self) {
+        let mut now = self.now();
+        if matches!(*now, Now::Answered) {
+            *now = Now::Waiting(Instant::now());
+        }
+    }
+}
+
+/// An answer's body; the answer is whole when it is dropped.
+pub struct Answered {
+    body: Body,
+    stage: Arc<Stage>,
+}
+
+impl Answered {
+    /// The body of an answer on the connection of this stage.
+    pub fn new(body: Body, stage: Arc<Stage>) -> Self {
+        Answered { body, stage }
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.stage.answered();
+    }
+}
+
+impl HttpBody for Answered {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,114 @@
+//! Large answers: as long as a client has not taken one, its bytes count.
+
+use super::answer::Refusal;
+use crate::runtime::budget::Budget;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::StatusCode;
+use hyper::body::{Frame, SizeHint};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Answers up to this size do not count: a connection keeps as much anyway.
+pub const SMALL: usize = 64 << 10;
+
+/// Bytes of answers that clients may leave untaken.
+#[derive(Debug)]
+pub struct Untaken(Budget);
+
+impl Untaken {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Untaken(Budget::new(bytes))
+    }
+
+    /// The body of an answer. It waits at most `wait` until other answers were taken.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub async fn body(&self, bytes: Vec<u8>, wait: Duration) -> Result<Body, Refusal> {
+        if bytes.len() <= SMALL {
+            return Ok(bytes.into());
+        }
+        match tokio::time::timeout(wait, self.0.share(bytes.len())).await {
+            Ok(Some(share)) => Ok(Body::new(Large { rest: bytes.into(), _held: Box::new(share) })),
+            _ => Err(full()),
+        }
+    }
+
+    /// The body of an answer to something that was carried out, at once or not at all.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn body_now(&self, bytes: Vec<u8>) -> Result<Body, Refusal> {
+        if bytes.len() <= SMALL {
+            return Ok(bytes.into());
+        }
+        let share = self.0.try_share(bytes.len()).ok_or_else(full)?;
+        Ok(Body::new(Large { rest: bytes.into(), _held: Box::new(share) }))
+    }
+}
+
+/// The body of an answer for which there is room already: `held` is given back when it was taken.
+pub fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
+    if bytes.len() <= SMALL {
+        return bytes.into();
+    }
+    Body::new(Large { rest: bytes.into(), _held: Box::new(held) })
+}
+
+fn full() -> Refusal {
+    let why = "there is no room for the answer: other large answers wait to be read; what was asked may have been done";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.answers")
+}
+
+/// A body that is given in small pieces, so that its share lasts until nearly all of it was taken.
+struct Large {
+    rest: Bytes,
+    _held: Box<dyn Send>,
+}
+
+impl HttpBody for Large {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.rest.len().min(SMALL);
+        Poll::Ready((piece > 0).then(|| Ok(Frame::data(self.rest.split_to(piece)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use futures_util::StreamExt;
+
+    #[tokio::test]
+    async fn answers_count_until_they_are_taken() {
+        let (untaken, wait) = (Untaken::new(1 << 20), Duration::from_millis(50));
+        let status = |refused: Result<Body, Refusal>| refused.err().map(|why| why.into_response().status().as_u16());
+        let first = untaken.body(vec![1; 700 << 10], wait).await.unwrap_or_default();
+        assert_eq!(first.size_hint().exact(), Some(700 << 10), "its length is told");
+        assert_eq!(status(untaken.body(vec![2; 700 << 10], wait).await), Some(503));
+        assert_eq!(status(untaken.body_now(vec![2; 700 << 10])), Some(503));
+        assert_eq!(status(untaken.body(vec![2; SMALL], wait).await), None, "small ones do not count");
+        let mut taken = 0;
+        let mut pieces = first.into_data_stream();
+        while let Some(piece) = pieces.next().await {
+            taken += piece.unwrap().len();
+        }
+        assert_eq!(taken, 700 << 10);
+        drop(pieces);
+        assert_eq!(status(untaken.body_now(vec![2; 700 << 10])), None);
+    }
+}

@@ -1,0 +1,73 @@
+//! The health of a route: whether it does its work, and if not, why. Made from its status and nothing else, so that
+//! status, metrics and readiness say the same.
+
+use super::meter::epoch_millis;
+use super::status::RouteStatus;
+use serde::{Deserialize, Serialize};
+
+/// A source that did not answer within this time counts as failing; lanes try again more often than that.
+const FRESH_MILLIS: u64 = 30_000;
+
+/// Whether a route does its work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// It does.
+    pub healthy: bool,
+    /// `ok`, a state in which it takes no events (`paused`, `halted`, `draining`, `stopped`), or the code of what fails.
+    pub code: String,
+    /// What fails, in words. May hold text of a guest: escape it where it is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Health {
+    /// The health of a route with this status. What makes a route unhealthy is decided here.
+    #[must_use]
+    pub fn of(route: &RouteStatus) -> Self {
+        Health::at(route, epoch_millis())
+    }
+
+    fn at(route: &RouteStatus, now: u64) -> Self {
+        let unwell = |code: &str, error: Option<String>| Health { healthy: false, code: code.to_owned(), error };
+        if matches!(route.state.as_str(), "paused" | "halted" | "draining" | "stopped") {
+            return unwell(&route.state, route.reason.clone());
+        }
+        if let Some(error) = &route.reading.last_error
+            && error.code.starts_with("source.")
+            && now.saturating_sub(error.at) < FRESH_MILLIS
+        {
+            return unwell(&error.code, Some(error.message.clone()));
+        }
+        Health { healthy: true, code: "ok".to_owned(), error: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FRESH_MILLIS, Health, RouteStatus};
+    use crate::runtime::meter::LastError;
+
+    fn route(state: &str, error: Option<&str>) -> RouteStatus {
+        let mut route = RouteStatus { state: state.to_owned(), ..RouteStatus::default() };
+        let message = "no".to_owned();
+        route.reading.last_error = error.map(|code| LastError { at: 1_000_000, code: code.to_owned(), message });
+        route
+    }
+
+    #[test]
+    fn a_route_is_healthy_while_it_reads_its_source_whatever_becomes_of_single_events() {
+        let code = |state, error, later| {
+            let health = Health::at(&route(state, error), 1_000_000 + later);
+            assert_eq!(health.healthy, health.code == "ok");
+            health.code
+        };
+        assert_eq!(code("running", None, 0), "ok");
+        assert_eq!(code("finished", None, 0), "ok");
+        assert_eq!(code("running", Some("rejected"), 0), "ok");
+        assert_eq!(code("running", Some("source.open"), 0), "source.open");
+        assert_eq!(code("running", Some("source.open"), FRESH_MILLIS), "ok");
+        for state in ["paused", "halted", "draining", "stopped"] {
+            assert_eq!(code(state, Some("source.open"), 0), state);
+        }
+    }
+}
