@@ -119,7 +119,10 @@ impl Delivery {
     /// Says what becomes of events that the plugin does not get, before the first step.
     pub fn sifted(&mut self, verdicts: Vec<(u32, Verdict)>) {
         for (event, verdict) in verdicts {
-            self.decide(event, verdict);
+            // What the source gave up stays given up.
+            if self.undecided(event) {
+                self.decide(event, verdict);
+            }
         }
     }
 

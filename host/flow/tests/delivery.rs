@@ -417,8 +417,9 @@ fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filt
     let now = Moment { monotonic: Duration::ZERO, wall: 0 };
     let claim = |n: u64| Claim::new(Token::Offset(n));
     let claims = [claim(0), Claim::refused(Token::Offset(1), Reason::new("limit.aggregate", "too large")), claim(2)];
-    for matches in [&[][..], &[true, false, true]] {
-        let mut delivery = Delivery::new(&columns(3), matches, true, policy(Some(1), false), 1).refusing(&claims);
+    for sifted in [vec![], vec![(1, Verdict::Filtered)]] {
+        let mut delivery = Delivery::new(&columns(3), true, policy(Some(1), false), 1).refusing(&claims);
+        delivery.sifted(sifted);
         assert_eq!(delivery.step(now), Step::Call(vec![0, 2]));
         delivery.called(Ok(&Output::default()), now);
         let Step::Commit(settlement) = delivery.step(now) else { panic!("a commit follows") };

@@ -31,7 +31,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use places::{MOST, Most};
+#[cfg(test)]
+pub use places::MOST;
+pub use places::Most;
 
 /// A request's headers come within this time, and so does each further part of its body. Idle connections end after it.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -108,7 +108,11 @@ fn events() -> Vec<Row> {
 fn requests() -> Vec<Row> {
     let patience = connections::PATIENCE;
     vec![
-        ("connections at once", connections::MOST.to_string(), "further ones wait; fewer if few files may be open"),
+        (
+            "connections at once",
+            connections::MOST.to_string(),
+            "the oldest that is idle gives way to a new one; an eighth more answers health and metrics only; fewer if few files may be open",
+        ),
         ("time for headers, or for the next piece of a body", show_duration(patience), "408, or the end"),
         ("time for a whole body", show_duration(patience * connections::WHOLE), "408"),
         ("bytes of a body for `/ingest`", key("### `kind = \"http\"`", "max_body"), "413"),
