@@ -5,13 +5,20 @@ use esclusa_config::Code;
 use std::collections::BTreeSet;
 
 /// Codes for what the program finds out about a plugin, through the locator, and of a file that cannot be read.
-const ELSEWHERE: [Code; 8] = [
+const ELSEWHERE: [Code; 15] = [
     Code::UNREADABLE,
     Code::ROUTE_MISSING_GRANT,
     Code::PLUGIN_MISSING,
     Code::PLUGIN_INVALID,
+    Code::PLUGIN_TOO_LARGE,
+    Code::PLUGIN_COMPILE_TIME,
+    Code::PLUGIN_COMPILE_MEMORY,
+    Code::PLUGIN_COMPILE_CRASHED,
     Code::PLUGIN_DIGEST_MISMATCH,
     Code::PLUGIN_CONFIG_REJECTED,
+    Code::PLUGIN_SCHEMA_TIME,
+    Code::PLUGIN_SCHEMA_MEMORY,
+    Code::PLUGIN_SCHEMA_CRASHED,
     Code::PLUGIN_INIT_FAILED,
     Code::PLUGIN_NEEDS_ORDER,
 ];

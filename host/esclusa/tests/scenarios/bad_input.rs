@@ -42,7 +42,8 @@ fn every_bad_record_is_a_dead_letter_with_its_payload_and_every_good_one_an_item
     let mut lines: Vec<Vec<u8>> = Vec::new();
     let good = |id: usize| format!(r#"{{"id":"g{id}","good":true}}"#).into_bytes();
     let deep = [vec![b'['; 10_000], vec![b']'; 10_000]].concat();
-    let huge = format!(r#"{{"id":"huge","text":"{}"}}"#, "x".repeat(10 << 20)).into_bytes();
+    let text = |id: &str, bytes: usize| format!(r#"{{"id":"{id}","text":"{}"}}"#, "x".repeat(bytes)).into_bytes();
+    let (large, huge) = (text("large", 390 << 10), text("huge", 10 << 20));
     let bad: Vec<Vec<u8>> = vec![
         b"not json".to_vec(),
         b"{\"id\":\"half\"".to_vec(),
@@ -58,20 +59,22 @@ fn every_bad_record_is_a_dead_letter_with_its_payload_and_every_good_one_an_item
     for (i, line) in bad.iter().enumerate() {
         lines.extend([good(2 * i), line.clone(), good(2 * i + 1)]);
     }
-    lines.push(huge);
+    lines.extend([large, huge]);
     let mut router = Router::new(ROUTES);
     router.write("records.jsonl", lines.join(&b'\n'));
     router.spawn(&["--until-idle"]);
     assert_eq!(router.wait(), 0, "{}", router.log());
 
     let items = router.scan("records");
-    assert_eq!(items.len(), 2 * bad.len() + 1, "the good ones, and the huge one");
-    assert!(items.iter().any(|i| i["id"] == "huge" && i["text"].as_str().unwrap().len() == 10 << 20));
+    assert_eq!(items.len(), 2 * bad.len() + 1, "the good ones, and the large one");
+    assert!(items.iter().any(|i| i["id"] == "large" && i["text"].as_str().unwrap().len() == 390 << 10));
     assert_eq!(router.scan("copies").len(), 2 * bad.len());
     let letters = letters(&router, "records");
-    assert_eq!(letters.len(), bad.len());
+    assert_eq!(letters.len(), bad.len() + 1);
     for letter in &letters {
-        assert_eq!(letter["code"].as_str().map(|c| c == "rejected" || c == "effect.refused"), Some(true), "{letter}");
+        let expected: &[&str] =
+            if letter["size"].as_u64() > Some(10 << 20) { &["limit.item"] } else { &["rejected", "effect.refused"] };
+        assert!(expected.contains(&letter["code"].as_str().unwrap()), "{letter}");
         assert!(letter["reason"].as_str().unwrap().len() > 10, "{letter}");
     }
     router.ok(&["audit"]);
