@@ -37,7 +37,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -45,6 +45,10 @@ use work::Work;
 
 /// Requests that are being answered when the router stops may take so long.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Connections that wait to be accepted; the system may allow fewer. More than all that are served, so that a burst of silent
+/// ones does not keep health out.
+const BACKLOG: u32 = 4096;
 
 /// What the router is doing, for whoever sends it traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +124,7 @@ impl Starting {
         let ended = || std::io::Error::other("the threads of the HTTP side have ended");
         let threads = threads.handle().ok_or_else(ended)?;
         let listens = threads.spawn(async move {
-            let listener = TcpListener::bind(address).await?.into_std()?;
+            let listener = bind(address)?.into_std()?;
             Ok::<_, std::io::Error>((TcpListener::from_std(listener.try_clone()?)?, listener))
         });
         let (answers, listener) = listens.await.map_err(std::io::Error::other)??;
@@ -129,6 +133,15 @@ impl Starting {
         threads.spawn(connections::serve(answers, router, (Most::of_files(), PATIENCE), stopped));
         Ok(Starting { address, listener, threads, _stop: stop })
     }
+}
+
+/// Listens with room for a burst: a connection that the system has no room to keep is tried again after a second.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the system's own way to listen does.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Has a router that is running answer from now on; `config` is the file of its configuration. To be called on the router's
