@@ -23,7 +23,6 @@ pub struct Limit {
 }
 
 /// What a pull gave.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, on its way to whoever asked for it")]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pull {
     /// At least one event.

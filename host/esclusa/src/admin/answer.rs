@@ -8,7 +8,7 @@ use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use esclusa_flow::fault::Fault;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 /// An error as it is answered.
 #[derive(Debug)]
@@ -38,13 +38,9 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut body = json!({"error": self.message});
-        if let Some(code) = self.code {
-            body["code"] = code.into();
-        }
-        if let Some(diagnostics) = self.diagnostics {
-            body["diagnostics"] = diagnostics;
-        }
+        let mut body = Map::from_iter([("error".to_owned(), Value::String(self.message))]);
+        body.extend(self.code.map(|code| ("code".to_owned(), code.into())));
+        body.extend(self.diagnostics.map(|diagnostics| ("diagnostics".to_owned(), diagnostics)));
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));

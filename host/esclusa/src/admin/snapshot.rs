@@ -22,9 +22,12 @@ pub struct Shown {
     pub metrics: Bytes,
 }
 
-/// The last snapshot, and when it was begun.
+/// When a snapshot was begun, and what it shows.
+type Taken = (Instant, Arc<Shown>);
+
+/// The last snapshot.
 #[derive(Default)]
-pub struct Snapshot(Arc<Mutex<Option<(Instant, Arc<Shown>)>>>);
+pub struct Snapshot(Arc<Mutex<Option<Taken>>>);
 
 impl Snapshot {
     /// The router as it is now, or was since this was asked.

@@ -1,5 +1,6 @@
 //! The child that the tests of this crate compile with, as the router's own command does; with an argument it misbehaves
 //! instead.
+#![expect(clippy::panic, reason = "tests")]
 
 use esclusa_sandbox::child::{Bounds, serve};
 use std::process::ExitCode;
