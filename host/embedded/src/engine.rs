@@ -41,7 +41,7 @@ impl Store {
     /// Checks and encodes a commit; a large one where nobody else waits.
     async fn prepare(&self, commit: &Arc<Commit>) -> Result<(Prepared, Vec<ObjectToStage>), CommitError> {
         let catalog = self.shared().catalog();
-        if commit.actions.iter().map(Action::size).fold(0, usize::saturating_add) < LARGE {
+        if size(commit) < LARGE {
             return prepare(commit, &catalog);
         }
         let commit = commit.clone();
@@ -50,6 +50,16 @@ impl Store {
     }
 }
 
+/// Bytes of a commit, about: what it holds, and something for each thing that it does.
+fn size(commit: &Commit) -> usize {
+    let actions = commit.actions.iter().map(|action| action.size().saturating_add(EACH));
+    let messages = commit.outbox.iter().map(|message| message.send.data.len().saturating_add(EACH));
+    let letters = commit.dead.iter().map(|letter| letter.data.len().saturating_add(EACH));
+    actions.chain(messages).chain(letters).fold(0, usize::saturating_add)
+}
+
+/// What anything that a commit does counts besides its bytes.
+const EACH: usize = 64;
 /// Bytes of effects from which on they are checked and encoded off the threads that run tasks: it takes milliseconds.
 const LARGE: usize = 1 << 20;
 

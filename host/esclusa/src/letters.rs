@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Letters that are read at once; fewer when they are large.
 const PAGE: usize = 200;
-/// Bytes of payloads that are given at once; the letter that passes it is the last one.
+/// Bytes of letters that are given at once; the letter that passes it is the last one.
 const BYTES: usize = 8 << 20;
 
 /// A dead letter and its number.
@@ -33,6 +33,14 @@ impl Letter {
     #[must_use]
     pub fn new(id: u64, letter: DeadLetter) -> Self {
         Letter { id, size: letter.data.len(), letter }
+    }
+
+    /// Bytes of what a producer and a plugin can make long.
+    fn weight(&self) -> usize {
+        let DeadLetter { data, attributes, reason, backtrace, logs, .. } = &self.letter;
+        let attributes = attributes.iter().map(|(name, value)| name.len().saturating_add(value.len()));
+        let texts = [data.len(), reason.len(), backtrace.as_ref().map_or(0, String::len)];
+        attributes.chain(texts).chain(logs.iter().map(String::len)).fold(0, usize::saturating_add)
     }
 
     /// With at most so many bytes of its payload; text is cut between characters.
@@ -117,7 +125,7 @@ pub fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBool) -> R
             }
             let letter = Letter::new(id, letter);
             let letter = if let Some(most) = query.preview { letter.preview(most) } else { letter };
-            bytes = bytes.saturating_add(letter.letter.data.len());
+            bytes = bytes.saturating_add(letter.weight());
             found.push(letter);
             if found.len() >= most || bytes >= BYTES {
                 break;

@@ -49,6 +49,16 @@ impl Item {
         }
     }
 
+    /// Attributes, and members of sets: what has to be gone through one by one.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        let parts = |value: &Value| match value {
+            Value::TextSet(texts) | Value::NumberSet(texts) => texts.len().saturating_add(1),
+            _ => 1,
+        };
+        self.0.iter().map(|(_, value)| parts(value)).fold(0, usize::saturating_add)
+    }
+
     /// Bytes of its names and values.
     #[must_use]
     pub fn size(&self) -> usize {

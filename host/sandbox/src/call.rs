@@ -84,7 +84,7 @@ pub async fn describe(program: &Arc<Program>) -> Result<Info, LoadError> {
 
 async fn described(program: &Arc<Program>) -> Result<Info, LoadError> {
     let limits = program.inner.config.describe;
-    let _permit = program.inner.running.acquire().await.map_err(|_| LoadError::Stopped)?;
+    let _permit = program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
     let mut instance = Instance::new(program, &"describe".into(), &Arc::default(), limits);
     let asked = timeout(limits.time, async {
         instance.start().await?;
@@ -111,7 +111,7 @@ impl Loaded {
             kept: Pool::new(inner.clone(), settings.instances),
             settings,
             rate: Arc::default(),
-            share: Semaphore::new((inner.config.instances as usize / 2).max(1)),
+            share: Semaphore::new(share(inner)),
         });
         let first = calls.clone();
         let taken = run_on(inner.config.threads.clone(), async move { first.configure().await }).await;
@@ -132,9 +132,14 @@ async fn run_on<T: Send + 'static>(
     task.join_next().await?.inspect_err(|error| tracing::error!(%error, "a call of a plugin broke")).ok()
 }
 
+/// Permits that one route may have.
+fn share(inner: &Inner) -> usize {
+    (inner.config.instances as usize / 2).max(1)
+}
+
 impl Calls {
     async fn configure(&self) -> Result<(), LoadError> {
-        let _permit = self.program.inner.running.acquire().await.map_err(|_| LoadError::Stopped)?;
+        let _permit = self.program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
         let mut instance = self.instance();
         match timeout(self.settings.limits.time, instance.initialised(&self.settings.config)).await {
             Ok(Ok(())) => {}
@@ -154,7 +159,10 @@ impl Calls {
     async fn run(&self, origin: &Origin, events: &Columns, reads: Arc<dyn Reads>) -> Result<Output, CallError> {
         let stopped = |_| trap::host("the sandbox is shutting down");
         let _share = self.share.acquire().await.map_err(stopped)?;
-        let _permit = self.program.inner.running.acquire().await.map_err(stopped)?;
+        let permits = &self.program.inner.running;
+        // No other permit of this route is in use: it may not have to wait for those of others.
+        let first = self.share.available_permits().saturating_add(1) >= share(&self.program.inner);
+        let _permit = if first { permits.first().await } else { permits.further().await }.map_err(stopped)?;
         let (mut instance, ready) = match self.kept.take() {
             Some(kept) => (kept, true),
             None => (self.instance(), false),

@@ -4,12 +4,12 @@ use crate::cache::Cache;
 use crate::component::compile::{Compiler, Places};
 use crate::guest::{self, Guest};
 use crate::limits::{Limits, TICK};
+use crate::permits::Permits;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
@@ -38,7 +38,8 @@ pub struct SandboxConfig {
     /// Where compiled code is kept between runs of the process; `None`: nowhere. The directory is made if it is
     /// not there, and closed to other users.
     pub cache_dir: Option<PathBuf>,
-    /// Instances that run at the same time; further calls wait, and those of one route have at most half of them. As many
+    /// Instances that run at the same time; further calls wait, and those of one route have at most half of them. A quarter more is
+    /// kept for routes that have none running. As many
     /// again may be kept for reuse.
     pub instances: u32,
     /// The threads that guests run on, with timers; `None`: those that a call is made from. A guest that computes yields at
@@ -62,6 +63,15 @@ impl Default for SandboxConfig {
             compiler: Compiler::default(),
             compile_time: Duration::from_secs(120),
         }
+    }
+}
+
+impl SandboxConfig {
+    /// Guests that run at the same time, at most: [`SandboxConfig::instances`], and those that are kept for routes that have none
+    /// running.
+    #[must_use]
+    pub fn most_running(&self) -> u32 {
+        self.instances.saturating_add(Permits::reserve(self.instances))
     }
 }
 
@@ -98,7 +108,7 @@ pub(crate) struct Inner {
     pub(crate) cache: Option<Cache>,
     pub(crate) config: SandboxConfig,
     /// Permits to run.
-    pub(crate) running: Arc<Semaphore>,
+    pub(crate) running: Permits,
     /// Instances kept for reuse, all routes together.
     pub(crate) kept: AtomicUsize,
     pub(crate) compiling: Arc<Places>,
@@ -124,7 +134,7 @@ impl Sandbox {
             engine,
             linker,
             cache,
-            running: Arc::new(Semaphore::new(config.instances.max(1) as usize)),
+            running: Permits::new(config.instances.max(1)),
             kept: AtomicUsize::new(0),
             compiling: Arc::default(),
             config,
@@ -173,13 +183,15 @@ fn settings() -> Config {
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(STACK)
         .memory_reservation(MEMORY as u64)
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+        // What a plugin says of its lines would be read when it traps, by this process: a hundred kilobytes can be made to
+        // mean gigabytes. Names of functions are enough.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
 
 /// Slots for instances. They reserve addresses only; memory is committed as guests touch it.
 fn pool(instances: u32) -> PoolingAllocationConfig {
-    let slots = instances.saturating_mul(2).saturating_add(2);
+    let slots = instances.saturating_mul(2).saturating_add(Permits::reserve(instances)).saturating_add(2);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES))

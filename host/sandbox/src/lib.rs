@@ -14,6 +14,7 @@ mod engine;
 mod guest;
 mod limits;
 mod log;
+mod permits;
 mod pool;
 mod trap;
 

@@ -1,5 +1,7 @@
 //! What went wrong in a guest, in the words of the core: which limit, which trap, or the host's own fault.
 
+mod backtrace;
+
 use crate::call::Stopped;
 use crate::guest::Guest;
 use crate::limits::Stop;
@@ -43,7 +45,7 @@ pub fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> CallError 
     if let (FailureKind::Trap, Some(fault)) = (kind, &guest.fault) {
         return CallError::Host(fault.clone());
     }
-    let backtrace = error.downcast_ref::<WasmBacktrace>().filter(|b| !b.frames().is_empty()).map(ToString::to_string);
+    let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace::text);
     CallError::Failed(Box::new(Failure { backtrace, logs, ..*Failure::new(kind, message) }))
 }
 

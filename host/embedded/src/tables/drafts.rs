@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// Steps of a commit: a byte read, compared or encoded is one. It is about a tenth of a second, and far more than honest
 /// batches take: a thousand updates of items of 10 KiB.
 pub const STEPS: u64 = 64 << 20;
-/// Steps for an attribute, besides its bytes: it is allocated, found and copied.
+/// Steps for an attribute or a member of a set, besides its bytes: it is allocated, found and copied.
 const ATTRIBUTE: usize = 32;
 
 type Entries = Vec<Option<Vec<u8>>>;
@@ -140,8 +140,14 @@ impl Held {
                     work.spend(name.len().saturating_add(change.size()).saturating_add(ATTRIBUTE))?;
                     carry_out(draft, name, change).map_err(refuse)?;
                 }
-                work.spend(draft.item().0.len())?;
-                bounds::item(draft.item()).map_err(refuse)?;
+                // Its parts are gone through to add up their bytes, and its attributes for each part of each index.
+                let (attributes, keys) = (draft.item().0.len(), table.indexes.len().saturating_mul(2));
+                work.spend(draft.item().parts().saturating_add(attributes.saturating_mul(keys)))?;
+                if let Err(why) = bounds::item(draft.item())
+                    && !shrinks(self.stored.as_ref(), draft.item(), work)?
+                {
+                    return Err(refuse(why));
+                }
                 self.entries = super::entries(&table, draft.item(), &write.key).map_err(refuse)?;
             }
         }
@@ -180,7 +186,7 @@ impl Image {
             Image::Open(draft) => {
                 let mut bytes = Vec::with_capacity(256);
                 push_item(draft.item(), &mut bytes);
-                work.spend(bytes.len().saturating_add(draft.item().0.len().saturating_mul(ATTRIBUTE)))?;
+                work.spend(bytes.len().saturating_add(draft.item().parts().saturating_mul(ATTRIBUTE)))?;
                 let bytes = Slice::from(bytes);
                 *self = Image::Encoded(bytes.clone());
                 Ok(Some(bytes))
@@ -192,8 +198,15 @@ impl Image {
 fn decoded(bytes: &[u8], work: &mut Work) -> Result<Item, CommitError> {
     work.spend(bytes.len())?;
     let item = read_item(bytes).map_err(Fault::from)?;
-    work.spend(item.0.len().saturating_mul(ATTRIBUTE))?;
+    work.spend(item.parts().saturating_mul(ATTRIBUTE))?;
     Ok(item)
+}
+
+/// True if an item is no larger than it is stored: one from before there were caps may get smaller, and change in its size.
+fn shrinks(stored: Option<&Slice>, item: &Item, work: &mut Work) -> Result<bool, CommitError> {
+    let Some(stored) = stored else { return Ok(false) };
+    let stored = decoded(stored, work)?;
+    Ok(item.0.len() <= stored.0.len() && item.size() <= stored.size())
 }
 
 fn carry_out(item: &mut Draft, name: String, change: Change) -> Result<(), String> {

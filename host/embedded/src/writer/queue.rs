@@ -43,17 +43,17 @@ impl Queue {
 
     /// The next group, which is not empty if something waits.
     pub fn group(&mut self) -> Group<'_> {
-        Group { queue: self, bytes: 0, count: 0, ended: false, before: 0, last: None }
+        Group { queue: self, bytes: 0, count: 0, ended: false, heavy: false, before: 0, last: None }
     }
 
     fn is_heavy(&self, job: &Job) -> bool {
         job.route.as_ref().is_some_and(|route| self.heavy.contains(route))
     }
 
-    /// Where the first light job is that may come now: those that have to be alone keep their place among all others.
-    fn first_light(&self) -> Option<usize> {
+    /// The first of the jobs that may come now, heavy or light: those that have to be alone keep their place among all others.
+    fn first(&self, heavy: bool) -> Option<usize> {
         let before = self.waiting.iter().position(|job| job.demand == Demand::Alone).unwrap_or(self.waiting.len());
-        self.waiting.iter().take(before).position(|job| !self.is_heavy(job))
+        self.waiting.iter().take(before).position(|job| self.is_heavy(job) == heavy)
     }
 }
 
@@ -64,6 +64,8 @@ pub struct Group<'q> {
     count: usize,
     /// Nothing may follow.
     ended: bool,
+    /// One of its jobs turned out to be heavy: it has no room for another.
+    heavy: bool,
     /// Steps of the group before its last job.
     before: u64,
     /// The route of the last job.
@@ -74,18 +76,18 @@ impl Group<'_> {
     /// The next job of the group, whose jobs have taken `spent` steps so far.
     pub fn next(&mut self, spent: u64) -> Option<Job> {
         self.note(spent);
+        if self.ended {
+            return None;
+        }
         let full = self.count >= GROUP_JOBS || self.bytes >= GROUP_BYTES || spent >= GROUP_STEPS;
-        if self.ended || self.count > 0 && full {
-            return None;
-        }
-        let at = self.queue.first_light();
-        let alone = self.queue.waiting.front().is_some_and(|job| job.demand == Demand::Alone);
-        if alone && self.count > 0 {
-            return None;
-        }
-        // A heavy job, or one that is alone, is the last one.
-        self.ended = at.is_none();
-        let job = self.queue.waiting.remove(at.unwrap_or(0))?;
+        let light = if full { None } else { self.queue.first(false) };
+        // A heavy job, or one that is alone, is the last one. The heavy one comes even if the group is full: else light ones
+        // that keep coming would keep it out.
+        self.ended = light.is_none();
+        let alone = (self.count == 0).then_some(0);
+        let heavy = || if self.heavy { None } else { self.queue.first(true) };
+        let at = light.or_else(heavy).or(alone)?;
+        let job = self.queue.waiting.remove(at)?;
         (self.bytes, self.count) = (self.bytes.saturating_add(job.bytes), self.count.saturating_add(1));
         self.last = job.route.clone();
         Some(job)
@@ -100,6 +102,7 @@ impl Group<'_> {
     /// Learns what the last job has taken.
     fn note(&mut self, spent: u64) {
         let steps = spent.saturating_sub(std::mem::replace(&mut self.before, spent));
+        self.heavy |= steps >= HEAVY;
         match self.last.take() {
             Some(route) if steps >= HEAVY => drop(self.queue.heavy.insert(route)),
             Some(route) => drop(self.queue.heavy.remove(&route)),
@@ -152,9 +155,21 @@ mod tests {
     }
 
     #[test]
+    fn light_jobs_that_fill_every_group_do_not_keep_a_heavy_one_out() {
+        let mut queue = queue(&["heavy", "heavy"]);
+        groups(&mut queue, HEAVY);
+        (0..3 * GROUP_JOBS).for_each(|_| queue.push(job(Some("light"), Demand::Durable, 10)));
+        (0..2).for_each(|_| queue.push(job(Some("heavy"), Demand::Durable, 10)));
+        let groups = groups(&mut queue, HEAVY);
+        let heavy = |group: &Vec<String>| group.iter().filter(|name| *name == "heavy").count();
+        assert_eq!(groups.iter().map(heavy).collect::<Vec<_>>(), [1, 1, 0]);
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [GROUP_JOBS + 1, GROUP_JOBS + 1, GROUP_JOBS]);
+    }
+
+    #[test]
     fn a_heavy_route_that_is_light_again_is_treated_so() {
         let mut queue = queue(&["heavy", "heavy"]);
-        assert_eq!(groups(&mut queue, HEAVY).len(), 1, "what it costs is known only afterwards");
+        assert_eq!(groups(&mut queue, HEAVY), [["heavy"], ["heavy"]]);
         queue.push(job(Some("heavy"), Demand::Durable, 10));
         queue.push(job(Some("heavy"), Demand::Durable, 10));
         assert_eq!(groups(&mut queue, 1), [["heavy"], ["heavy"]]);

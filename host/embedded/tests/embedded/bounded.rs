@@ -130,6 +130,37 @@ async fn a_filter_that_parses_a_document_a_thousand_times_is_refused() {
 }
 
 #[tokio::test]
+async fn members_of_sets_count_each_time_that_they_are_gone_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    let mut set = id();
+    set.0.push(("set".to_owned(), Value::TextSet((0..45_000).map(|n| n.to_string()).collect())));
+    store.commit(commit(vec![put("plain", set, None)])).await.unwrap();
+    let updates = |count: usize| commit((0..count).map(|_| add_one("plain")).collect());
+    assert_eq!(store.commit(updates(10_000)).await, Err(CommitError::TooLarge));
+    store.commit(updates(1_000)).await.unwrap();
+    assert_eq!(stored(&store, "plain").await.get("count"), Some(&number(1_000)));
+}
+
+#[tokio::test]
+async fn an_item_from_before_there_were_caps_may_get_smaller_and_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    // The store itself takes it; the router has checked what plugins put.
+    let mut old = id();
+    old.0.extend((0..1_500).map(|n| (format!("attribute-{n}"), number(n))));
+    old.0.push(("text".to_owned(), text(&"x".repeat(500 << 10))));
+    store.commit(commit(vec![put("plain", old, None)])).await.unwrap();
+    let change = |name: &str, change: Change| commit(vec![update("plain", vec![(name.to_owned(), change)], None)]);
+    store.commit(change("attribute-1", Change::Add("8".to_owned()))).await.unwrap();
+    store.commit(change("attribute-2", Change::Remove)).await.unwrap();
+    let refused = store.commit(change("attribute-3", Change::Set(text(&"y".repeat(100))))).await;
+    assert!(matches!(refused, Err(CommitError::Refused(_))), "{refused:?}");
+    let item = stored(&store, "plain").await;
+    assert_eq!((item.get("attribute-1"), item.get("attribute-2")), (Some(&number(9)), None));
+}
+
+#[tokio::test]
 async fn an_item_does_not_grow_over_its_caps_by_updates() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), schema()).unwrap();

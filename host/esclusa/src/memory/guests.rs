@@ -16,7 +16,7 @@ pub fn parts(routes: &[Route]) -> Vec<Part> {
     calls.sort_by_key(|route| std::cmp::Reverse(route.limits.memory));
     let sum =
         |of: fn(&Route) -> u64, calls: &[&Route]| calls.iter().fold(0_u64, |sum, route| sum.saturating_add(of(route)));
-    let running = calls.get(..instances).unwrap_or(&calls);
+    let running = calls.get(..SandboxConfig::default().most_running() as usize).unwrap_or(&calls);
     let memory = sum(|route| (route.limits.memory + STACK) as u64, running);
     let outputs = sum(|route| (route.limits.output_bytes as u64).saturating_mul(HELD), &calls);
     let reads = sum(|route| if route.grants.tables.is_empty() { 0 } else { Found::MOST as u64 }, running);

@@ -66,8 +66,8 @@ fn calls() -> Vec<Row> {
         ("bytes of a failure's message", size(verdict::MESSAGE), "it is cut"),
         (
             "calls at the same time, all routes together",
-            SandboxConfig::default().instances.to_string(),
-            "further ones wait; one route has at most half of them",
+            SandboxConfig::default().most_running().to_string(),
+            "further ones wait; one route has at most half of them, and a fifth is kept for routes that have none running",
         ),
     ]
 }

@@ -179,36 +179,42 @@ struct Ids<'a> {
     batch: &'a Batch,
     called: &'a [u32],
     ordinals: BTreeMap<Option<u32>, u32>,
+    /// The hash of the batch as a whole, once it was asked for.
+    whole: Option<Sha256>,
 }
 
 impl<'a> Ids<'a> {
     fn new(batch: &'a Batch, called: &'a [u32]) -> Self {
-        Ids { batch, called, ordinals: BTreeMap::new() }
+        Ids { batch, called, ordinals: BTreeMap::new(), whole: None }
     }
 
     fn next(&mut self, cause: Option<u32>) -> String {
         let ordinal = self.ordinals.entry(cause).or_default();
-        let mut hash = Sha256::new();
-        hash.update(self.batch.origin.route.as_bytes());
-        hash.update([0]);
-        let event = |local: &u32| self.batch.columns.get(*local as usize);
-        let events: Vec<_> = match cause {
-            Some(cause) => self.called.get(cause as usize).and_then(event).into_iter().collect(),
-            None => {
-                // A batch may hold a single event, whose own effects have other ids.
-                hash.update([1]);
-                self.called.iter().filter_map(event).collect()
-            }
+        let mut hash = match cause {
+            Some(cause) => Self::of(self.batch, self.called.get(cause as usize), false),
+            // Once, however many effects the batch as a whole has.
+            None => self.whole.get_or_insert_with(|| Self::of(self.batch, self.called, true)).clone(),
         };
-        for event in events {
-            hash.update(self.batch.origin.source.as_bytes());
+        hash.update(ordinal.to_be_bytes());
+        *ordinal = ordinal.saturating_add(1);
+        brief(hash)
+    }
+
+    /// The hash of a route and of events. A batch may hold a single event, whose own effects have other ids.
+    fn of<'e>(batch: &Batch, events: impl IntoIterator<Item = &'e u32>, whole: bool) -> Sha256 {
+        let mut hash = Sha256::new();
+        hash.update(batch.origin.route.as_bytes());
+        hash.update([0]);
+        if whole {
+            hash.update([1]);
+        }
+        for event in events.into_iter().filter_map(|local| batch.columns.get(*local as usize)) {
+            hash.update(batch.origin.source.as_bytes());
             hash.update([0]);
             hash.update(event.id().as_bytes());
             hash.update([0]);
         }
-        hash.update(ordinal.to_be_bytes());
-        *ordinal = ordinal.saturating_add(1);
-        brief(hash)
+        hash
     }
 }
 

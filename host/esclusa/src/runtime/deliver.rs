@@ -18,6 +18,7 @@ use esclusa_flow::retry::mix_text;
 use esclusa_flow::source::{Lane, Settled};
 use esclusa_flow::split::Split;
 use esclusa_flow::verdict::Verdict;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -241,10 +242,10 @@ impl Delivering<'_> {
 
     /// Tells the source what became of its events.
     fn tell(&self, lane: &mut dyn Lane, settlement: &Settlement, replies: &[Reply]) {
-        let reply = |event: u32| {
-            let local = settlement.called.binary_search(&event).ok()?;
-            replies.iter().find(|r| r.event as usize == local)
-        };
+        // The first one of an event counts: it is put in last.
+        let by_event: BTreeMap<usize, &Reply> =
+            replies.iter().rev().map(|reply| (reply.event as usize, reply)).collect();
+        let reply = |event: u32| by_event.get(&settlement.called.binary_search(&event).ok()?).copied();
         let settled: Vec<Settled<'_>> = settlement
             .verdicts
             .iter()

@@ -204,7 +204,8 @@ async fn commit(
             Ok(Some(committed.outbox.map(|id| Pending { id, lane, messages })))
         }
         Err(CommitError::Conflict) => Ok(None),
-        Err(error @ (CommitError::DoneBefore(_) | CommitError::TooLarge)) => Err(NotReplayed::Host(error.to_string())),
+        Err(error @ CommitError::TooLarge) => Err(again("limit.commit", error.to_string())),
+        Err(error @ CommitError::DoneBefore(_)) => Err(NotReplayed::Host(error.to_string())),
         Err(CommitError::Refused(refused)) => {
             Err(again("effect.refused", refused.into_iter().next().map(|(_, why)| why).unwrap_or_default()))
         }

@@ -5,6 +5,7 @@ use super::{Delivery, Moment};
 use crate::fault::Fault;
 use crate::retry::mix;
 use crate::verdict::{Reason, Verdict};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Conflicts after which a part of several events is split: one of its events may stand in another's way.
@@ -136,7 +137,8 @@ impl Delivery {
             }
         }
         if let Some(front) = self.parts.front_mut() {
-            front.events.retain(|e| !deferred.iter().any(|p| p.events.contains(e)));
+            let later: BTreeSet<u32> = deferred.iter().flat_map(|part| part.events.iter().copied()).collect();
+            front.events.retain(|event| !later.contains(event));
             if front.events.is_empty() {
                 self.parts.pop_front();
             }

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// The codes of events that the route has among its dead letters, as [`esclusa_flow::verdict::Reason`] has them: what a plugin
-/// has rejected, and what its source never gave to one.
-const GIVEN_UP: [&str; 2] = ["rejected", "limit.aggregate"];
+/// has rejected, what is too large for any route, and what no plugin was given.
+const GIVEN_UP: [&str; 5] = ["rejected", "limit.aggregate", "limit.filter", "limit.item", "limit.commit"];
 
 /// What was done and left out so far, and why no more is done.
 #[derive(Default)]

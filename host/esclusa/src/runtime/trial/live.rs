@@ -98,7 +98,7 @@ impl Trying<'_> {
                     Ok(()) => delivery.committed(),
                     Err(NotCommitted { causes, error }) => match error {
                         CommitError::Conflict => delivery.conflicted(now()),
-                        CommitError::TooLarge if settlement.called.len() > 1 => delivery.too_large(now()),
+                        CommitError::TooLarge if !settlement.called.is_empty() => delivery.too_large(now()),
                         CommitError::DoneBefore(marks) => delivery.done_before(&settlement.marked(&marks)),
                         CommitError::Refused(refused) => delivery.refused(&commit::caused(refused, &causes), now()),
                         error => return Some(Reason::new("engine.commit", error.to_string())),
