@@ -50,6 +50,15 @@ def print_calls(scene):
     scene.feed()
 
 
+@attack("S1-debug", "variant: plugins that trap, with debug information of 300 KB that means 5 GB, on three routes")
+def debug_information(scene):
+    scene.file("debug.wasm", bombs.with_debug((GUESTS / "hostile.wasm").read_bytes(), 8_000, 20_000))
+    for n in range(3):
+        scene.route(f"debug-{n}", "debug.wasm", 'config = { do = "panic" }')
+    yield
+    scene.feed()
+
+
 def aggregated(scene, name, record):
     bombs.stream_with(name, [record])
     scene.add(f'[source.{name}]\nkind = "kinesis"\ncoordination = "none"\nregion = "us-east-1"\n'
@@ -121,6 +130,15 @@ def wide_values(scene):
     scene.hostile("set", "set-members", GRANT, members=300_000)
     scene.hostile("put", "put-attributes", GRANT, attributes=100_000)
     scene.hostile("send", "send-attributes", 'outputs = ["out"]', attributes=100_000)
+    yield
+    scene.feed()
+
+
+@attack("S3-members", "variant: an item with a set of 40,000 members, and 10,000 updates of a byte in one commit, again and again")
+def members(scene):
+    scene.table()
+    scene.hostile("set", "set-members", GRANT, members=40_000)
+    scene.hostile("updates", "updates", GRANT, updates=10_000, bytes=1)
     yield
     scene.feed()
 

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import json
 import os
+import struct
 import time
 import urllib.parse
 
@@ -37,6 +38,33 @@ def compile_bomb(component, local_count, loops, functions=1, nested=False):
     types, named = section(1, b"\x01\x60\x00\x00"), section(3, number(functions) + b"\x00" * functions)
     module = b"\0asm\x01\0\0\0" + types + named + section(10, number(functions) + sized(body) * functions)
     return component + section(1, module)
+
+
+def sections(data):
+    """Kind and content of each section of a component or module."""
+    at = 8
+    while at < len(data):
+        kind, at, length, shift = data[at], at + 1, 0, 0
+        while True:
+            byte, at = data[at], at + 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        yield kind, data[at:at + length]
+        at += length
+
+
+def with_debug(component, units, ranges):
+    """The component whose largest module has debug information: each unit has all the ranges, which are there once."""
+    custom = lambda name, data: section(0, sized(name) + data)  # noqa: E731
+    debug = custom(b".debug_abbrev", bytes([1, 0x11, 0, 0x55, 0x17, 0, 0, 0]))  # a unit with DW_AT_ranges
+    debug += custom(b".debug_info", struct.pack("<IHIBBI", 12, 4, 0, 4, 1, 0) * units)
+    pairs = b"".join(struct.pack("<II", 2 * n + 1, 2 * n + 2) for n in range(ranges))
+    debug += custom(b".debug_ranges", pairs + bytes(8))
+    parts = list(sections(component))
+    largest = max((part for part in parts if part[0] == 1), key=lambda part: len(part[1]))
+    return component[:8] + b"".join(section(kind, data + debug if (kind, data) == largest else data) for kind, data in parts)
 
 
 def variant(component, tag):

@@ -25,6 +25,8 @@ pub struct Core {
     /// The memory.
     pub memory: &'static str,
     pub encoding: StringEncoding,
+    /// Custom sections of the module, as they are.
+    pub custom: Vec<u8>,
 }
 
 /// Address of zeros: an empty and valid answer of each function.
@@ -52,6 +54,7 @@ impl Default for Core {
             post: String::new(),
             memory: r#"(memory (export "memory") 2)"#,
             encoding: StringEncoding::UTF8,
+            custom: Vec::new(),
         }
     }
 }
@@ -87,6 +90,7 @@ impl Core {
     /// The component.
     pub fn build(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).expect("the text parses");
+        module.extend_from_slice(&self.custom);
         self.embed(&mut module);
         ComponentEncoder::default().module(&module).expect("a module").encode().expect("a component")
     }

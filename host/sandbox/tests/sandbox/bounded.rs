@@ -10,6 +10,7 @@ use esclusa_flow::item::Item;
 use esclusa_flow::output::{CallError, FailureKind};
 use esclusa_flow::plugin::Plugin;
 use esclusa_sandbox::{Instances, Limits, RouteSettings, SandboxConfig};
+use esclusa_testkit::allocations;
 use std::sync::{Arc, Mutex};
 
 const STREAMS: &str = "package wasi:io@0.2.0;
@@ -62,6 +63,47 @@ async fn what_all_host_calls_together_look_at_is_limited() {
     let failure = failure(&plugin).await;
     assert_eq!(failure.kind, FailureKind::HostcallBytes, "{failure:?}");
     assert!(failure.message.contains("1048576 bytes"), "{failure:?}");
+}
+
+/// A custom section.
+fn custom(name: &str, data: &[u8]) -> Vec<u8> {
+    let number = |mut n: usize| {
+        let mut bytes = Vec::new();
+        while n > 0x7f {
+            bytes.push(n as u8 | 0x80);
+            n >>= 7;
+        }
+        bytes.push(n as u8);
+        bytes
+    };
+    let content = [&number(name.len()), name.as_bytes(), data].concat();
+    [&[0], &number(content.len())[..], &content].concat()
+}
+
+/// Debug information (DWARF 4) of units that all have the same ranges, which are there once.
+fn debug_information(units: usize, ranges: u32) -> Vec<u8> {
+    let (length, version, nothing) = (12_u32.to_le_bytes(), 4_u16.to_le_bytes(), 0_u32.to_le_bytes());
+    let unit = [&length[..], &version, &nothing, &[4, 1], &nothing].concat();
+    let mut pairs: Vec<u8> = (0..ranges).flat_map(|n| [2 * n + 1, 2 * n + 2]).flat_map(u32::to_le_bytes).collect();
+    pairs.extend([0; 8]);
+    [
+        custom(".debug_abbrev", &[1, 0x11, 0, 0x55, 0x17, 0, 0, 0]),
+        custom(".debug_info", &unit.repeat(units)),
+        custom(".debug_ranges", &pairs),
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn what_a_plugin_says_of_its_lines_is_not_read_when_it_traps() {
+    let core = Core { custom: debug_information(1_000, 1_000), ..Core::handling("unreachable") };
+    let plugin = configured(&sandbox(), core.build()).await;
+    let before = allocations::bytes();
+    let failure = failure(&plugin).await;
+    let spent = allocations::bytes() - before;
+    assert!(failure.backtrace.is_some(), "{failure:?}");
+    // Read, it would be a million ranges.
+    assert!(spent < 4 << 20, "{spent} bytes were allocated");
 }
 
 /// Reads that note the thread on which they are asked.

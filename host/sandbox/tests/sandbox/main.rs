@@ -1,6 +1,11 @@
 //! The sandbox as its users see it, with well-behaved, broken and hostile guests.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use esclusa_testkit::allocations::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
 mod abi;
 mod bare;
 mod bombs;
