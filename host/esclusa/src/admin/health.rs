@@ -5,7 +5,7 @@ use super::Admin;
 use super::answer::Refusal;
 use super::question;
 use crate::runtime::health::Health;
-use crate::runtime::status::RouteStatus;
+use crate::runtime::status::{OutputStatus, RouteStatus};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -52,11 +52,16 @@ struct Told<'a> {
     source: &'a str,
     #[serde(flatten)]
     health: &'a Health,
+    /// Its outputs that fail, or hold back messages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<&'a OutputStatus>,
 }
 
 impl<'a> Told<'a> {
     fn new(route: &'a RouteStatus) -> Self {
-        Told { route: &route.name, source: &route.source, health: &route.health }
+        let waits = |output: &&OutputStatus| output.messages.as_ref().is_some_and(|messages| messages.pending > 0);
+        let outputs = route.outputs.iter().filter(|output| output.failing() || waits(output)).collect();
+        Told { route: &route.name, source: &route.source, health: &route.health, outputs }
     }
 }
 

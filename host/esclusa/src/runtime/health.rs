@@ -2,10 +2,10 @@
 //! status, metrics and readiness say the same.
 
 use super::meter::epoch_millis;
-use super::status::RouteStatus;
+use super::status::{OutputStatus, RouteStatus};
 use serde::{Deserialize, Serialize};
 
-/// A source that did not answer within this time counts as failing; lanes try again more often than that.
+/// A source or an output that failed within this time counts as failing; both are tried again more often than that.
 const FRESH_MILLIS: u64 = 30_000;
 
 /// Whether a route does its work.
@@ -38,14 +38,26 @@ impl Health {
         {
             return unwell(&error.code, Some(error.message.clone()));
         }
-        Health { healthy: true, code: "ok".to_owned(), error: None }
+        match route.outputs.iter().find_map(|output| failure(output, now)) {
+            Some(error) => unwell("outbox.send", Some(error)),
+            None => Health { healthy: true, code: "ok".to_owned(), error: None },
+        }
     }
+}
+
+/// What fails at an output: it holds back messages, or has just given some up.
+fn failure(output: &OutputStatus, now: u64) -> Option<String> {
+    let messages = output.messages.as_ref().filter(|_| output.failing())?;
+    let error = messages.last_error.as_ref()?;
+    let at_present = messages.pending > 0 || now.saturating_sub(error.at) < FRESH_MILLIS;
+    at_present.then(|| format!("output {:?}: {}", output.name, error.message))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FRESH_MILLIS, Health, RouteStatus};
+    use super::{FRESH_MILLIS, Health, OutputStatus, RouteStatus};
     use crate::runtime::meter::LastError;
+    use crate::runtime::output_meter::OutputReading;
 
     fn route(state: &str, error: Option<&str>) -> RouteStatus {
         let mut route = RouteStatus { state: state.to_owned(), ..RouteStatus::default() };
@@ -69,5 +81,25 @@ mod tests {
         for state in ["paused", "halted", "draining", "stopped"] {
             assert_eq!(code(state, Some("source.open"), 0), state);
         }
+    }
+
+    #[test]
+    fn a_route_is_unhealthy_while_an_output_holds_back_its_messages() {
+        let error = LastError { at: 1_000_000, code: "outbox.send".to_owned(), message: "refused".to_owned() };
+        let health = |pending, failed_in_a_row, later| {
+            let messages =
+                OutputReading { pending, failed_in_a_row, last_error: Some(error.clone()), ..Default::default() };
+            let [name, kind, delivery] = ["hook", "webhook", ""].map(str::to_owned);
+            let output = OutputStatus { name, kind, delivery, messages: Some(messages) };
+            let route = RouteStatus { state: "running".to_owned(), outputs: vec![output], ..RouteStatus::default() };
+            Health::at(&route, 1_000_000 + later)
+        };
+        let failing = health(3, 2, 10 * FRESH_MILLIS);
+        assert_eq!(
+            (failing.code.as_str(), failing.error.as_deref()),
+            ("outbox.send", Some("output \"hook\": refused"))
+        );
+        assert!(!health(0, 1, 0).healthy, "it has just given up a message");
+        assert!(health(0, 1, FRESH_MILLIS).healthy && health(3, 0, 0).healthy);
     }
 }

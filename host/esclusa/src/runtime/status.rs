@@ -126,11 +126,6 @@ impl OutputStatus {
 }
 
 impl RouteStatus {
-    /// Its outputs that fail at present.
-    pub fn failing_outputs(&self) -> impl Iterator<Item = &OutputStatus> {
-        self.outputs.iter().filter(|output| output.failing())
-    }
-
     /// Messages that are not delivered yet.
     #[must_use]
     pub fn undelivered(&self) -> u64 {

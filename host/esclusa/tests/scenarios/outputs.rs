@@ -151,6 +151,13 @@ fn a_webhook_that_nobody_answers_is_seen_in_status_metrics_and_log_until_it_work
     let metrics = String::from_utf8(metrics).unwrap();
     assert!(metrics.contains("esclusa_output_pending_messages{route=\"send\",output=\"out\"} 16\n"), "{metrics}");
     assert!(metrics.contains("esclusa_output_sent_total{route=\"send\",output=\"out\"} 0\n"), "{metrics}");
+    for (path, expected) in [("/readyz", 200), ("/readyz?route=send", 503)] {
+        let (code, body) = router.request("GET", path, &[], b"").unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let output = &body["routes"][0]["outputs"][0];
+        assert_eq!((code, &body["routes"][0]["code"]), (expected, &json!("outbox.send")), "{body}");
+        assert_eq!((&output["name"], &output["messages"]["pending"]), (&json!("out"), &json!(16)), "{body}");
+    }
     let status = router.ok(&["status"]);
     assert!(status.contains("out (webhook)") && status.contains("FAILING"), "{status}");
     let undelivered = |router: &Router| {
