@@ -117,7 +117,7 @@ impl Connection {
         let service = service_fn(|request| self.answer(&router, request));
         let served = async {
             let mut connection = pin!(builder.serve_connection(stream, service));
-            // A connection that breaks is the business of whoever was at its other end.
+            // If a connection breaks, its client knows; nothing here is to be done about it.
             tokio::select! {
                 _ = &mut connection => return,
                 _ = stopping.changed() => connection.as_mut().graceful_shutdown(),

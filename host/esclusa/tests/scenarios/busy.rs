@@ -184,7 +184,7 @@ fn lists_in_requests_are_bounded_and_the_longest_ones_are_taken() {
     assert!(status == 422 && answer.contains("1000 attributes"), "{status} {answer}");
 }
 
-/// A pipe that is read from `${file:…}` of routes.toml, and blocks whoever reads it.
+/// A pipe that is read from `${file:…}` of routes.toml, and blocks the thread that reads it.
 fn pipe(router: &Router) -> PathBuf {
     let pipe = router.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -116,7 +116,7 @@ impl Places {
         place.forget();
         let work = tokio::task::spawn_blocking(move || {
             let compiled = compile(&engine, &bytes);
-            // Not before it is through, whoever still waits for it.
+            // Only when it is through, even if no caller waits for it any more.
             places.here.add_permits(1);
             compiled
         });

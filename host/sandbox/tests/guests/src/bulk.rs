@@ -11,7 +11,7 @@ use crate::{message, output};
 /// The table that is written to and read from.
 const TABLE: &str = "target";
 
-/// Carries out an order; `None` where it is none of these.
+/// Carries out an order; `None`: it is none of these.
 pub fn attack(order: &str, config: &str, batch: &Batch) -> Option<Output> {
     let size = |name: &str| number(config, name);
     let effects = match order {
