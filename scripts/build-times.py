@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Runs a command that builds, and prints the processor seconds that it took: in all, and for each crate.
+
+    scripts/build-times.py make build
+
+cargo starts this file in place of rustc as well (RUSTC_WRAPPER), which is how the seconds of each crate are known. Processor
+seconds, because the clock depends on what else the machine does. What build scripts compile (C, mostly) is in the sum only.
+"""
+
+import collections
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+
+LINES = "ESCLUSA_BUILD_TIMES"
+# Crates of fewer seconds are one line together.
+SHOWN = 3.0
+
+
+def seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def rustc(command, lines):
+    """Runs rustc as cargo asks for it, and notes what it took."""
+    # cargo's job server hands its tokens over inherited files.
+    ended = subprocess.run(command, close_fds=False, check=False)
+    if "--crate-name" in command:
+        crate = command[command.index("--crate-name") + 1]
+        if crate.startswith("build_script_"):
+            crate = os.environ.get("CARGO_PKG_NAME", crate).replace("-", "_") + " (build script)"
+        elif "--test" in command:
+            crate += " (tests)"
+        with open(lines, "a", encoding="utf-8") as file:
+            file.write(f"{seconds():.2f}\t{crate}\n")
+    return ended.returncode
+
+
+def main(command):
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as lines:
+        env = dict(os.environ, RUSTC_WRAPPER=os.path.realpath(__file__), **{LINES: lines.name})
+        ended = subprocess.run(command, env=env, check=False)
+        crates = collections.Counter()
+        for line in lines:
+            took, crate = line.rstrip("\n").split("\t")
+            crates[crate] += float(took)
+    print(f"processor seconds: {seconds():.0f} in all, {sum(crates.values()):.0f} by rustc, of {len(crates)} crates:")
+    shown = [(took, crate) for crate, took in crates.items() if took >= SHOWN]
+    for took, crate in sorted(shown, reverse=True):
+        print(f"{took:8.1f}  {crate}")
+    print(f"{sum(crates.values()) - sum(took for took, _ in shown):8.1f}  {len(crates) - len(shown)} crates of less than {SHOWN:.0f} s each")
+    return ended.returncode
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    lines = os.environ.get(LINES)
+    code = rustc(sys.argv[1:], lines) if lines else main(sys.argv[1:])
+    sys.exit(code if code >= 0 else 128 - code)
