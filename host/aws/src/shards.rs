@@ -5,15 +5,15 @@
 
 mod alone;
 mod backlog;
-pub mod lag;
 pub(crate) mod lane;
 mod leased;
 mod pace;
 pub(crate) mod polled;
 pub mod position;
 mod room;
+mod tip;
 
-pub use alone::{Alone, Positions};
+pub use alone::Alone;
 pub(crate) use pace::Pace;
 
 use crate::client::Clients;
@@ -26,9 +26,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::lag::Lag;
 use esclusa_flow::source::Source;
 use esclusa_flow::verdict::Reason;
-use lag::Lag;
 use position::Position;
 use std::fmt;
 use std::sync::Arc;
@@ -55,6 +55,17 @@ pub enum Start {
     Latest,
     /// At the first record accepted at or after this time, milliseconds since the Unix epoch.
     AtTimestamp(u64),
+}
+
+/// Counts and logs a shard that came from one that was trimmed before the group knew of it.
+pub(crate) fn tell_orphan(lag: &Lag, stream: &str, shard: &Shard) {
+    lag.add_gap();
+    tracing::error!(
+        stream,
+        shard = shard.id,
+        parents = ?shard.parents,
+        "gap: the shard came from one that was trimmed before the route knew of it"
+    );
 }
 
 /// Who decides which process reads which shard.

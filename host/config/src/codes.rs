@@ -65,6 +65,8 @@ codes! {
     ADMIN_REMOTE = "admin::remote";
     /// A name, ARN or region that cannot be one.
     AWS_BAD_RESOURCE = "aws::bad_resource";
+    /// Something on AWS, in a build without it.
+    AWS_NOT_BUILT = "aws::not_built";
     /// A kind of source that nobody knows.
     SOURCE_UNKNOWN_KIND = "source::unknown_kind";
     /// Two say different things of one stream.

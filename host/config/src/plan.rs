@@ -47,3 +47,16 @@ pub struct Admin {
     /// Where to listen; port 0: any free one.
     pub listen: SocketAddr,
 }
+
+impl Plan {
+    /// True if a route has anything on AWS.
+    #[must_use]
+    pub fn touches_aws(&self, route: &Route) -> bool {
+        let grants = &route.grants;
+        let mut outputs = grants.outputs.iter().chain(&route.on_failure).filter_map(|name| self.outputs.get(name));
+        self.sources.get(&route.source).is_some_and(Source::on_aws)
+            || grants.tables.iter().filter_map(|name| self.tables.get(name)).any(Table::on_aws)
+            || grants.objects.iter().filter_map(|name| self.objects.get(name)).any(Objects::on_aws)
+            || outputs.any(Output::on_aws)
+    }
+}

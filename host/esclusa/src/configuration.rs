@@ -17,9 +17,40 @@ use std::sync::Arc;
 /// Reads a configuration; `${VAR}` is looked up in the environment of the process.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Everything that is wrong with it, and what it names that is not in this build.
 pub fn read(path: &Path) -> Result<Loaded, Problems> {
-    esclusa_config::load(path, &|name| std::env::var(name).ok())
+    let loaded = esclusa_config::load(path, &|name| std::env::var(name).ok())?;
+    if cfg!(feature = "aws") {
+        return Ok(loaded);
+    }
+    let missing = on_aws(&loaded);
+    if missing.is_empty() { Ok(loaded) } else { Err(Problems(missing)) }
+}
+
+/// What a configuration names on AWS, as errors of a build without AWS, in the order of the file.
+fn on_aws(loaded: &Loaded) -> Vec<Diagnostic> {
+    let plan = &loaded.plan;
+    let sources = plan.sources.iter().filter(|(_, source)| source.on_aws());
+    let sources = sources.map(|(name, source)| (Place::Source(name), "source", name.as_ref(), source.kind()));
+    let tables = plan.tables.iter().filter(|(_, table)| table.on_aws());
+    let tables = tables.map(|(name, _)| (Place::Table(name), "table", name.as_str(), "dynamodb"));
+    let objects = plan.objects.iter().filter(|(_, objects)| objects.on_aws());
+    let objects = objects.map(|(name, _)| (Place::Objects(name), "objects", name.as_str(), "s3"));
+    let outputs = plan.outputs.iter().filter(|(_, output)| output.on_aws());
+    let outputs = outputs.map(|(name, output)| (Place::Output(name), "output", name.as_str(), output.kind()));
+    let mut found: Vec<Diagnostic> = sources
+        .chain(tables)
+        .chain(objects)
+        .chain(outputs)
+        .map(|(place, section, name, kind)| {
+            let message =
+                format!("[{section}.{name}] is on AWS (kind \"{kind}\"), and this build of the router has no AWS");
+            let help = "run the whole router: `make build` makes target/release/esclusa";
+            loaded.locator.diagnostic(place, Code::AWS_NOT_BUILT, &message, Some(help))
+        })
+        .collect();
+    found.sort_by_key(|diagnostic| diagnostic.span.start);
+    found
 }
 
 /// The engine's directory in a configuration that may have other mistakes, as far as it can be told.
@@ -179,4 +210,50 @@ async fn changed(runtime: &Runtime) -> Vec<PathBuf> {
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_aws_refuses_each_thing_on_aws_at_its_place() {
+        let text = r#"
+version = 1
+[source.requests]
+kind = "kinesis"
+[source.local]
+kind = "stream"
+[table.items]
+kind = "dynamodb"
+[objects.lake]
+kind = "s3"
+bucket = "bookings"
+[output.mail]
+kind = "ses"
+from = "a@example.com"
+to = "b@example.com"
+"#;
+        let loaded = esclusa_config::parse(text, "routes.toml", Path::new(""), &|_| None).unwrap();
+        let found = on_aws(&loaded);
+        let lines: Vec<_> = found.iter().map(|diagnostic| (diagnostic.line, diagnostic.message.as_str())).collect();
+        let missing = |section: &str, kind: &str| {
+            format!("[{section}] is on AWS (kind \"{kind}\"), and this build of the router has no AWS")
+        };
+        let messages = [
+            (3, missing("source.requests", "kinesis")),
+            (7, missing("table.items", "dynamodb")),
+            (9, missing("objects.lake", "s3")),
+            (12, missing("output.mail", "ses")),
+        ];
+        assert_eq!(lines, messages.iter().map(|(line, text)| (*line, text.as_str())).collect::<Vec<_>>());
+        assert!(found.iter().all(|diagnostic| diagnostic.code == Code::AWS_NOT_BUILT));
+    }
+
+    #[test]
+    fn a_configuration_without_aws_is_taken_by_every_build() {
+        let text = include_str!("../../../routes.toml");
+        let loaded = esclusa_config::parse(text, "routes.toml", Path::new(""), &|_| None).unwrap();
+        assert!(on_aws(&loaded).is_empty());
+    }
 }

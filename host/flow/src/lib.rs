@@ -16,6 +16,7 @@ pub mod fault;
 pub mod filter;
 pub mod grants;
 pub mod item;
+pub mod lag;
 pub mod outbox;
 pub mod output;
 pub mod plugin;

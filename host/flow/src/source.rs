@@ -9,7 +9,11 @@ use crate::batch::{Batch, Token};
 use crate::fault::Fault;
 use crate::output::Reply;
 use crate::verdict::Verdict;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Tells the position of a lane that another store keeps for a source; `None`: the lane has none yet.
+pub type Positions = Arc<dyn Fn(&str) -> BoxFuture<'static, Result<Option<Token>, Fault>> + Send + Sync>;
 
 /// How much to pull at once. A batch closes at whichever is first; it holds at least one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

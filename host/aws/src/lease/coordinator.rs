@@ -7,9 +7,9 @@ use super::assign::{Candidate, Holder, Watch, choose};
 use super::held::{Held, Holding};
 use super::lineage::{Descent, Known, Missing, Shard, may_start, missing};
 use super::table::{Table, Written};
-use crate::shards::lag::Lag;
-use crate::shards::{Start, Stream};
+use crate::shards::{Start, Stream, tell_orphan};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::lag::Lag;
 use esclusa_flow::retry::mix;
 use futures_util::future::join_all;
 use std::collections::HashMap;
@@ -137,7 +137,7 @@ impl Coordinator {
         for new in missing(listed, &known, self.start) {
             tracing::info!(shard = new.shard.id, start = ?new.start, "a new shard");
             if self.table.add(&Lease::new(&new)).await? && new.descent == Descent::Orphan {
-                self.lag.add_orphan(self.stream.name(), new.shard);
+                tell_orphan(&self.lag, self.stream.name(), new.shard);
             }
             added = true;
         }

@@ -2,22 +2,19 @@
 
 use super::lane::{Beginning, Opening, Ownership};
 use super::position::{Position, SHARD_END};
-use super::{Cursor, wall_millis};
+use super::{Cursor, tell_orphan, wall_millis};
 use crate::lease::Checkpoint;
 use crate::lease::coordinator::jitter;
 use crate::lease::lineage::{Descent, Known, Missing, Shard, may_start, missing};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::source::{Lane, Source};
+use esclusa_flow::source::{Lane, Positions, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-
-/// Tells the committed position of a lane; `SHARD_END` where all of it is done, `None` where nothing is.
-pub type Positions = Arc<dyn Fn(&str) -> BoxFuture<'static, Result<Option<Token>, Fault>> + Send + Sync>;
 
 /// What a process that reads a stream alone remembers, for as long as it lives. One for all sources that it opens for
 /// one route, one after the other.
@@ -159,7 +156,7 @@ impl AloneSource {
         known.extend(memory.finished.iter().map(|id| (id.clone(), true)));
         for Missing { shard, start, descent } in missing(self.listed(), &known.clone(), self.opening.start) {
             if descent == Descent::Orphan {
-                self.opening.lag.add_orphan(self.opening.stream.name(), shard);
+                tell_orphan(&self.opening.lag, self.opening.stream.name(), shard);
             }
             memory.unread.insert(shard.id.clone(), Unread { start, opened: None, first: descent == Descent::First });
             known.insert(shard.id.clone(), false);

@@ -4,15 +4,16 @@
 //! behind the last *settled* event: where it is pulled while events that it gave are not settled, it reads them again.
 
 use super::backlog::{Backlog, Bound, Cut};
-use super::lag::{Lag, Tip};
 use super::position::Position;
 use super::room::{Room, Share};
+use super::tip::Tip;
 use super::{Cursor, Feed, Pace, ReadError, Reader, Start, Stream, wall_millis};
 use crate::lease::Checkpoint;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::lag::Lag;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled};
 use std::collections::VecDeque;
 use std::sync::Arc;

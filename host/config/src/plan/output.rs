@@ -136,6 +136,13 @@ impl Output {
         }
     }
 
+    /// True if it is on AWS.
+    #[must_use]
+    pub fn on_aws(&self) -> bool {
+        use Output::{Kinesis, S3, Ses, Sns, Sqs};
+        matches!(self, Kinesis { .. } | Sqs { .. } | Sns { .. } | Ses { .. } | S3 { .. })
+    }
+
     /// True where the receiver leaves out a message whose id it has seen in the last five minutes.
     #[must_use]
     pub fn deduplicates(&self) -> bool {

@@ -185,6 +185,18 @@ impl Source {
         matches!(self, Stream { .. } | TableChanges { .. } | Kinesis { .. } | DynamodbStream { .. })
     }
 
+    /// True if it is on AWS.
+    #[must_use]
+    pub fn on_aws(&self) -> bool {
+        matches!(self, Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. })
+    }
+
+    /// True if it keeps its own progress, outside of the embedded engine.
+    #[must_use]
+    pub fn keeps_progress(&self) -> bool {
+        matches!(self, Source::Sqs { .. }) || matches!(self.coordination(), Some(Coordination::Leases { .. }))
+    }
+
     /// How processes share its shards; `None` for a source without shards.
     #[must_use]
     pub fn coordination(&self) -> Option<&Coordination> {

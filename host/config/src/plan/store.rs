@@ -60,3 +60,19 @@ pub enum Objects {
         place: Place,
     },
 }
+
+impl Table {
+    /// True if it is on AWS.
+    #[must_use]
+    pub fn on_aws(&self) -> bool {
+        matches!(self, Table::Dynamodb { .. })
+    }
+}
+
+impl Objects {
+    /// True if it is on AWS.
+    #[must_use]
+    pub fn on_aws(&self) -> bool {
+        matches!(self, Objects::S3 { .. })
+    }
+}

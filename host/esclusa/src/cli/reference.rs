@@ -32,11 +32,10 @@ pub fn schema() -> Result<Exit> {
 /// `esclusa iam-policy`.
 pub fn iam_policy(global: &Global) -> Result<Exit> {
     let loaded = configuration::read(&global.config).map_err(Broken)?;
-    let uses = cloud::uses(&loaded.plan);
-    if uses.is_empty() {
-        print::message("no route uses anything on AWS");
+    match cloud::policy(&loaded.plan) {
+        Some(policy) => print::pretty(&policy)?,
+        None => print::message("no route uses anything on AWS: no policy is needed"),
     }
-    print::pretty(&esclusa_aws::iam::policy(&uses))?;
     Ok(Exit::Ok)
 }
 

@@ -8,7 +8,7 @@ use crate::outlet::Lazy;
 use esclusa_aws::client::{self, Clients};
 use esclusa_aws::engine::{self, EngineSettings};
 use esclusa_aws::progress::Keeper;
-use esclusa_aws::sqs::{Queues, Routes};
+use esclusa_aws::sqs::Routes;
 use esclusa_aws::{iam, objects, outlets, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
 use esclusa_flow::engine::{Engine, Outlet};
@@ -16,7 +16,8 @@ use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use source::Positions;
+pub use esclusa_aws::progress::Slot;
+pub use esclusa_aws::sqs::Queues;
 
 /// AWS, as `[aws]` says.
 #[derive(Clone)]
@@ -47,33 +48,10 @@ pub fn place(place: &plan::Place) -> client::Place {
     client::Place { region: place.region.clone(), endpoint_url: place.endpoint_url.clone() }
 }
 
-/// True where progress of the source is not kept by the embedded engine.
-#[must_use]
-pub fn keeps(source: &Source) -> bool {
-    matches!(source, Source::Sqs { .. }) || matches!(source.coordination(), Some(plan::Coordination::Leases { .. }))
-}
-
-/// True where a route has anything on AWS.
-#[must_use]
-pub fn touches(plan: &Plan, route: &plan::Route) -> bool {
-    let source =
-        |source: &Source| matches!(source, Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. });
-    let output = |name: &String| {
-        use Output::{Kinesis, S3, Ses, Sns, Sqs};
-        let output = plan.outputs.get(name);
-        matches!(output, Some(Kinesis { .. } | Sqs { .. } | Sns { .. } | Ses { .. } | S3 { .. }))
-    };
-    let grants = &route.grants;
-    plan.sources.get(&route.source).is_some_and(source)
-        || grants.tables.iter().any(|name| matches!(plan.tables.get(name), Some(Table::Dynamodb { .. })))
-        || grants.objects.iter().any(|name| matches!(plan.objects.get(name), Some(Objects::S3 { .. })))
-        || grants.outputs.iter().chain(&route.on_failure).any(output)
-}
-
 impl Cloud {
     /// Reads the chain of credentials; `None` where no route has anything on AWS.
     pub async fn of(plan: &Plan) -> Option<Self> {
-        if !plan.routes.iter().any(|route| touches(plan, route)) {
+        if !plan.routes.iter().any(|route| plan.touches_aws(route)) {
             return None;
         }
         let home = place(&plan.aws.place);
@@ -143,8 +121,9 @@ impl Cloud {
         spec: &plan::Route,
         local: Arc<dyn Engine>,
         (outlets, witness): (BTreeMap<String, Arc<dyn Outlet>>, Arc<dyn Witness>),
-        keeper: Option<Arc<dyn Keeper>>,
+        keeper: Option<Arc<Slot>>,
     ) -> Option<Arc<dyn Engine>> {
+        let keeper = keeper.map(|slot| slot as Arc<dyn Keeper>);
         let (tables, stores) = resources(plan, spec);
         if tables.is_empty() && stores.is_empty() && keeper.is_none() {
             return None;
@@ -183,9 +162,15 @@ fn resources(plan: &Plan, spec: &plan::Route) -> (BTreeMap<String, tables::Table
     (spec.grants.tables.iter().filter_map(table).collect(), spec.grants.objects.iter().filter_map(store).collect())
 }
 
-/// What a plan does on AWS, for its policy.
+/// The least policy that a plan needs on AWS; `None` if it has nothing there.
 #[must_use]
-pub fn uses(plan: &Plan) -> Vec<iam::Use> {
+pub fn policy(plan: &Plan) -> Option<serde_json::Value> {
+    let uses = uses(plan);
+    (!uses.is_empty()).then(|| iam::policy(&uses))
+}
+
+/// What a plan does on AWS.
+fn uses(plan: &Plan) -> Vec<iam::Use> {
     let mut uses = Vec::new();
     for route in &plan.routes {
         if let Some(source) = plan.sources.get(&route.source) {

@@ -12,7 +12,7 @@ mod redirect;
 pub use gone::Gone;
 pub use order::{Job, Order, Refused};
 
-use super::cloud::Cloud;
+use super::cloud::{Cloud, Slot};
 use super::commit::Settle;
 use super::idle::Idle;
 use super::lane::Shared;
@@ -21,7 +21,6 @@ use super::output_meter::OutputMeters;
 use super::route::{Mode, Route, Version};
 use super::serve::{self, Open};
 use super::sources;
-use esclusa_aws::progress::Slot;
 use esclusa_config::plan::{self, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;

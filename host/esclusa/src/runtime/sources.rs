@@ -1,15 +1,14 @@
 //! Opens the source of a route: what the plan says, as the engine gives it.
 
 use super::ask::Desk;
-use super::cloud::{Cloud, Positions};
+use super::cloud::{Cloud, Slot};
 use super::schema::ingest_stream;
 use super::serve::Open;
-use esclusa_aws::progress::Slot;
-use esclusa_aws::shards::lag::Lag;
 use esclusa_config::plan;
 use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Start, Store};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::source::Source;
+use esclusa_flow::lag::Lag;
+use esclusa_flow::source::{Positions, Source};
 use std::sync::Arc;
 
 /// How the source of a route is opened, again and again. `routes`: so many routes read it. `desk` is where an `http` source
@@ -26,13 +25,8 @@ pub fn opener(
 ) -> (Open, Option<Arc<Lag>>) {
     let kind = source.kind().into();
     let spec = SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency };
-    let cloud = match (&source, cloud) {
-        (
-            plan::Source::Kinesis { .. } | plan::Source::DynamodbStream { .. } | plan::Source::Sqs { .. },
-            Some(cloud),
-        ) => Some(Arc::new(cloud.opener(route, &source, routes, positions(&store, &spec)))),
-        _ => None,
-    };
+    let cloud = cloud.filter(|_| source.on_aws());
+    let cloud = cloud.map(|cloud| Arc::new(cloud.opener(route, &source, routes, positions(&store, &spec))));
     let lag = cloud.as_ref().and_then(|cloud| cloud.lag());
     let open: Open = Arc::new(move || {
         let opened = match &cloud {

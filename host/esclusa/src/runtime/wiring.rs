@@ -1,12 +1,11 @@
 //! Puts a route together: its outlets, its engine, and what they need of the store and of AWS.
 
-use super::cloud::{self, Cloud};
+use super::cloud::{Cloud, Slot};
 use super::commit::Settle;
 use super::meter::Meter;
 use super::output_meter::OutputMeters;
 use super::route::{Route, Version};
 use crate::outlet;
-use esclusa_aws::progress::{Keeper, Slot};
 use esclusa_config::plan::{self, Objects, Plan, Source, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Outlet};
@@ -38,7 +37,7 @@ impl Wiring<'_> {
             .collect();
         let meters = OutputMeters::of(&spec.name, outlets.keys());
         let slot = Arc::new(Slot::default());
-        let keeper = cloud::keeps(source).then(|| slot.clone() as Arc<dyn Keeper>);
+        let keeper = source.keeps_progress().then(|| slot.clone());
         let local: Arc<dyn Engine> = Arc::new(self.store.clone());
         let above = self
             .cloud
@@ -81,10 +80,10 @@ impl Resources {
             .filter_map(|name| Some((name.clone(), plan.outputs.get(name)?.clone())))
             .collect();
         let tables = spec.grants.tables.iter().filter_map(|name| Some((name.clone(), plan.tables.get(name)?.clone())));
-        let tables: BTreeMap<_, _> = tables.filter(|(_, table)| matches!(table, Table::Dynamodb { .. })).collect();
+        let tables: BTreeMap<_, _> = tables.filter(|(_, table)| table.on_aws()).collect();
         let objects =
             spec.grants.objects.iter().filter_map(|name| Some((name.clone(), plan.objects.get(name)?.clone())));
-        let objects: BTreeMap<_, _> = objects.filter(|(_, store)| matches!(store, Objects::S3 { .. })).collect();
-        Resources { source, outputs, tables, objects, aws: cloud::touches(plan, spec).then(|| plan.aws.clone()) }
+        let objects: BTreeMap<_, _> = objects.filter(|(_, store)| store.on_aws()).collect();
+        Resources { source, outputs, tables, objects, aws: plan.touches_aws(spec).then(|| plan.aws.clone()) }
     }
 }

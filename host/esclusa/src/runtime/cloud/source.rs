@@ -1,17 +1,15 @@
 //! Sources on AWS: opened as one route reads them, checked, and what they need permission for.
 
 use super::{Cloud, place};
+use crate::runtime::reachable::Unreachable;
 use esclusa_aws::progress::Keeper;
 use esclusa_aws::shards::{self, Alone, Coordination, Sharing};
 use esclusa_aws::{check, dynamodb_stream, iam, kinesis, lease, sqs};
 use esclusa_config::plan::{self, Objects, Output, Plan, Source, Table, TableStream};
-use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::{BoxFuture, source};
+use esclusa_flow::lag::Lag;
+use esclusa_flow::source::{self, Positions};
 use std::sync::Arc;
-
-/// Tells the position of a lane that the embedded engine keeps.
-pub type Positions = Arc<dyn Fn(&str) -> BoxFuture<'static, Result<Option<Token>, Fault>> + Send + Sync>;
 
 /// A source, and what keeps its progress where the embedded engine does not.
 type Opened = (Box<dyn source::Source>, Option<Arc<dyn Keeper>>);
@@ -23,7 +21,7 @@ pub struct Opener {
     source: Source,
     /// One for all times that a stream is opened without leases.
     alone: Arc<Alone>,
-    lag: Arc<shards::lag::Lag>,
+    lag: Arc<Lag>,
     /// Routes that read the source.
     routes: u32,
 }
@@ -40,7 +38,7 @@ impl Cloud {
 impl Opener {
     /// How far the route is behind, where its source has shards.
     #[must_use]
-    pub fn lag(&self) -> Option<Arc<shards::lag::Lag>> {
+    pub fn lag(&self) -> Option<Arc<Lag>> {
         matches!(self.source, Source::Kinesis { .. } | Source::DynamodbStream { .. }).then(|| self.lag.clone())
     }
 
@@ -133,15 +131,6 @@ pub fn uses(source: &Source, route: &plan::Route) -> Vec<iam::Use> {
     let leases = source.coordination().and_then(|coordination| coordination.lease_table(&route.name));
     uses.extend(leases.map(|table| iam::Use::Leases { table }));
     uses
-}
-
-/// Something that routes.toml names and that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreachable {
-    /// Routes that need it.
-    pub routes: Vec<String>,
-    /// What is wrong, and the remedy.
-    pub why: String,
 }
 
 impl Cloud {

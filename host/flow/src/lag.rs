@@ -1,0 +1,66 @@
+//! How far a route is behind in each shard, and what should worry its operator.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Shared between the lanes of a source, which write it, and the status of the route, which shows it.
+#[derive(Debug, Default)]
+pub struct Lag {
+    lanes: Mutex<BTreeMap<String, ShardLag>>,
+    gaps: AtomicU64,
+    unowned: AtomicUsize,
+}
+
+/// How far a route is behind in one shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardLag {
+    /// How far behind the newest record the reader is, in milliseconds; `None` if the service has not said so.
+    pub behind_millis: Option<u64>,
+    /// When the oldest event was accepted that was given and is not settled, in milliseconds since the Unix epoch.
+    pub oldest_unfinished: Option<u64>,
+}
+
+impl Lag {
+    /// The lanes that this process works on, by shard.
+    #[must_use]
+    pub fn lanes(&self) -> BTreeMap<String, ShardLag> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often records were trimmed, or may have been, before they were read.
+    #[must_use]
+    pub fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
+    /// Shards that could be read and that no worker has leased.
+    #[must_use]
+    pub fn unowned(&self) -> usize {
+        self.unowned.load(Ordering::Relaxed)
+    }
+
+    /// Counts records that were trimmed, or may have been, before they were read.
+    pub fn add_gap(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sets how many shards could be read and have no worker.
+    pub fn set_unowned(&self, count: usize) {
+        self.unowned.store(count, Ordering::Relaxed);
+    }
+
+    /// Changes how far a shard is behind; a shard that was not known is added.
+    pub fn change(&self, lane: &str, change: impl FnOnce(&mut ShardLag)) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        match lanes.get_mut(lane) {
+            Some(lag) => change(lag),
+            None => change(lanes.entry(lane.to_owned()).or_default()),
+        }
+    }
+
+    /// Removes a shard that this process does not work on any more.
+    pub fn forget(&self, lane: &str) {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(lane);
+    }
+}
