@@ -125,7 +125,23 @@ struct Misused(String);
 
 impl Cli {
     /// Runs the command; problems are written to standard error.
-    pub async fn run(self) -> Exit {
+    ///
+    /// Not async, so that the futures of all commands are compiled here and not a second time in the program.
+    pub fn run(self) -> Exit {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                complain(&anyhow::Error::new(error).context("cannot start the threads of the program"));
+                return Exit::Failed;
+            }
+        };
+        let exit = runtime.block_on(self.answer());
+        // A compiler that still runs, say, has nothing more to write.
+        runtime.shutdown_background();
+        exit
+    }
+
+    async fn answer(self) -> Exit {
         let level = match (&self.global.log_level, &self.command) {
             (Some(level), _) => level,
             (None, Command::Run(_)) => "info",
@@ -202,7 +218,7 @@ fn verdict(error: &anyhow::Error, json: bool) -> Exit {
 }
 
 /// Tells what went wrong.
-pub fn complain(error: &anyhow::Error) {
+fn complain(error: &anyhow::Error) {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     print::error(&format!("error: {}", causes.join(": ")));
 }

@@ -2,8 +2,7 @@
 
 use clap::Parser;
 use esclusa::child;
-use esclusa::cli::{self, Cli};
-use esclusa::exit::Exit;
+use esclusa::cli::Cli;
 use std::process::ExitCode;
 
 /// Lifting a plugin's effects makes many small texts on one thread and frees them on another, which the
@@ -15,16 +14,5 @@ fn main() -> ExitCode {
     if let Some(exit) = child::serve() {
         return exit;
     }
-    let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            cli::complain(&anyhow::Error::new(error).context("cannot start the threads of the program"));
-            return Exit::Failed.into();
-        }
-    };
-    let exit = runtime.block_on(cli.run());
-    // Whatever still runs (a compiler, say) has nothing more to write.
-    runtime.shutdown_background();
-    exit.into()
+    Cli::parse().run().into()
 }
