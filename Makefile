@@ -7,11 +7,16 @@ SHELL := /bin/bash
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: build       ## set up, build, and run the router on routes.toml
-	./target/release/esclusa run -c routes.toml
+# The whole router and the embedded one are the same packages with other features of one crate: --workspace gives the crates that
+# both need the same features, and one build directory holds them, so what one build has compiled the other takes.
+BUILD := $(CARGO) build --release --locked --workspace --bin esclusa
 
-build: plugins   ## target/release/esclusa and plugins/*.wasm
-	$(CARGO) build --release --locked -p esclusa
+run: plugins     ## set up, build the router without AWS (the quickest), and run it on routes.toml
+	CARGO_BUILD_BUILD_DIR=target $(BUILD) --no-default-features --target-dir target/embedded
+	./target/embedded/release/esclusa run -c routes.toml
+
+build: plugins   ## target/release/esclusa, the whole router, and plugins/*.wasm
+	$(BUILD)
 
 plugins:         ## the five plugins, compiled to WebAssembly (installs the target where it is missing)
 	@scripts/plugins.sh
@@ -21,9 +26,11 @@ test: plugins    ## every test (builds the router as well)
 	@scripts/python.sh
 	scripts/servers.sh run $(CARGO) test --release --locked --workspace --no-fail-fast
 
-lint: plugins    ## formatting, clippy and dependency rules
+lint: plugins    ## formatting, clippy, and the licences and sources of dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --no-default-features -- -D warnings
+	scripts/cargo-deny.sh check bans licenses sources
 
 bench: build     ## benchmarks; figures as ratios
 	@scripts/guests.sh

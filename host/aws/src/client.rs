@@ -2,6 +2,9 @@
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{Builder, ConnectorBuilder, tls};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use std::time::Duration;
 
 /// How long a connection may take to be made: the SDK's default, which is said here since it may go with the others.
@@ -110,7 +113,18 @@ impl Clients {
 
 fn defaults() -> ConfigLoader {
     let limits = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
-    aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits)
+    aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits).http_client(http_client())
+}
+
+/// The SDK's own HTTP client, with the cryptography that the rest of the router uses.
+fn http_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        let mut connector = ConnectorBuilder::default().tls_provider(tls).proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.build()
+    })
 }
 
 #[cfg(test)]

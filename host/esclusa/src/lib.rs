@@ -15,3 +15,4 @@ pub mod runtime;
 pub mod tables;
 pub mod telemetry;
 pub mod threads;
+mod tls;

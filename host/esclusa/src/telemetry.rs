@@ -6,7 +6,8 @@
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -28,12 +29,17 @@ static FORMAT: OnceLock<Format> = OnceLock::new();
 pub fn start(format: Format, filter: &str) -> Result<(), String> {
     let format = *FORMAT.get_or_init(|| format);
     // The store's own remarks on its housekeeping are not for operators.
-    let filter = EnvFilter::try_new(format!("fjall=warn,lsm_tree=warn,{filter}"))
+    let targets: Targets = format!("fjall=warn,lsm_tree=warn,{filter}")
+        .parse()
         .map_err(|error| format!("{filter:?} is no log filter: {error}"))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::registry().with(targets);
     let started = match format {
-        Format::Text => logs.with_ansi(colour()).with_target(false).try_init(),
-        Format::Json => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        Format::Text => logs.with(lines.with_ansi(colour()).with_target(false)).try_init(),
+        Format::Json => {
+            let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            logs.with(lines).try_init()
+        }
     };
     // A second start, in tests, keeps the first.
     drop(started);

@@ -7,6 +7,8 @@
 #![expect(unsafe_code, reason = "the canonical ABI passes addresses in linear memory")]
 
 #[doc(hidden)]
+#[rustfmt::skip]
+#[path = "guest/bindings/contract.rs"]
 pub mod bindings;
 mod lift;
 mod lower;

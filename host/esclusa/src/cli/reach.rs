@@ -1,7 +1,7 @@
 //! Finds the router that runs on a configuration, or opens its store where none does.
 
 use super::Global;
-use crate::configuration;
+use crate::{configuration, tls};
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
@@ -149,7 +149,7 @@ impl Client {
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             ip => ip,
         };
-        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT).build()?;
+        let http = tls::http_client().no_proxy().connect_timeout(CONNECT).build()?;
         Ok(Client { base: format!("http://{}", SocketAddr::new(ip, admin.port())), http })
     }
 

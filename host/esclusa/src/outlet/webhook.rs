@@ -5,6 +5,7 @@
 //!
 //! The URL may hold secrets: what is told of it is scheme, host and port.
 
+use crate::tls;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
 use esclusa_flow::engine::Outlet;
@@ -35,8 +36,7 @@ impl Webhook {
         let content_type = if json { "application/json" } else { "application/octet-stream" };
         let client = self.client.get_or_init(|| {
             // Redirects are answered as failures: a message goes only where the configuration says.
-            let built = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
-            built.unwrap_or_default()
+            tls::http_client().redirect(reqwest::redirect::Policy::none()).build().unwrap_or_default()
         });
         let mut request = client
             .post(&self.url)

@@ -9,68 +9,9 @@ use std::ffi::{c_char, c_int, c_void};
 const WRITE_MAX: usize = 4096;
 
 #[doc(hidden)]
-mod bindings {
-    //! Generated: standard error alone. The interfaces must be whole, since the linker compares them with those
-    //! that the C library describes; what is not called is not imported.
-    #![allow(missing_docs, unsafe_code, clippy::allow_attributes_without_reason)]
-
-    wit_bindgen::generate!({
-        inline: r"
-            package esclusa:log;
-
-            world log {
-                import wasi:cli/stderr@0.2.0;
-            }
-
-            package wasi:io@0.2.0 {
-                interface error {
-                    resource error {
-                        to-debug-string: func() -> string;
-                    }
-                }
-                interface poll {
-                    resource pollable {
-                        ready: func() -> bool;
-                        block: func();
-                    }
-                    poll: func(in: list<borrow<pollable>>) -> list<u32>;
-                }
-                interface streams {
-                    use error.{error};
-                    use poll.{pollable};
-                    variant stream-error { last-operation-failed(error), closed }
-                    resource input-stream {
-                        read: func(len: u64) -> result<list<u8>, stream-error>;
-                        blocking-read: func(len: u64) -> result<list<u8>, stream-error>;
-                        skip: func(len: u64) -> result<u64, stream-error>;
-                        blocking-skip: func(len: u64) -> result<u64, stream-error>;
-                        subscribe: func() -> pollable;
-                    }
-                    resource output-stream {
-                        check-write: func() -> result<u64, stream-error>;
-                        write: func(contents: list<u8>) -> result<_, stream-error>;
-                        blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
-                        flush: func() -> result<_, stream-error>;
-                        blocking-flush: func() -> result<_, stream-error>;
-                        subscribe: func() -> pollable;
-                        write-zeroes: func(len: u64) -> result<_, stream-error>;
-                        blocking-write-zeroes-and-flush: func(len: u64) -> result<_, stream-error>;
-                        splice: func(src: borrow<input-stream>, len: u64) -> result<u64, stream-error>;
-                        blocking-splice: func(src: borrow<input-stream>, len: u64) -> result<u64, stream-error>;
-                    }
-                }
-            }
-
-            package wasi:cli@0.2.0 {
-                interface stderr {
-                    use wasi:io/streams@0.2.0.{output-stream};
-                    get-stderr: func() -> output-stream;
-                }
-            }
-        ",
-        generate_all,
-    });
-}
+#[rustfmt::skip]
+#[path = "bindings/stderr.rs"]
+mod bindings;
 
 /// Part of a scattered write.
 #[repr(C)]

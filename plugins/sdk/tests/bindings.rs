@@ -1,0 +1,52 @@
+//! The bindings in `src/guest/bindings/` are what wit-bindgen makes of the contract. They are committed, because the generator
+//! and what it needs take longer to compile than a plugin.
+//!
+//! `ESCLUSA_BLESS=1 cargo test -p esclusa-plugin --test bindings` makes them anew.
+
+use std::path::Path;
+use wit_bindgen_core::wit_parser::Resolve;
+use wit_bindgen_core::{Files, WorldGenerator};
+use wit_bindgen_rust::Opts;
+
+/// What wit-bindgen makes of a file or a directory of WIT.
+fn generate(wit: &Path, world: &str, opts: Opts) -> String {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit).expect("the contract is WIT");
+    let world = resolve.select_world(&[package], Some(world)).expect("the world is there");
+    let mut files = Files::default();
+    opts.build().generate(&mut resolve, world, &mut files).expect("bindings are made");
+    let (_, source) = files.iter().next().expect("there is one file");
+    String::from_utf8(source.to_vec()).expect("it is text")
+}
+
+fn same(file: &str, about: &str, generated: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guest/bindings").join(file);
+    let allowed = "#![allow(missing_docs, unsafe_code, unused, clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason)]";
+    let text = format!("//! {about} Made by `tests/bindings.rs`.\n{allowed}\n\n{generated}");
+    if std::env::var_os("ESCLUSA_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == text, "{file} is not what the contract gives: run this test with ESCLUSA_BLESS=1");
+}
+
+#[test]
+fn the_bindings_are_those_of_the_contract() {
+    let opts = Opts {
+        format: true,
+        skip: ["handle", "init", "describe"].map(str::to_owned).to_vec(),
+        pub_export_macro: true,
+        default_bindings_module: Some("esclusa_plugin::guest".to_owned()),
+        ..Opts::default()
+    };
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let about = "What a plugin imports, and the description of its type: the contract in `wit/`.";
+    same("contract.rs", about, &generate(&wit, "plugin", opts));
+}
+
+#[test]
+fn the_bindings_of_standard_error_are_those_of_wasi() {
+    let opts = Opts { format: true, generate_all: true, ..Opts::default() };
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("wit/stderr.wit");
+    same("stderr.rs", "Standard error alone: `wit/stderr.wit`.", &generate(&wit, "log", opts));
+}

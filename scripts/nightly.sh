@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The long runs, which are not part of `make test`: what they print goes to docs/nightly/DATE.txt as well, to be committed.
+#
+#   scripts/nightly.sh [NAME...]     properties fleet attacks soak; without names: all of them, in about an hour on two cores
+#
+#   properties   each property test on 40 times as many random cases as in `make test`, with a new seed
+#   fleet        100,000 records through three routers, two of which are killed, while shards are split and merged; three seeds
+#   attacks      scripts/hostile.sh
+#   soak         the routes of routes.toml for SOAK seconds (default 900), killed every few seconds: nothing is lost, and memory stays
+#
+# Exit code 1 if one of them failed. Needs the build (make build).
+set -uo pipefail
+cd "$(dirname "$0")/.."
+esclusa=$PWD/target/release/esclusa
+[ -x "$esclusa" ] || { echo "nightly: build the router first: make build" >&2; exit 2; }
+[ $# -gt 0 ] || set -- properties fleet attacks soak
+
+properties() {
+  PROPTEST_CASES=10240 cargo test --release --locked -p esclusa-flow -p esclusa-embedded -p esclusa-config -p esclusa-aws \
+    -p esclusa-plugin -p esclusa-sandbox --lib --test delivery 2>&1 | grep -E "^(test result|failures|test .*FAILED)|panicked"
+  return "${PIPESTATUS[0]}"
+}
+fleet() {
+  scripts/python.sh
+  for seed in 1 2 3; do
+    scripts/servers.sh run target/venv/bin/python host/esclusa/tests/fleet/fleet.py "$esclusa" plugins 100000 "$seed$(date +%j)" || return 1
+  done
+}
+attacks() { scripts/hostile.sh; }
+soak() { python3 scripts/nightly/soak.py "$esclusa" plugins "${SOAK:-900}"; }
+
+failed=0
+report() {
+  echo "nightly $(date -u +%F) at $(git rev-parse --short HEAD), $(nproc) cores"
+  for name in "$@"; do
+    echo; echo "== $name"
+    if "$name" 2>&1; then echo "-- $name: passed"; else echo "-- $name: FAILED"; failed=1; fi
+  done
+  return $failed
+}
+mkdir -p docs/nightly
+report "$@" | tee "docs/nightly/$(date -u +%F).txt"
+exit "${PIPESTATUS[0]}"
