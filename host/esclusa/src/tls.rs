@@ -4,7 +4,6 @@ use reqwest::ClientBuilder;
 use rustls::crypto::ring::default_provider;
 
 /// What makes an HTTP client.
-#[must_use]
 pub fn http_client() -> ClientBuilder {
     // The first call of the process chooses; the others find the same choice made.
     drop(default_provider().install_default());

@@ -2,6 +2,7 @@
 //! and what it needs take longer to compile than a plugin.
 //!
 //! `ESCLUSA_BLESS=1 cargo test -p esclusa-plugin --test bindings` makes them anew.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 use wit_bindgen_core::wit_parser::Resolve;
@@ -11,12 +12,12 @@ use wit_bindgen_rust::Opts;
 /// What wit-bindgen makes of a file or a directory of WIT.
 fn generate(wit: &Path, world: &str, opts: Opts) -> String {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit).expect("the contract is WIT");
-    let world = resolve.select_world(&[package], Some(world)).expect("the world is there");
+    let (package, _) = resolve.push_path(wit).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut files = Files::default();
-    opts.build().generate(&mut resolve, world, &mut files).expect("bindings are made");
-    let (_, source) = files.iter().next().expect("there is one file");
-    String::from_utf8(source.to_vec()).expect("it is text")
+    opts.build().generate(&mut resolve, world, &mut files).unwrap();
+    let (_, source) = files.iter().next().unwrap();
+    String::from_utf8(source.to_vec()).unwrap()
 }
 
 fn same(file: &str, about: &str, generated: &str) {

@@ -4,9 +4,10 @@ use crate::cases::{all, read};
 use esclusa_config::Code;
 use std::collections::BTreeSet;
 
-/// Codes for what the program finds out about a plugin, through the locator, and of a file that cannot be read.
-const ELSEWHERE: [Code; 15] = [
+/// Codes of what the program finds out later, about a plugin or its own build, and of a file that cannot be read.
+const ELSEWHERE: [Code; 16] = [
     Code::UNREADABLE,
+    Code::AWS_NOT_BUILT,
     Code::ROUTE_MISSING_GRANT,
     Code::PLUGIN_MISSING,
     Code::PLUGIN_INVALID,

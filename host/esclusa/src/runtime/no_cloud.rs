@@ -18,17 +18,21 @@ pub enum Cloud {}
 /// The same: it opens a source on AWS.
 pub type Opener = Cloud;
 
+/// The routes that read each queue of SQS: none.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Readers(());
+
 /// Queues of SQS: none are read.
 #[derive(Debug, Default)]
-pub struct Queues;
+pub struct Queues(());
 
 /// Keeps the progress of a source on AWS: there is none.
 #[derive(Debug, Default)]
-pub struct Slot;
+pub struct Slot(());
 
 impl Queues {
     /// Does nothing.
-    pub fn set_routes(&self, (): ()) {}
+    pub fn set_routes(&self, _: Readers) {}
 }
 
 impl Slot {
@@ -36,8 +40,11 @@ impl Slot {
     pub fn set(&self, (): ()) {}
 }
 
-/// The routes that read each queue of SQS: none.
-pub fn readers(_: &Plan) {}
+/// No routes.
+#[must_use]
+pub fn readers(_: &Plan) -> Readers {
+    Readers(())
+}
 
 /// A plan without AWS needs no policy there.
 #[must_use]
