@@ -2,8 +2,9 @@
 //! that every file says what it is.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use syn::spanned::Spanned;
 use syn::visit::Visit;
 
@@ -77,6 +78,36 @@ fn crates_depend_only_downwards() {
             assert_eq!(owner, name, "only {owner} may depend on {dependency}");
         }
     }
+}
+
+/// Crates with their features, as a build has them that has these kinds of dependencies.
+fn features(edges: &str) -> BTreeSet<String> {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args([
+        "tree",
+        "--workspace",
+        "--locked",
+        "--offline",
+        "--prefix",
+        "none",
+        "--format",
+        "{p} [{f}]",
+        "-e",
+        edges,
+    ]);
+    let out = tree.current_dir(root()).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let lines = String::from_utf8(out.stdout).unwrap();
+    let crates = lines.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| line.contains(" v"));
+    crates.map(str::to_owned).collect()
+}
+
+#[test]
+fn tests_and_the_program_are_built_with_the_same_features() {
+    let (program, tests) = (features("no-dev"), features("all"));
+    assert!(program.len() > 200, "cargo tree lists the crates");
+    let twice: Vec<_> = program.difference(&tests).collect();
+    assert!(twice.is_empty(), "built once for the program and again, with more features, for the tests: {twice:#?}");
 }
 
 #[test]
