@@ -82,10 +82,12 @@ impl Completions {
 /// `esclusa version`.
 pub fn version(global: &Global) -> Result<Exit> {
     let version = env!("CARGO_PKG_VERSION");
+    let aws = cfg!(feature = "aws");
     if global.json {
-        print::json(&json!({"version": version, "contract": "esclusa:router@0.1.0"}))?;
+        print::json(&json!({"version": version, "contract": "esclusa:router@0.1.0", "aws": aws}))?;
     } else {
-        print::line(&format!("esclusa {version}, plugin contract esclusa:router@0.1.0"))?;
+        let without = if aws { "" } else { " without AWS" };
+        print::line(&format!("esclusa {version}{without}, plugin contract esclusa:router@0.1.0"))?;
     }
     Ok(Exit::Ok)
 }
