@@ -15,10 +15,8 @@ pub fn check_document(json: &str) -> Result<(), String> {
 
 fn check(node: &Node) -> Result<(), String> {
     match node {
-        Node::Number(text) => number::canonical(text).map(|_| ()).map_err(|e| e.to_string()),
-        Node::Numbers(texts) => {
-            texts.iter().try_for_each(|t| number::canonical(t).map(|_| ()).map_err(|e| e.to_string()))
-        }
+        Node::Number(text) => number::check(text).map_err(|e| e.to_string()),
+        Node::Numbers(texts) => texts.iter().try_for_each(|t| number::check(t).map_err(|e| e.to_string())),
         Node::List(nodes) => nodes.iter().try_for_each(check),
         Node::Map(nodes) => nodes.values().try_for_each(check),
         _ => Ok(()),
