@@ -1,11 +1,10 @@
 //! What an event contributes to the totals.
 
 use crate::config::Settings;
-use esclusa_flow::item::number;
 use esclusa_plugin::change::{Change, Kind};
 use esclusa_plugin::json::{Json, Record};
 use esclusa_plugin::template::{Problem, RenderError};
-use esclusa_plugin::{Event, EventError};
+use esclusa_plugin::{Event, EventError, number};
 
 /// What one image contributes to the totals of its key. Numbers are decimal text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 
 use crate::config::{Extreme, Settings};
 use crate::contribution::Contribution;
-use esclusa_flow::item::number;
-use esclusa_plugin::{Condition, Effects, EventError, Failure, Item, Update, Value, tables};
+use esclusa_plugin::{Condition, Effects, EventError, Failure, Item, Update, Value, number, tables};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 

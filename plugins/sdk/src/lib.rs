@@ -56,6 +56,7 @@ pub use batch::{Batch, Event, Origin};
 pub use condition::{Comparison, Condition, Guard, Otherwise};
 pub use effect::{Action, Delete, Effect, Object, Put, Send, Update};
 pub use effects::{Disposition, Effects, Outcome, Reply};
+pub use esclusa_data::filter::{FilterError, Pattern};
 pub use esclusa_data::item::number;
 pub use failure::{EventError, Failure};
 pub use item::{Item, Value};
