@@ -55,7 +55,7 @@ fn crates_depend_only_downwards() {
         ("flow", &["esclusa-data"]),
         ("config", &["esclusa-flow"]),
         ("sandbox", &["esclusa-flow"]),
-        ("embedded", &["esclusa-flow"]),
+        ("embedded", &["esclusa-data", "esclusa-flow"]),
         ("aws", &["esclusa-flow"]),
         ("testkit", &["esclusa-flow"]),
         ("esclusa", &["esclusa-flow", "esclusa-config", "esclusa-sandbox", "esclusa-embedded", "esclusa-aws"]),
