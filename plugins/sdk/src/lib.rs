@@ -41,6 +41,7 @@ pub mod effects;
 pub mod failure;
 pub mod item;
 pub mod json;
+pub mod key;
 pub mod plugin;
 pub mod tables;
 pub mod template;
@@ -60,6 +61,7 @@ pub use esclusa_data::filter::{FilterError, Pattern};
 pub use esclusa_data::item::number;
 pub use failure::{EventError, Failure};
 pub use item::{Item, Value};
+pub use key::KeyTemplates;
 pub use plugin::Plugin;
 pub use template::Template;
 
