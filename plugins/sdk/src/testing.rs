@@ -18,6 +18,7 @@
 //! assert_eq!(testing::show(&out), [r#"0: put archive {"id":{"S":"1"}}"#]);
 //! ```
 
+mod rules;
 mod show;
 mod store;
 
