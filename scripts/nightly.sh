@@ -16,7 +16,7 @@ esclusa=$PWD/target/release/esclusa
 [ $# -gt 0 ] || set -- properties fleet attacks soak
 
 properties() {
-  PROPTEST_CASES=10240 cargo test --release --locked -p esclusa-flow -p esclusa-embedded -p esclusa-config -p esclusa-aws \
+  PROPTEST_CASES=10240 cargo test --release --locked -p esclusa-data -p esclusa-flow -p esclusa-embedded -p esclusa-config -p esclusa-aws \
     -p esclusa-plugin -p esclusa-sandbox --lib --test delivery 2>&1 | grep -E "^(test result|failures|test .*FAILED)|panicked"
   return "${PIPESTATUS[0]}"
 }

@@ -3,12 +3,13 @@
 
 use crate::catalog::Catalog;
 use crate::codec::{Damaged, read_item};
-use crate::json::{push_dynamo_object, push_text};
+use crate::json::push_dynamo_object;
 use crate::records::Record;
 use crate::schema::KeySchema;
 use crate::streams::read_change;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use esclusa_data::json::write_text;
 use esclusa_flow::item::{Item, Value};
 use std::fmt::Write as _;
 
@@ -52,7 +53,7 @@ impl ChangeJson {
         let size = change.old.map_or(0, <[u8]>::len) + change.new.map_or(0, <[u8]>::len);
         let mut json = String::with_capacity(400 + 2 * size);
         json.push_str("{\"eventID\":");
-        push_text(&format!("{}-{sequence}", self.table), &mut json);
+        write_text(&format!("{}-{sequence}", self.table), &mut json);
         // Writing to a string does not fail.
         let _ = write!(
             json,

@@ -6,6 +6,7 @@ pub use document::check_document;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use esclusa_data::json::write_text;
 use esclusa_flow::item::{Item, Value};
 
 /// An item as a plain JSON object: numbers as numbers with every digit, sets as arrays, binaries in base64,
@@ -36,34 +37,11 @@ fn object(item: &Item, out: &mut String, push: fn(&Value, &mut String)) {
         if i > 0 {
             out.push(',');
         }
-        push_text(name, out);
+        write_text(name, out);
         out.push(':');
         push(value, out);
     }
     out.push('}');
-}
-
-/// Appends a JSON string.
-pub fn push_text(text: &str, out: &mut String) {
-    out.push('"');
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
-        let (plain, special) = rest.split_at(at);
-        out.push_str(plain);
-        let mut chars = special.chars();
-        match chars.next() {
-            Some('"') => out.push_str("\\\""),
-            Some('\\') => out.push_str("\\\\"),
-            Some('\n') => out.push_str("\\n"),
-            Some('\r') => out.push_str("\\r"),
-            Some('\t') => out.push_str("\\t"),
-            Some(control) => out.push_str(&format!("\\u{:04x}", u32::from(control))),
-            None => {}
-        }
-        rest = chars.as_str();
-    }
-    out.push_str(rest);
-    out.push('"');
 }
 
 fn list<T>(members: &[T], out: &mut String, push: impl Fn(&T, &mut String)) {
@@ -79,12 +57,12 @@ fn list<T>(members: &[T], out: &mut String, push: impl Fn(&T, &mut String)) {
 
 fn push_plain(value: &Value, out: &mut String) {
     match value {
-        Value::Text(text) => push_text(text, out),
+        Value::Text(text) => write_text(text, out),
         Value::Number(text) => document::push_number(text, out),
-        Value::Binary(bytes) => push_text(&STANDARD.encode(bytes), out),
+        Value::Binary(bytes) => write_text(&STANDARD.encode(bytes), out),
         Value::Boolean(yes) => out.push_str(if *yes { "true" } else { "false" }),
         Value::Null => out.push_str("null"),
-        Value::TextSet(texts) => list(texts, out, |text, out| push_text(text, out)),
+        Value::TextSet(texts) => list(texts, out, |text, out| write_text(text, out)),
         Value::NumberSet(texts) => list(texts, out, |text, out| document::push_number(text, out)),
         Value::Document(json) => document::push_plain(json, out),
     }
@@ -99,13 +77,13 @@ fn push_dynamo(value: &Value, out: &mut String) {
         out.push('}');
     };
     match value {
-        Value::Text(text) => typed("S", &|out| push_text(text, out)),
-        Value::Number(text) => typed("N", &|out| push_text(text, out)),
-        Value::Binary(bytes) => typed("B", &|out| push_text(&STANDARD.encode(bytes), out)),
+        Value::Text(text) => typed("S", &|out| write_text(text, out)),
+        Value::Number(text) => typed("N", &|out| write_text(text, out)),
+        Value::Binary(bytes) => typed("B", &|out| write_text(&STANDARD.encode(bytes), out)),
         Value::Boolean(yes) => typed("BOOL", &|out| out.push_str(if *yes { "true" } else { "false" })),
         Value::Null => typed("NULL", &|out| out.push_str("true")),
-        Value::TextSet(texts) => typed("SS", &|out| list(texts, out, |text, out| push_text(text, out))),
-        Value::NumberSet(texts) => typed("NS", &|out| list(texts, out, |text, out| push_text(text, out))),
+        Value::TextSet(texts) => typed("SS", &|out| list(texts, out, |text, out| write_text(text, out))),
+        Value::NumberSet(texts) => typed("NS", &|out| list(texts, out, |text, out| write_text(text, out))),
         Value::Document(json) => out.push_str(json),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure: no async runtime, no AWS, no wasmtime, no files, no clock. Everything here can be tested in
 //! milliseconds, and the crates that touch the world meet only through the boundary traits [`source`],
-//! [`engine`] and [`plugin`].
+//! [`engine`] and [`plugin`]. What data means is `esclusa-data`; its modules are known here under their names too.
 
 pub mod batch;
 pub mod bounds;
@@ -11,11 +11,8 @@ pub mod dead;
 pub mod delivery;
 pub mod effect;
 pub mod engine;
-pub mod event;
 pub mod fault;
-pub mod filter;
 pub mod grants;
-pub mod item;
 pub mod lag;
 pub mod outbox;
 pub mod output;
@@ -23,9 +20,9 @@ pub mod plugin;
 pub mod retry;
 pub mod source;
 pub mod split;
-pub mod template;
 pub mod verdict;
-pub mod work;
+
+pub use esclusa_data::{event, filter, item, template, work};
 
 /// A boxed future, as the boundary traits return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

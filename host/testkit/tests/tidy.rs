@@ -51,10 +51,11 @@ fn excused(what: &str) -> bool {
 #[test]
 fn crates_depend_only_downwards() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
-        ("flow", &[][..]),
+        ("data", &[][..]),
+        ("flow", &["esclusa-data"]),
         ("config", &["esclusa-flow"]),
         ("sandbox", &["esclusa-flow"]),
-        ("embedded", &["esclusa-flow"]),
+        ("embedded", &["esclusa-data", "esclusa-flow"]),
         ("aws", &["esclusa-flow"]),
         ("testkit", &["esclusa-flow"]),
         ("esclusa", &["esclusa-flow", "esclusa-config", "esclusa-sandbox", "esclusa-embedded", "esclusa-aws"]),
@@ -108,6 +109,40 @@ fn tests_and_the_program_are_built_with_the_same_features() {
     assert!(program.len() > 200, "cargo tree lists the crates");
     let twice: Vec<_> = program.difference(&tests).collect();
     assert!(twice.is_empty(), "built once for the program and again, with more features, for the tests: {twice:#?}");
+}
+
+/// The dependencies of a package, of its tests too, for every target.
+fn dependencies(manifest: &Path) -> Vec<String> {
+    let manifest: toml::Table = std::fs::read_to_string(manifest).unwrap().parse().unwrap();
+    let targets = manifest.get("target").and_then(|targets| targets.as_table()).cloned().unwrap_or_default();
+    let places = std::iter::once(&manifest).chain(targets.values().filter_map(|target| target.as_table()));
+    let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let tables = places.flat_map(|place| kinds.iter().filter_map(|kind| place.get(*kind)?.as_table()));
+    tables.flat_map(|table| table.keys().cloned()).collect()
+}
+
+#[test]
+fn plugins_know_the_sdk_alone_and_the_sdk_data_alone() {
+    let folders = ["plugins", "examples"].map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
+    let folders = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
+    let manifests = folders.flat_map(|folder| [folder.join("Cargo.toml"), folder.join("plugin/Cargo.toml")]);
+    let mut plugins = 0;
+    for manifest in manifests.filter(|path| path.is_file()) {
+        let sdk = manifest.ends_with("plugins/sdk/Cargo.toml");
+        let may = if sdk { "esclusa-data" } else { "esclusa-plugin" };
+        let own: Vec<String> = dependencies(&manifest).into_iter().filter(|name| name.starts_with("esclusa")).collect();
+        assert_eq!(own, [may], "of our crates {} depends on {may} alone", manifest.display());
+        plugins += usize::from(!sdk);
+    }
+    assert!(plugins >= 8, "found {plugins} plugins, the five of plugins/ and those of the examples among them");
+}
+
+#[test]
+fn what_every_plugin_carries_is_small() {
+    let mut carried = dependencies(&root().join("host/data/Cargo.toml"));
+    carried.retain(|name| name != "proptest");
+    carried.sort();
+    assert_eq!(carried, ["serde", "serde_json", "thiserror"], "host/data is part of every plugin");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Configuration of `aggregate`, and what it is compiled to.
 
-use esclusa_plugin::Template;
+use esclusa_plugin::KeyTemplates;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,8 +33,8 @@ pub enum Extreme {
 pub struct Settings {
     /// Table of the totals.
     pub table: String,
-    /// Key attribute and its template.
-    pub key: Vec<(String, Template)>,
+    /// Their key.
+    pub key: KeyTemplates,
     /// Attribute and field of each sum.
     pub sums: Vec<(String, String)>,
     /// Attribute that counts.
@@ -49,19 +49,11 @@ impl Settings {
     /// # Errors
     /// In words for the operator.
     pub fn new(config: Config) -> Result<Self, String> {
-        if config.key.is_empty() {
-            return Err("config.key: name the key attributes of the table, each with a template".to_owned());
-        }
-        let compile = |(name, template): (String, String)| match Template::parse(&template) {
-            Ok(template) => Ok((name, template)),
-            Err(error) => Err(format!("config.key.{name}: {error}")),
-        };
-        let key = config.key.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
         let extreme =
             |fields: BTreeMap<String, String>, which| fields.into_iter().map(move |(name, field)| (name, field, which));
         let settings = Settings {
             table: config.table,
-            key,
+            key: KeyTemplates::compile(config.key)?,
             sums: config.sum.into_iter().collect(),
             count: config.count,
             extremes: extreme(config.min, Extreme::Min).chain(extreme(config.max, Extreme::Max)).collect(),
@@ -71,7 +63,7 @@ impl Settings {
     }
 
     fn check_attributes(&self) -> Result<(), String> {
-        let mut seen: BTreeSet<&str> = self.key.iter().map(|(name, _)| name.as_str()).collect();
+        let mut seen: BTreeSet<&str> = self.key.names().collect();
         let totals = self.sums.iter().map(|(name, _)| name);
         let mut none = true;
         for name in totals.chain(&self.count).chain(self.extremes.iter().map(|(name, ..)| name)) {

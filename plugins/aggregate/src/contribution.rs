@@ -1,11 +1,10 @@
 //! What an event contributes to the totals.
 
 use crate::config::Settings;
-use esclusa_flow::item::number;
 use esclusa_plugin::change::{Change, Kind};
 use esclusa_plugin::json::{Json, Record};
 use esclusa_plugin::template::{Problem, RenderError};
-use esclusa_plugin::{Event, EventError};
+use esclusa_plugin::{Event, EventError, number};
 
 /// What one image contributes to the totals of its key. Numbers are decimal text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +64,9 @@ fn subtraction(old: Contribution, new: Option<&Contribution>) -> Result<Contribu
 }
 
 fn of_record(settings: &Settings, record: &Record<'_>) -> Result<Contribution, EventError> {
-    let mut key = Vec::with_capacity(settings.key.len());
-    for (name, template) in &settings.key {
+    let templates = settings.key.attributes();
+    let mut key = Vec::with_capacity(templates.len());
+    for (name, template) in templates {
         match template.render(record) {
             Ok(text) if text.is_empty() => return Err(EventError::Skip(format!("key attribute {name:?} is empty"))),
             Ok(text) => key.push(text.into_owned()),

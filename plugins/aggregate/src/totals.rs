@@ -2,8 +2,7 @@
 
 use crate::config::{Extreme, Settings};
 use crate::contribution::Contribution;
-use esclusa_flow::item::number;
-use esclusa_plugin::{Condition, Effects, EventError, Failure, Item, Update, Value, tables};
+use esclusa_plugin::{Condition, Effects, EventError, Failure, Item, Update, Value, number, tables};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -52,7 +51,7 @@ impl Totals {
     /// [`Failure`] where the table does not answer.
     pub fn write<'a>(self, settings: &'a Settings, out: &mut Effects<'a>) -> Result<(), Failure> {
         for (key, total) in self.0 {
-            let names = settings.key.iter().map(|(name, _)| name.as_str().into());
+            let names = settings.key.names().map(Into::into);
             let key = Item(names.zip(key.into_iter().map(Value::from)).collect());
             let mut update = Update::new(&settings.table, key);
             for ((attribute, _), sum) in settings.sums.iter().zip(total.sums) {

@@ -1,7 +1,6 @@
 //! Configuration of `alert`, and what it is compiled to.
 
-use esclusa_flow::filter::Pattern;
-use esclusa_plugin::Template;
+use esclusa_plugin::{Pattern, Template};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;

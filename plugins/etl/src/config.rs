@@ -1,6 +1,6 @@
 //! Configuration of `etl`, and what it is compiled to.
 
-use esclusa_plugin::{Condition, Guard, Template};
+use esclusa_plugin::{Condition, Guard, KeyTemplates};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -53,8 +53,8 @@ enum WriteCondition {
 pub struct Settings {
     /// Table written to.
     pub table: String,
-    /// Key attribute and its template.
-    pub key: Vec<(String, Template)>,
+    /// The key of its items.
+    pub key: KeyTemplates,
     /// Attribute and path of the fields that follow; `None`: all of them.
     pub fields: Option<Vec<(String, String)>>,
     types: BTreeMap<String, Type>,
@@ -67,13 +67,6 @@ impl Settings {
     /// # Errors
     /// In words for the operator.
     pub fn new(config: Config) -> Result<Self, String> {
-        if config.key.is_empty() {
-            return Err("config.key: name the key attributes of the table, each with a template".to_owned());
-        }
-        let compile = |(name, template): (String, String)| match Template::parse(&template) {
-            Ok(template) => Ok((name, template)),
-            Err(error) => Err(format!("config.key.{name}: {error}")),
-        };
         let fields = match config.fields {
             Fields::All => None,
             Fields::Pick(names) => Some(names.into_iter().map(|name| (name.clone(), name)).collect()),
@@ -81,7 +74,7 @@ impl Settings {
         };
         Ok(Settings {
             table: config.table,
-            key: config.key.into_iter().map(compile).collect::<Result<_, _>>()?,
+            key: KeyTemplates::compile(config.key)?,
             fields,
             types: config.types,
             unless_exists: matches!(config.condition, Some(WriteCondition::NotExists)),
@@ -95,7 +88,7 @@ impl Settings {
 
     /// The guard of every put.
     pub fn guard(&self) -> Option<Guard<'_>> {
-        let (name, _) = self.key.first().filter(|_| self.unless_exists)?;
+        let name = self.key.names().next().filter(|_| self.unless_exists)?;
         Some(Condition::new().absent(name).or_skip())
     }
 }

@@ -96,7 +96,7 @@ fn a_bad_event_is_rejected_with_the_reason_and_the_others_go_on() {
         "5: reject field \"id\" is missing, template \"{id}\" needs it",
         "6: reject key attribute \"pk\" is empty: \"{id}\"",
         "7: reject field \"id\" is null, template \"{id}\" needs a text or a number",
-        "8: reject field \"n\": 999999999999999999999999999999999999999 has more than 38 significant digits, which tables cannot hold",
+        "8: reject field \"n\": 999999999999999999999999999999999999999 has more than 38 significant digits: round it before it is stored",
         "9: reject the payload is not JSON: more than 128 arrays and objects within each other at byte 141",
         "10: reject field \"n\": \"many\" is not a decimal number",
         "11: reject field \"b\": \"maybe\" is neither true nor false",

@@ -11,8 +11,9 @@ use std::collections::BTreeSet;
 /// # Errors
 /// [`EventError::Reject`] with what is wrong with the record.
 pub fn put<'a>(settings: &'a Settings, record: &mut Record<'a>) -> Result<Put<'a>, EventError> {
-    let mut item = Item::with_capacity(settings.key.len() + record.fields().len());
-    for (name, template) in &settings.key {
+    let key = settings.key.attributes();
+    let mut item = Item::with_capacity(key.len() + record.fields().len());
+    for (name, template) in key {
         let text = template.render(record)?;
         if text.is_empty() {
             return Err(EventError::Reject(format!("key attribute {name:?} is empty: {:?}", template.source())));

@@ -6,11 +6,10 @@
 //! again: then whoever sells counts its writes in an attribute, named by `version`, and the guard looks at that too.
 
 use crate::config::Config;
-use esclusa_flow::item::number;
 use esclusa_plugin::change::{Change, Kind};
 use esclusa_plugin::json::{Json, Record};
 use esclusa_plugin::tables::{self, Selection};
-use esclusa_plugin::{Condition, Delete, Effects, Event, EventError, Item, Put, Update, Value};
+use esclusa_plugin::{Condition, Delete, Effects, Event, EventError, Item, Put, Update, Value, number};
 use std::collections::BTreeMap;
 
 /// What the batch has done so far.

@@ -1,8 +1,8 @@
 //! Columns: their types, and what of a record fits.
 
 use crate::moment;
-use esclusa_flow::item::number;
 use esclusa_plugin::json::Json;
+use esclusa_plugin::number;
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::schema::types::Type as SchemaType;

@@ -3,12 +3,8 @@
 //! The layout is that of `wit/events.wit`. A malformed one cannot make this panic: what lies outside is empty.
 
 use crate::failure::EventError;
+use esclusa_data::event::{ATTRIBUTE_WIDTH, EVENT_WIDTH};
 use serde::de::DeserializeOwned;
-
-/// Numbers per event in [`Batch::events`].
-const EVENT_WIDTH: usize = 8;
-/// Numbers per attribute in [`Batch::attributes`].
-const ATTRIBUTE_WIDTH: usize = 4;
 
 /// Where a batch came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

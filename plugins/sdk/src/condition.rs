@@ -1,6 +1,7 @@
 //! Conditions on items, for guarded writes and for queries.
 
 use crate::item::Value;
+pub use esclusa_data::item::Otherwise;
 use std::borrow::Cow;
 
 /// What must hold of an attribute. Only `Absent` and `NotEqual` hold where there is none.
@@ -29,15 +30,6 @@ pub enum Comparison<'a> {
 /// Comparisons by attribute, all of which must hold: `Condition::new().equal("state", "A").exists("owner")`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition<'a>(pub Vec<(Cow<'a, str>, Comparison<'a>)>);
-
-/// What happens to a write whose condition does not hold of the stored item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Otherwise {
-    /// The batch is handled again, with fresh reads.
-    Rerun,
-    /// The write is left out and counted.
-    Skip,
-}
 
 /// A condition on the stored item, and what happens where it does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,8 @@
 pub mod document;
 mod scan;
 
+pub use esclusa_data::json::write_text;
+
 use scan::Scanner;
 use std::borrow::Cow;
 use std::fmt;
@@ -179,26 +181,6 @@ impl Json<'_> {
             Json::Array(text) | Json::Object(text) => out.push_str(text),
         }
     }
-}
-
-/// Appends a text as a JSON string.
-pub fn write_text(text: &str, out: &mut String) {
-    use fmt::Write;
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@
 //! assert_eq!(testing::show(&out), [r#"0: put archive {"id":{"S":"1"}}"#]);
 //! ```
 
+mod rules;
 mod show;
 mod store;
 
@@ -25,6 +26,7 @@ use crate::batch::{Batch, Origin};
 use crate::effects::Effects;
 use crate::plugin::{self, Plugin};
 use crate::tables::Error;
+use esclusa_data::event::{self, Columns};
 pub use show::{outcomes, show};
 use std::cell::RefCell;
 pub use store::Tables;
@@ -84,31 +86,20 @@ pub fn lines(text: &str) -> Batch {
     events_of(&events)
 }
 
-/// A batch of these events.
+/// A batch of these events, each delivered for the first time.
+///
+/// # Panics
+/// Where they take more than 4 GiB.
 #[must_use]
 pub fn events_of(events: &[NewEvent<'_>]) -> Batch {
-    let mut batch = Batch { origin: origin(), ..Batch::default() };
-    for event in events {
-        let first = batch.attributes.len() / 4;
-        for part in [event.id.as_bytes(), event.key.as_bytes(), event.data] {
-            let at = append(&mut batch.bytes, part);
-            batch.events.extend(at);
-        }
-        batch.events.extend([first as u32, event.attributes.len() as u32]);
-        for (name, value) in event.attributes {
-            let (name, value) = (append(&mut batch.bytes, name.as_bytes()), append(&mut batch.bytes, value.as_bytes()));
-            batch.attributes.extend(name.into_iter().chain(value));
-        }
-        batch.timestamps.push(event.timestamp);
-        batch.attempts.push(1);
+    let mut columns = Columns::default();
+    for NewEvent { id, key, data, attributes, timestamp } in events.iter().copied() {
+        let event = event::NewEvent { id, key, data, attributes, timestamp, attempt: 1 };
+        #[expect(clippy::panic, reason = "a test")]
+        columns.push(&event).unwrap_or_else(|error| panic!("{error}"));
     }
-    batch
-}
-
-fn append(bytes: &mut Vec<u8>, part: &[u8]) -> [u32; 2] {
-    let at = bytes.len() as u32;
-    bytes.extend_from_slice(part);
-    [at, part.len() as u32]
+    let Columns { events, timestamps, attempts, attributes, bytes } = columns;
+    Batch { origin: origin(), events, timestamps, attempts, attributes, bytes }
 }
 
 fn origin() -> Origin {

@@ -111,3 +111,23 @@ fn the_store_for_tests_carries_out_what_a_plugin_returns() {
     );
     assert!(tables.apply(&stale).is_err());
 }
+
+#[test]
+fn the_store_for_tests_compares_and_adds_numbers_with_every_digit() {
+    let stored = Item::new().with("id", "a").with("n", Value::Number("12345678901234567890".into()));
+    let mut tables = Tables::new().table("t", &["id"]).item("t", stored.with("price", Value::Number("0.1".into())));
+    let update = || Update::new("t", Item::new().with("id", "a"));
+    let n = |text: &'static str| Value::number(text).unwrap();
+    let mut out = Effects::default();
+    let another = Condition::new().equal("n", n("12345678901234567891"));
+    out.push(update().set("touched", true).guard(another.or_skip()));
+    out.push(update().add("price", "0.20").guard(Condition::new().equal("n", n("1234567890123456789e1")).or_rerun()));
+    tables.apply(&out).unwrap();
+    let item = &tables.items("t")[0];
+    assert_eq!((item.get("touched"), item.get("price")), (None, Some(&n("0.3"))));
+
+    let mut wrong = Effects::default();
+    wrong.push(update().add("id", "1"));
+    let why = tables.apply(&wrong).unwrap_err();
+    assert_eq!(why, "adding to \"id\": the attribute is of type S, not a number");
+}

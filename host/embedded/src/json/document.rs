@@ -1,6 +1,6 @@
 //! Lists and maps within items: DynamoDB JSON, checked before it is stored, and made plain for people.
 
-use super::push_text;
+use esclusa_data::json::write_text;
 use esclusa_flow::item::document::Node;
 use esclusa_flow::item::number;
 
@@ -15,10 +15,8 @@ pub fn check_document(json: &str) -> Result<(), String> {
 
 fn check(node: &Node) -> Result<(), String> {
     match node {
-        Node::Number(text) => number::canonical(text).map(|_| ()).map_err(|e| e.to_string()),
-        Node::Numbers(texts) => {
-            texts.iter().try_for_each(|t| number::canonical(t).map(|_| ()).map_err(|e| e.to_string()))
-        }
+        Node::Number(text) => number::check(text).map_err(|e| e.to_string()),
+        Node::Numbers(texts) => texts.iter().try_for_each(|t| number::check(t).map_err(|e| e.to_string())),
         Node::List(nodes) => nodes.iter().try_for_each(check),
         Node::Map(nodes) => nodes.values().try_for_each(check),
         _ => Ok(()),
@@ -29,7 +27,7 @@ fn check(node: &Node) -> Result<(), String> {
 pub fn push_number(text: &str, out: &mut String) {
     match number::canonical(text) {
         Ok(number) => out.push_str(&number),
-        Err(_) => push_text(text, out),
+        Err(_) => write_text(text, out),
     }
 }
 
@@ -37,17 +35,17 @@ pub fn push_number(text: &str, out: &mut String) {
 pub fn push_plain(json: &str, out: &mut String) {
     match Node::parse(json) {
         Ok(node) => push_node(&node, out),
-        Err(_) => push_text(json, out),
+        Err(_) => write_text(json, out),
     }
 }
 
 fn push_node(node: &Node, out: &mut String) {
     match node {
-        Node::Text(text) | Node::Binary(text) => push_text(text, out),
+        Node::Text(text) | Node::Binary(text) => write_text(text, out),
         Node::Number(text) => push_number(text, out),
         Node::Boolean(yes) => out.push_str(if *yes { "true" } else { "false" }),
         Node::Null(_) => out.push_str("null"),
-        Node::Texts(texts) | Node::Binaries(texts) => super::list(texts, out, |text, out| push_text(text, out)),
+        Node::Texts(texts) | Node::Binaries(texts) => super::list(texts, out, |text, out| write_text(text, out)),
         Node::Numbers(texts) => super::list(texts, out, |text, out| push_number(text, out)),
         Node::List(nodes) => super::list(nodes, out, push_node),
         Node::Map(nodes) => {
@@ -56,7 +54,7 @@ fn push_node(node: &Node, out: &mut String) {
                 if i > 0 {
                     out.push(',');
                 }
-                push_text(name, out);
+                write_text(name, out);
                 out.push(':');
                 push_node(node, out);
             }

@@ -1,6 +1,7 @@
 //! Tables for tests: they answer reads, and carry out effects.
 
-use crate::condition::{Comparison, Condition, Guard, Otherwise};
+use super::rules;
+use crate::condition::{Comparison, Guard, Otherwise};
 use crate::effect::{Action, Change};
 use crate::effects::Effects;
 use crate::item::{Item, Value};
@@ -9,7 +10,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// Tables by name. Numbers are compared as floating point, which is enough for tests and for nothing else.
+/// Tables by name. Conditions and sums are those of the router.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     tables: BTreeMap<String, Table>,
@@ -64,7 +65,7 @@ impl Tables {
     /// Carries out the writes of an output, in order.
     ///
     /// # Errors
-    /// Where a guard that asks for a rerun does not hold: nothing is carried out then.
+    /// If a guard that asks for a rerun does not hold, or a number cannot be added: nothing is carried out then.
     pub fn apply(&mut self, out: &Effects<'_>) -> Result<(), String> {
         let mut next = self.clone();
         for effect in out.effects() {
@@ -84,7 +85,7 @@ impl Tables {
         let table = self.tables.get_mut(name.as_ref()).ok_or_else(|| format!("there is no table {name:?}"))?;
         let stored = table.position(key).and_then(|at| table.items.get(at));
         if let Some(Guard { condition, otherwise }) = guard
-            && !holds(condition, stored)
+            && !rules::holds(condition, stored)
         {
             return match otherwise {
                 Otherwise::Skip => Ok(()),
@@ -96,7 +97,7 @@ impl Tables {
             Action::Update(update) => {
                 let mut item = stored.cloned().unwrap_or_else(|| own(&update.key));
                 for (name, change) in &update.changes {
-                    change_attribute(&mut item, name, change);
+                    change_attribute(&mut item, name, change)?;
                 }
                 table.put(item);
             }
@@ -133,13 +134,14 @@ impl Tables {
         }
         let matches = |item: &&Item<'static>| {
             key.iter().all(|name| item.get(name).is_some())
-                && holds(&selection.key, Some(item))
-                && holds(&selection.filter, Some(item))
+                && rules::holds(&selection.key, Some(item))
+                && rules::holds(&selection.filter, Some(item))
         };
         let mut found: Vec<_> = table.items.iter().filter(matches).cloned().collect();
         if let Some(sort) = key.get(1) {
-            found
-                .sort_by(|a, b| a.get(sort).zip(b.get(sort)).and_then(|(a, b)| order(a, b)).unwrap_or(Ordering::Equal));
+            found.sort_by(|a, b| {
+                a.get(sort).zip(b.get(sort)).and_then(|(a, b)| rules::order(a, b)).unwrap_or(Ordering::Equal)
+            });
         }
         if selection.descending {
             found.reverse();
@@ -165,19 +167,16 @@ impl Table {
     }
 }
 
-fn change_attribute(item: &mut Item<'static>, name: &str, change: &Change<'_>) {
+fn change_attribute(item: &mut Item<'static>, name: &str, change: &Change<'_>) -> Result<(), String> {
     match change {
         Change::Set(value) => item.set(name.to_owned(), own_value(value)),
         Change::Remove => item.0.retain(|(n, _)| n != name),
-        Change::Add(number) => {
-            let stored = match item.get(name) {
-                Some(Value::Number(stored)) => stored.parse().unwrap_or_default(),
-                _ => 0.0,
-            };
-            let sum: f64 = stored + number.parse::<f64>().unwrap_or_default();
-            item.set(name.to_owned(), Value::Number(Cow::Owned(sum.to_string())));
+        Change::Add(amount) => {
+            let sum = rules::add(item.get(name), amount).map_err(|why| format!("adding to {name:?}: {why}"))?;
+            item.set(name.to_owned(), Value::Number(Cow::Owned(sum)));
         }
     }
+    Ok(())
 }
 
 fn own(item: &Item<'_>) -> Item<'static> {
@@ -194,36 +193,5 @@ fn own_value(value: &Value<'_>) -> Value<'static> {
         Value::TextSet(texts) => Value::TextSet(texts),
         Value::NumberSet(texts) => Value::NumberSet(texts),
         Value::Document(text) => Value::Document(Cow::Owned(text.into_owned())),
-    }
-}
-
-fn holds(condition: &Condition<'_>, item: Option<&Item<'static>>) -> bool {
-    condition.0.iter().all(|(name, comparison)| {
-        let stored = item.and_then(|item| item.get(name));
-        let ordered = |value: &Value<'_>, wanted: &[Ordering]| {
-            stored.and_then(|stored| order(stored, value)).is_some_and(|found| wanted.contains(&found))
-        };
-        match comparison {
-            Comparison::Exists => stored.is_some(),
-            Comparison::Absent => stored.is_none(),
-            Comparison::Equal(value) => ordered(value, &[Ordering::Equal]),
-            Comparison::NotEqual(value) => !ordered(value, &[Ordering::Equal]),
-            Comparison::Less(value) => ordered(value, &[Ordering::Less]),
-            Comparison::LessOrEqual(value) => ordered(value, &[Ordering::Less, Ordering::Equal]),
-            Comparison::Greater(value) => ordered(value, &[Ordering::Greater]),
-            Comparison::GreaterOrEqual(value) => ordered(value, &[Ordering::Greater, Ordering::Equal]),
-            Comparison::BeginsWith(prefix) => {
-                matches!(stored, Some(Value::Text(text)) if text.starts_with(prefix.as_ref()))
-            }
-        }
-    })
-}
-
-fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
-    match (left, right) {
-        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
-        (Value::Binary(left), Value::Binary(right)) => Some(left.cmp(right)),
-        (Value::Number(left), Value::Number(right)) => left.parse::<f64>().ok()?.partial_cmp(&right.parse().ok()?),
-        (left, right) => (left == right).then_some(Ordering::Equal),
     }
 }

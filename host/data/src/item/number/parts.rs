@@ -56,13 +56,14 @@ impl<'a> Parts<'a> {
         let syntax = || Error::Syntax(quote(text));
         let negative = text.starts_with('-');
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).map_or((unsigned, None), |(m, e)| (m, Some(e)));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let (mantissa, exponent) = split(unsigned, |byte| matches!(byte, b'e' | b'E'));
+        let (whole, fraction) = split(mantissa, |byte| byte == b'.');
+        let fraction = fraction.unwrap_or_default();
         let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
             return Err(syntax());
         }
-        let exponent = match exponent {
+        let power = match exponent {
             None => Some(0),
             Some(e) => read_exponent(e).ok_or_else(syntax)?,
         };
@@ -70,8 +71,8 @@ impl<'a> Parts<'a> {
         if whole.is_empty() && fraction.is_empty() {
             return Ok(Parts { negative, whole, fraction, top: 0 });
         }
-        let Some(exponent) = exponent else {
-            let tiny = unsigned.contains("e-") || unsigned.contains("E-");
+        let Some(power) = power else {
+            let tiny = exponent.is_some_and(|exponent| exponent.starts_with('-'));
             return Err(if tiny { Error::TooSmall(quote(text)) } else { Error::TooLarge(quote(text)) });
         };
         let significant = if whole.is_empty() { fraction.trim_start_matches('0') } else { fraction };
@@ -80,7 +81,7 @@ impl<'a> Parts<'a> {
             n => n as i64 - 1,
         };
         let whole = if significant.is_empty() { whole.trim_end_matches('0') } else { whole };
-        Ok(Parts { negative, whole, fraction: significant, top: top + exponent })
+        Ok(Parts { negative, whole, fraction: significant, top: top + power })
     }
 
     /// Reads a number that can be stored.
@@ -172,6 +173,13 @@ impl<'a> Parts<'a> {
 /// `coefficient` times ten to the power of `by`; `None` where 128 bits do not hold it.
 pub(super) fn scale(coefficient: u128, by: i64) -> Option<u128> {
     10u128.checked_pow(u32::try_from(by).ok()?)?.checked_mul(coefficient)
+}
+
+/// What stands before the first byte that is sought, an ASCII one, and what stands after it. Bytes, since to look for
+/// characters is a kilobyte more in every plugin.
+fn split(text: &str, sought: impl Fn(u8) -> bool) -> (&str, Option<&str>) {
+    let Some(at) = text.bytes().position(sought) else { return (text, None) };
+    (text.get(..at).unwrap_or_default(), text.get(at + 1..))
 }
 
 /// The exponent; the outer `None` where it is none, the inner where it is out of all bounds.

@@ -39,6 +39,25 @@ pub enum Error {
     TooSmall(String),
 }
 
+/// Checks that a number can be stored with all of its digits.
+///
+/// # Errors
+/// [`Error`] where the text is no number, or none that DynamoDB stores.
+pub fn check(text: &str) -> Result<(), Error> {
+    // Most numbers are a few digits, maybe with a point: no limit is reached with so few characters.
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let simple = (1..=MAX_DIGITS).contains(&digits.len())
+        && match digits.iter().position(|byte| !byte.is_ascii_digit()) {
+            None => true,
+            Some(at) => matches!(digits.get(at..), Some([b'.', fraction @ ..])
+                if digits.len() > 1 && fraction.iter().all(u8::is_ascii_digit)),
+        };
+    if simple {
+        return Ok(());
+    }
+    Parts::storable(text).map(|_| ())
+}
+
 /// The one way to write this number.
 ///
 /// # Errors

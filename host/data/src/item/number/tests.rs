@@ -113,6 +113,7 @@ proptest! {
     #[test]
     fn canonical_agrees_with_the_model((big, text) in written()) {
         prop_assert_eq!(canonical(&text).ok(), model::text(&big), "{}", text);
+        prop_assert_eq!(check(&text), canonical(&text).map(|_| ()), "{}", text);
     }
 
     #[test]
@@ -169,6 +170,11 @@ proptest! {
             prop_assert!(is_canonical(&other));
             prop_assert_eq!(add(&text, &other), Ok("0".to_owned()));
         }
+    }
+
+    #[test]
+    fn check_passes_what_has_a_canonical_form(text in "[-+]?[0-9.]{0,60}|[-+0-9.eE]{0,12}|-?0{0,40}[0-9]{36,40}") {
+        prop_assert_eq!(check(&text), canonical(&text).map(|_| ()), "{}", text);
     }
 
     #[test]

@@ -139,7 +139,8 @@ impl Comparison {
 }
 
 /// The order of two values of the same ordered type; `None` for everything else, numbers that are none included.
-fn order(left: &Value, right: &Value) -> Option<Ordering> {
+#[must_use]
+pub fn order(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Text(l), Value::Text(r)) => Some(l.cmp(r)),
         (Value::Binary(l), Value::Binary(r)) => Some(l.cmp(r)),
