@@ -4,14 +4,13 @@
 mod aws;
 pub(crate) mod level;
 mod output;
-mod route;
 mod source;
 mod store;
 
 pub use aws::{Aws, Place};
+pub use esclusa_flow::settings::{Delivery, Instances, Limits, Route};
 pub use level::{Level, Target};
 pub use output::{Ambiguous, Output, Receiver};
-pub use route::{Delivery, Instances, Limits, Route};
 pub use source::{Coordination, Source, Start, TableStream};
 pub use store::{Key, Layout, Objects, Table};
 

@@ -1,8 +1,8 @@
 //! `[[route]]`, checked.
 
-use esclusa_flow::filter::Filter;
-use esclusa_flow::grants::Grants;
-use esclusa_flow::retry::Policy;
+use crate::filter::Filter;
+use crate::grants::Grants;
+use crate::retry::Policy;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,6 @@
+//! What routes.toml says of a route and of what it uses, checked, in the words of the crates that carry it out: each
+//! thing is defined here once. Reading and checking the file is not done here.
+
+mod route;
+
+pub use route::{Delivery, Instances, Limits, Route};
