@@ -4,10 +4,10 @@
 pub mod check;
 mod cost;
 
-use super::meter::epoch_millis;
-use super::route::Version;
 use esclusa_config::names::Ungranted;
 use esclusa_config::plan;
+use esclusa_pipeline::meter::epoch_millis;
+use esclusa_pipeline::route::Version;
 use esclusa_sandbox::child::Lost;
 use esclusa_sandbox::{Instances, Limits, LoadError, Loaded, RouteSettings, Sandbox};
 use futures_util::future::join_all;

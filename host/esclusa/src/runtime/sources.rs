@@ -3,12 +3,12 @@
 use super::ask::Desk;
 use super::cloud::{Cloud, Slot};
 use super::schema::ingest_stream;
-use super::serve::Open;
 use esclusa_config::plan;
 use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Start, Store};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::source::{Positions, Source};
+use esclusa_pipeline::serve::Open;
 use std::sync::Arc;
 
 /// How the source of a route is opened, again and again. `routes`: so many routes read it. `desk` is where an `http` source

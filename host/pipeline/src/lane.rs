@@ -2,10 +2,10 @@
 //!
 //! A lane that ends early (drained, lease lost, cancelled) drops its batch, which is then not done (invariant 2).
 
-use super::budget::Share;
-use super::deliver::{Delivering, End};
-use super::idle::{Idle, Note};
-use super::route::{Mode, Route};
+use crate::budget::Share;
+use crate::deliver::{Delivering, End};
+use crate::idle::{Idle, Note};
+use crate::route::{Mode, Route};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull};

@@ -85,13 +85,13 @@ impl Meter {
     }
 
     /// Notes the last thing that went wrong.
-    pub fn error(&self, code: &str, message: &str) {
+    pub(crate) fn error(&self, code: &str, message: &str) {
         let error = LastError { at: epoch_millis(), code: code.to_owned(), message: message.to_owned() };
         self.change(|r| r.last_error = Some(error));
     }
 
     /// Takes the last error back where it has this code: it is over.
-    pub fn recovered(&self, code: &str) {
+    pub(crate) fn recovered(&self, code: &str) {
         self.change(|r| {
             r.last_error.take_if(|error| error.code == code);
         });
