@@ -3,10 +3,10 @@
 mod call;
 
 use crate::commit::{self, Facts, Prepared};
-use crate::lane::{Shared, changed};
 use crate::meter::{Waiting, epoch_millis};
 use crate::outbox::{self, Recorded};
-use crate::route::{Mode, Route, Version};
+use crate::route::{Mode, Route, Version, changed};
+use crate::shared::Shared;
 use crate::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};

@@ -6,7 +6,7 @@
 //! program's business. What may be settled when is decided by `esclusa_flow::delivery`; here its decisions are carried out.
 //!
 //! It keeps these invariants of ARCHITECTURE.md:
-//! - 2 and 3: a batch lives in [`deliver`] until it is settled, and nothing but a commit settles it. A lane that is dropped
+//! - 2 and 3: a batch lives in `deliver` until it is settled, and nothing but a commit settles it. A lane that is dropped
 //!   anywhere, or that ends early, drops its batch, which is then delivered again; a batch that was pulled ahead of another
 //!   is committed after it, or not at all.
 //! - 4: a pull waits for its share of the route's bytes ([`budget`]), and the batch keeps that share until it is settled.
@@ -18,11 +18,12 @@ pub mod budget;
 pub mod commit;
 mod deliver;
 pub mod idle;
-pub mod lane;
+mod lane;
 pub mod meter;
 pub mod outbox;
 pub mod output_meter;
 pub mod route;
 pub mod serve;
+pub mod shared;
 pub mod sieve;
 mod turns;

@@ -98,6 +98,11 @@ impl Meter {
     }
 }
 
+/// True where a failure after so many in a row is to be logged: ever more rarely.
+pub(crate) fn worth_telling(before: u32) -> bool {
+    before.checked_add(1).is_some_and(u32::is_power_of_two)
+}
+
 /// Milliseconds since the Unix epoch.
 #[must_use]
 pub fn epoch_millis() -> u64 {

@@ -4,8 +4,7 @@
 //! An output is told of in the log as soon as it fails, then ever more rarely, and once when it works again: by output, and
 //! never by message. Nothing of a message is kept here but that it waits.
 
-use crate::lane::worth_telling;
-use crate::meter::{LastError, epoch_millis};
+use crate::meter::{LastError, epoch_millis, worth_telling};
 use esclusa_flow::outbox::{Tried, Witness};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

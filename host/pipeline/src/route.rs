@@ -177,3 +177,10 @@ impl Route {
         });
     }
 }
+
+/// Waits for the next change of mode. Once the route is gone, nothing changes any more.
+pub(crate) async fn changed(mode: &mut watch::Receiver<Mode>) {
+    if mode.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

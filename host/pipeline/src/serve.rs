@@ -1,9 +1,11 @@
 //! Serves a route: opens its source, runs its lanes, opens lost ones again, until it finishes or stops.
 
 use crate::idle::Note;
-use crate::lane::{self, Ended, REOPEN, Shared};
+use crate::lane::{self, Ended, REOPEN};
+use crate::meter::worth_telling;
 use crate::outbox::{self, Recorded};
 use crate::route::{Mode, Route};
+use crate::shared::Shared;
 use crate::turns::Turn;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
@@ -166,7 +168,7 @@ impl Trouble {
     /// Reports a failure, ever more rarely while it lasts, and waits before the next attempt: at most five seconds, so that
     /// what comes into being is found soon.
     async fn wait(&mut self, route: &Route, fault: &Fault) {
-        if lane::worth_telling(self.0) {
+        if worth_telling(self.0) {
             let name = &route.spec.name;
             tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.0 + 1, "cannot open the source; trying again");
         }
