@@ -1,6 +1,8 @@
 //! What routes.toml says of a route and of what it uses, checked, in the words of the crates that carry it out: each
 //! thing is defined here once. Reading and checking the file is not done here.
 
+mod limits;
 mod route;
 
-pub use route::{Delivery, Instances, Limits, Route};
+pub use limits::{Instances, Limits};
+pub use route::{Delivery, Route};
