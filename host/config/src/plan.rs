@@ -8,10 +8,10 @@ mod source;
 mod store;
 
 pub use aws::{Aws, Place};
-pub use esclusa_flow::settings::{Delivery, Instances, Limits, Route};
+pub use esclusa_flow::settings::{Delivery, Instances, Limits, Route, Start};
 pub use level::{Level, Target};
 pub use output::{Ambiguous, Output, Receiver};
-pub use source::{Coordination, Source, Start, TableStream};
+pub use source::{Coordination, Source, TableStream};
 pub use store::{Key, Layout, Objects, Table};
 
 use std::collections::BTreeMap;

@@ -38,7 +38,7 @@ pub use lag::LaneLag;
 pub use records::NewRecord;
 pub use retention::Trimmed;
 pub use schema::{KeySchema, QueueSchema, Schema, StreamSchema, TableSchema, Target};
-pub use sources::{FileSource, GenerateSource, Generated, LONGEST_LINE, ScheduleSource, SourceSpec, Start};
+pub use sources::{FileSource, GenerateSource, Generated, LONGEST_LINE, ScheduleSource, SourceSpec};
 pub use store::{Options, RESERVE, Store};
 pub use tables::drafts::STEPS as COMMIT_STEPS;
 pub use writer::GROUP_BYTES;

@@ -6,3 +6,14 @@ mod route;
 
 pub use limits::{Instances, Limits};
 pub use route::{Delivery, Route};
+
+/// Where a route starts that has no position yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest event.
+    TrimHorizon,
+    /// With the next event.
+    Latest,
+    /// At the first event accepted at or after this time, milliseconds since the Unix epoch.
+    AtTimestamp(u64),
+}

@@ -3,7 +3,8 @@
 use super::fleet::*;
 use esclusa_aws::client::Place;
 use esclusa_aws::dynamodb_stream::{self, Settings};
-use esclusa_aws::shards::{Sharing, Start};
+use esclusa_aws::shards::Sharing;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Pull, Source};
 use serde_json::{Value, json};
 use std::collections::VecDeque;

@@ -51,13 +51,13 @@ impl Opener {
         match &self.source {
             Source::Kinesis { stream, start, consumer, ordered, coordination, place: at } => {
                 let (stream, fan_out) = (stream.clone(), consumer.clone());
-                let (start, sharing) = (begin(*start), self.sharing(coordination, *ordered));
+                let (start, sharing) = (*start, self.sharing(coordination, *ordered));
                 let settings = kinesis::Settings { stream, place: place(at), start, fan_out, sharing };
                 kinesis::open(clients, &settings, self.reader()).await
             }
             Source::DynamodbStream { of, start, ordered, coordination, place: at } => {
                 let stream = table_stream(of);
-                let (start, sharing) = (begin(*start), self.sharing(coordination, *ordered));
+                let (start, sharing) = (*start, self.sharing(coordination, *ordered));
                 let settings = dynamodb_stream::Settings { stream, place: place(at), start, sharing };
                 dynamodb_stream::open(clients, &settings, self.reader()).await
             }
@@ -107,14 +107,6 @@ fn host() -> String {
 fn table_stream(of: &TableStream) -> String {
     match of {
         TableStream::Table(name) | TableStream::Arn(name) => name.clone(),
-    }
-}
-
-fn begin(start: plan::Start) -> shards::Start {
-    match start {
-        plan::Start::TrimHorizon => shards::Start::TrimHorizon,
-        plan::Start::Latest => shards::Start::Latest,
-        plan::Start::AtTimestamp(millis) => shards::Start::AtTimestamp(millis),
     }
 }
 
