@@ -5,7 +5,7 @@
 mod change;
 mod poll;
 
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use crate::fault;
 use crate::lease::lineage::Shard;
 use crate::shards::polled::Polled;
@@ -16,6 +16,7 @@ use aws_sdk_dynamodbstreams::types::{KeyType, StreamDescription};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use esclusa_flow::settings::Start;
 use std::sync::Arc;
 use std::time::Duration;

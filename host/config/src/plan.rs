@@ -7,8 +7,8 @@ mod output;
 mod source;
 mod store;
 
-pub use aws::{Aws, Place};
-pub use esclusa_flow::settings::{Delivery, Instances, Limits, Route, Start};
+pub use aws::Aws;
+pub use esclusa_flow::settings::{Delivery, Instances, Limits, Place, Route, Start};
 pub use level::{Level, Target};
 pub use output::{Ambiguous, Output, Receiver};
 pub use source::{Coordination, Source, TableStream};

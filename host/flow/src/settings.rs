@@ -17,3 +17,12 @@ pub enum Start {
     /// At the first event accepted at or after this time, milliseconds since the Unix epoch.
     AtTimestamp(u64),
 }
+
+/// Where a service of AWS is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Region: that of the resource's ARN or section, else that of `[aws]`; `None`: the environment's or profile's.
+    pub region: Option<String>,
+    /// Endpoint: that of the resource's section, else that of `[aws]`; `None`: the environment's or AWS' own.
+    pub endpoint_url: Option<String>,
+}
