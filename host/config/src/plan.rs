@@ -8,11 +8,11 @@ mod source;
 mod store;
 
 pub use aws::Aws;
-pub use esclusa_flow::settings::{Delivery, Instances, Limits, Place, Route, Start};
+pub use esclusa_flow::settings::{Delivery, Instances, KeySchema, Limits, Place, Route, Start, TableSchema};
 pub use level::{Level, Target};
 pub use output::{Ambiguous, Output, Receiver};
 pub use source::{Coordination, Source, TableStream};
-pub use store::{Key, Layout, Objects, Table};
+pub use store::{Objects, Table};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

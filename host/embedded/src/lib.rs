@@ -37,7 +37,7 @@ pub use key::{PARTITION_LIMIT, SORT_LIMIT};
 pub use lag::LaneLag;
 pub use records::NewRecord;
 pub use retention::Trimmed;
-pub use schema::{KeySchema, QueueSchema, Schema, StreamSchema, TableSchema, Target};
+pub use schema::{QueueSchema, Schema, StreamSchema, Target};
 pub use sources::{FileSource, GenerateSource, Generated, LONGEST_LINE, ScheduleSource, SourceSpec};
 pub use store::{Options, RESERVE, Store};
 pub use tables::drafts::STEPS as COMMIT_STEPS;

@@ -3,9 +3,11 @@
 
 mod limits;
 mod route;
+mod table;
 
 pub use limits::{Instances, Limits};
 pub use route::{Delivery, Route};
+pub use table::{KeySchema, TableSchema};
 
 /// Where a route starts that has no position yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
