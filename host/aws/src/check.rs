@@ -1,13 +1,14 @@
 //! Connection checks: whether what a route names can be reached, and what to do where it cannot. Each asks the service for
 //! a description, or for a single item, which changes nothing.
 
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use crate::fault::{self, Remedy};
 use crate::objects::Store;
 use crate::tables::{Table, open};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use esclusa_flow::settings::Place;
 use std::error::Error;
 
 /// What was asked, for the message.

@@ -5,6 +5,7 @@ use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Builder, ConnectorBuilder, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use esclusa_flow::settings::Place;
 use std::time::Duration;
 
 /// How long a connection may take to be made: the SDK's default, which is said here since it may go with the others.
@@ -12,15 +13,6 @@ const CONNECT: Duration = Duration::from_millis(3100);
 /// How long an answer may take to begin. Without a limit a connection that has gone silent stops its reader for good
 /// (reliability K8). Three times the longest poll of SQS.
 const ANSWER: Duration = Duration::from_secs(60);
-
-/// Where a service is; what is not said comes from `[aws]`, and then from the environment and the profile.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
-    /// Region.
-    pub region: Option<String>,
-    /// Endpoint, for servers other than AWS' own.
-    pub endpoint_url: Option<String>,
-}
 
 /// Makes clients. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -7,16 +7,18 @@ mod fan_out;
 mod poll;
 mod records;
 
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use crate::fault;
 use crate::lease::lineage::Shard;
 use crate::shards::polled::Polled;
-use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Start, Stream};
+use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Stream};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
+use esclusa_flow::settings::Start;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -15,8 +15,8 @@ pub(crate) mod table;
 
 pub(crate) use keeper::LeaseKeeper;
 
-use crate::client::Place;
 use crate::shards::position::Position;
+use esclusa_flow::settings::Place;
 use std::time::Duration;
 
 /// How long a lease is valid without renewal where nothing else is said: the default of KCL (`failoverTimeMillis`).

@@ -3,7 +3,7 @@
 mod multipart;
 mod path;
 
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use crate::fault;
 use crate::tables::Patience;
 use aws_sdk_s3::Client;
@@ -14,6 +14,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::PutObject;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -27,6 +27,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::Source;
 use esclusa_flow::verdict::Reason;
 use position::Position;
@@ -44,17 +45,6 @@ pub struct Reader {
     pub route: Arc<str>,
     /// Source name.
     pub source: Arc<str>,
-}
-
-/// Where a group starts that has no positions yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest record.
-    TrimHorizon,
-    /// With the next record.
-    Latest,
-    /// At the first record accepted at or after this time, milliseconds since the Unix epoch.
-    AtTimestamp(u64),
 }
 
 /// Counts and logs a shard that came from one that was trimmed before the group knew of it.

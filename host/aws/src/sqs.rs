@@ -22,9 +22,10 @@ mod remembered;
 mod shares;
 mod source;
 
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use crate::progress::Keeper;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use esclusa_flow::source::Source;
 use hub::Hub;
 pub use hub::Routes;

@@ -25,10 +25,11 @@ pub use patience::Patience;
 pub use plan::Write;
 pub use reads::TableReads;
 
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use fold::Failing;
 use futures_util::stream::{self, StreamExt};
 use open::{OpenTable, Slot};

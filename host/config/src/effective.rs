@@ -4,7 +4,7 @@
 mod aws;
 
 use crate::load::Loaded;
-use crate::plan::{Delivery, Instances, Key, Layout, Objects, Output, Route, Source, Start, Table};
+use crate::plan::{Delivery, Instances, KeySchema, Objects, Output, Route, Source, Start, Table, TableSchema};
 use crate::syntax::json::masked;
 use crate::syntax::unit::{show_duration, show_size};
 use serde_json::{Map, Value, json};
@@ -71,8 +71,8 @@ fn position(start: Start) -> (&'static str, Option<String>) {
 }
 
 fn table(table: &Table) -> Value {
-    let key = |key: &Key| json!({ "partition_key": key.partition, "sort_key": key.sort });
-    let layout = |layout: &Layout| {
+    let key = |key: &KeySchema| json!({ "partition_key": key.partition, "sort_key": key.sort });
+    let layout = |layout: &TableSchema| {
         let indexes = by_name(layout.indexes.iter().map(|(name, index)| (name.as_str(), key(index))));
         json!({ "partition_key": layout.key.partition, "sort_key": layout.key.sort, "indexes": indexes,
             "changes": layout.changes })

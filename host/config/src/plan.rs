@@ -4,16 +4,15 @@
 mod aws;
 pub(crate) mod level;
 mod output;
-mod route;
 mod source;
 mod store;
 
-pub use aws::{Aws, Place};
+pub use aws::Aws;
+pub use esclusa_flow::settings::{Delivery, Instances, KeySchema, Limits, Place, Route, Start, TableSchema};
 pub use level::{Level, Target};
 pub use output::{Ambiguous, Output, Receiver};
-pub use route::{Delivery, Instances, Limits, Route};
-pub use source::{Coordination, Source, Start, TableStream};
-pub use store::{Key, Layout, Objects, Table};
+pub use source::{Coordination, Source, TableStream};
+pub use store::{Objects, Table};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

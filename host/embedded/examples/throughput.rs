@@ -3,13 +3,14 @@
 //! Arguments: lanes, batches of 1,000 items per lane, kind (`plain`, `indexed`, `changes`). Prints items per second
 //! and the memory that the process uses before and after.
 
-use esclusa_embedded::{KeySchema, Schema, Store, TableSchema};
+use esclusa_embedded::{Schema, Store};
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, PutItem};
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::retry::mix;
+use esclusa_flow::settings::{KeySchema, TableSchema};
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -9,8 +9,9 @@ pub use apply::apply;
 pub use backfill::drop_entries;
 
 use crate::queues::Queue;
-use crate::schema::{KeySchema, Target};
+use crate::schema::Target;
 use crate::streams::Log;
+use esclusa_flow::settings::KeySchema;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -5,12 +5,12 @@ use crate::catalog::Catalog;
 use crate::codec::{Damaged, read_item};
 use crate::json::push_dynamo_object;
 use crate::records::Record;
-use crate::schema::KeySchema;
 use crate::streams::read_change;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use esclusa_data::json::write_text;
 use esclusa_flow::item::{Item, Value};
+use esclusa_flow::settings::KeySchema;
 use std::fmt::Write as _;
 
 /// Renders the changes of a table.

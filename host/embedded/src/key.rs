@@ -2,8 +2,8 @@
 //!
 //! A part of a key never is the beginning of another one, so parts can follow each other.
 
-use crate::schema::KeySchema;
 use esclusa_flow::item::{Item, Value, number};
+use esclusa_flow::settings::KeySchema;
 
 /// Longest partition key, bytes. DynamoDB developer guide, "Quotas", November 2026.
 pub const PARTITION_LIMIT: usize = 2048;
@@ -34,42 +34,22 @@ pub enum KeyError {
     Number(String, String),
 }
 
-impl KeySchema {
-    /// Appends the key of `item`.
-    pub(crate) fn encode(&self, item: &Item, out: &mut Vec<u8>) -> Result<(), KeyError> {
-        let present = |name: &String| item.get(name).ok_or_else(|| KeyError::Missing(name.clone()));
-        push_partition(&self.partition, present(&self.partition)?, out)?;
-        match &self.sort {
-            Some(sort) => push_sort(sort, present(sort)?, out),
-            None => Ok(()),
-        }
+/// Appends the key of `item`.
+pub fn encode(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<(), KeyError> {
+    let present = |name: &String| item.get(name).ok_or_else(|| KeyError::Missing(name.clone()));
+    push_partition(&key.partition, present(&key.partition)?, out)?;
+    match &key.sort {
+        Some(sort) => push_sort(sort, present(sort)?, out),
+        None => Ok(()),
     }
+}
 
-    /// Appends the key of `item` and says true; false where an attribute of the key is absent.
-    pub(crate) fn encode_where_present(&self, item: &Item, out: &mut Vec<u8>) -> Result<bool, KeyError> {
-        if item.get(&self.partition).is_none() || self.sort.as_ref().is_some_and(|s| item.get(s).is_none()) {
-            return Ok(false);
-        }
-        self.encode(item, out).map(|()| true)
+/// Appends the key of `item` and says true; false if an attribute of the key is absent.
+pub fn encode_where_present(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<bool, KeyError> {
+    if key.names().any(|name| item.get(name).is_none()) {
+        return Ok(false);
     }
-
-    /// True where `name` is an attribute of the key.
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.partition == name || self.sort.as_deref() == Some(name)
-    }
-
-    /// Number of attributes.
-    pub(crate) fn width(&self) -> usize {
-        1 + usize::from(self.sort.is_some())
-    }
-
-    /// As people read it.
-    pub(crate) fn describe(&self) -> String {
-        match &self.sort {
-            Some(sort) => format!("({:?}, {sort:?})", self.partition),
-            None => format!("{:?}", self.partition),
-        }
-    }
+    encode(key, item, out).map(|()| true)
 }
 
 /// Appends a partition key.

@@ -1,6 +1,6 @@
 //! What the store shall hold, by name: the wiring makes it from the checked plan.
 
-use serde::{Deserialize, Serialize};
+use esclusa_flow::settings::TableSchema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,26 +18,6 @@ pub struct Schema {
     pub objects: BTreeMap<String, PathBuf>,
     /// Outputs of routes.toml that are streams or queues of this store.
     pub outputs: BTreeMap<String, Target>,
-}
-
-/// Key attributes of a table or an index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeySchema {
-    /// Partition key attribute.
-    pub partition: String,
-    /// Sort key attribute.
-    pub sort: Option<String>,
-}
-
-/// A table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableSchema {
-    /// Key of the items.
-    pub key: KeySchema,
-    /// Secondary indexes by name.
-    pub indexes: BTreeMap<String, KeySchema>,
-    /// Keep a change feed.
-    pub changes: bool,
 }
 
 /// A stream.

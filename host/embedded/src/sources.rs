@@ -18,6 +18,7 @@ use crate::writer::Demand;
 use esclusa_flow::batch::Token;
 use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::Source;
 use std::sync::Arc;
 
@@ -32,17 +33,6 @@ pub struct SourceSpec {
     pub kind: Arc<str>,
     /// Lanes of a source without lanes of its own, such as a queue: at least one.
     pub workers: usize,
-}
-
-/// Where a route starts that has no position yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest record.
-    TrimHorizon,
-    /// With the next record.
-    Latest,
-    /// At the first record accepted at or after this time, milliseconds since the Unix epoch.
-    AtTimestamp(u64),
 }
 
 impl SourceSpec {

@@ -6,7 +6,7 @@ mod normal;
 use crate::catalog::{Catalog, Index, Table};
 use crate::codec::push_item;
 use crate::disk::Space;
-use crate::key::KeyError;
+use crate::key::{self, KeyError};
 use crate::transaction::Transaction;
 use esclusa_flow::effect::{Change, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::item::{Guard, Item};
@@ -115,7 +115,7 @@ fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Table>, String> 
 fn item_key(table: &Table, item: &Item, scratch: &mut Vec<u8>) -> Result<Slice, KeyError> {
     scratch.clear();
     scratch.extend_from_slice(&table.id.to_be_bytes());
-    table.key.encode(item, scratch)?;
+    key::encode(&table.key, item, scratch)?;
     Ok(Slice::from(&scratch[..]))
 }
 
@@ -132,7 +132,7 @@ pub fn exact_key(table: &Table, key: &Item) -> Result<Slice, String> {
 pub fn entry_key(index: &Index, item: &Item, key: &[u8]) -> Result<Option<Vec<u8>>, KeyError> {
     let mut entry = Vec::with_capacity(96);
     entry.extend_from_slice(&index.id.to_be_bytes());
-    if !index.key.encode_where_present(item, &mut entry)? {
+    if !key::encode_where_present(&index.key, item, &mut entry)? {
         return Ok(None);
     }
     // The key of the item follows, without its table: entries of equal keys are different keys.

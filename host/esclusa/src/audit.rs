@@ -4,13 +4,13 @@
 //! committed. Both must add up, and agree.
 
 use crate::runtime::Runtime;
-use crate::runtime::meter::Reading;
 use crate::runtime::schema::ingest_stream;
 use esclusa_config::plan::{Plan, Route, Source};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::Engine as _;
 use esclusa_flow::fault::Fault;
+use esclusa_pipeline::meter::Reading;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,31 +4,19 @@
 
 pub mod ask;
 pub mod bench;
-pub mod budget;
 pub mod change;
 #[cfg_attr(not(feature = "aws"), path = "runtime/no_cloud.rs")]
 pub mod cloud;
-mod commit;
-mod deliver;
 pub mod health;
-mod idle;
-mod lane;
-pub mod meter;
 mod newest;
-mod outbox;
-pub mod output_meter;
 pub mod plugins;
 mod reachable;
 pub mod rebuild;
 pub mod replay;
-mod route;
 pub mod schema;
-mod serve;
-pub mod sieve;
 mod sources;
 pub mod status;
 pub mod trial;
-mod turns;
 mod wiring;
 
 use arc_swap::ArcSwap;
@@ -40,13 +28,14 @@ use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
+use esclusa_pipeline::idle::Idle;
+use esclusa_pipeline::meter::Meter;
+use esclusa_pipeline::route::{Mode, Route, Version};
+use esclusa_pipeline::serve::serve;
+use esclusa_pipeline::shared::Shared;
 use esclusa_sandbox::Sandbox;
 use futures_util::future::join_all;
-use idle::Idle;
-use lane::Shared;
-use meter::Meter;
 use newest::Newest;
-use route::{Mode, Route, Version};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -279,7 +268,7 @@ impl Runtime {
         let routes = plan.routes.iter().filter(|route| route.source == spec.source).count();
         let routes = u32::try_from(routes).unwrap_or(u32::MAX);
         let (open, lag) = sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, desk, slot);
-        let serve = serve::serve(route.clone(), self.shared.clone(), open, self.shared.idle.note());
+        let serve = serve(route.clone(), self.shared.clone(), open, self.shared.idle.note());
         let (alive, ended) = watch::channel(());
         let task = tokio::spawn(async move {
             serve.await;

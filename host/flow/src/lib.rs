@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod output;
 pub mod plugin;
 pub mod retry;
+pub mod settings;
 pub mod source;
 pub mod split;
 pub mod verdict;

@@ -3,8 +3,9 @@
 use crate::cache::Cache;
 use crate::component::compile::{Compiler, Places};
 use crate::guest::{self, Guest};
-use crate::limits::{Limits, TICK};
+use crate::limits::TICK;
 use crate::permits::Permits;
+use esclusa_flow::settings::Limits;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

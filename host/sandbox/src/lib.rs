@@ -32,5 +32,4 @@ pub use call::{Configured, RouteSettings};
 pub use component::compile::{Compiler, compile_plugin};
 pub use component::{Info, LoadError, Loaded, MAX_FILE, read};
 pub use engine::{Error, KEEP_RESIDENT, STACK, Sandbox, SandboxConfig};
-pub use limits::{Limits, TICK};
-pub use pool::Instances;
+pub use limits::TICK;

@@ -2,42 +2,10 @@
 //!
 //! Keeps the second half of invariant 6: every limit has a name of its own, and hitting one is never a bare trap.
 
+use esclusa_flow::settings::Limits;
 use esclusa_flow::work::{Exhausted, Work};
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
-
-/// What a plugin may use per call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of all linear memories and tables together.
-    pub memory: usize,
-    /// Time, computing and waiting. Granularity of computing: one [`TICK`].
-    pub time: Duration,
-    /// Effects that a call may return.
-    pub effects: usize,
-    /// Bytes that a call may return, and that one call of a host function may pass.
-    pub output_bytes: usize,
-    /// Bytes that a call may log; the rest is counted and left out.
-    pub log_bytes: usize,
-    /// Calls of host functions.
-    pub host_calls: u64,
-    /// Bytes that all calls of host functions together may have the host look at: what is passed, and what is found.
-    pub host_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            memory: 64 << 20,
-            time: Duration::from_secs(10),
-            effects: 10_000,
-            output_bytes: 16 << 20,
-            log_bytes: 64 << 10,
-            host_calls: 100_000,
-            host_bytes: 1 << 30,
-        }
-    }
-}
 
 /// How often a computing guest is looked at: it yields to the other tasks, and its time is counted.
 pub const TICK: Duration = Duration::from_millis(10);

@@ -1,23 +1,9 @@
 //! Instances that are kept between calls of a route, and when they are let go.
 
 use crate::engine::Inner;
+use esclusa_flow::settings::Instances;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// How instances of a plugin are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Instances {
-    /// A new one for every batch.
-    Fresh,
-    /// Kept between batches, until one of these is passed or a call fails. Globals survive from call to call, so
-    /// the plugin itself has to see to it that a redelivered batch gives the same output.
-    Reuse {
-        /// Calls.
-        max_invocations: u32,
-        /// Bytes of memory after a call.
-        memory_high_water: usize,
-    },
-}
 
 /// Something that can be kept, and wears out.
 pub trait Reusable {

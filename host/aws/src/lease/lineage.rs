@@ -5,7 +5,7 @@
 //! knows starts at its oldest record (K3).
 
 use super::Checkpoint;
-use crate::shards::Start;
+use esclusa_flow::settings::Start;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A shard as its stream lists it.

@@ -2,7 +2,7 @@
 
 use super::requests::{self, Requests};
 use super::{entry_fault, fault_of};
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
@@ -10,6 +10,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
 use esclusa_flow::engine::Outlet;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use std::sync::Arc;
 
 /// Most records and bytes of a request; the least that any region has allowed.

@@ -2,7 +2,7 @@
 //! A letter that is sent twice overwrites itself.
 
 use super::fault_of;
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::DateTime;
@@ -12,6 +12,7 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::effect::Message;
 use esclusa_flow::engine::Outlet;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use futures_util::future::join_all;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;

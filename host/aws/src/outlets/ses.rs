@@ -6,7 +6,7 @@
 mod rate;
 
 use super::{attribute, fault_of, text};
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent};
@@ -16,6 +16,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
 use esclusa_flow::engine::Outlet;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use rate::Rate;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,13 +3,14 @@
 use super::batch::{self, Refused, group};
 use super::requests::{self, Requests};
 use super::{attribute, fault_of, text};
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
 use esclusa_flow::engine::Outlet;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use std::sync::Arc;
 
 /// Most messages and bytes of a request. <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>, 2026-11.

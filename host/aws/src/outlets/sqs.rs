@@ -3,13 +3,14 @@
 use super::batch::{self, Refused, group};
 use super::requests::{self, Requests};
 use super::{fault_of, text};
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
 use esclusa_flow::engine::Outlet;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use std::sync::Arc;
 
 /// Most messages and bytes of a request: the bytes of the older quota, since a queue may still have it. A single larger

@@ -1,10 +1,10 @@
 //! Values of items as DynamoDB's attribute values, and back. Numbers stay decimal text (reliability E5).
 
 use super::document;
-use super::schema::Key;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
 use esclusa_flow::item::{Item, Value, number};
+use esclusa_flow::settings::KeySchema;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An item as the SDK has it.
@@ -87,7 +87,7 @@ pub fn to_attributes(item: &Item) -> Result<Attributes, String> {
 /// An item as the router has it: the key first, then the others by name, so that equal items are equal bytes to a
 /// plugin.
 #[must_use]
-pub fn from_attributes(mut attributes: Attributes, key: &Key) -> Item {
+pub fn from_attributes(mut attributes: Attributes, key: &KeySchema) -> Item {
     let mut item = Item::default();
     for name in key.names() {
         if let Some(value) = attributes.remove(name) {

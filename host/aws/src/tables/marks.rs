@@ -5,7 +5,7 @@
 
 use super::open::{client, region};
 use super::patience::Patience;
-use crate::client::{Clients, Place};
+use crate::client::Clients;
 use crate::fault;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OnceCell;
 

@@ -11,12 +11,12 @@ use super::attribute::{Attributes, from_attributes, to_attributes};
 use super::expression::Placeholders;
 use super::open::OpenTable;
 use super::patience::Patience;
-use super::schema::Key;
 use crate::fault;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
 use esclusa_flow::item::{Comparison, Condition, Item};
+use esclusa_flow::settings::KeySchema;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -148,7 +148,7 @@ fn prepare(table: Arc<OpenTable>, selection: &Selection) -> Result<Query, String
 }
 
 /// Equality on the partition key, and at most one comparison by order or beginning on the sort key.
-fn check_key(key: &Key, condition: &Condition) -> Result<(), String> {
+fn check_key(key: &KeySchema, condition: &Condition) -> Result<(), String> {
     let (mut partitions, mut sorts) = (0u32, 0u32);
     for (name, comparison) in &condition.0 {
         match comparison {

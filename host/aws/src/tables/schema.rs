@@ -4,6 +4,7 @@
 use super::attribute::decimal;
 use aws_sdk_dynamodb::types::{AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription};
 use esclusa_flow::item::{Item, Value};
+use esclusa_flow::settings::KeySchema;
 use std::collections::BTreeMap;
 
 /// Longest partition key, bytes. DynamoDB developer guide, "Constraints", November 2026.
@@ -11,20 +12,11 @@ const PARTITION_LIMIT: usize = 2048;
 /// Longest sort key, bytes. The same source.
 const SORT_LIMIT: usize = 1024;
 
-/// Key attributes of a table or an index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// Partition key attribute.
-    pub partition: String,
-    /// Sort key attribute.
-    pub sort: Option<String>,
-}
-
 /// A secondary index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     /// Its key.
-    pub key: Key,
+    pub key: KeySchema,
     /// A global one cannot be read consistently.
     pub global: bool,
 }
@@ -33,7 +25,7 @@ pub struct Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema {
     /// Key of the items.
-    pub key: Key,
+    pub key: KeySchema,
     /// Indexes by name.
     pub indexes: BTreeMap<String, Index>,
     /// Type letter of every key attribute, those of indexes included.
@@ -51,22 +43,10 @@ pub enum Part {
     Binary(Vec<u8>),
 }
 
-impl Key {
-    fn of(elements: &[KeySchemaElement]) -> Option<Self> {
-        let named = |kind| elements.iter().find(|e| e.key_type() == &kind).map(|e| e.attribute_name().to_owned());
-        Some(Key { partition: named(KeyType::Hash)?, sort: named(KeyType::Range) })
-    }
-
-    /// Its attributes.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.partition.as_str()).chain(self.sort.as_deref())
-    }
-
-    /// True where `name` is one of its attributes.
-    #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
-        self.names().any(|n| n == name)
-    }
+/// The key that these elements make; `None` if they lack the partition key.
+fn key_schema(elements: &[KeySchemaElement]) -> Option<KeySchema> {
+    let named = |kind| elements.iter().find(|e| e.key_type() == &kind).map(|e| e.attribute_name().to_owned());
+    Some(KeySchema { partition: named(KeyType::Hash)?, sort: named(KeyType::Range) })
 }
 
 impl Schema {
@@ -76,7 +56,7 @@ impl Schema {
         let global = table.global_secondary_indexes().iter().map(|i| (i.index_name(), i.key_schema(), true));
         let local = table.local_secondary_indexes().iter().map(|i| (i.index_name(), i.key_schema(), false));
         let index = |(name, key, global): (Option<&str>, &[KeySchemaElement], bool)| {
-            Some((name?.to_owned(), Index { key: Key::of(key)?, global }))
+            Some((name?.to_owned(), Index { key: key_schema(key)?, global }))
         };
         let letter = |d: &AttributeDefinition| {
             let letter = match d.attribute_type() {
@@ -87,7 +67,7 @@ impl Schema {
             (d.attribute_name().to_owned(), letter.to_owned())
         };
         Some(Schema {
-            key: Key::of(table.key_schema())?,
+            key: key_schema(table.key_schema())?,
             indexes: global.chain(local).filter_map(index).collect(),
             types: table.attribute_definitions().iter().map(letter).collect(),
         })
@@ -152,7 +132,7 @@ impl Schema {
             }
             other => return Err(format!("the key attribute {name:?} has type {}", other.type_name())),
         };
-        let sorts = |key: &Key| key.sort.as_deref() == Some(name);
+        let sorts = |key: &KeySchema| key.sort.as_deref() == Some(name);
         let sorts = sorts(&self.key) || self.indexes.values().any(|index| sorts(&index.key));
         let limit = if sorts { SORT_LIMIT } else { PARTITION_LIMIT };
         match len {

@@ -2,7 +2,7 @@
 
 use super::fleet::*;
 use super::kinesis::TestStream;
-use esclusa_aws::shards::Start;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::Limit;
 use prost::Message;
 

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
     ScalarAttributeType,
 };
-use esclusa_aws::client::{Clients, Place};
+use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{Delivery, Engine, EngineSettings};
 use esclusa_aws::progress::Keeper;
 use esclusa_aws::tables::Table;
@@ -14,6 +14,7 @@ use esclusa_flow::dead::Handler;
 use esclusa_flow::effect::{Action, Change, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::engine::{Commit, Outlet, Progress};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
+use esclusa_flow::settings::Place;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -3,9 +3,10 @@
 use super::building::{clients, create, unique};
 use super::faulty::{self, Fate, error};
 use esclusa_aws::check;
-use esclusa_aws::client::{Clients, Place};
+use esclusa_aws::client::Clients;
 use esclusa_aws::objects::Store;
 use esclusa_aws::tables::Table;
+use esclusa_flow::settings::Place;
 
 #[tokio::test]
 async fn what_cannot_be_reached_is_named_with_its_remedy() {

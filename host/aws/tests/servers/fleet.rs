@@ -1,7 +1,7 @@
 //! Workers as a router has them: they open a source, deliver its batches to a list, settle, and can be killed.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use esclusa_aws::client::{Clients, Place};
+use esclusa_aws::client::Clients;
 use esclusa_aws::lease;
 use esclusa_aws::progress::Keeper;
 use esclusa_aws::shards::{Alone, Coordination, Opened, Reader, Sharing};
@@ -9,6 +9,7 @@ use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
+use esclusa_flow::settings::Place;
 use esclusa_flow::source::{Lane, Limit, Positions, Pull, Settled};
 use esclusa_flow::verdict::Verdict;
 use std::collections::{BTreeMap, HashMap};

@@ -4,12 +4,13 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, Update,
 };
-use esclusa_aws::client::{Clients, Place};
+use esclusa_aws::client::Clients;
 use esclusa_aws::progress::Keeper;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use std::sync::Mutex;
 
 pub struct TableKeeper {

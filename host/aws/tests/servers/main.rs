@@ -28,7 +28,8 @@ mod stale;
 mod table_stream;
 mod tables;
 
-use esclusa_aws::client::{Clients, Place};
+use esclusa_aws::client::Clients;
+use esclusa_flow::settings::Place;
 
 /// The endpoint of a service, which `scripts/servers.sh` puts into the environment.
 fn endpoint(service: &str) -> String {

@@ -3,13 +3,14 @@
 use super::building::{clients, commit, unique};
 use super::faulty::{self, Fate, Seen};
 use super::keeper::TableKeeper;
-use esclusa_aws::client::{Clients, Place};
+use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{Delivery, Engine, EngineSettings};
 use esclusa_aws::objects::Store;
 use esclusa_flow::batch::Token;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

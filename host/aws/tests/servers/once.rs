@@ -4,12 +4,12 @@ use super::building::{Make, TABLE, add, clients, commit, create, get, key, put_i
 use super::faulty::{self, Fate};
 use super::keeper::TableKeeper;
 use aws_sdk_dynamodb::types::TimeToLiveStatus;
-use esclusa_aws::client::Place;
 use esclusa_aws::engine::Delivery;
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
+use esclusa_flow::settings::Place;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -3,10 +3,10 @@
 use crate::{behind, clients, endpoint, unique};
 use aws_sdk_kinesis::types::ShardIteratorType;
 use aws_sdk_sqs::types::QueueAttributeName;
-use esclusa_aws::client::Place;
 use esclusa_aws::outlets::{kinesis, s3, ses, sns, sqs};
 use esclusa_flow::effect::{Message, Send};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
 use esclusa_testkit::faults::{Failure, Faults};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,12 +2,12 @@
 
 use super::fleet::*;
 use super::kinesis::TestStream;
-use esclusa_aws::shards::Start;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Pending, Progress, Reads};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use esclusa_testkit::conformance::{self, LogUnderTest};
 use std::collections::HashMap;

@@ -1,9 +1,10 @@
 //! A DynamoDB streams endpoint that answers what a test wrote down: no server lets iterators expire or refuses reads.
 
 use super::fleet::*;
-use esclusa_aws::client::Place;
 use esclusa_aws::dynamodb_stream::{self, Settings};
-use esclusa_aws::shards::{Sharing, Start};
+use esclusa_aws::shards::Sharing;
+use esclusa_flow::settings::Place;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Pull, Source};
 use serde_json::{Value, json};
 use std::collections::VecDeque;

@@ -6,10 +6,11 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType,
 };
-use esclusa_aws::client::Place;
 use esclusa_aws::dynamodb_stream::{self, Settings};
-use esclusa_aws::shards::{Opened, Sharing, Start};
+use esclusa_aws::shards::{Opened, Sharing};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Place;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::Limit;
 use serde_json::Value;
 use std::time::Duration;

@@ -3,11 +3,11 @@
 use super::building::{
     Make, TABLE, add, bench, clients, commit, create, delete, get, key, number, put, put_if_absent, with_n,
 };
-use esclusa_aws::client::Place;
 use esclusa_aws::tables::Table;
 use esclusa_flow::engine::{CommitError, Engine as _, ReadError, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Condition, Otherwise, Value};
+use esclusa_flow::settings::Place;
 
 fn all(pk: &str) -> Selection {
     let key = Condition(vec![("pk".to_owned(), Comparison::Equal(Value::Text(pk.to_owned())))]);

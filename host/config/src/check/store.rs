@@ -4,7 +4,7 @@ use super::declared::Declared;
 use super::paths::Paths;
 use super::{aws, name};
 use crate::codes::Code;
-use crate::plan::{Key, Layout, Objects, Place, Table};
+use crate::plan::{KeySchema, Objects, Place, Table, TableSchema};
 use crate::report::Finding;
 use crate::shape::{root, store as shape};
 use crate::syntax::reader::{self, Reader};
@@ -16,9 +16,9 @@ const LONGEST_ATTRIBUTE: usize = 255;
 
 /// Every table.
 pub fn tables(root: &Reader<'_>, home: &Place) -> Declared<Table> {
-    let nothing = || Key { partition: String::new(), sort: None };
+    let nothing = || KeySchema { partition: String::new(), sort: None };
     // A table that cannot be read keeps changes, so that its sources are not reported, too.
-    let fallback = || Table::Embedded(Layout { key: nothing(), indexes: BTreeMap::new(), changes: true });
+    let fallback = || Table::Embedded(TableSchema { key: nothing(), indexes: BTreeMap::new(), changes: true });
     Declared::read(root, &root::TABLE, &shape::TABLES, |name, reader| table(name, reader, home), fallback)
 }
 
@@ -37,7 +37,8 @@ pub fn objects(root: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Declared<O
 }
 
 fn table(name: &str, reader: &Reader<'_>, home: &Place) -> Table {
-    let layout = || Layout { key: key(reader), indexes: indexes(reader), changes: reader.boolean(&shape::CHANGES) };
+    let layout =
+        || TableSchema { key: key(reader), indexes: indexes(reader), changes: reader.boolean(&shape::CHANGES) };
     if reader.section.name != "dynamodb" {
         return Table::Embedded(layout());
     }
@@ -55,7 +56,7 @@ fn table(name: &str, reader: &Reader<'_>, home: &Place) -> Table {
     }
 }
 
-fn indexes(reader: &Reader<'_>) -> BTreeMap<String, Key> {
+fn indexes(reader: &Reader<'_>) -> BTreeMap<String, KeySchema> {
     let help = "write indexes = { NAME = { partition_key = \"ATTRIBUTE\" } }";
     let table = reader.table(&shape::INDEXES, help);
     let mut indexes = BTreeMap::new();
@@ -68,7 +69,7 @@ fn indexes(reader: &Reader<'_>) -> BTreeMap<String, Key> {
     indexes
 }
 
-fn key(reader: &Reader<'_>) -> Key {
+fn key(reader: &Reader<'_>) -> KeySchema {
     let partition = attribute(reader, &shape::PARTITION_KEY);
     let sort = attribute(reader, &shape::SORT_KEY);
     if partition.is_some() && partition == sort {
@@ -76,7 +77,7 @@ fn key(reader: &Reader<'_>) -> Key {
         let finding = Finding::error(Code::TABLE_BAD_KEY, reader.place(&shape::SORT_KEY), message);
         reader.findings.add(finding.help("leave sort_key out, or name another attribute"));
     }
-    Key { partition: partition.unwrap_or_default(), sort }
+    KeySchema { partition: partition.unwrap_or_default(), sort }
 }
 
 fn attribute(reader: &Reader<'_>, key: &crate::shape::Key) -> Option<String> {

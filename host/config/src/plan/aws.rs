@@ -1,13 +1,6 @@
-//! `[aws]`, checked, and where a resource of AWS is.
+//! `[aws]`, checked.
 
-/// Where a service is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// Region: that of the resource's ARN or section, else that of `[aws]`; `None`: the environment's or profile's.
-    pub region: Option<String>,
-    /// Endpoint: that of the resource's section, else that of `[aws]`; `None`: the environment's or AWS' own.
-    pub endpoint_url: Option<String>,
-}
+use esclusa_flow::settings::Place;
 
 /// `[aws]`; without that section, its defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]

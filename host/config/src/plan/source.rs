@@ -1,6 +1,7 @@
 //! `[source.NAME]`, checked.
 
 use super::Place;
+use esclusa_flow::settings::Start;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -205,15 +206,4 @@ impl Source {
             _ => None,
         }
     }
-}
-
-/// Where a route starts that has no position yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest event.
-    TrimHorizon,
-    /// With the next event.
-    Latest,
-    /// At the first event accepted at or after this time, milliseconds since the Unix epoch.
-    AtTimestamp(u64),
 }

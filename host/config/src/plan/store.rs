@@ -1,43 +1,22 @@
 //! `[table.NAME]` and `[objects.NAME]`, checked.
 
-use super::Place;
-use std::collections::BTreeMap;
+use esclusa_flow::settings::{Place, TableSchema};
 use std::path::PathBuf;
 
 /// `[table.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Table {
     /// A table of the embedded engine.
-    Embedded(Layout),
+    Embedded(TableSchema),
     /// A table in DynamoDB, which exists already.
     Dynamodb {
         /// Its name there.
         name: String,
         /// What the file says of it, to be compared with what it is; `None`: nothing.
-        layout: Option<Layout>,
+        layout: Option<TableSchema>,
         /// Where it is.
         place: Place,
     },
-}
-
-/// Keys and indexes of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    /// Key of the items.
-    pub key: Key,
-    /// Secondary indexes by name.
-    pub indexes: BTreeMap<String, Key>,
-    /// Keep a change feed.
-    pub changes: bool,
-}
-
-/// Key attributes of a table or an index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// Partition key attribute.
-    pub partition: String,
-    /// Sort key attribute.
-    pub sort: Option<String>,
 }
 
 /// `[objects.NAME]`.

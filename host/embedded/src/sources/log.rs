@@ -1,6 +1,6 @@
 //! Streams and change feeds as sources: a lane per partition that gives records behind the committed position.
 
-use super::{SourceSpec, Start};
+use super::SourceSpec;
 use crate::changes::ChangeJson;
 use crate::codec::trailing_number;
 use crate::disk::{Space, read_fault};
@@ -11,6 +11,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use fjall::Readable;
 use std::fmt::Write as _;

@@ -1,7 +1,9 @@
 //! The suites of the testkit on this engine.
 
 use super::schema::{key, schema, spec};
-use esclusa_embedded::{FileSource, NewRecord, Start, Store, StreamSchema, TableSchema};
+use esclusa_embedded::{FileSource, NewRecord, Store, StreamSchema};
+use esclusa_flow::settings::Start;
+use esclusa_flow::settings::TableSchema;
 use esclusa_testkit::conformance::{self, EngineUnderTest, INDEX, LogUnderTest, QueueUnderTest, TABLE};
 use std::io::Write;
 use std::sync::Arc;

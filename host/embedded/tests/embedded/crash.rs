@@ -3,12 +3,13 @@
 
 use super::schema::{commit, item, number, put, schema, spec, text};
 use super::smoke::LIMIT;
-use esclusa_embedded::{Schema, Start, Store};
+use esclusa_embedded::{Schema, Store};
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, Change, Message, PutObject, Send, UpdateItem};
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::retry::mix;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Pull, Source};
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -2,10 +2,11 @@
 
 use super::schema::{commit, item, number, put, schema, spec, text};
 use super::smoke::LIMIT;
-use esclusa_embedded::{Start, Store, dynamo_json};
+use esclusa_embedded::{Store, dynamo_json};
 use esclusa_flow::effect::{Action, Change, DeleteItem, UpdateItem};
 use esclusa_flow::engine::{CommitError, Engine, Selection};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value, number as decimal};
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Limit, Pull};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

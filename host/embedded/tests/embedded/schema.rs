@@ -1,10 +1,11 @@
 //! The schema that the tests use, and short ways to write items and commits.
 
-use esclusa_embedded::{KeySchema, QueueSchema, Schema, SourceSpec, StreamSchema, TableSchema, Target};
+use esclusa_embedded::{QueueSchema, Schema, SourceSpec, StreamSchema, Target};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, PutItem};
 use esclusa_flow::engine::{Commit, Progress};
 use esclusa_flow::item::{Guard, Item, Value};
+use esclusa_flow::settings::{KeySchema, TableSchema};
 use std::time::Duration;
 
 pub fn key(partition: &str, sort: Option<&str>) -> KeySchema {

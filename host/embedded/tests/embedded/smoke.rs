@@ -1,10 +1,11 @@
 //! A first walk through everything: commit, read, stream, change feed, reopen.
 
 use super::schema::{commit, item, number, put, schema, spec, text};
-use esclusa_embedded::{NewRecord, Start, Store};
+use esclusa_embedded::{NewRecord, Store};
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::{CommitError, Engine, Progress};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Limit, Pull};
 use std::time::Duration;
 

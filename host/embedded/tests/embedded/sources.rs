@@ -2,10 +2,11 @@
 
 use super::schema::{commit, schema, spec};
 use super::smoke::LIMIT;
-use esclusa_embedded::{FileSource, GenerateSource, Generated, NewRecord, ScheduleSource, Start, Store, StreamSchema};
+use esclusa_embedded::{FileSource, GenerateSource, Generated, NewRecord, ScheduleSource, Store, StreamSchema};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use std::path::Path;
 use std::time::Duration;

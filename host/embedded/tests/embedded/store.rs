@@ -364,7 +364,7 @@ async fn a_removed_consumer_holds_no_message_back() {
 async fn more_partitions_come_as_lanes_of_the_running_source() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), schema()).unwrap();
-    let mut source = store.stream_source(spec("r"), "events", esclusa_embedded::Start::TrimHorizon).unwrap();
+    let mut source = store.stream_source(spec("r"), "events", esclusa_flow::settings::Start::TrimHorizon).unwrap();
     for lane in ["0", "1"] {
         assert_eq!(source.next_lane().await.unwrap().unwrap().id(), lane);
     }

@@ -6,10 +6,10 @@
 
 use super::answer::Refusal;
 use super::question;
-use crate::runtime::budget::{Budget, Share};
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
+use esclusa_pipeline::budget::{Budget, Share};
 use futures_util::StreamExt;
 use std::collections::BTreeMap;
 use std::pin::pin;

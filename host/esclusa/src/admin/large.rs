@@ -1,9 +1,9 @@
 //! Large answers: as long as a client has not taken one, its bytes count.
 
 use super::answer::Refusal;
-use crate::runtime::budget::Budget;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::StatusCode;
+use esclusa_pipeline::budget::Budget;
 use hyper::body::{Frame, SizeHint};
 use std::convert::Infallible;
 use std::pin::Pin;

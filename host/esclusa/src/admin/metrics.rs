@@ -4,11 +4,11 @@
 
 use super::Admin;
 use super::answer::Refusal;
-use crate::runtime::output_meter::OutputReading;
 use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use esclusa_pipeline::output_meter::OutputReading;
 use std::fmt::Write;
 use std::sync::Arc;
 

@@ -3,9 +3,9 @@
 //! A reader that has gone (`| head`) ends the command quietly, by an error of its own.
 
 use crate::outlet;
-use crate::runtime::meter::epoch_millis;
 use crate::telemetry;
 use chrono::SecondsFormat;
+use esclusa_pipeline::meter::epoch_millis;
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;

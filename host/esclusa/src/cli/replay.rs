@@ -4,12 +4,12 @@ use super::reach::{Reach, reach};
 use super::run::Signals;
 use super::{Global, Misused, print};
 use crate::exit::Exit;
-use crate::runtime::meter::epoch_millis;
 use crate::runtime::rebuild::{self, Gone, Job, LeftOut, Order, Refused, Stores, Summary};
 use crate::runtime::{bench, plugins};
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::{Schema, Store};
+use esclusa_pipeline::meter::epoch_millis;
 use serde_json::json;
 
 /// `esclusa replay`.

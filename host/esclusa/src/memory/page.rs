@@ -7,8 +7,9 @@ use crate::runtime::plugins::check;
 use esclusa_config::{show_duration, show_size};
 use esclusa_flow::engine::Found;
 use esclusa_flow::item::number;
+use esclusa_flow::settings::Limits;
 use esclusa_flow::{bounds, filter, verdict};
-use esclusa_sandbox::{Limits, MAX_FILE, SandboxConfig, caps};
+use esclusa_sandbox::{MAX_FILE, SandboxConfig, caps};
 use std::fmt::Write;
 use std::path::Path;
 

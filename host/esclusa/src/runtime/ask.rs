@@ -3,13 +3,13 @@
 //! Nothing is kept: a request whose answer does not come (a crash, a shutdown, its timeout) was not acknowledged,
 //! and its sender knows. The answer is given after the commit, never before.
 
-use super::meter::epoch_millis;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use esclusa_flow::verdict::Verdict;
+use esclusa_pipeline::meter::epoch_millis;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,14 +1,14 @@
 //! Routes at hand that do not run: for replays and trials, with a router at work or without.
 
 use super::cloud::Cloud;
-use super::meter::Meter;
 use super::replay::NotReplayed;
-use super::route::Route;
 use super::wiring::Wiring;
 use super::{Runtime, plugins};
 use crate::child;
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
+use esclusa_pipeline::meter::Meter;
+use esclusa_pipeline::route::Route;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,15 +3,15 @@
 //! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was. While plugins are
 //! loaded, which may take minutes, other reloads go on.
 
-use super::meter::epoch_millis;
 use super::newest::{Reload, Undone};
-use super::route::{Mode, Route, Version};
 use super::wiring::Resources;
 use super::{Running, Runtime, cloud, plugins, schema};
 use crate::letters;
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Schema;
+use esclusa_pipeline::meter::epoch_millis;
+use esclusa_pipeline::route::{Mode, Route, Version};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -5,7 +5,7 @@
 mod source;
 
 use crate::outlet::Lazy;
-use esclusa_aws::client::{self, Clients};
+use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{self, EngineSettings};
 use esclusa_aws::progress::Keeper;
 use esclusa_aws::sqs::Routes;
@@ -24,7 +24,7 @@ pub use esclusa_aws::sqs::Queues;
 pub struct Cloud {
     clients: Clients,
     /// Where lease tables and marks are.
-    home: client::Place,
+    home: plan::Place,
     marks_table: String,
     /// Queues that are read.
     queues: Queues,
@@ -42,19 +42,13 @@ pub fn readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
     readers
 }
 
-/// Where a resource is.
-#[must_use]
-pub fn place(place: &plan::Place) -> client::Place {
-    client::Place { region: place.region.clone(), endpoint_url: place.endpoint_url.clone() }
-}
-
 impl Cloud {
     /// Reads the chain of credentials; `None` where no route has anything on AWS.
     pub async fn of(plan: &Plan) -> Option<Self> {
         if !plan.routes.iter().any(|route| plan.touches_aws(route)) {
             return None;
         }
-        let home = place(&plan.aws.place);
+        let home = plan.aws.place.clone();
         let clients = Clients::load(&home).await;
         Some(Cloud { clients, home, marks_table: plan.aws.marks_table.clone(), queues: Queues::default() })
     }
@@ -76,38 +70,41 @@ impl Cloud {
     pub fn outlet(&self, output: &Output) -> Option<Arc<dyn Outlet>> {
         let clients = &self.clients;
         Some(match output {
-            Output::Kinesis { stream, strict_order, place: at } => {
+            Output::Kinesis { stream, strict_order, place } => {
                 let (stream, strict_order) = (stream.clone(), *strict_order);
-                outlets::kinesis::open(clients, outlets::kinesis::Settings { stream, place: place(at), strict_order })
+                outlets::kinesis::open(
+                    clients,
+                    outlets::kinesis::Settings { stream, place: place.clone(), strict_order },
+                )
             }
-            Output::Sqs { queue, place: at } => {
-                let settings = outlets::sqs::Settings { queue: queue.clone(), place: place(at) };
+            Output::Sqs { queue, place } => {
+                let settings = outlets::sqs::Settings { queue: queue.clone(), place: place.clone() };
                 let clients = clients.clone();
                 Arc::new(Lazy::new(move || {
                     let (clients, settings) = (clients.clone(), settings.clone());
                     Box::pin(async move { outlets::sqs::open(&clients, &settings).await })
                 }))
             }
-            Output::Sns { receiver, place: at } => {
+            Output::Sns { receiver, place } => {
                 let target = match receiver {
                     Receiver::Topic(arn) => outlets::sns::Target::Topic(arn.clone()),
                     Receiver::Phone(number) => outlets::sns::Target::Sms(Some(number.clone())),
                     Receiver::Attribute => outlets::sns::Target::Sms(None),
                 };
-                outlets::sns::open(clients, &place(at), target)
+                outlets::sns::open(clients, place, target)
             }
-            Output::Ses { from, to, subject, rate, ambiguous, place: at } => {
+            Output::Ses { from, to, subject, rate, ambiguous, place } => {
                 let ambiguous = match ambiguous {
                     plan::Ambiguous::Retry => outlets::ses::Ambiguous::Retry,
                     plan::Ambiguous::DeadLetter => outlets::ses::Ambiguous::DeadLetter,
                 };
                 let (from, to, subject) = (from.clone(), to.clone(), subject.clone());
-                let (place, rate) = (place(at), *rate);
+                let (place, rate) = (place.clone(), *rate);
                 outlets::ses::open(clients, outlets::ses::Settings { place, from, to, subject, rate, ambiguous })
             }
-            Output::S3 { bucket, prefix, path_style, place: at } => {
+            Output::S3 { bucket, prefix, path_style, place } => {
                 let (bucket, prefix, path_style) = (bucket.clone(), prefix.clone(), *path_style);
-                outlets::s3::open(clients, outlets::s3::Settings { bucket, prefix, place: place(at), path_style })
+                outlets::s3::open(clients, outlets::s3::Settings { bucket, prefix, place: place.clone(), path_style })
             }
             _ => return None,
         })
@@ -142,18 +139,18 @@ impl Cloud {
 /// What a route may touch in DynamoDB and S3.
 fn resources(plan: &Plan, spec: &plan::Route) -> (BTreeMap<String, tables::Table>, BTreeMap<String, objects::Store>) {
     let table = |name: &String| match plan.tables.get(name)? {
-        Table::Dynamodb { name: there, place: at, .. } => {
-            Some((name.clone(), tables::Table { name: there.clone(), place: place(at) }))
+        Table::Dynamodb { name: there, place, .. } => {
+            Some((name.clone(), tables::Table { name: there.clone(), place: place.clone() }))
         }
         Table::Embedded(_) => None,
     };
     let store = |name: &String| match plan.objects.get(name)? {
-        Objects::S3 { bucket, prefix, path_style, place: at } => Some((
+        Objects::S3 { bucket, prefix, path_style, place } => Some((
             name.clone(),
             objects::Store {
                 bucket: bucket.clone(),
                 prefix: prefix.clone(),
-                place: place(at),
+                place: place.clone(),
                 path_style: *path_style,
             },
         )),

@@ -1,8 +1,8 @@
 //! The health of a route: whether it does its work, and if not, why. Made from its status and nothing else, so that
 //! status, metrics and readiness say the same.
 
-use super::meter::epoch_millis;
 use super::status::{OutputStatus, RouteStatus};
+use esclusa_pipeline::meter::epoch_millis;
 use serde::{Deserialize, Serialize};
 
 /// A source or an output that failed within this time counts as failing; both are tried again more often than that.
@@ -56,8 +56,8 @@ fn failure(output: &OutputStatus, now: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{FRESH_MILLIS, Health, OutputStatus, RouteStatus};
-    use crate::runtime::meter::LastError;
-    use crate::runtime::output_meter::OutputReading;
+    use esclusa_pipeline::meter::LastError;
+    use esclusa_pipeline::output_meter::OutputReading;
 
     fn route(state: &str, error: Option<&str>) -> RouteStatus {
         let mut route = RouteStatus { state: state.to_owned(), ..RouteStatus::default() };

@@ -4,12 +4,12 @@
 pub mod check;
 mod cost;
 
-use super::meter::epoch_millis;
-use super::route::Version;
 use esclusa_config::names::Ungranted;
 use esclusa_config::plan;
+use esclusa_pipeline::meter::epoch_millis;
+use esclusa_pipeline::route::Version;
 use esclusa_sandbox::child::Lost;
-use esclusa_sandbox::{Instances, Limits, LoadError, Loaded, RouteSettings, Sandbox};
+use esclusa_sandbox::{LoadError, Loaded, RouteSettings, Sandbox};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -113,13 +113,8 @@ pub async fn configure(loaded: &Loaded, route: &plan::Route) -> Result<Version, 
     let settings = RouteSettings {
         route: route.name.clone(),
         config: route.config.to_string(),
-        limits: limits(&route.limits),
-        instances: match route.instances {
-            plan::Instances::Fresh => Instances::Fresh,
-            plan::Instances::Reuse { max_invocations, memory_high_water } => {
-                Instances::Reuse { max_invocations, memory_high_water }
-            }
-        },
+        limits: route.limits,
+        instances: route.instances,
     };
     let plugin = loaded.configure(settings).await.map_err(|error| Refused::Init(error.to_string()))?;
     Ok(Version {
@@ -129,15 +124,4 @@ pub async fn configure(loaded: &Loaded, route: &plan::Route) -> Result<Version, 
         since: epoch_millis(),
         reads: AtomicBool::new(false),
     })
-}
-
-fn limits(limits: &plan::Limits) -> Limits {
-    Limits {
-        memory: limits.memory,
-        time: limits.time,
-        effects: limits.effects,
-        output_bytes: limits.output_bytes,
-        log_bytes: limits.log_bytes,
-        ..Limits::default()
-    }
 }

@@ -4,10 +4,6 @@
 //! leaves the letter where it is. A crash between the commit and the removal leaves the letter, too: replaying is
 //! at-least-once, with the same event and message ids.
 
-use super::commit::{self, Facts, Settle};
-use super::meter::epoch_millis;
-use super::outbox::{self, Recorded};
-use super::route::Route;
 use super::trial;
 use esclusa_embedded::Store;
 use esclusa_flow::batch::{Batch, Claim, Token};
@@ -20,6 +16,10 @@ use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::output::{CallError, Output};
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::Verdict;
+use esclusa_pipeline::commit::{self, Facts, Settle};
+use esclusa_pipeline::meter::epoch_millis;
+use esclusa_pipeline::outbox::{self, Recorded};
+use esclusa_pipeline::route::Route;
 use std::time::{Duration, Instant};
 
 /// A replay is one try: whoever asked for it hears how it went. Only waits for competitors are repeated.

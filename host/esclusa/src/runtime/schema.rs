@@ -1,7 +1,8 @@
 //! What the embedded engine shall hold, made from the plan.
 
 use esclusa_config::plan::{self, Plan};
-use esclusa_embedded::{KeySchema, QueueSchema, Schema, StreamSchema, TableSchema, Target};
+use esclusa_embedded::{QueueSchema, Schema, StreamSchema, Target};
+use esclusa_flow::settings::TableSchema;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,19 +78,10 @@ fn reads_queue(plan: &Plan, route: &plan::Route, queue: &str) -> bool {
 
 /// `None`: the table is not the engine's.
 fn table_schema(table: &plan::Table) -> Option<TableSchema> {
-    let plan::Table::Embedded(layout) = table else { return None };
-    Some(TableSchema {
-        key: key(&layout.key),
-        indexes: layout.indexes.iter().map(|(name, index)| (name.clone(), key(index))).collect(),
-        changes: layout.changes,
-    })
+    if let plan::Table::Embedded(layout) = table { Some(layout.clone()) } else { None }
 }
 
 /// `None`: the store is not the engine's.
 fn directory(store: &plan::Objects) -> Option<PathBuf> {
     if let plan::Objects::Directory { path } = store { Some(path.clone()) } else { None }
-}
-
-fn key(key: &plan::Key) -> KeySchema {
-    KeySchema { partition: key.partition.clone(), sort: key.sort.clone() }
 }

@@ -3,12 +3,13 @@
 use super::ask::Desk;
 use super::cloud::{Cloud, Slot};
 use super::schema::ingest_stream;
-use super::serve::Open;
 use esclusa_config::plan;
-use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Start, Store};
+use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Store};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
+use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Positions, Source};
+use esclusa_pipeline::serve::Open;
 use std::sync::Arc;
 
 /// How the source of a route is opened, again and again. `routes`: so many routes read it. `desk` is where an `http` source
@@ -57,9 +58,9 @@ fn positions(store: &Store, spec: &SourceSpec) -> Positions {
 
 fn open(store: &Store, spec: SourceSpec, source: &plan::Source, desk: Option<&Desk>) -> Result<Box<dyn Source>, Fault> {
     match source {
-        plan::Source::Stream { stream, start, .. } => store.stream_source(spec, stream, begin(*start)),
+        plan::Source::Stream { stream, start, .. } => store.stream_source(spec, stream, *start),
         plan::Source::Queue { queue, .. } => store.queue_source(spec, queue),
-        plan::Source::TableChanges { table, start } => store.table_changes_source(spec, table, begin(*start)),
+        plan::Source::TableChanges { table, start } => store.table_changes_source(spec, table, *start),
         plan::Source::File { path, follow } => Ok(Box::new(FileSource::new(store.clone(), spec, path, *follow))),
         plan::Source::Http { reply: false, .. } => {
             let stream = ingest_stream(&spec.source);
@@ -85,13 +86,5 @@ fn open(store: &Store, spec: SourceSpec, source: &plan::Source, desk: Option<&De
         plan::Source::Schedule { cron, event } => {
             Ok(Box::new(ScheduleSource::new(store.clone(), spec, cron, event.clone())?))
         }
-    }
-}
-
-fn begin(start: plan::Start) -> Start {
-    match start {
-        plan::Start::TrimHorizon => Start::TrimHorizon,
-        plan::Start::Latest => Start::Latest,
-        plan::Start::AtTimestamp(millis) => Start::AtTimestamp(millis),
     }
 }

@@ -1,13 +1,13 @@
 //! What the router tells of itself: for `esclusa status`, the API and the dashboard.
 
 use super::health::Health;
-use super::meter::{Reading, epoch_millis};
-use super::output_meter::OutputReading;
-use super::route::{Mode, Route};
 use super::{Running, Runtime};
 use crate::letters;
 use esclusa_config::plan::{self, Target};
 use esclusa_flow::lag::Lag;
+use esclusa_pipeline::meter::{Reading, epoch_millis};
+use esclusa_pipeline::output_meter::OutputReading;
+use esclusa_pipeline::route::{Mode, Route};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;

@@ -4,15 +4,15 @@
 mod live;
 mod show;
 
-use super::meter::epoch_millis;
-use super::route::Route;
-use super::sieve::{self, Sifted};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::grants::GrantedReads;
 use esclusa_flow::output::{CallError, Output};
 use esclusa_flow::verdict::{Reason, Verdict};
+use esclusa_pipeline::meter::epoch_millis;
+use esclusa_pipeline::route::Route;
+use esclusa_pipeline::sieve::{self, Sifted};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;

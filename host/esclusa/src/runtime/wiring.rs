@@ -1,14 +1,14 @@
 //! Puts a route together: its outlets, its engine, and what they need of the store and of AWS.
 
 use super::cloud::{Cloud, Slot};
-use super::commit::Settle;
-use super::meter::Meter;
-use super::output_meter::OutputMeters;
-use super::route::{Route, Version};
 use crate::outlet;
 use esclusa_config::plan::{self, Objects, Plan, Source, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_pipeline::commit::Settle;
+use esclusa_pipeline::meter::Meter;
+use esclusa_pipeline::output_meter::OutputMeters;
+use esclusa_pipeline::route::{Route, Version};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

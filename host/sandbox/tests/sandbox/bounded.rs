@@ -9,7 +9,8 @@ use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::item::Item;
 use esclusa_flow::output::{CallError, FailureKind};
 use esclusa_flow::plugin::Plugin;
-use esclusa_sandbox::{Instances, Limits, RouteSettings, SandboxConfig};
+use esclusa_flow::settings::{Instances, Limits};
+use esclusa_sandbox::{RouteSettings, SandboxConfig};
 use esclusa_testkit::allocations;
 use std::sync::{Arc, Mutex};
 

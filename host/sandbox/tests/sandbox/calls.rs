@@ -8,7 +8,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::output::{CallError, Disposition, FailureKind, Outcome};
 use esclusa_flow::plugin::Plugin;
-use esclusa_sandbox::Limits;
+use esclusa_flow::settings::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -2,7 +2,8 @@
 
 use crate::support::{NoReads, call, events, hostile, load, order, ordered, origin, sandbox, sent, settings};
 use esclusa_flow::plugin::Plugin;
-use esclusa_sandbox::{Limits, RouteSettings};
+use esclusa_flow::settings::Limits;
+use esclusa_sandbox::RouteSettings;
 use std::sync::Arc;
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use crate::bare::Core;
 use crate::support::{call, failure, hostile, load, order, ordered, sandbox, sandbox_with, sent, settings, tight};
 use esclusa_flow::output::FailureKind;
-use esclusa_sandbox::{Configured, Instances, Limits, RouteSettings, SandboxConfig};
+use esclusa_flow::settings::{Instances, Limits};
+use esclusa_sandbox::{Configured, RouteSettings, SandboxConfig};
 
 async fn reusing(what: &str, max_invocations: u32, memory_high_water: usize) -> Configured {
     let loaded = load(&sandbox(), hostile()).await.unwrap();

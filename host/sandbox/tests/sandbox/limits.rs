@@ -5,7 +5,8 @@ use crate::support::{NoReads, hostile, sandbox_with};
 use crate::support::{call, configured, events, failure, load, order, ordered, origin, sandbox, sent, settings, tight};
 use esclusa_flow::output::{CallError, FailureKind};
 use esclusa_flow::plugin::Plugin;
-use esclusa_sandbox::{Limits, LoadError, SandboxConfig};
+use esclusa_flow::settings::Limits;
+use esclusa_sandbox::{LoadError, SandboxConfig};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

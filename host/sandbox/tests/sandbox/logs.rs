@@ -2,7 +2,8 @@
 
 use crate::bare::Core;
 use crate::support::{call, configured, ordered, sandbox, tight};
-use esclusa_sandbox::{Configured, Limits};
+use esclusa_flow::settings::Limits;
+use esclusa_sandbox::Configured;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};

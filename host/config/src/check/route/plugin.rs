@@ -30,6 +30,7 @@ pub fn limits(route: &Reader<'_>) -> Limits {
         effects: reader.integer(&shape::EFFECTS),
         output_bytes: reader.size(&shape::OUTPUT),
         log_bytes: reader.size(&shape::LOGS),
+        ..Limits::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sources on AWS: opened as one route reads them, checked, and what they need permission for.
 
-use super::{Cloud, place};
+use super::Cloud;
 use crate::runtime::reachable::Unreachable;
 use esclusa_aws::progress::Keeper;
 use esclusa_aws::shards::{self, Alone, Coordination, Sharing};
@@ -49,21 +49,21 @@ impl Opener {
     pub async fn open(&self) -> Result<Opened, Fault> {
         let clients = &self.cloud.clients;
         match &self.source {
-            Source::Kinesis { stream, start, consumer, ordered, coordination, place: at } => {
+            Source::Kinesis { stream, start, consumer, ordered, coordination, place } => {
                 let (stream, fan_out) = (stream.clone(), consumer.clone());
-                let (start, sharing) = (begin(*start), self.sharing(coordination, *ordered));
-                let settings = kinesis::Settings { stream, place: place(at), start, fan_out, sharing };
+                let (start, sharing) = (*start, self.sharing(coordination, *ordered));
+                let settings = kinesis::Settings { stream, place: place.clone(), start, fan_out, sharing };
                 kinesis::open(clients, &settings, self.reader()).await
             }
-            Source::DynamodbStream { of, start, ordered, coordination, place: at } => {
+            Source::DynamodbStream { of, start, ordered, coordination, place } => {
                 let stream = table_stream(of);
-                let (start, sharing) = (begin(*start), self.sharing(coordination, *ordered));
-                let settings = dynamodb_stream::Settings { stream, place: place(at), start, sharing };
+                let (start, sharing) = (*start, self.sharing(coordination, *ordered));
+                let settings = dynamodb_stream::Settings { stream, place: place.clone(), start, sharing };
                 dynamodb_stream::open(clients, &settings, self.reader()).await
             }
-            Source::Sqs { queue, visibility_timeout, place: at, .. } => {
+            Source::Sqs { queue, visibility_timeout, place, .. } => {
                 let (queue, visibility_timeout) = (queue.clone(), *visibility_timeout);
-                let settings = sqs::Settings { queue, place: place(at), visibility_timeout };
+                let settings = sqs::Settings { queue, place: place.clone(), visibility_timeout };
                 let (route, source) = (self.route.name.clone(), self.route.source.clone());
                 let reader = sqs::Reader { route, source, workers: self.route.concurrency };
                 let opened = self.cloud.queues.open(clients, &settings, reader).await;
@@ -110,14 +110,6 @@ fn table_stream(of: &TableStream) -> String {
     }
 }
 
-fn begin(start: plan::Start) -> shards::Start {
-    match start {
-        plan::Start::TrimHorizon => shards::Start::TrimHorizon,
-        plan::Start::Latest => shards::Start::Latest,
-        plan::Start::AtTimestamp(millis) => shards::Start::AtTimestamp(millis),
-    }
-}
-
 /// What a source needs permission for.
 pub fn uses(source: &Source, route: &plan::Route) -> Vec<iam::Use> {
     let mut uses = match source {
@@ -148,14 +140,14 @@ impl Cloud {
             note(routes, self.check_source(name, source).await);
         }
         for (name, table) in &plan.tables {
-            let Table::Dynamodb { name: there, place: at, .. } = table else { continue };
-            let table = esclusa_aws::tables::Table { name: there.clone(), place: place(at) };
+            let Table::Dynamodb { name: there, place, .. } = table else { continue };
+            let table = esclusa_aws::tables::Table { name: there.clone(), place: place.clone() };
             note(users(&|r| r.grants.tables.contains(name)), check::table(&self.clients, name, &table).await);
         }
         for (name, objects) in &plan.objects {
-            let Objects::S3 { bucket, prefix, path_style, place: at } = objects else { continue };
+            let Objects::S3 { bucket, prefix, path_style, place } = objects else { continue };
             let (bucket, prefix) = (bucket.clone(), prefix.clone());
-            let store = esclusa_aws::objects::Store { bucket, prefix, place: place(at), path_style: *path_style };
+            let store = esclusa_aws::objects::Store { bucket, prefix, place: place.clone(), path_style: *path_style };
             note(users(&|r| r.grants.objects.contains(name)), check::store(&self.clients, name, &store).await);
         }
         for (name, output) in &plan.outputs {
@@ -170,8 +162,8 @@ impl Cloud {
     ///
     /// # Errors
     /// What is wrong, and the remedy.
-    pub async fn holds_items(&self, name: &str, there: &str, at: &plan::Place) -> Result<bool, String> {
-        let table = esclusa_aws::tables::Table { name: there.to_owned(), place: place(at) };
+    pub async fn holds_items(&self, name: &str, there: &str, place: &plan::Place) -> Result<bool, String> {
+        let table = esclusa_aws::tables::Table { name: there.to_owned(), place: place.clone() };
         check::holds_items(&self.clients, name, &table).await
     }
 
@@ -179,24 +171,22 @@ impl Cloud {
     ///
     /// # Errors
     /// Why it cannot be asked.
-    pub async fn keeps_from(&self, stream: &str, at: &plan::Place, now: u64) -> Result<Option<u64>, String> {
-        esclusa_aws::kinesis::keeps_from(&self.clients, &place(at), stream, now)
-            .await
-            .map_err(|fault| fault.to_string())
+    pub async fn keeps_from(&self, stream: &str, place: &plan::Place, now: u64) -> Result<Option<u64>, String> {
+        esclusa_aws::kinesis::keeps_from(&self.clients, place, stream, now).await.map_err(|fault| fault.to_string())
     }
 
     async fn check_source(&self, name: &str, source: &Source) -> Result<(), String> {
         let clients = &self.clients;
         match source {
-            Source::Kinesis { stream, place: at, .. } => {
-                check::stream(clients, &place(at), stream, &format!("[source.{name}] stream")).await
+            Source::Kinesis { stream, place, .. } => {
+                check::stream(clients, place, stream, &format!("[source.{name}] stream")).await
             }
-            Source::DynamodbStream { of: TableStream::Table(table), place: at, .. } => {
-                let table = esclusa_aws::tables::Table { name: table.clone(), place: place(at) };
+            Source::DynamodbStream { of: TableStream::Table(table), place, .. } => {
+                let table = esclusa_aws::tables::Table { name: table.clone(), place: place.clone() };
                 check::table_at(clients, &table, &format!("[source.{name}] table")).await
             }
-            Source::Sqs { queue, place: at, .. } => {
-                check::queue(clients, &place(at), queue, &format!("[source.{name}] queue")).await
+            Source::Sqs { queue, place, .. } => {
+                check::queue(clients, place, queue, &format!("[source.{name}] queue")).await
             }
             _ => Ok(()),
         }
@@ -205,19 +195,19 @@ impl Cloud {
     async fn check_output(&self, name: &str, output: &Output) -> Result<(), String> {
         let clients = &self.clients;
         match output {
-            Output::Kinesis { stream, place: at, .. } => {
-                check::stream(clients, &place(at), stream, &format!("[output.{name}] stream")).await
+            Output::Kinesis { stream, place, .. } => {
+                check::stream(clients, place, stream, &format!("[output.{name}] stream")).await
             }
-            Output::Sqs { queue, place: at } => {
-                check::queue(clients, &place(at), queue, &format!("[output.{name}] queue")).await
+            Output::Sqs { queue, place } => {
+                check::queue(clients, place, queue, &format!("[output.{name}] queue")).await
             }
-            Output::Sns { receiver: plan::Receiver::Topic(arn), place: at } => {
-                check::topic(clients, &place(at), arn, &format!("[output.{name}] topic_arn")).await
+            Output::Sns { receiver: plan::Receiver::Topic(arn), place } => {
+                check::topic(clients, place, arn, &format!("[output.{name}] topic_arn")).await
             }
-            Output::S3 { bucket, path_style, place: at, .. } => {
-                check::bucket(clients, &place(at), *path_style, bucket, &format!("[output.{name}] bucket")).await
+            Output::S3 { bucket, path_style, place, .. } => {
+                check::bucket(clients, place, *path_style, bucket, &format!("[output.{name}] bucket")).await
             }
-            Output::Ses { place: at, .. } => check::mail(clients, &place(at), &format!("[output.{name}]")).await,
+            Output::Ses { place, .. } => check::mail(clients, place, &format!("[output.{name}]")).await,
             _ => Ok(()),
         }
     }

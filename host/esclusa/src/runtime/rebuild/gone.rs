@@ -2,10 +2,10 @@
 
 use super::order::Job;
 use crate::runtime::cloud::Cloud;
-use crate::runtime::meter::epoch_millis;
 use crate::runtime::schema::ingest_stream;
 use esclusa_config::plan::Source;
 use esclusa_embedded::{Store, Trimmed};
+use esclusa_pipeline::meter::epoch_millis;
 
 /// How long a stream of a DynamoDB table keeps its records, milliseconds.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>, "24 hours", October 2026.

@@ -6,9 +6,6 @@
 
 use super::show::{self, Shown};
 use super::{TrialEvent, call, columns, origin, sifted};
-use crate::runtime::commit::{self, Facts, Settle};
-use crate::runtime::meter::epoch_millis;
-use crate::runtime::route::Route;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::Sender;
@@ -19,6 +16,9 @@ use esclusa_flow::outbox::Outbox;
 use esclusa_flow::output::{CallError, Output, Reply};
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::{Reason, Verdict};
+use esclusa_pipeline::commit::{self, Facts, Settle};
+use esclusa_pipeline::meter::epoch_millis;
+use esclusa_pipeline::route::Route;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;

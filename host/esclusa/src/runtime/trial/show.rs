@@ -1,12 +1,12 @@
 //! A trial as JSON: effects with readable values, numbers with every digit.
 
-use crate::runtime::route::Route;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_embedded::plain_json;
 use esclusa_flow::effect::{Action, Change, Effect};
 use esclusa_flow::item::{Comparison, Guard, Item, Otherwise, Value};
 use esclusa_flow::output::{CallError, Disposition, Outcome, Output, Reply};
+use esclusa_pipeline::route::Route;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};

@@ -1,7 +1,7 @@
 //! Holds a route's filter against a batch. A batch that takes long is filtered on a thread that nothing else waits for, and
 //! filtering it ends soon after nobody waits for it any more.
 
-use super::route::Route;
+use crate::route::Route;
 use esclusa_flow::event::{Columns, EventRef};
 use esclusa_flow::filter::{Filter, Undecided};
 use esclusa_flow::verdict::{Reason, Verdict};
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
 /// Code of an event whose filter takes too long.
-pub const CODE: &str = "limit.filter";
+pub(crate) const CODE: &str = "limit.filter";
 
 /// Bytes of a batch that is tried at once.
 const SMALL: usize = 64 * 1024;

@@ -1,8 +1,9 @@
 //! `[[route]]`, checked.
 
-use esclusa_flow::filter::Filter;
-use esclusa_flow::grants::Grants;
-use esclusa_flow::retry::Policy;
+use super::limits::{Instances, Limits};
+use crate::filter::Filter;
+use crate::grants::Grants;
+use crate::retry::Policy;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,33 +60,4 @@ pub enum Delivery {
     ExactlyOnce,
     /// Effects are repeated where the progress was not recorded.
     AtLeastOnce,
-}
-
-/// What a plugin may use per call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of all memories and tables together.
-    pub memory: usize,
-    /// Time, computing and waiting.
-    pub time: Duration,
-    /// Effects that it may return.
-    pub effects: usize,
-    /// Bytes that it may return or pass to the host.
-    pub output_bytes: usize,
-    /// Bytes that it may log.
-    pub log_bytes: usize,
-}
-
-/// How instances of a plugin are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Instances {
-    /// A new one for every batch.
-    Fresh,
-    /// Kept between batches, until one of these is passed or it fails.
-    Reuse {
-        /// Calls.
-        max_invocations: u32,
-        /// Bytes of memory after a call.
-        memory_high_water: usize,
-    },
 }

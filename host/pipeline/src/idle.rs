@@ -57,7 +57,7 @@ impl Idle {
     }
 
     /// Waits until somebody wants every idle lane to look again.
-    pub async fn nudged(&self) {
+    pub(crate) async fn nudged(&self) {
         self.nudge.notified().await;
     }
 
@@ -76,12 +76,12 @@ impl Idle {
 
 impl Note {
     /// There is, or may be, something to do.
-    pub fn busy(&self) {
+    pub(crate) fn busy(&self) {
         self.idle.write(self.lane, None);
     }
 
     /// Nothing was found; `version` is the engine's from before looking.
-    pub fn idle(&self, version: u64) {
+    pub(crate) fn idle(&self, version: u64) {
         self.idle.write(self.lane, Some(version));
     }
 }

@@ -2,30 +2,22 @@
 //!
 //! A lane that ends early (drained, lease lost, cancelled) drops its batch, which is then not done (invariant 2).
 
-use super::budget::Share;
-use super::deliver::{Delivering, End};
-use super::idle::{Idle, Note};
-use super::route::{Mode, Route};
+use crate::budget::Share;
+use crate::deliver::{Delivering, End};
+use crate::idle::Note;
+use crate::meter::worth_telling;
+use crate::route::{Mode, Route, changed};
+use crate::shared::Shared;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull};
 use esclusa_flow::split::Split;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// The code of what goes wrong when a lane pulls.
 const PULL: &str = "source.pull";
-
-/// What lanes of all routes share.
-pub struct Shared {
-    /// Who is idle.
-    pub idle: Arc<Idle>,
-    /// Start of the monotonic clock.
-    pub start: Instant,
-    /// The engine's version.
-    pub version: Box<dyn Fn() -> u64 + Send + Sync>,
-}
 
 /// How a lane ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,11 +112,6 @@ fn note_given_up(route: &Route, lane: &mut dyn Lane) {
     }
 }
 
-/// True where a failure after so many in a row is to be logged: ever more rarely.
-pub fn worth_telling(before: u32) -> bool {
-    before.checked_add(1).is_some_and(u32::is_power_of_two)
-}
-
 /// Reports a failed pull, ever more rarely while pulls go on failing.
 fn report(route: &Route, lane: &str, fault: &Fault, before: u32) {
     route.meter.error(PULL, &fault.to_string());
@@ -212,13 +199,6 @@ async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, ne
 fn limit(route: &Route) -> Limit {
     let events = route.split().map_or(route.spec.batch_size.max(1), Split::events);
     Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
-}
-
-/// Waits for the next change of mode. Once the route is gone, nothing changes any more.
-pub async fn changed(mode: &mut watch::Receiver<Mode>) {
-    if mode.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// Waits while the route is paused or halted; gives what it does then. A paused route counts as idle.

@@ -1,15 +1,15 @@
 //! A running route: what its lanes share.
 
-use super::budget::Budget;
-use super::commit::Settle;
-use super::meter::Meter;
-use super::output_meter::OutputMeters;
-use super::turns::Turns;
+use crate::budget::Budget;
+use crate::commit::Settle;
+use crate::meter::Meter;
+use crate::output_meter::OutputMeters;
+use crate::turns::Turns;
 use arc_swap::ArcSwap;
-use esclusa_config::plan;
 use esclusa_flow::dead::Handler;
 use esclusa_flow::engine::{Engine, Outlet};
 use esclusa_flow::plugin::Plugin;
+use esclusa_flow::settings;
 use esclusa_flow::split::Split;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,11 +48,11 @@ pub enum Mode {
 /// What the lanes of a route share.
 pub struct Route {
     /// The route as configured.
-    pub spec: plan::Route,
+    pub spec: settings::Route,
     /// Kind of its source.
     pub kind: Arc<str>,
     /// How its source is told that events are finished.
-    pub settle: Settle,
+    pub(crate) settle: Settle,
     /// Each event is marked as done together with its effects.
     pub marks: bool,
     /// Where its tables and progress are.
@@ -66,11 +66,11 @@ pub struct Route {
     /// The plugin in use; a batch finishes on the one it started with.
     version: ArcSwap<Version>,
     /// Batches in work.
-    pub concurrency: Arc<Semaphore>,
+    pub(crate) concurrency: Arc<Semaphore>,
     /// Bytes in flight.
     pub budget: Budget,
     /// Whose messages go out.
-    pub turns: Turns,
+    pub(crate) turns: Turns,
     /// It left messages for the next start.
     pub unsent: AtomicBool,
     mode: watch::Sender<Mode>,
@@ -78,14 +78,14 @@ pub struct Route {
 
 impl Route {
     /// How its calls are split by key; `None`: they are not.
-    pub fn split(&self) -> Option<Split> {
+    pub(crate) fn split(&self) -> Option<Split> {
         let (factor, size) = (self.spec.parallelization_factor, self.spec.batch_size);
         (factor > 1).then_some(Split { factor, size })
     }
 
     /// A route that is running, with nothing in flight.
     pub fn new(
-        spec: plan::Route,
+        spec: settings::Route,
         (kind, settle, marks): (Arc<str>, Settle, bool),
         engine: Arc<dyn Engine>,
         (outlets, outputs): (BTreeMap<String, Arc<dyn Outlet>>, Arc<OutputMeters>),
@@ -133,17 +133,17 @@ impl Route {
     }
 
     /// Watches what the route is doing.
-    pub fn watch(&self) -> watch::Receiver<Mode> {
+    pub(crate) fn watch(&self) -> watch::Receiver<Mode> {
         self.mode.subscribe()
     }
 
     /// Waits until the route is on its way out.
-    pub async fn leaving(&self) {
+    pub(crate) async fn leaving(&self) {
         self.reached(|mode| matches!(mode, Mode::Draining | Mode::Stopped)).await;
     }
 
     /// What comes of `work`; `None` where the route is on its way out before that.
-    pub async fn unless_leaving<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn unless_leaving<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
             () = self.leaving() => None,
@@ -152,7 +152,7 @@ impl Route {
     }
 
     /// Waits until the route is told to drop everything.
-    pub async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         self.reached(|mode| *mode == Mode::Stopped).await;
     }
 
@@ -175,5 +175,12 @@ impl Route {
             }
             change
         });
+    }
+}
+
+/// Waits for the next change of mode. Once the route is gone, nothing changes any more.
+pub(crate) async fn changed(mode: &mut watch::Receiver<Mode>) {
+    if mode.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

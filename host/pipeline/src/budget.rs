@@ -51,7 +51,7 @@ impl Budget {
 
 impl Share {
     /// Gives back what `bytes` do not need.
-    pub fn shrink(&mut self, bytes: usize) {
+    pub(crate) fn shrink(&mut self, bytes: usize) {
         let keep = bytes.div_ceil(GRAIN).max(1);
         drop(self.0.num_permits().checked_sub(keep).and_then(|surplus| self.0.split(surplus)));
     }

@@ -4,9 +4,9 @@
 //! message again, without calling the plugin. A crash leaves the outbox recorded: it is sent again at the next
 //! start, with the same message ids (at-least-once).
 
-use super::meter::epoch_millis;
-use super::output_meter::SEND;
-use super::route::Route;
+use crate::meter::epoch_millis;
+use crate::output_meter::SEND;
+use crate::route::Route;
 use esclusa_flow::dead::Sender;
 use esclusa_flow::engine::Pending;
 use esclusa_flow::outbox::Outbox;
@@ -29,12 +29,12 @@ impl Recorded {
     }
 
     /// The lane that it is of.
-    pub fn lane(&self) -> &str {
+    pub(crate) fn lane(&self) -> &str {
         &self.lane
     }
 
     /// How many messages it has.
-    pub fn messages(&self) -> usize {
+    pub(crate) fn messages(&self) -> usize {
         self.messages
     }
 }

@@ -118,7 +118,7 @@ pub fn prepare(
 }
 
 /// The position that `settlement` reaches in an ordered lane.
-pub fn reached<'a>(batch: &'a Batch, settlement: &Settlement) -> Option<&'a Token> {
+pub(crate) fn reached<'a>(batch: &'a Batch, settlement: &Settlement) -> Option<&'a Token> {
     let (last, _) = settlement.verdicts.last()?;
     batch.claims.get(*last as usize).map(esclusa_flow::batch::Claim::token)
 }

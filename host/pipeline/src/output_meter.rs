@@ -4,8 +4,7 @@
 //! An output is told of in the log as soon as it fails, then ever more rarely, and once when it works again: by output, and
 //! never by message. Nothing of a message is kept here but that it waits.
 
-use super::lane::worth_telling;
-use super::meter::{LastError, epoch_millis};
+use crate::meter::{LastError, epoch_millis, worth_telling};
 use esclusa_flow::outbox::{Tried, Witness};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The code of what goes wrong when messages are sent.
-pub const SEND: &str = "outbox.send";
+pub(crate) const SEND: &str = "outbox.send";
 
 /// Failures that follow each other within so many milliseconds are told of ever more rarely, also if it works in between.
 const QUIET: u64 = 60_000;

@@ -85,17 +85,22 @@ impl Meter {
     }
 
     /// Notes the last thing that went wrong.
-    pub fn error(&self, code: &str, message: &str) {
+    pub(crate) fn error(&self, code: &str, message: &str) {
         let error = LastError { at: epoch_millis(), code: code.to_owned(), message: message.to_owned() };
         self.change(|r| r.last_error = Some(error));
     }
 
     /// Takes the last error back where it has this code: it is over.
-    pub fn recovered(&self, code: &str) {
+    pub(crate) fn recovered(&self, code: &str) {
         self.change(|r| {
             r.last_error.take_if(|error| error.code == code);
         });
     }
+}
+
+/// True where a failure after so many in a row is to be logged: ever more rarely.
+pub(crate) fn worth_telling(before: u32) -> bool {
+    before.checked_add(1).is_some_and(u32::is_power_of_two)
 }
 
 /// Milliseconds since the Unix epoch.

@@ -2,12 +2,12 @@
 
 mod call;
 
-use super::commit::{self, Facts, Prepared};
-use super::lane::{Shared, changed};
-use super::meter::{Waiting, epoch_millis};
-use super::outbox::{self, Recorded};
-use super::route::{Mode, Route, Version};
-use super::sieve::{self, Sifting};
+use crate::commit::{self, Facts, Prepared};
+use crate::meter::{Waiting, epoch_millis};
+use crate::outbox::{self, Recorded};
+use crate::route::{Mode, Route, Version, changed};
+use crate::shared::Shared;
+use crate::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::Message;

@@ -1,10 +1,12 @@
 //! Serves a route: opens its source, runs its lanes, opens lost ones again, until it finishes or stops.
 
-use super::idle::Note;
-use super::lane::{self, Ended, REOPEN, Shared};
-use super::outbox::{self, Recorded};
-use super::route::{Mode, Route};
-use super::turns::Turn;
+use crate::idle::Note;
+use crate::lane::{self, Ended, REOPEN};
+use crate::meter::worth_telling;
+use crate::outbox::{self, Recorded};
+use crate::route::{Mode, Route};
+use crate::shared::Shared;
+use crate::turns::Turn;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
@@ -26,7 +28,12 @@ pub type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault
 
 /// Serves a route until it finishes or stops. The tasks of its lanes end with this future.
 /// `opening` says that it is busy, from before its task begins.
-pub async fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: Note) {
+// Boxed here, so that it is compiled with this crate's optimisation and not with its caller's.
+pub fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: Note) -> BoxFuture<'static, ()> {
+    Box::pin(run(route, shared, open, opening))
+}
+
+async fn run(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: Note) {
     let Some(recorded) = recorded(&route).await else { return };
     let (sending, mut resumed) = (shared.idle.note(), Vec::new());
     for (lane, pending) in recorded {
@@ -161,7 +168,7 @@ impl Trouble {
     /// Reports a failure, ever more rarely while it lasts, and waits before the next attempt: at most five seconds, so that
     /// what comes into being is found soon.
     async fn wait(&mut self, route: &Route, fault: &Fault) {
-        if lane::worth_telling(self.0) {
+        if worth_telling(self.0) {
             let name = &route.spec.name;
             tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.0 + 1, "cannot open the source; trying again");
         }

@@ -1,0 +1,30 @@
+//! What routes.toml says of a route and of what it uses, checked, in the words of the crates that carry it out: each
+//! thing is defined here once. Reading and checking the file is not done here.
+
+mod limits;
+mod route;
+mod table;
+
+pub use limits::{Instances, Limits};
+pub use route::{Delivery, Route};
+pub use table::{KeySchema, TableSchema};
+
+/// Where a route starts that has no position yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest event.
+    TrimHorizon,
+    /// With the next event.
+    Latest,
+    /// At the first event accepted at or after this time, milliseconds since the Unix epoch.
+    AtTimestamp(u64),
+}
+
+/// Where a service of AWS is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Region: that of the resource's ARN or section, else that of `[aws]`; `None`: the environment's or profile's.
+    pub region: Option<String>,
+    /// Endpoint: that of the resource's section, else that of `[aws]`; `None`: the environment's or AWS' own.
+    pub endpoint_url: Option<String>,
+}

@@ -1,0 +1,15 @@
+//! What the router gives to every lane: one clock, one note of who is idle, one count of commits.
+
+use crate::idle::Idle;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What lanes of all routes share.
+pub struct Shared {
+    /// Who is idle.
+    pub idle: Arc<Idle>,
+    /// Start of the monotonic clock.
+    pub start: Instant,
+    /// The engine's version.
+    pub version: Box<dyn Fn() -> u64 + Send + Sync>,
+}
