@@ -40,6 +40,11 @@ impl Hand {
         (self.waiting.len(), self.waiting.iter().map(|message| message.event.size()).sum())
     }
 
+    /// The receipts of what waits.
+    pub fn receipts(&self) -> impl Iterator<Item = &str> {
+        self.waiting.iter().map(|message| &*message.held.receipt)
+    }
+
     /// Keeps of what waits only what is still the route's.
     pub fn retain(&mut self, mut is: impl FnMut(&str) -> bool) {
         self.waiting.retain(|message| is(&message.held.receipt));

@@ -218,7 +218,8 @@ impl Hub {
         let (mut taken, mut size) = (Vec::<Received>::new(), 0);
         while let Some(message) = inbox.waiting.pop_front() {
             inbox.bytes = inbox.bytes.saturating_sub(message.event.size());
-            if !shares.waits_still(route, &message.held.receipt, now) {
+            shares.lapse(std::iter::once(&*message.held.receipt), now);
+            if !shares.waits(route, &message.held.receipt) {
                 continue;
             }
             size += message.event.size();
@@ -229,9 +230,12 @@ impl Hub {
         }
         if let Some(group) = taken.first().map(|first| first.held.group.clone()).filter(|_| self.queue.fifo) {
             let of_group = |message: &Received| message.held.group == group;
+            let receipts =
+                inbox.waiting.iter().filter(|message| of_group(message)).map(|message| &*message.held.receipt);
+            shares.lapse(receipts, now);
             for message in inbox.waiting.iter().filter(|message| of_group(message)) {
                 inbox.bytes = inbox.bytes.saturating_sub(message.event.size());
-                if shares.waits_still(route, &message.held.receipt, now) {
+                if shares.waits(route, &message.held.receipt) {
                     taken.push(message.clone());
                 }
             }

@@ -99,17 +99,15 @@ impl Shares {
         routes
     }
 
-    /// True where a message still waits for a route. One that others may see by now is left to them, and comes again.
-    pub fn waits_still(&mut self, route: &str, receipt: &str, now: Instant) -> bool {
-        let Some(message) = self.held.get(receipt) else { return false };
-        if message.held.until > now {
-            return message.is(route, Share::Waiting);
-        }
-        self.lost(&[receipt.into()], now);
-        false
+    /// Leaves to others those of the messages that they may see by now; they come again. With such a message a route gives back
+    /// what waits of its group, also what came before it: so ask [`Shares::waits`] only after all of them were looked at.
+    pub fn lapse<'a>(&mut self, receipts: impl Iterator<Item = &'a str>, now: Instant) {
+        let lapsed = |receipt: &&str| self.held.get(*receipt).is_some_and(|message| message.held.until <= now);
+        let lapsed: Vec<Box<str>> = receipts.filter(lapsed).map(Box::from).collect();
+        self.lost(&lapsed, now);
     }
 
-    /// True where a message waits for a route, also one that others may see by now.
+    /// True if a message waits for a route, also one that others may see by now.
     pub fn waits(&self, route: &str, receipt: &str) -> bool {
         self.held.get(receipt).is_some_and(|message| message.is(route, Share::Waiting))
     }

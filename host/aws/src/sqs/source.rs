@@ -152,7 +152,8 @@ impl Worker {
         self.fill(limit).await?;
         let hand = &mut self.hand;
         let taken = self.hub.shares(|shares| {
-            hand.retain(|receipt| shares.waits_still(&route, receipt, Instant::now()));
+            shares.lapse(hand.receipts(), Instant::now());
+            hand.retain(|receipt| shares.waits(&route, receipt));
             let taken = hand.take(limit);
             shares.take(&route, hand.work());
             taken
@@ -183,7 +184,10 @@ impl Worker {
         loop {
             self.news.mark_unchanged();
             let (now, hand) = (Instant::now(), &mut self.hand);
-            self.hub.shares(|shares| hand.retain(|receipt| shares.waits_still(&route, receipt, now)));
+            self.hub.shares(|shares| {
+                shares.lapse(hand.receipts(), now);
+                hand.retain(|receipt| shares.waits(&route, receipt));
+            });
             let (count, bytes) = self.hand.waiting();
             if count >= self.most || bytes >= limit.bytes || (self.hub.queue.fifo && count > 0) {
                 return Ok(());

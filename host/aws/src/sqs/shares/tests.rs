@@ -89,10 +89,9 @@ fn a_route_gives_back_what_waits_of_a_group_that_failed() {
         receive(&mut shares, group, id, now);
     }
     settle(&mut shares, "a", "r-1", Some(Duration::ZERO), now);
-    let waits =
-        |shares: &mut Shares, route| ["r-1", "r-2", "r-3"].map(|receipt| shares.waits_still(route, receipt, now));
-    assert_eq!(waits(&mut shares, "a"), [false, true, false]);
-    assert_eq!(waits(&mut shares, "b"), [true, true, true]);
+    let waits = |shares: &Shares, route| ["r-1", "r-2", "r-3"].map(|receipt| shares.waits(route, receipt));
+    assert_eq!(waits(&shares, "a"), [false, true, false]);
+    assert_eq!(waits(&shares, "b"), [true, true, true]);
     assert_eq!(done(&mut shares, "b", "r-1", now), hidden("r-1", Duration::ZERO));
     assert_eq!(done(&mut shares, "b", "r-3", now), hidden("r-3", Duration::ZERO));
 }
@@ -172,10 +171,9 @@ fn a_lost_message_takes_its_group_with_it_for_all() {
     }
     shares.take("a", ["r-1"].into_iter());
     shares.lost(&["r-1".into()], now);
-    let waits =
-        |shares: &mut Shares, route| ["r-1", "r-2", "r-3"].map(|receipt| shares.waits_still(route, receipt, now));
-    assert_eq!(waits(&mut shares, "a"), [false, true, false]);
-    assert_eq!(waits(&mut shares, "b"), [false, true, false]);
+    let waits = |shares: &Shares, route| ["r-1", "r-2", "r-3"].map(|receipt| shares.waits(route, receipt));
+    assert_eq!(waits(&shares, "a"), [false, true, false]);
+    assert_eq!(waits(&shares, "b"), [false, true, false]);
     assert_eq!(shares.ready(now), hidden("r-3", Duration::ZERO));
     done(&mut shares, "a", "r-1", now);
     assert_eq!(receive_as(&mut shares, "g", "1", "again", now), ["b"], "a finished it, and is not asked again");
@@ -185,7 +183,8 @@ fn a_lost_message_takes_its_group_with_it_for_all() {
 fn what_waited_too_long_is_left_to_others() {
     let (mut shares, now) = (shares(&["a"]), Instant::now());
     receive(&mut shares, "g", "1", now);
-    assert!(!shares.waits_still("a", "r-1", now + VISIBILITY));
+    shares.lapse(["r-1"].into_iter(), now + VISIBILITY);
+    assert!(!shares.waits("a", "r-1"));
     assert_eq!(shares.ready(now + VISIBILITY), Changes::default(), "somebody else may hold it");
 }
 

@@ -68,7 +68,8 @@ impl Model {
     fn take(&mut self, route: &'static str) {
         let (shares, now) = (&mut self.shares, self.now);
         let waiting = self.waiting.entry(route).or_default();
-        waiting.retain(|(_, receipt)| shares.waits_still(route, receipt, now));
+        shares.lapse(waiting.iter().map(|(_, receipt)| &**receipt), now);
+        waiting.retain(|(_, receipt)| shares.waits(route, receipt));
         if waiting.is_empty() {
             return;
         }
@@ -210,4 +211,27 @@ proptest! {
         model.pass(LONGEST, true);
         prop_assert!(model.shares.ready.is_empty());
     }
+}
+
+// A lapse gives back what waits of the group before it, too: taken all the same, that would be settled when it is another's.
+#[test]
+fn a_message_that_lapses_takes_those_of_its_group_with_it() {
+    let mut model = Model::new(7);
+    let steps = [
+        (0, 13, false),
+        (3, 130, false),
+        (0, 37, false),
+        (3, 112, false),
+        (6, 178, false),
+        (10, 0, false),
+        (10, 0, false),
+        (0, 236, false),
+        (11, 0, true),
+        (3, 234, false),
+        (9, 0, false),
+        (6, 33, false),
+    ];
+    steps.into_iter().for_each(|step| model.step(step));
+    model.finish();
+    assert!(model.messages.iter().all(|is| *is == Is::Deleted), "{:?}", model.messages);
 }
