@@ -17,8 +17,7 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
-use esclusa_flow::settings::Start;
+use esclusa_flow::settings::{Place, Start};
 use std::sync::Arc;
 use std::time::Duration;
 

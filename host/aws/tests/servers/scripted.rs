@@ -3,8 +3,7 @@
 use super::fleet::*;
 use esclusa_aws::dynamodb_stream::{self, Settings};
 use esclusa_aws::shards::Sharing;
-use esclusa_flow::settings::Place;
-use esclusa_flow::settings::Start;
+use esclusa_flow::settings::{Place, Start};
 use esclusa_flow::source::{Pull, Source};
 use serde_json::{Value, json};
 use std::collections::VecDeque;

@@ -9,8 +9,7 @@ use aws_sdk_dynamodb::types::{
 use esclusa_aws::dynamodb_stream::{self, Settings};
 use esclusa_aws::shards::{Opened, Sharing};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
-use esclusa_flow::settings::Start;
+use esclusa_flow::settings::{Place, Start};
 use esclusa_flow::source::Limit;
 use serde_json::Value;
 use std::time::Duration;
