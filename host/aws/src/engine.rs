@@ -23,7 +23,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::DeadLetter;
-use esclusa_flow::engine::{self, Commit, CommitError, Committed, Outlet, Pending, Progress, Reads};
+use esclusa_flow::engine::{self, Commit, CommitError, Committed, Pending, Progress, Reads, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::Witness;
 use parts::{Parts, Rest};
@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Engine {
     tables: Arc<Tables>,
     stores: Stores,
-    outlets: BTreeMap<String, Arc<dyn Outlet>>,
+    sinks: BTreeMap<String, Arc<dyn Sink>>,
     witness: Arc<dyn Witness>,
     local: Arc<dyn engine::Engine>,
     keeper: Option<Arc<dyn Keeper>>,
@@ -57,7 +57,7 @@ impl Engine {
         Engine {
             tables: Arc::new(Tables::new(settings.tables, clients)),
             stores: Stores::new(settings.stores, clients),
-            outlets: settings.outlets,
+            sinks: settings.sinks,
             witness: settings.witness,
             local: settings.local,
             keeper: settings.keeper,
@@ -190,7 +190,7 @@ impl Engine {
     /// Sends the messages of a commit; those that were refused for good are dead letters of it then.
     async fn send(&self, keeper: &dyn Keeper, commit: &mut Commit, progress: &Progress) -> Result<(), CommitError> {
         let messages = std::mem::take(&mut commit.outbox);
-        let send = async { Ok(outbox::send(&self.outlets, messages, commit, Arc::clone(&self.witness)).await) };
+        let send = async { Ok(outbox::send(&self.sinks, messages, commit, Arc::clone(&self.witness)).await) };
         let dead = while_owned(keeper, &commit.lane, progress, send).await?;
         commit.dead.extend(dead);
         Ok(())

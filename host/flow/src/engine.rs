@@ -221,7 +221,7 @@ impl Found {
 }
 
 /// Where messages for the world outside go.
-pub trait Outlet: Send + Sync {
+pub trait Sink: Send + Sync {
     /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id. What was not
     /// tried because of another message is [`Fault::Held`].
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>>;

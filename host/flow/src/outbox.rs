@@ -1,9 +1,9 @@
-//! Messages on their way to their outlets, from try to try. Whoever has them waits in between, and says where they are
+//! Messages on their way to their sinks, from try to try. Whoever has them waits in between, and says where they are
 //! kept meanwhile.
 
 use crate::dead::{DeadLetter, Sender};
 use crate::effect::Message;
-use crate::engine::Outlet;
+use crate::engine::Sink;
 use crate::fault::Fault;
 use crate::retry::Backoff;
 use std::collections::BTreeMap;
@@ -116,7 +116,7 @@ impl Outbox {
     /// nothing is left.
     pub async fn attempt(
         &mut self,
-        outlets: &BTreeMap<String, Arc<dyn Outlet>>,
+        sinks: &BTreeMap<String, Arc<dyn Sink>>,
         sender: &Sender<'_>,
         retries: Option<u32>,
         mut failed: impl FnMut(&Message, &Fault),
@@ -127,8 +127,8 @@ impl Outbox {
             let output = first.send.output.clone();
             let (mine, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|m| m.send.output == output);
             rest = others;
-            let results = match outlets.get(&output) {
-                Some(outlet) => outlet.send(&mine).await,
+            let results = match sinks.get(&output) {
+                Some(sink) => sink.send(&mine).await,
                 None => vec![Err(Fault::Permanent("it is not in routes.toml any more".to_owned())); mine.len()],
             };
             let mut results = results.into_iter();
@@ -140,7 +140,7 @@ impl Outbox {
                         continue;
                     }
                     Some(Err(fault)) => fault,
-                    None => Fault::Bug("an outlet gave too few results".to_owned()),
+                    None => Fault::Bug("an sink gave too few results".to_owned()),
                 };
                 if matches!(fault, Fault::Held(_)) {
                     self.left.push(message);
@@ -220,7 +220,7 @@ mod tests {
     /// Gives these results, and then nothing.
     struct Scripted(Mutex<Vec<Result<(), Fault>>>, Mutex<Vec<String>>);
 
-    impl Outlet for Scripted {
+    impl Sink for Scripted {
         fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
             self.1.lock().unwrap().extend(messages.iter().map(|m| m.id.clone()));
             let mut results = self.0.lock().unwrap();
@@ -275,12 +275,12 @@ mod tests {
         Message { id: id.into(), send }
     }
 
-    fn attempt(outbox: &mut Outbox, outlet: &Arc<Scripted>, retries: Option<u32>) -> (Option<Again>, usize) {
-        let outlets = BTreeMap::from([("out".to_owned(), outlet.clone() as Arc<dyn Outlet>)]);
+    fn attempt(outbox: &mut Outbox, sink: &Arc<Scripted>, retries: Option<u32>) -> (Option<Again>, usize) {
+        let sinks = BTreeMap::from([("out".to_owned(), sink.clone() as Arc<dyn Sink>)]);
         let handler = Handler { kind: "queue".into(), plugin: "p.wasm".into(), digest: "d".into() };
         let sender = Sender { route: "r", source: "s", lane: "l", handler: &handler, now: 7 };
         let mut failures = 0;
-        let again = match pin!(outbox.attempt(&outlets, &sender, retries, |_, _| failures += 1))
+        let again = match pin!(outbox.attempt(&sinks, &sender, retries, |_, _| failures += 1))
             .poll(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(again) => again,
@@ -293,7 +293,7 @@ mod tests {
     fn what_failed_for_now_is_left_in_order_and_what_is_refused_is_a_whole_letter() {
         let slow = Fault::Throttled { after: Duration::from_secs(3), reason: "slow".into() };
         let results = vec![Err(slow), Ok(()), Err(Fault::Permanent("never".into())), Ok(()), Ok(())];
-        let outlet = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
+        let sink = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
         let heard = Arc::new(Heard::default());
         let mut outbox = Outbox::new(
             vec![
@@ -305,11 +305,11 @@ mod tests {
             ],
             heard.clone(),
         );
-        let (again, failures) = attempt(&mut outbox, &outlet, None);
+        let (again, failures) = attempt(&mut outbox, &sink, None);
         assert_eq!((again, failures), (Some(Again { round: 0, least: Duration::from_secs(3) }), 3));
         assert_eq!((outbox.left.len(), outbox.unsent()), (1, 3));
         outbox.waits(Duration::from_secs(3));
-        assert_eq!(attempt(&mut outbox, &outlet, None), (None, 0));
+        assert_eq!(attempt(&mut outbox, &sink, None), (None, 0));
         assert_eq!(
             *heard.0.lock().unwrap(),
             [
@@ -321,7 +321,7 @@ mod tests {
                 "out: 1 sent, 0 failed, 0 given up: ",
             ]
         );
-        assert_eq!(*outlet.1.lock().unwrap(), ["1", "2", "3", "4", "1"]);
+        assert_eq!(*sink.1.lock().unwrap(), ["1", "2", "3", "4", "1"]);
         let events: Vec<_> = outbox.dead.iter().map(|l| (l.event.as_str(), l.output.as_deref(), l.attempts)).collect();
         assert_eq!(events, [("3", Some("out"), 1), ("x", Some("gone"), 1)]);
         let letter = &outbox.dead[0];
@@ -342,25 +342,25 @@ mod tests {
         let fail = || Err(Fault::Transient("no".into()));
         let held = || Err(Fault::Held("behind it".into()));
         let results = vec![fail(), held(), fail(), held(), fail(), Ok(())];
-        let outlet = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
+        let sink = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
         let mut outbox = Outbox::new(vec![message("poison", "out"), message("good", "out")], Arc::new(()));
         let wait = |round| Some(Again { round, least: Duration::ZERO });
-        assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (wait(0), 1));
-        assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (wait(0), 1), "the poison is given up");
+        assert_eq!(attempt(&mut outbox, &sink, Some(1)), (wait(0), 1));
+        assert_eq!(attempt(&mut outbox, &sink, Some(1)), (wait(0), 1), "the poison is given up");
         assert_eq!((outbox.dead.len(), outbox.dead[0].attempts), (1, 2));
-        assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (wait(0), 1), "its first try");
-        assert_eq!(attempt(&mut outbox, &outlet, Some(1)), (None, 0));
+        assert_eq!(attempt(&mut outbox, &sink, Some(1)), (wait(0), 1), "its first try");
+        assert_eq!(attempt(&mut outbox, &sink, Some(1)), (None, 0));
         assert_eq!(outbox.unsent(), 1);
     }
 
     #[test]
     fn a_message_is_given_up_after_its_retries_and_one_without_answer_is_kept() {
-        let outlet = Arc::new(Scripted(Mutex::default(), Mutex::default()));
+        let sink = Arc::new(Scripted(Mutex::default(), Mutex::default()));
         let mut outbox = Outbox::new(vec![message("1", "out")], Arc::new(()));
         for round in 0..2 {
-            assert_eq!(attempt(&mut outbox, &outlet, Some(2)).0, Some(Again { round, least: Duration::ZERO }));
+            assert_eq!(attempt(&mut outbox, &sink, Some(2)).0, Some(Again { round, least: Duration::ZERO }));
         }
-        assert_eq!(attempt(&mut outbox, &outlet, Some(2)).0, None);
+        assert_eq!(attempt(&mut outbox, &sink, Some(2)).0, None);
         assert_eq!((outbox.dead.len(), outbox.dead[0].attempts), (1, 3));
     }
 }

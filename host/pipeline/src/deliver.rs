@@ -260,7 +260,7 @@ impl Delivering<'_> {
         Facts {
             settle: self.route.settle,
             marks: self.route.marks,
-            external: self.route.outlets.keys().cloned().collect(),
+            external: self.route.sinks.keys().cloned().collect(),
             on_failure: self.route.spec.on_failure.clone(),
             handler: self.route.handler(&self.version),
         }

@@ -1,6 +1,6 @@
 //! Sends what commits recorded for the world outside, until each message is confirmed or given up.
 //!
-//! A message that an outlet refuses for good becomes a dead letter of its own; replaying that one sends the
+//! A message that an sink refuses for good becomes a dead letter of its own; replaying that one sends the
 //! message again, without calling the plugin. A crash leaves the outbox recorded: it is sent again at the next
 //! start, with the same message ids (at-least-once).
 
@@ -62,7 +62,7 @@ async fn until_confirmed(route: &Route, recorded: Recorded) -> bool {
         let (name, source) = (&route.spec.name, &route.spec.source);
         let sender = Sender { route: name, source, lane: &lane, handler: &handler, now: epoch_millis() };
         let before = outbox.unsent();
-        let again = outbox.attempt(&route.outlets, &sender, policy.max_retry_attempts, |message, fault| {
+        let again = outbox.attempt(&route.sinks, &sender, policy.max_retry_attempts, |message, fault| {
             route.meter.error(SEND, &format!("output {:?}: {fault}", message.send.output));
         });
         let again = again.await;

@@ -7,7 +7,7 @@ use crate::output_meter::OutputMeters;
 use crate::turns::Turns;
 use arc_swap::ArcSwap;
 use esclusa_flow::dead::Handler;
-use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings;
 use esclusa_flow::split::Split;
@@ -58,7 +58,7 @@ pub struct Route {
     /// Where its tables and progress are.
     pub engine: Arc<dyn Engine>,
     /// Its outputs that are not the engine's own, by name.
-    pub outlets: BTreeMap<String, Arc<dyn Outlet>>,
+    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// What becomes of their messages.
     pub outputs: Arc<OutputMeters>,
     /// What it counts.
@@ -88,7 +88,7 @@ impl Route {
         spec: settings::Route,
         (kind, settle, marks): (Arc<str>, Settle, bool),
         engine: Arc<dyn Engine>,
-        (outlets, outputs): (BTreeMap<String, Arc<dyn Outlet>>, Arc<OutputMeters>),
+        (sinks, outputs): (BTreeMap<String, Arc<dyn Sink>>, Arc<OutputMeters>),
         version: impl Into<Arc<Version>>,
         meter: Meter,
     ) -> Arc<Self> {
@@ -98,7 +98,7 @@ impl Route {
             settle,
             marks,
             engine,
-            outlets,
+            sinks,
             outputs,
             meter,
             version: ArcSwap::new(version.into()),

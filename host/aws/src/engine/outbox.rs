@@ -6,7 +6,7 @@
 use crate::shards::wall_millis;
 use esclusa_flow::dead::{DeadLetter, Sender};
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::{Commit, Outlet};
+use esclusa_flow::engine::{Commit, Sink};
 use esclusa_flow::outbox::{Outbox, Witness};
 use esclusa_flow::retry::{Backoff, mix};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Durati
 
 /// Sends messages, in order for each output; gives those that were refused for good.
 pub async fn send(
-    outlets: &BTreeMap<String, Arc<dyn Outlet>>,
+    sinks: &BTreeMap<String, Arc<dyn Sink>>,
     messages: Vec<Message>,
     commit: &Commit,
     witness: Arc<dyn Witness>,
@@ -28,7 +28,7 @@ pub async fn send(
     let mut outbox = Outbox::new(messages, witness);
     loop {
         let sender = Sender { route, source, lane, handler, now: wall_millis() };
-        let Some(again) = outbox.attempt(outlets, &sender, None, |_, _| {}).await else {
+        let Some(again) = outbox.attempt(sinks, &sender, None, |_, _| {}).await else {
             return std::mem::take(&mut outbox.dead);
         };
         let wait = again.wait(&BACKOFF, mix(seed));

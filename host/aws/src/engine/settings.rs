@@ -3,7 +3,7 @@
 use crate::objects::Store;
 use crate::progress::Keeper;
 use crate::tables::Table;
-use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub struct EngineSettings {
     pub stores: BTreeMap<String, Store>,
     /// Outputs outside of the local engine, likewise. Used with a keeper only: else the local engine records the messages,
     /// and whoever commits sends them.
-    pub outlets: BTreeMap<String, Arc<dyn Outlet>>,
+    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// Hears what becomes of their messages.
     pub witness: Arc<dyn Witness>,
     /// Everything else: its tables, streams and queues, dead letters, counters, and progress where there is no keeper.

@@ -12,7 +12,7 @@ use esclusa_embedded::{Schema, Store};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::Handler;
 use esclusa_flow::effect::{Action, Change, DeleteItem, PutItem, UpdateItem};
-use esclusa_flow::engine::{Commit, Outlet, Progress};
+use esclusa_flow::engine::{Commit, Progress, Sink};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use esclusa_flow::settings::Place;
 use std::collections::BTreeMap;
@@ -75,12 +75,12 @@ pub struct Bench {
 pub struct Make {
     pub delivery: Delivery,
     pub keeper: Option<Arc<dyn Keeper>>,
-    pub outlets: BTreeMap<String, Arc<dyn Outlet>>,
+    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
 }
 
 impl Default for Make {
     fn default() -> Self {
-        Make { delivery: Delivery::AtLeastOnce, keeper: None, outlets: BTreeMap::new() }
+        Make { delivery: Delivery::AtLeastOnce, keeper: None, sinks: BTreeMap::new() }
     }
 }
 
@@ -91,7 +91,7 @@ impl Make {
         let settings = EngineSettings {
             tables: [(name.to_owned(), table.clone())].into(),
             stores: BTreeMap::new(),
-            outlets: self.outlets,
+            sinks: self.sinks,
             witness: Arc::new(()),
             local: Arc::new(local.clone()),
             keeper: self.keeper,

@@ -6,7 +6,7 @@ use esclusa_aws::engine::Delivery;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::effect::{Message, Send};
-use esclusa_flow::engine::{Commit, CommitError, Engine as _, Outlet, Progress};
+use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ struct Moody {
     tries: Mutex<u32>,
 }
 
-impl Outlet for Moody {
+impl Sink for Moody {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         let answer = |message: &Message| {
             let mut tries = self.tries.lock().unwrap();
@@ -52,15 +52,15 @@ fn at(position: &str, commit: Commit) -> Commit {
 async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
     let clients = clients().await;
     let keeper = Arc::new(TableKeeper::new(&clients).await);
-    let outlet = Arc::new(Moody::default());
-    let outlets = [("out".to_owned(), outlet.clone() as Arc<dyn Outlet>)].into();
+    let sink = Arc::new(Moody::default());
+    let sinks = [("out".to_owned(), sink.clone() as Arc<dyn Sink>)].into();
     let table = create(&clients).await;
-    let bench = Make { keeper: Some(keeper.clone()), outlets, ..Make::default() }.over(&clients, TABLE, &table);
+    let bench = Make { keeper: Some(keeper.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
     let outbox = vec![message("1"), message("bad"), message("2")];
     let done =
         bench.engine.commit(at("9", Commit { outbox, ..commit(vec![put(with_n("a", 1, 1))], 2) })).await.unwrap();
     assert_eq!(done.outbox, None, "nothing is left to be sent");
-    assert_eq!(*outlet.sent.lock().unwrap(), ["2", "1"]);
+    assert_eq!(*sink.sent.lock().unwrap(), ["2", "1"]);
     let dead = bench.local.dead_letters(None, None, 10).unwrap();
     assert_eq!(
         dead.iter().map(|(_, letter)| (letter.event.as_str(), letter.output.as_deref())).collect::<Vec<_>>(),
@@ -76,15 +76,15 @@ async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
 async fn a_guard_that_fails_sends_nothing_and_settles_nothing() {
     let clients = clients().await;
     let keeper = Arc::new(TableKeeper::new(&clients).await);
-    let outlet = Arc::new(Moody::default());
-    let outlets = [("out".to_owned(), outlet.clone() as Arc<dyn Outlet>)].into();
+    let sink = Arc::new(Moody::default());
+    let sinks = [("out".to_owned(), sink.clone() as Arc<dyn Sink>)].into();
     let table = create(&clients).await;
-    let bench = Make { keeper: Some(keeper.clone()), outlets, ..Make::default() }.over(&clients, TABLE, &table);
+    let bench = Make { keeper: Some(keeper.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
     bench.engine.commit(commit(vec![put(with_n("a", 1, 1))], 0)).await.unwrap();
     let sold = commit(vec![put_if_absent(with_n("a", 1, 2), Otherwise::Rerun)], 1);
     let answer = bench.engine.commit(at("1", Commit { outbox: vec![message("1")], ..sold })).await;
     assert_eq!(answer, Err(CommitError::Conflict));
-    assert_eq!((*outlet.tries.lock().unwrap(), keeper.calls.lock().unwrap().len()), (0, 0));
+    assert_eq!((*sink.tries.lock().unwrap(), keeper.calls.lock().unwrap().len()), (0, 0));
     assert_eq!(bench.local.counts("route").unwrap().done, 0);
 }
 

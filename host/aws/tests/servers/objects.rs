@@ -32,7 +32,7 @@ async fn lake(over: &Clients) -> Lake {
     let settings = EngineSettings {
         tables: Default::default(),
         stores: [("lake".to_owned(), store)].into(),
-        outlets: Default::default(),
+        sinks: Default::default(),
         witness: Arc::new(()),
         local: Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         keeper: Some(keeper.clone()),

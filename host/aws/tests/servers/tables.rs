@@ -141,7 +141,7 @@ async fn two_names_of_one_table_are_one_table() {
     let settings = esclusa_aws::engine::EngineSettings {
         tables: [(TABLE.to_owned(), table.clone()), ("alias".to_owned(), table)].into(),
         stores: Default::default(),
-        outlets: Default::default(),
+        sinks: Default::default(),
         witness: std::sync::Arc::new(()),
         local: std::sync::Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         keeper: None,

@@ -2,7 +2,7 @@
 //!
 //! A reader that has gone (`| head`) ends the command quietly, by an error of its own.
 
-use crate::outlet;
+use crate::sinks;
 use crate::telemetry;
 use chrono::SecondsFormat;
 use esclusa_pipeline::meter::epoch_millis;
@@ -90,7 +90,7 @@ pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow
 /// Text that may come from a guest, made safe for a terminal.
 #[must_use]
 pub fn visible(text: &str) -> String {
-    outlet::line(text.as_bytes())
+    sinks::line(text.as_bytes())
 }
 
 /// At most so many characters of a text.

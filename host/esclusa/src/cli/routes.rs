@@ -138,7 +138,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
         ]
     };
     print::table(HEADING, &status.routes.iter().map(row).collect::<Vec<_>>())?;
-    outlets(status)?;
+    sinks(status)?;
     status.routes.iter().filter_map(behind).for_each(|told| print::message(&told));
     tell_left(&status.left_letters);
     for reload in status.reloads.iter().take(5) {
@@ -154,7 +154,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
 }
 
 /// The outputs outside of the engine that have messages to be delivered, or fail.
-fn outlets(status: &Status) -> Result<()> {
+fn sinks(status: &Status) -> Result<()> {
     let all = status.routes.iter().flat_map(|route| route.outputs.iter().map(move |output| (route, output)));
     let row = |(route, output): (&RouteStatus, &OutputStatus)| {
         let messages = output.messages.as_ref().filter(|messages| messages.pending > 0 || output.failing())?;

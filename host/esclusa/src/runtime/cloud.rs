@@ -4,14 +4,14 @@
 
 mod source;
 
-use crate::outlet::Lazy;
+use crate::sinks::Lazy;
 use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{self, EngineSettings};
 use esclusa_aws::progress::Keeper;
 use esclusa_aws::sqs::Routes;
-use esclusa_aws::{iam, objects, outlets, tables};
+use esclusa_aws::{iam, objects, sinks, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
-use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,46 +65,43 @@ impl Cloud {
         &self.clients
     }
 
-    /// The outlet of an output; `None` where it is not on AWS.
+    /// The sink of an output; `None` where it is not on AWS.
     #[must_use]
-    pub fn outlet(&self, output: &Output) -> Option<Arc<dyn Outlet>> {
+    pub fn sink(&self, output: &Output) -> Option<Arc<dyn Sink>> {
         let clients = &self.clients;
         Some(match output {
             Output::Kinesis { stream, strict_order, place } => {
                 let (stream, strict_order) = (stream.clone(), *strict_order);
-                outlets::kinesis::open(
-                    clients,
-                    outlets::kinesis::Settings { stream, place: place.clone(), strict_order },
-                )
+                sinks::kinesis::open(clients, sinks::kinesis::Settings { stream, place: place.clone(), strict_order })
             }
             Output::Sqs { queue, place } => {
-                let settings = outlets::sqs::Settings { queue: queue.clone(), place: place.clone() };
+                let settings = sinks::sqs::Settings { queue: queue.clone(), place: place.clone() };
                 let clients = clients.clone();
                 Arc::new(Lazy::new(move || {
                     let (clients, settings) = (clients.clone(), settings.clone());
-                    Box::pin(async move { outlets::sqs::open(&clients, &settings).await })
+                    Box::pin(async move { sinks::sqs::open(&clients, &settings).await })
                 }))
             }
             Output::Sns { receiver, place } => {
                 let target = match receiver {
-                    Receiver::Topic(arn) => outlets::sns::Target::Topic(arn.clone()),
-                    Receiver::Phone(number) => outlets::sns::Target::Sms(Some(number.clone())),
-                    Receiver::Attribute => outlets::sns::Target::Sms(None),
+                    Receiver::Topic(arn) => sinks::sns::Target::Topic(arn.clone()),
+                    Receiver::Phone(number) => sinks::sns::Target::Sms(Some(number.clone())),
+                    Receiver::Attribute => sinks::sns::Target::Sms(None),
                 };
-                outlets::sns::open(clients, place, target)
+                sinks::sns::open(clients, place, target)
             }
             Output::Ses { from, to, subject, rate, ambiguous, place } => {
                 let ambiguous = match ambiguous {
-                    plan::Ambiguous::Retry => outlets::ses::Ambiguous::Retry,
-                    plan::Ambiguous::DeadLetter => outlets::ses::Ambiguous::DeadLetter,
+                    plan::Ambiguous::Retry => sinks::ses::Ambiguous::Retry,
+                    plan::Ambiguous::DeadLetter => sinks::ses::Ambiguous::DeadLetter,
                 };
                 let (from, to, subject) = (from.clone(), to.clone(), subject.clone());
                 let (place, rate) = (place.clone(), *rate);
-                outlets::ses::open(clients, outlets::ses::Settings { place, from, to, subject, rate, ambiguous })
+                sinks::ses::open(clients, sinks::ses::Settings { place, from, to, subject, rate, ambiguous })
             }
             Output::S3 { bucket, prefix, path_style, place } => {
                 let (bucket, prefix, path_style) = (bucket.clone(), prefix.clone(), *path_style);
-                outlets::s3::open(clients, outlets::s3::Settings { bucket, prefix, place: place.clone(), path_style })
+                sinks::s3::open(clients, sinks::s3::Settings { bucket, prefix, place: place.clone(), path_style })
             }
             _ => return None,
         })
@@ -117,7 +114,7 @@ impl Cloud {
         plan: &Plan,
         spec: &plan::Route,
         local: Arc<dyn Engine>,
-        (outlets, witness): (BTreeMap<String, Arc<dyn Outlet>>, Arc<dyn Witness>),
+        (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
         keeper: Option<Arc<Slot>>,
     ) -> Option<Arc<dyn Engine>> {
         let keeper = keeper.map(|slot| slot as Arc<dyn Keeper>);
@@ -131,7 +128,7 @@ impl Cloud {
             }
             _ => engine::Delivery::AtLeastOnce,
         };
-        let settings = EngineSettings { tables, stores, outlets, witness, local, keeper, delivery };
+        let settings = EngineSettings { tables, stores, sinks, witness, local, keeper, delivery };
         Some(Arc::new(engine::Engine::new(settings, &self.clients)))
     }
 }

@@ -3,7 +3,7 @@
 
 use super::reachable::Unreachable;
 use esclusa_config::plan::{self, Output, Plan};
-use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::outbox::Witness;
@@ -64,9 +64,9 @@ impl Cloud {
         self
     }
 
-    /// The outlet of an output.
+    /// The sink of an output.
     #[must_use]
-    pub fn outlet(&self, _: &Output) -> Option<Arc<dyn Outlet>> {
+    pub fn sink(&self, _: &Output) -> Option<Arc<dyn Sink>> {
         match *self {}
     }
 
@@ -77,7 +77,7 @@ impl Cloud {
         _: &Plan,
         _: &plan::Route,
         _: Arc<dyn Engine>,
-        _: (BTreeMap<String, Arc<dyn Outlet>>, Arc<dyn Witness>),
+        _: (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
         _: Option<Arc<Slot>>,
     ) -> Option<Arc<dyn Engine>> {
         match *self {}

@@ -110,8 +110,8 @@ pub async fn rebuild(job: &Job, stores: &Stores, version: Version) -> Result<Sum
     let local: Arc<dyn Engine> = Arc::new(Uncounted(Arc::new(store.clone())));
     // Nothing is sent.
     let none = (BTreeMap::new(), OutputMeters::of(&job.route.name, std::iter::empty()));
-    let outlets = (BTreeMap::new(), none.1.clone() as Arc<dyn Witness>);
-    let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), outlets, None));
+    let sinks = (BTreeMap::new(), none.1.clone() as Arc<dyn Witness>);
+    let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), sinks, None));
     let tally = Arc::new(Tally::default());
     let redirect = Redirect::new(above.unwrap_or(local), job, tally.clone());
     let facts = (job.source.kind().into(), Settle::Nothing, job.plan.marks(&job.wired));

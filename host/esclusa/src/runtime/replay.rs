@@ -95,9 +95,9 @@ pub fn find(store: &Store, id: u64) -> Result<Option<DeadLetter>, esclusa_flow::
 async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<(), NotReplayed> {
     let key = (!letter.key.is_empty()).then(|| letter.key.clone());
     let send = Send { output: output.clone(), key, data: letter.data.clone(), attributes: letter.attributes.clone() };
-    if let Some(outlet) = route.outlets.get(&output) {
+    if let Some(sink) = route.sinks.get(&output) {
         let message = Message { id: letter.event.clone(), send };
-        let result = outlet.send(std::slice::from_ref(&message)).await.pop();
+        let result = sink.send(std::slice::from_ref(&message)).await.pop();
         return match result {
             Some(Ok(())) => {
                 route.meter.change(|r| r.sent = r.sent.saturating_add(1));
@@ -191,7 +191,7 @@ async fn commit(
     let facts = Facts {
         settle: Settle::Nothing,
         marks: false,
-        external: route.outlets.keys().cloned().collect(),
+        external: route.sinks.keys().cloned().collect(),
         on_failure: None,
         handler: route.handler(&route.version()),
     };

@@ -1,10 +1,10 @@
-//! Puts a route together: its outlets, its engine, and what they need of the store and of AWS.
+//! Puts a route together: its sinks, its engine, and what they need of the store and of AWS.
 
 use super::cloud::{Cloud, Slot};
-use crate::outlet;
+use crate::sinks;
 use esclusa_config::plan::{self, Objects, Plan, Source, Table};
 use esclusa_embedded::Store;
-use esclusa_flow::engine::{Engine, Outlet};
+use esclusa_flow::engine::{Engine, Sink};
 use esclusa_pipeline::commit::Settle;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::output_meter::OutputMeters;
@@ -32,18 +32,18 @@ impl Wiring<'_> {
     ) -> Option<(Arc<Route>, Arc<Slot>)> {
         let source = self.plan.sources.get(&spec.source)?;
         let outputs = spec.grants.outputs.iter().chain(&spec.on_failure);
-        let outlets: BTreeMap<String, Arc<dyn Outlet>> = outputs
-            .filter_map(|name| Some((name.clone(), outlet::open(self.plan.outputs.get(name)?, self.cloud)?)))
+        let sinks: BTreeMap<String, Arc<dyn Sink>> = outputs
+            .filter_map(|name| Some((name.clone(), sinks::open(self.plan.outputs.get(name)?, self.cloud)?)))
             .collect();
-        let meters = OutputMeters::of(&spec.name, outlets.keys());
+        let meters = OutputMeters::of(&spec.name, sinks.keys());
         let slot = Arc::new(Slot::default());
         let keeper = source.keeps_progress().then(|| slot.clone());
         let local: Arc<dyn Engine> = Arc::new(self.store.clone());
         let above = self
             .cloud
-            .and_then(|cloud| cloud.engine(self.plan, spec, local.clone(), (outlets.clone(), meters.clone()), keeper));
+            .and_then(|cloud| cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), keeper));
         let facts = (source.kind().into(), settle(source), self.plan.marks(spec));
-        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (outlets, meters), version, meter), slot))
+        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), version, meter), slot))
     }
 }
 

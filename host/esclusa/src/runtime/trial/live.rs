@@ -113,7 +113,7 @@ impl Trying<'_> {
         let facts = Facts {
             settle: Settle::Nothing,
             marks: self.route.marks,
-            external: self.route.outlets.keys().cloned().collect(),
+            external: self.route.sinks.keys().cloned().collect(),
             on_failure: None,
             handler: self.route.handler(&self.route.version()),
         };
@@ -157,7 +157,7 @@ impl Trying<'_> {
         let lane = &self.batch.origin.lane;
         let sender = Sender { route: &spec.name, source: &spec.source, lane, handler: &handler, now: epoch_millis() };
         let failed = |message: &Message, fault: &_| drop(refused.insert(message.id.clone(), format!("{fault}")));
-        Outbox::new(messages, Arc::new(())).attempt(&self.route.outlets, &sender, Some(0), failed).await;
+        Outbox::new(messages, Arc::new(())).attempt(&self.route.sinks, &sender, Some(0), failed).await;
         let sent = count.saturating_sub(refused.len()) as u64;
         self.route.meter.change(|r| r.sent = r.sent.saturating_add(sent));
         refused
@@ -174,7 +174,7 @@ impl Trying<'_> {
     ) {
         let (mut actions, mut messages) = (0_usize.., ids.iter());
         for effect in wanted {
-            let outside = matches!(&effect.action, Action::Send(send) if self.route.outlets.contains_key(&send.output));
+            let outside = matches!(&effect.action, Action::Send(send) if self.route.sinks.contains_key(&send.output));
             let sent = matches!(effect.action, Action::Send(_));
             let cause = effect.cause.and_then(|local| settlement.called.get(local as usize).copied());
             let shown = show::effect(&Effect { cause, action: effect.action });

@@ -11,13 +11,13 @@ pub use lazy::Lazy;
 
 use crate::runtime::cloud::Cloud;
 use esclusa_config::plan::Output;
-use esclusa_flow::engine::Outlet;
+use esclusa_flow::engine::Sink;
 use std::sync::Arc;
 
-/// The outlet of an output; `None` where it is the engine's own stream or queue. `cloud` is there where the plan has
+/// The sink of an output; `None` where it is the engine's own stream or queue. `cloud` is there where the plan has
 /// something on AWS.
 #[must_use]
-pub fn open(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Outlet>> {
+pub fn open(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
     match output {
         Output::Stream { .. } | Output::Queue { .. } => None,
         Output::Console => Some(Arc::new(console::Console)),
@@ -29,7 +29,7 @@ pub fn open(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Outlet>> {
             Some(Arc::new(smtp::Smtp::new(url.clone(), from.clone(), to.clone(), subject.clone())))
         }
         Output::Kinesis { .. } | Output::Sqs { .. } | Output::Sns { .. } | Output::Ses { .. } | Output::S3 { .. } => {
-            cloud?.outlet(output)
+            cloud?.sink(output)
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{behind, clients, endpoint, unique};
 use aws_sdk_kinesis::types::ShardIteratorType;
 use aws_sdk_sqs::types::QueueAttributeName;
-use esclusa_aws::outlets::{kinesis, s3, ses, sns, sqs};
+use esclusa_aws::sinks::{kinesis, s3, ses, sns, sqs};
 use esclusa_flow::effect::{Message, Send};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
@@ -146,9 +146,9 @@ async fn a_fifo_queue_gets_each_message_once_and_in_order() {
     let faults = Faults::before(&endpoint("SQS")).await;
     faults.fail("SendMessageBatch", 0..1, Failure::LostAnswer);
     faults.fail("SendMessageBatch", 2..3, Failure::Partial { entries: vec![0], code: "InternalError" });
-    let outlet =
+    let sink =
         sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: behind(&faults) }).await.unwrap();
-    assert_eq!(outlet.send(&keyed(12, 3)).await, vec![Ok(()); 12]);
+    assert_eq!(sink.send(&keyed(12, 3)).await, vec![Ok(()); 12]);
     let numbers: Vec<usize> = received(&queue).await.iter().map(|m| m.body().unwrap().parse().unwrap()).collect();
     assert_eq!(numbers.len(), 12, "{numbers:?}");
     for key in 0..3 {
@@ -159,11 +159,11 @@ async fn a_fifo_queue_gets_each_message_once_and_in_order() {
 #[tokio::test]
 async fn a_queue_gets_attributes_and_refuses_what_is_no_text() {
     let queue = queue(false).await;
-    let outlet =
+    let sink =
         sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: Place::default() }).await.unwrap();
     let mut binary = message("2", None, "", &[]);
     binary.send.data = vec![0xff];
-    let results = outlet.send(&[message("1", None, "a", &[("route", "r"), ("empty", "")]), binary]).await;
+    let results = sink.send(&[message("1", None, "a", &[("route", "r"), ("empty", "")]), binary]).await;
     assert!(matches!(results[..], [Ok(()), Err(Fault::Permanent(_))]), "{results:?}");
     let seen = received(&queue).await;
     assert_eq!(seen.len(), 1);
@@ -185,10 +185,10 @@ async fn a_topic_passes_messages_on() {
     let arn = attributes.attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
     let topic = sns_client.create_topic().name(unique("topic")).send().await.unwrap().topic_arn.unwrap();
     sns_client.subscribe().topic_arn(&topic).protocol("sqs").endpoint(arn).send().await.unwrap();
-    let outlet = sns::open(&clients().await, &Place::default(), sns::Target::Topic(topic));
+    let sink = sns::open(&clients().await, &Place::default(), sns::Target::Topic(topic));
     let messages: Vec<_> =
         (0..12).map(|i| message(&i.to_string(), None, "low", &[("subject", "Stock"), ("item", "x")])).collect();
-    assert_eq!(outlet.send(&messages).await, vec![Ok(()); 12]);
+    assert_eq!(sink.send(&messages).await, vec![Ok(()); 12]);
     let seen = received(&queue).await;
     assert_eq!(seen.len(), 12);
     assert!(seen.iter().all(|m| m.body().unwrap().contains("low") && m.body().unwrap().contains("Stock")));
@@ -208,10 +208,10 @@ async fn page(service: &str, path: &str) -> String {
 #[tokio::test]
 async fn texts_go_to_the_message_s_number_or_the_configured_one() {
     let target = sns::Target::Sms(Some("+15550001".to_owned()));
-    let outlet = sns::open(&clients().await, &Place::default(), target);
+    let sink = sns::open(&clients().await, &Place::default(), target);
     let (one, two) = (unique("text"), unique("text"));
     let messages = [message("1", None, &one, &[]), message("2", None, &two, &[("to", "+15550002")])];
-    assert_eq!(outlet.send(&messages).await, [Ok(()), Ok(())]);
+    assert_eq!(sink.send(&messages).await, [Ok(()), Ok(())]);
     let sent = page("SNS", "/_ministack/sns/sms-messages").await;
     assert!([&one, &two].iter().all(|text| sent.contains(*text)) && sent.contains("+15550002"), "{sent}");
     let nobody = sns::open(&clients().await, &Place::default(), sns::Target::Sms(None));
@@ -253,8 +253,8 @@ async fn letters_become_objects() {
     client.create_bucket().bucket(&bucket).send().await.unwrap();
     let settings =
         s3::Settings { bucket: bucket.clone(), prefix: "letters".into(), path_style: true, ..s3::Settings::default() };
-    let outlet = s3::open(&clients().await, settings);
-    assert_eq!(outlet.send(&[message("dead/1", None, "{}", &[])]).await, [Ok(())]);
+    let sink = s3::open(&clients().await, settings);
+    assert_eq!(sink.send(&[message("dead/1", None, "{}", &[])]).await, [Ok(())]);
     let object = client.get_object().bucket(&bucket).key("letters/-/-/dead%2F1.json").send().await.unwrap();
     assert_eq!(object.body.collect().await.unwrap().into_bytes(), "{}".as_bytes());
 }

@@ -10,7 +10,7 @@ use aws_smithy_types::date_time::Format;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::Outlet;
+use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
 use futures_util::future::join_all;
@@ -33,9 +33,9 @@ pub struct Settings {
     pub path_style: bool,
 }
 
-/// An outlet to a bucket.
+/// An sink to a bucket.
 #[must_use]
-pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Outlet> {
+pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Sink> {
     Arc::new(Bucket { client: clients.s3(&settings.place, settings.path_style), settings })
 }
 
@@ -44,7 +44,7 @@ struct Bucket {
     settings: Settings,
 }
 
-impl Outlet for Bucket {
+impl Sink for Bucket {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());

@@ -8,7 +8,7 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::Outlet;
+use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ pub enum Target {
     Sms(Option<String>),
 }
 
-/// An outlet to SNS. The attribute `subject` is the subject of a topic's mails; all other attributes go along, so that
+/// An sink to SNS. The attribute `subject` is the subject of a topic's mails; all other attributes go along, so that
 /// subscriptions can filter by them.
 #[must_use]
-pub fn open(clients: &Clients, place: &Place, target: Target) -> Arc<dyn Outlet> {
+pub fn open(clients: &Clients, place: &Place, target: Target) -> Arc<dyn Sink> {
     let client = clients.sns(place);
     match target {
         Target::Topic(arn) => Arc::new(Topic { client, arn }),
@@ -46,7 +46,7 @@ struct Sms {
     number: Option<String>,
 }
 
-impl Outlet for Topic {
+impl Sink for Topic {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(requests::send(self, messages))
     }
@@ -103,7 +103,7 @@ impl Requests for Topic {
     }
 }
 
-impl Outlet for Sms {
+impl Sink for Sms {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(requests::send(self, messages))
     }

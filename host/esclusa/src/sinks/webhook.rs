@@ -8,7 +8,7 @@
 use crate::tls;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::Outlet;
+use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use reqwest::StatusCode;
 use std::sync::OnceLock;
@@ -53,7 +53,7 @@ impl Webhook {
     }
 }
 
-impl Outlet for Webhook {
+impl Sink for Webhook {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());

@@ -5,7 +5,7 @@
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::Outlet;
+use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
@@ -86,7 +86,7 @@ impl Smtp {
     }
 }
 
-impl Outlet for Smtp {
+impl Sink for Smtp {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());

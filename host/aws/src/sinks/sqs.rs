@@ -8,7 +8,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::Outlet;
+use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
 use std::sync::Arc;
@@ -27,12 +27,12 @@ pub struct Settings {
     pub place: Place,
 }
 
-/// An outlet to a queue; finds its URL. FIFO: the group is the message's key, and the deduplication id is the message's
+/// An sink to a queue; finds its URL. FIFO: the group is the message's key, and the deduplication id is the message's
 /// id, which SQS remembers for five minutes (reliability E8); messages of a group go one by one, in order.
 ///
 /// # Errors
 /// A [`Fault`] that names the queue.
-pub async fn open(clients: &Clients, settings: &Settings) -> Result<Arc<dyn Outlet>, Fault> {
+pub async fn open(clients: &Clients, settings: &Settings) -> Result<Arc<dyn Sink>, Fault> {
     let client = clients.sqs(&settings.place);
     let url = if settings.queue.contains("://") {
         settings.queue.clone()
@@ -52,7 +52,7 @@ struct Queue {
     fifo: bool,
 }
 
-impl Outlet for Queue {
+impl Sink for Queue {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(requests::send(self, messages))
     }

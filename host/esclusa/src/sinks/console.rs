@@ -3,7 +3,7 @@
 use super::line;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::Outlet;
+use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use std::io::Write;
 use tokio::sync::Mutex;
@@ -14,7 +14,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// Standard output.
 pub struct Console;
 
-impl Outlet for Console {
+impl Sink for Console {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();

@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::Outlet;
+use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
 use rate::Rate;
@@ -55,9 +55,9 @@ pub enum Ambiguous {
     DeadLetter,
 }
 
-/// An outlet to SES that keeps within the account's rate of recipients per second, and within that of the settings.
+/// An sink to SES that keeps within the account's rate of recipients per second, and within that of the settings.
 #[must_use]
-pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Outlet> {
+pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Sink> {
     let config = clients.ses(&settings.place).config().to_builder().retry_config(RetryConfig::disabled()).build();
     Arc::new(Mail { client: Client::from_conf(config), settings, rate: Mutex::default() })
 }
@@ -68,7 +68,7 @@ struct Mail {
     rate: Mutex<(Rate, Option<Instant>)>,
 }
 
-impl Outlet for Mail {
+impl Sink for Mail {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());

@@ -8,7 +8,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::Message;
-use esclusa_flow::engine::Outlet;
+use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ pub struct Settings {
     pub strict_order: bool,
 }
 
-/// An outlet to a stream. The partition key is the message's key, or its id where it has none.
+/// An sink to a stream. The partition key is the message's key, or its id where it has none.
 #[must_use]
-pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Outlet> {
+pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Sink> {
     Arc::new(Stream { client: clients.kinesis(&settings.place), settings })
 }
 
@@ -40,7 +40,7 @@ struct Stream {
     settings: Settings,
 }
 
-impl Outlet for Stream {
+impl Sink for Stream {
     fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(requests::send(self, messages))
     }
