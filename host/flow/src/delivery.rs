@@ -10,8 +10,8 @@ mod failure;
 mod part;
 
 use crate::batch::Claim;
+use crate::call_output::{CallError, CallOutput, Disposition};
 use crate::event::Columns;
-use crate::output::{CallError, Disposition, Output};
 use crate::retry::Policy;
 use crate::verdict::{Reason, Verdict};
 use part::Part;
@@ -179,7 +179,7 @@ impl Delivery {
         self.expire(&events, now.wall);
         self.calling = events.into_iter().filter(|e| self.undecided(*e)).collect();
         if self.calling.is_empty() {
-            let settlement = self.settle(&Output::default());
+            let settlement = self.settle(&CallOutput::default());
             self.settlement = Some(settlement.clone());
             return Step::Commit(settlement);
         }
@@ -188,7 +188,7 @@ impl Delivery {
 
     /// Reports the result of the call that the last step asked for. The output has passed
     /// [`crate::grants::Grants::check`]; indexes that name no event are ignored.
-    pub fn called(&mut self, result: Result<&Output, &CallError>, now: Moment) {
+    pub fn called(&mut self, result: Result<&CallOutput, &CallError>, now: Moment) {
         match result {
             Ok(output) if self.retried(output).is_empty() => self.settlement = Some(self.settle(output)),
             Ok(output) => self.retry(&self.retried(output), now.monotonic),
@@ -242,7 +242,7 @@ impl Delivery {
     }
 
     /// The events that the output asks to try again, with the plugin's wish, ascending.
-    fn retried(&self, output: &Output) -> Vec<(u32, Option<u32>)> {
+    fn retried(&self, output: &CallOutput) -> Vec<(u32, Option<u32>)> {
         let mut retried: Vec<_> = output
             .outcomes
             .iter()
@@ -256,7 +256,7 @@ impl Delivery {
     }
 
     /// The verdicts of the front part after a call without retries.
-    fn settle(&self, output: &Output) -> Settlement {
+    fn settle(&self, output: &CallOutput) -> Settlement {
         let mut verdicts: Vec<(u32, Verdict)> = self.parts.front().map_or_else(Vec::new, |part| {
             part.events
                 .iter()

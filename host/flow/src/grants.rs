@@ -2,10 +2,10 @@
 
 use crate::BoxFuture;
 use crate::bounds;
+use crate::call_output::{CallOutput, Failure, FailureKind};
 use crate::effect::Action;
 use crate::engine::{ReadError, Reads, Selection};
 use crate::item::Item;
-use crate::output::{Failure, FailureKind, Output};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ impl Grants {
     /// # Errors
     /// A [`Failure`] of kind [`FailureKind::Denied`], [`FailureKind::Item`] or [`FailureKind::Contract`] that names the first
     /// offender.
-    pub fn check(&self, output: &Output, events: usize) -> Result<(), Box<Failure>> {
+    pub fn check(&self, output: &CallOutput, events: usize) -> Result<(), Box<Failure>> {
         for (i, effect) in output.effects.iter().enumerate() {
             if effect.cause.is_some_and(|c| c as usize >= events) {
                 return Err(out_of_range(&format!("effect {i} is caused by"), effect.cause, events));

@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod bounds;
+pub mod call_output;
 pub mod counts;
 pub mod dead;
 pub mod delivery;
@@ -15,7 +16,6 @@ pub mod fault;
 pub mod grants;
 pub mod lag;
 pub mod outbox;
-pub mod output;
 pub mod plugin;
 pub mod retry;
 pub mod settings;

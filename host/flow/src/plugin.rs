@@ -1,9 +1,9 @@
 //! The boundary to plugins: a batch in, an output out.
 
 use crate::BoxFuture;
+use crate::call_output::{CallError, CallOutput};
 use crate::engine::Reads;
 use crate::event::{Columns, Origin};
-use crate::output::{CallError, Output};
 use std::sync::Arc;
 
 /// A loaded version of a plugin, configured for one route. A pure function from a batch of events to effects.
@@ -18,7 +18,7 @@ pub trait Plugin: Send + Sync {
         origin: &'a Origin,
         events: &'a Arc<Columns>,
         reads: Arc<dyn Reads>,
-    ) -> BoxFuture<'a, Result<Output, CallError>>;
+    ) -> BoxFuture<'a, Result<CallOutput, CallError>>;
 
     /// SHA-256 of the plugin's file, in hex.
     fn digest(&self) -> &str;

@@ -6,8 +6,8 @@
 
 use crate::BoxFuture;
 use crate::batch::{Batch, Token};
+use crate::call_output::Reply;
 use crate::fault::Fault;
-use crate::output::Reply;
 use crate::verdict::Verdict;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,8 +4,8 @@
 //! Only the calls are split: their outputs are put together again and committed as one, so that a lane has one position
 //! and finishes a contiguous prefix as ever. Events with the same key are handled in order by the same call.
 
+use crate::call_output::CallOutput;
 use crate::event::Columns;
-use crate::output::Output;
 use crate::retry::mix_text;
 
 /// How a batch is split.
@@ -61,9 +61,9 @@ impl Split {
     }
 }
 
-impl Output {
+impl CallOutput {
     /// Adds the output of a call whose event number `i` is event number `positions[i]` of this output's events.
-    pub fn append(&mut self, other: Output, positions: &[u32]) {
+    pub fn append(&mut self, other: CallOutput, positions: &[u32]) {
         // What names no event of the call was refused before.
         let position = |event: u32| positions.get(event as usize).copied();
         self.effects.extend(other.effects.into_iter().map(|mut effect| {
@@ -84,9 +84,9 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call_output::{Disposition, Outcome, Reply};
     use crate::effect::{Action, Effect, Send};
     use crate::event::NewEvent;
-    use crate::output::{Disposition, Outcome, Reply};
     use proptest::prelude::*;
 
     fn batch(keys: &[u8]) -> Columns {
@@ -129,12 +129,12 @@ mod tests {
         let send = |text: &str| {
             Action::Send(Send { output: text.into(), key: None, data: Vec::new(), attributes: Vec::new() })
         };
-        let output = |text: &str| Output {
+        let output = |text: &str| CallOutput {
             effects: vec![Effect { cause: Some(1), action: send(text) }, Effect { cause: None, action: send(text) }],
             outcomes: vec![Outcome { event: 0, disposition: Disposition::Skip(text.into()) }],
             replies: vec![Reply { event: 1, status: 200, content_type: String::new(), body: Vec::new() }],
         };
-        let mut all = Output::default();
+        let mut all = CallOutput::default();
         all.append(output("even"), &[0, 2]);
         all.append(output("odd"), &[1, 3]);
         assert_eq!(all.effects.iter().map(|e| e.cause).collect::<Vec<_>>(), [Some(2), None, Some(3), None]);

@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use esclusa_flow::batch::{Claim, Token};
+use esclusa_flow::call_output::{CallError, CallOutput, Disposition, Failure, FailureKind, Outcome};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::{Action, Effect, Send};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::output::{CallError, Disposition, Failure, FailureKind, Outcome, Output};
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::{Reason, Verdict};
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ fn send(cause: Option<u32>, data: Vec<u8>) -> Effect {
 }
 
 /// The plugin: an effect per good event, and one effect for the batch that says how many good events it saw.
-fn plugin(scripts: &[Script], events: &[u32], attempt: impl Fn(u32) -> u32) -> Result<Output, CallError> {
+fn plugin(scripts: &[Script], events: &[u32], attempt: impl Fn(u32) -> u32) -> Result<CallOutput, CallError> {
     let script = |e: u32| scripts[e as usize];
     if let Some(poison) = events.iter().find(|e| script(**e) == Script::Poison) {
         return Err(CallError::Failed(Failure::new(FailureKind::Trap, format!("event {poison}"))));
@@ -108,7 +108,7 @@ fn plugin(scripts: &[Script], events: &[u32], attempt: impl Fn(u32) -> u32) -> R
         let failure = Failure::new(FailureKind::Contract, format!("event {fated}"));
         return Err(CallError::Failed(Box::new(Failure { fated: true, ..*failure })));
     }
-    let mut output = Output::default();
+    let mut output = CallOutput::default();
     let mut good = 0u8;
     for (local, event) in events.iter().enumerate() {
         let disposition = match script(*event) {
@@ -152,7 +152,7 @@ fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -
     delivery.sifted(sifted.collect());
     let mut now = Moment { monotonic: Duration::ZERO, wall: 1 };
     let mut weather = weather.iter().copied().chain(std::iter::repeat(Weather::Fine));
-    let (mut seen, mut output) = (Seen::default(), Output::default());
+    let (mut seen, mut output) = (Seen::default(), CallOutput::default());
     for _ in 0..10_000 {
         match delivery.step(now) {
             Step::Finished => return seen,
@@ -211,7 +211,7 @@ fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -
 fn carry_out(
     scripts: &[Script],
     settlement: &Settlement,
-    output: &Output,
+    output: &CallOutput,
     seen: &mut Seen,
 ) -> Vec<(Option<u32>, String)> {
     if settlement.called.is_empty() {
@@ -421,7 +421,7 @@ fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filt
         let mut delivery = Delivery::new(&columns(3), true, policy(Some(1), false), 1).refusing(&claims);
         delivery.sifted(sifted);
         assert_eq!(delivery.step(now), Step::Call(vec![0, 2]));
-        delivery.called(Ok(&Output::default()), now);
+        delivery.called(Ok(&CallOutput::default()), now);
         let Step::Commit(settlement) = delivery.step(now) else { panic!("a commit follows") };
         let codes = settlement.verdicts.iter().map(|(_, verdict)| match verdict {
             Verdict::Dead(reason) => reason.code.as_str(),

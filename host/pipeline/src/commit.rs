@@ -3,12 +3,12 @@
 //! Pure. Keeps the alignment between the actions of a commit and the events that caused them.
 
 use esclusa_flow::batch::{Batch, Token};
+use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::{DeadLetter, Handler};
 use esclusa_flow::delivery::Settlement;
 use esclusa_flow::effect::{Action, Message, Send};
 use esclusa_flow::engine::{Commit, Progress};
-use esclusa_flow::output::Output;
 use esclusa_flow::verdict::{Reason, Verdict};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +54,7 @@ pub fn prepare(
     facts: &Facts,
     batch: &Batch,
     settlement: &Settlement,
-    output: Output,
+    output: CallOutput,
     previous: Option<&Token>,
     attempt: impl Fn(u32) -> u32,
     now: u64,
@@ -240,7 +240,7 @@ pub fn caused(refused: Vec<(usize, String)>, causes: &[Option<u32>]) -> Vec<(Opt
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeSet, Facts, Handler, Output, Prepared, Settle, Settlement, Verdict, prepare};
+    use super::{BTreeSet, CallOutput, Facts, Handler, Prepared, Settle, Settlement, Verdict, prepare};
     use esclusa_flow::batch::{Batch, Claim, Token};
     use esclusa_flow::effect::{Action, Effect, Send};
     use esclusa_flow::event::{Columns, NewEvent, Origin};
@@ -273,7 +273,7 @@ mod tests {
         };
         let called: Vec<u32> = (0..batch.len() as u32).collect();
         let verdicts = called.iter().map(|event| (*event, Verdict::Done)).collect();
-        let output = Output { effects: wanted.iter().map(message).collect(), ..Output::default() };
+        let output = CallOutput { effects: wanted.iter().map(message).collect(), ..CallOutput::default() };
         let Prepared { commit, .. } = prepare(&facts, batch, &Settlement { called, verdicts }, output, None, |_| 1, 0);
         commit.outbox.into_iter().map(|message| message.id).collect()
     }

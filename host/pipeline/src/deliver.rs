@@ -9,11 +9,11 @@ use crate::route::{Mode, Route, Version, changed};
 use crate::shared::Shared;
 use crate::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
+use esclusa_flow::call_output::{CallOutput, Reply};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::Message;
 use esclusa_flow::engine::{CommitError, Committed, Pending};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::output::{Output, Reply};
 use esclusa_flow::retry::mix_text;
 use esclusa_flow::source::{Lane, Settled};
 use esclusa_flow::split::Split;
@@ -47,7 +47,7 @@ pub struct Delivering<'a> {
     /// The position committed last.
     previous: Option<Token>,
     version: Arc<Version>,
-    output: Output,
+    output: CallOutput,
     /// Events taken and neither settled nor given back.
     open: u64,
 }
@@ -71,7 +71,7 @@ impl<'a> Delivering<'a> {
         let sifting = sieve::sift(route, &batch.columns).map(|sifted| delivery.sifted(sifted)).err();
         let previous = batch.previous.clone();
         let version = route.version();
-        let output = Output::default();
+        let output = CallOutput::default();
         Delivering { route, shared, batch, split, delivery, sifting, previous, version, output, open: count }
     }
 }

@@ -9,11 +9,11 @@ mod bare;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use esclusa_flow::BoxFuture;
+use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::effect::{Action, Effect, PutItem};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::item::{Item, Value};
-use esclusa_flow::output::Output;
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
 use esclusa_sandbox::{Configured, RouteSettings, Sandbox, SandboxConfig};
@@ -134,7 +134,7 @@ fn no_op(c: &mut Criterion) {
 const ETL: &str = r#"{"table": "requests", "key": {"pk": "path#{path}", "sk": "{timestamp}"}}"#;
 
 /// `etl` natively: from the batch as the router has it to the output as the router commits it.
-fn native(columns: &Columns) -> impl Fn() -> Output {
+fn native(columns: &Columns) -> impl Fn() -> CallOutput {
     let plugin: etl::Etl = esclusa_plugin::plugin::configure(ETL).expect("a configuration");
     let batch = esclusa_plugin::Batch {
         origin: esclusa_plugin::Origin::default(),
@@ -146,7 +146,7 @@ fn native(columns: &Columns) -> impl Fn() -> Output {
     };
     move || {
         let (effects, ..) = esclusa_plugin::plugin::call(&plugin, &batch).expect("it works").into_parts();
-        Output { effects: effects.into_iter().map(owned).collect(), ..Output::default() }
+        CallOutput { effects: effects.into_iter().map(owned).collect(), ..CallOutput::default() }
     }
 }
 

@@ -13,9 +13,9 @@ use crate::log::Rate;
 use crate::pool::Pool;
 use crate::trap::{self, Phase};
 use esclusa_flow::BoxFuture;
+use esclusa_flow::call_output::{CallError, CallOutput, Failure, FailureKind};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::event::{Columns, Origin};
-use esclusa_flow::output::{CallError, Failure, FailureKind, Output};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
 use instance::Instance;
@@ -156,7 +156,7 @@ impl Calls {
         Instance::new(&self.program, &self.settings.route, &self.rate, self.settings.limits)
     }
 
-    async fn run(&self, origin: &Origin, events: &Columns, reads: Arc<dyn Reads>) -> Result<Output, CallError> {
+    async fn run(&self, origin: &Origin, events: &Columns, reads: Arc<dyn Reads>) -> Result<CallOutput, CallError> {
         let stopped = |_| trap::host("the sandbox is shutting down");
         let _share = self.share.acquire().await.map_err(stopped)?;
         let permits = &self.program.inner.running;
@@ -206,7 +206,7 @@ impl Plugin for Configured {
         origin: &'a Origin,
         events: &'a Arc<Columns>,
         reads: Arc<dyn Reads>,
-    ) -> BoxFuture<'a, Result<Output, CallError>> {
+    ) -> BoxFuture<'a, Result<CallOutput, CallError>> {
         let (calls, origin, events) = (self.0.clone(), origin.clone(), events.clone());
         let threads = self.0.program.inner.config.threads.clone();
         let call = run_on(threads, async move { calls.run(&origin, &events, reads).await });

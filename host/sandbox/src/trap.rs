@@ -5,8 +5,8 @@ mod backtrace;
 use crate::call::Stopped;
 use crate::guest::Guest;
 use crate::limits::Stop;
+use esclusa_flow::call_output::{CallError, Failure, FailureKind};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::output::{CallError, Failure, FailureKind};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 /// What a guest was doing.

@@ -94,7 +94,7 @@ pub fn version(global: &Global) -> Result<Exit> {
 
 #[cfg(test)]
 mod tests {
-    use esclusa_flow::output::FailureKind;
+    use esclusa_flow::call_output::FailureKind;
 
     #[test]
     fn every_code_of_a_dead_letter_is_explained() {

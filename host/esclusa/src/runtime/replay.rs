@@ -7,13 +7,13 @@
 use super::trial;
 use esclusa_embedded::Store;
 use esclusa_flow::batch::{Batch, Claim, Token};
+use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::{Action, Message, Send};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Pending, Progress};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
-use esclusa_flow::output::{CallError, Output};
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::Verdict;
 use esclusa_pipeline::commit::{self, Facts, Settle};
@@ -128,7 +128,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
 async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<Pending>, NotReplayed> {
     let batch = batch(route, letter)?;
     let mut delivery = Delivery::new(&batch.columns, false, ONCE, letter.died);
-    let (start, mut output) = (Instant::now(), Output::default());
+    let (start, mut output) = (Instant::now(), CallOutput::default());
     let now = || Moment { monotonic: start.elapsed(), wall: epoch_millis() };
     loop {
         match delivery.step(now()) {
@@ -179,7 +179,7 @@ async fn commit(
     route: &Route,
     batch: &Batch,
     settlement: &Settlement,
-    output: Output,
+    output: CallOutput,
 ) -> Result<Option<Option<Pending>>, NotReplayed> {
     match settlement.verdicts.first() {
         Some((_, Verdict::Dead(reason))) => return Err(again(&reason.code, reason.message.clone())),

@@ -2,13 +2,13 @@
 
 use super::Delivering;
 use esclusa_flow::BoxFuture;
+use esclusa_flow::call_output::{CallError, CallOutput, Failure};
 use esclusa_flow::delivery::Step;
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::grants::GrantedReads;
 use esclusa_flow::item::Item;
-use esclusa_flow::output::{CallError, Failure, Output};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ impl Delivering<'_> {
         self.output = result.unwrap_or_default();
     }
 
-    async fn call_once(&self, events: &[u32], reads: Arc<GrantedReads>) -> Result<Output, CallError> {
+    async fn call_once(&self, events: &[u32], reads: Arc<GrantedReads>) -> Result<CallOutput, CallError> {
         let columns = if self.is_fresh(events) { self.batch.columns.clone() } else { self.select(events).into() };
         let began = Instant::now();
         let result = self.version.plugin.call(&self.batch.origin, &columns, reads.clone()).await;
@@ -60,7 +60,7 @@ impl Delivering<'_> {
         events: &[u32],
         calls: Vec<Vec<u32>>,
         reads: Arc<GrantedReads>,
-    ) -> Result<Output, CallError> {
+    ) -> Result<CallOutput, CallError> {
         let mut running = JoinSet::new();
         for (number, positions) in calls.iter().enumerate() {
             let own: Vec<u32> =
@@ -73,7 +73,7 @@ impl Delivering<'_> {
                 (number, version.plugin.call(&origin, &columns, reads).await, began.elapsed())
             });
         }
-        let mut outputs: Vec<Output> = calls.iter().map(|_| Output::default()).collect();
+        let mut outputs: Vec<CallOutput> = calls.iter().map(|_| CallOutput::default()).collect();
         while let Some(done) = running.join_next().await {
             let (number, result, took) =
                 done.map_err(|error| CallError::Host(Fault::Transient(format!("a call ended early: {error}"))))?;
@@ -83,7 +83,7 @@ impl Delivering<'_> {
                 *slot = output;
             }
         }
-        let mut all = Output::default();
+        let mut all = CallOutput::default();
         outputs.into_iter().zip(&calls).for_each(|(output, positions)| all.append(output, positions));
         Ok(all)
     }
@@ -91,11 +91,11 @@ impl Delivering<'_> {
     /// Checks what a call with so many events gave, and notes it.
     fn checked(
         &self,
-        result: Result<Output, CallError>,
+        result: Result<CallOutput, CallError>,
         count: usize,
         reads: &GrantedReads,
         took: Duration,
-    ) -> Result<Output, CallError> {
+    ) -> Result<CallOutput, CallError> {
         let result = result.and_then(|output| match self.route.spec.grants.check(&output, count) {
             Ok(()) => Ok(output),
             Err(failure) => {

@@ -11,9 +11,9 @@ use crate::limits::Meter;
 use crate::log::{Journal, Rate};
 use crate::pool::Reusable;
 use crate::trap::{self, Phase};
+use esclusa_flow::call_output::{CallError, CallOutput, Failure, FailureKind};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::event::Columns;
-use esclusa_flow::output::{CallError, Failure, FailureKind, Output};
 use esclusa_flow::settings::Limits;
 use esclusa_flow::verdict::short;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Instance {
     }
 
     /// Handles a batch.
-    pub async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<Output, Refusal>, Stopped> {
+    pub async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<CallOutput, Refusal>, Stopped> {
         self.phase = Phase::Handle;
         self.calls = self.calls.saturating_add(1);
         let (Answer(answer),) = self.call::<Handle<'_>, Handled>(self.program.handle, (batch,)).await?;

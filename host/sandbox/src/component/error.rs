@@ -1,6 +1,6 @@
 //! Why a plugin cannot be loaded: what was found, what is expected, and what to do.
 
-use esclusa_flow::output::CallError;
+use esclusa_flow::call_output::CallError;
 use std::path::PathBuf;
 use std::time::Duration;
 

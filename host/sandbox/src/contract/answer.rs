@@ -8,7 +8,7 @@
 mod reader;
 
 use super::handler;
-use esclusa_flow::output::Output;
+use esclusa_flow::call_output::CallOutput;
 use reader::Reader;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext};
@@ -25,14 +25,14 @@ pub enum Refusal {
 
 /// What `handle` gives.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer(pub Result<Output, Refusal>);
+pub struct Answer(pub Result<CallOutput, Refusal>);
 
 /// The type that stands for it in all but the reading.
 type Generated = Result<handler::Output, handler::Failure>;
 
 impl From<Generated> for Answer {
     fn from(generated: Generated) -> Self {
-        Answer(generated.map(Output::from).map_err(|failure| match failure {
+        Answer(generated.map(CallOutput::from).map_err(|failure| match failure {
             handler::Failure::Retry(reason) => Refusal::Retry(reason),
             handler::Failure::Halt(reason) => Refusal::Halt(reason),
         }))

@@ -1,10 +1,10 @@
 //! Between the contract's types and those of the core. Everything is moved; nothing is cloned.
 
 use super::{effects, handler, items, tables};
+use esclusa_flow::call_output::{CallOutput, Disposition, Outcome, Reply};
 use esclusa_flow::effect::{self, Action, Change, Effect};
 use esclusa_flow::engine::{ReadError, Selection};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
-use esclusa_flow::output::{Disposition, Outcome, Output, Reply};
 
 fn each<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
     list.into_iter().map(B::from).collect()
@@ -152,9 +152,9 @@ impl From<handler::Reply> for Reply {
     }
 }
 
-impl From<handler::Output> for Output {
+impl From<handler::Output> for CallOutput {
     fn from(output: handler::Output) -> Self {
-        Output { effects: each(output.effects), outcomes: each(output.outcomes), replies: each(output.replies) }
+        CallOutput { effects: each(output.effects), outcomes: each(output.outcomes), replies: each(output.replies) }
     }
 }
 

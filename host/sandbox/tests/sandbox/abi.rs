@@ -3,9 +3,9 @@
 use crate::bare::Core;
 use crate::support::{call, configured, events, failure, load, origin, sandbox, settings, tight};
 use esclusa_flow::BoxFuture;
+use esclusa_flow::call_output::{CallError, CallOutput, FailureKind};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::item::{Item, Value};
-use esclusa_flow::output::{CallError, FailureKind, Output};
 use esclusa_flow::plugin::Plugin;
 use std::sync::Arc;
 use wit_component::StringEncoding;
@@ -13,7 +13,7 @@ use wit_component::StringEncoding;
 #[tokio::test]
 async fn a_guest_that_does_nothing_gives_an_empty_output() {
     let plugin = configured(&sandbox(), Core::default().build()).await;
-    assert_eq!(call(&plugin, 1000).await.unwrap(), Output::default());
+    assert_eq!(call(&plugin, 1000).await.unwrap(), CallOutput::default());
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn an_allocator_that_turns_hostile_when_the_host_answers_is_a_trap_or_harm
         let result = plugin.call(&origin(), &events(1), Arc::new(Found)).await;
         match (result, expected) {
             (Err(CallError::Failed(failure)), Some(kind)) => assert_eq!(failure.kind, kind, "{attack}: {failure:?}"),
-            (Ok(output), None) => assert_eq!(output, Output::default(), "{attack}"),
+            (Ok(output), None) => assert_eq!(output, CallOutput::default(), "{attack}"),
             (result, _) => panic!("{attack}: {result:?}"),
         }
     }

@@ -5,9 +5,9 @@ use crate::support::{
     NoReads, call, configured, events, failure, hostile, order, ordered, origin, sandbox, sandbox_with, tight,
 };
 use esclusa_flow::BoxFuture;
+use esclusa_flow::call_output::{CallError, FailureKind};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::item::Item;
-use esclusa_flow::output::{CallError, FailureKind};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
 use esclusa_sandbox::{RouteSettings, SandboxConfig};

@@ -2,7 +2,7 @@
 
 use crate::bare::Core;
 use crate::support::{call, load, sandbox_with, settings, tight};
-use esclusa_flow::output::Output;
+use esclusa_flow::call_output::CallOutput;
 use esclusa_sandbox::SandboxConfig;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ async fn works(dir: &Path) {
     let sandbox = sandbox_with(SandboxConfig { cache_dir, ..SandboxConfig::default() });
     let loaded = load(&sandbox, Core::default().build()).await.unwrap();
     let plugin = loaded.configure(settings("{}", tight())).await.unwrap();
-    assert_eq!(call(&plugin, 2).await.unwrap(), Output::default());
+    assert_eq!(call(&plugin, 2).await.unwrap(), CallOutput::default());
 }
 
 #[tokio::test]

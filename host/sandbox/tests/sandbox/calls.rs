@@ -3,10 +3,10 @@
 use crate::bare::Core;
 use crate::support::{NoReads, call, configured, events, failure, ordered, origin, sandbox, sent, tight};
 use esclusa_flow::BoxFuture;
+use esclusa_flow::call_output::{CallError, Disposition, FailureKind, Outcome};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Item, Value};
-use esclusa_flow::output::{CallError, Disposition, FailureKind, Outcome};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::Limits;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use crate::bare::Core;
 use crate::bombs;
 use crate::support::{call, hostile, load, sandbox, sandbox_with, settings, tight};
-use esclusa_flow::output::Output;
+use esclusa_flow::call_output::CallOutput;
 use esclusa_sandbox::child::{Bounds, Lost, Program};
 use esclusa_sandbox::{Compiler, LoadError, MAX_FILE, Sandbox, SandboxConfig};
 use std::io::Write;
@@ -35,7 +35,7 @@ async fn what_a_child_compiled_runs_here() {
     let config = SandboxConfig { cache_dir: Some(dir.path().to_owned()), compiler, ..SandboxConfig::default() };
     let loaded = load(&sandbox_with(config), Core::default().build()).await.unwrap();
     let plugin = loaded.configure(settings("{}", tight())).await.unwrap();
-    assert_eq!(call(&plugin, 2).await.unwrap(), Output::default());
+    assert_eq!(call(&plugin, 2).await.unwrap(), CallOutput::default());
     assert_eq!(load(&with(program(&[])), hostile()).await.unwrap().info.name, "hostile");
     // It was kept: nobody has to compile it again.
     let compiler = Compiler::Child(program(&["nobody"]));

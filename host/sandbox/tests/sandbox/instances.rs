@@ -2,7 +2,7 @@
 
 use crate::bare::Core;
 use crate::support::{call, failure, hostile, load, order, ordered, sandbox, sandbox_with, sent, settings, tight};
-use esclusa_flow::output::FailureKind;
+use esclusa_flow::call_output::FailureKind;
 use esclusa_flow::settings::{Instances, Limits};
 use esclusa_sandbox::{Configured, RouteSettings, SandboxConfig};
 

@@ -3,7 +3,7 @@
 use crate::bare::Core;
 use crate::support::{NoReads, hostile, sandbox_with};
 use crate::support::{call, configured, events, failure, load, order, ordered, origin, sandbox, sent, settings, tight};
-use esclusa_flow::output::{CallError, FailureKind};
+use esclusa_flow::call_output::{CallError, FailureKind};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::Limits;
 use esclusa_sandbox::{LoadError, SandboxConfig};

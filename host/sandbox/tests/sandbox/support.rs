@@ -1,11 +1,11 @@
 //! Sandboxes, routes and batches for the tests.
 
 use esclusa_flow::BoxFuture;
+use esclusa_flow::call_output::{CallError, CallOutput, Failure};
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::item::Item;
-use esclusa_flow::output::{CallError, Failure, Output};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
 use esclusa_sandbox::{Configured, LoadError, Loaded, RouteSettings, Sandbox, SandboxConfig};
@@ -98,7 +98,7 @@ pub fn events(count: usize) -> Arc<Columns> {
     columns.into()
 }
 
-pub async fn call(plugin: &Configured, count: usize) -> Result<Output, CallError> {
+pub async fn call(plugin: &Configured, count: usize) -> Result<CallOutput, CallError> {
     plugin.call(&origin(), &events(count), Arc::new(NoReads)).await
 }
 
@@ -111,7 +111,7 @@ pub async fn failure(plugin: &Configured) -> Failure {
 }
 
 /// The texts of the messages that an output sends.
-pub fn sent(output: &Output) -> Vec<String> {
+pub fn sent(output: &CallOutput) -> Vec<String> {
     let text = |action: &Action| match action {
         Action::Send(send) => String::from_utf8(send.data.clone()).unwrap(),
         other => panic!("expected a message, got {other:?}"),

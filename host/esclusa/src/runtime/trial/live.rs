@@ -7,13 +7,13 @@
 use super::show::{self, Shown};
 use super::{TrialEvent, call, columns, origin, sifted};
 use esclusa_flow::batch::{Batch, Claim, Token};
+use esclusa_flow::call_output::{CallError, CallOutput, Reply};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::Sender;
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::{Action, Effect, Message};
 use esclusa_flow::engine::{Commit, CommitError, Committed};
 use esclusa_flow::outbox::Outbox;
-use esclusa_flow::output::{CallError, Output, Reply};
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::{Reason, Verdict};
 use esclusa_pipeline::commit::{self, Facts, Settle};
@@ -78,7 +78,7 @@ struct Trying<'a> {
 impl Trying<'_> {
     /// Goes on until every event has its end; gives what ends it earlier.
     async fn run(&mut self, mut delivery: Delivery) -> Option<Reason> {
-        let (start, mut output) = (Instant::now(), Output::default());
+        let (start, mut output) = (Instant::now(), CallOutput::default());
         let now = || Moment { monotonic: start.elapsed(), wall: epoch_millis() };
         loop {
             match delivery.step(now()) {
@@ -109,7 +109,7 @@ impl Trying<'_> {
     }
 
     /// Commits a settlement, sends its messages, and notes what became of everything.
-    async fn commit(&mut self, settlement: &Settlement, output: Output) -> Result<(), NotCommitted> {
+    async fn commit(&mut self, settlement: &Settlement, output: CallOutput) -> Result<(), NotCommitted> {
         let facts = Facts {
             settle: Settle::Nothing,
             marks: self.route.marks,

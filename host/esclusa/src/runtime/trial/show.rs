@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_embedded::plain_json;
+use esclusa_flow::call_output::{CallError, CallOutput, Disposition, Outcome, Reply};
 use esclusa_flow::effect::{Action, Change, Effect};
 use esclusa_flow::item::{Comparison, Guard, Item, Otherwise, Value};
-use esclusa_flow::output::{CallError, Disposition, Outcome, Output, Reply};
 use esclusa_pipeline::route::Route;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -71,10 +71,10 @@ struct ShownGuard {
 
 impl Trial {
     /// Shows the result of a call.
-    pub fn new(route: &Route, events: usize, filtered: Vec<usize>, result: Result<Output, CallError>) -> Self {
+    pub fn new(route: &Route, events: usize, filtered: Vec<usize>, result: Result<CallOutput, CallError>) -> Self {
         let (output, failure) = match result {
             Ok(output) => (output, None),
-            Err(error) => (Output::default(), Some(failure(&error))),
+            Err(error) => (CallOutput::default(), Some(failure(&error))),
         };
         Trial {
             route: route.spec.name.to_string(),

@@ -5,9 +5,9 @@
 //! of ours. The offsets below are those of `wit/`. Nothing that a guest wrote is trusted.
 
 use super::Refusal;
+use esclusa_flow::call_output::{CallOutput, Disposition, Outcome, Reply};
 use esclusa_flow::effect::{Action, Change, DeleteItem, Effect, PutItem, PutObject, Send, UpdateItem};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
-use esclusa_flow::output::{Disposition, Outcome, Output, Reply};
 use wasmtime::{Result, bail};
 
 /// Alignment of everything that is a list's element here and not a byte.
@@ -51,7 +51,7 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
     }
 
     /// `result<output, failure>`: 28 bytes.
-    pub fn answer(&mut self, record: &[u8]) -> Result<std::result::Result<Output, Refusal>> {
+    pub fn answer(&mut self, record: &[u8]) -> Result<std::result::Result<CallOutput, Refusal>> {
         let payload = from(record, 4);
         Ok(match tag(record, 0)? {
             0 => Ok(self.output(payload)?),
@@ -65,8 +65,8 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
     }
 
     /// `output`: 24 bytes.
-    fn output(&mut self, record: &[u8]) -> Result<Output> {
-        Ok(Output {
+    fn output(&mut self, record: &[u8]) -> Result<CallOutput> {
+        Ok(CallOutput {
             effects: self.list(record, 0, 52, Self::effect)?,
             outcomes: self.list(record, 8, 16, Self::outcome)?,
             replies: self.list(record, 16, 24, Self::reply)?,

@@ -110,7 +110,7 @@ impl Memory {
         variant(tag, fields.concat())
     }
 
-    fn output(&mut self, output: &Output) -> Vec<u8> {
+    fn output(&mut self, output: &CallOutput) -> Vec<u8> {
         let number = |_: &mut Memory, number: &u32| number.to_le_bytes().to_vec();
         let effects = self.list(&output.effects, 52, |memory, effect| {
             [memory.option(effect.cause.as_ref(), 4, number), memory.action(&effect.action)].concat()
@@ -192,7 +192,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn output() -> impl Strategy<Value = Output> {
+fn output() -> impl Strategy<Value = CallOutput> {
     let effect = (any::<Option<u32>>(), action()).prop_map(|(cause, action)| Effect { cause, action });
     let disposition = prop_oneof![
         any::<Option<u32>>().prop_map(Disposition::Retry),
@@ -202,14 +202,14 @@ fn output() -> impl Strategy<Value = Output> {
     let outcome = (any::<u32>(), disposition).prop_map(|(event, disposition)| Outcome { event, disposition });
     let reply = (any::<u32>(), any::<u16>(), any::<String>(), vec(any::<u8>(), 0..9))
         .prop_map(|(event, status, content_type, body)| Reply { event, status, content_type, body });
-    (vec(effect, 0..4), vec(outcome, 0..4), vec(reply, 0..3)).prop_map(|(effects, outcomes, replies)| Output {
+    (vec(effect, 0..4), vec(outcome, 0..4), vec(reply, 0..3)).prop_map(|(effects, outcomes, replies)| CallOutput {
         effects,
         outcomes,
         replies,
     })
 }
 
-fn read(memory: &[u8], record: &[u8]) -> Result<std::result::Result<Output, Refusal>> {
+fn read(memory: &[u8], record: &[u8]) -> Result<std::result::Result<CallOutput, Refusal>> {
     Reader::new(memory, |_| Ok(())).answer(record)
 }
 

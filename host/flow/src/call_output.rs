@@ -6,7 +6,7 @@ use crate::verdict::short;
 
 /// The result of a successful call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Output {
+pub struct CallOutput {
     /// What is to be done, in order.
     pub effects: Vec<Effect>,
     /// What happened to events that are not simply done. An event not listed is done.
