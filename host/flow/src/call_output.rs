@@ -10,14 +10,14 @@ pub struct CallOutput {
     /// What is to be done, in order.
     pub effects: Vec<Effect>,
     /// What happened to events that are not simply done. An event not listed is done.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<EventOutcome>,
     /// Answers for a source that waits for them.
     pub replies: Vec<Reply>,
 }
 
 /// What to do with one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct EventOutcome {
     /// Index in the batch of the call.
     pub event: u32,
     /// What to do with it.
@@ -56,20 +56,20 @@ pub enum CallError {
     /// The plugin asks to stop the route and keep its place.
     Halt(String),
     /// The plugin failed: a trap, a limit, a denied effect, a broken contract.
-    Failed(Box<Failure>),
+    Failed(Box<CallFailure>),
     /// The host failed the plugin, for example a read that did not answer. Never counts against an event.
     Host(Fault),
 }
 
-impl From<Box<Failure>> for CallError {
-    fn from(failure: Box<Failure>) -> Self {
+impl From<Box<CallFailure>> for CallError {
+    fn from(failure: Box<CallFailure>) -> Self {
         CallError::Failed(failure)
     }
 }
 
 /// How a plugin failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct CallFailure {
     /// Which kind.
     pub kind: FailureKind,
     /// What happened, in one line.
@@ -83,11 +83,11 @@ pub struct Failure {
     pub fated: bool,
 }
 
-impl Failure {
+impl CallFailure {
     /// A failure without backtrace and logs.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Box<Self> {
-        Box::new(Failure { kind, message: short(message), backtrace: None, logs: Vec::new(), fated: false })
+        Box::new(CallFailure { kind, message: short(message), backtrace: None, logs: Vec::new(), fated: false })
     }
 }
 

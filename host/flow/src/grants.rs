@@ -2,7 +2,7 @@
 
 use crate::BoxFuture;
 use crate::bounds;
-use crate::call_output::{CallOutput, Failure, FailureKind};
+use crate::call_output::{CallFailure, CallOutput, FailureKind};
 use crate::effect::Action;
 use crate::engine::{ReadError, Reads, Selection};
 use crate::item::Item;
@@ -26,9 +26,9 @@ impl Grants {
     /// or nothing: one bad effect and none is carried out.
     ///
     /// # Errors
-    /// A [`Failure`] of kind [`FailureKind::Denied`], [`FailureKind::Item`] or [`FailureKind::Contract`] that names the first
+    /// A [`CallFailure`] of kind [`FailureKind::Denied`], [`FailureKind::Item`] or [`FailureKind::Contract`] that names the first
     /// offender.
-    pub fn check(&self, output: &CallOutput, events: usize) -> Result<(), Box<Failure>> {
+    pub fn check(&self, output: &CallOutput, events: usize) -> Result<(), Box<CallFailure>> {
         for (i, effect) in output.effects.iter().enumerate() {
             if effect.cause.is_some_and(|c| c as usize >= events) {
                 return Err(out_of_range(&format!("effect {i} is caused by"), effect.cause, events));
@@ -41,7 +41,7 @@ impl Grants {
             let target = effect.action.target();
             if !set.contains(target) {
                 let granted: Vec<_> = set.iter().map(String::as_str).collect();
-                return Err(Failure::new(
+                return Err(CallFailure::new(
                     FailureKind::Denied,
                     format!(
                         "effect {i} names {target:?}, which is not in the route's {kind} = [{}]",
@@ -50,7 +50,7 @@ impl Grants {
                 ));
             }
             if let Err(why) = bounds::action(&effect.action) {
-                return Err(Failure::new(FailureKind::Item, format!("effect {i}, for {target:?}: {why}")));
+                return Err(CallFailure::new(FailureKind::Item, format!("effect {i}, for {target:?}: {why}")));
             }
         }
         let mut seen = BTreeSet::new();
@@ -59,7 +59,10 @@ impl Grants {
                 return Err(out_of_range("an outcome names", Some(outcome.event), events));
             }
             if !seen.insert(outcome.event) {
-                return Err(Failure::new(FailureKind::Contract, format!("event {} has two outcomes", outcome.event)));
+                return Err(CallFailure::new(
+                    FailureKind::Contract,
+                    format!("event {} has two outcomes", outcome.event),
+                ));
             }
         }
         match output.replies.iter().find(|r| r.event as usize >= events) {
@@ -69,9 +72,9 @@ impl Grants {
     }
 }
 
-fn out_of_range(what: &str, event: Option<u32>, events: usize) -> Box<Failure> {
+fn out_of_range(what: &str, event: Option<u32>, events: usize) -> Box<CallFailure> {
     let event = event.unwrap_or_default();
-    Failure::new(FailureKind::Contract, format!("{what} event {event} of a batch of {events}"))
+    CallFailure::new(FailureKind::Contract, format!("{what} event {event} of a batch of {events}"))
 }
 
 /// Reads that answer for granted tables only.

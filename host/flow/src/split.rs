@@ -84,7 +84,7 @@ impl CallOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call_output::{Disposition, Outcome, Reply};
+    use crate::call_output::{Disposition, EventOutcome, Reply};
     use crate::effect::{Action, Effect, Send};
     use crate::event::NewEvent;
     use proptest::prelude::*;
@@ -131,7 +131,7 @@ mod tests {
         };
         let output = |text: &str| CallOutput {
             effects: vec![Effect { cause: Some(1), action: send(text) }, Effect { cause: None, action: send(text) }],
-            outcomes: vec![Outcome { event: 0, disposition: Disposition::Skip(text.into()) }],
+            outcomes: vec![EventOutcome { event: 0, disposition: Disposition::Skip(text.into()) }],
             replies: vec![Reply { event: 1, status: 200, content_type: String::new(), body: Vec::new() }],
         };
         let mut all = CallOutput::default();

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use esclusa_flow::batch::{Claim, Token};
-use esclusa_flow::call_output::{CallError, CallOutput, Disposition, Failure, FailureKind, Outcome};
+use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, Disposition, EventOutcome, FailureKind};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::{Action, Effect, Send};
 use esclusa_flow::event::{Columns, NewEvent};
@@ -102,11 +102,11 @@ fn send(cause: Option<u32>, data: Vec<u8>) -> Effect {
 fn plugin(scripts: &[Script], events: &[u32], attempt: impl Fn(u32) -> u32) -> Result<CallOutput, CallError> {
     let script = |e: u32| scripts[e as usize];
     if let Some(poison) = events.iter().find(|e| script(**e) == Script::Poison) {
-        return Err(CallError::Failed(Failure::new(FailureKind::Trap, format!("event {poison}"))));
+        return Err(CallError::Failed(CallFailure::new(FailureKind::Trap, format!("event {poison}"))));
     }
     if let Some(fated) = events.iter().find(|e| script(**e) == Script::Fated) {
-        let failure = Failure::new(FailureKind::Contract, format!("event {fated}"));
-        return Err(CallError::Failed(Box::new(Failure { fated: true, ..*failure })));
+        let failure = CallFailure::new(FailureKind::Contract, format!("event {fated}"));
+        return Err(CallError::Failed(Box::new(CallFailure { fated: true, ..*failure })));
     }
     let mut output = CallOutput::default();
     let mut good = 0u8;
@@ -120,7 +120,7 @@ fn plugin(scripts: &[Script], events: &[u32], attempt: impl Fn(u32) -> u32) -> R
         // The effect is there even where the event is retried: it must be taken back.
         output.effects.push(send(Some(local as u32), vec![*event as u8]));
         match disposition {
-            Some(disposition) => output.outcomes.push(Outcome { event: local as u32, disposition }),
+            Some(disposition) => output.outcomes.push(EventOutcome { event: local as u32, disposition }),
             None => good += 1,
         }
     }

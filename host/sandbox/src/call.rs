@@ -13,7 +13,7 @@ use crate::log::Rate;
 use crate::pool::Pool;
 use crate::trap::{self, Phase};
 use esclusa_flow::BoxFuture;
-use esclusa_flow::call_output::{CallError, CallOutput, Failure, FailureKind};
+use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::event::{Columns, Origin};
 use esclusa_flow::plugin::Plugin;
@@ -184,10 +184,10 @@ impl Calls {
             Ok(output) if output.effects.len() > most => {
                 let message = format!("the plugin returned {} effects, limits.effects is {most}", output.effects.len());
                 let (logs, fated) = (instance.end(), instance.is_fated(FailureKind::Effects));
-                Err(CallError::Failed(Box::new(Failure {
+                Err(CallError::Failed(Box::new(CallFailure {
                     logs,
                     fated,
-                    ..*Failure::new(FailureKind::Effects, message)
+                    ..*CallFailure::new(FailureKind::Effects, message)
                 })))
             }
             Ok(output) => {

@@ -5,7 +5,7 @@ mod backtrace;
 use crate::call::Stopped;
 use crate::guest::Guest;
 use crate::limits::Stop;
-use esclusa_flow::call_output::{CallError, Failure, FailureKind};
+use esclusa_flow::call_output::{CallError, CallFailure, FailureKind};
 use esclusa_flow::fault::Fault;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
@@ -46,7 +46,7 @@ pub fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> CallError 
         return CallError::Host(fault.clone());
     }
     let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace::text);
-    CallError::Failed(Box::new(Failure { backtrace, logs, ..*Failure::new(kind, message) }))
+    CallError::Failed(Box::new(CallFailure { backtrace, logs, ..*CallFailure::new(kind, message) }))
 }
 
 fn classify(guest: &Guest, phase: Phase, error: &wasmtime::Error, logs: &[String]) -> (FailureKind, String) {
@@ -105,5 +105,5 @@ pub fn late(guest: &Guest, phase: Phase, logs: Vec<String>) -> CallError {
         Phase::Handle => "in handle",
     };
     let message = format!("the guest {what} {time:?} (limits.time) {doing}");
-    CallError::Failed(Box::new(Failure { logs, ..*Failure::new(kind, message) }))
+    CallError::Failed(Box::new(CallFailure { logs, ..*CallFailure::new(kind, message) }))
 }

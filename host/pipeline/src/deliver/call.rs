@@ -2,7 +2,7 @@
 
 use super::Delivering;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::call_output::{CallError, CallOutput, Failure};
+use esclusa_flow::call_output::{CallError, CallFailure, CallOutput};
 use esclusa_flow::delivery::Step;
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::event::Columns;
@@ -100,7 +100,7 @@ impl Delivering<'_> {
             Ok(()) => Ok(output),
             Err(failure) => {
                 let fated = !reads.asked() && failure.kind.repeats(false);
-                Err(CallError::Failed(Box::new(Failure { fated, ..*failure })))
+                Err(CallError::Failed(Box::new(CallFailure { fated, ..*failure })))
             }
         });
         self.note_call(took, result.as_ref().err());

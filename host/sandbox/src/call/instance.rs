@@ -11,7 +11,7 @@ use crate::limits::Meter;
 use crate::log::{Journal, Rate};
 use crate::pool::Reusable;
 use crate::trap::{self, Phase};
-use esclusa_flow::call_output::{CallError, CallOutput, Failure, FailureKind};
+use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::event::Columns;
 use esclusa_flow::settings::Limits;
@@ -142,7 +142,7 @@ impl Instance {
         match error {
             CallError::Failed(failure) => {
                 let fated = self.is_fated(failure.kind);
-                CallError::Failed(Box::new(Failure { fated, ..*failure }))
+                CallError::Failed(Box::new(CallFailure { fated, ..*failure }))
             }
             other => other,
         }

@@ -1,7 +1,7 @@
 //! Between the contract's types and those of the core. Everything is moved; nothing is cloned.
 
 use super::{effects, handler, items, tables};
-use esclusa_flow::call_output::{CallOutput, Disposition, Outcome, Reply};
+use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
 use esclusa_flow::effect::{self, Action, Change, Effect};
 use esclusa_flow::engine::{ReadError, Selection};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
@@ -133,9 +133,9 @@ impl From<effects::Effect> for Effect {
     }
 }
 
-impl From<handler::Outcome> for Outcome {
+impl From<handler::Outcome> for EventOutcome {
     fn from(outcome: handler::Outcome) -> Self {
-        Outcome {
+        EventOutcome {
             event: outcome.event,
             disposition: match outcome.disposition {
                 handler::Disposition::Retry(after) => Disposition::Retry(after),

@@ -3,7 +3,7 @@
 use crate::bare::Core;
 use crate::support::{NoReads, call, configured, events, failure, ordered, origin, sandbox, sent, tight};
 use esclusa_flow::BoxFuture;
-use esclusa_flow::call_output::{CallError, Disposition, FailureKind, Outcome};
+use esclusa_flow::call_output::{CallError, Disposition, EventOutcome, FailureKind};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Item, Value};
@@ -18,7 +18,7 @@ async fn events_go_in_and_effects_come_out() {
     assert_eq!(sent(&output), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#]);
     assert_eq!(output.effects.iter().map(|effect| effect.cause).collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
     let output = call(&ordered("skip", Limits::default()).await, 3).await.unwrap();
-    assert_eq!(output.outcomes, [Outcome { event: 0, disposition: Disposition::Skip("asked to".to_owned()) }]);
+    assert_eq!(output.outcomes, [EventOutcome { event: 0, disposition: Disposition::Skip("asked to".to_owned()) }]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Sandboxes, routes and batches for the tests.
 
 use esclusa_flow::BoxFuture;
-use esclusa_flow::call_output::{CallError, CallOutput, Failure};
+use esclusa_flow::call_output::{CallError, CallFailure, CallOutput};
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
@@ -103,7 +103,7 @@ pub async fn call(plugin: &Configured, count: usize) -> Result<CallOutput, CallE
 }
 
 /// The failure of a call that has to fail by the plugin's fault.
-pub async fn failure(plugin: &Configured) -> Failure {
+pub async fn failure(plugin: &Configured) -> CallFailure {
     match call(plugin, 3).await {
         Err(CallError::Failed(failure)) => *failure,
         other => panic!("expected a failure, got {other:?}"),

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_embedded::plain_json;
-use esclusa_flow::call_output::{CallError, CallOutput, Disposition, Outcome, Reply};
+use esclusa_flow::call_output::{CallError, CallOutput, Disposition, EventOutcome, Reply};
 use esclusa_flow::effect::{Action, Change, Effect};
 use esclusa_flow::item::{Comparison, Guard, Item, Otherwise, Value};
 use esclusa_pipeline::route::Route;
@@ -189,7 +189,7 @@ fn shown(comparison: &Comparison) -> Option<Box<RawValue>> {
     raw(&Item(vec![(word.to_owned(), value)]))
 }
 
-fn outcome(outcome: &Outcome) -> Json {
+fn outcome(outcome: &EventOutcome) -> Json {
     let event = outcome.event;
     match &outcome.disposition {
         Disposition::Retry(after) => json!({"event": event, "outcome": "retry", "after_ms": after}),

@@ -5,7 +5,7 @@
 //! of ours. The offsets below are those of `wit/`. Nothing that a guest wrote is trusted.
 
 use super::Refusal;
-use esclusa_flow::call_output::{CallOutput, Disposition, Outcome, Reply};
+use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
 use esclusa_flow::effect::{Action, Change, DeleteItem, Effect, PutItem, PutObject, Send, UpdateItem};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use wasmtime::{Result, bail};
@@ -177,9 +177,9 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
         })
     }
 
-    fn outcome(&mut self, record: &[u8]) -> Result<Outcome> {
+    fn outcome(&mut self, record: &[u8]) -> Result<EventOutcome> {
         let disposition = from(record, 4);
-        Ok(Outcome {
+        Ok(EventOutcome {
             event: word(record, 0)? as u32,
             disposition: match tag(disposition, 0)? {
                 0 => Disposition::Retry(self.option(disposition, 4, |_, record| Ok(word(record, 0)? as u32))?),

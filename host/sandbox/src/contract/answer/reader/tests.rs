@@ -199,7 +199,7 @@ fn output() -> impl Strategy<Value = CallOutput> {
         any::<String>().prop_map(Disposition::Reject),
         any::<String>().prop_map(Disposition::Skip),
     ];
-    let outcome = (any::<u32>(), disposition).prop_map(|(event, disposition)| Outcome { event, disposition });
+    let outcome = (any::<u32>(), disposition).prop_map(|(event, disposition)| EventOutcome { event, disposition });
     let reply = (any::<u32>(), any::<u16>(), any::<String>(), vec(any::<u8>(), 0..9))
         .prop_map(|(event, status, content_type, body)| Reply { event, status, content_type, body });
     (vec(effect, 0..4), vec(outcome, 0..4), vec(reply, 0..3)).prop_map(|(effects, outcomes, replies)| CallOutput {
