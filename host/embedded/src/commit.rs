@@ -11,7 +11,7 @@ use crate::schema::Target;
 use crate::streams::Append;
 use crate::tables::TableWrite;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::effect::{Action, Send};
+use esclusa_flow::effect::{Action, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Progress};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ pub fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(Prepared, Vec<Obje
 }
 
 impl Prepared {
-    fn send(&mut self, send: &Send, catalog: &Catalog) -> Result<(), String> {
+    fn send(&mut self, send: &SendMessage, catalog: &Catalog) -> Result<(), String> {
         match catalog.outputs.get(&send.output) {
             Some(Target::Stream(name)) => {
                 let log = catalog.streams.get(name).ok_or_else(|| format!("there is no stream {name:?}"))?;

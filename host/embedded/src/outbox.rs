@@ -3,7 +3,7 @@
 use crate::codec::{Damaged, Reader, push_bytes, push_number, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use crate::transaction::Transaction;
-use esclusa_flow::effect::{Message, Send};
+use esclusa_flow::effect::{Message, SendMessage};
 use esclusa_flow::engine::Pending;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
@@ -57,7 +57,7 @@ fn read_message(reader: &mut Reader<'_>) -> Result<Message, Damaged> {
     let attributes = (0..count)
         .map(|_| Ok((reader.text()?.to_owned(), reader.text()?.to_owned())))
         .collect::<Result<_, Damaged>>()?;
-    Ok(Message { id, send: Send { output, key, data, attributes } })
+    Ok(Message { id, send: SendMessage { output, key, data, attributes } })
 }
 
 fn prefix(route: &str) -> Vec<u8> {

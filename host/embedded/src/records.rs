@@ -1,7 +1,7 @@
 //! Records of streams and messages of queues: time, key, attributes and payload as one value.
 
 use crate::codec::{Damaged, Reader, push_bytes, push_number};
-use esclusa_flow::effect::Send;
+use esclusa_flow::effect::SendMessage;
 use esclusa_flow::event::{Columns, NewEvent, TooLarge};
 
 /// A record or message to be stored from outside.
@@ -40,7 +40,7 @@ pub fn body(key: &str, attributes: &[(String, String)], data: &[u8]) -> Vec<u8> 
 }
 
 /// The value of a message that an effect sends.
-pub fn body_of(send: &Send) -> Vec<u8> {
+pub fn body_of(send: &SendMessage) -> Vec<u8> {
     body(send.key.as_deref().unwrap_or_default(), &send.attributes, &send.data)
 }
 

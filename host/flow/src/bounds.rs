@@ -75,7 +75,7 @@ fn size(what: &str, bytes: usize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effect::{Change, DeleteItem, PutItem, Send, UpdateItem};
+    use crate::effect::{Change, DeleteItem, PutItem, SendMessage, UpdateItem};
     use crate::item::{Comparison, Condition, Otherwise, Value};
 
     fn attributes(count: usize) -> Item {
@@ -104,7 +104,7 @@ mod tests {
         let delete = |guard| Action::Delete(DeleteItem { table: "t".into(), key: attributes(1), guard });
         let send = |count: usize| {
             let attributes = vec![(String::new(), String::new()); count];
-            Action::Send(Send { output: "o".into(), key: None, data: Vec::new(), attributes })
+            Action::Send(SendMessage { output: "o".into(), key: None, data: Vec::new(), attributes })
         };
         for most in [1_000, 1_001] {
             let expected = most == 1_000;

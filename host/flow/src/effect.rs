@@ -23,7 +23,7 @@ pub enum Action {
     /// Stores an object.
     PutObject(PutObject),
     /// Sends a message to an output.
-    Send(Send),
+    Send(SendMessage),
 }
 
 /// See [`Action::Put`].
@@ -97,9 +97,9 @@ pub struct PutObject {
     pub bytes: Vec<u8>,
 }
 
-/// See [`Action::Send`].
+/// See [`Action::SendMessage`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Send {
+pub struct SendMessage {
     /// Name of an `[output.NAME]` in routes.toml.
     pub output: String,
     /// Partition key or message group.
@@ -116,7 +116,7 @@ pub struct Message {
     /// Stable across redeliveries: from route, causing event and ordinal; never from the plugin's digest.
     pub id: String,
     /// What to send, and where.
-    pub send: Send,
+    pub send: SendMessage,
 }
 
 impl Action {

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::BoxFuture;
     use crate::dead::Handler;
-    use crate::effect::Send;
+    use crate::effect::SendMessage;
     use std::pin::pin;
     use std::sync::Mutex;
     use std::task::{Context, Poll, Waker};
@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn message(id: &str, output: &str) -> Message {
-        let send = Send { output: output.into(), key: Some("k".into()), data: vec![1], attributes: Vec::new() };
+        let send = SendMessage { output: output.into(), key: Some("k".into()), data: vec![1], attributes: Vec::new() };
         Message { id: id.into(), send }
     }
 

@@ -85,7 +85,7 @@ impl CallOutput {
 mod tests {
     use super::*;
     use crate::call_output::{Disposition, EventOutcome, Reply};
-    use crate::effect::{Action, Effect, Send};
+    use crate::effect::{Action, Effect, SendMessage};
     use crate::event::NewEvent;
     use proptest::prelude::*;
 
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn outputs_are_put_together_under_the_events_that_caused_them() {
         let send = |text: &str| {
-            Action::Send(Send { output: text.into(), key: None, data: Vec::new(), attributes: Vec::new() })
+            Action::Send(SendMessage { output: text.into(), key: None, data: Vec::new(), attributes: Vec::new() })
         };
         let output = |text: &str| CallOutput {
             effects: vec![Effect { cause: Some(1), action: send(text) }, Effect { cause: None, action: send(text) }],

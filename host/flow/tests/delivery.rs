@@ -5,7 +5,7 @@
 use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, Disposition, EventOutcome, FailureKind};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
-use esclusa_flow::effect::{Action, Effect, Send};
+use esclusa_flow::effect::{Action, Effect, SendMessage};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::{Backoff, Policy};
@@ -95,7 +95,7 @@ fn policy(max_retry_attempts: Option<u32>, release: bool) -> Policy {
 }
 
 fn send(cause: Option<u32>, data: Vec<u8>) -> Effect {
-    Effect { cause, action: Action::Send(Send { output: "out".into(), key: None, data, attributes: vec![] }) }
+    Effect { cause, action: Action::Send(SendMessage { output: "out".into(), key: None, data, attributes: vec![] }) }
 }
 
 /// The plugin: an effect per good event, and one effect for the batch that says how many good events it saw.

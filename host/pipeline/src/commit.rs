@@ -7,7 +7,7 @@ use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::{DeadLetter, Handler};
 use esclusa_flow::delivery::Settlement;
-use esclusa_flow::effect::{Action, Message, Send};
+use esclusa_flow::effect::{Action, Message, SendMessage};
 use esclusa_flow::engine::{Commit, Progress};
 use esclusa_flow::verdict::{Reason, Verdict};
 use sha2::{Digest, Sha256};
@@ -166,11 +166,11 @@ fn letter(facts: &Facts, batch: &Batch, event: u32, reason: &Reason, attempts: u
 }
 
 /// A dead letter as a message: the whole story as JSON, keyed like the event.
-fn as_message(output: &str, letter: &DeadLetter) -> Send {
+fn as_message(output: &str, letter: &DeadLetter) -> SendMessage {
     let key = if letter.key.is_empty() { None } else { Some(letter.key.clone()) };
     let attributes = vec![("route".to_owned(), letter.route.clone()), ("code".to_owned(), letter.code.clone())];
     let data = serde_json::to_vec(letter).unwrap_or_else(|_| letter.data.clone());
-    Send { output: output.to_owned(), key, data, attributes }
+    SendMessage { output: output.to_owned(), key, data, attributes }
 }
 
 /// Effect ids: from the route, the causing event and the effect's place among that event's effects. They do not
@@ -242,7 +242,7 @@ pub fn caused(refused: Vec<(usize, String)>, causes: &[Option<u32>]) -> Vec<(Opt
 mod tests {
     use super::{BTreeSet, CallOutput, Facts, Handler, Prepared, Settle, Settlement, Verdict, prepare};
     use esclusa_flow::batch::{Batch, Claim, Token};
-    use esclusa_flow::effect::{Action, Effect, Send};
+    use esclusa_flow::effect::{Action, Effect, SendMessage};
     use esclusa_flow::event::{Columns, NewEvent, Origin};
 
     /// A batch of events with these ids.
@@ -260,7 +260,8 @@ mod tests {
     /// Ids of the messages that a call with all events of the batch wants sent: cause and content, each.
     fn ids(batch: &Batch, wanted: &[(Option<u32>, &str)]) -> Vec<String> {
         let message = |(cause, data): &(Option<u32>, &str)| {
-            let send = Send { output: "out".into(), key: None, data: data.as_bytes().to_vec(), attributes: Vec::new() };
+            let send =
+                SendMessage { output: "out".into(), key: None, data: data.as_bytes().to_vec(), attributes: Vec::new() };
             Effect { cause: *cause, action: Action::Send(send) }
         };
         let facts = Facts {

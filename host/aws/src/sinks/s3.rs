@@ -89,10 +89,10 @@ fn escape(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use esclusa_flow::effect::Send;
+    use esclusa_flow::effect::SendMessage;
 
     fn message(id: &str, data: &str) -> Message {
-        let send = Send { output: "dead".into(), key: None, data: data.into(), attributes: vec![] };
+        let send = SendMessage { output: "dead".into(), key: None, data: data.into(), attributes: vec![] };
         Message { id: id.to_owned(), send }
     }
 

@@ -5,7 +5,7 @@ use super::keeper::TableKeeper;
 use esclusa_aws::engine::Delivery;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
-use esclusa_flow::effect::{Message, Send};
+use esclusa_flow::effect::{Message, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
@@ -40,7 +40,7 @@ impl Sink for Moody {
 fn message(id: &str) -> Message {
     Message {
         id: id.to_owned(),
-        send: Send { output: "out".to_owned(), key: None, data: vec![1], attributes: Vec::new() },
+        send: SendMessage { output: "out".to_owned(), key: None, data: vec![1], attributes: Vec::new() },
     }
 }
 

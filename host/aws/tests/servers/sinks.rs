@@ -4,7 +4,7 @@ use crate::{behind, clients, endpoint, unique};
 use aws_sdk_kinesis::types::ShardIteratorType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use esclusa_aws::sinks::{kinesis, s3, ses, sns, sqs};
-use esclusa_flow::effect::{Message, Send};
+use esclusa_flow::effect::{Message, SendMessage};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
 use esclusa_testkit::faults::{Failure, Faults};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn message(id: &str, key: Option<&str>, data: &str, attributes: &[(&str, &str)]) -> Message {
     let attributes = attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let send = Send { output: "out".into(), key: key.map(str::to_owned), data: data.into(), attributes };
+    let send = SendMessage { output: "out".into(), key: key.map(str::to_owned), data: data.into(), attributes };
     Message { id: id.to_owned(), send }
 }
 

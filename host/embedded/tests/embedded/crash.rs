@@ -6,7 +6,7 @@ use super::smoke::LIMIT;
 use esclusa_embedded::{Schema, Store};
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::effect::{Action, Change, Message, PutObject, Send, UpdateItem};
+use esclusa_flow::effect::{Action, Change, Message, PutObject, SendMessage, UpdateItem};
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::retry::mix;
 use esclusa_flow::settings::Start;
@@ -30,7 +30,7 @@ fn crash_schema(dir: &Path) -> Schema {
 
 /// Commit number `n` of a route: items, a counter, a record, a message, an outbox, an object, a position.
 fn work(route: &str, n: u64) -> Commit {
-    let send = |output: &str| Send {
+    let send = |output: &str| SendMessage {
         output: output.to_owned(),
         key: Some(route.to_owned()),
         data: format!("{route}-{n}").into(),

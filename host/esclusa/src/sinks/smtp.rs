@@ -110,11 +110,11 @@ impl Sink for Smtp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use esclusa_flow::effect::Send;
+    use esclusa_flow::effect::SendMessage;
 
     fn message(attributes: &[(&str, &str)]) -> Message {
         let attributes = attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let send = Send { output: "mail".to_owned(), key: None, data: "Grüße".into(), attributes };
+        let send = SendMessage { output: "mail".to_owned(), key: None, data: "Grüße".into(), attributes };
         Message { id: "0123".to_owned(), send }
     }
 

@@ -115,7 +115,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use esclusa_flow::effect::Send;
+    use esclusa_flow::effect::SendMessage;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -125,7 +125,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let url = format!("http://user:pw@127.0.0.1:{port}/services/SECRETHOOK?token=SECRETQ");
         let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
-        let send = Send { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
+        let send = SendMessage { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
         let message = Message { id: "0123".to_owned(), send };
         let mut told = Vec::new();
         for answer in ["HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "no HTTP"] {
@@ -150,7 +150,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
-        let send = Send { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
+        let send = SendMessage { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
         let messages = ["1", "2", "3"].map(|id| Message { id: id.to_owned(), send: send.clone() });
         let serve = async {
             for status in ["400 No", "500 No"] {

@@ -117,7 +117,7 @@ impl From<effects::Action> for Action {
                 content_type: object.content_type,
                 bytes: object.bytes,
             }),
-            effects::Action::Send(send) => Action::Send(effect::Send {
+            effects::Action::Send(send) => Action::Send(effect::SendMessage {
                 output: send.output,
                 key: send.key,
                 data: send.data,

@@ -8,7 +8,7 @@
 
 use super::building::{commit, guard, guarded_put, key, moved, put, with_n};
 use super::engine::{EngineUnderTest, get};
-use esclusa_flow::effect::{Message, Send};
+use esclusa_flow::effect::{Message, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Otherwise};
@@ -21,7 +21,7 @@ fn message(id: &str) -> Message {
     let attributes = vec![("name".to_owned(), "välue".to_owned())];
     Message {
         id: id.to_owned(),
-        send: Send { output: "out".into(), key: Some("k".into()), data: vec![0, 255], attributes },
+        send: SendMessage { output: "out".into(), key: Some("k".into()), data: vec![0, 255], attributes },
     }
 }
 

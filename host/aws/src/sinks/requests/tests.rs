@@ -1,7 +1,7 @@
 //! Tests of requests against a service that fails as it is told.
 
 use super::*;
-use esclusa_flow::effect::Send;
+use esclusa_flow::effect::SendMessage;
 use proptest::prelude::*;
 use std::sync::Mutex;
 
@@ -49,7 +49,7 @@ fn messages(keys: &[&str]) -> Vec<Message> {
         let key = (!key.is_empty()).then(|| (*key).to_owned());
         Message {
             id: index.to_string(),
-            send: Send { output: "out".into(), key, data: vec![b'x'; 40], attributes: vec![] },
+            send: SendMessage { output: "out".into(), key, data: vec![b'x'; 40], attributes: vec![] },
         }
     };
     keys.iter().enumerate().map(message).collect()

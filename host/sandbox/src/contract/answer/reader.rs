@@ -6,7 +6,7 @@
 
 use super::Refusal;
 use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
-use esclusa_flow::effect::{Action, Change, DeleteItem, Effect, PutItem, PutObject, Send, UpdateItem};
+use esclusa_flow::effect::{Action, Change, DeleteItem, Effect, PutItem, PutObject, SendMessage, UpdateItem};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use wasmtime::{Result, bail};
 
@@ -107,7 +107,7 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
                 content_type: self.text(payload, 16)?,
                 bytes: self.bytes(payload, 24)?,
             }),
-            4 => Action::Send(Send {
+            4 => Action::Send(SendMessage {
                 output: self.text(payload, 0)?,
                 key: self.option(payload, 8, |this, record| this.text(record, 0))?,
                 data: self.bytes(payload, 20)?,

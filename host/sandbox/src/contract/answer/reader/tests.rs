@@ -188,7 +188,7 @@ fn action() -> impl Strategy<Value = Action> {
             Action::PutObject(PutObject { store, path, content_type, bytes })
         }),
         (text(), option::of(text()), vec(any::<u8>(), 0..9), vec((text(), text()), 0..3))
-            .prop_map(|(output, key, data, attributes)| Action::Send(Send { output, key, data, attributes })),
+            .prop_map(|(output, key, data, attributes)| Action::Send(SendMessage { output, key, data, attributes })),
     ]
 }
 
