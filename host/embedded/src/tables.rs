@@ -8,7 +8,7 @@ use crate::codec::push_item;
 use crate::disk::Space;
 use crate::key::{self, KeyError};
 use crate::transaction::Transaction;
-use esclusa_flow::effect::{Change, DeleteItem, PutItem, UpdateItem};
+use esclusa_flow::effect::{AttributeChange, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::item::{Guard, Item};
 use fjall::Slice;
 use normal::{normal, normalize_change};
@@ -28,7 +28,7 @@ enum ItemChange {
     /// The stored bytes, and the entry of each index.
     Put(Slice, Vec<Option<Vec<u8>>>),
     /// The key, for an item that is absent, and what changes.
-    Update(Item, Vec<(String, Change)>),
+    Update(Item, Vec<(String, AttributeChange)>),
     Delete,
 }
 

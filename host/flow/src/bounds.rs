@@ -75,7 +75,7 @@ fn size(what: &str, bytes: usize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effect::{Change, DeleteItem, PutItem, SendMessage, UpdateItem};
+    use crate::effect::{AttributeChange, DeleteItem, PutItem, SendMessage, UpdateItem};
     use crate::item::{Comparison, Condition, Otherwise, Value};
 
     fn attributes(count: usize) -> Item {
@@ -94,13 +94,13 @@ mod tests {
         Action::Put(PutItem { table: "t".into(), item, guard: None })
     }
 
-    fn update(changes: Vec<(String, Change)>, guard: Option<Guard>) -> Action {
+    fn update(changes: Vec<(String, AttributeChange)>, guard: Option<Guard>) -> Action {
         Action::Update(UpdateItem { table: "t".into(), key: attributes(1), changes, guard })
     }
 
     #[test]
     fn as_much_as_is_allowed_is_taken_and_one_more_is_not() {
-        let removes = |count: usize| (0..count).map(|i| (format!("a{i}"), Change::Remove)).collect::<Vec<_>>();
+        let removes = |count: usize| (0..count).map(|i| (format!("a{i}"), AttributeChange::Remove)).collect::<Vec<_>>();
         let delete = |guard| Action::Delete(DeleteItem { table: "t".into(), key: attributes(1), guard });
         let send = |count: usize| {
             let attributes = vec![(String::new(), String::new()); count];
@@ -127,7 +127,7 @@ mod tests {
             // A byte for each member.
             let set = Value::TextSet(vec!["x".repeat(bytes / 2 - 1), "y".repeat(bytes - bytes / 2 - 1)]);
             assert_eq!(action(&put(Item(named(set)))).is_ok(), expected);
-            assert_eq!(action(&update(vec![("n".into(), Change::Set(text(bytes)))], None)).is_ok(), expected);
+            assert_eq!(action(&update(vec![("n".into(), AttributeChange::Set(text(bytes)))], None)).is_ok(), expected);
             let condition = Condition(vec![("n".into(), Comparison::NotEqual(text(bytes)))]);
             let guard = Some(Guard { condition: condition.clone(), otherwise: Otherwise::Rerun });
             assert_eq!(action(&update(Vec::new(), guard)).is_ok(), expected);

@@ -39,7 +39,7 @@ pub struct PutItem {
 
 /// One change of an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum AttributeChange {
     /// Sets the value.
     Set(Value),
     /// Adds a decimal number; a missing attribute counts as 0.
@@ -48,14 +48,14 @@ pub enum Change {
     Remove,
 }
 
-impl Change {
+impl AttributeChange {
     /// Bytes of its operand.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
-            Change::Set(value) => value.size(),
-            Change::Add(number) => number.len(),
-            Change::Remove => 0,
+            AttributeChange::Set(value) => value.size(),
+            AttributeChange::Add(number) => number.len(),
+            AttributeChange::Remove => 0,
         }
     }
 }
@@ -68,7 +68,7 @@ pub struct UpdateItem {
     /// Exactly the key attributes.
     pub key: Item,
     /// Attribute and change.
-    pub changes: Vec<(String, Change)>,
+    pub changes: Vec<(String, AttributeChange)>,
     /// Condition on the stored item.
     pub guard: Option<Guard>,
 }

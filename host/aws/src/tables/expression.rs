@@ -3,7 +3,7 @@
 
 use super::attribute::{Attributes, decimal, to_attribute};
 use aws_sdk_dynamodb::types::AttributeValue;
-use esclusa_flow::effect::Change;
+use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::item::{Comparison, Condition, Value};
 use std::collections::HashMap;
 
@@ -58,17 +58,19 @@ impl Placeholders {
     ///
     /// # Errors
     /// Which change DynamoDB would refuse, and why.
-    pub fn changes(&mut self, changes: &[(String, Change)]) -> Result<String, String> {
+    pub fn changes(&mut self, changes: &[(String, AttributeChange)]) -> Result<String, String> {
         let (mut set, mut add, mut remove) = (Vec::new(), Vec::new(), Vec::new());
         for (name, change) in changes {
             let wrong = |e: String| format!("the attribute {name:?}: {e}");
             let at = self.name(name);
             match change {
-                Change::Set(value) => set.push(format!("{at} = {}", self.value(to_attribute(value).map_err(wrong)?))),
-                Change::Add(text) => {
+                AttributeChange::Set(value) => {
+                    set.push(format!("{at} = {}", self.value(to_attribute(value).map_err(wrong)?)))
+                }
+                AttributeChange::Add(text) => {
                     add.push(format!("{at} {}", self.value(AttributeValue::N(decimal(text).map_err(wrong)?))))
                 }
-                Change::Remove => remove.push(at),
+                AttributeChange::Remove => remove.push(at),
             }
         }
         if changes.is_empty() {
@@ -146,10 +148,10 @@ mod tests {
     fn changes_are_grouped_by_what_they_do() {
         let mut placeholders = Placeholders::default();
         let changes = [
-            ("a", Change::Set(Value::Null)),
-            ("b", Change::Remove),
-            ("c", Change::Add("2".to_owned())),
-            ("d", Change::Remove),
+            ("a", AttributeChange::Set(Value::Null)),
+            ("b", AttributeChange::Remove),
+            ("c", AttributeChange::Add("2".to_owned())),
+            ("d", AttributeChange::Remove),
         ];
         let text = placeholders.changes(&changes.map(|(name, c)| (name.to_owned(), c))).unwrap();
         assert_eq!(text, "SET #n0 = :v0 ADD #n2 :v1 REMOVE #n1, #n3");

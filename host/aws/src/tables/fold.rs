@@ -7,7 +7,7 @@ mod compose;
 #[cfg(test)]
 mod tests;
 
-use esclusa_flow::effect::Change;
+use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise};
 use esclusa_flow::work::{Exhausted, Work};
@@ -20,7 +20,7 @@ pub enum Operation {
     /// It becomes this item.
     Put(Item),
     /// Some of its attributes change, each at most once.
-    Update(Vec<(String, Change)>),
+    Update(Vec<(String, AttributeChange)>),
     /// It goes away.
     Delete,
 }

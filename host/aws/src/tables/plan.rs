@@ -4,7 +4,7 @@ use super::attribute::{size, to_attribute};
 use super::fold::{Decision, Operation, STEPS, Step, fold};
 use super::open::OpenTable;
 use super::schema::{Part, Schema};
-use esclusa_flow::effect::{Action, Change};
+use esclusa_flow::effect::{Action, AttributeChange};
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Guard, Item};
 use esclusa_flow::work::Work;
@@ -53,9 +53,10 @@ impl Write {
     }
 }
 
-fn changes_size(changes: &[(String, Change)]) -> usize {
-    let value =
-        |change: &Change| if let Change::Set(value) = change { super::attribute::value_size(value) } else { 21 };
+fn changes_size(changes: &[(String, AttributeChange)]) -> usize {
+    let value = |change: &AttributeChange| {
+        if let AttributeChange::Set(value) = change { super::attribute::value_size(value) } else { 21 }
+    };
     changes.iter().map(|(name, change)| name.len().saturating_add(value(change))).sum()
 }
 
@@ -117,7 +118,7 @@ fn check_values(item: &Item) -> Result<(), String> {
     super::attribute::to_attributes(item).map(drop)
 }
 
-fn check_change(name: &str, change: &Change, schema: &Schema) -> Result<(), String> {
+fn check_change(name: &str, change: &AttributeChange, schema: &Schema) -> Result<(), String> {
     if name.is_empty() {
         return Err("an attribute has no name".to_owned());
     }
@@ -126,9 +127,9 @@ fn check_change(name: &str, change: &Change, schema: &Schema) -> Result<(), Stri
     }
     let wrong = |e: String| format!("the attribute {name:?}: {e}");
     match change {
-        Change::Set(value) => to_attribute(value).map_err(wrong).and_then(|_| schema.check_set(name, value)),
-        Change::Add(text) => super::attribute::decimal(text).map(drop).map_err(wrong),
-        Change::Remove => Ok(()),
+        AttributeChange::Set(value) => to_attribute(value).map_err(wrong).and_then(|_| schema.check_set(name, value)),
+        AttributeChange::Add(text) => super::attribute::decimal(text).map(drop).map_err(wrong),
+        AttributeChange::Remove => Ok(()),
     }
 }
 

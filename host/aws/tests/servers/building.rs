@@ -11,7 +11,7 @@ use esclusa_aws::tables::Table;
 use esclusa_embedded::{Schema, Store};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::Handler;
-use esclusa_flow::effect::{Action, Change, DeleteItem, PutItem, UpdateItem};
+use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::engine::{Commit, Progress, Sink};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use esclusa_flow::settings::Place;
@@ -133,7 +133,7 @@ pub fn add(key: Item, n: i64) -> Action {
     Action::Update(UpdateItem {
         table: TABLE.to_owned(),
         key,
-        changes: vec![("n".to_owned(), Change::Add(n.to_string()))],
+        changes: vec![("n".to_owned(), AttributeChange::Add(n.to_string()))],
         guard: None,
     })
 }

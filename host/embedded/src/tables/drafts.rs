@@ -8,7 +8,7 @@ use crate::codec::{push_item, read_item};
 use crate::disk::Space;
 use crate::transaction::Transaction;
 use esclusa_flow::bounds;
-use esclusa_flow::effect::Change;
+use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::draft::Draft;
@@ -209,11 +209,11 @@ fn shrinks(stored: Option<&Slice>, item: &Item, work: &mut Work) -> Result<bool,
     Ok(item.0.len() <= stored.0.len() && item.size() <= stored.size())
 }
 
-fn carry_out(item: &mut Draft, name: String, change: Change) -> Result<(), String> {
+fn carry_out(item: &mut Draft, name: String, change: AttributeChange) -> Result<(), String> {
     match change {
-        Change::Set(value) => item.set(name, value),
-        Change::Remove => item.remove(&name),
-        Change::Add(amount) => {
+        AttributeChange::Set(value) => item.set(name, value),
+        AttributeChange::Remove => item.remove(&name),
+        AttributeChange::Add(amount) => {
             let sum = match item.get(&name) {
                 None => amount,
                 Some(Value::Number(stored)) => {

@@ -1,7 +1,7 @@
 //! Items in the form that is stored: numbers canonical, sets without repetitions, documents checked.
 
 use crate::json;
-use esclusa_flow::effect::Change;
+use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::item::{Item, Value, number};
 use std::collections::HashSet;
 
@@ -72,14 +72,14 @@ fn deduplicate(name: &str, texts: &mut Vec<String>) -> Result<(), String> {
 }
 
 /// Brings the operand of a change into the form that is stored.
-pub fn normalize_change(name: &str, change: &mut Change) -> Result<(), String> {
+pub fn normalize_change(name: &str, change: &mut AttributeChange) -> Result<(), String> {
     match change {
         _ if name.is_empty() => Err("an attribute has no name".to_owned()),
-        Change::Set(value) => normalize(name, value),
-        Change::Add(text) => {
+        AttributeChange::Set(value) => normalize(name, value),
+        AttributeChange::Add(text) => {
             *text = number::canonical(text).map_err(|e| format!("the attribute {name:?}: {e}"))?;
             Ok(())
         }
-        Change::Remove => Ok(()),
+        AttributeChange::Remove => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::schema::{commit, item, number, put, schema, text};
 use esclusa_embedded::Store;
-use esclusa_flow::effect::{Action, Change, UpdateItem};
+use esclusa_flow::effect::{Action, AttributeChange, UpdateItem};
 use esclusa_flow::engine::{CommitError, Engine, ReadError, Selection};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 
@@ -12,12 +12,12 @@ fn id() -> Item {
     item([("pk", text("a")), ("sk", number(1))])
 }
 
-fn update(table: &str, changes: Vec<(String, Change)>, guard: Option<Guard>) -> Action {
+fn update(table: &str, changes: Vec<(String, AttributeChange)>, guard: Option<Guard>) -> Action {
     Action::Update(UpdateItem { table: table.to_owned(), key: id(), changes, guard })
 }
 
 fn add_one(table: &str) -> Action {
-    update(table, vec![("count".to_owned(), Change::Add("1".to_owned()))], None)
+    update(table, vec![("count".to_owned(), AttributeChange::Add("1".to_owned()))], None)
 }
 
 /// An item of one large text.
@@ -59,9 +59,9 @@ async fn a_hundred_and_fifty_thousand_changes_of_one_item_are_one_commit() {
     let store = Store::open(dir.path(), schema()).unwrap();
     let changes = |round: usize| {
         let change = |n: usize| match (n + round) % 3 {
-            0 => Change::Remove,
-            1 => Change::Set(text("set")),
-            _ => Change::Set(number(round)),
+            0 => AttributeChange::Remove,
+            1 => AttributeChange::Set(text("set")),
+            _ => AttributeChange::Set(number(round)),
         };
         (0..900).map(|n| (format!("attribute-{n}"), change(n))).collect()
     };
@@ -100,7 +100,7 @@ async fn a_guard_that_parses_a_document_a_thousand_times_is_too_large() {
     store.commit(commit(vec![put("plain", with_document, None)])).await.unwrap();
     let guarded = |comparisons| {
         let guard = Guard { condition: equal_to_a_document(comparisons), otherwise: Otherwise::Rerun };
-        commit(vec![update("plain", vec![("seen".to_owned(), Change::Set(number(1)))], Some(guard))])
+        commit(vec![update("plain", vec![("seen".to_owned(), AttributeChange::Set(number(1)))], Some(guard))])
     };
     assert_eq!(store.commit(guarded(1_000)).await, Err(CommitError::TooLarge));
     assert_eq!(stored(&store, "plain").await.get("seen"), None);
@@ -151,10 +151,11 @@ async fn an_item_from_before_there_were_caps_may_get_smaller_and_count() {
     old.0.extend((0..1_500).map(|n| (format!("attribute-{n}"), number(n))));
     old.0.push(("text".to_owned(), text(&"x".repeat(500 << 10))));
     store.commit(commit(vec![put("plain", old, None)])).await.unwrap();
-    let change = |name: &str, change: Change| commit(vec![update("plain", vec![(name.to_owned(), change)], None)]);
-    store.commit(change("attribute-1", Change::Add("8".to_owned()))).await.unwrap();
-    store.commit(change("attribute-2", Change::Remove)).await.unwrap();
-    let refused = store.commit(change("attribute-3", Change::Set(text(&"y".repeat(100))))).await;
+    let change =
+        |name: &str, change: AttributeChange| commit(vec![update("plain", vec![(name.to_owned(), change)], None)]);
+    store.commit(change("attribute-1", AttributeChange::Add("8".to_owned()))).await.unwrap();
+    store.commit(change("attribute-2", AttributeChange::Remove)).await.unwrap();
+    let refused = store.commit(change("attribute-3", AttributeChange::Set(text(&"y".repeat(100))))).await;
     assert!(matches!(refused, Err(CommitError::Refused(_))), "{refused:?}");
     let item = stored(&store, "plain").await;
     assert_eq!((item.get("attribute-1"), item.get("attribute-2")), (Some(&number(9)), None));
@@ -164,7 +165,7 @@ async fn an_item_from_before_there_were_caps_may_get_smaller_and_count() {
 async fn an_item_does_not_grow_over_its_caps_by_updates() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), schema()).unwrap();
-    let set = |name: String, value: Value| (name, Change::Set(value));
+    let set = |name: String, value: Value| (name, AttributeChange::Set(value));
     let first = (0..998).map(|n| set(format!("attribute-{n}"), number(n))).collect();
     store.commit(commit(vec![update("plain", first, None)])).await.unwrap();
     for (change, why) in [
@@ -206,8 +207,12 @@ async fn writes_of_one_item_see_each_other_whatever_they_are() {
                 add_one(table),
                 delete(None),
                 add_one(table),
-                update(table, vec![("color".to_owned(), Change::Set(text("green")))], skip_unless("count", number(1))),
-                update(table, vec![("n".to_owned(), Change::Add("7".to_owned()))], None),
+                update(
+                    table,
+                    vec![("color".to_owned(), AttributeChange::Set(text("green")))],
+                    skip_unless("count", number(1)),
+                ),
+                update(table, vec![("n".to_owned(), AttributeChange::Add("7".to_owned()))], None),
             ]))
             .await
             .unwrap();

@@ -6,7 +6,7 @@ use super::smoke::LIMIT;
 use esclusa_embedded::{Schema, Store};
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::effect::{Action, Change, Message, PutObject, SendMessage, UpdateItem};
+use esclusa_flow::effect::{Action, AttributeChange, Message, PutObject, SendMessage, UpdateItem};
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::retry::mix;
 use esclusa_flow::settings::Start;
@@ -42,7 +42,7 @@ fn work(route: &str, n: u64) -> Commit {
     actions.push(Action::Update(UpdateItem {
         table: "things".to_owned(),
         key: item([("pk", text("total")), ("sk", number(0))]),
-        changes: vec![("n".to_owned(), Change::Add("1".to_owned()))],
+        changes: vec![("n".to_owned(), AttributeChange::Add("1".to_owned()))],
         guard: None,
     }));
     actions.extend([Action::Send(send("to-events")), Action::Send(send("to-jobs"))]);

@@ -3,7 +3,7 @@
 use super::schema::{commit, item, number, put, schema, spec, text};
 use super::smoke::LIMIT;
 use esclusa_embedded::{Store, dynamo_json};
-use esclusa_flow::effect::{Action, Change, DeleteItem, UpdateItem};
+use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, UpdateItem};
 use esclusa_flow::engine::{CommitError, Engine, Selection};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value, number as decimal};
 use esclusa_flow::settings::Start;
@@ -56,10 +56,10 @@ fn guards() -> impl Strategy<Value = Option<Guard>> {
     prop_oneof![3 => Just(None), 1 => some]
 }
 
-fn changes() -> impl Strategy<Value = Vec<(String, Change)>> {
-    let color = prop_oneof![Just(Change::Remove), "red|blue".prop_map(|c| Change::Set(text(&c)))];
-    let n = prop_oneof![Just(Change::Remove), (-3i64..4).prop_map(|n| Change::Add(n.to_string()))];
-    let x = prop_oneof![4 => "[xy]".prop_map(|x| Change::Set(text(&x))), 1 => Just(Change::Add("1".to_owned()))];
+fn changes() -> impl Strategy<Value = Vec<(String, AttributeChange)>> {
+    let color = prop_oneof![Just(AttributeChange::Remove), "red|blue".prop_map(|c| AttributeChange::Set(text(&c)))];
+    let n = prop_oneof![Just(AttributeChange::Remove), (-3i64..4).prop_map(|n| AttributeChange::Add(n.to_string()))];
+    let x = prop_oneof![4 => "[xy]".prop_map(|x| AttributeChange::Set(text(&x))), 1 => Just(AttributeChange::Add("1".to_owned()))];
     (proptest::option::of(color), proptest::option::of(n), proptest::option::of(x)).prop_map(|(color, n, x)| {
         [("color", color), ("n", n), ("x", x)].into_iter().filter_map(|(name, c)| Some((name.to_owned(), c?))).collect()
     })
@@ -139,13 +139,13 @@ fn model_update(old: Option<BTreeMap<String, Value>>, update: &UpdateItem) -> Op
     let mut item = old.unwrap_or_else(|| update.key.0.iter().cloned().collect());
     for (name, change) in &update.changes {
         match change {
-            Change::Set(value) => {
+            AttributeChange::Set(value) => {
                 item.insert(name.clone(), value.clone());
             }
-            Change::Remove => {
+            AttributeChange::Remove => {
                 item.remove(name);
             }
-            Change::Add(amount) => {
+            AttributeChange::Add(amount) => {
                 let before = match item.get(name) {
                     None => "0".to_owned(),
                     Some(Value::Number(n)) => n.clone(),

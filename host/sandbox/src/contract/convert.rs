@@ -2,7 +2,7 @@
 
 use super::{effects, handler, items, tables};
 use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
-use esclusa_flow::effect::{self, Action, Change, Effect};
+use esclusa_flow::effect::{self, Action, AttributeChange, Effect};
 use esclusa_flow::engine::{ReadError, Selection};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 
@@ -82,12 +82,12 @@ impl From<items::Guard> for Guard {
     }
 }
 
-impl From<effects::Change> for Change {
+impl From<effects::Change> for AttributeChange {
     fn from(change: effects::Change) -> Self {
         match change {
-            effects::Change::Set(value) => Change::Set(value.into()),
-            effects::Change::Add(number) => Change::Add(number),
-            effects::Change::Remove => Change::Remove,
+            effects::Change::Set(value) => AttributeChange::Set(value.into()),
+            effects::Change::Add(number) => AttributeChange::Add(number),
+            effects::Change::Remove => AttributeChange::Remove,
         }
     }
 }

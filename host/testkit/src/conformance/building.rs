@@ -4,7 +4,7 @@
 use super::TABLE;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::effect::{Action, Change, DeleteItem, PutItem, UpdateItem};
+use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::engine::{Commit, Progress};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use esclusa_flow::source::Limit;
@@ -46,7 +46,7 @@ pub fn guarded_put(item: Item, guard: Option<Guard>) -> Action {
     Action::Put(PutItem { table: TABLE.to_owned(), item, guard })
 }
 
-pub fn update<const N: usize>(key: Item, changes: [(&str, Change); N]) -> Action {
+pub fn update<const N: usize>(key: Item, changes: [(&str, AttributeChange); N]) -> Action {
     let changes = changes.into_iter().map(|(name, change)| (name.to_owned(), change)).collect();
     Action::Update(UpdateItem { table: TABLE.to_owned(), key, changes, guard: None })
 }

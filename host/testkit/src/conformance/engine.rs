@@ -3,7 +3,7 @@
 
 use super::building::{commit, condition, delete, item, key, number, put, text, update, with_n};
 use super::{behaviours, guards, progress};
-use esclusa_flow::effect::Change;
+use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::engine::{Engine, ReadError, Selection};
 use esclusa_flow::item::{Comparison, Item, Value};
 use std::any::Any;
@@ -87,7 +87,7 @@ pub async fn a_put_replaces_and_a_delete_removes(t: EngineUnderTest) {
 
 pub async fn actions_on_one_key_see_each_other(t: EngineUnderTest) {
     let engine = &*t.engine;
-    let add = |n: &str| update(key("a", 1), [("n", Change::Add(n.to_owned()))]);
+    let add = |n: &str| update(key("a", 1), [("n", AttributeChange::Add(n.to_owned()))]);
     let actions = vec![put(with_n("a", 1, 5)), add("2.5"), delete(key("a", 1)), add("1"), add("-3")];
     engine.commit(commit(actions)).await.unwrap();
     assert_eq!(get(engine, &key("a", 1)).await, Some(with_n("a", 1, -2)));
@@ -95,13 +95,16 @@ pub async fn actions_on_one_key_see_each_other(t: EngineUnderTest) {
 
 pub async fn an_update_changes_what_it_names_and_creates_what_is_absent(t: EngineUnderTest) {
     let engine = &*t.engine;
-    let changes = [("n", Change::Add("0.1".to_owned())), ("x", Change::Set(text("y")))];
+    let changes = [("n", AttributeChange::Add("0.1".to_owned())), ("x", AttributeChange::Set(text("y")))];
     engine.commit(commit(vec![update(key("a", 1), changes.clone())])).await.unwrap();
     engine.commit(commit(vec![update(key("a", 1), changes)])).await.unwrap();
     let stored = get(engine, &key("a", 1)).await.unwrap();
     assert_eq!((stored.get("n"), stored.get("x")), (Some(&number("0.2")), Some(&text("y"))));
     engine
-        .commit(commit(vec![update(key("a", 1), [("x", Change::Remove), ("absent", Change::Remove)])]))
+        .commit(commit(vec![update(
+            key("a", 1),
+            [("x", AttributeChange::Remove), ("absent", AttributeChange::Remove)],
+        )]))
         .await
         .unwrap();
     let stored = get(engine, &key("a", 1)).await.unwrap();
@@ -115,7 +118,7 @@ pub async fn numbers_keep_every_digit_and_equal_numbers_are_one_key(t: EngineUnd
         .commit(commit(vec![put(item([("pk", text("a")), ("sk", number("1.0")), ("n", number(long))]))]))
         .await
         .unwrap();
-    engine.commit(commit(vec![update(key("a", 1), [("n", Change::Add("1".to_owned()))])])).await.unwrap();
+    engine.commit(commit(vec![update(key("a", 1), [("n", AttributeChange::Add("1".to_owned()))])])).await.unwrap();
     let stored = get(engine, &item([("pk", text("a")), ("sk", number("1"))])).await.unwrap();
     assert_eq!(stored.get("n"), Some(&number("12345678901234567890123456789012345679")));
 }
@@ -178,10 +181,13 @@ pub async fn an_index_follows_the_items(t: EngineUnderTest) {
     engine.commit(commit(puts)).await.unwrap();
     assert_eq!(found(red(None)).await, ["2", "1"], "in the order of the index, without items that lack its key");
     assert_eq!(found(red(Some(Comparison::Greater(number(20))))).await, ["1"]);
-    engine.commit(commit(vec![update(key("a", 2), [("n", Change::Add("100".to_owned()))])])).await.unwrap();
-    engine.commit(commit(vec![update(key("a", 3), [("color", Change::Set(text("red")))])])).await.unwrap();
+    engine.commit(commit(vec![update(key("a", 2), [("n", AttributeChange::Add("100".to_owned()))])])).await.unwrap();
+    engine.commit(commit(vec![update(key("a", 3), [("color", AttributeChange::Set(text("red")))])])).await.unwrap();
     assert_eq!(found(red(None)).await, ["3", "1", "2"], "an item moves with its attributes");
-    engine.commit(commit(vec![update(key("a", 1), [("color", Change::Remove)]), delete(key("a", 2))])).await.unwrap();
+    engine
+        .commit(commit(vec![update(key("a", 1), [("color", AttributeChange::Remove)]), delete(key("a", 2))]))
+        .await
+        .unwrap();
     assert_eq!(found(red(None)).await, ["3"], "an item leaves the index");
     engine.commit(commit(vec![put(thing(5, "red", 1))])).await.unwrap();
     assert_eq!(found(red(None)).await.len(), 2, "equal keys of an index are different entries");

@@ -9,7 +9,7 @@
 use super::building::{commit, delete, guard, guarded_put, item, key, number, put, text, update, with_n};
 use super::engine::{EngineUnderTest, get};
 use super::{INDEX, TABLE};
-use esclusa_flow::effect::{Action, Change, DeleteItem, PutItem};
+use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem};
 use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::item::{Comparison, Otherwise, Value};
 use std::sync::Arc;
@@ -88,7 +88,7 @@ pub async fn what_can_never_work_is_refused_by_index_and_nothing_is_written(t: E
         ("a key that is too long", put(item([("pk", text(&long)), ("sk", number(1))]))),
         ("39 digits", put(item([("pk", text("a")), ("sk", number(1)), ("n", number("1".repeat(39)))]))),
         ("no number", put(item([("pk", text("a")), ("sk", number(1)), ("n", number("one"))]))),
-        ("a change of a key", update(key("a", 1), [("sk", Change::Set(number(2)))])),
+        ("a change of a key", update(key("a", 1), [("sk", AttributeChange::Set(number(2)))])),
         (
             "more than a key",
             Action::Delete(DeleteItem { table: TABLE.to_owned(), key: with_n("a", 1, 1), guard: None }),
@@ -106,7 +106,7 @@ pub async fn what_can_never_work_is_refused_by_index_and_nothing_is_written(t: E
     }
     engine.commit(commit(vec![put(item([("pk", text("t")), ("sk", number(1)), ("x", text("x"))]))])).await.unwrap();
     let answer = engine
-        .commit(commit(vec![put(with_n("good", 1, 1)), update(key("t", 1), [("x", Change::Add("1".into()))])]))
+        .commit(commit(vec![put(with_n("good", 1, 1)), update(key("t", 1), [("x", AttributeChange::Add("1".into()))])]))
         .await;
     assert!(
         matches!(&answer, Err(CommitError::Refused(refused)) if refused.len() == 1 && refused[0].0 == 1),

@@ -2,7 +2,7 @@
 
 use super::Operation;
 use esclusa_flow::bounds;
-use esclusa_flow::effect::Change;
+use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::item::{Item, Value, number};
 
 /// `first`, and then `second`, of the item with this key.
@@ -23,12 +23,12 @@ pub fn then(first: Option<Operation>, second: &Operation, key: &Item) -> Result<
 ///
 /// # Errors
 /// Which change cannot be made, and why.
-pub fn apply(mut item: Item, changes: &[(String, Change)]) -> Result<Item, String> {
+pub fn apply(mut item: Item, changes: &[(String, AttributeChange)]) -> Result<Item, String> {
     for (name, change) in changes {
         match change {
-            Change::Set(value) => item.set(name, value.clone()),
-            Change::Remove => item.remove(name),
-            Change::Add(amount) => {
+            AttributeChange::Set(value) => item.set(name, value.clone()),
+            AttributeChange::Remove => item.remove(name),
+            AttributeChange::Add(amount) => {
                 let sum = sum(name, item.get(name), amount)?;
                 item.set(name, sum);
             }
@@ -39,19 +39,24 @@ pub fn apply(mut item: Item, changes: &[(String, Change)]) -> Result<Item, Strin
 }
 
 /// Changes that do what `before` and then `changes` do, each of another attribute.
-fn merged(mut before: Vec<(String, Change)>, changes: &[(String, Change)]) -> Result<Vec<(String, Change)>, String> {
+fn merged(
+    mut before: Vec<(String, AttributeChange)>,
+    changes: &[(String, AttributeChange)],
+) -> Result<Vec<(String, AttributeChange)>, String> {
     for (name, change) in changes {
         let Some((_, earlier)) = before.iter_mut().find(|(n, _)| n == name) else {
             before.push((name.clone(), change.clone()));
             continue;
         };
         *earlier = match (&*earlier, change) {
-            (Change::Add(first), Change::Add(second)) => {
-                Change::Add(number::add(first, second).map_err(|e| format!("adding to the attribute {name:?}: {e}"))?)
+            (AttributeChange::Add(first), AttributeChange::Add(second)) => AttributeChange::Add(
+                number::add(first, second).map_err(|e| format!("adding to the attribute {name:?}: {e}"))?,
+            ),
+            (AttributeChange::Set(value), AttributeChange::Add(amount)) => {
+                AttributeChange::Set(sum(name, Some(value), amount)?)
             }
-            (Change::Set(value), Change::Add(amount)) => Change::Set(sum(name, Some(value), amount)?),
-            (Change::Remove, Change::Add(amount)) => Change::Set(sum(name, None, amount)?),
-            (_, Change::Set(_) | Change::Remove) => change.clone(),
+            (AttributeChange::Remove, AttributeChange::Add(amount)) => AttributeChange::Set(sum(name, None, amount)?),
+            (_, AttributeChange::Set(_) | AttributeChange::Remove) => change.clone(),
         };
     }
     Ok(before)

@@ -58,9 +58,9 @@ fn item() -> impl Strategy<Value = Item> {
 
 fn operation() -> impl Strategy<Value = Operation> {
     let change = prop_oneof![
-        (-3i64..3).prop_map(|n| Change::Set(number(n))),
-        (-3i64..3).prop_map(|n| Change::Add(n.to_string())),
-        Just(Change::Remove),
+        (-3i64..3).prop_map(|n| AttributeChange::Set(number(n))),
+        (-3i64..3).prop_map(|n| AttributeChange::Add(n.to_string())),
+        Just(AttributeChange::Remove),
     ];
     prop_oneof![
         item().prop_map(Operation::Put),
@@ -125,8 +125,8 @@ proptest! {
 
 #[test]
 fn a_number_added_to_a_text_is_refused_by_its_own_index() {
-    let set = Operation::Update(vec![("a".to_owned(), Change::Set(Value::Text("x".to_owned())))]);
-    let add = Operation::Update(vec![("a".to_owned(), Change::Add("1".to_owned()))]);
+    let set = Operation::Update(vec![("a".to_owned(), AttributeChange::Set(Value::Text("x".to_owned())))]);
+    let add = Operation::Update(vec![("a".to_owned(), AttributeChange::Add("1".to_owned()))]);
     let steps = [set, add].into_iter().zip([4, 9]).map(|(operation, action)| Step { action, operation, guard: None });
     let Err(CommitError::Refused(refused)) = fold(&steps.collect::<Vec<_>>(), &key(), &mut Work::of(STEPS)) else {
         panic!("not refused")
@@ -137,7 +137,8 @@ fn a_number_added_to_a_text_is_refused_by_its_own_index() {
 #[test]
 fn updates_that_touch_ever_more_attributes_are_too_large_and_not_compared_for_ever() {
     let update = |round: usize| {
-        let changes = (0..1_000).map(|n| (format!("a{}", round * 1_000 + n), Change::Add("1".to_owned()))).collect();
+        let changes =
+            (0..1_000).map(|n| (format!("a{}", round * 1_000 + n), AttributeChange::Add("1".to_owned()))).collect();
         Step { action: round, operation: Operation::Update(changes), guard: None }
     };
     let steps: Vec<_> = (0..100).map(update).collect();

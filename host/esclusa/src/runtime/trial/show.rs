@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_embedded::plain_json;
 use esclusa_flow::call_output::{CallError, CallOutput, Disposition, EventOutcome, Reply};
-use esclusa_flow::effect::{Action, Change, Effect};
+use esclusa_flow::effect::{Action, AttributeChange, Effect};
 use esclusa_flow::item::{Comparison, Guard, Item, Otherwise, Value};
 use esclusa_pipeline::route::Route;
 use serde::Serialize;
@@ -124,19 +124,21 @@ pub fn effect(effect: &Effect) -> Shown {
             Shown { action: "delete", key: raw(&delete.key), guard: delete.guard.as_ref().map(guard), ..base }
         }
         Action::Update(update) => {
-            let changed = |pick: fn(&Change) -> Option<Value>| {
+            let changed = |pick: fn(&AttributeChange) -> Option<Value>| {
                 let item: Item =
                     update.changes.iter().filter_map(|(name, change)| Some((name.clone(), pick(change)?))).collect();
                 if item.0.is_empty() { None } else { raw(&item) }
             };
-            let removed = update.changes.iter().filter(|(_, change)| *change == Change::Remove);
+            let removed = update.changes.iter().filter(|(_, change)| *change == AttributeChange::Remove);
             Shown {
                 action: "update",
                 key: raw(&update.key),
-                set: changed(|change| if let Change::Set(value) = change { Some(value.clone()) } else { None }),
-                add: changed(
-                    |change| if let Change::Add(number) = change { Some(Value::Number(number.clone())) } else { None },
+                set: changed(
+                    |change| if let AttributeChange::Set(value) = change { Some(value.clone()) } else { None },
                 ),
+                add: changed(|change| {
+                    if let AttributeChange::Add(number) = change { Some(Value::Number(number.clone())) } else { None }
+                }),
                 remove: removed.map(|(name, _)| name.clone()).collect(),
                 guard: update.guard.as_ref().map(guard),
                 ..base

@@ -6,7 +6,7 @@
 
 use super::Refusal;
 use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
-use esclusa_flow::effect::{Action, Change, DeleteItem, Effect, PutItem, PutObject, SendMessage, UpdateItem};
+use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, Effect, PutItem, PutObject, SendMessage, UpdateItem};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use wasmtime::{Result, bail};
 
@@ -138,11 +138,11 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
     }
 
     /// `change`: 16 bytes.
-    fn change(&mut self, record: &[u8]) -> Result<Change> {
+    fn change(&mut self, record: &[u8]) -> Result<AttributeChange> {
         Ok(match tag(record, 0)? {
-            0 => Change::Set(self.value(from(record, 4))?),
-            1 => Change::Add(self.text(record, 4)?),
-            2 => Change::Remove,
+            0 => AttributeChange::Set(self.value(from(record, 4))?),
+            1 => AttributeChange::Add(self.text(record, 4)?),
+            2 => AttributeChange::Remove,
             other => return unexpected(other),
         })
     }

@@ -83,9 +83,9 @@ impl Memory {
             Action::Update(update) => {
                 let changes = self.list(&update.changes, 24, |memory, (name, change)| {
                     let (tag, payload) = match change {
-                        Change::Set(value) => (0, memory.value(value)),
-                        Change::Add(number) => (1, memory.text(number)),
-                        Change::Remove => (2, vec![]),
+                        AttributeChange::Set(value) => (0, memory.value(value)),
+                        AttributeChange::Add(number) => (1, memory.text(number)),
+                        AttributeChange::Remove => (2, vec![]),
                     };
                     [memory.text(name), variant(tag, payload)].concat()
                 });
@@ -178,7 +178,11 @@ fn guard() -> impl Strategy<Value = Option<Guard>> {
 
 fn action() -> impl Strategy<Value = Action> {
     let text = any::<String>;
-    let change = prop_oneof![value().prop_map(Change::Set), text().prop_map(Change::Add), Just(Change::Remove)];
+    let change = prop_oneof![
+        value().prop_map(AttributeChange::Set),
+        text().prop_map(AttributeChange::Add),
+        Just(AttributeChange::Remove)
+    ];
     prop_oneof![
         (text(), item(), guard()).prop_map(|(table, item, guard)| Action::Put(PutItem { table, item, guard })),
         (text(), item(), vec((text(), change), 0..3), guard())
