@@ -16,7 +16,7 @@ use crate::fault;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::fault::Fault;
 use std::error::Error;
 use std::time::Duration;
@@ -70,18 +70,18 @@ fn unfit(code: &str) -> bool {
 }
 
 /// The payload where it has to be text.
-fn text(message: &Message) -> Result<&str, Fault> {
+fn text(message: &OutboxMessage) -> Result<&str, Fault> {
     std::str::from_utf8(&message.send.data)
         .map_err(|_| Fault::Permanent("the payload is not UTF-8 text, and this output takes nothing else".to_owned()))
 }
 
 /// The value of an attribute, where it is there and not empty.
-fn attribute<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
+fn attribute<'a>(message: &'a OutboxMessage, name: &str) -> Option<&'a str> {
     message.send.attributes.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
 }
 
 /// Bytes of a message as the services count them: payload, attributes and their types.
-fn size(message: &Message) -> usize {
+fn size(message: &OutboxMessage) -> usize {
     let attributes: usize = message.send.attributes.iter().map(|(n, v)| n.len() + v.len() + "String".len()).sum();
     message.send.data.len() + message.send.key.as_ref().map_or(0, String::len) + attributes
 }

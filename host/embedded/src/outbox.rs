@@ -3,13 +3,13 @@
 use crate::codec::{Damaged, Reader, push_bytes, push_number, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use crate::transaction::Transaction;
-use esclusa_flow::effect::{Message, SendMessage};
+use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::Pending;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 
 /// An outbox as it is stored; `None` where there is nothing to send.
-pub fn encode(lane: &str, messages: &[Message]) -> Option<Vec<u8>> {
+pub fn encode(lane: &str, messages: &[OutboxMessage]) -> Option<Vec<u8>> {
     if messages.is_empty() {
         return None;
     }
@@ -20,7 +20,7 @@ pub fn encode(lane: &str, messages: &[Message]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn push_message(message: &Message, out: &mut Vec<u8>) {
+fn push_message(message: &OutboxMessage, out: &mut Vec<u8>) {
     push_bytes(message.id.as_bytes(), out);
     push_bytes(message.send.output.as_bytes(), out);
     match &message.send.key {
@@ -45,7 +45,7 @@ fn read(id: u64, bytes: &[u8]) -> Result<Pending, Damaged> {
     Ok(Pending { id, lane, messages })
 }
 
-fn read_message(reader: &mut Reader<'_>) -> Result<Message, Damaged> {
+fn read_message(reader: &mut Reader<'_>) -> Result<OutboxMessage, Damaged> {
     let id = reader.text()?.to_owned();
     let output = reader.text()?.to_owned();
     let key = match reader.byte()? {
@@ -57,7 +57,7 @@ fn read_message(reader: &mut Reader<'_>) -> Result<Message, Damaged> {
     let attributes = (0..count)
         .map(|_| Ok((reader.text()?.to_owned(), reader.text()?.to_owned())))
         .collect::<Result<_, Damaged>>()?;
-    Ok(Message { id, send: SendMessage { output, key, data, attributes } })
+    Ok(OutboxMessage { id, send: SendMessage { output, key, data, attributes } })
 }
 
 fn prefix(route: &str) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! A dead letter: the whole story of an event that was given up.
 
-use crate::effect::Message;
+use crate::effect::OutboxMessage;
 use crate::fault::Fault;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub struct Sender<'a> {
 impl DeadLetter {
     /// A message that its output did not take. Replaying it sends the message again, so it needs no plugin.
     #[must_use]
-    pub fn of_message(sender: &Sender<'_>, message: Message, fault: &Fault, attempts: u32) -> Self {
+    pub fn of_message(sender: &Sender<'_>, message: OutboxMessage, fault: &Fault, attempts: u32) -> Self {
         let Handler { kind, plugin, digest } = sender.handler;
         DeadLetter {
             route: sender.route.to_owned(),

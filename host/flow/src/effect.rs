@@ -112,7 +112,7 @@ pub struct SendMessage {
 
 /// A message on its way to an output, with the id that lets the receiver deduplicate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct OutboxMessage {
     /// Stable across redeliveries: from route, causing event and ordinal; never from the plugin's digest.
     pub id: String,
     /// What to send, and where.

@@ -4,7 +4,7 @@ use crate::BoxFuture;
 use crate::batch::Token;
 use crate::counts::Counts;
 use crate::dead::{DeadLetter, Handler};
-use crate::effect::{Action, Message};
+use crate::effect::{Action, OutboxMessage};
 use crate::fault::Fault;
 use crate::item::{Condition, Item};
 use crate::work::Exhausted;
@@ -49,7 +49,7 @@ pub struct Commit {
     pub actions: Vec<Action>,
     /// Messages for the world outside. They are recorded with the commit and sent after it, so that a guard
     /// that fails has sent nothing, and a crash sends exactly these again.
-    pub outbox: Vec<Message>,
+    pub outbox: Vec<OutboxMessage>,
     /// Events given up.
     pub dead: Vec<DeadLetter>,
     /// What is settled at the source.
@@ -106,7 +106,7 @@ pub struct Pending {
     /// Lane of the commit that recorded it.
     pub lane: String,
     /// The messages that are still to be sent, in order.
-    pub messages: Vec<Message>,
+    pub messages: Vec<OutboxMessage>,
 }
 
 /// Something that keeps tables and the progress of routes.
@@ -224,5 +224,5 @@ impl Found {
 pub trait Sink: Send + Sync {
     /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id. What was not
     /// tried because of another message is [`Fault::Held`].
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
 }

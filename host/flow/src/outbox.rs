@@ -2,7 +2,7 @@
 //! kept meanwhile.
 
 use crate::dead::{DeadLetter, Sender};
-use crate::effect::Message;
+use crate::effect::OutboxMessage;
 use crate::engine::Sink;
 use crate::fault::Fault;
 use crate::retry::Backoff;
@@ -54,7 +54,7 @@ impl Witness for () {
 /// See the module.
 pub struct Outbox {
     /// What is still to be sent, in order for each output.
-    left: Vec<Message>,
+    left: Vec<OutboxMessage>,
     /// Failed tries of those that have any, by message id.
     tries: BTreeMap<String, u32>,
     /// Messages that were given up.
@@ -86,7 +86,7 @@ impl Again {
 impl Outbox {
     /// Messages that are forgotten if this is dropped. Nothing is sent yet.
     #[must_use]
-    pub fn new(messages: Vec<Message>, witness: Arc<dyn Witness>) -> Self {
+    pub fn new(messages: Vec<OutboxMessage>, witness: Arc<dyn Witness>) -> Self {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for message in &messages {
             let count = counts.entry(&message.send.output).or_default();
@@ -99,7 +99,7 @@ impl Outbox {
 
     /// Messages that are recorded elsewhere: they wait on if this is dropped.
     #[must_use]
-    pub fn recorded(messages: Vec<Message>, witness: Arc<dyn Witness>) -> Self {
+    pub fn recorded(messages: Vec<OutboxMessage>, witness: Arc<dyn Witness>) -> Self {
         let mut outbox = Outbox::new(messages, witness);
         outbox.recorded = true;
         outbox
@@ -119,7 +119,7 @@ impl Outbox {
         sinks: &BTreeMap<String, Arc<dyn Sink>>,
         sender: &Sender<'_>,
         retries: Option<u32>,
-        mut failed: impl FnMut(&Message, &Fault),
+        mut failed: impl FnMut(&OutboxMessage, &Fault),
     ) -> Option<Again> {
         let mut again = Again { round: 0, least: Duration::ZERO };
         let mut rest = std::mem::take(&mut self.left);
@@ -162,7 +162,7 @@ impl Outbox {
     /// What becomes of a message that failed; true if it is tried again.
     fn keep_or_give_up(
         &mut self,
-        message: Message,
+        message: OutboxMessage,
         fault: &Fault,
         sender: &Sender<'_>,
         retries: Option<u32>,
@@ -221,7 +221,7 @@ mod tests {
     struct Scripted(Mutex<Vec<Result<(), Fault>>>, Mutex<Vec<String>>);
 
     impl Sink for Scripted {
-        fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
             self.1.lock().unwrap().extend(messages.iter().map(|m| m.id.clone()));
             let mut results = self.0.lock().unwrap();
             let some = messages.len().min(results.len());
@@ -270,9 +270,9 @@ mod tests {
         assert_eq!(heard.0.lock().unwrap().last().unwrap(), "out: forgotten");
     }
 
-    fn message(id: &str, output: &str) -> Message {
+    fn message(id: &str, output: &str) -> OutboxMessage {
         let send = SendMessage { output: output.into(), key: Some("k".into()), data: vec![1], attributes: Vec::new() };
-        Message { id: id.into(), send }
+        OutboxMessage { id: id.into(), send }
     }
 
     fn attempt(outbox: &mut Outbox, sink: &Arc<Scripted>, retries: Option<u32>) -> (Option<Again>, usize) {

@@ -7,7 +7,7 @@ use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::{DeadLetter, Handler};
 use esclusa_flow::delivery::Settlement;
-use esclusa_flow::effect::{Action, Message, SendMessage};
+use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, Progress};
 use esclusa_flow::verdict::{Reason, Verdict};
 use sha2::{Digest, Sha256};
@@ -67,7 +67,7 @@ pub fn prepare(
         }
         match effect.action {
             Action::Send(send) if facts.external.contains(&send.output) => {
-                outbox.push(Message { id: ids.next(effect.cause), send });
+                outbox.push(OutboxMessage { id: ids.next(effect.cause), send });
             }
             action => {
                 actions.push(action);
@@ -85,7 +85,7 @@ pub fn prepare(
             Some(output) => {
                 let send = as_message(output, &letter);
                 if facts.external.contains(output) {
-                    outbox.push(Message { id: letter_id(&letter), send });
+                    outbox.push(OutboxMessage { id: letter_id(&letter), send });
                 } else {
                     actions.push(Action::Send(send));
                     causes.push(None);

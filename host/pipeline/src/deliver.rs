@@ -11,7 +11,7 @@ use crate::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::call_output::{CallOutput, Reply};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{CommitError, Committed, Pending};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::mix_text;
@@ -234,7 +234,7 @@ impl Delivering<'_> {
     }
 
     /// Sends what the commit recorded for the world outside; false where the route leaves before that.
-    async fn send(&self, committed: Committed, messages: Vec<Message>) -> bool {
+    async fn send(&self, committed: Committed, messages: Vec<OutboxMessage>) -> bool {
         let Some(id) = committed.outbox else { return true };
         let pending = Pending { id, lane: self.batch.origin.lane.to_string(), messages };
         outbox::send(self.route, Recorded::of(self.route, pending)).await

@@ -5,7 +5,7 @@
 
 use crate::shards::wall_millis;
 use esclusa_flow::dead::{DeadLetter, Sender};
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{Commit, Sink};
 use esclusa_flow::outbox::{Outbox, Witness};
 use esclusa_flow::retry::{Backoff, mix};
@@ -19,7 +19,7 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Durati
 /// Sends messages, in order for each output; gives those that were refused for good.
 pub async fn send(
     sinks: &BTreeMap<String, Arc<dyn Sink>>,
-    messages: Vec<Message>,
+    messages: Vec<OutboxMessage>,
     commit: &Commit,
     witness: Arc<dyn Witness>,
 ) -> Vec<DeadLetter> {

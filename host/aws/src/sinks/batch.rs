@@ -1,14 +1,14 @@
 //! What the batches of SQS and SNS have in common: entries with the index of their message as id, and a result each.
 
 use super::entry_fault;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::fault::Fault;
 
 /// The group of a FIFO queue's or topic's messages without a key.
 const GROUP: &str = "esclusa";
 
 /// The group of a message.
-pub fn group(message: &Message) -> &str {
+pub fn group(message: &OutboxMessage) -> &str {
     message.send.key.as_deref().filter(|key| !key.is_empty()).unwrap_or(GROUP)
 }
 
@@ -28,8 +28,8 @@ pub struct Refused {
 /// sent, and nothing is asked of the service where none is left.
 pub async fn request<E, F: Future<Output = Result<Vec<Refused>, Fault>>>(
     doing: &str,
-    messages: &[&Message],
-    entry: impl Fn(usize, &Message) -> Result<E, Fault>,
+    messages: &[&OutboxMessage],
+    entry: impl Fn(usize, &OutboxMessage) -> Result<E, Fault>,
     send: impl FnOnce(Vec<E>) -> F,
 ) -> Vec<Result<(), Fault>> {
     let mut entries = Vec::with_capacity(messages.len());

@@ -7,7 +7,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
@@ -41,7 +41,7 @@ struct Stream {
 }
 
 impl Sink for Stream {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(requests::send(self, messages))
     }
 }
@@ -51,14 +51,14 @@ impl Requests for Stream {
         LIMITS
     }
 
-    fn order<'a>(&self, message: &'a Message) -> Option<&'a str> {
+    fn order<'a>(&self, message: &'a OutboxMessage) -> Option<&'a str> {
         message.send.key.as_deref().filter(|_| self.settings.strict_order)
     }
 
-    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn request<'a>(&'a self, messages: Vec<&'a OutboxMessage>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let doing = format!("put records into the stream {:?}", self.settings.stream);
-            let entry = |message: &&Message| {
+            let entry = |message: &&OutboxMessage| {
                 let key = message.send.key.as_deref().filter(|key| !key.is_empty()).unwrap_or(&message.id);
                 PutRecordsRequestEntry::builder().data(Blob::new(&*message.send.data)).partition_key(key).build()
             };

@@ -1,7 +1,7 @@
 //! Cuts messages into requests and accounts for each of them, whatever the service.
 
 use esclusa_flow::BoxFuture;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::fault::Fault;
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -19,15 +19,15 @@ pub trait Requests: Sync {
     fn limits(&self) -> (usize, usize);
 
     /// The key whose messages must arrive in order; `None`: any order will do.
-    fn order<'a>(&self, message: &'a Message) -> Option<&'a str>;
+    fn order<'a>(&self, message: &'a OutboxMessage) -> Option<&'a str>;
 
     /// Sends one request; results align with the messages.
-    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
+    fn request<'a>(&'a self, messages: Vec<&'a OutboxMessage>) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
 }
 
 /// Sends messages; results align with them. A key has at most one message on its way, so that one that fails is never
 /// overtaken; after it failed for good in this call, the later ones of its key are not tried.
-pub async fn send(service: &dyn Requests, messages: &[Message]) -> Vec<Result<(), Fault>> {
+pub async fn send(service: &dyn Requests, messages: &[OutboxMessage]) -> Vec<Result<(), Fault>> {
     let mut results: Vec<Option<Result<(), Fault>>> = vec![None; messages.len()];
     let mut attempts = 0;
     loop {
@@ -61,7 +61,7 @@ pub async fn send(service: &dyn Requests, messages: &[Message]) -> Vec<Result<()
 }
 
 /// What may be on its way now: of each key the first message that has no result.
-fn wave(service: &dyn Requests, messages: &[Message], results: &[Option<Result<(), Fault>>]) -> Vec<usize> {
+fn wave(service: &dyn Requests, messages: &[OutboxMessage], results: &[Option<Result<(), Fault>>]) -> Vec<usize> {
     let mut keys = HashSet::new();
     let open = messages.iter().zip(results).enumerate().filter(|(_, (_, result))| result.is_none());
     open.filter(|(_, (message, _))| service.order(message).is_none_or(|key| keys.insert(key)))
@@ -70,7 +70,7 @@ fn wave(service: &dyn Requests, messages: &[Message], results: &[Option<Result<(
 }
 
 /// Cuts a wave into requests.
-fn cut(service: &dyn Requests, messages: &[Message], wave: &[usize]) -> Vec<Vec<usize>> {
+fn cut(service: &dyn Requests, messages: &[OutboxMessage], wave: &[usize]) -> Vec<Vec<usize>> {
     let (most, bytes) = service.limits();
     let (mut requests, mut request, mut size) = (Vec::new(), Vec::new(), 0);
     for &index in wave {
@@ -89,7 +89,7 @@ fn cut(service: &dyn Requests, messages: &[Message], wave: &[usize]) -> Vec<Vec<
 /// Sends a request; one that is refused for good as a whole is cut until the message at fault is alone.
 fn isolate<'a>(
     service: &'a dyn Requests,
-    messages: &'a [Message],
+    messages: &'a [OutboxMessage],
     request: &'a [usize],
 ) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
     Box::pin(async move {
@@ -110,7 +110,7 @@ fn isolate<'a>(
 /// Gives up for now on what failed too often, and on what would overtake it.
 fn fail(
     service: &dyn Requests,
-    messages: &[Message],
+    messages: &[OutboxMessage],
     results: &mut [Option<Result<(), Fault>>],
     failed: Vec<(usize, Fault)>,
 ) {

@@ -9,7 +9,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::dead::DeadLetter;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
@@ -45,7 +45,7 @@ struct Bucket {
 }
 
 impl Sink for Bucket {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for some in messages.chunks(AT_ONCE) {
@@ -57,7 +57,7 @@ impl Sink for Bucket {
 }
 
 impl Bucket {
-    async fn put(&self, message: &Message) -> Result<(), Fault> {
+    async fn put(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let path = path(&self.settings.prefix, message);
         let request =
             self.client.put_object().bucket(&self.settings.bucket).key(&path).content_type("application/json");
@@ -68,7 +68,7 @@ impl Bucket {
 }
 
 /// The path of a letter. What is no letter has no day.
-fn path(prefix: &str, message: &Message) -> String {
+fn path(prefix: &str, message: &OutboxMessage) -> String {
     let letter: Option<DeadLetter> = serde_json::from_slice(&message.send.data).ok();
     let (route, day) = letter.map_or(("-".to_owned(), "-".to_owned()), |letter| {
         let died = DateTime::from_millis(i64::try_from(letter.died).unwrap_or_default());
@@ -91,9 +91,9 @@ mod tests {
     use super::*;
     use esclusa_flow::effect::SendMessage;
 
-    fn message(id: &str, data: &str) -> Message {
+    fn message(id: &str, data: &str) -> OutboxMessage {
         let send = SendMessage { output: "dead".into(), key: None, data: data.into(), attributes: vec![] };
-        Message { id: id.to_owned(), send }
+        OutboxMessage { id: id.to_owned(), send }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
@@ -69,7 +69,7 @@ struct Mail {
 }
 
 impl Sink for Mail {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
@@ -81,7 +81,7 @@ impl Sink for Mail {
 }
 
 impl Mail {
-    async fn mail(&self, message: &Message) -> Result<(), Fault> {
+    async fn mail(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let to = self.recipients(message);
         if to.is_empty() {
             return Err(Fault::Permanent("nobody to mail: no attribute \"to\", and no to in routes.toml".to_owned()));
@@ -109,7 +109,7 @@ impl Mail {
         })
     }
 
-    fn recipients(&self, message: &Message) -> Vec<String> {
+    fn recipients(&self, message: &OutboxMessage) -> Vec<String> {
         match attribute(message, "to") {
             Some(to) => to.split(',').map(|address| address.trim().to_owned()).filter(|a| !a.is_empty()).collect(),
             None => self.settings.to.clone(),

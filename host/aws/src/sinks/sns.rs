@@ -7,7 +7,7 @@ use crate::client::Clients;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use esclusa_flow::BoxFuture;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
@@ -47,7 +47,7 @@ struct Sms {
 }
 
 impl Sink for Topic {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(requests::send(self, messages))
     }
 }
@@ -57,7 +57,7 @@ impl Topic {
         self.arn.ends_with(".fifo")
     }
 
-    fn entry(&self, index: usize, message: &Message) -> Result<PublishBatchRequestEntry, Fault> {
+    fn entry(&self, index: usize, message: &OutboxMessage) -> Result<PublishBatchRequestEntry, Fault> {
         let mut entry = PublishBatchRequestEntry::builder().id(index.to_string()).message(text(message)?);
         entry = entry.set_subject(attribute(message, "subject").map(str::to_owned));
         if self.fifo() {
@@ -78,14 +78,14 @@ impl Requests for Topic {
         LIMITS
     }
 
-    fn order<'a>(&self, message: &'a Message) -> Option<&'a str> {
+    fn order<'a>(&self, message: &'a OutboxMessage) -> Option<&'a str> {
         self.fifo().then(|| group(message))
     }
 
-    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn request<'a>(&'a self, messages: Vec<&'a OutboxMessage>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let doing = &format!("publish to the topic {:?}", self.arn);
-            let entry = |index: usize, message: &Message| self.entry(index, message);
+            let entry = |index: usize, message: &OutboxMessage| self.entry(index, message);
             let send = |entries| async move {
                 let request = self.client.publish_batch().topic_arn(&self.arn);
                 let answer = request.set_publish_batch_request_entries(Some(entries)).send().await;
@@ -104,7 +104,7 @@ impl Requests for Topic {
 }
 
 impl Sink for Sms {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(requests::send(self, messages))
     }
 }
@@ -114,11 +114,11 @@ impl Requests for Sms {
         (1, usize::MAX)
     }
 
-    fn order<'a>(&self, _message: &'a Message) -> Option<&'a str> {
+    fn order<'a>(&self, _message: &'a OutboxMessage) -> Option<&'a str> {
         None
     }
 
-    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn request<'a>(&'a self, messages: Vec<&'a OutboxMessage>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
@@ -130,7 +130,7 @@ impl Requests for Sms {
 }
 
 impl Sms {
-    async fn publish(&self, message: &Message) -> Result<(), Fault> {
+    async fn publish(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let Some(number) = attribute(message, "to").or(self.number.as_deref()) else {
             return Err(Fault::Permanent(
                 "nobody to text: no attribute \"to\", and no phone_number in routes.toml".to_owned(),

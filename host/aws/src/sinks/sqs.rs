@@ -7,7 +7,7 @@ use crate::client::Clients;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use esclusa_flow::BoxFuture;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
@@ -53,13 +53,13 @@ struct Queue {
 }
 
 impl Sink for Queue {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(requests::send(self, messages))
     }
 }
 
 impl Queue {
-    fn entry(&self, index: usize, message: &Message) -> Result<SendMessageBatchRequestEntry, Fault> {
+    fn entry(&self, index: usize, message: &OutboxMessage) -> Result<SendMessageBatchRequestEntry, Fault> {
         let mut entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(text(message)?);
         if self.fifo {
             entry = entry.message_group_id(group(message)).message_deduplication_id(&message.id);
@@ -77,14 +77,14 @@ impl Requests for Queue {
         LIMITS
     }
 
-    fn order<'a>(&self, message: &'a Message) -> Option<&'a str> {
+    fn order<'a>(&self, message: &'a OutboxMessage) -> Option<&'a str> {
         self.fifo.then(|| group(message))
     }
 
-    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn request<'a>(&'a self, messages: Vec<&'a OutboxMessage>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let doing = &format!("send to the queue {:?}", self.url);
-            let entry = |index: usize, message: &Message| self.entry(index, message);
+            let entry = |index: usize, message: &OutboxMessage| self.entry(index, message);
             let send = |entries| async move {
                 let request = self.client.send_message_batch().queue_url(&self.url);
                 let answer = request.set_entries(Some(entries)).send().await;

@@ -5,7 +5,7 @@ use super::keeper::TableKeeper;
 use esclusa_aws::engine::Delivery;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
-use esclusa_flow::effect::{Message, SendMessage};
+use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
@@ -19,8 +19,8 @@ struct Moody {
 }
 
 impl Sink for Moody {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
-        let answer = |message: &Message| {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        let answer = |message: &OutboxMessage| {
             let mut tries = self.tries.lock().unwrap();
             *tries += 1;
             match message.id.as_str() {
@@ -37,8 +37,8 @@ impl Sink for Moody {
     }
 }
 
-fn message(id: &str) -> Message {
-    Message {
+fn message(id: &str) -> OutboxMessage {
+    OutboxMessage {
         id: id.to_owned(),
         send: SendMessage { output: "out".to_owned(), key: None, data: vec![1], attributes: Vec::new() },
     }

@@ -4,21 +4,21 @@ use crate::{behind, clients, endpoint, unique};
 use aws_sdk_kinesis::types::ShardIteratorType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use esclusa_aws::sinks::{kinesis, s3, ses, sns, sqs};
-use esclusa_flow::effect::{Message, SendMessage};
+use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
 use esclusa_testkit::faults::{Failure, Faults};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn message(id: &str, key: Option<&str>, data: &str, attributes: &[(&str, &str)]) -> Message {
+fn message(id: &str, key: Option<&str>, data: &str, attributes: &[(&str, &str)]) -> OutboxMessage {
     let attributes = attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let send = SendMessage { output: "out".into(), key: key.map(str::to_owned), data: data.into(), attributes };
-    Message { id: id.to_owned(), send }
+    OutboxMessage { id: id.to_owned(), send }
 }
 
 /// Keyed messages: `keys` keys, numbered in order.
-fn keyed(count: usize, keys: usize) -> Vec<Message> {
+fn keyed(count: usize, keys: usize) -> Vec<OutboxMessage> {
     (0..count).map(|i| message(&unique("m"), Some(&format!("k{}", i % keys)), &i.to_string(), &[])).collect()
 }
 

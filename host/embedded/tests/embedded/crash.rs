@@ -6,7 +6,7 @@ use super::smoke::LIMIT;
 use esclusa_embedded::{Schema, Store};
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::effect::{Action, AttributeChange, Message, PutObject, SendMessage, UpdateItem};
+use esclusa_flow::effect::{Action, AttributeChange, OutboxMessage, PutObject, SendMessage, UpdateItem};
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::retry::mix;
 use esclusa_flow::settings::Start;
@@ -55,7 +55,7 @@ fn work(route: &str, n: u64) -> Commit {
     actions.push(Action::PutObject(object));
     Commit {
         route: route.into(),
-        outbox: vec![Message { id: n.to_string(), send: send("elsewhere") }],
+        outbox: vec![OutboxMessage { id: n.to_string(), send: send("elsewhere") }],
         progress: Progress::Position { from: (n > 1).then(|| Token::Offset(n - 1)), to: Token::Offset(n) },
         marks: Vec::new(),
         counts: Counts { done: 1, ..Counts::default() },

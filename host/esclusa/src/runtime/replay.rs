@@ -11,7 +11,7 @@ use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
-use esclusa_flow::effect::{Action, Message, SendMessage};
+use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Pending, Progress};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::retry::{Backoff, Policy};
@@ -97,7 +97,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
     let send =
         SendMessage { output: output.clone(), key, data: letter.data.clone(), attributes: letter.attributes.clone() };
     if let Some(sink) = route.sinks.get(&output) {
-        let message = Message { id: letter.event.clone(), send };
+        let message = OutboxMessage { id: letter.event.clone(), send };
         let result = sink.send(std::slice::from_ref(&message)).await.pop();
         return match result {
             Some(Ok(())) => {

@@ -2,7 +2,7 @@
 
 use super::line;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use std::io::Write;
@@ -15,7 +15,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 pub struct Console;
 
 impl Sink for Console {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();
             let turn = TURN.lock().await;

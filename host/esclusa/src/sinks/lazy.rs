@@ -2,7 +2,7 @@
 //! answer when the router starts does not keep a route from starting.
 
 use esclusa_flow::BoxFuture;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Lazy {
 }
 
 impl Sink for Lazy {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             match self.opened.get_or_try_init(|| (self.open)()).await {
                 Ok(sink) => sink.send(messages).await,

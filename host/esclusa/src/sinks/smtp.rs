@@ -4,7 +4,7 @@
 //! A mail whose answer was lost is sent again, with the same Message-ID, by which mail programs tell doubles.
 
 use esclusa_flow::BoxFuture;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use lettre::message::Mailbox;
@@ -42,7 +42,7 @@ impl Smtp {
         Smtp { url, from, to, subject, transport: OnceLock::new() }
     }
 
-    async fn mail(&self, message: &Message) -> Result<(), Failed> {
+    async fn mail(&self, message: &OutboxMessage) -> Result<(), Failed> {
         let mail = self.compose(message).map_err(|why| Failed::Refused(Fault::Permanent(why)))?;
         let transport = self.transport.get_or_init(|| {
             let builder = Transport::from_url(&self.url).map_err(|error| error.to_string())?;
@@ -59,7 +59,7 @@ impl Smtp {
         })
     }
 
-    fn compose(&self, message: &Message) -> Result<lettre::Message, String> {
+    fn compose(&self, message: &OutboxMessage) -> Result<lettre::Message, String> {
         let attribute =
             |name: &str| message.send.attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let address =
@@ -87,7 +87,7 @@ impl Smtp {
 }
 
 impl Sink for Smtp {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
@@ -112,10 +112,10 @@ mod tests {
     use super::*;
     use esclusa_flow::effect::SendMessage;
 
-    fn message(attributes: &[(&str, &str)]) -> Message {
+    fn message(attributes: &[(&str, &str)]) -> OutboxMessage {
         let attributes = attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let send = SendMessage { output: "mail".to_owned(), key: None, data: "Grüße".into(), attributes };
-        Message { id: "0123".to_owned(), send }
+        OutboxMessage { id: "0123".to_owned(), send }
     }
 
     fn smtp(to: &[&str]) -> Smtp {

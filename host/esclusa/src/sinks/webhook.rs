@@ -7,7 +7,7 @@
 
 use crate::tls;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::effect::Message;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
 use reqwest::StatusCode;
@@ -31,7 +31,7 @@ impl Webhook {
         Webhook { site: site(&url), url, headers, timeout, client: OnceLock::new() }
     }
 
-    async fn post(&self, message: &Message) -> Result<(), Fault> {
+    async fn post(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let json = serde_json::from_slice::<&serde_json::value::RawValue>(&message.send.data).is_ok();
         let content_type = if json { "application/json" } else { "application/octet-stream" };
         let client = self.client.get_or_init(|| {
@@ -54,7 +54,7 @@ impl Webhook {
 }
 
 impl Sink for Webhook {
-    fn send<'a>(&'a self, messages: &'a [Message]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
@@ -126,7 +126,7 @@ mod tests {
         let url = format!("http://user:pw@127.0.0.1:{port}/services/SECRETHOOK?token=SECRETQ");
         let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
         let send = SendMessage { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
-        let message = Message { id: "0123".to_owned(), send };
+        let message = OutboxMessage { id: "0123".to_owned(), send };
         let mut told = Vec::new();
         for answer in ["HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "no HTTP"] {
             let (result, ()) = tokio::join!(webhook.post(&message), async {
@@ -151,7 +151,7 @@ mod tests {
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
         let send = SendMessage { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
-        let messages = ["1", "2", "3"].map(|id| Message { id: id.to_owned(), send: send.clone() });
+        let messages = ["1", "2", "3"].map(|id| OutboxMessage { id: id.to_owned(), send: send.clone() });
         let serve = async {
             for status in ["400 No", "500 No"] {
                 let (mut stream, _) = listener.accept().await.unwrap();

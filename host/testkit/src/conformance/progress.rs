@@ -8,7 +8,7 @@
 
 use super::building::{commit, guard, guarded_put, key, moved, put, with_n};
 use super::engine::{EngineUnderTest, get};
-use esclusa_flow::effect::{Message, SendMessage};
+use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Otherwise};
@@ -17,9 +17,9 @@ fn lost<T: std::fmt::Debug>(answer: &Result<T, CommitError>) -> bool {
     matches!(answer, Err(CommitError::Fault(Fault::LeaseLost(_))))
 }
 
-fn message(id: &str) -> Message {
+fn message(id: &str) -> OutboxMessage {
     let attributes = vec![("name".to_owned(), "välue".to_owned())];
-    Message {
+    OutboxMessage {
         id: id.to_owned(),
         send: SendMessage { output: "out".into(), key: Some("k".into()), data: vec![0, 255], attributes },
     }

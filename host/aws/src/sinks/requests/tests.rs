@@ -20,18 +20,18 @@ impl Requests for Service {
         (3, 100)
     }
 
-    fn order<'a>(&self, message: &'a Message) -> Option<&'a str> {
+    fn order<'a>(&self, message: &'a OutboxMessage) -> Option<&'a str> {
         message.send.key.as_deref()
     }
 
-    fn request<'a>(&'a self, messages: Vec<&'a Message>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn request<'a>(&'a self, messages: Vec<&'a OutboxMessage>) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         let mut largest = self.largest.lock().unwrap();
         *largest = (largest.0.max(messages.len()), largest.1.max(messages.iter().map(|m| m.send.data.len()).sum()));
         if messages.iter().any(|m| Some(&m.id) == self.unfit.as_ref()) {
             let refused = messages.iter().map(|_| Err(Fault::Permanent("unfit".to_owned()))).collect();
             return Box::pin(std::future::ready(refused));
         }
-        let one = |message: &&Message| {
+        let one = |message: &&OutboxMessage| {
             if let Some(left) = self.throttled.lock().unwrap().get_mut(&message.id).filter(|left| **left > 0) {
                 *left -= 1;
                 return Err(Fault::Throttled { reason: "slow".to_owned(), after: Duration::ZERO });
@@ -44,10 +44,10 @@ impl Requests for Service {
     }
 }
 
-fn messages(keys: &[&str]) -> Vec<Message> {
+fn messages(keys: &[&str]) -> Vec<OutboxMessage> {
     let message = |(index, key): (usize, &&str)| {
         let key = (!key.is_empty()).then(|| (*key).to_owned());
-        Message {
+        OutboxMessage {
             id: index.to_string(),
             send: SendMessage { output: "out".into(), key, data: vec![b'x'; 40], attributes: vec![] },
         }

@@ -11,7 +11,7 @@ use esclusa_flow::call_output::{CallError, CallOutput, Reply};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::Sender;
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
-use esclusa_flow::effect::{Action, Effect, Message};
+use esclusa_flow::effect::{Action, Effect, OutboxMessage};
 use esclusa_flow::engine::{Commit, CommitError, Committed};
 use esclusa_flow::outbox::Outbox;
 use esclusa_flow::retry::{Backoff, Policy};
@@ -151,12 +151,12 @@ impl Trying<'_> {
     }
 
     /// Sends messages once; gives those that were not sifted, by id, and why.
-    async fn send(&self, messages: Vec<Message>) -> BTreeMap<String, String> {
+    async fn send(&self, messages: Vec<OutboxMessage>) -> BTreeMap<String, String> {
         let (count, mut refused) = (messages.len(), BTreeMap::new());
         let (spec, handler) = (&self.route.spec, self.route.handler(&self.route.version()));
         let lane = &self.batch.origin.lane;
         let sender = Sender { route: &spec.name, source: &spec.source, lane, handler: &handler, now: epoch_millis() };
-        let failed = |message: &Message, fault: &_| drop(refused.insert(message.id.clone(), format!("{fault}")));
+        let failed = |message: &OutboxMessage, fault: &_| drop(refused.insert(message.id.clone(), format!("{fault}")));
         Outbox::new(messages, Arc::new(())).attempt(&self.route.sinks, &sender, Some(0), failed).await;
         let sent = count.saturating_sub(refused.len()) as u64;
         self.route.meter.change(|r| r.sent = r.sent.saturating_add(sent));
