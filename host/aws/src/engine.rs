@@ -23,7 +23,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::DeadLetter;
-use esclusa_flow::engine::{self, Commit, CommitError, Committed, Pending, Progress, Reads, Sink};
+use esclusa_flow::engine::{self, Commit, CommitError, Committed, PendingMessages, Progress, Reads, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::Witness;
 use parts::{Parts, Rest};
@@ -243,7 +243,7 @@ impl engine::Engine for Engine {
         Box::pin(self.carry_out(commit))
     }
 
-    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>> {
+    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>> {
         self.local.pending(route)
     }
 

@@ -11,7 +11,7 @@ use crate::writer::Demand;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::effect::Action;
-use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Pending, Reads};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Reads};
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ impl Engine for Store {
         })
     }
 
-    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>> {
+    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>> {
         Box::pin(std::future::ready(outbox::list(route, self.disk())))
     }
 

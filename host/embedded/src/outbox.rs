@@ -4,7 +4,7 @@ use crate::codec::{Damaged, Reader, push_bytes, push_number, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use crate::transaction::Transaction;
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
-use esclusa_flow::engine::Pending;
+use esclusa_flow::engine::PendingMessages;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 
@@ -38,11 +38,11 @@ fn push_message(message: &OutboxMessage, out: &mut Vec<u8>) {
     }
 }
 
-fn read(id: u64, bytes: &[u8]) -> Result<Pending, Damaged> {
+fn read(id: u64, bytes: &[u8]) -> Result<PendingMessages, Damaged> {
     let mut reader = Reader(bytes);
     let lane = reader.text()?.to_owned();
     let messages = (0..reader.number()?).map(|_| read_message(&mut reader)).collect::<Result<_, _>>()?;
-    Ok(Pending { id, lane, messages })
+    Ok(PendingMessages { id, lane, messages })
 }
 
 fn read_message(reader: &mut Reader<'_>) -> Result<OutboxMessage, Damaged> {
@@ -90,7 +90,7 @@ pub fn remove(route: &str, id: u64, tx: &mut Transaction<'_>) -> Result<bool, Fa
 }
 
 /// The outboxes of a route, in order.
-pub fn list(route: &str, disk: &Disk) -> Result<Vec<Pending>, Fault> {
+pub fn list(route: &str, disk: &Disk) -> Result<Vec<PendingMessages>, Fault> {
     let mut found = Vec::new();
     for guard in disk.snapshot().prefix(disk.space(Space::State), prefix(route)) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;

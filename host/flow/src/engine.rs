@@ -100,7 +100,7 @@ impl From<Exhausted> for CommitError {
 
 /// A recorded outbox that is not confirmed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
+pub struct PendingMessages {
     /// Its number.
     pub id: u64,
     /// Lane of the commit that recorded it.
@@ -124,7 +124,7 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// A [`Fault`] where the store does not answer.
-    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>>;
+    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>>;
 
     /// Records that an outbox is finished; `dead` are the messages of it that were given up.
     ///

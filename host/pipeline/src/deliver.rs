@@ -12,7 +12,7 @@ use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::call_output::{CallOutput, Reply};
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::{CommitError, Committed, Pending};
+use esclusa_flow::engine::{CommitError, Committed, PendingMessages};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::mix_text;
 use esclusa_flow::source::{Lane, Settled};
@@ -236,7 +236,7 @@ impl Delivering<'_> {
     /// Sends what the commit recorded for the world outside; false where the route leaves before that.
     async fn send(&self, committed: Committed, messages: Vec<OutboxMessage>) -> bool {
         let Some(id) = committed.outbox else { return true };
-        let pending = Pending { id, lane: self.batch.origin.lane.to_string(), messages };
+        let pending = PendingMessages { id, lane: self.batch.origin.lane.to_string(), messages };
         outbox::send(self.route, Recorded::of(self.route, pending)).await
     }
 

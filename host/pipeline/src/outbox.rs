@@ -8,7 +8,7 @@ use crate::meter::epoch_millis;
 use crate::output_meter::SEND;
 use crate::route::Route;
 use esclusa_flow::dead::Sender;
-use esclusa_flow::engine::Pending;
+use esclusa_flow::engine::PendingMessages;
 use esclusa_flow::outbox::Outbox;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,8 +23,8 @@ pub struct Recorded {
 
 impl Recorded {
     /// The outbox of a route.
-    pub fn of(route: &Route, pending: Pending) -> Self {
-        let Pending { id, lane, messages } = pending;
+    pub fn of(route: &Route, pending: PendingMessages) -> Self {
+        let PendingMessages { id, lane, messages } = pending;
         Recorded { id, lane, messages: messages.len(), outbox: Outbox::recorded(messages, route.outputs.clone()) }
     }
 

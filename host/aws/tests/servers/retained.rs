@@ -5,7 +5,7 @@ use super::kinesis::TestStream;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::dead::DeadLetter;
-use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Pending, Progress, Reads};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
@@ -35,7 +35,7 @@ impl Engine for PositionEngine {
         Box::pin(std::future::ready(Ok(Committed::default())))
     }
 
-    fn pending<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>> {
+    fn pending<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 

@@ -10,7 +10,7 @@ use esclusa_aws::sqs::{Queues, Reader, Routes, Settings};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::dead::DeadLetter;
-use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Pending, Progress, Reads};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Place;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
@@ -122,7 +122,7 @@ impl Engine for Settler {
         })
     }
 
-    fn pending<'a>(&'a self, _route: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>> {
+    fn pending<'a>(&'a self, _route: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 

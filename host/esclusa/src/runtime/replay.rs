@@ -12,7 +12,7 @@ use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
-use esclusa_flow::engine::{Commit, CommitError, Committed, Pending, Progress};
+use esclusa_flow::engine::{Commit, CommitError, Committed, PendingMessages, Progress};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::Verdict;
@@ -58,7 +58,7 @@ pub enum NotReplayed {
 ///
 /// # Errors
 /// [`NotReplayed`]; nothing was carried out then.
-pub async fn replay(route: &Route, store: &Store, id: u64) -> Result<Option<Pending>, NotReplayed> {
+pub async fn replay(route: &Route, store: &Store, id: u64) -> Result<Option<PendingMessages>, NotReplayed> {
     let letter = find(store, id).map_err(|fault| NotReplayed::Host(fault.to_string()))?.ok_or(NotReplayed::Gone(id))?;
     let pending = match letter.output.clone() {
         Some(output) => {
@@ -76,7 +76,7 @@ pub async fn replay(route: &Route, store: &Store, id: u64) -> Result<Option<Pend
 
 /// Sends what a replay has recorded. Whoever is cut off before its end, or whose route leaves, has it sent at the next
 /// start.
-pub async fn finish(route: &Route, pending: Option<Pending>) {
+pub async fn finish(route: &Route, pending: Option<PendingMessages>) {
     if let Some(pending) = pending {
         outbox::send(route, Recorded::of(route, pending)).await;
     }
@@ -126,7 +126,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
 
 /// Calls the plugin with the event of the letter and commits what it wants done; gives the messages that are still
 /// to be sent.
-async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<Pending>, NotReplayed> {
+async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<PendingMessages>, NotReplayed> {
     let batch = batch(route, letter)?;
     let mut delivery = Delivery::new(&batch.columns, false, ONCE, letter.died);
     let (start, mut output) = (Instant::now(), CallOutput::default());
@@ -181,7 +181,7 @@ async fn commit(
     batch: &Batch,
     settlement: &Settlement,
     output: CallOutput,
-) -> Result<Option<Option<Pending>>, NotReplayed> {
+) -> Result<Option<Option<PendingMessages>>, NotReplayed> {
     match settlement.verdicts.first() {
         Some((_, Verdict::Dead(reason))) => return Err(again(&reason.code, reason.message.clone())),
         Some((_, Verdict::Returned(_))) => {
@@ -202,7 +202,7 @@ async fn commit(
         Ok(committed) => {
             note(route, &committed, &counts);
             let lane = batch.origin.lane.to_string();
-            Ok(Some(committed.outbox.map(|id| Pending { id, lane, messages })))
+            Ok(Some(committed.outbox.map(|id| PendingMessages { id, lane, messages })))
         }
         Err(CommitError::Conflict) => Ok(None),
         Err(error @ CommitError::TooLarge) => Err(again("limit.commit", error.to_string())),

@@ -7,7 +7,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::effect::Action;
-use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Pending, ReadError, Reads, Selection};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Item;
 use std::collections::BTreeMap;
@@ -134,7 +134,7 @@ impl Engine for Redirect {
         Box::pin(self.carry_out(commit))
     }
 
-    fn pending<'a>(&'a self, _route: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>> {
+    fn pending<'a>(&'a self, _route: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
@@ -177,7 +177,7 @@ impl Engine for Uncounted {
         self.0.commit(Commit { counts: Counts::default(), ..commit })
     }
 
-    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<Pending>, Fault>> {
+    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>> {
         self.0.pending(route)
     }
 
