@@ -8,7 +8,7 @@ use crate::tables::{Table, open};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::error::Error;
 
 /// What was asked, for the message.
@@ -70,7 +70,7 @@ pub async fn store(clients: &Clients, name: &str, store: &Store) -> Result<(), S
 /// The resource, what is wrong, and the remedy.
 pub async fn bucket(
     clients: &Clients,
-    place: &Place,
+    place: &ServiceLocation,
     path_style: bool,
     bucket: &str,
     setting: &str,
@@ -87,7 +87,7 @@ pub async fn bucket(
 ///
 /// # Errors
 /// What is wrong, and the remedy.
-pub async fn mail(clients: &Clients, place: &Place, setting: &str) -> Result<(), String> {
+pub async fn mail(clients: &Clients, place: &ServiceLocation, setting: &str) -> Result<(), String> {
     let client = clients.ses(place);
     let region = region(client.config().region());
     let question = Question { resource: "SES", region: &region, setting, action: "ses:GetAccount" };
@@ -104,7 +104,7 @@ pub async fn mail(clients: &Clients, place: &Place, setting: &str) -> Result<(),
 ///
 /// # Errors
 /// The resource, what is wrong, and the remedy.
-pub async fn stream(clients: &Clients, place: &Place, stream: &str, setting: &str) -> Result<(), String> {
+pub async fn stream(clients: &Clients, place: &ServiceLocation, stream: &str, setting: &str) -> Result<(), String> {
     let client = clients.kinesis(place);
     let region = region(client.config().region());
     let resource = format!("stream {stream}");
@@ -118,7 +118,7 @@ pub async fn stream(clients: &Clients, place: &Place, stream: &str, setting: &st
 ///
 /// # Errors
 /// The resource, what is wrong, and the remedy.
-pub async fn queue(clients: &Clients, place: &Place, queue: &str, setting: &str) -> Result<(), String> {
+pub async fn queue(clients: &Clients, place: &ServiceLocation, queue: &str, setting: &str) -> Result<(), String> {
     let client = clients.sqs(place);
     let region = region(client.config().region());
     let resource = format!("queue {queue}");
@@ -131,7 +131,7 @@ pub async fn queue(clients: &Clients, place: &Place, queue: &str, setting: &str)
 ///
 /// # Errors
 /// The resource, what is wrong, and the remedy.
-pub async fn topic(clients: &Clients, place: &Place, arn: &str, setting: &str) -> Result<(), String> {
+pub async fn topic(clients: &Clients, place: &ServiceLocation, arn: &str, setting: &str) -> Result<(), String> {
     let client = clients.sns(place);
     let region = region(client.config().region());
     let resource = format!("topic {arn}");

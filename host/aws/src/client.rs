@@ -5,7 +5,7 @@ use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Builder, ConnectorBuilder, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::time::Duration;
 
 /// How long a connection may take to be made: the SDK's default, which is said here since it may go with the others.
@@ -34,7 +34,7 @@ macro_rules! at {
 
 impl Clients {
     /// Reads the environment, the profile and the credentials' chain; `default` is `[aws]`. Nothing is sent yet.
-    pub async fn load(default: &Place) -> Self {
+    pub async fn load(default: &ServiceLocation) -> Self {
         let mut loader = defaults();
         if let Some(region) = &default.region {
             loader = loader.region(Region::new(region.clone()));
@@ -52,7 +52,7 @@ impl Clients {
     }
 
     /// The configuration for a service in the region of `place`.
-    fn at(&self, place: &Place) -> SdkConfig {
+    fn at(&self, place: &ServiceLocation) -> SdkConfig {
         let mut builder = self.shared.to_builder();
         if let Some(region) = &place.region {
             builder = builder.region(Region::new(region.clone()));
@@ -62,43 +62,43 @@ impl Clients {
 
     /// Kinesis. Retries are left to the reader, which knows its shard's limits (reliability K13).
     #[must_use]
-    pub fn kinesis(&self, place: &Place) -> aws_sdk_kinesis::Client {
+    pub fn kinesis(&self, place: &ServiceLocation) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::from_conf(at!(aws_sdk_kinesis, self, place).build())
     }
 
     /// DynamoDB.
     #[must_use]
-    pub fn dynamodb(&self, place: &Place) -> aws_sdk_dynamodb::Client {
+    pub fn dynamodb(&self, place: &ServiceLocation) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::from_conf(at!(aws_sdk_dynamodb, self, place).build())
     }
 
     /// DynamoDB streams.
     #[must_use]
-    pub fn dynamodb_streams(&self, place: &Place) -> aws_sdk_dynamodbstreams::Client {
+    pub fn dynamodb_streams(&self, place: &ServiceLocation) -> aws_sdk_dynamodbstreams::Client {
         aws_sdk_dynamodbstreams::Client::from_conf(at!(aws_sdk_dynamodbstreams, self, place).build())
     }
 
     /// SQS.
     #[must_use]
-    pub fn sqs(&self, place: &Place) -> aws_sdk_sqs::Client {
+    pub fn sqs(&self, place: &ServiceLocation) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::from_conf(at!(aws_sdk_sqs, self, place).build())
     }
 
     /// SNS.
     #[must_use]
-    pub fn sns(&self, place: &Place) -> aws_sdk_sns::Client {
+    pub fn sns(&self, place: &ServiceLocation) -> aws_sdk_sns::Client {
         aws_sdk_sns::Client::from_conf(at!(aws_sdk_sns, self, place).build())
     }
 
     /// SES.
     #[must_use]
-    pub fn ses(&self, place: &Place) -> aws_sdk_sesv2::Client {
+    pub fn ses(&self, place: &ServiceLocation) -> aws_sdk_sesv2::Client {
         aws_sdk_sesv2::Client::from_conf(at!(aws_sdk_sesv2, self, place).build())
     }
 
     /// S3; `path_style` puts the bucket into the path, as most servers other than AWS want it.
     #[must_use]
-    pub fn s3(&self, place: &Place, path_style: bool) -> aws_sdk_s3::Client {
+    pub fn s3(&self, place: &ServiceLocation, path_style: bool) -> aws_sdk_s3::Client {
         aws_sdk_s3::Client::from_conf(at!(aws_sdk_s3, self, place).force_path_style(path_style).build())
     }
 }
@@ -139,7 +139,7 @@ mod tests {
         });
         let loader = defaults().region(Region::new("us-east-1"));
         let shared = loader.credentials_provider(Credentials::new("id", "secret", None, None, "test")).load().await;
-        let place = Place { region: None, endpoint_url: Some(url) };
+        let place = ServiceLocation { region: None, endpoint_url: Some(url) };
         let client = Clients::from_config(shared).kinesis(&place);
         let asked = Instant::now();
         let answer = timeout(ANSWER * 10, client.list_shards().stream_name("s").send()).await.expect("it ends");

@@ -16,7 +16,7 @@ use aws_sdk_dynamodbstreams::types::{KeyType, StreamDescription};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::{Place, Start};
+use esclusa_flow::settings::{ServiceLocation, Start};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub struct Settings {
     /// ARN of the stream, or name or ARN of a table whose present stream is read.
     pub stream: String,
     /// Where it is.
-    pub place: Place,
+    pub place: ServiceLocation,
     /// Where a group starts that has no positions yet; [`Start::AtTimestamp`] reads from the oldest record on and leaves
     /// out what is older, to the second.
     pub start: Start,

@@ -17,7 +17,7 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::{Place, Start};
+use esclusa_flow::settings::{ServiceLocation, Start};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub struct Settings {
     /// Name or ARN.
     pub stream: String,
     /// Where it is.
-    pub place: Place,
+    pub place: ServiceLocation,
     /// Where a group starts that has no positions yet.
     pub start: Start,
     /// Name of the consumer that records are pushed to; `None`: shards are polled. Registered where it is missing.
@@ -71,7 +71,12 @@ pub async fn open(clients: &Clients, settings: &Settings, reader: Reader) -> Res
 ///
 /// # Errors
 /// A [`Fault`] that names the stream.
-pub async fn keeps_from(clients: &Clients, place: &Place, stream: &str, now: u64) -> Result<Option<u64>, Fault> {
+pub async fn keeps_from(
+    clients: &Clients,
+    place: &ServiceLocation,
+    stream: &str,
+    now: u64,
+) -> Result<Option<u64>, Fault> {
     let target = Target::of(stream);
     let described = target.describe(&clients.kinesis(place)).await;
     let described = described.map_err(|error| fault::of(&format!("describe {}", target.name), &error))?;

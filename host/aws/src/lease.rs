@@ -16,7 +16,7 @@ pub(crate) mod table;
 pub(crate) use keeper::LeaseKeeper;
 
 use crate::shards::position::Position;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::time::Duration;
 
 /// How long a lease is valid without renewal where nothing else is said: the default of KCL (`failoverTimeMillis`).
@@ -28,7 +28,7 @@ pub struct Settings {
     /// Name of the table. Made where it is missing. One per route and source; KCL calls it the application's name.
     pub table: String,
     /// Where DynamoDB is.
-    pub place: Place,
+    pub place: ServiceLocation,
     /// Name of this process, for people; something unique is appended.
     pub worker: String,
     /// How long a lease is valid without renewal.

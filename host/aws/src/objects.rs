@@ -14,7 +14,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::PutObject;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Store {
     /// What every path begins with; may be empty.
     pub prefix: String,
     /// Where it is.
-    pub place: Place,
+    pub place: ServiceLocation,
     /// The bucket is part of the path, not of the host name.
     pub path_style: bool,
 }

@@ -25,7 +25,7 @@ mod source;
 use crate::client::Clients;
 use crate::progress::Keeper;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::Source;
 use hub::Hub;
 pub use hub::Routes;
@@ -39,7 +39,7 @@ pub struct Settings {
     /// Name, URL or ARN. A name ending in `.fifo` is a FIFO queue.
     pub queue: String,
     /// Where it is.
-    pub place: Place,
+    pub place: ServiceLocation,
     /// How long a received message stays invisible, in whole seconds, rounded up; it is extended while the message is in
     /// work. `None`: as the queue says.
     pub visibility_timeout: Option<Duration>,

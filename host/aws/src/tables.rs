@@ -29,7 +29,7 @@ use crate::client::Clients;
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use fold::Failing;
 use futures_util::stream::{self, StreamExt};
 use open::{OpenTable, Slot};
@@ -47,7 +47,7 @@ pub struct Table {
     /// Its name in DynamoDB.
     pub name: String,
     /// Where it is.
-    pub place: Place,
+    pub place: ServiceLocation,
 }
 
 /// The tables of a route, by their name in routes.toml.

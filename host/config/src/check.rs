@@ -17,7 +17,7 @@ mod store;
 mod top;
 mod unused;
 
-use crate::plan::{Place, Plan};
+use crate::plan::{Plan, ServiceLocation};
 use crate::report::Findings;
 use crate::shape::root;
 use crate::syntax::reader::Reader;
@@ -33,7 +33,7 @@ struct World {
     objects: Declared<crate::plan::Objects>,
     outputs: Declared<crate::plan::Output>,
     /// Where things in AWS are that do not say otherwise, and tables of progress.
-    home: Place,
+    home: ServiceLocation,
 }
 
 /// The plan of a file. `None`: the file is of another version, so that nothing can be said about it.

@@ -8,7 +8,7 @@ mod source;
 mod store;
 
 pub use aws::Aws;
-pub use esclusa_flow::settings::{Delivery, Instances, KeySchema, Limits, Place, Route, Start, TableSchema};
+pub use esclusa_flow::settings::{Delivery, Instances, KeySchema, Limits, Route, ServiceLocation, Start, TableSchema};
 pub use level::{Level, Target};
 pub use output::{Ambiguous, Output, Receiver};
 pub use source::{Coordination, Source, TableStream};

@@ -22,7 +22,7 @@ pub enum Start {
 
 /// Where a service of AWS is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct ServiceLocation {
     /// Region: that of the resource's ARN or section, else that of `[aws]`; `None`: the environment's or profile's.
     pub region: Option<String>,
     /// Endpoint: that of the resource's section, else that of `[aws]`; `None`: the environment's or AWS' own.

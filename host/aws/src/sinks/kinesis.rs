@@ -10,7 +10,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
 
 /// Most records and bytes of a request; the least that any region has allowed.
@@ -23,7 +23,7 @@ pub struct Settings {
     /// Name or ARN.
     pub stream: String,
     /// Where it is.
-    pub place: Place,
+    pub place: ServiceLocation,
     /// Records of a key never overtake each other, at the price of one request for each record of a key. Else only a
     /// throttled record may be overtaken by later ones of its key.
     pub strict_order: bool,

@@ -12,7 +12,7 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use futures_util::future::join_all;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct Settings {
     /// What all paths begin with; may be empty.
     pub prefix: String,
     /// Where the bucket is.
-    pub place: Place,
+    pub place: ServiceLocation,
     /// The bucket is part of the path rather than of the host name.
     pub path_style: bool,
 }

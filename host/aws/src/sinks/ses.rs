@@ -16,7 +16,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use rate::Rate;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ const CHARSET: &str = "UTF-8";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Where SES is.
-    pub place: Place,
+    pub place: ServiceLocation,
     /// The sender, an identity that is verified in SES.
     pub from: String,
     /// Recipients of messages without an attribute `to`, which holds addresses separated by commas.

@@ -10,7 +10,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
 
 /// Most messages and bytes of a request. <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>, 2026-11.
@@ -28,7 +28,7 @@ pub enum Target {
 /// An sink to SNS. The attribute `subject` is the subject of a topic's mails; all other attributes go along, so that
 /// subscriptions can filter by them.
 #[must_use]
-pub fn open(clients: &Clients, place: &Place, target: Target) -> Arc<dyn Sink> {
+pub fn open(clients: &Clients, place: &ServiceLocation, target: Target) -> Arc<dyn Sink> {
     let client = clients.sns(place);
     match target {
         Target::Topic(arn) => Arc::new(Topic { client, arn }),

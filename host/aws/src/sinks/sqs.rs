@@ -10,7 +10,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
 
 /// Most messages and bytes of a request: the bytes of the older quota, since a queue may still have it. A single larger
@@ -24,7 +24,7 @@ pub struct Settings {
     /// Name or URL. A name ending in `.fifo` is a FIFO queue.
     pub queue: String,
     /// Where it is.
-    pub place: Place,
+    pub place: ServiceLocation,
 }
 
 /// An sink to a queue; finds its URL. FIFO: the group is the message's key, and the deduplication id is the message's

@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OnceCell;
 
@@ -40,7 +40,7 @@ pub struct Marks {
 impl Marks {
     /// Marks in the table of this name, which is created when it is first used.
     #[must_use]
-    pub fn new(table: &str, place: &Place, clients: &Clients) -> Self {
+    pub fn new(table: &str, place: &ServiceLocation, clients: &Clients) -> Self {
         Marks { table: table.to_owned(), client: client(clients, place), exists: OnceCell::new() }
     }
 

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -25,7 +25,7 @@ pub struct OpenTable {
     /// Where it is and what it is called: two names of routes.toml may mean one table.
     pub identity: Arc<str>,
     /// Where it is; a transaction stays in one place.
-    pub place: Place,
+    pub place: ServiceLocation,
     /// A client that tries once: who asks has [`Patience`].
     pub client: Client,
     /// Its key and indexes.
@@ -43,7 +43,7 @@ pub struct Slot {
 
 /// A client that tries once.
 #[must_use]
-pub fn client(clients: &Clients, place: &Place) -> Client {
+pub fn client(clients: &Clients, place: &ServiceLocation) -> Client {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
     let config =
         clients.dynamodb(place).config().to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts);

@@ -14,7 +14,7 @@ use esclusa_flow::dead::Handler;
 use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::engine::{Commit, Progress, Sink};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub async fn clients() -> Clients {
     for name in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID"] {
         assert!(std::env::var(name).is_ok(), "{name} is not set: start the servers, and say where they are");
     }
-    Clients::load(&Place { region: Some("us-east-1".to_owned()), endpoint_url: None }).await
+    Clients::load(&ServiceLocation { region: Some("us-east-1".to_owned()), endpoint_url: None }).await
 }
 
 /// A name that no other test uses.
@@ -52,8 +52,11 @@ pub async fn create(clients: &Clients) -> Table {
         .key_schema(element("color", KeyType::Hash))
         .key_schema(element("n", KeyType::Range))
         .projection(Projection::builder().projection_type(ProjectionType::All).build());
-    let request =
-        clients.dynamodb(&Place::default()).create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    let request = clients
+        .dynamodb(&ServiceLocation::default())
+        .create_table()
+        .table_name(&name)
+        .billing_mode(BillingMode::PayPerRequest);
     let request = request.key_schema(element("pk", KeyType::Hash)).key_schema(element("sk", KeyType::Range));
     let request = request
         .attribute_definitions(attribute("pk", ScalarAttributeType::S))
@@ -61,7 +64,7 @@ pub async fn create(clients: &Clients) -> Table {
         .attribute_definitions(attribute("color", ScalarAttributeType::S))
         .attribute_definitions(attribute("n", ScalarAttributeType::N));
     request.global_secondary_indexes(index.build().unwrap()).send().await.unwrap();
-    Table { name, place: Place::default() }
+    Table { name, place: ServiceLocation::default() }
 }
 
 /// An engine of one table over an embedded one.

@@ -6,22 +6,23 @@ use esclusa_aws::check;
 use esclusa_aws::client::Clients;
 use esclusa_aws::objects::Store;
 use esclusa_aws::tables::Table;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 
 #[tokio::test]
 async fn what_cannot_be_reached_is_named_with_its_remedy() {
     let clients = clients().await;
     let there = create(&clients).await;
     assert_eq!(check::table(&clients, "requests", &there).await, Ok(()));
-    let missing = Table { name: "HttpRequests".to_owned(), place: Place::default() };
+    let missing = Table { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
     let expected = "table HttpRequests does not exist in us-east-1: create it, or correct [table.requests] name";
     assert_eq!(check::table(&clients, "requests", &missing).await, Err(expected.to_owned()));
-    let bucket = Store { bucket: unique("none"), prefix: String::new(), place: Place::default(), path_style: true };
+    let bucket =
+        Store { bucket: unique("none"), prefix: String::new(), place: ServiceLocation::default(), path_style: true };
     let why = check::store(&clients, "lake", &bucket).await.unwrap_err();
     assert!(why.contains("does not exist in us-east-1: create it, or correct [objects.lake] bucket"), "{why}");
-    clients.s3(&Place::default(), true).create_bucket().bucket(&bucket.bucket).send().await.unwrap();
+    clients.s3(&ServiceLocation::default(), true).create_bucket().bucket(&bucket.bucket).send().await.unwrap();
     assert_eq!(check::store(&clients, "lake", &bucket).await, Ok(()));
-    let (place, setting) = (Place::default(), "[output.dead] bucket");
+    let (place, setting) = (ServiceLocation::default(), "[output.dead] bucket");
     assert_eq!(check::bucket(&clients, &place, true, &bucket.bucket, setting).await, Ok(()));
     let why = check::bucket(&clients, &place, true, &unique("none"), setting).await.unwrap_err();
     assert!(why.contains("create it, or correct [output.dead] bucket"), "{why}");
@@ -31,20 +32,20 @@ async fn what_cannot_be_reached_is_named_with_its_remedy() {
 async fn an_account_that_may_not_send_mails_is_named() {
     let setting = "[output.mails]";
     let clients = clients().await;
-    assert_eq!(check::mail(&clients, &Place::default(), setting).await, Ok(()));
+    assert_eq!(check::mail(&clients, &ServiceLocation::default(), setting).await, Ok(()));
     for (status, answer, expected) in [
         (200, r#"{"SendingEnabled": false}"#, "SES in us-east-1 sends no mails for this account"),
         (403, r#"{"__type": "AccessDeniedException", "message": "no"}"#, "allow ses:GetAccount"),
     ] {
         let (faulty, _) = faulty::clients(move |_| Fate::Answer(status, answer.to_owned())).await;
-        let why = check::mail(&faulty, &Place::default(), setting).await.unwrap_err();
+        let why = check::mail(&faulty, &ServiceLocation::default(), setting).await.unwrap_err();
         assert!(why.contains(expected), "{why}");
     }
 }
 
 #[tokio::test]
 async fn credentials_permissions_and_the_network_are_told_apart() {
-    let table = Table { name: "HttpRequests".to_owned(), place: Place::default() };
+    let table = Table { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
     for (code, remedy) in [
         ("UnrecognizedClientException", "the credentials are not valid"),
         ("AccessDeniedException", "allow dynamodb:DescribeTable"),
@@ -55,7 +56,10 @@ async fn credentials_permissions_and_the_network_are_told_apart() {
     }
     // A port that was free a moment ago: nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let place = Place { region: Some("us-east-1".to_owned()), endpoint_url: Some(format!("http://127.0.0.1:{port}")) };
+    let place = ServiceLocation {
+        region: Some("us-east-1".to_owned()),
+        endpoint_url: Some(format!("http://127.0.0.1:{port}")),
+    };
     let nobody = Clients::load(&place).await;
     let table = Table { place, ..table };
     let why = check::table(&nobody, "requests", &table).await.unwrap_err();
@@ -64,7 +68,7 @@ async fn credentials_permissions_and_the_network_are_told_apart() {
 
 #[tokio::test]
 async fn credentials_or_a_region_that_are_not_set_are_no_matter_of_the_network() {
-    let table = Table { name: "HttpRequests".to_owned(), place: Place::default() };
+    let table = Table { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
     let bare = || aws_config::SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest());
     for config in [bare().build(), bare().region(aws_config::Region::new("us-east-1")).build()] {
         let why = check::table(&Clients::from_config(config), "requests", &table).await.unwrap_err();

@@ -9,7 +9,7 @@ use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::{Lane, Limit, Positions, Pull, Settled};
 use esclusa_flow::verdict::Verdict;
 use std::collections::{BTreeMap, HashMap};
@@ -30,12 +30,12 @@ pub fn endpoint(service: &str) -> String {
     std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: start the servers that these tests run against"))
 }
 
-pub fn place(service: &str) -> Place {
-    Place { region: Some("us-east-1".into()), endpoint_url: Some(endpoint(service)) }
+pub fn place(service: &str) -> ServiceLocation {
+    ServiceLocation { region: Some("us-east-1".into()), endpoint_url: Some(endpoint(service)) }
 }
 
 pub async fn clients() -> Clients {
-    Clients::load(&Place { region: Some("us-east-1".into()), endpoint_url: None }).await
+    Clients::load(&ServiceLocation { region: Some("us-east-1".into()), endpoint_url: None }).await
 }
 
 /// A name that no other test has.

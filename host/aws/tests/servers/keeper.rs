@@ -10,7 +10,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::sync::Mutex;
 
 pub struct TableKeeper {
@@ -22,7 +22,7 @@ pub struct TableKeeper {
 
 impl TableKeeper {
     pub async fn new(clients: &Clients) -> Self {
-        let (table, client) = (super::building::unique("leases"), clients.dynamodb(&Place::default()));
+        let (table, client) = (super::building::unique("leases"), clients.dynamodb(&ServiceLocation::default()));
         let key = KeySchemaElement::builder().attribute_name("leaseKey").key_type(KeyType::Hash).build().unwrap();
         let id = AttributeDefinition::builder()
             .attribute_name("leaseKey")

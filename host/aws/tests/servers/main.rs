@@ -29,7 +29,7 @@ mod table_stream;
 mod tables;
 
 use esclusa_aws::client::Clients;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 
 /// The endpoint of a service, which `scripts/servers.sh` puts into the environment.
 fn endpoint(service: &str) -> String {
@@ -40,12 +40,12 @@ fn endpoint(service: &str) -> String {
 /// Clients of the servers.
 async fn clients() -> Clients {
     endpoint("SQS");
-    Clients::load(&Place::default()).await
+    Clients::load(&ServiceLocation::default()).await
 }
 
 /// A service behind a proxy.
-fn behind(faults: &esclusa_testkit::faults::Faults) -> Place {
-    Place { region: None, endpoint_url: Some(faults.url().to_owned()) }
+fn behind(faults: &esclusa_testkit::faults::Faults) -> ServiceLocation {
+    ServiceLocation { region: None, endpoint_url: Some(faults.url().to_owned()) }
 }
 
 /// A name that no other test has.

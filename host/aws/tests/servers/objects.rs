@@ -10,7 +10,7 @@ use esclusa_flow::batch::Token;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,9 +24,14 @@ struct Lake {
 
 async fn lake(over: &Clients) -> Lake {
     let real = clients().await;
-    let (s3, bucket) = (real.s3(&Place::default(), true), unique("lake"));
+    let (s3, bucket) = (real.s3(&ServiceLocation::default(), true), unique("lake"));
     s3.create_bucket().bucket(&bucket).send().await.unwrap();
-    let store = Store { bucket: bucket.clone(), prefix: "raw/".to_owned(), place: Place::default(), path_style: true };
+    let store = Store {
+        bucket: bucket.clone(),
+        prefix: "raw/".to_owned(),
+        place: ServiceLocation::default(),
+        path_style: true,
+    };
     let dir = tempfile::tempdir().unwrap();
     let keeper = Arc::new(TableKeeper::new(&real).await);
     let settings = EngineSettings {

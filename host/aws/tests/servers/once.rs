@@ -9,7 +9,7 @@ use esclusa_flow::batch::Token;
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -98,7 +98,7 @@ async fn an_event_without_order_is_marked_together_with_its_effects() {
     assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, 101)));
     let other_route = Commit { route: "other".into(), ..of(&["0"], vec![add(key("a", 1), 1000)]) };
     bench.engine.commit(other_route).await.unwrap();
-    let client = clients.dynamodb(&Place::default());
+    let client = clients.dynamodb(&ServiceLocation::default());
     let answer = client.describe_time_to_live().table_name(&marks_table).send().await.unwrap();
     let status = answer.time_to_live_description().unwrap().time_to_live_status().unwrap();
     assert!(matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), "{status}");

@@ -3,7 +3,7 @@
 use super::fleet::*;
 use esclusa_aws::dynamodb_stream::{self, Settings};
 use esclusa_aws::shards::Sharing;
-use esclusa_flow::settings::{Place, Start};
+use esclusa_flow::settings::{ServiceLocation, Start};
 use esclusa_flow::source::{Pull, Source};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -73,7 +73,7 @@ impl Endpoint {
 
     /// Opens the stream; the first answers describe it twice: when it is opened and when its shards are listed.
     async fn open(&self, sharing: Sharing) -> Box<dyn Source> {
-        let place = Place { region: Some("us-east-1".into()), endpoint_url: Some(self.url.clone()) };
+        let place = ServiceLocation { region: Some("us-east-1".into()), endpoint_url: Some(self.url.clone()) };
         let settings = Settings { stream: ARN.into(), place, start: Start::TrimHorizon, sharing };
         dynamodb_stream::open(&clients().await, &settings, reader("route")).await.unwrap().0
     }

@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use esclusa_aws::sinks::{kinesis, s3, ses, sns, sqs};
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use esclusa_testkit::faults::{Failure, Faults};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +23,7 @@ fn keyed(count: usize, keys: usize) -> Vec<OutboxMessage> {
 }
 
 async fn records(stream: &str) -> Vec<(String, usize)> {
-    let client = clients().await.kinesis(&Place::default());
+    let client = clients().await.kinesis(&ServiceLocation::default());
     let mut records = Vec::new();
     for shard in client.list_shards().stream_name(stream).send().await.unwrap().shards.unwrap_or_default() {
         let iterator = client.get_shard_iterator().stream_name(stream).shard_id(shard.shard_id);
@@ -41,7 +41,7 @@ async fn records(stream: &str) -> Vec<(String, usize)> {
 }
 
 async fn stream() -> String {
-    let client = clients().await.kinesis(&Place::default());
+    let client = clients().await.kinesis(&ServiceLocation::default());
     let name = unique("stream");
     client.create_stream().stream_name(&name).shard_count(2).send().await.unwrap();
     let active = async {
@@ -87,7 +87,7 @@ async fn records_of_a_key_keep_their_order_through_partial_failures() {
 #[tokio::test]
 async fn a_record_that_is_too_large_does_not_block_the_others() {
     let stream = stream().await;
-    let settings = kinesis::Settings { stream: stream.clone(), place: Place::default(), strict_order: true };
+    let settings = kinesis::Settings { stream: stream.clone(), place: ServiceLocation::default(), strict_order: true };
     let long = "k".repeat(300);
     let messages = [message("1", None, "1", &[]), message("2", Some(&long), "2", &[]), message("3", None, "3", &[])];
     let results = kinesis::open(&clients().await, settings).send(&messages).await;
@@ -96,7 +96,8 @@ async fn a_record_that_is_too_large_does_not_block_the_others() {
 
 #[tokio::test]
 async fn a_missing_stream_is_no_fault_of_the_messages() {
-    let settings = kinesis::Settings { stream: unique("missing"), place: Place::default(), strict_order: false };
+    let settings =
+        kinesis::Settings { stream: unique("missing"), place: ServiceLocation::default(), strict_order: false };
     let results = kinesis::open(&clients().await, settings).send(&keyed(2, 2)).await;
     assert!(
         results.iter().all(|result| matches!(result, Err(Fault::Transient(why)) if why.contains("missing"))),
@@ -105,7 +106,7 @@ async fn a_missing_stream_is_no_fault_of_the_messages() {
 }
 
 async fn received(queue: &str) -> Vec<aws_sdk_sqs::types::Message> {
-    let client = clients().await.sqs(&Place::default());
+    let client = clients().await.sqs(&ServiceLocation::default());
     let url = client.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
     let mut all = Vec::new();
     loop {
@@ -129,7 +130,7 @@ async fn received(queue: &str) -> Vec<aws_sdk_sqs::types::Message> {
 }
 
 async fn queue(fifo: bool) -> String {
-    let client = clients().await.sqs(&Place::default());
+    let client = clients().await.sqs(&ServiceLocation::default());
     let name = unique("out") + if fifo { ".fifo" } else { "" };
     let mut request = client.create_queue().queue_name(&name);
     if fifo {
@@ -159,8 +160,9 @@ async fn a_fifo_queue_gets_each_message_once_and_in_order() {
 #[tokio::test]
 async fn a_queue_gets_attributes_and_refuses_what_is_no_text() {
     let queue = queue(false).await;
-    let sink =
-        sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: Place::default() }).await.unwrap();
+    let sink = sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: ServiceLocation::default() })
+        .await
+        .unwrap();
     let mut binary = message("2", None, "", &[]);
     binary.send.data = vec![0xff];
     let results = sink.send(&[message("1", None, "a", &[("route", "r"), ("empty", "")]), binary]).await;
@@ -173,7 +175,8 @@ async fn a_queue_gets_attributes_and_refuses_what_is_no_text() {
 #[tokio::test]
 async fn a_topic_passes_messages_on() {
     let queue = queue(false).await;
-    let (sns_client, sqs_client) = (clients().await.sns(&Place::default()), clients().await.sqs(&Place::default()));
+    let (sns_client, sqs_client) =
+        (clients().await.sns(&ServiceLocation::default()), clients().await.sqs(&ServiceLocation::default()));
     let url = sqs_client.get_queue_url().queue_name(&queue).send().await.unwrap().queue_url.unwrap();
     let attributes = sqs_client
         .get_queue_attributes()
@@ -185,7 +188,7 @@ async fn a_topic_passes_messages_on() {
     let arn = attributes.attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
     let topic = sns_client.create_topic().name(unique("topic")).send().await.unwrap().topic_arn.unwrap();
     sns_client.subscribe().topic_arn(&topic).protocol("sqs").endpoint(arn).send().await.unwrap();
-    let sink = sns::open(&clients().await, &Place::default(), sns::Target::Topic(topic));
+    let sink = sns::open(&clients().await, &ServiceLocation::default(), sns::Target::Topic(topic));
     let messages: Vec<_> =
         (0..12).map(|i| message(&i.to_string(), None, "low", &[("subject", "Stock"), ("item", "x")])).collect();
     assert_eq!(sink.send(&messages).await, vec![Ok(()); 12]);
@@ -208,18 +211,18 @@ async fn page(service: &str, path: &str) -> String {
 #[tokio::test]
 async fn texts_go_to_the_message_s_number_or_the_configured_one() {
     let target = sns::Target::Sms(Some("+15550001".to_owned()));
-    let sink = sns::open(&clients().await, &Place::default(), target);
+    let sink = sns::open(&clients().await, &ServiceLocation::default(), target);
     let (one, two) = (unique("text"), unique("text"));
     let messages = [message("1", None, &one, &[]), message("2", None, &two, &[("to", "+15550002")])];
     assert_eq!(sink.send(&messages).await, [Ok(()), Ok(())]);
     let sent = page("SNS", "/_ministack/sns/sms-messages").await;
     assert!([&one, &two].iter().all(|text| sent.contains(*text)) && sent.contains("+15550002"), "{sent}");
-    let nobody = sns::open(&clients().await, &Place::default(), sns::Target::Sms(None));
+    let nobody = sns::open(&clients().await, &ServiceLocation::default(), sns::Target::Sms(None));
     assert!(matches!(nobody.send(&messages[..1]).await[..], [Err(Fault::Permanent(_))]));
 }
 
-async fn mail_settings(place: Place, ambiguous: ses::Ambiguous) -> ses::Settings {
-    let client = clients().await.ses(&Place::default());
+async fn mail_settings(place: ServiceLocation, ambiguous: ses::Ambiguous) -> ses::Settings {
+    let client = clients().await.ses(&ServiceLocation::default());
     let _ = client.create_email_identity().email_identity("shop@example.com").send().await;
     let (from, to) = ("shop@example.com".to_owned(), vec!["owner@example.com".to_owned()]);
     ses::Settings { place, from, to, subject: Some("Default".to_owned()), rate: None, ambiguous }
@@ -248,7 +251,7 @@ async fn a_mail_that_may_have_been_sent_is_treated_as_configured() {
 
 #[tokio::test]
 async fn letters_become_objects() {
-    let client = clients().await.s3(&Place::default(), true);
+    let client = clients().await.s3(&ServiceLocation::default(), true);
     let bucket = unique("dead");
     client.create_bucket().bucket(&bucket).send().await.unwrap();
     let settings =

@@ -12,7 +12,7 @@ use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use esclusa_flow::verdict::Verdict;
 use esclusa_testkit::conformance::{self, QueueUnderTest};
@@ -26,7 +26,7 @@ const LIMIT: Limit = Limit { events: 100, bytes: 1 << 20, window: Duration::ZERO
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn make(fifo: bool) -> (Client, String) {
-    let client = clients().await.sqs(&Place::default());
+    let client = clients().await.sqs(&ServiceLocation::default());
     let name = unique("queue") + if fifo { ".fifo" } else { "" };
     let mut request = client.create_queue().queue_name(&name);
     if fifo {
@@ -52,7 +52,7 @@ async fn send(client: &Client, queue: &str, messages: &[(String, String)]) {
     }
 }
 
-async fn open_at(place: Place, queue: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn Keeper>) {
+async fn open_at(place: ServiceLocation, queue: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn Keeper>) {
     let settings = Settings { queue: queue.to_owned(), place, visibility_timeout: Some(Duration::from_secs(1)) };
     Queues::default().open(&clients().await, &settings, reader("route", workers)).await.unwrap()
 }
@@ -62,7 +62,7 @@ fn reader(route: &str, workers: usize) -> Reader {
 }
 
 async fn open(queue: &str) -> (Box<dyn Source>, Arc<dyn Keeper>) {
-    open_at(Place::default(), queue, 1).await
+    open_at(ServiceLocation::default(), queue, 1).await
 }
 
 async fn lane(source: &mut dyn Source) -> Box<dyn Lane> {
@@ -258,7 +258,7 @@ async fn a_closed_source_gives_back_what_it_holds() {
 #[tokio::test]
 async fn a_queue_is_drained_only_where_it_says_so_after_the_pull_began() {
     let (client, queue) = make(false).await;
-    let (mut source, keeper) = open_at(Place::default(), &queue, 3).await;
+    let (mut source, keeper) = open_at(ServiceLocation::default(), &queue, 3).await;
     let mut workers = [lane(&mut *source).await, lane(&mut *source).await, lane(&mut *source).await];
     let pulls = workers.iter_mut().map(|worker| worker.pull(LIMIT));
     let drained = futures_util::future::join_all(pulls).await;
@@ -335,7 +335,7 @@ async fn fifty_groups_keep_their_order_through_failures() {
     let (client, queue) = make(true).await;
     let messages: Vec<_> = (0..EACH).flat_map(|n| (0..GROUPS).map(move |g| (format!("g{g}"), n.to_string()))).collect();
     send(&client, &queue, &messages).await;
-    let (mut source, keeper) = open_at(Place::default(), &queue, 4).await;
+    let (mut source, keeper) = open_at(ServiceLocation::default(), &queue, 4).await;
     let done: Arc<Mutex<BTreeMap<String, Vec<usize>>>> = Arc::default();
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..4 {

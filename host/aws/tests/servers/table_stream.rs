@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 use esclusa_aws::dynamodb_stream::{self, Settings};
 use esclusa_aws::shards::{Opened, Sharing};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::settings::{Place, Start};
+use esclusa_flow::settings::{ServiceLocation, Start};
 use esclusa_flow::source::Limit;
 use serde_json::Value;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn text(value: &str) -> AttributeValue {
 impl TestTable {
     async fn new() -> Self {
         let region = format!("test-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-        let at = |service| Place { region: Some(region.clone()), endpoint_url: Some(endpoint(service)) };
+        let at = |service| ServiceLocation { region: Some(region.clone()), endpoint_url: Some(endpoint(service)) };
         let client = clients().await.dynamodb(&at("DYNAMODB"));
         let name = unique("table");
         let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
@@ -72,7 +72,7 @@ impl TestTable {
     async fn open(&self, start: Start, sharing: Sharing) -> Opened {
         let endpoint_url = endpoint("DYNAMODB_STREAMS");
         assert_eq!(endpoint_url, endpoint("DYNAMODB"), "DynamoDB Local serves both");
-        let place = Place { region: Some(self.region.clone()), endpoint_url: Some(endpoint_url) };
+        let place = ServiceLocation { region: Some(self.region.clone()), endpoint_url: Some(endpoint_url) };
         let settings = Settings { stream: self.name.clone(), place, start, sharing };
         dynamodb_stream::open(&clients().await, &settings, reader("route")).await.unwrap()
     }
@@ -234,7 +234,7 @@ async fn a_start_at_the_newest_change_leaves_older_ones_out() {
 
 #[tokio::test]
 async fn a_table_without_stream_is_named() {
-    let place = Place { region: Some("us-east-1".into()), endpoint_url: Some(endpoint("DYNAMODB")) };
+    let place = ServiceLocation { region: Some("us-east-1".into()), endpoint_url: Some(endpoint("DYNAMODB")) };
     let settings = Settings { stream: "no-such-table".into(), place, start: Start::Latest, sharing: leases("t", "w") };
     let Err(fault) = dynamodb_stream::open(&clients().await, &settings, reader("route")).await else {
         panic!("it was opened")

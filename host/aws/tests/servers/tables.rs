@@ -7,7 +7,7 @@ use esclusa_aws::tables::Table;
 use esclusa_flow::engine::{CommitError, Engine as _, ReadError, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Condition, Otherwise, Value};
-use esclusa_flow::settings::Place;
+use esclusa_flow::settings::ServiceLocation;
 
 fn all(pk: &str) -> Selection {
     let key = Condition(vec![("pk".to_owned(), Comparison::Equal(Value::Text(pk.to_owned())))]);
@@ -124,7 +124,7 @@ async fn a_query_goes_on_from_page_to_page_until_its_limit_is_met_after_the_filt
 #[tokio::test]
 async fn a_table_that_does_not_exist_is_named_and_nothing_is_acknowledged() {
     let clients = clients().await;
-    let missing = Table { name: "NoSuchTable".to_owned(), place: Place::default() };
+    let missing = Table { name: "NoSuchTable".to_owned(), place: ServiceLocation::default() };
     let bench = Make::default().over(&clients, TABLE, &missing);
     let answer = bench.engine.commit(commit(vec![put(with_n("a", 1, 1))], 1)).await;
     let Err(CommitError::Fault(Fault::Permanent(why))) = answer else { panic!("{answer:?}") };

@@ -1,7 +1,7 @@
 //! `[aws]`, and how resources of AWS are named and found.
 
 use crate::codes::Code;
-use crate::plan::{Aws, Place};
+use crate::plan::{Aws, ServiceLocation};
 use crate::report::{Finding, lower_case};
 use crate::shape::aws as shape;
 use crate::shape::{Key, root};
@@ -83,16 +83,18 @@ pub const TOPIC: Naming = Naming {
 pub fn section(root: &Reader<'_>) -> Aws {
     let table = root.table(&root::AWS, "write [aws]");
     let Some(table) = table else {
-        return Aws { place: Place::default(), marks_table: reader::default(&shape::MARKS_TABLE).to_owned() };
+        return Aws { place: ServiceLocation::default(), marks_table: reader::default(&shape::MARKS_TABLE).to_owned() };
     };
     let reader = Reader::open(root.findings, &shape::SECTION, root.key_place(&root::AWS), table, &[]);
-    let place =
-        Place { region: region(&reader, &shape::REGION), endpoint_url: endpoint(&reader, &shape::ENDPOINT_URL) };
+    let place = ServiceLocation {
+        region: region(&reader, &shape::REGION),
+        endpoint_url: endpoint(&reader, &shape::ENDPOINT_URL),
+    };
     Aws { place, marks_table: name(&reader, &shape::MARKS_TABLE, &TABLE, reader::default(&shape::MARKS_TABLE)) }
 }
 
 /// Where a resource is: what its ARN and section say, else what `[aws]` says.
-pub fn place(reader: &Reader<'_>, resource: &str, aws: &Place) -> Place {
+pub fn place(reader: &Reader<'_>, resource: &str, aws: &ServiceLocation) -> ServiceLocation {
     let own = region(reader, &shape::OWN_REGION);
     let of_arn = arn(resource).map(|arn| arn.region.to_owned());
     if let (Some(own), Some(of_arn)) = (&own, &of_arn)
@@ -103,7 +105,7 @@ pub fn place(reader: &Reader<'_>, resource: &str, aws: &Place) -> Place {
         reader.findings.add(finding.help("leave region out: the ARN says it"));
     }
     let endpoint_url = endpoint(reader, &shape::OWN_ENDPOINT_URL);
-    Place {
+    ServiceLocation {
         region: own.or(of_arn).or_else(|| aws.region.clone()),
         endpoint_url: endpoint_url.or_else(|| aws.endpoint_url.clone()),
     }

@@ -6,20 +6,20 @@ use super::declared::Declared;
 use super::paths::Paths;
 use super::source::{engine_name, partitions};
 use crate::codes::Code;
-use crate::plan::{Output, Place};
+use crate::plan::{Output, ServiceLocation};
 use crate::report::{Finding, lower_case};
 use crate::shape::{output as shape, root};
 use crate::syntax::reader::Reader;
 use crate::syntax::tree::Value;
 
 /// Every output.
-pub fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Declared<Output> {
+pub fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Output> {
     // An output that cannot be read is taken for one that can do everything, so that its routes are not reported, too.
     let fallback = || Output::Queue { queue: String::new() };
     Declared::read(root, &root::OUTPUT, &shape::FAMILY, |name, reader| output(name, reader, paths, home), fallback)
 }
 
-fn output(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Output {
+fn output(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Output {
     match reader.section.name {
         "stream" => {
             Output::Stream { stream: engine_name(name, reader, &shape::STREAM), partitions: partitions(reader) }

@@ -7,7 +7,7 @@ use super::declared::Declared;
 use super::paths::Paths;
 use super::{name, position};
 use crate::codes::Code;
-use crate::plan::{Place, Source};
+use crate::plan::{ServiceLocation, Source};
 use crate::report::{Finding, lower_case};
 use crate::shape::{Key, root, source as shape};
 use crate::syntax::json::json;
@@ -21,12 +21,12 @@ use std::str::FromStr;
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Every source.
-pub fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Declared<Source> {
+pub fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Source> {
     let fallback = || Source::File { path: Default::default(), follow: false };
     Declared::read(root, &root::SOURCE, &shape::FAMILY, |name, reader| source(name, reader, paths, home), fallback)
 }
 
-fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Source {
+fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Source {
     match reader.section.name {
         "stream" => Source::Stream {
             stream: engine_name(name, reader, &shape::STREAM),

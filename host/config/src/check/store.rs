@@ -4,7 +4,7 @@ use super::declared::Declared;
 use super::paths::Paths;
 use super::{aws, name};
 use crate::codes::Code;
-use crate::plan::{KeySchema, Objects, Place, Table, TableSchema};
+use crate::plan::{KeySchema, Objects, ServiceLocation, Table, TableSchema};
 use crate::report::Finding;
 use crate::shape::{root, store as shape};
 use crate::syntax::reader::{self, Reader};
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 const LONGEST_ATTRIBUTE: usize = 255;
 
 /// Every table.
-pub fn tables(root: &Reader<'_>, home: &Place) -> Declared<Table> {
+pub fn tables(root: &Reader<'_>, home: &ServiceLocation) -> Declared<Table> {
     let nothing = || KeySchema { partition: String::new(), sort: None };
     // A table that cannot be read keeps changes, so that its sources are not reported, too.
     let fallback = || Table::Embedded(TableSchema { key: nothing(), indexes: BTreeMap::new(), changes: true });
@@ -23,7 +23,7 @@ pub fn tables(root: &Reader<'_>, home: &Place) -> Declared<Table> {
 }
 
 /// Every object store.
-pub fn objects(root: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Declared<Objects> {
+pub fn objects(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Objects> {
     let read = |_: &str, reader: &Reader<'_>| match reader.section.name {
         "s3" => Objects::S3 {
             bucket: aws::name(reader, &shape::BUCKET, &aws::BUCKET, ""),
@@ -36,7 +36,7 @@ pub fn objects(root: &Reader<'_>, paths: &Paths<'_>, home: &Place) -> Declared<O
     Declared::read(root, &root::OBJECTS, &shape::OBJECTS, read, || Objects::Directory { path: Default::default() })
 }
 
-fn table(name: &str, reader: &Reader<'_>, home: &Place) -> Table {
+fn table(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Table {
     let layout =
         || TableSchema { key: key(reader), indexes: indexes(reader), changes: reader.boolean(&shape::CHANGES) };
     if reader.section.name != "dynamodb" {

@@ -1,7 +1,7 @@
 //! Sections of AWS as they hold.
 
 use super::{joined, position};
-use crate::plan::{Ambiguous, Aws, Coordination, Output, Place, Receiver, Source, TableStream};
+use crate::plan::{Ambiguous, Aws, Coordination, Output, Receiver, ServiceLocation, Source, TableStream};
 use crate::syntax::unit::show_duration;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ pub fn section(aws: &Aws) -> Value {
 }
 
 /// Where a resource is.
-pub fn place(place: &Place) -> Value {
+pub fn place(place: &ServiceLocation) -> Value {
     json!({ "region": place.region, "endpoint_url": place.endpoint_url })
 }
 

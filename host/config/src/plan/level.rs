@@ -1,7 +1,7 @@
 //! How sure each thing is that a route writes, and why not surer. Checking `delivery` and showing it both ask here, so
 //! that no more is shown than was checked.
 
-use super::{Coordination, Delivery, Objects, Output, Place, Plan, Route, Source, Table};
+use super::{Coordination, Delivery, Objects, Output, Plan, Route, ServiceLocation, Source, Table};
 
 /// Something that a route writes, by its name in routes.toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,14 +115,14 @@ pub(crate) struct Commits<'a> {
     progress: Progress,
     dynamodb: bool,
     embedded: bool,
-    home: &'a Place,
+    home: &'a ServiceLocation,
 }
 
 const APART: &str = "leave delivery out, or let a route of its own write it, from a stream or queue";
 
 impl<'a> Commits<'a> {
     /// Of a route with that source and those tables; `home` is where lease and mark tables are.
-    pub(crate) fn new<'t>(source: &Source, tables: impl Iterator<Item = &'t Table>, home: &'a Place) -> Self {
+    pub(crate) fn new<'t>(source: &Source, tables: impl Iterator<Item = &'t Table>, home: &'a ServiceLocation) -> Self {
         let progress = match source {
             Source::Http { reply: true, .. } => Progress::Nowhere,
             Source::Sqs { .. } => Progress::Receipts,

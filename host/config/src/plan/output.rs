@@ -1,6 +1,6 @@
 //! `[output.NAME]`, checked.
 
-use super::Place;
+use super::ServiceLocation;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,21 +42,21 @@ pub enum Output {
         /// Records of a key never overtake each other.
         strict_order: bool,
         /// Where the stream is.
-        place: Place,
+        place: ServiceLocation,
     },
     /// A queue of SQS.
     Sqs {
         /// The queue's name or URL.
         queue: String,
         /// Where the queue is.
-        place: Place,
+        place: ServiceLocation,
     },
     /// SNS: a topic, or a text message.
     Sns {
         /// Who gets it.
         receiver: Receiver,
         /// Where the topic is, or text messages are sent from.
-        place: Place,
+        place: ServiceLocation,
     },
     /// Mails, sent by SES.
     Ses {
@@ -71,7 +71,7 @@ pub enum Output {
         /// What becomes of a mail that may have been sent.
         ambiguous: Ambiguous,
         /// Where mails are sent from.
-        place: Place,
+        place: ServiceLocation,
     },
     /// Mails, sent by a mail server.
     Smtp {
@@ -93,7 +93,7 @@ pub enum Output {
         /// The bucket stands in the path of requests instead of the host's name.
         path_style: bool,
         /// Where the bucket is.
-        place: Place,
+        place: ServiceLocation,
     },
 }
 

@@ -1,6 +1,6 @@
 //! `[source.NAME]`, checked.
 
-use super::Place;
+use super::ServiceLocation;
 use esclusa_flow::settings::Start;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub enum Source {
         /// How processes share the shards.
         coordination: Coordination,
         /// Where the stream is.
-        place: Place,
+        place: ServiceLocation,
     },
     /// The stream of a DynamoDB table.
     DynamodbStream {
@@ -99,7 +99,7 @@ pub enum Source {
         /// How processes share the shards.
         coordination: Coordination,
         /// Where the stream is.
-        place: Place,
+        place: ServiceLocation,
     },
     /// A queue of SQS.
     Sqs {
@@ -110,7 +110,7 @@ pub enum Source {
         /// Receives after which a message is given up by the route; `None`: the queue's redrive policy decides.
         max_receive_count: Option<u32>,
         /// Where the queue is.
-        place: Place,
+        place: ServiceLocation,
     },
 }
 

@@ -1,6 +1,6 @@
 //! `[table.NAME]` and `[objects.NAME]`, checked.
 
-use esclusa_flow::settings::{Place, TableSchema};
+use esclusa_flow::settings::{ServiceLocation, TableSchema};
 use std::path::PathBuf;
 
 /// `[table.NAME]`.
@@ -15,7 +15,7 @@ pub enum Table {
         /// What the file says of it, to be compared with what it is; `None`: nothing.
         layout: Option<TableSchema>,
         /// Where it is.
-        place: Place,
+        place: ServiceLocation,
     },
 }
 
@@ -36,7 +36,7 @@ pub enum Objects {
         /// The bucket stands in the path of requests instead of the host's name.
         path_style: bool,
         /// Where the bucket is.
-        place: Place,
+        place: ServiceLocation,
     },
 }
 

@@ -24,7 +24,7 @@ pub use esclusa_aws::sqs::Queues;
 pub struct Cloud {
     clients: Clients,
     /// Where lease tables and marks are.
-    home: plan::Place,
+    home: plan::ServiceLocation,
     marks_table: String,
     /// Queues that are read.
     queues: Queues,

@@ -2,26 +2,26 @@
 
 use crate::check::aws;
 use crate::codes::Code;
-use crate::plan::{Ambiguous, Output, Place, Receiver};
+use crate::plan::{Ambiguous, Output, Receiver, ServiceLocation};
 use crate::report::{Finding, lower_case};
 use crate::shape::output::{QUEUE, STREAM, aws as shape};
 use crate::shape::{Key, store};
 use crate::syntax::reader::Reader;
 
 /// A stream.
-pub fn kinesis(name: &str, reader: &Reader<'_>, home: &Place) -> Output {
+pub fn kinesis(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Output {
     let stream = aws::name(reader, &STREAM, &aws::STREAM, name);
     let place = aws::place(reader, &stream, home);
     Output::Kinesis { stream, strict_order: reader.boolean(&shape::STRICT_ORDER), place }
 }
 
 /// A queue.
-pub fn sqs(name: &str, reader: &Reader<'_>, home: &Place) -> Output {
+pub fn sqs(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Output {
     Output::Sqs { queue: aws::queue(reader, &QUEUE, name), place: aws::place(reader, "", home) }
 }
 
 /// A topic, or text messages.
-pub fn sns(reader: &Reader<'_>, home: &Place) -> Output {
+pub fn sns(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
     let topic = reader.entry(&shape::TOPIC_ARN).map(|_| aws::name(reader, &shape::TOPIC_ARN, &aws::TOPIC, ""));
     let phone = reader.entry(&shape::PHONE_NUMBER).map(|entry| (entry, phone(reader)));
     let place = aws::place(reader, topic.as_deref().unwrap_or_default(), home);
@@ -41,7 +41,7 @@ pub fn sns(reader: &Reader<'_>, home: &Place) -> Output {
 }
 
 /// Mails by SES.
-pub fn ses(reader: &Reader<'_>, home: &Place) -> Output {
+pub fn ses(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
     let rate = reader.given_integer(&shape::RATE).and_then(|rate| u32::try_from(rate).ok());
     let ambiguous = match reader.choice(&shape::AMBIGUOUS) {
         "dead-letter" => Ambiguous::DeadLetter,
@@ -63,7 +63,7 @@ pub fn smtp(reader: &Reader<'_>) -> Output {
 }
 
 /// A bucket.
-pub fn s3(reader: &Reader<'_>, home: &Place) -> Output {
+pub fn s3(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
     Output::S3 {
         bucket: aws::name(reader, &store::BUCKET, &aws::BUCKET, ""),
         prefix: reader.text_or_default(&store::PREFIX),

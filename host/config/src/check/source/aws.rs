@@ -2,13 +2,13 @@
 
 use crate::check::{aws, position};
 use crate::codes::Code;
-use crate::plan::{Coordination, Place, Source, TableStream};
+use crate::plan::{Coordination, ServiceLocation, Source, TableStream};
 use crate::report::Finding;
 use crate::shape::source::aws as shape;
 use crate::syntax::reader::Reader;
 
 /// A Kinesis data stream.
-pub fn kinesis(name: &str, reader: &Reader<'_>, home: &Place) -> Source {
+pub fn kinesis(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
     let stream = aws::name(reader, &shape::STREAM, &aws::STREAM, name);
     let consumer = reader.entry(&shape::CONSUMER).map(|_| aws::name(reader, &shape::CONSUMER, &aws::CONSUMER, ""));
     let place = aws::place(reader, &stream, home);
@@ -17,7 +17,7 @@ pub fn kinesis(name: &str, reader: &Reader<'_>, home: &Place) -> Source {
 }
 
 /// The stream of a table.
-pub fn dynamodb_stream(name: &str, reader: &Reader<'_>, home: &Place) -> Source {
+pub fn dynamodb_stream(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
     let start = position::without_time(reader);
     let (ordered, coordination) = (ordered(reader), coordination(reader));
     let Some(entry) = reader.entry(&shape::STREAM_ARN) else {
@@ -40,7 +40,7 @@ pub fn dynamodb_stream(name: &str, reader: &Reader<'_>, home: &Place) -> Source 
 }
 
 /// A queue.
-pub fn sqs(name: &str, reader: &Reader<'_>, home: &Place) -> Source {
+pub fn sqs(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
     let receives = reader.given_integer(&shape::MAX_RECEIVE_COUNT);
     Source::Sqs {
         queue: aws::queue(reader, &shape::QUEUE, name),

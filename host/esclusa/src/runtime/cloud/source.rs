@@ -162,7 +162,7 @@ impl Cloud {
     ///
     /// # Errors
     /// What is wrong, and the remedy.
-    pub async fn holds_items(&self, name: &str, there: &str, place: &plan::Place) -> Result<bool, String> {
+    pub async fn holds_items(&self, name: &str, there: &str, place: &plan::ServiceLocation) -> Result<bool, String> {
         let table = esclusa_aws::tables::Table { name: there.to_owned(), place: place.clone() };
         check::holds_items(&self.clients, name, &table).await
     }
@@ -171,7 +171,12 @@ impl Cloud {
     ///
     /// # Errors
     /// Why it cannot be asked.
-    pub async fn keeps_from(&self, stream: &str, place: &plan::Place, now: u64) -> Result<Option<u64>, String> {
+    pub async fn keeps_from(
+        &self,
+        stream: &str,
+        place: &plan::ServiceLocation,
+        now: u64,
+    ) -> Result<Option<u64>, String> {
         esclusa_aws::kinesis::keeps_from(&self.clients, place, stream, now).await.map_err(|fault| fault.to_string())
     }
 
