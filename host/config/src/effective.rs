@@ -4,7 +4,7 @@
 mod aws;
 
 use crate::load::Loaded;
-use crate::plan::{Delivery, Instances, KeySchema, Objects, Output, Route, Source, Start, Table, TableSchema};
+use crate::plan::{DeliveryMode, Instances, KeySchema, Objects, Output, RouteSpec, Source, Start, Table, TableSchema};
 use crate::syntax::json::masked;
 use crate::syntax::unit::{show_duration, show_size};
 use serde_json::{Map, Value, json};
@@ -135,7 +135,7 @@ fn server(name: &str, loaded: &Loaded) -> Option<Value> {
     })
 }
 
-fn route(route: &Route, at: usize, loaded: &Loaded) -> Value {
+fn route(route: &RouteSpec, at: usize, loaded: &Loaded) -> Value {
     let written = |key| loaded.locator.route_key(at, key).map(masked);
     let value = json!({
         "name": &*route.name, "source": &*route.source, "filter": written("filter"),
@@ -151,8 +151,8 @@ fn route(route: &Route, at: usize, loaded: &Loaded) -> Value {
         "retry_backoff": { "base": show_duration(route.policy.backoff.base), "max": show_duration(route.policy.backoff.max) },
         "on_failure": route.on_failure,
         "delivery": match route.delivery {
-            Delivery::ExactlyOnce => "exactly-once",
-            Delivery::AtLeastOnce => "at-least-once",
+            DeliveryMode::ExactlyOnce => "exactly-once",
+            DeliveryMode::AtLeastOnce => "at-least-once",
         },
         "limits": { "memory": size(route.limits.memory), "time": show_duration(route.limits.time),
             "effects": route.limits.effects, "output": size(route.limits.output_bytes),

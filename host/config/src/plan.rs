@@ -8,7 +8,9 @@ mod source;
 mod store;
 
 pub use aws::Aws;
-pub use esclusa_flow::settings::{Delivery, Instances, KeySchema, Limits, Route, ServiceLocation, Start, TableSchema};
+pub use esclusa_flow::settings::{
+    DeliveryMode, Instances, KeySchema, Limits, RouteSpec, ServiceLocation, Start, TableSchema,
+};
 pub use level::{Level, Target};
 pub use output::{Ambiguous, Output, Receiver};
 pub use source::{Coordination, Source, TableStream};
@@ -37,7 +39,7 @@ pub struct Plan {
     /// Outputs by name.
     pub outputs: BTreeMap<String, Output>,
     /// Routes in the order of the file.
-    pub routes: Vec<Route>,
+    pub routes: Vec<RouteSpec>,
 }
 
 /// `[admin]`.
@@ -50,7 +52,7 @@ pub struct Admin {
 impl Plan {
     /// True if a route has anything on AWS.
     #[must_use]
-    pub fn touches_aws(&self, route: &Route) -> bool {
+    pub fn touches_aws(&self, route: &RouteSpec) -> bool {
         let grants = &route.grants;
         let mut outputs = grants.outputs.iter().chain(&route.on_failure).filter_map(|name| self.outputs.get(name));
         self.sources.get(&route.source).is_some_and(Source::on_aws)

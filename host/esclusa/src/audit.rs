@@ -5,7 +5,7 @@
 
 use crate::runtime::Runtime;
 use crate::runtime::schema::ingest_stream;
-use esclusa_config::plan::{Plan, Route, Source};
+use esclusa_config::plan::{Plan, RouteSpec, Source};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::Engine as _;
@@ -124,7 +124,7 @@ pub async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, Fault> 
 }
 
 /// The account of a route as the store keeps it.
-async fn stored(store: &Store, plan: &Plan, spec: &Route) -> Result<Account, Fault> {
+async fn stored(store: &Store, plan: &Plan, spec: &RouteSpec) -> Result<Account, Fault> {
     let counts = store.counts(&spec.name)?;
     let recorded = store.pending(&spec.name).await?;
     Ok(Account {
@@ -167,7 +167,7 @@ fn words(counts: &Counts) -> String {
 
 /// Events that wait in the source of a route, in flight included; `None` where the source cannot tell.
 #[must_use]
-pub fn behind(store: &Store, plan: &Plan, route: &Route) -> Option<u64> {
+pub fn behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<u64> {
     let (name, source) = (&route.name, &route.source);
     let lanes = match plan.sources.get(source)? {
         Source::Stream { stream, .. } => store.stream_lag(name, source, stream).ok()?,

@@ -11,7 +11,7 @@ mod page;
 use crate::admin::{bodies, connections, work};
 use crate::runtime::ask;
 use crate::runtime::plugins::check;
-use esclusa_config::plan::{Plan, Route, Source};
+use esclusa_config::plan::{Plan, RouteSpec, Source};
 use esclusa_sandbox::caps;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -73,7 +73,7 @@ fn code(plan: &Plan) -> Part {
 }
 
 /// Events that a route has taken from its source, and what its source holds for it.
-fn events(route: &Route, plan: &Plan) -> Vec<Part> {
+fn events(route: &RouteSpec, plan: &Plan) -> Vec<Part> {
     let name = |what: &str| format!("route {}: {what}", route.name);
     let in_flight = route.in_flight_bytes as u64;
     let mut parts = vec![part(name("events in flight"), in_flight, "in_flight")];

@@ -216,7 +216,7 @@ impl Runtime {
     }
 
     /// Starts a route.
-    fn launch(&self, plan: &Plan, cloud: Option<&Cloud>, spec: &plan::Route, version: impl Into<Arc<Version>>) {
+    fn launch(&self, plan: &Plan, cloud: Option<&Cloud>, spec: &plan::RouteSpec, version: impl Into<Arc<Version>>) {
         self.launch_as(plan, cloud, spec, version, None);
     }
 
@@ -225,7 +225,7 @@ impl Runtime {
         &self,
         plan: &Plan,
         cloud: Option<&Cloud>,
-        spec: &plan::Route,
+        spec: &plan::RouteSpec,
         version: impl Into<Arc<Version>>,
         mode: Option<Mode>,
     ) {

@@ -6,7 +6,7 @@ mod route;
 mod table;
 
 pub use limits::{Instances, Limits};
-pub use route::{Delivery, Route};
+pub use route::{DeliveryMode, RouteSpec};
 pub use table::{KeySchema, TableSchema};
 
 /// Where a route starts that has no position yet.

@@ -48,7 +48,7 @@ pub enum Mode {
 /// What the lanes of a route share.
 pub struct Route {
     /// The route as configured.
-    pub spec: settings::Route,
+    pub spec: settings::RouteSpec,
     /// Kind of its source.
     pub kind: Arc<str>,
     /// How its source is told that events are finished.
@@ -85,7 +85,7 @@ impl Route {
 
     /// A route that is running, with nothing in flight.
     pub fn new(
-        spec: settings::Route,
+        spec: settings::RouteSpec,
         (kind, settle, marks): (Arc<str>, Settle, bool),
         engine: Arc<dyn Engine>,
         (sinks, outputs): (BTreeMap<String, Arc<dyn Sink>>, Arc<OutputMeters>),

@@ -3,7 +3,7 @@
 
 use super::World;
 use crate::codes::Code;
-use crate::plan::{Route, ServiceLocation, Source};
+use crate::plan::{RouteSpec, ServiceLocation, Source};
 use crate::report::{Finding, Findings};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -50,8 +50,8 @@ impl What<'_> {
 }
 
 /// Reports everything that two routes would share; `spans` are the places of the routes' sources, in their order.
-pub fn check(world: &World, routes: &[Route], spans: &[Range<usize>], home: &ServiceLocation, findings: &Findings) {
-    let mut taken: BTreeMap<Thing<'_>, (&Route, &Range<usize>)> = BTreeMap::new();
+pub fn check(world: &World, routes: &[RouteSpec], spans: &[Range<usize>], home: &ServiceLocation, findings: &Findings) {
+    let mut taken: BTreeMap<Thing<'_>, (&RouteSpec, &Range<usize>)> = BTreeMap::new();
     for (route, span) in routes.iter().zip(spans) {
         let Some(source) = world.sources.get(&route.source) else { continue };
         for thing in things(route, &source.value, home) {
@@ -69,7 +69,7 @@ pub fn check(world: &World, routes: &[Route], spans: &[Range<usize>], home: &Ser
     }
 }
 
-fn things<'a>(route: &'a Route, source: &'a Source, home: &'a ServiceLocation) -> Vec<Thing<'a>> {
+fn things<'a>(route: &'a RouteSpec, source: &'a Source, home: &'a ServiceLocation) -> Vec<Thing<'a>> {
     let lease_table = source.coordination().and_then(|coordination| coordination.lease_table(&route.name));
     let mut things: Vec<_> =
         lease_table.map(|table| Thing { what: What::LeaseTable(table), place: home }).into_iter().collect();

@@ -6,7 +6,7 @@ mod plugin;
 use super::paths::Paths;
 use super::{World, filter, name};
 use crate::codes::Code;
-use crate::plan::{Route, Source};
+use crate::plan::{RouteSpec, Source};
 use crate::report::Finding;
 use crate::shape::route as shape;
 use crate::syntax::reader::Reader;
@@ -17,7 +17,7 @@ const BATCH_SIZE: usize = 100;
 const BATCH_SIZE_OF_QUEUE: usize = 10;
 
 /// A route.
-pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Route {
+pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> RouteSpec {
     let name = reader.text_or_default(&shape::NAME);
     if reader.text(&shape::NAME).is_some() {
         name::check(reader.findings, "route", &name, &reader.place(&shape::NAME));
@@ -28,7 +28,7 @@ pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Route {
     let limits = plugin::limits(reader);
     let on_failure = delivery::on_failure(reader, world, source);
     let queue = matches!(source, Some(Source::Queue { .. } | Source::Sqs { .. }));
-    Route {
+    RouteSpec {
         filter: filter::filter(reader, source),
         plugin: paths.read(reader, &shape::PLUGIN),
         sha256: plugin::digest(reader),

@@ -4,7 +4,7 @@ use super::paths::Paths;
 use super::route::route;
 use super::{World, exclusive};
 use crate::codes::Code;
-use crate::plan::Route;
+use crate::plan::RouteSpec;
 use crate::report::Finding;
 use crate::shape::{root, route as shape};
 use crate::syntax::reader::Reader;
@@ -12,7 +12,7 @@ use crate::syntax::tree::Value;
 use std::collections::BTreeMap;
 
 /// Every route, in the order of the file.
-pub fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<Route> {
+pub fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<RouteSpec> {
     let Some(entry) = root.entry(&root::ROUTE) else { return Vec::new() };
     let list = match &entry.node.value {
         Value::List(list) => list,

@@ -4,13 +4,13 @@
 use super::World;
 use super::declared::Declared;
 use crate::codes::Code;
-use crate::plan::Route;
+use crate::plan::RouteSpec;
 use crate::report::{Finding, Findings};
 use std::collections::BTreeSet;
 
 /// Warns of every source, object store and output that no route uses, and of a file without routes. Silent after
 /// an error: a misspelt name would be reported twice.
-pub fn warn(world: &World, routes: &[Route], findings: &Findings) {
+pub fn warn(world: &World, routes: &[RouteSpec], findings: &Findings) {
     if findings.any_error() {
         return;
     }

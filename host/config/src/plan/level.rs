@@ -1,7 +1,7 @@
 //! How sure each thing is that a route writes, and why not surer. Checking `delivery` and showing it both ask here, so
 //! that no more is shown than was checked.
 
-use super::{Coordination, Delivery, Objects, Output, Plan, Route, ServiceLocation, Source, Table};
+use super::{Coordination, DeliveryMode, Objects, Output, Plan, RouteSpec, ServiceLocation, Source, Table};
 
 /// Something that a route writes, by its name in routes.toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl std::fmt::Display for Level {
 impl Plan {
     /// What is promised of what a route writes to `target`.
     #[must_use]
-    pub fn level(&self, route: &Route, target: Target<'_>) -> Level {
+    pub fn level(&self, route: &RouteSpec, target: Target<'_>) -> Level {
         let Some(source) = self.sources.get(&route.source) else { return Level::AtLeastOnce };
         let commits = Commits::new(source, self.tables_of(route), &self.aws.place);
         let committed = |obstacle: Option<Obstacle>| match obstacle {
@@ -54,7 +54,7 @@ impl Plan {
         };
         match target {
             Target::Table(name) => match self.tables.get(name) {
-                Some(Table::Dynamodb { .. }) if route.delivery == Delivery::AtLeastOnce => Level::AtLeastOnce,
+                Some(Table::Dynamodb { .. }) if route.delivery == DeliveryMode::AtLeastOnce => Level::AtLeastOnce,
                 Some(table) => committed(commits.table(table)),
                 None => Level::AtLeastOnce,
             },
@@ -74,14 +74,14 @@ impl Plan {
     /// True where each event of a route is marked as done together with its effects: what exactly-once needs in DynamoDB
     /// for a source whose progress cannot be part of the transaction.
     #[must_use]
-    pub fn marks(&self, route: &Route) -> bool {
+    pub fn marks(&self, route: &RouteSpec) -> bool {
         let leased = |source: &Source| matches!(source.coordination(), Some(Coordination::Leases { .. }));
-        route.delivery == Delivery::ExactlyOnce
+        route.delivery == DeliveryMode::ExactlyOnce
             && self.tables_of(route).any(|table| matches!(table, Table::Dynamodb { .. }))
             && !self.sources.get(&route.source).is_some_and(leased)
     }
 
-    fn tables_of<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'a Table> {
+    fn tables_of<'a>(&'a self, route: &'a RouteSpec) -> impl Iterator<Item = &'a Table> {
         route.grants.tables.iter().filter_map(|name| self.tables.get(name))
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::cases::env;
 use esclusa_config::parse;
-use esclusa_config::plan::Route;
+use esclusa_config::plan::RouteSpec;
 use std::path::Path;
 
 /// The route of a source and further keys of its own.
-fn route(source: &str, keys: &str) -> Route {
+fn route(source: &str, keys: &str) -> RouteSpec {
     let text = format!(
         "version = 1\n[source.jobs]\n{source}\n[[route]]\nname = \"r\"\nsource = \"jobs\"\nplugin = \"p.wasm\"\n{keys}\n"
     );

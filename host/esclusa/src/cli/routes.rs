@@ -49,7 +49,7 @@ pub async fn routes(global: &Global) -> Result<Exit> {
 }
 
 fn configured(loaded: &Loaded) -> Vec<Configured> {
-    let route = |spec: &esclusa_config::plan::Route| Configured {
+    let route = |spec: &esclusa_config::plan::RouteSpec| Configured {
         name: spec.name.to_string(),
         source: spec.source.to_string(),
         plugin: spec.plugin.display().to_string(),

@@ -1,7 +1,7 @@
 //! What running guests take: their memories and stacks, what the host holds for their calls, and instances that are kept.
 
 use super::{Part, part};
-use esclusa_config::plan::{Instances, Route};
+use esclusa_config::plan::{Instances, RouteSpec};
 use esclusa_flow::engine::Found;
 use esclusa_sandbox::{KEEP_RESIDENT, STACK, SandboxConfig};
 
@@ -9,13 +9,14 @@ use esclusa_sandbox::{KEEP_RESIDENT, STACK, SandboxConfig};
 const HELD: u64 = 2;
 
 /// Calls that may run at the same time, and what is held for them.
-pub fn parts(routes: &[Route]) -> Vec<Part> {
+pub fn parts(routes: &[RouteSpec]) -> Vec<Part> {
     let instances = SandboxConfig::default().instances as usize;
-    let mut calls: Vec<&Route> = routes.iter().flat_map(|route| vec![route; at_once(route, instances)]).collect();
+    let mut calls: Vec<&RouteSpec> = routes.iter().flat_map(|route| vec![route; at_once(route, instances)]).collect();
     // The sandbox runs no more than that: in the worst case the largest.
     calls.sort_by_key(|route| std::cmp::Reverse(route.limits.memory));
-    let sum =
-        |of: fn(&Route) -> u64, calls: &[&Route]| calls.iter().fold(0_u64, |sum, route| sum.saturating_add(of(route)));
+    let sum = |of: fn(&RouteSpec) -> u64, calls: &[&RouteSpec]| {
+        calls.iter().fold(0_u64, |sum, route| sum.saturating_add(of(route)))
+    };
     let running = calls.get(..SandboxConfig::default().most_running() as usize).unwrap_or(&calls);
     let memory = sum(|route| (route.limits.memory + STACK) as u64, running);
     let outputs = sum(|route| (route.limits.output_bytes as u64).saturating_mul(HELD), &calls);
@@ -30,13 +31,13 @@ pub fn parts(routes: &[Route]) -> Vec<Part> {
 }
 
 /// Calls of a route at the same time: one route has at most half of the permits to run.
-fn at_once(route: &Route, instances: usize) -> usize {
+fn at_once(route: &RouteSpec, instances: usize) -> usize {
     route.concurrency.saturating_mul(route.parallelization_factor).min(instances / 2).max(1)
 }
 
 /// Instances kept for reuse, all routes together, and the slots of those that are gone, which stay warm.
-fn kept(routes: &[Route], instances: usize) -> Part {
-    let reused = |route: &Route| match route.instances {
+fn kept(routes: &[RouteSpec], instances: usize) -> Part {
+    let reused = |route: &RouteSpec| match route.instances {
         Instances::Fresh => None,
         Instances::Reuse { memory_high_water, .. } => Some((memory_high_water + STACK) as u64),
     };

@@ -50,7 +50,7 @@ impl Runtime {
 
     async fn replace(&self, path: &Path, reload: &mut Reload) -> Result<String, Undone> {
         let loaded = self.loaded();
-        let users: Vec<&plan::Route> = loaded.plan.routes.iter().filter(|r| r.plugin == path).collect();
+        let users: Vec<&plan::RouteSpec> = loaded.plan.routes.iter().filter(|r| r.plugin == path).collect();
         let began = epoch_millis();
         let versions = reload.load(self.load(&users)).await?;
         let _turn = self.turn.lock().await;
@@ -58,12 +58,12 @@ impl Runtime {
         Ok(self.swap(&users, versions, began))
     }
 
-    async fn load(&self, routes: &[&plan::Route]) -> Result<Vec<Version>, String> {
+    async fn load(&self, routes: &[&plan::RouteSpec]) -> Result<Vec<Version>, String> {
         let loaded = plugins::load_all(&self.sandbox, routes.iter().copied()).await;
         loaded.map_err(|refused| describe(&refused))
     }
 
-    fn swap(&self, users: &[&plan::Route], versions: Vec<Version>, began: u64) -> String {
+    fn swap(&self, users: &[&plan::RouteSpec], versions: Vec<Version>, began: u64) -> String {
         let running = self.running();
         let mut told = String::new();
         for (spec, version) in users.iter().zip(versions) {
@@ -103,8 +103,8 @@ impl Runtime {
         let mut versions: BTreeMap<Arc<str>, Version> = BTreeMap::new();
         loop {
             let stay = self.staying(&new.plan);
-            let lacks = |route: &&plan::Route| !stay.contains(&route.name) && !versions.contains_key(&route.name);
-            let missing: Vec<&plan::Route> = new.plan.routes.iter().filter(lacks).collect();
+            let lacks = |route: &&plan::RouteSpec| !stay.contains(&route.name) && !versions.contains_key(&route.name);
+            let missing: Vec<&plan::RouteSpec> = new.plan.routes.iter().filter(lacks).collect();
             let found = reload.load(self.load(&missing)).await?;
             versions.extend(missing.iter().map(|route| route.name.clone()).zip(found));
             let _turn = self.turn.lock().await;
@@ -120,7 +120,7 @@ impl Runtime {
     /// Routes that run and need nothing new.
     fn staying(&self, plan: &Plan) -> BTreeSet<Arc<str>> {
         let running = self.running();
-        let stays = |route: &&plan::Route| running.get(&route.name).is_some_and(|now| unchanged(now, route, plan));
+        let stays = |route: &&plan::RouteSpec| running.get(&route.name).is_some_and(|now| unchanged(now, route, plan));
         plan.routes.iter().filter(stays).map(|route| route.name.clone()).collect()
     }
 
@@ -131,7 +131,7 @@ impl Runtime {
         mut versions: BTreeMap<Arc<str>, Version>,
     ) -> Result<String, String> {
         let old = self.loaded();
-        let start: Vec<&plan::Route> = new.plan.routes.iter().filter(|r| !stay.contains(&r.name)).collect();
+        let start: Vec<&plan::RouteSpec> = new.plan.routes.iter().filter(|r| !stay.contains(&r.name)).collect();
         let leaving: Vec<(Arc<Route>, Mode)> = {
             let running = self.running();
             let leaving = running.iter().filter(|(name, _)| !stay.contains(*name));
@@ -192,7 +192,7 @@ impl Runtime {
 }
 
 /// True where a running route needs nothing new.
-fn unchanged(running: &Running, new: &plan::Route, plan: &Plan) -> bool {
+fn unchanged(running: &Running, new: &plan::RouteSpec, plan: &Plan) -> bool {
     running.route.spec == *new && running.resources == Resources::of(plan, new)
 }
 
@@ -213,7 +213,7 @@ fn describe(refused: &[(Arc<str>, plugins::Refused)]) -> String {
     told.collect::<Vec<_>>().join("; ")
 }
 
-fn summary(stay: &BTreeSet<Arc<str>>, gone: &BTreeSet<Arc<str>>, start: &[&plan::Route]) -> String {
+fn summary(stay: &BTreeSet<Arc<str>>, gone: &BTreeSet<Arc<str>>, start: &[&plan::RouteSpec]) -> String {
     let started: BTreeSet<&str> = start.iter().map(|r| &*r.name).collect();
     let list = |what: &str, names: Vec<&str>| {
         if names.is_empty() { None } else { Some(format!("{what} {}", names.join(", "))) }

@@ -112,7 +112,7 @@ impl Cloud {
     pub fn engine(
         &self,
         plan: &Plan,
-        spec: &plan::Route,
+        spec: &plan::RouteSpec,
         local: Arc<dyn Engine>,
         (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
         keeper: Option<Arc<Slot>>,
@@ -123,7 +123,7 @@ impl Cloud {
             return None;
         }
         let delivery = match spec.delivery {
-            plan::Delivery::ExactlyOnce if !tables.is_empty() => {
+            plan::DeliveryMode::ExactlyOnce if !tables.is_empty() => {
                 engine::Delivery::ExactlyOnce { marks_table: self.marks_table.clone() }
             }
             _ => engine::Delivery::AtLeastOnce,
@@ -134,7 +134,10 @@ impl Cloud {
 }
 
 /// What a route may touch in DynamoDB and S3.
-fn resources(plan: &Plan, spec: &plan::Route) -> (BTreeMap<String, tables::Table>, BTreeMap<String, objects::Store>) {
+fn resources(
+    plan: &Plan,
+    spec: &plan::RouteSpec,
+) -> (BTreeMap<String, tables::Table>, BTreeMap<String, objects::Store>) {
     let table = |name: &String| match plan.tables.get(name)? {
         Table::Dynamodb { name: there, place, .. } => {
             Some((name.clone(), tables::Table { name: there.clone(), place: place.clone() }))

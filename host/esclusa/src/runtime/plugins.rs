@@ -64,9 +64,9 @@ fn misfit((at, why): &(String, String)) -> String {
 /// Route and reason, each.
 pub async fn load_all<'a>(
     sandbox: &Sandbox,
-    routes: impl Iterator<Item = &'a plan::Route>,
+    routes: impl Iterator<Item = &'a plan::RouteSpec>,
 ) -> Result<Vec<Version>, Vec<(Arc<str>, Refused)>> {
-    let routes: Vec<&plan::Route> = routes.collect();
+    let routes: Vec<&plan::RouteSpec> = routes.collect();
     let files: BTreeSet<&Path> = routes.iter().map(|route| &*route.plugin).collect();
     let load = |file| async move { (file, sandbox.load(file).await.map_err(Arc::new)) };
     let loaded: BTreeMap<&Path, _> = join_all(files.into_iter().map(load)).await.into_iter().collect();
@@ -91,7 +91,7 @@ pub async fn load_all<'a>(
 ///
 /// # Errors
 /// [`Refused`]; the route keeps what it has.
-pub async fn load(sandbox: &Sandbox, route: &plan::Route) -> Result<Version, Refused> {
+pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<Version, Refused> {
     let loaded = sandbox.load(&route.plugin).await.map_err(|error| Refused::Load(Arc::new(error)))?;
     configure(&loaded, route).await
 }
@@ -100,7 +100,7 @@ pub async fn load(sandbox: &Sandbox, route: &plan::Route) -> Result<Version, Ref
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn configure(loaded: &Loaded, route: &plan::Route) -> Result<Version, Refused> {
+pub async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<Version, Refused> {
     if let Some(pinned) = &route.sha256
         && **pinned != *loaded.digest
     {

@@ -152,7 +152,7 @@ fn open(job: &Job, stores: &Stores, cloud: Option<&Cloud>, tally: Arc<Tally>) ->
     let own = stores.own.clone().filter(|_| job.logged());
     let store = own.unwrap_or_else(|| stores.scratch.clone());
     // Under a name of its own it has no position.
-    let reader = plan::Route { name: job.run.clone(), ..job.route.clone() };
+    let reader = plan::RouteSpec { name: job.run.clone(), ..job.route.clone() };
     let (inner, _) = sources::opener(store, cloud, &reader, job.source.clone(), 1, None, Arc::new(Slot::default()));
     let (route, end, opened) = (job.route.name.clone(), job.end(epoch_millis()), AtomicBool::new(false));
     let opened = Arc::new(opened);

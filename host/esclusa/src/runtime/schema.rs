@@ -72,7 +72,7 @@ pub fn ingest_stream(source: &str) -> String {
     format!("ingest/{source}")
 }
 
-fn reads_queue(plan: &Plan, route: &plan::Route, queue: &str) -> bool {
+fn reads_queue(plan: &Plan, route: &plan::RouteSpec, queue: &str) -> bool {
     matches!(plan.sources.get(&route.source), Some(plan::Source::Queue { queue: q, .. }) if q == queue)
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub fn opener(
     store: Store,
     cloud: Option<&Cloud>,
-    route: &plan::Route,
+    route: &plan::RouteSpec,
     source: plan::Source,
     routes: u32,
     desk: Option<Desk>,

@@ -244,7 +244,7 @@ fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputStatus> {
 
 /// What a route writes, and what is promised of it.
 #[must_use]
-pub fn outputs(spec: &plan::Route, plan: &plan::Plan) -> Vec<OutputStatus> {
+pub fn outputs(spec: &plan::RouteSpec, plan: &plan::Plan) -> Vec<OutputStatus> {
     let output = |name: &String, kind: &str, target: Target<'_>| OutputStatus {
         name: name.clone(),
         kind: kind.to_owned(),

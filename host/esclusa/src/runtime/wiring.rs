@@ -26,7 +26,7 @@ impl Wiring<'_> {
     /// A route that is not served yet, and the place of what will keep its progress. `None`: its source is not in the plan.
     pub fn route(
         &self,
-        spec: &plan::Route,
+        spec: &plan::RouteSpec,
         version: impl Into<Arc<Version>>,
         meter: Meter,
     ) -> Option<(Arc<Route>, Arc<Slot>)> {
@@ -70,7 +70,7 @@ pub struct Resources {
 impl Resources {
     /// What a route uses of a plan.
     #[must_use]
-    pub fn of(plan: &Plan, spec: &plan::Route) -> Self {
+    pub fn of(plan: &Plan, spec: &plan::RouteSpec) -> Self {
         let source = plan.sources.get(&spec.source).cloned();
         let outputs: BTreeMap<_, _> = spec
             .grants

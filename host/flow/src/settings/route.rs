@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// `[[route]]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Route {
+pub struct RouteSpec {
     /// Its name, unique.
     pub name: Arc<str>,
     /// Its source's name.
@@ -40,7 +40,7 @@ pub struct Route {
     /// Where given-up events go; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
     /// What holds outside the embedded engine, which never gives less than exactly-once.
-    pub delivery: Delivery,
+    pub delivery: DeliveryMode,
     /// True where its source's events arrive in order and are finished in order.
     pub ordered: bool,
     /// What the plugin may use per call.
@@ -55,7 +55,7 @@ pub struct Route {
 
 /// How often the effects of an event may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
+pub enum DeliveryMode {
     /// Effects and progress are committed in one transaction.
     ExactlyOnce,
     /// Effects are repeated where the progress was not recorded.

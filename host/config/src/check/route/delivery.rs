@@ -3,7 +3,7 @@
 use crate::check::World;
 use crate::codes::Code;
 use crate::plan::level::{Commits, Obstacle};
-use crate::plan::{Delivery, Output, Source};
+use crate::plan::{DeliveryMode, Output, Source};
 use crate::report::Finding;
 use crate::shape::route as shape;
 use crate::syntax::reader::Reader;
@@ -94,16 +94,16 @@ pub fn delivery(
     source: Option<&Source>,
     grants: &Grants,
     on_failure: Option<&str>,
-) -> Delivery {
+) -> DeliveryMode {
     let given = reader.entry(&shape::DELIVERY).map(|_| reader.choice(&shape::DELIVERY));
     if given == Some("at-least-once") {
-        return Delivery::AtLeastOnce;
+        return DeliveryMode::AtLeastOnce;
     }
-    let Some(source) = source else { return Delivery::ExactlyOnce };
+    let Some(source) = source else { return DeliveryMode::ExactlyOnce };
     let tables = || grants.tables.iter().filter_map(|name| Some((name, world.tables.get(name)?)));
     let commits = Commits::new(source, tables().map(|(_, table)| &table.value), &world.home);
     if given.is_none() {
-        return if commits.embedded_only() { Delivery::ExactlyOnce } else { Delivery::AtLeastOnce };
+        return if commits.embedded_only() { DeliveryMode::ExactlyOnce } else { DeliveryMode::AtLeastOnce };
     }
     for (name, table) in tables() {
         refuse(reader, "table", name, &table.span, commits.table(&table.value));
@@ -121,7 +121,7 @@ pub fn delivery(
             commits.output(&output.value),
         );
     }
-    Delivery::ExactlyOnce
+    DeliveryMode::ExactlyOnce
 }
 
 fn refuse(reader: &Reader<'_>, what: &str, name: &str, span: &Range<usize>, obstacle: Option<Obstacle>) {

@@ -17,7 +17,7 @@ type Opened = (Box<dyn source::Source>, Option<Arc<dyn Keeper>>);
 /// Opens a source again and again.
 pub struct Opener {
     cloud: Cloud,
-    route: plan::Route,
+    route: plan::RouteSpec,
     source: Source,
     /// One for all times that a stream is opened without leases.
     alone: Arc<Alone>,
@@ -29,7 +29,7 @@ pub struct Opener {
 impl Cloud {
     /// What opens the source of a route, which so many routes read.
     #[must_use]
-    pub fn opener(&self, route: &plan::Route, source: &Source, routes: u32, positions: Positions) -> Opener {
+    pub fn opener(&self, route: &plan::RouteSpec, source: &Source, routes: u32, positions: Positions) -> Opener {
         let (alone, lag) = (Alone::new(positions), Arc::default());
         Opener { cloud: self.clone(), route: route.clone(), source: source.clone(), alone, lag, routes }
     }
@@ -111,7 +111,7 @@ fn table_stream(of: &TableStream) -> String {
 }
 
 /// What a source needs permission for.
-pub fn uses(source: &Source, route: &plan::Route) -> Vec<iam::Use> {
+pub fn uses(source: &Source, route: &plan::RouteSpec) -> Vec<iam::Use> {
     let mut uses = match source {
         Source::Kinesis { stream, consumer, .. } => {
             vec![iam::Use::KinesisRead { stream: stream.clone(), fan_out: consumer.is_some() }]
@@ -132,7 +132,7 @@ impl Cloud {
         let mut note = |routes: Vec<String>, result: Result<(), String>| {
             found.extend(result.err().map(|why| Unreachable { routes, why }));
         };
-        let users = |uses: &dyn Fn(&plan::Route) -> bool| -> Vec<String> {
+        let users = |uses: &dyn Fn(&plan::RouteSpec) -> bool| -> Vec<String> {
             plan.routes.iter().filter(|route| uses(route)).map(|route| route.name.to_string()).collect()
         };
         for (name, source) in &plan.sources {

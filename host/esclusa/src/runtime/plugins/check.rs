@@ -45,7 +45,7 @@ enum Misfit {
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn check(schema: &str, route: &plan::Route) -> Result<(), Refused> {
+pub async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), Refused> {
     let text = schema;
     let schema: Value = serde_json::from_str(text).map_err(|error| Refused::Schema(error.to_string()))?;
     let checked = if cost::cheap(&schema, &route.config) {

@@ -1,6 +1,6 @@
 //! What is to be rebuilt, held against the plan.
 
-use esclusa_config::plan::{Coordination, Plan, Route, Source, Start, Table};
+use esclusa_config::plan::{Coordination, Plan, RouteSpec, Source, Start, Table};
 use esclusa_flow::filter::Filter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,9 +111,9 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Job {
     /// The route as it handles events here.
-    pub route: Route,
+    pub route: RouteSpec,
     /// The route as it is wired: with the tables that are written, and nothing but tables.
-    pub wired: Route,
+    pub wired: RouteSpec,
     /// Its source, read from the oldest event on, by this process alone.
     pub source: Source,
     /// The plan with that route and that source only.
@@ -165,7 +165,7 @@ impl Order {
         Ok(Job { route, wired, source, plan, tables, run, since: self.since, until: self.until })
     }
 
-    fn tables(&self, plan: &Plan, route: &Route) -> Result<BTreeMap<String, String>, Refused> {
+    fn tables(&self, plan: &Plan, route: &RouteSpec) -> Result<BTreeMap<String, String>, Refused> {
         let granted = || list(route.grants.tables.iter().cloned());
         let mut tables = BTreeMap::new();
         for (from, into) in &self.into {
@@ -206,7 +206,7 @@ impl Order {
     }
 
     /// The source of the route, from its oldest event on. The filter keeps to the times; Kinesis is read from there.
-    fn source(&self, plan: &Plan, route: &Route) -> Result<Source, Refused> {
+    fn source(&self, plan: &Plan, route: &RouteSpec) -> Result<Source, Refused> {
         let name = route.source.clone();
         let mut source = plan.sources.get(&name).cloned();
         match &mut source {
