@@ -19,8 +19,8 @@ pub mod outbox;
 pub mod plugin;
 pub mod retry;
 pub mod settings;
+pub mod sharding;
 pub mod source;
-pub mod split;
 pub mod verdict;
 
 pub use esclusa_data::{event, filter, item, template, work};

@@ -15,8 +15,8 @@ use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{CommitError, Committed, PendingMessages};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::mix_text;
+use esclusa_flow::sharding::Sharding;
 use esclusa_flow::source::{Lane, Settled};
-use esclusa_flow::split::Split;
 use esclusa_flow::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct Delivering<'a> {
     route: &'a Route,
     shared: &'a Shared,
     batch: Batch,
-    split: Option<Split>,
+    split: Option<Sharding>,
     delivery: Delivery,
     /// The filter, if it is still at work on the batch.
     sifting: Option<Sifting>,

@@ -10,8 +10,8 @@ use crate::route::{Mode, Route, changed};
 use crate::shared::Shared;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::sharding::Sharding;
 use esclusa_flow::source::{Lane, Limit, Pull};
-use esclusa_flow::split::Split;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -197,7 +197,7 @@ async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, ne
 }
 
 fn limit(route: &Route) -> Limit {
-    let events = route.split().map_or(route.spec.batch_size.max(1), Split::events);
+    let events = route.split().map_or(route.spec.batch_size.max(1), Sharding::events);
     Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
 }
 

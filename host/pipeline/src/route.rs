@@ -10,7 +10,7 @@ use esclusa_flow::dead::Handler;
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings;
-use esclusa_flow::split::Split;
+use esclusa_flow::sharding::Sharding;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -78,9 +78,9 @@ pub struct Route {
 
 impl Route {
     /// How its calls are split by key; `None`: they are not.
-    pub(crate) fn split(&self) -> Option<Split> {
+    pub(crate) fn split(&self) -> Option<Sharding> {
         let (factor, size) = (self.spec.parallelization_factor, self.spec.batch_size);
-        (factor > 1).then_some(Split { factor, size })
+        (factor > 1).then_some(Sharding { factor, size })
     }
 
     /// A route that is running, with nothing in flight.

@@ -10,14 +10,14 @@ use crate::retry::mix_text;
 
 /// How a batch is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Split {
+pub struct Sharding {
     /// Most calls at the same time.
     pub factor: usize,
     /// Most events of a call.
     pub size: usize,
 }
 
-impl Split {
+impl Sharding {
     /// Most events of a batch, all its calls together.
     #[must_use]
     pub fn events(self) -> usize {
@@ -103,7 +103,7 @@ mod tests {
         fn every_event_has_one_call_and_a_key_has_one_too(
             keys in prop::collection::vec(0u8..20, 0..200), factor in 1usize..11, size in 1usize..50,
         ) {
-            let (events, split) = (batch(&keys), Split { factor, size });
+            let (events, split) = (batch(&keys), Sharding { factor, size });
             let mut bounds = vec![0];
             bounds.extend(split.cuts(&events));
             bounds.push(keys.len() as u32);
