@@ -23,7 +23,7 @@ pub mod meter;
 pub mod outbox;
 pub mod output_meter;
 pub mod route;
+mod send_order;
 pub mod serve;
 pub mod shared;
 pub mod sieve;
-mod turns;

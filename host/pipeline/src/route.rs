@@ -4,7 +4,7 @@ use crate::budget::Budget;
 use crate::commit::Settle;
 use crate::meter::Meter;
 use crate::output_meter::OutputMeters;
-use crate::turns::Turns;
+use crate::send_order::SendOrder;
 use arc_swap::ArcSwap;
 use esclusa_flow::dead::Handler;
 use esclusa_flow::engine::{Engine, Sink};
@@ -70,7 +70,7 @@ pub struct Route {
     /// Bytes in flight.
     pub budget: Budget,
     /// Whose messages go out.
-    pub(crate) turns: Turns,
+    pub(crate) turns: SendOrder,
     /// It left messages for the next start.
     pub unsent: AtomicBool,
     mode: watch::Sender<Mode>,
@@ -104,7 +104,7 @@ impl Route {
             version: ArcSwap::new(version.into()),
             concurrency: Arc::new(Semaphore::new(spec.concurrency.max(1))),
             budget: Budget::new(spec.in_flight_bytes),
-            turns: Turns::default(),
+            turns: SendOrder::default(),
             unsent: AtomicBool::new(false),
             mode: watch::Sender::new(mode),
             spec,

@@ -5,8 +5,8 @@ use crate::lane::{self, Ended, REOPEN};
 use crate::meter::worth_telling;
 use crate::outbox::{self, Recorded};
 use crate::route::{Mode, Route};
+use crate::send_order::SendSlot;
 use crate::shared::Shared;
-use crate::turns::Turn;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
@@ -124,7 +124,7 @@ async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Recorded>>> {
 }
 
 /// Sends what is recorded of a lane before anything new of it.
-async fn resume(route: &Route, _turn: Turn<'_>, recorded: Vec<Recorded>) {
+async fn resume(route: &Route, _turn: SendSlot<'_>, recorded: Vec<Recorded>) {
     for outbox in recorded {
         tracing::info!(route = %route.spec.name, lane = outbox.lane(), messages = outbox.messages(), "sending what an earlier run recorded");
         if !outbox::send(route, outbox).await {

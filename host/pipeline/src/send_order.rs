@@ -1,4 +1,4 @@
-//! Turns by lane: messages of a lane go out in the order in which they were committed, whoever commits them.
+//! SendOrder by lane: messages of a lane go out in the order in which they were committed, whoever commits them.
 //!
 //! A message group of a queue is free for the next worker with the commit, before the messages of that commit are sent.
 //! Whoever commits takes the turn first, so that the next one waits behind it.
@@ -11,22 +11,22 @@ type Lock = Arc<tokio::sync::Mutex<()>>;
 
 /// The turns of a route.
 #[derive(Debug, Default)]
-pub struct Turns(Mutex<HashMap<Arc<str>, Lock>>);
+pub struct SendOrder(Mutex<HashMap<Arc<str>, Lock>>);
 
 /// A turn, taken or waited for.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    turns: &'a Turns,
+pub struct SendSlot<'a> {
+    turns: &'a SendOrder,
     lane: Arc<str>,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
-impl Turns {
+impl SendOrder {
     /// Takes the turn of a lane, behind those who asked before.
-    pub async fn take(&self, lane: Arc<str>) -> Turn<'_> {
+    pub async fn take(&self, lane: Arc<str>) -> SendSlot<'_> {
         let lock = self.lock().entry(lane.clone()).or_default().clone();
         // Made first: dropped while it waits, it leaves nothing behind.
-        let mut turn = Turn { turns: self, lane, guard: None };
+        let mut turn = SendSlot { turns: self, lane, guard: None };
         turn.guard = Some(lock.lock_owned().await);
         turn
     }
@@ -36,7 +36,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for SendSlot<'_> {
     fn drop(&mut self) {
         drop(self.guard.take());
         let mut turns = self.turns.lock();
@@ -54,7 +54,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lane_has_its_turns_in_order_and_no_other_waits() {
-        let turns = Turns::default();
+        let turns = SendOrder::default();
         let (lane, other): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let first = turns.take(lane.clone()).await;
         drop(turns.take(other).await);
