@@ -28,7 +28,7 @@ use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
-use esclusa_pipeline::idle::Idle;
+use esclusa_pipeline::activity::Activity;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::route::{Mode, Route, Version};
 use esclusa_pipeline::serve::serve;
@@ -125,7 +125,7 @@ impl Runtime {
         let versions = plugins::load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
         let engine = store.clone();
         let shared = Arc::new(Shared {
-            idle: Arc::new(Idle::default()),
+            idle: Arc::new(Activity::default()),
             start: Instant::now(),
             version: Box::new(move || engine.version()),
         });

@@ -2,9 +2,9 @@
 //!
 //! A lane that ends early (drained, lease lost, cancelled) drops its batch, which is then not done (invariant 2).
 
+use crate::activity::ActivityGuard;
 use crate::budget::Share;
 use crate::deliver::{Delivering, End};
-use crate::idle::Note;
 use crate::meter::worth_telling;
 use crate::route::{Mode, Route, changed};
 use crate::shared::Shared;
@@ -38,7 +38,7 @@ struct Held<'a> {
 }
 
 /// Works on a lane until it ends. `note` says that it is busy, from before its task begins.
-pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, note: &Note) -> Ended {
+pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, note: &ActivityGuard) -> Ended {
     let mut mode = route.watch();
     let (mut faults, mut works, mut ahead) = (0u32, false, None);
     loop {
@@ -202,7 +202,7 @@ fn limit(route: &Route) -> Limit {
 }
 
 /// Waits while the route is paused or halted; gives what it does then. A paused route counts as idle.
-async fn wait_until_running(mode: &mut watch::Receiver<Mode>, note: &Note, shared: &Shared) -> Mode {
+async fn wait_until_running(mode: &mut watch::Receiver<Mode>, note: &ActivityGuard, shared: &Shared) -> Mode {
     loop {
         let now = mode.borrow_and_update().clone();
         match now {

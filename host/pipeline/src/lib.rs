@@ -14,10 +14,10 @@
 //! - 7: a route that drains pulls no more and finishes what is in flight; one that stops drops it ([`route::Mode`]).
 //! - 8: [`meter`] counts what was received when a batch is taken or dropped, and how it ended when its commit succeeds.
 
+pub mod activity;
 pub mod budget;
 pub mod commit;
 mod deliver;
-pub mod idle;
 mod lane;
 pub mod meter;
 pub mod outbox;

@@ -1,6 +1,6 @@
 //! Serves a route: opens its source, runs its lanes, opens lost ones again, until it finishes or stops.
 
-use crate::idle::Note;
+use crate::activity::ActivityGuard;
 use crate::lane::{self, Ended, REOPEN};
 use crate::meter::worth_telling;
 use crate::outbox::{self, Recorded};
@@ -29,11 +29,11 @@ pub type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault
 /// Serves a route until it finishes or stops. The tasks of its lanes end with this future.
 /// `opening` says that it is busy, from before its task begins.
 // Boxed here, so that it is compiled with this crate's optimisation and not with its caller's.
-pub fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: Note) -> BoxFuture<'static, ()> {
+pub fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: ActivityGuard) -> BoxFuture<'static, ()> {
     Box::pin(run(route, shared, open, opening))
 }
 
-async fn run(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: Note) {
+async fn run(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: ActivityGuard) {
     let Some(recorded) = recorded(&route).await else { return };
     let (sending, mut resumed) = (shared.idle.note(), Vec::new());
     for (lane, pending) in recorded {
@@ -46,7 +46,7 @@ async fn run(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: Note) 
     tokio::join!(resume, serve_source(&route, &shared, &open, opening));
 }
 
-async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, opening: Note) {
+async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, opening: ActivityGuard) {
     let mut opening = Some(opening);
     let Some(mut source) = route.unless_leaving(reopen(route, open)).await else { return };
     let (mut lanes, mut more, mut look, mut trouble) = (JoinSet::new(), true, LOOK, Trouble::default());
@@ -97,7 +97,12 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, ope
     source.close().await;
 }
 
-fn spawn(lanes: &mut JoinSet<(String, Ended, Note)>, route: &Arc<Route>, shared: &Arc<Shared>, lane: Box<dyn Lane>) {
+fn spawn(
+    lanes: &mut JoinSet<(String, Ended, ActivityGuard)>,
+    route: &Arc<Route>,
+    shared: &Arc<Shared>,
+    lane: Box<dyn Lane>,
+) {
     route.meter.recovered(OPEN);
     let (route, shared, note) = (route.clone(), shared.clone(), shared.idle.note());
     lanes.spawn(async move {

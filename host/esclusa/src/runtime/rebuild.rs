@@ -19,8 +19,8 @@ use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::Witness;
+use esclusa_pipeline::activity::Activity;
 use esclusa_pipeline::commit::Settle;
-use esclusa_pipeline::idle::Idle;
 use esclusa_pipeline::meter::{Meter, epoch_millis};
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{Mode, Route, Version};
@@ -117,7 +117,7 @@ pub async fn rebuild(job: &Job, stores: &Stores, version: Version) -> Result<Sum
     let facts = (job.source.kind().into(), Settle::Nothing, job.plan.marks(&job.wired));
     let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, version, Meter::default());
     let shared = Arc::new(Shared {
-        idle: Arc::new(Idle::default()),
+        idle: Arc::new(Activity::default()),
         start: Instant::now(),
         version: Box::new(move || store.version()),
     });

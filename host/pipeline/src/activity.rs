@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 /// The notes of all lanes.
 #[derive(Debug, Default)]
-pub struct Idle {
+pub struct Activity {
     notes: Mutex<Notes>,
     nudge: Notify,
     changed: Notify,
@@ -24,19 +24,19 @@ struct Notes {
 
 /// A lane's note; gone with the lane.
 #[derive(Debug)]
-pub struct Note {
-    idle: Arc<Idle>,
+pub struct ActivityGuard {
+    idle: Arc<Activity>,
     lane: u64,
 }
 
-impl Idle {
+impl Activity {
     /// A note for something that is busy now.
-    pub fn note(self: &Arc<Self>) -> Note {
+    pub fn note(self: &Arc<Self>) -> ActivityGuard {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.next += 1;
         let lane = notes.next;
         notes.lanes.insert(lane, None);
-        Note { idle: self.clone(), lane }
+        ActivityGuard { idle: self.clone(), lane }
     }
 
     /// Waits until everything is idle. `version` gives the engine's present version.
@@ -74,7 +74,7 @@ impl Idle {
     }
 }
 
-impl Note {
+impl ActivityGuard {
     /// There is, or may be, something to do.
     pub(crate) fn busy(&self) {
         self.idle.write(self.lane, None);
@@ -86,7 +86,7 @@ impl Note {
     }
 }
 
-impl Drop for Note {
+impl Drop for ActivityGuard {
     fn drop(&mut self) {
         self.idle.notes.lock().unwrap_or_else(PoisonError::into_inner).lanes.remove(&self.lane);
         self.idle.changed.notify_waiters();
