@@ -15,7 +15,7 @@ pub struct Budget {
 
 /// A share of the budget; given back when dropped.
 #[derive(Debug)]
-pub struct Share(OwnedSemaphorePermit);
+pub struct BytesPermit(OwnedSemaphorePermit);
 
 impl Budget {
     /// A budget of so many bytes.
@@ -28,8 +28,8 @@ impl Budget {
     }
 
     /// Waits for a share of `bytes`, at most the whole budget. Cancel-safe.
-    pub async fn share(&self, bytes: usize) -> Option<Share> {
-        self.permits.clone().acquire_many_owned(self.permits_for(bytes)).await.ok().map(Share)
+    pub async fn share(&self, bytes: usize) -> Option<BytesPermit> {
+        self.permits.clone().acquire_many_owned(self.permits_for(bytes)).await.ok().map(BytesPermit)
     }
 
     fn permits_for(&self, bytes: usize) -> u32 {
@@ -38,8 +38,8 @@ impl Budget {
 
     /// A share of `bytes`, if it is to be had at once.
     #[must_use]
-    pub fn try_share(&self, bytes: usize) -> Option<Share> {
-        self.permits.clone().try_acquire_many_owned(self.permits_for(bytes)).ok().map(Share)
+    pub fn try_share(&self, bytes: usize) -> Option<BytesPermit> {
+        self.permits.clone().try_acquire_many_owned(self.permits_for(bytes)).ok().map(BytesPermit)
     }
 
     /// Bytes in flight at present.
@@ -49,7 +49,7 @@ impl Budget {
     }
 }
 
-impl Share {
+impl BytesPermit {
     /// Gives back what `bytes` do not need.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let keep = bytes.div_ceil(GRAIN).max(1);

@@ -3,7 +3,7 @@
 //! A lane that ends early (drained, lease lost, cancelled) drops its batch, which is then not done (invariant 2).
 
 use crate::activity::ActivityGuard;
-use crate::budget::Share;
+use crate::budget::BytesPermit;
 use crate::deliver::{Delivering, End};
 use crate::meter::worth_telling;
 use crate::route::{Mode, Route, changed};
@@ -33,7 +33,7 @@ pub enum Ended {
 /// A batch with its shares of the route's limits.
 struct Held<'a> {
     delivering: Delivering<'a>,
-    _share: Share,
+    _share: BytesPermit,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -144,7 +144,7 @@ fn hold<'a>(
     route: &'a Route,
     shared: &'a Shared,
     batch: Batch,
-    mut share: Share,
+    mut share: BytesPermit,
     permit: OwnedSemaphorePermit,
 ) -> Held<'a> {
     share.shrink(batch.columns.size());

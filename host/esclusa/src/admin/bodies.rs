@@ -9,7 +9,7 @@ use super::question;
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
-use esclusa_pipeline::budget::{Budget, Share};
+use esclusa_pipeline::budget::{Budget, BytesPermit};
 use futures_util::StreamExt;
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -51,7 +51,7 @@ struct Sending {
 pub struct Held {
     /// The whole body.
     pub data: Vec<u8>,
-    shares: Vec<Share>,
+    shares: Vec<BytesPermit>,
 }
 
 impl Bodies {
@@ -115,7 +115,7 @@ impl Bodies {
         Ok(())
     }
 
-    async fn share(&self, bytes: usize) -> Result<Share, Refusal> {
+    async fn share(&self, bytes: usize) -> Result<BytesPermit, Refusal> {
         if let Some(share) = self.budget.try_share(bytes) {
             return Ok(share);
         }
