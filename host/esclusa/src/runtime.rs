@@ -30,7 +30,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_pipeline::activity::Activity;
 use esclusa_pipeline::meter::Meter;
-use esclusa_pipeline::route::{Mode, Route, Version};
+use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use esclusa_pipeline::serve::serve;
 use esclusa_pipeline::shared::Shared;
 use esclusa_sandbox::Sandbox;
@@ -216,7 +216,13 @@ impl Runtime {
     }
 
     /// Starts a route.
-    fn launch(&self, plan: &Plan, cloud: Option<&Cloud>, spec: &plan::RouteSpec, version: impl Into<Arc<Version>>) {
+    fn launch(
+        &self,
+        plan: &Plan,
+        cloud: Option<&Cloud>,
+        spec: &plan::RouteSpec,
+        version: impl Into<Arc<LoadedPlugin>>,
+    ) {
         self.launch_as(plan, cloud, spec, version, None);
     }
 
@@ -226,7 +232,7 @@ impl Runtime {
         plan: &Plan,
         cloud: Option<&Cloud>,
         spec: &plan::RouteSpec,
-        version: impl Into<Arc<Version>>,
+        version: impl Into<Arc<LoadedPlugin>>,
         mode: Option<Mode>,
     ) {
         let Some(source) = plan.sources.get(&spec.source) else { return };

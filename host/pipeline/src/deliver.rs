@@ -5,7 +5,7 @@ mod call;
 use crate::commit::{self, Facts, Prepared};
 use crate::meter::{Waiting, epoch_millis};
 use crate::outbox::{self, Recorded};
-use crate::route::{Mode, Route, Version, changed};
+use crate::route::{LoadedPlugin, Mode, Route, changed};
 use crate::shared::Shared;
 use crate::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
@@ -46,7 +46,7 @@ pub struct Delivering<'a> {
     sifting: Option<Sifting>,
     /// The position committed last.
     previous: Option<Token>,
-    version: Arc<Version>,
+    version: Arc<LoadedPlugin>,
     output: CallOutput,
     /// Events taken and neither settled nor given back.
     open: u64,

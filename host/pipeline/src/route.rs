@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::{Semaphore, watch};
 
 /// A loaded version of a route's plugin.
-pub struct Version {
+pub struct LoadedPlugin {
     /// The plugin, configured for the route.
     pub plugin: Arc<dyn Plugin>,
     /// Its name, from `describe`.
@@ -64,7 +64,7 @@ pub struct Route {
     /// What it counts.
     pub meter: Meter,
     /// The plugin in use; a batch finishes on the one it started with.
-    version: ArcSwap<Version>,
+    version: ArcSwap<LoadedPlugin>,
     /// Batches in work.
     pub(crate) concurrency: Arc<Semaphore>,
     /// Bytes in flight.
@@ -89,7 +89,7 @@ impl Route {
         (kind, settle, marks): (Arc<str>, Settle, bool),
         engine: Arc<dyn Engine>,
         (sinks, outputs): (BTreeMap<String, Arc<dyn Sink>>, Arc<OutputMeters>),
-        version: impl Into<Arc<Version>>,
+        version: impl Into<Arc<LoadedPlugin>>,
         meter: Meter,
     ) -> Arc<Self> {
         let mode = if spec.enabled { Mode::Running } else { Mode::Paused };
@@ -112,18 +112,18 @@ impl Route {
     }
 
     /// What handles its events, as dead letters name it.
-    pub fn handler(&self, version: &Version) -> Handler {
+    pub fn handler(&self, version: &LoadedPlugin) -> Handler {
         let plugin = self.spec.plugin.display().to_string().into();
         Handler { kind: self.kind.clone(), plugin, digest: version.plugin.digest().into() }
     }
 
     /// The plugin version for the next batch.
-    pub fn version(&self) -> Arc<Version> {
+    pub fn version(&self) -> Arc<LoadedPlugin> {
         self.version.load_full()
     }
 
     /// Puts a new version in place; the next batch takes it.
-    pub fn swap(&self, version: Version) {
+    pub fn swap(&self, version: LoadedPlugin) {
         self.version.store(Arc::new(version));
     }
 

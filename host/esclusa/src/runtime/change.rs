@@ -11,7 +11,7 @@ use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Schema;
 use esclusa_pipeline::meter::epoch_millis;
-use esclusa_pipeline::route::{Mode, Route, Version};
+use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -58,12 +58,12 @@ impl Runtime {
         Ok(self.swap(&users, versions, began))
     }
 
-    async fn load(&self, routes: &[&plan::RouteSpec]) -> Result<Vec<Version>, String> {
+    async fn load(&self, routes: &[&plan::RouteSpec]) -> Result<Vec<LoadedPlugin>, String> {
         let loaded = plugins::load_all(&self.sandbox, routes.iter().copied()).await;
         loaded.map_err(|refused| describe(&refused))
     }
 
-    fn swap(&self, users: &[&plan::RouteSpec], versions: Vec<Version>, began: u64) -> String {
+    fn swap(&self, users: &[&plan::RouteSpec], versions: Vec<LoadedPlugin>, began: u64) -> String {
         let running = self.running();
         let mut told = String::new();
         for (spec, version) in users.iter().zip(versions) {
@@ -100,7 +100,7 @@ impl Runtime {
         if old.plan.admin != new.plan.admin || old.plan.engine != new.plan.engine {
             return Err(Undone::Failed("[admin] and [engine] change only with a restart".to_owned()));
         }
-        let mut versions: BTreeMap<Arc<str>, Version> = BTreeMap::new();
+        let mut versions: BTreeMap<Arc<str>, LoadedPlugin> = BTreeMap::new();
         loop {
             let stay = self.staying(&new.plan);
             let lacks = |route: &&plan::RouteSpec| !stay.contains(&route.name) && !versions.contains_key(&route.name);
@@ -128,7 +128,7 @@ impl Runtime {
         &self,
         new: Loaded,
         stay: &BTreeSet<Arc<str>>,
-        mut versions: BTreeMap<Arc<str>, Version>,
+        mut versions: BTreeMap<Arc<str>, LoadedPlugin>,
     ) -> Result<String, String> {
         let old = self.loaded();
         let start: Vec<&plan::RouteSpec> = new.plan.routes.iter().filter(|r| !stay.contains(&r.name)).collect();

@@ -7,7 +7,7 @@ mod cost;
 use esclusa_config::names::Ungranted;
 use esclusa_config::plan;
 use esclusa_pipeline::meter::epoch_millis;
-use esclusa_pipeline::route::Version;
+use esclusa_pipeline::route::LoadedPlugin;
 use esclusa_sandbox::child::Lost;
 use esclusa_sandbox::{LoadError, Loaded, RouteSettings, Sandbox};
 use futures_util::future::join_all;
@@ -65,7 +65,7 @@ fn misfit((at, why): &(String, String)) -> String {
 pub async fn load_all<'a>(
     sandbox: &Sandbox,
     routes: impl Iterator<Item = &'a plan::RouteSpec>,
-) -> Result<Vec<Version>, Vec<(Arc<str>, Refused)>> {
+) -> Result<Vec<LoadedPlugin>, Vec<(Arc<str>, Refused)>> {
     let routes: Vec<&plan::RouteSpec> = routes.collect();
     let files: BTreeSet<&Path> = routes.iter().map(|route| &*route.plugin).collect();
     let load = |file| async move { (file, sandbox.load(file).await.map_err(Arc::new)) };
@@ -91,7 +91,7 @@ pub async fn load_all<'a>(
 ///
 /// # Errors
 /// [`Refused`]; the route keeps what it has.
-pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<Version, Refused> {
+pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
     let loaded = sandbox.load(&route.plugin).await.map_err(|error| Refused::Load(Arc::new(error)))?;
     configure(&loaded, route).await
 }
@@ -100,7 +100,7 @@ pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<Version,
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<Version, Refused> {
+pub async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
     if let Some(pinned) = &route.sha256
         && **pinned != *loaded.digest
     {
@@ -117,7 +117,7 @@ pub async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<Versi
         instances: route.instances,
     };
     let plugin = loaded.configure(settings).await.map_err(|error| Refused::Init(error.to_string()))?;
-    Ok(Version {
+    Ok(LoadedPlugin {
         plugin: Arc::new(plugin),
         name: info.name.clone(),
         version: info.version.clone(),

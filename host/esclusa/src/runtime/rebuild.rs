@@ -23,7 +23,7 @@ use esclusa_pipeline::activity::Activity;
 use esclusa_pipeline::commit::Settle;
 use esclusa_pipeline::meter::{Meter, epoch_millis};
 use esclusa_pipeline::output_meter::OutputMeters;
-use esclusa_pipeline::route::{Mode, Route, Version};
+use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use esclusa_pipeline::serve::{self, Open};
 use esclusa_pipeline::shared::Shared;
 use past::Past;
@@ -101,7 +101,7 @@ pub enum NotRebuilt {
 ///
 /// # Errors
 /// [`NotRebuilt`].
-pub async fn rebuild(job: &Job, stores: &Stores, version: Version) -> Result<Summary, NotRebuilt> {
+pub async fn rebuild(job: &Job, stores: &Stores, version: LoadedPlugin) -> Result<Summary, NotRebuilt> {
     let cloud = Cloud::of(&job.plan).await;
     reachable(job, cloud.as_ref()).await?;
     empty(job, stores, cloud.as_ref()).await?;

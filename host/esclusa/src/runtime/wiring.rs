@@ -8,7 +8,7 @@ use esclusa_flow::engine::{Engine, Sink};
 use esclusa_pipeline::commit::Settle;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::output_meter::OutputMeters;
-use esclusa_pipeline::route::{Route, Version};
+use esclusa_pipeline::route::{LoadedPlugin, Route};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Wiring<'_> {
     pub fn route(
         &self,
         spec: &plan::RouteSpec,
-        version: impl Into<Arc<Version>>,
+        version: impl Into<Arc<LoadedPlugin>>,
         meter: Meter,
     ) -> Option<(Arc<Route>, Arc<Slot>)> {
         let source = self.plan.sources.get(&spec.source)?;
