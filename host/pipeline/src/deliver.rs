@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// How a delivery ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End {
+pub enum DeliveryEnd {
     /// Everything is settled.
     Settled,
     /// The plugin stopped the route; what is not settled is not done.
@@ -89,30 +89,30 @@ impl Drop for Delivering<'_> {
 impl Delivering<'_> {
     /// Delivers the batch. `lane` is told what became of its events, and keeps them meanwhile; a lane that runs ahead
     /// is needed for neither.
-    pub async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> End {
+    pub async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> DeliveryEnd {
         let (route, mut mode) = (self.route, self.route.watch());
         tokio::select! {
             biased;
             () = self.sift() => {}
             () = keep(&mut lane) => {}
-            () = route.stopped() => return End::Stopped,
+            () = route.stopped() => return DeliveryEnd::Stopped,
         }
         loop {
             let step = self.delivery.step(self.now());
             match step {
-                Step::Finished => return End::Settled,
+                Step::Finished => return DeliveryEnd::Settled,
                 Step::Halted(reason) => {
                     tracing::error!(route = %self.route.spec.name, reason, "the plugin stopped the route; `esclusa resume` starts it again");
                     self.route.meter.error("plugin.halt", &reason);
                     self.route.set_mode(Mode::Halted(reason));
-                    return End::Halted;
+                    return DeliveryEnd::Halted;
                 }
                 Step::Wait(due) => {
                     self.note_wait(due);
                     tokio::select! {
                         () = tokio::time::sleep_until((self.shared.start + due).into()) => {}
                         () = keep(&mut lane) => {}
-                        () = changed(&mut mode) => if matches!(*mode.borrow(), Mode::Draining | Mode::Stopped) { return End::Stopped },
+                        () = changed(&mut mode) => if matches!(*mode.borrow(), Mode::Draining | Mode::Stopped) { return DeliveryEnd::Stopped },
                     }
                     // Whoever waited may go on with a better version.
                     self.version = self.route.version();
@@ -121,7 +121,7 @@ impl Delivering<'_> {
                     biased;
                     () = self.call(events, self.route.engine.reads()) => {}
                     () = keep(&mut lane) => {}
-                    () = route.stopped() => return End::Stopped,
+                    () = route.stopped() => return DeliveryEnd::Stopped,
                 },
                 Step::Commit(settlement) => {
                     if let Some(end) = self.commit(settlement, lane.as_deref_mut()).await {
@@ -142,7 +142,7 @@ impl Delivering<'_> {
     }
 
     /// Commits a settlement; gives an end where the delivery cannot go on.
-    async fn commit(&mut self, settlement: Settlement, lane: Option<&mut (dyn Lane + '_)>) -> Option<End> {
+    async fn commit(&mut self, settlement: Settlement, lane: Option<&mut (dyn Lane + '_)>) -> Option<DeliveryEnd> {
         let output = std::mem::take(&mut self.output);
         let replies = output.replies.clone();
         let attempt = |event| self.delivery.attempt(event);
@@ -164,7 +164,7 @@ impl Delivering<'_> {
             tokio::select! {
                 turn = self.route.turns.take(self.batch.origin.lane.clone()) => Some(turn),
                 () = keep(&mut lane) => None,
-                () = self.route.leaving() => return Some(End::Stopped),
+                () = self.route.leaving() => return Some(DeliveryEnd::Stopped),
             }
         };
         let began = Instant::now();
@@ -194,14 +194,19 @@ impl Delivering<'_> {
                     self.previous = Some(reached.clone());
                 }
                 self.delivery.committed();
-                (!sent).then_some(End::Stopped)
+                (!sent).then_some(DeliveryEnd::Stopped)
             }
             Err(error) => self.not_committed(error, &settlement, &causes),
         }
     }
 
     /// Reports a commit that did not happen; gives an end where the delivery cannot go on.
-    fn not_committed(&mut self, error: CommitError, settlement: &Settlement, causes: &[Option<u32>]) -> Option<End> {
+    fn not_committed(
+        &mut self,
+        error: CommitError,
+        settlement: &Settlement,
+        causes: &[Option<u32>],
+    ) -> Option<DeliveryEnd> {
         let now = self.now();
         match error {
             CommitError::Conflict => {
@@ -219,14 +224,14 @@ impl Delivering<'_> {
             }
             CommitError::Fault(Fault::LeaseLost(why)) => {
                 tracing::info!(route = %self.route.spec.name, lane = %self.batch.origin.lane, why, "lane lost before its commit");
-                return Some(End::Lost);
+                return Some(DeliveryEnd::Lost);
             }
             CommitError::Fault(fault) => {
                 tracing::error!(route = %self.route.spec.name, error = %fault, "cannot commit; trying again");
                 self.route.meter.error("engine.commit", &fault.to_string());
                 self.delivery.stalled(&fault, now);
                 if self.route.mode() == Mode::Stopped {
-                    return Some(End::Stopped);
+                    return Some(DeliveryEnd::Stopped);
                 }
             }
         }

@@ -4,7 +4,7 @@
 
 use crate::activity::ActivityGuard;
 use crate::budget::BytesPermit;
-use crate::deliver::{Delivering, End};
+use crate::deliver::{Delivering, DeliveryEnd};
 use crate::meter::worth_telling;
 use crate::route::{Mode, Route, changed};
 use crate::shared::Shared;
@@ -21,7 +21,7 @@ const PULL: &str = "source.pull";
 
 /// How a lane ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum LaneEnd {
     /// Its source has nothing more, ever.
     Finished,
     /// The route stops.
@@ -31,20 +31,20 @@ pub enum Ended {
 }
 
 /// A batch with its shares of the route's limits.
-struct Held<'a> {
+struct InFlight<'a> {
     delivering: Delivering<'a>,
     _share: BytesPermit,
     _permit: OwnedSemaphorePermit,
 }
 
 /// Works on a lane until it ends. `note` says that it is busy, from before its task begins.
-pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, note: &ActivityGuard) -> Ended {
+pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, note: &ActivityGuard) -> LaneEnd {
     let mut mode = route.watch();
     let (mut faults, mut works, mut ahead) = (0u32, false, None);
     loop {
         note_given_up(&route, lane.as_mut());
         if wait_until_running(&mut mode, note, &shared).await != Mode::Running {
-            return Ended::Stopped;
+            return LaneEnd::Stopped;
         }
         note.busy();
         let version = (shared.version)();
@@ -65,10 +65,10 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                 let (end, next) = deliver(&route, &shared, lane.as_mut(), held).await;
                 ahead = next;
                 match end {
-                    End::Settled => {}
-                    End::Halted => continue,
-                    End::Stopped => return Ended::Stopped,
-                    End::Lost => return Ended::Lost,
+                    DeliveryEnd::Settled => {}
+                    DeliveryEnd::Halted => continue,
+                    DeliveryEnd::Stopped => return LaneEnd::Stopped,
+                    DeliveryEnd::Lost => return LaneEnd::Lost,
                 }
             }
             Ok(Next::Nothing { drained }) => {
@@ -81,10 +81,10 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                     () = changed(&mut mode) => {}
                 }
             }
-            Ok(Next::Ended) => return Ended::Finished,
+            Ok(Next::Ended) => return LaneEnd::Finished,
             Err(Fault::LeaseLost(why)) => {
                 tracing::info!(route = %route.spec.name, lane = lane.id(), why, "lane lost");
-                return Ended::Lost;
+                return LaneEnd::Lost;
             }
             Err(fault) => {
                 report(&route, lane.id(), &fault, faults);
@@ -123,7 +123,7 @@ fn report(route: &Route, lane: &str, fault: &Fault, before: u32) {
 /// What a lane has next.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Next<'a> {
-    Batch(Held<'a>),
+    Batch(InFlight<'a>),
     Nothing { drained: bool },
     Ended,
 }
@@ -146,9 +146,9 @@ fn hold<'a>(
     batch: Batch,
     mut share: BytesPermit,
     permit: OwnedSemaphorePermit,
-) -> Held<'a> {
+) -> InFlight<'a> {
     share.shrink(batch.columns.size());
-    Held { delivering: Delivering::new(route, shared, batch), _share: share, _permit: permit }
+    InFlight { delivering: Delivering::new(route, shared, batch), _share: share, _permit: permit }
 }
 
 /// Delivers a batch. Where the lane allows it the next one is pulled and its plugin called meanwhile, so that one
@@ -157,8 +157,8 @@ async fn deliver<'a>(
     route: &'a Route,
     shared: &'a Shared,
     lane: &mut dyn Lane,
-    mut held: Held<'a>,
-) -> (End, Option<Held<'a>>) {
+    mut held: InFlight<'a>,
+) -> (DeliveryEnd, Option<InFlight<'a>>) {
     if !lane.runs_ahead() {
         return (held.delivering.run(Some(lane)).await, None);
     }
@@ -170,7 +170,7 @@ async fn deliver<'a>(
         tokio::select! {
             biased;
             end = &mut run => {
-                if end == End::Settled {
+                if end == DeliveryEnd::Settled {
                     let mut mode = route.watch();
                     tokio::select! {
                         () = ahead => {}
@@ -182,12 +182,12 @@ async fn deliver<'a>(
             () = &mut ahead => run.await,
         }
     };
-    let settled = end == End::Settled;
+    let settled = end == DeliveryEnd::Settled;
     (end, next.filter(|_| settled))
 }
 
 /// Pulls the next batch into `next` and makes its first call, as far as the route's limits have room for it now.
-async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, next: &mut Option<Held<'a>>) {
+async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, next: &mut Option<InFlight<'a>>) {
     let Ok(permit) = route.concurrency.clone().try_acquire_owned() else { return };
     let Some(share) = route.budget.try_share(route.spec.batch_bytes) else { return };
     // Whatever else a pull gives, it gives again in its turn.

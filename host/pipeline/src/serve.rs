@@ -1,7 +1,7 @@
 //! Serves a route: opens its source, runs its lanes, opens lost ones again, until it finishes or stops.
 
 use crate::activity::ActivityGuard;
-use crate::lane::{self, Ended, REOPEN};
+use crate::lane::{self, LaneEnd, REOPEN};
 use crate::meter::worth_telling;
 use crate::outbox::{self, Recorded};
 use crate::route::{Mode, Route};
@@ -66,7 +66,7 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, ope
             },
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
                 // A leased lane is given again to whoever gets its lease.
-                Ok((id, Ended::Lost, _note)) if !source.leased() => {
+                Ok((id, LaneEnd::Lost, _note)) if !source.leased() => {
                     // Where it belongs may be gone for good.
                     if let Some(Some(lane)) = route.unless_leaving(find(route, open, &id)).await {
                         spawn(&mut lanes, route, shared, lane);
@@ -98,7 +98,7 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, ope
 }
 
 fn spawn(
-    lanes: &mut JoinSet<(String, Ended, ActivityGuard)>,
+    lanes: &mut JoinSet<(String, LaneEnd, ActivityGuard)>,
     route: &Arc<Route>,
     shared: &Arc<Shared>,
     lane: Box<dyn Lane>,
