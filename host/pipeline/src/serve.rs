@@ -24,16 +24,21 @@ const LOOK: Duration = Duration::from_millis(50);
 const OPEN: &str = "source.open";
 
 /// Opens the route's source at its committed positions.
-pub type Open = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault>> + Send + Sync>;
+pub type OpenSource = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault>> + Send + Sync>;
 
 /// Serves a route until it finishes or stops. The tasks of its lanes end with this future.
 /// `opening` says that it is busy, from before its task begins.
 // Boxed here, so that it is compiled with this crate's optimisation and not with its caller's.
-pub fn serve(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: ActivityGuard) -> BoxFuture<'static, ()> {
+pub fn serve(
+    route: Arc<Route>,
+    shared: Arc<Shared>,
+    open: OpenSource,
+    opening: ActivityGuard,
+) -> BoxFuture<'static, ()> {
     Box::pin(run(route, shared, open, opening))
 }
 
-async fn run(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: ActivityGuard) {
+async fn run(route: Arc<Route>, shared: Arc<Shared>, open: OpenSource, opening: ActivityGuard) {
     let Some(recorded) = recorded(&route).await else { return };
     let (sending, mut resumed) = (shared.idle.note(), Vec::new());
     for (lane, pending) in recorded {
@@ -46,7 +51,7 @@ async fn run(route: Arc<Route>, shared: Arc<Shared>, open: Open, opening: Activi
     tokio::join!(resume, serve_source(&route, &shared, &open, opening));
 }
 
-async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &Open, opening: ActivityGuard) {
+async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSource, opening: ActivityGuard) {
     let mut opening = Some(opening);
     let Some(mut source) = route.unless_leaving(reopen(route, open)).await else { return };
     let (mut lanes, mut more, mut look, mut trouble) = (JoinSet::new(), true, LOOK, Trouble::default());
@@ -138,7 +143,7 @@ async fn resume(route: &Route, _turn: SendSlot<'_>, recorded: Vec<Recorded>) {
     }
 }
 
-async fn reopen(route: &Route, open: &Open) -> Box<dyn Source> {
+async fn reopen(route: &Route, open: &OpenSource) -> Box<dyn Source> {
     let mut trouble = Trouble::default();
     loop {
         match open().await {
@@ -152,7 +157,7 @@ async fn reopen(route: &Route, open: &Open) -> Box<dyn Source> {
 }
 
 /// The lane called `id`, opened again at its committed position, after a moment.
-async fn find(route: &Route, open: &Open, id: &str) -> Option<Box<dyn Lane>> {
+async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane>> {
     tokio::time::sleep(REOPEN).await;
     let (mut source, mut trouble) = (reopen(route, open).await, Trouble::default());
     loop {

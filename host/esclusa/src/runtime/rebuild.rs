@@ -24,7 +24,7 @@ use esclusa_pipeline::commit::Settle;
 use esclusa_pipeline::meter::{Meter, epoch_millis};
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
-use esclusa_pipeline::serve::{self, Open};
+use esclusa_pipeline::serve::{self, OpenSource};
 use esclusa_pipeline::shared::Shared;
 use past::Past;
 use redirect::{Redirect, Tally, Uncounted};
@@ -148,7 +148,7 @@ fn summary(route: &Route, tally: &Tally) -> Summary {
 }
 
 /// Opens the source, once: opened again it would begin again, and events would be handled twice.
-fn open(job: &Job, stores: &Stores, cloud: Option<&Cloud>, tally: Arc<Tally>) -> Open {
+fn open(job: &Job, stores: &Stores, cloud: Option<&Cloud>, tally: Arc<Tally>) -> OpenSource {
     let own = stores.own.clone().filter(|_| job.logged());
     let store = own.unwrap_or_else(|| stores.scratch.clone());
     // Under a name of its own it has no position.

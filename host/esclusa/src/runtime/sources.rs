@@ -9,7 +9,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Positions, Source};
-use esclusa_pipeline::serve::Open;
+use esclusa_pipeline::serve::OpenSource;
 use std::sync::Arc;
 
 /// How the source of a route is opened, again and again. `routes`: so many routes read it. `desk` is where an `http` source
@@ -23,13 +23,13 @@ pub fn opener(
     routes: u32,
     desk: Option<Desk>,
     slot: Arc<Slot>,
-) -> (Open, Option<Arc<Lag>>) {
+) -> (OpenSource, Option<Arc<Lag>>) {
     let kind = source.kind().into();
     let spec = SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency };
     let cloud = cloud.filter(|_| source.on_aws());
     let cloud = cloud.map(|cloud| Arc::new(cloud.opener(route, &source, routes, positions(&store, &spec))));
     let lag = cloud.as_ref().and_then(|cloud| cloud.lag());
-    let open: Open = Arc::new(move || {
+    let open: OpenSource = Arc::new(move || {
         let opened = match &cloud {
             Some(_) => None,
             None => Some(open(&store, spec.clone(), &source, desk.as_ref())),
