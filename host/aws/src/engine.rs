@@ -17,7 +17,7 @@ pub use settings::{Delivery, EngineSettings};
 
 use crate::client::Clients;
 use crate::objects::Stores;
-use crate::progress::Keeper;
+use crate::progress::ProgressStore;
 use crate::tables::{Fence, Marks, Patience, TableReads, Tables, Write};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
@@ -37,7 +37,7 @@ pub struct Engine {
     sinks: BTreeMap<String, Arc<dyn Sink>>,
     witness: Arc<dyn Witness>,
     local: Arc<dyn engine::Engine>,
-    keeper: Option<Arc<dyn Keeper>>,
+    keeper: Option<Arc<dyn ProgressStore>>,
     /// Where effects are to happen once.
     marks: Option<Marks>,
     /// Lane and event of dead letters that are kept already, while the tables do not hold the progress.
@@ -188,7 +188,12 @@ impl Engine {
     }
 
     /// Sends the messages of a commit; those that were refused for good are dead letters of it then.
-    async fn send(&self, keeper: &dyn Keeper, commit: &mut Commit, progress: &Progress) -> Result<(), CommitError> {
+    async fn send(
+        &self,
+        keeper: &dyn ProgressStore,
+        commit: &mut Commit,
+        progress: &Progress,
+    ) -> Result<(), CommitError> {
         let messages = std::mem::take(&mut commit.outbox);
         let send = async { Ok(outbox::send(&self.sinks, messages, commit, Arc::clone(&self.witness)).await) };
         let dead = while_owned(keeper, &commit.lane, progress, send).await?;
@@ -200,7 +205,7 @@ impl Engine {
 /// Does what no transaction protects from a stale owner: begins only where the lane is this process' own, and gives up as
 /// soon as it may be another's; a request on its way remains. Without progress the lane does not matter.
 async fn while_owned<T>(
-    keeper: &dyn Keeper,
+    keeper: &dyn ProgressStore,
     lane: &str,
     progress: &Progress,
     work: impl Future<Output = Result<T, CommitError>>,
@@ -223,7 +228,7 @@ fn several(commit: &Commit) -> bool {
 }
 
 /// Settles, with patience: what was written before would be written again otherwise.
-async fn settle(keeper: &dyn Keeper, lane: &str, progress: &Progress) -> Result<(), Fault> {
+async fn settle(keeper: &dyn ProgressStore, lane: &str, progress: &Progress) -> Result<(), Fault> {
     if *progress == Progress::None {
         return Ok(());
     }

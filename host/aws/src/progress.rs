@@ -8,7 +8,7 @@ use esclusa_flow::fault::Fault;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Keeps the progress of the lanes of one route.
-pub trait Keeper: Send + Sync {
+pub trait ProgressStore: Send + Sync {
     /// Waits until the lane may belong to somebody else, and says so: at once where that is so already, never where it
     /// cannot be. What is written outside of a transaction with the progress is given up then. Cancel-safe.
     fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault>;
@@ -36,21 +36,21 @@ pub trait Keeper: Send + Sync {
 
 /// A keeper that is found later: an engine is made before its source is opened, and outlives it when that is opened again.
 #[derive(Default)]
-pub struct Slot(RwLock<Option<Arc<dyn Keeper>>>);
+pub struct LateProgressStore(RwLock<Option<Arc<dyn ProgressStore>>>);
 
-impl Slot {
+impl LateProgressStore {
     /// Puts the keeper of the source that was just opened in place.
-    pub fn set(&self, keeper: Option<Arc<dyn Keeper>>) {
+    pub fn set(&self, keeper: Option<Arc<dyn ProgressStore>>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keeper;
     }
 
-    fn keeper(&self) -> Result<Arc<dyn Keeper>, Fault> {
+    fn keeper(&self) -> Result<Arc<dyn ProgressStore>, Fault> {
         let keeper = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         keeper.ok_or_else(|| Fault::LeaseLost("the source is not open".to_owned()))
     }
 }
 
-impl Keeper for Slot {
+impl ProgressStore for LateProgressStore {
     fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault> {
         Box::pin(async move {
             match self.keeper() {

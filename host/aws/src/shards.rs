@@ -19,7 +19,7 @@ pub(crate) use pace::Pace;
 use crate::client::Clients;
 use crate::fault;
 use crate::lease::{self, lineage::Shard};
-use crate::progress::Keeper;
+use crate::progress::ProgressStore;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -85,7 +85,7 @@ pub struct Sharing {
 }
 
 /// A source, and what keeps its progress where that is not done elsewhere.
-pub type Opened = (Box<dyn Source>, Option<Arc<dyn Keeper>>);
+pub type Opened = (Box<dyn Source>, Option<Arc<dyn ProgressStore>>);
 
 /// A stream with shards.
 pub(crate) trait Stream: Send + Sync {

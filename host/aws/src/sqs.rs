@@ -23,7 +23,7 @@ mod shares;
 mod source;
 
 use crate::client::Clients;
-use crate::progress::Keeper;
+use crate::progress::ProgressStore;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::Source;
@@ -88,7 +88,7 @@ impl Queues {
         clients: &Clients,
         settings: &Settings,
         reader: Reader,
-    ) -> Result<(Box<dyn Source>, Arc<dyn Keeper>), Fault> {
+    ) -> Result<(Box<dyn Source>, Arc<dyn ProgressStore>), Fault> {
         let queue = queue::Queue::find(clients.sqs(&settings.place), settings).await?;
         let hub = self.hub(queue, settings, &reader);
         let keeper = keeper::Receipts { hub: hub.clone(), route: reader.route.clone() };

@@ -1,7 +1,7 @@
 //! What an engine is made from; the wiring makes it from the checked plan.
 
 use crate::objects::Store;
-use crate::progress::Keeper;
+use crate::progress::ProgressStore;
 use crate::tables::Table;
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::outbox::Witness;
@@ -22,7 +22,7 @@ pub struct EngineSettings {
     /// Everything else: its tables, streams and queues, dead letters, counters, and progress where there is no keeper.
     pub local: Arc<dyn Engine>,
     /// Where the progress of the source is kept, if not in the local engine.
-    pub keeper: Option<Arc<dyn Keeper>>,
+    pub keeper: Option<Arc<dyn ProgressStore>>,
     /// What the route promises of its tables.
     pub delivery: Delivery,
 }

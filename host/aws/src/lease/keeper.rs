@@ -3,7 +3,7 @@
 use super::Checkpoint;
 use super::held::Held;
 use super::table::{Table, Written};
-use crate::progress::Keeper;
+use crate::progress::ProgressStore;
 use crate::shards::position::Position;
 use aws_sdk_dynamodb::types::Update;
 use esclusa_flow::BoxFuture;
@@ -64,7 +64,7 @@ fn positions(progress: &Progress) -> Result<Option<(Option<Position>, Position)>
     }
 }
 
-impl Keeper for LeaseKeeper {
+impl ProgressStore for LeaseKeeper {
     fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault> {
         Box::pin(async move {
             self.held.lapsed(lane).await;

@@ -1,7 +1,7 @@
 //! Settles messages of a route: what all routes are done with is deleted, what is given back is shown again.
 
 use super::hub::Hub;
-use crate::progress::Keeper;
+use crate::progress::ProgressStore;
 use aws_sdk_dynamodb::types::Update;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
@@ -18,7 +18,7 @@ pub struct Receipts {
     pub route: Arc<str>,
 }
 
-impl Keeper for Receipts {
+impl ProgressStore for Receipts {
     fn lost<'a>(&'a self, _lane: &'a str) -> BoxFuture<'a, Fault> {
         Box::pin(std::future::pending())
     }

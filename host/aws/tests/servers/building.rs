@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
 };
 use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{Delivery, Engine, EngineSettings};
-use esclusa_aws::progress::Keeper;
+use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::tables::Table;
 use esclusa_embedded::{Schema, Store};
 use esclusa_flow::counts::Counts;
@@ -77,7 +77,7 @@ pub struct Bench {
 /// What an engine is made of, besides its table.
 pub struct Make {
     pub delivery: Delivery,
-    pub keeper: Option<Arc<dyn Keeper>>,
+    pub keeper: Option<Arc<dyn ProgressStore>>,
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
 }
 

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use esclusa_aws::client::Clients;
 use esclusa_aws::lease;
-use esclusa_aws::progress::Keeper;
+use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::shards::{Alone, Coordination, Opened, Reader, Sharing};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::engine::Progress;
@@ -194,7 +194,7 @@ async fn serve(name: String, (mut source, keeper): Opened, sink: Sink, mut stopp
 async fn work(
     worker: String,
     mut lane: Box<dyn Lane>,
-    keeper: Option<Arc<dyn Keeper>>,
+    keeper: Option<Arc<dyn ProgressStore>>,
     sink: Sink,
     mut stopped: watch::Receiver<bool>,
 ) {

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, Update,
 };
 use esclusa_aws::client::Clients;
-use esclusa_aws::progress::Keeper;
+use esclusa_aws::progress::ProgressStore;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::Progress;
@@ -60,7 +60,7 @@ fn text(token: &Token) -> AttributeValue {
     }
 }
 
-impl Keeper for TableKeeper {
+impl ProgressStore for TableKeeper {
     fn lost<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Fault> {
         Box::pin(std::future::pending())
     }

@@ -5,7 +5,7 @@ mod shared;
 use crate::{behind, clients, endpoint, unique};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
-use esclusa_aws::progress::Keeper;
+use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::sqs::{Queues, Reader, Routes, Settings};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
@@ -52,7 +52,7 @@ async fn send(client: &Client, queue: &str, messages: &[(String, String)]) {
     }
 }
 
-async fn open_at(place: ServiceLocation, queue: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn Keeper>) {
+async fn open_at(place: ServiceLocation, queue: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
     let settings = Settings { queue: queue.to_owned(), place, visibility_timeout: Some(Duration::from_secs(1)) };
     Queues::default().open(&clients().await, &settings, reader("route", workers)).await.unwrap()
 }
@@ -61,7 +61,7 @@ fn reader(route: &str, workers: usize) -> Reader {
     Reader { route: route.into(), source: "jobs".into(), workers }
 }
 
-async fn open(queue: &str) -> (Box<dyn Source>, Arc<dyn Keeper>) {
+async fn open(queue: &str) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
     open_at(ServiceLocation::default(), queue, 1).await
 }
 
@@ -101,14 +101,19 @@ fn shared(routes: &[&str]) -> Queues {
     queues
 }
 
-async fn open_for(queues: &Queues, queue: &str, route: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn Keeper>) {
+async fn open_for(
+    queues: &Queues,
+    queue: &str,
+    route: &str,
+    workers: usize,
+) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
     let visibility_timeout = Some(Duration::from_secs(1));
     let settings = Settings { queue: queue.to_owned(), visibility_timeout, ..Settings::default() };
     queues.open(&clients().await, &settings, reader(route, workers)).await.unwrap()
 }
 
 /// An engine that does nothing but settle, for each route.
-struct Settler(BTreeMap<&'static str, Arc<dyn Keeper>>);
+struct Settler(BTreeMap<&'static str, Arc<dyn ProgressStore>>);
 
 impl Engine for Settler {
     fn reads(&self) -> Arc<dyn Reads> {
@@ -359,7 +364,12 @@ async fn fifty_groups_keep_their_order_through_failures() {
 }
 
 /// Handles a batch as a route would: the first event that fails is given back with all after it. Group 7 fails most.
-async fn handle(lane: &mut dyn Lane, keeper: &dyn Keeper, batch: &Batch, done: &Mutex<BTreeMap<String, Vec<usize>>>) {
+async fn handle(
+    lane: &mut dyn Lane,
+    keeper: &dyn ProgressStore,
+    batch: &Batch,
+    done: &Mutex<BTreeMap<String, Vec<usize>>>,
+) {
     assert!(batch.origin.ordered);
     let tokens = tokens(batch);
     let fails = |index: usize| {
@@ -388,7 +398,7 @@ async fn handle(lane: &mut dyn Lane, keeper: &dyn Keeper, batch: &Batch, done: &
 /// Works on a lane until so many events are done. The first event that `fails` is given back with all after it.
 async fn work(
     mut lane: Box<dyn Lane>,
-    keeper: Arc<dyn Keeper>,
+    keeper: Arc<dyn ProgressStore>,
     count: usize,
     fails: impl Fn(&str, u32) -> bool + Send + 'static,
 ) -> Vec<(String, String)> {

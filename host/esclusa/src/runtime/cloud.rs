@@ -7,7 +7,7 @@ mod source;
 use crate::sinks::Lazy;
 use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{self, EngineSettings};
-use esclusa_aws::progress::Keeper;
+use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::sqs::Routes;
 use esclusa_aws::{iam, objects, sinks, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
@@ -16,7 +16,7 @@ use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use esclusa_aws::progress::Slot;
+pub use esclusa_aws::progress::LateProgressStore;
 pub use esclusa_aws::sqs::Queues;
 
 /// AWS, as `[aws]` says.
@@ -115,9 +115,9 @@ impl Cloud {
         spec: &plan::RouteSpec,
         local: Arc<dyn Engine>,
         (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
-        keeper: Option<Arc<Slot>>,
+        keeper: Option<Arc<LateProgressStore>>,
     ) -> Option<Arc<dyn Engine>> {
-        let keeper = keeper.map(|slot| slot as Arc<dyn Keeper>);
+        let keeper = keeper.map(|slot| slot as Arc<dyn ProgressStore>);
         let (tables, stores) = resources(plan, spec);
         if tables.is_empty() && stores.is_empty() && keeper.is_none() {
             return None;

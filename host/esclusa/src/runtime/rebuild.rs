@@ -12,7 +12,7 @@ mod redirect;
 pub use gone::Gone;
 pub use order::{Job, Order, Refused};
 
-use super::cloud::{Cloud, Slot};
+use super::cloud::{Cloud, LateProgressStore};
 use super::sources;
 use esclusa_config::plan::{self, Table};
 use esclusa_embedded::Store;
@@ -153,7 +153,8 @@ fn open(job: &Job, stores: &Stores, cloud: Option<&Cloud>, tally: Arc<Tally>) ->
     let store = own.unwrap_or_else(|| stores.scratch.clone());
     // Under a name of its own it has no position.
     let reader = plan::RouteSpec { name: job.run.clone(), ..job.route.clone() };
-    let (inner, _) = sources::opener(store, cloud, &reader, job.source.clone(), 1, None, Arc::new(Slot::default()));
+    let (inner, _) =
+        sources::opener(store, cloud, &reader, job.source.clone(), 1, None, Arc::new(LateProgressStore::default()));
     let (route, end, opened) = (job.route.name.clone(), job.end(epoch_millis()), AtomicBool::new(false));
     let opened = Arc::new(opened);
     Arc::new(move || {

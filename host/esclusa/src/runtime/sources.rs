@@ -1,7 +1,7 @@
 //! Opens the source of a route: what the plan says, as the engine gives it.
 
 use super::ask::Desk;
-use super::cloud::{Cloud, Slot};
+use super::cloud::{Cloud, LateProgressStore};
 use super::schema::ingest_stream;
 use esclusa_config::plan;
 use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Store};
@@ -22,7 +22,7 @@ pub fn opener(
     source: plan::Source,
     routes: u32,
     desk: Option<Desk>,
-    slot: Arc<Slot>,
+    slot: Arc<LateProgressStore>,
 ) -> (OpenSource, Option<Arc<Lag>>) {
     let kind = source.kind().into();
     let spec = SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency };

@@ -1,6 +1,6 @@
 //! Puts a route together: its sinks, its engine, and what they need of the store and of AWS.
 
-use super::cloud::{Cloud, Slot};
+use super::cloud::{Cloud, LateProgressStore};
 use crate::sinks;
 use esclusa_config::plan::{self, Objects, Plan, Source, Table};
 use esclusa_embedded::Store;
@@ -29,14 +29,14 @@ impl Wiring<'_> {
         spec: &plan::RouteSpec,
         version: impl Into<Arc<LoadedPlugin>>,
         meter: Meter,
-    ) -> Option<(Arc<Route>, Arc<Slot>)> {
+    ) -> Option<(Arc<Route>, Arc<LateProgressStore>)> {
         let source = self.plan.sources.get(&spec.source)?;
         let outputs = spec.grants.outputs.iter().chain(&spec.on_failure);
         let sinks: BTreeMap<String, Arc<dyn Sink>> = outputs
             .filter_map(|name| Some((name.clone(), sinks::open(self.plan.outputs.get(name)?, self.cloud)?)))
             .collect();
         let meters = OutputMeters::of(&spec.name, sinks.keys());
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(LateProgressStore::default());
         let keeper = source.keeps_progress().then(|| slot.clone());
         let local: Arc<dyn Engine> = Arc::new(self.store.clone());
         let above = self

@@ -140,7 +140,7 @@ async fn a_route_that_does_not_take_bounds_what_is_received_and_loses_nothing() 
 }
 
 /// Does so many different messages; gives them.
-async fn work_all(lane: &mut dyn Lane, keeper: &dyn Keeper, count: usize) -> std::collections::BTreeSet<String> {
+async fn work_all(lane: &mut dyn Lane, keeper: &dyn ProgressStore, count: usize) -> std::collections::BTreeSet<String> {
     let mut done = std::collections::BTreeSet::new();
     while done.len() < count {
         let batch = next(lane).await;

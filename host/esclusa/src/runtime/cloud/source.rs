@@ -2,7 +2,7 @@
 
 use super::Cloud;
 use crate::runtime::reachable::Unreachable;
-use esclusa_aws::progress::Keeper;
+use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::shards::{self, Alone, Coordination, Sharing};
 use esclusa_aws::{check, dynamodb_stream, iam, kinesis, lease, sqs};
 use esclusa_config::plan::{self, Objects, Output, Plan, Source, Table, TableStream};
@@ -12,7 +12,7 @@ use esclusa_flow::source::{self, Positions};
 use std::sync::Arc;
 
 /// A source, and what keeps its progress where the embedded engine does not.
-type Opened = (Box<dyn source::Source>, Option<Arc<dyn Keeper>>);
+type Opened = (Box<dyn source::Source>, Option<Arc<dyn ProgressStore>>);
 
 /// Opens a source again and again.
 pub struct Opener {
