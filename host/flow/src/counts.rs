@@ -24,7 +24,7 @@ impl Counts {
             Verdict::Skipped(_) => &mut self.skipped,
             Verdict::Filtered => &mut self.filtered,
             Verdict::Dead(_) => &mut self.dead,
-            Verdict::Returned(_) => return,
+            Verdict::Released(_) => return,
         };
         *slot = slot.saturating_add(1);
     }

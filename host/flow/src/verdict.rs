@@ -14,7 +14,7 @@ pub enum Verdict {
     /// To the dead letters.
     Dead(Reason),
     /// Given back to its queue, invisible for so long. Not final: the event will come again.
-    Returned(Duration),
+    Released(Duration),
 }
 
 /// Why an event was given up.

@@ -265,7 +265,7 @@ fn name(verdict: &Verdict) -> &str {
         Verdict::Skipped(_) => "skipped",
         Verdict::Filtered => "filtered",
         Verdict::Dead(reason) => &reason.code,
-        Verdict::Returned(_) => "returned",
+        Verdict::Released(_) => "returned",
     }
 }
 
@@ -310,9 +310,9 @@ proptest! {
         if ordered {
             let mut events: Vec<_> = seen.settled.clone();
             events.sort_by_key(|(e, _)| *e);
-            let first = events.iter().position(|(_, v)| matches!(v, Verdict::Returned(_)));
+            let first = events.iter().position(|(_, v)| matches!(v, Verdict::Released(_)));
             for (event, verdict) in events.iter().skip(first.unwrap_or(events.len())) {
-                let harmless = matches!(verdict, Verdict::Returned(_) | Verdict::Filtered);
+                let harmless = matches!(verdict, Verdict::Released(_) | Verdict::Filtered);
                 prop_assert!(harmless, "event {event} overtook a returned one: {verdict:?}");
             }
         }

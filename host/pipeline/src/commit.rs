@@ -131,7 +131,7 @@ fn progress(settle: Settle, batch: &Batch, settlement: &Settlement, previous: Op
             for (event, verdict) in &settlement.verdicts {
                 let Some(claim) = batch.claims.get(*event as usize) else { continue };
                 match verdict {
-                    Verdict::Returned(wait) => release.push((claim.token().clone(), *wait)),
+                    Verdict::Released(wait) => release.push((claim.token().clone(), *wait)),
                     _ => delete.push(claim.token().clone()),
                 }
             }

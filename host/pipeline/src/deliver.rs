@@ -290,7 +290,7 @@ impl Delivering<'_> {
         counts: &esclusa_flow::counts::Counts,
     ) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let returned = settlement.verdicts.iter().filter(|(_, v)| matches!(v, Verdict::Returned(_))).count() as u64;
+        let returned = settlement.verdicts.iter().filter(|(_, v)| matches!(v, Verdict::Released(_))).count() as u64;
         let settled = counts.settled();
         self.open = self.open.saturating_sub(settled).saturating_sub(returned);
         self.route.meter.change(|r| {

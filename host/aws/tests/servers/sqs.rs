@@ -389,7 +389,7 @@ async fn handle(
     }
     keeper.settle(&batch.origin.lane, &Progress::Receipts { delete, release }).await.unwrap();
     let verdicts: Vec<_> =
-        (0..tokens.len()).map(|i| if i < first { Verdict::Done } else { Verdict::Returned(Duration::ZERO) }).collect();
+        (0..tokens.len()).map(|i| if i < first { Verdict::Done } else { Verdict::Released(Duration::ZERO) }).collect();
     let settled: Vec<_> =
         tokens.iter().zip(&verdicts).map(|(token, verdict)| Settled { token, verdict, reply: None }).collect();
     lane.settled(&settled);
@@ -412,7 +412,7 @@ async fn work(
         let (delete, back) = (tokens[..first].to_vec(), &tokens[first..]);
         let release = back.iter().map(|token| (token.clone(), Duration::ZERO)).collect();
         keeper.settle(&batch.origin.lane, &Progress::Receipts { delete, release }).await.unwrap();
-        let verdict = |index| if index < first { Verdict::Done } else { Verdict::Returned(Duration::ZERO) };
+        let verdict = |index| if index < first { Verdict::Done } else { Verdict::Released(Duration::ZERO) };
         let verdicts: Vec<_> = (0..tokens.len()).map(verdict).collect();
         let settled: Vec<_> =
             tokens.iter().zip(&verdicts).map(|(token, verdict)| Settled { token, verdict, reply: None }).collect();

@@ -184,7 +184,7 @@ async fn commit(
 ) -> Result<Option<Option<PendingMessages>>, NotReplayed> {
     match settlement.verdicts.first() {
         Some((_, Verdict::Dead(reason))) => return Err(again(&reason.code, reason.message.clone())),
-        Some((_, Verdict::Returned(_))) => {
+        Some((_, Verdict::Released(_))) => {
             return Err(again("retries-exhausted", "the plugin asked to retry it".to_owned()));
         }
         _ => {}

@@ -188,7 +188,7 @@ impl Delivery {
             *tries = tries.saturating_add(1);
         }
         if self.policy.release {
-            self.decide(event, Verdict::Returned(wait));
+            self.decide(event, Verdict::Released(wait));
             if self.ordered {
                 self.return_after(event);
             }
@@ -210,8 +210,8 @@ impl Delivery {
     /// Gives back everything after `event`: in a message group nothing may overtake it.
     fn return_after(&mut self, event: u32) {
         for later in event.saturating_add(1)..self.decided.len() as u32 {
-            if !matches!(self.decided.get(later as usize), Some(Some(Verdict::Returned(_)))) {
-                self.decide(later, Verdict::Returned(Duration::ZERO));
+            if !matches!(self.decided.get(later as usize), Some(Some(Verdict::Released(_)))) {
+                self.decide(later, Verdict::Released(Duration::ZERO));
             }
         }
     }

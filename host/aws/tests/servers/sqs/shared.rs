@@ -45,7 +45,7 @@ async fn a_route_that_is_done_does_not_see_again_what_another_gave_back() {
         let batch = next(&mut *two).await;
         assert_eq!(batch.columns.attempts, [attempt]);
         second.settle("", &Progress::Receipts { delete: vec![], release: release(&batch) }).await.unwrap();
-        two.settled(&[Settled { token: &tokens(&batch)[0], verdict: &Verdict::Returned(Duration::ZERO), reply: None }]);
+        two.settled(&[Settled { token: &tokens(&batch)[0], verdict: &Verdict::Released(Duration::ZERO), reply: None }]);
         // Whichever worker receives it.
         let pulled = one.pull(LIMIT).await.unwrap();
         assert!(matches!(pulled, Pull::Empty { .. }), "{pulled:?}");

@@ -233,6 +233,6 @@ fn outcome(event: u32, verdict: Option<&Verdict>) -> Json {
             }
             shown
         }
-        Some(Verdict::Returned(_)) | None => json!({"event": event, "outcome": "not done"}),
+        Some(Verdict::Released(_)) | None => json!({"event": event, "outcome": "not done"}),
     }
 }
