@@ -12,7 +12,7 @@ mod newest;
 pub mod plugins;
 mod reachable;
 pub mod rebuild;
-pub mod replay;
+pub mod redrive;
 pub mod schema;
 mod sources;
 pub mod status;

@@ -5,7 +5,7 @@ use super::answer::Refusal;
 use super::question::{self, Bounded, Content, Path, Query};
 use super::work::{encode, json};
 use crate::letters::{self, Letter, NotSelected};
-use crate::runtime::replay::{self, NotReplayed};
+use crate::runtime::redrive::{self, NotRedriven};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -50,7 +50,7 @@ pub async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Re
         .parse()
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, format!("{id:?} is no number of a dead letter")))?;
     let store = admin.runtime.store().clone();
-    let find = move || match replay::find(&store, id) {
+    let find = move || match redrive::find(&store, id) {
         Ok(Some(letter)) => Ok(Letter::new(id, letter)),
         Ok(None) => Err(gone(id)),
         Err(fault) => Err(fault.into()),
@@ -74,20 +74,20 @@ async fn again(admin: &Admin, ids: Vec<u64>) -> Result<Value, Refusal> {
     let (mut replayed, mut failed) = (Vec::new(), Vec::new());
     for id in ids {
         let alone = admin.replays.lock().await;
-        let letter = replay::find(admin.runtime.store(), id)?;
+        let letter = redrive::find(admin.runtime.store(), id)?;
         let Some(letter) = letter else {
-            failed.push(json!({"id": id, "error": NotReplayed::Gone(id).to_string()}));
+            failed.push(json!({"id": id, "error": NotRedriven::Gone(id).to_string()}));
             continue;
         };
         let result = match admin.runtime.route(&letter.route) {
-            Ok(route) => replay::replay(&route, admin.runtime.store(), id).await.map(|pending| (route, pending)),
+            Ok(route) => redrive::redrive(&route, admin.runtime.store(), id).await.map(|pending| (route, pending)),
             Err(missing) => Err(missing.into()),
         };
         std::mem::drop(alone);
         match result {
             Ok((route, pending)) => {
                 // Recorded: it goes out as those of the route do, however long its receiver takes.
-                tokio::spawn(async move { replay::finish(&route, pending).await });
+                tokio::spawn(async move { redrive::finish(&route, pending).await });
                 replayed.push(id);
             }
             Err(error) => {

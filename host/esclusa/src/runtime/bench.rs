@@ -1,7 +1,7 @@
 //! Routes at hand that do not run: for replays and trials, with a router at work or without.
 
 use super::cloud::Cloud;
-use super::replay::NotReplayed;
+use super::redrive::NotRedriven;
 use super::wiring::Wiring;
 use super::{Runtime, plugins};
 use crate::child;
@@ -31,11 +31,11 @@ pub enum Missing {
 }
 
 /// As it is told of a dead letter, whose route was there once.
-impl From<Missing> for NotReplayed {
+impl From<Missing> for NotRedriven {
     fn from(missing: Missing) -> Self {
         match missing {
-            Missing::Route(route) => NotReplayed::Routeless(route),
-            Missing::Plugin { .. } => NotReplayed::Host(missing.to_string()),
+            Missing::Route(route) => NotRedriven::Routeless(route),
+            Missing::Plugin { .. } => NotRedriven::Host(missing.to_string()),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::cli::reach::{Client, Reach, reach};
 use crate::cli::{Global, Misused, print};
 use crate::letters::{self, Letter, Query};
 use crate::runtime::bench::Bench;
-use crate::runtime::replay::{self, NotReplayed};
+use crate::runtime::redrive::{self, NotRedriven};
 use crate::runtime::status::Status;
 use anyhow::{Context, Result, bail};
 use esclusa_embedded::Store;
@@ -117,9 +117,9 @@ impl Desk {
                 }
             }
             Desk::Store(bench) => {
-                let route = bench.route(route).await.map_err(NotReplayed::from)?;
-                let pending = replay::replay(&route, bench.store(), id).await?;
-                if tokio::time::timeout(PATIENCE, replay::finish(&route, pending)).await.is_err() {
+                let route = bench.route(route).await.map_err(NotRedriven::from)?;
+                let pending = redrive::redrive(&route, bench.store(), id).await?;
+                if tokio::time::timeout(PATIENCE, redrive::finish(&route, pending)).await.is_err() {
                     print::message(&format!(
                         "letter {id}: what came of it is not sent yet; a router that runs sends it"
                     ));
@@ -162,6 +162,6 @@ impl Desk {
 }
 
 fn find(store: &Store, id: u64) -> Result<Letter> {
-    let letter = replay::find(store, id)?.with_context(|| format!("there is no dead letter {id}"))?;
+    let letter = redrive::find(store, id)?.with_context(|| format!("there is no dead letter {id}"))?;
     Ok(Letter::new(id, letter))
 }

@@ -33,7 +33,7 @@ const ONCE: Policy = Policy {
 
 /// Why a letter was not replayed. It is still there.
 #[derive(Debug, thiserror::Error)]
-pub enum NotReplayed {
+pub enum NotRedriven {
     /// Somebody else replayed or dropped it.
     #[error("dead letter {0} is not there any more")]
     Gone(u64),
@@ -57,9 +57,9 @@ pub enum NotReplayed {
 /// is recorded, and still to be sent with [`finish`].
 ///
 /// # Errors
-/// [`NotReplayed`]; nothing was carried out then.
-pub async fn replay(route: &Route, store: &Store, id: u64) -> Result<Option<PendingMessages>, NotReplayed> {
-    let letter = find(store, id).map_err(|fault| NotReplayed::Host(fault.to_string()))?.ok_or(NotReplayed::Gone(id))?;
+/// [`NotRedriven`]; nothing was carried out then.
+pub async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Option<PendingMessages>, NotRedriven> {
+    let letter = find(store, id).map_err(|fault| NotRedriven::Host(fault.to_string()))?.ok_or(NotRedriven::Gone(id))?;
     let pending = match letter.output.clone() {
         Some(output) => {
             resend(route, &letter, output).await?;
@@ -70,7 +70,7 @@ pub async fn replay(route: &Route, store: &Store, id: u64) -> Result<Option<Pend
     store
         .remove_dead(vec![id])
         .await
-        .map_err(|fault| NotReplayed::Host(format!("delivered, but not removed: {fault}")))?;
+        .map_err(|fault| NotRedriven::Host(format!("delivered, but not removed: {fault}")))?;
     Ok(pending)
 }
 
@@ -92,7 +92,7 @@ pub fn find(store: &Store, id: u64) -> Result<Option<DeadLetter>, esclusa_flow::
 }
 
 /// Sends a message again that an output did not take.
-async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<(), NotReplayed> {
+async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<(), NotRedriven> {
     let key = (!letter.key.is_empty()).then(|| letter.key.clone());
     let send =
         SendMessage { output: output.clone(), key, data: letter.data.clone(), attributes: letter.attributes.clone() };
@@ -106,7 +106,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
                 Ok(())
             }
             Some(Err(fault)) => Err(again("outbox.send", format!("output {output:?}: {fault}"))),
-            None => Err(NotReplayed::Host(format!("output {output:?} gave no result"))),
+            None => Err(NotRedriven::Host(format!("output {output:?} gave no result"))),
         };
     }
     let commit = Commit {
@@ -121,12 +121,12 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
         marks: Vec::new(),
         counts: Counts::default(),
     };
-    route.engine.commit(commit).await.map(drop).map_err(|error| NotReplayed::Host(error.to_string()))
+    route.engine.commit(commit).await.map(drop).map_err(|error| NotRedriven::Host(error.to_string()))
 }
 
 /// Calls the plugin with the event of the letter and commits what it wants done; gives the messages that are still
 /// to be sent.
-async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<PendingMessages>, NotReplayed> {
+async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<PendingMessages>, NotRedriven> {
     let batch = batch(route, letter)?;
     let mut delivery = Delivery::new(&batch.columns, false, ONCE, letter.died);
     let (start, mut output) = (Instant::now(), CallOutput::default());
@@ -139,7 +139,7 @@ async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<PendingMes
             Step::Call(_) => {
                 let result = trial::call(route, &batch.origin, &batch.columns).await;
                 if let Err(CallError::Host(fault)) = &result {
-                    return Err(NotReplayed::Host(fault.to_string()));
+                    return Err(NotRedriven::Host(fault.to_string()));
                 }
                 delivery.called(result.as_ref(), now());
                 output = result.unwrap_or_default();
@@ -152,7 +152,7 @@ async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<PendingMes
     }
 }
 
-fn batch(route: &Route, letter: &DeadLetter) -> Result<Batch, NotReplayed> {
+fn batch(route: &Route, letter: &DeadLetter) -> Result<Batch, NotRedriven> {
     let attributes: Vec<(&str, &str)> =
         letter.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut columns = Columns::default();
@@ -164,7 +164,7 @@ fn batch(route: &Route, letter: &DeadLetter) -> Result<Batch, NotReplayed> {
         timestamp: letter.timestamp,
         attempt: letter.attempts.saturating_add(1),
     };
-    columns.push(&event).map_err(|error| NotReplayed::Host(error.to_string()))?;
+    columns.push(&event).map_err(|error| NotRedriven::Host(error.to_string()))?;
     let origin = Origin {
         route: route.spec.name.clone(),
         source: letter.source.as_str().into(),
@@ -181,7 +181,7 @@ async fn commit(
     batch: &Batch,
     settlement: &Settlement,
     output: CallOutput,
-) -> Result<Option<Option<PendingMessages>>, NotReplayed> {
+) -> Result<Option<Option<PendingMessages>>, NotRedriven> {
     match settlement.verdicts.first() {
         Some((_, Verdict::Dead(reason))) => return Err(again(&reason.code, reason.message.clone())),
         Some((_, Verdict::Released(_))) => {
@@ -206,11 +206,11 @@ async fn commit(
         }
         Err(CommitError::Conflict) => Ok(None),
         Err(error @ CommitError::TooLarge) => Err(again("limit.commit", error.to_string())),
-        Err(error @ CommitError::DoneBefore(_)) => Err(NotReplayed::Host(error.to_string())),
+        Err(error @ CommitError::DoneBefore(_)) => Err(NotRedriven::Host(error.to_string())),
         Err(CommitError::Refused(refused)) => {
             Err(again("effect.refused", refused.into_iter().next().map(|(_, why)| why).unwrap_or_default()))
         }
-        Err(CommitError::Fault(fault)) => Err(NotReplayed::Host(fault.to_string())),
+        Err(CommitError::Fault(fault)) => Err(NotRedriven::Host(fault.to_string())),
     }
 }
 
@@ -224,6 +224,6 @@ fn note(route: &Route, committed: &Committed, counts: &Counts) {
     });
 }
 
-fn again(code: &str, message: String) -> NotReplayed {
-    NotReplayed::Again { code: code.to_owned(), message }
+fn again(code: &str, message: String) -> NotRedriven {
+    NotRedriven::Again { code: code.to_owned(), message }
 }
