@@ -4,7 +4,7 @@ use super::reach::{Reach, reach};
 use super::run::Signals;
 use super::{Global, Misused, print};
 use crate::exit::Exit;
-use crate::runtime::rebuild::{self, Gone, Job, LeftOut, Order, Refused, Stores, Summary};
+use crate::runtime::replay::{self, Gone, Job, LeftOut, Order, Refused, Stores, Summary};
 use crate::runtime::{bench, plugins};
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::plan::Plan;
@@ -97,7 +97,7 @@ impl Replay {
         let stores = Stores { own: if job.needs_store() { Some(self.store(global).await?) } else { None }, scratch };
         let sandbox = bench::sandbox(&plan.engine)?;
         let version = plugins::load(&sandbox, &job.route).await.with_context(|| format!("route {}", self.route))?;
-        rebuild::rebuild(job, &stores, version).await.map_err(|why| anyhow!("route {}: {why}", self.route))
+        replay::rebuild(job, &stores, version).await.map_err(|why| anyhow!("route {}: {why}", self.route))
     }
 
     /// The store of the configuration, which a router that runs would have to itself.
