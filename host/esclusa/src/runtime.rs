@@ -8,6 +8,7 @@ pub mod change;
 #[cfg_attr(not(feature = "aws"), path = "runtime/no_cloud.rs")]
 pub mod cloud;
 pub mod health;
+pub mod invoke;
 mod newest;
 pub mod plugins;
 mod reachable;
@@ -16,7 +17,6 @@ pub mod replay;
 pub mod schema;
 mod sources;
 pub mod status;
-pub mod trial;
 mod wiring;
 
 use arc_swap::ArcSwap;

@@ -4,7 +4,7 @@ use super::Admin;
 use super::answer::Refusal;
 use super::question::{self, BODY, Bounded, Content, Path, Query, Whole};
 use super::work::{Place, blocking, json};
-use crate::runtime::trial::{self, Live, Trial, TrialEvent};
+use crate::runtime::invoke::{self, Invocation, InvokeEvent, Live};
 use crate::{audit, configuration, intake, tables};
 use axum::Json;
 use axum::body::Body;
@@ -83,7 +83,7 @@ pub async fn audit(State(admin): Shared) -> Result<Response, Refusal> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    events: Bounded<TrialEvent, EVENTS>,
+    events: Bounded<InvokeEvent, EVENTS>,
     /// Carry out what the plugin wants.
     #[serde(default)]
     live: bool,
@@ -97,7 +97,7 @@ impl Content for Events {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum Tried {
-    Shown(Trial),
+    Shown(Invocation),
     Done(Live),
 }
 
@@ -113,9 +113,9 @@ pub async fn invoke(
     let trials = &admin.work.trials;
     let tries = async move {
         if live {
-            return trial::live(&route, &events).await.map(Tried::Done);
+            return invoke::live(&route, &events).await.map(Tried::Done);
         }
-        trial::trial(&route, &events).await.map(Tried::Shown)
+        invoke::trial(&route, &events).await.map(Tried::Shown)
     };
     let (tried, place) = admin.work.whole_in(trials, tries).await?;
     let tried = tried.map_err(malformed)?;

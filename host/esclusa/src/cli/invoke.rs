@@ -5,7 +5,7 @@ use super::{Global, Misused, print};
 use crate::exit::Exit;
 use crate::intake;
 use crate::runtime::bench::{self, Bench};
-use crate::runtime::trial::{self, TrialEvent};
+use crate::runtime::invoke::{self, InvokeEvent};
 use anyhow::{Result, anyhow};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
@@ -59,10 +59,10 @@ impl Invoke {
                 let bench = bench(store, *plan)?;
                 let route = bench.route(&self.route).await?;
                 if self.live {
-                    let done = trial::live(&route, &events).await.map_err(|why| anyhow!(why))?;
+                    let done = invoke::live(&route, &events).await.map_err(|why| anyhow!(why))?;
                     serde_json::value::to_raw_value(&done)?
                 } else {
-                    let trial = trial::trial(&route, &events).await.map_err(|why| anyhow!(why))?;
+                    let trial = invoke::trial(&route, &events).await.map_err(|why| anyhow!(why))?;
                     serde_json::value::to_raw_value(&trial)?
                 }
             }
@@ -72,7 +72,7 @@ impl Invoke {
         Ok(if told.failed || told.failure.is_some() { Exit::Failed } else { Exit::Ok })
     }
 
-    fn events(&self) -> Result<Vec<TrialEvent>> {
+    fn events(&self) -> Result<Vec<InvokeEvent>> {
         let mut text = Vec::new();
         if self.event.as_os_str() == "-" {
             std::io::stdin().read_to_end(&mut text)?;
@@ -83,7 +83,7 @@ impl Invoke {
         let attributes: BTreeMap<String, String> = self.attribute.iter().cloned().collect();
         let records =
             if self.raw { vec![intake::raw(text, "")] } else { intake::json_lines(&text, self.key.as_deref(), 1)? };
-        Ok(records.into_iter().map(|record| TrialEvent::new(record.key, record.data, attributes.clone())).collect())
+        Ok(records.into_iter().map(|record| InvokeEvent::new(record.key, record.data, attributes.clone())).collect())
     }
 }
 

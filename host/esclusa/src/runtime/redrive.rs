@@ -4,7 +4,7 @@
 //! leaves the letter where it is. A crash between the commit and the removal leaves the letter, too: replaying is
 //! at-least-once, with the same event and message ids.
 
-use super::trial;
+use super::invoke;
 use esclusa_embedded::Store;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput};
@@ -137,7 +137,7 @@ async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<PendingMes
             Step::Halted(reason) => return Err(again("plugin.halt", reason)),
             Step::Wait(due) => tokio::time::sleep(due.saturating_sub(start.elapsed())).await,
             Step::Call(_) => {
-                let result = trial::call(route, &batch.origin, &batch.columns).await;
+                let result = invoke::call(route, &batch.origin, &batch.columns).await;
                 if let Err(CallError::Host(fault)) = &result {
                     return Err(NotRedriven::Host(fault.to_string()));
                 }

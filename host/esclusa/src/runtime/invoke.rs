@@ -20,12 +20,12 @@ use std::fmt::Formatter;
 use std::sync::Arc;
 
 pub use live::{Live, live};
-pub use show::Trial;
+pub use show::Invocation;
 
 /// An event of a trial.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TrialEvent {
+pub struct InvokeEvent {
     /// Its key.
     pub key: String,
     /// Its payload as text, or
@@ -66,7 +66,7 @@ fn attributes<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Str
     from.deserialize_map(Attributes)
 }
 
-impl TrialEvent {
+impl InvokeEvent {
     /// An event with this payload.
     #[must_use]
     pub fn new(key: String, data: Vec<u8>, attributes: BTreeMap<String, String>) -> Self {
@@ -74,7 +74,7 @@ impl TrialEvent {
             Ok(text) => (Some(text), None),
             Err(bytes) => (None, Some(BASE64.encode(bytes.as_bytes()))),
         };
-        TrialEvent { key, data, base64, attributes }
+        InvokeEvent { key, data, base64, attributes }
     }
 }
 
@@ -82,15 +82,15 @@ impl TrialEvent {
 ///
 /// # Errors
 /// What is wrong with the events.
-pub async fn trial(route: &Route, events: &[TrialEvent]) -> Result<Trial, String> {
+pub async fn trial(route: &Route, events: &[InvokeEvent]) -> Result<Invocation, String> {
     let columns = columns(events, "trial")?;
     let filtered = filtered(sifted(route, &columns).await)?;
     let result = call(route, &origin(route), &columns).await;
-    Ok(Trial::new(route, columns.len(), filtered, result))
+    Ok(Invocation::new(route, columns.len(), filtered, result))
 }
 
 /// The events of a trial; their ids are numbered behind `name`.
-fn columns(events: &[TrialEvent], name: &str) -> Result<Arc<Columns>, String> {
+fn columns(events: &[InvokeEvent], name: &str) -> Result<Arc<Columns>, String> {
     let mut columns = Columns::default();
     for (at, event) in events.iter().enumerate() {
         let data = match (&event.data, &event.base64) {

@@ -5,7 +5,7 @@
 //! counted. Every trial gives its events new ids, so the same events do the same again.
 
 use super::show::{self, Shown};
-use super::{TrialEvent, call, columns, origin, sifted};
+use super::{InvokeEvent, call, columns, origin, sifted};
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput, Reply};
 use esclusa_flow::counts::Counts;
@@ -51,7 +51,7 @@ pub struct Live {
 ///
 /// # Errors
 /// What is wrong with the events; nothing was done then.
-pub async fn live(route: &Route, events: &[TrialEvent]) -> Result<Live, String> {
+pub async fn live(route: &Route, events: &[InvokeEvent]) -> Result<Live, String> {
     let columns = columns(events, &format!("trial-{}", uuid::Uuid::new_v4()))?;
     let bisect = route.spec.policy.bisect;
     let once = Policy { max_retry_attempts: Some(0), max_record_age: None, bisect, release: false, backoff: WAIT };

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 /// What a plugin wanted done.
 #[derive(Debug, Serialize)]
-pub struct Trial {
+pub struct Invocation {
     route: String,
     plugin: Json,
     events: usize,
@@ -69,14 +69,14 @@ struct ShownGuard {
     otherwise: &'static str,
 }
 
-impl Trial {
+impl Invocation {
     /// Shows the result of a call.
     pub fn new(route: &Route, events: usize, filtered: Vec<usize>, result: Result<CallOutput, CallError>) -> Self {
         let (output, failure) = match result {
             Ok(output) => (output, None),
             Err(error) => (CallOutput::default(), Some(failure(&error))),
         };
-        Trial {
+        Invocation {
             route: route.spec.name.to_string(),
             plugin: plugin(route),
             events,
