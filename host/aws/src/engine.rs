@@ -26,9 +26,10 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::engine::{self, Commit, CommitError, Committed, PendingMessages, Progress, Reads, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::Witness;
+use parking_lot::{Mutex, MutexGuard};
 use parts::{Parts, Rest};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// See the module.
 pub struct Engine {
@@ -159,7 +160,7 @@ impl Engine {
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeSet<(Arc<str>, String)>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 
     /// What makes the writes happen once; nothing where there is nothing to protect, or the route does not ask for it.

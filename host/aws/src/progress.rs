@@ -5,7 +5,8 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 /// Keeps the progress of the lanes of one route.
 pub trait ProgressStore: Send + Sync {
@@ -41,11 +42,11 @@ pub struct LateProgressStore(RwLock<Option<Arc<dyn ProgressStore>>>);
 impl LateProgressStore {
     /// Puts the keeper of the source that was just opened in place.
     pub fn set(&self, keeper: Option<Arc<dyn ProgressStore>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keeper;
+        *self.0.write() = keeper;
     }
 
     fn keeper(&self) -> Result<Arc<dyn ProgressStore>, Fault> {
-        let keeper = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let keeper = self.0.read().clone();
         keeper.ok_or_else(|| Fault::LeaseLost("the source is not open".to_owned()))
     }
 }

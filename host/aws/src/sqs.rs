@@ -29,8 +29,9 @@ use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::Source;
 use hub::Hub;
 pub use hub::Routes;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A queue to read.
@@ -68,7 +69,7 @@ struct Known {
 
 impl Queues {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The routes that read each source from now on, those that are paused as well. A message is deleted when all of them

@@ -6,8 +6,9 @@ use crate::transaction::Transaction;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 const PREFIX: u8 = b'd';
 
@@ -31,17 +32,17 @@ impl DeadCounts {
 
     /// Dead letters of a route.
     pub fn get(&self, route: &str) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(route).copied().unwrap_or_default()
+        self.0.lock().get(route).copied().unwrap_or_default()
     }
 
     /// Routes that have dead letters, and how many.
     pub fn all(&self) -> BTreeMap<String, u64> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         counts.iter().filter(|(_, count)| **count > 0).map(|(route, count)| (route.clone(), *count)).collect()
     }
 
     fn change(&self, route: String, by: i64) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         let count = counts.entry(route).or_default();
         *count = count.saturating_add_signed(by);
     }

@@ -21,8 +21,9 @@ use crate::store::Store;
 use crate::transaction::{Transaction, last_key};
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
+use parking_lot::{Mutex, MutexGuard};
 use state::State;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -78,7 +79,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.live.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.state.lock()
     }
 
     /// Tells when a message may have become visible by something other than time.
@@ -137,7 +138,7 @@ impl Queue {
         };
         tx.put(Space::State, key, u64::from(number).to_be_bytes());
         let (live, route) = (Arc::clone(&self.live), route.to_owned());
-        tx.after(move || live.state.lock().unwrap_or_else(PoisonError::into_inner).add_consumer(&route, number));
+        tx.after(move || live.state.lock().add_consumer(&route, number));
         Ok(number)
     }
 
@@ -159,7 +160,7 @@ impl Queue {
         drop(state);
         let (live, route) = (Arc::clone(&self.live), route.to_owned());
         tx.after(move || {
-            let mut state = live.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = live.state.lock();
             state.remove_consumer(&route);
             finished.iter().for_each(|sequence| state.forget(*sequence));
         });

@@ -12,8 +12,9 @@ use crate::schema::Schema;
 use crate::transaction::{Memory, Transaction, stored_sequences};
 use crate::writer::{Demand, Setup, Writer};
 use esclusa_flow::fault::Fault;
+use parking_lot::RwLock;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Bytes of the disk that are left unused by default: room for the tables that the last commits become.
@@ -61,12 +62,12 @@ pub struct Shared {
 impl Shared {
     /// The catalog at present.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.catalog.read())
     }
 
     fn replace(&self, catalog: Arc<Catalog>) {
         let generation = catalog.generation;
-        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        *self.catalog.write() = catalog;
         self.schema.send_replace(generation);
     }
 }

@@ -7,9 +7,10 @@ use crate::transaction::{Transaction, last_key};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::mix;
 use fjall::Slice;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -78,7 +79,7 @@ impl Log {
 
     /// The first sequence of a partition that is kept.
     pub fn first(&self, partition: u32, disk: &Disk) -> Result<u64, Fault> {
-        let mut first = self.live.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = self.live.first.lock();
         if let Some(first) = first.get(&partition) {
             return Ok(*first);
         }
@@ -89,7 +90,7 @@ impl Log {
 
     /// Records that everything before `sequence` was trimmed.
     pub fn set_first(&self, partition: u32, sequence: u64) {
-        self.live.first.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, sequence);
+        self.live.first.lock().insert(partition, sequence);
     }
 }
 

@@ -13,9 +13,10 @@ use esclusa_flow::fault::Fault;
 use fjall::PersistMode;
 pub use queue::GROUP_BYTES;
 
+use parking_lot::Mutex;
 use queue::Queue;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
@@ -118,7 +119,7 @@ impl Writer {
             });
             Box::new(move |durable| reply(result.and_then(|value| durable.map(|()| value).map_err(E::from))))
         });
-        let sender = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sender = self.jobs.lock().clone();
         let job = Job { run, bytes, demand, route };
         let refused = match sender {
             Some(sender) => sender.send(job).err().map(|error| error.0),
@@ -195,8 +196,8 @@ impl Writer {
 
     /// Finishes the jobs that wait, then stops the thread.
     pub fn stop(&self) {
-        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(self.jobs.lock().take());
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()

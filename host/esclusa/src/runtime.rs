@@ -36,10 +36,11 @@ use esclusa_pipeline::shared::Shared;
 use esclusa_sandbox::Sandbox;
 use futures_util::future::join_all;
 use newest::Newest;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -166,7 +167,7 @@ impl Runtime {
     /// Where requests of an `http` source with `reply = true` go in.
     #[must_use]
     pub fn desk(&self, source: &str) -> Option<Desk> {
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+        self.desks.lock().get(source).cloned()
     }
 
     /// True where no route that reads the source takes anything now.
@@ -261,14 +262,9 @@ impl Runtime {
             route.set_mode(mode);
         }
         let desk = match source {
-            plan::Source::Http { reply: true, .. } => Some(
-                self.desks
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .entry(spec.source.clone())
-                    .or_default()
-                    .clone(),
-            ),
+            plan::Source::Http { reply: true, .. } => {
+                Some(self.desks.lock().entry(spec.source.clone()).or_default().clone())
+            }
             _ => None,
         };
         let routes = plan.routes.iter().filter(|route| route.source == spec.source).count();
@@ -304,7 +300,7 @@ impl Runtime {
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 }
 

@@ -1,8 +1,8 @@
 //! How far a route is behind in each shard, and what should worry its operator.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Shared between the lanes of a source, which write it, and the status of the route, which shows it.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Lag {
     /// The lanes that this process works on, by shard.
     #[must_use]
     pub fn lanes(&self) -> BTreeMap<String, ShardLag> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lanes.lock().clone()
     }
 
     /// How often records were trimmed, or may have been, before they were read.
@@ -52,7 +52,7 @@ impl Lag {
 
     /// Changes how far a shard is behind; a shard that was not known is added.
     pub fn change(&self, lane: &str, change: impl FnOnce(&mut ShardLag)) {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.lanes.lock();
         match lanes.get_mut(lane) {
             Some(lag) => change(lag),
             None => change(lanes.entry(lane.to_owned()).or_default()),
@@ -61,6 +61,6 @@ impl Lag {
 
     /// Removes a shard that this process does not work on any more.
     pub fn forget(&self, lane: &str) {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(lane);
+        self.lanes.lock().remove(lane);
     }
 }

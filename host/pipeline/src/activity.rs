@@ -4,8 +4,9 @@
 //! when every lane has found nothing at the present version: no commit has come since that could have given one
 //! of them something. Lanes whose note is older are nudged to look again.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// The notes of all lanes.
@@ -32,7 +33,7 @@ pub struct ActivityGuard {
 impl Activity {
     /// A note for something that is busy now.
     pub fn note(self: &Arc<Self>) -> ActivityGuard {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.notes.lock();
         notes.next += 1;
         let lane = notes.next;
         notes.lanes.insert(lane, None);
@@ -62,14 +63,14 @@ impl Activity {
     }
 
     fn look(&self, version: u64) -> (bool, bool) {
-        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = self.notes.lock();
         let busy = notes.lanes.values().any(Option::is_none);
         let stale = notes.lanes.values().any(|seen| seen.is_some_and(|v| v != version));
         (busy, stale)
     }
 
     fn write(&self, lane: u64, note: Option<u64>) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).lanes.insert(lane, note);
+        self.notes.lock().lanes.insert(lane, note);
         self.changed.notify_waiters();
     }
 }
@@ -88,7 +89,7 @@ impl ActivityGuard {
 
 impl Drop for ActivityGuard {
     fn drop(&mut self) {
-        self.idle.notes.lock().unwrap_or_else(PoisonError::into_inner).lanes.remove(&self.lane);
+        self.idle.notes.lock().lanes.remove(&self.lane);
         self.idle.changed.notify_waiters();
     }
 }

@@ -4,9 +4,8 @@
 //! sum is right (invariant 8) is a statement about the router, not about this file.
 
 use esclusa_flow::counts::Counts;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Counters of a route.
@@ -75,13 +74,13 @@ impl Meter {
 
     /// Changes the reading; everything in one call is seen together.
     pub fn change(&self, f: impl FnOnce(&mut Reading)) {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        f(&mut self.0.lock());
     }
 
     /// The present reading.
     #[must_use]
     pub fn read(&self) -> Reading {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     /// Notes the last thing that went wrong.

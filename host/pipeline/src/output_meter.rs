@@ -6,9 +6,10 @@
 
 use crate::meter::{LastError, epoch_millis, worth_telling};
 use esclusa_flow::outbox::{Tried, Witness};
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The code of what goes wrong when messages are sent.
@@ -228,7 +229,7 @@ impl OutputMeters {
 }
 
 fn lock(meter: &Mutex<OutputMeter>) -> MutexGuard<'_, OutputMeter> {
-    meter.lock().unwrap_or_else(PoisonError::into_inner)
+    meter.lock()
 }
 
 impl Witness for OutputMeters {

@@ -3,8 +3,9 @@
 //! A message group of a queue is free for the next worker with the commit, before the messages of that commit are sent.
 //! Whoever commits takes the turn first, so that the next one waits behind it.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
@@ -32,7 +33,7 @@ impl SendOrder {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Lock>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::engine::Inner;
 use esclusa_flow::settings::Instances;
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Something that can be kept, and wears out.
 pub trait Reusable {
@@ -28,7 +29,7 @@ impl<T: Reusable> Pool<T> {
 
     /// A kept instance, where there is one.
     pub fn take(&self) -> Option<T> {
-        let taken = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let taken = self.kept.lock().pop();
         if taken.is_some() {
             self.inner.kept.fetch_sub(1, Ordering::Relaxed);
         }
@@ -46,13 +47,13 @@ impl<T: Reusable> Pool<T> {
             self.inner.kept.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+        self.kept.lock().push(instance);
     }
 }
 
 impl<T> Drop for Pool<T> {
     fn drop(&mut self) {
-        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner).len();
+        let kept = self.kept.get_mut().len();
         self.inner.kept.fetch_sub(kept, Ordering::Relaxed);
     }
 }

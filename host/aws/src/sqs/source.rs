@@ -13,7 +13,8 @@ use esclusa_flow::batch::Batch;
 use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -87,7 +88,7 @@ impl Source for QueueSource {
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+            let left = std::mem::take(&mut *self.left.lock());
             let deadline = Instant::now() + LAST_RECEIVE;
             for Receiving { mut task, .. } in left {
                 if timeout(deadline.saturating_duration_since(Instant::now()), &mut task).await.is_err() {
@@ -281,6 +282,6 @@ impl Lane for Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(self.receiving.take());
+        self.left.lock().extend(self.receiving.take());
     }
 }

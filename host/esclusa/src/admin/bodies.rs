@@ -11,9 +11,10 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use esclusa_pipeline::budget::{Budget, BytesPermit};
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -136,7 +137,7 @@ impl Bodies {
 
     /// The request that has been sending for the longest time gives way, if that is long enough.
     fn make_room(&self) {
-        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sending = self.sending.lock();
         if sending.bodies.first_key_value().is_some_and(|(_, (since, _))| since.elapsed() >= self.give_way)
             && let Some((_, (_, gives_way))) = sending.bodies.pop_first()
         {
@@ -146,7 +147,7 @@ impl Bodies {
 
     /// Counts a request that has a share among those that are sending.
     fn begin(&self, gives_way: &Arc<Notify>) -> End {
-        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sending = self.sending.lock();
         let number = sending.next;
         sending.next = number.wrapping_add(1);
         sending.bodies.insert(number, (Instant::now(), gives_way.clone()));
@@ -162,7 +163,7 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.sending.lock().unwrap_or_else(PoisonError::into_inner).bodies.remove(&self.number);
+        self.sending.lock().bodies.remove(&self.number);
     }
 }
 

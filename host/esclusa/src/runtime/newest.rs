@@ -1,9 +1,9 @@
 //! Of several reloads of one file only the newest counts: it stops the others while they still load, and its result is
 //! theirs.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use tokio::sync::{oneshot, watch};
 
 /// What came of a reload: what was done, or why nothing was.
@@ -48,7 +48,7 @@ impl Newest {
     pub fn begin(&self, file: &Path) -> Reload {
         let (done, pending) = watch::channel(None);
         let (tell, newer) = oneshot::channel();
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(file.to_owned(), tell);
+        let before = self.0.lock().insert(file.to_owned(), tell);
         if let Some(before) = before {
             // One that is through does not listen.
             let _ = before.send(Pending(pending));

@@ -10,7 +10,6 @@ use esclusa_pipeline::output_meter::OutputReading;
 use esclusa_pipeline::route::{Mode, Route};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 /// The router at one moment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -167,7 +166,7 @@ impl Runtime {
             now: epoch_millis(),
             routes: routes.collect(),
             left_letters: letters::left(&self.store, &loaded.plan),
-            reloads: self.reloads.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            reloads: self.reloads.lock().clone(),
         }
     }
 
@@ -210,7 +209,7 @@ impl Runtime {
         } else {
             tracing::error!(what, reason = message, "not reloaded; what was running keeps running");
         }
-        let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reloads = self.reloads.lock();
         reloads.insert(0, Reload { at: epoch_millis(), what: what.to_owned(), ok, message });
         reloads.truncate(RELOADS);
     }

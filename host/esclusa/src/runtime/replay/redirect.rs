@@ -10,8 +10,9 @@ use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Item;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The codes of events that the route has among its dead letters, as [`esclusa_flow::verdict::Reason`] has them: what a plugin
@@ -28,7 +29,7 @@ pub struct Tally {
 impl Tally {
     /// What was counted.
     pub fn read(&self) -> Summary {
-        self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.summary.lock().clone()
     }
 
     /// Ends the rebuild.
@@ -47,7 +48,7 @@ impl Tally {
     }
 
     fn add(&self, effects: usize, left: &LeftOut) {
-        let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut summary = self.summary.lock();
         summary.effects = summary.effects.saturating_add(effects as u64);
         summary.left_out.messages = summary.left_out.messages.saturating_add(left.messages);
         summary.left_out.objects = summary.left_out.objects.saturating_add(left.objects);
