@@ -117,12 +117,12 @@ impl Bodies {
     }
 
     async fn share(&self, bytes: usize) -> Result<BytesPermit, Refusal> {
-        if let Some(share) = self.budget.try_share(bytes) {
+        if let Some(share) = self.budget.try_take(bytes) {
             return Ok(share);
         }
         let end = Instant::now() + self.wait;
         // Its place in the queue is kept from one look to the next.
-        let mut share = pin!(self.budget.share(bytes));
+        let mut share = pin!(self.budget.take(bytes));
         loop {
             self.make_room();
             let look = end.min(Instant::now() + self.give_way / 4);

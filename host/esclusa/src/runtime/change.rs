@@ -144,7 +144,7 @@ impl Runtime {
             if let Err(why) = self.apply_schema(schema::of(&new.plan)).await {
                 let cloud = self.cloud(&old.plan).await;
                 for (route, mode) in leaving {
-                    self.launch_as(&old.plan, cloud.as_ref(), &route.spec, route.version(), Some(mode));
+                    self.launch_as(&old.plan, cloud.as_ref(), &route.spec, route.plugin(), Some(mode));
                 }
                 return Err(why);
             }

@@ -5,7 +5,7 @@ use crate::sinks;
 use esclusa_config::plan::{self, Objects, Plan, Source, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Sink};
-use esclusa_pipeline::commit::Settle;
+use esclusa_pipeline::commit::ProgressKind;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Route};
@@ -48,11 +48,11 @@ impl Wiring<'_> {
 }
 
 /// How a source is told that events are finished.
-fn settle(source: &Source) -> Settle {
+fn settle(source: &Source) -> ProgressKind {
     match source {
-        Source::Queue { .. } | Source::Sqs { .. } => Settle::Receipts,
-        Source::Http { reply: true, .. } => Settle::Nothing,
-        _ => Settle::Position,
+        Source::Queue { .. } | Source::Sqs { .. } => ProgressKind::Receipts,
+        Source::Http { reply: true, .. } => ProgressKind::Nothing,
+        _ => ProgressKind::Position,
     }
 }
 
