@@ -40,7 +40,7 @@ fn a_plugin_that_reads_sees_what_the_batch_before_wrote() {
         paused(async {
             let world = World::new(lanes(&[12]));
             let scripts: BTreeMap<String, Script> = (0..12).map(|event| (format!("a-{event}"), Script::Read)).collect();
-            world.set_trouble(vec![Trouble::Slow(10); 60]);
+            world.state().commit_time = Duration::from_millis(50);
             let options = Options { runs_ahead, batch_size: 2, ..Options::default() };
             serve_to_the_end(&world, &scripts, &options).await;
             check(&world);
