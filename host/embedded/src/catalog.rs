@@ -3,72 +3,73 @@
 //! A number is given to a name once and never to another one, so names of different kinds cannot collide.
 
 mod apply;
-mod backfill;
 
-pub use apply::apply;
-pub use backfill::drop_entries;
+pub(crate) use apply::{apply, drop_entries};
 
-use crate::queues::Queue;
+use crate::dead::DeadCounts;
+use crate::queues::QueuesByName;
 use crate::schema::Target;
 use crate::streams::Log;
-use esclusa_flow::settings::KeySchema;
+use crate::tables::TablesByName;
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What the store holds at present, by name.
 #[derive(Debug, Default)]
-pub struct Catalog {
+pub(crate) struct Catalog {
     /// Rises with every change, so that a commit made for an older one is noticed.
     pub generation: u64,
     /// Tables.
-    pub tables: BTreeMap<String, Arc<Table>>,
+    pub tables: TablesByName,
     /// Streams.
     pub streams: BTreeMap<String, Arc<Log>>,
     /// Queues.
-    pub queues: BTreeMap<String, Arc<Queue>>,
+    pub queues: QueuesByName,
     /// Directories of object stores.
     pub objects: BTreeMap<String, PathBuf>,
     /// Outputs.
     pub outputs: BTreeMap<String, Target>,
 }
 
-/// A table.
+/// The catalog at present, as tasks and the writer share it.
 #[derive(Debug)]
-pub struct Table {
-    /// Name in routes.toml.
-    pub name: String,
-    /// First four bytes of the keys of its items.
-    pub id: u32,
-    /// Its key.
-    pub key: KeySchema,
-    /// Its indexes.
-    pub indexes: Vec<Index>,
-    /// Its change feed.
-    pub feed: Option<Arc<Log>>,
+pub(crate) struct SharedCatalog {
+    current: RwLock<Arc<Catalog>>,
+    generation: watch::Sender<u64>,
+    /// Dead letters by route. They outlive every schema.
+    pub dead: Arc<DeadCounts>,
 }
 
-/// A secondary index: entries that lead to the key of the item.
-#[derive(Debug)]
-pub struct Index {
-    /// Name in routes.toml.
-    pub name: String,
-    /// First four bytes of the keys of its entries.
-    pub id: u32,
-    /// Its key.
-    pub key: KeySchema,
-}
+impl SharedCatalog {
+    /// An empty catalog.
+    pub(crate) fn new(dead: DeadCounts) -> Self {
+        SharedCatalog { current: RwLock::default(), generation: watch::channel(0).0, dead: Arc::new(dead) }
+    }
 
-impl Table {
-    /// True where a write has to know what was there before.
-    pub fn needs_old_item(&self) -> bool {
-        !self.indexes.is_empty() || self.feed.is_some()
+    /// The catalog at present.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.current.read())
+    }
+
+    /// Puts another catalog in force and wakes those that wait for one.
+    pub(crate) fn replace(&self, catalog: Arc<Catalog>) {
+        let generation = catalog.generation;
+        *self.current.write() = catalog;
+        self.generation.send_replace(generation);
+    }
+
+    /// Sees every change of the catalog.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
     }
 }
 
 impl Catalog {
     /// Every log: streams and change feeds.
-    pub fn logs(&self) -> impl Iterator<Item = &Arc<Log>> {
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &Arc<Log>> {
         self.streams.values().chain(self.tables.values().filter_map(|table| table.feed.as_ref()))
     }
 }

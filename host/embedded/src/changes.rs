@@ -14,13 +14,13 @@ use esclusa_flow::settings::KeySchema;
 use std::fmt::Write as _;
 
 /// Renders the changes of a table.
-pub struct ChangeJson {
+pub(crate) struct ChangeJson {
     table: String,
     key: Option<KeySchema>,
 }
 
 /// A change as an event.
-pub struct ChangeEvent {
+pub(crate) struct ChangeEvent {
     timestamp: u64,
     key: String,
     json: String,
@@ -28,19 +28,19 @@ pub struct ChangeEvent {
 
 impl ChangeEvent {
     /// As a record that can be pushed.
-    pub fn as_record(&self) -> Record<'_> {
+    pub(crate) fn as_record(&self) -> Record<'_> {
         Record { timestamp: self.timestamp, key: &self.key, attributes: Vec::new(), data: self.json.as_bytes() }
     }
 }
 
 impl ChangeJson {
     /// For the table of this name.
-    pub fn new(catalog: &Catalog, table: &str) -> Self {
+    pub(crate) fn new(catalog: &Catalog, table: &str) -> Self {
         ChangeJson { table: table.to_owned(), key: catalog.tables.get(table).map(|table| table.key.clone()) }
     }
 
     /// The event of a stored change.
-    pub fn render(&self, sequence: u64, value: &[u8]) -> Result<ChangeEvent, Damaged> {
+    pub(crate) fn render(&self, sequence: u64, value: &[u8]) -> Result<ChangeEvent, Damaged> {
         let change = read_change(value)?;
         let old = change.old.map(read_item).transpose()?;
         let new = change.new.map(read_item).transpose()?;

@@ -5,7 +5,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Item, Value};
 
 /// Appends a number, seven bits a byte, the least significant first.
-pub fn push_number(mut number: u64, out: &mut Vec<u8>) {
+pub(crate) fn push_number(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push((number as u8 & 0x7f) | 0x80);
         number >>= 7;
@@ -14,7 +14,7 @@ pub fn push_number(mut number: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends bytes with their length before them.
-pub fn push_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn push_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     push_number(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
 }
@@ -31,18 +31,18 @@ impl From<Damaged> for Fault {
 
 /// Reads what the `push` functions wrote.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(pub &'a [u8]);
+pub(crate) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
     /// The next byte.
-    pub fn byte(&mut self) -> Result<u8, Damaged> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Damaged> {
         let (first, rest) = self.0.split_first().ok_or(Damaged)?;
         self.0 = rest;
         Ok(*first)
     }
 
     /// The next number.
-    pub fn number(&mut self) -> Result<u64, Damaged> {
+    pub(crate) fn number(&mut self) -> Result<u64, Damaged> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -55,38 +55,38 @@ impl<'a> Reader<'a> {
     }
 
     /// The next bytes with a length before them.
-    pub fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
         let len = usize::try_from(self.number()?).map_err(|_| Damaged)?;
         self.fixed(len)
     }
 
     /// The next `len` bytes.
-    pub fn fixed(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
+    pub(crate) fn fixed(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
         let (head, rest) = self.0.split_at_checked(len).ok_or(Damaged)?;
         self.0 = rest;
         Ok(head)
     }
 
     /// The next text.
-    pub fn text(&mut self) -> Result<&'a str, Damaged> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Damaged> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Damaged)
     }
 
     /// The next number of eight bytes.
-    pub fn fixed_number(&mut self) -> Result<u64, Damaged> {
+    pub(crate) fn fixed_number(&mut self) -> Result<u64, Damaged> {
         let bytes = self.fixed(8)?;
         Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| Damaged)?))
     }
 }
 
 /// The last eight bytes of a key as a number.
-pub fn trailing_number(key: &[u8]) -> Result<u64, Damaged> {
+pub(crate) fn trailing_number(key: &[u8]) -> Result<u64, Damaged> {
     let bytes = key.last_chunk::<8>().ok_or(Damaged)?;
     Ok(u64::from_be_bytes(*bytes))
 }
 
 /// Appends an item.
-pub fn push_item(item: &Item, out: &mut Vec<u8>) {
+pub(crate) fn push_item(item: &Item, out: &mut Vec<u8>) {
     push_number(item.0.len() as u64, out);
     for (name, value) in &item.0 {
         push_bytes(name.as_bytes(), out);
@@ -119,7 +119,7 @@ fn push_set(tag: u8, texts: &[String], out: &mut Vec<u8>) {
 }
 
 /// The item that [`push_item`] wrote.
-pub fn read_item(bytes: &[u8]) -> Result<Item, Damaged> {
+pub(crate) fn read_item(bytes: &[u8]) -> Result<Item, Damaged> {
     let mut reader = Reader(bytes);
     let count = reader.number()?;
     let mut attributes = Vec::with_capacity(count.min(1024) as usize);
@@ -149,7 +149,7 @@ fn read_set(reader: &mut Reader<'_>) -> Result<Vec<String>, Damaged> {
 }
 
 /// A token as bytes.
-pub fn token_bytes(token: &Token) -> Vec<u8> {
+pub(crate) fn token_bytes(token: &Token) -> Vec<u8> {
     match token {
         Token::Offset(offset) => [&[0][..], &offset.to_be_bytes()].concat(),
         Token::Text(text) => [&[1][..], text.as_bytes()].concat(),
@@ -157,7 +157,7 @@ pub fn token_bytes(token: &Token) -> Vec<u8> {
 }
 
 /// The token that [`token_bytes`] wrote.
-pub fn read_token(bytes: &[u8]) -> Result<Token, Damaged> {
+pub(crate) fn read_token(bytes: &[u8]) -> Result<Token, Damaged> {
     match bytes.split_first() {
         Some((0, rest)) => Ok(Token::Offset(Reader(rest).fixed_number()?)),
         Some((1, rest)) => Ok(Token::Text(std::str::from_utf8(rest).map_err(|_| Damaged)?.into())),

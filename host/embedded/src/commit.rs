@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A commit that only has to be evaluated.
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// The catalog it was made for.
     pub generation: u64,
     /// Route name.
@@ -47,7 +47,7 @@ pub struct Prepared {
 }
 
 /// An object that is to be written aside before the commit.
-pub struct ObjectToStage {
+pub(crate) struct ObjectToStage {
     /// Index of the action in the commit.
     pub action: usize,
     /// Directory of its store.
@@ -55,7 +55,7 @@ pub struct ObjectToStage {
 }
 
 /// Checks and encodes; the objects are left to be staged.
-pub fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(Prepared, Vec<ObjectToStage>), CommitError> {
+pub(crate) fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(Prepared, Vec<ObjectToStage>), CommitError> {
     let mut prepared = Prepared {
         generation: catalog.generation,
         route: Arc::clone(&commit.route),
@@ -76,9 +76,9 @@ pub fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(Prepared, Vec<Obje
     let mut scratch = Vec::with_capacity(512);
     for (i, action) in commit.actions.iter().enumerate() {
         let result = match action {
-            Action::Put(put) => TableWrite::put(i, put, catalog, &mut scratch).map(|w| prepared.tables.push(w)),
-            Action::Update(update) => TableWrite::update(i, update, catalog).map(|w| prepared.tables.push(w)),
-            Action::Delete(delete) => TableWrite::delete(i, delete, catalog).map(|w| prepared.tables.push(w)),
+            Action::Put(put) => TableWrite::put(i, put, &catalog.tables, &mut scratch).map(|w| prepared.tables.push(w)),
+            Action::Update(update) => TableWrite::update(i, update, &catalog.tables).map(|w| prepared.tables.push(w)),
+            Action::Delete(delete) => TableWrite::delete(i, delete, &catalog.tables).map(|w| prepared.tables.push(w)),
             Action::Send(send) => prepared.send(send, catalog),
             Action::PutObject(object) => match catalog.objects.get(&object.store) {
                 Some(root) => {

@@ -17,11 +17,11 @@ const PAGE_BYTES: usize = 4 << 20;
 
 /// How many dead letters each route has.
 #[derive(Debug, Default)]
-pub struct DeadCounts(Mutex<HashMap<String, u64>>);
+pub(crate) struct DeadCounts(Mutex<HashMap<String, u64>>);
 
 impl DeadCounts {
     /// Counts what is on disk.
-    pub fn load(disk: &Disk) -> Result<Self, Fault> {
+    pub(crate) fn load(disk: &Disk) -> Result<Self, Fault> {
         let mut counts: HashMap<String, u64> = HashMap::new();
         for guard in disk.snapshot().prefix(disk.space(Space::State), [PREFIX]) {
             let value = guard.value().map_err(|e| read_fault(&e))?;
@@ -31,12 +31,12 @@ impl DeadCounts {
     }
 
     /// Dead letters of a route.
-    pub fn get(&self, route: &str) -> u64 {
+    pub(crate) fn get(&self, route: &str) -> u64 {
         self.0.lock().get(route).copied().unwrap_or_default()
     }
 
     /// Routes that have dead letters, and how many.
-    pub fn all(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn all(&self) -> BTreeMap<String, u64> {
         let counts = self.0.lock();
         counts.iter().filter(|(_, count)| **count > 0).map(|(route, count)| (route.clone(), *count)).collect()
     }
@@ -49,14 +49,14 @@ impl DeadCounts {
 }
 
 /// A dead letter as it is stored: its route, then the letter as JSON.
-pub struct Entry {
+pub(crate) struct Entry {
     route: String,
     bytes: Vec<u8>,
 }
 
 impl Entry {
     /// Encodes a letter.
-    pub fn new(letter: &DeadLetter) -> Result<Self, Fault> {
+    pub(crate) fn new(letter: &DeadLetter) -> Result<Self, Fault> {
         let mut bytes = Vec::with_capacity(512 + letter.data.len());
         push_bytes(letter.route.as_bytes(), &mut bytes);
         serde_json::to_writer(&mut bytes, letter).map_err(|e| Fault::Bug(format!("a dead letter: {e}")))?;
@@ -64,12 +64,12 @@ impl Entry {
     }
 
     /// Bytes that it takes.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bytes.len()
     }
 
     /// Stores it.
-    pub fn write(self, counts: &Arc<DeadCounts>, tx: &mut Transaction<'_>) {
+    pub(crate) fn write(self, counts: &Arc<DeadCounts>, tx: &mut Transaction<'_>) {
         let id = tx.next_id();
         tx.put(Space::State, key(id), self.bytes);
         let counts = Arc::clone(counts);
@@ -82,7 +82,7 @@ fn key(id: u64) -> Vec<u8> {
 }
 
 /// Dead letters after `after`, of one route or of all, at most `limit`; fewer when they are large, but one at least.
-pub fn list(
+pub(crate) fn list(
     disk: &Disk,
     route: Option<&str>,
     after: Option<u64>,
@@ -109,7 +109,7 @@ pub fn list(
 }
 
 /// Removes dead letters; those that are not there are passed over. Gives how many were removed.
-pub fn remove(ids: &[u64], counts: &Arc<DeadCounts>, tx: &mut Transaction<'_>) -> Result<usize, Fault> {
+pub(crate) fn remove(ids: &[u64], counts: &Arc<DeadCounts>, tx: &mut Transaction<'_>) -> Result<usize, Fault> {
     let mut removed = 0;
     for id in ids {
         let Some(value) = tx.get(Space::State, &key(*id))? else { continue };

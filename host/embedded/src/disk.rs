@@ -27,7 +27,7 @@ pub const MEMORY: u64 = CACHE_BYTES + 2 * (2 * LARGE_MEMTABLE + 2 * SMALL_MEMTAB
 
 /// Where a key lives. Spaces differ in how they are used, so each is its own tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Space {
+pub(crate) enum Space {
     /// Positions, counts, names, dead letters, outboxes, manifests.
     State,
     /// Items and index entries, by table id.
@@ -40,7 +40,7 @@ pub enum Space {
 
 /// The open database.
 #[derive(Clone)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// For snapshots and batches.
     pub database: Database,
     /// The directory of the store.
@@ -53,10 +53,10 @@ pub struct Disk {
 
 /// Held as long as the store is open. Dropped last.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
+pub(crate) struct Lock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
 
 /// What there is to say of a disk that is full.
-pub fn full(path: &str, free: u64, reserve: u64) -> String {
+pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
     format!(
         "the disk of the store at {path} is full: {} MiB are free, {} MiB are kept in reserve; free some space, the router goes on by itself",
         free >> 20,
@@ -65,7 +65,7 @@ pub fn full(path: &str, free: u64, reserve: u64) -> String {
 }
 
 /// Opens or creates the store at `path`.
-pub fn open(path: &Path) -> Result<(Disk, Lock), OpenError> {
+pub(crate) fn open(path: &Path) -> Result<(Disk, Lock), OpenError> {
     let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
     std::fs::create_dir_all(path).map_err(|e| unusable(e.to_string()))?;
     let lock = lock(path)?;
@@ -144,13 +144,13 @@ fn check_format(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Makes names created, renamed or removed in a directory durable.
-pub fn sync_directory(path: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()
 }
 
 impl Disk {
     /// The tree of a space.
-    pub fn space(&self, space: Space) -> &Keyspace {
+    pub(crate) fn space(&self, space: Space) -> &Keyspace {
         match space {
             Space::State => &self.state,
             Space::Items => &self.items,
@@ -160,18 +160,18 @@ impl Disk {
     }
 
     /// Reads at this moment.
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         self.database.snapshot()
     }
 
     /// Bytes that can still be written to the disk that holds the store.
-    pub fn available(&self) -> std::io::Result<u64> {
+    pub(crate) fn available(&self) -> std::io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.path)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     /// Has everything that lies in memory written to the trees' files, in the background.
-    pub fn flush(&self) -> fjall::Result<()> {
+    pub(crate) fn flush(&self) -> fjall::Result<()> {
         for space in [&self.state, &self.items, &self.log, &self.queue] {
             // Hidden in the documentation, and the one way to ask for it (fjall 3.1).
             space.rotate_memtable()?;
@@ -180,23 +180,23 @@ impl Disk {
     }
 
     /// True where nothing waits for [`Self::flush`] any more.
-    pub fn flushed(&self) -> bool {
+    pub(crate) fn flushed(&self) -> bool {
         [&self.state, &self.items, &self.log, &self.queue].iter().all(|space| space.tree.sealed_memtable_count() == 0)
     }
 
     /// Makes everything written so far durable.
-    pub fn sync(&self) -> fjall::Result<()> {
+    pub(crate) fn sync(&self) -> fjall::Result<()> {
         self.database.persist(PersistMode::SyncAll)
     }
 }
 
 /// A read that failed.
-pub fn read_fault(error: &fjall::Error) -> Fault {
+pub(crate) fn read_fault(error: &fjall::Error) -> Fault {
     Fault::Transient(format!("the store cannot be read: {}", describe(error)))
 }
 
 /// The error as people read it.
-pub fn describe(error: &fjall::Error) -> String {
+pub(crate) fn describe(error: &fjall::Error) -> String {
     match error {
         fjall::Error::Io(error) => error.to_string(),
         fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),

@@ -1,11 +1,11 @@
 //! Evaluating a prepared commit in the writer. First everything that can be refused, then everything else: what is
 //! numbered is numbered only once nothing can be refused any more, so sequences have no gaps.
 
+use crate::catalog::SharedCatalog;
 use crate::commit::Prepared;
 use crate::disk::Space;
 use crate::progress::{self, Place};
 use crate::queues::{Enqueue, Settlement};
-use crate::store::Shared;
 use crate::streams::{Append, Log, append_change};
 use crate::tables::drafts::{self, Drafts};
 use crate::tables::{Changed, TableWrite};
@@ -37,7 +37,11 @@ impl From<Fault> for Refusal {
 }
 
 /// Carries out a commit in `tx`.
-pub fn evaluate(prepared: Prepared, shared: &Shared, tx: &mut Transaction<'_>) -> Result<Committed, Refusal> {
+pub(crate) fn evaluate(
+    prepared: Prepared,
+    shared: &SharedCatalog,
+    tx: &mut Transaction<'_>,
+) -> Result<Committed, Refusal> {
     let catalog = shared.catalog();
     if prepared.generation != catalog.generation {
         return Err(Refusal::Stale);
@@ -49,7 +53,7 @@ pub fn evaluate(prepared: Prepared, shared: &Shared, tx: &mut Transaction<'_>) -
     let counts = progress::sum(&prepared.route, &prepared.counts, tx)?;
     load_heads(&prepared.appends, &prepared.enqueues, tx)?;
     let mut settlement = match &prepared.progress {
-        Progress::Receipts { delete, release } => Some(Settlement::find(delete, release, &catalog)?),
+        Progress::Receipts { delete, release } => Some(Settlement::find(delete, release, &catalog.queues)?),
         _ => None,
     };
     if prepared.tables.iter().all(TableWrite::is_blind) {
@@ -96,7 +100,7 @@ fn begin(settlement: Option<&mut Settlement>) -> Result<(), Fault> {
 
 fn load_heads(appends: &[Append], enqueues: &[Enqueue], tx: &mut Transaction<'_>) -> Result<(), Fault> {
     for append in appends {
-        tx.load_head(append.log.id, append.partition)?;
+        append.log.load_head(append.partition, tx)?;
     }
     for enqueue in enqueues {
         enqueue.queue.load_head(tx)?;
@@ -105,7 +109,7 @@ fn load_heads(appends: &[Append], enqueues: &[Enqueue], tx: &mut Transaction<'_>
 }
 
 fn load_feeds(changed: &[Changed], tx: &mut Transaction<'_>) -> Result<(), Fault> {
-    changed.iter().try_for_each(|change| tx.load_head(change.feed.id, 0))
+    changed.iter().try_for_each(|change| change.feed.load_head(0, tx))
 }
 
 fn write_records(appends: Vec<Append>, enqueues: Vec<Enqueue>, changed: Vec<Changed>, tx: &mut Transaction<'_>) {

@@ -2,7 +2,7 @@
 
 mod document;
 
-pub use document::check_document;
+pub(crate) use document::check_document;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +27,7 @@ pub fn dynamo_json(item: &Item) -> String {
 }
 
 /// Appends an item as DynamoDB JSON.
-pub fn push_dynamo_object(item: &Item, out: &mut String) {
+pub(crate) fn push_dynamo_object(item: &Item, out: &mut String) {
     object(item, out, push_dynamo);
 }
 

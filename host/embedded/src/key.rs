@@ -16,7 +16,7 @@ const BINARY: u8 = 3;
 
 /// A key that cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
+pub(crate) enum KeyError {
     /// The attribute is not there.
     #[error("the key attribute {0:?} is missing")]
     Missing(String),
@@ -35,7 +35,7 @@ pub enum KeyError {
 }
 
 /// Appends the key of `item`.
-pub fn encode(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<(), KeyError> {
+pub(crate) fn encode(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<(), KeyError> {
     let present = |name: &String| item.get(name).ok_or_else(|| KeyError::Missing(name.clone()));
     push_partition(&key.partition, present(&key.partition)?, out)?;
     match &key.sort {
@@ -45,7 +45,7 @@ pub fn encode(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<(), Key
 }
 
 /// Appends the key of `item` and says true; false if an attribute of the key is absent.
-pub fn encode_where_present(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<bool, KeyError> {
+pub(crate) fn encode_where_present(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<bool, KeyError> {
     if key.names().any(|name| item.get(name).is_none()) {
         return Ok(false);
     }
@@ -53,12 +53,12 @@ pub fn encode_where_present(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> 
 }
 
 /// Appends a partition key.
-pub fn push_partition(name: &str, value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError> {
+pub(crate) fn push_partition(name: &str, value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError> {
     push(name, value, PARTITION_LIMIT, out)
 }
 
 /// Appends a sort key.
-pub fn push_sort(name: &str, value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError> {
+pub(crate) fn push_sort(name: &str, value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError> {
     push(name, value, SORT_LIMIT, out)
 }
 
@@ -113,13 +113,13 @@ fn push_prefix(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends what all texts that begin with `prefix` have in common as a key part.
-pub fn push_text_prefix(prefix: &str, out: &mut Vec<u8>) {
+pub(crate) fn push_text_prefix(prefix: &str, out: &mut Vec<u8>) {
     out.push(TEXT);
     push_prefix(prefix.as_bytes(), out);
 }
 
 /// The least and the first byte above all parts with the type of `value`.
-pub fn type_bounds(value: &Value) -> Option<(u8, u8)> {
+pub(crate) fn type_bounds(value: &Value) -> Option<(u8, u8)> {
     let tag = match value {
         Value::Number(_) => NUMBER,
         Value::Text(_) => TEXT,
@@ -130,7 +130,7 @@ pub fn type_bounds(value: &Value) -> Option<(u8, u8)> {
 }
 
 /// The least byte string that is greater than everything that begins with `prefix`; `None`: there is none.
-pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < 0xff {

@@ -1,4 +1,4 @@
-//! How far routes are behind.
+//! How far routes are behind, and what logs do not hold any more.
 
 use crate::codec::Damaged;
 use crate::disk::{Space, read_fault};
@@ -19,6 +19,15 @@ pub struct LaneLag {
     pub records: u64,
     /// Age of the oldest of them.
     pub age: Option<Duration>,
+}
+
+/// What a partition does not hold any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Records that were trimmed.
+    pub records: u64,
+    /// When the first one after them was accepted, milliseconds since the Unix epoch; `None`: there is none.
+    pub begins: Option<u64>,
 }
 
 impl Store {
@@ -55,6 +64,37 @@ impl Store {
         Ok(LaneLag { lane: String::new(), records, age: oldest.map(age) })
     }
 
+    /// What was trimmed of a stream, for each partition of which something was.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such stream.
+    pub fn stream_trimmed(&self, stream: &str) -> Result<Vec<Trimmed>, Fault> {
+        let log = self.shared().catalog().streams.get(stream).cloned();
+        self.log_trimmed(&*log.ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?)
+    }
+
+    /// What was trimmed of a table's changes.
+    ///
+    /// # Errors
+    /// A [`Fault`]: there is no such table, or it keeps no change feed.
+    pub fn changes_trimmed(&self, table: &str) -> Result<Vec<Trimmed>, Fault> {
+        let log = self.shared().catalog().tables.get(table).and_then(|table| table.feed.clone());
+        self.log_trimmed(&*log.ok_or_else(|| Fault::Permanent(format!("table {table:?} keeps no change feed")))?)
+    }
+
+    fn log_trimmed(&self, log: &Log) -> Result<Vec<Trimmed>, Fault> {
+        let mut trimmed = Vec::new();
+        for partition in 0..log.lanes {
+            let first = log.first(partition, self.disk())?;
+            if first > 1 {
+                let record = self.disk().space(Space::Log).get(record_key(log.id, partition, first));
+                let begins = record.map_err(|e| read_fault(&e))?.map(|value| timestamp(&value)).transpose()?;
+                trimmed.push(Trimmed { records: first - 1, begins });
+            }
+        }
+        Ok(trimmed)
+    }
+
     fn log_lag(&self, route: &str, source: &str, log: &Log) -> Result<Vec<LaneLag>, Fault> {
         (0..log.lanes).map(|partition| self.partition_lag(route, source, log, partition)).collect()
     }
@@ -76,5 +116,5 @@ impl Store {
 }
 
 fn age(time: u64) -> Duration {
-    Duration::from_millis(crate::writer::now().saturating_sub(time))
+    Duration::from_millis(crate::clock::wall_millis().saturating_sub(time))
 }

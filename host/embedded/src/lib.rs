@@ -3,8 +3,10 @@
 //! One thread writes; it groups the commits that wait, evaluates them in order, writes them as one atomic batch
 //! and syncs once. What was answered is durable, what failed left nothing. See `docs/decisions/0002-embedded-store.md`.
 
+mod admin;
 mod catalog;
 mod changes;
+mod clock;
 mod codec;
 mod commit;
 mod dead;
@@ -34,11 +36,11 @@ pub use disk::MEMORY;
 pub use error::{OpenError, SchemaError};
 pub use json::{dynamo_json, plain_json};
 pub use key::{PARTITION_LIMIT, SORT_LIMIT};
-pub use lag::LaneLag;
+pub use lag::{LaneLag, Trimmed};
+pub use progress::SourceSpec;
 pub use records::NewRecord;
-pub use retention::Trimmed;
 pub use schema::{QueueSchema, Schema, StreamSchema, Target};
-pub use sources::{FileSource, GenerateSource, Generated, LONGEST_LINE, ScheduleSource, SourceSpec};
+pub use sources::{FileSource, GenerateSource, Generated, LONGEST_LINE, ScheduleSource};
 pub use store::{Options, RESERVE, Store};
 pub use tables::drafts::STEPS as COMMIT_STEPS;
 pub use writer::GROUP_BYTES;

@@ -20,7 +20,7 @@ const PREFIX: u8 = b'o';
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// Why an object was not written aside.
-pub enum StageError {
+pub(crate) enum StageError {
     /// Its path can never work.
     Refused(String),
     /// The disk did not take it.
@@ -29,7 +29,7 @@ pub enum StageError {
 
 /// An object written aside. Dropped, it is deleted, unless a commit has named it.
 #[derive(Debug)]
-pub struct Staged {
+pub(crate) struct Staged {
     aside: PathBuf,
     path: PathBuf,
     committed: bool,
@@ -45,7 +45,7 @@ impl Drop for Staged {
 }
 
 /// Writes an object aside, durably. Blocks.
-pub fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageError> {
+pub(crate) fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageError> {
     let fault = |path: &Path, e: std::io::Error| {
         StageError::Fault(Fault::Transient(format!(
             "object {:?} of store {:?}: {}: {e}",
@@ -123,7 +123,7 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, StageError> {
 
 impl Staged {
     /// Names it in the manifest; it gets its name once the commit is durable.
-    pub fn commit(mut self, tx: &mut Transaction<'_>) {
+    pub(crate) fn commit(mut self, tx: &mut Transaction<'_>) {
         let key = manifest_key(tx.next_id());
         let mut entry = Vec::new();
         push_bytes(self.aside.as_os_str().as_bytes(), &mut entry);
@@ -162,7 +162,7 @@ fn read_entry(bytes: &[u8]) -> Result<(PathBuf, PathBuf), Damaged> {
 }
 
 /// Finishes the renames of the manifest and forgets them. What cannot be renamed stays, for the next time.
-pub fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
+pub(crate) fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
     let snapshot = tx.disk.snapshot();
     for guard in snapshot.prefix(tx.disk.space(Space::State), [PREFIX]) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
@@ -178,7 +178,7 @@ pub fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
 }
 
 /// Deletes staged files of a directory that no commit named.
-pub fn delete_orphans(root: &Path, disk: &Disk) -> Result<(), Fault> {
+pub(crate) fn delete_orphans(root: &Path, disk: &Disk) -> Result<(), Fault> {
     let Ok(files) = std::fs::read_dir(root.join(STAGING)) else { return Ok(()) };
     let mut named = Vec::new();
     for guard in disk.snapshot().prefix(disk.space(Space::State), [PREFIX]) {

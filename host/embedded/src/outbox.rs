@@ -9,7 +9,7 @@ use esclusa_flow::fault::Fault;
 use fjall::Readable;
 
 /// An outbox as it is stored; `None` where there is nothing to send.
-pub fn encode(lane: &str, messages: &[OutboxMessage]) -> Option<Vec<u8>> {
+pub(crate) fn encode(lane: &str, messages: &[OutboxMessage]) -> Option<Vec<u8>> {
     if messages.is_empty() {
         return None;
     }
@@ -73,14 +73,14 @@ fn key(route: &str, id: u64) -> Vec<u8> {
 }
 
 /// Records an outbox and gives its number.
-pub fn write(route: &str, bytes: Vec<u8>, tx: &mut Transaction<'_>) -> u64 {
+pub(crate) fn write(route: &str, bytes: Vec<u8>, tx: &mut Transaction<'_>) -> u64 {
     let id = tx.next_id();
     tx.put(Space::State, key(route, id), bytes);
     id
 }
 
 /// Forgets an outbox; false where it is not there, because it was confirmed before.
-pub fn remove(route: &str, id: u64, tx: &mut Transaction<'_>) -> Result<bool, Fault> {
+pub(crate) fn remove(route: &str, id: u64, tx: &mut Transaction<'_>) -> Result<bool, Fault> {
     let key = key(route, id);
     let found = tx.get(Space::State, &key)?.is_some();
     if found {
@@ -90,7 +90,7 @@ pub fn remove(route: &str, id: u64, tx: &mut Transaction<'_>) -> Result<bool, Fa
 }
 
 /// The outboxes of a route, in order.
-pub fn list(route: &str, disk: &Disk) -> Result<Vec<PendingMessages>, Fault> {
+pub(crate) fn list(route: &str, disk: &Disk) -> Result<Vec<PendingMessages>, Fault> {
     let mut found = Vec::new();
     for guard in disk.snapshot().prefix(disk.space(Space::State), prefix(route)) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;

@@ -5,11 +5,42 @@ use crate::disk::{Disk, Space, read_fault};
 use crate::transaction::Transaction;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
+use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
+use std::sync::Arc;
+
+/// Who reads, and as what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSpec {
+    /// Route name.
+    pub route: Arc<str>,
+    /// Source name.
+    pub source: Arc<str>,
+    /// Source kind as written in routes.toml.
+    pub kind: Arc<str>,
+    /// Lanes of a source without lanes of its own, such as a queue: at least one.
+    pub workers: usize,
+}
+
+impl SourceSpec {
+    pub(crate) fn place<'a>(&'a self, lane: &'a str) -> Place<'a> {
+        Place { route: &self.route, source: &self.source, lane }
+    }
+
+    pub(crate) fn origin(&self, lane: &str, ordered: bool) -> Origin {
+        Origin {
+            route: Arc::clone(&self.route),
+            source: Arc::clone(&self.source),
+            kind: Arc::clone(&self.kind),
+            lane: lane.into(),
+            ordered,
+        }
+    }
+}
 
 /// A lane of a source as one route reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// Route name.
     pub route: &'a str,
     /// Source name.
@@ -20,12 +51,12 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// Key of its position.
-    pub fn position_key(&self) -> Vec<u8> {
+    pub(crate) fn position_key(&self) -> Vec<u8> {
         self.key(b'p')
     }
 
     /// Key of what the source remembers.
-    pub fn memo_key(&self) -> Vec<u8> {
+    pub(crate) fn memo_key(&self) -> Vec<u8> {
         self.key(b'm')
     }
 
@@ -36,18 +67,18 @@ impl Place<'_> {
     }
 
     /// The committed position.
-    pub fn position(&self, disk: &Disk) -> Result<Option<Token>, Fault> {
+    pub(crate) fn position(&self, disk: &Disk) -> Result<Option<Token>, Fault> {
         let stored = disk.space(Space::State).get(self.position_key()).map_err(|e| read_fault(&e))?;
         Ok(stored.map(|bytes| read_token(&bytes)).transpose()?)
     }
 
     /// What the source remembers.
-    pub fn memo(&self, disk: &Disk) -> Result<Option<Vec<u8>>, Fault> {
+    pub(crate) fn memo(&self, disk: &Disk) -> Result<Option<Vec<u8>>, Fault> {
         Ok(disk.space(Space::State).get(self.memo_key()).map_err(|e| read_fault(&e))?.map(|bytes| bytes.to_vec()))
     }
 
     /// Refuses where the committed position is not `from`.
-    pub fn check(&self, from: Option<&Token>, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+    pub(crate) fn check(&self, from: Option<&Token>, tx: &mut Transaction<'_>) -> Result<(), Fault> {
         let stored = tx.get(Space::State, &self.position_key())?.map(|bytes| read_token(&bytes)).transpose()?;
         if stored.as_ref() == from {
             return Ok(());
@@ -63,7 +94,7 @@ impl Place<'_> {
     }
 
     /// Moves the position.
-    pub fn set(&self, to: &Token, tx: &mut Transaction<'_>) {
+    pub(crate) fn set(&self, to: &Token, tx: &mut Transaction<'_>) {
         tx.put(Space::State, self.position_key(), token_bytes(to));
     }
 }
@@ -87,13 +118,13 @@ fn read_counts(bytes: &[u8]) -> Counts {
 }
 
 /// The counters of a route.
-pub fn counts(route: &str, disk: &Disk) -> Result<Counts, Fault> {
+pub(crate) fn counts(route: &str, disk: &Disk) -> Result<Counts, Fault> {
     let stored = disk.space(Space::State).get(counts_key(route)).map_err(|e| read_fault(&e))?;
     Ok(stored.map(|bytes| read_counts(&bytes)).unwrap_or_default())
 }
 
 /// The counters of a route with `added`, to be written once nothing can be refused any more.
-pub fn sum(route: &str, added: &Counts, tx: &mut Transaction<'_>) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+pub(crate) fn sum(route: &str, added: &Counts, tx: &mut Transaction<'_>) -> Result<(Vec<u8>, Vec<u8>), Fault> {
     let key = counts_key(route);
     let mut counts = tx.get(Space::State, &key)?.map(|bytes| read_counts(&bytes)).unwrap_or_default();
     counts.merge(added);
@@ -102,11 +133,11 @@ pub fn sum(route: &str, added: &Counts, tx: &mut Transaction<'_>) -> Result<(Vec
 }
 
 /// Key of what says that a route is paused.
-pub fn pause_key(route: &str) -> Vec<u8> {
+pub(crate) fn pause_key(route: &str) -> Vec<u8> {
     [b"h", route.as_bytes()].concat()
 }
 
 /// True where a route was paused, and not resumed.
-pub fn paused(route: &str, disk: &Disk) -> Result<bool, Fault> {
+pub(crate) fn paused(route: &str, disk: &Disk) -> Result<bool, Fault> {
     Ok(disk.space(Space::State).get(pause_key(route)).map_err(|e| read_fault(&e))?.is_some())
 }

@@ -10,26 +10,30 @@ mod receive;
 mod settle;
 mod state;
 
-pub use receive::{Received, receive};
-pub use settle::{Settlement, extend};
+pub(crate) use receive::{Received, receive};
+pub(crate) use settle::{Settlement, extend};
 
+use crate::clock;
 use crate::codec::Damaged;
 use crate::disk::{Disk, Space, read_fault};
 use crate::records::{self, NewRecord};
 use crate::schema::QueueSchema;
-use crate::store::Store;
 use crate::transaction::{Transaction, last_key};
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 use parking_lot::{Mutex, MutexGuard};
 use state::State;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
+/// The queues of a catalog, by name.
+pub(crate) type QueuesByName = BTreeMap<String, Arc<Queue>>;
+
 /// A queue.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     /// Its name.
     pub name: String,
     /// First four bytes of its keys.
@@ -49,7 +53,7 @@ struct Live {
 
 impl Queue {
     /// The queue as `wanted` describes it: consumers are registered and removed, what `old` knows is kept.
-    pub fn load(
+    pub(crate) fn load(
         name: &str,
         id: u32,
         wanted: &QueueSchema,
@@ -83,31 +87,31 @@ impl Queue {
     }
 
     /// Tells when a message may have become visible by something other than time.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.live.changed.subscribe()
     }
 
     /// Wakes the readers.
-    pub fn notify(&self) {
+    pub(crate) fn notify(&self) {
         self.live.changed.send_modify(|n| *n = n.wrapping_add(1));
     }
 
     /// Messages that a consumer could receive at once now, at most `enough`.
-    pub fn available(&self, store: &Store, number: u32, enough: usize) -> Result<usize, Fault> {
+    pub(crate) fn available(&self, disk: &Disk, number: u32, enough: usize) -> Result<usize, Fault> {
         let mut state = self.state();
         let Some(consumer) = state.consumer(number) else { return Ok(0) };
-        consumer.expire(Instant::now());
-        consumer.load(self.id, store.disk())?;
+        consumer.expire(clock::monotonic());
+        consumer.load(self.id, disk)?;
         Ok(consumer.available(enough))
     }
 
     /// When a hidden message is shown again to a consumer, the earliest.
-    pub fn next_deadline(&self, number: u32) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self, number: u32) -> Option<Instant> {
         self.state().consumer(number).and_then(|consumer| consumer.next_deadline())
     }
 
     /// Messages that a consumer is not done with, and the time of the oldest.
-    pub fn backlog(&self, route: &str, disk: &Disk) -> Result<(u64, Option<u64>), Fault> {
+    pub(crate) fn backlog(&self, route: &str, disk: &Disk) -> Result<(u64, Option<u64>), Fault> {
         let (first, done) = {
             let mut state = self.state();
             let number = state.consumer_of(route);
@@ -127,7 +131,7 @@ impl Queue {
     }
 
     /// Makes `route` a consumer where it is none: it gets every message that is there.
-    pub fn register(&self, route: &str, tx: &mut Transaction<'_>) -> Result<u32, Fault> {
+    pub(crate) fn register(&self, route: &str, tx: &mut Transaction<'_>) -> Result<u32, Fault> {
         if let Some(known) = self.state().consumer_of(route) {
             return Ok(known);
         }
@@ -168,7 +172,7 @@ impl Queue {
     }
 
     /// Learns the last sequence from the disk, once.
-    pub fn load_head(&self, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+    pub(crate) fn load_head(&self, tx: &mut Transaction<'_>) -> Result<(), Fault> {
         if !tx.memory.heads.contains_key(&(self.id, 0)) {
             let head = stored_head(self.id, tx.disk)?;
             tx.memory.heads.insert((self.id, 0), head);
@@ -177,7 +181,7 @@ impl Queue {
     }
 
     /// Writes where the first message is, so that opening the queue need not pass over deleted ones.
-    pub fn remember_first(&self, tx: &mut Transaction<'_>) {
+    pub(crate) fn remember_first(&self, tx: &mut Transaction<'_>) {
         let mut state = self.state();
         if let Some(first) = state.first_to_remember() {
             tx.put(Space::State, keys::first(self.id), first.to_be_bytes());
@@ -195,7 +199,7 @@ fn stored_head(queue: u32, disk: &Disk) -> Result<u64, Fault> {
 }
 
 /// A message on its way into a queue.
-pub struct Enqueue {
+pub(crate) struct Enqueue {
     /// The queue.
     pub queue: Arc<Queue>,
     /// The value, without its time.
@@ -204,12 +208,12 @@ pub struct Enqueue {
 
 impl Enqueue {
     /// A message of `queue`.
-    pub fn new(queue: &Arc<Queue>, message: &NewRecord) -> Self {
+    pub(crate) fn new(queue: &Arc<Queue>, message: &NewRecord) -> Self {
         Enqueue { queue: Arc::clone(queue), body: records::body(&message.key, &message.attributes, &message.data) }
     }
 
     /// Stores it; the head of the queue is loaded. Gives its sequence.
-    pub fn write(mut self, tx: &mut Transaction<'_>) -> u64 {
+    pub(crate) fn write(mut self, tx: &mut Transaction<'_>) -> u64 {
         records::stamp(&mut self.body, tx.now);
         let sequence = tx.next_sequence(self.queue.id, 0);
         tx.put(Space::Queue, keys::message(self.queue.id, sequence), self.body);

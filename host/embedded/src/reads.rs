@@ -1,10 +1,10 @@
 //! Reads of tables at one moment: single items, queries on a key, and scans.
 
-use crate::catalog::{Catalog, Table};
+use crate::catalog::Catalog;
 use crate::codec::read_item;
 use crate::disk::{Disk, Space, read_fault};
 use crate::key::{after_prefix, push_partition, push_sort, push_text_prefix, type_bounds};
-use crate::tables::exact_key;
+use crate::tables::{Table, exact_key};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
@@ -23,7 +23,7 @@ const YIELD_BYTES: usize = 1 << 20;
 const STEPS: u64 = 64 << 20;
 
 /// The tables as they were when it was made.
-pub struct SnapshotReads {
+pub(crate) struct SnapshotReads {
     disk: Disk,
     snapshot: Snapshot,
     catalog: Arc<Catalog>,
@@ -34,7 +34,7 @@ type KeyRange = (Vec<u8>, Option<Vec<u8>>);
 
 impl SnapshotReads {
     /// Reads at this moment.
-    pub fn new(disk: &Disk, catalog: Arc<Catalog>) -> Self {
+    pub(crate) fn new(disk: &Disk, catalog: Arc<Catalog>) -> Self {
         SnapshotReads { snapshot: disk.snapshot(), disk: disk.clone(), catalog }
     }
 
@@ -43,7 +43,7 @@ impl SnapshotReads {
     }
 
     /// The item with this key.
-    pub fn item(&self, table: &str, key: &Item) -> Result<Option<Item>, ReadError> {
+    pub(crate) fn item(&self, table: &str, key: &Item) -> Result<Option<Item>, ReadError> {
         let table = self.table(table)?;
         let key = exact_key(table, key)
             .map_err(|why| ReadError::Invalid(format!("a key of table {:?}: {why}", table.name)))?;
@@ -118,7 +118,7 @@ impl SnapshotReads {
 
     /// Items in the order of their keys: those after the item with the key `after`, at most so many, and no further one
     /// once they have so many bytes.
-    pub fn scan(
+    pub(crate) fn scan(
         &self,
         table: &str,
         after: Option<&Item>,
@@ -148,7 +148,7 @@ impl SnapshotReads {
     }
 
     /// The key attributes of an item of a table, to go on scanning from.
-    pub fn key_of(&self, table: &str, item: &Item) -> Result<Item, ReadError> {
+    pub(crate) fn key_of(&self, table: &str, item: &Item) -> Result<Item, ReadError> {
         let table = self.table(table)?;
         Ok(item.0.iter().filter(|(name, _)| table.key.contains(name)).cloned().collect())
     }

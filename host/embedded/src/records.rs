@@ -26,7 +26,7 @@ impl NewRecord {
 }
 
 /// The value of a record, without the time in front of it.
-pub fn body(key: &str, attributes: &[(String, String)], data: &[u8]) -> Vec<u8> {
+pub(crate) fn body(key: &str, attributes: &[(String, String)], data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + 16 + key.len() + data.len());
     out.extend_from_slice(&[0; 8]);
     push_bytes(key.as_bytes(), &mut out);
@@ -40,24 +40,24 @@ pub fn body(key: &str, attributes: &[(String, String)], data: &[u8]) -> Vec<u8> 
 }
 
 /// The value of a message that an effect sends.
-pub fn body_of(send: &SendMessage) -> Vec<u8> {
+pub(crate) fn body_of(send: &SendMessage) -> Vec<u8> {
     body(send.key.as_deref().unwrap_or_default(), &send.attributes, &send.data)
 }
 
 /// Writes the time into a value that [`body`] made.
-pub fn stamp(body: &mut [u8], timestamp: u64) {
+pub(crate) fn stamp(body: &mut [u8], timestamp: u64) {
     if let Some(time) = body.first_chunk_mut::<8>() {
         *time = timestamp.to_be_bytes();
     }
 }
 
 /// The time of a value.
-pub fn timestamp(value: &[u8]) -> Result<u64, Damaged> {
+pub(crate) fn timestamp(value: &[u8]) -> Result<u64, Damaged> {
     Reader(value).fixed_number()
 }
 
 /// A record as it is stored.
-pub struct Record<'a> {
+pub(crate) struct Record<'a> {
     /// When it was accepted, milliseconds since the Unix epoch.
     pub timestamp: u64,
     /// Partition key or message group.
@@ -70,7 +70,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Reads what [`body`] wrote.
-    pub fn read(value: &'a [u8]) -> Result<Self, Damaged> {
+    pub(crate) fn read(value: &'a [u8]) -> Result<Self, Damaged> {
         let mut reader = Reader(value);
         let timestamp = reader.fixed_number()?;
         let key = reader.text()?;
@@ -80,7 +80,7 @@ impl<'a> Record<'a> {
     }
 
     /// Appends it as an event.
-    pub fn push(&self, id: &str, attempt: u32, columns: &mut Columns) -> Result<(), TooLarge> {
+    pub(crate) fn push(&self, id: &str, attempt: u32, columns: &mut Columns) -> Result<(), TooLarge> {
         columns.push(&NewEvent {
             id,
             key: self.key,
@@ -92,7 +92,7 @@ impl<'a> Record<'a> {
     }
 
     /// Bytes that the event takes, as [`esclusa_flow::event::EventRef::size`] counts them.
-    pub fn size(&self, id: &str) -> usize {
+    pub(crate) fn size(&self, id: &str) -> usize {
         let attributes: usize = self.attributes.iter().map(|(n, v)| n.len() + v.len() + 16).sum();
         id.len() + self.key.len() + self.data.len() + attributes + 44
     }

@@ -1,11 +1,12 @@
 //! Regular work of the writer: trimming records that are older than their log keeps them, noting where queues begin,
-//! naming objects that could not be named at once. And what a log does not hold any more.
+//! naming objects that could not be named at once.
 
+use crate::catalog::SharedCatalog;
+use crate::clock;
 use crate::codec::trailing_number;
 use crate::disk::{Space, read_fault};
 use crate::objects;
 use crate::records::timestamp;
-use crate::store::{Shared, Store};
 use crate::streams::{Log, first_key, prefix, record_key};
 use crate::transaction::Transaction;
 use crate::writer::Tick;
@@ -20,9 +21,9 @@ const TIME: Duration = Duration::from_millis(100);
 const LEAST: u64 = 1000;
 
 /// The work, for the writer.
-pub fn tick(shared: Arc<Shared>) -> Tick {
+pub(crate) fn tick(shared: Arc<SharedCatalog>) -> Tick {
     Box::new(move |tx| {
-        let (catalog, until) = (shared.catalog(), Instant::now() + TIME);
+        let (catalog, until) = (shared.catalog(), clock::monotonic() + TIME);
         for log in catalog.logs() {
             for partition in 0..log.lanes {
                 warn(trim(log, partition, until, tx), "old records are not trimmed");
@@ -49,7 +50,7 @@ fn trim(log: &Arc<Log>, partition: u32, until: Instant, tx: &mut Transaction<'_>
     let snapshot = tx.disk.snapshot();
     for guard in snapshot.range(tx.disk.space(Space::Log), start..end) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
-        if timestamp(&value)? >= oldest_kept || (first - before >= LEAST && Instant::now() >= until) {
+        if timestamp(&value)? >= oldest_kept || (first - before >= LEAST && clock::monotonic() >= until) {
             break;
         }
         first = trailing_number(&key)? + 1;
@@ -62,46 +63,4 @@ fn trim(log: &Arc<Log>, partition: u32, until: Instant, tx: &mut Transaction<'_>
         tx.after(move || log.set_first(partition, first));
     }
     Ok(())
-}
-
-/// What a partition does not hold any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trimmed {
-    /// Records that were trimmed.
-    pub records: u64,
-    /// When the first one after them was accepted, milliseconds since the Unix epoch; `None`: there is none.
-    pub begins: Option<u64>,
-}
-
-impl Store {
-    /// What was trimmed of a stream, for each partition of which something was.
-    ///
-    /// # Errors
-    /// A [`Fault`]: there is no such stream.
-    pub fn stream_trimmed(&self, stream: &str) -> Result<Vec<Trimmed>, Fault> {
-        let log = self.shared().catalog().streams.get(stream).cloned();
-        self.log_trimmed(&*log.ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?)
-    }
-
-    /// What was trimmed of a table's changes.
-    ///
-    /// # Errors
-    /// A [`Fault`]: there is no such table, or it keeps no change feed.
-    pub fn changes_trimmed(&self, table: &str) -> Result<Vec<Trimmed>, Fault> {
-        let log = self.shared().catalog().tables.get(table).and_then(|table| table.feed.clone());
-        self.log_trimmed(&*log.ok_or_else(|| Fault::Permanent(format!("table {table:?} keeps no change feed")))?)
-    }
-
-    fn log_trimmed(&self, log: &Log) -> Result<Vec<Trimmed>, Fault> {
-        let mut trimmed = Vec::new();
-        for partition in 0..log.lanes {
-            let first = log.first(partition, self.disk())?;
-            if first > 1 {
-                let record = self.disk().space(Space::Log).get(record_key(log.id, partition, first));
-                let begins = record.map_err(|e| read_fault(&e))?.map(|value| timestamp(&value)).transpose()?;
-                trimmed.push(Trimmed { records: first - 1, begins });
-            }
-        }
-        Ok(trimmed)
-    }
 }

@@ -11,45 +11,15 @@ pub use file::{FileSource, LONGEST_LINE};
 pub use generate::{GenerateSource, Generated};
 pub use schedule::ScheduleSource;
 
-use crate::progress::Place;
+use crate::progress::SourceSpec;
 use crate::store::Store;
 use crate::streams::Log;
 use crate::writer::Demand;
 use esclusa_flow::batch::Token;
-use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::Source;
 use std::sync::Arc;
-
-/// Who reads, and as what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceSpec {
-    /// Route name.
-    pub route: Arc<str>,
-    /// Source name.
-    pub source: Arc<str>,
-    /// Source kind as written in routes.toml.
-    pub kind: Arc<str>,
-    /// Lanes of a source without lanes of its own, such as a queue: at least one.
-    pub workers: usize,
-}
-
-impl SourceSpec {
-    fn place<'a>(&'a self, lane: &'a str) -> Place<'a> {
-        Place { route: &self.route, source: &self.source, lane }
-    }
-
-    fn origin(&self, lane: &str, ordered: bool) -> Origin {
-        Origin {
-            route: Arc::clone(&self.route),
-            source: Arc::clone(&self.source),
-            kind: Arc::clone(&self.kind),
-            lane: lane.into(),
-            ordered,
-        }
-    }
-}
 
 impl Store {
     /// A stream as a route reads it: a lane per partition, in order.
@@ -98,7 +68,7 @@ impl Store {
     /// # Errors
     /// [`Fault::LeaseLost`] where a receipt is not valid any more; the others are extended all the same.
     pub fn extend(&self, tokens: &[Token], by: std::time::Duration) -> Result<(), Fault> {
-        crate::queues::extend(tokens, by, &self.shared().catalog())
+        crate::queues::extend(tokens, by, &self.shared().catalog().queues)
     }
 
     /// The committed position of a lane of a source as a route reads it; `None` where there is none yet.

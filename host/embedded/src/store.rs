@@ -1,8 +1,6 @@
 //! The open store: a handle that is cheap to clone. The last one dropped closes it.
 
-mod admin;
-
-use crate::catalog::{self, Catalog};
+use crate::catalog::{self, SharedCatalog};
 use crate::dead::DeadCounts;
 use crate::disk::{self, Disk, Lock};
 use crate::error::{OpenError, SchemaError};
@@ -12,7 +10,6 @@ use crate::schema::Schema;
 use crate::transaction::{Memory, Transaction, stored_sequences};
 use crate::writer::{Demand, Setup, Writer};
 use esclusa_flow::fault::Fault;
-use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -40,7 +37,7 @@ pub struct Store {
 }
 
 struct Inner {
-    shared: Arc<Shared>,
+    shared: Arc<SharedCatalog>,
     writer: Writer,
     disk: Disk,
     version: watch::Receiver<u64>,
@@ -49,27 +46,6 @@ struct Inner {
     reserve: u64,
     /// The last to be dropped.
     _lock: Lock,
-}
-
-/// What tasks and the writer both know.
-pub struct Shared {
-    catalog: RwLock<Arc<Catalog>>,
-    schema: watch::Sender<u64>,
-    /// Dead letters by route.
-    pub dead: Arc<DeadCounts>,
-}
-
-impl Shared {
-    /// The catalog at present.
-    pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.catalog.read())
-    }
-
-    fn replace(&self, catalog: Arc<Catalog>) {
-        let generation = catalog.generation;
-        *self.catalog.write() = catalog;
-        self.schema.send_replace(generation);
-    }
 }
 
 impl Drop for Inner {
@@ -99,7 +75,7 @@ impl Store {
             Memory { sequences: stored_sequences(&disk).map_err(|e| unusable(e.to_string()))?, ..Memory::default() };
         let dead = DeadCounts::load(&disk).map_err(|e| unusable(e.to_string()))?;
         let (version, versions) = watch::channel(memory.sequences.version);
-        let shared = Arc::new(Shared { catalog: RwLock::default(), schema: watch::channel(0).0, dead: Arc::new(dead) });
+        let shared = Arc::new(SharedCatalog::new(dead));
         let setup = Setup {
             disk: disk.clone(),
             memory,
@@ -193,10 +169,10 @@ impl Store {
     }
 
     pub(crate) fn schema_changes(&self) -> watch::Receiver<u64> {
-        self.inner.shared.schema.subscribe()
+        self.inner.shared.subscribe()
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<SharedCatalog> {
         &self.inner.shared
     }
 

@@ -16,11 +16,11 @@ use tokio::sync::watch;
 
 /// How long a change feed keeps its records. Longer than DynamoDB's 24 hours: a router that stood still over a
 /// weekend shall not lose changes, and the disk is the owner's.
-pub const CHANGES_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const CHANGES_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A stream or a change feed.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     /// Name of the stream, or of the table whose changes it holds.
     pub name: String,
     /// First four bytes of its keys.
@@ -44,12 +44,12 @@ struct Live {
 
 impl Log {
     /// A log that nobody reads yet.
-    pub fn new(name: &str, id: u32, partitions: u32, lanes: u32, retention: Duration) -> Self {
+    pub(crate) fn new(name: &str, id: u32, partitions: u32, lanes: u32, retention: Duration) -> Self {
         Log { name: name.to_owned(), id, partitions, lanes, retention, live: Arc::default() }
     }
 
     /// The same log under a new schema: its readers stay.
-    pub fn alive_as(mut self, old: &Log) -> Self {
+    pub(crate) fn alive_as(mut self, old: &Log) -> Self {
         if self.id == old.id {
             self.live = Arc::clone(&old.live);
         }
@@ -57,17 +57,17 @@ impl Log {
     }
 
     /// Tells when something was appended.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.live.grown.subscribe()
     }
 
     /// Wakes the readers.
-    pub fn notify(&self) {
+    pub(crate) fn notify(&self) {
         self.live.grown.send_modify(|n| *n = n.wrapping_add(1));
     }
 
     /// Where a record with this key goes; one without a key goes to the partitions in turn.
-    pub fn partition(&self, key: &str) -> u32 {
+    pub(crate) fn partition(&self, key: &str) -> u32 {
         if self.partitions <= 1 {
             return 0;
         }
@@ -78,7 +78,7 @@ impl Log {
     }
 
     /// The first sequence of a partition that is kept.
-    pub fn first(&self, partition: u32, disk: &Disk) -> Result<u64, Fault> {
+    pub(crate) fn first(&self, partition: u32, disk: &Disk) -> Result<u64, Fault> {
         let mut first = self.live.first.lock();
         if let Some(first) = first.get(&partition) {
             return Ok(*first);
@@ -88,8 +88,17 @@ impl Log {
         Ok(stored)
     }
 
+    /// Learns the last sequence of a partition from the disk, once.
+    pub(crate) fn load_head(&self, partition: u32, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+        if !tx.memory.heads.contains_key(&(self.id, partition)) {
+            let head = stored_head(tx.disk, self.id, partition)?;
+            tx.memory.heads.insert((self.id, partition), head);
+        }
+        Ok(())
+    }
+
     /// Records that everything before `sequence` was trimmed.
-    pub fn set_first(&self, partition: u32, sequence: u64) {
+    pub(crate) fn set_first(&self, partition: u32, sequence: u64) {
         self.live.first.lock().insert(partition, sequence);
     }
 }
@@ -100,7 +109,7 @@ fn hash(bytes: &[u8]) -> u64 {
 }
 
 /// The key of a record.
-pub fn record_key(log: u32, partition: u32, sequence: u64) -> Slice {
+pub(crate) fn record_key(log: u32, partition: u32, sequence: u64) -> Slice {
     let mut key = [0; 16];
     let (head, tail) = key.split_at_mut(8);
     head.copy_from_slice(&prefix(log, partition));
@@ -109,12 +118,12 @@ pub fn record_key(log: u32, partition: u32, sequence: u64) -> Slice {
 }
 
 /// What the keys of a partition begin with.
-pub fn prefix(log: u32, partition: u32) -> [u8; 8] {
+pub(crate) fn prefix(log: u32, partition: u32) -> [u8; 8] {
     ((u64::from(log) << 32) | u64::from(partition)).to_be_bytes()
 }
 
 /// Key of the record that holds a partition's first kept sequence.
-pub fn first_key(log: u32, partition: u32) -> Vec<u8> {
+pub(crate) fn first_key(log: u32, partition: u32) -> Vec<u8> {
     [b"t".as_slice(), &prefix(log, partition)].concat()
 }
 
@@ -126,7 +135,7 @@ fn stored_first(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
 }
 
 /// The last sequence of a partition; 0: nothing was ever appended.
-pub fn stored_head(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
+pub(crate) fn stored_head(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
     let before_first = stored_first(disk, log, partition)?.saturating_sub(1);
     match last_key(disk, Space::Log, &prefix(log, partition))? {
         Some(key) => Ok(trailing_number(&key)?.max(before_first)),
@@ -135,7 +144,7 @@ pub fn stored_head(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> 
 }
 
 /// A record on its way into a stream.
-pub struct Append {
+pub(crate) struct Append {
     /// The stream.
     pub log: Arc<Log>,
     /// The partition.
@@ -146,7 +155,7 @@ pub struct Append {
 
 impl Append {
     /// A record of `log`.
-    pub fn new(log: &Arc<Log>, record: &NewRecord) -> Self {
+    pub(crate) fn new(log: &Arc<Log>, record: &NewRecord) -> Self {
         Append {
             log: Arc::clone(log),
             partition: log.partition(&record.key),
@@ -155,7 +164,7 @@ impl Append {
     }
 
     /// Appends it; the head of its partition is loaded. Gives its sequence.
-    pub fn write(mut self, tx: &mut Transaction<'_>) -> u64 {
+    pub(crate) fn write(mut self, tx: &mut Transaction<'_>) -> u64 {
         records::stamp(&mut self.body, tx.now);
         let sequence = tx.next_sequence(self.log.id, self.partition);
         tx.append(record_key(self.log.id, self.partition, sequence), self.body.into());
@@ -164,7 +173,7 @@ impl Append {
 }
 
 /// Appends a change to a feed whose head is loaded: its time, the image before and the image after.
-pub fn append_change(feed: &Log, old: Option<&[u8]>, new: Option<&[u8]>, tx: &mut Transaction<'_>) {
+pub(crate) fn append_change(feed: &Log, old: Option<&[u8]>, new: Option<&[u8]>, tx: &mut Transaction<'_>) {
     let mut value = Vec::with_capacity(24 + old.map_or(0, <[u8]>::len) + new.map_or(0, <[u8]>::len));
     value.extend_from_slice(&tx.now.to_be_bytes());
     for image in [old, new] {
@@ -177,7 +186,7 @@ pub fn append_change(feed: &Log, old: Option<&[u8]>, new: Option<&[u8]>, tx: &mu
 }
 
 /// The images that [`append_change`] wrote.
-pub fn read_change(value: &[u8]) -> Result<Images<'_>, crate::codec::Damaged> {
+pub(crate) fn read_change(value: &[u8]) -> Result<Images<'_>, crate::codec::Damaged> {
     let mut reader = Reader(value);
     let timestamp = reader.fixed_number()?;
     let mut image = || -> Result<Option<&[u8]>, crate::codec::Damaged> {
@@ -190,7 +199,7 @@ pub fn read_change(value: &[u8]) -> Result<Images<'_>, crate::codec::Damaged> {
 }
 
 /// A change of an item.
-pub struct Images<'a> {
+pub(crate) struct Images<'a> {
     /// When it happened, milliseconds since the Unix epoch.
     pub timestamp: u64,
     /// The item before.

@@ -1,21 +1,59 @@
 //! Writes to tables: prepared in the caller's task, evaluated by the writer against what is there.
 
-pub mod drafts;
+pub(crate) mod drafts;
 mod normal;
 
-use crate::catalog::{Catalog, Index, Table};
 use crate::codec::push_item;
 use crate::disk::Space;
 use crate::key::{self, KeyError};
+use crate::streams::Log;
 use crate::transaction::Transaction;
 use esclusa_flow::effect::{AttributeChange, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::item::{Guard, Item};
+use esclusa_flow::settings::KeySchema;
 use fjall::Slice;
 use normal::{normal, normalize_change};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The tables of a catalog, by name.
+pub(crate) type TablesByName = BTreeMap<String, Arc<Table>>;
+
+/// A table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Name in routes.toml.
+    pub name: String,
+    /// First four bytes of the keys of its items.
+    pub id: u32,
+    /// Its key.
+    pub key: KeySchema,
+    /// Its indexes.
+    pub indexes: Vec<Index>,
+    /// Its change feed.
+    pub feed: Option<Arc<Log>>,
+}
+
+/// A secondary index: entries that lead to the key of the item.
+#[derive(Debug)]
+pub(crate) struct Index {
+    /// Name in routes.toml.
+    pub name: String,
+    /// First four bytes of the keys of its entries.
+    pub id: u32,
+    /// Its key.
+    pub key: KeySchema,
+}
+
+impl Table {
+    /// True where a write has to know what was there before.
+    pub(crate) fn needs_old_item(&self) -> bool {
+        !self.indexes.is_empty() || self.feed.is_some()
+    }
+}
+
 /// A write to an item.
-pub struct TableWrite {
+pub(crate) struct TableWrite {
     /// Index of the action in its commit.
     action: usize,
     table: Arc<Table>,
@@ -34,8 +72,13 @@ enum ItemChange {
 
 impl TableWrite {
     /// A put; `scratch` is a buffer to encode in.
-    pub fn put(action: usize, put: &PutItem, catalog: &Catalog, scratch: &mut Vec<u8>) -> Result<Self, String> {
-        let table = find(catalog, &put.table)?;
+    pub(crate) fn put(
+        action: usize,
+        put: &PutItem,
+        tables: &TablesByName,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Self, String> {
+        let table = find(tables, &put.table)?;
         let context = |why: String| format!("an item for table {:?}: {why}", table.name);
         let key = item_key(table, &put.item, scratch).map_err(|e| context(e.to_string()))?;
         let item = normal(&put.item).map_err(context)?;
@@ -46,8 +89,8 @@ impl TableWrite {
     }
 
     /// An update.
-    pub fn update(action: usize, update: &UpdateItem, catalog: &Catalog) -> Result<Self, String> {
-        let table = find(catalog, &update.table)?;
+    pub(crate) fn update(action: usize, update: &UpdateItem, tables: &TablesByName) -> Result<Self, String> {
+        let table = find(tables, &update.table)?;
         let context = |why: String| format!("an update of table {:?}: {why}", table.name);
         let key = exact_key(table, &update.key).map_err(context)?;
         let mut changes = update.changes.clone();
@@ -64,8 +107,8 @@ impl TableWrite {
     }
 
     /// A delete.
-    pub fn delete(action: usize, delete: &DeleteItem, catalog: &Catalog) -> Result<Self, String> {
-        let table = find(catalog, &delete.table)?;
+    pub(crate) fn delete(action: usize, delete: &DeleteItem, tables: &TablesByName) -> Result<Self, String> {
+        let table = find(tables, &delete.table)?;
         let key = exact_key(table, &delete.key).map_err(|why| format!("a delete in table {:?}: {why}", table.name))?;
         Ok(TableWrite {
             action,
@@ -77,12 +120,12 @@ impl TableWrite {
     }
 
     /// Index of the action in its commit.
-    pub fn action(&self) -> usize {
+    pub(crate) fn action(&self) -> usize {
         self.action
     }
 
     /// Bytes that it writes, about.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let value = match &self.change {
             ItemChange::Put(bytes, entries) => bytes.len() + entries.iter().flatten().map(Vec::len).sum::<usize>(),
             ItemChange::Update(_, changes) => changes.iter().map(|(name, c)| name.len() + c.size() + 8).sum(),
@@ -92,23 +135,23 @@ impl TableWrite {
     }
 
     /// True where nothing that is stored decides about it.
-    pub fn is_blind(&self) -> bool {
+    pub(crate) fn is_blind(&self) -> bool {
         self.guard.is_none() && !self.table.needs_old_item() && !matches!(self.change, ItemChange::Update(..))
     }
 }
 
 /// What a change feed is to record.
-pub struct Changed {
+pub(crate) struct Changed {
     /// The feed.
-    pub feed: Arc<crate::streams::Log>,
+    pub feed: Arc<Log>,
     /// The item before.
     pub old: Option<Slice>,
     /// The item after.
     pub new: Option<Slice>,
 }
 
-fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Table>, String> {
-    catalog.tables.get(name).ok_or_else(|| format!("there is no table {name:?}"))
+fn find<'a>(tables: &'a TablesByName, name: &str) -> Result<&'a Arc<Table>, String> {
+    tables.get(name).ok_or_else(|| format!("there is no table {name:?}"))
 }
 
 /// The key of an item in its space.
@@ -120,7 +163,7 @@ fn item_key(table: &Table, item: &Item, scratch: &mut Vec<u8>) -> Result<Slice, 
 }
 
 /// Likewise, for an item that consists of the key attributes only.
-pub fn exact_key(table: &Table, key: &Item) -> Result<Slice, String> {
+pub(crate) fn exact_key(table: &Table, key: &Item) -> Result<Slice, String> {
     match key.0.iter().find(|(name, _)| !table.key.contains(name)) {
         Some((name, _)) => Err(format!("{name:?} is no attribute of its key {}", table.key.describe())),
         None if key.0.len() > table.key.width() => Err("a key attribute is given twice".to_owned()),
@@ -129,7 +172,7 @@ pub fn exact_key(table: &Table, key: &Item) -> Result<Slice, String> {
 }
 
 /// The key of the entry that leads to `item` in an index; `None` where the item is not in it.
-pub fn entry_key(index: &Index, item: &Item, key: &[u8]) -> Result<Option<Vec<u8>>, KeyError> {
+pub(crate) fn entry_key(index: &Index, item: &Item, key: &[u8]) -> Result<Option<Vec<u8>>, KeyError> {
     let mut entry = Vec::with_capacity(96);
     entry.extend_from_slice(&index.id.to_be_bytes());
     if !key::encode_where_present(&index.key, item, &mut entry)? {

@@ -41,7 +41,7 @@ impl Pending {
 
 /// Numbers that only rise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sequences {
+pub(crate) struct Sequences {
     /// Commits so far.
     pub version: u64,
     /// The last number given to a dead letter, outbox or manifest.
@@ -50,7 +50,7 @@ pub struct Sequences {
 
 /// What the writer remembers between groups.
 #[derive(Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// See [`Sequences`].
     pub sequences: Sequences,
     /// The last sequence of each partition of a log that was written to.
@@ -65,14 +65,14 @@ struct Undo {
 }
 
 /// How far a transaction was, to go back to.
-pub struct Mark {
+pub(crate) struct Mark {
     undo: usize,
     after: usize,
     sequences: Sequences,
 }
 
 /// A group of commits in the making.
-pub struct Transaction<'a> {
+pub(crate) struct Transaction<'a> {
     /// For reads.
     pub disk: &'a Disk,
     /// See [`Memory`].
@@ -89,7 +89,7 @@ pub struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     /// An empty one.
-    pub fn new(disk: &'a Disk, memory: &'a mut Memory, now: u64) -> Self {
+    pub(crate) fn new(disk: &'a Disk, memory: &'a mut Memory, now: u64) -> Self {
         Transaction {
             disk,
             memory,
@@ -103,7 +103,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The value of a key, as the commits before left it.
-    pub fn get(&mut self, space: Space, key: &[u8]) -> Result<Option<Slice>, Fault> {
+    pub(crate) fn get(&mut self, space: Space, key: &[u8]) -> Result<Option<Slice>, Fault> {
         if let Some(value) = self.pending.map(space).and_then(|map| map.get(key)) {
             return Ok(value.clone());
         }
@@ -111,12 +111,12 @@ impl<'a> Transaction<'a> {
     }
 
     /// Writes a key. Not for the log, see [`Self::append`].
-    pub fn put(&mut self, space: Space, key: impl Into<Slice>, value: impl Into<Slice>) {
+    pub(crate) fn put(&mut self, space: Space, key: impl Into<Slice>, value: impl Into<Slice>) {
         self.set(space, key.into(), Some(value.into()));
     }
 
     /// Deletes a key. Not for the log, see [`Self::trim`].
-    pub fn delete(&mut self, space: Space, key: impl Into<Slice>) {
+    pub(crate) fn delete(&mut self, space: Space, key: impl Into<Slice>) {
         self.set(space, key.into(), None);
     }
 
@@ -131,40 +131,31 @@ impl<'a> Transaction<'a> {
     }
 
     /// Appends a record to a log. Only where nothing can be refused any more: it is not undone.
-    pub fn append(&mut self, key: Slice, value: Slice) {
+    pub(crate) fn append(&mut self, key: Slice, value: Slice) {
         self.pending.log.push((key, value));
     }
 
     /// Deletes a record of a log.
-    pub fn trim(&mut self, key: Slice) {
+    pub(crate) fn trim(&mut self, key: Slice) {
         self.pending.trimmed.push(key);
     }
 
-    /// The next sequence of a partition; [`Self::load_head`] comes before it.
-    pub fn next_sequence(&mut self, log: u32, partition: u32) -> u64 {
+    /// The next sequence of a partition; the head of the log or queue was loaded before.
+    pub(crate) fn next_sequence(&mut self, log: u32, partition: u32) -> u64 {
         let head = self.memory.heads.entry((log, partition)).or_default();
         *head += 1;
         *head
     }
 
-    /// Learns the last sequence of a partition from the disk, once.
-    pub fn load_head(&mut self, log: u32, partition: u32) -> Result<(), Fault> {
-        if !self.memory.heads.contains_key(&(log, partition)) {
-            let head = crate::streams::stored_head(self.disk, log, partition)?;
-            self.memory.heads.insert((log, partition), head);
-        }
-        Ok(())
-    }
-
     /// A number for a dead letter, outbox or manifest that none of them ever had.
-    pub fn next_id(&mut self) -> u64 {
+    pub(crate) fn next_id(&mut self) -> u64 {
         self.memory.sequences.id += 1;
         self.memory.sequences.id
     }
 
     /// A number for a name or a consumer that none of them ever had. They are few: the numbers of [`Self::next_id`] would
     /// not stay within 32 bits.
-    pub fn next_number(&mut self) -> Result<u32, Fault> {
+    pub(crate) fn next_number(&mut self) -> Result<u32, Fault> {
         let next = match self.get(Space::State, b"N")? {
             Some(bytes) => u32::try_from(trailing_number(&bytes)?).ok().and_then(|n| n.checked_add(1)),
             None => Some(1),
@@ -175,24 +166,24 @@ impl<'a> Transaction<'a> {
     }
 
     /// Runs `work` once the group is durable, before it is answered.
-    pub fn after(&mut self, work: impl FnOnce() + Send + 'static) {
+    pub(crate) fn after(&mut self, work: impl FnOnce() + Send + 'static) {
         self.after.push(Box::new(work));
     }
 
     /// Says that the writes that follow cannot be refused, so that they need not be remembered for undoing.
-    pub fn irrevocable(&mut self) {
+    pub(crate) fn irrevocable(&mut self) {
         self.recording = false;
     }
 
     /// Where it is now.
-    pub fn mark(&mut self) -> Mark {
+    pub(crate) fn mark(&mut self) -> Mark {
         self.undo.clear();
         self.recording = true;
         Mark { undo: 0, after: self.after.len(), sequences: self.memory.sequences }
     }
 
     /// Puts back everything since `mark`.
-    pub fn rollback(&mut self, mark: &Mark) {
+    pub(crate) fn rollback(&mut self, mark: &Mark) {
         for undo in self.undo.drain(mark.undo..).rev() {
             let Some(map) = self.pending.map(undo.space) else { continue };
             match undo.before {
@@ -205,13 +196,13 @@ impl<'a> Transaction<'a> {
     }
 
     /// True where nothing is to be written.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pending.len() == 0
     }
 
     /// Writes what has gathered so far where it is much. For work that may be done in part: building an index
     /// that nobody sees yet.
-    pub fn spill(&mut self) -> Result<(), Fault> {
+    pub(crate) fn spill(&mut self) -> Result<(), Fault> {
         if self.pending.len() < SPILL_ENTRIES {
             return Ok(());
         }
@@ -220,7 +211,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Writes everything as one batch; durable afterwards where `mode` says so.
-    pub fn write(&mut self, mode: Option<PersistMode>) -> fjall::Result<()> {
+    pub(crate) fn write(&mut self, mode: Option<PersistMode>) -> fjall::Result<()> {
         let pending = std::mem::take(&mut self.pending);
         let mut batch =
             fjall::OwnedWriteBatch::with_capacity(self.disk.database.clone(), pending.len() + 1).durability(mode);
@@ -247,13 +238,13 @@ impl<'a> Transaction<'a> {
     }
 
     /// What is to be done now that the group is durable.
-    pub fn take_after(&mut self) -> Vec<Box<dyn FnOnce() + Send>> {
+    pub(crate) fn take_after(&mut self) -> Vec<Box<dyn FnOnce() + Send>> {
         std::mem::take(&mut self.after)
     }
 }
 
 /// The numbers as they are on disk.
-pub fn stored_sequences(disk: &Disk) -> Result<Sequences, Fault> {
+pub(crate) fn stored_sequences(disk: &Disk) -> Result<Sequences, Fault> {
     let Some(bytes) = disk.space(Space::State).get(SEQUENCES).map_err(|e| read_fault(&e))? else {
         return Ok(Sequences::default());
     };
@@ -261,7 +252,7 @@ pub fn stored_sequences(disk: &Disk) -> Result<Sequences, Fault> {
 }
 
 /// The last key that begins with `prefix`, as a snapshot sees it.
-pub fn last_key(disk: &Disk, space: Space, prefix: &[u8]) -> Result<Option<Slice>, Fault> {
+pub(crate) fn last_key(disk: &Disk, space: Space, prefix: &[u8]) -> Result<Option<Slice>, Fault> {
     match disk.snapshot().prefix(disk.space(space), prefix).next_back() {
         Some(guard) => guard.key().map(Some).map_err(|e| read_fault(&e)),
         None => Ok(None),

@@ -7,6 +7,7 @@
 
 mod queue;
 
+use crate::clock;
 use crate::disk::{Disk, describe, full};
 use crate::transaction::{Memory, Transaction};
 use esclusa_flow::fault::Fault;
@@ -18,7 +19,7 @@ use queue::Queue;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 /// Bytes in memory that are worth a flush: that much is neither held by an idle router nor read again by the next one.
@@ -33,11 +34,11 @@ const TICK: Duration = Duration::from_secs(1);
 type Finish = Box<dyn FnOnce(Result<(), Fault>) + Send>;
 type Run = Box<dyn for<'a, 'b> FnOnce(Result<&'a mut Transaction<'b>, Fault>) -> Finish + Send>;
 /// Work done every second or so.
-pub type Tick = Box<dyn FnMut(&mut Transaction<'_>) + Send>;
+pub(crate) type Tick = Box<dyn FnMut(&mut Transaction<'_>) + Send>;
 
 /// What a job asks of its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Demand {
+pub(crate) enum Demand {
     /// Durable when answered.
     Durable,
     /// In the operating system's hands when answered: survives the process, not the machine.
@@ -57,13 +58,13 @@ struct Job {
 }
 
 /// A handle on the thread.
-pub struct Writer {
+pub(crate) struct Writer {
     jobs: Mutex<Option<Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the thread works with.
-pub struct Setup {
+pub(crate) struct Setup {
     /// Where to write.
     pub disk: Disk,
     /// What is remembered.
@@ -80,7 +81,7 @@ pub struct Setup {
 
 impl Writer {
     /// Starts the thread.
-    pub fn start(setup: Setup) -> std::io::Result<Self> {
+    pub(crate) fn start(setup: Setup) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
         let thread =
             std::thread::Builder::new().name("esclusa-writer".to_owned()).spawn(move || setup.run(&receiver))?;
@@ -88,7 +89,7 @@ impl Writer {
     }
 
     /// Has `work` run in the next group and calls `reply` once that is durable.
-    pub fn submit<T, E>(
+    pub(crate) fn submit<T, E>(
         &self,
         bytes: usize,
         demand: Demand,
@@ -131,7 +132,7 @@ impl Writer {
     }
 
     /// Like [`Self::submit`], for tasks.
-    pub async fn perform<T, E>(
+    pub(crate) async fn perform<T, E>(
         &self,
         bytes: usize,
         demand: Demand,
@@ -145,7 +146,7 @@ impl Writer {
     }
 
     /// Like [`Self::perform`], for a commit of a route: durable.
-    pub async fn commit<T, E>(
+    pub(crate) async fn commit<T, E>(
         &self,
         route: Arc<str>,
         bytes: usize,
@@ -177,7 +178,7 @@ impl Writer {
     }
 
     /// Like [`Self::submit`], for threads: blocks until it is done.
-    pub fn perform_blocking<T, E>(
+    pub(crate) fn perform_blocking<T, E>(
         &self,
         bytes: usize,
         demand: Demand,
@@ -195,7 +196,7 @@ impl Writer {
     }
 
     /// Finishes the jobs that wait, then stops the thread.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         drop(self.jobs.lock().take());
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
@@ -211,12 +212,6 @@ fn stopped() -> Fault {
     Fault::Permanent("the writer of the store has stopped".to_owned())
 }
 
-/// Milliseconds since the Unix epoch.
-pub fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// What is durable in the journal, and not in the trees' files yet.
 struct Unflushed {
     bytes: usize,
@@ -227,7 +222,7 @@ struct Unflushed {
 impl Unflushed {
     fn add(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
-        self.last = Instant::now();
+        self.last = clock::monotonic();
     }
 
     /// Begins a flush where it is worth it. Not on a full disk: what is in memory is in the journal too, and a flush that
@@ -247,7 +242,7 @@ impl Unflushed {
 
 impl Setup {
     fn run(mut self, jobs: &Receiver<Job>) {
-        let mut ticked = Instant::now();
+        let mut ticked = clock::monotonic();
         let mut memory = Unflushed { bytes: 0, last: ticked };
         let mut queue = Queue::default();
         loop {
@@ -263,7 +258,7 @@ impl Setup {
                 memory.add(self.group(&mut queue));
             }
             if ticked.elapsed() >= TICK {
-                ticked = Instant::now();
+                ticked = clock::monotonic();
                 self.tick();
                 if memory.last.elapsed() >= QUIET {
                     memory.flush(&self.disk, self.reserve);
@@ -277,8 +272,8 @@ impl Setup {
             tracing::error!(error = describe(&error), "the store could not be synced when it was closed");
         }
         if memory.flush(&self.disk, self.reserve) {
-            let end = Instant::now() + FLUSH;
-            while !self.disk.flushed() && Instant::now() < end {
+            let end = clock::monotonic() + FLUSH;
+            while !self.disk.flushed() && clock::monotonic() < end {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
@@ -288,7 +283,7 @@ impl Setup {
     fn group(&mut self, queue: &mut Queue) -> usize {
         let mut mode = PersistMode::Buffer;
         let (mut room, mut group) = (self.room(), queue.group());
-        let mut transaction = Transaction::new(&self.disk, &mut self.memory, now());
+        let mut transaction = Transaction::new(&self.disk, &mut self.memory, clock::wall_millis());
         let mut finishes = Vec::new();
         while let Some(job) = group.next(transaction.spent) {
             if job.demand != Demand::Written {
@@ -319,7 +314,7 @@ impl Setup {
         if self.failed.borrow().is_some() {
             return;
         }
-        let mut transaction = Transaction::new(&self.disk, &mut self.memory, now());
+        let mut transaction = Transaction::new(&self.disk, &mut self.memory, clock::wall_millis());
         (self.tick)(&mut transaction);
         // A failure is kept in `failed`, and told to whoever comes next.
         let _ = finish(&mut transaction, PersistMode::Buffer, &self.failed);

@@ -16,7 +16,8 @@ pub type Open = Box<dyn Fn(&str) -> Box<dyn Source>>;
 /// Puts something into a source.
 pub type Feed<T> = Box<dyn Fn(Vec<T>) -> BoxFuture<'static, ()>>;
 
-pub use engine::{EngineUnderTest, INDEX, TABLE, engine};
+pub use building::{EngineUnderTest, INDEX, TABLE};
+pub use engine::engine;
 pub use logs::{LogUnderTest, log_source};
 pub use queues::{QueueUnderTest, queue_groups, queue_source};
 

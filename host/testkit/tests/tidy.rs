@@ -83,7 +83,7 @@ fn crates_depend_only_downwards() {
             let owner = match dependency.as_str() {
                 d if d.starts_with("wasmtime") => "sandbox",
                 d if d.starts_with("aws-") => "aws",
-                "fjall" | "redb" => "embedded",
+                "fjall" => "embedded",
                 "tokio" if ["data", "flow", "config"].contains(&name) => "the crates that run",
                 _ => continue,
             };

@@ -1,12 +1,13 @@
 //! From a schema to a catalog: numbers for new names, room for new indexes, and refusals of what does not fit.
 
-use super::backfill::build_index;
-use super::{Catalog, Index, Table};
+use super::Catalog;
+use crate::codec::read_item;
 use crate::disk::{Space, read_fault};
 use crate::error::SchemaError;
 use crate::queues::Queue;
 use crate::schema::{QueueSchema, Schema, StreamSchema, Target};
 use crate::streams::{CHANGES_RETENTION, Log};
+use crate::tables::{Index, Table, entry_key};
 use crate::transaction::Transaction;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::{KeySchema, TableSchema};
@@ -41,9 +42,13 @@ struct StoredQueue {
 }
 
 /// Makes the catalog of `schema`, keeping what lives in `old`, and records it; with the numbers of indexes that nobody
-/// sees any more once it is durable, whose entries are to be [dropped](super::drop_entries) then. Nothing is written where it
+/// sees any more once it is durable, whose entries are to be [dropped](drop_entries) then. Nothing is written where it
 /// fails, except entries of an index that nobody sees.
-pub fn apply(schema: &Schema, old: &Catalog, tx: &mut Transaction<'_>) -> Result<(Catalog, Vec<u32>), SchemaError> {
+pub(crate) fn apply(
+    schema: &Schema,
+    old: &Catalog,
+    tx: &mut Transaction<'_>,
+) -> Result<(Catalog, Vec<u32>), SchemaError> {
     check_outputs(schema)?;
     let mut dropped = Vec::new();
     let mut new = Catalog {
@@ -171,6 +176,36 @@ fn indexes(
         indexes.push(index);
     }
     Ok(indexes)
+}
+
+/// Writes the entries of a new index.
+fn build_index(table: &str, id: u32, index: &Index, tx: &mut Transaction<'_>) -> Result<(), SchemaError> {
+    let snapshot = tx.disk.snapshot();
+    for guard in snapshot.prefix(tx.disk.space(Space::Items), id.to_be_bytes()) {
+        let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
+        let item = read_item(&value).map_err(Fault::from)?;
+        let entry = entry_key(index, &item, &key).map_err(|error| SchemaError::Index {
+            table: table.to_owned(),
+            index: index.name.clone(),
+            reason: format!("an item does not fit: {error}"),
+        })?;
+        if let Some(entry) = entry {
+            tx.put(Space::Items, entry, key);
+            tx.spill()?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the entries of an index.
+pub(crate) fn drop_entries(id: u32, tx: &mut Transaction<'_>) -> Result<(), Fault> {
+    let snapshot = tx.disk.snapshot();
+    for guard in snapshot.prefix(tx.disk.space(Space::Items), id.to_be_bytes()) {
+        let key = guard.key().map_err(|e| read_fault(&e))?;
+        tx.delete(Space::Items, key);
+        tx.spill()?;
+    }
+    Ok(())
 }
 
 fn holds_items(id: u32, tx: &Transaction<'_>) -> Result<bool, Fault> {

@@ -5,7 +5,7 @@ use esclusa_flow::item::document::Node;
 use esclusa_flow::item::number;
 
 /// Refuses what is no list or map in DynamoDB JSON.
-pub fn check_document(json: &str) -> Result<(), String> {
+pub(crate) fn check_document(json: &str) -> Result<(), String> {
     let node = Node::parse(json)?;
     match node {
         Node::List(_) | Node::Map(_) => check(&node),
@@ -24,7 +24,7 @@ fn check(node: &Node) -> Result<(), String> {
 }
 
 /// Appends a number as a JSON number; what is none is a string.
-pub fn push_number(text: &str, out: &mut String) {
+pub(crate) fn push_number(text: &str, out: &mut String) {
     match number::canonical(text) {
         Ok(number) => out.push_str(&number),
         Err(_) => write_text(text, out),
@@ -32,7 +32,7 @@ pub fn push_number(text: &str, out: &mut String) {
 }
 
 /// Appends a document without its type letters. What is no DynamoDB JSON is a string: it cannot have been stored.
-pub fn push_plain(json: &str, out: &mut String) {
+pub(crate) fn push_plain(json: &str, out: &mut String) {
     match Node::parse(json) {
         Ok(node) => push_node(&node, out),
         Err(_) => write_text(json, out),

@@ -18,7 +18,7 @@ const WINDOW: usize = 20_000;
 
 /// A route that reads a queue.
 #[derive(Debug)]
-pub struct Consumer {
+pub(crate) struct Consumer {
     /// Finished messages that are still there for other consumers.
     pub done: BTreeSet<u64>,
     /// How often messages were received.
@@ -49,7 +49,7 @@ struct Flight {
 
 /// Messages chosen to be received together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// Their group.
     pub group: Option<Arc<str>>,
     /// Their sequences, in order.
@@ -58,7 +58,7 @@ pub struct Choice {
 
 impl Consumer {
     /// A consumer that knows nothing before `cursor`.
-    pub fn new(cursor: u64) -> Self {
+    pub(crate) fn new(cursor: u64) -> Self {
         Consumer {
             done: BTreeSet::new(),
             counts: HashMap::new(),
@@ -73,7 +73,7 @@ impl Consumer {
     }
 
     /// Learns of further messages.
-    pub fn load(&mut self, queue: u32, disk: &Disk) -> Result<(), Fault> {
+    pub(crate) fn load(&mut self, queue: u32, disk: &Disk) -> Result<(), Fault> {
         if self.waiting + self.flights.len() >= WINDOW {
             return Ok(());
         }
@@ -129,7 +129,7 @@ impl Consumer {
     }
 
     /// Messages that could be received now, at most `enough`.
-    pub fn available(&self, enough: usize) -> usize {
+    pub(crate) fn available(&self, enough: usize) -> usize {
         let grouped =
             self.open.first().and_then(|(_, name)| self.groups.get(name)).map_or(0, |group| group.waiting.len());
         match (self.open.first(), self.loose.first()) {
@@ -141,7 +141,7 @@ impl Consumer {
     }
 
     /// Takes the oldest messages that can be received together, invisible until `deadline`.
-    pub fn take(&mut self, most: usize, deadline: Instant, nonce: u64) -> Option<Choice> {
+    pub(crate) fn take(&mut self, most: usize, deadline: Instant, nonce: u64) -> Option<Choice> {
         let group = match (self.open.first(), self.loose.first()) {
             (None, None) => return None,
             (Some((first, name)), loose) if loose.is_none_or(|loose| first < loose) => Some(Arc::clone(name)),
@@ -168,7 +168,7 @@ impl Consumer {
     }
 
     /// Shows messages again whose time is over.
-    pub fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         while let Some((deadline, sequence)) = self.deadlines.first().copied() {
             if deadline > now {
                 break;
@@ -201,19 +201,19 @@ impl Consumer {
     }
 
     /// True where the receipt is the last one of a message in flight.
-    pub fn holds(&self, sequence: u64, nonce: u64) -> bool {
+    pub(crate) fn holds(&self, sequence: u64, nonce: u64) -> bool {
         self.flights.get(&sequence).is_some_and(|flight| flight.nonce == Some(nonce) && !flight.settling)
     }
 
     /// Keeps a message from being shown again while it is settled.
-    pub fn hold(&mut self, sequence: u64) {
+    pub(crate) fn hold(&mut self, sequence: u64) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             flight.settling = true;
         }
     }
 
     /// The settlement did not happen.
-    pub fn unhold(&mut self, sequence: u64) {
+    pub(crate) fn unhold(&mut self, sequence: u64) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             flight.settling = false;
             self.deadlines.insert((flight.deadline, sequence));
@@ -221,12 +221,12 @@ impl Consumer {
     }
 
     /// A message is finished.
-    pub fn finished(&mut self, sequence: u64) {
+    pub(crate) fn finished(&mut self, sequence: u64) {
         self.land(sequence, false);
     }
 
     /// A message is given back and shown again at `at`; its receipt is void.
-    pub fn release(&mut self, sequence: u64, at: Instant) {
+    pub(crate) fn release(&mut self, sequence: u64, at: Instant) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             flight.nonce = None;
             flight.settling = false;
@@ -235,7 +235,7 @@ impl Consumer {
     }
 
     /// Moves the time at which a message in flight is shown again.
-    pub fn hide_until(&mut self, sequence: u64, at: Instant) {
+    pub(crate) fn hide_until(&mut self, sequence: u64, at: Instant) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             self.deadlines.remove(&(flight.deadline, sequence));
             flight.deadline = at;
@@ -244,24 +244,24 @@ impl Consumer {
     }
 
     /// Gives back a message that was taken and not delivered.
-    pub fn give_back(&mut self, sequence: u64, nonce: u64) {
+    pub(crate) fn give_back(&mut self, sequence: u64, nonce: u64) {
         if self.holds(sequence, nonce) {
             self.land(sequence, true);
         }
     }
 
     /// When a hidden message is shown again, the earliest.
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     /// True where messages are in flight or hidden.
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         !self.flights.is_empty()
     }
 
     /// A sequence that no message that it is not done with is before.
-    pub fn lowest(&self) -> u64 {
+    pub(crate) fn lowest(&self) -> u64 {
         let flying = self.flights.keys().min().copied();
         let grouped = self.groups.values().filter_map(|group| group.waiting.first().copied()).min();
         [self.loose.first().copied(), flying, grouped]

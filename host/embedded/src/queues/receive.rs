@@ -2,12 +2,12 @@
 
 use super::settle::Settlement;
 use super::{Queue, keys};
+use crate::clock;
 use crate::codec::Damaged;
 use crate::dead;
 use crate::disk::{Space, read_fault};
-use crate::progress;
+use crate::progress::{self, SourceSpec};
 use crate::records::Record;
-use crate::sources::SourceSpec;
 use crate::store::Store;
 use crate::transaction::Transaction;
 use crate::writer::Demand;
@@ -20,10 +20,9 @@ use esclusa_flow::source::Limit;
 use fjall::{Readable, Slice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 /// What a receive gave.
-pub enum Received {
+pub(crate) enum Received {
     /// Messages of one group, or without a group.
     Messages {
         /// Their group.
@@ -97,7 +96,7 @@ struct Message {
 
 /// Receives the oldest messages. Cancel-safe: what was taken is given back. `given_up` counts those that were received too
 /// often.
-pub async fn receive(
+pub(crate) async fn receive(
     store: &Store,
     queue: &Arc<Queue>,
     number: u32,
@@ -139,7 +138,7 @@ type Choice = (Taken, Option<Arc<str>>);
 
 /// Takes messages; where there are none, says whether some are hidden.
 fn take(store: &Store, queue: &Arc<Queue>, number: u32, most: usize) -> Result<Result<Choice, bool>, Fault> {
-    let now = Instant::now();
+    let now = clock::monotonic();
     let mut state = queue.state();
     let nonce = state.next_nonce();
     let Some(consumer) = state.consumer(number) else {
@@ -254,7 +253,7 @@ fn letter(queue: &Queue, spec: &SourceSpec, group: &str, message: &Message) -> R
         data: record.data.to_vec(),
         attributes: record.attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
         timestamp: record.timestamp,
-        died: crate::writer::now(),
+        died: clock::wall_millis(),
         attempts: message.count.saturating_sub(1),
         code: "max-receives".to_owned(),
         reason: format!(

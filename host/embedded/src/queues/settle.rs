@@ -1,13 +1,13 @@
 //! Settling: receipts are checked before the commit, and their messages finished or given back with it.
 
-use super::{Queue, keys};
-use crate::catalog::Catalog;
+use super::{Queue, QueuesByName, keys};
+use crate::clock;
 use crate::disk::Space;
 use crate::transaction::Transaction;
 use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A receipt, read.
 struct Receipt {
@@ -18,21 +18,21 @@ struct Receipt {
 }
 
 /// Receipts to settle with a commit. Dropped before they are, the messages are as before.
-pub struct Settlement {
+pub(crate) struct Settlement {
     delete: Vec<Receipt>,
     release: Vec<(Receipt, Duration)>,
     begun: bool,
 }
 
 impl Receipt {
-    fn read(token: &Token, catalog: &Catalog) -> Result<Self, Fault> {
+    fn read(token: &Token, queues: &QueuesByName) -> Result<Self, Fault> {
         let Token::Text(text) = token else { return Err(Fault::Bug(format!("{token:?} is no receipt of a queue"))) };
         let mut parts = text.split('.').map(str::parse::<u64>);
         let mut next = || {
             parts.next().and_then(Result::ok).ok_or_else(|| Fault::Bug(format!("{text:?} is no receipt of a queue")))
         };
         let (id, consumer, sequence, nonce) = (next()?, next()?, next()?, next()?);
-        let queue = catalog.queues.values().find(|queue| u64::from(queue.id) == id);
+        let queue = queues.values().find(|queue| u64::from(queue.id) == id);
         let queue = queue.ok_or_else(|| Fault::LeaseLost(format!("the queue of receipt {text:?} is gone")))?;
         Ok(Receipt { queue: Arc::clone(queue), consumer: consumer.try_into().unwrap_or(u32::MAX), sequence, nonce })
     }
@@ -65,17 +65,17 @@ impl Receipt {
 
 impl Settlement {
     /// Finishes messages that a consumer has taken.
-    pub fn of(queue: &Arc<Queue>, consumer: u32, nonce: u64, sequences: impl Iterator<Item = u64>) -> Self {
+    pub(crate) fn of(queue: &Arc<Queue>, consumer: u32, nonce: u64, sequences: impl Iterator<Item = u64>) -> Self {
         let receipt = |sequence| Receipt { queue: Arc::clone(queue), consumer, sequence, nonce };
         Settlement { delete: sequences.map(receipt).collect(), release: Vec::new(), begun: false }
     }
 
     /// Reads the receipts.
-    pub fn find(delete: &[Token], release: &[(Token, Duration)], catalog: &Catalog) -> Result<Self, Fault> {
-        let delete = delete.iter().map(|token| Receipt::read(token, catalog)).collect::<Result<_, _>>()?;
+    pub(crate) fn find(delete: &[Token], release: &[(Token, Duration)], queues: &QueuesByName) -> Result<Self, Fault> {
+        let delete = delete.iter().map(|token| Receipt::read(token, queues)).collect::<Result<_, _>>()?;
         let release = release
             .iter()
-            .map(|(token, wait)| Ok((Receipt::read(token, catalog)?, *wait)))
+            .map(|(token, wait)| Ok((Receipt::read(token, queues)?, *wait)))
             .collect::<Result<_, Fault>>()?;
         Ok(Settlement { delete, release, begun: false })
     }
@@ -85,7 +85,7 @@ impl Settlement {
     }
 
     /// Checks the receipts and holds their messages, once.
-    pub fn begin(&mut self) -> Result<(), Fault> {
+    pub(crate) fn begin(&mut self) -> Result<(), Fault> {
         if self.begun {
             return Ok(());
         }
@@ -100,9 +100,9 @@ impl Settlement {
     }
 
     /// Settles.
-    pub fn write(mut self, tx: &mut Transaction<'_>) {
+    pub(crate) fn write(mut self, tx: &mut Transaction<'_>) {
         self.begun = false;
-        let now = Instant::now();
+        let now = clock::monotonic();
         for receipt in self.delete.drain(..) {
             finish(&receipt.queue, receipt.consumer, receipt.sequence, tx);
         }
@@ -147,11 +147,11 @@ fn finish(queue: &Arc<Queue>, consumer: u32, sequence: u64, tx: &mut Transaction
 
 /// Makes messages in work invisible for so long from now; fails where a receipt is not valid any more, after the
 /// others.
-pub fn extend(tokens: &[Token], by: Duration, catalog: &Catalog) -> Result<(), Fault> {
-    let until = Instant::now() + by;
+pub(crate) fn extend(tokens: &[Token], by: Duration, queues: &QueuesByName) -> Result<(), Fault> {
+    let until = clock::monotonic() + by;
     let mut result = Ok(());
     for token in tokens {
-        let receipt = Receipt::read(token, catalog)?;
+        let receipt = Receipt::read(token, queues)?;
         let mut state = receipt.queue.state();
         match state.consumer(receipt.consumer) {
             Some(consumer) if consumer.holds(receipt.sequence, receipt.nonce) => {

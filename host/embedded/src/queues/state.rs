@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     first: u64,
     consumers: BTreeMap<u32, Consumer>,
     routes: BTreeMap<String, u32>,
@@ -19,10 +19,10 @@ pub struct State {
 
 impl State {
     /// What the disk knows.
-    pub fn load(queue: u32, disk: &Disk) -> Result<State, Fault> {
+    pub(crate) fn load(queue: u32, disk: &Disk) -> Result<State, Fault> {
         let noted = disk.space(Space::State).get(keys::first(queue)).map_err(|e| read_fault(&e))?;
         // Receipts of an earlier run are never valid: numbers start with the time.
-        let nonce = crate::writer::now() << 16;
+        let nonce = crate::clock::wall_millis() << 16;
         let first = noted.map_or(Ok(1), |bytes| trailing_number(&bytes))?;
         let mut state = State { first, consumers: BTreeMap::new(), routes: BTreeMap::new(), nonce };
         let snapshot = disk.snapshot();
@@ -49,40 +49,40 @@ impl State {
     }
 
     /// The number of a route.
-    pub fn consumer_of(&self, route: &str) -> Option<u32> {
+    pub(crate) fn consumer_of(&self, route: &str) -> Option<u32> {
         self.routes.get(route).copied()
     }
 
     /// A consumer.
-    pub fn consumer(&mut self, number: u32) -> Option<&mut Consumer> {
+    pub(crate) fn consumer(&mut self, number: u32) -> Option<&mut Consumer> {
         self.consumers.get_mut(&number)
     }
 
     /// Numbers of all consumers.
-    pub fn numbers(&self) -> Vec<u32> {
+    pub(crate) fn numbers(&self) -> Vec<u32> {
         self.consumers.keys().copied().collect()
     }
 
     /// Routes that are not among these.
-    pub fn routes_except(&self, kept: &BTreeSet<String>) -> Vec<String> {
+    pub(crate) fn routes_except(&self, kept: &BTreeSet<String>) -> Vec<String> {
         self.routes.keys().filter(|route| !kept.contains(*route)).cloned().collect()
     }
 
     /// Adds a consumer that has seen nothing yet.
-    pub fn add_consumer(&mut self, route: &str, number: u32) {
+    pub(crate) fn add_consumer(&mut self, route: &str, number: u32) {
         self.routes.insert(route.to_owned(), number);
         self.consumers.entry(number).or_insert_with(|| Consumer::new(self.first));
     }
 
     /// Forgets a consumer.
-    pub fn remove_consumer(&mut self, route: &str) {
+    pub(crate) fn remove_consumer(&mut self, route: &str) {
         if let Some(number) = self.routes.remove(route) {
             self.consumers.remove(&number);
         }
     }
 
     /// Notes that a consumer is done with a message; true where all are.
-    pub fn finish(&mut self, sequence: u64, number: u32) -> bool {
+    pub(crate) fn finish(&mut self, sequence: u64, number: u32) -> bool {
         if let Some(consumer) = self.consumers.get_mut(&number) {
             consumer.done.insert(sequence);
         }
@@ -94,31 +94,31 @@ impl State {
     }
 
     /// True where all other consumers are done with a message, and there is another one.
-    pub fn all_done_but(&self, sequence: u64, number: u32) -> bool {
+    pub(crate) fn all_done_but(&self, sequence: u64, number: u32) -> bool {
         let mut others = self.consumers.iter().filter(|(n, _)| **n != number).peekable();
         others.peek().is_some() && others.all(|(_, consumer)| consumer.done.contains(&sequence))
     }
 
     /// Forgets that consumers were done with a message, because it is deleted.
-    pub fn forget(&mut self, sequence: u64) {
+    pub(crate) fn forget(&mut self, sequence: u64) {
         self.consumers.values_mut().for_each(|consumer| {
             consumer.done.remove(&sequence);
         });
     }
 
     /// A number that no receipt had before.
-    pub fn next_nonce(&mut self) -> u64 {
+    pub(crate) fn next_nonce(&mut self) -> u64 {
         self.nonce += 1;
         self.nonce
     }
 
     /// The first sequence that a message may have.
-    pub fn first(&self) -> u64 {
+    pub(crate) fn first(&self) -> u64 {
         self.first
     }
 
     /// Where the first message is, where that is news.
-    pub fn first_to_remember(&mut self) -> Option<u64> {
+    pub(crate) fn first_to_remember(&mut self) -> Option<u64> {
         let first = self.consumers.values().map(Consumer::lowest).min()?;
         (first > self.first).then(|| {
             self.first = first;

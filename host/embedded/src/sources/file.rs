@@ -10,7 +10,7 @@ mod lines;
 
 pub use lines::LONGEST as LONGEST_LINE;
 
-use super::SourceSpec;
+use crate::progress::SourceSpec;
 use crate::store::Store;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
@@ -169,7 +169,7 @@ impl FileLane {
         columns: &mut Columns,
         claims: &mut Vec<Claim>,
     ) -> Result<bool, Fault> {
-        let timestamp = crate::writer::now();
+        let timestamp = crate::clock::wall_millis();
         while claims.len() < limit.events.max(1) {
             let line = match self.lines.peek(last) {
                 Ok(Some(line)) => line,

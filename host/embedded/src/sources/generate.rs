@@ -1,8 +1,8 @@
 //! Generated events: a log that nobody writes. Event number n follows from n and from the time at which the first
 //! one was due, so a batch that comes again is the same.
 
-use super::SourceSpec;
 use super::template::{Values, render, render_text};
+use crate::progress::SourceSpec;
 use crate::store::Store;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
@@ -62,7 +62,7 @@ impl GenerateSource {
             _ => 1,
         };
         let stored = place.memo(self.store.disk())?.and_then(|bytes| serde_json::from_slice::<Anchor>(&bytes).ok());
-        let now = crate::writer::now();
+        let now = crate::clock::wall_millis();
         let mut lane = GenerateLane {
             spec: self.spec.clone(),
             generated: self.generated.clone(),
@@ -133,7 +133,7 @@ impl GenerateLane {
     }
 
     fn pull_now(&mut self, limit: Limit) -> Result<Pull, Fault> {
-        let now = crate::writer::now();
+        let now = crate::clock::wall_millis();
         let mut columns = Columns::default();
         let mut claims = Vec::new();
         let mut next = self.next;
@@ -169,7 +169,7 @@ impl Lane for GenerateLane {
     }
 
     fn ready(&mut self) -> BoxFuture<'_, ()> {
-        let wait = self.due(self.next).saturating_sub(crate::writer::now());
+        let wait = self.due(self.next).saturating_sub(crate::clock::wall_millis());
         Box::pin(sleep(Duration::from_millis(wait)))
     }
 }

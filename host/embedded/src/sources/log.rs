@@ -1,9 +1,9 @@
 //! Streams and change feeds as sources: a lane per partition that gives records behind the committed position.
 
-use super::SourceSpec;
 use crate::changes::ChangeJson;
 use crate::codec::trailing_number;
 use crate::disk::{Space, read_fault};
+use crate::progress::SourceSpec;
 use crate::records::{Record, timestamp};
 use crate::store::Store;
 use crate::streams::{Log, prefix, record_key, stored_head};
@@ -23,7 +23,7 @@ type Find = fn(&Store, &str) -> Option<Arc<Log>>;
 
 /// What the records of a log are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
+pub(crate) enum Content {
     /// Records of a stream.
     Records,
     /// Changes of the table that the log is named after.
@@ -31,7 +31,7 @@ pub enum Content {
 }
 
 /// See the module.
-pub struct LogSource {
+pub(crate) struct LogSource {
     store: Store,
     spec: SourceSpec,
     name: String,
@@ -44,7 +44,7 @@ pub struct LogSource {
 
 impl LogSource {
     /// A source that has given no lane yet.
-    pub fn new(store: Store, spec: SourceSpec, name: &str, start: Start, find: Find, content: Content) -> Self {
+    pub(crate) fn new(store: Store, spec: SourceSpec, name: &str, start: Start, find: Find, content: Content) -> Self {
         let schema = store.schema_changes();
         LogSource { store, spec, name: name.to_owned(), start, find, content, given: 0, schema }
     }

@@ -1,6 +1,6 @@
 //! A queue as a source: workers that each receive batches of one group, or of messages without a group.
 
-use super::SourceSpec;
+use crate::progress::SourceSpec;
 use crate::queues::{Queue, Received, receive};
 use crate::store::Store;
 use esclusa_flow::BoxFuture;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// See the module.
-pub struct QueueSource {
+pub(crate) struct QueueSource {
     store: Store,
     spec: SourceSpec,
     queue: String,
@@ -24,7 +24,7 @@ pub struct QueueSource {
 
 impl QueueSource {
     /// A source for a registered consumer.
-    pub fn new(store: Store, spec: SourceSpec, queue: &str, consumer: u32) -> Self {
+    pub(crate) fn new(store: Store, spec: SourceSpec, queue: &str, consumer: u32) -> Self {
         QueueSource { store, spec, queue: queue.to_owned(), consumer, given: 0, given_up: Arc::default() }
     }
 }
@@ -78,7 +78,7 @@ impl QueueLane {
         let end = Instant::now() + limit.window;
         // Nothing is taken while this waits, so a cancelled pull loses nothing.
         loop {
-            let available = queue.available(&self.store, self.consumer, limit.events)?;
+            let available = queue.available(self.store.disk(), self.consumer, limit.events)?;
             if available == 0 || available >= limit.events || Instant::now() >= end {
                 break;
             }

@@ -1,7 +1,7 @@
 //! Events at the times of a cron expression, in UTC. Times that passed while the router was down become one event.
 
-use super::SourceSpec;
 use super::template::{Values, render, time_text};
+use crate::progress::SourceSpec;
 use crate::store::Store;
 use chrono::{DateTime, Utc};
 use croner::Cron;
@@ -52,7 +52,7 @@ impl Source for ScheduleSource {
                 Some(Token::Offset(done)) => done,
                 _ => {
                     // Decided once: the schedule begins when the route is first opened.
-                    let now = crate::writer::now();
+                    let now = crate::clock::wall_millis();
                     self.store.set_position(&self.spec, "", Some(Token::Offset(now)), None).await?;
                     now
                 }
@@ -85,7 +85,7 @@ impl ScheduleLane {
     }
 
     fn pull_now(&mut self) -> Result<Pull, Fault> {
-        let Some(due) = self.due(crate::writer::now()) else { return Ok(Pull::Empty { drained: true }) };
+        let Some(due) = self.due(crate::clock::wall_millis()) else { return Ok(Pull::Empty { drained: true }) };
         let values = Values { sequence: due / 1000, now: due, seed: 0 };
         let scheduled = time_text(due);
         let data = render(&self.event, &values).to_string();
@@ -115,7 +115,7 @@ impl Lane for ScheduleLane {
     }
 
     fn ready(&mut self) -> BoxFuture<'_, ()> {
-        let now = crate::writer::now();
+        let now = crate::clock::wall_millis();
         let next = time(now.max(self.done)).and_then(|now| self.cron.find_next_occurrence(&now, false).ok());
         let wait = next
             .and_then(|next| u64::try_from(next.timestamp_millis()).ok())

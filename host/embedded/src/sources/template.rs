@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What the placeholders of an event stand for.
 #[derive(Debug, Clone, Copy)]
-pub struct Values {
+pub(crate) struct Values {
     /// The event's number, from 1.
     pub sequence: u64,
     /// Its time, milliseconds since the Unix epoch.
@@ -18,12 +18,12 @@ pub struct Values {
 }
 
 /// The event that a template makes. A text that is one placeholder for a number becomes a number.
-pub fn render(template: &Value, values: &Values) -> Value {
+pub(crate) fn render(template: &Value, values: &Values) -> Value {
     render_node(template, values, &mut 0)
 }
 
 /// Likewise, for a text.
-pub fn render_text(template: &str, values: &Values) -> String {
+pub(crate) fn render_text(template: &str, values: &Values) -> String {
     expand(template, values, &mut 0)
 }
 
@@ -74,7 +74,7 @@ fn draw(values: &Values, drawn: &mut u64) -> u64 {
 }
 
 /// A time as RFC 3339, in UTC, with milliseconds.
-pub fn time_text(milliseconds: u64) -> String {
+pub(crate) fn time_text(milliseconds: u64) -> String {
     let time = i64::try_from(milliseconds).ok().and_then(DateTime::from_timestamp_millis);
     time.map_or_else(String::new, |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }

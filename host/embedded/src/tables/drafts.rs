@@ -2,8 +2,7 @@
 //! the commit's writes change it, so that the one thread that writes works in proportion to what it writes. What it reads and
 //! makes on the way has a budget.
 
-use super::{Changed, ItemChange, TableWrite, entries, move_entries};
-use crate::catalog::Table;
+use super::{Changed, ItemChange, Table, TableWrite, entries, move_entries};
 use crate::codec::{push_item, read_item};
 use crate::disk::Space;
 use crate::transaction::Transaction;
@@ -28,7 +27,7 @@ type Entries = Vec<Option<Vec<u8>>>;
 
 /// The items that a commit has changed so far, by key.
 #[derive(Default)]
-pub struct Drafts(HashMap<Slice, Held>);
+pub(crate) struct Drafts(HashMap<Slice, Held>);
 
 /// One of them.
 struct Held {
@@ -55,7 +54,7 @@ impl Drafts {
     ///
     /// # Errors
     /// [`CommitError::TooLarge`] once the budget is used up, and what the write itself gives.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         write: TableWrite,
         tx: &mut Transaction<'_>,
@@ -84,7 +83,7 @@ impl Drafts {
     ///
     /// # Errors
     /// [`CommitError::TooLarge`].
-    pub fn write(self, tx: &mut Transaction<'_>, work: &mut Work) -> Result<(), CommitError> {
+    pub(crate) fn write(self, tx: &mut Transaction<'_>, work: &mut Work) -> Result<(), CommitError> {
         for (key, mut held) in self.0 {
             let bytes = held.now.encoded(work)?;
             if bytes == held.stored {

@@ -6,7 +6,7 @@ use esclusa_flow::item::{Item, Value, number};
 use std::collections::HashSet;
 
 /// The item in the form that is stored; `None`: it is in it already.
-pub fn normal(item: &Item) -> Result<Option<Item>, String> {
+pub(crate) fn normal(item: &Item) -> Result<Option<Item>, String> {
     check_names(item)?;
     let mut copy: Option<Item> = None;
     for (i, (name, value)) in item.0.iter().enumerate() {
@@ -72,7 +72,7 @@ fn deduplicate(name: &str, texts: &mut Vec<String>) -> Result<(), String> {
 }
 
 /// Brings the operand of a change into the form that is stored.
-pub fn normalize_change(name: &str, change: &mut AttributeChange) -> Result<(), String> {
+pub(crate) fn normalize_change(name: &str, change: &mut AttributeChange) -> Result<(), String> {
     match change {
         _ if name.is_empty() => Err("an attribute has no name".to_owned()),
         AttributeChange::Set(value) => normalize(name, value),

@@ -20,29 +20,29 @@ const HEAVY: u64 = 2 << 20;
 
 /// The jobs that wait.
 #[derive(Default)]
-pub struct Queue {
+pub(crate) struct Queue {
     waiting: VecDeque<Job>,
     heavy: HashSet<Arc<str>>,
 }
 
 impl Queue {
     /// True if nothing waits here.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// Adds a job at the end.
-    pub fn push(&mut self, job: Job) {
+    pub(crate) fn push(&mut self, job: Job) {
         self.waiting.push_back(job);
     }
 
     /// Takes all that has come over the channel: a light job may be behind any number of heavy ones.
-    pub fn fill(&mut self, jobs: &Receiver<Job>) {
+    pub(crate) fn fill(&mut self, jobs: &Receiver<Job>) {
         self.waiting.extend(jobs.try_iter());
     }
 
     /// The next group, which is not empty if something waits.
-    pub fn group(&mut self) -> Group<'_> {
+    pub(crate) fn group(&mut self) -> Group<'_> {
         Group { queue: self, bytes: 0, count: 0, ended: false, heavy: false, before: 0, last: None }
     }
 
@@ -58,7 +58,7 @@ impl Queue {
 }
 
 /// A group in the making.
-pub struct Group<'q> {
+pub(crate) struct Group<'q> {
     queue: &'q mut Queue,
     bytes: usize,
     count: usize,
@@ -74,7 +74,7 @@ pub struct Group<'q> {
 
 impl Group<'_> {
     /// The next job of the group, whose jobs have taken `spent` steps so far.
-    pub fn next(&mut self, spent: u64) -> Option<Job> {
+    pub(crate) fn next(&mut self, spent: u64) -> Option<Job> {
         self.note(spent);
         if self.ended {
             return None;
@@ -94,7 +94,7 @@ impl Group<'_> {
     }
 
     /// Ends the group; gives the bytes of its jobs.
-    pub fn end(mut self, spent: u64) -> usize {
+    pub(crate) fn end(mut self, spent: u64) -> usize {
         self.note(spent);
         self.bytes
     }

@@ -1,29 +1,14 @@
 //! What every engine promises of tables and reads.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a suite panics where a promise is broken")]
 
-use super::building::{commit, condition, delete, item, key, number, put, text, update, with_n};
+use super::building::{
+    EngineUnderTest, INDEX, TABLE, commit, condition, delete, get, item, key, number, put, query, sks, text, update,
+    with_n,
+};
 use super::{behaviours, guards, progress};
 use esclusa_flow::effect::AttributeChange;
-use esclusa_flow::engine::{Engine, ReadError, Selection};
-use esclusa_flow::item::{Comparison, Item, Value};
-use std::any::Any;
-use std::sync::Arc;
-
-/// The table of the suite: partition key `pk`, a text; sort key `sk`, a number.
-pub const TABLE: &str = "suite";
-/// Its index: partition key `color`, a text; sort key `n`, a number.
-pub const INDEX: &str = "by-color";
-
-/// An empty engine that has the table and the index of the suite.
-pub struct EngineUnderTest {
-    /// The engine.
-    pub engine: Arc<dyn Engine>,
-    /// False where tables are on a server and progress is elsewhere. Such an engine gives no reads of one moment, and does
-    /// not undo what the server took where the other store refuses; nothing else is left out.
-    pub one_store: bool,
-    /// What has to live as long as it, such as a directory.
-    pub keep: Box<dyn Any>,
-}
+use esclusa_flow::engine::{ReadError, Selection};
+use esclusa_flow::item::Comparison;
 
 /// Runs the suite; `make` gives an empty engine each time.
 pub async fn engine(make: impl Fn() -> EngineUnderTest) {
@@ -56,26 +41,7 @@ pub async fn engine(make: impl Fn() -> EngineUnderTest) {
     }
 }
 
-/// The item with a key.
-pub async fn get(engine: &dyn Engine, key: &Item) -> Option<Item> {
-    engine.reads().get(TABLE, key).await.expect("the table answers")
-}
-
-/// What a query finds.
-pub async fn query(engine: &dyn Engine, selection: &Selection) -> Vec<Item> {
-    engine.reads().query(selection).await.expect("the table answers")
-}
-
-/// The numbers `sk` of items.
-pub fn sks(items: &[Item]) -> Vec<String> {
-    let sk = |item: &Item| match item.get("sk") {
-        Some(Value::Number(text)) => text.clone(),
-        other => panic!("sk is {other:?}"),
-    };
-    items.iter().map(sk).collect()
-}
-
-pub async fn a_put_replaces_and_a_delete_removes(t: EngineUnderTest) {
+pub(crate) async fn a_put_replaces_and_a_delete_removes(t: EngineUnderTest) {
     let engine = &*t.engine;
     assert_eq!(get(engine, &key("a", 1)).await, None);
     engine.commit(commit(vec![put(item([("pk", text("a")), ("sk", number(1)), ("x", text("old"))]))])).await.unwrap();
@@ -85,7 +51,7 @@ pub async fn a_put_replaces_and_a_delete_removes(t: EngineUnderTest) {
     assert_eq!(get(engine, &key("a", 1)).await, None);
 }
 
-pub async fn actions_on_one_key_see_each_other(t: EngineUnderTest) {
+pub(crate) async fn actions_on_one_key_see_each_other(t: EngineUnderTest) {
     let engine = &*t.engine;
     let add = |n: &str| update(key("a", 1), [("n", AttributeChange::Add(n.to_owned()))]);
     let actions = vec![put(with_n("a", 1, 5)), add("2.5"), delete(key("a", 1)), add("1"), add("-3")];
@@ -93,7 +59,7 @@ pub async fn actions_on_one_key_see_each_other(t: EngineUnderTest) {
     assert_eq!(get(engine, &key("a", 1)).await, Some(with_n("a", 1, -2)));
 }
 
-pub async fn an_update_changes_what_it_names_and_creates_what_is_absent(t: EngineUnderTest) {
+pub(crate) async fn an_update_changes_what_it_names_and_creates_what_is_absent(t: EngineUnderTest) {
     let engine = &*t.engine;
     let changes = [("n", AttributeChange::Add("0.1".to_owned())), ("x", AttributeChange::Set(text("y")))];
     engine.commit(commit(vec![update(key("a", 1), changes.clone())])).await.unwrap();
@@ -111,7 +77,7 @@ pub async fn an_update_changes_what_it_names_and_creates_what_is_absent(t: Engin
     assert_eq!((stored.get("n"), stored.get("x"), stored.0.len()), (Some(&number("0.2")), None, 3));
 }
 
-pub async fn numbers_keep_every_digit_and_equal_numbers_are_one_key(t: EngineUnderTest) {
+pub(crate) async fn numbers_keep_every_digit_and_equal_numbers_are_one_key(t: EngineUnderTest) {
     let engine = &*t.engine;
     let long = "12345678901234567890123456789012345678";
     engine
@@ -123,7 +89,7 @@ pub async fn numbers_keep_every_digit_and_equal_numbers_are_one_key(t: EngineUnd
     assert_eq!(stored.get("n"), Some(&number("12345678901234567890123456789012345679")));
 }
 
-pub async fn reads_see_one_moment(t: EngineUnderTest) {
+pub(crate) async fn reads_see_one_moment(t: EngineUnderTest) {
     let engine = &*t.engine;
     engine.commit(commit(vec![put(with_n("a", 1, 1))])).await.unwrap();
     let before = engine.reads();
@@ -138,7 +104,7 @@ pub async fn reads_see_one_moment(t: EngineUnderTest) {
     assert_eq!(query(engine, &all).await, [with_n("a", 1, 2), with_n("a", 2, 2)]);
 }
 
-pub async fn a_query_finds_in_the_order_of_the_sort_key(t: EngineUnderTest) {
+pub(crate) async fn a_query_finds_in_the_order_of_the_sort_key(t: EngineUnderTest) {
     let engine = &*t.engine;
     let numbers = [10, -1, 9, 100, 2];
     let mut puts: Vec<_> = numbers.iter().map(|sk| put(with_n("a", *sk, sk % 2))).collect();
@@ -165,7 +131,7 @@ pub async fn a_query_finds_in_the_order_of_the_sort_key(t: EngineUnderTest) {
     );
 }
 
-pub async fn an_index_follows_the_items(t: EngineUnderTest) {
+pub(crate) async fn an_index_follows_the_items(t: EngineUnderTest) {
     let engine = &*t.engine;
     let thing = |sk: i64, color: &str, n: i64| {
         item([("pk", text("a")), ("sk", number(sk)), ("color", text(color)), ("n", number(n))])
@@ -193,7 +159,7 @@ pub async fn an_index_follows_the_items(t: EngineUnderTest) {
     assert_eq!(found(red(None)).await.len(), 2, "equal keys of an index are different entries");
 }
 
-pub async fn a_question_that_makes_no_sense_is_invalid(t: EngineUnderTest) {
+pub(crate) async fn a_question_that_makes_no_sense_is_invalid(t: EngineUnderTest) {
     let reads = t.engine.reads();
     let selection = |key| Selection { table: TABLE.to_owned(), key, ..Selection::default() };
     let by_sk = selection(condition([("sk", Comparison::Equal(number(1)))]));

@@ -6,15 +6,16 @@
     reason = "a suite panics where a promise is broken"
 )]
 
-use super::building::{commit, delete, guard, guarded_put, item, key, number, put, text, update, with_n};
-use super::engine::{EngineUnderTest, get};
-use super::{INDEX, TABLE};
+use super::building::{
+    EngineUnderTest, INDEX, TABLE, commit, delete, get, guard, guarded_put, item, key, number, put, text, update,
+    with_n,
+};
 use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem};
 use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::item::{Comparison, Otherwise, Value};
 use std::sync::Arc;
 
-pub async fn a_guard_that_says_rerun_undoes_the_whole_commit(t: EngineUnderTest) {
+pub(crate) async fn a_guard_that_says_rerun_undoes_the_whole_commit(t: EngineUnderTest) {
     let engine = &*t.engine;
     engine.commit(commit(vec![put(with_n("a", 1, 1))])).await.unwrap();
     let absent = guard("pk", Comparison::Absent, Otherwise::Rerun);
@@ -32,7 +33,7 @@ pub async fn a_guard_that_says_rerun_undoes_the_whole_commit(t: EngineUnderTest)
     assert_eq!(get(engine, &key("a", 1)).await, Some(with_n("a", 1, 2)));
 }
 
-pub async fn a_guard_that_says_skip_leaves_out_its_action_only(t: EngineUnderTest) {
+pub(crate) async fn a_guard_that_says_skip_leaves_out_its_action_only(t: EngineUnderTest) {
     let engine = &*t.engine;
     let absent = || guard("pk", Comparison::Absent, Otherwise::Skip);
     let first = vec![
@@ -47,7 +48,7 @@ pub async fn a_guard_that_says_skip_leaves_out_its_action_only(t: EngineUnderTes
 }
 
 /// Each of several tasks raises a counter again and again, by reading it and guarding its write.
-pub async fn concurrent_guarded_writes_lose_none(t: EngineUnderTest) {
+pub(crate) async fn concurrent_guarded_writes_lose_none(t: EngineUnderTest) {
     const TASKS: i64 = 4;
     const TIMES: i64 = 10;
     let raise = |engine: Arc<dyn Engine>| async move {
@@ -78,7 +79,7 @@ pub async fn concurrent_guarded_writes_lose_none(t: EngineUnderTest) {
     assert_eq!(get(&*t.engine, &key("counter", 1)).await, Some(with_n("counter", 1, TASKS * TIMES)));
 }
 
-pub async fn what_can_never_work_is_refused_by_index_and_nothing_is_written(t: EngineUnderTest) {
+pub(crate) async fn what_can_never_work_is_refused_by_index_and_nothing_is_written(t: EngineUnderTest) {
     let engine = &*t.engine;
     let long = "x".repeat(2049);
     let bad = [
@@ -115,7 +116,7 @@ pub async fn what_can_never_work_is_refused_by_index_and_nothing_is_written(t: E
     assert_eq!(get(engine, &key("good", 1)).await, None);
 }
 
-pub async fn an_unknown_table_is_refused_by_index_and_nothing_is_written(t: EngineUnderTest) {
+pub(crate) async fn an_unknown_table_is_refused_by_index_and_nothing_is_written(t: EngineUnderTest) {
     let engine = &*t.engine;
     let unknown = Action::Put(PutItem { table: "no-such-table".to_owned(), item: with_n("a", 1, 1), guard: None });
     let answer = engine.commit(commit(vec![put(with_n("good", 1, 1)), unknown])).await;

@@ -71,7 +71,7 @@ async fn is_empty(lane: &mut dyn Lane) -> bool {
     lane.pull(LIMIT).await.unwrap() == Pull::Empty { drained: true }
 }
 
-pub async fn records_come_in_order_once_each(t: LogUnderTest) {
+pub(crate) async fn records_come_in_order_once_each(t: LogUnderTest) {
     let mut lane = lane(&t, "r").await;
     assert!(is_empty(&mut *lane).await);
     (t.append)(names(0..250)).await;
@@ -91,7 +91,7 @@ pub async fn records_come_in_order_once_each(t: LogUnderTest) {
     assert!(is_empty(&mut *lane).await);
 }
 
-pub async fn a_reopened_lane_goes_on_behind_what_was_committed(t: LogUnderTest) {
+pub(crate) async fn a_reopened_lane_goes_on_behind_what_was_committed(t: LogUnderTest) {
     (t.append)(names(0..10)).await;
     let mut first = lane(&t, "r").await;
     let pulled = batch(&mut *first, LIMIT).await;
@@ -104,7 +104,7 @@ pub async fn a_reopened_lane_goes_on_behind_what_was_committed(t: LogUnderTest) 
     assert_eq!(same, ids[4..], "ids are stable");
 }
 
-pub async fn each_route_reads_for_itself(t: LogUnderTest) {
+pub(crate) async fn each_route_reads_for_itself(t: LogUnderTest) {
     (t.append)(names(0..5)).await;
     for route in ["one", "two"] {
         let pulled = batch(&mut *lane(&t, route).await, LIMIT).await;
@@ -114,7 +114,7 @@ pub async fn each_route_reads_for_itself(t: LogUnderTest) {
     }
 }
 
-pub async fn a_second_reader_is_fenced(t: LogUnderTest) {
+pub(crate) async fn a_second_reader_is_fenced(t: LogUnderTest) {
     (t.append)(names(0..5)).await;
     let stale = batch(&mut *lane(&t, "r").await, LIMIT).await;
     let current = batch(&mut *lane(&t, "r").await, LIMIT).await;
@@ -123,7 +123,7 @@ pub async fn a_second_reader_is_fenced(t: LogUnderTest) {
     assert!(matches!(answer, Err(CommitError::Fault(Fault::LeaseLost(_)))), "{answer:?}");
 }
 
-pub async fn a_batch_keeps_within_its_limit(t: LogUnderTest) {
+pub(crate) async fn a_batch_keeps_within_its_limit(t: LogUnderTest) {
     let large = vec!["x".repeat(5000), "y".repeat(50), "z".repeat(5000)];
     (t.append)(large.clone()).await;
     let mut lane = lane(&t, "r").await;
@@ -137,7 +137,7 @@ pub async fn a_batch_keeps_within_its_limit(t: LogUnderTest) {
     assert_eq!(seen, large);
 }
 
-pub async fn a_window_waits_for_more_and_ends(t: LogUnderTest) {
+pub(crate) async fn a_window_waits_for_more_and_ends(t: LogUnderTest) {
     (t.append)(names(0..1)).await;
     let mut lane = lane(&t, "r").await;
     let limit = Limit { events: 3, window: PATIENCE, ..LIMIT };
@@ -155,7 +155,7 @@ pub async fn a_window_waits_for_more_and_ends(t: LogUnderTest) {
     assert!(start.elapsed() >= window, "the window was waited for");
 }
 
-pub async fn a_cancelled_pull_loses_nothing(t: LogUnderTest) {
+pub(crate) async fn a_cancelled_pull_loses_nothing(t: LogUnderTest) {
     (t.append)(names(0..2)).await;
     let mut lane = lane(&t, "r").await;
     let waiting = Limit { window: PATIENCE, ..LIMIT };
@@ -164,7 +164,7 @@ pub async fn a_cancelled_pull_loses_nothing(t: LogUnderTest) {
     assert_eq!(payloads(&batch(&mut *lane, LIMIT).await), names(0..2));
 }
 
-pub async fn ready_wakes_when_a_record_comes(t: LogUnderTest) {
+pub(crate) async fn ready_wakes_when_a_record_comes(t: LogUnderTest) {
     let mut lane = lane(&t, "r").await;
     for i in 0..3 {
         while !is_empty(&mut *lane).await {}

@@ -6,8 +6,7 @@
     reason = "a suite panics where a promise is broken"
 )]
 
-use super::building::{commit, guard, guarded_put, key, moved, put, with_n};
-use super::engine::{EngineUnderTest, get};
+use super::building::{EngineUnderTest, commit, get, guard, guarded_put, key, moved, put, with_n};
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError};
 use esclusa_flow::fault::Fault;
@@ -26,7 +25,7 @@ fn message(id: &str) -> OutboxMessage {
     }
 }
 
-pub async fn a_position_moves_only_from_where_it_is(t: EngineUnderTest) {
+pub(crate) async fn a_position_moves_only_from_where_it_is(t: EngineUnderTest) {
     let engine = &*t.engine;
     let early = engine.commit(moved(Some(1), 2)).await;
     assert!(lost(&early), "{early:?}");
@@ -38,7 +37,7 @@ pub async fn a_position_moves_only_from_where_it_is(t: EngineUnderTest) {
     assert!(lost(&behind), "{behind:?}");
 }
 
-pub async fn lanes_sources_and_routes_have_their_own_positions(t: EngineUnderTest) {
+pub(crate) async fn lanes_sources_and_routes_have_their_own_positions(t: EngineUnderTest) {
     let engine = &*t.engine;
     engine.commit(moved(None, 1)).await.unwrap();
     engine.commit(Commit { route: "other".into(), ..moved(None, 1) }).await.unwrap();
@@ -47,7 +46,7 @@ pub async fn lanes_sources_and_routes_have_their_own_positions(t: EngineUnderTes
     engine.commit(moved(Some(1), 2)).await.unwrap();
 }
 
-pub async fn a_commit_that_lost_its_lane_writes_nothing(t: EngineUnderTest) {
+pub(crate) async fn a_commit_that_lost_its_lane_writes_nothing(t: EngineUnderTest) {
     let engine = &*t.engine;
     engine.commit(moved(None, 5)).await.unwrap();
     let stale =
@@ -59,7 +58,7 @@ pub async fn a_commit_that_lost_its_lane_writes_nothing(t: EngineUnderTest) {
     engine.commit(moved(Some(5), 6)).await.unwrap();
 }
 
-pub async fn an_outbox_is_pending_until_it_is_confirmed(t: EngineUnderTest) {
+pub(crate) async fn an_outbox_is_pending_until_it_is_confirmed(t: EngineUnderTest) {
     let engine = &*t.engine;
     assert_eq!(engine.commit(commit(vec![])).await.unwrap().outbox, None);
     let mut ids = Vec::new();
@@ -78,7 +77,7 @@ pub async fn an_outbox_is_pending_until_it_is_confirmed(t: EngineUnderTest) {
     assert_eq!(left.iter().map(|p| p.id).collect::<Vec<_>>(), ids[1..]);
 }
 
-pub async fn a_refused_commit_records_no_outbox(t: EngineUnderTest) {
+pub(crate) async fn a_refused_commit_records_no_outbox(t: EngineUnderTest) {
     let engine = &*t.engine;
     let exists = guard("pk", Comparison::Exists, Otherwise::Rerun);
     let refused = Commit { outbox: vec![message("m")].into(), ..commit(vec![guarded_put(with_n("a", 1, 1), exists)]) };

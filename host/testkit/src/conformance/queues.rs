@@ -8,8 +8,7 @@
     reason = "a suite panics where a promise is broken"
 )]
 
-use super::building::{LIMIT, PATIENCE, key, payloads, put, receipt_commit, receipts, with_n};
-use super::engine::get;
+use super::building::{LIMIT, PATIENCE, get, key, payloads, put, receipt_commit, receipts, with_n};
 use super::{Feed, Open, behaviours};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{Commit, CommitError, Engine};
@@ -79,7 +78,7 @@ async fn delete(t: &QueueUnderTest, batch: &Batch) {
     t.engine.commit(receipt_commit(batch, receipts(batch), vec![])).await.unwrap();
 }
 
-pub async fn a_deleted_message_never_comes_again(t: QueueUnderTest) {
+pub(crate) async fn a_deleted_message_never_comes_again(t: QueueUnderTest) {
     let mut lane = lane(&t, "one").await;
     assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
     (t.send)(loose(&["a", "b"])).await;
@@ -92,7 +91,7 @@ pub async fn a_deleted_message_never_comes_again(t: QueueUnderTest) {
     assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
 }
 
-pub async fn a_dropped_batch_comes_again_and_its_receipts_are_void(t: QueueUnderTest) {
+pub(crate) async fn a_dropped_batch_comes_again_and_its_receipts_are_void(t: QueueUnderTest) {
     (t.send)(loose(&["a"])).await;
     let mut lane = lane(&t, "one").await;
     let first = next(&mut *lane).await;
@@ -112,7 +111,7 @@ pub async fn a_dropped_batch_comes_again_and_its_receipts_are_void(t: QueueUnder
     assert_eq!(get(&*t.engine, &key("a", 1)).await, Some(with_n("a", 1, 1)));
 }
 
-pub async fn a_released_message_comes_again_when_it_should(t: QueueUnderTest) {
+pub(crate) async fn a_released_message_comes_again_when_it_should(t: QueueUnderTest) {
     (t.send)(loose(&["now", "later", "done"])).await;
     let mut lane = lane(&t, "one").await;
     let batch = next(&mut *lane).await;
@@ -129,7 +128,7 @@ pub async fn a_released_message_comes_again_when_it_should(t: QueueUnderTest) {
     assert_eq!(seen, ["later", "now"]);
 }
 
-pub async fn a_group_is_in_order_and_in_one_hand(t: QueueUnderTest) {
+pub(crate) async fn a_group_is_in_order_and_in_one_hand(t: QueueUnderTest) {
     let grouped = |group: &str, payload: &str| (group.to_owned(), payload.to_owned());
     (t.send)(vec![grouped("g", "1"), grouped("h", "x"), grouped("g", "2"), grouped("g", "3")]).await;
     let mut lane = lane(&t, "one").await;
@@ -150,7 +149,7 @@ pub async fn a_group_is_in_order_and_in_one_hand(t: QueueUnderTest) {
     assert_eq!(again.columns.attempts, [2, 2, 1]);
 }
 
-pub async fn each_route_gets_every_message(t: QueueUnderTest) {
+pub(crate) async fn each_route_gets_every_message(t: QueueUnderTest) {
     let (mut one, mut two) = (lane(&t, "one").await, lane(&t, "two").await);
     (t.send)(loose(&["a"])).await;
     let batch = next(&mut *one).await;
@@ -164,7 +163,7 @@ pub async fn each_route_gets_every_message(t: QueueUnderTest) {
     }
 }
 
-pub async fn batches_keep_within_their_limit(t: QueueUnderTest) {
+pub(crate) async fn batches_keep_within_their_limit(t: QueueUnderTest) {
     let large: Vec<_> = ["x", "y", "z"].iter().map(|c| c.repeat(700)).collect();
     (t.send)(loose(&large.iter().map(String::as_str).collect::<Vec<_>>())).await;
     let mut lane = lane(&t, "one").await;
@@ -178,7 +177,7 @@ pub async fn batches_keep_within_their_limit(t: QueueUnderTest) {
     assert_eq!(seen, large);
 }
 
-pub async fn ready_wakes_when_a_message_comes(t: QueueUnderTest) {
+pub(crate) async fn ready_wakes_when_a_message_comes(t: QueueUnderTest) {
     let mut lane = lane(&t, "one").await;
     assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
     let (batch, ()) = tokio::join!(next(&mut *lane), (t.send)(loose(&["a"])));

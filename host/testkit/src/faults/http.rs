@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 /// First line and headers, without those that frame the message.
 #[derive(Debug, Clone)]
-pub struct Head {
+pub(crate) struct Head {
     /// Request or status line.
     pub first: String,
     /// Names in lower case.
@@ -15,7 +15,7 @@ pub struct Head {
 
 impl Head {
     /// The head of an answer.
-    pub fn answer(status: u16, content: &str) -> Self {
+    pub(crate) fn answer(status: u16, content: &str) -> Self {
         Head {
             first: format!("HTTP/1.1 {status} Injected"),
             headers: vec![("content-type".to_owned(), content.to_owned())],
@@ -23,12 +23,12 @@ impl Head {
     }
 
     /// A header's value.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// The whole message, after which the connection ends.
-    pub fn with_body(&self, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn with_body(&self, body: &[u8]) -> Vec<u8> {
         let mut out = format!("{}\r\n", self.first);
         for (name, value) in &self.headers {
             out.push_str(&format!("{name}: {value}\r\n"));
@@ -39,7 +39,7 @@ impl Head {
 }
 
 /// Reads one message.
-pub async fn read(stream: &mut TcpStream, request: bool) -> Result<(Head, Vec<u8>)> {
+pub(crate) async fn read(stream: &mut TcpStream, request: bool) -> Result<(Head, Vec<u8>)> {
     let mut reader = BufReader::new(stream);
     let first = line(&mut reader).await?;
     let (mut headers, mut length, mut chunked) = (Vec::new(), None, false);

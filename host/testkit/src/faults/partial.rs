@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// A request without the entries that fail.
-pub struct Cut {
+pub(crate) struct Cut {
     action: String,
     request: Value,
     code: &'static str,
@@ -13,7 +13,7 @@ pub struct Cut {
 
 impl Cut {
     /// Cuts `entries` from the JSON of a batch.
-    pub fn new(action: &str, body: &[u8], entries: &[usize], code: &'static str) -> Self {
+    pub(crate) fn new(action: &str, body: &[u8], entries: &[usize], code: &'static str) -> Self {
         let mut request: Value = serde_json::from_slice(body).unwrap_or_default();
         let mut failed = Vec::new();
         for (name, list) in lists(action, &mut request) {
@@ -30,7 +30,7 @@ impl Cut {
     }
 
     /// What is left; `None` where nothing is.
-    pub fn request(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn request(&mut self) -> Option<Vec<u8>> {
         if let Some(tables) = self.request.get_mut("RequestItems").and_then(Value::as_object_mut) {
             tables.retain(|_, list| list.as_array().is_some_and(|list| !list.is_empty()));
         }
@@ -39,7 +39,7 @@ impl Cut {
     }
 
     /// The server's answer with the failed entries.
-    pub fn answer(&self, answer: &[u8]) -> Vec<u8> {
+    pub(crate) fn answer(&self, answer: &[u8]) -> Vec<u8> {
         let mut answer: Value = serde_json::from_slice(answer).unwrap_or_default();
         for (table, index, entry) in &self.failed {
             match self.action.as_str() {

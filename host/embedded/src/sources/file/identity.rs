@@ -14,7 +14,7 @@ const HEAD: u64 = 4096;
 
 /// The first bytes of a file as a digest: of all that was read of it, up to 4 KiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// How many files were read under this path before.
     pub generation: u64,
     length: u64,
@@ -25,7 +25,7 @@ pub struct Identity {
 
 impl Identity {
     /// A file of which nothing was read yet: it may be any.
-    pub fn any(generation: u64) -> Self {
+    pub(crate) fn any(generation: u64) -> Self {
         Identity { generation, length: 0, digest: digest(&[]), inode: 0 }
     }
 
@@ -33,7 +33,7 @@ impl Identity {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn matches(&self, file: &File) -> Result<bool> {
+    pub(crate) fn matches(&self, file: &File) -> Result<bool> {
         let head = head(file, self.length)?;
         Ok(head.len() as u64 == self.length && digest(&head) == self.digest)
     }
@@ -42,7 +42,7 @@ impl Identity {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn widened(&self, file: &File, end: u64) -> Result<Option<Self>> {
+    pub(crate) fn widened(&self, file: &File, end: u64) -> Result<Option<Self>> {
         if self.length >= end.min(HEAD) {
             return Ok(None);
         }
@@ -53,7 +53,7 @@ impl Identity {
 
     /// Where the file that `path` led to is now, if it was renamed in the same directory and holds at least `length` bytes:
     /// the one of its inode, else the newest one that begins so.
-    pub fn renamed(&self, path: &Path, length: u64) -> Option<PathBuf> {
+    pub(crate) fn renamed(&self, path: &Path, length: u64) -> Option<PathBuf> {
         let candidate = |other: PathBuf| {
             let file = super::lines::open(&other).ok()?;
             let about = file.metadata().ok()?;
@@ -64,20 +64,20 @@ impl Identity {
     }
 
     /// True where `path` leads to another file than this, although that one begins alike: this one lies beside it.
-    pub fn lies_beside(&self, path: &Path, file: &File) -> bool {
+    pub(crate) fn lies_beside(&self, path: &Path, file: &File) -> bool {
         let inode = |file: &Path| std::fs::metadata(file).map(|about| about.ino()).ok();
         let elsewhere = self.inode != 0 && file.metadata().is_ok_and(|about| about.ino() != self.inode);
         elsewhere && siblings(path).iter().any(|other| inode(other) == Some(self.inode))
     }
 
     /// As bytes.
-    pub fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         [&self.generation.to_be_bytes()[..], &self.length.to_be_bytes(), &self.inode.to_be_bytes(), &self.digest]
             .concat()
     }
 
     /// The identity that [`Self::write`] wrote.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let (generation, rest) = bytes.split_first_chunk::<8>()?;
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let (inode, digest) = rest.split_first_chunk::<8>()?;
@@ -98,7 +98,7 @@ fn siblings(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Files beside `path` that were written to after `file`: rotation may have put them between the two.
-pub fn newer(path: &Path, file: &File) -> Vec<PathBuf> {
+pub(crate) fn newer(path: &Path, file: &File) -> Vec<PathBuf> {
     let modified = |file: &Path| -> Option<SystemTime> { std::fs::metadata(file).ok()?.modified().ok() };
     let Some(last) = file.metadata().ok().and_then(|about| about.modified().ok()) else { return Vec::new() };
     siblings(path).into_iter().filter(|other| modified(other).is_some_and(|time| time > last)).collect()

@@ -11,7 +11,7 @@ pub const LONGEST: usize = 64 << 20;
 const CHUNK: usize = 256 << 10;
 
 /// A file that is read line by line.
-pub struct Lines {
+pub(crate) struct Lines {
     file: File,
     /// Where `buffer` begins in the file.
     base: u64,
@@ -22,7 +22,7 @@ pub struct Lines {
 }
 
 /// A line.
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// Its offset.
     pub start: u64,
     /// Offset of the line behind it.
@@ -32,7 +32,7 @@ pub struct Line<'a> {
 }
 
 /// Opens a regular file: opening a pipe would wait for whoever writes to it.
-pub fn open(path: &Path) -> std::io::Result<File> {
+pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
@@ -41,23 +41,23 @@ pub fn open(path: &Path) -> std::io::Result<File> {
 
 impl Lines {
     /// Reads a file from an offset on.
-    pub fn new(mut file: File, position: u64) -> std::io::Result<Self> {
+    pub(crate) fn new(mut file: File, position: u64) -> std::io::Result<Self> {
         file.seek(SeekFrom::Start(position))?;
         Ok(Lines { file, base: position, buffer: Vec::new(), taken: 0, peeked: None })
     }
 
     /// The file.
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// Where the next line begins.
-    pub fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.base + self.taken as u64
     }
 
     /// Goes to a position that was taken since the last [`Self::peek`] that read from the file.
-    pub fn rewind(&mut self, position: u64) {
+    pub(crate) fn rewind(&mut self, position: u64) {
         self.peeked = None;
         match position.checked_sub(self.base).and_then(|taken| usize::try_from(taken).ok()) {
             Some(taken) if taken <= self.buffer.len() => self.taken = taken,
@@ -74,7 +74,7 @@ impl Lines {
     }
 
     /// The next line that is not empty; `last_too`: also one that nothing ends.
-    pub fn peek(&mut self, last_too: bool) -> std::io::Result<Option<Line<'_>>> {
+    pub(crate) fn peek(&mut self, last_too: bool) -> std::io::Result<Option<Line<'_>>> {
         if self.peeked.is_none() {
             self.peeked = self.find(last_too)?;
         }
@@ -84,7 +84,7 @@ impl Lines {
     }
 
     /// Takes the line that was peeked at.
-    pub fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         if let Some((_, _, next)) = self.peeked.take() {
             self.taken = next;
         }
@@ -144,13 +144,13 @@ impl Lines {
     }
 
     /// True where the path leads to another file now.
-    pub fn replaced(&self, path: &Path) -> bool {
+    pub(crate) fn replaced(&self, path: &Path) -> bool {
         let (Ok(there), Ok(here)) = (std::fs::metadata(path), self.file.metadata()) else { return false };
         (there.dev(), there.ino()) != (here.dev(), here.ino())
     }
 
     /// True where less is there than was taken.
-    pub fn cut_off(&self) -> bool {
+    pub(crate) fn cut_off(&self) -> bool {
         self.file.metadata().is_ok_and(|here| here.len() < self.position())
     }
 }

@@ -1,12 +1,12 @@
 //! What people and tools ask of the store: items, dead letters, counters; and records put in from outside.
 
-use super::Store;
 use crate::dead;
 use crate::disk::Space;
 use crate::progress;
 use crate::queues::Enqueue;
 use crate::reads::SnapshotReads;
 use crate::records::NewRecord;
+use crate::store::Store;
 use crate::streams::{Append, Log};
 use crate::writer::Demand;
 use esclusa_flow::counts::Counts;
@@ -147,7 +147,7 @@ impl Store {
         let bytes = records.iter().map(NewRecord::size).sum();
         let work = move |tx: &mut crate::transaction::Transaction<'_>| {
             for append in &appends {
-                tx.load_head(append.log.id, append.partition)?;
+                append.log.load_head(append.partition, tx)?;
             }
             tx.irrevocable();
             let log = appends.first().map(|append| Arc::clone(&append.log));
