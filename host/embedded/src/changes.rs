@@ -4,7 +4,7 @@
 use crate::catalog::Catalog;
 use crate::codec::{Damaged, read_item};
 use crate::json::push_dynamo_object;
-use crate::records::Record;
+use crate::records::StoredRecord;
 use crate::streams::read_change;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,8 +28,8 @@ pub(crate) struct ChangeEvent {
 
 impl ChangeEvent {
     /// As a record that can be pushed.
-    pub(crate) fn as_record(&self) -> Record<'_> {
-        Record { timestamp: self.timestamp, key: &self.key, attributes: Vec::new(), data: self.json.as_bytes() }
+    pub(crate) fn as_record(&self) -> StoredRecord<'_> {
+        StoredRecord { timestamp: self.timestamp, key: &self.key, attributes: Vec::new(), data: self.json.as_bytes() }
     }
 }
 

@@ -31,9 +31,9 @@ impl From<Damaged> for Fault {
 
 /// Reads what the `push` functions wrote.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a>(pub &'a [u8]);
+pub(crate) struct ByteReader<'a>(pub &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> ByteReader<'a> {
     /// The next byte.
     pub(crate) fn byte(&mut self) -> Result<u8, Damaged> {
         let (first, rest) = self.0.split_first().ok_or(Damaged)?;
@@ -120,7 +120,7 @@ fn push_set(tag: u8, texts: &[String], out: &mut Vec<u8>) {
 
 /// The item that [`push_item`] wrote.
 pub(crate) fn read_item(bytes: &[u8]) -> Result<Item, Damaged> {
-    let mut reader = Reader(bytes);
+    let mut reader = ByteReader(bytes);
     let count = reader.number()?;
     let mut attributes = Vec::with_capacity(count.min(1024) as usize);
     for _ in 0..count {
@@ -129,7 +129,7 @@ pub(crate) fn read_item(bytes: &[u8]) -> Result<Item, Damaged> {
     Ok(Item(attributes))
 }
 
-fn read_value(reader: &mut Reader<'_>) -> Result<Value, Damaged> {
+fn read_value(reader: &mut ByteReader<'_>) -> Result<Value, Damaged> {
     Ok(match reader.byte()? {
         0 => Value::Text(reader.text()?.to_owned()),
         1 => Value::Number(reader.text()?.to_owned()),
@@ -144,7 +144,7 @@ fn read_value(reader: &mut Reader<'_>) -> Result<Value, Damaged> {
     })
 }
 
-fn read_set(reader: &mut Reader<'_>) -> Result<Vec<String>, Damaged> {
+fn read_set(reader: &mut ByteReader<'_>) -> Result<Vec<String>, Damaged> {
     (0..reader.number()?).map(|_| Ok(reader.text()?.to_owned())).collect()
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn token_bytes(token: &Token) -> Vec<u8> {
 /// The token that [`token_bytes`] wrote.
 pub(crate) fn read_token(bytes: &[u8]) -> Result<Token, Damaged> {
     match bytes.split_first() {
-        Some((0, rest)) => Ok(Token::Offset(Reader(rest).fixed_number()?)),
+        Some((0, rest)) => Ok(Token::Offset(ByteReader(rest).fixed_number()?)),
         Some((1, rest)) => Ok(Token::Text(std::str::from_utf8(rest).map_err(|_| Damaged)?.into())),
         _ => Err(Damaged),
     }
@@ -202,7 +202,7 @@ mod tests {
         fn numbers_come_back(number in any::<u64>()) {
             let mut bytes = Vec::new();
             push_number(number, &mut bytes);
-            prop_assert_eq!(Reader(&bytes).number(), Ok(number));
+            prop_assert_eq!(ByteReader(&bytes).number(), Ok(number));
         }
     }
 

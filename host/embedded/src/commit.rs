@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A commit that only has to be evaluated.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedCommit {
     /// The catalog it was made for.
     pub generation: u64,
     /// Route name.
@@ -35,7 +35,7 @@ pub(crate) struct Prepared {
     /// Objects, already written aside.
     pub objects: Vec<Staged>,
     /// Dead letters as they are stored.
-    pub dead: Vec<dead::Entry>,
+    pub dead: Vec<dead::DeadLetterEntry>,
     /// The outbox as it is stored.
     pub outbox: Option<Vec<u8>>,
     /// See [`Commit::progress`].
@@ -55,8 +55,8 @@ pub(crate) struct ObjectToStage {
 }
 
 /// Checks and encodes; the objects are left to be staged.
-pub(crate) fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(Prepared, Vec<ObjectToStage>), CommitError> {
-    let mut prepared = Prepared {
+pub(crate) fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(PreparedCommit, Vec<ObjectToStage>), CommitError> {
+    let mut prepared = PreparedCommit {
         generation: catalog.generation,
         route: Arc::clone(&commit.route),
         source: Arc::clone(&commit.source),
@@ -65,7 +65,7 @@ pub(crate) fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(Prepared, V
         appends: Vec::new(),
         enqueues: Vec::new(),
         objects: Vec::new(),
-        dead: commit.dead.iter().map(dead::Entry::new).collect::<Result<_, _>>()?,
+        dead: commit.dead.iter().map(dead::DeadLetterEntry::new).collect::<Result<_, _>>()?,
         outbox: outbox::encode(&commit.lane, &commit.outbox),
         progress: commit.progress.clone(),
         counts: commit.counts,
@@ -99,7 +99,7 @@ pub(crate) fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(Prepared, V
     Ok((prepared, objects))
 }
 
-impl Prepared {
+impl PreparedCommit {
     fn send(&mut self, send: &SendMessage, catalog: &Catalog) -> Result<(), String> {
         match catalog.outputs.get(&send.output) {
             Some(Target::Stream(name)) => {
@@ -120,7 +120,7 @@ impl Prepared {
         self.tables.iter().map(TableWrite::size).sum::<usize>()
             + self.appends.iter().map(|a| a.body.len() + 32).sum::<usize>()
             + self.enqueues.iter().map(|e| e.body.len() + 32).sum::<usize>()
-            + self.dead.iter().map(dead::Entry::size).sum::<usize>()
+            + self.dead.iter().map(dead::DeadLetterEntry::size).sum::<usize>()
             + self.outbox.as_ref().map_or(0, Vec::len)
     }
 }

@@ -1,6 +1,6 @@
 //! The dead letters: kept until somebody removes them, in the order in which they died.
 
-use crate::codec::{Reader, push_bytes, trailing_number};
+use crate::codec::{ByteReader, push_bytes, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use crate::transaction::Transaction;
 use esclusa_flow::dead::DeadLetter;
@@ -25,7 +25,7 @@ impl DeadCounts {
         let mut counts: HashMap<String, u64> = HashMap::new();
         for guard in disk.snapshot().prefix(disk.space(Space::State), [PREFIX]) {
             let value = guard.value().map_err(|e| read_fault(&e))?;
-            *counts.entry(Reader(&value).text()?.to_owned()).or_default() += 1;
+            *counts.entry(ByteReader(&value).text()?.to_owned()).or_default() += 1;
         }
         Ok(DeadCounts(Mutex::new(counts)))
     }
@@ -49,18 +49,18 @@ impl DeadCounts {
 }
 
 /// A dead letter as it is stored: its route, then the letter as JSON.
-pub(crate) struct Entry {
+pub(crate) struct DeadLetterEntry {
     route: String,
     bytes: Vec<u8>,
 }
 
-impl Entry {
+impl DeadLetterEntry {
     /// Encodes a letter.
     pub(crate) fn new(letter: &DeadLetter) -> Result<Self, Fault> {
         let mut bytes = Vec::with_capacity(512 + letter.data.len());
         push_bytes(letter.route.as_bytes(), &mut bytes);
         serde_json::to_writer(&mut bytes, letter).map_err(|e| Fault::Bug(format!("a dead letter: {e}")))?;
-        Ok(Entry { route: letter.route.clone(), bytes })
+        Ok(DeadLetterEntry { route: letter.route.clone(), bytes })
     }
 
     /// Bytes that it takes.
@@ -95,7 +95,7 @@ pub(crate) fn list(
             break;
         }
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
-        let mut reader = Reader(&value);
+        let mut reader = ByteReader(&value);
         let owner = reader.text()?;
         if route.is_some_and(|route| route != owner) {
             continue;
@@ -113,7 +113,7 @@ pub(crate) fn remove(ids: &[u64], counts: &Arc<DeadCounts>, tx: &mut Transaction
     let mut removed = 0;
     for id in ids {
         let Some(value) = tx.get(Space::State, &key(*id))? else { continue };
-        let route = Reader(&value).text()?.to_owned();
+        let route = ByteReader(&value).text()?.to_owned();
         tx.delete(Space::State, key(*id));
         let counts = Arc::clone(counts);
         tx.after(move || counts.change(route, -1));

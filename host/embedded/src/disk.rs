@@ -53,7 +53,7 @@ pub(crate) struct Disk {
 
 /// Held as long as the store is open. Dropped last.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
+pub(crate) struct StoreLock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
 
 /// What there is to say of a disk that is full.
 pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
@@ -65,7 +65,7 @@ pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
 }
 
 /// Opens or creates the store at `path`.
-pub(crate) fn open(path: &Path) -> Result<(Disk, Lock), OpenError> {
+pub(crate) fn open(path: &Path) -> Result<(Disk, StoreLock), OpenError> {
     let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
     std::fs::create_dir_all(path).map_err(|e| unusable(e.to_string()))?;
     let lock = lock(path)?;
@@ -96,7 +96,7 @@ fn options(memtable: u64) -> KeyspaceCreateOptions {
         .data_block_size_policy(fjall::config::BlockSizePolicy::all(BLOCK_BYTES))
 }
 
-fn lock(path: &Path) -> Result<Lock, OpenError> {
+fn lock(path: &Path) -> Result<StoreLock, OpenError> {
     let unusable = |e: std::io::Error| OpenError::Unusable { path: path.to_owned(), reason: e.to_string() };
     let mut file = OpenOptions::new()
         .read(true)
@@ -109,7 +109,7 @@ fn lock(path: &Path) -> Result<Lock, OpenError> {
         Ok(()) => {
             file.set_len(0).map_err(unusable)?;
             write!(file, "{}", std::process::id()).map_err(unusable)?;
-            Ok(Lock(file))
+            Ok(StoreLock(file))
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();

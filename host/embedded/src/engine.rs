@@ -1,8 +1,8 @@
 //! The store as an engine.
 
-use crate::commit::{ObjectToStage, Prepared, prepare};
+use crate::commit::{ObjectToStage, PreparedCommit, prepare};
 use crate::dead;
-use crate::evaluate::{Refusal, evaluate};
+use crate::evaluate::{CommitRefusal, evaluate};
 use crate::objects::{StageError, stage};
 use crate::outbox;
 use crate::reads::SnapshotReads;
@@ -15,11 +15,11 @@ use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessag
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
 
-impl From<Refusal> for CommitError {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommitRefusal> for CommitError {
+    fn from(refusal: CommitRefusal) -> Self {
         match refusal {
-            Refusal::Error(error) => error,
-            Refusal::Stale => {
+            CommitRefusal::Error(error) => error,
+            CommitRefusal::Stale => {
                 CommitError::Fault(Fault::Transient("the schema of the store changed meanwhile".to_owned()))
             }
         }
@@ -27,7 +27,7 @@ impl From<Refusal> for CommitError {
 }
 
 impl Store {
-    async fn try_commit(&self, commit: &Arc<Commit>) -> Result<Committed, Refusal> {
+    async fn try_commit(&self, commit: &Arc<Commit>) -> Result<Committed, CommitRefusal> {
         let (mut prepared, objects) = self.prepare(commit).await?;
         if !objects.is_empty() {
             stage_all(commit, objects, &mut prepared).await?;
@@ -39,7 +39,7 @@ impl Store {
     }
 
     /// Checks and encodes a commit; a large one where nobody else waits.
-    async fn prepare(&self, commit: &Arc<Commit>) -> Result<(Prepared, Vec<ObjectToStage>), CommitError> {
+    async fn prepare(&self, commit: &Arc<Commit>) -> Result<(PreparedCommit, Vec<ObjectToStage>), CommitError> {
         let catalog = self.shared().catalog();
         if size(commit) < LARGE {
             return prepare(commit, &catalog);
@@ -64,7 +64,11 @@ const EACH: usize = 64;
 const LARGE: usize = 1 << 20;
 
 /// Writes the objects of a commit aside, off the threads that run tasks.
-async fn stage_all(commit: &Commit, objects: Vec<ObjectToStage>, prepared: &mut Prepared) -> Result<(), CommitError> {
+async fn stage_all(
+    commit: &Commit,
+    objects: Vec<ObjectToStage>,
+    prepared: &mut PreparedCommit,
+) -> Result<(), CommitError> {
     for object in objects {
         let Some(Action::PutObject(put)) = commit.actions.get(object.action).cloned() else { continue };
         let staged = tokio::task::spawn_blocking(move || stage(&object.root, &put)).await;
@@ -89,8 +93,8 @@ impl Engine for Store {
             loop {
                 match self.try_commit(&commit).await {
                     Ok(committed) => return Ok(committed),
-                    Err(Refusal::Stale) => {}
-                    Err(Refusal::Error(error)) => return Err(error),
+                    Err(CommitRefusal::Stale) => {}
+                    Err(CommitRefusal::Error(error)) => return Err(error),
                 }
             }
         })
@@ -102,8 +106,8 @@ impl Engine for Store {
 
     fn confirm<'a>(&'a self, route: &'a str, outbox: u64, dead: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
-            let entries: Vec<_> = dead.iter().map(dead::Entry::new).collect::<Result<_, _>>()?;
-            let bytes = entries.iter().map(dead::Entry::size).sum::<usize>() + 64;
+            let entries: Vec<_> = dead.iter().map(dead::DeadLetterEntry::new).collect::<Result<_, _>>()?;
+            let bytes = entries.iter().map(dead::DeadLetterEntry::size).sum::<usize>() + 64;
             let (shared, route) = (Arc::clone(self.shared()), route.to_owned());
             let work = move |tx: &mut crate::transaction::Transaction<'_>| {
                 if outbox::remove(&route, outbox, tx)? {

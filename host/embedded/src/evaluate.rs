@@ -2,13 +2,13 @@
 //! numbered is numbered only once nothing can be refused any more, so sequences have no gaps.
 
 use crate::catalog::SharedCatalog;
-use crate::commit::Prepared;
+use crate::commit::PreparedCommit;
 use crate::disk::Space;
-use crate::progress::{self, Place};
-use crate::queues::{Enqueue, Settlement};
+use crate::progress::{self, RouteLane};
+use crate::queues::{Enqueue, ReceiptSettlement};
 use crate::streams::{Append, Log, append_change};
 use crate::tables::drafts::{self, Drafts};
-use crate::tables::{Changed, TableWrite};
+use crate::tables::{FeedChange, TableWrite};
 use crate::transaction::Transaction;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::{CommitError, Committed, Progress};
@@ -17,43 +17,43 @@ use esclusa_flow::work::Work;
 use std::sync::Arc;
 
 /// Why a prepared commit did not happen.
-pub enum Refusal {
+pub enum CommitRefusal {
     /// The catalog has changed since: prepare it again.
     Stale,
     /// See [`CommitError`].
     Error(CommitError),
 }
 
-impl From<CommitError> for Refusal {
+impl From<CommitError> for CommitRefusal {
     fn from(error: CommitError) -> Self {
-        Refusal::Error(error)
+        CommitRefusal::Error(error)
     }
 }
 
-impl From<Fault> for Refusal {
+impl From<Fault> for CommitRefusal {
     fn from(fault: Fault) -> Self {
-        Refusal::Error(fault.into())
+        CommitRefusal::Error(fault.into())
     }
 }
 
 /// Carries out a commit in `tx`.
 pub(crate) fn evaluate(
-    prepared: Prepared,
+    prepared: PreparedCommit,
     shared: &SharedCatalog,
     tx: &mut Transaction<'_>,
-) -> Result<Committed, Refusal> {
+) -> Result<Committed, CommitRefusal> {
     let catalog = shared.catalog();
     if prepared.generation != catalog.generation {
-        return Err(Refusal::Stale);
+        return Err(CommitRefusal::Stale);
     }
-    let place = Place { route: &prepared.route, source: &prepared.source, lane: &prepared.lane };
+    let place = RouteLane { route: &prepared.route, source: &prepared.source, lane: &prepared.lane };
     if let Progress::Position { from, .. } = &prepared.progress {
         place.check(from.as_ref(), tx)?;
     }
     let counts = progress::sum(&prepared.route, &prepared.counts, tx)?;
     load_heads(&prepared.appends, &prepared.enqueues, tx)?;
     let mut settlement = match &prepared.progress {
-        Progress::Receipts { delete, release } => Some(Settlement::find(delete, release, &catalog.queues)?),
+        Progress::Receipts { delete, release } => Some(ReceiptSettlement::find(delete, release, &catalog.queues)?),
         _ => None,
     };
     if prepared.tables.iter().all(TableWrite::is_blind) {
@@ -94,8 +94,8 @@ pub(crate) fn evaluate(
 }
 
 /// Checks the receipts and holds their messages; the last thing that can be refused.
-fn begin(settlement: Option<&mut Settlement>) -> Result<(), Fault> {
-    settlement.map_or(Ok(()), Settlement::begin)
+fn begin(settlement: Option<&mut ReceiptSettlement>) -> Result<(), Fault> {
+    settlement.map_or(Ok(()), ReceiptSettlement::begin)
 }
 
 fn load_heads(appends: &[Append], enqueues: &[Enqueue], tx: &mut Transaction<'_>) -> Result<(), Fault> {
@@ -108,11 +108,11 @@ fn load_heads(appends: &[Append], enqueues: &[Enqueue], tx: &mut Transaction<'_>
     Ok(())
 }
 
-fn load_feeds(changed: &[Changed], tx: &mut Transaction<'_>) -> Result<(), Fault> {
+fn load_feeds(changed: &[FeedChange], tx: &mut Transaction<'_>) -> Result<(), Fault> {
     changed.iter().try_for_each(|change| change.feed.load_head(0, tx))
 }
 
-fn write_records(appends: Vec<Append>, enqueues: Vec<Enqueue>, changed: Vec<Changed>, tx: &mut Transaction<'_>) {
+fn write_records(appends: Vec<Append>, enqueues: Vec<Enqueue>, changed: Vec<FeedChange>, tx: &mut Transaction<'_>) {
     let mut grown: Vec<Arc<Log>> = Vec::new();
     let mut note = |log: &Arc<Log>| {
         if !grown.iter().any(|known| known.id == log.id) {

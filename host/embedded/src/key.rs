@@ -45,7 +45,7 @@ pub(crate) fn encode(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<
 }
 
 /// Appends the key of `item` and says true; false if an attribute of the key is absent.
-pub(crate) fn encode_where_present(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<bool, KeyError> {
+pub(crate) fn encode_if_present(key: &KeySchema, item: &Item, out: &mut Vec<u8>) -> Result<bool, KeyError> {
     if key.names().any(|name| item.get(name).is_none()) {
         return Ok(false);
     }

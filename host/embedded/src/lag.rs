@@ -2,7 +2,7 @@
 
 use crate::codec::Damaged;
 use crate::disk::{Space, read_fault};
-use crate::progress::Place;
+use crate::progress::RouteLane;
 use crate::records::timestamp;
 use crate::store::Store;
 use crate::streams::{Log, record_key, stored_head};
@@ -101,7 +101,7 @@ impl Store {
 
     fn partition_lag(&self, route: &str, source: &str, log: &Log, partition: u32) -> Result<LaneLag, Fault> {
         let lane = partition.to_string();
-        let done = match (Place { route, source, lane: &lane }).position(self.disk())? {
+        let done = match (RouteLane { route, source, lane: &lane }).position(self.disk())? {
             Some(Token::Offset(done)) => done,
             Some(Token::Text(_)) => return Err(Damaged.into()),
             None => 0,

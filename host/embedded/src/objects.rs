@@ -1,7 +1,7 @@
 //! Objects in directories: written aside and synced before the commit, named in a manifest within it, renamed after
 //! it. Opening the store finishes the renames that a crash left, and deletes what no commit named.
 
-use crate::codec::{Damaged, Reader, push_bytes};
+use crate::codec::{ByteReader, Damaged, push_bytes};
 use crate::disk::{Disk, Space, read_fault, sync_directory};
 use crate::transaction::Transaction;
 use esclusa_flow::effect::PutObject;
@@ -156,7 +156,7 @@ fn manifest_key(id: u64) -> Vec<u8> {
 }
 
 fn read_entry(bytes: &[u8]) -> Result<(PathBuf, PathBuf), Damaged> {
-    let mut reader = Reader(bytes);
+    let mut reader = ByteReader(bytes);
     let mut path = || Ok(PathBuf::from(std::ffi::OsString::from_vec(reader.bytes()?.to_vec())));
     Ok((path()?, path()?))
 }

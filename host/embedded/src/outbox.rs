@@ -1,6 +1,6 @@
 //! Outboxes: messages for the world outside, kept from the commit that recorded them until they are confirmed.
 
-use crate::codec::{Damaged, Reader, push_bytes, push_number, trailing_number};
+use crate::codec::{ByteReader, Damaged, push_bytes, push_number, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use crate::transaction::Transaction;
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
@@ -39,13 +39,13 @@ fn push_message(message: &OutboxMessage, out: &mut Vec<u8>) {
 }
 
 fn read(id: u64, bytes: &[u8]) -> Result<PendingMessages, Damaged> {
-    let mut reader = Reader(bytes);
+    let mut reader = ByteReader(bytes);
     let lane = reader.text()?.to_owned();
     let messages = (0..reader.number()?).map(|_| read_message(&mut reader)).collect::<Result<_, _>>()?;
     Ok(PendingMessages { id, lane, messages })
 }
 
-fn read_message(reader: &mut Reader<'_>) -> Result<OutboxMessage, Damaged> {
+fn read_message(reader: &mut ByteReader<'_>) -> Result<OutboxMessage, Damaged> {
     let id = reader.text()?.to_owned();
     let output = reader.text()?.to_owned();
     let key = match reader.byte()? {

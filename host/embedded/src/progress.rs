@@ -23,8 +23,8 @@ pub struct SourceSpec {
 }
 
 impl SourceSpec {
-    pub(crate) fn place<'a>(&'a self, lane: &'a str) -> Place<'a> {
-        Place { route: &self.route, source: &self.source, lane }
+    pub(crate) fn route_lane<'a>(&'a self, lane: &'a str) -> RouteLane<'a> {
+        RouteLane { route: &self.route, source: &self.source, lane }
     }
 
     pub(crate) fn origin(&self, lane: &str, ordered: bool) -> Origin {
@@ -40,7 +40,7 @@ impl SourceSpec {
 
 /// A lane of a source as one route reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place<'a> {
+pub(crate) struct RouteLane<'a> {
     /// Route name.
     pub route: &'a str,
     /// Source name.
@@ -49,7 +49,7 @@ pub(crate) struct Place<'a> {
     pub lane: &'a str,
 }
 
-impl Place<'_> {
+impl RouteLane<'_> {
     /// Key of its position.
     pub(crate) fn position_key(&self) -> Vec<u8> {
         self.key(b'p')

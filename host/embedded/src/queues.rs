@@ -10,8 +10,8 @@ mod receive;
 mod settle;
 mod state;
 
-pub(crate) use receive::{Received, receive};
-pub(crate) use settle::{Settlement, extend};
+pub(crate) use receive::{ReceiveOutcome, receive};
+pub(crate) use settle::{ReceiptSettlement, extend};
 
 use crate::clock;
 use crate::codec::Damaged;
@@ -22,18 +22,18 @@ use crate::transaction::{Transaction, last_key};
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 use parking_lot::{Mutex, MutexGuard};
-use state::State;
+use state::QueueState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The queues of a catalog, by name.
-pub(crate) type QueuesByName = BTreeMap<String, Arc<Queue>>;
+pub(crate) type QueuesByName = BTreeMap<String, Arc<MessageQueue>>;
 
 /// A queue.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct MessageQueue {
     /// Its name.
     pub name: String,
     /// First four bytes of its keys.
@@ -42,29 +42,32 @@ pub(crate) struct Queue {
     pub visibility: Duration,
     /// Receives after which a message is dead.
     pub max_receives: u32,
-    live: Arc<Live>,
+    live: Arc<SharedQueueState>,
 }
 
 #[derive(Debug)]
-struct Live {
-    state: Mutex<State>,
+struct SharedQueueState {
+    state: Mutex<QueueState>,
     changed: watch::Sender<u64>,
 }
 
-impl Queue {
+impl MessageQueue {
     /// The queue as `wanted` describes it: consumers are registered and removed, what `old` knows is kept.
     pub(crate) fn load(
         name: &str,
         id: u32,
         wanted: &QueueSchema,
-        old: Option<&Arc<Queue>>,
+        old: Option<&Arc<MessageQueue>>,
         tx: &mut Transaction<'_>,
-    ) -> Result<Queue, Fault> {
+    ) -> Result<MessageQueue, Fault> {
         let live = match old.filter(|old| old.id == id) {
             Some(old) => Arc::clone(&old.live),
-            None => Arc::new(Live { state: Mutex::new(State::load(id, tx.disk)?), changed: watch::channel(0).0 }),
+            None => Arc::new(SharedQueueState {
+                state: Mutex::new(QueueState::load(id, tx.disk)?),
+                changed: watch::channel(0).0,
+            }),
         };
-        let queue = Queue {
+        let queue = MessageQueue {
             name: name.to_owned(),
             id,
             visibility: wanted.visibility_timeout,
@@ -82,7 +85,7 @@ impl Queue {
         Ok(queue)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.live.state.lock()
     }
 
@@ -201,14 +204,14 @@ fn stored_head(queue: u32, disk: &Disk) -> Result<u64, Fault> {
 /// A message on its way into a queue.
 pub(crate) struct Enqueue {
     /// The queue.
-    pub queue: Arc<Queue>,
+    pub queue: Arc<MessageQueue>,
     /// The value, without its time.
     pub body: Vec<u8>,
 }
 
 impl Enqueue {
     /// A message of `queue`.
-    pub(crate) fn new(queue: &Arc<Queue>, message: &NewRecord) -> Self {
+    pub(crate) fn new(queue: &Arc<MessageQueue>, message: &NewRecord) -> Self {
         Enqueue { queue: Arc::clone(queue), body: records::body(&message.key, &message.attributes, &message.data) }
     }
 

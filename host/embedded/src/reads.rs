@@ -4,7 +4,7 @@ use crate::catalog::Catalog;
 use crate::codec::read_item;
 use crate::disk::{Disk, Space, read_fault};
 use crate::key::{after_prefix, push_partition, push_sort, push_text_prefix, type_bounds};
-use crate::tables::{Table, exact_key};
+use crate::tables::{ItemTable, exact_key};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
@@ -38,7 +38,7 @@ impl SnapshotReads {
         SnapshotReads { snapshot: disk.snapshot(), disk: disk.clone(), catalog }
     }
 
-    fn table(&self, name: &str) -> Result<&Arc<Table>, ReadError> {
+    fn table(&self, name: &str) -> Result<&Arc<ItemTable>, ReadError> {
         self.catalog.tables.get(name).ok_or_else(|| ReadError::Invalid(format!("there is no table {name:?}")))
     }
 

@@ -1,6 +1,6 @@
 //! Records of streams and messages of queues: time, key, attributes and payload as one value.
 
-use crate::codec::{Damaged, Reader, push_bytes, push_number};
+use crate::codec::{ByteReader, Damaged, push_bytes, push_number};
 use esclusa_flow::effect::SendMessage;
 use esclusa_flow::event::{Columns, NewEvent, TooLarge};
 
@@ -53,11 +53,11 @@ pub(crate) fn stamp(body: &mut [u8], timestamp: u64) {
 
 /// The time of a value.
 pub(crate) fn timestamp(value: &[u8]) -> Result<u64, Damaged> {
-    Reader(value).fixed_number()
+    ByteReader(value).fixed_number()
 }
 
 /// A record as it is stored.
-pub(crate) struct Record<'a> {
+pub(crate) struct StoredRecord<'a> {
     /// When it was accepted, milliseconds since the Unix epoch.
     pub timestamp: u64,
     /// Partition key or message group.
@@ -68,15 +68,15 @@ pub(crate) struct Record<'a> {
     pub data: &'a [u8],
 }
 
-impl<'a> Record<'a> {
+impl<'a> StoredRecord<'a> {
     /// Reads what [`body`] wrote.
     pub(crate) fn read(value: &'a [u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader(value);
+        let mut reader = ByteReader(value);
         let timestamp = reader.fixed_number()?;
         let key = reader.text()?;
         let count = reader.number()?;
         let attributes = (0..count).map(|_| Ok((reader.text()?, reader.text()?))).collect::<Result<_, Damaged>>()?;
-        Ok(Record { timestamp, key, attributes, data: reader.0 })
+        Ok(StoredRecord { timestamp, key, attributes, data: reader.0 })
     }
 
     /// Appends it as an event.

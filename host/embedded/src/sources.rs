@@ -31,7 +31,7 @@ impl Store {
         if find(self, stream).is_none() {
             return Err(Fault::Permanent(format!("source {:?}: there is no stream {stream:?}", spec.source)));
         }
-        Ok(Box::new(log::LogSource::new(self.clone(), spec, stream, start, find, log::Content::Records)))
+        Ok(Box::new(log::LogSource::new(self.clone(), spec, stream, start, find, log::LogContent::Records)))
     }
 
     /// The change feed of a table as a route reads it: one lane, in order.
@@ -46,7 +46,7 @@ impl Store {
             let why = format!("source {:?}: table {table:?} keeps no change feed: set changes = true", spec.source);
             return Err(Fault::Permanent(why));
         }
-        Ok(Box::new(log::LogSource::new(self.clone(), spec, table, start, find, log::Content::Changes)))
+        Ok(Box::new(log::LogSource::new(self.clone(), spec, table, start, find, log::LogContent::Changes)))
     }
 
     /// A queue as a route reads it: lanes that each give batches of one message group, or of messages without one.
@@ -60,7 +60,7 @@ impl Store {
             found.ok_or_else(|| Fault::Permanent(format!("source {:?}: there is no queue {queue:?}", spec.source)))?;
         let route = spec.route.to_string();
         let consumer = self.writer().perform_blocking(0, Demand::Alone, move |tx| found.register(&route, tx))?;
-        Ok(Box::new(queue::QueueSource::new(self.clone(), spec, queue, consumer)))
+        Ok(Box::new(queue::EmbeddedQueueSource::new(self.clone(), spec, queue, consumer)))
     }
 
     /// Makes messages in work invisible for so long from now.
@@ -76,7 +76,7 @@ impl Store {
     /// # Errors
     /// A [`Fault`] where the store does not answer.
     pub fn position(&self, spec: &SourceSpec, lane: &str) -> Result<Option<Token>, Fault> {
-        spec.place(lane).position(self.disk())
+        spec.route_lane(lane).position(self.disk())
     }
 
     /// Sets a position that a source resolved, where there is none, or whatever it is.
@@ -87,8 +87,8 @@ impl Store {
         to: Option<Token>,
         memo: Option<Vec<u8>>,
     ) -> Result<(), Fault> {
-        let place = spec.place(lane);
-        let (position, memo_key) = (place.position_key(), place.memo_key());
+        let route_lane = spec.route_lane(lane);
+        let (position, memo_key) = (route_lane.position_key(), route_lane.memo_key());
         let work = move |tx: &mut crate::transaction::Transaction<'_>| {
             let state = crate::disk::Space::State;
             match to {
@@ -105,7 +105,7 @@ impl Store {
 
     /// Keeps what a source remembers of a lane.
     async fn remember(&self, spec: &SourceSpec, lane: &str, memo: Vec<u8>) -> Result<(), Fault> {
-        let key = spec.place(lane).memo_key();
+        let key = spec.route_lane(lane).memo_key();
         let work = move |tx: &mut crate::transaction::Transaction<'_>| {
             tx.put(crate::disk::Space::State, key, memo);
             Ok(())

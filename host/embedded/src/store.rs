@@ -2,13 +2,13 @@
 
 use crate::catalog::{self, SharedCatalog};
 use crate::dead::DeadCounts;
-use crate::disk::{self, Disk, Lock};
+use crate::disk::{self, Disk, StoreLock};
 use crate::error::{OpenError, SchemaError};
 use crate::objects;
 use crate::retention;
 use crate::schema::Schema;
-use crate::transaction::{Memory, Transaction, stored_sequences};
-use crate::writer::{Demand, Setup, Writer};
+use crate::transaction::{Transaction, WriterMemory, stored_sequences};
+use crate::writer::{Demand, Writer, WriterSetup};
 use esclusa_flow::fault::Fault;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,10 +33,10 @@ impl Default for Options {
 /// The embedded engine.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    inner: Arc<OpenStore>,
 }
 
-struct Inner {
+struct OpenStore {
     shared: Arc<SharedCatalog>,
     writer: Writer,
     disk: Disk,
@@ -45,10 +45,10 @@ struct Inner {
     /// Bytes of the disk that are left unused.
     reserve: u64,
     /// The last to be dropped.
-    _lock: Lock,
+    _lock: StoreLock,
 }
 
-impl Drop for Inner {
+impl Drop for OpenStore {
     fn drop(&mut self) {
         self.writer.stop();
     }
@@ -71,12 +71,14 @@ impl Store {
         let path = path.as_ref();
         let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
         let (disk, lock) = disk::open(path)?;
-        let memory =
-            Memory { sequences: stored_sequences(&disk).map_err(|e| unusable(e.to_string()))?, ..Memory::default() };
+        let memory = WriterMemory {
+            sequences: stored_sequences(&disk).map_err(|e| unusable(e.to_string()))?,
+            ..WriterMemory::default()
+        };
         let dead = DeadCounts::load(&disk).map_err(|e| unusable(e.to_string()))?;
         let (version, versions) = watch::channel(memory.sequences.version);
         let shared = Arc::new(SharedCatalog::new(dead));
-        let setup = Setup {
+        let setup = WriterSetup {
             disk: disk.clone(),
             memory,
             reserve: options.reserve,
@@ -87,7 +89,8 @@ impl Store {
         let failed = setup.failed.subscribe();
         let writer = Writer::start(setup).map_err(|e| unusable(e.to_string()))?;
         let (reserve, version) = (options.reserve, versions);
-        let store = Store { inner: Arc::new(Inner { shared, writer, disk, version, failed, reserve, _lock: lock }) };
+        let store =
+            Store { inner: Arc::new(OpenStore { shared, writer, disk, version, failed, reserve, _lock: lock }) };
         store.recover_objects(&schema).map_err(|e| unusable(e.to_string()))?;
         store.apply_schema(schema)?;
         Ok(store)

@@ -1,6 +1,6 @@
 //! Logs: streams and change feeds. A key is log, partition and sequence; sequences start at 1 and have no gaps.
 
-use crate::codec::{Reader, push_number, trailing_number};
+use crate::codec::{ByteReader, push_number, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use crate::records::{self, NewRecord};
 use crate::transaction::{Transaction, last_key};
@@ -31,11 +31,11 @@ pub(crate) struct Log {
     pub lanes: u32,
     /// How long records are kept.
     pub retention: Duration,
-    live: Arc<Live>,
+    live: Arc<SharedLogState>,
 }
 
 #[derive(Debug, Default)]
-struct Live {
+struct SharedLogState {
     grown: watch::Sender<u64>,
     turn: AtomicU32,
     /// First sequence that is kept, by partition; absent: not known yet.
@@ -49,7 +49,7 @@ impl Log {
     }
 
     /// The same log under a new schema: its readers stay.
-    pub(crate) fn alive_as(mut self, old: &Log) -> Self {
+    pub(crate) fn keeping_readers_of(mut self, old: &Log) -> Self {
         if self.id == old.id {
             self.live = Arc::clone(&old.live);
         }
@@ -129,7 +129,7 @@ pub(crate) fn first_key(log: u32, partition: u32) -> Vec<u8> {
 
 fn stored_first(disk: &Disk, log: u32, partition: u32) -> Result<u64, Fault> {
     match disk.space(Space::State).get(first_key(log, partition)).map_err(|e| read_fault(&e))? {
-        Some(bytes) => Ok(Reader(&bytes).fixed_number()?),
+        Some(bytes) => Ok(ByteReader(&bytes).fixed_number()?),
         None => Ok(1),
     }
 }
@@ -187,7 +187,7 @@ pub(crate) fn append_change(feed: &Log, old: Option<&[u8]>, new: Option<&[u8]>, 
 
 /// The images that [`append_change`] wrote.
 pub(crate) fn read_change(value: &[u8]) -> Result<Images<'_>, crate::codec::Damaged> {
-    let mut reader = Reader(value);
+    let mut reader = ByteReader(value);
     let timestamp = reader.fixed_number()?;
     let mut image = || -> Result<Option<&[u8]>, crate::codec::Damaged> {
         match reader.number()? {

@@ -17,11 +17,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The tables of a catalog, by name.
-pub(crate) type TablesByName = BTreeMap<String, Arc<Table>>;
+pub(crate) type TablesByName = BTreeMap<String, Arc<ItemTable>>;
 
 /// A table.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct ItemTable {
     /// Name in routes.toml.
     pub name: String,
     /// First four bytes of the keys of its items.
@@ -29,14 +29,14 @@ pub(crate) struct Table {
     /// Its key.
     pub key: KeySchema,
     /// Its indexes.
-    pub indexes: Vec<Index>,
+    pub indexes: Vec<SecondaryIndex>,
     /// Its change feed.
     pub feed: Option<Arc<Log>>,
 }
 
 /// A secondary index: entries that lead to the key of the item.
 #[derive(Debug)]
-pub(crate) struct Index {
+pub(crate) struct SecondaryIndex {
     /// Name in routes.toml.
     pub name: String,
     /// First four bytes of the keys of its entries.
@@ -45,7 +45,7 @@ pub(crate) struct Index {
     pub key: KeySchema,
 }
 
-impl Table {
+impl ItemTable {
     /// True where a write has to know what was there before.
     pub(crate) fn needs_old_item(&self) -> bool {
         !self.indexes.is_empty() || self.feed.is_some()
@@ -56,7 +56,7 @@ impl Table {
 pub(crate) struct TableWrite {
     /// Index of the action in its commit.
     action: usize,
-    table: Arc<Table>,
+    table: Arc<ItemTable>,
     key: Slice,
     guard: Option<Guard>,
     change: ItemChange,
@@ -141,7 +141,7 @@ impl TableWrite {
 }
 
 /// What a change feed is to record.
-pub(crate) struct Changed {
+pub(crate) struct FeedChange {
     /// The feed.
     pub feed: Arc<Log>,
     /// The item before.
@@ -150,12 +150,12 @@ pub(crate) struct Changed {
     pub new: Option<Slice>,
 }
 
-fn find<'a>(tables: &'a TablesByName, name: &str) -> Result<&'a Arc<Table>, String> {
+fn find<'a>(tables: &'a TablesByName, name: &str) -> Result<&'a Arc<ItemTable>, String> {
     tables.get(name).ok_or_else(|| format!("there is no table {name:?}"))
 }
 
 /// The key of an item in its space.
-fn item_key(table: &Table, item: &Item, scratch: &mut Vec<u8>) -> Result<Slice, KeyError> {
+fn item_key(table: &ItemTable, item: &Item, scratch: &mut Vec<u8>) -> Result<Slice, KeyError> {
     scratch.clear();
     scratch.extend_from_slice(&table.id.to_be_bytes());
     key::encode(&table.key, item, scratch)?;
@@ -163,7 +163,7 @@ fn item_key(table: &Table, item: &Item, scratch: &mut Vec<u8>) -> Result<Slice, 
 }
 
 /// Likewise, for an item that consists of the key attributes only.
-pub(crate) fn exact_key(table: &Table, key: &Item) -> Result<Slice, String> {
+pub(crate) fn exact_key(table: &ItemTable, key: &Item) -> Result<Slice, String> {
     match key.0.iter().find(|(name, _)| !table.key.contains(name)) {
         Some((name, _)) => Err(format!("{name:?} is no attribute of its key {}", table.key.describe())),
         None if key.0.len() > table.key.width() => Err("a key attribute is given twice".to_owned()),
@@ -172,10 +172,10 @@ pub(crate) fn exact_key(table: &Table, key: &Item) -> Result<Slice, String> {
 }
 
 /// The key of the entry that leads to `item` in an index; `None` where the item is not in it.
-pub(crate) fn entry_key(index: &Index, item: &Item, key: &[u8]) -> Result<Option<Vec<u8>>, KeyError> {
+pub(crate) fn entry_key(index: &SecondaryIndex, item: &Item, key: &[u8]) -> Result<Option<Vec<u8>>, KeyError> {
     let mut entry = Vec::with_capacity(96);
     entry.extend_from_slice(&index.id.to_be_bytes());
-    if !key::encode_where_present(&index.key, item, &mut entry)? {
+    if !key::encode_if_present(&index.key, item, &mut entry)? {
         return Ok(None);
     }
     // The key of the item follows, without its table: entries of equal keys are different keys.
@@ -183,11 +183,12 @@ pub(crate) fn entry_key(index: &Index, item: &Item, key: &[u8]) -> Result<Option
     Ok(Some(entry))
 }
 
-fn entries(table: &Table, item: &Item, key: &[u8]) -> Result<Vec<Option<Vec<u8>>>, String> {
+fn entries(table: &ItemTable, item: &Item, key: &[u8]) -> Result<Vec<Option<Vec<u8>>>, String> {
     if table.indexes.is_empty() {
         return Ok(Vec::new());
     }
-    let entry = |index: &Index| entry_key(index, item, key).map_err(|e| format!("for index {:?}: {e}", index.name));
+    let entry =
+        |index: &SecondaryIndex| entry_key(index, item, key).map_err(|e| format!("for index {:?}: {e}", index.name));
     table.indexes.iter().map(entry).collect()
 }
 

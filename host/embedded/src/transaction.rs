@@ -1,7 +1,7 @@
 //! What a group of commits is about to write: seen by the later ones of the group, undone where one is refused,
 //! written as one batch. Each key is in it once.
 
-use crate::codec::{Reader, trailing_number};
+use crate::codec::{ByteReader, trailing_number};
 use crate::disk::{Disk, Space, describe, read_fault};
 use esclusa_flow::fault::Fault;
 use fjall::{PersistMode, Readable, Slice};
@@ -15,7 +15,7 @@ const SEQUENCES: &[u8] = b"n";
 
 /// Writes that are not on disk yet.
 #[derive(Default)]
-struct Pending {
+struct PendingWrites {
     state: HashMap<Slice, Option<Slice>>,
     items: HashMap<Slice, Option<Slice>>,
     queue: HashMap<Slice, Option<Slice>>,
@@ -24,7 +24,7 @@ struct Pending {
     trimmed: Vec<Slice>,
 }
 
-impl Pending {
+impl PendingWrites {
     fn map(&mut self, space: Space) -> Option<&mut HashMap<Slice, Option<Slice>>> {
         match space {
             Space::State => Some(&mut self.state),
@@ -50,7 +50,7 @@ pub(crate) struct Sequences {
 
 /// What the writer remembers between groups.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct WriterMemory {
     /// See [`Sequences`].
     pub sequences: Sequences,
     /// The last sequence of each partition of a log that was written to.
@@ -65,7 +65,7 @@ struct Undo {
 }
 
 /// How far a transaction was, to go back to.
-pub(crate) struct Mark {
+pub(crate) struct Savepoint {
     undo: usize,
     after: usize,
     sequences: Sequences,
@@ -75,13 +75,13 @@ pub(crate) struct Mark {
 pub(crate) struct Transaction<'a> {
     /// For reads.
     pub disk: &'a Disk,
-    /// See [`Memory`].
-    pub memory: &'a mut Memory,
+    /// See [`WriterMemory`].
+    pub memory: &'a mut WriterMemory,
     /// Milliseconds since the Unix epoch, the same for the whole group.
     pub now: u64,
     /// Steps that the commits of the group have taken so far, those that were refused included.
     pub spent: u64,
-    pending: Pending,
+    pending: PendingWrites,
     undo: Vec<Undo>,
     recording: bool,
     after: Vec<Box<dyn FnOnce() + Send>>,
@@ -89,13 +89,13 @@ pub(crate) struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     /// An empty one.
-    pub(crate) fn new(disk: &'a Disk, memory: &'a mut Memory, now: u64) -> Self {
+    pub(crate) fn new(disk: &'a Disk, memory: &'a mut WriterMemory, now: u64) -> Self {
         Transaction {
             disk,
             memory,
             now,
             spent: 0,
-            pending: Pending::default(),
+            pending: PendingWrites::default(),
             undo: Vec::new(),
             recording: true,
             after: Vec::new(),
@@ -176,14 +176,14 @@ impl<'a> Transaction<'a> {
     }
 
     /// Where it is now.
-    pub(crate) fn mark(&mut self) -> Mark {
+    pub(crate) fn mark(&mut self) -> Savepoint {
         self.undo.clear();
         self.recording = true;
-        Mark { undo: 0, after: self.after.len(), sequences: self.memory.sequences }
+        Savepoint { undo: 0, after: self.after.len(), sequences: self.memory.sequences }
     }
 
     /// Puts back everything since `mark`.
-    pub(crate) fn rollback(&mut self, mark: &Mark) {
+    pub(crate) fn rollback(&mut self, mark: &Savepoint) {
         for undo in self.undo.drain(mark.undo..).rev() {
             let Some(map) = self.pending.map(undo.space) else { continue };
             match undo.before {
@@ -248,7 +248,7 @@ pub(crate) fn stored_sequences(disk: &Disk) -> Result<Sequences, Fault> {
     let Some(bytes) = disk.space(Space::State).get(SEQUENCES).map_err(|e| read_fault(&e))? else {
         return Ok(Sequences::default());
     };
-    Ok(Sequences { version: Reader(&bytes).fixed_number()?, id: trailing_number(&bytes)? })
+    Ok(Sequences { version: ByteReader(&bytes).fixed_number()?, id: trailing_number(&bytes)? })
 }
 
 /// The last key that begins with `prefix`, as a snapshot sees it.

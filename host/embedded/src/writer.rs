@@ -9,13 +9,13 @@ mod queue;
 
 use crate::clock;
 use crate::disk::{Disk, describe, full};
-use crate::transaction::{Memory, Transaction};
+use crate::transaction::{Transaction, WriterMemory};
 use esclusa_flow::fault::Fault;
 use fjall::PersistMode;
 pub use queue::GROUP_BYTES;
 
 use parking_lot::Mutex;
-use queue::Queue;
+use queue::JobQueue;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -31,8 +31,8 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// How often old records and unfinished objects are looked after.
 const TICK: Duration = Duration::from_secs(1);
 
-type Finish = Box<dyn FnOnce(Result<(), Fault>) + Send>;
-type Run = Box<dyn for<'a, 'b> FnOnce(Result<&'a mut Transaction<'b>, Fault>) -> Finish + Send>;
+type JobReply = Box<dyn FnOnce(Result<(), Fault>) + Send>;
+type JobWork = Box<dyn for<'a, 'b> FnOnce(Result<&'a mut Transaction<'b>, Fault>) -> JobReply + Send>;
 /// Work done every second or so.
 pub(crate) type Tick = Box<dyn FnMut(&mut Transaction<'_>) + Send>;
 
@@ -49,8 +49,8 @@ pub(crate) enum Demand {
     Frees,
 }
 
-struct Job {
-    run: Run,
+struct WriterJob {
+    run: JobWork,
     bytes: usize,
     demand: Demand,
     /// The route whose commit it is.
@@ -59,16 +59,16 @@ struct Job {
 
 /// A handle on the thread.
 pub(crate) struct Writer {
-    jobs: Mutex<Option<Sender<Job>>>,
+    jobs: Mutex<Option<Sender<WriterJob>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the thread works with.
-pub(crate) struct Setup {
+pub(crate) struct WriterSetup {
     /// Where to write.
     pub disk: Disk,
     /// What is remembered.
-    pub memory: Memory,
+    pub memory: WriterMemory,
     /// Bytes of the disk that are not used.
     pub reserve: u64,
     /// Told the number of commits after every group.
@@ -81,7 +81,7 @@ pub(crate) struct Setup {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(setup: Setup) -> std::io::Result<Self> {
+    pub(crate) fn start(setup: WriterSetup) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
         let thread =
             std::thread::Builder::new().name("esclusa-writer".to_owned()).spawn(move || setup.run(&receiver))?;
@@ -113,7 +113,7 @@ impl Writer {
         T: Send + 'static,
         E: From<Fault> + Send + 'static,
     {
-        let run: Run = Box::new(move |transaction| {
+        let run: JobWork = Box::new(move |transaction| {
             let result = transaction.map_err(E::from).and_then(|transaction| {
                 let mark = transaction.mark();
                 work(transaction).inspect_err(|_| transaction.rollback(&mark))
@@ -121,7 +121,7 @@ impl Writer {
             Box::new(move |durable| reply(result.and_then(|value| durable.map(|()| value).map_err(E::from))))
         });
         let sender = self.jobs.lock().clone();
-        let job = Job { run, bytes, demand, route };
+        let job = WriterJob { run, bytes, demand, route };
         let refused = match sender {
             Some(sender) => sender.send(job).err().map(|error| error.0),
             None => Some(job),
@@ -240,11 +240,11 @@ impl Unflushed {
     }
 }
 
-impl Setup {
-    fn run(mut self, jobs: &Receiver<Job>) {
+impl WriterSetup {
+    fn run(mut self, jobs: &Receiver<WriterJob>) {
         let mut ticked = clock::monotonic();
         let mut memory = Unflushed { bytes: 0, last: ticked };
-        let mut queue = Queue::default();
+        let mut queue = JobQueue::default();
         loop {
             if queue.is_empty() {
                 match jobs.recv_timeout(TICK.saturating_sub(ticked.elapsed())) {
@@ -280,7 +280,7 @@ impl Setup {
     }
 
     /// Runs the next group; gives the bytes that it wrote, about.
-    fn group(&mut self, queue: &mut Queue) -> usize {
+    fn group(&mut self, queue: &mut JobQueue) -> usize {
         let mut mode = PersistMode::Buffer;
         let (mut room, mut group) = (self.room(), queue.group());
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, clock::wall_millis());
@@ -320,9 +320,9 @@ impl Setup {
         let _ = finish(&mut transaction, PersistMode::Buffer, &self.failed);
     }
 
-    fn room(&self) -> Room {
+    fn room(&self) -> DiskBudget {
         // A disk that does not tell how full it is is taken as empty: the write itself will tell.
-        Room { free: self.disk.available().unwrap_or(u64::MAX), path: self.disk.path.display().to_string() }
+        DiskBudget { free: self.disk.available().unwrap_or(u64::MAX), path: self.disk.path.display().to_string() }
     }
 }
 
@@ -352,13 +352,13 @@ fn broken(reason: &str) -> Fault {
 }
 
 /// What a group may still write.
-struct Room {
+struct DiskBudget {
     free: u64,
     path: String,
 }
 
-impl Room {
-    fn take(&mut self, job: &Job, reserve: u64) -> Result<(), Fault> {
+impl DiskBudget {
+    fn take(&mut self, job: &WriterJob, reserve: u64) -> Result<(), Fault> {
         // Written twice: once to the journal, later to a table.
         let need = (job.bytes as u64).saturating_mul(2);
         let floor = match job.demand {

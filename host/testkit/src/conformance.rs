@@ -12,9 +12,9 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::source::Source;
 
 /// Opens a source for a route.
-pub type Open = Box<dyn Fn(&str) -> Box<dyn Source>>;
+pub type SourceOpener = Box<dyn Fn(&str) -> Box<dyn Source>>;
 /// Puts something into a source.
-pub type Feed<T> = Box<dyn Fn(Vec<T>) -> BoxFuture<'static, ()>>;
+pub type SourceFeed<T> = Box<dyn Fn(Vec<T>) -> BoxFuture<'static, ()>>;
 
 pub use building::{EngineUnderTest, INDEX, TABLE};
 pub use engine::engine;

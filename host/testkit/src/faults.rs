@@ -40,7 +40,7 @@ pub enum Failure {
     Answer(&'static str),
 }
 
-struct Rule {
+struct FailureRule {
     action: String,
     calls: Range<usize>,
     seen: usize,
@@ -48,15 +48,15 @@ struct Rule {
 }
 
 #[derive(Default)]
-struct Script {
-    rules: Vec<Rule>,
+struct FailureScript {
+    rules: Vec<FailureRule>,
     requests: Vec<String>,
 }
 
 /// See the module. Ends when it is dropped.
 pub struct Faults {
     url: String,
-    script: Arc<Mutex<Script>>,
+    script: Arc<Mutex<FailureScript>>,
     task: JoinHandle<()>,
 }
 
@@ -66,7 +66,7 @@ impl Faults {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let upstream = upstream.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let script = Arc::new(Mutex::new(Script::default()));
+        let script = Arc::new(Mutex::new(FailureScript::default()));
         let shared = script.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -87,7 +87,7 @@ impl Faults {
     /// Lets calls of an action fail: the first one from now on is 0. Actions are `PutRecords`, `Publish`, or method and
     /// path where the protocol has none: `POST /v2/email/outbound-emails`. The first rule that fits applies.
     pub fn fail(&self, action: &str, calls: Range<usize>, failure: Failure) {
-        self.script.lock().unwrap().rules.push(Rule { action: action.to_owned(), calls, seen: 0, failure });
+        self.script.lock().unwrap().rules.push(FailureRule { action: action.to_owned(), calls, seen: 0, failure });
     }
 
     /// How many requests of an action came.
@@ -103,7 +103,7 @@ impl Drop for Faults {
     }
 }
 
-impl Script {
+impl FailureScript {
     /// Counts a request; gives the way in which it fails.
     fn next(&mut self, action: &str) -> Option<Failure> {
         self.requests.push(action.to_owned());
@@ -118,7 +118,7 @@ impl Script {
     }
 }
 
-async fn serve(mut client: TcpStream, upstream: &str, script: &Mutex<Script>) -> std::io::Result<()> {
+async fn serve(mut client: TcpStream, upstream: &str, script: &Mutex<FailureScript>) -> std::io::Result<()> {
     let (head, body) = http::read(&mut client, true).await?;
     let action = action(&head, &body);
     let failure = script.lock().unwrap().next(&action);
@@ -132,7 +132,7 @@ async fn serve(mut client: TcpStream, upstream: &str, script: &Mutex<Script>) ->
         Some(Failure::Error { status, code }) => error(&head, status, code),
         Some(Failure::Answer(body)) => (Head::answer(200, "application/x-amz-json-1.1"), body.into()),
         Some(Failure::Partial { entries, code }) => {
-            let mut cut = partial::Cut::new(&action, &body, &entries, code);
+            let mut cut = partial::PartialBatch::new(&action, &body, &entries, code);
             match cut.request() {
                 Some(rest) => {
                     let (head, answer) = forward(upstream, head, rest).await?;

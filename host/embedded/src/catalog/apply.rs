@@ -4,10 +4,10 @@ use super::Catalog;
 use crate::codec::read_item;
 use crate::disk::{Space, read_fault};
 use crate::error::SchemaError;
-use crate::queues::Queue;
+use crate::queues::MessageQueue;
 use crate::schema::{QueueSchema, Schema, StreamSchema, Target};
 use crate::streams::{CHANGES_RETENTION, Log};
-use crate::tables::{Index, Table, entry_key};
+use crate::tables::{ItemTable, SecondaryIndex, entry_key};
 use crate::transaction::Transaction;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::{KeySchema, TableSchema};
@@ -17,27 +17,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Serialize, Deserialize)]
-struct StoredTable {
+struct TableRecord {
     id: u32,
     key: KeySchema,
-    indexes: BTreeMap<String, StoredIndex>,
+    indexes: BTreeMap<String, IndexRecord>,
     feed: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredIndex {
+struct IndexRecord {
     id: u32,
     key: KeySchema,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredStream {
+struct StreamRecord {
     id: u32,
     lanes: u32,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredQueue {
+struct QueueRecord {
     id: u32,
 }
 
@@ -99,13 +99,13 @@ fn stream(
     old: Option<&Arc<Log>>,
     tx: &mut Transaction<'_>,
 ) -> Result<Log, SchemaError> {
-    let stored: Option<StoredStream> = load("stream", name, tx)?;
+    let stored: Option<StreamRecord> = load("stream", name, tx)?;
     let id = stored.as_ref().map_or_else(|| tx.next_number(), |s| Ok(s.id))?;
     let lanes = stored.as_ref().map_or(0, |s| s.lanes).max(wanted.partitions);
-    store("stream", name, &StoredStream { id, lanes }, tx)?;
+    store("stream", name, &StreamRecord { id, lanes }, tx)?;
     let log = Log::new(name, id, wanted.partitions, lanes, wanted.retention);
     Ok(match old {
-        Some(old) => log.alive_as(old),
+        Some(old) => log.keeping_readers_of(old),
         None => log,
     })
 }
@@ -113,23 +113,23 @@ fn stream(
 fn queue(
     name: &str,
     wanted: &QueueSchema,
-    old: Option<&Arc<Queue>>,
+    old: Option<&Arc<MessageQueue>>,
     tx: &mut Transaction<'_>,
-) -> Result<Queue, SchemaError> {
-    let stored: Option<StoredQueue> = load("queue", name, tx)?;
+) -> Result<MessageQueue, SchemaError> {
+    let stored: Option<QueueRecord> = load("queue", name, tx)?;
     let id = stored.map_or_else(|| tx.next_number(), |s| Ok(s.id))?;
-    store("queue", name, &StoredQueue { id }, tx)?;
-    Ok(Queue::load(name, id, wanted, old, tx)?)
+    store("queue", name, &QueueRecord { id }, tx)?;
+    Ok(MessageQueue::load(name, id, wanted, old, tx)?)
 }
 
 fn table(
     name: &str,
     wanted: &TableSchema,
-    old: Option<&Arc<Table>>,
+    old: Option<&Arc<ItemTable>>,
     dropped: &mut Vec<u32>,
     tx: &mut Transaction<'_>,
-) -> Result<Table, SchemaError> {
-    let stored: Option<StoredTable> = load("table", name, tx)?;
+) -> Result<ItemTable, SchemaError> {
+    let stored: Option<TableRecord> = load("table", name, tx)?;
     let mut stored = match stored {
         Some(stored) if stored.key == wanted.key => stored,
         Some(stored) if holds_items(stored.id, tx)? => {
@@ -137,7 +137,7 @@ fn table(
             return Err(SchemaError::KeyChanged { table: name.to_owned(), stored, wanted });
         }
         // An empty table starts again under another number, with another feed.
-        _ => StoredTable { id: tx.next_number()?, key: wanted.key.clone(), indexes: BTreeMap::new(), feed: None },
+        _ => TableRecord { id: tx.next_number()?, key: wanted.key.clone(), indexes: BTreeMap::new(), feed: None },
     };
     if wanted.changes && stored.feed.is_none() {
         stored.feed = Some(tx.next_number()?);
@@ -147,39 +147,42 @@ fn table(
     let feed = stored.feed.filter(|_| wanted.changes).map(|id| {
         let log = Log::new(name, id, 1, 1, CHANGES_RETENTION);
         Arc::new(match old.and_then(|old| old.feed.as_ref()) {
-            Some(old) => log.alive_as(old),
+            Some(old) => log.keeping_readers_of(old),
             None => log,
         })
     });
-    Ok(Table { name: name.to_owned(), id: stored.id, key: stored.key, indexes, feed })
+    Ok(ItemTable { name: name.to_owned(), id: stored.id, key: stored.key, indexes, feed })
 }
 
 fn indexes(
     table: &str,
     wanted: &TableSchema,
-    stored: &mut StoredTable,
+    stored: &mut TableRecord,
     dropped: &mut Vec<u32>,
     tx: &mut Transaction<'_>,
-) -> Result<Vec<Index>, SchemaError> {
+) -> Result<Vec<SecondaryIndex>, SchemaError> {
     let before = std::mem::take(&mut stored.indexes);
     let gone = before.iter().filter(|(name, index)| wanted.indexes.get(*name) != Some(&index.key));
     dropped.extend(gone.map(|(_, index)| index.id));
     let mut indexes = Vec::with_capacity(wanted.indexes.len());
     for (name, key) in &wanted.indexes {
         let kept = before.get(name).filter(|index| &index.key == key);
-        let index =
-            Index { name: name.clone(), id: kept.map_or_else(|| tx.next_number(), |i| Ok(i.id))?, key: key.clone() };
+        let index = SecondaryIndex {
+            name: name.clone(),
+            id: kept.map_or_else(|| tx.next_number(), |i| Ok(i.id))?,
+            key: key.clone(),
+        };
         if kept.is_none() {
             build_index(table, stored.id, &index, tx)?;
         }
-        stored.indexes.insert(name.clone(), StoredIndex { id: index.id, key: key.clone() });
+        stored.indexes.insert(name.clone(), IndexRecord { id: index.id, key: key.clone() });
         indexes.push(index);
     }
     Ok(indexes)
 }
 
 /// Writes the entries of a new index.
-fn build_index(table: &str, id: u32, index: &Index, tx: &mut Transaction<'_>) -> Result<(), SchemaError> {
+fn build_index(table: &str, id: u32, index: &SecondaryIndex, tx: &mut Transaction<'_>) -> Result<(), SchemaError> {
     let snapshot = tx.disk.snapshot();
     for guard in snapshot.prefix(tx.disk.space(Space::Items), id.to_be_bytes()) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;

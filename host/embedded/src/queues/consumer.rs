@@ -4,7 +4,7 @@
 //! is in flight and everything before it in the group is finished.
 
 use super::keys;
-use crate::codec::{Reader, trailing_number};
+use crate::codec::{ByteReader, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
@@ -25,7 +25,7 @@ pub(crate) struct Consumer {
     pub counts: HashMap<u64, u32>,
     cursor: u64,
     loose: BTreeSet<u64>,
-    groups: HashMap<Arc<str>, Group>,
+    groups: HashMap<Arc<str>, MessageGroup>,
     open: BTreeSet<(u64, Arc<str>)>,
     waiting: usize,
     flights: HashMap<u64, Flight>,
@@ -33,7 +33,7 @@ pub(crate) struct Consumer {
 }
 
 #[derive(Debug, Default)]
-struct Group {
+struct MessageGroup {
     waiting: BTreeSet<u64>,
     busy: usize,
     open: Option<u64>,
@@ -49,7 +49,7 @@ struct Flight {
 
 /// Messages chosen to be received together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(crate) struct MessageChoice {
     /// Their group.
     pub group: Option<Arc<str>>,
     /// Their sequences, in order.
@@ -85,7 +85,7 @@ impl Consumer {
             if self.done.contains(&sequence) {
                 continue;
             }
-            let mut reader = Reader(value.get(8..).unwrap_or_default());
+            let mut reader = ByteReader(value.get(8..).unwrap_or_default());
             let group = reader.text()?;
             self.wait(sequence, (!group.is_empty()).then(|| self.group_name(group)));
             if self.waiting + self.flights.len() >= WINDOW {
@@ -107,13 +107,13 @@ impl Consumer {
             }
             Some(name) => {
                 self.groups.entry(Arc::clone(&name)).or_default().waiting.insert(sequence);
-                self.reopen(&name);
+                self.update_open(&name);
             }
         }
     }
 
     /// Puts a group where it belongs after a change.
-    fn reopen(&mut self, name: &Arc<str>) {
+    fn update_open(&mut self, name: &Arc<str>) {
         let Some(group) = self.groups.get_mut(name) else { return };
         let open = if group.busy == 0 { group.waiting.first().copied() } else { None };
         if open != group.open {
@@ -141,7 +141,7 @@ impl Consumer {
     }
 
     /// Takes the oldest messages that can be received together, invisible until `deadline`.
-    pub(crate) fn take(&mut self, most: usize, deadline: Instant, nonce: u64) -> Option<Choice> {
+    pub(crate) fn take(&mut self, most: usize, deadline: Instant, nonce: u64) -> Option<MessageChoice> {
         let group = match (self.open.first(), self.loose.first()) {
             (None, None) => return None,
             (Some((first, name)), loose) if loose.is_none_or(|loose| first < loose) => Some(Arc::clone(name)),
@@ -157,14 +157,14 @@ impl Consumer {
             if let Some(group) = self.groups.get_mut(name) {
                 group.busy += sequences.len();
             }
-            self.reopen(name);
+            self.update_open(name);
         }
         for sequence in &sequences {
             let flight = Flight { nonce: Some(nonce), deadline, settling: false, group: group.clone() };
             self.flights.insert(*sequence, flight);
             self.deadlines.insert((deadline, *sequence));
         }
-        Some(Choice { group, sequences })
+        Some(MessageChoice { group, sequences })
     }
 
     /// Shows messages again whose time is over.
@@ -176,13 +176,13 @@ impl Consumer {
             self.deadlines.pop_first();
             // What is being settled stays; it comes back here where the commit is refused.
             if self.flights.get(&sequence).is_some_and(|flight| !flight.settling) {
-                self.land(sequence, true);
+                self.end_flight(sequence, true);
             }
         }
     }
 
     /// Ends a flight; `again`: the message waits again, else it is finished.
-    fn land(&mut self, sequence: u64, again: bool) {
+    fn end_flight(&mut self, sequence: u64, again: bool) {
         let Some(flight) = self.flights.remove(&sequence) else { return };
         self.deadlines.remove(&(flight.deadline, sequence));
         if let Some(name) = &flight.group {
@@ -190,7 +190,7 @@ impl Consumer {
                 group.busy = group.busy.saturating_sub(1);
             }
             if !again {
-                self.reopen(name);
+                self.update_open(name);
             }
         }
         if again {
@@ -206,14 +206,14 @@ impl Consumer {
     }
 
     /// Keeps a message from being shown again while it is settled.
-    pub(crate) fn hold(&mut self, sequence: u64) {
+    pub(crate) fn begin_settling(&mut self, sequence: u64) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             flight.settling = true;
         }
     }
 
     /// The settlement did not happen.
-    pub(crate) fn unhold(&mut self, sequence: u64) {
+    pub(crate) fn cancel_settling(&mut self, sequence: u64) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             flight.settling = false;
             self.deadlines.insert((flight.deadline, sequence));
@@ -222,7 +222,7 @@ impl Consumer {
 
     /// A message is finished.
     pub(crate) fn finished(&mut self, sequence: u64) {
-        self.land(sequence, false);
+        self.end_flight(sequence, false);
     }
 
     /// A message is given back and shown again at `at`; its receipt is void.
@@ -231,11 +231,11 @@ impl Consumer {
             flight.nonce = None;
             flight.settling = false;
         }
-        self.hide_until(sequence, at);
+        self.set_deadline(sequence, at);
     }
 
     /// Moves the time at which a message in flight is shown again.
-    pub(crate) fn hide_until(&mut self, sequence: u64, at: Instant) {
+    pub(crate) fn set_deadline(&mut self, sequence: u64, at: Instant) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             self.deadlines.remove(&(flight.deadline, sequence));
             flight.deadline = at;
@@ -244,9 +244,9 @@ impl Consumer {
     }
 
     /// Gives back a message that was taken and not delivered.
-    pub(crate) fn give_back(&mut self, sequence: u64, nonce: u64) {
+    pub(crate) fn release_undelivered(&mut self, sequence: u64, nonce: u64) {
         if self.holds(sequence, nonce) {
-            self.land(sequence, true);
+            self.end_flight(sequence, true);
         }
     }
 

@@ -1,13 +1,13 @@
 //! Receiving: messages become invisible, their counts are written, those received too often go to the dead letters.
 
-use super::settle::Settlement;
-use super::{Queue, keys};
+use super::settle::ReceiptSettlement;
+use super::{MessageQueue, keys};
 use crate::clock;
 use crate::codec::Damaged;
 use crate::dead;
 use crate::disk::{Space, read_fault};
 use crate::progress::{self, SourceSpec};
-use crate::records::Record;
+use crate::records::StoredRecord;
 use crate::store::Store;
 use crate::transaction::Transaction;
 use crate::writer::Demand;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a receive gave.
-pub(crate) enum Received {
+pub(crate) enum ReceiveOutcome {
     /// Messages of one group, or without a group.
     Messages {
         /// Their group.
@@ -40,9 +40,9 @@ pub(crate) enum Received {
 }
 
 /// Messages that were taken; given back where this is dropped, with the counts that they had.
-struct Taken {
+struct UndeliveredMessages {
     store: Store,
-    queue: Arc<Queue>,
+    queue: Arc<MessageQueue>,
     consumer: u32,
     nonce: u64,
     sequences: Vec<u64>,
@@ -50,7 +50,7 @@ struct Taken {
     counted: Vec<(u64, u32)>,
 }
 
-impl Drop for Taken {
+impl Drop for UndeliveredMessages {
     fn drop(&mut self) {
         let (sequences, counted) = (std::mem::take(&mut self.sequences), std::mem::take(&mut self.counted));
         if sequences.is_empty() {
@@ -59,21 +59,21 @@ impl Drop for Taken {
         let (queue, number, nonce) = (Arc::clone(&self.queue), self.consumer, self.nonce);
         let before: Vec<_> = counted.into_iter().map(|(sequence, count)| (sequence, count.saturating_sub(1))).collect();
         let counts = before.clone();
-        let give_back = move || {
+        let release_undelivered = move || {
             if let Some(consumer) = queue.state().consumer(number) {
                 consumer.counts.extend(counts);
-                sequences.iter().for_each(|sequence| consumer.give_back(*sequence, nonce));
+                sequences.iter().for_each(|sequence| consumer.release_undelivered(*sequence, nonce));
             }
             queue.notify();
         };
         if before.is_empty() {
-            return give_back();
+            return release_undelivered();
         }
         // Behind what counts them, on its way to the writer.
         let queue = self.queue.id;
         let work = move |tx: &mut Transaction<'_>| {
             write_counts(queue, number, &before, tx);
-            tx.after(give_back);
+            tx.after(release_undelivered);
             Ok::<_, Fault>(())
         };
         // Where the store is closed, nobody receives them any more.
@@ -87,7 +87,7 @@ fn write_counts(queue: u32, consumer: u32, counts: &[(u64, u32)], tx: &mut Trans
     }
 }
 
-struct Message {
+struct CountedMessage {
     sequence: u64,
     /// Receives, this one included.
     count: u32,
@@ -98,20 +98,20 @@ struct Message {
 /// often.
 pub(crate) async fn receive(
     store: &Store,
-    queue: &Arc<Queue>,
+    queue: &Arc<MessageQueue>,
     number: u32,
     spec: &SourceSpec,
     limit: Limit,
     given_up: &Arc<AtomicU64>,
-) -> Result<Received, Fault> {
+) -> Result<ReceiveOutcome, Fault> {
     loop {
         let (mut taken, group) = match take(store, queue, number, limit.events)? {
             Ok(taken) => taken,
-            Err(hidden) => return Ok(Received::Nothing { hidden }),
+            Err(hidden) => return Ok(ReceiveOutcome::Nothing { hidden }),
         };
         let messages = read(&mut taken, limit.bytes)?;
         let (alive, dead): (Vec<_>, Vec<_>) = messages.into_iter().partition(|m| m.count <= queue.max_receives);
-        bury(&taken, spec, group.as_deref(), dead, given_up).await?;
+        move_to_dead_letters(&taken, spec, group.as_deref(), dead, given_up).await?;
         count(&mut taken, &alive).await?;
         if alive.is_empty() {
             continue;
@@ -120,12 +120,12 @@ pub(crate) async fn receive(
         let mut claims = Vec::with_capacity(alive.len());
         for message in &alive {
             let id = message.sequence.to_string();
-            let record = Record::read(&message.body).map_err(Fault::from)?;
+            let record = StoredRecord::read(&message.body).map_err(Fault::from)?;
             record.push(&id, message.count, &mut columns).map_err(|e| Fault::Permanent(e.to_string()))?;
             claims.push(Claim::new(receipt(queue.id, number, message.sequence, taken.nonce)));
         }
         taken.sequences.clear();
-        return Ok(Received::Messages { group, columns, claims });
+        return Ok(ReceiveOutcome::Messages { group, columns, claims });
     }
 }
 
@@ -134,10 +134,15 @@ fn receipt(queue: u32, consumer: u32, sequence: u64, nonce: u64) -> Token {
     Token::Text(format!("{queue}.{consumer}.{sequence}.{nonce}").into())
 }
 
-type Choice = (Taken, Option<Arc<str>>);
+type GroupedMessages = (UndeliveredMessages, Option<Arc<str>>);
 
 /// Takes messages; where there are none, says whether some are hidden.
-fn take(store: &Store, queue: &Arc<Queue>, number: u32, most: usize) -> Result<Result<Choice, bool>, Fault> {
+fn take(
+    store: &Store,
+    queue: &Arc<MessageQueue>,
+    number: u32,
+    most: usize,
+) -> Result<Result<GroupedMessages, bool>, Fault> {
     let now = clock::monotonic();
     let mut state = queue.state();
     let nonce = state.next_nonce();
@@ -148,7 +153,7 @@ fn take(store: &Store, queue: &Arc<Queue>, number: u32, most: usize) -> Result<R
     consumer.load(queue.id, store.disk())?;
     let Some(choice) = consumer.take(most, now + queue.visibility, nonce) else { return Ok(Err(consumer.is_busy())) };
     drop(state);
-    let taken = Taken {
+    let taken = UndeliveredMessages {
         store: store.clone(),
         queue: Arc::clone(queue),
         consumer: number,
@@ -160,7 +165,7 @@ fn take(store: &Store, queue: &Arc<Queue>, number: u32, most: usize) -> Result<R
 }
 
 /// Reads the taken messages up to so many bytes and gives the others back.
-fn read(taken: &mut Taken, bytes: usize) -> Result<Vec<Message>, Fault> {
+fn read(taken: &mut UndeliveredMessages, bytes: usize) -> Result<Vec<CountedMessage>, Fault> {
     let disk = taken.store.disk();
     let snapshot = disk.snapshot();
     let mut messages = Vec::with_capacity(taken.sequences.len());
@@ -168,16 +173,16 @@ fn read(taken: &mut Taken, bytes: usize) -> Result<Vec<Message>, Fault> {
     for sequence in &taken.sequences {
         let key = keys::message(taken.queue.id, *sequence);
         let body = snapshot.get(disk.space(Space::Queue), key).map_err(|e| read_fault(&e))?.ok_or(Damaged)?;
-        size += Record::read(&body).map_err(Fault::from)?.size(&sequence.to_string());
+        size += StoredRecord::read(&body).map_err(Fault::from)?.size(&sequence.to_string());
         if size > bytes && !messages.is_empty() {
             break;
         }
-        messages.push(Message { sequence: *sequence, count: 0, body });
+        messages.push(CountedMessage { sequence: *sequence, count: 0, body });
     }
     let rest = taken.sequences.split_off(messages.len());
     let mut state = taken.queue.state();
     if let Some(consumer) = state.consumer(taken.consumer) {
-        rest.iter().for_each(|sequence| consumer.give_back(*sequence, taken.nonce));
+        rest.iter().for_each(|sequence| consumer.release_undelivered(*sequence, taken.nonce));
         for message in &mut messages {
             message.count = consumer.counts.get(&message.sequence).copied().unwrap_or_default().saturating_add(1);
         }
@@ -186,7 +191,7 @@ fn read(taken: &mut Taken, bytes: usize) -> Result<Vec<Message>, Fault> {
 }
 
 /// Writes how often the messages were received. Not synced: after a power failure a count may be too low.
-async fn count(taken: &mut Taken, messages: &[Message]) -> Result<(), Fault> {
+async fn count(taken: &mut UndeliveredMessages, messages: &[CountedMessage]) -> Result<(), Fault> {
     if messages.is_empty() {
         return Ok(());
     }
@@ -206,25 +211,25 @@ async fn count(taken: &mut Taken, messages: &[Message]) -> Result<(), Fault> {
 }
 
 /// Moves messages that were received too often to the dead letters of the route.
-async fn bury(
-    taken: &Taken,
+async fn move_to_dead_letters(
+    taken: &UndeliveredMessages,
     spec: &SourceSpec,
     group: Option<&str>,
-    messages: Vec<Message>,
+    messages: Vec<CountedMessage>,
     given_up: &Arc<AtomicU64>,
 ) -> Result<(), Fault> {
     if messages.is_empty() {
         return Ok(());
     }
     let letters = messages.iter().map(|m| letter(&taken.queue, spec, group.unwrap_or_default(), m));
-    let entries: Vec<_> = letters.map(|l| l.and_then(|l| dead::Entry::new(&l))).collect::<Result<_, _>>()?;
+    let entries: Vec<_> = letters.map(|l| l.and_then(|l| dead::DeadLetterEntry::new(&l))).collect::<Result<_, _>>()?;
     let sequences = messages.iter().map(|message| message.sequence);
-    let mut settlement = Settlement::of(&taken.queue, taken.consumer, taken.nonce, sequences);
+    let mut settlement = ReceiptSettlement::of(&taken.queue, taken.consumer, taken.nonce, sequences);
     // From here on they are not given back: whether or not anybody waits for it, the writer finishes them.
     settlement.begin()?;
     let (route, counts, given_up) =
         (spec.route.to_string(), Arc::clone(&taken.store.shared().dead), Arc::clone(given_up));
-    let bytes = entries.iter().map(dead::Entry::size).sum();
+    let bytes = entries.iter().map(dead::DeadLetterEntry::size).sum();
     let work = move |tx: &mut Transaction<'_>| {
         let many = entries.len() as u64;
         let added = Counts { dead: many, ..Counts::default() };
@@ -241,8 +246,8 @@ async fn bury(
     taken.store.writer().perform(bytes, Demand::Durable, work).await
 }
 
-fn letter(queue: &Queue, spec: &SourceSpec, group: &str, message: &Message) -> Result<DeadLetter, Fault> {
-    let record = Record::read(&message.body).map_err(Fault::from)?;
+fn letter(queue: &MessageQueue, spec: &SourceSpec, group: &str, message: &CountedMessage) -> Result<DeadLetter, Fault> {
+    let record = StoredRecord::read(&message.body).map_err(Fault::from)?;
     Ok(DeadLetter {
         route: spec.route.to_string(),
         source: spec.source.to_string(),

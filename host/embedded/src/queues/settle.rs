@@ -1,6 +1,6 @@
 //! Settling: receipts are checked before the commit, and their messages finished or given back with it.
 
-use super::{Queue, QueuesByName, keys};
+use super::{MessageQueue, QueuesByName, keys};
 use crate::clock;
 use crate::disk::Space;
 use crate::transaction::Transaction;
@@ -11,14 +11,14 @@ use std::time::Duration;
 
 /// A receipt, read.
 struct Receipt {
-    queue: Arc<Queue>,
+    queue: Arc<MessageQueue>,
     consumer: u32,
     sequence: u64,
     nonce: u64,
 }
 
 /// Receipts to settle with a commit. Dropped before they are, the messages are as before.
-pub(crate) struct Settlement {
+pub(crate) struct ReceiptSettlement {
     delete: Vec<Receipt>,
     release: Vec<(Receipt, Duration)>,
     begun: bool,
@@ -38,20 +38,20 @@ impl Receipt {
     }
 
     /// Holds the message where the receipt is valid.
-    fn hold(&self) -> Result<(), Fault> {
+    fn begin_settling(&self) -> Result<(), Fault> {
         let mut state = self.queue.state();
         match state.consumer(self.consumer) {
             Some(consumer) if consumer.holds(self.sequence, self.nonce) => {
-                consumer.hold(self.sequence);
+                consumer.begin_settling(self.sequence);
                 Ok(())
             }
             _ => Err(self.lost()),
         }
     }
 
-    fn unhold(&self) {
+    fn cancel_settling(&self) {
         if let Some(consumer) = self.queue.state().consumer(self.consumer) {
-            consumer.unhold(self.sequence);
+            consumer.cancel_settling(self.sequence);
         }
     }
 
@@ -63,11 +63,16 @@ impl Receipt {
     }
 }
 
-impl Settlement {
+impl ReceiptSettlement {
     /// Finishes messages that a consumer has taken.
-    pub(crate) fn of(queue: &Arc<Queue>, consumer: u32, nonce: u64, sequences: impl Iterator<Item = u64>) -> Self {
+    pub(crate) fn of(
+        queue: &Arc<MessageQueue>,
+        consumer: u32,
+        nonce: u64,
+        sequences: impl Iterator<Item = u64>,
+    ) -> Self {
         let receipt = |sequence| Receipt { queue: Arc::clone(queue), consumer, sequence, nonce };
-        Settlement { delete: sequences.map(receipt).collect(), release: Vec::new(), begun: false }
+        ReceiptSettlement { delete: sequences.map(receipt).collect(), release: Vec::new(), begun: false }
     }
 
     /// Reads the receipts.
@@ -77,7 +82,7 @@ impl Settlement {
             .iter()
             .map(|(token, wait)| Ok((Receipt::read(token, queues)?, *wait)))
             .collect::<Result<_, Fault>>()?;
-        Ok(Settlement { delete, release, begun: false })
+        Ok(ReceiptSettlement { delete, release, begun: false })
     }
 
     fn receipts(&self) -> impl Iterator<Item = &Receipt> {
@@ -90,8 +95,8 @@ impl Settlement {
             return Ok(());
         }
         for (i, receipt) in self.receipts().enumerate() {
-            if let Err(lost) = receipt.hold() {
-                self.receipts().take(i).for_each(Receipt::unhold);
+            if let Err(lost) = receipt.begin_settling() {
+                self.receipts().take(i).for_each(Receipt::cancel_settling);
                 return Err(lost);
             }
         }
@@ -117,16 +122,16 @@ impl Settlement {
     }
 }
 
-impl Drop for Settlement {
+impl Drop for ReceiptSettlement {
     fn drop(&mut self) {
         if self.begun {
-            self.receipts().for_each(Receipt::unhold);
+            self.receipts().for_each(Receipt::cancel_settling);
         }
     }
 }
 
 /// A consumer is done with a message: deletes it where all are.
-fn finish(queue: &Arc<Queue>, consumer: u32, sequence: u64, tx: &mut Transaction<'_>) {
+fn finish(queue: &Arc<MessageQueue>, consumer: u32, sequence: u64, tx: &mut Transaction<'_>) {
     let mut state = queue.state();
     if state.finish(sequence, consumer) {
         keys::delete_message(queue.id, sequence, &state.numbers(), tx);
@@ -155,7 +160,7 @@ pub(crate) fn extend(tokens: &[Token], by: Duration, queues: &QueuesByName) -> R
         let mut state = receipt.queue.state();
         match state.consumer(receipt.consumer) {
             Some(consumer) if consumer.holds(receipt.sequence, receipt.nonce) => {
-                consumer.hide_until(receipt.sequence, until)
+                consumer.set_deadline(receipt.sequence, until)
             }
             _ => {
                 drop(state);

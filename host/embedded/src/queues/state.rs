@@ -10,26 +10,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct QueueState {
     first: u64,
     consumers: BTreeMap<u32, Consumer>,
     routes: BTreeMap<String, u32>,
     nonce: u64,
 }
 
-impl State {
+impl QueueState {
     /// What the disk knows.
-    pub(crate) fn load(queue: u32, disk: &Disk) -> Result<State, Fault> {
+    pub(crate) fn load(queue: u32, disk: &Disk) -> Result<QueueState, Fault> {
         let noted = disk.space(Space::State).get(keys::first(queue)).map_err(|e| read_fault(&e))?;
         // Receipts of an earlier run are never valid: numbers start with the time.
         let nonce = crate::clock::wall_millis() << 16;
         let first = noted.map_or(Ok(1), |bytes| trailing_number(&bytes))?;
-        let mut state = State { first, consumers: BTreeMap::new(), routes: BTreeMap::new(), nonce };
+        let mut state = QueueState { first, consumers: BTreeMap::new(), routes: BTreeMap::new(), nonce };
         let snapshot = disk.snapshot();
         let prefix = keys::consumers(queue);
         for guard in snapshot.prefix(disk.space(Space::State), &prefix) {
             let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
-            let route = crate::codec::Reader(key.get(prefix.len()..).unwrap_or_default()).text()?.to_owned();
+            let route = crate::codec::ByteReader(key.get(prefix.len()..).unwrap_or_default()).text()?.to_owned();
             state.add_consumer(&route, u32::try_from(trailing_number(&value)?).map_err(|_| Damaged)?);
         }
         for guard in snapshot.prefix(disk.space(Space::Queue), keys::all_done(queue)) {

@@ -17,8 +17,8 @@ use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
-use identity::Identity;
-use lines::Lines;
+use identity::FileIdentity;
+use lines::FileLines;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -78,8 +78,8 @@ struct FileLane {
     path: PathBuf,
     follow: bool,
     name: String,
-    identity: Identity,
-    lines: Lines,
+    identity: FileIdentity,
+    lines: FileLines,
     previous: Option<Token>,
     /// Going to the start of another file was begun, and has still to be done.
     anew: bool,
@@ -91,10 +91,12 @@ impl FileLane {
     /// Opens the file at the committed position, or another one at its start.
     async fn open(source: &FileSource, name: String) -> Result<Self, Fault> {
         let FileSource { store, spec, path, follow, .. } = source;
-        let place = spec.place(&name);
-        let previous = place.position(store.disk())?;
-        let known =
-            place.memo(store.disk())?.and_then(|memo| Identity::read(&memo)).unwrap_or_else(|| Identity::any(0));
+        let route_lane = spec.route_lane(&name);
+        let previous = route_lane.position(store.disk())?;
+        let known = route_lane
+            .memo(store.disk())?
+            .and_then(|memo| FileIdentity::read(&memo))
+            .unwrap_or_else(|| FileIdentity::any(0));
         let (done, unreadable) = (offset(previous.as_ref()), |e: std::io::Error| unreadable(path, &e));
         let mut file = lines::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
@@ -112,8 +114,8 @@ impl FileLane {
             path: path.clone(),
             follow: *follow,
             name,
-            identity: if done == 0 { Identity::any(known.generation) } else { known },
-            lines: Lines::new(file, done).map_err(unreadable)?,
+            identity: if done == 0 { FileIdentity::any(known.generation) } else { known },
+            lines: FileLines::new(file, done).map_err(unreadable)?,
             previous,
             anew: false,
             last_read: Instant::now(),
@@ -137,16 +139,16 @@ impl FileLane {
             tracing::warn!(source = &*self.spec.source, files = ?newer,
                 "files beside it are newer than the one that was read last; they are not read: send what they hold with `esclusa send`");
         }
-        let identity = Identity::any(self.identity.generation + 1);
+        let identity = FileIdentity::any(self.identity.generation + 1);
         self.store.set_position(&self.spec, &self.name, None, Some(identity.write())).await?;
-        self.lines = Lines::new(file, 0).map_err(|e| unreadable(&self.path, &e))?;
+        self.lines = FileLines::new(file, 0).map_err(|e| unreadable(&self.path, &e))?;
         (self.identity, self.previous, self.anew) = (identity, None, false);
         Ok(())
     }
 
     /// True where everything that was handed out is settled.
     fn all_settled(&self) -> Result<bool, Fault> {
-        Ok(self.spec.place(&self.name).position(self.store.disk())? == self.previous)
+        Ok(self.spec.route_lane(&self.name).position(self.store.disk())? == self.previous)
     }
 
     /// Remembers what the file begins with, as far as `end`; what was read since `start` is read again where this is dropped.

@@ -1,7 +1,7 @@
 //! Generated events: a log that nobody writes. Event number n follows from n and from the time at which the first
 //! one was due, so a batch that comes again is the same.
 
-use super::template::{Values, render, render_text};
+use super::template::{TemplateValues, render, render_text};
 use crate::progress::SourceSpec;
 use crate::store::Store;
 use esclusa_flow::BoxFuture;
@@ -42,7 +42,7 @@ pub struct GenerateSource {
 
 /// Event number `sequence` is due at `at`; the ones behind it follow in step.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Anchor {
+struct GenerateAnchor {
     sequence: u64,
     at: u64,
 }
@@ -55,25 +55,26 @@ impl GenerateSource {
     }
 
     async fn open(&self) -> Result<GenerateLane, Fault> {
-        let place = self.spec.place("");
-        let position = place.position(self.store.disk())?;
+        let route_lane = self.spec.route_lane("");
+        let position = route_lane.position(self.store.disk())?;
         let next = match position {
             Some(Token::Offset(done)) => done + 1,
             _ => 1,
         };
-        let stored = place.memo(self.store.disk())?.and_then(|bytes| serde_json::from_slice::<Anchor>(&bytes).ok());
+        let stored =
+            route_lane.memo(self.store.disk())?.and_then(|bytes| serde_json::from_slice::<GenerateAnchor>(&bytes).ok());
         let now = crate::clock::wall_millis();
         let mut lane = GenerateLane {
             spec: self.spec.clone(),
             generated: self.generated.clone(),
             seed: mix_text(&self.spec.source),
-            anchor: stored.unwrap_or(Anchor { sequence: 1, at: now }),
+            anchor: stored.unwrap_or(GenerateAnchor { sequence: 1, at: now }),
             previous: position.clone(),
             next,
         };
         let ended = self.generated.count.is_some_and(|count| next > count);
         if stored.is_none() || (!ended && lane.due(next).saturating_add(CATCH_UP) < now) {
-            lane.anchor = Anchor { sequence: next, at: now };
+            lane.anchor = GenerateAnchor { sequence: next, at: now };
             let memo = serde_json::to_vec(&lane.anchor).map_err(|e| Fault::Bug(e.to_string()))?;
             self.store.set_position(&self.spec, "", position, Some(memo)).await?;
         }
@@ -102,7 +103,7 @@ struct GenerateLane {
     spec: SourceSpec,
     generated: Generated,
     seed: u64,
-    anchor: Anchor,
+    anchor: GenerateAnchor,
     previous: Option<Token>,
     next: u64,
 }
@@ -117,7 +118,7 @@ impl GenerateLane {
 
     fn push(&self, sequence: u64, columns: &mut Columns) -> Result<(), Fault> {
         let now = self.due(sequence);
-        let values = Values { sequence, now, seed: self.seed };
+        let values = TemplateValues { sequence, now, seed: self.seed };
         let templates = self.generated.events.len().max(1) as u64;
         let template = usize::try_from((sequence - 1) % templates).ok().and_then(|i| self.generated.events.get(i));
         let data = template.map(|template| render(template, &values)).unwrap_or_default().to_string();

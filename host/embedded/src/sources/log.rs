@@ -4,7 +4,7 @@ use crate::changes::ChangeJson;
 use crate::codec::trailing_number;
 use crate::disk::{Space, read_fault};
 use crate::progress::SourceSpec;
-use crate::records::{Record, timestamp};
+use crate::records::{StoredRecord, timestamp};
 use crate::store::Store;
 use crate::streams::{Log, prefix, record_key, stored_head};
 use esclusa_flow::BoxFuture;
@@ -19,11 +19,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-type Find = fn(&Store, &str) -> Option<Arc<Log>>;
+type FindLog = fn(&Store, &str) -> Option<Arc<Log>>;
 
 /// What the records of a log are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
+pub(crate) enum LogContent {
     /// Records of a stream.
     Records,
     /// Changes of the table that the log is named after.
@@ -36,21 +36,28 @@ pub(crate) struct LogSource {
     spec: SourceSpec,
     name: String,
     start: Start,
-    find: Find,
-    content: Content,
+    find: FindLog,
+    content: LogContent,
     given: u32,
     schema: watch::Receiver<u64>,
 }
 
 impl LogSource {
     /// A source that has given no lane yet.
-    pub(crate) fn new(store: Store, spec: SourceSpec, name: &str, start: Start, find: Find, content: Content) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        spec: SourceSpec,
+        name: &str,
+        start: Start,
+        find: FindLog,
+        content: LogContent,
+    ) -> Self {
         let schema = store.schema_changes();
         LogSource { store, spec, name: name.to_owned(), start, find, content, given: 0, schema }
     }
 
     fn position(&self, partition: u32) -> Result<Option<Token>, Fault> {
-        self.spec.place(&partition.to_string()).position(self.store.disk())
+        self.spec.route_lane(&partition.to_string()).position(self.store.disk())
     }
 
     async fn open(&self, log: &Log, partition: u32) -> Result<LogLane, Fault> {
@@ -153,8 +160,8 @@ struct LogLane {
     store: Store,
     spec: SourceSpec,
     name: String,
-    find: Find,
-    content: Content,
+    find: FindLog,
+    content: LogContent,
     grown: watch::Receiver<u64>,
     partition: u32,
     id: String,
@@ -201,8 +208,8 @@ impl LogLane {
         let start = record_key(log.id, self.partition, *next);
         let end = crate::key::after_prefix(&prefix(log.id, self.partition)).unwrap_or_default();
         let changes = match self.content {
-            Content::Changes => Some(ChangeJson::new(&self.store.shared().catalog(), &self.name)),
-            Content::Records => None,
+            LogContent::Changes => Some(ChangeJson::new(&self.store.shared().catalog(), &self.name)),
+            LogContent::Records => None,
         };
         let mut id = String::with_capacity(24);
         for guard in disk.snapshot().range(disk.space(Space::Log), start[..].to_vec()..end) {
@@ -215,7 +222,7 @@ impl LogLane {
             let _ = write!(id, "{}-{sequence}", self.partition);
             let json;
             let record = match &changes {
-                None => Record::read(&value)?,
+                None => StoredRecord::read(&value)?,
                 Some(changes) => {
                     json = changes.render(sequence, &value)?;
                     json.as_record()

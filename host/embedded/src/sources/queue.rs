@@ -1,7 +1,7 @@
 //! A queue as a source: workers that each receive batches of one group, or of messages without a group.
 
 use crate::progress::SourceSpec;
-use crate::queues::{Queue, Received, receive};
+use crate::queues::{MessageQueue, ReceiveOutcome, receive};
 use crate::store::Store;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// See the module.
-pub(crate) struct QueueSource {
+pub(crate) struct EmbeddedQueueSource {
     store: Store,
     spec: SourceSpec,
     queue: String,
@@ -22,14 +22,14 @@ pub(crate) struct QueueSource {
     given_up: Arc<AtomicU64>,
 }
 
-impl QueueSource {
+impl EmbeddedQueueSource {
     /// A source for a registered consumer.
     pub(crate) fn new(store: Store, spec: SourceSpec, queue: &str, consumer: u32) -> Self {
-        QueueSource { store, spec, queue: queue.to_owned(), consumer, given: 0, given_up: Arc::default() }
+        EmbeddedQueueSource { store, spec, queue: queue.to_owned(), consumer, given: 0, given_up: Arc::default() }
     }
 }
 
-impl Source for QueueSource {
+impl Source for EmbeddedQueueSource {
     fn caught_up(&self) -> bool {
         self.given >= self.spec.workers.max(1)
     }
@@ -54,7 +54,7 @@ impl Source for QueueSource {
     }
 }
 
-fn find(store: &Store, queue: &str) -> Result<Arc<Queue>, Fault> {
+fn find(store: &Store, queue: &str) -> Result<Arc<MessageQueue>, Fault> {
     let found = store.shared().catalog().queues.get(queue).cloned();
     found.ok_or_else(|| Fault::LeaseLost(format!("queue {queue:?} is not in the schema any more")))
 }
@@ -87,8 +87,8 @@ impl QueueLane {
             }
         }
         match receive(&self.store, &queue, self.consumer, &self.spec, limit, &self.given_up).await? {
-            Received::Nothing { hidden } => Ok(Pull::Empty { drained: !hidden }),
-            Received::Messages { group, columns, claims } => {
+            ReceiveOutcome::Nothing { hidden } => Ok(Pull::Empty { drained: !hidden }),
+            ReceiveOutcome::Messages { group, columns, claims } => {
                 self.held = claims.iter().map(|claim| claim.token().clone()).collect();
                 let lane = group.as_deref().unwrap_or_default();
                 let origin = self.spec.origin(lane, group.is_some());

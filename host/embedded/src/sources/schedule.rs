@@ -1,6 +1,6 @@
 //! Events at the times of a cron expression, in UTC. Times that passed while the router was down become one event.
 
-use super::template::{Values, render, time_text};
+use super::template::{TemplateValues, render, time_text};
 use crate::progress::SourceSpec;
 use crate::store::Store;
 use chrono::{DateTime, Utc};
@@ -48,7 +48,7 @@ impl Source for ScheduleSource {
             if self.given {
                 return Ok(None);
             }
-            let done = match self.spec.place("").position(self.store.disk())? {
+            let done = match self.spec.route_lane("").position(self.store.disk())? {
                 Some(Token::Offset(done)) => done,
                 _ => {
                     // Decided once: the schedule begins when the route is first opened.
@@ -86,7 +86,7 @@ impl ScheduleLane {
 
     fn pull_now(&mut self) -> Result<Pull, Fault> {
         let Some(due) = self.due(crate::clock::wall_millis()) else { return Ok(Pull::Empty { drained: true }) };
-        let values = Values { sequence: due / 1000, now: due, seed: 0 };
+        let values = TemplateValues { sequence: due / 1000, now: due, seed: 0 };
         let scheduled = time_text(due);
         let data = render(&self.event, &values).to_string();
         let mut columns = Columns::default();

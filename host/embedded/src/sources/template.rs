@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What the placeholders of an event stand for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Values {
+pub(crate) struct TemplateValues {
     /// The event's number, from 1.
     pub sequence: u64,
     /// Its time, milliseconds since the Unix epoch.
@@ -18,16 +18,16 @@ pub(crate) struct Values {
 }
 
 /// The event that a template makes. A text that is one placeholder for a number becomes a number.
-pub(crate) fn render(template: &Value, values: &Values) -> Value {
+pub(crate) fn render(template: &Value, values: &TemplateValues) -> Value {
     render_node(template, values, &mut 0)
 }
 
 /// Likewise, for a text.
-pub(crate) fn render_text(template: &str, values: &Values) -> String {
+pub(crate) fn render_text(template: &str, values: &TemplateValues) -> String {
     expand(template, values, &mut 0)
 }
 
-fn render_node(node: &Value, values: &Values, drawn: &mut u64) -> Value {
+fn render_node(node: &Value, values: &TemplateValues, drawn: &mut u64) -> Value {
     match node {
         Value::String(text) => match lone_number(text, values, drawn) {
             Some(number) => Value::from(number),
@@ -42,7 +42,7 @@ fn render_node(node: &Value, values: &Values, drawn: &mut u64) -> Value {
 }
 
 /// The value of a text that is one placeholder for a number.
-fn lone_number(text: &str, values: &Values, drawn: &mut u64) -> Option<u64> {
+fn lone_number(text: &str, values: &TemplateValues, drawn: &mut u64) -> Option<u64> {
     let mut parts = parts(text);
     match (parts.next()?, parts.next()) {
         (Part::Sequence, None) => Some(values.sequence),
@@ -51,7 +51,7 @@ fn lone_number(text: &str, values: &Values, drawn: &mut u64) -> Option<u64> {
     }
 }
 
-fn expand(text: &str, values: &Values, drawn: &mut u64) -> String {
+fn expand(text: &str, values: &TemplateValues, drawn: &mut u64) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for part in parts(text) {
         match part {
@@ -68,7 +68,7 @@ fn expand(text: &str, values: &Values, drawn: &mut u64) -> String {
     out
 }
 
-fn draw(values: &Values, drawn: &mut u64) -> u64 {
+fn draw(values: &TemplateValues, drawn: &mut u64) -> u64 {
     *drawn += 1;
     mix(mix(values.seed ^ values.sequence.wrapping_mul(0x9e37_79b9)) ^ *drawn)
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const VALUES: Values = Values { sequence: 7, now: 1_700_000_000_123, seed: 1 };
+    const VALUES: TemplateValues = TemplateValues { sequence: 7, now: 1_700_000_000_123, seed: 1 };
 
     #[test]
     fn a_lone_placeholder_for_a_number_is_a_number() {
@@ -97,7 +97,7 @@ mod tests {
     fn the_same_number_gives_the_same_event() {
         let template = json!({"a": "{random:1000000}", "b": "{random:1000000}", "c": "{pick:x|y|z}"});
         assert_eq!(render(&template, &VALUES), render(&template, &VALUES));
-        assert_ne!(render(&template, &VALUES), render(&template, &Values { sequence: 8, ..VALUES }));
+        assert_ne!(render(&template, &VALUES), render(&template, &TemplateValues { sequence: 8, ..VALUES }));
         let event = render(&template, &VALUES);
         assert_ne!(event["a"], event["b"], "each placeholder draws anew");
     }

@@ -2,7 +2,7 @@
 //! the commit's writes change it, so that the one thread that writes works in proportion to what it writes. What it reads and
 //! makes on the way has a budget.
 
-use super::{Changed, ItemChange, Table, TableWrite, entries, move_entries};
+use super::{FeedChange, ItemChange, ItemTable, TableWrite, entries, move_entries};
 use crate::codec::{push_item, read_item};
 use crate::disk::Space;
 use crate::transaction::Transaction;
@@ -27,22 +27,22 @@ type Entries = Vec<Option<Vec<u8>>>;
 
 /// The items that a commit has changed so far, by key.
 #[derive(Default)]
-pub(crate) struct Drafts(HashMap<Slice, Held>);
+pub(crate) struct Drafts(HashMap<Slice, ItemDraft>);
 
 /// One of them.
-struct Held {
-    table: Arc<Table>,
+struct ItemDraft {
+    table: Arc<ItemTable>,
     /// As it is stored; `None`: it is absent.
     stored: Option<Slice>,
     /// The entries that lead to it, as it is stored.
     stored_entries: Entries,
-    now: Image,
+    now: DraftImage,
     /// The entries that are to lead to it.
     entries: Entries,
 }
 
 /// An item, encoded or taken apart as it was needed last.
-enum Image {
+enum DraftImage {
     Absent,
     Encoded(Slice),
     Open(Draft),
@@ -58,7 +58,7 @@ impl Drafts {
         &mut self,
         write: TableWrite,
         tx: &mut Transaction<'_>,
-        changed: &mut Vec<Changed>,
+        changed: &mut Vec<FeedChange>,
         work: &mut Work,
     ) -> Result<bool, CommitError> {
         let held = match self.0.get_mut(&write.key) {
@@ -72,7 +72,7 @@ impl Drafts {
                 return Ok(true);
             }
             None => {
-                let held = Held::load(&write.table, &write.key, tx, work)?;
+                let held = ItemDraft::load(&write.table, &write.key, tx, work)?;
                 self.0.entry(write.key.clone()).or_insert(held)
             }
         };
@@ -99,10 +99,15 @@ impl Drafts {
     }
 }
 
-impl Held {
-    fn load(table: &Arc<Table>, key: &Slice, tx: &mut Transaction<'_>, work: &mut Work) -> Result<Held, CommitError> {
+impl ItemDraft {
+    fn load(
+        table: &Arc<ItemTable>,
+        key: &Slice,
+        tx: &mut Transaction<'_>,
+        work: &mut Work,
+    ) -> Result<ItemDraft, CommitError> {
         let stored = tx.get(Space::Items, key)?;
-        let mut now = stored.clone().map_or(Image::Absent, Image::Encoded);
+        let mut now = stored.clone().map_or(DraftImage::Absent, DraftImage::Encoded);
         let stored_entries = match now.open(work)? {
             // What is stored is in its indexes, or it would not have been taken.
             Some(draft) => {
@@ -110,10 +115,15 @@ impl Held {
             }
             None => Entries::new(),
         };
-        Ok(Held { table: table.clone(), stored, entries: stored_entries.clone(), stored_entries, now })
+        Ok(ItemDraft { table: table.clone(), stored, entries: stored_entries.clone(), stored_entries, now })
     }
 
-    fn apply(&mut self, write: TableWrite, changed: &mut Vec<Changed>, work: &mut Work) -> Result<bool, CommitError> {
+    fn apply(
+        &mut self,
+        write: TableWrite,
+        changed: &mut Vec<FeedChange>,
+        work: &mut Work,
+    ) -> Result<bool, CommitError> {
         if let Some(guard) = &write.guard {
             let item = self.now.open(work)?;
             let get = |name: &str| item.as_ref().and_then(|item| item.get(name));
@@ -131,8 +141,8 @@ impl Held {
         };
         let old = if table.feed.is_some() { self.now.encoded(work)? } else { None };
         match write.change {
-            ItemChange::Put(bytes, entries) => (self.now, self.entries) = (Image::Encoded(bytes), entries),
-            ItemChange::Delete => (self.now, self.entries) = (Image::Absent, Entries::new()),
+            ItemChange::Put(bytes, entries) => (self.now, self.entries) = (DraftImage::Encoded(bytes), entries),
+            ItemChange::Delete => (self.now, self.entries) = (DraftImage::Absent, Entries::new()),
             ItemChange::Update(key, changes) => {
                 let draft = self.now.open_or(key, work)?;
                 for (name, change) in changes {
@@ -153,26 +163,26 @@ impl Held {
         if let Some(feed) = &table.feed {
             let new = self.now.encoded(work)?;
             if !same(old.as_ref(), new.as_ref(), work)? {
-                changed.push(Changed { feed: feed.clone(), old, new });
+                changed.push(FeedChange { feed: feed.clone(), old, new });
             }
         }
         Ok(true)
     }
 }
 
-impl Image {
+impl DraftImage {
     /// The item to be changed; `None`: it is absent.
     fn open(&mut self, work: &mut Work) -> Result<Option<&mut Draft>, CommitError> {
-        if let Image::Encoded(bytes) = self {
-            *self = Image::Open(decoded(bytes, work)?.into());
+        if let DraftImage::Encoded(bytes) = self {
+            *self = DraftImage::Open(decoded(bytes, work)?.into());
         }
-        Ok(if let Image::Open(draft) = self { Some(draft) } else { None })
+        Ok(if let DraftImage::Open(draft) = self { Some(draft) } else { None })
     }
 
     /// Likewise; if it is absent, `key` is what it begins with.
     fn open_or(&mut self, key: Item, work: &mut Work) -> Result<&mut Draft, CommitError> {
-        if matches!(self, Image::Absent) {
-            *self = Image::Open(key.into());
+        if matches!(self, DraftImage::Absent) {
+            *self = DraftImage::Open(key.into());
         }
         self.open(work)?.ok_or_else(|| Fault::Bug("an item that was made is absent".to_owned()).into())
     }
@@ -180,14 +190,14 @@ impl Image {
     /// The bytes that are stored.
     fn encoded(&mut self, work: &mut Work) -> Result<Option<Slice>, Exhausted> {
         match self {
-            Image::Absent => Ok(None),
-            Image::Encoded(bytes) => Ok(Some(bytes.clone())),
-            Image::Open(draft) => {
+            DraftImage::Absent => Ok(None),
+            DraftImage::Encoded(bytes) => Ok(Some(bytes.clone())),
+            DraftImage::Open(draft) => {
                 let mut bytes = Vec::with_capacity(256);
                 push_item(draft.item(), &mut bytes);
                 work.spend(bytes.len().saturating_add(draft.item().parts().saturating_mul(ATTRIBUTE)))?;
                 let bytes = Slice::from(bytes);
-                *self = Image::Encoded(bytes.clone());
+                *self = DraftImage::Encoded(bytes.clone());
                 Ok(Some(bytes))
             }
         }

@@ -4,7 +4,7 @@
 //! takes every light job first, and then a single heavy one: what a light route waits for is one heavy commit, however many wait,
 //! and a heavy route waits for one group.
 
-use super::{Demand, Job};
+use super::{Demand, WriterJob};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -20,33 +20,33 @@ const HEAVY: u64 = 2 << 20;
 
 /// The jobs that wait.
 #[derive(Default)]
-pub(crate) struct Queue {
-    waiting: VecDeque<Job>,
+pub(crate) struct JobQueue {
+    waiting: VecDeque<WriterJob>,
     heavy: HashSet<Arc<str>>,
 }
 
-impl Queue {
+impl JobQueue {
     /// True if nothing waits here.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// Adds a job at the end.
-    pub(crate) fn push(&mut self, job: Job) {
+    pub(crate) fn push(&mut self, job: WriterJob) {
         self.waiting.push_back(job);
     }
 
     /// Takes all that has come over the channel: a light job may be behind any number of heavy ones.
-    pub(crate) fn fill(&mut self, jobs: &Receiver<Job>) {
+    pub(crate) fn fill(&mut self, jobs: &Receiver<WriterJob>) {
         self.waiting.extend(jobs.try_iter());
     }
 
     /// The next group, which is not empty if something waits.
-    pub(crate) fn group(&mut self) -> Group<'_> {
-        Group { queue: self, bytes: 0, count: 0, ended: false, heavy: false, before: 0, last: None }
+    pub(crate) fn group(&mut self) -> JobGroup<'_> {
+        JobGroup { queue: self, bytes: 0, count: 0, ended: false, heavy: false, before: 0, last: None }
     }
 
-    fn is_heavy(&self, job: &Job) -> bool {
+    fn is_heavy(&self, job: &WriterJob) -> bool {
         job.route.as_ref().is_some_and(|route| self.heavy.contains(route))
     }
 
@@ -58,8 +58,8 @@ impl Queue {
 }
 
 /// A group in the making.
-pub(crate) struct Group<'q> {
-    queue: &'q mut Queue,
+pub(crate) struct JobGroup<'q> {
+    queue: &'q mut JobQueue,
     bytes: usize,
     count: usize,
     /// Nothing may follow.
@@ -72,9 +72,9 @@ pub(crate) struct Group<'q> {
     last: Option<Arc<str>>,
 }
 
-impl Group<'_> {
+impl JobGroup<'_> {
     /// The next job of the group, whose jobs have taken `spent` steps so far.
-    pub(crate) fn next(&mut self, spent: u64) -> Option<Job> {
+    pub(crate) fn next(&mut self, spent: u64) -> Option<WriterJob> {
         self.note(spent);
         if self.ended {
             return None;
@@ -116,12 +116,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn job(route: Option<&str>, demand: Demand, bytes: usize) -> Job {
-        Job { run: Box::new(|_| Box::new(|_| ())), bytes, demand, route: route.map(Into::into) }
+    fn job(route: Option<&str>, demand: Demand, bytes: usize) -> WriterJob {
+        WriterJob { run: Box::new(|_| Box::new(|_| ())), bytes, demand, route: route.map(Into::into) }
     }
 
     /// The routes of the groups that the jobs make, if a commit of a route that begins with "heavy" takes `steps`.
-    fn groups(queue: &mut Queue, steps: u64) -> Vec<Vec<String>> {
+    fn groups(queue: &mut JobQueue, steps: u64) -> Vec<Vec<String>> {
         let mut groups = Vec::new();
         while !queue.is_empty() {
             let (mut group, mut spent, mut names) = (queue.group(), 0, Vec::new());
@@ -136,8 +136,8 @@ mod tests {
         groups
     }
 
-    fn queue(routes: &[&str]) -> Queue {
-        let mut queue = Queue::default();
+    fn queue(routes: &[&str]) -> JobQueue {
+        let mut queue = JobQueue::default();
         routes.iter().for_each(|route| queue.push(job(Some(route), Demand::Durable, 10)));
         queue
     }
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_group_ends_with_the_job_that_passes_its_bytes() {
-        let mut queue = Queue::default();
+        let mut queue = JobQueue::default();
         (0..3).for_each(|_| queue.push(job(Some("a"), Demand::Durable, GROUP_BYTES / 2)));
         assert_eq!(groups(&mut queue, 0), [vec!["a", "a"], vec!["a"]]);
     }
@@ -199,7 +199,7 @@ mod tests {
             jobs in proptest::collection::vec((0usize..4, 0usize..3, any::<u32>()), 0..60),
             heavy in any::<u64>(),
         ) {
-            let mut queue = Queue::default();
+            let mut queue = JobQueue::default();
             for (at, (route, demand, _)) in jobs.iter().enumerate() {
                 let demand = [Demand::Durable, Demand::Written, Demand::Alone][*demand];
                 let route = (demand == Demand::Durable).then(|| ["a", "b", "c", "d"][*route]);

@@ -8,7 +8,7 @@
 )]
 
 use super::building::{LIMIT, PATIENCE, payloads, settle};
-use super::{Feed, Open, behaviours};
+use super::{SourceFeed, SourceOpener, behaviours};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::fault::Fault;
@@ -23,9 +23,9 @@ pub struct LogUnderTest {
     /// The engine that keeps its positions.
     pub engine: Arc<dyn Engine>,
     /// Opens it for a route.
-    pub open: Open,
+    pub open: SourceOpener,
     /// Appends records with these payloads.
-    pub append: Feed<String>,
+    pub append: SourceFeed<String>,
     /// What has to live as long as it.
     pub keep: Box<dyn Any>,
 }

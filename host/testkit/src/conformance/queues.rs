@@ -9,7 +9,7 @@
 )]
 
 use super::building::{LIMIT, PATIENCE, get, key, payloads, put, receipt_commit, receipts, with_n};
-use super::{Feed, Open, behaviours};
+use super::{SourceFeed, SourceOpener, behaviours};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{Commit, CommitError, Engine};
 use esclusa_flow::fault::Fault;
@@ -24,9 +24,9 @@ pub struct QueueUnderTest {
     /// The engine that settles its receipts; it has the table of the engine suite.
     pub engine: Arc<dyn Engine>,
     /// Opens it for one of the routes `one` and `two`, which both read it.
-    pub open: Open,
+    pub open: SourceOpener,
     /// Sends messages: group (empty: none) and payload.
-    pub send: Feed<(String, String)>,
+    pub send: SourceFeed<(String, String)>,
     /// How long a received message stays invisible: a fraction of a second.
     pub visibility: Duration,
     /// It is the engine's own queue: a stale receipt refuses the commit and everything in it. A queue that is a service of

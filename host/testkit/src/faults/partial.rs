@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// A request without the entries that fail.
-pub(crate) struct Cut {
+pub(crate) struct PartialBatch {
     action: String,
     request: Value,
     code: &'static str,
@@ -11,7 +11,7 @@ pub(crate) struct Cut {
     failed: Vec<(String, usize, Value)>,
 }
 
-impl Cut {
+impl PartialBatch {
     /// Cuts `entries` from the JSON of a batch.
     pub(crate) fn new(action: &str, body: &[u8], entries: &[usize], code: &'static str) -> Self {
         let mut request: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -26,7 +26,7 @@ impl Cut {
                 }
             }
         }
-        Cut { action: action.to_owned(), request, code, failed }
+        PartialBatch { action: action.to_owned(), request, code, failed }
     }
 
     /// What is left; `None` where nothing is.

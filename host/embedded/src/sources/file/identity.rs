@@ -14,7 +14,7 @@ const HEAD: u64 = 4096;
 
 /// The first bytes of a file as a digest: of all that was read of it, up to 4 KiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct FileIdentity {
     /// How many files were read under this path before.
     pub generation: u64,
     length: u64,
@@ -23,10 +23,10 @@ pub(crate) struct Identity {
     inode: u64,
 }
 
-impl Identity {
+impl FileIdentity {
     /// A file of which nothing was read yet: it may be any.
     pub(crate) fn any(generation: u64) -> Self {
-        Identity { generation, length: 0, digest: digest(&[]), inode: 0 }
+        FileIdentity { generation, length: 0, digest: digest(&[]), inode: 0 }
     }
 
     /// True where the file still begins so.
@@ -48,7 +48,7 @@ impl Identity {
         }
         let head = head(file, end.min(HEAD))?;
         let inode = file.metadata()?.ino();
-        Ok(Some(Identity { generation: self.generation, length: head.len() as u64, digest: digest(&head), inode }))
+        Ok(Some(FileIdentity { generation: self.generation, length: head.len() as u64, digest: digest(&head), inode }))
     }
 
     /// Where the file that `path` led to is now, if it was renamed in the same directory and holds at least `length` bytes:
@@ -82,7 +82,7 @@ impl Identity {
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let (inode, digest) = rest.split_first_chunk::<8>()?;
         let [generation, length, inode] = [generation, length, inode].map(|bytes| u64::from_be_bytes(*bytes));
-        Some(Identity { generation, length, digest: digest.try_into().ok()?, inode })
+        Some(FileIdentity { generation, length, digest: digest.try_into().ok()?, inode })
     }
 }
 

@@ -11,7 +11,7 @@ pub const LONGEST: usize = 64 << 20;
 const CHUNK: usize = 256 << 10;
 
 /// A file that is read line by line.
-pub(crate) struct Lines {
+pub(crate) struct FileLines {
     file: File,
     /// Where `buffer` begins in the file.
     base: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Lines {
 }
 
 /// A line.
-pub(crate) struct Line<'a> {
+pub(crate) struct FileLine<'a> {
     /// Its offset.
     pub start: u64,
     /// Offset of the line behind it.
@@ -39,11 +39,11 @@ pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     File::open(path)
 }
 
-impl Lines {
+impl FileLines {
     /// Reads a file from an offset on.
     pub(crate) fn new(mut file: File, position: u64) -> std::io::Result<Self> {
         file.seek(SeekFrom::Start(position))?;
-        Ok(Lines { file, base: position, buffer: Vec::new(), taken: 0, peeked: None })
+        Ok(FileLines { file, base: position, buffer: Vec::new(), taken: 0, peeked: None })
     }
 
     /// The file.
@@ -74,13 +74,13 @@ impl Lines {
     }
 
     /// The next line that is not empty; `last_too`: also one that nothing ends.
-    pub(crate) fn peek(&mut self, last_too: bool) -> std::io::Result<Option<Line<'_>>> {
+    pub(crate) fn peek(&mut self, last_too: bool) -> std::io::Result<Option<FileLine<'_>>> {
         if self.peeked.is_none() {
             self.peeked = self.find(last_too)?;
         }
         let Some((start, end, next)) = self.peeked else { return Ok(None) };
         let bytes = self.buffer.get(start..end).unwrap_or_default();
-        Ok(Some(Line { start: self.base + start as u64, end: self.base + next as u64, bytes }))
+        Ok(Some(FileLine { start: self.base + start as u64, end: self.base + next as u64, bytes }))
     }
 
     /// Takes the line that was peeked at.
