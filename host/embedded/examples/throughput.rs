@@ -3,7 +3,7 @@
 //! Arguments: lanes, batches of 1,000 items per lane, kind (`plain`, `indexed`, `changes`). Prints items per second
 //! and the memory that the process uses before and after.
 
-use esclusa_embedded::{Schema, Store};
+use esclusa_embedded::{Store, StoreSchema};
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, PutItem};
@@ -41,14 +41,14 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn schema(kind: &str) -> Schema {
+fn schema(kind: &str) -> StoreSchema {
     let key = |partition: &str, sort: &str| KeySchema { partition: partition.to_owned(), sort: Some(sort.to_owned()) };
     let indexes = match kind {
         "indexed" => [("by-status".to_owned(), key("status", "sk"))].into(),
         _ => Default::default(),
     };
     let table = TableSchema { key: key("pk", "sk"), indexes, changes: kind == "changes" };
-    Schema { tables: [("t".to_owned(), table)].into(), ..Schema::default() }
+    StoreSchema { tables: [("t".to_owned(), table)].into(), ..StoreSchema::default() }
 }
 
 async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {

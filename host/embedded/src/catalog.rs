@@ -8,7 +8,7 @@ pub(crate) use apply::{apply, drop_entries};
 
 use crate::dead::DeadCounts;
 use crate::queues::QueuesByName;
-use crate::schema::Target;
+use crate::schema::OutputTarget;
 use crate::streams::Log;
 use crate::tables::TablesByName;
 use parking_lot::RwLock;
@@ -31,7 +31,7 @@ pub(crate) struct Catalog {
     /// Directories of object stores.
     pub objects: BTreeMap<String, PathBuf>,
     /// Outputs.
-    pub outputs: BTreeMap<String, Target>,
+    pub outputs: BTreeMap<String, OutputTarget>,
 }
 
 /// The catalog at present, as tasks and the writer share it.

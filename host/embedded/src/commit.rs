@@ -7,7 +7,7 @@ use crate::objects::Staged;
 use crate::outbox;
 use crate::queues::Enqueue;
 use crate::records;
-use crate::schema::Target;
+use crate::schema::OutputTarget;
 use crate::streams::Append;
 use crate::tables::TableWrite;
 use esclusa_flow::counts::Counts;
@@ -102,12 +102,12 @@ pub(crate) fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(PreparedCom
 impl PreparedCommit {
     fn send(&mut self, send: &SendMessage, catalog: &Catalog) -> Result<(), String> {
         match catalog.outputs.get(&send.output) {
-            Some(Target::Stream(name)) => {
+            Some(OutputTarget::Stream(name)) => {
                 let log = catalog.streams.get(name).ok_or_else(|| format!("there is no stream {name:?}"))?;
                 let partition = log.partition(send.key.as_deref().unwrap_or_default());
                 self.appends.push(Append { log: Arc::clone(log), partition, body: records::body_of(send) });
             }
-            Some(Target::Queue(name)) => {
+            Some(OutputTarget::Queue(name)) => {
                 let queue = catalog.queues.get(name).ok_or_else(|| format!("there is no queue {name:?}"))?;
                 self.enqueues.push(Enqueue { queue: Arc::clone(queue), body: records::body_of(send) });
             }

@@ -23,7 +23,7 @@ pub struct LaneLag {
 
 /// What a partition does not hold any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trimmed {
+pub struct TrimmedRecords {
     /// Records that were trimmed.
     pub records: u64,
     /// When the first one after them was accepted, milliseconds since the Unix epoch; `None`: there is none.
@@ -68,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// A [`Fault`]: there is no such stream.
-    pub fn stream_trimmed(&self, stream: &str) -> Result<Vec<Trimmed>, Fault> {
+    pub fn stream_trimmed(&self, stream: &str) -> Result<Vec<TrimmedRecords>, Fault> {
         let log = self.shared().catalog().streams.get(stream).cloned();
         self.log_trimmed(&*log.ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?)
     }
@@ -77,19 +77,19 @@ impl Store {
     ///
     /// # Errors
     /// A [`Fault`]: there is no such table, or it keeps no change feed.
-    pub fn changes_trimmed(&self, table: &str) -> Result<Vec<Trimmed>, Fault> {
+    pub fn changes_trimmed(&self, table: &str) -> Result<Vec<TrimmedRecords>, Fault> {
         let log = self.shared().catalog().tables.get(table).and_then(|table| table.feed.clone());
         self.log_trimmed(&*log.ok_or_else(|| Fault::Permanent(format!("table {table:?} keeps no change feed")))?)
     }
 
-    fn log_trimmed(&self, log: &Log) -> Result<Vec<Trimmed>, Fault> {
+    fn log_trimmed(&self, log: &Log) -> Result<Vec<TrimmedRecords>, Fault> {
         let mut trimmed = Vec::new();
         for partition in 0..log.lanes {
             let first = log.first(partition, self.disk())?;
             if first > 1 {
                 let record = self.disk().space(Space::Log).get(record_key(log.id, partition, first));
                 let begins = record.map_err(|e| read_fault(&e))?.map(|value| timestamp(&value)).transpose()?;
-                trimmed.push(Trimmed { records: first - 1, begins });
+                trimmed.push(TrimmedRecords { records: first - 1, begins });
             }
         }
         Ok(trimmed)

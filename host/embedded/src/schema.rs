@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Everything the store shall hold. What a former schema named and this one does not is kept on disk, unseen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Schema {
+pub struct StoreSchema {
     /// Tables by their name in routes.toml.
     pub tables: BTreeMap<String, TableSchema>,
     /// Streams by name.
@@ -17,7 +17,7 @@ pub struct Schema {
     /// Object stores by their name in routes.toml, and the directory of each.
     pub objects: BTreeMap<String, PathBuf>,
     /// Outputs of routes.toml that are streams or queues of this store.
-    pub outputs: BTreeMap<String, Target>,
+    pub outputs: BTreeMap<String, OutputTarget>,
 }
 
 /// A stream.
@@ -42,7 +42,7 @@ pub struct QueueSchema {
 
 /// Where an output of routes.toml leads within this store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum OutputTarget {
     /// A stream, by its name.
     Stream(String),
     /// A queue, by its name.

@@ -8,7 +8,7 @@ mod schedule;
 mod template;
 
 pub use file::{FileSource, LONGEST_LINE};
-pub use generate::{GenerateSource, Generated};
+pub use generate::{GenerateSource, GeneratorSettings};
 pub use schedule::ScheduleSource;
 
 use crate::progress::SourceSpec;

@@ -6,7 +6,7 @@ use crate::disk::{self, Disk, StoreLock};
 use crate::error::{OpenError, SchemaError};
 use crate::objects;
 use crate::retention;
-use crate::schema::Schema;
+use crate::schema::StoreSchema;
 use crate::transaction::{Transaction, WriterMemory, stored_sequences};
 use crate::writer::{Demand, Writer, WriterSetup};
 use esclusa_flow::fault::Fault;
@@ -19,14 +19,14 @@ pub const RESERVE: u64 = 128 << 20;
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
+pub struct StoreOptions {
     /// Bytes of the disk that are left unused: a commit that would take them is refused with a transient fault.
     pub reserve: u64,
 }
 
-impl Default for Options {
+impl Default for StoreOptions {
     fn default() -> Self {
-        Options { reserve: RESERVE }
+        StoreOptions { reserve: RESERVE }
     }
 }
 
@@ -59,15 +59,15 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`]: another router has it, it was written by another version, the schema does not fit.
-    pub fn open(path: impl AsRef<Path>, schema: Schema) -> Result<Store, OpenError> {
-        Store::open_with(path, schema, Options::default())
+    pub fn open(path: impl AsRef<Path>, schema: StoreSchema) -> Result<Store, OpenError> {
+        Store::open_with(path, schema, StoreOptions::default())
     }
 
     /// Likewise, with options.
     ///
     /// # Errors
     /// Likewise.
-    pub fn open_with(path: impl AsRef<Path>, schema: Schema, options: Options) -> Result<Store, OpenError> {
+    pub fn open_with(path: impl AsRef<Path>, schema: StoreSchema, options: StoreOptions) -> Result<Store, OpenError> {
         let path = path.as_ref();
         let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
         let (disk, lock) = disk::open(path)?;
@@ -101,7 +101,7 @@ impl Store {
     ///
     /// # Errors
     /// [`SchemaError`]; the old schema stays in force then.
-    pub fn apply_schema(&self, schema: Schema) -> Result<(), SchemaError> {
+    pub fn apply_schema(&self, schema: StoreSchema) -> Result<(), SchemaError> {
         for (name, path) in &schema.objects {
             std::fs::create_dir_all(path).map_err(|e| {
                 SchemaError::Invalid(format!(
@@ -126,7 +126,7 @@ impl Store {
         Ok(())
     }
 
-    fn recover_objects(&self, schema: &Schema) -> Result<(), Fault> {
+    fn recover_objects(&self, schema: &StoreSchema) -> Result<(), Fault> {
         self.inner.writer.perform_blocking(0, Demand::Alone, objects::finish)?;
         schema.objects.values().try_for_each(|root| objects::delete_orphans(root, &self.inner.disk))
     }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 /// How a request fails.
 #[derive(Debug, Clone)]
-pub enum Failure {
+pub enum InjectedFailure {
     /// An error of the service; the server does not hear of the request.
     Error {
         /// HTTP status.
@@ -44,7 +44,7 @@ struct FailureRule {
     action: String,
     calls: Range<usize>,
     seen: usize,
-    failure: Failure,
+    failure: InjectedFailure,
 }
 
 #[derive(Default)]
@@ -54,13 +54,13 @@ struct FailureScript {
 }
 
 /// See the module. Ends when it is dropped.
-pub struct Faults {
+pub struct FaultProxy {
     url: String,
     script: Arc<Mutex<FailureScript>>,
     task: JoinHandle<()>,
 }
 
-impl Faults {
+impl FaultProxy {
     /// A proxy on a free port in front of `upstream` (`http://HOST:PORT`).
     pub async fn before(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -75,7 +75,7 @@ impl Faults {
                 tokio::spawn(async move { serve(client, &upstream, &script).await.ok() });
             }
         });
-        Faults { url, script, task }
+        FaultProxy { url, script, task }
     }
 
     /// Where it listens.
@@ -86,7 +86,7 @@ impl Faults {
 
     /// Lets calls of an action fail: the first one from now on is 0. Actions are `PutRecords`, `Publish`, or method and
     /// path where the protocol has none: `POST /v2/email/outbound-emails`. The first rule that fits applies.
-    pub fn fail(&self, action: &str, calls: Range<usize>, failure: Failure) {
+    pub fn fail(&self, action: &str, calls: Range<usize>, failure: InjectedFailure) {
         self.script.lock().unwrap().rules.push(FailureRule { action: action.to_owned(), calls, seen: 0, failure });
     }
 
@@ -97,7 +97,7 @@ impl Faults {
     }
 }
 
-impl Drop for Faults {
+impl Drop for FaultProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -105,7 +105,7 @@ impl Drop for Faults {
 
 impl FailureScript {
     /// Counts a request; gives the way in which it fails.
-    fn next(&mut self, action: &str) -> Option<Failure> {
+    fn next(&mut self, action: &str) -> Option<InjectedFailure> {
         self.requests.push(action.to_owned());
         let mut failure = None;
         for rule in self.rules.iter_mut().filter(|rule| rule.action == action) {
@@ -124,14 +124,14 @@ async fn serve(mut client: TcpStream, upstream: &str, script: &Mutex<FailureScri
     let failure = script.lock().unwrap().next(&action);
     let (head, body) = match failure {
         None => forward(upstream, head, body).await?,
-        Some(Failure::LostRequest) => return Ok(()),
-        Some(Failure::LostAnswer) => {
+        Some(InjectedFailure::LostRequest) => return Ok(()),
+        Some(InjectedFailure::LostAnswer) => {
             forward(upstream, head, body).await?;
             return Ok(());
         }
-        Some(Failure::Error { status, code }) => error(&head, status, code),
-        Some(Failure::Answer(body)) => (Head::answer(200, "application/x-amz-json-1.1"), body.into()),
-        Some(Failure::Partial { entries, code }) => {
+        Some(InjectedFailure::Error { status, code }) => error(&head, status, code),
+        Some(InjectedFailure::Answer(body)) => (Head::answer(200, "application/x-amz-json-1.1"), body.into()),
+        Some(InjectedFailure::Partial { entries, code }) => {
             let mut cut = partial::PartialBatch::new(&action, &body, &entries, code);
             match cut.request() {
                 Some(rest) => {

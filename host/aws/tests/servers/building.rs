@@ -8,7 +8,7 @@ use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{Delivery, Engine, EngineSettings};
 use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::tables::Table;
-use esclusa_embedded::{Schema, Store};
+use esclusa_embedded::{Store, StoreSchema};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::Handler;
 use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateItem};
@@ -90,7 +90,7 @@ impl Default for Make {
 impl Make {
     pub fn over(self, clients: &Clients, name: &str, table: &Table) -> Bench {
         let dir = tempfile::tempdir().unwrap();
-        let local = Store::open(dir.path(), Schema::default()).unwrap();
+        let local = Store::open(dir.path(), StoreSchema::default()).unwrap();
         let settings = EngineSettings {
             tables: [(name.to_owned(), table.clone())].into(),
             stores: BTreeMap::new(),

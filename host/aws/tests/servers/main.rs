@@ -44,7 +44,7 @@ async fn clients() -> Clients {
 }
 
 /// A service behind a proxy.
-fn behind(faults: &esclusa_testkit::faults::Faults) -> ServiceLocation {
+fn behind(faults: &esclusa_testkit::faults::FaultProxy) -> ServiceLocation {
     ServiceLocation { region: None, endpoint_url: Some(faults.url().to_owned()) }
 }
 

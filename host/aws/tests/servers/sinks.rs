@@ -7,7 +7,7 @@ use esclusa_aws::sinks::{kinesis, s3, ses, sns, sqs};
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
-use esclusa_testkit::faults::{Failure, Faults};
+use esclusa_testkit::faults::{FaultProxy, InjectedFailure};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -65,8 +65,8 @@ async fn stream() -> String {
 #[tokio::test]
 async fn records_of_a_key_keep_their_order_through_partial_failures() {
     let stream = stream().await;
-    let faults = Faults::before(&endpoint("KINESIS")).await;
-    let failure = |entries: &[usize]| Failure::Partial {
+    let faults = FaultProxy::before(&endpoint("KINESIS")).await;
+    let failure = |entries: &[usize]| InjectedFailure::Partial {
         entries: entries.to_vec(),
         code: "ProvisionedThroughputExceededException",
     };
@@ -144,9 +144,9 @@ async fn queue(fifo: bool) -> String {
 #[tokio::test]
 async fn a_fifo_queue_gets_each_message_once_and_in_order() {
     let queue = queue(true).await;
-    let faults = Faults::before(&endpoint("SQS")).await;
-    faults.fail("SendMessageBatch", 0..1, Failure::LostAnswer);
-    faults.fail("SendMessageBatch", 2..3, Failure::Partial { entries: vec![0], code: "InternalError" });
+    let faults = FaultProxy::before(&endpoint("SQS")).await;
+    faults.fail("SendMessageBatch", 0..1, InjectedFailure::LostAnswer);
+    faults.fail("SendMessageBatch", 2..3, InjectedFailure::Partial { entries: vec![0], code: "InternalError" });
     let sink =
         sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: behind(&faults) }).await.unwrap();
     assert_eq!(sink.send(&keyed(12, 3)).await, vec![Ok(()); 12]);
@@ -232,9 +232,9 @@ async fn mail_settings(place: ServiceLocation, ambiguous: ses::Ambiguous) -> ses
 #[tokio::test]
 async fn a_mail_that_may_have_been_sent_is_treated_as_configured() {
     const SEND: &str = "POST /v2/email/outbound-emails";
-    let faults = Faults::before(&endpoint("SESV2")).await;
-    faults.fail(SEND, 0..2, Failure::LostAnswer);
-    faults.fail(SEND, 2..3, Failure::Error { status: 429, code: "TooManyRequestsException" });
+    let faults = FaultProxy::before(&endpoint("SESV2")).await;
+    faults.fail(SEND, 0..2, InjectedFailure::LostAnswer);
+    faults.fail(SEND, 2..3, InjectedFailure::Error { status: 429, code: "TooManyRequestsException" });
     let text = unique("mail");
     let mail = [message("1", None, &text, &[("to", "a@example.com, b@example.com"), ("subject", "Own")])];
     let retried = ses::open(&clients().await, mail_settings(behind(&faults), ses::Ambiguous::Retry).await);

@@ -16,7 +16,7 @@ use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use esclusa_flow::verdict::Verdict;
 use esclusa_testkit::conformance::{self, QueueUnderTest};
-use esclusa_testkit::faults::{Failure, Faults};
+use esclusa_testkit::faults::{FaultProxy, InjectedFailure};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -294,8 +294,8 @@ async fn a_queue_is_drained_only_where_it_says_so_after_the_pull_began() {
 async fn a_delete_that_fails_in_part_is_repeated_for_that_part() {
     let (client, queue) = make(false).await;
     send(&client, &queue, &loose(0..5)).await;
-    let faults = Faults::before(&endpoint("SQS")).await;
-    faults.fail("DeleteMessageBatch", 0..1, Failure::Partial { entries: vec![1, 3], code: "InternalError" });
+    let faults = FaultProxy::before(&endpoint("SQS")).await;
+    faults.fail("DeleteMessageBatch", 0..1, InjectedFailure::Partial { entries: vec![1, 3], code: "InternalError" });
     let (mut source, keeper) = open_at(behind(&faults), &queue, 1).await;
     let mut lane = lane(&mut *source).await;
     let batch = next(&mut *lane).await;
@@ -311,9 +311,9 @@ async fn a_delete_that_fails_in_part_is_repeated_for_that_part() {
 async fn expired_credentials_are_tried_again() {
     let (client, queue) = make(false).await;
     send(&client, &queue, &loose(["a"])).await;
-    let faults = Faults::before(&endpoint("SQS")).await;
+    let faults = FaultProxy::before(&endpoint("SQS")).await;
     let (mut source, _) = open_at(behind(&faults), &queue, 1).await;
-    faults.fail("ReceiveMessage", 0..4, Failure::Error { status: 400, code: "ExpiredToken" });
+    faults.fail("ReceiveMessage", 0..4, InjectedFailure::Error { status: 400, code: "ExpiredToken" });
     let mut worker = lane(&mut *source).await;
     let answer = worker.pull(LIMIT).await;
     assert!(matches!(&answer, Err(Fault::Transient(why)) if why.contains(&queue)), "{answer:?}");

@@ -5,7 +5,7 @@ use crate::codec::read_item;
 use crate::disk::{Space, read_fault};
 use crate::error::SchemaError;
 use crate::queues::MessageQueue;
-use crate::schema::{QueueSchema, Schema, StreamSchema, Target};
+use crate::schema::{OutputTarget, QueueSchema, StoreSchema, StreamSchema};
 use crate::streams::{CHANGES_RETENTION, Log};
 use crate::tables::{ItemTable, SecondaryIndex, entry_key};
 use crate::transaction::Transaction;
@@ -45,7 +45,7 @@ struct QueueRecord {
 /// sees any more once it is durable, whose entries are to be [dropped](drop_entries) then. Nothing is written where it
 /// fails, except entries of an index that nobody sees.
 pub(crate) fn apply(
-    schema: &Schema,
+    schema: &StoreSchema,
     old: &Catalog,
     tx: &mut Transaction<'_>,
 ) -> Result<(Catalog, Vec<u32>), SchemaError> {
@@ -73,11 +73,11 @@ pub(crate) fn apply(
     Ok((new, dropped))
 }
 
-fn check_outputs(schema: &Schema) -> Result<(), SchemaError> {
+fn check_outputs(schema: &StoreSchema) -> Result<(), SchemaError> {
     for (output, target) in &schema.outputs {
         let (kind, name, known) = match target {
-            Target::Stream(name) => ("stream", name, schema.streams.contains_key(name)),
-            Target::Queue(name) => ("queue", name, schema.queues.contains_key(name)),
+            OutputTarget::Stream(name) => ("stream", name, schema.streams.contains_key(name)),
+            OutputTarget::Queue(name) => ("queue", name, schema.queues.contains_key(name)),
         };
         if !known {
             return Err(SchemaError::Invalid(format!(

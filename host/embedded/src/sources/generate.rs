@@ -19,7 +19,7 @@ const CATCH_UP: u64 = 60_000;
 
 /// What is generated.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Generated {
+pub struct GeneratorSettings {
     /// Time between two ticks.
     pub interval: Duration,
     /// Events per tick.
@@ -36,7 +36,7 @@ pub struct Generated {
 pub struct GenerateSource {
     store: Store,
     spec: SourceSpec,
-    generated: Generated,
+    generated: GeneratorSettings,
     given: bool,
 }
 
@@ -50,7 +50,7 @@ struct GenerateAnchor {
 impl GenerateSource {
     /// A source that keeps its position in `store`.
     #[must_use]
-    pub fn new(store: Store, spec: SourceSpec, generated: Generated) -> Self {
+    pub fn new(store: Store, spec: SourceSpec, generated: GeneratorSettings) -> Self {
         GenerateSource { store, spec, generated, given: false }
     }
 
@@ -101,7 +101,7 @@ impl Source for GenerateSource {
 
 struct GenerateLane {
     spec: SourceSpec,
-    generated: Generated,
+    generated: GeneratorSettings,
     seed: u64,
     anchor: GenerateAnchor,
     previous: Option<Token>,

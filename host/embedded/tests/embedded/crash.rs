@@ -3,7 +3,7 @@
 
 use super::schema::{commit, item, number, put, schema, spec, text};
 use super::smoke::LIMIT;
-use esclusa_embedded::{Schema, Store};
+use esclusa_embedded::{Store, StoreSchema};
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, AttributeChange, OutboxMessage, PutObject, SendMessage, UpdateItem};
@@ -21,7 +21,7 @@ const ROUTES: [&str; 2] = ["a", "b"];
 const ITEMS: u64 = 20;
 const KILLS: u64 = 12;
 
-fn crash_schema(dir: &Path) -> Schema {
+fn crash_schema(dir: &Path) -> StoreSchema {
     let mut schema = schema();
     schema.objects.insert("files".to_owned(), dir.join("files"));
     schema.queues.get_mut("jobs").unwrap().consumers = ["reader".to_owned()].into();

@@ -1,7 +1,7 @@
 //! A disk that is full, or fails: nothing acknowledged is lost, nothing is half there, and the error says what to do.
 
 use super::schema::{commit, item, number, put, schema, text};
-use esclusa_embedded::{NewRecord, Options, Store};
+use esclusa_embedded::{NewRecord, Store, StoreOptions};
 use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::fault::Fault;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn write(n: i64) -> esclusa_flow::engine::Commit {
 async fn a_disk_below_its_reserve_refuses_commits_and_goes_on_when_there_is_space() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let full = Store::open_with(dir.path(), schema(), Options { reserve: u64::MAX / 4 }).unwrap();
+        let full = Store::open_with(dir.path(), schema(), StoreOptions { reserve: u64::MAX / 4 }).unwrap();
         let Err(CommitError::Fault(Fault::Transient(why))) = full.commit(write(1)).await else { panic!("not refused") };
         assert!(why.contains("is full") && why.contains(&dir.path().display().to_string()), "{why}");
         assert_eq!(full.unwritable(), Some(why), "it is told before anything is written");

@@ -1,6 +1,6 @@
 //! The schema that the tests use, and short ways to write items and commits.
 
-use esclusa_embedded::{QueueSchema, Schema, SourceSpec, StreamSchema, Target};
+use esclusa_embedded::{OutputTarget, QueueSchema, SourceSpec, StoreSchema, StreamSchema};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, PutItem};
 use esclusa_flow::engine::{Commit, Progress};
@@ -12,8 +12,8 @@ pub fn key(partition: &str, sort: Option<&str>) -> KeySchema {
     KeySchema { partition: partition.to_owned(), sort: sort.map(str::to_owned) }
 }
 
-pub fn schema() -> Schema {
-    let mut schema = Schema::default();
+pub fn schema() -> StoreSchema {
+    let mut schema = StoreSchema::default();
     let indexes = [("by-color".to_owned(), key("color", Some("n")))].into();
     schema.tables.insert(
         "plain".to_owned(),
@@ -27,8 +27,8 @@ pub fn schema() -> Schema {
         consumers: Default::default(),
     };
     schema.queues.insert("jobs".to_owned(), queue);
-    schema.outputs.insert("to-events".to_owned(), Target::Stream("events".to_owned()));
-    schema.outputs.insert("to-jobs".to_owned(), Target::Queue("jobs".to_owned()));
+    schema.outputs.insert("to-events".to_owned(), OutputTarget::Stream("events".to_owned()));
+    schema.outputs.insert("to-jobs".to_owned(), OutputTarget::Queue("jobs".to_owned()));
     schema
 }
 

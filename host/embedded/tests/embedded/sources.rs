@@ -2,7 +2,7 @@
 
 use super::schema::{commit, schema, spec};
 use super::smoke::LIMIT;
-use esclusa_embedded::{FileSource, GenerateSource, Generated, NewRecord, ScheduleSource, Store, StreamSchema};
+use esclusa_embedded::{FileSource, GenerateSource, GeneratorSettings, NewRecord, ScheduleSource, Store, StreamSchema};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::fault::Fault;
@@ -182,8 +182,8 @@ async fn a_line_longer_than_a_batch_comes_alone() {
     assert_eq!(sizes, [1, 3 << 20, 1]);
 }
 
-fn generated(count: u64) -> Generated {
-    Generated {
+fn generated(count: u64) -> GeneratorSettings {
+    GeneratorSettings {
         interval: Duration::ZERO,
         per_tick: 3,
         count: Some(count),

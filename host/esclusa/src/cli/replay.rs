@@ -8,7 +8,7 @@ use crate::runtime::replay::{self, Gone, Job, LeftOut, Order, Refused, Stores, S
 use crate::runtime::{bench, plugins};
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::plan::Plan;
-use esclusa_embedded::{Schema, Store};
+use esclusa_embedded::{Store, StoreSchema};
 use esclusa_pipeline::meter::epoch_millis;
 use serde_json::json;
 
@@ -78,7 +78,7 @@ impl Replay {
         // Whatever ends it, the directory goes: signals are taken over before it comes.
         let mut signals = Signals::new()?;
         let directory = tempfile::tempdir().context("cannot make a directory for positions")?;
-        let scratch = Store::open(directory.path().join("store"), Schema::default())?;
+        let scratch = Store::open(directory.path().join("store"), StoreSchema::default())?;
         let done = tokio::select! {
             done = self.replay(global, &plan, &job, scratch.clone()) => done,
             () = signals.end() => Err(anyhow!("route {}: stopped; the table holds a part", self.route)),

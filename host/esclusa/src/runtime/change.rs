@@ -9,7 +9,7 @@ use super::{Running, Runtime, cloud, plugins, schema};
 use crate::letters;
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
-use esclusa_embedded::Schema;
+use esclusa_embedded::StoreSchema;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use futures_util::future::join_all;
@@ -184,7 +184,7 @@ impl Runtime {
     }
 
     /// Building an index takes its time.
-    async fn apply_schema(&self, schema: Schema) -> Result<(), String> {
+    async fn apply_schema(&self, schema: StoreSchema) -> Result<(), String> {
         let store = self.store.clone();
         let applied = tokio::task::spawn_blocking(move || store.apply_schema(schema)).await;
         applied.map_err(|error| error.to_string())?.map_err(|error| error.to_string())

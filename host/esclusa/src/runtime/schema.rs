@@ -1,7 +1,7 @@
 //! What the embedded engine shall hold, made from the plan.
 
 use esclusa_config::plan::{self, Plan};
-use esclusa_embedded::{QueueSchema, Schema, StreamSchema, Target};
+use esclusa_embedded::{OutputTarget, QueueSchema, StoreSchema, StreamSchema};
 use esclusa_flow::settings::TableSchema;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,17 +16,17 @@ const MAX_RECEIVES: u32 = 5;
 
 /// The schema of a plan.
 #[must_use]
-pub fn of(plan: &Plan) -> Schema {
-    let mut schema = Schema {
+pub fn of(plan: &Plan) -> StoreSchema {
+    let mut schema = StoreSchema {
         tables: plan.tables.iter().filter_map(|(name, table)| Some((name.clone(), table_schema(table)?))).collect(),
         objects: plan.objects.iter().filter_map(|(name, store)| Some((name.clone(), directory(store)?))).collect(),
-        ..Schema::default()
+        ..StoreSchema::default()
     };
     for (name, output) in &plan.outputs {
         match output {
             plan::Output::Stream { stream, partitions } => {
                 schema.streams.insert(stream.clone(), StreamSchema { partitions: *partitions, retention: RETENTION });
-                schema.outputs.insert(name.clone(), Target::Stream(stream.clone()));
+                schema.outputs.insert(name.clone(), OutputTarget::Stream(stream.clone()));
             }
             plan::Output::Queue { queue } => {
                 let queue_schema = QueueSchema {
@@ -35,7 +35,7 @@ pub fn of(plan: &Plan) -> Schema {
                     consumers: BTreeSet::new(),
                 };
                 schema.queues.insert(queue.clone(), queue_schema);
-                schema.outputs.insert(name.clone(), Target::Queue(queue.clone()));
+                schema.outputs.insert(name.clone(), OutputTarget::Queue(queue.clone()));
             }
             _ => {}
         }

@@ -4,7 +4,7 @@ use super::ask::Desk;
 use super::cloud::{Cloud, LateProgressStore};
 use super::schema::ingest_stream;
 use esclusa_config::plan;
-use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Store};
+use esclusa_embedded::{FileSource, GenerateSource, GeneratorSettings, ScheduleSource, SourceSpec, Store};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
@@ -71,7 +71,7 @@ fn open(store: &Store, spec: SourceSpec, source: &plan::Source, desk: Option<&De
             Ok(desk.source(spec.route, spec.source, spec.workers))
         }
         plan::Source::Generate { interval, per_tick, count, events, key } => {
-            let generated = Generated {
+            let generated = GeneratorSettings {
                 interval: *interval,
                 per_tick: *per_tick,
                 count: *count,

@@ -2,7 +2,7 @@
 
 use super::router::{Router, guests, server};
 use super::samples;
-use esclusa_embedded::{Schema, Store, StreamSchema};
+use esclusa_embedded::{Store, StoreSchema, StreamSchema};
 use serde_json::Value;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -233,7 +233,7 @@ fn events_that_the_source_has_trimmed_are_missed_aloud() {
 /// Has the stream of orders give up all that it holds, as if its retention were over.
 fn trim(router: &Router) {
     let orders = StreamSchema { partitions: 3, retention: Duration::ZERO };
-    let schema = Schema { streams: [("orders".to_owned(), orders)].into(), ..Schema::default() };
+    let schema = StoreSchema { streams: [("orders".to_owned(), orders)].into(), ..StoreSchema::default() };
     let store = Store::open(router.path("data"), schema).unwrap();
     let began = Instant::now();
     while store.stream_trimmed("orders").unwrap().iter().map(|partition| partition.records).sum::<u64>() < 30 {

@@ -31,9 +31,9 @@ async fn ask(url: &str, action: &str, body: &str) -> String {
 
 #[tokio::test]
 async fn calls_fail_as_told_and_the_others_pass() {
-    let faults = Faults::before(&echo().await).await;
-    faults.fail("GetRecords", 1..2, Failure::Error { status: 400, code: "ExpiredIteratorException" });
-    faults.fail("GetRecords", 2..3, Failure::LostAnswer);
+    let faults = FaultProxy::before(&echo().await).await;
+    faults.fail("GetRecords", 1..2, InjectedFailure::Error { status: 400, code: "ExpiredIteratorException" });
+    faults.fail("GetRecords", 2..3, InjectedFailure::LostAnswer);
     assert!(ask(faults.url(), "GetRecords", "{\"a\":1}").await.ends_with("\r\n\r\n{\"a\":1}"));
     assert!(ask(faults.url(), "Other", "{}").await.starts_with("HTTP/1.1 200"));
     let error = ask(faults.url(), "GetRecords", "{}").await;
@@ -44,8 +44,8 @@ async fn calls_fail_as_told_and_the_others_pass() {
 
 #[tokio::test]
 async fn entries_of_a_batch_fail_and_never_reach_the_server() {
-    let faults = Faults::before(&echo().await).await;
-    let failure = |entries: &[usize]| Failure::Partial { entries: entries.to_vec(), code: "InternalFailure" };
+    let faults = FaultProxy::before(&echo().await).await;
+    let failure = |entries: &[usize]| InjectedFailure::Partial { entries: entries.to_vec(), code: "InternalFailure" };
     faults.fail("PutRecords", 0..1, failure(&[1]));
     let answer = ask(faults.url(), "PutRecords", r#"{"Records":[{"x":0},{"x":1},{"x":2}]}"#).await;
     let body = answer.split("\r\n\r\n").nth(1).unwrap();

@@ -4,7 +4,7 @@ use super::order::Job;
 use crate::runtime::cloud::Cloud;
 use crate::runtime::schema::ingest_stream;
 use esclusa_config::plan::Source;
-use esclusa_embedded::{Store, Trimmed};
+use esclusa_embedded::{Store, TrimmedRecords};
 use esclusa_pipeline::meter::epoch_millis;
 
 /// How long a stream of a DynamoDB table keeps its records, milliseconds.
@@ -44,7 +44,7 @@ pub async fn gone(job: &Job, own: Option<&Store>, cloud: Option<&Cloud>) -> Resu
     Ok(begins.map(|begins| Gone { events: None, begins: Some(begins) }))
 }
 
-fn of_log(since: Option<u64>, trimmed: &[Trimmed]) -> Option<Gone> {
+fn of_log(since: Option<u64>, trimmed: &[TrimmedRecords]) -> Option<Gone> {
     let late = |begins: u64| since.is_none_or(|since| since < begins);
     let missing = || trimmed.iter().filter(|partition| partition.begins.is_none_or(late));
     missing().next()?;
@@ -55,14 +55,14 @@ fn of_log(since: Option<u64>, trimmed: &[Trimmed]) -> Option<Gone> {
 #[cfg(test)]
 mod tests {
     use super::{Gone, of_log};
-    use esclusa_embedded::Trimmed;
+    use esclusa_embedded::TrimmedRecords;
 
     #[test]
     fn partitions_that_begin_later_than_asked_for_are_told_together() {
         let trimmed = [
-            Trimmed { records: 3, begins: Some(100) },
-            Trimmed { records: 5, begins: Some(200) },
-            Trimmed { records: 7, begins: None },
+            TrimmedRecords { records: 3, begins: Some(100) },
+            TrimmedRecords { records: 5, begins: Some(200) },
+            TrimmedRecords { records: 7, begins: None },
         ];
         let gone = |events, begins| Some(Gone { events: Some(events), begins });
         assert_eq!(of_log(None, &trimmed), gone(15, Some(200)));
