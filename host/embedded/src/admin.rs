@@ -1,6 +1,6 @@
 //! What people and tools ask of the store: items, dead letters, counters; and records put in from outside.
 
-use crate::dead;
+use crate::dead_letters;
 use crate::disk::Space;
 use crate::progress;
 use crate::queues::Enqueue;
@@ -111,7 +111,7 @@ impl Store {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<(u64, DeadLetter)>, Fault> {
-        dead::list(self.disk(), route, after, limit)
+        dead_letters::list(self.disk(), route, after, limit)
     }
 
     /// How many dead letters a route has.
@@ -132,7 +132,7 @@ impl Store {
     /// A [`Fault`]; none is removed then.
     pub async fn remove_dead(&self, ids: Vec<u64>) -> Result<usize, Fault> {
         let counts = Arc::clone(&self.shared().dead);
-        self.writer().perform(0, Demand::Frees, move |tx| dead::remove(&ids, &counts, tx)).await
+        self.writer().perform(0, Demand::Frees, move |tx| dead_letters::remove(&ids, &counts, tx)).await
     }
 
     /// Appends records to a stream, all or none, and gives their ids; durable when it returns.

@@ -6,7 +6,7 @@ mod apply;
 
 pub(crate) use apply::{apply, drop_entries};
 
-use crate::dead::DeadCounts;
+use crate::dead_letters::DeadCounts;
 use crate::queues::QueuesByName;
 use crate::schema::OutputTarget;
 use crate::streams::Log;

@@ -2,7 +2,7 @@
 //! here, so that the writer only evaluates and writes.
 
 use crate::catalog::Catalog;
-use crate::dead;
+use crate::dead_letters;
 use crate::objects::Staged;
 use crate::outbox;
 use crate::queues::Enqueue;
@@ -35,7 +35,7 @@ pub(crate) struct PreparedCommit {
     /// Objects, already written aside.
     pub objects: Vec<Staged>,
     /// Dead letters as they are stored.
-    pub dead: Vec<dead::DeadLetterEntry>,
+    pub dead: Vec<dead_letters::DeadLetterEntry>,
     /// The outbox as it is stored.
     pub outbox: Option<Vec<u8>>,
     /// See [`Commit::progress`].
@@ -65,7 +65,7 @@ pub(crate) fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(PreparedCom
         appends: Vec::new(),
         enqueues: Vec::new(),
         objects: Vec::new(),
-        dead: commit.dead.iter().map(dead::DeadLetterEntry::new).collect::<Result<_, _>>()?,
+        dead: commit.dead.iter().map(dead_letters::DeadLetterEntry::new).collect::<Result<_, _>>()?,
         outbox: outbox::encode(&commit.lane, &commit.outbox),
         progress: commit.progress.clone(),
         counts: commit.counts,
@@ -120,7 +120,7 @@ impl PreparedCommit {
         self.tables.iter().map(TableWrite::size).sum::<usize>()
             + self.appends.iter().map(|a| a.body.len() + 32).sum::<usize>()
             + self.enqueues.iter().map(|e| e.body.len() + 32).sum::<usize>()
-            + self.dead.iter().map(dead::DeadLetterEntry::size).sum::<usize>()
+            + self.dead.iter().map(dead_letters::DeadLetterEntry::size).sum::<usize>()
             + self.outbox.as_ref().map_or(0, Vec::len)
     }
 }

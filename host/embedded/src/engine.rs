@@ -1,7 +1,7 @@
 //! The store as an engine.
 
 use crate::commit::{ObjectToStage, PreparedCommit, prepare};
-use crate::dead;
+use crate::dead_letters;
 use crate::evaluate::{CommitRefusal, evaluate};
 use crate::objects::{StageError, stage};
 use crate::outbox;
@@ -106,8 +106,8 @@ impl Engine for Store {
 
     fn confirm<'a>(&'a self, route: &'a str, outbox: u64, dead: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
-            let entries: Vec<_> = dead.iter().map(dead::DeadLetterEntry::new).collect::<Result<_, _>>()?;
-            let bytes = entries.iter().map(dead::DeadLetterEntry::size).sum::<usize>() + 64;
+            let entries: Vec<_> = dead.iter().map(dead_letters::DeadLetterEntry::new).collect::<Result<_, _>>()?;
+            let bytes = entries.iter().map(dead_letters::DeadLetterEntry::size).sum::<usize>() + 64;
             let (shared, route) = (Arc::clone(self.shared()), route.to_owned());
             let work = move |tx: &mut crate::transaction::Transaction<'_>| {
                 if outbox::remove(&route, outbox, tx)? {

@@ -5,11 +5,11 @@
 
 mod admin;
 mod catalog;
-mod changes;
+mod change_events;
 mod clock;
 mod codec;
 mod commit;
-mod dead;
+mod dead_letters;
 mod disk;
 mod engine;
 mod error;

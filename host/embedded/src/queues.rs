@@ -5,10 +5,10 @@
 //! received. Everything else, visibility above all, is in memory: a restart shows messages in flight again.
 
 mod consumer;
+mod consumers;
 mod keys;
 mod receive;
 mod settle;
-mod state;
 
 pub(crate) use receive::{ReceiveOutcome, receive};
 pub(crate) use settle::{ReceiptSettlement, extend};
@@ -19,10 +19,10 @@ use crate::disk::{Disk, Space, read_fault};
 use crate::records::{self, NewRecord};
 use crate::schema::QueueSchema;
 use crate::transaction::{Transaction, last_key};
+use consumers::QueueState;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 use parking_lot::{Mutex, MutexGuard};
-use state::QueueState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

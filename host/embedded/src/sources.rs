@@ -2,8 +2,8 @@
 
 mod file;
 mod generate;
-mod log;
-mod queue;
+mod log_source;
+mod queue_source;
 mod schedule;
 mod template;
 
@@ -31,7 +31,14 @@ impl Store {
         if find(self, stream).is_none() {
             return Err(Fault::Permanent(format!("source {:?}: there is no stream {stream:?}", spec.source)));
         }
-        Ok(Box::new(log::LogSource::new(self.clone(), spec, stream, start, find, log::LogContent::Records)))
+        Ok(Box::new(log_source::LogSource::new(
+            self.clone(),
+            spec,
+            stream,
+            start,
+            find,
+            log_source::LogContent::Records,
+        )))
     }
 
     /// The change feed of a table as a route reads it: one lane, in order.
@@ -46,7 +53,14 @@ impl Store {
             let why = format!("source {:?}: table {table:?} keeps no change feed: set changes = true", spec.source);
             return Err(Fault::Permanent(why));
         }
-        Ok(Box::new(log::LogSource::new(self.clone(), spec, table, start, find, log::LogContent::Changes)))
+        Ok(Box::new(log_source::LogSource::new(
+            self.clone(),
+            spec,
+            table,
+            start,
+            find,
+            log_source::LogContent::Changes,
+        )))
     }
 
     /// A queue as a route reads it: lanes that each give batches of one message group, or of messages without one.
@@ -60,7 +74,7 @@ impl Store {
             found.ok_or_else(|| Fault::Permanent(format!("source {:?}: there is no queue {queue:?}", spec.source)))?;
         let route = spec.route.to_string();
         let consumer = self.writer().perform_blocking(0, Demand::Alone, move |tx| found.register(&route, tx))?;
-        Ok(Box::new(queue::EmbeddedQueueSource::new(self.clone(), spec, queue, consumer)))
+        Ok(Box::new(queue_source::EmbeddedQueueSource::new(self.clone(), spec, queue, consumer)))
     }
 
     /// Makes messages in work invisible for so long from now.

@@ -1,7 +1,7 @@
 //! The open store: a handle that is cheap to clone. The last one dropped closes it.
 
 use crate::catalog::{self, SharedCatalog};
-use crate::dead::DeadCounts;
+use crate::dead_letters::DeadCounts;
 use crate::disk::{self, Disk, StoreLock};
 use crate::error::{OpenError, SchemaError};
 use crate::objects;

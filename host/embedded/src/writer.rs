@@ -3,19 +3,19 @@
 //! opened again.
 //!
 //! Jobs run in their order, except that one of a route whose commits are heavy waits for the light ones of the others: see
-//! [`queue`].
+//! [`job_queue`].
 
-mod queue;
+mod job_queue;
 
 use crate::clock;
 use crate::disk::{Disk, describe, full};
 use crate::transaction::{Transaction, WriterMemory};
 use esclusa_flow::fault::Fault;
 use fjall::PersistMode;
-pub use queue::GROUP_BYTES;
+pub use job_queue::GROUP_BYTES;
 
+use job_queue::JobQueue;
 use parking_lot::Mutex;
-use queue::JobQueue;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;

@@ -4,7 +4,7 @@ use super::settle::ReceiptSettlement;
 use super::{MessageQueue, keys};
 use crate::clock;
 use crate::codec::Damaged;
-use crate::dead;
+use crate::dead_letters;
 use crate::disk::{Space, read_fault};
 use crate::progress::{self, SourceSpec};
 use crate::records::StoredRecord;
@@ -222,14 +222,15 @@ async fn move_to_dead_letters(
         return Ok(());
     }
     let letters = messages.iter().map(|m| letter(&taken.queue, spec, group.unwrap_or_default(), m));
-    let entries: Vec<_> = letters.map(|l| l.and_then(|l| dead::DeadLetterEntry::new(&l))).collect::<Result<_, _>>()?;
+    let entries: Vec<_> =
+        letters.map(|l| l.and_then(|l| dead_letters::DeadLetterEntry::new(&l))).collect::<Result<_, _>>()?;
     let sequences = messages.iter().map(|message| message.sequence);
     let mut settlement = ReceiptSettlement::of(&taken.queue, taken.consumer, taken.nonce, sequences);
     // From here on they are not given back: whether or not anybody waits for it, the writer finishes them.
     settlement.begin()?;
     let (route, counts, given_up) =
         (spec.route.to_string(), Arc::clone(&taken.store.shared().dead), Arc::clone(given_up));
-    let bytes = entries.iter().map(dead::DeadLetterEntry::size).sum();
+    let bytes = entries.iter().map(dead_letters::DeadLetterEntry::size).sum();
     let work = move |tx: &mut Transaction<'_>| {
         let many = entries.len() as u64;
         let added = Counts { dead: many, ..Counts::default() };

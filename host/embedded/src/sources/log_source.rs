@@ -1,6 +1,6 @@
 //! Streams and change feeds as sources: a lane per partition that gives records behind the committed position.
 
-use crate::changes::ChangeJson;
+use crate::change_events::ChangeJson;
 use crate::codec::trailing_number;
 use crate::disk::{Space, read_fault};
 use crate::progress::SourceSpec;
