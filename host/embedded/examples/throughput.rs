@@ -105,7 +105,7 @@ fn item(lane: u64, n: u64) -> Item {
     .collect()
 }
 
-/// Memory of the process in MB, where the system tells.
+/// Memory of the process in MB, if the system reports it.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

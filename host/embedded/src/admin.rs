@@ -1,4 +1,5 @@
-//! What people and tools ask of the store: items, dead letters, counters; and records put in from outside.
+//! The store for the command line and the admin endpoints: items, dead letters, counters; and records put in from
+//! outside.
 
 use crate::dead_letters;
 use crate::disk::Space;
@@ -71,20 +72,20 @@ impl Store {
     /// The counters of a route.
     ///
     /// # Errors
-    /// A [`Fault`] where the disk does not answer.
+    /// A [`Fault`] if the disk cannot be read.
     pub fn counts(&self, route: &str) -> Result<Counts, Fault> {
         progress::counts(route, self.disk())
     }
 
-    /// True where a route was paused, and not resumed since.
+    /// True if a route was paused, and not resumed since.
     ///
     /// # Errors
-    /// A [`Fault`] where the disk does not answer.
+    /// A [`Fault`] if the disk cannot be read.
     pub fn paused(&self, route: &str) -> Result<bool, Fault> {
         progress::paused(route, self.disk())
     }
 
-    /// Keeps whether a route is paused, beyond the end of the process.
+    /// Stores durably whether a route is paused.
     ///
     /// # Errors
     /// A [`Fault`]; it is as it was then.
@@ -104,7 +105,7 @@ impl Store {
     /// or of all, at most `limit`; fewer when they are large, but one at least when there is one.
     ///
     /// # Errors
-    /// A [`Fault`] where the disk does not answer.
+    /// A [`Fault`] if the disk cannot be read.
     pub fn dead_letters(
         &self,
         route: Option<&str>,

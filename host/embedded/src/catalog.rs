@@ -1,4 +1,4 @@
-//! The names of a schema with the numbers that stand for them on disk, and what lives beside them in memory.
+//! The names of a schema with the ids that stand for them on disk, and their state in memory.
 //!
 //! A number is given to a name once and never to another one, so names of different kinds cannot collide.
 
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// What the store holds at present, by name.
+/// The tables, streams, queues, object stores and outputs of the schema in force, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     /// Rises with every change, so that a commit made for an older one is noticed.

@@ -1,4 +1,4 @@
-//! The one place where the crate reads time: wall-clock time, which is stored, and monotonic time, which deadlines are
+//! The one place in which the crate reads time: wall-clock time, which is stored, and monotonic time, which deadlines are
 //! measured in and which is never stored.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -19,7 +19,7 @@ pub(crate) fn push_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// What is stored is not what was written.
+/// Stored bytes that this crate cannot have written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Damaged;
 
@@ -29,7 +29,7 @@ impl From<Damaged> for Fault {
     }
 }
 
-/// Reads what the `push` functions wrote.
+/// Reads bytes that the `push` functions wrote.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ByteReader<'a>(pub &'a [u8]);
 

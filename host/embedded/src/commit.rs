@@ -1,5 +1,5 @@
-//! Preparing a commit in the caller's task: everything that needs no look at what is stored is checked and encoded
-//! here, so that the writer only evaluates and writes.
+//! Prepares a commit in the caller's task: everything that does not depend on stored data is checked and encoded
+//! here, so that the one writer only evaluates and writes.
 
 use crate::catalog::Catalog;
 use crate::dead_letters;

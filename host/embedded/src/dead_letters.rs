@@ -20,7 +20,7 @@ const PAGE_BYTES: usize = 4 << 20;
 pub(crate) struct DeadCounts(Mutex<HashMap<String, u64>>);
 
 impl DeadCounts {
-    /// Counts what is on disk.
+    /// Counts the letters on disk.
     pub(crate) fn load(disk: &Disk) -> Result<Self, Fault> {
         let mut counts: HashMap<String, u64> = HashMap::new();
         for guard in disk.snapshot().prefix(disk.space(Space::State), [PREFIX]) {
@@ -73,6 +73,7 @@ impl DeadLetterEntry {
         let id = tx.next_id();
         tx.put(Space::State, key(id), self.bytes);
         let counts = Arc::clone(counts);
+        // After the sync: the count in memory never runs ahead of the disk.
         tx.after(move || counts.change(self.route, 1));
     }
 }

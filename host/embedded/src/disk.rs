@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// What the marker file says: changed with the layout of keys or values.
+/// Content of the marker file: changes with the layout of keys or values.
 const FORMAT: &str = "esclusa embedded store 1\n";
 const MARKER: &str = "format";
 const LOCK: &str = "lock";
@@ -15,14 +15,15 @@ const DATABASE: &str = "db";
 
 /// Blocks kept in memory. Small: an idle router shall stay below 60 MB.
 const CACHE_BYTES: u64 = 16 << 20;
-/// Writes kept in memory before they become a file, where there are many: larger means fewer rewrites later.
+/// Bytes of writes kept in memory before they become a file, for busy spaces: larger means fewer rewrites later.
 const LARGE_MEMTABLE: u64 = 32 << 20;
-/// Likewise, where the same few keys are written again and again.
+/// Likewise, for spaces in which the same few keys are written again and again.
 const SMALL_MEMTABLE: u64 = 4 << 20;
 /// Least data in a block. Larger than the default of 4 KiB, because batches read and write neighbours.
 const BLOCK_BYTES: u32 = 8 << 10;
 
-/// What the database holds in memory at most: blocks, and for each space a memtable that is filled and one that is being written.
+/// Most bytes that the database holds in memory: blocks, and for each space a memtable that is filled and one that is
+/// being written.
 pub const MEMORY: u64 = CACHE_BYTES + 2 * (2 * LARGE_MEMTABLE + 2 * SMALL_MEMTABLE);
 
 /// Where a key lives. Spaces differ in how they are used, so each is its own tree.
@@ -51,11 +52,11 @@ pub(crate) struct Disk {
     queue: Keyspace,
 }
 
-/// Held as long as the store is open. Dropped last.
+/// The lock file, locked as long as the store is open. Dropped last.
 #[derive(Debug)]
 pub(crate) struct StoreLock(#[expect(dead_code, reason = "held for its lock, released when closed")] File);
 
-/// What there is to say of a disk that is full.
+/// The message for a disk that is full; `free` and `reserve` in bytes.
 pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
     format!(
         "the disk of the store at {path} is full: {} MiB are free, {} MiB are kept in reserve; free some space, the router goes on by itself",
@@ -170,7 +171,7 @@ impl Disk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// Has everything that lies in memory written to the trees' files, in the background.
+    /// Starts writing the memtables to the trees' files, in the background.
     pub(crate) fn flush(&self) -> fjall::Result<()> {
         for space in [&self.state, &self.items, &self.log, &self.queue] {
             // Hidden in the documentation, and the one way to ask for it (fjall 3.1).
@@ -179,7 +180,7 @@ impl Disk {
         Ok(())
     }
 
-    /// True where nothing waits for [`Self::flush`] any more.
+    /// True if every memtable that [`Self::flush`] sealed is in a file.
     pub(crate) fn flushed(&self) -> bool {
         [&self.state, &self.items, &self.log, &self.queue].iter().all(|space| space.tree.sealed_memtable_count() == 0)
     }

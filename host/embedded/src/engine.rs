@@ -38,7 +38,7 @@ impl Store {
         self.writer().commit(route, bytes, move |tx| evaluate(prepared, &shared, tx)).await
     }
 
-    /// Checks and encodes a commit; a large one where nobody else waits.
+    /// Checks and encodes a commit; a large one on a thread of its own, so that no other task waits for it.
     async fn prepare(&self, commit: &Arc<Commit>) -> Result<(PreparedCommit, Vec<ObjectToStage>), CommitError> {
         let catalog = self.shared().catalog();
         if size(commit) < LARGE {
@@ -50,7 +50,7 @@ impl Store {
     }
 }
 
-/// Bytes of a commit, about: what it holds, and something for each thing that it does.
+/// Estimated bytes of a commit: its payloads, and a constant for each action, message and dead letter.
 fn size(commit: &Commit) -> usize {
     let actions = commit.actions.iter().map(|action| action.size().saturating_add(EACH));
     let messages = commit.outbox.iter().map(|message| message.send.data.len().saturating_add(EACH));
@@ -58,12 +58,12 @@ fn size(commit: &Commit) -> usize {
     actions.chain(messages).chain(letters).fold(0, usize::saturating_add)
 }
 
-/// What anything that a commit does counts besides its bytes.
+/// Bytes that each action, message or dead letter counts besides its payload.
 const EACH: usize = 64;
-/// Bytes of effects from which on they are checked and encoded off the threads that run tasks: it takes milliseconds.
+/// Commits of this many bytes or more are encoded off the runtime's threads: it takes milliseconds.
 const LARGE: usize = 1 << 20;
 
-/// Writes the objects of a commit aside, off the threads that run tasks.
+/// Stages the objects of a commit, off the runtime's threads.
 async fn stage_all(
     commit: &Commit,
     objects: Vec<ObjectToStage>,

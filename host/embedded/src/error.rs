@@ -1,4 +1,4 @@
-//! What goes wrong when a store is opened or its schema changed; everything later is a [`Fault`].
+//! Errors of opening a store or changing its schema; everything later is a [`Fault`].
 
 use esclusa_flow::fault::Fault;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub enum OpenError {
     Locked {
         /// The directory.
         path: PathBuf,
-        /// Process that holds it, where known.
+        /// Id of the process that holds it, if known.
         holder: Option<u32>,
     },
     /// It was written by another version.
@@ -22,9 +22,9 @@ pub enum OpenError {
     Format {
         /// The directory.
         path: PathBuf,
-        /// What the marker says.
+        /// Content of the marker.
         found: String,
-        /// What it should say.
+        /// The content that this version expects.
         expected: String,
     },
     /// The directory cannot be used.
@@ -35,12 +35,12 @@ pub enum OpenError {
         /// Why.
         reason: String,
     },
-    /// The schema does not fit what is stored.
+    /// The schema does not fit the stored data.
     #[error(transparent)]
     Schema(#[from] SchemaError),
 }
 
-/// A schema that does not fit what is stored. Nothing was changed.
+/// A schema that does not fit the stored data. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// The key of a table that holds items cannot change.

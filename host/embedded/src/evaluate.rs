@@ -1,5 +1,5 @@
-//! Evaluating a prepared commit in the writer. First everything that can be refused, then everything else: what is
-//! numbered is numbered only once nothing can be refused any more, so sequences have no gaps.
+//! Evaluates a prepared commit in the writer. First everything that can be refused, then everything else: records get
+//! their sequences only once nothing can be refused any more, so sequences have no gaps.
 
 use crate::catalog::SharedCatalog;
 use crate::commit::PreparedCommit;
@@ -43,6 +43,7 @@ pub(crate) fn evaluate(
     tx: &mut Transaction<'_>,
 ) -> Result<Committed, CommitRefusal> {
     let catalog = shared.catalog();
+    // The ids in the encoded writes belong to one catalog: after a change of the schema they may mean another table.
     if prepared.generation != catalog.generation {
         return Err(CommitRefusal::Stale);
     }
@@ -57,7 +58,7 @@ pub(crate) fn evaluate(
         _ => None,
     };
     if prepared.tables.iter().all(TableWrite::is_blind) {
-        // None of the writes can be refused, so they need not be remembered for undoing.
+        // None of these writes can be refused, so nothing is recorded for a rollback.
         begin(settlement.as_mut())?;
         tx.irrevocable();
     }
@@ -71,6 +72,7 @@ pub(crate) fn evaluate(
         Ok::<(), CommitError>(())
     });
     let written = applied.and_then(|()| drafts.write(tx, &mut work));
+    // Counted even if the commit is refused: its route is heavy for the time it took, not for the bytes it wrote.
     tx.spent = tx.spent.saturating_add(work.spent());
     written?;
     load_feeds(&changed, tx)?;
@@ -93,7 +95,7 @@ pub(crate) fn evaluate(
     Ok(Committed { skipped, outbox })
 }
 
-/// Checks the receipts and holds their messages; the last thing that can be refused.
+/// Checks the receipts and keeps their messages in flight: the last step that can be refused.
 fn begin(settlement: Option<&mut ReceiptSettlement>) -> Result<(), Fault> {
     settlement.map_or(Ok(()), ReceiptSettlement::begin)
 }
@@ -127,6 +129,7 @@ fn write_records(appends: Vec<Append>, enqueues: Vec<Enqueue>, changed: Vec<Feed
         note(&change.feed);
         append_change(&change.feed, change.old.as_deref(), change.new.as_deref(), tx);
     }
+    // Once for each log, after the sync: a reader that woke earlier would find nothing.
     tx.after(move || grown.iter().for_each(|log| log.notify()));
     for enqueue in enqueues {
         enqueue.write(tx);

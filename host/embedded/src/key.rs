@@ -112,7 +112,7 @@ fn push_prefix(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends what all texts that begin with `prefix` have in common as a key part.
+/// Appends the common beginning, as a key part, of all texts that begin with `prefix`.
 pub(crate) fn push_text_prefix(prefix: &str, out: &mut Vec<u8>) {
     out.push(TEXT);
     push_prefix(prefix.as_bytes(), out);

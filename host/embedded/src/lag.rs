@@ -1,4 +1,4 @@
-//! How far routes are behind, and what logs do not hold any more.
+//! How far routes are behind, and how many records retention has trimmed.
 
 use crate::codec::Damaged;
 use crate::disk::{Space, read_fault};
@@ -10,7 +10,7 @@ use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
 use std::time::Duration;
 
-/// What a route has still to read of a lane.
+/// How far a route is behind in a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneLag {
     /// The lane.
@@ -21,7 +21,7 @@ pub struct LaneLag {
     pub age: Option<Duration>,
 }
 
-/// What a partition does not hold any more.
+/// The records that retention has trimmed of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrimmedRecords {
     /// Records that were trimmed.
@@ -31,7 +31,7 @@ pub struct TrimmedRecords {
 }
 
 impl Store {
-    /// What a route has still to read of a stream.
+    /// How far a route is behind in each lane of a stream.
     ///
     /// # Errors
     /// A [`Fault`]: there is no such stream.
@@ -40,7 +40,7 @@ impl Store {
         self.log_lag(route, source, &*log.ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?)
     }
 
-    /// What a route has still to read of a table's changes.
+    /// How far a route is behind in a table's change feed.
     ///
     /// # Errors
     /// A [`Fault`]: there is no such table, or it keeps no change feed.
@@ -53,7 +53,7 @@ impl Store {
         )
     }
 
-    /// What a route has still to finish of a queue, in flight included.
+    /// How many messages of a queue a route has not finished, those in flight included.
     ///
     /// # Errors
     /// A [`Fault`]: there is no such queue.
@@ -64,7 +64,7 @@ impl Store {
         Ok(LaneLag { lane: String::new(), records, age: oldest.map(age) })
     }
 
-    /// What was trimmed of a stream, for each partition of which something was.
+    /// The trimmed records of a stream, for each partition that has any.
     ///
     /// # Errors
     /// A [`Fault`]: there is no such stream.
@@ -73,7 +73,7 @@ impl Store {
         self.log_trimmed(&*log.ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?)
     }
 
-    /// What was trimmed of a table's changes.
+    /// The trimmed records of a table's change feed.
     ///
     /// # Errors
     /// A [`Fault`]: there is no such table, or it keeps no change feed.

@@ -1,7 +1,8 @@
 //! The embedded engine: tables, streams, queues, objects and positions in one crash-safe store.
 //!
 //! One thread writes; it groups the commits that wait, evaluates them in order, writes them as one atomic batch
-//! and syncs once. What was answered is durable, what failed left nothing. See `docs/decisions/0002-embedded-store.md`.
+//! and syncs once. An answered commit is durable; a failed one has left nothing. See
+//! `docs/decisions/0002-embedded-store.md`.
 
 mod admin;
 mod catalog;

@@ -1,5 +1,5 @@
 //! Objects in directories: written aside and synced before the commit, named in a manifest within it, renamed after
-//! it. Opening the store finishes the renames that a crash left, and deletes what no commit named.
+//! it. Opening the store finishes the renames that a crash left, and deletes staged objects that no commit named.
 
 use crate::codec::{ByteReader, Damaged, push_bytes};
 use crate::disk::{Disk, Space, read_fault, sync_directory};
@@ -13,7 +13,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where objects are written aside, within the directory of their store: a rename stays on one file system.
+/// Directory of staged objects, within the directory of their store: a rename stays on one file system.
 const STAGING: &str = ".staging";
 const PREFIX: u8 = b'o';
 
@@ -38,7 +38,7 @@ pub(crate) struct Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.committed {
-            // What stays is deleted when the store is opened again.
+            // A file that stays is deleted when the store is opened again.
             let _ = std::fs::remove_file(&self.aside);
         }
     }
@@ -138,10 +138,11 @@ impl Staged {
     }
 }
 
-/// Gives a staged object its name; true where it was there.
+/// Renames a staged object to its final path; false if it was renamed before.
 fn publish(aside: &Path, path: &Path) -> std::io::Result<bool> {
     let renamed = match std::fs::rename(aside, path) {
         Ok(()) => true,
+        // A tick or an earlier start has renamed it already.
         Err(e) if e.kind() == ErrorKind::NotFound && !aside.exists() => false,
         Err(e) => return Err(e),
     };
@@ -161,7 +162,8 @@ fn read_entry(bytes: &[u8]) -> Result<(PathBuf, PathBuf), Damaged> {
     Ok((path()?, path()?))
 }
 
-/// Finishes the renames of the manifest and forgets them. What cannot be renamed stays, for the next time.
+/// Finishes the renames of the manifest and forgets them. An object that cannot be renamed stays in the manifest for
+/// the next tick.
 pub(crate) fn finish(tx: &mut Transaction<'_>) -> Result<(), Fault> {
     let snapshot = tx.disk.snapshot();
     for guard in snapshot.prefix(tx.disk.space(Space::State), [PREFIX]) {

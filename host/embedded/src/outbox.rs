@@ -8,7 +8,7 @@ use esclusa_flow::engine::PendingMessages;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 
-/// An outbox as it is stored; `None` where there is nothing to send.
+/// An outbox as it is stored; `None` if there is nothing to send.
 pub(crate) fn encode(lane: &str, messages: &[OutboxMessage]) -> Option<Vec<u8>> {
     if messages.is_empty() {
         return None;
@@ -79,7 +79,7 @@ pub(crate) fn write(route: &str, bytes: Vec<u8>, tx: &mut Transaction<'_>) -> u6
     id
 }
 
-/// Forgets an outbox; false where it is not there, because it was confirmed before.
+/// Deletes an outbox; false if it was confirmed and deleted before.
 pub(crate) fn remove(route: &str, id: u64, tx: &mut Transaction<'_>) -> Result<bool, Fault> {
     let key = key(route, id);
     let found = tx.get(Space::State, &key)?.is_some();

@@ -1,4 +1,4 @@
-//! Positions of routes in retained sources, and what sources remember beside them; which routes are paused.
+//! Positions of routes in retained sources, the memos of sources, counters of routes, and which routes are paused.
 
 use crate::codec::{push_bytes, read_token, token_bytes};
 use crate::disk::{Disk, Space, read_fault};
@@ -9,7 +9,7 @@ use esclusa_flow::event::Origin;
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
 
-/// Who reads, and as what.
+/// Names of a source and of the route that reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSpec {
     /// Route name.
@@ -55,7 +55,7 @@ impl RouteLane<'_> {
         self.key(b'p')
     }
 
-    /// Key of what the source remembers.
+    /// Key of the source's memo.
     pub(crate) fn memo_key(&self) -> Vec<u8> {
         self.key(b'm')
     }
@@ -72,12 +72,12 @@ impl RouteLane<'_> {
         Ok(stored.map(|bytes| read_token(&bytes)).transpose()?)
     }
 
-    /// What the source remembers.
+    /// The memo: bytes that the source stores beside its position.
     pub(crate) fn memo(&self, disk: &Disk) -> Result<Option<Vec<u8>>, Fault> {
         Ok(disk.space(Space::State).get(self.memo_key()).map_err(|e| read_fault(&e))?.map(|bytes| bytes.to_vec()))
     }
 
-    /// Refuses where the committed position is not `from`.
+    /// Fails with [`Fault::LeaseLost`] if the committed position is not `from`: another worker has moved it.
     pub(crate) fn check(&self, from: Option<&Token>, tx: &mut Transaction<'_>) -> Result<(), Fault> {
         let stored = tx.get(Space::State, &self.position_key())?.map(|bytes| read_token(&bytes)).transpose()?;
         if stored.as_ref() == from {
@@ -132,12 +132,12 @@ pub(crate) fn sum(route: &str, added: &Counts, tx: &mut Transaction<'_>) -> Resu
     Ok((key, numbers.iter().flat_map(|n| n.to_be_bytes()).collect()))
 }
 
-/// Key of what says that a route is paused.
+/// Key of the mark of a paused route.
 pub(crate) fn pause_key(route: &str) -> Vec<u8> {
     [b"h", route.as_bytes()].concat()
 }
 
-/// True where a route was paused, and not resumed.
+/// True if a route was paused, and not resumed.
 pub(crate) fn paused(route: &str, disk: &Disk) -> Result<bool, Fault> {
     Ok(disk.space(Space::State).get(pause_key(route)).map_err(|e| read_fault(&e))?.is_some())
 }

@@ -1,8 +1,8 @@
-//! Queues: messages that each consuming route receives, hides, and finishes on its own. A message is deleted when
-//! all consumers are done with it.
+//! Queues: each consuming route receives and finishes messages on its own. A message is deleted when all consumers
+//! are done with it.
 //!
-//! On disk are the messages, who is done with which (only while somebody else is not), and how often each was
-//! received. Everything else, visibility above all, is in memory: a restart shows messages in flight again.
+//! On disk are the messages, which consumer is done with which (only while another one is not), and how often each
+//! was received. Everything else, visibility above all, is in memory: a restart releases the messages in flight.
 
 mod consumer;
 mod consumers;
@@ -52,7 +52,7 @@ struct SharedQueueState {
 }
 
 impl MessageQueue {
-    /// The queue as `wanted` describes it: consumers are registered and removed, what `old` knows is kept.
+    /// The queue as `wanted` describes it: consumers are registered and removed, the state of `old` is kept.
     pub(crate) fn load(
         name: &str,
         id: u32,
@@ -89,7 +89,7 @@ impl MessageQueue {
         self.live.state.lock()
     }
 
-    /// Tells when a message may have become visible by something other than time.
+    /// Changes when a message may have become visible by anything but time: sent, released or unblocked.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.live.changed.subscribe()
     }
@@ -108,7 +108,7 @@ impl MessageQueue {
         Ok(consumer.available(enough))
     }
 
-    /// When a hidden message is shown again to a consumer, the earliest.
+    /// The earliest time at which a hidden message of a consumer is released.
     pub(crate) fn next_deadline(&self, number: u32) -> Option<Instant> {
         self.state().consumer(number).and_then(|consumer| consumer.next_deadline())
     }
@@ -133,7 +133,7 @@ impl MessageQueue {
         Ok((count, oldest))
     }
 
-    /// Makes `route` a consumer where it is none: it gets every message that is there.
+    /// Makes `route` a consumer if it is none yet. A new consumer gets every message that is stored.
     pub(crate) fn register(&self, route: &str, tx: &mut Transaction<'_>) -> Result<u32, Fault> {
         if let Some(known) = self.state().consumer_of(route) {
             return Ok(known);
@@ -174,7 +174,7 @@ impl MessageQueue {
         Ok(())
     }
 
-    /// Learns the last sequence from the disk, once.
+    /// Loads the last sequence from the disk, unless the writer has it.
     pub(crate) fn load_head(&self, tx: &mut Transaction<'_>) -> Result<(), Fault> {
         if !tx.memory.heads.contains_key(&(self.id, 0)) {
             let head = stored_head(self.id, tx.disk)?;
@@ -183,7 +183,7 @@ impl MessageQueue {
         Ok(())
     }
 
-    /// Writes where the first message is, so that opening the queue need not pass over deleted ones.
+    /// Stores a lower bound of the sequences, so that opening the queue need not pass over deleted messages.
     pub(crate) fn remember_first(&self, tx: &mut Transaction<'_>) {
         let mut state = self.state();
         if let Some(first) = state.first_to_remember() {

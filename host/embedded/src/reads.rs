@@ -55,7 +55,7 @@ impl SnapshotReads {
         stored.map(|bytes| read_item(&bytes).map_err(|e| unavailable(e.into()))).transpose()
     }
 
-    /// What a selection finds.
+    /// The items that a selection finds.
     async fn select(&self, selection: &Selection) -> Result<Vec<Item>, ReadError> {
         let table = self.table(&selection.table)?;
         let (id, key) = match &selection.index {

@@ -7,7 +7,7 @@ use esclusa_flow::event::{Columns, NewEvent, TooLarge};
 /// A record or message to be stored from outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewRecord {
-    /// Partition key or message group; empty where there is none.
+    /// Partition key or message group; empty if there is none.
     pub key: String,
     /// The payload.
     pub data: Vec<u8>,
@@ -69,7 +69,7 @@ pub(crate) struct StoredRecord<'a> {
 }
 
 impl<'a> StoredRecord<'a> {
-    /// Reads what [`body`] wrote.
+    /// Reads a value that [`body`] wrote.
     pub(crate) fn read(value: &'a [u8]) -> Result<Self, Damaged> {
         let mut reader = ByteReader(value);
         let timestamp = reader.fixed_number()?;

@@ -1,5 +1,5 @@
-//! Regular work of the writer: trimming records that are older than their log keeps them, noting where queues begin,
-//! naming objects that could not be named at once.
+//! Regular work of the writer: trimming records that are older than the retention of their log, storing how far
+//! queues were deleted, renaming objects that could not be renamed at once.
 
 use crate::catalog::SharedCatalog;
 use crate::clock;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// How long trimming may take in one go, all partitions together, so that commits do not wait for long.
 const TIME: Duration = Duration::from_millis(100);
-/// Records of a partition that are trimmed all the same.
+/// Records of a partition that are trimmed even if the time is up, so that no partition is left out for ever.
 const LEAST: u64 = 1000;
 
 /// The work, for the writer.
@@ -40,7 +40,8 @@ fn warn(result: Result<(), Fault>, what: &'static str) {
     }
 }
 
-/// Deletes what is too old at the beginning of a partition. What there is no time for comes next time.
+/// Deletes records from the beginning of a partition that are older than the retention. Stops after `until`; the next
+/// tick goes on.
 fn trim(log: &Arc<Log>, partition: u32, until: Instant, tx: &mut Transaction<'_>) -> Result<(), Fault> {
     let oldest_kept = tx.now.saturating_sub(u64::try_from(log.retention.as_millis()).unwrap_or(u64::MAX));
     let before = log.first(partition, tx.disk)?;
@@ -50,6 +51,7 @@ fn trim(log: &Arc<Log>, partition: u32, until: Instant, tx: &mut Transaction<'_>
     let snapshot = tx.disk.snapshot();
     for guard in snapshot.range(tx.disk.space(Space::Log), start..end) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
+        // Time is checked last, after the least number of records: a slow disk still makes progress.
         if timestamp(&value)? >= oldest_kept || (first - before >= LEAST && clock::monotonic() >= until) {
             break;
         }

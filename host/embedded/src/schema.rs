@@ -1,11 +1,11 @@
-//! What the store shall hold, by name: the wiring makes it from the checked plan.
+//! The schema of the store, by name: the wiring makes it from the checked plan.
 
 use esclusa_flow::settings::TableSchema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything the store shall hold. What a former schema named and this one does not is kept on disk, unseen.
+/// Everything the store shall hold. Tables, streams and queues that only a former schema named stay on disk, unseen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoreSchema {
     /// Tables by their name in routes.toml.
@@ -40,7 +40,7 @@ pub struct QueueSchema {
     pub consumers: BTreeSet<String>,
 }
 
-/// Where an output of routes.toml leads within this store.
+/// The stream or queue of this store that an output of routes.toml sends to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputTarget {
     /// A stream, by its name.

@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// A queue as a route reads it: lanes that each give batches of one message group, or of messages without one.
-    /// Registers the route as a consumer where it is none. Blocks shortly.
+    /// Registers the route as a consumer if it is none yet.
     ///
     /// # Errors
     /// A [`Fault`]: there is no such queue.
@@ -77,23 +77,23 @@ impl Store {
         Ok(Box::new(queue_source::EmbeddedQueueSource::new(self.clone(), spec, queue, consumer)))
     }
 
-    /// Makes messages in work invisible for so long from now.
+    /// Hides messages in flight for `by` from now.
     ///
     /// # Errors
-    /// [`Fault::LeaseLost`] where a receipt is not valid any more; the others are extended all the same.
+    /// [`Fault::LeaseLost`] if a receipt is not valid any more; the others are extended all the same.
     pub fn extend(&self, tokens: &[Token], by: std::time::Duration) -> Result<(), Fault> {
         crate::queues::extend(tokens, by, &self.shared().catalog().queues)
     }
 
-    /// The committed position of a lane of a source as a route reads it; `None` where there is none yet.
+    /// The committed position of a lane of a source as a route reads it; `None` if there is none yet.
     ///
     /// # Errors
-    /// A [`Fault`] where the store does not answer.
+    /// A [`Fault`] if the disk cannot be read.
     pub fn position(&self, spec: &SourceSpec, lane: &str) -> Result<Option<Token>, Fault> {
         spec.route_lane(lane).position(self.disk())
     }
 
-    /// Sets a position that a source resolved, where there is none, or whatever it is.
+    /// Stores the position at which a source decided to start, over any older one; with a memo, if it has one.
     async fn set_position(
         &self,
         spec: &SourceSpec,
@@ -117,7 +117,7 @@ impl Store {
         self.writer().perform(256, Demand::Durable, work).await
     }
 
-    /// Keeps what a source remembers of a lane.
+    /// Stores the memo of a lane.
     async fn remember(&self, spec: &SourceSpec, lane: &str, memo: Vec<u8>) -> Result<(), Fault> {
         let key = spec.route_lane(lane).memo_key();
         let work = move |tx: &mut crate::transaction::Transaction<'_>| {

@@ -44,7 +44,7 @@ struct OpenStore {
     failed: watch::Receiver<Option<String>>,
     /// Bytes of the disk that are left unused.
     reserve: u64,
-    /// The last to be dropped.
+    /// Dropped last: another process may open the directory only after everything else is closed.
     _lock: StoreLock,
 }
 
@@ -63,7 +63,7 @@ impl Store {
         Store::open_with(path, schema, StoreOptions::default())
     }
 
-    /// Likewise, with options.
+    /// Like [`Self::open`], with options.
     ///
     /// # Errors
     /// Likewise.
@@ -96,7 +96,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Changes what the store holds while it runs. Blocks, for as long as a new index takes to be built; commits
+    /// Changes the schema while the store runs. Blocks, for as long as a new index takes to be built; commits
     /// wait meanwhile.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl Store {
             Ok::<_, SchemaError>(dropped)
         })?;
         for index in dropped {
-            // Where this fails, or the process ends before it, they take room and do no harm.
+            // If this fails, or the process ends before it, the entries take space and do no harm.
             let work = move |tx: &mut Transaction<'_>| catalog::drop_entries(index, tx);
             if let Err(fault) = self.inner.writer.perform_blocking(0, Demand::Alone, work) {
                 tracing::warn!(index, error = %fault, "entries of an index that is gone could not be deleted");
@@ -131,13 +131,14 @@ impl Store {
         schema.objects.values().try_for_each(|root| objects::delete_orphans(root, &self.inner.disk))
     }
 
-    /// Finishes what was begun, makes it durable and stops the writer. Later commits fail; reads go on. The
+    /// Finishes the commits that wait, makes them durable and stops the writer. Later commits fail; reads go on. The
     /// directory is free for another process once all handles are dropped.
     pub fn close(&self) {
         self.inner.writer.stop();
     }
 
-    /// Waits until a write has failed, after which nothing more is written; gives why. Never ends elsewhere. Cancel-safe.
+    /// Waits until a write fails, after which nothing more is written, and gives the reason. Never ends while all
+    /// writes succeed. Cancel-safe.
     pub async fn failed(&self) -> String {
         let mut failed = self.inner.failed.clone();
         let why = failed.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
@@ -165,7 +166,7 @@ impl Store {
         *self.inner.version.borrow()
     }
 
-    /// Tells every change of [`Self::version`].
+    /// Sees every change of [`Self::version`].
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.inner.version.clone()

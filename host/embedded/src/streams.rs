@@ -56,7 +56,7 @@ impl Log {
         self
     }
 
-    /// Tells when something was appended.
+    /// Changes when a record was appended.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.live.grown.subscribe()
     }
@@ -66,7 +66,7 @@ impl Log {
         self.live.grown.send_modify(|n| *n = n.wrapping_add(1));
     }
 
-    /// Where a record with this key goes; one without a key goes to the partitions in turn.
+    /// The partition of a record with this key; records without a key go to the partitions in turn.
     pub(crate) fn partition(&self, key: &str) -> u32 {
         if self.partitions <= 1 {
             return 0;
@@ -88,7 +88,7 @@ impl Log {
         Ok(stored)
     }
 
-    /// Learns the last sequence of a partition from the disk, once.
+    /// Loads the last sequence of a partition from the disk, unless the writer has it.
     pub(crate) fn load_head(&self, partition: u32, tx: &mut Transaction<'_>) -> Result<(), Fault> {
         if !tx.memory.heads.contains_key(&(self.id, partition)) {
             let head = stored_head(tx.disk, self.id, partition)?;
@@ -103,7 +103,7 @@ impl Log {
     }
 }
 
-/// FNV-1a, spread: stable across versions, because it decides where a key's records are.
+/// FNV-1a, spread. Stable across versions, because it decides in which partition the records of a key are.
 fn hash(bytes: &[u8]) -> u64 {
     mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3)))
 }
@@ -117,7 +117,7 @@ pub(crate) fn record_key(log: u32, partition: u32, sequence: u64) -> Slice {
     Slice::from(&key[..])
 }
 
-/// What the keys of a partition begin with.
+/// Prefix of the keys of a partition.
 pub(crate) fn prefix(log: u32, partition: u32) -> [u8; 8] {
     ((u64::from(log) << 32) | u64::from(partition)).to_be_bytes()
 }

@@ -1,4 +1,4 @@
-//! Writes to tables: prepared in the caller's task, evaluated by the writer against what is there.
+//! Writes to tables: prepared in the caller's task, evaluated by the writer against the stored items.
 
 pub(crate) mod drafts;
 mod normal;
@@ -46,7 +46,7 @@ pub(crate) struct SecondaryIndex {
 }
 
 impl ItemTable {
-    /// True where a write has to know what was there before.
+    /// True if a write needs the old item: to move its index entries or to record it in the change feed.
     pub(crate) fn needs_old_item(&self) -> bool {
         !self.indexes.is_empty() || self.feed.is_some()
     }
@@ -65,7 +65,7 @@ pub(crate) struct TableWrite {
 enum ItemChange {
     /// The stored bytes, and the entry of each index.
     Put(Slice, Vec<Option<Vec<u8>>>),
-    /// The key, for an item that is absent, and what changes.
+    /// The key, for an item that is absent, and the changes of its attributes.
     Update(Item, Vec<(String, AttributeChange)>),
     Delete,
 }
@@ -134,13 +134,13 @@ impl TableWrite {
         self.key.len() + value
     }
 
-    /// True where nothing that is stored decides about it.
+    /// True if the write neither reads nor depends on the stored item.
     pub(crate) fn is_blind(&self) -> bool {
         self.guard.is_none() && !self.table.needs_old_item() && !matches!(self.change, ItemChange::Update(..))
     }
 }
 
-/// What a change feed is to record.
+/// A change that a change feed is to record.
 pub(crate) struct FeedChange {
     /// The feed.
     pub feed: Arc<Log>,
@@ -171,7 +171,7 @@ pub(crate) fn exact_key(table: &ItemTable, key: &Item) -> Result<Slice, String> 
     }
 }
 
-/// The key of the entry that leads to `item` in an index; `None` where the item is not in it.
+/// The key of the entry that leads to `item` in an index; `None` if the item lacks an attribute of the index key.
 pub(crate) fn entry_key(index: &SecondaryIndex, item: &Item, key: &[u8]) -> Result<Option<Vec<u8>>, KeyError> {
     let mut entry = Vec::with_capacity(96);
     entry.extend_from_slice(&index.id.to_be_bytes());

@@ -1,4 +1,4 @@
-//! What a group of commits is about to write: seen by the later ones of the group, undone where one is refused,
+//! The writes of a group of commits: later commits of the group see them, a refused commit's are undone, and all are
 //! written as one batch. Each key is in it once.
 
 use crate::codec::{ByteReader, trailing_number};
@@ -48,7 +48,7 @@ pub(crate) struct Sequences {
     pub id: u64,
 }
 
-/// What the writer remembers between groups.
+/// State that the writer keeps in memory between groups.
 #[derive(Default)]
 pub(crate) struct WriterMemory {
     /// See [`Sequences`].
@@ -57,14 +57,14 @@ pub(crate) struct WriterMemory {
     pub heads: HashMap<(u32, u32), u64>,
 }
 
-/// What was there before, so that it can be put back.
+/// The earlier value of a key, for undoing; `before` is `None` if the group had not written the key.
 struct Undo {
     space: Space,
     key: Slice,
     before: Option<Option<Slice>>,
 }
 
-/// How far a transaction was, to go back to.
+/// A point of a transaction to which [`Transaction::rollback`] goes back.
 pub(crate) struct Savepoint {
     undo: usize,
     after: usize,
@@ -130,7 +130,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Appends a record to a log. Only where nothing can be refused any more: it is not undone.
+    /// Appends a record to a log. Only once the commit cannot be refused any more: an append is not undone.
     pub(crate) fn append(&mut self, key: Slice, value: Slice) {
         self.pending.log.push((key, value));
     }
@@ -170,19 +170,19 @@ impl<'a> Transaction<'a> {
         self.after.push(Box::new(work));
     }
 
-    /// Says that the writes that follow cannot be refused, so that they need not be remembered for undoing.
+    /// Stops recording for [`Self::rollback`]: the commit cannot be refused any more.
     pub(crate) fn irrevocable(&mut self) {
         self.recording = false;
     }
 
-    /// Where it is now.
+    /// Marks this point for [`Self::rollback`].
     pub(crate) fn mark(&mut self) -> Savepoint {
         self.undo.clear();
         self.recording = true;
         Savepoint { undo: 0, after: self.after.len(), sequences: self.memory.sequences }
     }
 
-    /// Puts back everything since `mark`.
+    /// Undoes every write since `mark`.
     pub(crate) fn rollback(&mut self, mark: &Savepoint) {
         for undo in self.undo.drain(mark.undo..).rev() {
             let Some(map) = self.pending.map(undo.space) else { continue };
@@ -191,17 +191,18 @@ impl<'a> Transaction<'a> {
                 None => map.remove(&undo.key),
             };
         }
+        // Heads of logs stay as they are: nothing is appended before a commit can no longer be refused.
         self.after.truncate(mark.after);
         self.memory.sequences = mark.sequences;
     }
 
-    /// True where nothing is to be written.
+    /// True if there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.pending.len() == 0
     }
 
-    /// Writes what has gathered so far where it is much. For work that may be done in part: building an index
-    /// that nobody sees yet.
+    /// Writes the gathered entries if they are many. Only for work that may stop halfway: building an index that no
+    /// catalog names yet.
     pub(crate) fn spill(&mut self) -> Result<(), Fault> {
         if self.pending.len() < SPILL_ENTRIES {
             return Ok(());
@@ -210,11 +211,12 @@ impl<'a> Transaction<'a> {
         self.write(None).map_err(|e| Fault::Permanent(format!("the store cannot be written: {}", describe(&e))))
     }
 
-    /// Writes everything as one batch; durable afterwards where `mode` says so.
+    /// Writes everything as one batch; `mode` says how durable it is afterwards.
     pub(crate) fn write(&mut self, mode: Option<PersistMode>) -> fjall::Result<()> {
         let pending = std::mem::take(&mut self.pending);
         let mut batch =
             fjall::OwnedWriteBatch::with_capacity(self.disk.database.clone(), pending.len() + 1).durability(mode);
+        // In every batch, so that a number given in it is never given again after a crash.
         let Sequences { version, id } = self.memory.sequences;
         batch.insert(self.disk.space(Space::State), SEQUENCES, [version.to_be_bytes(), id.to_be_bytes()].concat());
         for (space, map) in
@@ -237,7 +239,7 @@ impl<'a> Transaction<'a> {
         batch.commit()
     }
 
-    /// What is to be done now that the group is durable.
+    /// Takes the work that [`Self::after`] gathered, now that the group is durable.
     pub(crate) fn take_after(&mut self) -> Vec<Box<dyn FnOnce() + Send>> {
         std::mem::take(&mut self.after)
     }

@@ -1,6 +1,6 @@
 //! The one thread that writes: it takes the jobs that wait, runs them in one transaction, writes it with one sync, and answers
-//! them all. After a write that failed it writes nothing more: what the disk holds is then known only after the store is
-//! opened again.
+//! them all. After a failed write it writes nothing more: only opening the store again shows which bytes the disk
+//! took.
 //!
 //! Jobs run in their order, except that one of a route whose commits are heavy waits for the light ones of the others: see
 //! [`job_queue`].
@@ -22,13 +22,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
-/// Bytes in memory that are worth a flush: that much is neither held by an idle router nor read again by the next one.
+/// Unflushed bytes from which on a flush pays: an idle router does not keep them in memory, and the next start does
+/// not read them from the journal again.
 const WORTH_FLUSHING: usize = 1 << 20;
 /// How long nothing is written before memory is flushed.
 const QUIET: Duration = Duration::from_secs(5);
-/// How long closing waits for a flush. What is not flushed is in the journal, which the next start reads.
+/// How long closing waits for a flush. Unflushed writes are in the journal, which the next start reads.
 const FLUSH: Duration = Duration::from_secs(5);
-/// How often old records and unfinished objects are looked after.
+/// How often old records are trimmed and unfinished objects renamed.
 const TICK: Duration = Duration::from_secs(1);
 
 type JobReply = Box<dyn FnOnce(Result<(), Fault>) + Send>;
@@ -36,7 +37,7 @@ type JobWork = Box<dyn for<'a, 'b> FnOnce(Result<&'a mut Transaction<'b>, Fault>
 /// Work done every second or so.
 pub(crate) type Tick = Box<dyn FnMut(&mut Transaction<'_>) + Send>;
 
-/// What a job asks of its group.
+/// The durability that a job needs, and its place in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Demand {
     /// Durable when answered.
@@ -57,23 +58,23 @@ struct WriterJob {
     route: Option<Arc<str>>,
 }
 
-/// A handle on the thread.
+/// A handle on the writer's thread.
 pub(crate) struct Writer {
     jobs: Mutex<Option<Sender<WriterJob>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the thread works with.
+/// The parts that the writer's thread owns.
 pub(crate) struct WriterSetup {
-    /// Where to write.
+    /// The store's disk.
     pub disk: Disk,
-    /// What is remembered.
+    /// State kept between groups.
     pub memory: WriterMemory,
-    /// Bytes of the disk that are not used.
+    /// Bytes of the disk that are left unused.
     pub reserve: u64,
-    /// Told the number of commits after every group.
+    /// Gets the number of commits after every group.
     pub version: watch::Sender<u64>,
-    /// Told why, where a write failed.
+    /// Gets the reason once a write has failed.
     pub failed: watch::Sender<Option<String>>,
     /// Regular work.
     pub tick: Tick,
@@ -131,7 +132,7 @@ impl Writer {
         }
     }
 
-    /// Like [`Self::submit`], for tasks.
+    /// Like [`Self::submit`]; the calling task awaits the result.
     pub(crate) async fn perform<T, E>(
         &self,
         bytes: usize,
@@ -177,7 +178,7 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(E::from(stopped())))
     }
 
-    /// Like [`Self::submit`], for threads: blocks until it is done.
+    /// Like [`Self::submit`]; blocks the calling thread until the job is done. Not for runtime threads.
     pub(crate) fn perform_blocking<T, E>(
         &self,
         bytes: usize,
@@ -200,6 +201,7 @@ impl Writer {
         drop(self.jobs.lock().take());
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
+            // The last handle may be dropped by a job on this very thread, which cannot join itself.
             && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
@@ -212,10 +214,10 @@ fn stopped() -> Fault {
     Fault::Permanent("the writer of the store has stopped".to_owned())
 }
 
-/// What is durable in the journal, and not in the trees' files yet.
+/// Writes that are durable in the journal and not in the trees' files yet.
 struct Unflushed {
     bytes: usize,
-    /// When something was written last.
+    /// Time of the last write.
     last: Instant,
 }
 
@@ -225,8 +227,8 @@ impl Unflushed {
         self.last = clock::monotonic();
     }
 
-    /// Begins a flush where it is worth it. Not on a full disk: what is in memory is in the journal too, and a flush that
-    /// fails would end all writing.
+    /// Begins a flush if there is enough to flush; true if it did. Not on a full disk: the memtables are in the
+    /// journal too, and a flush that fails would end all writing.
     fn flush(&mut self, disk: &Disk, reserve: u64) -> bool {
         let room = || disk.available().is_ok_and(|free| free >= reserve.saturating_add(self.bytes as u64));
         let worth = self.bytes >= WORTH_FLUSHING && room();
@@ -279,13 +281,14 @@ impl WriterSetup {
         }
     }
 
-    /// Runs the next group; gives the bytes that it wrote, about.
+    /// Runs the next group; gives the estimated bytes of its jobs.
     fn group(&mut self, queue: &mut JobQueue) -> usize {
         let mut mode = PersistMode::Buffer;
         let (mut room, mut group) = (self.room(), queue.group());
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, clock::wall_millis());
         let mut finishes = Vec::new();
         while let Some(job) = group.next(transaction.spent) {
+            // One job that needs it makes the whole group durable: the sync costs the same.
             if job.demand != Demand::Written {
                 mode = PersistMode::SyncData;
             }
@@ -301,6 +304,7 @@ impl WriterSetup {
         }
         let bytes = group.end(transaction.spent);
         let result = finish(&mut transaction, mode, &self.failed);
+        // Before the answers: a task that has its answer finds its commit counted.
         if result.is_ok() {
             self.version.send_if_modified(|v| {
                 std::mem::replace(v, self.memory.sequences.version) != self.memory.sequences.version
@@ -316,17 +320,17 @@ impl WriterSetup {
         }
         let mut transaction = Transaction::new(&self.disk, &mut self.memory, clock::wall_millis());
         (self.tick)(&mut transaction);
-        // A failure is kept in `failed`, and told to whoever comes next.
+        // `finish` has stored a failure in `failed`, which refuses every later job.
         let _ = finish(&mut transaction, PersistMode::Buffer, &self.failed);
     }
 
     fn room(&self) -> DiskBudget {
-        // A disk that does not tell how full it is is taken as empty: the write itself will tell.
+        // If the file system does not report its free space, the write is tried: it fails by itself on a full disk.
         DiskBudget { free: self.disk.available().unwrap_or(u64::MAX), path: self.disk.path.display().to_string() }
     }
 }
 
-/// Writes the group and does what is to be done afterwards.
+/// Writes the group, then runs the work that waits for it.
 fn finish(
     transaction: &mut Transaction<'_>,
     mode: PersistMode,
@@ -351,7 +355,7 @@ fn broken(reason: &str) -> Fault {
     ))
 }
 
-/// What a group may still write.
+/// Bytes that a group may still write.
 struct DiskBudget {
     free: u64,
     path: String,

@@ -1,4 +1,5 @@
-//! An allocator that counts what each thread asks for, so that a test can hold what an input costs in bytes instead of seconds.
+//! An allocator that counts the bytes that each thread allocates, so that a test can limit the cost of an input in
+//! bytes instead of seconds.
 //! A test binary that uses it has a `#[global_allocator]` of type [`Counting`].
 #![expect(unsafe_code, reason = "an allocator is unsafe to implement; this one hands everything on to the system's")]
 
@@ -12,7 +13,7 @@ thread_local! {
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Bytes that this thread has asked for so far, given back or not.
+/// Bytes that this thread has allocated so far, freed or not.
 #[must_use]
 pub fn bytes() -> usize {
     BYTES.with(Cell::get)

@@ -1,5 +1,5 @@
-//! One suite per boundary trait. A suite makes a fresh instance for every behaviour and panics where one is missing,
-//! with the behaviour's name in the message.
+//! One suite per boundary trait. A suite makes a fresh instance for every behaviour and panics if a behaviour is
+//! missing, with its name in the message.
 
 mod building;
 mod engine;

@@ -1,4 +1,4 @@
-//! A proxy in front of a server of an AWS protocol, which fails as it is told: errors, answers that are lost after the
+//! A proxy in front of a server of an AWS protocol that injects failures: errors, answers that are lost after the
 //! work was done, batches that fail in part.
 //!
 //! One request per connection, read whole before it is passed on, and so is its answer: not for event streams.
@@ -53,7 +53,7 @@ struct FailureScript {
     requests: Vec<String>,
 }
 
-/// See the module. Ends when it is dropped.
+/// A running proxy. It ends when it is dropped.
 pub struct FaultProxy {
     url: String,
     script: Arc<Mutex<FailureScript>>,
@@ -85,7 +85,8 @@ impl FaultProxy {
     }
 
     /// Lets calls of an action fail: the first one from now on is 0. Actions are `PutRecords`, `Publish`, or method and
-    /// path where the protocol has none: `POST /v2/email/outbound-emails`. The first rule that fits applies.
+    /// path if the protocol has no names for them: `POST /v2/email/outbound-emails`. The first rule that fits
+    /// applies.
     pub fn fail(&self, action: &str, calls: Range<usize>, failure: InjectedFailure) {
         self.script.lock().unwrap().rules.push(FailureRule { action: action.to_owned(), calls, seen: 0, failure });
     }

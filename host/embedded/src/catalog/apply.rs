@@ -1,4 +1,5 @@
-//! From a schema to a catalog: numbers for new names, room for new indexes, and refusals of what does not fit.
+//! From a schema to a catalog: ids for new names, new indexes, and refusals of changes that do not fit the stored
+//! data.
 
 use super::Catalog;
 use crate::codec::read_item;
@@ -41,9 +42,9 @@ struct QueueRecord {
     id: u32,
 }
 
-/// Makes the catalog of `schema`, keeping what lives in `old`, and records it; with the numbers of indexes that nobody
-/// sees any more once it is durable, whose entries are to be [dropped](drop_entries) then. Nothing is written where it
-/// fails, except entries of an index that nobody sees.
+/// Makes the catalog of `schema`, keeps the readers and queue states of `old`, and records it. Also gives the ids of
+/// removed indexes: once the catalog is durable, their entries can be [dropped](drop_entries). A failure writes
+/// nothing, except entries of an index that no catalog names.
 pub(crate) fn apply(
     schema: &StoreSchema,
     old: &Catalog,
@@ -101,6 +102,7 @@ fn stream(
 ) -> Result<Log, SchemaError> {
     let stored: Option<StreamRecord> = load("stream", name, tx)?;
     let id = stored.as_ref().map_or_else(|| tx.next_number(), |s| Ok(s.id))?;
+    // Partitions are never forgotten: routes may still have to read records of those that were taken away.
     let lanes = stored.as_ref().map_or(0, |s| s.lanes).max(wanted.partitions);
     store("stream", name, &StreamRecord { id, lanes }, tx)?;
     let log = Log::new(name, id, wanted.partitions, lanes, wanted.retention);

@@ -4,7 +4,7 @@ use esclusa_data::json::write_text;
 use esclusa_flow::item::document::Node;
 use esclusa_flow::item::number;
 
-/// Refuses what is no list or map in DynamoDB JSON.
+/// Refuses every text but a list or map in DynamoDB JSON.
 pub(crate) fn check_document(json: &str) -> Result<(), String> {
     let node = Node::parse(json)?;
     match node {
@@ -23,7 +23,7 @@ fn check(node: &Node) -> Result<(), String> {
     }
 }
 
-/// Appends a number as a JSON number; what is none is a string.
+/// Appends a number as a JSON number; a text that is no number becomes a string.
 pub(crate) fn push_number(text: &str, out: &mut String) {
     match number::canonical(text) {
         Ok(number) => out.push_str(&number),
@@ -31,7 +31,8 @@ pub(crate) fn push_number(text: &str, out: &mut String) {
     }
 }
 
-/// Appends a document without its type letters. What is no DynamoDB JSON is a string: it cannot have been stored.
+/// Appends a document without its type letters. A text that is no DynamoDB JSON becomes a string: it cannot have been
+/// stored.
 pub(crate) fn push_plain(json: &str, out: &mut String) {
     match Node::parse(json) {
         Ok(node) => push_node(&node, out),

@@ -1,4 +1,4 @@
-//! One route's view of a queue: what it may receive, what it works on and until when, and in which order.
+//! One route's view of a queue: the messages it may receive, those in flight with their deadlines, and their order.
 //!
 //! Of a long queue only the head is in memory. A message with a group is received only when nothing of its group
 //! is in flight and everything before it in the group is finished.
@@ -12,8 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Messages of which a consumer knows at once. Where so many are in flight or blocked by their group, the ones
-/// behind them wait, as with SQS, whose limit is 20,000 (developer guide, "Quotas", November 2026).
+/// Messages that a consumer holds in memory. If so many are in flight or blocked by their group, later ones wait, as
+/// with SQS, whose limit is 20,000 (developer guide, "Quotas", November 2026).
 const WINDOW: usize = 20_000;
 
 /// A route that reads a queue.
@@ -57,7 +57,7 @@ pub(crate) struct MessageChoice {
 }
 
 impl Consumer {
-    /// A consumer that knows nothing before `cursor`.
+    /// A consumer whose messages begin at sequence `cursor`.
     pub(crate) fn new(cursor: u64) -> Self {
         Consumer {
             done: BTreeSet::new(),
@@ -72,7 +72,7 @@ impl Consumer {
         }
     }
 
-    /// Learns of further messages.
+    /// Loads further messages from the disk, until [`WINDOW`] is full.
     pub(crate) fn load(&mut self, queue: u32, disk: &Disk) -> Result<(), Fault> {
         if self.waiting + self.flights.len() >= WINDOW {
             return Ok(());
@@ -112,7 +112,7 @@ impl Consumer {
         }
     }
 
-    /// Puts a group where it belongs after a change.
+    /// Updates after a change whether a group is open: it has waiting messages and none in flight.
     fn update_open(&mut self, name: &Arc<str>) {
         let Some(group) = self.groups.get_mut(name) else { return };
         let open = if group.busy == 0 { group.waiting.first().copied() } else { None };
@@ -123,6 +123,7 @@ impl Consumer {
             group.open = open;
             self.open.extend(open.map(|first| (first, Arc::clone(name))));
         }
+        // Group names come from producers without bound: an idle group takes no memory.
         if group.busy == 0 && group.waiting.is_empty() {
             self.groups.remove(name);
         }
@@ -144,6 +145,7 @@ impl Consumer {
     pub(crate) fn take(&mut self, most: usize, deadline: Instant, nonce: u64) -> Option<MessageChoice> {
         let group = match (self.open.first(), self.loose.first()) {
             (None, None) => return None,
+            // Groups and loose messages share one order of age, so that neither starves the other.
             (Some((first, name)), loose) if loose.is_none_or(|loose| first < loose) => Some(Arc::clone(name)),
             _ => None,
         };
@@ -167,21 +169,22 @@ impl Consumer {
         Some(MessageChoice { group, sequences })
     }
 
-    /// Shows messages again whose time is over.
+    /// Releases the messages whose deadline has passed.
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some((deadline, sequence)) = self.deadlines.first().copied() {
             if deadline > now {
                 break;
             }
             self.deadlines.pop_first();
-            // What is being settled stays; it comes back here where the commit is refused.
+            // A message that is being settled stays in flight; if its commit is refused, `cancel_settling` sets the
+            // deadline again.
             if self.flights.get(&sequence).is_some_and(|flight| !flight.settling) {
                 self.end_flight(sequence, true);
             }
         }
     }
 
-    /// Ends a flight; `again`: the message waits again, else it is finished.
+    /// Ends a flight. `again`: the message waits to be received again, otherwise it is finished.
     fn end_flight(&mut self, sequence: u64, again: bool) {
         let Some(flight) = self.flights.remove(&sequence) else { return };
         self.deadlines.remove(&(flight.deadline, sequence));
@@ -200,19 +203,19 @@ impl Consumer {
         }
     }
 
-    /// True where the receipt is the last one of a message in flight.
+    /// True if this receipt is the newest one of a message in flight.
     pub(crate) fn holds(&self, sequence: u64, nonce: u64) -> bool {
         self.flights.get(&sequence).is_some_and(|flight| flight.nonce == Some(nonce) && !flight.settling)
     }
 
-    /// Keeps a message from being shown again while it is settled.
+    /// Keeps a message in flight while a commit settles it, beyond its deadline.
     pub(crate) fn begin_settling(&mut self, sequence: u64) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             flight.settling = true;
         }
     }
 
-    /// The settlement did not happen.
+    /// The commit did not happen: the deadline of the message is in force again.
     pub(crate) fn cancel_settling(&mut self, sequence: u64) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             flight.settling = false;
@@ -225,7 +228,7 @@ impl Consumer {
         self.end_flight(sequence, false);
     }
 
-    /// A message is given back and shown again at `at`; its receipt is void.
+    /// Releases a message, hidden until `at`; its receipt is void.
     pub(crate) fn release(&mut self, sequence: u64, at: Instant) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             flight.nonce = None;
@@ -234,7 +237,7 @@ impl Consumer {
         self.set_deadline(sequence, at);
     }
 
-    /// Moves the time at which a message in flight is shown again.
+    /// Moves the time at which a message in flight is released.
     pub(crate) fn set_deadline(&mut self, sequence: u64, at: Instant) {
         if let Some(flight) = self.flights.get_mut(&sequence) {
             self.deadlines.remove(&(flight.deadline, sequence));
@@ -243,24 +246,24 @@ impl Consumer {
         }
     }
 
-    /// Gives back a message that was taken and not delivered.
+    /// Releases a message that was taken and not delivered.
     pub(crate) fn release_undelivered(&mut self, sequence: u64, nonce: u64) {
         if self.holds(sequence, nonce) {
             self.end_flight(sequence, true);
         }
     }
 
-    /// When a hidden message is shown again, the earliest.
+    /// The earliest time at which a hidden message is released.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// True where messages are in flight or hidden.
+    /// True if messages are in flight or hidden.
     pub(crate) fn is_busy(&self) -> bool {
         !self.flights.is_empty()
     }
 
-    /// A sequence that no message that it is not done with is before.
+    /// A lower bound of the sequences of unfinished messages.
     pub(crate) fn lowest(&self) -> u64 {
         let flying = self.flights.keys().min().copied();
         let grouped = self.groups.values().filter_map(|group| group.waiting.first().copied()).min();

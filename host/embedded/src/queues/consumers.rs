@@ -1,4 +1,4 @@
-//! What is known of a queue in memory: its consumers, and which messages they are done with.
+//! The consumers of a queue in memory, and which messages they are done with.
 
 use super::consumer::Consumer;
 use super::keys;
@@ -8,7 +8,7 @@ use esclusa_flow::fault::Fault;
 use fjall::Readable;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// See the module.
+/// The consumers of one queue, behind its lock.
 #[derive(Debug)]
 pub(crate) struct QueueState {
     first: u64,
@@ -18,7 +18,7 @@ pub(crate) struct QueueState {
 }
 
 impl QueueState {
-    /// What the disk knows.
+    /// Loads consumers, finished messages and receive counts from the disk.
     pub(crate) fn load(queue: u32, disk: &Disk) -> Result<QueueState, Fault> {
         let noted = disk.space(Space::State).get(keys::first(queue)).map_err(|e| read_fault(&e))?;
         // Receipts of an earlier run are never valid: numbers start with the time.
@@ -63,7 +63,7 @@ impl QueueState {
         self.consumers.keys().copied().collect()
     }
 
-    /// Routes that are not among these.
+    /// Routes of consumers that are not in `kept`.
     pub(crate) fn routes_except(&self, kept: &BTreeSet<String>) -> Vec<String> {
         self.routes.keys().filter(|route| !kept.contains(*route)).cloned().collect()
     }
@@ -81,7 +81,7 @@ impl QueueState {
         }
     }
 
-    /// Notes that a consumer is done with a message; true where all are.
+    /// Records that a consumer is done with a message; true if all are.
     pub(crate) fn finish(&mut self, sequence: u64, number: u32) -> bool {
         if let Some(consumer) = self.consumers.get_mut(&number) {
             consumer.done.insert(sequence);
@@ -93,7 +93,7 @@ impl QueueState {
         all
     }
 
-    /// True where all other consumers are done with a message, and there is another one.
+    /// True if there are other consumers and all of them are done with a message.
     pub(crate) fn all_done_but(&self, sequence: u64, number: u32) -> bool {
         let mut others = self.consumers.iter().filter(|(n, _)| **n != number).peekable();
         others.peek().is_some() && others.all(|(_, consumer)| consumer.done.contains(&sequence))
@@ -117,7 +117,7 @@ impl QueueState {
         self.first
     }
 
-    /// Where the first message is, where that is news.
+    /// A lower bound of the queue's sequences, if it has risen since the last call.
     pub(crate) fn first_to_remember(&mut self) -> Option<u64> {
         let first = self.consumers.values().map(Consumer::lowest).min()?;
         (first > self.first).then(|| {

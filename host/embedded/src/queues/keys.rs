@@ -12,7 +12,7 @@ fn prefix(queue: u32, kind: u8) -> Vec<u8> {
     [&queue.to_be_bytes()[..], &[kind]].concat()
 }
 
-/// What the keys of messages begin with.
+/// Prefix of the keys of messages.
 pub(crate) fn messages(queue: u32) -> Vec<u8> {
     prefix(queue, MESSAGE)
 }
@@ -22,7 +22,7 @@ pub(crate) fn message(queue: u32, sequence: u64) -> Vec<u8> {
     [&messages(queue)[..], &sequence.to_be_bytes()].concat()
 }
 
-/// What the marks of finished messages begin with.
+/// Prefix of the marks of finished messages.
 pub(crate) fn all_done(queue: u32) -> Vec<u8> {
     prefix(queue, DONE)
 }
@@ -32,7 +32,7 @@ pub(crate) fn done(queue: u32, sequence: u64, consumer: u32) -> Vec<u8> {
     [&prefix(queue, DONE)[..], &sequence.to_be_bytes(), &consumer.to_be_bytes()].concat()
 }
 
-/// What the receive counts begin with.
+/// Prefix of the receive counts.
 pub(crate) fn all_received(queue: u32) -> Vec<u8> {
     prefix(queue, RECEIVED)
 }
@@ -56,7 +56,7 @@ pub(crate) fn consumer(queue: u32, route: &str) -> Vec<u8> {
     key
 }
 
-/// What the numbers of consumers begin with.
+/// Prefix of the numbers of consumers.
 pub(crate) fn consumers(queue: u32) -> Vec<u8> {
     [b"q", &queue.to_be_bytes()[..]].concat()
 }
@@ -71,7 +71,7 @@ pub(crate) fn first(queue: u32) -> Vec<u8> {
     [b"f", &queue.to_be_bytes()[..]].concat()
 }
 
-/// Deletes a message and what is known of it.
+/// Deletes a message with its marks and receive counts.
 pub(crate) fn delete_message(queue: u32, sequence: u64, consumers: &[u32], tx: &mut Transaction<'_>) {
     tx.delete(Space::Queue, message(queue, sequence));
     if consumers.len() > 1 {

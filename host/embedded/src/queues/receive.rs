@@ -21,7 +21,7 @@ use fjall::{Readable, Slice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a receive gave.
+/// What a receive found.
 pub(crate) enum ReceiveOutcome {
     /// Messages of one group, or without a group.
     Messages {
@@ -34,19 +34,19 @@ pub(crate) enum ReceiveOutcome {
     },
     /// None at present.
     Nothing {
-        /// True where messages are hidden.
+        /// True if messages are hidden.
         hidden: bool,
     },
 }
 
-/// Messages that were taken; given back where this is dropped, with the counts that they had.
+/// Messages that were taken and not delivered yet. Dropped, it releases them and restores their receive counts.
 struct UndeliveredMessages {
     store: Store,
     queue: Arc<MessageQueue>,
     consumer: u32,
     nonce: u64,
     sequences: Vec<u64>,
-    /// Those whose receive is being counted, and their counts.
+    /// Messages whose new receive count is on its way to the disk, with that count.
     counted: Vec<(u64, u32)>,
 }
 
@@ -69,14 +69,14 @@ impl Drop for UndeliveredMessages {
         if before.is_empty() {
             return release_undelivered();
         }
-        // Behind what counts them, on its way to the writer.
+        // The job that counts these receives may still wait for the writer: this one runs after it.
         let queue = self.queue.id;
         let work = move |tx: &mut Transaction<'_>| {
             write_counts(queue, number, &before, tx);
             tx.after(release_undelivered);
             Ok::<_, Fault>(())
         };
-        // Where the store is closed, nobody receives them any more.
+        // If the store is closed, no consumer receives them any more: the error is of no interest.
         self.store.writer().submit(0, Demand::Written, work, drop);
     }
 }
@@ -94,8 +94,8 @@ struct CountedMessage {
     body: Slice,
 }
 
-/// Receives the oldest messages. Cancel-safe: what was taken is given back. `given_up` counts those that were received too
-/// often.
+/// Receives the oldest messages. Cancel-safe: a dropped receive releases its messages. `given_up` counts the messages
+/// that were received too often.
 pub(crate) async fn receive(
     store: &Store,
     queue: &Arc<MessageQueue>,
@@ -124,6 +124,7 @@ pub(crate) async fn receive(
             record.push(&id, message.count, &mut columns).map_err(|e| Fault::Permanent(e.to_string()))?;
             claims.push(Claim::new(receipt(queue.id, number, message.sequence, taken.nonce)));
         }
+        // Delivered: dropping `taken` must not release them any more.
         taken.sequences.clear();
         return Ok(ReceiveOutcome::Messages { group, columns, claims });
     }
@@ -136,7 +137,7 @@ fn receipt(queue: u32, consumer: u32, sequence: u64, nonce: u64) -> Token {
 
 type GroupedMessages = (UndeliveredMessages, Option<Arc<str>>);
 
-/// Takes messages; where there are none, says whether some are hidden.
+/// Takes messages; `Err` if there are none: true if some are hidden.
 fn take(
     store: &Store,
     queue: &Arc<MessageQueue>,
@@ -152,6 +153,7 @@ fn take(
     consumer.expire(now);
     consumer.load(queue.id, store.disk())?;
     let Some(choice) = consumer.take(most, now + queue.visibility, nonce) else { return Ok(Err(consumer.is_busy())) };
+    // The guard below locks the state again if it is dropped.
     drop(state);
     let taken = UndeliveredMessages {
         store: store.clone(),
@@ -164,7 +166,7 @@ fn take(
     Ok(Ok((taken, choice.group)))
 }
 
-/// Reads the taken messages up to so many bytes and gives the others back.
+/// Reads the taken messages up to `bytes` and releases the others.
 fn read(taken: &mut UndeliveredMessages, bytes: usize) -> Result<Vec<CountedMessage>, Fault> {
     let disk = taken.store.disk();
     let snapshot = disk.snapshot();
@@ -174,6 +176,7 @@ fn read(taken: &mut UndeliveredMessages, bytes: usize) -> Result<Vec<CountedMess
         let key = keys::message(taken.queue.id, *sequence);
         let body = snapshot.get(disk.space(Space::Queue), key).map_err(|e| read_fault(&e))?.ok_or(Damaged)?;
         size += StoredRecord::read(&body).map_err(Fault::from)?.size(&sequence.to_string());
+        // The first message always comes, even if it alone is larger than the limit.
         if size > bytes && !messages.is_empty() {
             break;
         }
@@ -226,7 +229,7 @@ async fn move_to_dead_letters(
         letters.map(|l| l.and_then(|l| dead_letters::DeadLetterEntry::new(&l))).collect::<Result<_, _>>()?;
     let sequences = messages.iter().map(|message| message.sequence);
     let mut settlement = ReceiptSettlement::of(&taken.queue, taken.consumer, taken.nonce, sequences);
-    // From here on they are not given back: whether or not anybody waits for it, the writer finishes them.
+    // From here on they are not released: the writer finishes them even if the receiving task is dropped.
     settlement.begin()?;
     let (route, counts, given_up) =
         (spec.route.to_string(), Arc::clone(&taken.store.shared().dead), Arc::clone(given_up));
@@ -235,6 +238,7 @@ async fn move_to_dead_letters(
         let many = entries.len() as u64;
         let added = Counts { dead: many, ..Counts::default() };
         let (key, sum) = progress::sum(&route, &added, tx)?;
+        // Nothing below can be refused: letter, counter and deletion are in one batch.
         tx.irrevocable();
         tx.put(Space::State, key, sum);
         entries.into_iter().for_each(|entry| entry.write(&counts, tx));

@@ -1,4 +1,4 @@
-//! Settling: receipts are checked before the commit, and their messages finished or given back with it.
+//! Settling: receipts are checked before the commit, and their messages finished or released with it.
 
 use super::{MessageQueue, QueuesByName, keys};
 use crate::clock;
@@ -17,7 +17,7 @@ struct Receipt {
     nonce: u64,
 }
 
-/// Receipts to settle with a commit. Dropped before they are, the messages are as before.
+/// Receipts to settle with a commit. Dropped before [`Self::write`], it leaves their messages in flight as before.
 pub(crate) struct ReceiptSettlement {
     delete: Vec<Receipt>,
     release: Vec<(Receipt, Duration)>,
@@ -37,7 +37,7 @@ impl Receipt {
         Ok(Receipt { queue: Arc::clone(queue), consumer: consumer.try_into().unwrap_or(u32::MAX), sequence, nonce })
     }
 
-    /// Holds the message where the receipt is valid.
+    /// Keeps the message in flight if the receipt is valid.
     fn begin_settling(&self) -> Result<(), Fault> {
         let mut state = self.queue.state();
         match state.consumer(self.consumer) {
@@ -89,12 +89,13 @@ impl ReceiptSettlement {
         self.delete.iter().chain(self.release.iter().map(|(receipt, _)| receipt))
     }
 
-    /// Checks the receipts and holds their messages, once.
+    /// Checks the receipts and keeps their messages in flight. A second call does nothing.
     pub(crate) fn begin(&mut self) -> Result<(), Fault> {
         if self.begun {
             return Ok(());
         }
         for (i, receipt) in self.receipts().enumerate() {
+            // All or none: a refused commit leaves every message as it was.
             if let Err(lost) = receipt.begin_settling() {
                 self.receipts().take(i).for_each(Receipt::cancel_settling);
                 return Err(lost);
@@ -104,7 +105,7 @@ impl ReceiptSettlement {
         Ok(())
     }
 
-    /// Settles.
+    /// Finishes and releases the messages; releases take effect once the commit is durable.
     pub(crate) fn write(mut self, tx: &mut Transaction<'_>) {
         self.begun = false;
         let now = clock::monotonic();
@@ -130,7 +131,7 @@ impl Drop for ReceiptSettlement {
     }
 }
 
-/// A consumer is done with a message: deletes it where all are.
+/// A consumer is done with a message. Deletes the message if all consumers are.
 fn finish(queue: &Arc<MessageQueue>, consumer: u32, sequence: u64, tx: &mut Transaction<'_>) {
     let mut state = queue.state();
     if state.finish(sequence, consumer) {
@@ -142,7 +143,7 @@ fn finish(queue: &Arc<MessageQueue>, consumer: u32, sequence: u64, tx: &mut Tran
     drop(state);
     let queue = Arc::clone(queue);
     tx.after(move || {
-        // The next of the group may be received only now, so that its reads see what this commit wrote.
+        // Only now may the next message of the group be received, so that its reads see this commit's writes.
         if let Some(consumer) = queue.state().consumer(consumer) {
             consumer.finished(sequence);
         }
@@ -150,7 +151,7 @@ fn finish(queue: &Arc<MessageQueue>, consumer: u32, sequence: u64, tx: &mut Tran
     });
 }
 
-/// Makes messages in work invisible for so long from now; fails where a receipt is not valid any more, after the
+/// Hides messages in flight for `by` from now. If a receipt is not valid any more, it fails after it has extended the
 /// others.
 pub(crate) fn extend(tokens: &[Token], by: Duration, queues: &QueuesByName) -> Result<(), Fault> {
     let until = clock::monotonic() + by;

@@ -1,9 +1,10 @@
 //! JSON lines of a file: an event per line, its position the byte offset behind the line.
 //!
-//! What was read of the file's beginning is remembered, so that another file under the same path is noticed, whether it was
-//! renamed there or written over the old one. It is read from its start, after the rest of the old one where that was
-//! renamed in its directory: until nothing has come for a while, since whoever wrote it may not know yet, and with its last
-//! line, though nothing ends it. Nothing is begun anew before everything that was handed out is settled.
+//! A digest of the file's beginning is stored, so that another file under the same path is noticed, whether it was
+//! renamed there or written over the old one. The new file is read from its start. If the old one was renamed within
+//! its directory, the rest of it comes first: until nothing was added for a while, because its writer may not have
+//! noticed the rename yet, and with its last line, even without an end of line. A new file is begun only once every
+//! event of the old one is settled.
 
 mod identity;
 mod lines;
@@ -26,10 +27,10 @@ use tokio::time::{Instant, sleep};
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(200);
 
-/// So long a file that was renamed is looked at after something was read of it.
+/// How long a renamed file is still polled after the last line was read.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The lines of a file as a source of one ordered lane.
 pub struct FileSource {
     store: Store,
     spec: SourceSpec,
@@ -81,7 +82,7 @@ struct FileLane {
     identity: FileIdentity,
     lines: FileLines,
     previous: Option<Token>,
-    /// Going to the start of another file was begun, and has still to be done.
+    /// Going to the start of another file was begun and is not finished.
     anew: bool,
     /// When something was read last.
     last_read: Instant,
@@ -126,7 +127,7 @@ impl FileLane {
         Ok(lane)
     }
 
-    /// Goes to the start of the file that the path leads to now. Where this fails or is dropped, the next pull does it.
+    /// Goes to the start of the file that the path leads to now. If this fails or is dropped, the next pull does it.
     async fn begin_anew(&mut self) -> Result<(), Fault> {
         self.anew = true;
         let file = lines::open(&self.path).map_err(|e| unreadable(&self.path, &e))?;
@@ -146,12 +147,13 @@ impl FileLane {
         Ok(())
     }
 
-    /// True where everything that was handed out is settled.
+    /// True if every event that was handed out is settled.
     fn all_settled(&self) -> Result<bool, Fault> {
         Ok(self.spec.route_lane(&self.name).position(self.store.disk())? == self.previous)
     }
 
-    /// Remembers what the file begins with, as far as `end`; what was read since `start` is read again where this is dropped.
+    /// Stores the digest of the file's beginning, as far as `end`. If this is dropped, the lines since `start` are
+    /// read again.
     async fn remember(&mut self, start: u64, end: u64) -> Result<(), Fault> {
         let widened = self.identity.widened(self.lines.file(), end).map_err(|e| unreadable(&self.path, &e))?;
         let Some(identity) = widened else { return Ok(()) };
@@ -163,7 +165,8 @@ impl FileLane {
         Ok(())
     }
 
-    /// Reads lines up to the limit, `last`: also one that nothing ends; true where the limit closed the batch.
+    /// Reads lines up to the limit; true if the limit closed the batch. `last`: also a last line without an end of
+    /// line.
     fn fill(
         &mut self,
         limit: Limit,
@@ -176,7 +179,7 @@ impl FileLane {
             let line = match self.lines.peek(last) {
                 Ok(Some(line)) => line,
                 Ok(None) => return Ok(false),
-                // What precedes it goes on; the next pull meets it again.
+                // The lines before the error are delivered; the next pull meets the error again.
                 Err(_) if !claims.is_empty() => return Ok(true),
                 Err(error) => return Err(unreadable(&self.path, &error)),
             };
@@ -200,13 +203,13 @@ impl FileLane {
         let start = self.lines.position();
         let pulled = self.pull_from(start, limit).await;
         if pulled.is_err() {
-            // What was read is not handed out: it is read again.
+            // These lines were not handed out: the next pull reads them again.
             self.lines.rewind(start);
         }
         pulled
     }
 
-    /// Goes on with the file that has taken the place of one that cannot be read any further.
+    /// Leaves a replaced file that cannot be read any further and begins the new one.
     async fn leave(&mut self, fault: &Fault) -> Result<Pull, Fault> {
         if self.all_settled()? {
             tracing::error!(source = &*self.spec.source, position = self.lines.position(), error = %fault,
@@ -225,7 +228,7 @@ impl FileLane {
         };
         let end = Instant::now() + limit.window;
         while !full && !claims.is_empty() && self.follow && Instant::now() < end {
-            // Where this is dropped while it waits, the lines are read again.
+            // If the pull is dropped while it waits, the lines are read again.
             let taken = self.lines.position();
             self.lines.rewind(start);
             sleep(POLL.min(end.saturating_duration_since(Instant::now()))).await;
@@ -239,7 +242,7 @@ impl FileLane {
             }
             self.fill(limit, true, &mut columns, &mut claims)?;
         }
-        // Asked after reading: what was read is then of the file that it is taken for.
+        // Checked after reading, so that the lines just read belong to the file that was checked.
         let same = self.identity.matches(self.lines.file()).map_err(|e| unreadable(&self.path, &e))?;
         if !same || (claims.is_empty() && (replaced || self.lines.cut_off())) {
             self.lines.rewind(start);

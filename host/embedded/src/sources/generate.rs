@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// A router that was down for longer goes on with events of now, instead of making up for the time.
+/// A router that was down for longer, in milliseconds, goes on with present events instead of catching up.
 const CATCH_UP: u64 = 60_000;
 
-/// What is generated.
+/// The events to generate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GeneratorSettings {
     /// Time between two ticks.
@@ -32,7 +32,7 @@ pub struct GeneratorSettings {
     pub key: String,
 }
 
-/// See the module.
+/// Generated events as a source of one ordered lane.
 pub struct GenerateSource {
     store: Store,
     spec: SourceSpec,

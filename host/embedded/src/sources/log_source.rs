@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 type FindLog = fn(&Store, &str) -> Option<Arc<Log>>;
 
-/// What the records of a log are.
+/// The kind of records that a log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogContent {
     /// Records of a stream.
@@ -30,7 +30,7 @@ pub(crate) enum LogContent {
     Changes,
 }
 
-/// See the module.
+/// A stream or change feed as a source: a lane for each partition.
 pub(crate) struct LogSource {
     store: Store,
     spec: SourceSpec,
@@ -88,8 +88,9 @@ impl LogSource {
         })
     }
 
-    /// Decides where to start, durably, so that it stays decided. The first partition comes last: where it has a position,
-    /// all have, but those that came later. They are read from their first record.
+    /// Stores the start position of every partition, so that a restart does not decide again. The first partition
+    /// comes last: if it has a position, all others have, except partitions added later, which are read from their
+    /// first record.
     async fn decide(&self, log: &Log) -> Result<(), Fault> {
         for partition in (0..log.lanes).rev() {
             if self.position(partition)?.is_some() {
@@ -167,7 +168,7 @@ struct LogLane {
     id: String,
     previous: Option<Token>,
     next: u64,
-    /// A pull was cancelled: there may be something to read that nobody will tell of.
+    /// A pull was cancelled: there may be records that `grown` has announced already.
     dirty: bool,
 }
 
@@ -177,7 +178,7 @@ impl LogLane {
             .ok_or_else(|| Fault::LeaseLost(format!("{:?} is not in the schema any more", self.name)))
     }
 
-    /// Goes on at the oldest record where retention has overtaken this lane.
+    /// Goes on at the oldest record if retention has trimmed the next one.
     fn skip_trimmed(&mut self, log: &Log) -> Result<(), Fault> {
         let first = log.first(self.partition, self.store.disk())?;
         if self.next < first {
@@ -195,7 +196,7 @@ impl LogLane {
         Ok(())
     }
 
-    /// Appends the records from `next` on to `columns` up to the limit; true where the limit closed the batch.
+    /// Appends the records from `next` on to `columns` up to the limit; true if the limit closed the batch.
     fn fill(
         &self,
         log: &Log,
@@ -243,7 +244,8 @@ impl LogLane {
         self.grown.mark_unchanged();
         self.dirty = true;
         self.skip_trimmed(&log)?;
-        // The lane moves on with the whole batch: where this fails, or is dropped while it waits, nothing is passed over.
+        // The lane moves on only with the whole batch: if the pull fails or is dropped while it waits, no record is
+        // passed over.
         let mut next = self.next;
         let mut columns = Columns::default();
         let mut claims = Vec::new();

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// See the module.
+/// A queue as a source: as many lanes as the route has workers.
 pub(crate) struct EmbeddedQueueSource {
     store: Store,
     spec: SourceSpec,
@@ -67,7 +67,7 @@ struct QueueLane {
     changed: watch::Receiver<u64>,
     /// Receipts of the batch pulled last.
     held: Vec<Token>,
-    /// Messages that were received too often, for whichever lane is asked next.
+    /// Messages that were received too often and that no lane has reported yet.
     given_up: Arc<AtomicU64>,
 }
 
@@ -101,7 +101,7 @@ impl QueueLane {
         loop {
             let Ok(queue) = find(&self.store, &self.queue) else { return std::future::pending().await };
             sleep(queue.visibility / 2).await;
-            // A receipt that is not valid any more was settled, or shows when its commit is refused.
+            // A void receipt is no error here: its message was settled, or its commit will be refused.
             let _ = self.store.extend(&self.held, queue.visibility);
         }
     }

@@ -14,10 +14,10 @@ use std::str::FromStr;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Longest sleep: a clock that is set meanwhile is noticed after it.
+/// Longest sleep: the source notices after it if the wall clock was set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// See the module.
+/// The times of a cron expression as a source of one ordered lane.
 pub struct ScheduleSource {
     store: Store,
     spec: SourceSpec,
@@ -78,7 +78,7 @@ fn time(milliseconds: u64) -> Option<DateTime<Utc>> {
 }
 
 impl ScheduleLane {
-    /// The latest time of the schedule that has come and was not handed out.
+    /// The latest time of the schedule that has passed and was not handed out.
     fn due(&self, now: u64) -> Option<u64> {
         let latest = self.cron.find_previous_occurrence(&time(now)?, true).ok()?;
         u64::try_from(latest.timestamp_millis()).ok().filter(|latest| *latest > self.done)

@@ -6,7 +6,7 @@ use esclusa_flow::retry::mix;
 use esclusa_flow::template::{Part, parts};
 use serde_json::Value;
 
-/// What the placeholders of an event stand for.
+/// The values of an event's placeholders.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TemplateValues {
     /// The event's number, from 1.

@@ -1,6 +1,6 @@
 //! The items that one commit changes, as its writes so far leave them. Each is read once and written once, however many of
-//! the commit's writes change it, so that the one thread that writes works in proportion to what it writes. What it reads and
-//! makes on the way has a budget.
+//! the commit's writes change it, so that the work of the one writer is in proportion to the bytes that it writes.
+//! The bytes that a commit reads and encodes on the way have a budget.
 
 use super::{FeedChange, ItemChange, ItemTable, TableWrite, entries, move_entries};
 use crate::codec::{push_item, read_item};
@@ -49,11 +49,11 @@ enum DraftImage {
 }
 
 impl Drafts {
-    /// Carries out a write on what the writes before left; false if its guard said skip. `changed` is told what a change feed
-    /// records.
+    /// Carries out a write on the items as earlier writes left them; false if its guard said skip. Adds the change to
+    /// `changed` if the table has a change feed.
     ///
     /// # Errors
-    /// [`CommitError::TooLarge`] once the budget is used up, and what the write itself gives.
+    /// [`CommitError::TooLarge`] once the budget is used up, and the errors of the write itself.
     pub(crate) fn apply(
         &mut self,
         write: TableWrite,
@@ -63,7 +63,7 @@ impl Drafts {
     ) -> Result<bool, CommitError> {
         let held = match self.0.get_mut(&write.key) {
             Some(held) => held,
-            // Nothing that is stored decides about it, and no write before has anything to do with it.
+            // The write does not depend on the stored item and no earlier write has touched it: it need not be read.
             None if write.is_blind() => {
                 match write.change {
                     ItemChange::Put(bytes, _) => tx.put(Space::Items, write.key, bytes),
@@ -79,13 +79,14 @@ impl Drafts {
         held.apply(write, changed, work)
     }
 
-    /// Writes every item as it is now, and what leads to it.
+    /// Writes every item as it is now, and its index entries.
     ///
     /// # Errors
     /// [`CommitError::TooLarge`].
     pub(crate) fn write(self, tx: &mut Transaction<'_>, work: &mut Work) -> Result<(), CommitError> {
         for (key, mut held) in self.0 {
             let bytes = held.now.encoded(work)?;
+            // An item that came back to its stored form costs no write.
             if bytes == held.stored {
                 continue;
             }
@@ -109,7 +110,7 @@ impl ItemDraft {
         let stored = tx.get(Space::Items, key)?;
         let mut now = stored.clone().map_or(DraftImage::Absent, DraftImage::Encoded);
         let stored_entries = match now.open(work)? {
-            // What is stored is in its indexes, or it would not have been taken.
+            // A stored item fits its indexes, or its commit would have been refused.
             Some(draft) => {
                 entries(table, draft.item(), key).map_err(|why| Fault::Bug(format!("a stored item: {why}")))?
             }
@@ -139,6 +140,7 @@ impl ItemDraft {
             let why = format!("an item of table {:?}: {why}", table.name);
             CommitError::Refused(vec![(write.action, why)])
         };
+        // Encoded only for tables with a feed: it is the costly part of a write.
         let old = if table.feed.is_some() { self.now.encoded(work)? } else { None };
         match write.change {
             ItemChange::Put(bytes, entries) => (self.now, self.entries) = (DraftImage::Encoded(bytes), entries),
@@ -179,7 +181,7 @@ impl DraftImage {
         Ok(if let DraftImage::Open(draft) = self { Some(draft) } else { None })
     }
 
-    /// Likewise; if it is absent, `key` is what it begins with.
+    /// Likewise; an absent item begins with the attributes of `key`.
     fn open_or(&mut self, key: Item, work: &mut Work) -> Result<&mut Draft, CommitError> {
         if matches!(self, DraftImage::Absent) {
             *self = DraftImage::Open(key.into());

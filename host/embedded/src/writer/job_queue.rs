@@ -1,8 +1,8 @@
 //! Jobs that wait for the writer, and which of them make the next group.
 //!
 //! A commit may read and make far more than it writes: updates of large items. Routes whose last commit did are heavy. A group
-//! takes every light job first, and then a single heavy one: what a light route waits for is one heavy commit, however many wait,
-//! and a heavy route waits for one group.
+//! takes every light job first, and then a single heavy one: a light route waits for one heavy commit, however many
+//! wait, and a heavy route for one group.
 
 use super::{Demand, WriterJob};
 use std::collections::{HashSet, VecDeque};
@@ -50,7 +50,7 @@ impl JobQueue {
         job.route.as_ref().is_some_and(|route| self.heavy.contains(route))
     }
 
-    /// The first of the jobs that may come now, heavy or light: those that have to be alone keep their place among all others.
+    /// Index of the first heavy or light job that may come now: no job overtakes one that has to be alone.
     fn first(&self, heavy: bool) -> Option<usize> {
         let before = self.waiting.iter().position(|job| job.demand == Demand::Alone).unwrap_or(self.waiting.len());
         self.waiting.iter().take(before).position(|job| self.is_heavy(job) == heavy)
@@ -99,7 +99,7 @@ impl JobGroup<'_> {
         self.bytes
     }
 
-    /// Learns what the last job has taken.
+    /// Notes the steps of the last job, and whether its route is heavy.
     fn note(&mut self, spent: u64) {
         let steps = spent.saturating_sub(std::mem::replace(&mut self.before, spent));
         self.heavy |= steps >= HEAVY;

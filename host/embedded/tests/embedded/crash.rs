@@ -63,7 +63,7 @@ fn work(route: &str, n: u64) -> Commit {
     }
 }
 
-/// Not a test by itself: what the killed process does.
+/// The body of the process that is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Some(dir) = std::env::var_os(DIRECTORY) else { return };

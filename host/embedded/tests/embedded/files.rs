@@ -43,7 +43,7 @@ async fn a_rotated_file_is_read_to_its_end_while_it_is_followed() {
     std::fs::rename(&path, &rotated).unwrap();
     append(&path, "new\n");
     assert_eq!(followed.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false });
-    // Whoever writes it has not been told yet.
+    // The process that writes it has not noticed the rename yet.
     append(&rotated, "2\n3, and the end");
     assert_eq!(next(&store, &mut *followed).await, ["2"]);
     assert_eq!(next(&store, &mut *followed).await, ["3, and the end"]);

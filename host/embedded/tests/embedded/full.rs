@@ -29,7 +29,7 @@ async fn a_disk_below_its_reserve_refuses_commits_and_goes_on_when_there_is_spac
     store.commit(write(1)).await.unwrap();
 }
 
-/// Not a test by itself: it runs where a file cannot grow beyond the size of a journal and a little more.
+/// The body of the child process, whose files cannot grow beyond the size of a journal and a little more.
 #[tokio::test]
 async fn child() {
     let Some(dir) = std::env::var_os(DIRECTORY) else { return };

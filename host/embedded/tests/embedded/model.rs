@@ -92,7 +92,7 @@ enum Outcome {
     Refused,
 }
 
-/// What the model does with a commit; it is as before where it is not done.
+/// What the model does with a commit; it is as before if the commit is refused.
 fn model_commit(model: &mut Model, feed: &mut Vec<Images>, actions: &[Action]) -> Outcome {
     let mut state = model.clone();
     let mut changed = Vec::new();

@@ -258,7 +258,7 @@ async fn partitions_that_come_later_are_read_from_their_first_record() {
     let mut more = schema();
     more.streams.insert("events".to_owned(), StreamSchema { partitions: 64, retention: Duration::from_secs(3600) });
     store.apply_schema(more).unwrap();
-    // Nobody reads yet: this is what comes between the change and the route's restart.
+    // No lane reads yet: these records come between the change of the schema and the route's restart.
     let records: Vec<_> = (0..200).map(|i| NewRecord { key: i.to_string(), ..record("after") }).collect();
     let ids = store.append("events", &records).await.unwrap();
     assert!(ids.iter().any(|id| !id.starts_with("0-") && !id.starts_with("1-")), "{ids:?}");

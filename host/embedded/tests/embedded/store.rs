@@ -281,7 +281,7 @@ async fn messages_on_their_way_to_the_dead_letters_are_not_given_back() {
         let release = vec![(batch.claims[0].token().clone(), Duration::ZERO)];
         let progress = Progress::Receipts { delete: Vec::new(), release };
         store.commit(Commit { progress, ..commit(vec![]) }).await.unwrap();
-        // Whoever receives it once too often goes while it is buried.
+        // The receive that is one too many is dropped while the message goes to the dead letters.
         tokio::select! {
             biased;
             pulled = lane.pull(LIMIT) => drop(pulled.unwrap()),
@@ -290,7 +290,7 @@ async fn messages_on_their_way_to_the_dead_letters_are_not_given_back() {
         while lane.pull(LIMIT).await.unwrap() != (Pull::Empty { drained: true }) {
             lane.ready().await;
         }
-        assert_eq!((lane.given_up(), lane.given_up()), (1, 0), "it tells whoever counts them");
+        assert_eq!((lane.given_up(), lane.given_up()), (1, 0), "the meter gets each once");
     }
     assert_eq!(store.dead_count("r"), 20);
 }

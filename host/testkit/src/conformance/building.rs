@@ -1,4 +1,4 @@
-//! Short ways to write what the suites commit.
+//! Fixtures of the suites: items, commits and the engine under test.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -25,10 +25,10 @@ pub const INDEX: &str = "by-color";
 pub struct EngineUnderTest {
     /// The engine.
     pub engine: Arc<dyn Engine>,
-    /// False where tables are on a server and progress is elsewhere. Such an engine gives no reads of one moment, and does
-    /// not undo what the server took where the other store refuses; nothing else is left out.
+    /// False if tables are on a server and progress is elsewhere. Such an engine gives no reads of one moment, and
+    /// does not undo writes that the server took if the other store refuses; it promises everything else.
     pub one_store: bool,
-    /// What has to live as long as it, such as a directory.
+    /// Kept alive as long as the engine, such as a directory.
     pub keep: Box<dyn Any>,
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn get(engine: &dyn Engine, key: &Item) -> Option<Item> {
     engine.reads().get(TABLE, key).await.expect("the table answers")
 }
 
-/// What a query finds.
+/// The items that a query finds.
 pub(crate) async fn query(engine: &dyn Engine, selection: &Selection) -> Vec<Item> {
     engine.reads().query(selection).await.expect("the table answers")
 }

@@ -26,7 +26,7 @@ pub struct LogUnderTest {
     pub open: SourceOpener,
     /// Appends records with these payloads.
     pub append: SourceFeed<String>,
-    /// What has to live as long as it.
+    /// Kept alive as long as the source.
     pub keep: Box<dyn Any>,
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// An empty queue whose messages are shown again after a short time.
+/// An empty queue whose messages are released after a short time.
 pub struct QueueUnderTest {
     /// The engine that settles its receipts; it has the table of the engine suite.
     pub engine: Arc<dyn Engine>,
@@ -32,7 +32,7 @@ pub struct QueueUnderTest {
     /// It is the engine's own queue: a stale receipt refuses the commit and everything in it. A queue that is a service of
     /// its own does not promise that.
     pub own: bool,
-    /// What has to live as long as it.
+    /// Kept alive as long as the source.
     pub keep: Box<dyn Any>,
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct PartialBatch {
 }
 
 impl PartialBatch {
-    /// Cuts `entries` from the JSON of a batch.
+    /// Takes `entries` out of the JSON of a batch.
     pub(crate) fn new(action: &str, body: &[u8], entries: &[usize], code: &'static str) -> Self {
         let mut request: Value = serde_json::from_slice(body).unwrap_or_default();
         let mut failed = Vec::new();
@@ -29,7 +29,7 @@ impl PartialBatch {
         PartialBatch { action: action.to_owned(), request, code, failed }
     }
 
-    /// What is left; `None` where nothing is.
+    /// The request without those entries; `None` if none is left.
     pub(crate) fn request(&mut self) -> Option<Vec<u8>> {
         if let Some(tables) = self.request.get_mut("RequestItems").and_then(Value::as_object_mut) {
             tables.retain(|_, list| list.as_array().is_some_and(|list| !list.is_empty()));
@@ -70,7 +70,7 @@ impl PartialBatch {
     }
 }
 
-/// The lists of entries of a batch, by table where it has several.
+/// The lists of entries of a batch, with the name of the table if the action has a list for each.
 fn lists<'a>(action: &str, request: &'a mut Value) -> Vec<(String, &'a mut Vec<Value>)> {
     let lists: Vec<(String, &mut Value)> = match action {
         "BatchWriteItem" => request

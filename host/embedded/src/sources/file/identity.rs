@@ -1,5 +1,5 @@
-//! Which file it is: how often the path has led to another one, a digest of what this one began with when it was read, and
-//! its inode, which tells files apart that begin alike.
+//! Identity of a file: how many files the path led to before, a digest of the file's first bytes when it was read,
+//! and its inode, which distinguishes files that begin alike.
 
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
@@ -24,24 +24,24 @@ pub(crate) struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// A file of which nothing was read yet: it may be any.
+    /// The identity of a file of which nothing was read: every file matches it.
     pub(crate) fn any(generation: u64) -> Self {
         FileIdentity { generation, length: 0, digest: digest(&[]), inode: 0 }
     }
 
-    /// True where the file still begins so.
+    /// True if the file still begins with the bytes of the digest.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// The file cannot be read.
     pub(crate) fn matches(&self, file: &File) -> Result<bool> {
         let head = head(file, self.length)?;
         Ok(head.len() as u64 == self.length && digest(&head) == self.digest)
     }
 
-    /// What is to be remembered when the file was read up to `end`; `None` where that is remembered already.
+    /// The identity to store once the file was read up to `end`; `None` if it is stored already.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// The file cannot be read.
     pub(crate) fn widened(&self, file: &File, end: u64) -> Result<Option<Self>> {
         if self.length >= end.min(HEAD) {
             return Ok(None);
@@ -51,8 +51,8 @@ impl FileIdentity {
         Ok(Some(FileIdentity { generation: self.generation, length: head.len() as u64, digest: digest(&head), inode }))
     }
 
-    /// Where the file that `path` led to is now, if it was renamed in the same directory and holds at least `length` bytes:
-    /// the one of its inode, else the newest one that begins so.
+    /// The file that `path` led to, if it was renamed within its directory and holds at least `length` bytes: the
+    /// file with its inode, otherwise the newest one with the same beginning.
     pub(crate) fn renamed(&self, path: &Path, length: u64) -> Option<PathBuf> {
         let candidate = |other: PathBuf| {
             let file = super::lines::open(&other).ok()?;
@@ -63,7 +63,8 @@ impl FileIdentity {
         siblings(path).into_iter().filter_map(candidate).max().map(|(_, _, other)| other)
     }
 
-    /// True where `path` leads to another file than this, although that one begins alike: this one lies beside it.
+    /// True if `file`, which `path` leads to, is another file that begins alike, and the one that was read lies
+    /// beside it.
     pub(crate) fn lies_beside(&self, path: &Path, file: &File) -> bool {
         let inode = |file: &Path| std::fs::metadata(file).map(|about| about.ino()).ok();
         let elsewhere = self.inode != 0 && file.metadata().is_ok_and(|about| about.ino() != self.inode);

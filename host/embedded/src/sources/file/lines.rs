@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Longest line, bytes: what a batch may hold many times over, and more than any event.
+/// Longest line, bytes: far more than any event.
 pub const LONGEST: usize = 64 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 256 << 10;
@@ -31,7 +31,7 @@ pub(crate) struct FileLine<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Opens a regular file: opening a pipe would wait for whoever writes to it.
+/// Opens a regular file. A pipe is refused: opening it would block until another process writes to it.
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
@@ -69,11 +69,11 @@ impl FileLines {
         self.buffer.clear();
         self.taken = 0;
         self.base = position;
-        // Where this fails, so does the next read.
+        // An error here comes again with the next read.
         let _ = self.file.seek(SeekFrom::Start(position));
     }
 
-    /// The next line that is not empty; `last_too`: also one that nothing ends.
+    /// The next line that is not empty. `last_too`: also a last line without an end of line.
     pub(crate) fn peek(&mut self, last_too: bool) -> std::io::Result<Option<FileLine<'_>>> {
         if self.peeked.is_none() {
             self.peeked = self.find(last_too)?;
@@ -119,7 +119,7 @@ impl FileLines {
                 if last_too && self.taken < self.last_end() {
                     return Ok(Some((self.taken, self.last_end(), self.buffer.len())));
                 }
-                // Half a line may be taken back by whoever writes it: it is read again.
+                // The process that writes the file may still change half a line: it is read again.
                 self.read_again_from(self.position());
                 return Ok(None);
             }
@@ -131,7 +131,7 @@ impl FileLines {
         self.buffer.len() - usize::from(self.buffer.ends_with(b"\r"))
     }
 
-    /// Reads a chunk, and drops what was taken; false at the end of the file.
+    /// Reads a chunk and drops the lines that were taken; false at the end of the file.
     fn read_more(&mut self) -> std::io::Result<bool> {
         self.buffer.drain(..self.taken);
         self.base += self.taken as u64;
@@ -143,13 +143,13 @@ impl FileLines {
         Ok(read > 0)
     }
 
-    /// True where the path leads to another file now.
+    /// True if the path leads to another file now.
     pub(crate) fn replaced(&self, path: &Path) -> bool {
         let (Ok(there), Ok(here)) = (std::fs::metadata(path), self.file.metadata()) else { return false };
         (there.dev(), there.ino()) != (here.dev(), here.ino())
     }
 
-    /// True where less is there than was taken.
+    /// True if the file is shorter than the position: it was truncated.
     pub(crate) fn cut_off(&self) -> bool {
         self.file.metadata().is_ok_and(|here| here.len() < self.position())
     }
