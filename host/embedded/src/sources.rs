@@ -64,17 +64,16 @@ impl Store {
     }
 
     /// A queue as a route reads it: lanes that each give batches of one message group, or of messages without one.
-    /// Registers the route as a consumer if it is none yet.
+    /// Its first lane registers the
+    /// route as a consumer, if it is none yet.
     ///
     /// # Errors
     /// A [`Fault`]: there is no such queue.
     pub fn queue_source(&self, spec: SourceSpec, queue: &str) -> Result<Box<dyn Source>, Fault> {
-        let found = self.shared().catalog().queues.get(queue).cloned();
-        let found =
-            found.ok_or_else(|| Fault::Permanent(format!("source {:?}: there is no queue {queue:?}", spec.source)))?;
-        let route = spec.route.to_string();
-        let consumer = self.writer().perform_blocking(0, Demand::Alone, move |tx| found.register(&route, tx))?;
-        Ok(Box::new(queue_source::EmbeddedQueueSource::new(self.clone(), spec, queue, consumer)))
+        if !self.shared().catalog().queues.contains_key(queue) {
+            return Err(Fault::Permanent(format!("source {:?}: there is no queue {queue:?}", spec.source)));
+        }
+        Ok(Box::new(queue_source::EmbeddedQueueSource::new(self.clone(), spec, queue)))
     }
 
     /// Hides messages in flight for `by` from now.

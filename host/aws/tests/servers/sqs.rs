@@ -158,7 +158,6 @@ fn under_test(fifo: bool) -> QueueUnderTest {
             let (client, queue) = (client.clone(), queue.clone());
             Box::pin(async move { send(&client, &queue, &messages).await })
         }),
-        visibility: Duration::from_secs(1),
         own: false,
         keep: Box::new(()),
     }

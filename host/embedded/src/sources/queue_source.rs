@@ -3,6 +3,7 @@
 use crate::progress::SourceSpec;
 use crate::queues::{MessageQueue, ReceiveOutcome, receive};
 use crate::store::Store;
+use crate::writer::Demand;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::fault::Fault;
@@ -17,15 +18,28 @@ pub(crate) struct EmbeddedQueueSource {
     store: Store,
     spec: SourceSpec,
     queue: String,
-    consumer: u32,
+    /// Number of the route among the consumers; `None`: not registered yet.
+    consumer: Option<u32>,
     given: usize,
     given_up: Arc<AtomicU64>,
 }
 
 impl EmbeddedQueueSource {
-    /// A source for a registered consumer.
-    pub(crate) fn new(store: Store, spec: SourceSpec, queue: &str, consumer: u32) -> Self {
-        EmbeddedQueueSource { store, spec, queue: queue.to_owned(), consumer, given: 0, given_up: Arc::default() }
+    /// A source of a queue of the schema.
+    pub(crate) fn new(store: Store, spec: SourceSpec, queue: &str) -> Self {
+        EmbeddedQueueSource { store, spec, queue: queue.to_owned(), consumer: None, given: 0, given_up: Arc::default() }
+    }
+
+    /// The number of the route among the consumers of the queue. Registers it first, which waits for the writer and so is
+    /// not for [`Store::queue_source`], which runs on a runtime thread. Cancel-safe: a route is registered once.
+    async fn consumer(&mut self) -> Result<u32, Fault> {
+        if let Some(number) = self.consumer {
+            return Ok(number);
+        }
+        let (queue, route) = (find(&self.store, &self.queue)?, self.spec.route.to_string());
+        let number = self.store.writer().perform(0, Demand::Alone, move |tx| queue.register(&route, tx)).await?;
+        self.consumer = Some(number);
+        Ok(number)
     }
 }
 
@@ -39,11 +53,12 @@ impl Source for EmbeddedQueueSource {
             if self.given >= self.spec.workers.max(1) {
                 return std::future::pending().await;
             }
+            let consumer = self.consumer().await?;
             let lane = QueueLane {
                 store: self.store.clone(),
                 spec: self.spec.clone(),
                 queue: self.queue.clone(),
-                consumer: self.consumer,
+                consumer,
                 changed: find(&self.store, &self.queue)?.subscribe(),
                 held: Vec::new(),
                 given_up: Arc::clone(&self.given_up),
@@ -141,5 +156,39 @@ impl Lane for QueueLane {
 
     fn keep(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(self.extend())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{QueueSchema, StoreSchema};
+    use std::time::Duration;
+    use tokio::sync::oneshot;
+
+    /// Longest that the writer stays busy if the opening blocks the only thread: the test fails then.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn opening_a_queue_leaves_the_thread_to_other_tasks() {
+        let dir = tempfile::tempdir().unwrap();
+        let jobs = QueueSchema {
+            visibility_timeout: Duration::from_secs(30),
+            max_receive_count: 3,
+            consumers: Default::default(),
+        };
+        let schema = StoreSchema { queues: [("jobs".to_owned(), jobs)].into(), ..StoreSchema::default() };
+        let store = Store::open(dir.path(), schema).unwrap();
+        // The writer is busy until another task of this thread frees it.
+        let (free, freed) = std::sync::mpsc::channel::<()>();
+        let (report, was_freed) = oneshot::channel();
+        let busy = move |_: &mut crate::transaction::Transaction<'_>| Ok(freed.recv_timeout(PATIENCE).is_ok());
+        store.writer().submit(0, Demand::Alone, busy, move |result: Result<bool, Fault>| drop(report.send(result)));
+        let spec = SourceSpec { route: "r".into(), source: "jobs".into(), kind: "queue".into(), workers: 1 };
+        let mut source = store.queue_source(spec, "jobs").unwrap();
+        let other = async { free.send(()).unwrap() };
+        let (lane, ()) = tokio::join!(source.next_lane(), other);
+        assert_eq!(was_freed.await.unwrap(), Ok(true), "the other task ran while the queue was being opened");
+        assert!(lane.unwrap().is_some());
     }
 }

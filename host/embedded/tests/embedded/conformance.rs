@@ -92,7 +92,6 @@ fn queue() -> QueueUnderTest {
             let messages: Vec<_> = messages.into_iter().map(message).collect();
             Box::pin(async move { drop(store.enqueue("jobs", &messages).await.unwrap()) })
         }),
-        visibility: VISIBILITY,
         own: true,
         keep: Box::new(dir),
     }

@@ -14,9 +14,10 @@ use esclusa_flow::source::{Pull, Source};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
+/// Set for the child: this test runs itself again as the process that is killed.
 const DIRECTORY: &str = "ESCLUSA_CRASH_TEST";
+const TEST: &str = "embedded::crash::a_commit_is_there_as_a_whole_or_not_at_all_after_sigkill";
 const ROUTES: [&str; 2] = ["a", "b"];
 const ITEMS: u64 = 20;
 const KILLS: u64 = 12;
@@ -63,11 +64,8 @@ fn work(route: &str, n: u64) -> Commit {
     }
 }
 
-/// The body of the process that is killed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn child() {
-    let Some(dir) = std::env::var_os(DIRECTORY) else { return };
-    let dir = Path::new(&dir);
+/// The body of the process that is killed: commits for ever.
+async fn child(dir: &Path) {
     let store = Store::open(dir.join("store"), crash_schema(dir)).unwrap();
     let run = |store: Store, route: &'static str| async move {
         let done = store.counts(route).unwrap().done;
@@ -79,26 +77,34 @@ async fn child() {
     tokio::join!(run(store.clone(), "a"), run(store.clone(), "b"));
 }
 
-/// Runs the child, kills it after some commits, and gives the last acknowledged commit of each route.
-fn kill_after(dir: &Path, commits: u64, wait: Duration) -> [u64; 2] {
+/// Runs the child, kills it after some commits, and gives the last acknowledged commit of each route. `staged`: kills it once
+/// an object of a later commit is staged, so within that commit; otherwise right behind the answer.
+fn kill_after(dir: &Path, commits: u64, staged: bool) -> [u64; 2] {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "embedded::crash::child", "--nocapture"])
+        .args(["--exact", TEST, "--nocapture"])
         .env(DIRECTORY, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut acknowledged = [0; 2];
-    let mut left = commits;
+    let (mut left, mut killed) = (commits, false);
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for line in lines.map_while(Result::ok) {
         let Some((route, n)) = line.strip_prefix("done ").and_then(|l| l.split_once(' ')) else { continue };
         acknowledged[usize::from(route == "b")] = n.parse().unwrap();
         left = left.saturating_sub(1);
-        if left == 0 {
-            // Somewhere within a commit, not just behind one.
-            std::thread::sleep(wait);
+        // The child may have answered more commits before it was killed: their lines are read and count.
+        if left == 0 && !killed {
+            let staging = dir.join("files/.staging");
+            while staged
+                && child.try_wait().unwrap().is_none()
+                && std::fs::read_dir(&staging).map_or(0, Iterator::count) == 0
+            {
+                std::thread::yield_now();
+            }
             child.kill().unwrap();
+            killed = true;
         }
     }
     let output = child.wait_with_output().unwrap();
@@ -108,11 +114,14 @@ fn kill_after(dir: &Path, commits: u64, wait: Duration) -> [u64; 2] {
 
 #[test]
 fn a_commit_is_there_as_a_whole_or_not_at_all_after_sigkill() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    if let Some(dir) = std::env::var_os(DIRECTORY) {
+        return runtime.block_on(child(Path::new(&dir)));
+    }
     let dir = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
     for round in 0..KILLS {
         let random = mix(round);
-        let acknowledged = kill_after(dir.path(), 1 + random % 40, Duration::from_micros(random % 3000));
+        let acknowledged = kill_after(dir.path(), 1 + random % 40, round % 2 == 1);
         runtime.block_on(check(dir.path(), acknowledged));
     }
 }

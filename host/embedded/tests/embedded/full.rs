@@ -7,7 +7,9 @@ use esclusa_flow::fault::Fault;
 use std::path::Path;
 use std::process::Command;
 
+/// Set for the child: the test runs itself again as the process whose disk fails.
 const DIRECTORY: &str = "ESCLUSA_FULL_TEST";
+const TEST: &str = "embedded::full::a_write_that_fails_midway_loses_nothing_that_was_acknowledged";
 
 fn write(n: i64) -> esclusa_flow::engine::Commit {
     commit(vec![put("things", item([("pk", text("a")), ("sk", number(n))]), None)])
@@ -30,10 +32,8 @@ async fn a_disk_below_its_reserve_refuses_commits_and_goes_on_when_there_is_spac
 }
 
 /// The body of the child process, whose files cannot grow beyond the size of a journal and a little more.
-#[tokio::test]
-async fn child() {
-    let Some(dir) = std::env::var_os(DIRECTORY) else { return };
-    let store = Store::open(Path::new(&dir), schema()).unwrap();
+async fn child(dir: &Path) {
+    let store = Store::open(dir, schema()).unwrap();
     for n in 1..=10 {
         store.commit(write(n)).await.unwrap();
     }
@@ -50,10 +50,14 @@ async fn child() {
 
 #[tokio::test]
 async fn a_write_that_fails_midway_loses_nothing_that_was_acknowledged() {
+    if let Some(dir) = std::env::var_os(DIRECTORY) {
+        return child(Path::new(&dir)).await;
+    }
     let dir = tempfile::tempdir().unwrap();
     let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 133120; exec \"$0\" --exact embedded::full::child --nocapture"])
+        .args(["-c", "trap '' XFSZ; ulimit -f 133120; exec \"$0\" --exact \"$1\" --nocapture"])
         .arg(std::env::current_exe().unwrap())
+        .arg(TEST)
         .env(DIRECTORY, dir.path())
         .output()
         .unwrap();

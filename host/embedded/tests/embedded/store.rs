@@ -268,7 +268,7 @@ async fn a_message_received_too_often_goes_to_the_dead_letters_also_across_resta
 }
 
 #[tokio::test]
-async fn messages_on_their_way_to_the_dead_letters_are_not_given_back() {
+async fn messages_on_their_way_to_the_dead_letters_are_not_released() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), schema()).unwrap();
     let mut once = schema();
