@@ -5,6 +5,7 @@ mod generate;
 mod log_source;
 mod queue_source;
 mod schedule;
+mod single_lane;
 mod template;
 
 pub use file::{FileSource, LONGEST_LINE};

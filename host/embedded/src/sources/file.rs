@@ -11,13 +11,14 @@ mod lines;
 
 pub use lines::LONGEST as LONGEST_LINE;
 
+use super::single_lane::{OpenLane, SingleLaneSource};
 use crate::progress::SourceSpec;
 use crate::store::Store;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use esclusa_flow::source::{Lane, Limit, Pull};
 use identity::FileIdentity;
 use lines::FileLines;
 use std::path::{Path, PathBuf};
@@ -31,36 +32,29 @@ const POLL: Duration = Duration::from_millis(200);
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// The lines of a file as a source of one ordered lane.
-pub struct FileSource {
+pub type FileSource = SingleLaneSource<FileOpener>;
+
+/// Opens a file as a lane.
+pub struct FileOpener {
     store: Store,
     spec: SourceSpec,
     path: PathBuf,
     follow: bool,
-    given: bool,
 }
 
-impl FileSource {
+impl SingleLaneSource<FileOpener> {
     /// A source that keeps its position in `store`. `follow`: waits for the file to grow, else it ends.
     #[must_use]
     pub fn new(store: Store, spec: SourceSpec, path: impl Into<PathBuf>, follow: bool) -> Self {
-        FileSource { store, spec, path: path.into(), follow, given: false }
+        SingleLaneSource::of(FileOpener { store, spec, path: path.into(), follow })
     }
 }
 
-impl Source for FileSource {
-    fn caught_up(&self) -> bool {
-        self.given
-    }
-
-    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+impl OpenLane for FileOpener {
+    fn open_lane(&self) -> BoxFuture<'_, Result<Box<dyn Lane>, Fault>> {
         Box::pin(async move {
-            if self.given {
-                return Ok(None);
-            }
             let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned();
-            let lane = FileLane::open(self, name).await?;
-            self.given = true;
-            Ok(Some(Box::new(lane) as Box<dyn Lane>))
+            Ok(Box::new(FileLane::open(self, name).await?) as Box<dyn Lane>)
         })
     }
 }
@@ -90,8 +84,8 @@ struct FileLane {
 
 impl FileLane {
     /// Opens the file at the committed position, or another one at its start.
-    async fn open(source: &FileSource, name: String) -> Result<Self, Fault> {
-        let FileSource { store, spec, path, follow, .. } = source;
+    async fn open(opener: &FileOpener, name: String) -> Result<Self, Fault> {
+        let FileOpener { store, spec, path, follow } = opener;
         let route_lane = spec.route_lane(&name);
         let previous = route_lane.position(store.disk())?;
         let known = route_lane

@@ -1,6 +1,7 @@
 //! Generated events: a log that nobody writes. Event number n follows from n and from the time at which the first
 //! one was due, so a batch that comes again is the same.
 
+use super::single_lane::{OpenLane, SingleLaneSource};
 use super::template::{TemplateValues, render, render_text};
 use crate::progress::SourceSpec;
 use crate::store::Store;
@@ -9,7 +10,7 @@ use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::mix_text;
-use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use esclusa_flow::source::{Lane, Limit, Pull};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -33,11 +34,13 @@ pub struct GeneratorSettings {
 }
 
 /// Generated events as a source of one ordered lane.
-pub struct GenerateSource {
+pub type GenerateSource = SingleLaneSource<GenerateOpener>;
+
+/// Opens generated events as a lane.
+pub struct GenerateOpener {
     store: Store,
     spec: SourceSpec,
     generated: GeneratorSettings,
-    given: bool,
 }
 
 /// Event number `sequence` is due at `at`; the ones behind it follow in step.
@@ -47,13 +50,15 @@ struct GenerateAnchor {
     at: u64,
 }
 
-impl GenerateSource {
+impl SingleLaneSource<GenerateOpener> {
     /// A source that keeps its position in `store`.
     #[must_use]
     pub fn new(store: Store, spec: SourceSpec, generated: GeneratorSettings) -> Self {
-        GenerateSource { store, spec, generated, given: false }
+        SingleLaneSource::of(GenerateOpener { store, spec, generated })
     }
+}
 
+impl GenerateOpener {
     async fn open(&self) -> Result<GenerateLane, Fault> {
         let route_lane = self.spec.route_lane("");
         let position = route_lane.position(self.store.disk())?;
@@ -82,20 +87,9 @@ impl GenerateSource {
     }
 }
 
-impl Source for GenerateSource {
-    fn caught_up(&self) -> bool {
-        self.given
-    }
-
-    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
-        Box::pin(async move {
-            if self.given {
-                return Ok(None);
-            }
-            let lane = self.open().await?;
-            self.given = true;
-            Ok(Some(Box::new(lane) as Box<dyn Lane>))
-        })
+impl OpenLane for GenerateOpener {
+    fn open_lane(&self) -> BoxFuture<'_, Result<Box<dyn Lane>, Fault>> {
+        Box::pin(async move { Ok(Box::new(self.open().await?) as Box<dyn Lane>) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Events at the times of a cron expression, in UTC. Times that passed while the router was down become one event.
 
+use super::single_lane::{OpenLane, SingleLaneSource};
 use super::template::{TemplateValues, render, time_text};
 use crate::progress::SourceSpec;
 use crate::store::Store;
@@ -9,7 +10,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::source::{Lane, Limit, Pull, Source};
+use esclusa_flow::source::{Lane, Limit, Pull};
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -18,15 +19,17 @@ use tokio::time::sleep;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// The times of a cron expression as a source of one ordered lane.
-pub struct ScheduleSource {
+pub type ScheduleSource = SingleLaneSource<ScheduleOpener>;
+
+/// Opens a schedule as a lane.
+pub struct ScheduleOpener {
     store: Store,
     spec: SourceSpec,
     cron: Cron,
     event: serde_json::Value,
-    given: bool,
 }
 
-impl ScheduleSource {
+impl SingleLaneSource<ScheduleOpener> {
     /// A source that keeps its position in `store`.
     ///
     /// # Errors
@@ -34,20 +37,13 @@ impl ScheduleSource {
     pub fn new(store: Store, spec: SourceSpec, cron: &str, event: serde_json::Value) -> Result<Self, Fault> {
         let parsed = Cron::from_str(cron)
             .map_err(|e| Fault::Permanent(format!("source {:?}: cron {cron:?}: {e}", spec.source)))?;
-        Ok(ScheduleSource { store, spec, cron: parsed, event, given: false })
+        Ok(SingleLaneSource::of(ScheduleOpener { store, spec, cron: parsed, event }))
     }
 }
 
-impl Source for ScheduleSource {
-    fn caught_up(&self) -> bool {
-        self.given
-    }
-
-    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+impl OpenLane for ScheduleOpener {
+    fn open_lane(&self) -> BoxFuture<'_, Result<Box<dyn Lane>, Fault>> {
         Box::pin(async move {
-            if self.given {
-                return Ok(None);
-            }
             let done = match self.spec.route_lane("").position(self.store.disk())? {
                 Some(Token::Offset(done)) => done,
                 _ => {
@@ -57,10 +53,9 @@ impl Source for ScheduleSource {
                     now
                 }
             };
-            self.given = true;
             let lane =
                 ScheduleLane { spec: self.spec.clone(), cron: self.cron.clone(), event: self.event.clone(), done };
-            Ok(Some(Box::new(lane) as Box<dyn Lane>))
+            Ok(Box::new(lane) as Box<dyn Lane>)
         })
     }
 }

@@ -1,5 +1,5 @@
 //! What every engine promises of tables and reads.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a suite panics where a promise is broken")]
+#![expect(clippy::unwrap_used, reason = "a suite panics if a promise is broken")]
 
 use super::building::{
     EngineUnderTest, INDEX, TABLE, commit, condition, delete, get, item, key, number, put, query, sks, text, update,
