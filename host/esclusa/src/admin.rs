@@ -3,27 +3,27 @@
 //! Listens where `[admin]` says, on loopback unless somebody insists. Who may ask is decided in `guard`. It has threads of
 //! its own, so that health is answered whatever the router is doing: no guest runs on them, and no long work (`work`).
 
-mod answer;
+mod answer_budget;
 mod api;
+mod api_error;
 pub(crate) mod bodies;
 pub(crate) mod connections;
-pub(crate) mod dlq;
+pub(crate) mod dead_letters;
+pub(crate) mod extract;
 mod guard;
 mod health;
 mod ingest;
-mod large;
 pub mod metrics;
-mod page;
-pub(crate) mod question;
 mod snapshot;
-pub(crate) mod work;
+pub(crate) mod work_limits;
 
 use crate::intake;
 use crate::runtime::Runtime;
 use crate::threads::Threads;
-use answer::Refusal;
+use api_error::Refusal;
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -41,7 +41,11 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use work::Work;
+use work_limits::Work;
+
+const PAGE: &str = include_str!("../assets/page.html");
+const STYLE: &str = include_str!("../assets/page.css");
+const SCRIPT: &str = include_str!("../assets/page.js");
 
 /// Requests that are being answered when the router stops may take so long.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -99,10 +103,10 @@ impl Admin {
         let (runtime, loaded) = (self.runtime.clone(), self.runtime.loaded());
         let put = async move {
             let ids = intake::put(runtime.store(), &loaded.plan, &source, &records).await?;
-            Ok::<_, Refusal>((work::encode(&BTreeMap::from([("ids", ids)]))?, held))
+            Ok::<_, Refusal>((work_limits::encode(&BTreeMap::from([("ids", ids)]))?, held))
         };
-        let (ids, held) = if bytes <= large::SMALL { put.await? } else { self.work.whole(put).await?? };
-        Ok((status, work::json(large::kept(ids, held))).into_response())
+        let (ids, held) = if bytes <= answer_budget::SMALL { put.await? } else { self.work.whole(put).await?? };
+        Ok((status, work_limits::json(answer_budget::kept(ids, held))).into_response())
     }
 }
 
@@ -191,7 +195,7 @@ impl Listening {
 
 fn router(admin: Arc<Admin>) -> Router {
     let guarded = Router::new()
-        .merge(page::routes())
+        .merge(page())
         .route("/healthz", get(health::live))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/status", get(api::status))
@@ -204,10 +208,10 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/tables/{name}/item", get(api::item))
         .route("/api/v1/reload", post(api::reload))
         .route("/api/v1/audit", get(api::audit))
-        .route("/api/v1/dlq", get(dlq::list))
-        .route("/api/v1/dlq/{id}", get(dlq::show))
-        .route("/api/v1/dlq/replay", post(dlq::replay))
-        .route("/api/v1/dlq/drop", post(dlq::drop))
+        .route("/api/v1/dlq", get(dead_letters::list))
+        .route("/api/v1/dlq/{id}", get(dead_letters::show))
+        .route("/api/v1/dlq/replay", post(dead_letters::replay))
+        .route("/api/v1/dlq/drop", post(dead_letters::drop))
         .layer(from_fn(guard::headers))
         .layer(from_fn_with_state(admin.clone(), guard::host));
     let open = Router::new()
@@ -217,8 +221,16 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/ingest/{name}/", any(ingest::ingest))
         .route("/ingest/{name}/{*rest}", any(ingest::ingest_below))
         .layer(from_fn(guard::ingest_headers));
-    let all = guarded.merge(open).fallback(answer::unknown).method_not_allowed_fallback(answer::method);
+    let all = guarded.merge(open).fallback(api_error::unknown).method_not_allowed_fallback(api_error::method);
     all.layer(from_fn(guard::origin)).with_state(admin)
+}
+
+/// The page at `/`, its style and its script: three files that are part of the program.
+fn page() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/", get(|| async { ([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE) }))
+        .route("/page.css", get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
+        .route("/page.js", get(|| async { ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT) }))
 }
 
 #[cfg(test)]
@@ -262,5 +274,14 @@ mod tests {
         let mut answer = [0; 1024];
         let count = stream.read(&mut answer).expect("nobody answered");
         assert!(String::from_utf8_lossy(&answer[..count]).starts_with("HTTP/1.1 200 "));
+    }
+
+    #[test]
+    fn the_page_is_small_and_shows_text_of_guests_as_text_only() {
+        assert!(PAGE.len() + STYLE.len() + SCRIPT.len() < 30 << 10);
+        for dangerous in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!SCRIPT.contains(dangerous), "{dangerous} would let a guest write into the page");
+        }
+        assert!(!PAGE.contains("://") && !STYLE.contains("://"), "nothing is fetched from elsewhere");
     }
 }

@@ -4,7 +4,7 @@
 //! committed. Both must add up, and agree.
 
 use crate::runtime::Runtime;
-use crate::runtime::schema::ingest_stream;
+use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::{Plan, RouteSpec, Source};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;

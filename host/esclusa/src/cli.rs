@@ -4,12 +4,12 @@
 //! or opens the store itself where none does.
 
 mod audit;
+mod connect;
 mod control;
 mod dlq;
 mod invoke;
 mod plugin;
 mod print;
-mod reach;
 mod reference;
 mod replay;
 mod routes;
@@ -19,12 +19,12 @@ mod table;
 mod validate;
 
 use crate::configuration;
-use crate::exit::Exit;
 use crate::telemetry::{self, Format};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use esclusa_config::{Loaded, Problems};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Routes events from streams and queues to sandboxed WebAssembly plugins.
 #[derive(Debug, Parser)]
@@ -111,6 +111,41 @@ enum Command {
     /// Print the version
     #[command(after_help = "Example:\n  esclusa version --json")]
     Version,
+}
+
+/// The result of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything went well.
+    Ok,
+    /// Something went wrong.
+    Failed,
+    /// The command line makes no sense.
+    Usage,
+    /// The router stopped before everything in flight was finished. Nothing is lost: it is delivered again.
+    Incomplete,
+    /// routes.toml, or a plugin in it, cannot be used: `EX_CONFIG` of sysexits.h.
+    Configuration,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Incomplete => 3,
+            Exit::Configuration => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
 }
 
 /// A configuration that cannot be used: every problem of it.

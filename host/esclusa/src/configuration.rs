@@ -1,8 +1,8 @@
 //! routes.toml as the program uses it: read with the environment, refusals of plugins reported where they belong,
 //! and put in force again while the router runs.
 
+use crate::plugins::Refused;
 use crate::runtime::Runtime;
-use crate::runtime::plugins::Refused;
 use esclusa_config::names::Ungranted;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Code, Diagnostic, Loaded, Locator, Place, Problems, Severity};

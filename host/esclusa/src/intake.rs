@@ -2,7 +2,7 @@
 //!
 //! Nothing is answered before it is durable; a batch of records is taken as a whole or not at all.
 
-use crate::runtime::schema::ingest_stream;
+use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::{Plan, Source};
 use esclusa_embedded::{NewRecord, Store};
 use esclusa_flow::fault::Fault;

@@ -1,8 +1,7 @@
 //! The program: reads the command line, runs it, and tells the shell how it went.
 
 use clap::Parser;
-use esclusa::child;
-use esclusa::cli::Cli;
+use esclusa::{Cli, serve_child};
 use std::process::ExitCode;
 
 /// Lifting a plugin's effects makes many small texts on one thread and frees them on another, which the
@@ -11,7 +10,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    if let Some(exit) = child::serve() {
+    if let Some(exit) = serve_child() {
         return exit;
     }
     Cli::parse().run().into()

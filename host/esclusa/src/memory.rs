@@ -4,15 +4,15 @@
 //! Amounts are the constants of those that keep to them, never copies. A part that has a budget and is missing here makes the
 //! sum wrong: `scripts/hostile.sh` holds a router under attack to it.
 
-mod guests;
 #[cfg(test)]
-mod page;
+mod limits_page;
 
-use crate::admin::{bodies, connections, work};
-use crate::runtime::ask;
-use crate::runtime::plugins::check;
-use esclusa_config::plan::{Plan, RouteSpec, Source};
-use esclusa_sandbox::caps;
+use crate::admin::{bodies, connections, work_limits};
+use crate::plugins::check;
+use crate::wiring::http_source;
+use esclusa_config::plan::{Instances, Plan, RouteSpec, Source};
+use esclusa_flow::engine::Found;
+use esclusa_sandbox::{KEEP_RESIDENT, STACK, SandboxConfig, caps};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -22,6 +22,9 @@ const IDLE: u64 = 96 << 20;
 const CODE: u64 = 4;
 /// The allocator keeps pages for reuse: a quarter of what is in use.
 const KEPT_BY_ALLOCATOR: u64 = 4;
+
+/// Outputs are held twice while they are committed: as effects, and as the writes that they become.
+const HELD: u64 = 2;
 
 /// Something that takes memory.
 #[derive(Debug, Clone, Serialize)]
@@ -50,7 +53,7 @@ impl Account {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let mut parts = vec![part("idle router", IDLE, "program and threads"), code(plan)];
-        parts.extend(guests::parts(&plan.routes));
+        parts.extend(guests(&plan.routes));
         parts.extend(plan.routes.iter().flat_map(|route| events(route, plan)));
         parts.push(store());
         parts.extend(plan.admin.iter().flat_map(|_| admin()));
@@ -72,6 +75,44 @@ fn code(plan: &Plan) -> Part {
     part("code of plugins", bytes.saturating_mul(CODE), format!("{} plugin(s), {CODE} times their files", files.len()))
 }
 
+/// Calls that may run at the same time, and what is held for them.
+fn guests(routes: &[RouteSpec]) -> Vec<Part> {
+    let instances = SandboxConfig::default().instances as usize;
+    let mut calls: Vec<&RouteSpec> = routes.iter().flat_map(|route| vec![route; at_once(route, instances)]).collect();
+    // The sandbox runs no more than that: in the worst case the largest.
+    calls.sort_by_key(|route| std::cmp::Reverse(route.limits.memory));
+    let sum = |of: fn(&RouteSpec) -> u64, calls: &[&RouteSpec]| {
+        calls.iter().fold(0_u64, |sum, route| sum.saturating_add(of(route)))
+    };
+    let running = calls.get(..SandboxConfig::default().most_running() as usize).unwrap_or(&calls);
+    let memory = sum(|route| (route.limits.memory + STACK) as u64, running);
+    let outputs = sum(|route| (route.limits.output_bytes as u64).saturating_mul(HELD), &calls);
+    let reads = sum(|route| if route.grants.tables.is_empty() { 0 } else { Found::MOST as u64 }, running);
+    let why = format!("{} call(s) at a time: limits.memory and a stack each", running.len());
+    vec![
+        part("guests", memory, why),
+        part("outputs of calls", outputs, format!("{} call(s): {HELD} times limits.output each", calls.len())),
+        part("answers to reads", reads, "a query's answer for each call that may read tables"),
+        kept(routes, instances),
+    ]
+}
+
+/// Calls of a route at the same time: one route has at most half of the permits to run.
+fn at_once(route: &RouteSpec, instances: usize) -> usize {
+    route.concurrency.saturating_mul(route.parallelization_factor).min(instances / 2).max(1)
+}
+
+/// Instances kept for reuse, all routes together, and the slots of those that are gone, which stay warm.
+fn kept(routes: &[RouteSpec], instances: usize) -> Part {
+    let reused = |route: &RouteSpec| match route.instances {
+        Instances::Fresh => None,
+        Instances::Reuse { memory_high_water, .. } => Some((memory_high_water + STACK) as u64),
+    };
+    let largest = routes.iter().filter_map(reused).max().unwrap_or_default();
+    let warm = (KEEP_RESIDENT as u64).max(largest);
+    part("instances kept", warm.saturating_mul(instances as u64), format!("{instances} of {} KiB", warm >> 10))
+}
+
 /// Events that a route has taken from its source, and what its source holds for it.
 fn events(route: &RouteSpec, plan: &Plan) -> Vec<Part> {
     let name = |what: &str| format!("route {}: {what}", route.name);
@@ -86,7 +127,7 @@ fn events(route: &RouteSpec, plan: &Plan) -> Vec<Part> {
             parts.push(part(name("read ahead"), in_flight, "as much again as in_flight"));
         }
         Some(Source::Http { reply: true, .. }) => {
-            parts.push(part(name("requests that wait"), ask::BYTES as u64, "until the plugin replies"));
+            parts.push(part(name("requests that wait"), http_source::BYTES as u64, "until the plugin replies"));
         }
         _ => {}
     }
@@ -108,7 +149,7 @@ fn admin() -> Vec<Part> {
     vec![
         part("connections", most.saturating_mul(connection), format!("{most} of {} KiB", connection >> 10)),
         part("bodies", bodies::TOTAL as u64, "bodies of requests, with their copies"),
-        part("answers", work::UNTAKEN as u64, "answers that their clients have not taken"),
+        part("answers", work_limits::UNTAKEN as u64, "answers that their clients have not taken"),
     ]
 }
 

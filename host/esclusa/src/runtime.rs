@@ -2,26 +2,18 @@
 //!
 //! Wiring only. What may be settled when is decided in `esclusa-flow`; what is durable, in the engine.
 
-pub mod ask;
-pub mod bench;
-pub mod change;
-#[cfg_attr(not(feature = "aws"), path = "runtime/no_cloud.rs")]
-pub mod cloud;
 pub mod health;
-pub mod invoke;
-mod newest;
-pub mod plugins;
-mod reachable;
-pub mod redrive;
-pub mod replay;
-pub mod schema;
-mod sources;
+mod newest_reload;
+pub mod output_status;
+mod reload;
 pub mod status;
-mod wiring;
 
+use crate::plugins;
+use crate::route_loader::Missing;
+use crate::wiring::aws::{self, Cloud, Queues};
+use crate::wiring::http_source::Desk;
+use crate::wiring::{Resources, Wiring, sources, store_schema};
 use arc_swap::ArcSwap;
-use ask::Desk;
-use cloud::{Cloud, Queues};
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Store;
@@ -35,7 +27,7 @@ use esclusa_pipeline::serve::serve;
 use esclusa_pipeline::shared::Shared;
 use esclusa_sandbox::Sandbox;
 use futures_util::future::join_all;
-use newest::Newest;
+use newest_reload::Newest;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -44,7 +36,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use wiring::{Resources, Wiring};
 
 /// A commit in work is short; a route that hangs for longer than that is cut off.
 const CUT_OFF: Duration = Duration::from_secs(2);
@@ -119,7 +110,7 @@ impl Runtime {
         if options.until_idle {
             files_exist(plan)?;
         }
-        let (directory, schema) = (plan.engine.clone(), schema::of(plan));
+        let (directory, schema) = (plan.engine.clone(), store_schema::of(plan));
         let opened = tokio::task::spawn_blocking(move || Store::open(&directory, schema)).await;
         let opened = opened.map_err(|error| StartError::Store(error.to_string()))?;
         let store = opened.map_err(|error| StartError::Store(error.to_string()))?;
@@ -162,6 +153,15 @@ impl Runtime {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// A route that runs.
+    ///
+    /// # Errors
+    /// [`Missing::Route`].
+    pub fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
+        let running = self.running();
+        running.get(name).map(|running| running.route.clone()).ok_or_else(|| Missing::Route(name.to_owned()))
     }
 
     /// Where requests of an `http` source with `reply = true` go in.
@@ -212,7 +212,7 @@ impl Runtime {
 
     /// AWS as a plan uses it; its routes read queues together from now on.
     async fn cloud(&self, plan: &Plan) -> Option<Cloud> {
-        self.queues.set_routes(cloud::readers(plan));
+        self.queues.set_routes(aws::readers(plan));
         Some(Cloud::of(plan).await?.sharing(&self.queues))
     }
 

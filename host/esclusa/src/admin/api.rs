@@ -1,10 +1,10 @@
 //! The API: what the command line and the page ask of a running router.
 
 use super::Admin;
-use super::answer::Refusal;
-use super::question::{self, BODY, Bounded, Content, Path, Query, Whole};
-use super::work::{Place, blocking, json};
-use crate::runtime::invoke::{self, Invocation, InvokeEvent, Live};
+use super::api_error::Refusal;
+use super::extract::{self, BODY, Bounded, Content, Path, Query, Whole};
+use super::work_limits::{Place, blocking, json};
+use crate::invoke::{self, Invocation, InvokeEvent, Live};
 use crate::{audit, configuration, intake, tables};
 use axum::Json;
 use axum::body::Body;
@@ -105,7 +105,7 @@ pub enum Tried {
 pub async fn invoke(
     State(admin): Shared,
     Path(name): Path<String>,
-    question::Json(body, _held): question::Json<Events>,
+    extract::Json(body, _held): extract::Json<Events>,
 ) -> Result<Response, Refusal> {
     let route = admin.runtime.route(&name)?;
     let malformed = |why| Refusal::new(StatusCode::BAD_REQUEST, why);

@@ -4,8 +4,8 @@
 //! body meanwhile. When no share is left the request waits a moment; the one that has been sending for the longest time
 //! gives way then.
 
-use super::answer::Refusal;
-use super::question;
+use super::api_error::{Refusal, root};
+use super::connections::Late;
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,6 +13,7 @@ use esclusa_pipeline::budget::{Budget, BytesPermit};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +93,7 @@ impl Bodies {
         }
         let mut pieces = body.into_data_stream();
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| question::broken(&error))?;
+            let piece = piece.map_err(|error| broken(&error))?;
             let size = held.data.len().saturating_add(piece.len());
             check(size, most)?;
             if size > room {
@@ -165,6 +166,13 @@ impl Drop for End {
     fn drop(&mut self) {
         self.sending.lock().bodies.remove(&self.number);
     }
+}
+
+/// A body that did not come whole.
+fn broken(why: &(dyn Error + 'static)) -> Refusal {
+    let root = root(why);
+    let status = if root.is::<Late>() { StatusCode::REQUEST_TIMEOUT } else { StatusCode::BAD_REQUEST };
+    Refusal::new(status, format!("the request broke off: {root}"))
 }
 
 fn check(bytes: usize, most: usize) -> Result<(), Refusal> {

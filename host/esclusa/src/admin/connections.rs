@@ -4,10 +4,10 @@
 //! number of such clients keeps others from asking for health.
 
 mod paced;
-mod places;
+mod slots;
 mod stage;
 
-use super::answer::Refusal;
+use super::api_error::Refusal;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
@@ -21,7 +21,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use paced::{Pace, Paced};
-use places::{Kind, Places};
+use slots::{Kind, Places};
 use stage::{Answered, Stage};
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 #[cfg(test)]
-pub use places::MOST;
-pub use places::Most;
+pub use slots::MOST;
+pub use slots::Most;
 
 /// A request's headers come within this time, and so does each further part of its body. Idle connections end after it.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@
 //! is no CORS: no other page may read an answer.
 
 use super::Admin;
-use super::answer::Refusal;
+use super::api_error::Refusal;
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;

@@ -2,10 +2,11 @@
 //! count for the process: the other routes go on.
 
 use super::Admin;
-use super::answer::Refusal;
-use super::question;
+use super::api_error::Refusal;
+use super::extract;
 use crate::runtime::health::Health;
-use crate::runtime::status::{OutputStatus, RouteStatus};
+use crate::runtime::output_status::OutputStatus;
+use crate::runtime::status::RouteStatus;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -34,7 +35,7 @@ pub async fn ready(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Response
     }
     let shown = admin.snapshot.show(&admin.runtime).await?;
     let (mut status, mut body) = shown.ready.clone();
-    if let Some(name) = question::parameter(&uri, "route") {
+    if let Some(name) = extract::parameter(&uri, "route") {
         let route = shown.status.routes.iter().find(|route| route.name == name).ok_or_else(|| {
             Refusal::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")).code("route.unknown")
         })?;

@@ -3,8 +3,8 @@
 //! Without `reply` the answer comes after the durable write; with it, after the commit, and it is the plugin's.
 
 use super::Admin;
-use super::answer::Refusal;
-use super::question::{Path, parameter};
+use super::api_error::Refusal;
+use super::extract::{Path, parameter};
 use crate::intake;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;

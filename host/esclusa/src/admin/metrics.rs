@@ -3,7 +3,7 @@
 //! Labels are bounded: they hold names that are or were in routes.toml and words of ours, never anything out of an event.
 
 use super::Admin;
-use super::answer::Refusal;
+use super::api_error::Refusal;
 use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;

@@ -1,9 +1,9 @@
 //! What health and metrics tell: taken from the router by one thread at a time, for all that have asked before.
 
-use super::answer::Refusal;
+use super::api_error::Refusal;
 use super::health;
 use super::metrics;
-use super::work::blocking;
+use super::work_limits::blocking;
 use crate::runtime::Runtime;
 use crate::runtime::status::Status;
 use axum::body::Bytes;

@@ -1,9 +1,9 @@
 //! `esclusa audit`: the account of every route; exit 1 where one does not add up.
 
-use super::reach::{Reach, reach};
+use super::connect::{Reach, reach};
 use super::{Global, print};
 use crate::audit::{self, Account};
-use crate::exit::Exit;
+use crate::cli::Exit;
 use anyhow::Result;
 
 /// Audits a running router, or the store of a stopped one.

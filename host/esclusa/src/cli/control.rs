@@ -1,8 +1,8 @@
 //! Commands that change what a running router does.
 
-use super::reach::{escape, router};
+use super::connect::{escape, router};
 use super::{Global, print};
-use crate::exit::Exit;
+use crate::cli::Exit;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 

@@ -2,13 +2,13 @@
 //!
 //! A replay goes letter by letter: delivered, confirmed, removed. Stopping the command at any moment loses nothing.
 
-mod desk;
+mod access;
 
 use super::{Global, Misused, print};
-use crate::exit::Exit;
-use crate::letters::{Letter, Query};
+use crate::cli::Exit;
+use crate::dead_letters::{Letter, Query};
+use access::Desk;
 use anyhow::Result;
-use desk::Desk;
 use serde_json::json;
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! `esclusa invoke`: a route's plugin on events of one's own. Shows what it wants done; with `--live` that is carried out.
 
-use super::reach::{Reach, escape, reach, reach_or_make};
+use super::connect::{Reach, escape, reach, reach_or_make};
 use super::{Global, Misused, print};
-use crate::exit::Exit;
+use crate::cli::Exit;
 use crate::intake;
-use crate::runtime::bench::{self, Bench};
-use crate::runtime::invoke::{self, InvokeEvent};
+use crate::invoke::{self, InvokeEvent};
+use crate::route_loader::{self, Bench};
 use anyhow::{Result, anyhow};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
@@ -97,6 +97,6 @@ struct Told {
 
 /// Routes at hand where no router runs.
 pub fn bench(store: Store, plan: Plan) -> Result<Bench> {
-    let sandbox = bench::sandbox(&plan.engine)?;
+    let sandbox = route_loader::sandbox(&plan.engine)?;
     Ok(Bench::new(store, plan, sandbox))
 }

@@ -1,9 +1,9 @@
 //! `esclusa plugin`: a plugin's file looked at, without a configuration.
 
 use super::{Global, Misused, print};
-use crate::child;
+use crate::cli::Exit;
 use crate::configuration::digest;
-use crate::exit::Exit;
+use crate::plugins;
 use anyhow::{Context, Result};
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ impl Plugin {
 
 async fn inspect(global: &Global, file: &Path) -> Result<Exit> {
     let bytes = esclusa_sandbox::read(file).map_err(|error| Misused(error.to_string()))?;
-    let sandbox = Sandbox::new(SandboxConfig { compiler: child::compiler(), ..SandboxConfig::default() })?;
+    let sandbox = Sandbox::new(SandboxConfig { compiler: plugins::compiler(), ..SandboxConfig::default() })?;
     let loaded = sandbox
         .load_bytes(&file.display().to_string(), bytes.clone())
         .await

@@ -1,9 +1,9 @@
 //! Commands that tell what is known without a configuration: schema, codes, completions, version.
 
 use super::{Broken, Cli, Global, Misused, print};
+use crate::cli::Exit;
 use crate::configuration;
-use crate::exit::Exit;
-use crate::runtime::cloud;
+use crate::wiring::aws;
 use anyhow::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -32,7 +32,7 @@ pub fn schema() -> Result<Exit> {
 /// `esclusa iam-policy`.
 pub fn iam_policy(global: &Global) -> Result<Exit> {
     let loaded = configuration::read(&global.config).map_err(Broken)?;
-    match cloud::policy(&loaded.plan) {
+    match aws::policy(&loaded.plan) {
         Some(policy) => print::pretty(&policy)?,
         None => print::message("no route uses anything on AWS: no policy is needed"),
     }

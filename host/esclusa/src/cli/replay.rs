@@ -1,11 +1,11 @@
 //! `esclusa replay`: the state of a table once more, from the events that a route's source keeps, as of any moment.
 
-use super::reach::{Reach, reach};
+use super::connect::{Reach, reach};
 use super::run::Signals;
 use super::{Global, Misused, print};
-use crate::exit::Exit;
-use crate::runtime::replay::{self, Gone, Job, LeftOut, Order, Refused, Stores, Summary};
-use crate::runtime::{bench, plugins};
+use crate::cli::Exit;
+use crate::replay::{self, Gone, Job, LeftOut, Order, Refused, Stores, Summary};
+use crate::{plugins, route_loader};
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::{Schema, Store};
@@ -95,7 +95,7 @@ impl Replay {
 
     async fn replay(&self, global: &Global, plan: &Plan, job: &Job, scratch: Store) -> Result<Summary> {
         let stores = Stores { own: if job.needs_store() { Some(self.store(global).await?) } else { None }, scratch };
-        let sandbox = bench::sandbox(&plan.engine)?;
+        let sandbox = route_loader::sandbox(&plan.engine)?;
         let version = plugins::load(&sandbox, &job.route).await.with_context(|| format!("route {}", self.route))?;
         replay::rebuild(job, &stores, version).await.map_err(|why| anyhow!("route {}: {why}", self.route))
     }

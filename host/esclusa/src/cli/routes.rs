@@ -1,11 +1,12 @@
 //! `esclusa routes` and `esclusa status`: what there is, and how it is doing.
 
-use super::reach::{Reach, reach, running};
+use super::connect::{Reach, reach, running};
 use super::{Global, print};
 use crate::audit::{self, Account};
-use crate::exit::Exit;
-use crate::letters;
-use crate::runtime::status::{OutputStatus, RouteStatus, Status, outputs};
+use crate::cli::Exit;
+use crate::dead_letters;
+use crate::runtime::output_status::{OutputStatus, outputs};
+use crate::runtime::status::{RouteStatus, Status};
 use anyhow::Result;
 use esclusa_config::{Loaded, show_duration};
 use esclusa_pipeline::meter::LastError;
@@ -80,7 +81,7 @@ pub async fn status(global: &Global) -> Result<Exit> {
         Reach::Stopped(store, plan) => {
             let accounts = audit::stopped(&store, &plan).await?;
             let letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
-            let left = letters::left(&store, &plan);
+            let left = dead_letters::left(&store, &plan);
             if global.json {
                 let route = |(account, letters): (&Account, &u64)| json!({"account": account, "dead_letters": letters, "state": "not running"});
                 let routes: Vec<_> = accounts.iter().zip(&letters).map(route).collect();
@@ -199,7 +200,7 @@ fn behind(route: &RouteStatus) -> Option<String> {
 /// Tells of letters that no row counts.
 fn tell_left(left: &BTreeMap<String, u64>) {
     for (route, count) in left {
-        print::message(&letters::left_told(route, *count));
+        print::message(&dead_letters::left_told(route, *count));
     }
 }
 

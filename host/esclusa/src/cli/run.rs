@@ -3,13 +3,13 @@
 mod backstop;
 mod upkeep;
 
-use super::reach::Whereabouts;
+use super::connect::Whereabouts;
 use super::{Broken, Global, print};
 use crate::admin::{self, Phase, Starting};
-use crate::child;
+use crate::cli::Exit;
 use crate::configuration;
-use crate::exit::Exit;
-use crate::reload::Watch;
+use crate::file_watch::Watch;
+use crate::plugins;
 use crate::runtime::status::Status;
 use crate::runtime::{Options, Runtime, StartError};
 use crate::threads::Threads;
@@ -128,7 +128,7 @@ async fn listen(threads: &Threads, loaded: &Loaded) -> Result<Option<Starting>> 
 
 async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
     let cache_dir = Some(loaded.plan.engine.join("cache"));
-    let (compiler, threads) = (child::compiler(), guests.handle());
+    let (compiler, threads) = (plugins::compiler(), guests.handle());
     let sandbox = Sandbox::new(SandboxConfig { cache_dir, compiler, threads, ..SandboxConfig::default() })?;
     let (plan, locator) = (loaded.plan.clone(), loaded.locator.clone());
     match Runtime::start(loaded, sandbox, Options { until_idle }).await {

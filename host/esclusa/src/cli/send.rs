@@ -1,8 +1,8 @@
 //! `esclusa send`: events into a stream, a queue or an http source, with a router at work or without.
 
-use super::reach::{Client, Reach, escape, reach_or_make};
+use super::connect::{Client, Reach, escape, reach_or_make};
 use super::{Global, Misused, print};
-use crate::exit::Exit;
+use crate::cli::Exit;
 use crate::intake;
 use anyhow::{Context, Result};
 use esclusa_config::plan::Plan;

@@ -1,8 +1,8 @@
 //! `esclusa table`: what the tables hold, as JSON lines with every digit of every number.
 
-use super::reach::{Reach, escape, reach_for};
+use super::connect::{Reach, escape, reach_for};
 use super::{Global, print};
-use crate::exit::Exit;
+use crate::cli::Exit;
 use crate::tables;
 use anyhow::{Result, bail};
 use std::io::{BufWriter, Write};

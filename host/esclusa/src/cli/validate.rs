@@ -2,11 +2,10 @@
 //! routes use on AWS can be reached.
 
 use super::{Broken, Global, print};
-use crate::exit::Exit;
+use crate::cli::Exit;
 use crate::memory::{Account, Part};
-use crate::runtime::cloud::Cloud;
-use crate::runtime::{bench, plugins};
-use crate::{configuration, telemetry};
+use crate::wiring::aws::Cloud;
+use crate::{configuration, plugins, route_loader, telemetry};
 use anyhow::Result;
 use esclusa_config::Problems;
 
@@ -34,7 +33,7 @@ impl Validate {
         let loaded = configuration::read(&global.config).map_err(Broken)?;
         let mut refused = Vec::new();
         if !self.no_plugins {
-            let sandbox = bench::sandbox(&loaded.plan.engine)?;
+            let sandbox = route_loader::sandbox(&loaded.plan.engine)?;
             refused = plugins::load_all(&sandbox, loaded.plan.routes.iter()).await.err().unwrap_or_default();
         }
         if !refused.is_empty() {

@@ -1,12 +1,12 @@
 //! What the router tells of itself: for `esclusa status`, the API and the dashboard.
 
 use super::health::Health;
+use super::output_status::{OutputStatus, outputs_at_work};
 use super::{Running, Runtime};
-use crate::letters;
-use esclusa_config::plan::{self, Target};
+use crate::dead_letters;
+use esclusa_config::plan;
 use esclusa_flow::lag::Lag;
 use esclusa_pipeline::meter::{Reading, epoch_millis};
-use esclusa_pipeline::output_meter::OutputReading;
 use esclusa_pipeline::route::{Mode, Route};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -102,28 +102,6 @@ pub struct PluginStatus {
     pub since: u64,
 }
 
-/// Something that a route writes, and what is promised of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OutputStatus {
-    /// Its name in routes.toml.
-    pub name: String,
-    /// Its kind.
-    pub kind: String,
-    /// What is promised, in words.
-    pub delivery: String,
-    /// What becomes of its messages, if it is outside of the engine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub messages: Option<OutputReading>,
-}
-
-impl OutputStatus {
-    /// True if it has not taken a message since it failed.
-    #[must_use]
-    pub fn failing(&self) -> bool {
-        self.messages.as_ref().is_some_and(|messages| messages.failed_in_a_row > 0)
-    }
-}
-
 impl RouteStatus {
     /// Messages that are not delivered yet.
     #[must_use]
@@ -165,7 +143,7 @@ impl Runtime {
             pid: std::process::id(),
             now: epoch_millis(),
             routes: routes.collect(),
-            left_letters: letters::left(&self.store, &loaded.plan),
+            left_letters: dead_letters::left(&self.store, &loaded.plan),
             reloads: self.reloads.lock().clone(),
         }
     }
@@ -194,7 +172,8 @@ impl Runtime {
             outputs: outputs_at_work(route, plan),
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
-        status.health = Health::of(&status);
+        status.health =
+            Health::of(&status.state, status.reason.as_deref(), status.reading.last_error.as_ref(), &status.outputs);
         status
     }
 
@@ -224,37 +203,4 @@ fn state(route: &Route, finished: bool) -> (&'static str, Option<String>) {
         Mode::Draining => ("draining", None),
         Mode::Stopped => ("stopped", None),
     }
-}
-
-/// The same of a route that runs, with what becomes of the messages; and where its dead letters go.
-fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputStatus> {
-    let (spec, mut found) = (&route.spec, outputs(&route.spec, plan));
-    if let Some(name) = spec.on_failure.as_ref().filter(|name| !spec.grants.outputs.contains(*name))
-        && let Some(output) = plan.outputs.get(name)
-    {
-        let delivery = plan.level(spec, Target::Output(name)).to_string();
-        found.push(OutputStatus { name: name.clone(), kind: output.kind().to_owned(), delivery, messages: None });
-    }
-    for output in found.iter_mut().filter(|output| !matches!(output.kind.as_str(), "table" | "objects")) {
-        output.messages = route.outputs.read(&output.name);
-    }
-    found
-}
-
-/// What a route writes, and what is promised of it.
-#[must_use]
-pub fn outputs(spec: &plan::RouteSpec, plan: &plan::Plan) -> Vec<OutputStatus> {
-    let output = |name: &String, kind: &str, target: Target<'_>| OutputStatus {
-        name: name.clone(),
-        kind: kind.to_owned(),
-        delivery: plan.level(spec, target).to_string(),
-        messages: None,
-    };
-    let tables = spec.grants.tables.iter().map(|n| output(n, "table", Target::Table(n)));
-    let objects = spec.grants.objects.iter().map(|n| output(n, "objects", Target::Objects(n)));
-    let sends = spec.grants.outputs.iter().map(|n| {
-        let kind = plan.outputs.get(n).map_or("output", plan::Output::kind);
-        output(n, kind, Target::Output(n))
-    });
-    tables.chain(objects).chain(sends).collect()
 }

@@ -5,12 +5,12 @@
 //!
 //! The URL may hold secrets: what is told of it is scheme, host and port.
 
-use crate::tls;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;
-use reqwest::StatusCode;
+use reqwest::{ClientBuilder, StatusCode};
+use rustls::crypto::ring::default_provider;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -36,7 +36,7 @@ impl Webhook {
         let content_type = if json { "application/json" } else { "application/octet-stream" };
         let client = self.client.get_or_init(|| {
             // Redirects are answered as failures: a message goes only where the configuration says.
-            tls::http_client().redirect(reqwest::redirect::Policy::none()).build().unwrap_or_default()
+            http_client().redirect(reqwest::redirect::Policy::none()).build().unwrap_or_default()
         });
         let mut request = client
             .post(&self.url)
@@ -70,6 +70,13 @@ impl Sink for Webhook {
             results
         })
     }
+}
+
+/// Builds an HTTP client. The cryptography of the process is chosen here, once.
+pub fn http_client() -> ClientBuilder {
+    // The first call of the process chooses; the others find the same choice made.
+    drop(default_provider().install_default());
+    reqwest::Client::builder()
 }
 
 /// Scheme, host and port of a URL.

@@ -4,7 +4,7 @@
 //! again, as after a crash.
 
 use super::upkeep::Signals;
-use crate::exit::Exit;
+use crate::cli::Exit;
 use crate::runtime::Runtime;
 use anyhow::{Context, Result};
 use std::sync::mpsc::channel;

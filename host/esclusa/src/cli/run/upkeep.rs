@@ -1,7 +1,7 @@
 //! What a running router does for itself: changed files are put in force, signals are obeyed.
 
 use crate::configuration;
-use crate::reload::Watch;
+use crate::file_watch::Watch;
 use crate::runtime::Runtime;
 use anyhow::{Context, Result};
 use futures_util::future::join_all;

@@ -8,13 +8,19 @@ use esclusa_config::names::Ungranted;
 use esclusa_config::plan;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::LoadedPlugin;
-use esclusa_sandbox::child::Lost;
-use esclusa_sandbox::{LoadError, Loaded, RouteSettings, Sandbox};
+use esclusa_sandbox::child::{Lost, Program};
+use esclusa_sandbox::{Compiler, LoadError, Loaded, RouteSettings, Sandbox, compile_plugin};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// Command by which the program starts itself to compile one plugin. No help lists it.
+const COMPILE: &str = "compile-plugin";
+/// Command by which it starts itself to check one configuration with the schema of a plugin.
+const CHECK: &str = "check-config";
 
 /// Why a version of a plugin does not serve a route.
 #[derive(Debug, thiserror::Error)]
@@ -124,4 +130,27 @@ pub async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<Loade
         since: epoch_millis(),
         reads: AtomicBool::new(false),
     })
+}
+
+/// Does what such a command asks for; `None`: the command line is a user's. Called before anything else has begun: the
+/// limits that it sets itself are for all that comes.
+#[must_use]
+pub fn serve_child() -> Option<ExitCode> {
+    match std::env::args_os().nth(1)?.to_str()? {
+        COMPILE => Some(compile_plugin()),
+        CHECK => Some(check::check_config()),
+        _ => None,
+    }
+}
+
+/// Checks configurations in processes of their own.
+#[must_use]
+fn checker() -> Program {
+    Program::this(CHECK)
+}
+
+/// Compiles plugins in processes of their own.
+#[must_use]
+pub fn compiler() -> Compiler {
+    Compiler::Child(Program::this(COMPILE))
 }

@@ -1,10 +1,9 @@
 //! Routes at hand that do not run: for replays and trials, with a router at work or without.
 
-use super::cloud::Cloud;
-use super::redrive::NotRedriven;
-use super::wiring::Wiring;
-use super::{Runtime, plugins};
-use crate::child;
+use crate::plugins;
+use crate::redrive::NotRedriven;
+use crate::wiring::Wiring;
+use crate::wiring::aws::Cloud;
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
 use esclusa_pipeline::meter::Meter;
@@ -88,22 +87,11 @@ impl Bench {
     }
 }
 
-impl Runtime {
-    /// A route that runs.
-    ///
-    /// # Errors
-    /// [`Missing::Route`].
-    pub fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
-        let running = self.running();
-        running.get(name).map(|running| running.route.clone()).ok_or_else(|| Missing::Route(name.to_owned()))
-    }
-}
-
 /// A sandbox for a command. Compiled plugins are kept with the engine's data, and nowhere as long as there are none.
 ///
 /// # Errors
 /// The sandbox cannot be made.
 pub fn sandbox(engine: &Path) -> Result<Sandbox, esclusa_sandbox::Error> {
     let cache_dir = engine.is_dir().then(|| engine.join("cache"));
-    Sandbox::new(SandboxConfig { cache_dir, compiler: child::compiler(), ..SandboxConfig::default() })
+    Sandbox::new(SandboxConfig { cache_dir, compiler: plugins::compiler(), ..SandboxConfig::default() })
 }

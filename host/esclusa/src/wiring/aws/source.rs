@@ -1,7 +1,7 @@
 //! Sources on AWS: opened as one route reads them, checked, and what they need permission for.
 
 use super::Cloud;
-use crate::runtime::reachable::Unreachable;
+use crate::wiring::Unreachable;
 use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::shards::{self, Alone, Coordination, Sharing};
 use esclusa_aws::{check, dynamodb_stream, iam, kinesis, lease, sqs};

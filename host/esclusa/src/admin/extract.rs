@@ -1,9 +1,8 @@
 //! What a request asks: parts of its path, its parameters, its body. What cannot be read is refused in words.
 
 use super::Admin;
-use super::answer::Refusal;
+use super::api_error::{Refusal, root};
 use super::bodies::Held;
-use super::connections::Late;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -11,7 +10,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use std::error::Error;
 use std::fmt::Formatter;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -152,22 +150,6 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Bounded<T
 pub fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let extract::Query(pairs) = extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
     pairs.into_iter().find_map(|(of, value)| (of == name).then_some(value))
-}
-
-/// A body that did not come whole.
-pub fn broken(why: &(dyn Error + 'static)) -> Refusal {
-    let root = root(why);
-    let status = if root.is::<Late>() { StatusCode::REQUEST_TIMEOUT } else { StatusCode::BAD_REQUEST };
-    Refusal::new(status, format!("the request broke off: {root}"))
-}
-
-/// What was wrong in the first place: the errors around it tell of the program, not of the request.
-fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause
 }
 
 #[cfg(test)]

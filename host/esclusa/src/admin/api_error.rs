@@ -1,14 +1,15 @@
 //! Answers that are errors: a status and a JSON object, `{"error": …}`.
 
+use crate::dead_letters::NotSelected;
 use crate::intake::NotTaken;
-use crate::letters::NotSelected;
-use crate::runtime::bench::Missing;
+use crate::route_loader::Missing;
 use crate::tables::NotRead;
 use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use esclusa_flow::fault::Fault;
 use serde_json::{Map, Value};
+use std::error::Error;
 
 /// An error as it is answered.
 #[derive(Debug)]
@@ -47,6 +48,15 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+/// What was wrong in the first place: the errors around it tell of the program, not of the request.
+pub fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
 }
 
 /// There is nothing at this path.

@@ -1,6 +1,6 @@
 //! Large answers: as long as a client has not taken one, its bytes count.
 
-use super::answer::Refusal;
+use super::api_error::Refusal;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::StatusCode;
 use esclusa_pipeline::budget::Budget;

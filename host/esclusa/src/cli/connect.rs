@@ -1,7 +1,8 @@
 //! Finds the router that runs on a configuration, or opens its store where none does.
 
 use super::Global;
-use crate::{configuration, tls};
+use crate::configuration;
+use crate::sinks::webhook::http_client;
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
@@ -119,7 +120,7 @@ struct Pid {
 }
 
 async fn open(plan: &Plan) -> Result<Store> {
-    let (path, schema) = (plan.engine.clone(), crate::runtime::schema::of(plan));
+    let (path, schema) = (plan.engine.clone(), crate::wiring::store_schema::of(plan));
     let opened = tokio::task::spawn_blocking(move || Store::open(path, schema)).await?;
     opened.map_err(|error| match error {
         esclusa_embedded::OpenError::Locked { holder, .. } if plan.admin.is_none() => {
@@ -149,7 +150,7 @@ impl Client {
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             ip => ip,
         };
-        let http = tls::http_client().no_proxy().connect_timeout(CONNECT).build()?;
+        let http = http_client().no_proxy().connect_timeout(CONNECT).build()?;
         Ok(Client { base: format!("http://{}", SocketAddr::new(ip, admin.port())), http })
     }
 

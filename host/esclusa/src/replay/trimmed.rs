@@ -1,8 +1,8 @@
 //! What a source does not keep any more of what was asked for, where it can tell.
 
-use super::order::Job;
-use crate::runtime::cloud::Cloud;
-use crate::runtime::schema::ingest_stream;
+use super::request::Job;
+use crate::wiring::aws::Cloud;
+use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::Source;
 use esclusa_embedded::{Store, Trimmed};
 use esclusa_pipeline::meter::epoch_millis;

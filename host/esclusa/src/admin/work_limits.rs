@@ -3,8 +3,8 @@
 //! What the router does is handed to the router's own threads. What is computed for an answer runs on threads that may
 //! block, in few places at a time, each kind of work in its own: no kind can keep another one waiting.
 
-use super::answer::Refusal;
-use super::large::{SMALL, Untaken};
+use super::answer_budget::{SMALL, Untaken};
+use super::api_error::Refusal;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;

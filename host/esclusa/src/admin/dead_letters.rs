@@ -1,11 +1,11 @@
 //! Dead letters over the API.
 
 use super::Admin;
-use super::answer::Refusal;
-use super::question::{self, Bounded, Content, Path, Query};
-use super::work::{encode, json};
-use crate::letters::{self, Letter, NotSelected};
-use crate::runtime::redrive::{self, NotRedriven};
+use super::api_error::Refusal;
+use super::extract::{self, Bounded, Content, Path, Query};
+use super::work_limits::{encode, json};
+use crate::dead_letters::{self, Letter, NotSelected};
+use crate::redrive::{self, NotRedriven};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -36,12 +36,15 @@ impl Content for Ids {
 }
 
 /// The letters that a query selects.
-pub async fn list(State(admin): State<Arc<Admin>>, Query(query): Query<letters::Query>) -> Result<Response, Refusal> {
+pub async fn list(
+    State(admin): State<Arc<Admin>>,
+    Query(query): Query<dead_letters::Query>,
+) -> Result<Response, Refusal> {
     let store = admin.runtime.store().clone();
     // Ends the search when the request does.
     let guard = Stop::default();
     let stop = guard.flag();
-    admin.work.searches.answer::<_, NotSelected>(move || letters::select(&store, &query, MOST, &stop)).await
+    admin.work.searches.answer::<_, NotSelected>(move || dead_letters::select(&store, &query, MOST, &stop)).await
 }
 
 /// A letter, whole.
@@ -61,7 +64,7 @@ pub async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Re
 /// Delivers letters to their routes again, one after the other.
 pub async fn replay(
     State(admin): State<Arc<Admin>>,
-    question::Json(Ids { ids }, _): question::Json<Ids>,
+    extract::Json(Ids { ids }, _): extract::Json<Ids>,
 ) -> Result<Response, Refusal> {
     let ids = ids.all("ids")?;
     let work = admin.clone();
@@ -103,7 +106,7 @@ async fn again(admin: &Admin, ids: Vec<u64>) -> Result<Value, Refusal> {
 /// Throws letters away.
 pub async fn drop(
     State(admin): State<Arc<Admin>>,
-    question::Json(Ids { ids }, _): question::Json<Ids>,
+    extract::Json(Ids { ids }, _): extract::Json<Ids>,
 ) -> Result<Json<Value>, Refusal> {
     let (ids, runtime) = (ids.all("ids")?, admin.runtime.clone());
     let work = async move {

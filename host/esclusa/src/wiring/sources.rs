@@ -1,8 +1,8 @@
 //! Opens the source of a route: what the plan says, as the engine gives it.
 
-use super::ask::Desk;
-use super::cloud::{Cloud, LateProgressStore};
-use super::schema::ingest_stream;
+use super::aws::{Cloud, LateProgressStore};
+use super::http_source::Desk;
+use super::store_schema::ingest_stream;
 use esclusa_config::plan;
 use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Store};
 use esclusa_flow::fault::Fault;

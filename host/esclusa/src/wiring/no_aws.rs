@@ -1,7 +1,7 @@
 //! AWS in a build without it: nothing. [`configuration`](crate::configuration) refuses a plan that names AWS, so there is
 //! never a [`Cloud`], and none of its methods runs.
 
-use super::reachable::Unreachable;
+use super::Unreachable;
 use esclusa_config::plan::{self, Output, Plan};
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::fault::Fault;
@@ -28,14 +28,14 @@ pub struct Queues(());
 
 /// Keeps the progress of a source on AWS: there is none.
 #[derive(Debug, Default)]
-pub struct Slot(());
+pub struct LateProgressStore(());
 
 impl Queues {
     /// Does nothing.
     pub fn set_routes(&self, _: Readers) {}
 }
 
-impl Slot {
+impl LateProgressStore {
     /// Never called: only a source on AWS keeps its progress.
     pub fn set(&self, (): ()) {}
 }
@@ -75,17 +75,17 @@ impl Cloud {
     pub fn engine(
         &self,
         _: &Plan,
-        _: &plan::Route,
+        _: &plan::RouteSpec,
         _: Arc<dyn Engine>,
         _: (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
-        _: Option<Arc<Slot>>,
+        _: Option<Arc<LateProgressStore>>,
     ) -> Option<Arc<dyn Engine>> {
         match *self {}
     }
 
     /// What opens a source.
     #[must_use]
-    pub fn opener(&self, _: &plan::Route, _: &plan::Source, _: u32, _: Positions) -> Opener {
+    pub fn opener(&self, _: &plan::RouteSpec, _: &plan::Source, _: u32, _: Positions) -> Opener {
         match *self {}
     }
 
@@ -112,7 +112,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Never returns.
-    pub async fn holds_items(&self, _: &str, _: &str, _: &plan::Place) -> Result<bool, String> {
+    pub async fn holds_items(&self, _: &str, _: &str, _: &plan::ServiceLocation) -> Result<bool, String> {
         match *self {}
     }
 
@@ -120,7 +120,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Never returns.
-    pub async fn keeps_from(&self, _: &str, _: &plan::Place, _: u64) -> Result<Option<u64>, String> {
+    pub async fn keeps_from(&self, _: &str, _: &plan::ServiceLocation, _: u64) -> Result<Option<u64>, String> {
         match *self {}
     }
 }

@@ -127,11 +127,11 @@ mod tests {
 
     /// Our own plugins' schemas.
     const OURS: [&str; 5] = [
-        include_str!("../../../../../plugins/aggregate/config.schema.json"),
-        include_str!("../../../../../plugins/alert/config.schema.json"),
-        include_str!("../../../../../plugins/etl/config.schema.json"),
-        include_str!("../../../../../plugins/inventory/config.schema.json"),
-        include_str!("../../../../../plugins/parquet/config.schema.json"),
+        include_str!("../../../../plugins/aggregate/config.schema.json"),
+        include_str!("../../../../plugins/alert/config.schema.json"),
+        include_str!("../../../../plugins/etl/config.schema.json"),
+        include_str!("../../../../plugins/inventory/config.schema.json"),
+        include_str!("../../../../plugins/parquet/config.schema.json"),
     ];
 
     #[test]

@@ -1,8 +1,14 @@
 //! Puts a route together: its sinks, its engine, and what they need of the store and of AWS.
 
-use super::cloud::{Cloud, LateProgressStore};
-use crate::sinks;
-use esclusa_config::plan::{self, Objects, Plan, Source, Table};
+#[cfg_attr(not(feature = "aws"), path = "wiring/no_aws.rs")]
+pub mod aws;
+pub mod http_source;
+pub mod sources;
+pub mod store_schema;
+
+use crate::sinks::{append_file, console, smtp, webhook};
+use aws::{Cloud, LateProgressStore};
+use esclusa_config::plan::{self, Objects, Output, Plan, Source, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_pipeline::commit::Settle;
@@ -33,7 +39,7 @@ impl Wiring<'_> {
         let source = self.plan.sources.get(&spec.source)?;
         let outputs = spec.grants.outputs.iter().chain(&spec.on_failure);
         let sinks: BTreeMap<String, Arc<dyn Sink>> = outputs
-            .filter_map(|name| Some((name.clone(), sinks::open(self.plan.outputs.get(name)?, self.cloud)?)))
+            .filter_map(|name| Some((name.clone(), open_sink(self.plan.outputs.get(name)?, self.cloud)?)))
             .collect();
         let meters = OutputMeters::of(&spec.name, sinks.keys());
         let slot = Arc::new(LateProgressStore::default());
@@ -44,6 +50,25 @@ impl Wiring<'_> {
             .and_then(|cloud| cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), keeper));
         let facts = (source.kind().into(), settle(source), self.plan.marks(spec));
         Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), version, meter), slot))
+    }
+}
+
+/// The sink of an output; `None` where it is the engine's own stream or queue. `cloud` is there where the plan has
+/// something on AWS.
+fn open_sink(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
+    match output {
+        Output::Stream { .. } | Output::Queue { .. } => None,
+        Output::Console => Some(Arc::new(console::Console)),
+        Output::File { path } => Some(Arc::new(append_file::File::new(path.clone()))),
+        Output::Webhook { url, headers, timeout } => {
+            Some(Arc::new(webhook::Webhook::new(url.clone(), headers.clone(), *timeout)))
+        }
+        Output::Smtp { url, from, to, subject } => {
+            Some(Arc::new(smtp::Smtp::new(url.clone(), from.clone(), to.clone(), subject.clone())))
+        }
+        Output::Kinesis { .. } | Output::Sqs { .. } | Output::Sns { .. } | Output::Ses { .. } | Output::S3 { .. } => {
+            cloud?.sink(output)
+        }
     }
 }
 
@@ -86,4 +111,13 @@ impl Resources {
         let objects: BTreeMap<_, _> = objects.filter(|(_, store)| store.on_aws()).collect();
         Resources { source, outputs, tables, objects, aws: plan.touches_aws(spec).then(|| plan.aws.clone()) }
     }
+}
+
+/// Something that routes.toml names and that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Routes that need it.
+    pub routes: Vec<String>,
+    /// What is wrong, and the remedy.
+    pub why: String,
 }

@@ -1,12 +1,12 @@
 //! Where dead letters are worked on: a running router, or the store of a stopped one.
 
 use super::Chosen;
+use crate::cli::connect::{Client, Reach, reach};
 use crate::cli::invoke::bench;
-use crate::cli::reach::{Client, Reach, reach};
 use crate::cli::{Global, Misused, print};
-use crate::letters::{self, Letter, Query};
-use crate::runtime::bench::Bench;
-use crate::runtime::redrive::{self, NotRedriven};
+use crate::dead_letters::{self, Letter, Query};
+use crate::redrive::{self, NotRedriven};
+use crate::route_loader::Bench;
 use crate::runtime::status::Status;
 use anyhow::{Context, Result, bail};
 use esclusa_embedded::Store;
@@ -72,7 +72,7 @@ impl Desk {
             Desk::Router(client) => client.get(&format!("/api/v1/dlq?{}", serde_urlencoded::to_string(query)?)).await,
             Desk::Store(bench) => {
                 let most = query.limit.unwrap_or(PAGE);
-                Ok(letters::select(bench.store(), query, most, &AtomicBool::new(false))?)
+                Ok(dead_letters::select(bench.store(), query, most, &AtomicBool::new(false))?)
             }
         }
     }
@@ -88,7 +88,7 @@ impl Desk {
             Desk::Store(bench) => {
                 let plan = bench.plan();
                 let known = plan.routes.iter().map(|route| route.name.to_string()).collect();
-                (known, letters::left(bench.store(), plan))
+                (known, dead_letters::left(bench.store(), plan))
             }
         };
         known.extend(left.into_keys());

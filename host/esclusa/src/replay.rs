@@ -4,16 +4,17 @@
 //! Nothing else of the route happens: no messages, no objects, no dead letters, no counts, no positions. Where it breaks
 //! off, the other table holds a part, and nothing else was touched.
 
-mod gone;
-mod order;
-mod past;
-mod redirect;
+mod bounded;
+mod redirect_engine;
+mod request;
+mod trimmed;
 
-pub use gone::Gone;
-pub use order::{Job, Order, Refused};
+pub use request::{Job, Order, Refused};
+pub use trimmed::Gone;
 
-use super::cloud::{Cloud, LateProgressStore};
-use super::sources;
+use crate::wiring::aws::{Cloud, LateProgressStore};
+use crate::wiring::sources;
+use bounded::Past;
 use esclusa_config::plan::{self, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;
@@ -26,8 +27,7 @@ use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use esclusa_pipeline::serve::{self, OpenSource};
 use esclusa_pipeline::shared::Shared;
-use past::Past;
-use redirect::{Redirect, Tally, Uncounted};
+use redirect_engine::{Redirect, Tally, Uncounted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,7 +105,7 @@ pub async fn rebuild(job: &Job, stores: &Stores, version: LoadedPlugin) -> Resul
     let cloud = Cloud::of(&job.plan).await;
     reachable(job, cloud.as_ref()).await?;
     empty(job, stores, cloud.as_ref()).await?;
-    let gone = gone::gone(job, stores.own.as_ref(), cloud.as_ref()).await.map_err(NotRebuilt::Unasked)?;
+    let gone = trimmed::gone(job, stores.own.as_ref(), cloud.as_ref()).await.map_err(NotRebuilt::Unasked)?;
     let store = stores.own.as_ref().unwrap_or(&stores.scratch).clone();
     let local: Arc<dyn Engine> = Arc::new(Uncounted(Arc::new(store.clone())));
     // Nothing is sent.

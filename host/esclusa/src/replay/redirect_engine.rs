@@ -1,7 +1,7 @@
 //! The engine of a rebuild: writes to tables of the route go to others, and plugins read these; everything else is left
 //! out and counted. A failed event ends the rebuild before anything of its commit is written.
 
-use super::order::Job;
+use super::request::Job;
 use super::{LeftOut, Summary};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::counts::Counts;

@@ -1,9 +1,9 @@
 //! The page `docs/reference/limits.md`, made of the constants that the code keeps to. The test that compares the two writes it
 //! anew if `ESCLUSA_BLESS` is set.
 
-use crate::admin::{connections, dlq, question};
-use crate::runtime::ask;
-use crate::runtime::plugins::check;
+use crate::admin::{connections, dead_letters, extract};
+use crate::plugins::check;
+use crate::wiring::http_source;
 use esclusa_config::{show_duration, show_size};
 use esclusa_flow::engine::Found;
 use esclusa_flow::item::number;
@@ -16,7 +16,7 @@ use std::path::Path;
 /// A limit: what is limited, how much of it there may be, and what happens to more.
 type Row = (&'static str, String, &'static str);
 
-const HEAD: &str = include_str!("page.md");
+const HEAD: &str = include_str!("limits_page.md");
 
 fn size(bytes: usize) -> String {
     show_size(bytes as u64)
@@ -117,10 +117,10 @@ fn requests() -> Vec<Row> {
         ("time for headers, or for the next piece of a body", show_duration(patience), "408, or the end"),
         ("time for a whole body", show_duration(patience * connections::WHOLE), "408"),
         ("bytes of a body for `/ingest`", key("### `kind = \"http\"`", "max_body"), "413"),
-        ("bytes of a body for the API", size(question::BODY), "413"),
-        ("dead letters of an answer", dlq::MOST.to_string(), "ask again with `after`"),
-        ("requests that wait for a plugin's reply, of a source", ask::WAITING.to_string(), "503"),
-        ("their bytes", size(ask::BYTES), "503"),
+        ("bytes of a body for the API", size(extract::BODY), "413"),
+        ("dead letters of an answer", dead_letters::MOST.to_string(), "ask again with `after`"),
+        ("requests that wait for a plugin's reply, of a source", http_source::WAITING.to_string(), "503"),
+        ("their bytes", size(http_source::BYTES), "503"),
     ]
 }
 

@@ -5,7 +5,6 @@
 //! killed.
 
 use super::{Refused, cost};
-use crate::child;
 use esclusa_config::names::{needs_order, ungranted};
 use esclusa_config::plan;
 use esclusa_sandbox::child::{Bounds, Lost, serve};
@@ -74,7 +73,7 @@ async fn by_child(schema: &str, config: &Value) -> Result<Result<(), Misfit>, Lo
     let input = serde_json::to_vec(&(schema, config)).map_err(|error| Lost::Crashed(error.to_string()))?;
     // It is never closed.
     let _place = PLACES.acquire().await;
-    let answer = child::checker().start(NICENESS)?.ask(&input, &BOUNDS).await?;
+    let answer = super::checker().start(NICENESS)?.ask(&input, &BOUNDS).await?;
     serde_json::from_slice(&answer).map_err(|error| Lost::Crashed(error.to_string()))
 }
 

@@ -3,10 +3,10 @@
 //! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was. While plugins are
 //! loaded, which may take minutes, other reloads go on.
 
-use super::newest::{Reload, Undone};
-use super::wiring::Resources;
-use super::{Running, Runtime, cloud, plugins, schema};
-use crate::letters;
+use super::newest_reload::{Reload, Undone};
+use super::{Running, Runtime};
+use crate::wiring::{Resources, aws, store_schema};
+use crate::{dead_letters, plugins};
 use esclusa_config::Loaded;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Schema;
@@ -138,10 +138,12 @@ impl Runtime {
             leaving.map(|(_, running)| (running.route.clone(), running.route.mode())).collect()
         };
         let gone: BTreeSet<Arc<str>> = leaving.iter().map(|(route, _)| route.spec.name.clone()).collect();
-        if schema::of(&old.plan) != schema::of(&new.plan) || cloud::readers(&old.plan) != cloud::readers(&new.plan) {
+        if store_schema::of(&old.plan) != store_schema::of(&new.plan)
+            || aws::readers(&old.plan) != aws::readers(&new.plan)
+        {
             // All of them first: what is in flight may need what the new schema does not have.
             join_all(gone.iter().map(|name| self.retire(name, DRAIN))).await;
-            if let Err(why) = self.apply_schema(schema::of(&new.plan)).await {
+            if let Err(why) = self.apply_schema(store_schema::of(&new.plan)).await {
                 let cloud = self.cloud(&old.plan).await;
                 for (route, mode) in leaving {
                     self.launch_as(&old.plan, cloud.as_ref(), &route.spec, route.version(), Some(mode));
@@ -164,9 +166,9 @@ impl Runtime {
         });
         tokio::join!(join_all(started), join_all(stopped));
         let mut message = summary(stay, &gone, &start);
-        for (route, count) in letters::left(&self.store, &new.plan) {
+        for (route, count) in dead_letters::left(&self.store, &new.plan) {
             if gone.contains(&*route) {
-                message = format!("{message}; {}", letters::left_told(&route, count));
+                message = format!("{message}; {}", dead_letters::left_told(&route, count));
             }
         }
         self.loaded.store(Arc::new(new));
