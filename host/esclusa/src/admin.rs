@@ -13,7 +13,7 @@ pub(crate) mod extract;
 mod guard;
 mod health;
 mod ingest;
-pub mod metrics;
+pub(crate) mod metrics;
 mod snapshot;
 pub(crate) mod work_limits;
 
@@ -54,17 +54,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// ones does not keep health out.
 const BACKLOG: u32 = 4096;
 
-/// What the router is doing, for whoever sends it traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Taking events.
-    Serving,
-    /// Finishing what is in flight.
-    Draining,
-}
-
 /// What the handlers share.
-pub struct Admin {
+pub(crate) struct Admin {
     runtime: Arc<Runtime>,
     config: PathBuf,
     listen: SocketAddr,
@@ -77,7 +68,7 @@ pub struct Admin {
 }
 
 /// A listener at work. Dropping it stops it.
-pub struct Listening {
+pub(crate) struct Listening {
     /// Where it listens, the port that the system chose included.
     pub address: SocketAddr,
     admin: Arc<Admin>,
@@ -111,7 +102,7 @@ impl Admin {
 }
 
 /// A listener of a router that is starting: it says so to whoever asks. Dropping it stops it.
-pub struct Starting {
+pub(crate) struct Starting {
     /// As it was asked for: the port may be 0.
     address: SocketAddr,
     listener: std::net::TcpListener,
@@ -124,7 +115,7 @@ impl Starting {
     ///
     /// # Errors
     /// The address is taken, or cannot be had.
-    pub async fn listen(threads: &Threads, address: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) async fn listen(threads: &Threads, address: SocketAddr) -> std::io::Result<Self> {
         let ended = || std::io::Error::other("the threads of the HTTP side have ended");
         let threads = threads.handle().ok_or_else(ended)?;
         let listens = threads.spawn(async move {
@@ -153,7 +144,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 ///
 /// # Errors
 /// The listener is broken.
-pub fn serve(starting: Starting, runtime: Arc<Runtime>, config: PathBuf) -> std::io::Result<Listening> {
+pub(crate) fn serve(starting: Starting, runtime: Arc<Runtime>, config: PathBuf) -> std::io::Result<Listening> {
     // What else listened ends here: no connection stays with it.
     let Starting { address: listen, listener, threads, _stop } = starting;
     let address = listener.local_addr()?;
@@ -178,13 +169,13 @@ pub fn serve(starting: Starting, runtime: Arc<Runtime>, config: PathBuf) -> std:
 }
 
 impl Listening {
-    /// Tells from now on that the router is in this phase.
-    pub fn phase(&self, phase: Phase) {
-        self.admin.draining.store(phase == Phase::Draining, Ordering::Relaxed);
+    /// Tells from now on that the router takes no more events.
+    pub(crate) fn drain(&self) {
+        self.admin.draining.store(true, Ordering::Relaxed);
     }
 
     /// Answers what was asked, then stops.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         drop(self.stop);
         let mut task = self.task;
         if tokio::time::timeout(LAST_ANSWERS, &mut task).await.is_err() {

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(3);
 
 /// The account of a route.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Account {
+pub(crate) struct Account {
     /// The route.
     pub route: String,
     /// Events taken from the source.
@@ -69,7 +69,7 @@ impl Books {
 ///
 /// # Errors
 /// A fault of the store.
-pub async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
+pub(crate) async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
     let (loaded, store) = (runtime.loaded(), runtime.store());
     let mut accounts = Vec::new();
     for spec in &loaded.plan.routes {
@@ -115,7 +115,7 @@ fn look(runtime: &Runtime, name: &str) -> Result<Option<Books>, Fault> {
 ///
 /// # Errors
 /// A fault of the store.
-pub async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, Fault> {
+pub(crate) async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, Fault> {
     let mut accounts = Vec::with_capacity(plan.routes.len());
     for spec in &plan.routes {
         accounts.push(stored(store, plan, spec).await?);
@@ -167,7 +167,7 @@ fn words(counts: &Counts) -> String {
 
 /// Events that wait in the source of a route, in flight included; `None` where the source cannot tell.
 #[must_use]
-pub fn behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<u64> {
+pub(crate) fn behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<u64> {
     let (name, source) = (&route.name, &route.source);
     let lanes = match plan.sources.get(source)? {
         Source::Stream { stream, .. } => store.stream_lag(name, source, stream).ok()?,

@@ -41,7 +41,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// The configuration
     #[arg(short, long, global = true, env = "ESCLUSA_CONFIG", default_value = "routes.toml", value_name = "FILE")]
     config: PathBuf,

@@ -18,7 +18,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// Everything that is wrong with it, and what it names that is not in this build.
-pub fn read(path: &Path) -> Result<Loaded, Problems> {
+pub(crate) fn read(path: &Path) -> Result<Loaded, Problems> {
     let loaded = esclusa_config::load(path, &|name| std::env::var(name).ok())?;
     if cfg!(feature = "aws") {
         return Ok(loaded);
@@ -55,7 +55,7 @@ fn on_aws(loaded: &Loaded) -> Vec<Diagnostic> {
 
 /// The engine's directory in a configuration that may have other mistakes, as far as it can be told.
 #[must_use]
-pub fn engine(path: &Path) -> Option<PathBuf> {
+pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(path).ok()?;
     let table: toml::Table = text.parse().ok()?;
     let written = table.get("engine").and_then(|engine| engine.get("path")?.as_str()).unwrap_or("data");
@@ -64,7 +64,7 @@ pub fn engine(path: &Path) -> Option<PathBuf> {
 
 /// The files that the configuration is made of: itself and every plugin, each once.
 #[must_use]
-pub fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
+pub(crate) fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     for route in &loaded.plan.routes {
         if !files.contains(&route.plugin) {
@@ -76,7 +76,7 @@ pub fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
 
 /// Why plugins do not serve their routes, as diagnostics of the file that asked for them.
 #[must_use]
-pub fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, Refused)]) -> Problems {
+pub(crate) fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, Refused)]) -> Problems {
     let mut found: Vec<Diagnostic> =
         refused.iter().flat_map(|(route, why)| refusal(plan, locator, route, why)).collect();
     found.sort_by_key(|diagnostic| diagnostic.span.start);
@@ -147,7 +147,7 @@ fn unloadable(why: &LoadError) -> Code {
 /// A configuration that was not put in force.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct NotReloaded {
+pub(crate) struct NotReloaded {
     /// The reasons as text.
     pub message: String,
     /// The reasons with their places, where they have some.
@@ -159,7 +159,7 @@ pub struct NotReloaded {
 ///
 /// # Errors
 /// [`NotReloaded`]; what could not be put in force is as it was.
-pub async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, NotReloaded> {
+pub(crate) async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, NotReloaded> {
     let loaded = match read(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -208,7 +208,7 @@ async fn changed(runtime: &Runtime) -> Vec<PathBuf> {
 
 /// SHA-256 in lower-case hex.
 #[must_use]
-pub fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

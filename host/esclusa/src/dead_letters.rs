@@ -18,7 +18,7 @@ const BYTES: usize = 8 << 20;
 
 /// A dead letter and its number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Letter {
+pub(crate) struct Letter {
     /// Its number.
     pub id: u64,
     /// Bytes of its payload.
@@ -31,7 +31,7 @@ pub struct Letter {
 impl Letter {
     /// A letter as the store has it.
     #[must_use]
-    pub fn new(id: u64, letter: DeadLetter) -> Self {
+    pub(crate) fn new(id: u64, letter: DeadLetter) -> Self {
         Letter { id, size: letter.data.len(), letter }
     }
 
@@ -58,7 +58,7 @@ impl Letter {
 /// Which letters.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Query {
+pub(crate) struct Query {
     /// Of this route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
@@ -81,7 +81,7 @@ pub struct Query {
 
 /// A selection that cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum NotSelected {
+pub(crate) enum NotSelected {
     /// The pattern is none.
     #[error("{0}")]
     Pattern(String),
@@ -106,7 +106,7 @@ pub enum NotSelected {
 ///
 /// # Errors
 /// [`NotSelected`].
-pub fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBool) -> Result<Vec<Letter>, NotSelected> {
+pub(crate) fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBool) -> Result<Vec<Letter>, NotSelected> {
     let filter = query.pattern.as_deref().map(pattern).transpose()?;
     let most = query.limit.unwrap_or(most).min(most);
     let (mut found, mut after, mut bytes) = (Vec::new(), query.after, 0_usize);
@@ -137,7 +137,7 @@ pub fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBool) -> R
 
 /// Letters of routes that the configuration does not have, by route: they were removed or renamed.
 #[must_use]
-pub fn left(store: &Store, plan: &Plan) -> BTreeMap<String, u64> {
+pub(crate) fn left(store: &Store, plan: &Plan) -> BTreeMap<String, u64> {
     let mut counts = store.dead_counts();
     counts.retain(|route, _| !plan.routes.iter().any(|known| *known.name == **route));
     counts
@@ -145,7 +145,7 @@ pub fn left(store: &Store, plan: &Plan) -> BTreeMap<String, u64> {
 
 /// What there is to say of letters whose route is gone.
 #[must_use]
-pub fn left_told(route: &str, count: u64) -> String {
+pub(crate) fn left_told(route: &str, count: u64) -> String {
     format!(
         "{count} dead letter(s) of route {route}, which is not in routes.toml: see `esclusa dlq ls --route {route}`"
     )

@@ -24,7 +24,7 @@ const QUIET: Duration = Duration::from_millis(40);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Watches files by content.
-pub struct Watch {
+pub(crate) struct Watch {
     wake: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
@@ -51,7 +51,7 @@ struct Stamp {
 impl Watch {
     /// Watches nothing yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let wake = Arc::new(Notify::new());
         let waker = wake.clone();
         let watcher = notify::recommended_watcher(move |_| waker.notify_one());
@@ -62,7 +62,7 @@ impl Watch {
     }
 
     /// Watches exactly these files from now on. Files that are new here count as seen as they are now.
-    pub fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+    pub(crate) fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) {
         let files: BTreeSet<PathBuf> = files.into_iter().collect();
         self.seen.retain(|path, _| files.contains(path));
         for path in files {
@@ -94,7 +94,7 @@ impl Watch {
 
     /// Waits until the content of some files has changed; gives their paths. A file that is missing has not
     /// changed: it is waited for. Cancel-safe.
-    pub async fn changed(&mut self) -> Vec<PathBuf> {
+    pub(crate) async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
             let ticked = tokio::time::timeout(TICK, self.wake.notified()).await.is_err();
             if ticked {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// Why records were not taken. Nothing of them was stored.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
+pub(crate) enum NotTaken {
     /// There is no source of that name.
     #[error("there is no source {name:?}; routes.toml has {known}")]
     Unknown {
@@ -55,7 +55,12 @@ enum Target {
 ///
 /// # Errors
 /// [`NotTaken`]; none was stored then.
-pub async fn put(store: &Store, plan: &Plan, source: &str, records: &[NewRecord]) -> Result<Vec<String>, NotTaken> {
+pub(crate) async fn put(
+    store: &Store,
+    plan: &Plan,
+    source: &str,
+    records: &[NewRecord],
+) -> Result<Vec<String>, NotTaken> {
     let target = target(plan, source)?;
     if records.is_empty() {
         return Ok(Vec::new());
@@ -92,12 +97,12 @@ fn target(plan: &Plan, name: &str) -> Result<Target, NotTaken> {
 
 /// A record of a whole text.
 #[must_use]
-pub fn raw(data: Vec<u8>, key: &str) -> NewRecord {
+pub(crate) fn raw(data: Vec<u8>, key: &str) -> NewRecord {
     NewRecord { key: key.to_owned(), data, attributes: Vec::new() }
 }
 
 /// The lines of a text, without their ends; empty ones are left out. Numbers count from 1.
-pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let numbered = text.split(|byte| *byte == b'\n').enumerate();
     numbered.map(|(at, line)| (at + 1, line.trim_ascii())).filter(|(_, line)| !line.is_empty())
 }
@@ -106,7 +111,7 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 ///
 /// # Errors
 /// [`NotTaken::TooMany`].
-pub fn count(text: Vec<u8>) -> (Vec<u8>, Result<usize, NotTaken>) {
+pub(crate) fn count(text: Vec<u8>) -> (Vec<u8>, Result<usize, NotTaken>) {
     let count = lines(&text).count();
     (text, if count > LINES { Err(NotTaken::TooMany(count)) } else { Ok(count) })
 }
@@ -116,7 +121,7 @@ pub fn count(text: Vec<u8>) -> (Vec<u8>, Result<usize, NotTaken>) {
 ///
 /// # Errors
 /// [`NotTaken::Malformed`] with the number of the line.
-pub fn json_lines(text: &[u8], field: Option<&str>, first: usize) -> Result<Vec<NewRecord>, NotTaken> {
+pub(crate) fn json_lines(text: &[u8], field: Option<&str>, first: usize) -> Result<Vec<NewRecord>, NotTaken> {
     let record = |(at, line): (usize, &[u8])| {
         let at = first.saturating_add(at).saturating_sub(1);
         let json: &RawValue = serde_json::from_slice(line).map_err(|error| {

@@ -19,13 +19,13 @@ use std::collections::BTreeMap;
 use std::fmt::Formatter;
 use std::sync::Arc;
 
-pub use live::{Live, live};
-pub use show::Invocation;
+pub(crate) use live::{Live, live};
+pub(crate) use show::Invocation;
 
 /// An event of a trial.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct InvokeEvent {
+pub(crate) struct InvokeEvent {
     /// Its key.
     pub key: String,
     /// Its payload as text, or
@@ -69,7 +69,7 @@ fn attributes<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Str
 impl InvokeEvent {
     /// An event with this payload.
     #[must_use]
-    pub fn new(key: String, data: Vec<u8>, attributes: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(key: String, data: Vec<u8>, attributes: BTreeMap<String, String>) -> Self {
         let (data, base64) = match String::from_utf8(data) {
             Ok(text) => (Some(text), None),
             Err(bytes) => (None, Some(BASE64.encode(bytes.as_bytes()))),
@@ -82,7 +82,7 @@ impl InvokeEvent {
 ///
 /// # Errors
 /// What is wrong with the events.
-pub async fn trial(route: &Route, events: &[InvokeEvent]) -> Result<Invocation, String> {
+pub(crate) async fn trial(route: &Route, events: &[InvokeEvent]) -> Result<Invocation, String> {
     let columns = columns(events, "trial")?;
     let filtered = filtered(sifted(route, &columns).await)?;
     let result = call(route, &origin(route), &columns).await;

@@ -28,7 +28,7 @@ const HELD: u64 = 2;
 
 /// Something that takes memory.
 #[derive(Debug, Clone, Serialize)]
-pub struct Part {
+pub(crate) struct Part {
     /// What it is.
     pub name: String,
     /// Bytes that it takes at most.
@@ -39,7 +39,7 @@ pub struct Part {
 
 /// The memory of a router.
 #[derive(Debug, Clone, Serialize)]
-pub struct Account {
+pub(crate) struct Account {
     /// Bytes that the process takes at most.
     pub sum: u64,
     /// Its parts.
@@ -51,7 +51,7 @@ pub struct Account {
 impl Account {
     /// The account of a configuration.
     #[must_use]
-    pub fn of(plan: &Plan) -> Self {
+    pub(crate) fn of(plan: &Plan) -> Self {
         let mut parts = vec![part("idle router", IDLE, "program and threads"), code(plan)];
         parts.extend(guests(&plan.routes));
         parts.extend(plan.routes.iter().flat_map(|route| events(route, plan)));

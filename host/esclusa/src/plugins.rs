@@ -1,7 +1,7 @@
 //! Loads plugins for routes: reads, pins, compiles, checks the configuration against the plugin's schema, and
 //! configures. Nothing that fails here takes traffic.
 
-pub mod check;
+pub(crate) mod check;
 mod cost;
 
 use esclusa_config::names::Ungranted;
@@ -24,7 +24,7 @@ const CHECK: &str = "check-config";
 
 /// Why a version of a plugin does not serve a route.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// It cannot be loaded.
     #[error("{0}")]
     Load(Arc<LoadError>),
@@ -68,7 +68,7 @@ fn misfit((at, why): &(String, String)) -> String {
 ///
 /// # Errors
 /// Route and reason, each.
-pub async fn load_all<'a>(
+pub(crate) async fn load_all<'a>(
     sandbox: &Sandbox,
     routes: impl Iterator<Item = &'a plan::RouteSpec>,
 ) -> Result<Vec<LoadedPlugin>, Vec<(Arc<str>, Refused)>> {
@@ -97,7 +97,7 @@ pub async fn load_all<'a>(
 ///
 /// # Errors
 /// [`Refused`]; the route keeps what it has.
-pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
+pub(crate) async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
     let loaded = sandbox.load(&route.plugin).await.map_err(|error| Refused::Load(Arc::new(error)))?;
     configure(&loaded, route).await
 }
@@ -106,7 +106,7 @@ pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPl
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
+pub(crate) async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
     if let Some(pinned) = &route.sha256
         && **pinned != *loaded.digest
     {
@@ -151,6 +151,6 @@ fn checker() -> Program {
 
 /// Compiles plugins in processes of their own.
 #[must_use]
-pub fn compiler() -> Compiler {
+pub(crate) fn compiler() -> Compiler {
     Compiler::Child(Program::this(COMPILE))
 }

@@ -33,7 +33,7 @@ const ONCE: Policy = Policy {
 
 /// Why a letter was not replayed. It is still there.
 #[derive(Debug, thiserror::Error)]
-pub enum NotRedriven {
+pub(crate) enum NotRedriven {
     /// Somebody else replayed or dropped it.
     #[error("dead letter {0} is not there any more")]
     Gone(u64),
@@ -58,7 +58,7 @@ pub enum NotRedriven {
 ///
 /// # Errors
 /// [`NotRedriven`]; nothing was carried out then.
-pub async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Option<PendingMessages>, NotRedriven> {
+pub(crate) async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Option<PendingMessages>, NotRedriven> {
     let letter = find(store, id).map_err(|fault| NotRedriven::Host(fault.to_string()))?.ok_or(NotRedriven::Gone(id))?;
     let pending = match letter.output.clone() {
         Some(output) => {
@@ -76,7 +76,7 @@ pub async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Option<Pen
 
 /// Sends what a replay has recorded. Whoever is cut off before its end, or whose route leaves, has it sent at the next
 /// start.
-pub async fn finish(route: &Route, pending: Option<PendingMessages>) {
+pub(crate) async fn finish(route: &Route, pending: Option<PendingMessages>) {
     if let Some(pending) = pending {
         outbox::send(route, Recorded::of(route, pending)).await;
     }
@@ -86,7 +86,7 @@ pub async fn finish(route: &Route, pending: Option<PendingMessages>) {
 ///
 /// # Errors
 /// A fault of the store.
-pub fn find(store: &Store, id: u64) -> Result<Option<DeadLetter>, esclusa_flow::fault::Fault> {
+pub(crate) fn find(store: &Store, id: u64) -> Result<Option<DeadLetter>, esclusa_flow::fault::Fault> {
     let found = store.dead_letters(None, id.checked_sub(1), 1)?;
     Ok(found.into_iter().find(|(number, _)| *number == id).map(|(_, letter)| letter))
 }

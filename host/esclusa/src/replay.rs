@@ -9,8 +9,8 @@ mod redirect_engine;
 mod request;
 mod trimmed;
 
-pub use request::{Job, Order, Refused};
-pub use trimmed::Gone;
+pub(crate) use request::{Job, Order, Refused};
+pub(crate) use trimmed::Gone;
 
 use crate::wiring::aws::{Cloud, LateProgressStore};
 use crate::wiring::sources;
@@ -35,7 +35,7 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 /// The stores that a rebuild works on.
-pub struct Stores {
+pub(crate) struct Stores {
     /// The one of the configuration, where the job [needs it](Job::needs_store).
     pub own: Option<Store>,
     /// An empty one that is thrown away: positions on the way.
@@ -44,7 +44,7 @@ pub struct Stores {
 
 /// What a rebuild did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Events that the plugin has handled.
     pub events: u64,
     /// Writes to the tables that were rebuilt.
@@ -57,7 +57,7 @@ pub struct Summary {
 
 /// What a rebuild does not carry out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct LeftOut {
+pub(crate) struct LeftOut {
     /// Events that the filter, or the time asked for, leaves out.
     pub filtered: u64,
     /// Events that the plugin has rejected: the route has them among its dead letters.
@@ -72,7 +72,7 @@ pub struct LeftOut {
 
 /// Why tables were not rebuilt, or only in part.
 #[derive(Debug, thiserror::Error)]
-pub enum NotRebuilt {
+pub(crate) enum NotRebuilt {
     /// Something on AWS cannot be used: nothing was written.
     #[error("{0}")]
     Unreachable(String),
@@ -101,7 +101,7 @@ pub enum NotRebuilt {
 ///
 /// # Errors
 /// [`NotRebuilt`].
-pub async fn rebuild(job: &Job, stores: &Stores, version: LoadedPlugin) -> Result<Summary, NotRebuilt> {
+pub(crate) async fn rebuild(job: &Job, stores: &Stores, version: LoadedPlugin) -> Result<Summary, NotRebuilt> {
     let cloud = Cloud::of(&job.plan).await;
     reachable(job, cloud.as_ref()).await?;
     empty(job, stores, cloud.as_ref()).await?;

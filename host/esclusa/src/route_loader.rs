@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Why a route is not at hand.
 #[derive(Debug, thiserror::Error)]
-pub enum Missing {
+pub(crate) enum Missing {
     /// There is none of that name.
     #[error("there is no route {0:?}")]
     Route(String),
@@ -40,7 +40,7 @@ impl From<Missing> for NotRedriven {
 }
 
 /// Routes that were made ready, by name.
-pub struct Bench {
+pub(crate) struct Bench {
     store: Store,
     plan: Plan,
     sandbox: Sandbox,
@@ -50,19 +50,19 @@ pub struct Bench {
 impl Bench {
     /// Nothing is loaded before it is asked for.
     #[must_use]
-    pub fn new(store: Store, plan: Plan, sandbox: Sandbox) -> Self {
+    pub(crate) fn new(store: Store, plan: Plan, sandbox: Sandbox) -> Self {
         Bench { store, plan, sandbox, ready: tokio::sync::Mutex::default() }
     }
 
     /// The store that the routes work on.
     #[must_use]
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 
     /// What the configuration says of them.
     #[must_use]
-    pub fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
@@ -70,7 +70,7 @@ impl Bench {
     ///
     /// # Errors
     /// [`Missing`].
-    pub async fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
+    pub(crate) async fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
         let mut ready = self.ready.lock().await;
         if let Some(route) = ready.get(name) {
             return Ok(route.clone());
@@ -91,7 +91,7 @@ impl Bench {
 ///
 /// # Errors
 /// The sandbox cannot be made.
-pub fn sandbox(engine: &Path) -> Result<Sandbox, esclusa_sandbox::Error> {
+pub(crate) fn sandbox(engine: &Path) -> Result<Sandbox, esclusa_sandbox::Error> {
     let cache_dir = engine.is_dir().then(|| engine.join("cache"));
     Sandbox::new(SandboxConfig { cache_dir, compiler: plugins::compiler(), ..SandboxConfig::default() })
 }

@@ -2,11 +2,11 @@
 //!
 //! Wiring only. What may be settled when is decided in `esclusa-flow`; what is durable, in the engine.
 
-pub mod health;
+pub(crate) mod health;
 mod newest_reload;
-pub mod output_status;
+pub(crate) mod output_status;
 mod reload;
-pub mod status;
+pub(crate) mod status;
 
 use crate::plugins;
 use crate::route_loader::Missing;
@@ -42,14 +42,14 @@ const CUT_OFF: Duration = Duration::from_secs(2);
 
 /// How the router is run.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// Stop when nothing is left to do: sources that never end are not started.
     pub until_idle: bool,
 }
 
 /// Why the router does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// The store cannot be opened.
     #[error("{0}")]
     Store(String),
@@ -64,9 +64,6 @@ pub enum StartError {
     /// Plugins do not fit their routes: route and reason, each.
     #[error("{} plugin(s) cannot be used", .0.len())]
     Plugins(Vec<(Arc<str>, plugins::Refused)>),
-    /// The sandbox cannot be set up.
-    #[error("{0}")]
-    Sandbox(String),
 }
 
 /// A route that runs, and the task that serves it.
@@ -81,7 +78,7 @@ struct Running {
 }
 
 /// The router at work.
-pub struct Runtime {
+pub(crate) struct Runtime {
     sandbox: Sandbox,
     store: Store,
     shared: Arc<Shared>,
@@ -105,7 +102,7 @@ impl Runtime {
     ///
     /// # Errors
     /// [`StartError`]; nothing was started.
-    pub async fn start(loaded: Loaded, sandbox: Sandbox, options: Options) -> Result<Arc<Self>, StartError> {
+    pub(crate) async fn start(loaded: Loaded, sandbox: Sandbox, options: Options) -> Result<Arc<Self>, StartError> {
         let plan = &loaded.plan;
         if options.until_idle {
             files_exist(plan)?;
@@ -145,13 +142,13 @@ impl Runtime {
 
     /// The configuration in force.
     #[must_use]
-    pub fn loaded(&self) -> Arc<Loaded> {
+    pub(crate) fn loaded(&self) -> Arc<Loaded> {
         self.loaded.load_full()
     }
 
     /// The embedded engine.
     #[must_use]
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 
@@ -159,27 +156,27 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Missing::Route`].
-    pub fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
+    pub(crate) fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
         let running = self.running();
         running.get(name).map(|running| running.route.clone()).ok_or_else(|| Missing::Route(name.to_owned()))
     }
 
     /// Where requests of an `http` source with `reply = true` go in.
     #[must_use]
-    pub fn desk(&self, source: &str) -> Option<Desk> {
+    pub(crate) fn desk(&self, source: &str) -> Option<Desk> {
         self.desks.lock().get(source).cloned()
     }
 
     /// True where no route that reads the source takes anything now.
     #[must_use]
-    pub fn rests(&self, source: &str) -> bool {
+    pub(crate) fn rests(&self, source: &str) -> bool {
         let running = self.running();
         let mut readers = running.values().filter(|running| *running.route.spec.source == *source);
         readers.all(|reader| matches!(reader.route.mode(), Mode::Paused | Mode::Halted(_)))
     }
 
     /// Waits until nothing is left to do.
-    pub async fn until_idle(&self) {
+    pub(crate) async fn until_idle(&self) {
         self.shared.idle.wait(|| (self.shared.version)()).await;
     }
 
@@ -187,7 +184,7 @@ impl Runtime {
     ///
     /// # Errors
     /// A [`Fault`] where that cannot be kept; nothing has changed then.
-    pub async fn pause(&self, route: &str, pause: bool) -> Result<bool, Fault> {
+    pub(crate) async fn pause(&self, route: &str, pause: bool) -> Result<bool, Fault> {
         let _turn = self.turn.lock().await;
         let find = || self.running().get(route).map(|running| running.route.clone());
         let Some(found) = find() else { return Ok(false) };
@@ -199,7 +196,7 @@ impl Runtime {
 
     /// Stops taking events, finishes what is in flight, and drops what is not finished by the deadline. True where
     /// everything was finished.
-    pub async fn stop(&self, deadline: Duration) -> bool {
+    pub(crate) async fn stop(&self, deadline: Duration) -> bool {
         self.stopping.send_replace(true);
         let _turn = self.turn.lock().await;
         let names: Vec<Arc<str>> = self.running().keys().cloned().collect();

@@ -1,18 +1,15 @@
 //! Outputs outside the engine: standard output, files, webhooks, mail, and those on AWS. All are at-least-once: a crash between the send
 //! and its confirmation sends again, with the same message id.
 
-pub mod append_file;
-pub mod console;
-mod lazy;
-pub mod smtp;
-pub mod webhook;
-
-pub use lazy::Lazy;
+pub(crate) mod append_file;
+pub(crate) mod console;
+pub(crate) mod smtp;
+pub(crate) mod webhook;
 
 /// A message as one line of text: JSON stays JSON, other text is kept where it is one printable line, everything
 /// else becomes a JSON string. Control characters of a guest never reach a terminal.
 #[must_use]
-pub fn line(data: &[u8]) -> String {
+pub(crate) fn line(data: &[u8]) -> String {
     let text = String::from_utf8_lossy(data);
     if !text.chars().any(|c| c.is_control() || is_bidi(c)) {
         return text.into_owned();

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// A question that has no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum NotRead {
+pub(crate) enum NotRead {
     /// There is no table of that name.
     #[error("there is no table {name:?}; routes.toml has {known}")]
     Unknown {
@@ -39,7 +39,7 @@ pub enum NotRead {
 ///
 /// # Errors
 /// [`NotRead::Unknown`]; each line may be a [`ReadError`], which is the last one.
-pub fn scan(
+pub(crate) fn scan(
     store: &Store,
     plan: &Plan,
     table: &str,
@@ -52,7 +52,7 @@ pub fn scan(
 ///
 /// # Errors
 /// [`NotRead`].
-pub fn get(store: &Store, plan: &Plan, table: &str, key: &str) -> Result<Option<String>, NotRead> {
+pub(crate) fn get(store: &Store, plan: &Plan, table: &str, key: &str) -> Result<Option<String>, NotRead> {
     check(plan, table)?;
     let key = self::key(key).map_err(NotRead::Key)?;
     Ok(store.get(table, &key)?.map(|item| plain_json(&item)))
@@ -62,7 +62,7 @@ pub fn get(store: &Store, plan: &Plan, table: &str, key: &str) -> Result<Option<
 ///
 /// # Errors
 /// [`NotRead::Unknown`] or [`NotRead::Elsewhere`].
-pub fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
+pub(crate) fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
     match plan.tables.get(name) {
         Some(Table::Embedded(_)) => return Ok(()),
         Some(Table::Dynamodb { name: there, .. }) => {

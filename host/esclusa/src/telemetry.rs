@@ -11,7 +11,7 @@ use tracing_subscriber::prelude::*;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people; coloured on a terminal unless NO_COLOR is set.
     #[default]
     Text,
@@ -26,7 +26,7 @@ static FORMAT: OnceLock<Format> = OnceLock::new();
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub fn start(format: Format, filter: &str) -> Result<(), String> {
+pub(crate) fn start(format: Format, filter: &str) -> Result<(), String> {
     let format = *FORMAT.get_or_init(|| format);
     // The store's own remarks on its housekeeping are not for operators.
     let targets: Targets = format!("fjall=warn,lsm_tree=warn,{filter}")
@@ -48,12 +48,12 @@ pub fn start(format: Format, filter: &str) -> Result<(), String> {
 
 /// True where every line of standard error is to be JSON.
 #[must_use]
-pub fn json() -> bool {
+pub(crate) fn json() -> bool {
     FORMAT.get() == Some(&Format::Json)
 }
 
 /// True where standard error shows colours.
 #[must_use]
-pub fn colour() -> bool {
+pub(crate) fn colour() -> bool {
     !json() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -13,14 +13,14 @@ const CONNECTIONS: usize = 2;
 const BLOCKING: usize = 32;
 
 /// A runtime that ends with this value, without waiting for what still runs on it.
-pub struct Threads(Option<Runtime>);
+pub(crate) struct Threads(Option<Runtime>);
 
 impl Threads {
     /// Threads for guests, as many as there are processors.
     ///
     /// # Errors
     /// The system gives no threads.
-    pub fn of_guests() -> io::Result<Self> {
+    pub(crate) fn of_guests() -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().thread_name("esclusa-guest").event_interval(TICKS).enable_time().build()?;
         Ok(Threads(Some(runtime)))
@@ -30,7 +30,7 @@ impl Threads {
     ///
     /// # Errors
     /// The system gives no threads.
-    pub fn of_admin() -> io::Result<Self> {
+    pub(crate) fn of_admin() -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
         builder.thread_name("esclusa-admin").worker_threads(CONNECTIONS).max_blocking_threads(BLOCKING);
         Ok(Threads(Some(builder.enable_all().build()?)))
@@ -38,7 +38,7 @@ impl Threads {
 
     /// Where work for them goes.
     #[must_use]
-    pub fn handle(&self) -> Option<Handle> {
+    pub(crate) fn handle(&self) -> Option<Handle> {
         self.0.as_ref().map(|runtime| runtime.handle().clone())
     }
 }

@@ -1,10 +1,10 @@
 //! Puts a route together: its sinks, its engine, and what they need of the store and of AWS.
 
 #[cfg_attr(not(feature = "aws"), path = "wiring/no_aws.rs")]
-pub mod aws;
-pub mod http_source;
-pub mod sources;
-pub mod store_schema;
+pub(crate) mod aws;
+pub(crate) mod http_source;
+pub(crate) mod sources;
+pub(crate) mod store_schema;
 
 use crate::sinks::{append_file, console, smtp, webhook};
 use aws::{Cloud, LateProgressStore};
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a route is made of.
-pub struct Wiring<'a> {
+pub(crate) struct Wiring<'a> {
     /// The embedded engine.
     pub store: &'a Store,
     /// AWS, where the plan has something there.
@@ -30,7 +30,7 @@ pub struct Wiring<'a> {
 
 impl Wiring<'_> {
     /// A route that is not served yet, and the place of what will keep its progress. `None`: its source is not in the plan.
-    pub fn route(
+    pub(crate) fn route(
         &self,
         spec: &plan::RouteSpec,
         version: impl Into<Arc<LoadedPlugin>>,
@@ -83,7 +83,7 @@ fn settle(source: &Source) -> Settle {
 
 /// Everything outside of a route that it has to be started again for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Resources {
+pub(crate) struct Resources {
     source: Option<Source>,
     outputs: BTreeMap<String, plan::Output>,
     /// Those on AWS; embedded ones change while routes run.
@@ -95,7 +95,7 @@ pub struct Resources {
 impl Resources {
     /// What a route uses of a plan.
     #[must_use]
-    pub fn of(plan: &Plan, spec: &plan::RouteSpec) -> Self {
+    pub(crate) fn of(plan: &Plan, spec: &plan::RouteSpec) -> Self {
         let source = plan.sources.get(&spec.source).cloned();
         let outputs: BTreeMap<_, _> = spec
             .grants
@@ -115,7 +115,7 @@ impl Resources {
 
 /// Something that routes.toml names and that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreachable {
+pub(crate) struct Unreachable {
     /// Routes that need it.
     pub routes: Vec<String>,
     /// What is wrong, and the remedy.

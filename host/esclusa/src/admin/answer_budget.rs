@@ -11,15 +11,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Answers up to this size do not count: a connection keeps as much anyway.
-pub const SMALL: usize = 64 << 10;
+pub(super) const SMALL: usize = 64 << 10;
 
 /// Bytes of answers that clients may leave untaken.
 #[derive(Debug)]
-pub struct Untaken(Budget);
+pub(crate) struct Untaken(Budget);
 
 impl Untaken {
     /// So many bytes.
-    pub fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         Untaken(Budget::new(bytes))
     }
 
@@ -27,7 +27,7 @@ impl Untaken {
     ///
     /// # Errors
     /// There is no room for it.
-    pub async fn body(&self, bytes: Vec<u8>, wait: Duration) -> Result<Body, Refusal> {
+    pub(crate) async fn body(&self, bytes: Vec<u8>, wait: Duration) -> Result<Body, Refusal> {
         if bytes.len() <= SMALL {
             return Ok(bytes.into());
         }
@@ -41,7 +41,7 @@ impl Untaken {
     ///
     /// # Errors
     /// There is no room for it.
-    pub fn body_now(&self, bytes: Vec<u8>) -> Result<Body, Refusal> {
+    pub(crate) fn body_now(&self, bytes: Vec<u8>) -> Result<Body, Refusal> {
         if bytes.len() <= SMALL {
             return Ok(bytes.into());
         }
@@ -51,7 +51,7 @@ impl Untaken {
 }
 
 /// The body of an answer for which there is room already: `held` is given back when it was taken.
-pub fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
+pub(super) fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
     if bytes.len() <= SMALL {
         return bytes.into();
     }

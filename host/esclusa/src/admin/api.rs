@@ -31,24 +31,24 @@ type Answer<T> = Result<Json<T>, Refusal>;
 type Shared = State<Arc<Admin>>;
 
 /// The router at this moment.
-pub async fn status(State(admin): Shared) -> Result<Response, Refusal> {
+pub(super) async fn status(State(admin): Shared) -> Result<Response, Refusal> {
     let runtime = admin.runtime.clone();
     admin.work.looks.answer(move || Ok::<_, Refusal>(runtime.status())).await
 }
 
 /// Its routes.
-pub async fn routes(State(admin): Shared) -> Result<Response, Refusal> {
+pub(super) async fn routes(State(admin): Shared) -> Result<Response, Refusal> {
     let runtime = admin.runtime.clone();
     admin.work.looks.answer(move || Ok::<_, Refusal>(runtime.status().routes)).await
 }
 
 /// Stops taking events for a route.
-pub async fn pause(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
+pub(super) async fn pause(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
     set(admin, name, true).await
 }
 
 /// Lets a route go on.
-pub async fn resume(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
+pub(super) async fn resume(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
     set(admin, name, false).await
 }
 
@@ -64,7 +64,7 @@ async fn set(admin: Arc<Admin>, name: String, pause: bool) -> Answer<Value> {
 }
 
 /// Puts the configuration and changed plugins in force; answers when that is done or refused.
-pub async fn reload(State(admin): Shared) -> Answer<Value> {
+pub(super) async fn reload(State(admin): Shared) -> Answer<Value> {
     let (runtime, config) = (admin.runtime.clone(), admin.config.clone());
     let reloads = async move { configuration::refresh(&runtime, &config).await };
     match admin.work.whole_in(&admin.work.changes, reloads).await?.0 {
@@ -74,7 +74,7 @@ pub async fn reload(State(admin): Shared) -> Answer<Value> {
 }
 
 /// The account of every route.
-pub async fn audit(State(admin): Shared) -> Result<Response, Refusal> {
+pub(super) async fn audit(State(admin): Shared) -> Result<Response, Refusal> {
     let (runtime, clock) = (admin.runtime.clone(), Handle::current());
     admin.work.audits.answer(move || clock.block_on(audit::running(&runtime))).await
 }
@@ -82,7 +82,7 @@ pub async fn audit(State(admin): Shared) -> Result<Response, Refusal> {
 /// Events of a trial.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Events {
+pub(super) struct Events {
     events: Bounded<InvokeEvent, EVENTS>,
     /// Carry out what the plugin wants.
     #[serde(default)]
@@ -96,13 +96,13 @@ impl Content for Events {
 /// A trial of either kind.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub enum Tried {
+pub(super) enum Tried {
     Shown(Invocation),
     Done(Live),
 }
 
 /// Calls a route's plugin and shows what it wants done; carries it out when it is asked to.
-pub async fn invoke(
+pub(super) async fn invoke(
     State(admin): Shared,
     Path(name): Path<String>,
     extract::Json(body, _held): extract::Json<Events>,
@@ -128,7 +128,7 @@ pub async fn invoke(
 /// How a text becomes records.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sending {
+pub(super) struct Sending {
     /// The field that holds each record's key.
     key: Option<String>,
     /// The whole text is one record.
@@ -137,7 +137,7 @@ pub struct Sending {
 }
 
 /// Puts events into the stream or queue behind a source.
-pub async fn send(
+pub(super) async fn send(
     State(admin): Shared,
     Path(name): Path<String>,
     Query(how): Query<Sending>,
@@ -163,7 +163,7 @@ struct Scan {
 }
 
 /// Every item of a table, a line of JSON each.
-pub async fn scan(State(admin): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
+pub(super) async fn scan(State(admin): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
     let place = admin.work.scans.place().await?;
     let lines = Box::new(tables::scan(admin.runtime.store(), &admin.runtime.loaded().plan, &name)?);
     let scan = Scan { lines, end: Instant::now() + SCAN, place };
@@ -199,12 +199,12 @@ async fn next(scan: Scan) -> Option<(std::io::Result<Vec<u8>>, Option<Scan>)> {
 /// A key as a JSON object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Key {
+pub(super) struct Key {
     key: String,
 }
 
 /// An item of a table; `null` where there is none.
-pub async fn item(
+pub(super) async fn item(
     State(admin): Shared,
     Path(name): Path<String>,
     Query(Key { key }): Query<Key>,

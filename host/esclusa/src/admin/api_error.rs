@@ -13,7 +13,7 @@ use std::error::Error;
 
 /// An error as it is answered.
 #[derive(Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     message: String,
     code: Option<&'static str>,
@@ -22,17 +22,17 @@ pub struct Refusal {
 
 impl Refusal {
     /// An error in words.
-    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Refusal { status, message: message.into(), code: None, diagnostics: None }
     }
 
     /// With the stable code of the limit that was hit.
-    pub fn code(self, code: &'static str) -> Self {
+    pub(crate) fn code(self, code: &'static str) -> Self {
         Refusal { code: Some(code), ..self }
     }
 
     /// With the places of routes.toml that are at fault.
-    pub fn with(self, diagnostics: Option<Value>) -> Self {
+    pub(crate) fn with(self, diagnostics: Option<Value>) -> Self {
         Refusal { diagnostics, ..self }
     }
 }
@@ -51,7 +51,7 @@ impl IntoResponse for Refusal {
 }
 
 /// What was wrong in the first place: the errors around it tell of the program, not of the request.
-pub fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+pub(super) fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -60,12 +60,12 @@ pub fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
 }
 
 /// There is nothing at this path.
-pub async fn unknown(uri: Uri) -> Refusal {
+pub(super) async fn unknown(uri: Uri) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
 }
 
 /// There is something at this path, for another method.
-pub async fn method(method: Method, uri: Uri) -> Refusal {
+pub(super) async fn method(method: Method, uri: Uri) -> Refusal {
     Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("{method} is not for {}; the header Allow says what is", uri.path()),

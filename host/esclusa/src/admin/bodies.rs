@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes of all bodies together, with their copies.
-pub const TOTAL: usize = 192 << 20;
+pub(crate) const TOTAL: usize = 192 << 20;
 /// Copies of a body that there are at once: as it came, as records, and as the store writes them.
 const COPIES: usize = 3;
 /// Bytes that an event of a body takes beside its own: its record, and the place that the store keeps for it.
@@ -35,7 +35,7 @@ const SENDING: Duration = Duration::from_secs(5);
 
 /// The budget of the bodies.
 #[derive(Debug)]
-pub struct Bodies {
+pub(crate) struct Bodies {
     budget: Budget,
     /// Requests that are sending, in the order in which they began.
     sending: Arc<Mutex<Sending>>,
@@ -50,7 +50,7 @@ struct Sending {
 }
 
 /// A body and its share of the budget, which is kept until the request is answered.
-pub struct Held {
+pub(crate) struct Held {
     /// The whole body.
     pub data: Vec<u8>,
     shares: Vec<BytesPermit>,
@@ -58,7 +58,7 @@ pub struct Held {
 
 impl Bodies {
     /// Nothing is held yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Bodies { budget: Budget::new(TOTAL), sending: Arc::default(), wait: WAIT, give_way: SENDING }
     }
 
@@ -66,7 +66,7 @@ impl Bodies {
     ///
     /// # Errors
     /// It is larger, broke off, or there is no room for it.
-    pub async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<Held, Refusal> {
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<Held, Refusal> {
         let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let gives_way = Arc::new(Notify::new());
         tokio::select! {
@@ -112,7 +112,7 @@ impl Bodies {
     ///
     /// # Errors
     /// There is no room for it.
-    pub async fn events(&self, held: &mut Held, count: usize, more: usize) -> Result<(), Refusal> {
+    pub(crate) async fn events(&self, held: &mut Held, count: usize, more: usize) -> Result<(), Refusal> {
         held.shares.push(self.share(count.saturating_mul(PER_EVENT.saturating_add(more))).await?);
         Ok(())
     }

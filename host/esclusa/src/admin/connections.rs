@@ -32,13 +32,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 #[cfg(test)]
-pub use slots::MOST;
-pub use slots::Most;
+pub(crate) use slots::MOST;
+pub(crate) use slots::Most;
 
 /// A request's headers come within this time, and so does each further part of its body. Idle connections end after it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The whole body comes within so many times that, however small its pieces are.
-pub const WHOLE: u32 = 20;
+pub(crate) const WHOLE: u32 = 20;
 /// Bytes of a body that come within the patience, unless it ends.
 const SENT: usize = 4 << 10;
 /// Bytes of an answer that are taken within the patience, unless there are fewer.
@@ -46,7 +46,7 @@ const TAKEN: usize = 256 << 10;
 /// A connection of the reserve has this part of the patience for all that happens on it, and half of that for the headers.
 const BRIEF: u32 = 6;
 /// Bytes of a request's line and headers together; also what is kept for a connection in each direction.
-pub const BUFFER: usize = 64 << 10;
+pub(crate) const BUFFER: usize = 64 << 10;
 /// After a connection could not be accepted: the process may have too many files open.
 const PAUSE: Duration = Duration::from_millis(100);
 /// What may be asked on a connection of the reserve.
@@ -55,7 +55,7 @@ const HEALTH: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
 /// The body, or its next part, did not come in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the body did not come in time")]
-pub struct Late;
+pub(crate) struct Late;
 
 /// The connection was given up before the request was read.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ struct GivenUp;
 
 /// Serves connections until the sender of `stopped` goes; then answers what was asked already. Dropping the future cuts
 /// every connection off.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     (most, patience): (Most, Duration),

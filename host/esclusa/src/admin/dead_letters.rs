@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Letters that are answered at once.
-pub const MOST: usize = 500;
+pub(crate) const MOST: usize = 500;
 /// Letters that a request may name.
 const IDS: usize = 10_000;
 /// Letters that are dropped in one commit: the store reads each before it is removed, and other commits wait meanwhile.
@@ -27,7 +27,7 @@ const TOLD: usize = 1000;
 /// Letters by number.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ids {
+pub(crate) struct Ids {
     ids: Bounded<u64, IDS>,
 }
 
@@ -36,7 +36,7 @@ impl Content for Ids {
 }
 
 /// The letters that a query selects.
-pub async fn list(
+pub(crate) async fn list(
     State(admin): State<Arc<Admin>>,
     Query(query): Query<dead_letters::Query>,
 ) -> Result<Response, Refusal> {
@@ -48,7 +48,7 @@ pub async fn list(
 }
 
 /// A letter, whole.
-pub async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Response, Refusal> {
+pub(crate) async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = id
         .parse()
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, format!("{id:?} is no number of a dead letter")))?;
@@ -62,7 +62,7 @@ pub async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Re
 }
 
 /// Delivers letters to their routes again, one after the other.
-pub async fn replay(
+pub(crate) async fn replay(
     State(admin): State<Arc<Admin>>,
     extract::Json(Ids { ids }, _): extract::Json<Ids>,
 ) -> Result<Response, Refusal> {
@@ -104,7 +104,7 @@ async fn again(admin: &Admin, ids: Vec<u64>) -> Result<Value, Refusal> {
 }
 
 /// Throws letters away.
-pub async fn drop(
+pub(crate) async fn drop(
     State(admin): State<Arc<Admin>>,
     extract::Json(Ids { ids }, _): extract::Json<Ids>,
 ) -> Result<Json<Value>, Refusal> {

@@ -15,26 +15,26 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Parts of the path.
-pub struct Path<T>(pub T);
+pub(crate) struct Path<T>(pub T);
 
 /// The parameters.
-pub struct Query<T>(pub T);
+pub(crate) struct Query<T>(pub T);
 
 /// The body, as JSON, and its share of what bodies may take.
-pub struct Json<T>(pub T, pub Held);
+pub(crate) struct Json<T>(pub T, pub Held);
 
 /// The body as it is.
-pub struct Whole(pub Held);
+pub(crate) struct Whole(pub Held);
 
 /// What a body of JSON holds.
-pub trait Content: DeserializeOwned + Send + 'static {
+pub(crate) trait Content: DeserializeOwned + Send + 'static {
     /// Bytes of such a body, at most.
     const MOST: usize;
 }
 
 /// A list that is read up to a length; the rest is counted, and takes no memory.
 #[derive(Debug)]
-pub struct Bounded<T, const MOST: usize> {
+pub(crate) struct Bounded<T, const MOST: usize> {
     items: Vec<T>,
     beyond: usize,
 }
@@ -92,7 +92,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// What the body of any request may hold that is not for an `http` source: a chunk of `esclusa send`, or a batch of events
 /// of 10 MiB each.
-pub const BODY: usize = 64 << 20;
+pub(crate) const BODY: usize = 64 << 20;
 
 impl FromRequest<Arc<Admin>> for Whole {
     type Rejection = Refusal;
@@ -108,7 +108,7 @@ impl<T, const MOST: usize> Bounded<T, MOST> {
     ///
     /// # Errors
     /// It was; `what` are its items.
-    pub fn all(self, what: &str) -> Result<Vec<T>, Refusal> {
+    pub(crate) fn all(self, what: &str) -> Result<Vec<T>, Refusal> {
         if self.beyond == 0 {
             return Ok(self.items);
         }
@@ -147,7 +147,7 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Bounded<T
 }
 
 /// The first value of a parameter.
-pub fn parameter(uri: &Uri, name: &str) -> Option<String> {
+pub(crate) fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let extract::Query(pairs) = extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
     pairs.into_iter().find_map(|(of, value)| (of == name).then_some(value))
 }

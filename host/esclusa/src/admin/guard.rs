@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Lets a request pass whose host is this machine by a name that DNS cannot bend.
-pub async fn host(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+pub(super) async fn host(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !ours(host, admin.listen) {
         let message = format!("host {host:?} is not this router; use localhost or the address that it listens on");
@@ -36,7 +36,7 @@ fn ours(host: &str, listen: SocketAddr) -> bool {
 }
 
 /// Lets a request pass that changes nothing, or that no page of another site has made.
-pub async fn origin(request: Request, next: Next) -> Response {
+pub(super) async fn origin(request: Request, next: Next) -> Response {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD);
     if !safe && foreign(request.headers()) {
         return Refusal::new(StatusCode::FORBIDDEN, "pages of other sites may not do this").into_response();
@@ -55,12 +55,12 @@ fn foreign(headers: &HeaderMap) -> bool {
 }
 
 /// Headers of what the router itself says.
-pub async fn headers(request: Request, next: Next) -> Response {
+pub(super) async fn headers(request: Request, next: Next) -> Response {
     with(next.run(request).await, "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 }
 
 /// Headers of what plugins say: a page of theirs is no page of ours, whatever it holds.
-pub async fn ingest_headers(request: Request, next: Next) -> Response {
+pub(super) async fn ingest_headers(request: Request, next: Next) -> Response {
     with(next.run(request).await, "sandbox; default-src 'none'")
 }
 

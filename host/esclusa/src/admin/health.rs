@@ -18,18 +18,18 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The process lives, whatever the world around it does.
-pub async fn live() -> Json<Value> {
+pub(super) async fn live() -> Json<Value> {
     Json(json!({"status": "live"}))
 }
 
 /// Whatever is asked of a router that is starting.
-pub async fn starting() -> (StatusCode, [(HeaderName, &'static str); 1], Json<Value>) {
+pub(super) async fn starting() -> (StatusCode, [(HeaderName, &'static str); 1], Json<Value>) {
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], Json(json!({"status": "starting"})))
 }
 
 /// The router takes events: it is not stopping, and its store can be written. With `?route=NAME`: and that route does its
 /// work.
-pub async fn ready(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Response, Refusal> {
+pub(super) async fn ready(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Response, Refusal> {
     if admin.draining() {
         return Ok((StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response());
     }
@@ -67,7 +67,7 @@ impl<'a> Told<'a> {
 }
 
 /// Whether the process takes events, and how each route is doing; `unwritable`: why its store cannot be written.
-pub fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (StatusCode, Bytes) {
+pub(super) fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (StatusCode, Bytes) {
     let routes: Vec<Told<'_>> = routes.iter().map(Told::new).collect();
     match unwritable {
         None => (StatusCode::OK, bytes(&json!({"status": "ready", "routes": routes}))),

@@ -21,7 +21,7 @@ const KEY: usize = 1024;
 const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-esclusa-key"];
 
 /// A request to the source itself.
-pub async fn ingest(
+pub(super) async fn ingest(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
     request: Request,
@@ -30,7 +30,7 @@ pub async fn ingest(
 }
 
 /// A request below the source.
-pub async fn ingest_below(
+pub(super) async fn ingest_below(
     State(admin): State<Arc<Admin>>,
     Path((name, rest)): Path<(String, String)>,
     request: Request,

@@ -84,14 +84,14 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
 ];
 
 /// The status as text for Prometheus.
-pub async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
+pub(crate) async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
     let shown = admin.snapshot.show(&admin.runtime).await?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shown.metrics.clone()).into_response())
 }
 
 /// Every metric of a status.
 #[must_use]
-pub fn render(status: &Status) -> String {
+pub(crate) fn render(status: &Status) -> String {
     let mut out = String::new();
     head(&mut out, "esclusa_build_info", "gauge", "The version that runs.");
     line(&mut out, "esclusa_build_info", &[("version", &status.version)], 1.0);

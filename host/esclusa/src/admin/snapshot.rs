@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// The router at one moment, as health and metrics show it.
-pub struct Shown {
+pub(super) struct Shown {
     /// The router.
     pub status: Status,
     /// Whether it can do its work, and the health of each route.
@@ -27,14 +27,14 @@ type Taken = (Instant, Arc<Shown>);
 
 /// The last snapshot.
 #[derive(Default)]
-pub struct Snapshot(Arc<Mutex<Option<Taken>>>);
+pub(super) struct Snapshot(Arc<Mutex<Option<Taken>>>);
 
 impl Snapshot {
     /// The router as it is now, or was since this was asked.
     ///
     /// # Errors
     /// The router cannot be looked at.
-    pub async fn show(&self, runtime: &Arc<Runtime>) -> Result<Arc<Shown>, Refusal> {
+    pub(super) async fn show(&self, runtime: &Arc<Runtime>) -> Result<Arc<Shown>, Refusal> {
         let asked = Instant::now();
         let mut last = self.0.clone().lock_owned().await;
         if let Some((begun, shown)) = &*last

@@ -19,10 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Bytes of large answers that clients may leave untaken, of every kind together.
-pub const UNTAKEN: usize = (32 + 16 + 64 + 64 + 64) << 20;
+pub(crate) const UNTAKEN: usize = (32 + 16 + 64 + 64 + 64) << 20;
 
 /// Where work goes.
-pub struct Work {
+pub(crate) struct Work {
     router: Handle,
     /// Bodies are parsed.
     pub parsing: Places,
@@ -45,18 +45,18 @@ pub struct Work {
 }
 
 /// Places for one kind of work.
-pub struct Places {
+pub(crate) struct Places {
     what: &'static str,
     free: Arc<Semaphore>,
     untaken: Untaken,
 }
 
 /// A place; it is free again when this is dropped.
-pub struct Place(#[expect(dead_code, reason = "held for the place")] OwnedSemaphorePermit);
+pub(crate) struct Place(#[expect(dead_code, reason = "held for the place")] OwnedSemaphorePermit);
 
 impl Work {
     /// Work of the router goes there.
-    pub fn new(router: Handle) -> Self {
+    pub(crate) fn new(router: Handle) -> Self {
         Work {
             router,
             parsing: Places::new("requests are parsed", 4, 0),
@@ -75,7 +75,10 @@ impl Work {
     ///
     /// # Errors
     /// It panicked.
-    pub async fn whole<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Refusal> {
+    pub(crate) async fn whole<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Refusal> {
         self.router.spawn(work).await.map_err(|error| failed(&error))
     }
 
@@ -83,7 +86,7 @@ impl Work {
     ///
     /// # Errors
     /// There is no place for it, or it panicked.
-    pub async fn whole_in<T: Send + 'static>(
+    pub(crate) async fn whole_in<T: Send + 'static>(
         &self,
         places: &Places,
         work: impl Future<Output = T> + Send + 'static,
@@ -96,7 +99,7 @@ impl Work {
     ///
     /// # Errors
     /// It is not its turn for too long.
-    pub async fn compute<T: Send + 'static>(
+    pub(crate) async fn compute<T: Send + 'static>(
         &self,
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
@@ -114,7 +117,7 @@ impl Places {
     ///
     /// # Errors
     /// None becomes free.
-    pub async fn place(&self) -> Result<Place, Refusal> {
+    pub(crate) async fn place(&self) -> Result<Place, Refusal> {
         match tokio::time::timeout(WAIT, self.free.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Place(permit)),
             _ => {
@@ -128,7 +131,7 @@ impl Places {
     ///
     /// # Errors
     /// There is no place for it.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
         let place = self.place().await?;
         // The place is taken until the work ends, whether or not anybody waits for it.
         blocking(move || (work(), place)).await.map(|(done, _)| done)
@@ -138,7 +141,7 @@ impl Places {
     ///
     /// # Errors
     /// There is no place or no room for it.
-    pub async fn answer<T: Serialize, E: Into<Refusal>>(
+    pub(crate) async fn answer<T: Serialize, E: Into<Refusal>>(
         &self,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<Response, Refusal> {
@@ -152,14 +155,18 @@ impl Places {
     ///
     /// # Errors
     /// There is no room for it.
-    pub async fn done<T: Serialize + Send + 'static>(&self, value: T, _place: Place) -> Result<Response, Refusal> {
+    pub(crate) async fn done<T: Serialize + Send + 'static>(
+        &self,
+        value: T,
+        _place: Place,
+    ) -> Result<Response, Refusal> {
         let bytes = blocking(move || encode(&value)).await??;
         Ok(json(self.untaken.body_now(bytes)?))
     }
 }
 
 /// A body of JSON as an answer.
-pub fn json(body: Body) -> Response {
+pub(crate) fn json(body: Body) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -167,7 +174,7 @@ pub fn json(body: Body) -> Response {
 ///
 /// # Errors
 /// It has no form in JSON.
-pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
     serde_json::to_vec(value).map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
@@ -175,7 +182,7 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
 ///
 /// # Errors
 /// It panicked.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))
 }
 

@@ -7,7 +7,7 @@ use crate::cli::Exit;
 use anyhow::Result;
 
 /// Audits a running router, or the store of a stopped one.
-pub async fn audit(global: &Global) -> Result<Exit> {
+pub(super) async fn audit(global: &Global) -> Result<Exit> {
     let (running, accounts) = match reach(global).await? {
         Reach::Running(client) => (true, client.get::<Vec<Account>>("/api/v1/audit").await?),
         Reach::Stopped(store, plan) => (false, audit::stopped(&store, &plan).await?),

@@ -18,7 +18,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Where a router that runs is found: `router.json` beside its store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Whereabouts {
+pub(super) struct Whereabouts {
     /// Its process.
     pub pid: u32,
     /// Where its API listens; `None` without `[admin]`.
@@ -26,7 +26,7 @@ pub struct Whereabouts {
 }
 
 /// Keeps `router.json` there for as long as the router runs.
-pub struct Posted(PathBuf);
+pub(super) struct Posted(PathBuf);
 
 impl Whereabouts {
     fn path(engine: &Path) -> PathBuf {
@@ -38,7 +38,7 @@ impl Whereabouts {
     }
 
     /// Writes them down; they are gone when the value is dropped.
-    pub fn post(&self, engine: &Path) -> Result<Posted> {
+    pub(super) fn post(&self, engine: &Path) -> Result<Posted> {
         let path = Self::path(engine);
         let aside = path.with_extension("json.new");
         std::fs::write(&aside, serde_json::to_vec(self)?)
@@ -56,7 +56,7 @@ impl Drop for Posted {
 }
 
 /// What a command works on.
-pub enum Reach {
+pub(super) enum Reach {
     /// A router runs: ask it.
     Running(Client),
     /// No router runs: the store itself, and what the configuration says of it.
@@ -64,13 +64,13 @@ pub enum Reach {
 }
 
 /// Finds the router of the configuration, or opens its store.
-pub async fn reach(global: &Global) -> Result<Reach> {
+pub(super) async fn reach(global: &Global) -> Result<Reach> {
     reach_for(global, |_| Ok(())).await
 }
 
 /// Finds the router of the configuration, which can tell what makes no sense to it, or opens the store once `check` has
 /// found nothing.
-pub async fn reach_for(global: &Global, check: impl FnOnce(&Plan) -> Result<()>) -> Result<Reach> {
+pub(super) async fn reach_for(global: &Global, check: impl FnOnce(&Plan) -> Result<()>) -> Result<Reach> {
     if let Some(client) = running(global).await {
         return Ok(Reach::Running(client));
     }
@@ -83,7 +83,7 @@ pub async fn reach_for(global: &Global, check: impl FnOnce(&Plan) -> Result<()>)
 }
 
 /// The same for commands that write: where there is no store yet it is made, as the first run would make it.
-pub async fn reach_or_make(global: &Global) -> Result<Reach> {
+pub(super) async fn reach_or_make(global: &Global) -> Result<Reach> {
     if let Some(client) = running(global).await {
         return Ok(Reach::Running(client));
     }
@@ -92,7 +92,7 @@ pub async fn reach_or_make(global: &Global) -> Result<Reach> {
 }
 
 /// The router that runs, for commands that make no sense without one.
-pub async fn router(global: &Global) -> Result<Client> {
+pub(super) async fn router(global: &Global) -> Result<Client> {
     if let Some(client) = running(global).await {
         return Ok(client);
     }
@@ -103,7 +103,7 @@ pub async fn router(global: &Global) -> Result<Client> {
 }
 
 /// The router that runs on the configuration, even where the file has been broken since: somebody may be at work on it.
-pub async fn running(global: &Global) -> Option<Client> {
+pub(super) async fn running(global: &Global) -> Option<Client> {
     let engine = match configuration::read(&global.config) {
         Ok(loaded) => loaded.plan.engine,
         Err(_) => configuration::engine(&global.config)?,
@@ -132,7 +132,7 @@ async fn open(plan: &Plan) -> Result<Store> {
 }
 
 /// Talks to the API of a router.
-pub struct Client {
+pub(super) struct Client {
     base: String,
     http: reqwest::Client,
 }
@@ -155,24 +155,24 @@ impl Client {
     }
 
     /// GETs a value.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         Ok(self.stream(path).await?.json().await?)
     }
 
     /// GETs something that may be long.
-    pub async fn stream(&self, path: &str) -> Result<reqwest::Response> {
+    pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response> {
         let response = self.http.get(format!("{}{path}", self.base)).send().await?;
         accepted(response).await
     }
 
     /// POSTs a value, for a value.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let response = self.http.post(format!("{}{path}", self.base)).json(body).send().await?;
         Ok(accepted(response).await?.json().await?)
     }
 
     /// POSTs bytes, for a value.
-    pub async fn upload<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T> {
+    pub(super) async fn upload<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T> {
         let response = self.http.post(format!("{}{path}", self.base)).body(body).send().await?;
         Ok(accepted(response).await?.json().await?)
     }
@@ -192,7 +192,7 @@ async fn accepted(response: reqwest::Response) -> Result<reqwest::Response> {
 
 /// Escapes a part of a path or a query.
 #[must_use]
-pub fn escape(part: &str) -> String {
+pub(super) fn escape(part: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     utf8_percent_encode(part, KEPT).to_string()
 }

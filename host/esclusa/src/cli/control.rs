@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// `esclusa pause` and `esclusa resume`.
 #[derive(Debug, clap::Args)]
-pub struct Route {
+pub(super) struct Route {
     /// Name of the route
     route: String,
 }
@@ -21,14 +21,14 @@ struct Told {
 
 impl Route {
     /// Does `what` to the route.
-    pub async fn set(&self, global: &Global, what: &str) -> Result<Exit> {
+    pub(super) async fn set(&self, global: &Global, what: &str) -> Result<Exit> {
         let path = format!("/api/v1/routes/{}/{what}", escape(&self.route));
         tell(global, router(global).await?.post(&path, &()).await?)
     }
 }
 
 /// `esclusa reload`.
-pub async fn reload(global: &Global) -> Result<Exit> {
+pub(super) async fn reload(global: &Global) -> Result<Exit> {
     match router(global).await?.post("/api/v1/reload", &()).await {
         Ok(told) => tell(global, told),
         Err(error) => {

@@ -17,7 +17,7 @@ const PREVIEW: usize = 200;
 
 /// `esclusa dlq`.
 #[derive(Debug, clap::Subcommand)]
-pub enum Dlq {
+pub(super) enum Dlq {
     /// List dead letters
     #[command(after_help = "Example:\n  esclusa dlq ls --route orders --where '{\"data\": {\"country\": [\"IT\"]}}'")]
     Ls {
@@ -60,7 +60,7 @@ pub enum Dlq {
 
 /// Which letters.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Which {
+pub(super) struct Which {
     /// Of this route
     #[arg(long)]
     route: Option<String>,
@@ -74,7 +74,7 @@ pub struct Which {
 
 /// Letters by number, or those that fit.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Chosen {
+pub(super) struct Chosen {
     /// Their numbers
     ids: Vec<u64>,
     #[command(flatten)]
@@ -116,7 +116,7 @@ fn rate(text: &str) -> Result<Duration, String> {
 
 impl Dlq {
     /// Does it.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let desk = Desk::open(global).await?;
         let which = match self {
             Dlq::Ls { which, .. } => Some(which),

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 #[command(
     after_help = "Examples:\n  echo '{\"path\": \"/\"}' | esclusa invoke requests --event -\n  esclusa invoke api --event body.bin --raw --attribute method=POST\n  esclusa invoke orders --event missed.jsonl --live"
 )]
-pub struct Invoke {
+pub(super) struct Invoke {
     /// Name of the route
     route: String,
     /// JSON lines, the events of one batch; - is standard input
@@ -47,7 +47,7 @@ fn attribute(text: &str) -> Result<(String, String), String> {
 
 impl Invoke {
     /// Calls the plugin and prints what it wants done, or what was done; exit 1 where anything failed.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let events = self.events()?;
         let found = if self.live { reach_or_make(global).await? } else { reach(global).await? };
         let shown: Box<RawValue> = match found {
@@ -96,7 +96,7 @@ struct Told {
 }
 
 /// Routes at hand where no router runs.
-pub fn bench(store: Store, plan: Plan) -> Result<Bench> {
+pub(super) fn bench(store: Store, plan: Plan) -> Result<Bench> {
     let sandbox = route_loader::sandbox(&plan.engine)?;
     Ok(Bench::new(store, plan, sandbox))
 }

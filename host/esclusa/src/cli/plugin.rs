@@ -12,7 +12,7 @@ use wasmparser::{Parser, Payload};
 
 /// `esclusa plugin`.
 #[derive(Debug, clap::Subcommand)]
-pub enum Plugin {
+pub(super) enum Plugin {
     /// Tell what a plugin is: name, version, digest, size, imports, exports, and what its config may be
     #[command(after_help = "Example:\n  esclusa plugin inspect plugins/etl.wasm --json")]
     Inspect {
@@ -23,7 +23,7 @@ pub enum Plugin {
 
 impl Plugin {
     /// Looks.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let Plugin::Inspect { file } = self;
         inspect(global, file).await
     }

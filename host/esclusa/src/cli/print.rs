@@ -13,10 +13,10 @@ use std::io::Write;
 /// Whoever read standard output has seen enough.
 #[derive(Debug, thiserror::Error)]
 #[error("nobody reads the output any more")]
-pub struct ReaderGone;
+pub(super) struct ReaderGone;
 
 /// Why standard output could not be written.
-pub fn failed(error: std::io::Error) -> anyhow::Error {
+pub(super) fn failed(error: std::io::Error) -> anyhow::Error {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         ReaderGone.into()
     } else {
@@ -25,37 +25,37 @@ pub fn failed(error: std::io::Error) -> anyhow::Error {
 }
 
 /// A line of data.
-pub fn line(text: &str) -> anyhow::Result<()> {
+pub(super) fn line(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(failed)
 }
 
 /// Data as it is.
-pub fn text(text: &str) -> anyhow::Result<()> {
+pub(super) fn text(text: &str) -> anyhow::Result<()> {
     std::io::stdout().lock().write_all(text.as_bytes()).map_err(failed)
 }
 
 /// A value as JSON for programs: on one line.
-pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string(value)?)
 }
 
 /// A value as JSON for people: indented.
-pub fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
+pub(super) fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value)?)
 }
 
 /// A message for whoever sits there.
-pub fn message(text: &str) {
+pub(super) fn message(text: &str) {
     tell("INFO", text);
 }
 
 /// A message that something went wrong.
-pub fn error(text: &str) {
+pub(super) fn error(text: &str) {
     tell("ERROR", text);
 }
 
 /// A line of JSON instead of messages.
-pub fn problems(json: &serde_json::Value) {
+pub(super) fn problems(json: &serde_json::Value) {
     // Nobody is left to be told where this fails.
     let _ = writeln!(std::io::stderr().lock(), "{json}");
 }
@@ -71,7 +71,7 @@ fn tell(level: &str, text: &str) {
 }
 
 /// Rows in aligned columns under a heading. Cells are shown without control characters.
-pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
+pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
     let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| visible(cell))).collect();
     let heading = heading.map(str::to_owned);
     let mut widths = heading.each_ref().map(|cell| cell.chars().count());
@@ -89,13 +89,13 @@ pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow
 
 /// Text that may come from a guest, made safe for a terminal.
 #[must_use]
-pub fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     sinks::line(text.as_bytes())
 }
 
 /// At most so many characters of a text.
 #[must_use]
-pub fn short(text: &str, most: usize) -> String {
+pub(super) fn short(text: &str, most: usize) -> String {
     let visible = visible(text);
     if visible.chars().count() <= most {
         visible
@@ -106,7 +106,7 @@ pub fn short(text: &str, most: usize) -> String {
 
 /// A moment of the wall clock as RFC 3339 in UTC, to the second.
 #[must_use]
-pub fn time(millis: u64) -> String {
+pub(super) fn time(millis: u64) -> String {
     let moment = i64::try_from(millis).ok().and_then(chrono::DateTime::from_timestamp_millis);
     moment.map_or_else(|| format!("{millis} ms"), |moment| moment.to_rfc3339_opts(SecondsFormat::Secs, true))
 }

@@ -11,26 +11,26 @@ use serde_json::json;
 
 /// `esclusa explain`.
 #[derive(Debug, clap::Args)]
-pub struct Explain {
+pub(super) struct Explain {
     /// The code, as a diagnostic shows it
     code: Option<String>,
 }
 
 /// `esclusa completions`.
 #[derive(Debug, clap::Args)]
-pub struct Completions {
+pub(super) struct Completions {
     /// The shell
     shell: Shell,
 }
 
 /// `esclusa schema`.
-pub fn schema() -> Result<Exit> {
+pub(super) fn schema() -> Result<Exit> {
     print::pretty(&esclusa_config::schema())?;
     Ok(Exit::Ok)
 }
 
 /// `esclusa iam-policy`.
-pub fn iam_policy(global: &Global) -> Result<Exit> {
+pub(super) fn iam_policy(global: &Global) -> Result<Exit> {
     let loaded = configuration::read(&global.config).map_err(Broken)?;
     match aws::policy(&loaded.plan) {
         Some(policy) => print::pretty(&policy)?,
@@ -41,7 +41,7 @@ pub fn iam_policy(global: &Global) -> Result<Exit> {
 
 impl Explain {
     /// Describes the code, or lists all of them.
-    pub fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) fn run(&self, global: &Global) -> Result<Exit> {
         let Some(code) = &self.code else { return list(global) };
         let text = esclusa_config::codes::explain(code);
         let text =
@@ -71,7 +71,7 @@ fn list(global: &Global) -> Result<Exit> {
 
 impl Completions {
     /// Prints the script.
-    pub fn run(&self) -> Result<Exit> {
+    pub(super) fn run(&self) -> Result<Exit> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "esclusa", &mut script);
         print::text(&String::from_utf8(script)?)?;
@@ -80,7 +80,7 @@ impl Completions {
 }
 
 /// `esclusa version`.
-pub fn version(global: &Global) -> Result<Exit> {
+pub(super) fn version(global: &Global) -> Result<Exit> {
     let version = env!("CARGO_PKG_VERSION");
     let aws = cfg!(feature = "aws");
     if global.json {

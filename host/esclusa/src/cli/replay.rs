@@ -17,7 +17,7 @@ use serde_json::json;
 #[command(
     after_help = "Examples:\n  esclusa replay state --from TRIM_HORIZON --into rebuilt\n  esclusa replay state --from TRIM_HORIZON --until 2026-11-20T18:00:00Z --into as-of-friday\n  esclusa replay orders --from 2026-11-01T00:00:00Z --into totals=totals-rebuilt"
 )]
-pub struct Replay {
+pub(super) struct Replay {
     /// Name of the route
     route: String,
     /// The first event: TRIM_HORIZON, the oldest that the source keeps, or the first one accepted at a time (RFC 3339)
@@ -63,7 +63,7 @@ fn into(text: &str) -> Result<(Option<String>, String), String> {
 
 impl Replay {
     /// Reads the events once more; exit 1 where one cannot be handled.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let plan = global.load_quietly()?.plan;
         let since = match self.from {
             Begin::TrimHorizon => None,

@@ -25,7 +25,7 @@ struct Configured {
 }
 
 /// `esclusa routes`.
-pub async fn routes(global: &Global) -> Result<Exit> {
+pub(super) async fn routes(global: &Global) -> Result<Exit> {
     let status = match running(global).await {
         Some(client) => Some(client.get::<Status>("/api/v1/status").await?),
         None => None,
@@ -72,7 +72,7 @@ fn at_work(route: &RouteStatus) -> Configured {
 }
 
 /// `esclusa status`.
-pub async fn status(global: &Global) -> Result<Exit> {
+pub(super) async fn status(global: &Global) -> Result<Exit> {
     match reach(global).await? {
         Reach::Running(client) => {
             let status: Status = client.get("/api/v1/status").await?;

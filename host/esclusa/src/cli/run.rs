@@ -5,7 +5,7 @@ mod upkeep;
 
 use super::connect::Whereabouts;
 use super::{Broken, Global, print};
-use crate::admin::{self, Phase, Starting};
+use crate::admin::{self, Starting};
 use crate::cli::Exit;
 use crate::configuration;
 use crate::file_watch::Watch;
@@ -22,12 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use upkeep::Upkeep;
 
-pub use upkeep::Signals;
+pub(super) use upkeep::Signals;
 
 /// `esclusa run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  esclusa run -c routes.toml\n  esclusa run --until-idle --log-format json")]
-pub struct Run {
+pub(super) struct Run {
     /// Stop once finite sources are drained and nothing is in flight
     #[arg(long)]
     until_idle: bool,
@@ -42,7 +42,7 @@ fn time(text: &str) -> Result<Duration, String> {
 
 impl Run {
     /// Runs until a signal, or until nothing is left to do.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let backstop = Backstop::start(self.drain_timeout)?;
         raise_file_limit();
         // Ended last: health is told until then.
@@ -76,7 +76,7 @@ impl Run {
         };
         let after = runtime.status();
         if let Some(admin) = &admin {
-            admin.phase(Phase::Draining);
+            admin.drain();
         }
         tracing::info!(timeout = ?self.drain_timeout, "stopping: what is in flight is finished first");
         let complete = tokio::select! {

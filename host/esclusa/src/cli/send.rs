@@ -21,7 +21,7 @@ const BYTES: usize = 4 << 20;
 #[command(
     after_help = "Examples:\n  esclusa send orders orders.jsonl --key order_id\n  echo '{\"n\": 1}' | esclusa send orders"
 )]
-pub struct Send {
+pub(super) struct Send {
     /// Name of the source in routes.toml: a stream, a queue, or http
     source: String,
     /// JSON lines, an event each; - is standard input
@@ -48,7 +48,7 @@ struct Taken {
 
 impl Send {
     /// Sends, and tells how many were taken.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let mut input = self.open()?;
         let way = match reach_or_make(global).await? {
             Reach::Running(client) => Way::Router(client),

@@ -9,7 +9,7 @@ use std::io::{BufWriter, Write};
 
 /// `esclusa table`.
 #[derive(Debug, clap::Subcommand)]
-pub enum Table {
+pub(super) enum Table {
     /// Print every item of a table, a line each
     #[command(after_help = "Example:\n  esclusa table scan orders -c routes.toml | head")]
     Scan {
@@ -28,7 +28,7 @@ pub enum Table {
 
 impl Table {
     /// Reads.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         match self {
             Table::Scan { table } => scan(global, table).await,
             Table::Get { table, key } => get(global, table, key).await,

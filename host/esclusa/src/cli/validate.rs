@@ -12,7 +12,7 @@ use esclusa_config::Problems;
 /// `esclusa validate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  esclusa validate -c routes.toml && systemctl reload esclusa")]
-pub struct Validate {
+pub(super) struct Validate {
     /// Do not load the plugins
     #[arg(long)]
     no_plugins: bool,
@@ -29,7 +29,7 @@ pub struct Validate {
 
 impl Validate {
     /// Checks, and tells everything that is wrong.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let loaded = configuration::read(&global.config).map_err(Broken)?;
         let mut refused = Vec::new();
         if !self.no_plugins {

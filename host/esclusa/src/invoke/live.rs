@@ -30,7 +30,7 @@ const WAIT: Backoff = Backoff { base: Duration::from_millis(5), max: Duration::f
 
 /// What a live trial did.
 #[derive(Debug, Serialize)]
-pub struct Live {
+pub(crate) struct Live {
     route: String,
     plugin: Json,
     events: usize,
@@ -51,7 +51,7 @@ pub struct Live {
 ///
 /// # Errors
 /// What is wrong with the events; nothing was done then.
-pub async fn live(route: &Route, events: &[InvokeEvent]) -> Result<Live, String> {
+pub(crate) async fn live(route: &Route, events: &[InvokeEvent]) -> Result<Live, String> {
     let columns = columns(events, &format!("trial-{}", uuid::Uuid::new_v4()))?;
     let bisect = route.spec.policy.bisect;
     let once = Policy { max_retry_attempts: Some(0), max_record_age: None, bisect, release: false, backoff: WAIT };
@@ -214,7 +214,7 @@ struct NotCommitted {
 impl Live {
     /// True where anything was not done.
     #[must_use]
-    pub fn failed(&self) -> bool {
+    pub(crate) fn failed(&self) -> bool {
         self.failed
     }
 }

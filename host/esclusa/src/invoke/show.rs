@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 /// What a plugin wanted done.
 #[derive(Debug, Serialize)]
-pub struct Invocation {
+pub(crate) struct Invocation {
     route: String,
     plugin: Json,
     events: usize,
@@ -29,7 +29,7 @@ pub struct Invocation {
 
 /// An effect.
 #[derive(Debug, Default, Serialize)]
-pub struct Shown {
+pub(super) struct Shown {
     action: &'static str,
     target: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ pub struct Shown {
 impl Shown {
     /// With what became of it.
     #[must_use]
-    pub fn ended(self, result: &'static str, error: Option<String>) -> Self {
+    pub(super) fn ended(self, result: &'static str, error: Option<String>) -> Self {
         Shown { result: Some(result), error, ..self }
     }
 }
@@ -71,7 +71,12 @@ struct ShownGuard {
 
 impl Invocation {
     /// Shows the result of a call.
-    pub fn new(route: &Route, events: usize, filtered: Vec<usize>, result: Result<CallOutput, CallError>) -> Self {
+    pub(crate) fn new(
+        route: &Route,
+        events: usize,
+        filtered: Vec<usize>,
+        result: Result<CallOutput, CallError>,
+    ) -> Self {
         let (output, failure) = match result {
             Ok(output) => (output, None),
             Err(error) => (CallOutput::default(), Some(failure(&error))),
@@ -87,16 +92,10 @@ impl Invocation {
             replies: output.replies.iter().map(reply).collect(),
         }
     }
-
-    /// True where the plugin failed.
-    #[must_use]
-    pub fn failed(&self) -> bool {
-        self.failure.is_some()
-    }
 }
 
 /// What handles the route's events at present.
-pub fn plugin(route: &Route) -> Json {
+pub(super) fn plugin(route: &Route) -> Json {
     let version = route.version();
     json!({"name": version.name, "version": version.version, "digest": version.plugin.digest()})
 }
@@ -116,7 +115,7 @@ fn failure(error: &CallError) -> Json {
 }
 
 /// An effect as it is wanted.
-pub fn effect(effect: &Effect) -> Shown {
+pub(super) fn effect(effect: &Effect) -> Shown {
     let base = Shown { target: effect.action.target().to_owned(), cause: effect.cause, ..Shown::default() };
     match &effect.action {
         Action::Put(put) => Shown { action: "put", item: raw(&put.item), guard: put.guard.as_ref().map(guard), ..base },
@@ -201,7 +200,7 @@ fn outcome(outcome: &EventOutcome) -> Json {
 }
 
 /// An answer.
-pub fn reply(reply: &Reply) -> Json {
+pub(super) fn reply(reply: &Reply) -> Json {
     let mut shown = payload(&reply.body);
     if let Json::Object(map) = &mut shown {
         map.insert("event".to_owned(), reply.event.into());

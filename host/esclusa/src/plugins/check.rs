@@ -16,13 +16,13 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 /// What one check by a child may take. The schemas of large public APIs take a hundredth of it.
-pub const BOUNDS: Bounds = Bounds { memory: 256 << 20, time: Duration::from_secs(5), answer: 4 << 20 };
+pub(crate) const BOUNDS: Bounds = Bounds { memory: 256 << 20, time: Duration::from_secs(5), answer: 4 << 20 };
 /// Bytes of a schema and a configuration that a child takes.
 const INPUT: usize = 64 << 20;
 /// Children at the same time: each may need [`BOUNDS`]' memory.
 static PLACES: Semaphore = Semaphore::const_new(CHILDREN);
 /// See [`PLACES`].
-pub const CHILDREN: usize = 4;
+pub(crate) const CHILDREN: usize = 4;
 /// As for compiling: routing goes first.
 const NICENESS: i32 = 10;
 /// Errors of one configuration that are told.
@@ -44,7 +44,7 @@ enum Misfit {
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), Refused> {
+pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), Refused> {
     let text = schema;
     let schema: Value = serde_json::from_str(text).map_err(|error| Refused::Schema(error.to_string()))?;
     let checked = if cost::cheap(&schema, &route.config) {
@@ -78,7 +78,7 @@ async fn by_child(schema: &str, config: &Value) -> Result<Result<(), Misfit>, Lo
 }
 
 /// What the child does.
-pub fn check_config() -> ExitCode {
+pub(crate) fn check_config() -> ExitCode {
     serve(&BOUNDS, INPUT, |input| {
         let read = || -> serde_json::Result<(Value, Value)> {
             let (schema, config): (String, Value) = serde_json::from_slice(&input)?;

@@ -17,7 +17,7 @@ const DEPTH: usize = 64;
 const PATTERN: usize = 256;
 
 /// True if checking the configuration takes few steps, whatever it is like.
-pub fn cheap(schema: &Value, config: &Value) -> bool {
+pub(super) fn cheap(schema: &Value, config: &Value) -> bool {
     let mut spread = Spread { root: schema, work: Work::of(SPREAD) };
     let Some(steps) = spread.part(schema, DEPTH) else { return false };
     let mut work = Work::of(STEPS);

@@ -7,7 +7,7 @@ use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use std::sync::Arc;
 
 /// See the module.
-pub struct Past {
+pub(super) struct Past {
     source: Box<dyn Source>,
     route: Arc<str>,
     end: u64,
@@ -15,7 +15,7 @@ pub struct Past {
 
 impl Past {
     /// A source whose lanes end with the first batch that lies wholly behind `end`, milliseconds since the Unix epoch.
-    pub fn new(source: Box<dyn Source>, route: Arc<str>, end: u64) -> Self {
+    pub(super) fn new(source: Box<dyn Source>, route: Arc<str>, end: u64) -> Self {
         Past { source, route, end }
     }
 }

@@ -21,24 +21,24 @@ const GIVEN_UP: [&str; 5] = ["rejected", "limit.aggregate", "limit.filter", "lim
 
 /// What was done and left out so far, and why no more is done.
 #[derive(Default)]
-pub struct Tally {
+pub(super) struct Tally {
     summary: Mutex<Summary>,
     failure: watch::Sender<Option<String>>,
 }
 
 impl Tally {
     /// What was counted.
-    pub fn read(&self) -> Summary {
+    pub(super) fn read(&self) -> Summary {
         self.summary.lock().clone()
     }
 
     /// Ends the rebuild.
-    pub fn fail(&self, why: String) {
+    pub(super) fn fail(&self, why: String) {
         self.failure.send_if_modified(|failure| failure.is_none() && failure.replace(why).is_none());
     }
 
     /// Waits until something fails; gives what. Never ends elsewhere. Cancel-safe.
-    pub async fn failed(&self) -> String {
+    pub(super) async fn failed(&self) -> String {
         let mut failure = self.failure.subscribe();
         let why = failure.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
         match why {
@@ -57,7 +57,7 @@ impl Tally {
 }
 
 /// See the module.
-pub struct Redirect {
+pub(super) struct Redirect {
     inner: Arc<dyn Engine>,
     tables: BTreeMap<String, String>,
     run: Arc<str>,
@@ -66,7 +66,7 @@ pub struct Redirect {
 
 impl Redirect {
     /// Writes to `inner` what the job says.
-    pub fn new(inner: Arc<dyn Engine>, job: &Job, tally: Arc<Tally>) -> Self {
+    pub(super) fn new(inner: Arc<dyn Engine>, job: &Job, tally: Arc<Tally>) -> Self {
         Redirect { inner, tables: job.tables.clone(), run: job.run.clone(), tally }
     }
 
@@ -167,7 +167,7 @@ impl Reads for RedirectedReads {
 }
 
 /// The embedded engine, which counts nothing: what is rebuilt was counted before.
-pub struct Uncounted(pub Arc<dyn Engine>);
+pub(super) struct Uncounted(pub Arc<dyn Engine>);
 
 impl Engine for Uncounted {
     fn reads(&self) -> Arc<dyn Reads> {

@@ -14,7 +14,7 @@ const MOST_RETRIES: u32 = 10;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub(crate) struct Order {
     /// The route.
     pub route: String,
     /// Events accepted at or after this time, milliseconds since the Unix epoch; `None`: all that are kept.
@@ -27,7 +27,7 @@ pub struct Order {
 
 /// Why it cannot be done, whatever the tables hold.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// There is no such route.
     #[error("there is no route {name:?}; routes.toml has {known}")]
     Route {
@@ -109,7 +109,7 @@ pub enum Refused {
 
 /// What is to be done.
 #[derive(Debug)]
-pub struct Job {
+pub(crate) struct Job {
     /// The route as it handles events here.
     pub route: RouteSpec,
     /// The route as it is wired: with the tables that are written, and nothing but tables.
@@ -132,7 +132,7 @@ impl Order {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn job(&self, plan: &Plan, now: u64) -> Result<Job, Refused> {
+    pub(crate) fn job(&self, plan: &Plan, now: u64) -> Result<Job, Refused> {
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since > until
         {
@@ -255,20 +255,20 @@ fn unused(plan: &Plan, table: &str) -> Result<(), Refused> {
 impl Job {
     /// True where the source is a log of the embedded engine.
     #[must_use]
-    pub fn logged(&self) -> bool {
+    pub(crate) fn logged(&self) -> bool {
         matches!(self.source, Source::Stream { .. } | Source::TableChanges { .. } | Source::Http { .. })
     }
 
     /// True where anything is in the store of the configuration.
     #[must_use]
-    pub fn needs_store(&self) -> bool {
+    pub(crate) fn needs_store(&self) -> bool {
         let embedded = |name: &String| matches!(self.plan.tables.get(name), Some(Table::Embedded(_)));
         self.logged() || self.wired.grants.tables.iter().any(embedded)
     }
 
     /// The time after which no event is for this run, milliseconds since the Unix epoch.
     #[must_use]
-    pub fn end(&self, now: u64) -> u64 {
+    pub(crate) fn end(&self, now: u64) -> u64 {
         match self.source {
             // A line has the time at which it is read.
             Source::File { .. } => u64::MAX,

@@ -13,7 +13,7 @@ const TABLE_STREAM: u64 = 24 * 3600 * 1000;
 
 /// Events that were asked for and are not there any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Gone {
+pub(crate) struct Gone {
     /// How many there were at most; `None`: the source does not count them.
     pub events: Option<u64>,
     /// When the oldest one that is still kept was accepted, milliseconds since the Unix epoch; `None`: nothing is kept.
@@ -24,7 +24,7 @@ pub struct Gone {
 ///
 /// # Errors
 /// Why the source cannot be asked.
-pub async fn gone(job: &Job, own: Option<&Store>, cloud: Option<&Cloud>) -> Result<Option<Gone>, String> {
+pub(super) async fn gone(job: &Job, own: Option<&Store>, cloud: Option<&Cloud>) -> Result<Option<Gone>, String> {
     let trimmed = match (&job.source, own) {
         (Source::Stream { stream, .. }, Some(store)) => store.stream_trimmed(stream),
         (Source::Http { .. }, Some(store)) => store.stream_trimmed(&ingest_stream(&job.route.source)),

@@ -10,7 +10,7 @@ const FRESH_MILLIS: u64 = 30_000;
 
 /// Whether a route does its work.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
+pub(crate) struct Health {
     /// It does.
     pub healthy: bool,
     /// `ok`, a state in which it takes no events (`paused`, `halted`, `draining`, `stopped`), or the code of what fails.
@@ -24,7 +24,12 @@ impl Health {
     /// The health of a route in this state, `reason` being why it is halted. Everything that makes a route unhealthy is
     /// decided here.
     #[must_use]
-    pub fn of(state: &str, reason: Option<&str>, last_error: Option<&LastError>, outputs: &[OutputStatus]) -> Self {
+    pub(crate) fn of(
+        state: &str,
+        reason: Option<&str>,
+        last_error: Option<&LastError>,
+        outputs: &[OutputStatus],
+    ) -> Self {
         Health::at(epoch_millis(), state, reason, last_error, outputs)
     }
 

@@ -11,14 +11,14 @@ type Outcome = Result<String, String>;
 
 /// The result of a reload, once there is one.
 #[derive(Debug, Clone)]
-pub struct Pending(watch::Receiver<Option<Outcome>>);
+pub(super) struct Pending(watch::Receiver<Option<Outcome>>);
 
 impl Pending {
     /// Waits for it.
     ///
     /// # Errors
     /// Those of the reload.
-    pub async fn outcome(mut self) -> Outcome {
+    pub(super) async fn outcome(mut self) -> Outcome {
         let done = self.0.wait_for(Option::is_some).await;
         done.ok().and_then(|done| done.clone()).unwrap_or_else(|| Err("the router is stopping".to_owned()))
     }
@@ -26,7 +26,7 @@ impl Pending {
 
 /// Why a reload was not put in force.
 #[derive(Debug)]
-pub enum Undone {
+pub(super) enum Undone {
     /// A newer one has begun.
     Newer(Pending),
     /// It failed.
@@ -41,11 +41,11 @@ impl From<String> for Undone {
 
 /// The newest reload of each file.
 #[derive(Debug, Default)]
-pub struct Newest(Mutex<BTreeMap<PathBuf, oneshot::Sender<Pending>>>);
+pub(super) struct Newest(Mutex<BTreeMap<PathBuf, oneshot::Sender<Pending>>>);
 
 impl Newest {
     /// Begins a reload of a file, and ends those before it.
-    pub fn begin(&self, file: &Path) -> Reload {
+    pub(super) fn begin(&self, file: &Path) -> Reload {
         let (done, pending) = watch::channel(None);
         let (tell, newer) = oneshot::channel();
         let before = self.0.lock().insert(file.to_owned(), tell);
@@ -59,7 +59,7 @@ impl Newest {
 
 /// A reload that loads.
 #[derive(Debug)]
-pub struct Reload {
+pub(super) struct Reload {
     newer: oneshot::Receiver<Pending>,
     done: watch::Sender<Option<Outcome>>,
 }
@@ -69,7 +69,7 @@ impl Reload {
     ///
     /// # Errors
     /// [`Undone`].
-    pub async fn load<T>(&mut self, load: impl Future<Output = Result<T, String>>) -> Result<T, Undone> {
+    pub(super) async fn load<T>(&mut self, load: impl Future<Output = Result<T, String>>) -> Result<T, Undone> {
         tokio::select! {
             biased;
             Ok(newer) = &mut self.newer => Err(Undone::Newer(newer)),
@@ -81,12 +81,12 @@ impl Reload {
     ///
     /// # Errors
     /// [`Undone::Newer`].
-    pub fn still_newest(&mut self) -> Result<(), Undone> {
+    pub(super) fn still_newest(&mut self) -> Result<(), Undone> {
         self.newer.try_recv().map_or(Ok(()), |newer| Err(Undone::Newer(newer)))
     }
 
     /// Tells the reloads that this one has ended.
-    pub fn finish(&self, outcome: &Outcome) {
+    pub(super) fn finish(&self, outcome: &Outcome) {
         self.done.send_replace(Some(outcome.clone()));
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something that a route writes, and what is promised of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OutputStatus {
+pub(crate) struct OutputStatus {
     /// Its name in routes.toml.
     pub name: String,
     /// Its kind.
@@ -22,13 +22,13 @@ pub struct OutputStatus {
 impl OutputStatus {
     /// True if it has not taken a message since it failed.
     #[must_use]
-    pub fn failing(&self) -> bool {
+    pub(crate) fn failing(&self) -> bool {
         self.messages.as_ref().is_some_and(|messages| messages.failed_in_a_row > 0)
     }
 }
 
 /// The same of a route that runs, with what becomes of the messages; and where its dead letters go.
-pub fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputStatus> {
+pub(crate) fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputStatus> {
     let (spec, mut found) = (&route.spec, outputs(&route.spec, plan));
     if let Some(name) = spec.on_failure.as_ref().filter(|name| !spec.grants.outputs.contains(*name))
         && let Some(output) = plan.outputs.get(name)
@@ -44,7 +44,7 @@ pub fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputStatus> {
 
 /// What a route writes, and what is promised of it.
 #[must_use]
-pub fn outputs(spec: &plan::RouteSpec, plan: &plan::Plan) -> Vec<OutputStatus> {
+pub(crate) fn outputs(spec: &plan::RouteSpec, plan: &plan::Plan) -> Vec<OutputStatus> {
     let output = |name: &String, kind: &str, target: Target<'_>| OutputStatus {
         name: name.clone(),
         kind: kind.to_owned(),

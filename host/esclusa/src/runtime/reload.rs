@@ -26,7 +26,7 @@ impl Runtime {
     ///
     /// # Errors
     /// The reasons, in words; nothing has changed then.
-    pub async fn reload_plugin(&self, path: &Path) -> Result<String, String> {
+    pub(crate) async fn reload_plugin(&self, path: &Path) -> Result<String, String> {
         let mut reload = self.newest.begin(path);
         let result = self.unless_stopping(self.replace(path, &mut reload)).await;
         self.conclude(&reload, &path.display().to_string(), result).await
@@ -83,14 +83,14 @@ impl Runtime {
     ///
     /// # Errors
     /// The reasons, in words; nothing has changed then.
-    pub async fn reload_config(&self, new: Loaded) -> Result<String, String> {
+    pub(crate) async fn reload_config(&self, new: Loaded) -> Result<String, String> {
         let mut reload = self.newest.begin(Path::new("routes.toml"));
         let result = self.unless_stopping(self.prepare(new, &mut reload)).await;
         self.conclude(&reload, "routes.toml", result).await
     }
 
     /// Notes that a new configuration cannot be read.
-    pub fn refuse_config(&self, problems: &str) {
+    pub(crate) fn refuse_config(&self, problems: &str) {
         self.note_reload("routes.toml", Err(problems.to_owned()));
     }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// The router at one moment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// Esclusa's version.
     pub version: String,
     /// Process id.
@@ -30,7 +30,7 @@ pub struct Status {
 
 /// A route at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct RouteStatus {
+pub(crate) struct RouteStatus {
     /// Its name.
     pub name: String,
     /// Its source.
@@ -61,7 +61,7 @@ pub struct RouteStatus {
 
 /// The shards of a stream on AWS, as one process sees them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ShardsStatus {
+pub(crate) struct ShardsStatus {
     /// Those that it works on.
     pub working: usize,
     /// Those that could be read and that no process has.
@@ -89,7 +89,7 @@ impl ShardsStatus {
 
 /// A plugin version at work.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct PluginStatus {
+pub(crate) struct PluginStatus {
     /// Its file.
     pub path: String,
     /// SHA-256 of the file.
@@ -105,7 +105,7 @@ pub struct PluginStatus {
 impl RouteStatus {
     /// Messages that are not delivered yet.
     #[must_use]
-    pub fn undelivered(&self) -> u64 {
+    pub(crate) fn undelivered(&self) -> u64 {
         let pending = self.outputs.iter().filter_map(|output| Some(output.messages.as_ref()?.pending));
         pending.fold(0, u64::saturating_add)
     }
@@ -113,7 +113,7 @@ impl RouteStatus {
 
 /// A reload and its result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Reload {
+pub(crate) struct Reload {
     /// Milliseconds since the Unix epoch.
     pub at: u64,
     /// What was reloaded: a file, or `routes.toml`.
@@ -130,7 +130,7 @@ const RELOADS: usize = 20;
 impl Runtime {
     /// The router at this moment.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         let loaded = self.loaded();
         let running = self.running();
         let routes = loaded

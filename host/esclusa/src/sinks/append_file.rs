@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// A file that grows.
-pub struct File {
+pub(crate) struct File {
     path: PathBuf,
     /// One append at a time, so that lines of several lanes do not mix. It belongs to the append, also if nobody waits for that
     /// any more: a disk that hangs holds up one thread.
@@ -21,7 +21,7 @@ pub struct File {
 impl File {
     /// Appends to the file at `path`; it and its directory are made when first needed.
     #[must_use]
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         File { path, turn: Arc::default() }
     }
 }

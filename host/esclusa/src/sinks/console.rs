@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Standard output.
-pub struct Console;
+pub(crate) struct Console;
 
 impl Sink for Console {
     fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {

@@ -26,7 +26,7 @@ enum Failed {
 }
 
 /// A server that takes mails.
-pub struct Smtp {
+pub(crate) struct Smtp {
     url: String,
     from: String,
     to: Vec<String>,
@@ -38,7 +38,7 @@ impl Smtp {
     /// Mails from `from` through the server at `url` (smtp or smtps); `to` and `subject` are those of messages without
     /// such attributes. Nothing is connected yet.
     #[must_use]
-    pub fn new(url: String, from: String, to: Vec<String>, subject: Option<String>) -> Self {
+    pub(crate) fn new(url: String, from: String, to: Vec<String>, subject: Option<String>) -> Self {
         Smtp { url, from, to, subject, transport: OnceLock::new() }
     }
 

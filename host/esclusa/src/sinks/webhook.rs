@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 /// A URL that takes messages.
-pub struct Webhook {
+pub(crate) struct Webhook {
     url: String,
     /// What may be told of the URL.
     site: String,
@@ -27,7 +27,7 @@ pub struct Webhook {
 impl Webhook {
     /// POSTs to `url` with further `headers`; a request may take as long as `timeout`.
     #[must_use]
-    pub fn new(url: String, headers: Vec<(String, String)>, timeout: Duration) -> Self {
+    pub(crate) fn new(url: String, headers: Vec<(String, String)>, timeout: Duration) -> Self {
         Webhook { site: site(&url), url, headers, timeout, client: OnceLock::new() }
     }
 
@@ -73,7 +73,7 @@ impl Sink for Webhook {
 }
 
 /// Builds an HTTP client. The cryptography of the process is chosen here, once.
-pub fn http_client() -> ClientBuilder {
+pub(crate) fn http_client() -> ClientBuilder {
     // The first call of the process chooses; the others find the same choice made.
     drop(default_provider().install_default());
     reqwest::Client::builder()

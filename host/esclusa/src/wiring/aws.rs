@@ -4,24 +4,27 @@
 
 mod source;
 
-use crate::sinks::Lazy;
 use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{self, EngineSettings};
 use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::sqs::Routes;
 use esclusa_aws::{iam, objects, sinks, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
+use esclusa_flow::BoxFuture;
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{Engine, Sink};
+use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
-pub use esclusa_aws::progress::LateProgressStore;
-pub use esclusa_aws::sqs::Queues;
+pub(crate) use esclusa_aws::progress::LateProgressStore;
+pub(crate) use esclusa_aws::sqs::Queues;
 
 /// AWS, as `[aws]` says.
 #[derive(Clone)]
-pub struct Cloud {
+pub(crate) struct Cloud {
     clients: Clients,
     /// Where lease tables and marks are.
     home: plan::ServiceLocation,
@@ -32,7 +35,7 @@ pub struct Cloud {
 
 /// The routes that read each queue of SQS, and the bytes that each may have waiting.
 #[must_use]
-pub fn readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
+pub(crate) fn readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
     let mut readers = BTreeMap::<Arc<str>, Routes>::new();
     for route in &plan.routes {
         if let Some(Source::Sqs { .. }) = plan.sources.get(&route.source) {
@@ -44,7 +47,7 @@ pub fn readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
 
 impl Cloud {
     /// Reads the chain of credentials; `None` where no route has anything on AWS.
-    pub async fn of(plan: &Plan) -> Option<Self> {
+    pub(crate) async fn of(plan: &Plan) -> Option<Self> {
         if !plan.routes.iter().any(|route| plan.touches_aws(route)) {
             return None;
         }
@@ -55,19 +58,13 @@ impl Cloud {
 
     /// The same where the queues that are read are those that others read as well.
     #[must_use]
-    pub fn sharing(self, queues: &Queues) -> Self {
+    pub(crate) fn sharing(self, queues: &Queues) -> Self {
         Cloud { queues: queues.clone(), ..self }
-    }
-
-    /// The clients.
-    #[must_use]
-    pub fn clients(&self) -> &Clients {
-        &self.clients
     }
 
     /// The sink of an output; `None` where it is not on AWS.
     #[must_use]
-    pub fn sink(&self, output: &Output) -> Option<Arc<dyn Sink>> {
+    pub(crate) fn sink(&self, output: &Output) -> Option<Arc<dyn Sink>> {
         let clients = &self.clients;
         Some(match output {
             Output::Kinesis { stream, strict_order, place } => {
@@ -77,7 +74,7 @@ impl Cloud {
             Output::Sqs { queue, place } => {
                 let settings = sinks::sqs::Settings { queue: queue.clone(), place: place.clone() };
                 let clients = clients.clone();
-                Arc::new(Lazy::new(move || {
+                Arc::new(LazySink::new(move || {
                     let (clients, settings) = (clients.clone(), settings.clone());
                     Box::pin(async move { sinks::sqs::open(&clients, &settings).await })
                 }))
@@ -109,7 +106,7 @@ impl Cloud {
 
     /// The engine of a route, over the embedded one; `None` where nothing of the route is on AWS.
     #[must_use]
-    pub fn engine(
+    pub(crate) fn engine(
         &self,
         plan: &Plan,
         spec: &plan::RouteSpec,
@@ -161,7 +158,7 @@ fn resources(
 
 /// The least policy that a plan needs on AWS; `None` if it has nothing there.
 #[must_use]
-pub fn policy(plan: &Plan) -> Option<serde_json::Value> {
+pub(crate) fn policy(plan: &Plan) -> Option<serde_json::Value> {
     let uses = uses(plan);
     (!uses.is_empty()).then(|| iam::policy(&uses))
 }
@@ -203,4 +200,32 @@ fn output_use(output: &Output) -> Option<iam::Use> {
         Output::S3 { bucket, prefix, .. } => iam::Use::ObjectsWrite { bucket: bucket.clone(), prefix: prefix.clone() },
         _ => return None,
     })
+}
+
+type OpenSink = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Sink>, Fault>> + Send + Sync>;
+
+/// A sink that is opened by its first message, and again by later ones until that works: a receiver that does not answer when
+/// the router starts does not keep a route from starting.
+struct LazySink {
+    open: OpenSink,
+    opened: OnceCell<Arc<dyn Sink>>,
+}
+
+impl LazySink {
+    /// A sink that `open` opens.
+    fn new(open: impl Fn() -> BoxFuture<'static, Result<Arc<dyn Sink>, Fault>> + Send + Sync + 'static) -> Self {
+        LazySink { open: Box::new(open), opened: OnceCell::new() }
+    }
+}
+
+impl Sink for LazySink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        Box::pin(async move {
+            match self.opened.get_or_try_init(|| (self.open)()).await {
+                Ok(sink) => sink.send(messages).await,
+                // Not the messages' fault, whatever it is: they wait.
+                Err(fault) => messages.iter().map(|_| Err(Fault::Transient(fault.to_string()))).collect(),
+            }
+        })
+    }
 }

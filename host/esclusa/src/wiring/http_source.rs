@@ -17,15 +17,15 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Requests that may wait before senders are told to come back later.
-pub const WAITING: usize = 10_000;
+pub(crate) const WAITING: usize = 10_000;
 /// Bytes of requests that may wait, their attributes included.
-pub const BYTES: usize = 64 << 20;
+pub(crate) const BYTES: usize = 64 << 20;
 /// Bytes that an attribute takes beside its name and its value.
 const ATTRIBUTE: usize = 48;
 
 /// A request on its way to a plugin.
 #[derive(Debug)]
-pub struct Question {
+pub(crate) struct Question {
     /// Becomes the event's data.
     pub data: Vec<u8>,
     /// Becomes the event's attributes: method, path, query, headers.
@@ -37,7 +37,7 @@ pub struct Question {
 
 /// What the sender is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// HTTP status.
     pub status: u16,
     /// MIME type.
@@ -48,7 +48,7 @@ pub struct Answer {
 
 /// Where requests go in.
 #[derive(Debug, Clone)]
-pub struct Desk {
+pub(crate) struct Desk {
     send: mpsc::Sender<Question>,
     receive: Arc<Mutex<mpsc::Receiver<Question>>>,
     room: Arc<Semaphore>,
@@ -57,7 +57,7 @@ pub struct Desk {
 
 /// A question that nobody will answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
+pub(crate) enum Unanswered {
     /// Too many requests wait already.
     #[error("too many requests wait already; try again later")]
     Full,
@@ -69,7 +69,7 @@ pub enum Unanswered {
 impl Desk {
     /// A desk where nobody waits.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (send, receive) = mpsc::channel(WAITING);
         let start = epoch_millis().wrapping_mul(1_000_000);
         Desk {
@@ -84,7 +84,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`Unanswered`]; nothing of the request was committed, except where the process was killed in between.
-    pub async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<Answer, Unanswered> {
+    pub(crate) async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<Answer, Unanswered> {
         let (answer, wait) = oneshot::channel();
         let named: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE).sum();
         // One that is larger than all room goes alone.
@@ -96,7 +96,7 @@ impl Desk {
 
     /// The desk as a source of `route`, with so many workers.
     #[must_use]
-    pub fn source(&self, route: Arc<str>, source: Arc<str>, workers: usize) -> Box<dyn Source> {
+    pub(crate) fn source(&self, route: Arc<str>, source: Arc<str>, workers: usize) -> Box<dyn Source> {
         let origin = Origin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
         Box::new(Desks { desk: self.clone(), origin, left: workers.max(1) })
     }

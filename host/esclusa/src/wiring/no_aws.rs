@@ -13,66 +13,66 @@ use std::sync::Arc;
 
 /// No value of it can be made.
 #[derive(Clone)]
-pub enum Cloud {}
+pub(crate) enum Cloud {}
 
 /// The same: it opens a source on AWS.
-pub type Opener = Cloud;
+pub(crate) type Opener = Cloud;
 
 /// The routes that read each queue of SQS: none.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Readers(());
+pub(crate) struct Readers(());
 
 /// Queues of SQS: none are read.
 #[derive(Debug, Default)]
-pub struct Queues(());
+pub(crate) struct Queues(());
 
 /// Keeps the progress of a source on AWS: there is none.
 #[derive(Debug, Default)]
-pub struct LateProgressStore(());
+pub(crate) struct LateProgressStore(());
 
 impl Queues {
     /// Does nothing.
-    pub fn set_routes(&self, _: Readers) {}
+    pub(crate) fn set_routes(&self, _: Readers) {}
 }
 
 impl LateProgressStore {
     /// Never called: only a source on AWS keeps its progress.
-    pub fn set(&self, (): ()) {}
+    pub(crate) fn set(&self, (): ()) {}
 }
 
 /// No routes.
 #[must_use]
-pub fn readers(_: &Plan) -> Readers {
+pub(crate) fn readers(_: &Plan) -> Readers {
     Readers(())
 }
 
 /// A plan without AWS needs no policy there.
 #[must_use]
-pub fn policy(_: &Plan) -> Option<serde_json::Value> {
+pub(crate) fn policy(_: &Plan) -> Option<serde_json::Value> {
     None
 }
 
 impl Cloud {
     /// Always `None`.
-    pub async fn of(_: &Plan) -> Option<Self> {
+    pub(crate) async fn of(_: &Plan) -> Option<Self> {
         None
     }
 
     /// Never called, like all that follow.
     #[must_use]
-    pub fn sharing(self, _: &Queues) -> Self {
+    pub(crate) fn sharing(self, _: &Queues) -> Self {
         self
     }
 
     /// The sink of an output.
     #[must_use]
-    pub fn sink(&self, _: &Output) -> Option<Arc<dyn Sink>> {
+    pub(crate) fn sink(&self, _: &Output) -> Option<Arc<dyn Sink>> {
         match *self {}
     }
 
     /// The engine of a route.
     #[must_use]
-    pub fn engine(
+    pub(crate) fn engine(
         &self,
         _: &Plan,
         _: &plan::RouteSpec,
@@ -85,13 +85,13 @@ impl Cloud {
 
     /// What opens a source.
     #[must_use]
-    pub fn opener(&self, _: &plan::RouteSpec, _: &plan::Source, _: u32, _: Positions) -> Opener {
+    pub(crate) fn opener(&self, _: &plan::RouteSpec, _: &plan::Source, _: u32, _: Positions) -> Opener {
         match *self {}
     }
 
     /// How far a route is behind.
     #[must_use]
-    pub fn lag(&self) -> Option<Arc<Lag>> {
+    pub(crate) fn lag(&self) -> Option<Arc<Lag>> {
         match *self {}
     }
 
@@ -99,12 +99,12 @@ impl Cloud {
     ///
     /// # Errors
     /// Never returns.
-    pub async fn open(&self) -> Result<(Box<dyn Source>, ()), Fault> {
+    pub(crate) async fn open(&self) -> Result<(Box<dyn Source>, ()), Fault> {
         match *self {}
     }
 
     /// What cannot be used.
-    pub async fn check(&self, _: &Plan) -> Vec<Unreachable> {
+    pub(crate) async fn check(&self, _: &Plan) -> Vec<Unreachable> {
         match *self {}
     }
 
@@ -112,7 +112,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Never returns.
-    pub async fn holds_items(&self, _: &str, _: &str, _: &plan::ServiceLocation) -> Result<bool, String> {
+    pub(crate) async fn holds_items(&self, _: &str, _: &str, _: &plan::ServiceLocation) -> Result<bool, String> {
         match *self {}
     }
 
@@ -120,7 +120,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Never returns.
-    pub async fn keeps_from(&self, _: &str, _: &plan::ServiceLocation, _: u64) -> Result<Option<u64>, String> {
+    pub(crate) async fn keeps_from(&self, _: &str, _: &plan::ServiceLocation, _: u64) -> Result<Option<u64>, String> {
         match *self {}
     }
 }

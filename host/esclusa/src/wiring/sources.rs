@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// How the source of a route is opened, again and again. `routes`: so many routes read it. `desk` is where an `http` source
 /// with replies gets its requests; `slot` takes what keeps the progress of a source that the embedded engine does not keep.
 /// Beside it: how far the route is behind, where its source has shards.
-pub fn opener(
+pub(crate) fn opener(
     store: Store,
     cloud: Option<&Cloud>,
     route: &plan::RouteSpec,

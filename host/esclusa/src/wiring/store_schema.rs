@@ -16,7 +16,7 @@ const MAX_RECEIVES: u32 = 5;
 
 /// The schema of a plan.
 #[must_use]
-pub fn of(plan: &Plan) -> Schema {
+pub(crate) fn of(plan: &Plan) -> Schema {
     let mut schema = Schema {
         tables: plan.tables.iter().filter_map(|(name, table)| Some((name.clone(), table_schema(table)?))).collect(),
         objects: plan.objects.iter().filter_map(|(name, store)| Some((name.clone(), directory(store)?))).collect(),
@@ -68,7 +68,7 @@ pub fn of(plan: &Plan) -> Schema {
 
 /// The stream that keeps the events of an `http` source. The slash keeps it apart from streams of routes.toml.
 #[must_use]
-pub fn ingest_stream(source: &str) -> String {
+pub(crate) fn ingest_stream(source: &str) -> String {
     format!("ingest/{source}")
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 
 /// How much the other end has to take in which time, while there is something to take.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(super) struct Pace {
     /// Bytes, or all that there are.
     pub bytes: usize,
     /// In this time.
@@ -19,7 +19,7 @@ pub struct Pace {
 }
 
 /// A stream with a pace for what is written to it.
-pub struct Paced<S> {
+pub(super) struct Paced<S> {
     stream: S,
     pace: Pace,
     stage: Arc<Stage>,
@@ -31,7 +31,7 @@ pub struct Paced<S> {
 
 impl<S> Paced<S> {
     /// A stream whose other end keeps this pace; `stage` hears when it has taken everything.
-    pub fn new(stream: S, pace: Pace, stage: Arc<Stage>) -> Self {
+    pub(super) fn new(stream: S, pace: Pace, stage: Arc<Stage>) -> Self {
         Paced { stream, pace, stage, blocked: None, taken: 0 }
     }
 

@@ -9,11 +9,11 @@ use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
 
 /// Connections at once, if the process may open four times as many files.
-pub const MOST: usize = 1024;
+pub(super) const MOST: usize = 1024;
 
 /// How many connections there may be at once.
 #[derive(Debug, Clone, Copy)]
-pub struct Most {
+pub(crate) struct Most {
     /// On which anything may be asked.
     pub ordinary: usize,
     /// On which health and metrics may be asked when the others are busy.
@@ -22,7 +22,7 @@ pub struct Most {
 
 impl Most {
     /// As the limit of open files allows. The files of the store come first.
-    pub fn of_files() -> Self {
+    pub(crate) fn of_files() -> Self {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let ordinary = usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, MOST);
         Most { ordinary, reserve: (ordinary / 8).max(8) }
@@ -31,7 +31,7 @@ impl Most {
 
 /// The kind of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Anything may be asked on it.
     Ordinary,
     /// Only health and metrics, once, and soon.
@@ -45,7 +45,7 @@ struct Place {
 }
 
 /// Who has a place.
-pub struct Places {
+pub(super) struct Places {
     most: Most,
     ordinary: HashMap<Id, Place>,
     reserve: HashMap<Id, Place>,
@@ -53,12 +53,12 @@ pub struct Places {
 
 impl Places {
     /// Nobody has one yet.
-    pub fn new(most: Most) -> Self {
+    pub(super) fn new(most: Most) -> Self {
         Places { most, ordinary: HashMap::new(), reserve: HashMap::new() }
     }
 
     /// Makes room for a connection, and says of which kind.
-    pub fn room(&mut self) -> Kind {
+    pub(super) fn room(&mut self) -> Kind {
         if self.ordinary.len() < self.most.ordinary || cut_waiting(&mut self.ordinary) {
             return Kind::Ordinary;
         }
@@ -69,7 +69,7 @@ impl Places {
     }
 
     /// Gives the task of a connection a place of the kind that there was room for.
-    pub fn enter(&mut self, kind: Kind, task: AbortHandle, stage: Arc<Stage>) {
+    pub(super) fn enter(&mut self, kind: Kind, task: AbortHandle, stage: Arc<Stage>) {
         let places = match kind {
             Kind::Ordinary => &mut self.ordinary,
             Kind::Reserve => &mut self.reserve,
@@ -78,14 +78,14 @@ impl Places {
     }
 
     /// The connection of this task has ended.
-    pub fn leave(&mut self, task: Id) {
+    pub(super) fn leave(&mut self, task: Id) {
         if self.ordinary.remove(&task).is_none() {
             self.reserve.remove(&task);
         }
     }
 
     /// Gives up the connection that has asked nothing for the longest time, for the sake of its file.
-    pub fn shed(&mut self) -> bool {
+    pub(super) fn shed(&mut self) -> bool {
         cut_waiting(&mut self.reserve) || cut_waiting(&mut self.ordinary)
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// The stage of a connection.
 #[derive(Debug)]
-pub struct Stage(Mutex<Now>);
+pub(super) struct Stage(Mutex<Now>);
 
 #[derive(Debug, Clone, Copy)]
 enum Now {
@@ -26,7 +26,7 @@ enum Now {
 
 impl Stage {
     /// Of a connection that was accepted now.
-    pub fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Stage(Mutex::new(Now::Waiting(Instant::now()))))
     }
 
@@ -35,7 +35,7 @@ impl Stage {
     }
 
     /// Since when it has asked nothing; `None` while a request of it is answered.
-    pub fn waiting(&self) -> Option<Instant> {
+    pub(super) fn waiting(&self) -> Option<Instant> {
         match *self.now() {
             Now::Waiting(since) => Some(since),
             _ => None,
@@ -43,7 +43,7 @@ impl Stage {
     }
 
     /// Gives it up, unless it has asked something meanwhile.
-    pub fn cut(&self) -> bool {
+    pub(super) fn cut(&self) -> bool {
         let mut now = self.now();
         let waits = matches!(*now, Now::Waiting(_));
         if waits {
@@ -53,7 +53,7 @@ impl Stage {
     }
 
     /// A request was read; false: too late, the connection was given up.
-    pub fn asked(&self) -> bool {
+    pub(super) fn asked(&self) -> bool {
         let mut now = self.now();
         let alive = !matches!(*now, Now::Cut);
         if alive {
@@ -70,7 +70,7 @@ impl Stage {
     }
 
     /// Everything written so far is in the system's hands.
-    pub fn flushed(&self) {
+    pub(super) fn flushed(&self) {
         let mut now = self.now();
         if matches!(*now, Now::Answered) {
             *now = Now::Waiting(Instant::now());
@@ -79,14 +79,14 @@ impl Stage {
 }
 
 /// An answer's body; the answer is whole when it is dropped.
-pub struct Answered {
+pub(super) struct Answered {
     body: Body,
     stage: Arc<Stage>,
 }
 
 impl Answered {
     /// The body of an answer on the connection of this stage.
-    pub fn new(body: Body, stage: Arc<Stage>) -> Self {
+    pub(super) fn new(body: Body, stage: Arc<Stage>) -> Self {
         Answered { body, stage }
     }
 }

@@ -23,7 +23,7 @@ const PAGE: usize = 500;
 const IDS: usize = 10_000;
 
 /// Where the letters are.
-pub enum Desk {
+pub(super) enum Desk {
     Router(Client),
     Store(Box<Bench>),
 }
@@ -45,7 +45,7 @@ struct Dropped {
 
 impl Desk {
     /// Finds the router, or opens the store.
-    pub async fn open(global: &Global) -> Result<Self> {
+    pub(super) async fn open(global: &Global) -> Result<Self> {
         Ok(match reach(global).await? {
             Reach::Running(client) => Desk::Router(client),
             Reach::Stopped(store, plan) => Desk::Store(Box::new(bench(store, *plan)?)),
@@ -53,7 +53,7 @@ impl Desk {
     }
 
     /// The letters that a query selects, at most `limit`.
-    pub async fn select(&self, query: Query, limit: usize) -> Result<Vec<Letter>> {
+    pub(super) async fn select(&self, query: Query, limit: usize) -> Result<Vec<Letter>> {
         let mut found: Vec<Letter> = Vec::new();
         while found.len() < limit {
             let after = found.last().map(|letter| letter.id);
@@ -78,7 +78,7 @@ impl Desk {
     }
 
     /// Fails where nobody has heard of a route: it is not in the configuration, and no letter is left of it.
-    pub async fn check(&self, route: Option<&String>) -> Result<()> {
+    pub(super) async fn check(&self, route: Option<&String>) -> Result<()> {
         let Some(route) = route else { return Ok(()) };
         let (mut known, left): (Vec<String>, _) = match self {
             Desk::Router(client) => {
@@ -99,7 +99,7 @@ impl Desk {
     }
 
     /// A letter, whole.
-    pub async fn show(&self, id: u64) -> Result<Letter> {
+    pub(super) async fn show(&self, id: u64) -> Result<Letter> {
         match self {
             Desk::Router(client) => client.get(&format!("/api/v1/dlq/{id}")).await,
             Desk::Store(bench) => find(bench.store(), id),
@@ -107,7 +107,7 @@ impl Desk {
     }
 
     /// Delivers a letter again.
-    pub async fn replay(&self, id: u64, route: &str) -> Result<()> {
+    pub(super) async fn replay(&self, id: u64, route: &str) -> Result<()> {
         match self {
             Desk::Router(client) => {
                 let replayed: Replayed = client.post("/api/v1/dlq/replay", &json!({"ids": [id]})).await?;
@@ -130,7 +130,7 @@ impl Desk {
     }
 
     /// Throws letters away.
-    pub async fn drop(&self, ids: Vec<u64>) -> Result<usize> {
+    pub(super) async fn drop(&self, ids: Vec<u64>) -> Result<usize> {
         match self {
             Desk::Router(client) => {
                 let mut sum = 0;
@@ -145,7 +145,7 @@ impl Desk {
     }
 
     /// The letters that were chosen; every number has to be there.
-    pub async fn chosen(&self, chosen: &Chosen) -> Result<Vec<Letter>> {
+    pub(super) async fn chosen(&self, chosen: &Chosen) -> Result<Vec<Letter>> {
         let mut found = Vec::new();
         if !chosen.ids.is_empty() {
             for id in &chosen.ids {

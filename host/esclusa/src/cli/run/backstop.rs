@@ -19,11 +19,11 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const TELLING: Duration = Duration::from_secs(1);
 
 /// The backstop of a process that runs a router.
-pub struct Backstop(Arc<OnceLock<Weak<Runtime>>>);
+pub(super) struct Backstop(Arc<OnceLock<Weak<Runtime>>>);
 
 impl Backstop {
     /// Takes the signals to stop over. Until the router runs, one of them ends the process at once.
-    pub fn start(drain: Duration) -> Result<Self> {
+    pub(super) fn start(drain: Duration) -> Result<Self> {
         let router = Arc::new(OnceLock::new());
         let clock = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let signals = {
@@ -37,7 +37,7 @@ impl Backstop {
     }
 
     /// From now on there is something to finish when a signal comes.
-    pub fn router_runs(&self, runtime: &Arc<Runtime>) {
+    pub(super) fn router_runs(&self, runtime: &Arc<Runtime>) {
         // It is said once.
         let _ = self.0.set(Arc::downgrade(runtime));
     }

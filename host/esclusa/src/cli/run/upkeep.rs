@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that the router knows.
-pub struct Signals {
+pub(crate) struct Signals {
     hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
@@ -19,7 +19,7 @@ pub struct Signals {
 
 impl Signals {
     /// Takes them over from the system, whose answer to each would be the end of the process.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let take = |kind| signal(kind).context("cannot take over signals");
         Ok(Signals {
             hangup: take(SignalKind::hangup())?,
@@ -29,7 +29,7 @@ impl Signals {
     }
 
     /// Waits for a signal to stop. Cancel-safe.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -37,7 +37,7 @@ impl Signals {
     }
 
     /// Waits for a signal that ends a command, the loss of its terminal included. Cancel-safe.
-    pub async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         tokio::select! {
             _ = self.hangup.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -47,7 +47,7 @@ impl Signals {
 }
 
 /// Keeps a router up to date.
-pub struct Upkeep {
+pub(super) struct Upkeep {
     runtime: Arc<Runtime>,
     config: PathBuf,
     watch: Watch,
@@ -55,13 +55,13 @@ pub struct Upkeep {
 
 impl Upkeep {
     /// `watch` has seen the files as they were before the router read them, so that no change in between is missed.
-    pub fn new(runtime: Arc<Runtime>, config: PathBuf, watch: Watch) -> Self {
+    pub(super) fn new(runtime: Arc<Runtime>, config: PathBuf, watch: Watch) -> Self {
         Upkeep { runtime, config, watch }
     }
 
     /// Puts changes in force until a signal to stop. A reload may take long: neither a signal nor another change waits
     /// for it.
-    pub async fn run(&mut self, signals: &mut Signals) {
+    pub(super) async fn run(&mut self, signals: &mut Signals) {
         let (runtime, config) = (self.runtime.clone(), self.config.clone());
         let mut reloads = FuturesUnordered::new();
         loop {

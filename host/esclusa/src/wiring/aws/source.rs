@@ -15,7 +15,7 @@ use std::sync::Arc;
 type Opened = (Box<dyn source::Source>, Option<Arc<dyn ProgressStore>>);
 
 /// Opens a source again and again.
-pub struct Opener {
+pub(crate) struct Opener {
     cloud: Cloud,
     route: plan::RouteSpec,
     source: Source,
@@ -29,7 +29,7 @@ pub struct Opener {
 impl Cloud {
     /// What opens the source of a route, which so many routes read.
     #[must_use]
-    pub fn opener(&self, route: &plan::RouteSpec, source: &Source, routes: u32, positions: Positions) -> Opener {
+    pub(crate) fn opener(&self, route: &plan::RouteSpec, source: &Source, routes: u32, positions: Positions) -> Opener {
         let (alone, lag) = (Alone::new(positions), Arc::default());
         Opener { cloud: self.clone(), route: route.clone(), source: source.clone(), alone, lag, routes }
     }
@@ -38,7 +38,7 @@ impl Cloud {
 impl Opener {
     /// How far the route is behind, where its source has shards.
     #[must_use]
-    pub fn lag(&self) -> Option<Arc<Lag>> {
+    pub(crate) fn lag(&self) -> Option<Arc<Lag>> {
         matches!(self.source, Source::Kinesis { .. } | Source::DynamodbStream { .. }).then(|| self.lag.clone())
     }
 
@@ -46,7 +46,7 @@ impl Opener {
     ///
     /// # Errors
     /// A [`Fault`] that names the resource.
-    pub async fn open(&self) -> Result<Opened, Fault> {
+    pub(crate) async fn open(&self) -> Result<Opened, Fault> {
         let clients = &self.cloud.clients;
         match &self.source {
             Source::Kinesis { stream, start, consumer, ordered, coordination, place } => {
@@ -111,7 +111,7 @@ fn table_stream(of: &TableStream) -> String {
 }
 
 /// What a source needs permission for.
-pub fn uses(source: &Source, route: &plan::RouteSpec) -> Vec<iam::Use> {
+pub(super) fn uses(source: &Source, route: &plan::RouteSpec) -> Vec<iam::Use> {
     let mut uses = match source {
         Source::Kinesis { stream, consumer, .. } => {
             vec![iam::Use::KinesisRead { stream: stream.clone(), fan_out: consumer.is_some() }]
@@ -127,7 +127,7 @@ pub fn uses(source: &Source, route: &plan::RouteSpec) -> Vec<iam::Use> {
 
 impl Cloud {
     /// Asks AWS for everything that routes use there.
-    pub async fn check(&self, plan: &Plan) -> Vec<Unreachable> {
+    pub(crate) async fn check(&self, plan: &Plan) -> Vec<Unreachable> {
         let mut found = Vec::new();
         let mut note = |routes: Vec<String>, result: Result<(), String>| {
             found.extend(result.err().map(|why| Unreachable { routes, why }));
@@ -162,7 +162,12 @@ impl Cloud {
     ///
     /// # Errors
     /// What is wrong, and the remedy.
-    pub async fn holds_items(&self, name: &str, there: &str, place: &plan::ServiceLocation) -> Result<bool, String> {
+    pub(crate) async fn holds_items(
+        &self,
+        name: &str,
+        there: &str,
+        place: &plan::ServiceLocation,
+    ) -> Result<bool, String> {
         let table = esclusa_aws::tables::Table { name: there.to_owned(), place: place.clone() };
         check::holds_items(&self.clients, name, &table).await
     }
@@ -171,7 +176,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Why it cannot be asked.
-    pub async fn keeps_from(
+    pub(crate) async fn keeps_from(
         &self,
         stream: &str,
         place: &plan::ServiceLocation,
