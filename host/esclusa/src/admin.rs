@@ -20,15 +20,15 @@ pub(crate) mod work_limits;
 use crate::intake;
 use crate::runtime::Runtime;
 use crate::threads::Threads;
-use api_error::Refusal;
+use api_error::ApiError;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use bodies::{Bodies, Held};
-use connections::{Most, PATIENCE};
+use bodies::{BodyBudget, BudgetedBody};
+use connections::{ConnectionLimits, PATIENCE};
 use esclusa_embedded::NewRecord;
 use snapshot::Snapshot;
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use work_limits::Work;
+use work_limits::WorkLimits;
 
 const PAGE: &str = include_str!("../assets/page.html");
 const STYLE: &str = include_str!("../assets/page.css");
@@ -55,28 +55,28 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 const BACKLOG: u32 = 4096;
 
 /// What the handlers share.
-pub(crate) struct Admin {
+pub(crate) struct AdminServer {
     runtime: Arc<Runtime>,
     config: PathBuf,
     listen: SocketAddr,
     draining: AtomicBool,
-    work: Work,
-    bodies: Bodies,
+    work: WorkLimits,
+    bodies: BodyBudget,
     snapshot: Snapshot,
     /// One replay at a time: a letter that two people replay is delivered once.
-    replays: tokio::sync::Mutex<()>,
+    redrives: tokio::sync::Mutex<()>,
 }
 
 /// A listener at work. Dropping it stops it.
-pub(crate) struct Listening {
+pub(crate) struct RunningListener {
     /// Where it listens, the port that the system chose included.
     pub address: SocketAddr,
-    admin: Arc<Admin>,
+    admin: Arc<AdminServer>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-impl Admin {
+impl AdminServer {
     fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -88,13 +88,13 @@ impl Admin {
         status: StatusCode,
         source: String,
         records: Vec<NewRecord>,
-        held: Held,
-    ) -> Result<Response, Refusal> {
+        held: BudgetedBody,
+    ) -> Result<Response, ApiError> {
         let bytes = records.iter().map(NewRecord::size).sum::<usize>();
         let (runtime, loaded) = (self.runtime.clone(), self.runtime.loaded());
         let put = async move {
             let ids = intake::put(runtime.store(), &loaded.plan, &source, &records).await?;
-            Ok::<_, Refusal>((work_limits::encode(&BTreeMap::from([("ids", ids)]))?, held))
+            Ok::<_, ApiError>((work_limits::encode(&BTreeMap::from([("ids", ids)]))?, held))
         };
         let (ids, held) = if bytes <= answer_budget::SMALL { put.await? } else { self.work.whole(put).await?? };
         Ok((status, work_limits::json(answer_budget::kept(ids, held))).into_response())
@@ -102,7 +102,7 @@ impl Admin {
 }
 
 /// A listener of a router that is starting: it says so to whoever asks. Dropping it stops it.
-pub(crate) struct Starting {
+pub(crate) struct StartingListener {
     /// As it was asked for: the port may be 0.
     address: SocketAddr,
     listener: std::net::TcpListener,
@@ -110,7 +110,7 @@ pub(crate) struct Starting {
     _stop: oneshot::Sender<()>,
 }
 
-impl Starting {
+impl StartingListener {
     /// Starts to listen.
     ///
     /// # Errors
@@ -125,8 +125,8 @@ impl Starting {
         let (answers, listener) = listens.await.map_err(std::io::Error::other)??;
         let (stop, stopped) = oneshot::channel();
         let router: Router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
-        threads.spawn(connections::serve(answers, router, (Most::of_files(), PATIENCE), stopped));
-        Ok(Starting { address, listener, threads, _stop: stop })
+        threads.spawn(connections::serve(answers, router, (ConnectionLimits::of_files(), PATIENCE), stopped));
+        Ok(StartingListener { address, listener, threads, _stop: stop })
     }
 }
 
@@ -144,31 +144,35 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 ///
 /// # Errors
 /// The listener is broken.
-pub(crate) fn serve(starting: Starting, runtime: Arc<Runtime>, config: PathBuf) -> std::io::Result<Listening> {
+pub(crate) fn serve(
+    starting: StartingListener,
+    runtime: Arc<Runtime>,
+    config: PathBuf,
+) -> std::io::Result<RunningListener> {
     // What else listened ends here: no connection stays with it.
-    let Starting { address: listen, listener, threads, _stop } = starting;
+    let StartingListener { address: listen, listener, threads, _stop } = starting;
     let address = listener.local_addr()?;
-    let admin = Arc::new(Admin {
+    let admin = Arc::new(AdminServer {
         runtime,
         config,
         listen,
         draining: AtomicBool::new(false),
-        work: Work::new(Handle::current()),
-        bodies: Bodies::new(),
+        work: WorkLimits::new(Handle::current()),
+        bodies: BodyBudget::new(),
         snapshot: Snapshot::default(),
-        replays: Default::default(),
+        redrives: Default::default(),
     });
     let listener = {
         let _on = threads.enter();
         TcpListener::from_std(listener)?
     };
     let (stop, stopped) = oneshot::channel();
-    let limits = (Most::of_files(), PATIENCE);
+    let limits = (ConnectionLimits::of_files(), PATIENCE);
     let task = threads.spawn(connections::serve(listener, router(admin.clone()), limits, stopped));
-    Ok(Listening { address, admin, stop, task })
+    Ok(RunningListener { address, admin, stop, task })
 }
 
-impl Listening {
+impl RunningListener {
     /// Tells from now on that the router takes no more events.
     pub(crate) fn drain(&self) {
         self.admin.draining.store(true, Ordering::Relaxed);
@@ -184,7 +188,7 @@ impl Listening {
     }
 }
 
-fn router(admin: Arc<Admin>) -> Router {
+fn router(admin: Arc<AdminServer>) -> Router {
     let guarded = Router::new()
         .merge(page())
         .route("/healthz", get(health::live))
@@ -201,7 +205,7 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/audit", get(api::audit))
         .route("/api/v1/dlq", get(dead_letters::list))
         .route("/api/v1/dlq/{id}", get(dead_letters::show))
-        .route("/api/v1/dlq/replay", post(dead_letters::replay))
+        .route("/api/v1/dlq/redrive", post(dead_letters::redrive))
         .route("/api/v1/dlq/drop", post(dead_letters::drop))
         .layer(from_fn(guard::headers))
         .layer(from_fn_with_state(admin.clone(), guard::host));
@@ -212,12 +216,13 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/ingest/{name}/", any(ingest::ingest))
         .route("/ingest/{name}/{*rest}", any(ingest::ingest_below))
         .layer(from_fn(guard::ingest_headers));
-    let all = guarded.merge(open).fallback(api_error::unknown).method_not_allowed_fallback(api_error::method);
+    let all =
+        guarded.merge(open).fallback(api_error::not_found).method_not_allowed_fallback(api_error::method_not_allowed);
     all.layer(from_fn(guard::origin)).with_state(admin)
 }
 
 /// The page at `/`, its style and its script: three files that are part of the program.
-fn page() -> Router<Arc<Admin>> {
+fn page() -> Router<Arc<AdminServer>> {
     Router::new()
         .route("/", get(|| async { ([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE) }))
         .route("/page.css", get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
@@ -233,7 +238,7 @@ mod tests {
     #[tokio::test]
     async fn a_router_that_starts_says_so_and_keeps_no_connection() {
         let threads = Threads::of_admin().unwrap();
-        let starting = Starting::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let starting = StartingListener::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let mut stream = TcpStream::connect(starting.listener.local_addr().unwrap()).await.unwrap();
         let mut said = String::new();
         for (path, status) in [("/readyz", "503"), ("/ingest/orders", "503"), ("/livez", "200")] {
@@ -257,7 +262,7 @@ mod tests {
     async fn health_is_answered_while_the_threads_of_the_router_are_busy() {
         use std::io::{Read, Write};
         let threads = Threads::of_admin().unwrap();
-        let starting = Starting::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let starting = StartingListener::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
         // This blocks the only thread of the runtime that the listener was started from.
         let mut stream = std::net::TcpStream::connect(starting.listener.local_addr().unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(3);
 
 /// The account of a route.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Account {
+pub(crate) struct RouteAccount {
     /// The route.
     pub route: String,
     /// Events taken from the source.
@@ -49,7 +49,7 @@ struct Books {
     stored: Counts,
     /// The meter after it.
     after: Reading,
-    /// See [`Account::undelivered`].
+    /// See [`RouteAccount::undelivered`].
     undelivered: u64,
 }
 
@@ -69,7 +69,7 @@ impl Books {
 ///
 /// # Errors
 /// A fault of the store.
-pub(crate) async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
+pub(crate) async fn running(runtime: &Runtime) -> Result<Vec<RouteAccount>, Fault> {
     let (loaded, store) = (runtime.loaded(), runtime.store());
     let mut accounts = Vec::new();
     for spec in &loaded.plan.routes {
@@ -82,7 +82,7 @@ pub(crate) async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
             books = look(runtime, &spec.name)?;
         }
         accounts.push(match books {
-            Some(books) => Account {
+            Some(books) => RouteAccount {
                 route: spec.name.to_string(),
                 received: books.after.received,
                 counts: books.after.counts,
@@ -115,7 +115,7 @@ fn look(runtime: &Runtime, name: &str) -> Result<Option<Books>, Fault> {
 ///
 /// # Errors
 /// A fault of the store.
-pub(crate) async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, Fault> {
+pub(crate) async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<RouteAccount>, Fault> {
     let mut accounts = Vec::with_capacity(plan.routes.len());
     for spec in &plan.routes {
         accounts.push(stored(store, plan, spec).await?);
@@ -124,10 +124,10 @@ pub(crate) async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, 
 }
 
 /// The account of a route as the store keeps it.
-async fn stored(store: &Store, plan: &Plan, spec: &RouteSpec) -> Result<Account, Fault> {
+async fn stored(store: &Store, plan: &Plan, spec: &RouteSpec) -> Result<RouteAccount, Fault> {
     let counts = store.counts(&spec.name)?;
     let recorded = store.pending(&spec.name).await?;
-    Ok(Account {
+    Ok(RouteAccount {
         route: spec.name.to_string(),
         received: counts.settled(),
         counts,

@@ -19,7 +19,7 @@ mod table;
 mod validate;
 
 use crate::configuration;
-use crate::telemetry::{self, Format};
+use crate::telemetry::{self, LogFormat};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use esclusa_config::{Loaded, Problems};
@@ -34,14 +34,14 @@ use std::process::ExitCode;
 )]
 pub struct Cli {
     #[command(flatten)]
-    global: Global,
+    global: GlobalArgs,
     #[command(subcommand)]
     command: Command,
 }
 
 /// Options of every command.
 #[derive(Debug, Args)]
-pub(crate) struct Global {
+pub(crate) struct GlobalArgs {
     /// The configuration
     #[arg(short, long, global = true, env = "ESCLUSA_CONFIG", default_value = "routes.toml", value_name = "FILE")]
     config: PathBuf,
@@ -50,7 +50,7 @@ pub(crate) struct Global {
     json: bool,
     /// How log lines look on standard error
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
-    log_format: Format,
+    log_format: LogFormat,
     /// What is logged: a level, or directives such as warn,esclusa=debug [default: info for run, else warn]
     #[arg(long, global = true, env = "ESCLUSA_LOG", value_name = "FILTER")]
     log_level: Option<String>,
@@ -60,21 +60,21 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the router until it is told to stop
-    Run(run::Run),
+    Run(run::RunArgs),
     /// Check the configuration and every plugin in it; exit 78 where something is wrong
-    Validate(validate::Validate),
+    Validate(validate::ValidateArgs),
     /// Put events into a stream, a queue or an http source
-    Send(send::Send),
+    Send(send::SendArgs),
     /// Read tables
     #[command(subcommand, after_help = "Example:\n  esclusa table scan orders")]
-    Table(table::Table),
+    Table(table::TableCommand),
     /// Run a route's plugin on events and print what it wants done; --live carries it out
-    Invoke(invoke::Invoke),
+    Invoke(invoke::InvokeArgs),
     /// Rebuild a table from the events that a route's source keeps; the route itself is left alone
-    Replay(replay::Replay),
+    Replay(replay::ReplayArgs),
     /// Read, replay and drop dead letters
     #[command(subcommand, after_help = "Example:\n  esclusa dlq ls --route orders")]
-    Dlq(dlq::Dlq),
+    Dlq(dlq::DlqCommand),
     /// List the routes: source, plugin, state, and what their outputs promise
     #[command(after_help = "Example:\n  esclusa routes --json")]
     Routes,
@@ -86,16 +86,16 @@ enum Command {
     Audit,
     /// Stop taking events for a route, until it is resumed
     #[command(after_help = "Example:\n  esclusa pause orders")]
-    Pause(control::Route),
+    Pause(control::RouteArgs),
     /// Let a paused or halted route go on
     #[command(after_help = "Example:\n  esclusa resume orders")]
-    Resume(control::Route),
+    Resume(control::RouteArgs),
     /// Put the configuration and changed plugins in force; returns when that is done or refused
     #[command(after_help = "Example:\n  esclusa reload")]
     Reload,
     /// Look at a plugin's file
     #[command(subcommand, after_help = "Example:\n  esclusa plugin inspect plugins/etl.wasm")]
-    Plugin(plugin::Plugin),
+    Plugin(plugin::PluginCommand),
     /// Print the least IAM policy that the routes need, as JSON
     #[command(after_help = "Example:\n  esclusa iam-policy -c routes.toml > policy.json")]
     IamPolicy,
@@ -151,12 +151,12 @@ impl From<Exit> for ExitCode {
 /// A configuration that cannot be used: every problem of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.summary())]
-struct Broken(Problems);
+struct InvalidConfiguration(Problems);
 
 /// Something that is missing is the fault of the command line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Misused(String);
+struct UsageError(String);
 
 impl Cli {
     /// Runs the command; problems are written to standard error.
@@ -184,7 +184,7 @@ impl Cli {
         };
         let result = match telemetry::start(self.global.log_format, level) {
             Ok(()) => self.command.run(&self.global).await,
-            Err(why) => Err(Misused(why).into()),
+            Err(why) => Err(UsageError(why).into()),
         };
         match result {
             Ok(exit) => exit,
@@ -194,7 +194,7 @@ impl Cli {
 }
 
 impl Command {
-    async fn run(self, global: &Global) -> Result<Exit> {
+    async fn run(self, global: &GlobalArgs) -> Result<Exit> {
         match self {
             Command::Run(run) => run.run(global).await,
             Command::Validate(validate) => validate.run(global).await,
@@ -219,10 +219,10 @@ impl Command {
     }
 }
 
-impl Global {
+impl GlobalArgs {
     /// The configuration, its warnings told.
     fn load(&self) -> Result<Loaded> {
-        let loaded = configuration::read(&self.config).map_err(Broken)?;
+        let loaded = configuration::read(&self.config).map_err(InvalidConfiguration)?;
         for warning in &loaded.warnings {
             print::message(warning.render(telemetry::colour()).trim_end());
         }
@@ -231,7 +231,7 @@ impl Global {
 
     /// The configuration, where its warnings are no news.
     fn load_quietly(&self) -> Result<Loaded> {
-        Ok(configuration::read(&self.config).map_err(Broken)?)
+        Ok(configuration::read(&self.config).map_err(InvalidConfiguration)?)
     }
 }
 
@@ -240,7 +240,7 @@ fn verdict(error: &anyhow::Error, json: bool) -> Exit {
     if error.is::<print::ReaderGone>() {
         return Exit::Ok;
     }
-    if let Some(Broken(problems)) = error.downcast_ref::<Broken>() {
+    if let Some(InvalidConfiguration(problems)) = error.downcast_ref::<InvalidConfiguration>() {
         if json {
             print::problems(&problems.to_json());
         } else {
@@ -249,7 +249,7 @@ fn verdict(error: &anyhow::Error, json: bool) -> Exit {
         return Exit::Configuration;
     }
     complain(error);
-    if error.is::<Misused>() { Exit::Usage } else { Exit::Failed }
+    if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
 }
 
 /// Tells what went wrong.

@@ -1,7 +1,7 @@
 //! routes.toml as the program uses it: read with the environment, refusals of plugins reported where they belong,
 //! and put in force again while the router runs.
 
-use crate::plugins::Refused;
+use crate::plugins::PluginRefusal;
 use crate::runtime::Runtime;
 use esclusa_config::names::Ungranted;
 use esclusa_config::plan::Plan;
@@ -76,14 +76,14 @@ pub(crate) fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
 
 /// Why plugins do not serve their routes, as diagnostics of the file that asked for them.
 #[must_use]
-pub(crate) fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, Refused)]) -> Problems {
+pub(crate) fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, PluginRefusal)]) -> Problems {
     let mut found: Vec<Diagnostic> =
         refused.iter().flat_map(|(route, why)| refusal(plan, locator, route, why)).collect();
     found.sort_by_key(|diagnostic| diagnostic.span.start);
     Problems(found)
 }
 
-fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Vec<Diagnostic> {
+fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal) -> Vec<Diagnostic> {
     let at = |place: Place<'_>, code: Code, message: &str, help: Option<&str>| {
         locator.diagnostic(place, code, message, help)
     };
@@ -91,12 +91,12 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Ve
     let path =
         plan.routes.iter().find(|r| &*r.name == route).map(|r| r.plugin.display().to_string()).unwrap_or_default();
     match refused {
-        Refused::Load(why) if !Path::new(&path).is_file() => {
+        PluginRefusal::Load(why) if !Path::new(&path).is_file() => {
             let help = "build the plugin first, or correct the path: it is relative to the directory of this file";
             vec![at(plugin, Code::PLUGIN_MISSING, &why.to_string(), Some(help))]
         }
-        Refused::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
-        Refused::Check(why) => {
+        PluginRefusal::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
+        PluginRefusal::Check(why) => {
             let code = match why {
                 Lost::Time(_) => Code::PLUGIN_SCHEMA_TIME,
                 Lost::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
@@ -104,12 +104,12 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Ve
             };
             vec![at(plugin, code, &format!("{path}: {refused}"), None)]
         }
-        Refused::Schema(_) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {refused}"), None)],
-        Refused::Pin { found, .. } => {
+        PluginRefusal::Schema(_) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {refused}"), None)],
+        PluginRefusal::Pin { found, .. } => {
             let help = format!("if the new file is meant, write sha256 = \"{found}\"");
             vec![at(Place::RouteKey(route, "sha256"), Code::PLUGIN_DIGEST_MISMATCH, &refused.to_string(), Some(&help))]
         }
-        Refused::Config(problems) => {
+        PluginRefusal::Config(problems) => {
             let help = format!("`esclusa plugin inspect {path}` shows what the plugin takes");
             let one = |(pointer, why): &(String, String)| {
                 let message = if pointer.is_empty() { why.clone() } else { format!("{pointer}: {why}") };
@@ -117,7 +117,7 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Ve
             };
             problems.iter().map(one).collect()
         }
-        Refused::Grants(missing) => {
+        PluginRefusal::Grants(missing) => {
             let one = |Ungranted { pointer, name, grant }: &Ungranted| {
                 let message = format!("the route does not grant \"{name}\" to its plugin");
                 let help = format!("add it to the route: {grant} = [\"{name}\"]");
@@ -125,11 +125,11 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Ve
             };
             missing.iter().map(one).collect()
         }
-        Refused::Order(_) => {
+        PluginRefusal::Order(_) => {
             let help = "use a stream, the changes of a table, or a FIFO queue of SQS as the source";
             vec![at(Place::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
         }
-        Refused::Init(why) => vec![at(Place::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
+        PluginRefusal::Init(why) => vec![at(Place::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
     }
 }
 

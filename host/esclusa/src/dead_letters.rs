@@ -18,7 +18,7 @@ const BYTES: usize = 8 << 20;
 
 /// A dead letter and its number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Letter {
+pub(crate) struct StoredDeadLetter {
     /// Its number.
     pub id: u64,
     /// Bytes of its payload.
@@ -28,11 +28,11 @@ pub(crate) struct Letter {
     pub letter: DeadLetter,
 }
 
-impl Letter {
+impl StoredDeadLetter {
     /// A letter as the store has it.
     #[must_use]
     pub(crate) fn new(id: u64, letter: DeadLetter) -> Self {
-        Letter { id, size: letter.data.len(), letter }
+        StoredDeadLetter { id, size: letter.data.len(), letter }
     }
 
     /// Bytes of what a producer and a plugin can make long.
@@ -58,7 +58,7 @@ impl Letter {
 /// Which letters.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Query {
+pub(crate) struct DeadLetterQuery {
     /// Of this route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
@@ -106,7 +106,12 @@ pub(crate) enum NotSelected {
 ///
 /// # Errors
 /// [`NotSelected`].
-pub(crate) fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBool) -> Result<Vec<Letter>, NotSelected> {
+pub(crate) fn select(
+    store: &Store,
+    query: &DeadLetterQuery,
+    most: usize,
+    stop: &AtomicBool,
+) -> Result<Vec<StoredDeadLetter>, NotSelected> {
     let filter = query.pattern.as_deref().map(pattern).transpose()?;
     let most = query.limit.unwrap_or(most).min(most);
     let (mut found, mut after, mut bytes) = (Vec::new(), query.after, 0_usize);
@@ -119,11 +124,11 @@ pub(crate) fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBoo
                 return Err(NotSelected::Stopped);
             }
             let fits = query.code.as_ref().is_none_or(|code| *code == letter.code)
-                && filter.as_ref().map_or(Ok(true), |filter| matches(filter, id, &letter, stop))?;
+                && filter.as_ref().map_or(Ok(true), |filter| matches_event(filter, id, &letter, stop))?;
             if !fits {
                 continue;
             }
-            let letter = Letter::new(id, letter);
+            let letter = StoredDeadLetter::new(id, letter);
             let letter = if let Some(most) = query.preview { letter.preview(most) } else { letter };
             bytes = bytes.saturating_add(letter.weight());
             found.push(letter);
@@ -137,7 +142,7 @@ pub(crate) fn select(store: &Store, query: &Query, most: usize, stop: &AtomicBoo
 
 /// Letters of routes that the configuration does not have, by route: they were removed or renamed.
 #[must_use]
-pub(crate) fn left(store: &Store, plan: &Plan) -> BTreeMap<String, u64> {
+pub(crate) fn of_removed_routes(store: &Store, plan: &Plan) -> BTreeMap<String, u64> {
     let mut counts = store.dead_counts();
     counts.retain(|route, _| !plan.routes.iter().any(|known| *known.name == **route));
     counts
@@ -145,7 +150,7 @@ pub(crate) fn left(store: &Store, plan: &Plan) -> BTreeMap<String, u64> {
 
 /// What there is to say of letters whose route is gone.
 #[must_use]
-pub(crate) fn left_told(route: &str, count: u64) -> String {
+pub(crate) fn removed_route_message(route: &str, count: u64) -> String {
     format!(
         "{count} dead letter(s) of route {route}, which is not in routes.toml: see `esclusa dlq ls --route {route}`"
     )
@@ -158,7 +163,7 @@ fn pattern(text: &str) -> Result<Filter, NotSelected> {
 }
 
 /// True if the letter's event matches, as it would in the filter of a route.
-fn matches(filter: &Filter, id: u64, letter: &DeadLetter, stop: &AtomicBool) -> Result<bool, NotSelected> {
+fn matches_event(filter: &Filter, id: u64, letter: &DeadLetter, stop: &AtomicBool) -> Result<bool, NotSelected> {
     let attributes: Vec<(&str, &str)> =
         letter.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut columns = Columns::default();

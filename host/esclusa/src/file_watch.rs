@@ -24,31 +24,31 @@ const QUIET: Duration = Duration::from_millis(40);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Watches files by content.
-pub(crate) struct Watch {
+pub(crate) struct FileWatch {
     wake: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
-    seen: BTreeMap<PathBuf, Look>,
+    seen: BTreeMap<PathBuf, FileLook>,
     /// Found to have changed, and not told yet.
     found: Vec<PathBuf>,
 }
 
 /// What was last seen of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Look {
-    stamp: Option<Stamp>,
+struct FileLook {
+    stamp: Option<FileStamp>,
     digest: Option<[u8; 32]>,
 }
 
 /// What tells cheaply that a file may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     modified: Option<SystemTime>,
     len: u64,
     inode: u64,
 }
 
-impl Watch {
+impl FileWatch {
     /// Watches nothing yet.
     #[must_use]
     pub(crate) fn new() -> Self {
@@ -58,7 +58,13 @@ impl Watch {
         if let Err(error) = &watcher {
             tracing::warn!(error = %error, every = ?TICK, "cannot watch directories; looking at the files instead");
         }
-        Watch { wake, watcher: watcher.ok(), directories: BTreeSet::new(), seen: BTreeMap::new(), found: Vec::new() }
+        FileWatch {
+            wake,
+            watcher: watcher.ok(),
+            directories: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            found: Vec::new(),
+        }
     }
 
     /// Watches exactly these files from now on. Files that are new here count as seen as they are now.
@@ -66,7 +72,7 @@ impl Watch {
         let files: BTreeSet<PathBuf> = files.into_iter().collect();
         self.seen.retain(|path, _| files.contains(path));
         for path in files {
-            self.seen.entry(path.clone()).or_insert_with(|| Look { stamp: stamp(&path), digest: digest(&path) });
+            self.seen.entry(path.clone()).or_insert_with(|| FileLook { stamp: stamp(&path), digest: digest(&path) });
         }
         self.arm();
     }
@@ -128,14 +134,14 @@ impl Watch {
     }
 }
 
-impl Default for Watch {
+impl Default for FileWatch {
     fn default() -> Self {
-        Watch::new()
+        FileWatch::new()
     }
 }
 
 /// Waits until a file stands still.
-async fn quiet(path: &Path) -> Option<Stamp> {
+async fn quiet(path: &Path) -> Option<FileStamp> {
     let began = tokio::time::Instant::now();
     let mut last = stamp(path);
     loop {
@@ -148,10 +154,10 @@ async fn quiet(path: &Path) -> Option<Stamp> {
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
+fn stamp(path: &Path) -> Option<FileStamp> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok()?;
-    Some(Stamp { modified: meta.modified().ok(), len: meta.len(), inode: meta.ino() })
+    Some(FileStamp { modified: meta.modified().ok(), len: meta.len(), inode: meta.ino() })
 }
 
 /// The digest of a file's content; of one that is larger than any plugin, of its first bytes: it is refused for its
@@ -167,7 +173,7 @@ fn digest(path: &Path) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use super::Watch;
+    use super::FileWatch;
     use std::time::Duration;
 
     async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -179,7 +185,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, other) = (dir.path().join("a.wasm"), dir.path().join("b.wasm"));
         std::fs::write(&file, "one").unwrap();
-        let mut watch = Watch::new();
+        let mut watch = FileWatch::new();
         watch.set([file.clone()]);
 
         std::fs::write(&file, "one").unwrap();
@@ -205,7 +211,7 @@ mod tests {
         let data = dir.path().join("..data");
         std::os::unix::fs::symlink("v1", &data).unwrap();
         std::os::unix::fs::symlink("..data/p.wasm", dir.path().join("p.wasm")).unwrap();
-        let mut watch = Watch::new();
+        let mut watch = FileWatch::new();
         watch.set([dir.path().join("p.wasm")]);
         std::os::unix::fs::symlink("v2", dir.path().join("..new")).unwrap();
         std::fs::rename(dir.path().join("..new"), &data).unwrap();
@@ -217,7 +223,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.wasm");
         std::fs::write(&file, "old").unwrap();
-        let mut watch = Watch::new();
+        let mut watch = FileWatch::new();
         watch.set([file.clone()]);
         let writer = tokio::spawn({
             let file = file.clone();

@@ -46,7 +46,7 @@ pub(crate) enum NotTaken {
 const LINES: usize = 100_000;
 
 /// Where the events of a source are put in.
-enum Target {
+enum IntakeTarget {
     Stream(String),
     Queue(String),
 }
@@ -66,17 +66,17 @@ pub(crate) async fn put(
         return Ok(Vec::new());
     }
     Ok(match target {
-        Target::Stream(stream) => store.append(&stream, records).await?,
-        Target::Queue(queue) => store.enqueue(&queue, records).await?,
+        IntakeTarget::Stream(stream) => store.append(&stream, records).await?,
+        IntakeTarget::Queue(queue) => store.enqueue(&queue, records).await?,
     })
 }
 
-fn target(plan: &Plan, name: &str) -> Result<Target, NotTaken> {
+fn target(plan: &Plan, name: &str) -> Result<IntakeTarget, NotTaken> {
     let closed = |kind, instead| Err(NotTaken::Closed { name: name.to_owned(), kind, instead });
     match plan.sources.get(name) {
-        Some(Source::Stream { stream, .. }) => Ok(Target::Stream(stream.clone())),
-        Some(Source::Queue { queue, .. }) => Ok(Target::Queue(queue.clone())),
-        Some(Source::Http { reply: false, .. }) => Ok(Target::Stream(ingest_stream(name))),
+        Some(Source::Stream { stream, .. }) => Ok(IntakeTarget::Stream(stream.clone())),
+        Some(Source::Queue { queue, .. }) => Ok(IntakeTarget::Queue(queue.clone())),
+        Some(Source::Http { reply: false, .. }) => Ok(IntakeTarget::Stream(ingest_stream(name))),
         Some(Source::Http { reply: true, .. }) => {
             closed("http with reply = true", "ask it at /ingest of a running router")
         }

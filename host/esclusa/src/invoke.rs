@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt::Formatter;
 use std::sync::Arc;
 
-pub(crate) use live::{Live, live};
+pub(crate) use live::{LiveReport, live};
 pub(crate) use show::Invocation;
 
 /// An event of a trial.
@@ -44,8 +44,8 @@ const ATTRIBUTES: usize = 1000;
 
 /// Attributes, if there are not too many: each takes far more memory than it has bytes.
 fn attributes<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
-    struct Attributes;
-    impl<'de> Visitor<'de> for Attributes {
+    struct AttributesVisitor;
+    impl<'de> Visitor<'de> for AttributesVisitor {
         type Value = BTreeMap<String, String>;
 
         fn expecting(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
@@ -63,7 +63,7 @@ fn attributes<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Str
             Ok(read)
         }
     }
-    from.deserialize_map(Attributes)
+    from.deserialize_map(AttributesVisitor)
 }
 
 impl InvokeEvent {
@@ -82,7 +82,7 @@ impl InvokeEvent {
 ///
 /// # Errors
 /// What is wrong with the events.
-pub(crate) async fn trial(route: &Route, events: &[InvokeEvent]) -> Result<Invocation, String> {
+pub(crate) async fn dry_run(route: &Route, events: &[InvokeEvent]) -> Result<Invocation, String> {
     let columns = columns(events, "trial")?;
     let filtered = filtered(sifted(route, &columns).await)?;
     let result = call(route, &origin(route), &columns).await;

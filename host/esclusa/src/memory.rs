@@ -28,7 +28,7 @@ const HELD: u64 = 2;
 
 /// Something that takes memory.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Part {
+pub(crate) struct MemoryPart {
     /// What it is.
     pub name: String,
     /// Bytes that it takes at most.
@@ -39,16 +39,16 @@ pub(crate) struct Part {
 
 /// The memory of a router.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Account {
+pub(crate) struct MemoryAccount {
     /// Bytes that the process takes at most.
     pub sum: u64,
     /// Its parts.
-    pub parts: Vec<Part>,
+    pub parts: Vec<MemoryPart>,
     /// What processes of their own take, beside it.
-    pub beside: Vec<Part>,
+    pub beside: Vec<MemoryPart>,
 }
 
-impl Account {
+impl MemoryAccount {
     /// The account of a configuration.
     #[must_use]
     pub(crate) fn of(plan: &Plan) -> Self {
@@ -60,23 +60,23 @@ impl Account {
         let used = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
         let kept = used / KEPT_BY_ALLOCATOR;
         parts.push(part("allocator", kept, "pages that are kept for reuse: a quarter of what is in use"));
-        Account { sum: used.saturating_add(kept), parts, beside: beside() }
+        MemoryAccount { sum: used.saturating_add(kept), parts, beside: beside() }
     }
 }
 
-fn part(name: impl Into<String>, bytes: u64, why: impl Into<String>) -> Part {
-    Part { name: name.into(), bytes, why: why.into() }
+fn part(name: impl Into<String>, bytes: u64, why: impl Into<String>) -> MemoryPart {
+    MemoryPart { name: name.into(), bytes, why: why.into() }
 }
 
 /// Compiled plugins. A file that cannot be read is not loaded either.
-fn code(plan: &Plan) -> Part {
+fn code(plan: &Plan) -> MemoryPart {
     let files: BTreeSet<_> = plan.routes.iter().map(|route| &route.plugin).collect();
     let bytes = files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum::<u64>();
     part("code of plugins", bytes.saturating_mul(CODE), format!("{} plugin(s), {CODE} times their files", files.len()))
 }
 
 /// Calls that may run at the same time, and what is held for them.
-fn guests(routes: &[RouteSpec]) -> Vec<Part> {
+fn guests(routes: &[RouteSpec]) -> Vec<MemoryPart> {
     let instances = SandboxConfig::default().instances as usize;
     let mut calls: Vec<&RouteSpec> = routes.iter().flat_map(|route| vec![route; at_once(route, instances)]).collect();
     // The sandbox runs no more than that: in the worst case the largest.
@@ -103,7 +103,7 @@ fn at_once(route: &RouteSpec, instances: usize) -> usize {
 }
 
 /// Instances kept for reuse, all routes together, and the slots of those that are gone, which stay warm.
-fn kept(routes: &[RouteSpec], instances: usize) -> Part {
+fn kept(routes: &[RouteSpec], instances: usize) -> MemoryPart {
     let reused = |route: &RouteSpec| match route.instances {
         Instances::Fresh => None,
         Instances::Reuse { memory_high_water, .. } => Some((memory_high_water + STACK) as u64),
@@ -114,7 +114,7 @@ fn kept(routes: &[RouteSpec], instances: usize) -> Part {
 }
 
 /// Events that a route has taken from its source, and what its source holds for it.
-fn events(route: &RouteSpec, plan: &Plan) -> Vec<Part> {
+fn events(route: &RouteSpec, plan: &Plan) -> Vec<MemoryPart> {
     let name = |what: &str| format!("route {}: {what}", route.name);
     let in_flight = route.in_flight_bytes as u64;
     let mut parts = vec![part(name("events in flight"), in_flight, "in_flight")];
@@ -135,15 +135,15 @@ fn events(route: &RouteSpec, plan: &Plan) -> Vec<Part> {
 }
 
 /// The embedded engine: what the database holds, and the groups of commits that are gathered and written.
-fn store() -> Part {
+fn store() -> MemoryPart {
     // What a commit reads and makes is a byte a step.
     let commits = 2 * esclusa_embedded::GROUP_BYTES as u64 + esclusa_embedded::COMMIT_STEPS;
     part("store", esclusa_embedded::MEMORY.saturating_add(commits), "cache, memtables, commits being made and written")
 }
 
 /// What the listener holds: connections, bodies with their copies, answers that clients have not taken.
-fn admin() -> Vec<Part> {
-    let most = connections::Most::of_files();
+fn admin() -> Vec<MemoryPart> {
+    let most = connections::ConnectionLimits::of_files();
     let most = most.ordinary.saturating_add(most.reserve) as u64;
     let connection = 2 * connections::BUFFER as u64;
     vec![
@@ -154,7 +154,7 @@ fn admin() -> Vec<Part> {
 }
 
 /// What processes of their own take.
-fn beside() -> Vec<Part> {
+fn beside() -> Vec<MemoryPart> {
     let of = |name, children: usize, memory: u64| {
         part(
             name,
@@ -192,12 +192,12 @@ source = "hook"
 plugin = "a.wasm"
 "#;
 
-    fn account(more: &str) -> Account {
+    fn account(more: &str) -> MemoryAccount {
         let loaded = esclusa_config::parse(&format!("{ROUTES}{more}"), "routes.toml", Path::new("/"), &|_| None);
-        Account::of(&loaded.unwrap().plan)
+        MemoryAccount::of(&loaded.unwrap().plan)
     }
 
-    fn bytes(account: &Account, name: &str) -> u64 {
+    fn bytes(account: &MemoryAccount, name: &str) -> u64 {
         account.parts.iter().find(|part| part.name == name).unwrap_or_else(|| panic!("no {name}: {account:#?}")).bytes
     }
 

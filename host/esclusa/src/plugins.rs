@@ -24,7 +24,7 @@ const CHECK: &str = "check-config";
 
 /// Why a version of a plugin does not serve a route.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum PluginRefusal {
     /// It cannot be loaded.
     #[error("{0}")]
     Load(Arc<LoadError>),
@@ -71,7 +71,7 @@ fn misfit((at, why): &(String, String)) -> String {
 pub(crate) async fn load_all<'a>(
     sandbox: &Sandbox,
     routes: impl Iterator<Item = &'a plan::RouteSpec>,
-) -> Result<Vec<LoadedPlugin>, Vec<(Arc<str>, Refused)>> {
+) -> Result<Vec<LoadedPlugin>, Vec<(Arc<str>, PluginRefusal)>> {
     let routes: Vec<&plan::RouteSpec> = routes.collect();
     let files: BTreeSet<&Path> = routes.iter().map(|route| &*route.plugin).collect();
     let load = |file| async move { (file, sandbox.load(file).await.map_err(Arc::new)) };
@@ -79,7 +79,7 @@ pub(crate) async fn load_all<'a>(
     let configured = join_all(routes.iter().map(|route| async {
         match loaded.get(&*route.plugin)? {
             Ok(loaded) => Some(configure(loaded, route).await),
-            Err(error) => Some(Err(Refused::Load(error.clone()))),
+            Err(error) => Some(Err(PluginRefusal::Load(error.clone()))),
         }
     }));
     let (mut versions, mut refused) = (Vec::new(), Vec::new());
@@ -96,21 +96,21 @@ pub(crate) async fn load_all<'a>(
 /// Loads the plugin of a route.
 ///
 /// # Errors
-/// [`Refused`]; the route keeps what it has.
-pub(crate) async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
-    let loaded = sandbox.load(&route.plugin).await.map_err(|error| Refused::Load(Arc::new(error)))?;
+/// [`PluginRefusal`]; the route keeps what it has.
+pub(crate) async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPlugin, PluginRefusal> {
+    let loaded = sandbox.load(&route.plugin).await.map_err(|error| PluginRefusal::Load(Arc::new(error)))?;
     configure(&loaded, route).await
 }
 
 /// Configures a loaded plugin for a route.
 ///
 /// # Errors
-/// [`Refused`].
-pub(crate) async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
+/// [`PluginRefusal`].
+pub(crate) async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<LoadedPlugin, PluginRefusal> {
     if let Some(pinned) = &route.sha256
         && **pinned != *loaded.digest
     {
-        return Err(Refused::Pin { found: loaded.digest.to_string(), pinned: pinned.clone() });
+        return Err(PluginRefusal::Pin { found: loaded.digest.to_string(), pinned: pinned.clone() });
     }
     let info = &loaded.info;
     if let Some(schema) = &info.config_schema {
@@ -122,7 +122,7 @@ pub(crate) async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Resul
         limits: route.limits,
         instances: route.instances,
     };
-    let plugin = loaded.configure(settings).await.map_err(|error| Refused::Init(error.to_string()))?;
+    let plugin = loaded.configure(settings).await.map_err(|error| PluginRefusal::Init(error.to_string()))?;
     Ok(LoadedPlugin {
         plugin: Arc::new(plugin),
         name: info.name.clone(),

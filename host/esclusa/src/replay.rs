@@ -9,12 +9,12 @@ mod redirect_engine;
 mod request;
 mod trimmed;
 
-pub(crate) use request::{Job, Order, Refused};
-pub(crate) use trimmed::Gone;
+pub(crate) use request::{ReplayJob, ReplayRefusal, ReplayRequest};
+pub(crate) use trimmed::TrimmedEvents;
 
 use crate::wiring::aws::{Cloud, LateProgressStore};
 use crate::wiring::sources;
-use bounded::Past;
+use bounded::BoundedSource;
 use esclusa_config::plan::{self, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;
@@ -27,7 +27,7 @@ use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use esclusa_pipeline::serve::{self, OpenSource};
 use esclusa_pipeline::shared::Shared;
-use redirect_engine::{Redirect, Tally, Uncounted};
+use redirect_engine::{RedirectEngine, ReplayTally, UncountedEngine};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 /// The stores that a rebuild works on.
-pub(crate) struct Stores {
+pub(crate) struct ReplayStores {
     /// The one of the configuration, where the job [needs it](Job::needs_store).
     pub own: Option<Store>,
     /// An empty one that is thrown away: positions on the way.
@@ -44,7 +44,7 @@ pub(crate) struct Stores {
 
 /// What a rebuild did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Summary {
+pub(crate) struct ReplaySummary {
     /// Events that the plugin has handled.
     pub events: u64,
     /// Writes to the tables that were rebuilt.
@@ -52,7 +52,7 @@ pub(crate) struct Summary {
     /// What was not carried out.
     pub left_out: LeftOut,
     /// What the source did not keep; `None`: nothing, or it cannot tell.
-    pub gone: Option<Gone>,
+    pub gone: Option<TrimmedEvents>,
 }
 
 /// What a rebuild does not carry out.
@@ -72,7 +72,7 @@ pub(crate) struct LeftOut {
 
 /// Why tables were not rebuilt, or only in part.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotRebuilt {
+pub(crate) enum NotReplayed {
     /// Something on AWS cannot be used: nothing was written.
     #[error("{0}")]
     Unreachable(String),
@@ -100,20 +100,24 @@ pub(crate) enum NotRebuilt {
 /// Rebuilds. `version` is the plugin, loaded for the route of the job.
 ///
 /// # Errors
-/// [`NotRebuilt`].
-pub(crate) async fn rebuild(job: &Job, stores: &Stores, version: LoadedPlugin) -> Result<Summary, NotRebuilt> {
+/// [`NotReplayed`].
+pub(crate) async fn replay(
+    job: &ReplayJob,
+    stores: &ReplayStores,
+    version: LoadedPlugin,
+) -> Result<ReplaySummary, NotReplayed> {
     let cloud = Cloud::of(&job.plan).await;
     reachable(job, cloud.as_ref()).await?;
     empty(job, stores, cloud.as_ref()).await?;
-    let gone = trimmed::gone(job, stores.own.as_ref(), cloud.as_ref()).await.map_err(NotRebuilt::Unasked)?;
+    let gone = trimmed::gone(job, stores.own.as_ref(), cloud.as_ref()).await.map_err(NotReplayed::Unasked)?;
     let store = stores.own.as_ref().unwrap_or(&stores.scratch).clone();
-    let local: Arc<dyn Engine> = Arc::new(Uncounted(Arc::new(store.clone())));
+    let local: Arc<dyn Engine> = Arc::new(UncountedEngine(Arc::new(store.clone())));
     // Nothing is sent.
     let none = (BTreeMap::new(), OutputMeters::of(&job.route.name, std::iter::empty()));
     let sinks = (BTreeMap::new(), none.1.clone() as Arc<dyn Witness>);
     let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), sinks, None));
-    let tally = Arc::new(Tally::default());
-    let redirect = Redirect::new(above.unwrap_or(local), job, tally.clone());
+    let tally = Arc::new(ReplayTally::default());
+    let redirect = RedirectEngine::new(above.unwrap_or(local), job, tally.clone());
     let facts = (job.source.kind().into(), Settle::Nothing, job.plan.marks(&job.wired));
     let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, version, Meter::default());
     let shared = Arc::new(Shared {
@@ -130,15 +134,15 @@ pub(crate) async fn rebuild(job: &Job, stores: &Stores, version: LoadedPlugin) -
     };
     tasks.shutdown().await;
     if let Some(why) = failure {
-        return Err(NotRebuilt::Failed(why));
+        return Err(NotReplayed::Failed(why));
     }
     if let Mode::Halted(reason) = route.mode() {
-        return Err(NotRebuilt::Failed(format!("the plugin stopped the route: {reason}")));
+        return Err(NotReplayed::Failed(format!("the plugin stopped the route: {reason}")));
     }
-    Ok(Summary { gone, ..summary(&route, &tally) })
+    Ok(ReplaySummary { gone, ..summary(&route, &tally) })
 }
 
-fn summary(route: &Route, tally: &Tally) -> Summary {
+fn summary(route: &Route, tally: &ReplayTally) -> ReplaySummary {
     let mut summary = tally.read();
     let counts = route.meter.read().counts;
     summary.events = counts.done.saturating_add(counts.skipped);
@@ -148,7 +152,7 @@ fn summary(route: &Route, tally: &Tally) -> Summary {
 }
 
 /// Opens the source, once: opened again it would begin again, and events would be handled twice.
-fn open(job: &Job, stores: &Stores, cloud: Option<&Cloud>, tally: Arc<Tally>) -> OpenSource {
+fn open(job: &ReplayJob, stores: &ReplayStores, cloud: Option<&Cloud>, tally: Arc<ReplayTally>) -> OpenSource {
     let own = stores.own.clone().filter(|_| job.logged());
     let store = own.unwrap_or_else(|| stores.scratch.clone());
     // Under a name of its own it has no position.
@@ -166,22 +170,22 @@ fn open(job: &Job, stores: &Stores, cloud: Option<&Cloud>, tally: Arc<Tally>) ->
             }
             let source = inner().await?;
             opened.store(true, Ordering::Relaxed);
-            Ok(Box::new(Past::new(source, route, end)) as Box<dyn esclusa_flow::source::Source>)
+            Ok(Box::new(BoundedSource::new(source, route, end)) as Box<dyn esclusa_flow::source::Source>)
         })
     })
 }
 
-async fn reachable(job: &Job, cloud: Option<&Cloud>) -> Result<(), NotRebuilt> {
+async fn reachable(job: &ReplayJob, cloud: Option<&Cloud>) -> Result<(), NotReplayed> {
     let Some(cloud) = cloud else { return Ok(()) };
     let found = cloud.check(&job.plan).await;
     if found.is_empty() {
         return Ok(());
     }
-    Err(NotRebuilt::Unreachable(found.into_iter().map(|one| one.why).collect::<Vec<_>>().join("; ")))
+    Err(NotReplayed::Unreachable(found.into_iter().map(|one| one.why).collect::<Vec<_>>().join("; ")))
 }
 
 /// Every table that is written has to be empty.
-async fn empty(job: &Job, stores: &Stores, cloud: Option<&Cloud>) -> Result<(), NotRebuilt> {
+async fn empty(job: &ReplayJob, stores: &ReplayStores, cloud: Option<&Cloud>) -> Result<(), NotReplayed> {
     for name in job.tables.values() {
         let first = match (job.plan.tables.get(name), &stores.own, cloud) {
             (Some(Table::Embedded(_)), Some(store), _) => {
@@ -194,8 +198,8 @@ async fn empty(job: &Job, stores: &Stores, cloud: Option<&Cloud>) -> Result<(), 
         };
         match first {
             Ok(false) => {}
-            Ok(true) => return Err(NotRebuilt::NotEmpty(name.clone())),
-            Err(why) => return Err(NotRebuilt::Unreadable { table: name.clone(), why }),
+            Ok(true) => return Err(NotReplayed::NotEmpty(name.clone())),
+            Err(why) => return Err(NotReplayed::Unreadable { table: name.clone(), why }),
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Why a route is not at hand.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Missing {
+pub(crate) enum RouteUnavailable {
     /// There is none of that name.
     #[error("there is no route {0:?}")]
     Route(String),
@@ -25,33 +25,33 @@ pub(crate) enum Missing {
         /// The route.
         route: String,
         /// Why.
-        why: plugins::Refused,
+        why: plugins::PluginRefusal,
     },
 }
 
 /// As it is told of a dead letter, whose route was there once.
-impl From<Missing> for NotRedriven {
-    fn from(missing: Missing) -> Self {
+impl From<RouteUnavailable> for NotRedriven {
+    fn from(missing: RouteUnavailable) -> Self {
         match missing {
-            Missing::Route(route) => NotRedriven::Routeless(route),
-            Missing::Plugin { .. } => NotRedriven::Host(missing.to_string()),
+            RouteUnavailable::Route(route) => NotRedriven::Routeless(route),
+            RouteUnavailable::Plugin { .. } => NotRedriven::Host(missing.to_string()),
         }
     }
 }
 
 /// Routes that were made ready, by name.
-pub(crate) struct Bench {
+pub(crate) struct RouteLoader {
     store: Store,
     plan: Plan,
     sandbox: Sandbox,
     ready: tokio::sync::Mutex<BTreeMap<Arc<str>, Arc<Route>>>,
 }
 
-impl Bench {
+impl RouteLoader {
     /// Nothing is loaded before it is asked for.
     #[must_use]
     pub(crate) fn new(store: Store, plan: Plan, sandbox: Sandbox) -> Self {
-        Bench { store, plan, sandbox, ready: tokio::sync::Mutex::default() }
+        RouteLoader { store, plan, sandbox, ready: tokio::sync::Mutex::default() }
     }
 
     /// The store that the routes work on.
@@ -69,16 +69,16 @@ impl Bench {
     /// A route with its plugin loaded.
     ///
     /// # Errors
-    /// [`Missing`].
-    pub(crate) async fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
+    /// [`RouteUnavailable`].
+    pub(crate) async fn route(&self, name: &str) -> Result<Arc<Route>, RouteUnavailable> {
         let mut ready = self.ready.lock().await;
         if let Some(route) = ready.get(name) {
             return Ok(route.clone());
         }
-        let missing = || Missing::Route(name.to_owned());
+        let missing = || RouteUnavailable::Route(name.to_owned());
         let spec = self.plan.routes.iter().find(|route| &*route.name == name).ok_or_else(missing)?;
         let version = plugins::load(&self.sandbox, spec).await;
-        let version = version.map_err(|why| Missing::Plugin { route: name.to_owned(), why })?;
+        let version = version.map_err(|why| RouteUnavailable::Plugin { route: name.to_owned(), why })?;
         let cloud = Cloud::of(&self.plan).await;
         let wiring = Wiring { store: &self.store, cloud: cloud.as_ref(), plan: &self.plan };
         let (route, _) = wiring.route(spec, version, Meter::default()).ok_or_else(missing)?;

@@ -9,9 +9,9 @@ mod reload;
 pub(crate) mod status;
 
 use crate::plugins;
-use crate::route_loader::Missing;
+use crate::route_loader::RouteUnavailable;
 use crate::wiring::aws::{self, Cloud, Queues};
-use crate::wiring::http_source::Desk;
+use crate::wiring::http_source::HttpSource;
 use crate::wiring::{Resources, Wiring, sources, store_schema};
 use arc_swap::ArcSwap;
 use esclusa_config::Loaded;
@@ -27,7 +27,7 @@ use esclusa_pipeline::serve::serve;
 use esclusa_pipeline::shared::Shared;
 use esclusa_sandbox::Sandbox;
 use futures_util::future::join_all;
-use newest_reload::Newest;
+use newest_reload::NewestReloads;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ const CUT_OFF: Duration = Duration::from_secs(2);
 
 /// How the router is run.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Options {
+pub(crate) struct RunOptions {
     /// Stop when nothing is left to do: sources that never end are not started.
     pub until_idle: bool,
 }
@@ -63,11 +63,11 @@ pub(crate) enum StartError {
     },
     /// Plugins do not fit their routes: route and reason, each.
     #[error("{} plugin(s) cannot be used", .0.len())]
-    Plugins(Vec<(Arc<str>, plugins::Refused)>),
+    Plugins(Vec<(Arc<str>, plugins::PluginRefusal)>),
 }
 
 /// A route that runs, and the task that serves it.
-struct Running {
+struct RunningRoute {
     route: Arc<Route>,
     task: JoinHandle<()>,
     /// How far it is behind in the shards of its source.
@@ -82,19 +82,19 @@ pub(crate) struct Runtime {
     sandbox: Sandbox,
     store: Store,
     shared: Arc<Shared>,
-    options: Options,
-    desks: Mutex<BTreeMap<Arc<str>, Desk>>,
+    options: RunOptions,
+    http_sources: Mutex<BTreeMap<Arc<str>, HttpSource>>,
     /// Queues of SQS; routes of one source share what is received.
     queues: Queues,
     /// One reload at a time changes what runs; plugins are loaded before.
     turn: tokio::sync::Mutex<()>,
     /// Reloads that load.
-    newest: Newest,
+    newest: NewestReloads,
     /// The router stops: a reload goes no further.
     stopping: watch::Sender<bool>,
-    running: Mutex<BTreeMap<Arc<str>, Running>>,
+    running: Mutex<BTreeMap<Arc<str>, RunningRoute>>,
     loaded: ArcSwap<Loaded>,
-    reloads: Mutex<Vec<status::Reload>>,
+    reloads: Mutex<Vec<status::ReloadStatus>>,
 }
 
 impl Runtime {
@@ -102,7 +102,7 @@ impl Runtime {
     ///
     /// # Errors
     /// [`StartError`]; nothing was started.
-    pub(crate) async fn start(loaded: Loaded, sandbox: Sandbox, options: Options) -> Result<Arc<Self>, StartError> {
+    pub(crate) async fn start(loaded: Loaded, sandbox: Sandbox, options: RunOptions) -> Result<Arc<Self>, StartError> {
         let plan = &loaded.plan;
         if options.until_idle {
             files_exist(plan)?;
@@ -123,10 +123,10 @@ impl Runtime {
             store,
             shared,
             options,
-            desks: Mutex::default(),
+            http_sources: Mutex::default(),
             queues: Queues::default(),
             turn: tokio::sync::Mutex::default(),
-            newest: Newest::default(),
+            newest: NewestReloads::default(),
             stopping: watch::Sender::new(false),
             running: Mutex::default(),
             loaded: ArcSwap::from_pointee(loaded),
@@ -155,16 +155,16 @@ impl Runtime {
     /// A route that runs.
     ///
     /// # Errors
-    /// [`Missing::Route`].
-    pub(crate) fn route(&self, name: &str) -> Result<Arc<Route>, Missing> {
+    /// [`RouteUnavailable::Route`].
+    pub(crate) fn route(&self, name: &str) -> Result<Arc<Route>, RouteUnavailable> {
         let running = self.running();
-        running.get(name).map(|running| running.route.clone()).ok_or_else(|| Missing::Route(name.to_owned()))
+        running.get(name).map(|running| running.route.clone()).ok_or_else(|| RouteUnavailable::Route(name.to_owned()))
     }
 
     /// Where requests of an `http` source with `reply = true` go in.
     #[must_use]
-    pub(crate) fn desk(&self, source: &str) -> Option<Desk> {
-        self.desks.lock().get(source).cloned()
+    pub(crate) fn http_source(&self, source: &str) -> Option<HttpSource> {
+        self.http_sources.lock().get(source).cloned()
     }
 
     /// True where no route that reads the source takes anything now.
@@ -209,7 +209,7 @@ impl Runtime {
 
     /// AWS as a plan uses it; its routes read queues together from now on.
     async fn cloud(&self, plan: &Plan) -> Option<Cloud> {
-        self.queues.set_routes(aws::readers(plan));
+        self.queues.set_routes(aws::queue_readers(plan));
         Some(Cloud::of(plan).await?.sharing(&self.queues))
     }
 
@@ -258,22 +258,22 @@ impl Runtime {
         if let Some(mode) = mode {
             route.set_mode(mode);
         }
-        let desk = match source {
+        let http_source = match source {
             plan::Source::Http { reply: true, .. } => {
-                Some(self.desks.lock().entry(spec.source.clone()).or_default().clone())
+                Some(self.http_sources.lock().entry(spec.source.clone()).or_default().clone())
             }
             _ => None,
         };
         let routes = plan.routes.iter().filter(|route| route.source == spec.source).count();
         let routes = u32::try_from(routes).unwrap_or(u32::MAX);
-        let (open, lag) = sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, desk, slot);
+        let (open, lag) = sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, http_source, slot);
         let serve = serve(route.clone(), self.shared.clone(), open, self.shared.idle.note());
         let (alive, ended) = watch::channel(());
         let task = tokio::spawn(async move {
             serve.await;
             drop(alive);
         });
-        let running = Running { route, task, ended, lag, resources: Resources::of(plan, spec) };
+        let running = RunningRoute { route, task, ended, lag, resources: Resources::of(plan, spec) };
         self.running().insert(spec.name.clone(), running);
     }
 
@@ -296,7 +296,7 @@ impl Runtime {
         complete && !route.unsent.load(Ordering::Relaxed)
     }
 
-    fn running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, RunningRoute>> {
         self.running.lock()
     }
 }

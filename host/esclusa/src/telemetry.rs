@@ -11,7 +11,7 @@ use tracing_subscriber::prelude::*;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum LogFormat {
     /// For people; coloured on a terminal unless NO_COLOR is set.
     #[default]
     Text,
@@ -20,13 +20,13 @@ pub(crate) enum Format {
 }
 
 /// What was asked for; nothing before the command line is read.
-static FORMAT: OnceLock<Format> = OnceLock::new();
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// Starts logging. `filter` is a level (`info`) or directives (`warn,esclusa=debug`).
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub(crate) fn start(format: Format, filter: &str) -> Result<(), String> {
+pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let format = *FORMAT.get_or_init(|| format);
     // The store's own remarks on its housekeeping are not for operators.
     let targets: Targets = format!("fjall=warn,lsm_tree=warn,{filter}")
@@ -35,8 +35,8 @@ pub(crate) fn start(format: Format, filter: &str) -> Result<(), String> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = tracing_subscriber::registry().with(targets);
     let started = match format {
-        Format::Text => logs.with(lines.with_ansi(colour()).with_target(false)).try_init(),
-        Format::Json => {
+        LogFormat::Text => logs.with(lines.with_ansi(colour()).with_target(false)).try_init(),
+        LogFormat::Json => {
             let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
             logs.with(lines).try_init()
         }
@@ -49,7 +49,7 @@ pub(crate) fn start(format: Format, filter: &str) -> Result<(), String> {
 /// True where every line of standard error is to be JSON.
 #[must_use]
 pub(crate) fn json() -> bool {
-    FORMAT.get() == Some(&Format::Json)
+    FORMAT.get() == Some(&LogFormat::Json)
 }
 
 /// True where standard error shows colours.

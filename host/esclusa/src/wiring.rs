@@ -58,13 +58,13 @@ impl Wiring<'_> {
 fn open_sink(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
     match output {
         Output::Stream { .. } | Output::Queue { .. } => None,
-        Output::Console => Some(Arc::new(console::Console)),
-        Output::File { path } => Some(Arc::new(append_file::File::new(path.clone()))),
+        Output::Console => Some(Arc::new(console::ConsoleSink)),
+        Output::File { path } => Some(Arc::new(append_file::FileSink::new(path.clone()))),
         Output::Webhook { url, headers, timeout } => {
-            Some(Arc::new(webhook::Webhook::new(url.clone(), headers.clone(), *timeout)))
+            Some(Arc::new(webhook::WebhookSink::new(url.clone(), headers.clone(), *timeout)))
         }
         Output::Smtp { url, from, to, subject } => {
-            Some(Arc::new(smtp::Smtp::new(url.clone(), from.clone(), to.clone(), subject.clone())))
+            Some(Arc::new(smtp::SmtpSink::new(url.clone(), from.clone(), to.clone(), subject.clone())))
         }
         Output::Kinesis { .. } | Output::Sqs { .. } | Output::Sns { .. } | Output::Ses { .. } | Output::S3 { .. } => {
             cloud?.sink(output)

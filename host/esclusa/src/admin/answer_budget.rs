@@ -1,6 +1,6 @@
 //! Large answers: as long as a client has not taken one, its bytes count.
 
-use super::api_error::Refusal;
+use super::api_error::ApiError;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::StatusCode;
 use esclusa_pipeline::budget::Budget;
@@ -15,24 +15,24 @@ pub(super) const SMALL: usize = 64 << 10;
 
 /// Bytes of answers that clients may leave untaken.
 #[derive(Debug)]
-pub(crate) struct Untaken(Budget);
+pub(crate) struct AnswerBudget(Budget);
 
-impl Untaken {
+impl AnswerBudget {
     /// So many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
-        Untaken(Budget::new(bytes))
+        AnswerBudget(Budget::new(bytes))
     }
 
     /// The body of an answer. It waits at most `wait` until other answers were taken.
     ///
     /// # Errors
     /// There is no room for it.
-    pub(crate) async fn body(&self, bytes: Vec<u8>, wait: Duration) -> Result<Body, Refusal> {
+    pub(crate) async fn body(&self, bytes: Vec<u8>, wait: Duration) -> Result<Body, ApiError> {
         if bytes.len() <= SMALL {
             return Ok(bytes.into());
         }
         match tokio::time::timeout(wait, self.0.share(bytes.len())).await {
-            Ok(Some(share)) => Ok(Body::new(Large { rest: bytes.into(), _held: Box::new(share) })),
+            Ok(Some(share)) => Ok(Body::new(BudgetedAnswer { rest: bytes.into(), _held: Box::new(share) })),
             _ => Err(full()),
         }
     }
@@ -41,12 +41,12 @@ impl Untaken {
     ///
     /// # Errors
     /// There is no room for it.
-    pub(crate) fn body_now(&self, bytes: Vec<u8>) -> Result<Body, Refusal> {
+    pub(crate) fn body_now(&self, bytes: Vec<u8>) -> Result<Body, ApiError> {
         if bytes.len() <= SMALL {
             return Ok(bytes.into());
         }
         let share = self.0.try_share(bytes.len()).ok_or_else(full)?;
-        Ok(Body::new(Large { rest: bytes.into(), _held: Box::new(share) }))
+        Ok(Body::new(BudgetedAnswer { rest: bytes.into(), _held: Box::new(share) }))
     }
 }
 
@@ -55,21 +55,21 @@ pub(super) fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
     if bytes.len() <= SMALL {
         return bytes.into();
     }
-    Body::new(Large { rest: bytes.into(), _held: Box::new(held) })
+    Body::new(BudgetedAnswer { rest: bytes.into(), _held: Box::new(held) })
 }
 
-fn full() -> Refusal {
+fn full() -> ApiError {
     let why = "there is no room for the answer: other large answers wait to be read; what was asked may have been done";
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.answers")
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.answers")
 }
 
 /// A body that is given in small pieces, so that its share lasts until nearly all of it was taken.
-struct Large {
+struct BudgetedAnswer {
     rest: Bytes,
     _held: Box<dyn Send>,
 }
 
-impl HttpBody for Large {
+impl HttpBody for BudgetedAnswer {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -95,8 +95,8 @@ mod tests {
 
     #[tokio::test]
     async fn answers_count_until_they_are_taken() {
-        let (untaken, wait) = (Untaken::new(1 << 20), Duration::from_millis(50));
-        let status = |refused: Result<Body, Refusal>| refused.err().map(|why| why.into_response().status().as_u16());
+        let (untaken, wait) = (AnswerBudget::new(1 << 20), Duration::from_millis(50));
+        let status = |refused: Result<Body, ApiError>| refused.err().map(|why| why.into_response().status().as_u16());
         let first = untaken.body(vec![1; 700 << 10], wait).await.unwrap_or_default();
         assert_eq!(first.size_hint().exact(), Some(700 << 10), "its length is told");
         assert_eq!(status(untaken.body(vec![2; 700 << 10], wait).await), Some(503));

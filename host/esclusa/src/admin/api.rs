@@ -1,10 +1,10 @@
 //! The API: what the command line and the page ask of a running router.
 
-use super::Admin;
-use super::api_error::Refusal;
-use super::extract::{self, BODY, Bounded, Content, Path, Query, Whole};
-use super::work_limits::{Place, blocking, json};
-use crate::invoke::{self, Invocation, InvokeEvent, Live};
+use super::AdminServer;
+use super::api_error::ApiError;
+use super::extract::{BODY, BodyLimit, BoundedList, JsonBody, PathParams, QueryParams, RawBody};
+use super::work_limits::{WorkPermit, blocking, json};
+use crate::invoke::{self, Invocation, InvokeEvent, LiveReport};
 use crate::{audit, configuration, intake, tables};
 use axum::Json;
 use axum::body::Body;
@@ -27,36 +27,36 @@ const SCAN: Duration = Duration::from_secs(600);
 /// Events that a trial may have.
 const EVENTS: usize = 10_000;
 
-type Answer<T> = Result<Json<T>, Refusal>;
-type Shared = State<Arc<Admin>>;
+type JsonAnswer<T> = Result<Json<T>, ApiError>;
+type AdminState = State<Arc<AdminServer>>;
 
 /// The router at this moment.
-pub(super) async fn status(State(admin): Shared) -> Result<Response, Refusal> {
+pub(super) async fn status(State(admin): AdminState) -> Result<Response, ApiError> {
     let runtime = admin.runtime.clone();
-    admin.work.looks.answer(move || Ok::<_, Refusal>(runtime.status())).await
+    admin.work.looks.answer(move || Ok::<_, ApiError>(runtime.status())).await
 }
 
 /// Its routes.
-pub(super) async fn routes(State(admin): Shared) -> Result<Response, Refusal> {
+pub(super) async fn routes(State(admin): AdminState) -> Result<Response, ApiError> {
     let runtime = admin.runtime.clone();
-    admin.work.looks.answer(move || Ok::<_, Refusal>(runtime.status().routes)).await
+    admin.work.looks.answer(move || Ok::<_, ApiError>(runtime.status().routes)).await
 }
 
 /// Stops taking events for a route.
-pub(super) async fn pause(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
+pub(super) async fn pause(State(admin): AdminState, PathParams(name): PathParams<String>) -> JsonAnswer<Value> {
     set(admin, name, true).await
 }
 
 /// Lets a route go on.
-pub(super) async fn resume(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
+pub(super) async fn resume(State(admin): AdminState, PathParams(name): PathParams<String>) -> JsonAnswer<Value> {
     set(admin, name, false).await
 }
 
-async fn set(admin: Arc<Admin>, name: String, pause: bool) -> Answer<Value> {
+async fn set(admin: Arc<AdminServer>, name: String, pause: bool) -> JsonAnswer<Value> {
     let (runtime, route) = (admin.runtime.clone(), name.clone());
     let pauses = async move { runtime.pause(&route, pause).await };
     if !admin.work.whole_in(&admin.work.changes, pauses).await?.0? {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")));
     }
     let message = if pause { format!("route {name} is paused") } else { format!("route {name} goes on") };
     tracing::info!(route = name, paused = pause, "asked over the API");
@@ -64,17 +64,17 @@ async fn set(admin: Arc<Admin>, name: String, pause: bool) -> Answer<Value> {
 }
 
 /// Puts the configuration and changed plugins in force; answers when that is done or refused.
-pub(super) async fn reload(State(admin): Shared) -> Answer<Value> {
+pub(super) async fn reload(State(admin): AdminState) -> JsonAnswer<Value> {
     let (runtime, config) = (admin.runtime.clone(), admin.config.clone());
     let reloads = async move { configuration::refresh(&runtime, &config).await };
     match admin.work.whole_in(&admin.work.changes, reloads).await?.0 {
         Ok(message) => Ok(Json(json!({"message": message}))),
-        Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, error.message).with(error.diagnostics)),
+        Err(error) => Err(ApiError::new(StatusCode::BAD_REQUEST, error.message).with(error.diagnostics)),
     }
 }
 
 /// The account of every route.
-pub(super) async fn audit(State(admin): Shared) -> Result<Response, Refusal> {
+pub(super) async fn audit(State(admin): AdminState) -> Result<Response, ApiError> {
     let (runtime, clock) = (admin.runtime.clone(), Handle::current());
     admin.work.audits.answer(move || clock.block_on(audit::running(&runtime))).await
 }
@@ -82,53 +82,53 @@ pub(super) async fn audit(State(admin): Shared) -> Result<Response, Refusal> {
 /// Events of a trial.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Events {
-    events: Bounded<InvokeEvent, EVENTS>,
+pub(super) struct InvokeBody {
+    events: BoundedList<InvokeEvent, EVENTS>,
     /// Carry out what the plugin wants.
     #[serde(default)]
     live: bool,
 }
 
-impl Content for Events {
+impl BodyLimit for InvokeBody {
     const MOST: usize = BODY;
 }
 
 /// A trial of either kind.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Tried {
+pub(super) enum InvokeAnswer {
     Shown(Invocation),
-    Done(Live),
+    Done(LiveReport),
 }
 
 /// Calls a route's plugin and shows what it wants done; carries it out when it is asked to.
 pub(super) async fn invoke(
-    State(admin): Shared,
-    Path(name): Path<String>,
-    extract::Json(body, _held): extract::Json<Events>,
-) -> Result<Response, Refusal> {
+    State(admin): AdminState,
+    PathParams(name): PathParams<String>,
+    JsonBody(body, _held): JsonBody<InvokeBody>,
+) -> Result<Response, ApiError> {
     let route = admin.runtime.route(&name)?;
-    let malformed = |why| Refusal::new(StatusCode::BAD_REQUEST, why);
+    let malformed = |why| ApiError::new(StatusCode::BAD_REQUEST, why);
     let (events, live) = (body.events.all("events")?, body.live);
-    let trials = &admin.work.trials;
-    let tries = async move {
+    let invocations = &admin.work.invocations;
+    let invoked = async move {
         if live {
-            return invoke::live(&route, &events).await.map(Tried::Done);
+            return invoke::live(&route, &events).await.map(InvokeAnswer::Done);
         }
-        invoke::trial(&route, &events).await.map(Tried::Shown)
+        invoke::dry_run(&route, &events).await.map(InvokeAnswer::Shown)
     };
-    let (tried, place) = admin.work.whole_in(trials, tries).await?;
-    let tried = tried.map_err(malformed)?;
-    if let Tried::Done(done) = &tried {
+    let (answer, place) = admin.work.whole_in(invocations, invoked).await?;
+    let answer = answer.map_err(malformed)?;
+    if let InvokeAnswer::Done(done) = &answer {
         tracing::info!(route = name, failed = done.failed(), "events were handled over the API");
     }
-    trials.done(tried, place).await
+    invocations.done(answer, place).await
 }
 
 /// How a text becomes records.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Sending {
+pub(super) struct SendQuery {
     /// The field that holds each record's key.
     key: Option<String>,
     /// The whole text is one record.
@@ -138,11 +138,11 @@ pub(super) struct Sending {
 
 /// Puts events into the stream or queue behind a source.
 pub(super) async fn send(
-    State(admin): Shared,
-    Path(name): Path<String>,
-    Query(how): Query<Sending>,
-    Whole(mut held): Whole,
-) -> Result<Response, Refusal> {
+    State(admin): AdminState,
+    PathParams(name): PathParams<String>,
+    QueryParams(how): QueryParams<SendQuery>,
+    RawBody(mut held): RawBody,
+) -> Result<Response, ApiError> {
     let data = std::mem::take(&mut held.data);
     let size = data.len();
     let records = if how.raw {
@@ -156,29 +156,29 @@ pub(super) async fn send(
 }
 
 /// Items of a table that are still to be sent.
-struct Scan {
+struct TableScan {
     lines: Box<dyn Iterator<Item = Result<String, ReadError>> + Send>,
     end: Instant,
-    place: Place,
+    place: WorkPermit,
 }
 
 /// Every item of a table, a line of JSON each.
-pub(super) async fn scan(State(admin): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
+pub(super) async fn scan(State(admin): AdminState, PathParams(name): PathParams<String>) -> Result<Response, ApiError> {
     let place = admin.work.scans.place().await?;
     let lines = Box::new(tables::scan(admin.runtime.store(), &admin.runtime.loaded().plan, &name)?);
-    let scan = Scan { lines, end: Instant::now() + SCAN, place };
+    let scan = TableScan { lines, end: Instant::now() + SCAN, place };
     // The next chunk is read when the last one was taken: a client that is slow keeps no thread.
     let chunks = stream::unfold(Some(scan), |scan| async { next(scan?).await });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(chunks)).into_response())
 }
 
 /// A chunk of a scan. A broken stream tells the reader that this was not all.
-async fn next(scan: Scan) -> Option<(std::io::Result<Vec<u8>>, Option<Scan>)> {
+async fn next(scan: TableScan) -> Option<(std::io::Result<Vec<u8>>, Option<TableScan>)> {
     let broken = |why: String| Some((Err(std::io::Error::other(why)), None));
     if scan.end <= Instant::now() {
         return broken(format!("the scan took longer than {SCAN:?}"));
     }
-    let Scan { mut lines, end, place } = scan;
+    let TableScan { mut lines, end, place } = scan;
     let read = blocking(move || {
         let mut chunk = Vec::with_capacity(CHUNK);
         while chunk.len() < CHUNK {
@@ -190,7 +190,7 @@ async fn next(scan: Scan) -> Option<(std::io::Result<Vec<u8>>, Option<Scan>)> {
     });
     match read.await {
         Ok(Ok((chunk, _))) if chunk.is_empty() => None,
-        Ok(Ok((chunk, lines))) => Some((Ok(chunk), Some(Scan { lines, end, place }))),
+        Ok(Ok((chunk, lines))) => Some((Ok(chunk), Some(TableScan { lines, end, place }))),
         Ok(Err(error)) => broken(error.to_string()),
         Err(_) => broken("the table cannot be read".to_owned()),
     }
@@ -199,16 +199,16 @@ async fn next(scan: Scan) -> Option<(std::io::Result<Vec<u8>>, Option<Scan>)> {
 /// A key as a JSON object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Key {
+pub(super) struct KeyQuery {
     key: String,
 }
 
 /// An item of a table; `null` where there is none.
 pub(super) async fn item(
-    State(admin): Shared,
-    Path(name): Path<String>,
-    Query(Key { key }): Query<Key>,
-) -> Result<Response, Refusal> {
+    State(admin): AdminState,
+    PathParams(name): PathParams<String>,
+    QueryParams(KeyQuery { key }): QueryParams<KeyQuery>,
+) -> Result<Response, ApiError> {
     let (runtime, looks) = (admin.runtime.clone(), &admin.work.looks);
     let item = looks.run(move || tables::get(runtime.store(), &runtime.loaded().plan, &name, &key)).await??;
     Ok(json(Body::from(item.unwrap_or_else(|| "null".to_owned()))))

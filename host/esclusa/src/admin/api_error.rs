@@ -2,7 +2,7 @@
 
 use crate::dead_letters::NotSelected;
 use crate::intake::NotTaken;
-use crate::route_loader::Missing;
+use crate::route_loader::RouteUnavailable;
 use crate::tables::NotRead;
 use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
@@ -13,31 +13,31 @@ use std::error::Error;
 
 /// An error as it is answered.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct ApiError {
     status: StatusCode,
     message: String,
     code: Option<&'static str>,
     diagnostics: Option<Value>,
 }
 
-impl Refusal {
+impl ApiError {
     /// An error in words.
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Refusal { status, message: message.into(), code: None, diagnostics: None }
+        ApiError { status, message: message.into(), code: None, diagnostics: None }
     }
 
     /// With the stable code of the limit that was hit.
     pub(crate) fn code(self, code: &'static str) -> Self {
-        Refusal { code: Some(code), ..self }
+        ApiError { code: Some(code), ..self }
     }
 
     /// With the places of routes.toml that are at fault.
     pub(crate) fn with(self, diagnostics: Option<Value>) -> Self {
-        Refusal { diagnostics, ..self }
+        ApiError { diagnostics, ..self }
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut body = Map::from_iter([("error".to_owned(), Value::String(self.message))]);
         body.extend(self.code.map(|code| ("code".to_owned(), code.into())));
@@ -51,7 +51,7 @@ impl IntoResponse for Refusal {
 }
 
 /// What was wrong in the first place: the errors around it tell of the program, not of the request.
-pub(super) fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+pub(super) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -60,65 +60,65 @@ pub(super) fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'st
 }
 
 /// There is nothing at this path.
-pub(super) async fn unknown(uri: Uri) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
+pub(super) async fn not_found(uri: Uri) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
 }
 
 /// There is something at this path, for another method.
-pub(super) async fn method(method: Method, uri: Uri) -> Refusal {
-    Refusal::new(
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("{method} is not for {}; the header Allow says what is", uri.path()),
     )
 }
 
-impl From<Fault> for Refusal {
+impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
     }
 }
 
-impl From<NotTaken> for Refusal {
+impl From<NotTaken> for ApiError {
     fn from(error: NotTaken) -> Self {
         match error {
             NotTaken::Fault(fault) => fault.into(),
-            NotTaken::Unknown { .. } => Refusal::new(StatusCode::NOT_FOUND, error.to_string()),
-            NotTaken::Closed { .. } => Refusal::new(StatusCode::CONFLICT, error.to_string()),
-            NotTaken::TooMany(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()).code("limit.list"),
-            NotTaken::Malformed(why) => Refusal::new(StatusCode::BAD_REQUEST, why),
+            NotTaken::Unknown { .. } => ApiError::new(StatusCode::NOT_FOUND, error.to_string()),
+            NotTaken::Closed { .. } => ApiError::new(StatusCode::CONFLICT, error.to_string()),
+            NotTaken::TooMany(_) => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()).code("limit.list"),
+            NotTaken::Malformed(why) => ApiError::new(StatusCode::BAD_REQUEST, why),
         }
     }
 }
 
-impl From<NotRead> for Refusal {
+impl From<NotRead> for ApiError {
     fn from(error: NotRead) -> Self {
         let status = match error {
             NotRead::Unknown { .. } | NotRead::Elsewhere { .. } => StatusCode::NOT_FOUND,
             NotRead::Key(_) | NotRead::Read(esclusa_flow::engine::ReadError::Invalid(_)) => StatusCode::BAD_REQUEST,
             NotRead::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Refusal::new(status, error.to_string())
+        ApiError::new(status, error.to_string())
     }
 }
 
-impl From<NotSelected> for Refusal {
+impl From<NotSelected> for ApiError {
     fn from(error: NotSelected) -> Self {
         match error {
-            NotSelected::Pattern(why) => Refusal::new(StatusCode::BAD_REQUEST, why),
-            NotSelected::TooMuch { .. } => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
+            NotSelected::Pattern(why) => ApiError::new(StatusCode::BAD_REQUEST, why),
+            NotSelected::TooMuch { .. } => ApiError::new(StatusCode::BAD_REQUEST, error.to_string()),
             // Only a request that its sender has given up is stopped.
-            NotSelected::Stopped => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            NotSelected::Stopped => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             NotSelected::Fault(fault) => fault.into(),
         }
     }
 }
 
-impl From<Missing> for Refusal {
-    fn from(missing: Missing) -> Self {
+impl From<RouteUnavailable> for ApiError {
+    fn from(missing: RouteUnavailable) -> Self {
         let status = match missing {
-            Missing::Route(_) => StatusCode::NOT_FOUND,
-            Missing::Plugin { .. } => StatusCode::CONFLICT,
+            RouteUnavailable::Route(_) => StatusCode::NOT_FOUND,
+            RouteUnavailable::Plugin { .. } => StatusCode::CONFLICT,
         };
-        Refusal::new(status, missing.to_string())
+        ApiError::new(status, missing.to_string())
     }
 }

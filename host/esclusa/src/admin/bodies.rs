@@ -4,7 +4,7 @@
 //! body meanwhile. When no share is left the request waits a moment; the one that has been sending for the longest time
 //! gives way then.
 
-use super::api_error::{Refusal, root};
+use super::api_error::{ApiError, root_cause};
 use super::connections::Late;
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
@@ -35,38 +35,38 @@ const SENDING: Duration = Duration::from_secs(5);
 
 /// The budget of the bodies.
 #[derive(Debug)]
-pub(crate) struct Bodies {
+pub(crate) struct BodyBudget {
     budget: Budget,
     /// Requests that are sending, in the order in which they began.
-    sending: Arc<Mutex<Sending>>,
+    sending: Arc<Mutex<SendingBodies>>,
     wait: Duration,
     give_way: Duration,
 }
 
 #[derive(Debug, Default)]
-struct Sending {
+struct SendingBodies {
     next: u64,
     bodies: BTreeMap<u64, (Instant, Arc<Notify>)>,
 }
 
 /// A body and its share of the budget, which is kept until the request is answered.
-pub(crate) struct Held {
+pub(crate) struct BudgetedBody {
     /// The whole body.
     pub data: Vec<u8>,
     shares: Vec<BytesPermit>,
 }
 
-impl Bodies {
+impl BodyBudget {
     /// Nothing is held yet.
     pub(crate) fn new() -> Self {
-        Bodies { budget: Budget::new(TOTAL), sending: Arc::default(), wait: WAIT, give_way: SENDING }
+        BodyBudget { budget: Budget::new(TOTAL), sending: Arc::default(), wait: WAIT, give_way: SENDING }
     }
 
     /// The whole body of a request with these headers, if it has at most so many bytes.
     ///
     /// # Errors
     /// It is larger, broke off, or there is no room for it.
-    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<Held, Refusal> {
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<BudgetedBody, ApiError> {
         let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let gives_way = Arc::new(Notify::new());
         tokio::select! {
@@ -82,8 +82,8 @@ impl Bodies {
         declared: Option<usize>,
         most: usize,
         gives_way: &Arc<Notify>,
-    ) -> Result<Held, Refusal> {
-        let (mut held, mut room, mut sends) = (Held { data: Vec::new(), shares: Vec::new() }, 0, None);
+    ) -> Result<BudgetedBody, ApiError> {
+        let (mut held, mut room, mut sends) = (BudgetedBody { data: Vec::new(), shares: Vec::new() }, 0, None);
         if let Some(bytes) = declared.filter(|bytes| *bytes > 0) {
             check(bytes, most)?;
             held.shares.push(self.share(bytes.saturating_mul(COPIES)).await?);
@@ -112,12 +112,12 @@ impl Bodies {
     ///
     /// # Errors
     /// There is no room for it.
-    pub(crate) async fn events(&self, held: &mut Held, count: usize, more: usize) -> Result<(), Refusal> {
+    pub(crate) async fn events(&self, held: &mut BudgetedBody, count: usize, more: usize) -> Result<(), ApiError> {
         held.shares.push(self.share(count.saturating_mul(PER_EVENT.saturating_add(more))).await?);
         Ok(())
     }
 
-    async fn share(&self, bytes: usize) -> Result<BytesPermit, Refusal> {
+    async fn share(&self, bytes: usize) -> Result<BytesPermit, ApiError> {
         if let Some(share) = self.budget.try_share(bytes) {
             return Ok(share);
         }
@@ -147,44 +147,44 @@ impl Bodies {
     }
 
     /// Counts a request that has a share among those that are sending.
-    fn begin(&self, gives_way: &Arc<Notify>) -> End {
+    fn begin(&self, gives_way: &Arc<Notify>) -> SendingGuard {
         let mut sending = self.sending.lock();
         let number = sending.next;
         sending.next = number.wrapping_add(1);
         sending.bodies.insert(number, (Instant::now(), gives_way.clone()));
-        End { number, sending: self.sending.clone() }
+        SendingGuard { number, sending: self.sending.clone() }
     }
 }
 
 /// Takes a request out of those that are sending, however that ended.
-struct End {
+struct SendingGuard {
     number: u64,
-    sending: Arc<Mutex<Sending>>,
+    sending: Arc<Mutex<SendingBodies>>,
 }
 
-impl Drop for End {
+impl Drop for SendingGuard {
     fn drop(&mut self) {
         self.sending.lock().bodies.remove(&self.number);
     }
 }
 
 /// A body that did not come whole.
-fn broken(why: &(dyn Error + 'static)) -> Refusal {
-    let root = root(why);
-    let status = if root.is::<Late>() { StatusCode::REQUEST_TIMEOUT } else { StatusCode::BAD_REQUEST };
-    Refusal::new(status, format!("the request broke off: {root}"))
+fn broken(why: &(dyn Error + 'static)) -> ApiError {
+    let root_cause = root_cause(why);
+    let status = if root_cause.is::<Late>() { StatusCode::REQUEST_TIMEOUT } else { StatusCode::BAD_REQUEST };
+    ApiError::new(status, format!("the request broke off: {root_cause}"))
 }
 
-fn check(bytes: usize, most: usize) -> Result<(), Refusal> {
+fn check(bytes: usize, most: usize) -> Result<(), ApiError> {
     if bytes <= most {
         return Ok(());
     }
     let why = format!("the body is too large: it may have {most} bytes here (max_body, for a source of kind http)");
-    Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.body"))
+    Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.body"))
 }
 
-fn full(why: &str) -> Refusal {
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.bodies")
+fn full(why: &str) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.bodies")
 }
 
 #[cfg(test)]
@@ -195,9 +195,9 @@ mod tests {
     use futures_util::stream;
 
     /// A budget of so many bytes, and little patience.
-    fn bodies(total: usize) -> Bodies {
+    fn bodies(total: usize) -> BodyBudget {
         let (wait, give_way) = (Duration::from_millis(100), Duration::from_secs(600));
-        Bodies { budget: Budget::new(total), wait, give_way, ..Bodies::new() }
+        BodyBudget { budget: Budget::new(total), wait, give_way, ..BodyBudget::new() }
     }
 
     /// The length that a request declares.
@@ -206,7 +206,7 @@ mod tests {
     }
 
     /// Reads a body of so many bytes, which declares them or comes in pieces.
-    async fn read(bodies: &Bodies, bytes: usize, declared: bool, most: usize) -> Result<Held, Refusal> {
+    async fn read(bodies: &BodyBudget, bytes: usize, declared: bool, most: usize) -> Result<BudgetedBody, ApiError> {
         if declared {
             return bodies.read(&length(bytes), Body::from(vec![0; bytes]), most).await;
         }
@@ -221,7 +221,7 @@ mod tests {
         Body::from_stream(half.chain(stream::pending()))
     }
 
-    fn status(refused: Result<Held, Refusal>) -> Option<u16> {
+    fn status(refused: Result<BudgetedBody, ApiError>) -> Option<u16> {
         refused.err().map(|why| why.into_response().status().as_u16())
     }
 
@@ -257,7 +257,7 @@ mod tests {
     #[tokio::test]
     async fn requests_that_were_begun_and_not_sent_give_way() {
         let (wait, give_way) = (Duration::from_secs(600), Duration::from_millis(200));
-        let bodies = Arc::new(Bodies { wait, give_way, ..bodies(4 << 20) });
+        let bodies = Arc::new(BodyBudget { wait, give_way, ..bodies(4 << 20) });
         let begin = || {
             let bodies = bodies.clone();
             tokio::spawn(async move { status(bodies.read(&length(300 << 10), half(300 << 10), 1 << 20).await) })

@@ -7,7 +7,7 @@ mod paced;
 mod slots;
 mod stage;
 
-use super::api_error::Refusal;
+use super::api_error::ApiError;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
@@ -20,9 +20,9 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use paced::{Pace, Paced};
-use slots::{Kind, Places};
-use stage::{Answered, Stage};
+use paced::{PacedStream, WritePace};
+use slots::{ConnectionSlots, SlotKind};
+use stage::{AnswerBody, ConnectionStage};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +31,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub(crate) use slots::ConnectionLimits;
 #[cfg(test)]
 pub(crate) use slots::MOST;
-pub(crate) use slots::Most;
 
 /// A request's headers come within this time, and so does each further part of its body. Idle connections end after it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,18 +67,18 @@ struct GivenUp;
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    (most, patience): (Most, Duration),
+    (most, patience): (ConnectionLimits, Duration),
     mut stopped: oneshot::Receiver<()>,
 ) {
     let router =
         router.layer(map_request(move |request| std::future::ready(patient(request, patience)))).with_state(());
     let (stop, stopping) = watch::channel(());
-    let (mut places, mut connections) = (Places::new(most), JoinSet::new());
+    let (mut places, mut connections) = (ConnectionSlots::new(most), JoinSet::new());
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (kind, stage) = (places.room(), Stage::new());
+                    let (kind, stage) = (places.room(), ConnectionStage::new());
                     let connection = Connection { kind, stage: stage.clone(), patience };
                     let task = connections.spawn(connection.serve(stream, router.clone(), stopping.clone()));
                     places.enter(kind, task, stage);
@@ -100,19 +100,19 @@ pub(crate) async fn serve(
 }
 
 struct Connection {
-    kind: Kind,
-    stage: Arc<Stage>,
+    kind: SlotKind,
+    stage: Arc<ConnectionStage>,
     patience: Duration,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream, router: Router, mut stopping: watch::Receiver<()>) {
-        let brief = (self.kind == Kind::Reserve).then(|| self.patience / BRIEF);
+        let brief = (self.kind == SlotKind::Reserve).then(|| self.patience / BRIEF);
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(brief.map_or(self.patience, |brief| brief / 2));
-        builder.max_buf_size(BUFFER).keep_alive(self.kind == Kind::Ordinary);
-        let pace = Pace { bytes: TAKEN, within: self.patience };
-        let stream = TokioIo::new(Paced::new(stream, pace, self.stage.clone()));
+        builder.max_buf_size(BUFFER).keep_alive(self.kind == SlotKind::Ordinary);
+        let pace = WritePace { bytes: TAKEN, within: self.patience };
+        let stream = TokioIo::new(PacedStream::new(stream, pace, self.stage.clone()));
         let router = TowerToHyperService::new(router);
         let service = service_fn(|request| self.answer(&router, request));
         let served = async {
@@ -138,20 +138,20 @@ impl Connection {
         if !self.stage.asked() {
             return Err(GivenUp);
         }
-        let response = if self.kind == Kind::Reserve && !HEALTH.contains(&request.uri().path()) {
+        let response = if self.kind == SlotKind::Reserve && !HEALTH.contains(&request.uri().path()) {
             crowded()
         } else {
             let Ok(response) = router.call(request).await;
             response
         };
-        Ok(response.map(|body| Body::new(Answered::new(body, self.stage.clone()))))
+        Ok(response.map(|body| Body::new(AnswerBody::new(body, self.stage.clone()))))
     }
 }
 
 /// The answer to anything but health while every ordinary connection is busy.
 fn crowded() -> Response {
     let why = "every connection is busy; try again later";
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.connections").into_response()
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.connections").into_response()
 }
 
 /// A request whose body breaks off when its next part, or the last one, does not come in time.
@@ -181,7 +181,7 @@ fn patient(request: Request, patience: Duration) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::bodies::Bodies;
+    use crate::admin::bodies::BodyBudget;
     use axum::http::HeaderMap;
     use axum::routing::{get, post};
     use std::net::SocketAddr;
@@ -189,11 +189,11 @@ mod tests {
     use tokio::task::JoinHandle;
 
     const HEAD: &str = "GET /livez HTTP/1.1\r\nhost: a\r\n";
-    const PLENTY: Most = Most { ordinary: 100, reserve: 10 };
-    const FEW: Most = Most { ordinary: 4, reserve: 2 };
+    const PLENTY: ConnectionLimits = ConnectionLimits { ordinary: 100, reserve: 10 };
+    const FEW: ConnectionLimits = ConnectionLimits { ordinary: 4, reserve: 2 };
 
-    async fn body(headers: HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
-        Ok(Bodies::new().read(&headers, body, 1 << 20).await?.data)
+    async fn body(headers: HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
+        Ok(BodyBudget::new().read(&headers, body, 1 << 20).await?.data)
     }
 
     fn router() -> Router {
@@ -202,7 +202,11 @@ mod tests {
     }
 
     /// A server: where it is, what stops it, and its end.
-    async fn server(router: Router, most: Most, patience: u64) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    async fn server(
+        router: Router,
+        most: ConnectionLimits,
+        patience: u64,
+    ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, (stop, stopped)) = (listener.local_addr().unwrap(), oneshot::channel());
         let limits = (most, Duration::from_millis(patience));

@@ -1,10 +1,10 @@
 //! Dead letters over the API.
 
-use super::Admin;
-use super::api_error::Refusal;
-use super::extract::{self, Bounded, Content, Path, Query};
+use super::AdminServer;
+use super::api_error::ApiError;
+use super::extract::{BodyLimit, BoundedList, JsonBody, PathParams, QueryParams};
 use super::work_limits::{encode, json};
-use crate::dead_letters::{self, Letter, NotSelected};
+use crate::dead_letters::{self, NotSelected, StoredDeadLetter};
 use crate::redrive::{self, NotRedriven};
 use axum::Json;
 use axum::extract::State;
@@ -27,19 +27,19 @@ const TOLD: usize = 1000;
 /// Letters by number.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Ids {
-    ids: Bounded<u64, IDS>,
+pub(crate) struct DeadLetterIds {
+    ids: BoundedList<u64, IDS>,
 }
 
-impl Content for Ids {
+impl BodyLimit for DeadLetterIds {
     const MOST: usize = 16 << 20;
 }
 
 /// The letters that a query selects.
 pub(crate) async fn list(
-    State(admin): State<Arc<Admin>>,
-    Query(query): Query<dead_letters::Query>,
-) -> Result<Response, Refusal> {
+    State(admin): State<Arc<AdminServer>>,
+    QueryParams(query): QueryParams<dead_letters::DeadLetterQuery>,
+) -> Result<Response, ApiError> {
     let store = admin.runtime.store().clone();
     // Ends the search when the request does.
     let guard = Stop::default();
@@ -48,35 +48,38 @@ pub(crate) async fn list(
 }
 
 /// A letter, whole.
-pub(crate) async fn show(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Response, Refusal> {
+pub(crate) async fn show(
+    State(admin): State<Arc<AdminServer>>,
+    PathParams(id): PathParams<String>,
+) -> Result<Response, ApiError> {
     let id = id
         .parse()
-        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, format!("{id:?} is no number of a dead letter")))?;
+        .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, format!("{id:?} is no number of a dead letter")))?;
     let store = admin.runtime.store().clone();
     let find = move || match redrive::find(&store, id) {
-        Ok(Some(letter)) => Ok(Letter::new(id, letter)),
+        Ok(Some(letter)) => Ok(StoredDeadLetter::new(id, letter)),
         Ok(None) => Err(gone(id)),
         Err(fault) => Err(fault.into()),
     };
-    admin.work.searches.answer::<_, Refusal>(find).await
+    admin.work.searches.answer::<_, ApiError>(find).await
 }
 
 /// Delivers letters to their routes again, one after the other.
-pub(crate) async fn replay(
-    State(admin): State<Arc<Admin>>,
-    extract::Json(Ids { ids }, _): extract::Json<Ids>,
-) -> Result<Response, Refusal> {
+pub(crate) async fn redrive(
+    State(admin): State<Arc<AdminServer>>,
+    JsonBody(DeadLetterIds { ids }, _): JsonBody<DeadLetterIds>,
+) -> Result<Response, ApiError> {
     let ids = ids.all("ids")?;
     let work = admin.clone();
-    let replays = async move { again(&work, ids).await };
-    let (replayed, _place) = admin.work.whole_in(&admin.work.replays, replays).await?;
-    Ok(json(admin.work.replies.body_now(encode(&replayed?)?)?))
+    let redrives = async move { again(&work, ids).await };
+    let (redriven, _place) = admin.work.whole_in(&admin.work.redrives, redrives).await?;
+    Ok(json(admin.work.replies.body_now(encode(&redriven?)?)?))
 }
 
-async fn again(admin: &Admin, ids: Vec<u64>) -> Result<Value, Refusal> {
-    let (mut replayed, mut failed) = (Vec::new(), Vec::new());
+async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
+    let (mut redriven, mut failed) = (Vec::new(), Vec::new());
     for id in ids {
-        let alone = admin.replays.lock().await;
+        let alone = admin.redrives.lock().await;
         let letter = redrive::find(admin.runtime.store(), id)?;
         let Some(letter) = letter else {
             failed.push(json!({"id": id, "error": NotRedriven::Gone(id).to_string()}));
@@ -91,7 +94,7 @@ async fn again(admin: &Admin, ids: Vec<u64>) -> Result<Value, Refusal> {
             Ok((route, pending)) => {
                 // Recorded: it goes out as those of the route do, however long its receiver takes.
                 tokio::spawn(async move { redrive::finish(&route, pending).await });
-                replayed.push(id);
+                redriven.push(id);
             }
             Err(error) => {
                 let error: String = error.to_string().chars().take(TOLD).collect();
@@ -99,15 +102,15 @@ async fn again(admin: &Admin, ids: Vec<u64>) -> Result<Value, Refusal> {
             }
         }
     }
-    tracing::info!(replayed = replayed.len(), failed = failed.len(), "dead letters replayed over the API");
-    Ok(json!({"replayed": replayed, "failed": failed}))
+    tracing::info!(redriven = redriven.len(), failed = failed.len(), "dead letters replayed over the API");
+    Ok(json!({"replayed": redriven, "failed": failed}))
 }
 
 /// Throws letters away.
 pub(crate) async fn drop(
-    State(admin): State<Arc<Admin>>,
-    extract::Json(Ids { ids }, _): extract::Json<Ids>,
-) -> Result<Json<Value>, Refusal> {
+    State(admin): State<Arc<AdminServer>>,
+    JsonBody(DeadLetterIds { ids }, _): JsonBody<DeadLetterIds>,
+) -> Result<Json<Value>, ApiError> {
     let (ids, runtime) = (ids.all("ids")?, admin.runtime.clone());
     let work = async move {
         let mut dropped = 0_usize;
@@ -116,17 +119,17 @@ pub(crate) async fn drop(
                 Ok(count) => dropped = dropped.saturating_add(count),
                 Err(fault) => {
                     let why = format!("{fault}; {dropped} letter(s) were dropped before");
-                    return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why));
+                    return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why));
                 }
             }
         }
         Ok(dropped)
     };
-    let dropped = admin.work.whole_in(&admin.work.replays, work).await?.0?;
+    let dropped = admin.work.whole_in(&admin.work.redrives, work).await?.0?;
     tracing::info!(dropped, "dead letters dropped over the API");
     Ok(Json(json!({"dropped": dropped})))
 }
 
-fn gone(id: u64) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, format!("there is no dead letter {id}"))
+fn gone(id: u64) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is no dead letter {id}"))
 }

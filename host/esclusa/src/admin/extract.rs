@@ -1,8 +1,8 @@
 //! What a request asks: parts of its path, its parameters, its body. What cannot be read is refused in words.
 
-use super::Admin;
-use super::api_error::{Refusal, root};
-use super::bodies::Held;
+use super::AdminServer;
+use super::api_error::{ApiError, root_cause};
+use super::bodies::BudgetedBody;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -15,72 +15,73 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Parts of the path.
-pub(crate) struct Path<T>(pub T);
+pub(crate) struct PathParams<T>(pub T);
 
 /// The parameters.
-pub(crate) struct Query<T>(pub T);
+pub(crate) struct QueryParams<T>(pub T);
 
 /// The body, as JSON, and its share of what bodies may take.
-pub(crate) struct Json<T>(pub T, pub Held);
+pub(crate) struct JsonBody<T>(pub T, pub BudgetedBody);
 
 /// The body as it is.
-pub(crate) struct Whole(pub Held);
+pub(crate) struct RawBody(pub BudgetedBody);
 
 /// What a body of JSON holds.
-pub(crate) trait Content: DeserializeOwned + Send + 'static {
+pub(crate) trait BodyLimit: DeserializeOwned + Send + 'static {
     /// Bytes of such a body, at most.
     const MOST: usize;
 }
 
 /// A list that is read up to a length; the rest is counted, and takes no memory.
 #[derive(Debug)]
-pub(crate) struct Bounded<T, const MOST: usize> {
+pub(crate) struct BoundedList<T, const MOST: usize> {
     items: Vec<T>,
     beyond: usize,
 }
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
-    type Rejection = Refusal;
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let read = extract::Path::from_request_parts(parts, state).await;
         let refused =
-            |why: PathRejection| Refusal::new(why.status(), format!("the path cannot be read: {}", root(&why)));
-        read.map(|extract::Path(value)| Path(value)).map_err(refused)
+            |why: PathRejection| ApiError::new(why.status(), format!("the path cannot be read: {}", root_cause(&why)));
+        read.map(|extract::Path(value)| PathParams(value)).map_err(refused)
     }
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Refusal;
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryParams<T> {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let read = extract::Query::from_request_parts(parts, state).await;
-        let refused =
-            |why: QueryRejection| Refusal::new(why.status(), format!("the parameters cannot be read: {}", root(&why)));
-        read.map(|extract::Query(value)| Query(value)).map_err(refused)
+        let refused = |why: QueryRejection| {
+            ApiError::new(why.status(), format!("the parameters cannot be read: {}", root_cause(&why)))
+        };
+        read.map(|extract::Query(value)| QueryParams(value)).map_err(refused)
     }
 }
 
-impl<T: Content> FromRequest<Arc<Admin>> for Json<T> {
-    type Rejection = Refusal;
+impl<T: BodyLimit> FromRequest<Arc<AdminServer>> for JsonBody<T> {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, admin: &Arc<Admin>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, admin: &Arc<AdminServer>) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             let why = "send JSON, with the header Content-Type: application/json";
-            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         }
         let (parts, body) = request.into_parts();
         let mut held = admin.bodies.read(&parts.headers, body, T::MOST).await?;
         let data = std::mem::take(&mut held.data);
         let parsed = admin.work.compute(data.len(), move || parse(&data)).await?;
-        Ok(Json(parsed?, held))
+        Ok(JsonBody(parsed?, held))
     }
 }
 
-fn parse<T: DeserializeOwned>(data: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned>(data: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(data).map_err(|error| {
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-        Refusal::new(status, format!("the body cannot be read: {error}"))
+        ApiError::new(status, format!("the body cannot be read: {error}"))
     })
 }
 
@@ -94,42 +95,42 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// of 10 MiB each.
 pub(crate) const BODY: usize = 64 << 20;
 
-impl FromRequest<Arc<Admin>> for Whole {
-    type Rejection = Refusal;
+impl FromRequest<Arc<AdminServer>> for RawBody {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, admin: &Arc<Admin>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, admin: &Arc<AdminServer>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        admin.bodies.read(&parts.headers, body, BODY).await.map(Whole)
+        admin.bodies.read(&parts.headers, body, BODY).await.map(RawBody)
     }
 }
 
-impl<T, const MOST: usize> Bounded<T, MOST> {
+impl<T, const MOST: usize> BoundedList<T, MOST> {
     /// The list, if it was not too long.
     ///
     /// # Errors
     /// It was; `what` are its items.
-    pub(crate) fn all(self, what: &str) -> Result<Vec<T>, Refusal> {
+    pub(crate) fn all(self, what: &str) -> Result<Vec<T>, ApiError> {
         if self.beyond == 0 {
             return Ok(self.items);
         }
         let count = self.items.len().saturating_add(self.beyond);
         let why = format!("a request may have {MOST} {what}, this one has {count}: send it in parts");
-        Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.list"))
+        Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.list"))
     }
 }
 
-impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Bounded<T, MOST> {
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for BoundedList<T, MOST> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct List<T, const MOST: usize>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for List<T, MOST> {
-            type Value = Bounded<T, MOST>;
+        struct BoundedListVisitor<T, const MOST: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for BoundedListVisitor<T, MOST> {
+            type Value = BoundedList<T, MOST>;
 
             fn expecting(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
                 write!(out, "a list of at most {MOST}")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut read = Bounded { items: Vec::new(), beyond: 0 };
+                let mut read = BoundedList { items: Vec::new(), beyond: 0 };
                 while read.items.len() < MOST {
                     match list.next_element()? {
                         Some(item) => read.items.push(item),
@@ -142,7 +143,7 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Bounded<T
                 Ok(read)
             }
         }
-        from.deserialize_seq(List(PhantomData))
+        from.deserialize_seq(BoundedListVisitor(PhantomData))
     }
 }
 
@@ -154,7 +155,7 @@ pub(crate) fn parameter(uri: &Uri, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bounded, Uri, parameter};
+    use super::{BoundedList, Uri, parameter};
     use axum::response::IntoResponse;
 
     #[test]
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn lists_are_counted_beyond_their_length_and_not_kept() {
-        let read = |text: &str| serde_json::from_str::<Bounded<u64, 3>>(text).unwrap();
+        let read = |text: &str| serde_json::from_str::<BoundedList<u64, 3>>(text).unwrap();
         assert_eq!(read("[1, 2, 3]").all("ids").unwrap(), [1, 2, 3]);
         let long = read("[1, 2, 3, 4, \"five\"]");
         assert!(long.items.capacity() <= 4);

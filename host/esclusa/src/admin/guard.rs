@@ -4,8 +4,8 @@
 //! which names the site where DNS was bent to point here (DNS rebinding), and `Origin`, which names the page. There
 //! is no CORS: no other page may read an answer.
 
-use super::Admin;
-use super::api_error::Refusal;
+use super::AdminServer;
+use super::api_error::ApiError;
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
@@ -16,11 +16,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Lets a request pass whose host is this machine by a name that DNS cannot bend.
-pub(super) async fn host(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+pub(super) async fn host(State(admin): State<Arc<AdminServer>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !ours(host, admin.listen) {
         let message = format!("host {host:?} is not this router; use localhost or the address that it listens on");
-        return Refusal::new(StatusCode::MISDIRECTED_REQUEST, message).into_response();
+        return ApiError::new(StatusCode::MISDIRECTED_REQUEST, message).into_response();
     }
     next.run(request).await
 }
@@ -39,7 +39,7 @@ fn ours(host: &str, listen: SocketAddr) -> bool {
 pub(super) async fn origin(request: Request, next: Next) -> Response {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD);
     if !safe && foreign(request.headers()) {
-        return Refusal::new(StatusCode::FORBIDDEN, "pages of other sites may not do this").into_response();
+        return ApiError::new(StatusCode::FORBIDDEN, "pages of other sites may not do this").into_response();
     }
     next.run(request).await
 }

@@ -1,8 +1,8 @@
 //! Health: whether the process lives, and whether it should get traffic. The health of a route is told, and does not
 //! count for the process: the other routes go on.
 
-use super::Admin;
-use super::api_error::Refusal;
+use super::AdminServer;
+use super::api_error::ApiError;
 use super::extract;
 use crate::runtime::health::Health;
 use crate::runtime::output_status::OutputStatus;
@@ -29,7 +29,7 @@ pub(super) async fn starting() -> (StatusCode, [(HeaderName, &'static str); 1], 
 
 /// The router takes events: it is not stopping, and its store can be written. With `?route=NAME`: and that route does its
 /// work.
-pub(super) async fn ready(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Response, Refusal> {
+pub(super) async fn ready(State(admin): State<Arc<AdminServer>>, uri: Uri) -> Result<Response, ApiError> {
     if admin.draining() {
         return Ok((StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response());
     }
@@ -37,7 +37,7 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<R
     let (mut status, mut body) = shown.ready.clone();
     if let Some(name) = extract::parameter(&uri, "route") {
         let route = shown.status.routes.iter().find(|route| route.name == name).ok_or_else(|| {
-            Refusal::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")).code("route.unknown")
+            ApiError::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")).code("route.unknown")
         })?;
         if status == StatusCode::OK {
             (status, body) = of(route);
@@ -48,7 +48,7 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<R
 
 /// A route as readiness tells of it.
 #[derive(Serialize)]
-struct Told<'a> {
+struct RouteReadiness<'a> {
     route: &'a str,
     source: &'a str,
     #[serde(flatten)]
@@ -58,17 +58,17 @@ struct Told<'a> {
     outputs: Vec<&'a OutputStatus>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> RouteReadiness<'a> {
     fn new(route: &'a RouteStatus) -> Self {
         let waits = |output: &&OutputStatus| output.messages.as_ref().is_some_and(|messages| messages.pending > 0);
         let outputs = route.outputs.iter().filter(|output| output.failing() || waits(output)).collect();
-        Told { route: &route.name, source: &route.source, health: &route.health, outputs }
+        RouteReadiness { route: &route.name, source: &route.source, health: &route.health, outputs }
     }
 }
 
 /// Whether the process takes events, and how each route is doing; `unwritable`: why its store cannot be written.
 pub(super) fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (StatusCode, Bytes) {
-    let routes: Vec<Told<'_>> = routes.iter().map(Told::new).collect();
+    let routes: Vec<RouteReadiness<'_>> = routes.iter().map(RouteReadiness::new).collect();
     match unwritable {
         None => (StatusCode::OK, bytes(&json!({"status": "ready", "routes": routes}))),
         Some(why) => {
@@ -82,7 +82,7 @@ pub(super) fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (
 fn of(route: &RouteStatus) -> (StatusCode, Bytes) {
     let (code, status) =
         if route.health.healthy { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
-    (code, bytes(&json!({"status": status, "routes": [Told::new(route)]})))
+    (code, bytes(&json!({"status": status, "routes": [RouteReadiness::new(route)]})))
 }
 
 fn bytes(body: &Value) -> Bytes {

@@ -2,8 +2,8 @@
 //!
 //! Labels are bounded: they hold names that are or were in routes.toml and words of ours, never anything out of an event.
 
-use super::Admin;
-use super::api_error::Refusal;
+use super::AdminServer;
+use super::api_error::ApiError;
 use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -52,10 +52,10 @@ const METRICS: &[Metric] = &[
 ];
 
 /// What one can know of shards.
-type Known = fn(&ShardsStatus) -> Option<f64>;
+type ShardsValue = fn(&ShardsStatus) -> Option<f64>;
 
 /// Metrics of routes whose source has shards: name, kind, meaning.
-const SHARDS: &[(&str, &str, &str, Known)] = &[
+const SHARDS: &[(&str, &str, &str, ShardsValue)] = &[
     ("esclusa_shards", "gauge", "Shards that this process works on.", |s| Some(s.working as f64)),
     ("esclusa_shards_unowned", "gauge", "Shards that no process works on.", |s| Some(s.unowned as f64)),
     ("esclusa_shards_behind_seconds", "gauge", "How far the shard is behind that is furthest behind.", |s| {
@@ -84,7 +84,7 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
 ];
 
 /// The status as text for Prometheus.
-pub(crate) async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
+pub(crate) async fn metrics(State(admin): State<Arc<AdminServer>>) -> Result<Response, ApiError> {
     let shown = admin.snapshot.show(&admin.runtime).await?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shown.metrics.clone()).into_response())
 }

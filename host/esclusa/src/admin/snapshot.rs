@@ -1,6 +1,6 @@
 //! What health and metrics tell: taken from the router by one thread at a time, for all that have asked before.
 
-use super::api_error::Refusal;
+use super::api_error::ApiError;
 use super::health;
 use super::metrics;
 use super::work_limits::blocking;
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// The router at one moment, as health and metrics show it.
-pub(super) struct Shown {
+pub(super) struct RouterView {
     /// The router.
     pub status: Status,
     /// Whether it can do its work, and the health of each route.
@@ -23,18 +23,18 @@ pub(super) struct Shown {
 }
 
 /// When a snapshot was begun, and what it shows.
-type Taken = (Instant, Arc<Shown>);
+type LastView = (Instant, Arc<RouterView>);
 
 /// The last snapshot.
 #[derive(Default)]
-pub(super) struct Snapshot(Arc<Mutex<Option<Taken>>>);
+pub(super) struct Snapshot(Arc<Mutex<Option<LastView>>>);
 
 impl Snapshot {
     /// The router as it is now, or was since this was asked.
     ///
     /// # Errors
     /// The router cannot be looked at.
-    pub(super) async fn show(&self, runtime: &Arc<Runtime>) -> Result<Arc<Shown>, Refusal> {
+    pub(super) async fn show(&self, runtime: &Arc<Runtime>) -> Result<Arc<RouterView>, ApiError> {
         let asked = Instant::now();
         let mut last = self.0.clone().lock_owned().await;
         if let Some((begun, shown)) = &*last
@@ -54,9 +54,9 @@ impl Snapshot {
     }
 }
 
-fn take(runtime: &Runtime) -> Shown {
+fn take(runtime: &Runtime) -> RouterView {
     let status = runtime.status();
     let ready = health::readiness(runtime.store().unwritable(), &status.routes);
     let metrics = metrics::render(&status).into();
-    Shown { status, ready, metrics }
+    RouterView { status, ready, metrics }
 }

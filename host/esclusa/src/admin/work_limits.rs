@@ -3,8 +3,8 @@
 //! What the router does is handed to the router's own threads. What is computed for an answer runs on threads that may
 //! block, in few places at a time, each kind of work in its own: no kind can keep another one waiting.
 
-use super::answer_budget::{SMALL, Untaken};
-use super::api_error::Refusal;
+use super::answer_budget::{AnswerBudget, SMALL};
+use super::api_error::ApiError;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -22,52 +22,52 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(crate) const UNTAKEN: usize = (32 + 16 + 64 + 64 + 64) << 20;
 
 /// Where work goes.
-pub(crate) struct Work {
+pub(crate) struct WorkLimits {
     router: Handle,
     /// Bodies are parsed.
-    pub parsing: Places,
+    pub parsing: WorkLimit,
     /// Status and items: what takes milliseconds.
-    pub looks: Places,
+    pub looks: WorkLimit,
     /// Accounts are made up, which waits for busy routes.
-    pub audits: Places,
+    pub audits: WorkLimit,
     /// Dead letters are looked through.
-    pub searches: Places,
+    pub searches: WorkLimit,
     /// Tables are read from one end to the other.
-    pub scans: Places,
+    pub scans: WorkLimit,
     /// Plugins are called for somebody who waits.
-    pub trials: Places,
+    pub invocations: WorkLimit,
     /// Dead letters are replayed or dropped.
-    pub replays: Places,
+    pub redrives: WorkLimit,
     /// Routes are paused, configurations are put in force.
-    pub changes: Places,
+    pub changes: WorkLimit,
     /// Replies of plugins, and results of replays.
-    pub replies: Untaken,
+    pub replies: AnswerBudget,
 }
 
 /// Places for one kind of work.
-pub(crate) struct Places {
+pub(crate) struct WorkLimit {
     what: &'static str,
     free: Arc<Semaphore>,
-    untaken: Untaken,
+    untaken: AnswerBudget,
 }
 
 /// A place; it is free again when this is dropped.
-pub(crate) struct Place(#[expect(dead_code, reason = "held for the place")] OwnedSemaphorePermit);
+pub(crate) struct WorkPermit(#[expect(dead_code, reason = "held for the place")] OwnedSemaphorePermit);
 
-impl Work {
+impl WorkLimits {
     /// Work of the router goes there.
     pub(crate) fn new(router: Handle) -> Self {
-        Work {
+        WorkLimits {
             router,
-            parsing: Places::new("requests are parsed", 4, 0),
-            looks: Places::new("requests of this kind are answered", 4, 32 << 20),
-            audits: Places::new("audits run", 2, 16 << 20),
-            searches: Places::new("searches of dead letters run", 2, 64 << 20),
-            scans: Places::new("scans of tables run", 4, 0),
-            trials: Places::new("trials of plugins run", 4, 64 << 20),
-            replays: Places::new("replays run", 8, 0),
-            changes: Places::new("reloads and pauses wait", 8, 0),
-            replies: Untaken::new(64 << 20),
+            parsing: WorkLimit::new("requests are parsed", 4, 0),
+            looks: WorkLimit::new("requests of this kind are answered", 4, 32 << 20),
+            audits: WorkLimit::new("audits run", 2, 16 << 20),
+            searches: WorkLimit::new("searches of dead letters run", 2, 64 << 20),
+            scans: WorkLimit::new("scans of tables run", 4, 0),
+            invocations: WorkLimit::new("trials of plugins run", 4, 64 << 20),
+            redrives: WorkLimit::new("replays run", 8, 0),
+            changes: WorkLimit::new("reloads and pauses wait", 8, 0),
+            replies: AnswerBudget::new(64 << 20),
         }
     }
 
@@ -78,7 +78,7 @@ impl Work {
     pub(crate) async fn whole<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, ApiError> {
         self.router.spawn(work).await.map_err(|error| failed(&error))
     }
 
@@ -88,9 +88,9 @@ impl Work {
     /// There is no place for it, or it panicked.
     pub(crate) async fn whole_in<T: Send + 'static>(
         &self,
-        places: &Places,
+        places: &WorkLimit,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<(T, Place), Refusal> {
+    ) -> Result<(T, WorkPermit), ApiError> {
         let place = places.place().await?;
         self.whole(async move { (work.await, place) }).await
     }
@@ -103,26 +103,26 @@ impl Work {
         &self,
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, ApiError> {
         if bytes <= SMALL { Ok(work()) } else { self.parsing.run(work).await }
     }
 }
 
-impl Places {
+impl WorkLimit {
     fn new(what: &'static str, places: usize, untaken: usize) -> Self {
-        Places { what, free: Arc::new(Semaphore::new(places)), untaken: Untaken::new(untaken) }
+        WorkLimit { what, free: Arc::new(Semaphore::new(places)), untaken: AnswerBudget::new(untaken) }
     }
 
     /// Waits a moment for a place.
     ///
     /// # Errors
     /// None becomes free.
-    pub(crate) async fn place(&self) -> Result<Place, Refusal> {
+    pub(crate) async fn place(&self) -> Result<WorkPermit, ApiError> {
         match tokio::time::timeout(WAIT, self.free.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Place(permit)),
+            Ok(Ok(permit)) => Ok(WorkPermit(permit)),
             _ => {
                 let why = format!("too many {} already; try again later", self.what);
-                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.places"))
+                Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.places"))
             }
         }
     }
@@ -131,7 +131,10 @@ impl Places {
     ///
     /// # Errors
     /// There is no place for it.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
         let place = self.place().await?;
         // The place is taken until the work ends, whether or not anybody waits for it.
         blocking(move || (work(), place)).await.map(|(done, _)| done)
@@ -141,10 +144,10 @@ impl Places {
     ///
     /// # Errors
     /// There is no place or no room for it.
-    pub(crate) async fn answer<T: Serialize, E: Into<Refusal>>(
+    pub(crate) async fn answer<T: Serialize, E: Into<ApiError>>(
         &self,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, ApiError> {
         let place = self.place().await?;
         let work = move || (work().map_err(E::into).and_then(|value| encode(&value)), place);
         let (bytes, _place) = blocking(work).await?;
@@ -158,8 +161,8 @@ impl Places {
     pub(crate) async fn done<T: Serialize + Send + 'static>(
         &self,
         value: T,
-        _place: Place,
-    ) -> Result<Response, Refusal> {
+        _place: WorkPermit,
+    ) -> Result<Response, ApiError> {
         let bytes = blocking(move || encode(&value)).await??;
         Ok(json(self.untaken.body_now(bytes)?))
     }
@@ -174,18 +177,18 @@ pub(crate) fn json(body: Body) -> Response {
 ///
 /// # Errors
 /// It has no form in JSON.
-pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
-    serde_json::to_vec(value).map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(value).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 /// Does something that may block, on a thread of its own.
 ///
 /// # Errors
 /// It panicked.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))
 }
 
-fn failed(error: &tokio::task::JoinError) -> Refusal {
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+fn failed(error: &tokio::task::JoinError) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }

@@ -1,16 +1,16 @@
 //! `esclusa audit`: the account of every route; exit 1 where one does not add up.
 
-use super::connect::{Reach, reach};
-use super::{Global, print};
-use crate::audit::{self, Account};
+use super::connect::{RouterOrStore, reach};
+use super::{GlobalArgs, print};
+use crate::audit::{self, RouteAccount};
 use crate::cli::Exit;
 use anyhow::Result;
 
 /// Audits a running router, or the store of a stopped one.
-pub(super) async fn audit(global: &Global) -> Result<Exit> {
+pub(super) async fn audit(global: &GlobalArgs) -> Result<Exit> {
     let (running, accounts) = match reach(global).await? {
-        Reach::Running(client) => (true, client.get::<Vec<Account>>("/api/v1/audit").await?),
-        Reach::Stopped(store, plan) => (false, audit::stopped(&store, &plan).await?),
+        RouterOrStore::Router(client) => (true, client.get::<Vec<RouteAccount>>("/api/v1/audit").await?),
+        RouterOrStore::Store(store, plan) => (false, audit::stopped(&store, &plan).await?),
     };
     if global.json {
         print::json(&serde_json::json!({"running": running, "accounts": accounts}))?;
@@ -37,7 +37,7 @@ pub(super) async fn audit(global: &Global) -> Result<Exit> {
     Ok(if wrong { Exit::Failed } else { Exit::Ok })
 }
 
-fn row(account: &Account) -> [String; 11] {
+fn row(account: &RouteAccount) -> [String; 11] {
     let counts = account.counts;
     [
         account.route.clone(),

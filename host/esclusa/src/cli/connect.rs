@@ -1,6 +1,6 @@
 //! Finds the router that runs on a configuration, or opens its store where none does.
 
-use super::Global;
+use super::GlobalArgs;
 use crate::configuration;
 use crate::sinks::webhook::http_client;
 use anyhow::{Context, Result, anyhow, bail};
@@ -18,7 +18,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Where a router that runs is found: `router.json` beside its store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Whereabouts {
+pub(super) struct RouterAddress {
     /// Its process.
     pub pid: u32,
     /// Where its API listens; `None` without `[admin]`.
@@ -26,9 +26,9 @@ pub(super) struct Whereabouts {
 }
 
 /// Keeps `router.json` there for as long as the router runs.
-pub(super) struct Posted(PathBuf);
+pub(super) struct RouterFile(PathBuf);
 
-impl Whereabouts {
+impl RouterAddress {
     fn path(engine: &Path) -> PathBuf {
         engine.join("router.json")
     }
@@ -38,17 +38,17 @@ impl Whereabouts {
     }
 
     /// Writes them down; they are gone when the value is dropped.
-    pub(super) fn post(&self, engine: &Path) -> Result<Posted> {
+    pub(super) fn post(&self, engine: &Path) -> Result<RouterFile> {
         let path = Self::path(engine);
         let aside = path.with_extension("json.new");
         std::fs::write(&aside, serde_json::to_vec(self)?)
             .and_then(|()| std::fs::rename(&aside, &path))
             .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Posted(path))
+        Ok(RouterFile(path))
     }
 }
 
-impl Drop for Posted {
+impl Drop for RouterFile {
     fn drop(&mut self) {
         // Whoever finds it later sees that nobody answers.
         let _ = std::fs::remove_file(&self.0);
@@ -56,43 +56,43 @@ impl Drop for Posted {
 }
 
 /// What a command works on.
-pub(super) enum Reach {
+pub(super) enum RouterOrStore {
     /// A router runs: ask it.
-    Running(Client),
+    Router(Client),
     /// No router runs: the store itself, and what the configuration says of it.
-    Stopped(Store, Box<Plan>),
+    Store(Store, Box<Plan>),
 }
 
 /// Finds the router of the configuration, or opens its store.
-pub(super) async fn reach(global: &Global) -> Result<Reach> {
+pub(super) async fn reach(global: &GlobalArgs) -> Result<RouterOrStore> {
     reach_for(global, |_| Ok(())).await
 }
 
 /// Finds the router of the configuration, which can tell what makes no sense to it, or opens the store once `check` has
 /// found nothing.
-pub(super) async fn reach_for(global: &Global, check: impl FnOnce(&Plan) -> Result<()>) -> Result<Reach> {
+pub(super) async fn reach_for(global: &GlobalArgs, check: impl FnOnce(&Plan) -> Result<()>) -> Result<RouterOrStore> {
     if let Some(client) = running(global).await {
-        return Ok(Reach::Running(client));
+        return Ok(RouterOrStore::Router(client));
     }
     let plan = global.load_quietly()?.plan;
     check(&plan)?;
     if !plan.engine.is_dir() {
         bail!("there is no store at {} yet: nothing has run", plan.engine.display());
     }
-    Ok(Reach::Stopped(open(&plan).await?, Box::new(plan)))
+    Ok(RouterOrStore::Store(open(&plan).await?, Box::new(plan)))
 }
 
 /// The same for commands that write: where there is no store yet it is made, as the first run would make it.
-pub(super) async fn reach_or_make(global: &Global) -> Result<Reach> {
+pub(super) async fn reach_or_make(global: &GlobalArgs) -> Result<RouterOrStore> {
     if let Some(client) = running(global).await {
-        return Ok(Reach::Running(client));
+        return Ok(RouterOrStore::Router(client));
     }
     let plan = global.load_quietly()?.plan;
-    Ok(Reach::Stopped(open(&plan).await?, Box::new(plan)))
+    Ok(RouterOrStore::Store(open(&plan).await?, Box::new(plan)))
 }
 
 /// The router that runs, for commands that make no sense without one.
-pub(super) async fn router(global: &Global) -> Result<Client> {
+pub(super) async fn router(global: &GlobalArgs) -> Result<Client> {
     if let Some(client) = running(global).await {
         return Ok(client);
     }
@@ -103,12 +103,12 @@ pub(super) async fn router(global: &Global) -> Result<Client> {
 }
 
 /// The router that runs on the configuration, even where the file has been broken since: somebody may be at work on it.
-pub(super) async fn running(global: &Global) -> Option<Client> {
+pub(super) async fn running(global: &GlobalArgs) -> Option<Client> {
     let engine = match configuration::read(&global.config) {
         Ok(loaded) => loaded.plan.engine,
         Err(_) => configuration::engine(&global.config)?,
     };
-    let Whereabouts { pid, admin } = Whereabouts::read(&engine)?;
+    let RouterAddress { pid, admin } = RouterAddress::read(&engine)?;
     let client = Client::new(admin?).ok()?;
     let status: Pid = client.get("/api/v1/status").await.ok()?;
     (status.pid == pid).then_some(client)
@@ -139,7 +139,7 @@ pub(super) struct Client {
 
 /// How the API tells what went wrong.
 #[derive(Deserialize)]
-struct Refusal {
+struct ErrorBody {
     error: String,
 }
 
@@ -184,7 +184,7 @@ async fn accepted(response: reqwest::Response) -> Result<reqwest::Response> {
         return Ok(response);
     }
     let body = response.bytes().await.unwrap_or_default();
-    match serde_json::from_slice::<Refusal>(&body) {
+    match serde_json::from_slice::<ErrorBody>(&body) {
         Ok(refusal) => bail!("{}", refusal.error.trim_end()),
         Err(_) => bail!("the router answered {status}"),
     }

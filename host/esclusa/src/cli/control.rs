@@ -1,36 +1,36 @@
 //! Commands that change what a running router does.
 
 use super::connect::{escape, router};
-use super::{Global, print};
+use super::{GlobalArgs, print};
 use crate::cli::Exit;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// `esclusa pause` and `esclusa resume`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Route {
+pub(super) struct RouteArgs {
     /// Name of the route
     route: String,
 }
 
 /// What the router did.
 #[derive(Debug, Serialize, Deserialize)]
-struct Told {
+struct ControlAnswer {
     message: String,
 }
 
-impl Route {
+impl RouteArgs {
     /// Does `what` to the route.
-    pub(super) async fn set(&self, global: &Global, what: &str) -> Result<Exit> {
+    pub(super) async fn set(&self, global: &GlobalArgs, what: &str) -> Result<Exit> {
         let path = format!("/api/v1/routes/{}/{what}", escape(&self.route));
         tell(global, router(global).await?.post(&path, &()).await?)
     }
 }
 
 /// `esclusa reload`.
-pub(super) async fn reload(global: &Global) -> Result<Exit> {
+pub(super) async fn reload(global: &GlobalArgs) -> Result<Exit> {
     match router(global).await?.post("/api/v1/reload", &()).await {
-        Ok(told) => tell(global, told),
+        Ok(answer) => tell(global, answer),
         Err(error) => {
             // A file with mistakes is told as every command tells it.
             global.load_quietly()?;
@@ -39,11 +39,11 @@ pub(super) async fn reload(global: &Global) -> Result<Exit> {
     }
 }
 
-fn tell(global: &Global, told: Told) -> Result<Exit> {
+fn tell(global: &GlobalArgs, answer: ControlAnswer) -> Result<Exit> {
     if global.json {
-        print::json(&told)?;
+        print::json(&answer)?;
     } else {
-        print::message(&told.message);
+        print::message(&answer.message);
     }
     Ok(Exit::Ok)
 }

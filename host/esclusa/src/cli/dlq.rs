@@ -4,10 +4,10 @@
 
 mod access;
 
-use super::{Global, Misused, print};
+use super::{GlobalArgs, UsageError, print};
 use crate::cli::Exit;
-use crate::dead_letters::{Letter, Query};
-use access::Desk;
+use crate::dead_letters::{DeadLetterQuery, StoredDeadLetter};
+use access::DeadLetterAccess;
 use anyhow::Result;
 use serde_json::json;
 use std::time::Duration;
@@ -17,12 +17,12 @@ const PREVIEW: usize = 200;
 
 /// `esclusa dlq`.
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Dlq {
+pub(super) enum DlqCommand {
     /// List dead letters
     #[command(after_help = "Example:\n  esclusa dlq ls --route orders --where '{\"data\": {\"country\": [\"IT\"]}}'")]
     Ls {
         #[command(flatten)]
-        which: Which,
+        which: DeadLetterFilter,
         /// At most so many
         #[arg(long, default_value_t = 50)]
         limit: usize,
@@ -37,9 +37,9 @@ pub(super) enum Dlq {
     #[command(
         after_help = "Examples:\n  esclusa dlq replay 17\n  esclusa dlq replay --route orders --rate 10/s\n  esclusa dlq replay --all --dry-run"
     )]
-    Replay {
+    Redrive {
         #[command(flatten)]
-        chosen: Chosen,
+        chosen: ChosenDeadLetters,
         /// At most so many in a time, such as 10/s or 100/m
         #[arg(long, value_parser = rate)]
         rate: Option<Duration>,
@@ -51,7 +51,7 @@ pub(super) enum Dlq {
     #[command(after_help = "Example:\n  esclusa dlq drop 17")]
     Drop {
         #[command(flatten)]
-        chosen: Chosen,
+        chosen: ChosenDeadLetters,
         /// Needed where letters are not named by their numbers
         #[arg(long)]
         yes: bool,
@@ -60,7 +60,7 @@ pub(super) enum Dlq {
 
 /// Which letters.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Which {
+pub(super) struct DeadLetterFilter {
     /// Of this route
     #[arg(long)]
     route: Option<String>,
@@ -74,19 +74,19 @@ pub(super) struct Which {
 
 /// Letters by number, or those that fit.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Chosen {
+pub(super) struct ChosenDeadLetters {
     /// Their numbers
     ids: Vec<u64>,
     #[command(flatten)]
-    which: Which,
+    which: DeadLetterFilter,
     /// All of them
     #[arg(long)]
     all: bool,
 }
 
-impl Which {
-    fn query(&self, preview: Option<usize>) -> Query {
-        Query {
+impl DeadLetterFilter {
+    fn query(&self, preview: Option<usize>) -> DeadLetterQuery {
+        DeadLetterQuery {
             route: self.route.clone(),
             code: self.code.clone(),
             pattern: self.pattern.clone(),
@@ -114,34 +114,36 @@ fn rate(text: &str) -> Result<Duration, String> {
     Ok(unit / number)
 }
 
-impl Dlq {
+impl DlqCommand {
     /// Does it.
-    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
-        let desk = Desk::open(global).await?;
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
+        let access = DeadLetterAccess::open(global).await?;
         let which = match self {
-            Dlq::Ls { which, .. } => Some(which),
-            Dlq::Show { .. } => None,
-            Dlq::Replay { chosen, .. } | Dlq::Drop { chosen, .. } => Some(&chosen.which),
+            DlqCommand::Ls { which, .. } => Some(which),
+            DlqCommand::Show { .. } => None,
+            DlqCommand::Redrive { chosen, .. } | DlqCommand::Drop { chosen, .. } => Some(&chosen.which),
         };
-        desk.check(which.and_then(|which| which.route.as_ref())).await?;
+        access.check(which.and_then(|which| which.route.as_ref())).await?;
         match self {
-            Dlq::Ls { which, limit } => {
+            DlqCommand::Ls { which, limit } => {
                 let preview = if global.json { None } else { Some(PREVIEW) };
-                list(global, &desk.select(which.query(preview), *limit).await?, *limit)
+                list(global, &access.select(which.query(preview), *limit).await?, *limit)
             }
-            Dlq::Show { id } => show(global, &desk.show(*id).await?),
-            Dlq::Replay { chosen, rate, dry_run } => replay_all(global, &desk, chosen, *rate, *dry_run).await,
-            Dlq::Drop { chosen, yes } => drop_all(global, &desk, chosen, *yes).await,
+            DlqCommand::Show { id } => show(global, &access.show(*id).await?),
+            DlqCommand::Redrive { chosen, rate, dry_run } => {
+                redrive_all(global, &access, chosen, *rate, *dry_run).await
+            }
+            DlqCommand::Drop { chosen, yes } => drop_all(global, &access, chosen, *yes).await,
         }
     }
 }
 
-fn list(global: &Global, letters: &[Letter], limit: usize) -> Result<Exit> {
+fn list(global: &GlobalArgs, letters: &[StoredDeadLetter], limit: usize) -> Result<Exit> {
     if global.json {
         letters.iter().try_for_each(print::json)?;
         return Ok(Exit::Ok);
     }
-    let row = |Letter { id, letter, .. }: &Letter| {
+    let row = |StoredDeadLetter { id, letter, .. }: &StoredDeadLetter| {
         let what = letter.output.as_ref().map_or_else(|| letter.event.clone(), |output| format!("message to {output}"));
         let payload = String::from_utf8_lossy(&letter.data).into_owned();
         [
@@ -165,12 +167,12 @@ fn list(global: &Global, letters: &[Letter], limit: usize) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn show(global: &Global, letter: &Letter) -> Result<Exit> {
+fn show(global: &GlobalArgs, letter: &StoredDeadLetter) -> Result<Exit> {
     if global.json {
         print::json(letter)?;
         return Ok(Exit::Ok);
     }
-    let Letter { id, size, letter } = letter;
+    let StoredDeadLetter { id, size, letter } = letter;
     let facts = [
         ("dead letter", id.to_string()),
         ("route", letter.route.clone()),
@@ -201,26 +203,26 @@ fn show(global: &Global, letter: &Letter) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn replay_all(
-    global: &Global,
-    desk: &Desk,
-    chosen: &Chosen,
+async fn redrive_all(
+    global: &GlobalArgs,
+    access: &DeadLetterAccess,
+    chosen: &ChosenDeadLetters,
     rate: Option<Duration>,
     dry_run: bool,
 ) -> Result<Exit> {
-    let letters = desk.chosen(chosen).await?;
+    let letters = access.chosen(chosen).await?;
     if dry_run {
         print::message(&format!("{} dead letter(s) would be replayed", letters.len()));
         return list(global, &letters, usize::MAX);
     }
     let mut pace = rate.map(tokio::time::interval);
-    let (mut replayed, mut failed) = (0, 0);
-    for Letter { id, letter, .. } in &letters {
+    let (mut redriven, mut failed) = (0, 0);
+    for StoredDeadLetter { id, letter, .. } in &letters {
         if let Some(pace) = &mut pace {
             pace.tick().await;
         }
-        match desk.replay(*id, &letter.route).await {
-            Ok(()) => replayed += 1,
+        match access.redrive(*id, &letter.route).await {
+            Ok(()) => redriven += 1,
             Err(error) => {
                 failed += 1;
                 print::message(&format!("{id} stays: {}", print::visible(&format!("{error:#}"))));
@@ -228,19 +230,24 @@ async fn replay_all(
         }
     }
     if global.json {
-        print::json(&json!({"replayed": replayed, "failed": failed}))?;
+        print::json(&json!({"replayed": redriven, "failed": failed}))?;
     } else {
-        print::message(&format!("{replayed} replayed, {failed} failed"));
+        print::message(&format!("{redriven} redriven, {failed} failed"));
     }
     Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
 }
 
-async fn drop_all(global: &Global, desk: &Desk, chosen: &Chosen, yes: bool) -> Result<Exit> {
-    let letters = desk.chosen(chosen).await?;
+async fn drop_all(
+    global: &GlobalArgs,
+    access: &DeadLetterAccess,
+    chosen: &ChosenDeadLetters,
+    yes: bool,
+) -> Result<Exit> {
+    let letters = access.chosen(chosen).await?;
     if chosen.ids.is_empty() && !yes {
-        return Err(Misused(format!("{} dead letter(s) would be gone for good; add --yes", letters.len())).into());
+        return Err(UsageError(format!("{} dead letter(s) would be gone for good; add --yes", letters.len())).into());
     }
-    let dropped = desk.drop(letters.iter().map(|letter| letter.id).collect()).await?;
+    let dropped = access.drop(letters.iter().map(|letter| letter.id).collect()).await?;
     if global.json {
         print::json(&json!({"dropped": dropped}))?;
     } else {

@@ -1,6 +1,6 @@
 //! `esclusa plugin`: a plugin's file looked at, without a configuration.
 
-use super::{Global, Misused, print};
+use super::{GlobalArgs, UsageError, print};
 use crate::cli::Exit;
 use crate::configuration::digest;
 use crate::plugins;
@@ -12,7 +12,7 @@ use wasmparser::{Parser, Payload};
 
 /// `esclusa plugin`.
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Plugin {
+pub(super) enum PluginCommand {
     /// Tell what a plugin is: name, version, digest, size, imports, exports, and what its config may be
     #[command(after_help = "Example:\n  esclusa plugin inspect plugins/etl.wasm --json")]
     Inspect {
@@ -21,16 +21,16 @@ pub(super) enum Plugin {
     },
 }
 
-impl Plugin {
+impl PluginCommand {
     /// Looks.
-    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
-        let Plugin::Inspect { file } = self;
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
+        let PluginCommand::Inspect { file } = self;
         inspect(global, file).await
     }
 }
 
-async fn inspect(global: &Global, file: &Path) -> Result<Exit> {
-    let bytes = esclusa_sandbox::read(file).map_err(|error| Misused(error.to_string()))?;
+async fn inspect(global: &GlobalArgs, file: &Path) -> Result<Exit> {
+    let bytes = esclusa_sandbox::read(file).map_err(|error| UsageError(error.to_string()))?;
     let sandbox = Sandbox::new(SandboxConfig { compiler: plugins::compiler(), ..SandboxConfig::default() })?;
     let loaded = sandbox
         .load_bytes(&file.display().to_string(), bytes.clone())

@@ -1,6 +1,6 @@
 //! Commands that tell what is known without a configuration: schema, codes, completions, version.
 
-use super::{Broken, Cli, Global, Misused, print};
+use super::{Cli, GlobalArgs, InvalidConfiguration, UsageError, print};
 use crate::cli::Exit;
 use crate::configuration;
 use crate::wiring::aws;
@@ -30,8 +30,8 @@ pub(super) fn schema() -> Result<Exit> {
 }
 
 /// `esclusa iam-policy`.
-pub(super) fn iam_policy(global: &Global) -> Result<Exit> {
-    let loaded = configuration::read(&global.config).map_err(Broken)?;
+pub(super) fn iam_policy(global: &GlobalArgs) -> Result<Exit> {
+    let loaded = configuration::read(&global.config).map_err(InvalidConfiguration)?;
     match aws::policy(&loaded.plan) {
         Some(policy) => print::pretty(&policy)?,
         None => print::message("no route uses anything on AWS: no policy is needed"),
@@ -41,11 +41,11 @@ pub(super) fn iam_policy(global: &Global) -> Result<Exit> {
 
 impl Explain {
     /// Describes the code, or lists all of them.
-    pub(super) fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let Some(code) = &self.code else { return list(global) };
         let text = esclusa_config::codes::explain(code);
         let text =
-            text.ok_or_else(|| Misused(format!("there is no code {code:?}; `esclusa explain` lists all of them")))?;
+            text.ok_or_else(|| UsageError(format!("there is no code {code:?}; `esclusa explain` lists all of them")))?;
         if global.json {
             print::json(&json!({"code": code, "text": text}))?;
         } else {
@@ -56,7 +56,7 @@ impl Explain {
 }
 
 /// Every code with its first sentence.
-fn list(global: &Global) -> Result<Exit> {
+fn list(global: &GlobalArgs) -> Result<Exit> {
     let mut all = esclusa_config::codes::summaries();
     if global.json {
         all.try_for_each(|(code, about)| print::json(&json!({"code": code, "about": about})))?;
@@ -80,7 +80,7 @@ impl Completions {
 }
 
 /// `esclusa version`.
-pub(super) fn version(global: &Global) -> Result<Exit> {
+pub(super) fn version(global: &GlobalArgs) -> Result<Exit> {
     let version = env!("CARGO_PKG_VERSION");
     let aws = cfg!(feature = "aws");
     if global.json {

@@ -1,10 +1,12 @@
 //! `esclusa replay`: the state of a table once more, from the events that a route's source keeps, as of any moment.
 
-use super::connect::{Reach, reach};
+use super::connect::{RouterOrStore, reach};
 use super::run::Signals;
-use super::{Global, Misused, print};
+use super::{GlobalArgs, UsageError, print};
 use crate::cli::Exit;
-use crate::replay::{self, Gone, Job, LeftOut, Order, Refused, Stores, Summary};
+use crate::replay::{
+    self, LeftOut, ReplayJob, ReplayRefusal, ReplayRequest, ReplayStores, ReplaySummary, TrimmedEvents,
+};
 use crate::{plugins, route_loader};
 use anyhow::{Context, Result, anyhow, bail};
 use esclusa_config::plan::Plan;
@@ -17,12 +19,12 @@ use serde_json::json;
 #[command(
     after_help = "Examples:\n  esclusa replay state --from TRIM_HORIZON --into rebuilt\n  esclusa replay state --from TRIM_HORIZON --until 2026-11-20T18:00:00Z --into as-of-friday\n  esclusa replay orders --from 2026-11-01T00:00:00Z --into totals=totals-rebuilt"
 )]
-pub(super) struct Replay {
+pub(super) struct ReplayArgs {
     /// Name of the route
     route: String,
     /// The first event: TRIM_HORIZON, the oldest that the source keeps, or the first one accepted at a time (RFC 3339)
     #[arg(long, value_name = "POSITION", value_parser = position)]
-    from: Begin,
+    from: ReplayStart,
     /// Events accepted until this time (RFC 3339); default: all that are there
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<u64>,
@@ -33,15 +35,15 @@ pub(super) struct Replay {
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Begin {
+enum ReplayStart {
     TrimHorizon,
     Time(u64),
 }
 
-fn position(text: &str) -> Result<Begin, String> {
+fn position(text: &str) -> Result<ReplayStart, String> {
     match esclusa_config::timestamp(text) {
-        Some(time) => Ok(Begin::Time(time)),
-        None if text == "TRIM_HORIZON" => Ok(Begin::TrimHorizon),
+        Some(time) => Ok(ReplayStart::Time(time)),
+        None if text == "TRIM_HORIZON" => Ok(ReplayStart::TrimHorizon),
         None => Err(format!("{text:?} is neither TRIM_HORIZON nor a time such as 2026-01-31T12:00:00Z")),
     }
 }
@@ -61,19 +63,19 @@ fn into(text: &str) -> Result<(Option<String>, String), String> {
     Ok((from.map(str::to_owned), into.to_owned()))
 }
 
-impl Replay {
+impl ReplayArgs {
     /// Reads the events once more; exit 1 where one cannot be handled.
-    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let plan = global.load_quietly()?.plan;
         let since = match self.from {
-            Begin::TrimHorizon => None,
-            Begin::Time(time) => Some(time),
+            ReplayStart::TrimHorizon => None,
+            ReplayStart::Time(time) => Some(time),
         };
-        let order = Order { route: self.route.clone(), since, until: self.until, into: self.into.clone() };
+        let order = ReplayRequest { route: self.route.clone(), since, until: self.until, into: self.into.clone() };
         let job = order.job(&plan, epoch_millis()).map_err(|why| match why {
             // As every command says it of a name that routes.toml does not have.
-            Refused::Route { .. } | Refused::Table { .. } => anyhow!(why),
-            why => Misused(why.to_string()).into(),
+            ReplayRefusal::Route { .. } | ReplayRefusal::Table { .. } => anyhow!(why),
+            why => UsageError(why.to_string()).into(),
         })?;
         // Whatever ends it, the directory goes: signals are taken over before it comes.
         let mut signals = Signals::new()?;
@@ -93,18 +95,19 @@ impl Replay {
         Ok(Exit::Ok)
     }
 
-    async fn replay(&self, global: &Global, plan: &Plan, job: &Job, scratch: Store) -> Result<Summary> {
-        let stores = Stores { own: if job.needs_store() { Some(self.store(global).await?) } else { None }, scratch };
+    async fn replay(&self, global: &GlobalArgs, plan: &Plan, job: &ReplayJob, scratch: Store) -> Result<ReplaySummary> {
+        let stores =
+            ReplayStores { own: if job.needs_store() { Some(self.store(global).await?) } else { None }, scratch };
         let sandbox = route_loader::sandbox(&plan.engine)?;
         let version = plugins::load(&sandbox, &job.route).await.with_context(|| format!("route {}", self.route))?;
-        replay::rebuild(job, &stores, version).await.map_err(|why| anyhow!("route {}: {why}", self.route))
+        replay::replay(job, &stores, version).await.map_err(|why| anyhow!("route {}: {why}", self.route))
     }
 
     /// The store of the configuration, which a router that runs would have to itself.
-    async fn store(&self, global: &Global) -> Result<Store> {
+    async fn store(&self, global: &GlobalArgs) -> Result<Store> {
         match reach(global).await? {
-            Reach::Stopped(store, _) => Ok(store),
-            Reach::Running(_) => bail!(
+            RouterOrStore::Store(store, _) => Ok(store),
+            RouterOrStore::Router(_) => bail!(
                 "route {}: a router runs on {} and has its store to itself: stop it, replay, and start it again; it goes on where it stopped",
                 self.route,
                 global.config.display()
@@ -112,12 +115,12 @@ impl Replay {
         }
     }
 
-    fn tell(&self, job: &Job, summary: &Summary, json: bool) -> Result<()> {
+    fn tell(&self, job: &ReplayJob, summary: &ReplaySummary, json: bool) -> Result<()> {
         if let Some(gone) = &summary.gone {
             print::message(&format!("warning: source {:?}: {}", job.route.source, missing(gone)));
         }
         if json {
-            let Summary { events, effects, left_out, gone } = summary;
+            let ReplaySummary { events, effects, left_out, gone } = summary;
             return print::json(&json!({
                 "route": self.route, "into": job.tables, "events": events, "effects": effects, "left_out": left_out,
                 "gone": gone,
@@ -136,7 +139,7 @@ impl Replay {
 }
 
 /// What the source did not keep, in words.
-fn missing(gone: &Gone) -> String {
+fn missing(gone: &TrimmedEvents) -> String {
     let begins = gone.begins.map_or_else(
         || "part of it keeps no events any more".to_owned(),
         |begins| format!("it keeps events from {} on", print::time(begins)),
@@ -162,12 +165,12 @@ fn left_out(left: &LeftOut) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Begin, into, position};
+    use super::{ReplayStart, into, position};
 
     #[test]
     fn it_begins_at_the_oldest_event_or_at_a_time() {
-        assert_eq!(position("TRIM_HORIZON"), Ok(Begin::TrimHorizon));
-        assert_eq!(position("1970-01-01T01:00:01+01:00"), Ok(Begin::Time(1000)));
+        assert_eq!(position("TRIM_HORIZON"), Ok(ReplayStart::TrimHorizon));
+        assert_eq!(position("1970-01-01T01:00:01+01:00"), Ok(ReplayStart::Time(1000)));
         assert!(position("LATEST").unwrap_err().contains("neither TRIM_HORIZON nor a time"));
     }
 

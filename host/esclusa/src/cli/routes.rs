@@ -1,8 +1,8 @@
 //! `esclusa routes` and `esclusa status`: what there is, and how it is doing.
 
-use super::connect::{Reach, reach, running};
-use super::{Global, print};
-use crate::audit::{self, Account};
+use super::connect::{RouterOrStore, reach, running};
+use super::{GlobalArgs, print};
+use crate::audit::{self, RouteAccount};
 use crate::cli::Exit;
 use crate::dead_letters;
 use crate::runtime::output_status::{OutputStatus, outputs};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// A route as the configuration has it.
 #[derive(Debug, serde::Serialize)]
-struct Configured {
+struct ListedRoute {
     name: String,
     source: String,
     plugin: String,
@@ -25,12 +25,12 @@ struct Configured {
 }
 
 /// `esclusa routes`.
-pub(super) async fn routes(global: &Global) -> Result<Exit> {
+pub(super) async fn routes(global: &GlobalArgs) -> Result<Exit> {
     let status = match running(global).await {
         Some(client) => Some(client.get::<Status>("/api/v1/status").await?),
         None => None,
     };
-    let routes: Vec<Configured> = match &status {
+    let routes: Vec<ListedRoute> = match &status {
         Some(status) => status.routes.iter().map(at_work).collect(),
         // The list is of the configuration; it needs no store.
         None => configured(&global.load_quietly()?),
@@ -39,7 +39,7 @@ pub(super) async fn routes(global: &Global) -> Result<Exit> {
         print::json(&json!({"running": status.is_some(), "routes": routes}))?;
         return Ok(Exit::Ok);
     }
-    let row = |route: &Configured| {
+    let row = |route: &ListedRoute| {
         let outputs: Vec<String> =
             route.outputs.iter().map(|o| format!("{} {} ({})", o.kind, o.name, o.delivery)).collect();
         let outputs = if outputs.is_empty() { "-".to_owned() } else { outputs.join(", ") };
@@ -49,8 +49,8 @@ pub(super) async fn routes(global: &Global) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn configured(loaded: &Loaded) -> Vec<Configured> {
-    let route = |spec: &esclusa_config::plan::RouteSpec| Configured {
+fn configured(loaded: &Loaded) -> Vec<ListedRoute> {
+    let route = |spec: &esclusa_config::plan::RouteSpec| ListedRoute {
         name: spec.name.to_string(),
         source: spec.source.to_string(),
         plugin: spec.plugin.display().to_string(),
@@ -60,9 +60,9 @@ fn configured(loaded: &Loaded) -> Vec<Configured> {
     loaded.plan.routes.iter().map(route).collect()
 }
 
-fn at_work(route: &RouteStatus) -> Configured {
+fn at_work(route: &RouteStatus) -> ListedRoute {
     let plugin = &route.plugin;
-    Configured {
+    ListedRoute {
         name: route.name.clone(),
         source: format!("{} ({})", route.source, route.kind),
         plugin: format!("{} {} ({})", plugin.name, plugin.version, plugin.digest.get(..12).unwrap_or_default()),
@@ -72,18 +72,18 @@ fn at_work(route: &RouteStatus) -> Configured {
 }
 
 /// `esclusa status`.
-pub(super) async fn status(global: &Global) -> Result<Exit> {
+pub(super) async fn status(global: &GlobalArgs) -> Result<Exit> {
     match reach(global).await? {
-        Reach::Running(client) => {
+        RouterOrStore::Router(client) => {
             let status: Status = client.get("/api/v1/status").await?;
             if global.json { print::json(&status)? } else { at_this_moment(&status)? }
         }
-        Reach::Stopped(store, plan) => {
+        RouterOrStore::Store(store, plan) => {
             let accounts = audit::stopped(&store, &plan).await?;
             let letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
-            let left = dead_letters::left(&store, &plan);
+            let left = dead_letters::of_removed_routes(&store, &plan);
             if global.json {
-                let route = |(account, letters): (&Account, &u64)| json!({"account": account, "dead_letters": letters, "state": "not running"});
+                let route = |(account, letters): (&RouteAccount, &u64)| json!({"account": account, "dead_letters": letters, "state": "not running"});
                 let routes: Vec<_> = accounts.iter().zip(&letters).map(route).collect();
                 print::json(&json!({"running": false, "routes": routes, "left_letters": left}))?;
             } else {
@@ -200,12 +200,12 @@ fn behind(route: &RouteStatus) -> Option<String> {
 /// Tells of letters that no row counts.
 fn tell_left(left: &BTreeMap<String, u64>) {
     for (route, count) in left {
-        print::message(&dead_letters::left_told(route, *count));
+        print::message(&dead_letters::removed_route_message(route, *count));
     }
 }
 
-fn stopped(accounts: &[Account], letters: &[u64]) -> Result<()> {
-    let row = |(account, letters): (&Account, &u64)| {
+fn stopped(accounts: &[RouteAccount], letters: &[u64]) -> Result<()> {
+    let row = |(account, letters): (&RouteAccount, &u64)| {
         let counts = account.counts;
         [
             account.route.clone(),

@@ -3,15 +3,15 @@
 mod backstop;
 mod upkeep;
 
-use super::connect::Whereabouts;
-use super::{Broken, Global, print};
-use crate::admin::{self, Starting};
+use super::connect::RouterAddress;
+use super::{GlobalArgs, InvalidConfiguration, print};
+use crate::admin::{self, StartingListener};
 use crate::cli::Exit;
 use crate::configuration;
-use crate::file_watch::Watch;
+use crate::file_watch::FileWatch;
 use crate::plugins;
 use crate::runtime::status::Status;
-use crate::runtime::{Options, Runtime, StartError};
+use crate::runtime::{RunOptions, Runtime, StartError};
 use crate::threads::Threads;
 use anyhow::{Context, Result, anyhow, bail};
 use backstop::Backstop;
@@ -27,7 +27,7 @@ pub(super) use upkeep::Signals;
 /// `esclusa run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  esclusa run -c routes.toml\n  esclusa run --until-idle --log-format json")]
-pub(super) struct Run {
+pub(super) struct RunArgs {
     /// Stop once finite sources are drained and nothing is in flight
     #[arg(long)]
     until_idle: bool,
@@ -40,14 +40,14 @@ fn time(text: &str) -> Result<Duration, String> {
     esclusa_config::duration(text).ok_or_else(|| format!("{text:?} is no time: write 500ms, 30s or 2m"))
 }
 
-impl Run {
+impl RunArgs {
     /// Runs until a signal, or until nothing is left to do.
-    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let backstop = Backstop::start(self.drain_timeout)?;
         raise_file_limit();
         // Ended last: health is told until then.
         let threads = Threads::of_admin().context("cannot start the threads of the HTTP side")?;
-        let mut watch = Watch::new();
+        let mut watch = FileWatch::new();
         watch.set([global.config.clone()]);
         let loaded = global.load()?;
         watch.set(configuration::files(&global.config, &loaded));
@@ -61,7 +61,7 @@ impl Run {
         let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());
         let admin = starting.map(serve).transpose()?;
         let address = admin.as_ref().map(|admin| admin.address);
-        let posted = Whereabouts { pid: std::process::id(), admin: address }.post(&loaded.plan.engine)?;
+        let posted = RouterAddress { pid: std::process::id(), admin: address }.post(&loaded.plan.engine)?;
         announce(&loaded, address);
         drop(loaded);
 
@@ -120,9 +120,9 @@ fn raise_file_limit() {
 }
 
 /// Listens when the configuration says so.
-async fn listen(threads: &Threads, loaded: &Loaded) -> Result<Option<Starting>> {
+async fn listen(threads: &Threads, loaded: &Loaded) -> Result<Option<StartingListener>> {
     let Some(plan) = &loaded.plan.admin else { return Ok(None) };
-    let starting = Starting::listen(threads, plan.listen).await;
+    let starting = StartingListener::listen(threads, plan.listen).await;
     Ok(Some(starting.with_context(|| format!("cannot listen on {}", plan.listen))?))
 }
 
@@ -131,9 +131,11 @@ async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc
     let (compiler, threads) = (plugins::compiler(), guests.handle());
     let sandbox = Sandbox::new(SandboxConfig { cache_dir, compiler, threads, ..SandboxConfig::default() })?;
     let (plan, locator) = (loaded.plan.clone(), loaded.locator.clone());
-    match Runtime::start(loaded, sandbox, Options { until_idle }).await {
+    match Runtime::start(loaded, sandbox, RunOptions { until_idle }).await {
         Ok(runtime) => Ok(runtime),
-        Err(StartError::Plugins(refused)) => Err(Broken(configuration::refusals(&plan, &locator, &refused)).into()),
+        Err(StartError::Plugins(refused)) => {
+            Err(InvalidConfiguration(configuration::refusals(&plan, &locator, &refused)).into())
+        }
         Err(error) => Err(anyhow!(error)),
     }
 }

@@ -1,7 +1,7 @@
 //! `esclusa table`: what the tables hold, as JSON lines with every digit of every number.
 
-use super::connect::{Reach, escape, reach_for};
-use super::{Global, print};
+use super::connect::{RouterOrStore, escape, reach_for};
+use super::{GlobalArgs, print};
 use crate::cli::Exit;
 use crate::tables;
 use anyhow::{Result, bail};
@@ -9,7 +9,7 @@ use std::io::{BufWriter, Write};
 
 /// `esclusa table`.
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Table {
+pub(super) enum TableCommand {
     /// Print every item of a table, a line each
     #[command(after_help = "Example:\n  esclusa table scan orders -c routes.toml | head")]
     Scan {
@@ -26,26 +26,26 @@ pub(super) enum Table {
     },
 }
 
-impl Table {
+impl TableCommand {
     /// Reads.
-    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         match self {
-            Table::Scan { table } => scan(global, table).await,
-            Table::Get { table, key } => get(global, table, key).await,
+            TableCommand::Scan { table } => scan(global, table).await,
+            TableCommand::Get { table, key } => get(global, table, key).await,
         }
     }
 }
 
-async fn scan(global: &Global, table: &str) -> Result<Exit> {
+async fn scan(global: &GlobalArgs, table: &str) -> Result<Exit> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     match reach_for(global, |plan| Ok(tables::check(plan, table)?)).await? {
-        Reach::Running(client) => {
+        RouterOrStore::Router(client) => {
             let mut response = client.stream(&format!("/api/v1/tables/{}/scan", escape(table))).await?;
             while let Some(chunk) = response.chunk().await? {
                 out.write_all(&chunk).map_err(print::failed)?;
             }
         }
-        Reach::Stopped(store, plan) => {
+        RouterOrStore::Store(store, plan) => {
             for item in tables::scan(&store, &plan, table)? {
                 writeln!(out, "{}", item?).map_err(print::failed)?;
             }
@@ -55,14 +55,14 @@ async fn scan(global: &Global, table: &str) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn get(global: &Global, table: &str, key: &str) -> Result<Exit> {
+async fn get(global: &GlobalArgs, table: &str, key: &str) -> Result<Exit> {
     let found = match reach_for(global, |plan| Ok(tables::check(plan, table)?)).await? {
-        Reach::Running(client) => {
+        RouterOrStore::Router(client) => {
             let path = format!("/api/v1/tables/{}/item?key={}", escape(table), escape(key));
             let text = client.stream(&path).await?.text().await?;
             (text.trim() != "null").then_some(text)
         }
-        Reach::Stopped(store, plan) => tables::get(&store, &plan, table, key)?,
+        RouterOrStore::Store(store, plan) => tables::get(&store, &plan, table, key)?,
     };
     match found {
         Some(item) => print::line(item.trim_end())?,

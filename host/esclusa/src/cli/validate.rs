@@ -1,9 +1,9 @@
 //! `esclusa validate`: everything that `run` checks before it takes an event, without the store; and whether what the
 //! routes use on AWS can be reached.
 
-use super::{Broken, Global, print};
+use super::{GlobalArgs, InvalidConfiguration, print};
 use crate::cli::Exit;
-use crate::memory::{Account, Part};
+use crate::memory::{MemoryAccount, MemoryPart};
 use crate::wiring::aws::Cloud;
 use crate::{configuration, plugins, route_loader, telemetry};
 use anyhow::Result;
@@ -12,7 +12,7 @@ use esclusa_config::Problems;
 /// `esclusa validate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  esclusa validate -c routes.toml && systemctl reload esclusa")]
-pub(super) struct Validate {
+pub(super) struct ValidateArgs {
     /// Do not load the plugins
     #[arg(long)]
     no_plugins: bool,
@@ -27,10 +27,10 @@ pub(super) struct Validate {
     limits: bool,
 }
 
-impl Validate {
+impl ValidateArgs {
     /// Checks, and tells everything that is wrong.
-    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
-        let loaded = configuration::read(&global.config).map_err(Broken)?;
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
+        let loaded = configuration::read(&global.config).map_err(InvalidConfiguration)?;
         let mut refused = Vec::new();
         if !self.no_plugins {
             let sandbox = route_loader::sandbox(&loaded.plan.engine)?;
@@ -40,7 +40,7 @@ impl Validate {
             let mut problems = configuration::refusals(&loaded.plan, &loaded.locator, &refused);
             problems.0.extend(loaded.warnings.iter().cloned());
             problems.0.sort_by_key(|diagnostic| diagnostic.span.start);
-            return Err(Broken(problems).into());
+            return Err(InvalidConfiguration(problems).into());
         }
         if !self.no_connect
             && let Some(cloud) = Cloud::of(&loaded.plan).await
@@ -55,7 +55,7 @@ impl Validate {
             }
         }
         let routes = loaded.plan.routes.len();
-        let account = self.limits.then(|| Account::of(&loaded.plan));
+        let account = self.limits.then(|| MemoryAccount::of(&loaded.plan));
         if self.effective {
             print::text(&esclusa_config::effective(&loaded))?;
         } else if global.json {
@@ -78,9 +78,9 @@ impl Validate {
 }
 
 /// The account for people: a line for each part, the sum, and what is held by processes of their own.
-fn table(account: &Account) -> Result<()> {
+fn table(account: &MemoryAccount) -> Result<()> {
     let row = |name: &str, bytes: u64, why: &str| [name.to_owned(), mebibytes(bytes), why.to_owned()];
-    let part = |part: &Part| row(&part.name, part.bytes, &part.why);
+    let part = |part: &MemoryPart| row(&part.name, part.bytes, &part.why);
     let mut rows: Vec<_> = account.parts.iter().map(part).collect();
     rows.push(row("sum", account.sum, "the most that the router's process takes"));
     rows.extend(account.beside.iter().map(part));

@@ -4,7 +4,7 @@
 //! hears what became of each event and effect: nothing is repeated, no dead letter is written, and what failed is not
 //! counted. Every trial gives its events new ids, so the same events do the same again.
 
-use super::show::{self, Shown};
+use super::show::{self, ShownEffect};
 use super::{InvokeEvent, call, columns, origin, sifted};
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput, Reply};
@@ -30,7 +30,7 @@ const WAIT: Backoff = Backoff { base: Duration::from_millis(5), max: Duration::f
 
 /// What a live trial did.
 #[derive(Debug, Serialize)]
-pub(crate) struct Live {
+pub(crate) struct LiveReport {
     route: String,
     plugin: Json,
     events: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Live {
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Json>,
     /// What was carried out, or was to be.
-    effects: Vec<Shown>,
+    effects: Vec<ShownEffect>,
     /// What became of each event.
     outcomes: Vec<Json>,
     replies: Vec<Json>,
@@ -51,7 +51,7 @@ pub(crate) struct Live {
 ///
 /// # Errors
 /// What is wrong with the events; nothing was done then.
-pub(crate) async fn live(route: &Route, events: &[InvokeEvent]) -> Result<Live, String> {
+pub(crate) async fn live(route: &Route, events: &[InvokeEvent]) -> Result<LiveReport, String> {
     let columns = columns(events, &format!("trial-{}", uuid::Uuid::new_v4()))?;
     let bisect = route.spec.policy.bisect;
     let once = Policy { max_retry_attempts: Some(0), max_record_age: None, bisect, release: false, backoff: WAIT };
@@ -70,7 +70,7 @@ struct Trying<'a> {
     route: &'a Route,
     batch: Batch,
     ends: BTreeMap<u32, Verdict>,
-    effects: Vec<Shown>,
+    effects: Vec<ShownEffect>,
     replies: Vec<Reply>,
     failed: bool,
 }
@@ -189,9 +189,9 @@ impl Trying<'_> {
         }
     }
 
-    fn live(self, failure: Option<Reason>) -> Live {
+    fn live(self, failure: Option<Reason>) -> LiveReport {
         let outcomes = (0..self.batch.len() as u32).map(|event| outcome(event, self.ends.get(&event))).collect();
-        Live {
+        LiveReport {
             route: self.route.spec.name.to_string(),
             plugin: show::plugin(self.route),
             events: self.batch.len(),
@@ -211,7 +211,7 @@ struct NotCommitted {
     error: CommitError,
 }
 
-impl Live {
+impl LiveReport {
     /// True where anything was not done.
     #[must_use]
     pub(crate) fn failed(&self) -> bool {

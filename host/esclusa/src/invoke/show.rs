@@ -22,14 +22,14 @@ pub(crate) struct Invocation {
     filtered: Vec<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Json>,
-    effects: Vec<Shown>,
+    effects: Vec<ShownEffect>,
     outcomes: Vec<Json>,
     replies: Vec<Json>,
 }
 
 /// An effect.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Shown {
+pub(super) struct ShownEffect {
     action: &'static str,
     target: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,11 +55,11 @@ pub(super) struct Shown {
     error: Option<String>,
 }
 
-impl Shown {
+impl ShownEffect {
     /// With what became of it.
     #[must_use]
     pub(super) fn ended(self, result: &'static str, error: Option<String>) -> Self {
-        Shown { result: Some(result), error, ..self }
+        ShownEffect { result: Some(result), error, ..self }
     }
 }
 
@@ -115,12 +115,14 @@ fn failure(error: &CallError) -> Json {
 }
 
 /// An effect as it is wanted.
-pub(super) fn effect(effect: &Effect) -> Shown {
-    let base = Shown { target: effect.action.target().to_owned(), cause: effect.cause, ..Shown::default() };
+pub(super) fn effect(effect: &Effect) -> ShownEffect {
+    let base = ShownEffect { target: effect.action.target().to_owned(), cause: effect.cause, ..ShownEffect::default() };
     match &effect.action {
-        Action::Put(put) => Shown { action: "put", item: raw(&put.item), guard: put.guard.as_ref().map(guard), ..base },
+        Action::Put(put) => {
+            ShownEffect { action: "put", item: raw(&put.item), guard: put.guard.as_ref().map(guard), ..base }
+        }
         Action::Delete(delete) => {
-            Shown { action: "delete", key: raw(&delete.key), guard: delete.guard.as_ref().map(guard), ..base }
+            ShownEffect { action: "delete", key: raw(&delete.key), guard: delete.guard.as_ref().map(guard), ..base }
         }
         Action::Update(update) => {
             let changed = |pick: fn(&AttributeChange) -> Option<Value>| {
@@ -129,7 +131,7 @@ pub(super) fn effect(effect: &Effect) -> Shown {
                 if item.0.is_empty() { None } else { raw(&item) }
             };
             let removed = update.changes.iter().filter(|(_, change)| *change == AttributeChange::Remove);
-            Shown {
+            ShownEffect {
                 action: "update",
                 key: raw(&update.key),
                 set: changed(
@@ -146,7 +148,7 @@ pub(super) fn effect(effect: &Effect) -> Shown {
         Action::PutObject(object) => {
             let content =
                 json!({"path": object.path, "content_type": object.content_type, "bytes": object.bytes.len()});
-            Shown { action: "put-object", content: Some(content), ..base }
+            ShownEffect { action: "put-object", content: Some(content), ..base }
         }
         Action::Send(send) => {
             let mut content = payload(&send.data);
@@ -156,7 +158,7 @@ pub(super) fn effect(effect: &Effect) -> Shown {
                 map.insert("message_key".to_owned(), send.key.clone().into());
                 map.insert("attributes".to_owned(), attributes.into());
             }
-            Shown { action: "send", content: Some(content), ..base }
+            ShownEffect { action: "send", content: Some(content), ..base }
         }
     }
 }

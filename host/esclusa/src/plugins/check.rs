@@ -4,7 +4,7 @@
 //! ever, others take gigabytes. So a schema that is not [clearly cheap](super::cost) is checked in a child, which can be
 //! killed.
 
-use super::{Refused, cost};
+use super::{PluginRefusal, cost};
 use esclusa_config::names::{needs_order, ungranted};
 use esclusa_config::plan;
 use esclusa_sandbox::child::{Bounds, Lost, serve};
@@ -43,28 +43,28 @@ enum Misfit {
 /// plugin needs.
 ///
 /// # Errors
-/// [`Refused`].
-pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), Refused> {
+/// [`PluginRefusal`].
+pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), PluginRefusal> {
     let text = schema;
-    let schema: Value = serde_json::from_str(text).map_err(|error| Refused::Schema(error.to_string()))?;
+    let schema: Value = serde_json::from_str(text).map_err(|error| PluginRefusal::Schema(error.to_string()))?;
     let checked = if cost::cheap(&schema, &route.config) {
         let (schema, config) = (schema.clone(), route.config.clone());
         spawn_blocking(move || validate(&schema, &config)).await.map_err(|error| Lost::Crashed(error.to_string()))
     } else {
         by_child(text, &route.config).await
     };
-    match checked.map_err(Refused::Check)? {
+    match checked.map_err(PluginRefusal::Check)? {
         Ok(()) => {}
-        Err(Misfit::Schema(why)) => return Err(Refused::Schema(why)),
-        Err(Misfit::Config(problems)) => return Err(Refused::Config(problems)),
+        Err(Misfit::Schema(why)) => return Err(PluginRefusal::Schema(why)),
+        Err(Misfit::Config(problems)) => return Err(PluginRefusal::Config(problems)),
     }
     let unordered = needs_order(&schema) && !route.ordered;
     let (config, grants) = (route.config.clone(), route.grants.clone());
     let missing = spawn_blocking(move || ungranted(&schema, &config, &grants)).await;
-    let missing = missing.map_err(|error| Refused::Check(Lost::Crashed(error.to_string())))?;
+    let missing = missing.map_err(|error| PluginRefusal::Check(Lost::Crashed(error.to_string())))?;
     match missing {
-        missing if !missing.is_empty() => Err(Refused::Grants(missing)),
-        _ if unordered => Err(Refused::Order(route.source.clone())),
+        missing if !missing.is_empty() => Err(PluginRefusal::Grants(missing)),
+        _ if unordered => Err(PluginRefusal::Order(route.source.clone())),
         _ => Ok(()),
     }
 }

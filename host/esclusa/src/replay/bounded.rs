@@ -7,24 +7,25 @@ use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use std::sync::Arc;
 
 /// See the module.
-pub(super) struct Past {
+pub(super) struct BoundedSource {
     source: Box<dyn Source>,
     route: Arc<str>,
     end: u64,
 }
 
-impl Past {
+impl BoundedSource {
     /// A source whose lanes end with the first batch that lies wholly behind `end`, milliseconds since the Unix epoch.
     pub(super) fn new(source: Box<dyn Source>, route: Arc<str>, end: u64) -> Self {
-        Past { source, route, end }
+        BoundedSource { source, route, end }
     }
 }
 
-impl Source for Past {
+impl Source for BoundedSource {
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(async move {
             let lane = self.source.next_lane().await?;
-            Ok(lane.map(|lane| Box::new(PastLane { lane, route: self.route.clone(), end: self.end }) as Box<dyn Lane>))
+            Ok(lane
+                .map(|lane| Box::new(BoundedLane { lane, route: self.route.clone(), end: self.end }) as Box<dyn Lane>))
         })
     }
 
@@ -41,13 +42,13 @@ impl Source for Past {
     }
 }
 
-struct PastLane {
+struct BoundedLane {
     lane: Box<dyn Lane>,
     route: Arc<str>,
     end: u64,
 }
 
-impl Lane for PastLane {
+impl Lane for BoundedLane {
     fn id(&self) -> &str {
         self.lane.id()
     }

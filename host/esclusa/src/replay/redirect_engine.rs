@@ -1,8 +1,8 @@
 //! The engine of a rebuild: writes to tables of the route go to others, and plugins read these; everything else is left
 //! out and counted. A failed event ends the rebuild before anything of its commit is written.
 
-use super::request::Job;
-use super::{LeftOut, Summary};
+use super::request::ReplayJob;
+use super::{LeftOut, ReplaySummary};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::DeadLetter;
@@ -21,14 +21,14 @@ const GIVEN_UP: [&str; 5] = ["rejected", "limit.aggregate", "limit.filter", "lim
 
 /// What was done and left out so far, and why no more is done.
 #[derive(Default)]
-pub(super) struct Tally {
-    summary: Mutex<Summary>,
+pub(super) struct ReplayTally {
+    summary: Mutex<ReplaySummary>,
     failure: watch::Sender<Option<String>>,
 }
 
-impl Tally {
+impl ReplayTally {
     /// What was counted.
-    pub(super) fn read(&self) -> Summary {
+    pub(super) fn read(&self) -> ReplaySummary {
         self.summary.lock().clone()
     }
 
@@ -57,17 +57,17 @@ impl Tally {
 }
 
 /// See the module.
-pub(super) struct Redirect {
+pub(super) struct RedirectEngine {
     inner: Arc<dyn Engine>,
     tables: BTreeMap<String, String>,
     run: Arc<str>,
-    tally: Arc<Tally>,
+    tally: Arc<ReplayTally>,
 }
 
-impl Redirect {
+impl RedirectEngine {
     /// Writes to `inner` what the job says.
-    pub(super) fn new(inner: Arc<dyn Engine>, job: &Job, tally: Arc<Tally>) -> Self {
-        Redirect { inner, tables: job.tables.clone(), run: job.run.clone(), tally }
+    pub(super) fn new(inner: Arc<dyn Engine>, job: &ReplayJob, tally: Arc<ReplayTally>) -> Self {
+        RedirectEngine { inner, tables: job.tables.clone(), run: job.run.clone(), tally }
     }
 
     async fn carry_out(&self, mut commit: Commit) -> Result<Committed, CommitError> {
@@ -126,7 +126,7 @@ fn to(table: &mut String, tables: &BTreeMap<String, String>, left: &mut LeftOut)
     true
 }
 
-impl Engine for Redirect {
+impl Engine for RedirectEngine {
     fn reads(&self) -> Arc<dyn Reads> {
         Arc::new(RedirectedReads { inner: self.inner.reads(), tables: self.tables.clone() })
     }
@@ -167,9 +167,9 @@ impl Reads for RedirectedReads {
 }
 
 /// The embedded engine, which counts nothing: what is rebuilt was counted before.
-pub(super) struct Uncounted(pub Arc<dyn Engine>);
+pub(super) struct UncountedEngine(pub Arc<dyn Engine>);
 
-impl Engine for Uncounted {
+impl Engine for UncountedEngine {
     fn reads(&self) -> Arc<dyn Reads> {
         self.0.reads()
     }

@@ -14,7 +14,7 @@ const MOST_RETRIES: u32 = 10;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Order {
+pub(crate) struct ReplayRequest {
     /// The route.
     pub route: String,
     /// Events accepted at or after this time, milliseconds since the Unix epoch; `None`: all that are kept.
@@ -27,7 +27,7 @@ pub(crate) struct Order {
 
 /// Why it cannot be done, whatever the tables hold.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum ReplayRefusal {
     /// There is no such route.
     #[error("there is no route {name:?}; routes.toml has {known}")]
     Route {
@@ -109,7 +109,7 @@ pub(crate) enum Refused {
 
 /// What is to be done.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct ReplayJob {
     /// The route as it handles events here.
     pub route: RouteSpec,
     /// The route as it is wired: with the tables that are written, and nothing but tables.
@@ -127,20 +127,20 @@ pub(crate) struct Job {
     until: Option<u64>,
 }
 
-impl Order {
+impl ReplayRequest {
     /// What is to be done; `now` is in milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`Refused`].
-    pub(crate) fn job(&self, plan: &Plan, now: u64) -> Result<Job, Refused> {
+    /// [`ReplayRefusal`].
+    pub(crate) fn job(&self, plan: &Plan, now: u64) -> Result<ReplayJob, ReplayRefusal> {
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since > until
         {
-            return Err(Refused::Backwards);
+            return Err(ReplayRefusal::Backwards);
         }
         let known = || plan.routes.iter().map(|route| route.name.to_string());
         let route = plan.routes.iter().find(|route| *route.name == *self.route);
-        let route = route.ok_or_else(|| Refused::Route { name: self.route.clone(), known: list(known()) })?;
+        let route = route.ok_or_else(|| ReplayRefusal::Route { name: self.route.clone(), known: list(known()) })?;
         let tables = self.tables(plan, route)?;
         let source = self.source(plan, route)?;
         let mut route = route.clone();
@@ -162,32 +162,32 @@ impl Order {
         let sources = BTreeMap::from([(route.source.clone(), source.clone())]);
         let plan = Plan { sources, routes: vec![wired.clone()], ..plan.clone() };
         let run = format!("{}-replay-{now}", route.name).into();
-        Ok(Job { route, wired, source, plan, tables, run, since: self.since, until: self.until })
+        Ok(ReplayJob { route, wired, source, plan, tables, run, since: self.since, until: self.until })
     }
 
-    fn tables(&self, plan: &Plan, route: &RouteSpec) -> Result<BTreeMap<String, String>, Refused> {
+    fn tables(&self, plan: &Plan, route: &RouteSpec) -> Result<BTreeMap<String, String>, ReplayRefusal> {
         let granted = || list(route.grants.tables.iter().cloned());
         let mut tables = BTreeMap::new();
         for (from, into) in &self.into {
             if !plan.tables.contains_key(into) {
-                return Err(Refused::Table { name: into.clone(), known: list(plan.tables.keys().cloned()) });
+                return Err(ReplayRefusal::Table { name: into.clone(), known: list(plan.tables.keys().cloned()) });
             }
             unused(plan, into)?;
             let mut all = route.grants.tables.iter();
             let from = match (from, all.next(), all.next()) {
                 (Some(from), _, _) if route.grants.tables.contains(from) => from,
                 (Some(name), _, _) => {
-                    return Err(Refused::Ungranted {
+                    return Err(ReplayRefusal::Ungranted {
                         route: route.name.clone(),
                         name: name.clone(),
                         tables: granted(),
                     });
                 }
                 (None, Some(only), None) => only,
-                (None, None, _) => return Err(Refused::Tableless(route.name.clone())),
+                (None, None, _) => return Err(ReplayRefusal::Tableless(route.name.clone())),
                 (None, Some(first), Some(_)) => {
                     let first = first.clone();
-                    return Err(Refused::Which {
+                    return Err(ReplayRefusal::Which {
                         route: route.name.clone(),
                         tables: granted(),
                         first,
@@ -196,24 +196,24 @@ impl Order {
                 }
             };
             if tables.values().any(|other| other == into) {
-                return Err(Refused::Twice(into.clone()));
+                return Err(ReplayRefusal::Twice(into.clone()));
             }
             if tables.insert(from.clone(), into.clone()).is_some() {
-                return Err(Refused::Twice(from.clone()));
+                return Err(ReplayRefusal::Twice(from.clone()));
             }
         }
         Ok(tables)
     }
 
     /// The source of the route, from its oldest event on. The filter keeps to the times; Kinesis is read from there.
-    fn source(&self, plan: &Plan, route: &RouteSpec) -> Result<Source, Refused> {
+    fn source(&self, plan: &Plan, route: &RouteSpec) -> Result<Source, ReplayRefusal> {
         let name = route.source.clone();
         let mut source = plan.sources.get(&name).cloned();
         match &mut source {
             Some(Source::Stream { start, .. } | Source::TableChanges { start, .. }) => *start = Start::TrimHorizon,
             Some(Source::Http { reply: false, .. }) => {}
             Some(Source::File { .. }) if self.since.is_some() || self.until.is_some() => {
-                return Err(Refused::Timeless { route: route.name.clone() });
+                return Err(ReplayRefusal::Timeless { route: route.name.clone() });
             }
             Some(Source::File { follow, .. }) => *follow = false,
             Some(Source::Kinesis { start, consumer, coordination, .. }) => {
@@ -233,13 +233,13 @@ impl Order {
             Some(source) => return Ok(source),
         }
         let kind = source.as_ref().map_or("?", Source::kind);
-        Err(Refused::Forgetful { route: route.name.clone(), name, kind })
+        Err(ReplayRefusal::Forgetful { route: route.name.clone(), name, kind })
     }
 }
 
 /// Refuses a table that routes write or read, or whose changes they handle.
-fn unused(plan: &Plan, table: &str) -> Result<(), Refused> {
-    let used = |route: &Arc<str>, does| Refused::Used { name: table.to_owned(), route: route.clone(), does };
+fn unused(plan: &Plan, table: &str) -> Result<(), ReplayRefusal> {
+    let used = |route: &Arc<str>, does| ReplayRefusal::Used { name: table.to_owned(), route: route.clone(), does };
     for route in &plan.routes {
         if route.grants.tables.contains(table) {
             return Err(used(&route.name, "is granted"));
@@ -252,7 +252,7 @@ fn unused(plan: &Plan, table: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-impl Job {
+impl ReplayJob {
     /// True where the source is a log of the embedded engine.
     #[must_use]
     pub(crate) fn logged(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What a source does not keep any more of what was asked for, where it can tell.
 
-use super::request::Job;
+use super::request::ReplayJob;
 use crate::wiring::aws::Cloud;
 use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::Source;
@@ -13,7 +13,7 @@ const TABLE_STREAM: u64 = 24 * 3600 * 1000;
 
 /// Events that were asked for and are not there any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Gone {
+pub(crate) struct TrimmedEvents {
     /// How many there were at most; `None`: the source does not count them.
     pub events: Option<u64>,
     /// When the oldest one that is still kept was accepted, milliseconds since the Unix epoch; `None`: nothing is kept.
@@ -24,7 +24,11 @@ pub(crate) struct Gone {
 ///
 /// # Errors
 /// Why the source cannot be asked.
-pub(super) async fn gone(job: &Job, own: Option<&Store>, cloud: Option<&Cloud>) -> Result<Option<Gone>, String> {
+pub(super) async fn gone(
+    job: &ReplayJob,
+    own: Option<&Store>,
+    cloud: Option<&Cloud>,
+) -> Result<Option<TrimmedEvents>, String> {
     let trimmed = match (&job.source, own) {
         (Source::Stream { stream, .. }, Some(store)) => store.stream_trimmed(stream),
         (Source::Http { .. }, Some(store)) => store.stream_trimmed(&ingest_stream(&job.route.source)),
@@ -41,20 +45,20 @@ pub(super) async fn gone(job: &Job, own: Option<&Store>, cloud: Option<&Cloud>) 
         _ => None,
     };
     let begins = begins.filter(|begins| since < *begins);
-    Ok(begins.map(|begins| Gone { events: None, begins: Some(begins) }))
+    Ok(begins.map(|begins| TrimmedEvents { events: None, begins: Some(begins) }))
 }
 
-fn of_log(since: Option<u64>, trimmed: &[Trimmed]) -> Option<Gone> {
+fn of_log(since: Option<u64>, trimmed: &[Trimmed]) -> Option<TrimmedEvents> {
     let late = |begins: u64| since.is_none_or(|since| since < begins);
     let missing = || trimmed.iter().filter(|partition| partition.begins.is_none_or(late));
     missing().next()?;
     let events = missing().fold(0_u64, |sum, partition| sum.saturating_add(partition.records));
-    Some(Gone { events: Some(events), begins: missing().filter_map(|partition| partition.begins).max() })
+    Some(TrimmedEvents { events: Some(events), begins: missing().filter_map(|partition| partition.begins).max() })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Gone, of_log};
+    use super::{TrimmedEvents, of_log};
     use esclusa_embedded::Trimmed;
 
     #[test]
@@ -64,7 +68,7 @@ mod tests {
             Trimmed { records: 5, begins: Some(200) },
             Trimmed { records: 7, begins: None },
         ];
-        let gone = |events, begins| Some(Gone { events: Some(events), begins });
+        let gone = |events, begins| Some(TrimmedEvents { events: Some(events), begins });
         assert_eq!(of_log(None, &trimmed), gone(15, Some(200)));
         assert_eq!(of_log(Some(50), &trimmed), gone(15, Some(200)));
         assert_eq!(of_log(Some(100), &trimmed), gone(12, Some(200)));

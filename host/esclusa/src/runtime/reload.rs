@@ -3,8 +3,8 @@
 //! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was. While plugins are
 //! loaded, which may take minutes, other reloads go on.
 
-use super::newest_reload::{Reload, Undone};
-use super::{Running, Runtime};
+use super::newest_reload::{ReloadAttempt, ReloadError};
+use super::{RunningRoute, Runtime};
 use crate::wiring::{Resources, aws, store_schema};
 use crate::{dead_letters, plugins};
 use esclusa_config::Loaded;
@@ -33,10 +33,15 @@ impl Runtime {
     }
 
     /// Notes what came of a reload; a newer one of the same file has noted it already.
-    async fn conclude(&self, reload: &Reload, what: &str, result: Result<String, Undone>) -> Result<String, String> {
+    async fn conclude(
+        &self,
+        reload: &ReloadAttempt,
+        what: &str,
+        result: Result<String, ReloadError>,
+    ) -> Result<String, String> {
         let outcome = match result {
-            Err(Undone::Newer(newer)) => newer.outcome().await,
-            Err(Undone::Failed(why)) => self.noted(what, Err(why)),
+            Err(ReloadError::Newer(newer)) => newer.outcome().await,
+            Err(ReloadError::Failed(why)) => self.noted(what, Err(why)),
             Ok(message) => self.noted(what, Ok(message)),
         };
         reload.finish(&outcome);
@@ -48,7 +53,7 @@ impl Runtime {
         outcome
     }
 
-    async fn replace(&self, path: &Path, reload: &mut Reload) -> Result<String, Undone> {
+    async fn replace(&self, path: &Path, reload: &mut ReloadAttempt) -> Result<String, ReloadError> {
         let loaded = self.loaded();
         let users: Vec<&plan::RouteSpec> = loaded.plan.routes.iter().filter(|r| r.plugin == path).collect();
         let began = epoch_millis();
@@ -95,10 +100,10 @@ impl Runtime {
     }
 
     /// Loads what the new configuration needs, and puts it in force.
-    async fn prepare(&self, new: Loaded, reload: &mut Reload) -> Result<String, Undone> {
+    async fn prepare(&self, new: Loaded, reload: &mut ReloadAttempt) -> Result<String, ReloadError> {
         let old = self.loaded();
         if old.plan.admin != new.plan.admin || old.plan.engine != new.plan.engine {
-            return Err(Undone::Failed("[admin] and [engine] change only with a restart".to_owned()));
+            return Err(ReloadError::Failed("[admin] and [engine] change only with a restart".to_owned()));
         }
         let mut versions: BTreeMap<Arc<str>, LoadedPlugin> = BTreeMap::new();
         loop {
@@ -139,7 +144,7 @@ impl Runtime {
         };
         let gone: BTreeSet<Arc<str>> = leaving.iter().map(|(route, _)| route.spec.name.clone()).collect();
         if store_schema::of(&old.plan) != store_schema::of(&new.plan)
-            || aws::readers(&old.plan) != aws::readers(&new.plan)
+            || aws::queue_readers(&old.plan) != aws::queue_readers(&new.plan)
         {
             // All of them first: what is in flight may need what the new schema does not have.
             join_all(gone.iter().map(|name| self.retire(name, DRAIN))).await;
@@ -166,9 +171,9 @@ impl Runtime {
         });
         tokio::join!(join_all(started), join_all(stopped));
         let mut message = summary(stay, &gone, &start);
-        for (route, count) in dead_letters::left(&self.store, &new.plan) {
+        for (route, count) in dead_letters::of_removed_routes(&self.store, &new.plan) {
             if gone.contains(&*route) {
-                message = format!("{message}; {}", dead_letters::left_told(&route, count));
+                message = format!("{message}; {}", dead_letters::removed_route_message(&route, count));
             }
         }
         self.loaded.store(Arc::new(new));
@@ -176,11 +181,11 @@ impl Runtime {
     }
 
     /// A reload, as far as it comes before the router stops.
-    async fn unless_stopping<T>(&self, reload: impl Future<Output = Result<T, Undone>>) -> Result<T, Undone> {
+    async fn unless_stopping<T>(&self, reload: impl Future<Output = Result<T, ReloadError>>) -> Result<T, ReloadError> {
         let mut stopping = self.stopping.subscribe();
         tokio::select! {
             biased;
-            _ = stopping.wait_for(|stopping| *stopping) => Err(Undone::Failed("the router is stopping".to_owned())),
+            _ = stopping.wait_for(|stopping| *stopping) => Err(ReloadError::Failed("the router is stopping".to_owned())),
             result = reload => result,
         }
     }
@@ -194,12 +199,12 @@ impl Runtime {
 }
 
 /// True where a running route needs nothing new.
-fn unchanged(running: &Running, new: &plan::RouteSpec, plan: &Plan) -> bool {
+fn unchanged(running: &RunningRoute, new: &plan::RouteSpec, plan: &Plan) -> bool {
     running.route.spec == *new && running.resources == Resources::of(plan, new)
 }
 
 /// Why plugins do not serve their routes, each reason once.
-fn describe(refused: &[(Arc<str>, plugins::Refused)]) -> String {
+fn describe(refused: &[(Arc<str>, plugins::PluginRefusal)]) -> String {
     let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
     for (route, why) in refused {
         let why = why.to_string();
@@ -234,15 +239,16 @@ fn summary(stay: &BTreeSet<Arc<str>>, gone: &BTreeSet<Arc<str>>, start: &[&plan:
 
 #[cfg(test)]
 mod tests {
-    use super::{describe, plugins::Refused};
+    use super::{describe, plugins::PluginRefusal};
 
     #[test]
     fn a_reason_is_told_once_for_all_routes_that_have_it() {
         let config = || {
             let extra = (String::new(), "Additional properties are not allowed".to_owned());
-            Refused::Config(vec![extra, ("/key".to_owned(), "\"id\" is required".to_owned())])
+            PluginRefusal::Config(vec![extra, ("/key".to_owned(), "\"id\" is required".to_owned())])
         };
-        let refused = [("a".into(), config()), ("b".into(), Refused::Init("no".to_owned())), ("c".into(), config())];
+        let refused =
+            [("a".into(), config()), ("b".into(), PluginRefusal::Init("no".to_owned())), ("c".into(), config())];
         let same = "routes a, c: the route's config does not fit the plugin: Additional properties are not allowed; \
             /key: \"id\" is required";
         assert_eq!(describe(&refused), format!("{same}; route b: no"));

@@ -2,7 +2,7 @@
 
 use super::health::Health;
 use super::output_status::{OutputStatus, outputs_at_work};
-use super::{Running, Runtime};
+use super::{RunningRoute, Runtime};
 use crate::dead_letters;
 use esclusa_config::plan;
 use esclusa_flow::lag::Lag;
@@ -25,7 +25,7 @@ pub(crate) struct Status {
     /// Events in the embedded dead letters of routes that are not in routes.toml any more, by route.
     pub left_letters: BTreeMap<String, u64>,
     /// The last reloads, newest first.
-    pub reloads: Vec<Reload>,
+    pub reloads: Vec<ReloadStatus>,
 }
 
 /// A route at one moment.
@@ -113,7 +113,7 @@ impl RouteStatus {
 
 /// A reload and its result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Reload {
+pub(crate) struct ReloadStatus {
     /// Milliseconds since the Unix epoch.
     pub at: u64,
     /// What was reloaded: a file, or `routes.toml`.
@@ -143,12 +143,12 @@ impl Runtime {
             pid: std::process::id(),
             now: epoch_millis(),
             routes: routes.collect(),
-            left_letters: dead_letters::left(&self.store, &loaded.plan),
+            left_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
             reloads: self.reloads.lock().clone(),
         }
     }
 
-    fn route_status(&self, running: &Running, plan: &plan::Plan) -> RouteStatus {
+    fn route_status(&self, running: &RunningRoute, plan: &plan::Plan) -> RouteStatus {
         let route = &running.route;
         let (state, reason) = state(route, running.task.is_finished());
         let version = route.version();
@@ -189,7 +189,7 @@ impl Runtime {
             tracing::error!(what, reason = message, "not reloaded; what was running keeps running");
         }
         let mut reloads = self.reloads.lock();
-        reloads.insert(0, Reload { at: epoch_millis(), what: what.to_owned(), ok, message });
+        reloads.insert(0, ReloadStatus { at: epoch_millis(), what: what.to_owned(), ok, message });
         reloads.truncate(RELOADS);
     }
 }

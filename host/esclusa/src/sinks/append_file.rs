@@ -11,22 +11,22 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// A file that grows.
-pub(crate) struct File {
+pub(crate) struct FileSink {
     path: PathBuf,
     /// One append at a time, so that lines of several lanes do not mix. It belongs to the append, also if nobody waits for that
     /// any more: a disk that hangs holds up one thread.
     turn: Arc<Mutex<()>>,
 }
 
-impl File {
+impl FileSink {
     /// Appends to the file at `path`; it and its directory are made when first needed.
     #[must_use]
     pub(crate) fn new(path: PathBuf) -> Self {
-        File { path, turn: Arc::default() }
+        FileSink { path, turn: Arc::default() }
     }
 }
 
-impl Sink for File {
+impl Sink for FileSink {
     fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();

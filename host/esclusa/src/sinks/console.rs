@@ -12,9 +12,9 @@ use tokio::sync::Mutex;
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Standard output.
-pub(crate) struct Console;
+pub(crate) struct ConsoleSink;
 
-impl Sink for Console {
+impl Sink for ConsoleSink {
     fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();

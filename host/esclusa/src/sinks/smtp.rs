@@ -18,7 +18,7 @@ const LONGEST: usize = 1000;
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
 /// Why a mail was not sent.
-enum Failed {
+enum MailError {
     /// It was refused, for now or for good.
     Refused(Fault),
     /// The server does not answer.
@@ -26,7 +26,7 @@ enum Failed {
 }
 
 /// A server that takes mails.
-pub(crate) struct Smtp {
+pub(crate) struct SmtpSink {
     url: String,
     from: String,
     to: Vec<String>,
@@ -34,27 +34,28 @@ pub(crate) struct Smtp {
     transport: OnceLock<Result<Transport, String>>,
 }
 
-impl Smtp {
+impl SmtpSink {
     /// Mails from `from` through the server at `url` (smtp or smtps); `to` and `subject` are those of messages without
     /// such attributes. Nothing is connected yet.
     #[must_use]
     pub(crate) fn new(url: String, from: String, to: Vec<String>, subject: Option<String>) -> Self {
-        Smtp { url, from, to, subject, transport: OnceLock::new() }
+        SmtpSink { url, from, to, subject, transport: OnceLock::new() }
     }
 
-    async fn mail(&self, message: &OutboxMessage) -> Result<(), Failed> {
-        let mail = self.compose(message).map_err(|why| Failed::Refused(Fault::Permanent(why)))?;
+    async fn mail(&self, message: &OutboxMessage) -> Result<(), MailError> {
+        let mail = self.compose(message).map_err(|why| MailError::Refused(Fault::Permanent(why)))?;
         let transport = self.transport.get_or_init(|| {
             let builder = Transport::from_url(&self.url).map_err(|error| error.to_string())?;
             Ok(builder.build())
         });
-        let transport = transport.as_ref().map_err(|why| Failed::Refused(Fault::Permanent(format!("smtp: {why}"))))?;
+        let transport =
+            transport.as_ref().map_err(|why| MailError::Refused(Fault::Permanent(format!("smtp: {why}"))))?;
         transport.send(mail).await.map(drop).map_err(|error| {
             let why: String = format!("smtp: {error}").chars().take(LONGEST).collect();
             match (error.is_permanent(), error.is_transient()) {
-                (true, _) => Failed::Refused(Fault::Permanent(why)),
-                (_, true) => Failed::Refused(Fault::Transient(why)),
-                _ => Failed::Unreachable(why),
+                (true, _) => MailError::Refused(Fault::Permanent(why)),
+                (_, true) => MailError::Refused(Fault::Transient(why)),
+                _ => MailError::Unreachable(why),
             }
         })
     }
@@ -86,18 +87,18 @@ impl Smtp {
     }
 }
 
-impl Sink for Smtp {
+impl Sink for SmtpSink {
     fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
                 match self.mail(message).await {
                     // The next ones would wait as long for nothing.
-                    Err(Failed::Unreachable(why)) => {
+                    Err(MailError::Unreachable(why)) => {
                         results.push(Err(Fault::Transient(why)));
                         break;
                     }
-                    Err(Failed::Refused(fault)) => results.push(Err(fault)),
+                    Err(MailError::Refused(fault)) => results.push(Err(fault)),
                     Ok(()) => results.push(Ok(())),
                 }
             }
@@ -118,9 +119,9 @@ mod tests {
         OutboxMessage { id: "0123".to_owned(), send }
     }
 
-    fn smtp(to: &[&str]) -> Smtp {
+    fn smtp(to: &[&str]) -> SmtpSink {
         let to = to.iter().map(|to| (*to).to_owned()).collect();
-        Smtp::new("smtp://localhost".to_owned(), "shop@example.com".to_owned(), to, Some("News".to_owned()))
+        SmtpSink::new("smtp://localhost".to_owned(), "shop@example.com".to_owned(), to, Some("News".to_owned()))
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 /// A URL that takes messages.
-pub(crate) struct Webhook {
+pub(crate) struct WebhookSink {
     url: String,
     /// What may be told of the URL.
     site: String,
@@ -24,11 +24,11 @@ pub(crate) struct Webhook {
     client: OnceLock<reqwest::Client>,
 }
 
-impl Webhook {
+impl WebhookSink {
     /// POSTs to `url` with further `headers`; a request may take as long as `timeout`.
     #[must_use]
     pub(crate) fn new(url: String, headers: Vec<(String, String)>, timeout: Duration) -> Self {
-        Webhook { site: site(&url), url, headers, timeout, client: OnceLock::new() }
+        WebhookSink { site: site(&url), url, headers, timeout, client: OnceLock::new() }
     }
 
     async fn post(&self, message: &OutboxMessage) -> Result<(), Fault> {
@@ -53,7 +53,7 @@ impl Webhook {
     }
 }
 
-impl Sink for Webhook {
+impl Sink for WebhookSink {
     fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
@@ -131,7 +131,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = format!("http://user:pw@127.0.0.1:{port}/services/SECRETHOOK?token=SECRETQ");
-        let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
+        let webhook = WebhookSink::new(url, Vec::new(), Duration::from_secs(10));
         let send = SendMessage { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
         let message = OutboxMessage { id: "0123".to_owned(), send };
         let mut told = Vec::new();
@@ -156,7 +156,7 @@ mod tests {
     async fn what_waits_behind_a_failure_is_not_tried() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
+        let webhook = WebhookSink::new(url, Vec::new(), Duration::from_secs(10));
         let send = SendMessage { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
         let messages = ["1", "2", "3"].map(|id| OutboxMessage { id: id.to_owned(), send: send.clone() });
         let serve = async {

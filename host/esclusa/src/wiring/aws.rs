@@ -35,14 +35,14 @@ pub(crate) struct Cloud {
 
 /// The routes that read each queue of SQS, and the bytes that each may have waiting.
 #[must_use]
-pub(crate) fn readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
-    let mut readers = BTreeMap::<Arc<str>, Routes>::new();
+pub(crate) fn queue_readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
+    let mut queue_readers = BTreeMap::<Arc<str>, Routes>::new();
     for route in &plan.routes {
         if let Some(Source::Sqs { .. }) = plan.sources.get(&route.source) {
-            readers.entry(route.source.clone()).or_default().insert(route.name.clone(), route.in_flight_bytes);
+            queue_readers.entry(route.source.clone()).or_default().insert(route.name.clone(), route.in_flight_bytes);
         }
     }
-    readers
+    queue_readers
 }
 
 impl Cloud {

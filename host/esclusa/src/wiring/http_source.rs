@@ -25,19 +25,19 @@ const ATTRIBUTE: usize = 48;
 
 /// A request on its way to a plugin.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct PendingRequest {
     /// Becomes the event's data.
     pub data: Vec<u8>,
     /// Becomes the event's attributes: method, path, query, headers.
     pub attributes: Vec<(String, String)>,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<HttpAnswer>,
     /// Its share of [`BYTES`]; a batch has a limit of its own.
     _room: OwnedSemaphorePermit,
 }
 
 /// What the sender is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     /// HTTP status.
     pub status: u16,
     /// MIME type.
@@ -48,9 +48,9 @@ pub(crate) struct Answer {
 
 /// Where requests go in.
 #[derive(Debug, Clone)]
-pub(crate) struct Desk {
-    send: mpsc::Sender<Question>,
-    receive: Arc<Mutex<mpsc::Receiver<Question>>>,
+pub(crate) struct HttpSource {
+    send: mpsc::Sender<PendingRequest>,
+    receive: Arc<Mutex<mpsc::Receiver<PendingRequest>>>,
     room: Arc<Semaphore>,
     next: Arc<AtomicU64>,
 }
@@ -66,13 +66,13 @@ pub(crate) enum Unanswered {
     Gone,
 }
 
-impl Desk {
+impl HttpSource {
     /// A desk where nobody waits.
     #[must_use]
     pub(crate) fn new() -> Self {
         let (send, receive) = mpsc::channel(WAITING);
         let start = epoch_millis().wrapping_mul(1_000_000);
-        Desk {
+        HttpSource {
             send,
             receive: Arc::new(Mutex::new(receive)),
             room: Arc::new(Semaphore::new(BYTES)),
@@ -84,13 +84,13 @@ impl Desk {
     ///
     /// # Errors
     /// [`Unanswered`]; nothing of the request was committed, except where the process was killed in between.
-    pub(crate) async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<Answer, Unanswered> {
+    pub(crate) async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<HttpAnswer, Unanswered> {
         let (answer, wait) = oneshot::channel();
         let named: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE).sum();
         // One that is larger than all room goes alone.
         let bytes = u32::try_from(data.len().saturating_add(named).clamp(1, BYTES)).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Unanswered::Full)?;
-        self.send.try_send(Question { data, attributes, answer, _room: room }).map_err(|_| Unanswered::Full)?;
+        self.send.try_send(PendingRequest { data, attributes, answer, _room: room }).map_err(|_| Unanswered::Full)?;
         wait.await.map_err(|_| Unanswered::Gone)
     }
 
@@ -98,30 +98,34 @@ impl Desk {
     #[must_use]
     pub(crate) fn source(&self, route: Arc<str>, source: Arc<str>, workers: usize) -> Box<dyn Source> {
         let origin = Origin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
-        Box::new(Desks { desk: self.clone(), origin, left: workers.max(1) })
+        Box::new(HttpLanes { http_source: self.clone(), origin, left: workers.max(1) })
     }
 }
 
-impl Default for Desk {
+impl Default for HttpSource {
     fn default() -> Self {
-        Desk::new()
+        HttpSource::new()
     }
 }
 
-struct Desks {
-    desk: Desk,
+struct HttpLanes {
+    http_source: HttpSource,
     origin: Origin,
     left: usize,
 }
 
-impl Source for Desks {
+impl Source for HttpLanes {
     fn caught_up(&self) -> bool {
         self.left == 0
     }
 
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
-        let worker =
-            Worker { desk: self.desk.clone(), origin: self.origin.clone(), first: None, answers: HashMap::new() };
+        let worker = HttpLane {
+            http_source: self.http_source.clone(),
+            origin: self.origin.clone(),
+            first: None,
+            answers: HashMap::new(),
+        };
         let lane = self.left.checked_sub(1).map(|left| {
             self.left = left;
             Box::new(worker) as Box<dyn Lane>
@@ -131,27 +135,27 @@ impl Source for Desks {
 }
 
 /// One of several that take requests.
-struct Worker {
-    desk: Desk,
+struct HttpLane {
+    http_source: HttpSource,
     origin: Origin,
     /// Taken while waiting, for the next pull.
-    first: Option<Question>,
-    answers: HashMap<u64, oneshot::Sender<Answer>>,
+    first: Option<PendingRequest>,
+    answers: HashMap<u64, oneshot::Sender<HttpAnswer>>,
 }
 
-impl Worker {
-    fn take(&mut self, question: Question, columns: &mut Columns, claims: &mut Vec<Claim>) {
+impl HttpLane {
+    fn take(&mut self, request: PendingRequest, columns: &mut Columns, claims: &mut Vec<Claim>) {
         // Whoever asked has gone, and may ask again: it would be carried out twice.
-        if question.answer.is_closed() {
+        if request.answer.is_closed() {
             return;
         }
-        let number = self.desk.next.fetch_add(1, Ordering::Relaxed);
-        let attributes: Vec<(&str, &str)> = question.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let number = self.http_source.next.fetch_add(1, Ordering::Relaxed);
+        let attributes: Vec<(&str, &str)> = request.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let id = number.to_string();
         let event = NewEvent {
             id: &id,
             key: "",
-            data: &question.data,
+            data: &request.data,
             attributes: &attributes,
             timestamp: epoch_millis(),
             attempt: 1,
@@ -159,12 +163,12 @@ impl Worker {
         // Where the batch is full the answer is dropped, and the sender is told.
         if columns.push(&event).is_ok() {
             claims.push(Claim::new(Token::Offset(number)));
-            self.answers.insert(number, question.answer);
+            self.answers.insert(number, request.answer);
         }
     }
 }
 
-impl Lane for Worker {
+impl Lane for HttpLane {
     fn id(&self) -> &str {
         ""
     }
@@ -178,7 +182,7 @@ impl Lane for Worker {
                 self.take(first, &mut columns, &mut claims);
             }
             let deadline = Instant::now() + limit.window;
-            let receive = self.desk.receive.clone();
+            let receive = self.http_source.receive.clone();
             // Whoever waits in `ready` holds the lock until a request comes: it takes that one, this worker what it has.
             let Ok(mut receive) = receive.try_lock() else {
                 let batch = Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: None };
@@ -186,10 +190,10 @@ impl Lane for Worker {
             };
             while claims.len() < limit.events && columns.size() < limit.bytes {
                 match receive.try_recv() {
-                    Ok(question) => self.take(question, &mut columns, &mut claims),
+                    Ok(request) => self.take(request, &mut columns, &mut claims),
                     Err(_) if claims.is_empty() => return Ok(Pull::Empty { drained: true }),
                     Err(_) => match tokio::time::timeout_at(deadline, receive.recv()).await {
-                        Ok(Some(question)) => self.take(question, &mut columns, &mut claims),
+                        Ok(Some(request)) => self.take(request, &mut columns, &mut claims),
                         _ => break,
                     },
                 }
@@ -204,7 +208,7 @@ impl Lane for Worker {
     fn ready(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if self.first.is_none() {
-                let receive = self.desk.receive.clone();
+                let receive = self.http_source.receive.clone();
                 self.first = receive.lock().await.recv().await;
             }
         })
@@ -221,9 +225,9 @@ impl Lane for Worker {
     }
 }
 
-fn answer(event: &Settled<'_>) -> Answer {
+fn answer(event: &Settled<'_>) -> HttpAnswer {
     if let Some(reply) = event.reply {
-        return Answer { status: reply.status, content_type: reply.content_type.clone(), body: reply.body.clone() };
+        return HttpAnswer { status: reply.status, content_type: reply.content_type.clone(), body: reply.body.clone() };
     }
     let (status, code, message) = match event.verdict {
         Verdict::Done | Verdict::Skipped(_) => (204, "", ""),
@@ -237,27 +241,27 @@ fn answer(event: &Settled<'_>) -> Answer {
     } else {
         serde_json::json!({"code": code, "error": message}).to_string().into_bytes()
     };
-    Answer { status, content_type: "application/json".to_owned(), body }
+    HttpAnswer { status, content_type: "application/json".to_owned(), body }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES, Desk, Unanswered};
+    use super::{BYTES, HttpSource, Unanswered};
 
     #[tokio::test]
     async fn what_waits_is_bounded_in_bytes_whether_they_are_in_bodies_or_in_headers() {
         for (body, header) in [(1 << 20, 0), (0, 1 << 20)] {
-            let desk = Desk::new();
+            let http_source = HttpSource::new();
             let attributes = || vec![("header.x".to_owned(), "x".repeat(header))];
             let waiting = |_| {
-                let (desk, attributes) = (desk.clone(), attributes());
-                tokio::spawn(async move { desk.ask(vec![0; body], attributes).await })
+                let (http_source, attributes) = (http_source.clone(), attributes());
+                tokio::spawn(async move { http_source.ask(vec![0; body], attributes).await })
             };
             let waiting: Vec<_> = (0..BYTES >> 20).map(waiting).collect();
             for _ in 0..waiting.len() {
                 tokio::task::yield_now().await;
             }
-            let beyond = desk.ask(vec![0; body], attributes());
+            let beyond = http_source.ask(vec![0; body], attributes());
             let told = tokio::time::timeout(std::time::Duration::from_secs(1), beyond).await;
             assert!(matches!(told, Ok(Err(Unanswered::Full))), "{told:?} with {body} and {header} bytes");
         }

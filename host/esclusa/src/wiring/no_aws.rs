@@ -16,11 +16,11 @@ use std::sync::Arc;
 pub(crate) enum Cloud {}
 
 /// The same: it opens a source on AWS.
-pub(crate) type Opener = Cloud;
+pub(crate) type AwsSourceOpener = Cloud;
 
 /// The routes that read each queue of SQS: none.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Readers(());
+pub(crate) struct QueueReaders(());
 
 /// Queues of SQS: none are read.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub(crate) struct LateProgressStore(());
 
 impl Queues {
     /// Does nothing.
-    pub(crate) fn set_routes(&self, _: Readers) {}
+    pub(crate) fn set_routes(&self, _: QueueReaders) {}
 }
 
 impl LateProgressStore {
@@ -42,8 +42,8 @@ impl LateProgressStore {
 
 /// No routes.
 #[must_use]
-pub(crate) fn readers(_: &Plan) -> Readers {
-    Readers(())
+pub(crate) fn queue_readers(_: &Plan) -> QueueReaders {
+    QueueReaders(())
 }
 
 /// A plan without AWS needs no policy there.
@@ -85,7 +85,7 @@ impl Cloud {
 
     /// What opens a source.
     #[must_use]
-    pub(crate) fn opener(&self, _: &plan::RouteSpec, _: &plan::Source, _: u32, _: Positions) -> Opener {
+    pub(crate) fn opener(&self, _: &plan::RouteSpec, _: &plan::Source, _: u32, _: Positions) -> AwsSourceOpener {
         match *self {}
     }
 

@@ -1,7 +1,7 @@
 //! Opens the source of a route: what the plan says, as the engine gives it.
 
 use super::aws::{Cloud, LateProgressStore};
-use super::http_source::Desk;
+use super::http_source::HttpSource;
 use super::store_schema::ingest_stream;
 use esclusa_config::plan;
 use esclusa_embedded::{FileSource, GenerateSource, Generated, ScheduleSource, SourceSpec, Store};
@@ -12,7 +12,7 @@ use esclusa_flow::source::{Positions, Source};
 use esclusa_pipeline::serve::OpenSource;
 use std::sync::Arc;
 
-/// How the source of a route is opened, again and again. `routes`: so many routes read it. `desk` is where an `http` source
+/// How the source of a route is opened, again and again. `routes`: so many routes read it. `http_source` is where an `http` source
 /// with replies gets its requests; `slot` takes what keeps the progress of a source that the embedded engine does not keep.
 /// Beside it: how far the route is behind, where its source has shards.
 pub(crate) fn opener(
@@ -21,7 +21,7 @@ pub(crate) fn opener(
     route: &plan::RouteSpec,
     source: plan::Source,
     routes: u32,
-    desk: Option<Desk>,
+    http_source: Option<HttpSource>,
     slot: Arc<LateProgressStore>,
 ) -> (OpenSource, Option<Arc<Lag>>) {
     let kind = source.kind().into();
@@ -32,7 +32,7 @@ pub(crate) fn opener(
     let open: OpenSource = Arc::new(move || {
         let opened = match &cloud {
             Some(_) => None,
-            None => Some(open(&store, spec.clone(), &source, desk.as_ref())),
+            None => Some(open(&store, spec.clone(), &source, http_source.as_ref())),
         };
         let (cloud, slot) = (cloud.clone(), slot.clone());
         Box::pin(async move {
@@ -56,7 +56,12 @@ fn positions(store: &Store, spec: &SourceSpec) -> Positions {
     })
 }
 
-fn open(store: &Store, spec: SourceSpec, source: &plan::Source, desk: Option<&Desk>) -> Result<Box<dyn Source>, Fault> {
+fn open(
+    store: &Store,
+    spec: SourceSpec,
+    source: &plan::Source,
+    http_source: Option<&HttpSource>,
+) -> Result<Box<dyn Source>, Fault> {
     match source {
         plan::Source::Stream { stream, start, .. } => store.stream_source(spec, stream, *start),
         plan::Source::Queue { queue, .. } => store.queue_source(spec, queue),
@@ -67,8 +72,9 @@ fn open(store: &Store, spec: SourceSpec, source: &plan::Source, desk: Option<&De
             store.stream_source(spec, &stream, Start::TrimHorizon)
         }
         plan::Source::Http { reply: true, .. } => {
-            let desk = desk.ok_or_else(|| Fault::Bug("an http source with replies has no desk".to_owned()))?;
-            Ok(desk.source(spec.route, spec.source, spec.workers))
+            let http_source =
+                http_source.ok_or_else(|| Fault::Bug("an http source with replies has no desk".to_owned()))?;
+            Ok(http_source.source(spec.route, spec.source, spec.workers))
         }
         plan::Source::Generate { interval, per_tick, count, events, key } => {
             let generated = Generated {

@@ -1,6 +1,6 @@
 //! A connection whose other end has to take what is written: one that takes too little is broken off.
 
-use super::stage::Stage;
+use super::stage::ConnectionStage;
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 
 /// How much the other end has to take in which time, while there is something to take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(super) struct WritePace {
     /// Bytes, or all that there are.
     pub bytes: usize,
     /// In this time.
@@ -19,20 +19,20 @@ pub(super) struct Pace {
 }
 
 /// A stream with a pace for what is written to it.
-pub(super) struct Paced<S> {
+pub(super) struct PacedStream<S> {
     stream: S,
-    pace: Pace,
-    stage: Arc<Stage>,
+    pace: WritePace,
+    stage: Arc<ConnectionStage>,
     /// Ends the connection, unless enough is taken before; `None`: nothing waits to be taken.
     blocked: Option<Pin<Box<Sleep>>>,
     /// Bytes that were taken since then.
     taken: usize,
 }
 
-impl<S> Paced<S> {
+impl<S> PacedStream<S> {
     /// A stream whose other end keeps this pace; `stage` hears when it has taken everything.
-    pub(super) fn new(stream: S, pace: Pace, stage: Arc<Stage>) -> Self {
-        Paced { stream, pace, stage, blocked: None, taken: 0 }
+    pub(super) fn new(stream: S, pace: WritePace, stage: Arc<ConnectionStage>) -> Self {
+        PacedStream { stream, pace, stage, blocked: None, taken: 0 }
     }
 
     /// What comes of a write, given what the stream says.
@@ -54,13 +54,13 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, data);
         self.written(result, context)
@@ -94,14 +94,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pace, Paced, Stage};
+    use super::{ConnectionStage, PacedStream, WritePace};
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     /// Writes to an end that is read a byte at a time, and says how many bytes were read.
-    async fn read_by_bytes(pace: Pace, pause: Duration) -> (std::io::Result<()>, usize) {
+    async fn read_by_bytes(pace: WritePace, pause: Duration) -> (std::io::Result<()>, usize) {
         let (near, mut far): (_, DuplexStream) = duplex(16);
-        let mut near = Paced::new(near, pace, Stage::new());
+        let mut near = PacedStream::new(near, pace, ConnectionStage::new());
         let writes = tokio::spawn(async move {
             near.write_all(&[0; 1000]).await?;
             near.flush().await
@@ -116,7 +116,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_byte_now_and_then_is_not_enough() {
-        let pace = Pace { bytes: 500, within: Duration::from_millis(100) };
+        let pace = WritePace { bytes: 500, within: Duration::from_millis(100) };
         let (result, read) = read_by_bytes(pace, Duration::from_millis(10)).await;
         assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
         assert!(read < 500, "{read} bytes were taken");
@@ -124,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_keeps_the_pace_gets_everything() {
-        let pace = Pace { bytes: 500, within: Duration::from_secs(60) };
+        let pace = WritePace { bytes: 500, within: Duration::from_secs(60) };
         let (result, read) = read_by_bytes(pace, Duration::ZERO).await;
         assert!(result.is_ok(), "{result:?}");
         assert_eq!(read, 1000);

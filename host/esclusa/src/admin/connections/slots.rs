@@ -1,7 +1,7 @@
 //! Places for connections: ordinary ones for whatever is asked, and a reserve that health is asked on when all of those
 //! are busy. A connection that asks nothing gives its place up when another one needs it, the oldest first.
 
-use super::stage::Stage;
+use super::stage::ConnectionStage;
 use rustix::process::{Resource, getrlimit};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,72 +9,72 @@ use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
 
 /// Connections at once, if the process may open four times as many files.
-pub(super) const MOST: usize = 1024;
+pub(crate) const MOST: usize = 1024;
 
 /// How many connections there may be at once.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Most {
+pub(crate) struct ConnectionLimits {
     /// On which anything may be asked.
     pub ordinary: usize,
     /// On which health and metrics may be asked when the others are busy.
     pub reserve: usize,
 }
 
-impl Most {
+impl ConnectionLimits {
     /// As the limit of open files allows. The files of the store come first.
     pub(crate) fn of_files() -> Self {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let ordinary = usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, MOST);
-        Most { ordinary, reserve: (ordinary / 8).max(8) }
+        ConnectionLimits { ordinary, reserve: (ordinary / 8).max(8) }
     }
 }
 
 /// The kind of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SlotKind {
     /// Anything may be asked on it.
     Ordinary,
     /// Only health and metrics, once, and soon.
     Reserve,
 }
 
-struct Place {
-    stage: Arc<Stage>,
+struct OpenConnection {
+    stage: Arc<ConnectionStage>,
     task: AbortHandle,
     since: Instant,
 }
 
 /// Who has a place.
-pub(super) struct Places {
-    most: Most,
-    ordinary: HashMap<Id, Place>,
-    reserve: HashMap<Id, Place>,
+pub(super) struct ConnectionSlots {
+    most: ConnectionLimits,
+    ordinary: HashMap<Id, OpenConnection>,
+    reserve: HashMap<Id, OpenConnection>,
 }
 
-impl Places {
+impl ConnectionSlots {
     /// Nobody has one yet.
-    pub(super) fn new(most: Most) -> Self {
-        Places { most, ordinary: HashMap::new(), reserve: HashMap::new() }
+    pub(super) fn new(most: ConnectionLimits) -> Self {
+        ConnectionSlots { most, ordinary: HashMap::new(), reserve: HashMap::new() }
     }
 
     /// Makes room for a connection, and says of which kind.
-    pub(super) fn room(&mut self) -> Kind {
+    pub(super) fn room(&mut self) -> SlotKind {
         if self.ordinary.len() < self.most.ordinary || cut_waiting(&mut self.ordinary) {
-            return Kind::Ordinary;
+            return SlotKind::Ordinary;
         }
         if self.reserve.len() >= self.most.reserve && !cut_waiting(&mut self.reserve) {
             cut_oldest(&mut self.reserve);
         }
-        Kind::Reserve
+        SlotKind::Reserve
     }
 
     /// Gives the task of a connection a place of the kind that there was room for.
-    pub(super) fn enter(&mut self, kind: Kind, task: AbortHandle, stage: Arc<Stage>) {
+    pub(super) fn enter(&mut self, kind: SlotKind, task: AbortHandle, stage: Arc<ConnectionStage>) {
         let places = match kind {
-            Kind::Ordinary => &mut self.ordinary,
-            Kind::Reserve => &mut self.reserve,
+            SlotKind::Ordinary => &mut self.ordinary,
+            SlotKind::Reserve => &mut self.reserve,
         };
-        places.insert(task.id(), Place { stage, task, since: Instant::now() });
+        places.insert(task.id(), OpenConnection { stage, task, since: Instant::now() });
     }
 
     /// The connection of this task has ended.
@@ -91,7 +91,7 @@ impl Places {
 }
 
 /// Cuts off the connection that has asked nothing for the longest time; false: all have asked something.
-fn cut_waiting(places: &mut HashMap<Id, Place>) -> bool {
+fn cut_waiting(places: &mut HashMap<Id, OpenConnection>) -> bool {
     loop {
         let waiting = places.iter().filter_map(|(id, place)| Some((place.stage.waiting()?, *id)));
         let Some((_, id)) = waiting.min_by_key(|(since, _)| *since) else { return false };
@@ -103,13 +103,13 @@ fn cut_waiting(places: &mut HashMap<Id, Place>) -> bool {
     }
 }
 
-fn cut_oldest(places: &mut HashMap<Id, Place>) {
+fn cut_oldest(places: &mut HashMap<Id, OpenConnection>) {
     if let Some(id) = places.iter().min_by_key(|(_, place)| place.since).map(|(id, _)| *id) {
         abort(places, id);
     }
 }
 
-fn abort(places: &mut HashMap<Id, Place>, id: Id) {
+fn abort(places: &mut HashMap<Id, OpenConnection>, id: Id) {
     if let Some(place) = places.remove(&id) {
         place.task.abort();
     }

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 /// The stage of a connection.
 #[derive(Debug)]
-pub(super) struct Stage(Mutex<Now>);
+pub(super) struct ConnectionStage(Mutex<Stage>);
 
 #[derive(Debug, Clone, Copy)]
-enum Now {
+enum Stage {
     /// Idle, or in the middle of a request's headers, since then.
     Waiting(Instant),
     /// A request was read; its answer is not whole.
@@ -24,20 +24,20 @@ enum Now {
     Cut,
 }
 
-impl Stage {
+impl ConnectionStage {
     /// Of a connection that was accepted now.
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Stage(Mutex::new(Now::Waiting(Instant::now()))))
+        Arc::new(ConnectionStage(Mutex::new(Stage::Waiting(Instant::now()))))
     }
 
-    fn now(&self) -> MutexGuard<'_, Now> {
+    fn now(&self) -> MutexGuard<'_, Stage> {
         self.0.lock()
     }
 
     /// Since when it has asked nothing; `None` while a request of it is answered.
     pub(super) fn waiting(&self) -> Option<Instant> {
         match *self.now() {
-            Now::Waiting(since) => Some(since),
+            Stage::Waiting(since) => Some(since),
             _ => None,
         }
     }
@@ -45,9 +45,9 @@ impl Stage {
     /// Gives it up, unless it has asked something meanwhile.
     pub(super) fn cut(&self) -> bool {
         let mut now = self.now();
-        let waits = matches!(*now, Now::Waiting(_));
+        let waits = matches!(*now, Stage::Waiting(_));
         if waits {
-            *now = Now::Cut;
+            *now = Stage::Cut;
         }
         waits
     }
@@ -55,49 +55,49 @@ impl Stage {
     /// A request was read; false: too late, the connection was given up.
     pub(super) fn asked(&self) -> bool {
         let mut now = self.now();
-        let alive = !matches!(*now, Now::Cut);
+        let alive = !matches!(*now, Stage::Cut);
         if alive {
-            *now = Now::Asked;
+            *now = Stage::Asked;
         }
         alive
     }
 
     fn answered(&self) {
         let mut now = self.now();
-        if matches!(*now, Now::Asked) {
-            *now = Now::Answered;
+        if matches!(*now, Stage::Asked) {
+            *now = Stage::Answered;
         }
     }
 
     /// Everything written so far is in the system's hands.
     pub(super) fn flushed(&self) {
         let mut now = self.now();
-        if matches!(*now, Now::Answered) {
-            *now = Now::Waiting(Instant::now());
+        if matches!(*now, Stage::Answered) {
+            *now = Stage::Waiting(Instant::now());
         }
     }
 }
 
 /// An answer's body; the answer is whole when it is dropped.
-pub(super) struct Answered {
+pub(super) struct AnswerBody {
     body: Body,
-    stage: Arc<Stage>,
+    stage: Arc<ConnectionStage>,
 }
 
-impl Answered {
+impl AnswerBody {
     /// The body of an answer on the connection of this stage.
-    pub(super) fn new(body: Body, stage: Arc<Stage>) -> Self {
-        Answered { body, stage }
+    pub(super) fn new(body: Body, stage: Arc<ConnectionStage>) -> Self {
+        AnswerBody { body, stage }
     }
 }
 
-impl Drop for Answered {
+impl Drop for AnswerBody {
     fn drop(&mut self) {
         self.stage.answered();
     }
 }
 
-impl HttpBody for Answered {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -1,12 +1,12 @@
 //! Where dead letters are worked on: a running router, or the store of a stopped one.
 
-use super::Chosen;
-use crate::cli::connect::{Client, Reach, reach};
-use crate::cli::invoke::bench;
-use crate::cli::{Global, Misused, print};
-use crate::dead_letters::{self, Letter, Query};
+use super::ChosenDeadLetters;
+use crate::cli::connect::{Client, RouterOrStore, reach};
+use crate::cli::invoke::route_loader;
+use crate::cli::{GlobalArgs, UsageError, print};
+use crate::dead_letters::{self, DeadLetterQuery, StoredDeadLetter};
 use crate::redrive::{self, NotRedriven};
-use crate::route_loader::Bench;
+use crate::route_loader::RouteLoader;
 use crate::runtime::status::Status;
 use anyhow::{Context, Result, bail};
 use esclusa_embedded::Store;
@@ -23,18 +23,18 @@ const PAGE: usize = 500;
 const IDS: usize = 10_000;
 
 /// Where the letters are.
-pub(super) enum Desk {
+pub(super) enum DeadLetterAccess {
     Router(Client),
-    Store(Box<Bench>),
+    Store(Box<RouteLoader>),
 }
 
 #[derive(Deserialize)]
-struct Replayed {
-    failed: Vec<Failed>,
+struct Redriven {
+    failed: Vec<RedriveFailure>,
 }
 
 #[derive(Deserialize)]
-struct Failed {
+struct RedriveFailure {
     error: String,
 }
 
@@ -43,22 +43,22 @@ struct Dropped {
     dropped: usize,
 }
 
-impl Desk {
+impl DeadLetterAccess {
     /// Finds the router, or opens the store.
-    pub(super) async fn open(global: &Global) -> Result<Self> {
+    pub(super) async fn open(global: &GlobalArgs) -> Result<Self> {
         Ok(match reach(global).await? {
-            Reach::Running(client) => Desk::Router(client),
-            Reach::Stopped(store, plan) => Desk::Store(Box::new(bench(store, *plan)?)),
+            RouterOrStore::Router(client) => DeadLetterAccess::Router(client),
+            RouterOrStore::Store(store, plan) => DeadLetterAccess::Store(Box::new(route_loader(store, *plan)?)),
         })
     }
 
     /// The letters that a query selects, at most `limit`.
-    pub(super) async fn select(&self, query: Query, limit: usize) -> Result<Vec<Letter>> {
-        let mut found: Vec<Letter> = Vec::new();
+    pub(super) async fn select(&self, query: DeadLetterQuery, limit: usize) -> Result<Vec<StoredDeadLetter>> {
+        let mut found: Vec<StoredDeadLetter> = Vec::new();
         while found.len() < limit {
             let after = found.last().map(|letter| letter.id);
             let most = PAGE.min(limit.saturating_sub(found.len()));
-            let page = self.page(&Query { after, limit: Some(most), ..query.clone() }).await?;
+            let page = self.page(&DeadLetterQuery { after, limit: Some(most), ..query.clone() }).await?;
             if page.is_empty() {
                 break;
             }
@@ -67,12 +67,14 @@ impl Desk {
         Ok(found)
     }
 
-    async fn page(&self, query: &Query) -> Result<Vec<Letter>> {
+    async fn page(&self, query: &DeadLetterQuery) -> Result<Vec<StoredDeadLetter>> {
         match self {
-            Desk::Router(client) => client.get(&format!("/api/v1/dlq?{}", serde_urlencoded::to_string(query)?)).await,
-            Desk::Store(bench) => {
+            DeadLetterAccess::Router(client) => {
+                client.get(&format!("/api/v1/dlq?{}", serde_urlencoded::to_string(query)?)).await
+            }
+            DeadLetterAccess::Store(loader) => {
                 let most = query.limit.unwrap_or(PAGE);
-                Ok(dead_letters::select(bench.store(), query, most, &AtomicBool::new(false))?)
+                Ok(dead_letters::select(loader.store(), query, most, &AtomicBool::new(false))?)
             }
         }
     }
@@ -81,14 +83,14 @@ impl Desk {
     pub(super) async fn check(&self, route: Option<&String>) -> Result<()> {
         let Some(route) = route else { return Ok(()) };
         let (mut known, left): (Vec<String>, _) = match self {
-            Desk::Router(client) => {
+            DeadLetterAccess::Router(client) => {
                 let status: Status = client.get("/api/v1/status").await?;
                 (status.routes.into_iter().map(|route| route.name).collect(), status.left_letters)
             }
-            Desk::Store(bench) => {
-                let plan = bench.plan();
+            DeadLetterAccess::Store(loader) => {
+                let plan = loader.plan();
                 let known = plan.routes.iter().map(|route| route.name.to_string()).collect();
-                (known, dead_letters::left(bench.store(), plan))
+                (known, dead_letters::of_removed_routes(loader.store(), plan))
             }
         };
         known.extend(left.into_keys());
@@ -99,26 +101,26 @@ impl Desk {
     }
 
     /// A letter, whole.
-    pub(super) async fn show(&self, id: u64) -> Result<Letter> {
+    pub(super) async fn show(&self, id: u64) -> Result<StoredDeadLetter> {
         match self {
-            Desk::Router(client) => client.get(&format!("/api/v1/dlq/{id}")).await,
-            Desk::Store(bench) => find(bench.store(), id),
+            DeadLetterAccess::Router(client) => client.get(&format!("/api/v1/dlq/{id}")).await,
+            DeadLetterAccess::Store(loader) => find(loader.store(), id),
         }
     }
 
     /// Delivers a letter again.
-    pub(super) async fn replay(&self, id: u64, route: &str) -> Result<()> {
+    pub(super) async fn redrive(&self, id: u64, route: &str) -> Result<()> {
         match self {
-            Desk::Router(client) => {
-                let replayed: Replayed = client.post("/api/v1/dlq/replay", &json!({"ids": [id]})).await?;
-                match replayed.failed.into_iter().next() {
+            DeadLetterAccess::Router(client) => {
+                let redriven: Redriven = client.post("/api/v1/dlq/replay", &json!({"ids": [id]})).await?;
+                match redriven.failed.into_iter().next() {
                     Some(failed) => bail!("{}", failed.error),
                     None => Ok(()),
                 }
             }
-            Desk::Store(bench) => {
-                let route = bench.route(route).await.map_err(NotRedriven::from)?;
-                let pending = redrive::redrive(&route, bench.store(), id).await?;
+            DeadLetterAccess::Store(loader) => {
+                let route = loader.route(route).await.map_err(NotRedriven::from)?;
+                let pending = redrive::redrive(&route, loader.store(), id).await?;
                 if tokio::time::timeout(PATIENCE, redrive::finish(&route, pending)).await.is_err() {
                     print::message(&format!(
                         "letter {id}: what came of it is not sent yet; a router that runs sends it"
@@ -132,7 +134,7 @@ impl Desk {
     /// Throws letters away.
     pub(super) async fn drop(&self, ids: Vec<u64>) -> Result<usize> {
         match self {
-            Desk::Router(client) => {
+            DeadLetterAccess::Router(client) => {
                 let mut sum = 0;
                 for some in ids.chunks(IDS) {
                     let dropped: Dropped = client.post("/api/v1/dlq/drop", &json!({"ids": some})).await?;
@@ -140,12 +142,12 @@ impl Desk {
                 }
                 Ok(sum)
             }
-            Desk::Store(bench) => Ok(bench.store().remove_dead(ids).await?),
+            DeadLetterAccess::Store(loader) => Ok(loader.store().remove_dead(ids).await?),
         }
     }
 
     /// The letters that were chosen; every number has to be there.
-    pub(super) async fn chosen(&self, chosen: &Chosen) -> Result<Vec<Letter>> {
+    pub(super) async fn chosen(&self, chosen: &ChosenDeadLetters) -> Result<Vec<StoredDeadLetter>> {
         let mut found = Vec::new();
         if !chosen.ids.is_empty() {
             for id in &chosen.ids {
@@ -154,14 +156,14 @@ impl Desk {
             return Ok(found);
         }
         if chosen.which.is_empty() && !chosen.all {
-            return Err(Misused("say which: numbers, --route, --code, --where, or --all".to_owned()).into());
+            return Err(UsageError("say which: numbers, --route, --code, --where, or --all".to_owned()).into());
         }
         // Whatever becomes of them, their payloads are not needed for it.
         self.select(chosen.which.query(Some(0)), usize::MAX).await
     }
 }
 
-fn find(store: &Store, id: u64) -> Result<Letter> {
+fn find(store: &Store, id: u64) -> Result<StoredDeadLetter> {
     let letter = redrive::find(store, id)?.with_context(|| format!("there is no dead letter {id}"))?;
-    Ok(Letter::new(id, letter))
+    Ok(StoredDeadLetter::new(id, letter))
 }

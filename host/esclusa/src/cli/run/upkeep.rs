@@ -1,7 +1,7 @@
 //! What a running router does for itself: changed files are put in force, signals are obeyed.
 
 use crate::configuration;
-use crate::file_watch::Watch;
+use crate::file_watch::FileWatch;
 use crate::runtime::Runtime;
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
@@ -50,12 +50,12 @@ impl Signals {
 pub(super) struct Upkeep {
     runtime: Arc<Runtime>,
     config: PathBuf,
-    watch: Watch,
+    watch: FileWatch,
 }
 
 impl Upkeep {
     /// `watch` has seen the files as they were before the router read them, so that no change in between is missed.
-    pub(super) fn new(runtime: Arc<Runtime>, config: PathBuf, watch: Watch) -> Self {
+    pub(super) fn new(runtime: Arc<Runtime>, config: PathBuf, watch: FileWatch) -> Self {
         Upkeep { runtime, config, watch }
     }
 

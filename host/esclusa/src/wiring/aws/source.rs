@@ -12,10 +12,10 @@ use esclusa_flow::source::{self, Positions};
 use std::sync::Arc;
 
 /// A source, and what keeps its progress where the embedded engine does not.
-type Opened = (Box<dyn source::Source>, Option<Arc<dyn ProgressStore>>);
+type OpenedSource = (Box<dyn source::Source>, Option<Arc<dyn ProgressStore>>);
 
 /// Opens a source again and again.
-pub(crate) struct Opener {
+pub(crate) struct AwsSourceOpener {
     cloud: Cloud,
     route: plan::RouteSpec,
     source: Source,
@@ -29,13 +29,19 @@ pub(crate) struct Opener {
 impl Cloud {
     /// What opens the source of a route, which so many routes read.
     #[must_use]
-    pub(crate) fn opener(&self, route: &plan::RouteSpec, source: &Source, routes: u32, positions: Positions) -> Opener {
+    pub(crate) fn opener(
+        &self,
+        route: &plan::RouteSpec,
+        source: &Source,
+        routes: u32,
+        positions: Positions,
+    ) -> AwsSourceOpener {
         let (alone, lag) = (Alone::new(positions), Arc::default());
-        Opener { cloud: self.clone(), route: route.clone(), source: source.clone(), alone, lag, routes }
+        AwsSourceOpener { cloud: self.clone(), route: route.clone(), source: source.clone(), alone, lag, routes }
     }
 }
 
-impl Opener {
+impl AwsSourceOpener {
     /// How far the route is behind, where its source has shards.
     #[must_use]
     pub(crate) fn lag(&self) -> Option<Arc<Lag>> {
@@ -46,7 +52,7 @@ impl Opener {
     ///
     /// # Errors
     /// A [`Fault`] that names the resource.
-    pub(crate) async fn open(&self) -> Result<Opened, Fault> {
+    pub(crate) async fn open(&self) -> Result<OpenedSource, Fault> {
         let clients = &self.cloud.clients;
         match &self.source {
             Source::Kinesis { stream, start, consumer, ordered, coordination, place } => {
