@@ -253,14 +253,14 @@ function letterRow(letter) {
   if (story) details.append(el("pre", "", story));
   const drop = () => confirm(`Throw dead letter ${id} away for good?`) ? act("api/v1/dlq/drop", { ids: [id] }, (a) => `${a.dropped} dropped`) : undefined;
   const buttons = el("span", "buttons");
-  buttons.append(button("Replay", `Replay dead letter ${id}`, () => replay([id])), button("Drop", `Drop dead letter ${id}`, drop));
+  buttons.append(button("Redrive", `Redrive dead letter ${id}`, () => redrive([id])), button("Drop", `Drop dead letter ${id}`, drop));
   item.append(timeOf(letter.died), el("code", "", `#${id}`), el("span", "chip", letter.route), details, buttons);
   return item;
 }
-function replay(ids) {
-  return act("api/v1/dlq/replay", { ids }, (answer) => {
+function redrive(ids) {
+  return act("api/v1/dlq/redrive", { ids }, (answer) => {
     const failed = answer.failed.map((f) => `${f.id} stays: ${f.error}`);
-    return [`${answer.replayed.length} replayed, ${failed.length} failed`, ...failed].join("\n");
+    return [`${answer.redriven.length} redriven, ${failed.length} failed`, ...failed].join("\n");
   });
 }
 // Of a route, or of all; with letters of routes that are not in routes.toml any more.
@@ -287,7 +287,7 @@ async function fillLetters(status) {
   const last = whole ? Math.min(count, starts.length * LETTERS) : count, first = last - letters.length + 1;
   shown = { key, page, count, route, ids };
   show(byId("no-letters"), !letters.length);
-  show(byId("replay-shown"), letters.length > 1);
+  show(byId("redrive-shown"), letters.length > 1);
   show(byId("older"), starts.length > 1);
   show(byId("newer"), whole && last < count);
   set(byId("letter-span"), letters.length ? `${number.format(first)}–${number.format(last)} of ${number.format(count)}, oldest first` : "");
@@ -316,7 +316,7 @@ async function tick() {
 }
 
 byId("letter-route").addEventListener("change", tick);
-byId("replay-shown").addEventListener("click", () => replay(shown.ids || []));
+byId("redrive-shown").addEventListener("click", () => redrive(shown.ids || []));
 byId("older").addEventListener("click", () => { starts.pop(); tick(); });
 byId("newer").addEventListener("click", () => { starts.push(shown.ids.at(-1)); tick(); });
 byId("reload").addEventListener("click", async (event) => {

@@ -72,7 +72,7 @@ enum Command {
     Invoke(invoke::InvokeArgs),
     /// Rebuild a table from the events that a route's source keeps; the route itself is left alone
     Replay(replay::ReplayArgs),
-    /// Read, replay and drop dead letters
+    /// Read, redrive and drop dead letters
     #[command(subcommand, after_help = "Example:\n  esclusa dlq ls --route orders")]
     Dlq(dlq::DlqCommand),
     /// List the routes: source, plugin, state, and what their outputs promise

@@ -83,7 +83,7 @@ impl InvokeEvent {
 /// # Errors
 /// What is wrong with the events.
 pub(crate) async fn dry_run(route: &Route, events: &[InvokeEvent]) -> Result<Invocation, String> {
-    let columns = columns(events, "trial")?;
+    let columns = columns(events, "invoke")?;
     let filtered = filtered(sifted(route, &columns).await)?;
     let result = call(route, &origin(route), &columns).await;
     Ok(Invocation::new(route, columns.len(), filtered, result))
@@ -121,7 +121,7 @@ fn origin(route: &Route) -> Origin {
         route: route.spec.name.clone(),
         source: route.spec.source.clone(),
         kind: route.kind.clone(),
-        lane: "trial".into(),
+        lane: "invoke".into(),
         ordered: route.spec.ordered,
     }
 }

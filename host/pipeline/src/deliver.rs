@@ -290,17 +290,17 @@ impl Delivering<'_> {
         counts: &esclusa_flow::counts::Counts,
     ) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let returned = settlement.verdicts.iter().filter(|(_, v)| matches!(v, Verdict::Released(_))).count() as u64;
+        let released = settlement.verdicts.iter().filter(|(_, v)| matches!(v, Verdict::Released(_))).count() as u64;
         let settled = counts.settled();
-        self.open = self.open.saturating_sub(settled).saturating_sub(returned);
+        self.open = self.open.saturating_sub(settled).saturating_sub(released);
         self.route.meter.change(|r| {
             r.commits = r.commits.saturating_add(1);
             r.commit_micros = r.commit_micros.saturating_add(micros);
             r.skipped_writes = r.skipped_writes.saturating_add(committed.skipped.len() as u64);
             r.counts.merge(counts);
-            r.in_flight = r.in_flight.saturating_sub(settled.saturating_add(returned));
-            r.received = r.received.saturating_sub(returned);
-            r.returned = r.returned.saturating_add(returned);
+            r.in_flight = r.in_flight.saturating_sub(settled.saturating_add(released));
+            r.received = r.received.saturating_sub(released);
+            r.released = r.released.saturating_add(released);
         });
         let mut dead = settlement.verdicts.iter().filter_map(|(event, verdict)| match verdict {
             Verdict::Dead(reason) => Some((self.batch.columns.get(*event as usize)?, reason)),

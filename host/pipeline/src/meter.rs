@@ -15,14 +15,14 @@ pub struct Meter(Mutex<Reading>);
 /// A reading of a meter; all of one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
 pub struct Reading {
-    /// Events taken from the source and not given back.
+    /// Events taken from the source and not released.
     pub received: u64,
     /// Where they ended.
     pub counts: Counts,
     /// Events taken and not settled.
     pub in_flight: u64,
-    /// Times that events were given back to their queue.
-    pub returned: u64,
+    /// Times that events were released: they went back to their queue.
+    pub released: u64,
     /// Calls of the plugin.
     pub calls: u64,
     /// Calls that failed.

@@ -21,7 +21,7 @@ pub(crate) const MOST: usize = 500;
 const IDS: usize = 10_000;
 /// Letters that are dropped in one commit: the store reads each before it is removed, and other commits wait meanwhile.
 const DROPPED: usize = 100;
-/// Characters of an error that a replay tells of a letter.
+/// Characters of an error that a redrive tells of a dead letter.
 const TOLD: usize = 1000;
 
 /// Letters by number.
@@ -102,8 +102,8 @@ async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
             }
         }
     }
-    tracing::info!(redriven = redriven.len(), failed = failed.len(), "dead letters replayed over the API");
-    Ok(json!({"replayed": redriven, "failed": failed}))
+    tracing::info!(redriven = redriven.len(), failed = failed.len(), "dead letters redriven over the API");
+    Ok(json!({"redriven": redriven, "failed": failed}))
 }
 
 /// Throws letters away.

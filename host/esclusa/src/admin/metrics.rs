@@ -36,8 +36,8 @@ const METRICS: &[Metric] = &[
     gauge("esclusa_events_in_flight", "Events taken from the source and not settled.", |r| r.reading.in_flight as f64),
     gauge("esclusa_in_flight_bytes", "Bytes of events in flight.", |r| r.in_flight_bytes as f64),
     gauge(LETTERS, "Events in the embedded dead letters.", |r| r.dead_letters as f64),
-    counter("esclusa_events_returned_total", "Times that events were given back to their queue.", |r| {
-        r.reading.returned as f64
+    counter("esclusa_events_released_total", "Times that events were released: they went back to their queue.", |r| {
+        r.reading.released as f64
     }),
     counter("esclusa_plugin_calls_total", "Calls of the plugin.", |r| r.reading.calls as f64),
     counter("esclusa_plugin_failed_calls_total", "Calls that failed.", |r| r.reading.failed_calls as f64),

@@ -36,11 +36,11 @@ pub(crate) struct WorkLimits {
     pub scans: WorkLimit,
     /// Plugins are called for somebody who waits.
     pub invocations: WorkLimit,
-    /// Dead letters are replayed or dropped.
+    /// Dead letters are redriven or dropped.
     pub redrives: WorkLimit,
     /// Routes are paused, configurations are put in force.
     pub changes: WorkLimit,
-    /// Replies of plugins, and results of replays.
+    /// Replies of plugins, and results of redrives.
     pub replies: AnswerBudget,
 }
 
@@ -64,8 +64,8 @@ impl WorkLimits {
             audits: WorkLimit::new("audits run", 2, 16 << 20),
             searches: WorkLimit::new("searches of dead letters run", 2, 64 << 20),
             scans: WorkLimit::new("scans of tables run", 4, 0),
-            invocations: WorkLimit::new("trials of plugins run", 4, 64 << 20),
-            redrives: WorkLimit::new("replays run", 8, 0),
+            invocations: WorkLimit::new("invocations of plugins run", 4, 64 << 20),
+            redrives: WorkLimit::new("redrives run", 8, 0),
             changes: WorkLimit::new("reloads and pauses wait", 8, 0),
             replies: AnswerBudget::new(64 << 20),
         }

@@ -1,6 +1,6 @@
-//! `esclusa dlq`: dead letters are read, replayed and dropped.
+//! `esclusa dlq`: dead letters are read, redriven and dropped.
 //!
-//! A replay goes letter by letter: delivered, confirmed, removed. Stopping the command at any moment loses nothing.
+//! A redrive goes one dead letter at a time: delivered, confirmed, removed. Stopping the command at any moment loses nothing.
 
 mod access;
 
@@ -35,7 +35,7 @@ pub(super) enum DlqCommand {
     },
     /// Deliver dead letters to their route again; each is removed once that has worked
     #[command(
-        after_help = "Examples:\n  esclusa dlq replay 17\n  esclusa dlq replay --route orders --rate 10/s\n  esclusa dlq replay --all --dry-run"
+        after_help = "Examples:\n  esclusa dlq redrive 17\n  esclusa dlq redrive --route orders --rate 10/s\n  esclusa dlq redrive --all --dry-run"
     )]
     Redrive {
         #[command(flatten)]
@@ -43,7 +43,7 @@ pub(super) enum DlqCommand {
         /// At most so many in a time, such as 10/s or 100/m
         #[arg(long, value_parser = rate)]
         rate: Option<Duration>,
-        /// Only tell what would be replayed
+        /// Only tell what would be redriven
         #[arg(long)]
         dry_run: bool,
     },
@@ -212,7 +212,7 @@ async fn redrive_all(
 ) -> Result<Exit> {
     let letters = access.chosen(chosen).await?;
     if dry_run {
-        print::message(&format!("{} dead letter(s) would be replayed", letters.len()));
+        print::message(&format!("{} dead letter(s) would be redriven", letters.len()));
         return list(global, &letters, usize::MAX);
     }
     let mut pace = rate.map(tokio::time::interval);
@@ -230,7 +230,7 @@ async fn redrive_all(
         }
     }
     if global.json {
-        print::json(&json!({"replayed": redriven, "failed": failed}))?;
+        print::json(&json!({"redriven": redriven, "failed": failed}))?;
     } else {
         print::message(&format!("{redriven} redriven, {failed} failed"));
     }

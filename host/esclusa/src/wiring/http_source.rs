@@ -234,7 +234,7 @@ fn answer(event: &Settled<'_>) -> HttpAnswer {
         Verdict::Filtered => (404, "filtered", "no route takes this request"),
         Verdict::Dead(reason) if reason.code == "rejected" => (422, reason.code.as_str(), reason.message.as_str()),
         Verdict::Dead(reason) => (500, reason.code.as_str(), "the plugin failed; the request is in the dead letters"),
-        Verdict::Released(_) => (503, "returned", "try again"),
+        Verdict::Released(_) => (503, "released", "try again"),
     };
     let body = if code.is_empty() {
         Vec::new()

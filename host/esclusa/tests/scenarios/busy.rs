@@ -164,7 +164,7 @@ fn lists_in_requests_are_bounded_and_the_longest_ones_are_taken() {
     let events = |count: usize| json!({"events": vec![json!({"data": "{}"}); count]}).to_string();
     let lines = |count: usize| "1\n".repeat(count);
     for (path, kind, longest, beyond) in [
-        ("/api/v1/dlq/replay", json, ids(10_000), ids(10_001)),
+        ("/api/v1/dlq/redrive", json, ids(10_000), ids(10_001)),
         ("/api/v1/dlq/drop", json, ids(10_000), ids(1_000_000)),
         ("/api/v1/routes/events/invoke", json, events(10_000), events(10_001)),
         ("/ingest/events", "application/x-ndjson", lines(100_000), lines(100_001)),

@@ -109,7 +109,7 @@ fn nonsense_on_the_command_line_is_2() {
     fails(&router.run(&["run", "--drain-timeout", "soon"]), 2, "no time");
     fails(&router.run(&["explain", "no::such"]), 2, "no::such");
     router.ok(&["run", "--until-idle"]);
-    fails(&router.run(&["dlq", "replay"]), 2, "--all");
+    fails(&router.run(&["dlq", "redrive"]), 2, "--all");
     fails(&router.run(&["send", "orders", "nowhere.jsonl"]), 2, "nowhere.jsonl");
 }
 
@@ -218,7 +218,7 @@ fn letters_of_a_route_that_is_gone_are_told_and_what_was_never_there_is_an_error
     let check = |router: &Router| {
         assert!(text(&router.run(&["status"]).stderr).contains(told));
         assert_eq!(router.ok(&["dlq", "ls", "--route", "orders", "--json"]).lines().count(), 1);
-        fails(&router.run(&["dlq", "replay", "--route", "orders"]), 1, "put it back to replay the letter");
+        fails(&router.run(&["dlq", "redrive", "--route", "orders"]), 1, "put it back to replay the letter");
     };
     check(&router);
     assert_eq!(router.signal("TERM"), 0);
@@ -245,7 +245,7 @@ fn an_error_of_a_source_is_gone_once_it_can_be_read() {
 }
 
 #[test]
-fn a_dead_letter_is_found_shown_and_replayed_once_its_cause_is_gone() {
+fn a_dead_letter_is_found_shown_and_redriven_once_its_cause_is_gone() {
     let router =
         settled("{\"order_id\": \"a\"}\n{\"id\": \"b\", \"country\": \"IT\"}\n{\"id\": \"c\", \"country\": \"FR\"}\n");
     let letters = |args: &[&str]| -> Vec<Value> {
@@ -263,15 +263,15 @@ fn a_dead_letter_is_found_shown_and_replayed_once_its_cause_is_gone() {
     let id = italian[0]["id"].to_string();
     assert!(router.ok(&["dlq", "show", &id]).contains("\"country\": \"IT\""));
     // Nothing has changed: it fails again, and stays.
-    fails(&router.run(&["dlq", "replay", &id]), 1, "stays");
+    fails(&router.run(&["dlq", "redrive", &id]), 1, "stays");
     assert_eq!(letters(&[]).len(), 2);
     router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
-    router.ok(&["dlq", "replay", "--all", "--dry-run"]);
+    router.ok(&["dlq", "redrive", "--all", "--dry-run"]);
     assert_eq!(letters(&[]).len(), 2);
-    router.ok(&["dlq", "replay", &id]);
+    router.ok(&["dlq", "redrive", &id]);
     assert_eq!(letters(&[]).len(), 1);
     assert!(router.ok(&["table", "get", "orders", r#"{"order_id": "b"}"#]).contains("IT"));
-    fails(&router.run(&["dlq", "replay", &id]), 1, "no dead letter");
+    fails(&router.run(&["dlq", "redrive", &id]), 1, "no dead letter");
     fails(&router.run(&["dlq", "drop", "--all"]), 2, "--yes");
     router.ok(&["dlq", "drop", "--all", "--yes"]);
     assert!(letters(&[]).is_empty());
@@ -279,11 +279,11 @@ fn a_dead_letter_is_found_shown_and_replayed_once_its_cause_is_gone() {
 }
 
 #[test]
-fn a_running_router_replays_and_its_account_still_adds_up() {
+fn a_running_router_redrives_and_its_account_still_adds_up() {
     let mut router = settled("{\"id\": \"b\"}\n{\"id\": \"c\"}\n");
     router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
     router.start();
-    router.ok(&["dlq", "replay", "--route", "orders", "--rate", "100/s"]);
+    router.ok(&["dlq", "redrive", "--route", "orders", "--rate", "100/s"]);
     assert_eq!(router.scan("orders").len(), 2);
     assert_eq!(router.get("/api/v1/dlq").unwrap(), json!([]));
     let account = router.get("/api/v1/audit").unwrap()[0].clone();
@@ -292,19 +292,19 @@ fn a_running_router_replays_and_its_account_still_adds_up() {
 }
 
 #[test]
-fn a_trial_shows_effects_and_carries_nothing_out() {
+fn an_invocation_shows_effects_and_carries_nothing_out() {
     let mut router = settled("{\"order_id\": \"a\"}\n");
     router.write("event.jsonl", "{\"order_id\": \"x\", \"price\": 0.10}\n{\"nope\": 1}\n");
-    let trial = ["invoke", "orders", "--event", "event.jsonl"];
+    let invoke = ["invoke", "orders", "--event", "event.jsonl"];
     let check = |shown: &str| {
         let shown: Value = serde_json::from_str(shown).unwrap();
         assert_eq!(shown["effects"][0]["action"], "put");
         assert_eq!(shown["effects"][0]["item"]["order_id"], "x");
         assert_eq!(shown["outcomes"][0]["outcome"], "reject");
     };
-    check(&router.ok(&trial));
+    check(&router.ok(&invoke));
     router.start();
-    check(&router.ok(&trial));
+    check(&router.ok(&invoke));
     assert_eq!(router.scan("orders").len(), 1);
     fails(&router.run(&["invoke", "nothing", "--event", "event.jsonl"]), 1, "no route");
 }

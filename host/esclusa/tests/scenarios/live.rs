@@ -64,7 +64,7 @@ fn ends(shown: &Value) -> (Vec<&str>, Vec<&str>) {
 }
 
 #[test]
-fn a_live_trial_carries_out_what_the_plugin_wants_and_tells_what_failed() {
+fn a_live_invocation_carries_out_what_the_plugin_wants_and_tells_what_failed() {
     let mut router = Router::new(&format!("{ORDERS}{EFFECTS}"));
     router.write("events.jsonl", "{\"order_id\": \"x\", \"price\": 0.10}\n{\"nope\": 1}\n{\"order_id\": \"y\"}\n");
     for running in [false, true] {
@@ -221,7 +221,7 @@ fn on_aws_the_same_events_do_the_same_again_and_no_message_is_taken_for_a_repeti
 }
 
 #[test]
-fn a_dead_letter_of_a_shard_that_nobody_has_is_replayed() {
+fn a_dead_letter_of_a_shard_that_nobody_has_is_redriven() {
     server("KINESIS");
     server("DYNAMODB");
     server("SQS");
@@ -236,7 +236,7 @@ fn a_dead_letter_of_a_shard_that_nobody_has_is_replayed() {
     let letters = |router: &Router| router.ok(&["dlq", "ls", "--json"]).lines().count();
     assert_eq!(letters(&router), 1);
     router.configure(&routes);
-    router.ok(&["dlq", "replay", "--all"]);
+    router.ok(&["dlq", "redrive", "--all"]);
     assert_eq!(letters(&router), 0);
     let total: Value = serde_json::from_str(router.aws(&routes, &["scan", "totals"]).trim()).unwrap();
     assert_eq!(total, json!({"item": "a", "orders": 1}));

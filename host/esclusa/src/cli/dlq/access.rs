@@ -15,7 +15,7 @@ use serde_json::json;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// How long messages of a replay may take; they are recorded.
+/// How long messages of a redrive may take; they are recorded.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Letters that are asked for at once.
 const PAGE: usize = 500;
@@ -112,7 +112,7 @@ impl DeadLetterAccess {
     pub(super) async fn redrive(&self, id: u64, route: &str) -> Result<()> {
         match self {
             DeadLetterAccess::Router(client) => {
-                let redriven: Redriven = client.post("/api/v1/dlq/replay", &json!({"ids": [id]})).await?;
+                let redriven: Redriven = client.post("/api/v1/dlq/redrive", &json!({"ids": [id]})).await?;
                 match redriven.failed.into_iter().next() {
                     Some(failed) => bail!("{}", failed.error),
                     None => Ok(()),
