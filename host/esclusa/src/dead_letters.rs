@@ -3,7 +3,7 @@
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
 use esclusa_flow::dead::DeadLetter;
-use esclusa_flow::event::{Columns, NewEvent};
+use esclusa_flow::event::{Columns, NewEvent, TooLarge};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::filter::{Filter, Undecided};
 use esclusa_flow::work::Exhausted;
@@ -162,24 +162,30 @@ fn pattern(text: &str) -> Result<Filter, NotSelected> {
     Filter::compile(&[value]).map_err(|error| NotSelected::Pattern(error.to_string()))
 }
 
-/// True if the letter's event matches, as it would in the filter of a route.
-fn matches_event(filter: &Filter, id: u64, letter: &DeadLetter, stop: &AtomicBool) -> Result<bool, NotSelected> {
+/// The event of a dead letter as a batch of one, on its delivery number `attempt`.
+///
+/// # Errors
+/// The event is larger than a batch can be.
+pub(crate) fn event_columns(dead_letter: &DeadLetter, attempt: u32) -> Result<Columns, TooLarge> {
     let attributes: Vec<(&str, &str)> =
-        letter.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        dead_letter.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut columns = Columns::default();
-    let event = NewEvent {
-        id: &letter.event,
-        key: &letter.key,
-        data: &letter.data,
+    columns.push(&NewEvent {
+        id: &dead_letter.event,
+        key: &dead_letter.key,
+        data: &dead_letter.data,
         attributes: &attributes,
-        timestamp: letter.timestamp,
-        attempt: letter.attempts,
-    };
-    if columns.push(&event).is_err() {
-        return Ok(false);
-    }
+        timestamp: dead_letter.timestamp,
+        attempt,
+    })?;
+    Ok(columns)
+}
+
+/// True if the event of a dead letter matches, as it would in the filter of a route.
+fn matches_event(filter: &Filter, id: u64, dead_letter: &DeadLetter, stop: &AtomicBool) -> Result<bool, NotSelected> {
+    let Ok(columns) = event_columns(dead_letter, dead_letter.attempts) else { return Ok(false) };
     let Some(event) = columns.get(0) else { return Ok(false) };
-    filter.matches(&letter.kind, event, &mut filter.budget(event), stop).map_err(|undecided| match undecided {
+    filter.matches(&dead_letter.kind, event, &mut filter.budget(event), stop).map_err(|undecided| match undecided {
         Undecided::Exhausted(why) => NotSelected::TooMuch { id, why },
         Undecided::Stopped => NotSelected::Stopped,
     })
