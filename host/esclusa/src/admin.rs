@@ -1,7 +1,8 @@
 //! The HTTP side of a router: health, API, metrics, events from outside, and the page that shows it all.
 //!
-//! Listens where `[admin]` says, on loopback unless somebody insists. Who may ask is decided in `guard`. It has threads of
-//! its own, so that health is answered whatever the router is doing: no guest runs on them, and no long work (`work`).
+//! Listens on the address of `[admin]`, by default on loopback. `guard` decides which requests are served. The
+//! listener has threads of its own, so that health is answered whatever the router does: no guest runs on them, and no
+//! long work (`work_limits`).
 
 mod answer_budget;
 mod api;
@@ -47,14 +48,14 @@ const PAGE: &str = include_str!("../assets/page.html");
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
 
-/// Requests that are being answered when the router stops may take so long.
+/// When the router stops, requests that are being answered get this long to finish.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// Connections that wait to be accepted; the system may allow fewer. More than all that are served, so that a burst of silent
-/// ones does not keep health out.
+/// Connections that may wait to be accepted; the system may allow fewer. There are more of them than connections that
+/// are served, so that a burst of silent connections does not keep health probes out.
 const BACKLOG: u32 = 4096;
 
-/// What the handlers share.
+/// The state that all handlers share.
 pub(crate) struct AdminServer {
     runtime: Arc<Runtime>,
     config: PathBuf,
@@ -63,13 +64,13 @@ pub(crate) struct AdminServer {
     work: WorkLimits,
     bodies: BodyBudget,
     snapshot: Snapshot,
-    /// One replay at a time: a letter that two people replay is delivered once.
+    /// One redrive at a time: a dead letter that two clients redrive is delivered once.
     redrives: tokio::sync::Mutex<()>,
 }
 
-/// A listener at work. Dropping it stops it.
+/// A listener that serves a router. Dropping it stops it.
 pub(crate) struct RunningListener {
-    /// Where it listens, the port that the system chose included.
+    /// The address that it listens on; if the configuration asked for port 0, with the port that the system chose.
     pub address: SocketAddr,
     admin: Arc<AdminServer>,
     stop: oneshot::Sender<()>,
@@ -81,8 +82,9 @@ impl AdminServer {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Puts records behind a source; the answer is their ids, once they are durable. Many bytes are copied by the router's
-    /// threads. What the request holds is held until its answer was taken.
+    /// Puts records into the stream or queue of a source; answers their ids once they are durable. Large requests are
+    /// copied by the router's threads, so that the threads of the listener stay free. The request keeps its share of
+    /// the body budget until its answer was taken.
     async fn put(
         &self,
         status: StatusCode,
@@ -101,9 +103,9 @@ impl AdminServer {
     }
 }
 
-/// A listener of a router that is starting: it says so to whoever asks. Dropping it stops it.
+/// A listener of a router that is starting: it answers every request with that. Dropping it stops it.
 pub(crate) struct StartingListener {
-    /// As it was asked for: the port may be 0.
+    /// The address of the configuration; its port may be 0.
     address: SocketAddr,
     listener: std::net::TcpListener,
     threads: Handle,
@@ -114,7 +116,7 @@ impl StartingListener {
     /// Starts to listen.
     ///
     /// # Errors
-    /// The address is taken, or cannot be had.
+    /// The address is in use, or this machine does not have it.
     pub(crate) async fn listen(threads: &Threads, address: SocketAddr) -> std::io::Result<Self> {
         let ended = || std::io::Error::other("the threads of the HTTP side have ended");
         let threads = threads.handle().ok_or_else(ended)?;
@@ -130,17 +132,18 @@ impl StartingListener {
     }
 }
 
-/// Listens with room for a burst: a connection that the system has no room to keep is tried again after a second.
+/// Listens with a long backlog: when it is full, the system drops a connection attempt, and the client tries again
+/// only after a second.
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As the system's own way to listen does.
+    // As `TcpListener::bind` does: without it a restart could not listen while old connections linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Has a router that is running answer from now on; `config` is the file of its configuration. To be called on the router's
-/// own threads: what requests have the router do is done there.
+/// Lets a running router answer from now on; `config` is the file of its configuration. Call it on the router's own
+/// threads: the work that requests ask of the router runs there.
 ///
 /// # Errors
 /// The listener is broken.
@@ -149,7 +152,7 @@ pub(crate) fn serve(
     runtime: Arc<Runtime>,
     config: PathBuf,
 ) -> std::io::Result<RunningListener> {
-    // What else listened ends here: no connection stays with it.
+    // The listener that answered "starting" ends here, with its connections: clients reconnect and reach the router.
     let StartingListener { address: listen, listener, threads, _stop } = starting;
     let address = listener.local_addr()?;
     let admin = Arc::new(AdminServer {
@@ -173,12 +176,12 @@ pub(crate) fn serve(
 }
 
 impl RunningListener {
-    /// Tells from now on that the router takes no more events.
+    /// From now on readiness and `/ingest` answer that the router is stopping.
     pub(crate) fn drain(&self) {
         self.admin.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Answers what was asked, then stops.
+    /// Answers the requests that are being served, then stops.
     pub(crate) async fn close(self) {
         drop(self.stop);
         let mut task = self.task;

@@ -1,7 +1,7 @@
-//! The command line: what can be asked for, and which file answers it.
+//! The command line: the commands, and the options of all of them. Each command has a file.
 //!
-//! Standard output is data, standard error is messages. A command that needs a router talks to the one that runs,
-//! or opens the store itself where none does.
+//! Standard output is data, standard error is messages. A command talks to the router that runs, or opens the store
+//! itself if none runs.
 
 mod audit;
 mod connect;
@@ -113,23 +113,23 @@ enum Command {
     Version,
 }
 
-/// The result of a command.
+/// The result of a command: its exit code, as `docs/reference/cli.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Everything went well.
+    /// The command did what was asked.
     Ok,
-    /// Something went wrong.
+    /// The command failed.
     Failed,
-    /// The command line makes no sense.
+    /// The command line cannot be understood.
     Usage,
-    /// The router stopped before everything in flight was finished. Nothing is lost: it is delivered again.
+    /// The router stopped before all events in flight were finished. They are not lost, but delivered again.
     Incomplete,
-    /// routes.toml, or a plugin in it, cannot be used: `EX_CONFIG` of sysexits.h.
+    /// routes.toml or a plugin in it cannot be used: `EX_CONFIG` of sysexits.h.
     Configuration,
 }
 
 impl Exit {
-    /// The number that the shell sees.
+    /// The exit code.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -148,35 +148,35 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A configuration that cannot be used: every problem of it.
+/// A configuration that cannot be used: all problems of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.summary())]
 struct InvalidConfiguration(Problems);
 
-/// Something that is missing is the fault of the command line.
+/// A mistake in the command line: exit 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct UsageError(String);
 
 impl Cli {
-    /// Runs the command; problems are written to standard error.
+    /// Runs the command; errors are written to standard error.
     ///
-    /// Not async, so that the futures of all commands are compiled here and not a second time in the program.
+    /// Not async: the futures of all commands are compiled in this crate, and not a second time in the program.
     pub fn run(self) -> Exit {
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                complain(&anyhow::Error::new(error).context("cannot start the threads of the program"));
+                print_error(&anyhow::Error::new(error).context("cannot start the threads of the program"));
                 return Exit::Failed;
             }
         };
-        let exit = runtime.block_on(self.answer());
-        // A compiler that still runs, say, has nothing more to write.
+        let exit = runtime.block_on(self.run_async());
+        // Does not wait for work that still runs, such as a compiler: nobody needs its result any more.
         runtime.shutdown_background();
         exit
     }
 
-    async fn answer(self) -> Exit {
+    async fn run_async(self) -> Exit {
         let level = match (&self.global.log_level, &self.command) {
             (Some(level), _) => level,
             (None, Command::Run(_)) => "info",
@@ -188,7 +188,7 @@ impl Cli {
         };
         match result {
             Ok(exit) => exit,
-            Err(error) => verdict(&error, self.global.json),
+            Err(error) => report(&error, self.global.json),
         }
     }
 }
@@ -220,7 +220,7 @@ impl Command {
 }
 
 impl GlobalArgs {
-    /// The configuration, its warnings told.
+    /// Reads the configuration and writes its warnings to standard error.
     fn load(&self) -> Result<Loaded> {
         let loaded = configuration::read(&self.config).map_err(InvalidConfiguration)?;
         for warning in &loaded.warnings {
@@ -229,14 +229,14 @@ impl GlobalArgs {
         Ok(loaded)
     }
 
-    /// The configuration, where its warnings are no news.
+    /// Reads the configuration; warnings are left out, since `run` and `validate` show them.
     fn load_quietly(&self) -> Result<Loaded> {
         Ok(configuration::read(&self.config).map_err(InvalidConfiguration)?)
     }
 }
 
-/// Tells what went wrong, and the exit code of it.
-fn verdict(error: &anyhow::Error, json: bool) -> Exit {
+/// Writes an error to standard error; gives its exit code.
+fn report(error: &anyhow::Error, json: bool) -> Exit {
     if error.is::<print::ReaderGone>() {
         return Exit::Ok;
     }
@@ -248,12 +248,12 @@ fn verdict(error: &anyhow::Error, json: bool) -> Exit {
         }
         return Exit::Configuration;
     }
-    complain(error);
+    print_error(error);
     if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
 }
 
-/// Tells what went wrong.
-fn complain(error: &anyhow::Error) {
+/// Writes an error with its causes.
+fn print_error(error: &anyhow::Error) {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     print::error(&format!("error: {}", causes.join(": ")));
 }

@@ -1,4 +1,4 @@
-//! The wiring of the router: configuration, sandbox, engine, sources and outputs put to work together.
+//! The router: puts configuration, sandbox, engine, sources and sinks to work together, and serves the command line.
 
 mod admin;
 mod audit;

@@ -1,11 +1,11 @@
-//! The program: reads the command line, runs it, and tells the shell how it went.
+//! The program: reads the command line, runs the command, and exits with its code.
 
 use clap::Parser;
 use esclusa::{Cli, serve_child};
 use std::process::ExitCode;
 
-/// Lifting a plugin's effects makes many small texts on one thread and frees them on another, which the
-/// system's allocator is slow at: docs/reference/performance.md.
+/// A plugin's effects are copied as many small strings on one thread and freed on another. The system's allocator is
+/// slow at that: docs/reference/performance.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! Large answers: as long as a client has not taken one, its bytes count.
+//! A budget for large answers: the bytes of an answer count until its client has taken them.
 
 use super::api_error::ApiError;
 use axum::body::{Body, Bytes, HttpBody};
@@ -10,20 +10,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Answers up to this size do not count: a connection keeps as much anyway.
+/// Answers up to this size do not count: each connection has a buffer of this size anyway.
 pub(super) const SMALL: usize = 64 << 10;
 
-/// Bytes of answers that clients may leave untaken.
+/// A budget of bytes for answers that clients have not taken yet.
 #[derive(Debug)]
 pub(crate) struct AnswerBudget(Budget);
 
 impl AnswerBudget {
-    /// So many bytes.
+    /// A budget of so many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         AnswerBudget(Budget::new(bytes))
     }
 
-    /// The body of an answer. It waits at most `wait` until other answers were taken.
+    /// The body of an answer. Waits at most `wait` until other answers were taken and there is room.
     ///
     /// # Errors
     /// There is no room for it.
@@ -37,7 +37,8 @@ impl AnswerBudget {
         }
     }
 
-    /// The body of an answer to something that was carried out, at once or not at all.
+    /// The body of an answer to something that was carried out: it fits at once, or is refused. A client that waited
+    /// here might ask for the same again.
     ///
     /// # Errors
     /// There is no room for it.
@@ -50,7 +51,7 @@ impl AnswerBudget {
     }
 }
 
-/// The body of an answer for which there is room already: `held` is given back when it was taken.
+/// The body of an answer that is paid for already: `held` is dropped once the client has taken it.
 pub(super) fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
     if bytes.len() <= SMALL {
         return bytes.into();
@@ -63,7 +64,7 @@ fn full() -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.answers")
 }
 
-/// A body that is given in small pieces, so that its share lasts until nearly all of it was taken.
+/// A body in small pieces: its share is kept until the client has taken all but the last of them.
 struct BudgetedAnswer {
     rest: Bytes,
     _held: Box<dyn Send>,

@@ -1,4 +1,4 @@
-//! The API: what the command line and the page ask of a running router.
+//! The API: the requests of the command line and of the page to a running router.
 
 use super::AdminServer;
 use super::api_error::ApiError;
@@ -20,34 +20,34 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-/// Bytes of items that are sent at once.
+/// Bytes of items in one chunk of an answer.
 const CHUNK: usize = 64 << 10;
-/// A scan takes this long at most: as long as it lasts the store keeps what it reads.
+/// A scan takes this long at most: until it ends, the store keeps the snapshot that it reads.
 const SCAN: Duration = Duration::from_secs(600);
-/// Events that a trial may have.
+/// Events that one invocation may have.
 const EVENTS: usize = 10_000;
 
 type JsonAnswer<T> = Result<Json<T>, ApiError>;
 type AdminState = State<Arc<AdminServer>>;
 
-/// The router at this moment.
+/// Answers the status of the router.
 pub(super) async fn status(State(admin): AdminState) -> Result<Response, ApiError> {
     let runtime = admin.runtime.clone();
     admin.work.looks.answer(move || Ok::<_, ApiError>(runtime.status())).await
 }
 
-/// Its routes.
+/// Answers the status of each route.
 pub(super) async fn routes(State(admin): AdminState) -> Result<Response, ApiError> {
     let runtime = admin.runtime.clone();
     admin.work.looks.answer(move || Ok::<_, ApiError>(runtime.status().routes)).await
 }
 
-/// Stops taking events for a route.
+/// Pauses a route: it takes no events until it is resumed.
 pub(super) async fn pause(State(admin): AdminState, PathParams(name): PathParams<String>) -> JsonAnswer<Value> {
     set(admin, name, true).await
 }
 
-/// Lets a route go on.
+/// Resumes a paused or halted route.
 pub(super) async fn resume(State(admin): AdminState, PathParams(name): PathParams<String>) -> JsonAnswer<Value> {
     set(admin, name, false).await
 }
@@ -58,8 +58,8 @@ async fn set(admin: Arc<AdminServer>, name: String, pause: bool) -> JsonAnswer<V
     if !admin.work.whole_in(&admin.work.changes, pauses).await?.0? {
         return Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")));
     }
-    let message = if pause { format!("route {name} is paused") } else { format!("route {name} goes on") };
-    tracing::info!(route = name, paused = pause, "asked over the API");
+    let message = if pause { format!("route {name} is paused") } else { format!("route {name} is resumed") };
+    tracing::info!(route = name, paused = pause, "paused or resumed over the API");
     Ok(Json(json!({"message": message})))
 }
 
@@ -73,18 +73,18 @@ pub(super) async fn reload(State(admin): AdminState) -> JsonAnswer<Value> {
     }
 }
 
-/// The account of every route.
+/// Answers the account of every route.
 pub(super) async fn audit(State(admin): AdminState) -> Result<Response, ApiError> {
     let (runtime, clock) = (admin.runtime.clone(), Handle::current());
     admin.work.audits.answer(move || clock.block_on(audit::running(&runtime))).await
 }
 
-/// Events of a trial.
+/// The body of an invocation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InvokeBody {
     events: BoundedList<InvokeEvent, EVENTS>,
-    /// Carry out what the plugin wants.
+    /// Carry out the effects; else they are only shown.
     #[serde(default)]
     live: bool,
 }
@@ -93,7 +93,7 @@ impl BodyLimit for InvokeBody {
     const MOST: usize = BODY;
 }
 
-/// A trial of either kind.
+/// The answer to an invocation: effects that are shown, or effects that were carried out.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum InvokeAnswer {
@@ -101,7 +101,7 @@ pub(super) enum InvokeAnswer {
     Done(LiveReport),
 }
 
-/// Calls a route's plugin and shows what it wants done; carries it out when it is asked to.
+/// Calls a route's plugin and answers its effects; carries them out if the body says `live`.
 pub(super) async fn invoke(
     State(admin): AdminState,
     PathParams(name): PathParams<String>,
@@ -125,13 +125,13 @@ pub(super) async fn invoke(
     invocations.done(answer, place).await
 }
 
-/// How a text becomes records.
+/// How the body of a send becomes records.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SendQuery {
-    /// The field that holds each record's key.
+    /// The field that holds each event's key.
     key: Option<String>,
-    /// The whole text is one record.
+    /// The whole body is one event.
     #[serde(default)]
     raw: bool,
 }
@@ -155,7 +155,7 @@ pub(super) async fn send(
     admin.put(StatusCode::OK, name, records, held).await
 }
 
-/// Items of a table that are still to be sent.
+/// The items of a table that are not sent yet.
 struct TableScan {
     lines: Box<dyn Iterator<Item = Result<String, ReadError>> + Send>,
     end: Instant,
@@ -167,12 +167,13 @@ pub(super) async fn scan(State(admin): AdminState, PathParams(name): PathParams<
     let place = admin.work.scans.place().await?;
     let lines = Box::new(tables::scan(admin.runtime.store(), &admin.runtime.loaded().plan, &name)?);
     let scan = TableScan { lines, end: Instant::now() + SCAN, place };
-    // The next chunk is read when the last one was taken: a client that is slow keeps no thread.
+    // The next chunk is read once the client has taken the last one: a slow client occupies no thread.
     let chunks = stream::unfold(Some(scan), |scan| async { next(scan?).await });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(chunks)).into_response())
 }
 
-/// A chunk of a scan. A broken stream tells the reader that this was not all.
+/// Reads one chunk of a scan. After an error the stream breaks off, so that the client does not take a part for the
+/// whole table.
 async fn next(scan: TableScan) -> Option<(std::io::Result<Vec<u8>>, Option<TableScan>)> {
     let broken = |why: String| Some((Err(std::io::Error::other(why)), None));
     if scan.end <= Instant::now() {
@@ -196,14 +197,14 @@ async fn next(scan: TableScan) -> Option<(std::io::Result<Vec<u8>>, Option<Table
     }
 }
 
-/// A key as a JSON object.
+/// The key of an item: a JSON object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyQuery {
     key: String,
 }
 
-/// An item of a table; `null` where there is none.
+/// Answers an item of a table; `null` if there is no item with this key.
 pub(super) async fn item(
     State(admin): AdminState,
     PathParams(name): PathParams<String>,

@@ -1,4 +1,4 @@
-//! Answers that are errors: a status and a JSON object, `{"error": …}`.
+//! Errors as the API answers them: a status and a JSON object, `{"error": …}`.
 
 use crate::dead_letters::NotSelected;
 use crate::intake::NotTaken;
@@ -11,7 +11,7 @@ use esclusa_flow::fault::Fault;
 use serde_json::{Map, Value};
 use std::error::Error;
 
-/// An error as it is answered.
+/// An error of the API.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -21,17 +21,17 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    /// An error in words.
+    /// An error with a message for people.
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         ApiError { status, message: message.into(), code: None, diagnostics: None }
     }
 
-    /// With the stable code of the limit that was hit.
+    /// Adds the stable code of the limit that was hit.
     pub(crate) fn code(self, code: &'static str) -> Self {
         ApiError { code: Some(code), ..self }
     }
 
-    /// With the places of routes.toml that are at fault.
+    /// Adds the diagnostics of routes.toml.
     pub(crate) fn with(self, diagnostics: Option<Value>) -> Self {
         ApiError { diagnostics, ..self }
     }
@@ -50,7 +50,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// What was wrong in the first place: the errors around it tell of the program, not of the request.
+/// The innermost cause of an error: the errors around it describe the program, not the request.
 pub(super) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -59,16 +59,16 @@ pub(super) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error
     cause
 }
 
-/// There is nothing at this path.
+/// Answers a path that does not exist.
 pub(super) async fn not_found(uri: Uri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
 }
 
-/// There is something at this path, for another method.
+/// Answers a method that the path does not have.
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{method} is not for {}; the header Allow says what is", uri.path()),
+        format!("{} does not take {method}; the header Allow lists the methods that it takes", uri.path()),
     )
 }
 
@@ -106,7 +106,7 @@ impl From<NotSelected> for ApiError {
         match error {
             NotSelected::Pattern(why) => ApiError::new(StatusCode::BAD_REQUEST, why),
             NotSelected::TooMuch { .. } => ApiError::new(StatusCode::BAD_REQUEST, error.to_string()),
-            // Only a request that its sender has given up is stopped.
+            // A search stops only when its client has gone: nobody reads this answer.
             NotSelected::Stopped => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             NotSelected::Fault(fault) => fault.into(),
         }

@@ -1,8 +1,8 @@
-//! The bodies of requests: read within a budget in bytes that all of them share.
+//! Request bodies, read within one budget of bytes that all requests share.
 //!
-//! A request has its share from before its body is read until it is answered, and counts every copy that is made of the
-//! body meanwhile. When no share is left the request waits a moment; the one that has been sending for the longest time
-//! gives way then.
+//! A request takes its share before its body is read and keeps it until it is answered; every copy of the body counts.
+//! When the budget is spent, a request waits a moment; then the request that has been sending for the longest time is
+//! refused to make room.
 
 use super::api_error::{ApiError, root_cause};
 use super::connections::Late;
@@ -20,24 +20,25 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// Bytes of all bodies together, with their copies.
+/// Bytes of all bodies and their copies together.
 pub(crate) const TOTAL: usize = 192 << 20;
-/// Copies of a body that there are at once: as it came, as records, and as the store writes them.
+/// Copies of a body at the same time: as received, as records, and in the journal of the store.
 const COPIES: usize = 3;
-/// Bytes that an event of a body takes beside its own: its record, and the place that the store keeps for it.
+/// Bytes that an event of a body takes besides its data: its record, and its entry in the store.
 const PER_EVENT: usize = 256;
-/// A body of unknown length gets its share in steps that grow from this many bytes.
+/// A body of unknown length takes its share in steps: the first has this many bytes, each further one doubles the
+/// whole.
 const STEP: usize = 64 << 10;
-/// How long a request waits for its share, at most.
+/// A request waits at most this long for its share.
 const WAIT: Duration = Duration::from_secs(10);
-/// A request that has been sending for this long gives way to one that waits.
+/// A request that has been sending for this long is refused if another one waits for a share.
 const SENDING: Duration = Duration::from_secs(5);
 
-/// The budget of the bodies.
+/// The budget of all request bodies.
 #[derive(Debug)]
 pub(crate) struct BodyBudget {
     budget: Budget,
-    /// Requests that are sending, in the order in which they began.
+    /// Requests whose body is being received, in the order in which they began.
     sending: Arc<Mutex<SendingBodies>>,
     wait: Duration,
     give_way: Duration,
@@ -49,7 +50,7 @@ struct SendingBodies {
     bodies: BTreeMap<u64, (Instant, Arc<Notify>)>,
 }
 
-/// A body and its share of the budget, which is kept until the request is answered.
+/// A body with its share of the budget; keep it until the request is answered.
 pub(crate) struct BudgetedBody {
     /// The whole body.
     pub data: Vec<u8>,
@@ -57,15 +58,15 @@ pub(crate) struct BudgetedBody {
 }
 
 impl BodyBudget {
-    /// Nothing is held yet.
+    /// A budget of [`TOTAL`] bytes, all of them free.
     pub(crate) fn new() -> Self {
         BodyBudget { budget: Budget::new(TOTAL), sending: Arc::default(), wait: WAIT, give_way: SENDING }
     }
 
-    /// The whole body of a request with these headers, if it has at most so many bytes.
+    /// Receives the whole body of a request with these headers; it may have `most` bytes.
     ///
     /// # Errors
-    /// It is larger, broke off, or there is no room for it.
+    /// The body is larger, breaks off, or gets no share.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<BudgetedBody, ApiError> {
         let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let gives_way = Arc::new(Notify::new());
@@ -108,10 +109,11 @@ impl BodyBudget {
         Ok(held)
     }
 
-    /// A share for what a body becomes: so many events, each with so many bytes that are not of the body.
+    /// Takes a share for the events that a body becomes: `count` of them, each with `more` bytes that the body does
+    /// not have.
     ///
     /// # Errors
-    /// There is no room for it.
+    /// The budget has no room for them.
     pub(crate) async fn events(&self, held: &mut BudgetedBody, count: usize, more: usize) -> Result<(), ApiError> {
         held.shares.push(self.share(count.saturating_mul(PER_EVENT.saturating_add(more))).await?);
         Ok(())
@@ -122,7 +124,7 @@ impl BodyBudget {
             return Ok(share);
         }
         let end = Instant::now() + self.wait;
-        // Its place in the queue is kept from one look to the next.
+        // Pinned outside of the loop: a request keeps its place in the queue of the budget from one look to the next.
         let mut share = pin!(self.budget.share(bytes));
         loop {
             self.make_room();
@@ -136,7 +138,7 @@ impl BodyBudget {
         }
     }
 
-    /// The request that has been sending for the longest time gives way, if that is long enough.
+    /// Refuses the request that has been sending for the longest time, if that is long enough.
     fn make_room(&self) {
         let mut sending = self.sending.lock();
         if sending.bodies.first_key_value().is_some_and(|(_, (since, _))| since.elapsed() >= self.give_way)
@@ -146,7 +148,7 @@ impl BodyBudget {
         }
     }
 
-    /// Counts a request that has a share among those that are sending.
+    /// Lists a request that has a share as sending.
     fn begin(&self, gives_way: &Arc<Notify>) -> SendingGuard {
         let mut sending = self.sending.lock();
         let number = sending.next;
@@ -156,7 +158,7 @@ impl BodyBudget {
     }
 }
 
-/// Takes a request out of those that are sending, however that ended.
+/// Takes a request off the list of those that are sending when it is dropped.
 struct SendingGuard {
     number: u64,
     sending: Arc<Mutex<SendingBodies>>,
@@ -168,7 +170,7 @@ impl Drop for SendingGuard {
     }
 }
 
-/// A body that did not come whole.
+/// The error for a body that broke off.
 fn broken(why: &(dyn Error + 'static)) -> ApiError {
     let root_cause = root_cause(why);
     let status = if root_cause.is::<Late>() { StatusCode::REQUEST_TIMEOUT } else { StatusCode::BAD_REQUEST };
@@ -194,7 +196,7 @@ mod tests {
     use axum::response::IntoResponse;
     use futures_util::stream;
 
-    /// A budget of so many bytes, and little patience.
+    /// A budget of so many bytes, and short waits.
     fn bodies(total: usize) -> BodyBudget {
         let (wait, give_way) = (Duration::from_millis(100), Duration::from_secs(600));
         BodyBudget { budget: Budget::new(total), wait, give_way, ..BodyBudget::new() }
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_bodies_together_stay_within_the_budget_and_are_given_back() {
+    async fn all_bodies_together_stay_within_the_budget_and_free_their_shares() {
         for declared in [true, false] {
             let bodies = bodies(8 << 20);
             let mut held = Vec::new();

@@ -1,4 +1,4 @@
-//! Dead letters over the API.
+//! The dead letters of a router over the API: listed, shown, redriven and dropped.
 
 use super::AdminServer;
 use super::api_error::ApiError;
@@ -15,16 +15,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Letters that are answered at once.
+/// Most dead letters of one answer.
 pub(crate) const MOST: usize = 500;
-/// Letters that a request may name.
+/// Most dead letters that a request may name.
 const IDS: usize = 10_000;
-/// Letters that are dropped in one commit: the store reads each before it is removed, and other commits wait meanwhile.
+/// Dead letters that are dropped in one commit. The store reads each one before it removes it, and other commits wait
+/// meanwhile.
 const DROPPED: usize = 100;
-/// Characters of an error that a redrive tells of a dead letter.
+/// Most characters of an error in the answer to a redrive.
 const TOLD: usize = 1000;
 
-/// Letters by number.
+/// The body of a redrive or drop: dead letters by number.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeadLetterIds {
@@ -35,26 +36,26 @@ impl BodyLimit for DeadLetterIds {
     const MOST: usize = 16 << 20;
 }
 
-/// The letters that a query selects.
+/// Answers the dead letters that a query selects.
 pub(crate) async fn list(
     State(admin): State<Arc<AdminServer>>,
     QueryParams(query): QueryParams<dead_letters::DeadLetterQuery>,
 ) -> Result<Response, ApiError> {
     let store = admin.runtime.store().clone();
-    // Ends the search when the request does.
+    // When the client leaves, this future and the guard are dropped, and the search stops.
     let guard = Stop::default();
     let stop = guard.flag();
     admin.work.searches.answer::<_, NotSelected>(move || dead_letters::select(&store, &query, MOST, &stop)).await
 }
 
-/// A letter, whole.
+/// Answers everything that is known of a dead letter.
 pub(crate) async fn show(
     State(admin): State<Arc<AdminServer>>,
     PathParams(id): PathParams<String>,
 ) -> Result<Response, ApiError> {
     let id = id
         .parse()
-        .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, format!("{id:?} is no number of a dead letter")))?;
+        .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, format!("{id:?} is not the number of a dead letter")))?;
     let store = admin.runtime.store().clone();
     let find = move || match redrive::find(&store, id) {
         Ok(Some(letter)) => Ok(StoredDeadLetter::new(id, letter)),
@@ -64,7 +65,7 @@ pub(crate) async fn show(
     admin.work.searches.answer::<_, ApiError>(find).await
 }
 
-/// Delivers letters to their routes again, one after the other.
+/// Redrives dead letters, one after the other.
 pub(crate) async fn redrive(
     State(admin): State<Arc<AdminServer>>,
     JsonBody(DeadLetterIds { ids }, _): JsonBody<DeadLetterIds>,
@@ -92,7 +93,8 @@ async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
         std::mem::drop(alone);
         match result {
             Ok((route, pending)) => {
-                // Recorded: it goes out as those of the route do, however long its receiver takes.
+                // Its messages are in the outbox: they are sent like those of the route, and the next dead letter does
+                // not wait for their receiver.
                 tokio::spawn(async move { redrive::finish(&route, pending).await });
                 redriven.push(id);
             }
@@ -106,7 +108,7 @@ async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
     Ok(json!({"redriven": redriven, "failed": failed}))
 }
 
-/// Throws letters away.
+/// Drops dead letters.
 pub(crate) async fn drop(
     State(admin): State<Arc<AdminServer>>,
     JsonBody(DeadLetterIds { ids }, _): JsonBody<DeadLetterIds>,
@@ -118,7 +120,7 @@ pub(crate) async fn drop(
             match runtime.store().remove_dead(some.to_vec()).await {
                 Ok(count) => dropped = dropped.saturating_add(count),
                 Err(fault) => {
-                    let why = format!("{fault}; {dropped} letter(s) were dropped before");
+                    let why = format!("{fault}; {dropped} dead letter(s) were dropped before");
                     return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why));
                 }
             }

@@ -1,4 +1,5 @@
-//! What a request asks: parts of its path, its parameters, its body. What cannot be read is refused in words.
+//! Extractors: the parts of a request's path, its parameters, its body. Their errors are those of the API, with a
+//! message.
 
 use super::AdminServer;
 use super::api_error::{ApiError, root_cause};
@@ -14,25 +15,25 @@ use std::fmt::Formatter;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// Parts of the path.
+/// The parameters of the path.
 pub(crate) struct PathParams<T>(pub T);
 
-/// The parameters.
+/// The parameters of the query.
 pub(crate) struct QueryParams<T>(pub T);
 
-/// The body, as JSON, and its share of what bodies may take.
+/// The body as JSON, with its share of the body budget.
 pub(crate) struct JsonBody<T>(pub T, pub BudgetedBody);
 
-/// The body as it is.
+/// The body as it is, with its share of the body budget.
 pub(crate) struct RawBody(pub BudgetedBody);
 
-/// What a body of JSON holds.
+/// A type that is read from a body of JSON.
 pub(crate) trait BodyLimit: DeserializeOwned + Send + 'static {
-    /// Bytes of such a body, at most.
+    /// Most bytes of such a body.
     const MOST: usize;
 }
 
-/// A list that is read up to a length; the rest is counted, and takes no memory.
+/// A list that is read up to a length; further items are counted and take no memory.
 #[derive(Debug)]
 pub(crate) struct BoundedList<T, const MOST: usize> {
     items: Vec<T>,
@@ -91,8 +92,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-/// What the body of any request may hold that is not for an `http` source: a chunk of `esclusa send`, or a batch of events
-/// of 10 MiB each.
+/// Most bytes of a body, except for `http` sources: enough for a chunk of `esclusa send`, or for a batch of events of
+/// 10 MiB each.
 pub(crate) const BODY: usize = 64 << 20;
 
 impl FromRequest<Arc<AdminServer>> for RawBody {
@@ -105,10 +106,10 @@ impl FromRequest<Arc<AdminServer>> for RawBody {
 }
 
 impl<T, const MOST: usize> BoundedList<T, MOST> {
-    /// The list, if it was not too long.
+    /// The items.
     ///
     /// # Errors
-    /// It was; `what` are its items.
+    /// The list was too long; `what` names its items in the message.
     pub(crate) fn all(self, what: &str) -> Result<Vec<T>, ApiError> {
         if self.beyond == 0 {
             return Ok(self.items);
@@ -147,7 +148,7 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for BoundedLi
     }
 }
 
-/// The first value of a parameter.
+/// The first value of a parameter of the query.
 pub(crate) fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let extract::Query(pairs) = extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
     pairs.into_iter().find_map(|(of, value)| (of == name).then_some(value))

@@ -1,8 +1,8 @@
-//! Who may ask: nobody whose browser was sent here by another site.
+//! Which requests are served: not those that the page of another site makes a browser send.
 //!
-//! A page of another site can make a browser call a listener on this machine. It cannot forge two headers: `Host`,
-//! which names the site where DNS was bent to point here (DNS rebinding), and `Origin`, which names the page. There
-//! is no CORS: no other page may read an answer.
+//! A page of another site can make a browser call a listener on this machine. It cannot forge two headers: `Host`
+//! names the site, even if its DNS entry was changed to point here (DNS rebinding); `Origin` names the page. There is
+//! no CORS: no other page may read an answer.
 
 use super::AdminServer;
 use super::api_error::ApiError;
@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Lets a request pass whose host is this machine by a name that DNS cannot bend.
+/// Serves a request only if its `Host` is localhost or an address: no DNS entry can make those point elsewhere.
 pub(super) async fn host(State(admin): State<Arc<AdminServer>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !ours(host, admin.listen) {
@@ -35,7 +35,7 @@ fn ours(host: &str, listen: SocketAddr) -> bool {
     ip.is_ok_and(|ip| ip.is_loopback() || ip == listen.ip() || listen.ip().is_unspecified())
 }
 
-/// Lets a request pass that changes nothing, or that no page of another site has made.
+/// Serves a request that may change something only if no page of another site has made it.
 pub(super) async fn origin(request: Request, next: Next) -> Response {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD);
     if !safe && foreign(request.headers()) {
@@ -54,12 +54,12 @@ fn foreign(headers: &HeaderMap) -> bool {
     site || !own
 }
 
-/// Headers of what the router itself says.
+/// Headers for answers of the router itself.
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     with(next.run(request).await, "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 }
 
-/// Headers of what plugins say: a page of theirs is no page of ours, whatever it holds.
+/// Headers for answers of plugins: sandboxed, so that a page from a plugin cannot act as a page of the router.
 pub(super) async fn ingest_headers(request: Request, next: Next) -> Response {
     with(next.run(request).await, "sandbox; default-src 'none'")
 }

@@ -1,5 +1,5 @@
-//! Health: whether the process lives, and whether it should get traffic. The health of a route is told, and does not
-//! count for the process: the other routes go on.
+//! Health: whether the process lives, and whether it should get traffic. The answers show the health of each route,
+//! but a failing route does not make the process unready: the other routes go on.
 
 use super::AdminServer;
 use super::api_error::ApiError;
@@ -17,18 +17,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The process lives, whatever the world around it does.
+/// Liveness: the process serves requests, whatever the state of its routes and of the services around it.
 pub(super) async fn live() -> Json<Value> {
     Json(json!({"status": "live"}))
 }
 
-/// Whatever is asked of a router that is starting.
+/// The answer to every request while the router is starting.
 pub(super) async fn starting() -> (StatusCode, [(HeaderName, &'static str); 1], Json<Value>) {
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], Json(json!({"status": "starting"})))
 }
 
-/// The router takes events: it is not stopping, and its store can be written. With `?route=NAME`: and that route does its
-/// work.
+/// Readiness: the router is not stopping, and its store can be written. With `?route=NAME` that route has to be
+/// healthy, too.
 pub(super) async fn ready(State(admin): State<Arc<AdminServer>>, uri: Uri) -> Result<Response, ApiError> {
     if admin.draining() {
         return Ok((StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response());
@@ -46,14 +46,14 @@ pub(super) async fn ready(State(admin): State<Arc<AdminServer>>, uri: Uri) -> Re
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// A route as readiness tells of it.
+/// A route in the answer of readiness.
 #[derive(Serialize)]
 struct RouteReadiness<'a> {
     route: &'a str,
     source: &'a str,
     #[serde(flatten)]
     health: &'a Health,
-    /// Its outputs that fail, or hold back messages.
+    /// Its outputs that fail or have messages that are not delivered yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<&'a OutputStatus>,
 }
@@ -66,7 +66,8 @@ impl<'a> RouteReadiness<'a> {
     }
 }
 
-/// Whether the process takes events, and how each route is doing; `unwritable`: why its store cannot be written.
+/// The answer of readiness for the process, with the health of each route. `unwritable`: why the store cannot be
+/// written.
 pub(super) fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (StatusCode, Bytes) {
     let routes: Vec<RouteReadiness<'_>> = routes.iter().map(RouteReadiness::new).collect();
     match unwritable {
@@ -78,7 +79,7 @@ pub(super) fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (
     }
 }
 
-/// Whether a route does its work.
+/// The answer of readiness for one route.
 fn of(route: &RouteStatus) -> (StatusCode, Bytes) {
     let (code, status) =
         if route.health.healthy { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };

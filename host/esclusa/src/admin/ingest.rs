@@ -1,6 +1,7 @@
 //! `/ingest/NAME`: events from outside, for sources of kind `http`.
 //!
-//! Without `reply` the answer comes after the durable write; with it, after the commit, and it is the plugin's.
+//! Without `reply` the request is answered once its events are durable. With `reply` the plugin answers it, after the
+//! commit.
 
 use super::AdminServer;
 use super::api_error::ApiError;
@@ -14,10 +15,10 @@ use esclusa_config::plan::Source;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes that the key of a request's events may have.
+/// Most bytes of a key.
 const KEY: usize = 1024;
 
-/// Headers that a plugin never sees.
+/// Headers that are not passed to plugins.
 const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-esclusa-key"];
 
 /// A request to the source itself.
@@ -76,7 +77,7 @@ async fn take(admin: &Arc<AdminServer>, name: &str, path: &str, request: Request
     admin.put(StatusCode::ACCEPTED, name.to_owned(), records, held).await
 }
 
-/// The partition key of a request's events, each of which has a copy of it.
+/// The partition key of a request's events. It is bounded because each event has a copy of it.
 fn key(headers: &HeaderMap, uri: &Uri) -> Result<String, ApiError> {
     let key = headers.get("x-esclusa-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
     let key = key.or_else(|| parameter(uri, "key")).unwrap_or_default();
@@ -87,14 +88,14 @@ fn key(headers: &HeaderMap, uri: &Uri) -> Result<String, ApiError> {
     Ok(key)
 }
 
-/// True if the content type says that each line is an event; else the whole body is one.
+/// True if the content type says that each line is an event; else the whole body is one event.
 fn lines(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     matches!(kind.as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines")
 }
 
-/// Asks the plugin, and gives its answer.
+/// Passes the request to the route of the source, and answers with the plugin's reply.
 async fn ask(
     admin: &AdminServer,
     name: &str,

@@ -1,6 +1,7 @@
 //! `/metrics`: the status in Prometheus' text format. `docs/reference/metrics.md` lists every name.
 //!
-//! Labels are bounded: they hold names that are or were in routes.toml and words of ours, never anything out of an event.
+//! Labels are bounded: their values are names that are or were in routes.toml and words of the router, never anything
+//! from an event.
 
 use super::AdminServer;
 use super::api_error::ApiError;
@@ -12,7 +13,7 @@ use esclusa_pipeline::output_meter::OutputReading;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// A metric that every route has.
+/// A metric of each route.
 struct Metric {
     name: &'static str,
     kind: &'static str,
@@ -28,7 +29,7 @@ const fn gauge(name: &'static str, about: &'static str, value: fn(&RouteStatus) 
     Metric { name, kind: "gauge", about, value }
 }
 
-/// Routes that were removed have it too, as long as they have letters.
+/// Removed routes have this metric, too, as long as they have dead letters.
 const LETTERS: &str = "esclusa_dead_letters";
 
 const METRICS: &[Metric] = &[
@@ -51,14 +52,14 @@ const METRICS: &[Metric] = &[
     counter("esclusa_messages_sent_total", "Messages sent outside.", |r| r.reading.sent as f64),
 ];
 
-/// What one can know of shards.
+/// The value of a metric of shards; `None` if the service has not said.
 type ShardsValue = fn(&ShardsStatus) -> Option<f64>;
 
 /// Metrics of routes whose source has shards: name, kind, meaning.
 const SHARDS: &[(&str, &str, &str, ShardsValue)] = &[
     ("esclusa_shards", "gauge", "Shards that this process works on.", |s| Some(s.working as f64)),
     ("esclusa_shards_unowned", "gauge", "Shards that no process works on.", |s| Some(s.unowned as f64)),
-    ("esclusa_shards_behind_seconds", "gauge", "How far the shard is behind that is furthest behind.", |s| {
+    ("esclusa_shards_behind_seconds", "gauge", "How far behind the shard is that is furthest behind.", |s| {
         Some(s.behind_millis? as f64 / 1e3)
     }),
     ("esclusa_shards_gaps_total", "counter", "Times that records may have been trimmed before they were read.", |s| {
@@ -66,7 +67,7 @@ const SHARDS: &[(&str, &str, &str, ShardsValue)] = &[
     }),
 ];
 
-/// What one can know of an output; the time is in milliseconds since the Unix epoch.
+/// The value of a metric of an output; the second argument is the time now, in milliseconds since the Unix epoch.
 type OfOutput = fn(&OutputReading, u64) -> f64;
 
 /// Metrics of outputs outside of the engine: name, kind, meaning.
@@ -83,13 +84,13 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
     ("esclusa_output_sent_total", "counter", "Messages sent.", |o, _| o.sent as f64),
 ];
 
-/// The status as text for Prometheus.
+/// Answers the metrics.
 pub(crate) async fn metrics(State(admin): State<Arc<AdminServer>>) -> Result<Response, ApiError> {
     let shown = admin.snapshot.show(&admin.runtime).await?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shown.metrics.clone()).into_response())
 }
 
-/// Every metric of a status.
+/// Every metric of a status, as text for Prometheus.
 #[must_use]
 pub(crate) fn render(status: &Status) -> String {
     let mut out = String::new();

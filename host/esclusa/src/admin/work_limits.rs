@@ -1,7 +1,8 @@
-//! Where the work of a request is done: not on the threads that serve connections, so that health is answered meanwhile.
+//! Where the work of a request runs: never on the threads that serve connections, so that health is answered
+//! meanwhile.
 //!
-//! What the router does is handed to the router's own threads. What is computed for an answer runs on threads that may
-//! block, in few places at a time, each kind of work in its own: no kind can keep another one waiting.
+//! Work of the router runs on the router's own threads. Computing an answer runs on threads that may block. Each kind
+//! of work has a limit of its own on how much of it runs at a time, so that no kind keeps another one waiting.
 
 use super::answer_budget::{AnswerBudget, SMALL};
 use super::api_error::ApiError;
@@ -15,66 +16,67 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a request waits for a place, and then for room for its answer.
+/// How long a request waits for its turn, and then for room for its answer.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Bytes of large answers that clients may leave untaken, of every kind together.
+/// Bytes of large answers that clients have not taken yet, all kinds together: the sum of the limits below.
 pub(crate) const UNTAKEN: usize = (32 + 16 + 64 + 64 + 64) << 20;
 
-/// Where work goes.
+/// The limits of each kind of work.
 pub(crate) struct WorkLimits {
     router: Handle,
-    /// Bodies are parsed.
+    /// Parsing bodies.
     pub parsing: WorkLimit,
-    /// Status and items: what takes milliseconds.
+    /// Status and items: milliseconds each.
     pub looks: WorkLimit,
-    /// Accounts are made up, which waits for busy routes.
+    /// Accounts, which wait for busy routes.
     pub audits: WorkLimit,
-    /// Dead letters are looked through.
+    /// Searches of dead letters.
     pub searches: WorkLimit,
-    /// Tables are read from one end to the other.
+    /// Scans of whole tables.
     pub scans: WorkLimit,
-    /// Plugins are called for somebody who waits.
+    /// Invocations of plugins.
     pub invocations: WorkLimit,
-    /// Dead letters are redriven or dropped.
+    /// Redrives and drops of dead letters.
     pub redrives: WorkLimit,
-    /// Routes are paused, configurations are put in force.
+    /// Pauses, resumes and reloads.
     pub changes: WorkLimit,
-    /// Replies of plugins, and results of redrives.
+    /// The budget for replies of plugins and for results of redrives.
     pub replies: AnswerBudget,
 }
 
-/// Places for one kind of work.
+/// The limit of one kind of work.
 pub(crate) struct WorkLimit {
     what: &'static str,
     free: Arc<Semaphore>,
     untaken: AnswerBudget,
 }
 
-/// A place; it is free again when this is dropped.
-pub(crate) struct WorkPermit(#[expect(dead_code, reason = "held for the place")] OwnedSemaphorePermit);
+/// The permit for one piece of work; dropping it lets the next one begin.
+pub(crate) struct WorkPermit(#[expect(dead_code, reason = "held until the work is done")] OwnedSemaphorePermit);
 
 impl WorkLimits {
-    /// Work of the router goes there.
+    /// The limits of a listener; `router` runs the work of the router.
     pub(crate) fn new(router: Handle) -> Self {
         WorkLimits {
             router,
-            parsing: WorkLimit::new("requests are parsed", 4, 0),
-            looks: WorkLimit::new("requests of this kind are answered", 4, 32 << 20),
+            parsing: WorkLimit::new("requests are being parsed", 4, 0),
+            looks: WorkLimit::new("requests of this kind are being answered", 4, 32 << 20),
             audits: WorkLimit::new("audits run", 2, 16 << 20),
             searches: WorkLimit::new("searches of dead letters run", 2, 64 << 20),
             scans: WorkLimit::new("scans of tables run", 4, 0),
             invocations: WorkLimit::new("invocations of plugins run", 4, 64 << 20),
             redrives: WorkLimit::new("redrives run", 8, 0),
-            changes: WorkLimit::new("reloads and pauses wait", 8, 0),
+            changes: WorkLimit::new("reloads and pauses run", 8, 0),
             replies: AnswerBudget::new(64 << 20),
         }
     }
 
-    /// Has the router carry something out to its end, whether or not anybody waits for it.
+    /// Runs work on the router's threads, to its end even if the client leaves: half of a commit or a reload would be
+    /// worse than one that nobody waits for.
     ///
     /// # Errors
-    /// It panicked.
+    /// The work panicked.
     pub(crate) async fn whole<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -82,10 +84,10 @@ impl WorkLimits {
         self.router.spawn(work).await.map_err(|error| failed(&error))
     }
 
-    /// The same, in a place that is taken until then.
+    /// Like [`whole`](Self::whole), within a limit; the permit is given back with the result.
     ///
     /// # Errors
-    /// There is no place for it, or it panicked.
+    /// The limit is reached, or the work panicked.
     pub(crate) async fn whole_in<T: Send + 'static>(
         &self,
         places: &WorkLimit,
@@ -95,10 +97,10 @@ impl WorkLimits {
         self.whole(async move { (work.await, place) }).await
     }
 
-    /// Computes something from so many bytes: at once, or in its turn when there are many.
+    /// Computes something from so many bytes: at once if they are few, else within the limit of parsing.
     ///
     /// # Errors
-    /// It is not its turn for too long.
+    /// The limit of parsing is reached.
     pub(crate) async fn compute<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -113,10 +115,10 @@ impl WorkLimit {
         WorkLimit { what, free: Arc::new(Semaphore::new(places)), untaken: AnswerBudget::new(untaken) }
     }
 
-    /// Waits a moment for a place.
+    /// Waits a moment for a permit.
     ///
     /// # Errors
-    /// None becomes free.
+    /// The limit stays reached.
     pub(crate) async fn place(&self) -> Result<WorkPermit, ApiError> {
         match tokio::time::timeout(WAIT, self.free.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(WorkPermit(permit)),
@@ -127,23 +129,24 @@ impl WorkLimit {
         }
     }
 
-    /// Does something that may take long, in its turn.
+    /// Runs work that may take long, within this limit.
     ///
     /// # Errors
-    /// There is no place for it.
+    /// The limit is reached.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let place = self.place().await?;
-        // The place is taken until the work ends, whether or not anybody waits for it.
+        // The permit goes into the closure: it is kept until the work ends, even if the client has left and this
+        // future is dropped.
         blocking(move || (work(), place)).await.map(|(done, _)| done)
     }
 
-    /// Computes an answer in its turn, and keeps its place until there is room for the answer.
+    /// Computes an answer within this limit, and keeps its permit until there is room for the answer.
     ///
     /// # Errors
-    /// There is no place or no room for it.
+    /// The limit is reached, or there is no room for the answer.
     pub(crate) async fn answer<T: Serialize, E: Into<ApiError>>(
         &self,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
@@ -154,10 +157,10 @@ impl WorkLimit {
         Ok(json(self.untaken.body(bytes?, WAIT).await?))
     }
 
-    /// The answer to something that was done in a place.
+    /// The answer to work that was done with this permit.
     ///
     /// # Errors
-    /// There is no room for it.
+    /// There is no room for the answer.
     pub(crate) async fn done<T: Serialize + Send + 'static>(
         &self,
         value: T,
@@ -168,7 +171,7 @@ impl WorkLimit {
     }
 }
 
-/// A body of JSON as an answer.
+/// An answer with a body of JSON.
 pub(crate) fn json(body: Body) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
@@ -176,15 +179,15 @@ pub(crate) fn json(body: Body) -> Response {
 /// A value as JSON.
 ///
 /// # Errors
-/// It has no form in JSON.
+/// The value has no form in JSON.
 pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
-/// Does something that may block, on a thread of its own.
+/// Runs work that may block on a thread for such work.
 ///
 /// # Errors
-/// It panicked.
+/// The work panicked.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))
 }

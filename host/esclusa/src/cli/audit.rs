@@ -1,6 +1,6 @@
-//! `esclusa audit`: the account of every route; exit 1 where one does not add up.
+//! `esclusa audit`: the account of every route; exit 1 if one does not add up.
 
-use super::connect::{RouterOrStore, reach};
+use super::connect::{RouterOrStore, connect};
 use super::{GlobalArgs, print};
 use crate::audit::{self, RouteAccount};
 use crate::cli::Exit;
@@ -8,7 +8,7 @@ use anyhow::Result;
 
 /// Audits a running router, or the store of a stopped one.
 pub(super) async fn audit(global: &GlobalArgs) -> Result<Exit> {
-    let (running, accounts) = match reach(global).await? {
+    let (running, accounts) = match connect(global).await? {
         RouterOrStore::Router(client) => (true, client.get::<Vec<RouteAccount>>("/api/v1/audit").await?),
         RouterOrStore::Store(store, plan) => (false, audit::stopped(&store, &plan).await?),
     };
@@ -16,7 +16,7 @@ pub(super) async fn audit(global: &GlobalArgs) -> Result<Exit> {
         print::json(&serde_json::json!({"running": running, "accounts": accounts}))?;
     } else {
         if !running {
-            print::message("not running; this is what the store knows");
+            print::message("not running; these are the figures of the store");
         }
         let heading = [
             "ROUTE",

@@ -1,4 +1,4 @@
-//! Finds the router that runs on a configuration, or opens its store where none does.
+//! Finds the router that runs on a configuration, or opens the store if none runs.
 
 use super::GlobalArgs;
 use crate::configuration;
@@ -13,19 +13,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A router on this machine answers within this time, or is taken for dead.
+/// A router on this machine accepts a connection within this time, or counts as not running.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// Where a router that runs is found: `router.json` beside its store.
+/// The address of a running router: the content of `router.json` in the directory of its store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RouterAddress {
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// Where its API listens; `None` without `[admin]`.
+    /// The address of its API; `None` without `[admin]`.
     pub admin: Option<SocketAddr>,
 }
 
-/// Keeps `router.json` there for as long as the router runs.
+/// The file `router.json`; dropping this removes it.
 pub(super) struct RouterFile(PathBuf);
 
 impl RouterAddress {
@@ -37,7 +37,7 @@ impl RouterAddress {
         serde_json::from_slice(&std::fs::read(Self::path(engine)).ok()?).ok()
     }
 
-    /// Writes them down; they are gone when the value is dropped.
+    /// Writes `router.json`; it is removed when the result is dropped.
     pub(super) fn post(&self, engine: &Path) -> Result<RouterFile> {
         let path = Self::path(engine);
         let aside = path.with_extension("json.new");
@@ -50,60 +50,65 @@ impl RouterAddress {
 
 impl Drop for RouterFile {
     fn drop(&mut self) {
-        // Whoever finds it later sees that nobody answers.
+        // A file that stays does no harm: a command that reads it finds that no router answers.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// What a command works on.
+/// The router or the store that a command works on.
 pub(super) enum RouterOrStore {
-    /// A router runs: ask it.
+    /// The API of the router that runs.
     Router(Client),
-    /// No router runs: the store itself, and what the configuration says of it.
+    /// No router runs: the store itself, and the plan.
     Store(Store, Box<Plan>),
 }
 
 /// Finds the router of the configuration, or opens its store.
-pub(super) async fn reach(global: &GlobalArgs) -> Result<RouterOrStore> {
-    reach_for(global, |_| Ok(())).await
+pub(super) async fn connect(global: &GlobalArgs) -> Result<RouterOrStore> {
+    connect_checked(global, |_| Ok(())).await
 }
 
-/// Finds the router of the configuration, which can tell what makes no sense to it, or opens the store once `check` has
-/// found nothing.
-pub(super) async fn reach_for(global: &GlobalArgs, check: impl FnOnce(&Plan) -> Result<()>) -> Result<RouterOrStore> {
-    if let Some(client) = running(global).await {
+/// Like [`connect`], with a check of the plan before the store is opened. A running router makes the same check
+/// itself.
+pub(super) async fn connect_checked(
+    global: &GlobalArgs,
+    check: impl FnOnce(&Plan) -> Result<()>,
+) -> Result<RouterOrStore> {
+    if let Some(client) = find_router(global).await {
         return Ok(RouterOrStore::Router(client));
     }
     let plan = global.load_quietly()?.plan;
     check(&plan)?;
     if !plan.engine.is_dir() {
-        bail!("there is no store at {} yet: nothing has run", plan.engine.display());
+        bail!("there is no store at {} yet: no router has run on this configuration", plan.engine.display());
     }
     Ok(RouterOrStore::Store(open(&plan).await?, Box::new(plan)))
 }
 
-/// The same for commands that write: where there is no store yet it is made, as the first run would make it.
-pub(super) async fn reach_or_make(global: &GlobalArgs) -> Result<RouterOrStore> {
-    if let Some(client) = running(global).await {
+/// Like [`connect`], for commands that write: if there is no store yet it is created, as the first run would create
+/// it.
+pub(super) async fn connect_or_create(global: &GlobalArgs) -> Result<RouterOrStore> {
+    if let Some(client) = find_router(global).await {
         return Ok(RouterOrStore::Router(client));
     }
     let plan = global.load_quietly()?.plan;
     Ok(RouterOrStore::Store(open(&plan).await?, Box::new(plan)))
 }
 
-/// The router that runs, for commands that make no sense without one.
-pub(super) async fn router(global: &GlobalArgs) -> Result<Client> {
-    if let Some(client) = running(global).await {
+/// The router that runs, for commands that need one.
+pub(super) async fn require_router(global: &GlobalArgs) -> Result<Client> {
+    if let Some(client) = find_router(global).await {
         return Ok(client);
     }
     if global.load_quietly()?.plan.admin.is_none() {
-        bail!("no router can be asked: {} has no [admin] section", global.config.display());
+        bail!("this command needs the API of a running router, and {} has no [admin] section", global.config.display());
     }
     bail!("no router runs on {}; start one with `esclusa run -c {0}`", global.config.display())
 }
 
-/// The router that runs on the configuration, even where the file has been broken since: somebody may be at work on it.
-pub(super) async fn running(global: &GlobalArgs) -> Option<Client> {
+/// The router that runs on the configuration, if one does. It is found even if the file has mistakes by now: somebody
+/// may be editing it.
+pub(super) async fn find_router(global: &GlobalArgs) -> Option<Client> {
     let engine = match configuration::read(&global.config) {
         Ok(loaded) => loaded.plan.engine,
         Err(_) => configuration::engine(&global.config)?,
@@ -125,19 +130,19 @@ async fn open(plan: &Plan) -> Result<Store> {
     opened.map_err(|error| match error {
         esclusa_embedded::OpenError::Locked { holder, .. } if plan.admin.is_none() => {
             let pid = holder.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-            anyhow!("a router runs on this store{pid} and cannot be asked: add an [admin] section, or stop it first")
+            anyhow!("a router runs on this store{pid} and has no API: add an [admin] section, or stop the router first")
         }
         error => error.into(),
     })
 }
 
-/// Talks to the API of a router.
+/// A client of the API.
 pub(super) struct Client {
     base: String,
     http: reqwest::Client,
 }
 
-/// How the API tells what went wrong.
+/// An error of the API.
 #[derive(Deserialize)]
 struct ErrorBody {
     error: String,
@@ -159,7 +164,7 @@ impl Client {
         Ok(self.stream(path).await?.json().await?)
     }
 
-    /// GETs something that may be long.
+    /// GETs a response that may be long; its body is read by the caller.
     pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response> {
         let response = self.http.get(format!("{}{path}", self.base)).send().await?;
         accepted(response).await
@@ -190,7 +195,7 @@ async fn accepted(response: reqwest::Response) -> Result<reqwest::Response> {
     }
 }
 
-/// Escapes a part of a path or a query.
+/// Percent-encodes a part of a path or a query.
 #[must_use]
 pub(super) fn escape(part: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

@@ -1,6 +1,6 @@
-//! Commands that change what a running router does.
+//! `esclusa pause`, `resume` and `reload`: commands that need a running router.
 
-use super::connect::{escape, router};
+use super::connect::{escape, require_router};
 use super::{GlobalArgs, print};
 use crate::cli::Exit;
 use anyhow::Result;
@@ -13,33 +13,33 @@ pub(super) struct RouteArgs {
     route: String,
 }
 
-/// What the router did.
+/// The answer of the router.
 #[derive(Debug, Serialize, Deserialize)]
 struct ControlAnswer {
     message: String,
 }
 
 impl RouteArgs {
-    /// Does `what` to the route.
-    pub(super) async fn set(&self, global: &GlobalArgs, what: &str) -> Result<Exit> {
-        let path = format!("/api/v1/routes/{}/{what}", escape(&self.route));
-        tell(global, router(global).await?.post(&path, &()).await?)
+    /// Sends `action`, pause or resume, for the route.
+    pub(super) async fn set(&self, global: &GlobalArgs, action: &str) -> Result<Exit> {
+        let path = format!("/api/v1/routes/{}/{action}", escape(&self.route));
+        print_answer(global, require_router(global).await?.post(&path, &()).await?)
     }
 }
 
 /// `esclusa reload`.
 pub(super) async fn reload(global: &GlobalArgs) -> Result<Exit> {
-    match router(global).await?.post("/api/v1/reload", &()).await {
-        Ok(answer) => tell(global, answer),
+    match require_router(global).await?.post("/api/v1/reload", &()).await {
+        Ok(answer) => print_answer(global, answer),
         Err(error) => {
-            // A file with mistakes is told as every command tells it.
+            // If the file has mistakes, they are shown with their lines, as every command shows them.
             global.load_quietly()?;
             Err(error)
         }
     }
 }
 
-fn tell(global: &GlobalArgs, answer: ControlAnswer) -> Result<Exit> {
+fn print_answer(global: &GlobalArgs, answer: ControlAnswer) -> Result<Exit> {
     if global.json {
         print::json(&answer)?;
     } else {

@@ -1,6 +1,7 @@
-//! `esclusa dlq`: dead letters are read, redriven and dropped.
+//! `esclusa dlq`: lists, shows, redrives and drops dead letters.
 //!
-//! A redrive goes one dead letter at a time: delivered, confirmed, removed. Stopping the command at any moment loses nothing.
+//! Dead letters are redriven one at a time: delivered, committed, removed. Stopping the command at any moment loses
+//! nothing.
 
 mod access;
 
@@ -12,7 +13,7 @@ use anyhow::Result;
 use serde_json::json;
 use std::time::Duration;
 
-/// Bytes of a payload that a list shows at most.
+/// Most bytes of a payload in a list.
 const PREVIEW: usize = 200;
 
 /// `esclusa dlq`.
@@ -115,7 +116,7 @@ fn rate(text: &str) -> Result<Duration, String> {
 }
 
 impl DlqCommand {
-    /// Does it.
+    /// Runs the command.
     pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let access = DeadLetterAccess::open(global).await?;
         let which = match self {

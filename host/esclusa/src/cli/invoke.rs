@@ -1,6 +1,7 @@
-//! `esclusa invoke`: a route's plugin on events of one's own. Shows what it wants done; with `--live` that is carried out.
+//! `esclusa invoke`: calls a route's plugin with events from a file. Shows the effects; with `--live` they are carried
+//! out.
 
-use super::connect::{RouterOrStore, escape, reach, reach_or_make};
+use super::connect::{RouterOrStore, connect, connect_or_create, escape};
 use super::{GlobalArgs, UsageError, print};
 use crate::cli::Exit;
 use crate::intake;
@@ -41,15 +42,15 @@ pub(super) struct InvokeArgs {
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=VALUE"))?;
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 impl InvokeArgs {
-    /// Calls the plugin and prints what it wants done, or what was done; exit 1 where anything failed.
+    /// Calls the plugin and prints its effects; exit 1 if the plugin or an effect failed.
     pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let events = self.events()?;
-        let found = if self.live { reach_or_make(global).await? } else { reach(global).await? };
+        let found = if self.live { connect_or_create(global).await? } else { connect(global).await? };
         let shown: Box<RawValue> = match found {
             RouterOrStore::Router(client) => {
                 let path = format!("/api/v1/routes/{}/invoke", escape(&self.route));
@@ -95,7 +96,7 @@ struct InvokeResult {
     failure: Option<Box<RawValue>>,
 }
 
-/// Routes at hand where no router runs.
+/// Loads routes from the store, for commands that run without a router.
 pub(super) fn route_loader(store: Store, plan: Plan) -> Result<RouteLoader> {
     let sandbox = route_loader::sandbox(&plan.engine)?;
     Ok(RouteLoader::new(store, plan, sandbox))

@@ -1,4 +1,4 @@
-//! `esclusa plugin`: a plugin's file looked at, without a configuration.
+//! `esclusa plugin`: describes a plugin's file, without a configuration.
 
 use super::{GlobalArgs, UsageError, print};
 use crate::cli::Exit;
@@ -22,7 +22,7 @@ pub(super) enum PluginCommand {
 }
 
 impl PluginCommand {
-    /// Looks.
+    /// Runs the command.
     pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let PluginCommand::Inspect { file } = self;
         inspect(global, file).await
@@ -35,7 +35,7 @@ async fn inspect(global: &GlobalArgs, file: &Path) -> Result<Exit> {
     let loaded = sandbox
         .load_bytes(&file.display().to_string(), bytes.clone())
         .await
-        .with_context(|| format!("{} is no plugin", file.display()))?;
+        .with_context(|| format!("{} is not a plugin", file.display()))?;
     let names = Names::of(&bytes);
     let info = &loaded.info;
     let schema: Option<Value> = info.config_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
@@ -69,7 +69,7 @@ async fn inspect(global: &GlobalArgs, file: &Path) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// What a component imports and exports.
+/// The names of the imports and exports of a component.
 #[derive(Default)]
 struct Names {
     imports: Vec<String>,
@@ -77,8 +77,8 @@ struct Names {
 }
 
 impl Names {
-    /// Of the outermost component; those inside are its own business. What cannot be read is left out: the sandbox has
-    /// found the file sound.
+    /// The names of the outermost component: those of components inside say nothing of the host. Sections that cannot
+    /// be read are left out: the sandbox has loaded the file before.
     fn of(bytes: &[u8]) -> Self {
         let (mut names, mut depth) = (Names::default(), 0_u32);
         for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {

@@ -1,4 +1,4 @@
-//! Commands that tell what is known without a configuration: schema, codes, completions, version.
+//! Commands that print facts of the program: schema, IAM policy, codes, completions, version.
 
 use super::{Cli, GlobalArgs, InvalidConfiguration, UsageError, print};
 use crate::cli::Exit;
@@ -34,7 +34,7 @@ pub(super) fn iam_policy(global: &GlobalArgs) -> Result<Exit> {
     let loaded = configuration::read(&global.config).map_err(InvalidConfiguration)?;
     match aws::policy(&loaded.plan) {
         Some(policy) => print::pretty(&policy)?,
-        None => print::message("no route uses anything on AWS: no policy is needed"),
+        None => print::message("no route uses AWS: no policy is needed"),
     }
     Ok(Exit::Ok)
 }
@@ -55,7 +55,7 @@ impl Explain {
     }
 }
 
-/// Every code with its first sentence.
+/// Prints every code with its first sentence.
 fn list(global: &GlobalArgs) -> Result<Exit> {
     let mut all = esclusa_config::codes::summaries();
     if global.json {

@@ -1,6 +1,6 @@
-//! `esclusa replay`: the state of a table once more, from the events that a route's source keeps, as of any moment.
+//! `esclusa replay`: makes the state of a table again, as of any moment, from the events that a route's source keeps.
 
-use super::connect::{RouterOrStore, reach};
+use super::connect::{RouterOrStore, connect};
 use super::run::Signals;
 use super::{GlobalArgs, UsageError, print};
 use crate::cli::Exit;
@@ -33,7 +33,7 @@ pub(super) struct ReplayArgs {
     into: Vec<(Option<String>, String)>,
 }
 
-/// Where to begin.
+/// The first event of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReplayStart {
     TrimHorizon,
@@ -64,7 +64,7 @@ fn into(text: &str) -> Result<(Option<String>, String), String> {
 }
 
 impl ReplayArgs {
-    /// Reads the events once more; exit 1 where one cannot be handled.
+    /// Replays the events; exit 1 if one cannot be handled.
     pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let plan = global.load_quietly()?.plan;
         let since = match self.from {
@@ -73,11 +73,11 @@ impl ReplayArgs {
         };
         let order = ReplayRequest { route: self.route.clone(), since, until: self.until, into: self.into.clone() };
         let job = order.job(&plan, epoch_millis()).map_err(|why| match why {
-            // As every command says it of a name that routes.toml does not have.
+            // Exit 1, as in every command, for a name that routes.toml does not have; other mistakes are exit 2.
             ReplayRefusal::Route { .. } | ReplayRefusal::Table { .. } => anyhow!(why),
             why => UsageError(why.to_string()).into(),
         })?;
-        // Whatever ends it, the directory goes: signals are taken over before it comes.
+        // Signals are taken over before the directory is created: whatever ends the replay, the directory is removed.
         let mut signals = Signals::new()?;
         let directory = tempfile::tempdir().context("cannot make a directory for positions")?;
         let scratch = Store::open(directory.path().join("store"), Schema::default())?;
@@ -85,13 +85,13 @@ impl ReplayArgs {
             done = self.replay(global, &plan, &job, scratch.clone()) => done,
             () = signals.end() => Err(anyhow!("route {}: stopped; the table holds a part", self.route)),
         };
-        // Nobody may write into a directory that is being removed.
+        // Closed first: no thread may write into the directory while it is being removed.
         scratch.close();
         if let Err(error) = directory.close() {
             print::message(&format!("warning: cannot remove the directory of positions: {error}"));
         }
         let summary = done?;
-        self.tell(&job, &summary, global.json)?;
+        self.print(&job, &summary, global.json)?;
         Ok(Exit::Ok)
     }
 
@@ -103,19 +103,19 @@ impl ReplayArgs {
         replay::replay(job, &stores, version).await.map_err(|why| anyhow!("route {}: {why}", self.route))
     }
 
-    /// The store of the configuration, which a router that runs would have to itself.
+    /// The store of the configuration; fails if a router runs, since one process at a time may open it.
     async fn store(&self, global: &GlobalArgs) -> Result<Store> {
-        match reach(global).await? {
+        match connect(global).await? {
             RouterOrStore::Store(store, _) => Ok(store),
             RouterOrStore::Router(_) => bail!(
-                "route {}: a router runs on {} and has its store to itself: stop it, replay, and start it again; it goes on where it stopped",
+                "route {}: a router runs on {} and its store can be open in one process only: stop the router, replay, and start it again; its routes continue at their positions",
                 self.route,
                 global.config.display()
             ),
         }
     }
 
-    fn tell(&self, job: &ReplayJob, summary: &ReplaySummary, json: bool) -> Result<()> {
+    fn print(&self, job: &ReplayJob, summary: &ReplaySummary, json: bool) -> Result<()> {
         if let Some(gone) = &summary.gone {
             print::message(&format!("warning: source {:?}: {}", job.route.source, missing(gone)));
         }
@@ -138,7 +138,7 @@ impl ReplayArgs {
     }
 }
 
-/// What the source did not keep, in words.
+/// The events that the source does not keep any more, as a message.
 fn missing(gone: &TrimmedEvents) -> String {
     let begins = gone.begins.map_or_else(
         || "part of it keeps no events any more".to_owned(),
@@ -150,7 +150,7 @@ fn missing(gone: &TrimmedEvents) -> String {
     }
 }
 
-/// What was left out, in words; nothing where nothing was.
+/// What was left out, as a message; empty if nothing was.
 fn left_out(left: &LeftOut) -> String {
     let counts = [
         (left.filtered, "events by filter or time"),
@@ -159,8 +159,8 @@ fn left_out(left: &LeftOut) -> String {
         (left.objects, "objects"),
         (left.writes, "writes to other tables"),
     ];
-    let told = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-    told.collect::<Vec<_>>().join(", ")
+    let parts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

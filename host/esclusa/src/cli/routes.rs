@@ -1,6 +1,6 @@
-//! `esclusa routes` and `esclusa status`: what there is, and how it is doing.
+//! `esclusa routes` and `esclusa status`: the routes of the configuration, and their state.
 
-use super::connect::{RouterOrStore, reach, running};
+use super::connect::{RouterOrStore, connect, find_router};
 use super::{GlobalArgs, print};
 use crate::audit::{self, RouteAccount};
 use crate::cli::Exit;
@@ -14,7 +14,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A route as the configuration has it.
+/// A line of `esclusa routes`.
 #[derive(Debug, serde::Serialize)]
 struct ListedRoute {
     name: String,
@@ -26,13 +26,13 @@ struct ListedRoute {
 
 /// `esclusa routes`.
 pub(super) async fn routes(global: &GlobalArgs) -> Result<Exit> {
-    let status = match running(global).await {
+    let status = match find_router(global).await {
         Some(client) => Some(client.get::<Status>("/api/v1/status").await?),
         None => None,
     };
     let routes: Vec<ListedRoute> = match &status {
         Some(status) => status.routes.iter().map(at_work).collect(),
-        // The list is of the configuration; it needs no store.
+        // The list is made from the configuration alone: the store may be in use by another process.
         None => configured(&global.load_quietly()?),
     };
     if global.json {
@@ -73,7 +73,7 @@ fn at_work(route: &RouteStatus) -> ListedRoute {
 
 /// `esclusa status`.
 pub(super) async fn status(global: &GlobalArgs) -> Result<Exit> {
-    match reach(global).await? {
+    match connect(global).await? {
         RouterOrStore::Router(client) => {
             let status: Status = client.get("/api/v1/status").await?;
             if global.json { print::json(&status)? } else { at_this_moment(&status)? }
@@ -87,9 +87,9 @@ pub(super) async fn status(global: &GlobalArgs) -> Result<Exit> {
                 let routes: Vec<_> = accounts.iter().zip(&letters).map(route).collect();
                 print::json(&json!({"running": false, "routes": routes, "left_letters": left}))?;
             } else {
-                print::message("not running; this is what the store knows");
+                print::message("not running; these are the figures of the store");
                 stopped(&accounts, &letters)?;
-                tell_left(&left);
+                print_left(&left);
             }
         }
     }
@@ -141,7 +141,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     print::table(HEADING, &status.routes.iter().map(row).collect::<Vec<_>>())?;
     sinks(status)?;
     status.routes.iter().filter_map(behind).for_each(|told| print::message(&told));
-    tell_left(&status.left_letters);
+    print_left(&status.left_letters);
     for reload in status.reloads.iter().take(5) {
         let result = if reload.ok { "reloaded" } else { "REFUSED" };
         print::message(&format!(
@@ -154,7 +154,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     Ok(())
 }
 
-/// The outputs outside of the engine that have messages to be delivered, or fail.
+/// Prints the outputs outside of the engine that fail or have messages to deliver.
 fn sinks(status: &Status) -> Result<()> {
     let all = status.routes.iter().flat_map(|route| route.outputs.iter().map(move |output| (route, output)));
     let row = |(route, output): (&RouteStatus, &OutputStatus)| {
@@ -184,21 +184,22 @@ fn sinks(status: &Status) -> Result<()> {
     print::table(heading, &rows)
 }
 
-/// How a route stands in the shards of its source, where it has some.
+/// How far behind a route is in the shards of its source; `None` if the source has no shards.
 fn behind(route: &RouteStatus) -> Option<String> {
     let shards = route.shards.as_ref()?;
     let behind = match shards.behind_millis {
         Some(0) => "at the tip".to_owned(),
         Some(millis) => format!("{} behind", show_duration(Duration::from_secs(millis.div_ceil(1000)))),
-        None => "the service has not said how far behind".to_owned(),
+        None => "the service does not say how far behind".to_owned(),
     };
-    let unowned = if shards.unowned > 0 { format!("; {} that nobody reads", shards.unowned) } else { String::new() };
+    let unowned =
+        if shards.unowned > 0 { format!("; {} that no process reads", shards.unowned) } else { String::new() };
     let gaps = if shards.gaps > 0 { format!("; {} gap(s), see the log", shards.gaps) } else { String::new() };
     Some(format!("route {}: {} shard(s), {behind}{unowned}{gaps}", route.name, shards.working))
 }
 
-/// Tells of letters that no row counts.
-fn tell_left(left: &BTreeMap<String, u64>) {
+/// Prints a message for the dead letters of removed routes, which no row of the table counts.
+fn print_left(left: &BTreeMap<String, u64>) {
     for (route, count) in left {
         print::message(&dead_letters::removed_route_message(route, *count));
     }

@@ -41,11 +41,11 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 impl RunArgs {
-    /// Runs until a signal, or until nothing is left to do.
+    /// Runs until a signal, or with `--until-idle` until nothing is left to do.
     pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let backstop = Backstop::start(self.drain_timeout)?;
         raise_file_limit();
-        // Ended last: health is told until then.
+        // Dropped last: health is answered until the end.
         let threads = Threads::of_admin().context("cannot start the threads of the HTTP side")?;
         let mut watch = FileWatch::new();
         watch.set([global.config.clone()]);
@@ -91,7 +91,7 @@ impl RunArgs {
             admin.close().await;
         }
         drop(posted);
-        tell(&before, &after);
+        summarize(&before, &after);
         if let Some(why) = failed {
             bail!(
                 "the store at {} cannot be written any more: {why}; nothing acknowledged is lost: mend the disk, or free space on it, and start the router again",
@@ -111,7 +111,8 @@ impl RunArgs {
     }
 }
 
-/// Lets the process open as many files as it is allowed to: the usual limit is one for programs that use `select`.
+/// Raises the limit of open files to the hard limit: the usual soft limit is low for the sake of programs that use
+/// `select`.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -119,7 +120,7 @@ fn raise_file_limit() {
     }
 }
 
-/// Listens when the configuration says so.
+/// Listens if the configuration has `[admin]`.
 async fn listen(threads: &Threads, loaded: &Loaded) -> Result<Option<StartingListener>> {
     let Some(plan) = &loaded.plan.admin else { return Ok(None) };
     let starting = StartingListener::listen(threads, plan.listen).await;
@@ -140,7 +141,7 @@ async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc
     }
 }
 
-/// Tells what can be opened.
+/// Prints the addresses that can be opened.
 fn announce(loaded: &Loaded, address: Option<std::net::SocketAddr>) {
     let plan = &loaded.plan;
     let routes = plan.routes.len();
@@ -160,8 +161,8 @@ fn announce(loaded: &Loaded, address: Option<std::net::SocketAddr>) {
     tracing::info!(routes, engine = %plan.engine.display(), "running");
 }
 
-/// Tells what somebody should look at.
-fn tell(before: &Status, after: &Status) {
+/// Prints what an operator should look at: halted routes and new dead letters.
+fn summarize(before: &Status, after: &Status) {
     for route in &after.routes {
         if route.state == "halted" {
             let reason = route.reason.as_deref().unwrap_or("no reason given");

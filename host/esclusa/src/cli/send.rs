@@ -1,6 +1,6 @@
-//! `esclusa send`: events into a stream, a queue or an http source, with a router at work or without.
+//! `esclusa send`: puts events into the stream or queue of a source, through the running router or into the store.
 
-use super::connect::{Client, RouterOrStore, escape, reach_or_make};
+use super::connect::{Client, RouterOrStore, connect_or_create, escape};
 use super::{GlobalArgs, UsageError, print};
 use crate::cli::Exit;
 use crate::intake;
@@ -11,9 +11,9 @@ use serde::Deserialize;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
-/// Lines that are sent at once.
+/// Most lines of one request.
 const LINES: usize = 1000;
-/// Bytes after which lines are sent.
+/// Bytes of lines after which they are sent.
 const BYTES: usize = 4 << 20;
 
 /// `esclusa send`.
@@ -35,7 +35,7 @@ pub(super) struct SendArgs {
     raw: bool,
 }
 
-/// Where the events go.
+/// The router or the store that takes the events.
 enum SendTarget {
     Router(Client),
     Store(Store, Box<Plan>),
@@ -47,10 +47,10 @@ struct SentIds {
 }
 
 impl SendArgs {
-    /// Sends, and tells how many were taken.
+    /// Sends the events, and prints how many there were.
     pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let mut input = self.open()?;
-        let target = match reach_or_make(global).await? {
+        let target = match connect_or_create(global).await? {
             RouterOrStore::Router(client) => SendTarget::Router(client),
             RouterOrStore::Store(store, plan) => SendTarget::Store(store, plan),
         };
@@ -76,7 +76,7 @@ impl SendArgs {
                 }
             }
             if sent == 0 {
-                // Nothing to send: the source is looked for all the same.
+                // An empty input is sent, too: so a wrong name of the source is an error.
                 self.put(&target, Vec::new(), 1).await?;
             }
         }
@@ -97,7 +97,7 @@ impl SendArgs {
         Ok(Box::new(BufReader::new(file)))
     }
 
-    /// Sends one text; `first` is the number of its first line.
+    /// Sends one part of the input; `first` is the number of its first line.
     async fn put(&self, target: &SendTarget, text: Vec<u8>, first: usize) -> Result<usize> {
         let records = self.records(&text, first)?;
         match target {

@@ -1,6 +1,6 @@
-//! `esclusa table`: what the tables hold, as JSON lines with every digit of every number.
+//! `esclusa table`: prints items of tables, as JSON lines with every digit of every number.
 
-use super::connect::{RouterOrStore, escape, reach_for};
+use super::connect::{RouterOrStore, connect_checked, escape};
 use super::{GlobalArgs, print};
 use crate::cli::Exit;
 use crate::tables;
@@ -27,7 +27,7 @@ pub(super) enum TableCommand {
 }
 
 impl TableCommand {
-    /// Reads.
+    /// Runs the command.
     pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         match self {
             TableCommand::Scan { table } => scan(global, table).await,
@@ -38,7 +38,7 @@ impl TableCommand {
 
 async fn scan(global: &GlobalArgs, table: &str) -> Result<Exit> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    match reach_for(global, |plan| Ok(tables::check(plan, table)?)).await? {
+    match connect_checked(global, |plan| Ok(tables::check(plan, table)?)).await? {
         RouterOrStore::Router(client) => {
             let mut response = client.stream(&format!("/api/v1/tables/{}/scan", escape(table))).await?;
             while let Some(chunk) = response.chunk().await? {
@@ -56,7 +56,7 @@ async fn scan(global: &GlobalArgs, table: &str) -> Result<Exit> {
 }
 
 async fn get(global: &GlobalArgs, table: &str, key: &str) -> Result<Exit> {
-    let found = match reach_for(global, |plan| Ok(tables::check(plan, table)?)).await? {
+    let found = match connect_checked(global, |plan| Ok(tables::check(plan, table)?)).await? {
         RouterOrStore::Router(client) => {
             let path = format!("/api/v1/tables/{}/item?key={}", escape(table), escape(key));
             let text = client.stream(&path).await?.text().await?;

@@ -1,5 +1,5 @@
-//! `esclusa validate`: everything that `run` checks before it takes an event, without the store; and whether what the
-//! routes use on AWS can be reached.
+//! `esclusa validate`: makes all checks that `run` makes before it takes events, without the store; and checks that
+//! everything on AWS can be reached.
 
 use super::{GlobalArgs, InvalidConfiguration, print};
 use crate::cli::Exit;
@@ -28,7 +28,7 @@ pub(super) struct ValidateArgs {
 }
 
 impl ValidateArgs {
-    /// Checks, and tells everything that is wrong.
+    /// Checks, and prints all problems.
     pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let loaded = configuration::read(&global.config).map_err(InvalidConfiguration)?;
         let mut refused = Vec::new();
@@ -50,7 +50,7 @@ impl ValidateArgs {
                 for one in &unreachable {
                     print::message(&format!("route {}: {}", one.routes.join(", "), one.why));
                 }
-                print::message(&format!("{} thing(s) on AWS cannot be used", unreachable.len()));
+                print::message(&format!("{} resource(s) on AWS cannot be used", unreachable.len()));
                 return Ok(Exit::Configuration);
             }
         }
@@ -77,7 +77,7 @@ impl ValidateArgs {
     }
 }
 
-/// The account for people: a line for each part, the sum, and what is held by processes of their own.
+/// Prints the limits of memory: a line for each part, the sum, and the parts that child processes hold.
 fn table(account: &MemoryAccount) -> Result<()> {
     let row = |name: &str, bytes: u64, why: &str| [name.to_owned(), mebibytes(bytes), why.to_owned()];
     let part = |part: &MemoryPart| row(&part.name, part.bytes, &part.why);

@@ -171,7 +171,7 @@ fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
 fn a_router_that_does_not_run_cannot_be_paused() {
     let router = Router::new(ORDERS);
     fails(&router.run(&["pause", "orders"]), 1, "no router runs");
-    fails(&router.run(&["table", "scan", "orders"]), 1, "nothing has run");
+    fails(&router.run(&["table", "scan", "orders"]), 1, "no router has run");
     fails(&router.run(&["table", "scan", "oders"]), 1, "routes.toml has jobs, orders");
 }
 
@@ -340,7 +340,7 @@ fn a_source_takes_events_before_anything_has_run() {
     router.write("orders.jsonl", "{\"order_id\": \"a\"}\n{\"order_id\": \"b\"}\n");
     router.write("jobs.jsonl", "{\"id\": \"1\"}\n");
     fails(&router.run(&["send", "orders", "missing.jsonl"]), 2, "cannot read");
-    fails(&router.run(&["table", "scan", "orders"]), 1, "nothing has run");
+    fails(&router.run(&["table", "scan", "orders"]), 1, "no router has run");
     router.ok(&["send", "orders", "orders.jsonl"]);
     router.ok(&["send", "jobs", "jobs.jsonl"]);
     // A source that came into routes.toml after the store was made.

@@ -192,7 +192,7 @@ fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
     assert!(failed.contains("route orders: event ") && failed.contains("\"no_field_of_orders\""), "{failed}");
     router.start();
     let busy = replay(&router, 1, &[&["orders"], &from[..], &["--into", "orders-again"]].concat());
-    assert!(busy.contains("has its store to itself: stop it"), "{busy}");
+    assert!(busy.contains("its store can be open in one process only: stop the router"), "{busy}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A connection whose other end has to take what is written: one that takes too little is broken off.
+//! A stream whose peer has to read the answer at a minimum pace, else the stream breaks off.
 
 use super::stage::ConnectionStage;
 use std::io::{Error, ErrorKind, IoSlice, Result};
@@ -9,33 +9,33 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How much the other end has to take in which time, while there is something to take.
+/// The least that a peer has to read while there is something to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WritePace {
-    /// Bytes, or all that there are.
+    /// So many bytes, or all that were written.
     pub bytes: usize,
-    /// In this time.
+    /// Within this time.
     pub within: Duration,
 }
 
-/// A stream with a pace for what is written to it.
+/// A stream with a pace for its writes.
 pub(super) struct PacedStream<S> {
     stream: S,
     pace: WritePace,
     stage: Arc<ConnectionStage>,
-    /// Ends the connection, unless enough is taken before; `None`: nothing waits to be taken.
+    /// Breaks the stream off when it ends, unless the peer has read enough before; `None`: nothing waits to be read.
     blocked: Option<Pin<Box<Sleep>>>,
-    /// Bytes that were taken since then.
+    /// Bytes that the peer has read since `blocked` was set.
     taken: usize,
 }
 
 impl<S> PacedStream<S> {
-    /// A stream whose other end keeps this pace; `stage` hears when it has taken everything.
+    /// A stream with this pace; `stage` is notified when everything is flushed.
     pub(super) fn new(stream: S, pace: WritePace, stage: Arc<ConnectionStage>) -> Self {
         PacedStream { stream, pace, stage, blocked: None, taken: 0 }
     }
 
-    /// What comes of a write, given what the stream says.
+    /// The result of a write with the pace applied to the result of the stream.
     fn written(&mut self, result: Poll<Result<usize>>, context: &mut Context<'_>) -> Poll<Result<usize>> {
         if let Poll::Ready(result) = result {
             self.taken = self.taken.saturating_add(*result.as_ref().unwrap_or(&0));
@@ -50,7 +50,7 @@ impl<S> PacedStream<S> {
         let within = self.pace.within;
         let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep(within)));
         ready!(blocked.as_mut().poll(context));
-        Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the answer is not taken")))
+        Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not read the answer")))
     }
 }
 
@@ -80,7 +80,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        // It is asked for once everything was written.
+        // hyper flushes after it has written everything: nothing waits to be read any more.
         let flushed = ready!(Pin::new(&mut self.stream).poll_flush(context));
         self.blocked = None;
         self.stage.flushed();
@@ -98,7 +98,7 @@ mod tests {
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-    /// Writes to an end that is read a byte at a time, and says how many bytes were read.
+    /// Writes to a stream whose peer reads a byte at a time; gives the result and how many bytes were read.
     async fn read_by_bytes(pace: WritePace, pause: Duration) -> (std::io::Result<()>, usize) {
         let (near, mut far): (_, DuplexStream) = duplex(16);
         let mut near = PacedStream::new(near, pace, ConnectionStage::new());

@@ -1,5 +1,5 @@
-//! Places for connections: ordinary ones for whatever is asked, and a reserve that health is asked on when all of those
-//! are busy. A connection that asks nothing gives its place up when another one needs it, the oldest first.
+//! Slots for connections: ordinary slots serve any request; the reserve serves health probes when all ordinary slots
+//! are busy. When a slot is needed, the connection that has been silent for the longest time is cut.
 
 use super::stage::ConnectionStage;
 use rustix::process::{Resource, getrlimit};
@@ -8,20 +8,20 @@ use std::sync::Arc;
 use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
 
-/// Connections at once, if the process may open four times as many files.
+/// Most ordinary connections. The process has to be allowed four times as many files; else there are fewer.
 pub(crate) const MOST: usize = 1024;
 
-/// How many connections there may be at once.
+/// How many connections may be open at the same time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
-    /// On which anything may be asked.
+    /// Connections that serve any request.
     pub ordinary: usize,
-    /// On which health and metrics may be asked when the others are busy.
+    /// Connections that serve only health and metrics, when all ordinary ones are busy.
     pub reserve: usize,
 }
 
 impl ConnectionLimits {
-    /// As the limit of open files allows. The files of the store come first.
+    /// The limits under the limit of open files of this process: a quarter of it, since the store needs files, too.
     pub(crate) fn of_files() -> Self {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let ordinary = usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, MOST);
@@ -29,12 +29,12 @@ impl ConnectionLimits {
     }
 }
 
-/// The kind of a place.
+/// The kind of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SlotKind {
-    /// Anything may be asked on it.
+    /// Serves any request.
     Ordinary,
-    /// Only health and metrics, once, and soon.
+    /// Serves one request for health or metrics, and ends soon.
     Reserve,
 }
 
@@ -44,7 +44,7 @@ struct OpenConnection {
     since: Instant,
 }
 
-/// Who has a place.
+/// The connections that have a slot.
 pub(super) struct ConnectionSlots {
     most: ConnectionLimits,
     ordinary: HashMap<Id, OpenConnection>,
@@ -52,13 +52,14 @@ pub(super) struct ConnectionSlots {
 }
 
 impl ConnectionSlots {
-    /// Nobody has one yet.
+    /// No connection has a slot yet.
     pub(super) fn new(most: ConnectionLimits) -> Self {
         ConnectionSlots { most, ordinary: HashMap::new(), reserve: HashMap::new() }
     }
 
-    /// Makes room for a connection, and says of which kind.
-    pub(super) fn room(&mut self) -> SlotKind {
+    /// Frees a slot for a connection if none is free; gives its kind. A reserve slot can always be had: if all of them
+    /// are busy, the oldest of their connections is cut.
+    pub(super) fn free(&mut self) -> SlotKind {
         if self.ordinary.len() < self.most.ordinary || cut_waiting(&mut self.ordinary) {
             return SlotKind::Ordinary;
         }
@@ -68,7 +69,7 @@ impl ConnectionSlots {
         SlotKind::Reserve
     }
 
-    /// Gives the task of a connection a place of the kind that there was room for.
+    /// Notes the task of a connection in a slot of the kind that [`free`](Self::free) gave.
     pub(super) fn enter(&mut self, kind: SlotKind, task: AbortHandle, stage: Arc<ConnectionStage>) {
         let places = match kind {
             SlotKind::Ordinary => &mut self.ordinary,
@@ -77,25 +78,25 @@ impl ConnectionSlots {
         places.insert(task.id(), OpenConnection { stage, task, since: Instant::now() });
     }
 
-    /// The connection of this task has ended.
+    /// Frees the slot of the connection that this task served.
     pub(super) fn leave(&mut self, task: Id) {
         if self.ordinary.remove(&task).is_none() {
             self.reserve.remove(&task);
         }
     }
 
-    /// Gives up the connection that has asked nothing for the longest time, for the sake of its file.
+    /// Cuts the connection that has been silent for the longest time, to free its file; false: none is silent.
     pub(super) fn shed(&mut self) -> bool {
         cut_waiting(&mut self.reserve) || cut_waiting(&mut self.ordinary)
     }
 }
 
-/// Cuts off the connection that has asked nothing for the longest time; false: all have asked something.
+/// Cuts the connection that has been silent for the longest time; false: a request of each is being served.
 fn cut_waiting(places: &mut HashMap<Id, OpenConnection>) -> bool {
     loop {
         let waiting = places.iter().filter_map(|(id, place)| Some((place.stage.waiting()?, *id)));
         let Some((_, id)) = waiting.min_by_key(|(since, _)| *since) else { return false };
-        // It may have asked something in this moment.
+        // Its request may have come since the search: then the next silent one is looked for.
         if places.get(&id).is_some_and(|place| place.stage.cut()) {
             abort(places, id);
             return true;

@@ -1,4 +1,4 @@
-//! How far a connection is with its request: one that asks nothing gives way when room is needed.
+//! How far a connection is with its request. A silent connection is cut when another one needs its slot.
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
@@ -8,24 +8,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// The stage of a connection.
+/// The stage of a connection, shared by its task and its slot.
 #[derive(Debug)]
 pub(super) struct ConnectionStage(Mutex<Stage>);
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// Idle, or in the middle of a request's headers, since then.
+    /// Silent: idle since then, or its request's headers are not complete.
     Waiting(Instant),
-    /// A request was read; its answer is not whole.
+    /// A request was read; its answer is not complete.
     Asked,
-    /// The answer is whole, and not yet in the system's hands.
+    /// The answer is complete, and not yet written to the socket.
     Answered,
-    /// Given up: no request of it is carried out any more.
+    /// Cut: no further request of it is served.
     Cut,
 }
 
 impl ConnectionStage {
-    /// Of a connection that was accepted now.
+    /// The stage of a connection that was accepted now.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(ConnectionStage(Mutex::new(Stage::Waiting(Instant::now()))))
     }
@@ -34,7 +34,7 @@ impl ConnectionStage {
         self.0.lock()
     }
 
-    /// Since when it has asked nothing; `None` while a request of it is answered.
+    /// Since when the connection is silent; `None` while a request is being served.
     pub(super) fn waiting(&self) -> Option<Instant> {
         match *self.now() {
             Stage::Waiting(since) => Some(since),
@@ -42,7 +42,8 @@ impl ConnectionStage {
         }
     }
 
-    /// Gives it up, unless it has asked something meanwhile.
+    /// Cuts the connection if it is still silent; true if so. Looking and cutting are one step, so that no request is
+    /// lost that was just read.
     pub(super) fn cut(&self) -> bool {
         let mut now = self.now();
         let waits = matches!(*now, Stage::Waiting(_));
@@ -52,7 +53,7 @@ impl ConnectionStage {
         waits
     }
 
-    /// A request was read; false: too late, the connection was given up.
+    /// Notes that a request was read; false: too late, the connection was cut.
     pub(super) fn asked(&self) -> bool {
         let mut now = self.now();
         let alive = !matches!(*now, Stage::Cut);
@@ -69,7 +70,7 @@ impl ConnectionStage {
         }
     }
 
-    /// Everything written so far is in the system's hands.
+    /// Notes that everything written so far is in the socket's buffer.
     pub(super) fn flushed(&self) {
         let mut now = self.now();
         if matches!(*now, Stage::Answered) {
@@ -78,14 +79,14 @@ impl ConnectionStage {
     }
 }
 
-/// An answer's body; the answer is whole when it is dropped.
+/// The body of an answer; dropping it notes that the answer is complete.
 pub(super) struct AnswerBody {
     body: Body,
     stage: Arc<ConnectionStage>,
 }
 
 impl AnswerBody {
-    /// The body of an answer on the connection of this stage.
+    /// The body of an answer, on the connection with this stage.
     pub(super) fn new(body: Body, stage: Arc<ConnectionStage>) -> Self {
         AnswerBody { body, stage }
     }

@@ -1,7 +1,7 @@
-//! Where dead letters are worked on: a running router, or the store of a stopped one.
+//! Access to dead letters: through the API of a running router, or in the store if none runs.
 
 use super::ChosenDeadLetters;
-use crate::cli::connect::{Client, RouterOrStore, reach};
+use crate::cli::connect::{Client, RouterOrStore, connect};
 use crate::cli::invoke::route_loader;
 use crate::cli::{GlobalArgs, UsageError, print};
 use crate::dead_letters::{self, DeadLetterQuery, StoredDeadLetter};
@@ -15,14 +15,14 @@ use serde_json::json;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// How long messages of a redrive may take; they are recorded.
+/// How long a redrive waits until its messages are sent. They are in the outbox: a router sends them later.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Letters that are asked for at once.
+/// Dead letters of one request for a list.
 const PAGE: usize = 500;
-/// Letters that a request may name.
+/// Dead letters that one request may name: as `admin::dead_letters` allows.
 const IDS: usize = 10_000;
 
-/// Where the letters are.
+/// The router or the store that has the dead letters.
 pub(super) enum DeadLetterAccess {
     Router(Client),
     Store(Box<RouteLoader>),
@@ -46,13 +46,13 @@ struct Dropped {
 impl DeadLetterAccess {
     /// Finds the router, or opens the store.
     pub(super) async fn open(global: &GlobalArgs) -> Result<Self> {
-        Ok(match reach(global).await? {
+        Ok(match connect(global).await? {
             RouterOrStore::Router(client) => DeadLetterAccess::Router(client),
             RouterOrStore::Store(store, plan) => DeadLetterAccess::Store(Box::new(route_loader(store, *plan)?)),
         })
     }
 
-    /// The letters that a query selects, at most `limit`.
+    /// The dead letters that a query selects, at most `limit`.
     pub(super) async fn select(&self, query: DeadLetterQuery, limit: usize) -> Result<Vec<StoredDeadLetter>> {
         let mut found: Vec<StoredDeadLetter> = Vec::new();
         while found.len() < limit {
@@ -79,7 +79,7 @@ impl DeadLetterAccess {
         }
     }
 
-    /// Fails where nobody has heard of a route: it is not in the configuration, and no letter is left of it.
+    /// Fails if a route is neither in the configuration nor has any dead letters.
     pub(super) async fn check(&self, route: Option<&String>) -> Result<()> {
         let Some(route) = route else { return Ok(()) };
         let (mut known, left): (Vec<String>, _) = match self {
@@ -95,12 +95,12 @@ impl DeadLetterAccess {
         };
         known.extend(left.into_keys());
         if !known.contains(route) {
-            bail!("there is no route {route:?}, and no dead letter of one; there is {}", known.join(", "));
+            bail!("there is no route {route:?} and no dead letter of such a route; known are {}", known.join(", "));
         }
         Ok(())
     }
 
-    /// A letter, whole.
+    /// A dead letter with its whole payload.
     pub(super) async fn show(&self, id: u64) -> Result<StoredDeadLetter> {
         match self {
             DeadLetterAccess::Router(client) => client.get(&format!("/api/v1/dlq/{id}")).await,
@@ -108,7 +108,7 @@ impl DeadLetterAccess {
         }
     }
 
-    /// Delivers a letter again.
+    /// Redrives a dead letter.
     pub(super) async fn redrive(&self, id: u64, route: &str) -> Result<()> {
         match self {
             DeadLetterAccess::Router(client) => {
@@ -123,7 +123,7 @@ impl DeadLetterAccess {
                 let pending = redrive::redrive(&route, loader.store(), id).await?;
                 if tokio::time::timeout(PATIENCE, redrive::finish(&route, pending)).await.is_err() {
                     print::message(&format!(
-                        "letter {id}: what came of it is not sent yet; a router that runs sends it"
+                        "dead letter {id}: its messages are not sent yet; the router sends them when it runs"
                     ));
                 }
                 Ok(())
@@ -131,7 +131,7 @@ impl DeadLetterAccess {
         }
     }
 
-    /// Throws letters away.
+    /// Drops dead letters; gives how many there were.
     pub(super) async fn drop(&self, ids: Vec<u64>) -> Result<usize> {
         match self {
             DeadLetterAccess::Router(client) => {
@@ -146,7 +146,7 @@ impl DeadLetterAccess {
         }
     }
 
-    /// The letters that were chosen; every number has to be there.
+    /// The chosen dead letters; fails if one that was named by number does not exist.
     pub(super) async fn chosen(&self, chosen: &ChosenDeadLetters) -> Result<Vec<StoredDeadLetter>> {
         let mut found = Vec::new();
         if !chosen.ids.is_empty() {
@@ -158,7 +158,7 @@ impl DeadLetterAccess {
         if chosen.which.is_empty() && !chosen.all {
             return Err(UsageError("say which: numbers, --route, --code, --where, or --all".to_owned()).into());
         }
-        // Whatever becomes of them, their payloads are not needed for it.
+        // Neither a redrive nor a drop needs the payloads here: they may be large.
         self.select(chosen.which.query(Some(0)), usize::MAX).await
     }
 }

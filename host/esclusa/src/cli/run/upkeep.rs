@@ -1,4 +1,4 @@
-//! What a running router does for itself: changed files are put in force, signals are obeyed.
+//! Keeps a running router up to date: reloads changed files, and reloads on SIGHUP.
 
 use crate::configuration;
 use crate::file_watch::FileWatch;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that the router knows.
+/// The signals that the program handles.
 pub(crate) struct Signals {
     hangup: Signal,
     interrupt: Signal,
@@ -18,7 +18,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes them over from the system, whose answer to each would be the end of the process.
+    /// Takes the signals over: by default each of them ends the process.
     pub(crate) fn new() -> Result<Self> {
         let take = |kind| signal(kind).context("cannot take over signals");
         Ok(Signals {
@@ -36,7 +36,8 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal that ends a command, the loss of its terminal included. Cancel-safe.
+    /// Waits for a signal that ends a command: those to stop, or SIGHUP, which the loss of the terminal sends.
+    /// Cancel-safe.
     pub(crate) async fn end(&mut self) {
         tokio::select! {
             _ = self.hangup.recv() => {}
@@ -46,7 +47,7 @@ impl Signals {
     }
 }
 
-/// Keeps a router up to date.
+/// Reloads a router when its files change.
 pub(super) struct Upkeep {
     runtime: Arc<Runtime>,
     config: PathBuf,
@@ -54,13 +55,13 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    /// `watch` has seen the files as they were before the router read them, so that no change in between is missed.
+    /// `watch` was set before the router read the files, so that no change in between is missed.
     pub(super) fn new(runtime: Arc<Runtime>, config: PathBuf, watch: FileWatch) -> Self {
         Upkeep { runtime, config, watch }
     }
 
-    /// Puts changes in force until a signal to stop. A reload may take long: neither a signal nor another change waits
-    /// for it.
+    /// Reloads until a signal to stop. Reloads run side by side with this loop: one may take minutes, and neither a
+    /// signal nor another change waits for it.
     pub(super) async fn run(&mut self, signals: &mut Signals) {
         let (runtime, config) = (self.runtime.clone(), self.config.clone());
         let mut reloads = FuturesUnordered::new();
@@ -83,7 +84,8 @@ impl Upkeep {
             if changed.contains(&self.config)
                 && let Ok(new) = configuration::read(&self.config)
             {
-                // Files that come in with the new configuration are looked at before they are loaded.
+                // Plugins that are new in this configuration are watched before they are loaded, so that no change in
+                // between is missed.
                 self.watch.set(configuration::files(&self.config, &new));
             }
             reloads.push(apply(&runtime, &config, changed));
@@ -93,7 +95,7 @@ impl Upkeep {
 
 async fn apply(runtime: &Runtime, config: &Path, changed: Vec<PathBuf>) {
     if changed.iter().any(|file| file == config) {
-        // This reads changed plugins as well. As below, the router logs and remembers the result.
+        // A reload of the configuration reads changed plugins as well. The router logs and remembers the result.
         let _ = configuration::refresh(runtime, config).await;
         return;
     }
