@@ -215,7 +215,7 @@ function fillTotals(list) {
 function fillChoice(status) {
   const choice = byId("letter-route"), texts = new Map([["", "all routes"]]);
   for (const route of status.routes) texts.set(route.name, route.name);
-  for (const name of Object.keys(status.left_letters)) texts.set(name, `${name} (not in routes.toml)`);
+  for (const name of Object.keys(status.left_dead_letters)) texts.set(name, `${name} (not in routes.toml)`);
   for (const option of [...choice.options]) {
     if (texts.get(option.value) === option.textContent) texts.delete(option.value);
     else option.remove();
@@ -265,7 +265,7 @@ function redrive(ids) {
 }
 // Of a route, or of all; with letters of routes that are not in routes.toml any more.
 function letterCount(status, route) {
-  const counts = [...status.routes.map((r) => [r.name, r.dead_letters]), ...Object.entries(status.left_letters)];
+  const counts = [...status.routes.map((r) => [r.name, r.dead_letters]), ...Object.entries(status.left_dead_letters)];
   return counts.reduce((sum, [name, count]) => (route && name !== route ? sum : sum + count), 0);
 }
 async function fillLetters(status) {

@@ -1,5 +1,5 @@
-//! routes.toml as the program uses it: read with the environment, refusals of plugins reported where they belong,
-//! and put in force again while the router runs.
+//! routes.toml in the program: reads it with the environment, reports plugins that cannot be used at their lines, and
+//! reloads it while the router runs.
 
 use crate::plugins::PluginRefusal;
 use crate::runtime::Runtime;
@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Reads a configuration; `${VAR}` is looked up in the environment of the process.
+/// Reads a configuration; `${VAR}` is replaced from the environment of the process.
 ///
 /// # Errors
-/// Everything that is wrong with it, and what it names that is not in this build.
+/// All mistakes in it, or everything that it names on AWS if this build has no AWS.
 pub(crate) fn read(path: &Path) -> Result<Loaded, Problems> {
     let loaded = esclusa_config::load(path, &|name| std::env::var(name).ok())?;
     if cfg!(feature = "aws") {
@@ -27,7 +27,7 @@ pub(crate) fn read(path: &Path) -> Result<Loaded, Problems> {
     if missing.is_empty() { Ok(loaded) } else { Err(Problems(missing)) }
 }
 
-/// What a configuration names on AWS, as errors of a build without AWS, in the order of the file.
+/// An error for everything that a configuration names on AWS, in the order of the file: for a build without AWS.
 fn on_aws(loaded: &Loaded) -> Vec<Diagnostic> {
     let plan = &loaded.plan;
     let sources = plan.sources.iter().filter(|(_, source)| source.on_aws());
@@ -53,7 +53,7 @@ fn on_aws(loaded: &Loaded) -> Vec<Diagnostic> {
     found
 }
 
-/// The engine's directory in a configuration that may have other mistakes, as far as it can be told.
+/// The engine's directory, from a configuration that may have mistakes elsewhere; `None` if it is not TOML.
 #[must_use]
 pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(path).ok()?;
@@ -62,7 +62,7 @@ pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
     Some(path.parent().unwrap_or(Path::new("")).join(written))
 }
 
-/// The files that the configuration is made of: itself and every plugin, each once.
+/// The files to watch: the configuration and every plugin, each once.
 #[must_use]
 pub(crate) fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
@@ -74,7 +74,7 @@ pub(crate) fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
     files
 }
 
-/// Why plugins do not serve their routes, as diagnostics of the file that asked for them.
+/// Diagnostics at the lines of routes.toml for plugins that cannot serve their routes.
 #[must_use]
 pub(crate) fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, PluginRefusal)]) -> Problems {
     let mut found: Vec<Diagnostic> =
@@ -133,7 +133,7 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal)
     }
 }
 
-/// The code of a file that is there and does not load.
+/// The code for a file that exists and cannot be loaded.
 fn unloadable(why: &LoadError) -> Code {
     match why {
         LoadError::TooLarge | LoadError::Bomb(_) | LoadError::Wordy { .. } => Code::PLUGIN_TOO_LARGE,
@@ -144,22 +144,22 @@ fn unloadable(why: &LoadError) -> Code {
     }
 }
 
-/// A configuration that was not put in force.
+/// A reload that did not happen, or only in part.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct NotReloaded {
-    /// The reasons as text.
+    /// The reasons, for people.
     pub message: String,
-    /// The reasons with their places, where they have some.
+    /// The reasons with their lines; `None` if they have none.
     pub diagnostics: Option<serde_json::Value>,
 }
 
-/// Reads the configuration and every plugin that has changed again, and puts them in force. Returns when that is
-/// done; tells what has changed.
+/// Reloads the configuration and every plugin whose file has changed. Returns once they are in force, with a summary
+/// of the changes.
 ///
 /// # Errors
-/// [`NotReloaded`]; what could not be put in force is as it was.
-pub(crate) async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, NotReloaded> {
+/// [`NotReloaded`]; whatever could not be reloaded goes on as before.
+pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, NotReloaded> {
     let loaded = match read(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -168,7 +168,7 @@ pub(crate) async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, No
             return Err(NotReloaded { message: text, diagnostics: Some(problems.to_json()) });
         }
     };
-    let mut told = match runtime.reload_config(loaded).await {
+    let mut summary = match runtime.reload_config(loaded).await {
         Ok(message) => message,
         Err(message) => return Err(NotReloaded { message, diagnostics: None }),
     };
@@ -176,14 +176,14 @@ pub(crate) async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, No
     let mut refused = Vec::new();
     for result in join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await {
         match result {
-            Ok(message) => told = format!("{told}; {message}"),
+            Ok(message) => summary = format!("{summary}; {message}"),
             Err(message) => refused.push(message),
         }
     }
-    if refused.is_empty() { Ok(told) } else { Err(NotReloaded { message: refused.join("; "), diagnostics: None }) }
+    if refused.is_empty() { Ok(summary) } else { Err(NotReloaded { message: refused.join("; "), diagnostics: None }) }
 }
 
-/// Problems in a line each, for places that show no source text.
+/// Problems in one line, for logs and lists that show no source text.
 fn brief(problems: &Problems) -> String {
     let errors = problems.0.iter().filter(|d| d.severity == Severity::Error);
     let lines: Vec<String> =
@@ -191,7 +191,7 @@ fn brief(problems: &Problems) -> String {
     lines.join("; ")
 }
 
-/// Plugin files whose content is not what some route runs.
+/// Plugin files whose content differs from the plugin that some route runs.
 async fn changed(runtime: &Runtime) -> Vec<PathBuf> {
     let mut running: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for route in runtime.status().routes {
@@ -202,7 +202,7 @@ async fn changed(runtime: &Runtime) -> Vec<PathBuf> {
         digests.iter().any(|running| *running != now).then_some(path)
     };
     let look = tokio::task::spawn_blocking(move || running.into_iter().filter_map(differs).collect());
-    // A reader that failed has seen no change.
+    // If the thread panicked, no change was seen; the next reload looks again.
     look.await.unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! Dead letters as people ask for them: selected by route, code and pattern, with their numbers.
+//! Dead letters for people: selected by route, code and pattern, with their numbers.
 
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Letters that are read at once; fewer when they are large.
+/// Dead letters that are read from the store at a time.
 const PAGE: usize = 200;
-/// Bytes of letters that are given at once; the letter that passes it is the last one.
+/// Bytes of the dead letters of one selection; the one that exceeds them is the last.
 const BYTES: usize = 8 << 20;
 
 /// A dead letter and its number.
@@ -23,29 +23,29 @@ pub(crate) struct StoredDeadLetter {
     pub id: u64,
     /// Bytes of its payload.
     pub size: usize,
-    /// Its story.
+    /// Everything that is known of it.
     #[serde(flatten)]
-    pub letter: DeadLetter,
+    pub dead_letter: DeadLetter,
 }
 
 impl StoredDeadLetter {
-    /// A letter as the store has it.
+    /// A dead letter from the store.
     #[must_use]
-    pub(crate) fn new(id: u64, letter: DeadLetter) -> Self {
-        StoredDeadLetter { id, size: letter.data.len(), letter }
+    pub(crate) fn new(id: u64, dead_letter: DeadLetter) -> Self {
+        StoredDeadLetter { id, size: dead_letter.data.len(), dead_letter }
     }
 
-    /// Bytes of what a producer and a plugin can make long.
+    /// Bytes of the parts that a producer or a plugin can make long.
     fn weight(&self) -> usize {
-        let DeadLetter { data, attributes, reason, backtrace, logs, .. } = &self.letter;
+        let DeadLetter { data, attributes, reason, backtrace, logs, .. } = &self.dead_letter;
         let attributes = attributes.iter().map(|(name, value)| name.len().saturating_add(value.len()));
         let texts = [data.len(), reason.len(), backtrace.as_ref().map_or(0, String::len)];
         attributes.chain(texts).chain(logs.iter().map(String::len)).fold(0, usize::saturating_add)
     }
 
-    /// With at most so many bytes of its payload; text is cut between characters.
+    /// The dead letter with at most so many bytes of its payload; text is cut between characters.
     fn preview(mut self, most: usize) -> Self {
-        let data = &mut self.letter.data;
+        let data = &mut self.dead_letter.data;
         let end = match std::str::from_utf8(data) {
             Ok(text) => text.floor_char_boundary(most),
             Err(_) => most,
@@ -55,7 +55,7 @@ impl StoredDeadLetter {
     }
 }
 
-/// Which letters.
+/// A selection of dead letters; each field narrows it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DeadLetterQuery {
@@ -68,41 +68,41 @@ pub(crate) struct DeadLetterQuery {
     /// Whose event matches this pattern, written as JSON.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// After the letter with this number.
+    /// Only those after the dead letter with this number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
     /// At most so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// With at most so many bytes of each payload.
+    /// Shorten each payload to so many bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preview: Option<usize>,
 }
 
-/// A selection that cannot be made.
+/// Why dead letters were not selected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotSelected {
-    /// The pattern is none.
+    /// The pattern is not an event pattern.
     #[error("{0}")]
     Pattern(String),
-    /// The pattern takes too long on a letter, the one with this number.
-    #[error("the pattern gives no answer for letter {id}: {why}; ask by route or code, or with a smaller pattern")]
+    /// The pattern takes too many steps on the dead letter with this number.
+    #[error("the pattern gives no answer for dead letter {id}: {why}; ask by route or code, or with a smaller pattern")]
     TooMuch {
         /// Its number.
         id: u64,
-        /// The budget.
+        /// The budget of steps that was spent.
         why: Exhausted,
     },
-    /// Nobody waits for the letters any more.
+    /// The client has gone.
     #[error("stopped")]
     Stopped,
-    /// The store does not answer.
+    /// A fault of the store.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
 
-/// The letters that a query selects, in the order in which they died; at most `most`, and fewer if they are large, but one at
-/// least if there is one. It looks at `stop` for every letter.
+/// Selects dead letters in the order in which they died: at most `most`, fewer if they are large, but at least one if
+/// there is one. `stop` is read before each of them.
 ///
 /// # Errors
 /// [`NotSelected`].
@@ -119,19 +119,19 @@ pub(crate) fn select(
         let page = store.dead_letters(query.route.as_deref(), after, PAGE)?;
         let Some((last, _)) = page.last() else { break };
         after = Some(*last);
-        for (id, letter) in page {
+        for (id, dead_letter) in page {
             if stop.load(Ordering::Relaxed) {
                 return Err(NotSelected::Stopped);
             }
-            let fits = query.code.as_ref().is_none_or(|code| *code == letter.code)
-                && filter.as_ref().map_or(Ok(true), |filter| matches_event(filter, id, &letter, stop))?;
+            let fits = query.code.as_ref().is_none_or(|code| *code == dead_letter.code)
+                && filter.as_ref().map_or(Ok(true), |filter| matches_event(filter, id, &dead_letter, stop))?;
             if !fits {
                 continue;
             }
-            let letter = StoredDeadLetter::new(id, letter);
-            let letter = if let Some(most) = query.preview { letter.preview(most) } else { letter };
-            bytes = bytes.saturating_add(letter.weight());
-            found.push(letter);
+            let dead_letter = StoredDeadLetter::new(id, dead_letter);
+            let dead_letter = if let Some(most) = query.preview { dead_letter.preview(most) } else { dead_letter };
+            bytes = bytes.saturating_add(dead_letter.weight());
+            found.push(dead_letter);
             if found.len() >= most || bytes >= BYTES {
                 break;
             }
@@ -140,7 +140,8 @@ pub(crate) fn select(
     Ok(found)
 }
 
-/// Letters of routes that the configuration does not have, by route: they were removed or renamed.
+/// How many dead letters there are of routes that the configuration does not have, by route: those were removed or
+/// renamed.
 #[must_use]
 pub(crate) fn of_removed_routes(store: &Store, plan: &Plan) -> BTreeMap<String, u64> {
     let mut counts = store.dead_counts();
@@ -148,7 +149,7 @@ pub(crate) fn of_removed_routes(store: &Store, plan: &Plan) -> BTreeMap<String, 
     counts
 }
 
-/// What there is to say of letters whose route is gone.
+/// A message about the dead letters of a removed route.
 #[must_use]
 pub(crate) fn removed_route_message(route: &str, count: u64) -> String {
     format!(

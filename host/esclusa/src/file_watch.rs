@@ -1,9 +1,9 @@
-//! Notices that routes.toml or a plugin has changed.
+//! Watches files by their content: routes.toml and the plugins.
 //!
-//! Directories are watched, not files, so that a rename over a file, a swapped symlink or a deleted and recreated
-//! file is seen. An event only says "look": what counts is the content. A file that is still being written is
-//! waited out: its size and time of change must stand still. A tick looks now and then where no event comes
-//! (network file systems, a deleted directory).
+//! Directories are watched, not files, so that a rename over a file, a swapped symlink or a deleted and recreated file
+//! is seen. An event only says "look": what counts is the content. A file that is still being written is not read
+//! before its size and time of change stay the same. Network file systems and deleted directories give no events: for
+//! those all files are looked at every few seconds.
 
 use esclusa_sandbox::MAX_FILE;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
-/// Files are looked at as often without any event.
+/// Interval of looks without any event.
 const TICK: Duration = Duration::from_secs(2);
-/// A file must stand still for so long before it is read.
+/// A file is read once it has not changed for this long.
 const QUIET: Duration = Duration::from_millis(40);
-/// A file that never stands still is read all the same after so long.
+/// A file that keeps changing is read after this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Watches files by content.
@@ -29,18 +29,19 @@ pub(crate) struct FileWatch {
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
     seen: BTreeMap<PathBuf, FileLook>,
-    /// Found to have changed, and not told yet.
+    /// Files that have changed and that [`changed`](FileWatch::changed) has not returned yet: it may be cancelled in
+    /// between.
     found: Vec<PathBuf>,
 }
 
-/// What was last seen of a file.
+/// The last look at a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FileLook {
     stamp: Option<FileStamp>,
     digest: Option<[u8; 32]>,
 }
 
-/// What tells cheaply that a file may have changed.
+/// Metadata that shows cheaply that a file may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FileStamp {
     modified: Option<SystemTime>,
@@ -49,7 +50,7 @@ struct FileStamp {
 }
 
 impl FileWatch {
-    /// Watches nothing yet.
+    /// A watch of no files.
     #[must_use]
     pub(crate) fn new() -> Self {
         let wake = Arc::new(Notify::new());
@@ -67,7 +68,7 @@ impl FileWatch {
         }
     }
 
-    /// Watches exactly these files from now on. Files that are new here count as seen as they are now.
+    /// Watches exactly these files from now on. Files that are new here are compared with their content of now.
     pub(crate) fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) {
         let files: BTreeSet<PathBuf> = files.into_iter().collect();
         self.seen.retain(|path, _| files.contains(path));
@@ -77,8 +78,8 @@ impl FileWatch {
         self.arm();
     }
 
-    /// Watches the directories of the files, those of symlinks' targets included. Done again and again, since a
-    /// directory may have been deleted and made anew.
+    /// Watches the directories of the files and of the targets of symlinks. Repeated at every tick: a directory may
+    /// have been deleted and created again, and its old watch is dead.
     fn arm(&mut self) {
         let mut wanted = BTreeSet::new();
         for path in self.seen.keys() {
@@ -91,15 +92,15 @@ impl FileWatch {
         }
         let Some(watcher) = &mut self.watcher else { return };
         for gone in self.directories.difference(&wanted) {
-            // It may be gone already; there is nothing to stop watching then.
+            // It fails if the directory was deleted: its watch ended with it.
             let _ = watcher.unwatch(gone);
         }
         self.directories =
             wanted.into_iter().filter(|d| watcher.watch(d, RecursiveMode::NonRecursive).is_ok()).collect();
     }
 
-    /// Waits until the content of some files has changed; gives their paths. A file that is missing has not
-    /// changed: it is waited for. Cancel-safe.
+    /// Waits until the content of some files has changed; gives their paths. A missing file does not count as changed:
+    /// its next content does. Cancel-safe.
     pub(crate) async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
             let ticked = tokio::time::timeout(TICK, self.wake.notified()).await.is_err();
@@ -118,7 +119,7 @@ impl FileWatch {
                 let digest = tokio::task::spawn_blocking(move || digest(&file)).await.unwrap_or_default();
                 let Some(look) = self.seen.get_mut(&path) else { continue };
                 if stamp.is_none() {
-                    tracing::warn!(file = %path.display(), "a file in use is gone; what is in force goes on, and the next start will need it");
+                    tracing::warn!(file = %path.display(), "a file in use was deleted; the router goes on without it, but its next start needs the file");
                 }
                 look.stamp = stamp;
                 if digest.is_some() && digest != look.digest {
@@ -140,7 +141,7 @@ impl Default for FileWatch {
     }
 }
 
-/// Waits until a file stands still.
+/// Waits until a file stops changing.
 async fn quiet(path: &Path) -> Option<FileStamp> {
     let began = tokio::time::Instant::now();
     let mut last = stamp(path);
@@ -160,8 +161,8 @@ fn stamp(path: &Path) -> Option<FileStamp> {
     Some(FileStamp { modified: meta.modified().ok(), len: meta.len(), inode: meta.ino() })
 }
 
-/// The digest of a file's content; of one that is larger than any plugin, of its first bytes: it is refused for its
-/// size. `None`: there is no file to read.
+/// The digest of a file. Of a file that is larger than any plugin only the first bytes are read: it will be refused
+/// for its size. `None`: there is no such file.
 fn digest(path: &Path) -> Option<[u8; 32]> {
     if !std::fs::metadata(path).ok()?.is_file() {
         return None;

@@ -1,6 +1,6 @@
-//! Events put in from outside: lines become records, and go to the stream or queue behind a source.
+//! Puts events from outside into the stream or queue of a source: lines become records.
 //!
-//! Nothing is answered before it is durable; a batch of records is taken as a whole or not at all.
+//! A call returns once its records are durable. All records of a call are stored, or none.
 
 use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::{Plan, Source};
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Why records were not taken. Nothing of them was stored.
+/// Why records were not stored; none of them was.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotTaken {
     /// There is no source of that name.
@@ -21,7 +21,7 @@ pub(crate) enum NotTaken {
         /// The names that there are.
         known: String,
     },
-    /// The source makes its events itself.
+    /// The source takes no events from here.
     #[error("source {name:?} is of kind {kind}: {instead}")]
     Closed {
         /// The source.
@@ -31,27 +31,27 @@ pub(crate) enum NotTaken {
         /// What to do instead.
         instead: &'static str,
     },
-    /// The events are not what they should be.
+    /// An event is malformed.
     #[error("{0}")]
     Malformed(String),
-    /// They are too many for one request.
+    /// There are too many events for one request.
     #[error("a request may have {LINES} lines, this one has {0}: send it in parts")]
     TooMany(usize),
-    /// The store did not take them.
+    /// A fault of the store.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
 
-/// Lines that a request to a running router may have: a record takes far more memory than a short line has bytes.
+/// Most lines of a request to a running router: a record takes far more memory than a short line has bytes.
 const LINES: usize = 100_000;
 
-/// Where the events of a source are put in.
+/// The stream or queue that the events of a source are put into.
 enum IntakeTarget {
     Stream(String),
     Queue(String),
 }
 
-/// Puts records into the stream or queue behind a source; gives their ids once they are durable.
+/// Puts records into the stream or queue of a source; gives their ids once they are durable.
 ///
 /// # Errors
 /// [`NotTaken`]; none was stored then.
@@ -85,8 +85,8 @@ fn target(plan: &Plan, name: &str) -> Result<IntakeTarget, NotTaken> {
         Some(Source::Kinesis { .. }) => closed("kinesis", "put records with `aws kinesis put-records`"),
         Some(Source::DynamodbStream { .. }) => closed("dynamodb-stream", "its events come from writes to the table"),
         Some(Source::Sqs { .. }) => closed("sqs", "send messages with `aws sqs send-message`"),
-        Some(Source::Generate { .. }) => closed("generate", "it makes its events itself"),
-        Some(Source::Schedule { .. }) => closed("schedule", "it makes its events itself"),
+        Some(Source::Generate { .. }) => closed("generate", "it generates its events itself"),
+        Some(Source::Schedule { .. }) => closed("schedule", "it generates its events itself"),
         None => {
             let known: Vec<&str> = plan.sources.keys().map(|name| &**name).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
@@ -95,19 +95,20 @@ fn target(plan: &Plan, name: &str) -> Result<IntakeTarget, NotTaken> {
     }
 }
 
-/// A record of a whole text.
+/// A record with a whole text.
 #[must_use]
 pub(crate) fn raw(data: Vec<u8>, key: &str) -> NewRecord {
     NewRecord { key: key.to_owned(), data, attributes: Vec::new() }
 }
 
-/// The lines of a text, without their ends; empty ones are left out. Numbers count from 1.
+/// The lines of a text with their numbers, counted from 1; white space around them is cut, and empty lines are left
+/// out.
 pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let numbered = text.split(|byte| *byte == b'\n').enumerate();
     numbered.map(|(at, line)| (at + 1, line.trim_ascii())).filter(|(_, line)| !line.is_empty())
 }
 
-/// How many lines a text has; gives the text back.
+/// Counts the lines of a text; gives the text back, so that this can run on another thread.
 ///
 /// # Errors
 /// [`NotTaken::TooMany`].
@@ -116,8 +117,8 @@ pub(crate) fn count(text: Vec<u8>) -> (Vec<u8>, Result<usize, NotTaken>) {
     (text, if count > LINES { Err(NotTaken::TooMany(count)) } else { Ok(count) })
 }
 
-/// A record per line, each of which has to be JSON. `field` names the field that holds the key, with dots between
-/// the names of nested ones; `first` is the number of the first line.
+/// A record for each line; each has to be JSON. `field` is the path of the field that holds the key, with dots between
+/// nested names; `first` is the number of the first line, for messages.
 ///
 /// # Errors
 /// [`NotTaken::Malformed`] with the number of the line.

@@ -1,8 +1,8 @@
-//! What bounds the memory of a router: every part that grows with what comes from outside, and their sum, as
-//! `esclusa validate --limits` prints them.
+//! The limits of the memory of a router: each part that grows with input from outside, and their sum, as `esclusa
+//! validate --limits` prints them.
 //!
-//! Amounts are the constants of those that keep to them, never copies. A part that has a budget and is missing here makes the
-//! sum wrong: `scripts/hostile.sh` holds a router under attack to it.
+//! The amounts are the constants that the code enforces, never copies of them. `scripts/hostile.sh` compares the sum
+//! with the peak of a router under attack, and so finds a part that is missing here.
 
 #[cfg(test)]
 mod limits_page;
@@ -16,35 +16,35 @@ use esclusa_sandbox::{KEEP_RESIDENT, STACK, SandboxConfig, caps};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What a router takes that has nothing to do: program, threads, tables of names.
+/// Memory of an idle router: program, threads, tables of names.
 const IDLE: u64 = 96 << 20;
-/// Compiled code and what belongs to it, as a multiple of a plugin's file.
+/// Compiled code with its metadata, as a multiple of the size of a plugin's file.
 const CODE: u64 = 4;
-/// The allocator keeps pages for reuse: a quarter of what is in use.
+/// The allocator keeps pages for reuse: one for this many in use.
 const KEPT_BY_ALLOCATOR: u64 = 4;
 
-/// Outputs are held twice while they are committed: as effects, and as the writes that they become.
+/// During a commit a call output is in memory twice: as effects, and as the writes that they become.
 const HELD: u64 = 2;
 
-/// Something that takes memory.
+/// A part of the memory.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct MemoryPart {
-    /// What it is.
+    /// Its name.
     pub name: String,
-    /// Bytes that it takes at most.
+    /// Most bytes that it takes.
     pub bytes: u64,
-    /// How that comes about.
+    /// How that is reckoned.
     pub why: String,
 }
 
 /// The memory of a router.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct MemoryAccount {
-    /// Bytes that the process takes at most.
+    /// Most bytes that the process takes.
     pub sum: u64,
     /// Its parts.
     pub parts: Vec<MemoryPart>,
-    /// What processes of their own take, beside it.
+    /// The parts of child processes, which the sum does not have.
     pub beside: Vec<MemoryPart>,
 }
 
@@ -68,18 +68,18 @@ fn part(name: impl Into<String>, bytes: u64, why: impl Into<String>) -> MemoryPa
     MemoryPart { name: name.into(), bytes, why: why.into() }
 }
 
-/// Compiled plugins. A file that cannot be read is not loaded either.
+/// Compiled plugins. A file that cannot be read counts nothing: it cannot be loaded either.
 fn code(plan: &Plan) -> MemoryPart {
     let files: BTreeSet<_> = plan.routes.iter().map(|route| &route.plugin).collect();
     let bytes = files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum::<u64>();
     part("code of plugins", bytes.saturating_mul(CODE), format!("{} plugin(s), {CODE} times their files", files.len()))
 }
 
-/// Calls that may run at the same time, and what is held for them.
+/// The memory of calls that run at the same time.
 fn guests(routes: &[RouteSpec]) -> Vec<MemoryPart> {
     let instances = SandboxConfig::default().instances as usize;
     let mut calls: Vec<&RouteSpec> = routes.iter().flat_map(|route| vec![route; at_once(route, instances)]).collect();
-    // The sandbox runs no more than that: in the worst case the largest.
+    // The sandbox runs `most_running` calls at a time: in the worst case those with the most memory.
     calls.sort_by_key(|route| std::cmp::Reverse(route.limits.memory));
     let sum = |of: fn(&RouteSpec) -> u64, calls: &[&RouteSpec]| {
         calls.iter().fold(0_u64, |sum, route| sum.saturating_add(of(route)))
@@ -102,7 +102,8 @@ fn at_once(route: &RouteSpec, instances: usize) -> usize {
     route.concurrency.saturating_mul(route.parallelization_factor).min(instances / 2).max(1)
 }
 
-/// Instances kept for reuse, all routes together, and the slots of those that are gone, which stay warm.
+/// Instances that are kept for reuse, of all routes together, and the slots of ended instances, whose pages stay
+/// resident.
 fn kept(routes: &[RouteSpec], instances: usize) -> MemoryPart {
     let reused = |route: &RouteSpec| match route.instances {
         Instances::Fresh => None,
@@ -113,7 +114,7 @@ fn kept(routes: &[RouteSpec], instances: usize) -> MemoryPart {
     part("instances kept", warm.saturating_mul(instances as u64), format!("{instances} of {} KiB", warm >> 10))
 }
 
-/// Events that a route has taken from its source, and what its source holds for it.
+/// Events that a route has received from its source, and the buffers of that source.
 fn events(route: &RouteSpec, plan: &Plan) -> Vec<MemoryPart> {
     let name = |what: &str| format!("route {}: {what}", route.name);
     let in_flight = route.in_flight_bytes as u64;
@@ -134,14 +135,14 @@ fn events(route: &RouteSpec, plan: &Plan) -> Vec<MemoryPart> {
     parts
 }
 
-/// The embedded engine: what the database holds, and the groups of commits that are gathered and written.
+/// The embedded engine: the cache of its database, and the groups of commits that are gathered and written.
 fn store() -> MemoryPart {
-    // What a commit reads and makes is a byte a step.
+    // A commit counts a step for each byte that it reads or makes.
     let commits = 2 * esclusa_embedded::GROUP_BYTES as u64 + esclusa_embedded::COMMIT_STEPS;
     part("store", esclusa_embedded::MEMORY.saturating_add(commits), "cache, memtables, commits being made and written")
 }
 
-/// What the listener holds: connections, bodies with their copies, answers that clients have not taken.
+/// The listener: buffers of connections, bodies with their copies, answers that clients have not taken.
 fn admin() -> Vec<MemoryPart> {
     let most = connections::ConnectionLimits::of_files();
     let most = most.ordinary.saturating_add(most.reserve) as u64;
@@ -153,7 +154,7 @@ fn admin() -> Vec<MemoryPart> {
     ]
 }
 
-/// What processes of their own take.
+/// The memory of child processes.
 fn beside() -> Vec<MemoryPart> {
     let of = |name, children: usize, memory: u64| {
         part(

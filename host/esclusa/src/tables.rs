@@ -1,4 +1,4 @@
-//! Tables as people ask for them: names checked, keys read from JSON, items written as JSON with every digit.
+//! Reads tables for people: checks names, reads keys from JSON, and writes items as JSON with every digit.
 
 use esclusa_config::plan::{Plan, Table};
 use esclusa_embedded::{Store, plain_json};
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A question that has no answer.
+/// Why a table was not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotRead {
     /// There is no table of that name.
@@ -19,7 +19,7 @@ pub(crate) enum NotRead {
         /// The names that there are.
         known: String,
     },
-    /// It is not one of the embedded engine.
+    /// The table is in DynamoDB, not in the embedded engine.
     #[error("table {name:?} is {there:?} in DynamoDB: read it with `aws dynamodb scan --table-name {there}`")]
     Elsewhere {
         /// The name asked for.
@@ -27,18 +27,18 @@ pub(crate) enum NotRead {
         /// Its name in DynamoDB.
         there: String,
     },
-    /// The key is not one.
+    /// The key is malformed.
     #[error("{0}")]
     Key(String),
-    /// The table does not answer.
+    /// The read failed.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
-/// All items of a table as they are now, a line of JSON each.
+/// All items of a table as of now, a line of JSON each.
 ///
 /// # Errors
-/// [`NotRead::Unknown`]; each line may be a [`ReadError`], which is the last one.
+/// [`NotRead::Unknown`] or [`NotRead::Elsewhere`]. A line may be a [`ReadError`]; it is the last line then.
 pub(crate) fn scan(
     store: &Store,
     plan: &Plan,
@@ -48,7 +48,7 @@ pub(crate) fn scan(
     Ok(store.scan_all(table).map(|item| item.map(|item| plain_json(&item))))
 }
 
-/// The item with a key that is given as a JSON object, as JSON.
+/// The item with this key as JSON; the key is a JSON object.
 ///
 /// # Errors
 /// [`NotRead`].
@@ -58,7 +58,7 @@ pub(crate) fn get(store: &Store, plan: &Plan, table: &str, key: &str) -> Result<
     Ok(store.get(table, &key)?.map(|item| plain_json(&item)))
 }
 
-/// Whether there is such a table to read.
+/// Fails if there is no such table to read.
 ///
 /// # Errors
 /// [`NotRead::Unknown`] or [`NotRead::Elsewhere`].
@@ -75,7 +75,7 @@ pub(crate) fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
     Err(NotRead::Unknown { name: name.to_owned(), known })
 }
 
-/// A key from a JSON object of texts and numbers. Numbers keep every digit.
+/// Reads a key from a JSON object of strings and numbers. Numbers keep every digit.
 fn key(text: &str) -> Result<Item, String> {
     let fields: BTreeMap<Cow<'_, str>, &RawValue> =
         serde_json::from_str(text).map_err(|error| format!("the key {text} is not a JSON object: {error}"))?;

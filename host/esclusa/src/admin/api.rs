@@ -66,7 +66,7 @@ async fn set(admin: Arc<AdminServer>, name: String, pause: bool) -> JsonAnswer<V
 /// Puts the configuration and changed plugins in force; answers when that is done or refused.
 pub(super) async fn reload(State(admin): AdminState) -> JsonAnswer<Value> {
     let (runtime, config) = (admin.runtime.clone(), admin.config.clone());
-    let reloads = async move { configuration::refresh(&runtime, &config).await };
+    let reloads = async move { configuration::reload(&runtime, &config).await };
     match admin.work.whole_in(&admin.work.changes, reloads).await?.0 {
         Ok(message) => Ok(Json(json!({"message": message}))),
         Err(error) => Err(ApiError::new(StatusCode::BAD_REQUEST, error.message).with(error.diagnostics)),

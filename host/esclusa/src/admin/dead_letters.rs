@@ -58,7 +58,7 @@ pub(crate) async fn show(
         .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, format!("{id:?} is not the number of a dead letter")))?;
     let store = admin.runtime.store().clone();
     let find = move || match redrive::find(&store, id) {
-        Ok(Some(letter)) => Ok(StoredDeadLetter::new(id, letter)),
+        Ok(Some(dead_letter)) => Ok(StoredDeadLetter::new(id, dead_letter)),
         Ok(None) => Err(gone(id)),
         Err(fault) => Err(fault.into()),
     };
@@ -81,12 +81,12 @@ async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
     let (mut redriven, mut failed) = (Vec::new(), Vec::new());
     for id in ids {
         let alone = admin.redrives.lock().await;
-        let letter = redrive::find(admin.runtime.store(), id)?;
-        let Some(letter) = letter else {
+        let dead_letter = redrive::find(admin.runtime.store(), id)?;
+        let Some(dead_letter) = dead_letter else {
             failed.push(json!({"id": id, "error": NotRedriven::Gone(id).to_string()}));
             continue;
         };
-        let result = match admin.runtime.route(&letter.route) {
+        let result = match admin.runtime.route(&dead_letter.route) {
             Ok(route) => redrive::redrive(&route, admin.runtime.store(), id).await.map(|pending| (route, pending)),
             Err(missing) => Err(missing.into()),
         };

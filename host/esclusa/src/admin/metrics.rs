@@ -30,13 +30,13 @@ const fn gauge(name: &'static str, about: &'static str, value: fn(&RouteStatus) 
 }
 
 /// Removed routes have this metric, too, as long as they have dead letters.
-const LETTERS: &str = "esclusa_dead_letters";
+const DEAD_LETTERS: &str = "esclusa_dead_letters";
 
 const METRICS: &[Metric] = &[
     gauge("esclusa_route_healthy", "1 while the route does its work.", |r| f64::from(u8::from(r.health.healthy))),
     gauge("esclusa_events_in_flight", "Events taken from the source and not settled.", |r| r.reading.in_flight as f64),
     gauge("esclusa_in_flight_bytes", "Bytes of events in flight.", |r| r.in_flight_bytes as f64),
-    gauge(LETTERS, "Events in the embedded dead letters.", |r| r.dead_letters as f64),
+    gauge(DEAD_LETTERS, "Events in the embedded dead letters.", |r| r.dead_letters as f64),
     counter("esclusa_events_released_total", "Times that events were released: they went back to their queue.", |r| {
         r.reading.released as f64
     }),
@@ -129,9 +129,9 @@ pub(crate) fn render(status: &Status) -> String {
         for route in &status.routes {
             line(&mut out, metric.name, &[("route", &route.name)], (metric.value)(route));
         }
-        if metric.name == LETTERS {
-            for (route, count) in &status.left_letters {
-                line(&mut out, LETTERS, &[("route", route)], *count as f64);
+        if metric.name == DEAD_LETTERS {
+            for (route, count) in &status.left_dead_letters {
+                line(&mut out, DEAD_LETTERS, &[("route", route)], *count as f64);
             }
         }
     }
@@ -179,8 +179,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn status() -> Status {
-        let left_letters = [("web".to_owned(), 4)].into();
-        Status { version: "1".into(), pid: 1, now: 0, routes: Vec::new(), left_letters, reloads: Vec::new() }
+        let left_dead_letters = [("web".to_owned(), 4)].into();
+        Status { version: "1".into(), pid: 1, now: 0, routes: Vec::new(), left_dead_letters, reloads: Vec::new() }
     }
 
     #[test]

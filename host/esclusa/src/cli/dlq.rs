@@ -139,68 +139,71 @@ impl DlqCommand {
     }
 }
 
-fn list(global: &GlobalArgs, letters: &[StoredDeadLetter], limit: usize) -> Result<Exit> {
+fn list(global: &GlobalArgs, dead_letters: &[StoredDeadLetter], limit: usize) -> Result<Exit> {
     if global.json {
-        letters.iter().try_for_each(print::json)?;
+        dead_letters.iter().try_for_each(print::json)?;
         return Ok(Exit::Ok);
     }
-    let row = |StoredDeadLetter { id, letter, .. }: &StoredDeadLetter| {
-        let what = letter.output.as_ref().map_or_else(|| letter.event.clone(), |output| format!("message to {output}"));
-        let payload = String::from_utf8_lossy(&letter.data).into_owned();
+    let row = |StoredDeadLetter { id, dead_letter, .. }: &StoredDeadLetter| {
+        let what = dead_letter
+            .output
+            .as_ref()
+            .map_or_else(|| dead_letter.event.clone(), |output| format!("message to {output}"));
+        let payload = String::from_utf8_lossy(&dead_letter.data).into_owned();
         [
             id.to_string(),
-            print::time(letter.died),
-            letter.route.clone(),
+            print::time(dead_letter.died),
+            dead_letter.route.clone(),
             print::short(&what, 40),
-            letter.attempts.to_string(),
-            letter.code.clone(),
-            print::short(&letter.reason, 60),
+            dead_letter.attempts.to_string(),
+            dead_letter.code.clone(),
+            print::short(&dead_letter.reason, 60),
             print::short(&payload, 60),
         ]
     };
     print::table(
         ["ID", "DIED", "ROUTE", "EVENT", "TRIED", "CODE", "REASON", "PAYLOAD"],
-        &letters.iter().map(row).collect::<Vec<_>>(),
+        &dead_letters.iter().map(row).collect::<Vec<_>>(),
     )?;
-    if letters.len() == limit {
+    if dead_letters.len() == limit {
         print::message(&format!("the first {limit}; --limit shows more"));
     }
     Ok(Exit::Ok)
 }
 
-fn show(global: &GlobalArgs, letter: &StoredDeadLetter) -> Result<Exit> {
+fn show(global: &GlobalArgs, dead_letter: &StoredDeadLetter) -> Result<Exit> {
     if global.json {
-        print::json(letter)?;
+        print::json(dead_letter)?;
         return Ok(Exit::Ok);
     }
-    let StoredDeadLetter { id, size, letter } = letter;
+    let StoredDeadLetter { id, size, dead_letter } = dead_letter;
     let facts = [
         ("dead letter", id.to_string()),
-        ("route", letter.route.clone()),
-        ("died", print::time(letter.died)),
-        ("code", letter.code.clone()),
-        ("reason", print::visible(&letter.reason)),
-        ("tried", format!("{} time(s)", letter.attempts)),
-        ("source", format!("{} ({}), lane {:?}", letter.source, letter.kind, letter.lane)),
-        ("event", print::visible(&letter.event)),
-        ("accepted", print::time(letter.timestamp)),
-        ("key", print::visible(&letter.key)),
-        ("plugin", format!("{} ({})", letter.plugin, letter.digest.get(..12).unwrap_or_default())),
-        ("output", letter.output.clone().unwrap_or_default()),
+        ("route", dead_letter.route.clone()),
+        ("died", print::time(dead_letter.died)),
+        ("code", dead_letter.code.clone()),
+        ("reason", print::visible(&dead_letter.reason)),
+        ("tried", format!("{} time(s)", dead_letter.attempts)),
+        ("source", format!("{} ({}), lane {:?}", dead_letter.source, dead_letter.kind, dead_letter.lane)),
+        ("event", print::visible(&dead_letter.event)),
+        ("accepted", print::time(dead_letter.timestamp)),
+        ("key", print::visible(&dead_letter.key)),
+        ("plugin", format!("{} ({})", dead_letter.plugin, dead_letter.digest.get(..12).unwrap_or_default())),
+        ("output", dead_letter.output.clone().unwrap_or_default()),
     ];
     for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
         print::line(&format!("{name:12} {value}"))?;
     }
-    for (name, value) in &letter.attributes {
+    for (name, value) in &dead_letter.attributes {
         print::line(&format!("{:12} {} = {}", "attribute", print::visible(name), print::visible(value)))?;
     }
-    let trace = letter.backtrace.iter().flat_map(|trace| trace.lines()).map(|line| ("backtrace", line.to_owned()));
-    let logs = letter.logs.iter().map(|line| ("log", line.clone()));
+    let trace = dead_letter.backtrace.iter().flat_map(|trace| trace.lines()).map(|line| ("backtrace", line.to_owned()));
+    let logs = dead_letter.logs.iter().map(|line| ("log", line.clone()));
     for (name, line) in trace.chain(logs) {
         print::line(&format!("{name:12} {}", print::visible(&line)))?;
     }
     print::line(&format!("{:12} {} bytes", "payload", size))?;
-    print::line(&print::visible(&String::from_utf8_lossy(&letter.data)))?;
+    print::line(&print::visible(&String::from_utf8_lossy(&dead_letter.data)))?;
     Ok(Exit::Ok)
 }
 
@@ -211,18 +214,18 @@ async fn redrive_all(
     rate: Option<Duration>,
     dry_run: bool,
 ) -> Result<Exit> {
-    let letters = access.chosen(chosen).await?;
+    let dead_letters = access.chosen(chosen).await?;
     if dry_run {
-        print::message(&format!("{} dead letter(s) would be redriven", letters.len()));
-        return list(global, &letters, usize::MAX);
+        print::message(&format!("{} dead letter(s) would be redriven", dead_letters.len()));
+        return list(global, &dead_letters, usize::MAX);
     }
     let mut pace = rate.map(tokio::time::interval);
     let (mut redriven, mut failed) = (0, 0);
-    for StoredDeadLetter { id, letter, .. } in &letters {
+    for StoredDeadLetter { id, dead_letter, .. } in &dead_letters {
         if let Some(pace) = &mut pace {
             pace.tick().await;
         }
-        match access.redrive(*id, &letter.route).await {
+        match access.redrive(*id, &dead_letter.route).await {
             Ok(()) => redriven += 1,
             Err(error) => {
                 failed += 1;
@@ -244,11 +247,13 @@ async fn drop_all(
     chosen: &ChosenDeadLetters,
     yes: bool,
 ) -> Result<Exit> {
-    let letters = access.chosen(chosen).await?;
+    let dead_letters = access.chosen(chosen).await?;
     if chosen.ids.is_empty() && !yes {
-        return Err(UsageError(format!("{} dead letter(s) would be gone for good; add --yes", letters.len())).into());
+        return Err(
+            UsageError(format!("{} dead letter(s) would be gone for good; add --yes", dead_letters.len())).into()
+        );
     }
-    let dropped = access.drop(letters.iter().map(|letter| letter.id).collect()).await?;
+    let dropped = access.drop(dead_letters.iter().map(|dead_letter| dead_letter.id).collect()).await?;
     if global.json {
         print::json(&json!({"dropped": dropped}))?;
     } else {

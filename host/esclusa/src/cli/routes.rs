@@ -80,15 +80,15 @@ pub(super) async fn status(global: &GlobalArgs) -> Result<Exit> {
         }
         RouterOrStore::Store(store, plan) => {
             let accounts = audit::stopped(&store, &plan).await?;
-            let letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
+            let dead_letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
             let left = dead_letters::of_removed_routes(&store, &plan);
             if global.json {
-                let route = |(account, letters): (&RouteAccount, &u64)| json!({"account": account, "dead_letters": letters, "state": "not running"});
-                let routes: Vec<_> = accounts.iter().zip(&letters).map(route).collect();
-                print::json(&json!({"running": false, "routes": routes, "left_letters": left}))?;
+                let route = |(account, dead_letters): (&RouteAccount, &u64)| json!({"account": account, "dead_letters": dead_letters, "state": "not running"});
+                let routes: Vec<_> = accounts.iter().zip(&dead_letters).map(route).collect();
+                print::json(&json!({"running": false, "routes": routes, "left_dead_letters": left}))?;
             } else {
                 print::message("not running; these are the figures of the store");
-                stopped(&accounts, &letters)?;
+                stopped(&accounts, &dead_letters)?;
                 print_left(&left);
             }
         }
@@ -141,7 +141,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     print::table(HEADING, &status.routes.iter().map(row).collect::<Vec<_>>())?;
     sinks(status)?;
     status.routes.iter().filter_map(behind).for_each(|told| print::message(&told));
-    print_left(&status.left_letters);
+    print_left(&status.left_dead_letters);
     for reload in status.reloads.iter().take(5) {
         let result = if reload.ok { "reloaded" } else { "REFUSED" };
         print::message(&format!(
@@ -205,8 +205,8 @@ fn print_left(left: &BTreeMap<String, u64>) {
     }
 }
 
-fn stopped(accounts: &[RouteAccount], letters: &[u64]) -> Result<()> {
-    let row = |(account, letters): (&RouteAccount, &u64)| {
+fn stopped(accounts: &[RouteAccount], dead_letters: &[u64]) -> Result<()> {
+    let row = |(account, dead_letters): (&RouteAccount, &u64)| {
         let counts = account.counts;
         [
             account.route.clone(),
@@ -216,10 +216,10 @@ fn stopped(accounts: &[RouteAccount], letters: &[u64]) -> Result<()> {
             counts.filtered.to_string(),
             counts.dead.to_string(),
             account.undelivered.to_string(),
-            letters.to_string(),
+            dead_letters.to_string(),
             account.behind.map_or_else(|| "-".to_owned(), |behind| behind.to_string()),
         ]
     };
     let heading = ["ROUTE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "UNDELIVERED", "LETTERS", "BEHIND"];
-    print::table(heading, &accounts.iter().zip(letters).map(row).collect::<Vec<_>>())
+    print::table(heading, &accounts.iter().zip(dead_letters).map(row).collect::<Vec<_>>())
 }

@@ -23,7 +23,7 @@ pub(crate) struct Status {
     /// Routes by name.
     pub routes: Vec<RouteStatus>,
     /// Events in the embedded dead letters of routes that are not in routes.toml any more, by route.
-    pub left_letters: BTreeMap<String, u64>,
+    pub left_dead_letters: BTreeMap<String, u64>,
     /// The last reloads, newest first.
     pub reloads: Vec<ReloadStatus>,
 }
@@ -143,7 +143,7 @@ impl Runtime {
             pid: std::process::id(),
             now: epoch_millis(),
             routes: routes.collect(),
-            left_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
+            left_dead_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
             reloads: self.reloads.lock().clone(),
         }
     }

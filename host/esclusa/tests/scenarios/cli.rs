@@ -148,7 +148,7 @@ fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
     assert!(router.ok(&["status"]).contains("running"));
     assert!(router.ok(&["routes"]).contains("table orders (exactly-once with the commit)"));
     assert!(router.ok(&["audit"]).contains("adds up"));
-    fails(&router.run(&["send", "ticks", "jobs.jsonl"]), 1, "it makes its events itself");
+    fails(&router.run(&["send", "ticks", "jobs.jsonl"]), 1, "it generates its events itself");
     fails(&router.run(&["send", "nothing", "jobs.jsonl"]), 1, "jobs, orders, ticks");
     router.write("bad.jsonl", "{\"id\": 3}\nnope\n");
     fails(&router.run(&["send", "jobs", "bad.jsonl"]), 1, "line 2 is not JSON");
@@ -212,7 +212,7 @@ fn letters_of_a_route_that_is_gone_are_told_and_what_was_never_there_is_an_error
     router.until("the reload tells", |r| {
         r.get("/api/v1/status").unwrap()["reloads"][0]["message"].as_str().is_some_and(|m| m.contains(told))
     });
-    assert_eq!(router.get("/api/v1/status").unwrap()["left_letters"], json!({"orders": 1}));
+    assert_eq!(router.get("/api/v1/status").unwrap()["left_dead_letters"], json!({"orders": 1}));
     let (_, metrics) = router.request("GET", "/metrics", &[], b"").unwrap();
     assert!(text(&metrics).contains("esclusa_dead_letters{route=\"orders\"} 1\n"), "{}", text(&metrics));
     let check = |router: &Router| {

@@ -56,7 +56,7 @@ impl DeadLetterAccess {
     pub(super) async fn select(&self, query: DeadLetterQuery, limit: usize) -> Result<Vec<StoredDeadLetter>> {
         let mut found: Vec<StoredDeadLetter> = Vec::new();
         while found.len() < limit {
-            let after = found.last().map(|letter| letter.id);
+            let after = found.last().map(|dead_letter| dead_letter.id);
             let most = PAGE.min(limit.saturating_sub(found.len()));
             let page = self.page(&DeadLetterQuery { after, limit: Some(most), ..query.clone() }).await?;
             if page.is_empty() {
@@ -85,7 +85,7 @@ impl DeadLetterAccess {
         let (mut known, left): (Vec<String>, _) = match self {
             DeadLetterAccess::Router(client) => {
                 let status: Status = client.get("/api/v1/status").await?;
-                (status.routes.into_iter().map(|route| route.name).collect(), status.left_letters)
+                (status.routes.into_iter().map(|route| route.name).collect(), status.left_dead_letters)
             }
             DeadLetterAccess::Store(loader) => {
                 let plan = loader.plan();
@@ -164,6 +164,6 @@ impl DeadLetterAccess {
 }
 
 fn find(store: &Store, id: u64) -> Result<StoredDeadLetter> {
-    let letter = redrive::find(store, id)?.with_context(|| format!("there is no dead letter {id}"))?;
-    Ok(StoredDeadLetter::new(id, letter))
+    let dead_letter = redrive::find(store, id)?.with_context(|| format!("there is no dead letter {id}"))?;
+    Ok(StoredDeadLetter::new(id, dead_letter))
 }

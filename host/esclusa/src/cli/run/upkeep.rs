@@ -96,7 +96,7 @@ impl Upkeep {
 async fn apply(runtime: &Runtime, config: &Path, changed: Vec<PathBuf>) {
     if changed.iter().any(|file| file == config) {
         // A reload of the configuration reads changed plugins as well. The router logs and remembers the result.
-        let _ = configuration::refresh(runtime, config).await;
+        let _ = configuration::reload(runtime, config).await;
         return;
     }
     join_all(changed.iter().map(|plugin| runtime.reload_plugin(plugin))).await;
