@@ -1,5 +1,5 @@
-//! Trials: a route's plugin is called with events from somewhere, and what it wants done is shown, not done. Live trials
-//! carry it out.
+//! `esclusa invoke`: calls a route's plugin with given events and shows its effects. A live invocation carries them
+//! out.
 
 mod live;
 mod show;
@@ -22,16 +22,16 @@ use std::sync::Arc;
 pub(crate) use live::{LiveReport, live};
 pub(crate) use show::Invocation;
 
-/// An event of a trial.
+/// An event of an invocation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct InvokeEvent {
     /// Its key.
     pub key: String,
-    /// Its payload as text, or
+    /// Its payload as text; an event has this or `base64`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// its payload in Base64.
+    /// Its payload in Base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base64: Option<String>,
     /// Its attributes.
@@ -39,10 +39,10 @@ pub(crate) struct InvokeEvent {
     pub attributes: BTreeMap<String, String>,
 }
 
-/// Attributes that an event of a trial may have.
+/// Most attributes of an event.
 const ATTRIBUTES: usize = 1000;
 
-/// Attributes, if there are not too many: each takes far more memory than it has bytes.
+/// Reads attributes, up to a limit: each takes far more memory than it has bytes.
 fn attributes<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
     struct AttributesVisitor;
     impl<'de> Visitor<'de> for AttributesVisitor {
@@ -78,10 +78,11 @@ impl InvokeEvent {
     }
 }
 
-/// Calls the route's plugin with the events as one batch. Reads see the tables as they are; nothing is written.
+/// Calls the route's plugin with the events as one batch, and gives the effects that it asks for. Its reads see the
+/// tables as they are; nothing is written.
 ///
 /// # Errors
-/// What is wrong with the events.
+/// A malformed event.
 pub(crate) async fn dry_run(route: &Route, events: &[InvokeEvent]) -> Result<Invocation, String> {
     let columns = columns(events, "invoke")?;
     let filtered = filtered(sifted(route, &columns).await)?;
@@ -89,7 +90,7 @@ pub(crate) async fn dry_run(route: &Route, events: &[InvokeEvent]) -> Result<Inv
     Ok(Invocation::new(route, columns.len(), filtered, result))
 }
 
-/// The events of a trial; their ids are numbered behind `name`.
+/// The events as a batch; their ids are `name` and a number.
 fn columns(events: &[InvokeEvent], name: &str) -> Result<Arc<Columns>, String> {
     let mut columns = Columns::default();
     for (at, event) in events.iter().enumerate() {
@@ -126,7 +127,7 @@ fn origin(route: &Route) -> Origin {
     }
 }
 
-/// What the route's filter says of the events.
+/// The verdicts of the route's filter on the events.
 async fn sifted(route: &Route, columns: &Arc<Columns>) -> Sifted {
     match sieve::sift(route, columns) {
         Ok(sifted) => sifted,
@@ -134,7 +135,7 @@ async fn sifted(route: &Route, columns: &Arc<Columns>) -> Sifted {
     }
 }
 
-/// The events that the filter does not take.
+/// The events that the filter does not match.
 fn filtered(sifted: Sifted) -> Result<Vec<usize>, String> {
     let filtered = sifted.into_iter().map(|(at, verdict)| match verdict {
         Verdict::Dead(Reason { code, message, .. }) => Err(format!("event {at} would be given up ({code}): {message}")),

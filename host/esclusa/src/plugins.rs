@@ -1,5 +1,6 @@
-//! Loads plugins for routes: reads, pins, compiles, checks the configuration against the plugin's schema, and
-//! configures. Nothing that fails here takes traffic.
+//! Loads plugins for routes: reads a file, compares its digest with the pinned one, compiles it, checks the route's
+//! configuration against the plugin's schema, and configures it. Compiling and expensive checks run in child
+//! processes, which can be killed.
 
 pub(crate) mod check;
 mod cost;
@@ -17,12 +18,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Command by which the program starts itself to compile one plugin. No help lists it.
+/// The hidden command with which the program starts itself to compile a plugin.
 const COMPILE: &str = "compile-plugin";
-/// Command by which it starts itself to check one configuration with the schema of a plugin.
+/// The hidden command with which the program starts itself to check a configuration against the schema of a plugin.
 const CHECK: &str = "check-config";
 
-/// Why a version of a plugin does not serve a route.
+/// Why a plugin cannot serve a route.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PluginRefusal {
     /// It cannot be loaded.
@@ -36,18 +37,18 @@ pub(crate) enum PluginRefusal {
         /// The digest of the route.
         pinned: String,
     },
-    /// Its schema is no JSON Schema.
+    /// Its schema is not a JSON Schema.
     #[error("the plugin's config schema is not a JSON Schema: {0}")]
     Schema(String),
-    /// The route's configuration could not be checked with the plugin's schema.
+    /// The check of the route's configuration against the plugin's schema took too much time or memory, or crashed.
     #[error(
         "the route's config cannot be checked with the plugin's schema: {0}; make the schema simpler, with fewer choices in each other (oneOf, anyOf, not, if) and fewer references and repetitions"
     )]
     Check(Lost),
-    /// The route's configuration does not fit the plugin's schema: JSON pointer and reason, each.
+    /// The route's configuration does not follow the plugin's schema: the JSON pointer and the reason of each mistake.
     #[error("the route's config does not fit the plugin: {}", .0.iter().map(misfit).collect::<Vec<_>>().join("; "))]
     Config(Vec<(String, String)>),
-    /// The route's configuration names what the route does not grant.
+    /// The route's configuration names tables, object stores or outputs that the route does not grant.
     #[error("the route does not grant {}", .0.iter().map(|u| format!("{:?} ({})", u.name, u.grant)).collect::<Vec<_>>().join(", "))]
     Grants(Vec<Ungranted>),
     /// The plugin relies on order, and the route's source has none.
@@ -58,16 +59,16 @@ pub(crate) enum PluginRefusal {
     Init(String),
 }
 
-/// What does not fit, after its place; the pointer to the config as a whole is empty.
+/// A mistake as text: pointer and reason. The pointer to the configuration as a whole is empty.
 fn misfit((at, why): &(String, String)) -> String {
     if at.is_empty() { why.clone() } else { format!("{at}: {why}") }
 }
 
-/// Loads the plugins of routes, each file once and all at the same time; all of them, or every reason, in the order of the
-/// routes.
+/// Loads the plugins of routes, each file once and all at the same time. Gives all plugins in the order of the routes,
+/// or all reasons.
 ///
 /// # Errors
-/// Route and reason, each.
+/// The route and the reason of each plugin that cannot be used.
 pub(crate) async fn load_all<'a>(
     sandbox: &Sandbox,
     routes: impl Iterator<Item = &'a plan::RouteSpec>,
@@ -96,7 +97,7 @@ pub(crate) async fn load_all<'a>(
 /// Loads the plugin of a route.
 ///
 /// # Errors
-/// [`PluginRefusal`]; the route keeps what it has.
+/// [`PluginRefusal`]; the route keeps its plugin.
 pub(crate) async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPlugin, PluginRefusal> {
     let loaded = sandbox.load(&route.plugin).await.map_err(|error| PluginRefusal::Load(Arc::new(error)))?;
     configure(&loaded, route).await
@@ -132,8 +133,8 @@ pub(crate) async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Resul
     })
 }
 
-/// Does what such a command asks for; `None`: the command line is a user's. Called before anything else has begun: the
-/// limits that it sets itself are for all that comes.
+/// Runs the hidden command of a child process; `None`: the command line has none. Call it before anything else: a
+/// child first sets limits of memory and time for itself.
 #[must_use]
 pub fn serve_child() -> Option<ExitCode> {
     match std::env::args_os().nth(1)?.to_str()? {
@@ -143,13 +144,13 @@ pub fn serve_child() -> Option<ExitCode> {
     }
 }
 
-/// Checks configurations in processes of their own.
+/// The program that checks configurations, in a child process.
 #[must_use]
 fn checker() -> Program {
     Program::this(CHECK)
 }
 
-/// Compiles plugins in processes of their own.
+/// The compiler of plugins, in a child process.
 #[must_use]
 pub(crate) fn compiler() -> Compiler {
     Compiler::Child(Program::this(COMPILE))

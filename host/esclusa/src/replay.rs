@@ -1,8 +1,8 @@
-//! Rebuilds tables from a source that keeps its events: they are read once more, from the oldest on, and go through the
-//! route's filter and plugin; what the plugin writes to a table of the route is written to another, empty one.
+//! `esclusa replay`: runs a route's plugin over the events that its source keeps, from the oldest on. The plugin's
+//! writes to a table of the route go to another, empty table.
 //!
-//! Nothing else of the route happens: no messages, no objects, no dead letters, no counts, no positions. Where it breaks
-//! off, the other table holds a part, and nothing else was touched.
+//! Nothing else of the route happens: no messages, no objects, no dead letters, no counts, no positions. If the replay
+//! breaks off, the other table has a part of the items, and nothing else was changed.
 
 mod bounded;
 mod redirect_engine;
@@ -34,49 +34,49 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::task::JoinSet;
 
-/// The stores that a rebuild works on.
+/// The stores that a replay uses.
 pub(crate) struct ReplayStores {
     /// The one of the configuration, where the job [needs it](Job::needs_store).
     pub own: Option<Store>,
-    /// An empty one that is thrown away: positions on the way.
+    /// An empty store for positions, which is removed afterwards.
     pub scratch: Store,
 }
 
-/// What a rebuild did.
+/// The result of a replay.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct ReplaySummary {
     /// Events that the plugin has handled.
     pub events: u64,
-    /// Writes to the tables that were rebuilt.
+    /// Writes to the other tables.
     pub effects: u64,
-    /// What was not carried out.
+    /// Everything that was not carried out.
     pub left_out: LeftOut,
-    /// What the source did not keep; `None`: nothing, or it cannot tell.
+    /// Events that the source has trimmed; `None`: none, or it cannot tell.
     pub gone: Option<TrimmedEvents>,
 }
 
-/// What a rebuild does not carry out.
+/// Counts of what a replay does not carry out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct LeftOut {
-    /// Events that the filter, or the time asked for, leaves out.
+    /// Events that the filter or the time range leaves out.
     pub filtered: u64,
-    /// Events that the plugin has rejected: the route has them among its dead letters.
+    /// Events that the plugin rejected: they are among the dead letters of the route.
     pub rejected: u64,
     /// Messages.
     pub messages: u64,
     /// Objects.
     pub objects: u64,
-    /// Writes to tables that are not rebuilt.
+    /// Writes to tables that are not replayed.
     pub writes: u64,
 }
 
-/// Why tables were not rebuilt, or only in part.
+/// Why tables were not replayed, or only in part.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotReplayed {
-    /// Something on AWS cannot be used: nothing was written.
+    /// A resource on AWS cannot be used: nothing was written.
     #[error("{0}")]
     Unreachable(String),
-    /// A table holds items: nothing was written.
+    /// A table has items: nothing was written.
     #[error(
         "table {0:?} is not empty, so what it would hold afterwards is not the state of the source: name an empty one, such as a new [table.NAME] of routes.toml"
     )]
@@ -89,15 +89,15 @@ pub(crate) enum NotReplayed {
         /// Why.
         why: String,
     },
-    /// The source cannot be asked what it keeps.
+    /// The source does not say which events it keeps.
     #[error("{0}")]
     Unasked(String),
-    /// The plugin failed, or what it wants cannot be done.
+    /// The plugin failed, or an effect was refused.
     #[error("{0}; the table holds what came before")]
     Failed(String),
 }
 
-/// Rebuilds. `version` is the plugin, loaded for the route of the job.
+/// Runs a replay. `version` is the plugin, loaded for the route of the job.
 ///
 /// # Errors
 /// [`NotReplayed`].
@@ -112,7 +112,7 @@ pub(crate) async fn replay(
     let gone = trimmed::gone(job, stores.own.as_ref(), cloud.as_ref()).await.map_err(NotReplayed::Unasked)?;
     let store = stores.own.as_ref().unwrap_or(&stores.scratch).clone();
     let local: Arc<dyn Engine> = Arc::new(UncountedEngine(Arc::new(store.clone())));
-    // Nothing is sent.
+    // No sinks: messages are counted and left out.
     let none = (BTreeMap::new(), OutputMeters::of(&job.route.name, std::iter::empty()));
     let sinks = (BTreeMap::new(), none.1.clone() as Arc<dyn Witness>);
     let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), sinks, None));
@@ -151,11 +151,11 @@ fn summary(route: &Route, tally: &ReplayTally) -> ReplaySummary {
     summary
 }
 
-/// Opens the source, once: opened again it would begin again, and events would be handled twice.
+/// Opens the source once. A second opening would begin at the oldest event again, and events would be handled twice.
 fn open(job: &ReplayJob, stores: &ReplayStores, cloud: Option<&Cloud>, tally: Arc<ReplayTally>) -> OpenSource {
     let own = stores.own.clone().filter(|_| job.logged());
     let store = own.unwrap_or_else(|| stores.scratch.clone());
-    // Under a name of its own it has no position.
+    // The reader has a name of its own, under which the store has no position: it begins at the oldest event.
     let reader = plan::RouteSpec { name: job.run.clone(), ..job.route.clone() };
     let (inner, _) =
         sources::opener(store, cloud, &reader, job.source.clone(), 1, None, Arc::new(LateProgressStore::default()));
@@ -184,7 +184,7 @@ async fn reachable(job: &ReplayJob, cloud: Option<&Cloud>) -> Result<(), NotRepl
     Err(NotReplayed::Unreachable(found.into_iter().map(|one| one.why).collect::<Vec<_>>().join("; ")))
 }
 
-/// Every table that is written has to be empty.
+/// Fails unless every table that is written is empty.
 async fn empty(job: &ReplayJob, stores: &ReplayStores, cloud: Option<&Cloud>) -> Result<(), NotReplayed> {
     for name in job.tables.values() {
         let first = match (job.plan.tables.get(name), &stores.own, cloud) {

@@ -1,4 +1,4 @@
-//! Routes at hand that do not run: for replays and trials, with a router at work or without.
+//! Loads routes without running them: for commands that redrive dead letters or invoke plugins while no router runs.
 
 use crate::plugins;
 use crate::redrive::NotRedriven;
@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Why a route is not at hand.
+/// Why a route cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RouteUnavailable {
-    /// There is none of that name.
+    /// There is no route of that name.
     #[error("there is no route {0:?}")]
     Route(String),
     /// Its plugin cannot be used.
@@ -29,7 +29,7 @@ pub(crate) enum RouteUnavailable {
     },
 }
 
-/// As it is told of a dead letter, whose route was there once.
+/// The message for a dead letter: its route existed once.
 impl From<RouteUnavailable> for NotRedriven {
     fn from(missing: RouteUnavailable) -> Self {
         match missing {
@@ -39,7 +39,7 @@ impl From<RouteUnavailable> for NotRedriven {
     }
 }
 
-/// Routes that were made ready, by name.
+/// Loads routes on first use and keeps them.
 pub(crate) struct RouteLoader {
     store: Store,
     plan: Plan,
@@ -48,7 +48,7 @@ pub(crate) struct RouteLoader {
 }
 
 impl RouteLoader {
-    /// Nothing is loaded before it is asked for.
+    /// A loader for the routes of a plan; nothing is loaded yet.
     #[must_use]
     pub(crate) fn new(store: Store, plan: Plan, sandbox: Sandbox) -> Self {
         RouteLoader { store, plan, sandbox, ready: tokio::sync::Mutex::default() }
@@ -60,7 +60,7 @@ impl RouteLoader {
         &self.store
     }
 
-    /// What the configuration says of them.
+    /// The plan of the routes.
     #[must_use]
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
@@ -87,7 +87,8 @@ impl RouteLoader {
     }
 }
 
-/// A sandbox for a command. Compiled plugins are kept with the engine's data, and nowhere as long as there are none.
+/// A sandbox for a command. Compiled plugins are cached in the directory of the engine, if it exists: a command does
+/// not create it.
 ///
 /// # Errors
 /// The sandbox cannot be made.

@@ -1,6 +1,6 @@
-//! The router at work: routes that run, are reloaded, drained and asked about.
+//! The running router: starts its routes, reloads them, pauses them, and stops them.
 //!
-//! Wiring only. What may be settled when is decided in `esclusa-flow`; what is durable, in the engine.
+//! No rules of delivery are here: `esclusa-flow` decides when an event may be settled, the engine what is durable.
 
 pub(crate) mod health;
 mod newest_reload;
@@ -37,10 +37,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A commit in work is short; a route that hangs for longer than that is cut off.
+/// A route that was told to stop and hangs for this long is aborted. A commit takes far less.
 const CUT_OFF: Duration = Duration::from_secs(2);
 
-/// How the router is run.
+/// Options of `esclusa run`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RunOptions {
     /// Stop when nothing is left to do: sources that never end are not started.
@@ -61,36 +61,36 @@ pub(crate) enum StartError {
         /// The file.
         path: PathBuf,
     },
-    /// Plugins do not fit their routes: route and reason, each.
+    /// Plugins cannot serve their routes: the route and the reason of each.
     #[error("{} plugin(s) cannot be used", .0.len())]
     Plugins(Vec<(Arc<str>, plugins::PluginRefusal)>),
 }
 
-/// A route that runs, and the task that serves it.
+/// A running route, and the task that serves it.
 struct RunningRoute {
     route: Arc<Route>,
     task: JoinHandle<()>,
-    /// How far it is behind in the shards of its source.
+    /// How far it is behind; `None` if its source has no shards.
     lag: Option<Arc<Lag>>,
-    /// Closed once the task has ended.
+    /// Closed when the task ends.
     ended: watch::Receiver<()>,
     resources: Resources,
 }
 
-/// The router at work.
+/// A running router.
 pub(crate) struct Runtime {
     sandbox: Sandbox,
     store: Store,
     shared: Arc<Shared>,
     options: RunOptions,
     http_sources: Mutex<BTreeMap<Arc<str>, HttpSource>>,
-    /// Queues of SQS; routes of one source share what is received.
+    /// Queues of SQS; routes that read the same source share its receives.
     queues: Queues,
-    /// One reload at a time changes what runs; plugins are loaded before.
+    /// Held by the one reload, pause or stop that changes the running routes. Plugins are loaded before it is taken.
     turn: tokio::sync::Mutex<()>,
-    /// Reloads that load.
+    /// Reloads whose plugins are being loaded.
     newest: NewestReloads,
-    /// The router stops: a reload goes no further.
+    /// True once the router stops: reloads end then.
     stopping: watch::Sender<bool>,
     running: Mutex<BTreeMap<Arc<str>, RunningRoute>>,
     loaded: ArcSwap<Loaded>,
@@ -98,7 +98,7 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// Opens the store, loads every plugin, and starts every route.
+    /// Opens the store, loads all plugins, and starts all routes.
     ///
     /// # Errors
     /// [`StartError`]; nothing was started.
@@ -161,13 +161,13 @@ impl Runtime {
         running.get(name).map(|running| running.route.clone()).ok_or_else(|| RouteUnavailable::Route(name.to_owned()))
     }
 
-    /// Where requests of an `http` source with `reply = true` go in.
+    /// The `http` source with `reply = true` of this name, to pass requests to; `None` if no route reads it.
     #[must_use]
     pub(crate) fn http_source(&self, source: &str) -> Option<HttpSource> {
         self.http_sources.lock().get(source).cloned()
     }
 
-    /// True where no route that reads the source takes anything now.
+    /// True if every route that reads the source is paused or halted.
     #[must_use]
     pub(crate) fn rests(&self, source: &str) -> bool {
         let running = self.running();
@@ -180,22 +180,21 @@ impl Runtime {
         self.shared.idle.wait(|| (self.shared.version)()).await;
     }
 
-    /// Pauses or resumes a route, which outlasts reloads and restarts; false where there is none of that name.
+    /// Pauses or resumes a route. A pause outlasts reloads and restarts. False if there is no route of that name.
     ///
     /// # Errors
-    /// A [`Fault`] where that cannot be kept; nothing has changed then.
+    /// A [`Fault`] if the store cannot keep it; nothing has changed then.
     pub(crate) async fn pause(&self, route: &str, pause: bool) -> Result<bool, Fault> {
         let _turn = self.turn.lock().await;
         let find = || self.running().get(route).map(|running| running.route.clone());
         let Some(found) = find() else { return Ok(false) };
-        // Where routes.toml says that it rests, that is what counts after a restart.
+        // A route with `enabled = false` is not noted as paused: after a restart routes.toml decides.
         self.store.set_paused(route, pause && found.spec.enabled).await?;
         found.set_mode(if pause { Mode::Paused } else { Mode::Running });
         Ok(true)
     }
 
-    /// Stops taking events, finishes what is in flight, and drops what is not finished by the deadline. True where
-    /// everything was finished.
+    /// Stops all routes: events in flight are finished until the deadline, then dropped. True if all were finished.
     pub(crate) async fn stop(&self, deadline: Duration) -> bool {
         self.stopping.send_replace(true);
         let _turn = self.turn.lock().await;
@@ -207,7 +206,7 @@ impl Runtime {
         complete && closed.is_ok()
     }
 
-    /// AWS as a plan uses it; its routes read queues together from now on.
+    /// The clients of AWS for a plan; from now on its routes share the receives of queues.
     async fn cloud(&self, plan: &Plan) -> Option<Cloud> {
         self.queues.set_routes(aws::queue_readers(plan));
         Some(Cloud::of(plan).await?.sharing(&self.queues))
@@ -248,7 +247,7 @@ impl Runtime {
         match self.store.paused(&spec.name) {
             Ok(false) => {}
             Ok(true) => {
-                tracing::warn!(route = %spec.name, "the route is paused, as it was before; `esclusa resume` lets it go on");
+                tracing::warn!(route = %spec.name, "the route is paused, as it was before the restart; `esclusa resume` resumes it");
                 route.set_mode(Mode::Paused);
             }
             Err(fault) => {
@@ -277,7 +276,7 @@ impl Runtime {
         self.running().insert(spec.name.clone(), running);
     }
 
-    /// Drains a route; it is still listed. True where everything in flight was finished by the deadline.
+    /// Drains a route; it stays in the list. True if all events in flight were finished by the deadline.
     async fn retire(&self, name: &str, deadline: Duration) -> bool {
         let find = || self.running().get(name).map(|running| (running.route.clone(), running.ended.clone()));
         let Some((route, ended)) = find() else { return true };
@@ -285,7 +284,7 @@ impl Runtime {
         let complete = ends(ended.clone(), deadline).await;
         if !complete {
             let in_flight = route.meter.read().in_flight;
-            tracing::warn!(route = %name, in_flight, "not finished in time; what is in flight will be delivered again");
+            tracing::warn!(route = %name, in_flight, "not finished in time; events in flight will be delivered again");
             route.set_mode(Mode::Stopped);
             if !ends(ended, CUT_OFF).await
                 && let Some(running) = self.running().get(name)
@@ -301,13 +300,13 @@ impl Runtime {
     }
 }
 
-/// True where a route ends within the time.
+/// True if a route ends within this time.
 async fn ends(mut ended: watch::Receiver<()>, time: Duration) -> bool {
-    // Nothing is ever sent: what comes is that the task has dropped its end.
+    // Nothing is ever sent: the channel closes when the task drops the sender.
     tokio::time::timeout(time, ended.changed()).await.is_ok()
 }
 
-/// A file that does not exist would never come to its end.
+/// With `--until-idle` a missing file would keep the router waiting for ever: it is an error at the start.
 fn files_exist(plan: &Plan) -> Result<(), StartError> {
     for route in plan.routes.iter().filter(|r| r.enabled) {
         if let Some(plan::Source::File { path, follow: false }) = plan.sources.get(&route.source)

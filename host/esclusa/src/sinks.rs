@@ -1,13 +1,13 @@
-//! Outputs outside the engine: standard output, files, webhooks, mail, and those on AWS. All are at-least-once: a crash between the send
-//! and its confirmation sends again, with the same message id.
+//! Sinks outside of the engine and AWS: standard output, files, webhooks and mail. All are at-least-once: after a
+//! crash between a send and its confirmation the message is sent again, with the same message id.
 
 pub(crate) mod append_file;
 pub(crate) mod console;
 pub(crate) mod smtp;
 pub(crate) mod webhook;
 
-/// A message as one line of text: JSON stays JSON, other text is kept where it is one printable line, everything
-/// else becomes a JSON string. Control characters of a guest never reach a terminal.
+/// A message as one line of text: JSON stays JSON, text that is one printable line stays as it is, everything else
+/// becomes a JSON string. Control characters of a guest never reach a terminal.
 #[must_use]
 pub(crate) fn line(data: &[u8]) -> String {
     let text = String::from_utf8_lossy(data);

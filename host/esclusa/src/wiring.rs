@@ -1,4 +1,4 @@
-//! Puts a route together: its sinks, its engine, and what they need of the store and of AWS.
+//! Wires routes: makes the sinks and the engine of a route from the plan, the store and the clients of AWS.
 
 #[cfg_attr(not(feature = "aws"), path = "wiring/no_aws.rs")]
 pub(crate) mod aws;
@@ -18,18 +18,19 @@ use esclusa_pipeline::route::{LoadedPlugin, Route};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a route is made of.
+/// The parts that routes are made of.
 pub(crate) struct Wiring<'a> {
     /// The embedded engine.
     pub store: &'a Store,
-    /// AWS, where the plan has something there.
+    /// The clients of AWS, if the plan uses it.
     pub cloud: Option<&'a Cloud>,
-    /// All names.
+    /// The configuration.
     pub plan: &'a Plan,
 }
 
 impl Wiring<'_> {
-    /// A route that is not served yet, and the place of what will keep its progress. `None`: its source is not in the plan.
+    /// A route that is not served yet, and the progress store of its source, which is set when the source is opened.
+    /// `None`: the plan does not have its source.
     pub(crate) fn route(
         &self,
         spec: &plan::RouteSpec,
@@ -53,8 +54,7 @@ impl Wiring<'_> {
     }
 }
 
-/// The sink of an output; `None` where it is the engine's own stream or queue. `cloud` is there where the plan has
-/// something on AWS.
+/// The sink of an output; `None` if it is a stream or queue of the engine. `cloud` is set if the plan uses AWS.
 fn open_sink(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
     match output {
         Output::Stream { .. } | Output::Queue { .. } => None,
@@ -72,7 +72,7 @@ fn open_sink(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
     }
 }
 
-/// How a source is told that events are finished.
+/// How events of a source are settled.
 fn settle(source: &Source) -> Settle {
     match source {
         Source::Queue { .. } | Source::Sqs { .. } => Settle::Receipts,
@@ -81,19 +81,19 @@ fn settle(source: &Source) -> Settle {
     }
 }
 
-/// Everything outside of a route that it has to be started again for.
+/// The resources of a route outside of its own section: if one of them changes, the route has to be restarted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Resources {
     source: Option<Source>,
     outputs: BTreeMap<String, plan::Output>,
-    /// Those on AWS; embedded ones change while routes run.
+    /// Only those on AWS: changes of embedded ones do not need a restart.
     tables: BTreeMap<String, Table>,
     objects: BTreeMap<String, Objects>,
     aws: Option<plan::Aws>,
 }
 
 impl Resources {
-    /// What a route uses of a plan.
+    /// The resources that a route uses.
     #[must_use]
     pub(crate) fn of(plan: &Plan, spec: &plan::RouteSpec) -> Self {
         let source = plan.sources.get(&spec.source).cloned();
@@ -113,11 +113,11 @@ impl Resources {
     }
 }
 
-/// Something that routes.toml names and that cannot be used.
+/// A resource that routes.toml names and that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unreachable {
-    /// Routes that need it.
+    /// The routes that need it.
     pub routes: Vec<String>,
-    /// What is wrong, and the remedy.
+    /// The reason, and the remedy.
     pub why: String,
 }

@@ -1,4 +1,4 @@
-//! A trial as JSON: effects with readable values, numbers with every digit.
+//! An invocation as JSON: effects with readable values, numbers with every digit.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,13 +11,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
-/// What a plugin wanted done.
+/// The effects that a plugin asked for.
 #[derive(Debug, Serialize)]
 pub(crate) struct Invocation {
     route: String,
     plugin: Json,
     events: usize,
-    /// Events that the route's filter would have left out; the plugin saw them all the same.
+    /// Events that the route's filter does not match; the plugin was called with them all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     filtered: Vec<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,7 +27,7 @@ pub(crate) struct Invocation {
     replies: Vec<Json>,
 }
 
-/// An effect.
+/// An effect as JSON.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ShownEffect {
     action: &'static str,
@@ -48,7 +48,7 @@ pub(super) struct ShownEffect {
     guard: Option<ShownGuard>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     content: Option<Json>,
-    /// What became of it, where it was to be carried out.
+    /// Its result, in a live invocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ pub(super) struct ShownEffect {
 }
 
 impl ShownEffect {
-    /// With what became of it.
+    /// Adds the result.
     #[must_use]
     pub(super) fn ended(self, result: &'static str, error: Option<String>) -> Self {
         ShownEffect { result: Some(result), error, ..self }
@@ -70,7 +70,7 @@ struct ShownGuard {
 }
 
 impl Invocation {
-    /// Shows the result of a call.
+    /// Makes the JSON of a call.
     pub(crate) fn new(
         route: &Route,
         events: usize,
@@ -94,7 +94,7 @@ impl Invocation {
     }
 }
 
-/// What handles the route's events at present.
+/// The plugin that serves the route now.
 pub(super) fn plugin(route: &Route) -> Json {
     let version = route.version();
     json!({"name": version.name, "version": version.version, "digest": version.plugin.digest()})
@@ -114,7 +114,7 @@ fn failure(error: &CallError) -> Json {
     }
 }
 
-/// An effect as it is wanted.
+/// An effect as the plugin asked for it.
 pub(super) fn effect(effect: &Effect) -> ShownEffect {
     let base = ShownEffect { target: effect.action.target().to_owned(), cause: effect.cause, ..ShownEffect::default() };
     match &effect.action {
@@ -201,7 +201,7 @@ fn outcome(outcome: &EventOutcome) -> Json {
     }
 }
 
-/// An answer.
+/// A reply.
 pub(super) fn reply(reply: &Reply) -> Json {
     let mut shown = payload(&reply.body);
     if let Json::Object(map) = &mut shown {
@@ -212,7 +212,7 @@ pub(super) fn reply(reply: &Reply) -> Json {
     shown
 }
 
-/// A payload: text where it is text, else Base64.
+/// A payload: as text if it is UTF-8, else in Base64.
 fn payload(data: &[u8]) -> Json {
     match std::str::from_utf8(data) {
         Ok(text) => json!({"data": text}),

@@ -1,5 +1,5 @@
-//! The page `docs/reference/limits.md`, made of the constants that the code keeps to. The test that compares the two writes it
-//! anew if `ESCLUSA_BLESS` is set.
+//! The page `docs/reference/limits.md`, made from the constants that the code enforces. A test compares the two; with
+//! `ESCLUSA_BLESS` set it writes the page.
 
 use crate::admin::{connections, dead_letters, extract};
 use crate::plugins::check;
@@ -13,7 +13,7 @@ use esclusa_sandbox::{MAX_FILE, SandboxConfig, caps};
 use std::fmt::Write;
 use std::path::Path;
 
-/// A limit: what is limited, how much of it there may be, and what happens to more.
+/// A row of the page: what is limited, the limit, and what happens beyond it.
 type Row = (&'static str, String, &'static str);
 
 const HEAD: &str = include_str!("limits_page.md");
@@ -22,7 +22,7 @@ fn size(bytes: usize) -> String {
     show_size(bytes as u64)
 }
 
-/// What routes.toml says of a key: what it takes and what it is without it, as the reference has it.
+/// A key of routes.toml with its type and its default, from the reference.
 fn key(section: &str, name: &str) -> String {
     let reference = esclusa_config::reference();
     let (_, part) = reference.split_once(section).unwrap_or_else(|| panic!("no {section} in the reference"));

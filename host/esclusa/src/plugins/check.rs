@@ -1,8 +1,8 @@
-//! A route's configuration against the schema of its plugin.
+//! Checks a route's configuration against the schema of its plugin.
 //!
-//! The schema is data of others, and what validating takes is not bounded by its size: a few nested `oneOf` take for
-//! ever, others take gigabytes. So a schema that is not [clearly cheap](super::cost) is checked in a child, which can be
-//! killed.
+//! The schema comes from the plugin, and the cost of a check is not bounded by its size: a few nested `oneOf` can take
+//! hours or gigabytes. So a schema that is not [clearly cheap](super::cost) is checked in a child process, which can
+//! be killed.
 
 use super::{PluginRefusal, cost};
 use esclusa_config::names::{needs_order, ungranted};
@@ -15,32 +15,32 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// What one check by a child may take. The schemas of large public APIs take a hundredth of it.
+/// The limits of a check in a child. Schemas of large public APIs take a hundredth of them.
 pub(crate) const BOUNDS: Bounds = Bounds { memory: 256 << 20, time: Duration::from_secs(5), answer: 4 << 20 };
-/// Bytes of a schema and a configuration that a child takes.
+/// Most bytes of a schema and a configuration together.
 const INPUT: usize = 64 << 20;
-/// Children at the same time: each may need [`BOUNDS`]' memory.
-static PLACES: Semaphore = Semaphore::const_new(CHILDREN);
-/// See [`PLACES`].
+/// Permits for children: each child may take the memory of [`BOUNDS`].
+static CHILD_PERMITS: Semaphore = Semaphore::const_new(CHILDREN);
+/// Most children at the same time.
 pub(crate) const CHILDREN: usize = 4;
-/// As for compiling: routing goes first.
+/// Niceness of the children, as for compiling: the routes go first.
 const NICENESS: i32 = 10;
-/// Errors of one configuration that are told.
+/// Most errors that are reported of one configuration.
 const ERRORS: usize = 100;
-/// Bytes of an error that are told: it shows what it is about, which may be large.
+/// Most bytes of a reported error: it quotes the value, which may be large.
 const REASON: usize = 1 << 10;
 
-/// What does not fit.
+/// Why a configuration does not pass.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Misfit {
-    /// The schema is none.
+    /// The schema is not a JSON Schema.
     Schema(String),
-    /// The configuration does not follow it: JSON pointer and reason, each.
+    /// The configuration does not follow the schema: the JSON pointer and the reason of each mistake.
     Config(Vec<(String, String)>),
 }
 
-/// Checks a route's configuration: it follows the schema, the route grants what it names, and has the order that the
-/// plugin needs.
+/// Checks a route: its configuration follows the schema, it grants everything that the configuration names, and its
+/// source is ordered if the plugin needs that.
 ///
 /// # Errors
 /// [`PluginRefusal`].
@@ -71,13 +71,13 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
 
 async fn by_child(schema: &str, config: &Value) -> Result<Result<(), Misfit>, Lost> {
     let input = serde_json::to_vec(&(schema, config)).map_err(|error| Lost::Crashed(error.to_string()))?;
-    // It is never closed.
-    let _place = PLACES.acquire().await;
+    // It fails only when the semaphore is closed, which never happens.
+    let _permit = CHILD_PERMITS.acquire().await;
     let answer = super::checker().start(NICENESS)?.ask(&input, &BOUNDS).await?;
     serde_json::from_slice(&answer).map_err(|error| Lost::Crashed(error.to_string()))
 }
 
-/// What the child does.
+/// The command of the child.
 pub(crate) fn check_config() -> ExitCode {
     serve(&BOUNDS, INPUT, |input| {
         let read = || -> serde_json::Result<(Value, Value)> {
@@ -113,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_first_hundred_errors_are_told_and_none_at_length() {
+    fn the_first_hundred_errors_are_reported_and_none_at_length() {
         let long = "x".repeat(5000);
         let schema = json!({ "additionalProperties": { "enum": [long] } });
         let config: serde_json::Map<_, _> = (0..300).map(|n| (n.to_string(), json!(n))).collect();

@@ -1,22 +1,23 @@
-//! Which schemas are clearly cheap to check with: those whose keywords are known to be, spread out, references followed,
-//! to few steps. No validation, and no exact cost: what is not clearly cheap may be cheap as well.
+//! Estimates whether a schema is clearly cheap to check: all its keywords are known to be cheap, and with references
+//! followed they take few steps. An upper bound, not the exact cost: other schemas may be cheap as well.
 
 use esclusa_flow::work::{Exhausted, Work};
 use serde_json::Value;
 
-/// Steps of a check: parts of the schema, spread out, times parts of the configuration. A hundred milliseconds, were each
-/// of them to fail.
+/// Most steps of a check: parts of the schema, with references followed, times parts of the configuration. If each of
+/// them fails, the check takes a hundred milliseconds.
 const STEPS: u64 = 100_000;
-/// Parts of the schema, spread out. The largest of our own has 40.
+/// Most parts of a schema with references followed. The largest schema of our plugins has 40.
 const SPREAD: u64 = 5_000;
-/// How often the parts of a choice may be looked at: which one fits, whether others do, and why they do not.
+/// How often the branches of a choice may be evaluated: to find one that fits, to look for others, and to report why
+/// they do not.
 const CHOICE: u64 = 4;
-/// How deep parts may lie in each other.
+/// Most levels of parts in parts.
 const DEPTH: usize = 64;
-/// Bytes of a regular expression.
+/// Most bytes of a regular expression.
 const PATTERN: usize = 256;
 
-/// True if checking the configuration takes few steps, whatever it is like.
+/// True if checking the configuration takes few steps.
 pub(super) fn cheap(schema: &Value, config: &Value) -> bool {
     let mut spread = Spread { root: schema, work: Work::of(SPREAD) };
     let Some(steps) = spread.part(schema, DEPTH) else { return false };
@@ -34,14 +35,14 @@ fn times(value: &Value, steps: usize, work: &mut Work) -> Result<(), Exhausted> 
     }
 }
 
-/// A schema that is spread out.
+/// A walk over a schema that follows references.
 struct Spread<'a> {
     root: &'a Value,
     work: Work,
 }
 
 impl Spread<'_> {
-    /// Steps to check one part of a configuration with a part of the schema; `None`: many, or not known.
+    /// Most steps to check one part of a configuration against a part of the schema; `None`: too many, or unknown.
     fn part(&mut self, schema: &Value, depth: usize) -> Option<u64> {
         let depth = depth.checked_sub(1)?;
         self.work.spend(1).ok()?;
@@ -62,7 +63,7 @@ impl Spread<'_> {
                 self.part(target, depth)
             }
             "pattern" => plain(value.as_str()?).then_some(1),
-            // Values to compare with, or that nothing looks at; definitions count where they are referred to.
+            // Values to compare with, or values that a check ignores. Definitions count at each reference to them.
             "enum" | "const" | "default" | "examples" | "$defs" | "definitions" => {
                 let before = self.work.spent();
                 times(value, 1, &mut self.work).ok()?;
@@ -79,7 +80,7 @@ impl Spread<'_> {
     }
 }
 
-/// Keywords that take a step.
+/// Keywords that take one step.
 const SIMPLE: [&str; 22] = [
     "type",
     "required",
@@ -104,7 +105,7 @@ const SIMPLE: [&str; 22] = [
     "x-esclusa-ordered",
     "contentMediaType",
 ];
-/// Meta-schemas with only such keywords.
+/// Meta-schemas that give these keywords the meaning that is counted here.
 const KNOWN: [&str; 3] = [
     "https://json-schema.org/draft/2020-12/schema",
     "https://json-schema.org/draft/2019-09/schema",

@@ -1,12 +1,12 @@
-//! A source up to a time: lanes end behind it. Their events bear the name of the route that they were meant for, so that
-//! its plugin does with them what it did.
+//! A source whose lanes end at a time. Its batches have the name of the route, so that the plugin handles them as it
+//! did for the route.
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use std::sync::Arc;
 
-/// See the module.
+/// A source whose lanes end at a time.
 pub(super) struct BoundedSource {
     source: Box<dyn Source>,
     route: Arc<str>,

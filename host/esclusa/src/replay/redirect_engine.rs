@@ -1,5 +1,5 @@
-//! The engine of a rebuild: writes to tables of the route go to others, and plugins read these; everything else is left
-//! out and counted. A failed event ends the rebuild before anything of its commit is written.
+//! The engine of a replay. Writes to tables of the route go to other tables, which the plugin reads as well;
+//! everything else is counted and left out. A failed event ends the replay before any of its effects is written.
 
 use super::request::ReplayJob;
 use super::{LeftOut, ReplaySummary};
@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// The codes of events that the route has among its dead letters, as [`esclusa_flow::verdict::Reason`] has them: what a plugin
-/// has rejected, what is too large for any route, and what no plugin was given.
+/// Codes, as in [`esclusa_flow::verdict::Reason`], of dead events that do not end a replay: the route has them among
+/// its dead letters as well. A plugin rejects them, they are too large for any route, or no plugin gets them.
 const GIVEN_UP: [&str; 5] = ["rejected", "limit.aggregate", "limit.filter", "limit.item", "limit.commit"];
 
-/// What was done and left out so far, and why no more is done.
+/// The counts of a replay so far, and the failure that ends it.
 #[derive(Default)]
 pub(super) struct ReplayTally {
     summary: Mutex<ReplaySummary>,
@@ -27,17 +27,17 @@ pub(super) struct ReplayTally {
 }
 
 impl ReplayTally {
-    /// What was counted.
+    /// The counts so far.
     pub(super) fn read(&self) -> ReplaySummary {
         self.summary.lock().clone()
     }
 
-    /// Ends the rebuild.
+    /// Ends the replay; the first reason counts.
     pub(super) fn fail(&self, why: String) {
         self.failure.send_if_modified(|failure| failure.is_none() && failure.replace(why).is_none());
     }
 
-    /// Waits until something fails; gives what. Never ends elsewhere. Cancel-safe.
+    /// Waits for a failure and gives its reason; waits for ever if there is none. Cancel-safe.
     pub(super) async fn failed(&self) -> String {
         let mut failure = self.failure.subscribe();
         let why = failure.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
@@ -56,7 +56,7 @@ impl ReplayTally {
     }
 }
 
-/// See the module.
+/// The engine of a replay, on top of the engine with the other tables.
 pub(super) struct RedirectEngine {
     inner: Arc<dyn Engine>,
     tables: BTreeMap<String, String>,
@@ -65,7 +65,7 @@ pub(super) struct RedirectEngine {
 }
 
 impl RedirectEngine {
-    /// Writes to `inner` what the job says.
+    /// An engine that writes the tables of the job to `inner`.
     pub(super) fn new(inner: Arc<dyn Engine>, job: &ReplayJob, tally: Arc<ReplayTally>) -> Self {
         RedirectEngine { inner, tables: job.tables.clone(), run: job.run.clone(), tally }
     }
@@ -102,7 +102,7 @@ impl RedirectEngine {
     }
 }
 
-/// The action on the other table; `None`: it is left out.
+/// The action on the other table; `None`: it is left out, and counted in `left`.
 fn redirected(mut action: Action, tables: &BTreeMap<String, String>, left: &mut LeftOut) -> Option<Action> {
     let count = match &mut action {
         Action::Put(put) => return to(&mut put.table, tables, left).then_some(action),
@@ -166,7 +166,7 @@ impl Reads for RedirectedReads {
     }
 }
 
-/// The embedded engine, which counts nothing: what is rebuilt was counted before.
+/// The embedded engine without counting: the route has counted these events before.
 pub(super) struct UncountedEngine(pub Arc<dyn Engine>);
 
 impl Engine for UncountedEngine {

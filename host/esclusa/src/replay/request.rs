@@ -1,31 +1,32 @@
-//! What is to be rebuilt, held against the plan.
+//! The request for a replay, checked against the plan.
 
 use esclusa_config::plan::{Coordination, Plan, RouteSpec, Source, Start, Table};
 use esclusa_flow::filter::Filter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Clocks differ, and events of a shard are not in the exact order of their times: so much later than the end asked for,
-/// milliseconds, none is expected any more.
+/// Milliseconds after the end of the time range in which events of the range may still come: clocks differ, and the
+/// events of a shard are not exactly in the order of their times.
 const SLACK: u64 = 60_000;
 
-/// Retries of a route that has no limit.
+/// Retries of a route whose retries have no limit.
 const MOST_RETRIES: u32 = 10;
 
-/// What is asked for.
+/// The options of `esclusa replay`.
 #[derive(Debug, Clone)]
 pub(crate) struct ReplayRequest {
     /// The route.
     pub route: String,
     /// Events accepted at or after this time, milliseconds since the Unix epoch; `None`: all that are kept.
     pub since: Option<u64>,
-    /// Events accepted at or before this time; `None`: all that are there.
+    /// Events accepted at or before this time; `None`: all that exist.
     pub until: Option<u64>,
-    /// A table of the route, which may be left out where it has only one, and the table that is written instead.
+    /// Tables of the route and the tables that are written instead. The first name may be left out if the route has
+    /// only one table.
     pub into: Vec<(Option<String>, String)>,
 }
 
-/// Why it cannot be done, whatever the tables hold.
+/// Why a replay cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplayRefusal {
     /// There is no such route.
@@ -33,7 +34,7 @@ pub(crate) enum ReplayRefusal {
     Route {
         /// The name asked for.
         name: String,
-        /// The names that there are.
+        /// The existing names.
         known: String,
     },
     /// There is no such table.
@@ -41,12 +42,12 @@ pub(crate) enum ReplayRefusal {
     Table {
         /// The name asked for.
         name: String,
-        /// The names that there are.
+        /// The existing names.
         known: String,
     },
-    /// The source does not keep what was handled.
+    /// The source does not keep events that were handled.
     #[error(
-        "route {route}: source {name:?} of kind {kind} keeps no events that were handled, so nothing can be replayed"
+        "route {route}: source {name:?} of kind {kind} does not keep events that were handled, so nothing can be replayed"
     )]
     Forgetful {
         /// The route.
@@ -56,19 +57,19 @@ pub(crate) enum ReplayRefusal {
         /// Its kind.
         kind: &'static str,
     },
-    /// The source does not know when its events were accepted.
+    /// The events of the source have no time of acceptance.
     #[error("route {route}: the lines of a file have no time: leave --until out, and say --from TRIM_HORIZON")]
     Timeless {
         /// The route.
         route: Arc<str>,
     },
-    /// No event can lie in between.
+    /// The time range is empty.
     #[error("--from is later than --until: no event lies in between")]
     Backwards,
-    /// It writes no table at all.
-    #[error("route {0} has no table, so there is nothing that a replay could make again")]
+    /// The route has no table.
+    #[error("route {0} has no table, so there is nothing to replay")]
     Tableless(Arc<str>),
-    /// It has to be said which table is meant.
+    /// The route has several tables, and the request does not say which one is meant.
     #[error("route {route} writes {tables}: say which one is meant, as in --into {first}={into}")]
     Which {
         /// The route.
@@ -87,15 +88,16 @@ pub(crate) enum ReplayRefusal {
         route: Arc<str>,
         /// The table.
         name: String,
-        /// Those that it has.
+        /// The tables that it has.
         tables: String,
     },
     /// A table is named twice.
     #[error("table {0:?} is named twice")]
     Twice(String),
-    /// Routes write the table, or handle its changes: what is replayed would be counted twice, or handled as news.
+    /// A route writes the table or handles its changes: replayed items would be counted twice, or handled as new
+    /// changes.
     #[error(
-        "route {route} {does} table {name:?}: name a table that no route has to do with, such as a new [table.NAME] of routes.toml"
+        "route {route} {does} table {name:?}: name a table that no route uses, such as a new [table.NAME] of routes.toml"
     )]
     Used {
         /// The table.
@@ -107,7 +109,7 @@ pub(crate) enum ReplayRefusal {
     },
 }
 
-/// What is to be done.
+/// A replay that can be made.
 #[derive(Debug)]
 pub(crate) struct ReplayJob {
     /// The route as it handles events here.
@@ -120,7 +122,7 @@ pub(crate) struct ReplayJob {
     pub plan: Plan,
     /// Tables of the route, and those that are written instead.
     pub tables: BTreeMap<String, String>,
-    /// Who reads and marks: a name of this run, so that nothing of the route itself is touched.
+    /// The name under which this run reads and writes dedup records, so that those of the route are not touched.
     pub run: Arc<str>,
     /// Events accepted at or after this time, milliseconds since the Unix epoch; `None`: all that are kept.
     pub since: Option<u64>,
@@ -128,7 +130,7 @@ pub(crate) struct ReplayJob {
 }
 
 impl ReplayRequest {
-    /// What is to be done; `now` is in milliseconds since the Unix epoch.
+    /// Checks the request; `now` is in milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// [`ReplayRefusal`].
@@ -146,10 +148,10 @@ impl ReplayRequest {
         let mut route = route.clone();
         route.enabled = true;
         route.on_failure = None;
-        // Old is what they all are.
+        // All events of a replay are old.
         route.policy.max_record_age = None;
         route.policy.release = false;
-        // One that fails for ever would keep the replay for ever.
+        // An event that always fails would keep the replay from ending.
         route.policy.max_retry_attempts = route.policy.max_retry_attempts.or(Some(MOST_RETRIES));
         if self.since.is_some() || self.until.is_some() {
             let (since, until) = (self.since.unwrap_or(0), self.until.unwrap_or(u64::MAX));
@@ -205,7 +207,8 @@ impl ReplayRequest {
         Ok(tables)
     }
 
-    /// The source of the route, from its oldest event on. The filter keeps to the times; Kinesis is read from there.
+    /// The source of the route, read from its oldest event on: the filter leaves out events before the time range.
+    /// Only Kinesis can begin at a time itself.
     fn source(&self, plan: &Plan, route: &RouteSpec) -> Result<Source, ReplayRefusal> {
         let name = route.source.clone();
         let mut source = plan.sources.get(&name).cloned();
@@ -237,7 +240,7 @@ impl ReplayRequest {
     }
 }
 
-/// Refuses a table that routes write or read, or whose changes they handle.
+/// Fails if a route is granted the table or handles its changes.
 fn unused(plan: &Plan, table: &str) -> Result<(), ReplayRefusal> {
     let used = |route: &Arc<str>, does| ReplayRefusal::Used { name: table.to_owned(), route: route.clone(), does };
     for route in &plan.routes {
@@ -253,24 +256,24 @@ fn unused(plan: &Plan, table: &str) -> Result<(), ReplayRefusal> {
 }
 
 impl ReplayJob {
-    /// True where the source is a log of the embedded engine.
+    /// True if the source is a log of the embedded engine.
     #[must_use]
     pub(crate) fn logged(&self) -> bool {
         matches!(self.source, Source::Stream { .. } | Source::TableChanges { .. } | Source::Http { .. })
     }
 
-    /// True where anything is in the store of the configuration.
+    /// True if the source or a table is in the store of the configuration.
     #[must_use]
     pub(crate) fn needs_store(&self) -> bool {
         let embedded = |name: &String| matches!(self.plan.tables.get(name), Some(Table::Embedded(_)));
         self.logged() || self.wired.grants.tables.iter().any(embedded)
     }
 
-    /// The time after which no event is for this run, milliseconds since the Unix epoch.
+    /// The time after which no event belongs to this run, milliseconds since the Unix epoch.
     #[must_use]
     pub(crate) fn end(&self, now: u64) -> u64 {
         match self.source {
-            // A line has the time at which it is read.
+            // The time of a line is the time at which it is read: always after the range.
             Source::File { .. } => u64::MAX,
             _ => self.until.unwrap_or(now).saturating_add(SLACK),
         }

@@ -1,4 +1,4 @@
-//! What a source does not keep any more of what was asked for, where it can tell.
+//! Finds events that a replay asks for and that the source has trimmed.
 
 use super::request::ReplayJob;
 use crate::wiring::aws::Cloud;
@@ -11,19 +11,20 @@ use esclusa_pipeline::meter::epoch_millis;
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>, "24 hours", October 2026.
 const TABLE_STREAM: u64 = 24 * 3600 * 1000;
 
-/// Events that were asked for and are not there any more.
+/// Events that a replay asks for and that the source does not keep any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct TrimmedEvents {
-    /// How many there were at most; `None`: the source does not count them.
+    /// The most that there can have been; `None`: the source does not count them.
     pub events: Option<u64>,
-    /// When the oldest one that is still kept was accepted, milliseconds since the Unix epoch; `None`: nothing is kept.
+    /// When the oldest event that is kept was accepted, milliseconds since the Unix epoch; `None`: the source keeps
+    /// none.
     pub begins: Option<u64>,
 }
 
-/// What of the job's source is gone; `None`: nothing, or the source cannot tell.
+/// The trimmed events of a job; `None`: there are none, or the source cannot tell.
 ///
 /// # Errors
-/// Why the source cannot be asked.
+/// Why the source does not answer.
 pub(super) async fn gone(
     job: &ReplayJob,
     own: Option<&Store>,
@@ -62,7 +63,7 @@ mod tests {
     use esclusa_embedded::Trimmed;
 
     #[test]
-    fn partitions_that_begin_later_than_asked_for_are_told_together() {
+    fn partitions_that_begin_later_than_asked_for_are_added_up() {
         let trimmed = [
             Trimmed { records: 3, begins: Some(100) },
             Trimmed { records: 5, begins: Some(200) },

@@ -1,21 +1,21 @@
-//! The health of a route: whether it does its work, and if not, why. Made from its status and nothing else, so that
-//! status, metrics and readiness say the same.
+//! The health of a route: whether it does its work, and if not, why. It is derived from the status alone, so that
+//! status, metrics and readiness agree.
 
 use super::output_status::OutputStatus;
 use esclusa_pipeline::meter::{LastError, epoch_millis};
 use serde::{Deserialize, Serialize};
 
-/// A source or an output that failed within this time counts as failing; both are tried again more often than that.
+/// A source or an output that failed within this time counts as failing. Both are retried more often than that.
 const FRESH_MILLIS: u64 = 30_000;
 
 /// Whether a route does its work.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Health {
-    /// It does.
+    /// True if it does.
     pub healthy: bool,
     /// `ok`, a state in which it takes no events (`paused`, `halted`, `draining`, `stopped`), or the code of what fails.
     pub code: String,
-    /// What fails, in words. May hold text of a guest: escape it where it is shown.
+    /// The failure as a message. It may contain text of a guest: escape it before showing it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -58,7 +58,7 @@ impl Health {
     }
 }
 
-/// What fails at an output: it holds back messages, or has just given some up.
+/// The failure of an output that has messages waiting or has just given some up; `None` if it works.
 fn failure(output: &OutputStatus, now: u64) -> Option<String> {
     let messages = output.messages.as_ref().filter(|_| output.failing())?;
     let error = messages.last_error.as_ref()?;

@@ -1,20 +1,20 @@
-//! Of several reloads of one file only the newest counts: it stops the others while they still load, and its result is
-//! theirs.
+//! Of several reloads of one file only the newest counts: it stops older ones that are still loading, and they return
+//! its outcome.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tokio::sync::{oneshot, watch};
 
-/// What came of a reload: what was done, or why nothing was.
+/// The outcome of a reload: a summary of the changes, or the reason why there are none.
 type ReloadOutcome = Result<String, String>;
 
-/// The result of a reload, once there is one.
+/// The outcome of a reload that may still be running.
 #[derive(Debug, Clone)]
 pub(super) struct PendingOutcome(watch::Receiver<Option<ReloadOutcome>>);
 
 impl PendingOutcome {
-    /// Waits for it.
+    /// Waits for the outcome.
     ///
     /// # Errors
     /// Those of the reload.
@@ -24,12 +24,12 @@ impl PendingOutcome {
     }
 }
 
-/// Why a reload was not put in force.
+/// Why a reload did not happen.
 #[derive(Debug)]
 pub(super) enum ReloadError {
-    /// A newer one has begun.
+    /// A newer reload of the file has begun.
     Newer(PendingOutcome),
-    /// It failed.
+    /// It failed, for this reason.
     Failed(String),
 }
 
@@ -44,20 +44,20 @@ impl From<String> for ReloadError {
 pub(super) struct NewestReloads(Mutex<BTreeMap<PathBuf, oneshot::Sender<PendingOutcome>>>);
 
 impl NewestReloads {
-    /// Begins a reload of a file, and ends those before it.
+    /// Begins a reload of a file, and stops an older one that is still loading.
     pub(super) fn begin(&self, file: &Path) -> ReloadAttempt {
         let (done, pending) = watch::channel(None);
         let (tell, newer) = oneshot::channel();
         let before = self.0.lock().insert(file.to_owned(), tell);
         if let Some(before) = before {
-            // One that is through does not listen.
+            // Fails if the older reload has ended.
             let _ = before.send(PendingOutcome(pending));
         }
         ReloadAttempt { newer, done }
     }
 }
 
-/// A reload that loads.
+/// A reload that is loading.
 #[derive(Debug)]
 pub(super) struct ReloadAttempt {
     newer: oneshot::Receiver<PendingOutcome>,
@@ -65,7 +65,7 @@ pub(super) struct ReloadAttempt {
 }
 
 impl ReloadAttempt {
-    /// Loads, unless a newer reload begins meanwhile; the load is dropped then.
+    /// Waits for a load. If a newer reload begins meanwhile, the load is dropped.
     ///
     /// # Errors
     /// [`ReloadError`].
@@ -77,7 +77,7 @@ impl ReloadAttempt {
         }
     }
 
-    /// Goes on only if there is no newer reload.
+    /// Fails if a newer reload has begun.
     ///
     /// # Errors
     /// [`ReloadError::Newer`].
@@ -85,7 +85,7 @@ impl ReloadAttempt {
         self.newer.try_recv().map_or(Ok(()), |newer| Err(ReloadError::Newer(newer)))
     }
 
-    /// Tells the reloads that this one has ended.
+    /// Passes the outcome to the older reloads that this one has stopped.
     pub(super) fn finish(&self, outcome: &ReloadOutcome) {
         self.done.send_replace(Some(outcome.clone()));
     }
@@ -118,7 +118,7 @@ mod tests {
         let mut old = newest.begin(Path::new("a"));
         let new = newest.begin(Path::new("a"));
         let Err(ReloadError::Newer(newer)) = old.still_newest() else { panic!("it is not the newest") };
-        // Nobody is left to finish it.
+        // The newer reload ends without an outcome.
         drop(new);
         newer.outcome().await.unwrap_err();
     }

@@ -1,33 +1,33 @@
-//! What a route writes: how sure each delivery is, and what becomes of the messages.
+//! The targets of a route: the delivery guarantee of each, and the messages of its outputs.
 
 use esclusa_config::plan::{self, Target};
 use esclusa_pipeline::output_meter::OutputReading;
 use esclusa_pipeline::route::Route;
 use serde::{Deserialize, Serialize};
 
-/// Something that a route writes, and what is promised of it.
+/// A table, object store or output that a route writes, and its delivery guarantee.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct OutputStatus {
     /// Its name in routes.toml.
     pub name: String,
     /// Its kind.
     pub kind: String,
-    /// What is promised, in words.
+    /// The delivery guarantee, for people.
     pub delivery: String,
-    /// What becomes of its messages, if it is outside of the engine.
+    /// The counts of its messages; `None` if the target is in the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<OutputReading>,
 }
 
 impl OutputStatus {
-    /// True if it has not taken a message since it failed.
+    /// True if its last try failed.
     #[must_use]
     pub(crate) fn failing(&self) -> bool {
         self.messages.as_ref().is_some_and(|messages| messages.failed_in_a_row > 0)
     }
 }
 
-/// The same of a route that runs, with what becomes of the messages; and where its dead letters go.
+/// The targets of a running route with the counts of their messages, and the output for its dead letters.
 pub(crate) fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputStatus> {
     let (spec, mut found) = (&route.spec, outputs(&route.spec, plan));
     if let Some(name) = spec.on_failure.as_ref().filter(|name| !spec.grants.outputs.contains(*name))
@@ -42,7 +42,7 @@ pub(crate) fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputSta
     found
 }
 
-/// What a route writes, and what is promised of it.
+/// The targets of a route, from the plan.
 #[must_use]
 pub(crate) fn outputs(spec: &plan::RouteSpec, plan: &plan::Plan) -> Vec<OutputStatus> {
     let output = |name: &String, kind: &str, target: Target<'_>| OutputStatus {

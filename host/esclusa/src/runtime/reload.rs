@@ -1,7 +1,8 @@
-//! Reloads: a new plugin is swapped in between two batches; a new routes.toml stops and starts only what changed.
+//! Reloads: a new plugin is swapped in between two batches; a new routes.toml stops and starts only the routes that
+//! changed.
 //!
-//! Everything is prepared before anything is changed. What cannot be prepared leaves all as it was. While plugins are
-//! loaded, which may take minutes, other reloads go on.
+//! Everything is prepared before anything is changed: a reload that fails leaves all as it was. Loading plugins may
+//! take minutes; other reloads go on meanwhile.
 
 use super::newest_reload::{ReloadAttempt, ReloadError};
 use super::{RunningRoute, Runtime};
@@ -18,21 +19,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long routes that change may take to finish what is in flight.
+/// How long a route that is stopped or restarted may take to finish its events in flight.
 const DRAIN: Duration = Duration::from_secs(30);
 
 impl Runtime {
-    /// Loads the plugin at `path` anew and swaps it in wherever it is used. Batches in flight finish on the old one.
+    /// Loads the plugin at `path` and swaps it in for all routes that use it. Batches in flight finish with the old
+    /// one.
     ///
     /// # Errors
-    /// The reasons, in words; nothing has changed then.
+    /// The reasons, for people; nothing has changed then.
     pub(crate) async fn reload_plugin(&self, path: &Path) -> Result<String, String> {
         let mut reload = self.newest.begin(path);
         let result = self.unless_stopping(self.replace(path, &mut reload)).await;
         self.conclude(&reload, &path.display().to_string(), result).await
     }
 
-    /// Notes what came of a reload; a newer one of the same file has noted it already.
+    /// Notes the outcome of a reload, unless a newer one of the same file took over: that one notes its outcome for
+    /// both.
     async fn conclude(
         &self,
         reload: &ReloadAttempt,
@@ -70,31 +73,32 @@ impl Runtime {
 
     fn swap(&self, users: &[&plan::RouteSpec], versions: Vec<LoadedPlugin>, began: u64) -> String {
         let running = self.running();
-        let mut told = String::new();
+        let mut plugin = String::new();
         for (spec, version) in users.iter().zip(versions) {
-            // A new configuration that came in between has loaded what it needs.
+            // Meanwhile a new configuration may have changed or removed this route: its reload has loaded the plugin
+            // that it needs.
             let Some(running) = running.get(&spec.name).filter(|running| running.route.spec == **spec) else {
                 continue;
             };
             let digest = version.plugin.digest().get(..12).unwrap_or_default();
-            told = format!("{} {} ({digest})", version.name, version.version);
+            plugin = format!("{} {} ({digest})", version.name, version.version);
             running.route.swap(version);
         }
         let names: Vec<&str> = users.iter().map(|s| &*s.name).collect();
-        format!("{told} serves {} after {} ms", names.join(", "), epoch_millis().saturating_sub(began))
+        format!("{plugin} serves {} after {} ms", names.join(", "), epoch_millis().saturating_sub(began))
     }
 
     /// Puts a new configuration in force.
     ///
     /// # Errors
-    /// The reasons, in words; nothing has changed then.
+    /// The reasons, for people; nothing has changed then.
     pub(crate) async fn reload_config(&self, new: Loaded) -> Result<String, String> {
         let mut reload = self.newest.begin(Path::new("routes.toml"));
         let result = self.unless_stopping(self.prepare(new, &mut reload)).await;
         self.conclude(&reload, "routes.toml", result).await
     }
 
-    /// Notes that a new configuration cannot be read.
+    /// Notes a new configuration that has mistakes.
     pub(crate) fn refuse_config(&self, problems: &str) {
         self.note_reload("routes.toml", Err(problems.to_owned()));
     }
@@ -114,7 +118,7 @@ impl Runtime {
             versions.extend(missing.iter().map(|route| route.name.clone()).zip(found));
             let _turn = self.turn.lock().await;
             reload.still_newest()?;
-            // What runs may have changed meanwhile: then more has to be loaded.
+            // A reload of a plugin may have changed the running routes meanwhile: then more plugins have to be loaded.
             let stay = self.staying(&new.plan);
             if new.plan.routes.iter().all(|r| stay.contains(&r.name) || versions.contains_key(&r.name)) {
                 return Ok(self.apply(new, &stay, versions).await?);
@@ -122,7 +126,7 @@ impl Runtime {
         }
     }
 
-    /// Routes that run and need nothing new.
+    /// The running routes that a plan leaves unchanged.
     fn staying(&self, plan: &Plan) -> BTreeSet<Arc<str>> {
         let running = self.running();
         let stays = |route: &&plan::RouteSpec| running.get(&route.name).is_some_and(|now| unchanged(now, route, plan));
@@ -146,7 +150,8 @@ impl Runtime {
         if store_schema::of(&old.plan) != store_schema::of(&new.plan)
             || aws::queue_readers(&old.plan) != aws::queue_readers(&new.plan)
         {
-            // All of them first: what is in flight may need what the new schema does not have.
+            // All changed routes stop before the schema changes: their events in flight may need a table that the new
+            // schema does not have.
             join_all(gone.iter().map(|name| self.retire(name, DRAIN))).await;
             if let Err(why) = self.apply_schema(store_schema::of(&new.plan)).await {
                 let cloud = self.cloud(&old.plan).await;
@@ -157,7 +162,7 @@ impl Runtime {
             }
         }
         let cloud = self.cloud(&new.plan).await;
-        // Each as soon as it can, whatever the others still have to finish.
+        // Each route starts as soon as its old one has ended: a slow one does not hold up the others.
         let ready = start.iter().filter_map(|spec| Some((spec, versions.remove(&spec.name)?)));
         let started = ready.map(|(spec, version)| async {
             self.retire(&spec.name, DRAIN).await;
@@ -180,7 +185,7 @@ impl Runtime {
         Ok(message)
     }
 
-    /// A reload, as far as it comes before the router stops.
+    /// Runs a reload until the router stops.
     async fn unless_stopping<T>(&self, reload: impl Future<Output = Result<T, ReloadError>>) -> Result<T, ReloadError> {
         let mut stopping = self.stopping.subscribe();
         tokio::select! {
@@ -190,7 +195,7 @@ impl Runtime {
         }
     }
 
-    /// Building an index takes its time.
+    /// Changes the schema of the store, on a thread that may block: building an index reads the whole table.
     async fn apply_schema(&self, schema: Schema) -> Result<(), String> {
         let store = self.store.clone();
         let applied = tokio::task::spawn_blocking(move || store.apply_schema(schema)).await;
@@ -198,12 +203,12 @@ impl Runtime {
     }
 }
 
-/// True where a running route needs nothing new.
+/// True if a plan leaves a running route unchanged.
 fn unchanged(running: &RunningRoute, new: &plan::RouteSpec, plan: &Plan) -> bool {
     running.route.spec == *new && running.resources == Resources::of(plan, new)
 }
 
-/// Why plugins do not serve their routes, each reason once.
+/// The reasons why plugins cannot serve their routes, each reason once with all its routes.
 fn describe(refused: &[(Arc<str>, plugins::PluginRefusal)]) -> String {
     let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
     for (route, why) in refused {
@@ -213,11 +218,11 @@ fn describe(refused: &[(Arc<str>, plugins::PluginRefusal)]) -> String {
             None => reasons.push((why, vec![route])),
         }
     }
-    let told = reasons.iter().map(|(why, routes)| {
+    let lines = reasons.iter().map(|(why, routes)| {
         let routes_of = if routes.len() == 1 { "route" } else { "routes" };
         format!("{routes_of} {}: {why}", routes.join(", "))
     });
-    told.collect::<Vec<_>>().join("; ")
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 fn summary(stay: &BTreeSet<Arc<str>>, gone: &BTreeSet<Arc<str>>, start: &[&plan::RouteSpec]) -> String {

@@ -1,4 +1,4 @@
-//! What the router tells of itself: for `esclusa status`, the API and the dashboard.
+//! The status of the router, for `esclusa status`, the API and the page.
 
 use super::health::Health;
 use super::output_status::{OutputStatus, outputs_at_work};
@@ -39,22 +39,22 @@ pub(crate) struct RouteStatus {
     pub kind: String,
     /// running, paused, halted, draining, stopped or finished.
     pub state: String,
-    /// Why it is halted.
+    /// Why it is halted; `None` if it is not.
     pub reason: Option<String>,
     /// Whether it does its work.
     #[serde(default)]
     pub health: Health,
-    /// The plugin at work.
+    /// The plugin that serves it.
     pub plugin: PluginStatus,
-    /// What it counts.
+    /// Its counters.
     pub reading: Reading,
     /// Bytes of events in flight.
     pub in_flight_bytes: u64,
     /// Events in the embedded dead letters.
     pub dead_letters: u64,
-    /// What its outputs promise.
+    /// The tables, object stores and outputs that it writes.
     pub outputs: Vec<OutputStatus>,
-    /// The shards of its source, where it has some.
+    /// The shards of its source; `None` if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<ShardsStatus>,
 }
@@ -62,15 +62,15 @@ pub(crate) struct RouteStatus {
 /// The shards of a stream on AWS, as one process sees them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ShardsStatus {
-    /// Those that it works on.
+    /// Shards that this process reads.
     pub working: usize,
-    /// Those that could be read and that no process has.
+    /// Shards that no process reads, although their parents are finished.
     pub unowned: usize,
-    /// How far it is behind in the one that is furthest behind, in milliseconds; `None` where the service does not say.
+    /// How far behind the shard is that is furthest behind, in milliseconds; `None` if the service does not say.
     pub behind_millis: Option<u64>,
-    /// When the oldest event was accepted that is in work, in milliseconds since the Unix epoch.
+    /// When the oldest event in flight was accepted, in milliseconds since the Unix epoch.
     pub oldest_unfinished: Option<u64>,
-    /// Times that records were trimmed, or may have been, before they were read.
+    /// How often records were, or may have been, trimmed before they were read.
     pub gaps: u64,
 }
 
@@ -87,7 +87,7 @@ impl ShardsStatus {
     }
 }
 
-/// A plugin version at work.
+/// The plugin that serves a route.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct PluginStatus {
     /// Its file.
@@ -98,7 +98,7 @@ pub(crate) struct PluginStatus {
     pub name: String,
     /// Its version, from `describe`.
     pub version: String,
-    /// When it took over, milliseconds since the Unix epoch.
+    /// When it began to serve the route, milliseconds since the Unix epoch.
     pub since: u64,
 }
 
@@ -111,14 +111,14 @@ impl RouteStatus {
     }
 }
 
-/// A reload and its result.
+/// A reload and its outcome.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ReloadStatus {
     /// Milliseconds since the Unix epoch.
     pub at: u64,
     /// What was reloaded: a file, or `routes.toml`.
     pub what: String,
-    /// True where it is in force.
+    /// True if it is in force.
     pub ok: bool,
     /// What changed, or why nothing did.
     pub message: String,
@@ -186,7 +186,7 @@ impl Runtime {
         if ok {
             tracing::info!(what, message, "reloaded");
         } else {
-            tracing::error!(what, reason = message, "not reloaded; what was running keeps running");
+            tracing::error!(what, reason = message, "not reloaded; the router runs on as before");
         }
         let mut reloads = self.reloads.lock();
         reloads.insert(0, ReloadStatus { at: epoch_millis(), what: what.to_owned(), ok, message });

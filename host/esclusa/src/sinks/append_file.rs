@@ -1,4 +1,4 @@
-//! Messages appended to a file, a line each, on disk before they count as sent.
+//! Appends messages to a file, a line each. They are on disk before they count as sent.
 
 use super::line;
 use esclusa_flow::BoxFuture;
@@ -13,13 +13,13 @@ use tokio::sync::Mutex;
 /// A file that grows.
 pub(crate) struct FileSink {
     path: PathBuf,
-    /// One append at a time, so that lines of several lanes do not mix. It belongs to the append, also if nobody waits for that
-    /// any more: a disk that hangs holds up one thread.
+    /// One append at a time, so that lines of several lanes do not mix. The lock is held by the append itself, even if
+    /// the send was cancelled: a disk that hangs blocks one thread.
     turn: Arc<Mutex<()>>,
 }
 
 impl FileSink {
-    /// Appends to the file at `path`; it and its directory are made when first needed.
+    /// Appends to the file at `path`; the first append creates it and its directory.
     #[must_use]
     pub(crate) fn new(path: PathBuf) -> Self {
         FileSink { path, turn: Arc::default() }
@@ -46,7 +46,7 @@ impl Sink for FileSink {
     }
 }
 
-/// Appends whole lines. Where an append failed half way, the next one begins on a new line.
+/// Appends whole lines, or nothing: after a failed append the file is cut to its old length.
 fn append(path: &Path, text: &[u8]) -> std::io::Result<()> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
@@ -55,7 +55,7 @@ fn append(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let before = file.metadata()?.len();
     let result = file.write_all(text).and_then(|()| file.sync_data());
     if result.is_err() {
-        // Takes back half a line; where even that fails, the error below is what matters.
+        // Removes half a line. If that fails, too, the first error is the one to report.
         let _ = file.set_len(before);
     }
     result

@@ -1,7 +1,8 @@
-//! Mails through an SMTP server, one for each message. The message's data is the text; its attributes `to` (addresses
-//! separated by commas) and `subject` go before those of the configuration.
+//! Sends a mail through an SMTP server for each message. The message's data is the text; its attributes `to`
+//! (addresses separated by commas) and `subject` replace those of the configuration.
 //!
-//! A mail whose answer was lost is sent again, with the same Message-ID, by which mail programs tell doubles.
+//! If the answer of the server is lost, the mail is sent again with the same Message-ID, so that mail programs can
+//! recognise duplicates.
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
@@ -12,14 +13,14 @@ use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use std::sync::OnceLock;
 
-/// Most characters of a server's own words that are told.
+/// Most characters of an error message of the server.
 const LONGEST: usize = 1000;
 
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
 /// Why a mail was not sent.
 enum MailError {
-    /// It was refused, for now or for good.
+    /// The server refused it, for now or for good.
     Refused(Fault),
     /// The server does not answer.
     Unreachable(String),
@@ -64,7 +65,7 @@ impl SmtpSink {
         let attribute =
             |name: &str| message.send.attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let address =
-            |text: &str| text.trim().parse::<Mailbox>().map_err(|error| format!("{text:?} is no address: {error}"));
+            |text: &str| text.trim().parse::<Mailbox>().map_err(|error| format!("{text:?} is not an address: {error}"));
         let mut builder = lettre::Message::builder()
             .from(address(&self.from)?)
             .message_id(Some(format!("<{}@esclusa>", message.id)))
@@ -93,7 +94,7 @@ impl Sink for SmtpSink {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
                 match self.mail(message).await {
-                    // The next ones would wait as long for nothing.
+                    // The next mails would wait for the same timeout: they are tried later.
                     Err(MailError::Unreachable(why)) => {
                         results.push(Err(Fault::Transient(why)));
                         break;

@@ -1,9 +1,8 @@
-//! Messages POSTed to a URL of the configuration, one request each, with the message id as `Idempotency-Key`.
+//! POSTs messages to a URL of the configuration, one request each, with the message id as `Idempotency-Key`.
 //!
-//! 2xx is success. 408, 425, 429 and 5xx, and whatever goes wrong on the way, are tried again; any other status
-//! is final.
+//! 2xx is success. 408, 425, 429, 5xx and failures of the connection are tried again; any other status is final.
 //!
-//! The URL may hold secrets: what is told of it is scheme, host and port.
+//! The URL may contain secrets: messages show only its scheme, host and port.
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
@@ -17,7 +16,7 @@ use std::time::{Duration, SystemTime};
 /// A URL that takes messages.
 pub(crate) struct WebhookSink {
     url: String,
-    /// What may be told of the URL.
+    /// The part of the URL that messages show.
     site: String,
     headers: Vec<(String, String)>,
     timeout: Duration,
@@ -35,7 +34,7 @@ impl WebhookSink {
         let json = serde_json::from_slice::<&serde_json::value::RawValue>(&message.send.data).is_ok();
         let content_type = if json { "application/json" } else { "application/octet-stream" };
         let client = self.client.get_or_init(|| {
-            // Redirects are answered as failures: a message goes only where the configuration says.
+            // Redirects are failures: a message goes only to the URL of the configuration.
             http_client().redirect(reqwest::redirect::Policy::none()).build().unwrap_or_default()
         });
         let mut request = client
@@ -65,7 +64,7 @@ impl Sink for WebhookSink {
                     break;
                 }
             }
-            // In order: nothing overtakes what is tried again.
+            // Later messages wait: none may overtake a message that is tried again.
             results.resize(messages.len(), Err(Fault::Held("waits for an earlier message".to_owned())));
             results
         })
@@ -100,7 +99,7 @@ fn judge(site: &str, status: StatusCode, retry_after: Option<&str>) -> Result<()
     }
 }
 
-/// How long a `Retry-After` wants to be waited: seconds, or until a date (RFC 9110, section 10.2.3).
+/// The wait that a `Retry-After` asks for: seconds, or until a date (RFC 9110, section 10.2.3).
 fn wanted(retry_after: &str) -> Option<Duration> {
     if let Ok(seconds) = retry_after.parse() {
         return Some(Duration::from_secs(seconds));
@@ -127,7 +126,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     #[tokio::test]
-    async fn nothing_of_the_url_is_told_but_scheme_host_and_port() {
+    async fn errors_show_only_scheme_host_and_port_of_the_url() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = format!("http://user:pw@127.0.0.1:{port}/services/SECRETHOOK?token=SECRETQ");
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_behind_a_failure_is_not_tried() {
+    async fn messages_behind_a_failure_are_not_tried() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let webhook = WebhookSink::new(url, Vec::new(), Duration::from_secs(10));

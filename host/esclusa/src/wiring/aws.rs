@@ -1,6 +1,6 @@
-//! AWS as the plan uses it: clients, sources and outputs there, and the engine of a route that has something there.
+//! Wires AWS: clients, sources and sinks there, and the engine of a route that writes there.
 //!
-//! Wiring only: what the plan says in the words of `esclusa-aws`.
+//! Only translates the plan into the settings of `esclusa-aws`.
 
 mod source;
 
@@ -22,18 +22,18 @@ use tokio::sync::OnceCell;
 pub(crate) use esclusa_aws::progress::LateProgressStore;
 pub(crate) use esclusa_aws::sqs::Queues;
 
-/// AWS, as `[aws]` says.
+/// The clients of AWS and the queues that are read, by the settings of `[aws]`.
 #[derive(Clone)]
 pub(crate) struct Cloud {
     clients: Clients,
-    /// Where lease tables and marks are.
+    /// The location of lease tables and of the table of dedup records.
     home: plan::ServiceLocation,
     marks_table: String,
-    /// Queues that are read.
+    /// The queues of SQS that are read.
     queues: Queues,
 }
 
-/// The routes that read each queue of SQS, and the bytes that each may have waiting.
+/// The routes that read each queue of SQS, and the bytes that each route may have received and not begun.
 #[must_use]
 pub(crate) fn queue_readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
     let mut queue_readers = BTreeMap::<Arc<str>, Routes>::new();
@@ -46,7 +46,7 @@ pub(crate) fn queue_readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
 }
 
 impl Cloud {
-    /// Reads the chain of credentials; `None` where no route has anything on AWS.
+    /// Loads the credentials; `None` if no route uses AWS.
     pub(crate) async fn of(plan: &Plan) -> Option<Self> {
         if !plan.routes.iter().any(|route| plan.touches_aws(route)) {
             return None;
@@ -56,13 +56,13 @@ impl Cloud {
         Some(Cloud { clients, home, marks_table: plan.aws.marks_table.clone(), queues: Queues::default() })
     }
 
-    /// The same where the queues that are read are those that others read as well.
+    /// The same clients with shared queues: routes that read one queue share its receives.
     #[must_use]
     pub(crate) fn sharing(self, queues: &Queues) -> Self {
         Cloud { queues: queues.clone(), ..self }
     }
 
-    /// The sink of an output; `None` where it is not on AWS.
+    /// The sink of an output; `None` if it is not on AWS.
     #[must_use]
     pub(crate) fn sink(&self, output: &Output) -> Option<Arc<dyn Sink>> {
         let clients = &self.clients;
@@ -104,7 +104,8 @@ impl Cloud {
         })
     }
 
-    /// The engine of a route, over the embedded one; `None` where nothing of the route is on AWS.
+    /// The engine of a route on top of the embedded one; `None` if the route writes nothing to AWS and its progress is
+    /// not kept there.
     #[must_use]
     pub(crate) fn engine(
         &self,
@@ -130,7 +131,7 @@ impl Cloud {
     }
 }
 
-/// What a route may touch in DynamoDB and S3.
+/// The tables in DynamoDB and the buckets that a route may use.
 fn resources(
     plan: &Plan,
     spec: &plan::RouteSpec,
@@ -156,14 +157,14 @@ fn resources(
     (spec.grants.tables.iter().filter_map(table).collect(), spec.grants.objects.iter().filter_map(store).collect())
 }
 
-/// The least policy that a plan needs on AWS; `None` if it has nothing there.
+/// The smallest IAM policy that a plan needs; `None` if it does not use AWS.
 #[must_use]
 pub(crate) fn policy(plan: &Plan) -> Option<serde_json::Value> {
     let uses = uses(plan);
     (!uses.is_empty()).then(|| iam::policy(&uses))
 }
 
-/// What a plan does on AWS.
+/// The actions of a plan on AWS.
 fn uses(plan: &Plan) -> Vec<iam::Use> {
     let mut uses = Vec::new();
     for route in &plan.routes {
@@ -223,7 +224,8 @@ impl Sink for LazySink {
         Box::pin(async move {
             match self.opened.get_or_try_init(|| (self.open)()).await {
                 Ok(sink) => sink.send(messages).await,
-                // Not the messages' fault, whatever it is: they wait.
+                // The messages are not to blame, even if this fault is permanent: they wait until the sink can be
+                // opened.
                 Err(fault) => messages.iter().map(|_| Err(Fault::Transient(fault.to_string()))).collect(),
             }
         })

@@ -1,7 +1,7 @@
-//! The source of `http` with `reply = true`: requests wait in memory for the plugin's answer.
+//! The source of kind `http` with `reply = true`: requests wait in memory for the plugin's reply.
 //!
-//! Nothing is kept: a request whose answer does not come (a crash, a shutdown, its timeout) was not acknowledged,
-//! and its sender knows. The answer is given after the commit, never before.
+//! Requests are not stored: if no reply comes (a crash, a shutdown, the timeout), the sender got no answer and knows
+//! that it may send again. The answer is sent after the commit, never before.
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
@@ -16,14 +16,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-/// Requests that may wait before senders are told to come back later.
+/// Most requests that wait; further ones are refused with 503.
 pub(crate) const WAITING: usize = 10_000;
-/// Bytes of requests that may wait, their attributes included.
+/// Most bytes of requests that wait, attributes included.
 pub(crate) const BYTES: usize = 64 << 20;
-/// Bytes that an attribute takes beside its name and its value.
+/// Bytes that an attribute takes besides its name and its value.
 const ATTRIBUTE: usize = 48;
 
-/// A request on its way to a plugin.
+/// A request that waits for the reply of a plugin.
 #[derive(Debug)]
 pub(crate) struct PendingRequest {
     /// Becomes the event's data.
@@ -31,11 +31,11 @@ pub(crate) struct PendingRequest {
     /// Becomes the event's attributes: method, path, query, headers.
     pub attributes: Vec<(String, String)>,
     answer: oneshot::Sender<HttpAnswer>,
-    /// Its share of [`BYTES`]; a batch has a limit of its own.
+    /// Its share of [`BYTES`]. It ends when the request becomes part of a batch, which has a limit of its own.
     _room: OwnedSemaphorePermit,
 }
 
-/// What the sender is told.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HttpAnswer {
     /// HTTP status.
@@ -46,7 +46,7 @@ pub(crate) struct HttpAnswer {
     pub body: Vec<u8>,
 }
 
-/// Where requests go in.
+/// Passes requests to the routes that read the source. Clones share the requests.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpSource {
     send: mpsc::Sender<PendingRequest>,
@@ -55,19 +55,19 @@ pub(crate) struct HttpSource {
     next: Arc<AtomicU64>,
 }
 
-/// A question that nobody will answer.
+/// Why a request gets no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unanswered {
     /// Too many requests wait already.
     #[error("too many requests wait already; try again later")]
     Full,
-    /// The route stopped, or gave the request back.
+    /// The route stopped, or dropped the request without settling it.
     #[error("the route stopped before it answered; nothing was done")]
     Gone,
 }
 
 impl HttpSource {
-    /// A desk where nobody waits.
+    /// A source without requests.
     #[must_use]
     pub(crate) fn new() -> Self {
         let (send, receive) = mpsc::channel(WAITING);
@@ -80,21 +80,22 @@ impl HttpSource {
         }
     }
 
-    /// Asks, and waits for the answer.
+    /// Passes a request on and waits for its answer.
     ///
     /// # Errors
-    /// [`Unanswered`]; nothing of the request was committed, except where the process was killed in between.
+    /// [`Unanswered`]; no effect of the request was committed, unless the process was killed between commit and
+    /// answer.
     pub(crate) async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<HttpAnswer, Unanswered> {
         let (answer, wait) = oneshot::channel();
         let named: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE).sum();
-        // One that is larger than all room goes alone.
+        // A request that is larger than the limit may wait when no other one does.
         let bytes = u32::try_from(data.len().saturating_add(named).clamp(1, BYTES)).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Unanswered::Full)?;
         self.send.try_send(PendingRequest { data, attributes, answer, _room: room }).map_err(|_| Unanswered::Full)?;
         wait.await.map_err(|_| Unanswered::Gone)
     }
 
-    /// The desk as a source of `route`, with so many workers.
+    /// The source for `route`: as many lanes as it has workers.
     #[must_use]
     pub(crate) fn source(&self, route: Arc<str>, source: Arc<str>, workers: usize) -> Box<dyn Source> {
         let origin = Origin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
@@ -134,18 +135,18 @@ impl Source for HttpLanes {
     }
 }
 
-/// One of several that take requests.
+/// One of several lanes that take requests from the same channel.
 struct HttpLane {
     http_source: HttpSource,
     origin: Origin,
-    /// Taken while waiting, for the next pull.
+    /// Received in `ready`, for the next pull.
     first: Option<PendingRequest>,
     answers: HashMap<u64, oneshot::Sender<HttpAnswer>>,
 }
 
 impl HttpLane {
     fn take(&mut self, request: PendingRequest, columns: &mut Columns, claims: &mut Vec<Claim>) {
-        // Whoever asked has gone, and may ask again: it would be carried out twice.
+        // Its sender has gone and may send it again: then it would be carried out twice.
         if request.answer.is_closed() {
             return;
         }
@@ -160,7 +161,7 @@ impl HttpLane {
             timestamp: epoch_millis(),
             attempt: 1,
         };
-        // Where the batch is full the answer is dropped, and the sender is told.
+        // If the batch is full, the sender of the answer is dropped: the request is answered with an error.
         if columns.push(&event).is_ok() {
             claims.push(Claim::new(Token::Offset(number)));
             self.answers.insert(number, request.answer);
@@ -175,7 +176,8 @@ impl Lane for HttpLane {
 
     fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
         Box::pin(async move {
-            // Whoever dropped a batch without settling it leaves its senders here: they are told now.
+            // A batch that was dropped without being settled left its requests here: dropping them answers them with
+            // an error.
             self.answers.clear();
             let (mut columns, mut claims) = (Columns::default(), Vec::new());
             if let Some(first) = self.first.take() {
@@ -183,7 +185,8 @@ impl Lane for HttpLane {
             }
             let deadline = Instant::now() + limit.window;
             let receive = self.http_source.receive.clone();
-            // Whoever waits in `ready` holds the lock until a request comes: it takes that one, this worker what it has.
+            // Another lane waits in `ready` with the lock and takes the next request. This lane takes no more than its
+            // first one.
             let Ok(mut receive) = receive.try_lock() else {
                 let batch = Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: None };
                 return Ok(if batch.is_empty() { Pull::Empty { drained: true } } else { Pull::Batch(batch) });
@@ -218,7 +221,7 @@ impl Lane for HttpLane {
         for event in settled {
             let Token::Offset(number) = event.token else { continue };
             if let Some(sender) = self.answers.remove(number) {
-                // A sender that has gone does not want its answer.
+                // Fails if the client has gone.
                 let _ = sender.send(answer(event));
             }
         }

@@ -1,5 +1,5 @@
-//! AWS in a build without it: nothing. [`configuration`](crate::configuration) refuses a plan that names AWS, so there is
-//! never a [`Cloud`], and none of its methods runs.
+//! The stand-in for `wiring/aws.rs` in a build without AWS. [`configuration`](crate::configuration) refuses a plan
+//! that names AWS, so no [`Cloud`] is ever made, and none of its methods runs.
 
 use super::Unreachable;
 use esclusa_config::plan::{self, Output, Plan};
@@ -11,11 +11,11 @@ use esclusa_flow::source::{Positions, Source};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// No value of it can be made.
+/// Has no values.
 #[derive(Clone)]
 pub(crate) enum Cloud {}
 
-/// The same: it opens a source on AWS.
+/// Has no values, either.
 pub(crate) type AwsSourceOpener = Cloud;
 
 /// The routes that read each queue of SQS: none.
@@ -26,12 +26,12 @@ pub(crate) struct QueueReaders(());
 #[derive(Debug, Default)]
 pub(crate) struct Queues(());
 
-/// Keeps the progress of a source on AWS: there is none.
+/// The progress store of a source on AWS: never set.
 #[derive(Debug, Default)]
 pub(crate) struct LateProgressStore(());
 
 impl Queues {
-    /// Does nothing.
+    /// Does nothing: there are no queues.
     pub(crate) fn set_routes(&self, _: QueueReaders) {}
 }
 

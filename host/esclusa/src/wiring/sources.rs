@@ -1,4 +1,4 @@
-//! Opens the source of a route: what the plan says, as the engine gives it.
+//! Opens the source of a route: of the embedded engine, of HTTP, or of AWS.
 
 use super::aws::{Cloud, LateProgressStore};
 use super::http_source::HttpSource;
@@ -12,9 +12,9 @@ use esclusa_flow::source::{Positions, Source};
 use esclusa_pipeline::serve::OpenSource;
 use std::sync::Arc;
 
-/// How the source of a route is opened, again and again. `routes`: so many routes read it. `http_source` is where an `http` source
-/// with replies gets its requests; `slot` takes what keeps the progress of a source that the embedded engine does not keep.
-/// Beside it: how far the route is behind, where its source has shards.
+/// A function that opens the source of a route, as often as needed, and the lag of the route if its source has shards.
+/// `routes` is how many routes read the source. `http_source` passes requests to an `http` source with replies. `slot`
+/// is set to the progress store of a source whose progress the embedded engine does not keep.
 pub(crate) fn opener(
     store: Store,
     cloud: Option<&Cloud>,
@@ -47,7 +47,7 @@ pub(crate) fn opener(
     (open, lag)
 }
 
-/// Positions of lanes as the embedded engine has them.
+/// The positions of lanes in the embedded engine.
 fn positions(store: &Store, spec: &SourceSpec) -> Positions {
     let (store, spec) = (store.clone(), spec.clone());
     Arc::new(move |lane| {

@@ -1,4 +1,4 @@
-//! What the embedded engine shall hold, made from the plan.
+//! The schema of the embedded engine, made from the plan.
 
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::{QueueSchema, Schema, StreamSchema, Target};
@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long events of a stream are kept that no source of kind `stream` says otherwise: Kinesis' default.
+/// Retention of a stream that no source of kind `stream` reads: the default of Kinesis.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
-/// A queue that is only written to; whoever reads it later says better.
+/// Visibility timeout of a queue that no source reads; a source that reads it later brings its own.
 const VISIBILITY: Duration = Duration::from_secs(30);
-/// See [`VISIBILITY`].
+/// Most receives of a queue that no source reads.
 const MAX_RECEIVES: u32 = 5;
 
 /// The schema of a plan.
@@ -66,7 +66,8 @@ pub(crate) fn of(plan: &Plan) -> Schema {
     schema
 }
 
-/// The stream that keeps the events of an `http` source. The slash keeps it apart from streams of routes.toml.
+/// The stream that keeps the events of an `http` source. No stream of routes.toml can have a slash in its name, so the
+/// two never clash.
 #[must_use]
 pub(crate) fn ingest_stream(source: &str) -> String {
     format!("ingest/{source}")
@@ -76,12 +77,12 @@ fn reads_queue(plan: &Plan, route: &plan::RouteSpec, queue: &str) -> bool {
     matches!(plan.sources.get(&route.source), Some(plan::Source::Queue { queue: q, .. }) if q == queue)
 }
 
-/// `None`: the table is not the engine's.
+/// `None`: the table is not in the embedded engine.
 fn table_schema(table: &plan::Table) -> Option<TableSchema> {
     if let plan::Table::Embedded(layout) = table { Some(layout.clone()) } else { None }
 }
 
-/// `None`: the store is not the engine's.
+/// `None`: the object store is not a directory of the embedded engine.
 fn directory(store: &plan::Objects) -> Option<PathBuf> {
     if let plan::Objects::Directory { path } = store { Some(path.clone()) } else { None }
 }

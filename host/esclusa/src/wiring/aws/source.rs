@@ -1,4 +1,5 @@
-//! Sources on AWS: opened as one route reads them, checked, and what they need permission for.
+//! Sources on AWS: opens them for a route, checks them, and lists the permissions that they need. Checks the other
+//! resources on AWS, too.
 
 use super::Cloud;
 use crate::wiring::Unreachable;
@@ -11,23 +12,23 @@ use esclusa_flow::lag::Lag;
 use esclusa_flow::source::{self, Positions};
 use std::sync::Arc;
 
-/// A source, and what keeps its progress where the embedded engine does not.
+/// A source and its progress store; `None`: the embedded engine keeps its progress.
 type OpenedSource = (Box<dyn source::Source>, Option<Arc<dyn ProgressStore>>);
 
-/// Opens a source again and again.
+/// Opens the source of a route, as often as needed.
 pub(crate) struct AwsSourceOpener {
     cloud: Cloud,
     route: plan::RouteSpec,
     source: Source,
-    /// One for all times that a stream is opened without leases.
+    /// The state of reading a stream without leases; it is kept from one opening to the next.
     alone: Arc<Alone>,
     lag: Arc<Lag>,
-    /// Routes that read the source.
+    /// How many routes read the source.
     routes: u32,
 }
 
 impl Cloud {
-    /// What opens the source of a route, which so many routes read.
+    /// An opener for the source of a route; `routes` is how many routes read that source.
     #[must_use]
     pub(crate) fn opener(
         &self,
@@ -42,7 +43,7 @@ impl Cloud {
 }
 
 impl AwsSourceOpener {
-    /// How far the route is behind, where its source has shards.
+    /// How far the route is behind; `None` if its source has no shards.
     #[must_use]
     pub(crate) fn lag(&self) -> Option<Arc<Lag>> {
         matches!(self.source, Source::Kinesis { .. } | Source::DynamodbStream { .. }).then(|| self.lag.clone())
@@ -104,7 +105,7 @@ impl AwsSourceOpener {
     }
 }
 
-/// Name of this machine, for people who look at leases.
+/// The name of this machine, for people who read the lease table.
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "esclusa".to_owned() } else { name.trim().to_owned() }
@@ -116,7 +117,7 @@ fn table_stream(of: &TableStream) -> String {
     }
 }
 
-/// What a source needs permission for.
+/// The actions on AWS of a source.
 pub(super) fn uses(source: &Source, route: &plan::RouteSpec) -> Vec<iam::Use> {
     let mut uses = match source {
         Source::Kinesis { stream, consumer, .. } => {
@@ -132,7 +133,7 @@ pub(super) fn uses(source: &Source, route: &plan::RouteSpec) -> Vec<iam::Use> {
 }
 
 impl Cloud {
-    /// Asks AWS for everything that routes use there.
+    /// Asks AWS for every resource that routes use; gives those that cannot be used.
     pub(crate) async fn check(&self, plan: &Plan) -> Vec<Unreachable> {
         let mut found = Vec::new();
         let mut note = |routes: Vec<String>, result: Result<(), String>| {
@@ -164,10 +165,10 @@ impl Cloud {
         found
     }
 
-    /// True where a table holds anything; `name` is that of routes.toml, `there` that in DynamoDB.
+    /// True if a table has items; `name` is its name in routes.toml, `there` its name in DynamoDB.
     ///
     /// # Errors
-    /// What is wrong, and the remedy.
+    /// The reason, and the remedy.
     pub(crate) async fn holds_items(
         &self,
         name: &str,
@@ -178,10 +179,11 @@ impl Cloud {
         check::holds_items(&self.clients, name, &table).await
     }
 
-    /// The time from which on a Kinesis stream keeps its records; `None`: it keeps all that it ever had.
+    /// The acceptance time of the oldest record that a Kinesis stream still has to keep, milliseconds since the Unix
+    /// epoch; `None`: it has kept all its records.
     ///
     /// # Errors
-    /// Why it cannot be asked.
+    /// Why the stream cannot be described.
     pub(crate) async fn keeps_from(
         &self,
         stream: &str,
