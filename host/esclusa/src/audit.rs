@@ -75,6 +75,8 @@ pub(crate) async fn running(runtime: &Runtime) -> Result<Vec<RouteAccount>, Faul
     for spec in &loaded.plan.routes {
         let mut books = look(runtime, &spec.name)?;
         for _ in 0..LOOKS {
+            // A busy route settles events between the reads: it is looked at again, until the counts agree or it
+            // stands still.
             if books.as_ref().is_none_or(Books::agree) {
                 break;
             }
@@ -192,9 +194,9 @@ mod tests {
             |before, stored, received| problems(&Books { before, stored, after: reading(received), undelivered: 0 });
         assert!(books(counts, counts, 12).is_empty());
         assert_eq!(books(counts, counts, 13).len(), 1, "an event was lost");
-        let told = books(counts, fewer, 12);
+        let problems_found = books(counts, fewer, 12);
         assert_eq!(
-            told,
+            problems_found,
             [
                 "the store has 4 done, 1 skipped, 2 filtered and 1 dead, the route counted 5 done, 1 skipped, 2 filtered and 1 dead"
             ],

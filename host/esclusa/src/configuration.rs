@@ -20,6 +20,7 @@ use std::sync::Arc;
 /// All mistakes in it, or everything that it names on AWS if this build has no AWS.
 pub(crate) fn read(path: &Path) -> Result<Loaded, Problems> {
     let loaded = esclusa_config::load(path, &|name| std::env::var(name).ok())?;
+    // The configuration crate does not know what this build contains.
     if cfg!(feature = "aws") {
         return Ok(loaded);
     }
@@ -168,6 +169,8 @@ pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Not
             return Err(NotReloaded { message: text, diagnostics: Some(problems.to_json()) });
         }
     };
+    // The configuration first: it loads the plugins of the routes that it changes. The step after is for plugins of
+    // unchanged routes.
     let mut summary = match runtime.reload_config(loaded).await {
         Ok(message) => message,
         Err(message) => return Err(NotReloaded { message, diagnostics: None }),

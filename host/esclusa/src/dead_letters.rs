@@ -115,11 +115,13 @@ pub(crate) fn select(
     let filter = query.pattern.as_deref().map(pattern).transpose()?;
     let most = query.limit.unwrap_or(most).min(most);
     let (mut found, mut after, mut bytes) = (Vec::new(), query.after, 0_usize);
+    // The store selects by route only; code and pattern are applied here, so a page may give nothing.
     while found.len() < most && bytes < BYTES {
         let page = store.dead_letters(query.route.as_deref(), after, PAGE)?;
         let Some((last, _)) = page.last() else { break };
         after = Some(*last);
         for (id, dead_letter) in page {
+            // Read for each dead letter: a pattern may take milliseconds on one of them.
             if stop.load(Ordering::Relaxed) {
                 return Err(NotSelected::Stopped);
             }
@@ -184,6 +186,7 @@ pub(crate) fn event_columns(dead_letter: &DeadLetter, attempt: u32) -> Result<Co
 
 /// True if the event of a dead letter matches, as it would in the filter of a route.
 fn matches_event(filter: &Filter, id: u64, dead_letter: &DeadLetter, stop: &AtomicBool) -> Result<bool, NotSelected> {
+    // An event that does not fit into a batch never reached the filter of its route.
     let Ok(columns) = event_columns(dead_letter, dead_letter.attempts) else { return Ok(false) };
     let Some(event) = columns.get(0) else { return Ok(false) };
     filter.matches(&dead_letter.kind, event, &mut filter.budget(event), stop).map_err(|undecided| match undecided {

@@ -116,11 +116,13 @@ impl FileWatch {
             for path in suspects {
                 let stamp = quiet(&path).await;
                 let file = path.clone();
+                // A plugin has megabytes: hashing it here would hold up the other tasks of this thread.
                 let digest = tokio::task::spawn_blocking(move || digest(&file)).await.unwrap_or_default();
                 let Some(look) = self.seen.get_mut(&path) else { continue };
                 if stamp.is_none() {
                     tracing::warn!(file = %path.display(), "a file in use was deleted; the router goes on without it, but its next start needs the file");
                 }
+                // Noted even if the content is the same, so that a touched file is read once and not at every tick.
                 look.stamp = stamp;
                 if digest.is_some() && digest != look.digest {
                     look.digest = digest;

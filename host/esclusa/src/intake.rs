@@ -62,6 +62,7 @@ pub(crate) async fn put(
     records: &[NewRecord],
 ) -> Result<Vec<String>, NotTaken> {
     let target = target(plan, source)?;
+    // After the check of the source: a wrong name is an error even without records.
     if records.is_empty() {
         return Ok(Vec::new());
     }
@@ -143,6 +144,7 @@ pub(crate) fn json_lines(text: &[u8], field: Option<&str>, first: usize) -> Resu
 fn key(json: &RawValue, field: &str) -> Option<String> {
     let mut value = json;
     for name in field.split('.') {
+        // Raw values keep every digit of a number, which a float would not.
         let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(value.get()).ok()?;
         value = *fields.get(name)?;
     }

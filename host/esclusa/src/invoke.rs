@@ -55,6 +55,7 @@ fn attributes<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Str
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut read = BTreeMap::new();
             while let Some((name, value)) = map.next_entry()? {
+                // Checked before the insert: a hostile body never makes a large map.
                 if read.len() >= ATTRIBUTES {
                     return Err(A::Error::custom(format!("an event may have {ATTRIBUTES} attributes")));
                 }
@@ -86,6 +87,8 @@ impl InvokeEvent {
 pub(crate) async fn dry_run(route: &Route, events: &[InvokeEvent]) -> Result<Invocation, String> {
     let columns = columns(events, "invoke")?;
     let filtered = filtered(sifted(route, &columns).await)?;
+    // Filtered events are passed to the plugin as well: an invocation is for trying a plugin, and the answer lists
+    // them.
     let result = call(route, &origin(route), &columns).await;
     Ok(Invocation::new(route, columns.len(), filtered, result))
 }

@@ -74,6 +74,7 @@ pub(crate) async fn load_all<'a>(
     routes: impl Iterator<Item = &'a plan::RouteSpec>,
 ) -> Result<Vec<LoadedPlugin>, Vec<(Arc<str>, PluginRefusal)>> {
     let routes: Vec<&plan::RouteSpec> = routes.collect();
+    // Routes may share a file: it is read and compiled once.
     let files: BTreeSet<&Path> = routes.iter().map(|route| &*route.plugin).collect();
     let load = |file| async move { (file, sandbox.load(file).await.map_err(Arc::new)) };
     let loaded: BTreeMap<&Path, _> = join_all(files.into_iter().map(load)).await.into_iter().collect();
@@ -108,6 +109,7 @@ pub(crate) async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<L
 /// # Errors
 /// [`PluginRefusal`].
 pub(crate) async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<LoadedPlugin, PluginRefusal> {
+    // First of all checks: a file that is not the pinned one is not looked at any further.
     if let Some(pinned) = &route.sha256
         && **pinned != *loaded.digest
     {

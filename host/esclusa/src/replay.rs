@@ -36,7 +36,7 @@ use tokio::task::JoinSet;
 
 /// The stores that a replay uses.
 pub(crate) struct ReplayStores {
-    /// The one of the configuration, where the job [needs it](Job::needs_store).
+    /// The store of the configuration, if the job [needs it](ReplayJob::needs_store).
     pub own: Option<Store>,
     /// An empty store for positions, which is removed afterwards.
     pub scratch: Store,
@@ -107,6 +107,7 @@ pub(crate) async fn replay(
     version: LoadedPlugin,
 ) -> Result<ReplaySummary, NotReplayed> {
     let cloud = Cloud::of(&job.plan).await;
+    // All checks come before the first write: a refused replay leaves the other table empty.
     reachable(job, cloud.as_ref()).await?;
     empty(job, stores, cloud.as_ref()).await?;
     let gone = trimmed::gone(job, stores.own.as_ref(), cloud.as_ref()).await.map_err(NotReplayed::Unasked)?;
@@ -132,6 +133,7 @@ pub(crate) async fn replay(
         () = shared.idle.wait(|| (shared.version)()) => None,
         why = tally.failed() => Some(why),
     };
+    // The route ends before its counts are read: no commit comes after.
     tasks.shutdown().await;
     if let Some(why) = failure {
         return Err(NotReplayed::Failed(why));

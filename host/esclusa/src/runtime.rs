@@ -87,7 +87,7 @@ pub(crate) struct Runtime {
     /// Queues of SQS; routes that read the same source share its receives.
     queues: Queues,
     /// Held by the one reload, pause or stop that changes the running routes. Plugins are loaded before it is taken.
-    turn: tokio::sync::Mutex<()>,
+    change_lock: tokio::sync::Mutex<()>,
     /// Reloads whose plugins are being loaded.
     newest: NewestReloads,
     /// True once the router stops: reloads end then.
@@ -125,7 +125,7 @@ impl Runtime {
             options,
             http_sources: Mutex::default(),
             queues: Queues::default(),
-            turn: tokio::sync::Mutex::default(),
+            change_lock: tokio::sync::Mutex::default(),
             newest: NewestReloads::default(),
             stopping: watch::Sender::new(false),
             running: Mutex::default(),
@@ -135,7 +135,7 @@ impl Runtime {
         let loaded = runtime.loaded.load_full();
         let cloud = runtime.cloud(&loaded.plan).await;
         for (spec, version) in loaded.plan.routes.iter().zip(versions) {
-            runtime.launch(&loaded.plan, cloud.as_ref(), spec, version);
+            runtime.start_route(&loaded.plan, cloud.as_ref(), spec, version);
         }
         Ok(runtime)
     }
@@ -185,7 +185,7 @@ impl Runtime {
     /// # Errors
     /// A [`Fault`] if the store cannot keep it; nothing has changed then.
     pub(crate) async fn pause(&self, route: &str, pause: bool) -> Result<bool, Fault> {
-        let _turn = self.turn.lock().await;
+        let _changing = self.change_lock.lock().await;
         let find = || self.running().get(route).map(|running| running.route.clone());
         let Some(found) = find() else { return Ok(false) };
         // A route with `enabled = false` is not noted as paused: after a restart routes.toml decides.
@@ -197,10 +197,11 @@ impl Runtime {
     /// Stops all routes: events in flight are finished until the deadline, then dropped. True if all were finished.
     pub(crate) async fn stop(&self, deadline: Duration) -> bool {
         self.stopping.send_replace(true);
-        let _turn = self.turn.lock().await;
+        let _changing = self.change_lock.lock().await;
+        // With the lock held no reload starts a route meanwhile: all of them are in this list.
         let names: Vec<Arc<str>> = self.running().keys().cloned().collect();
         let complete =
-            join_all(names.iter().map(|name| self.retire(name, deadline))).await.into_iter().all(|done| done);
+            join_all(names.iter().map(|name| self.stop_route(name, deadline))).await.into_iter().all(|done| done);
         let store = self.store.clone();
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
         complete && closed.is_ok()
@@ -213,18 +214,18 @@ impl Runtime {
     }
 
     /// Starts a route.
-    fn launch(
+    fn start_route(
         &self,
         plan: &Plan,
         cloud: Option<&Cloud>,
         spec: &plan::RouteSpec,
         version: impl Into<Arc<LoadedPlugin>>,
     ) {
-        self.launch_as(plan, cloud, spec, version, None);
+        self.start_route_in(plan, cloud, spec, version, None);
     }
 
     /// Starts a route, in a mode that it was in before.
-    fn launch_as(
+    fn start_route_in(
         &self,
         plan: &Plan,
         cloud: Option<&Cloud>,
@@ -237,13 +238,14 @@ impl Runtime {
             tracing::warn!(route = %spec.name, source = %spec.source, "the source never ends and is not started with --until-idle");
             return;
         }
+        // Counts go on from earlier runs, so that the account adds up across restarts.
         let counts = self.store.counts(&spec.name).unwrap_or_else(|fault| {
             tracing::error!(route = %spec.name, error = %fault, "cannot read what earlier runs counted; counting from 0");
             Counts::default()
         });
         let meter = Meter::starting_at(counts);
         let wiring = Wiring { store: &self.store, cloud, plan };
-        let Some((route, slot)) = wiring.route(spec, version, meter) else { return };
+        let Some((route, progress_store)) = wiring.route(spec, version, meter) else { return };
         match self.store.paused(&spec.name) {
             Ok(false) => {}
             Ok(true) => {
@@ -265,7 +267,8 @@ impl Runtime {
         };
         let routes = plan.routes.iter().filter(|route| route.source == spec.source).count();
         let routes = u32::try_from(routes).unwrap_or(u32::MAX);
-        let (open, lag) = sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, http_source, slot);
+        let (open, lag) =
+            sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, http_source, progress_store);
         let serve = serve(route.clone(), self.shared.clone(), open, self.shared.idle.note());
         let (alive, ended) = watch::channel(());
         let task = tokio::spawn(async move {
@@ -277,7 +280,7 @@ impl Runtime {
     }
 
     /// Drains a route; it stays in the list. True if all events in flight were finished by the deadline.
-    async fn retire(&self, name: &str, deadline: Duration) -> bool {
+    async fn stop_route(&self, name: &str, deadline: Duration) -> bool {
         let find = || self.running().get(name).map(|running| (running.route.clone(), running.ended.clone()));
         let Some((route, ended)) = find() else { return true };
         route.set_mode(Mode::Draining);
@@ -285,6 +288,7 @@ impl Runtime {
         if !complete {
             let in_flight = route.meter.read().in_flight;
             tracing::warn!(route = %name, in_flight, "not finished in time; events in flight will be delivered again");
+            // Stopped drops the batches in flight; aborting the task is the last resort, for a route that hangs.
             route.set_mode(Mode::Stopped);
             if !ends(ended, CUT_OFF).await
                 && let Some(running) = self.running().get(name)

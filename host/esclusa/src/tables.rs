@@ -77,6 +77,7 @@ pub(crate) fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
 
 /// Reads a key from a JSON object of strings and numbers. Numbers keep every digit.
 fn key(text: &str) -> Result<Item, String> {
+    // Raw values keep every digit of a number, which a float would not.
     let fields: BTreeMap<Cow<'_, str>, &RawValue> =
         serde_json::from_str(text).map_err(|error| format!("the key {text} is not a JSON object: {error}"))?;
     let value = |(name, json): (&Cow<'_, str>, &&RawValue)| {

@@ -38,19 +38,20 @@ impl Wiring<'_> {
         meter: Meter,
     ) -> Option<(Arc<Route>, Arc<LateProgressStore>)> {
         let source = self.plan.sources.get(&spec.source)?;
+        // Dead letters may go to an output that the plugin itself may not use.
         let outputs = spec.grants.outputs.iter().chain(&spec.on_failure);
         let sinks: BTreeMap<String, Arc<dyn Sink>> = outputs
             .filter_map(|name| Some((name.clone(), open_sink(self.plan.outputs.get(name)?, self.cloud)?)))
             .collect();
         let meters = OutputMeters::of(&spec.name, sinks.keys());
-        let slot = Arc::new(LateProgressStore::default());
-        let keeper = source.keeps_progress().then(|| slot.clone());
+        let progress_store = Arc::new(LateProgressStore::default());
+        let keeper = source.keeps_progress().then(|| progress_store.clone());
         let local: Arc<dyn Engine> = Arc::new(self.store.clone());
         let above = self
             .cloud
             .and_then(|cloud| cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), keeper));
         let facts = (source.kind().into(), settle(source), self.plan.marks(spec));
-        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), version, meter), slot))
+        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), version, meter), progress_store))
     }
 }
 
@@ -76,6 +77,7 @@ fn open_sink(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
 fn settle(source: &Source) -> Settle {
     match source {
         Source::Queue { .. } | Source::Sqs { .. } => Settle::Receipts,
+        // Requests are not stored: there is nothing to settle.
         Source::Http { reply: true, .. } => Settle::Nothing,
         _ => Settle::Position,
     }

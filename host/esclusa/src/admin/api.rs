@@ -76,6 +76,7 @@ pub(super) async fn reload(State(admin): AdminState) -> JsonAnswer<Value> {
 /// Answers the account of every route.
 pub(super) async fn audit(State(admin): AdminState) -> Result<Response, ApiError> {
     let (runtime, clock) = (admin.runtime.clone(), Handle::current());
+    // An audit sleeps between its looks: it runs on a thread that may block, not on one that serves connections.
     admin.work.audits.answer(move || clock.block_on(audit::running(&runtime))).await
 }
 

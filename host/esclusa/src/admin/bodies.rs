@@ -71,6 +71,7 @@ impl BodyBudget {
         let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let gives_way = Arc::new(Notify::new());
         tokio::select! {
+            // A body that is complete at this moment is taken, even if it has to give way.
             biased;
             held = self.fill(body, declared, most, &gives_way) => held,
             () = gives_way.notified() => Err(full("the request gave way to others: it was sent too slowly")),
@@ -89,6 +90,7 @@ impl BodyBudget {
             check(bytes, most)?;
             held.shares.push(self.share(bytes.saturating_mul(COPIES)).await?);
             sends = Some(self.begin(gives_way));
+            // Reserved only after the share was taken: a header with a large length costs no memory.
             held.data.reserve_exact(bytes);
             room = bytes;
         }
@@ -98,6 +100,7 @@ impl BodyBudget {
             let size = held.data.len().saturating_add(piece.len());
             check(size, most)?;
             if size > room {
+                // Each step doubles the share: a long body takes few steps, a short one takes little.
                 let more = (size - room).max(room).max(STEP.min(most));
                 held.shares.push(self.share(more.saturating_mul(COPIES)).await?);
                 room = room.saturating_add(more);

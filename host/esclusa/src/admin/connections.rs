@@ -97,6 +97,8 @@ pub(crate) async fn serve(
             _ = &mut stopped => break,
         }
     }
+    // The listener is closed first: clients that come now are refused at once, while requests that were read are
+    // finished.
     drop((listener, stop));
     while connections.join_next().await.is_some() {}
 }
@@ -112,6 +114,7 @@ impl Connection {
         let brief = (self.kind == SlotKind::Reserve).then(|| self.patience / BRIEF);
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(brief.map_or(self.patience, |brief| brief / 2));
+        // A reserve connection serves one request, so that its slot is soon free again.
         builder.max_buf_size(BUFFER).keep_alive(self.kind == SlotKind::Ordinary);
         let pace = WritePace { bytes: TAKEN, within: self.patience };
         let stream = TokioIo::new(PacedStream::new(stream, pace, self.stage.clone()));
@@ -137,6 +140,7 @@ impl Connection {
         router: &TowerToHyperService<Router>,
         request: hyper::Request<Incoming>,
     ) -> Result<Response, CutOff> {
+        // Noted before the request is served: from here on the connection is not cut for another one.
         if !self.stage.asked() {
             return Err(CutOff);
         }

@@ -80,6 +80,7 @@ pub(crate) async fn redrive(
 async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
     let (mut redriven, mut failed) = (Vec::new(), Vec::new());
     for id in ids {
+        // Held for one dead letter, not for the request: other requests take their turn in between.
         let alone = admin.redrives.lock().await;
         let dead_letter = redrive::find(admin.runtime.store(), id)?;
         let Some(dead_letter) = dead_letter else {

@@ -67,6 +67,7 @@ impl<T: BodyLimit> FromRequest<Arc<AdminServer>> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, admin: &Arc<AdminServer>) -> Result<Self, ApiError> {
+        // A form on the page of another site cannot send this content type.
         if !is_json(request.headers()) {
             let why = "send JSON, with the header Content-Type: application/json";
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
@@ -81,6 +82,7 @@ impl<T: BodyLimit> FromRequest<Arc<AdminServer>> for JsonBody<T> {
 
 fn parse<T: DeserializeOwned>(data: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(data).map_err(|error| {
+        // JSON of a wrong shape is 422; text that is not JSON is 400.
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         ApiError::new(status, format!("the body cannot be read: {error}"))
     })
@@ -138,6 +140,7 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for BoundedLi
                         None => return Ok(read),
                     }
                 }
+                // The rest is parsed as well, so that the message can say how many items there were.
                 while list.next_element::<IgnoredAny>()?.is_some() {
                     read.beyond = read.beyond.saturating_add(1);
                 }

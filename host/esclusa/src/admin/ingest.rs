@@ -62,6 +62,7 @@ async fn take(admin: &Arc<AdminServer>, name: &str, path: &str, request: Request
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return Ok(refused);
     }
+    // The key is checked before the body is read: a bad request takes no share of the budget.
     let key = key(&parts.headers, &parts.uri)?;
     let mut held = admin.bodies.read(&parts.headers, body, *max_body).await?;
     let data = std::mem::take(&mut held.data);
@@ -107,6 +108,7 @@ async fn ask(
     let unavailable = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     let http_source =
         admin.runtime.http_source(name).ok_or_else(|| unavailable(format!("no route reads from source {name:?}")))?;
+    // No route would take the request, and the client would wait for its timeout.
     if admin.runtime.rests(name) {
         return Err(unavailable(format!("the routes that read from source {name:?} are paused or halted")));
     }
@@ -122,6 +124,7 @@ async fn ask(
         ApiError::new(StatusCode::GATEWAY_TIMEOUT, format!("no answer within {timeout:?}; it may still be worked on"))
     })?;
     let answer = answer.map_err(|why| unavailable(why.to_string()))?;
+    // A 1xx status cannot end a request.
     let status = StatusCode::from_u16(answer.status).ok().filter(|status| !status.is_informational());
     let status = status.ok_or_else(|| {
         ApiError::new(StatusCode::BAD_GATEWAY, format!("the plugin answered with status {}", answer.status))

@@ -84,7 +84,7 @@ impl WorkLimits {
         self.router.spawn(work).await.map_err(|error| failed(&error))
     }
 
-    /// Like [`whole`](Self::whole), within a limit; the permit is given back with the result.
+    /// Like [`whole`](Self::whole), within a limit; the permit comes with the result.
     ///
     /// # Errors
     /// The limit is reached, or the work panicked.
@@ -106,6 +106,7 @@ impl WorkLimits {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
+        // Handing a small body to another thread would take longer than parsing it.
         if bytes <= SMALL { Ok(work()) } else { self.parsing.run(work).await }
     }
 }

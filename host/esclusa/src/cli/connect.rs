@@ -40,6 +40,7 @@ impl RouterAddress {
     /// Writes `router.json`; it is removed when the result is dropped.
     pub(super) fn post(&self, engine: &Path) -> Result<RouterFile> {
         let path = Self::path(engine);
+        // Renamed into place, so that a command never reads half of the file.
         let aside = path.with_extension("json.new");
         std::fs::write(&aside, serde_json::to_vec(self)?)
             .and_then(|()| std::fs::rename(&aside, &path))
@@ -115,6 +116,8 @@ pub(super) async fn find_router(global: &GlobalArgs) -> Option<Client> {
     };
     let RouterAddress { pid, admin } = RouterAddress::read(&engine)?;
     let client = Client::new(admin?).ok()?;
+    // The file may be left from a crash, and its port may belong to another program by now: only an API with the same
+    // process id is the router.
     let status: Pid = client.get("/api/v1/status").await.ok()?;
     (status.pid == pid).then_some(client)
 }
@@ -150,6 +153,7 @@ struct ErrorBody {
 
 impl Client {
     fn new(admin: SocketAddr) -> Result<Self> {
+        // A router may listen on all addresses; a client has to connect to one of them.
         let ip = match admin.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -124,6 +124,7 @@ impl DlqCommand {
             DlqCommand::Show { .. } => None,
             DlqCommand::Redrive { chosen, .. } | DlqCommand::Drop { chosen, .. } => Some(&chosen.which),
         };
+        // A misspelt route would look like a route without dead letters.
         access.check(which.and_then(|which| which.route.as_ref())).await?;
         match self {
             DlqCommand::Ls { which, limit } => {
@@ -219,6 +220,7 @@ async fn redrive_all(
         print::message(&format!("{} dead letter(s) would be redriven", dead_letters.len()));
         return list(global, &dead_letters, usize::MAX);
     }
+    // The first tick comes at once.
     let mut pace = rate.map(tokio::time::interval);
     let (mut redriven, mut failed) = (0, 0);
     for StoredDeadLetter { id, dead_letter, .. } in &dead_letters {
@@ -248,6 +250,7 @@ async fn drop_all(
     yes: bool,
 ) -> Result<Exit> {
     let dead_letters = access.chosen(chosen).await?;
+    // A filter may select more than its author expects; numbers were read from a list.
     if chosen.ids.is_empty() && !yes {
         return Err(
             UsageError(format!("{} dead letter(s) would be gone for good; add --yes", dead_letters.len())).into()

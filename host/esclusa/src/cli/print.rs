@@ -46,12 +46,12 @@ pub(super) fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Writes a message.
 pub(super) fn message(text: &str) {
-    tell("INFO", text);
+    write_message("INFO", text);
 }
 
 /// Writes an error message.
 pub(super) fn error(text: &str) {
-    tell("ERROR", text);
+    write_message("ERROR", text);
 }
 
 /// Writes a line of JSON to standard error, in place of messages.
@@ -60,7 +60,7 @@ pub(super) fn problems(json: &serde_json::Value) {
     let _ = writeln!(std::io::stderr().lock(), "{json}");
 }
 
-fn tell(level: &str, text: &str) {
+fn write_message(level: &str, text: &str) {
     if telemetry::json() {
         let timestamp = time(epoch_millis());
         problems(&json!({"timestamp": timestamp, "level": level, "message": text, "target": "esclusa::cli"}));

@@ -140,7 +140,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     };
     print::table(HEADING, &status.routes.iter().map(row).collect::<Vec<_>>())?;
     sinks(status)?;
-    status.routes.iter().filter_map(behind).for_each(|told| print::message(&told));
+    status.routes.iter().filter_map(behind).for_each(|line| print::message(&line));
     print_left(&status.left_dead_letters);
     for reload in status.reloads.iter().take(5) {
         let result = if reload.ok { "reloaded" } else { "REFUSED" };

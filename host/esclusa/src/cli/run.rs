@@ -43,11 +43,13 @@ fn time(text: &str) -> Result<Duration, String> {
 impl RunArgs {
     /// Runs until a signal, or with `--until-idle` until nothing is left to do.
     pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
+        // Before anything else: a signal ends even a start that hangs.
         let backstop = Backstop::start(self.drain_timeout)?;
         raise_file_limit();
         // Dropped last: health is answered until the end.
         let threads = Threads::of_admin().context("cannot start the threads of the HTTP side")?;
         let mut watch = FileWatch::new();
+        // Watched before it is read, so that a change during the start is noticed.
         watch.set([global.config.clone()]);
         let loaded = global.load()?;
         watch.set(configuration::files(&global.config, &loaded));

@@ -68,6 +68,7 @@ impl SendArgs {
                     sent += self
                         .put(&target, std::mem::take(&mut chunk), first)
                         .await
+                        // Earlier parts are stored: the message says where to go on.
                         .with_context(|| format!("{sent} event(s) were sent before"))?;
                     first = next;
                 }

@@ -42,6 +42,7 @@ impl ValidateArgs {
             problems.0.sort_by_key(|diagnostic| diagnostic.span.start);
             return Err(InvalidConfiguration(problems).into());
         }
+        // AWS is asked last: the checks before need no network.
         if !self.no_connect
             && let Some(cloud) = Cloud::of(&loaded.plan).await
         {

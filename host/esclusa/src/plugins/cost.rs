@@ -57,6 +57,7 @@ impl Spread<'_> {
             "properties" => self.all(value.as_object()?.values(), depth),
             "additionalProperties" | "items" => self.part(value, depth),
             "allOf" => self.all(value.as_array()?.iter(), depth),
+            // A choice may evaluate its branches several times.
             "anyOf" | "oneOf" => Some(self.all(value.as_array()?.iter(), depth)?.saturating_mul(CHOICE)),
             "$ref" => {
                 let target = self.root.pointer(value.as_str()?.strip_prefix('#')?)?;

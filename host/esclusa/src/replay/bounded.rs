@@ -56,6 +56,7 @@ impl Lane for BoundedLane {
     fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
         Box::pin(async move {
             Ok(match self.lane.pull(limit).await? {
+                // A batch that has any event before the end is passed on: the filter of the replay drops the others.
                 Pull::Batch(batch) if batch.columns.timestamps.iter().all(|time| *time > self.end) => Pull::Ended,
                 Pull::Batch(mut batch) => {
                     batch.origin.route = self.route.clone();

@@ -73,8 +73,10 @@ impl RedirectEngine {
     async fn carry_out(&self, mut commit: Commit) -> Result<Committed, CommitError> {
         if let Some(dead) = commit.dead.iter().find(|dead| !GIVEN_UP.contains(&dead.code.as_str())) {
             self.tally.fail(format!("event {}: {}: {}", dead.event, dead.code, dead.reason));
+            // Never returns: the replay ends because of the failure, and the route must not retry the event meanwhile.
             return std::future::pending().await;
         }
+        // The route has these dead letters already.
         commit.dead.clear();
         commit.route = self.run.clone();
         let mut left = LeftOut { messages: std::mem::take(&mut commit.outbox).len() as u64, ..LeftOut::default() };
@@ -87,8 +89,10 @@ impl RedirectEngine {
             }
         }
         commit.actions = actions;
+        // The index in the original commit of an index in the shortened one.
         let at = |index: usize| kept.get(index).copied().unwrap_or_default();
         let mut committed = Committed::default();
+        // Without writes there is nothing to commit: a replay is never resumed, so its positions need not be kept.
         if !kept.is_empty() {
             committed = self.inner.commit(commit).await.map_err(|error| match error {
                 CommitError::Refused(why) => {

@@ -47,8 +47,8 @@ impl NewestReloads {
     /// Begins a reload of a file, and stops an older one that is still loading.
     pub(super) fn begin(&self, file: &Path) -> ReloadAttempt {
         let (done, pending) = watch::channel(None);
-        let (tell, newer) = oneshot::channel();
-        let before = self.0.lock().insert(file.to_owned(), tell);
+        let (stop, newer) = oneshot::channel();
+        let before = self.0.lock().insert(file.to_owned(), stop);
         if let Some(before) = before {
             // Fails if the older reload has ended.
             let _ = before.send(PendingOutcome(pending));

@@ -61,7 +61,7 @@ impl Runtime {
         let users: Vec<&plan::RouteSpec> = loaded.plan.routes.iter().filter(|r| r.plugin == path).collect();
         let began = epoch_millis();
         let versions = reload.load(self.load(&users)).await?;
-        let _turn = self.turn.lock().await;
+        let _changing = self.change_lock.lock().await;
         reload.still_newest()?;
         Ok(self.swap(&users, versions, began))
     }
@@ -116,7 +116,7 @@ impl Runtime {
             let missing: Vec<&plan::RouteSpec> = new.plan.routes.iter().filter(lacks).collect();
             let found = reload.load(self.load(&missing)).await?;
             versions.extend(missing.iter().map(|route| route.name.clone()).zip(found));
-            let _turn = self.turn.lock().await;
+            let _changing = self.change_lock.lock().await;
             reload.still_newest()?;
             // A reload of a plugin may have changed the running routes meanwhile: then more plugins have to be loaded.
             let stay = self.staying(&new.plan);
@@ -152,11 +152,11 @@ impl Runtime {
         {
             // All changed routes stop before the schema changes: their events in flight may need a table that the new
             // schema does not have.
-            join_all(gone.iter().map(|name| self.retire(name, DRAIN))).await;
+            join_all(gone.iter().map(|name| self.stop_route(name, DRAIN))).await;
             if let Err(why) = self.apply_schema(store_schema::of(&new.plan)).await {
                 let cloud = self.cloud(&old.plan).await;
                 for (route, mode) in leaving {
-                    self.launch_as(&old.plan, cloud.as_ref(), &route.spec, route.version(), Some(mode));
+                    self.start_route_in(&old.plan, cloud.as_ref(), &route.spec, route.version(), Some(mode));
                 }
                 return Err(why);
             }
@@ -165,12 +165,12 @@ impl Runtime {
         // Each route starts as soon as its old one has ended: a slow one does not hold up the others.
         let ready = start.iter().filter_map(|spec| Some((spec, versions.remove(&spec.name)?)));
         let started = ready.map(|(spec, version)| async {
-            self.retire(&spec.name, DRAIN).await;
-            self.launch(&new.plan, cloud.as_ref(), spec, version);
+            self.stop_route(&spec.name, DRAIN).await;
+            self.start_route(&new.plan, cloud.as_ref(), spec, version);
         });
         let stopped = gone.iter().map(|name| async {
             if !start.iter().any(|spec| spec.name == *name) {
-                self.retire(name, DRAIN).await;
+                self.stop_route(name, DRAIN).await;
                 self.running().remove(name);
             }
         });
@@ -247,7 +247,7 @@ mod tests {
     use super::{describe, plugins::PluginRefusal};
 
     #[test]
-    fn a_reason_is_told_once_for_all_routes_that_have_it() {
+    fn a_reason_is_given_once_for_all_routes_that_have_it() {
         let config = || {
             let extra = (String::new(), "Additional properties are not allowed".to_owned());
             PluginRefusal::Config(vec![extra, ("/key".to_owned(), "\"id\" is required".to_owned())])

@@ -143,6 +143,6 @@ mod tests {
         let text = String::from_utf8(mail.formatted()).unwrap();
         assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
         assert!(smtp(&[]).compose(&message(&[])).unwrap_err().contains("no receiver"));
-        assert!(smtp(&[]).compose(&message(&[("to", "not an address")])).unwrap_err().contains("no address"));
+        assert!(smtp(&[]).compose(&message(&[("to", "not an address")])).unwrap_err().contains("not an address"));
     }
 }

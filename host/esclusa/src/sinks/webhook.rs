@@ -133,7 +133,7 @@ mod tests {
         let webhook = WebhookSink::new(url, Vec::new(), Duration::from_secs(10));
         let send = SendMessage { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
         let message = OutboxMessage { id: "0123".to_owned(), send };
-        let mut told = Vec::new();
+        let mut reasons = Vec::new();
         for answer in ["HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "no HTTP"] {
             let (result, ()) = tokio::join!(webhook.post(&message), async {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -141,11 +141,11 @@ mod tests {
                 assert!(read > 0);
                 stream.write_all(answer.as_bytes()).await.unwrap();
             });
-            told.push(result.unwrap_err().to_string());
+            reasons.push(result.unwrap_err().to_string());
         }
         drop(listener);
-        told.push(webhook.post(&message).await.unwrap_err().to_string());
-        for reason in told {
+        reasons.push(webhook.post(&message).await.unwrap_err().to_string());
+        for reason in reasons {
             assert!(reason.contains(&format!("http://127.0.0.1:{port}")), "{reason}");
             assert!(!["SECRET", "services", "user", "pw"].iter().any(|secret| reason.contains(secret)), "{reason}");
         }

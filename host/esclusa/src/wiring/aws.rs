@@ -71,6 +71,7 @@ impl Cloud {
                 let (stream, strict_order) = (stream.clone(), *strict_order);
                 sinks::kinesis::open(clients, sinks::kinesis::Settings { stream, place: place.clone(), strict_order })
             }
+            // Opening it asks SQS for the URL of the queue, which can fail.
             Output::Sqs { queue, place } => {
                 let settings = sinks::sqs::Settings { queue: queue.clone(), place: place.clone() };
                 let clients = clients.clone();
@@ -117,10 +118,12 @@ impl Cloud {
     ) -> Option<Arc<dyn Engine>> {
         let keeper = keeper.map(|slot| slot as Arc<dyn ProgressStore>);
         let (tables, stores) = resources(plan, spec);
+        // Then the embedded engine alone can make each commit one transaction.
         if tables.is_empty() && stores.is_empty() && keeper.is_none() {
             return None;
         }
         let delivery = match spec.delivery {
+            // Dedup records have to be in the transaction of the writes: without tables there is none.
             plan::DeliveryMode::ExactlyOnce if !tables.is_empty() => {
                 engine::Delivery::ExactlyOnce { marks_table: self.marks_table.clone() }
             }

@@ -265,8 +265,8 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             let beyond = http_source.ask(vec![0; body], attributes());
-            let told = tokio::time::timeout(std::time::Duration::from_secs(1), beyond).await;
-            assert!(matches!(told, Ok(Err(Unanswered::Full))), "{told:?} with {body} and {header} bytes");
+            let refused = tokio::time::timeout(std::time::Duration::from_secs(1), beyond).await;
+            assert!(matches!(refused, Ok(Err(Unanswered::Full))), "{refused:?} with {body} and {header} bytes");
         }
     }
 }

@@ -13,7 +13,7 @@ use esclusa_pipeline::serve::OpenSource;
 use std::sync::Arc;
 
 /// A function that opens the source of a route, as often as needed, and the lag of the route if its source has shards.
-/// `routes` is how many routes read the source. `http_source` passes requests to an `http` source with replies. `slot`
+/// `routes` is how many routes read the source. `http_source` passes requests to an `http` source with replies. `progress_store`
 /// is set to the progress store of a source whose progress the embedded engine does not keep.
 pub(crate) fn opener(
     store: Store,
@@ -22,7 +22,7 @@ pub(crate) fn opener(
     source: plan::Source,
     routes: u32,
     http_source: Option<HttpSource>,
-    slot: Arc<LateProgressStore>,
+    progress_store: Arc<LateProgressStore>,
 ) -> (OpenSource, Option<Arc<Lag>>) {
     let kind = source.kind().into();
     let spec = SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency };
@@ -34,13 +34,13 @@ pub(crate) fn opener(
             Some(_) => None,
             None => Some(open(&store, spec.clone(), &source, http_source.as_ref())),
         };
-        let (cloud, slot) = (cloud.clone(), slot.clone());
+        let (cloud, progress_store) = (cloud.clone(), progress_store.clone());
         Box::pin(async move {
             let Some(cloud) = cloud else {
                 return opened.unwrap_or_else(|| Err(Fault::Bug("there is no source".to_owned())));
             };
             let (source, keeper) = cloud.open().await?;
-            slot.set(keeper);
+            progress_store.set(keeper);
             Ok(source)
         })
     });

@@ -51,6 +51,7 @@ pub(crate) fn of(plan: &Plan) -> Schema {
                     .insert(ingest_stream(name), StreamSchema { partitions: *partitions, retention: RETENTION });
             }
             plan::Source::Queue { queue, visibility_timeout, max_receive_count } => {
+                // The engine keeps a message until every one of these routes has settled it.
                 let consumers =
                     plan.routes.iter().filter(|r| reads_queue(plan, r, queue)).map(|r| r.name.to_string()).collect();
                 let queue_schema = QueueSchema {

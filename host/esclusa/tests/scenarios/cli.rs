@@ -1,4 +1,4 @@
-//! The command line, with a router at work and without.
+//! The command line, with a running router and without.
 
 use super::router::Router;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ fn fails(output: &Output, code: i32, message: &str) {
     assert!(stderr.contains(message), "{message:?} is not in:\n{stderr}");
 }
 
-/// A store with orders in it, some of which the plugin rejected.
+/// A store with orders, some of which the plugin rejected.
 fn settled(lines: &str) -> Router {
     let router = Router::new(ORDERS);
     router.write("orders.jsonl", lines);
@@ -262,7 +262,7 @@ fn a_dead_letter_is_found_shown_and_redriven_once_its_cause_is_gone() {
     assert_eq!(italian.len(), 1);
     let id = italian[0]["id"].to_string();
     assert!(router.ok(&["dlq", "show", &id]).contains("\"country\": \"IT\""));
-    // Nothing has changed: it fails again, and stays.
+    // Nothing has changed: the event fails again, and the dead letter stays.
     fails(&router.run(&["dlq", "redrive", &id]), 1, "stays");
     assert_eq!(letters(&[]).len(), 2);
     router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
@@ -343,7 +343,7 @@ fn a_source_takes_events_before_anything_has_run() {
     fails(&router.run(&["table", "scan", "orders"]), 1, "no router has run");
     router.ok(&["send", "orders", "orders.jsonl"]);
     router.ok(&["send", "jobs", "jobs.jsonl"]);
-    // A source that came into routes.toml after the store was made.
+    // A source that was added to routes.toml after the store was created.
     router.configure(&format!("{ORDERS}{LATER}"));
     router.ok(&["send", "later", "orders.jsonl"]);
     router.ok(&["run", "--until-idle"]);

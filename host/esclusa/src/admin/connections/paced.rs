@@ -44,6 +44,7 @@ impl<S> PacedStream<S> {
             }
             return Poll::Ready(result);
         }
+        // The clock starts at the first write that blocks: a client that keeps up is never timed.
         if self.blocked.is_none() {
             self.taken = 0;
         }

@@ -63,6 +63,8 @@ impl ConnectionSlots {
         if self.ordinary.len() < self.most.ordinary || cut_waiting(&mut self.ordinary) {
             return SlotKind::Ordinary;
         }
+        // All ordinary connections are serving requests, and cutting one would lose its answer. Probes on the reserve
+        // can be repeated.
         if self.reserve.len() >= self.most.reserve && !cut_waiting(&mut self.reserve) {
             cut_oldest(&mut self.reserve);
         }

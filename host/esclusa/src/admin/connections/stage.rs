@@ -73,6 +73,7 @@ impl ConnectionStage {
     /// Notes that everything written so far is in the socket's buffer.
     pub(super) fn flushed(&self) {
         let mut now = self.now();
+        // A flush in the middle of an answer does not end it.
         if matches!(*now, Stage::Answered) {
             *now = Stage::Waiting(Instant::now());
         }

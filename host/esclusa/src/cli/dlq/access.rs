@@ -59,6 +59,7 @@ impl DeadLetterAccess {
             let after = found.last().map(|dead_letter| dead_letter.id);
             let most = PAGE.min(limit.saturating_sub(found.len()));
             let page = self.page(&DeadLetterQuery { after, limit: Some(most), ..query.clone() }).await?;
+            // A page may be short because its dead letters are large: only an empty one is the end.
             if page.is_empty() {
                 break;
             }

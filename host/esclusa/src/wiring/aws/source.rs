@@ -87,12 +87,14 @@ impl AwsSourceOpener {
     fn sharing(&self, coordination: &plan::Coordination, ordered: bool) -> Sharing {
         let coordination = match (coordination, coordination.lease_table(&self.route.name)) {
             (plan::Coordination::Leases { duration, .. }, Some(table)) => {
+                // The owner of leases has to differ between machines and between processes of one machine.
                 let worker = format!("{}:{}", host(), std::process::id());
                 let (place, duration) = (self.cloud.home.clone(), *duration);
                 Coordination::Leases(lease::Settings { table, place, worker, duration })
             }
             _ => Coordination::Alone(self.alone.clone()),
         };
+        // As much again as may be in flight, so that the next batch is there when one is finished.
         let read_ahead = self.route.in_flight_bytes;
         Sharing {
             coordination,
@@ -161,6 +163,7 @@ impl Cloud {
             let routes = users(&|r| r.grants.outputs.contains(name) || r.on_failure.as_ref() == Some(name));
             note(routes, self.check_output(name, output).await);
         }
+        // A resource that no route uses may be missing.
         found.retain(|unreachable| !unreachable.routes.is_empty());
         found
     }
