@@ -195,7 +195,7 @@ impl Engine {
         commit: &mut Commit,
         progress: &Progress,
     ) -> Result<(), CommitError> {
-        let messages = std::mem::take(&mut commit.outbox);
+        let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
         let send = async { Ok(outbox::send(&self.sinks, messages, commit, Arc::clone(&self.witness)).await) };
         let dead = while_owned(keeper, &commit.lane, progress, send).await?;
         commit.dead.extend(dead);

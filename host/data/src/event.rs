@@ -150,9 +150,9 @@ impl Columns {
 
     /// A copy that holds only the events at `indexes`, in that order; unknown indexes are left out.
     #[must_use]
-    pub fn select(&self, indexes: &[u32]) -> Columns {
+    pub fn select(&self, indexes: impl IntoIterator<Item = usize>) -> Columns {
         let mut out = Columns::default();
-        for event in indexes.iter().filter_map(|i| self.get(*i as usize)) {
+        for event in indexes.into_iter().filter_map(|index| self.get(index)) {
             let attributes: Vec<_> = event.attributes().collect();
             // Cannot be too large: the events came out of columns of the same limit.
             let _ = out.push(&NewEvent {

@@ -62,7 +62,7 @@ async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
             lane: Arc::clone(&name),
             handler: esclusa_flow::dead::Handler::default(),
             actions: actions.collect(),
-            outbox: Vec::new(),
+            outbox: Vec::new().into(),
             dead: Vec::new(),
             progress: Progress::Position {
                 from: (batch > 0).then_some(Token::Offset(batch)),

@@ -141,8 +141,10 @@ async fn sifted(route: &Route, columns: &Arc<Columns>) -> Sifted {
 /// The events that the filter does not match.
 fn filtered(sifted: Sifted) -> Result<Vec<usize>, String> {
     let filtered = sifted.into_iter().map(|(at, verdict)| match verdict {
-        Verdict::Dead(Reason { code, message, .. }) => Err(format!("event {at} would be given up ({code}): {message}")),
-        _ => Ok(at as usize),
+        Verdict::Dead(Reason { code, message, .. }) => {
+            Err(format!("event {} would be given up ({code}): {message}", at.0))
+        }
+        _ => Ok(at.at()),
     });
     filtered.collect()
 }
@@ -150,7 +152,7 @@ fn filtered(sifted: Sifted) -> Result<Vec<usize>, String> {
 /// Calls the route's plugin, and checks what it wants against the route's grants.
 pub(super) async fn call(route: &Route, origin: &Origin, columns: &Arc<Columns>) -> Result<CallOutput, CallError> {
     let reads = Arc::new(GrantedReads::new(&route.spec.grants, route.engine.reads()));
-    let output = route.version().plugin.call(origin, columns, reads).await?;
+    let output = route.plugin().plugin.call(origin, columns, reads).await?;
     route.spec.grants.check(&output, columns.len())?;
     Ok(output)
 }

@@ -10,16 +10,17 @@ use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::DeadLetter;
-use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
+use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Steps, drive};
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
-use esclusa_flow::engine::{Commit, CommitError, Committed, PendingMessages, Progress};
+use esclusa_flow::engine::{Commit, CommitError, PendingMessages, Progress};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::index::EventIndex;
 use esclusa_flow::retry::{Backoff, Policy};
-use esclusa_flow::verdict::Verdict;
-use esclusa_pipeline::commit::{self, Facts, Settle};
+use esclusa_pipeline::commit::{CommitBuilder, CommitRules, Prepared, ProgressKind};
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::outbox::{self, Recorded};
 use esclusa_pipeline::route::Route;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A replay is one try: whoever asked for it hears how it went. Only waits for competitors are repeated.
@@ -101,7 +102,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
         let result = sink.send(std::slice::from_ref(&message)).await.pop();
         return match result {
             Some(Ok(())) => {
-                route.meter.change(|r| r.sent = r.sent.saturating_add(1));
+                route.meter.sent(1);
                 route.outputs.sent(&output);
                 Ok(())
             }
@@ -113,9 +114,9 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
         route: route.spec.name.clone(),
         source: route.spec.source.clone(),
         lane: letter.lane.as_str().into(),
-        handler: route.handler(&route.version()),
+        handler: route.handler(&route.plugin()),
         actions: vec![Action::Send(send)],
-        outbox: Vec::new(),
+        outbox: Arc::default(),
         dead: Vec::new(),
         progress: Progress::None,
         marks: Vec::new(),
@@ -129,26 +130,70 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
 async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<PendingMessages>, NotRedriven> {
     let batch = batch(route, letter)?;
     let mut delivery = Delivery::new(&batch.columns, false, ONCE, letter.died);
-    let (start, mut output) = (Instant::now(), CallOutput::default());
-    let now = || Moment { monotonic: start.elapsed(), wall: epoch_millis() };
-    loop {
-        match delivery.step(now()) {
-            Step::Finished => return Ok(None),
-            Step::Halted(reason) => return Err(again("plugin.halt", reason)),
-            Step::Wait(due) => tokio::time::sleep(due.saturating_sub(start.elapsed())).await,
-            Step::Call(_) => {
-                let result = invoke::call(route, &batch.origin, &batch.columns).await;
-                if let Err(CallError::Host(fault)) = &result {
-                    return Err(NotRedriven::Host(fault.to_string()));
-                }
-                delivery.called(result.as_ref(), now());
-                output = result.unwrap_or_default();
-            }
-            Step::Commit(settlement) => match commit(route, &batch, &settlement, std::mem::take(&mut output)).await? {
-                Some(pending) => return Ok(pending),
-                None => delivery.conflicted(now()),
-            },
+    let mut steps = RedriveSteps { route, batch, start: Instant::now(), pending: None };
+    drive(&mut delivery, &mut steps).await?;
+    Ok(steps.pending)
+}
+
+/// The steps of a redrive: one try, whose failure ends it.
+struct RedriveSteps<'a> {
+    route: &'a Route,
+    batch: Batch,
+    start: Instant,
+    pending: Option<PendingMessages>,
+}
+
+impl Steps for RedriveSteps<'_> {
+    type End = NotRedriven;
+
+    fn now(&self) -> Moment {
+        Moment { monotonic: self.start.elapsed(), wall: epoch_millis() }
+    }
+
+    async fn wait(&mut self, _: &Delivery, due: Duration) -> Result<(), NotRedriven> {
+        tokio::time::sleep(due.saturating_sub(self.start.elapsed())).await;
+        Ok(())
+    }
+
+    async fn call(&mut self, _: &Delivery, _: &[EventIndex]) -> Result<Result<CallOutput, CallError>, NotRedriven> {
+        match invoke::call(self.route, &self.batch.origin, &self.batch.columns).await {
+            Err(CallError::Host(fault)) => Err(NotRedriven::Host(fault.to_string())),
+            result => Ok(result),
         }
+    }
+
+    async fn commit(
+        &mut self,
+        _: &Delivery,
+        settlement: &Settlement,
+        output: CallOutput,
+    ) -> Result<Result<(), NotCommitted>, NotRedriven> {
+        let route = self.route;
+        if let Some((_, reason)) = settlement.dead().next() {
+            return Err(again(&reason.code, reason.message.clone()));
+        }
+        let rules =
+            CommitRules { progress: ProgressKind::Nothing, dedup: false, on_failure: None, ..route.rules.clone() };
+        let handler = route.handler(&route.plugin());
+        let builder =
+            CommitBuilder { rules: &rules, handler: &handler, batch: &self.batch, previous: None, now: epoch_millis() };
+        let Prepared { commit, causes } = builder.build(settlement, output, |_| 1);
+        let (messages, counts) = (commit.outbox.clone(), commit.counts);
+        let committed = match route.engine.commit(commit).await {
+            Ok(committed) => committed,
+            Err(CommitError::Fault(fault)) => return Err(NotRedriven::Host(fault.to_string())),
+            Err(error) => return Ok(Err(NotCommitted { error, causes })),
+        };
+        // The event was received once more, and ended once more (invariant 8).
+        route.meter.settled_aside(&counts, committed.skipped.len() as u64);
+        let lane = self.batch.origin.lane.to_string();
+        self.pending =
+            committed.outbox.map(|id| PendingMessages { id, lane, messages: Arc::unwrap_or_clone(messages) });
+        Ok(Ok(()))
+    }
+
+    fn halted(&mut self, reason: String) -> NotRedriven {
+        again("plugin.halt", reason)
     }
 }
 
@@ -173,55 +218,6 @@ fn batch(route: &Route, letter: &DeadLetter) -> Result<Batch, NotRedriven> {
         ordered: false,
     };
     Ok(Batch { origin, columns: columns.into(), claims: vec![Claim::new(Token::Offset(0))], previous: None })
-}
-
-/// Commits a settlement that is a success; `None`: a guard did not hold, and the event is to be handled again.
-async fn commit(
-    route: &Route,
-    batch: &Batch,
-    settlement: &Settlement,
-    output: CallOutput,
-) -> Result<Option<Option<PendingMessages>>, NotRedriven> {
-    match settlement.verdicts.first() {
-        Some((_, Verdict::Dead(reason))) => return Err(again(&reason.code, reason.message.clone())),
-        Some((_, Verdict::Released(_))) => {
-            return Err(again("retries-exhausted", "the plugin asked to retry it".to_owned()));
-        }
-        _ => {}
-    }
-    let facts = Facts {
-        settle: Settle::Nothing,
-        marks: false,
-        external: route.sinks.keys().cloned().collect(),
-        on_failure: None,
-        handler: route.handler(&route.version()),
-    };
-    let prepared = commit::prepare(&facts, batch, settlement, output, None, |_| 1, epoch_millis());
-    let (messages, counts) = (prepared.commit.outbox.clone(), prepared.commit.counts);
-    match route.engine.commit(prepared.commit).await {
-        Ok(committed) => {
-            note(route, &committed, &counts);
-            let lane = batch.origin.lane.to_string();
-            Ok(Some(committed.outbox.map(|id| PendingMessages { id, lane, messages })))
-        }
-        Err(CommitError::Conflict) => Ok(None),
-        Err(error @ CommitError::TooLarge) => Err(again("limit.commit", error.to_string())),
-        Err(error @ CommitError::DoneBefore(_)) => Err(NotRedriven::Host(error.to_string())),
-        Err(CommitError::Refused(refused)) => {
-            Err(again("effect.refused", refused.into_iter().next().map(|(_, why)| why).unwrap_or_default()))
-        }
-        Err(CommitError::Fault(fault)) => Err(NotRedriven::Host(fault.to_string())),
-    }
-}
-
-/// The event was received once more, and ended once more (invariant 8).
-fn note(route: &Route, committed: &Committed, counts: &Counts) {
-    route.meter.change(|r| {
-        r.received = r.received.saturating_add(counts.settled());
-        r.counts.merge(counts);
-        r.commits = r.commits.saturating_add(1);
-        r.skipped_writes = r.skipped_writes.saturating_add(committed.skipped.len() as u64);
-    });
 }
 
 fn again(code: &str, message: String) -> NotRedriven {

@@ -21,7 +21,7 @@ use esclusa_flow::engine::Engine;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::Witness;
 use esclusa_pipeline::activity::Activity;
-use esclusa_pipeline::commit::Settle;
+use esclusa_pipeline::commit::ProgressKind;
 use esclusa_pipeline::meter::{Meter, epoch_millis};
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
@@ -119,18 +119,18 @@ pub(crate) async fn replay(
     let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), sinks, None));
     let tally = Arc::new(ReplayTally::default());
     let redirect = RedirectEngine::new(above.unwrap_or(local), job, tally.clone());
-    let facts = (job.source.kind().into(), Settle::Nothing, job.plan.marks(&job.wired));
+    let facts = (job.source.kind().into(), ProgressKind::Nothing, job.plan.marks(&job.wired));
     let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, version, Meter::default());
     let shared = Arc::new(Shared {
-        idle: Arc::new(Activity::default()),
+        activity: Arc::new(Activity::default()),
         start: Instant::now(),
-        version: Box::new(move || store.version()),
+        commit_count: Box::new(move || store.version()),
     });
     let open = open(job, stores, cloud.as_ref(), tally.clone());
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve::serve(route.clone(), shared.clone(), open, shared.idle.note()));
+    tasks.spawn(serve::serve(route.clone(), shared.clone(), open, shared.activity.guard()));
     let failure = tokio::select! {
-        () = shared.idle.wait(|| (shared.version)()) => None,
+        () = shared.activity.wait(|| (shared.commit_count)()) => None,
         why = tally.failed() => Some(why),
     };
     // The route ends before its counts are read: no commit comes after.

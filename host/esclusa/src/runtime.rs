@@ -114,9 +114,9 @@ impl Runtime {
         let versions = plugins::load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
         let engine = store.clone();
         let shared = Arc::new(Shared {
-            idle: Arc::new(Activity::default()),
+            activity: Arc::new(Activity::default()),
             start: Instant::now(),
-            version: Box::new(move || engine.version()),
+            commit_count: Box::new(move || engine.version()),
         });
         let runtime = Arc::new(Runtime {
             sandbox,
@@ -177,7 +177,7 @@ impl Runtime {
 
     /// Waits until nothing is left to do.
     pub(crate) async fn until_idle(&self) {
-        self.shared.idle.wait(|| (self.shared.version)()).await;
+        self.shared.activity.wait(|| (self.shared.commit_count)()).await;
     }
 
     /// Pauses or resumes a route. A pause outlasts reloads and restarts. False if there is no route of that name.
@@ -269,7 +269,7 @@ impl Runtime {
         let routes = u32::try_from(routes).unwrap_or(u32::MAX);
         let (open, lag) =
             sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, http_source, progress_store);
-        let serve = serve(route.clone(), self.shared.clone(), open, self.shared.idle.note());
+        let serve = serve(route.clone(), self.shared.clone(), open, self.shared.activity.guard());
         let (alive, ended) = watch::channel(());
         let task = tokio::spawn(async move {
             serve.await;

@@ -11,7 +11,7 @@ use aws::{Cloud, LateProgressStore};
 use esclusa_config::plan::{self, Objects, Output, Plan, Source, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Sink};
-use esclusa_pipeline::commit::Settle;
+use esclusa_pipeline::commit::ProgressKind;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Route};
@@ -50,7 +50,7 @@ impl Wiring<'_> {
         let above = self
             .cloud
             .and_then(|cloud| cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), keeper));
-        let facts = (source.kind().into(), settle(source), self.plan.marks(spec));
+        let facts = (source.kind().into(), progress_kind(source), self.plan.marks(spec));
         Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), version, meter), progress_store))
     }
 }
@@ -74,12 +74,12 @@ fn open_sink(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
 }
 
 /// How events of a source are settled.
-fn settle(source: &Source) -> Settle {
+fn progress_kind(source: &Source) -> ProgressKind {
     match source {
-        Source::Queue { .. } | Source::Sqs { .. } => Settle::Receipts,
+        Source::Queue { .. } | Source::Sqs { .. } => ProgressKind::Receipts,
         // Requests are not stored: there is nothing to settle.
-        Source::Http { reply: true, .. } => Settle::Nothing,
-        _ => Settle::Position,
+        Source::Http { reply: true, .. } => ProgressKind::Nothing,
+        _ => ProgressKind::Position,
     }
 }
 

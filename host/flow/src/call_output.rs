@@ -2,6 +2,7 @@
 
 use crate::effect::Effect;
 use crate::fault::Fault;
+use crate::index::CallIndex;
 use crate::verdict::short;
 
 /// The result of a successful call.
@@ -18,8 +19,8 @@ pub struct CallOutput {
 /// What to do with one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventOutcome {
-    /// Index in the batch of the call.
-    pub event: u32,
+    /// Which event of the call.
+    pub event: CallIndex,
     /// What to do with it.
     pub disposition: Disposition,
 }
@@ -38,8 +39,8 @@ pub enum Disposition {
 /// An answer for a source that waits for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Index in the batch of the call.
-    pub event: u32,
+    /// Which event of the call.
+    pub event: CallIndex,
     /// HTTP status.
     pub status: u16,
     /// MIME type.

@@ -6,12 +6,16 @@
 //! called and committed together. A failing part is split, waits, or gives up its events; purity of plugins
 //! makes calling again free, so no output survives a failure.
 
+mod drive;
 mod failure;
 mod part;
 
+pub use drive::{NotCommitted, Steps, drive};
+
 use crate::batch::Claim;
-use crate::call_output::{CallError, CallOutput, Disposition};
+use crate::call_output::{CallError, CallFailure, CallOutput, Disposition};
 use crate::event::Columns;
+use crate::index::{CallIndex, EventIndex};
 use crate::retry::Policy;
 use crate::verdict::{Reason, Verdict};
 use part::Part;
@@ -30,10 +34,9 @@ pub struct Moment {
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Call the plugin with the events at these indexes, then report with [`Delivery::called`].
-    Call(Vec<u32>),
-    /// Commit, then report with [`Delivery::committed`], [`Delivery::conflicted`], [`Delivery::refused`],
-    /// [`Delivery::done_before`], [`Delivery::too_large`] or [`Delivery::stalled`].
+    /// Call the plugin with these events, then report with [`Delivery::called`].
+    Call(Vec<EventIndex>),
+    /// Commit this with [`Delivery::take_output`], then report with [`Delivery::committed`] or [`Delivery::not_committed`].
     Commit(Settlement),
     /// Nothing to do before this time on the monotonic clock.
     Wait(Duration),
@@ -47,32 +50,46 @@ pub enum Step {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settlement {
     /// The events of the call whose output is committed; empty where no call was needed.
-    pub called: Vec<u32>,
+    pub called: Vec<EventIndex>,
     /// Index and verdict, ascending. In an ordered lane this is the next contiguous piece.
-    pub verdicts: Vec<(u32, Verdict)>,
+    pub verdicts: Vec<(EventIndex, Verdict)>,
 }
 
 impl Settlement {
     /// True where an effect of the call's output is to be carried out: it is caused by the batch as a whole or by
     /// an event that is done. `cause` is an index into the call's events.
     #[must_use]
-    pub fn keeps(&self, cause: Option<u32>) -> bool {
+    pub fn keeps(&self, cause: Option<CallIndex>) -> bool {
         let Some(cause) = cause else { return true };
-        let Some(event) = self.called.get(cause as usize) else { return false };
+        let Some(event) = self.called.get(cause.at()) else { return false };
         let verdict = self.verdicts.binary_search_by_key(event, |(e, _)| *e).ok().and_then(|i| self.verdicts.get(i));
         matches!(verdict, Some((_, Verdict::Done)))
     }
 
     /// The events of the call that are done, as indexes into it, ascending: those whose effects are carried out.
-    pub fn done(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.called.len() as u32).filter(|local| self.keeps(Some(*local)))
+    pub fn done(&self) -> impl Iterator<Item = CallIndex> + '_ {
+        CallIndex::all(self.called.len()).filter(|local| self.keeps(Some(*local)))
+    }
+
+    /// The events that are given up, with their reasons.
+    pub fn dead(&self) -> impl Iterator<Item = (EventIndex, &Reason)> {
+        self.verdicts.iter().filter_map(|(event, verdict)| match verdict {
+            Verdict::Dead(reason) => Some((*event, reason)),
+            _ => None,
+        })
+    }
+
+    /// How many events are released to their queue.
+    #[must_use]
+    pub fn released(&self) -> usize {
+        self.verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Released(_))).count()
     }
 
     /// Of the events that are done those that an engine found marked, by index into its marks, which are in the order of
     /// [`Settlement::done`].
     #[must_use]
-    pub fn marked(&self, marks: &[usize]) -> Vec<u32> {
-        let done: Vec<u32> = self.done().collect();
+    pub fn marked(&self, marks: &[usize]) -> Vec<CallIndex> {
+        let done: Vec<CallIndex> = self.done().collect();
         marks.iter().filter_map(|mark| done.get(*mark).copied()).collect()
     }
 }
@@ -92,8 +109,10 @@ pub struct Delivery {
     parts: VecDeque<Part>,
     /// What the front part's call gave.
     settlement: Option<Settlement>,
+    /// The output that is committed with the settlement.
+    output: CallOutput,
     /// The events of the call in work.
-    calling: Vec<u32>,
+    calling: Vec<EventIndex>,
     halted: Option<String>,
 }
 
@@ -109,15 +128,20 @@ impl Delivery {
             timestamps: events.timestamps.clone(),
             tries: events.attempts.iter().map(|a| a.saturating_sub(1)).collect(),
             decided: vec![None; count],
-            parts: if count == 0 { VecDeque::new() } else { VecDeque::from([Part::new((0..count as u32).collect())]) },
+            parts: if count == 0 {
+                VecDeque::new()
+            } else {
+                VecDeque::from([Part::new(EventIndex::all(count).collect())])
+            },
             settlement: None,
+            output: CallOutput::default(),
             calling: Vec::new(),
             halted: None,
         }
     }
 
     /// Says what becomes of events that the plugin does not get, before the first step.
-    pub fn sifted(&mut self, verdicts: Vec<(u32, Verdict)>) {
+    pub fn sifted(&mut self, verdicts: Vec<(EventIndex, Verdict)>) {
         for (event, verdict) in verdicts {
             // What the source gave up stays given up.
             if self.undecided(event) {
@@ -126,12 +150,12 @@ impl Delivery {
         }
     }
 
-    /// Has the batch begin as several parts, each called and committed by itself: `starts` are the first events of all but
-    /// the first part, ascending.
+    /// Begins with several parts, each called and committed by itself: `starts` are the first events of all but the first
+    /// part, ascending.
     #[must_use]
-    pub fn cut(mut self, starts: &[u32]) -> Self {
+    pub fn starting_as(mut self, starts: &[EventIndex]) -> Self {
         for start in starts {
-            if let Some((before, after)) = self.parts.pop_back().map(|part| part.cut(*start)) {
+            if let Some((before, after)) = self.parts.pop_back().map(|part| part.split_at(*start)) {
                 self.parts.extend([before, after].into_iter().filter(|part| !part.events.is_empty()));
             }
         }
@@ -141,7 +165,9 @@ impl Delivery {
     /// Has events given up without a call that their source refused, whatever the filter says of them.
     #[must_use]
     pub fn refusing(mut self, claims: &[Claim]) -> Self {
-        for (event, reason) in (0..).zip(claims).filter_map(|(event, claim)| Some((event, claim.refusal()?))) {
+        for (event, reason) in
+            EventIndex::all(claims.len()).zip(claims).filter_map(|(event, claim)| Some((event, claim.refusal()?)))
+        {
             self.decide(event, Verdict::Dead(reason.clone()));
         }
         self
@@ -149,14 +175,14 @@ impl Delivery {
 
     /// How often the event was tried, this time included: what the plugin sees as `attempt`.
     #[must_use]
-    pub fn attempt(&self, event: u32) -> u32 {
-        self.tries.get(event as usize).copied().unwrap_or_default().saturating_add(1)
+    pub fn attempt(&self, event: EventIndex) -> u32 {
+        self.tries.get(event.at()).copied().unwrap_or_default().saturating_add(1)
     }
 
     /// The first event of the part in work.
     #[must_use]
-    pub fn next_event(&self) -> u32 {
-        self.parts.front().and_then(|p| p.events.first().copied()).unwrap_or_default()
+    pub fn next_event(&self) -> Option<EventIndex> {
+        self.parts.front().and_then(|part| part.events.first().copied())
     }
 
     /// What to do next. Asking again without reporting in between gives the same answer.
@@ -188,26 +214,36 @@ impl Delivery {
 
     /// Reports the result of the call that the last step asked for. The output has passed
     /// [`crate::grants::Grants::check`]; indexes that name no event are ignored.
-    pub fn called(&mut self, result: Result<&CallOutput, &CallError>, now: Moment) {
+    pub fn called(&mut self, result: Result<CallOutput, CallError>, now: Moment) {
         match result {
-            Ok(output) if self.retried(output).is_empty() => self.settlement = Some(self.settle(output)),
-            Ok(output) => self.retry(&self.retried(output), now.monotonic),
-            Err(CallError::Halt(reason)) => self.halted = Some(reason.clone()),
-            Err(CallError::Host(fault)) => self.stalled(fault, now),
-            Err(CallError::Retry(reason)) => {
-                self.fail(&Reason::new("retries-exhausted", reason.clone()), failure::Cause::Asked, now.monotonic);
+            Ok(output) => {
+                let retried = self.retried(&output);
+                if retried.is_empty() {
+                    self.settlement = Some(self.settle(&output));
+                    self.output = output;
+                } else {
+                    // The effects of the other events are dropped, too: they are called again, without the retried ones.
+                    self.retry(&retried, now.monotonic);
+                }
             }
-            Err(CallError::Failed(f)) => {
-                let reason = Reason {
-                    code: f.kind.code().to_owned(),
-                    message: f.message.clone(),
-                    backtrace: f.backtrace.clone(),
-                    logs: f.logs.clone(),
-                };
-                let cause = if f.fated { failure::Cause::Fated } else { failure::Cause::Failed };
+            Err(CallError::Halt(reason)) => self.halted = Some(reason),
+            Err(CallError::Host(fault)) => self.stalled(&fault, now),
+            Err(CallError::Retry(reason)) => {
+                self.fail(&Reason::new("retries-exhausted", reason), failure::Cause::Asked, now.monotonic);
+            }
+            Err(CallError::Failed(failure)) => {
+                let cause = if failure.fated { failure::Cause::Fated } else { failure::Cause::Failed };
+                let CallFailure { kind, message, backtrace, logs, .. } = *failure;
+                let reason = Reason { code: kind.code().to_owned(), message, backtrace, logs };
                 self.fail(&reason, cause, now.monotonic);
             }
         }
+    }
+
+    /// The output of the call whose settlement is to be committed. It is given once: after a commit that did not happen the
+    /// events are called again.
+    pub fn take_output(&mut self) -> CallOutput {
+        std::mem::take(&mut self.output)
     }
 
     /// Reports that the commit of the last step happened.
@@ -217,21 +253,21 @@ impl Delivery {
         }
     }
 
-    fn undecided(&self, event: u32) -> bool {
-        self.decided.get(event as usize).is_some_and(Option::is_none)
+    fn undecided(&self, event: EventIndex) -> bool {
+        self.decided.get(event.at()).is_some_and(Option::is_none)
     }
 
-    fn decide(&mut self, event: u32, verdict: Verdict) {
-        if let Some(slot) = self.decided.get_mut(event as usize) {
+    fn decide(&mut self, event: EventIndex, verdict: Verdict) {
+        if let Some(slot) = self.decided.get_mut(event.at()) {
             *slot = Some(verdict);
         }
     }
 
-    fn expire(&mut self, events: &[u32], wall: u64) {
+    fn expire(&mut self, events: &[EventIndex], wall: u64) {
         let Some(limit) = self.policy.max_record_age else { return };
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         for &event in events {
-            let age = wall.saturating_sub(self.timestamps.get(event as usize).copied().unwrap_or(wall));
+            let age = wall.saturating_sub(self.timestamps.get(event.at()).copied().unwrap_or(wall));
             if age > limit && self.undecided(event) {
                 self.decide(
                     event,
@@ -242,12 +278,12 @@ impl Delivery {
     }
 
     /// The events that the output asks to try again, with the plugin's wish, ascending.
-    fn retried(&self, output: &CallOutput) -> Vec<(u32, Option<u32>)> {
+    fn retried(&self, output: &CallOutput) -> Vec<(EventIndex, Option<u32>)> {
         let mut retried: Vec<_> = output
             .outcomes
             .iter()
             .filter_map(|o| match o.disposition {
-                Disposition::Retry(after) => Some((*self.calling.get(o.event as usize)?, after)),
+                Disposition::Retry(after) => Some((*self.calling.get(o.event.at())?, after)),
                 _ => None,
             })
             .collect();
@@ -257,10 +293,10 @@ impl Delivery {
 
     /// The verdicts of the front part after a call without retries.
     fn settle(&self, output: &CallOutput) -> Settlement {
-        let mut verdicts: Vec<(u32, Verdict)> = self.parts.front().map_or_else(Vec::new, |part| {
+        let mut verdicts: Vec<(EventIndex, Verdict)> = self.parts.front().map_or_else(Vec::new, |part| {
             part.events
                 .iter()
-                .map(|e| (*e, self.decided.get(*e as usize).cloned().flatten().unwrap_or(Verdict::Done)))
+                .map(|e| (*e, self.decided.get(e.at()).cloned().flatten().unwrap_or(Verdict::Done)))
                 .collect()
         });
         for outcome in &output.outcomes {
@@ -269,7 +305,7 @@ impl Delivery {
                 Disposition::Skip(reason) => Verdict::Skipped(reason.clone()),
                 Disposition::Retry(_) => continue,
             };
-            let event = self.calling.get(outcome.event as usize);
+            let event = self.calling.get(outcome.event.at());
             let slot = event.and_then(|e| verdicts.binary_search_by_key(e, |(v, _)| *v).ok());
             if let Some((_, old)) = slot.and_then(|i| verdicts.get_mut(i)) {
                 *old = verdict;

@@ -1,12 +1,13 @@
 //! Effects: what a plugin wants done. Plain data with a stable key; nothing here carries them out.
 
+use crate::index::CallIndex;
 use crate::item::{Guard, Item, Value};
 
 /// Something to be done, and the event that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
-    /// Index of the causing event in the batch of the call; `None`: caused by the batch as a whole.
-    pub cause: Option<u32>,
+    /// The event of the call that caused it; `None`: the batch as a whole.
+    pub cause: Option<CallIndex>,
     /// What is to be done.
     pub action: Action,
 }

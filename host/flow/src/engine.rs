@@ -48,8 +48,8 @@ pub struct Commit {
     /// Writes to this engine, in order. Sends among them go to the engine's own streams and queues.
     pub actions: Vec<Action>,
     /// Messages for the world outside. They are recorded with the commit and sent after it, so that a guard
-    /// that fails has sent nothing, and a crash sends exactly these again.
-    pub outbox: Vec<OutboxMessage>,
+    /// that fails has sent nothing, and a crash sends exactly these again. Shared, since who commits sends them then.
+    pub outbox: Arc<Vec<OutboxMessage>>,
     /// Events given up.
     pub dead: Vec<DeadLetter>,
     /// What is settled at the source.

@@ -5,6 +5,7 @@ use crate::bounds;
 use crate::call_output::{CallFailure, CallOutput, FailureKind};
 use crate::effect::Action;
 use crate::engine::{ReadError, Reads, Selection};
+use crate::index::CallIndex;
 use crate::item::Item;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ impl Grants {
     /// offender.
     pub fn check(&self, output: &CallOutput, events: usize) -> Result<(), Box<CallFailure>> {
         for (i, effect) in output.effects.iter().enumerate() {
-            if effect.cause.is_some_and(|c| c as usize >= events) {
+            if effect.cause.is_some_and(|cause| cause.at() >= events) {
                 return Err(out_of_range(&format!("effect {i} is caused by"), effect.cause, events));
             }
             let (kind, set) = match &effect.action {
@@ -55,25 +56,25 @@ impl Grants {
         }
         let mut seen = BTreeSet::new();
         for outcome in &output.outcomes {
-            if outcome.event as usize >= events {
+            if outcome.event.at() >= events {
                 return Err(out_of_range("an outcome names", Some(outcome.event), events));
             }
             if !seen.insert(outcome.event) {
                 return Err(CallFailure::new(
                     FailureKind::Contract,
-                    format!("event {} has two outcomes", outcome.event),
+                    format!("event {} has two outcomes", outcome.event.0),
                 ));
             }
         }
-        match output.replies.iter().find(|r| r.event as usize >= events) {
+        match output.replies.iter().find(|r| r.event.at() >= events) {
             Some(reply) => Err(out_of_range("a reply names", Some(reply.event), events)),
             None => Ok(()),
         }
     }
 }
 
-fn out_of_range(what: &str, event: Option<u32>, events: usize) -> Box<CallFailure> {
-    let event = event.unwrap_or_default();
+fn out_of_range(what: &str, event: Option<CallIndex>, events: usize) -> Box<CallFailure> {
+    let event = event.map_or(0, |event| event.0);
     CallFailure::new(FailureKind::Contract, format!("{what} event {event} of a batch of {events}"))
 }
 

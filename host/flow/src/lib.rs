@@ -14,6 +14,7 @@ pub mod effect;
 pub mod engine;
 pub mod fault;
 pub mod grants;
+pub mod index;
 pub mod lag;
 pub mod outbox;
 pub mod plugin;

@@ -4,14 +4,18 @@
 
 use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, Disposition, EventOutcome, FailureKind};
-use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
+use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Step, Steps, drive};
 use esclusa_flow::effect::{Action, Effect, SendMessage};
+use esclusa_flow::engine::CommitError;
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::index::{CallIndex, EventIndex};
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::{Reason, Verdict};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// What the plugin does with an event.
@@ -94,33 +98,37 @@ fn policy(max_retry_attempts: Option<u32>, release: bool) -> Policy {
     Policy { max_retry_attempts, max_record_age: None, bisect: true, release, backoff }
 }
 
-fn send(cause: Option<u32>, data: Vec<u8>) -> Effect {
+fn send(cause: Option<CallIndex>, data: Vec<u8>) -> Effect {
     Effect { cause, action: Action::Send(SendMessage { output: "out".into(), key: None, data, attributes: vec![] }) }
 }
 
 /// The plugin: an effect per good event, and one effect for the batch that says how many good events it saw.
-fn plugin(scripts: &[Script], events: &[u32], attempt: impl Fn(u32) -> u32) -> Result<CallOutput, CallError> {
-    let script = |e: u32| scripts[e as usize];
+fn plugin(
+    scripts: &[Script],
+    events: &[EventIndex],
+    attempt: impl Fn(EventIndex) -> u32,
+) -> Result<CallOutput, CallError> {
+    let script = |event: EventIndex| scripts[event.at()];
     if let Some(poison) = events.iter().find(|e| script(**e) == Script::Poison) {
-        return Err(CallError::Failed(CallFailure::new(FailureKind::Trap, format!("event {poison}"))));
+        return Err(CallError::Failed(CallFailure::new(FailureKind::Trap, format!("event {}", poison.0))));
     }
     if let Some(fated) = events.iter().find(|e| script(**e) == Script::Fated) {
-        let failure = CallFailure::new(FailureKind::Contract, format!("event {fated}"));
+        let failure = CallFailure::new(FailureKind::Contract, format!("event {}", fated.0));
         return Err(CallError::Failed(Box::new(CallFailure { fated: true, ..*failure })));
     }
     let mut output = CallOutput::default();
     let mut good = 0u8;
-    for (local, event) in events.iter().enumerate() {
+    for (local, event) in CallIndex::all(events.len()).zip(events) {
         let disposition = match script(*event) {
             Script::Reject => Some(Disposition::Reject("bad".into())),
             Script::Skip => Some(Disposition::Skip("dull".into())),
             Script::RetryTimes(times) => (attempt(*event) <= times).then_some(Disposition::Retry(None)),
             _ => None,
         };
-        // The effect is there even where the event is retried: it must be taken back.
-        output.effects.push(send(Some(local as u32), vec![*event as u8]));
+        // The effect is there even if the event is retried: it must be dropped.
+        output.effects.push(send(Some(local), vec![event.0 as u8]));
         match disposition {
-            Some(disposition) => output.outcomes.push(EventOutcome { event: local as u32, disposition }),
+            Some(disposition) => output.outcomes.push(EventOutcome { event: local, disposition }),
             None => good += 1,
         }
     }
@@ -130,109 +138,144 @@ fn plugin(scripts: &[Script], events: &[u32], attempt: impl Fn(u32) -> u32) -> R
 
 #[derive(Debug, Default)]
 struct Seen {
-    settled: Vec<(u32, Verdict)>,
+    settled: Vec<(EventIndex, Verdict)>,
     effects: BTreeMap<u32, u32>,
     batch_sum: u32,
     calls: u32,
-    /// Events marked as done together with their effects.
-    marks: BTreeSet<u32>,
+    /// Events recorded as done together with their effects.
+    marks: BTreeSet<EventIndex>,
 }
 
-/// Drives a delivery to its end in virtual time.
+/// A plugin, an engine and a clock that follow a script; time is virtual.
+struct Model<'a> {
+    scripts: &'a [Script],
+    weather: Box<dyn Iterator<Item = Weather> + Send + 'a>,
+    now: Moment,
+    steps: u32,
+    seen: Seen,
+}
+
+impl Model<'_> {
+    fn step(&mut self) -> Result<(), String> {
+        self.steps += 1;
+        if self.steps > 10_000 { Err("did not come to an end".to_owned()) } else { Ok(()) }
+    }
+}
+
+impl Steps for Model<'_> {
+    type End = String;
+
+    fn now(&self) -> Moment {
+        self.now
+    }
+
+    async fn wait(&mut self, _: &Delivery, due: Duration) -> Result<(), String> {
+        self.step()?;
+        assert!(due > self.now.monotonic, "a wait must lie ahead");
+        self.now.monotonic = due;
+        Ok(())
+    }
+
+    async fn call(
+        &mut self,
+        delivery: &Delivery,
+        events: &[EventIndex],
+    ) -> Result<Result<CallOutput, CallError>, String> {
+        self.step()?;
+        self.seen.calls += 1;
+        Ok(match self.weather.next() {
+            Some(Weather::HostFault) => Err(CallError::Host(Fault::Transient("reads".into()))),
+            Some(Weather::PluginRetry) => Err(CallError::Retry("later".into())),
+            _ => plugin(self.scripts, events, |event| delivery.attempt(event)),
+        })
+    }
+
+    async fn commit(
+        &mut self,
+        _: &Delivery,
+        settlement: &Settlement,
+        output: CallOutput,
+    ) -> Result<Result<(), NotCommitted>, String> {
+        self.step()?;
+        let kept: Vec<&Effect> = output.effects.iter().filter(|effect| settlement.keeps(effect.cause)).collect();
+        let causes = kept.iter().map(|effect| effect.cause).collect();
+        let weather = self.weather.next();
+        Ok(self.carry_out(settlement, &kept, weather).map_err(|error| NotCommitted { error, causes }))
+    }
+
+    fn halted(&mut self, reason: String) -> String {
+        format!("halted: {reason}")
+    }
+}
+
+impl Model<'_> {
+    /// The engine: carries out everything of a settlement, or nothing.
+    fn carry_out(
+        &mut self,
+        settlement: &Settlement,
+        kept: &[&Effect],
+        weather: Option<Weather>,
+    ) -> Result<(), CommitError> {
+        match weather {
+            Some(Weather::CommitFault) => return Err(Fault::Transient("disk".into()).into()),
+            Some(Weather::Conflict) if !settlement.called.is_empty() => return Err(CommitError::Conflict),
+            Some(Weather::TooLarge) if settlement.called.len() > 1 => return Err(CommitError::TooLarge),
+            _ => {}
+        }
+        let (scripts, seen) = (self.scripts, &mut self.seen);
+        let event = |local: CallIndex| settlement.called[local.at()];
+        let done: Vec<EventIndex> = settlement.done().map(event).collect();
+        let before: Vec<usize> = (0..done.len()).filter(|mark| seen.marks.contains(&done[*mark])).collect();
+        if !before.is_empty() {
+            return Err(CommitError::DoneBefore(before));
+        }
+        if done.iter().any(|event| scripts[event.at()] == Script::Huge) {
+            return Err(CommitError::TooLarge);
+        }
+        let bad = |cause: CallIndex| scripts[event(cause).at()] == Script::Refused;
+        let refused: Vec<_> = (0..kept.len())
+            .filter(|action| kept[*action].cause.is_some_and(bad))
+            .map(|action| (action, "no key".to_owned()))
+            .collect();
+        if !refused.is_empty() {
+            return Err(CommitError::Refused(refused));
+        }
+        for effect in kept {
+            let Action::Send(send) = &effect.action else { unreachable!() };
+            match send.data[..] {
+                [255, good] => seen.batch_sum += u32::from(good),
+                [event] => *seen.effects.entry(u32::from(event)).or_default() += 1,
+                _ => unreachable!(),
+            }
+        }
+        seen.marks.extend(&done);
+        if matches!(weather, Some(Weather::Unheard)) && !done.is_empty() {
+            return Err(Fault::Transient("no answer".into()).into());
+        }
+        seen.settled.extend(settlement.verdicts.clone());
+        Ok(())
+    }
+}
+
+/// Drives a delivery to its end in virtual time, with the loop that lanes use.
 fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -> Seen {
-    let sifted = (0..).zip(scripts).filter_map(|(event, script)| match script {
+    let sifted = EventIndex::all(scripts.len()).zip(scripts).filter_map(|(event, script)| match script {
         Script::Filtered => Some((event, Verdict::Filtered)),
         Script::Unsifted => Some((event, Verdict::Dead(Reason::new("limit.filter", "")))),
         _ => None,
     });
-    // In bad weather batches are cut here and there, too, as those are whose calls are split by key.
-    let cut = |event: &u32| !weather.is_empty() && (event * 7 + weather.len() as u32).is_multiple_of(5);
-    let cuts: Vec<u32> = (1..scripts.len() as u32).filter(cut).collect();
-    let mut delivery = Delivery::new(&columns(scripts.len()), ordered, policy, 7).cut(&cuts);
+    // In bad weather batches begin in several parts, too, as those do whose calls are sharded.
+    let starts = |event: &EventIndex| !weather.is_empty() && (event.0 * 7 + weather.len() as u32).is_multiple_of(5);
+    let starts: Vec<EventIndex> = EventIndex::all(scripts.len()).skip(1).filter(starts).collect();
+    let mut delivery = Delivery::new(&columns(scripts.len()), ordered, policy, 7).starting_as(&starts);
     delivery.sifted(sifted.collect());
-    let mut now = Moment { monotonic: Duration::ZERO, wall: 1 };
-    let mut weather = weather.iter().copied().chain(std::iter::repeat(Weather::Fine));
-    let (mut seen, mut output) = (Seen::default(), CallOutput::default());
-    for _ in 0..10_000 {
-        match delivery.step(now) {
-            Step::Finished => return seen,
-            Step::Halted(reason) => panic!("halted: {reason}"),
-            Step::Wait(due) => {
-                assert!(due > now.monotonic, "a wait must lie ahead");
-                now.monotonic = due;
-            }
-            Step::Call(events) => {
-                seen.calls += 1;
-                let result = match weather.next() {
-                    Some(Weather::HostFault) => Err(CallError::Host(Fault::Transient("reads".into()))),
-                    Some(Weather::PluginRetry) => Err(CallError::Retry("later".into())),
-                    _ => plugin(scripts, &events, |e| delivery.attempt(e)),
-                };
-                delivery.called(result.as_ref(), now);
-                output = result.unwrap_or_default();
-            }
-            Step::Commit(settlement) => match weather.next() {
-                Some(Weather::CommitFault) => delivery.stalled(&Fault::Transient("disk".into()), now),
-                Some(Weather::Conflict) if !settlement.called.is_empty() => delivery.conflicted(now),
-                Some(Weather::TooLarge) if settlement.called.len() > 1 => delivery.too_large(now),
-                weather => {
-                    let done: Vec<u32> = settlement.done().collect();
-                    let before = |local: &u32| seen.marks.contains(&settlement.called[*local as usize]);
-                    let before: Vec<u32> = done.iter().copied().filter(before).collect();
-                    if !before.is_empty() {
-                        delivery.done_before(&before);
-                        continue;
-                    }
-                    let huge = |event: u32| scripts[event as usize] == Script::Huge;
-                    if done.iter().any(|local| huge(settlement.called[*local as usize])) {
-                        delivery.too_large(now);
-                        continue;
-                    }
-                    let refused = carry_out(scripts, &settlement, &output, &mut seen);
-                    if !refused.is_empty() {
-                        delivery.refused(&refused, now);
-                        continue;
-                    }
-                    seen.marks.extend(done.iter().map(|local| settlement.called[*local as usize]));
-                    if matches!(weather, Some(Weather::Unheard)) && !done.is_empty() {
-                        delivery.stalled(&Fault::Transient("no answer".into()), now);
-                        continue;
-                    }
-                    seen.settled.extend(settlement.verdicts.clone());
-                    delivery.committed();
-                }
-            },
-        }
-    }
-    panic!("did not come to an end");
-}
-
-/// Carries out what a settlement keeps of an output, or nothing and what can never work.
-fn carry_out(
-    scripts: &[Script],
-    settlement: &Settlement,
-    output: &CallOutput,
-    seen: &mut Seen,
-) -> Vec<(Option<u32>, String)> {
-    if settlement.called.is_empty() {
-        return Vec::new();
-    }
-    let kept: Vec<&Effect> = output.effects.iter().filter(|e| settlement.keeps(e.cause)).collect();
-    let bad = |cause: u32| scripts[settlement.called[cause as usize] as usize] == Script::Refused;
-    let refused: Vec<_> =
-        kept.iter().filter(|e| e.cause.is_some_and(bad)).map(|e| (e.cause, "no key".to_owned())).collect();
-    if !refused.is_empty() {
-        return refused;
-    }
-    for effect in kept {
-        let Action::Send(send) = &effect.action else { unreachable!() };
-        match send.data[..] {
-            [255, good] => seen.batch_sum += u32::from(good),
-            [event] => *seen.effects.entry(u32::from(event)).or_default() += 1,
-            _ => unreachable!(),
-        }
-    }
-    Vec::new()
+    let now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    let weather = Box::new(weather.iter().copied().chain(std::iter::repeat(Weather::Fine)));
+    let mut model = Model { scripts, weather, now, steps: 0, seen: Seen::default() };
+    // Nothing here waits, so that one poll is all.
+    let end = pin!(drive(&mut delivery, &mut model)).poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(end, Poll::Ready(Ok(())));
+    model.seen
 }
 
 /// What must become of an event, judged alone; `None`: more than one verdict is right. In a storm the plugin asks
@@ -265,7 +308,7 @@ fn name(verdict: &Verdict) -> &str {
         Verdict::Skipped(_) => "skipped",
         Verdict::Filtered => "filtered",
         Verdict::Dead(reason) => &reason.code,
-        Verdict::Released(_) => "returned",
+        Verdict::Released(_) => "released",
     }
 }
 
@@ -281,7 +324,7 @@ proptest! {
             scripts.retain(|s| *s != Script::Poison);
         }
         let seen = run(&scripts, &weather, ordered, policy(retries, false));
-        let order: Vec<u32> = seen.settled.iter().map(|(e, _)| *e).collect();
+        let order: Vec<u32> = seen.settled.iter().map(|(e, _)| e.0).collect();
         if ordered {
             prop_assert!(order.is_sorted(), "settled out of order: {order:?}");
         }
@@ -291,11 +334,11 @@ proptest! {
         let stormy = weather.iter().any(|w| matches!(w, Weather::PluginRetry));
         let mut done = 0;
         for (event, verdict) in &seen.settled {
-            if let Some(expected) = expected(scripts[*event as usize], retries, stormy) {
-                prop_assert_eq!(name(verdict), expected, "event {}", event);
+            if let Some(expected) = expected(scripts[event.at()], retries, stormy) {
+                prop_assert_eq!(name(verdict), expected, "event {}", event.0);
             }
-            let effects = seen.effects.get(event).copied().unwrap_or_default();
-            prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done), "effects of event {}", event);
+            let effects = seen.effects.get(&event.0).copied().unwrap_or_default();
+            prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done), "effects of event {}", event.0);
             done += u32::from(*verdict == Verdict::Done);
         }
         prop_assert_eq!(seen.batch_sum, done, "effects of the batch count exactly the events that are done");
@@ -313,11 +356,11 @@ proptest! {
             let first = events.iter().position(|(_, v)| matches!(v, Verdict::Released(_)));
             for (event, verdict) in events.iter().skip(first.unwrap_or(events.len())) {
                 let harmless = matches!(verdict, Verdict::Released(_) | Verdict::Filtered);
-                prop_assert!(harmless, "event {event} overtook a returned one: {verdict:?}");
+                prop_assert!(harmless, "event {event:?} overtook a released one: {verdict:?}");
             }
         }
         for (event, verdict) in &seen.settled {
-            let effects = seen.effects.get(event).copied().unwrap_or_default();
+            let effects = seen.effects.get(&event.0).copied().unwrap_or_default();
             prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done));
         }
     }
@@ -331,9 +374,9 @@ proptest! {
         let seen = run(&scripts, &weather, ordered, policy(Some(3), false));
         prop_assert_eq!(seen.settled.len(), scripts.len());
         for (event, verdict) in &seen.settled {
-            prop_assert_eq!(Some(name(verdict)), expected(scripts[*event as usize], Some(3), false));
-            let effects = seen.effects.get(event).copied().unwrap_or_default();
-            prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done), "effects of event {}", event);
+            prop_assert_eq!(Some(name(verdict)), expected(scripts[event.at()], Some(3), false));
+            let effects = seen.effects.get(&event.0).copied().unwrap_or_default();
+            prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done), "effects of event {}", event.0);
         }
         prop_assert_eq!(seen.batch_sum, seen.marks.len() as u32, "effects of the batch count exactly the events that are done");
     }
@@ -379,13 +422,13 @@ fn a_failure_that_will_repeat_is_tried_once_more_at_most() {
 #[test]
 fn a_failure_that_will_repeat_goes_back_to_its_queue_once_at_most() {
     let seen = run(&[Script::Fated], &[], false, policy(None, true));
-    assert_eq!(name(&seen.settled[0].1), "returned");
+    assert_eq!(name(&seen.settled[0].1), "released");
     let mut again = Columns::default();
     again.push(&NewEvent { id: "0", attempt: 2, ..NewEvent::default() }).unwrap();
     let mut delivery = Delivery::new(&again, false, policy(None, true), 0);
     let now = Moment { monotonic: Duration::ZERO, wall: 1 };
     let Step::Call(events) = delivery.step(now) else { panic!("it is due") };
-    delivery.called(plugin(&[Script::Fated], &events, |_| 2).as_ref(), now);
+    delivery.called(plugin(&[Script::Fated], &events, |_| 2), now);
     let Step::Commit(settlement) = delivery.step(now) else { panic!("it is decided") };
     assert_eq!(name(&settlement.verdicts[0].1), "plugin.contract");
 }
@@ -417,11 +460,11 @@ fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filt
     let now = Moment { monotonic: Duration::ZERO, wall: 0 };
     let claim = |n: u64| Claim::new(Token::Offset(n));
     let claims = [claim(0), Claim::refused(Token::Offset(1), Reason::new("limit.aggregate", "too large")), claim(2)];
-    for sifted in [vec![], vec![(1, Verdict::Filtered)]] {
+    for sifted in [vec![], vec![(EventIndex(1), Verdict::Filtered)]] {
         let mut delivery = Delivery::new(&columns(3), true, policy(Some(1), false), 1).refusing(&claims);
         delivery.sifted(sifted);
-        assert_eq!(delivery.step(now), Step::Call(vec![0, 2]));
-        delivery.called(Ok(&CallOutput::default()), now);
+        assert_eq!(delivery.step(now), Step::Call(vec![EventIndex(0), EventIndex(2)]));
+        delivery.called(Ok(CallOutput::default()), now);
         let Step::Commit(settlement) = delivery.step(now) else { panic!("a commit follows") };
         let codes = settlement.verdicts.iter().map(|(_, verdict)| match verdict {
             Verdict::Dead(reason) => reason.code.as_str(),
@@ -435,8 +478,8 @@ fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filt
 fn a_plugin_that_halts_settles_nothing() {
     let mut delivery = Delivery::new(&columns(1), true, policy(None, false), 0);
     let now = Moment { monotonic: Duration::ZERO, wall: 1 };
-    assert_eq!(delivery.step(now), Step::Call(vec![0]));
-    delivery.called(Err(&CallError::Halt("schema changed".into())), now);
+    assert_eq!(delivery.step(now), Step::Call(vec![EventIndex(0)]));
+    delivery.called(Err(CallError::Halt("schema changed".into())), now);
     assert_eq!(delivery.step(now), Step::Halted("schema changed".into()));
 }
 
@@ -449,8 +492,9 @@ fn what_is_refused_of_events_that_are_given_up_is_tried_again_after_a_pause() {
     let mut now = Moment { monotonic: Duration::ZERO, wall: 10 };
     for _ in 0..3 {
         let Step::Commit(settlement) = delivery.step(now) else { panic!("it is too old to be called") };
-        assert!(settlement.called.is_empty() && matches!(settlement.verdicts[..], [(0, Verdict::Dead(_))]));
-        delivery.refused(&[(None, "the output is gone".into())], now);
+        assert!(settlement.called.is_empty() && matches!(settlement.verdicts[..], [(EventIndex(0), Verdict::Dead(_))]));
+        let error = CommitError::Refused(vec![(0, "the output is gone".into())]);
+        delivery.not_committed(NotCommitted { error, causes: vec![None] }, &settlement, now);
         let Step::Wait(due) = delivery.step(now) else { panic!("it would turn for ever") };
         now.monotonic = due;
     }

@@ -1,76 +1,78 @@
-//! Tells when nothing is left to do, for `run --until-idle`.
+//! Finds out when nothing is left to do, for `run --until-idle`.
 //!
-//! A lane that pulled and found nothing writes down the engine's version from before its pull. Everything is idle
-//! when every lane has found nothing at the present version: no commit has come since that could have given one
-//! of them something. Lanes whose note is older are nudged to look again.
+//! A lane that pulled and found nothing records how many commits the engine had made before its pull. Everything is idle
+//! when every lane has found nothing at the present count: no commit has come since that could have given one of them
+//! something. Lanes with an older record are nudged to look again.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// The notes of all lanes.
+/// What all lanes are doing.
 #[derive(Debug, Default)]
 pub struct Activity {
-    notes: Mutex<Notes>,
+    lanes: Mutex<Lanes>,
     nudge: Notify,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Notes {
+struct Lanes {
     next: u64,
-    lanes: HashMap<u64, Option<u64>>,
+    /// The count of commits at which a lane found nothing; `None`: it is busy.
+    idle_at: HashMap<u64, Option<u64>>,
 }
 
-/// A lane's note; gone with the lane.
+/// Says whether a lane is busy. A lane that is gone is not.
 #[derive(Debug)]
 pub struct ActivityGuard {
-    idle: Arc<Activity>,
+    activity: Arc<Activity>,
     lane: u64,
 }
 
 impl Activity {
-    /// A note for something that is busy now.
-    pub fn note(self: &Arc<Self>) -> ActivityGuard {
-        let mut notes = self.notes.lock();
-        notes.next += 1;
-        let lane = notes.next;
-        notes.lanes.insert(lane, None);
-        ActivityGuard { idle: self.clone(), lane }
+    /// A guard for something that is busy from now on.
+    pub fn guard(self: &Arc<Self>) -> ActivityGuard {
+        let mut lanes = self.lanes.lock();
+        lanes.next += 1;
+        let lane = lanes.next;
+        lanes.idle_at.insert(lane, None);
+        ActivityGuard { activity: self.clone(), lane }
     }
 
-    /// Waits until everything is idle. `version` gives the engine's present version.
-    pub async fn wait(&self, version: impl Fn() -> u64) {
+    /// Waits until everything is idle. `commit_count` gives the number of commits that the engine has made so far.
+    pub async fn wait(&self, commit_count: impl Fn() -> u64) {
         loop {
             let changed = self.changed.notified();
-            let now = version();
+            let now = commit_count();
             let (busy, stale) = self.look(now);
-            if !busy && !stale && version() == now {
+            if !busy && !stale && commit_count() == now {
                 return;
             }
             if stale && !busy {
                 self.nudge.notify_waiters();
             }
-            // Anything that changes a note wakes this; the tick covers commits that no lane is interested in.
+            // A lane that becomes busy or idle wakes this; the tick covers commits that no lane is interested in.
             let _ = tokio::time::timeout(std::time::Duration::from_millis(20), changed).await;
         }
     }
 
-    /// Waits until somebody wants every idle lane to look again.
+    /// Waits until every idle lane is to look again.
     pub(crate) async fn nudged(&self) {
         self.nudge.notified().await;
     }
 
-    fn look(&self, version: u64) -> (bool, bool) {
-        let notes = self.notes.lock();
-        let busy = notes.lanes.values().any(Option::is_none);
-        let stale = notes.lanes.values().any(|seen| seen.is_some_and(|v| v != version));
+    /// True if a lane is busy; true if a lane found nothing, but a commit came since.
+    fn look(&self, commits: u64) -> (bool, bool) {
+        let lanes = self.lanes.lock();
+        let busy = lanes.idle_at.values().any(Option::is_none);
+        let stale = lanes.idle_at.values().any(|seen| seen.is_some_and(|seen| seen != commits));
         (busy, stale)
     }
 
-    fn write(&self, lane: u64, note: Option<u64>) {
-        self.notes.lock().lanes.insert(lane, note);
+    fn write(&self, lane: u64, idle_at: Option<u64>) {
+        self.lanes.lock().idle_at.insert(lane, idle_at);
         self.changed.notify_waiters();
     }
 }
@@ -78,18 +80,18 @@ impl Activity {
 impl ActivityGuard {
     /// There is, or may be, something to do.
     pub(crate) fn busy(&self) {
-        self.idle.write(self.lane, None);
+        self.activity.write(self.lane, None);
     }
 
-    /// Nothing was found; `version` is the engine's from before looking.
-    pub(crate) fn idle(&self, version: u64) {
-        self.idle.write(self.lane, Some(version));
+    /// Nothing was found; `commits` is the engine's count from before looking.
+    pub(crate) fn idle(&self, commits: u64) {
+        self.activity.write(self.lane, Some(commits));
     }
 }
 
 impl Drop for ActivityGuard {
     fn drop(&mut self) {
-        self.idle.notes.lock().lanes.remove(&self.lane);
-        self.idle.changed.notify_waiters();
+        self.activity.lanes.lock().idle_at.remove(&self.lane);
+        self.activity.changed.notify_waiters();
     }
 }

@@ -13,7 +13,7 @@ pub struct Budget {
     total: u32,
 }
 
-/// A share of the budget; given back when dropped.
+/// Bytes taken of a budget, until this is dropped.
 #[derive(Debug)]
 pub struct BytesPermit(OwnedSemaphorePermit);
 
@@ -27,8 +27,8 @@ impl Budget {
         Budget { permits: Arc::new(Semaphore::new(total as usize)), total }
     }
 
-    /// Waits for a share of `bytes`, at most the whole budget. Cancel-safe.
-    pub async fn share(&self, bytes: usize) -> Option<BytesPermit> {
+    /// Waits until `bytes` are free, at most the whole budget, and takes them. Cancel-safe.
+    pub async fn take(&self, bytes: usize) -> Option<BytesPermit> {
         self.permits.clone().acquire_many_owned(self.permits_for(bytes)).await.ok().map(BytesPermit)
     }
 
@@ -36,9 +36,9 @@ impl Budget {
         u32::try_from(bytes.div_ceil(GRAIN)).unwrap_or(u32::MAX).clamp(1, self.total)
     }
 
-    /// A share of `bytes`, if it is to be had at once.
+    /// Takes `bytes` if they are free now.
     #[must_use]
-    pub fn try_share(&self, bytes: usize) -> Option<BytesPermit> {
+    pub fn try_take(&self, bytes: usize) -> Option<BytesPermit> {
         self.permits.clone().try_acquire_many_owned(self.permits_for(bytes)).ok().map(BytesPermit)
     }
 
@@ -50,7 +50,7 @@ impl Budget {
 }
 
 impl BytesPermit {
-    /// Gives back what `bytes` do not need.
+    /// Frees all but `bytes`.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let keep = bytes.div_ceil(GRAIN).max(1);
         drop(self.0.num_permits().checked_sub(keep).and_then(|surplus| self.0.split(surplus)));

@@ -2,134 +2,141 @@
 //!
 //! Pure. Keeps the alignment between the actions of a commit and the events that caused them.
 
-use esclusa_flow::batch::{Batch, Token};
+use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::{DeadLetter, Handler};
 use esclusa_flow::delivery::Settlement;
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, Progress};
+use esclusa_flow::index::{CallIndex, EventIndex};
 use esclusa_flow::verdict::{Reason, Verdict};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-/// How a source is told that events are finished.
+/// How a source learns that events are finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settle {
-    /// A position per lane.
+pub enum ProgressKind {
+    /// By a position per lane.
     Position,
-    /// A receipt per event.
+    /// By a receipt per event.
     Receipts,
     /// Not at all.
     Nothing,
 }
 
-/// What a commit needs to know of its route.
+/// What commits of a route have in common.
 #[derive(Debug, Clone)]
-pub struct Facts {
-    /// How the source is told.
-    pub settle: Settle,
+pub struct CommitRules {
+    /// How the source learns that events are finished.
+    pub progress: ProgressKind,
     /// Outputs that are not the engine's own: their messages go through the outbox.
     pub external: BTreeSet<String>,
-    /// Each event is marked as done together with its effects.
-    pub marks: bool,
-    /// Where given-up events go; `None`: the embedded dead letters.
+    /// True if the id of each event is recorded together with its effects, so that an event that comes again is known.
+    pub dedup: bool,
+    /// The output that gets given-up events; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
-    /// What handles the events, for dead letters.
-    pub handler: Handler,
 }
 
-/// A commit, with the cause of each of its actions (an index into the call's events).
+/// A commit, with the cause of each of its actions.
 #[derive(Debug)]
 pub struct Prepared {
     /// The commit.
     pub commit: Commit,
-    /// Aligned with the commit's actions.
-    pub causes: Vec<Option<u32>>,
+    /// Aligned with the commit's actions: the event of the call that caused each; `None`: the batch as a whole.
+    pub causes: Vec<Option<CallIndex>>,
 }
 
-/// Builds the commit of `settlement`. `output` is that of the settlement's call; `previous` is the position that
-/// the lane committed last; `attempt` tells how often an event was tried; `now` is in milliseconds since the epoch.
-pub fn prepare(
-    facts: &Facts,
-    batch: &Batch,
-    settlement: &Settlement,
-    output: CallOutput,
-    previous: Option<&Token>,
-    attempt: impl Fn(u32) -> u32,
-    now: u64,
-) -> Prepared {
-    let (mut actions, mut causes, mut outbox) = (Vec::with_capacity(output.effects.len()), Vec::new(), Vec::new());
-    let mut ids = Ids::new(batch, &settlement.called);
-    for effect in output.effects {
-        if !settlement.keeps(effect.cause) {
-            continue;
-        }
-        match effect.action {
-            Action::Send(send) if facts.external.contains(&send.output) => {
-                outbox.push(OutboxMessage { id: ids.next(effect.cause), send });
+/// What the commits of a batch are built from.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitBuilder<'a> {
+    /// Of the route.
+    pub rules: &'a CommitRules,
+    /// What handles the events, for dead letters.
+    pub handler: &'a Handler,
+    /// The batch.
+    pub batch: &'a Batch,
+    /// The position that the lane committed last.
+    pub previous: Option<&'a Token>,
+    /// The time, milliseconds since the Unix epoch.
+    pub now: u64,
+}
+
+impl CommitBuilder<'_> {
+    /// Builds the commit of `settlement`. `output` is that of the settlement's call; `attempt` tells how often an event was
+    /// tried.
+    pub fn build(&self, settlement: &Settlement, output: CallOutput, attempt: impl Fn(EventIndex) -> u32) -> Prepared {
+        let CommitBuilder { rules, handler, batch, previous, now } = *self;
+        let (mut actions, mut causes, mut outbox) = (Vec::with_capacity(output.effects.len()), Vec::new(), Vec::new());
+        let mut ids = Ids::new(batch, &settlement.called);
+        for effect in output.effects {
+            if !settlement.keeps(effect.cause) {
+                continue;
             }
-            action => {
-                actions.push(action);
-                causes.push(effect.cause);
-            }
-        }
-    }
-    let mut dead = Vec::new();
-    for (event, reason) in
-        settlement.verdicts.iter().filter_map(|(e, v)| if let Verdict::Dead(r) = v { Some((*e, r)) } else { None })
-    {
-        let Some(letter) = letter(facts, batch, event, reason, attempt(event), now) else { continue };
-        match &facts.on_failure {
-            None => dead.push(letter),
-            Some(output) => {
-                let send = as_message(output, &letter);
-                if facts.external.contains(output) {
-                    outbox.push(OutboxMessage { id: letter_id(&letter), send });
-                } else {
-                    actions.push(Action::Send(send));
-                    causes.push(None);
+            match effect.action {
+                Action::Send(send) if rules.external.contains(&send.output) => {
+                    outbox.push(OutboxMessage { id: ids.next(effect.cause), send });
+                }
+                action => {
+                    actions.push(action);
+                    causes.push(effect.cause);
                 }
             }
         }
+        let mut dead = Vec::new();
+        for (event, reason) in settlement.dead() {
+            let Some(letter) = letter(handler, batch, event, reason, attempt(event), now) else { continue };
+            match &rules.on_failure {
+                None => dead.push(letter),
+                Some(output) => {
+                    let send = as_message(output, &letter);
+                    if rules.external.contains(output) {
+                        outbox.push(OutboxMessage { id: letter_id(&letter), send });
+                    } else {
+                        actions.push(Action::Send(send));
+                        causes.push(None);
+                    }
+                }
+            }
+        }
+        let mut counts = Counts::default();
+        settlement.verdicts.iter().for_each(|(_, verdict)| counts.add(verdict));
+        let id = |local: CallIndex| {
+            let event = settlement.called.get(local.at())?;
+            Some(batch.columns.get(event.at())?.id().to_owned())
+        };
+        let marks = if rules.dedup { settlement.done().filter_map(id).collect() } else { Vec::new() };
+        let origin = &batch.origin;
+        let commit = Commit {
+            route: origin.route.clone(),
+            source: origin.source.clone(),
+            lane: origin.lane.clone(),
+            handler: handler.clone(),
+            actions,
+            outbox: Arc::new(outbox),
+            dead,
+            progress: progress(rules.progress, batch, settlement, previous),
+            marks,
+            counts,
+        };
+        Prepared { commit, causes }
     }
-    let mut counts = Counts::default();
-    settlement.verdicts.iter().for_each(|(_, verdict)| counts.add(verdict));
-    let origin = &batch.origin;
-    let progress = progress(facts.settle, batch, settlement, previous);
-    let id = |local: u32| {
-        let event = settlement.called.get(local as usize)?;
-        Some(batch.columns.get(*event as usize)?.id().to_owned())
-    };
-    let marks = if facts.marks { settlement.done().filter_map(id).collect() } else { Vec::new() };
-    let commit = Commit {
-        route: origin.route.clone(),
-        source: origin.source.clone(),
-        lane: origin.lane.clone(),
-        handler: facts.handler.clone(),
-        actions,
-        outbox,
-        dead,
-        progress,
-        marks,
-        counts,
-    };
-    Prepared { commit, causes }
 }
 
 /// The position that `settlement` reaches in an ordered lane.
 pub(crate) fn reached<'a>(batch: &'a Batch, settlement: &Settlement) -> Option<&'a Token> {
     let (last, _) = settlement.verdicts.last()?;
-    batch.claims.get(*last as usize).map(esclusa_flow::batch::Claim::token)
+    batch.claims.get(last.at()).map(Claim::token)
 }
 
-fn progress(settle: Settle, batch: &Batch, settlement: &Settlement, previous: Option<&Token>) -> Progress {
-    match (settle, reached(batch, settlement)) {
-        (Settle::Position, Some(to)) => Progress::Position { from: previous.cloned(), to: to.clone() },
-        (Settle::Receipts, Some(_)) => {
+fn progress(kind: ProgressKind, batch: &Batch, settlement: &Settlement, previous: Option<&Token>) -> Progress {
+    match (kind, reached(batch, settlement)) {
+        (ProgressKind::Position, Some(to)) => Progress::Position { from: previous.cloned(), to: to.clone() },
+        (ProgressKind::Receipts, Some(_)) => {
             let (mut delete, mut release) = (Vec::new(), Vec::new());
             for (event, verdict) in &settlement.verdicts {
-                let Some(claim) = batch.claims.get(*event as usize) else { continue };
+                let Some(claim) = batch.claims.get(event.at()) else { continue };
                 match verdict {
                     Verdict::Released(wait) => release.push((claim.token().clone(), *wait)),
                     _ => delete.push(claim.token().clone()),
@@ -141,8 +148,15 @@ fn progress(settle: Settle, batch: &Batch, settlement: &Settlement, previous: Op
     }
 }
 
-fn letter(facts: &Facts, batch: &Batch, event: u32, reason: &Reason, attempts: u32, now: u64) -> Option<DeadLetter> {
-    let view = batch.columns.get(event as usize)?;
+fn letter(
+    handler: &Handler,
+    batch: &Batch,
+    event: EventIndex,
+    reason: &Reason,
+    attempts: u32,
+    now: u64,
+) -> Option<DeadLetter> {
+    let view = batch.columns.get(event.at())?;
     Some(DeadLetter {
         route: batch.origin.route.to_string(),
         source: batch.origin.source.to_string(),
@@ -159,8 +173,8 @@ fn letter(facts: &Facts, batch: &Batch, event: u32, reason: &Reason, attempts: u
         reason: reason.message.clone(),
         backtrace: reason.backtrace.clone(),
         logs: reason.logs.clone(),
-        plugin: facts.handler.plugin.to_string(),
-        digest: facts.handler.digest.to_string(),
+        plugin: handler.plugin.to_string(),
+        digest: handler.digest.to_string(),
         output: None,
     })
 }
@@ -177,21 +191,21 @@ fn as_message(output: &str, letter: &DeadLetter) -> SendMessage {
 /// depend on the batch's bounds, nor on the plugin's version.
 struct Ids<'a> {
     batch: &'a Batch,
-    called: &'a [u32],
-    ordinals: BTreeMap<Option<u32>, u32>,
+    called: &'a [EventIndex],
+    ordinals: BTreeMap<Option<CallIndex>, u32>,
     /// The hash of the batch as a whole, once it was asked for.
     whole: Option<Sha256>,
 }
 
 impl<'a> Ids<'a> {
-    fn new(batch: &'a Batch, called: &'a [u32]) -> Self {
+    fn new(batch: &'a Batch, called: &'a [EventIndex]) -> Self {
         Ids { batch, called, ordinals: BTreeMap::new(), whole: None }
     }
 
-    fn next(&mut self, cause: Option<u32>) -> String {
+    fn next(&mut self, cause: Option<CallIndex>) -> String {
         let ordinal = self.ordinals.entry(cause).or_default();
         let mut hash = match cause {
-            Some(cause) => Self::of(self.batch, self.called.get(cause as usize), false),
+            Some(cause) => Self::of(self.batch, self.called.get(cause.at()), false),
             // Once, however many effects the batch as a whole has.
             None => self.whole.get_or_insert_with(|| Self::of(self.batch, self.called, true)).clone(),
         };
@@ -201,14 +215,14 @@ impl<'a> Ids<'a> {
     }
 
     /// The hash of a route and of events. A batch may hold a single event, whose own effects have other ids.
-    fn of<'e>(batch: &Batch, events: impl IntoIterator<Item = &'e u32>, whole: bool) -> Sha256 {
+    fn of<'e>(batch: &Batch, events: impl IntoIterator<Item = &'e EventIndex>, whole: bool) -> Sha256 {
         let mut hash = Sha256::new();
         hash.update(batch.origin.route.as_bytes());
         hash.update([0]);
         if whole {
             hash.update([1]);
         }
-        for event in events.into_iter().filter_map(|local| batch.columns.get(*local as usize)) {
+        for event in events.into_iter().filter_map(|event| batch.columns.get(event.at())) {
             hash.update(batch.origin.source.as_bytes());
             hash.update([0]);
             hash.update(event.id().as_bytes());
@@ -233,16 +247,10 @@ fn brief(hash: Sha256) -> String {
     hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
-/// Refusals of actions as refusals of what caused them.
-pub fn caused(refused: Vec<(usize, String)>, causes: &[Option<u32>]) -> Vec<(Option<u32>, String)> {
-    refused.into_iter().map(|(action, why)| (causes.get(action).copied().flatten(), why)).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BTreeSet, CallOutput, Facts, Handler, Prepared, Settle, Settlement, Verdict, prepare};
-    use esclusa_flow::batch::{Batch, Claim, Token};
-    use esclusa_flow::effect::{Action, Effect, SendMessage};
+    use super::*;
+    use esclusa_flow::effect::Effect;
     use esclusa_flow::event::{Columns, NewEvent, Origin};
 
     /// A batch of events with these ids.
@@ -262,21 +270,22 @@ mod tests {
         let message = |(cause, data): &(Option<u32>, &str)| {
             let send =
                 SendMessage { output: "out".into(), key: None, data: data.as_bytes().to_vec(), attributes: Vec::new() };
-            Effect { cause: *cause, action: Action::Send(send) }
+            Effect { cause: cause.map(CallIndex), action: Action::Send(send) }
         };
-        let facts = Facts {
-            settle: Settle::Position,
+        let rules = CommitRules {
+            progress: ProgressKind::Position,
             external: BTreeSet::from(["out".to_owned()]),
-            marks: false,
+            dedup: false,
             on_failure: None,
-            // What says something else is another version.
-            handler: Handler { digest: format!("{wanted:?}").into(), ..Handler::default() },
         };
-        let called: Vec<u32> = (0..batch.len() as u32).collect();
+        // A plugin that says something else is another one.
+        let handler = Handler { digest: format!("{wanted:?}").into(), ..Handler::default() };
+        let called: Vec<EventIndex> = EventIndex::all(batch.len()).collect();
         let verdicts = called.iter().map(|event| (*event, Verdict::Done)).collect();
         let output = CallOutput { effects: wanted.iter().map(message).collect(), ..CallOutput::default() };
-        let Prepared { commit, .. } = prepare(&facts, batch, &Settlement { called, verdicts }, output, None, |_| 1, 0);
-        commit.outbox.into_iter().map(|message| message.id).collect()
+        let builder = CommitBuilder { rules: &rules, handler: &handler, batch, previous: None, now: 0 };
+        let Prepared { commit, .. } = builder.build(&Settlement { called, verdicts }, output, |_| 1);
+        commit.outbox.iter().map(|message| message.id.clone()).collect()
     }
 
     // E11: also where it was replaced between two attempts.

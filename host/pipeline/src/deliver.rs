@@ -1,138 +1,112 @@
-//! Delivers one batch: asks the state machine what to do, and does it.
+//! Delivers one batch of a lane: the state machine says what to do, and this does it.
 
 mod call;
 
-use crate::commit::{self, Facts, Prepared};
-use crate::meter::{Waiting, epoch_millis};
+use crate::commit::{self, CommitBuilder, Prepared};
+use crate::meter::{self, Waiting, epoch_millis};
 use crate::outbox::{self, Recorded};
 use crate::route::{LoadedPlugin, Mode, Route, changed};
 use crate::shared::Shared;
 use crate::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::call_output::{CallOutput, Reply};
-use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
+use esclusa_flow::call_output::{CallError, CallOutput, Reply};
+use esclusa_flow::counts::Counts;
+use esclusa_flow::dead::Handler;
+use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Step, Steps, drive};
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{CommitError, Committed, PendingMessages};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::index::EventIndex;
 use esclusa_flow::retry::mix_text;
 use esclusa_flow::sharding::Sharding;
 use esclusa_flow::source::{Lane, Settled};
-use esclusa_flow::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// How a delivery ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum DeliveryEnd {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeliveryEnd {
     /// Everything is settled.
     Settled,
     /// The plugin stopped the route; what is not settled is not done.
     Halted,
     /// The route stops; what is not settled is not done.
     Stopped,
-    /// The lane belongs to somebody else; nothing more may be committed.
+    /// The lane belongs to another worker; nothing more may be committed.
     Lost,
 }
 
-/// A batch on its way.
-pub struct Delivering<'a> {
+/// A batch of a lane and its delivery.
+pub(crate) struct BatchDelivery<'a> {
+    delivery: Delivery,
+    /// The filter, while it is at work on the batch.
+    sifting: Option<Sifting>,
+    work: BatchInWork<'a>,
+}
+
+/// A batch, and what its steps need.
+struct BatchInWork<'a> {
     route: &'a Route,
     shared: &'a Shared,
     batch: Batch,
-    split: Option<Sharding>,
-    delivery: Delivery,
-    /// The filter, if it is still at work on the batch.
-    sifting: Option<Sifting>,
+    sharding: Option<Sharding>,
     /// The position committed last.
     previous: Option<Token>,
-    version: Arc<LoadedPlugin>,
-    output: CallOutput,
-    /// Events taken and neither settled nor given back.
+    plugin: Arc<LoadedPlugin>,
+    handler: Handler,
+    /// Events taken and neither settled nor released.
     open: u64,
 }
 
-impl<'a> Delivering<'a> {
+impl<'a> BatchDelivery<'a> {
     /// Takes a batch over.
     pub fn new(route: &'a Route, shared: &'a Shared, batch: Batch) -> Self {
-        let count = batch.len() as u64;
-        route.meter.change(|r| {
-            r.received = r.received.saturating_add(count);
-            r.in_flight = r.in_flight.saturating_add(count);
-        });
-        let seed = batch.columns.get(0).map_or(0, |first| mix_text(first.id()));
-        let split = route.split();
+        let open = batch.len() as u64;
+        route.meter.taken(open);
+        let seed = route.seed ^ batch.columns.get(0).map_or(0, |first| mix_text(first.id()));
+        let sharding = route.sharding();
         let delivery = Delivery::new(&batch.columns, batch.origin.ordered, route.spec.policy, seed);
         let delivery = delivery.refusing(&batch.claims);
-        let mut delivery = match split {
-            Some(split) => delivery.cut(&split.cuts(&batch.columns)),
+        let mut delivery = match sharding {
+            Some(sharding) => delivery.starting_as(&sharding.part_starts(&batch.columns)),
             None => delivery,
         };
         let sifting = sieve::sift(route, &batch.columns).map(|sifted| delivery.sifted(sifted)).err();
-        let previous = batch.previous.clone();
-        let version = route.version();
-        let output = CallOutput::default();
-        Delivering { route, shared, batch, split, delivery, sifting, previous, version, output, open: count }
+        let (previous, plugin) = (batch.previous.clone(), route.plugin());
+        let handler = route.handler(&plugin);
+        let work = BatchInWork { route, shared, batch, sharding, previous, plugin, handler, open };
+        BatchDelivery { delivery, sifting, work }
     }
-}
 
-impl Drop for Delivering<'_> {
-    fn drop(&mut self) {
-        self.route.meter.change(|r| {
-            r.received = r.received.saturating_sub(self.open);
-            r.in_flight = r.in_flight.saturating_sub(self.open);
-            r.waiting = None;
-        });
-    }
-}
-
-impl Delivering<'_> {
-    /// Delivers the batch. `lane` is told what became of its events, and keeps them meanwhile; a lane that runs ahead
-    /// is needed for neither.
+    /// Delivers the batch. `lane` learns what became of its events, and keeps them meanwhile; a lane that runs ahead
+    /// needs neither.
     pub async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> DeliveryEnd {
-        let (route, mut mode) = (self.route, self.route.watch());
+        let (route, mode) = (self.work.route, self.work.route.watch());
         tokio::select! {
             biased;
             () = self.sift() => {}
             () = keep(&mut lane) => {}
             () = route.stopped() => return DeliveryEnd::Stopped,
         }
-        loop {
-            let step = self.delivery.step(self.now());
-            match step {
-                Step::Finished => return DeliveryEnd::Settled,
-                Step::Halted(reason) => {
-                    tracing::error!(route = %self.route.spec.name, reason, "the plugin stopped the route; `esclusa resume` starts it again");
-                    self.route.meter.error("plugin.halt", &reason);
-                    self.route.set_mode(Mode::Halted(reason));
-                    return DeliveryEnd::Halted;
-                }
-                Step::Wait(due) => {
-                    self.note_wait(due);
-                    tokio::select! {
-                        () = tokio::time::sleep_until((self.shared.start + due).into()) => {}
-                        () = keep(&mut lane) => {}
-                        () = changed(&mut mode) => if matches!(*mode.borrow(), Mode::Draining | Mode::Stopped) { return DeliveryEnd::Stopped },
-                    }
-                    // Whoever waited may go on with a better version.
-                    self.version = self.route.version();
-                }
-                Step::Call(events) => tokio::select! {
-                    biased;
-                    () = self.call(events, self.route.engine.reads()) => {}
-                    () = keep(&mut lane) => {}
-                    () = route.stopped() => return DeliveryEnd::Stopped,
-                },
-                Step::Commit(settlement) => {
-                    if let Some(end) = self.commit(settlement, lane.as_deref_mut()).await {
-                        return end;
-                    }
-                }
-            }
+        let mut steps = LaneSteps { work: &mut self.work, lane, mode };
+        drive(&mut self.delivery, &mut steps).await.err().unwrap_or(DeliveryEnd::Settled)
+    }
+
+    /// Calls the plugin for the first time while the batch before is still in work.
+    pub async fn call_ahead(&mut self) {
+        if self.work.plugin.has_read() {
+            return;
+        }
+        self.sift().await;
+        let Step::Call(events) = self.delivery.step(self.work.now()) else { return };
+        if let Some(result) = self.work.call_unless_it_reads(&self.delivery, &events).await {
+            self.delivery.called(result, self.work.now());
         }
     }
 
-    /// Waits for the filter. Cancel-safe: it goes on where it was.
+    /// Waits for the filter. Cancel-safe: it goes on meanwhile.
     async fn sift(&mut self) {
         if let Some(sifting) = &mut self.sifting {
             let sifted = sifting.end().await;
@@ -140,182 +114,199 @@ impl Delivering<'_> {
             self.delivery.sifted(sifted);
         }
     }
+}
 
-    /// Commits a settlement; gives an end where the delivery cannot go on.
-    async fn commit(&mut self, settlement: Settlement, lane: Option<&mut (dyn Lane + '_)>) -> Option<DeliveryEnd> {
-        let output = std::mem::take(&mut self.output);
-        let replies = output.replies.clone();
-        let attempt = |event| self.delivery.attempt(event);
-        let Prepared { commit, causes } = commit::prepare(
-            &self.facts(),
-            &self.batch,
-            &settlement,
-            output,
-            self.previous.as_ref(),
-            attempt,
-            epoch_millis(),
-        );
-        let messages = commit.outbox.clone();
-        let counts = commit.counts;
-        let mut lane = lane;
-        let _turn = if messages.is_empty() || self.batch.origin.lane.is_empty() {
-            None
-        } else {
-            tokio::select! {
-                turn = self.route.turns.take(self.batch.origin.lane.clone()) => Some(turn),
-                () = keep(&mut lane) => None,
-                () = self.route.leaving() => return Some(DeliveryEnd::Stopped),
-            }
-        };
-        let began = Instant::now();
-        let commit = self.route.engine.commit(commit);
-        tokio::pin!(commit);
-        let result = tokio::select! {
-            biased;
-            result = &mut commit => result,
-            () = keep(&mut lane) => commit.await,
-        };
-        match result {
-            Ok(committed) => {
-                self.note_commit(began.elapsed(), &settlement, &committed, &counts);
-                let sent = {
-                    let send = self.send(committed, messages);
-                    tokio::pin!(send);
-                    tokio::select! {
-                        biased;
-                        sent = &mut send => sent,
-                        () = keep(&mut lane) => send.await,
-                    }
-                };
-                if let Some(lane) = lane {
-                    self.tell(lane, &settlement, &replies);
-                }
-                if let Some(reached) = commit::reached(&self.batch, &settlement) {
-                    self.previous = Some(reached.clone());
-                }
-                self.delivery.committed();
-                (!sent).then_some(DeliveryEnd::Stopped)
-            }
-            Err(error) => self.not_committed(error, &settlement, &causes),
-        }
+impl Drop for BatchInWork<'_> {
+    fn drop(&mut self) {
+        self.route.meter.dropped(self.open);
+    }
+}
+
+impl BatchInWork<'_> {
+    fn now(&self) -> Moment {
+        Moment { monotonic: self.shared.start.elapsed(), wall: epoch_millis() }
     }
 
-    /// Reports a commit that did not happen; gives an end where the delivery cannot go on.
-    fn not_committed(
-        &mut self,
-        error: CommitError,
-        settlement: &Settlement,
-        causes: &[Option<u32>],
-    ) -> Option<DeliveryEnd> {
-        let now = self.now();
-        match error {
-            CommitError::Conflict => {
-                self.route.meter.change(|r| r.reruns = r.reruns.saturating_add(1));
-                self.delivery.conflicted(now);
-            }
-            CommitError::TooLarge => self.delivery.too_large(now),
-            CommitError::DoneBefore(marks) => self.delivery.done_before(&settlement.marked(&marks)),
-            CommitError::Refused(refused) => {
-                let refused = commit::caused(refused, causes);
-                if let Some((_, why)) = refused.first() {
-                    self.route.meter.error("effect.refused", why);
-                }
-                self.delivery.refused(&refused, now);
-            }
-            CommitError::Fault(Fault::LeaseLost(why)) => {
-                tracing::info!(route = %self.route.spec.name, lane = %self.batch.origin.lane, why, "lane lost before its commit");
-                return Some(DeliveryEnd::Lost);
-            }
-            CommitError::Fault(fault) => {
-                tracing::error!(route = %self.route.spec.name, error = %fault, "cannot commit; trying again");
-                self.route.meter.error("engine.commit", &fault.to_string());
-                self.delivery.stalled(&fault, now);
-                if self.route.mode() == Mode::Stopped {
-                    return Some(DeliveryEnd::Stopped);
-                }
-            }
-        }
-        None
-    }
-
-    /// Sends what the commit recorded for the world outside; false where the route leaves before that.
-    async fn send(&self, committed: Committed, messages: Vec<OutboxMessage>) -> bool {
+    /// Sends what the commit recorded for the world outside; false if the route leaves before that.
+    async fn send(&self, committed: &Committed, messages: Arc<Vec<OutboxMessage>>) -> bool {
         let Some(id) = committed.outbox else { return true };
-        let pending = PendingMessages { id, lane: self.batch.origin.lane.to_string(), messages };
+        let lane = self.batch.origin.lane.to_string();
+        let pending = PendingMessages { id, lane, messages: Arc::unwrap_or_clone(messages) };
         outbox::send(self.route, Recorded::of(self.route, pending)).await
     }
 
     /// Tells the source what became of its events.
     fn tell(&self, lane: &mut dyn Lane, settlement: &Settlement, replies: &[Reply]) {
         // The first one of an event counts: it is put in last.
-        let by_event: BTreeMap<usize, &Reply> =
-            replies.iter().rev().map(|reply| (reply.event as usize, reply)).collect();
-        let reply = |event: u32| by_event.get(&settlement.called.binary_search(&event).ok()?).copied();
+        let by_event: BTreeMap<usize, &Reply> = replies.iter().rev().map(|reply| (reply.event.at(), reply)).collect();
+        let reply = |event: EventIndex| by_event.get(&settlement.called.binary_search(&event).ok()?).copied();
         let settled: Vec<Settled<'_>> = settlement
             .verdicts
             .iter()
             .filter_map(|(event, verdict)| {
-                Some(Settled { token: self.batch.claims.get(*event as usize)?.token(), verdict, reply: reply(*event) })
+                Some(Settled { token: self.batch.claims.get(event.at())?.token(), verdict, reply: reply(*event) })
             })
             .collect();
         lane.settled(&settled);
     }
 
-    fn facts(&self) -> Facts {
-        Facts {
-            settle: self.route.settle,
-            marks: self.route.marks,
-            external: self.route.sinks.keys().cloned().collect(),
-            on_failure: self.route.spec.on_failure.clone(),
-            handler: self.route.handler(&self.version),
-        }
-    }
-
-    fn now(&self) -> Moment {
-        Moment { monotonic: self.shared.start.elapsed(), wall: epoch_millis() }
-    }
-
-    fn note_wait(&self, due: Duration) {
-        let wait = due.saturating_sub(self.shared.start.elapsed());
-        let next = epoch_millis().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        let first = self.delivery.next_event();
-        self.route.meter.change(|r| r.waiting = Some(Waiting { attempt: self.delivery.attempt(first), next }));
-    }
-
-    fn note_commit(
-        &mut self,
-        took: Duration,
-        settlement: &Settlement,
-        committed: &Committed,
-        counts: &esclusa_flow::counts::Counts,
-    ) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let released = settlement.verdicts.iter().filter(|(_, v)| matches!(v, Verdict::Released(_))).count() as u64;
-        let settled = counts.settled();
-        self.open = self.open.saturating_sub(settled).saturating_sub(released);
-        self.route.meter.change(|r| {
-            r.commits = r.commits.saturating_add(1);
-            r.commit_micros = r.commit_micros.saturating_add(micros);
-            r.skipped_writes = r.skipped_writes.saturating_add(committed.skipped.len() as u64);
-            r.counts.merge(counts);
-            r.in_flight = r.in_flight.saturating_sub(settled.saturating_add(released));
-            r.received = r.received.saturating_sub(released);
-            r.released = r.released.saturating_add(released);
-        });
-        let mut dead = settlement.verdicts.iter().filter_map(|(event, verdict)| match verdict {
-            Verdict::Dead(reason) => Some((self.batch.columns.get(*event as usize)?, reason)),
-            _ => None,
-        });
-        if let Some((first, reason)) = dead.next() {
-            // A line for each would flood the log where a whole source is bad.
-            tracing::error!(route = %self.route.spec.name, events = 1 + dead.count(), first = first.id(), code = reason.code,
+    fn note_commit(&mut self, took: Duration, settlement: &Settlement, committed: &Committed, counts: Counts) {
+        let released = settlement.released() as u64;
+        self.open = self.open.saturating_sub(counts.settled()).saturating_sub(released);
+        let skipped_writes = committed.skipped.len() as u64;
+        self.route.meter.settled(&meter::Settled { counts, released, skipped_writes, took });
+        if let Some((first, reason)) = settlement.dead().next() {
+            // One line for all: a line for each would flood the log if a whole source is bad.
+            let first = self.batch.columns.get(first.at()).map(|event| event.id().to_owned()).unwrap_or_default();
+            tracing::error!(route = %self.route.spec.name, events = settlement.dead().count(), first, code = reason.code,
                 reason = reason.message, "given up; see `esclusa dlq`");
             self.route.meter.error(&reason.code, &reason.message);
         }
     }
+
+    /// Reports a commit that did not happen; an end if the delivery cannot go on.
+    fn not_committed(&self, error: &CommitError) -> Result<(), DeliveryEnd> {
+        let name = &self.route.spec.name;
+        match error {
+            CommitError::Conflict => self.route.meter.reran(),
+            CommitError::TooLarge | CommitError::DoneBefore(_) => {}
+            CommitError::Refused(refused) => {
+                if let Some((_, why)) = refused.first() {
+                    self.route.meter.error("effect.refused", why);
+                }
+            }
+            CommitError::Fault(Fault::LeaseLost(why)) => {
+                tracing::info!(route = %name, lane = %self.batch.origin.lane, why, "lane lost before its commit");
+                return Err(DeliveryEnd::Lost);
+            }
+            CommitError::Fault(fault) => {
+                tracing::error!(route = %name, error = %fault, "cannot commit; trying again");
+                self.route.meter.error("engine.commit", &fault.to_string());
+                if self.route.mode() == Mode::Stopped {
+                    return Err(DeliveryEnd::Stopped);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Keeps the lane's batch in its hands; never ends.
+/// The steps of a lane's delivery. While a step takes, the lane keeps the batch.
+struct LaneSteps<'w, 'a, 'l, 'd> {
+    work: &'w mut BatchInWork<'a>,
+    lane: Option<&'l mut (dyn Lane + 'd)>,
+    mode: watch::Receiver<Mode>,
+}
+
+impl Steps for LaneSteps<'_, '_, '_, '_> {
+    type End = DeliveryEnd;
+
+    fn now(&self) -> Moment {
+        self.work.now()
+    }
+
+    async fn wait(&mut self, delivery: &Delivery, due: Duration) -> Result<(), DeliveryEnd> {
+        let work = &mut *self.work;
+        let wait = due.saturating_sub(work.shared.start.elapsed());
+        let next = epoch_millis().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let attempt = delivery.next_event().map_or(0, |event| delivery.attempt(event));
+        work.route.meter.waits(Waiting { attempt, next });
+        tokio::select! {
+            () = tokio::time::sleep_until((work.shared.start + due).into()) => {}
+            () = keep(&mut self.lane) => {}
+            () = changed(&mut self.mode) => {
+                // A route that drains finishes what is in work, but does not wait for another try.
+                if matches!(*self.mode.borrow(), Mode::Draining | Mode::Stopped) {
+                    return Err(DeliveryEnd::Stopped);
+                }
+            }
+        }
+        // The plugin may have been replaced during the wait: the next try takes the new one.
+        work.plugin = work.route.plugin();
+        work.handler = work.route.handler(&work.plugin);
+        Ok(())
+    }
+
+    async fn call(
+        &mut self,
+        delivery: &Delivery,
+        events: &[EventIndex],
+    ) -> Result<Result<CallOutput, CallError>, DeliveryEnd> {
+        let work = &*self.work;
+        tokio::select! {
+            biased;
+            result = work.call(delivery, events, work.route.engine.reads()) => Ok(result),
+            () = keep(&mut self.lane) => Err(DeliveryEnd::Stopped),
+            () = work.route.stopped() => Err(DeliveryEnd::Stopped),
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        delivery: &Delivery,
+        settlement: &Settlement,
+        mut output: CallOutput,
+    ) -> Result<Result<(), NotCommitted>, DeliveryEnd> {
+        let (work, lane) = (&mut *self.work, &mut self.lane);
+        let route = work.route;
+        let replies = std::mem::take(&mut output.replies);
+        let builder = CommitBuilder {
+            rules: &route.rules,
+            handler: &work.handler,
+            batch: &work.batch,
+            previous: work.previous.as_ref(),
+            now: epoch_millis(),
+        };
+        let Prepared { commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
+        let (messages, counts) = (commit.outbox.clone(), commit.counts);
+        // Taken before the commit, since a message group is free for the next worker with it: that one's messages wait behind
+        // these.
+        let _slot = if messages.is_empty() || work.batch.origin.lane.is_empty() {
+            None
+        } else {
+            tokio::select! {
+                slot = route.send_order.take(work.batch.origin.lane.clone()) => Some(slot),
+                () = keep(lane) => None,
+                () = route.leaving() => return Err(DeliveryEnd::Stopped),
+            }
+        };
+        let began = Instant::now();
+        let committing = keeping(lane, route.engine.commit(commit)).await;
+        let committed = match committing {
+            Ok(committed) => committed,
+            Err(error) => return work.not_committed(&error).map(|()| Err(NotCommitted { error, causes })),
+        };
+        work.note_commit(began.elapsed(), settlement, &committed, counts);
+        let sent = keeping(lane, work.send(&committed, messages)).await;
+        if let Some(lane) = lane {
+            work.tell(*lane, settlement, &replies);
+        }
+        if let Some(reached) = commit::reached(&work.batch, settlement) {
+            work.previous = Some(reached.clone());
+        }
+        if sent { Ok(Ok(())) } else { Err(DeliveryEnd::Stopped) }
+    }
+
+    fn halted(&mut self, reason: String) -> DeliveryEnd {
+        let route = self.work.route;
+        tracing::error!(route = %route.spec.name, reason, "the plugin stopped the route; `esclusa resume` starts it again");
+        route.meter.error("plugin.halt", &reason);
+        route.set_mode(Mode::Halted(reason));
+        DeliveryEnd::Halted
+    }
+}
+
+/// Does `work` to its end while the lane keeps the batch.
+async fn keeping<T>(lane: &mut Option<&mut (dyn Lane + '_)>, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => done,
+        () = keep(lane) => work.await,
+    }
+}
+
+/// Keeps the lane's batch; never ends.
 async fn keep(lane: &mut Option<&mut (dyn Lane + '_)>) {
     match lane {
         Some(lane) => lane.keep().await,

@@ -4,12 +4,13 @@
 
 use crate::activity::ActivityGuard;
 use crate::budget::BytesPermit;
-use crate::deliver::{Delivering, DeliveryEnd};
+use crate::deliver::{BatchDelivery, DeliveryEnd};
 use crate::meter::worth_telling;
 use crate::route::{Mode, Route, changed};
 use crate::shared::Shared;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::retry::mix_text;
 use esclusa_flow::sharding::Sharding;
 use esclusa_flow::source::{Lane, Limit, Pull};
 use std::sync::Arc;
@@ -26,30 +27,31 @@ pub enum LaneEnd {
     Finished,
     /// The route stops.
     Stopped,
-    /// It belongs to somebody else now, or has to be opened again at its committed position.
+    /// It belongs to another worker now, or has to be opened again at its committed position.
     Lost,
 }
 
-/// A batch with its shares of the route's limits.
+/// A batch with its permits of the route's limits.
 struct InFlight<'a> {
-    delivering: Delivering<'a>,
-    _share: BytesPermit,
-    _permit: OwnedSemaphorePermit,
+    delivery: BatchDelivery<'a>,
+    _bytes: BytesPermit,
+    _concurrency: OwnedSemaphorePermit,
 }
 
-/// Works on a lane until it ends. `note` says that it is busy, from before its task begins.
-pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, note: &ActivityGuard) -> LaneEnd {
+/// Works on a lane until it ends. `activity` says that it is busy, from before its task begins.
+pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, activity: &ActivityGuard) -> LaneEnd {
     let mut mode = route.watch();
+    let seed = route.seed ^ mix_text(lane.id());
     let (mut faults, mut works, mut ahead) = (0u32, false, None);
     loop {
         note_given_up(&route, lane.as_mut());
-        if wait_until_running(&mut mode, note, &shared).await != Mode::Running {
+        if wait_until_running(&mut mode, activity, &shared).await != Mode::Running {
             return LaneEnd::Stopped;
         }
-        note.busy();
-        let version = (shared.version)();
+        activity.busy();
+        let commits = (shared.commit_count)();
         let pulled = match ahead.take() {
-            Some(held) => Ok(Next::Batch(held)),
+            Some(batch) => Ok(Next::Batch(batch)),
             None => tokio::select! {
                 biased;
                 () = changed(&mut mode) => continue,
@@ -61,8 +63,8 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
             route.meter.recovered(PULL);
         }
         match pulled {
-            Ok(Next::Batch(held)) => {
-                let (end, next) = deliver(&route, &shared, lane.as_mut(), held).await;
+            Ok(Next::Batch(batch)) => {
+                let (end, next) = deliver(&route, &shared, lane.as_mut(), batch).await;
                 ahead = next;
                 match end {
                     DeliveryEnd::Settled => {}
@@ -73,11 +75,11 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
             }
             Ok(Next::Nothing { drained }) => {
                 if drained {
-                    note.idle(version);
+                    activity.idle(commits);
                 }
                 tokio::select! {
                     () = lane.ready() => {}
-                    () = shared.idle.nudged() => {}
+                    () = shared.activity.nudged() => {}
                     () = changed(&mut mode) => {}
                 }
             }
@@ -88,7 +90,7 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
             }
             Err(fault) => {
                 report(&route, lane.id(), &fault, faults);
-                let wait = route.spec.policy.backoff.wait(faults, u64::from(faults));
+                let wait = route.spec.policy.backoff.wait(faults, seed);
                 (faults, works) = (faults.saturating_add(1), false);
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
@@ -103,10 +105,7 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
 fn note_given_up(route: &Route, lane: &mut dyn Lane) {
     let events = lane.given_up();
     if events > 0 {
-        route.meter.change(|r| {
-            r.received = r.received.saturating_add(events);
-            r.counts.dead = r.counts.dead.saturating_add(events);
-        });
+        route.meter.given_up(events);
         route.meter.error("max-receives", "received too often without success");
         tracing::error!(route = %route.spec.name, events, code = "max-receives", "given up; see `esclusa dlq`");
     }
@@ -128,48 +127,51 @@ enum Next<'a> {
     Ended,
 }
 
-/// Waits for a share of the route's limits, and pulls. Cancel-safe.
+/// Waits for permits of the route's limits, and pulls. Cancel-safe.
 async fn pull<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane) -> Result<Next<'a>, Fault> {
     // Neither is ever closed.
-    let Ok(permit) = route.concurrency.clone().acquire_owned().await else { return Ok(Next::Ended) };
-    let Some(share) = route.budget.share(route.spec.batch_bytes).await else { return Ok(Next::Ended) };
+    let Ok(concurrency) = route.concurrency.clone().acquire_owned().await else { return Ok(Next::Ended) };
+    let Some(bytes) = route.budget.take(route.spec.batch_bytes).await else { return Ok(Next::Ended) };
     Ok(match lane.pull(limit(route)).await? {
-        Pull::Batch(batch) => Next::Batch(hold(route, shared, batch, share, permit)),
+        Pull::Batch(batch) => Next::Batch(in_flight(route, shared, batch, bytes, concurrency)),
         Pull::Empty { drained } => Next::Nothing { drained },
         Pull::Ended => Next::Ended,
     })
 }
 
-fn hold<'a>(
+fn in_flight<'a>(
     route: &'a Route,
     shared: &'a Shared,
     batch: Batch,
-    mut share: BytesPermit,
-    permit: OwnedSemaphorePermit,
+    mut bytes: BytesPermit,
+    concurrency: OwnedSemaphorePermit,
 ) -> InFlight<'a> {
-    share.shrink(batch.columns.size());
-    InFlight { delivering: Delivering::new(route, shared, batch), _share: share, _permit: permit }
+    // Taken for the largest batch, before the pull; most batches are smaller.
+    bytes.shrink(batch.columns.size());
+    InFlight { delivery: BatchDelivery::new(route, shared, batch), _bytes: bytes, _concurrency: concurrency }
 }
 
-/// Delivers a batch. Where the lane allows it the next one is pulled and its plugin called meanwhile, so that one
-/// computes while the other is written; it is committed after this one, and dropped where this one is not settled.
+/// Delivers a batch. If the lane runs ahead, the next batch is pulled and its plugin called meanwhile, so that one
+/// computes while the other is written. The next one is committed after this one, and dropped if this one is not settled.
 async fn deliver<'a>(
     route: &'a Route,
     shared: &'a Shared,
     lane: &mut dyn Lane,
-    mut held: InFlight<'a>,
+    mut batch: InFlight<'a>,
 ) -> (DeliveryEnd, Option<InFlight<'a>>) {
     if !lane.runs_ahead() {
-        return (held.delivering.run(Some(lane)).await, None);
+        return (batch.delivery.run(Some(lane)).await, None);
     }
     let mut next = None;
     let end = {
-        let run = held.delivering.run(None);
+        let run = batch.delivery.run(None);
         let ahead = ahead(route, shared, lane, &mut next);
         tokio::pin!(run, ahead);
         tokio::select! {
             biased;
             end = &mut run => {
+                // This batch is written before the next one's call came back. The call goes on: it would be made again. But a
+                // route that changes its mode does not wait for it.
                 if end == DeliveryEnd::Settled {
                     let mut mode = route.watch();
                     tokio::select! {
@@ -188,31 +190,31 @@ async fn deliver<'a>(
 
 /// Pulls the next batch into `next` and makes its first call, as far as the route's limits have room for it now.
 async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, next: &mut Option<InFlight<'a>>) {
-    let Ok(permit) = route.concurrency.clone().try_acquire_owned() else { return };
-    let Some(share) = route.budget.try_share(route.spec.batch_bytes) else { return };
-    // Whatever else a pull gives, it gives again in its turn.
+    let Ok(concurrency) = route.concurrency.clone().try_acquire_owned() else { return };
+    let Some(bytes) = route.budget.try_take(route.spec.batch_bytes) else { return };
+    // Ignores `Empty`, `Ended` and faults: the regular pull meets them again, and reports them.
     if let Ok(Pull::Batch(batch)) = lane.pull(limit(route)).await {
-        next.insert(hold(route, shared, batch, share, permit)).delivering.call_ahead().await;
+        next.insert(in_flight(route, shared, batch, bytes, concurrency)).delivery.call_ahead().await;
     }
 }
 
 fn limit(route: &Route) -> Limit {
-    let events = route.split().map_or(route.spec.batch_size.max(1), Sharding::events);
+    let events = route.sharding().map_or(route.spec.batch_size.max(1), Sharding::events);
     Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
 }
 
-/// Waits while the route is paused or halted; gives what it does then. A paused route counts as idle.
-async fn wait_until_running(mode: &mut watch::Receiver<Mode>, note: &ActivityGuard, shared: &Shared) -> Mode {
+/// Waits while the route is paused or halted, and gives its next mode. A paused route counts as idle.
+async fn wait_until_running(mode: &mut watch::Receiver<Mode>, activity: &ActivityGuard, shared: &Shared) -> Mode {
     loop {
         let now = mode.borrow_and_update().clone();
         match now {
             Mode::Paused | Mode::Halted(_) => {}
             other => return other,
         }
-        note.idle((shared.version)());
+        activity.idle((shared.commit_count)());
         tokio::select! {
             changed = mode.changed() => if changed.is_err() { return Mode::Stopped },
-            () = shared.idle.nudged() => {}
+            () = shared.activity.nudged() => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a route counts while it runs, for status, the dashboard and audits.
 //!
-//! `received` and `in flight` are counted where batches come and go, the verdicts where commits succeed: that the
-//! sum is right (invariant 8) is a statement about the router, not about this file.
+//! Every change goes through a verb of [`Meter`] that keeps the sum right (invariant 8): received = done + skipped +
+//! filtered + dead + in flight, at any moment. That each verb is called when it happens is up to lanes and deliveries.
 
 use esclusa_flow::counts::Counts;
 use parking_lot::Mutex;
@@ -15,13 +15,13 @@ pub struct Meter(Mutex<Reading>);
 /// A reading of a meter; all of one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
 pub struct Reading {
-    /// Events taken from the source and not released.
+    /// Events taken from the source and not released to it.
     pub received: u64,
-    /// Where they ended.
+    /// How they ended.
     pub counts: Counts,
     /// Events taken and not settled.
     pub in_flight: u64,
-    /// Times that events were released: they went back to their queue.
+    /// Times that events were released to their queue.
     pub released: u64,
     /// Calls of the plugin.
     pub calls: u64,
@@ -52,7 +52,7 @@ pub struct LastError {
     pub at: u64,
     /// Stable code.
     pub code: String,
-    /// In words. May hold text of a guest: escape it where it is shown.
+    /// In words. May hold text of a guest: escape it before you show it.
     pub message: String,
 }
 
@@ -65,16 +65,24 @@ pub struct Waiting {
     pub next: u64,
 }
 
+/// What a commit settled, as [`Meter::settled`] counts it.
+#[derive(Debug, Clone, Copy)]
+pub struct Settled {
+    /// Events that ended.
+    pub counts: Counts,
+    /// Events released to their queue.
+    pub released: u64,
+    /// Writes left out because a guard did not hold.
+    pub skipped_writes: u64,
+    /// How long the commit took.
+    pub took: Duration,
+}
+
 impl Meter {
     /// A meter that goes on from what earlier runs settled.
     #[must_use]
     pub fn starting_at(counts: Counts) -> Self {
         Meter(Mutex::new(Reading { received: counts.settled(), counts, ..Reading::default() }))
-    }
-
-    /// Changes the reading; everything in one call is seen together.
-    pub fn change(&self, f: impl FnOnce(&mut Reading)) {
-        f(&mut self.0.lock());
     }
 
     /// The present reading.
@@ -83,21 +91,114 @@ impl Meter {
         self.0.lock().clone()
     }
 
+    /// So many events were pulled.
+    pub fn taken(&self, events: u64) {
+        self.change(|r| {
+            r.received = r.received.saturating_add(events);
+            r.in_flight = r.in_flight.saturating_add(events);
+        });
+    }
+
+    /// So many events that were taken are dropped unsettled: they will come again, and are counted then.
+    pub fn dropped(&self, events: u64) {
+        self.change(|r| {
+            r.received = r.received.saturating_sub(events);
+            r.in_flight = r.in_flight.saturating_sub(events);
+            r.waiting = None;
+        });
+    }
+
+    /// A commit settled events that were taken. A released event will come again, so it was not received yet.
+    pub fn settled(&self, settled: &Settled) {
+        let Settled { counts, released, skipped_writes, took } = settled;
+        self.change(|r| {
+            r.in_flight = r.in_flight.saturating_sub(counts.settled().saturating_add(*released));
+            r.received = r.received.saturating_sub(*released);
+            r.released = r.released.saturating_add(*released);
+            r.committed(counts, *skipped_writes);
+            r.commit_micros = r.commit_micros.saturating_add(micros(*took));
+        });
+    }
+
+    /// A commit settled events that no lane took: `esclusa dlq redrive` and `esclusa invoke --live` deliver such.
+    pub fn settled_aside(&self, counts: &Counts, skipped_writes: u64) {
+        self.change(|r| {
+            r.received = r.received.saturating_add(counts.settled());
+            r.committed(counts, skipped_writes);
+        });
+    }
+
+    /// The source itself gave up and recorded so many events, which no lane took.
+    pub fn given_up(&self, events: u64) {
+        self.change(|r| {
+            r.received = r.received.saturating_add(events);
+            r.counts.dead = r.counts.dead.saturating_add(events);
+        });
+    }
+
+    /// The plugin was called.
+    pub fn called(&self, took: Duration, failed: bool) {
+        self.change(|r| {
+            r.calls = r.calls.saturating_add(1);
+            r.call_micros = r.call_micros.saturating_add(micros(took));
+            r.failed_calls = r.failed_calls.saturating_add(u64::from(failed));
+            r.waiting = None;
+        });
+    }
+
+    /// A guard of a commit did not hold, so that its events are handled again.
+    pub fn reran(&self) {
+        self.change(|r| r.reruns = r.reruns.saturating_add(1));
+    }
+
+    /// So many messages were sent outside.
+    pub fn sent(&self, messages: u64) {
+        self.change(|r| r.sent = r.sent.saturating_add(messages));
+    }
+
+    /// Events wait for their next try.
+    pub(crate) fn waits(&self, waiting: Waiting) {
+        self.change(|r| r.waiting = Some(waiting));
+    }
+
     /// Notes the last thing that went wrong.
     pub(crate) fn error(&self, code: &str, message: &str) {
         let error = LastError { at: epoch_millis(), code: code.to_owned(), message: message.to_owned() };
         self.change(|r| r.last_error = Some(error));
     }
 
-    /// Takes the last error back where it has this code: it is over.
+    /// Takes the last error back if it has this code: it is over.
     pub(crate) fn recovered(&self, code: &str) {
         self.change(|r| {
             r.last_error.take_if(|error| error.code == code);
         });
     }
+
+    /// All that one verb changes is seen together.
+    fn change(&self, change: impl FnOnce(&mut Reading)) {
+        change(&mut self.0.lock());
+    }
 }
 
-/// True where a failure after so many in a row is to be logged: ever more rarely.
+impl Reading {
+    fn committed(&mut self, counts: &Counts, skipped_writes: u64) {
+        self.counts.merge(counts);
+        self.commits = self.commits.saturating_add(1);
+        self.skipped_writes = self.skipped_writes.saturating_add(skipped_writes);
+    }
+
+    /// True if every event received is accounted for (invariant 8).
+    #[must_use]
+    pub fn adds_up(&self) -> bool {
+        self.received == self.counts.settled().saturating_add(self.in_flight)
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// True if a failure after so many in a row is to be logged: ever more rarely, at 1, 2, 4, 8 …
 pub(crate) fn worth_telling(before: u32) -> bool {
     before.checked_add(1).is_some_and(u32::is_power_of_two)
 }
@@ -111,7 +212,37 @@ pub fn epoch_millis() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Meter;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        // Invariant 8, whatever happens in whatever order.
+        #[test]
+        fn every_verb_keeps_the_sum_of_events(verbs in prop::collection::vec((0u8..6, 0u64..50, 0u64..50, 0u64..50), 0..60)) {
+            let meter = Meter::default();
+            for (verb, a, b, c) in verbs {
+                let in_flight = meter.read().in_flight;
+                let counts = |most: u64| {
+                    let done = a.min(most);
+                    let dead = b.min(most - done);
+                    Counts { done, dead, ..Counts::default() }
+                };
+                match verb {
+                    0 => meter.taken(a),
+                    1 => meter.dropped(a.min(in_flight)),
+                    2 => {
+                        let counts = counts(in_flight);
+                        let released = c.min(in_flight - counts.settled());
+                        meter.settled(&Settled { counts, released, skipped_writes: c, took: Duration::from_micros(c) });
+                    }
+                    3 => meter.settled_aside(&counts(u64::MAX), c),
+                    4 => meter.given_up(a),
+                    _ => meter.called(Duration::from_micros(a), b > c),
+                }
+                prop_assert!(meter.read().adds_up(), "after verb {verb}: {:?}", meter.read());
+            }
+        }
+    }
 
     #[test]
     fn an_error_is_taken_back_by_the_recovery_from_it_only() {

@@ -1,6 +1,6 @@
 //! Sends what commits recorded for the world outside, until each message is confirmed or given up.
 //!
-//! A message that an sink refuses for good becomes a dead letter of its own; replaying that one sends the
+//! A message that a sink refuses for good becomes a dead letter of its own; replaying that one sends the
 //! message again, without calling the plugin. A crash leaves the outbox recorded: it is sent again at the next
 //! start, with the same message ids (at-least-once).
 
@@ -58,7 +58,7 @@ async fn until_confirmed(route: &Route, recorded: Recorded) -> bool {
     let Recorded { id, lane, mut outbox, .. } = recorded;
     let policy = &route.spec.policy;
     loop {
-        let handler = route.handler(&route.version());
+        let handler = route.handler(&route.plugin());
         let (name, source) = (&route.spec.name, &route.spec.source);
         let sender = Sender { route: name, source, lane: &lane, handler: &handler, now: epoch_millis() };
         let before = outbox.unsent();
@@ -67,9 +67,9 @@ async fn until_confirmed(route: &Route, recorded: Recorded) -> bool {
         });
         let again = again.await;
         let sent = u64::try_from(before.saturating_sub(outbox.unsent())).unwrap_or(u64::MAX);
-        route.meter.change(|r| r.sent = r.sent.saturating_add(sent));
+        route.meter.sent(sent);
         let Some(again) = again else { break };
-        let wait = again.wait(&policy.backoff, id);
+        let wait = again.wait(&policy.backoff, route.seed ^ id);
         outbox.waits(wait);
         if route.unless_leaving(tokio::time::sleep(wait)).await.is_none() {
             return false;

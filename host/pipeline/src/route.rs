@@ -1,7 +1,7 @@
 //! A running route: what its lanes share.
 
 use crate::budget::Budget;
-use crate::commit::Settle;
+use crate::commit::{CommitRules, ProgressKind};
 use crate::meter::Meter;
 use crate::output_meter::OutputMeters;
 use crate::send_order::SendOrder;
@@ -12,11 +12,12 @@ use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings;
 use esclusa_flow::sharding::Sharding;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, watch};
 
-/// A loaded version of a route's plugin.
+/// A plugin, loaded for a route.
 pub struct LoadedPlugin {
     /// The plugin, configured for the route.
     pub plugin: Arc<dyn Plugin>,
@@ -26,8 +27,14 @@ pub struct LoadedPlugin {
     pub version: String,
     /// When it took over, milliseconds since the Unix epoch.
     pub since: u64,
-    /// It has read a table: what it does then depends on the commit before.
+    /// True once it has read a table: what it does then depends on the commit before.
     pub reads: AtomicBool,
+}
+
+impl LoadedPlugin {
+    pub(crate) fn has_read(&self) -> bool {
+        self.reads.load(Ordering::Relaxed)
+    }
 }
 
 /// What a route is doing.
@@ -51,10 +58,10 @@ pub struct Route {
     pub spec: settings::RouteSpec,
     /// Kind of its source.
     pub kind: Arc<str>,
-    /// How its source is told that events are finished.
-    pub(crate) settle: Settle,
-    /// Each event is marked as done together with its effects.
-    pub marks: bool,
+    /// The plugin's file, as dead letters name it.
+    plugin_path: Arc<str>,
+    /// What its commits have in common.
+    pub rules: CommitRules,
     /// Where its tables and progress are.
     pub engine: Arc<dyn Engine>,
     /// Its outputs that are not the engine's own, by name.
@@ -64,21 +71,24 @@ pub struct Route {
     /// What it counts.
     pub meter: Meter,
     /// The plugin in use; a batch finishes on the one it started with.
-    version: ArcSwap<LoadedPlugin>,
+    plugin: ArcSwap<LoadedPlugin>,
     /// Batches in work.
     pub(crate) concurrency: Arc<Semaphore>,
     /// Bytes in flight.
     pub budget: Budget,
-    /// Whose messages go out.
-    pub(crate) turns: SendOrder,
+    /// Whose messages go out next.
+    pub(crate) send_order: SendOrder,
+    /// Varies the jitter of waits: another one for each route and each process, so that they do not all try again at the
+    /// same instants.
+    pub(crate) seed: u64,
     /// It left messages for the next start.
     pub unsent: AtomicBool,
     mode: watch::Sender<Mode>,
 }
 
 impl Route {
-    /// How its calls are split by key; `None`: they are not.
-    pub(crate) fn split(&self) -> Option<Sharding> {
+    /// How its calls are spread by key; `None`: a batch is one call.
+    pub(crate) fn sharding(&self) -> Option<Sharding> {
         let (factor, size) = (self.spec.parallelization_factor, self.spec.batch_size);
         (factor > 1).then_some(Sharding { factor, size })
     }
@@ -86,25 +96,28 @@ impl Route {
     /// A route that is running, with nothing in flight.
     pub fn new(
         spec: settings::RouteSpec,
-        (kind, settle, marks): (Arc<str>, Settle, bool),
+        (kind, progress, dedup): (Arc<str>, ProgressKind, bool),
         engine: Arc<dyn Engine>,
         (sinks, outputs): (BTreeMap<String, Arc<dyn Sink>>, Arc<OutputMeters>),
-        version: impl Into<Arc<LoadedPlugin>>,
+        plugin: impl Into<Arc<LoadedPlugin>>,
         meter: Meter,
     ) -> Arc<Self> {
         let mode = if spec.enabled { Mode::Running } else { Mode::Paused };
+        let external = sinks.keys().cloned().collect();
+        let rules = CommitRules { progress, external, dedup, on_failure: spec.on_failure.clone() };
         Arc::new(Route {
             kind,
-            settle,
-            marks,
+            plugin_path: spec.plugin.display().to_string().into(),
+            rules,
+            seed: RandomState::new().hash_one(&spec.name),
             engine,
             sinks,
             outputs,
             meter,
-            version: ArcSwap::new(version.into()),
+            plugin: ArcSwap::new(plugin.into()),
             concurrency: Arc::new(Semaphore::new(spec.concurrency.max(1))),
             budget: Budget::new(spec.in_flight_bytes),
-            turns: SendOrder::default(),
+            send_order: SendOrder::default(),
             unsent: AtomicBool::new(false),
             mode: watch::Sender::new(mode),
             spec,
@@ -112,19 +125,19 @@ impl Route {
     }
 
     /// What handles its events, as dead letters name it.
-    pub fn handler(&self, version: &LoadedPlugin) -> Handler {
-        let plugin = self.spec.plugin.display().to_string().into();
-        Handler { kind: self.kind.clone(), plugin, digest: version.plugin.digest().into() }
+    pub fn handler(&self, loaded: &LoadedPlugin) -> Handler {
+        let (kind, plugin) = (self.kind.clone(), self.plugin_path.clone());
+        Handler { kind, plugin, digest: loaded.plugin.digest().into() }
     }
 
-    /// The plugin version for the next batch.
-    pub fn version(&self) -> Arc<LoadedPlugin> {
-        self.version.load_full()
+    /// The plugin for the next batch.
+    pub fn plugin(&self) -> Arc<LoadedPlugin> {
+        self.plugin.load_full()
     }
 
-    /// Puts a new version in place; the next batch takes it.
-    pub fn swap(&self, version: LoadedPlugin) {
-        self.version.store(Arc::new(version));
+    /// Puts a newly loaded plugin in place; the next batch takes it.
+    pub fn swap(&self, loaded: LoadedPlugin) {
+        self.plugin.store(Arc::new(loaded));
     }
 
     /// What the route is doing.

@@ -10,14 +10,15 @@ use crate::shared::Shared;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// After so long a source is asked for the first time whether it has given all lanes; after twice as long again, so that
-/// what it asks a service for meanwhile comes to an end.
+/// First interval for polling `caught_up`; it doubles each time, so that a slow `next_lane` request can finish.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The code of what goes wrong when a source is opened, or gives its lanes.
@@ -40,9 +41,9 @@ pub fn serve(
 
 async fn run(route: Arc<Route>, shared: Arc<Shared>, open: OpenSource, opening: ActivityGuard) {
     let Some(recorded) = recorded(&route).await else { return };
-    let (sending, mut resumed) = (shared.idle.note(), Vec::new());
+    let (sending, mut resumed) = (shared.activity.guard(), Vec::new());
     for (lane, pending) in recorded {
-        resumed.push(resume(&route, route.turns.take(lane.into()).await, pending));
+        resumed.push(resume(&route, route.send_order.take(lane.into()).await, pending));
     }
     let resume = async {
         join_all(resumed).await;
@@ -54,51 +55,55 @@ async fn run(route: Arc<Route>, shared: Arc<Shared>, open: OpenSource, opening: 
 async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSource, opening: ActivityGuard) {
     let mut opening = Some(opening);
     let Some(mut source) = route.unless_leaving(reopen(route, open)).await else { return };
-    let (mut lanes, mut more, mut look, mut trouble) = (JoinSet::new(), true, LOOK, Trouble::default());
-    while more || !lanes.is_empty() {
+    let (mut lanes, mut found, mut more) = (JoinSet::new(), FuturesUnordered::new(), true);
+    let (mut look, mut trouble, mut pause) = (LOOK, Trouble::default(), None);
+    while more || !lanes.is_empty() || !found.is_empty() {
         if !more || source.caught_up() {
-            // Every lane that exists is known and has a note of its own now.
+            // Every lane that exists is known and has a guard of its own now.
             drop(opening.take());
         }
+        // No arm waits after it was chosen: meanwhile no other lane would begin, or end.
         tokio::select! {
-            next = source.next_lane(), if more => match next {
+            next = source.next_lane(), if more && pause.is_none() => match next {
                 Ok(Some(lane)) => {
                     trouble = Trouble::default();
                     spawn(&mut lanes, route, shared, lane);
                 }
                 Ok(None) => more = false,
-                Err(fault) => trouble.wait(route, &fault).await,
+                Err(fault) => pause = Some(Box::pin(tokio::time::sleep(trouble.report(route, &fault)))),
             },
+            () = async { if let Some(pause) = &mut pause { pause.await } }, if pause.is_some() => pause = None,
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
-                // A leased lane is given again to whoever gets its lease.
-                Ok((id, LaneEnd::Lost, _note)) if !source.leased() => {
-                    // Where it belongs may be gone for good.
-                    if let Some(Some(lane)) = route.unless_leaving(find(route, open, &id)).await {
-                        spawn(&mut lanes, route, shared, lane);
-                    }
-                }
+                // A leased lane comes from the source again, here or in another process.
+                Ok((id, LaneEnd::Lost, guard)) if !source.leased() => found.push(find(route, open, id, guard)),
                 // Others may follow it: the children of a shard.
-                Ok((_, _, note)) => (opening, look) = (Some(note), LOOK),
+                Ok((_, _, guard)) => (opening, look) = (Some(guard), LOOK),
                 Err(error) => {
                     tracing::error!(route = %route.spec.name, error = %error, "a lane broke; the source is opened again");
                     route.meter.error("bug", &error.to_string());
+                    // All lanes stop before the source opens anew, so that no two read the same lane.
+                    found.clear();
                     lanes.shutdown().await;
                     source.close().await;
                     let Some(again) = route.unless_leaving(reopen(route, open)).await else { return };
-                    (source, more) = (again, true);
-                    continue;
+                    (source, more, pause) = (again, true, None);
                 }
             },
-            // A source may find out while it waits for the next lane. What it was asking for is asked for again.
+            // The lane may be gone for good.
+            Some((lane, _guard)) = found.next(), if !found.is_empty() => {
+                lane.into_iter().for_each(|lane| spawn(&mut lanes, route, shared, lane));
+            }
+            // A source may find out that it has given all lanes while it waits for the next one. The request is made again.
             () = tokio::time::sleep(look), if opening.is_some() => look = look.saturating_mul(2),
             () = route.leaving(), if lanes.is_empty() => break,
             else => break,
         }
         if matches!(route.mode(), Mode::Draining | Mode::Stopped) {
             more = false;
+            found.clear();
         }
     }
-    // Whoever is cut off before this leaves what it holds to expire.
+    // A process that is killed before this leaves its leases and messages to expire.
     source.close().await;
 }
 
@@ -109,11 +114,11 @@ fn spawn(
     lane: Box<dyn Lane>,
 ) {
     route.meter.recovered(OPEN);
-    let (route, shared, note) = (route.clone(), shared.clone(), shared.idle.note());
+    let (route, shared, guard) = (route.clone(), shared.clone(), shared.activity.guard());
     lanes.spawn(async move {
         let id = lane.id().to_owned();
-        let ended = lane::run(route, shared, lane, &note).await;
-        (id, ended, note)
+        let ended = lane::run(route, shared, lane, &guard).await;
+        (id, ended, guard)
     });
 }
 
@@ -123,7 +128,7 @@ async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Recorded>>> {
     let pending = loop {
         match route.engine.pending(&route.spec.name).await {
             Ok(pending) => break pending,
-            Err(fault) => route.unless_leaving(trouble.wait(route, &fault)).await?,
+            Err(fault) => route.unless_leaving(tokio::time::sleep(trouble.report(route, &fault))).await?,
         }
     };
     let mut lanes: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
@@ -134,7 +139,7 @@ async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Recorded>>> {
 }
 
 /// Sends what is recorded of a lane before anything new of it.
-async fn resume(route: &Route, _turn: SendSlot<'_>, recorded: Vec<Recorded>) {
+async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<Recorded>) {
     for outbox in recorded {
         tracing::info!(route = %route.spec.name, lane = outbox.lane(), messages = outbox.messages(), "sending what an earlier run recorded");
         if !outbox::send(route, outbox).await {
@@ -151,21 +156,27 @@ async fn reopen(route: &Route, open: &OpenSource) -> Box<dyn Source> {
                 route.meter.recovered(OPEN);
                 return source;
             }
-            Err(fault) => trouble.wait(route, &fault).await,
+            Err(fault) => tokio::time::sleep(trouble.report(route, &fault)).await,
         }
     }
 }
 
-/// The lane called `id`, opened again at its committed position, after a moment.
-async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane>> {
+/// The lane called `id`, opened again at its committed position, after a moment; `None` if it is gone. `guard` says meanwhile
+/// that something is to be done.
+async fn find(
+    route: &Route,
+    open: &OpenSource,
+    id: String,
+    guard: ActivityGuard,
+) -> (Option<Box<dyn Lane>>, ActivityGuard) {
     tokio::time::sleep(REOPEN).await;
     let (mut source, mut trouble) = (reopen(route, open).await, Trouble::default());
     loop {
         match source.next_lane().await {
-            Ok(Some(lane)) if lane.id() == id => return Some(lane),
+            Ok(Some(lane)) if lane.id() == id => return (Some(lane), guard),
             Ok(Some(_)) => {}
-            Ok(None) => return None,
-            Err(fault) => trouble.wait(route, &fault).await,
+            Ok(None) => return (None, guard),
+            Err(fault) => tokio::time::sleep(trouble.report(route, &fault)).await,
         }
     }
 }
@@ -175,15 +186,16 @@ async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane
 struct Trouble(u32);
 
 impl Trouble {
-    /// Reports a failure, ever more rarely while it lasts, and waits before the next attempt: at most five seconds, so that
-    /// what comes into being is found soon.
-    async fn wait(&mut self, route: &Route, fault: &Fault) {
+    /// Reports a failure, ever more rarely while it lasts, and gives the wait before the next attempt: at most five seconds,
+    /// so that a source that comes into being is found soon.
+    fn report(&mut self, route: &Route, fault: &Fault) -> Duration {
         if worth_telling(self.0) {
             let name = &route.spec.name;
             tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.0 + 1, "cannot open the source; trying again");
         }
         route.meter.error(OPEN, &fault.to_string());
-        tokio::time::sleep(route.spec.policy.backoff.wait(self.0, 0).min(Duration::from_secs(5))).await;
+        let wait = route.spec.policy.backoff.wait(self.0, route.seed).min(Duration::from_secs(5));
         self.0 = self.0.saturating_add(1);
+        wait
     }
 }

@@ -1,4 +1,4 @@
-//! What the router gives to every lane: one clock, one note of who is idle, one count of commits.
+//! What the router gives to every lane: one clock, one record of who is idle, one count of commits.
 
 use crate::activity::Activity;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use std::time::Instant;
 /// What lanes of all routes share.
 pub struct Shared {
     /// Who is idle.
-    pub idle: Arc<Activity>,
+    pub activity: Arc<Activity>,
     /// Start of the monotonic clock.
     pub start: Instant,
-    /// The engine's version.
-    pub version: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// How many commits the engine has made so far.
+    pub commit_count: Box<dyn Fn() -> u64 + Send + Sync>,
 }

@@ -4,6 +4,7 @@
 use crate::route::Route;
 use esclusa_flow::event::{Columns, EventRef};
 use esclusa_flow::filter::{Filter, Undecided};
+use esclusa_flow::index::EventIndex;
 use esclusa_flow::verdict::{Reason, Verdict};
 use esclusa_flow::work::{Exhausted, Work};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,7 @@ static RUNNING: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
 
 /// The events that the plugin does not get, ascending: filtered, or given up because the filter takes too long.
-pub type Sifted = Vec<(u32, Verdict)>;
+pub type Sifted = Vec<(EventIndex, Verdict)>;
 
 /// A filter at work on a batch. Dropping it ends the work.
 pub struct Sifting(JoinSet<Sifted>);
@@ -87,7 +88,7 @@ async fn aside(filter: Filter, kind: Arc<str>, events: Arc<Columns>) -> Sifted {
 /// Asks for every event of a batch; `None` if it was stopped.
 fn all(events: &Columns, mut matches: impl FnMut(EventRef<'_>) -> Result<bool, Undecided>) -> Option<Sifted> {
     let mut sifted = Sifted::new();
-    for (at, event) in (0..).zip(events.iter()) {
+    for (at, event) in EventIndex::all(events.len()).zip(events.iter()) {
         match matches(event) {
             Ok(true) => {}
             Ok(false) => sifted.push((at, Verdict::Filtered)),
@@ -140,14 +141,14 @@ mod tests {
         let wildcards: Vec<_> = (0..1000).map(|n| json!({ "wildcard": format!("*word-{n}*") })).collect();
         let filter = Filter::compile(&[json!({ "data": { "a": wildcards } })]).unwrap();
         let few = events(&[r#"{"a":"word-7"}"#.to_owned(), r#"{"a":"x"}"#.to_owned()]);
-        assert_eq!(at_once(&filter, "stream", &few), Some(vec![(1, Verdict::Filtered)]));
+        assert_eq!(at_once(&filter, "stream", &few), Some(vec![(EventIndex(1), Verdict::Filtered)]));
         let many = |count| format!("{{\"a\":[{}]}}", vec!["\"x\""; count].join(","));
         let long = events(&[r#"{"a":"word-7"}"#.to_owned(), many(1000), many(100_000), r#"{"a":"x"}"#.to_owned()]);
         assert_eq!(at_once(&filter, "stream", &long), None);
         let sifted = aside(filter.clone(), "stream".into(), long.clone()).await;
         let codes = sifted.iter().map(|(event, verdict)| match verdict {
-            Verdict::Dead(reason) => (*event, reason.code.as_str()),
-            _ => (*event, "filtered"),
+            Verdict::Dead(reason) => (event.0, reason.code.as_str()),
+            _ => (event.0, "filtered"),
         });
         assert_eq!(codes.collect::<Vec<_>>(), [(1, "filtered"), (2, CODE), (3, "filtered")]);
         let small = events(&[many(1000)]);

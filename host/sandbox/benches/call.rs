@@ -13,6 +13,7 @@ use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::effect::{Action, Effect, PutItem};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
@@ -162,7 +163,10 @@ fn owned(effect: esclusa_plugin::Effect<'_>) -> Effect {
         (name.into_owned(), value)
     };
     let item = put.item.0.into_iter().map(attribute).collect();
-    Effect { cause: effect.cause, action: Action::Put(PutItem { table: put.table.into_owned(), item, guard: None }) }
+    Effect {
+        cause: effect.cause.map(CallIndex),
+        action: Action::Put(PutItem { table: put.table.into_owned(), item, guard: None }),
+    }
 }
 
 fn etl(c: &mut Criterion) {

@@ -5,6 +5,7 @@ use crate::tables::Tables;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Progress};
+use std::sync::Arc;
 
 /// See the module.
 pub struct Parts {
@@ -76,7 +77,7 @@ impl Rest {
             lane: self.commit.lane.clone(),
             handler: self.commit.handler.clone(),
             actions: Vec::new(),
-            outbox: Vec::new(),
+            outbox: Arc::default(),
             dead: Vec::new(),
             progress: Progress::None,
             marks: Vec::new(),

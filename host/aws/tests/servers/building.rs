@@ -153,7 +153,7 @@ pub fn commit(actions: Vec<Action>, done: u64) -> Commit {
         lane: "lane".into(),
         handler: Handler { kind: "kinesis".into(), plugin: "plugin.wasm".into(), digest: "d1".into() },
         actions,
-        outbox: Vec::new(),
+        outbox: Vec::new().into(),
         dead: Vec::new(),
         progress: Progress::None,
         marks: Vec::new(),

@@ -57,8 +57,11 @@ async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
     let table = create(&clients).await;
     let bench = Make { keeper: Some(keeper.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
     let outbox = vec![message("1"), message("bad"), message("2")];
-    let done =
-        bench.engine.commit(at("9", Commit { outbox, ..commit(vec![put(with_n("a", 1, 1))], 2) })).await.unwrap();
+    let done = bench
+        .engine
+        .commit(at("9", Commit { outbox: outbox.into(), ..commit(vec![put(with_n("a", 1, 1))], 2) }))
+        .await
+        .unwrap();
     assert_eq!(done.outbox, None, "nothing is left to be sent");
     assert_eq!(*sink.sent.lock().unwrap(), ["2", "1"]);
     let dead = bench.local.dead_letters(None, None, 10).unwrap();
@@ -82,7 +85,7 @@ async fn a_guard_that_fails_sends_nothing_and_settles_nothing() {
     let bench = Make { keeper: Some(keeper.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
     bench.engine.commit(commit(vec![put(with_n("a", 1, 1))], 0)).await.unwrap();
     let sold = commit(vec![put_if_absent(with_n("a", 1, 2), Otherwise::Rerun)], 1);
-    let answer = bench.engine.commit(at("1", Commit { outbox: vec![message("1")], ..sold })).await;
+    let answer = bench.engine.commit(at("1", Commit { outbox: vec![message("1")].into(), ..sold })).await;
     assert_eq!(answer, Err(CommitError::Conflict));
     assert_eq!((*sink.tries.lock().unwrap(), keeper.calls.lock().unwrap().len()), (0, 0));
     assert_eq!(bench.local.counts("route").unwrap().done, 0);
@@ -96,7 +99,7 @@ async fn an_outbox_of_a_marked_commit_that_failed_is_withdrawn() {
     let bench = Make { delivery, ..Make::default() }.over(&clients, TABLE, &create(&clients).await);
     let of = |event: &str| {
         let actions = vec![add(key("a", 1), 1)];
-        Commit { marks: vec![event.to_owned()], outbox: vec![message(event)], ..commit(actions, 1) }
+        Commit { marks: vec![event.to_owned()], outbox: vec![message(event)].into(), ..commit(actions, 1) }
     };
     let first = bench.engine.commit(of("1")).await.unwrap();
     assert!(first.outbox.is_some());

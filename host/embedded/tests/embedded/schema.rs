@@ -59,7 +59,7 @@ pub fn commit(actions: Vec<Action>) -> Commit {
         lane: "".into(),
         handler: esclusa_flow::dead::Handler::default(),
         actions,
-        outbox: Vec::new(),
+        outbox: Vec::new().into(),
         dead: Vec::new(),
         progress: Progress::None,
         marks: Vec::new(),

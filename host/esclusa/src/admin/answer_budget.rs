@@ -31,7 +31,7 @@ impl AnswerBudget {
         if bytes.len() <= SMALL {
             return Ok(bytes.into());
         }
-        match tokio::time::timeout(wait, self.0.share(bytes.len())).await {
+        match tokio::time::timeout(wait, self.0.take(bytes.len())).await {
             Ok(Some(share)) => Ok(Body::new(BudgetedAnswer { rest: bytes.into(), _held: Box::new(share) })),
             _ => Err(full()),
         }
@@ -46,7 +46,7 @@ impl AnswerBudget {
         if bytes.len() <= SMALL {
             return Ok(bytes.into());
         }
-        let share = self.0.try_share(bytes.len()).ok_or_else(full)?;
+        let share = self.0.try_take(bytes.len()).ok_or_else(full)?;
         Ok(Body::new(BudgetedAnswer { rest: bytes.into(), _held: Box::new(share) }))
     }
 }

@@ -123,12 +123,12 @@ impl BodyBudget {
     }
 
     async fn share(&self, bytes: usize) -> Result<BytesPermit, ApiError> {
-        if let Some(share) = self.budget.try_share(bytes) {
+        if let Some(share) = self.budget.try_take(bytes) {
             return Ok(share);
         }
         let end = Instant::now() + self.wait;
         // Pinned outside of the loop: a request keeps its place in the queue of the budget from one look to the next.
-        let mut share = pin!(self.budget.share(bytes));
+        let mut share = pin!(self.budget.take(bytes));
         loop {
             self.make_room();
             let look = end.min(Instant::now() + self.give_way / 4);

@@ -7,16 +7,17 @@
 use super::show::{self, ShownEffect};
 use super::{InvokeEvent, call, columns, origin, sifted};
 use esclusa_flow::batch::{Batch, Claim, Token};
-use esclusa_flow::call_output::{CallError, CallOutput, Reply};
+use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead::Sender;
-use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
+use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Steps, drive};
 use esclusa_flow::effect::{Action, Effect, OutboxMessage};
 use esclusa_flow::engine::{Commit, CommitError, Committed};
+use esclusa_flow::index::{CallIndex, EventIndex};
 use esclusa_flow::outbox::Outbox;
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::{Reason, Verdict};
-use esclusa_pipeline::commit::{self, Facts, Settle};
+use esclusa_pipeline::commit::{CommitBuilder, CommitRules, Prepared, ProgressKind};
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::Route;
 use serde::Serialize;
@@ -59,107 +60,113 @@ pub(crate) async fn live(route: &Route, events: &[InvokeEvent]) -> Result<LiveRe
     delivery.sifted(sifted(route, &columns).await);
     let claims = (0..columns.len() as u64).map(|at| Claim::new(Token::Offset(at))).collect();
     let batch = Batch { origin: origin(route), columns, claims, previous: None };
-    let mut trying =
-        Trying { route, batch, ends: BTreeMap::new(), effects: Vec::new(), replies: Vec::new(), failed: false };
-    let failure = trying.run(delivery).await;
-    Ok(trying.live(failure))
+    let mut steps = LiveSteps {
+        route,
+        batch,
+        start: Instant::now(),
+        ends: BTreeMap::new(),
+        effects: Vec::new(),
+        replies: Vec::new(),
+        failed: false,
+    };
+    let failure = drive(&mut delivery, &mut steps).await.err();
+    Ok(steps.live(failure))
 }
 
-/// A trial on its way.
-struct Trying<'a> {
+/// The steps of a live invocation: each event is tried once, and a fault of the host ends it.
+struct LiveSteps<'a> {
     route: &'a Route,
     batch: Batch,
-    ends: BTreeMap<u32, Verdict>,
+    start: Instant,
+    ends: BTreeMap<EventIndex, Verdict>,
     effects: Vec<ShownEffect>,
-    replies: Vec<Reply>,
+    replies: Vec<Json>,
     failed: bool,
 }
 
-impl Trying<'_> {
-    /// Goes on until every event has its end; gives what ends it earlier.
-    async fn run(&mut self, mut delivery: Delivery) -> Option<Reason> {
-        let (start, mut output) = (Instant::now(), CallOutput::default());
-        let now = || Moment { monotonic: start.elapsed(), wall: epoch_millis() };
-        loop {
-            match delivery.step(now()) {
-                Step::Finished => return None,
-                Step::Halted(reason) => return Some(Reason::new("plugin.halt", reason)),
-                Step::Wait(due) => tokio::time::sleep(due.saturating_sub(start.elapsed())).await,
-                Step::Call(events) => {
-                    let columns = self.batch.columns.select(&events).into();
-                    let result = call(self.route, &self.batch.origin, &columns).await;
-                    if let Err(CallError::Host(fault)) = &result {
-                        return Some(Reason::new("host.call", fault.to_string()));
-                    }
-                    delivery.called(result.as_ref(), now());
-                    output = result.unwrap_or_default();
-                }
-                Step::Commit(settlement) => match self.commit(&settlement, std::mem::take(&mut output)).await {
-                    Ok(()) => delivery.committed(),
-                    Err(NotCommitted { causes, error }) => match error {
-                        CommitError::Conflict => delivery.conflicted(now()),
-                        CommitError::TooLarge if !settlement.called.is_empty() => delivery.too_large(now()),
-                        CommitError::DoneBefore(marks) => delivery.done_before(&settlement.marked(&marks)),
-                        CommitError::Refused(refused) => delivery.refused(&commit::caused(refused, &causes), now()),
-                        error => return Some(Reason::new("engine.commit", error.to_string())),
-                    },
-                },
-            }
+impl Steps for LiveSteps<'_> {
+    type End = Reason;
+
+    fn now(&self) -> Moment {
+        Moment { monotonic: self.start.elapsed(), wall: epoch_millis() }
+    }
+
+    async fn wait(&mut self, _: &Delivery, due: Duration) -> Result<(), Reason> {
+        tokio::time::sleep(due.saturating_sub(self.start.elapsed())).await;
+        Ok(())
+    }
+
+    async fn call(&mut self, _: &Delivery, events: &[EventIndex]) -> Result<Result<CallOutput, CallError>, Reason> {
+        let columns = self.batch.columns.select(events.iter().map(|event| event.at())).into();
+        match call(self.route, &self.batch.origin, &columns).await {
+            Err(CallError::Host(fault)) => Err(Reason::new("host.call", fault.to_string())),
+            result => Ok(result),
         }
     }
 
     /// Commits a settlement, sends its messages, and notes what became of everything.
-    async fn commit(&mut self, settlement: &Settlement, output: CallOutput) -> Result<(), NotCommitted> {
-        let facts = Facts {
-            settle: Settle::Nothing,
-            marks: self.route.marks,
-            external: self.route.sinks.keys().cloned().collect(),
-            on_failure: None,
-            handler: self.route.handler(&self.route.version()),
-        };
+    async fn commit(
+        &mut self,
+        _: &Delivery,
+        settlement: &Settlement,
+        mut output: CallOutput,
+    ) -> Result<Result<(), NotCommitted>, Reason> {
+        let route = self.route;
         let wanted: Vec<Effect> = output.effects.iter().filter(|e| settlement.keeps(e.cause)).cloned().collect();
-        let replies = output.replies.clone();
-        let prepared = commit::prepare(&facts, &self.batch, settlement, output, None, |_| 1, epoch_millis());
-        let (mut commit, causes) = (prepared.commit, prepared.causes);
-        let messages = std::mem::take(&mut commit.outbox);
+        let replies = std::mem::take(&mut output.replies);
+        let rules = CommitRules { progress: ProgressKind::Nothing, on_failure: None, ..route.rules.clone() };
+        let handler = route.handler(&route.plugin());
+        let builder =
+            CommitBuilder { rules: &rules, handler: &handler, batch: &self.batch, previous: None, now: epoch_millis() };
+        let Prepared { mut commit, causes } = builder.build(settlement, output, |_| 1);
+        let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
         commit.dead.clear();
         commit.counts.dead = 0;
-        let committed = self.carry_out(commit).await.map_err(|error| NotCommitted { causes, error })?;
+        let committed = match self.carry_out(commit).await {
+            Ok(committed) => committed,
+            // Nothing of it waits for a better time: a fault ends it, and so does a settlement that cannot be made smaller.
+            Err(error @ CommitError::Fault(_)) => return Err(Reason::new("engine.commit", error.to_string())),
+            Err(error @ CommitError::TooLarge) if settlement.called.is_empty() => {
+                return Err(Reason::new("engine.commit", error.to_string()));
+            }
+            Err(error) => return Ok(Err(NotCommitted { error, causes })),
+        };
         let ids: Vec<String> = messages.iter().map(|message| message.id.clone()).collect();
         let refused = self.send(messages).await;
         self.note_effects(settlement, wanted, &committed, &ids, &refused);
-        let event = |local: u32| settlement.called.get(local as usize).copied();
-        self.replies.extend(replies.into_iter().filter_map(|r| Some(Reply { event: event(r.event)?, ..r })));
-        self.failed |= settlement.verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Dead(_)));
+        let event = |local: CallIndex| settlement.called.get(local.at()).map(|event| event.0);
+        self.replies.extend(replies.iter().filter_map(|reply| Some(show::reply(event(reply.event)?, reply))));
+        self.failed |= settlement.dead().next().is_some();
         self.ends.extend(settlement.verdicts.iter().cloned());
-        Ok(())
+        Ok(Ok(()))
     }
 
+    fn halted(&mut self, reason: String) -> Reason {
+        Reason::new("plugin.halt", reason)
+    }
+}
+
+impl LiveSteps<'_> {
     async fn carry_out(&self, commit: Commit) -> Result<Committed, CommitError> {
         let counts = commit.counts;
         if counts == Counts::default() && commit.actions.is_empty() {
             return Ok(Committed::default());
         }
         let committed = self.route.engine.commit(commit).await?;
-        self.route.meter.change(|r| {
-            r.received = r.received.saturating_add(counts.settled());
-            r.counts.merge(&counts);
-            r.commits = r.commits.saturating_add(1);
-            r.skipped_writes = r.skipped_writes.saturating_add(committed.skipped.len() as u64);
-        });
+        self.route.meter.settled_aside(&counts, committed.skipped.len() as u64);
         Ok(committed)
     }
 
     /// Sends messages once; gives those that were not sifted, by id, and why.
     async fn send(&self, messages: Vec<OutboxMessage>) -> BTreeMap<String, String> {
         let (count, mut refused) = (messages.len(), BTreeMap::new());
-        let (spec, handler) = (&self.route.spec, self.route.handler(&self.route.version()));
+        let (spec, handler) = (&self.route.spec, self.route.handler(&self.route.plugin()));
         let lane = &self.batch.origin.lane;
         let sender = Sender { route: &spec.name, source: &spec.source, lane, handler: &handler, now: epoch_millis() };
         let failed = |message: &OutboxMessage, fault: &_| drop(refused.insert(message.id.clone(), format!("{fault}")));
         Outbox::new(messages, Arc::new(())).attempt(&self.route.sinks, &sender, Some(0), failed).await;
         let sent = count.saturating_sub(refused.len()) as u64;
-        self.route.meter.change(|r| r.sent = r.sent.saturating_add(sent));
+        self.route.meter.sent(sent);
         refused
     }
 
@@ -176,8 +183,8 @@ impl Trying<'_> {
         for effect in wanted {
             let outside = matches!(&effect.action, Action::Send(send) if self.route.sinks.contains_key(&send.output));
             let sent = matches!(effect.action, Action::Send(_));
-            let cause = effect.cause.and_then(|local| settlement.called.get(local as usize).copied());
-            let shown = show::effect(&Effect { cause, action: effect.action });
+            let cause = effect.cause.and_then(|local| settlement.called.get(local.at())).map(|event| event.0);
+            let shown = show::effect(cause, &effect.action);
             let why = if outside { messages.next().and_then(|id| refused.get(id)) } else { None };
             let skipped = !outside && actions.next().is_some_and(|at| committed.skipped.contains(&at));
             self.failed |= why.is_some();
@@ -190,7 +197,7 @@ impl Trying<'_> {
     }
 
     fn live(self, failure: Option<Reason>) -> LiveReport {
-        let outcomes = (0..self.batch.len() as u32).map(|event| outcome(event, self.ends.get(&event))).collect();
+        let outcomes = EventIndex::all(self.batch.len()).map(|event| outcome(event.0, self.ends.get(&event))).collect();
         LiveReport {
             route: self.route.spec.name.to_string(),
             plugin: show::plugin(self.route),
@@ -200,15 +207,9 @@ impl Trying<'_> {
             failure: failure.map(|reason| json!({"code": reason.code, "message": reason.message})),
             effects: self.effects,
             outcomes,
-            replies: self.replies.iter().map(show::reply).collect(),
+            replies: self.replies,
         }
     }
-}
-
-/// A commit that did not happen, and what caused its actions.
-struct NotCommitted {
-    causes: Vec<Option<u32>>,
-    error: CommitError,
 }
 
 impl LiveReport {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_embedded::plain_json;
 use esclusa_flow::call_output::{CallError, CallOutput, Disposition, EventOutcome, Reply};
-use esclusa_flow::effect::{Action, AttributeChange, Effect};
+use esclusa_flow::effect::{Action, AttributeChange};
 use esclusa_flow::item::{Comparison, Guard, Item, Otherwise, Value};
 use esclusa_pipeline::route::Route;
 use serde::Serialize;
@@ -87,16 +87,16 @@ impl Invocation {
             events,
             filtered,
             failure,
-            effects: output.effects.iter().map(effect).collect(),
+            effects: output.effects.iter().map(|e| effect(e.cause.map(|cause| cause.0), &e.action)).collect(),
             outcomes: output.outcomes.iter().map(outcome).collect(),
-            replies: output.replies.iter().map(reply).collect(),
+            replies: output.replies.iter().map(|r| reply(r.event.0, r)).collect(),
         }
     }
 }
 
 /// The plugin that serves the route now.
 pub(super) fn plugin(route: &Route) -> Json {
-    let version = route.version();
+    let version = route.plugin();
     json!({"name": version.name, "version": version.version, "digest": version.plugin.digest()})
 }
 
@@ -114,10 +114,10 @@ fn failure(error: &CallError) -> Json {
     }
 }
 
-/// An effect as the plugin asked for it.
-pub(super) fn effect(effect: &Effect) -> ShownEffect {
-    let base = ShownEffect { target: effect.action.target().to_owned(), cause: effect.cause, ..ShownEffect::default() };
-    match &effect.action {
+/// An action as the plugin asked for it; `cause` is the event that caused it, by its number in the invocation.
+pub(super) fn effect(cause: Option<u32>, action: &Action) -> ShownEffect {
+    let base = ShownEffect { target: action.target().to_owned(), cause, ..ShownEffect::default() };
+    match action {
         Action::Put(put) => {
             ShownEffect { action: "put", item: raw(&put.item), guard: put.guard.as_ref().map(guard), ..base }
         }
@@ -193,7 +193,7 @@ fn shown(comparison: &Comparison) -> Option<Box<RawValue>> {
 }
 
 fn outcome(outcome: &EventOutcome) -> Json {
-    let event = outcome.event;
+    let event = outcome.event.0;
     match &outcome.disposition {
         Disposition::Retry(after) => json!({"event": event, "outcome": "retry", "after_ms": after}),
         Disposition::Reject(reason) => json!({"event": event, "outcome": "reject", "reason": reason}),
@@ -201,11 +201,11 @@ fn outcome(outcome: &EventOutcome) -> Json {
     }
 }
 
-/// A reply.
-pub(super) fn reply(reply: &Reply) -> Json {
+/// A reply to the event with this number.
+pub(super) fn reply(event: u32, reply: &Reply) -> Json {
     let mut shown = payload(&reply.body);
     if let Json::Object(map) = &mut shown {
-        map.insert("event".to_owned(), reply.event.into());
+        map.insert("event".to_owned(), event.into());
         map.insert("status".to_owned(), reply.status.into());
         map.insert("content_type".to_owned(), reply.content_type.clone().into());
     }

@@ -156,7 +156,7 @@ impl Runtime {
             if let Err(why) = self.apply_schema(store_schema::of(&new.plan)).await {
                 let cloud = self.cloud(&old.plan).await;
                 for (route, mode) in leaving {
-                    self.start_route_in(&old.plan, cloud.as_ref(), &route.spec, route.version(), Some(mode));
+                    self.start_route_in(&old.plan, cloud.as_ref(), &route.spec, route.plugin(), Some(mode));
                 }
                 return Err(why);
             }

@@ -151,7 +151,7 @@ impl Runtime {
     fn route_status(&self, running: &RunningRoute, plan: &plan::Plan) -> RouteStatus {
         let route = &running.route;
         let (state, reason) = state(route, running.task.is_finished());
-        let version = route.version();
+        let version = route.plugin();
         let mut status = RouteStatus {
             name: route.spec.name.to_string(),
             source: route.spec.source.to_string(),

@@ -1,8 +1,10 @@
 //! What a failure does to the part in work: it waits, is split, or its events are given up or given back.
 
 use super::part::Part;
-use super::{Delivery, Moment};
+use super::{Delivery, Moment, NotCommitted, Settlement};
+use crate::engine::CommitError;
 use crate::fault::Fault;
+use crate::index::{CallIndex, EventIndex};
 use crate::retry::mix;
 use crate::verdict::{Reason, Verdict};
 use std::collections::BTreeSet;
@@ -31,14 +33,30 @@ pub(super) enum Cause {
 }
 
 impl Delivery {
+    /// Reports that the commit of `settlement` did not happen.
+    pub fn not_committed(&mut self, not: NotCommitted, settlement: &Settlement, now: Moment) {
+        let NotCommitted { error, causes } = not;
+        match error {
+            CommitError::Conflict => self.conflicted(now),
+            CommitError::TooLarge => self.too_large(now),
+            CommitError::DoneBefore(marks) => self.done_before(&settlement.marked(&marks)),
+            CommitError::Refused(refused) => {
+                let cause = |action: usize| causes.get(action).copied().flatten();
+                let refused: Vec<_> = refused.into_iter().map(|(action, why)| (cause(action), why)).collect();
+                self.refused(&refused, now);
+            }
+            CommitError::Fault(fault) => self.stalled(&fault, now),
+        }
+    }
+
     /// Reports that a guard of the last commit did not hold: the events are handled again on fresh reads.
-    pub fn conflicted(&mut self, now: Moment) {
+    pub(super) fn conflicted(&mut self, now: Moment) {
         self.settlement = None;
         let (seed, several) = (self.seed, self.calling.len() > 1);
         let Some(part) = self.parts.front_mut() else { return };
         part.conflicts = part.conflicts.saturating_add(1);
         if several && part.conflicts >= CONFLICTS_BEFORE_SPLIT {
-            self.split(now.monotonic);
+            self.bisect(now.monotonic);
         } else if part.conflicts > CONFLICTS_BEFORE_FAILURE {
             part.conflicts = 0;
             let reason =
@@ -54,14 +72,14 @@ impl Delivery {
     /// Reports that the engine can never carry out some effects: each with the index of the call's event that
     /// caused it (`None`: the batch), and the reason. The causing events are given up; the others are called again.
     /// Where all are given up already, it is what is to be told of them that is refused: that is tried again for ever.
-    pub fn refused(&mut self, refused: &[(Option<u32>, String)], now: Moment) {
+    pub(super) fn refused(&mut self, refused: &[(Option<CallIndex>, String)], now: Moment) {
         self.settlement = None;
         if self.calling.is_empty() {
             let why = refused.first().map_or_else(String::new, |(_, why)| why.clone());
             return self.stalled(&Fault::Permanent(why), now);
         }
         for (cause, reason) in refused {
-            let event = cause.and_then(|c| self.calling.get(c as usize).copied());
+            let event = cause.and_then(|c| self.calling.get(c.at()).copied());
             let reason = Reason::new("effect.refused", reason.clone());
             match event {
                 Some(event) => self.decide(event, Verdict::Dead(reason)),
@@ -72,16 +90,16 @@ impl Delivery {
 
     /// Reports that earlier commits did some of the call's events, by index into them: they are done, and the others are
     /// called again without them.
-    pub fn done_before(&mut self, events: &[u32]) {
+    pub(super) fn done_before(&mut self, events: &[CallIndex]) {
         self.settlement = None;
-        for event in events.iter().filter_map(|local| self.calling.get(*local as usize).copied()).collect::<Vec<_>>() {
+        for event in events.iter().filter_map(|local| self.calling.get(local.at()).copied()).collect::<Vec<_>>() {
             self.decide(event, Verdict::Done);
         }
     }
 
     /// Reports that the engine cannot commit so much at once: the part is split, at no cost to its events. A single event that
     /// wants so much is given up.
-    pub fn too_large(&mut self, now: Moment) {
+    pub(super) fn too_large(&mut self, now: Moment) {
         self.settlement = None;
         match *self.calling.as_slice() {
             [] => self.stalled(&Fault::Bug("what was given up is too large to commit".to_owned()), now),
@@ -89,13 +107,13 @@ impl Delivery {
                 let message = "its effects change more than can be committed at once";
                 self.decide(event, Verdict::Dead(Reason::new("limit.commit", message)));
             }
-            _ => self.split(now.monotonic),
+            _ => self.bisect(now.monotonic),
         }
     }
 
     /// Reports that the host could not call or commit. Nothing counts against the events: they are tried again for
     /// ever, after a pause.
-    pub fn stalled(&mut self, fault: &Fault, now: Moment) {
+    pub(super) fn stalled(&mut self, fault: &Fault, now: Moment) {
         self.settlement = None;
         let Some(part) = self.parts.front_mut() else { return };
         let least = if let Fault::Throttled { after, .. } = fault { *after } else { Duration::ZERO };
@@ -104,7 +122,7 @@ impl Delivery {
     }
 
     /// The plugin wants single events again.
-    pub(super) fn retry(&mut self, retried: &[(u32, Option<u32>)], now: Duration) {
+    pub(super) fn retry(&mut self, retried: &[(EventIndex, Option<u32>)], now: Duration) {
         let Some(&(first, after)) = retried.first() else { return };
         if self.policy.release || self.ordered {
             // Later events of an ordered lane wait for the first one; a queue's are decided one by one.
@@ -137,7 +155,7 @@ impl Delivery {
             }
         }
         if let Some(front) = self.parts.front_mut() {
-            let later: BTreeSet<u32> = deferred.iter().flat_map(|part| part.events.iter().copied()).collect();
+            let later: BTreeSet<EventIndex> = deferred.iter().flat_map(|part| part.events.iter().copied()).collect();
             front.events.retain(|event| !later.contains(event));
             if front.events.is_empty() {
                 self.parts.pop_front();
@@ -150,12 +168,12 @@ impl Delivery {
     pub(super) fn fail(&mut self, reason: &Reason, cause: Cause, now: Duration) {
         let several = self.policy.bisect && self.calling.len() > 1;
         if several && cause != Cause::Asked {
-            return self.split(now);
+            return self.bisect(now);
         }
         let calling = self.calling.clone();
         let exhausted = calling.iter().any(|e| self.exhausted(*e, cause));
         if several && exhausted {
-            return self.split(now);
+            return self.bisect(now);
         }
         for event in &calling {
             // In a message group the first one may have given back all that follow.
@@ -169,14 +187,14 @@ impl Delivery {
         }
     }
 
-    fn exhausted(&self, event: u32, cause: Cause) -> bool {
-        let tries = self.tries.get(event as usize).copied().unwrap_or_default();
+    fn exhausted(&self, event: EventIndex, cause: Cause) -> bool {
+        let tries = self.tries.get(event.at()).copied().unwrap_or_default();
         let fated = cause == Cause::Fated && tries >= FATED_RETRIES;
         fated || self.policy.max_retry_attempts.is_some_and(|max| tries >= max)
     }
 
     /// Counts a failed try of an event, and decides what no further try here can change.
-    fn try_again_or_give_up(&mut self, event: u32, after: Option<u32>, reason: &Reason, cause: Cause) {
+    fn try_again_or_give_up(&mut self, event: EventIndex, after: Option<u32>, reason: &Reason, cause: Cause) {
         if self.exhausted(event, cause) {
             let tries = self.attempt(event);
             let mut reason = reason.clone();
@@ -184,42 +202,42 @@ impl Delivery {
             return self.decide(event, Verdict::Dead(reason));
         }
         let wait = self.wait(event, after);
-        if let Some(tries) = self.tries.get_mut(event as usize) {
+        if let Some(tries) = self.tries.get_mut(event.at()) {
             *tries = tries.saturating_add(1);
         }
         if self.policy.release {
             self.decide(event, Verdict::Released(wait));
             if self.ordered {
-                self.return_after(event);
+                self.release_after(event);
             }
         }
     }
 
     /// The wait before the next try of an event: the plugin's wish where it gave one, within the policy's maximum.
-    fn wait(&self, event: u32, after: Option<u32>) -> Duration {
+    fn wait(&self, event: EventIndex, after: Option<u32>) -> Duration {
         let backoff = &self.policy.backoff;
         match after {
             Some(millis) => Duration::from_millis(u64::from(millis)).min(backoff.max),
             None => {
-                let tries = self.tries.get(event as usize).copied().unwrap_or_default();
-                backoff.wait(tries.saturating_sub(u32::from(!self.policy.release)), self.seed ^ u64::from(event))
+                let tries = self.tries.get(event.at()).copied().unwrap_or_default();
+                backoff.wait(tries.saturating_sub(u32::from(!self.policy.release)), self.seed ^ u64::from(event.0))
             }
         }
     }
 
     /// Gives back everything after `event`: in a message group nothing may overtake it.
-    fn return_after(&mut self, event: u32) {
-        for later in event.saturating_add(1)..self.decided.len() as u32 {
-            if !matches!(self.decided.get(later as usize), Some(Some(Verdict::Released(_)))) {
+    fn release_after(&mut self, event: EventIndex) {
+        for later in EventIndex::all(self.decided.len()).skip(event.at().saturating_add(1)) {
+            if !matches!(self.decided.get(later.at()), Some(Some(Verdict::Released(_)))) {
                 self.decide(later, Verdict::Released(Duration::ZERO));
             }
         }
     }
 
     /// Cuts the front part before `event`: what precedes it goes on now, the rest waits.
-    fn defer(&mut self, event: u32, wait: Duration, now: Duration) {
+    fn defer(&mut self, event: EventIndex, wait: Duration, now: Duration) {
         let Some(front) = self.parts.pop_front() else { return };
-        let (before, mut after) = front.cut(event);
+        let (before, mut after) = front.split_at(event);
         after.due = now.saturating_add(wait);
         self.parts.push_front(after);
         if !before.events.is_empty() {
@@ -228,11 +246,11 @@ impl Delivery {
     }
 
     /// Splits the front part in the middle of the events that were called.
-    fn split(&mut self, now: Duration) {
+    fn bisect(&mut self, now: Duration) {
         let (Some(&middle), Some(front)) = (self.calling.get(self.calling.len() / 2), self.parts.pop_front()) else {
             return;
         };
-        let (mut before, mut after) = front.cut(middle);
+        let (mut before, mut after) = front.split_at(middle);
         before.due = now;
         after.due = now;
         self.parts.push_front(after);

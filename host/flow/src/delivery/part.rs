@@ -1,11 +1,12 @@
 //! A part of a batch: events that are called and committed together.
 
+use crate::index::EventIndex;
 use std::time::Duration;
 
 /// Events that are called and committed together, ascending.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
-    pub events: Vec<u32>,
+    pub events: Vec<EventIndex>,
     /// Not before this time on the monotonic clock.
     pub due: Duration,
     /// Conflicts in a row.
@@ -15,12 +16,12 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub fn new(events: Vec<u32>) -> Self {
+    pub fn new(events: Vec<EventIndex>) -> Self {
         Part { events, due: Duration::ZERO, conflicts: 0, faults: 0 }
     }
 
-    /// Cuts the part before `event`; the first piece may be empty.
-    pub fn cut(self, event: u32) -> (Part, Part) {
+    /// Splits the part before `event`; the first piece may be empty.
+    pub fn split_at(self, event: EventIndex) -> (Part, Part) {
         let (before, after) = self.events.into_iter().partition(|e| *e < event);
         (Part::new(before), Part::new(after))
     }

@@ -1,13 +1,14 @@
 //! Calls of the plugin: in turn, ahead of their turn, or several at a time.
 
-use super::Delivering;
+use super::BatchInWork;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput};
-use esclusa_flow::delivery::Step;
+use esclusa_flow::delivery::Delivery;
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::grants::GrantedReads;
+use esclusa_flow::index::{CallIndex, EventIndex};
 use esclusa_flow::item::Item;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,62 +16,72 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-impl Delivering<'_> {
-    /// Calls the plugin for the first time while the batch before is still in work. A plugin that reads must see what
-    /// that one wrote: where it begins to read the call is dropped, to be made in its turn.
-    pub async fn call_ahead(&mut self) {
-        if self.version.reads.load(Ordering::Relaxed) {
-            return;
-        }
-        self.sift().await;
-        let Step::Call(events) = self.delivery.step(self.now()) else { return };
-        let untimely = Arc::new(Untimely(Notify::new()));
+impl BatchInWork<'_> {
+    /// Calls the plugin while the batch before is still in work; `None` if the plugin read a table, and nothing came of the
+    /// call. It must see what the batch before wrote, so it is called again after that batch's commit.
+    pub(super) async fn call_unless_it_reads(
+        &self,
+        delivery: &Delivery,
+        events: &[EventIndex],
+    ) -> Option<Result<CallOutput, CallError>> {
+        let early = Arc::new(EarlyReads(Notify::new()));
         tokio::select! {
             biased;
-            () = self.call(events, untimely.clone()) => return,
-            () = untimely.0.notified() => {}
+            result = self.call(delivery, events, early.clone()) => return Some(result),
+            () = early.0.notified() => {}
         }
-        self.version.reads.store(true, Ordering::Relaxed);
+        self.plugin.reads.store(true, Ordering::Relaxed);
+        None
     }
 
-    pub(super) async fn call(&mut self, events: Vec<u32>, reads: Arc<dyn Reads>) {
+    pub(super) async fn call(
+        &self,
+        delivery: &Delivery,
+        events: &[EventIndex],
+        reads: Arc<dyn Reads>,
+    ) -> Result<CallOutput, CallError> {
         let reads = Arc::new(GrantedReads::new(&self.route.spec.grants, reads));
-        let calls = self.split.map(|split| split.calls(&self.batch.columns, &events)).unwrap_or_default();
-        let result = if calls.len() > 1 {
-            self.call_split(&events, calls, reads).await
+        let calls = self.sharding.map(|sharding| sharding.calls(&self.batch.columns, events)).unwrap_or_default();
+        if calls.len() > 1 {
+            self.call_sharded(delivery, events, calls, reads).await
         } else {
-            self.call_once(&events, reads).await
-        };
-        let now = self.now();
-        self.delivery.called(result.as_ref(), now);
-        self.output = result.unwrap_or_default();
+            self.call_once(delivery, events, reads).await
+        }
     }
 
-    async fn call_once(&self, events: &[u32], reads: Arc<GrantedReads>) -> Result<CallOutput, CallError> {
-        let columns = if self.is_fresh(events) { self.batch.columns.clone() } else { self.select(events).into() };
+    async fn call_once(
+        &self,
+        delivery: &Delivery,
+        events: &[EventIndex],
+        reads: Arc<GrantedReads>,
+    ) -> Result<CallOutput, CallError> {
+        // The usual call takes the columns as they came, without a copy.
+        let fresh = self.is_fresh(delivery, events);
+        let columns = if fresh { self.batch.columns.clone() } else { self.select(delivery, events).into() };
         let began = Instant::now();
-        let result = self.version.plugin.call(&self.batch.origin, &columns, reads.clone()).await;
+        let result = self.plugin.plugin.call(&self.batch.origin, &columns, reads.clone()).await;
         self.checked(result, columns.len(), &reads, began.elapsed())
     }
 
-    /// Makes several calls at the same time and puts their outputs together. One that fails ends the others: what is to be
-    /// done about it is decided for all of their events.
-    async fn call_split(
+    /// Makes several calls at the same time and puts their outputs together. One that fails ends the others: the delivery
+    /// decides for all of their events.
+    async fn call_sharded(
         &self,
-        events: &[u32],
-        calls: Vec<Vec<u32>>,
+        delivery: &Delivery,
+        events: &[EventIndex],
+        calls: Vec<Vec<CallIndex>>,
         reads: Arc<GrantedReads>,
     ) -> Result<CallOutput, CallError> {
         let mut running = JoinSet::new();
         for (number, positions) in calls.iter().enumerate() {
-            let own: Vec<u32> =
-                positions.iter().filter_map(|position| events.get(*position as usize).copied()).collect();
-            let columns = Arc::new(self.select(&own));
-            let (version, origin) = (Arc::clone(&self.version), self.batch.origin.clone());
+            let own: Vec<EventIndex> =
+                positions.iter().filter_map(|position| events.get(position.at()).copied()).collect();
+            let columns = Arc::new(self.select(delivery, &own));
+            let (plugin, origin) = (Arc::clone(&self.plugin), self.batch.origin.clone());
             let reads = reads.clone();
             running.spawn(async move {
                 let began = Instant::now();
-                (number, version.plugin.call(&origin, &columns, reads).await, began.elapsed())
+                (number, plugin.plugin.call(&origin, &columns, reads).await, began.elapsed())
             });
         }
         let mut outputs: Vec<CallOutput> = calls.iter().map(|_| CallOutput::default()).collect();
@@ -107,28 +118,22 @@ impl Delivering<'_> {
         result
     }
 
-    /// True where this is the whole batch, called for the first time.
-    fn is_fresh(&self, events: &[u32]) -> bool {
+    /// True if this is the whole batch, called for the first time.
+    fn is_fresh(&self, delivery: &Delivery, events: &[EventIndex]) -> bool {
         let attempts = &self.batch.columns.attempts;
         events.len() == self.batch.len()
-            && events.iter().all(|event| attempts.get(*event as usize) == Some(&self.delivery.attempt(*event)))
+            && events.iter().all(|event| attempts.get(event.at()) == Some(&delivery.attempt(*event)))
     }
 
     /// The columns of some events, with their attempts.
-    fn select(&self, events: &[u32]) -> Columns {
-        let mut columns = self.batch.columns.select(events);
-        columns.attempts = events.iter().map(|e| self.delivery.attempt(*e)).collect();
+    fn select(&self, delivery: &Delivery, events: &[EventIndex]) -> Columns {
+        let mut columns = self.batch.columns.select(events.iter().map(|event| event.at()));
+        columns.attempts = events.iter().map(|event| delivery.attempt(*event)).collect();
         columns
     }
 
     fn note_call(&self, took: Duration, error: Option<&CallError>) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.route.meter.change(|r| {
-            r.calls = r.calls.saturating_add(1);
-            r.call_micros = r.call_micros.saturating_add(micros);
-            r.failed_calls = r.failed_calls.saturating_add(u64::from(error.is_some()));
-            r.waiting = None;
-        });
+        self.route.meter.called(took, error.is_some());
         let (code, message) = match error {
             None => return,
             Some(CallError::Retry(reason)) => ("plugin.retry", reason.clone()),
@@ -141,10 +146,10 @@ impl Delivering<'_> {
     }
 }
 
-/// Reads that come too early: they tell, and never answer.
-struct Untimely(Notify);
+/// Reads of a call that is made ahead of its turn: they say that they were asked, and never answer.
+struct EarlyReads(Notify);
 
-impl Reads for Untimely {
+impl Reads for EarlyReads {
     fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
         self.0.notify_one();
         Box::pin(std::future::pending())

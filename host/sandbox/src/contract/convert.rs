@@ -4,6 +4,7 @@ use super::{effects, handler, items, tables};
 use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
 use esclusa_flow::effect::{self, Action, AttributeChange, Effect};
 use esclusa_flow::engine::{ReadError, Selection};
+use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 
 fn each<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
@@ -129,14 +130,14 @@ impl From<effects::Action> for Action {
 
 impl From<effects::Effect> for Effect {
     fn from(effect: effects::Effect) -> Self {
-        Effect { cause: effect.cause, action: effect.action.into() }
+        Effect { cause: effect.cause.map(CallIndex), action: effect.action.into() }
     }
 }
 
 impl From<handler::Outcome> for EventOutcome {
     fn from(outcome: handler::Outcome) -> Self {
         EventOutcome {
-            event: outcome.event,
+            event: CallIndex(outcome.event),
             disposition: match outcome.disposition {
                 handler::Disposition::Retry(after) => Disposition::Retry(after),
                 handler::Disposition::Reject(reason) => Disposition::Reject(reason),
@@ -148,7 +149,12 @@ impl From<handler::Outcome> for EventOutcome {
 
 impl From<handler::Reply> for Reply {
     fn from(reply: handler::Reply) -> Self {
-        Reply { event: reply.event, status: reply.status, content_type: reply.content_type, body: reply.body }
+        Reply {
+            event: CallIndex(reply.event),
+            status: reply.status,
+            content_type: reply.content_type,
+            body: reply.body,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, Disposition, EventOutcome, FailureKind};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::Limits;
@@ -16,9 +17,15 @@ use std::time::Duration;
 async fn events_go_in_and_effects_come_out() {
     let output = call(&ordered("echo", Limits::default()).await, 3).await.unwrap();
     assert_eq!(sent(&output), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#]);
-    assert_eq!(output.effects.iter().map(|effect| effect.cause).collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
+    assert_eq!(
+        output.effects.iter().map(|effect| effect.cause.map(|cause| cause.0)).collect::<Vec<_>>(),
+        [Some(0), Some(1), Some(2)]
+    );
     let output = call(&ordered("skip", Limits::default()).await, 3).await.unwrap();
-    assert_eq!(output.outcomes, [EventOutcome { event: 0, disposition: Disposition::Skip("asked to".to_owned()) }]);
+    assert_eq!(
+        output.outcomes,
+        [EventOutcome { event: CallIndex(0), disposition: Disposition::Skip("asked to".to_owned()) }]
+    );
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateI
 use esclusa_flow::engine::{Commit, Progress};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use esclusa_flow::source::Limit;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A limit that does not wait.
@@ -70,7 +71,7 @@ pub fn commit(actions: Vec<Action>) -> Commit {
         lane: "lane".into(),
         handler: esclusa_flow::dead::Handler::default(),
         actions,
-        outbox: Vec::new(),
+        outbox: Arc::default(),
         dead: Vec::new(),
         progress: Progress::None,
         marks: Vec::new(),

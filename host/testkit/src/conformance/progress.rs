@@ -12,6 +12,7 @@ use esclusa_flow::effect::{OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Otherwise};
+use std::sync::Arc;
 
 fn lost<T: std::fmt::Debug>(answer: &Result<T, CommitError>) -> bool {
     matches!(answer, Err(CommitError::Fault(Fault::LeaseLost(_))))
@@ -49,7 +50,8 @@ pub async fn lanes_sources_and_routes_have_their_own_positions(t: EngineUnderTes
 pub async fn a_commit_that_lost_its_lane_writes_nothing(t: EngineUnderTest) {
     let engine = &*t.engine;
     engine.commit(moved(None, 5)).await.unwrap();
-    let stale = Commit { actions: vec![put(with_n("a", 1, 1))], outbox: vec![message("m")], ..moved(Some(4), 6) };
+    let stale =
+        Commit { actions: vec![put(with_n("a", 1, 1))], outbox: vec![message("m")].into(), ..moved(Some(4), 6) };
     let answer = engine.commit(stale).await;
     assert!(lost(&answer), "{answer:?}");
     assert_eq!(get(engine, &key("a", 1)).await, None);
@@ -62,7 +64,7 @@ pub async fn an_outbox_is_pending_until_it_is_confirmed(t: EngineUnderTest) {
     assert_eq!(engine.commit(commit(vec![])).await.unwrap().outbox, None);
     let mut ids = Vec::new();
     for messages in [vec![message("1"), message("2")], vec![message("3")]] {
-        let done = engine.commit(Commit { outbox: messages, ..commit(vec![]) }).await.unwrap();
+        let done = engine.commit(Commit { outbox: Arc::new(messages), ..commit(vec![]) }).await.unwrap();
         ids.push(done.outbox.expect("a number"));
     }
     let pending = engine.pending("route").await.unwrap();
@@ -79,7 +81,7 @@ pub async fn an_outbox_is_pending_until_it_is_confirmed(t: EngineUnderTest) {
 pub async fn a_refused_commit_records_no_outbox(t: EngineUnderTest) {
     let engine = &*t.engine;
     let exists = guard("pk", Comparison::Exists, Otherwise::Rerun);
-    let refused = Commit { outbox: vec![message("m")], ..commit(vec![guarded_put(with_n("a", 1, 1), exists)]) };
+    let refused = Commit { outbox: vec![message("m")].into(), ..commit(vec![guarded_put(with_n("a", 1, 1), exists)]) };
     assert_eq!(engine.commit(refused).await, Err(CommitError::Conflict));
     assert_eq!(engine.pending("route").await.unwrap(), []);
 }

@@ -7,6 +7,7 @@
 use super::Refusal;
 use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
 use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, Effect, PutItem, PutObject, SendMessage, UpdateItem};
+use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use wasmtime::{Result, bail};
 
@@ -75,7 +76,7 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
 
     fn effect(&mut self, record: &[u8]) -> Result<Effect> {
         Ok(Effect {
-            cause: self.option(record, 0, |_, record| Ok(word(record, 0)? as u32))?,
+            cause: self.option(record, 0, |_, record| Ok(CallIndex(word(record, 0)? as u32)))?,
             action: self.action(from(record, 8))?,
         })
     }
@@ -180,7 +181,7 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
     fn outcome(&mut self, record: &[u8]) -> Result<EventOutcome> {
         let disposition = from(record, 4);
         Ok(EventOutcome {
-            event: word(record, 0)? as u32,
+            event: CallIndex(word(record, 0)? as u32),
             disposition: match tag(disposition, 0)? {
                 0 => Disposition::Retry(self.option(disposition, 4, |_, record| Ok(word(record, 0)? as u32))?),
                 1 => Disposition::Reject(self.text(disposition, 4)?),
@@ -192,7 +193,7 @@ impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
 
     fn reply(&mut self, record: &[u8]) -> Result<Reply> {
         Ok(Reply {
-            event: word(record, 0)? as u32,
+            event: CallIndex(word(record, 0)? as u32),
             status: u16::from_le_bytes([tag(record, 4)?, tag(record, 5)?]),
             content_type: self.text(record, 8)?,
             body: self.bytes(record, 16)?,

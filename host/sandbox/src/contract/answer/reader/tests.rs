@@ -113,7 +113,8 @@ impl Memory {
     fn output(&mut self, output: &CallOutput) -> Vec<u8> {
         let number = |_: &mut Memory, number: &u32| number.to_le_bytes().to_vec();
         let effects = self.list(&output.effects, 52, |memory, effect| {
-            [memory.option(effect.cause.as_ref(), 4, number), memory.action(&effect.action)].concat()
+            [memory.option(effect.cause.map(|cause| cause.0).as_ref(), 4, number), memory.action(&effect.action)]
+                .concat()
         });
         let outcomes = self.list(&output.outcomes, 16, |memory, outcome| {
             let (tag, payload) = match &outcome.disposition {
@@ -121,11 +122,11 @@ impl Memory {
                 Disposition::Reject(reason) => (1, memory.text(reason)),
                 Disposition::Skip(reason) => (2, memory.text(reason)),
             };
-            [outcome.event.to_le_bytes().to_vec(), variant(tag, payload)].concat()
+            [outcome.event.0.to_le_bytes().to_vec(), variant(tag, payload)].concat()
         });
         let replies = self.list(&output.replies, 24, |memory, reply| {
             let status = padded(reply.status.to_le_bytes().to_vec(), 4);
-            [reply.event.to_le_bytes().to_vec(), status, memory.text(&reply.content_type), memory.bytes(&reply.body)]
+            [reply.event.0.to_le_bytes().to_vec(), status, memory.text(&reply.content_type), memory.bytes(&reply.body)]
                 .concat()
         });
         [effects, outcomes, replies].concat()
@@ -197,15 +198,17 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 fn output() -> impl Strategy<Value = CallOutput> {
-    let effect = (any::<Option<u32>>(), action()).prop_map(|(cause, action)| Effect { cause, action });
+    let effect =
+        (any::<Option<u32>>(), action()).prop_map(|(cause, action)| Effect { cause: cause.map(CallIndex), action });
     let disposition = prop_oneof![
         any::<Option<u32>>().prop_map(Disposition::Retry),
         any::<String>().prop_map(Disposition::Reject),
         any::<String>().prop_map(Disposition::Skip),
     ];
-    let outcome = (any::<u32>(), disposition).prop_map(|(event, disposition)| EventOutcome { event, disposition });
+    let outcome = (any::<u32>(), disposition)
+        .prop_map(|(event, disposition)| EventOutcome { event: CallIndex(event), disposition });
     let reply = (any::<u32>(), any::<u16>(), any::<String>(), vec(any::<u8>(), 0..9))
-        .prop_map(|(event, status, content_type, body)| Reply { event, status, content_type, body });
+        .prop_map(|(event, status, content_type, body)| Reply { event: CallIndex(event), status, content_type, body });
     (vec(effect, 0..4), vec(outcome, 0..4), vec(reply, 0..3)).prop_map(|(effects, outcomes, replies)| CallOutput {
         effects,
         outcomes,
