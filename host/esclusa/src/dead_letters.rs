@@ -101,6 +101,15 @@ pub(crate) enum NotSelected {
     Fault(#[from] Fault),
 }
 
+/// The dead letter with this number, if there is one.
+///
+/// # Errors
+/// The [`Fault`] of the store.
+pub(crate) fn find(store: &Store, id: u64) -> Result<Option<DeadLetter>, Fault> {
+    let found = store.dead_letters(None, id.checked_sub(1), 1)?;
+    Ok(found.into_iter().find(|(number, _)| *number == id).map(|(_, dead_letter)| dead_letter))
+}
+
 /// Selects dead letters in the order in which they died: at most `most`, fewer if they are large, but at least one if
 /// there is one. `stop` is read before each of them.
 ///

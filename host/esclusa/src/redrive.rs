@@ -1,10 +1,10 @@
-//! Replays of dead letters: delivered to the same route, confirmed, and only then removed.
+//! Redrives dead letters: delivers one to its route again, commits, and only then removes it.
 //!
-//! An event goes through its plugin again, alone; a message that an output did not take is sent again. What fails
-//! leaves the letter where it is. A crash between the commit and the removal leaves the letter, too: replaying is
-//! at-least-once, with the same event and message ids.
+//! The plugin is called with the event alone; a message that its output did not take is sent again. If that fails, the
+//! dead letter stays. After a crash between the commit and the removal it stays as well: redriving is at-least-once,
+//! with the same event and message ids.
 
-use super::invoke;
+use crate::{dead_letters, invoke};
 use esclusa_embedded::Store;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput};
@@ -13,7 +13,7 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Steps, drive};
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, PendingMessages, Progress};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::Origin;
 use esclusa_flow::index::EventIndex;
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_pipeline::commit::{CommitBuilder, CommitRules, Prepared, ProgressKind};
@@ -23,7 +23,8 @@ use esclusa_pipeline::route::Route;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A replay is one try: whoever asked for it hears how it went. Only waits for competitors are repeated.
+/// A redrive is one try, whose result goes to the caller. Only a conflict is tried again: another commit was first, so
+/// that a guard did not hold.
 const ONCE: Policy = Policy {
     max_retry_attempts: Some(0),
     max_record_age: None,
@@ -32,21 +33,23 @@ const ONCE: Policy = Policy {
     backoff: Backoff { base: Duration::from_millis(5), max: Duration::from_millis(100) },
 };
 
-/// Why a letter was not replayed. It is still there.
+/// Why a dead letter was not redriven. It stays.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotRedriven {
-    /// Somebody else replayed or dropped it.
+    /// It was redriven or dropped meanwhile.
     #[error("dead letter {0} is not there any more")]
     Gone(u64),
     /// Its route is not in the configuration.
-    #[error("route {0} is not in routes.toml any more: put it back to replay the letter, or drop the letter")]
+    #[error(
+        "route {0} is not in routes.toml any more: put the route back to redrive the dead letter, or drop the dead letter"
+    )]
     Routeless(String),
     /// It failed again.
     #[error("{code}: {message}")]
     Again {
         /// Stable code.
         code: String,
-        /// In words.
+        /// A message for people.
         message: String,
     },
     /// The store or an output did not answer.
@@ -54,19 +57,20 @@ pub(crate) enum NotRedriven {
     Host(String),
 }
 
-/// Delivers a dead letter to its route again, and removes it once that is durable. What comes of it for the world outside
-/// is recorded, and still to be sent with [`finish`].
+/// Delivers a dead letter to its route again, and removes it once that is durable. Its messages are in the outbox
+/// then; send them with [`finish`].
 ///
 /// # Errors
-/// [`NotRedriven`]; nothing was carried out then.
+/// [`NotRedriven`]; no effect was carried out then, unless the message says so.
 pub(crate) async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Option<PendingMessages>, NotRedriven> {
-    let letter = find(store, id).map_err(|fault| NotRedriven::Host(fault.to_string()))?.ok_or(NotRedriven::Gone(id))?;
-    let pending = match letter.output.clone() {
+    let found = dead_letters::find(store, id).map_err(|fault| NotRedriven::Host(fault.to_string()))?;
+    let dead_letter = found.ok_or(NotRedriven::Gone(id))?;
+    let pending = match dead_letter.output.clone() {
         Some(output) => {
-            resend(route, &letter, output).await?;
+            resend(route, &dead_letter, output).await?;
             None
         }
-        None => deliver(route, &letter).await?,
+        None => deliver(route, &dead_letter).await?,
     };
     store
         .remove_dead(vec![id])
@@ -75,30 +79,25 @@ pub(crate) async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Opt
     Ok(pending)
 }
 
-/// Sends what a replay has recorded. Whoever is cut off before its end, or whose route leaves, has it sent at the next
-/// start.
+/// Sends the messages of a redrive. If this future is dropped before its end or the route stops, they are sent at the
+/// next start.
 pub(crate) async fn finish(route: &Route, pending: Option<PendingMessages>) {
     if let Some(pending) = pending {
         outbox::send(route, Recorded::of(route, pending)).await;
     }
 }
 
-/// The dead letter with this number.
-///
-/// # Errors
-/// A fault of the store.
-pub(crate) fn find(store: &Store, id: u64) -> Result<Option<DeadLetter>, esclusa_flow::fault::Fault> {
-    let found = store.dead_letters(None, id.checked_sub(1), 1)?;
-    Ok(found.into_iter().find(|(number, _)| *number == id).map(|(_, letter)| letter))
-}
-
-/// Sends a message again that an output did not take.
-async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<(), NotRedriven> {
-    let key = (!letter.key.is_empty()).then(|| letter.key.clone());
-    let send =
-        SendMessage { output: output.clone(), key, data: letter.data.clone(), attributes: letter.attributes.clone() };
+/// Sends a message again that its output did not take.
+async fn resend(route: &Route, dead_letter: &DeadLetter, output: String) -> Result<(), NotRedriven> {
+    let key = (!dead_letter.key.is_empty()).then(|| dead_letter.key.clone());
+    let send = SendMessage {
+        output: output.clone(),
+        key,
+        data: dead_letter.data.clone(),
+        attributes: dead_letter.attributes.clone(),
+    };
     if let Some(sink) = route.sinks.get(&output) {
-        let message = OutboxMessage { id: letter.event.clone(), send };
+        let message = OutboxMessage { id: dead_letter.event.clone(), send };
         let result = sink.send(std::slice::from_ref(&message)).await.pop();
         return match result {
             Some(Ok(())) => {
@@ -113,7 +112,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
     let commit = Commit {
         route: route.spec.name.clone(),
         source: route.spec.source.clone(),
-        lane: letter.lane.as_str().into(),
+        lane: dead_letter.lane.as_str().into(),
         handler: route.handler(&route.plugin()),
         actions: vec![Action::Send(send)],
         outbox: Arc::default(),
@@ -125,11 +124,11 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
     route.engine.commit(commit).await.map(drop).map_err(|error| NotRedriven::Host(error.to_string()))
 }
 
-/// Calls the plugin with the event of the letter and commits what it wants done; gives the messages that are still
-/// to be sent.
-async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<PendingMessages>, NotRedriven> {
-    let batch = batch(route, letter)?;
-    let mut delivery = Delivery::new(&batch.columns, false, ONCE, letter.died);
+/// Calls the plugin with the event of the dead letter and commits its effects; gives the messages that are still to be
+/// sent.
+async fn deliver(route: &Route, dead_letter: &DeadLetter) -> Result<Option<PendingMessages>, NotRedriven> {
+    let batch = batch(route, dead_letter)?;
+    let mut delivery = Delivery::new(&batch.columns, false, ONCE, dead_letter.died);
     let mut steps = RedriveSteps { route, batch, start: Instant::now(), pending: None };
     drive(&mut delivery, &mut steps).await?;
     Ok(steps.pending)
@@ -197,24 +196,14 @@ impl Steps for RedriveSteps<'_> {
     }
 }
 
-fn batch(route: &Route, letter: &DeadLetter) -> Result<Batch, NotRedriven> {
-    let attributes: Vec<(&str, &str)> =
-        letter.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let mut columns = Columns::default();
-    let event = NewEvent {
-        id: &letter.event,
-        key: &letter.key,
-        data: &letter.data,
-        attributes: &attributes,
-        timestamp: letter.timestamp,
-        attempt: letter.attempts.saturating_add(1),
-    };
-    columns.push(&event).map_err(|error| NotRedriven::Host(error.to_string()))?;
+fn batch(route: &Route, dead_letter: &DeadLetter) -> Result<Batch, NotRedriven> {
+    let columns = dead_letters::event_columns(dead_letter, dead_letter.attempts.saturating_add(1))
+        .map_err(|error| NotRedriven::Host(error.to_string()))?;
     let origin = Origin {
         route: route.spec.name.clone(),
-        source: letter.source.as_str().into(),
-        kind: letter.kind.as_str().into(),
-        lane: letter.lane.as_str().into(),
+        source: dead_letter.source.as_str().into(),
+        kind: dead_letter.kind.as_str().into(),
+        lane: dead_letter.lane.as_str().into(),
         ordered: false,
     };
     Ok(Batch { origin, columns: columns.into(), claims: vec![Claim::new(Token::Offset(0))], previous: None })

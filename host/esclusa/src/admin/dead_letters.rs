@@ -57,7 +57,7 @@ pub(crate) async fn show(
         .parse()
         .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, format!("{id:?} is not the number of a dead letter")))?;
     let store = admin.runtime.store().clone();
-    let find = move || match redrive::find(&store, id) {
+    let find = move || match dead_letters::find(&store, id) {
         Ok(Some(dead_letter)) => Ok(StoredDeadLetter::new(id, dead_letter)),
         Ok(None) => Err(gone(id)),
         Err(fault) => Err(fault.into()),
@@ -82,7 +82,7 @@ async fn again(admin: &AdminServer, ids: Vec<u64>) -> Result<Value, ApiError> {
     for id in ids {
         // Held for one dead letter, not for the request: other requests take their turn in between.
         let alone = admin.redrives.lock().await;
-        let dead_letter = redrive::find(admin.runtime.store(), id)?;
+        let dead_letter = dead_letters::find(admin.runtime.store(), id)?;
         let Some(dead_letter) = dead_letter else {
             failed.push(json!({"id": id, "error": NotRedriven::Gone(id).to_string()}));
             continue;

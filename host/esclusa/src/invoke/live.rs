@@ -1,8 +1,9 @@
-//! Live trials: events of one's own go the way of a batch, and what the plugin wants is carried out.
+//! `esclusa invoke --live`: delivers given events as a batch and carries out the effects.
 //!
-//! Filter, call, splitting, guards and commit are those of a delivery, with one try and without progress. Whoever asked
-//! hears what became of each event and effect: nothing is repeated, no dead letter is written, and what failed is not
-//! counted. Every trial gives its events new ids, so the same events do the same again.
+//! Filter, call, bisection, guards and commit are those of any delivery, with one try and without progress. The caller
+//! gets the outcome of each event and the result of each effect: nothing is repeated, no dead letter is written, and
+//! failed events are not counted. Every invocation gives its events new ids, so that the same events have the same
+//! effects again.
 
 use super::show::{self, ShownEffect};
 use super::{InvokeEvent, call, columns, origin, sifted};
@@ -26,34 +27,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Waits for competitors, the only thing that is tried again.
+/// Waits after a conflict: another commit was first, so that a guard did not hold. Nothing else is tried again.
 const WAIT: Backoff = Backoff { base: Duration::from_millis(5), max: Duration::from_millis(100) };
 
-/// What a live trial did.
+/// The result of a live invocation.
 #[derive(Debug, Serialize)]
 pub(crate) struct LiveReport {
     route: String,
     plugin: Json,
     events: usize,
     live: bool,
-    /// True where anything was not done.
+    /// True if an event or an effect failed.
     failed: bool,
-    /// What ended the trial early; the events that it did not come to are not done.
+    /// The failure that ended the invocation early; the events after it are not done.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Json>,
-    /// What was carried out, or was to be.
+    /// The effects, each with its result.
     effects: Vec<ShownEffect>,
-    /// What became of each event.
+    /// The outcome of each event.
     outcomes: Vec<Json>,
     replies: Vec<Json>,
 }
 
-/// Delivers the events to the route as one batch, and carries out what its plugin wants.
+/// Delivers the events to the route as one batch, and carries out the effects.
 ///
 /// # Errors
-/// What is wrong with the events; nothing was done then.
+/// A malformed event; nothing was done then.
 pub(crate) async fn live(route: &Route, events: &[InvokeEvent]) -> Result<LiveReport, String> {
-    let columns = columns(events, &format!("trial-{}", uuid::Uuid::new_v4()))?;
+    let columns = columns(events, &format!("invoke-{}", uuid::Uuid::new_v4()))?;
     let bisect = route.spec.policy.bisect;
     let once = Policy { max_retry_attempts: Some(0), max_record_age: None, bisect, release: false, backoff: WAIT };
     let mut delivery = Delivery::new(&columns, route.spec.ordered, once, epoch_millis());
@@ -104,7 +105,7 @@ impl Steps for LiveSteps<'_> {
         }
     }
 
-    /// Commits a settlement, sends its messages, and notes what became of everything.
+    /// Commits a settlement, sends its messages, and notes the outcomes and results.
     async fn commit(
         &mut self,
         _: &Delivery,
@@ -157,7 +158,7 @@ impl LiveSteps<'_> {
         Ok(committed)
     }
 
-    /// Sends messages once; gives those that were not sifted, by id, and why.
+    /// Sends messages once; gives the ids of those that were not sent, with the reasons.
     async fn send(&self, messages: Vec<OutboxMessage>) -> BTreeMap<String, String> {
         let (count, mut refused) = (messages.len(), BTreeMap::new());
         let (spec, handler) = (&self.route.spec, self.route.handler(&self.route.plugin()));
@@ -170,7 +171,7 @@ impl LiveSteps<'_> {
         refused
     }
 
-    /// Notes what became of the effects, which are in the order of the commit's actions and of its messages.
+    /// Notes the results of the effects, which are in the order of the commit's actions and of its messages.
     fn note_effects(
         &mut self,
         settlement: &Settlement,
@@ -213,7 +214,7 @@ impl LiveSteps<'_> {
 }
 
 impl LiveReport {
-    /// True where anything was not done.
+    /// True if an event or an effect failed.
     #[must_use]
     pub(crate) fn failed(&self) -> bool {
         self.failed

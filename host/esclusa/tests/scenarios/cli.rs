@@ -218,7 +218,11 @@ fn letters_of_a_route_that_is_gone_are_told_and_what_was_never_there_is_an_error
     let check = |router: &Router| {
         assert!(text(&router.run(&["status"]).stderr).contains(told));
         assert_eq!(router.ok(&["dlq", "ls", "--route", "orders", "--json"]).lines().count(), 1);
-        fails(&router.run(&["dlq", "redrive", "--route", "orders"]), 1, "put it back to replay the letter");
+        fails(
+            &router.run(&["dlq", "redrive", "--route", "orders"]),
+            1,
+            "put the route back to redrive the dead letter",
+        );
     };
     check(&router);
     assert_eq!(router.signal("TERM"), 0);

@@ -165,6 +165,6 @@ impl DeadLetterAccess {
 }
 
 fn find(store: &Store, id: u64) -> Result<StoredDeadLetter> {
-    let dead_letter = redrive::find(store, id)?.with_context(|| format!("there is no dead letter {id}"))?;
+    let dead_letter = dead_letters::find(store, id)?.with_context(|| format!("there is no dead letter {id}"))?;
     Ok(StoredDeadLetter::new(id, dead_letter))
 }
