@@ -75,8 +75,8 @@ pub(crate) async fn running(runtime: &Runtime) -> Result<Vec<RouteAccount>, Faul
     for spec in &loaded.plan.routes {
         let mut books = look(runtime, &spec.name)?;
         for _ in 0..LOOKS {
-            // A busy route settles events between the reads: it is looked at again, until the counts agree or it
-            // stands still.
+            // A busy route settles events between the reads: it is looked at again, until the counts agree or nothing
+            // is settled in between.
             if books.as_ref().is_none_or(Books::agree) {
                 break;
             }

@@ -15,7 +15,7 @@ mod replay;
 mod route_loader;
 mod runtime;
 mod sinks;
-mod tables;
+mod table_reads;
 mod telemetry;
 mod threads;
 mod wiring;

@@ -8,7 +8,7 @@
 mod limits_page;
 
 use crate::admin::{bodies, connections, work_limits};
-use crate::plugins::check;
+use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::plan::{Instances, Plan, RouteSpec, Source};
 use esclusa_flow::engine::Found;
@@ -165,7 +165,7 @@ fn beside() -> Vec<MemoryPart> {
     };
     vec![
         of("compilers", caps::children(), caps::COMPILE.memory),
-        of("checks of schemas", check::CHILDREN, check::BOUNDS.memory),
+        of("checks of schemas", config_check::CHILDREN, config_check::BOUNDS.memory),
     ]
 }
 

@@ -2,8 +2,8 @@
 //! configuration against the plugin's schema, and configures it. Compiling and expensive checks run in child
 //! processes, which can be killed.
 
-pub(crate) mod check;
-mod cost;
+pub(crate) mod config_check;
+mod schema_cost;
 
 use esclusa_config::names::Ungranted;
 use esclusa_config::plan;
@@ -117,7 +117,7 @@ pub(crate) async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Resul
     }
     let info = &loaded.info;
     if let Some(schema) = &info.config_schema {
-        check::check(schema, route).await?;
+        config_check::check(schema, route).await?;
     }
     let settings = RouteSettings {
         route: route.name.clone(),
@@ -141,7 +141,7 @@ pub(crate) async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Resul
 pub fn serve_child() -> Option<ExitCode> {
     match std::env::args_os().nth(1)?.to_str()? {
         COMPILE => Some(compile_plugin()),
-        CHECK => Some(check::check_config()),
+        CHECK => Some(config_check::check_config()),
         _ => None,
     }
 }

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A route that was told to stop and hangs for this long is aborted. A commit takes far less.
+/// A route that is stopped and hangs for this long is aborted. A commit takes far less.
 const CUT_OFF: Duration = Duration::from_secs(2);
 
 /// Options of `esclusa run`.

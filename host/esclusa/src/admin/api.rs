@@ -5,7 +5,7 @@ use super::api_error::ApiError;
 use super::extract::{BODY, BodyLimit, BoundedList, JsonBody, PathParams, QueryParams, RawBody};
 use super::work_limits::{WorkPermit, blocking, json};
 use crate::invoke::{self, Invocation, InvokeEvent, LiveReport};
-use crate::{audit, configuration, intake, tables};
+use crate::{audit, configuration, intake, table_reads};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -121,7 +121,7 @@ pub(super) async fn invoke(
     let (answer, place) = admin.work.whole_in(invocations, invoked).await?;
     let answer = answer.map_err(malformed)?;
     if let InvokeAnswer::Done(done) = &answer {
-        tracing::info!(route = name, failed = done.failed(), "events were handled over the API");
+        tracing::info!(route = name, failed = done.failed(), "a plugin was invoked live over the API");
     }
     invocations.done(answer, place).await
 }
@@ -166,7 +166,7 @@ struct TableScan {
 /// Every item of a table, a line of JSON each.
 pub(super) async fn scan(State(admin): AdminState, PathParams(name): PathParams<String>) -> Result<Response, ApiError> {
     let place = admin.work.scans.place().await?;
-    let lines = Box::new(tables::scan(admin.runtime.store(), &admin.runtime.loaded().plan, &name)?);
+    let lines = Box::new(table_reads::scan(admin.runtime.store(), &admin.runtime.loaded().plan, &name)?);
     let scan = TableScan { lines, end: Instant::now() + SCAN, place };
     // The next chunk is read once the client has taken the last one: a slow client occupies no thread.
     let chunks = stream::unfold(Some(scan), |scan| async { next(scan?).await });
@@ -212,6 +212,6 @@ pub(super) async fn item(
     QueryParams(KeyQuery { key }): QueryParams<KeyQuery>,
 ) -> Result<Response, ApiError> {
     let (runtime, looks) = (admin.runtime.clone(), &admin.work.looks);
-    let item = looks.run(move || tables::get(runtime.store(), &runtime.loaded().plan, &name, &key)).await??;
+    let item = looks.run(move || table_reads::get(runtime.store(), &runtime.loaded().plan, &name, &key)).await??;
     Ok(json(Body::from(item.unwrap_or_else(|| "null".to_owned()))))
 }

@@ -3,7 +3,7 @@
 use crate::dead_letters::NotSelected;
 use crate::intake::NotTaken;
 use crate::route_loader::RouteUnavailable;
-use crate::tables::NotRead;
+use crate::table_reads::NotRead;
 use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};

@@ -71,7 +71,7 @@ impl BodyBudget {
         let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let gives_way = Arc::new(Notify::new());
         tokio::select! {
-            // A body that is complete at this moment is taken, even if it has to give way.
+            // A body that is complete at this moment is used, even if the request was just refused for being slow.
             biased;
             held = self.fill(body, declared, most, &gives_way) => held,
             () = gives_way.notified() => Err(full("the request gave way to others: it was sent too slowly")),

@@ -85,7 +85,7 @@ pub(crate) async fn serve(
                     slots.enter(kind, task, stage);
                 }
                 Err(error) => {
-                    // Most likely the process has no file left: a connection that asks nothing gives its own up.
+                    // Most likely the process has no file left: the oldest silent connection is cut to free one.
                     let shed = slots.shed();
                     tracing::warn!(error = %error, shed, "cannot accept a connection; trying again");
                     tokio::time::sleep(PAUSE).await;

@@ -121,7 +121,10 @@ async fn ask(
     }
     let answer = tokio::time::timeout(timeout, http_source.ask(data, attributes)).await;
     let answer = answer.map_err(|_| {
-        ApiError::new(StatusCode::GATEWAY_TIMEOUT, format!("no answer within {timeout:?}; it may still be worked on"))
+        ApiError::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("no answer within {timeout:?}; the request may still be carried out"),
+        )
     })?;
     let answer = answer.map_err(|why| unavailable(why.to_string()))?;
     // A 1xx status cannot end a request.

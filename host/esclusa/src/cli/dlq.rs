@@ -73,7 +73,7 @@ pub(super) struct DeadLetterFilter {
     pattern: Option<String>,
 }
 
-/// Letters by number, or those that fit.
+/// Dead letters by number, or those that a filter selects.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ChosenDeadLetters {
     /// Their numbers
@@ -103,7 +103,7 @@ impl DeadLetterFilter {
 }
 
 fn rate(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no rate: write 10/s or 100/m");
+    let wrong = || format!("{text:?} is not a rate: write 10/s or 100/m");
     let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
     let number: u32 = number.trim().parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
     let unit = match unit.trim() {

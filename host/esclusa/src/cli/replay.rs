@@ -49,7 +49,7 @@ fn position(text: &str) -> Result<ReplayStart, String> {
 }
 
 fn time(text: &str) -> Result<u64, String> {
-    esclusa_config::timestamp(text).ok_or_else(|| format!("{text:?} is no time: write 2026-01-31T12:00:00Z"))
+    esclusa_config::timestamp(text).ok_or_else(|| format!("{text:?} is not a time: write 2026-01-31T12:00:00Z"))
 }
 
 fn into(text: &str) -> Result<(Option<String>, String), String> {

@@ -37,7 +37,7 @@ pub(super) struct RunArgs {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    esclusa_config::duration(text).ok_or_else(|| format!("{text:?} is no time: write 500ms, 30s or 2m"))
+    esclusa_config::duration(text).ok_or_else(|| format!("{text:?} is not a time: write 500ms, 30s or 2m"))
 }
 
 impl RunArgs {
@@ -80,11 +80,11 @@ impl RunArgs {
         if let Some(admin) = &admin {
             admin.drain();
         }
-        tracing::info!(timeout = ?self.drain_timeout, "stopping: what is in flight is finished first");
+        tracing::info!(timeout = ?self.drain_timeout, "stopping: events in flight are finished first");
         let complete = tokio::select! {
             complete = runtime.stop(self.drain_timeout) => complete,
             () = signals.stop() => {
-                tracing::warn!("stopped at once; what was in flight is delivered again");
+                tracing::warn!("stopped at once; events in flight are delivered again");
                 drop(posted);
                 std::process::exit(i32::from(Exit::Incomplete.code()));
             }

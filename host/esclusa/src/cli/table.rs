@@ -3,7 +3,7 @@
 use super::connect::{RouterOrStore, connect_checked, escape};
 use super::{GlobalArgs, print};
 use crate::cli::Exit;
-use crate::tables;
+use crate::table_reads;
 use anyhow::{Result, bail};
 use std::io::{BufWriter, Write};
 
@@ -38,7 +38,7 @@ impl TableCommand {
 
 async fn scan(global: &GlobalArgs, table: &str) -> Result<Exit> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    match connect_checked(global, |plan| Ok(tables::check(plan, table)?)).await? {
+    match connect_checked(global, |plan| Ok(table_reads::check(plan, table)?)).await? {
         RouterOrStore::Router(client) => {
             let mut response = client.stream(&format!("/api/v1/tables/{}/scan", escape(table))).await?;
             while let Some(chunk) = response.chunk().await? {
@@ -46,7 +46,7 @@ async fn scan(global: &GlobalArgs, table: &str) -> Result<Exit> {
             }
         }
         RouterOrStore::Store(store, plan) => {
-            for item in tables::scan(&store, &plan, table)? {
+            for item in table_reads::scan(&store, &plan, table)? {
                 writeln!(out, "{}", item?).map_err(print::failed)?;
             }
         }
@@ -56,13 +56,13 @@ async fn scan(global: &GlobalArgs, table: &str) -> Result<Exit> {
 }
 
 async fn get(global: &GlobalArgs, table: &str, key: &str) -> Result<Exit> {
-    let found = match connect_checked(global, |plan| Ok(tables::check(plan, table)?)).await? {
+    let found = match connect_checked(global, |plan| Ok(table_reads::check(plan, table)?)).await? {
         RouterOrStore::Router(client) => {
             let path = format!("/api/v1/tables/{}/item?key={}", escape(table), escape(key));
             let text = client.stream(&path).await?.text().await?;
             (text.trim() != "null").then_some(text)
         }
-        RouterOrStore::Store(store, plan) => tables::get(&store, &plan, table, key)?,
+        RouterOrStore::Store(store, plan) => table_reads::get(&store, &plan, table, key)?,
     };
     match found {
         Some(item) => print::line(item.trim_end())?,

@@ -125,7 +125,7 @@ impl Steps for LiveSteps<'_> {
         commit.counts.dead = 0;
         let committed = match self.carry_out(commit).await {
             Ok(committed) => committed,
-            // Nothing of it waits for a better time: a fault ends it, and so does a settlement that cannot be made smaller.
+            // An invocation is one try: a fault ends it, and so does a settlement that cannot be made smaller.
             Err(error @ CommitError::Fault(_)) => return Err(Reason::new("engine.commit", error.to_string())),
             Err(error @ CommitError::TooLarge) if settlement.called.is_empty() => {
                 return Err(Reason::new("engine.commit", error.to_string()));

@@ -2,7 +2,7 @@
 //! `ESCLUSA_BLESS` set it writes the page.
 
 use crate::admin::{connections, dead_letters, extract};
-use crate::plugins::check;
+use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::{show_duration, show_size};
 use esclusa_flow::engine::Found;
@@ -44,8 +44,8 @@ fn plugins() -> Vec<Row> {
         ("processor time to compile a plugin", show_duration(caps::COMPILE.time), "`plugin::compile_time`"),
         ("memory to compile a plugin", show_size(caps::COMPILE.memory), "`plugin::compile_memory`"),
         ("bytes of the schema of a plugin's configuration", size(caps::SCHEMA_BYTES), "`plugin::too_large`"),
-        ("processor time to check a configuration", show_duration(check::BOUNDS.time), "`plugin::schema_time`"),
-        ("memory to check a configuration", show_size(check::BOUNDS.memory), "`plugin::schema_memory`"),
+        ("processor time to check a configuration", show_duration(config_check::BOUNDS.time), "`plugin::schema_time`"),
+        ("memory to check a configuration", show_size(config_check::BOUNDS.memory), "`plugin::schema_memory`"),
         ("memory while a plugin is described", size(config.describe.memory), "it is not loaded"),
         ("time to describe a plugin", show_duration(config.describe.time), "it is not loaded"),
     ]

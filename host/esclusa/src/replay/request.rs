@@ -273,7 +273,7 @@ impl ReplayJob {
     #[must_use]
     pub(crate) fn end(&self, now: u64) -> u64 {
         match self.source {
-            // The time of a line is the time at which it is read: always after the range.
+            // A line has the time at which it is read: no line is too late.
             Source::File { .. } => u64::MAX,
             _ => self.until.unwrap_or(now).saturating_add(SLACK),
         }

@@ -2,7 +2,7 @@
 //!
 //! Only translates the plan into the settings of `esclusa-aws`.
 
-mod source;
+mod source_opener;
 
 use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{self, EngineSettings};
@@ -172,7 +172,7 @@ fn uses(plan: &Plan) -> Vec<iam::Use> {
     let mut uses = Vec::new();
     for route in &plan.routes {
         if let Some(source) = plan.sources.get(&route.source) {
-            uses.extend(source::uses(source, route));
+            uses.extend(source_opener::uses(source, route));
         }
         if plan.marks(route) {
             uses.push(iam::Use::Marks { table: plan.aws.marks_table.clone() });

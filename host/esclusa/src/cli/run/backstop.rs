@@ -47,7 +47,7 @@ impl Backstop {
 async fn watch(mut signals: Signals, router: Arc<OnceLock<Weak<Runtime>>>, drain: Duration) {
     signals.stop().await;
     let Some(runtime) = router.get() else {
-        end(Exit::Ok, || tracing::info!("stopped while starting; nothing was taken yet"));
+        end(Exit::Ok, || tracing::info!("stopped while starting; no event was received yet"));
     };
     let insisted = async {
         signals.stop().await;
@@ -76,7 +76,7 @@ fn end(exit: Exit, log: impl FnOnce() + Send + 'static) -> ! {
 
 /// Logs the routes that have not ended.
 fn log_hanging(runtime: &Weak<Runtime>) {
-    tracing::error!("the router did not end in time; what was in flight is delivered again");
+    tracing::error!("the router did not end in time; events in flight are delivered again");
     let Some(runtime) = runtime.upgrade() else {
         return tracing::error!("every route had stopped: the store or a thread of the program hangs");
     };

@@ -70,7 +70,7 @@ impl Upkeep {
                 _ = signals.interrupt.recv() => return,
                 _ = signals.terminate.recv() => return,
                 _ = signals.hangup.recv() => {
-                    tracing::info!("reloading, as asked by a signal");
+                    tracing::info!("reloading on SIGHUP");
                     vec![self.config.clone()]
                 }
                 changed = self.watch.changed() => changed,

@@ -19,7 +19,7 @@ const PATTERN: usize = 256;
 
 /// True if checking the configuration takes few steps.
 pub(super) fn cheap(schema: &Value, config: &Value) -> bool {
-    let mut spread = Spread { root: schema, work: Work::of(SPREAD) };
+    let mut spread = SchemaWalk { root: schema, work: Work::of(SPREAD) };
     let Some(steps) = spread.part(schema, DEPTH) else { return false };
     let mut work = Work::of(STEPS);
     usize::try_from(steps).is_ok_and(|steps| times(config, steps, &mut work).is_ok())
@@ -36,12 +36,12 @@ fn times(value: &Value, steps: usize, work: &mut Work) -> Result<(), Exhausted> 
 }
 
 /// A walk over a schema that follows references.
-struct Spread<'a> {
+struct SchemaWalk<'a> {
     root: &'a Value,
     work: Work,
 }
 
-impl Spread<'_> {
+impl SchemaWalk<'_> {
     /// Most steps to check one part of a configuration against a part of the schema; `None`: too many, or unknown.
     fn part(&mut self, schema: &Value, depth: usize) -> Option<u64> {
         let depth = depth.checked_sub(1)?;

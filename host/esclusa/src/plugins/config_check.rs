@@ -1,10 +1,10 @@
 //! Checks a route's configuration against the schema of its plugin.
 //!
 //! The schema comes from the plugin, and the cost of a check is not bounded by its size: a few nested `oneOf` can take
-//! hours or gigabytes. So a schema that is not [clearly cheap](super::cost) is checked in a child process, which can
+//! hours or gigabytes. So a schema that is not [clearly cheap](super::schema_cost) is checked in a child process, which can
 //! be killed.
 
-use super::{PluginRefusal, cost};
+use super::{PluginRefusal, schema_cost};
 use esclusa_config::names::{needs_order, ungranted};
 use esclusa_config::plan;
 use esclusa_sandbox::child::{Bounds, Lost, serve};
@@ -32,7 +32,7 @@ const REASON: usize = 1 << 10;
 
 /// Why a configuration does not pass.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Misfit {
+enum SchemaMismatch {
     /// The schema is not a JSON Schema.
     Schema(String),
     /// The configuration does not follow the schema: the JSON pointer and the reason of each mistake.
@@ -47,7 +47,7 @@ enum Misfit {
 pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), PluginRefusal> {
     let text = schema;
     let schema: Value = serde_json::from_str(text).map_err(|error| PluginRefusal::Schema(error.to_string()))?;
-    let checked = if cost::cheap(&schema, &route.config) {
+    let checked = if schema_cost::cheap(&schema, &route.config) {
         let (schema, config) = (schema.clone(), route.config.clone());
         spawn_blocking(move || validate(&schema, &config)).await.map_err(|error| Lost::Crashed(error.to_string()))
     } else {
@@ -55,8 +55,8 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
     };
     match checked.map_err(PluginRefusal::Check)? {
         Ok(()) => {}
-        Err(Misfit::Schema(why)) => return Err(PluginRefusal::Schema(why)),
-        Err(Misfit::Config(problems)) => return Err(PluginRefusal::Config(problems)),
+        Err(SchemaMismatch::Schema(why)) => return Err(PluginRefusal::Schema(why)),
+        Err(SchemaMismatch::Config(problems)) => return Err(PluginRefusal::Config(problems)),
     }
     let unordered = needs_order(&schema) && !route.ordered;
     let (config, grants) = (route.config.clone(), route.grants.clone());
@@ -69,7 +69,7 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
     }
 }
 
-async fn by_child(schema: &str, config: &Value) -> Result<Result<(), Misfit>, Lost> {
+async fn by_child(schema: &str, config: &Value) -> Result<Result<(), SchemaMismatch>, Lost> {
     let input = serde_json::to_vec(&(schema, config)).map_err(|error| Lost::Crashed(error.to_string()))?;
     // It fails only when the semaphore is closed, which never happens.
     let _permit = CHILD_PERMITS.acquire().await;
@@ -86,17 +86,18 @@ pub(crate) fn check_config() -> ExitCode {
         };
         let checked = match read() {
             Ok((schema, config)) => validate(&schema, &config),
-            Err(error) => Err(Misfit::Schema(error.to_string())),
+            Err(error) => Err(SchemaMismatch::Schema(error.to_string())),
         };
         serde_json::to_vec(&checked).unwrap_or_default()
     })
 }
 
-fn validate(schema: &Value, config: &Value) -> Result<(), Misfit> {
-    let validator = jsonschema::validator_for(schema).map_err(|error| Misfit::Schema(cut(error.to_string())))?;
+fn validate(schema: &Value, config: &Value) -> Result<(), SchemaMismatch> {
+    let validator =
+        jsonschema::validator_for(schema).map_err(|error| SchemaMismatch::Schema(cut(error.to_string())))?;
     let errors = validator.iter_errors(config).take(ERRORS);
     let problems: Vec<_> = errors.map(|e| (e.instance_path().to_string(), cut(e.to_string()))).collect();
-    if problems.is_empty() { Ok(()) } else { Err(Misfit::Config(problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(SchemaMismatch::Config(problems)) }
 }
 
 fn cut(mut text: String) -> String {
@@ -117,7 +118,9 @@ mod tests {
         let long = "x".repeat(5000);
         let schema = json!({ "additionalProperties": { "enum": [long] } });
         let config: serde_json::Map<_, _> = (0..300).map(|n| (n.to_string(), json!(n))).collect();
-        let Err(Misfit::Config(problems)) = validate(&schema, &config.into()) else { panic!("it does not fit") };
+        let Err(SchemaMismatch::Config(problems)) = validate(&schema, &config.into()) else {
+            panic!("it does not fit")
+        };
         assert_eq!(problems.len(), ERRORS);
         assert!(problems.iter().all(|(_, why)| why.len() < REASON + 8 && why.ends_with('…')));
     }
