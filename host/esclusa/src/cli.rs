@@ -116,7 +116,7 @@ enum Command {
 /// The result of a command: its exit code, as `docs/reference/cli.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// The command did what was asked.
+    /// The command has succeeded.
     Ok,
     /// The command failed.
     Failed,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// All mistakes in it, or everything that it names on AWS if this build has no AWS.
 pub(crate) fn read(path: &Path) -> Result<Loaded, Problems> {
     let loaded = esclusa_config::load(path, &|name| std::env::var(name).ok())?;
-    // The configuration crate does not know what this build contains.
+    // The configuration crate does not know the features of this build.
     if cfg!(feature = "aws") {
         return Ok(loaded);
     }

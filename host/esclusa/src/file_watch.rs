@@ -1,9 +1,9 @@
 //! Watches files by their content: routes.toml and the plugins.
 //!
 //! Directories are watched, not files, so that a rename over a file, a swapped symlink or a deleted and recreated file
-//! is seen. An event only says "look": what counts is the content. A file that is still being written is not read
-//! before its size and time of change stay the same. Network file systems and deleted directories give no events: for
-//! those all files are looked at every few seconds.
+//! is seen. An event only says "look": only the content decides. A file that is still being written is not read before
+//! its size and time of change stay the same. Network file systems and deleted directories give no events: for those
+//! all files are looked at every few seconds.
 
 use esclusa_sandbox::MAX_FILE;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};

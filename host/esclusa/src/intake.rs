@@ -28,7 +28,7 @@ pub(crate) enum NotTaken {
         name: String,
         /// Its kind.
         kind: &'static str,
-        /// What to do instead.
+        /// The remedy.
         instead: &'static str,
     },
     /// An event is malformed.

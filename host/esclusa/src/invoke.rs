@@ -149,7 +149,7 @@ fn filtered(sifted: Sifted) -> Result<Vec<usize>, String> {
     filtered.collect()
 }
 
-/// Calls the route's plugin, and checks what it wants against the route's grants.
+/// Calls the route's plugin, and checks its effects against the route's grants.
 pub(super) async fn call(route: &Route, origin: &Origin, columns: &Arc<Columns>) -> Result<CallOutput, CallError> {
     let reads = Arc::new(GrantedReads::new(&route.spec.grants, route.engine.reads()));
     let output = route.plugin().plugin.call(origin, columns, reads).await?;

@@ -55,7 +55,7 @@ pub(crate) struct ReplaySummary {
     pub gone: Option<TrimmedEvents>,
 }
 
-/// Counts of what a replay does not carry out.
+/// Counts of everything that a replay does not carry out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct LeftOut {
     /// Events that the filter or the time range leaves out.

@@ -1,6 +1,7 @@
 //! The running router: starts its routes, reloads them, pauses them, and stops them.
 //!
-//! No rules of delivery are here: `esclusa-flow` decides when an event may be settled, the engine what is durable.
+//! No rules of delivery are here: `esclusa-flow` decides when an event may be settled, and the engine makes it
+//! durable.
 
 pub(crate) mod health;
 mod newest_reload;

@@ -25,7 +25,7 @@ static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 /// Starts logging. `filter` is a level (`info`) or directives (`warn,esclusa=debug`).
 ///
 /// # Errors
-/// What is wrong with the filter.
+/// The mistake in the filter.
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let format = *FORMAT.get_or_init(|| format);
     // fjall logs its own housekeeping at `info`: operators need only its warnings.

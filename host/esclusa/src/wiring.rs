@@ -45,11 +45,11 @@ impl Wiring<'_> {
             .collect();
         let meters = OutputMeters::of(&spec.name, sinks.keys());
         let progress_store = Arc::new(LateProgressStore::default());
-        let keeper = source.keeps_progress().then(|| progress_store.clone());
+        let own_progress = source.keeps_progress().then(|| progress_store.clone());
         let local: Arc<dyn Engine> = Arc::new(self.store.clone());
-        let above = self
-            .cloud
-            .and_then(|cloud| cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), keeper));
+        let above = self.cloud.and_then(|cloud| {
+            cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), own_progress)
+        });
         let facts = (source.kind().into(), progress_kind(source), self.plan.marks(spec));
         Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), version, meter), progress_store))
     }

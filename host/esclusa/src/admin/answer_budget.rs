@@ -99,7 +99,7 @@ mod tests {
         let (untaken, wait) = (AnswerBudget::new(1 << 20), Duration::from_millis(50));
         let status = |refused: Result<Body, ApiError>| refused.err().map(|why| why.into_response().status().as_u16());
         let first = untaken.body(vec![1; 700 << 10], wait).await.unwrap_or_default();
-        assert_eq!(first.size_hint().exact(), Some(700 << 10), "its length is told");
+        assert_eq!(first.size_hint().exact(), Some(700 << 10), "its length is declared");
         assert_eq!(status(untaken.body(vec![2; 700 << 10], wait).await), Some(503));
         assert_eq!(status(untaken.body_now(vec![2; 700 << 10])), Some(503));
         assert_eq!(status(untaken.body(vec![2; SMALL], wait).await), None, "small ones do not count");

@@ -74,7 +74,7 @@ impl BodyBudget {
             // A body that is complete at this moment is used, even if the request was just refused for being slow.
             biased;
             held = self.fill(body, declared, most, &gives_way) => held,
-            () = gives_way.notified() => Err(full("the request gave way to others: it was sent too slowly")),
+            () = gives_way.notified() => Err(full("the request was refused to make room for others: it was sent too slowly")),
         }
     }
 

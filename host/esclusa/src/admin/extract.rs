@@ -111,13 +111,13 @@ impl<T, const MOST: usize> BoundedList<T, MOST> {
     /// The items.
     ///
     /// # Errors
-    /// The list was too long; `what` names its items in the message.
-    pub(crate) fn all(self, what: &str) -> Result<Vec<T>, ApiError> {
+    /// The list was too long; `items` names its items in the message.
+    pub(crate) fn all(self, items: &str) -> Result<Vec<T>, ApiError> {
         if self.beyond == 0 {
             return Ok(self.items);
         }
         let count = self.items.len().saturating_add(self.beyond);
-        let why = format!("a request may have {MOST} {what}, this one has {count}: send it in parts");
+        let why = format!("a request may have {MOST} {items}, this one has {count}: send it in parts");
         Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.list"))
     }
 }

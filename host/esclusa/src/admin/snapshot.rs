@@ -23,7 +23,7 @@ pub(super) struct RouterView {
     pub metrics: Bytes,
 }
 
-/// When the last look at the router began, and what it found.
+/// When the last look at the router began, and the state that it found.
 type LastView = (Instant, Arc<RouterView>);
 
 /// The last state that was looked at.

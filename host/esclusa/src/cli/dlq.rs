@@ -59,7 +59,7 @@ pub(super) enum DlqCommand {
     },
 }
 
-/// Which letters.
+/// A selection of dead letters.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct DeadLetterFilter {
     /// Of this route

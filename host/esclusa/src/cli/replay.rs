@@ -150,7 +150,7 @@ fn missing(gone: &TrimmedEvents) -> String {
     }
 }
 
-/// What was left out, as a message; empty if nothing was.
+/// Everything that was left out, as a message; empty if nothing was.
 fn left_out(left: &LeftOut) -> String {
     let counts = [
         (left.filtered, "events by filter or time"),

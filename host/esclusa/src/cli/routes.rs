@@ -106,7 +106,7 @@ const HEADING: [&str; 11] = [
     "DEAD",
     "IN FLIGHT",
     "UNDELIVERED",
-    "LETTERS",
+    "DEAD LETTERS",
     "LAST ERROR",
 ];
 
@@ -220,6 +220,6 @@ fn stopped(accounts: &[RouteAccount], dead_letters: &[u64]) -> Result<()> {
             account.behind.map_or_else(|| "-".to_owned(), |behind| behind.to_string()),
         ]
     };
-    let heading = ["ROUTE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "UNDELIVERED", "LETTERS", "BEHIND"];
+    let heading = ["ROUTE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "UNDELIVERED", "DEAD LETTERS", "BEHIND"];
     print::table(heading, &accounts.iter().zip(dead_letters).map(row).collect::<Vec<_>>())
 }

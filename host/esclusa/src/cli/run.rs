@@ -163,7 +163,7 @@ fn announce(loaded: &Loaded, address: Option<std::net::SocketAddr>) {
     tracing::info!(routes, engine = %plan.engine.display(), "running");
 }
 
-/// Prints what an operator should look at: halted routes and new dead letters.
+/// Prints the halted routes and the number of new dead letters.
 fn summarize(before: &Status, after: &Status) {
     for route in &after.routes {
         if route.state == "halted" {

@@ -13,7 +13,7 @@ use esclusa_sandbox::{MAX_FILE, SandboxConfig, caps};
 use std::fmt::Write;
 use std::path::Path;
 
-/// A row of the page: what is limited, the limit, and what happens beyond it.
+/// A row of the page: a quantity, its limit, and the consequence of exceeding it.
 type Row = (&'static str, String, &'static str);
 
 const HEAD: &str = include_str!("limits_page.md");

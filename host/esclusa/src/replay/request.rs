@@ -104,7 +104,7 @@ pub(crate) enum ReplayRefusal {
         name: String,
         /// A route.
         route: Arc<str>,
-        /// What it does with the table.
+        /// How the route uses the table.
         does: &'static str,
     },
 }

@@ -13,7 +13,8 @@ const FRESH_MILLIS: u64 = 30_000;
 pub(crate) struct Health {
     /// True if it does.
     pub healthy: bool,
-    /// `ok`, a state in which it takes no events (`paused`, `halted`, `draining`, `stopped`), or the code of what fails.
+    /// `ok`, a state in which it takes no events (`paused`, `halted`, `draining`, `stopped`), or the code of the
+    /// failure.
     pub code: String,
     /// The failure as a message. It may contain text of a guest: escape it before showing it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -103,7 +103,7 @@ impl Runtime {
         self.note_reload("routes.toml", Err(problems.to_owned()));
     }
 
-    /// Loads what the new configuration needs, and puts it in force.
+    /// Loads the plugins that the new configuration needs, and puts the configuration in force.
     async fn prepare(&self, new: Loaded, reload: &mut ReloadAttempt) -> Result<String, ReloadError> {
         let old = self.loaded();
         if old.plan.admin != new.plan.admin || old.plan.engine != new.plan.engine {

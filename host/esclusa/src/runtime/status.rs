@@ -116,11 +116,11 @@ impl RouteStatus {
 pub(crate) struct ReloadStatus {
     /// Milliseconds since the Unix epoch.
     pub at: u64,
-    /// What was reloaded: a file, or `routes.toml`.
+    /// The file that was reloaded: a plugin or `routes.toml`.
     pub what: String,
     /// True if it is in force.
     pub ok: bool,
-    /// What changed, or why nothing did.
+    /// A summary of the changes, or the reason why there are none.
     pub message: String,
 }
 

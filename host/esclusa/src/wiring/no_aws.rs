@@ -83,7 +83,7 @@ impl Cloud {
         match *self {}
     }
 
-    /// What opens a source.
+    /// The opener of a source.
     #[must_use]
     pub(crate) fn opener(&self, _: &plan::RouteSpec, _: &plan::Source, _: u32, _: Positions) -> AwsSourceOpener {
         match *self {}
@@ -103,7 +103,7 @@ impl Cloud {
         match *self {}
     }
 
-    /// What cannot be used.
+    /// The resources that cannot be used.
     pub(crate) async fn check(&self, _: &Plan) -> Vec<Unreachable> {
         match *self {}
     }

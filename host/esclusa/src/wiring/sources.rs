@@ -39,8 +39,8 @@ pub(crate) fn opener(
             let Some(cloud) = cloud else {
                 return opened.unwrap_or_else(|| Err(Fault::Bug("there is no source".to_owned())));
             };
-            let (source, keeper) = cloud.open().await?;
-            progress_store.set(keeper);
+            let (source, progress) = cloud.open().await?;
+            progress_store.set(progress);
             Ok(source)
         })
     });
@@ -72,8 +72,8 @@ fn open(
             store.stream_source(spec, &stream, Start::TrimHorizon)
         }
         plan::Source::Http { reply: true, .. } => {
-            let http_source =
-                http_source.ok_or_else(|| Fault::Bug("an http source with replies has no desk".to_owned()))?;
+            let http_source = http_source
+                .ok_or_else(|| Fault::Bug("an http source with replies is opened without its requests".to_owned()))?;
             Ok(http_source.source(spec.route, spec.source, spec.workers))
         }
         plan::Source::Generate { interval, per_tick, count, events, key } => {
