@@ -31,7 +31,6 @@ use redirect_engine::{RedirectEngine, ReplayTally, UncountedEngine};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 use tokio::task::JoinSet;
 
 /// The stores that a replay uses.
@@ -123,7 +122,7 @@ pub(crate) async fn replay(
     let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, version, Meter::default());
     let shared = Arc::new(Shared {
         activity: Arc::new(Activity::default()),
-        start: Instant::now(),
+        start: tokio::time::Instant::now(),
         commit_count: Box::new(move || store.version()),
     });
     let open = open(job, stores, cloud.as_ref(), tally.clone());

@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -116,7 +116,7 @@ impl Runtime {
         let engine = store.clone();
         let shared = Arc::new(Shared {
             activity: Arc::new(Activity::default()),
-            start: Instant::now(),
+            start: tokio::time::Instant::now(),
             commit_count: Box::new(move || engine.version()),
         });
         let runtime = Arc::new(Runtime {

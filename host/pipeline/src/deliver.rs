@@ -212,7 +212,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
         let attempt = delivery.next_event().map_or(0, |event| delivery.attempt(event));
         work.route.meter.waits(Waiting { attempt, next });
         tokio::select! {
-            () = tokio::time::sleep_until((work.shared.start + due).into()) => {}
+            () = tokio::time::sleep_until(work.shared.start + due) => {}
             () = keep(&mut self.lane) => {}
             () = changed(&mut self.mode) => {
                 // A route that drains finishes what is in work, but does not wait for another try.
@@ -249,6 +249,10 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
     ) -> Result<Result<(), NotCommitted>, DeliveryEnd> {
         let (work, lane) = (&mut *self.work, &mut self.lane);
         let route = work.route;
+        // A batch may take several commits, and a plugin that answers at once leaves no other moment to notice the stop.
+        if route.mode() == Mode::Stopped {
+            return Err(DeliveryEnd::Stopped);
+        }
         let replies = std::mem::take(&mut output.replies);
         let builder = CommitBuilder {
             rules: &route.rules,

@@ -165,7 +165,8 @@ async fn deliver<'a>(
     let mut next = None;
     let end = {
         let run = batch.delivery.run(None);
-        let ahead = ahead(route, shared, lane, &mut next);
+        // A route on its way out pulls nothing more.
+        let ahead = route.unless_leaving(ahead(route, shared, lane, &mut next));
         tokio::pin!(run, ahead);
         tokio::select! {
             biased;
@@ -175,13 +176,13 @@ async fn deliver<'a>(
                 if end == DeliveryEnd::Settled {
                     let mut mode = route.watch();
                     tokio::select! {
-                        () = ahead => {}
+                        _ = ahead => {}
                         () = changed(&mut mode) => {}
                     }
                 }
                 end
             }
-            () = &mut ahead => run.await,
+            _ = &mut ahead => run.await,
         }
     };
     let settled = end == DeliveryEnd::Settled;

@@ -55,9 +55,9 @@ async fn run(route: Arc<Route>, shared: Arc<Shared>, open: OpenSource, opening: 
 async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSource, opening: ActivityGuard) {
     let mut opening = Some(opening);
     let Some(mut source) = route.unless_leaving(reopen(route, open)).await else { return };
-    let (mut lanes, mut found, mut more) = (JoinSet::new(), FuturesUnordered::new(), true);
+    let (mut lanes, mut lost, mut more) = (JoinSet::new(), FuturesUnordered::new(), true);
     let (mut look, mut trouble, mut pause) = (LOOK, Trouble::default(), None);
-    while more || !lanes.is_empty() || !found.is_empty() {
+    while more || !lanes.is_empty() || !lost.is_empty() {
         if !more || source.caught_up() {
             // Every lane that exists is known and has a guard of its own now.
             drop(opening.take());
@@ -74,23 +74,26 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSourc
             },
             () = async { if let Some(pause) = &mut pause { pause.await } }, if pause.is_some() => pause = None,
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
-                // A leased lane comes from the source again, here or in another process.
-                Ok((id, LaneEnd::Lost, guard)) if !source.leased() => found.push(find(route, open, id, guard)),
+                Ok((id, LaneEnd::Lost, guard)) => lost.push(after_loss(route, open, id, source.leased(), guard)),
                 // Others may follow it: the children of a shard.
                 Ok((_, _, guard)) => (opening, look) = (Some(guard), LOOK),
                 Err(error) => {
                     tracing::error!(route = %route.spec.name, error = %error, "a lane broke; the source is opened again");
                     route.meter.error("bug", &error.to_string());
                     // All lanes stop before the source opens anew, so that no two read the same lane.
-                    found.clear();
+                    lost.clear();
                     lanes.shutdown().await;
                     source.close().await;
                     let Some(again) = route.unless_leaving(reopen(route, open)).await else { return };
+                    let Some(recorded) = recorded(route).await else { return };
+                    for lane in recorded.into_keys() {
+                        lost.push(after_loss(route, open, lane, true, shared.activity.guard()));
+                    }
                     (source, more, pause) = (again, true, None);
                 }
             },
             // The lane may be gone for good.
-            Some((lane, _guard)) = found.next(), if !found.is_empty() => {
+            Some((lane, _guard)) = lost.next(), if !lost.is_empty() => {
                 lane.into_iter().for_each(|lane| spawn(&mut lanes, route, shared, lane));
             }
             // A source may find out that it has given all lanes while it waits for the next one. The request is made again.
@@ -100,7 +103,7 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSourc
         }
         if matches!(route.mode(), Mode::Draining | Mode::Stopped) {
             more = false;
-            found.clear();
+            lost.clear();
         }
     }
     // A process that is killed before this leaves its leases and messages to expire.
@@ -141,7 +144,7 @@ async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Recorded>>> {
 /// Sends what is recorded of a lane before anything new of it.
 async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<Recorded>) {
     for outbox in recorded {
-        tracing::info!(route = %route.spec.name, lane = outbox.lane(), messages = outbox.messages(), "sending what an earlier run recorded");
+        tracing::info!(route = %route.spec.name, lane = outbox.lane(), messages = outbox.messages(), "sending recorded messages");
         if !outbox::send(route, outbox).await {
             return;
         }
@@ -161,21 +164,43 @@ async fn reopen(route: &Route, open: &OpenSource) -> Box<dyn Source> {
     }
 }
 
-/// The lane called `id`, opened again at its committed position, after a moment; `None` if it is gone. `guard` says meanwhile
-/// that something is to be done.
-async fn find(
+/// Sends what is recorded of a lane that ended early, and opens it again; `None` if it is gone, or if it is leased: the source
+/// gives a leased lane again, here or in another process. `guard` says meanwhile that something is to be done.
+async fn after_loss(
     route: &Route,
     open: &OpenSource,
     id: String,
+    leased: bool,
     guard: ActivityGuard,
 ) -> (Option<Box<dyn Lane>>, ActivityGuard) {
+    send_recorded(route, &id).await;
+    let lane = if leased { None } else { find(route, open, &id).await };
+    (lane, guard)
+}
+
+/// Sends what is recorded of a lane and was not sent by its task: that broke between a commit and its messages, or did not
+/// hear that its commit happened. Workers of an unordered source share the empty name, so that nobody can tell which of them
+/// is still sending: what is recorded of those is sent at the next start.
+async fn send_recorded(route: &Route, lane: &str) {
+    if lane.is_empty() {
+        return;
+    }
+    // Waits for the task that is sending messages of the lane, if there is one: what is recorded after that is sent by nobody.
+    let slot = route.send_order.take(lane.into()).await;
+    if let Some(own) = recorded(route).await.and_then(|mut lanes| lanes.remove(lane)) {
+        resume(route, slot, own).await;
+    }
+}
+
+/// The lane called `id`, opened again at its committed position, after a moment; `None` if it is gone.
+async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane>> {
     tokio::time::sleep(REOPEN).await;
     let (mut source, mut trouble) = (reopen(route, open).await, Trouble::default());
     loop {
         match source.next_lane().await {
-            Ok(Some(lane)) if lane.id() == id => return (Some(lane), guard),
+            Ok(Some(lane)) if lane.id() == id => return Some(lane),
             Ok(Some(_)) => {}
-            Ok(None) => return (None, guard),
+            Ok(None) => return None,
             Err(fault) => tokio::time::sleep(trouble.report(route, &fault)).await,
         }
     }

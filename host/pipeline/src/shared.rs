@@ -2,7 +2,7 @@
 
 use crate::activity::Activity;
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// What lanes of all routes share.
 pub struct Shared {

@@ -1,6 +1,8 @@
 //! Conformance suites of the boundary traits: what every engine and every source promises, as tests that each
-//! implementation runs, a proxy that lets servers fail, and a count of allocations.
+//! implementation runs; fakes of all of them for tests of a running route; a proxy that lets servers fail, and a count of
+//! allocations.
 
 pub mod allocations;
 pub mod conformance;
+pub mod fakes;
 pub mod faults;
