@@ -84,15 +84,15 @@ pub(crate) async fn load_all<'a>(
             Err(error) => Some(Err(PluginRefusal::Load(error.clone()))),
         }
     }));
-    let (mut versions, mut refused) = (Vec::new(), Vec::new());
+    let (mut loaded_plugins, mut refused) = (Vec::new(), Vec::new());
     for (route, result) in routes.iter().zip(configured.await) {
         match result {
-            Some(Ok(version)) => versions.push(version),
+            Some(Ok(plugin)) => loaded_plugins.push(plugin),
             Some(Err(why)) => refused.push((route.name.clone(), why)),
             None => {}
         }
     }
-    if refused.is_empty() { Ok(versions) } else { Err(refused) }
+    if refused.is_empty() { Ok(loaded_plugins) } else { Err(refused) }
 }
 
 /// Loads the plugin of a route.

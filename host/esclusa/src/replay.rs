@@ -96,14 +96,14 @@ pub(crate) enum NotReplayed {
     Failed(String),
 }
 
-/// Runs a replay. `version` is the plugin, loaded for the route of the job.
+/// Runs a replay with the plugin of the route of the job.
 ///
 /// # Errors
 /// [`NotReplayed`].
 pub(crate) async fn replay(
     job: &ReplayJob,
     stores: &ReplayStores,
-    version: LoadedPlugin,
+    plugin: LoadedPlugin,
 ) -> Result<ReplaySummary, NotReplayed> {
     let cloud = Cloud::of(&job.plan).await;
     // All checks come before the first write: a refused replay leaves the other table empty.
@@ -119,7 +119,7 @@ pub(crate) async fn replay(
     let tally = Arc::new(ReplayTally::default());
     let redirect = RedirectEngine::new(above.unwrap_or(local), job, tally.clone());
     let facts = (job.source.kind().into(), ProgressKind::Nothing, job.plan.marks(&job.wired));
-    let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, version, Meter::default());
+    let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, plugin, Meter::default());
     let shared = Arc::new(Shared {
         activity: Arc::new(Activity::default()),
         start: tokio::time::Instant::now(),

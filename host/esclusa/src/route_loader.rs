@@ -77,11 +77,11 @@ impl RouteLoader {
         }
         let missing = || RouteUnavailable::Route(name.to_owned());
         let spec = self.plan.routes.iter().find(|route| &*route.name == name).ok_or_else(missing)?;
-        let version = plugins::load(&self.sandbox, spec).await;
-        let version = version.map_err(|why| RouteUnavailable::Plugin { route: name.to_owned(), why })?;
+        let plugin = plugins::load(&self.sandbox, spec).await;
+        let plugin = plugin.map_err(|why| RouteUnavailable::Plugin { route: name.to_owned(), why })?;
         let cloud = Cloud::of(&self.plan).await;
         let wiring = Wiring { store: &self.store, cloud: cloud.as_ref(), plan: &self.plan };
-        let (route, _) = wiring.route(spec, version, Meter::default()).ok_or_else(missing)?;
+        let (route, _) = wiring.route(spec, plugin, Meter::default()).ok_or_else(missing)?;
         ready.insert(spec.name.clone(), route.clone());
         Ok(route)
     }

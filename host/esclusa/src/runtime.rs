@@ -112,7 +112,7 @@ impl Runtime {
         let opened = tokio::task::spawn_blocking(move || Store::open(&directory, schema)).await;
         let opened = opened.map_err(|error| StartError::Store(error.to_string()))?;
         let store = opened.map_err(|error| StartError::Store(error.to_string()))?;
-        let versions = plugins::load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
+        let loaded_plugins = plugins::load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
         let engine = store.clone();
         let shared = Arc::new(Shared {
             activity: Arc::new(Activity::default()),
@@ -135,8 +135,8 @@ impl Runtime {
         });
         let loaded = runtime.loaded.load_full();
         let cloud = runtime.cloud(&loaded.plan).await;
-        for (spec, version) in loaded.plan.routes.iter().zip(versions) {
-            runtime.start_route(&loaded.plan, cloud.as_ref(), spec, version);
+        for (spec, plugin) in loaded.plan.routes.iter().zip(loaded_plugins) {
+            runtime.start_route(&loaded.plan, cloud.as_ref(), spec, plugin);
         }
         Ok(runtime)
     }
@@ -220,9 +220,9 @@ impl Runtime {
         plan: &Plan,
         cloud: Option<&Cloud>,
         spec: &plan::RouteSpec,
-        version: impl Into<Arc<LoadedPlugin>>,
+        plugin: impl Into<Arc<LoadedPlugin>>,
     ) {
-        self.start_route_in(plan, cloud, spec, version, None);
+        self.start_route_in(plan, cloud, spec, plugin, None);
     }
 
     /// Starts a route, in a mode that it was in before.
@@ -231,7 +231,7 @@ impl Runtime {
         plan: &Plan,
         cloud: Option<&Cloud>,
         spec: &plan::RouteSpec,
-        version: impl Into<Arc<LoadedPlugin>>,
+        plugin: impl Into<Arc<LoadedPlugin>>,
         mode: Option<Mode>,
     ) {
         let Some(source) = plan.sources.get(&spec.source) else { return };
@@ -246,7 +246,7 @@ impl Runtime {
         });
         let meter = Meter::starting_at(counts);
         let wiring = Wiring { store: &self.store, cloud, plan };
-        let Some((route, progress_store)) = wiring.route(spec, version, meter) else { return };
+        let Some((route, progress_store)) = wiring.route(spec, plugin, meter) else { return };
         match self.store.paused(&spec.name) {
             Ok(false) => {}
             Ok(true) => {

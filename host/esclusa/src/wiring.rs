@@ -34,7 +34,7 @@ impl Wiring<'_> {
     pub(crate) fn route(
         &self,
         spec: &plan::RouteSpec,
-        version: impl Into<Arc<LoadedPlugin>>,
+        plugin: impl Into<Arc<LoadedPlugin>>,
         meter: Meter,
     ) -> Option<(Arc<Route>, Arc<LateProgressStore>)> {
         let source = self.plan.sources.get(&spec.source)?;
@@ -51,7 +51,7 @@ impl Wiring<'_> {
             cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), own_progress)
         });
         let facts = (source.kind().into(), progress_kind(source), self.plan.marks(spec));
-        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), version, meter), progress_store))
+        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), plugin, meter), progress_store))
     }
 }
 

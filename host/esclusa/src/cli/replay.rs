@@ -99,8 +99,8 @@ impl ReplayArgs {
         let stores =
             ReplayStores { own: if job.needs_store() { Some(self.store(global).await?) } else { None }, scratch };
         let sandbox = route_loader::sandbox(&plan.engine)?;
-        let version = plugins::load(&sandbox, &job.route).await.with_context(|| format!("route {}", self.route))?;
-        replay::replay(job, &stores, version).await.map_err(|why| anyhow!("route {}: {why}", self.route))
+        let plugin = plugins::load(&sandbox, &job.route).await.with_context(|| format!("route {}", self.route))?;
+        replay::replay(job, &stores, plugin).await.map_err(|why| anyhow!("route {}: {why}", self.route))
     }
 
     /// The store of the configuration; fails if a router runs, since one process at a time may open it.

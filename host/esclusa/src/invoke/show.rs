@@ -96,8 +96,8 @@ impl Invocation {
 
 /// The plugin that serves the route now.
 pub(super) fn plugin(route: &Route) -> Json {
-    let version = route.plugin();
-    json!({"name": version.name, "version": version.version, "digest": version.plugin.digest()})
+    let plugin = route.plugin();
+    json!({"name": plugin.name, "version": plugin.version, "digest": plugin.plugin.digest()})
 }
 
 fn failure(error: &CallError) -> Json {

@@ -60,10 +60,10 @@ impl Runtime {
         let loaded = self.loaded();
         let users: Vec<&plan::RouteSpec> = loaded.plan.routes.iter().filter(|r| r.plugin == path).collect();
         let began = epoch_millis();
-        let versions = reload.load(self.load(&users)).await?;
+        let loaded_plugins = reload.load(self.load(&users)).await?;
         let _changing = self.change_lock.lock().await;
         reload.still_newest()?;
-        Ok(self.swap(&users, versions, began))
+        Ok(self.swap(&users, loaded_plugins, began))
     }
 
     async fn load(&self, routes: &[&plan::RouteSpec]) -> Result<Vec<LoadedPlugin>, String> {
@@ -71,21 +71,21 @@ impl Runtime {
         loaded.map_err(|refused| describe(&refused))
     }
 
-    fn swap(&self, users: &[&plan::RouteSpec], versions: Vec<LoadedPlugin>, began: u64) -> String {
+    fn swap(&self, users: &[&plan::RouteSpec], loaded_plugins: Vec<LoadedPlugin>, began: u64) -> String {
         let running = self.running();
-        let mut plugin = String::new();
-        for (spec, version) in users.iter().zip(versions) {
+        let mut described = String::new();
+        for (spec, plugin) in users.iter().zip(loaded_plugins) {
             // Meanwhile a new configuration may have changed or removed this route: its reload has loaded the plugin
             // that it needs.
             let Some(running) = running.get(&spec.name).filter(|running| running.route.spec == **spec) else {
                 continue;
             };
-            let digest = version.plugin.digest().get(..12).unwrap_or_default();
-            plugin = format!("{} {} ({digest})", version.name, version.version);
-            running.route.swap(version);
+            let digest = plugin.plugin.digest().get(..12).unwrap_or_default();
+            described = format!("{} {} ({digest})", plugin.name, plugin.version);
+            running.route.swap(plugin);
         }
         let names: Vec<&str> = users.iter().map(|s| &*s.name).collect();
-        format!("{plugin} serves {} after {} ms", names.join(", "), epoch_millis().saturating_sub(began))
+        format!("{described} serves {} after {} ms", names.join(", "), epoch_millis().saturating_sub(began))
     }
 
     /// Puts a new configuration in force.
@@ -109,19 +109,20 @@ impl Runtime {
         if old.plan.admin != new.plan.admin || old.plan.engine != new.plan.engine {
             return Err(ReloadError::Failed("[admin] and [engine] change only with a restart".to_owned()));
         }
-        let mut versions: BTreeMap<Arc<str>, LoadedPlugin> = BTreeMap::new();
+        let mut loaded_plugins: BTreeMap<Arc<str>, LoadedPlugin> = BTreeMap::new();
         loop {
             let stay = self.staying(&new.plan);
-            let lacks = |route: &&plan::RouteSpec| !stay.contains(&route.name) && !versions.contains_key(&route.name);
+            let lacks =
+                |route: &&plan::RouteSpec| !stay.contains(&route.name) && !loaded_plugins.contains_key(&route.name);
             let missing: Vec<&plan::RouteSpec> = new.plan.routes.iter().filter(lacks).collect();
             let found = reload.load(self.load(&missing)).await?;
-            versions.extend(missing.iter().map(|route| route.name.clone()).zip(found));
+            loaded_plugins.extend(missing.iter().map(|route| route.name.clone()).zip(found));
             let _changing = self.change_lock.lock().await;
             reload.still_newest()?;
             // A reload of a plugin may have changed the running routes meanwhile: then more plugins have to be loaded.
             let stay = self.staying(&new.plan);
-            if new.plan.routes.iter().all(|r| stay.contains(&r.name) || versions.contains_key(&r.name)) {
-                return Ok(self.apply(new, &stay, versions).await?);
+            if new.plan.routes.iter().all(|r| stay.contains(&r.name) || loaded_plugins.contains_key(&r.name)) {
+                return Ok(self.apply(new, &stay, loaded_plugins).await?);
             }
         }
     }
@@ -137,7 +138,7 @@ impl Runtime {
         &self,
         new: Loaded,
         stay: &BTreeSet<Arc<str>>,
-        mut versions: BTreeMap<Arc<str>, LoadedPlugin>,
+        mut loaded_plugins: BTreeMap<Arc<str>, LoadedPlugin>,
     ) -> Result<String, String> {
         let old = self.loaded();
         let start: Vec<&plan::RouteSpec> = new.plan.routes.iter().filter(|r| !stay.contains(&r.name)).collect();
@@ -163,10 +164,10 @@ impl Runtime {
         }
         let cloud = self.cloud(&new.plan).await;
         // Each route starts as soon as its old one has ended: a slow one does not hold up the others.
-        let ready = start.iter().filter_map(|spec| Some((spec, versions.remove(&spec.name)?)));
-        let started = ready.map(|(spec, version)| async {
+        let ready = start.iter().filter_map(|spec| Some((spec, loaded_plugins.remove(&spec.name)?)));
+        let started = ready.map(|(spec, plugin)| async {
             self.stop_route(&spec.name, DRAIN).await;
-            self.start_route(&new.plan, cloud.as_ref(), spec, version);
+            self.start_route(&new.plan, cloud.as_ref(), spec, plugin);
         });
         let stopped = gone.iter().map(|name| async {
             if !start.iter().any(|spec| spec.name == *name) {

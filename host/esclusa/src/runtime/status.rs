@@ -151,7 +151,7 @@ impl Runtime {
     fn route_status(&self, running: &RunningRoute, plan: &plan::Plan) -> RouteStatus {
         let route = &running.route;
         let (state, reason) = state(route, running.task.is_finished());
-        let version = route.plugin();
+        let plugin = route.plugin();
         let mut status = RouteStatus {
             name: route.spec.name.to_string(),
             source: route.spec.source.to_string(),
@@ -161,10 +161,10 @@ impl Runtime {
             health: Health::default(),
             plugin: PluginStatus {
                 path: route.spec.plugin.display().to_string(),
-                digest: version.plugin.digest().to_owned(),
-                name: version.name.clone(),
-                version: version.version.clone(),
-                since: version.since,
+                digest: plugin.plugin.digest().to_owned(),
+                name: plugin.name.clone(),
+                version: plugin.version.clone(),
+                since: plugin.since,
             },
             reading: route.meter.read(),
             in_flight_bytes: route.budget.used() as u64,
