@@ -186,6 +186,12 @@ pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, Not
     if refused.is_empty() { Ok(summary) } else { Err(NotReloaded { message: refused.join("; "), diagnostics: None }) }
 }
 
+/// Names for a message, separated by commas; "none" if there are none.
+pub(crate) fn list_names<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
 /// Problems in one line, for logs and lists that show no source text.
 fn brief(problems: &Problems) -> String {
     let errors = problems.0.iter().filter(|d| d.severity == Severity::Error);

@@ -2,6 +2,7 @@
 //!
 //! A call returns once its records are durable. All records of a call are stored, or none.
 
+use crate::configuration::list_names;
 use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::{Plan, Source};
 use esclusa_embedded::{NewRecord, Store};
@@ -88,11 +89,7 @@ fn target(plan: &Plan, name: &str) -> Result<IntakeTarget, NotTaken> {
         Some(Source::Sqs { .. }) => closed("sqs", "send messages with `aws sqs send-message`"),
         Some(Source::Generate { .. }) => closed("generate", "it generates its events itself"),
         Some(Source::Schedule { .. }) => closed("schedule", "it generates its events itself"),
-        None => {
-            let known: Vec<&str> = plan.sources.keys().map(|name| &**name).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Err(NotTaken::Unknown { name: name.to_owned(), known })
-        }
+        None => Err(NotTaken::Unknown { name: name.to_owned(), known: list_names(plan.sources.keys()) }),
     }
 }
 

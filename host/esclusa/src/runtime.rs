@@ -136,7 +136,7 @@ impl Runtime {
         let loaded = runtime.loaded.load_full();
         let cloud = runtime.cloud(&loaded.plan).await;
         for (spec, plugin) in loaded.plan.routes.iter().zip(loaded_plugins) {
-            runtime.start_route(&loaded.plan, cloud.as_ref(), spec, plugin);
+            runtime.start_route(&loaded.plan, cloud.as_ref(), spec, plugin, None);
         }
         Ok(runtime)
     }
@@ -214,19 +214,8 @@ impl Runtime {
         Some(Cloud::of(plan).await?.sharing(&self.queues))
     }
 
-    /// Starts a route.
+    /// Starts a route; `mode` is the one that it was in before, if it ran before.
     fn start_route(
-        &self,
-        plan: &Plan,
-        cloud: Option<&Cloud>,
-        spec: &plan::RouteSpec,
-        plugin: impl Into<Arc<LoadedPlugin>>,
-    ) {
-        self.start_route_in(plan, cloud, spec, plugin, None);
-    }
-
-    /// Starts a route, in a mode that it was in before.
-    fn start_route_in(
         &self,
         plan: &Plan,
         cloud: Option<&Cloud>,

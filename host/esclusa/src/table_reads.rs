@@ -1,5 +1,6 @@
 //! Reads tables for people: checks names, reads keys from JSON, and writes items as JSON with every digit.
 
+use crate::configuration::list_names;
 use esclusa_config::plan::{Plan, Table};
 use esclusa_embedded::{Store, plain_json};
 use esclusa_flow::engine::ReadError;
@@ -70,9 +71,7 @@ pub(crate) fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
         }
         None => {}
     }
-    let known: Vec<&str> = plan.tables.keys().map(String::as_str).collect();
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    Err(NotRead::Unknown { name: name.to_owned(), known })
+    Err(NotRead::Unknown { name: name.to_owned(), known: list_names(plan.tables.keys()) })
 }
 
 /// Reads a key from a JSON object of strings and numbers. Numbers keep every digit.

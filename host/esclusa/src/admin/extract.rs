@@ -88,9 +88,14 @@ fn parse<T: DeserializeOwned>(data: &[u8]) -> Result<T, ApiError> {
     })
 }
 
+/// The media type of a body in lower case, without its parameters; empty if the request names none.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let header = headers.get(CONTENT_TYPE).and_then(|header| header.to_str().ok()).unwrap_or_default();
+    header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = media_type(headers);
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 

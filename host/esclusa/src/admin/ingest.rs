@@ -5,7 +5,7 @@
 
 use super::AdminServer;
 use super::api_error::ApiError;
-use super::extract::{PathParams, parameter};
+use super::extract::{PathParams, media_type, parameter};
 use crate::intake;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -91,9 +91,7 @@ fn key(headers: &HeaderMap, uri: &Uri) -> Result<String, ApiError> {
 
 /// True if the content type says that each line is an event; else the whole body is one event.
 fn lines(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    matches!(kind.as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines")
+    matches!(media_type(headers).as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines")
 }
 
 /// Passes the request to the route of the source, and answers with the plugin's reply.

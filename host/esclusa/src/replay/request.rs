@@ -1,5 +1,6 @@
 //! The request for a replay, checked against the plan.
 
+use crate::configuration::list_names;
 use esclusa_config::plan::{Coordination, Plan, RouteSpec, Source, Start, Table};
 use esclusa_flow::filter::Filter;
 use std::collections::BTreeMap;
@@ -140,9 +141,11 @@ impl ReplayRequest {
         {
             return Err(ReplayRefusal::Backwards);
         }
-        let known = || plan.routes.iter().map(|route| route.name.to_string());
         let route = plan.routes.iter().find(|route| *route.name == *self.route);
-        let route = route.ok_or_else(|| ReplayRefusal::Route { name: self.route.clone(), known: list(known()) })?;
+        let route = route.ok_or_else(|| ReplayRefusal::Route {
+            name: self.route.clone(),
+            known: list_names(plan.routes.iter().map(|route| &route.name)),
+        })?;
         let tables = self.tables(plan, route)?;
         let source = self.source(plan, route)?;
         let mut route = route.clone();
@@ -168,11 +171,11 @@ impl ReplayRequest {
     }
 
     fn tables(&self, plan: &Plan, route: &RouteSpec) -> Result<BTreeMap<String, String>, ReplayRefusal> {
-        let granted = || list(route.grants.tables.iter().cloned());
+        let granted = || list_names(&route.grants.tables);
         let mut tables = BTreeMap::new();
         for (from, into) in &self.into {
             if !plan.tables.contains_key(into) {
-                return Err(ReplayRefusal::Table { name: into.clone(), known: list(plan.tables.keys().cloned()) });
+                return Err(ReplayRefusal::Table { name: into.clone(), known: list_names(plan.tables.keys()) });
             }
             unused(plan, into)?;
             let mut all = route.grants.tables.iter();
@@ -278,9 +281,4 @@ impl ReplayJob {
             _ => self.until.unwrap_or(now).saturating_add(SLACK),
         }
     }
-}
-
-fn list(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<String> = names.collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

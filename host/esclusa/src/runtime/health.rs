@@ -2,7 +2,7 @@
 //! status, metrics and readiness agree.
 
 use super::output_status::OutputStatus;
-use esclusa_pipeline::meter::{LastError, epoch_millis};
+use esclusa_pipeline::meter::LastError;
 use serde::{Deserialize, Serialize};
 
 /// A source or an output that failed within this time counts as failing. Both are retried more often than that.
@@ -22,19 +22,10 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// The health of a route in this state, `reason` being why it is halted. Everything that makes a route unhealthy is
-    /// decided here.
+    /// The health of a route in this state; `reason` is why it is halted, `now` is in milliseconds since the Unix epoch.
+    /// Everything that makes a route unhealthy is decided here.
     #[must_use]
-    pub(crate) fn of(
-        state: &str,
-        reason: Option<&str>,
-        last_error: Option<&LastError>,
-        outputs: &[OutputStatus],
-    ) -> Self {
-        Health::at(epoch_millis(), state, reason, last_error, outputs)
-    }
-
-    fn at(
+    pub(crate) fn at(
         now: u64,
         state: &str,
         reason: Option<&str>,

@@ -157,7 +157,7 @@ impl Runtime {
             if let Err(why) = self.apply_schema(store_schema::of(&new.plan)).await {
                 let cloud = self.cloud(&old.plan).await;
                 for (route, mode) in leaving {
-                    self.start_route_in(&old.plan, cloud.as_ref(), &route.spec, route.plugin(), Some(mode));
+                    self.start_route(&old.plan, cloud.as_ref(), &route.spec, route.plugin(), Some(mode));
                 }
                 return Err(why);
             }
@@ -167,7 +167,7 @@ impl Runtime {
         let ready = start.iter().filter_map(|spec| Some((spec, loaded_plugins.remove(&spec.name)?)));
         let started = ready.map(|(spec, plugin)| async {
             self.stop_route(&spec.name, DRAIN).await;
-            self.start_route(&new.plan, cloud.as_ref(), spec, plugin);
+            self.start_route(&new.plan, cloud.as_ref(), spec, plugin, None);
         });
         let stopped = gone.iter().map(|name| async {
             if !start.iter().any(|spec| spec.name == *name) {

@@ -172,8 +172,13 @@ impl Runtime {
             outputs: outputs_at_work(route, plan),
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
-        status.health =
-            Health::of(&status.state, status.reason.as_deref(), status.reading.last_error.as_ref(), &status.outputs);
+        status.health = Health::at(
+            epoch_millis(),
+            &status.state,
+            status.reason.as_deref(),
+            status.reading.last_error.as_ref(),
+            &status.outputs,
+        );
         status
     }
 
