@@ -32,7 +32,7 @@ pub(crate) struct RouteAccount {
     pub counts: Counts,
     /// Events that were received and not settled; 0 if no router runs.
     pub in_flight: u64,
-    /// Events that wait in the source; `None` if it cannot tell.
+    /// Events that wait in the source; `None` if it does not know.
     pub behind: Option<u64>,
     /// Messages to outputs that are not delivered yet, of events that are done or in flight.
     #[serde(default)]
@@ -167,7 +167,7 @@ fn words(counts: &Counts) -> String {
     format!("{done} done, {skipped} skipped, {filtered} filtered and {dead} dead")
 }
 
-/// Events that wait in the source of a route, those in flight included; `None` if the source cannot tell.
+/// Events that wait in the source of a route, those in flight included; `None` if the source does not know.
 #[must_use]
 pub(crate) fn behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<u64> {
     let (name, source) = (&route.name, &route.source);

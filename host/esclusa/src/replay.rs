@@ -50,7 +50,7 @@ pub(crate) struct ReplaySummary {
     pub effects: u64,
     /// Everything that was not carried out.
     pub left_out: LeftOut,
-    /// Events that the source has trimmed; `None`: none, or it cannot tell.
+    /// Events that the source has trimmed; `None`: none, or it does not know.
     pub gone: Option<TrimmedEvents>,
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct TrimmedEvents {
     pub begins: Option<u64>,
 }
 
-/// The trimmed events of a job; `None`: there are none, or the source cannot tell.
+/// The trimmed events of a job; `None`: there are none, or the source does not know.
 ///
 /// # Errors
 /// Why the source does not answer.

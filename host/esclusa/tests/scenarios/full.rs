@@ -118,7 +118,7 @@ fn a_full_disk_stops_nothing_for_longer_than_it_is_full() {
         command.args(["--map-root-user", "--mount", "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
         command.env("TMPDIR", disk.path()).env(ELSEWHERE, elsewhere.path()).output()
     };
-    // On a machine where users cannot mount disks this test is skipped; the other test needs none.
+    // If users cannot mount disks on this machine, this test is skipped; the other test needs none.
     match small("true") {
         Ok(output) if output.status.success() => {}
         other => return eprintln!("not tried: no disk of its own can be mounted for a test: {other:?}"),
