@@ -1,7 +1,7 @@
 //! Watches files by their content: routes.toml and the plugins.
 //!
 //! Directories are watched, not files, so that a rename over a file, a swapped symlink or a deleted and recreated file
-//! is seen. An event only says "look": only the content decides. A file that is still being written is not read before
+//! is seen. An event says "look", and the content decides. A file that is still being written is not read before
 //! its size and time of change stay the same. Network file systems and deleted directories give no events: for those
 //! all files are looked at every few seconds.
 

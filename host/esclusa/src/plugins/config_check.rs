@@ -1,8 +1,8 @@
 //! Checks a route's configuration against the schema of its plugin.
 //!
 //! The schema comes from the plugin, and the cost of a check is not bounded by its size: a few nested `oneOf` can take
-//! hours or gigabytes. So a schema that is not [clearly cheap](super::schema_cost) is checked in a child process, which can
-//! be killed.
+//! hours or gigabytes. So a schema that is not [clearly cheap](super::schema_cost) is checked in a child process,
+//! which can be killed.
 
 use super::{PluginRefusal, schema_cost};
 use esclusa_config::names::{needs_order, ungranted};

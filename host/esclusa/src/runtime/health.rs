@@ -22,8 +22,8 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// The health of a route in this state; `reason` is why it is halted, `now` is in milliseconds since the Unix epoch.
-    /// Everything that makes a route unhealthy is decided here.
+    /// The health of a route in this state; `reason` is why it is halted, `now` is in milliseconds since the Unix
+    /// epoch. Everything that makes a route unhealthy is decided here.
     #[must_use]
     pub(crate) fn at(
         now: u64,

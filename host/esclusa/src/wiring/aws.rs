@@ -208,8 +208,8 @@ fn output_use(output: &Output) -> Option<iam::Use> {
 
 type OpenSink = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Sink>, Fault>> + Send + Sync>;
 
-/// A sink that is opened by its first message, and again by later ones until that works: a receiver that does not answer when
-/// the router starts does not keep a route from starting.
+/// A sink that is opened by its first message, and again by later ones until that works: a receiver that does not
+/// answer when the router starts does not keep a route from starting.
 struct LazySink {
     open: OpenSink,
     opened: OnceCell<Arc<dyn Sink>>,

@@ -13,8 +13,8 @@ use esclusa_pipeline::serve::OpenSource;
 use std::sync::Arc;
 
 /// A function that opens the source of a route, as often as needed, and the lag of the route if its source has shards.
-/// `routes` is how many routes read the source. `http_source` passes requests to an `http` source with replies. `progress_store`
-/// is set to the progress store of a source whose progress the embedded engine does not keep.
+/// `routes` is how many routes read the source. `http_source` passes requests to an `http` source with replies.
+/// `progress_store` is set to the progress store of a source whose progress the embedded engine does not keep.
 pub(crate) fn opener(
     store: Store,
     cloud: Option<&Cloud>,
