@@ -106,7 +106,7 @@ fn a_plugin_that_cannot_be_used_is_78_and_points_at_its_line() {
 fn nonsense_on_the_command_line_is_2() {
     let router = Router::new(ORDERS);
     fails(&router.run(&["frobnicate"]), 2, "frobnicate");
-    fails(&router.run(&["run", "--drain-timeout", "soon"]), 2, "no time");
+    fails(&router.run(&["run", "--drain-timeout", "soon"]), 2, "is not a time");
     fails(&router.run(&["explain", "no::such"]), 2, "no::such");
     router.ok(&["run", "--until-idle"]);
     fails(&router.run(&["dlq", "redrive"]), 2, "--all");
