@@ -1,9 +1,9 @@
-//! `esclusa plugin`: a plugin's file looked at, without a configuration.
+//! `esclusa plugin`: describes a plugin's file, without a configuration.
 
-use super::{Global, Misused, print};
-use crate::child;
+use super::{GlobalArgs, UsageError, print};
+use crate::cli::Exit;
 use crate::configuration::digest;
-use crate::exit::Exit;
+use crate::plugins;
 use anyhow::{Context, Result};
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use wasmparser::{Parser, Payload};
 
 /// `esclusa plugin`.
 #[derive(Debug, clap::Subcommand)]
-pub enum Plugin {
+pub(super) enum PluginCommand {
     /// Tell what a plugin is: name, version, digest, size, imports, exports, and what its config may be
     #[command(after_help = "Example:\n  esclusa plugin inspect plugins/etl.wasm --json")]
     Inspect {
@@ -21,21 +21,21 @@ pub enum Plugin {
     },
 }
 
-impl Plugin {
-    /// Looks.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
-        let Plugin::Inspect { file } = self;
+impl PluginCommand {
+    /// Runs the command.
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
+        let PluginCommand::Inspect { file } = self;
         inspect(global, file).await
     }
 }
 
-async fn inspect(global: &Global, file: &Path) -> Result<Exit> {
-    let bytes = esclusa_sandbox::read(file).map_err(|error| Misused(error.to_string()))?;
-    let sandbox = Sandbox::new(SandboxConfig { compiler: child::compiler(), ..SandboxConfig::default() })?;
+async fn inspect(global: &GlobalArgs, file: &Path) -> Result<Exit> {
+    let bytes = esclusa_sandbox::read(file).map_err(|error| UsageError(error.to_string()))?;
+    let sandbox = Sandbox::new(SandboxConfig { compiler: plugins::compiler(), ..SandboxConfig::default() })?;
     let loaded = sandbox
         .load_bytes(&file.display().to_string(), bytes.clone())
         .await
-        .with_context(|| format!("{} is no plugin", file.display()))?;
+        .with_context(|| format!("{} is not a plugin", file.display()))?;
     let names = Names::of(&bytes);
     let info = &loaded.info;
     let schema: Option<Value> = info.config_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
@@ -69,7 +69,7 @@ async fn inspect(global: &Global, file: &Path) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// What a component imports and exports.
+/// The names of the imports and exports of a component.
 #[derive(Default)]
 struct Names {
     imports: Vec<String>,
@@ -77,8 +77,8 @@ struct Names {
 }
 
 impl Names {
-    /// Of the outermost component; those inside are its own business. What cannot be read is left out: the sandbox has
-    /// found the file sound.
+    /// The names of the outermost component: those of components inside say nothing of the host. Sections that cannot
+    /// be read are left out: the sandbox has loaded the file before.
     fn of(bytes: &[u8]) -> Self {
         let (mut names, mut depth) = (Names::default(), 0_u32);
         for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
