@@ -174,7 +174,7 @@ pub static CRON: Key = Key {
     name: "cron",
     kind: Kind::Text,
     default: Default::Required,
-    about: "Minute, hour, day of the month, month and day of the week, in UTC. A sixth field in front is seconds.",
+    about: "Minute, hour, day of the month, month and day of the week, in UTC; a sixth field in front is seconds.",
 };
 pub static SCHEDULED: Key =
     Key { name: "event", kind: Kind::Json, default: Default::Value("{}"), about: "The event's data." };

@@ -64,8 +64,8 @@ pub static DYNAMODB_SECTION: Section = Section {
     foreign: &[
         ("table_name", "write name = \"NAME\""),
         ("table", "write name = \"NAME\""),
-        ("arn", "write name = \"NAME\", with region = \"…\" if it differs"),
-        ("table_arn", "write name = \"NAME\", with region = \"…\" if it differs"),
+        ("arn", "write name = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("table_arn", "write name = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
         ("hash_key", "write partition_key = \"ATTRIBUTE\", or leave it out"),
         ("range_key", "write sort_key = \"ATTRIBUTE\", or leave it out"),
         ("stream_enabled", "write changes = true, or leave it out"),
@@ -84,7 +84,7 @@ pub static PATH: Key = Key {
     name: "path",
     kind: Kind::Path,
     default: Default::Required,
-    about: "The directory. The router creates it if it is missing.",
+    about: "The directory; the router creates it if it is missing.",
 };
 pub static DIRECTORY_SECTION: Section =
     Section { name: "directory", about: "Objects as files of a directory.", keys: &[&PATH], foreign: &[] };

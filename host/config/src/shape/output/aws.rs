@@ -30,8 +30,8 @@ pub static SQS_SECTION: Section = Section {
     foreign: &[
         ("queue_url", "write queue = \"URL\""),
         ("queue_name", "write queue = \"NAME\""),
-        ("queue_arn", "write queue = \"NAME\", with region = \"…\" if it differs"),
-        ("arn", "write queue = \"NAME\", with region = \"…\" if it differs"),
+        ("queue_arn", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("arn", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
         ("message_group_id", "leave it out: a message's group is its key from the plugin"),
     ],
 };
