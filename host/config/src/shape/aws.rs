@@ -43,13 +43,13 @@ pub static SECTION: Section = Section {
 pub static OWN_REGION: Key = Key {
     name: "region",
     kind: Kind::Text,
-    default: Default::Depends("that of an ARN, or of [aws]"),
-    about: "Its region, if it differs from that of [aws].",
+    default: Default::Depends("that of the ARN, else of [aws]"),
+    about: "The region of this resource.",
 };
 /// The endpoint of one resource.
 pub static OWN_ENDPOINT_URL: Key = Key {
     name: "endpoint_url",
     kind: Kind::Text,
     default: Default::Depends("that of [aws]"),
-    about: "The http or https URL that its requests go to.",
+    about: "The http or https URL for requests to this resource.",
 };

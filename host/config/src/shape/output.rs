@@ -55,7 +55,7 @@ pub static WEBHOOK_SECTION: Section = Section {
 /// `[output.NAME]`.
 pub static FAMILY: Family = Family {
     name: "output",
-    about: "Where plugins send messages, and where given-up events go.",
+    about: "An output for messages of plugins and for given-up events.",
     kinds: &[
         &STREAM_SECTION,
         &QUEUE_SECTION,

@@ -26,12 +26,8 @@ pub static AWS: Key = Key {
     default: Default::Nothing,
     about: "Settings for all resources in AWS.",
 };
-pub static SOURCE: Key = Key {
-    name: "source",
-    kind: Kind::Family(&source::FAMILY),
-    default: Default::Nothing,
-    about: "Where events come from.",
-};
+pub static SOURCE: Key =
+    Key { name: "source", kind: Kind::Family(&source::FAMILY), default: Default::Nothing, about: "Sources of events." };
 pub static TABLE: Key = Key {
     name: "table",
     kind: Kind::Family(&store::TABLES),
@@ -48,13 +44,13 @@ pub static OUTPUT: Key = Key {
     name: "output",
     kind: Kind::Family(&output::FAMILY),
     default: Default::Nothing,
-    about: "Where plugins send messages, and where given-up events go.",
+    about: "Outputs for messages of plugins and for given-up events.",
 };
 pub static ROUTE: Key = Key {
     name: "route",
     kind: Kind::SectionList(&route::SECTION),
     default: Default::Nothing,
-    about: "Which plugin handles the events of which source.",
+    about: "Routes: one source, one plugin, and the rules of delivery between them.",
 };
 
 /// The file.

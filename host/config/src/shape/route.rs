@@ -2,9 +2,14 @@
 
 use super::{Default, Key, Kind, Section};
 
-pub static NAME: Key = Key { name: "name", kind: Kind::Text, default: Default::Required, about: "Its name, unique." };
+pub static NAME: Key = Key {
+    name: "name",
+    kind: Kind::Text,
+    default: Default::Required,
+    about: "The route's name; no two routes have the same.",
+};
 pub static SOURCE: Key =
-    Key { name: "source", kind: Kind::Text, default: Default::Required, about: "A [source.NAME]." };
+    Key { name: "source", kind: Kind::Text, default: Default::Required, about: "The NAME of a [source.NAME]." };
 pub static FILTER: Key = Key {
     name: "filter",
     kind: Kind::Patterns,
@@ -155,7 +160,7 @@ pub static CONFIG: Key = Key {
 /// `[[route]]`.
 pub static SECTION: Section = Section {
     name: "route",
-    about: "Which plugin handles the events of which source.",
+    about: "A route: one source, one plugin, and the rules of delivery between them.",
     keys: &[
         &NAME,
         &SOURCE,

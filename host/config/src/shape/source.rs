@@ -66,8 +66,12 @@ pub static QUEUE_SECTION: Section = Section {
     foreign: &[("visibility_timeout_seconds", "write visibility_timeout = \"30s\"")],
 };
 
-pub static CHANGED_TABLE: Key =
-    Key { name: "table", kind: Kind::Text, default: Default::Required, about: "A [table.NAME] with changes = true." };
+pub static CHANGED_TABLE: Key = Key {
+    name: "table",
+    kind: Kind::Text,
+    default: Default::Required,
+    about: "The NAME of a [table.NAME] with changes = true.",
+};
 pub static CHANGES_POSITION: Key = Key {
     name: "starting_position",
     kind: Kind::Choice(&["TRIM_HORIZON", "LATEST"]),
@@ -148,13 +152,13 @@ pub static COUNT: Key = Key {
 pub static SAMPLE: Key = Key {
     name: "event",
     kind: Kind::Json,
-    default: Default::Depends("this or events"),
+    default: Default::Depends("this or `events` is required"),
     about: "The event. Its texts are templates with {seq}, {now}, {random:N} and {pick:a|b}.",
 };
 pub static SAMPLES: Key = Key {
     name: "events",
     kind: Kind::List,
-    default: Default::Depends("this or event"),
+    default: Default::Depends("this or `event` is required"),
     about: "Several events, used in turn.",
 };
 pub static SAMPLE_KEY: Key = Key {
@@ -188,7 +192,7 @@ pub static SCHEDULE_SECTION: Section = Section {
 /// `[source.NAME]`.
 pub static FAMILY: Family = Family {
     name: "source",
-    about: "Where events come from.",
+    about: "A source of events.",
     kinds: &[
         &STREAM_SECTION,
         &QUEUE_SECTION,
