@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Benchmarks: the sandbox by criterion, then the whole router on 300,000 web requests through etl into a durable table, from a
-# file and from a stream of 4 partitions, its start with a warm cache, and its memory when idle.
+# Benchmarks: the sandbox, with criterion; then the whole router with 300,000 web requests through etl into a durable table, from a
+# file and from a stream of 4 partitions; its start with a warm cache; and its memory when idle.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo bench --locked -p esclusa-sandbox --bench call

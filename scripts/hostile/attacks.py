@@ -1,6 +1,6 @@
-"""The attacks: functions of a scene. What comes before the first `yield` makes the configuration; the router is started, and what
-comes after it is the attack. Once the router has stopped, what comes after the second is done, it is started again, and what comes
-after the third attacks again. Most end before: their events wait in a file or in the store, and come again by themselves."""
+"""The attacks: generators over a scene. The part before the first `yield` makes the configuration. Then the router starts, and the next
+part attacks it. After the router has stopped, the part after the second `yield` runs; the router starts again, and the part
+after the third attacks again. Most attacks end before: their events wait in a file or in the store, and come again by themselves."""
 import json
 import os
 

@@ -42,55 +42,55 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct GlobalArgs {
-    /// The configuration
+    /// The configuration file
     #[arg(short, long, global = true, env = "ESCLUSA_CONFIG", default_value = "routes.toml", value_name = "FILE")]
     config: PathBuf,
     /// Write JSON instead of text for people
     #[arg(long, global = true)]
     json: bool,
-    /// How log lines look on standard error
+    /// The format of standard error
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
     log_format: LogFormat,
-    /// What is logged: a level, or directives such as warn,esclusa=debug [default: info for run, else warn]
+    /// The log level, or directives such as warn,esclusa=debug [default: info for run, else warn]
     #[arg(long, global = true, env = "ESCLUSA_LOG", value_name = "FILTER")]
     log_level: Option<String>,
 }
 
-/// What can be asked for.
+/// The commands.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the router until it is told to stop
+    /// Run the router until a signal stops it
     Run(run::RunArgs),
-    /// Check the configuration and every plugin in it; exit 78 where something is wrong
+    /// Check the configuration and every plugin in it; exit 78 if there is a problem
     Validate(validate::ValidateArgs),
     /// Put events into a stream, a queue or an http source
     Send(send::SendArgs),
     /// Read tables
     #[command(subcommand, after_help = "Example:\n  esclusa table scan orders")]
     Table(table::TableCommand),
-    /// Run a route's plugin on events and print what it wants done; --live carries it out
+    /// Call a route's plugin on events and print its effects; --live carries them out
     Invoke(invoke::InvokeArgs),
-    /// Rebuild a table from the events that a route's source keeps; the route itself is left alone
+    /// Rebuild a table from the events that a route's source keeps; the route itself goes on as it is
     Replay(replay::ReplayArgs),
     /// Read, redrive and drop dead letters
     #[command(subcommand, after_help = "Example:\n  esclusa dlq ls --route orders")]
     Dlq(dlq::DlqCommand),
-    /// List the routes: source, plugin, state, and what their outputs promise
+    /// List the routes: source, plugin, state, and delivery guarantees
     #[command(after_help = "Example:\n  esclusa routes --json")]
     Routes,
-    /// Tell how every route is doing
+    /// Show the state of every route
     #[command(after_help = "Example:\n  esclusa status")]
     Status,
     /// Prove that every event is accounted for: received = done + skipped + filtered + dead + in flight
     #[command(after_help = "Example:\n  esclusa audit && echo 'nothing is missing'")]
     Audit,
-    /// Stop taking events for a route, until it is resumed
+    /// Stop a route from taking events, until it is resumed
     #[command(after_help = "Example:\n  esclusa pause orders")]
     Pause(control::RouteArgs),
     /// Let a paused or halted route go on
     #[command(after_help = "Example:\n  esclusa resume orders")]
     Resume(control::RouteArgs),
-    /// Put the configuration and changed plugins in force; returns when that is done or refused
+    /// Load the configuration and changed plugins; returns when they are in force or refused
     #[command(after_help = "Example:\n  esclusa reload")]
     Reload,
     /// Look at a plugin's file
@@ -102,7 +102,7 @@ enum Command {
     /// Print the JSON Schema of routes.toml, for editors
     #[command(after_help = "Example:\n  esclusa schema > routes.schema.json")]
     Schema,
-    /// Describe the code of a diagnostic
+    /// Explain the code of an error or a dead letter
     #[command(after_help = "Example:\n  esclusa explain route::missing_grant")]
     Explain(reference::Explain),
     /// Print completions for a shell

@@ -27,20 +27,16 @@ pub static QUEUE_SECTION: Section =
 pub static PATH: Key = Key { name: "path", kind: Kind::Path, default: Default::Required, about: "The file." };
 pub static FILE_SECTION: Section = Section {
     name: "file",
-    about: "Appended to a file, a line per message. At least once.",
+    about: "A file, to which each message is appended as a line. At least once.",
     keys: &[&PATH],
     foreign: &[],
 };
 
-pub static CONSOLE_SECTION: Section = Section {
-    name: "console",
-    about: "Written to standard output, a line per message. At least once.",
-    keys: &[],
-    foreign: &[],
-};
+pub static CONSOLE_SECTION: Section =
+    Section { name: "console", about: "Standard output, a line per message. At least once.", keys: &[], foreign: &[] };
 
 pub static URL: Key =
-    Key { name: "url", kind: Kind::Text, default: Default::Required, about: "Where, an http or https URL." };
+    Key { name: "url", kind: Kind::Text, default: Default::Required, about: "The http or https URL." };
 pub static HEADERS: Key =
     Key { name: "headers", kind: Kind::Texts, default: Default::Nothing, about: "Further headers by name." };
 pub static TIMEOUT: Key = Key {
@@ -51,7 +47,7 @@ pub static TIMEOUT: Key = Key {
 };
 pub static WEBHOOK_SECTION: Section = Section {
     name: "webhook",
-    about: "POSTed to a URL, with the effect's id as a header. At least once.",
+    about: "Messages are POSTed to a URL, with the effect's id as a header. At least once.",
     keys: &[&URL, &HEADERS, &TIMEOUT],
     foreign: &[],
 };
@@ -59,7 +55,7 @@ pub static WEBHOOK_SECTION: Section = Section {
 /// `[output.NAME]`.
 pub static FAMILY: Family = Family {
     name: "output",
-    about: "Where plugins send messages, and where given-up events go.",
+    about: "An output for messages of plugins and for given-up events.",
     kinds: &[
         &STREAM_SECTION,
         &QUEUE_SECTION,

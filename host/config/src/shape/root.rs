@@ -12,7 +12,7 @@ pub static ADMIN: Key = Key {
     name: "admin",
     kind: Kind::Section(&ADMIN_SECTION),
     default: Default::Depends("without this section nothing listens"),
-    about: "Dashboard, API, metrics, and what sources of kind http receive.",
+    about: "The listener for the dashboard, the API, metrics, and events for sources of kind http.",
 };
 pub static ENGINE: Key = Key {
     name: "engine",
@@ -24,14 +24,10 @@ pub static AWS: Key = Key {
     name: "aws",
     kind: Kind::Section(&aws::SECTION),
     default: Default::Nothing,
-    about: "What holds for everything in AWS.",
+    about: "Settings for all resources in AWS.",
 };
-pub static SOURCE: Key = Key {
-    name: "source",
-    kind: Kind::Family(&source::FAMILY),
-    default: Default::Nothing,
-    about: "Where events come from.",
-};
+pub static SOURCE: Key =
+    Key { name: "source", kind: Kind::Family(&source::FAMILY), default: Default::Nothing, about: "Sources of events." };
 pub static TABLE: Key = Key {
     name: "table",
     kind: Kind::Family(&store::TABLES),
@@ -48,19 +44,19 @@ pub static OUTPUT: Key = Key {
     name: "output",
     kind: Kind::Family(&output::FAMILY),
     default: Default::Nothing,
-    about: "Where plugins send messages, and where given-up events go.",
+    about: "Outputs for messages of plugins and for given-up events.",
 };
 pub static ROUTE: Key = Key {
     name: "route",
     kind: Kind::SectionList(&route::SECTION),
     default: Default::Nothing,
-    about: "Which plugin handles the events of which source.",
+    about: "Routes: one source, one plugin, and the rules of delivery between them.",
 };
 
 /// The file.
 pub static SECTION: Section = Section {
     name: "routes.toml",
-    about: "Everything that the router does.",
+    about: "The configuration of the router.",
     keys: &[&VERSION, &ADMIN, &ENGINE, &AWS, &SOURCE, &TABLE, &OBJECTS, &OUTPUT, &ROUTE],
     foreign: &[
         ("sources", "write [source.NAME]"),
@@ -75,17 +71,17 @@ pub static LISTEN: Key = Key {
     name: "listen",
     kind: Kind::Text,
     default: Default::Value("127.0.0.1:8080"),
-    about: "IP address and port; port 0 is any free one, printed at start.",
+    about: "IP address and port. Port 0 is any free port; the router prints it at the start.",
 };
 pub static ALLOW_REMOTE: Key = Key {
     name: "allow_remote",
     kind: Kind::Boolean,
     default: Default::Value("false"),
-    about: "Permits an address that other machines can reach. There is no authentication.",
+    about: "Allows an address that other machines can reach. There is no authentication.",
 };
 pub static ADMIN_SECTION: Section = Section {
     name: "admin",
-    about: "Dashboard, API, metrics, and what sources of kind http receive.",
+    about: "The listener for the dashboard, the API, metrics, and events for sources of kind http.",
     keys: &[&LISTEN, &ALLOW_REMOTE],
     foreign: &[],
 };

@@ -2,14 +2,19 @@
 
 use super::{Default, Key, Kind, Section};
 
-pub static NAME: Key = Key { name: "name", kind: Kind::Text, default: Default::Required, about: "Its name, unique." };
+pub static NAME: Key = Key {
+    name: "name",
+    kind: Kind::Text,
+    default: Default::Required,
+    about: "The route's name; no two routes have the same.",
+};
 pub static SOURCE: Key =
-    Key { name: "source", kind: Kind::Text, default: Default::Required, about: "A [source.NAME]." };
+    Key { name: "source", kind: Kind::Text, default: Default::Required, about: "The NAME of a [source.NAME]." };
 pub static FILTER: Key = Key {
     name: "filter",
     kind: Kind::Patterns,
     default: Default::Depends("every event"),
-    about: "An event pattern, or a list of them of which any is enough.",
+    about: "An event pattern, or a list of patterns of which one must match.",
 };
 pub static PLUGIN: Key =
     Key { name: "plugin", kind: Kind::Path, default: Default::Required, about: "The plugin's .wasm file." };
@@ -53,13 +58,13 @@ pub static BATCH_WINDOW: Key = Key {
     name: "batch_window",
     kind: Kind::Duration { min: "0s", max: "300s", endless: false },
     default: Default::Value("0s"),
-    about: "How long to wait for a full batch.",
+    about: "How long the lane waits for a full batch.",
 };
 pub static CONCURRENCY: Key = Key {
     name: "concurrency",
     kind: Kind::Integer { min: 1, max: 1_000 },
     default: Default::Value("4"),
-    about: "Most batches in work at the same time, each of another lane.",
+    about: "Most batches in work at the same time, each from another lane.",
 };
 pub static MAXIMUM_CONCURRENCY: Key = Key {
     name: "maximum_concurrency",
@@ -71,19 +76,19 @@ pub static PARALLELIZATION_FACTOR: Key = Key {
     name: "parallelization_factor",
     kind: Kind::Integer { min: 1, max: 10 },
     default: Default::Value("1"),
-    about: "Calls for one lane at the same time, of batch_size events each; a key is never in two of them.",
+    about: "Most calls for one lane at the same time, of batch_size events each; a key is never in two of them.",
 };
 pub static IN_FLIGHT: Key = Key {
     name: "in_flight",
     kind: Kind::Size { min: "1KiB", max: "64GiB" },
     default: Default::Value("64MiB"),
-    about: "Most bytes of events in flight; the source is not read past it. Shards in AWS are read ahead of it by as much again at most.",
+    about: "Most bytes of events in flight; the source is not read past this. From shards in AWS at most as much again is read ahead.",
 };
 pub static MAX_RETRY_ATTEMPTS: Key = Key {
     name: "max_retry_attempts",
     kind: Kind::Integer { min: -1, max: 10_000 },
-    default: Default::Depends("10; for a queue, also of SQS, its max_receive_count or redrive policy decides"),
-    about: "Retries of an event after its first failure; -1: without limit.",
+    default: Default::Depends("10; for a queue (of SQS, too) its max_receive_count or redrive policy decides"),
+    about: "Most retries of an event after its first failure; -1: no limit.",
 };
 pub static MAX_RECORD_AGE: Key = Key {
     name: "max_record_age",
@@ -95,7 +100,7 @@ pub static BISECT: Key = Key {
     name: "bisect_batch_on_function_error",
     kind: Kind::Boolean,
     default: Default::Value("true"),
-    about: "Split a failing batch to find the culprit; splitting uses up no retries. (Lambda's default is false.)",
+    about: "Halve a failing batch until the failing event stands alone; this uses up no retries. (Lambda's default is false.)",
 };
 pub static RETRY_BACKOFF: Key = Key {
     name: "retry_backoff",
@@ -113,49 +118,49 @@ pub static DELIVERY: Key = Key {
     name: "delivery",
     kind: Kind::Choice(&["exactly-once", "at-least-once"]),
     default: Default::Depends("exactly-once inside the embedded engine, at-least-once to everything else"),
-    about: "What is asked for. The embedded engine never gives less than exactly-once; asking for it rules out what cannot, and has DynamoDB write in transactions.",
+    about: "The guarantee that the route needs. With exactly-once, targets that cannot give it are refused, and DynamoDB is written in transactions. The embedded engine always gives exactly-once.",
 };
 pub static LIMITS: Key = Key {
     name: "limits",
     kind: Kind::Section(&LIMITS_SECTION),
     default: Default::Nothing,
-    about: "What the plugin may use per call.",
+    about: "Limits of one call of the plugin.",
 };
 pub static INSTANCES: Key = Key {
     name: "instances",
     kind: Kind::Choice(&["fresh", "reuse"]),
     default: Default::Value("fresh"),
-    about: "A new instance of the plugin for every batch, or one kept between batches.",
+    about: "fresh: a new instance of the plugin for every batch; reuse: instances are kept between batches.",
 };
 pub static MAX_INVOCATIONS: Key = Key {
     name: "max_invocations",
     kind: Kind::Integer { min: 1, max: 1_000_000_000 },
     default: Default::Value("10000"),
-    about: "With instances = \"reuse\": calls after which an instance is replaced.",
+    about: "With instances = \"reuse\": an instance is replaced after this many calls.",
 };
 pub static MEMORY_HIGH_WATER: Key = Key {
     name: "memory_high_water",
     kind: Kind::Size { min: "64KiB", max: "4GiB" },
     default: Default::Depends("half of limits.memory"),
-    about: "With instances = \"reuse\": memory after a call at which an instance is replaced.",
+    about: "With instances = \"reuse\": an instance that holds more memory than this after a call is replaced.",
 };
 pub static ENABLED: Key = Key {
     name: "enabled",
     kind: Kind::Boolean,
     default: Default::Value("true"),
-    about: "false: loaded and checked, but not started.",
+    about: "false: the route is loaded and checked, and not started.",
 };
 pub static CONFIG: Key = Key {
     name: "config",
     kind: Kind::Object,
     default: Default::Value("{}"),
-    about: "Handed to the plugin as JSON, and checked against its schema.",
+    about: "The plugin's configuration: the plugin gets it as JSON, and it is checked with the plugin's schema.",
 };
 
 /// `[[route]]`.
 pub static SECTION: Section = Section {
     name: "route",
-    about: "Which plugin handles the events of which source.",
+    about: "A route: one source, one plugin, and the rules of delivery between them.",
     keys: &[
         &NAME,
         &SOURCE,
@@ -207,10 +212,10 @@ pub static SECTION: Section = Section {
         ("function_name", "write plugin = \"PATH.wasm\""),
         ("event_source_arn", "write source = \"NAME\", and describe it under [source.NAME]"),
         ("function_response_types", "leave it out: a plugin always reports each event's outcome"),
-        ("starting_position", "it is a key of the source"),
-        ("starting_position_timestamp", "it is a key of the source"),
+        ("starting_position", "this is a key of the source"),
+        ("starting_position_timestamp", "this is a key of the source"),
         ("provisioned_poller_config", "write concurrency = N"),
-        ("tumbling_window_in_seconds", "windows are not in this version"),
+        ("tumbling_window_in_seconds", "this version has no windows"),
         ("memory", "write limits = { memory = \"64MiB\" }"),
         ("time", "write limits = { time = \"10s\" }"),
         ("timeout", "write limits = { time = \"10s\" }"),
@@ -221,13 +226,13 @@ pub static BASE: Key = Key {
     name: "base",
     kind: Kind::Duration { min: "1ms", max: "1h", endless: false },
     default: Default::Value("200ms"),
-    about: "The first wait, at most.",
+    about: "The longest first wait.",
 };
 pub static MAX: Key = Key {
     name: "max",
     kind: Kind::Duration { min: "1ms", max: "12h", endless: false },
     default: Default::Value("30s"),
-    about: "No wait is longer.",
+    about: "The longest wait.",
 };
 pub static BACKOFF_SECTION: Section =
     Section { name: "retry_backoff", about: "Waits between tries.", keys: &[&BASE, &MAX], foreign: &[] };
@@ -242,29 +247,29 @@ pub static TIME: Key = Key {
     name: "time",
     kind: Kind::Duration { min: "1ms", max: "15m", endless: false },
     default: Default::Value("10s"),
-    about: "Time, computing and waiting.",
+    about: "Time for computing and waiting.",
 };
 pub static EFFECTS: Key = Key {
     name: "effects",
     kind: Kind::Integer { min: 1, max: 10_000_000 },
     default: Default::Value("100000"),
-    about: "Effects that it may return.",
+    about: "Most effects that the call may return.",
 };
 pub static OUTPUT: Key = Key {
     name: "output",
     kind: Kind::Size { min: "1KiB", max: "1GiB" },
     default: Default::Value("32MiB"),
-    about: "Bytes that it may return.",
+    about: "Most bytes that the call may return.",
 };
 pub static LOGS: Key = Key {
     name: "logs",
     kind: Kind::Size { min: "0B", max: "64MiB" },
     default: Default::Value("64KiB"),
-    about: "Bytes that it may log.",
+    about: "Most bytes that the call may log.",
 };
 pub static LIMITS_SECTION: Section = Section {
     name: "limits",
-    about: "What the plugin may use per call.",
+    about: "Limits of one call of the plugin.",
     keys: &[&MEMORY, &TIME, &EFFECTS, &OUTPUT, &LOGS],
     foreign: &[("timeout", "write time = \"10s\"")],
 };

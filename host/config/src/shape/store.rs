@@ -16,13 +16,13 @@ pub static INDEXES: Key = Key {
     name: "indexes",
     kind: Kind::Sections(&INDEX_SECTION),
     default: Default::Nothing,
-    about: "Secondary indexes by name, each with a partition_key and, if wanted, a sort_key.",
+    about: "Secondary indexes by name, each with a partition_key and, optionally, a sort_key.",
 };
 pub static CHANGES: Key = Key {
     name: "changes",
     kind: Kind::Boolean,
     default: Default::Value("false"),
-    about: "Keep a feed of changes, which a source of kind table-changes reads.",
+    about: "true: the table keeps a feed of changes for sources of kind table-changes.",
 };
 pub static INDEX_SECTION: Section =
     Section { name: "indexes", about: "A secondary index.", keys: &[&PARTITION_KEY, &SORT_KEY], foreign: &[] };
@@ -48,24 +48,24 @@ pub static TABLE_NAME: Key = Key {
 pub static EXPECTED_KEY: Key = Key {
     name: "partition_key",
     kind: Kind::Text,
-    default: Default::Depends("as the table has it"),
-    about: "The attribute that is the partition key; compared with the table's.",
+    default: Default::Depends("that of the table"),
+    about: "The attribute that is the partition key. The router compares it with the table's.",
 };
 pub static EXPECTED_CHANGES: Key = Key {
     name: "changes",
     kind: Kind::Boolean,
     default: Default::Value("false"),
-    about: "The table keeps a stream with new and old images, which a source of kind dynamodb-stream reads.",
+    about: "true: the table keeps a stream with new and old images, for sources of kind dynamodb-stream.",
 };
 pub static DYNAMODB_SECTION: Section = Section {
     name: "dynamodb",
-    about: "A table in DynamoDB, which exists already. Keys and indexes need not be given.",
+    about: "An existing table in DynamoDB. Keys and indexes may be left out.",
     keys: &[&TABLE_NAME, &EXPECTED_KEY, &SORT_KEY, &INDEXES, &EXPECTED_CHANGES, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("table_name", "write name = \"NAME\""),
         ("table", "write name = \"NAME\""),
-        ("arn", "write name = \"NAME\", with region = \"…\" where it is another"),
-        ("table_arn", "write name = \"NAME\", with region = \"…\" where it is another"),
+        ("arn", "write name = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("table_arn", "write name = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
         ("hash_key", "write partition_key = \"ATTRIBUTE\", or leave it out"),
         ("range_key", "write sort_key = \"ATTRIBUTE\", or leave it out"),
         ("stream_enabled", "write changes = true, or leave it out"),
@@ -84,7 +84,7 @@ pub static PATH: Key = Key {
     name: "path",
     kind: Kind::Path,
     default: Default::Required,
-    about: "The directory; it is made if it is missing.",
+    about: "The directory; the router creates it if it is missing.",
 };
 pub static DIRECTORY_SECTION: Section =
     Section { name: "directory", about: "Objects as files of a directory.", keys: &[&PATH], foreign: &[] };
@@ -92,12 +92,12 @@ pub static DIRECTORY_SECTION: Section =
 pub static BUCKET: Key =
     Key { name: "bucket", kind: Kind::Text, default: Default::Required, about: "The bucket's name." };
 pub static PREFIX: Key =
-    Key { name: "prefix", kind: Kind::Text, default: Default::Value(""), about: "Put in front of every path." };
+    Key { name: "prefix", kind: Kind::Text, default: Default::Value(""), about: "A text in front of every path." };
 pub static PATH_STYLE: Key = Key {
     name: "path_style",
     kind: Kind::Boolean,
     default: Default::Value("false"),
-    about: "The bucket stands in the path of requests, as most servers other than AWS want it.",
+    about: "true: the bucket is in the path of requests, as most servers other than AWS need it.",
 };
 pub static S3_SECTION: Section = Section {
     name: "s3",

@@ -24,36 +24,36 @@ pub(super) enum DlqCommand {
     Ls {
         #[command(flatten)]
         which: DeadLetterFilter,
-        /// At most so many
+        /// List at most this many
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
     /// Show everything that is known of a dead letter
     #[command(after_help = "Example:\n  esclusa dlq show 17")]
     Show {
-        /// Its number, from `esclusa dlq ls`
+        /// The number of the dead letter, from `esclusa dlq ls`
         id: u64,
     },
-    /// Deliver dead letters to their route again; each is removed once that has worked
+    /// Deliver dead letters to their route again; each is removed when its delivery is confirmed
     #[command(
         after_help = "Examples:\n  esclusa dlq redrive 17\n  esclusa dlq redrive --route orders --rate 10/s\n  esclusa dlq redrive --all --dry-run"
     )]
     Redrive {
         #[command(flatten)]
         chosen: ChosenDeadLetters,
-        /// At most so many in a time, such as 10/s or 100/m
+        /// Redrive at most this many in a time, such as 10/s or 100/m
         #[arg(long, value_parser = rate)]
         rate: Option<Duration>,
-        /// Only tell what would be redriven
+        /// Only list the dead letters that would be redriven
         #[arg(long)]
         dry_run: bool,
     },
-    /// Throw dead letters away
+    /// Delete dead letters
     #[command(after_help = "Example:\n  esclusa dlq drop 17")]
     Drop {
         #[command(flatten)]
         chosen: ChosenDeadLetters,
-        /// Needed where letters are not named by their numbers
+        /// Required if the dead letters are not selected by number
         #[arg(long)]
         yes: bool,
     },
@@ -62,13 +62,13 @@ pub(super) enum DlqCommand {
 /// A selection of dead letters.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct DeadLetterFilter {
-    /// Of this route
+    /// Dead letters of this route
     #[arg(long)]
     route: Option<String>,
-    /// With this code, such as rejected or plugin.trap
+    /// Dead letters with this code, such as rejected or plugin.trap
     #[arg(long)]
     code: Option<String>,
-    /// Whose event matches this pattern: JSON, as in a route's filter
+    /// Dead letters whose event matches this pattern: JSON, as in a route's filter
     #[arg(long = "where", value_name = "PATTERN")]
     pattern: Option<String>,
 }
@@ -76,11 +76,11 @@ pub(super) struct DeadLetterFilter {
 /// Dead letters by number, or those that a filter selects.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ChosenDeadLetters {
-    /// Their numbers
+    /// Numbers of dead letters
     ids: Vec<u64>,
     #[command(flatten)]
     which: DeadLetterFilter,
-    /// All of them
+    /// All dead letters
     #[arg(long)]
     all: bool,
 }

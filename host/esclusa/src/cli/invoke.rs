@@ -30,13 +30,13 @@ pub(super) struct InvokeArgs {
     /// The field that holds the key of each event
     #[arg(long, value_name = "FIELD", conflicts_with = "raw")]
     key: Option<String>,
-    /// The whole input is one event, whatever it holds
+    /// Take the whole input as one event
     #[arg(long)]
     raw: bool,
-    /// An attribute that every event has; may be repeated
+    /// An attribute for every event; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
     attribute: Vec<(String, String)>,
-    /// Carry out what the plugin wants: writes, objects and messages, without a trace in the source
+    /// Carry the effects out: writes, objects and messages; the source does not know of the events
     #[arg(long)]
     live: bool,
 }

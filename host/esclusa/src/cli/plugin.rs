@@ -13,7 +13,7 @@ use wasmparser::{Parser, Payload};
 /// `esclusa plugin`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum PluginCommand {
-    /// Tell what a plugin is: name, version, digest, size, imports, exports, and what its config may be
+    /// Show a plugin's name, version, digest, size, imports, exports, and the schema of its configuration
     #[command(after_help = "Example:\n  esclusa plugin inspect plugins/etl.wasm --json")]
     Inspect {
         /// The plugin's file

@@ -12,7 +12,7 @@ use serde_json::json;
 /// `esclusa explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Explain {
-    /// The code, as a diagnostic shows it
+    /// The code, as an error or a dead letter shows it
     code: Option<String>,
 }
 

@@ -22,13 +22,13 @@ use serde_json::json;
 pub(super) struct ReplayArgs {
     /// Name of the route
     route: String,
-    /// The first event: TRIM_HORIZON, the oldest that the source keeps, or the first one accepted at a time (RFC 3339)
+    /// The first event: TRIM_HORIZON, the oldest that the source keeps, or a time (RFC 3339): the first event accepted since
     #[arg(long, value_name = "POSITION", value_parser = position)]
     from: ReplayStart,
-    /// Events accepted until this time (RFC 3339); default: all that are there
+    /// Events accepted until this time (RFC 3339); default: all events that the source has now
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<u64>,
-    /// The empty table to write to; TABLE=OTHER where the route has several. May be repeated
+    /// The empty table to write to; TABLE=OTHER if the route has several tables; may be repeated
     #[arg(long, required = true, value_name = "[TABLE=]OTHER", value_parser = into)]
     into: Vec<(Option<String>, String)>,
 }

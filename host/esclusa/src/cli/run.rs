@@ -28,10 +28,10 @@ pub(super) use upkeep::Signals;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  esclusa run -c routes.toml\n  esclusa run --until-idle --log-format json")]
 pub(super) struct RunArgs {
-    /// Stop once finite sources are drained and nothing is in flight
+    /// Stop when all finite sources are read to their end and nothing is in flight
     #[arg(long)]
     until_idle: bool,
-    /// How long what is in flight may take to finish when the router stops
+    /// How long events in flight may take to finish when the router stops
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     drain_timeout: Duration,
 }

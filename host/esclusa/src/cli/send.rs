@@ -30,7 +30,7 @@ pub(super) struct SendArgs {
     /// The field that holds the partition key or message group; dots lead into nested objects
     #[arg(long, value_name = "FIELD", conflicts_with = "raw")]
     key: Option<String>,
-    /// Send the whole input as one event, whatever it holds
+    /// Send the whole input as one event
     #[arg(long)]
     raw: bool,
 }

@@ -16,7 +16,7 @@ pub(super) enum TableCommand {
         /// Name of the table in routes.toml
         table: String,
     },
-    /// Print the item with a key; exit 1 where there is none
+    /// Print the item with a key; exit 1 if there is none
     #[command(after_help = "Example:\n  esclusa table get requests '{\"pk\": \"path#/\", \"sk\": \"2026-11-22\"}'")]
     Get {
         /// Name of the table in routes.toml

@@ -13,16 +13,16 @@ use esclusa_config::Problems;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  esclusa validate -c routes.toml && systemctl reload esclusa")]
 pub(super) struct ValidateArgs {
-    /// Do not load the plugins
+    /// Skip the plugins
     #[arg(long)]
     no_plugins: bool,
-    /// Do not ask AWS for what the routes use there
+    /// Skip the questions to AWS
     #[arg(long)]
     no_connect: bool,
-    /// Print the configuration in force: every default filled in, secrets hidden
+    /// Print the configuration with every default filled in and secrets hidden
     #[arg(long)]
     effective: bool,
-    /// Print what bounds the memory of the router, and the sum
+    /// Print how much memory the router may take, part by part, and the sum
     #[arg(long, conflicts_with = "effective")]
     limits: bool,
 }

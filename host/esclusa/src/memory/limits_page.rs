@@ -100,7 +100,11 @@ fn events() -> Vec<Row> {
         ("batches of a route in work", route("concurrency"), "others wait"),
         ("calls for one batch", route("parallelization_factor"), "others wait"),
         ("bytes of a route's events in flight", route("in_flight"), "the source is not read past it"),
-        ("bytes of a line of a file", size(esclusa_embedded::LONGEST_LINE), "the source stands still and says so"),
+        (
+            "bytes of a line of a file",
+            size(esclusa_embedded::LONGEST_LINE),
+            "the source is not read further, and the route says so",
+        ),
         ("nesting of a filter's pattern", filter::MAX_DEPTH.to_string(), "`routes.toml` is refused"),
         ("fields and values of a filter's pattern", filter::MAX_SIZE.to_string(), "`routes.toml` is refused"),
     ]
@@ -112,7 +116,7 @@ fn requests() -> Vec<Row> {
         (
             "connections at once",
             connections::MOST.to_string(),
-            "the oldest that is idle gives way to a new one; an eighth more answers health and metrics only; fewer if few files may be open",
+            "the oldest idle one is closed for a new one; an eighth as many more serve health and metrics only; fewer if the limit of open files is low",
         ),
         ("time for headers, or for the next piece of a body", show_duration(patience), "408, or the end"),
         ("time for a whole body", show_duration(patience * connections::WHOLE), "408"),
@@ -128,7 +132,7 @@ fn store() -> Vec<Row> {
     vec![(
         "space that is left on the disk",
         show_size(esclusa_embedded::RESERVE),
-        "nothing more is taken until there is more",
+        "the router takes no more events until there is more",
     )]
 }
 

@@ -9,7 +9,7 @@ pub static STRICT_ORDER: Key = Key {
     name: "strict_order",
     kind: Kind::Boolean,
     default: Default::Value("true"),
-    about: "Records of a key never overtake each other, at the price of a request for each of them; else throttled ones may be overtaken.",
+    about: "true: records of a key never overtake each other; each takes a request of its own. false: a throttled record may be overtaken.",
 };
 pub static KINESIS_SECTION: Section = Section {
     name: "kinesis",
@@ -25,13 +25,13 @@ pub static KINESIS_SECTION: Section = Section {
 };
 pub static SQS_SECTION: Section = Section {
     name: "sqs",
-    about: "A queue of SQS, by name or URL. At least once; a FIFO queue leaves repeated messages out for 5 minutes.",
+    about: "A queue of SQS, by name or URL. At least once; a FIFO queue drops repeated messages for 5 minutes.",
     keys: &[&QUEUE, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("queue_url", "write queue = \"URL\""),
         ("queue_name", "write queue = \"NAME\""),
-        ("queue_arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
-        ("arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
+        ("queue_arn", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("arn", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
         ("message_group_id", "leave it out: a message's group is its key from the plugin"),
     ],
 };
@@ -40,17 +40,17 @@ pub static TOPIC_ARN: Key = Key {
     name: "topic_arn",
     kind: Kind::Text,
     default: Default::Nothing,
-    about: "The topic; without it, a text message to the number in the message's attribute `to`.",
+    about: "The topic. Without it, messages go as text messages to the number in their attribute `to`.",
 };
 pub static PHONE_NUMBER: Key = Key {
     name: "phone_number",
     kind: Kind::Text,
     default: Default::Nothing,
-    about: "Whom text messages go to that have no attribute `to`, such as \"+15555550100\".",
+    about: "The number for messages without an attribute `to`, such as \"+15555550100\".",
 };
 pub static SNS_SECTION: Section = Section {
     name: "sns",
-    about: "A topic of SNS, or text messages. At least once; a FIFO topic leaves repeated messages out for 5 minutes.",
+    about: "A topic of SNS, or text messages. At least once; a FIFO topic drops repeated messages for 5 minutes.",
     keys: &[&TOPIC_ARN, &PHONE_NUMBER, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("topic", "write topic_arn = \"ARN\""),
@@ -67,7 +67,7 @@ pub static TO: Key = Key {
     name: "to",
     kind: Kind::OneOrMore,
     default: Default::Depends("only those in the message's attribute `to`"),
-    about: "The mail address of the receiver, or several, of messages without an attribute `to`.",
+    about: "The mail address, or several, for messages without an attribute `to`.",
 };
 pub static SUBJECT: Key = Key {
     name: "subject",
@@ -78,14 +78,14 @@ pub static SUBJECT: Key = Key {
 pub static RATE: Key = Key {
     name: "rate",
     kind: Kind::Integer { min: 1, max: 100_000 },
-    default: Default::Depends("as the account allows"),
+    default: Default::Depends("the rate of the account"),
     about: "Most receivers a second.",
 };
 pub static AMBIGUOUS: Key = Key {
     name: "ambiguous",
     kind: Kind::Choice(&["retry", "dead-letter"]),
     default: Default::Value("retry"),
-    about: "What becomes of a mail that may have been sent, after a time-out or an error of the service.",
+    about: "What happens to a mail that may have been sent: after a timeout, or an error of the service.",
 };
 pub static SES_SECTION: Section = Section {
     name: "ses",
@@ -120,7 +120,7 @@ pub static SMTP_SECTION: Section = Section {
 
 pub static S3_SECTION: Section = Section {
     name: "s3",
-    about: "A bucket of S3, an object per message: for given-up events with their payload. At least once, overwriting.",
+    about: "A bucket of S3, an object per message, for given-up events with their payload. At least once; a repetition overwrites the object.",
     keys: &[&BUCKET, &PREFIX, &PATH_STYLE, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[("bucket_name", "write bucket = \"NAME\""), ("path", "write prefix = \"PATH/\"")],
 };
