@@ -87,7 +87,7 @@ impl Filter {
             let compiled = compile::pattern(value, &mut program);
             compiled.map_err(|mistake| FilterError::new(pattern, mistake))?;
         }
-        let is_own = |name: &str| !document::is_of_every_event(name);
+        let is_own = |name: &str| !program::is_event_field(name);
         let own = program.patterns().iter().map(|pattern| program.names(&pattern.all).any(is_own)).collect();
         Ok(Filter { program: Arc::new(program), own, within: None })
     }

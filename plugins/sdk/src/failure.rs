@@ -1,6 +1,6 @@
 //! What goes wrong: with one event, or with the batch.
 
-use crate::{item, json, number, tables, template};
+use crate::{json, number, tables, template};
 use std::fmt;
 
 /// An event that did not go through. Its effects are taken back; the other events of the batch are not touched.
@@ -64,8 +64,8 @@ impl From<number::Error> for EventError {
     }
 }
 
-impl From<item::Unstorable> for EventError {
-    fn from(error: item::Unstorable) -> Self {
+impl From<json::document::Unstorable> for EventError {
+    fn from(error: json::document::Unstorable) -> Self {
         EventError::Reject(error.to_string())
     }
 }

@@ -12,12 +12,10 @@
 pub mod bindings;
 mod lift;
 mod lower;
-mod reads;
 #[cfg(feature = "slim")]
 mod slim;
 
 use crate::plugin::{self, Plugin};
-pub use reads::{get, query};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 

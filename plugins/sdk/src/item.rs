@@ -1,9 +1,9 @@
 //! Items as the tables hold them. Numbers stay decimal text end to end: no digit is lost.
 
-use crate::json::{Json, document};
+use crate::json::Json;
+use crate::json::document::{self, Unstorable};
 use crate::number;
 use std::borrow::Cow;
-use std::fmt;
 
 /// The value of an attribute. It borrows from the batch or from the plugin's configuration where it can.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,26 +26,6 @@ pub enum Value<'a> {
     /// A list or map, as DynamoDB JSON.
     Document(Cow<'a, str>),
 }
-
-/// A JSON value that no table can hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unstorable {
-    /// A number without a place in tables.
-    Number(number::Error),
-    /// More lists and maps within each other than [`document::MAX_DEPTH`].
-    TooDeep,
-}
-
-impl fmt::Display for Unstorable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unstorable::Number(error) => error.fmt(f),
-            Unstorable::TooDeep => write!(f, "more than {} arrays and objects within each other", document::MAX_DEPTH),
-        }
-    }
-}
-
-impl std::error::Error for Unstorable {}
 
 /// Attributes by name: `Item::new().with("id", "a").with("count", 3)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

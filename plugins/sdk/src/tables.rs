@@ -3,8 +3,17 @@
 //!
 //! In tests, [`crate::testing::Tables`] answers.
 
+#[cfg(target_family = "wasm")]
+#[path = "tables/imports.rs"]
+mod reader;
+#[cfg(not(target_family = "wasm"))]
+#[path = "tables/stand_in.rs"]
+mod reader;
+
 use crate::condition::Condition;
 use crate::item::Item;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use reader::{TableReader, with_reader};
 use std::fmt;
 
 /// A read that gave nothing. With `?` a handler turns it into a retry of the batch where the table did not answer,
@@ -81,10 +90,7 @@ impl<'a> Selection<'a> {
 /// # Errors
 /// [`Error`].
 pub fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
-    #[cfg(target_family = "wasm")]
-    return crate::guest::get(table, key);
-    #[cfg(not(target_family = "wasm"))]
-    crate::testing::answer(|tables| tables.get(table, key))
+    reader::get(table, key)
 }
 
 /// The selected items, in the order of the sort key.
@@ -92,8 +98,5 @@ pub fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> 
 /// # Errors
 /// [`Error`].
 pub fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
-    #[cfg(target_family = "wasm")]
-    return crate::guest::query(selection);
-    #[cfg(not(target_family = "wasm"))]
-    crate::testing::answer(|tables| tables.query(selection))
+    reader::query(selection)
 }

@@ -25,15 +25,11 @@ mod store;
 use crate::batch::{Batch, Origin};
 use crate::effects::Effects;
 use crate::plugin::{self, Plugin};
-use crate::tables::Error;
+use crate::tables;
 use esclusa_data::event::{self, Columns};
 pub use show::{outcomes, show};
-use std::cell::RefCell;
+use std::rc::Rc;
 pub use store::Tables;
-
-thread_local! {
-    static TABLES: RefCell<Option<Tables>> = const { RefCell::new(None) };
-}
 
 /// One event for [`events_of`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -122,16 +118,5 @@ pub fn call<'a, P: Plugin>(plugin: &'a P, batch: &'a Batch) -> Effects<'a> {
 
 /// Runs `test` with these tables to read from.
 pub fn with_tables<T>(tables: &Tables, test: impl FnOnce() -> T) -> T {
-    TABLES.with_borrow_mut(|current| *current = Some(tables.clone()));
-    let result = test();
-    TABLES.with_borrow_mut(|current| *current = None);
-    result
-}
-
-/// What the tables of [`with_tables`] answer.
-pub(crate) fn answer<T>(read: impl FnOnce(&Tables) -> Result<T, Error>) -> Result<T, Error> {
-    TABLES.with_borrow(|tables| match tables {
-        Some(tables) => read(tables),
-        None => Err(Error::Unavailable("outside of the router: run this within testing::with_tables".to_owned())),
-    })
+    tables::with_reader(Rc::new(tables.clone()), test)
 }

@@ -1,18 +1,16 @@
 //! The document that a pattern sees, by the kind of the source: Lambda's shapes.
 //!
-//! Every event has the fields of [`EVERY`]; queues, streams and changes of tables have the names that Lambda gives
+//! Every event has the fields of [`is_event_field`]; queues, streams and changes of tables have the names that Lambda gives
 //! their records as well. Of a change, the record itself lies at the top. Payloads are read last, and only if what is known
 //! without them leaves a pattern undecided.
 
 use super::check::Leaf;
 use super::effort::Undecided;
 use super::evaluation::Evaluation;
-use super::program::{Node, ROOT};
+use super::program::{Node, ROOT, is_event_field};
 use super::scan;
 use crate::event::EventRef;
 
-/// Fields of every event.
-const EVERY: [&str; 6] = ["data", "key", "partitionKey", "id", "attributes", "timestamp"];
 /// Fields of a queue's messages.
 const MESSAGE: [&str; 3] = ["body", "messageId", "messageAttributes"];
 /// Fields of a stream's records.
@@ -43,11 +41,6 @@ enum Field<'a> {
     None,
 }
 
-/// True if every event has a field of this name.
-pub(super) fn is_of_every_event(name: &str) -> bool {
-    EVERY.contains(&name)
-}
-
 /// True if events from a source of this kind have a field of this name.
 pub(super) fn knows(kind: &str, name: &str) -> bool {
     let own: &[&str] = match family(kind) {
@@ -56,7 +49,7 @@ pub(super) fn knows(kind: &str, name: &str) -> bool {
         Family::Changes => &CHANGE,
         Family::Other => &[],
     };
-    is_of_every_event(name) || own.contains(&name)
+    is_event_field(name) || own.contains(&name)
 }
 
 /// True if any pattern matches the document of an event from a source of this kind. `own` says for each pattern whether it

@@ -5,9 +5,8 @@
 //! value was entered. So the last of several fields of one name counts, and no element of an array sees another one's fields.
 
 use super::check::Leaf;
-use super::document;
 use super::effort::{Effort, Undecided};
-use super::program::{All, Condition, Node, Of, Program, ROOT};
+use super::program::{All, Condition, Node, Of, Program, ROOT, is_event_field};
 use serde_json::Value;
 
 /// An evaluation on its way. Times are those of its clock; 0 is before everything.
@@ -56,7 +55,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     /// The node of a field of a payload's object. At the root are those that the event itself does not have.
     pub fn field(&self, at: usize, name: &str) -> Option<usize> {
         let field = self.node(at)?.fields.get(name).copied();
-        field.filter(|_| at != ROOT || !document::is_of_every_event(name))
+        field.filter(|_| at != ROOT || !is_event_field(name))
     }
 
     /// Begins with the value of a node; what was found of an earlier value there is void.

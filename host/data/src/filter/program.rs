@@ -9,6 +9,14 @@ use std::collections::BTreeMap;
 /// The node of the whole document.
 pub(super) const ROOT: usize = 0;
 
+/// Fields of every event, at the root of its document.
+const EVENT_FIELDS: [&str; 6] = ["data", "key", "partitionKey", "id", "attributes", "timestamp"];
+
+/// True if every event has a field of this name.
+pub(super) fn is_event_field(name: &str) -> bool {
+    EVENT_FIELDS.contains(&name)
+}
+
 /// The patterns of a filter. Its objects at [`ROOT`] are the patterns.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Program {

@@ -2,9 +2,9 @@
 
 use super::scan::Scanner;
 use super::{Error, Json, Record, write_text};
-use crate::item::Unstorable;
 use crate::number;
 use std::borrow::Cow;
+use std::fmt;
 
 /// DynamoDB JSON of a JSON value that has been checked: `[1,"a"]` gives `{"L":[{"N":"1"},{"S":"a"}]}`.
 ///
@@ -19,6 +19,26 @@ pub fn from_json(text: &str) -> Result<String, Unstorable> {
 
 /// Lists and maps within each other that a table holds: DynamoDB's "nested attribute depth", November 2026.
 pub const MAX_DEPTH: usize = 32;
+
+/// A JSON value that no table can hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unstorable {
+    /// A number that no table can hold.
+    Number(number::Error),
+    /// More lists and maps within each other than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+impl fmt::Display for Unstorable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unstorable::Number(error) => error.fmt(f),
+            Unstorable::TooDeep => write!(f, "more than {MAX_DEPTH} arrays and objects within each other"),
+        }
+    }
+}
+
+impl std::error::Error for Unstorable {}
 
 struct Marshal {
     out: String,

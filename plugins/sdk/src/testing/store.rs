@@ -5,7 +5,7 @@ use crate::condition::{Comparison, Guard, Otherwise};
 use crate::effect::{Action, Change};
 use crate::effects::Effects;
 use crate::item::{Item, Value};
-use crate::tables::{Error, Selection};
+use crate::tables::{Error, Selection, TableReader};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -109,8 +109,10 @@ impl Tables {
         }
         Ok(())
     }
+}
 
-    pub(crate) fn get(&self, table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
+impl TableReader for Tables {
+    fn get(&self, table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
         let table = self.tables.get(table).ok_or_else(|| Error::NotGranted(table.to_owned()))?;
         if key.0.len() != table.key.len() || table.key.iter().any(|name| key.get(name).is_none()) {
             return Err(Error::Invalid(format!("the key of the table is {:?}", table.key)));
@@ -118,7 +120,7 @@ impl Tables {
         Ok(table.position(key).and_then(|at| table.items.get(at)).cloned())
     }
 
-    pub(crate) fn query(&self, selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
+    fn query(&self, selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
         let name = selection.table;
         let table = self.tables.get(name).ok_or_else(|| Error::NotGranted(name.to_owned()))?;
         let key = match selection.index {

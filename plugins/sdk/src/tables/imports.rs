@@ -1,19 +1,19 @@
-//! Reads of tables, through the generated imports.
+//! Reads of tables by the router, through the generated imports.
 
-use super::bindings::esclusa::router::{items, tables as imported};
+use super::{Error, Selection};
 use crate::condition::{Comparison, Condition};
+use crate::guest::bindings::esclusa::router::{items, tables as imported};
 use crate::item::{Item, Value};
-use crate::tables::{Error, Selection};
 use std::borrow::Cow;
 
-/// See [`crate::tables::get`].
-pub fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
+/// See [`super::get`].
+pub(super) fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
     let found = imported::get(table, &lower_item(key)).map_err(error)?;
     Ok(found.map(lift_item))
 }
 
-/// See [`crate::tables::query`].
-pub fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
+/// See [`super::query`].
+pub(super) fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
     let selection = imported::Selection {
         table: selection.table.to_owned(),
         index: selection.index.map(str::to_owned),
