@@ -217,13 +217,15 @@ impl<'a> EventRef<'a> {
 
     /// Name and value pairs.
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let first = self.head.get(6).copied().unwrap_or_default() as usize;
-        let count = self.head.get(7).copied().unwrap_or_default() as usize;
+        let number = |at: usize| self.head.get(at).map_or(0, |number| *number as usize);
+        let start = number(6).saturating_mul(ATTRIBUTE_WIDTH);
+        let end = start.saturating_add(number(7).saturating_mul(ATTRIBUTE_WIDTH));
         let columns = self.columns;
-        (first..first.saturating_add(count)).filter_map(move |i| {
-            let a = columns.attributes.get(i * ATTRIBUTE_WIDTH..(i + 1) * ATTRIBUTE_WIDTH)?;
-            Some((columns.text(a.first(), a.get(1)), columns.text(a.get(2), a.get(3))))
-        })
+        // One look at the whole range: a guest that claims four billion attributes has none.
+        let attributes = columns.attributes.get(start..end).unwrap_or_default();
+        attributes
+            .chunks_exact(ATTRIBUTE_WIDTH)
+            .map(|a| (columns.text(a.first(), a.get(1)), columns.text(a.get(2), a.get(3))))
     }
 
     /// Bytes that the event takes, its share of the columns included.

@@ -53,7 +53,7 @@ pub mod testing;
 #[doc(hidden)]
 pub mod guest;
 
-pub use batch::{Batch, Event, Origin};
+pub use batch::{Batch, Columns, Event, Origin};
 pub use condition::{Comparison, Condition, Guard, Otherwise};
 pub use effect::{Action, Delete, Effect, Object, Put, Send, Update};
 pub use effects::{Disposition, Effects, Outcome, Reply};

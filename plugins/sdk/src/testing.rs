@@ -26,25 +26,11 @@ use crate::batch::{Batch, Origin};
 use crate::effects::Effects;
 use crate::plugin::{self, Plugin};
 use crate::tables;
-use esclusa_data::event::{self, Columns};
+use esclusa_data::event::Columns;
+pub use esclusa_data::event::NewEvent;
 pub use show::{outcomes, show};
 use std::rc::Rc;
 pub use store::Tables;
-
-/// One event for [`events_of`].
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NewEvent<'a> {
-    /// Stable across redeliveries.
-    pub id: &'a str,
-    /// Partition key or message group.
-    pub key: &'a str,
-    /// The payload.
-    pub data: &'a [u8],
-    /// Name and value pairs.
-    pub attributes: &'a [(&'a str, &'a str)],
-    /// Milliseconds since the Unix epoch.
-    pub timestamp: u64,
-}
 
 /// A plugin with this configuration, as JSON.
 ///
@@ -82,20 +68,20 @@ pub fn lines(text: &str) -> Batch {
     events_of(&events)
 }
 
-/// A batch of these events, each delivered for the first time.
+/// A batch of these events. One with the attempt 0, as by default, is delivered for the first time.
 ///
 /// # Panics
 /// Where they take more than 4 GiB.
 #[must_use]
 pub fn events_of(events: &[NewEvent<'_>]) -> Batch {
     let mut columns = Columns::default();
-    for NewEvent { id, key, data, attributes, timestamp } in events.iter().copied() {
-        let event = event::NewEvent { id, key, data, attributes, timestamp, attempt: 1 };
+    for event in events {
+        // An event that names no attempt is delivered for the first time.
+        let event = NewEvent { attempt: event.attempt.max(1), ..*event };
         #[expect(clippy::panic, reason = "a test")]
         columns.push(&event).unwrap_or_else(|error| panic!("{error}"));
     }
-    let Columns { events, timestamps, attempts, attributes, bytes } = columns;
-    Batch { origin: origin(), events, timestamps, attempts, attributes, bytes }
+    Batch { origin: origin(), columns }
 }
 
 fn origin() -> Origin {

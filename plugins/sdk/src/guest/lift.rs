@@ -1,6 +1,7 @@
 //! From linear memory: the batch that the router has written there becomes ours without a copy.
 
 use crate::batch::{Batch, Origin};
+use esclusa_data::event::Columns;
 
 /// A list of `T` as it is handed over: address and number of elements.
 #[repr(C)]
@@ -64,11 +65,13 @@ pub(super) unsafe fn batch(at: *mut u8) -> Batch {
                 lane: text(&lowered.lane),
                 ordered: lowered.ordered != 0,
             },
-            events: lowered.events.take(),
-            timestamps: lowered.timestamps.take(),
-            attempts: lowered.attempts.take(),
-            attributes: lowered.attributes.take(),
-            bytes: lowered.bytes.take(),
+            columns: Columns {
+                events: lowered.events.take(),
+                timestamps: lowered.timestamps.take(),
+                attempts: lowered.attempts.take(),
+                attributes: lowered.attributes.take(),
+                bytes: lowered.bytes.take(),
+            },
         }
     }
 }
