@@ -1,5 +1,6 @@
 //! Configuration of `alert`, and what it is compiled to.
 
+use esclusa_plugin::json::Record;
 use esclusa_plugin::{Pattern, Template};
 use serde::Deserialize;
 use serde_json::Value;
@@ -111,9 +112,9 @@ impl Rule {
         })
     }
 
-    /// True where the rule applies to a record.
-    pub fn applies(&self, document: &Value) -> bool {
-        self.when.is_empty() || self.when.iter().any(|pattern| pattern.matches_value(document))
+    /// True if the rule applies to a record.
+    pub fn applies(&self, record: &Record<'_>) -> bool {
+        self.when.is_empty() || self.when.iter().any(|pattern| record.matches(pattern))
     }
 }
 

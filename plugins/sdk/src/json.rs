@@ -7,6 +7,7 @@
 pub mod document;
 mod scan;
 
+use esclusa_data::filter::{FieldValue, Pattern};
 pub use esclusa_data::json::write_text;
 
 use scan::Scanner;
@@ -107,6 +108,21 @@ impl<'a> Record<'a> {
             Json::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// True if the pattern matches the record: fields of the pattern are fields of the record. The payload is not read again,
+    /// except for arrays and objects that the pattern looks into.
+    #[must_use]
+    pub fn matches(&self, pattern: &Pattern) -> bool {
+        pattern.matches_fields(|name| {
+            Some(match self.get(name)? {
+                Json::Null => FieldValue::Null,
+                Json::Boolean(value) => FieldValue::Boolean(*value),
+                Json::Number(literal) => FieldValue::Number(literal),
+                Json::Text(text) => FieldValue::Text(text),
+                Json::Array(text) | Json::Object(text) => FieldValue::Json(text),
+            })
+        })
     }
 
     /// The record as JSON text; of a name that occurs twice, only the last one.

@@ -4,6 +4,7 @@
 //! their records as well. Of a change, the record itself lies at the top. Payloads are read last, and only if what is known
 //! without them leaves a pattern undecided.
 
+use super::FieldValue;
 use super::check::Leaf;
 use super::effort::Undecided;
 use super::evaluation::Evaluation;
@@ -162,6 +163,32 @@ fn payloads(
         }
     }
     Ok(of_record && scan::record(evaluation, event.data())?)
+}
+
+/// Reads an object at the root whose fields the caller gives; false if the text of one is no JSON.
+pub(super) fn fields<'a>(
+    evaluation: &mut Evaluation<'_, '_>,
+    field: impl Fn(&str) -> Option<FieldValue<'a>>,
+) -> Result<bool, Undecided> {
+    let began = evaluation.now();
+    let Some(root) = evaluation.node(ROOT) else { return Ok(false) };
+    for (name, at) in &root.fields {
+        let Some(value) = field(name) else { continue };
+        evaluation.enter(*at);
+        match value {
+            FieldValue::Null => evaluation.leaf(*at, Leaf::Null)?,
+            FieldValue::Boolean(boolean) => evaluation.leaf(*at, Leaf::Boolean(boolean))?,
+            FieldValue::Number(digits) => evaluation.leaf(*at, Leaf::number(digits))?,
+            FieldValue::Text(text) => evaluation.leaf(*at, Leaf::Text(text))?,
+            FieldValue::Json(text) => {
+                if !scan::payload(evaluation, *at, text.as_bytes())? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    evaluation.finish(ROOT, began)?;
+    Ok(true)
 }
 
 fn family(kind: &str) -> Family {

@@ -7,7 +7,6 @@
 use super::check::Leaf;
 use super::effort::{Effort, Undecided};
 use super::program::{All, Condition, Node, Of, Program, ROOT, is_event_field};
-use serde_json::Value;
 
 /// An evaluation on its way. Times are those of its clock; 0 is before everything.
 pub(super) struct Evaluation<'p, 'w> {
@@ -172,31 +171,6 @@ impl<'p, 'w> Evaluation<'p, 'w> {
                 }
                 Of::Object { blank } => blank && mark.blank == mark.entered,
             }
-    }
-
-    /// Reads a parsed value at a node.
-    pub fn value(&mut self, at: usize, value: &Value) -> Result<(), Undecided> {
-        match value {
-            Value::Object(object) => {
-                let began = self.now();
-                for (name, field) in self.node(at).into_iter().flat_map(|node| &node.fields) {
-                    if let Some(value) = object.get(name) {
-                        self.enter(*field);
-                        self.value(*field, value)?;
-                    }
-                }
-                self.finish(at, began)
-            }
-            Value::Array(elements) if elements.is_empty() => {
-                self.blank(at);
-                Ok(())
-            }
-            Value::Array(elements) => elements.iter().try_for_each(|element| self.value(at, element)),
-            Value::String(text) => self.leaf(at, Leaf::Text(text)),
-            Value::Number(number) => self.leaf(at, Leaf::number(&number.to_string())),
-            Value::Bool(boolean) => self.leaf(at, Leaf::Boolean(*boolean)),
-            Value::Null => self.leaf(at, Leaf::Null),
-        }
     }
 
     /// True if the pattern at this place in the list has passed the value that was read at the root.
