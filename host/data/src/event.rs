@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// Where the events of a batch came from. One batch has one origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct BatchOrigin {
     /// Route name in routes.toml.
     pub route: Arc<str>,
     /// Source name in routes.toml.

@@ -21,10 +21,10 @@ mod wildcard;
 mod words;
 
 use crate::event::EventRef;
-use crate::work::Work;
-use effort::Effort;
+use crate::work::StepBudget;
+use effort::FilterEffort;
 use evaluation::Evaluation;
-use program::{Program, ROOT};
+use program::{PatternProgram, ROOT};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -47,7 +47,7 @@ const STEPS_PER_CONDITION: u64 = 64;
 /// A compiled list of patterns; any of them is enough. Copies share it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
-    program: Arc<Program>,
+    program: Arc<PatternProgram>,
     /// For each pattern whether it names fields that not every event has.
     own: Arc<[bool]>,
     /// The times of acceptance that are taken; `None`: all.
@@ -57,7 +57,7 @@ pub struct Filter {
 /// One compiled pattern: a predicate on a JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pattern {
-    program: Program,
+    program: PatternProgram,
 }
 
 /// The value of a field, for [`Pattern::matches_fields`].
@@ -97,7 +97,7 @@ impl Filter {
             let message = "a list of patterns needs at least one: an empty list would match no event".to_owned();
             return Err(FilterError { pattern: 0, pointer: String::new(), message });
         }
-        let mut program = Program::default();
+        let mut program = PatternProgram::default();
         for (pattern, value) in patterns.iter().enumerate() {
             let compiled = compile::pattern(value, &mut program);
             compiled.map_err(|mistake| FilterError::new(pattern, mistake))?;
@@ -112,8 +112,8 @@ impl Filter {
     #[must_use]
     pub fn within(filter: Option<Filter>, since: u64, until: u64) -> Filter {
         let mut filter = filter.unwrap_or_else(|| {
-            let mut program = Program::default();
-            program.object(ROOT, program::All::default());
+            let mut program = PatternProgram::default();
+            program.object(ROOT, program::AllOf::default());
             Filter { program: Arc::new(program), own: Arc::new([false]), within: None }
         });
         let (from, to) = filter.within.unwrap_or((0, u64::MAX));
@@ -123,10 +123,10 @@ impl Filter {
 
     /// The budget of one event. No filter that people write needs it: it is there for events that were made to cost.
     #[must_use]
-    pub fn budget(&self, event: EventRef<'_>) -> Work {
+    pub fn budget(&self, event: EventRef<'_>) -> StepBudget {
         let bytes = STEPS_PER_BYTE.saturating_mul(event.size() as u64);
         let conditions = STEPS_PER_CONDITION.saturating_mul(self.program.conditions() as u64);
-        Work::of(bytes.saturating_add(conditions).saturating_add(STEPS_PER_EVENT))
+        StepBudget::of(bytes.saturating_add(conditions).saturating_add(STEPS_PER_EVENT))
     }
 
     /// True if any pattern matches the document of an event from a source of this kind. What it costs is spent from `work`:
@@ -139,10 +139,10 @@ impl Filter {
         &self,
         kind: &str,
         event: EventRef<'_>,
-        work: &mut Work,
+        work: &mut StepBudget,
         stop: &AtomicBool,
     ) -> Result<bool, Undecided> {
-        let mut effort = Effort::new(work, stop);
+        let mut effort = FilterEffort::new(work, stop);
         effort.spend(1)?;
         if self.within.is_some_and(|(since, until)| !(since..=until).contains(&event.timestamp)) {
             return Ok(false);
@@ -173,7 +173,7 @@ impl Pattern {
     /// # Errors
     /// [`FilterError`] for the first mistake.
     pub fn compile(pattern: &Value) -> Result<Pattern, FilterError> {
-        let mut program = Program::default();
+        let mut program = PatternProgram::default();
         compile::pattern(pattern, &mut program).map_err(|mistake| FilterError::new(0, mistake))?;
         Ok(Pattern { program })
     }
@@ -183,8 +183,8 @@ impl Pattern {
     #[must_use]
     pub fn matches_fields<'a>(&self, field: impl Fn(&str) -> Option<FieldValue<'a>>) -> bool {
         // Without a budget: this is for plugins, whose time the router limits as a whole.
-        let (mut work, stop) = (Work::of(u64::MAX), AtomicBool::new(false));
-        let mut evaluation = Evaluation::new(&self.program, Effort::new(&mut work, &stop));
+        let (mut work, stop) = (StepBudget::of(u64::MAX), AtomicBool::new(false));
+        let mut evaluation = Evaluation::new(&self.program, FilterEffort::new(&mut work, &stop));
         evaluation.enter(ROOT);
         matches!(document::fields(&mut evaluation, field), Ok(true)) && evaluation.passes(0)
     }

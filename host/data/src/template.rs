@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 
 /// A part of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part<'t> {
+pub enum EventTemplatePart<'t> {
     /// Stands as it is.
     Text(&'t str),
     /// The number of the event.
@@ -22,7 +22,7 @@ pub enum Part<'t> {
 }
 
 /// The parts of a template, in order.
-pub fn parts(template: &str) -> impl Iterator<Item = Part<'_>> {
+pub fn parts(template: &str) -> impl Iterator<Item = EventTemplatePart<'_>> {
     let mut rest = template;
     std::iter::from_fn(move || {
         let (part, after) = first(rest)?;
@@ -32,51 +32,51 @@ pub fn parts(template: &str) -> impl Iterator<Item = Part<'_>> {
 }
 
 /// The first part of a text, and what follows it; `None` where there is nothing.
-fn first(text: &str) -> Option<(Part<'_>, &str)> {
+fn first(text: &str) -> Option<(EventTemplatePart<'_>, &str)> {
     let brace = text.find(['{', '}']).unwrap_or(text.len());
     if brace > 0 {
-        return text.split_at_checked(brace).map(|(plain, after)| (Part::Text(plain), after));
+        return text.split_at_checked(brace).map(|(plain, after)| (EventTemplatePart::Text(plain), after));
     }
     if let Some(after) = text.strip_prefix("{{") {
-        return Some((Part::Text("{"), after));
+        return Some((EventTemplatePart::Text("{"), after));
     }
     if let Some(after) = text.strip_prefix('}') {
-        return Some((Part::Text("}"), after.strip_prefix('}').unwrap_or(after)));
+        return Some((EventTemplatePart::Text("}"), after.strip_prefix('}').unwrap_or(after)));
     }
     let inside = text.strip_prefix('{')?;
-    let Some((inside, after)) = inside.split_once('}') else { return Some((Part::Unknown(text), "")) };
+    let Some((inside, after)) = inside.split_once('}') else { return Some((EventTemplatePart::Unknown(text), "")) };
     let whole = text.strip_suffix(after).unwrap_or(text);
-    Some((placeholder(inside).unwrap_or(Part::Unknown(whole)), after))
+    Some((placeholder(inside).unwrap_or(EventTemplatePart::Unknown(whole)), after))
 }
 
-fn placeholder(inside: &str) -> Option<Part<'_>> {
+fn placeholder(inside: &str) -> Option<EventTemplatePart<'_>> {
     Some(match inside.split_once(':') {
-        None if inside == "seq" => Part::Sequence,
-        None if inside == "now" => Part::Now,
-        Some(("random", below)) => Part::Random(below.trim().parse().ok()?),
-        Some(("pick", choices)) if !choices.is_empty() => Part::Pick(choices),
+        None if inside == "seq" => EventTemplatePart::Sequence,
+        None if inside == "now" => EventTemplatePart::Now,
+        Some(("random", below)) => EventTemplatePart::Random(below.trim().parse().ok()?),
+        Some(("pick", choices)) if !choices.is_empty() => EventTemplatePart::Pick(choices),
         _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NonZeroU64, Part, parts};
+    use super::{EventTemplatePart, NonZeroU64, parts};
 
-    fn all(template: &str) -> Vec<Part<'_>> {
+    fn all(template: &str) -> Vec<EventTemplatePart<'_>> {
         parts(template).collect()
     }
 
     #[test]
     fn placeholders_and_text_come_in_order() {
         let expected = [
-            Part::Text("o-"),
-            Part::Sequence,
-            Part::Text(" at "),
-            Part::Now,
-            Part::Random(NonZeroU64::new(6).unwrap()),
-            Part::Pick("a|b"),
-            Part::Text("!"),
+            EventTemplatePart::Text("o-"),
+            EventTemplatePart::Sequence,
+            EventTemplatePart::Text(" at "),
+            EventTemplatePart::Now,
+            EventTemplatePart::Random(NonZeroU64::new(6).unwrap()),
+            EventTemplatePart::Pick("a|b"),
+            EventTemplatePart::Text("!"),
         ];
         assert_eq!(all("o-{seq} at {now}{random: 6}{pick:a|b}!"), expected);
         assert_eq!(all(""), []);
@@ -84,15 +84,21 @@ mod tests {
 
     #[test]
     fn doubled_braces_and_a_lone_closing_one_are_text() {
-        assert_eq!(all("{{seq}}"), [Part::Text("{"), Part::Text("seq"), Part::Text("}")]);
-        assert_eq!(all("a}b"), [Part::Text("a"), Part::Text("}"), Part::Text("b")]);
+        assert_eq!(
+            all("{{seq}}"),
+            [EventTemplatePart::Text("{"), EventTemplatePart::Text("seq"), EventTemplatePart::Text("}")]
+        );
+        assert_eq!(
+            all("a}b"),
+            [EventTemplatePart::Text("a"), EventTemplatePart::Text("}"), EventTemplatePart::Text("b")]
+        );
     }
 
     #[test]
     fn what_is_no_placeholder_is_given_whole() {
         for wrong in ["{what}", "{seq:1}", "{random:0}", "{random:x}", "{pick:}", "{}", "{seq"] {
-            assert_eq!(all(wrong), [Part::Unknown(wrong)], "{wrong}");
+            assert_eq!(all(wrong), [EventTemplatePart::Unknown(wrong)], "{wrong}");
         }
-        assert_eq!(all("{ä}ö"), [Part::Unknown("{ä}"), Part::Text("ö")]);
+        assert_eq!(all("{ä}ö"), [EventTemplatePart::Unknown("{ä}"), EventTemplatePart::Text("ö")]);
     }
 }

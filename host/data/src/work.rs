@@ -5,7 +5,7 @@
 
 /// What is left of a budget of steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Work {
+pub struct StepBudget {
     budget: u64,
     left: u64,
 }
@@ -15,11 +15,11 @@ pub struct Work {
 #[error("it takes more than {0} steps")]
 pub struct Exhausted(pub u64);
 
-impl Work {
+impl StepBudget {
     /// A budget of so many steps, none of them spent.
     #[must_use]
     pub fn of(steps: u64) -> Self {
-        Work { budget: steps, left: steps }
+        StepBudget { budget: steps, left: steps }
     }
 
     /// Spends steps, before they are done.
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent_to_its_last_step_and_not_beyond() {
-        let mut work = Work::of(10);
+        let mut work = StepBudget::of(10);
         assert_eq!((work.spend(4), work.spend(6), work.spent()), (Ok(()), Ok(()), 10));
         assert_eq!(work.spend(0), Ok(()));
         assert_eq!(work.spend(1), Err(Exhausted(10)));
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn what_did_not_fit_leaves_nothing_for_smaller_work() {
-        let mut work = Work::of(10);
+        let mut work = StepBudget::of(10);
         assert_eq!(work.spend(usize::MAX), Err(Exhausted(10)));
         assert_eq!(work.spend(1), Err(Exhausted(10)));
     }

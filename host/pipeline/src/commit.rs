@@ -243,7 +243,7 @@ mod tests {
     use super::{BTreeSet, CallOutput, Facts, Handler, Prepared, Settle, Settlement, Verdict, prepare};
     use esclusa_flow::batch::{Batch, Claim, Token};
     use esclusa_flow::effect::{Action, Effect, SendMessage};
-    use esclusa_flow::event::{Columns, NewEvent, Origin};
+    use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 
     /// A batch of events with these ids.
     fn batch(ids: &[&str]) -> Batch {
@@ -251,8 +251,13 @@ mod tests {
         for id in ids {
             columns.push(&NewEvent { id, attempt: 1, ..NewEvent::default() }).unwrap();
         }
-        let origin =
-            Origin { route: "r".into(), source: "s".into(), kind: "stream".into(), lane: "0".into(), ordered: true };
+        let origin = BatchOrigin {
+            route: "r".into(),
+            source: "s".into(),
+            kind: "stream".into(),
+            lane: "0".into(),
+            ordered: true,
+        };
         let claims = (0..ids.len() as u64).map(|at| Claim::new(Token::Offset(at))).collect();
         Batch { origin, columns: columns.into(), claims, previous: None }
     }

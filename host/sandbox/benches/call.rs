@@ -13,7 +13,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::effect::{Action, Effect, PutItem};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
@@ -42,8 +42,14 @@ impl Reads for NoReads {
     }
 }
 
-fn origin() -> Origin {
-    Origin { route: "bench".into(), source: "events".into(), kind: "stream".into(), lane: "0".into(), ordered: true }
+fn origin() -> BatchOrigin {
+    BatchOrigin {
+        route: "bench".into(),
+        source: "events".into(),
+        kind: "stream".into(),
+        lane: "0".into(),
+        ordered: true,
+    }
 }
 
 /// Web requests of about 250 bytes each.

@@ -1,6 +1,6 @@
 //! The totals of a batch: what is added per key, and the one write of each.
 
-use crate::config::{Extreme, Settings};
+use crate::config::{AggregateSettings, Extreme};
 use crate::contribution::Contribution;
 use esclusa_plugin::{Condition, Effects, EventError, Failure, Item, Update, Value, number, tables};
 use std::cmp::Ordering;
@@ -25,7 +25,12 @@ impl Totals {
     ///
     /// # Errors
     /// [`EventError::Reject`] where a sum cannot be held any more.
-    pub fn add(&mut self, settings: &Settings, event: u32, contributions: Vec<Contribution>) -> Result<(), EventError> {
+    pub fn add(
+        &mut self,
+        settings: &AggregateSettings,
+        event: u32,
+        contributions: Vec<Contribution>,
+    ) -> Result<(), EventError> {
         let mut next: BTreeMap<Vec<String>, Total> = BTreeMap::new();
         for contribution in contributions {
             let former = next.get(&contribution.key).or_else(|| self.0.get(&contribution.key));
@@ -49,7 +54,7 @@ impl Totals {
     ///
     /// # Errors
     /// [`Failure`] where the table does not answer.
-    pub fn write<'a>(self, settings: &'a Settings, out: &mut Effects<'a>) -> Result<(), Failure> {
+    pub fn write<'a>(self, settings: &'a AggregateSettings, out: &mut Effects<'a>) -> Result<(), Failure> {
         for (key, total) in self.0 {
             let names = settings.key.names().map(Into::into);
             let key = Item(names.zip(key.into_iter().map(Value::from)).collect());
@@ -71,7 +76,7 @@ impl Totals {
     }
 }
 
-fn merge(settings: &Settings, former: &Total, with: &Contribution, event: u32) -> Result<Total, EventError> {
+fn merge(settings: &AggregateSettings, former: &Total, with: &Contribution, event: u32) -> Result<Total, EventError> {
     let add = |(sum, value): (&String, &String)| number::add(sum, value);
     let sums = former.sums.iter().zip(&with.sums).map(add).collect::<Result<_, _>>();
     let extremes = settings.extremes.iter().zip(former.extremes.iter().zip(&with.extremes));
@@ -87,7 +92,7 @@ fn merge(settings: &Settings, former: &Total, with: &Contribution, event: u32) -
 /// Sets the extremes that are passed. This rests on what is stored, so the write is repeated on fresh reads where that has
 /// changed meanwhile.
 fn with_extremes<'a>(
-    settings: &'a Settings,
+    settings: &'a AggregateSettings,
     mut update: Update<'a>,
     values: Vec<String>,
 ) -> Result<Update<'a>, Failure> {

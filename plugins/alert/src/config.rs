@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// `[route.config]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct AlertConfig {
     table: Option<String>,
     rule: Vec<RuleConfig>,
 }
@@ -28,7 +28,7 @@ struct RuleConfig {
 }
 
 /// The configuration, checked and compiled.
-pub struct Settings {
+pub struct AlertSettings {
     /// Table that remembers the last alerts.
     pub table: Option<String>,
     /// The rules, all of which are tried.
@@ -55,12 +55,12 @@ pub struct Rule {
     pub per: Option<Template>,
 }
 
-impl Settings {
+impl AlertSettings {
     /// Checks and compiles.
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: Config) -> Result<Self, String> {
+    pub fn new(config: AlertConfig) -> Result<Self, String> {
         if config.rule.is_empty() {
             return Err("config.rule: there are no rules".to_owned());
         }
@@ -69,7 +69,7 @@ impl Settings {
             return Err(format!("config.rule: the name {:?} is used twice; a cooldown belongs to a name", twice.name));
         }
         let rules = config.rule.into_iter().map(Rule::new).collect::<Result<_, _>>()?;
-        Ok(Settings { table: config.table, rules })
+        Ok(AlertSettings { table: config.table, rules })
     }
 
     /// What is allowed, and seldom meant.

@@ -3,23 +3,23 @@
 mod config;
 mod cooldown;
 
-use config::{Rule, Settings};
+use config::{AlertSettings, Rule};
 use cooldown::Cooldowns;
-use esclusa_plugin::change::Change;
 use esclusa_plugin::json::{Json, Record};
+use esclusa_plugin::table_change::TableChange;
 use esclusa_plugin::{Batch, Effects, Event, EventError, Failure, Plugin, Send, export, log};
 use std::borrow::Cow;
 
-/// The plugin; configured, it is a [`config::Settings`].
-pub struct Alert(Settings);
+/// The plugin; configured, it is a [`config::AlertSettings`].
+pub struct Alert(AlertSettings);
 
 impl Plugin for Alert {
-    type Config = config::Config;
+    type Config = config::AlertConfig;
 
     const SCHEMA: &'static str = include_str!("../config.schema.json");
 
     fn new(config: Self::Config) -> Result<Self, String> {
-        let settings = Settings::new(config)?;
+        let settings = AlertSettings::new(config)?;
         settings.warnings().for_each(|warning| log!("{warning}"));
         Ok(Alert(settings))
     }
@@ -71,7 +71,7 @@ impl Alert {
 /// [`EventError::Reject`] if the payload is no JSON object.
 fn record(event: Event<'_>) -> Result<Record<'_>, EventError> {
     let record = Record::parse(event.text()?)?;
-    let Some(change) = Change::of(&record)? else { return Ok(record) };
+    let Some(change) = TableChange::of(&record)? else { return Ok(record) };
     let mut record = change.new.unwrap_or_default();
     if let Some(old) = change.old {
         record.push("old", Json::Object(Cow::Owned(old.to_json())));

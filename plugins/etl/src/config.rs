@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 /// `[route.config]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct EtlConfig {
     table: String,
     key: BTreeMap<String, String>,
     #[serde(default)]
-    fields: Fields,
+    fields: FieldSelection,
     #[serde(default)]
-    types: BTreeMap<String, Type>,
+    types: BTreeMap<String, AttributeType>,
     condition: Option<WriteCondition>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(untagged)]
-enum Fields {
+enum FieldSelection {
     /// Every field of the record.
     #[default]
     All,
@@ -32,7 +32,7 @@ enum Fields {
 /// What an attribute is converted to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Type {
+pub enum AttributeType {
     /// A text.
     Text,
     /// A decimal number.
@@ -50,29 +50,29 @@ enum WriteCondition {
 
 /// The configuration, checked and compiled.
 #[derive(Debug)]
-pub struct Settings {
+pub struct EtlSettings {
     /// Table written to.
     pub table: String,
     /// The key of its items.
     pub key: KeyTemplates,
     /// Attribute and path of the fields that follow; `None`: all of them.
     pub fields: Option<Vec<(String, String)>>,
-    types: BTreeMap<String, Type>,
+    types: BTreeMap<String, AttributeType>,
     unless_exists: bool,
 }
 
-impl Settings {
+impl EtlSettings {
     /// Checks and compiles.
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: Config) -> Result<Self, String> {
+    pub fn new(config: EtlConfig) -> Result<Self, String> {
         let fields = match config.fields {
-            Fields::All => None,
-            Fields::Pick(names) => Some(names.into_iter().map(|name| (name.clone(), name)).collect()),
-            Fields::Rename(renamed) => Some(renamed.into_iter().collect()),
+            FieldSelection::All => None,
+            FieldSelection::Pick(names) => Some(names.into_iter().map(|name| (name.clone(), name)).collect()),
+            FieldSelection::Rename(renamed) => Some(renamed.into_iter().collect()),
         };
-        Ok(Settings {
+        Ok(EtlSettings {
             table: config.table,
             key: KeyTemplates::compile(config.key)?,
             fields,
@@ -82,7 +82,7 @@ impl Settings {
     }
 
     /// What the attribute is converted to; `None`: it stays what it is in the record.
-    pub fn type_of(&self, attribute: &str) -> Option<Type> {
+    pub fn type_of(&self, attribute: &str) -> Option<AttributeType> {
         if self.types.is_empty() { None } else { self.types.get(attribute).copied() }
     }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// `[route.config]`. The defaults are the names of the ticket shop that this was made for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct InventoryConfig {
     /// The inventory table.
     pub table: String,
     /// Its index by event.

@@ -1,4 +1,4 @@
-//! Columns: their types, and what of a record fits.
+//! ColumnList: their types, and what of a record fits.
 
 use crate::moment;
 use esclusa_plugin::json::Json;
@@ -17,7 +17,7 @@ pub struct Column {
     /// Its name; also the field's.
     pub name: String,
     /// Its type.
-    pub kind: Type,
+    pub kind: ColumnType,
 }
 
 /// The unit of a timestamp. Parquet has no seconds: they are stored as milliseconds.
@@ -33,7 +33,7 @@ pub enum Unit {
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Type {
+pub enum ColumnType {
     /// `int32`
     Int32,
     /// `int64`
@@ -73,23 +73,23 @@ pub enum Cell {
     Text(String),
 }
 
-impl Type {
+impl ColumnType {
     /// The type that a configuration names.
     ///
     /// # Errors
     /// In words for the operator.
     pub fn parse(name: &str) -> Result<Self, String> {
         Ok(match name {
-            "int32" => Type::Int32,
-            "int64" => Type::Int64,
-            "float32" | "float" => Type::Float32,
-            "float64" | "double" => Type::Float64,
-            "bool" | "boolean" => Type::Boolean,
-            "string" => Type::Text,
-            "date" => Type::Date,
-            "timestamp[s]" => Type::Timestamp(Unit::Second),
-            "timestamp[ms]" => Type::Timestamp(Unit::Milli),
-            "timestamp[us]" => Type::Timestamp(Unit::Micro),
+            "int32" => ColumnType::Int32,
+            "int64" => ColumnType::Int64,
+            "float32" | "float" => ColumnType::Float32,
+            "float64" | "double" => ColumnType::Float64,
+            "bool" | "boolean" => ColumnType::Boolean,
+            "string" => ColumnType::Text,
+            "date" => ColumnType::Date,
+            "timestamp[s]" => ColumnType::Timestamp(Unit::Second),
+            "timestamp[ms]" => ColumnType::Timestamp(Unit::Milli),
+            "timestamp[us]" => ColumnType::Timestamp(Unit::Micro),
             _ => return Self::parse_decimal(name),
         })
     }
@@ -108,24 +108,24 @@ impl Type {
         if precision == 0 || precision > DECIMAL_DIGITS || scale > precision {
             return Err(format!("{name}: a decimal has 1 to {DECIMAL_DIGITS} digits, of which the scale is a part"));
         }
-        Ok(Type::Decimal(precision, scale))
+        Ok(ColumnType::Decimal(precision, scale))
     }
 }
 
-impl fmt::Display for Type {
+impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Type::Int32 => "int32",
-            Type::Int64 => "int64",
-            Type::Float32 => "float32",
-            Type::Float64 => "float64",
-            Type::Boolean => "bool",
-            Type::Text => "string",
-            Type::Date => "date",
-            Type::Timestamp(Unit::Second) => "timestamp[s]",
-            Type::Timestamp(Unit::Milli) => "timestamp[ms]",
-            Type::Timestamp(Unit::Micro) => "timestamp[us]",
-            Type::Decimal(precision, scale) => return write!(f, "decimal({precision},{scale})"),
+            ColumnType::Int32 => "int32",
+            ColumnType::Int64 => "int64",
+            ColumnType::Float32 => "float32",
+            ColumnType::Float64 => "float64",
+            ColumnType::Boolean => "bool",
+            ColumnType::Text => "string",
+            ColumnType::Date => "date",
+            ColumnType::Timestamp(Unit::Second) => "timestamp[s]",
+            ColumnType::Timestamp(Unit::Milli) => "timestamp[ms]",
+            ColumnType::Timestamp(Unit::Micro) => "timestamp[us]",
+            ColumnType::Decimal(precision, scale) => return write!(f, "decimal({precision},{scale})"),
         })
     }
 }
@@ -137,23 +137,25 @@ impl Column {
     /// [`ParquetError`] where it cannot be described.
     pub fn schema(&self) -> Result<SchemaType, ParquetError> {
         let (physical, logical) = match self.kind {
-            Type::Int32 => (Physical::INT32, None),
-            Type::Int64 => (Physical::INT64, None),
-            Type::Float32 => (Physical::FLOAT, None),
-            Type::Float64 => (Physical::DOUBLE, None),
-            Type::Boolean => (Physical::BOOLEAN, None),
-            Type::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-            Type::Date => (Physical::INT32, Some(LogicalType::Date)),
-            Type::Timestamp(Unit::Micro) => (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MICROS))),
-            Type::Timestamp(_) => (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MILLIS))),
-            Type::Decimal(precision, scale) => {
+            ColumnType::Int32 => (Physical::INT32, None),
+            ColumnType::Int64 => (Physical::INT64, None),
+            ColumnType::Float32 => (Physical::FLOAT, None),
+            ColumnType::Float64 => (Physical::DOUBLE, None),
+            ColumnType::Boolean => (Physical::BOOLEAN, None),
+            ColumnType::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            ColumnType::Date => (Physical::INT32, Some(LogicalType::Date)),
+            ColumnType::Timestamp(Unit::Micro) => {
+                (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MICROS)))
+            }
+            ColumnType::Timestamp(_) => (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MILLIS))),
+            ColumnType::Decimal(precision, scale) => {
                 (Physical::INT64, Some(LogicalType::decimal(scale as i32, precision as i32)))
             }
         };
         let mut builder = SchemaType::primitive_type_builder(&self.name, physical)
             .with_repetition(Repetition::OPTIONAL)
             .with_logical_type(logical);
-        if let Type::Decimal(precision, scale) = self.kind {
+        if let ColumnType::Decimal(precision, scale) = self.kind {
             builder = builder.with_precision(precision as i32).with_scale(scale as i32);
         }
         builder.build()
@@ -181,20 +183,24 @@ impl Column {
 
     fn fit(&self, field: &Json<'_>) -> Option<Cell> {
         match (self.kind, field) {
-            (Type::Int32, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int32),
-            (Type::Int64, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int64),
-            (Type::Float32, Json::Number(text)) => text.parse().ok().filter(|f: &f32| f.is_finite()).map(Cell::Float32),
-            (Type::Float64, Json::Number(text)) => text.parse().ok().filter(|f: &f64| f.is_finite()).map(Cell::Float64),
-            (Type::Boolean, Json::Boolean(value)) => Some(Cell::Boolean(*value)),
-            (Type::Text, Json::Text(text)) => Some(Cell::Text(text.to_string())),
-            (Type::Date, Json::Text(text)) => moment::date(text).and_then(|d| d.try_into().ok()).map(Cell::Int32),
-            (Type::Timestamp(unit), Json::Text(text)) => timestamp(unit, text).map(Cell::Int64),
-            (Type::Timestamp(unit), Json::Number(text)) => {
+            (ColumnType::Int32, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int32),
+            (ColumnType::Int64, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int64),
+            (ColumnType::Float32, Json::Number(text)) => {
+                text.parse().ok().filter(|f: &f32| f.is_finite()).map(Cell::Float32)
+            }
+            (ColumnType::Float64, Json::Number(text)) => {
+                text.parse().ok().filter(|f: &f64| f.is_finite()).map(Cell::Float64)
+            }
+            (ColumnType::Boolean, Json::Boolean(value)) => Some(Cell::Boolean(*value)),
+            (ColumnType::Text, Json::Text(text)) => Some(Cell::Text(text.to_string())),
+            (ColumnType::Date, Json::Text(text)) => moment::date(text).and_then(|d| d.try_into().ok()).map(Cell::Int32),
+            (ColumnType::Timestamp(unit), Json::Text(text)) => timestamp(unit, text).map(Cell::Int64),
+            (ColumnType::Timestamp(unit), Json::Number(text)) => {
                 let value: i64 = text.parse().ok()?;
                 let factor = if unit == Unit::Second { 1000 } else { 1 };
                 value.checked_mul(factor).map(Cell::Int64)
             }
-            (Type::Decimal(precision, scale), Json::Number(text) | Json::Text(text)) => {
+            (ColumnType::Decimal(precision, scale), Json::Number(text) | Json::Text(text)) => {
                 decimal(text, precision, scale).map(Cell::Int64)
             }
             _ => None,

@@ -1,4 +1,4 @@
-//! Paths of the files. The same batch gives the same paths, so that a repetition overwrites.
+//! PathTemplate of the files. The same batch gives the same paths, so that a repetition overwrites.
 
 use crate::moment;
 use esclusa_plugin::json::{Json, Record};
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 const OF_THE_BATCH: [&str; 3] = ["batch", "date", "hour"];
 
 /// Makes paths for the rows of a batch.
-pub struct Paths<'a> {
+pub struct PathTemplate<'a> {
     template: &'a Template,
     of_the_batch: [String; 3],
     /// The path, where it does not depend on the record.
@@ -27,11 +27,11 @@ pub fn check(template: &Template) -> Result<(), String> {
     Err(format!("config.path: {:?} has no {{batch}}; each batch would overwrite the one before", template.source()))
 }
 
-impl<'a> Paths<'a> {
+impl<'a> PathTemplate<'a> {
     /// For the rows of this batch.
     pub fn new(template: &'a Template, batch: &Batch) -> Self {
         let (date, hour) = moment::date_and_hour(batch.now());
-        let mut paths = Paths { template, of_the_batch: [name(batch), date, hour], common: None };
+        let mut paths = PathTemplate { template, of_the_batch: [name(batch), date, hour], common: None };
         if template.fields().all(|field| OF_THE_BATCH.contains(&field)) {
             paths.common = paths.of_record(&Record::default()).ok();
         }

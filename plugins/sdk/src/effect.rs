@@ -41,7 +41,7 @@ pub struct Put<'a> {
 
 /// One change of an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change<'a> {
+pub enum AttributeChange<'a> {
     /// Sets the value.
     Set(Value<'a>),
     /// Adds a decimal number; a missing attribute counts as 0.
@@ -58,7 +58,7 @@ pub struct Update<'a> {
     /// Exactly the key attributes.
     pub key: Item<'a>,
     /// Attribute and change.
-    pub changes: Vec<(Cow<'a, str>, Change<'a>)>,
+    pub changes: Vec<(Cow<'a, str>, AttributeChange<'a>)>,
     /// Condition on the stored item.
     pub guard: Option<Guard<'a>>,
 }
@@ -123,21 +123,21 @@ impl<'a> Update<'a> {
     /// Sets an attribute.
     #[must_use]
     pub fn set(mut self, attribute: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
-        self.changes.push((attribute.into(), Change::Set(value.into())));
+        self.changes.push((attribute.into(), AttributeChange::Set(value.into())));
         self
     }
 
     /// Adds a decimal number to an attribute; a missing one counts as 0.
     #[must_use]
     pub fn add(mut self, attribute: impl Into<Cow<'a, str>>, number: impl Into<Cow<'a, str>>) -> Self {
-        self.changes.push((attribute.into(), Change::Add(number.into())));
+        self.changes.push((attribute.into(), AttributeChange::Add(number.into())));
         self
     }
 
     /// Removes an attribute.
     #[must_use]
     pub fn remove(mut self, attribute: impl Into<Cow<'a, str>>) -> Self {
-        self.changes.push((attribute.into(), Change::Remove));
+        self.changes.push((attribute.into(), AttributeChange::Remove));
         self
     }
 

@@ -75,7 +75,7 @@ macro_rules! __esclusa_export_handler {
 /// `lifecycle.describe`. The answer stays allocated: an instance is asked once.
 pub fn describe<P: Plugin>(package: &'static str, version: &'static str, description: &'static str) -> *const u8 {
     let name = package.strip_prefix("esclusa-").unwrap_or(package);
-    leak(lower::Info::new(name, version, description, P::SCHEMA))
+    leak(lower::LoweredInfo::new(name, version, description, P::SCHEMA))
 }
 
 /// `lifecycle.init`. The answer stays allocated: an instance is initialised once.

@@ -80,8 +80,8 @@ impl<'a> Value<'a> {
     /// A decimal number as text, every digit kept.
     ///
     /// # Errors
-    /// [`number::Error`] where it is no number that a table can hold.
-    pub fn number(text: impl Into<Cow<'a, str>>) -> Result<Self, number::Error> {
+    /// [`number::NumberError`] where it is no number that a table can hold.
+    pub fn number(text: impl Into<Cow<'a, str>>) -> Result<Self, number::NumberError> {
         let text = text.into();
         number::check(&text)?;
         Ok(Value::Number(text))

@@ -16,18 +16,18 @@ use std::fmt;
 
 /// What is wrong with a text that should be JSON, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Error {
+pub struct JsonError {
     at: usize,
     what: &'static str,
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}", self.what, self.at)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for JsonError {}
 
 /// A JSON value. Arrays and objects are their text, already checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +58,8 @@ impl<'a> Record<'a> {
     /// Reads a JSON object.
     ///
     /// # Errors
-    /// [`Error`] where the text is not JSON, or not an object.
-    pub fn parse(text: &'a str) -> Result<Self, Error> {
+    /// [`JsonError`] where the text is not JSON, or not an object.
+    pub fn parse(text: &'a str) -> Result<Self, JsonError> {
         let mut record = Record { fields: Vec::with_capacity(16) };
         record.read(text)?;
         Ok(record)
@@ -69,7 +69,7 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     /// As [`Record::parse`]; the record is left with some of the fields then.
-    pub fn read(&mut self, text: &'a str) -> Result<(), Error> {
+    pub fn read(&mut self, text: &'a str) -> Result<(), JsonError> {
         self.fields.clear();
         let mut scanner = Scanner::new(text);
         scanner.object()?;

@@ -34,7 +34,6 @@
 //! Everything compiles natively too, so a plugin's tests need no host: see [`testing`].
 
 pub mod batch;
-pub mod change;
 pub mod condition;
 pub mod effect;
 pub mod effects;
@@ -43,6 +42,7 @@ pub mod item;
 pub mod json;
 pub mod key;
 pub mod plugin;
+pub mod table_change;
 pub mod tables;
 pub mod template;
 

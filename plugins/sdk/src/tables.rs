@@ -19,7 +19,7 @@ use std::fmt;
 /// A read that gave nothing. With `?` a handler turns it into a retry of the batch where the table did not answer,
 /// and stops the route where the read itself is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Error {
+pub enum TableError {
     /// The route does not grant the table of this name.
     NotGranted(String),
     /// The read is wrong: an unknown index, a key that is not the table's.
@@ -28,16 +28,16 @@ pub enum Error {
     Unavailable(String),
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NotGranted(table) => write!(f, "table {table:?} is not granted: add it to the route's tables"),
-            Error::Invalid(reason) | Error::Unavailable(reason) => f.write_str(reason),
+            TableError::NotGranted(table) => write!(f, "table {table:?} is not granted: add it to the route's tables"),
+            TableError::Invalid(reason) | TableError::Unavailable(reason) => f.write_str(reason),
         }
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for TableError {}
 
 /// A query: `Selection::of("inventario", Condition::new().equal("Evento", name)).index("evento-email")`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,15 +88,15 @@ impl<'a> Selection<'a> {
 /// The item with this key, which is exactly the key attributes.
 ///
 /// # Errors
-/// [`Error`].
-pub fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
+/// [`TableError`].
+pub fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, TableError> {
     reader::get(table, key)
 }
 
 /// The selected items, in the order of the sort key.
 ///
 /// # Errors
-/// [`Error`].
-pub fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
+/// [`TableError`].
+pub fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, TableError> {
     reader::query(selection)
 }

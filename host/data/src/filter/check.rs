@@ -3,10 +3,10 @@
 //! Exact values, beginnings, ends and networks are found by a search, however many there are. What is left is gone through
 //! one by one, and each costs a step.
 
-use super::effort::{Effort, Undecided};
+use super::effort::{FilterEffort, Undecided};
 use super::network::{Network, Networks};
 use super::wildcard::Wildcard;
-use super::words::{How, Words};
+use super::words::{WordMatch, Words};
 use crate::item::number::{Decimal, Parts};
 use std::cmp::Ordering;
 
@@ -32,9 +32,9 @@ impl<'a> Leaf<'a> {
 
 /// What a single value must be.
 #[derive(Debug)]
-pub(super) enum Check {
+pub(super) enum ValueCheck {
     /// A text like this one.
-    Text(How, String),
+    Text(WordMatch, String),
     /// This number, by value.
     Number(Decimal),
     /// This.
@@ -46,14 +46,14 @@ pub(super) enum Check {
     /// An address of this range, as text.
     Network(Network),
     /// A number within these bounds.
-    Numeric(Bounds),
+    Numeric(NumberBounds),
     /// Any value that passes none of these.
-    AnythingBut(Checks),
+    AnythingBut(ValueChecks),
 }
 
 /// Checks of which one is enough.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Checks {
+pub(super) struct ValueChecks {
     words: Vec<Words>,
     /// Ascending.
     numbers: Vec<Decimal>,
@@ -61,22 +61,22 @@ pub(super) struct Checks {
     null: bool,
     wildcards: Vec<Wildcard>,
     networks: Networks,
-    bounds: Vec<Bounds>,
-    but: Vec<Checks>,
+    bounds: Vec<NumberBounds>,
+    but: Vec<ValueChecks>,
 }
 
 /// Bounds of a number; all of them count.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Bounds {
+pub(super) struct NumberBounds {
     /// Comparison and number.
-    pub bounds: Vec<(Comparison, Decimal)>,
+    pub bounds: Vec<(NumberRelation, Decimal)>,
     /// Numbers as text count too: DynamoDB's `N`.
     pub texts: bool,
 }
 
 /// A comparison of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(super) enum NumberRelation {
     /// `=`
     Equal,
     /// `<`
@@ -89,23 +89,24 @@ pub(super) enum Comparison {
     GreaterOrEqual,
 }
 
-impl Checks {
+impl ValueChecks {
     /// Sorts checks by their kind.
-    pub fn new(checks: Vec<Check>) -> Checks {
-        let (mut all, mut texts, mut networks) = (Checks::default(), Vec::<(How, Vec<String>)>::new(), vec![]);
+    pub fn new(checks: Vec<ValueCheck>) -> ValueChecks {
+        let (mut all, mut texts, mut networks) =
+            (ValueChecks::default(), Vec::<(WordMatch, Vec<String>)>::new(), vec![]);
         for check in checks {
             match check {
-                Check::Text(how, text) => match texts.iter_mut().find(|(known, _)| *known == how) {
+                ValueCheck::Text(how, text) => match texts.iter_mut().find(|(known, _)| *known == how) {
                     Some((_, same)) => same.push(text),
                     None => texts.push((how, vec![text])),
                 },
-                Check::Number(number) => all.numbers.push(number),
-                Check::Boolean(boolean) => all.booleans.push(boolean),
-                Check::Null => all.null = true,
-                Check::Wildcard(wildcard) => all.wildcards.push(wildcard),
-                Check::Network(network) => networks.push(network),
-                Check::Numeric(bounds) => all.bounds.push(bounds),
-                Check::AnythingBut(checks) => all.but.push(checks),
+                ValueCheck::Number(number) => all.numbers.push(number),
+                ValueCheck::Boolean(boolean) => all.booleans.push(boolean),
+                ValueCheck::Null => all.null = true,
+                ValueCheck::Wildcard(wildcard) => all.wildcards.push(wildcard),
+                ValueCheck::Network(network) => networks.push(network),
+                ValueCheck::Numeric(bounds) => all.bounds.push(bounds),
+                ValueCheck::AnythingBut(checks) => all.but.push(checks),
             }
         }
         all.words = texts.iter().map(|(how, texts)| Words::new(*how, texts)).collect();
@@ -116,7 +117,7 @@ impl Checks {
     }
 
     /// True if the value passes one of them.
-    pub fn hold(&self, leaf: Leaf<'_>, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+    pub fn hold(&self, leaf: Leaf<'_>, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         let holds = match leaf {
             Leaf::Text(text) => self.hold_of_text(text, effort)?,
             Leaf::Number(Some(number)) => self.hold_of_number(&number, effort)?,
@@ -136,7 +137,7 @@ impl Checks {
         Ok(false)
     }
 
-    fn hold_of_number(&self, number: &Parts<'_>, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+    fn hold_of_number(&self, number: &Parts<'_>, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         if !self.numbers.is_empty() {
             effort.spend(self.numbers.len().ilog2() as usize + 1)?;
             if self.numbers.binary_search_by(|known| known.parts().compare(number)).is_ok() {
@@ -146,7 +147,7 @@ impl Checks {
         any(&self.bounds, effort, |bounds, _| Ok(bounds.hold(number)))
     }
 
-    fn hold_of_text(&self, text: &str, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+    fn hold_of_text(&self, text: &str, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         for words in &self.words {
             effort.spend(words.steps())?;
             if words.fit(text) {
@@ -174,8 +175,8 @@ impl Checks {
 /// True if any check holds; each costs a step, besides what it spends itself.
 fn any<'w, T>(
     checks: &[T],
-    effort: &mut Effort<'w>,
-    holds: impl Fn(&T, &mut Effort<'w>) -> Result<bool, Undecided>,
+    effort: &mut FilterEffort<'w>,
+    holds: impl Fn(&T, &mut FilterEffort<'w>) -> Result<bool, Undecided>,
 ) -> Result<bool, Undecided> {
     for check in checks {
         effort.spend(1)?;
@@ -186,21 +187,21 @@ fn any<'w, T>(
     Ok(false)
 }
 
-impl Bounds {
+impl NumberBounds {
     fn hold(&self, number: &Parts<'_>) -> bool {
         self.bounds.iter().all(|(comparison, bound)| comparison.holds(number.compare(&bound.parts())))
     }
 }
 
-impl Comparison {
+impl NumberRelation {
     /// True if a number that is so to its bound is within it.
     fn holds(self, order: Ordering) -> bool {
         match self {
-            Comparison::Equal => order.is_eq(),
-            Comparison::Less => order.is_lt(),
-            Comparison::LessOrEqual => order.is_le(),
-            Comparison::Greater => order.is_gt(),
-            Comparison::GreaterOrEqual => order.is_ge(),
+            NumberRelation::Equal => order.is_eq(),
+            NumberRelation::Less => order.is_lt(),
+            NumberRelation::LessOrEqual => order.is_le(),
+            NumberRelation::Greater => order.is_gt(),
+            NumberRelation::GreaterOrEqual => order.is_ge(),
         }
     }
 }

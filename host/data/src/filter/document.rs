@@ -8,7 +8,7 @@ use super::FieldValue;
 use super::check::Leaf;
 use super::effort::Undecided;
 use super::evaluation::Evaluation;
-use super::program::{Node, ROOT, is_event_field};
+use super::program::{PatternNode, ROOT, is_event_field};
 use super::scan;
 use crate::event::EventRef;
 
@@ -22,7 +22,7 @@ const CHANGE: [&str; 8] =
 
 /// The family of a source kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+enum SourceFamily {
     Queue,
     Stream,
     Changes,
@@ -30,7 +30,7 @@ enum Family {
 }
 
 /// What is in a field of an event.
-enum Field<'a> {
+enum DocumentField<'a> {
     Text(&'a str),
     Number(u64),
     Attributes,
@@ -45,10 +45,10 @@ enum Field<'a> {
 /// True if events from a source of this kind have a field of this name.
 pub(super) fn knows(kind: &str, name: &str) -> bool {
     let own: &[&str] = match family(kind) {
-        Family::Queue => &MESSAGE,
-        Family::Stream => &RECORD,
-        Family::Changes => &CHANGE,
-        Family::Other => &[],
+        SourceFamily::Queue => &MESSAGE,
+        SourceFamily::Stream => &RECORD,
+        SourceFamily::Changes => &CHANGE,
+        SourceFamily::Other => &[],
     };
     is_event_field(name) || own.contains(&name)
 }
@@ -65,7 +65,7 @@ pub(super) fn matches(
     let Some(root) = evaluation.node(ROOT) else { return Ok(false) };
     let has_unread = envelope(evaluation, root, family, event)?;
     // A pattern that names a field of the record matches only if there is one, whatever else it asks for.
-    let without_record = |pattern: usize| family != Family::Changes || own.get(pattern) == Some(&false);
+    let without_record = |pattern: usize| family != SourceFamily::Changes || own.get(pattern) == Some(&false);
     if evaluation.any_pattern(false, without_record)? {
         return Ok(true);
     }
@@ -79,29 +79,29 @@ pub(super) fn matches(
 /// Reads everything but payloads; true if the patterns ask for something in them.
 fn envelope(
     evaluation: &mut Evaluation<'_, '_>,
-    root: &Node,
-    family: Family,
+    root: &PatternNode,
+    family: SourceFamily,
     event: EventRef<'_>,
 ) -> Result<bool, Undecided> {
     let mut has_unread = false;
     for (name, at) in &root.fields {
         evaluation.effort.spend(1)?;
         match field(family, event, name) {
-            Field::None => continue,
-            Field::Payload | Field::OfRecord => {
+            DocumentField::None => continue,
+            DocumentField::Payload | DocumentField::OfRecord => {
                 has_unread = true;
                 evaluation.set_unread(*at, true);
             }
-            Field::Text(text) => {
+            DocumentField::Text(text) => {
                 evaluation.enter(*at);
                 evaluation.leaf(*at, Leaf::Text(text))?;
             }
-            Field::Number(number) => {
+            DocumentField::Number(number) => {
                 evaluation.enter(*at);
                 evaluation.leaf(*at, Leaf::number(&number.to_string()))?;
             }
-            Field::Attributes => attributes(evaluation, *at, event, false)?,
-            Field::MessageAttributes => attributes(evaluation, *at, event, true)?,
+            DocumentField::Attributes => attributes(evaluation, *at, event, false)?,
+            DocumentField::MessageAttributes => attributes(evaluation, *at, event, true)?,
         }
     }
     Ok(has_unread)
@@ -140,14 +140,14 @@ fn attributes(
 /// Reads what is not read yet; true if the payload is a record, and the patterns ask for its fields.
 fn payloads(
     evaluation: &mut Evaluation<'_, '_>,
-    root: &Node,
-    family: Family,
+    root: &PatternNode,
+    family: SourceFamily,
     event: EventRef<'_>,
 ) -> Result<bool, Undecided> {
     let mut of_record = false;
     for (name, at) in &root.fields {
         match field(family, event, name) {
-            Field::Payload => {
+            DocumentField::Payload => {
                 evaluation.enter(*at);
                 if !scan::payload(evaluation, *at, event.data())? {
                     // A text for lists. For objects it is nothing, not even a value without fields.
@@ -155,7 +155,7 @@ fn payloads(
                     evaluation.leaf_of_lists(*at, Leaf::Text(&String::from_utf8_lossy(event.data())))?;
                 }
             }
-            Field::OfRecord => {
+            DocumentField::OfRecord => {
                 of_record = true;
                 evaluation.set_unread(*at, false);
             }
@@ -191,25 +191,27 @@ pub(super) fn fields<'a>(
     Ok(true)
 }
 
-fn family(kind: &str) -> Family {
+fn family(kind: &str) -> SourceFamily {
     match kind {
-        "queue" | "sqs" => Family::Queue,
-        "stream" | "kinesis" => Family::Stream,
-        "table-changes" | "dynamodb-stream" => Family::Changes,
-        _ => Family::Other,
+        "queue" | "sqs" => SourceFamily::Queue,
+        "stream" | "kinesis" => SourceFamily::Stream,
+        "table-changes" | "dynamodb-stream" => SourceFamily::Changes,
+        _ => SourceFamily::Other,
     }
 }
 
-fn field<'a>(family: Family, event: EventRef<'a>, name: &str) -> Field<'a> {
+fn field<'a>(family: SourceFamily, event: EventRef<'a>, name: &str) -> DocumentField<'a> {
     match (name, family) {
-        ("data", _) | ("body", Family::Queue) => Field::Payload,
-        ("key" | "partitionKey", _) if event.key().is_empty() => Field::None,
-        ("key" | "partitionKey", _) => Field::Text(event.key()),
-        ("id", _) | ("messageId", Family::Queue) | ("sequenceNumber", Family::Stream) => Field::Text(event.id()),
-        ("timestamp", _) => Field::Number(event.timestamp),
-        ("attributes", _) => Field::Attributes,
-        ("messageAttributes", Family::Queue) => Field::MessageAttributes,
-        (_, Family::Changes) => Field::OfRecord,
-        _ => Field::None,
+        ("data", _) | ("body", SourceFamily::Queue) => DocumentField::Payload,
+        ("key" | "partitionKey", _) if event.key().is_empty() => DocumentField::None,
+        ("key" | "partitionKey", _) => DocumentField::Text(event.key()),
+        ("id", _) | ("messageId", SourceFamily::Queue) | ("sequenceNumber", SourceFamily::Stream) => {
+            DocumentField::Text(event.id())
+        }
+        ("timestamp", _) => DocumentField::Number(event.timestamp),
+        ("attributes", _) => DocumentField::Attributes,
+        ("messageAttributes", SourceFamily::Queue) => DocumentField::MessageAttributes,
+        (_, SourceFamily::Changes) => DocumentField::OfRecord,
+        _ => DocumentField::None,
     }
 }

@@ -5,16 +5,16 @@
 //! value was entered. So the last of several fields of one name counts, and no element of an array sees another one's fields.
 
 use super::check::Leaf;
-use super::effort::{Effort, Undecided};
-use super::program::{All, Condition, Node, Of, Program, ROOT, is_event_field};
+use super::effort::{FilterEffort, Undecided};
+use super::program::{AllOf, ConditionKind, FieldCondition, PatternNode, PatternProgram, ROOT, is_event_field};
 
 /// An evaluation on its way. Times are those of its clock; 0 is before everything.
 pub(super) struct Evaluation<'p, 'w> {
-    program: &'p Program,
-    pub effort: Effort<'w>,
+    program: &'p PatternProgram,
+    pub effort: FilterEffort<'w>,
     clock: u64,
     /// By node.
-    marks: Vec<Mark>,
+    marks: Vec<NodeMark>,
     /// By number of a list or object: the time of the value that passed it.
     passed: Vec<u64>,
     /// What is taken for true of values that are not read yet.
@@ -23,7 +23,7 @@ pub(super) struct Evaluation<'p, 'w> {
 
 /// What is known of the value at a node.
 #[derive(Debug, Clone, Copy, Default)]
-struct Mark {
+struct NodeMark {
     /// When the value was entered.
     entered: u64,
     /// `entered`, if a single value is in it.
@@ -36,8 +36,8 @@ struct Mark {
 
 impl<'p, 'w> Evaluation<'p, 'w> {
     /// Before anything was read.
-    pub fn new(program: &'p Program, effort: Effort<'w>) -> Self {
-        let (marks, passed) = (vec![Mark::default(); program.nodes()], vec![0; program.conditions()]);
+    pub fn new(program: &'p PatternProgram, effort: FilterEffort<'w>) -> Self {
+        let (marks, passed) = (vec![NodeMark::default(); program.nodes()], vec![0; program.conditions()]);
         Evaluation { program, effort, clock: 0, marks, passed, unread_holds: false }
     }
 
@@ -47,7 +47,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     }
 
     /// A node by its number.
-    pub fn node(&self, at: usize) -> Option<&'p Node> {
+    pub fn node(&self, at: usize) -> Option<&'p PatternNode> {
         self.program.node(at)
     }
 
@@ -61,7 +61,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     pub fn enter(&mut self, at: usize) {
         self.clock += 1;
         if let Some(mark) = self.marks.get_mut(at) {
-            *mark = Mark { entered: self.clock, ..Mark::default() };
+            *mark = NodeMark { entered: self.clock, ..NodeMark::default() };
         }
     }
 
@@ -132,7 +132,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     }
 
     /// True if the conditions hold of the fields that were read since.
-    fn hold(&mut self, all: &All, since: u64) -> Result<bool, Undecided> {
+    fn hold(&mut self, all: &AllOf, since: u64) -> Result<bool, Undecided> {
         for condition in &all.fields {
             self.effort.spend(1)?;
             if !self.holds(*condition, since) {
@@ -152,7 +152,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
         Ok(true)
     }
 
-    fn holds(&self, condition: Condition, since: u64) -> bool {
+    fn holds(&self, condition: FieldCondition, since: u64) -> bool {
         let Some(mark) = self.marks.get(condition.node) else { return false };
         if mark.unread {
             return self.unread_holds;
@@ -162,14 +162,14 @@ impl<'p, 'w> Evaluation<'p, 'w> {
         }
         self.passed.get(condition.number) == Some(&mark.entered)
             || match condition.of {
-                Of::List { present, absent } => {
+                ConditionKind::List { present, absent } => {
                     if mark.leaf == mark.entered {
                         present
                     } else {
                         absent
                     }
                 }
-                Of::Object { blank } => blank && mark.blank == mark.entered,
+                ConditionKind::Object { blank } => blank && mark.blank == mark.entered,
             }
     }
 
@@ -177,8 +177,8 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     pub fn passes(&self, pattern: usize) -> bool {
         let object = self.program.patterns().get(pattern);
         object.is_some_and(|object| {
-            let of = Of::Object { blank: object.blank };
-            self.holds(Condition { node: ROOT, number: object.number, of }, 0)
+            let of = ConditionKind::Object { blank: object.blank };
+            self.holds(FieldCondition { node: ROOT, number: object.number, of }, 0)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Texts with `*` for any run of characters. Matching never goes back: every part is looked for after the end of
 //! the one before, so a text is passed once whatever the pattern.
 
-use super::effort::{Effort, Undecided};
+use super::effort::{FilterEffort, Undecided};
 
 /// A compiled wildcard.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +38,7 @@ impl Wildcard {
 
     /// True if the whole text is of this form. Spends a step for each byte of the text that it passes and of the parts that it
     /// looks for: at most two for each byte of the text.
-    pub fn matches(&self, text: &str, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+    pub fn matches(&self, text: &str, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         let mut passed = 0usize;
         let matches = self.matches_with(text, |rest, part| {
             // A search begins with a look at the whole part, which may be longer than the text.
@@ -72,7 +72,7 @@ impl Wildcard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::Work;
+    use crate::work::StepBudget;
     use proptest::prelude::*;
     use std::sync::atomic::AtomicBool;
 
@@ -81,8 +81,8 @@ mod tests {
     }
 
     fn matches_within(pattern: &str, text: &str, steps: u64) -> Result<bool, Undecided> {
-        let (mut work, stop) = (Work::of(steps), AtomicBool::new(false));
-        Wildcard::compile(pattern).unwrap().matches(text, &mut Effort::new(&mut work, &stop))
+        let (mut work, stop) = (StepBudget::of(steps), AtomicBool::new(false));
+        Wildcard::compile(pattern).unwrap().matches(text, &mut FilterEffort::new(&mut work, &stop))
     }
 
     /// The definition, without regard to time.

@@ -5,7 +5,7 @@ mod equality;
 mod tests;
 
 use super::{Item, Value, number};
-use crate::work::{Exhausted, Work};
+use crate::work::{Exhausted, StepBudget};
 use equality::equal;
 use std::cmp::Ordering;
 
@@ -71,7 +71,7 @@ impl Condition {
     pub fn holds_within<'i>(
         &self,
         get: impl Fn(&str) -> Option<&'i Value>,
-        work: &mut Work,
+        work: &mut StepBudget,
     ) -> Result<bool, Exhausted> {
         for (name, comparison) in &self.0 {
             let stored = get(name);

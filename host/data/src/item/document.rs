@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// A value of DynamoDB JSON; maps are sorted, so that equal values are equal texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Node {
+pub enum DocumentNode {
     /// A text.
     #[serde(rename = "S")]
     Text(String),
@@ -32,13 +32,13 @@ pub enum Node {
     Binaries(Vec<String>),
     /// A list.
     #[serde(rename = "L")]
-    List(Vec<Node>),
+    List(Vec<DocumentNode>),
     /// A map.
     #[serde(rename = "M")]
-    Map(BTreeMap<String, Node>),
+    Map(BTreeMap<String, DocumentNode>),
 }
 
-impl Node {
+impl DocumentNode {
     /// Reads DynamoDB JSON.
     ///
     /// # Errors

@@ -8,21 +8,21 @@ const FEW: usize = 32;
 
 /// An item that is being changed. Attributes keep their order as long as none is removed.
 #[derive(Debug, Clone, Default)]
-pub struct Draft {
+pub struct ItemDraft {
     item: Item,
     /// Where each attribute is, if there are more than [`FEW`].
     places: Option<HashMap<String, usize>>,
 }
 
-impl From<Item> for Draft {
+impl From<Item> for ItemDraft {
     fn from(item: Item) -> Self {
-        let mut draft = Draft { item, places: None };
+        let mut draft = ItemDraft { item, places: None };
         draft.grown();
         draft
     }
 }
 
-impl Draft {
+impl ItemDraft {
     /// The item as it is now.
     #[must_use]
     pub fn item(&self) -> &Item {
@@ -91,7 +91,7 @@ mod tests {
         ) {
             let name = |n: usize| format!("a{n}");
             let mut model: BTreeMap<String, Value> = (0..first).map(|n| (name(n), Value::Null)).collect();
-            let mut draft = Draft::from(model.clone().into_iter().collect::<Item>());
+            let mut draft = ItemDraft::from(model.clone().into_iter().collect::<Item>());
             for (n, change) in changes {
                 match change {
                     Some(value) => {

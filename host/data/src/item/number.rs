@@ -24,7 +24,7 @@ const SMALL: usize = 18;
 
 /// A text that is not a number, or a number that cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum NumberError {
     /// Not a number.
     #[error("{0:?} is not a decimal number")]
     Syntax(String),
@@ -42,8 +42,8 @@ pub enum Error {
 /// Checks that a number can be stored with all of its digits.
 ///
 /// # Errors
-/// [`Error`] where the text is no number, or none that DynamoDB stores.
-pub fn check(text: &str) -> Result<(), Error> {
+/// [`NumberError`] where the text is no number, or none that DynamoDB stores.
+pub fn check(text: &str) -> Result<(), NumberError> {
     // Most numbers are a few digits, maybe with a point: no limit is reached with so few characters.
     let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
     let simple = (1..=MAX_DIGITS).contains(&digits.len())
@@ -61,8 +61,8 @@ pub fn check(text: &str) -> Result<(), Error> {
 /// The one way to write this number.
 ///
 /// # Errors
-/// [`Error`] where the text is no number, or none that DynamoDB stores.
-pub fn canonical(text: &str) -> Result<String, Error> {
+/// [`NumberError`] where the text is no number, or none that DynamoDB stores.
+pub fn canonical(text: &str) -> Result<String, NumberError> {
     if plain(text) {
         return Ok(text.to_owned());
     }
@@ -78,8 +78,8 @@ pub fn is_canonical(text: &str) -> bool {
 /// The exact sum, in canonical form.
 ///
 /// # Errors
-/// [`Error`] where an operand or the sum cannot be stored; a sum that needs more than 38 digits is not rounded.
-pub fn add(left: &str, right: &str) -> Result<String, Error> {
+/// [`NumberError`] where an operand or the sum cannot be stored; a sum that needs more than 38 digits is not rounded.
+pub fn add(left: &str, right: &str) -> Result<String, NumberError> {
     if let (Some(l), Some(r)) = (small(left), small(right)) {
         return Ok((l + r).to_string()); // 18 digits each: no overflow
     }
@@ -90,7 +90,7 @@ pub fn add(left: &str, right: &str) -> Result<String, Error> {
     if r.is_zero() {
         return Ok(l.render());
     }
-    let too_precise = || Error::TooPrecise(format!("{left} + {right}"));
+    let too_precise = || NumberError::TooPrecise(format!("{left} + {right}"));
     let last = l.last().min(r.last());
     // A magnitude beyond 128 bits leaves more than 38 digits whatever is added to it: the other one is below
     // 10^38, and the last digit of the sum is not zero.
@@ -108,8 +108,8 @@ pub fn add(left: &str, right: &str) -> Result<String, Error> {
 /// The same number with the other sign, in canonical form.
 ///
 /// # Errors
-/// [`Error`] where the text is no number, or none that DynamoDB stores.
-pub fn negate(text: &str) -> Result<String, Error> {
+/// [`NumberError`] where the text is no number, or none that DynamoDB stores.
+pub fn negate(text: &str) -> Result<String, NumberError> {
     let mut parts = Parts::storable(text)?;
     parts.negative = !parts.negative;
     Ok(parts.render())

@@ -5,7 +5,7 @@
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use esclusa_flow::verdict::Verdict;
@@ -97,7 +97,7 @@ impl Desk {
     /// The desk as a source of `route`, with so many workers.
     #[must_use]
     pub fn source(&self, route: Arc<str>, source: Arc<str>, workers: usize) -> Box<dyn Source> {
-        let origin = Origin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
+        let origin = BatchOrigin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
         Box::new(Desks { desk: self.clone(), origin, left: workers.max(1) })
     }
 }
@@ -110,7 +110,7 @@ impl Default for Desk {
 
 struct Desks {
     desk: Desk,
-    origin: Origin,
+    origin: BatchOrigin,
     left: usize,
 }
 
@@ -133,7 +133,7 @@ impl Source for Desks {
 /// One of several that take requests.
 struct Worker {
     desk: Desk,
-    origin: Origin,
+    origin: BatchOrigin,
     /// Taken while waiting, for the next pull.
     first: Option<Question>,
     answers: HashMap<u64, oneshot::Sender<Answer>>,

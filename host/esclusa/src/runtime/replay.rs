@@ -13,7 +13,7 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::delivery::{Delivery, Moment, Settlement, Step};
 use esclusa_flow::effect::{Action, Message, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Pending, Progress};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_flow::verdict::Verdict;
 use esclusa_pipeline::commit::{self, Facts, Settle};
@@ -165,7 +165,7 @@ fn batch(route: &Route, letter: &DeadLetter) -> Result<Batch, NotReplayed> {
         attempt: letter.attempts.saturating_add(1),
     };
     columns.push(&event).map_err(|error| NotReplayed::Host(error.to_string()))?;
-    let origin = Origin {
+    let origin = BatchOrigin {
         route: route.spec.name.clone(),
         source: letter.source.as_str().into(),
         kind: letter.kind.as_str().into(),

@@ -7,7 +7,7 @@ use crate::batch::Batch;
 use crate::effects::Effects;
 use crate::failure::Failure;
 use crate::plugin::{self, Plugin};
-pub(super) use layout::{Info, Initialised};
+pub(super) use layout::{Initialised, LoweredInfo};
 use layout::{LoweredFailure, LoweredOutput, LoweredResult};
 use lowering::Storage;
 

@@ -13,9 +13,9 @@ const WRITE_MAX: usize = 4096;
 #[path = "bindings/stderr.rs"]
 mod bindings;
 
-/// Part of a scattered write.
+/// WritePart of a scattered write.
 #[repr(C)]
-struct Part {
+struct WritePart {
     at: *const u8,
     len: usize,
 }
@@ -41,7 +41,7 @@ unsafe extern "C" fn writev(descriptor: c_int, parts: *const c_void, count: c_in
     for i in 0..usize::try_from(count).unwrap_or_default() {
         // SAFETY: the caller of `writev` gives `count` parts.
         unsafe {
-            let part = &*parts.cast::<Part>().add(i);
+            let part = &*parts.cast::<WritePart>().add(i);
             if part.len > 0 {
                 text.extend_from_slice(std::slice::from_raw_parts(part.at, part.len));
             }

@@ -1,7 +1,7 @@
 //! Between plain JSON and DynamoDB JSON, in which every value says its type: `{"S":"a"}`, `{"N":"1"}`.
 
 use super::scan::Scanner;
-use super::{Error, Json, Record, write_text};
+use super::{Json, JsonError, Record, write_text};
 use crate::number;
 use std::borrow::Cow;
 use std::fmt;
@@ -24,7 +24,7 @@ pub const MAX_DEPTH: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unstorable {
     /// A number that no table can hold.
-    Number(number::Error),
+    Number(number::NumberError),
     /// More lists and maps within each other than [`MAX_DEPTH`].
     TooDeep,
 }
@@ -47,7 +47,7 @@ struct Marshal {
 }
 
 impl Marshal {
-    fn value(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Error> {
+    fn value(&mut self, scanner: &mut Scanner<'_>) -> Result<(), JsonError> {
         match scanner.start() {
             Some(b'[' | b'{') if self.depth == MAX_DEPTH => {
                 self.error = self.error.take().or(Some(Unstorable::TooDeep));
@@ -116,14 +116,14 @@ impl Marshal {
 /// text, sets become arrays.
 ///
 /// # Errors
-/// [`Error`] where the text is not an image.
-pub fn record(image: &str) -> Result<Record<'_>, Error> {
+/// [`JsonError`] where the text is not an image.
+pub fn record(image: &str) -> Result<Record<'_>, JsonError> {
     let mut record = Record::default();
     let mut wrong = None;
     for (name, typed) in Record::parse(image)?.drain() {
         match attribute(typed) {
             Some(value) => record.push(name, value),
-            None => wrong = Some(Error { at: 0, what: "an attribute is not DynamoDB JSON" }),
+            None => wrong = Some(JsonError { at: 0, what: "an attribute is not DynamoDB JSON" }),
         }
     }
     wrong.map_or(Ok(record), Err)
@@ -217,12 +217,12 @@ fn list(text: &str, out: &mut String, mut write: impl FnMut(&Json<'_>, &mut Stri
 /// The elements of a JSON array.
 ///
 /// # Errors
-/// [`Error`] where the text is not a JSON array.
-pub fn array(text: &str) -> Result<Vec<Json<'_>>, Error> {
+/// [`JsonError`] where the text is not a JSON array.
+pub fn array(text: &str) -> Result<Vec<Json<'_>>, JsonError> {
     let mut elements = Vec::new();
     let mut scanner = Scanner::new(text);
     if scanner.start() != Some(b'[') {
-        return Err(Error { at: 0, what: "expected an array" });
+        return Err(JsonError { at: 0, what: "expected an array" });
     }
     scanner.enter()?;
     while scanner.element()? {

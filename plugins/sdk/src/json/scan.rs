@@ -1,6 +1,6 @@
 //! The scanner: one pass over a text, values handed out as slices of it.
 
-use super::{Error, Json};
+use super::{Json, JsonError};
 use std::borrow::Cow;
 
 /// Arrays and objects within each other, at most; serde_json's limit.
@@ -21,8 +21,8 @@ impl<'a> Scanner<'a> {
         Scanner { text, at: 0, depth: 0, fresh: false }
     }
 
-    fn error<T>(&self, what: &'static str) -> Result<T, Error> {
-        Err(Error { at: self.at, what })
+    fn error<T>(&self, what: &'static str) -> Result<T, JsonError> {
+        Err(JsonError { at: self.at, what })
     }
 
     #[inline]
@@ -48,7 +48,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Nothing but white space may follow.
-    pub fn end(&mut self) -> Result<(), Error> {
+    pub fn end(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             None => Ok(()),
             Some(_) => self.error("expected the end of the text"),
@@ -56,7 +56,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes into the object that comes next.
-    pub fn object(&mut self) -> Result<(), Error> {
+    pub fn object(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'{') => self.enter(),
             None => self.error("expected an object, found nothing"),
@@ -66,7 +66,7 @@ impl<'a> Scanner<'a> {
 
     /// Goes into the array or object whose bracket comes next.
     #[inline(always)]
-    pub fn enter(&mut self) -> Result<(), Error> {
+    pub fn enter(&mut self) -> Result<(), JsonError> {
         if self.depth == MAX_DEPTH {
             return self.error("more than 128 arrays and objects within each other");
         }
@@ -77,14 +77,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// True before each element of the array that was gone into, which must be consumed; false once it is left.
-    pub fn element(&mut self) -> Result<bool, Error> {
+    pub fn element(&mut self) -> Result<bool, JsonError> {
         self.more(b']', "expected `,` or `]`")
     }
 
     /// True where something follows in the array or object that was gone into, and the comma before it is consumed; false
     /// where it ends with `close`, which is consumed then.
     #[inline(always)]
-    fn more(&mut self, close: u8, expected: &'static str) -> Result<bool, Error> {
+    fn more(&mut self, close: u8, expected: &'static str) -> Result<bool, JsonError> {
         let first = std::mem::replace(&mut self.fresh, false);
         match self.peek() {
             Some(byte) if byte == close => {
@@ -103,7 +103,7 @@ impl<'a> Scanner<'a> {
 
     /// The name of each member of the object that was gone into, whose value must be consumed; `None` once it is left.
     #[inline(always)]
-    pub fn member(&mut self) -> Result<Option<Cow<'a, str>>, Error> {
+    pub fn member(&mut self) -> Result<Option<Cow<'a, str>>, JsonError> {
         if !self.more(b'}', "expected `,` or `}`")? {
             return Ok(None);
         }
@@ -120,13 +120,13 @@ impl<'a> Scanner<'a> {
 
     /// Any value.
     #[inline(always)]
-    pub fn value(&mut self) -> Result<Json<'a>, Error> {
+    pub fn value(&mut self) -> Result<Json<'a>, JsonError> {
         self.value_to(|value| value)
     }
 
     /// Any value, given to `take`, which is compiled in for each kind of value: the value is made where it is kept.
     #[inline(always)]
-    pub fn value_to<T>(&mut self, take: impl FnOnce(Json<'a>) -> T) -> Result<T, Error> {
+    pub fn value_to<T>(&mut self, take: impl FnOnce(Json<'a>) -> T) -> Result<T, JsonError> {
         let start = self.peek();
         if start == Some(b'"') {
             self.string().map(|text| take(Json::Text(text)))
@@ -139,7 +139,7 @@ impl<'a> Scanner<'a> {
 
     /// A value that begins with `start` and is no text and no number.
     #[inline(never)]
-    fn other(&mut self, start: Option<u8>) -> Result<Json<'a>, Error> {
+    fn other(&mut self, start: Option<u8>) -> Result<Json<'a>, JsonError> {
         let from = self.at;
         match start {
             Some(b'{') => {
@@ -163,7 +163,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Any value, checked and left out.
-    fn skip(&mut self) -> Result<(), Error> {
+    fn skip(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'[') => {
                 self.enter()?;
@@ -183,7 +183,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn word(&mut self, word: &'static str) -> Result<(), Error> {
+    fn word(&mut self, word: &'static str) -> Result<(), JsonError> {
         if !self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
             return self.error("expected a value");
         }
@@ -192,7 +192,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn number(&mut self) -> Result<&'a str, Error> {
+    fn number(&mut self) -> Result<&'a str, JsonError> {
         let from = self.at;
         if self.byte() == Some(b'-') {
             self.at += 1;
@@ -217,7 +217,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn digits(&mut self) -> Result<(), Error> {
+    fn digits(&mut self) -> Result<(), JsonError> {
         let from = self.at;
         while self.byte().is_some_and(|b| b.is_ascii_digit()) {
             self.at += 1;
@@ -227,7 +227,7 @@ impl<'a> Scanner<'a> {
 
     /// A string; the quote has been seen.
     #[inline(always)]
-    fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.at += 1;
         let from = self.at;
         self.plain();
@@ -262,7 +262,7 @@ impl<'a> Scanner<'a> {
 
     /// The rest of a string that began at `from` and has an escape at the present place.
     #[cold]
-    fn escaped(&mut self, from: usize) -> Result<String, Error> {
+    fn escaped(&mut self, from: usize) -> Result<String, JsonError> {
         let mut text = self.slice(from).to_owned();
         loop {
             match self.byte() {
@@ -285,7 +285,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, Error> {
+    fn escape(&mut self) -> Result<char, JsonError> {
         let c = match self.byte() {
             Some(b'"') => '"',
             Some(b'\\') => '\\',
@@ -305,7 +305,7 @@ impl<'a> Scanner<'a> {
         Ok(c)
     }
 
-    fn unicode(&mut self) -> Result<char, Error> {
+    fn unicode(&mut self) -> Result<char, JsonError> {
         let first = self.hex()?;
         if let Some(c) = char::from_u32(first) {
             return Ok(c);
@@ -322,7 +322,7 @@ impl<'a> Scanner<'a> {
         self.error("half of a surrogate pair")
     }
 
-    fn hex(&mut self) -> Result<u32, Error> {
+    fn hex(&mut self) -> Result<u32, JsonError> {
         let digits = self.text.get(self.at..self.at + 4).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
         let Some(code) = digits.and_then(|d| u32::from_str_radix(d, 16).ok()) else {
             return self.error("expected four hexadecimal digits");

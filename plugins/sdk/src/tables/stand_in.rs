@@ -1,6 +1,6 @@
 //! Reads of tables in a native build, where there is no router: a test says who answers.
 
-use super::{Error, Selection};
+use super::{Selection, TableError};
 use crate::item::Item;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,10 +8,10 @@ use std::rc::Rc;
 /// Answers reads in place of the router.
 pub(crate) trait TableReader {
     /// The item with this key.
-    fn get(&self, table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error>;
+    fn get(&self, table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, TableError>;
 
     /// The selected items, in the order of the sort key.
-    fn query(&self, selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error>;
+    fn query(&self, selection: &Selection<'_>) -> Result<Vec<Item<'static>>, TableError>;
 }
 
 thread_local! {
@@ -27,16 +27,16 @@ pub(crate) fn with_reader<T>(reader: Rc<dyn TableReader>, test: impl FnOnce() ->
 }
 
 /// See [`super::get`].
-pub(super) fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
+pub(super) fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, TableError> {
     reader()?.get(table, key)
 }
 
 /// See [`super::query`].
-pub(super) fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
+pub(super) fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, TableError> {
     reader()?.query(selection)
 }
 
-fn reader() -> Result<Rc<dyn TableReader>, Error> {
-    let outside = || Error::Unavailable("outside of the router: run this within testing::with_tables".to_owned());
+fn reader() -> Result<Rc<dyn TableReader>, TableError> {
+    let outside = || TableError::Unavailable("outside of the router: run this within testing::with_tables".to_owned());
     READER.with_borrow(Option::clone).ok_or_else(outside)
 }

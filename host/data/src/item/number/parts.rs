@@ -1,6 +1,6 @@
 //! A decimal number taken apart: sign, significant digits and power of ten, borrowed from its text.
 
-use super::{Error, MAX_DIGITS, MAX_POWER, MIN_POWER};
+use super::{MAX_DIGITS, MAX_POWER, MIN_POWER, NumberError};
 use std::cmp::Ordering;
 
 /// Most characters of a text that an error repeats.
@@ -52,8 +52,8 @@ impl Decimal {
 
 impl<'a> Parts<'a> {
     /// Reads any number.
-    pub fn read(text: &'a str) -> Result<Self, Error> {
-        let syntax = || Error::Syntax(quote(text));
+    pub fn read(text: &'a str) -> Result<Self, NumberError> {
+        let syntax = || NumberError::Syntax(quote(text));
         let negative = text.starts_with('-');
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
         let (mantissa, exponent) = split(unsigned, |byte| matches!(byte, b'e' | b'E'));
@@ -73,7 +73,7 @@ impl<'a> Parts<'a> {
         }
         let Some(power) = power else {
             let tiny = exponent.is_some_and(|exponent| exponent.starts_with('-'));
-            return Err(if tiny { Error::TooSmall(quote(text)) } else { Error::TooLarge(quote(text)) });
+            return Err(if tiny { NumberError::TooSmall(quote(text)) } else { NumberError::TooLarge(quote(text)) });
         };
         let significant = if whole.is_empty() { fraction.trim_start_matches('0') } else { fraction };
         let top = match whole.len() {
@@ -85,16 +85,16 @@ impl<'a> Parts<'a> {
     }
 
     /// Reads a number that can be stored.
-    pub fn storable(text: &'a str) -> Result<Self, Error> {
+    pub fn storable(text: &'a str) -> Result<Self, NumberError> {
         let parts = Parts::read(text)?;
         if parts.is_zero() {
             Ok(parts)
         } else if parts.len() > MAX_DIGITS {
-            Err(Error::TooPrecise(quote(text)))
+            Err(NumberError::TooPrecise(quote(text)))
         } else if parts.top > MAX_POWER {
-            Err(Error::TooLarge(quote(text)))
+            Err(NumberError::TooLarge(quote(text)))
         } else if parts.top < MIN_POWER {
-            Err(Error::TooSmall(quote(text)))
+            Err(NumberError::TooSmall(quote(text)))
         } else {
             Ok(parts)
         }

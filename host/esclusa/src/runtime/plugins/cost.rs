@@ -1,7 +1,7 @@
 //! Which schemas are clearly cheap to check with: those whose keywords are known to be, spread out, references followed,
 //! to few steps. No validation, and no exact cost: what is not clearly cheap may be cheap as well.
 
-use esclusa_flow::work::{Exhausted, Work};
+use esclusa_flow::work::{Exhausted, StepBudget};
 use serde_json::Value;
 
 /// Steps of a check: parts of the schema, spread out, times parts of the configuration. A hundred milliseconds, were each
@@ -18,14 +18,14 @@ const PATTERN: usize = 256;
 
 /// True if checking the configuration takes few steps, whatever it is like.
 pub fn cheap(schema: &Value, config: &Value) -> bool {
-    let mut spread = Spread { root: schema, work: Work::of(SPREAD) };
+    let mut spread = Spread { root: schema, work: StepBudget::of(SPREAD) };
     let Some(steps) = spread.part(schema, DEPTH) else { return false };
-    let mut work = Work::of(STEPS);
+    let mut work = StepBudget::of(STEPS);
     usize::try_from(steps).is_ok_and(|steps| times(config, steps, &mut work).is_ok())
 }
 
 /// Spends so many steps for each part of a value.
-fn times(value: &Value, steps: usize, work: &mut Work) -> Result<(), Exhausted> {
+fn times(value: &Value, steps: usize, work: &mut StepBudget) -> Result<(), Exhausted> {
     work.spend(steps)?;
     match value {
         Value::Array(values) => values.iter().try_for_each(|value| times(value, steps, work)),
@@ -37,7 +37,7 @@ fn times(value: &Value, steps: usize, work: &mut Work) -> Result<(), Exhausted> 
 /// A schema that is spread out.
 struct Spread<'a> {
     root: &'a Value,
-    work: Work,
+    work: StepBudget,
 }
 
 impl Spread<'_> {
