@@ -65,7 +65,7 @@ class Router:
         return answer.status, text
 
     async def ask_soon(self, method, path, body):
-        """The same for many at once. Raises ConnectionRefusedError where nothing was sent, EOFError where no answer came."""
+        """The same for many at once. Raises ConnectionRefusedError if nothing was sent, EOFError if no answer came."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             data, path = json.dumps(body).encode(), urllib.parse.quote(path)

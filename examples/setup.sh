@@ -1,10 +1,10 @@
 # Sourced by each run.sh: which router and which Python, a temporary directory for the data, and what the scripts share.
 #
-# With --aws the example runs on aws.toml, against the servers that AWS_ENDPOINT_URL_… name; where there are none, against those
+# With --aws the example runs on aws.toml, against the servers that AWS_ENDPOINT_URL_… name; if there are none, against those
 # of scripts/servers.sh. What it needs there is made under names of this run.
 #
 #   ESCLUSA          the router; default target/release/esclusa
-#   PYTHON           a Python with DuckDB; default target/venv, which is made where it is missing
+#   PYTHON           a Python with DuckDB; default target/venv, which is made if it is missing
 #   ESCLUSA_SAMPLES  a directory with real samples; without it the examples generate their own
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -71,7 +71,7 @@ stop() {
   router=
 }
 
-# Builds the example's own plugin, plugin/NAME.wasm, where it is missing or older than its sources.
+# Builds the example's own plugin, plugin/NAME.wasm, if it is missing or older than its sources.
 plugin() {
   local built=$here/plugin/$1.wasm
   [ -f "$built" ] && [ -z "$(find "$here/plugin/src" "$root/plugins/sdk/src" "$root/wit" -newer "$built")" ] && return

@@ -29,7 +29,7 @@ def reservation(event, number):
 
 
 async def customer(event, number, outcomes, crowd):
-    """One customer. Whoever finds nobody at home comes again; whoever gets no answer does not know."""
+    """One customer. One that cannot connect comes again; one that gets no answer does not know."""
     async with crowd:
         while True:
             try:
@@ -56,7 +56,7 @@ async def rush(event, at_once, kills=()):
 
 
 def check(event, outcomes):
-    """Exactly all seats are sold, and whoever was told so has one."""
+    """Exactly all seats are sold, and every customer with a promise has one."""
     sold = [item for item in reservations(event).values() if item["Estado"] == "A"]
     confirmed = {json.loads(text)["Id"] for status, text in outcomes if status == 200}
     unknown = sum(status is None for status, _ in outcomes)

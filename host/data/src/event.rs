@@ -1,11 +1,11 @@
 //! Events in columns: numbers in flat lists, everything of variable size in one byte buffer.
 //!
-//! This is the layout that crosses the sandbox boundary (`wit/events.wit`), so a batch is handed to a plugin
-//! with five block copies. Events are immutable once pushed.
+//! This is the layout that crosses the sandbox boundary (`wit/events.wit`), so the router hands a batch to a plugin
+//! with five block copies, and the SDK reads it with the same code. Events are immutable once pushed.
 
 use std::sync::Arc;
 
-/// Where the events of a batch came from. One batch has one origin.
+/// The route, source and lane that the events of a batch came from. One batch has one origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchOrigin {
     /// Route name in routes.toml.
@@ -14,9 +14,9 @@ pub struct BatchOrigin {
     pub source: Arc<str>,
     /// Source kind as written in routes.toml.
     pub kind: Arc<str>,
-    /// Unit of order: partition, message group, file. Empty where the source has none.
+    /// Unit of order: partition, message group, file. Empty if the source has none.
     pub lane: Arc<str>,
-    /// True where the events of the lane arrive in order and must be finished in order.
+    /// True if the events of the lane arrive in order and must be finished in order.
     pub ordered: bool,
 }
 
@@ -25,7 +25,7 @@ pub struct BatchOrigin {
 pub struct NewEvent<'a> {
     /// Stable across redeliveries: sequence number, message id, offset.
     pub id: &'a str,
-    /// Partition key or message group; empty where there is none.
+    /// Partition key or message group; empty if there is none.
     pub key: &'a str,
     /// The payload exactly as the source delivered it.
     pub data: &'a [u8],
@@ -81,7 +81,7 @@ impl Columns {
         self.timestamps.len()
     }
 
-    /// True where there is no event.
+    /// True if there is no event.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.timestamps.is_empty()
@@ -98,7 +98,7 @@ impl Columns {
     /// Appends one event.
     ///
     /// # Errors
-    /// [`TooLarge`] where an offset would not fit in 32 bits; nothing is pushed then.
+    /// [`TooLarge`] if an offset would not fit in 32 bits; nothing is pushed then.
     pub fn push(&mut self, event: &NewEvent<'_>) -> Result<(), TooLarge> {
         let variable: usize = event.attributes.iter().map(|(n, v)| n.len() + v.len()).sum();
         let end = self.bytes.len() + event.id.len() + event.key.len() + event.data.len() + variable;
@@ -170,7 +170,7 @@ impl Columns {
     /// Appends all events of `other`.
     ///
     /// # Errors
-    /// [`TooLarge`] where an offset would not fit in 32 bits; the events before that one are pushed.
+    /// [`TooLarge`] if an offset would not fit in 32 bits; the events before that one are pushed.
     pub fn extend(&mut self, other: &Columns) -> Result<(), TooLarge> {
         for event in other.iter() {
             let attributes: Vec<_> = event.attributes().collect();
@@ -203,7 +203,7 @@ impl<'a> EventRef<'a> {
         self.columns.text(self.head.first(), self.head.get(1))
     }
 
-    /// Partition key or message group; empty where there is none.
+    /// Partition key or message group; empty if there is none.
     #[must_use]
     pub fn key(&self) -> &'a str {
         self.columns.text(self.head.get(2), self.head.get(3))

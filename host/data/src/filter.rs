@@ -3,9 +3,9 @@
 //! `docs/reference/filters.md` describes the operators and the document that a pattern sees; a test runs the
 //! examples of that page.
 //!
-//! A payload is read once for all patterns, where it lies. Nothing here allocates in proportion to it; the one copy is of a
-//! text that is written with escapes, or with bytes that are no UTF-8, while that text is compared. Every byte and every
-//! comparison is a step of a budget that an outsider's event cannot exceed.
+//! A payload is read once for all patterns, in place. Nothing here allocates in proportion to its size; only a text with
+//! escapes, or with bytes that are no UTF-8, is copied while it is compared. Every byte and every comparison is a step of a
+//! budget that an outsider's event cannot exceed.
 
 mod check;
 mod compile;
@@ -83,7 +83,7 @@ pub struct FilterError {
     pub pattern: usize,
     /// JSON pointer to the offending part of that pattern; empty for the whole of it.
     pub pointer: String,
-    /// What is wrong with it, and what to write instead.
+    /// The mistake, and how to write it instead.
     pub message: String,
 }
 
@@ -107,8 +107,8 @@ impl Filter {
         Ok(Filter { program: Arc::new(program), own, within: None })
     }
 
-    /// What a filter takes, or everything without one, of the events that were accepted from `since` to `until`,
-    /// milliseconds since the Unix epoch.
+    /// Narrows a filter (`None`: one that takes every event) to the events that the source accepted from `since` to `until`,
+    /// in milliseconds since the Unix epoch.
     #[must_use]
     pub fn within(filter: Option<Filter>, since: u64, until: u64) -> Filter {
         let mut filter = filter.unwrap_or_else(|| {
@@ -129,7 +129,7 @@ impl Filter {
         StepBudget::of(bytes.saturating_add(conditions).saturating_add(STEPS_PER_EVENT))
     }
 
-    /// True if any pattern matches the document of an event from a source of this kind. What it costs is spent from `work`:
+    /// True if any pattern matches the document of an event from a source of this kind. Its steps are spent from `work`:
     /// a step for each byte that is looked at, and one for each comparison. `stop` is looked at for every event, and every
     /// 64 Ki steps.
     ///

@@ -1,6 +1,6 @@
 //! Templates of generated events: `{seq}`, `{now}`, `{random:N}`, `{pick:a|b|c}`; `{{` and `}}` are braces.
 //!
-//! What they are made of; the engine that generates the events fills them in.
+//! Here they are only taken apart; the engine that generates the events fills them in.
 
 use std::num::NonZeroU64;
 
@@ -31,7 +31,7 @@ pub fn parts(template: &str) -> impl Iterator<Item = EventTemplatePart<'_>> {
     })
 }
 
-/// The first part of a text, and what follows it; `None` where there is nothing.
+/// The first part of a text, and the rest of it; `None` if the text is empty.
 fn first(text: &str) -> Option<(EventTemplatePart<'_>, &str)> {
     let brace = text.find(['{', '}']).unwrap_or(text.len());
     if brace > 0 {

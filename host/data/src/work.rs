@@ -1,9 +1,9 @@
-//! Work that an outsider can cause, as a budget of steps: what looks at bytes spends a step for each, what compares
-//! spends one for each comparison, before it does so.
+//! Work that an outsider can cause, as a budget of steps. Code that looks at bytes spends a step for each byte, code that
+//! compares spends one for each comparison, before it does so.
 //!
 //! Steps are counted, never timed: the same input is refused on every machine, or on none.
 
-/// What is left of a budget of steps.
+/// A budget of steps, and how many of them are left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepBudget {
     budget: u64,
@@ -33,6 +33,7 @@ impl StepBudget {
                 Ok(())
             }
             None => {
+                // Nothing is left for smaller work either: otherwise the answer would depend on the order of the work.
                 self.left = 0;
                 Err(Exhausted(self.budget))
             }

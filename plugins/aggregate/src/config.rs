@@ -1,4 +1,4 @@
-//! Configuration of `aggregate`, and what it is compiled to.
+//! Configuration of `aggregate`, as written and compiled.
 
 use esclusa_plugin::KeyTemplates;
 use serde::Deserialize;

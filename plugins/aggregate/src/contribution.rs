@@ -1,4 +1,4 @@
-//! What an event contributes to the totals.
+//! The contribution of an event to the totals.
 
 use crate::config::AggregateSettings;
 use esclusa_plugin::json::{Json, Record};
@@ -6,23 +6,23 @@ use esclusa_plugin::table_change::{ChangeKind, TableChange};
 use esclusa_plugin::template::{FieldProblem, RenderError};
 use esclusa_plugin::{Event, EventError, number};
 
-/// What one image contributes to the totals of its key. Numbers are decimal text.
+/// The contribution of one image to the totals of its key. Numbers are decimal text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contribution {
     /// The key attributes' values, in the order of the configuration.
     pub key: Vec<String>,
-    /// What is added to each sum.
+    /// The addend of each sum.
     pub sums: Vec<String>,
-    /// What is added to the count: 1 or -1.
+    /// The addend of the count: 1 or -1.
     pub count: i64,
     /// The values that compete for each extreme.
     pub extremes: Vec<String>,
 }
 
-/// What an event contributes: at most an addition and a subtraction.
+/// The contributions of an event: at most an addition and a subtraction.
 ///
 /// # Errors
-/// [`EventError::Skip`] where it lacks a field or changes nothing that counts, [`EventError::Reject`] where it is
+/// [`EventError::Skip`] if it lacks a field or changes nothing that counts, [`EventError::Reject`] if it is
 /// malformed.
 pub fn of_event(settings: &AggregateSettings, event: Event<'_>) -> Result<Vec<Contribution>, EventError> {
     let record = Record::parse(event.text()?)?;
@@ -39,7 +39,7 @@ pub fn of_event(settings: &AggregateSettings, event: Event<'_>) -> Result<Vec<Co
         return Err(EventError::Reject(format!("{kind} without its images: the feed must keep both, new and old")));
     }
     let image = |record: Option<&Record<'_>>| record.map(|record| of_record(settings, record)).transpose();
-    // An image that lacks a field contributes nothing; where that leaves nothing at all, the reason is given.
+    // An image that lacks a field contributes nothing; if that leaves nothing at all, the reason is given.
     let (old, new) = match (image(change.old.as_ref()), image(change.new.as_ref())) {
         (Err(EventError::Skip(_)), Ok(Some(new))) => (None, Some(new)),
         (Ok(Some(old)), Err(EventError::Skip(_))) => (Some(old), None),

@@ -1,4 +1,4 @@
-//! The totals of a batch: what is added per key, and the one write of each.
+//! The totals of a batch: one sum of contributions per key, and one write for each.
 
 use crate::config::{AggregateSettings, Extreme};
 use crate::contribution::Contribution;
@@ -6,17 +6,17 @@ use esclusa_plugin::{Condition, Effects, EventError, Failure, Item, Update, Valu
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What a batch adds to the totals of one key.
+/// The contribution of a batch to the totals of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Total {
     sums: Vec<String>,
     count: i64,
     extremes: Vec<String>,
-    /// The one event that contributed; `None` where there are several.
+    /// The one event that contributed; `None` if there are several.
     cause: Option<u32>,
 }
 
-/// What a batch adds, by key. Ordered, so that the same batch gives the same effects.
+/// The contributions of a batch, by key. Ordered, so that the same batch gives the same effects.
 #[derive(Debug, Default)]
 pub struct Totals(BTreeMap<Vec<String>, Total>);
 
@@ -24,7 +24,7 @@ impl Totals {
     /// Adds the contributions of an event: all of them or, on an error, none.
     ///
     /// # Errors
-    /// [`EventError::Reject`] where a sum cannot be held any more.
+    /// [`EventError::Reject`] if a sum cannot be held any more.
     pub fn add(
         &mut self,
         settings: &AggregateSettings,
@@ -53,7 +53,7 @@ impl Totals {
     /// does not depend on how events were batched.
     ///
     /// # Errors
-    /// [`Failure`] where the table does not answer.
+    /// [`Failure`] if the table does not answer.
     pub fn write<'a>(self, settings: &'a AggregateSettings, out: &mut Effects<'a>) -> Result<(), Failure> {
         for (key, total) in self.0 {
             let names = settings.key.names().map(Into::into);
@@ -89,7 +89,7 @@ fn merge(settings: &AggregateSettings, former: &Total, with: &Contribution, even
     })
 }
 
-/// Sets the extremes that are passed. This rests on what is stored, so the write is repeated on fresh reads where that has
+/// Sets the extremes that are passed. This rests on the stored value, so the write is repeated on fresh reads if that has
 /// changed meanwhile.
 fn with_extremes<'a>(
     settings: &'a AggregateSettings,
@@ -110,7 +110,7 @@ fn with_extremes<'a>(
 }
 
 impl Extreme {
-    /// True where `new` is to be kept instead of `kept`.
+    /// True if `new` is to be kept instead of `kept`.
     fn prefers(self, new: &str, kept: &str) -> bool {
         let order = number::compare(new, kept);
         order

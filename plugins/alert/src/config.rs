@@ -1,4 +1,4 @@
-//! Configuration of `alert`, and what it is compiled to.
+//! Configuration of `alert`, as written and compiled.
 
 use esclusa_plugin::json::Record;
 use esclusa_plugin::{Pattern, Template};
@@ -72,7 +72,7 @@ impl AlertSettings {
         Ok(AlertSettings { table: config.table, rules })
     }
 
-    /// What is allowed, and seldom meant.
+    /// Warnings about settings that are allowed and seldom meant.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let forgetful = self.rules.iter().filter(|rule| self.table.is_none() && rule.cooldown.is_some());
         forgetful.map(|rule| {

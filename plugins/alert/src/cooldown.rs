@@ -1,7 +1,7 @@
 //! Cooldowns: after an alert there is none of the same rule and key for a while, by the time of the events.
 //!
-//! A plugin keeps no state, so the time of the last alert is in a table. What is written rests on what was read and is
-//! guarded by it: of two batches at the same time one is handled again. Without a table a cooldown holds within a batch.
+//! A plugin keeps no state, so the time of the last alert is in a table. The write is guarded by the time that was read: of
+//! two batches at the same time one is handled again. Without a table a cooldown holds within a batch.
 
 use esclusa_plugin::{Condition, Effects, Event, EventError, Item, Put, Value, tables};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ struct Last {
     at: Option<u64>,
     /// In seconds since the Unix epoch.
     expires: u64,
-    /// The event that alerted; `None` where there are several.
+    /// The event that alerted; `None` if there are several.
     cause: Option<u32>,
 }
 
@@ -46,10 +46,10 @@ impl<'a> Cooldowns<'a> {
         }
     }
 
-    /// True where an alert is due; the cooldown of `cooldown` milliseconds begins then.
+    /// True if an alert is due; the cooldown of `cooldown` milliseconds begins then.
     ///
     /// # Errors
-    /// [`EventError::Batch`] where the table does not answer.
+    /// [`EventError::Batch`] if the table does not answer.
     pub fn passed(&mut self, id: String, event: Event<'_>, cooldown: u64) -> Result<bool, EventError> {
         if !self.last.contains_key(&id) {
             let stored = self.table.map(|table| read(table, &id)).transpose()?.flatten();
@@ -59,6 +59,7 @@ impl<'a> Cooldowns<'a> {
         if last.at.is_some_and(|at| event.timestamp() < at.saturating_add(cooldown)) {
             return Ok(false);
         }
+        // A second alert of the batch makes the write one of the batch as a whole: no single event can take it back.
         last.cause = (last.at == last.stored).then_some(event.index());
         last.at = Some(event.timestamp());
         last.expires = event.timestamp().saturating_add(cooldown).div_ceil(1000);

@@ -44,7 +44,7 @@ impl Alert {
         if matching.is_empty() {
             return Err(EventError::skip("no rule applies"));
         }
-        // All messages first: where one of them cannot be written, no cooldown begins.
+        // All messages first: if one of them cannot be written, no cooldown begins.
         let mut due = Vec::with_capacity(matching.len());
         for rule in matching {
             let per = rule.per.as_ref().map(|template| template.render(&record)).transpose()?;

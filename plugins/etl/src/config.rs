@@ -1,4 +1,4 @@
-//! Configuration of `etl`, and what it is compiled to.
+//! Configuration of `etl`, as written and compiled.
 
 use esclusa_plugin::{Condition, Guard, KeyTemplates};
 use serde::Deserialize;
@@ -29,7 +29,7 @@ enum FieldSelection {
     Rename(BTreeMap<String, String>),
 }
 
-/// What an attribute is converted to.
+/// The type to which an attribute is converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttributeType {
@@ -81,7 +81,7 @@ impl EtlSettings {
         })
     }
 
-    /// What the attribute is converted to; `None`: it stays what it is in the record.
+    /// The type to which the attribute is converted; `None`: it keeps the type that it has in the record.
     pub fn type_of(&self, attribute: &str) -> Option<AttributeType> {
         if self.types.is_empty() { None } else { self.types.get(attribute).copied() }
     }

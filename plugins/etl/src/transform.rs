@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// The put for a record, whose fields are taken out.
 ///
 /// # Errors
-/// [`EventError::Reject`] with what is wrong with the record.
+/// [`EventError::Reject`] with the reason, if the record does not fit.
 pub fn put<'a>(settings: &'a EtlSettings, record: &mut Record<'a>) -> Result<Put<'a>, EventError> {
     let key = settings.key.attributes();
     let mut item = Item::with_capacity(key.len() + record.fields().len());
@@ -84,7 +84,7 @@ fn convert(wanted: AttributeType, json: Json<'_>) -> Result<Json<'_>, String> {
     })
 }
 
-/// Where a name occurs twice, the last one counts: a field of the record replaces a key attribute of the same name, and
+/// If a name occurs twice, the last one counts: a field of the record replaces a key attribute of the same name, and
 /// of two fields of a record the later one counts.
 fn keep_last(item: &mut Item<'_>) {
     let attributes = &mut item.0;
@@ -98,7 +98,7 @@ fn keep_last(item: &mut Item<'_>) {
     attributes.retain(|_| last.next().unwrap_or(true));
 }
 
-/// True where the names surely differ, seen from their lengths and ends alone: so for most records.
+/// True if the names surely differ, seen from their lengths and ends alone: so for most records.
 fn all_differ<'n>(names: impl Iterator<Item = &'n [u8]>) -> bool {
     let mut seen = [0_u64; 16];
     for name in names {

@@ -1,9 +1,9 @@
 //! One batch of changes of the events table.
 //!
 //! A reservation made while its event is being cancelled must not stay active. Making one lowers the capacity left of the
-//! mirrored event, so the cancellation is guarded by that: where it has changed since it was read, the batch is handled
-//! again, with fresh reads, and finds the reservation. Where tickets can also be given back, the capacity may be the same
-//! again: then whoever sells counts its writes in an attribute, named by `version`, and the guard looks at that too.
+//! mirrored event, so the cancellation is guarded by the capacity: if that has changed since the plugin read it, the batch is
+//! handled again, with fresh reads, and finds the reservation. If tickets can also be given back, the capacity may be the
+//! same again. Then the plugin that sells counts its writes in an attribute, named by `version`, and the guard looks at that too.
 
 use crate::config::InventoryConfig;
 use esclusa_plugin::json::{Json, Record};
@@ -12,7 +12,7 @@ use esclusa_plugin::tables::{self, Selection};
 use esclusa_plugin::{Condition, Delete, Effects, Event, EventError, Item, Put, Update, Value, number};
 use std::collections::BTreeMap;
 
-/// What the batch has done so far.
+/// The effects of the batch so far.
 pub struct Mirror<'a> {
     config: &'a InventoryConfig,
     /// Events that earlier changes of the batch have written (true) or deleted (false): reads do not show that yet.
@@ -28,7 +28,7 @@ impl<'a> Mirror<'a> {
     /// Mirrors one change.
     ///
     /// # Errors
-    /// [`EventError::Reject`] for what is no change of an events table, [`EventError::Skip`] for a change of something
+    /// [`EventError::Reject`] for a payload that is no change of an events table, [`EventError::Skip`] for a change of something
     /// that is not mirrored.
     pub fn event(&mut self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
         let record = Record::parse(event.text()?)?;
@@ -83,7 +83,7 @@ impl<'a> Mirror<'a> {
         if cancels { self.cancel_reservations(name, out) } else { Ok(()) }
     }
 
-    /// Holds where no reservation was made since `stored` was read.
+    /// Holds if no reservation was made since `stored` was read.
     fn unchanged(&self, stored: &Item<'static>) -> Condition<'a> {
         let attributes = [Some(&self.config.capacity), self.config.version.as_ref()];
         attributes.into_iter().flatten().fold(Condition::new(), |condition, attribute| match stored.get(attribute) {
@@ -92,7 +92,7 @@ impl<'a> Mirror<'a> {
         })
     }
 
-    /// What has changed. The inventory's capacity is what is left, so it changes by the difference.
+    /// The update for a changed event. Its capacity here is the number of free tickets, so it changes by the difference.
     fn update(&self, name: &str, old: Option<&Record<'a>>, new: &Record<'a>) -> Result<Update<'a>, EventError> {
         let mut update = Update::new(&self.config.table, self.event_key(name));
         for attribute in [&self.config.state, &self.config.category] {

@@ -1,4 +1,4 @@
-//! ColumnList: their types, and what of a record fits.
+//! Columns: their types, and the values of a record that fit.
 
 use crate::moment;
 use esclusa_plugin::json::Json;
@@ -134,7 +134,7 @@ impl Column {
     /// The column as Parquet describes it; it can be null.
     ///
     /// # Errors
-    /// [`ParquetError`] where it cannot be described.
+    /// [`ParquetError`] if it cannot be described.
     pub fn schema(&self) -> Result<SchemaType, ParquetError> {
         let (physical, logical) = match self.kind {
             ColumnType::Int32 => (Physical::INT32, None),
@@ -164,7 +164,7 @@ impl Column {
     /// The column's value for a field; a missing one is null.
     ///
     /// # Errors
-    /// Column, what it expects and what was found.
+    /// The column, the expected kind of value and the one that was found.
     pub fn cell(&self, field: Option<Json<'_>>) -> Result<Cell, String> {
         let field = match field {
             None | Some(Json::Null) => return Ok(Cell::Null),
@@ -208,7 +208,7 @@ impl Column {
     }
 }
 
-/// A whole number, also where it is written as `5.0` or `5e0`.
+/// A whole number, also if it is written as `5.0` or `5e0`.
 fn integer(text: &str) -> Option<String> {
     number::canonical(text).ok().filter(|canonical| !canonical.contains('.'))
 }
@@ -222,7 +222,7 @@ fn timestamp(unit: Unit, text: &str) -> Option<i64> {
     }
 }
 
-/// The digits of a decimal without its point; `None` where there are more than fit.
+/// The digits of a decimal without its point; `None` if there are more than fit.
 fn decimal(text: &str, precision: u32, scale: u32) -> Option<i64> {
     let canonical = number::canonical(text).ok()?;
     let (whole, fraction) = canonical.split_once('.').unwrap_or((&canonical, ""));

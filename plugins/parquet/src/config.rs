@@ -1,4 +1,4 @@
-//! Configuration of `parquet`, and what it is compiled to.
+//! Configuration of `parquet`, as written and compiled.
 
 use crate::column::{Column, ColumnType};
 use crate::path;

@@ -51,7 +51,7 @@ impl RowFile {
         }
     }
 
-    /// The event that all rows come from; `None` where there are several.
+    /// The event that all rows come from; `None` if there are several.
     pub fn cause(&self) -> Option<u32> {
         self.first.filter(|_| !self.several)
     }
@@ -59,7 +59,7 @@ impl RowFile {
     /// The file's bytes.
     ///
     /// # Errors
-    /// [`ParquetError`] where the library refuses, which is a bug of this plugin.
+    /// [`ParquetError`] if the library refuses, which is a bug of this plugin.
     pub fn write(self, settings: &ParquetSettings) -> Result<Vec<u8>, ParquetError> {
         let codec = match settings.compression {
             Compression::Snappy => Codec::SNAPPY,

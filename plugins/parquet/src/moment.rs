@@ -18,7 +18,7 @@ pub fn date(text: &str) -> Option<i64> {
     (1..=last).contains(&day).then(|| days(year, month, day))
 }
 
-/// Microseconds since the Unix epoch of a timestamp: `2024-10-06T20:00:00`, with a fraction and an offset where there are
+/// Microseconds since the Unix epoch of a timestamp: `2024-10-06T20:00:00`, with a fraction and an offset if there are
 /// some. A date alone is its midnight.
 pub fn micros(text: &str) -> Option<i64> {
     let days = date(text.get(..10)?)?;

@@ -1,18 +1,18 @@
-//! PathTemplate of the files. The same batch gives the same paths, so that a repetition overwrites.
+//! Paths of the files. The same batch gives the same paths, so that a repetition overwrites.
 
 use crate::moment;
 use esclusa_plugin::json::{Json, Record};
 use esclusa_plugin::{Batch, EventError, Template};
 use std::borrow::Cow;
 
-/// What the batch itself gives to the template.
+/// The fields of a path template that the batch gives, not the record.
 const OF_THE_BATCH: [&str; 3] = ["batch", "date", "hour"];
 
 /// Makes paths for the rows of a batch.
 pub struct PathTemplate<'a> {
     template: &'a Template,
     of_the_batch: [String; 3],
-    /// The path, where it does not depend on the record.
+    /// The path, if it does not depend on the record.
     common: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl<'a> PathTemplate<'a> {
     /// The path for a record.
     ///
     /// # Errors
-    /// [`EventError::Reject`] where a field is missing, or would lead out of its directory.
+    /// [`EventError::Reject`] if a field is missing, or would lead out of its directory.
     pub fn of_record(&self, record: &Record<'_>) -> Result<String, EventError> {
         if let Some(common) = &self.common {
             return Ok(common.clone());

@@ -13,7 +13,7 @@ pub type Row = Vec<Cell>;
 /// records are texts (`{"Records":[{"body":"{…}"}]}`).
 ///
 /// # Errors
-/// [`EventError::Reject`] where a record does not fit: then none of the event's rows is written.
+/// [`EventError::Reject`] if a record does not fit: then none of the event's rows is written.
 pub fn of_event(
     settings: &ParquetSettings,
     paths: &PathTemplate<'_>,

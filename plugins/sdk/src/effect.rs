@@ -1,26 +1,26 @@
-//! Effects: what a plugin wants done. Names are those of routes.toml.
+//! Effects: actions that a plugin asks the router for. Names are those of routes.toml.
 
 use crate::condition::Guard;
 use crate::item::{Item, Value};
 use std::borrow::Cow;
 
-/// Something to be done, and the event that caused it.
+/// An action, and the event that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect<'a> {
     /// Index of the causing event; `None`: the batch as a whole.
     pub cause: Option<u32>,
-    /// What is to be done.
+    /// The action.
     pub action: Action<'a>,
 }
 
-/// What is to be done.
+/// One action: a write, an object or a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action<'a> {
     /// Stores an item, replacing the one with the same key.
     Put(Put<'a>),
-    /// Changes attributes of an item; creates it where it does not exist.
+    /// Changes attributes of an item; creates it if it does not exist.
     Update(Update<'a>),
-    /// Deletes an item; nothing happens where it does not exist.
+    /// Deletes an item; nothing happens if it does not exist.
     Delete(Delete<'a>),
     /// Stores an object.
     Object(Object<'a>),
@@ -106,7 +106,7 @@ impl<'a> Put<'a> {
         Put { table: table.into(), item, guard: None }
     }
 
-    /// Only where the guard's condition holds of the stored item.
+    /// Only if the guard's condition holds of the stored item.
     #[must_use]
     pub fn guard(mut self, guard: Guard<'a>) -> Self {
         self.guard = Some(guard);
@@ -141,7 +141,7 @@ impl<'a> Update<'a> {
         self
     }
 
-    /// Only where the guard's condition holds of the stored item.
+    /// Only if the guard's condition holds of the stored item.
     #[must_use]
     pub fn guard(mut self, guard: Guard<'a>) -> Self {
         self.guard = Some(guard);
@@ -155,7 +155,7 @@ impl<'a> Delete<'a> {
         Delete { table: table.into(), key, guard: None }
     }
 
-    /// Only where the guard's condition holds of the stored item.
+    /// Only if the guard's condition holds of the stored item.
     #[must_use]
     pub fn guard(mut self, guard: Guard<'a>) -> Self {
         self.guard = Some(guard);

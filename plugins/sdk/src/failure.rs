@@ -1,9 +1,9 @@
-//! What goes wrong: with one event, or with the batch.
+//! Failures: of one event, or of the whole batch.
 
 use crate::{json, number, tables, template};
 use std::fmt;
 
-/// An event that did not go through. Its effects are taken back; the other events of the batch are not touched.
+/// An event that did not go through. Its effects are dropped; the other events of the batch go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventError {
     /// Try again, not before so many milliseconds; the route's policy bounds it.

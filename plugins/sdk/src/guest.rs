@@ -1,4 +1,4 @@
-//! The guest side of the boundary: what the router calls, and what the plugin may call.
+//! The guest side of the boundary: the exports that the router calls, and the imports that the plugin calls.
 //!
 //! `wit-bindgen` reads the contract and generates the imports. The exports are written here instead, since every event
 //! passes through them: effects are lowered straight from borrowed texts, with no copy of a string and one allocation

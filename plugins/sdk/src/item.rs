@@ -5,7 +5,7 @@ use crate::json::document::{self, Unstorable};
 use crate::number;
 use std::borrow::Cow;
 
-/// The value of an attribute. It borrows from the batch or from the plugin's configuration where it can.
+/// The value of an attribute. It borrows from the batch or from the plugin's configuration if it can.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[repr(u32)] // as for `Json`
 pub enum Value<'a> {
@@ -66,7 +66,7 @@ impl<'a> Item<'a> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
 
-    /// The text of an attribute; `None` where it is absent or no text.
+    /// The text of an attribute; `None` if it is absent or no text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
@@ -80,17 +80,17 @@ impl<'a> Value<'a> {
     /// A decimal number as text, every digit kept.
     ///
     /// # Errors
-    /// [`number::NumberError`] where it is no number that a table can hold.
+    /// [`number::NumberError`] if it is no number that a table can hold.
     pub fn number(text: impl Into<Cow<'a, str>>) -> Result<Self, number::NumberError> {
         let text = text.into();
         number::check(&text)?;
         Ok(Value::Number(text))
     }
 
-    /// What a table holds of a JSON value: arrays and objects become documents.
+    /// The value that a table stores for a JSON value: arrays and objects become documents.
     ///
     /// # Errors
-    /// [`Unstorable`] where a number in it cannot be stored, or it is too deep.
+    /// [`Unstorable`] if a number in it cannot be stored, or it is too deep.
     #[inline(always)]
     pub fn from_json(json: Json<'a>) -> Result<Self, Unstorable> {
         Ok(match json {

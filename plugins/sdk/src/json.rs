@@ -1,4 +1,4 @@
-//! JSON records, read where they lie: texts without escapes and numbers are slices of the payload, so that no digit
+//! JSON records, read in place: texts without escapes and numbers are slices of the payload, so that no digit
 //! is lost and little is copied.
 //!
 //! This reads one object into its fields, in one pass, and checks all of it by the same rules as serde_json (a test
@@ -14,7 +14,7 @@ use scan::Scanner;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What is wrong with a text that should be JSON, and where.
+/// A mistake in a text that should be JSON, and its byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonError {
     at: usize,
@@ -58,7 +58,7 @@ impl<'a> Record<'a> {
     /// Reads a JSON object.
     ///
     /// # Errors
-    /// [`JsonError`] where the text is not JSON, or not an object.
+    /// [`JsonError`] if the text is not JSON, or not an object.
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
         let mut record = Record { fields: Vec::with_capacity(16) };
         record.read(text)?;
@@ -101,7 +101,7 @@ impl<'a> Record<'a> {
         self.fields.iter().rfind(|(n, _)| n == name).map(|(_, value)| value)
     }
 
-    /// The text of a field; `None` where it is absent or no text.
+    /// The text of a field; `None` if it is absent or no text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
@@ -174,7 +174,7 @@ impl Json<'_> {
         }
     }
 
-    /// What kind of value it is, for messages.
+    /// The kind of the value, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

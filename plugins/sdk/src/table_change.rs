@@ -4,7 +4,7 @@
 use crate::json::{Json, JsonError, Record, document};
 use std::borrow::Cow;
 
-/// What happened to an item.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
     /// It is new.
@@ -18,13 +18,13 @@ pub enum ChangeKind {
 /// A change of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableChange<'a> {
-    /// What happened.
+    /// The kind of the change.
     pub kind: ChangeKind,
-    /// The key attributes; empty where the record has none.
+    /// The key attributes; empty if the record has none.
     pub keys: Record<'a>,
-    /// The item before; `None` for an insert, or where the feed does not keep it.
+    /// The item before; `None` for an insert, or if the feed does not keep it.
     pub old: Option<Record<'a>>,
-    /// The item after; `None` for a removal, or where the feed does not keep it.
+    /// The item after; `None` for a removal, or if the feed does not keep it.
     pub new: Option<Record<'a>>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> TableChange<'a> {
     /// The change that a record describes; `None` for a record that is no change of a table.
     ///
     /// # Errors
-    /// [`JsonError`] where an image is malformed.
+    /// [`JsonError`] if an image is malformed.
     pub fn of(record: &Record<'a>) -> Result<Option<Self>, JsonError> {
         let kind = match record.text("eventName") {
             Some("INSERT") => ChangeKind::Insert,

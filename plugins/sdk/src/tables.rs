@@ -1,4 +1,4 @@
-//! Reads of the tables that the route grants. A read sees everything committed before the batch, and nothing of the
+//! Reads of the tables that the route grants. A read sees everything that was committed before the batch, and none of the
 //! effects that the plugin is about to return.
 //!
 //! In tests, [`crate::testing::Tables`] answers.
@@ -16,8 +16,8 @@ use crate::item::Item;
 pub(crate) use reader::{TableReader, with_reader};
 use std::fmt;
 
-/// A read that gave nothing. With `?` a handler turns it into a retry of the batch where the table did not answer,
-/// and stops the route where the read itself is wrong.
+/// A read that failed. With `?` a handler turns it into a retry of the batch if the table did not answer, and into a stop
+/// of the route if the read itself is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TableError {
     /// The route does not grant the table of this name.

@@ -39,17 +39,17 @@ pub struct TemplateError {
     what: String,
 }
 
-/// A record that does not have what a template needs.
+/// A record that lacks a field that a template needs, or has another kind of value there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderError {
     template: String,
     /// The field.
     pub field: String,
-    /// What is the matter with it.
+    /// Why it does not fit.
     pub problem: FieldProblem,
 }
 
-/// What is the matter with a field.
+/// Why a field does not fit a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldProblem {
     /// The record does not have it.
@@ -92,7 +92,7 @@ impl Template {
     /// Compiles a template.
     ///
     /// # Errors
-    /// [`TemplateError`], which says what is wrong and at which column.
+    /// [`TemplateError`], with the mistake and its column.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -152,7 +152,7 @@ impl Template {
         self.render_with(|path| record.find(path))
     }
 
-    /// The text, with the fields from anywhere.
+    /// The text, with the fields that `field` gives.
     ///
     /// # Errors
     /// [`RenderError`], which names the field and the template.
@@ -227,7 +227,7 @@ impl FieldFormat {
         })
     }
 
-    /// The part of an ISO timestamp; `None` where it is none. JSON is no part of one.
+    /// The part of an ISO timestamp; `None` if it is none. JSON is no part of one.
     fn apply<'a>(self, text: &Cow<'a, str>) -> Option<Cow<'a, str>> {
         let shape = |part: &str, shape: &str| {
             part.len() == shape.len()

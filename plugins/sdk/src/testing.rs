@@ -35,7 +35,7 @@ pub use store::Tables;
 /// A plugin with this configuration, as JSON.
 ///
 /// # Panics
-/// Where the plugin refuses it.
+/// If the plugin refuses it.
 #[must_use]
 pub fn plugin<P: Plugin>(config: &str) -> P {
     match plugin::configure(config) {
@@ -45,10 +45,10 @@ pub fn plugin<P: Plugin>(config: &str) -> P {
     }
 }
 
-/// What the plugin says of this configuration.
+/// The reason for which the plugin refuses this configuration.
 ///
 /// # Panics
-/// Where it takes it.
+/// If the plugin takes it.
 #[must_use]
 pub fn refusal<P: Plugin>(config: &str) -> String {
     match plugin::configure::<P>(config) {
@@ -71,7 +71,7 @@ pub fn lines(text: &str) -> Batch {
 /// A batch of these events. One with the attempt 0, as by default, is delivered for the first time.
 ///
 /// # Panics
-/// Where they take more than 4 GiB.
+/// If the events take more than 4 GiB.
 #[must_use]
 pub fn events_of(events: &[NewEvent<'_>]) -> Batch {
     let mut columns = Columns::default();
@@ -92,7 +92,7 @@ fn origin() -> Origin {
 /// Calls the plugin; there are no tables.
 ///
 /// # Panics
-/// Where the batch as a whole fails.
+/// If the batch as a whole fails.
 #[must_use]
 pub fn call<'a, P: Plugin>(plugin: &'a P, batch: &'a Batch) -> Effects<'a> {
     match plugin::call(plugin, batch) {

@@ -1,4 +1,4 @@
-//! What plugin authors rely on.
+//! Behaviours on which plugin authors rely.
 
 use esclusa_plugin::testing::{self, NewEvent, Tables};
 use esclusa_plugin::{

@@ -32,7 +32,7 @@ impl Config {
     /// Answers a request.
     ///
     /// # Errors
-    /// [`EventError::Batch`] where the table does not answer.
+    /// [`EventError::Batch`] if the table does not answer.
     pub fn answer<'a>(&'a self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
         let (status, answer) = match (event.attribute("method"), event.attribute("path")) {
             (Some("GET"), Some("/messages")) => (200, self.list()?),

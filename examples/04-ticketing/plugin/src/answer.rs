@@ -15,7 +15,7 @@ impl Answer {
     /// A document.
     ///
     /// # Errors
-    /// [`EventError::Reject`] where it cannot be written as JSON.
+    /// [`EventError::Reject`] if it cannot be written as JSON.
     pub fn json(document: &impl Serialize) -> Result<Self, EventError> {
         match serde_json::to_string_pretty(document) {
             Ok(body) => Ok(Answer { status: 200, content_type: "application/json", body }),

@@ -58,7 +58,7 @@ impl<'a> Evento<'a> {
     }
 }
 
-/// A whole number of an item; 0 where there is none.
+/// A whole number of an item; 0 if there is none.
 pub fn integer(item: &Item<'_>, attribute: &str) -> i64 {
     match item.get(attribute) {
         Some(Value::Number(number)) => number.parse().unwrap_or_default(),
@@ -75,7 +75,7 @@ impl<'a> Eventos<'a> {
     /// Answers a request.
     ///
     /// # Errors
-    /// [`EventError::Batch`] where the table does not answer.
+    /// [`EventError::Batch`] if the table does not answer.
     pub fn answer(&mut self, request: &Request<'a>, out: &mut Effects<'a>) -> Result<Answer, EventError> {
         match (request.method, request.path.as_slice()) {
             ("GET", []) => self.all(),

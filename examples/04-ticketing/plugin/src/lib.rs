@@ -1,6 +1,6 @@
 //! Boletia's endpoints: requests in, answers and writes out. One domain keeps the events, the other sells their tickets.
 //!
-//! Nothing is sold that is not there: what a reservation rests on is read, and the write is guarded by it. Where somebody
+//! Nothing is sold that is not there: what a reservation rests on is read, and the write is guarded by it. If somebody
 //! else was faster, the whole batch is handled again.
 
 mod answer;

@@ -28,7 +28,7 @@ impl<'a> Request<'a> {
     /// The body.
     ///
     /// # Errors
-    /// The answer 400 where it is not the JSON that is expected.
+    /// The answer 400 if it is not the JSON that is expected.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Answer> {
         self.event.json().map_err(|_| Answer::wrong("el cuerpo no es el JSON esperado"))
     }
@@ -37,7 +37,7 @@ impl<'a> Request<'a> {
 /// A text that becomes a part of a key and of a path.
 ///
 /// # Errors
-/// The answer 400 where it is empty, too long, or has a slash.
+/// The answer 400 if it is empty, too long, or has a slash.
 pub fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, Answer> {
     if text.is_empty() || text.len() > LONGEST || text.contains('/') {
         return Err(Answer::wrong(&format!("{field} debe tener de 1 a {LONGEST} bytes, sin barras")));

@@ -1,8 +1,8 @@
 //! The domain of reservations: tickets are reserved and given back, both in one transaction with what is left.
 //!
 //! A batch keeps account of the seats of each event that it touches, and writes each once, guarded by what it has read:
-//! of two batches at the same time one is handled again. `Version` counts these writes, so that whoever cancels an event
-//! notices every reservation, also where as many seats were given back meanwhile.
+//! of two batches at the same time one is handled again. `Version` counts these writes, so that the plugin that cancels an event
+//! notices every reservation, also if as many seats were given back meanwhile.
 
 use crate::answer::Answer;
 use crate::eventos::{ACTIVE, Evento, integer, unknown};
@@ -70,7 +70,7 @@ impl<'a> Reservas<'a> {
     /// Answers a request.
     ///
     /// # Errors
-    /// [`EventError::Batch`] where the table does not answer.
+    /// [`EventError::Batch`] if the table does not answer.
     pub fn answer(&mut self, request: &Request<'a>, out: &mut Effects<'a>) -> Result<Answer, EventError> {
         match (request.method, request.path.as_slice()) {
             ("GET", ["eventos"]) => self.events(),

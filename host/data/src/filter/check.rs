@@ -1,7 +1,7 @@
-//! The checks of a list: what a single value may be.
+//! The checks of a pattern's list: the single values that pass.
 //!
-//! Exact values, beginnings, ends and networks are found by a search, however many there are. What is left is gone through
-//! one by one, and each costs a step.
+//! Exact values, beginnings, ends and networks are found by a search, however many there are. All other checks
+//! are tried one by one, and each costs a step.
 
 use super::effort::{FilterEffort, Undecided};
 use super::network::{Network, Networks};
@@ -30,7 +30,7 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// What a single value must be.
+/// A check of a single value.
 #[derive(Debug)]
 pub(super) enum ValueCheck {
     /// A text like this one.
@@ -172,7 +172,7 @@ impl ValueChecks {
     }
 }
 
-/// True if any check holds; each costs a step, besides what it spends itself.
+/// True if any check holds; each costs a step, besides its own steps.
 fn any<'w, T>(
     checks: &[T],
     effort: &mut FilterEffort<'w>,

@@ -1,4 +1,4 @@
-//! Patterns from JSON. Mistakes are named with the place where they are and what to write instead.
+//! Compiles patterns from JSON. An error names the place of the mistake and how to write it instead.
 
 mod operator;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 pub(super) struct Mistake {
     /// JSON pointer.
     pub pointer: String,
-    /// What is wrong, and what to write instead.
+    /// The mistake, and how to write it instead.
     pub message: String,
 }
 
@@ -30,7 +30,7 @@ impl Mistake {
     }
 }
 
-/// What is left of the limits on the way down.
+/// Fields and values that the pattern may still have.
 struct SizeBudget {
     size: usize,
 }
@@ -63,7 +63,7 @@ pub(super) fn pattern(value: &Value, program: &mut PatternProgram) -> Result<(),
     Ok(())
 }
 
-/// A place in a pattern, and the node that it is about.
+/// The compiler at one place of a pattern, with the node that this part of the pattern is about.
 struct PatternCursor<'p> {
     node: usize,
     depth: usize,

@@ -1,8 +1,8 @@
 //! The document that a pattern sees, by the kind of the source: Lambda's shapes.
 //!
 //! Every event has the fields of [`is_event_field`]; queues, streams and changes of tables have the names that Lambda gives
-//! their records as well. Of a change, the record itself lies at the top. Payloads are read last, and only if what is known
-//! without them leaves a pattern undecided.
+//! their records as well. The record of a change is the document itself. Payloads are read last, and only if
+//! a pattern is undecided without them.
 
 use super::FieldValue;
 use super::check::Leaf;
@@ -29,7 +29,7 @@ enum SourceFamily {
     Other,
 }
 
-/// What is in a field of an event.
+/// The content of a field of an event.
 enum DocumentField<'a> {
     Text(&'a str),
     Number(u64),
@@ -69,6 +69,7 @@ pub(super) fn matches(
     if evaluation.any_pattern(false, without_record)? {
         return Ok(true);
     }
+    // Taking every unread field for a match shows whether the payload could make any difference. Mostly it cannot.
     if !has_unread || !evaluation.any_pattern(true, |_| true)? {
         return Ok(false);
     }
@@ -137,7 +138,7 @@ fn attributes(
     evaluation.finish(at, began)
 }
 
-/// Reads what is not read yet; true if the payload is a record, and the patterns ask for its fields.
+/// Reads the payload for the fields that were left unread; true if the payload is a record, and the patterns ask for its fields.
 fn payloads(
     evaluation: &mut Evaluation<'_, '_>,
     root: &PatternNode,

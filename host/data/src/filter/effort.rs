@@ -1,4 +1,4 @@
-//! What a filter spends on an event: steps of its budget. While it spends, it looks whether it is to stop.
+//! The budget of steps that a filter spends on an event. Every few thousand steps it also looks at a flag that stops it.
 
 use crate::work::{Exhausted, StepBudget};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +35,7 @@ impl<'w> FilterEffort<'w> {
     pub fn spend(&mut self, steps: usize) -> Result<(), Undecided> {
         self.work.spend(steps)?;
         self.since = self.since.saturating_add(steps);
+        // Not at every step: the flag is shared between threads, and a look at it costs more than a comparison.
         if self.since >= LOOK {
             self.since = 0;
             if self.stop.load(Ordering::Relaxed) {

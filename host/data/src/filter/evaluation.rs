@@ -1,8 +1,8 @@
-//! Holds a program against one document, in the order in which the document is read.
+//! Evaluates a program on one document, in the order in which the document is read.
 //!
-//! What is kept is a few numbers per node and condition of the program, whatever the document is like. Nothing is ever
-//! reset: a clock counts the values that were entered, and what was noted of a node counts if it was noted since its last
-//! value was entered. So the last of several fields of one name counts, and no element of an array sees another one's fields.
+//! It keeps a few numbers per node and condition of the program, however large the document is. Nothing is ever reset: a
+//! clock counts the values that were entered, and a note about a node is valid if it is not older than the last value that
+//! was entered there. So the last of several fields of one name counts, and no element of an array sees the fields of another.
 
 use super::check::Leaf;
 use super::effort::{FilterEffort, Undecided};
@@ -17,11 +17,11 @@ pub(super) struct Evaluation<'p, 'w> {
     marks: Vec<NodeMark>,
     /// By number of a list or object: the time of the value that passed it.
     passed: Vec<u64>,
-    /// What is taken for true of values that are not read yet.
+    /// Whether a condition on a value that is not read yet counts as true.
     unread_holds: bool,
 }
 
-/// What is known of the value at a node.
+/// Notes about the value at a node.
 #[derive(Debug, Clone, Copy, Default)]
 struct NodeMark {
     /// When the value was entered.
@@ -57,7 +57,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
         field.filter(|_| at != ROOT || !is_event_field(name))
     }
 
-    /// Begins with the value of a node; what was found of an earlier value there is void.
+    /// Begins with a value at a node; notes about an earlier value there become void.
     pub fn enter(&mut self, at: usize) {
         self.clock += 1;
         if let Some(mark) = self.marks.get_mut(at) {
@@ -118,8 +118,8 @@ impl<'p, 'w> Evaluation<'p, 'w> {
         Ok(())
     }
 
-    /// The first pattern that `taken` lets through and that holds of the document as far as it was read, with this said of
-    /// what was not.
+    /// True if any pattern that `taken` lets through holds of the document as far as it was read. Conditions on unread values
+    /// count as `unread_holds`.
     pub fn any_pattern(&mut self, unread_holds: bool, taken: impl Fn(usize) -> bool) -> Result<bool, Undecided> {
         self.unread_holds = unread_holds;
         for (at, pattern) in self.program.patterns().iter().enumerate() {

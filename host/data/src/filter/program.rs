@@ -52,7 +52,7 @@ pub(super) struct CheckList {
 pub(super) struct ObjectMatch {
     /// Its number.
     pub number: usize,
-    /// What must hold.
+    /// The conditions on its fields.
     pub all: AllOf,
     /// It matches a value without fields.
     pub blank: bool,
@@ -74,11 +74,11 @@ pub(super) struct FieldCondition {
     pub node: usize,
     /// The number of the list or object.
     pub number: usize,
-    /// What holds of it without a value that passes.
+    /// The answer if no value passes.
     pub of: ConditionKind,
 }
 
-/// What holds of a condition without a value that passes a check.
+/// The answer of a condition if no value passes a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConditionKind {
     /// A list.

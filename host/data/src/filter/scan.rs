@@ -1,7 +1,7 @@
-//! Reads a payload where it lies, once, and passes what patterns name to their evaluation. The rest is skipped, but
-//! read as well: only all of it tells whether it is JSON.
+//! Reads a payload in place, once, and passes the fields that patterns name to their evaluation. The rest is skipped, but
+//! read as well: whether it is JSON shows only at its end.
 //!
-//! What is JSON is what `serde_json` takes for JSON; a test holds one against the other. It cannot do the reading: it
+//! A text is JSON if `serde_json` takes it for JSON; a test compares the two. `serde_json` cannot do the reading: it
 //! loses digits of numbers and refuses halves of surrogate pairs, except through `RawValue`, which reads a value once more
 //! for each level that it lies in.
 
@@ -19,7 +19,7 @@ const PAYMENT: usize = 256;
 
 /// Why a payload was not read to its end.
 enum ScanEnd {
-    /// It is no JSON, or not what was expected.
+    /// It is no JSON, or no object if one was expected.
     Other,
     /// There is no answer.
     Undecided(Undecided),

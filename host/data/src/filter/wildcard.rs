@@ -6,11 +6,11 @@ use super::effort::{FilterEffort, Undecided};
 /// A compiled wildcard.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Wildcard {
-    /// What the text begins with; all of it where there is no `*`.
+    /// The beginning of the text; all of it if there is no `*`.
     first: String,
-    /// What follows in this order, with anything between.
+    /// Parts that follow in this order, with anything between.
     middle: Vec<String>,
-    /// What the text ends with; `None` where there is no `*`.
+    /// The end of the text; `None` if there is no `*`.
     last: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Wildcard {
         Ok(matches)
     }
 
-    /// `find` gives the first place of a part in what is left of the text.
+    /// `find` gives the first place of a part in the rest of the text.
     fn matches_with(&self, text: &str, mut find: impl FnMut(&str, &str) -> Option<usize>) -> bool {
         let Some(last) = &self.last else { return text == self.first };
         let Some(inner) = text.strip_prefix(self.first.as_str()).and_then(|t| t.strip_suffix(last.as_str())) else {

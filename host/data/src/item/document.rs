@@ -42,7 +42,7 @@ impl DocumentNode {
     /// Reads DynamoDB JSON.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// In words, if the text is no DynamoDB JSON.
     pub fn parse(json: &str) -> Result<Self, String> {
         serde_json::from_str(json).map_err(|e| format!("a document that is no DynamoDB JSON: {e}"))
     }

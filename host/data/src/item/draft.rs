@@ -1,4 +1,4 @@
-//! An item while it is changed. However many attributes it has, one is found in constant time.
+//! An item while it is changed. An attribute is found in constant time, however many the item has.
 
 use super::{Item, Value};
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ const FEW: usize = 32;
 #[derive(Debug, Clone, Default)]
 pub struct ItemDraft {
     item: Item,
-    /// Where each attribute is, if there are more than [`FEW`].
+    /// Index of each attribute by its name, if there are more than [`FEW`].
     places: Option<HashMap<String, usize>>,
 }
 
@@ -56,6 +56,7 @@ impl ItemDraft {
             return;
         };
         places.remove(name);
+        // Not `remove`: that would move every later attribute, and an item of thousands would take seconds to empty.
         self.item.0.swap_remove(at);
         if let Some(moved) = self.item.0.get(at).and_then(|(name, _)| places.get_mut(name)) {
             *moved = at;

@@ -2,7 +2,7 @@
 //!
 //! The rules are DynamoDB's: up to 38 significant digits, magnitudes from 1E-130 to just below 1E+126, and one
 //! way to write a number, the canonical one: plain digits without exponent, without a `+`, without zeros that
-//! carry nothing, and `0` for every zero. Accepted is what JSON accepts, and also a leading `+`, leading zeros
+//! carry nothing, and `0` for every zero. Accepted is every number of JSON, and also a leading `+`, leading zeros
 //! and a bare point (`.5`, `5.`). There is no NaN and no infinity.
 
 mod parts;
@@ -42,7 +42,7 @@ pub enum NumberError {
 /// Checks that a number can be stored with all of its digits.
 ///
 /// # Errors
-/// [`NumberError`] where the text is no number, or none that DynamoDB stores.
+/// [`NumberError`] if the text is no number, or none that DynamoDB stores.
 pub fn check(text: &str) -> Result<(), NumberError> {
     // Most numbers are a few digits, maybe with a point: no limit is reached with so few characters.
     let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
@@ -61,7 +61,7 @@ pub fn check(text: &str) -> Result<(), NumberError> {
 /// The one way to write this number.
 ///
 /// # Errors
-/// [`NumberError`] where the text is no number, or none that DynamoDB stores.
+/// [`NumberError`] if the text is no number, or none that DynamoDB stores.
 pub fn canonical(text: &str) -> Result<String, NumberError> {
     if plain(text) {
         return Ok(text.to_owned());
@@ -69,7 +69,7 @@ pub fn canonical(text: &str) -> Result<String, NumberError> {
     Parts::storable(text).map(|parts| parts.render())
 }
 
-/// True where [`canonical`] would give back the same text, so that the caller can keep it.
+/// True if [`canonical`] would give back the same text, so that the caller can keep it.
 #[must_use]
 pub fn is_canonical(text: &str) -> bool {
     plain(text) || (text.len() > MAX_DIGITS && canonical(text).is_ok_and(|c| c == text))
@@ -78,7 +78,7 @@ pub fn is_canonical(text: &str) -> bool {
 /// The exact sum, in canonical form.
 ///
 /// # Errors
-/// [`NumberError`] where an operand or the sum cannot be stored; a sum that needs more than 38 digits is not rounded.
+/// [`NumberError`] if an operand or the sum cannot be stored; a sum that needs more than 38 digits is not rounded.
 pub fn add(left: &str, right: &str) -> Result<String, NumberError> {
     if let (Some(l), Some(r)) = (small(left), small(right)) {
         return Ok((l + r).to_string()); // 18 digits each: no overflow
@@ -108,7 +108,7 @@ pub fn add(left: &str, right: &str) -> Result<String, NumberError> {
 /// The same number with the other sign, in canonical form.
 ///
 /// # Errors
-/// [`NumberError`] where the text is no number, or none that DynamoDB stores.
+/// [`NumberError`] if the text is no number, or none that DynamoDB stores.
 pub fn negate(text: &str) -> Result<String, NumberError> {
     let mut parts = Parts::storable(text)?;
     parts.negative = !parts.negative;
@@ -116,7 +116,7 @@ pub fn negate(text: &str) -> Result<String, NumberError> {
 }
 
 /// The order of two numbers by value. Any precision and any magnitude with an exponent of up to 18
-/// digits; `None` where a text is no number.
+/// digits; `None` if a text is no number.
 #[must_use]
 pub fn compare(left: &str, right: &str) -> Option<Ordering> {
     if let (Some(l), Some(r)) = (small(left), small(right)) {
@@ -125,7 +125,7 @@ pub fn compare(left: &str, right: &str) -> Option<Ordering> {
     Some(Parts::read(left).ok()?.compare(&Parts::read(right).ok()?))
 }
 
-/// Bytes whose order is the order of the numbers; `None` where the text is no number that DynamoDB stores.
+/// Bytes whose order is the order of the numbers; `None` if the text is no number that DynamoDB stores.
 ///
 /// Equal numbers have equal bytes, and no number's bytes begin with another's, so they can be followed by
 /// further parts of a key. At most 22 bytes.

@@ -1,4 +1,4 @@
-//! From linear memory: the batch that the router has written there becomes ours without a copy.
+//! Takes over the batch that the router has written to linear memory, without a copy.
 
 use crate::batch::{Batch, Origin};
 use esclusa_data::event::Columns;

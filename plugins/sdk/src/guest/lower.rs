@@ -1,4 +1,4 @@
-//! To linear memory: what the router reads, laid out as the canonical ABI does, with texts borrowed where they are.
+//! Lays out the output of a call in linear memory as the canonical ABI does, for the router to read. Texts are borrowed, not copied.
 
 mod layout;
 mod lowering;
@@ -11,7 +11,7 @@ pub(super) use layout::{Initialised, LoweredInfo};
 use layout::{LoweredFailure, LoweredOutput, LoweredResult};
 use lowering::Storage;
 
-/// The answer of a call with everything that it points to. The result comes first: its address is the answer's.
+/// The answer of a call with everything to which it points. The result comes first: its address is the answer's.
 #[repr(C)]
 pub struct Returned {
     result: LoweredResult,
@@ -23,7 +23,7 @@ pub struct Returned {
 }
 
 impl Returned {
-    /// Handles a batch and lowers what comes of it.
+    /// Handles a batch and lowers the output or the failure.
     pub fn call<P: Plugin>(plugin: &'static P, batch: Box<Batch>) -> *const u8 {
         let batch = Box::into_raw(batch);
         // SAFETY: the batch is dropped with `Returned`, after the effects that borrow from it.

@@ -1,5 +1,5 @@
-//! The C library's functions that would import files, environment and standard input, replaced by what a plugin needs of
-//! them: output to the log. Each interface that a component imports costs time whenever an instance starts.
+//! The C library's functions that would import files, environment and standard input, replaced by output to the log,
+//! the only one that a plugin needs. Each interface that a component imports costs time whenever an instance starts.
 //!
 //! A definition here wins over that of the C library, which is an archive: its member is not linked then.
 
@@ -13,14 +13,14 @@ const WRITE_MAX: usize = 4096;
 #[path = "bindings/stderr.rs"]
 mod bindings;
 
-/// WritePart of a scattered write.
+/// Part of a scattered write.
 #[repr(C)]
 struct WritePart {
     at: *const u8,
     len: usize,
 }
 
-/// Writes to the log, whatever the descriptor. What cannot be written is lost: logging must not fail a batch.
+/// Writes to the log, whatever the descriptor. A text that cannot be written is lost: logging must not fail a batch.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(_descriptor: c_int, at: *const u8, len: usize) -> isize {
     if len > 0 {
@@ -63,8 +63,8 @@ extern "C" fn abort() -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// A plugin has nothing to exit from: traps too. Not `exit`, whose member of the C library may be linked for what
-/// else is in it.
+/// A plugin has nothing to exit from: traps too. Not `exit`, whose member of the C library may be linked for
+/// its other functions.
 #[unsafe(no_mangle)]
 extern "C" fn _Exit(_code: c_int) -> ! {
     core::arch::wasm32::unreachable()

@@ -9,7 +9,7 @@ use std::fmt;
 /// DynamoDB JSON of a JSON value that has been checked: `[1,"a"]` gives `{"L":[{"N":"1"},{"S":"a"}]}`.
 ///
 /// # Errors
-/// [`Unstorable`] where a number in it cannot be stored, or it is too deep.
+/// [`Unstorable`] if a number in it cannot be stored, or it is too deep.
 pub fn from_json(text: &str) -> Result<String, Unstorable> {
     let mut writer = Marshal { out: String::with_capacity(text.len() * 2), depth: 0, error: None };
     // The text has been checked, so the only errors are those that the writer keeps.
@@ -116,7 +116,7 @@ impl Marshal {
 /// text, sets become arrays.
 ///
 /// # Errors
-/// [`JsonError`] where the text is not an image.
+/// [`JsonError`] if the text is not an image.
 pub fn record(image: &str) -> Result<Record<'_>, JsonError> {
     let mut record = Record::default();
     let mut wrong = None;
@@ -151,7 +151,7 @@ fn single(text: &str) -> Option<(Cow<'_, str>, Json<'_>)> {
     fields.next().filter(|_| fields.len() == 0)
 }
 
-/// Plain JSON text of a value in DynamoDB JSON: `{"L":[{"N":"1"}]}` gives `[1]`. `None` where it is not DynamoDB JSON.
+/// Plain JSON text of a value in DynamoDB JSON: `{"L":[{"N":"1"}]}` gives `[1]`. `None` if it is not DynamoDB JSON.
 #[must_use]
 pub fn plain(typed: &str) -> Option<String> {
     let mut out = String::with_capacity(typed.len());
@@ -217,7 +217,7 @@ fn list(text: &str, out: &mut String, mut write: impl FnMut(&Json<'_>, &mut Stri
 /// The elements of a JSON array.
 ///
 /// # Errors
-/// [`JsonError`] where the text is not a JSON array.
+/// [`JsonError`] if the text is not a JSON array.
 pub fn array(text: &str) -> Result<Vec<Json<'_>>, JsonError> {
     let mut elements = Vec::new();
     let mut scanner = Scanner::new(text);

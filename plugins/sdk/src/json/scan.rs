@@ -11,7 +11,7 @@ pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
-    /// True where the last thing consumed is the opening bracket of an array or object.
+    /// True if the last thing consumed is the opening bracket of an array or object.
     fresh: bool,
 }
 
@@ -81,8 +81,8 @@ impl<'a> Scanner<'a> {
         self.more(b']', "expected `,` or `]`")
     }
 
-    /// True where something follows in the array or object that was gone into, and the comma before it is consumed; false
-    /// where it ends with `close`, which is consumed then.
+    /// True if something follows in the array or object that was gone into, and the comma before it is consumed; false
+    /// if it ends with `close`, which is consumed then.
     #[inline(always)]
     fn more(&mut self, close: u8, expected: &'static str) -> Result<bool, JsonError> {
         let first = std::mem::replace(&mut self.fresh, false);

@@ -18,7 +18,7 @@ pub fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
     condition::order(&value(left), &value(right))
 }
 
-/// What is stored once a number is added to an attribute: an absent one counts as 0.
+/// The sum of an attribute and a number; an absent attribute counts as 0.
 ///
 /// # Errors
 /// If one of them is no number, or the sum cannot be stored.

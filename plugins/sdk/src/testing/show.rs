@@ -7,7 +7,7 @@ use crate::item::{Item, Value};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
-/// Each effect as a line: the causing event or `-`, what is done, and the item in DynamoDB JSON, attributes in the order of
+/// Each effect as a line: the causing event or `-`, the action, and the item in DynamoDB JSON, attributes in the order of
 /// their names.
 #[must_use]
 pub fn show(out: &Effects<'_>) -> Vec<String> {
@@ -18,7 +18,7 @@ pub fn show(out: &Effects<'_>) -> Vec<String> {
     out.effects().iter().map(|effect| line((effect.cause, &effect.action))).collect()
 }
 
-/// What became of events that are not simply done: index, disposition and reason.
+/// The outcomes of events that are not simply done: index, disposition and reason.
 #[must_use]
 pub fn outcomes(out: &Effects<'_>) -> Vec<String> {
     let line = |disposition: &Disposition| match disposition {

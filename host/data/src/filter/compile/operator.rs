@@ -15,18 +15,18 @@ pub(super) const NAMES: [&str; 8] =
 
 /// All of a text.
 const EXACTLY: WordMatch = WordMatch { whole: true, backwards: false, lower: false };
-/// What a text begins with.
+/// The beginning of a text.
 const BEGINNING: WordMatch = WordMatch { whole: false, ..EXACTLY };
-/// What a text ends with.
+/// The end of a text.
 const END: WordMatch = WordMatch { backwards: true, ..BEGINNING };
 
-/// True where a field of this name with this list can only be meant as an operator.
+/// True if a field of this name with this list can only be meant as an operator.
 pub(super) fn is_operand(name: &str, values: &[Value]) -> bool {
     let begins_with_comparison = values.first().is_some_and(|first| comparison(first).is_ok());
     name == "anything-but" || (name == "numeric" && begins_with_comparison)
 }
 
-/// What stands in the list of a field.
+/// An element of the list of a field.
 pub(super) enum Element {
     /// There must be a value, or there must be none.
     Exists(bool),
@@ -106,7 +106,7 @@ fn any_case(operand: &Value) -> Result<&str, Mistake> {
     }
 }
 
-/// What a value must not be: texts and numbers, or an operator with one text or a list of them.
+/// The values that must not be there: texts and numbers, or an operator with one text or a list of them.
 fn anything_but(operand: &Value, budget: &mut SizeBudget) -> Result<Vec<ValueCheck>, Mistake> {
     let Value::Object(_) = operand else {
         return each(operand, budget, |value| match value {

@@ -170,7 +170,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// `coefficient` times ten to the power of `by`; `None` where 128 bits do not hold it.
+/// `coefficient` times ten to the power of `by`; `None` if 128 bits do not hold it.
 pub(super) fn scale(coefficient: u128, by: i64) -> Option<u128> {
     10u128.checked_pow(u32::try_from(by).ok()?)?.checked_mul(coefficient)
 }
@@ -182,7 +182,7 @@ fn split(text: &str, sought: impl Fn(u8) -> bool) -> (&str, Option<&str>) {
     (text.get(..at).unwrap_or_default(), text.get(at + 1..))
 }
 
-/// The exponent; the outer `None` where it is none, the inner where it is out of all bounds.
+/// The exponent; the outer `None` if it is none, the inner if it is out of all bounds.
 fn read_exponent(text: &str) -> Option<Option<i64>> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -65,7 +65,7 @@ mod model {
         }
     }
 
-    /// The canonical text, or nothing where it cannot be stored.
+    /// The canonical text, or nothing if it cannot be stored.
     pub fn text(big: &Big) -> Option<String> {
         let Some(top) = big.1.iter().rposition(|d| *d != 0) else { return Some("0".to_owned()) };
         let last = big.1.iter().position(|d| *d != 0).unwrap();
