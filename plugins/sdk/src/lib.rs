@@ -40,7 +40,6 @@ pub mod effects;
 pub mod failure;
 pub mod item;
 pub mod json;
-pub mod key;
 pub mod plugin;
 pub mod table_change;
 pub mod tables;
@@ -61,9 +60,8 @@ pub use esclusa_data::filter::{FilterError, Pattern};
 pub use esclusa_data::item::number;
 pub use failure::{EventError, Failure};
 pub use item::{Item, Value};
-pub use key::KeyTemplates;
 pub use plugin::Plugin;
-pub use template::Template;
+pub use template::{KeyTemplates, Template};
 
 /// Writes a line to the router's log, under the name of the route: `log!("{n} orders")`.
 #[macro_export]

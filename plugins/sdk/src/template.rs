@@ -268,5 +268,38 @@ impl TemplateError {
     }
 }
 
+/// A template for each key attribute of a table, in the order in which they were given. There is at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyTemplates(Vec<(String, Template)>);
+
+impl KeyTemplates {
+    /// Compiles `config.key`: a template for each attribute.
+    ///
+    /// # Errors
+    /// In words for the operator, if there is none or one is written wrong.
+    pub fn compile(key: impl IntoIterator<Item = (String, String)>) -> Result<Self, String> {
+        let compile = |(name, template): (String, String)| match Template::parse(&template) {
+            Ok(template) => Ok((name, template)),
+            Err(error) => Err(format!("config.key.{name}: {error}")),
+        };
+        let attributes = key.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+        if attributes.is_empty() {
+            return Err("config.key: name the key attributes of the table, each with a template".to_owned());
+        }
+        Ok(KeyTemplates(attributes))
+    }
+
+    /// Attributes and their templates.
+    #[must_use]
+    pub fn attributes(&self) -> &[(String, Template)] {
+        &self.0
+    }
+
+    /// The names of the attributes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests;
