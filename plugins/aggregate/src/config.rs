@@ -21,7 +21,7 @@ pub struct AggregateConfig {
 
 /// Which of two values is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extreme {
+pub(crate) enum Extreme {
     /// The lesser.
     Min,
     /// The greater.
@@ -30,7 +30,7 @@ pub enum Extreme {
 
 /// The configuration, checked and compiled.
 #[derive(Debug)]
-pub struct AggregateSettings {
+pub(crate) struct AggregateSettings {
     /// Table of the totals.
     pub table: String,
     /// Their key.
@@ -48,7 +48,7 @@ impl AggregateSettings {
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: AggregateConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: AggregateConfig) -> Result<Self, String> {
         let extreme =
             |fields: BTreeMap<String, String>, which| fields.into_iter().map(move |(name, field)| (name, field, which));
         let settings = AggregateSettings {

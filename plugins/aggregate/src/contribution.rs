@@ -8,7 +8,7 @@ use esclusa_plugin::{Event, EventError, number};
 
 /// The contribution of one image to the totals of its key. Numbers are decimal text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contribution {
+pub(crate) struct Contribution {
     /// The key attributes' values, in the order of the configuration.
     pub key: Vec<String>,
     /// The addend of each sum.
@@ -24,7 +24,7 @@ pub struct Contribution {
 /// # Errors
 /// [`EventError::Skip`] if it lacks a field or changes nothing that counts, [`EventError::Reject`] if it is
 /// malformed.
-pub fn of_event(settings: &AggregateSettings, event: Event<'_>) -> Result<Vec<Contribution>, EventError> {
+pub(crate) fn of_event(settings: &AggregateSettings, event: Event<'_>) -> Result<Vec<Contribution>, EventError> {
     let record = Record::parse(event.text()?)?;
     let Some(change) = TableChange::of(&record)? else {
         return of_record(settings, &record).map(|contribution| vec![contribution]);

@@ -18,14 +18,14 @@ struct Total {
 
 /// The contributions of a batch, by key. Ordered, so that the same batch gives the same effects.
 #[derive(Debug, Default)]
-pub struct Totals(BTreeMap<Vec<String>, Total>);
+pub(crate) struct Totals(BTreeMap<Vec<String>, Total>);
 
 impl Totals {
     /// Adds the contributions of an event: all of them or, on an error, none.
     ///
     /// # Errors
     /// [`EventError::Reject`] if a sum cannot be held any more.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         settings: &AggregateSettings,
         event: u32,
@@ -54,7 +54,7 @@ impl Totals {
     ///
     /// # Errors
     /// [`Failure`] if the table does not answer.
-    pub fn write<'a>(self, settings: &'a AggregateSettings, out: &mut Effects<'a>) -> Result<(), Failure> {
+    pub(crate) fn write<'a>(self, settings: &'a AggregateSettings, out: &mut Effects<'a>) -> Result<(), Failure> {
         for (key, total) in self.0 {
             let names = settings.key.names().map(Into::into);
             let key = Item(names.zip(key.into_iter().map(Value::from)).collect());

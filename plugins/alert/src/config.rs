@@ -28,7 +28,7 @@ struct RuleConfig {
 }
 
 /// The configuration, checked and compiled.
-pub struct AlertSettings {
+pub(crate) struct AlertSettings {
     /// Table that remembers the last alerts.
     pub table: Option<String>,
     /// The rules, all of which are tried.
@@ -36,7 +36,7 @@ pub struct AlertSettings {
 }
 
 /// One rule.
-pub struct Rule {
+pub(crate) struct Rule {
     /// Its name.
     pub name: String,
     /// Any of them is enough; empty: every record.
@@ -60,7 +60,7 @@ impl AlertSettings {
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: AlertConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: AlertConfig) -> Result<Self, String> {
         if config.rule.is_empty() {
             return Err("config.rule: there are no rules".to_owned());
         }
@@ -73,7 +73,7 @@ impl AlertSettings {
     }
 
     /// Warnings about settings that are allowed and seldom meant.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let forgetful = self.rules.iter().filter(|rule| self.table.is_none() && rule.cooldown.is_some());
         forgetful.map(|rule| {
             format!(
@@ -113,7 +113,7 @@ impl Rule {
     }
 
     /// True if the rule applies to a record.
-    pub fn applies(&self, record: &Record<'_>) -> bool {
+    pub(crate) fn applies(&self, record: &Record<'_>) -> bool {
         self.when.is_empty() || self.when.iter().any(|pattern| record.matches(pattern))
     }
 }

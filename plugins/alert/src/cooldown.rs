@@ -14,7 +14,7 @@ const AT: &str = "at";
 const EXPIRES: &str = "expires";
 
 /// The cooldowns that a batch touches.
-pub struct Cooldowns<'a> {
+pub(crate) struct Cooldowns<'a> {
     table: Option<&'a str>,
     route: &'a str,
     last: BTreeMap<String, Last>,
@@ -34,12 +34,12 @@ struct Last {
 
 impl<'a> Cooldowns<'a> {
     /// At the beginning of a batch.
-    pub fn new(table: Option<&'a str>, route: &'a str) -> Self {
+    pub(crate) fn new(table: Option<&'a str>, route: &'a str) -> Self {
         Cooldowns { table, route, last: BTreeMap::new() }
     }
 
     /// The key of a cooldown in the table.
-    pub fn id(&self, rule: &str, per: Option<&str>) -> String {
+    pub(crate) fn id(&self, rule: &str, per: Option<&str>) -> String {
         match per {
             Some(per) => format!("{}/{rule}/{per}", self.route),
             None => format!("{}/{rule}", self.route),
@@ -50,7 +50,7 @@ impl<'a> Cooldowns<'a> {
     ///
     /// # Errors
     /// [`EventError::Batch`] if the table does not answer.
-    pub fn passed(&mut self, id: String, event: Event<'_>, cooldown: u64) -> Result<bool, EventError> {
+    pub(crate) fn passed(&mut self, id: String, event: Event<'_>, cooldown: u64) -> Result<bool, EventError> {
         if !self.last.contains_key(&id) {
             let stored = self.table.map(|table| read(table, &id)).transpose()?.flatten();
             self.last.insert(id.clone(), Last { stored, at: stored, ..Last::default() });
@@ -67,7 +67,7 @@ impl<'a> Cooldowns<'a> {
     }
 
     /// Writes the cooldowns that have begun.
-    pub fn write(self, out: &mut Effects<'a>) {
+    pub(crate) fn write(self, out: &mut Effects<'a>) {
         let Some(table) = self.table else { return };
         for (id, last) in self.last {
             let Some(at) = last.at.filter(|_| last.at != last.stored) else { continue };

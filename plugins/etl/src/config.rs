@@ -32,7 +32,7 @@ enum FieldSelection {
 /// The type to which an attribute is converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum AttributeType {
+pub(crate) enum AttributeType {
     /// A text.
     Text,
     /// A decimal number.
@@ -50,7 +50,7 @@ enum WriteCondition {
 
 /// The configuration, checked and compiled.
 #[derive(Debug)]
-pub struct EtlSettings {
+pub(crate) struct EtlSettings {
     /// Table written to.
     pub table: String,
     /// The key of its items.
@@ -66,7 +66,7 @@ impl EtlSettings {
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: EtlConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: EtlConfig) -> Result<Self, String> {
         let fields = match config.fields {
             FieldSelection::All => None,
             FieldSelection::Pick(names) => Some(names.into_iter().map(|name| (name.clone(), name)).collect()),
@@ -82,12 +82,12 @@ impl EtlSettings {
     }
 
     /// The type to which the attribute is converted; `None`: it keeps the type that it has in the record.
-    pub fn type_of(&self, attribute: &str) -> Option<AttributeType> {
+    pub(crate) fn type_of(&self, attribute: &str) -> Option<AttributeType> {
         if self.types.is_empty() { None } else { self.types.get(attribute).copied() }
     }
 
     /// The guard of every put.
-    pub fn guard(&self) -> Option<Guard<'_>> {
+    pub(crate) fn guard(&self) -> Option<Guard<'_>> {
         let name = self.key.names().next().filter(|_| self.unless_exists)?;
         Some(Condition::new().absent(name).or_skip())
     }

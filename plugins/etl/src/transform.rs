@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 ///
 /// # Errors
 /// [`EventError::Reject`] with the reason, if the record does not fit.
-pub fn put<'a>(settings: &'a EtlSettings, record: &mut Record<'a>) -> Result<Put<'a>, EventError> {
+pub(crate) fn put<'a>(settings: &'a EtlSettings, record: &mut Record<'a>) -> Result<Put<'a>, EventError> {
     let key = settings.key.attributes();
     let mut item = Item::with_capacity(key.len() + record.fields().len());
     for (name, template) in key {

@@ -13,7 +13,7 @@ use esclusa_plugin::{Condition, Delete, Effects, Event, EventError, Item, Put, U
 use std::collections::BTreeMap;
 
 /// The effects of the batch so far.
-pub struct Mirror<'a> {
+pub(crate) struct Mirror<'a> {
     config: &'a InventoryConfig,
     /// Events that earlier changes of the batch have written (true) or deleted (false): reads do not show that yet.
     written: BTreeMap<String, bool>,
@@ -21,7 +21,7 @@ pub struct Mirror<'a> {
 
 impl<'a> Mirror<'a> {
     /// At the beginning of a batch.
-    pub fn new(config: &'a InventoryConfig) -> Self {
+    pub(crate) fn new(config: &'a InventoryConfig) -> Self {
         Mirror { config, written: BTreeMap::new() }
     }
 
@@ -30,7 +30,7 @@ impl<'a> Mirror<'a> {
     /// # Errors
     /// [`EventError::Reject`] for a payload that is no change of an events table, [`EventError::Skip`] for a change of something
     /// that is not mirrored.
-    pub fn event(&mut self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
+    pub(crate) fn event(&mut self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
         let record = Record::parse(event.text()?)?;
         let change = TableChange::of(&record)?
             .ok_or_else(|| EventError::reject("not a change of a table: eventName and dynamodb are missing"))?;

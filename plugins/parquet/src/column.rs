@@ -13,7 +13,7 @@ const DECIMAL_DIGITS: u32 = 18;
 
 /// A column.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub(crate) struct Column {
     /// Its name; also the field's.
     pub name: String,
     /// Its type.
@@ -22,7 +22,7 @@ pub struct Column {
 
 /// The unit of a timestamp. Parquet has no seconds: they are stored as milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// `timestamp[s]`
     Second,
     /// `timestamp[ms]`
@@ -33,7 +33,7 @@ pub enum Unit {
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnType {
+pub(crate) enum ColumnType {
     /// `int32`
     Int32,
     /// `int64`
@@ -56,7 +56,7 @@ pub enum ColumnType {
 
 /// The value of a column in one row.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Cell {
+pub(crate) enum Cell {
     /// No value.
     Null,
     /// Also dates, as days since the Unix epoch.
@@ -78,7 +78,7 @@ impl ColumnType {
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn parse(name: &str) -> Result<Self, String> {
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
         Ok(match name {
             "int32" => ColumnType::Int32,
             "int64" => ColumnType::Int64,
@@ -135,7 +135,7 @@ impl Column {
     ///
     /// # Errors
     /// [`ParquetError`] if it cannot be described.
-    pub fn schema(&self) -> Result<SchemaType, ParquetError> {
+    pub(crate) fn schema(&self) -> Result<SchemaType, ParquetError> {
         let (physical, logical) = match self.kind {
             ColumnType::Int32 => (Physical::INT32, None),
             ColumnType::Int64 => (Physical::INT64, None),
@@ -165,7 +165,7 @@ impl Column {
     ///
     /// # Errors
     /// The column, the expected kind of value and the one that was found.
-    pub fn cell(&self, field: Option<Json<'_>>) -> Result<Cell, String> {
+    pub(crate) fn cell(&self, field: Option<Json<'_>>) -> Result<Cell, String> {
         let field = match field {
             None | Some(Json::Null) => return Ok(Cell::Null),
             Some(field) => field,

@@ -23,7 +23,7 @@ pub struct ParquetConfig {
 /// How pages are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Compression {
+pub(crate) enum Compression {
     /// Fast, and read by everything.
     #[default]
     Snappy,
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for ColumnList {
 
 /// The configuration, checked and compiled.
 #[derive(Debug)]
-pub struct ParquetSettings {
+pub(crate) struct ParquetSettings {
     /// Object store written to.
     pub store: String,
     /// Template of the path.
@@ -75,7 +75,7 @@ impl ParquetSettings {
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: ParquetConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: ParquetConfig) -> Result<Self, String> {
         let template = Template::parse(&config.path).map_err(|error| format!("config.path: {error}"))?;
         path::check(&template)?;
         let column = |(name, kind): (String, String)| match ColumnType::parse(&kind) {

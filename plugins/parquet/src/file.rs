@@ -14,7 +14,7 @@ use std::sync::Arc;
 const CREATED_BY: &str = "esclusa-parquet";
 
 /// Rows of one file.
-pub struct RowFile {
+pub(crate) struct RowFile {
     columns: Vec<ColumnData>,
     first: Option<u32>,
     several: bool,
@@ -37,13 +37,13 @@ enum ColumnValues {
 
 impl RowFile {
     /// Without rows.
-    pub fn new(columns: &[Column]) -> Self {
+    pub(crate) fn new(columns: &[Column]) -> Self {
         let data = |column: &Column| ColumnData { values: ColumnValues::of(column.kind), levels: Vec::new() };
         RowFile { columns: columns.iter().map(data).collect(), first: None, several: false }
     }
 
     /// Adds a row of this event.
-    pub fn push(&mut self, event: u32, row: Row) {
+    pub(crate) fn push(&mut self, event: u32, row: Row) {
         self.several |= self.first.is_some_and(|first| first != event);
         self.first.get_or_insert(event);
         for (column, cell) in self.columns.iter_mut().zip(row) {
@@ -52,7 +52,7 @@ impl RowFile {
     }
 
     /// The event that all rows come from; `None` if there are several.
-    pub fn cause(&self) -> Option<u32> {
+    pub(crate) fn cause(&self) -> Option<u32> {
         self.first.filter(|_| !self.several)
     }
 
@@ -60,7 +60,7 @@ impl RowFile {
     ///
     /// # Errors
     /// [`ParquetError`] if the library refuses, which is a bug of this plugin.
-    pub fn write(self, settings: &ParquetSettings) -> Result<Vec<u8>, ParquetError> {
+    pub(crate) fn write(self, settings: &ParquetSettings) -> Result<Vec<u8>, ParquetError> {
         let codec = match settings.compression {
             Compression::Snappy => Codec::SNAPPY,
             Compression::None => Codec::UNCOMPRESSED,

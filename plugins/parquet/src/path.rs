@@ -9,7 +9,7 @@ use std::borrow::Cow;
 const OF_THE_BATCH: [&str; 3] = ["batch", "date", "hour"];
 
 /// Makes paths for the rows of a batch.
-pub struct PathTemplate<'a> {
+pub(crate) struct PathTemplate<'a> {
     template: &'a Template,
     of_the_batch: [String; 3],
     /// The path, if it does not depend on the record.
@@ -20,7 +20,7 @@ pub struct PathTemplate<'a> {
 ///
 /// # Errors
 /// In words for the operator.
-pub fn check(template: &Template) -> Result<(), String> {
+pub(crate) fn check(template: &Template) -> Result<(), String> {
     if template.fields().any(|field| field == "batch") {
         return Ok(());
     }
@@ -29,7 +29,7 @@ pub fn check(template: &Template) -> Result<(), String> {
 
 impl<'a> PathTemplate<'a> {
     /// For the rows of this batch.
-    pub fn new(template: &'a Template, batch: &Batch) -> Self {
+    pub(crate) fn new(template: &'a Template, batch: &Batch) -> Self {
         let (date, hour) = moment::date_and_hour(batch.now());
         let mut paths = PathTemplate { template, of_the_batch: [name(batch), date, hour], common: None };
         if template.fields().all(|field| OF_THE_BATCH.contains(&field)) {
@@ -42,7 +42,7 @@ impl<'a> PathTemplate<'a> {
     ///
     /// # Errors
     /// [`EventError::Reject`] if a field is missing, or would lead out of its directory.
-    pub fn of_record(&self, record: &Record<'_>) -> Result<String, EventError> {
+    pub(crate) fn of_record(&self, record: &Record<'_>) -> Result<String, EventError> {
         if let Some(common) = &self.common {
             return Ok(common.clone());
         }

@@ -7,14 +7,14 @@ use esclusa_plugin::json::{Json, Record, document};
 use esclusa_plugin::{Event, EventError};
 
 /// One value per column.
-pub type Row = Vec<Cell>;
+pub(crate) type Row = Vec<Cell>;
 
 /// The rows of an event, with the paths of their files: one, or one per record of a Lambda event for a queue, in which the
 /// records are texts (`{"Records":[{"body":"{…}"}]}`).
 ///
 /// # Errors
 /// [`EventError::Reject`] if a record does not fit: then none of the event's rows is written.
-pub fn of_event(
+pub(crate) fn of_event(
     settings: &ParquetSettings,
     paths: &PathTemplate<'_>,
     event: Event<'_>,

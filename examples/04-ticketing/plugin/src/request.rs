@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 const LONGEST: usize = 255;
 
 /// A request.
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The event that it is.
     pub event: Event<'a>,
     /// `GET`, `POST`, …
@@ -19,7 +19,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// The request that an event is.
-    pub fn of(event: Event<'a>) -> Self {
+    pub(crate) fn of(event: Event<'a>) -> Self {
         let path = event.attribute("path").unwrap_or_default();
         let path = path.split('/').filter(|part| !part.is_empty()).collect();
         Request { event, method: event.attribute("method").unwrap_or_default(), path }
@@ -29,7 +29,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// The answer 400 if it is not the JSON that is expected.
-    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Answer> {
+    pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Answer> {
         self.event.json().map_err(|_| Answer::wrong("el cuerpo no es el JSON esperado"))
     }
 }
@@ -38,7 +38,7 @@ impl<'a> Request<'a> {
 ///
 /// # Errors
 /// The answer 400 if it is empty, too long, or has a slash.
-pub fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, Answer> {
+pub(crate) fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, Answer> {
     if text.is_empty() || text.len() > LONGEST || text.contains('/') {
         return Err(Answer::wrong(&format!("{field} debe tener de 1 a {LONGEST} bytes, sin barras")));
     }

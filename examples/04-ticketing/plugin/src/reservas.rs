@@ -55,7 +55,7 @@ struct Seats {
 }
 
 /// The events and reservations that a batch touches.
-pub struct Reservas<'a> {
+pub(crate) struct Reservas<'a> {
     config: &'a Config,
     seats: BTreeMap<String, Option<Seats>>,
     given_back: BTreeSet<String>,
@@ -63,7 +63,7 @@ pub struct Reservas<'a> {
 
 impl<'a> Reservas<'a> {
     /// At the beginning of a batch.
-    pub fn new(config: &'a Config) -> Self {
+    pub(crate) fn new(config: &'a Config) -> Self {
         Reservas { config, seats: BTreeMap::new(), given_back: BTreeSet::new() }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Reservas<'a> {
     ///
     /// # Errors
     /// [`EventError::Batch`] if the table does not answer.
-    pub fn answer(&mut self, request: &Request<'a>, out: &mut Effects<'a>) -> Result<Answer, EventError> {
+    pub(crate) fn answer(&mut self, request: &Request<'a>, out: &mut Effects<'a>) -> Result<Answer, EventError> {
         match (request.method, request.path.as_slice()) {
             ("GET", ["eventos"]) => self.events(),
             ("GET", ["eventos", name]) => match self.get("E", name)? {
@@ -93,7 +93,7 @@ impl<'a> Reservas<'a> {
     }
 
     /// Writes what is left of the events. After the last request of the batch.
-    pub fn write(self, out: &mut Effects<'a>) {
+    pub(crate) fn write(self, out: &mut Effects<'a>) {
         for (name, seats) in self.seats {
             let Some(seats) = seats.filter(|seats| !seats.causes.is_empty()) else { continue };
             let as_read = Condition::new().equal("Capacidad", seats.stored).equal("Estado", seats.state);

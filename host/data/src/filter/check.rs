@@ -25,7 +25,7 @@ pub(super) enum Leaf<'a> {
 
 impl<'a> Leaf<'a> {
     /// A number from its text.
-    pub fn number(text: &'a str) -> Leaf<'a> {
+    pub(super) fn number(text: &'a str) -> Leaf<'a> {
         Leaf::Number(Parts::read(text).ok())
     }
 }
@@ -91,7 +91,7 @@ pub(super) enum NumberRelation {
 
 impl ValueChecks {
     /// Sorts checks by their kind.
-    pub fn new(checks: Vec<ValueCheck>) -> ValueChecks {
+    pub(super) fn new(checks: Vec<ValueCheck>) -> ValueChecks {
         let (mut all, mut texts, mut networks) =
             (ValueChecks::default(), Vec::<(WordMatch, Vec<String>)>::new(), vec![]);
         for check in checks {
@@ -117,7 +117,7 @@ impl ValueChecks {
     }
 
     /// True if the value passes one of them.
-    pub fn hold(&self, leaf: Leaf<'_>, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
+    pub(super) fn hold(&self, leaf: Leaf<'_>, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         let holds = match leaf {
             Leaf::Text(text) => self.hold_of_text(text, effort)?,
             Leaf::Number(Some(number)) => self.hold_of_number(&number, effort)?,

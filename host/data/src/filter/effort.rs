@@ -27,12 +27,12 @@ pub(super) struct FilterEffort<'w> {
 
 impl<'w> FilterEffort<'w> {
     /// The first step looks at the flag.
-    pub fn new(work: &'w mut StepBudget, stop: &'w AtomicBool) -> Self {
+    pub(super) fn new(work: &'w mut StepBudget, stop: &'w AtomicBool) -> Self {
         FilterEffort { work, stop, since: LOOK }
     }
 
     /// Spends steps.
-    pub fn spend(&mut self, steps: usize) -> Result<(), Undecided> {
+    pub(super) fn spend(&mut self, steps: usize) -> Result<(), Undecided> {
         self.work.spend(steps)?;
         self.since = self.since.saturating_add(steps);
         // Not at every step: the flag is shared between threads, and a look at it costs more than a comparison.

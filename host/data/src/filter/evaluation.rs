@@ -36,29 +36,29 @@ struct NodeMark {
 
 impl<'p, 'w> Evaluation<'p, 'w> {
     /// Before anything was read.
-    pub fn new(program: &'p PatternProgram, effort: FilterEffort<'w>) -> Self {
+    pub(super) fn new(program: &'p PatternProgram, effort: FilterEffort<'w>) -> Self {
         let (marks, passed) = (vec![NodeMark::default(); program.nodes()], vec![0; program.conditions()]);
         Evaluation { program, effort, clock: 0, marks, passed, unread_holds: false }
     }
 
     /// The time.
-    pub fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.clock
     }
 
     /// A node by its number.
-    pub fn node(&self, at: usize) -> Option<&'p PatternNode> {
+    pub(super) fn node(&self, at: usize) -> Option<&'p PatternNode> {
         self.program.node(at)
     }
 
     /// The node of a field of a payload's object. At the root are those that the event itself does not have.
-    pub fn field(&self, at: usize, name: &str) -> Option<usize> {
+    pub(super) fn field(&self, at: usize, name: &str) -> Option<usize> {
         let field = self.node(at)?.fields.get(name).copied();
         field.filter(|_| at != ROOT || !is_event_field(name))
     }
 
     /// Begins with a value at a node; notes about an earlier value there become void.
-    pub fn enter(&mut self, at: usize) {
+    pub(super) fn enter(&mut self, at: usize) {
         self.clock += 1;
         if let Some(mark) = self.marks.get_mut(at) {
             *mark = NodeMark { entered: self.clock, ..NodeMark::default() };
@@ -66,20 +66,20 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     }
 
     /// Says of a node that it may have a value, which is not read yet; or that it is read.
-    pub fn set_unread(&mut self, at: usize, unread: bool) {
+    pub(super) fn set_unread(&mut self, at: usize, unread: bool) {
         if let Some(mark) = self.marks.get_mut(at) {
             mark.unread = unread;
         }
     }
 
     /// Reads a single value at a node.
-    pub fn leaf(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
+    pub(super) fn leaf(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
         self.blank(at);
         self.leaf_of_lists(at, leaf)
     }
 
     /// Reads a single value that is none for objects.
-    pub fn leaf_of_lists(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
+    pub(super) fn leaf_of_lists(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
         let (Some(node), Some(mark)) = (self.program.node(at), self.marks.get_mut(at)) else { return Ok(()) };
         mark.leaf = mark.entered;
         for list in &node.lists {
@@ -95,14 +95,14 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     }
 
     /// Notes something without fields at a node.
-    pub fn blank(&mut self, at: usize) {
+    pub(super) fn blank(&mut self, at: usize) {
         if let Some(mark) = self.marks.get_mut(at) {
             mark.blank = mark.entered;
         }
     }
 
     /// Ends an object at a node that began at a time.
-    pub fn finish(&mut self, at: usize, began: u64) -> Result<(), Undecided> {
+    pub(super) fn finish(&mut self, at: usize, began: u64) -> Result<(), Undecided> {
         if self.clock == began {
             self.blank(at);
             return Ok(());
@@ -120,7 +120,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
 
     /// True if any pattern that `taken` lets through holds of the document as far as it was read. Conditions on unread values
     /// count as `unread_holds`.
-    pub fn any_pattern(&mut self, unread_holds: bool, taken: impl Fn(usize) -> bool) -> Result<bool, Undecided> {
+    pub(super) fn any_pattern(&mut self, unread_holds: bool, taken: impl Fn(usize) -> bool) -> Result<bool, Undecided> {
         self.unread_holds = unread_holds;
         for (at, pattern) in self.program.patterns().iter().enumerate() {
             self.effort.spend(1)?;
@@ -174,7 +174,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     }
 
     /// True if the pattern at this place in the list has passed the value that was read at the root.
-    pub fn passes(&self, pattern: usize) -> bool {
+    pub(super) fn passes(&self, pattern: usize) -> bool {
         let object = self.program.patterns().get(pattern);
         object.is_some_and(|object| {
             let of = ConditionKind::Object { blank: object.blank };

@@ -103,22 +103,22 @@ impl Default for PatternProgram {
 
 impl PatternProgram {
     /// A node by its number.
-    pub fn node(&self, at: usize) -> Option<&PatternNode> {
+    pub(super) fn node(&self, at: usize) -> Option<&PatternNode> {
         self.nodes.get(at)
     }
 
     /// How many nodes there are.
-    pub fn nodes(&self) -> usize {
+    pub(super) fn nodes(&self) -> usize {
         self.nodes.len()
     }
 
     /// How many lists and objects there are.
-    pub fn conditions(&self) -> usize {
+    pub(super) fn conditions(&self) -> usize {
         self.conditions
     }
 
     /// The node of a field, a new one for a new name.
-    pub fn field(&mut self, at: usize, name: &str) -> usize {
+    pub(super) fn field(&mut self, at: usize, name: &str) -> usize {
         let next = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return next };
         let field = *node.fields.entry(name.to_owned()).or_insert(next);
@@ -129,7 +129,7 @@ impl PatternProgram {
     }
 
     /// Adds a list for the value at a node.
-    pub fn list(&mut self, node: usize, checks: ValueChecks, present: bool, absent: bool) -> FieldCondition {
+    pub(super) fn list(&mut self, node: usize, checks: ValueChecks, present: bool, absent: bool) -> FieldCondition {
         let number = self.number();
         if let Some(node) = self.nodes.get_mut(node) {
             node.lists.push(CheckList { number, checks });
@@ -138,7 +138,7 @@ impl PatternProgram {
     }
 
     /// Adds an object for the value at a node.
-    pub fn object(&mut self, node: usize, all: AllOf) -> FieldCondition {
+    pub(super) fn object(&mut self, node: usize, all: AllOf) -> FieldCondition {
         let (number, blank) = (self.number(), all.hold_of_nothing());
         if let Some(node) = self.nodes.get_mut(node) {
             node.objects.push(ObjectMatch { number, all, blank });
@@ -152,12 +152,12 @@ impl PatternProgram {
     }
 
     /// The patterns.
-    pub fn patterns(&self) -> &[ObjectMatch] {
+    pub(super) fn patterns(&self) -> &[ObjectMatch] {
         self.nodes.first().map_or(&[], |root| &root.objects)
     }
 
     /// The names that conditions have.
-    pub fn names<'p>(&'p self, all: &'p AllOf) -> Box<dyn Iterator<Item = &'p str> + 'p> {
+    pub(super) fn names<'p>(&'p self, all: &'p AllOf) -> Box<dyn Iterator<Item = &'p str> + 'p> {
         let alternatives = all.any.iter().flatten().flat_map(|all| self.names(all));
         let own = all.fields.iter().filter_map(|condition| self.node(condition.node)).map(|node| node.name.as_str());
         Box::new(alternatives.chain(own))
@@ -174,7 +174,7 @@ impl AllOf {
 
 impl FieldCondition {
     /// True if it holds of an absent field.
-    pub fn holds_of_nothing(&self) -> bool {
+    pub(super) fn holds_of_nothing(&self) -> bool {
         match self.of {
             ConditionKind::List { absent, .. } => absent,
             ConditionKind::Object { blank } => blank,

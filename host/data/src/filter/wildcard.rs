@@ -16,7 +16,7 @@ pub(super) struct Wildcard {
 
 impl Wildcard {
     /// Compiles a wildcard: `*` for any run of characters, `\*` and `\\` for the characters themselves.
-    pub fn compile(pattern: &str) -> Result<Wildcard, String> {
+    pub(super) fn compile(pattern: &str) -> Result<Wildcard, String> {
         let mut parts = vec![];
         let mut part = String::new();
         let mut characters = pattern.chars().peekable();
@@ -38,7 +38,7 @@ impl Wildcard {
 
     /// True if the whole text is of this form. Spends a step for each byte of the text that it passes and of the parts that it
     /// looks for: at most two for each byte of the text.
-    pub fn matches(&self, text: &str, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
+    pub(super) fn matches(&self, text: &str, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         let mut passed = 0usize;
         let matches = self.matches_with(text, |rest, part| {
             // A search begins with a look at the whole part, which may be longer than the text.

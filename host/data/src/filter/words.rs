@@ -25,7 +25,7 @@ pub(super) struct Words {
 
 impl Words {
     /// Words in any order.
-    pub fn new(how: WordMatch, texts: &[String]) -> Words {
+    pub(super) fn new(how: WordMatch, texts: &[String]) -> Words {
         let form = |text: &String| match how {
             WordMatch { backwards: false, lower: false, .. } => text.clone(),
             WordMatch { backwards: true, lower: false, .. } => text.chars().rev().collect(),
@@ -39,12 +39,12 @@ impl Words {
     }
 
     /// Comparisons that a search takes at most.
-    pub fn steps(&self) -> usize {
+    pub(super) fn steps(&self) -> usize {
         self.words.len().checked_ilog2().unwrap_or_default() as usize + 2
     }
 
     /// True if the value is one of the words, or begins or ends with one.
-    pub fn fit(&self, value: &str) -> bool {
+    pub(super) fn fit(&self, value: &str) -> bool {
         match self.how {
             WordMatch { backwards: false, lower: false, whole } => {
                 let word = self.last(|word| word.as_bytes().cmp(value.as_bytes()));

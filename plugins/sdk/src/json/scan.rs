@@ -17,7 +17,7 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     /// At the beginning of `text`.
-    pub fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Scanner { text, at: 0, depth: 0, fresh: false }
     }
 
@@ -48,7 +48,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Nothing but white space may follow.
-    pub fn end(&mut self) -> Result<(), JsonError> {
+    pub(super) fn end(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             None => Ok(()),
             Some(_) => self.error("expected the end of the text"),
@@ -56,7 +56,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes into the object that comes next.
-    pub fn object(&mut self) -> Result<(), JsonError> {
+    pub(super) fn object(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'{') => self.enter(),
             None => self.error("expected an object, found nothing"),
@@ -66,7 +66,7 @@ impl<'a> Scanner<'a> {
 
     /// Goes into the array or object whose bracket comes next.
     #[inline(always)]
-    pub fn enter(&mut self) -> Result<(), JsonError> {
+    pub(super) fn enter(&mut self) -> Result<(), JsonError> {
         if self.depth == MAX_DEPTH {
             return self.error("more than 128 arrays and objects within each other");
         }
@@ -77,7 +77,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// True before each element of the array that was gone into, which must be consumed; false once it is left.
-    pub fn element(&mut self) -> Result<bool, JsonError> {
+    pub(super) fn element(&mut self) -> Result<bool, JsonError> {
         self.more(b']', "expected `,` or `]`")
     }
 
@@ -103,7 +103,7 @@ impl<'a> Scanner<'a> {
 
     /// The name of each member of the object that was gone into, whose value must be consumed; `None` once it is left.
     #[inline(always)]
-    pub fn member(&mut self) -> Result<Option<Cow<'a, str>>, JsonError> {
+    pub(super) fn member(&mut self) -> Result<Option<Cow<'a, str>>, JsonError> {
         if !self.more(b'}', "expected `,` or `}`")? {
             return Ok(None);
         }
@@ -120,13 +120,13 @@ impl<'a> Scanner<'a> {
 
     /// Any value.
     #[inline(always)]
-    pub fn value(&mut self) -> Result<Json<'a>, JsonError> {
+    pub(super) fn value(&mut self) -> Result<Json<'a>, JsonError> {
         self.value_to(|value| value)
     }
 
     /// Any value, given to `take`, which is compiled in for each kind of value: the value is made where it is kept.
     #[inline(always)]
-    pub fn value_to<T>(&mut self, take: impl FnOnce(Json<'a>) -> T) -> Result<T, JsonError> {
+    pub(super) fn value_to<T>(&mut self, take: impl FnOnce(Json<'a>) -> T) -> Result<T, JsonError> {
         let start = self.peek();
         if start == Some(b'"') {
             self.string().map(|text| take(Json::Text(text)))
@@ -158,7 +158,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The first byte of the value that follows.
-    pub fn start(&mut self) -> Option<u8> {
+    pub(super) fn start(&mut self) -> Option<u8> {
         self.peek()
     }
 

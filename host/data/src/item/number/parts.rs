@@ -38,21 +38,21 @@ impl std::fmt::Display for Decimal {
 
 impl Decimal {
     /// Reads any number; `None` if the text is none, or its exponent is out of all bounds.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let parts = Parts::read(text).ok()?;
         let digits = format!("{}{}", parts.whole, parts.fraction);
         Some(Decimal { text: text.to_owned(), negative: parts.negative, digits, top: parts.top })
     }
 
     /// The same number as [`Parts::read`] gives it.
-    pub fn parts(&self) -> Parts<'_> {
+    pub(crate) fn parts(&self) -> Parts<'_> {
         Parts { negative: self.negative, whole: &self.digits, fraction: "", top: self.top }
     }
 }
 
 impl<'a> Parts<'a> {
     /// Reads any number.
-    pub fn read(text: &'a str) -> Result<Self, NumberError> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, NumberError> {
         let syntax = || NumberError::Syntax(quote(text));
         let negative = text.starts_with('-');
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -85,7 +85,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Reads a number that can be stored.
-    pub fn storable(text: &'a str) -> Result<Self, NumberError> {
+    pub(crate) fn storable(text: &'a str) -> Result<Self, NumberError> {
         let parts = Parts::read(text)?;
         if parts.is_zero() {
             Ok(parts)
@@ -100,27 +100,27 @@ impl<'a> Parts<'a> {
         }
     }
 
-    pub fn is_zero(&self) -> bool {
+    pub(crate) fn is_zero(&self) -> bool {
         self.len() == 0
     }
 
     /// The significant digits as ASCII.
-    pub fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
+    pub(crate) fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
         self.whole.bytes().chain(self.fraction.bytes())
     }
 
     /// The power of ten that the last digit stands for.
-    pub fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         self.top + 1 - self.len() as i64
     }
 
     /// The significant digits as a number. Only for numbers that can be stored: 38 digits fit in 128 bits.
-    pub fn coefficient(&self) -> u128 {
+    pub(crate) fn coefficient(&self) -> u128 {
         self.digits().fold(0, |sum, digit| sum * 10 + u128::from(digit - b'0'))
     }
 
     /// The order by value.
-    pub fn compare(&self, other: &Parts<'_>) -> Ordering {
+    pub(crate) fn compare(&self, other: &Parts<'_>) -> Ordering {
         match self.signum().cmp(&other.signum()) {
             Ordering::Equal if self.negative => other.compare_magnitude(self),
             Ordering::Equal => self.compare_magnitude(other),
@@ -129,7 +129,7 @@ impl<'a> Parts<'a> {
     }
 
     /// The canonical text. Only for numbers that can be stored: the zeros written are as many as the power says.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         if self.is_zero() {
             return "0".to_owned();
         }
