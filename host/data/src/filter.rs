@@ -7,21 +7,21 @@
 //! escapes, or with bytes that are no UTF-8, is copied while it is compared. Every byte and every comparison is a step of a
 //! budget that an outsider's event cannot exceed.
 
-mod check;
 mod compile;
-mod document;
 mod effort;
 mod evaluation;
+mod event_document;
 mod network;
+mod payload_scan;
 mod program;
-mod scan;
 #[cfg(test)]
 mod tests;
+mod value_check;
 mod wildcard;
 mod words;
 
 use crate::event::EventRef;
-use crate::work::StepBudget;
+use crate::step_budget::StepBudget;
 use effort::FilterEffort;
 use evaluation::Evaluation;
 use program::{PatternProgram, ROOT};
@@ -147,7 +147,7 @@ impl Filter {
         if self.within.is_some_and(|(since, until)| !(since..=until).contains(&event.timestamp)) {
             return Ok(false);
         }
-        document::matches(&mut Evaluation::new(&self.program, effort), &self.own, kind, event)
+        event_document::matches(&mut Evaluation::new(&self.program, effort), &self.own, kind, event)
     }
 
     /// The first field that no event from a source of this kind has, with the index of its pattern: most likely
@@ -155,7 +155,7 @@ impl Filter {
     #[must_use]
     pub fn unknown_field(&self, kind: &str) -> Option<(usize, &str)> {
         self.program.patterns().iter().enumerate().find_map(|(index, pattern)| {
-            let unknown = self.program.names(&pattern.all).find(|name| !document::knows(kind, name))?;
+            let unknown = self.program.names(&pattern.all).find(|name| !event_document::knows(kind, name))?;
             Some((index, unknown))
         })
     }
@@ -186,6 +186,6 @@ impl Pattern {
         let (mut work, stop) = (StepBudget::of(u64::MAX), AtomicBool::new(false));
         let mut evaluation = Evaluation::new(&self.program, FilterEffort::new(&mut work, &stop));
         evaluation.enter(ROOT);
-        matches!(document::fields(&mut evaluation, field), Ok(true)) && evaluation.passes(0)
+        matches!(event_document::fields(&mut evaluation, field), Ok(true)) && evaluation.passes(0)
     }
 }

@@ -3,8 +3,8 @@
 //! Numbers stay decimal text end to end: no digit is lost.
 
 pub mod condition;
-pub mod document;
 pub mod draft;
+pub mod dynamodb_json;
 pub mod number;
 
 pub use condition::{Comparison, Condition, Guard, Otherwise};

@@ -5,8 +5,8 @@
 //! item is stored belongs to the engines.
 
 pub mod event;
+pub mod event_template;
 pub mod filter;
 pub mod item;
 pub mod json;
-pub mod template;
-pub mod work;
+pub mod step_budget;

@@ -13,7 +13,7 @@ use crate::transaction::Transaction;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::{CommitError, Committed, Progress};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::work::StepBudget;
+use esclusa_flow::step_budget::StepBudget;
 use std::sync::Arc;
 
 /// Why a prepared commit did not happen.

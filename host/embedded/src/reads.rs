@@ -10,7 +10,7 @@ use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Item, Value};
 use esclusa_flow::settings::KeySchema;
-use esclusa_flow::work::StepBudget;
+use esclusa_flow::step_budget::StepBudget;
 use fjall::{Guard, Readable, Snapshot};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 use crate::route::Route;
 use esclusa_flow::event::{Columns, EventRef};
 use esclusa_flow::filter::{Filter, Undecided};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use esclusa_flow::verdict::{Reason, Verdict};
-use esclusa_flow::work::{Exhausted, StepBudget};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;

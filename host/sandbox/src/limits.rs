@@ -3,7 +3,7 @@
 //! Keeps the second half of invariant 6: every limit has a name of its own, and hitting one is never a bare trap.
 
 use esclusa_flow::settings::Limits;
-use esclusa_flow::work::{Exhausted, StepBudget};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 

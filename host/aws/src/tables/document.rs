@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use esclusa_flow::item::document::DocumentNode;
+use esclusa_flow::item::dynamodb_json::DocumentNode;
 
 /// Reads DynamoDB JSON.
 ///

@@ -10,7 +10,7 @@ mod tests;
 use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise};
-use esclusa_flow::work::{Exhausted, StepBudget};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 
 pub use compose::apply;
 

@@ -7,7 +7,7 @@ use super::schema::{Part, Schema};
 use esclusa_flow::effect::{Action, AttributeChange};
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Guard, Item};
-use esclusa_flow::work::StepBudget;
+use esclusa_flow::step_budget::StepBudget;
 use std::collections::HashMap;
 use std::sync::Arc;
 

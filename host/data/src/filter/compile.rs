@@ -2,8 +2,8 @@
 
 mod operator;
 
-use super::check::ValueChecks;
 use super::program::{AllOf, FieldCondition, PatternProgram, ROOT};
+use super::value_check::ValueChecks;
 use super::{MAX_DEPTH, MAX_SIZE};
 use operator::Element;
 use serde_json::{Map, Value};
@@ -128,7 +128,7 @@ impl PatternCursor<'_> {
             match budget.spend().and_then(|()| operator::element(name, value, budget)).map_err(|m| m.within(i))? {
                 Element::Exists(true) => present = true,
                 Element::Exists(false) => absent = true,
-                Element::ValueCheck(check) => checks.push(check),
+                Element::Check(check) => checks.push(check),
             }
         }
         Ok(self.program.list(self.node, ValueChecks::new(checks), present, absent))

@@ -1,6 +1,6 @@
 //! The budget of steps that a filter spends on an event. Every few thousand steps it also looks at a flag that stops it.
 
-use crate::work::{Exhausted, StepBudget};
+use crate::step_budget::{Exhausted, StepBudget};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Steps between two looks at the flag: about a tenth of a millisecond.

@@ -4,9 +4,9 @@
 //! clock counts the values that were entered, and a note about a node is valid if it is not older than the last value that
 //! was entered there. So the last of several fields of one name counts, and no element of an array sees the fields of another.
 
-use super::check::Leaf;
 use super::effort::{FilterEffort, Undecided};
 use super::program::{AllOf, ConditionKind, FieldCondition, PatternNode, PatternProgram, ROOT, is_event_field};
+use super::value_check::Leaf;
 
 /// An evaluation on its way. Times are those of its clock; 0 is before everything.
 pub(super) struct Evaluation<'p, 'w> {

@@ -3,7 +3,7 @@
 //! A node is a place in a document: the path of names that leads to it. It holds every condition that any pattern has on
 //! the value there. A value is read once for all of them.
 
-use super::check::ValueChecks;
+use super::value_check::ValueChecks;
 use std::collections::BTreeMap;
 
 /// The node of the whole document.

@@ -72,7 +72,7 @@ impl Wildcard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::StepBudget;
+    use crate::step_budget::StepBudget;
     use proptest::prelude::*;
     use std::sync::atomic::AtomicBool;
 

@@ -5,7 +5,7 @@ mod equality;
 mod tests;
 
 use super::{Item, Value, number};
-use crate::work::{Exhausted, StepBudget};
+use crate::step_budget::{Exhausted, StepBudget};
 use equality::equal;
 use std::cmp::Ordering;
 

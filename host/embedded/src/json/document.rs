@@ -1,7 +1,7 @@
 //! Lists and maps within items: DynamoDB JSON, checked before it is stored, and made plain for people.
 
 use esclusa_data::json::write_text;
-use esclusa_flow::item::document::DocumentNode;
+use esclusa_flow::item::dynamodb_json::DocumentNode;
 use esclusa_flow::item::number;
 
 /// Refuses what is no list or map in DynamoDB JSON.

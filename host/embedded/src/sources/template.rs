@@ -2,8 +2,8 @@
 //! made again after a crash.
 
 use chrono::{DateTime, SecondsFormat};
+use esclusa_flow::event_template::{EventTemplatePart, parts};
 use esclusa_flow::retry::mix;
-use esclusa_flow::template::{EventTemplatePart, parts};
 use serde_json::Value;
 
 /// What the placeholders of an event stand for.

@@ -13,7 +13,7 @@ use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::draft::ItemDraft;
 use esclusa_flow::item::{Item, Otherwise, Value, number};
-use esclusa_flow::work::{Exhausted, StepBudget};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use fjall::Slice;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

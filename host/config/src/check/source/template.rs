@@ -3,7 +3,7 @@
 use crate::codes::Code;
 use crate::report::{Finding, Findings};
 use crate::syntax::tree::{Node, Value};
-use esclusa_flow::template::{EventTemplatePart, parts};
+use esclusa_flow::event_template::{EventTemplatePart, parts};
 use std::ops::Range;
 
 /// Reports every placeholder that there is not, in all texts of an event.

@@ -1,8 +1,8 @@
 //! The values and operators in a pattern's list.
 
 use super::{Mistake, SizeBudget};
-use crate::filter::check::{NumberBounds, NumberRelation, ValueCheck, ValueChecks};
 use crate::filter::network;
+use crate::filter::value_check::{NumberBounds, NumberRelation, ValueCheck, ValueChecks};
 use crate::filter::wildcard::Wildcard;
 use crate::filter::words::WordMatch;
 use crate::item::number::Decimal;
@@ -31,12 +31,12 @@ pub(super) enum Element {
     /// There must be a value, or there must be none.
     Exists(bool),
     /// A check of a value.
-    ValueCheck(ValueCheck),
+    Check(ValueCheck),
 }
 
 /// Compiles a value or an operator in the list of a field.
 pub(super) fn element(field: &str, value: &Value, budget: &mut SizeBudget) -> Result<Element, Mistake> {
-    let Value::Object(_) = value else { return exactly(value).map(Element::ValueCheck) };
+    let Value::Object(_) = value else { return exactly(value).map(Element::Check) };
     let (name, operand) = single(value)?;
     let check = match name {
         "exists" => {
@@ -47,7 +47,7 @@ pub(super) fn element(field: &str, value: &Value, budget: &mut SizeBudget) -> Re
         "anything-but" => anything_but(operand, budget).map(|checks| ValueCheck::AnythingBut(ValueChecks::new(checks))),
         _ => text_operator(name, operand),
     };
-    check.map(Element::ValueCheck).map_err(|m| m.within(name))
+    check.map(Element::Check).map_err(|m| m.within(name))
 }
 
 /// The name and the operand of an operator.

@@ -1,7 +1,7 @@
 //! Which schemas are clearly cheap to check with: those whose keywords are known to be, spread out, references followed,
 //! to few steps. No validation, and no exact cost: what is not clearly cheap may be cheap as well.
 
-use esclusa_flow::work::{Exhausted, StepBudget};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use serde_json::Value;
 
 /// Steps of a check: parts of the schema, spread out, times parts of the configuration. A hundred milliseconds, were each

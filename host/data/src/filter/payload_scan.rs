@@ -5,10 +5,10 @@
 //! loses digits of numbers and refuses halves of surrogate pairs, except through `RawValue`, which reads a value once more
 //! for each level that it lies in.
 
-use super::check::Leaf;
 use super::effort::Undecided;
 use super::evaluation::Evaluation;
 use super::program::ROOT;
+use super::value_check::Leaf;
 use std::borrow::Cow;
 
 /// Deepest nesting of a payload; the limit of `serde_json`, which plugins parse it with.

@@ -5,11 +5,11 @@
 //! a pattern is undecided without them.
 
 use super::FieldValue;
-use super::check::Leaf;
 use super::effort::Undecided;
 use super::evaluation::Evaluation;
+use super::payload_scan;
 use super::program::{PatternNode, ROOT, is_event_field};
-use super::scan;
+use super::value_check::Leaf;
 use crate::event::EventRef;
 
 /// Fields of a queue's messages.
@@ -150,7 +150,7 @@ fn payloads(
         match field(family, event, name) {
             DocumentField::Payload => {
                 evaluation.enter(*at);
-                if !scan::payload(evaluation, *at, event.data())? {
+                if !payload_scan::payload(evaluation, *at, event.data())? {
                     // A text for lists. For objects it is nothing, not even a value without fields.
                     evaluation.enter(*at);
                     evaluation.leaf_of_lists(*at, Leaf::Text(&String::from_utf8_lossy(event.data())))?;
@@ -163,7 +163,7 @@ fn payloads(
             _ => {}
         }
     }
-    Ok(of_record && scan::record(evaluation, event.data())?)
+    Ok(of_record && payload_scan::record(evaluation, event.data())?)
 }
 
 /// Reads an object at the root whose fields the caller gives; false if the text of one is no JSON.
@@ -182,7 +182,7 @@ pub(super) fn fields<'a>(
             FieldValue::Number(digits) => evaluation.leaf(*at, Leaf::number(digits))?,
             FieldValue::Text(text) => evaluation.leaf(*at, Leaf::Text(text))?,
             FieldValue::Json(text) => {
-                if !scan::payload(evaluation, *at, text.as_bytes())? {
+                if !payload_scan::payload(evaluation, *at, text.as_bytes())? {
                     return Ok(false);
                 }
             }
