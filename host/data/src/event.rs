@@ -102,6 +102,7 @@ impl Columns {
     pub fn push(&mut self, event: &NewEvent<'_>) -> Result<(), TooLarge> {
         let variable: usize = event.attributes.iter().map(|(n, v)| n.len() + v.len()).sum();
         let end = self.bytes.len() + event.id.len() + event.key.len() + event.data.len() + variable;
+        // Checked before anything is appended: half of an event must not stay behind.
         if u32::try_from(end).is_err() || u32::try_from(self.attributes.len() + event.attributes.len()).is_err() {
             return Err(TooLarge);
         }

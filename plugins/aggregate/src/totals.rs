@@ -31,6 +31,7 @@ impl Totals {
         event: u32,
         contributions: Vec<Contribution>,
     ) -> Result<(), EventError> {
+        // On the side first: the second contribution may fail, and then the first must not count.
         let mut next: BTreeMap<Vec<String>, Total> = BTreeMap::new();
         for contribution in contributions {
             let former = next.get(&contribution.key).or_else(|| self.0.get(&contribution.key));
@@ -49,8 +50,8 @@ impl Totals {
         Ok(())
     }
 
-    /// The writes. A key whose contributions add up to nothing is written all the same, so that what the table holds
-    /// does not depend on how events were batched.
+    /// The writes. A key whose contributions add up to nothing is written all the same, so that the content of the
+    /// table does not depend on how events were batched.
     ///
     /// # Errors
     /// [`Failure`] if the table does not answer.

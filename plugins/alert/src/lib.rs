@@ -41,6 +41,7 @@ impl Alert {
     ) -> Result<(), EventError> {
         let record = record(event)?;
         let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.applies(&record)).collect();
+        // Before any template is rendered: most events match no rule, and cost no more than reading them.
         if matching.is_empty() {
             return Err(EventError::skip("no rule applies"));
         }

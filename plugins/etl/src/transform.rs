@@ -38,7 +38,7 @@ pub(crate) fn put<'a>(settings: &'a EtlSettings, record: &mut Record<'a>) -> Res
     Ok(Put { table: Cow::Borrowed(&settings.table), item, guard: settings.guard() })
 }
 
-/// Adds an attribute. Most are texts that stay as they are, which are made where the item keeps them.
+/// Adds an attribute. Most are texts that stay as they are: they are built inside the item, not moved there.
 #[inline(always)]
 fn push<'a>(item: &mut Item<'a>, settings: &EtlSettings, name: Cow<'a, str>, json: Json<'a>) -> Result<(), EventError> {
     match json {
@@ -60,6 +60,7 @@ fn value<'a>(settings: &EtlSettings, name: &str, json: Json<'a>) -> Result<Value
     }
     let json = match settings.type_of(name) {
         None => json,
+        // Null has every type: a record that lacks a value is no mistake.
         Some(_) if json == Json::Null => Json::Null,
         Some(wanted) => match convert(wanted, json) {
             Ok(json) => json,
@@ -98,7 +99,7 @@ fn keep_last(item: &mut Item<'_>) {
     attributes.retain(|_| last.next().unwrap_or(true));
 }
 
-/// True if the names surely differ, seen from their lengths and ends alone: so for most records.
+/// True if the names surely differ by their lengths and ends alone, as those of most records do. A false costs only time.
 fn all_differ<'n>(names: impl Iterator<Item = &'n [u8]>) -> bool {
     let mut seen = [0_u64; 16];
     for name in names {

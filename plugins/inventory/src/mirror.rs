@@ -60,6 +60,7 @@ impl<'a> Mirror<'a> {
         let cancels = cancelled && old.is_none_or(|old| state(old) != state(new));
         // The mirrored event is read before its reservations: see the top of this file.
         let stored = match self.written.get(name) {
+            // Written by this batch: it exists, though a read does not show it yet.
             Some(true) => Some(None),
             Some(false) => None,
             None => tables::get(&self.config.table, &self.event_key(name))?.map(Some),

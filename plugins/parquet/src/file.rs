@@ -89,6 +89,7 @@ impl ColumnData {
             // A cell is null, or of its column's type.
             _ => return self.levels.push(0),
         }
+        // The library takes the values that are there, and a level for each row: 1 with a value, 0 without.
         self.levels.push(1);
     }
 

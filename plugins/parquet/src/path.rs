@@ -47,6 +47,7 @@ impl<'a> PathTemplate<'a> {
             return Ok(common.clone());
         }
         for field in self.template.fields().filter(|field| !OF_THE_BATCH.contains(field)) {
+            // A record must not lead out of the directory that the template gives it.
             if let Some(Json::Text(text)) = record.find(field)
                 && (text.is_empty() || text == "." || text == ".." || text.contains(['/', '\\', '\0']))
             {

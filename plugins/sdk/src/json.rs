@@ -60,6 +60,7 @@ impl<'a> Record<'a> {
     /// # Errors
     /// [`JsonError`] if the text is not JSON, or not an object.
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
+        // Room for most records, since growing copies the fields.
         let mut record = Record { fields: Vec::with_capacity(16) };
         record.read(text)?;
         Ok(record)
@@ -147,6 +148,7 @@ impl<'a> Record<'a> {
     /// The field at a path: `customer.address.city`. A field whose name has the points in it goes first.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Json<'a>> {
+        // A name with points in it is rare, but no path could reach it otherwise.
         if let Some(value) = self.get(path) {
             return Some(value.clone());
         }

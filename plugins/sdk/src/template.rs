@@ -144,6 +144,7 @@ impl Template {
     /// # Errors
     /// [`RenderError`], which names the field and the template.
     pub fn render<'a>(&self, record: &Record<'a>) -> Result<Cow<'a, str>, RenderError> {
+        // Most templates of keys are a single field, and most fields are texts: they are not copied.
         if let [TemplatePart::Field { path, format: None }] = self.parts.as_slice()
             && let Some(Json::Text(Cow::Borrowed(text))) = record.get(path)
         {

@@ -89,7 +89,7 @@ fn origin() -> Origin {
     Origin { route, source, kind, lane, ordered: true }
 }
 
-/// Calls the plugin; there are no tables.
+/// Calls the plugin. Reads of tables fail, unless this is within [`with_tables`].
 ///
 /// # Panics
 /// If the batch as a whole fails.

@@ -1,4 +1,4 @@
-//! What the page asks: a message is stored as pending, and put into the queue in the same transaction; messages are listed.
+//! The requests of the page: a message is stored as pending, and put into the queue in the same transaction; messages are listed.
 
 use crate::key;
 use esclusa_plugin::tables::{self, Selection};
@@ -16,7 +16,7 @@ pub struct Config {
     table: String,
     /// Output: the queue.
     queue: String,
-    /// Output: the stream of what was published under a topic.
+    /// Output: the stream of the messages of each topic.
     topics: String,
 }
 

@@ -1,5 +1,5 @@
 //! Processing: a pending message becomes complete. One that cannot be processed is rejected, so that it goes to the
-//! dead-letter queue, whose reader marks it. Whatever is delivered again changes nothing.
+//! dead-letter queue, whose reader marks it. A message that is delivered again changes nothing.
 
 use crate::key;
 use esclusa_plugin::{Condition, Effects, Event, EventError, Guard, Update};

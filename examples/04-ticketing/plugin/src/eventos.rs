@@ -7,9 +7,9 @@ use esclusa_plugin::{Condition, Effects, EventError, Item, Put, Update, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// State of what is active.
+/// State of active events and reservations.
 pub(crate) const ACTIVE: &str = "A";
-/// State of what the organisers have cancelled.
+/// State of events that the organisers have cancelled.
 pub(crate) const CANCELLED: &str = "C";
 
 /// Where the events are.

@@ -1,8 +1,8 @@
-//! The domain of reservations: tickets are reserved and given back, both in one transaction with what is left.
+//! The domain of reservations: tickets are reserved and given back, both in one transaction with the number of free seats.
 //!
-//! A batch keeps account of the seats of each event that it touches, and writes each once, guarded by what it has read:
-//! of two batches at the same time one is handled again. `Version` counts these writes, so that the plugin that cancels an event
-//! notices every reservation, also if as many seats were given back meanwhile.
+//! A batch keeps account of the seats of each event that it touches, and writes each once, guarded by the number that it has read:
+//! of two batches at the same time one is handled again. `Version` counts these writes, so that the plugin
+//! that cancels an event notices every reservation, also if as many seats were given back meanwhile.
 
 use crate::answer::Answer;
 use crate::eventos::{ACTIVE, Evento, integer, unknown};
@@ -13,7 +13,7 @@ use esclusa_plugin::{Condition, Effects, EventError, Item, Put, Update};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// State of what the customer has cancelled.
+/// State of reservations that the customer has cancelled.
 const GIVEN_BACK: &str = "X";
 
 /// Where events and reservations are.
@@ -92,7 +92,7 @@ impl<'a> Reservas<'a> {
         }
     }
 
-    /// Writes what is left of the events. After the last request of the batch.
+    /// Writes the free seats of the events. After the last request of the batch.
     pub(crate) fn write(self, out: &mut Effects<'a>) {
         for (name, seats) in self.seats {
             let Some(seats) = seats.filter(|seats| !seats.causes.is_empty()) else { continue };

@@ -100,6 +100,7 @@ impl PatternCursor<'_> {
     fn alternatives(&mut self, value: &Value) -> Result<Vec<AllOf>, Mistake> {
         let wrong = || Mistake::new("$or is a list of objects: [{\"a\": [1]}, {\"b\": [2]}]");
         let alternatives = value.as_array().filter(|list| !list.is_empty()).ok_or_else(wrong)?;
+        // Alternatives are conditions on the same node as the fields beside `$or`.
         let mut place = self.below(self.node);
         let compiled = alternatives.iter().enumerate().map(|(i, alternative)| {
             let fields = alternative.as_object().ok_or_else(|| wrong().within(i))?;
@@ -111,6 +112,7 @@ impl PatternCursor<'_> {
     fn field(&mut self, name: &str, value: &Value) -> Result<FieldCondition, Mistake> {
         let node = self.program.field(self.node, name);
         match value {
+            // `{"prefix": ["a"]}` is more likely a forgotten list around the operator than a field of that name.
             Value::Array(values) if operator::is_operand(name, values) => Err(outside_a_list(name)),
             Value::Object(fields) => self.below(node).object(fields).map_err(|m| misplaced(fields, m)),
             Value::Array(values) => self.below(node).list(name, values),

@@ -103,6 +103,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
 
     /// Ends an object at a node that began at a time.
     pub(super) fn finish(&mut self, at: usize, began: u64) -> Result<(), Undecided> {
+        // Nothing was entered since, so the object has none of the fields that a pattern names.
         if self.clock == began {
             self.blank(at);
             return Ok(());
@@ -110,6 +111,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
         let (Some(node), Some(mark)) = (self.program.node(at), self.marks.get(at).copied()) else { return Ok(()) };
         for object in &node.objects {
             self.effort.spend(1)?;
+            // Of an array one element is enough: an object that passed already is not evaluated again.
             let passed = self.passed.get(object.number) == Some(&mark.entered);
             if !passed && self.hold(&object.all, began)? {
                 self.passed.get_mut(object.number).into_iter().for_each(|passed| *passed = mark.entered);
@@ -157,6 +159,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
         if mark.unread {
             return self.unread_holds;
         }
+        // A value from before this object belongs to another element of the array.
         if mark.entered <= since {
             return condition.holds_of_nothing();
         }

@@ -125,6 +125,7 @@ fn attributes(
             evaluation.leaf(field, Leaf::Text(value))?;
             continue;
         }
+        // A message attribute is a text for lists and an object for objects: both forms are written.
         evaluation.leaf_of_lists(field, Leaf::Text(value))?;
         let began = evaluation.now();
         for (name, text) in [("stringValue", value), ("dataType", "String")] {

@@ -121,6 +121,7 @@ impl PatternProgram {
     pub(super) fn field(&mut self, at: usize, name: &str) -> usize {
         let next = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return next };
+        // Patterns share nodes, so that one pass over the document serves all of them.
         let field = *node.fields.entry(name.to_owned()).or_insert(next);
         if field == next {
             self.nodes.push(PatternNode { name: name.to_owned(), ..PatternNode::default() });

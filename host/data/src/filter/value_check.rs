@@ -128,6 +128,7 @@ impl ValueChecks {
         if holds {
             return Ok(true);
         }
+        // Last, since they cost most: each may hold a whole list of checks.
         for but in &self.but {
             effort.spend(1)?;
             if !but.hold(leaf, effort)? {
@@ -160,6 +161,7 @@ impl ValueChecks {
                 return Ok(true);
             }
         }
+        // Only `N` of DynamoDB JSON holds a number as text; reading every text as one would cost too much.
         if self.bounds.iter().any(|bounds| bounds.texts) {
             effort.spend(text.len())?;
             if let Ok(number) = Parts::read(text)

@@ -121,6 +121,7 @@ impl Comparison {
     /// True if the comparison holds of a stored value; `None` stands for an absent attribute.
     #[must_use]
     pub fn holds(&self, stored: Option<&Value>) -> bool {
+        // As in DynamoDB: an absent attribute is not equal to anything, and neither less nor greater.
         let Some(stored) = stored else {
             return matches!(self, Comparison::Absent | Comparison::NotEqual(_));
         };

@@ -19,7 +19,7 @@ pub const MAX_POWER: i64 = 125;
 /// Least power of ten that a first digit may stand for. The same source.
 pub const MIN_POWER: i64 = -130;
 
-/// Texts that fit in an `i64` without a check for overflow: up to so many characters.
+/// Longest text, in characters, that is an `i64` without a check for overflow.
 const SMALL: usize = 18;
 
 /// A text that is not a number, or a number that cannot be stored.

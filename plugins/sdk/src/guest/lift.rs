@@ -31,6 +31,7 @@ impl<T> ListPointer<T> {
     /// # Safety
     /// The list was allocated by `cabi_realloc` for exactly `len` elements, and is taken once.
     unsafe fn take(&self) -> Vec<T> {
+        // The router allocates nothing for an empty list, so its address may be anything.
         if self.len == 0 {
             return Vec::new();
         }

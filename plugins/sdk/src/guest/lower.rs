@@ -58,6 +58,7 @@ impl Returned {
 
 impl Drop for Returned {
     fn drop(&mut self) {
+        // The effects borrow from the batch, so they go first.
         self._effects = Effects::default();
         if !self.batch.is_null() {
             // SAFETY: it came out of a box in `call`, and nothing borrows from it any more.

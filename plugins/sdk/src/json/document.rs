@@ -49,6 +49,7 @@ struct Marshal {
 impl Marshal {
     fn value(&mut self, scanner: &mut Scanner<'_>) -> Result<(), JsonError> {
         match scanner.start() {
+            // The rest of the value is still read, so that the scanner stands behind it.
             Some(b'[' | b'{') if self.depth == MAX_DEPTH => {
                 self.error = self.error.take().or(Some(Unstorable::TooDeep));
                 scanner.value()?;

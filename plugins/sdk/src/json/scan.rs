@@ -1,4 +1,7 @@
-//! The scanner: one pass over a text, values handed out as slices of it.
+//! The scanner: one pass over a text, which gives values as slices of it.
+//!
+//! The `inline` attributes follow measurements: names, texts and numbers are most of a payload, so their code is in the loop
+//! of the caller; all other code is kept out of it.
 
 use super::{Json, JsonError};
 use std::borrow::Cow;
@@ -6,7 +9,7 @@ use std::borrow::Cow;
 /// Arrays and objects within each other, at most; serde_json's limit.
 const MAX_DEPTH: u32 = 128;
 
-/// A place in a JSON text.
+/// A reader at one place of a JSON text.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,

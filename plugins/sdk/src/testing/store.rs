@@ -67,6 +67,7 @@ impl Tables {
     /// # Errors
     /// If a guard that asks for a rerun does not hold, or a number cannot be added: nothing is carried out then.
     pub fn apply(&mut self, out: &Effects<'_>) -> Result<(), String> {
+        // On a copy: an error must leave the tables as they were, as a transaction does.
         let mut next = self.clone();
         for effect in out.effects() {
             next.write(&effect.action)?;
@@ -130,6 +131,7 @@ impl TableReader for Tables {
                 .get(index)
                 .ok_or_else(|| TableError::Invalid(format!("table {name:?} has no index {index:?}")))?,
         };
+        // The router refuses a query without equality on the partition key; a test must find that out.
         let partition = key.first().map(String::as_str).unwrap_or_default();
         if !selection.key.0.iter().any(|(name, c)| name == partition && matches!(c, Comparison::Equal(_))) {
             return Err(TableError::Invalid(format!("a query needs equality on {partition:?}")));

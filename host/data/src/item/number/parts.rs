@@ -71,6 +71,7 @@ impl<'a> Parts<'a> {
         if whole.is_empty() && fraction.is_empty() {
             return Ok(Parts { negative, whole, fraction, top: 0 });
         }
+        // Only now, since zero has no magnitude: `0e999999999999999999999` is a number.
         let Some(power) = power else {
             let tiny = exponent.is_some_and(|exponent| exponent.starts_with('-'));
             return Err(if tiny { NumberError::TooSmall(quote(text)) } else { NumberError::TooLarge(quote(text)) });
@@ -122,6 +123,7 @@ impl<'a> Parts<'a> {
     /// The order by value.
     pub(crate) fn compare(&self, other: &Parts<'_>) -> Ordering {
         match self.signum().cmp(&other.signum()) {
+            // Of two negative numbers the one of greater magnitude is less.
             Ordering::Equal if self.negative => other.compare_magnitude(self),
             Ordering::Equal => self.compare_magnitude(other),
             unequal => unequal,
@@ -175,14 +177,14 @@ pub(super) fn scale(coefficient: u128, by: i64) -> Option<u128> {
     10u128.checked_pow(u32::try_from(by).ok()?)?.checked_mul(coefficient)
 }
 
-/// What stands before the first byte that is sought, an ASCII one, and what stands after it. Bytes, since to look for
-/// characters is a kilobyte more in every plugin.
+/// The parts of a text before and after the first byte that is `sought`, which is ASCII; `None` without one. Bytes are
+/// compared, since code that looks for characters is a kilobyte more in every plugin.
 fn split(text: &str, sought: impl Fn(u8) -> bool) -> (&str, Option<&str>) {
     let Some(at) = text.bytes().position(sought) else { return (text, None) };
     (text.get(..at).unwrap_or_default(), text.get(at + 1..))
 }
 
-/// The exponent; the outer `None` if it is none, the inner if it is out of all bounds.
+/// The exponent. The outer `None`: the text is no exponent. The inner `None`: it is out of all bounds.
 fn read_exponent(text: &str) -> Option<Option<i64>> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
