@@ -3,7 +3,7 @@
 //! `wit-bindgen` reads the contract and generates the imports. The exports are written here instead, since every event
 //! passes through them: effects are lowered straight from borrowed texts, with no copy of a string and one allocation
 //! for all attributes of a batch ([`lower`]). Of the generated export macro only the description of the component's
-//! type is used; it finds our macros where it expects its own, in [`exports`].
+//! type is used; it finds our macros at the paths of its own, in [`exports`].
 #![expect(unsafe_code, reason = "the canonical ABI passes addresses in linear memory")]
 
 #[doc(hidden)]

@@ -43,7 +43,7 @@ impl Returned {
     fn leak(effects: Effects<'static>, failure: Option<Failure>, batch: *mut Batch) -> *const u8 {
         let mut storage = Storage::for_effects(&effects);
         let result = match &failure {
-            // The text stays where it is while `failure` is moved.
+            // Moving `failure` does not move its text.
             Some(failure) => LoweredResult::Err(LoweredFailure::new(failure)),
             None => LoweredResult::Ok(LoweredOutput {
                 effects: storage.effects(effects.effects()),

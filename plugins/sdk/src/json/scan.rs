@@ -127,7 +127,7 @@ impl<'a> Scanner<'a> {
         self.value_to(|value| value)
     }
 
-    /// Any value, given to `take`, which is compiled in for each kind of value: the value is made where it is kept.
+    /// Any value, given to `take`, which is compiled in for each kind of value: so the value is built in its final place.
     #[inline(always)]
     pub(super) fn value_to<T>(&mut self, take: impl FnOnce(Json<'a>) -> T) -> Result<T, JsonError> {
         let start = self.peek();

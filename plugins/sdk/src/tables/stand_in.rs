@@ -1,4 +1,4 @@
-//! Reads of tables in a native build, where there is no router: a test says who answers.
+//! Reads of tables in a native build. It has no router, so a test says who answers.
 
 use super::{Selection, TableError};
 use crate::item::Item;

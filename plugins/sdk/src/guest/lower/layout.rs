@@ -194,12 +194,12 @@ const _: () = {
 };
 
 impl LoweredList {
-    /// The list of these elements, which must stay where they are.
+    /// The list of these elements, which must not move afterwards.
     pub fn of<T>(elements: &[T]) -> Self {
         LoweredList { at: elements.as_ptr().cast(), len: elements.len() }
     }
 
-    /// A text, which must stay where it is.
+    /// A text, which must not move afterwards.
     pub fn text(text: &str) -> Self {
         LoweredList::of(text.as_bytes())
     }
