@@ -15,7 +15,7 @@ use crate::trap::{self, Phase};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
 use esclusa_flow::engine::Reads;
-use esclusa_flow::event::{Columns, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
 use instance::Instance;
@@ -156,7 +156,12 @@ impl Calls {
         Instance::new(&self.program, &self.settings.route, &self.rate, self.settings.limits)
     }
 
-    async fn run(&self, origin: &Origin, events: &Columns, reads: Arc<dyn Reads>) -> Result<CallOutput, CallError> {
+    async fn run(
+        &self,
+        origin: &BatchOrigin,
+        events: &Columns,
+        reads: Arc<dyn Reads>,
+    ) -> Result<CallOutput, CallError> {
         let stopped = |_| trap::host("the sandbox is shutting down");
         let _share = self.share.acquire().await.map_err(stopped)?;
         let permits = &self.program.inner.running;
@@ -203,7 +208,7 @@ impl Calls {
 impl Plugin for Configured {
     fn call<'a>(
         &'a self,
-        origin: &'a Origin,
+        origin: &'a BatchOrigin,
         events: &'a Arc<Columns>,
         reads: Arc<dyn Reads>,
     ) -> BoxFuture<'a, Result<CallOutput, CallError>> {

@@ -6,7 +6,7 @@
 pub mod answer;
 pub mod convert;
 
-use esclusa_flow::event::{Columns, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns};
 use wasmtime::component::{ComponentType, Lower};
 
 mod generated {
@@ -48,7 +48,7 @@ pub struct BatchRef<'a> {
 
 impl<'a> BatchRef<'a> {
     /// Borrows the events of a call.
-    pub fn new(origin: &'a Origin, columns: &'a Columns) -> Self {
+    pub fn new(origin: &'a BatchOrigin, columns: &'a Columns) -> Self {
         BatchRef {
             origin: OriginRef {
                 route: &origin.route,

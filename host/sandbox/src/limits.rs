@@ -3,7 +3,7 @@
 //! Keeps the second half of invariant 6: every limit has a name of its own, and hitting one is never a bare trap.
 
 use esclusa_flow::settings::Limits;
-use esclusa_flow::work::{Exhausted, Work};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
@@ -41,14 +41,14 @@ pub struct Meter {
     pending: usize,
     memory_refused: bool,
     calls: u64,
-    work: Work,
+    work: StepBudget,
     ticks: u64,
 }
 
 impl Meter {
     /// A meter that has counted nothing.
     pub fn new(limits: Limits) -> Self {
-        let work = Work::of(limits.host_bytes);
+        let work = StepBudget::of(limits.host_bytes);
         Meter { limits, memory: 0, pending: 0, memory_refused: false, calls: 0, work, ticks: 0 }
     }
 
@@ -56,7 +56,7 @@ impl Meter {
     pub fn restart(&mut self) {
         self.memory_refused = false;
         self.calls = 0;
-        self.work = Work::of(self.limits.host_bytes);
+        self.work = StepBudget::of(self.limits.host_bytes);
         self.ticks = 0;
     }
 

@@ -4,7 +4,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput};
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{ReadError, Reads, Selection};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::item::Item;
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
@@ -76,8 +76,14 @@ pub async fn ordered(what: &str, limits: Limits) -> Configured {
     loaded.configure(settings(&order(what), limits)).await.expect("it takes its configuration")
 }
 
-pub fn origin() -> Origin {
-    Origin { route: "test".into(), source: "events".into(), kind: "stream".into(), lane: "0".into(), ordered: true }
+pub fn origin() -> BatchOrigin {
+    BatchOrigin {
+        route: "test".into(),
+        source: "events".into(),
+        kind: "stream".into(),
+        lane: "0".into(),
+        ordered: true,
+    }
 }
 
 /// So many events with ids, keys, data and an attribute.

@@ -3,7 +3,7 @@
 use crate::codes::Code;
 use crate::report::{Finding, Findings};
 use crate::syntax::tree::{Node, Value};
-use esclusa_flow::template::{Part, parts};
+use esclusa_flow::event_template::{EventTemplatePart, parts};
 use std::ops::Range;
 
 /// Reports every placeholder that there is not, in all texts of an event.
@@ -18,7 +18,7 @@ pub fn check(findings: &Findings, node: &Node) {
 
 fn check_text(findings: &Findings, text: &str, span: &Range<usize>) {
     let wrong = parts(text).find_map(|part| match part {
-        Part::Unknown(text) => Some(text),
+        EventTemplatePart::Unknown(text) => Some(text),
         _ => None,
     });
     if let Some(text) = wrong {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// A value of DynamoDB JSON; maps are sorted, so that equal values are equal texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Node {
+pub enum DocumentNode {
     /// A text.
     #[serde(rename = "S")]
     Text(String),
@@ -32,17 +32,17 @@ pub enum Node {
     Binaries(Vec<String>),
     /// A list.
     #[serde(rename = "L")]
-    List(Vec<Node>),
+    List(Vec<DocumentNode>),
     /// A map.
     #[serde(rename = "M")]
-    Map(BTreeMap<String, Node>),
+    Map(BTreeMap<String, DocumentNode>),
 }
 
-impl Node {
+impl DocumentNode {
     /// Reads DynamoDB JSON.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// In words, if the text is no DynamoDB JSON.
     pub fn parse(json: &str) -> Result<Self, String> {
         serde_json::from_str(json).map_err(|e| format!("a document that is no DynamoDB JSON: {e}"))
     }

@@ -1,14 +1,14 @@
-//! Reads a payload where it lies, once, and passes what patterns name to their evaluation. The rest is skipped, but
-//! read as well: only all of it tells whether it is JSON.
+//! Reads a payload in place, once, and passes the fields that patterns name to their evaluation. The rest is skipped, but
+//! read as well: whether it is JSON shows only at its end.
 //!
-//! What is JSON is what `serde_json` takes for JSON; a test holds one against the other. It cannot do the reading: it
+//! A text is JSON if `serde_json` takes it for JSON; a test compares the two. `serde_json` cannot do the reading: it
 //! loses digits of numbers and refuses halves of surrogate pairs, except through `RawValue`, which reads a value once more
 //! for each level that it lies in.
 
-use super::check::Leaf;
 use super::effort::Undecided;
 use super::evaluation::Evaluation;
 use super::program::ROOT;
+use super::value_check::Leaf;
 use std::borrow::Cow;
 
 /// Deepest nesting of a payload; the limit of `serde_json`, which plugins parse it with.
@@ -18,16 +18,16 @@ const MAX_DEPTH: usize = 127;
 const PAYMENT: usize = 256;
 
 /// Why a payload was not read to its end.
-enum Halt {
-    /// It is no JSON, or not what was expected.
+enum ScanEnd {
+    /// It is no JSON, or no object if one was expected.
     Other,
     /// There is no answer.
     Undecided(Undecided),
 }
 
-impl From<Undecided> for Halt {
+impl From<Undecided> for ScanEnd {
     fn from(why: Undecided) -> Self {
-        Halt::Undecided(why)
+        ScanEnd::Undecided(why)
     }
 }
 
@@ -50,27 +50,27 @@ pub(super) fn payload(evaluation: &mut Evaluation<'_, '_>, at: usize, data: &[u8
 pub(super) fn record(evaluation: &mut Evaluation<'_, '_>, data: &[u8]) -> Result<bool, Undecided> {
     scan(evaluation, data, |scan| {
         scan.space();
-        if scan.peek() == Some(b'{') { scan.members(Some(ROOT)) } else { Err(Halt::Other) }
+        if scan.peek() == Some(b'{') { scan.members(Some(ROOT)) } else { Err(ScanEnd::Other) }
     })
 }
 
 fn scan<'p, 'w>(
     evaluation: &mut Evaluation<'p, 'w>,
     data: &[u8],
-    read: impl FnOnce(&mut Scan<'_, '_, 'p, 'w>) -> Result<(), Halt>,
+    read: impl FnOnce(&mut Scan<'_, '_, 'p, 'w>) -> Result<(), ScanEnd>,
 ) -> Result<bool, Undecided> {
     evaluation.effort.spend(data.len())?;
     let Ok(text) = std::str::from_utf8(data) else { return Ok(false) };
     let mut scan = Scan { text, at: 0, paid: 0, depth: 0, evaluation };
     match read(&mut scan).and_then(|()| scan.end()) {
         Ok(()) => Ok(true),
-        Err(Halt::Other) => Ok(false),
-        Err(Halt::Undecided(why)) => Err(why),
+        Err(ScanEnd::Other) => Ok(false),
+        Err(ScanEnd::Undecided(why)) => Err(why),
     }
 }
 
 impl<'a> Scan<'a, '_, '_, '_> {
-    fn value(&mut self, node: Option<usize>) -> Result<(), Halt> {
+    fn value(&mut self, node: Option<usize>) -> Result<(), ScanEnd> {
         self.space();
         match self.peek() {
             Some(b'{') => self.object(node)?,
@@ -95,7 +95,7 @@ impl<'a> Scan<'a, '_, '_, '_> {
         if self.at.saturating_sub(self.paid) >= PAYMENT { self.pay() } else { Ok(()) }
     }
 
-    fn object(&mut self, node: Option<usize>) -> Result<(), Halt> {
+    fn object(&mut self, node: Option<usize>) -> Result<(), ScanEnd> {
         let began = self.evaluation.now();
         self.members(node)?;
         if let Some(node) = node {
@@ -105,13 +105,13 @@ impl<'a> Scan<'a, '_, '_, '_> {
     }
 
     /// The fields of an object. A name that nobody asks for costs no more than its bytes.
-    fn members(&mut self, node: Option<usize>) -> Result<(), Halt> {
+    fn members(&mut self, node: Option<usize>) -> Result<(), ScanEnd> {
         self.descend()?;
         let mut more = !self.closes(b'}');
         while more {
             self.space();
             if self.peek() != Some(b'"') {
-                return Err(Halt::Other);
+                return Err(ScanEnd::Other);
             }
             let name = self.string()?;
             self.space();
@@ -130,7 +130,7 @@ impl<'a> Scan<'a, '_, '_, '_> {
         Ok(())
     }
 
-    fn array(&mut self, node: Option<usize>) -> Result<(), Halt> {
+    fn array(&mut self, node: Option<usize>) -> Result<(), ScanEnd> {
         self.descend()?;
         if self.closes(b']') {
             node.into_iter().for_each(|node| self.evaluation.blank(node));
@@ -145,7 +145,7 @@ impl<'a> Scan<'a, '_, '_, '_> {
     }
 
     /// Reads a string.
-    fn string(&mut self) -> Result<Quoted<'a>, Halt> {
+    fn string(&mut self) -> Result<Quoted<'a>, ScanEnd> {
         let (from, mut escaped) = (self.at, false);
         self.take(b'"')?;
         loop {
@@ -158,16 +158,16 @@ impl<'a> Scan<'a, '_, '_, '_> {
             let digits = match self.next() {
                 Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 0,
                 Some(b'u') => 4,
-                _ => return Err(Halt::Other),
+                _ => return Err(ScanEnd::Other),
             };
             for _ in 0..digits {
-                self.next().filter(u8::is_ascii_hexdigit).ok_or(Halt::Other)?;
+                self.next().filter(u8::is_ascii_hexdigit).ok_or(ScanEnd::Other)?;
             }
         }
     }
 
     /// Reads a number.
-    fn number(&mut self) -> Result<&'a str, Halt> {
+    fn number(&mut self) -> Result<&'a str, ScanEnd> {
         let from = self.at;
         self.skips(b"-");
         if !self.skips(b"0") {
@@ -184,13 +184,13 @@ impl<'a> Scan<'a, '_, '_, '_> {
     }
 
     /// Passes at least one digit.
-    fn digits(&mut self) -> Result<(), Halt> {
+    fn digits(&mut self) -> Result<(), ScanEnd> {
         let digits = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += digits;
-        if digits > 0 { Ok(()) } else { Err(Halt::Other) }
+        if digits > 0 { Ok(()) } else { Err(ScanEnd::Other) }
     }
 
-    fn literal(&mut self, word: &str, node: Option<usize>, leaf: Leaf<'_>) -> Result<(), Halt> {
+    fn literal(&mut self, word: &str, node: Option<usize>, leaf: Leaf<'_>) -> Result<(), ScanEnd> {
         word.bytes().try_for_each(|byte| self.take(byte))?;
         if let Some(node) = node {
             self.evaluation.leaf(node, leaf)?;
@@ -199,10 +199,10 @@ impl<'a> Scan<'a, '_, '_, '_> {
     }
 
     /// Passes the bracket that opens an object or an array.
-    fn descend(&mut self) -> Result<(), Halt> {
+    fn descend(&mut self) -> Result<(), ScanEnd> {
         self.at += 1;
         self.depth += 1;
-        if self.depth > MAX_DEPTH { Err(Halt::Other) } else { Ok(()) }
+        if self.depth > MAX_DEPTH { Err(ScanEnd::Other) } else { Ok(()) }
     }
 
     /// True if an object or array closes at once; passes the bracket.
@@ -212,24 +212,24 @@ impl<'a> Scan<'a, '_, '_, '_> {
     }
 
     /// True if something follows in an object or array; passes the comma or the bracket.
-    fn goes_on(&mut self, bracket: u8) -> Result<bool, Halt> {
+    fn goes_on(&mut self, bracket: u8) -> Result<bool, ScanEnd> {
         self.space();
         match self.next() {
             Some(b',') => Ok(true),
             Some(byte) if byte == bracket => Ok(false),
-            _ => Err(Halt::Other),
+            _ => Err(ScanEnd::Other),
         }
     }
 
     /// Nothing may follow.
-    fn end(&mut self) -> Result<(), Halt> {
+    fn end(&mut self) -> Result<(), ScanEnd> {
         self.space();
         self.pay()?;
-        if self.rest().is_empty() { Ok(()) } else { Err(Halt::Other) }
+        if self.rest().is_empty() { Ok(()) } else { Err(ScanEnd::Other) }
     }
 
     /// Spends a step for each byte that was read since the last time.
-    fn pay(&mut self) -> Result<(), Halt> {
+    fn pay(&mut self) -> Result<(), ScanEnd> {
         let steps = self.at.saturating_sub(self.paid);
         self.paid = self.at;
         Ok(self.evaluation.effort.spend(steps)?)
@@ -241,8 +241,8 @@ impl<'a> Scan<'a, '_, '_, '_> {
         }
     }
 
-    fn take(&mut self, byte: u8) -> Result<(), Halt> {
-        if self.next() == Some(byte) { Ok(()) } else { Err(Halt::Other) }
+    fn take(&mut self, byte: u8) -> Result<(), ScanEnd> {
+        if self.next() == Some(byte) { Ok(()) } else { Err(ScanEnd::Other) }
     }
 
     /// Passes one of these bytes, if it is next.

@@ -1,19 +1,19 @@
-//! Reads of tables, through the generated imports.
+//! Reads of tables by the router, through the generated imports.
 
-use super::bindings::esclusa::router::{items, tables as imported};
+use super::{Selection, TableError};
 use crate::condition::{Comparison, Condition};
+use crate::guest::bindings::esclusa::router::{items, tables as imported};
 use crate::item::{Item, Value};
-use crate::tables::{Error, Selection};
 use std::borrow::Cow;
 
-/// See [`crate::tables::get`].
-pub fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
+/// See [`super::get`].
+pub(super) fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, TableError> {
     let found = imported::get(table, &lower_item(key)).map_err(error)?;
     Ok(found.map(lift_item))
 }
 
-/// See [`crate::tables::query`].
-pub fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
+/// See [`super::query`].
+pub(super) fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, TableError> {
     let selection = imported::Selection {
         table: selection.table.to_owned(),
         index: selection.index.map(str::to_owned),
@@ -25,11 +25,11 @@ pub fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
     Ok(imported::query(&selection).map_err(error)?.into_iter().map(lift_item).collect())
 }
 
-fn error(error: imported::Error) -> Error {
+fn error(error: imported::Error) -> TableError {
     match error {
-        imported::Error::NotGranted(table) => Error::NotGranted(table),
-        imported::Error::Invalid(reason) => Error::Invalid(reason),
-        imported::Error::Unavailable(reason) => Error::Unavailable(reason),
+        imported::Error::NotGranted(table) => TableError::NotGranted(table),
+        imported::Error::Invalid(reason) => TableError::Invalid(reason),
+        imported::Error::Unavailable(reason) => TableError::Unavailable(reason),
     }
 }
 

@@ -1,11 +1,11 @@
-//! Work that an outsider can cause, as a budget of steps: what looks at bytes spends a step for each, what compares
-//! spends one for each comparison, before it does so.
+//! Work that an outsider can cause, as a budget of steps. Code that looks at bytes spends a step for each byte, code that
+//! compares spends one for each comparison, before it does so.
 //!
 //! Steps are counted, never timed: the same input is refused on every machine, or on none.
 
-/// What is left of a budget of steps.
+/// A budget of steps, and how many of them are left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Work {
+pub struct StepBudget {
     budget: u64,
     left: u64,
 }
@@ -15,11 +15,11 @@ pub struct Work {
 #[error("it takes more than {0} steps")]
 pub struct Exhausted(pub u64);
 
-impl Work {
+impl StepBudget {
     /// A budget of so many steps, none of them spent.
     #[must_use]
     pub fn of(steps: u64) -> Self {
-        Work { budget: steps, left: steps }
+        StepBudget { budget: steps, left: steps }
     }
 
     /// Spends steps, before they are done.
@@ -33,6 +33,7 @@ impl Work {
                 Ok(())
             }
             None => {
+                // Nothing is left for smaller work either: otherwise the answer would depend on the order of the work.
                 self.left = 0;
                 Err(Exhausted(self.budget))
             }
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent_to_its_last_step_and_not_beyond() {
-        let mut work = Work::of(10);
+        let mut work = StepBudget::of(10);
         assert_eq!((work.spend(4), work.spend(6), work.spent()), (Ok(()), Ok(()), 10));
         assert_eq!(work.spend(0), Ok(()));
         assert_eq!(work.spend(1), Err(Exhausted(10)));
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_did_not_fit_leaves_nothing_for_smaller_work() {
-        let mut work = Work::of(10);
+        let mut work = StepBudget::of(10);
         assert_eq!(work.spend(usize::MAX), Err(Exhausted(10)));
         assert_eq!(work.spend(1), Err(Exhausted(10)));
     }

@@ -1,12 +1,12 @@
-//! The checks of a list: what a single value may be.
+//! The checks of a pattern's list: the single values that pass.
 //!
-//! Exact values, beginnings, ends and networks are found by a search, however many there are. What is left is gone through
-//! one by one, and each costs a step.
+//! Exact values, beginnings, ends and networks are found by a search, however many there are. All other checks
+//! are tried one by one, and each costs a step.
 
-use super::effort::{Effort, Undecided};
+use super::effort::{FilterEffort, Undecided};
 use super::network::{Network, Networks};
 use super::wildcard::Wildcard;
-use super::words::{How, Words};
+use super::words::{WordMatch, Words};
 use crate::item::number::{Decimal, Parts};
 use std::cmp::Ordering;
 
@@ -25,16 +25,16 @@ pub(super) enum Leaf<'a> {
 
 impl<'a> Leaf<'a> {
     /// A number from its text.
-    pub fn number(text: &'a str) -> Leaf<'a> {
+    pub(super) fn number(text: &'a str) -> Leaf<'a> {
         Leaf::Number(Parts::read(text).ok())
     }
 }
 
-/// What a single value must be.
+/// A check of a single value.
 #[derive(Debug)]
-pub(super) enum Check {
+pub(super) enum ValueCheck {
     /// A text like this one.
-    Text(How, String),
+    Text(WordMatch, String),
     /// This number, by value.
     Number(Decimal),
     /// This.
@@ -46,14 +46,14 @@ pub(super) enum Check {
     /// An address of this range, as text.
     Network(Network),
     /// A number within these bounds.
-    Numeric(Bounds),
+    Numeric(NumberBounds),
     /// Any value that passes none of these.
-    AnythingBut(Checks),
+    AnythingBut(ValueChecks),
 }
 
 /// Checks of which one is enough.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Checks {
+pub(super) struct ValueChecks {
     words: Vec<Words>,
     /// Ascending.
     numbers: Vec<Decimal>,
@@ -61,22 +61,22 @@ pub(super) struct Checks {
     null: bool,
     wildcards: Vec<Wildcard>,
     networks: Networks,
-    bounds: Vec<Bounds>,
-    but: Vec<Checks>,
+    bounds: Vec<NumberBounds>,
+    but: Vec<ValueChecks>,
 }
 
 /// Bounds of a number; all of them count.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Bounds {
+pub(super) struct NumberBounds {
     /// Comparison and number.
-    pub bounds: Vec<(Comparison, Decimal)>,
+    pub bounds: Vec<(NumberRelation, Decimal)>,
     /// Numbers as text count too: DynamoDB's `N`.
     pub texts: bool,
 }
 
 /// A comparison of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(super) enum NumberRelation {
     /// `=`
     Equal,
     /// `<`
@@ -89,23 +89,24 @@ pub(super) enum Comparison {
     GreaterOrEqual,
 }
 
-impl Checks {
+impl ValueChecks {
     /// Sorts checks by their kind.
-    pub fn new(checks: Vec<Check>) -> Checks {
-        let (mut all, mut texts, mut networks) = (Checks::default(), Vec::<(How, Vec<String>)>::new(), vec![]);
+    pub(super) fn new(checks: Vec<ValueCheck>) -> ValueChecks {
+        let (mut all, mut texts, mut networks) =
+            (ValueChecks::default(), Vec::<(WordMatch, Vec<String>)>::new(), vec![]);
         for check in checks {
             match check {
-                Check::Text(how, text) => match texts.iter_mut().find(|(known, _)| *known == how) {
+                ValueCheck::Text(how, text) => match texts.iter_mut().find(|(known, _)| *known == how) {
                     Some((_, same)) => same.push(text),
                     None => texts.push((how, vec![text])),
                 },
-                Check::Number(number) => all.numbers.push(number),
-                Check::Boolean(boolean) => all.booleans.push(boolean),
-                Check::Null => all.null = true,
-                Check::Wildcard(wildcard) => all.wildcards.push(wildcard),
-                Check::Network(network) => networks.push(network),
-                Check::Numeric(bounds) => all.bounds.push(bounds),
-                Check::AnythingBut(checks) => all.but.push(checks),
+                ValueCheck::Number(number) => all.numbers.push(number),
+                ValueCheck::Boolean(boolean) => all.booleans.push(boolean),
+                ValueCheck::Null => all.null = true,
+                ValueCheck::Wildcard(wildcard) => all.wildcards.push(wildcard),
+                ValueCheck::Network(network) => networks.push(network),
+                ValueCheck::Numeric(bounds) => all.bounds.push(bounds),
+                ValueCheck::AnythingBut(checks) => all.but.push(checks),
             }
         }
         all.words = texts.iter().map(|(how, texts)| Words::new(*how, texts)).collect();
@@ -116,7 +117,7 @@ impl Checks {
     }
 
     /// True if the value passes one of them.
-    pub fn hold(&self, leaf: Leaf<'_>, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+    pub(super) fn hold(&self, leaf: Leaf<'_>, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         let holds = match leaf {
             Leaf::Text(text) => self.hold_of_text(text, effort)?,
             Leaf::Number(Some(number)) => self.hold_of_number(&number, effort)?,
@@ -127,6 +128,7 @@ impl Checks {
         if holds {
             return Ok(true);
         }
+        // Last, since they cost most: each may hold a whole list of checks.
         for but in &self.but {
             effort.spend(1)?;
             if !but.hold(leaf, effort)? {
@@ -136,7 +138,7 @@ impl Checks {
         Ok(false)
     }
 
-    fn hold_of_number(&self, number: &Parts<'_>, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+    fn hold_of_number(&self, number: &Parts<'_>, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         if !self.numbers.is_empty() {
             effort.spend(self.numbers.len().ilog2() as usize + 1)?;
             if self.numbers.binary_search_by(|known| known.parts().compare(number)).is_ok() {
@@ -146,7 +148,7 @@ impl Checks {
         any(&self.bounds, effort, |bounds, _| Ok(bounds.hold(number)))
     }
 
-    fn hold_of_text(&self, text: &str, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+    fn hold_of_text(&self, text: &str, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         for words in &self.words {
             effort.spend(words.steps())?;
             if words.fit(text) {
@@ -159,6 +161,7 @@ impl Checks {
                 return Ok(true);
             }
         }
+        // Only `N` of DynamoDB JSON holds a number as text; reading every text as one would cost too much.
         if self.bounds.iter().any(|bounds| bounds.texts) {
             effort.spend(text.len())?;
             if let Ok(number) = Parts::read(text)
@@ -171,11 +174,11 @@ impl Checks {
     }
 }
 
-/// True if any check holds; each costs a step, besides what it spends itself.
+/// True if any check holds; each costs a step, besides its own steps.
 fn any<'w, T>(
     checks: &[T],
-    effort: &mut Effort<'w>,
-    holds: impl Fn(&T, &mut Effort<'w>) -> Result<bool, Undecided>,
+    effort: &mut FilterEffort<'w>,
+    holds: impl Fn(&T, &mut FilterEffort<'w>) -> Result<bool, Undecided>,
 ) -> Result<bool, Undecided> {
     for check in checks {
         effort.spend(1)?;
@@ -186,21 +189,21 @@ fn any<'w, T>(
     Ok(false)
 }
 
-impl Bounds {
+impl NumberBounds {
     fn hold(&self, number: &Parts<'_>) -> bool {
         self.bounds.iter().all(|(comparison, bound)| comparison.holds(number.compare(&bound.parts())))
     }
 }
 
-impl Comparison {
+impl NumberRelation {
     /// True if a number that is so to its bound is within it.
     fn holds(self, order: Ordering) -> bool {
         match self {
-            Comparison::Equal => order.is_eq(),
-            Comparison::Less => order.is_lt(),
-            Comparison::LessOrEqual => order.is_le(),
-            Comparison::Greater => order.is_gt(),
-            Comparison::GreaterOrEqual => order.is_ge(),
+            NumberRelation::Equal => order.is_eq(),
+            NumberRelation::Less => order.is_lt(),
+            NumberRelation::LessOrEqual => order.is_le(),
+            NumberRelation::Greater => order.is_gt(),
+            NumberRelation::GreaterOrEqual => order.is_ge(),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Changes of a table, as a `table-changes` source or a `dynamodb-stream` delivers them: `eventName`, and in
 //! `dynamodb` the images before and after. The images are given as plain records.
 
-use crate::json::{Error, Json, Record, document};
+use crate::json::{Json, JsonError, Record, document};
 use std::borrow::Cow;
 
-/// What happened to an item.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ChangeKind {
     /// It is new.
     Insert,
     /// It was changed or replaced.
@@ -17,39 +17,39 @@ pub enum Kind {
 
 /// A change of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change<'a> {
-    /// What happened.
-    pub kind: Kind,
-    /// The key attributes; empty where the record has none.
+pub struct TableChange<'a> {
+    /// The kind of the change.
+    pub kind: ChangeKind,
+    /// The key attributes; empty if the record has none.
     pub keys: Record<'a>,
-    /// The item before; `None` for an insert, or where the feed does not keep it.
+    /// The item before; `None` for an insert, or if the feed does not keep it.
     pub old: Option<Record<'a>>,
-    /// The item after; `None` for a removal, or where the feed does not keep it.
+    /// The item after; `None` for a removal, or if the feed does not keep it.
     pub new: Option<Record<'a>>,
 }
 
-impl Kind {
+impl ChangeKind {
     /// As `eventName` has it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Insert => "INSERT",
-            Kind::Modify => "MODIFY",
-            Kind::Remove => "REMOVE",
+            ChangeKind::Insert => "INSERT",
+            ChangeKind::Modify => "MODIFY",
+            ChangeKind::Remove => "REMOVE",
         }
     }
 }
 
-impl<'a> Change<'a> {
+impl<'a> TableChange<'a> {
     /// The change that a record describes; `None` for a record that is no change of a table.
     ///
     /// # Errors
-    /// [`Error`] where an image is malformed.
-    pub fn of(record: &Record<'a>) -> Result<Option<Self>, Error> {
+    /// [`JsonError`] if an image is malformed.
+    pub fn of(record: &Record<'a>) -> Result<Option<Self>, JsonError> {
         let kind = match record.text("eventName") {
-            Some("INSERT") => Kind::Insert,
-            Some("MODIFY") => Kind::Modify,
-            Some("REMOVE") => Kind::Remove,
+            Some("INSERT") => ChangeKind::Insert,
+            Some("MODIFY") => ChangeKind::Modify,
+            Some("REMOVE") => ChangeKind::Remove,
             _ => return Ok(None),
         };
         let Some(Json::Object(Cow::Borrowed(body))) = record.get("dynamodb") else { return Ok(None) };
@@ -58,7 +58,7 @@ impl<'a> Change<'a> {
             Some(Json::Object(Cow::Borrowed(image))) => document::record(image).map(Some),
             _ => Ok(None),
         };
-        Ok(Some(Change {
+        Ok(Some(TableChange {
             kind,
             keys: image("Keys")?.unwrap_or_default(),
             old: image("OldImage")?,
@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn images_are_plain_records() {
-        let change = Change::of(&Record::parse(MODIFY).unwrap()).unwrap().unwrap();
-        assert_eq!(change.kind, Kind::Modify);
+        let change = TableChange::of(&Record::parse(MODIFY).unwrap()).unwrap().unwrap();
+        assert_eq!(change.kind, ChangeKind::Modify);
         assert_eq!(change.keys.text("id"), Some("a"));
         assert_eq!(change.old.unwrap().get("n"), Some(&Json::Number("1.50".into())));
         let new = change.new.unwrap();
@@ -90,9 +90,9 @@ mod tests {
 
     #[test]
     fn other_records_are_no_changes_and_malformed_images_are_errors() {
-        assert_eq!(Change::of(&Record::parse(r#"{"eventName":"order"}"#).unwrap()), Ok(None));
-        assert_eq!(Change::of(&Record::parse(r#"{"a":1}"#).unwrap()), Ok(None));
+        assert_eq!(TableChange::of(&Record::parse(r#"{"eventName":"order"}"#).unwrap()), Ok(None));
+        assert_eq!(TableChange::of(&Record::parse(r#"{"a":1}"#).unwrap()), Ok(None));
         let malformed = Record::parse(r#"{"eventName":"INSERT","dynamodb":{"NewImage":{"a":"plain"}}}"#).unwrap();
-        assert!(Change::of(&malformed).is_err());
+        assert!(TableChange::of(&malformed).is_err());
     }
 }
