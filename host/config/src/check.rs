@@ -4,27 +4,21 @@
 mod aws;
 mod conflict;
 mod declared;
-mod exclusive;
-mod filter;
-mod name;
 mod output;
-mod paths;
-mod position;
 mod route;
-mod routes;
 mod source;
 mod store;
 mod top;
-mod unused;
 
-use crate::plan::{Plan, ServiceLocation};
-use crate::report::Findings;
-use crate::shape::root;
-use crate::syntax::reader::Reader;
+use crate::codes::Code;
+use crate::plan::{Plan, RouteSpec, ServiceLocation};
+use crate::report::{Finding, Findings};
+use crate::shape::{Key, root};
+use crate::syntax::reader::{self, Reader};
 use crate::syntax::tree::Node;
 use declared::Declared;
-use paths::Paths;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 
 /// What the sections of a file declare, by name, with their places.
 struct World {
@@ -60,8 +54,8 @@ pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
     conflict::objects(&world, &engine, &paths.base(), findings);
     conflict::table_changes(&world, findings);
     conflict::listener(&world, reader.entry(&root::ADMIN).is_some(), findings);
-    let routes = routes::all(&reader, &world, &paths);
-    unused::warn(&world, &routes, findings);
+    let routes = route::all(&reader, &world, &paths);
+    warn_unused(&world, &routes, findings);
     Some(Plan {
         admin,
         engine,
@@ -72,4 +66,93 @@ pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
         outputs: world.outputs.into_values().collect(),
         routes,
     })
+}
+
+/// Warns of what is declared and never used, since the file works without it: every source, object store and output that no route uses, and of a file without routes. Silent after
+/// an error: a misspelt name would be reported twice. Not of tables: one that no route uses may
+/// be there for `esclusa replay`.
+fn warn_unused(world: &World, routes: &[RouteSpec], findings: &Findings) {
+    if findings.any_error() {
+        return;
+    }
+    if routes.is_empty() {
+        let finding = Finding::warning(Code::NO_ROUTES, 0..0, "there is no route, so nothing will happen");
+        return findings.add(finding.help("add [[route]] with name, source and plugin"));
+    }
+    let outputs = routes.iter().flat_map(|route| route.grants.outputs.iter().chain(&route.on_failure));
+    unused(&world.sources, "source", &routes.iter().map(|route| &*route.source).collect(), findings);
+    unused(
+        &world.objects,
+        "objects",
+        &routes.iter().flat_map(|r| &r.grants.objects).map(String::as_str).collect(),
+        findings,
+    );
+    unused(&world.outputs, "output", &outputs.map(String::as_str).collect(), findings);
+}
+
+fn unused<T>(declared: &Declared<T>, word: &str, used: &BTreeSet<&str>, findings: &Findings) {
+    for (name, declaration) in declared.iter().filter(|(name, _)| !used.contains(name)) {
+        let message = format!("no route uses [{word}.{name}]");
+        findings.add(Finding::warning(Code::UNUSED, declaration.span.clone(), message));
+    }
+}
+
+/// Resolves the paths of one file, which are relative to the directory of the file.
+struct Paths<'a> {
+    base: &'a Path,
+}
+
+impl<'a> Paths<'a> {
+    /// Relative to `base`.
+    pub fn new(base: &'a Path) -> Self {
+        Paths { base }
+    }
+
+    /// The directory of the file.
+    pub fn base(&self) -> PathBuf {
+        tidy(self.base)
+    }
+
+    /// The path of a key, or its default.
+    pub fn read(&self, reader: &Reader<'_>, key: &Key) -> PathBuf {
+        let path = reader.text_or_default(key);
+        if path.is_empty() && reader.text(key).is_some() {
+            let message = format!("`{}` is an empty path", key.name);
+            reader.findings.add(Finding::error(Code::BAD_VALUE, reader.place(key), message));
+        }
+        tidy(&self.base.join(path))
+    }
+
+    /// The path that a key has where its section is not given.
+    pub fn default(&self, key: &Key) -> PathBuf {
+        tidy(&self.base.join(reader::default(key)))
+    }
+}
+
+/// The path without `.`, and without `x/..`: two spellings of one path become equal. Links are not followed.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidied = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(tidied.components().next_back(), Some(Component::Normal(_))) => {
+                tidied.pop();
+            }
+            other => tidied.push(other),
+        }
+    }
+    if tidied.as_os_str().is_empty() { PathBuf::from(".") } else { tidied }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_a_path_become_equal() {
+        for (untidy, tidied) in [("./a/./b", "a/b"), ("a/../b", "b"), ("../a", "../a"), ("/../a", "/../a"), ("./", ".")]
+        {
+            assert_eq!(tidy(Path::new(untidy)), Path::new(tidied));
+        }
+    }
 }

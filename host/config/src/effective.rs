@@ -1,16 +1,14 @@
 //! The effective configuration: every option with the value that holds, in the words of routes.toml, as JSON. What came
 //! in through `${…}`, and the headers of webhooks, may be secrets and are masked.
 
-mod aws;
-
 use crate::load::Loaded;
-use crate::plan::{DeliveryMode, Instances, KeySchema, Objects, Output, RouteSpec, Source, Start, Table, TableSchema};
-use crate::syntax::json::masked;
+use crate::plan::{
+    Ambiguous, Aws, Coordination, DeliveryMode, Instances, KeySchema, Objects, Output, Receiver, RouteSpec,
+    ServiceLocation, Source, Start, Table, TableSchema, TableStream,
+};
+use crate::syntax::tree::{MASK, masked};
 use crate::syntax::unit::{show_duration, show_size};
 use serde_json::{Map, Value, json};
-
-/// What stands in place of a secret.
-pub(crate) const MASK: &str = "***";
 
 /// The configuration as it holds, as pretty-printed JSON; ends with a newline.
 #[must_use]
@@ -21,7 +19,7 @@ pub fn effective(loaded: &Loaded) -> String {
         "version": 1,
         "admin": plan.admin.as_ref().map(|admin| json!({ "listen": admin.listen.to_string() })),
         "engine": { "path": plan.engine.display().to_string() },
-        "aws": aws::section(&plan.aws),
+        "aws": aws_section(&plan.aws),
         "source": by_name(plan.sources.iter().map(|(name, value)| (&**name, source(value)))),
         "table": by_name(plan.tables.iter().map(|(name, value)| (name.as_str(), table(value)))),
         "objects": by_name(plan.objects.iter().map(|(name, value)| (name.as_str(), objects(value)))),
@@ -55,7 +53,7 @@ fn source(source: &Source) -> Value {
         Source::Generate { interval, per_tick, count, events, key } => json!({ "kind": "generate",
             "interval": show_duration(*interval), "per_tick": per_tick, "count": count, "events": events, "key": key }),
         Source::Schedule { cron, event } => json!({ "kind": "schedule", "cron": cron, "event": event }),
-        Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. } => aws::source(source),
+        Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. } => aws_source(source),
     }
 }
 
@@ -81,7 +79,7 @@ fn table(table: &Table) -> Value {
         Table::Embedded(known) => joined(json!({ "kind": "embedded" }), layout(known)),
         Table::Dynamodb { name, layout: known, place } => joined(
             joined(json!({ "kind": "dynamodb", "name": name }), known.as_ref().map_or_else(|| json!({}), layout)),
-            aws::place(place),
+            location(place),
         ),
     }
 }
@@ -99,7 +97,7 @@ fn objects(objects: &Objects) -> Value {
         Objects::Directory { path } => json!({ "kind": "directory", "path": path.display().to_string() }),
         Objects::S3 { bucket, prefix, path_style, place } => joined(
             json!({ "kind": "s3", "bucket": bucket, "prefix": prefix, "path_style": path_style }),
-            aws::place(place),
+            location(place),
         ),
     }
 }
@@ -118,7 +116,7 @@ fn output(name: &str, output: &Output, loaded: &Loaded) -> Value {
             "timeout": show_duration(*timeout) }),
         Output::Smtp { from, to, subject, .. } => json!({ "kind": "smtp", "url": server(name, loaded), "from": from,
             "to": to, "subject": subject }),
-        output => aws::output(output),
+        output => aws_output(output),
     }
 }
 
@@ -173,4 +171,85 @@ fn route(route: &RouteSpec, at: usize, loaded: &Loaded) -> Value {
 
 fn size(bytes: usize) -> String {
     show_size(u64::try_from(bytes).unwrap_or(u64::MAX))
+}
+
+/// `[aws]`.
+fn aws_section(aws: &Aws) -> Value {
+    joined(location(&aws.place), json!({ "marks_table": aws.marks_table }))
+}
+
+/// Where a resource is.
+fn location(place: &ServiceLocation) -> Value {
+    json!({ "region": place.region, "endpoint_url": place.endpoint_url })
+}
+
+/// A source in AWS; nothing for another.
+fn aws_source(source: &Source) -> Value {
+    match source {
+        Source::Kinesis { stream, start, consumer, ordered, coordination, place: at } => {
+            let (word, time) = position(*start);
+            let value = json!({ "kind": "kinesis", "stream": stream, "starting_position": word,
+                "starting_position_timestamp": time, "consumer": consumer, "ordering": ordering(*ordered) });
+            joined(joined(value, shared(coordination)), location(at))
+        }
+        Source::DynamodbStream { of, start, ordered, coordination, place: at } => {
+            let (table, arn) = match of {
+                TableStream::Table(table) => (Some(table), None),
+                TableStream::Arn(arn) => (None, Some(arn)),
+            };
+            let value = json!({ "kind": "dynamodb-stream", "table": table, "stream_arn": arn,
+                "starting_position": position(*start).0, "ordering": ordering(*ordered) });
+            joined(joined(value, shared(coordination)), location(at))
+        }
+        Source::Sqs { queue, visibility_timeout, max_receive_count, place: at } => {
+            let value = json!({ "kind": "sqs", "queue": queue,
+                "visibility_timeout": visibility_timeout.map(show_duration), "max_receive_count": max_receive_count });
+            joined(value, location(at))
+        }
+        _ => json!({}),
+    }
+}
+
+fn ordering(ordered: bool) -> &'static str {
+    if ordered { "key" } else { "none" }
+}
+
+fn shared(coordination: &Coordination) -> Value {
+    match coordination {
+        Coordination::Leases { table, duration } => json!({ "coordination": "leases",
+            "lease_table": table.as_deref().unwrap_or("esclusa-ROUTE"), "lease_duration": show_duration(*duration) }),
+        Coordination::None => json!({ "coordination": "none" }),
+    }
+}
+
+/// An output in AWS; nothing for another.
+fn aws_output(output: &Output) -> Value {
+    match output {
+        Output::Kinesis { stream, strict_order, place: at } => {
+            joined(json!({ "kind": "kinesis", "stream": stream, "strict_order": strict_order }), location(at))
+        }
+        Output::Sqs { queue, place: at } => joined(json!({ "kind": "sqs", "queue": queue }), location(at)),
+        Output::Sns { receiver, place: at } => {
+            let (topic, phone) = match receiver {
+                Receiver::Topic(arn) => (Some(arn), None),
+                Receiver::Phone(number) => (None, Some(number)),
+                Receiver::Attribute => (None, None),
+            };
+            joined(json!({ "kind": "sns", "topic_arn": topic, "phone_number": phone }), location(at))
+        }
+        Output::Ses { from, to, subject, rate, ambiguous, place: at } => {
+            let ambiguous = match ambiguous {
+                Ambiguous::Retry => "retry",
+                Ambiguous::DeadLetter => "dead-letter",
+            };
+            let value = json!({ "kind": "ses", "from": from, "to": to, "subject": subject, "rate": rate,
+                "ambiguous": ambiguous });
+            joined(value, location(at))
+        }
+        Output::S3 { bucket, prefix, path_style, place: at } => {
+            let value = json!({ "kind": "s3", "bucket": bucket, "prefix": prefix, "path_style": path_style });
+            joined(value, location(at))
+        }
+        _ => json!({}),
+    }
 }

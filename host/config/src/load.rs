@@ -4,10 +4,9 @@ use crate::check;
 use crate::codes::Code;
 use crate::locator::Locator;
 use crate::plan::Plan;
-use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, lower_case};
+use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, SourceText, lower_case};
 use crate::syntax::document;
 use crate::syntax::interpolation::Interpolation;
-use crate::syntax::source::SourceText;
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,8 +1,7 @@
 //! Places of a file after it has been read: what is found out later (by a plugin, mostly) is reported there, too.
 
 use crate::codes::Code;
-use crate::report::{Diagnostic, Finding};
-use crate::syntax::source::SourceText;
+use crate::report::{Diagnostic, Finding, SourceText};
 use crate::syntax::tree::{Node, Value};
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,20 +1,16 @@
 //! The checked plan: routes.toml without anything that checking has settled. Names resolve, numbers are in range,
 //! paths are absolute or relative to the working directory, never to routes.toml.
 
-mod aws;
 pub(crate) mod level;
 mod output;
 mod source;
-mod store;
 
-pub use aws::Aws;
 pub use esclusa_flow::settings::{
     DeliveryMode, Instances, KeySchema, Limits, RouteSpec, ServiceLocation, Start, TableSchema,
 };
 pub use level::{Level, Target};
 pub use output::{Ambiguous, Output, Receiver};
 pub use source::{Coordination, Source, TableStream};
-pub use store::{Objects, Table};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -49,6 +45,52 @@ pub struct Admin {
     pub listen: SocketAddr,
 }
 
+/// `[aws]`; without that section, its defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aws {
+    /// Where resources are that do not say otherwise, and the tables of progress: leases and marks.
+    pub place: ServiceLocation,
+    /// The table that keeps which events of unordered sources are done, for exactly-once.
+    pub marks_table: String,
+}
+
+/// `[table.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Table {
+    /// A table of the embedded engine.
+    Embedded(TableSchema),
+    /// A table in DynamoDB, which exists already.
+    Dynamodb {
+        /// Its name there.
+        name: String,
+        /// What the file says of it, to be compared with what it is; `None`: nothing.
+        layout: Option<TableSchema>,
+        /// Where it is.
+        place: ServiceLocation,
+    },
+}
+
+/// `[objects.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objects {
+    /// A directory.
+    Directory {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A bucket of S3.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// Put in front of every path.
+        prefix: String,
+        /// The bucket stands in the path of requests instead of the host's name.
+        path_style: bool,
+        /// Where the bucket is.
+        place: ServiceLocation,
+    },
+}
+
 impl Plan {
     /// True if a route has anything on AWS.
     #[must_use]
@@ -59,5 +101,21 @@ impl Plan {
             || grants.tables.iter().filter_map(|name| self.tables.get(name)).any(Table::on_aws)
             || grants.objects.iter().filter_map(|name| self.objects.get(name)).any(Objects::on_aws)
             || outputs.any(Output::on_aws)
+    }
+}
+
+impl Table {
+    /// True if it is on AWS.
+    #[must_use]
+    pub fn on_aws(&self) -> bool {
+        matches!(self, Table::Dynamodb { .. })
+    }
+}
+
+impl Objects {
+    /// True if it is on AWS.
+    #[must_use]
+    pub fn on_aws(&self) -> bool {
+        matches!(self, Objects::S3 { .. })
     }
 }

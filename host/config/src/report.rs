@@ -1,13 +1,13 @@
 //! Diagnostics: what is wrong, where, and what to do about it. Rendered at the edge, as text or JSON.
 
 mod finding;
-mod json;
-mod text;
+mod render;
+mod source_text;
 
 pub(crate) use finding::{Finding, Findings};
+pub(crate) use source_text::SourceText;
 
 use crate::codes::Code;
-use crate::syntax::source::SourceText;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -67,13 +67,13 @@ impl Diagnostic {
     /// Text with the offending lines underlined; ends with a newline.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        text::render(self, &self.source, colour)
+        render::text(self, &self.source, colour)
     }
 
     /// As a JSON object.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        json::diagnostic(self, &self.source)
+        render::as_json(self, &self.source)
     }
 }
 

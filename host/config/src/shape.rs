@@ -2,7 +2,6 @@
 //! reference page are made from them, so the three cannot disagree. No meaning: names are not resolved here.
 
 pub mod aws;
-pub mod engine;
 pub mod output;
 pub mod root;
 pub mod route;

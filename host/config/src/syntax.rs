@@ -2,11 +2,8 @@
 
 pub mod document;
 pub mod interpolation;
-pub mod json;
-pub mod nearest;
 pub mod reader;
 pub mod repeated;
 pub mod scalar;
-pub mod source;
 pub mod tree;
 pub mod unit;

@@ -1,12 +1,11 @@
 //! Tables with names, such as `[source.NAME]`: read one by one, and found again by name.
 
-use super::name;
 use crate::codes::Code;
 use crate::report::{Finding, Findings};
 use crate::shape::{Family, Key, Section};
-use crate::syntax::nearest::nearest;
 use crate::syntax::reader::Reader;
 use crate::syntax::scalar;
+use crate::syntax::scalar::nearest;
 use crate::syntax::tree::{Entry, Node, Table};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -41,7 +40,7 @@ impl<T> Declared<T> {
         let mut by_name = BTreeMap::new();
         let table = root.table(key, &format!("write [{}.NAME]", family.name));
         for entry in table.map(|table| table.entries.as_slice()).unwrap_or_default() {
-            name::check(root.findings, family.name, &entry.key, &entry.key_span);
+            check_name(root.findings, family.name, &entry.key, &entry.key_span);
             let value = open(root.findings, family, entry).map_or_else(&fallback, |reader| read(&entry.key, &reader));
             let declaration = Declaration { value, span: entry.key_span.clone(), node: entry.node.clone() };
             by_name.insert(entry.key.clone(), declaration);
@@ -134,4 +133,15 @@ fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Tab
     let message = format!("there is no such kind of {}", family.name);
     findings.add(Finding::error(family.unknown_kind, node.span.clone(), message).help(help));
     None
+}
+
+/// Names become file names, metric labels and parts of URLs. Reports a name that has other characters than letters, digits, `_`, `.` and `-`, or more than 64 of them, or dots alone:
+/// in a path they lead elsewhere.
+pub fn check_name(findings: &Findings, what: &str, name: &str, span: &Range<usize>) {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let dots = name.chars().all(|c| c == '.');
+    if dots || name.len() > 64 || !name.chars().all(good) {
+        let finding = Finding::error(Code::BAD_NAME, span.clone(), format!("this is not a valid {what} name"));
+        findings.add(finding.help("1 to 64 letters, digits, `_`, `.` or `-`, and not dots alone"));
+    }
 }

@@ -1,14 +1,14 @@
-//! `[output.NAME]`, each by itself.
+//! `[output.NAME]`, each by itself: those of the embedded engine, of AWS, and mail.
 
-mod aws;
-
+use super::Paths;
+use super::aws;
 use super::declared::Declared;
-use super::paths::Paths;
 use super::source::{engine_name, partitions};
 use crate::codes::Code;
-use crate::plan::{Output, ServiceLocation};
+use crate::plan::{Ambiguous, Output, Receiver, ServiceLocation};
 use crate::report::{Finding, lower_case};
-use crate::shape::{output as shape, root};
+use crate::shape::output::aws as aws_shape;
+use crate::shape::{Key, output as shape, root, store};
 use crate::syntax::reader::Reader;
 use crate::syntax::tree::Value;
 
@@ -29,12 +29,12 @@ fn output(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLoca
         "webhook" => {
             Output::Webhook { url: url(reader), headers: headers(reader), timeout: reader.duration(&shape::TIMEOUT) }
         }
-        "kinesis" => aws::kinesis(name, reader, home),
-        "sqs" => aws::sqs(name, reader, home),
-        "sns" => aws::sns(reader, home),
-        "ses" => aws::ses(reader, home),
-        "smtp" => aws::smtp(reader),
-        "s3" => aws::s3(reader, home),
+        "kinesis" => kinesis(name, reader, home),
+        "sqs" => sqs(name, reader, home),
+        "sns" => sns(reader, home),
+        "ses" => ses(reader, home),
+        "smtp" => smtp(reader),
+        "s3" => s3(reader, home),
         _ => Output::Console,
     }
 }
@@ -77,4 +77,128 @@ fn is_token(name: &str) -> bool {
 /// The value of a header: RFC 9110 section 5.5, without what is obsolete.
 fn is_field(value: &str) -> bool {
     value.chars().all(|c| c == '\t' || matches!(c, ' '..='~'))
+}
+
+/// A stream.
+fn kinesis(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+    let stream = aws::name(reader, &shape::STREAM, &aws::STREAM, name);
+    let place = aws::place(reader, &stream, home);
+    Output::Kinesis { stream, strict_order: reader.boolean(&aws_shape::STRICT_ORDER), place }
+}
+
+/// A queue.
+fn sqs(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+    Output::Sqs { queue: aws::queue(reader, &shape::QUEUE, name), place: aws::place(reader, "", home) }
+}
+
+/// A topic, or text messages.
+fn sns(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+    let topic = reader.entry(&aws_shape::TOPIC_ARN).map(|_| aws::name(reader, &aws_shape::TOPIC_ARN, &aws::TOPIC, ""));
+    let phone = reader.entry(&aws_shape::PHONE_NUMBER).map(|entry| (entry, phone(reader)));
+    let place = aws::place(reader, topic.as_deref().unwrap_or_default(), home);
+    let receiver = match (topic, phone) {
+        (Some(topic), None) => Receiver::Topic(topic),
+        (None, Some((_, phone))) => Receiver::Phone(phone),
+        (None, None) => Receiver::Attribute,
+        (Some(topic), Some((entry, _))) => {
+            let message = "`topic_arn` and `phone_number` exclude each other";
+            let finding = Finding::error(Code::BAD_VALUE, entry.key_span.clone(), message);
+            let other = reader.key_place(&aws_shape::TOPIC_ARN);
+            reader.findings.add(finding.related(other, "here").help("make two outputs of it"));
+            Receiver::Topic(topic)
+        }
+    };
+    Output::Sns { receiver, place }
+}
+
+/// Mails by SES.
+fn ses(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+    let rate = reader.given_integer(&aws_shape::RATE).and_then(|rate| u32::try_from(rate).ok());
+    let ambiguous = match reader.choice(&aws_shape::AMBIGUOUS) {
+        "dead-letter" => Ambiguous::DeadLetter,
+        _ => Ambiguous::Retry,
+    };
+    let (from, to, subject) = mail(reader);
+    Output::Ses { from, to, subject, rate, ambiguous, place: aws::place(reader, "", home) }
+}
+
+/// Mails by a server.
+fn smtp(reader: &Reader<'_>) -> Output {
+    let url = reader.text(&aws_shape::SERVER);
+    if let Some(problem) = url.as_deref().and_then(bad_server) {
+        let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, reader.place(&aws_shape::SERVER), problem);
+        reader.findings.add(finding.help("write url = \"smtp://user:password@mail.example.com:587\""));
+    }
+    let (from, to, subject) = mail(reader);
+    Output::Smtp { url: url.unwrap_or_default(), from, to, subject }
+}
+
+/// A bucket.
+fn s3(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+    Output::S3 {
+        bucket: aws::name(reader, &store::BUCKET, &aws::BUCKET, ""),
+        prefix: reader.text_or_default(&store::PREFIX),
+        path_style: reader.boolean(&store::PATH_STYLE),
+        place: aws::place(reader, "", home),
+    }
+}
+
+/// Sender, receivers and subject.
+fn mail(reader: &Reader<'_>) -> (String, Vec<String>, Option<String>) {
+    let from = reader.text(&aws_shape::FROM);
+    if from.as_deref().is_some_and(|from| !is_mail(from)) {
+        refuse_mail(reader, reader.place(&aws_shape::FROM));
+    }
+    let mut to = Vec::new();
+    for (address, node) in reader.one_or_more(&aws_shape::TO) {
+        if !is_mail(&address) {
+            refuse_mail(reader, node.span.clone());
+        }
+        to.push(address);
+    }
+    let subject = reader.text(&aws_shape::SUBJECT);
+    if subject.as_deref().is_some_and(|subject| subject.chars().any(char::is_control)) {
+        let message = "a subject is one line, without control characters";
+        reader.findings.add(Finding::error(Code::BAD_VALUE, reader.place(&aws_shape::SUBJECT), message));
+    }
+    (from.unwrap_or_default(), to, subject)
+}
+
+fn refuse_mail(reader: &Reader<'_>, place: std::ops::Range<usize>) {
+    let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, place, "this is not a mail address");
+    reader.findings.add(finding.help("write \"name@example.com\", or \"Name <name@example.com>\""));
+}
+
+/// No more than that a server may find it good: one `@` with something around it, on one line.
+fn is_mail(text: &str) -> bool {
+    let address = match text.split_once('<') {
+        Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
+        None => text,
+    };
+    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';');
+    let parts = address.rsplit_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
+    parts.is_some() && !address.contains(strange) && !text.contains(char::is_control)
+}
+
+/// E.164: a plus sign and up to 15 digits. <https://docs.aws.amazon.com/sns/latest/dg/sns-mobile-phone-number-as-subscriber.html>, 2026-11.
+fn phone(reader: &Reader<'_>) -> String {
+    let key: &Key = &aws_shape::PHONE_NUMBER;
+    let Some(number) = reader.text(key) else { return String::new() };
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    if !(2..=15).contains(&digits.len()) || !digits.chars().all(|c| c.is_ascii_digit()) {
+        let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, reader.place(key), "this is not a phone number");
+        reader.findings.add(finding.help("with the country's code and digits only: \"+15555550100\""));
+    }
+    number
+}
+
+/// What is wrong with a mail server's URL. No message repeats it: it may hold a password.
+fn bad_server(text: &str) -> Option<String> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "smtp" | "smtps") && url.host_str().is_some_and(|host| !host.is_empty()) => {
+            None
+        }
+        Ok(_) => Some("this is not an smtp or smtps URL".to_owned()),
+        Err(error) => Some(format!("this is not a URL: {}", lower_case(&error.to_string()))),
+    }
 }

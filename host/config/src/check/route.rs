@@ -1,37 +1,77 @@
-//! One `[[route]]`.
+//! `[[route]]`: the list of routes, and each of them: grants, filter, limits and configuration of the plugin.
 
 mod delivery;
-mod plugin;
 
-use super::paths::Paths;
-use super::{World, filter, name};
+use super::conflict::exclusive;
+use super::declared::check_name;
+use super::{Paths, World};
 use crate::codes::Code;
-use crate::plan::{RouteSpec, Source};
+use crate::plan::{Instances, Limits, RouteSpec, Source};
 use crate::report::Finding;
-use crate::shape::route as shape;
+use crate::shape::{root, route as shape};
 use crate::syntax::reader::Reader;
+use crate::syntax::scalar;
+use crate::syntax::tree::{Node, Table, Value, json};
+use esclusa_flow::filter::Filter;
 use esclusa_flow::grants::Grants;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
 
 /// Events of a batch where the route does not say, as Lambda has it for streams and for queues.
 const BATCH_SIZE: usize = 100;
 const BATCH_SIZE_OF_QUEUE: usize = 10;
 
+/// Every route, in the order of the file.
+pub fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<RouteSpec> {
+    let Some(entry) = root.entry(&root::ROUTE) else { return Vec::new() };
+    let list = match &entry.node.value {
+        Value::List(list) => list,
+        Value::Broken => return Vec::new(),
+        _ => {
+            let finding = Finding::error(Code::WRONG_TYPE, entry.key_span.clone(), "routes are a list");
+            root.findings.add(finding.help("write [[route]] with two brackets"));
+            return Vec::new();
+        }
+    };
+    let mut seen = BTreeMap::new();
+    let (mut routes, mut sources) = (Vec::new(), Vec::new());
+    for node in list {
+        let Some(table) = node.table() else {
+            let finding = Finding::error(Code::WRONG_TYPE, node.span.clone(), "a route is a table");
+            root.findings.add(finding.help("write [[route]]"));
+            continue;
+        };
+        let reader = Reader::open(root.findings, &shape::SECTION, node.span.clone(), table, &[]);
+        let route = route(&reader, world, paths);
+        let place = reader.place(&shape::NAME);
+        if let Some(first) = seen.insert(route.name.clone(), place.clone()).filter(|_| !route.name.is_empty()) {
+            let message = format!("there are two routes \"{}\"", route.name);
+            let finding = Finding::error(Code::ROUTE_DUPLICATE, place, message).related(first, "the other one");
+            root.findings.add(finding.help("a route's name keeps its place in the source; give each its own"));
+        }
+        sources.push(reader.place(&shape::SOURCE));
+        routes.push(route);
+    }
+    exclusive(world, &routes, &sources, &world.home, root.findings);
+    routes
+}
+
 /// A route.
-pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> RouteSpec {
+fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> RouteSpec {
     let name = reader.text_or_default(&shape::NAME);
     if reader.text(&shape::NAME).is_some() {
-        name::check(reader.findings, "route", &name, &reader.place(&shape::NAME));
+        check_name(reader.findings, "route", &name, &reader.place(&shape::NAME));
     }
     let source = source(reader, world);
     let grants = grants(reader, world);
     let (batch_bytes, in_flight_bytes) = bytes(reader);
-    let limits = plugin::limits(reader);
+    let limits = limits(reader);
     let on_failure = delivery::on_failure(reader, world, source);
     let queue = matches!(source, Some(Source::Queue { .. } | Source::Sqs { .. }));
     RouteSpec {
-        filter: filter::filter(reader, source),
+        filter: filter(reader, source),
         plugin: paths.read(reader, &shape::PLUGIN),
-        sha256: plugin::digest(reader),
+        sha256: digest(reader),
         batch_size: match reader.given_integer(&shape::BATCH_SIZE).and_then(|size| usize::try_from(size).ok()) {
             Some(size) => size,
             None => {
@@ -52,10 +92,10 @@ pub fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> RouteSpec
         on_failure,
         // A source that is not known has been reported.
         ordered: source.is_some_and(Source::ordered),
-        instances: plugin::instances(reader, limits.memory),
+        instances: instances(reader, limits.memory),
         limits,
         enabled: reader.boolean(&shape::ENABLED),
-        config: plugin::config(reader),
+        config: config(reader),
         name: name.into(),
         source: reader.text_or_default(&shape::SOURCE).into(),
         grants,
@@ -127,4 +167,104 @@ fn parallelization_factor(reader: &Reader<'_>, source: Option<&Source>) -> usize
         reader.findings.add(finding.help(kinds));
     }
     factor
+}
+
+/// The filter of a route, where it has one. A field that no event from `source` has is warned of.
+fn filter(reader: &Reader<'_>, source: Option<&Source>) -> Option<Filter> {
+    let node = reader.node(&shape::FILTER)?;
+    let patterns: Vec<&Node> = match &node.value {
+        Value::List(list) => list.iter().collect(),
+        Value::Table(_) | Value::Text(_) => vec![node],
+        Value::Broken => return None,
+        _ => {
+            let help = "write filter = { data = { FIELD = [\"VALUE\"] } }, or a list of such tables";
+            reader.findings.add(scalar::wrong_type(&shape::FILTER, node, "a pattern", help));
+            return None;
+        }
+    };
+    let values: Vec<_> = patterns.iter().map(|node| json(node)).collect();
+    let error = match Filter::compile(&values) {
+        Ok(filter) => {
+            if let Some(source) = source {
+                unknown_field(reader, &filter, source.kind(), &patterns);
+            }
+            return Some(filter);
+        }
+        Err(error) => error,
+    };
+    let place = match patterns.get(error.pattern) {
+        Some(pattern) if !error.pointer.is_empty() => pattern.at_pointer(&error.pointer),
+        _ if node.table().is_some() => reader.key_place(&shape::FILTER),
+        Some(pattern) => pattern.span.clone(),
+        None => node.span.clone(),
+    };
+    reader.findings.add(Finding::error(
+        Code::ROUTE_BAD_FILTER,
+        place,
+        format!("this filter is none: {}", error.message),
+    ));
+    None
+}
+
+fn unknown_field(reader: &Reader<'_>, filter: &Filter, kind: &str, patterns: &[&Node]) {
+    let Some((pattern, field)) = filter.unknown_field(kind) else { return };
+    let entry = patterns.get(pattern).and_then(|node| node.table()).and_then(|table| table.entry(field));
+    let place = entry.map_or_else(|| reader.key_place(&shape::FILTER), |entry| entry.key_span.clone());
+    let message = format!("no event from a source of kind {kind} has a field \"{field}\" at the top");
+    let help = format!("a field of the payload lies in data: write {{ data = {{ {field} = … }} }}");
+    reader.findings.add(Finding::warning(Code::ROUTE_UNKNOWN_FIELD, place, message).help(help));
+}
+
+/// The digest that the plugin's file must have.
+fn digest(reader: &Reader<'_>) -> Option<String> {
+    let digest = reader.text(&shape::SHA256)?;
+    if digest.len() != 64 || !digest.chars().all(|c| c.is_ascii_hexdigit()) {
+        let finding =
+            Finding::error(Code::ROUTE_BAD_DIGEST, reader.place(&shape::SHA256), "this is not a SHA-256 digest");
+        reader.findings.add(finding.help("64 hexadecimal digits, as `sha256sum` prints them"));
+    }
+    Some(digest.to_lowercase())
+}
+
+/// What the plugin may use per call.
+fn limits(route: &Reader<'_>) -> Limits {
+    let given = route.section(&shape::LIMITS, &shape::LIMITS_SECTION);
+    let empty = Table::default();
+    let reader = given.unwrap_or_else(|| Reader::open(route.findings, &shape::LIMITS_SECTION, 0..0, &empty, &[]));
+    Limits {
+        memory: reader.size(&shape::MEMORY),
+        time: reader.duration(&shape::TIME),
+        effects: reader.integer(&shape::EFFECTS),
+        output_bytes: reader.size(&shape::OUTPUT),
+        log_bytes: reader.size(&shape::LOGS),
+        ..Limits::default()
+    }
+}
+
+/// How instances are used.
+fn instances(reader: &Reader<'_>, memory: usize) -> Instances {
+    let max_invocations = reader.integer(&shape::MAX_INVOCATIONS);
+    let memory_high_water = reader.given_size(&shape::MEMORY_HIGH_WATER).unwrap_or(memory / 2);
+    if reader.choice(&shape::INSTANCES) == "reuse" {
+        if memory_high_water > memory {
+            let message = "memory_high_water is above limits.memory, so it is never reached";
+            let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.place(&shape::MEMORY_HIGH_WATER), message);
+            reader.findings.add(finding.help("make it less than limits.memory; by default it is half of it"));
+        }
+        return Instances::Reuse { max_invocations, memory_high_water };
+    }
+    for entry in [&shape::MAX_INVOCATIONS, &shape::MEMORY_HIGH_WATER].into_iter().filter_map(|key| reader.entry(key)) {
+        let message = format!("`{}` has no effect without instances = \"reuse\"", entry.key);
+        reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
+    }
+    Instances::Fresh
+}
+
+/// What is handed to the plugin.
+fn config(reader: &Reader<'_>) -> Json {
+    let empty = || Json::Object(serde_json::Map::new());
+    match reader.table(&shape::CONFIG, "write [route.config]") {
+        Some(_) => reader.node(&shape::CONFIG).map_or_else(empty, json),
+        None => empty(),
+    }
 }

@@ -1,20 +1,21 @@
-//! `[source.NAME]`, each by itself. What sources and outputs say of each other is in `conflict`.
+//! `[source.NAME]`, each by itself. What sources and outputs say of each other, and what only one route can have, is in
+//! `conflict`.
 
-mod aws;
-mod template;
-
-use super::declared::Declared;
-use super::paths::Paths;
-use super::{name, position};
+use super::declared::{Declared, check_name};
+use super::{Paths, aws};
 use crate::codes::Code;
-use crate::plan::{ServiceLocation, Source};
-use crate::report::{Finding, lower_case};
+use crate::plan::{Coordination, ServiceLocation, Source, Start, TableStream};
+use crate::report::{Finding, Findings, lower_case};
+use crate::shape::source::aws as aws_shape;
 use crate::shape::{Key, root, source as shape};
-use crate::syntax::json::json;
 use crate::syntax::reader::Reader;
+use crate::syntax::tree::{Node, Value, json};
 use croner::Cron;
+use esclusa_flow::template::{Part, parts};
 use serde_json::Value as Json;
+use std::ops::Range;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A schedule that has no time after this one is none: 2026-01-01, before this program was written. Milliseconds since
 /// the Unix epoch; the clock is not asked, so that a file means the same every day.
@@ -32,7 +33,7 @@ fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLoca
             stream: engine_name(name, reader, &shape::STREAM),
             partitions: partitions(reader),
             retention: reader.duration(&shape::RETENTION),
-            start: position::start(reader),
+            start: start(reader),
         },
         "queue" => Source::Queue {
             queue: engine_name(name, reader, &shape::QUEUE),
@@ -41,14 +42,14 @@ fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLoca
         },
         "table-changes" => Source::TableChanges {
             table: reader.text_or_default(&shape::CHANGED_TABLE),
-            start: position::without_time(reader),
+            start: start_without_time(reader),
         },
         "http" => http(reader),
         "generate" => generate(reader),
         "schedule" => schedule(reader),
-        "kinesis" => aws::kinesis(name, reader, home),
-        "dynamodb-stream" => aws::dynamodb_stream(name, reader, home),
-        "sqs" => aws::sqs(name, reader, home),
+        "kinesis" => kinesis(name, reader, home),
+        "dynamodb-stream" => dynamodb_stream(name, reader, home),
+        "sqs" => sqs(name, reader, home),
         _ => Source::File { path: paths.read(reader, &shape::PATH), follow: reader.boolean(&shape::FOLLOW) },
     }
 }
@@ -56,7 +57,7 @@ fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLoca
 /// The name of a stream or queue of the engine, by default that of its section.
 pub fn engine_name(section: &str, reader: &Reader<'_>, key: &Key) -> String {
     let Some(given) = reader.text(key) else { return section.to_owned() };
-    name::check(reader.findings, key.name, &given, &reader.place(key));
+    check_name(reader.findings, key.name, &given, &reader.place(key));
     given
 }
 
@@ -84,7 +85,7 @@ fn http(reader: &Reader<'_>) -> Source {
 fn generate(reader: &Reader<'_>) -> Source {
     let templates =
         [&shape::SAMPLE, &shape::SAMPLES, &shape::SAMPLE_KEY].into_iter().filter_map(|key| reader.node(key));
-    templates.for_each(|node| template::check(reader.findings, node));
+    templates.for_each(|node| check_template(reader.findings, node));
     Source::Generate {
         interval: reader.duration(&shape::INTERVAL),
         per_tick: reader.integer(&shape::PER_TICK),
@@ -133,4 +134,128 @@ fn bad_cron(expression: &str) -> Option<String> {
     };
     let since = chrono::DateTime::from_timestamp_millis(NOT_BEFORE)?;
     cron.find_next_occurrence(&since, false).err().map(|_| "this time never comes".to_owned())
+}
+
+/// Where the routes of a source start that have no position yet, of a source that knows no times.
+fn start_without_time(reader: &Reader<'_>) -> Start {
+    if reader.choice(&shape::CHANGES_POSITION) == "LATEST" { Start::Latest } else { Start::TrimHorizon }
+}
+
+/// Where a stream's routes start that have no position yet.
+fn start(reader: &Reader<'_>) -> Start {
+    let word = reader.choice(&shape::STARTING_POSITION);
+    let time = reader.timestamp(&shape::STARTING_POSITION_TIMESTAMP);
+    let given = reader.entry(&shape::STARTING_POSITION_TIMESTAMP);
+    match (word, given) {
+        ("AT_TIMESTAMP", Some(_)) => {
+            let time = time.unwrap_or_default();
+            if UNIX_EPOCH + Duration::from_millis(time) > SystemTime::now() {
+                let place = reader.place(&shape::STARTING_POSITION_TIMESTAMP);
+                let finding = Finding::error(Code::BAD_VALUE, place, "this time is still to come");
+                reader
+                    .findings
+                    .add(finding.help("events of the past are read from a time on; LATEST waits for new ones"));
+            }
+            return Start::AtTimestamp(time);
+        }
+        ("AT_TIMESTAMP", None) => {
+            let finding =
+                Finding::error(Code::MISSING_KEY, reader.place(&shape::STARTING_POSITION), "AT_TIMESTAMP needs a time");
+            reader.findings.add(finding.help("add starting_position_timestamp = \"2026-01-31T12:00:00Z\""));
+        }
+        (_, Some(entry)) => {
+            let message = "this has no effect without starting_position = \"AT_TIMESTAMP\"";
+            reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
+        }
+        (_, None) => {}
+    }
+    if word == "LATEST" { Start::Latest } else { Start::TrimHorizon }
+}
+
+/// A Kinesis data stream.
+fn kinesis(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
+    let stream = aws::name(reader, &aws_shape::STREAM, &aws::STREAM, name);
+    let consumer =
+        reader.entry(&aws_shape::CONSUMER).map(|_| aws::name(reader, &aws_shape::CONSUMER, &aws::CONSUMER, ""));
+    let place = aws::place(reader, &stream, home);
+    let (start, ordered, coordination) = (start(reader), ordered(reader), coordination(reader));
+    Source::Kinesis { stream, start, consumer, ordered, coordination, place }
+}
+
+/// The stream of a table.
+fn dynamodb_stream(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
+    let start = start_without_time(reader);
+    let (ordered, coordination) = (ordered(reader), coordination(reader));
+    let Some(entry) = reader.entry(&aws_shape::STREAM_ARN) else {
+        let table = aws::name(reader, &aws_shape::STREAM_OF, &aws::TABLE, name);
+        let place = aws::place(reader, "", home);
+        return Source::DynamodbStream { of: TableStream::Table(table), start, ordered, coordination, place };
+    };
+    if reader.entry(&aws_shape::STREAM_OF).is_some() {
+        let finding =
+            Finding::error(Code::BAD_VALUE, entry.key_span.clone(), "`table` and `stream_arn` exclude each other");
+        reader.findings.add(
+            finding
+                .related(reader.key_place(&aws_shape::STREAM_OF), "here")
+                .help("keep table: its current stream is found by itself"),
+        );
+    }
+    let arn = aws::name(reader, &aws_shape::STREAM_ARN, &aws::TABLE_STREAM, "");
+    let place = aws::place(reader, &arn, home);
+    Source::DynamodbStream { of: TableStream::Arn(arn), start, ordered, coordination, place }
+}
+
+/// A queue.
+fn sqs(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
+    let receives = reader.given_integer(&aws_shape::MAX_RECEIVE_COUNT);
+    Source::Sqs {
+        queue: aws::queue(reader, &aws_shape::QUEUE, name),
+        visibility_timeout: reader.limit(&aws_shape::VISIBILITY_TIMEOUT),
+        max_receive_count: receives.and_then(|receives| u32::try_from(receives).ok()),
+        place: aws::place(reader, "", home),
+    }
+}
+
+fn ordered(reader: &Reader<'_>) -> bool {
+    reader.choice(&aws_shape::ORDERING) != "none"
+}
+
+fn coordination(reader: &Reader<'_>) -> Coordination {
+    if reader.choice(&aws_shape::COORDINATION) == "none" {
+        for entry in
+            [&aws_shape::LEASE_TABLE, &aws_shape::LEASE_DURATION].into_iter().filter_map(|key| reader.entry(key))
+        {
+            let message = format!("`{}` has no effect with coordination = \"none\"", entry.key);
+            reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
+        }
+        return Coordination::None;
+    }
+    let table =
+        reader.entry(&aws_shape::LEASE_TABLE).map(|_| aws::name(reader, &aws_shape::LEASE_TABLE, &aws::TABLE, ""));
+    Coordination::Leases { table, duration: reader.duration(&aws_shape::LEASE_DURATION) }
+}
+
+/// Reports every placeholder that there is not, in all texts of an event: it would be sent as it stands.
+fn check_template(findings: &Findings, node: &Node) {
+    match &node.value {
+        Value::Text(text) => check_placeholders(findings, &text.text, &node.span),
+        Value::List(nodes) => nodes.iter().for_each(|node| check_template(findings, node)),
+        Value::Table(table) => table.entries.iter().for_each(|entry| check_template(findings, &entry.node)),
+        _ => {}
+    }
+}
+
+fn check_placeholders(findings: &Findings, text: &str, span: &Range<usize>) {
+    let wrong = parts(text).find_map(|part| match part {
+        Part::Unknown(text) => Some(text),
+        _ => None,
+    });
+    if let Some(text) = wrong {
+        let message = match text.ends_with('}') {
+            true => format!("there is no placeholder {text}"),
+            false => "a `{` without its `}`".to_owned(),
+        };
+        let help = "there are {seq}, {now}, {random:N} and {pick:a|b}; write {{ for a brace";
+        findings.add(Finding::error(Code::BAD_VALUE, span.clone(), message).help(help));
+    }
 }

@@ -1,8 +1,7 @@
 //! `[table.NAME]` and `[objects.NAME]`.
 
-use super::declared::Declared;
-use super::paths::Paths;
-use super::{aws, name};
+use super::declared::{Declared, check_name};
+use super::{Paths, aws};
 use crate::codes::Code;
 use crate::plan::{KeySchema, Objects, ServiceLocation, Table, TableSchema};
 use crate::report::Finding;
@@ -61,7 +60,7 @@ fn indexes(reader: &Reader<'_>) -> BTreeMap<String, KeySchema> {
     let table = reader.table(&shape::INDEXES, help);
     let mut indexes = BTreeMap::new();
     for entry in table.map(|table| table.entries.as_slice()).unwrap_or_default() {
-        name::check(reader.findings, "secondary index", &entry.key, &entry.key_span);
+        check_name(reader.findings, "secondary index", &entry.key, &entry.key_span);
         let Some(table) = reader::table(reader.findings, entry, help) else { continue };
         let index = Reader::open(reader.findings, &shape::INDEX_SECTION, entry.key_span.clone(), table, &[]);
         indexes.insert(entry.key.clone(), key(&index));

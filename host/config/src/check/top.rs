@@ -1,10 +1,10 @@
 //! What is no list of things: the version, `[admin]`, `[engine]`.
 
-use super::paths::Paths;
+use super::Paths;
 use crate::codes::Code;
 use crate::plan::Admin;
 use crate::report::{Finding, Findings};
-use crate::shape::{Key, Section, engine, root};
+use crate::shape::{Key, Section, root};
 use crate::syntax::reader::Reader;
 use crate::syntax::scalar;
 use crate::syntax::tree::{Table, Value};
@@ -59,9 +59,9 @@ pub fn admin(reader: &Reader<'_>) -> Option<Admin> {
 
 /// `[engine]`.
 pub fn engine(reader: &Reader<'_>, paths: &Paths<'_>) -> PathBuf {
-    match named(reader, &root::ENGINE, &engine::SECTION) {
-        Some(engine) => paths.read(&engine, &engine::PATH),
-        None => paths.default(&engine::PATH),
+    match named(reader, &root::ENGINE, &root::ENGINE_SECTION) {
+        Some(engine) => paths.read(&engine, &root::ENGINE_PATH),
+        None => paths.default(&root::ENGINE_PATH),
     }
 }
 

@@ -1,8 +1,8 @@
 //! A problem before it has a file, and the collection of all of them: checking goes on after each.
 
+use super::source_text::SourceText;
 use super::{Diagnostic, Severity};
 use crate::codes::Code;
-use crate::syntax::source::SourceText;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -1,6 +1,6 @@
-//! The file as a whole, `[admin]`.
+//! The file as a whole, `[admin]` and `[engine]`.
 
-use super::{Default, Key, Kind, Section, aws, engine, output, route, source, store};
+use super::{Default, Key, Kind, Section, aws, output, route, source, store};
 
 pub static VERSION: Key = Key {
     name: "version",
@@ -16,7 +16,7 @@ pub static ADMIN: Key = Key {
 };
 pub static ENGINE: Key = Key {
     name: "engine",
-    kind: Kind::Section(&engine::SECTION),
+    kind: Kind::Section(&ENGINE_SECTION),
     default: Default::Nothing,
     about: "The embedded engine.",
 };
@@ -89,3 +89,14 @@ pub static ADMIN_SECTION: Section = Section {
     keys: &[&LISTEN, &ALLOW_REMOTE],
     foreign: &[],
 };
+
+pub static ENGINE_PATH: Key = Key {
+    name: "path",
+    kind: Kind::Path,
+    default: Default::Value("data"),
+    about: "The directory of tables, streams, queues, positions and dead letters.",
+};
+
+/// `[engine]`.
+pub static ENGINE_SECTION: Section =
+    Section { name: "engine", about: "The embedded engine.", keys: &[&ENGINE_PATH], foreign: &[] };

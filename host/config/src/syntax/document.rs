@@ -2,10 +2,9 @@
 
 use super::interpolation::Interpolation;
 use super::repeated;
-use super::source::SourceText;
 use super::tree::{Entry, Node, Table, Text, Value};
 use crate::codes::Code;
-use crate::report::{Finding, Findings};
+use crate::report::{Finding, Findings, SourceText};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

@@ -1,8 +1,8 @@
 //! Reading a table by its section: unknown and missing keys are reported when it is opened, wrong values when they are
 //! read. A value that cannot be read gives the default, or nothing in particular: the plan is thrown away then.
 
-use super::nearest::{nearest, plain};
 use super::scalar::{self, Converted};
+use super::scalar::{nearest, plain};
 use super::tree::{Entry, Node, Table, Value};
 use super::unit;
 use crate::codes::Code;

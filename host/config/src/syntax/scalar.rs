@@ -7,6 +7,9 @@ use crate::report::Finding;
 use crate::shape::{Key, Kind};
 use std::time::Duration;
 
+/// Candidates that are looked at.
+const MOST: usize = 2_000;
+
 /// A converted value; `None`: it was reported before.
 pub type Converted<T> = Result<Option<T>, Finding>;
 
@@ -27,7 +30,7 @@ pub fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
         Some(word) => Ok(Some(word)),
         None => {
             let message = format!("`{}` does not know this word", key.name);
-            let meant = super::nearest::nearest(&text, words.iter().copied());
+            let meant = nearest(&text, words.iter().copied());
             let help = meant
                 .map_or_else(|| format!("one of: {}", words.join(", ")), |word| format!("did you mean \"{word}\"?"));
             Err(Finding::error(Code::BAD_VALUE, node.span.clone(), message).help(help))
@@ -142,4 +145,38 @@ fn bad_value(key: &Key, node: &Node, wanted: &str, help: &str) -> Finding {
 
 fn out_of_range(key: &Key, node: &Node) -> Finding {
     Finding::error(Code::OUT_OF_RANGE, node.span.clone(), format!("`{}` is out of range", key.name))
+}
+
+/// The candidate closest to `name`, if any is close: case, `-` and `_` count nothing, and a third of the letters may
+/// differ.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = plain(name);
+    let allowed = (wanted.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .take(MOST)
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= allowed + 2)
+        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// A name in small letters, without `_` and `-`.
+pub fn plain(name: &str) -> String {
+    name.chars().filter(|c| *c != '_' && *c != '-').flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_slip_is_understood_and_a_stranger_is_not() {
+        let keys = ["batch_size", "batch_window", "tables"];
+        assert_eq!(nearest("batchSize", keys), Some("batch_size"));
+        assert_eq!(nearest("bacth_window", keys), Some("batch_window"));
+        assert_eq!(nearest("table", keys), Some("tables"));
+        assert_eq!(nearest("concurrency", keys), None);
+    }
 }

@@ -1,12 +1,13 @@
-//! Diagnostics as text, drawn by the renderer that rustc's messages come from. It is given the lines concerned only: a
-//! file may be megabytes long.
+//! Diagnostics as text, drawn by the renderer that rustc's messages come from, and as JSON, for `--json` and editors. The
+//! renderer is given the lines concerned only: a file may be megabytes long.
 
+use super::source_text::SourceText;
 use super::{Diagnostic, Severity};
-use crate::syntax::source::SourceText;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::{Value, json};
 use std::ops::Range;
 
-pub fn render(diagnostic: &Diagnostic, source: &SourceText, colour: bool) -> String {
+pub fn text(diagnostic: &Diagnostic, source: &SourceText, colour: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -43,4 +44,22 @@ fn snippet<'a>(
     let inside = span.start.saturating_sub(window.start)..span.end.saturating_sub(window.start);
     let annotation = kind.span(inside).label(label.map(String::as_str));
     Snippet::source(source.slice(&window)).line_start(line).path(source.file.as_str()).annotation(annotation)
+}
+
+pub fn as_json(diagnostic: &Diagnostic, source: &SourceText) -> Value {
+    let related = diagnostic.related.iter().map(|(span, label)| {
+        let (line, column) = source.position(span.start);
+        json!({ "message": label, "line": line, "column": column, "span": [span.start, span.end] })
+    });
+    json!({
+        "code": diagnostic.code.as_str(),
+        "severity": diagnostic.severity.as_str(),
+        "message": diagnostic.message,
+        "file": diagnostic.file,
+        "line": diagnostic.line,
+        "column": diagnostic.column,
+        "span": [diagnostic.span.start, diagnostic.span.end],
+        "help": diagnostic.help,
+        "related": related.collect::<Vec<_>>(),
+    })
 }
