@@ -3,39 +3,24 @@
 //! Keeps invariant 2: an instance that trapped, ran into a limit or whose call was dropped is never used again, and
 //! its output is lost.
 
-mod instance;
-
-use crate::component::{Info, LoadError, Loaded};
+use crate::checked_component::Program;
 use crate::contract::BatchRef;
-use crate::engine::Inner;
-use crate::guest::Guest;
+use crate::instance::Instance;
+use crate::load::Loaded;
+use crate::load_error::LoadError;
 use crate::log::Rate;
 use crate::pool::Pool;
-use crate::trap::{self, Phase};
+use crate::sandbox::{Inner, run_on};
+use crate::trap;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::event::{Columns, Origin};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
-use instance::Instance;
 use std::sync::Arc;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wasmtime::component::{ComponentExportIndex, InstancePre};
-
-/// A checked component with everything resolved that can be resolved before an instance is made.
-pub struct Program {
-    pub(crate) inner: Arc<Inner>,
-    pub(crate) pre: InstancePre<Guest>,
-    pub(crate) describe: ComponentExportIndex,
-    pub(crate) init: ComponentExportIndex,
-    pub(crate) handle: ComponentExportIndex,
-    /// True where it can see random numbers at all: else their seed need not be made.
-    pub(crate) random: bool,
-}
 
 /// How a plugin is used by one route.
 #[derive(Debug, Clone)]
@@ -73,30 +58,6 @@ impl std::fmt::Debug for Configured {
     }
 }
 
-/// Asks a plugin who it is.
-///
-/// # Errors
-/// [`LoadError::Describe`].
-pub async fn describe(program: &Arc<Program>) -> Result<Info, LoadError> {
-    let (threads, program) = (program.inner.config.threads.clone(), program.clone());
-    run_on(threads, async move { described(&program).await }).await.unwrap_or(Err(LoadError::Stopped))
-}
-
-async fn described(program: &Arc<Program>) -> Result<Info, LoadError> {
-    let limits = program.inner.config.describe;
-    let _permit = program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
-    let mut instance = Instance::new(program, &"describe".into(), &Arc::default(), limits);
-    let asked = timeout(limits.time, async {
-        instance.start().await?;
-        instance.describe().await
-    });
-    match asked.await {
-        Ok(Ok(info)) => Ok(info),
-        Ok(Err(stopped)) => Err(LoadError::Describe(instance.failure(stopped))),
-        Err(_) => Err(LoadError::Describe(instance.late())),
-    }
-}
-
 impl Loaded {
     /// Configures the plugin for a route. A first instance takes the configuration, so that a bad one is found
     /// before any traffic.
@@ -118,18 +79,6 @@ impl Loaded {
         taken.unwrap_or(Err(LoadError::Stopped))?;
         Ok(Configured(calls))
     }
-}
-
-/// Runs guests on their own threads, if they have some. Dropping the future ends the work the next time that its guest yields.
-/// `None`: the threads are gone, or the work panicked.
-async fn run_on<T: Send + 'static>(
-    threads: Option<Handle>,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
-    let Some(threads) = threads else { return Some(work.await) };
-    let mut task = JoinSet::new();
-    task.spawn_on(work, &threads);
-    task.join_next().await?.inspect_err(|error| tracing::error!(%error, "a call of a plugin broke")).ok()
 }
 
 /// Permits that one route may have.
@@ -216,10 +165,4 @@ impl Plugin for Configured {
     fn digest(&self) -> &str {
         &self.0.digest
     }
-}
-
-/// How a guest did not come to an end, and where.
-pub struct Stopped {
-    pub(crate) phase: Phase,
-    pub(crate) error: wasmtime::Error,
 }

@@ -3,8 +3,8 @@
 //! The batch is written by hand so that it borrows: its five columns are copied into the guest as blocks,
 //! without an owned copy on the way.
 
-pub mod answer;
 pub mod convert;
+pub mod lift;
 
 use esclusa_flow::event::{Columns, Origin};
 use wasmtime::component::{ComponentType, Lower};
@@ -22,6 +22,19 @@ mod generated {
 pub use generated::Plugin;
 pub use generated::esclusa::router::{effects, events, items, tables};
 pub use generated::exports::esclusa::router::{handler, lifecycle};
+
+/// Who a plugin is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it does, in a line.
+    pub description: String,
+    /// JSON Schema of its configuration, where it has one.
+    pub config_schema: Option<String>,
+}
 
 /// Where a batch came from.
 #[derive(ComponentType, Lower)]

@@ -3,7 +3,7 @@
 //! No environment, no arguments, no files, no network: stdin is closed, preopens are empty, and everything else
 //! that the standard library of a guest asks for is answered from the batch.
 
-mod contract;
+mod imports;
 mod wasi;
 
 use crate::clock::{Clock, Random};
@@ -89,7 +89,7 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
     crate::contract::Plugin::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
-    contract::add_logging(l)?;
+    imports::add_logging(l)?;
     wasmtime_wasi_io::add_to_linker_async(l)?;
     clocks::wall_clock::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
     clocks::monotonic_clock::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;

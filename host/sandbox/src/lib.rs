@@ -6,30 +6,39 @@
 
 mod cache;
 mod call;
+mod checked_component;
 pub mod child;
 mod clock;
-mod component;
+mod compile;
 mod contract;
 mod engine;
 mod guest;
+mod instance;
 mod limits;
+mod load;
+mod load_error;
 mod log;
 mod permits;
 mod pool;
+mod sandbox;
+mod scan;
 mod trap;
 
 /// Limits that no configuration moves, for the reference.
 pub mod caps {
-    pub use crate::component::MAX_SCHEMA as SCHEMA_BYTES;
-    pub use crate::component::compile::{BOUNDS as COMPILE, children};
-    pub use crate::component::scan::branches::{ALL as LIVE_VALUES, ONE as LIVE_VALUES_OF_A_FUNCTION};
-    pub use crate::component::scan::{BODY as FUNCTION_BYTES, FUNCTIONS, LOCALS, NESTED as MODULES};
+    pub use crate::compile::{BOUNDS as COMPILE, children};
     pub use crate::guest::RESOURCES;
+    pub use crate::load::MAX_SCHEMA as SCHEMA_BYTES;
     pub use crate::log::{LINE as LINE_BYTES, LINES_PER_SECOND};
+    pub use crate::scan::branches::{ALL as LIVE_VALUES, ONE as LIVE_VALUES_OF_A_FUNCTION};
+    pub use crate::scan::{BODY as FUNCTION_BYTES, FUNCTIONS, LOCALS, NESTED as MODULES};
 }
 
 pub use call::{Configured, RouteSettings};
-pub use component::compile::{Compiler, compile_plugin};
-pub use component::{Info, LoadError, Loaded, MAX_FILE, read};
-pub use engine::{Error, KEEP_RESIDENT, STACK, Sandbox, SandboxConfig};
+pub use compile::{Compiler, compile_plugin};
+pub use contract::Info;
+pub use engine::{KEEP_RESIDENT, STACK};
 pub use limits::TICK;
+pub use load::{Loaded, read};
+pub use load_error::{LoadError, MAX_FILE};
+pub use sandbox::{Error, Sandbox, SandboxConfig};

@@ -4,10 +4,8 @@
 //! and characters that reorder text are escaped, lines are cut, and a call and a route have budgets.
 
 mod escape;
-mod stream;
 
 pub use escape::escape;
-pub use stream::LogStream;
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;

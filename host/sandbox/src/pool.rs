@@ -1,6 +1,6 @@
 //! Instances that are kept between calls of a route, and when they are let go.
 
-use crate::engine::Inner;
+use crate::sandbox::Inner;
 use esclusa_flow::settings::Instances;
 use parking_lot::Mutex;
 use std::sync::Arc;

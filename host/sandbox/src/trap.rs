@@ -2,7 +2,6 @@
 
 mod backtrace;
 
-use crate::call::Stopped;
 use crate::guest::Guest;
 use crate::limits::Stop;
 use esclusa_flow::call_output::{CallError, CallFailure, FailureKind};
@@ -20,6 +19,12 @@ pub enum Phase {
     Init,
     /// It was handling a batch.
     Handle,
+}
+
+/// How a guest did not come to an end, and where.
+pub struct Stopped {
+    pub(crate) phase: Phase,
+    pub(crate) error: wasmtime::Error,
 }
 
 /// The plugin refused its configuration.

@@ -2,7 +2,7 @@
 
 use super::Guest;
 use crate::limits::Stop;
-use crate::log::{LogStream, Origin};
+use crate::log::{Journal, Origin};
 use std::pin::Pin;
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -13,10 +13,16 @@ use wasmtime_wasi::p2::bindings::cli::{
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p2::pipe::ClosedInputStream;
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, Pollable, subscribe};
+use wasmtime_wasi::p2::{
+    DynInputStream, DynOutputStream, DynPollable, OutputStream, Pollable, StreamError, StreamResult, subscribe,
+};
+use wasmtime_wasi_io::bytes::Bytes;
 
 /// Random bytes that are given at once.
 const RANDOM: u64 = 64 << 10;
+
+/// Bytes that a guest may write at once.
+const CHUNK: usize = 64 << 10;
 
 impl environment::Host for Guest {
     fn get_environment(&mut self) -> Result<Vec<(String, String)>> {
@@ -201,5 +207,52 @@ impl insecure_seed::Host for Guest {
     fn insecure_seed(&mut self) -> Result<(u64, u64)> {
         self.entered()?;
         Ok((self.random.next(), self.random.next()))
+    }
+}
+
+/// A guest's standard output or error as an output stream of WASI: writes into the journal of the call. Never blocks.
+struct LogStream {
+    journal: Journal,
+    origin: Origin,
+}
+
+impl LogStream {
+    /// A stream into `journal`.
+    fn new(journal: Journal, origin: Origin) -> Self {
+        LogStream { journal, origin }
+    }
+}
+
+impl Pollable for LogStream {
+    fn ready<'a, 'b>(&'a mut self) -> Pin<Box<dyn Future<Output = ()> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl OutputStream for LogStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.journal.write(self.origin, &bytes);
+        Ok(())
+    }
+
+    /// What comes with the trait makes as many zeros as a guest names, in the host's memory.
+    fn write_zeroes(&mut self, count: usize) -> StreamResult<()> {
+        if count > CHUNK {
+            return Err(StreamError::trap("write-zeroes of more bytes than check-write allows"));
+        }
+        self.journal.write(self.origin, &vec![0; count]);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(CHUNK)
     }
 }

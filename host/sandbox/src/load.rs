@@ -1,42 +1,25 @@
 //! A plugin's file becomes a loaded plugin: read, looked at, compiled or fetched from the cache, checked against
 //! the contract, and asked who it is. Nothing of a file that fails here ever takes traffic.
 
-pub mod check;
-pub mod compile;
-mod error;
-mod file;
-pub mod scan;
-
-pub use error::LoadError;
-pub use file::read;
-
 use crate::cache;
-use crate::call::{self, Program};
-use crate::engine::{Inner, Sandbox};
-use compile::Compiler;
+use crate::checked_component::{self, Program};
+use crate::compile::Compiler;
+use crate::contract::Info;
+use crate::instance::Instance;
+use crate::load_error::{LoadError, MAX_FILE};
+use crate::sandbox::{self, Inner, Sandbox};
 use sha2::{Digest, Sha256};
+use std::fs::{File, FileType, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::time::timeout;
 use wasmtime::component::Component;
 
-/// Bytes that a plugin's file may have.
-pub const MAX_FILE: usize = 32 << 20;
 /// Bytes that the schema of a plugin's configuration may have. The largest of those at hand has 2,000.
 pub const MAX_SCHEMA: usize = 64 << 10;
-
-/// Who a plugin is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Info {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// What it does, in a line.
-    pub description: String,
-    /// JSON Schema of its configuration, where it has one.
-    pub config_schema: Option<String>,
-}
 
 /// A version of a plugin, ready to be configured for routes. Dropping the last value that came of it frees its
 /// code.
@@ -63,7 +46,7 @@ impl Sandbox {
     /// [`LoadError`], which says what was found and what is expected.
     pub async fn load(&self, path: &Path) -> Result<Loaded, LoadError> {
         let file = path.to_owned();
-        let bytes = aside(move || file::read(&file)).await?;
+        let bytes = aside(move || read(&file)).await?;
         self.load_bytes(&path.display().to_string(), bytes).await
     }
 
@@ -76,10 +59,34 @@ impl Sandbox {
             return Err(LoadError::TooLarge);
         }
         let (digest, component) = compiled(&self.0, name, Arc::new(bytes)).await?;
-        let program = Arc::new(check::program(&self.0, &component)?);
-        let info = call::describe(&program).await?;
+        let program = Arc::new(checked_component::program(&self.0, &component)?);
+        let info = describe(&program).await?;
         brief(&info)?;
         Ok(Loaded { digest, info: Arc::new(info), program })
+    }
+}
+
+/// Asks a plugin who it is.
+///
+/// # Errors
+/// [`LoadError::Describe`].
+async fn describe(program: &Arc<Program>) -> Result<Info, LoadError> {
+    let (threads, program) = (program.inner.config.threads.clone(), program.clone());
+    sandbox::run_on(threads, async move { described(&program).await }).await.unwrap_or(Err(LoadError::Stopped))
+}
+
+async fn described(program: &Arc<Program>) -> Result<Info, LoadError> {
+    let limits = program.inner.config.describe;
+    let _permit = program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
+    let mut instance = Instance::new(program, &"describe".into(), &Arc::default(), limits);
+    let asked = timeout(limits.time, async {
+        instance.start().await?;
+        instance.describe().await
+    });
+    match asked.await {
+        Ok(Ok(info)) => Ok(info),
+        Ok(Err(stopped)) => Err(LoadError::Describe(instance.failure(stopped))),
+        Err(_) => Err(LoadError::Describe(instance.late())),
     }
 }
 
@@ -142,4 +149,36 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// The bytes of a plugin's file: a file, no larger than a plugin may be; its size is asked before a byte is read. Blocks as long as the disk does, and on nothing else.
+///
+/// # Errors
+/// [`LoadError::Read`], [`LoadError::NoFile`] or [`LoadError::TooLarge`].
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |source: io::Error| LoadError::Read { path: path.to_owned(), source };
+    // Before it is opened: to open a pipe waits for its writer.
+    sound(path, &std::fs::metadata(path).map_err(unreadable)?)?;
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > MAX_FILE { Err(LoadError::TooLarge) } else { Ok(bytes) }
+}
+
+fn sound(path: &Path, meta: &Metadata) -> Result<(), LoadError> {
+    if let Some(what) = other(meta.file_type()) {
+        return Err(LoadError::NoFile { path: path.to_owned(), what });
+    }
+    if meta.len() > MAX_FILE as u64 { Err(LoadError::TooLarge) } else { Ok(()) }
+}
+
+/// What it is, if it is no file.
+fn other(kind: FileType) -> Option<&'static str> {
+    match kind {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some("a directory"),
+        kind if kind.is_fifo() => Some("a named pipe"),
+        kind if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
+    }
 }

@@ -6,11 +6,9 @@
 //! bombs instead of waiting for them. Overdue ones run at the lowest priority, [`OVERDUE`] at a time, in places of their own.
 //! Thus a file that takes for ever holds up others only as long as its size excuses.
 
-mod answer;
-
-use super::{LoadError, MAX_FILE, scan};
 use crate::child::{self, Bounds, Lost, Program};
-use crate::engine;
+use crate::load_error::{LoadError, MAX_FILE};
+use crate::{engine, scan};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,18 +85,18 @@ impl Places {
         let usage = child.usage();
         let mut asked = Box::pin(child.ask(bytes, &BOUNDS));
         tokio::select! {
-            answer = &mut asked => return answer::decode(answer?),
+            answer = &mut asked => return decode_answer(answer?),
             () = usage.exceeds(prompt(bytes.len())) => {}
         }
         if let Ok(_place) = self.overdue.try_acquire() {
             drop(place);
             usage.lower(NICE[2]);
-            return answer::decode(asked.await?);
+            return decode_answer(asked.await?);
         }
         // What it has done is lost: waiting, it would keep its memory.
         drop((asked, place));
         let _place = taken(&self.overdue).await?;
-        answer::decode(program.start(NICE[2])?.ask(bytes, &BOUNDS).await?)
+        decode_answer(program.start(NICE[2])?.ask(bytes, &BOUNDS).await?)
     }
 
     /// Compiles a plugin in this process.
@@ -145,8 +143,9 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
 #[must_use]
 pub fn compile_plugin() -> ExitCode {
     child::serve(&BOUNDS, MAX_FILE, |bytes| {
-        let engine = engine::on_demand().map_err(|error| LoadError::Compile(error.to_string()));
-        answer::encode(engine.and_then(|engine| compile(&engine, &bytes)))
+        let engine =
+            engine::on_demand().map_err(|error| LoadError::Compile(format!("the sandbox cannot be set up: {error:#}")));
+        encode_answer(engine.and_then(|engine| compile(&engine, &bytes)))
     })
 }
 
@@ -156,6 +155,76 @@ impl From<Lost> for LoadError {
             Lost::Memory(most) => LoadError::CompileMemory(most),
             Lost::Time(most) => LoadError::CompileTime(most),
             lost => LoadError::CompileLost(lost.to_string()),
+        }
+    }
+}
+
+/// What a compiling child says: a word, a zero byte, and then the code, or the texts of the error with zero bytes
+/// between them. A text has no zero byte: it would end there.
+fn encode_answer(result: Result<Vec<u8>, LoadError>) -> Vec<u8> {
+    let (word, texts) = match result {
+        Ok(code) => return [b"code\0".as_slice(), &code].concat(),
+        Err(LoadError::NotAComponent { found, hint }) => ("not-a-component", vec![found, hint]),
+        Err(LoadError::Malformed(detail)) => ("malformed", vec![detail]),
+        Err(LoadError::Proposal { proposal, detail }) => ("proposal", vec![proposal, detail]),
+        Err(LoadError::Bomb(what)) => ("bomb", vec![what]),
+        Err(LoadError::Compile(why)) => ("compile", vec![why]),
+        Err(other) => ("compile", vec![other.to_string()]),
+    };
+    let texts: Vec<_> = texts.iter().map(|text| text.replace('\0', "\u{fffd}")).collect();
+    format!("{word}\0{}", texts.join("\0")).into_bytes()
+}
+
+/// The code, or the error, as [`encode_answer`] was given it.
+///
+/// # Errors
+/// The error of the child.
+fn decode_answer(mut answer: Vec<u8>) -> Result<Vec<u8>, LoadError> {
+    let end = answer.iter().position(|byte| *byte == 0).unwrap_or(answer.len());
+    let rest = answer.split_off((end + 1).min(answer.len()));
+    if answer == b"code\0" {
+        return Ok(rest);
+    }
+    let rest = String::from_utf8_lossy(&rest).into_owned();
+    let (first, second) = rest.split_once('\0').map_or((&*rest, ""), |texts| texts);
+    let (first, second) = (first.to_owned(), second.to_owned());
+    Err(match &*answer {
+        b"not-a-component\0" => LoadError::NotAComponent { found: first, hint: second },
+        b"malformed\0" => LoadError::Malformed(first),
+        b"proposal\0" => LoadError::Proposal { proposal: first, detail: second },
+        b"bomb\0" => LoadError::Bomb(first),
+        b"compile\0" => LoadError::Compile(first),
+        _ => LoadError::CompileLost("it gave no answer".to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_read_the_same_on_both_sides() {
+        let (found, hint) = ("text".to_owned(), "; is the path right?".to_owned());
+        let errors = [
+            LoadError::NotAComponent { found, hint },
+            LoadError::Malformed("at 7\nof 9".to_owned()),
+            LoadError::Proposal { proposal: "gc".to_owned(), detail: "at 7".to_owned() },
+            LoadError::Bomb("60001 functions".to_owned()),
+            LoadError::Compile("\u{fc}".to_owned()),
+        ];
+        for error in errors {
+            let text = format!("{error:?}");
+            assert_eq!(format!("{:?}", decode_answer(encode_answer(Err(error))).unwrap_err()), text);
+        }
+    }
+
+    #[test]
+    fn code_is_handed_over_as_it_is_and_no_answer_is_an_error() {
+        for code in [vec![], vec![0], b"code\0code\0".to_vec()] {
+            assert_eq!(decode_answer(encode_answer(Ok(code.clone()))).unwrap(), code);
+        }
+        for nothing in [&b""[..], b"code", b"co\0de", b"\0"] {
+            assert!(matches!(decode_answer(nothing.to_vec()), Err(LoadError::CompileLost(_))));
         }
     }
 }

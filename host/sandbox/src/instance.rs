@@ -1,16 +1,14 @@
 //! One instance of a plugin: its store, and the calls of its three functions.
 
-use super::{Program, Stopped};
+use crate::checked_component::{Handle, Handled, Program};
 use crate::clock::{Clock, Random};
-use crate::component::Info;
-use crate::component::check::{Handle, Handled};
-use crate::contract::answer::{Answer, Refusal};
-use crate::contract::{BatchRef, lifecycle};
+use crate::contract::lift::{Answer, Refusal};
+use crate::contract::{BatchRef, Info, lifecycle};
 use crate::guest::Guest;
 use crate::limits::Meter;
 use crate::log::{Journal, Rate};
 use crate::pool::Reusable;
-use crate::trap::{self, Phase};
+use crate::trap::{self, Phase, Stopped};
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::event::Columns;

@@ -4,7 +4,7 @@
 
 pub mod branches;
 
-use super::LoadError;
+use crate::load_error::LoadError;
 use wasmparser::{FunctionBody, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
 /// Functions of all modules together. CPython has about 20,000.

@@ -4,6 +4,9 @@ use esclusa_flow::call_output::CallError;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Bytes that a plugin's file may have.
+pub const MAX_FILE: usize = 32 << 20;
+
 /// Why a plugin cannot be loaded or configured.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -24,7 +27,7 @@ pub enum LoadError {
         what: &'static str,
     },
     /// The file is too large.
-    #[error("the file is larger than {} MiB, the most that a plugin may have", super::MAX_FILE >> 20)]
+    #[error("the file is larger than {} MiB, the most that a plugin may have", MAX_FILE >> 20)]
     TooLarge,
     /// The file is no component.
     #[error("found {found}, expected a WebAssembly component{hint}")]

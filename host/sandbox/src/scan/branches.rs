@@ -4,7 +4,8 @@
 //! and what lies on the operand stack. Its time and memory grow with their sum over all such places, which a file of
 //! 30 KB can drive to hundreds of millions (20,000 locals, 10,000 loops).
 
-use super::{LoadError, invalid};
+use super::invalid;
+use crate::load_error::LoadError;
 use wasmparser::{
     BinaryReaderError, FuncValidator, FunctionBody, Operator, OperatorsReader, WasmFeatures, WasmModuleResources,
 };

@@ -1,15 +1,14 @@
 //! A compiled component against the contract: its imports are offered, its exports are there and have the
 //! contract's types.
 
-use super::LoadError;
-use super::error::listed;
-use crate::call::Program;
-use crate::contract::answer::Answer;
+use crate::contract::lift::Answer;
 use crate::contract::{BatchRef, lifecycle};
-use crate::engine::Inner;
+use crate::guest::Guest;
+use crate::load_error::{LoadError, listed};
+use crate::sandbox::Inner;
 use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Lift, Lower};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
 /// Interfaces that the linker offers; a version that ends in a dot stands for all that begin so.
 const OFFERED: [(&str, &str); 23] = [
@@ -45,6 +44,17 @@ const HANDLER: &str = "esclusa:router/handler@0.1.0";
 pub type Handle<'a> = (BatchRef<'a>,);
 /// See [`Handle`].
 pub type Handled = (Answer,);
+
+/// A checked component with everything resolved that can be resolved before an instance is made.
+pub struct Program {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) pre: InstancePre<Guest>,
+    pub(crate) describe: ComponentExportIndex,
+    pub(crate) init: ComponentExportIndex,
+    pub(crate) handle: ComponentExportIndex,
+    /// True where it can see random numbers at all: else their seed need not be made.
+    pub(crate) random: bool,
+}
 
 /// Checks a component, and resolves everything that can be resolved before an instance is made.
 ///
