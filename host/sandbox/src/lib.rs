@@ -1,4 +1,4 @@
-//! Runs plugins in a sandbox: the only crate that names wasmtime.
+//! Runs plugins in a sandbox: the only crate that names wasmtime and wasmparser.
 //!
 //! A [`Sandbox`] is set up once. It loads plugins ([`Loaded`]), which are configured for routes ([`Configured`]),
 //! which implement the boundary trait `esclusa_flow::plugin::Plugin`. Many versions of a plugin can be loaded at
@@ -42,3 +42,4 @@ pub use limits::TICK;
 pub use load::{Loaded, read};
 pub use load_error::{LoadError, MAX_FILE};
 pub use sandbox::{Error, Sandbox, SandboxConfig};
+pub use scan::ComponentNames;

@@ -135,3 +135,35 @@ fn invalid(error: &wasmparser::BinaryReaderError) -> LoadError {
         }
     }
 }
+
+/// The names of what a component imports and exports.
+#[derive(Debug, Default)]
+pub struct ComponentNames {
+    /// Interfaces that the component needs, in the order of the file.
+    pub imports: Vec<String>,
+    /// Interfaces that it offers, in the order of the file.
+    pub exports: Vec<String>,
+}
+
+impl ComponentNames {
+    /// The names of the outermost component in a file that the sandbox has loaded; those of components inside it are left out,
+    /// and so is everything that cannot be read.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let (mut names, mut depth) = (ComponentNames::default(), 0_u32);
+        for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+            match payload {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth = depth.saturating_add(1),
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    names.imports.extend(section.into_iter().flatten().map(|import| import.name.name.to_owned()));
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    names.exports.extend(section.into_iter().flatten().map(|export| export.name.name.to_owned()));
+                }
+                _ => {}
+            }
+        }
+        names
+    }
+}
