@@ -31,7 +31,7 @@ struct World {
 }
 
 /// The plan of a file. `None`: the file is of another version, so that nothing can be said about it.
-pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
+pub(crate) fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
     let table = root.table()?;
     if !top::version(table, findings) {
         return None;
@@ -104,17 +104,17 @@ struct Paths<'a> {
 
 impl<'a> Paths<'a> {
     /// Relative to `base`.
-    pub fn new(base: &'a Path) -> Self {
+    pub(crate) fn new(base: &'a Path) -> Self {
         Paths { base }
     }
 
     /// The directory of the file.
-    pub fn base(&self) -> PathBuf {
+    pub(crate) fn base(&self) -> PathBuf {
         tidy(self.base)
     }
 
     /// The path of a key, or its default.
-    pub fn read(&self, reader: &Reader<'_>, key: &Key) -> PathBuf {
+    pub(crate) fn read(&self, reader: &Reader<'_>, key: &Key) -> PathBuf {
         let path = reader.text_or_default(key);
         if path.is_empty() && reader.text(key).is_some() {
             let message = format!("`{}` is an empty path", key.name);
@@ -124,7 +124,7 @@ impl<'a> Paths<'a> {
     }
 
     /// The path that a key has where its section is not given.
-    pub fn default(&self, key: &Key) -> PathBuf {
+    pub(crate) fn default(&self, key: &Key) -> PathBuf {
         tidy(&self.base.join(reader::default(key)))
     }
 }

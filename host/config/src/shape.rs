@@ -1,18 +1,18 @@
 //! Which sections, keys and values routes.toml has. The parser reads through these tables, and the JSON Schema and the
 //! reference page are made from them, so the three cannot disagree. No meaning: names are not resolved here.
 
-pub mod aws;
-pub mod output;
-pub mod root;
-pub mod route;
-pub mod source;
-pub mod store;
+pub(crate) mod aws;
+pub(crate) mod output;
+pub(crate) mod root;
+pub(crate) mod route;
+pub(crate) mod source;
+pub(crate) mod store;
 
 use crate::codes::Code;
 
 /// A table with known keys.
 #[derive(Debug)]
-pub struct Section {
+pub(crate) struct Section {
     /// Its name; for a section with kinds, the kind.
     pub name: &'static str,
     /// What it is, a sentence.
@@ -25,7 +25,7 @@ pub struct Section {
 
 /// A key of a section.
 #[derive(Debug)]
-pub struct Key {
+pub(crate) struct Key {
     /// Its name.
     pub name: &'static str,
     /// What it takes.
@@ -38,7 +38,7 @@ pub struct Key {
 
 /// What a key takes.
 #[derive(Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A text.
     Text,
     /// A path, relative to the file's directory.
@@ -98,7 +98,7 @@ pub enum Kind {
 
 /// What holds where a key is not given.
 #[derive(Debug)]
-pub enum Default {
+pub(crate) enum Default {
     /// It must be given.
     Required,
     /// Nothing.
@@ -111,7 +111,7 @@ pub enum Default {
 
 /// Tables of which each has a `kind` that says which keys it has.
 #[derive(Debug)]
-pub struct Family {
+pub(crate) struct Family {
     /// The word in front of the name: `source` in `[source.NAME]`.
     pub name: &'static str,
     /// What it is, a sentence.

@@ -18,7 +18,7 @@ const CHECKSUM: usize = 32;
 
 /// A directory of compiled components.
 #[derive(Debug)]
-pub struct Cache {
+pub(crate) struct Cache {
     dir: PathBuf,
     /// Distinguishes versions and settings of the engine, and the machine's instruction set.
     engine: u64,
@@ -26,7 +26,7 @@ pub struct Cache {
 
 impl Cache {
     /// Opens the directory, makes it where it is not there, and closes it to other users.
-    pub fn open(dir: &Path, engine: &Engine) -> io::Result<Cache> {
+    pub(crate) fn open(dir: &Path, engine: &Engine) -> io::Result<Cache> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         // Only its owner can do this, so it also shows that nobody else made the directory for us.
         fs::set_permissions(dir, Permissions::from_mode(0o700))?;
@@ -40,7 +40,7 @@ impl Cache {
     }
 
     /// The compiled component, where there is a sound one.
-    pub fn get(&self, engine: &Engine, digest: &str) -> Option<Component> {
+    pub(crate) fn get(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let path = self.path(digest);
         let bytes = fs::read(&path).ok()?;
         let (code, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
@@ -54,7 +54,7 @@ impl Cache {
     }
 
     /// Keeps compiled code: written aside, synced and renamed, so that no half of one is ever seen.
-    pub fn put(&self, digest: &str, code: &[u8]) -> io::Result<()> {
+    pub(crate) fn put(&self, digest: &str, code: &[u8]) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let aside = self.dir.join(format!(".{digest}-{}-{number}", std::process::id()));
@@ -67,7 +67,7 @@ impl Cache {
 }
 
 /// A component of code that the compiler gave, now or earlier.
-pub fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+pub(crate) fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     #[expect(unsafe_code, reason = "the only way to load compiled code")]
     // SAFETY: the bytes must come from wasmtime's compiler. They come from a child of this process, which is this program,
     // or from the cache: its directory is ours and closed to others, its files are written by `put` alone, and the

@@ -41,12 +41,12 @@ const LIFECYCLE: &str = "esclusa:router/lifecycle@0.1.0";
 const HANDLER: &str = "esclusa:router/handler@0.1.0";
 
 /// Parameters and result of `handle`.
-pub type Handle<'a> = (BatchRef<'a>,);
+pub(crate) type Handle<'a> = (BatchRef<'a>,);
 /// See [`Handle`].
-pub type Handled = (Answer,);
+pub(crate) type Handled = (Answer,);
 
 /// A checked component with everything resolved that can be resolved before an instance is made.
-pub struct Program {
+pub(crate) struct Program {
     pub(crate) inner: Arc<Inner>,
     pub(crate) pre: InstancePre<Guest>,
     pub(crate) describe: ComponentExportIndex,
@@ -60,7 +60,7 @@ pub struct Program {
 ///
 /// # Errors
 /// What the contract misses.
-pub fn program(inner: &Arc<Inner>, component: &Component) -> Result<Program, LoadError> {
+pub(crate) fn program(inner: &Arc<Inner>, component: &Component) -> Result<Program, LoadError> {
     let ty = component.component_type();
     let unmet: Vec<_> =
         ty.imports(&inner.engine).map(|(name, _)| name).filter(|name| !offered(name)).map(unmet).collect();

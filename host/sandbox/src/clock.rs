@@ -8,58 +8,58 @@ use esclusa_flow::event::{Columns, EVENT_WIDTH};
 use esclusa_flow::retry::mix;
 
 /// How far the monotonic clock moves with each reading, in nanoseconds: loops that wait for time to pass end.
-pub const STEP: u64 = 10_000;
+pub(crate) const STEP: u64 = 10_000;
 
 /// A clock that stands still at the batch's newest timestamp, and moves only by being read or waited for.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Clock {
+pub(crate) struct Clock {
     wall: u64,
     monotonic: u64,
 }
 
 impl Clock {
     /// The clock of a batch.
-    pub fn of(columns: &Columns) -> Self {
+    pub(crate) fn of(columns: &Columns) -> Self {
         let wall = columns.timestamps.iter().copied().max().unwrap_or_default();
         Clock { wall, monotonic: wall.saturating_mul(1_000_000) }
     }
 
     /// Wall clock in milliseconds since the Unix epoch; the same during the whole call.
-    pub fn wall(&self) -> u64 {
+    pub(crate) fn wall(&self) -> u64 {
         self.wall
     }
 
     /// Reads the monotonic clock, in nanoseconds.
-    pub fn monotonic(&mut self) -> u64 {
+    pub(crate) fn monotonic(&mut self) -> u64 {
         self.monotonic = self.monotonic.saturating_add(STEP);
         self.monotonic
     }
 
     /// Waits until the monotonic clock shows `when`; takes no real time.
-    pub fn wait_until(&mut self, when: u64) {
+    pub(crate) fn wait_until(&mut self, when: u64) {
         self.monotonic = self.monotonic.max(when);
     }
 
     /// Waits for so many nanoseconds; takes no real time.
-    pub fn wait(&mut self, nanoseconds: u64) {
+    pub(crate) fn wait(&mut self, nanoseconds: u64) {
         self.monotonic = self.monotonic.saturating_add(nanoseconds);
     }
 }
 
 /// A generator of numbers that look random. Not for secrets: whoever knows the batch knows them.
 #[derive(Debug, Clone, Copy)]
-pub struct Random {
+pub(crate) struct Random {
     state: u64,
 }
 
 impl Random {
     /// The numbers that `init` sees.
-    pub fn of_route(route: &str) -> Self {
+    pub(crate) fn of_route(route: &str) -> Self {
         Random { state: hash(0, route.as_bytes()) }
     }
 
     /// The numbers of a batch: from the route and the ids of all events.
-    pub fn of(route: &str, columns: &Columns) -> Self {
+    pub(crate) fn of(route: &str, columns: &Columns) -> Self {
         let id = |head: &[u32]| {
             let (at, length) = (*head.first()? as usize, *head.get(1)? as usize);
             columns.bytes.get(at..at.checked_add(length)?)
@@ -70,14 +70,14 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         let number = mix(self.state);
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         number
     }
 
     /// The next bytes.
-    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(count.saturating_add(8));
         while bytes.len() < count {
             bytes.extend_from_slice(&self.next().to_le_bytes());

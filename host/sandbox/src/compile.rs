@@ -43,7 +43,7 @@ pub enum Compiler {
 }
 
 /// Places to compile.
-pub struct Places {
+pub(crate) struct Places {
     here: Semaphore,
     small: Semaphore,
     large: Semaphore,
@@ -78,7 +78,7 @@ impl Places {
     ///
     /// # Errors
     /// What is wrong with the plugin, or how the child was lost.
-    pub async fn by_child(&self, program: &Program, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+    pub(crate) async fn by_child(&self, program: &Program, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         let (places, niceness) = if bytes.len() < LARGE { (&self.small, NICE[0]) } else { (&self.large, NICE[1]) };
         let place = taken(places).await?;
         let child = program.start(niceness)?;
@@ -103,7 +103,7 @@ impl Places {
     ///
     /// # Errors
     /// What is wrong with the plugin.
-    pub async fn here(
+    pub(crate) async fn here(
         self: &Arc<Self>,
         engine: &Engine,
         bytes: Arc<Vec<u8>>,

@@ -3,8 +3,8 @@
 //! The batch is written by hand so that it borrows: its five columns are copied into the guest as blocks,
 //! without an owned copy on the way.
 
-pub mod convert;
-pub mod lift;
+pub(crate) mod convert;
+pub(crate) mod lift;
 
 use esclusa_flow::event::{Columns, Origin};
 use wasmtime::component::{ComponentType, Lower};
@@ -19,9 +19,9 @@ mod generated {
     });
 }
 
-pub use generated::Plugin;
-pub use generated::esclusa::router::{effects, events, items, tables};
-pub use generated::exports::esclusa::router::{handler, lifecycle};
+pub(crate) use generated::Plugin;
+pub(crate) use generated::esclusa::router::{effects, events, items, tables};
+pub(crate) use generated::exports::esclusa::router::{handler, lifecycle};
 
 /// Who a plugin is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Info {
 /// Where a batch came from.
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub struct OriginRef<'a> {
+pub(crate) struct OriginRef<'a> {
     route: &'a str,
     source: &'a str,
     kind: &'a str,
@@ -50,7 +50,7 @@ pub struct OriginRef<'a> {
 /// A batch as it is handed to a guest.
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub struct BatchRef<'a> {
+pub(crate) struct BatchRef<'a> {
     origin: OriginRef<'a>,
     events: &'a [u32],
     timestamps: &'a [u64],
@@ -61,7 +61,7 @@ pub struct BatchRef<'a> {
 
 impl<'a> BatchRef<'a> {
     /// Borrows the events of a call.
-    pub fn new(origin: &'a Origin, columns: &'a Columns) -> Self {
+    pub(crate) fn new(origin: &'a Origin, columns: &'a Columns) -> Self {
         BatchRef {
             origin: OriginRef {
                 route: &origin.route,

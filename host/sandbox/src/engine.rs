@@ -23,7 +23,7 @@ pub const KEEP_RESIDENT: usize = 2 << 20;
 const MEMORY: usize = 1 << 32;
 
 /// An engine with a pool; without one where the machine does not have the address space for it.
-pub fn pooled(instances: u32) -> wasmtime::Result<Engine> {
+pub(crate) fn pooled(instances: u32) -> wasmtime::Result<Engine> {
     let mut config = settings();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
     match Engine::new(&config) {
@@ -37,7 +37,7 @@ pub fn pooled(instances: u32) -> wasmtime::Result<Engine> {
 
 /// An engine without a pool. What it compiles runs in one with a pool as well: how instances are allocated is no part of
 /// the code.
-pub fn on_demand() -> wasmtime::Result<Engine> {
+pub(crate) fn on_demand() -> wasmtime::Result<Engine> {
     let mut config = settings();
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     Engine::new(&config)

@@ -21,11 +21,11 @@ use wasmtime_wasi_io::IoView;
 pub const RESOURCES: usize = 1000;
 
 /// Interfaces that a plugin may import, as an error message lists them.
-pub const OFFERED: &str = "esclusa:router/tables, wasi:cli, wasi:clocks, wasi:io, wasi:random, wasi:filesystem \
+pub(crate) const OFFERED: &str = "esclusa:router/tables, wasi:cli, wasi:clocks, wasi:io, wasi:random, wasi:filesystem \
      (always empty) and wasi:logging";
 
 /// What the imports of one instance see.
-pub struct Guest {
+pub(crate) struct Guest {
     pub(crate) meter: Meter,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
@@ -44,7 +44,7 @@ pub struct Guest {
 
 impl Guest {
     /// The state of a new instance, before any call.
-    pub fn new(meter: Meter, random: Random, journal: Journal) -> Self {
+    pub(crate) fn new(meter: Meter, random: Random, journal: Journal) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         Guest {
@@ -85,7 +85,7 @@ impl IoView for Guest {
 ///
 /// # Errors
 /// Only where two definitions clash, which the tests would show.
-pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
     crate::contract::Plugin::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;

@@ -19,7 +19,7 @@ use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Lift, 
 use wasmtime::{Store, UpdateDeadline};
 
 /// An instance. Whoever gets an error from it, or drops a call of it, drops it too.
-pub struct Instance {
+pub(crate) struct Instance {
     program: Arc<Program>,
     store: Store<Guest>,
     exports: Option<component::Instance>,
@@ -29,7 +29,7 @@ pub struct Instance {
 
 impl Instance {
     /// A store with all limits in place, in which nothing runs yet.
-    pub fn new(program: &Arc<Program>, route: &Arc<str>, rate: &Arc<Rate>, limits: Limits) -> Self {
+    pub(crate) fn new(program: &Arc<Program>, route: &Arc<str>, rate: &Arc<Rate>, limits: Limits) -> Self {
         let journal = Journal::new(route.clone(), rate.clone(), limits.log_bytes);
         let random = if program.random { Random::of_route(route) } else { Random::of_route("") };
         let mut store = Store::new(&program.inner.engine, Guest::new(Meter::new(limits), random, journal));
@@ -44,7 +44,7 @@ impl Instance {
     }
 
     /// Makes the instance; its start functions run.
-    pub async fn start(&mut self) -> Result<(), Stopped> {
+    pub(crate) async fn start(&mut self) -> Result<(), Stopped> {
         self.phase = Phase::Start;
         let program = self.program.clone();
         let started = program.pre.instantiate_async(&mut self.store).await;
@@ -53,7 +53,7 @@ impl Instance {
     }
 
     /// Makes the instance and hands it its configuration.
-    pub async fn initialised(&mut self, config: &str) -> Result<(), Stopped> {
+    pub(crate) async fn initialised(&mut self, config: &str) -> Result<(), Stopped> {
         self.start().await?;
         self.phase = Phase::Init;
         let init = self.program.init;
@@ -64,7 +64,7 @@ impl Instance {
     }
 
     /// Likewise, for a plugin that has taken this configuration before: what it says of it was logged then.
-    pub async fn initialised_again(&mut self, config: &str) -> Result<(), Stopped> {
+    pub(crate) async fn initialised_again(&mut self, config: &str) -> Result<(), Stopped> {
         self.store.data().journal.quiet(true);
         self.initialised(config).await?;
         self.store.data().journal.quiet(false);
@@ -72,7 +72,7 @@ impl Instance {
     }
 
     /// Asks who the plugin is.
-    pub async fn describe(&mut self) -> Result<Info, Stopped> {
+    pub(crate) async fn describe(&mut self) -> Result<Info, Stopped> {
         self.phase = Phase::Describe;
         let (info,) = self.call::<(), (lifecycle::Info,)>(self.program.describe, ()).await?;
         Ok(Info {
@@ -84,7 +84,7 @@ impl Instance {
     }
 
     /// Sets what `handle` will see: clock, random numbers and reads of this batch.
-    pub fn begin(&mut self, route: &str, events: &Columns, reads: Arc<dyn Reads>) {
+    pub(crate) fn begin(&mut self, route: &str, events: &Columns, reads: Arc<dyn Reads>) {
         let random = self.program.random.then(|| Random::of(route, events));
         let guest = self.store.data_mut();
         guest.clock = Clock::of(events);
@@ -97,7 +97,7 @@ impl Instance {
     }
 
     /// Handles a batch.
-    pub async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<CallOutput, Refusal>, Stopped> {
+    pub(crate) async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<CallOutput, Refusal>, Stopped> {
         self.phase = Phase::Handle;
         self.calls = self.calls.saturating_add(1);
         let (Answer(answer),) = self.call::<Handle<'_>, Handled>(self.program.handle, (batch,)).await?;
@@ -122,19 +122,19 @@ impl Instance {
     }
 
     /// Ends a call that went well, and gives the last lines that it logged.
-    pub fn end(&mut self) -> Vec<String> {
+    pub(crate) fn end(&mut self) -> Vec<String> {
         let guest = self.store.data_mut();
         guest.reads = None;
         guest.journal.close(guest.meter.limits().log_bytes)
     }
 
     /// True if a call that fails so will fail again.
-    pub fn is_fated(&self, kind: FailureKind) -> bool {
+    pub(crate) fn is_fated(&self, kind: FailureKind) -> bool {
         !self.store.data().asked && kind.repeats(self.calls <= 1)
     }
 
     /// What a stopped call means.
-    pub fn failure(&mut self, stopped: Stopped) -> CallError {
+    pub(crate) fn failure(&mut self, stopped: Stopped) -> CallError {
         let logs = self.end();
         let error = trap::failure(self.store.data(), stopped, logs);
         match error {
@@ -147,13 +147,13 @@ impl Instance {
     }
 
     /// What a call means that took too long.
-    pub fn late(&mut self) -> CallError {
+    pub(crate) fn late(&mut self) -> CallError {
         let logs = self.end();
         trap::late(self.store.data(), self.phase, logs)
     }
 
     /// What the plugin's own refusal of a batch means.
-    pub fn refused(&mut self, refusal: Refusal) -> CallError {
+    pub(crate) fn refused(&mut self, refusal: Refusal) -> CallError {
         self.end();
         match (refusal, self.store.data_mut().fault.take()) {
             (Refusal::Retry(_), Some(fault)) => CallError::Host(fault),

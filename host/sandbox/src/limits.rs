@@ -15,7 +15,7 @@ const TABLE_ELEMENT: usize = size_of::<usize>();
 
 /// Why the host stopped a guest.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// It computed too long.
     #[error("the guest computed for longer than limits.time")]
     Cpu,
@@ -35,7 +35,7 @@ pub enum Stop {
 
 /// Counts what one call uses.
 #[derive(Debug)]
-pub struct Meter {
+pub(crate) struct Meter {
     limits: Limits,
     memory: usize,
     pending: usize,
@@ -47,13 +47,13 @@ pub struct Meter {
 
 impl Meter {
     /// A meter that has counted nothing.
-    pub fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         let work = Work::of(limits.host_bytes);
         Meter { limits, memory: 0, pending: 0, memory_refused: false, calls: 0, work, ticks: 0 }
     }
 
     /// Starts a new call on the same instance. Its memory stays counted.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.memory_refused = false;
         self.calls = 0;
         self.work = Work::of(self.limits.host_bytes);
@@ -61,17 +61,17 @@ impl Meter {
     }
 
     /// The limits.
-    pub fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
 
     /// Bytes of memories and tables.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.memory
     }
 
     /// True where more memory than allowed was asked for.
-    pub fn memory_refused(&self) -> bool {
+    pub(crate) fn memory_refused(&self) -> bool {
         self.memory_refused
     }
 
@@ -79,7 +79,7 @@ impl Meter {
     ///
     /// # Errors
     /// [`Stop::HostCalls`] where it is one too many.
-    pub fn host_call(&mut self) -> Result<(), Stop> {
+    pub(crate) fn host_call(&mut self) -> Result<(), Stop> {
         self.calls = self.calls.saturating_add(1);
         self.check_calls()
     }
@@ -88,7 +88,7 @@ impl Meter {
     ///
     /// # Errors
     /// [`Stop::HostBytes`] if they are too many.
-    pub fn host_bytes(&mut self, bytes: usize) -> Result<(), Stop> {
+    pub(crate) fn host_bytes(&mut self, bytes: usize) -> Result<(), Stop> {
         self.work.spend(bytes).map_err(|Exhausted(budget)| Stop::HostBytes(budget))
     }
 
@@ -100,7 +100,7 @@ impl Meter {
     ///
     /// # Errors
     /// The limit that is passed.
-    pub fn tick(&mut self) -> Result<(), Stop> {
+    pub(crate) fn tick(&mut self) -> Result<(), Stop> {
         self.ticks = self.ticks.saturating_add(1);
         self.check_calls()?;
         if self.ticks > ticks(self.limits.time) { Err(Stop::Cpu) } else { Ok(()) }

@@ -129,7 +129,7 @@ fn text(error: &CallError) -> String {
 const LISTED: usize = 20;
 
 /// The first of many names.
-pub fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     let more = names.len().saturating_sub(LISTED);
     let first: Vec<_> = names.iter().take(LISTED).map(String::as_str).collect();
     if more == 0 { first.join(", ") } else { format!("{} and {more} more", first.join(", ")) }

@@ -5,7 +5,7 @@
 
 mod escape;
 
-pub use escape::escape;
+pub(crate) use escape::escape;
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -21,7 +21,7 @@ pub const LINES_PER_SECOND: u32 = 1000;
 
 /// How important a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Level {
     /// For developers.
     Trace,
     /// For developers.
@@ -36,7 +36,7 @@ pub enum Level {
 
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// Standard output.
     Stdout,
     /// Standard error.
@@ -57,7 +57,7 @@ impl Origin {
 
 /// The budget of lines of a route, shared by its calls.
 #[derive(Debug)]
-pub struct Rate {
+pub(crate) struct Rate {
     window: Mutex<(Instant, u32)>,
 }
 
@@ -80,7 +80,7 @@ impl Rate {
 
 /// The journal of one call, shared with the streams that the guest writes to.
 #[derive(Debug, Clone)]
-pub struct Journal(Arc<Mutex<Lines>>);
+pub(crate) struct Journal(Arc<Mutex<Lines>>);
 
 #[derive(Debug)]
 struct Lines {
@@ -96,7 +96,7 @@ struct Lines {
 
 impl Journal {
     /// An empty journal with a budget in bytes.
-    pub fn new(route: Arc<str>, rate: Arc<Rate>, budget: usize) -> Self {
+    pub(crate) fn new(route: Arc<str>, rate: Arc<Rate>, budget: usize) -> Self {
         Journal(Arc::new(Mutex::new(Lines {
             route,
             rate,
@@ -114,12 +114,12 @@ impl Journal {
     }
 
     /// Takes bytes that were written to a stream.
-    pub fn write(&self, origin: Origin, bytes: &[u8]) {
+    pub(crate) fn write(&self, origin: Origin, bytes: &[u8]) {
         self.lines().write(origin, bytes);
     }
 
     /// Takes a whole message. Takes time in proportion to its bytes and to the lines that are shown, whatever `context` is.
-    pub fn log(&self, level: Level, context: &str, message: &str) {
+    pub(crate) fn log(&self, level: Level, context: &str, message: &str) {
         let context = context.as_bytes();
         let prefix = match context.get(..LINE).unwrap_or(context) {
             [] => Vec::new(),
@@ -129,14 +129,14 @@ impl Journal {
     }
 
     /// Keeps lines for failures only, or no longer: what was said before need not be said again.
-    pub fn quiet(&self, quiet: bool) {
+    pub(crate) fn quiet(&self, quiet: bool) {
         let mut lines = self.lines();
         lines.flush();
         lines.quiet = quiet;
     }
 
     /// Ends the call: unfinished lines are lines, and what was left out is said. Gives the last lines.
-    pub fn close(&self, budget: usize) -> Vec<String> {
+    pub(crate) fn close(&self, budget: usize) -> Vec<String> {
         let mut lines = self.lines();
         lines.flush();
         lines.budget = budget;

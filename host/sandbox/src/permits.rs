@@ -4,25 +4,25 @@
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 /// The permits of a sandbox.
-pub struct Permits {
+pub(crate) struct Permits {
     all: Semaphore,
     kept: Semaphore,
 }
 
 impl Permits {
     /// So many for everybody, and some more.
-    pub fn new(instances: u32) -> Self {
+    pub(crate) fn new(instances: u32) -> Self {
         Permits { all: Semaphore::new(instances as usize), kept: Semaphore::new(Permits::reserve(instances) as usize) }
     }
 
     /// How many are kept besides `instances`.
-    pub const fn reserve(instances: u32) -> u32 {
+    pub(crate) const fn reserve(instances: u32) -> u32 {
         let quarter = instances / 4;
         if quarter == 0 { 1 } else { quarter }
     }
 
     /// For the first guest of a route, or one that no route has yet.
-    pub async fn first(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+    pub(crate) async fn first(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         tokio::select! {
             biased;
             permit = self.all.acquire() => permit,
@@ -31,7 +31,7 @@ impl Permits {
     }
 
     /// For a further guest of a route.
-    pub async fn further(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+    pub(crate) async fn further(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.all.acquire().await
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Something that can be kept, and wears out.
-pub trait Reusable {
+pub(crate) trait Reusable {
     /// Calls that it has had.
     fn calls(&self) -> u32;
     /// Bytes that it holds.
@@ -15,7 +15,7 @@ pub trait Reusable {
 }
 
 /// The kept instances of one route.
-pub struct Pool<T> {
+pub(crate) struct Pool<T> {
     inner: Arc<Inner>,
     instances: Instances,
     kept: Mutex<Vec<T>>,
@@ -23,12 +23,12 @@ pub struct Pool<T> {
 
 impl<T: Reusable> Pool<T> {
     /// An empty pool.
-    pub fn new(inner: Arc<Inner>, instances: Instances) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, instances: Instances) -> Self {
         Pool { inner, instances, kept: Mutex::default() }
     }
 
     /// A kept instance, where there is one.
-    pub fn take(&self) -> Option<T> {
+    pub(crate) fn take(&self) -> Option<T> {
         let taken = self.kept.lock().pop();
         if taken.is_some() {
             self.inner.kept.fetch_sub(1, Ordering::Relaxed);
@@ -37,7 +37,7 @@ impl<T: Reusable> Pool<T> {
     }
 
     /// Keeps an instance whose call went well, unless it is worn out or there is no room for it.
-    pub fn keep(&self, instance: T) {
+    pub(crate) fn keep(&self, instance: T) {
         let Instances::Reuse { max_invocations, memory_high_water } = self.instances else { return };
         if instance.calls() >= max_invocations || instance.memory() > memory_high_water {
             return;

@@ -128,7 +128,7 @@ impl Sandbox {
 
 /// Runs guests on their own threads, if they have some. Dropping the future ends the work the next time that its guest yields.
 /// `None`: the threads are gone, or the work panicked.
-pub async fn run_on<T: Send + 'static>(
+pub(crate) async fn run_on<T: Send + 'static>(
     threads: Option<Handle>,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {

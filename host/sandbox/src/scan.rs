@@ -2,7 +2,7 @@
 //!
 //! Validation takes time in proportion to the file; compiling does not, so what drives it up is bounded here.
 
-pub mod branches;
+pub(crate) mod branches;
 
 use crate::load_error::LoadError;
 use wasmparser::{FunctionBody, Parser, Payload, ValidPayload, Validator, WasmFeatures};
@@ -30,7 +30,7 @@ fn features() -> WasmFeatures {
 ///
 /// # Errors
 /// A [`LoadError`] that says what was found.
-pub fn scan(bytes: &[u8]) -> Result<(), LoadError> {
+pub(crate) fn scan(bytes: &[u8]) -> Result<(), LoadError> {
     kind(bytes)?;
     match scan_with(bytes, features()) {
         Err(LoadError::Malformed(detail)) => Err(proposal(bytes, detail)),

@@ -10,7 +10,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 /// What a guest was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// It was being made.
     Start,
     /// It was asked who it is.
@@ -22,7 +22,7 @@ pub enum Phase {
 }
 
 /// How a guest did not come to an end, and where.
-pub struct Stopped {
+pub(crate) struct Stopped {
     pub(crate) phase: Phase,
     pub(crate) error: wasmtime::Error,
 }
@@ -30,18 +30,18 @@ pub struct Stopped {
 /// The plugin refused its configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Refused(pub String);
+pub(crate) struct Refused(pub String);
 
 /// What the message of wasmtime's (private) error for spent fuel of host calls says.
 const FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// A fault of the host.
-pub fn host(why: &str) -> CallError {
+pub(crate) fn host(why: &str) -> CallError {
     CallError::Host(Fault::Transient(why.to_owned()))
 }
 
 /// What a stopped guest means.
-pub fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> CallError {
+pub(crate) fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> CallError {
     let Stopped { phase, error } = stopped;
     if error.is::<PoolConcurrencyLimitError>() {
         return host("all instances of the pool are in use");
@@ -96,7 +96,7 @@ fn reason(trap: &str, logs: &[String]) -> String {
 }
 
 /// What it means that the time was up.
-pub fn late(guest: &Guest, phase: Phase, logs: Vec<String>) -> CallError {
+pub(crate) fn late(guest: &Guest, phase: Phase, logs: Vec<String>) -> CallError {
     let time = guest.meter.limits().time;
     let (kind, what) = if guest.waiting {
         (FailureKind::Time, "waited for table reads, and took longer than")

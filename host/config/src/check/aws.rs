@@ -9,7 +9,7 @@ use crate::syntax::reader::{self, Reader};
 use std::ops::RangeInclusive;
 
 /// How a service names one kind of its resources.
-pub struct Naming {
+pub(super) struct Naming {
     /// What it is, as a message names it.
     what: &'static str,
     /// Bytes of a name.
@@ -23,7 +23,7 @@ pub struct Naming {
 }
 
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html>, 2026-11.
-pub const STREAM: Naming = Naming {
+pub(super) const STREAM: Naming = Naming {
     what: "a stream of Kinesis",
     length: 1..=128,
     others: "_.-",
@@ -31,7 +31,7 @@ pub const STREAM: Naming = Naming {
     help: "1 to 128 letters, digits, `_`, `.` or `-`, or arn:aws:kinesis:REGION:ACCOUNT:stream/NAME",
 };
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_RegisterStreamConsumer.html>, 2026-11.
-pub const CONSUMER: Naming = Naming {
+pub(super) const CONSUMER: Naming = Naming {
     what: "a consumer of a stream",
     length: 1..=128,
     others: "_.-",
@@ -39,7 +39,7 @@ pub const CONSUMER: Naming = Naming {
     help: "1 to 128 letters, digits, `_`, `.` or `-`; it is a name, not an ARN",
 };
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>, 2026-11.
-pub const TABLE: Naming = Naming {
+pub(super) const TABLE: Naming = Naming {
     what: "a table of DynamoDB",
     length: 3..=255,
     others: "_.-",
@@ -47,7 +47,7 @@ pub const TABLE: Naming = Naming {
     help: "3 to 255 letters, digits, `_`, `.` or `-`",
 };
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Stream.html>, 2026-11.
-pub const TABLE_STREAM: Naming = Naming {
+pub(super) const TABLE_STREAM: Naming = Naming {
     what: "the ARN of a table's stream",
     length: 0..=0,
     others: "",
@@ -63,7 +63,7 @@ const QUEUE: Naming = Naming {
     help: "1 to 80 letters, digits, `_` or `-`, with .fifo at the end of a FIFO queue's; or its URL",
 };
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>, 2026-11.
-pub const BUCKET: Naming = Naming {
+pub(super) const BUCKET: Naming = Naming {
     what: "a bucket of S3",
     length: 3..=63,
     others: ".-",
@@ -71,7 +71,7 @@ pub const BUCKET: Naming = Naming {
     help: "3 to 63 small letters, digits, `.` or `-`",
 };
 /// <https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html>, 2026-11.
-pub const TOPIC: Naming = Naming {
+pub(super) const TOPIC: Naming = Naming {
     what: "the ARN of a topic",
     length: 0..=0,
     others: "",
@@ -80,7 +80,7 @@ pub const TOPIC: Naming = Naming {
 };
 
 /// `[aws]`, or its defaults.
-pub fn section(root: &Reader<'_>) -> Aws {
+pub(super) fn section(root: &Reader<'_>) -> Aws {
     let table = root.table(&root::AWS, "write [aws]");
     let Some(table) = table else {
         return Aws { place: ServiceLocation::default(), marks_table: reader::default(&shape::MARKS_TABLE).to_owned() };
@@ -94,7 +94,7 @@ pub fn section(root: &Reader<'_>) -> Aws {
 }
 
 /// Where a resource is: what its ARN and section say, else what `[aws]` says.
-pub fn place(reader: &Reader<'_>, resource: &str, aws: &ServiceLocation) -> ServiceLocation {
+pub(super) fn place(reader: &Reader<'_>, resource: &str, aws: &ServiceLocation) -> ServiceLocation {
     let own = region(reader, &shape::OWN_REGION);
     let of_arn = arn(resource).map(|arn| arn.region.to_owned());
     if let (Some(own), Some(of_arn)) = (&own, &of_arn)
@@ -112,7 +112,7 @@ pub fn place(reader: &Reader<'_>, resource: &str, aws: &ServiceLocation) -> Serv
 }
 
 /// The name or ARN of a resource; `default` where the key is not given.
-pub fn name(reader: &Reader<'_>, key: &Key, naming: &Naming, default: &str) -> String {
+pub(super) fn name(reader: &Reader<'_>, key: &Key, naming: &Naming, default: &str) -> String {
     let name = reader.text(key).unwrap_or_else(|| default.to_owned());
     let given = reader.entry(key).is_none() || reader.text(key).is_some();
     if given && !naming.fits(&name) {
@@ -122,7 +122,7 @@ pub fn name(reader: &Reader<'_>, key: &Key, naming: &Naming, default: &str) -> S
 }
 
 /// The name or URL of a queue; `default` where the key is not given.
-pub fn queue(reader: &Reader<'_>, key: &Key, default: &str) -> String {
+pub(super) fn queue(reader: &Reader<'_>, key: &Key, default: &str) -> String {
     let queue = reader.text(key).unwrap_or_else(|| default.to_owned());
     let given = reader.entry(key).is_none() || reader.text(key).is_some();
     let fits = if queue.contains("://") {

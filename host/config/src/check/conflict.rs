@@ -19,7 +19,7 @@ struct Said {
 }
 
 /// Sources and outputs that name one stream agree on it; who says nothing takes what the others say.
-pub fn streams(world: &mut World, findings: &Findings) {
+pub(super) fn streams(world: &mut World, findings: &Findings) {
     let mut streams: BTreeMap<String, Said> = BTreeMap::new();
     for (_, declaration) in world.sources.iter() {
         if let Source::Stream { stream, partitions, retention, .. } = &declaration.value {
@@ -72,7 +72,7 @@ fn agree<T: PartialEq>(
 }
 
 /// Sources that consume one queue agree on it.
-pub fn queues(world: &World, findings: &Findings) {
+pub(super) fn queues(world: &World, findings: &Findings) {
     let mut queues = BTreeMap::new();
     for (name, declaration) in world.sources.iter() {
         let Source::Queue { queue, .. } = &declaration.value else { continue };
@@ -91,7 +91,7 @@ pub fn queues(world: &World, findings: &Findings) {
 }
 
 /// No file is read and written.
-pub fn files(world: &World, findings: &Findings) {
+pub(super) fn files(world: &World, findings: &Findings) {
     let mut written: BTreeMap<&PathBuf, Range<usize>> = BTreeMap::new();
     for (_, declaration) in world.outputs.iter() {
         if let Output::File { path } = &declaration.value {
@@ -109,7 +109,7 @@ pub fn files(world: &World, findings: &Findings) {
 }
 
 /// Plugins choose the paths of objects: no directory of objects holds what the router itself lives on.
-pub fn objects(world: &World, engine: &Path, base: &Path, findings: &Findings) {
+pub(super) fn objects(world: &World, engine: &Path, base: &Path, findings: &Findings) {
     for (name, declaration) in world.objects.iter() {
         let Objects::Directory { path } = &declaration.value else { continue };
         if declaration.node.table().and_then(|table| table.get("path")).is_none() {
@@ -134,7 +134,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// Changes are read of tables that keep them.
-pub fn table_changes(world: &World, findings: &Findings) {
+pub(super) fn table_changes(world: &World, findings: &Findings) {
     for (_, declaration) in world.sources.iter() {
         let Source::TableChanges { table, .. } = &declaration.value else { continue };
         let Some(span) = declaration.node.table().and_then(|node| node.get("table")).map(|node| node.span.clone())
@@ -160,7 +160,7 @@ pub fn table_changes(world: &World, findings: &Findings) {
 }
 
 /// Sources of kind http have something to listen on.
-pub fn listener(world: &World, admin: bool, findings: &Findings) {
+pub(super) fn listener(world: &World, admin: bool, findings: &Findings) {
     for (name, declaration) in world.sources.iter() {
         if matches!(declaration.value, Source::Http { .. }) && !admin {
             let message = format!("\"{name}\" receives requests, and nothing listens");
@@ -213,7 +213,7 @@ impl What<'_> {
 }
 
 /// Reports everything that two routes would share; `spans` are the places of the routes' sources, in their order.
-pub fn exclusive(
+pub(super) fn exclusive(
     world: &World,
     routes: &[RouteSpec],
     spans: &[Range<usize>],

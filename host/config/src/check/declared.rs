@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The declarations of one section.
-pub struct Declared<T> {
+pub(super) struct Declared<T> {
     /// The section's word, `source` in `[source.NAME]`.
     word: &'static str,
     by_name: BTreeMap<String, Declaration<T>>,
 }
 
 /// One declaration.
-pub struct Declaration<T> {
+pub(super) struct Declaration<T> {
     /// What it declares.
     pub value: T,
     /// Where its name stands.
@@ -30,7 +30,7 @@ pub struct Declaration<T> {
 impl<T> Declared<T> {
     /// Reads every table of a section that has kinds. A table that is wrong as a whole is declared all the same, with
     /// what `fallback` says, so that its name is not reported as unknown, too.
-    pub fn read(
+    pub(super) fn read(
         root: &Reader<'_>,
         key: &Key,
         family: &'static Family,
@@ -49,27 +49,33 @@ impl<T> Declared<T> {
     }
 
     /// A declaration.
-    pub fn get(&self, name: &str) -> Option<&Declaration<T>> {
+    pub(super) fn get(&self, name: &str) -> Option<&Declaration<T>> {
         self.by_name.get(name)
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Declaration<T>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Declaration<T>)> {
         self.by_name.iter().map(|(name, declaration)| (name.as_str(), declaration))
     }
 
     /// All of them, to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Declaration<T>)> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Declaration<T>)> {
         self.by_name.iter_mut().map(|(name, declaration)| (name.as_str(), declaration))
     }
 
     /// Names and values.
-    pub fn into_values(self) -> impl Iterator<Item = (String, T)> {
+    pub(super) fn into_values(self) -> impl Iterator<Item = (String, T)> {
         self.by_name.into_iter().map(|(name, declaration)| (name, declaration.value))
     }
 
     /// The declaration of that name; reported where there is none. `whose` says who wants it.
-    pub fn resolve(&self, findings: &Findings, code: Code, name: &str, span: &Range<usize>) -> Option<&Declaration<T>> {
+    pub(super) fn resolve(
+        &self,
+        findings: &Findings,
+        code: Code,
+        name: &str,
+        span: &Range<usize>,
+    ) -> Option<&Declaration<T>> {
         let found = self.get(name);
         if found.is_none() {
             let message = format!("there is no [{}.{name}]", self.word);
@@ -137,7 +143,7 @@ fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Tab
 
 /// Names become file names, metric labels and parts of URLs. Reports a name that has other characters than letters, digits, `_`, `.` and `-`, or more than 64 of them, or dots alone:
 /// in a path they lead elsewhere.
-pub fn check_name(findings: &Findings, what: &str, name: &str, span: &Range<usize>) {
+pub(super) fn check_name(findings: &Findings, what: &str, name: &str, span: &Range<usize>) {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let dots = name.chars().all(|c| c == '.');
     if dots || name.len() > 64 || !name.chars().all(good) {

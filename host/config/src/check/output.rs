@@ -13,7 +13,7 @@ use crate::syntax::reader::Reader;
 use crate::syntax::tree::Value;
 
 /// Every output.
-pub fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Output> {
+pub(super) fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Output> {
     // An output that cannot be read is taken for one that can do everything, so that its routes are not reported, too.
     let fallback = || Output::Queue { queue: String::new() };
     Declared::read(root, &root::OUTPUT, &shape::FAMILY, |name, reader| output(name, reader, paths, home), fallback)

@@ -22,7 +22,7 @@ const BATCH_SIZE: usize = 100;
 const BATCH_SIZE_OF_QUEUE: usize = 10;
 
 /// Every route, in the order of the file.
-pub fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<RouteSpec> {
+pub(super) fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<RouteSpec> {
     let Some(entry) = root.entry(&root::ROUTE) else { return Vec::new() };
     let list = match &entry.node.value {
         Value::List(list) => list,

@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Every source.
-pub fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Source> {
+pub(super) fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Source> {
     let fallback = || Source::File { path: Default::default(), follow: false };
     Declared::read(root, &root::SOURCE, &shape::FAMILY, |name, reader| source(name, reader, paths, home), fallback)
 }
@@ -55,14 +55,14 @@ fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLoca
 }
 
 /// The name of a stream or queue of the engine, by default that of its section.
-pub fn engine_name(section: &str, reader: &Reader<'_>, key: &Key) -> String {
+pub(super) fn engine_name(section: &str, reader: &Reader<'_>, key: &Key) -> String {
     let Some(given) = reader.text(key) else { return section.to_owned() };
     check_name(reader.findings, key.name, &given, &reader.place(key));
     given
 }
 
 /// What is said here of a stream's partitions; `conflict` compares it with what others say.
-pub fn partitions(reader: &Reader<'_>) -> u32 {
+pub(super) fn partitions(reader: &Reader<'_>) -> u32 {
     let given = reader.given_integer(&shape::PARTITIONS);
     given.and_then(|number| u32::try_from(number).ok()).unwrap_or(shape::PARTITIONS_DEFAULT)
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 const LONGEST_ATTRIBUTE: usize = 255;
 
 /// Every table.
-pub fn tables(root: &Reader<'_>, home: &ServiceLocation) -> Declared<Table> {
+pub(super) fn tables(root: &Reader<'_>, home: &ServiceLocation) -> Declared<Table> {
     let nothing = || KeySchema { partition: String::new(), sort: None };
     // A table that cannot be read keeps changes, so that its sources are not reported, too.
     let fallback = || Table::Embedded(TableSchema { key: nothing(), indexes: BTreeMap::new(), changes: true });
@@ -22,7 +22,7 @@ pub fn tables(root: &Reader<'_>, home: &ServiceLocation) -> Declared<Table> {
 }
 
 /// Every object store.
-pub fn objects(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Objects> {
+pub(super) fn objects(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Objects> {
     let read = |_: &str, reader: &Reader<'_>| match reader.section.name {
         "s3" => Objects::S3 {
             bucket: aws::name(reader, &shape::BUCKET, &aws::BUCKET, ""),

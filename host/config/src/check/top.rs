@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// False for another version: its keys would all be reported in vain. A missing one is reported as a missing key.
-pub fn version(root: &Table, findings: &Findings) -> bool {
+pub(super) fn version(root: &Table, findings: &Findings) -> bool {
     let Some(node) = root.get(root::VERSION.name) else { return true };
     let number = match scalar::integer(&root::VERSION, node) {
         Ok(number) => number,
@@ -31,7 +31,7 @@ pub fn version(root: &Table, findings: &Findings) -> bool {
 }
 
 /// `[admin]`.
-pub fn admin(reader: &Reader<'_>) -> Option<Admin> {
+pub(super) fn admin(reader: &Reader<'_>) -> Option<Admin> {
     let admin = named(reader, &root::ADMIN, &root::ADMIN_SECTION)?;
     let text = admin.text_or_default(&root::LISTEN);
     let allowed = admin.boolean(&root::ALLOW_REMOTE);
@@ -58,7 +58,7 @@ pub fn admin(reader: &Reader<'_>) -> Option<Admin> {
 }
 
 /// `[engine]`.
-pub fn engine(reader: &Reader<'_>, paths: &Paths<'_>) -> PathBuf {
+pub(super) fn engine(reader: &Reader<'_>, paths: &Paths<'_>) -> PathBuf {
     match named(reader, &root::ENGINE, &root::ENGINE_SECTION) {
         Some(engine) => paths.read(&engine, &root::ENGINE_PATH),
         None => paths.default(&root::ENGINE_PATH),

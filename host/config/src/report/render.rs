@@ -7,7 +7,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 use serde_json::{Value, json};
 use std::ops::Range;
 
-pub fn text(diagnostic: &Diagnostic, source: &SourceText, colour: bool) -> String {
+pub(super) fn text(diagnostic: &Diagnostic, source: &SourceText, colour: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -46,7 +46,7 @@ fn snippet<'a>(
     Snippet::source(source.slice(&window)).line_start(line).path(source.file.as_str()).annotation(annotation)
 }
 
-pub fn as_json(diagnostic: &Diagnostic, source: &SourceText) -> Value {
+pub(super) fn as_json(diagnostic: &Diagnostic, source: &SourceText) -> Value {
     let related = diagnostic.related.iter().map(|(span, label)| {
         let (line, column) = source.position(span.start);
         json!({ "message": label, "line": line, "column": column, "span": [span.start, span.end] })

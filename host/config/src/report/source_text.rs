@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// A file and its text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct SourceText {
+pub(crate) struct SourceText {
     /// The file's name, as messages show it.
     pub file: String,
     /// Its text.
@@ -15,32 +15,32 @@ pub struct SourceText {
 
 impl SourceText {
     /// A text and the name to show for it.
-    pub fn new(file: &str, text: &str) -> Self {
+    pub(crate) fn new(file: &str, text: &str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         SourceText { file: file.to_owned(), text: text.to_owned(), starts }
     }
 
     /// What stands at `span`; empty where the span is none.
-    pub fn slice(&self, span: &Range<usize>) -> &str {
+    pub(crate) fn slice(&self, span: &Range<usize>) -> &str {
         self.text.get(span.clone()).unwrap_or_default()
     }
 
     /// Line and column of a byte, both from 1, the column in characters.
-    pub fn position(&self, offset: usize) -> (usize, usize) {
+    pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.line(offset);
         let column = self.text.get(self.start(line)..offset).map_or(0, |before| before.chars().count());
         (line + 1, column + 1)
     }
 
     /// The whole lines that `span` touches, without the last line's end.
-    pub fn lines(&self, span: &Range<usize>) -> Range<usize> {
+    pub(crate) fn lines(&self, span: &Range<usize>) -> Range<usize> {
         let first = self.start(self.line(span.start));
         let end = self.starts.get(self.line(span.end.max(span.start)) + 1).map_or(self.text.len(), |next| next - 1);
         first..end.max(first)
     }
 
     /// `span` without what follows its first line.
-    pub fn first_line(&self, span: &Range<usize>) -> Range<usize> {
+    pub(crate) fn first_line(&self, span: &Range<usize>) -> Range<usize> {
         let start = span.start.min(self.text.len());
         let end = self.lines(&(start..start)).end;
         start..span.end.clamp(start, end.max(start))

@@ -2,19 +2,19 @@
 
 use super::{Default, Key, Kind, Section};
 
-pub static REGION: Key = Key {
+pub(crate) static REGION: Key = Key {
     name: "region",
     kind: Kind::Text,
     default: Default::Depends("that of AWS_REGION or the profile"),
     about: "The region; empty is not set.",
 };
-pub static ENDPOINT_URL: Key = Key {
+pub(crate) static ENDPOINT_URL: Key = Key {
     name: "endpoint_url",
     kind: Kind::Text,
     default: Default::Depends("AWS' own, or AWS_ENDPOINT_URL_SERVICE"),
     about: "Where requests go instead, an http or https URL; empty is not set.",
 };
-pub static MARKS_TABLE: Key = Key {
+pub(crate) static MARKS_TABLE: Key = Key {
     name: "marks_table",
     kind: Kind::Text,
     default: Default::Value("esclusa-marks"),
@@ -22,7 +22,7 @@ pub static MARKS_TABLE: Key = Key {
 };
 
 /// `[aws]`.
-pub static SECTION: Section = Section {
+pub(crate) static SECTION: Section = Section {
     name: "aws",
     about: "What holds for everything in AWS. Credentials come from the usual chain: environment, profile, role.",
     keys: &[&REGION, &ENDPOINT_URL, &MARKS_TABLE],
@@ -40,14 +40,14 @@ pub static SECTION: Section = Section {
 };
 
 /// The region of one resource.
-pub static OWN_REGION: Key = Key {
+pub(crate) static OWN_REGION: Key = Key {
     name: "region",
     kind: Kind::Text,
     default: Default::Depends("that of an ARN, or of [aws]"),
     about: "Its region, where it is another than that of [aws].",
 };
 /// The endpoint of one resource.
-pub static OWN_ENDPOINT_URL: Key = Key {
+pub(crate) static OWN_ENDPOINT_URL: Key = Key {
     name: "endpoint_url",
     kind: Kind::Text,
     default: Default::Depends("that of [aws]"),

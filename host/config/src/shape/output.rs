@@ -1,55 +1,55 @@
 //! `[output.NAME]`.
 
-pub mod aws;
+pub(crate) mod aws;
 
 use super::source::PARTITIONS;
 use super::{Default, Family, Key, Kind, Section};
 use crate::codes::Code;
 
-pub static STREAM: Key = Key {
+pub(crate) static STREAM: Key = Key {
     name: "stream",
     kind: Kind::Text,
     default: Default::Depends("the output's name"),
     about: "The stream's name.",
 };
-pub static STREAM_SECTION: Section = Section {
+pub(crate) static STREAM_SECTION: Section = Section {
     name: "stream",
     about: "A stream of the embedded engine. Exactly once.",
     keys: &[&STREAM, &PARTITIONS],
     foreign: &[("retention", "the source that reads the stream says how long its events are kept")],
 };
 
-pub static QUEUE: Key =
+pub(crate) static QUEUE: Key =
     Key { name: "queue", kind: Kind::Text, default: Default::Depends("the output's name"), about: "The queue's name." };
-pub static QUEUE_SECTION: Section =
+pub(crate) static QUEUE_SECTION: Section =
     Section { name: "queue", about: "A queue of the embedded engine. Exactly once.", keys: &[&QUEUE], foreign: &[] };
 
-pub static PATH: Key = Key { name: "path", kind: Kind::Path, default: Default::Required, about: "The file." };
-pub static FILE_SECTION: Section = Section {
+pub(crate) static PATH: Key = Key { name: "path", kind: Kind::Path, default: Default::Required, about: "The file." };
+pub(crate) static FILE_SECTION: Section = Section {
     name: "file",
     about: "Appended to a file, a line per message. At least once.",
     keys: &[&PATH],
     foreign: &[],
 };
 
-pub static CONSOLE_SECTION: Section = Section {
+pub(crate) static CONSOLE_SECTION: Section = Section {
     name: "console",
     about: "Written to standard output, a line per message. At least once.",
     keys: &[],
     foreign: &[],
 };
 
-pub static URL: Key =
+pub(crate) static URL: Key =
     Key { name: "url", kind: Kind::Text, default: Default::Required, about: "Where, an http or https URL." };
-pub static HEADERS: Key =
+pub(crate) static HEADERS: Key =
     Key { name: "headers", kind: Kind::Texts, default: Default::Nothing, about: "Further headers by name." };
-pub static TIMEOUT: Key = Key {
+pub(crate) static TIMEOUT: Key = Key {
     name: "timeout",
     kind: Kind::Duration { min: "100ms", max: "5m", endless: false },
     default: Default::Value("10s"),
     about: "How long a request may take.",
 };
-pub static WEBHOOK_SECTION: Section = Section {
+pub(crate) static WEBHOOK_SECTION: Section = Section {
     name: "webhook",
     about: "POSTed to a URL, with the effect's id as a header. At least once.",
     keys: &[&URL, &HEADERS, &TIMEOUT],
@@ -57,7 +57,7 @@ pub static WEBHOOK_SECTION: Section = Section {
 };
 
 /// `[output.NAME]`.
-pub static FAMILY: Family = Family {
+pub(crate) static FAMILY: Family = Family {
     name: "output",
     about: "Where plugins send messages, and where given-up events go.",
     kinds: &[

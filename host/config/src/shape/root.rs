@@ -2,55 +2,55 @@
 
 use super::{Default, Key, Kind, Section, aws, output, route, source, store};
 
-pub static VERSION: Key = Key {
+pub(crate) static VERSION: Key = Key {
     name: "version",
     kind: Kind::Integer { min: 1, max: 1 },
     default: Default::Required,
     about: "The version of this format.",
 };
-pub static ADMIN: Key = Key {
+pub(crate) static ADMIN: Key = Key {
     name: "admin",
     kind: Kind::Section(&ADMIN_SECTION),
     default: Default::Depends("without this section nothing listens"),
     about: "Dashboard, API, metrics, and what sources of kind http receive.",
 };
-pub static ENGINE: Key = Key {
+pub(crate) static ENGINE: Key = Key {
     name: "engine",
     kind: Kind::Section(&ENGINE_SECTION),
     default: Default::Nothing,
     about: "The embedded engine.",
 };
-pub static AWS: Key = Key {
+pub(crate) static AWS: Key = Key {
     name: "aws",
     kind: Kind::Section(&aws::SECTION),
     default: Default::Nothing,
     about: "What holds for everything in AWS.",
 };
-pub static SOURCE: Key = Key {
+pub(crate) static SOURCE: Key = Key {
     name: "source",
     kind: Kind::Family(&source::FAMILY),
     default: Default::Nothing,
     about: "Where events come from.",
 };
-pub static TABLE: Key = Key {
+pub(crate) static TABLE: Key = Key {
     name: "table",
     kind: Kind::Family(&store::TABLES),
     default: Default::Nothing,
     about: "Tables that plugins read and write.",
 };
-pub static OBJECTS: Key = Key {
+pub(crate) static OBJECTS: Key = Key {
     name: "objects",
     kind: Kind::Family(&store::OBJECTS),
     default: Default::Nothing,
     about: "Object stores that plugins write to.",
 };
-pub static OUTPUT: Key = Key {
+pub(crate) static OUTPUT: Key = Key {
     name: "output",
     kind: Kind::Family(&output::FAMILY),
     default: Default::Nothing,
     about: "Where plugins send messages, and where given-up events go.",
 };
-pub static ROUTE: Key = Key {
+pub(crate) static ROUTE: Key = Key {
     name: "route",
     kind: Kind::SectionList(&route::SECTION),
     default: Default::Nothing,
@@ -58,7 +58,7 @@ pub static ROUTE: Key = Key {
 };
 
 /// The file.
-pub static SECTION: Section = Section {
+pub(crate) static SECTION: Section = Section {
     name: "routes.toml",
     about: "Everything that the router does.",
     keys: &[&VERSION, &ADMIN, &ENGINE, &AWS, &SOURCE, &TABLE, &OBJECTS, &OUTPUT, &ROUTE],
@@ -71,26 +71,26 @@ pub static SECTION: Section = Section {
     ],
 };
 
-pub static LISTEN: Key = Key {
+pub(crate) static LISTEN: Key = Key {
     name: "listen",
     kind: Kind::Text,
     default: Default::Value("127.0.0.1:8080"),
     about: "IP address and port; port 0 is any free one, printed at start.",
 };
-pub static ALLOW_REMOTE: Key = Key {
+pub(crate) static ALLOW_REMOTE: Key = Key {
     name: "allow_remote",
     kind: Kind::Boolean,
     default: Default::Value("false"),
     about: "Permits an address that other machines can reach. There is no authentication.",
 };
-pub static ADMIN_SECTION: Section = Section {
+pub(crate) static ADMIN_SECTION: Section = Section {
     name: "admin",
     about: "Dashboard, API, metrics, and what sources of kind http receive.",
     keys: &[&LISTEN, &ALLOW_REMOTE],
     foreign: &[],
 };
 
-pub static ENGINE_PATH: Key = Key {
+pub(crate) static ENGINE_PATH: Key = Key {
     name: "path",
     kind: Kind::Path,
     default: Default::Value("data"),
@@ -98,5 +98,5 @@ pub static ENGINE_PATH: Key = Key {
 };
 
 /// `[engine]`.
-pub static ENGINE_SECTION: Section =
+pub(crate) static ENGINE_SECTION: Section =
     Section { name: "engine", about: "The embedded engine.", keys: &[&ENGINE_PATH], foreign: &[] };

@@ -4,29 +4,29 @@ use super::aws::{OWN_ENDPOINT_URL, OWN_REGION};
 use super::{Default, Family, Key, Kind, Section};
 use crate::codes::Code;
 
-pub static PARTITION_KEY: Key = Key {
+pub(crate) static PARTITION_KEY: Key = Key {
     name: "partition_key",
     kind: Kind::Text,
     default: Default::Required,
     about: "The attribute that is the partition key.",
 };
-pub static SORT_KEY: Key =
+pub(crate) static SORT_KEY: Key =
     Key { name: "sort_key", kind: Kind::Text, default: Default::Nothing, about: "The attribute that is the sort key." };
-pub static INDEXES: Key = Key {
+pub(crate) static INDEXES: Key = Key {
     name: "indexes",
     kind: Kind::Sections(&INDEX_SECTION),
     default: Default::Nothing,
     about: "Secondary indexes by name, each with a partition_key and, if wanted, a sort_key.",
 };
-pub static CHANGES: Key = Key {
+pub(crate) static CHANGES: Key = Key {
     name: "changes",
     kind: Kind::Boolean,
     default: Default::Value("false"),
     about: "Keep a feed of changes, which a source of kind table-changes reads.",
 };
-pub static INDEX_SECTION: Section =
+pub(crate) static INDEX_SECTION: Section =
     Section { name: "indexes", about: "A secondary index.", keys: &[&PARTITION_KEY, &SORT_KEY], foreign: &[] };
-pub static EMBEDDED_SECTION: Section = Section {
+pub(crate) static EMBEDDED_SECTION: Section = Section {
     name: "embedded",
     about: "A table of the embedded engine.",
     keys: &[&PARTITION_KEY, &SORT_KEY, &INDEXES, &CHANGES],
@@ -39,25 +39,25 @@ pub static EMBEDDED_SECTION: Section = Section {
     ],
 };
 
-pub static TABLE_NAME: Key = Key {
+pub(crate) static TABLE_NAME: Key = Key {
     name: "name",
     kind: Kind::Text,
     default: Default::Depends("its name in this file"),
     about: "The table's name in DynamoDB.",
 };
-pub static EXPECTED_KEY: Key = Key {
+pub(crate) static EXPECTED_KEY: Key = Key {
     name: "partition_key",
     kind: Kind::Text,
     default: Default::Depends("as the table has it"),
     about: "The attribute that is the partition key; compared with the table's.",
 };
-pub static EXPECTED_CHANGES: Key = Key {
+pub(crate) static EXPECTED_CHANGES: Key = Key {
     name: "changes",
     kind: Kind::Boolean,
     default: Default::Value("false"),
     about: "The table keeps a stream with new and old images, which a source of kind dynamodb-stream reads.",
 };
-pub static DYNAMODB_SECTION: Section = Section {
+pub(crate) static DYNAMODB_SECTION: Section = Section {
     name: "dynamodb",
     about: "A table in DynamoDB, which exists already. Keys and indexes need not be given.",
     keys: &[&TABLE_NAME, &EXPECTED_KEY, &SORT_KEY, &INDEXES, &EXPECTED_CHANGES, &OWN_REGION, &OWN_ENDPOINT_URL],
@@ -73,33 +73,33 @@ pub static DYNAMODB_SECTION: Section = Section {
 };
 
 /// `[table.NAME]`.
-pub static TABLES: Family = Family {
+pub(crate) static TABLES: Family = Family {
     name: "table",
     about: "A table that plugins read and write.",
     kinds: &[&EMBEDDED_SECTION, &DYNAMODB_SECTION],
     unknown_kind: Code::TABLE_UNKNOWN_KIND,
 };
 
-pub static PATH: Key = Key {
+pub(crate) static PATH: Key = Key {
     name: "path",
     kind: Kind::Path,
     default: Default::Required,
     about: "The directory; it is made if it is missing.",
 };
-pub static DIRECTORY_SECTION: Section =
+pub(crate) static DIRECTORY_SECTION: Section =
     Section { name: "directory", about: "Objects as files of a directory.", keys: &[&PATH], foreign: &[] };
 
-pub static BUCKET: Key =
+pub(crate) static BUCKET: Key =
     Key { name: "bucket", kind: Kind::Text, default: Default::Required, about: "The bucket's name." };
-pub static PREFIX: Key =
+pub(crate) static PREFIX: Key =
     Key { name: "prefix", kind: Kind::Text, default: Default::Value(""), about: "Put in front of every path." };
-pub static PATH_STYLE: Key = Key {
+pub(crate) static PATH_STYLE: Key = Key {
     name: "path_style",
     kind: Kind::Boolean,
     default: Default::Value("false"),
     about: "The bucket stands in the path of requests, as most servers other than AWS want it.",
 };
-pub static S3_SECTION: Section = Section {
+pub(crate) static S3_SECTION: Section = Section {
     name: "s3",
     about: "Objects in a bucket of S3.",
     keys: &[&BUCKET, &PREFIX, &PATH_STYLE, &OWN_REGION, &OWN_ENDPOINT_URL],
@@ -111,7 +111,7 @@ pub static S3_SECTION: Section = Section {
 };
 
 /// `[objects.NAME]`.
-pub static OBJECTS: Family = Family {
+pub(crate) static OBJECTS: Family = Family {
     name: "objects",
     about: "A store of objects that plugins write to.",
     kinds: &[&DIRECTORY_SECTION, &S3_SECTION],

@@ -18,7 +18,7 @@ const DEEPEST: usize = 64;
 const REPEATED: &str = "duplicate key";
 
 /// The file as a tree. What is wrong goes to `findings`; after a syntax error there is no tree.
-pub fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<Node> {
+pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<Node> {
     if let Some(span) = too_deep(&source.text) {
         let message = format!("this key has more than {DEEPEST} parts");
         findings.add(Finding::error(Code::SYNTAX, span, message));

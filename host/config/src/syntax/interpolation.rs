@@ -5,7 +5,7 @@ use super::tree::Text;
 use std::path::Path;
 
 /// Where the values come from.
-pub struct Interpolation<'a> {
+pub(crate) struct Interpolation<'a> {
     /// The environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// What `${file:PATH}` is relative to.
@@ -13,7 +13,7 @@ pub struct Interpolation<'a> {
 }
 
 /// Why a text could not be expanded.
-pub struct Failure {
+pub(crate) struct Failure {
     /// The part of the text that is at fault.
     pub found: String,
     /// What is wrong with it.
@@ -24,7 +24,7 @@ pub struct Failure {
 
 impl Interpolation<'_> {
     /// `text` with everything put in.
-    pub fn expand(&self, text: &str) -> Result<Text, Failure> {
+    pub(crate) fn expand(&self, text: &str) -> Result<Text, Failure> {
         let mut out = String::with_capacity(text.len());
         let mut interpolated = false;
         let mut rest = text;

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// A table that is being read.
-pub struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     /// Where problems go.
     pub findings: &'a Findings,
     /// The keys that the table may have.
@@ -24,7 +24,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Opens a table. `extra` are keys that are read elsewhere.
-    pub fn open(
+    pub(crate) fn open(
         findings: &'a Findings,
         section: &'static Section,
         span: Range<usize>,
@@ -46,84 +46,84 @@ impl<'a> Reader<'a> {
     }
 
     /// The entry of a key, where it is given.
-    pub fn entry(&self, key: &Key) -> Option<&'a Entry> {
+    pub(crate) fn entry(&self, key: &Key) -> Option<&'a Entry> {
         self.table.entry(key.name)
     }
 
     /// The value of a key, where it is given.
-    pub fn node(&self, key: &Key) -> Option<&'a Node> {
+    pub(crate) fn node(&self, key: &Key) -> Option<&'a Node> {
         self.table.get(key.name)
     }
 
     /// The place of a value; of the table where it is not given.
-    pub fn place(&self, key: &Key) -> Range<usize> {
+    pub(crate) fn place(&self, key: &Key) -> Range<usize> {
         self.node(key).map_or_else(|| self.span.clone(), |node| node.span.clone())
     }
 
     /// The place of a key; of the table where it is not given.
-    pub fn key_place(&self, key: &Key) -> Range<usize> {
+    pub(crate) fn key_place(&self, key: &Key) -> Range<usize> {
         self.entry(key).map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
     }
 
     /// A text, where it is given and can be read.
-    pub fn text(&self, key: &Key) -> Option<String> {
+    pub(crate) fn text(&self, key: &Key) -> Option<String> {
         self.read(key, scalar::text)
     }
 
     /// A text, or its default.
-    pub fn text_or_default(&self, key: &Key) -> String {
+    pub(crate) fn text_or_default(&self, key: &Key) -> String {
         self.text(key).unwrap_or_else(|| default(key).to_owned())
     }
 
     /// A choice, or its default.
-    pub fn choice(&self, key: &Key) -> &'static str {
+    pub(crate) fn choice(&self, key: &Key) -> &'static str {
         self.read(key, scalar::choice).unwrap_or_else(|| default(key))
     }
 
     /// A truth value, or its default.
-    pub fn boolean(&self, key: &Key) -> bool {
+    pub(crate) fn boolean(&self, key: &Key) -> bool {
         self.read(key, scalar::boolean).unwrap_or_else(|| default(key) == "true")
     }
 
     /// A whole number, where it is given and can be read.
-    pub fn given_integer(&self, key: &Key) -> Option<i64> {
+    pub(crate) fn given_integer(&self, key: &Key) -> Option<i64> {
         self.read(key, scalar::integer)
     }
 
     /// A whole number, or its default.
-    pub fn integer<N: TryFrom<i64> + std::default::Default>(&self, key: &Key) -> N {
+    pub(crate) fn integer<N: TryFrom<i64> + std::default::Default>(&self, key: &Key) -> N {
         let number = self.given_integer(key).or_else(|| default(key).parse().ok());
         number.and_then(|number| N::try_from(number).ok()).unwrap_or_default()
     }
 
     /// A duration, or its default.
-    pub fn duration(&self, key: &Key) -> Duration {
+    pub(crate) fn duration(&self, key: &Key) -> Duration {
         self.limit(key).or_else(|| unit::duration(default(key))).unwrap_or_default()
     }
 
     /// A duration that may be without limit.
-    pub fn limit(&self, key: &Key) -> Option<Duration> {
+    pub(crate) fn limit(&self, key: &Key) -> Option<Duration> {
         self.read(key, scalar::duration).flatten()
     }
 
     /// A size, where it is given and can be read.
-    pub fn given_size(&self, key: &Key) -> Option<usize> {
+    pub(crate) fn given_size(&self, key: &Key) -> Option<usize> {
         self.read(key, scalar::size)
     }
 
     /// A size, or its default.
-    pub fn size(&self, key: &Key) -> usize {
+    pub(crate) fn size(&self, key: &Key) -> usize {
         let default = || unit::size(default(key)).and_then(|size| usize::try_from(size).ok());
         self.given_size(key).or_else(default).unwrap_or_default()
     }
 
     /// A point in time, where it is given and can be read.
-    pub fn timestamp(&self, key: &Key) -> Option<u64> {
+    pub(crate) fn timestamp(&self, key: &Key) -> Option<u64> {
         self.read(key, scalar::timestamp)
     }
 
     /// The entries of a list, where it is given.
-    pub fn list(&self, key: &Key) -> Option<&'a [Node]> {
+    pub(crate) fn list(&self, key: &Key) -> Option<&'a [Node]> {
         let node = self.node(key)?;
         match &node.value {
             Value::List(list) => return Some(list),
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The texts of a list, with their nodes.
-    pub fn names(&self, key: &Key) -> Vec<(String, &'a Node)> {
+    pub(crate) fn names(&self, key: &Key) -> Vec<(String, &'a Node)> {
         let mut names = Vec::new();
         for node in self.list(key).unwrap_or_default() {
             match scalar::text(key, node) {
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text or the texts of a list, with their nodes.
-    pub fn one_or_more(&self, key: &Key) -> Vec<(String, &'a Node)> {
+    pub(crate) fn one_or_more(&self, key: &Key) -> Vec<(String, &'a Node)> {
         match self.node(key) {
             Some(node) if matches!(node.value, Value::Text(_)) => {
                 self.text(key).map(|text| (text, node)).into_iter().collect()
@@ -160,12 +160,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The table of a key, where it is given. `help` says how to write it.
-    pub fn table(&self, key: &Key, help: &str) -> Option<&'a Table> {
+    pub(crate) fn table(&self, key: &Key, help: &str) -> Option<&'a Table> {
         table(self.findings, self.entry(key)?, help)
     }
 
     /// The table of a key by its section.
-    pub fn section(&self, key: &Key, section: &'static Section) -> Option<Reader<'a>> {
+    pub(crate) fn section(&self, key: &Key, section: &'static Section) -> Option<Reader<'a>> {
         let table = self.table(key, &format!("write {} = {{ … }}", key.name))?;
         Some(Reader::open(self.findings, section, self.key_place(key), table, &[]))
     }
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The table of an entry.
-pub fn table<'a>(findings: &Findings, entry: &'a Entry, help: &str) -> Option<&'a Table> {
+pub(crate) fn table<'a>(findings: &Findings, entry: &'a Entry, help: &str) -> Option<&'a Table> {
     match &entry.node.value {
         Value::Table(table) => return Some(table),
         Value::Broken => {}
@@ -225,6 +225,6 @@ pub fn table<'a>(findings: &Findings, entry: &'a Entry, help: &str) -> Option<&'
 }
 
 /// The default of a key, as it would be written.
-pub fn default(key: &Key) -> &'static str {
+pub(crate) fn default(key: &Key) -> &'static str {
     if let Default::Value(text) = key.default { text } else { "" }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// The findings for repeated keys at these places, ascending. Lines within texts of several lines are taken for lines of the
 /// file; no more than the first place can be missed by that.
-pub fn findings(text: &str, places: impl Iterator<Item = Range<usize>>) -> Vec<Finding> {
+pub(crate) fn findings(text: &str, places: impl Iterator<Item = Range<usize>>) -> Vec<Finding> {
     let lines = lines(text);
     let mut list = Vec::new();
     let mut covered = 0;

@@ -11,10 +11,10 @@ use std::time::Duration;
 const MOST: usize = 2_000;
 
 /// A converted value; `None`: it was reported before.
-pub type Converted<T> = Result<Option<T>, Finding>;
+pub(crate) type Converted<T> = Result<Option<T>, Finding>;
 
 /// A text.
-pub fn text(key: &Key, node: &Node) -> Converted<String> {
+pub(crate) fn text(key: &Key, node: &Node) -> Converted<String> {
     match &node.value {
         Value::Text(text) => Ok(Some(text.text.clone())),
         Value::Broken => Ok(None),
@@ -23,7 +23,7 @@ pub fn text(key: &Key, node: &Node) -> Converted<String> {
 }
 
 /// One of the words that the key takes.
-pub fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
+pub(crate) fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
     let Kind::Choice(words) = key.kind else { return Ok(None) };
     let Some(text) = text(key, node)? else { return Ok(None) };
     match words.iter().find(|word| **word == text) {
@@ -39,7 +39,7 @@ pub fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
 }
 
 /// `true` or `false`.
-pub fn boolean(key: &Key, node: &Node) -> Converted<bool> {
+pub(crate) fn boolean(key: &Key, node: &Node) -> Converted<bool> {
     match &node.value {
         Value::Boolean(value) => Ok(Some(*value)),
         Value::Text(text) if text.interpolated => match text.text.as_str() {
@@ -53,7 +53,7 @@ pub fn boolean(key: &Key, node: &Node) -> Converted<bool> {
 }
 
 /// A whole number within the range that the key takes.
-pub fn integer(key: &Key, node: &Node) -> Converted<i64> {
+pub(crate) fn integer(key: &Key, node: &Node) -> Converted<i64> {
     let Kind::Integer { min, max } = key.kind else { return Ok(None) };
     let number = match &node.value {
         Value::Integer(number) => *number,
@@ -72,7 +72,7 @@ pub fn integer(key: &Key, node: &Node) -> Converted<i64> {
 }
 
 /// A duration within the range that the key takes; `None` inside: without limit.
-pub fn duration(key: &Key, node: &Node) -> Converted<Option<Duration>> {
+pub(crate) fn duration(key: &Key, node: &Node) -> Converted<Option<Duration>> {
     let Kind::Duration { min, max, endless } = key.kind else { return Ok(None) };
     let text = match &node.value {
         Value::Text(text) => text.text.trim(),
@@ -99,7 +99,7 @@ pub fn duration(key: &Key, node: &Node) -> Converted<Option<Duration>> {
 }
 
 /// A size in bytes within the range that the key takes.
-pub fn size(key: &Key, node: &Node) -> Converted<usize> {
+pub(crate) fn size(key: &Key, node: &Node) -> Converted<usize> {
     let Kind::Size { min, max } = key.kind else { return Ok(None) };
     let bytes = match &node.value {
         Value::Text(text) => unit::size(text.text.trim()),
@@ -119,7 +119,7 @@ pub fn size(key: &Key, node: &Node) -> Converted<usize> {
 }
 
 /// A point in time, milliseconds since the Unix epoch.
-pub fn timestamp(key: &Key, node: &Node) -> Converted<u64> {
+pub(crate) fn timestamp(key: &Key, node: &Node) -> Converted<u64> {
     let text = match &node.value {
         Value::Text(text) => text.text.as_str(),
         Value::Datetime(text) => text,
@@ -131,7 +131,7 @@ pub fn timestamp(key: &Key, node: &Node) -> Converted<u64> {
 }
 
 /// A value of another type than the key takes.
-pub fn wrong_type(key: &Key, node: &Node, wanted: &str, help: &str) -> Finding {
+pub(crate) fn wrong_type(key: &Key, node: &Node, wanted: &str, help: &str) -> Finding {
     let message = format!("`{}` is {wanted}, and this is {}", key.name, node.kind());
     Finding::error(Code::WRONG_TYPE, node.span.clone(), message).help(help)
 }
@@ -149,7 +149,7 @@ fn out_of_range(key: &Key, node: &Node) -> Finding {
 
 /// The candidate closest to `name`, if any is close: case, `-` and `_` count nothing, and a third of the letters may
 /// differ.
-pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = plain(name);
     let allowed = (wanted.chars().count() / 3).max(1);
     candidates
@@ -163,7 +163,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// A name in small letters, without `_` and `-`.
-pub fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.chars().filter(|c| *c != '_' && *c != '-').flat_map(char::to_lowercase).collect()
 }
 

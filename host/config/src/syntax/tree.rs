@@ -4,11 +4,11 @@ use serde_json::Value as Json;
 use std::ops::Range;
 
 /// What stands in place of a secret.
-pub const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// A value and its place.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub(crate) struct Node {
     /// Where it stands; a table's header, where it has one.
     pub span: Range<usize>,
     /// What it is.
@@ -17,7 +17,7 @@ pub struct Node {
 
 /// A value, with texts already interpolated.
 #[derive(Debug, Clone)]
-pub enum Value {
+pub(crate) enum Value {
     /// A text.
     Text(Text),
     /// A whole number.
@@ -38,7 +38,7 @@ pub enum Value {
 
 /// A text.
 #[derive(Debug, Clone)]
-pub struct Text {
+pub(crate) struct Text {
     /// After interpolation.
     pub text: String,
     /// True where something was put in; such a text may be a secret, so no message repeats it.
@@ -47,14 +47,14 @@ pub struct Text {
 
 /// A table, its keys in the order of the file.
 #[derive(Debug, Clone, Default)]
-pub struct Table {
+pub(crate) struct Table {
     /// The entries.
     pub entries: Vec<Entry>,
 }
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The key.
     pub key: String,
     /// Where the key stands.
@@ -65,30 +65,30 @@ pub struct Entry {
 
 impl Table {
     /// The entry of a key.
-    pub fn entry(&self, key: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.node)
     }
 }
 
 impl Node {
     /// This node's table.
-    pub fn table(&self) -> Option<&Table> {
+    pub(crate) fn table(&self) -> Option<&Table> {
         if let Value::Table(table) = &self.value { Some(table) } else { None }
     }
 
     /// The place of the value of a key of this table; this node's own place where there is no such key.
-    pub fn value_span(&self, key: &str) -> Range<usize> {
+    pub(crate) fn value_span(&self, key: &str) -> Range<usize> {
         self.table().and_then(|table| table.get(key)).map_or_else(|| self.span.clone(), |node| node.span.clone())
     }
 
     /// What stands at an RFC 6901 pointer, or at its longest prefix that is there. A table without a place of its
     /// own has that of its key.
-    pub fn at_pointer(&self, pointer: &str) -> Range<usize> {
+    pub(crate) fn at_pointer(&self, pointer: &str) -> Range<usize> {
         let mut here = self;
         let mut span = self.span.clone();
         for token in pointer.split('/').skip(1) {
@@ -111,7 +111,7 @@ impl Node {
     }
 
     /// The kind of value, as a message names it.
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
             Value::Text(_) => "a text",
             Value::Integer(_) => "a whole number",
@@ -126,12 +126,12 @@ impl Node {
 }
 
 /// The node as JSON; dates become texts. What is broken becomes null: it has been reported.
-pub fn json(node: &Node) -> Json {
+pub(crate) fn json(node: &Node) -> Json {
     convert(node, false)
 }
 
 /// The node as JSON to be shown: texts that something was put into are masked, they may be secrets.
-pub fn masked(node: &Node) -> Json {
+pub(crate) fn masked(node: &Node) -> Json {
     convert(node, true)
 }
 

@@ -22,7 +22,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// `"64MiB"`, `"1MB"`, `"10KiB"`; a number alone is bytes.
-pub fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     text.parse().ok().or_else(|| scaled(text, &SIZES))
 }
 

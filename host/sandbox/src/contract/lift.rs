@@ -22,7 +22,7 @@ use wasmtime::{Result, bail};
 
 /// What a plugin says that refuses a whole batch.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// Again, with the reason.
     Retry(String),
     /// Stop the route, with the reason.
@@ -31,7 +31,7 @@ pub enum Refusal {
 
 /// What `handle` gives.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer(pub std::result::Result<CallOutput, Refusal>);
+pub(crate) struct Answer(pub std::result::Result<CallOutput, Refusal>);
 
 /// The type that stands for it in all but the reading.
 type Generated = std::result::Result<handler::Output, handler::Failure>;
@@ -74,7 +74,7 @@ unsafe impl Lift for Answer {
 const ALIGN: usize = 4;
 
 /// Reads from a memory; `spend` is told how many bytes are about to be allocated for the guest, and may refuse.
-pub struct Reader<'m, F> {
+pub(crate) struct Reader<'m, F> {
     memory: &'m [u8],
     spend: F,
 }
@@ -106,12 +106,12 @@ fn unexpected<T>(tag: u8) -> Result<T> {
 
 impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
     /// A reader of `memory`.
-    pub fn new(memory: &'m [u8], spend: F) -> Self {
+    pub(crate) fn new(memory: &'m [u8], spend: F) -> Self {
         Reader { memory, spend }
     }
 
     /// `result<output, failure>`: 28 bytes.
-    pub fn answer(&mut self, record: &[u8]) -> Result<std::result::Result<CallOutput, Refusal>> {
+    pub(crate) fn answer(&mut self, record: &[u8]) -> Result<std::result::Result<CallOutput, Refusal>> {
         let payload = from(record, 4);
         Ok(match tag(record, 0)? {
             0 => Ok(self.output(payload)?),

@@ -100,7 +100,7 @@ impl From<LogLevel> for log::Level {
 }
 
 /// Offers `wasi:logging`.
-pub fn add_logging(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+pub(super) fn add_logging(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.instance("wasi:logging/logging@0.1.0-draft")?.func_wrap(
         "log",
         |mut store: StoreContextMut<'_, Guest>, (level, context, message): (LogLevel, String, String)| {

@@ -4,7 +4,7 @@
 /// control characters (the escape of ANSI sequences among them) and characters that reorder or hide text are
 /// written as escapes.
 #[must_use]
-pub fn escape(line: &[u8], limit: usize) -> String {
+pub(crate) fn escape(line: &[u8], limit: usize) -> String {
     let shown = line.get(..limit).unwrap_or(line);
     let mut text = String::with_capacity(shown.len());
     for chunk in shown.utf8_chunks() {

@@ -20,7 +20,7 @@ pub const ALL: u64 = 100_000_000;
 ///
 /// # Errors
 /// It is not valid, or more than [`ONE`].
-pub fn validate<T: WasmModuleResources>(
+pub(crate) fn validate<T: WasmModuleResources>(
     function: &mut FuncValidator<T>,
     body: &FunctionBody<'_>,
     features: WasmFeatures,
@@ -34,7 +34,7 @@ pub fn validate<T: WasmModuleResources>(
 ///
 /// # Errors
 /// [`LoadError::Bomb`].
-pub fn bounded(what: &str, live: u64, most: u64) -> Result<(), LoadError> {
+pub(crate) fn bounded(what: &str, live: u64, most: u64) -> Result<(), LoadError> {
     if live <= most {
         return Ok(());
     }

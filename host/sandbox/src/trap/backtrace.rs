@@ -12,7 +12,7 @@ const READ: usize = 1024;
 const SHOWN: usize = 256;
 
 /// The functions that were running, the innermost first, a line each; `None`: there were none.
-pub fn text(backtrace: &WasmBacktrace) -> Option<String> {
+pub(super) fn text(backtrace: &WasmBacktrace) -> Option<String> {
     let mut text = String::new();
     for (at, frame) in backtrace.frames().iter().enumerate() {
         let function = || format!("function {}", frame.func_index());

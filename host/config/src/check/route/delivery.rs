@@ -18,7 +18,7 @@ const RETRIES: u32 = 10;
 
 /// What to do with failures. A queue gets a failing message back, and counts how often it was received: after its
 /// `max_receive_count` the route gives the message up, since it can say why. Without one, SQS decides.
-pub fn policy(reader: &Reader<'_>, source: Option<&Source>) -> Policy {
+pub(super) fn policy(reader: &Reader<'_>, source: Option<&Source>) -> Policy {
     let receives = match source {
         Some(Source::Queue { max_receive_count, .. }) => Some(Some(*max_receive_count)),
         Some(Source::Sqs { max_receive_count, .. }) => Some(*max_receive_count),
@@ -54,7 +54,7 @@ fn backoff(route: &Reader<'_>) -> Backoff {
 }
 
 /// Where given-up events go.
-pub fn on_failure(reader: &Reader<'_>, world: &World, source: Option<&Source>) -> Option<String> {
+pub(super) fn on_failure(reader: &Reader<'_>, world: &World, source: Option<&Source>) -> Option<String> {
     let name = reader.text(&shape::ON_FAILURE)?;
     let place = reader.place(&shape::ON_FAILURE);
     let found = world.outputs.resolve(reader.findings, Code::ROUTE_UNKNOWN_OUTPUT, &name, &place);
@@ -88,7 +88,7 @@ fn feeds(output: &Output, source: &Source) -> bool {
 }
 
 /// What holds outside the embedded engine; reports everything that cannot be exactly-once where that is asked for.
-pub fn delivery(
+pub(super) fn delivery(
     reader: &Reader<'_>,
     world: &World,
     source: Option<&Source>,

@@ -7,43 +7,43 @@ use crate::shape::{Default, Key, Kind, Section};
 /// Words for options that are a route's.
 const OF_ROUTE: &str = "it is a key of the route, in snake case and shortened where Lambda has the unit in the name";
 
-pub static STREAM: Key = Key {
+pub(crate) static STREAM: Key = Key {
     name: "stream",
     kind: Kind::Text,
     default: Default::Depends("the source's name"),
     about: "The stream's name or ARN.",
 };
-pub static CONSUMER: Key = Key {
+pub(crate) static CONSUMER: Key = Key {
     name: "consumer",
     kind: Kind::Text,
     default: Default::Depends("shards are polled"),
     about: "Name of a consumer for enhanced fan-out, of one route; it is registered where it is missing.",
 };
-pub static COORDINATION: Key = Key {
+pub(crate) static COORDINATION: Key = Key {
     name: "coordination",
     kind: Kind::Choice(&["leases", "none"]),
     default: Default::Value("leases"),
     about: "Any number of processes share the shards by leases, or a single one keeps positions in the embedded engine.",
 };
-pub static LEASE_TABLE: Key = Key {
+pub(crate) static LEASE_TABLE: Key = Key {
     name: "lease_table",
     kind: Kind::Text,
     default: Default::Depends("`esclusa-ROUTE`"),
     about: "The DynamoDB table of leases and positions, as KCL 2 has it, of one route; where `[aws]` says.",
 };
-pub static LEASE_DURATION: Key = Key {
+pub(crate) static LEASE_DURATION: Key = Key {
     name: "lease_duration",
     kind: Kind::Duration { min: "1s", max: "10m", endless: false },
     default: Default::Value("10s"),
     about: "A lease that was not renewed for so long is free.",
 };
-pub static ORDERING: Key = Key {
+pub(crate) static ORDERING: Key = Key {
     name: "ordering",
     kind: Kind::Choice(&["key", "none"]),
     default: Default::Value("key"),
     about: "Whether a shard waits for those that it came from, so that each key stays in order over splits and merges.",
 };
-pub static KINESIS_SECTION: Section = Section {
+pub(crate) static KINESIS_SECTION: Section = Section {
     name: "kinesis",
     about: "A Kinesis data stream: ordered by key, retained, read by many routes.",
     keys: &[
@@ -83,19 +83,19 @@ pub static KINESIS_SECTION: Section = Section {
     ],
 };
 
-pub static STREAM_OF: Key = Key {
+pub(crate) static STREAM_OF: Key = Key {
     name: "table",
     kind: Kind::Text,
     default: Default::Depends("the source's name, without stream_arn"),
     about: "Name of the table in DynamoDB, whose current stream is read.",
 };
-pub static STREAM_ARN: Key = Key {
+pub(crate) static STREAM_ARN: Key = Key {
     name: "stream_arn",
     kind: Kind::Text,
     default: Default::Nothing,
     about: "The stream's ARN, instead of the table.",
 };
-pub static DYNAMODB_STREAM_SECTION: Section = Section {
+pub(crate) static DYNAMODB_STREAM_SECTION: Section = Section {
     name: "dynamodb-stream",
     about: "The changes of a DynamoDB table, ordered by item; the table keeps a stream with new and old images.",
     keys: &[
@@ -128,25 +128,25 @@ pub static DYNAMODB_STREAM_SECTION: Section = Section {
     ],
 };
 
-pub static QUEUE: Key = Key {
+pub(crate) static QUEUE: Key = Key {
     name: "queue",
     kind: Kind::Text,
     default: Default::Depends("the source's name"),
     about: "The queue's name or URL; a FIFO queue ends with .fifo.",
 };
-pub static VISIBILITY_TIMEOUT: Key = Key {
+pub(crate) static VISIBILITY_TIMEOUT: Key = Key {
     name: "visibility_timeout",
     kind: Kind::Duration { min: "1s", max: "12h", endless: false },
     default: Default::Depends("the queue's own"),
     about: "How long a received message stays invisible to others; it is extended while the message is in work.",
 };
-pub static MAX_RECEIVE_COUNT: Key = Key {
+pub(crate) static MAX_RECEIVE_COUNT: Key = Key {
     name: "max_receive_count",
     kind: Kind::Integer { min: 1, max: 1_000 },
     default: Default::Depends("the queue's redrive policy decides"),
     about: "Receives after which the route gives a message up, into its on_failure.",
 };
-pub static SQS_SECTION: Section = Section {
+pub(crate) static SQS_SECTION: Section = Section {
     name: "sqs",
     about: "A queue of SQS; each of its routes gets every message, and what fails goes back. The groups of a FIFO queue are worked on in order.",
     keys: &[&QUEUE, &VISIBILITY_TIMEOUT, &MAX_RECEIVE_COUNT, &OWN_REGION, &OWN_ENDPOINT_URL],
