@@ -13,15 +13,15 @@ mod top;
 use crate::codes::Code;
 use crate::plan::{Plan, RouteSpec, ServiceLocation};
 use crate::report::{Finding, Findings};
-use crate::shape::{Key, root};
-use crate::syntax::reader::{self, Reader};
-use crate::syntax::tree::Node;
+use crate::shape::{KeySpec, root};
+use crate::syntax::reader::{self, SectionReader};
+use crate::syntax::tree::TomlNode;
 use declared::Declared;
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 /// What the sections of a file declare, by name, with their places.
-struct World {
+struct Declarations {
     sources: Declared<crate::plan::Source>,
     tables: Declared<crate::plan::Table>,
     objects: Declared<crate::plan::Objects>,
@@ -31,17 +31,17 @@ struct World {
 }
 
 /// The plan of a file. `None`: the file is of another version, so that nothing can be said about it.
-pub(crate) fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
+pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option<Plan> {
     let table = root.table()?;
     if !top::version(table, findings) {
         return None;
     }
-    let reader = Reader::open(findings, &root::SECTION, 0..0, table, &[]);
-    let paths = Paths::new(base);
+    let reader = SectionReader::open(findings, &root::SECTION, 0..0, table, &[]);
+    let paths = PathResolver::new(base);
     let admin = top::admin(&reader);
     let engine = top::engine(&reader, &paths);
     let aws = aws::section(&reader);
-    let mut world = World {
+    let mut world = Declarations {
         sources: source::all(&reader, &paths, &aws.place),
         tables: store::tables(&reader, &aws.place),
         objects: store::objects(&reader, &paths, &aws.place),
@@ -71,7 +71,7 @@ pub(crate) fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Pla
 /// Warns of what is declared and never used, since the file works without it: every source, object store and output that no route uses, and of a file without routes. Silent after
 /// an error: a misspelt name would be reported twice. Not of tables: one that no route uses may
 /// be there for `esclusa replay`.
-fn warn_unused(world: &World, routes: &[RouteSpec], findings: &Findings) {
+fn warn_unused(world: &Declarations, routes: &[RouteSpec], findings: &Findings) {
     if findings.any_error() {
         return;
     }
@@ -98,14 +98,14 @@ fn unused<T>(declared: &Declared<T>, word: &str, used: &BTreeSet<&str>, findings
 }
 
 /// Resolves the paths of one file, which are relative to the directory of the file.
-struct Paths<'a> {
+struct PathResolver<'a> {
     base: &'a Path,
 }
 
-impl<'a> Paths<'a> {
+impl<'a> PathResolver<'a> {
     /// Relative to `base`.
     pub(crate) fn new(base: &'a Path) -> Self {
-        Paths { base }
+        PathResolver { base }
     }
 
     /// The directory of the file.
@@ -114,7 +114,7 @@ impl<'a> Paths<'a> {
     }
 
     /// The path of a key, or its default.
-    pub(crate) fn read(&self, reader: &Reader<'_>, key: &Key) -> PathBuf {
+    pub(crate) fn read(&self, reader: &SectionReader<'_>, key: &KeySpec) -> PathBuf {
         let path = reader.text_or_default(key);
         if path.is_empty() && reader.text(key).is_some() {
             let message = format!("`{}` is an empty path", key.name);
@@ -124,7 +124,7 @@ impl<'a> Paths<'a> {
     }
 
     /// The path that a key has where its section is not given.
-    pub(crate) fn default(&self, key: &Key) -> PathBuf {
+    pub(crate) fn default(&self, key: &KeySpec) -> PathBuf {
         tidy(&self.base.join(reader::default(key)))
     }
 }

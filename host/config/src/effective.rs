@@ -1,10 +1,10 @@
 //! The effective configuration: every option with the value that holds, in the words of routes.toml, as JSON. What came
 //! in through `${…}`, and the headers of webhooks, may be secrets and are masked.
 
-use crate::load::Loaded;
+use crate::load::LoadedConfig;
 use crate::plan::{
-    Ambiguous, Aws, Coordination, DeliveryMode, Instances, KeySchema, Objects, Output, Receiver, RouteSpec,
-    ServiceLocation, Source, Start, Table, TableSchema, TableStream,
+    AmbiguousSend, AwsDefaults, DeliveryMode, DynamodbStreamName, Instances, KeySchema, Objects, Output, RouteSpec,
+    ServiceLocation, ShardCoordination, SnsReceiver, Source, Start, Table, TableSchema,
 };
 use crate::syntax::tree::{MASK, masked};
 use crate::syntax::unit::{show_duration, show_size};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 /// The configuration as it holds, as pretty-printed JSON; ends with a newline.
 #[must_use]
-pub fn effective(loaded: &Loaded) -> String {
+pub fn effective(loaded: &LoadedConfig) -> String {
     let plan = &loaded.plan;
     let routes = plan.routes.iter().enumerate().map(|(at, r)| route(r, at, loaded));
     let value = json!({
@@ -102,7 +102,7 @@ fn objects(objects: &Objects) -> Value {
     }
 }
 
-fn output(name: &str, output: &Output, loaded: &Loaded) -> Value {
+fn output(name: &str, output: &Output, loaded: &LoadedConfig) -> Value {
     match output {
         Output::Stream { stream, partitions } => {
             json!({ "kind": "stream", "stream": stream, "partitions": partitions })
@@ -121,7 +121,7 @@ fn output(name: &str, output: &Output, loaded: &Loaded) -> Value {
 }
 
 /// A mail server's URL without its password.
-fn server(name: &str, loaded: &Loaded) -> Option<Value> {
+fn server(name: &str, loaded: &LoadedConfig) -> Option<Value> {
     let shown = loaded.locator.output(name, "url").map(masked)?;
     let hidden = shown.as_str().and_then(|url| url::Url::parse(url).ok()).filter(|url| url.password().is_some());
     Some(match hidden {
@@ -133,7 +133,7 @@ fn server(name: &str, loaded: &Loaded) -> Option<Value> {
     })
 }
 
-fn route(route: &RouteSpec, at: usize, loaded: &Loaded) -> Value {
+fn route(route: &RouteSpec, at: usize, loaded: &LoadedConfig) -> Value {
     let written = |key| loaded.locator.route_key(at, key).map(masked);
     let value = json!({
         "name": &*route.name, "source": &*route.source, "filter": written("filter"),
@@ -174,7 +174,7 @@ fn size(bytes: usize) -> String {
 }
 
 /// `[aws]`.
-fn aws_section(aws: &Aws) -> Value {
+fn aws_section(aws: &AwsDefaults) -> Value {
     joined(location(&aws.place), json!({ "marks_table": aws.marks_table }))
 }
 
@@ -194,8 +194,8 @@ fn aws_source(source: &Source) -> Value {
         }
         Source::DynamodbStream { of, start, ordered, coordination, place: at } => {
             let (table, arn) = match of {
-                TableStream::Table(table) => (Some(table), None),
-                TableStream::Arn(arn) => (None, Some(arn)),
+                DynamodbStreamName::Table(table) => (Some(table), None),
+                DynamodbStreamName::Arn(arn) => (None, Some(arn)),
             };
             let value = json!({ "kind": "dynamodb-stream", "table": table, "stream_arn": arn,
                 "starting_position": position(*start).0, "ordering": ordering(*ordered) });
@@ -214,11 +214,11 @@ fn ordering(ordered: bool) -> &'static str {
     if ordered { "key" } else { "none" }
 }
 
-fn shared(coordination: &Coordination) -> Value {
+fn shared(coordination: &ShardCoordination) -> Value {
     match coordination {
-        Coordination::Leases { table, duration } => json!({ "coordination": "leases",
+        ShardCoordination::Leases { table, duration } => json!({ "coordination": "leases",
             "lease_table": table.as_deref().unwrap_or("esclusa-ROUTE"), "lease_duration": show_duration(*duration) }),
-        Coordination::None => json!({ "coordination": "none" }),
+        ShardCoordination::None => json!({ "coordination": "none" }),
     }
 }
 
@@ -231,16 +231,16 @@ fn aws_output(output: &Output) -> Value {
         Output::Sqs { queue, place: at } => joined(json!({ "kind": "sqs", "queue": queue }), location(at)),
         Output::Sns { receiver, place: at } => {
             let (topic, phone) = match receiver {
-                Receiver::Topic(arn) => (Some(arn), None),
-                Receiver::Phone(number) => (None, Some(number)),
-                Receiver::Attribute => (None, None),
+                SnsReceiver::Topic(arn) => (Some(arn), None),
+                SnsReceiver::Phone(number) => (None, Some(number)),
+                SnsReceiver::Attribute => (None, None),
             };
             joined(json!({ "kind": "sns", "topic_arn": topic, "phone_number": phone }), location(at))
         }
         Output::Ses { from, to, subject, rate, ambiguous, place: at } => {
             let ambiguous = match ambiguous {
-                Ambiguous::Retry => "retry",
-                Ambiguous::DeadLetter => "dead-letter",
+                AmbiguousSend::Retry => "retry",
+                AmbiguousSend::DeadLetter => "dead-letter",
             };
             let value = json!({ "kind": "ses", "from": from, "to": to, "subject": subject, "rate": rate,
                 "ambiguous": ambiguous });

@@ -21,8 +21,8 @@ mod syntax;
 
 pub use codes::Code;
 pub use effective::effective;
-pub use load::{Loaded, load, parse};
-pub use locator::{Locator, Place};
+pub use load::{LoadedConfig, load, parse};
+pub use locator::{ConfigPlace, Locator};
 pub use reference::reference;
 pub use report::{Diagnostic, Problems, Severity};
 pub use schema::schema;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// A file without errors.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// What it means.
     pub plan: Plan,
     /// What is probably not meant, in the order of the file.
@@ -25,7 +25,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedConfig, Problems> {
     let name = path.display().to_string();
     let base = path.parent().unwrap_or(Path::new(""));
     let unreadable = |reason: &str| {
@@ -41,7 +41,12 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn parse(text: &str, name: &str, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+pub fn parse(
+    text: &str,
+    name: &str,
+    base: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<LoadedConfig, Problems> {
     let source = Arc::new(SourceText::new(name, text));
     let findings = Findings::default();
     let root = document::read(&source, &Interpolation { env, base }, &findings);
@@ -49,7 +54,7 @@ pub fn parse(text: &str, name: &str, base: &Path, env: &dyn Fn(&str) -> Option<S
     let diagnostics = findings.into_diagnostics(&source);
     match (plan, root) {
         (Some(plan), Some(root)) if diagnostics.iter().all(|d| d.severity == Severity::Warning) => {
-            Ok(Loaded { locator: Locator::new(source, root), plan, warnings: diagnostics })
+            Ok(LoadedConfig { locator: Locator::new(source, root), plan, warnings: diagnostics })
         }
         _ => Err(Problems(diagnostics)),
     }

@@ -8,9 +8,9 @@ mod source;
 pub use esclusa_flow::settings::{
     DeliveryMode, Instances, KeySchema, Limits, RouteSpec, ServiceLocation, Start, TableSchema,
 };
-pub use level::{Level, Target};
-pub use output::{Ambiguous, Output, Receiver};
-pub use source::{Coordination, Source, TableStream};
+pub use level::{DeliveryLevel, WriteTarget};
+pub use output::{AmbiguousSend, Output, SnsReceiver};
+pub use source::{DynamodbStreamName, ShardCoordination, Source};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,11 +21,11 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Dashboard, API and metrics; `None`: nothing listens, unless a source of kind http needs it.
-    pub admin: Option<Admin>,
+    pub admin: Option<AdminListener>,
     /// The embedded engine's directory.
     pub engine: PathBuf,
     /// What AWS is asked with, where a section does not say otherwise.
-    pub aws: Aws,
+    pub aws: AwsDefaults,
     /// Sources by name.
     pub sources: BTreeMap<Arc<str>, Source>,
     /// Tables by name.
@@ -40,14 +40,14 @@ pub struct Plan {
 
 /// `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
+pub struct AdminListener {
     /// Where to listen; port 0: any free one.
     pub listen: SocketAddr,
 }
 
 /// `[aws]`; without that section, its defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aws {
+pub struct AwsDefaults {
     /// Where resources are that do not say otherwise, and the tables of progress: leases and marks.
     pub place: ServiceLocation,
     /// The table that keeps which events of unordered sources are done, for exactly-once.

@@ -18,18 +18,18 @@ pub(crate) struct Section {
     /// What it is, a sentence.
     pub about: &'static str,
     /// Its keys.
-    pub keys: &'static [&'static Key],
+    pub keys: &'static [&'static KeySpec],
     /// Words that people bring along from elsewhere, and what to write instead.
     pub foreign: &'static [(&'static str, &'static str)],
 }
 
 /// A key of a section.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct KeySpec {
     /// Its name.
     pub name: &'static str,
     /// What it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// What holds where it is not given.
     pub default: Default,
     /// What it does, a sentence.
@@ -38,7 +38,7 @@ pub(crate) struct Key {
 
 /// What a key takes.
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     /// A text.
     Text,
     /// A path, relative to the file's directory.
@@ -91,7 +91,7 @@ pub(crate) enum Kind {
     /// Tables with known keys, by name.
     Sections(&'static Section),
     /// Tables that have kinds, by name.
-    Family(&'static Family),
+    Family(&'static KindFamily),
     /// A list of tables with known keys.
     SectionList(&'static Section),
 }
@@ -111,7 +111,7 @@ pub(crate) enum Default {
 
 /// Tables of which each has a `kind` that says which keys it has.
 #[derive(Debug)]
-pub(crate) struct Family {
+pub(crate) struct KindFamily {
     /// The word in front of the name: `source` in `[source.NAME]`.
     pub name: &'static str,
     /// What it is, a sentence.

@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::telemetry::{self, Format};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use esclusa_config::{Loaded, Problems};
+use esclusa_config::{LoadedConfig, Problems};
 use std::path::PathBuf;
 
 /// Routes events from streams and queues to sandboxed WebAssembly plugins.
@@ -186,7 +186,7 @@ impl Command {
 
 impl Global {
     /// The configuration, its warnings told.
-    fn load(&self) -> Result<Loaded> {
+    fn load(&self) -> Result<LoadedConfig> {
         let loaded = configuration::read(&self.config).map_err(Broken)?;
         for warning in &loaded.warnings {
             print::message(warning.render(telemetry::colour()).trim_end());
@@ -195,7 +195,7 @@ impl Global {
     }
 
     /// The configuration, where its warnings are no news.
-    fn load_quietly(&self) -> Result<Loaded> {
+    fn load_quietly(&self) -> Result<LoadedConfig> {
         Ok(configuration::read(&self.config).map_err(Broken)?)
     }
 }

@@ -22,7 +22,7 @@ mod wiring;
 use arc_swap::ArcSwap;
 use ask::Desk;
 use cloud::{Cloud, Queues};
-use esclusa_config::Loaded;
+use esclusa_config::LoadedConfig;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
@@ -105,7 +105,7 @@ pub struct Runtime {
     /// The router stops: a reload goes no further.
     stopping: watch::Sender<bool>,
     running: Mutex<BTreeMap<Arc<str>, Running>>,
-    loaded: ArcSwap<Loaded>,
+    loaded: ArcSwap<LoadedConfig>,
     reloads: Mutex<Vec<status::Reload>>,
 }
 
@@ -114,7 +114,7 @@ impl Runtime {
     ///
     /// # Errors
     /// [`StartError`]; nothing was started.
-    pub async fn start(loaded: Loaded, sandbox: Sandbox, options: Options) -> Result<Arc<Self>, StartError> {
+    pub async fn start(loaded: LoadedConfig, sandbox: Sandbox, options: Options) -> Result<Arc<Self>, StartError> {
         let plan = &loaded.plan;
         if options.until_idle {
             files_exist(plan)?;
@@ -154,7 +154,7 @@ impl Runtime {
 
     /// The configuration in force.
     #[must_use]
-    pub fn loaded(&self) -> Arc<Loaded> {
+    pub fn loaded(&self) -> Arc<LoadedConfig> {
         self.loaded.load_full()
     }
 

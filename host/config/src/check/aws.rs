@@ -1,15 +1,15 @@
 //! `[aws]`, and how resources of AWS are named and found.
 
 use crate::codes::Code;
-use crate::plan::{Aws, ServiceLocation};
+use crate::plan::{AwsDefaults, ServiceLocation};
 use crate::report::{Finding, lower_case};
 use crate::shape::aws as shape;
-use crate::shape::{Key, root};
-use crate::syntax::reader::{self, Reader};
+use crate::shape::{KeySpec, root};
+use crate::syntax::reader::{self, SectionReader};
 use std::ops::RangeInclusive;
 
 /// How a service names one kind of its resources.
-pub(super) struct Naming {
+pub(super) struct ResourceNaming {
     /// What it is, as a message names it.
     what: &'static str,
     /// Bytes of a name.
@@ -23,7 +23,7 @@ pub(super) struct Naming {
 }
 
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html>, 2026-11.
-pub(super) const STREAM: Naming = Naming {
+pub(super) const STREAM: ResourceNaming = ResourceNaming {
     what: "a stream of Kinesis",
     length: 1..=128,
     others: "_.-",
@@ -31,7 +31,7 @@ pub(super) const STREAM: Naming = Naming {
     help: "1 to 128 letters, digits, `_`, `.` or `-`, or arn:aws:kinesis:REGION:ACCOUNT:stream/NAME",
 };
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_RegisterStreamConsumer.html>, 2026-11.
-pub(super) const CONSUMER: Naming = Naming {
+pub(super) const CONSUMER: ResourceNaming = ResourceNaming {
     what: "a consumer of a stream",
     length: 1..=128,
     others: "_.-",
@@ -39,7 +39,7 @@ pub(super) const CONSUMER: Naming = Naming {
     help: "1 to 128 letters, digits, `_`, `.` or `-`; it is a name, not an ARN",
 };
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>, 2026-11.
-pub(super) const TABLE: Naming = Naming {
+pub(super) const TABLE: ResourceNaming = ResourceNaming {
     what: "a table of DynamoDB",
     length: 3..=255,
     others: "_.-",
@@ -47,7 +47,7 @@ pub(super) const TABLE: Naming = Naming {
     help: "3 to 255 letters, digits, `_`, `.` or `-`",
 };
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Stream.html>, 2026-11.
-pub(super) const TABLE_STREAM: Naming = Naming {
+pub(super) const TABLE_STREAM: ResourceNaming = ResourceNaming {
     what: "the ARN of a table's stream",
     length: 0..=0,
     others: "",
@@ -55,7 +55,7 @@ pub(super) const TABLE_STREAM: Naming = Naming {
     help: "write arn:aws:dynamodb:REGION:ACCOUNT:table/NAME/stream/LABEL, or table = \"NAME\" instead",
 };
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html>, 2026-11.
-const QUEUE: Naming = Naming {
+const QUEUE: ResourceNaming = ResourceNaming {
     what: "a queue of SQS",
     length: 1..=80,
     others: "_-",
@@ -63,7 +63,7 @@ const QUEUE: Naming = Naming {
     help: "1 to 80 letters, digits, `_` or `-`, with .fifo at the end of a FIFO queue's; or its URL",
 };
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>, 2026-11.
-pub(super) const BUCKET: Naming = Naming {
+pub(super) const BUCKET: ResourceNaming = ResourceNaming {
     what: "a bucket of S3",
     length: 3..=63,
     others: ".-",
@@ -71,7 +71,7 @@ pub(super) const BUCKET: Naming = Naming {
     help: "3 to 63 small letters, digits, `.` or `-`",
 };
 /// <https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html>, 2026-11.
-pub(super) const TOPIC: Naming = Naming {
+pub(super) const TOPIC: ResourceNaming = ResourceNaming {
     what: "the ARN of a topic",
     length: 0..=0,
     others: "",
@@ -80,21 +80,24 @@ pub(super) const TOPIC: Naming = Naming {
 };
 
 /// `[aws]`, or its defaults.
-pub(super) fn section(root: &Reader<'_>) -> Aws {
+pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
     let table = root.table(&root::AWS, "write [aws]");
     let Some(table) = table else {
-        return Aws { place: ServiceLocation::default(), marks_table: reader::default(&shape::MARKS_TABLE).to_owned() };
+        return AwsDefaults {
+            place: ServiceLocation::default(),
+            marks_table: reader::default(&shape::MARKS_TABLE).to_owned(),
+        };
     };
-    let reader = Reader::open(root.findings, &shape::SECTION, root.key_place(&root::AWS), table, &[]);
+    let reader = SectionReader::open(root.findings, &shape::SECTION, root.key_place(&root::AWS), table, &[]);
     let place = ServiceLocation {
         region: region(&reader, &shape::REGION),
         endpoint_url: endpoint(&reader, &shape::ENDPOINT_URL),
     };
-    Aws { place, marks_table: name(&reader, &shape::MARKS_TABLE, &TABLE, reader::default(&shape::MARKS_TABLE)) }
+    AwsDefaults { place, marks_table: name(&reader, &shape::MARKS_TABLE, &TABLE, reader::default(&shape::MARKS_TABLE)) }
 }
 
 /// Where a resource is: what its ARN and section say, else what `[aws]` says.
-pub(super) fn place(reader: &Reader<'_>, resource: &str, aws: &ServiceLocation) -> ServiceLocation {
+pub(super) fn place(reader: &SectionReader<'_>, resource: &str, aws: &ServiceLocation) -> ServiceLocation {
     let own = region(reader, &shape::OWN_REGION);
     let of_arn = arn(resource).map(|arn| arn.region.to_owned());
     if let (Some(own), Some(of_arn)) = (&own, &of_arn)
@@ -112,7 +115,7 @@ pub(super) fn place(reader: &Reader<'_>, resource: &str, aws: &ServiceLocation) 
 }
 
 /// The name or ARN of a resource; `default` where the key is not given.
-pub(super) fn name(reader: &Reader<'_>, key: &Key, naming: &Naming, default: &str) -> String {
+pub(super) fn name(reader: &SectionReader<'_>, key: &KeySpec, naming: &ResourceNaming, default: &str) -> String {
     let name = reader.text(key).unwrap_or_else(|| default.to_owned());
     let given = reader.entry(key).is_none() || reader.text(key).is_some();
     if given && !naming.fits(&name) {
@@ -122,7 +125,7 @@ pub(super) fn name(reader: &Reader<'_>, key: &Key, naming: &Naming, default: &st
 }
 
 /// The name or URL of a queue; `default` where the key is not given.
-pub(super) fn queue(reader: &Reader<'_>, key: &Key, default: &str) -> String {
+pub(super) fn queue(reader: &SectionReader<'_>, key: &KeySpec, default: &str) -> String {
     let queue = reader.text(key).unwrap_or_else(|| default.to_owned());
     let given = reader.entry(key).is_none() || reader.text(key).is_some();
     let fits = if queue.contains("://") {
@@ -136,12 +139,12 @@ pub(super) fn queue(reader: &Reader<'_>, key: &Key, default: &str) -> String {
     queue
 }
 
-fn refuse(reader: &Reader<'_>, key: &Key, naming: &Naming) {
+fn refuse(reader: &SectionReader<'_>, key: &KeySpec, naming: &ResourceNaming) {
     let message = format!("this cannot be {}", naming.what);
     reader.findings.add(Finding::error(Code::AWS_BAD_RESOURCE, reader.place(key), message).help(naming.help));
 }
 
-impl Naming {
+impl ResourceNaming {
     fn fits(&self, name: &str) -> bool {
         match (arn(name), self.arn) {
             (Some(arn), Some((service, resource))) => {
@@ -172,7 +175,7 @@ fn arn(text: &str) -> Option<Arn<'_>> {
     regional.then_some(Arn { service, region, resource })
 }
 
-fn region(reader: &Reader<'_>, key: &Key) -> Option<String> {
+fn region(reader: &SectionReader<'_>, key: &KeySpec) -> Option<String> {
     let region = reader.text(key).filter(|region| !region.is_empty())?;
     if !region.chars().all(is_of_region) {
         let finding = Finding::error(Code::BAD_VALUE, reader.place(key), "this cannot be a region");
@@ -185,7 +188,7 @@ fn is_of_region(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
 }
 
-fn endpoint(reader: &Reader<'_>, key: &Key) -> Option<String> {
+fn endpoint(reader: &SectionReader<'_>, key: &KeySpec) -> Option<String> {
     let endpoint = reader.text(key).filter(|endpoint| !endpoint.is_empty())?;
     if let Err(problem) = is_http(&endpoint) {
         let finding = Finding::error(Code::BAD_VALUE, reader.place(key), problem);

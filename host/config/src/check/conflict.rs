@@ -1,11 +1,11 @@
 //! What sources, outputs and tables say of each other. And what only one route can have (a lease table, a consumer of enhanced
 //! fan-out, requests that wait for a reply) or only one source: a queue of SQS, whose messages the routes of that source share.
 
-use super::World;
+use super::Declarations;
 use crate::codes::Code;
 use crate::plan::{Objects, Output, RouteSpec, ServiceLocation, Source, Table};
 use crate::report::{Finding, Findings};
-use crate::syntax::tree::Node;
+use crate::syntax::tree::TomlNode;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use std::time::Duration;
 
 /// What is known of a stream: what was said, and where.
 #[derive(Default)]
-struct Said {
+struct StreamSettings {
     partitions: Option<(u32, Range<usize>)>,
     retention: Option<(Duration, Range<usize>)>,
 }
 
 /// Sources and outputs that name one stream agree on it; who says nothing takes what the others say.
-pub(super) fn streams(world: &mut World, findings: &Findings) {
-    let mut streams: BTreeMap<String, Said> = BTreeMap::new();
+pub(super) fn streams(world: &mut Declarations, findings: &Findings) {
+    let mut streams: BTreeMap<String, StreamSettings> = BTreeMap::new();
     for (_, declaration) in world.sources.iter() {
         if let Source::Stream { stream, partitions, retention, .. } = &declaration.value {
             let said = streams.entry(stream.clone()).or_default();
@@ -54,7 +54,7 @@ fn agree<T: PartialEq>(
     findings: &Findings,
     stream: &str,
     key: &str,
-    node: &Node,
+    node: &TomlNode,
     value: T,
     said: &mut Option<(T, Range<usize>)>,
 ) {
@@ -72,7 +72,7 @@ fn agree<T: PartialEq>(
 }
 
 /// Sources that consume one queue agree on it.
-pub(super) fn queues(world: &World, findings: &Findings) {
+pub(super) fn queues(world: &Declarations, findings: &Findings) {
     let mut queues = BTreeMap::new();
     for (name, declaration) in world.sources.iter() {
         let Source::Queue { queue, .. } = &declaration.value else { continue };
@@ -91,7 +91,7 @@ pub(super) fn queues(world: &World, findings: &Findings) {
 }
 
 /// No file is read and written.
-pub(super) fn files(world: &World, findings: &Findings) {
+pub(super) fn files(world: &Declarations, findings: &Findings) {
     let mut written: BTreeMap<&PathBuf, Range<usize>> = BTreeMap::new();
     for (_, declaration) in world.outputs.iter() {
         if let Output::File { path } = &declaration.value {
@@ -109,7 +109,7 @@ pub(super) fn files(world: &World, findings: &Findings) {
 }
 
 /// Plugins choose the paths of objects: no directory of objects holds what the router itself lives on.
-pub(super) fn objects(world: &World, engine: &Path, base: &Path, findings: &Findings) {
+pub(super) fn objects(world: &Declarations, engine: &Path, base: &Path, findings: &Findings) {
     for (name, declaration) in world.objects.iter() {
         let Objects::Directory { path } = &declaration.value else { continue };
         if declaration.node.table().and_then(|table| table.get("path")).is_none() {
@@ -134,7 +134,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// Changes are read of tables that keep them.
-pub(super) fn table_changes(world: &World, findings: &Findings) {
+pub(super) fn table_changes(world: &Declarations, findings: &Findings) {
     for (_, declaration) in world.sources.iter() {
         let Source::TableChanges { table, .. } = &declaration.value else { continue };
         let Some(span) = declaration.node.table().and_then(|node| node.get("table")).map(|node| node.span.clone())
@@ -160,7 +160,7 @@ pub(super) fn table_changes(world: &World, findings: &Findings) {
 }
 
 /// Sources of kind http have something to listen on.
-pub(super) fn listener(world: &World, admin: bool, findings: &Findings) {
+pub(super) fn listener(world: &Declarations, admin: bool, findings: &Findings) {
     for (name, declaration) in world.sources.iter() {
         if matches!(declaration.value, Source::Http { .. }) && !admin {
             let message = format!("\"{name}\" receives requests, and nothing listens");
@@ -173,38 +173,38 @@ pub(super) fn listener(world: &World, admin: bool, findings: &Findings) {
 
 /// Something that two routes would take from each other.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Thing<'a> {
-    what: What<'a>,
+struct ExclusiveResource<'a> {
+    what: ExclusiveKind<'a>,
     place: &'a ServiceLocation,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What<'a> {
+enum ExclusiveKind<'a> {
     LeaseTable(String),
     Consumer(&'a str, &'a str),
     Queue(&'a str),
     Requests(&'a str),
 }
 
-impl What<'_> {
+impl ExclusiveKind<'_> {
     /// The message, and what to do.
     fn problem(&self) -> (String, &'static str) {
         match self {
-            What::LeaseTable(table) => (
+            ExclusiveKind::LeaseTable(table) => (
                 format!("two routes would keep their positions in the lease table \"{table}\""),
                 "leave lease_table out: each route then has \"esclusa-ROUTE\"; or give each route a source of its own",
             ),
-            What::Consumer(stream, consumer) => (
+            ExclusiveKind::Consumer(stream, consumer) => (
                 format!("two routes would subscribe to \"{stream}\" as the consumer \"{consumer}\""),
                 "give each route a source with a consumer of its own, or leave consumer out",
             ),
-            What::Queue(queue) => (
+            ExclusiveKind::Queue(queue) => (
                 format!(
                     "two sources would receive from the queue \"{queue}\", so each message would reach one of them"
                 ),
                 "give both routes the same source: each of its routes gets every message",
             ),
-            What::Requests(source) => (
+            ExclusiveKind::Requests(source) => (
                 format!("two routes would take the requests of \"{source}\", which one plugin has to answer"),
                 "give each route a source of its own, at its own /ingest/NAME; or leave reply out, and every route gets every event",
             ),
@@ -214,18 +214,18 @@ impl What<'_> {
 
 /// Reports everything that two routes would share; `spans` are the places of the routes' sources, in their order.
 pub(super) fn exclusive(
-    world: &World,
+    world: &Declarations,
     routes: &[RouteSpec],
     spans: &[Range<usize>],
     home: &ServiceLocation,
     findings: &Findings,
 ) {
-    let mut taken: BTreeMap<Thing<'_>, (&RouteSpec, &Range<usize>)> = BTreeMap::new();
+    let mut taken: BTreeMap<ExclusiveResource<'_>, (&RouteSpec, &Range<usize>)> = BTreeMap::new();
     for (route, span) in routes.iter().zip(spans) {
         let Some(source) = world.sources.get(&route.source) else { continue };
         for thing in things(route, &source.value, home) {
             let (message, help) = thing.what.problem();
-            let shared = matches!(thing.what, What::Queue(_));
+            let shared = matches!(thing.what, ExclusiveKind::Queue(_));
             match taken.insert(thing, (route, span)) {
                 // Two routes of one name are reported as that.
                 Some((other, first)) if other.name != route.name && !(shared && other.source == route.source) => {
@@ -238,16 +238,20 @@ pub(super) fn exclusive(
     }
 }
 
-fn things<'a>(route: &'a RouteSpec, source: &'a Source, home: &'a ServiceLocation) -> Vec<Thing<'a>> {
+fn things<'a>(route: &'a RouteSpec, source: &'a Source, home: &'a ServiceLocation) -> Vec<ExclusiveResource<'a>> {
     let lease_table = source.coordination().and_then(|coordination| coordination.lease_table(&route.name));
-    let mut things: Vec<_> =
-        lease_table.map(|table| Thing { what: What::LeaseTable(table), place: home }).into_iter().collect();
+    let mut things: Vec<_> = lease_table
+        .map(|table| ExclusiveResource { what: ExclusiveKind::LeaseTable(table), place: home })
+        .into_iter()
+        .collect();
     match source {
         Source::Kinesis { stream, consumer: Some(consumer), place, .. } => {
-            things.push(Thing { what: What::Consumer(stream, consumer), place });
+            things.push(ExclusiveResource { what: ExclusiveKind::Consumer(stream, consumer), place });
         }
-        Source::Sqs { queue, place, .. } => things.push(Thing { what: What::Queue(queue), place }),
-        Source::Http { reply: true, .. } => things.push(Thing { what: What::Requests(&route.source), place: home }),
+        Source::Sqs { queue, place, .. } => things.push(ExclusiveResource { what: ExclusiveKind::Queue(queue), place }),
+        Source::Http { reply: true, .. } => {
+            things.push(ExclusiveResource { what: ExclusiveKind::Requests(&route.source), place: home })
+        }
         _ => {}
     }
     things

@@ -2,11 +2,11 @@
 
 use crate::codes::Code;
 use crate::report::{Finding, Findings};
-use crate::shape::{Family, Key, Section};
-use crate::syntax::reader::Reader;
+use crate::shape::{KeySpec, KindFamily, Section};
+use crate::syntax::reader::SectionReader;
 use crate::syntax::scalar;
 use crate::syntax::scalar::nearest;
-use crate::syntax::tree::{Entry, Node, Table};
+use crate::syntax::tree::{Table, TomlEntry, TomlNode};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -24,17 +24,17 @@ pub(super) struct Declaration<T> {
     /// Where its name stands.
     pub span: Range<usize>,
     /// Its table.
-    pub node: Node,
+    pub node: TomlNode,
 }
 
 impl<T> Declared<T> {
     /// Reads every table of a section that has kinds. A table that is wrong as a whole is declared all the same, with
     /// what `fallback` says, so that its name is not reported as unknown, too.
     pub(super) fn read(
-        root: &Reader<'_>,
-        key: &Key,
-        family: &'static Family,
-        read: impl Fn(&str, &Reader<'_>) -> T,
+        root: &SectionReader<'_>,
+        key: &KeySpec,
+        family: &'static KindFamily,
+        read: impl Fn(&str, &SectionReader<'_>) -> T,
         fallback: impl Fn() -> T,
     ) -> Self {
         let mut by_name = BTreeMap::new();
@@ -100,7 +100,7 @@ impl<T> Declared<T> {
 }
 
 /// Opens a table by its kind.
-fn open<'a>(findings: &'a Findings, family: &'static Family, entry: &'a Entry) -> Option<Reader<'a>> {
+fn open<'a>(findings: &'a Findings, family: &'static KindFamily, entry: &'a TomlEntry) -> Option<SectionReader<'a>> {
     let Some(table) = entry.node.table() else {
         let message = format!("[{}] holds tables by name, and `{}` is {}", family.name, entry.key, entry.node.kind());
         let finding = Finding::error(Code::WRONG_TYPE, entry.key_span.clone(), message);
@@ -108,10 +108,15 @@ fn open<'a>(findings: &'a Findings, family: &'static Family, entry: &'a Entry) -
         return None;
     };
     let section = kind(findings, family, entry, table)?;
-    Some(Reader::open(findings, section, entry.key_span.clone(), table, &["kind"]))
+    Some(SectionReader::open(findings, section, entry.key_span.clone(), table, &["kind"]))
 }
 
-fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Table) -> Option<&'static Section> {
+fn kind(
+    findings: &Findings,
+    family: &'static KindFamily,
+    entry: &TomlEntry,
+    table: &Table,
+) -> Option<&'static Section> {
     let words = || family.kinds.iter().map(|section| section.name);
     let list = || words().collect::<Vec<_>>().join(", ");
     let Some(node) = table.get("kind") else {
@@ -121,7 +126,12 @@ fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Tab
         );
         return None;
     };
-    let key = Key { name: "kind", kind: crate::shape::Kind::Text, default: crate::shape::Default::Required, about: "" };
+    let key = KeySpec {
+        name: "kind",
+        kind: crate::shape::ValueKind::Text,
+        default: crate::shape::Default::Required,
+        about: "",
+    };
     let word = match scalar::text(&key, node) {
         Ok(word) => word?,
         Err(finding) => {

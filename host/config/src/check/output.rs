@@ -1,25 +1,25 @@
 //! `[output.NAME]`, each by itself: those of the embedded engine, of AWS, and mail.
 
-use super::Paths;
+use super::PathResolver;
 use super::aws;
 use super::declared::Declared;
 use super::source::{engine_name, partitions};
 use crate::codes::Code;
-use crate::plan::{Ambiguous, Output, Receiver, ServiceLocation};
+use crate::plan::{AmbiguousSend, Output, ServiceLocation, SnsReceiver};
 use crate::report::{Finding, lower_case};
 use crate::shape::output::aws as aws_shape;
-use crate::shape::{Key, output as shape, root, store};
-use crate::syntax::reader::Reader;
-use crate::syntax::tree::Value;
+use crate::shape::{KeySpec, output as shape, root, store};
+use crate::syntax::reader::SectionReader;
+use crate::syntax::tree::TomlValue;
 
 /// Every output.
-pub(super) fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Output> {
+pub(super) fn all(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Output> {
     // An output that cannot be read is taken for one that can do everything, so that its routes are not reported, too.
     let fallback = || Output::Queue { queue: String::new() };
     Declared::read(root, &root::OUTPUT, &shape::FAMILY, |name, reader| output(name, reader, paths, home), fallback)
 }
 
-fn output(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Output {
+fn output(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Output {
     match reader.section.name {
         "stream" => {
             Output::Stream { stream: engine_name(name, reader, &shape::STREAM), partitions: partitions(reader) }
@@ -39,7 +39,7 @@ fn output(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLoca
     }
 }
 
-fn url(reader: &Reader<'_>) -> String {
+fn url(reader: &SectionReader<'_>) -> String {
     let Some(text) = reader.text(&shape::URL) else { return String::new() };
     let problem = match url::Url::parse(&text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return text,
@@ -51,17 +51,17 @@ fn url(reader: &Reader<'_>) -> String {
     text
 }
 
-fn headers(reader: &Reader<'_>) -> Vec<(String, String)> {
+fn headers(reader: &SectionReader<'_>) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     let table = reader.table(&shape::HEADERS, "write headers = { Name = \"value\" }");
     for entry in table.map(|table| table.entries.as_slice()).unwrap_or_default() {
         let problem = match &entry.node.value {
-            Value::Text(text) if !is_token(&entry.key) || !is_field(&text.text) => "this cannot be an HTTP header",
-            Value::Text(text) => {
+            TomlValue::Text(text) if !is_token(&entry.key) || !is_field(&text.text) => "this cannot be an HTTP header",
+            TomlValue::Text(text) => {
                 headers.push((entry.key.clone(), text.text.clone()));
                 continue;
             }
-            Value::Broken => continue,
+            TomlValue::Broken => continue,
             _ => "the value of a header is a text",
         };
         reader.findings.add(Finding::error(Code::OUTPUT_BAD_WEBHOOK, entry.key_span.clone(), problem));
@@ -80,50 +80,50 @@ fn is_field(value: &str) -> bool {
 }
 
 /// A stream.
-fn kinesis(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+fn kinesis(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
     let stream = aws::name(reader, &shape::STREAM, &aws::STREAM, name);
     let place = aws::place(reader, &stream, home);
     Output::Kinesis { stream, strict_order: reader.boolean(&aws_shape::STRICT_ORDER), place }
 }
 
 /// A queue.
-fn sqs(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+fn sqs(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
     Output::Sqs { queue: aws::queue(reader, &shape::QUEUE, name), place: aws::place(reader, "", home) }
 }
 
 /// A topic, or text messages.
-fn sns(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+fn sns(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
     let topic = reader.entry(&aws_shape::TOPIC_ARN).map(|_| aws::name(reader, &aws_shape::TOPIC_ARN, &aws::TOPIC, ""));
     let phone = reader.entry(&aws_shape::PHONE_NUMBER).map(|entry| (entry, phone(reader)));
     let place = aws::place(reader, topic.as_deref().unwrap_or_default(), home);
     let receiver = match (topic, phone) {
-        (Some(topic), None) => Receiver::Topic(topic),
-        (None, Some((_, phone))) => Receiver::Phone(phone),
-        (None, None) => Receiver::Attribute,
+        (Some(topic), None) => SnsReceiver::Topic(topic),
+        (None, Some((_, phone))) => SnsReceiver::Phone(phone),
+        (None, None) => SnsReceiver::Attribute,
         (Some(topic), Some((entry, _))) => {
             let message = "`topic_arn` and `phone_number` exclude each other";
             let finding = Finding::error(Code::BAD_VALUE, entry.key_span.clone(), message);
             let other = reader.key_place(&aws_shape::TOPIC_ARN);
             reader.findings.add(finding.related(other, "here").help("make two outputs of it"));
-            Receiver::Topic(topic)
+            SnsReceiver::Topic(topic)
         }
     };
     Output::Sns { receiver, place }
 }
 
 /// Mails by SES.
-fn ses(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+fn ses(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
     let rate = reader.given_integer(&aws_shape::RATE).and_then(|rate| u32::try_from(rate).ok());
     let ambiguous = match reader.choice(&aws_shape::AMBIGUOUS) {
-        "dead-letter" => Ambiguous::DeadLetter,
-        _ => Ambiguous::Retry,
+        "dead-letter" => AmbiguousSend::DeadLetter,
+        _ => AmbiguousSend::Retry,
     };
     let (from, to, subject) = mail(reader);
     Output::Ses { from, to, subject, rate, ambiguous, place: aws::place(reader, "", home) }
 }
 
 /// Mails by a server.
-fn smtp(reader: &Reader<'_>) -> Output {
+fn smtp(reader: &SectionReader<'_>) -> Output {
     let url = reader.text(&aws_shape::SERVER);
     if let Some(problem) = url.as_deref().and_then(bad_server) {
         let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, reader.place(&aws_shape::SERVER), problem);
@@ -134,7 +134,7 @@ fn smtp(reader: &Reader<'_>) -> Output {
 }
 
 /// A bucket.
-fn s3(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
+fn s3(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
     Output::S3 {
         bucket: aws::name(reader, &store::BUCKET, &aws::BUCKET, ""),
         prefix: reader.text_or_default(&store::PREFIX),
@@ -144,7 +144,7 @@ fn s3(reader: &Reader<'_>, home: &ServiceLocation) -> Output {
 }
 
 /// Sender, receivers and subject.
-fn mail(reader: &Reader<'_>) -> (String, Vec<String>, Option<String>) {
+fn mail(reader: &SectionReader<'_>) -> (String, Vec<String>, Option<String>) {
     let from = reader.text(&aws_shape::FROM);
     if from.as_deref().is_some_and(|from| !is_mail(from)) {
         refuse_mail(reader, reader.place(&aws_shape::FROM));
@@ -164,7 +164,7 @@ fn mail(reader: &Reader<'_>) -> (String, Vec<String>, Option<String>) {
     (from.unwrap_or_default(), to, subject)
 }
 
-fn refuse_mail(reader: &Reader<'_>, place: std::ops::Range<usize>) {
+fn refuse_mail(reader: &SectionReader<'_>, place: std::ops::Range<usize>) {
     let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, place, "this is not a mail address");
     reader.findings.add(finding.help("write \"name@example.com\", or \"Name <name@example.com>\""));
 }
@@ -181,8 +181,8 @@ fn is_mail(text: &str) -> bool {
 }
 
 /// E.164: a plus sign and up to 15 digits. <https://docs.aws.amazon.com/sns/latest/dg/sns-mobile-phone-number-as-subscriber.html>, 2026-11.
-fn phone(reader: &Reader<'_>) -> String {
-    let key: &Key = &aws_shape::PHONE_NUMBER;
+fn phone(reader: &SectionReader<'_>) -> String {
+    let key: &KeySpec = &aws_shape::PHONE_NUMBER;
     let Some(number) = reader.text(key) else { return String::new() };
     let digits = number.strip_prefix('+').unwrap_or_default();
     if !(2..=15).contains(&digits.len()) || !digits.chars().all(|c| c.is_ascii_digit()) {

@@ -4,14 +4,14 @@ mod delivery;
 
 use super::conflict::exclusive;
 use super::declared::check_name;
-use super::{Paths, World};
+use super::{Declarations, PathResolver};
 use crate::codes::Code;
 use crate::plan::{Instances, Limits, RouteSpec, Source};
 use crate::report::Finding;
 use crate::shape::{root, route as shape};
-use crate::syntax::reader::Reader;
+use crate::syntax::reader::SectionReader;
 use crate::syntax::scalar;
-use crate::syntax::tree::{Node, Table, Value, json};
+use crate::syntax::tree::{Table, TomlNode, TomlValue, json};
 use esclusa_flow::filter::Filter;
 use esclusa_flow::grants::Grants;
 use serde_json::Value as Json;
@@ -22,11 +22,11 @@ const BATCH_SIZE: usize = 100;
 const BATCH_SIZE_OF_QUEUE: usize = 10;
 
 /// Every route, in the order of the file.
-pub(super) fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<RouteSpec> {
+pub(super) fn all(root: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<'_>) -> Vec<RouteSpec> {
     let Some(entry) = root.entry(&root::ROUTE) else { return Vec::new() };
     let list = match &entry.node.value {
-        Value::List(list) => list,
-        Value::Broken => return Vec::new(),
+        TomlValue::List(list) => list,
+        TomlValue::Broken => return Vec::new(),
         _ => {
             let finding = Finding::error(Code::WRONG_TYPE, entry.key_span.clone(), "routes are a list");
             root.findings.add(finding.help("write [[route]] with two brackets"));
@@ -41,7 +41,7 @@ pub(super) fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<Ro
             root.findings.add(finding.help("write [[route]]"));
             continue;
         };
-        let reader = Reader::open(root.findings, &shape::SECTION, node.span.clone(), table, &[]);
+        let reader = SectionReader::open(root.findings, &shape::SECTION, node.span.clone(), table, &[]);
         let route = route(&reader, world, paths);
         let place = reader.place(&shape::NAME);
         if let Some(first) = seen.insert(route.name.clone(), place.clone()).filter(|_| !route.name.is_empty()) {
@@ -57,7 +57,7 @@ pub(super) fn all(root: &Reader<'_>, world: &World, paths: &Paths<'_>) -> Vec<Ro
 }
 
 /// A route.
-fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> RouteSpec {
+fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<'_>) -> RouteSpec {
     let name = reader.text_or_default(&shape::NAME);
     if reader.text(&shape::NAME).is_some() {
         check_name(reader.findings, "route", &name, &reader.place(&shape::NAME));
@@ -102,13 +102,13 @@ fn route(reader: &Reader<'_>, world: &World, paths: &Paths<'_>) -> RouteSpec {
     }
 }
 
-fn source<'a>(reader: &Reader<'_>, world: &'a World) -> Option<&'a Source> {
+fn source<'a>(reader: &SectionReader<'_>, world: &'a Declarations) -> Option<&'a Source> {
     let name = reader.text(&shape::SOURCE)?;
     let place = reader.place(&shape::SOURCE);
     world.sources.resolve(reader.findings, Code::ROUTE_UNKNOWN_SOURCE, &name, &place).map(|found| &found.value)
 }
 
-fn grants(reader: &Reader<'_>, world: &World) -> Grants {
+fn grants(reader: &SectionReader<'_>, world: &Declarations) -> Grants {
     let (findings, mut grants) = (reader.findings, Grants::default());
     for (name, node) in reader.names(&shape::TABLES) {
         world.tables.resolve(findings, Code::ROUTE_UNKNOWN_TABLE, &name, &node.span);
@@ -126,7 +126,7 @@ fn grants(reader: &Reader<'_>, world: &World) -> Grants {
 }
 
 /// The bytes of a batch, and those in flight: a full batch must fit.
-fn bytes(reader: &Reader<'_>) -> (usize, usize) {
+fn bytes(reader: &SectionReader<'_>) -> (usize, usize) {
     let (batch, in_flight) = (reader.size(&shape::BATCH_BYTES), reader.size(&shape::IN_FLIGHT));
     if in_flight < batch {
         let key = if reader.entry(&shape::IN_FLIGHT).is_some() { &shape::IN_FLIGHT } else { &shape::BATCH_BYTES };
@@ -140,7 +140,7 @@ fn bytes(reader: &Reader<'_>) -> (usize, usize) {
 }
 
 /// Batches in work at the same time: `concurrency`, or Lambda's word for queues of SQS.
-fn concurrency(reader: &Reader<'_>, source: Option<&Source>) -> usize {
+fn concurrency(reader: &SectionReader<'_>, source: Option<&Source>) -> usize {
     let Some(entry) = reader.entry(&shape::MAXIMUM_CONCURRENCY) else { return reader.integer(&shape::CONCURRENCY) };
     let problem = if !matches!(source, Some(Source::Sqs { .. }) | None) {
         let message = "maximum_concurrency is an option of sources of kind sqs";
@@ -156,7 +156,7 @@ fn concurrency(reader: &Reader<'_>, source: Option<&Source>) -> usize {
     reader.integer(&shape::MAXIMUM_CONCURRENCY)
 }
 
-fn parallelization_factor(reader: &Reader<'_>, source: Option<&Source>) -> usize {
+fn parallelization_factor(reader: &SectionReader<'_>, source: Option<&Source>) -> usize {
     let key = &shape::PARALLELIZATION_FACTOR;
     let factor = reader.integer(key);
     if factor > 1 && source.is_some_and(|source| !source.ordered_by_key()) {
@@ -170,12 +170,12 @@ fn parallelization_factor(reader: &Reader<'_>, source: Option<&Source>) -> usize
 }
 
 /// The filter of a route, where it has one. A field that no event from `source` has is warned of.
-fn filter(reader: &Reader<'_>, source: Option<&Source>) -> Option<Filter> {
+fn filter(reader: &SectionReader<'_>, source: Option<&Source>) -> Option<Filter> {
     let node = reader.node(&shape::FILTER)?;
-    let patterns: Vec<&Node> = match &node.value {
-        Value::List(list) => list.iter().collect(),
-        Value::Table(_) | Value::Text(_) => vec![node],
-        Value::Broken => return None,
+    let patterns: Vec<&TomlNode> = match &node.value {
+        TomlValue::List(list) => list.iter().collect(),
+        TomlValue::Table(_) | TomlValue::Text(_) => vec![node],
+        TomlValue::Broken => return None,
         _ => {
             let help = "write filter = { data = { FIELD = [\"VALUE\"] } }, or a list of such tables";
             reader.findings.add(scalar::wrong_type(&shape::FILTER, node, "a pattern", help));
@@ -206,7 +206,7 @@ fn filter(reader: &Reader<'_>, source: Option<&Source>) -> Option<Filter> {
     None
 }
 
-fn unknown_field(reader: &Reader<'_>, filter: &Filter, kind: &str, patterns: &[&Node]) {
+fn unknown_field(reader: &SectionReader<'_>, filter: &Filter, kind: &str, patterns: &[&TomlNode]) {
     let Some((pattern, field)) = filter.unknown_field(kind) else { return };
     let entry = patterns.get(pattern).and_then(|node| node.table()).and_then(|table| table.entry(field));
     let place = entry.map_or_else(|| reader.key_place(&shape::FILTER), |entry| entry.key_span.clone());
@@ -216,7 +216,7 @@ fn unknown_field(reader: &Reader<'_>, filter: &Filter, kind: &str, patterns: &[&
 }
 
 /// The digest that the plugin's file must have.
-fn digest(reader: &Reader<'_>) -> Option<String> {
+fn digest(reader: &SectionReader<'_>) -> Option<String> {
     let digest = reader.text(&shape::SHA256)?;
     if digest.len() != 64 || !digest.chars().all(|c| c.is_ascii_hexdigit()) {
         let finding =
@@ -227,10 +227,11 @@ fn digest(reader: &Reader<'_>) -> Option<String> {
 }
 
 /// What the plugin may use per call.
-fn limits(route: &Reader<'_>) -> Limits {
+fn limits(route: &SectionReader<'_>) -> Limits {
     let given = route.section(&shape::LIMITS, &shape::LIMITS_SECTION);
     let empty = Table::default();
-    let reader = given.unwrap_or_else(|| Reader::open(route.findings, &shape::LIMITS_SECTION, 0..0, &empty, &[]));
+    let reader =
+        given.unwrap_or_else(|| SectionReader::open(route.findings, &shape::LIMITS_SECTION, 0..0, &empty, &[]));
     Limits {
         memory: reader.size(&shape::MEMORY),
         time: reader.duration(&shape::TIME),
@@ -242,7 +243,7 @@ fn limits(route: &Reader<'_>) -> Limits {
 }
 
 /// How instances are used.
-fn instances(reader: &Reader<'_>, memory: usize) -> Instances {
+fn instances(reader: &SectionReader<'_>, memory: usize) -> Instances {
     let max_invocations = reader.integer(&shape::MAX_INVOCATIONS);
     let memory_high_water = reader.given_size(&shape::MEMORY_HIGH_WATER).unwrap_or(memory / 2);
     if reader.choice(&shape::INSTANCES) == "reuse" {
@@ -261,7 +262,7 @@ fn instances(reader: &Reader<'_>, memory: usize) -> Instances {
 }
 
 /// What is handed to the plugin.
-fn config(reader: &Reader<'_>) -> Json {
+fn config(reader: &SectionReader<'_>) -> Json {
     let empty = || Json::Object(serde_json::Map::new());
     match reader.table(&shape::CONFIG, "write [route.config]") {
         Some(_) => reader.node(&shape::CONFIG).map_or_else(empty, json),

@@ -2,14 +2,14 @@
 //! `conflict`.
 
 use super::declared::{Declared, check_name};
-use super::{Paths, aws};
+use super::{PathResolver, aws};
 use crate::codes::Code;
-use crate::plan::{Coordination, ServiceLocation, Source, Start, TableStream};
+use crate::plan::{DynamodbStreamName, ServiceLocation, ShardCoordination, Source, Start};
 use crate::report::{Finding, Findings, lower_case};
 use crate::shape::source::aws as aws_shape;
-use crate::shape::{Key, root, source as shape};
-use crate::syntax::reader::Reader;
-use crate::syntax::tree::{Node, Value, json};
+use crate::shape::{KeySpec, root, source as shape};
+use crate::syntax::reader::SectionReader;
+use crate::syntax::tree::{TomlNode, TomlValue, json};
 use croner::Cron;
 use esclusa_flow::template::{Part, parts};
 use serde_json::Value as Json;
@@ -22,12 +22,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Every source.
-pub(super) fn all(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Source> {
+pub(super) fn all(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Source> {
     let fallback = || Source::File { path: Default::default(), follow: false };
     Declared::read(root, &root::SOURCE, &shape::FAMILY, |name, reader| source(name, reader, paths, home), fallback)
 }
 
-fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Source {
+fn source(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Source {
     match reader.section.name {
         "stream" => Source::Stream {
             stream: engine_name(name, reader, &shape::STREAM),
@@ -55,19 +55,19 @@ fn source(name: &str, reader: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLoca
 }
 
 /// The name of a stream or queue of the engine, by default that of its section.
-pub(super) fn engine_name(section: &str, reader: &Reader<'_>, key: &Key) -> String {
+pub(super) fn engine_name(section: &str, reader: &SectionReader<'_>, key: &KeySpec) -> String {
     let Some(given) = reader.text(key) else { return section.to_owned() };
     check_name(reader.findings, key.name, &given, &reader.place(key));
     given
 }
 
 /// What is said here of a stream's partitions; `conflict` compares it with what others say.
-pub(super) fn partitions(reader: &Reader<'_>) -> u32 {
+pub(super) fn partitions(reader: &SectionReader<'_>) -> u32 {
     let given = reader.given_integer(&shape::PARTITIONS);
     given.and_then(|number| u32::try_from(number).ok()).unwrap_or(shape::PARTITIONS_DEFAULT)
 }
 
-fn http(reader: &Reader<'_>) -> Source {
+fn http(reader: &SectionReader<'_>) -> Source {
     let reply = reader.boolean(&shape::REPLY);
     let idle = if reply { &shape::HTTP_PARTITIONS } else { &shape::TIMEOUT };
     if let Some(entry) = reader.entry(idle) {
@@ -82,7 +82,7 @@ fn http(reader: &Reader<'_>) -> Source {
     }
 }
 
-fn generate(reader: &Reader<'_>) -> Source {
+fn generate(reader: &SectionReader<'_>) -> Source {
     let templates =
         [&shape::SAMPLE, &shape::SAMPLES, &shape::SAMPLE_KEY].into_iter().filter_map(|key| reader.node(key));
     templates.for_each(|node| check_template(reader.findings, node));
@@ -95,7 +95,7 @@ fn generate(reader: &Reader<'_>) -> Source {
     }
 }
 
-fn samples(reader: &Reader<'_>) -> Vec<Json> {
+fn samples(reader: &SectionReader<'_>) -> Vec<Json> {
     let one = reader.node(&shape::SAMPLE);
     let several = reader.list(&shape::SAMPLES);
     let problem = match (one, reader.entry(&shape::SAMPLES), several) {
@@ -114,7 +114,7 @@ fn samples(reader: &Reader<'_>) -> Vec<Json> {
     Vec::new()
 }
 
-fn schedule(reader: &Reader<'_>) -> Source {
+fn schedule(reader: &SectionReader<'_>) -> Source {
     let cron = reader.text_or_default(&shape::CRON);
     if let (Some(_), Some(problem)) = (reader.text(&shape::CRON), bad_cron(&cron)) {
         let finding = Finding::error(Code::SOURCE_BAD_CRON, reader.place(&shape::CRON), problem);
@@ -137,12 +137,12 @@ fn bad_cron(expression: &str) -> Option<String> {
 }
 
 /// Where the routes of a source start that have no position yet, of a source that knows no times.
-fn start_without_time(reader: &Reader<'_>) -> Start {
+fn start_without_time(reader: &SectionReader<'_>) -> Start {
     if reader.choice(&shape::CHANGES_POSITION) == "LATEST" { Start::Latest } else { Start::TrimHorizon }
 }
 
 /// Where a stream's routes start that have no position yet.
-fn start(reader: &Reader<'_>) -> Start {
+fn start(reader: &SectionReader<'_>) -> Start {
     let word = reader.choice(&shape::STARTING_POSITION);
     let time = reader.timestamp(&shape::STARTING_POSITION_TIMESTAMP);
     let given = reader.entry(&shape::STARTING_POSITION_TIMESTAMP);
@@ -173,7 +173,7 @@ fn start(reader: &Reader<'_>) -> Start {
 }
 
 /// A Kinesis data stream.
-fn kinesis(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
+fn kinesis(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Source {
     let stream = aws::name(reader, &aws_shape::STREAM, &aws::STREAM, name);
     let consumer =
         reader.entry(&aws_shape::CONSUMER).map(|_| aws::name(reader, &aws_shape::CONSUMER, &aws::CONSUMER, ""));
@@ -183,13 +183,13 @@ fn kinesis(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
 }
 
 /// The stream of a table.
-fn dynamodb_stream(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
+fn dynamodb_stream(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Source {
     let start = start_without_time(reader);
     let (ordered, coordination) = (ordered(reader), coordination(reader));
     let Some(entry) = reader.entry(&aws_shape::STREAM_ARN) else {
         let table = aws::name(reader, &aws_shape::STREAM_OF, &aws::TABLE, name);
         let place = aws::place(reader, "", home);
-        return Source::DynamodbStream { of: TableStream::Table(table), start, ordered, coordination, place };
+        return Source::DynamodbStream { of: DynamodbStreamName::Table(table), start, ordered, coordination, place };
     };
     if reader.entry(&aws_shape::STREAM_OF).is_some() {
         let finding =
@@ -202,11 +202,11 @@ fn dynamodb_stream(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> S
     }
     let arn = aws::name(reader, &aws_shape::STREAM_ARN, &aws::TABLE_STREAM, "");
     let place = aws::place(reader, &arn, home);
-    Source::DynamodbStream { of: TableStream::Arn(arn), start, ordered, coordination, place }
+    Source::DynamodbStream { of: DynamodbStreamName::Arn(arn), start, ordered, coordination, place }
 }
 
 /// A queue.
-fn sqs(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
+fn sqs(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Source {
     let receives = reader.given_integer(&aws_shape::MAX_RECEIVE_COUNT);
     Source::Sqs {
         queue: aws::queue(reader, &aws_shape::QUEUE, name),
@@ -216,11 +216,11 @@ fn sqs(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Source {
     }
 }
 
-fn ordered(reader: &Reader<'_>) -> bool {
+fn ordered(reader: &SectionReader<'_>) -> bool {
     reader.choice(&aws_shape::ORDERING) != "none"
 }
 
-fn coordination(reader: &Reader<'_>) -> Coordination {
+fn coordination(reader: &SectionReader<'_>) -> ShardCoordination {
     if reader.choice(&aws_shape::COORDINATION) == "none" {
         for entry in
             [&aws_shape::LEASE_TABLE, &aws_shape::LEASE_DURATION].into_iter().filter_map(|key| reader.entry(key))
@@ -228,19 +228,19 @@ fn coordination(reader: &Reader<'_>) -> Coordination {
             let message = format!("`{}` has no effect with coordination = \"none\"", entry.key);
             reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
         }
-        return Coordination::None;
+        return ShardCoordination::None;
     }
     let table =
         reader.entry(&aws_shape::LEASE_TABLE).map(|_| aws::name(reader, &aws_shape::LEASE_TABLE, &aws::TABLE, ""));
-    Coordination::Leases { table, duration: reader.duration(&aws_shape::LEASE_DURATION) }
+    ShardCoordination::Leases { table, duration: reader.duration(&aws_shape::LEASE_DURATION) }
 }
 
 /// Reports every placeholder that there is not, in all texts of an event: it would be sent as it stands.
-fn check_template(findings: &Findings, node: &Node) {
+fn check_template(findings: &Findings, node: &TomlNode) {
     match &node.value {
-        Value::Text(text) => check_placeholders(findings, &text.text, &node.span),
-        Value::List(nodes) => nodes.iter().for_each(|node| check_template(findings, node)),
-        Value::Table(table) => table.entries.iter().for_each(|entry| check_template(findings, &entry.node)),
+        TomlValue::Text(text) => check_placeholders(findings, &text.text, &node.span),
+        TomlValue::List(nodes) => nodes.iter().for_each(|node| check_template(findings, node)),
+        TomlValue::Table(table) => table.entries.iter().for_each(|entry| check_template(findings, &entry.node)),
         _ => {}
     }
 }

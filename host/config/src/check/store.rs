@@ -1,12 +1,12 @@
 //! `[table.NAME]` and `[objects.NAME]`.
 
 use super::declared::{Declared, check_name};
-use super::{Paths, aws};
+use super::{PathResolver, aws};
 use crate::codes::Code;
 use crate::plan::{KeySchema, Objects, ServiceLocation, Table, TableSchema};
 use crate::report::Finding;
 use crate::shape::{root, store as shape};
-use crate::syntax::reader::{self, Reader};
+use crate::syntax::reader::{self, SectionReader};
 use std::collections::BTreeMap;
 
 /// Longest name of a key attribute, as DynamoDB has it.
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 const LONGEST_ATTRIBUTE: usize = 255;
 
 /// Every table.
-pub(super) fn tables(root: &Reader<'_>, home: &ServiceLocation) -> Declared<Table> {
+pub(super) fn tables(root: &SectionReader<'_>, home: &ServiceLocation) -> Declared<Table> {
     let nothing = || KeySchema { partition: String::new(), sort: None };
     // A table that cannot be read keeps changes, so that its sources are not reported, too.
     let fallback = || Table::Embedded(TableSchema { key: nothing(), indexes: BTreeMap::new(), changes: true });
@@ -22,8 +22,8 @@ pub(super) fn tables(root: &Reader<'_>, home: &ServiceLocation) -> Declared<Tabl
 }
 
 /// Every object store.
-pub(super) fn objects(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocation) -> Declared<Objects> {
-    let read = |_: &str, reader: &Reader<'_>| match reader.section.name {
+pub(super) fn objects(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Objects> {
+    let read = |_: &str, reader: &SectionReader<'_>| match reader.section.name {
         "s3" => Objects::S3 {
             bucket: aws::name(reader, &shape::BUCKET, &aws::BUCKET, ""),
             prefix: reader.text_or_default(&shape::PREFIX),
@@ -35,7 +35,7 @@ pub(super) fn objects(root: &Reader<'_>, paths: &Paths<'_>, home: &ServiceLocati
     Declared::read(root, &root::OBJECTS, &shape::OBJECTS, read, || Objects::Directory { path: Default::default() })
 }
 
-fn table(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Table {
+fn table(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Table {
     let layout =
         || TableSchema { key: key(reader), indexes: indexes(reader), changes: reader.boolean(&shape::CHANGES) };
     if reader.section.name != "dynamodb" {
@@ -55,20 +55,20 @@ fn table(name: &str, reader: &Reader<'_>, home: &ServiceLocation) -> Table {
     }
 }
 
-fn indexes(reader: &Reader<'_>) -> BTreeMap<String, KeySchema> {
+fn indexes(reader: &SectionReader<'_>) -> BTreeMap<String, KeySchema> {
     let help = "write indexes = { NAME = { partition_key = \"ATTRIBUTE\" } }";
     let table = reader.table(&shape::INDEXES, help);
     let mut indexes = BTreeMap::new();
     for entry in table.map(|table| table.entries.as_slice()).unwrap_or_default() {
         check_name(reader.findings, "secondary index", &entry.key, &entry.key_span);
         let Some(table) = reader::table(reader.findings, entry, help) else { continue };
-        let index = Reader::open(reader.findings, &shape::INDEX_SECTION, entry.key_span.clone(), table, &[]);
+        let index = SectionReader::open(reader.findings, &shape::INDEX_SECTION, entry.key_span.clone(), table, &[]);
         indexes.insert(entry.key.clone(), key(&index));
     }
     indexes
 }
 
-fn key(reader: &Reader<'_>) -> KeySchema {
+fn key(reader: &SectionReader<'_>) -> KeySchema {
     let partition = attribute(reader, &shape::PARTITION_KEY);
     let sort = attribute(reader, &shape::SORT_KEY);
     if partition.is_some() && partition == sort {
@@ -79,7 +79,7 @@ fn key(reader: &Reader<'_>) -> KeySchema {
     KeySchema { partition: partition.unwrap_or_default(), sort }
 }
 
-fn attribute(reader: &Reader<'_>, key: &crate::shape::Key) -> Option<String> {
+fn attribute(reader: &SectionReader<'_>, key: &crate::shape::KeySpec) -> Option<String> {
     let name = reader.text(key)?;
     if name.is_empty() || name.len() > LONGEST_ATTRIBUTE {
         let message = format!("`{}` is not the name of an attribute", key.name);

@@ -1,13 +1,13 @@
 //! What is no list of things: the version, `[admin]`, `[engine]`.
 
-use super::Paths;
+use super::PathResolver;
 use crate::codes::Code;
-use crate::plan::Admin;
+use crate::plan::AdminListener;
 use crate::report::{Finding, Findings};
-use crate::shape::{Key, Section, root};
-use crate::syntax::reader::Reader;
+use crate::shape::{KeySpec, Section, root};
+use crate::syntax::reader::SectionReader;
 use crate::syntax::scalar;
-use crate::syntax::tree::{Table, Value};
+use crate::syntax::tree::{Table, TomlValue};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub(super) fn version(root: &Table, findings: &Findings) -> bool {
     let Some(node) = root.get(root::VERSION.name) else { return true };
     let number = match scalar::integer(&root::VERSION, node) {
         Ok(number) => number,
-        Err(_) if matches!(node.value, Value::Integer(_)) => Some(0),
+        Err(_) if matches!(node.value, TomlValue::Integer(_)) => Some(0),
         Err(finding) => {
             findings.add(finding);
             None
@@ -31,7 +31,7 @@ pub(super) fn version(root: &Table, findings: &Findings) -> bool {
 }
 
 /// `[admin]`.
-pub(super) fn admin(reader: &Reader<'_>) -> Option<Admin> {
+pub(super) fn admin(reader: &SectionReader<'_>) -> Option<AdminListener> {
     let admin = named(reader, &root::ADMIN, &root::ADMIN_SECTION)?;
     let text = admin.text_or_default(&root::LISTEN);
     let allowed = admin.boolean(&root::ALLOW_REMOTE);
@@ -40,7 +40,7 @@ pub(super) fn admin(reader: &Reader<'_>) -> Option<Admin> {
         let finding =
             Finding::error(Code::BAD_VALUE, admin.place(&root::LISTEN), "this is not an IP address and a port");
         admin.findings.add(finding.help(format!("write listen = \"127.0.0.1:{port}\"")));
-        return Some(Admin { listen: (Ipv4Addr::LOCALHOST, port).into() });
+        return Some(AdminListener { listen: (Ipv4Addr::LOCALHOST, port).into() });
     };
     if !listen.ip().is_loopback() {
         let place = admin.place(&root::LISTEN);
@@ -54,18 +54,18 @@ pub(super) fn admin(reader: &Reader<'_>) -> Option<Admin> {
             Finding::error(Code::ADMIN_REMOTE, place, message).help(help)
         });
     }
-    Some(Admin { listen })
+    Some(AdminListener { listen })
 }
 
 /// `[engine]`.
-pub(super) fn engine(reader: &Reader<'_>, paths: &Paths<'_>) -> PathBuf {
+pub(super) fn engine(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> PathBuf {
     match named(reader, &root::ENGINE, &root::ENGINE_SECTION) {
         Some(engine) => paths.read(&engine, &root::ENGINE_PATH),
         None => paths.default(&root::ENGINE_PATH),
     }
 }
 
-fn named<'a>(reader: &Reader<'a>, key: &Key, section: &'static Section) -> Option<Reader<'a>> {
+fn named<'a>(reader: &SectionReader<'a>, key: &KeySpec, section: &'static Section) -> Option<SectionReader<'a>> {
     let table = reader.table(key, &format!("write [{}]", section.name))?;
-    Some(Reader::open(reader.findings, section, reader.key_place(key), table, &[]))
+    Some(SectionReader::open(reader.findings, section, reader.key_place(key), table, &[]))
 }

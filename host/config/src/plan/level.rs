@@ -1,11 +1,11 @@
 //! How sure each thing is that a route writes, and why not surer. Checking `delivery` and showing it both ask here, so
 //! that no more is shown than was checked.
 
-use super::{Coordination, DeliveryMode, Objects, Output, Plan, RouteSpec, ServiceLocation, Source, Table};
+use super::{DeliveryMode, Objects, Output, Plan, RouteSpec, ServiceLocation, ShardCoordination, Source, Table};
 
 /// Something that a route writes, by its name in routes.toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum WriteTarget<'a> {
     /// A table.
     Table(&'a str),
     /// An object store.
@@ -16,7 +16,7 @@ pub enum Target<'a> {
 
 /// What is promised of what a route writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub enum DeliveryLevel {
     /// Written in the transaction that records the progress.
     WithCommit,
     /// A batch is repeated within the same bounds, so that its objects get the same paths.
@@ -29,14 +29,14 @@ pub enum Level {
     PerRequest,
 }
 
-impl std::fmt::Display for Level {
+impl std::fmt::Display for DeliveryLevel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Level::WithCommit => "exactly-once with the commit",
-            Level::Overwriting => "exactly-once by overwriting, while the plugin stays the same",
-            Level::Deduplicated => "at-least-once, deduplicated for 5 minutes by FIFO ids",
-            Level::AtLeastOnce => "at-least-once",
-            Level::PerRequest => "at-most-once per request",
+            DeliveryLevel::WithCommit => "exactly-once with the commit",
+            DeliveryLevel::Overwriting => "exactly-once by overwriting, while the plugin stays the same",
+            DeliveryLevel::Deduplicated => "at-least-once, deduplicated for 5 minutes by FIFO ids",
+            DeliveryLevel::AtLeastOnce => "at-least-once",
+            DeliveryLevel::PerRequest => "at-most-once per request",
         })
     }
 }
@@ -44,29 +44,31 @@ impl std::fmt::Display for Level {
 impl Plan {
     /// What is promised of what a route writes to `target`.
     #[must_use]
-    pub fn level(&self, route: &RouteSpec, target: Target<'_>) -> Level {
-        let Some(source) = self.sources.get(&route.source) else { return Level::AtLeastOnce };
-        let commits = Commits::new(source, self.tables_of(route), &self.aws.place);
+    pub fn level(&self, route: &RouteSpec, target: WriteTarget<'_>) -> DeliveryLevel {
+        let Some(source) = self.sources.get(&route.source) else { return DeliveryLevel::AtLeastOnce };
+        let commits = CommitScope::new(source, self.tables_of(route), &self.aws.place);
         let committed = |obstacle: Option<Obstacle>| match obstacle {
-            Some(_) => Level::AtLeastOnce,
-            None if commits.progress == Progress::Nowhere => Level::PerRequest,
-            None => Level::WithCommit,
+            Some(_) => DeliveryLevel::AtLeastOnce,
+            None if commits.progress == ProgressLocation::Nowhere => DeliveryLevel::PerRequest,
+            None => DeliveryLevel::WithCommit,
         };
         match target {
-            Target::Table(name) => match self.tables.get(name) {
-                Some(Table::Dynamodb { .. }) if route.delivery == DeliveryMode::AtLeastOnce => Level::AtLeastOnce,
+            WriteTarget::Table(name) => match self.tables.get(name) {
+                Some(Table::Dynamodb { .. }) if route.delivery == DeliveryMode::AtLeastOnce => {
+                    DeliveryLevel::AtLeastOnce
+                }
                 Some(table) => committed(commits.table(table)),
-                None => Level::AtLeastOnce,
+                None => DeliveryLevel::AtLeastOnce,
             },
-            Target::Objects(name) => match self.objects.get(name) {
-                Some(store @ Objects::S3 { .. }) if commits.objects(store).is_none() => Level::Overwriting,
+            WriteTarget::Objects(name) => match self.objects.get(name) {
+                Some(store @ Objects::S3 { .. }) if commits.objects(store).is_none() => DeliveryLevel::Overwriting,
                 Some(store) => committed(commits.objects(store)),
-                None => Level::AtLeastOnce,
+                None => DeliveryLevel::AtLeastOnce,
             },
-            Target::Output(name) => match self.outputs.get(name) {
-                Some(output) if output.deduplicates() => Level::Deduplicated,
+            WriteTarget::Output(name) => match self.outputs.get(name) {
+                Some(output) if output.deduplicates() => DeliveryLevel::Deduplicated,
                 Some(output) => committed(commits.output(output)),
-                None => Level::AtLeastOnce,
+                None => DeliveryLevel::AtLeastOnce,
             },
         }
     }
@@ -75,7 +77,7 @@ impl Plan {
     /// for a source whose progress cannot be part of the transaction.
     #[must_use]
     pub fn marks(&self, route: &RouteSpec) -> bool {
-        let leased = |source: &Source| matches!(source.coordination(), Some(Coordination::Leases { .. }));
+        let leased = |source: &Source| matches!(source.coordination(), Some(ShardCoordination::Leases { .. }));
         route.delivery == DeliveryMode::ExactlyOnce
             && self.tables_of(route).any(|table| matches!(table, Table::Dynamodb { .. }))
             && !self.sources.get(&route.source).is_some_and(leased)
@@ -88,7 +90,7 @@ impl Plan {
 
 /// Where a source's progress is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum ProgressLocation {
     /// In the embedded engine, by the source itself.
     Embedded,
     /// In the embedded engine, of a source that could keep it in DynamoDB.
@@ -111,8 +113,8 @@ pub(crate) struct Obstacle {
 }
 
 /// What a route's commits can hold.
-pub(crate) struct Commits<'a> {
-    progress: Progress,
+pub(crate) struct CommitScope<'a> {
+    progress: ProgressLocation,
     dynamodb: bool,
     embedded: bool,
     home: &'a ServiceLocation,
@@ -120,19 +122,19 @@ pub(crate) struct Commits<'a> {
 
 const APART: &str = "leave delivery out, or let a route of its own write it, from a stream or queue";
 
-impl<'a> Commits<'a> {
+impl<'a> CommitScope<'a> {
     /// Of a route with that source and those tables; `home` is where lease and mark tables are.
     pub(crate) fn new<'t>(source: &Source, tables: impl Iterator<Item = &'t Table>, home: &'a ServiceLocation) -> Self {
         let progress = match source {
-            Source::Http { reply: true, .. } => Progress::Nowhere,
-            Source::Sqs { .. } => Progress::Receipts,
+            Source::Http { reply: true, .. } => ProgressLocation::Nowhere,
+            Source::Sqs { .. } => ProgressLocation::Receipts,
             source => match source.coordination() {
-                Some(Coordination::Leases { .. }) => Progress::Leases,
-                Some(Coordination::None) => Progress::EmbeddedInstead,
-                None => Progress::Embedded,
+                Some(ShardCoordination::Leases { .. }) => ProgressLocation::Leases,
+                Some(ShardCoordination::None) => ProgressLocation::EmbeddedInstead,
+                None => ProgressLocation::Embedded,
             },
         };
-        let mut commits = Commits { progress, dynamodb: false, embedded: false, home };
+        let mut commits = CommitScope { progress, dynamodb: false, embedded: false, home };
         for table in tables {
             match table {
                 Table::Embedded(_) => commits.embedded = true,
@@ -155,7 +157,7 @@ impl<'a> Commits<'a> {
                 why: "is in another place than [aws], where the progress is kept",
                 help: "leave region and endpoint_url of the table out, and set them in [aws]",
             }),
-            Table::Dynamodb { .. } if self.progress == Progress::EmbeddedInstead => Some(Obstacle {
+            Table::Dynamodb { .. } if self.progress == ProgressLocation::EmbeddedInstead => Some(Obstacle {
                 why: "is in DynamoDB, and without leases the source's positions are in the embedded engine",
                 help: "leave coordination = \"none\" of the source out",
             }),
@@ -167,7 +169,7 @@ impl<'a> Commits<'a> {
     pub(crate) fn objects(&self, objects: &Objects) -> Option<Obstacle> {
         match objects {
             Objects::Directory { .. } => self.of_embedded(),
-            Objects::S3 { .. } if self.progress == Progress::Leases && !self.embedded => None,
+            Objects::S3 { .. } if self.progress == ProgressLocation::Leases && !self.embedded => None,
             Objects::S3 { .. } => Some(Obstacle {
                 why: "is in S3, and only a source with leases, without embedded tables, repeats a batch within the same bounds",
                 help: APART,
@@ -189,12 +191,12 @@ impl<'a> Commits<'a> {
     fn of_embedded(&self) -> Option<Obstacle> {
         let (why, help) = match self.progress {
             _ if self.dynamodb => ("is in the embedded engine, and tables of the route are in DynamoDB", APART),
-            Progress::Leases => (
+            ProgressLocation::Leases => (
                 "is in the embedded engine, and the source's positions are in a lease table",
                 "set coordination = \"none\" at the source, or use tables in DynamoDB",
             ),
-            Progress::Receipts => ("is in the embedded engine, and messages are deleted in SQS", APART),
-            Progress::Embedded | Progress::EmbeddedInstead | Progress::Nowhere => return None,
+            ProgressLocation::Receipts => ("is in the embedded engine, and messages are deleted in SQS", APART),
+            ProgressLocation::Embedded | ProgressLocation::EmbeddedInstead | ProgressLocation::Nowhere => return None,
         };
         Some(Obstacle { why, help })
     }

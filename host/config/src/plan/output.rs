@@ -54,7 +54,7 @@ pub enum Output {
     /// SNS: a topic, or a text message.
     Sns {
         /// Who gets it.
-        receiver: Receiver,
+        receiver: SnsReceiver,
         /// Where the topic is, or text messages are sent from.
         place: ServiceLocation,
     },
@@ -69,7 +69,7 @@ pub enum Output {
         /// Most receivers a second; `None`: as the account allows.
         rate: Option<u32>,
         /// What becomes of a mail that may have been sent.
-        ambiguous: Ambiguous,
+        ambiguous: AmbiguousSend,
         /// Where mails are sent from.
         place: ServiceLocation,
     },
@@ -99,7 +99,7 @@ pub enum Output {
 
 /// Who gets what is sent to SNS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Receiver {
+pub enum SnsReceiver {
     /// The subscribers of a topic, by ARN.
     Topic(String),
     /// The phone number in the message's attribute `to`, else this one, E.164.
@@ -110,7 +110,7 @@ pub enum Receiver {
 
 /// What becomes of a message of which nobody knows whether it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ambiguous {
+pub enum AmbiguousSend {
     /// It is sent again.
     Retry,
     /// It becomes a dead letter.
@@ -148,7 +148,7 @@ impl Output {
     pub fn deduplicates(&self) -> bool {
         match self {
             Output::Sqs { queue, .. } => queue.ends_with(".fifo"),
-            Output::Sns { receiver: Receiver::Topic(arn), .. } => arn.ends_with(".fifo"),
+            Output::Sns { receiver: SnsReceiver::Topic(arn), .. } => arn.ends_with(".fifo"),
             _ => false,
         }
     }
@@ -157,7 +157,7 @@ impl Output {
     #[must_use]
     pub fn needs_receiver(&self) -> bool {
         match self {
-            Output::Sns { receiver, .. } => *receiver == Receiver::Attribute,
+            Output::Sns { receiver, .. } => *receiver == SnsReceiver::Attribute,
             Output::Ses { to, .. } | Output::Smtp { to, .. } => to.is_empty(),
             _ => false,
         }

@@ -84,20 +84,20 @@ pub enum Source {
         /// A shard waits for those that it came from.
         ordered: bool,
         /// How processes share the shards.
-        coordination: Coordination,
+        coordination: ShardCoordination,
         /// Where the stream is.
         place: ServiceLocation,
     },
     /// The stream of a DynamoDB table.
     DynamodbStream {
         /// The table's name in DynamoDB, or the ARN of its stream.
-        of: TableStream,
+        of: DynamodbStreamName,
         /// Where a route starts that has no position yet.
         start: Start,
         /// A shard waits for those that it came from.
         ordered: bool,
         /// How processes share the shards.
-        coordination: Coordination,
+        coordination: ShardCoordination,
         /// Where the stream is.
         place: ServiceLocation,
     },
@@ -116,7 +116,7 @@ pub enum Source {
 
 /// What names the stream of a DynamoDB table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TableStream {
+pub enum DynamodbStreamName {
     /// The table's name: its current stream.
     Table(String),
     /// The stream's ARN.
@@ -125,10 +125,10 @@ pub enum TableStream {
 
 /// How processes share the shards of a source, and where progress is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Coordination {
+pub enum ShardCoordination {
     /// A lease per shard, with the progress, in a DynamoDB table that lies where `[aws]` says.
     Leases {
-        /// The table; `None`: one of each route's own, see [`Coordination::lease_table`].
+        /// The table; `None`: one of each route's own, see [`ShardCoordination::lease_table`].
         table: Option<String>,
         /// A lease that was not renewed for so long is free.
         duration: Duration,
@@ -137,14 +137,14 @@ pub enum Coordination {
     None,
 }
 
-impl Coordination {
+impl ShardCoordination {
     /// The lease table of a route; `None` without leases.
     #[must_use]
     pub fn lease_table(&self, route: &str) -> Option<String> {
         match self {
-            Coordination::Leases { table: Some(table), .. } => Some(table.clone()),
-            Coordination::Leases { table: None, .. } => Some(format!("esclusa-{route}")),
-            Coordination::None => None,
+            ShardCoordination::Leases { table: Some(table), .. } => Some(table.clone()),
+            ShardCoordination::Leases { table: None, .. } => Some(format!("esclusa-{route}")),
+            ShardCoordination::None => None,
         }
     }
 }
@@ -195,12 +195,12 @@ impl Source {
     /// True if it keeps its own progress, outside of the embedded engine.
     #[must_use]
     pub fn keeps_progress(&self) -> bool {
-        matches!(self, Source::Sqs { .. }) || matches!(self.coordination(), Some(Coordination::Leases { .. }))
+        matches!(self, Source::Sqs { .. }) || matches!(self.coordination(), Some(ShardCoordination::Leases { .. }))
     }
 
     /// How processes share its shards; `None` for a source without shards.
     #[must_use]
-    pub fn coordination(&self) -> Option<&Coordination> {
+    pub fn coordination(&self) -> Option<&ShardCoordination> {
         match self {
             Source::Kinesis { coordination, .. } | Source::DynamodbStream { coordination, .. } => Some(coordination),
             _ => None,

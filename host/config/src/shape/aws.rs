@@ -1,22 +1,22 @@
 //! `[aws]`, and where a resource of AWS is.
 
-use super::{Default, Key, Kind, Section};
+use super::{Default, KeySpec, Section, ValueKind};
 
-pub(crate) static REGION: Key = Key {
+pub(crate) static REGION: KeySpec = KeySpec {
     name: "region",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("that of AWS_REGION or the profile"),
     about: "The region; empty is not set.",
 };
-pub(crate) static ENDPOINT_URL: Key = Key {
+pub(crate) static ENDPOINT_URL: KeySpec = KeySpec {
     name: "endpoint_url",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("AWS' own, or AWS_ENDPOINT_URL_SERVICE"),
     about: "Where requests go instead, an http or https URL; empty is not set.",
 };
-pub(crate) static MARKS_TABLE: Key = Key {
+pub(crate) static MARKS_TABLE: KeySpec = KeySpec {
     name: "marks_table",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Value("esclusa-marks"),
     about: "The DynamoDB table that keeps which events are done, for exactly-once from sources without leases.",
 };
@@ -40,16 +40,16 @@ pub(crate) static SECTION: Section = Section {
 };
 
 /// The region of one resource.
-pub(crate) static OWN_REGION: Key = Key {
+pub(crate) static OWN_REGION: KeySpec = KeySpec {
     name: "region",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("that of an ARN, or of [aws]"),
     about: "Its region, where it is another than that of [aws].",
 };
 /// The endpoint of one resource.
-pub(crate) static OWN_ENDPOINT_URL: Key = Key {
+pub(crate) static OWN_ENDPOINT_URL: KeySpec = KeySpec {
     name: "endpoint_url",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("that of [aws]"),
     about: "Where its requests go, an http or https URL.",
 };

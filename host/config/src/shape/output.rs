@@ -3,12 +3,12 @@
 pub(crate) mod aws;
 
 use super::source::PARTITIONS;
-use super::{Default, Family, Key, Kind, Section};
+use super::{Default, KeySpec, KindFamily, Section, ValueKind};
 use crate::codes::Code;
 
-pub(crate) static STREAM: Key = Key {
+pub(crate) static STREAM: KeySpec = KeySpec {
     name: "stream",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("the output's name"),
     about: "The stream's name.",
 };
@@ -19,12 +19,17 @@ pub(crate) static STREAM_SECTION: Section = Section {
     foreign: &[("retention", "the source that reads the stream says how long its events are kept")],
 };
 
-pub(crate) static QUEUE: Key =
-    Key { name: "queue", kind: Kind::Text, default: Default::Depends("the output's name"), about: "The queue's name." };
+pub(crate) static QUEUE: KeySpec = KeySpec {
+    name: "queue",
+    kind: ValueKind::Text,
+    default: Default::Depends("the output's name"),
+    about: "The queue's name.",
+};
 pub(crate) static QUEUE_SECTION: Section =
     Section { name: "queue", about: "A queue of the embedded engine. Exactly once.", keys: &[&QUEUE], foreign: &[] };
 
-pub(crate) static PATH: Key = Key { name: "path", kind: Kind::Path, default: Default::Required, about: "The file." };
+pub(crate) static PATH: KeySpec =
+    KeySpec { name: "path", kind: ValueKind::Path, default: Default::Required, about: "The file." };
 pub(crate) static FILE_SECTION: Section = Section {
     name: "file",
     about: "Appended to a file, a line per message. At least once.",
@@ -39,13 +44,13 @@ pub(crate) static CONSOLE_SECTION: Section = Section {
     foreign: &[],
 };
 
-pub(crate) static URL: Key =
-    Key { name: "url", kind: Kind::Text, default: Default::Required, about: "Where, an http or https URL." };
-pub(crate) static HEADERS: Key =
-    Key { name: "headers", kind: Kind::Texts, default: Default::Nothing, about: "Further headers by name." };
-pub(crate) static TIMEOUT: Key = Key {
+pub(crate) static URL: KeySpec =
+    KeySpec { name: "url", kind: ValueKind::Text, default: Default::Required, about: "Where, an http or https URL." };
+pub(crate) static HEADERS: KeySpec =
+    KeySpec { name: "headers", kind: ValueKind::Texts, default: Default::Nothing, about: "Further headers by name." };
+pub(crate) static TIMEOUT: KeySpec = KeySpec {
     name: "timeout",
-    kind: Kind::Duration { min: "100ms", max: "5m", endless: false },
+    kind: ValueKind::Duration { min: "100ms", max: "5m", endless: false },
     default: Default::Value("10s"),
     about: "How long a request may take.",
 };
@@ -57,7 +62,7 @@ pub(crate) static WEBHOOK_SECTION: Section = Section {
 };
 
 /// `[output.NAME]`.
-pub(crate) static FAMILY: Family = Family {
+pub(crate) static FAMILY: KindFamily = KindFamily {
     name: "output",
     about: "Where plugins send messages, and where given-up events go.",
     kinds: &[

@@ -2,39 +2,39 @@
 
 pub(crate) mod aws;
 
-use super::{Default, Family, Key, Kind, Section};
+use super::{Default, KeySpec, KindFamily, Section, ValueKind};
 use crate::codes::Code;
 
 /// Partitions of a stream of which nobody says how many it has.
 pub(crate) const PARTITIONS_DEFAULT: u32 = 4;
 
-pub(crate) static STREAM: Key = Key {
+pub(crate) static STREAM: KeySpec = KeySpec {
     name: "stream",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("the source's name"),
     about: "The stream's name.",
 };
-pub(crate) static PARTITIONS: Key = Key {
+pub(crate) static PARTITIONS: KeySpec = KeySpec {
     name: "partitions",
-    kind: Kind::Integer { min: 1, max: 256 },
+    kind: ValueKind::Integer { min: 1, max: 256 },
     default: Default::Depends("4, or what others say of the same stream"),
     about: "Number of partitions; events with the same key stay in order.",
 };
-pub(crate) static RETENTION: Key = Key {
+pub(crate) static RETENTION: KeySpec = KeySpec {
     name: "retention",
-    kind: Kind::Duration { min: "1m", max: "365d", endless: false },
+    kind: ValueKind::Duration { min: "1m", max: "365d", endless: false },
     default: Default::Value("24h"),
     about: "How long events are kept.",
 };
-pub(crate) static STARTING_POSITION: Key = Key {
+pub(crate) static STARTING_POSITION: KeySpec = KeySpec {
     name: "starting_position",
-    kind: Kind::Choice(&["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]),
+    kind: ValueKind::Choice(&["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]),
     default: Default::Value("TRIM_HORIZON"),
     about: "Where a route starts that has no position yet: at the oldest event, with the next one, or at a time.",
 };
-pub(crate) static STARTING_POSITION_TIMESTAMP: Key = Key {
+pub(crate) static STARTING_POSITION_TIMESTAMP: KeySpec = KeySpec {
     name: "starting_position_timestamp",
-    kind: Kind::Timestamp,
+    kind: ValueKind::Timestamp,
     default: Default::Nothing,
     about: "The time for AT_TIMESTAMP.",
 };
@@ -45,17 +45,21 @@ pub(crate) static STREAM_SECTION: Section = Section {
     foreign: &[("shards", "write partitions = N"), ("shard_count", "write partitions = N")],
 };
 
-pub(crate) static QUEUE: Key =
-    Key { name: "queue", kind: Kind::Text, default: Default::Depends("the source's name"), about: "The queue's name." };
-pub(crate) static VISIBILITY_TIMEOUT: Key = Key {
+pub(crate) static QUEUE: KeySpec = KeySpec {
+    name: "queue",
+    kind: ValueKind::Text,
+    default: Default::Depends("the source's name"),
+    about: "The queue's name.",
+};
+pub(crate) static VISIBILITY_TIMEOUT: KeySpec = KeySpec {
     name: "visibility_timeout",
-    kind: Kind::Duration { min: "1s", max: "12h", endless: false },
+    kind: ValueKind::Duration { min: "1s", max: "12h", endless: false },
     default: Default::Value("30s"),
     about: "How long a received message stays invisible to others.",
 };
-pub(crate) static MAX_RECEIVE_COUNT: Key = Key {
+pub(crate) static MAX_RECEIVE_COUNT: KeySpec = KeySpec {
     name: "max_receive_count",
-    kind: Kind::Integer { min: 1, max: 1_000 },
+    kind: ValueKind::Integer { min: 1, max: 1_000 },
     default: Default::Value("5"),
     about: "Receives after which a message goes to the dead letters.",
 };
@@ -66,11 +70,15 @@ pub(crate) static QUEUE_SECTION: Section = Section {
     foreign: &[("visibility_timeout_seconds", "write visibility_timeout = \"30s\"")],
 };
 
-pub(crate) static CHANGED_TABLE: Key =
-    Key { name: "table", kind: Kind::Text, default: Default::Required, about: "A [table.NAME] with changes = true." };
-pub(crate) static CHANGES_POSITION: Key = Key {
+pub(crate) static CHANGED_TABLE: KeySpec = KeySpec {
+    name: "table",
+    kind: ValueKind::Text,
+    default: Default::Required,
+    about: "A [table.NAME] with changes = true.",
+};
+pub(crate) static CHANGES_POSITION: KeySpec = KeySpec {
     name: "starting_position",
-    kind: Kind::Choice(&["TRIM_HORIZON", "LATEST"]),
+    kind: ValueKind::Choice(&["TRIM_HORIZON", "LATEST"]),
     default: Default::Value("TRIM_HORIZON"),
     about: "Where a route starts that has no position yet: at the oldest change, or with the next one.",
 };
@@ -81,11 +89,11 @@ pub(crate) static TABLE_CHANGES_SECTION: Section = Section {
     foreign: &[],
 };
 
-pub(crate) static PATH: Key =
-    Key { name: "path", kind: Kind::Path, default: Default::Required, about: "A file of JSON lines." };
-pub(crate) static FOLLOW: Key = Key {
+pub(crate) static PATH: KeySpec =
+    KeySpec { name: "path", kind: ValueKind::Path, default: Default::Required, about: "A file of JSON lines." };
+pub(crate) static FOLLOW: KeySpec = KeySpec {
     name: "follow",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("false"),
     about: "Keep reading as the file grows, and go on with another one that takes its place.",
 };
@@ -96,27 +104,27 @@ pub(crate) static FILE_SECTION: Section = Section {
     foreign: &[],
 };
 
-pub(crate) static REPLY: Key = Key {
+pub(crate) static REPLY: KeySpec = KeySpec {
     name: "reply",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("false"),
     about: "Answer with the plugin's reply, instead of as soon as the event is stored.",
 };
-pub(crate) static MAX_BODY: Key = Key {
+pub(crate) static MAX_BODY: KeySpec = KeySpec {
     name: "max_body",
-    kind: Kind::Size { min: "1KiB", max: "256MiB" },
+    kind: ValueKind::Size { min: "1KiB", max: "256MiB" },
     default: Default::Value("10MiB"),
     about: "Largest request body.",
 };
-pub(crate) static TIMEOUT: Key = Key {
+pub(crate) static TIMEOUT: KeySpec = KeySpec {
     name: "timeout",
-    kind: Kind::Duration { min: "100ms", max: "15m", endless: false },
+    kind: ValueKind::Duration { min: "100ms", max: "15m", endless: false },
     default: Default::Value("30s"),
     about: "How long a request waits for its reply.",
 };
-pub(crate) static HTTP_PARTITIONS: Key = Key {
+pub(crate) static HTTP_PARTITIONS: KeySpec = KeySpec {
     name: "partitions",
-    kind: Kind::Integer { min: 1, max: 256 },
+    kind: ValueKind::Integer { min: 1, max: 256 },
     default: Default::Value("4"),
     about: "Partitions of the stream that keeps the events (reply = false).",
 };
@@ -127,39 +135,39 @@ pub(crate) static HTTP_SECTION: Section = Section {
     foreign: &[],
 };
 
-pub(crate) static INTERVAL: Key = Key {
+pub(crate) static INTERVAL: KeySpec = KeySpec {
     name: "interval",
-    kind: Kind::Duration { min: "1ms", max: "1d", endless: false },
+    kind: ValueKind::Duration { min: "1ms", max: "1d", endless: false },
     default: Default::Value("1s"),
     about: "Time between two ticks.",
 };
-pub(crate) static PER_TICK: Key = Key {
+pub(crate) static PER_TICK: KeySpec = KeySpec {
     name: "per_tick",
-    kind: Kind::Integer { min: 1, max: 100_000 },
+    kind: ValueKind::Integer { min: 1, max: 100_000 },
     default: Default::Value("1"),
     about: "Events per tick.",
 };
-pub(crate) static COUNT: Key = Key {
+pub(crate) static COUNT: KeySpec = KeySpec {
     name: "count",
-    kind: Kind::Integer { min: 1, max: i64::MAX },
+    kind: ValueKind::Integer { min: 1, max: i64::MAX },
     default: Default::Depends("never stops"),
     about: "Stop after so many events.",
 };
-pub(crate) static SAMPLE: Key = Key {
+pub(crate) static SAMPLE: KeySpec = KeySpec {
     name: "event",
-    kind: Kind::Json,
+    kind: ValueKind::Json,
     default: Default::Depends("this or events"),
     about: "The event; texts in it are templates with {seq}, {now}, {random:N} and {pick:a|b}.",
 };
-pub(crate) static SAMPLES: Key = Key {
+pub(crate) static SAMPLES: KeySpec = KeySpec {
     name: "events",
-    kind: Kind::List,
+    kind: ValueKind::List,
     default: Default::Depends("this or event"),
     about: "Several events, taken in turn.",
 };
-pub(crate) static SAMPLE_KEY: Key = Key {
+pub(crate) static SAMPLE_KEY: KeySpec = KeySpec {
     name: "key",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Value(""),
     about: "Template of the event's key; empty: none.",
 };
@@ -170,14 +178,14 @@ pub(crate) static GENERATE_SECTION: Section = Section {
     foreign: &[],
 };
 
-pub(crate) static CRON: Key = Key {
+pub(crate) static CRON: KeySpec = KeySpec {
     name: "cron",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Required,
     about: "Minute, hour, day of the month, month and day of the week, in UTC; a sixth field in front is seconds.",
 };
-pub(crate) static SCHEDULED: Key =
-    Key { name: "event", kind: Kind::Json, default: Default::Value("{}"), about: "The event's data." };
+pub(crate) static SCHEDULED: KeySpec =
+    KeySpec { name: "event", kind: ValueKind::Json, default: Default::Value("{}"), about: "The event's data." };
 pub(crate) static SCHEDULE_SECTION: Section = Section {
     name: "schedule",
     about: "An event at the times of a cron expression.",
@@ -186,7 +194,7 @@ pub(crate) static SCHEDULE_SECTION: Section = Section {
 };
 
 /// `[source.NAME]`.
-pub(crate) static FAMILY: Family = Family {
+pub(crate) static FAMILY: KindFamily = KindFamily {
     name: "source",
     about: "Where events come from.",
     kinds: &[

@@ -1,26 +1,30 @@
 //! `[table.NAME]` and `[objects.NAME]`.
 
 use super::aws::{OWN_ENDPOINT_URL, OWN_REGION};
-use super::{Default, Family, Key, Kind, Section};
+use super::{Default, KeySpec, KindFamily, Section, ValueKind};
 use crate::codes::Code;
 
-pub(crate) static PARTITION_KEY: Key = Key {
+pub(crate) static PARTITION_KEY: KeySpec = KeySpec {
     name: "partition_key",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Required,
     about: "The attribute that is the partition key.",
 };
-pub(crate) static SORT_KEY: Key =
-    Key { name: "sort_key", kind: Kind::Text, default: Default::Nothing, about: "The attribute that is the sort key." };
-pub(crate) static INDEXES: Key = Key {
+pub(crate) static SORT_KEY: KeySpec = KeySpec {
+    name: "sort_key",
+    kind: ValueKind::Text,
+    default: Default::Nothing,
+    about: "The attribute that is the sort key.",
+};
+pub(crate) static INDEXES: KeySpec = KeySpec {
     name: "indexes",
-    kind: Kind::Sections(&INDEX_SECTION),
+    kind: ValueKind::Sections(&INDEX_SECTION),
     default: Default::Nothing,
     about: "Secondary indexes by name, each with a partition_key and, if wanted, a sort_key.",
 };
-pub(crate) static CHANGES: Key = Key {
+pub(crate) static CHANGES: KeySpec = KeySpec {
     name: "changes",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("false"),
     about: "Keep a feed of changes, which a source of kind table-changes reads.",
 };
@@ -39,21 +43,21 @@ pub(crate) static EMBEDDED_SECTION: Section = Section {
     ],
 };
 
-pub(crate) static TABLE_NAME: Key = Key {
+pub(crate) static TABLE_NAME: KeySpec = KeySpec {
     name: "name",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("its name in this file"),
     about: "The table's name in DynamoDB.",
 };
-pub(crate) static EXPECTED_KEY: Key = Key {
+pub(crate) static EXPECTED_KEY: KeySpec = KeySpec {
     name: "partition_key",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("as the table has it"),
     about: "The attribute that is the partition key; compared with the table's.",
 };
-pub(crate) static EXPECTED_CHANGES: Key = Key {
+pub(crate) static EXPECTED_CHANGES: KeySpec = KeySpec {
     name: "changes",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("false"),
     about: "The table keeps a stream with new and old images, which a source of kind dynamodb-stream reads.",
 };
@@ -73,29 +77,33 @@ pub(crate) static DYNAMODB_SECTION: Section = Section {
 };
 
 /// `[table.NAME]`.
-pub(crate) static TABLES: Family = Family {
+pub(crate) static TABLES: KindFamily = KindFamily {
     name: "table",
     about: "A table that plugins read and write.",
     kinds: &[&EMBEDDED_SECTION, &DYNAMODB_SECTION],
     unknown_kind: Code::TABLE_UNKNOWN_KIND,
 };
 
-pub(crate) static PATH: Key = Key {
+pub(crate) static PATH: KeySpec = KeySpec {
     name: "path",
-    kind: Kind::Path,
+    kind: ValueKind::Path,
     default: Default::Required,
     about: "The directory; it is made if it is missing.",
 };
 pub(crate) static DIRECTORY_SECTION: Section =
     Section { name: "directory", about: "Objects as files of a directory.", keys: &[&PATH], foreign: &[] };
 
-pub(crate) static BUCKET: Key =
-    Key { name: "bucket", kind: Kind::Text, default: Default::Required, about: "The bucket's name." };
-pub(crate) static PREFIX: Key =
-    Key { name: "prefix", kind: Kind::Text, default: Default::Value(""), about: "Put in front of every path." };
-pub(crate) static PATH_STYLE: Key = Key {
+pub(crate) static BUCKET: KeySpec =
+    KeySpec { name: "bucket", kind: ValueKind::Text, default: Default::Required, about: "The bucket's name." };
+pub(crate) static PREFIX: KeySpec = KeySpec {
+    name: "prefix",
+    kind: ValueKind::Text,
+    default: Default::Value(""),
+    about: "Put in front of every path.",
+};
+pub(crate) static PATH_STYLE: KeySpec = KeySpec {
     name: "path_style",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("false"),
     about: "The bucket stands in the path of requests, as most servers other than AWS want it.",
 };
@@ -111,7 +119,7 @@ pub(crate) static S3_SECTION: Section = Section {
 };
 
 /// `[objects.NAME]`.
-pub(crate) static OBJECTS: Family = Family {
+pub(crate) static OBJECTS: KindFamily = KindFamily {
     name: "objects",
     about: "A store of objects that plugins write to.",
     kinds: &[&DIRECTORY_SECTION, &S3_SECTION],

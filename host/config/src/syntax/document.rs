@@ -2,7 +2,7 @@
 
 use super::interpolation::Interpolation;
 use super::repeated;
-use super::tree::{Entry, Node, Table, Text, Value};
+use super::tree::{Table, TomlEntry, TomlNode, TomlText, TomlValue};
 use crate::codes::Code;
 use crate::report::{Finding, Findings, SourceText};
 use std::ops::Range;
@@ -18,7 +18,7 @@ const DEEPEST: usize = 64;
 const REPEATED: &str = "duplicate key";
 
 /// The file as a tree. What is wrong goes to `findings`; after a syntax error there is no tree.
-pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<Node> {
+pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<TomlNode> {
     if let Some(span) = too_deep(&source.text) {
         let message = format!("this key has more than {DEEPEST} parts");
         findings.add(Finding::error(Code::SYNTAX, span, message));
@@ -35,7 +35,7 @@ pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findi
         return None;
     }
     let walk = Walk { source, interpolation, findings };
-    Some(Node { span: 0..0, value: Value::Table(walk.table(root.get_ref())) })
+    Some(TomlNode { span: 0..0, value: TomlValue::Table(walk.table(root.get_ref())) })
 }
 
 struct Walk<'a> {
@@ -46,7 +46,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn table(&self, table: &DeTable<'_>) -> Table {
-        let entries = table.iter().map(|(key, value)| Entry {
+        let entries = table.iter().map(|(key, value)| TomlEntry {
             key: key.get_ref().to_string(),
             key_span: key.span(),
             node: self.node(value),
@@ -54,36 +54,36 @@ impl Walk<'_> {
         Table { entries: entries.collect() }
     }
 
-    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> TomlNode {
         let span = value.span();
         let value = match value.get_ref() {
             DeValue::String(text) => self.text(text, &span),
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-                Ok(number) => Value::Integer(number),
+                Ok(number) => TomlValue::Integer(number),
                 Err(_) => self.broken(&span, "this number does not fit into 64 bits"),
             },
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
-                Ok(number) if number.is_finite() => Value::Float(number),
+                Ok(number) if number.is_finite() => TomlValue::Float(number),
                 _ => self.broken(&span, "this number is infinite, not a number, or too large"),
             },
-            DeValue::Boolean(value) => Value::Boolean(*value),
-            DeValue::Datetime(time) => Value::Datetime(time.to_string()),
-            DeValue::Array(list) => Value::List(list.iter().map(|value| self.node(value)).collect()),
-            DeValue::Table(table) => Value::Table(self.table(table)),
+            DeValue::Boolean(value) => TomlValue::Boolean(*value),
+            DeValue::Datetime(time) => TomlValue::Datetime(time.to_string()),
+            DeValue::Array(list) => TomlValue::List(list.iter().map(|value| self.node(value)).collect()),
+            DeValue::Table(table) => TomlValue::Table(self.table(table)),
         };
-        Node { span, value }
+        TomlNode { span, value }
     }
 
-    fn text(&self, text: &str, span: &Range<usize>) -> Value {
+    fn text(&self, text: &str, span: &Range<usize>) -> TomlValue {
         if !text.contains('$') {
-            return Value::Text(Text { text: text.to_owned(), interpolated: false });
+            return TomlValue::Text(TomlText { text: text.to_owned(), interpolated: false });
         }
         match self.interpolation.expand(text) {
-            Ok(text) => Value::Text(text),
+            Ok(text) => TomlValue::Text(text),
             Err(failure) => {
                 let finding = Finding::error(Code::INTERPOLATION, self.place(span, &failure.found), failure.message);
                 self.findings.add(finding.help(failure.help));
-                Value::Broken
+                TomlValue::Broken
             }
         }
     }
@@ -96,9 +96,9 @@ impl Walk<'_> {
         }
     }
 
-    fn broken(&self, span: &Range<usize>, message: &str) -> Value {
+    fn broken(&self, span: &Range<usize>, message: &str) -> TomlValue {
         self.findings.add(Finding::error(Code::OUT_OF_RANGE, span.clone(), message));
-        Value::Broken
+        TomlValue::Broken
     }
 }
 

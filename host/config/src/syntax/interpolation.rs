@@ -1,7 +1,7 @@
 //! `${VAR}`, `${VAR:-default}`, `${file:PATH}` and `$$` in texts. Only texts are touched, after TOML has been parsed, so
 //! nothing that is put in can change the shape of the file.
 
-use super::tree::Text;
+use super::tree::TomlText;
 use std::path::Path;
 
 /// Where the values come from.
@@ -13,7 +13,7 @@ pub(crate) struct Interpolation<'a> {
 }
 
 /// Why a text could not be expanded.
-pub(crate) struct Failure {
+pub(crate) struct InterpolationError {
     /// The part of the text that is at fault.
     pub found: String,
     /// What is wrong with it.
@@ -24,7 +24,7 @@ pub(crate) struct Failure {
 
 impl Interpolation<'_> {
     /// `text` with everything put in.
-    pub(crate) fn expand(&self, text: &str) -> Result<Text, Failure> {
+    pub(crate) fn expand(&self, text: &str) -> Result<TomlText, InterpolationError> {
         let mut out = String::with_capacity(text.len());
         let mut interpolated = false;
         let mut rest = text;
@@ -46,10 +46,10 @@ impl Interpolation<'_> {
             }
         }
         out.push_str(rest);
-        Ok(Text { text: out, interpolated })
+        Ok(TomlText { text: out, interpolated })
     }
 
-    fn value(&self, inside: &str) -> Result<String, Failure> {
+    fn value(&self, inside: &str) -> Result<String, InterpolationError> {
         let whole = format!("${{{inside}}}");
         if let Some(path) = inside.strip_prefix("file:") {
             return self.file(path, &whole);
@@ -72,7 +72,7 @@ impl Interpolation<'_> {
         }
     }
 
-    fn file(&self, path: &str, whole: &str) -> Result<String, Failure> {
+    fn file(&self, path: &str, whole: &str) -> Result<String, InterpolationError> {
         let path = self.base.join(path);
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let message = format!("cannot read {}: {}", path.display(), crate::report::lower_case(&error.to_string()));
@@ -83,6 +83,6 @@ impl Interpolation<'_> {
     }
 }
 
-fn failure(found: &str, message: &str, help: &str) -> Failure {
-    Failure { found: found.to_owned(), message: message.to_owned(), help: help.to_owned() }
+fn failure(found: &str, message: &str, help: &str) -> InterpolationError {
+    InterpolationError { found: found.to_owned(), message: message.to_owned(), help: help.to_owned() }
 }

@@ -3,16 +3,16 @@
 
 use super::scalar::{self, Converted};
 use super::scalar::{nearest, plain};
-use super::tree::{Entry, Node, Table, Value};
+use super::tree::{Table, TomlEntry, TomlNode, TomlValue};
 use super::unit;
 use crate::codes::Code;
 use crate::report::{Finding, Findings};
-use crate::shape::{Default, Key, Section};
+use crate::shape::{Default, KeySpec, Section};
 use std::ops::Range;
 use std::time::Duration;
 
 /// A table that is being read.
-pub(crate) struct Reader<'a> {
+pub(crate) struct SectionReader<'a> {
     /// Where problems go.
     pub findings: &'a Findings,
     /// The keys that the table may have.
@@ -22,7 +22,7 @@ pub(crate) struct Reader<'a> {
     table: &'a Table,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SectionReader<'a> {
     /// Opens a table. `extra` are keys that are read elsewhere.
     pub(crate) fn open(
         findings: &'a Findings,
@@ -31,7 +31,7 @@ impl<'a> Reader<'a> {
         table: &'a Table,
         extra: &[&str],
     ) -> Self {
-        let reader = Reader { findings, section, span, table };
+        let reader = SectionReader { findings, section, span, table };
         for entry in &table.entries {
             if !extra.contains(&entry.key.as_str()) && !section.keys.iter().any(|key| key.name == entry.key) {
                 reader.unknown(entry);
@@ -46,95 +46,95 @@ impl<'a> Reader<'a> {
     }
 
     /// The entry of a key, where it is given.
-    pub(crate) fn entry(&self, key: &Key) -> Option<&'a Entry> {
+    pub(crate) fn entry(&self, key: &KeySpec) -> Option<&'a TomlEntry> {
         self.table.entry(key.name)
     }
 
     /// The value of a key, where it is given.
-    pub(crate) fn node(&self, key: &Key) -> Option<&'a Node> {
+    pub(crate) fn node(&self, key: &KeySpec) -> Option<&'a TomlNode> {
         self.table.get(key.name)
     }
 
     /// The place of a value; of the table where it is not given.
-    pub(crate) fn place(&self, key: &Key) -> Range<usize> {
+    pub(crate) fn place(&self, key: &KeySpec) -> Range<usize> {
         self.node(key).map_or_else(|| self.span.clone(), |node| node.span.clone())
     }
 
     /// The place of a key; of the table where it is not given.
-    pub(crate) fn key_place(&self, key: &Key) -> Range<usize> {
+    pub(crate) fn key_place(&self, key: &KeySpec) -> Range<usize> {
         self.entry(key).map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
     }
 
     /// A text, where it is given and can be read.
-    pub(crate) fn text(&self, key: &Key) -> Option<String> {
+    pub(crate) fn text(&self, key: &KeySpec) -> Option<String> {
         self.read(key, scalar::text)
     }
 
     /// A text, or its default.
-    pub(crate) fn text_or_default(&self, key: &Key) -> String {
+    pub(crate) fn text_or_default(&self, key: &KeySpec) -> String {
         self.text(key).unwrap_or_else(|| default(key).to_owned())
     }
 
     /// A choice, or its default.
-    pub(crate) fn choice(&self, key: &Key) -> &'static str {
+    pub(crate) fn choice(&self, key: &KeySpec) -> &'static str {
         self.read(key, scalar::choice).unwrap_or_else(|| default(key))
     }
 
     /// A truth value, or its default.
-    pub(crate) fn boolean(&self, key: &Key) -> bool {
+    pub(crate) fn boolean(&self, key: &KeySpec) -> bool {
         self.read(key, scalar::boolean).unwrap_or_else(|| default(key) == "true")
     }
 
     /// A whole number, where it is given and can be read.
-    pub(crate) fn given_integer(&self, key: &Key) -> Option<i64> {
+    pub(crate) fn given_integer(&self, key: &KeySpec) -> Option<i64> {
         self.read(key, scalar::integer)
     }
 
     /// A whole number, or its default.
-    pub(crate) fn integer<N: TryFrom<i64> + std::default::Default>(&self, key: &Key) -> N {
+    pub(crate) fn integer<N: TryFrom<i64> + std::default::Default>(&self, key: &KeySpec) -> N {
         let number = self.given_integer(key).or_else(|| default(key).parse().ok());
         number.and_then(|number| N::try_from(number).ok()).unwrap_or_default()
     }
 
     /// A duration, or its default.
-    pub(crate) fn duration(&self, key: &Key) -> Duration {
+    pub(crate) fn duration(&self, key: &KeySpec) -> Duration {
         self.limit(key).or_else(|| unit::duration(default(key))).unwrap_or_default()
     }
 
     /// A duration that may be without limit.
-    pub(crate) fn limit(&self, key: &Key) -> Option<Duration> {
+    pub(crate) fn limit(&self, key: &KeySpec) -> Option<Duration> {
         self.read(key, scalar::duration).flatten()
     }
 
     /// A size, where it is given and can be read.
-    pub(crate) fn given_size(&self, key: &Key) -> Option<usize> {
+    pub(crate) fn given_size(&self, key: &KeySpec) -> Option<usize> {
         self.read(key, scalar::size)
     }
 
     /// A size, or its default.
-    pub(crate) fn size(&self, key: &Key) -> usize {
+    pub(crate) fn size(&self, key: &KeySpec) -> usize {
         let default = || unit::size(default(key)).and_then(|size| usize::try_from(size).ok());
         self.given_size(key).or_else(default).unwrap_or_default()
     }
 
     /// A point in time, where it is given and can be read.
-    pub(crate) fn timestamp(&self, key: &Key) -> Option<u64> {
+    pub(crate) fn timestamp(&self, key: &KeySpec) -> Option<u64> {
         self.read(key, scalar::timestamp)
     }
 
     /// The entries of a list, where it is given.
-    pub(crate) fn list(&self, key: &Key) -> Option<&'a [Node]> {
+    pub(crate) fn list(&self, key: &KeySpec) -> Option<&'a [TomlNode]> {
         let node = self.node(key)?;
         match &node.value {
-            Value::List(list) => return Some(list),
-            Value::Broken => {}
+            TomlValue::List(list) => return Some(list),
+            TomlValue::Broken => {}
             _ => self.findings.add(scalar::wrong_type(key, node, "a list", &format!("write {} = [ … ]", key.name))),
         }
         None
     }
 
     /// The texts of a list, with their nodes.
-    pub(crate) fn names(&self, key: &Key) -> Vec<(String, &'a Node)> {
+    pub(crate) fn names(&self, key: &KeySpec) -> Vec<(String, &'a TomlNode)> {
         let mut names = Vec::new();
         for node in self.list(key).unwrap_or_default() {
             match scalar::text(key, node) {
@@ -150,9 +150,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A text or the texts of a list, with their nodes.
-    pub(crate) fn one_or_more(&self, key: &Key) -> Vec<(String, &'a Node)> {
+    pub(crate) fn one_or_more(&self, key: &KeySpec) -> Vec<(String, &'a TomlNode)> {
         match self.node(key) {
-            Some(node) if matches!(node.value, Value::Text(_)) => {
+            Some(node) if matches!(node.value, TomlValue::Text(_)) => {
                 self.text(key).map(|text| (text, node)).into_iter().collect()
             }
             _ => self.names(key),
@@ -160,17 +160,17 @@ impl<'a> Reader<'a> {
     }
 
     /// The table of a key, where it is given. `help` says how to write it.
-    pub(crate) fn table(&self, key: &Key, help: &str) -> Option<&'a Table> {
+    pub(crate) fn table(&self, key: &KeySpec, help: &str) -> Option<&'a Table> {
         table(self.findings, self.entry(key)?, help)
     }
 
     /// The table of a key by its section.
-    pub(crate) fn section(&self, key: &Key, section: &'static Section) -> Option<Reader<'a>> {
+    pub(crate) fn section(&self, key: &KeySpec, section: &'static Section) -> Option<SectionReader<'a>> {
         let table = self.table(key, &format!("write {} = {{ … }}", key.name))?;
-        Some(Reader::open(self.findings, section, self.key_place(key), table, &[]))
+        Some(SectionReader::open(self.findings, section, self.key_place(key), table, &[]))
     }
 
-    fn read<T>(&self, key: &Key, convert: impl Fn(&Key, &Node) -> Converted<T>) -> Option<T> {
+    fn read<T>(&self, key: &KeySpec, convert: impl Fn(&KeySpec, &TomlNode) -> Converted<T>) -> Option<T> {
         match convert(key, self.node(key)?) {
             Ok(value) => value,
             Err(finding) => {
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn unknown(&self, entry: &Entry) {
+    fn unknown(&self, entry: &TomlEntry) {
         let message = format!("there is no key `{}` in `{}`", entry.key, self.section.name);
         let finding = Finding::error(Code::UNKNOWN_KEY, entry.key_span.clone(), message);
         self.findings.add(finding.help(self.meant(&entry.key)));
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn missing(&self, key: &Key) {
+    fn missing(&self, key: &KeySpec) {
         let message = format!("`{}` is missing", key.name);
         let help = format!("add `{} = …`: {}", key.name, crate::report::lower_case(key.about));
         let (code, help) = match key.name {
@@ -212,10 +212,10 @@ impl<'a> Reader<'a> {
 }
 
 /// The table of an entry.
-pub(crate) fn table<'a>(findings: &Findings, entry: &'a Entry, help: &str) -> Option<&'a Table> {
+pub(crate) fn table<'a>(findings: &Findings, entry: &'a TomlEntry, help: &str) -> Option<&'a Table> {
     match &entry.node.value {
-        Value::Table(table) => return Some(table),
-        Value::Broken => {}
+        TomlValue::Table(table) => return Some(table),
+        TomlValue::Broken => {}
         _ => {
             let message = format!("`{}` is a table, and this is {}", entry.key, entry.node.kind());
             findings.add(Finding::error(Code::WRONG_TYPE, entry.node.span.clone(), message).help(help));
@@ -225,6 +225,6 @@ pub(crate) fn table<'a>(findings: &Findings, entry: &'a Entry, help: &str) -> Op
 }
 
 /// The default of a key, as it would be written.
-pub(crate) fn default(key: &Key) -> &'static str {
+pub(crate) fn default(key: &KeySpec) -> &'static str {
     if let Default::Value(text) = key.default { text } else { "" }
 }

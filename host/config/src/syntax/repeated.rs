@@ -41,34 +41,34 @@ pub(crate) fn findings(text: &str, places: impl Iterator<Item = Range<usize>>) -
 }
 
 /// A line without the white space behind it, and where it is a header without its comment.
-struct Line<'t> {
+struct FileLine<'t> {
     start: usize,
     text: &'t str,
 }
 
-impl Line<'_> {
+impl FileLine<'_> {
     fn span(&self) -> Range<usize> {
         let indent = self.text.len() - self.text.trim_start().len();
         self.start + indent..self.start + self.text.len()
     }
 }
 
-fn lines(text: &str) -> Vec<Line<'_>> {
+fn lines(text: &str) -> Vec<FileLine<'_>> {
     let mut start = 0;
     let line = |line| {
         let at = start;
         start += str::len(line);
         let text = if line.trim_start().starts_with('[') { line.split('#').next().unwrap_or_default() } else { line };
-        Line { start: at, text: text.trim_end() }
+        FileLine { start: at, text: text.trim_end() }
     };
     text.split_inclusive('\n').map(line).collect()
 }
 
-fn is_header(line: &Line<'_>) -> bool {
+fn is_header(line: &FileLine<'_>) -> bool {
     line.text.trim_start().starts_with('[')
 }
 
-fn is_key(line: &Line<'_>, key: &str) -> bool {
+fn is_key(line: &FileLine<'_>, key: &str) -> bool {
     let rest = line.text.trim_start().strip_prefix(key);
     rest.is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
 }

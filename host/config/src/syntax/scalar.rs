@@ -1,10 +1,10 @@
 //! Single values: a node to the type that a key takes, or the reason why it cannot be.
 
-use super::tree::{Node, Value};
+use super::tree::{TomlNode, TomlValue};
 use super::unit;
 use crate::codes::Code;
 use crate::report::Finding;
-use crate::shape::{Key, Kind};
+use crate::shape::{KeySpec, ValueKind};
 use std::time::Duration;
 
 /// Candidates that are looked at.
@@ -14,17 +14,17 @@ const MOST: usize = 2_000;
 pub(crate) type Converted<T> = Result<Option<T>, Finding>;
 
 /// A text.
-pub(crate) fn text(key: &Key, node: &Node) -> Converted<String> {
+pub(crate) fn text(key: &KeySpec, node: &TomlNode) -> Converted<String> {
     match &node.value {
-        Value::Text(text) => Ok(Some(text.text.clone())),
-        Value::Broken => Ok(None),
+        TomlValue::Text(text) => Ok(Some(text.text.clone())),
+        TomlValue::Broken => Ok(None),
         _ => Err(wrong_type(key, node, "a text", &format!("put it in quotes: {} = \"…\"", key.name))),
     }
 }
 
 /// One of the words that the key takes.
-pub(crate) fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
-    let Kind::Choice(words) = key.kind else { return Ok(None) };
+pub(crate) fn choice(key: &KeySpec, node: &TomlNode) -> Converted<&'static str> {
+    let ValueKind::Choice(words) = key.kind else { return Ok(None) };
     let Some(text) = text(key, node)? else { return Ok(None) };
     match words.iter().find(|word| **word == text) {
         Some(word) => Ok(Some(word)),
@@ -39,28 +39,28 @@ pub(crate) fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
 }
 
 /// `true` or `false`.
-pub(crate) fn boolean(key: &Key, node: &Node) -> Converted<bool> {
+pub(crate) fn boolean(key: &KeySpec, node: &TomlNode) -> Converted<bool> {
     match &node.value {
-        Value::Boolean(value) => Ok(Some(*value)),
-        Value::Text(text) if text.interpolated => match text.text.as_str() {
+        TomlValue::Boolean(value) => Ok(Some(*value)),
+        TomlValue::Text(text) if text.interpolated => match text.text.as_str() {
             "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
             _ => Err(bad_value(key, node, "true or false", "")),
         },
-        Value::Broken => Ok(None),
+        TomlValue::Broken => Ok(None),
         _ => Err(wrong_type(key, node, "true or false", &format!("write {} = true, without quotes", key.name))),
     }
 }
 
 /// A whole number within the range that the key takes.
-pub(crate) fn integer(key: &Key, node: &Node) -> Converted<i64> {
-    let Kind::Integer { min, max } = key.kind else { return Ok(None) };
+pub(crate) fn integer(key: &KeySpec, node: &TomlNode) -> Converted<i64> {
+    let ValueKind::Integer { min, max } = key.kind else { return Ok(None) };
     let number = match &node.value {
-        Value::Integer(number) => *number,
-        Value::Text(text) if text.interpolated => {
+        TomlValue::Integer(number) => *number,
+        TomlValue::Text(text) if text.interpolated => {
             text.text.trim().parse().map_err(|_| bad_value(key, node, "a whole number", ""))?
         }
-        Value::Broken => return Ok(None),
+        TomlValue::Broken => return Ok(None),
         _ => return Err(wrong_type(key, node, "a whole number", &format!("write {} = N, without quotes", key.name))),
     };
     if (min..=max).contains(&number) {
@@ -72,16 +72,16 @@ pub(crate) fn integer(key: &Key, node: &Node) -> Converted<i64> {
 }
 
 /// A duration within the range that the key takes; `None` inside: without limit.
-pub(crate) fn duration(key: &Key, node: &Node) -> Converted<Option<Duration>> {
-    let Kind::Duration { min, max, endless } = key.kind else { return Ok(None) };
+pub(crate) fn duration(key: &KeySpec, node: &TomlNode) -> Converted<Option<Duration>> {
+    let ValueKind::Duration { min, max, endless } = key.kind else { return Ok(None) };
     let text = match &node.value {
-        Value::Text(text) => text.text.trim(),
-        Value::Integer(-1) if endless => return Ok(Some(None)),
-        Value::Integer(number) => {
+        TomlValue::Text(text) => text.text.trim(),
+        TomlValue::Integer(-1) if endless => return Ok(Some(None)),
+        TomlValue::Integer(number) => {
             let help = format!("a duration has a unit: {} = \"{number}s\", or ms, m, h, d", key.name);
             return Err(wrong_type(key, node, "a duration", &help));
         }
-        Value::Broken => return Ok(None),
+        TomlValue::Broken => return Ok(None),
         _ => return Err(wrong_type(key, node, "a duration", &format!("write {} = \"10s\"", key.name))),
     };
     if endless && text == "-1" {
@@ -99,12 +99,12 @@ pub(crate) fn duration(key: &Key, node: &Node) -> Converted<Option<Duration>> {
 }
 
 /// A size in bytes within the range that the key takes.
-pub(crate) fn size(key: &Key, node: &Node) -> Converted<usize> {
-    let Kind::Size { min, max } = key.kind else { return Ok(None) };
+pub(crate) fn size(key: &KeySpec, node: &TomlNode) -> Converted<usize> {
+    let ValueKind::Size { min, max } = key.kind else { return Ok(None) };
     let bytes = match &node.value {
-        Value::Text(text) => unit::size(text.text.trim()),
-        Value::Integer(number) => u64::try_from(*number).ok(),
-        Value::Broken => return Ok(None),
+        TomlValue::Text(text) => unit::size(text.text.trim()),
+        TomlValue::Integer(number) => u64::try_from(*number).ok(),
+        TomlValue::Broken => return Ok(None),
         _ => return Err(wrong_type(key, node, "a size", &format!("write {} = \"64MiB\"", key.name))),
     };
     let Some(bytes) = bytes else {
@@ -119,11 +119,11 @@ pub(crate) fn size(key: &Key, node: &Node) -> Converted<usize> {
 }
 
 /// A point in time, milliseconds since the Unix epoch.
-pub(crate) fn timestamp(key: &Key, node: &Node) -> Converted<u64> {
+pub(crate) fn timestamp(key: &KeySpec, node: &TomlNode) -> Converted<u64> {
     let text = match &node.value {
-        Value::Text(text) => text.text.as_str(),
-        Value::Datetime(text) => text,
-        Value::Broken => return Ok(None),
+        TomlValue::Text(text) => text.text.as_str(),
+        TomlValue::Datetime(text) => text,
+        TomlValue::Broken => return Ok(None),
         _ => return Err(wrong_type(key, node, "a time", &format!("write {} = \"2026-01-31T12:00:00Z\"", key.name))),
     };
     let help = "date, time and zone, from 1970 on, as in \"2026-01-31T12:00:00Z\"";
@@ -131,19 +131,20 @@ pub(crate) fn timestamp(key: &Key, node: &Node) -> Converted<u64> {
 }
 
 /// A value of another type than the key takes.
-pub(crate) fn wrong_type(key: &Key, node: &Node, wanted: &str, help: &str) -> Finding {
+pub(crate) fn wrong_type(key: &KeySpec, node: &TomlNode, wanted: &str, help: &str) -> Finding {
     let message = format!("`{}` is {wanted}, and this is {}", key.name, node.kind());
     Finding::error(Code::WRONG_TYPE, node.span.clone(), message).help(help)
 }
 
-fn bad_value(key: &Key, node: &Node, wanted: &str, help: &str) -> Finding {
-    let from = if matches!(&node.value, Value::Text(text) if text.interpolated) { " after interpolation" } else { "" };
+fn bad_value(key: &KeySpec, node: &TomlNode, wanted: &str, help: &str) -> Finding {
+    let from =
+        if matches!(&node.value, TomlValue::Text(text) if text.interpolated) { " after interpolation" } else { "" };
     let message = format!("`{}` cannot be read as {wanted}{from}", key.name);
     Finding::error(Code::BAD_VALUE, node.span.clone(), message)
         .help_maybe(Some(help.to_owned()).filter(|h| !h.is_empty()))
 }
 
-fn out_of_range(key: &Key, node: &Node) -> Finding {
+fn out_of_range(key: &KeySpec, node: &TomlNode) -> Finding {
     Finding::error(Code::OUT_OF_RANGE, node.span.clone(), format!("`{}` is out of range", key.name))
 }
 

@@ -8,18 +8,18 @@ pub(crate) const MASK: &str = "***";
 
 /// A value and its place.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub(crate) struct TomlNode {
     /// Where it stands; a table's header, where it has one.
     pub span: Range<usize>,
     /// What it is.
-    pub value: Value,
+    pub value: TomlValue,
 }
 
 /// A value, with texts already interpolated.
 #[derive(Debug, Clone)]
-pub(crate) enum Value {
+pub(crate) enum TomlValue {
     /// A text.
-    Text(Text),
+    Text(TomlText),
     /// A whole number.
     Integer(i64),
     /// Any other number.
@@ -29,7 +29,7 @@ pub(crate) enum Value {
     /// A date or time, as it is written.
     Datetime(String),
     /// A list.
-    List(Vec<Node>),
+    List(Vec<TomlNode>),
     /// A table.
     Table(Table),
     /// Something that has been reported already; nobody needs to complain about it again.
@@ -38,7 +38,7 @@ pub(crate) enum Value {
 
 /// A text.
 #[derive(Debug, Clone)]
-pub(crate) struct Text {
+pub(crate) struct TomlText {
     /// After interpolation.
     pub text: String,
     /// True where something was put in; such a text may be a secret, so no message repeats it.
@@ -49,36 +49,36 @@ pub(crate) struct Text {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     /// The entries.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TomlEntry>,
 }
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub(crate) struct TomlEntry {
     /// The key.
     pub key: String,
     /// Where the key stands.
     pub key_span: Range<usize>,
     /// Its value.
-    pub node: Node,
+    pub node: TomlNode,
 }
 
 impl Table {
     /// The entry of a key.
-    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&TomlEntry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
     /// The value of a key.
-    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&TomlNode> {
         self.entry(key).map(|entry| &entry.node)
     }
 }
 
-impl Node {
+impl TomlNode {
     /// This node's table.
     pub(crate) fn table(&self) -> Option<&Table> {
-        if let Value::Table(table) = &self.value { Some(table) } else { None }
+        if let TomlValue::Table(table) = &self.value { Some(table) } else { None }
     }
 
     /// The place of the value of a key of this table; this node's own place where there is no such key.
@@ -94,12 +94,12 @@ impl Node {
         for token in pointer.split('/').skip(1) {
             let token = token.replace("~1", "/").replace("~0", "~");
             match &here.value {
-                Value::Table(table) => {
+                TomlValue::Table(table) => {
                     let Some(entry) = table.entry(&token) else { break };
                     here = &entry.node;
                     span = if entry.node.table().is_some() { entry.key_span.clone() } else { entry.node.span.clone() };
                 }
-                Value::List(list) => {
+                TomlValue::List(list) => {
                     let Some(node) = token.parse().ok().and_then(|at: usize| list.get(at)) else { break };
                     here = node;
                     span = node.span.clone();
@@ -113,40 +113,40 @@ impl Node {
     /// The kind of value, as a message names it.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
-            Value::Text(_) => "a text",
-            Value::Integer(_) => "a whole number",
-            Value::Float(_) => "a fraction",
-            Value::Boolean(_) => "true or false",
-            Value::Datetime(_) => "a date",
-            Value::List(_) => "a list",
-            Value::Table(_) => "a table",
-            Value::Broken => "nothing",
+            TomlValue::Text(_) => "a text",
+            TomlValue::Integer(_) => "a whole number",
+            TomlValue::Float(_) => "a fraction",
+            TomlValue::Boolean(_) => "true or false",
+            TomlValue::Datetime(_) => "a date",
+            TomlValue::List(_) => "a list",
+            TomlValue::Table(_) => "a table",
+            TomlValue::Broken => "nothing",
         }
     }
 }
 
 /// The node as JSON; dates become texts. What is broken becomes null: it has been reported.
-pub(crate) fn json(node: &Node) -> Json {
+pub(crate) fn json(node: &TomlNode) -> Json {
     convert(node, false)
 }
 
 /// The node as JSON to be shown: texts that something was put into are masked, they may be secrets.
-pub(crate) fn masked(node: &Node) -> Json {
+pub(crate) fn masked(node: &TomlNode) -> Json {
     convert(node, true)
 }
 
-fn convert(node: &Node, mask: bool) -> Json {
+fn convert(node: &TomlNode, mask: bool) -> Json {
     match &node.value {
-        Value::Text(text) if text.interpolated && mask => Json::String(MASK.to_owned()),
-        Value::Text(text) => Json::String(text.text.clone()),
-        Value::Integer(number) => Json::from(*number),
-        Value::Float(number) => Json::from(*number),
-        Value::Boolean(value) => Json::Bool(*value),
-        Value::Datetime(time) => Json::String(time.clone()),
-        Value::List(list) => Json::Array(list.iter().map(|node| convert(node, mask)).collect()),
-        Value::Table(table) => {
+        TomlValue::Text(text) if text.interpolated && mask => Json::String(MASK.to_owned()),
+        TomlValue::Text(text) => Json::String(text.text.clone()),
+        TomlValue::Integer(number) => Json::from(*number),
+        TomlValue::Float(number) => Json::from(*number),
+        TomlValue::Boolean(value) => Json::Bool(*value),
+        TomlValue::Datetime(time) => Json::String(time.clone()),
+        TomlValue::List(list) => Json::Array(list.iter().map(|node| convert(node, mask)).collect()),
+        TomlValue::Table(table) => {
             Json::Object(table.entries.iter().map(|entry| (entry.key.clone(), convert(&entry.node, mask))).collect())
         }
-        Value::Broken => Json::Null,
+        TomlValue::Broken => Json::Null,
     }
 }

@@ -1,10 +1,10 @@
 //! The locator finds places of a file after it has been read.
 
 use crate::cases::read;
-use esclusa_config::{Code, Loaded, Place};
+use esclusa_config::{Code, ConfigPlace, LoadedConfig};
 use std::path::Path;
 
-fn everything() -> Loaded {
+fn everything() -> LoadedConfig {
     read(Path::new("tests/cases/everything.toml")).unwrap()
 }
 
@@ -13,22 +13,22 @@ fn every_place_is_found() {
     let loaded = everything();
     let text = std::fs::read_to_string("tests/cases/everything.toml").unwrap();
     for (place, found) in [
-        (Place::Route("http-etl"), "\"http-etl\""),
-        (Place::RouteKey("http-etl", "plugin"), "\"plugins/etl.wasm\""),
-        (Place::RouteKey("all-defaults", "batch_size"), "[[route]]"),
-        (Place::Config("http-etl", ""), "config"),
-        (Place::Config("http-etl", "/table"), "\"requests\""),
-        (Place::Config("http-etl", "/key/sk"), "\"{timestamp}\""),
-        (Place::Config("http-etl", "/key/missing"), "key"),
-        (Place::Config("http-etl", "/missing"), "config"),
-        (Place::Config("jobs", "/rule/1/name"), "\"two\""),
-        (Place::Config("all-defaults", "/table"), "\"all-defaults\""),
-        (Place::Source("jobs"), "jobs"),
-        (Place::Table("inventario"), "inventario"),
-        (Place::Objects("lake"), "lake"),
-        (Place::Output("hook"), "hook"),
-        (Place::Source("nothing"), ""),
-        (Place::Route("nothing"), ""),
+        (ConfigPlace::Route("http-etl"), "\"http-etl\""),
+        (ConfigPlace::RouteKey("http-etl", "plugin"), "\"plugins/etl.wasm\""),
+        (ConfigPlace::RouteKey("all-defaults", "batch_size"), "[[route]]"),
+        (ConfigPlace::Config("http-etl", ""), "config"),
+        (ConfigPlace::Config("http-etl", "/table"), "\"requests\""),
+        (ConfigPlace::Config("http-etl", "/key/sk"), "\"{timestamp}\""),
+        (ConfigPlace::Config("http-etl", "/key/missing"), "key"),
+        (ConfigPlace::Config("http-etl", "/missing"), "config"),
+        (ConfigPlace::Config("jobs", "/rule/1/name"), "\"two\""),
+        (ConfigPlace::Config("all-defaults", "/table"), "\"all-defaults\""),
+        (ConfigPlace::Source("jobs"), "jobs"),
+        (ConfigPlace::Table("inventario"), "inventario"),
+        (ConfigPlace::Objects("lake"), "lake"),
+        (ConfigPlace::Output("hook"), "hook"),
+        (ConfigPlace::Source("nothing"), ""),
+        (ConfigPlace::Route("nothing"), ""),
     ] {
         let diagnostic = loaded.locator.diagnostic(place, Code::PLUGIN_INVALID, "wrong", Some("do better"));
         assert_eq!(&text[diagnostic.span.clone()], found, "{place:?}");
@@ -37,7 +37,7 @@ fn every_place_is_found() {
 
 #[test]
 fn a_diagnostic_of_a_place_is_drawn_and_is_json() {
-    let place = Place::RouteKey("jobs", "plugin");
+    let place = ConfigPlace::RouteKey("jobs", "plugin");
     let diagnostic = everything().locator.diagnostic(place, Code::PLUGIN_MISSING, "no such file", Some("build it"));
     let text = diagnostic.render(false);
     assert!(text.starts_with("error[plugin::missing]: no such file\n"), "{text}");

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::letters;
 use crate::runtime::status::{OutputStatus, RouteStatus, Status, outputs};
 use anyhow::Result;
-use esclusa_config::{Loaded, show_duration};
+use esclusa_config::{LoadedConfig, show_duration};
 use esclusa_pipeline::meter::LastError;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ pub async fn routes(global: &Global) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn configured(loaded: &Loaded) -> Vec<Configured> {
+fn configured(loaded: &LoadedConfig) -> Vec<Configured> {
     let route = |spec: &esclusa_config::plan::RouteSpec| Configured {
         name: spec.name.to_string(),
         source: spec.source.to_string(),

@@ -15,7 +15,7 @@ use crate::runtime::{Options, Runtime, StartError};
 use crate::threads::Threads;
 use anyhow::{Context, Result, anyhow, bail};
 use backstop::Backstop;
-use esclusa_config::Loaded;
+use esclusa_config::LoadedConfig;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
@@ -120,13 +120,13 @@ fn raise_file_limit() {
 }
 
 /// Listens when the configuration says so.
-async fn listen(threads: &Threads, loaded: &Loaded) -> Result<Option<Starting>> {
+async fn listen(threads: &Threads, loaded: &LoadedConfig) -> Result<Option<Starting>> {
     let Some(plan) = &loaded.plan.admin else { return Ok(None) };
     let starting = Starting::listen(threads, plan.listen).await;
     Ok(Some(starting.with_context(|| format!("cannot listen on {}", plan.listen))?))
 }
 
-async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
+async fn start(loaded: LoadedConfig, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
     let cache_dir = Some(loaded.plan.engine.join("cache"));
     let (compiler, threads) = (child::compiler(), guests.handle());
     let sandbox = Sandbox::new(SandboxConfig { cache_dir, compiler, threads, ..SandboxConfig::default() })?;
@@ -139,7 +139,7 @@ async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc
 }
 
 /// Tells what can be opened.
-fn announce(loaded: &Loaded, address: Option<std::net::SocketAddr>) {
+fn announce(loaded: &LoadedConfig, address: Option<std::net::SocketAddr>) {
     let plan = &loaded.plan;
     let routes = plan.routes.len();
     match address {

@@ -7,7 +7,7 @@ use super::newest::{Reload, Undone};
 use super::wiring::Resources;
 use super::{Running, Runtime, cloud, plugins, schema};
 use crate::letters;
-use esclusa_config::Loaded;
+use esclusa_config::LoadedConfig;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Schema;
 use esclusa_pipeline::meter::epoch_millis;
@@ -83,7 +83,7 @@ impl Runtime {
     ///
     /// # Errors
     /// The reasons, in words; nothing has changed then.
-    pub async fn reload_config(&self, new: Loaded) -> Result<String, String> {
+    pub async fn reload_config(&self, new: LoadedConfig) -> Result<String, String> {
         let mut reload = self.newest.begin(Path::new("routes.toml"));
         let result = self.unless_stopping(self.prepare(new, &mut reload)).await;
         self.conclude(&reload, "routes.toml", result).await
@@ -95,7 +95,7 @@ impl Runtime {
     }
 
     /// Loads what the new configuration needs, and puts it in force.
-    async fn prepare(&self, new: Loaded, reload: &mut Reload) -> Result<String, Undone> {
+    async fn prepare(&self, new: LoadedConfig, reload: &mut Reload) -> Result<String, Undone> {
         let old = self.loaded();
         if old.plan.admin != new.plan.admin || old.plan.engine != new.plan.engine {
             return Err(Undone::Failed("[admin] and [engine] change only with a restart".to_owned()));
@@ -126,7 +126,7 @@ impl Runtime {
 
     async fn apply(
         &self,
-        new: Loaded,
+        new: LoadedConfig,
         stay: &BTreeSet<Arc<str>>,
         mut versions: BTreeMap<Arc<str>, LoadedPlugin>,
     ) -> Result<String, String> {

@@ -64,7 +64,7 @@ pub struct Resources {
     /// Those on AWS; embedded ones change while routes run.
     tables: BTreeMap<String, Table>,
     objects: BTreeMap<String, Objects>,
-    aws: Option<plan::Aws>,
+    aws: Option<plan::AwsDefaults>,
 }
 
 impl Resources {

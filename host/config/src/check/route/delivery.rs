@@ -1,12 +1,12 @@
 //! What a route does with failures, and how sure its delivery is.
 
-use crate::check::World;
+use crate::check::Declarations;
 use crate::codes::Code;
-use crate::plan::level::{Commits, Obstacle};
+use crate::plan::level::{CommitScope, Obstacle};
 use crate::plan::{DeliveryMode, Output, Source};
 use crate::report::Finding;
 use crate::shape::route as shape;
-use crate::syntax::reader::Reader;
+use crate::syntax::reader::SectionReader;
 use crate::syntax::tree::Table;
 use esclusa_flow::grants::Grants;
 use esclusa_flow::retry::{Backoff, Policy};
@@ -18,7 +18,7 @@ const RETRIES: u32 = 10;
 
 /// What to do with failures. A queue gets a failing message back, and counts how often it was received: after its
 /// `max_receive_count` the route gives the message up, since it can say why. Without one, SQS decides.
-pub(super) fn policy(reader: &Reader<'_>, source: Option<&Source>) -> Policy {
+pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> Policy {
     let receives = match source {
         Some(Source::Queue { max_receive_count, .. }) => Some(Some(*max_receive_count)),
         Some(Source::Sqs { max_receive_count, .. }) => Some(*max_receive_count),
@@ -39,10 +39,11 @@ pub(super) fn policy(reader: &Reader<'_>, source: Option<&Source>) -> Policy {
     }
 }
 
-fn backoff(route: &Reader<'_>) -> Backoff {
+fn backoff(route: &SectionReader<'_>) -> Backoff {
     let given = route.section(&shape::RETRY_BACKOFF, &shape::BACKOFF_SECTION);
     let empty = Table::default();
-    let reader = given.unwrap_or_else(|| Reader::open(route.findings, &shape::BACKOFF_SECTION, 0..0, &empty, &[]));
+    let reader =
+        given.unwrap_or_else(|| SectionReader::open(route.findings, &shape::BACKOFF_SECTION, 0..0, &empty, &[]));
     let backoff = Backoff { base: reader.duration(&shape::BASE), max: reader.duration(&shape::MAX) };
     if backoff.base > backoff.max {
         let key = if reader.entry(&shape::BASE).is_some() { &shape::BASE } else { &shape::MAX };
@@ -54,7 +55,7 @@ fn backoff(route: &Reader<'_>) -> Backoff {
 }
 
 /// Where given-up events go.
-pub(super) fn on_failure(reader: &Reader<'_>, world: &World, source: Option<&Source>) -> Option<String> {
+pub(super) fn on_failure(reader: &SectionReader<'_>, world: &Declarations, source: Option<&Source>) -> Option<String> {
     let name = reader.text(&shape::ON_FAILURE)?;
     let place = reader.place(&shape::ON_FAILURE);
     let found = world.outputs.resolve(reader.findings, Code::ROUTE_UNKNOWN_OUTPUT, &name, &place);
@@ -89,8 +90,8 @@ fn feeds(output: &Output, source: &Source) -> bool {
 
 /// What holds outside the embedded engine; reports everything that cannot be exactly-once where that is asked for.
 pub(super) fn delivery(
-    reader: &Reader<'_>,
-    world: &World,
+    reader: &SectionReader<'_>,
+    world: &Declarations,
     source: Option<&Source>,
     grants: &Grants,
     on_failure: Option<&str>,
@@ -101,7 +102,7 @@ pub(super) fn delivery(
     }
     let Some(source) = source else { return DeliveryMode::ExactlyOnce };
     let tables = || grants.tables.iter().filter_map(|name| Some((name, world.tables.get(name)?)));
-    let commits = Commits::new(source, tables().map(|(_, table)| &table.value), &world.home);
+    let commits = CommitScope::new(source, tables().map(|(_, table)| &table.value), &world.home);
     if given.is_none() {
         return if commits.embedded_only() { DeliveryMode::ExactlyOnce } else { DeliveryMode::AtLeastOnce };
     }
@@ -124,7 +125,7 @@ pub(super) fn delivery(
     DeliveryMode::ExactlyOnce
 }
 
-fn refuse(reader: &Reader<'_>, what: &str, name: &str, span: &Range<usize>, obstacle: Option<Obstacle>) {
+fn refuse(reader: &SectionReader<'_>, what: &str, name: &str, span: &Range<usize>, obstacle: Option<Obstacle>) {
     let Some(Obstacle { why, help }) = obstacle else { return };
     let message = format!("this cannot be exactly-once: the {what} \"{name}\" {why}");
     let finding = Finding::error(Code::ROUTE_NOT_EXACTLY_ONCE, reader.place(&shape::DELIVERY), message);

@@ -3,11 +3,11 @@
 use super::{QUEUE, STREAM};
 use crate::shape::aws::{OWN_ENDPOINT_URL, OWN_REGION};
 use crate::shape::store::{BUCKET, PATH_STYLE, PREFIX};
-use crate::shape::{Default, Key, Kind, Section};
+use crate::shape::{Default, KeySpec, Section, ValueKind};
 
-pub(crate) static STRICT_ORDER: Key = Key {
+pub(crate) static STRICT_ORDER: KeySpec = KeySpec {
     name: "strict_order",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("true"),
     about: "Records of a key never overtake each other, at the price of a request for each of them; else throttled ones may be overtaken.",
 };
@@ -36,15 +36,15 @@ pub(crate) static SQS_SECTION: Section = Section {
     ],
 };
 
-pub(crate) static TOPIC_ARN: Key = Key {
+pub(crate) static TOPIC_ARN: KeySpec = KeySpec {
     name: "topic_arn",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Nothing,
     about: "The topic; without it, a text message to the number in the message's attribute `to`.",
 };
-pub(crate) static PHONE_NUMBER: Key = Key {
+pub(crate) static PHONE_NUMBER: KeySpec = KeySpec {
     name: "phone_number",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Nothing,
     about: "Whom text messages go to that have no attribute `to`, such as \"+15555550100\".",
 };
@@ -61,29 +61,29 @@ pub(crate) static SNS_SECTION: Section = Section {
     ],
 };
 
-pub(crate) static FROM: Key =
-    Key { name: "from", kind: Kind::Text, default: Default::Required, about: "The sender's mail address." };
-pub(crate) static TO: Key = Key {
+pub(crate) static FROM: KeySpec =
+    KeySpec { name: "from", kind: ValueKind::Text, default: Default::Required, about: "The sender's mail address." };
+pub(crate) static TO: KeySpec = KeySpec {
     name: "to",
-    kind: Kind::OneOrMore,
+    kind: ValueKind::OneOrMore,
     default: Default::Depends("only those in the message's attribute `to`"),
     about: "The mail address of the receiver, or several, of messages without an attribute `to`.",
 };
-pub(crate) static SUBJECT: Key = Key {
+pub(crate) static SUBJECT: KeySpec = KeySpec {
     name: "subject",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("that in the message's attribute `subject`"),
     about: "The subject of messages without an attribute `subject`.",
 };
-pub(crate) static RATE: Key = Key {
+pub(crate) static RATE: KeySpec = KeySpec {
     name: "rate",
-    kind: Kind::Integer { min: 1, max: 100_000 },
+    kind: ValueKind::Integer { min: 1, max: 100_000 },
     default: Default::Depends("as the account allows"),
     about: "Most receivers a second.",
 };
-pub(crate) static AMBIGUOUS: Key = Key {
+pub(crate) static AMBIGUOUS: KeySpec = KeySpec {
     name: "ambiguous",
-    kind: Kind::Choice(&["retry", "dead-letter"]),
+    kind: ValueKind::Choice(&["retry", "dead-letter"]),
     default: Default::Value("retry"),
     about: "What becomes of a mail that may have been sent, after a time-out or an error of the service.",
 };
@@ -100,9 +100,9 @@ pub(crate) static SES_SECTION: Section = Section {
     ],
 };
 
-pub(crate) static SERVER: Key = Key {
+pub(crate) static SERVER: KeySpec = KeySpec {
     name: "url",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Required,
     about: "The mail server: smtp://user:password@host:port, or smtps:// for TLS from the start.",
 };

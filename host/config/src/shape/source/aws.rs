@@ -2,44 +2,44 @@
 
 use super::{CHANGES_POSITION, STARTING_POSITION, STARTING_POSITION_TIMESTAMP};
 use crate::shape::aws::{OWN_ENDPOINT_URL, OWN_REGION};
-use crate::shape::{Default, Key, Kind, Section};
+use crate::shape::{Default, KeySpec, Section, ValueKind};
 
 /// Words for options that are a route's.
 const OF_ROUTE: &str = "it is a key of the route, in snake case and shortened where Lambda has the unit in the name";
 
-pub(crate) static STREAM: Key = Key {
+pub(crate) static STREAM: KeySpec = KeySpec {
     name: "stream",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("the source's name"),
     about: "The stream's name or ARN.",
 };
-pub(crate) static CONSUMER: Key = Key {
+pub(crate) static CONSUMER: KeySpec = KeySpec {
     name: "consumer",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("shards are polled"),
     about: "Name of a consumer for enhanced fan-out, of one route; it is registered where it is missing.",
 };
-pub(crate) static COORDINATION: Key = Key {
+pub(crate) static COORDINATION: KeySpec = KeySpec {
     name: "coordination",
-    kind: Kind::Choice(&["leases", "none"]),
+    kind: ValueKind::Choice(&["leases", "none"]),
     default: Default::Value("leases"),
     about: "Any number of processes share the shards by leases, or a single one keeps positions in the embedded engine.",
 };
-pub(crate) static LEASE_TABLE: Key = Key {
+pub(crate) static LEASE_TABLE: KeySpec = KeySpec {
     name: "lease_table",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("`esclusa-ROUTE`"),
     about: "The DynamoDB table of leases and positions, as KCL 2 has it, of one route; where `[aws]` says.",
 };
-pub(crate) static LEASE_DURATION: Key = Key {
+pub(crate) static LEASE_DURATION: KeySpec = KeySpec {
     name: "lease_duration",
-    kind: Kind::Duration { min: "1s", max: "10m", endless: false },
+    kind: ValueKind::Duration { min: "1s", max: "10m", endless: false },
     default: Default::Value("10s"),
     about: "A lease that was not renewed for so long is free.",
 };
-pub(crate) static ORDERING: Key = Key {
+pub(crate) static ORDERING: KeySpec = KeySpec {
     name: "ordering",
-    kind: Kind::Choice(&["key", "none"]),
+    kind: ValueKind::Choice(&["key", "none"]),
     default: Default::Value("key"),
     about: "Whether a shard waits for those that it came from, so that each key stays in order over splits and merges.",
 };
@@ -83,15 +83,15 @@ pub(crate) static KINESIS_SECTION: Section = Section {
     ],
 };
 
-pub(crate) static STREAM_OF: Key = Key {
+pub(crate) static STREAM_OF: KeySpec = KeySpec {
     name: "table",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("the source's name, without stream_arn"),
     about: "Name of the table in DynamoDB, whose current stream is read.",
 };
-pub(crate) static STREAM_ARN: Key = Key {
+pub(crate) static STREAM_ARN: KeySpec = KeySpec {
     name: "stream_arn",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Nothing,
     about: "The stream's ARN, instead of the table.",
 };
@@ -128,21 +128,21 @@ pub(crate) static DYNAMODB_STREAM_SECTION: Section = Section {
     ],
 };
 
-pub(crate) static QUEUE: Key = Key {
+pub(crate) static QUEUE: KeySpec = KeySpec {
     name: "queue",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("the source's name"),
     about: "The queue's name or URL; a FIFO queue ends with .fifo.",
 };
-pub(crate) static VISIBILITY_TIMEOUT: Key = Key {
+pub(crate) static VISIBILITY_TIMEOUT: KeySpec = KeySpec {
     name: "visibility_timeout",
-    kind: Kind::Duration { min: "1s", max: "12h", endless: false },
+    kind: ValueKind::Duration { min: "1s", max: "12h", endless: false },
     default: Default::Depends("the queue's own"),
     about: "How long a received message stays invisible to others; it is extended while the message is in work.",
 };
-pub(crate) static MAX_RECEIVE_COUNT: Key = Key {
+pub(crate) static MAX_RECEIVE_COUNT: KeySpec = KeySpec {
     name: "max_receive_count",
-    kind: Kind::Integer { min: 1, max: 1_000 },
+    kind: ValueKind::Integer { min: 1, max: 1_000 },
     default: Default::Depends("the queue's redrive policy decides"),
     about: "Receives after which the route gives a message up, into its on_failure.",
 };

@@ -1,6 +1,6 @@
 //! What is to be rebuilt, held against the plan.
 
-use esclusa_config::plan::{Coordination, Plan, RouteSpec, Source, Start, Table};
+use esclusa_config::plan::{Plan, RouteSpec, ShardCoordination, Source, Start, Table};
 use esclusa_flow::filter::Filter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -219,11 +219,11 @@ impl Order {
             Some(Source::Kinesis { start, consumer, coordination, .. }) => {
                 *start = self.since.map_or(Start::TrimHorizon, Start::AtTimestamp);
                 *consumer = None;
-                *coordination = Coordination::None;
+                *coordination = ShardCoordination::None;
             }
             Some(Source::DynamodbStream { start, coordination, .. }) => {
                 *start = Start::TrimHorizon;
-                *coordination = Coordination::None;
+                *coordination = ShardCoordination::None;
             }
             _ => {}
         }
