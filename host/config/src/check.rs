@@ -1,21 +1,21 @@
 //! From the tree to the plan: names resolve, numbers are in range, nothing contradicts anything. Checking goes on after
 //! each problem; after an error the plan is thrown away, so a placeholder in it harms nobody.
 
-mod aws;
+mod aws_resource;
 mod conflict;
 mod declared;
 mod output;
 mod route;
+mod sections;
 mod source;
 mod store;
-mod top;
 
 use crate::codes::Code;
 use crate::plan::{Plan, RouteSpec, ServiceLocation};
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, root};
-use crate::syntax::reader::{self, SectionReader};
-use crate::syntax::tree::TomlNode;
+use crate::syntax::section_reader::{self, SectionReader};
+use crate::syntax::toml_tree::TomlNode;
 use declared::Declared;
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -33,14 +33,14 @@ struct Declarations {
 /// The plan of a file. `None`: the file is of another version, so that nothing can be said about it.
 pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option<Plan> {
     let table = root.table()?;
-    if !top::version(table, findings) {
+    if !sections::version(table, findings) {
         return None;
     }
     let reader = SectionReader::open(findings, &root::SECTION, 0..0, table, &[]);
     let paths = PathResolver::new(base);
-    let admin = top::admin(&reader);
-    let engine = top::engine(&reader, &paths);
-    let aws = aws::section(&reader);
+    let admin = sections::admin(&reader);
+    let engine = sections::engine(&reader, &paths);
+    let aws = aws_resource::section(&reader);
     let mut world = Declarations {
         sources: source::all(&reader, &paths, &aws.place),
         tables: store::tables(&reader, &aws.place),
@@ -125,7 +125,7 @@ impl<'a> PathResolver<'a> {
 
     /// The path that a key has where its section is not given.
     pub(crate) fn default(&self, key: &KeySpec) -> PathBuf {
-        tidy(&self.base.join(reader::default(key)))
+        tidy(&self.base.join(section_reader::default(key)))
     }
 }
 

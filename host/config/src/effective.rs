@@ -6,8 +6,8 @@ use crate::plan::{
     AmbiguousSend, AwsDefaults, DeliveryMode, DynamodbStreamName, Instances, KeySchema, Objects, Output, RouteSpec,
     ServiceLocation, ShardCoordination, SnsReceiver, Source, Start, Table, TableSchema,
 };
-use crate::syntax::tree::{MASK, masked};
-use crate::syntax::unit::{show_duration, show_size};
+use crate::syntax::toml_tree::{MASK, masked};
+use crate::syntax::units::{show_duration, show_size};
 use serde_json::{Map, Value, json};
 
 /// The configuration as it holds, as pretty-printed JSON; ends with a newline.

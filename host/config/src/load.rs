@@ -5,8 +5,8 @@ use crate::codes::Code;
 use crate::locator::Locator;
 use crate::plan::Plan;
 use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, SourceText, lower_case};
-use crate::syntax::document;
 use crate::syntax::interpolation::Interpolation;
+use crate::syntax::toml_document;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ pub fn parse(
 ) -> Result<LoadedConfig, Problems> {
     let source = Arc::new(SourceText::new(name, text));
     let findings = Findings::default();
-    let root = document::read(&source, &Interpolation { env, base }, &findings);
+    let root = toml_document::read(&source, &Interpolation { env, base }, &findings);
     let plan = root.as_ref().and_then(|root| check::check(root, base, &findings));
     let diagnostics = findings.into_diagnostics(&source);
     match (plan, root) {

@@ -2,7 +2,7 @@
 
 use crate::codes::Code;
 use crate::report::{Diagnostic, Finding, SourceText};
-use crate::syntax::tree::{TomlNode, TomlValue};
+use crate::syntax::toml_tree::{TomlNode, TomlValue};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;

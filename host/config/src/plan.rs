@@ -1,14 +1,14 @@
 //! The checked plan: routes.toml without anything that checking has settled. Names resolve, numbers are in range,
 //! paths are absolute or relative to the working directory, never to routes.toml.
 
-pub(crate) mod level;
+pub(crate) mod delivery_level;
 mod output;
 mod source;
 
+pub use delivery_level::{DeliveryLevel, WriteTarget};
 pub use esclusa_flow::settings::{
     DeliveryMode, Instances, KeySchema, Limits, RouteSpec, ServiceLocation, Start, TableSchema,
 };
-pub use level::{DeliveryLevel, WriteTarget};
 pub use output::{AmbiguousSend, Output, SnsReceiver};
 pub use source::{DynamodbStreamName, ShardCoordination, Source};
 

@@ -3,7 +3,7 @@
 
 use crate::runtime::Runtime;
 use crate::runtime::plugins::Refused;
-use esclusa_config::names::Ungranted;
+use esclusa_config::granted_names::Ungranted;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator, Problems, Severity};
 use esclusa_sandbox::LoadError;

@@ -5,11 +5,11 @@
 
 use crate::checked_component::Program;
 use crate::contract::BatchRef;
+use crate::guest_log::Rate;
 use crate::instance::Instance;
+use crate::instance_pool::Pool;
 use crate::load::Loaded;
 use crate::load_error::LoadError;
-use crate::log::Rate;
-use crate::pool::Pool;
 use crate::sandbox::{Inner, run_on};
 use crate::trap;
 use esclusa_flow::BoxFuture;

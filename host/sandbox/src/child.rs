@@ -8,9 +8,9 @@
 //! This keeps the parent alive, with memory and threads of its own. It is **no security boundary for the answer**: what
 //! a child says that was taken over by its input is believed.
 
-mod inside;
+mod serve;
 
-pub use inside::serve;
+pub use serve::serve;
 
 use rustix::process::{Pid, setpriority_pgrp};
 use std::ffi::OsString;

@@ -8,7 +8,7 @@
 
 use crate::child::{self, Bounds, Lost, Program};
 use crate::load_error::{LoadError, MAX_FILE};
-use crate::{engine, scan};
+use crate::{wasm_scan, wasmtime_engine};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,7 +135,7 @@ fn prompt(bytes: usize) -> Duration {
 }
 
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
-    scan::scan(bytes)?;
+    wasm_scan::scan(bytes)?;
     engine.precompile_component(bytes).map_err(|error| LoadError::Compile(format!("{error:#}")))
 }
 
@@ -143,8 +143,8 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
 #[must_use]
 pub fn compile_plugin() -> ExitCode {
     child::serve(&BOUNDS, MAX_FILE, |bytes| {
-        let engine =
-            engine::on_demand().map_err(|error| LoadError::Compile(format!("the sandbox cannot be set up: {error:#}")));
+        let engine = wasmtime_engine::on_demand()
+            .map_err(|error| LoadError::Compile(format!("the sandbox cannot be set up: {error:#}")));
         encode_answer(engine.and_then(|engine| compile(&engine, &bytes)))
     })
 }

@@ -6,9 +6,9 @@
 mod imports;
 mod wasi;
 
-use crate::clock::{Clock, Random};
-use crate::limits::{Meter, Stop};
-use crate::log::{Journal, Level};
+use crate::call_meter::{Meter, Stop};
+use crate::guest_clock::{Clock, Random};
+use crate::guest_log::{Journal, Level};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;

@@ -1,13 +1,13 @@
 //! One instance of a plugin: its store, and the calls of its three functions.
 
+use crate::call_meter::Meter;
 use crate::checked_component::{Handle, Handled, Program};
-use crate::clock::{Clock, Random};
 use crate::contract::lift::{Answer, Refusal};
 use crate::contract::{BatchRef, Info, lifecycle};
 use crate::guest::Guest;
-use crate::limits::Meter;
-use crate::log::{Journal, Rate};
-use crate::pool::Reusable;
+use crate::guest_clock::{Clock, Random};
+use crate::guest_log::{Journal, Rate};
+use crate::instance_pool::Reusable;
 use crate::trap::{self, Phase, Stopped};
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
 use esclusa_flow::engine::Reads;

@@ -1,8 +1,8 @@
 //! A plugin's file becomes a loaded plugin: read, looked at, compiled or fetched from the cache, checked against
 //! the contract, and asked who it is. Nothing of a file that fails here ever takes traffic.
 
-use crate::cache;
 use crate::checked_component::{self, Program};
+use crate::code_cache;
 use crate::compile::Compiler;
 use crate::contract::Info;
 use crate::instance::Instance;
@@ -112,7 +112,7 @@ async fn compiled(inner: &Arc<Inner>, name: &str, bytes: Arc<Vec<u8>>) -> Result
     tracing::info!(plugin = name, digest = &*digest, milliseconds, "plugin compiled");
     let (shared, name) = (inner.clone(), name.to_owned());
     aside(move || {
-        let component = cache::component(&shared.engine, &code);
+        let component = code_cache::component(&shared.engine, &code);
         let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         if let Some(Err(error)) = shared.cache.as_ref().map(|cache| cache.put(&digest, &code)) {
             tracing::warn!(plugin = name, %error, "a compiled plugin could not be kept, it will be compiled again");

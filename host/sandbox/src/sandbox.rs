@@ -1,11 +1,11 @@
 //! The sandbox: what everything that is loaded shares, set up once for the whole process.
 
-use crate::cache::Cache;
+use crate::call_meter::TICK;
+use crate::code_cache::Cache;
 use crate::compile::{Compiler, Places};
-use crate::engine;
 use crate::guest::{self, Guest};
-use crate::limits::TICK;
-use crate::permits::Permits;
+use crate::run_permits::Permits;
+use crate::wasmtime_engine;
 use esclusa_flow::settings::Limits;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl Sandbox {
     /// # Errors
     /// [`Error`] where the machine does not allow it.
     pub fn new(config: SandboxConfig) -> Result<Sandbox, Error> {
-        let engine = engine::pooled(config.instances.max(1))?;
+        let engine = wasmtime_engine::pooled(config.instances.max(1))?;
         let linker = guest::linker(&engine)?;
         let cache = match &config.cache_dir {
             None => None,

@@ -2,8 +2,8 @@
 
 mod backtrace;
 
+use crate::call_meter::Stop;
 use crate::guest::Guest;
-use crate::limits::Stop;
 use esclusa_flow::call_output::{CallError, CallFailure, FailureKind};
 use esclusa_flow::fault::Fault;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};

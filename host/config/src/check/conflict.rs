@@ -5,7 +5,7 @@ use super::Declarations;
 use crate::codes::Code;
 use crate::plan::{Objects, Output, RouteSpec, ServiceLocation, Source, Table};
 use crate::report::{Finding, Findings};
-use crate::syntax::tree::TomlNode;
+use crate::syntax::toml_tree::TomlNode;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

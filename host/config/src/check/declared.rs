@@ -3,10 +3,10 @@
 use crate::codes::Code;
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, KindFamily, Section};
-use crate::syntax::reader::SectionReader;
 use crate::syntax::scalar;
 use crate::syntax::scalar::nearest;
-use crate::syntax::tree::{Table, TomlEntry, TomlNode};
+use crate::syntax::section_reader::SectionReader;
+use crate::syntax::toml_tree::{TomlEntry, TomlNode, TomlTable};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -115,7 +115,7 @@ fn kind(
     findings: &Findings,
     family: &'static KindFamily,
     entry: &TomlEntry,
-    table: &Table,
+    table: &TomlTable,
 ) -> Option<&'static Section> {
     let words = || family.kinds.iter().map(|section| section.name);
     let list = || words().collect::<Vec<_>>().join(", ");

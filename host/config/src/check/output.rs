@@ -1,7 +1,7 @@
 //! `[output.NAME]`, each by itself: those of the embedded engine, of AWS, and mail.
 
 use super::PathResolver;
-use super::aws;
+use super::aws_resource;
 use super::declared::Declared;
 use super::source::{engine_name, partitions};
 use crate::codes::Code;
@@ -9,8 +9,8 @@ use crate::plan::{AmbiguousSend, Output, ServiceLocation, SnsReceiver};
 use crate::report::{Finding, lower_case};
 use crate::shape::output::aws as aws_shape;
 use crate::shape::{KeySpec, output as shape, root, store};
-use crate::syntax::reader::SectionReader;
-use crate::syntax::tree::TomlValue;
+use crate::syntax::section_reader::SectionReader;
+use crate::syntax::toml_tree::TomlValue;
 
 /// Every output.
 pub(super) fn all(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Output> {
@@ -81,21 +81,26 @@ fn is_field(value: &str) -> bool {
 
 /// A stream.
 fn kinesis(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
-    let stream = aws::name(reader, &shape::STREAM, &aws::STREAM, name);
-    let place = aws::place(reader, &stream, home);
+    let stream = aws_resource::name(reader, &shape::STREAM, &aws_resource::STREAM, name);
+    let place = aws_resource::place(reader, &stream, home);
     Output::Kinesis { stream, strict_order: reader.boolean(&aws_shape::STRICT_ORDER), place }
 }
 
 /// A queue.
 fn sqs(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
-    Output::Sqs { queue: aws::queue(reader, &shape::QUEUE, name), place: aws::place(reader, "", home) }
+    Output::Sqs {
+        queue: aws_resource::queue(reader, &shape::QUEUE, name),
+        place: aws_resource::place(reader, "", home),
+    }
 }
 
 /// A topic, or text messages.
 fn sns(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
-    let topic = reader.entry(&aws_shape::TOPIC_ARN).map(|_| aws::name(reader, &aws_shape::TOPIC_ARN, &aws::TOPIC, ""));
+    let topic = reader
+        .entry(&aws_shape::TOPIC_ARN)
+        .map(|_| aws_resource::name(reader, &aws_shape::TOPIC_ARN, &aws_resource::TOPIC, ""));
     let phone = reader.entry(&aws_shape::PHONE_NUMBER).map(|entry| (entry, phone(reader)));
-    let place = aws::place(reader, topic.as_deref().unwrap_or_default(), home);
+    let place = aws_resource::place(reader, topic.as_deref().unwrap_or_default(), home);
     let receiver = match (topic, phone) {
         (Some(topic), None) => SnsReceiver::Topic(topic),
         (None, Some((_, phone))) => SnsReceiver::Phone(phone),
@@ -119,7 +124,7 @@ fn ses(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
         _ => AmbiguousSend::Retry,
     };
     let (from, to, subject) = mail(reader);
-    Output::Ses { from, to, subject, rate, ambiguous, place: aws::place(reader, "", home) }
+    Output::Ses { from, to, subject, rate, ambiguous, place: aws_resource::place(reader, "", home) }
 }
 
 /// Mails by a server.
@@ -136,10 +141,10 @@ fn smtp(reader: &SectionReader<'_>) -> Output {
 /// A bucket.
 fn s3(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
     Output::S3 {
-        bucket: aws::name(reader, &store::BUCKET, &aws::BUCKET, ""),
+        bucket: aws_resource::name(reader, &store::BUCKET, &aws_resource::BUCKET, ""),
         prefix: reader.text_or_default(&store::PREFIX),
         path_style: reader.boolean(&store::PATH_STYLE),
-        place: aws::place(reader, "", home),
+        place: aws_resource::place(reader, "", home),
     }
 }
 

@@ -9,9 +9,9 @@ use crate::codes::Code;
 use crate::plan::{Instances, Limits, RouteSpec, Source};
 use crate::report::Finding;
 use crate::shape::{root, route as shape};
-use crate::syntax::reader::SectionReader;
 use crate::syntax::scalar;
-use crate::syntax::tree::{Table, TomlNode, TomlValue, json};
+use crate::syntax::section_reader::SectionReader;
+use crate::syntax::toml_tree::{TomlNode, TomlTable, TomlValue, json};
 use esclusa_flow::filter::Filter;
 use esclusa_flow::grants::Grants;
 use serde_json::Value as Json;
@@ -229,7 +229,7 @@ fn digest(reader: &SectionReader<'_>) -> Option<String> {
 /// What the plugin may use per call.
 fn limits(route: &SectionReader<'_>) -> Limits {
     let given = route.section(&shape::LIMITS, &shape::LIMITS_SECTION);
-    let empty = Table::default();
+    let empty = TomlTable::default();
     let reader =
         given.unwrap_or_else(|| SectionReader::open(route.findings, &shape::LIMITS_SECTION, 0..0, &empty, &[]));
     Limits {

@@ -2,14 +2,14 @@
 //! `conflict`.
 
 use super::declared::{Declared, check_name};
-use super::{PathResolver, aws};
+use super::{PathResolver, aws_resource};
 use crate::codes::Code;
 use crate::plan::{DynamodbStreamName, ServiceLocation, ShardCoordination, Source, Start};
 use crate::report::{Finding, Findings, lower_case};
 use crate::shape::source::aws as aws_shape;
 use crate::shape::{KeySpec, root, source as shape};
-use crate::syntax::reader::SectionReader;
-use crate::syntax::tree::{TomlNode, TomlValue, json};
+use crate::syntax::section_reader::SectionReader;
+use crate::syntax::toml_tree::{TomlNode, TomlValue, json};
 use croner::Cron;
 use esclusa_flow::template::{Part, parts};
 use serde_json::Value as Json;
@@ -174,10 +174,11 @@ fn start(reader: &SectionReader<'_>) -> Start {
 
 /// A Kinesis data stream.
 fn kinesis(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Source {
-    let stream = aws::name(reader, &aws_shape::STREAM, &aws::STREAM, name);
-    let consumer =
-        reader.entry(&aws_shape::CONSUMER).map(|_| aws::name(reader, &aws_shape::CONSUMER, &aws::CONSUMER, ""));
-    let place = aws::place(reader, &stream, home);
+    let stream = aws_resource::name(reader, &aws_shape::STREAM, &aws_resource::STREAM, name);
+    let consumer = reader
+        .entry(&aws_shape::CONSUMER)
+        .map(|_| aws_resource::name(reader, &aws_shape::CONSUMER, &aws_resource::CONSUMER, ""));
+    let place = aws_resource::place(reader, &stream, home);
     let (start, ordered, coordination) = (start(reader), ordered(reader), coordination(reader));
     Source::Kinesis { stream, start, consumer, ordered, coordination, place }
 }
@@ -187,8 +188,8 @@ fn dynamodb_stream(name: &str, reader: &SectionReader<'_>, home: &ServiceLocatio
     let start = start_without_time(reader);
     let (ordered, coordination) = (ordered(reader), coordination(reader));
     let Some(entry) = reader.entry(&aws_shape::STREAM_ARN) else {
-        let table = aws::name(reader, &aws_shape::STREAM_OF, &aws::TABLE, name);
-        let place = aws::place(reader, "", home);
+        let table = aws_resource::name(reader, &aws_shape::STREAM_OF, &aws_resource::TABLE, name);
+        let place = aws_resource::place(reader, "", home);
         return Source::DynamodbStream { of: DynamodbStreamName::Table(table), start, ordered, coordination, place };
     };
     if reader.entry(&aws_shape::STREAM_OF).is_some() {
@@ -200,8 +201,8 @@ fn dynamodb_stream(name: &str, reader: &SectionReader<'_>, home: &ServiceLocatio
                 .help("keep table: its current stream is found by itself"),
         );
     }
-    let arn = aws::name(reader, &aws_shape::STREAM_ARN, &aws::TABLE_STREAM, "");
-    let place = aws::place(reader, &arn, home);
+    let arn = aws_resource::name(reader, &aws_shape::STREAM_ARN, &aws_resource::TABLE_STREAM, "");
+    let place = aws_resource::place(reader, &arn, home);
     Source::DynamodbStream { of: DynamodbStreamName::Arn(arn), start, ordered, coordination, place }
 }
 
@@ -209,10 +210,10 @@ fn dynamodb_stream(name: &str, reader: &SectionReader<'_>, home: &ServiceLocatio
 fn sqs(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Source {
     let receives = reader.given_integer(&aws_shape::MAX_RECEIVE_COUNT);
     Source::Sqs {
-        queue: aws::queue(reader, &aws_shape::QUEUE, name),
+        queue: aws_resource::queue(reader, &aws_shape::QUEUE, name),
         visibility_timeout: reader.limit(&aws_shape::VISIBILITY_TIMEOUT),
         max_receive_count: receives.and_then(|receives| u32::try_from(receives).ok()),
-        place: aws::place(reader, "", home),
+        place: aws_resource::place(reader, "", home),
     }
 }
 
@@ -230,8 +231,9 @@ fn coordination(reader: &SectionReader<'_>) -> ShardCoordination {
         }
         return ShardCoordination::None;
     }
-    let table =
-        reader.entry(&aws_shape::LEASE_TABLE).map(|_| aws::name(reader, &aws_shape::LEASE_TABLE, &aws::TABLE, ""));
+    let table = reader
+        .entry(&aws_shape::LEASE_TABLE)
+        .map(|_| aws_resource::name(reader, &aws_shape::LEASE_TABLE, &aws_resource::TABLE, ""));
     ShardCoordination::Leases { table, duration: reader.duration(&aws_shape::LEASE_DURATION) }
 }
 

@@ -1,12 +1,12 @@
 //! `[table.NAME]` and `[objects.NAME]`.
 
 use super::declared::{Declared, check_name};
-use super::{PathResolver, aws};
+use super::{PathResolver, aws_resource};
 use crate::codes::Code;
 use crate::plan::{KeySchema, Objects, ServiceLocation, Table, TableSchema};
 use crate::report::Finding;
 use crate::shape::{root, store as shape};
-use crate::syntax::reader::{self, SectionReader};
+use crate::syntax::section_reader::{self, SectionReader};
 use std::collections::BTreeMap;
 
 /// Longest name of a key attribute, as DynamoDB has it.
@@ -25,10 +25,10 @@ pub(super) fn tables(root: &SectionReader<'_>, home: &ServiceLocation) -> Declar
 pub(super) fn objects(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Objects> {
     let read = |_: &str, reader: &SectionReader<'_>| match reader.section.name {
         "s3" => Objects::S3 {
-            bucket: aws::name(reader, &shape::BUCKET, &aws::BUCKET, ""),
+            bucket: aws_resource::name(reader, &shape::BUCKET, &aws_resource::BUCKET, ""),
             prefix: reader.text_or_default(&shape::PREFIX),
             path_style: reader.boolean(&shape::PATH_STYLE),
-            place: aws::place(reader, "", home),
+            place: aws_resource::place(reader, "", home),
         },
         _ => Objects::Directory { path: paths.read(reader, &shape::PATH) },
     };
@@ -49,9 +49,9 @@ fn table(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Tabl
         reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
     }
     Table::Dynamodb {
-        name: aws::name(reader, &shape::TABLE_NAME, &aws::TABLE, name),
+        name: aws_resource::name(reader, &shape::TABLE_NAME, &aws_resource::TABLE, name),
         layout: reader.entry(&shape::PARTITION_KEY).map(|_| layout()),
-        place: aws::place(reader, "", home),
+        place: aws_resource::place(reader, "", home),
     }
 }
 
@@ -61,7 +61,7 @@ fn indexes(reader: &SectionReader<'_>) -> BTreeMap<String, KeySchema> {
     let mut indexes = BTreeMap::new();
     for entry in table.map(|table| table.entries.as_slice()).unwrap_or_default() {
         check_name(reader.findings, "secondary index", &entry.key, &entry.key_span);
-        let Some(table) = reader::table(reader.findings, entry, help) else { continue };
+        let Some(table) = section_reader::table(reader.findings, entry, help) else { continue };
         let index = SectionReader::open(reader.findings, &shape::INDEX_SECTION, entry.key_span.clone(), table, &[]);
         indexes.insert(entry.key.clone(), key(&index));
     }

@@ -1,7 +1,7 @@
 //! `${VAR}`, `${VAR:-default}`, `${file:PATH}` and `$$` in texts. Only texts are touched, after TOML has been parsed, so
 //! nothing that is put in can change the shape of the file.
 
-use super::tree::TomlText;
+use super::toml_tree::TomlText;
 use std::path::Path;
 
 /// Where the values come from.

@@ -1,7 +1,7 @@
 //! Single values: a node to the type that a key takes, or the reason why it cannot be.
 
-use super::tree::{TomlNode, TomlValue};
-use super::unit;
+use super::toml_tree::{TomlNode, TomlValue};
+use super::units;
 use crate::codes::Code;
 use crate::report::Finding;
 use crate::shape::{KeySpec, ValueKind};
@@ -87,10 +87,10 @@ pub(crate) fn duration(key: &KeySpec, node: &TomlNode) -> Converted<Option<Durat
     if endless && text == "-1" {
         return Ok(Some(None));
     }
-    let Some(duration) = unit::duration(text) else {
+    let Some(duration) = units::duration(text) else {
         return Err(bad_value(key, node, "a duration", "a whole number and a unit: ms, s, m, h, d, as in \"10s\""));
     };
-    let (least, most) = (unit::duration(min).unwrap_or_default(), unit::duration(max).unwrap_or(Duration::MAX));
+    let (least, most) = (units::duration(min).unwrap_or_default(), units::duration(max).unwrap_or(Duration::MAX));
     if (least..=most).contains(&duration) {
         return Ok(Some(Some(duration)));
     }
@@ -102,7 +102,7 @@ pub(crate) fn duration(key: &KeySpec, node: &TomlNode) -> Converted<Option<Durat
 pub(crate) fn size(key: &KeySpec, node: &TomlNode) -> Converted<usize> {
     let ValueKind::Size { min, max } = key.kind else { return Ok(None) };
     let bytes = match &node.value {
-        TomlValue::Text(text) => unit::size(text.text.trim()),
+        TomlValue::Text(text) => units::size(text.text.trim()),
         TomlValue::Integer(number) => u64::try_from(*number).ok(),
         TomlValue::Broken => return Ok(None),
         _ => return Err(wrong_type(key, node, "a size", &format!("write {} = \"64MiB\"", key.name))),
@@ -111,7 +111,7 @@ pub(crate) fn size(key: &KeySpec, node: &TomlNode) -> Converted<usize> {
         let help = "a whole number and a unit: B, KB, MB, GB, KiB, MiB, GiB, as in \"64MiB\"";
         return Err(bad_value(key, node, "a size", help));
     };
-    let (least, most) = (unit::size(min).unwrap_or_default(), unit::size(max).unwrap_or(u64::MAX));
+    let (least, most) = (units::size(min).unwrap_or_default(), units::size(max).unwrap_or(u64::MAX));
     match usize::try_from(bytes) {
         Ok(size) if (least..=most).contains(&bytes) => Ok(Some(size)),
         _ => Err(out_of_range(key, node).help(format!("it is between \"{min}\" and \"{max}\""))),
@@ -127,7 +127,7 @@ pub(crate) fn timestamp(key: &KeySpec, node: &TomlNode) -> Converted<u64> {
         _ => return Err(wrong_type(key, node, "a time", &format!("write {} = \"2026-01-31T12:00:00Z\"", key.name))),
     };
     let help = "date, time and zone, from 1970 on, as in \"2026-01-31T12:00:00Z\"";
-    unit::timestamp(text).map(Some).ok_or_else(|| bad_value(key, node, "a time", help))
+    units::timestamp(text).map(Some).ok_or_else(|| bad_value(key, node, "a time", help))
 }
 
 /// A value of another type than the key takes.

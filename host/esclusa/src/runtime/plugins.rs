@@ -4,7 +4,7 @@
 pub mod check;
 mod cost;
 
-use esclusa_config::names::Ungranted;
+use esclusa_config::granted_names::Ungranted;
 use esclusa_config::plan;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::LoadedPlugin;

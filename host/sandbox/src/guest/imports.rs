@@ -3,7 +3,7 @@
 use super::{Fault, Guest, Level};
 use crate::contract::convert::{attributes, item};
 use crate::contract::{effects, items, tables};
-use crate::log;
+use crate::guest_log;
 use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::item::Item;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ enum LogLevel {
     Critical,
 }
 
-impl From<LogLevel> for log::Level {
+impl From<LogLevel> for guest_log::Level {
     fn from(level: LogLevel) -> Self {
         match level {
             LogLevel::Trace => Level::Trace,

@@ -1,8 +1,8 @@
 //! The parts of WASI that are answered from the batch, or with "there is none".
 
 use super::Guest;
-use crate::limits::Stop;
-use crate::log::{Journal, Origin};
+use crate::call_meter::Stop;
+use crate::guest_log::{Journal, Origin};
 use std::pin::Pin;
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -167,7 +167,7 @@ impl monotonic_clock::Host for Guest {
 
     fn resolution(&mut self) -> Result<u64> {
         self.entered()?;
-        Ok(crate::clock::STEP)
+        Ok(crate::guest_clock::STEP)
     }
 
     fn subscribe_instant(&mut self, when: u64) -> Result<Resource<DynPollable>> {

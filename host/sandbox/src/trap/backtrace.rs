@@ -1,7 +1,7 @@
 //! A guest's backtrace as text. The names of functions are the plugin's, and may be anything: each is read and shown within a
 //! bound, however long it is and whatever it stands for.
 
-use crate::log::escape;
+use crate::guest_log::escape;
 use rustc_demangle::try_demangle;
 use std::fmt::{self, Write};
 use wasmtime::WasmBacktrace;

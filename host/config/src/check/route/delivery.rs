@@ -2,12 +2,12 @@
 
 use crate::check::Declarations;
 use crate::codes::Code;
-use crate::plan::level::{CommitScope, Obstacle};
+use crate::plan::delivery_level::{CommitScope, Obstacle};
 use crate::plan::{DeliveryMode, Output, Source};
 use crate::report::Finding;
 use crate::shape::route as shape;
-use crate::syntax::reader::SectionReader;
-use crate::syntax::tree::Table;
+use crate::syntax::section_reader::SectionReader;
+use crate::syntax::toml_tree::TomlTable;
 use esclusa_flow::grants::Grants;
 use esclusa_flow::retry::{Backoff, Policy};
 use std::ops::Range;
@@ -41,7 +41,7 @@ pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> Pol
 
 fn backoff(route: &SectionReader<'_>) -> Backoff {
     let given = route.section(&shape::RETRY_BACKOFF, &shape::BACKOFF_SECTION);
-    let empty = Table::default();
+    let empty = TomlTable::default();
     let reader =
         given.unwrap_or_else(|| SectionReader::open(route.findings, &shape::BACKOFF_SECTION, 0..0, &empty, &[]));
     let backoff = Backoff { base: reader.duration(&shape::BASE), max: reader.duration(&shape::MAX) };

@@ -6,7 +6,7 @@
 
 use super::{Refused, cost};
 use crate::child;
-use esclusa_config::names::{needs_order, ungranted};
+use esclusa_config::granted_names::{needs_order, ungranted};
 use esclusa_config::plan;
 use esclusa_sandbox::child::{Bounds, Lost, serve};
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,8 @@
 
 use super::scalar::{self, Converted};
 use super::scalar::{nearest, plain};
-use super::tree::{Table, TomlEntry, TomlNode, TomlValue};
-use super::unit;
+use super::toml_tree::{TomlEntry, TomlNode, TomlTable, TomlValue};
+use super::units;
 use crate::codes::Code;
 use crate::report::{Finding, Findings};
 use crate::shape::{Default, KeySpec, Section};
@@ -19,7 +19,7 @@ pub(crate) struct SectionReader<'a> {
     pub section: &'static Section,
     /// Where the table stands.
     pub span: Range<usize>,
-    table: &'a Table,
+    table: &'a TomlTable,
 }
 
 impl<'a> SectionReader<'a> {
@@ -28,7 +28,7 @@ impl<'a> SectionReader<'a> {
         findings: &'a Findings,
         section: &'static Section,
         span: Range<usize>,
-        table: &'a Table,
+        table: &'a TomlTable,
         extra: &[&str],
     ) -> Self {
         let reader = SectionReader { findings, section, span, table };
@@ -98,7 +98,7 @@ impl<'a> SectionReader<'a> {
 
     /// A duration, or its default.
     pub(crate) fn duration(&self, key: &KeySpec) -> Duration {
-        self.limit(key).or_else(|| unit::duration(default(key))).unwrap_or_default()
+        self.limit(key).or_else(|| units::duration(default(key))).unwrap_or_default()
     }
 
     /// A duration that may be without limit.
@@ -113,7 +113,7 @@ impl<'a> SectionReader<'a> {
 
     /// A size, or its default.
     pub(crate) fn size(&self, key: &KeySpec) -> usize {
-        let default = || unit::size(default(key)).and_then(|size| usize::try_from(size).ok());
+        let default = || units::size(default(key)).and_then(|size| usize::try_from(size).ok());
         self.given_size(key).or_else(default).unwrap_or_default()
     }
 
@@ -160,7 +160,7 @@ impl<'a> SectionReader<'a> {
     }
 
     /// The table of a key, where it is given. `help` says how to write it.
-    pub(crate) fn table(&self, key: &KeySpec, help: &str) -> Option<&'a Table> {
+    pub(crate) fn table(&self, key: &KeySpec, help: &str) -> Option<&'a TomlTable> {
         table(self.findings, self.entry(key)?, help)
     }
 
@@ -212,7 +212,7 @@ impl<'a> SectionReader<'a> {
 }
 
 /// The table of an entry.
-pub(crate) fn table<'a>(findings: &Findings, entry: &'a TomlEntry, help: &str) -> Option<&'a Table> {
+pub(crate) fn table<'a>(findings: &Findings, entry: &'a TomlEntry, help: &str) -> Option<&'a TomlTable> {
     match &entry.node.value {
         TomlValue::Table(table) => return Some(table),
         TomlValue::Broken => {}

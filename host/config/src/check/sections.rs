@@ -5,14 +5,14 @@ use crate::codes::Code;
 use crate::plan::AdminListener;
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, Section, root};
-use crate::syntax::reader::SectionReader;
 use crate::syntax::scalar;
-use crate::syntax::tree::{Table, TomlValue};
+use crate::syntax::section_reader::SectionReader;
+use crate::syntax::toml_tree::{TomlTable, TomlValue};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// False for another version: its keys would all be reported in vain. A missing one is reported as a missing key.
-pub(super) fn version(root: &Table, findings: &Findings) -> bool {
+pub(super) fn version(root: &TomlTable, findings: &Findings) -> bool {
     let Some(node) = root.get(root::VERSION.name) else { return true };
     let number = match scalar::integer(&root::VERSION, node) {
         Ok(number) => number,

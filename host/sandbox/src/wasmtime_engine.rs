@@ -1,6 +1,6 @@
 //! How wasmtime is set up: what a plugin may be made of, and the pool that instances are made in.
 
-use crate::permits::Permits;
+use crate::run_permits::Permits;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 /// Native stack of a guest's fibre. What [`WASM_STACK`] leaves is for host functions; overflowing it would abort

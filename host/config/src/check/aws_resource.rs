@@ -5,7 +5,7 @@ use crate::plan::{AwsDefaults, ServiceLocation};
 use crate::report::{Finding, lower_case};
 use crate::shape::aws as shape;
 use crate::shape::{KeySpec, root};
-use crate::syntax::reader::{self, SectionReader};
+use crate::syntax::section_reader::{self, SectionReader};
 use std::ops::RangeInclusive;
 
 /// How a service names one kind of its resources.
@@ -85,7 +85,7 @@ pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
     let Some(table) = table else {
         return AwsDefaults {
             place: ServiceLocation::default(),
-            marks_table: reader::default(&shape::MARKS_TABLE).to_owned(),
+            marks_table: section_reader::default(&shape::MARKS_TABLE).to_owned(),
         };
     };
     let reader = SectionReader::open(root.findings, &shape::SECTION, root.key_place(&root::AWS), table, &[]);
@@ -93,7 +93,10 @@ pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
         region: region(&reader, &shape::REGION),
         endpoint_url: endpoint(&reader, &shape::ENDPOINT_URL),
     };
-    AwsDefaults { place, marks_table: name(&reader, &shape::MARKS_TABLE, &TABLE, reader::default(&shape::MARKS_TABLE)) }
+    AwsDefaults {
+        place,
+        marks_table: name(&reader, &shape::MARKS_TABLE, &TABLE, section_reader::default(&shape::MARKS_TABLE)),
+    }
 }
 
 /// Where a resource is: what its ARN and section say, else what `[aws]` says.

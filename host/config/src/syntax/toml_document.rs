@@ -1,8 +1,8 @@
 //! TOML text to a tree: syntax errors with their places, texts interpolated.
 
 use super::interpolation::Interpolation;
-use super::repeated;
-use super::tree::{Table, TomlEntry, TomlNode, TomlText, TomlValue};
+use super::repeated_keys;
+use super::toml_tree::{TomlEntry, TomlNode, TomlTable, TomlText, TomlValue};
 use crate::codes::Code;
 use crate::report::{Finding, Findings, SourceText};
 use std::ops::Range;
@@ -30,7 +30,7 @@ pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findi
         findings.add(Finding::error(Code::SYNTAX, error.span().unwrap_or_default(), error.message()));
     }
     let twice = twice.into_iter().filter_map(toml::de::Error::span);
-    repeated::findings(&source.text, twice).into_iter().for_each(|finding| findings.add(finding));
+    repeated_keys::findings(&source.text, twice).into_iter().for_each(|finding| findings.add(finding));
     if !errors.is_empty() {
         return None;
     }
@@ -45,13 +45,13 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn table(&self, table: &DeTable<'_>) -> Table {
+    fn table(&self, table: &DeTable<'_>) -> TomlTable {
         let entries = table.iter().map(|(key, value)| TomlEntry {
             key: key.get_ref().to_string(),
             key_span: key.span(),
             node: self.node(value),
         });
-        Table { entries: entries.collect() }
+        TomlTable { entries: entries.collect() }
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>) -> TomlNode {

@@ -31,7 +31,7 @@ pub(crate) enum TomlValue {
     /// A list.
     List(Vec<TomlNode>),
     /// A table.
-    Table(Table),
+    Table(TomlTable),
     /// Something that has been reported already; nobody needs to complain about it again.
     Broken,
 }
@@ -47,7 +47,7 @@ pub(crate) struct TomlText {
 
 /// A table, its keys in the order of the file.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Table {
+pub(crate) struct TomlTable {
     /// The entries.
     pub entries: Vec<TomlEntry>,
 }
@@ -63,7 +63,7 @@ pub(crate) struct TomlEntry {
     pub node: TomlNode,
 }
 
-impl Table {
+impl TomlTable {
     /// The entry of a key.
     pub(crate) fn entry(&self, key: &str) -> Option<&TomlEntry> {
         self.entries.iter().find(|entry| entry.key == key)
@@ -77,7 +77,7 @@ impl Table {
 
 impl TomlNode {
     /// This node's table.
-    pub(crate) fn table(&self) -> Option<&Table> {
+    pub(crate) fn table(&self) -> Option<&TomlTable> {
         if let TomlValue::Table(table) = &self.value { Some(table) } else { None }
     }
 
