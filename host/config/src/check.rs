@@ -23,7 +23,7 @@ use std::path::{Component, Path, PathBuf};
 /// What the sections of a file declare, by name, with their places.
 struct Declarations {
     sources: Declared<crate::plan::Source>,
-    tables: Declared<crate::plan::Table>,
+    tables: Declared<crate::plan::TableSpec>,
     objects: Declared<crate::plan::Objects>,
     outputs: Declared<crate::plan::Output>,
     /// Where things in AWS are that do not say otherwise, and tables of progress.

@@ -4,7 +4,7 @@
 use crate::load::LoadedConfig;
 use crate::plan::{
     AmbiguousSend, AwsDefaults, DeliveryMode, DynamodbStreamName, Instances, KeySchema, Objects, Output, RouteSpec,
-    ServiceLocation, ShardCoordination, SnsReceiver, Source, Start, Table, TableSchema,
+    ServiceLocation, ShardCoordination, SnsReceiver, Source, Start, TableSchema, TableSpec,
 };
 use crate::syntax::toml_tree::{MASK, masked};
 use crate::syntax::units::{show_duration, show_size};
@@ -68,7 +68,7 @@ fn position(start: Start) -> (&'static str, Option<String>) {
     }
 }
 
-fn table(table: &Table) -> Value {
+fn table(table: &TableSpec) -> Value {
     let key = |key: &KeySchema| json!({ "partition_key": key.partition, "sort_key": key.sort });
     let layout = |layout: &TableSchema| {
         let indexes = by_name(layout.indexes.iter().map(|(name, index)| (name.as_str(), key(index))));
@@ -76,8 +76,8 @@ fn table(table: &Table) -> Value {
             "changes": layout.changes })
     };
     match table {
-        Table::Embedded(known) => joined(json!({ "kind": "embedded" }), layout(known)),
-        Table::Dynamodb { name, layout: known, place } => joined(
+        TableSpec::Embedded(known) => joined(json!({ "kind": "embedded" }), layout(known)),
+        TableSpec::Dynamodb { name, layout: known, place } => joined(
             joined(json!({ "kind": "dynamodb", "name": name }), known.as_ref().map_or_else(|| json!({}), layout)),
             location(place),
         ),

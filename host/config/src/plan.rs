@@ -29,7 +29,7 @@ pub struct Plan {
     /// Sources by name.
     pub sources: BTreeMap<Arc<str>, Source>,
     /// Tables by name.
-    pub tables: BTreeMap<String, Table>,
+    pub tables: BTreeMap<String, TableSpec>,
     /// Object stores by name.
     pub objects: BTreeMap<String, Objects>,
     /// Outputs by name.
@@ -56,7 +56,7 @@ pub struct AwsDefaults {
 
 /// `[table.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Table {
+pub enum TableSpec {
     /// A table of the embedded engine.
     Embedded(TableSchema),
     /// A table in DynamoDB, which exists already.
@@ -98,17 +98,17 @@ impl Plan {
         let grants = &route.grants;
         let mut outputs = grants.outputs.iter().chain(&route.on_failure).filter_map(|name| self.outputs.get(name));
         self.sources.get(&route.source).is_some_and(Source::on_aws)
-            || grants.tables.iter().filter_map(|name| self.tables.get(name)).any(Table::on_aws)
+            || grants.tables.iter().filter_map(|name| self.tables.get(name)).any(TableSpec::on_aws)
             || grants.objects.iter().filter_map(|name| self.objects.get(name)).any(Objects::on_aws)
             || outputs.any(Output::on_aws)
     }
 }
 
-impl Table {
+impl TableSpec {
     /// True if it is on AWS.
     #[must_use]
     pub fn on_aws(&self) -> bool {
-        matches!(self, Table::Dynamodb { .. })
+        matches!(self, TableSpec::Dynamodb { .. })
     }
 }
 

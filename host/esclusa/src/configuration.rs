@@ -7,7 +7,7 @@ use esclusa_config::granted_names::Ungranted;
 use esclusa_config::plan::Plan;
 use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator, Problems, Severity};
 use esclusa_sandbox::LoadError;
-use esclusa_sandbox::child::Lost;
+use esclusa_sandbox::child::ChildError;
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -98,8 +98,8 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Ve
         Refused::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
         Refused::Check(why) => {
             let code = match why {
-                Lost::Time(_) => Code::PLUGIN_SCHEMA_TIME,
-                Lost::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
+                ChildError::Time(_) => Code::PLUGIN_SCHEMA_TIME,
+                ChildError::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
                 _ => Code::PLUGIN_SCHEMA_CRASHED,
             };
             vec![at(plugin, code, &format!("{path}: {refused}"), None)]

@@ -1,6 +1,6 @@
 //! Tables as people ask for them: names checked, keys read from JSON, items written as JSON with every digit.
 
-use esclusa_config::plan::{Plan, Table};
+use esclusa_config::plan::{Plan, TableSpec};
 use esclusa_embedded::{Store, plain_json};
 use esclusa_flow::engine::ReadError;
 use esclusa_flow::item::{Item, Value, number};
@@ -64,8 +64,8 @@ pub fn get(store: &Store, plan: &Plan, table: &str, key: &str) -> Result<Option<
 /// [`NotRead::Unknown`] or [`NotRead::Elsewhere`].
 pub fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
     match plan.tables.get(name) {
-        Some(Table::Embedded(_)) => return Ok(()),
-        Some(Table::Dynamodb { name: there, .. }) => {
+        Some(TableSpec::Embedded(_)) => return Ok(()),
+        Some(TableSpec::Dynamodb { name: there, .. }) => {
             return Err(NotRead::Elsewhere { name: name.to_owned(), there: there.clone() });
         }
         None => {}

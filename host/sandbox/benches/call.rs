@@ -17,7 +17,7 @@ use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
-use esclusa_sandbox::{Configured, RouteSettings, Sandbox, SandboxConfig};
+use esclusa_sandbox::{ConfiguredPlugin, RouteSettings, Sandbox, SandboxConfig};
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ fn batch() -> Columns {
     columns
 }
 
-fn configured(runtime: &Runtime, component: Vec<u8>, config: &str, instances: Instances) -> Configured {
+fn configured(runtime: &Runtime, component: Vec<u8>, config: &str, instances: Instances) -> ConfiguredPlugin {
     runtime.block_on(async {
         let sandbox = Sandbox::new(SandboxConfig::default()).expect("a sandbox");
         let loaded = sandbox.load_bytes("bench", component).await.expect("a plugin");

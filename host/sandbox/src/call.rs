@@ -3,14 +3,14 @@
 //! Keeps invariant 2: an instance that trapped, ran into a limit or whose call was dropped is never used again, and
 //! its output is lost.
 
-use crate::checked_component::Program;
+use crate::checked_component::CheckedComponent;
 use crate::contract::BatchRef;
-use crate::guest_log::Rate;
+use crate::guest_log::LogRate;
 use crate::instance::Instance;
-use crate::instance_pool::Pool;
-use crate::load::Loaded;
+use crate::instance_pool::InstancePool;
+use crate::load::CompiledPlugin;
 use crate::load_error::LoadError;
-use crate::sandbox::{Inner, run_on};
+use crate::sandbox::{SandboxCore, run_on};
 use crate::trap;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
@@ -36,20 +36,20 @@ pub struct RouteSettings {
 }
 
 /// A plugin configured for a route.
-pub struct Configured(Arc<Calls>);
+pub struct ConfiguredPlugin(Arc<RouteCalls>);
 
 /// What all calls of a configured plugin share.
-struct Calls {
-    program: Arc<Program>,
+struct RouteCalls {
+    program: Arc<CheckedComponent>,
     digest: Arc<str>,
     settings: RouteSettings,
-    rate: Arc<Rate>,
-    kept: Pool<Instance>,
+    rate: Arc<LogRate>,
+    kept: InstancePool<Instance>,
     /// Permits of this route to run: at most half of all, so that no route keeps the others from running.
     share: Semaphore,
 }
 
-impl std::fmt::Debug for Configured {
+impl std::fmt::Debug for ConfiguredPlugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Configured")
             .field("digest", &self.0.digest)
@@ -58,18 +58,18 @@ impl std::fmt::Debug for Configured {
     }
 }
 
-impl Loaded {
+impl CompiledPlugin {
     /// Configures the plugin for a route. A first instance takes the configuration, so that a bad one is found
     /// before any traffic.
     ///
     /// # Errors
     /// [`LoadError::Init`] with what the plugin says, or how it failed.
-    pub async fn configure(&self, settings: RouteSettings) -> Result<Configured, LoadError> {
+    pub async fn configure(&self, settings: RouteSettings) -> Result<ConfiguredPlugin, LoadError> {
         let inner = &self.program.inner;
-        let calls = Arc::new(Calls {
+        let calls = Arc::new(RouteCalls {
             program: self.program.clone(),
             digest: self.digest.clone(),
-            kept: Pool::new(inner.clone(), settings.instances),
+            kept: InstancePool::new(inner.clone(), settings.instances),
             settings,
             rate: Arc::default(),
             share: Semaphore::new(share(inner)),
@@ -77,16 +77,16 @@ impl Loaded {
         let first = calls.clone();
         let taken = run_on(inner.config.threads.clone(), async move { first.configure().await }).await;
         taken.unwrap_or(Err(LoadError::Stopped))?;
-        Ok(Configured(calls))
+        Ok(ConfiguredPlugin(calls))
     }
 }
 
 /// Permits that one route may have.
-fn share(inner: &Inner) -> usize {
+fn share(inner: &SandboxCore) -> usize {
     (inner.config.instances as usize / 2).max(1)
 }
 
-impl Calls {
+impl RouteCalls {
     async fn configure(&self) -> Result<(), LoadError> {
         let _permit = self.program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
         let mut instance = self.instance();
@@ -149,7 +149,7 @@ impl Calls {
     }
 }
 
-impl Plugin for Configured {
+impl Plugin for ConfiguredPlugin {
     fn call<'a>(
         &'a self,
         origin: &'a Origin,

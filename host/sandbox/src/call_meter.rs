@@ -15,7 +15,7 @@ const TABLE_ELEMENT: usize = size_of::<usize>();
 
 /// Why the host stopped a guest.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum Stop {
+pub(crate) enum GuestStop {
     /// It computed too long.
     #[error("the guest computed for longer than limits.time")]
     Cpu,
@@ -35,7 +35,7 @@ pub(crate) enum Stop {
 
 /// Counts what one call uses.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub(crate) struct CallMeter {
     limits: Limits,
     memory: usize,
     pending: usize,
@@ -45,11 +45,11 @@ pub(crate) struct Meter {
     ticks: u64,
 }
 
-impl Meter {
+impl CallMeter {
     /// A meter that has counted nothing.
     pub(crate) fn new(limits: Limits) -> Self {
         let work = Work::of(limits.host_bytes);
-        Meter { limits, memory: 0, pending: 0, memory_refused: false, calls: 0, work, ticks: 0 }
+        CallMeter { limits, memory: 0, pending: 0, memory_refused: false, calls: 0, work, ticks: 0 }
     }
 
     /// Starts a new call on the same instance. Its memory stays counted.
@@ -78,8 +78,8 @@ impl Meter {
     /// Counts a call of a host function.
     ///
     /// # Errors
-    /// [`Stop::HostCalls`] where it is one too many.
-    pub(crate) fn host_call(&mut self) -> Result<(), Stop> {
+    /// [`GuestStop::HostCalls`] where it is one too many.
+    pub(crate) fn host_call(&mut self) -> Result<(), GuestStop> {
         self.calls = self.calls.saturating_add(1);
         self.check_calls()
     }
@@ -87,23 +87,23 @@ impl Meter {
     /// Counts bytes that a host function is about to look at, or has found.
     ///
     /// # Errors
-    /// [`Stop::HostBytes`] if they are too many.
-    pub(crate) fn host_bytes(&mut self, bytes: usize) -> Result<(), Stop> {
-        self.work.spend(bytes).map_err(|Exhausted(budget)| Stop::HostBytes(budget))
+    /// [`GuestStop::HostBytes`] if they are too many.
+    pub(crate) fn host_bytes(&mut self, bytes: usize) -> Result<(), GuestStop> {
+        self.work.spend(bytes).map_err(|Exhausted(budget)| GuestStop::HostBytes(budget))
     }
 
-    fn check_calls(&self) -> Result<(), Stop> {
-        if self.calls > self.limits.host_calls { Err(Stop::HostCalls(self.limits.host_calls)) } else { Ok(()) }
+    fn check_calls(&self) -> Result<(), GuestStop> {
+        if self.calls > self.limits.host_calls { Err(GuestStop::HostCalls(self.limits.host_calls)) } else { Ok(()) }
     }
 
     /// Counts a tick of computing, and checks what could not be checked when it was counted.
     ///
     /// # Errors
     /// The limit that is passed.
-    pub(crate) fn tick(&mut self) -> Result<(), Stop> {
+    pub(crate) fn tick(&mut self) -> Result<(), GuestStop> {
         self.ticks = self.ticks.saturating_add(1);
         self.check_calls()?;
-        if self.ticks > ticks(self.limits.time) { Err(Stop::Cpu) } else { Ok(()) }
+        if self.ticks > ticks(self.limits.time) { Err(GuestStop::Cpu) } else { Ok(()) }
     }
 
     fn grow(&mut self, current: usize, desired: usize) -> bool {
@@ -129,7 +129,7 @@ fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-impl ResourceLimiter for Meter {
+impl ResourceLimiter for CallMeter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(self.grow(current, desired))
     }

@@ -1,11 +1,11 @@
 //! A compiled component against the contract: its imports are offered, its exports are there and have the
 //! contract's types.
 
-use crate::contract::lift::Answer;
+use crate::contract::lift::HandleResult;
 use crate::contract::{BatchRef, lifecycle};
 use crate::guest::Guest;
 use crate::load_error::{LoadError, listed};
-use crate::sandbox::Inner;
+use crate::sandbox::SandboxCore;
 use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
@@ -43,11 +43,11 @@ const HANDLER: &str = "esclusa:router/handler@0.1.0";
 /// Parameters and result of `handle`.
 pub(crate) type Handle<'a> = (BatchRef<'a>,);
 /// See [`Handle`].
-pub(crate) type Handled = (Answer,);
+pub(crate) type Handled = (HandleResult,);
 
 /// A checked component with everything resolved that can be resolved before an instance is made.
-pub(crate) struct Program {
-    pub(crate) inner: Arc<Inner>,
+pub(crate) struct CheckedComponent {
+    pub(crate) inner: Arc<SandboxCore>,
     pub(crate) pre: InstancePre<Guest>,
     pub(crate) describe: ComponentExportIndex,
     pub(crate) init: ComponentExportIndex,
@@ -60,7 +60,7 @@ pub(crate) struct Program {
 ///
 /// # Errors
 /// What the contract misses.
-pub(crate) fn program(inner: &Arc<Inner>, component: &Component) -> Result<Program, LoadError> {
+pub(crate) fn program(inner: &Arc<SandboxCore>, component: &Component) -> Result<CheckedComponent, LoadError> {
     let ty = component.component_type();
     let unmet: Vec<_> =
         ty.imports(&inner.engine).map(|(name, _)| name).filter(|name| !offered(name)).map(unmet).collect();
@@ -74,7 +74,7 @@ pub(crate) fn program(inner: &Arc<Inner>, component: &Component) -> Result<Progr
         let found = if found.is_empty() { "nothing".to_owned() } else { listed(&found) };
         return Err(LoadError::Exports { missing, found });
     }
-    let program = Program {
+    let program = CheckedComponent {
         describe: export::<(), (lifecycle::Info,)>(inner, component, LIFECYCLE, "describe", "func() -> info")?,
         init: export::<(&str,), (Result<(), String>,)>(
             inner,
@@ -118,7 +118,7 @@ fn unmet(name: &str) -> String {
 }
 
 fn export<Params, Return>(
-    inner: &Inner,
+    inner: &SandboxCore,
     component: &Component,
     interface: &str,
     name: &str,
@@ -140,7 +140,7 @@ where
     index.ok_or_else(|| wrong("it is missing".to_owned()))
 }
 
-fn function(inner: &Inner, component: &Component, interface: &str, name: &str) -> Option<ComponentFunc> {
+fn function(inner: &SandboxCore, component: &Component, interface: &str, name: &str) -> Option<ComponentFunc> {
     let ty = component.component_type();
     let ComponentItem::ComponentInstance(instance) = ty.get_export(&inner.engine, interface)?.ty else { return None };
     match instance.get_export(&inner.engine, name)?.ty {

@@ -2,7 +2,7 @@
 //!
 //! The child is the same program, started with a command that no help lists. It gets its input on standard input (its
 //! length as eight bytes, least first, then the bytes), writes its answer to standard output and ends. It has no
-//! environment and no further descriptors, binds itself to [`Bounds`] before it reads a byte, and dies with its parent:
+//! environment and no further descriptors, binds itself to [`ChildLimits`] before it reads a byte, and dies with its parent:
 //! standard input stays open until the parent has the answer, and a thread of the child waits for its end.
 //!
 //! This keeps the parent alive, with memory and threads of its own. It is **no security boundary for the answer**: what
@@ -48,8 +48,8 @@ impl Program {
     /// Starts it at a niceness, from 0 to 19.
     ///
     /// # Errors
-    /// [`Lost::Start`].
-    pub fn start(&self, niceness: i32) -> Result<Child, Lost> {
+    /// [`ChildError::Start`].
+    pub fn start(&self, niceness: i32) -> Result<Child, ChildError> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS));
         let mut command = Command::new(&self.path);
         command
@@ -65,8 +65,8 @@ impl Program {
             // A group of its own: its threads are made nicer together, and a terminal's interrupt is the parent's.
             .process_group(0)
             .kill_on_drop(true);
-        let process = command.spawn().map_err(Lost::Start)?;
-        let usage = Usage(process.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        let process = command.spawn().map_err(ChildError::Start)?;
+        let usage = ProcessorUsage(process.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         usage.lower(niceness);
         Ok(Child { process, usage })
     }
@@ -74,7 +74,7 @@ impl Program {
 
 /// What a child may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct ChildLimits {
     /// Bytes of its memory, mapped files left out.
     pub memory: u64,
     /// Processor time of all its threads, in whole seconds.
@@ -85,7 +85,7 @@ pub struct Bounds {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Lost {
+pub enum ChildError {
     /// It could not be started.
     #[error("the process for it does not start: {0}")]
     Start(std::io::Error),
@@ -107,25 +107,25 @@ pub enum Lost {
 #[derive(Debug)]
 pub struct Child {
     process: tokio::process::Child,
-    usage: Usage,
+    usage: ProcessorUsage,
 }
 
 impl Child {
     /// A view of the child that outlives the loan of it.
     #[must_use]
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> ProcessorUsage {
         self.usage
     }
 
     /// Hands it the input and waits for the answer. Dropped, it kills the child.
     ///
     /// # Errors
-    /// [`Lost`].
-    pub async fn ask(mut self, input: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Lost> {
+    /// [`ChildError`].
+    pub async fn ask(mut self, input: &[u8], bounds: &ChildLimits) -> Result<Vec<u8>, ChildError> {
         let (mut answer, mut complaint) = (Vec::new(), Vec::new());
         let pipes = (self.process.stdin.take(), self.process.stdout.take(), self.process.stderr.take());
         let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(Lost::Crashed("it has no pipes".to_owned()));
+            return Err(ChildError::Crashed("it has no pipes".to_owned()));
         };
         let most = bounds.answer;
         let exchange = async {
@@ -137,40 +137,40 @@ impl Child {
             // A child that ended early takes no more; how it ended says why.
             let _ = tokio::join!(feed, stdout.read_to_end(&mut answer), stderr.read_to_end(&mut complaint));
             if answer.len() > most {
-                return Err(Lost::Answer(most));
+                return Err(ChildError::Answer(most));
             }
-            self.process.wait().await.map_err(Lost::Start)
+            self.process.wait().await.map_err(ChildError::Start)
         };
         let status = match tokio::time::timeout(bounds.time.saturating_mul(WALL), exchange).await {
             Ok(ended) => ended?,
-            Err(_) => return Err(Lost::Time(bounds.time)),
+            Err(_) => return Err(ChildError::Time(bounds.time)),
         };
         if status.success() { Ok(answer) } else { Err(ending(status, &complaint, bounds)) }
     }
 }
 
 /// What the end of a child means.
-fn ending(status: ExitStatus, complaint: &[u8], bounds: &Bounds) -> Lost {
+fn ending(status: ExitStatus, complaint: &[u8], bounds: &ChildLimits) -> ChildError {
     use std::os::unix::process::ExitStatusExt;
     let complaint = String::from_utf8_lossy(complaint);
     let is = |signal: rustix::process::Signal| status.signal() == Some(signal.as_raw());
     let refused = ["memory allocation of", "Cannot allocate memory", "out of memory"];
     if is(rustix::process::Signal::XCPU) {
-        return Lost::Time(bounds.time);
+        return ChildError::Time(bounds.time);
     }
     // Nobody but the system kills it while it is waited for, and the system does so if memory runs out.
     if is(rustix::process::Signal::KILL) || refused.iter().any(|words| complaint.contains(words)) {
-        return Lost::Memory(bounds.memory);
+        return ChildError::Memory(bounds.memory);
     }
     let said: Vec<_> = complaint.lines().filter(|line| !line.is_empty() && !line.starts_with("note:")).collect();
-    Lost::Crashed(format!("{status}: {}", said.join(" ")))
+    ChildError::Crashed(format!("{status}: {}", said.join(" ")))
 }
 
 /// The processor time of a child, and its priority.
 #[derive(Debug, Clone, Copy)]
-pub struct Usage(Option<Pid>);
+pub struct ProcessorUsage(Option<Pid>);
 
-impl Usage {
+impl ProcessorUsage {
     /// Makes all of its threads as nice.
     pub fn lower(self, niceness: i32) {
         if self.0.is_some() {

@@ -18,21 +18,21 @@ const CHECKSUM: usize = 32;
 
 /// A directory of compiled components.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub(crate) struct CodeCache {
     dir: PathBuf,
     /// Distinguishes versions and settings of the engine, and the machine's instruction set.
     engine: u64,
 }
 
-impl Cache {
+impl CodeCache {
     /// Opens the directory, makes it where it is not there, and closes it to other users.
-    pub(crate) fn open(dir: &Path, engine: &Engine) -> io::Result<Cache> {
+    pub(crate) fn open(dir: &Path, engine: &Engine) -> io::Result<CodeCache> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         // Only its owner can do this, so it also shows that nobody else made the directory for us.
         fs::set_permissions(dir, Permissions::from_mode(0o700))?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Cache { dir: dir.to_owned(), engine: hasher.finish() })
+        Ok(CodeCache { dir: dir.to_owned(), engine: hasher.finish() })
     }
 
     fn path(&self, digest: &str) -> PathBuf {

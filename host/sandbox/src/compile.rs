@@ -6,7 +6,7 @@
 //! bombs instead of waiting for them. Overdue ones run at the lowest priority, [`OVERDUE`] at a time, in places of their own.
 //! Thus a file that takes for ever holds up others only as long as its size excuses.
 
-use crate::child::{self, Bounds, Lost, Program};
+use crate::child::{self, ChildError, ChildLimits, Program};
 use crate::load_error::{LoadError, MAX_FILE};
 use crate::{wasm_scan, wasmtime_engine};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use wasmtime::Engine;
 
 /// What compiling one plugin may take. CPython with its standard library, 18 MB, takes a seventh of it: 14 s, 340 MiB, and
 /// 36 MB of code.
-pub const BOUNDS: Bounds = Bounds { memory: 2 << 30, time: Duration::from_secs(120), answer: 256 << 20 };
+pub const BOUNDS: ChildLimits = ChildLimits { memory: 2 << 30, time: Duration::from_secs(120), answer: 256 << 20 };
 /// Bytes from which on a file is a large one.
 const LARGE: usize = 2 << 20;
 /// Processor time that any plugin may need before it counts as overdue: mostly to start the child.
@@ -43,7 +43,7 @@ pub enum Compiler {
 }
 
 /// Places to compile.
-pub(crate) struct Places {
+pub(crate) struct CompileSlots {
     here: Semaphore,
     small: Semaphore,
     large: Semaphore,
@@ -60,11 +60,11 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-impl Default for Places {
+impl Default for CompileSlots {
     fn default() -> Self {
         let cores = cores();
         let places = Semaphore::new;
-        Places {
+        CompileSlots {
             here: places(1),
             small: places(cores.saturating_mul(SHARING)),
             large: places(cores),
@@ -73,7 +73,7 @@ impl Default for Places {
     }
 }
 
-impl Places {
+impl CompileSlots {
     /// Has a plugin compiled by a child. Dropped, it kills the child.
     ///
     /// # Errors
@@ -149,11 +149,11 @@ pub fn compile_plugin() -> ExitCode {
     })
 }
 
-impl From<Lost> for LoadError {
-    fn from(lost: Lost) -> Self {
+impl From<ChildError> for LoadError {
+    fn from(lost: ChildError) -> Self {
         match lost {
-            Lost::Memory(most) => LoadError::CompileMemory(most),
-            Lost::Time(most) => LoadError::CompileTime(most),
+            ChildError::Memory(most) => LoadError::CompileMemory(most),
+            ChildError::Time(most) => LoadError::CompileTime(most),
             lost => LoadError::CompileLost(lost.to_string()),
         }
     }

@@ -25,7 +25,7 @@ pub(crate) use generated::exports::esclusa::router::{handler, lifecycle};
 
 /// Who a plugin is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Info {
+pub struct PluginInfo {
     /// Its name.
     pub name: String,
     /// Its version.

@@ -6,9 +6,9 @@
 mod imports;
 mod wasi;
 
-use crate::call_meter::{Meter, Stop};
-use crate::guest_clock::{Clock, Random};
-use crate::guest_log::{Journal, Level};
+use crate::call_meter::{CallMeter, GuestStop};
+use crate::guest_clock::{GuestClock, GuestRandom};
+use crate::guest_log::{Journal, LogLevel};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ pub(crate) const OFFERED: &str = "esclusa:router/tables, wasi:cli, wasi:clocks, 
 
 /// What the imports of one instance see.
 pub(crate) struct Guest {
-    pub(crate) meter: Meter,
-    pub(crate) clock: Clock,
-    pub(crate) random: Random,
+    pub(crate) meter: CallMeter,
+    pub(crate) clock: GuestClock,
+    pub(crate) random: GuestRandom,
     pub(crate) journal: Journal,
     /// `None` outside of `handle`: nothing can be read then.
     pub(crate) reads: Option<Arc<dyn Reads>>,
@@ -44,12 +44,12 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// The state of a new instance, before any call.
-    pub(crate) fn new(meter: Meter, random: Random, journal: Journal) -> Self {
+    pub(crate) fn new(meter: CallMeter, random: GuestRandom, journal: Journal) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         Guest {
             meter,
-            clock: Clock::default(),
+            clock: GuestClock::default(),
             random,
             journal,
             reads: None,
@@ -62,7 +62,7 @@ impl Guest {
     }
 
     /// Counts a call of a host function.
-    fn entered(&mut self) -> Result<(), Stop> {
+    fn entered(&mut self) -> Result<(), GuestStop> {
         self.meter.host_call()
     }
 

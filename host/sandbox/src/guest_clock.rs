@@ -12,16 +12,16 @@ pub(crate) const STEP: u64 = 10_000;
 
 /// A clock that stands still at the batch's newest timestamp, and moves only by being read or waited for.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Clock {
+pub(crate) struct GuestClock {
     wall: u64,
     monotonic: u64,
 }
 
-impl Clock {
+impl GuestClock {
     /// The clock of a batch.
     pub(crate) fn of(columns: &Columns) -> Self {
         let wall = columns.timestamps.iter().copied().max().unwrap_or_default();
-        Clock { wall, monotonic: wall.saturating_mul(1_000_000) }
+        GuestClock { wall, monotonic: wall.saturating_mul(1_000_000) }
     }
 
     /// Wall clock in milliseconds since the Unix epoch; the same during the whole call.
@@ -48,14 +48,14 @@ impl Clock {
 
 /// A generator of numbers that look random. Not for secrets: whoever knows the batch knows them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Random {
+pub(crate) struct GuestRandom {
     state: u64,
 }
 
-impl Random {
+impl GuestRandom {
     /// The numbers that `init` sees.
     pub(crate) fn of_route(route: &str) -> Self {
-        Random { state: hash(0, route.as_bytes()) }
+        GuestRandom { state: hash(0, route.as_bytes()) }
     }
 
     /// The numbers of a batch: from the route and the ids of all events.
@@ -66,7 +66,7 @@ impl Random {
         };
         let ids = columns.events.chunks_exact(EVENT_WIDTH).filter_map(id);
         // Each id by itself, so that the processor works on several at once.
-        Random { state: ids.fold(hash(0, route.as_bytes()), |state, id| fold(state, hash(0, id))) }
+        GuestRandom { state: ids.fold(hash(0, route.as_bytes()), |state, id| fold(state, hash(0, id))) }
     }
 
     /// The next number.
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_clock_stands_at_the_newest_timestamp_and_moves_by_being_read() {
-        let mut clock = Clock::of(&columns(&["a", "b"]));
+        let mut clock = GuestClock::of(&columns(&["a", "b"]));
         assert_eq!(clock.wall(), 1_001);
         let first = clock.monotonic();
         assert_eq!(clock.monotonic(), first + STEP);
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn equal_batches_give_equal_numbers_and_others_do_not() {
-        let numbers = |route: &str, ids: &[&str]| Random::of(route, &columns(ids)).bytes(20);
+        let numbers = |route: &str, ids: &[&str]| GuestRandom::of(route, &columns(ids)).bytes(20);
         assert_eq!(numbers("r", &["a", "b"]), numbers("r", &["a", "b"]));
         assert_ne!(numbers("r", &["a", "b"]), numbers("s", &["a", "b"]));
         assert_ne!(numbers("r", &["a", "b"]), numbers("r", &["b", "a"]));

@@ -21,7 +21,7 @@ pub const LINES_PER_SECOND: u32 = 1000;
 
 /// How important a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
+pub(crate) enum LogLevel {
     /// For developers.
     Trace,
     /// For developers.
@@ -36,7 +36,7 @@ pub(crate) enum Level {
 
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum LogOrigin {
     /// Standard output.
     Stdout,
     /// Standard error.
@@ -45,29 +45,29 @@ pub(crate) enum Origin {
     Logging,
 }
 
-impl Origin {
+impl LogOrigin {
     fn name(self) -> &'static str {
         match self {
-            Origin::Stdout => "stdout",
-            Origin::Stderr => "stderr",
-            Origin::Logging => "logging",
+            LogOrigin::Stdout => "stdout",
+            LogOrigin::Stderr => "stderr",
+            LogOrigin::Logging => "logging",
         }
     }
 }
 
 /// The budget of lines of a route, shared by its calls.
 #[derive(Debug)]
-pub(crate) struct Rate {
+pub(crate) struct LogRate {
     window: Mutex<(Instant, u32)>,
 }
 
-impl Default for Rate {
+impl Default for LogRate {
     fn default() -> Self {
-        Rate { window: Mutex::new((Instant::now(), 0)) }
+        LogRate { window: Mutex::new((Instant::now(), 0)) }
     }
 }
 
-impl Rate {
+impl LogRate {
     fn admits(&self) -> bool {
         let mut window = self.window.lock();
         if window.0.elapsed() >= Duration::from_secs(1) {
@@ -80,12 +80,12 @@ impl Rate {
 
 /// The journal of one call, shared with the streams that the guest writes to.
 #[derive(Debug, Clone)]
-pub(crate) struct Journal(Arc<Mutex<Lines>>);
+pub(crate) struct Journal(Arc<Mutex<JournalLines>>);
 
 #[derive(Debug)]
-struct Lines {
+struct JournalLines {
     route: Arc<str>,
-    rate: Arc<Rate>,
+    rate: Arc<LogRate>,
     budget: usize,
     left_out: u64,
     quiet: bool,
@@ -96,8 +96,8 @@ struct Lines {
 
 impl Journal {
     /// An empty journal with a budget in bytes.
-    pub(crate) fn new(route: Arc<str>, rate: Arc<Rate>, budget: usize) -> Self {
-        Journal(Arc::new(Mutex::new(Lines {
+    pub(crate) fn new(route: Arc<str>, rate: Arc<LogRate>, budget: usize) -> Self {
+        Journal(Arc::new(Mutex::new(JournalLines {
             route,
             rate,
             budget,
@@ -109,23 +109,23 @@ impl Journal {
         })))
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
+    fn lines(&self) -> MutexGuard<'_, JournalLines> {
         self.0.lock()
     }
 
     /// Takes bytes that were written to a stream.
-    pub(crate) fn write(&self, origin: Origin, bytes: &[u8]) {
+    pub(crate) fn write(&self, origin: LogOrigin, bytes: &[u8]) {
         self.lines().write(origin, bytes);
     }
 
     /// Takes a whole message. Takes time in proportion to its bytes and to the lines that are shown, whatever `context` is.
-    pub(crate) fn log(&self, level: Level, context: &str, message: &str) {
+    pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
         let context = context.as_bytes();
         let prefix = match context.get(..LINE).unwrap_or(context) {
             [] => Vec::new(),
             shown => [shown, b": "].concat(),
         };
-        self.lines().block(level, Origin::Logging, &prefix, message.as_bytes());
+        self.lines().block(level, LogOrigin::Logging, &prefix, message.as_bytes());
     }
 
     /// Keeps lines for failures only, or no longer: what was said before need not be said again.
@@ -144,13 +144,13 @@ impl Journal {
     }
 }
 
-impl Lines {
-    fn write(&mut self, origin: Origin, bytes: &[u8]) {
+impl JournalLines {
+    fn write(&mut self, origin: LogOrigin, bytes: &[u8]) {
         let Some(first) = bytes.iter().position(|b| *b == b'\n') else { return push(self.partial(origin), bytes) };
         let (begun, rest) = bytes.split_at(first);
         let mut whole = std::mem::take(self.partial(origin));
         push(&mut whole, begun);
-        self.block(Lines::level(origin), origin, &[], &whole);
+        self.block(JournalLines::level(origin), origin, &[], &whole);
         let rest = rest.get(1..).unwrap_or_default();
         let (block, unfinished) = match rest.iter().rposition(|b| *b == b'\n') {
             Some(last) => {
@@ -158,23 +158,23 @@ impl Lines {
             }
             None => (&[][..], rest),
         };
-        self.block(Lines::level(origin), origin, &[], block);
+        self.block(JournalLines::level(origin), origin, &[], block);
         whole.clear();
         push(&mut whole, unfinished);
         *self.partial(origin) = whole;
     }
 
-    fn level(origin: Origin) -> Level {
-        if origin == Origin::Stderr { Level::Warn } else { Level::Info }
+    fn level(origin: LogOrigin) -> LogLevel {
+        if origin == LogOrigin::Stderr { LogLevel::Warn } else { LogLevel::Info }
     }
 
-    fn partial(&mut self, origin: Origin) -> &mut Vec<u8> {
-        if origin == Origin::Stderr { &mut self.stderr } else { &mut self.stdout }
+    fn partial(&mut self, origin: LogOrigin) -> &mut Vec<u8> {
+        if origin == LogOrigin::Stderr { &mut self.stderr } else { &mut self.stdout }
     }
 
     /// Takes whole lines at once, and shows them as long as the budgets last. The others are counted and only the last ones
     /// looked at: a line costs a guest a byte, and would cost the host a text each.
-    fn block(&mut self, level: Level, origin: Origin, prefix: &[u8], block: &[u8]) {
+    fn block(&mut self, level: LogLevel, origin: LogOrigin, prefix: &[u8], block: &[u8]) {
         let mut rest = block;
         while !rest.is_empty() && !self.quiet {
             let (line, after) = match rest.iter().position(|b| *b == b'\n') {
@@ -218,9 +218,9 @@ impl Lines {
     }
 
     fn flush(&mut self) {
-        for origin in [Origin::Stdout, Origin::Stderr] {
+        for origin in [LogOrigin::Stdout, LogOrigin::Stderr] {
             let rest = std::mem::take(self.partial(origin));
-            self.block(Lines::level(origin), origin, &[], &rest);
+            self.block(JournalLines::level(origin), origin, &[], &rest);
         }
         if self.left_out > 0 {
             tracing::warn!(target: "guest", route = &*self.route, lines = self.left_out, "guest lines left out");
@@ -249,13 +249,13 @@ fn push(line: &mut Vec<u8>, more: &[u8]) {
     line.extend_from_slice(more.get(..room).unwrap_or(more));
 }
 
-fn emit(level: Level, route: &str, stream: &str, line: &str) {
+fn emit(level: LogLevel, route: &str, stream: &str, line: &str) {
     match level {
-        Level::Trace => tracing::trace!(target: "guest", route, stream, "{line}"),
-        Level::Debug => tracing::debug!(target: "guest", route, stream, "{line}"),
-        Level::Info => tracing::info!(target: "guest", route, stream, "{line}"),
-        Level::Warn => tracing::warn!(target: "guest", route, stream, "{line}"),
-        Level::Error => tracing::error!(target: "guest", route, stream, "{line}"),
+        LogLevel::Trace => tracing::trace!(target: "guest", route, stream, "{line}"),
+        LogLevel::Debug => tracing::debug!(target: "guest", route, stream, "{line}"),
+        LogLevel::Info => tracing::info!(target: "guest", route, stream, "{line}"),
+        LogLevel::Warn => tracing::warn!(target: "guest", route, stream, "{line}"),
+        LogLevel::Error => tracing::error!(target: "guest", route, stream, "{line}"),
     }
 }
 
@@ -275,7 +275,7 @@ mod tests {
     fn writes_become_lines_however_they_are_cut() {
         let journal = journal(1000);
         for part in ["one\ntw", "o", "\r\n\nthr", "ee"] {
-            journal.write(Origin::Stdout, part.as_bytes());
+            journal.write(LogOrigin::Stdout, part.as_bytes());
         }
         assert_eq!(journal.close(0), ["one", "two", "three"]);
     }
@@ -284,7 +284,7 @@ mod tests {
     fn a_huge_line_is_cut_and_its_buffer_stays_small() {
         let journal = journal(100_000);
         for _ in 0..1000 {
-            journal.write(Origin::Stderr, &[b'x'; 10_000]);
+            journal.write(LogOrigin::Stderr, &[b'x'; 10_000]);
         }
         assert!(journal.lines().stderr.len() <= LINE + 1);
         let lines = journal.close(0);
@@ -297,7 +297,7 @@ mod tests {
     fn lines_over_the_budget_are_counted_and_the_last_ones_are_kept() {
         let journal = journal(10);
         for i in 0..100 {
-            journal.write(Origin::Stdout, format!("line {i}\n").as_bytes());
+            journal.write(LogOrigin::Stdout, format!("line {i}\n").as_bytes());
         }
         assert_eq!(journal.lines().left_out, 99);
         let last = journal.close(10);
@@ -309,7 +309,7 @@ mod tests {
         let journal = journal(64 << 10);
         let (context, message) = ("c".repeat(2 << 20), "x\n".repeat(1_000_000));
         let before = allocations::bytes();
-        journal.log(Level::Info, &context, &message);
+        journal.log(LogLevel::Info, &context, &message);
         let spent = allocations::bytes() - before;
         assert!(spent < 1 << 20, "{spent} bytes were allocated");
         let shown = (64 << 10) / (LINE + "…".len()) as u64;
@@ -326,7 +326,7 @@ mod tests {
             journal.quiet(quiet);
             let bytes = "x\r\n".repeat(1_000_000);
             let before = allocations::bytes();
-            journal.write(Origin::Stdout, bytes.as_bytes());
+            journal.write(LogOrigin::Stdout, bytes.as_bytes());
             let spent = allocations::bytes() - before;
             assert!(spent < 1 << 20, "{spent} bytes were allocated");
             let left_out = if quiet { 0 } else { 1_000_000 - u64::from(LINES_PER_SECOND) };
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_route_has_a_budget_of_lines_over_its_calls() {
-        let rate = Rate::default();
+        let rate = LogRate::default();
         let admitted = (0..LINES_PER_SECOND * 3).filter(|_| rate.admits()).count();
         assert!(admitted < LINES_PER_SECOND as usize * 3);
         assert!(admitted >= LINES_PER_SECOND as usize);

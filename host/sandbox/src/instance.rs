@@ -1,14 +1,14 @@
 //! One instance of a plugin: its store, and the calls of its three functions.
 
-use crate::call_meter::Meter;
-use crate::checked_component::{Handle, Handled, Program};
-use crate::contract::lift::{Answer, Refusal};
-use crate::contract::{BatchRef, Info, lifecycle};
+use crate::call_meter::CallMeter;
+use crate::checked_component::{CheckedComponent, Handle, Handled};
+use crate::contract::lift::{BatchRefusal, HandleResult};
+use crate::contract::{BatchRef, PluginInfo, lifecycle};
 use crate::guest::Guest;
-use crate::guest_clock::{Clock, Random};
-use crate::guest_log::{Journal, Rate};
+use crate::guest_clock::{GuestClock, GuestRandom};
+use crate::guest_log::{Journal, LogRate};
 use crate::instance_pool::Reusable;
-use crate::trap::{self, Phase, Stopped};
+use crate::trap::{self, GuestError, GuestPhase};
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::event::Columns;
@@ -20,19 +20,19 @@ use wasmtime::{Store, UpdateDeadline};
 
 /// An instance. Whoever gets an error from it, or drops a call of it, drops it too.
 pub(crate) struct Instance {
-    program: Arc<Program>,
+    program: Arc<CheckedComponent>,
     store: Store<Guest>,
     exports: Option<component::Instance>,
-    phase: Phase,
+    phase: GuestPhase,
     calls: u32,
 }
 
 impl Instance {
     /// A store with all limits in place, in which nothing runs yet.
-    pub(crate) fn new(program: &Arc<Program>, route: &Arc<str>, rate: &Arc<Rate>, limits: Limits) -> Self {
+    pub(crate) fn new(program: &Arc<CheckedComponent>, route: &Arc<str>, rate: &Arc<LogRate>, limits: Limits) -> Self {
         let journal = Journal::new(route.clone(), rate.clone(), limits.log_bytes);
-        let random = if program.random { Random::of_route(route) } else { Random::of_route("") };
-        let mut store = Store::new(&program.inner.engine, Guest::new(Meter::new(limits), random, journal));
+        let random = if program.random { GuestRandom::of_route(route) } else { GuestRandom::of_route("") };
+        let mut store = Store::new(&program.inner.engine, Guest::new(CallMeter::new(limits), random, journal));
         store.limiter(|guest| &mut guest.meter);
         store.set_hostcall_fuel(limits.output_bytes);
         store.set_epoch_deadline(1);
@@ -40,31 +40,31 @@ impl Instance {
             store.data_mut().meter.tick()?;
             Ok(UpdateDeadline::Yield(1))
         });
-        Instance { program: program.clone(), store, exports: None, phase: Phase::Start, calls: 0 }
+        Instance { program: program.clone(), store, exports: None, phase: GuestPhase::Start, calls: 0 }
     }
 
     /// Makes the instance; its start functions run.
-    pub(crate) async fn start(&mut self) -> Result<(), Stopped> {
-        self.phase = Phase::Start;
+    pub(crate) async fn start(&mut self) -> Result<(), GuestError> {
+        self.phase = GuestPhase::Start;
         let program = self.program.clone();
         let started = program.pre.instantiate_async(&mut self.store).await;
-        self.exports = Some(started.map_err(|error| Stopped { phase: Phase::Start, error })?);
+        self.exports = Some(started.map_err(|error| GuestError { phase: GuestPhase::Start, error })?);
         Ok(())
     }
 
     /// Makes the instance and hands it its configuration.
-    pub(crate) async fn initialised(&mut self, config: &str) -> Result<(), Stopped> {
+    pub(crate) async fn initialised(&mut self, config: &str) -> Result<(), GuestError> {
         self.start().await?;
-        self.phase = Phase::Init;
+        self.phase = GuestPhase::Init;
         let init = self.program.init;
         match self.call::<(&str,), (Result<(), String>,)>(init, (config,)).await? {
             (Ok(()),) => Ok(()),
-            (Err(why),) => Err(Stopped { phase: Phase::Init, error: trap::Refused(why).into() }),
+            (Err(why),) => Err(GuestError { phase: GuestPhase::Init, error: trap::ConfigRefused(why).into() }),
         }
     }
 
     /// Likewise, for a plugin that has taken this configuration before: what it says of it was logged then.
-    pub(crate) async fn initialised_again(&mut self, config: &str) -> Result<(), Stopped> {
+    pub(crate) async fn initialised_again(&mut self, config: &str) -> Result<(), GuestError> {
         self.store.data().journal.quiet(true);
         self.initialised(config).await?;
         self.store.data().journal.quiet(false);
@@ -72,10 +72,10 @@ impl Instance {
     }
 
     /// Asks who the plugin is.
-    pub(crate) async fn describe(&mut self) -> Result<Info, Stopped> {
-        self.phase = Phase::Describe;
+    pub(crate) async fn describe(&mut self) -> Result<PluginInfo, GuestError> {
+        self.phase = GuestPhase::Describe;
         let (info,) = self.call::<(), (lifecycle::Info,)>(self.program.describe, ()).await?;
-        Ok(Info {
+        Ok(PluginInfo {
             name: info.name,
             version: info.version,
             description: info.description,
@@ -85,9 +85,9 @@ impl Instance {
 
     /// Sets what `handle` will see: clock, random numbers and reads of this batch.
     pub(crate) fn begin(&mut self, route: &str, events: &Columns, reads: Arc<dyn Reads>) {
-        let random = self.program.random.then(|| Random::of(route, events));
+        let random = self.program.random.then(|| GuestRandom::of(route, events));
         let guest = self.store.data_mut();
-        guest.clock = Clock::of(events);
+        guest.clock = GuestClock::of(events);
         guest.random = random.unwrap_or(guest.random);
         guest.reads = Some(reads);
         guest.fault = None;
@@ -97,20 +97,24 @@ impl Instance {
     }
 
     /// Handles a batch.
-    pub(crate) async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<CallOutput, Refusal>, Stopped> {
-        self.phase = Phase::Handle;
+    pub(crate) async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<CallOutput, BatchRefusal>, GuestError> {
+        self.phase = GuestPhase::Handle;
         self.calls = self.calls.saturating_add(1);
-        let (Answer(answer),) = self.call::<Handle<'_>, Handled>(self.program.handle, (batch,)).await?;
+        let (HandleResult(answer),) = self.call::<Handle<'_>, Handled>(self.program.handle, (batch,)).await?;
         Ok(answer)
     }
 
-    async fn call<Params, Return>(&mut self, function: ComponentExportIndex, params: Params) -> Result<Return, Stopped>
+    async fn call<Params, Return>(
+        &mut self,
+        function: ComponentExportIndex,
+        params: Params,
+    ) -> Result<Return, GuestError>
     where
         Params: ComponentNamedList + Lower,
         Return: ComponentNamedList + Lift + 'static,
     {
         let phase = self.phase;
-        let stopped = |error| Stopped { phase, error };
+        let stopped = |error| GuestError { phase, error };
         let exports = self.exports.ok_or_else(|| stopped(wasmtime::Error::msg("the instance has not started")))?;
         let function = exports.get_func(&mut self.store, function);
         let function = function.ok_or_else(|| stopped(wasmtime::Error::msg("the export is not a function")))?;
@@ -134,7 +138,7 @@ impl Instance {
     }
 
     /// What a stopped call means.
-    pub(crate) fn failure(&mut self, stopped: Stopped) -> CallError {
+    pub(crate) fn failure(&mut self, stopped: GuestError) -> CallError {
         let logs = self.end();
         let error = trap::failure(self.store.data(), stopped, logs);
         match error {
@@ -153,12 +157,12 @@ impl Instance {
     }
 
     /// What the plugin's own refusal of a batch means.
-    pub(crate) fn refused(&mut self, refusal: Refusal) -> CallError {
+    pub(crate) fn refused(&mut self, refusal: BatchRefusal) -> CallError {
         self.end();
         match (refusal, self.store.data_mut().fault.take()) {
-            (Refusal::Retry(_), Some(fault)) => CallError::Host(fault),
-            (Refusal::Retry(why), None) => CallError::Retry(short(why)),
-            (Refusal::Halt(why), _) => CallError::Halt(short(why)),
+            (BatchRefusal::Retry(_), Some(fault)) => CallError::Host(fault),
+            (BatchRefusal::Retry(why), None) => CallError::Retry(short(why)),
+            (BatchRefusal::Halt(why), _) => CallError::Halt(short(why)),
         }
     }
 }

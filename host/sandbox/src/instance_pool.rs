@@ -1,6 +1,6 @@
 //! Instances that are kept between calls of a route, and when they are let go.
 
-use crate::sandbox::Inner;
+use crate::sandbox::SandboxCore;
 use esclusa_flow::settings::Instances;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ pub(crate) trait Reusable {
 }
 
 /// The kept instances of one route.
-pub(crate) struct Pool<T> {
-    inner: Arc<Inner>,
+pub(crate) struct InstancePool<T> {
+    inner: Arc<SandboxCore>,
     instances: Instances,
     kept: Mutex<Vec<T>>,
 }
 
-impl<T: Reusable> Pool<T> {
+impl<T: Reusable> InstancePool<T> {
     /// An empty pool.
-    pub(crate) fn new(inner: Arc<Inner>, instances: Instances) -> Self {
-        Pool { inner, instances, kept: Mutex::default() }
+    pub(crate) fn new(inner: Arc<SandboxCore>, instances: Instances) -> Self {
+        InstancePool { inner, instances, kept: Mutex::default() }
     }
 
     /// A kept instance, where there is one.
@@ -51,7 +51,7 @@ impl<T: Reusable> Pool<T> {
     }
 }
 
-impl<T> Drop for Pool<T> {
+impl<T> Drop for InstancePool<T> {
     fn drop(&mut self) {
         let kept = self.kept.get_mut().len();
         self.inner.kept.fetch_sub(kept, Ordering::Relaxed);

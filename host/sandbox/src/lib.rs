@@ -1,6 +1,6 @@
 //! Runs plugins in a sandbox: the only crate that names wasmtime and wasmparser.
 //!
-//! A [`Sandbox`] is set up once. It loads plugins ([`Loaded`]), which are configured for routes ([`Configured`]),
+//! A [`Sandbox`] is set up once. It loads plugins ([`CompiledPlugin`]), which are configured for routes ([`ConfiguredPlugin`]),
 //! which implement the boundary trait `esclusa_flow::plugin::Plugin`. Many versions of a plugin can be loaded at
 //! once; the code of one is freed when the last value that came of it is dropped.
 
@@ -34,12 +34,12 @@ pub mod caps {
     pub use crate::wasm_scan::{BODY as FUNCTION_BYTES, FUNCTIONS, LOCALS, NESTED as MODULES};
 }
 
-pub use call::{Configured, RouteSettings};
+pub use call::{ConfiguredPlugin, RouteSettings};
 pub use call_meter::TICK;
 pub use compile::{Compiler, compile_plugin};
-pub use contract::Info;
-pub use load::{Loaded, read};
+pub use contract::PluginInfo;
+pub use load::{CompiledPlugin, read};
 pub use load_error::{LoadError, MAX_FILE};
-pub use sandbox::{Error, Sandbox, SandboxConfig};
+pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
 pub use wasm_scan::ComponentNames;
 pub use wasmtime_engine::{KEEP_RESIDENT, STACK};

@@ -1,13 +1,13 @@
 //! A plugin's file becomes a loaded plugin: read, looked at, compiled or fetched from the cache, checked against
 //! the contract, and asked who it is. Nothing of a file that fails here ever takes traffic.
 
-use crate::checked_component::{self, Program};
+use crate::checked_component::{self, CheckedComponent};
 use crate::code_cache;
 use crate::compile::Compiler;
-use crate::contract::Info;
+use crate::contract::PluginInfo;
 use crate::instance::Instance;
 use crate::load_error::{LoadError, MAX_FILE};
-use crate::sandbox::{self, Inner, Sandbox};
+use crate::sandbox::{self, Sandbox, SandboxCore};
 use sha2::{Digest, Sha256};
 use std::fs::{File, FileType, Metadata};
 use std::io::{self, Read};
@@ -24,15 +24,15 @@ pub const MAX_SCHEMA: usize = 64 << 10;
 /// A version of a plugin, ready to be configured for routes. Dropping the last value that came of it frees its
 /// code.
 #[derive(Clone)]
-pub struct Loaded {
+pub struct CompiledPlugin {
     /// SHA-256 of the bytes that were loaded, in hex.
     pub digest: Arc<str>,
     /// Who it says it is.
-    pub info: Arc<Info>,
-    pub(crate) program: Arc<Program>,
+    pub info: Arc<PluginInfo>,
+    pub(crate) program: Arc<CheckedComponent>,
 }
 
-impl std::fmt::Debug for Loaded {
+impl std::fmt::Debug for CompiledPlugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loaded").field("digest", &self.digest).field("info", &self.info).finish_non_exhaustive()
     }
@@ -44,7 +44,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`LoadError`], which says what was found and what is expected.
-    pub async fn load(&self, path: &Path) -> Result<Loaded, LoadError> {
+    pub async fn load(&self, path: &Path) -> Result<CompiledPlugin, LoadError> {
         let file = path.to_owned();
         let bytes = aside(move || read(&file)).await?;
         self.load_bytes(&path.display().to_string(), bytes).await
@@ -54,7 +54,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`LoadError`], which says what was found and what is expected.
-    pub async fn load_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Loaded, LoadError> {
+    pub async fn load_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<CompiledPlugin, LoadError> {
         if bytes.len() > MAX_FILE {
             return Err(LoadError::TooLarge);
         }
@@ -62,7 +62,7 @@ impl Sandbox {
         let program = Arc::new(checked_component::program(&self.0, &component)?);
         let info = describe(&program).await?;
         brief(&info)?;
-        Ok(Loaded { digest, info: Arc::new(info), program })
+        Ok(CompiledPlugin { digest, info: Arc::new(info), program })
     }
 }
 
@@ -70,12 +70,12 @@ impl Sandbox {
 ///
 /// # Errors
 /// [`LoadError::Describe`].
-async fn describe(program: &Arc<Program>) -> Result<Info, LoadError> {
+async fn describe(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadError> {
     let (threads, program) = (program.inner.config.threads.clone(), program.clone());
     sandbox::run_on(threads, async move { described(&program).await }).await.unwrap_or(Err(LoadError::Stopped))
 }
 
-async fn described(program: &Arc<Program>) -> Result<Info, LoadError> {
+async fn described(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadError> {
     let limits = program.inner.config.describe;
     let _permit = program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
     let mut instance = Instance::new(program, &"describe".into(), &Arc::default(), limits);
@@ -91,7 +91,11 @@ async fn described(program: &Arc<Program>) -> Result<Info, LoadError> {
 }
 
 /// Code from the cache, or else from the compiler.
-async fn compiled(inner: &Arc<Inner>, name: &str, bytes: Arc<Vec<u8>>) -> Result<(Arc<str>, Component), LoadError> {
+async fn compiled(
+    inner: &Arc<SandboxCore>,
+    name: &str,
+    bytes: Arc<Vec<u8>>,
+) -> Result<(Arc<str>, Component), LoadError> {
     let (shared, file) = (inner.clone(), bytes.clone());
     let (digest, found) = aside(move || {
         let digest: Arc<str> = hex(&Sha256::digest(&*file)).into();
@@ -130,7 +134,7 @@ async fn aside<T: Send + 'static>(
 }
 
 /// What a plugin says of itself is shown in logs, status and pages, and its schema is computed with.
-fn brief(info: &Info) -> Result<(), LoadError> {
+fn brief(info: &PluginInfo) -> Result<(), LoadError> {
     let texts = [
         ("name", info.name.len(), 128),
         ("version", info.version.len(), 128),

@@ -4,15 +4,18 @@
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 /// The permits of a sandbox.
-pub(crate) struct Permits {
+pub(crate) struct RunPermits {
     all: Semaphore,
     kept: Semaphore,
 }
 
-impl Permits {
+impl RunPermits {
     /// So many for everybody, and some more.
     pub(crate) fn new(instances: u32) -> Self {
-        Permits { all: Semaphore::new(instances as usize), kept: Semaphore::new(Permits::reserve(instances) as usize) }
+        RunPermits {
+            all: Semaphore::new(instances as usize),
+            kept: Semaphore::new(RunPermits::reserve(instances) as usize),
+        }
     }
 
     /// How many are kept besides `instances`.
@@ -52,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_first_guest_of_a_route_runs_though_others_have_all_that_they_can_get() {
-        let permits = Permits::new(8);
+        let permits = RunPermits::new(8);
         let greedy: Vec<_> = std::iter::from_fn(|| now(permits.further())).collect();
         assert_eq!(greedy.len(), 8);
         let first: Vec<_> = std::iter::from_fn(|| now(permits.first())).collect();

@@ -1,10 +1,10 @@
 //! The sandbox: what everything that is loaded shares, set up once for the whole process.
 
 use crate::call_meter::TICK;
-use crate::code_cache::Cache;
-use crate::compile::{Compiler, Places};
+use crate::code_cache::CodeCache;
+use crate::compile::{CompileSlots, Compiler};
 use crate::guest::{self, Guest};
-use crate::run_permits::Permits;
+use crate::run_permits::RunPermits;
 use crate::wasmtime_engine;
 use esclusa_flow::settings::Limits;
 use std::path::PathBuf;
@@ -55,13 +55,13 @@ impl SandboxConfig {
     /// running.
     #[must_use]
     pub fn most_running(&self) -> u32 {
-        self.instances.saturating_add(Permits::reserve(self.instances))
+        self.instances.saturating_add(RunPermits::reserve(self.instances))
     }
 }
 
 /// A sandbox could not be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SandboxError {
     /// The engine did not start.
     #[error("the sandbox cannot be set up: {0}")]
     Engine(String),
@@ -75,50 +75,50 @@ pub enum Error {
     },
 }
 
-impl From<wasmtime::Error> for Error {
+impl From<wasmtime::Error> for SandboxError {
     fn from(error: wasmtime::Error) -> Self {
-        Error::Engine(format!("{error:#}"))
+        SandboxError::Engine(format!("{error:#}"))
     }
 }
 
 /// Runs plugins. Cheap to clone; everything loaded shares one engine.
 #[derive(Clone)]
-pub struct Sandbox(pub(crate) Arc<Inner>);
+pub struct Sandbox(pub(crate) Arc<SandboxCore>);
 
 /// What all clones of a sandbox, and everything loaded by it, share.
-pub(crate) struct Inner {
+pub(crate) struct SandboxCore {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<Guest>,
-    pub(crate) cache: Option<Cache>,
+    pub(crate) cache: Option<CodeCache>,
     pub(crate) config: SandboxConfig,
     /// Permits to run.
-    pub(crate) running: Permits,
+    pub(crate) running: RunPermits,
     /// Instances kept for reuse, all routes together.
     pub(crate) kept: AtomicUsize,
-    pub(crate) compiling: Arc<Places>,
+    pub(crate) compiling: Arc<CompileSlots>,
 }
 
 impl Sandbox {
     /// Sets up the engine, and the thread that lets guests be interrupted; the thread ends with the engine.
     ///
     /// # Errors
-    /// [`Error`] where the machine does not allow it.
-    pub fn new(config: SandboxConfig) -> Result<Sandbox, Error> {
+    /// [`SandboxError`] where the machine does not allow it.
+    pub fn new(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
         let engine = wasmtime_engine::pooled(config.instances.max(1))?;
         let linker = guest::linker(&engine)?;
         let cache = match &config.cache_dir {
             None => None,
             Some(path) => {
-                let cache = Cache::open(path, &engine);
-                Some(cache.map_err(|source| Error::Cache { path: path.clone(), source })?)
+                let cache = CodeCache::open(path, &engine);
+                Some(cache.map_err(|source| SandboxError::Cache { path: path.clone(), source })?)
             }
         };
         tick(&engine)?;
-        Ok(Sandbox(Arc::new(Inner {
+        Ok(Sandbox(Arc::new(SandboxCore {
             engine,
             linker,
             cache,
-            running: Permits::new(config.instances.max(1)),
+            running: RunPermits::new(config.instances.max(1)),
             kept: AtomicUsize::new(0),
             compiling: Arc::default(),
             config,
@@ -138,7 +138,7 @@ pub(crate) async fn run_on<T: Send + 'static>(
     task.join_next().await?.inspect_err(|error| tracing::error!(%error, "a call of a plugin broke")).ok()
 }
 
-fn tick(engine: &Engine) -> Result<(), Error> {
+fn tick(engine: &Engine) -> Result<(), SandboxError> {
     let engine = engine.weak();
     let run = move || {
         loop {
@@ -148,5 +148,5 @@ fn tick(engine: &Engine) -> Result<(), Error> {
         }
     };
     let spawned = std::thread::Builder::new().name("sandbox-tick".to_owned()).spawn(run);
-    spawned.map(drop).map_err(|error| Error::Engine(format!("the tick thread does not start: {error}")))
+    spawned.map(drop).map_err(|error| SandboxError::Engine(format!("the tick thread does not start: {error}")))
 }

@@ -2,7 +2,7 @@
 
 mod backtrace;
 
-use crate::call_meter::Stop;
+use crate::call_meter::GuestStop;
 use crate::guest::Guest;
 use esclusa_flow::call_output::{CallError, CallFailure, FailureKind};
 use esclusa_flow::fault::Fault;
@@ -10,7 +10,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 /// What a guest was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum GuestPhase {
     /// It was being made.
     Start,
     /// It was asked who it is.
@@ -22,15 +22,15 @@ pub(crate) enum Phase {
 }
 
 /// How a guest did not come to an end, and where.
-pub(crate) struct Stopped {
-    pub(crate) phase: Phase,
+pub(crate) struct GuestError {
+    pub(crate) phase: GuestPhase,
     pub(crate) error: wasmtime::Error,
 }
 
 /// The plugin refused its configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Refused(pub String);
+pub(crate) struct ConfigRefused(pub String);
 
 /// What the message of wasmtime's (private) error for spent fuel of host calls says.
 const FUEL: &str = "fuel allocated for hostcalls has been exhausted";
@@ -41,8 +41,8 @@ pub(crate) fn host(why: &str) -> CallError {
 }
 
 /// What a stopped guest means.
-pub(crate) fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> CallError {
-    let Stopped { phase, error } = stopped;
+pub(crate) fn failure(guest: &Guest, stopped: GuestError, logs: Vec<String>) -> CallError {
+    let GuestError { phase, error } = stopped;
     if error.is::<PoolConcurrencyLimitError>() {
         return host("all instances of the pool are in use");
     }
@@ -54,15 +54,17 @@ pub(crate) fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> Cal
     CallError::Failed(Box::new(CallFailure { backtrace, logs, ..*CallFailure::new(kind, message) }))
 }
 
-fn classify(guest: &Guest, phase: Phase, error: &wasmtime::Error, logs: &[String]) -> (FailureKind, String) {
+fn classify(guest: &Guest, phase: GuestPhase, error: &wasmtime::Error, logs: &[String]) -> (FailureKind, String) {
     let limits = guest.meter.limits();
     let cause = error.root_cause().to_string();
     match error.downcast_ref() {
-        Some(Stop::Cpu) => {
+        Some(GuestStop::Cpu) => {
             return (FailureKind::Cpu, format!("the guest computed for longer than {:?} (limits.time)", limits.time));
         }
-        Some(stop @ Stop::HostCalls(_)) => return (FailureKind::HostCalls, stop.to_string()),
-        Some(stop @ (Stop::Random(..) | Stop::HostBytes(_))) => return (FailureKind::HostcallBytes, stop.to_string()),
+        Some(stop @ GuestStop::HostCalls(_)) => return (FailureKind::HostCalls, stop.to_string()),
+        Some(stop @ (GuestStop::Random(..) | GuestStop::HostBytes(_))) => {
+            return (FailureKind::HostcallBytes, stop.to_string());
+        }
         _ => {}
     }
     if guest.meter.memory_refused() {
@@ -72,15 +74,15 @@ fn classify(guest: &Guest, phase: Phase, error: &wasmtime::Error, logs: &[String
     }
     if cause.contains(FUEL) {
         // Without a backtrace no guest code was running: its result was being read.
-        let returned = phase == Phase::Handle && error.downcast_ref::<WasmBacktrace>().is_none();
+        let returned = phase == GuestPhase::Handle && error.downcast_ref::<WasmBacktrace>().is_none();
         let kind = if returned { FailureKind::Effects } else { FailureKind::HostcallBytes };
         let did = if returned { "returned" } else { "passed the host" };
         return (kind, format!("the guest {did} more than {} bytes (limits.output_bytes)", limits.output_bytes));
     }
-    if error.is::<Refused>() {
+    if error.is::<ConfigRefused>() {
         return (FailureKind::Init, cause);
     }
-    let kind = if phase == Phase::Handle { FailureKind::Trap } else { FailureKind::Init };
+    let kind = if phase == GuestPhase::Handle { FailureKind::Trap } else { FailureKind::Init };
     let reason =
         if error.downcast_ref::<Trap>() == Some(&Trap::UnreachableCodeReached) { reason(&cause, logs) } else { cause };
     (kind, reason)
@@ -96,7 +98,7 @@ fn reason(trap: &str, logs: &[String]) -> String {
 }
 
 /// What it means that the time was up.
-pub(crate) fn late(guest: &Guest, phase: Phase, logs: Vec<String>) -> CallError {
+pub(crate) fn late(guest: &Guest, phase: GuestPhase, logs: Vec<String>) -> CallError {
     let time = guest.meter.limits().time;
     let (kind, what) = if guest.waiting {
         (FailureKind::Time, "waited for table reads, and took longer than")
@@ -104,10 +106,10 @@ pub(crate) fn late(guest: &Guest, phase: Phase, logs: Vec<String>) -> CallError 
         (FailureKind::Cpu, "computed for longer than")
     };
     let doing = match phase {
-        Phase::Start => "while it was being made",
-        Phase::Describe => "while it described itself",
-        Phase::Init => "in init",
-        Phase::Handle => "in handle",
+        GuestPhase::Start => "while it was being made",
+        GuestPhase::Describe => "while it described itself",
+        GuestPhase::Init => "in init",
+        GuestPhase::Handle => "in handle",
     };
     let message = format!("the guest {what} {time:?} (limits.time) {doing}");
     CallError::Failed(Box::new(CallFailure { logs, ..*CallFailure::new(kind, message) }))

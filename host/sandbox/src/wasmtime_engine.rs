@@ -1,6 +1,6 @@
 //! How wasmtime is set up: what a plugin may be made of, and the pool that instances are made in.
 
-use crate::run_permits::Permits;
+use crate::run_permits::RunPermits;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 /// Native stack of a guest's fibre. What [`WASM_STACK`] leaves is for host functions; overflowing it would abort
@@ -71,7 +71,7 @@ fn settings() -> Config {
 
 /// Slots for instances. They reserve addresses only; memory is committed as guests touch it.
 fn pool(instances: u32) -> PoolingAllocationConfig {
-    let slots = instances.saturating_mul(2).saturating_add(Permits::reserve(instances)).saturating_add(2);
+    let slots = instances.saturating_mul(2).saturating_add(RunPermits::reserve(instances)).saturating_add(2);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES))

@@ -3,7 +3,7 @@
 
 use super::Declarations;
 use crate::codes::Code;
-use crate::plan::{Objects, Output, RouteSpec, ServiceLocation, Source, Table};
+use crate::plan::{Objects, Output, RouteSpec, ServiceLocation, Source, TableSpec};
 use crate::report::{Finding, Findings};
 use crate::syntax::toml_tree::TomlNode;
 use std::collections::BTreeMap;
@@ -142,13 +142,13 @@ pub(super) fn table_changes(world: &Declarations, findings: &Findings) {
             continue;
         };
         match world.tables.resolve(findings, Code::SOURCE_UNKNOWN_TABLE, table, &span) {
-            Some(found) if matches!(found.value, Table::Dynamodb { .. }) => {
+            Some(found) if matches!(found.value, TableSpec::Dynamodb { .. }) => {
                 let message = format!("the table \"{table}\" is in DynamoDB");
                 let finding = Finding::error(Code::SOURCE_NO_CHANGES, span, message);
                 let help = "write kind = \"dynamodb-stream\": it reads the stream of the table";
                 findings.add(finding.related(found.span.clone(), "this table").help(help));
             }
-            Some(found) if matches!(&found.value, Table::Embedded(layout) if !layout.changes) => {
+            Some(found) if matches!(&found.value, TableSpec::Embedded(layout) if !layout.changes) => {
                 let finding =
                     Finding::error(Code::SOURCE_NO_CHANGES, span, format!("the table \"{table}\" keeps no changes"));
                 let help = format!("add `changes = true` to [table.{table}]");

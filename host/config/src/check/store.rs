@@ -3,7 +3,7 @@
 use super::declared::{Declared, check_name};
 use super::{PathResolver, aws_resource};
 use crate::codes::Code;
-use crate::plan::{KeySchema, Objects, ServiceLocation, Table, TableSchema};
+use crate::plan::{KeySchema, Objects, ServiceLocation, TableSchema, TableSpec};
 use crate::report::Finding;
 use crate::shape::{root, store as shape};
 use crate::syntax::section_reader::{self, SectionReader};
@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 const LONGEST_ATTRIBUTE: usize = 255;
 
 /// Every table.
-pub(super) fn tables(root: &SectionReader<'_>, home: &ServiceLocation) -> Declared<Table> {
+pub(super) fn tables(root: &SectionReader<'_>, home: &ServiceLocation) -> Declared<TableSpec> {
     let nothing = || KeySchema { partition: String::new(), sort: None };
     // A table that cannot be read keeps changes, so that its sources are not reported, too.
-    let fallback = || Table::Embedded(TableSchema { key: nothing(), indexes: BTreeMap::new(), changes: true });
+    let fallback = || TableSpec::Embedded(TableSchema { key: nothing(), indexes: BTreeMap::new(), changes: true });
     Declared::read(root, &root::TABLE, &shape::TABLES, |name, reader| table(name, reader, home), fallback)
 }
 
@@ -35,11 +35,11 @@ pub(super) fn objects(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: 
     Declared::read(root, &root::OBJECTS, &shape::OBJECTS, read, || Objects::Directory { path: Default::default() })
 }
 
-fn table(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Table {
+fn table(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> TableSpec {
     let layout =
         || TableSchema { key: key(reader), indexes: indexes(reader), changes: reader.boolean(&shape::CHANGES) };
     if reader.section.name != "dynamodb" {
-        return Table::Embedded(layout());
+        return TableSpec::Embedded(layout());
     }
     let described = [&shape::SORT_KEY, &shape::INDEXES, &shape::CHANGES];
     if reader.entry(&shape::PARTITION_KEY).is_none()
@@ -48,7 +48,7 @@ fn table(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Tabl
         let message = format!("`{}` has no effect without partition_key", entry.key);
         reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
     }
-    Table::Dynamodb {
+    TableSpec::Dynamodb {
         name: aws_resource::name(reader, &shape::TABLE_NAME, &aws_resource::TABLE, name),
         layout: reader.entry(&shape::PARTITION_KEY).map(|_| layout()),
         place: aws_resource::place(reader, "", home),

@@ -1,7 +1,7 @@
 //! How sure each thing is that a route writes, and why not surer. Checking `delivery` and showing it both ask here, so
 //! that no more is shown than was checked.
 
-use super::{DeliveryMode, Objects, Output, Plan, RouteSpec, ServiceLocation, ShardCoordination, Source, Table};
+use super::{DeliveryMode, Objects, Output, Plan, RouteSpec, ServiceLocation, ShardCoordination, Source, TableSpec};
 
 /// Something that a route writes, by its name in routes.toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Plan {
         };
         match target {
             WriteTarget::Table(name) => match self.tables.get(name) {
-                Some(Table::Dynamodb { .. }) if route.delivery == DeliveryMode::AtLeastOnce => {
+                Some(TableSpec::Dynamodb { .. }) if route.delivery == DeliveryMode::AtLeastOnce => {
                     DeliveryLevel::AtLeastOnce
                 }
                 Some(table) => committed(commits.table(table)),
@@ -79,11 +79,11 @@ impl Plan {
     pub fn marks(&self, route: &RouteSpec) -> bool {
         let leased = |source: &Source| matches!(source.coordination(), Some(ShardCoordination::Leases { .. }));
         route.delivery == DeliveryMode::ExactlyOnce
-            && self.tables_of(route).any(|table| matches!(table, Table::Dynamodb { .. }))
+            && self.tables_of(route).any(|table| matches!(table, TableSpec::Dynamodb { .. }))
             && !self.sources.get(&route.source).is_some_and(leased)
     }
 
-    fn tables_of<'a>(&'a self, route: &'a RouteSpec) -> impl Iterator<Item = &'a Table> {
+    fn tables_of<'a>(&'a self, route: &'a RouteSpec) -> impl Iterator<Item = &'a TableSpec> {
         route.grants.tables.iter().filter_map(|name| self.tables.get(name))
     }
 }
@@ -124,7 +124,11 @@ const APART: &str = "leave delivery out, or let a route of its own write it, fro
 
 impl<'a> CommitScope<'a> {
     /// Of a route with that source and those tables; `home` is where lease and mark tables are.
-    pub(crate) fn new<'t>(source: &Source, tables: impl Iterator<Item = &'t Table>, home: &'a ServiceLocation) -> Self {
+    pub(crate) fn new<'t>(
+        source: &Source,
+        tables: impl Iterator<Item = &'t TableSpec>,
+        home: &'a ServiceLocation,
+    ) -> Self {
         let progress = match source {
             Source::Http { reply: true, .. } => ProgressLocation::Nowhere,
             Source::Sqs { .. } => ProgressLocation::Receipts,
@@ -137,8 +141,8 @@ impl<'a> CommitScope<'a> {
         let mut commits = CommitScope { progress, dynamodb: false, embedded: false, home };
         for table in tables {
             match table {
-                Table::Embedded(_) => commits.embedded = true,
-                Table::Dynamodb { .. } => commits.dynamodb = true,
+                TableSpec::Embedded(_) => commits.embedded = true,
+                TableSpec::Dynamodb { .. } => commits.dynamodb = true,
             }
         }
         commits
@@ -150,18 +154,18 @@ impl<'a> CommitScope<'a> {
     }
 
     /// What keeps a table out; `None`: nothing.
-    pub(crate) fn table(&self, table: &Table) -> Option<Obstacle> {
+    pub(crate) fn table(&self, table: &TableSpec) -> Option<Obstacle> {
         match table {
-            Table::Embedded(_) => self.of_embedded(),
-            Table::Dynamodb { place, .. } if place != self.home => Some(Obstacle {
+            TableSpec::Embedded(_) => self.of_embedded(),
+            TableSpec::Dynamodb { place, .. } if place != self.home => Some(Obstacle {
                 why: "is in another place than [aws], where the progress is kept",
                 help: "leave region and endpoint_url of the table out, and set them in [aws]",
             }),
-            Table::Dynamodb { .. } if self.progress == ProgressLocation::EmbeddedInstead => Some(Obstacle {
+            TableSpec::Dynamodb { .. } if self.progress == ProgressLocation::EmbeddedInstead => Some(Obstacle {
                 why: "is in DynamoDB, and without leases the source's positions are in the embedded engine",
                 help: "leave coordination = \"none\" of the source out",
             }),
-            Table::Dynamodb { .. } => None,
+            TableSpec::Dynamodb { .. } => None,
         }
     }
 

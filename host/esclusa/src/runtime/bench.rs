@@ -103,7 +103,7 @@ impl Runtime {
 ///
 /// # Errors
 /// The sandbox cannot be made.
-pub fn sandbox(engine: &Path) -> Result<Sandbox, esclusa_sandbox::Error> {
+pub fn sandbox(engine: &Path) -> Result<Sandbox, esclusa_sandbox::SandboxError> {
     let cache_dir = engine.is_dir().then(|| engine.join("cache"));
     Sandbox::new(SandboxConfig { cache_dir, compiler: child::compiler(), ..SandboxConfig::default() })
 }

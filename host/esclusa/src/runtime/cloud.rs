@@ -10,7 +10,7 @@ use esclusa_aws::engine::{self, EngineSettings};
 use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::sqs::Routes;
 use esclusa_aws::{iam, objects, sinks, tables};
-use esclusa_config::plan::{self, Objects, Output, Plan, SnsReceiver, Source, Table};
+use esclusa_config::plan::{self, Objects, Output, Plan, SnsReceiver, Source, TableSpec};
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
@@ -139,10 +139,10 @@ fn resources(
     spec: &plan::RouteSpec,
 ) -> (BTreeMap<String, tables::Table>, BTreeMap<String, objects::Store>) {
     let table = |name: &String| match plan.tables.get(name)? {
-        Table::Dynamodb { name: there, place, .. } => {
+        TableSpec::Dynamodb { name: there, place, .. } => {
             Some((name.clone(), tables::Table { name: there.clone(), place: place.clone() }))
         }
-        Table::Embedded(_) => None,
+        TableSpec::Embedded(_) => None,
     };
     let store = |name: &String| match plan.objects.get(name)? {
         Objects::S3 { bucket, prefix, path_style, place } => Some((
@@ -177,7 +177,7 @@ fn uses(plan: &Plan) -> Vec<iam::Use> {
             uses.push(iam::Use::Marks { table: plan.aws.marks_table.clone() });
         }
         for table in route.grants.tables.iter().filter_map(|name| plan.tables.get(name)) {
-            if let Table::Dynamodb { name, layout, .. } = table {
+            if let TableSpec::Dynamodb { name, layout, .. } = table {
                 let indexes = layout.iter().flat_map(|layout| layout.indexes.keys().cloned()).collect();
                 uses.push(iam::Use::Table { name: name.clone(), indexes });
             }

@@ -8,8 +8,8 @@ use esclusa_config::granted_names::Ungranted;
 use esclusa_config::plan;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::LoadedPlugin;
-use esclusa_sandbox::child::Lost;
-use esclusa_sandbox::{LoadError, Loaded, RouteSettings, Sandbox};
+use esclusa_sandbox::child::ChildError;
+use esclusa_sandbox::{CompiledPlugin, LoadError, RouteSettings, Sandbox};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub enum Refused {
     #[error(
         "the route's config cannot be checked with the plugin's schema: {0}; make the schema simpler, with fewer choices in each other (oneOf, anyOf, not, if) and fewer references and repetitions"
     )]
-    Check(Lost),
+    Check(ChildError),
     /// The route's configuration does not fit the plugin's schema: JSON pointer and reason, each.
     #[error("the route's config does not fit the plugin: {}", .0.iter().map(misfit).collect::<Vec<_>>().join("; "))]
     Config(Vec<(String, String)>),
@@ -90,7 +90,7 @@ pub async fn load_all<'a>(
 /// Loads the plugin of a route.
 ///
 /// # Errors
-/// [`Refused`]; the route keeps what it has.
+/// [`ConfigRefused`]; the route keeps what it has.
 pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
     let loaded = sandbox.load(&route.plugin).await.map_err(|error| Refused::Load(Arc::new(error)))?;
     configure(&loaded, route).await
@@ -99,8 +99,8 @@ pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPl
 /// Configures a loaded plugin for a route.
 ///
 /// # Errors
-/// [`Refused`].
-pub async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
+/// [`ConfigRefused`].
+pub async fn configure(loaded: &CompiledPlugin, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
     if let Some(pinned) = &route.sha256
         && **pinned != *loaded.digest
     {

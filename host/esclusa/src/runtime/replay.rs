@@ -14,7 +14,7 @@ pub use order::{Job, Order, Refused};
 
 use super::cloud::{Cloud, LateProgressStore};
 use super::sources;
-use esclusa_config::plan::{self, Table};
+use esclusa_config::plan::{self, TableSpec};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;
 use esclusa_flow::fault::Fault;
@@ -183,10 +183,10 @@ async fn reachable(job: &Job, cloud: Option<&Cloud>) -> Result<(), NotRebuilt> {
 async fn empty(job: &Job, stores: &Stores, cloud: Option<&Cloud>) -> Result<(), NotRebuilt> {
     for name in job.tables.values() {
         let first = match (job.plan.tables.get(name), &stores.own, cloud) {
-            (Some(Table::Embedded(_)), Some(store), _) => {
+            (Some(TableSpec::Embedded(_)), Some(store), _) => {
                 store.scan_all(name).next().transpose().map(|item| item.is_some()).map_err(|error| error.to_string())
             }
-            (Some(Table::Dynamodb { name: there, place, .. }), _, Some(cloud)) => {
+            (Some(TableSpec::Dynamodb { name: there, place, .. }), _, Some(cloud)) => {
                 cloud.holds_items(name, there, place).await
             }
             _ => Err("it is not open".to_owned()),

@@ -2,7 +2,7 @@
 
 use super::cloud::{Cloud, LateProgressStore};
 use crate::sinks;
-use esclusa_config::plan::{self, Objects, Plan, Source, Table};
+use esclusa_config::plan::{self, Objects, Plan, Source, TableSpec};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_pipeline::commit::ProgressKind;
@@ -62,7 +62,7 @@ pub struct Resources {
     source: Option<Source>,
     outputs: BTreeMap<String, plan::Output>,
     /// Those on AWS; embedded ones change while routes run.
-    tables: BTreeMap<String, Table>,
+    tables: BTreeMap<String, TableSpec>,
     objects: BTreeMap<String, Objects>,
     aws: Option<plan::AwsDefaults>,
 }

@@ -1,6 +1,6 @@
 //! The child's side: it binds itself, reads its input, and writes its answer.
 
-use super::Bounds;
+use super::ChildLimits;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ const FILES: u64 = 64;
 
 /// The whole life of a child: within `bounds`, one input of at most `most` bytes becomes one answer.
 #[must_use]
-pub fn serve(bounds: &Bounds, most: usize, work: impl FnOnce(Vec<u8>) -> Vec<u8>) -> ExitCode {
+pub fn serve(bounds: &ChildLimits, most: usize, work: impl FnOnce(Vec<u8>) -> Vec<u8>) -> ExitCode {
     let done = bind(bounds).and_then(|()| input(most)).and_then(|input| {
         let answer = work(input);
         let mut out = io::stdout().lock();
@@ -28,7 +28,7 @@ pub fn serve(bounds: &Bounds, most: usize, work: impl FnOnce(Vec<u8>) -> Vec<u8>
 }
 
 /// Gives up everything that the work does not need.
-fn bind(bounds: &Bounds) -> io::Result<()> {
+fn bind(bounds: &ChildLimits) -> io::Result<()> {
     close_inherited()?;
     // Should the machine's memory run out, the system ends this process and not the router. Where /proc is closed,
     // the other limits do.

@@ -22,7 +22,7 @@ use wasmtime::{Result, bail};
 
 /// What a plugin says that refuses a whole batch.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum BatchRefusal {
     /// Again, with the reason.
     Retry(String),
     /// Stop the route, with the reason.
@@ -31,42 +31,42 @@ pub(crate) enum Refusal {
 
 /// What `handle` gives.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer(pub std::result::Result<CallOutput, Refusal>);
+pub(crate) struct HandleResult(pub std::result::Result<CallOutput, BatchRefusal>);
 
 /// The type that stands for it in all but the reading.
-type Generated = std::result::Result<handler::Output, handler::Failure>;
+type GeneratedResult = std::result::Result<handler::Output, handler::Failure>;
 
-impl From<Generated> for Answer {
-    fn from(generated: Generated) -> Self {
-        Answer(generated.map(CallOutput::from).map_err(|failure| match failure {
-            handler::Failure::Retry(reason) => Refusal::Retry(reason),
-            handler::Failure::Halt(reason) => Refusal::Halt(reason),
+impl From<GeneratedResult> for HandleResult {
+    fn from(generated: GeneratedResult) -> Self {
+        HandleResult(generated.map(CallOutput::from).map_err(|failure| match failure {
+            handler::Failure::Retry(reason) => BatchRefusal::Retry(reason),
+            handler::Failure::Halt(reason) => BatchRefusal::Halt(reason),
         }))
     }
 }
 
 // SAFETY: layout and check are those of the generated type.
-unsafe impl ComponentType for Answer {
-    type Lower = <Generated as ComponentType>::Lower;
+unsafe impl ComponentType for HandleResult {
+    type Lower = <GeneratedResult as ComponentType>::Lower;
 
-    const ABI: CanonicalAbiInfo = <Generated as ComponentType>::ABI;
+    const ABI: CanonicalAbiInfo = <GeneratedResult as ComponentType>::ABI;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        Generated::typecheck(ty, types)
+        GeneratedResult::typecheck(ty, types)
     }
 }
 
 // SAFETY: reads nothing but the memory that the context gives, with every bound checked.
-unsafe impl Lift for Answer {
+unsafe impl Lift for HandleResult {
     fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &Self::Lower) -> Result<Self> {
-        Generated::linear_lift_from_flat(cx, ty, src).map(Answer::from)
+        GeneratedResult::linear_lift_from_flat(cx, ty, src).map(HandleResult::from)
     }
 
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
         if !matches!(cx.options().string_encoding, StringEncoding::Utf8) {
-            return Generated::linear_lift_from_memory(cx, ty, bytes).map(Answer::from);
+            return GeneratedResult::linear_lift_from_memory(cx, ty, bytes).map(HandleResult::from);
         }
-        Reader::new(cx.memory(), |bytes| cx.consume_fuel(bytes)).answer(bytes).map(Answer)
+        AbiReader::new(cx.memory(), |bytes| cx.consume_fuel(bytes)).answer(bytes).map(HandleResult)
     }
 }
 
@@ -74,7 +74,7 @@ unsafe impl Lift for Answer {
 const ALIGN: usize = 4;
 
 /// Reads from a memory; `spend` is told how many bytes are about to be allocated for the guest, and may refuse.
-pub(crate) struct Reader<'m, F> {
+pub(crate) struct AbiReader<'m, F> {
     memory: &'m [u8],
     spend: F,
 }
@@ -104,20 +104,20 @@ fn unexpected<T>(tag: u8) -> Result<T> {
     bail!("unexpected discriminant: {tag}")
 }
 
-impl<'m, F: FnMut(usize) -> Result<()>> Reader<'m, F> {
+impl<'m, F: FnMut(usize) -> Result<()>> AbiReader<'m, F> {
     /// A reader of `memory`.
     pub(crate) fn new(memory: &'m [u8], spend: F) -> Self {
-        Reader { memory, spend }
+        AbiReader { memory, spend }
     }
 
     /// `result<output, failure>`: 28 bytes.
-    pub(crate) fn answer(&mut self, record: &[u8]) -> Result<std::result::Result<CallOutput, Refusal>> {
+    pub(crate) fn answer(&mut self, record: &[u8]) -> Result<std::result::Result<CallOutput, BatchRefusal>> {
         let payload = from(record, 4);
         Ok(match tag(record, 0)? {
             0 => Ok(self.output(payload)?),
             1 => Err(match tag(payload, 0)? {
-                0 => Refusal::Retry(self.text(payload, 4)?),
-                1 => Refusal::Halt(self.text(payload, 4)?),
+                0 => BatchRefusal::Retry(self.text(payload, 4)?),
+                1 => BatchRefusal::Halt(self.text(payload, 4)?),
                 other => return unexpected(other),
             }),
             other => return unexpected(other),

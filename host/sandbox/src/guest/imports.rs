@@ -1,6 +1,6 @@
 //! Imports of the plugin contract: table reads and logging.
 
-use super::{Fault, Guest, Level};
+use super::{Fault, Guest, LogLevel};
 use crate::contract::convert::{attributes, item};
 use crate::contract::{effects, items, tables};
 use crate::guest_log;
@@ -72,7 +72,7 @@ impl tables::Host for Guest {
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
-enum LogLevel {
+enum WasiLogLevel {
     #[component(name = "trace")]
     Trace,
     #[component(name = "debug")]
@@ -87,14 +87,14 @@ enum LogLevel {
     Critical,
 }
 
-impl From<LogLevel> for guest_log::Level {
-    fn from(level: LogLevel) -> Self {
+impl From<WasiLogLevel> for guest_log::LogLevel {
+    fn from(level: WasiLogLevel) -> Self {
         match level {
-            LogLevel::Trace => Level::Trace,
-            LogLevel::Debug => Level::Debug,
-            LogLevel::Info => Level::Info,
-            LogLevel::Warn => Level::Warn,
-            LogLevel::Error | LogLevel::Critical => Level::Error,
+            WasiLogLevel::Trace => LogLevel::Trace,
+            WasiLogLevel::Debug => LogLevel::Debug,
+            WasiLogLevel::Info => LogLevel::Info,
+            WasiLogLevel::Warn => LogLevel::Warn,
+            WasiLogLevel::Error | WasiLogLevel::Critical => LogLevel::Error,
         }
     }
 }
@@ -103,7 +103,7 @@ impl From<LogLevel> for guest_log::Level {
 pub(super) fn add_logging(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.instance("wasi:logging/logging@0.1.0-draft")?.func_wrap(
         "log",
-        |mut store: StoreContextMut<'_, Guest>, (level, context, message): (LogLevel, String, String)| {
+        |mut store: StoreContextMut<'_, Guest>, (level, context, message): (WasiLogLevel, String, String)| {
             let guest = store.data_mut();
             guest.entered()?;
             guest.meter.host_bytes(context.len().saturating_add(message.len()))?;

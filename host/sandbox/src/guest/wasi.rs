@@ -1,8 +1,8 @@
 //! The parts of WASI that are answered from the batch, or with "there is none".
 
 use super::Guest;
-use crate::call_meter::Stop;
-use crate::guest_log::{Journal, Origin};
+use crate::call_meter::GuestStop;
+use crate::guest_log::{Journal, LogOrigin};
 use std::pin::Pin;
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -43,11 +43,11 @@ impl environment::Host for Guest {
 
 impl exit::Host for Guest {
     fn exit(&mut self, status: std::result::Result<(), ()>) -> Result<()> {
-        Err(Stop::Exit(u8::from(status.is_err())).into())
+        Err(GuestStop::Exit(u8::from(status.is_err())).into())
     }
 
     fn exit_with_code(&mut self, status: u8) -> Result<()> {
-        Err(Stop::Exit(status).into())
+        Err(GuestStop::Exit(status).into())
     }
 }
 
@@ -60,18 +60,18 @@ impl stdin::Host for Guest {
 
 impl stdout::Host for Guest {
     fn get_stdout(&mut self) -> Result<Resource<DynOutputStream>> {
-        self.log_stream(Origin::Stdout)
+        self.log_stream(LogOrigin::Stdout)
     }
 }
 
 impl stderr::Host for Guest {
     fn get_stderr(&mut self) -> Result<Resource<DynOutputStream>> {
-        self.log_stream(Origin::Stderr)
+        self.log_stream(LogOrigin::Stderr)
     }
 }
 
 impl Guest {
-    fn log_stream(&mut self, origin: Origin) -> Result<Resource<DynOutputStream>> {
+    fn log_stream(&mut self, origin: LogOrigin) -> Result<Resource<DynOutputStream>> {
         self.entered()?;
         let stream = LogStream::new(self.journal.clone(), origin);
         Ok(self.table.push(Box::new(stream) as DynOutputStream)?)
@@ -80,7 +80,7 @@ impl Guest {
     fn random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
         self.entered()?;
         if count > RANDOM {
-            return Err(Stop::Random(count, RANDOM).into());
+            return Err(GuestStop::Random(count, RANDOM).into());
         }
         Ok(self.random.bytes(count as usize))
     }
@@ -213,12 +213,12 @@ impl insecure_seed::Host for Guest {
 /// A guest's standard output or error as an output stream of WASI: writes into the journal of the call. Never blocks.
 struct LogStream {
     journal: Journal,
-    origin: Origin,
+    origin: LogOrigin,
 }
 
 impl LogStream {
     /// A stream into `journal`.
-    fn new(journal: Journal, origin: Origin) -> Self {
+    fn new(journal: Journal, origin: LogOrigin) -> Self {
         LogStream { journal, origin }
     }
 }

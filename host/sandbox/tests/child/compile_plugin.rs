@@ -2,11 +2,11 @@
 //! instead.
 #![expect(clippy::panic, reason = "tests")]
 
-use esclusa_sandbox::child::{Bounds, serve};
+use esclusa_sandbox::child::{ChildLimits, serve};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const BOUNDS: Bounds = Bounds { memory: 64 << 20, time: Duration::from_secs(1), answer: 1 << 10 };
+const BOUNDS: ChildLimits = ChildLimits { memory: 64 << 20, time: Duration::from_secs(1), answer: 1 << 10 };
 
 fn main() -> ExitCode {
     let Some(what) = std::env::args().nth(1) else { return esclusa_sandbox::compile_plugin() };

@@ -4,7 +4,7 @@ use crate::bare::Core;
 use crate::bombs;
 use crate::support::{call, hostile, load, sandbox, sandbox_with, settings, tight};
 use esclusa_flow::call_output::CallOutput;
-use esclusa_sandbox::child::{Bounds, Lost, Program};
+use esclusa_sandbox::child::{ChildError, ChildLimits, Program};
 use esclusa_sandbox::{Compiler, LoadError, MAX_FILE, Sandbox, SandboxConfig};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -22,11 +22,11 @@ fn with(program: Program) -> Sandbox {
 }
 
 /// What a misbehaving child comes to.
-async fn lost(what: &str, bounds: Bounds) -> Lost {
+async fn lost(what: &str, bounds: ChildLimits) -> ChildError {
     program(&[what]).start(0).unwrap().ask(b"input", &bounds).await.unwrap_err()
 }
 
-const BOUNDS: Bounds = Bounds { memory: 64 << 20, time: Duration::from_secs(1), answer: 1 << 10 };
+const BOUNDS: ChildLimits = ChildLimits { memory: 64 << 20, time: Duration::from_secs(1), answer: 1 << 10 };
 
 #[tokio::test]
 async fn what_a_child_compiled_runs_here() {
@@ -104,18 +104,18 @@ async fn a_good_plugin_beside_more_bombs_than_cores_is_ready_before_any_of_them(
 
 #[tokio::test]
 async fn a_child_that_reaches_a_limit_is_ended_and_the_limit_named() {
-    assert!(matches!(lost("grow", BOUNDS).await, Lost::Memory(most) if most == BOUNDS.memory));
-    assert!(matches!(lost("spin", BOUNDS).await, Lost::Time(most) if most == BOUNDS.time));
-    assert!(matches!(lost("flood", BOUNDS).await, Lost::Answer(most) if most == BOUNDS.answer));
+    assert!(matches!(lost("grow", BOUNDS).await, ChildError::Memory(most) if most == BOUNDS.memory));
+    assert!(matches!(lost("spin", BOUNDS).await, ChildError::Time(most) if most == BOUNDS.time));
+    assert!(matches!(lost("flood", BOUNDS).await, ChildError::Answer(most) if most == BOUNDS.answer));
     let crashed = lost("overflow", BOUNDS).await.to_string();
     assert!(crashed.contains("overflowed its stack"), "{crashed}");
     let crashed = lost("nothing", BOUNDS).await.to_string();
     assert!(crashed.contains("there is no nothing"), "{crashed}");
     let nowhere = Program { path: "/no/such/program".into(), arguments: Vec::new() };
-    assert!(matches!(nowhere.start(0), Err(Lost::Start(_))));
+    assert!(matches!(nowhere.start(0), Err(ChildError::Start(_))));
     // A child that lies about its own limits is killed by the parent.
-    let hurried = Bounds { time: Duration::from_millis(10), ..BOUNDS };
-    assert!(matches!(lost("spin", hurried).await, Lost::Time(_)));
+    let hurried = ChildLimits { time: Duration::from_millis(10), ..BOUNDS };
+    assert!(matches!(lost("spin", hurried).await, ChildError::Time(_)));
 }
 
 #[tokio::test]

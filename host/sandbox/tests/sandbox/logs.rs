@@ -3,7 +3,7 @@
 use crate::bare::Core;
 use crate::support::{call, configured, ordered, sandbox, tight};
 use esclusa_flow::settings::Limits;
-use esclusa_sandbox::Configured;
+use esclusa_sandbox::ConfiguredPlugin;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
@@ -45,7 +45,7 @@ impl Subscriber for Captured {
 }
 
 /// The lines that a call logs. The test's runtime has one thread, which is the one that is watched.
-async fn logged(plugin: &Configured) -> Vec<String> {
+async fn logged(plugin: &ConfiguredPlugin) -> Vec<String> {
     let captured = Captured::default();
     let watched = tracing::subscriber::set_default(captured.clone());
     let _ = call(plugin, 1).await;

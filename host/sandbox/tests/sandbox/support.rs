@@ -8,7 +8,7 @@ use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::item::Item;
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
-use esclusa_sandbox::{Configured, LoadError, Loaded, RouteSettings, Sandbox, SandboxConfig};
+use esclusa_sandbox::{CompiledPlugin, ConfiguredPlugin, LoadError, RouteSettings, Sandbox, SandboxConfig};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -60,18 +60,18 @@ pub fn hostile() -> Vec<u8> {
     })
 }
 
-pub async fn load(sandbox: &Sandbox, component: Vec<u8>) -> Result<Loaded, LoadError> {
+pub async fn load(sandbox: &Sandbox, component: Vec<u8>) -> Result<CompiledPlugin, LoadError> {
     sandbox.load_bytes("guest.wasm", component).await
 }
 
 /// Loads and configures with tight limits.
-pub async fn configured(sandbox: &Sandbox, component: Vec<u8>) -> Configured {
+pub async fn configured(sandbox: &Sandbox, component: Vec<u8>) -> ConfiguredPlugin {
     let loaded = load(sandbox, component).await.expect("it loads");
     loaded.configure(settings("{}", tight())).await.expect("it takes its configuration")
 }
 
 /// The hostile plugin with an order and limits.
-pub async fn ordered(what: &str, limits: Limits) -> Configured {
+pub async fn ordered(what: &str, limits: Limits) -> ConfiguredPlugin {
     let loaded = load(&sandbox(), hostile()).await.expect("it loads");
     loaded.configure(settings(&order(what), limits)).await.expect("it takes its configuration")
 }
@@ -98,12 +98,12 @@ pub fn events(count: usize) -> Arc<Columns> {
     columns.into()
 }
 
-pub async fn call(plugin: &Configured, count: usize) -> Result<CallOutput, CallError> {
+pub async fn call(plugin: &ConfiguredPlugin, count: usize) -> Result<CallOutput, CallError> {
     plugin.call(&origin(), &events(count), Arc::new(NoReads)).await
 }
 
 /// The failure of a call that has to fail by the plugin's fault.
-pub async fn failure(plugin: &Configured) -> CallFailure {
+pub async fn failure(plugin: &ConfiguredPlugin) -> CallFailure {
     match call(plugin, 3).await {
         Err(CallError::Failed(failure)) => *failure,
         other => panic!("expected a failure, got {other:?}"),

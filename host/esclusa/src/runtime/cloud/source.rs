@@ -5,7 +5,7 @@ use crate::runtime::reachable::Unreachable;
 use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::shards::{self, Alone, Coordination, Sharing};
 use esclusa_aws::{check, dynamodb_stream, iam, kinesis, lease, sqs};
-use esclusa_config::plan::{self, DynamodbStreamName, Objects, Output, Plan, Source, Table};
+use esclusa_config::plan::{self, DynamodbStreamName, Objects, Output, Plan, Source, TableSpec};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::source::{self, Positions};
@@ -140,7 +140,7 @@ impl Cloud {
             note(routes, self.check_source(name, source).await);
         }
         for (name, table) in &plan.tables {
-            let Table::Dynamodb { name: there, place, .. } = table else { continue };
+            let TableSpec::Dynamodb { name: there, place, .. } = table else { continue };
             let table = esclusa_aws::tables::Table { name: there.clone(), place: place.clone() };
             note(users(&|r| r.grants.tables.contains(name)), check::table(&self.clients, name, &table).await);
         }

@@ -8,7 +8,7 @@ use super::{Refused, cost};
 use crate::child;
 use esclusa_config::granted_names::{needs_order, ungranted};
 use esclusa_config::plan;
-use esclusa_sandbox::child::{Bounds, Lost, serve};
+use esclusa_sandbox::child::{ChildError, ChildLimits, serve};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 /// What one check by a child may take. The schemas of large public APIs take a hundredth of it.
-pub const BOUNDS: Bounds = Bounds { memory: 256 << 20, time: Duration::from_secs(5), answer: 4 << 20 };
+pub const BOUNDS: ChildLimits = ChildLimits { memory: 256 << 20, time: Duration::from_secs(5), answer: 4 << 20 };
 /// Bytes of a schema and a configuration that a child takes.
 const INPUT: usize = 64 << 20;
 /// Children at the same time: each may need [`BOUNDS`]' memory.
@@ -44,13 +44,13 @@ enum Misfit {
 /// plugin needs.
 ///
 /// # Errors
-/// [`Refused`].
+/// [`ConfigRefused`].
 pub async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), Refused> {
     let text = schema;
     let schema: Value = serde_json::from_str(text).map_err(|error| Refused::Schema(error.to_string()))?;
     let checked = if cost::cheap(&schema, &route.config) {
         let (schema, config) = (schema.clone(), route.config.clone());
-        spawn_blocking(move || validate(&schema, &config)).await.map_err(|error| Lost::Crashed(error.to_string()))
+        spawn_blocking(move || validate(&schema, &config)).await.map_err(|error| ChildError::Crashed(error.to_string()))
     } else {
         by_child(text, &route.config).await
     };
@@ -62,7 +62,7 @@ pub async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), Refused>
     let unordered = needs_order(&schema) && !route.ordered;
     let (config, grants) = (route.config.clone(), route.grants.clone());
     let missing = spawn_blocking(move || ungranted(&schema, &config, &grants)).await;
-    let missing = missing.map_err(|error| Refused::Check(Lost::Crashed(error.to_string())))?;
+    let missing = missing.map_err(|error| Refused::Check(ChildError::Crashed(error.to_string())))?;
     match missing {
         missing if !missing.is_empty() => Err(Refused::Grants(missing)),
         _ if unordered => Err(Refused::Order(route.source.clone())),
@@ -70,12 +70,12 @@ pub async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), Refused>
     }
 }
 
-async fn by_child(schema: &str, config: &Value) -> Result<Result<(), Misfit>, Lost> {
-    let input = serde_json::to_vec(&(schema, config)).map_err(|error| Lost::Crashed(error.to_string()))?;
+async fn by_child(schema: &str, config: &Value) -> Result<Result<(), Misfit>, ChildError> {
+    let input = serde_json::to_vec(&(schema, config)).map_err(|error| ChildError::Crashed(error.to_string()))?;
     // It is never closed.
     let _place = PLACES.acquire().await;
     let answer = child::checker().start(NICENESS)?.ask(&input, &BOUNDS).await?;
-    serde_json::from_slice(&answer).map_err(|error| Lost::Crashed(error.to_string()))
+    serde_json::from_slice(&answer).map_err(|error| ChildError::Crashed(error.to_string()))
 }
 
 /// What the child does.

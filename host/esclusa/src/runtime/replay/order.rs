@@ -1,6 +1,6 @@
 //! What is to be rebuilt, held against the plan.
 
-use esclusa_config::plan::{Plan, RouteSpec, ShardCoordination, Source, Start, Table};
+use esclusa_config::plan::{Plan, RouteSpec, ShardCoordination, Source, Start, TableSpec};
 use esclusa_flow::filter::Filter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl Order {
     /// What is to be done; `now` is in milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`ConfigRefused`].
     pub fn job(&self, plan: &Plan, now: u64) -> Result<Job, Refused> {
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since > until
@@ -262,7 +262,7 @@ impl Job {
     /// True where anything is in the store of the configuration.
     #[must_use]
     pub fn needs_store(&self) -> bool {
-        let embedded = |name: &String| matches!(self.plan.tables.get(name), Some(Table::Embedded(_)));
+        let embedded = |name: &String| matches!(self.plan.tables.get(name), Some(TableSpec::Embedded(_)));
         self.logged() || self.wired.grants.tables.iter().any(embedded)
     }
 

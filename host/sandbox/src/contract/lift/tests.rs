@@ -216,8 +216,8 @@ fn output() -> impl Strategy<Value = CallOutput> {
     })
 }
 
-fn read(memory: &[u8], record: &[u8]) -> Result<std::result::Result<CallOutput, Refusal>> {
-    Reader::new(memory, |_| Ok(())).answer(record)
+fn read(memory: &[u8], record: &[u8]) -> Result<std::result::Result<CallOutput, BatchRefusal>> {
+    AbiReader::new(memory, |_| Ok(())).answer(record)
 }
 
 proptest! {
@@ -248,14 +248,14 @@ proptest! {
         let record = variant(0, memory.output(&output));
         let mut spent = 0usize;
         let spend = |bytes| { spent += bytes; if spent > budget { bail!("too much") } else { Ok(()) } };
-        let read = Reader::new(&memory.0, spend).answer(&record);
+        let read = AbiReader::new(&memory.0, spend).answer(&record);
         prop_assert_eq!(read.is_ok(), spent <= budget);
     }
 }
 
 #[test]
 fn a_refusal_is_read_with_its_reason() {
-    for (tag, refusal) in [(0, Refusal::Retry("why".to_owned())), (1, Refusal::Halt("why".to_owned()))] {
+    for (tag, refusal) in [(0, BatchRefusal::Retry("why".to_owned())), (1, BatchRefusal::Halt("why".to_owned()))] {
         let mut memory = Memory(vec![0; 8]);
         let reason = memory.text("why");
         assert_eq!(read(&memory.0, &variant(1, variant(tag, reason))).unwrap(), Err(refusal));
