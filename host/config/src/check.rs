@@ -42,10 +42,10 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     let engine = sections::engine(&reader, &paths);
     let aws = aws_resource::section(&reader);
     let mut world = Declarations {
-        sources: source::all(&reader, &paths, &aws.place),
+        sources: source::sources(&reader, &paths, &aws.place),
         tables: store::tables(&reader, &aws.place),
         objects: store::objects(&reader, &paths, &aws.place),
-        outputs: output::all(&reader, &paths, &aws.place),
+        outputs: output::outputs(&reader, &paths, &aws.place),
         home: aws.place.clone(),
     };
     conflict::streams(&mut world, findings);
@@ -54,7 +54,7 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     conflict::objects(&world, &engine, &paths.base(), findings);
     conflict::table_changes(&world, findings);
     conflict::listener(&world, reader.entry(&root::ADMIN).is_some(), findings);
-    let routes = route::all(&reader, &world, &paths);
+    let routes = route::routes(&reader, &world, &paths);
     warn_unused(&world, &routes, findings);
     Some(Plan {
         admin,
@@ -110,7 +110,7 @@ impl<'a> PathResolver<'a> {
 
     /// The directory of the file.
     pub(crate) fn base(&self) -> PathBuf {
-        tidy(self.base)
+        normalise(self.base)
     }
 
     /// The path of a key, or its default.
@@ -118,19 +118,19 @@ impl<'a> PathResolver<'a> {
         let path = reader.text_or_default(key);
         if path.is_empty() && reader.text(key).is_some() {
             let message = format!("`{}` is an empty path", key.name);
-            reader.findings.add(Finding::error(Code::BAD_VALUE, reader.place(key), message));
+            reader.findings.add(Finding::error(Code::BAD_VALUE, reader.value_span(key), message));
         }
-        tidy(&self.base.join(path))
+        normalise(&self.base.join(path))
     }
 
     /// The path that a key has where its section is not given.
     pub(crate) fn default(&self, key: &KeySpec) -> PathBuf {
-        tidy(&self.base.join(section_reader::default(key)))
+        normalise(&self.base.join(section_reader::default(key)))
     }
 }
 
 /// The path without `.`, and without `x/..`: two spellings of one path become equal. Links are not followed.
-fn tidy(path: &Path) -> PathBuf {
+fn normalise(path: &Path) -> PathBuf {
     let mut tidied = PathBuf::new();
     for component in path.components() {
         match component {
@@ -152,7 +152,7 @@ mod tests {
     fn spellings_of_a_path_become_equal() {
         for (untidy, tidied) in [("./a/./b", "a/b"), ("a/../b", "b"), ("../a", "../a"), ("/../a", "/../a"), ("./", ".")]
         {
-            assert_eq!(tidy(Path::new(untidy)), Path::new(tidied));
+            assert_eq!(normalise(Path::new(untidy)), Path::new(tidied));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Commands that the program starts itself with, to work in a process that can be killed. No help lists them.
 
 use crate::runtime::plugins::check::check_config;
-use esclusa_sandbox::child::Program;
+use esclusa_sandbox::child::ChildCommand;
 use esclusa_sandbox::{Compiler, compile_plugin};
 use std::process::ExitCode;
 
@@ -23,12 +23,12 @@ pub fn serve() -> Option<ExitCode> {
 
 /// Checks configurations in processes of their own.
 #[must_use]
-pub fn checker() -> Program {
-    Program::this(CHECK)
+pub fn checker() -> ChildCommand {
+    ChildCommand::this(CHECK)
 }
 
 /// Compiles plugins in processes of their own.
 #[must_use]
 pub fn compiler() -> Compiler {
-    Compiler::Child(Program::this(COMPILE))
+    Compiler::Child(ChildCommand::this(COMPILE))
 }

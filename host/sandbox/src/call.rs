@@ -72,7 +72,7 @@ impl CompiledPlugin {
             kept: InstancePool::new(inner.clone(), settings.instances),
             settings,
             rate: Arc::default(),
-            share: Semaphore::new(share(inner)),
+            share: Semaphore::new(permits_per_route(inner)),
         });
         let first = calls.clone();
         let taken = run_on(inner.config.threads.clone(), async move { first.configure().await }).await;
@@ -82,7 +82,7 @@ impl CompiledPlugin {
 }
 
 /// Permits that one route may have.
-fn share(inner: &SandboxCore) -> usize {
+fn permits_per_route(inner: &SandboxCore) -> usize {
     (inner.config.instances as usize / 2).max(1)
 }
 
@@ -90,12 +90,12 @@ impl RouteCalls {
     async fn configure(&self) -> Result<(), LoadError> {
         let _permit = self.program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
         let mut instance = self.instance();
-        match timeout(self.settings.limits.time, instance.initialised(&self.settings.config)).await {
+        match timeout(self.settings.limits.time, instance.initialise(&self.settings.config)).await {
             Ok(Ok(())) => {}
             Ok(Err(stopped)) => return Err(LoadError::Init(instance.failure(stopped))),
-            Err(_) => return Err(LoadError::Init(instance.late())),
+            Err(_) => return Err(LoadError::Init(instance.timed_out())),
         }
-        instance.end();
+        instance.finish();
         self.kept.keep(instance);
         Ok(())
     }
@@ -106,11 +106,11 @@ impl RouteCalls {
     }
 
     async fn run(&self, origin: &Origin, events: &Columns, reads: Arc<dyn Reads>) -> Result<CallOutput, CallError> {
-        let stopped = |_| trap::host("the sandbox is shutting down");
+        let stopped = |_| trap::host_fault("the sandbox is shutting down");
         let _share = self.share.acquire().await.map_err(stopped)?;
         let permits = &self.program.inner.running;
         // No other permit of this route is in use: it may not have to wait for those of others.
-        let first = self.share.available_permits().saturating_add(1) >= share(&self.program.inner);
+        let first = self.share.available_permits().saturating_add(1) >= permits_per_route(&self.program.inner);
         let _permit = if first { permits.first().await } else { permits.further().await }.map_err(stopped)?;
         let (mut instance, ready) = match self.kept.take() {
             Some(kept) => (kept, true),
@@ -118,7 +118,7 @@ impl RouteCalls {
         };
         let handled = timeout(self.settings.limits.time, async {
             if !ready {
-                instance.initialised_again(&self.settings.config).await?;
+                instance.initialise_quietly(&self.settings.config).await?;
             }
             instance.begin(&self.settings.route, events, reads);
             instance.handle(BatchRef::new(origin, events)).await
@@ -126,13 +126,13 @@ impl RouteCalls {
         let output = match handled.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(stopped)) => return Err(instance.failure(stopped)),
-            Err(_) => return Err(instance.late()),
+            Err(_) => return Err(instance.timed_out()),
         };
         let most = self.settings.limits.effects;
         match output {
             Ok(output) if output.effects.len() > most => {
                 let message = format!("the plugin returned {} effects, limits.effects is {most}", output.effects.len());
-                let (logs, fated) = (instance.end(), instance.is_fated(FailureKind::Effects));
+                let (logs, fated) = (instance.finish(), instance.is_fated(FailureKind::Effects));
                 Err(CallError::Failed(Box::new(CallFailure {
                     logs,
                     fated,
@@ -140,7 +140,7 @@ impl RouteCalls {
                 })))
             }
             Ok(output) => {
-                instance.end();
+                instance.finish();
                 self.kept.keep(instance);
                 Ok(output)
             }
@@ -159,7 +159,7 @@ impl Plugin for ConfiguredPlugin {
         let (calls, origin, events) = (self.0.clone(), origin.clone(), events.clone());
         let threads = self.0.program.inner.config.threads.clone();
         let call = run_on(threads, async move { calls.run(&origin, &events, reads).await });
-        Box::pin(async { call.await.unwrap_or_else(|| Err(trap::host("the call was broken off"))) })
+        Box::pin(async { call.await.unwrap_or_else(|| Err(trap::host_fault("the call was broken off"))) })
     }
 
     fn digest(&self) -> &str {

@@ -31,18 +31,18 @@ const THREADS: usize = 4;
 
 /// What is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
+pub struct ChildCommand {
     /// The file.
     pub path: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
 }
 
-impl Program {
+impl ChildCommand {
     /// The program that runs now, also if its file was replaced meanwhile.
     #[must_use]
-    pub fn this(command: &str) -> Program {
-        Program { path: "/proc/self/exe".into(), arguments: vec![command.into()] }
+    pub fn this(command: &str) -> ChildCommand {
+        ChildCommand { path: "/proc/self/exe".into(), arguments: vec![command.into()] }
     }
 
     /// Starts it at a niceness, from 0 to 19.
@@ -67,7 +67,7 @@ impl Program {
             .kill_on_drop(true);
         let process = command.spawn().map_err(ChildError::Start)?;
         let usage = ProcessorUsage(process.id().and_then(|id| Pid::from_raw(id.cast_signed())));
-        usage.lower(niceness);
+        usage.renice(niceness);
         Ok(Child { process, usage })
     }
 }
@@ -172,7 +172,7 @@ pub struct ProcessorUsage(Option<Pid>);
 
 impl ProcessorUsage {
     /// Makes all of its threads as nice.
-    pub fn lower(self, niceness: i32) {
+    pub fn renice(self, niceness: i32) {
         if self.0.is_some() {
             // One that has ended has no priority any more.
             let _ = setpriority_pgrp(self.0, niceness);

@@ -6,7 +6,7 @@
 //! bombs instead of waiting for them. Overdue ones run at the lowest priority, [`OVERDUE`] at a time, in places of their own.
 //! Thus a file that takes for ever holds up others only as long as its size excuses.
 
-use crate::child::{self, ChildError, ChildLimits, Program};
+use crate::child::{self, ChildCommand, ChildError, ChildLimits};
 use crate::load_error::{LoadError, MAX_FILE};
 use crate::{wasm_scan, wasmtime_engine};
 use std::process::ExitCode;
@@ -39,7 +39,7 @@ pub enum Compiler {
     #[default]
     Here,
     /// By a child process: a program that calls [`compile_plugin`].
-    Child(Program),
+    Child(ChildCommand),
 }
 
 /// Places to compile.
@@ -78,24 +78,24 @@ impl CompileSlots {
     ///
     /// # Errors
     /// What is wrong with the plugin, or how the child was lost.
-    pub(crate) async fn by_child(&self, program: &Program, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+    pub(crate) async fn by_child(&self, program: &ChildCommand, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         let (places, niceness) = if bytes.len() < LARGE { (&self.small, NICE[0]) } else { (&self.large, NICE[1]) };
-        let place = taken(places).await?;
+        let place = acquire(places).await?;
         let child = program.start(niceness)?;
         let usage = child.usage();
         let mut asked = Box::pin(child.ask(bytes, &BOUNDS));
         tokio::select! {
             answer = &mut asked => return decode_answer(answer?),
-            () = usage.exceeds(prompt(bytes.len())) => {}
+            () = usage.exceeds(prompt_time(bytes.len())) => {}
         }
         if let Ok(_place) = self.overdue.try_acquire() {
             drop(place);
-            usage.lower(NICE[2]);
+            usage.renice(NICE[2]);
             return decode_answer(asked.await?);
         }
         // What it has done is lost: waiting, it would keep its memory.
         drop((asked, place));
-        let _place = taken(&self.overdue).await?;
+        let _place = acquire(&self.overdue).await?;
         decode_answer(program.start(NICE[2])?.ask(bytes, &BOUNDS).await?)
     }
 
@@ -103,14 +103,14 @@ impl CompileSlots {
     ///
     /// # Errors
     /// What is wrong with the plugin.
-    pub(crate) async fn here(
+    pub(crate) async fn in_process(
         self: &Arc<Self>,
         engine: &Engine,
         bytes: Arc<Vec<u8>>,
         most: Duration,
     ) -> Result<Vec<u8>, LoadError> {
         let (places, engine) = (self.clone(), engine.clone());
-        let place = taken(&self.here).await?;
+        let place = acquire(&self.here).await?;
         place.forget();
         let work = tokio::task::spawn_blocking(move || {
             let compiled = compile(&engine, &bytes);
@@ -125,12 +125,12 @@ impl CompileSlots {
     }
 }
 
-async fn taken(places: &Semaphore) -> Result<SemaphorePermit<'_>, LoadError> {
+async fn acquire(places: &Semaphore) -> Result<SemaphorePermit<'_>, LoadError> {
     places.acquire().await.map_err(|_| LoadError::Stopped)
 }
 
 /// Processor time after which a file of so many bytes is overdue.
-fn prompt(bytes: usize) -> Duration {
+fn prompt_time(bytes: usize) -> Duration {
     PROMPT.saturating_add(PROMPT_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20)))
 }
 

@@ -35,9 +35,9 @@ pub(crate) struct Guest {
     /// A read that the host could not answer in this call.
     pub(crate) fault: Option<Fault>,
     /// True if this call has read, or tried to.
-    pub(crate) asked: bool,
+    pub(crate) has_read: bool,
     /// True while the guest waits for a read.
-    pub(crate) waiting: bool,
+    pub(crate) awaiting_read: bool,
     table: ResourceTable,
     files: WasiFilesystemCtx,
 }
@@ -54,21 +54,21 @@ impl Guest {
             journal,
             reads: None,
             fault: None,
-            asked: false,
-            waiting: false,
+            has_read: false,
+            awaiting_read: false,
             table,
             files: WasiFilesystemCtx::default(),
         }
     }
 
     /// Counts a call of a host function.
-    fn entered(&mut self) -> Result<(), GuestStop> {
+    fn count_host_call(&mut self) -> Result<(), GuestStop> {
         self.meter.host_call()
     }
 
     fn files(&mut self) -> WasiFilesystemCtxView<'_> {
         // One call too many is noticed at the next tick.
-        let _ = self.entered();
+        let _ = self.count_host_call();
         WasiFilesystemCtxView { ctx: &mut self.files, table: &mut self.table }
     }
 }
@@ -76,7 +76,7 @@ impl Guest {
 impl IoView for Guest {
     fn table(&mut self) -> &mut ResourceTable {
         // One call too many is noticed at the next tick.
-        let _ = self.entered();
+        let _ = self.count_host_call();
         &mut self.table
     }
 }

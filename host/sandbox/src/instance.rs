@@ -53,7 +53,7 @@ impl Instance {
     }
 
     /// Makes the instance and hands it its configuration.
-    pub(crate) async fn initialised(&mut self, config: &str) -> Result<(), GuestError> {
+    pub(crate) async fn initialise(&mut self, config: &str) -> Result<(), GuestError> {
         self.start().await?;
         self.phase = GuestPhase::Init;
         let init = self.program.init;
@@ -64,9 +64,9 @@ impl Instance {
     }
 
     /// Likewise, for a plugin that has taken this configuration before: what it says of it was logged then.
-    pub(crate) async fn initialised_again(&mut self, config: &str) -> Result<(), GuestError> {
+    pub(crate) async fn initialise_quietly(&mut self, config: &str) -> Result<(), GuestError> {
         self.store.data().journal.quiet(true);
-        self.initialised(config).await?;
+        self.initialise(config).await?;
         self.store.data().journal.quiet(false);
         Ok(())
     }
@@ -91,8 +91,8 @@ impl Instance {
         guest.random = random.unwrap_or(guest.random);
         guest.reads = Some(reads);
         guest.fault = None;
-        guest.waiting = false;
-        guest.asked = false;
+        guest.awaiting_read = false;
+        guest.has_read = false;
         guest.meter.restart();
     }
 
@@ -126,7 +126,7 @@ impl Instance {
     }
 
     /// Ends a call that went well, and gives the last lines that it logged.
-    pub(crate) fn end(&mut self) -> Vec<String> {
+    pub(crate) fn finish(&mut self) -> Vec<String> {
         let guest = self.store.data_mut();
         guest.reads = None;
         guest.journal.close(guest.meter.limits().log_bytes)
@@ -134,12 +134,12 @@ impl Instance {
 
     /// True if a call that fails so will fail again.
     pub(crate) fn is_fated(&self, kind: FailureKind) -> bool {
-        !self.store.data().asked && kind.repeats(self.calls <= 1)
+        !self.store.data().has_read && kind.repeats(self.calls <= 1)
     }
 
     /// What a stopped call means.
     pub(crate) fn failure(&mut self, stopped: GuestError) -> CallError {
-        let logs = self.end();
+        let logs = self.finish();
         let error = trap::failure(self.store.data(), stopped, logs);
         match error {
             CallError::Failed(failure) => {
@@ -151,14 +151,14 @@ impl Instance {
     }
 
     /// What a call means that took too long.
-    pub(crate) fn late(&mut self) -> CallError {
-        let logs = self.end();
-        trap::late(self.store.data(), self.phase, logs)
+    pub(crate) fn timed_out(&mut self) -> CallError {
+        let logs = self.finish();
+        trap::timed_out(self.store.data(), self.phase, logs)
     }
 
     /// What the plugin's own refusal of a batch means.
     pub(crate) fn refused(&mut self, refusal: BatchRefusal) -> CallError {
-        self.end();
+        self.finish();
         match (refusal, self.store.data_mut().fault.take()) {
             (BatchRefusal::Retry(_), Some(fault)) => CallError::Host(fault),
             (BatchRefusal::Retry(why), None) => CallError::Retry(short(why)),

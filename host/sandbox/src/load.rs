@@ -46,7 +46,7 @@ impl Sandbox {
     /// [`LoadError`], which says what was found and what is expected.
     pub async fn load(&self, path: &Path) -> Result<CompiledPlugin, LoadError> {
         let file = path.to_owned();
-        let bytes = aside(move || read(&file)).await?;
+        let bytes = off_thread(move || read(&file)).await?;
         self.load_bytes(&path.display().to_string(), bytes).await
     }
 
@@ -61,7 +61,7 @@ impl Sandbox {
         let (digest, component) = compiled(&self.0, name, Arc::new(bytes)).await?;
         let program = Arc::new(checked_component::program(&self.0, &component)?);
         let info = describe(&program).await?;
-        brief(&info)?;
+        check_lengths(&info)?;
         Ok(CompiledPlugin { digest, info: Arc::new(info), program })
     }
 }
@@ -86,7 +86,7 @@ async fn described(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadEr
     match asked.await {
         Ok(Ok(info)) => Ok(info),
         Ok(Err(stopped)) => Err(LoadError::Describe(instance.failure(stopped))),
-        Err(_) => Err(LoadError::Describe(instance.late())),
+        Err(_) => Err(LoadError::Describe(instance.timed_out())),
     }
 }
 
@@ -97,7 +97,7 @@ async fn compiled(
     bytes: Arc<Vec<u8>>,
 ) -> Result<(Arc<str>, Component), LoadError> {
     let (shared, file) = (inner.clone(), bytes.clone());
-    let (digest, found) = aside(move || {
+    let (digest, found) = off_thread(move || {
         let digest: Arc<str> = hex(&Sha256::digest(&*file)).into();
         let found = shared.cache.as_ref().and_then(|cache| cache.get(&shared.engine, &digest));
         Ok((digest, found))
@@ -109,13 +109,13 @@ async fn compiled(
     tracing::info!(plugin = name, bytes = bytes.len(), "compiling a plugin");
     let started = Instant::now();
     let code = match &inner.config.compiler {
-        Compiler::Here => inner.compiling.here(&inner.engine, bytes, inner.config.compile_time).await?,
+        Compiler::Here => inner.compiling.in_process(&inner.engine, bytes, inner.config.compile_time).await?,
         Compiler::Child(program) => inner.compiling.by_child(program, &bytes).await?,
     };
     let milliseconds = started.elapsed().as_millis() as u64;
     tracing::info!(plugin = name, digest = &*digest, milliseconds, "plugin compiled");
     let (shared, name) = (inner.clone(), name.to_owned());
-    aside(move || {
+    off_thread(move || {
         let component = code_cache::component(&shared.engine, &code);
         let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         if let Some(Err(error)) = shared.cache.as_ref().map(|cache| cache.put(&digest, &code)) {
@@ -127,14 +127,14 @@ async fn compiled(
 }
 
 /// Does what takes its time on a thread that nobody waits for but this.
-async fn aside<T: Send + 'static>(
+async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, LoadError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(LoadError::Stopped))
 }
 
 /// What a plugin says of itself is shown in logs, status and pages, and its schema is computed with.
-fn brief(info: &PluginInfo) -> Result<(), LoadError> {
+fn check_lengths(info: &PluginInfo) -> Result<(), LoadError> {
     let texts = [
         ("name", info.name.len(), 128),
         ("version", info.version.len(), 128),

@@ -1,4 +1,4 @@
-//! Permits to run guests. A part of them is kept for routes that have no guest running: plugins of other routes that
+//! Permits to run guests. A part of them is reserved for routes that have no guest running: plugins of other routes that
 //! compute for ever, on as many calls as they are given, do not make them wait.
 
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
@@ -6,7 +6,7 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 /// The permits of a sandbox.
 pub(crate) struct RunPermits {
     all: Semaphore,
-    kept: Semaphore,
+    reserved: Semaphore,
 }
 
 impl RunPermits {
@@ -14,11 +14,11 @@ impl RunPermits {
     pub(crate) fn new(instances: u32) -> Self {
         RunPermits {
             all: Semaphore::new(instances as usize),
-            kept: Semaphore::new(RunPermits::reserve(instances) as usize),
+            reserved: Semaphore::new(RunPermits::reserve(instances) as usize),
         }
     }
 
-    /// How many are kept besides `instances`.
+    /// How many are reserved besides `instances`.
     pub(crate) const fn reserve(instances: u32) -> u32 {
         let quarter = instances / 4;
         if quarter == 0 { 1 } else { quarter }
@@ -29,7 +29,7 @@ impl RunPermits {
         tokio::select! {
             biased;
             permit = self.all.acquire() => permit,
-            permit = self.kept.acquire() => permit,
+            permit = self.reserved.acquire() => permit,
         }
     }
 

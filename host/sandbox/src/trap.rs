@@ -36,7 +36,7 @@ pub(crate) struct ConfigRefused(pub String);
 const FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// A fault of the host.
-pub(crate) fn host(why: &str) -> CallError {
+pub(crate) fn host_fault(why: &str) -> CallError {
     CallError::Host(Fault::Transient(why.to_owned()))
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn host(why: &str) -> CallError {
 pub(crate) fn failure(guest: &Guest, stopped: GuestError, logs: Vec<String>) -> CallError {
     let GuestError { phase, error } = stopped;
     if error.is::<PoolConcurrencyLimitError>() {
-        return host("all instances of the pool are in use");
+        return host_fault("all instances of the pool are in use");
     }
     let (kind, message) = classify(guest, phase, &error, &logs);
     if let (FailureKind::Trap, Some(fault)) = (kind, &guest.fault) {
@@ -98,9 +98,9 @@ fn reason(trap: &str, logs: &[String]) -> String {
 }
 
 /// What it means that the time was up.
-pub(crate) fn late(guest: &Guest, phase: GuestPhase, logs: Vec<String>) -> CallError {
+pub(crate) fn timed_out(guest: &Guest, phase: GuestPhase, logs: Vec<String>) -> CallError {
     let time = guest.meter.limits().time;
-    let (kind, what) = if guest.waiting {
+    let (kind, what) = if guest.awaiting_read {
         (FailureKind::Time, "waited for table reads, and took longer than")
     } else {
         (FailureKind::Cpu, "computed for longer than")

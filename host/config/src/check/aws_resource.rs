@@ -88,7 +88,7 @@ pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
             marks_table: section_reader::default(&shape::MARKS_TABLE).to_owned(),
         };
     };
-    let reader = SectionReader::open(root.findings, &shape::SECTION, root.key_place(&root::AWS), table, &[]);
+    let reader = SectionReader::open(root.findings, &shape::SECTION, root.key_span(&root::AWS), table, &[]);
     let place = ServiceLocation {
         region: region(&reader, &shape::REGION),
         endpoint_url: endpoint(&reader, &shape::ENDPOINT_URL),
@@ -100,14 +100,14 @@ pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
 }
 
 /// Where a resource is: what its ARN and section say, else what `[aws]` says.
-pub(super) fn place(reader: &SectionReader<'_>, resource: &str, aws: &ServiceLocation) -> ServiceLocation {
+pub(super) fn location(reader: &SectionReader<'_>, resource: &str, aws: &ServiceLocation) -> ServiceLocation {
     let own = region(reader, &shape::OWN_REGION);
     let of_arn = arn(resource).map(|arn| arn.region.to_owned());
     if let (Some(own), Some(of_arn)) = (&own, &of_arn)
         && own != of_arn
     {
         let message = format!("the ARN is of the region {of_arn}");
-        let finding = Finding::error(Code::AWS_BAD_RESOURCE, reader.place(&shape::OWN_REGION), message);
+        let finding = Finding::error(Code::AWS_BAD_RESOURCE, reader.value_span(&shape::OWN_REGION), message);
         reader.findings.add(finding.help("leave region out: the ARN says it"));
     }
     let endpoint_url = endpoint(reader, &shape::OWN_ENDPOINT_URL);
@@ -144,7 +144,7 @@ pub(super) fn queue(reader: &SectionReader<'_>, key: &KeySpec, default: &str) ->
 
 fn refuse(reader: &SectionReader<'_>, key: &KeySpec, naming: &ResourceNaming) {
     let message = format!("this cannot be {}", naming.what);
-    reader.findings.add(Finding::error(Code::AWS_BAD_RESOURCE, reader.place(key), message).help(naming.help));
+    reader.findings.add(Finding::error(Code::AWS_BAD_RESOURCE, reader.value_span(key), message).help(naming.help));
 }
 
 impl ResourceNaming {
@@ -181,7 +181,7 @@ fn arn(text: &str) -> Option<Arn<'_>> {
 fn region(reader: &SectionReader<'_>, key: &KeySpec) -> Option<String> {
     let region = reader.text(key).filter(|region| !region.is_empty())?;
     if !region.chars().all(is_of_region) {
-        let finding = Finding::error(Code::BAD_VALUE, reader.place(key), "this cannot be a region");
+        let finding = Finding::error(Code::BAD_VALUE, reader.value_span(key), "this cannot be a region");
         reader.findings.add(finding.help("write region = \"us-east-1\""));
     }
     Some(region)
@@ -194,7 +194,7 @@ fn is_of_region(c: char) -> bool {
 fn endpoint(reader: &SectionReader<'_>, key: &KeySpec) -> Option<String> {
     let endpoint = reader.text(key).filter(|endpoint| !endpoint.is_empty())?;
     if let Err(problem) = is_http(&endpoint) {
-        let finding = Finding::error(Code::BAD_VALUE, reader.place(key), problem);
+        let finding = Finding::error(Code::BAD_VALUE, reader.value_span(key), problem);
         reader.findings.add(finding.help("write endpoint_url = \"http://localhost:4566\""));
     }
     Some(endpoint)

@@ -86,7 +86,7 @@ impl<T> Declared<T> {
 
     fn meant(&self, findings: &Findings, name: &str) -> String {
         let names = || self.by_name.keys().map(String::as_str);
-        let close = if findings.suggest() { nearest(name, names()) } else { None };
+        let close = if findings.may_suggest() { nearest(name, names()) } else { None };
         match close {
             Some(close) => format!("did you mean \"{close}\"?"),
             None if self.by_name.is_empty() => format!("declare it: [{}.{name}]", self.word),

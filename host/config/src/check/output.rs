@@ -13,7 +13,7 @@ use crate::syntax::section_reader::SectionReader;
 use crate::syntax::toml_tree::TomlValue;
 
 /// Every output.
-pub(super) fn all(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Output> {
+pub(super) fn outputs(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Output> {
     // An output that cannot be read is taken for one that can do everything, so that its routes are not reported, too.
     let fallback = || Output::Queue { queue: String::new() };
     Declared::read(root, &root::OUTPUT, &shape::FAMILY, |name, reader| output(name, reader, paths, home), fallback)
@@ -46,7 +46,7 @@ fn url(reader: &SectionReader<'_>) -> String {
         Ok(_) => "this is not an http or https URL".to_owned(),
         Err(error) => format!("this is not a URL: {}", lower_case(&error.to_string())),
     };
-    let finding = Finding::error(Code::OUTPUT_BAD_WEBHOOK, reader.place(&shape::URL), problem);
+    let finding = Finding::error(Code::OUTPUT_BAD_WEBHOOK, reader.value_span(&shape::URL), problem);
     reader.findings.add(finding.help("write url = \"https://example.com/hook\""));
     text
 }
@@ -82,7 +82,7 @@ fn is_field(value: &str) -> bool {
 /// A stream.
 fn kinesis(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
     let stream = aws_resource::name(reader, &shape::STREAM, &aws_resource::STREAM, name);
-    let place = aws_resource::place(reader, &stream, home);
+    let place = aws_resource::location(reader, &stream, home);
     Output::Kinesis { stream, strict_order: reader.boolean(&aws_shape::STRICT_ORDER), place }
 }
 
@@ -90,7 +90,7 @@ fn kinesis(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Ou
 fn sqs(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
     Output::Sqs {
         queue: aws_resource::queue(reader, &shape::QUEUE, name),
-        place: aws_resource::place(reader, "", home),
+        place: aws_resource::location(reader, "", home),
     }
 }
 
@@ -100,7 +100,7 @@ fn sns(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
         .entry(&aws_shape::TOPIC_ARN)
         .map(|_| aws_resource::name(reader, &aws_shape::TOPIC_ARN, &aws_resource::TOPIC, ""));
     let phone = reader.entry(&aws_shape::PHONE_NUMBER).map(|entry| (entry, phone(reader)));
-    let place = aws_resource::place(reader, topic.as_deref().unwrap_or_default(), home);
+    let place = aws_resource::location(reader, topic.as_deref().unwrap_or_default(), home);
     let receiver = match (topic, phone) {
         (Some(topic), None) => SnsReceiver::Topic(topic),
         (None, Some((_, phone))) => SnsReceiver::Phone(phone),
@@ -108,7 +108,7 @@ fn sns(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
         (Some(topic), Some((entry, _))) => {
             let message = "`topic_arn` and `phone_number` exclude each other";
             let finding = Finding::error(Code::BAD_VALUE, entry.key_span.clone(), message);
-            let other = reader.key_place(&aws_shape::TOPIC_ARN);
+            let other = reader.key_span(&aws_shape::TOPIC_ARN);
             reader.findings.add(finding.related(other, "here").help("make two outputs of it"));
             SnsReceiver::Topic(topic)
         }
@@ -124,14 +124,14 @@ fn ses(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
         _ => AmbiguousSend::Retry,
     };
     let (from, to, subject) = mail(reader);
-    Output::Ses { from, to, subject, rate, ambiguous, place: aws_resource::place(reader, "", home) }
+    Output::Ses { from, to, subject, rate, ambiguous, place: aws_resource::location(reader, "", home) }
 }
 
 /// Mails by a server.
 fn smtp(reader: &SectionReader<'_>) -> Output {
     let url = reader.text(&aws_shape::SERVER);
     if let Some(problem) = url.as_deref().and_then(bad_server) {
-        let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, reader.place(&aws_shape::SERVER), problem);
+        let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, reader.value_span(&aws_shape::SERVER), problem);
         reader.findings.add(finding.help("write url = \"smtp://user:password@mail.example.com:587\""));
     }
     let (from, to, subject) = mail(reader);
@@ -144,7 +144,7 @@ fn s3(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
         bucket: aws_resource::name(reader, &store::BUCKET, &aws_resource::BUCKET, ""),
         prefix: reader.text_or_default(&store::PREFIX),
         path_style: reader.boolean(&store::PATH_STYLE),
-        place: aws_resource::place(reader, "", home),
+        place: aws_resource::location(reader, "", home),
     }
 }
 
@@ -152,7 +152,7 @@ fn s3(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
 fn mail(reader: &SectionReader<'_>) -> (String, Vec<String>, Option<String>) {
     let from = reader.text(&aws_shape::FROM);
     if from.as_deref().is_some_and(|from| !is_mail(from)) {
-        refuse_mail(reader, reader.place(&aws_shape::FROM));
+        refuse_mail(reader, reader.value_span(&aws_shape::FROM));
     }
     let mut to = Vec::new();
     for (address, node) in reader.one_or_more(&aws_shape::TO) {
@@ -164,7 +164,7 @@ fn mail(reader: &SectionReader<'_>) -> (String, Vec<String>, Option<String>) {
     let subject = reader.text(&aws_shape::SUBJECT);
     if subject.as_deref().is_some_and(|subject| subject.chars().any(char::is_control)) {
         let message = "a subject is one line, without control characters";
-        reader.findings.add(Finding::error(Code::BAD_VALUE, reader.place(&aws_shape::SUBJECT), message));
+        reader.findings.add(Finding::error(Code::BAD_VALUE, reader.value_span(&aws_shape::SUBJECT), message));
     }
     (from.unwrap_or_default(), to, subject)
 }
@@ -191,7 +191,7 @@ fn phone(reader: &SectionReader<'_>) -> String {
     let Some(number) = reader.text(key) else { return String::new() };
     let digits = number.strip_prefix('+').unwrap_or_default();
     if !(2..=15).contains(&digits.len()) || !digits.chars().all(|c| c.is_ascii_digit()) {
-        let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, reader.place(key), "this is not a phone number");
+        let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, reader.value_span(key), "this is not a phone number");
         reader.findings.add(finding.help("with the country's code and digits only: \"+15555550100\""));
     }
     number

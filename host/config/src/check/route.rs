@@ -22,7 +22,7 @@ const BATCH_SIZE: usize = 100;
 const BATCH_SIZE_OF_QUEUE: usize = 10;
 
 /// Every route, in the order of the file.
-pub(super) fn all(root: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<'_>) -> Vec<RouteSpec> {
+pub(super) fn routes(root: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<'_>) -> Vec<RouteSpec> {
     let Some(entry) = root.entry(&root::ROUTE) else { return Vec::new() };
     let list = match &entry.node.value {
         TomlValue::List(list) => list,
@@ -43,13 +43,13 @@ pub(super) fn all(root: &SectionReader<'_>, world: &Declarations, paths: &PathRe
         };
         let reader = SectionReader::open(root.findings, &shape::SECTION, node.span.clone(), table, &[]);
         let route = route(&reader, world, paths);
-        let place = reader.place(&shape::NAME);
+        let place = reader.value_span(&shape::NAME);
         if let Some(first) = seen.insert(route.name.clone(), place.clone()).filter(|_| !route.name.is_empty()) {
             let message = format!("there are two routes \"{}\"", route.name);
             let finding = Finding::error(Code::ROUTE_DUPLICATE, place, message).related(first, "the other one");
             root.findings.add(finding.help("a route's name keeps its place in the source; give each its own"));
         }
-        sources.push(reader.place(&shape::SOURCE));
+        sources.push(reader.value_span(&shape::SOURCE));
         routes.push(route);
     }
     exclusive(world, &routes, &sources, &world.home, root.findings);
@@ -60,7 +60,7 @@ pub(super) fn all(root: &SectionReader<'_>, world: &Declarations, paths: &PathRe
 fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<'_>) -> RouteSpec {
     let name = reader.text_or_default(&shape::NAME);
     if reader.text(&shape::NAME).is_some() {
-        check_name(reader.findings, "route", &name, &reader.place(&shape::NAME));
+        check_name(reader.findings, "route", &name, &reader.value_span(&shape::NAME));
     }
     let source = source(reader, world);
     let grants = grants(reader, world);
@@ -104,7 +104,7 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
 
 fn source<'a>(reader: &SectionReader<'_>, world: &'a Declarations) -> Option<&'a Source> {
     let name = reader.text(&shape::SOURCE)?;
-    let place = reader.place(&shape::SOURCE);
+    let place = reader.value_span(&shape::SOURCE);
     world.sources.resolve(reader.findings, Code::ROUTE_UNKNOWN_SOURCE, &name, &place).map(|found| &found.value)
 }
 
@@ -131,7 +131,7 @@ fn bytes(reader: &SectionReader<'_>) -> (usize, usize) {
     if in_flight < batch {
         let key = if reader.entry(&shape::IN_FLIGHT).is_some() { &shape::IN_FLIGHT } else { &shape::BATCH_BYTES };
         let message = "a full batch (batch_bytes) does not fit into in_flight";
-        let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.place(key), message);
+        let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.value_span(key), message);
         reader
             .findings
             .add(finding.help("make in_flight at least batch_bytes; some multiple of it lets batches overlap"));
@@ -148,7 +148,7 @@ fn concurrency(reader: &SectionReader<'_>, source: Option<&Source>) -> usize {
     } else if reader.entry(&shape::CONCURRENCY).is_some() {
         let message = "maximum_concurrency and concurrency say the same thing";
         let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, entry.key_span.clone(), message);
-        Some(finding.related(reader.key_place(&shape::CONCURRENCY), "here, too").help("keep one of them"))
+        Some(finding.related(reader.key_span(&shape::CONCURRENCY), "here, too").help("keep one of them"))
     } else {
         None
     };
@@ -161,7 +161,7 @@ fn parallelization_factor(reader: &SectionReader<'_>, source: Option<&Source>) -
     let factor = reader.integer(key);
     if factor > 1 && source.is_some_and(|source| !source.ordered_by_key()) {
         let message = "a parallelization_factor above 1 is for sources that keep the order of each key";
-        let finding = Finding::error(Code::BAD_VALUE, reader.place(key), message);
+        let finding = Finding::error(Code::BAD_VALUE, reader.value_span(key), message);
         let kinds =
             "these are stream, table-changes, kinesis and dynamodb-stream; leave it out, concurrency is for the others";
         reader.findings.add(finding.help(kinds));
@@ -194,7 +194,7 @@ fn filter(reader: &SectionReader<'_>, source: Option<&Source>) -> Option<Filter>
     };
     let place = match patterns.get(error.pattern) {
         Some(pattern) if !error.pointer.is_empty() => pattern.at_pointer(&error.pointer),
-        _ if node.table().is_some() => reader.key_place(&shape::FILTER),
+        _ if node.table().is_some() => reader.key_span(&shape::FILTER),
         Some(pattern) => pattern.span.clone(),
         None => node.span.clone(),
     };
@@ -209,7 +209,7 @@ fn filter(reader: &SectionReader<'_>, source: Option<&Source>) -> Option<Filter>
 fn unknown_field(reader: &SectionReader<'_>, filter: &Filter, kind: &str, patterns: &[&TomlNode]) {
     let Some((pattern, field)) = filter.unknown_field(kind) else { return };
     let entry = patterns.get(pattern).and_then(|node| node.table()).and_then(|table| table.entry(field));
-    let place = entry.map_or_else(|| reader.key_place(&shape::FILTER), |entry| entry.key_span.clone());
+    let place = entry.map_or_else(|| reader.key_span(&shape::FILTER), |entry| entry.key_span.clone());
     let message = format!("no event from a source of kind {kind} has a field \"{field}\" at the top");
     let help = format!("a field of the payload lies in data: write {{ data = {{ {field} = … }} }}");
     reader.findings.add(Finding::warning(Code::ROUTE_UNKNOWN_FIELD, place, message).help(help));
@@ -220,7 +220,7 @@ fn digest(reader: &SectionReader<'_>) -> Option<String> {
     let digest = reader.text(&shape::SHA256)?;
     if digest.len() != 64 || !digest.chars().all(|c| c.is_ascii_hexdigit()) {
         let finding =
-            Finding::error(Code::ROUTE_BAD_DIGEST, reader.place(&shape::SHA256), "this is not a SHA-256 digest");
+            Finding::error(Code::ROUTE_BAD_DIGEST, reader.value_span(&shape::SHA256), "this is not a SHA-256 digest");
         reader.findings.add(finding.help("64 hexadecimal digits, as `sha256sum` prints them"));
     }
     Some(digest.to_lowercase())
@@ -249,7 +249,8 @@ fn instances(reader: &SectionReader<'_>, memory: usize) -> Instances {
     if reader.choice(&shape::INSTANCES) == "reuse" {
         if memory_high_water > memory {
             let message = "memory_high_water is above limits.memory, so it is never reached";
-            let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.place(&shape::MEMORY_HIGH_WATER), message);
+            let finding =
+                Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.value_span(&shape::MEMORY_HIGH_WATER), message);
             reader.findings.add(finding.help("make it less than limits.memory; by default it is half of it"));
         }
         return Instances::Reuse { max_invocations, memory_high_water };

@@ -38,12 +38,12 @@ pub(super) fn admin(reader: &SectionReader<'_>) -> Option<AdminListener> {
     let Ok(listen) = text.parse::<SocketAddr>() else {
         let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(8080);
         let finding =
-            Finding::error(Code::BAD_VALUE, admin.place(&root::LISTEN), "this is not an IP address and a port");
+            Finding::error(Code::BAD_VALUE, admin.value_span(&root::LISTEN), "this is not an IP address and a port");
         admin.findings.add(finding.help(format!("write listen = \"127.0.0.1:{port}\"")));
         return Some(AdminListener { listen: (Ipv4Addr::LOCALHOST, port).into() });
     };
     if !listen.ip().is_loopback() {
-        let place = admin.place(&root::LISTEN);
+        let place = admin.value_span(&root::LISTEN);
         admin.findings.add(if allowed {
             let message = "other machines can reach this address, and there is no authentication";
             Finding::warning(Code::ADMIN_REMOTE, place, message)
@@ -67,5 +67,5 @@ pub(super) fn engine(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> Pa
 
 fn named<'a>(reader: &SectionReader<'a>, key: &KeySpec, section: &'static Section) -> Option<SectionReader<'a>> {
     let table = reader.table(key, &format!("write [{}]", section.name))?;
-    Some(SectionReader::open(reader.findings, section, reader.key_place(key), table, &[]))
+    Some(SectionReader::open(reader.findings, section, reader.key_span(key), table, &[]))
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Every source.
-pub(super) fn all(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Source> {
+pub(super) fn sources(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Source> {
     let fallback = || Source::File { path: Default::default(), follow: false };
     Declared::read(root, &root::SOURCE, &shape::FAMILY, |name, reader| source(name, reader, paths, home), fallback)
 }
@@ -57,7 +57,7 @@ fn source(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, home
 /// The name of a stream or queue of the engine, by default that of its section.
 pub(super) fn engine_name(section: &str, reader: &SectionReader<'_>, key: &KeySpec) -> String {
     let Some(given) = reader.text(key) else { return section.to_owned() };
-    check_name(reader.findings, key.name, &given, &reader.place(key));
+    check_name(reader.findings, key.name, &given, &reader.value_span(key));
     given
 }
 
@@ -106,7 +106,7 @@ fn samples(reader: &SectionReader<'_>) -> Vec<Json> {
         (Some(_), Some(entry), _) => {
             let message = "`event` and `events` exclude each other";
             Finding::error(Code::BAD_VALUE, entry.key_span.clone(), message)
-                .related(reader.key_place(&shape::SAMPLE), "here")
+                .related(reader.key_span(&shape::SAMPLE), "here")
         }
         (None, None, _) => Finding::error(Code::MISSING_KEY, reader.span.clone(), "there is nothing to generate"),
     };
@@ -117,7 +117,7 @@ fn samples(reader: &SectionReader<'_>) -> Vec<Json> {
 fn schedule(reader: &SectionReader<'_>) -> Source {
     let cron = reader.text_or_default(&shape::CRON);
     if let (Some(_), Some(problem)) = (reader.text(&shape::CRON), bad_cron(&cron)) {
-        let finding = Finding::error(Code::SOURCE_BAD_CRON, reader.place(&shape::CRON), problem);
+        let finding = Finding::error(Code::SOURCE_BAD_CRON, reader.value_span(&shape::CRON), problem);
         reader
             .findings
             .add(finding.help("minute, hour, day of the month, month, day of the week: \"0 8 * * MON-FRI\""));
@@ -150,7 +150,7 @@ fn start(reader: &SectionReader<'_>) -> Start {
         ("AT_TIMESTAMP", Some(_)) => {
             let time = time.unwrap_or_default();
             if UNIX_EPOCH + Duration::from_millis(time) > SystemTime::now() {
-                let place = reader.place(&shape::STARTING_POSITION_TIMESTAMP);
+                let place = reader.value_span(&shape::STARTING_POSITION_TIMESTAMP);
                 let finding = Finding::error(Code::BAD_VALUE, place, "this time is still to come");
                 reader
                     .findings
@@ -159,8 +159,11 @@ fn start(reader: &SectionReader<'_>) -> Start {
             return Start::AtTimestamp(time);
         }
         ("AT_TIMESTAMP", None) => {
-            let finding =
-                Finding::error(Code::MISSING_KEY, reader.place(&shape::STARTING_POSITION), "AT_TIMESTAMP needs a time");
+            let finding = Finding::error(
+                Code::MISSING_KEY,
+                reader.value_span(&shape::STARTING_POSITION),
+                "AT_TIMESTAMP needs a time",
+            );
             reader.findings.add(finding.help("add starting_position_timestamp = \"2026-01-31T12:00:00Z\""));
         }
         (_, Some(entry)) => {
@@ -178,7 +181,7 @@ fn kinesis(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> So
     let consumer = reader
         .entry(&aws_shape::CONSUMER)
         .map(|_| aws_resource::name(reader, &aws_shape::CONSUMER, &aws_resource::CONSUMER, ""));
-    let place = aws_resource::place(reader, &stream, home);
+    let place = aws_resource::location(reader, &stream, home);
     let (start, ordered, coordination) = (start(reader), ordered(reader), coordination(reader));
     Source::Kinesis { stream, start, consumer, ordered, coordination, place }
 }
@@ -189,7 +192,7 @@ fn dynamodb_stream(name: &str, reader: &SectionReader<'_>, home: &ServiceLocatio
     let (ordered, coordination) = (ordered(reader), coordination(reader));
     let Some(entry) = reader.entry(&aws_shape::STREAM_ARN) else {
         let table = aws_resource::name(reader, &aws_shape::STREAM_OF, &aws_resource::TABLE, name);
-        let place = aws_resource::place(reader, "", home);
+        let place = aws_resource::location(reader, "", home);
         return Source::DynamodbStream { of: DynamodbStreamName::Table(table), start, ordered, coordination, place };
     };
     if reader.entry(&aws_shape::STREAM_OF).is_some() {
@@ -197,12 +200,12 @@ fn dynamodb_stream(name: &str, reader: &SectionReader<'_>, home: &ServiceLocatio
             Finding::error(Code::BAD_VALUE, entry.key_span.clone(), "`table` and `stream_arn` exclude each other");
         reader.findings.add(
             finding
-                .related(reader.key_place(&aws_shape::STREAM_OF), "here")
+                .related(reader.key_span(&aws_shape::STREAM_OF), "here")
                 .help("keep table: its current stream is found by itself"),
         );
     }
     let arn = aws_resource::name(reader, &aws_shape::STREAM_ARN, &aws_resource::TABLE_STREAM, "");
-    let place = aws_resource::place(reader, &arn, home);
+    let place = aws_resource::location(reader, &arn, home);
     Source::DynamodbStream { of: DynamodbStreamName::Arn(arn), start, ordered, coordination, place }
 }
 
@@ -211,9 +214,9 @@ fn sqs(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Source
     let receives = reader.given_integer(&aws_shape::MAX_RECEIVE_COUNT);
     Source::Sqs {
         queue: aws_resource::queue(reader, &aws_shape::QUEUE, name),
-        visibility_timeout: reader.limit(&aws_shape::VISIBILITY_TIMEOUT),
+        visibility_timeout: reader.endless_duration(&aws_shape::VISIBILITY_TIMEOUT),
         max_receive_count: receives.and_then(|receives| u32::try_from(receives).ok()),
-        place: aws_resource::place(reader, "", home),
+        place: aws_resource::location(reader, "", home),
     }
 }
 

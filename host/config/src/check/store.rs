@@ -28,7 +28,7 @@ pub(super) fn objects(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: 
             bucket: aws_resource::name(reader, &shape::BUCKET, &aws_resource::BUCKET, ""),
             prefix: reader.text_or_default(&shape::PREFIX),
             path_style: reader.boolean(&shape::PATH_STYLE),
-            place: aws_resource::place(reader, "", home),
+            place: aws_resource::location(reader, "", home),
         },
         _ => Objects::Directory { path: paths.read(reader, &shape::PATH) },
     };
@@ -51,7 +51,7 @@ fn table(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> Tabl
     TableSpec::Dynamodb {
         name: aws_resource::name(reader, &shape::TABLE_NAME, &aws_resource::TABLE, name),
         layout: reader.entry(&shape::PARTITION_KEY).map(|_| layout()),
-        place: aws_resource::place(reader, "", home),
+        place: aws_resource::location(reader, "", home),
     }
 }
 
@@ -73,7 +73,7 @@ fn key(reader: &SectionReader<'_>) -> KeySchema {
     let sort = attribute(reader, &shape::SORT_KEY);
     if partition.is_some() && partition == sort {
         let message = "the sort key is the same attribute as the partition key";
-        let finding = Finding::error(Code::TABLE_BAD_KEY, reader.place(&shape::SORT_KEY), message);
+        let finding = Finding::error(Code::TABLE_BAD_KEY, reader.value_span(&shape::SORT_KEY), message);
         reader.findings.add(finding.help("leave sort_key out, or name another attribute"));
     }
     KeySchema { partition: partition.unwrap_or_default(), sort }
@@ -83,7 +83,7 @@ fn attribute(reader: &SectionReader<'_>, key: &crate::shape::KeySpec) -> Option<
     let name = reader.text(key)?;
     if name.is_empty() || name.len() > LONGEST_ATTRIBUTE {
         let message = format!("`{}` is not the name of an attribute", key.name);
-        let finding = Finding::error(Code::TABLE_BAD_KEY, reader.place(key), message);
+        let finding = Finding::error(Code::TABLE_BAD_KEY, reader.value_span(key), message);
         reader.findings.add(finding.help(format!("1 to {LONGEST_ATTRIBUTE} bytes")));
     }
     Some(name)

@@ -64,7 +64,7 @@ impl Findings {
     }
 
     /// True while it is worth while to search for what was meant.
-    pub(crate) fn suggest(&self) -> bool {
+    pub(crate) fn may_suggest(&self) -> bool {
         self.suggestions.set(self.suggestions.get().saturating_add(1));
         self.suggestions.get() <= SUGGESTIONS
     }

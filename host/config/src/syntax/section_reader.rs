@@ -56,12 +56,12 @@ impl<'a> SectionReader<'a> {
     }
 
     /// The place of a value; of the table where it is not given.
-    pub(crate) fn place(&self, key: &KeySpec) -> Range<usize> {
+    pub(crate) fn value_span(&self, key: &KeySpec) -> Range<usize> {
         self.node(key).map_or_else(|| self.span.clone(), |node| node.span.clone())
     }
 
     /// The place of a key; of the table where it is not given.
-    pub(crate) fn key_place(&self, key: &KeySpec) -> Range<usize> {
+    pub(crate) fn key_span(&self, key: &KeySpec) -> Range<usize> {
         self.entry(key).map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
     }
 
@@ -98,11 +98,11 @@ impl<'a> SectionReader<'a> {
 
     /// A duration, or its default.
     pub(crate) fn duration(&self, key: &KeySpec) -> Duration {
-        self.limit(key).or_else(|| units::duration(default(key))).unwrap_or_default()
+        self.endless_duration(key).or_else(|| units::duration(default(key))).unwrap_or_default()
     }
 
     /// A duration that may be without limit.
-    pub(crate) fn limit(&self, key: &KeySpec) -> Option<Duration> {
+    pub(crate) fn endless_duration(&self, key: &KeySpec) -> Option<Duration> {
         self.read(key, scalar::duration).flatten()
     }
 
@@ -167,7 +167,7 @@ impl<'a> SectionReader<'a> {
     /// The table of a key by its section.
     pub(crate) fn section(&self, key: &KeySpec, section: &'static Section) -> Option<SectionReader<'a>> {
         let table = self.table(key, &format!("write {} = {{ … }}", key.name))?;
-        Some(SectionReader::open(self.findings, section, self.key_place(key), table, &[]))
+        Some(SectionReader::open(self.findings, section, self.key_span(key), table, &[]))
     }
 
     fn read<T>(&self, key: &KeySpec, convert: impl Fn(&KeySpec, &TomlNode) -> Converted<T>) -> Option<T> {
@@ -194,7 +194,7 @@ impl<'a> SectionReader<'a> {
         }
         let names = || self.section.keys.iter().map(|key| key.name);
         match nearest(key, names()) {
-            Some(name) if self.findings.suggest() => format!("did you mean `{name}`?"),
+            Some(name) if self.findings.may_suggest() => format!("did you mean `{name}`?"),
             _ if self.section.keys.is_empty() => "it has no keys but `kind`".to_owned(),
             _ => format!("it has: {}", names().collect::<Vec<_>>().join(", ")),
         }

@@ -90,7 +90,7 @@ pub async fn load_all<'a>(
 /// Loads the plugin of a route.
 ///
 /// # Errors
-/// [`ConfigRefused`]; the route keeps what it has.
+/// [`Refused`]; the route keeps what it has.
 pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
     let loaded = sandbox.load(&route.plugin).await.map_err(|error| Refused::Load(Arc::new(error)))?;
     configure(&loaded, route).await
@@ -99,7 +99,7 @@ pub async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<LoadedPl
 /// Configures a loaded plugin for a route.
 ///
 /// # Errors
-/// [`ConfigRefused`].
+/// [`Refused`].
 pub async fn configure(loaded: &CompiledPlugin, route: &plan::RouteSpec) -> Result<LoadedPlugin, Refused> {
     if let Some(pinned) = &route.sha256
         && **pinned != *loaded.digest

@@ -17,8 +17,8 @@ impl crate::contract::events::Host for Guest {}
 impl Guest {
     /// The reads of the call in progress, which the guest waits for from now on.
     fn reads(&mut self) -> Result<Arc<dyn Reads>, ReadError> {
-        self.waiting = true;
-        self.asked = true;
+        self.awaiting_read = true;
+        self.has_read = true;
         let outside = || ReadError::Invalid("tables can be read only while a batch is handled".to_owned());
         self.reads.clone().ok_or_else(outside)
     }
@@ -38,14 +38,14 @@ impl tables::Host for Guest {
         table: String,
         key: items::Item,
     ) -> wasmtime::Result<Result<Option<items::Item>, tables::Error>> {
-        self.entered()?;
+        self.count_host_call()?;
         let key = item(key);
         self.meter.host_bytes(key.size())?;
         let answer = match self.reads() {
             Ok(reads) => reads.get(&table, &key).await,
             Err(error) => Err(error),
         };
-        self.waiting = false;
+        self.awaiting_read = false;
         self.meter.host_bytes(answer.iter().flatten().map(Item::size).sum())?;
         Ok(answer.map(|found| found.map(attributes)).map_err(|error| self.failed(error)))
     }
@@ -54,14 +54,14 @@ impl tables::Host for Guest {
         &mut self,
         selection: tables::Selection,
     ) -> wasmtime::Result<Result<Vec<items::Item>, tables::Error>> {
-        self.entered()?;
+        self.count_host_call()?;
         let selection: Selection = selection.into();
         self.meter.host_bytes(selection.key.size().saturating_add(selection.filter.size()))?;
         let answer = match self.reads() {
             Ok(reads) => reads.query(&selection).await,
             Err(error) => Err(error),
         };
-        self.waiting = false;
+        self.awaiting_read = false;
         self.meter.host_bytes(answer.iter().flatten().map(Item::size).sum())?;
         Ok(answer.map(|found| found.into_iter().map(attributes).collect()).map_err(|error| self.failed(error)))
     }
@@ -105,7 +105,7 @@ pub(super) fn add_logging(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         "log",
         |mut store: StoreContextMut<'_, Guest>, (level, context, message): (WasiLogLevel, String, String)| {
             let guest = store.data_mut();
-            guest.entered()?;
+            guest.count_host_call()?;
             guest.meter.host_bytes(context.len().saturating_add(message.len()))?;
             guest.journal.log(level.into(), &context, &message);
             Ok(())

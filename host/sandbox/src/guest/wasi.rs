@@ -26,17 +26,17 @@ const CHUNK: usize = 64 << 10;
 
 impl environment::Host for Guest {
     fn get_environment(&mut self) -> Result<Vec<(String, String)>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(Vec::new())
     }
 
     fn get_arguments(&mut self) -> Result<Vec<String>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(Vec::new())
     }
 
     fn initial_cwd(&mut self) -> Result<Option<String>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(None)
     }
 }
@@ -53,7 +53,7 @@ impl exit::Host for Guest {
 
 impl stdin::Host for Guest {
     fn get_stdin(&mut self) -> Result<Resource<DynInputStream>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(self.table.push(Box::new(ClosedInputStream) as DynInputStream)?)
     }
 }
@@ -72,13 +72,13 @@ impl stderr::Host for Guest {
 
 impl Guest {
     fn log_stream(&mut self, origin: LogOrigin) -> Result<Resource<DynOutputStream>> {
-        self.entered()?;
+        self.count_host_call()?;
         let stream = LogStream::new(self.journal.clone(), origin);
         Ok(self.table.push(Box::new(stream) as DynOutputStream)?)
     }
 
     fn random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
-        self.entered()?;
+        self.count_host_call()?;
         if count > RANDOM {
             return Err(GuestStop::Random(count, RANDOM).into());
         }
@@ -86,7 +86,7 @@ impl Guest {
     }
 
     fn random_number(&mut self) -> Result<u64> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(self.random.next())
     }
 
@@ -114,34 +114,34 @@ impl terminal_output::HostTerminalOutput for Guest {
 
 impl terminal_stdin::Host for Guest {
     fn get_terminal_stdin(&mut self) -> Result<Option<Resource<terminal_stdin::TerminalInput>>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(None)
     }
 }
 
 impl terminal_stdout::Host for Guest {
     fn get_terminal_stdout(&mut self) -> Result<Option<Resource<terminal_stdout::TerminalOutput>>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(None)
     }
 }
 
 impl terminal_stderr::Host for Guest {
     fn get_terminal_stderr(&mut self) -> Result<Option<Resource<terminal_stderr::TerminalOutput>>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(None)
     }
 }
 
 impl wall_clock::Host for Guest {
     fn now(&mut self) -> Result<wall_clock::Datetime> {
-        self.entered()?;
+        self.count_host_call()?;
         let now = self.clock.wall();
         Ok(wall_clock::Datetime { seconds: now / 1000, nanoseconds: (now % 1000) as u32 * 1_000_000 })
     }
 
     fn resolution(&mut self) -> Result<wall_clock::Datetime> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 1_000_000 })
     }
 }
@@ -161,23 +161,23 @@ impl Pollable for Elapsed {
 
 impl monotonic_clock::Host for Guest {
     fn now(&mut self) -> Result<u64> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(self.clock.monotonic())
     }
 
     fn resolution(&mut self) -> Result<u64> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(crate::guest_clock::STEP)
     }
 
     fn subscribe_instant(&mut self, when: u64) -> Result<Resource<DynPollable>> {
-        self.entered()?;
+        self.count_host_call()?;
         self.clock.wait_until(when);
         self.timer()
     }
 
     fn subscribe_duration(&mut self, nanoseconds: u64) -> Result<Resource<DynPollable>> {
-        self.entered()?;
+        self.count_host_call()?;
         self.clock.wait(nanoseconds);
         self.timer()
     }
@@ -205,7 +205,7 @@ impl insecure::Host for Guest {
 
 impl insecure_seed::Host for Guest {
     fn insecure_seed(&mut self) -> Result<(u64, u64)> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok((self.random.next(), self.random.next()))
     }
 }

@@ -4,7 +4,7 @@ use crate::bare::Core;
 use crate::bombs;
 use crate::support::{call, hostile, load, sandbox, sandbox_with, settings, tight};
 use esclusa_flow::call_output::CallOutput;
-use esclusa_sandbox::child::{ChildError, ChildLimits, Program};
+use esclusa_sandbox::child::{ChildCommand, ChildError, ChildLimits};
 use esclusa_sandbox::{Compiler, LoadError, MAX_FILE, Sandbox, SandboxConfig};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -12,12 +12,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-fn program(what: &[&str]) -> Program {
+fn program(what: &[&str]) -> ChildCommand {
     let arguments = what.iter().map(Into::into).collect();
-    Program { path: env!("CARGO_BIN_EXE_compile-plugin").into(), arguments }
+    ChildCommand { path: env!("CARGO_BIN_EXE_compile-plugin").into(), arguments }
 }
 
-fn with(program: Program) -> Sandbox {
+fn with(program: ChildCommand) -> Sandbox {
     sandbox_with(SandboxConfig { compiler: Compiler::Child(program), ..SandboxConfig::default() })
 }
 
@@ -111,7 +111,7 @@ async fn a_child_that_reaches_a_limit_is_ended_and_the_limit_named() {
     assert!(crashed.contains("overflowed its stack"), "{crashed}");
     let crashed = lost("nothing", BOUNDS).await.to_string();
     assert!(crashed.contains("there is no nothing"), "{crashed}");
-    let nowhere = Program { path: "/no/such/program".into(), arguments: Vec::new() };
+    let nowhere = ChildCommand { path: "/no/such/program".into(), arguments: Vec::new() };
     assert!(matches!(nowhere.start(0), Err(ChildError::Start(_))));
     // A child that lies about its own limits is killed by the parent.
     let hurried = ChildLimits { time: Duration::from_millis(10), ..BOUNDS };
@@ -134,7 +134,7 @@ async fn a_child_has_no_environment_no_further_files_and_goes_first_when_memory_
     // As a shell or a service manager may leave it behind.
     let script = "exec 7</dev/null; exec \"$0\" look";
     let path = env!("CARGO_BIN_EXE_compile-plugin");
-    let program = Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into(), path.into()] };
+    let program = ChildCommand { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into(), path.into()] };
     let answer = program.start(0).unwrap().ask(b"", &BOUNDS).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
     // A shell makes the variables that it cannot do without.
@@ -155,7 +155,7 @@ async fn a_load_that_is_dropped_ends_its_child() {
     let dir = tempfile::tempdir().unwrap();
     let note = dir.path().join("pid");
     let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000", note.display());
-    let sandbox = with(Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] });
+    let sandbox = with(ChildCommand { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] });
     let pid = async {
         loop {
             if let Ok(pid) = std::fs::read_to_string(&note) {

@@ -32,7 +32,7 @@ pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> Pol
     };
     Policy {
         max_retry_attempts,
-        max_record_age: reader.limit(&shape::MAX_RECORD_AGE),
+        max_record_age: reader.endless_duration(&shape::MAX_RECORD_AGE),
         bisect: reader.boolean(&shape::BISECT),
         release: receives.is_some(),
         backoff: backoff(reader),
@@ -48,7 +48,7 @@ fn backoff(route: &SectionReader<'_>) -> Backoff {
     if backoff.base > backoff.max {
         let key = if reader.entry(&shape::BASE).is_some() { &shape::BASE } else { &shape::MAX };
         let message = "the first wait is longer than the longest";
-        let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.place(key), message);
+        let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.value_span(key), message);
         reader.findings.add(finding.help("make base at most max"));
     }
     backoff
@@ -57,7 +57,7 @@ fn backoff(route: &SectionReader<'_>) -> Backoff {
 /// Where given-up events go.
 pub(super) fn on_failure(reader: &SectionReader<'_>, world: &Declarations, source: Option<&Source>) -> Option<String> {
     let name = reader.text(&shape::ON_FAILURE)?;
-    let place = reader.place(&shape::ON_FAILURE);
+    let place = reader.value_span(&shape::ON_FAILURE);
     let found = world.outputs.resolve(reader.findings, Code::ROUTE_UNKNOWN_OUTPUT, &name, &place);
     if let Some(output) = found.filter(|found| found.value.needs_receiver()) {
         let message = format!("\"{name}\" sends to whom a message says, and a given-up event says nobody");
@@ -68,7 +68,7 @@ pub(super) fn on_failure(reader: &SectionReader<'_>, world: &Declarations, sourc
     }
     if let Some(output) = found.filter(|found| source.is_some_and(|source| feeds(&found.value, source))) {
         let message = "what this route gives up would come back to it";
-        let finding = Finding::error(Code::ROUTE_FEEDS_ITSELF, reader.place(&shape::ON_FAILURE), message);
+        let finding = Finding::error(Code::ROUTE_FEEDS_ITSELF, reader.value_span(&shape::ON_FAILURE), message);
         let finding = finding.related(output.span.clone(), "this writes where the route reads");
         reader.findings.add(finding.help("name another output, or leave on_failure out: dead letters are kept"));
     }
@@ -128,6 +128,6 @@ pub(super) fn delivery(
 fn refuse(reader: &SectionReader<'_>, what: &str, name: &str, span: &Range<usize>, obstacle: Option<Obstacle>) {
     let Some(Obstacle { why, help }) = obstacle else { return };
     let message = format!("this cannot be exactly-once: the {what} \"{name}\" {why}");
-    let finding = Finding::error(Code::ROUTE_NOT_EXACTLY_ONCE, reader.place(&shape::DELIVERY), message);
+    let finding = Finding::error(Code::ROUTE_NOT_EXACTLY_ONCE, reader.value_span(&shape::DELIVERY), message);
     reader.findings.add(finding.related(span.clone(), "this one").help(help));
 }

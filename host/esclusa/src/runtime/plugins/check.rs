@@ -44,7 +44,7 @@ enum Misfit {
 /// plugin needs.
 ///
 /// # Errors
-/// [`ConfigRefused`].
+/// [`Refused`].
 pub async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), Refused> {
     let text = schema;
     let schema: Value = serde_json::from_str(text).map_err(|error| Refused::Schema(error.to_string()))?;

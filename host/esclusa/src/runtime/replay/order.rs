@@ -131,7 +131,7 @@ impl Order {
     /// What is to be done; `now` is in milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`ConfigRefused`].
+    /// [`Refused`].
     pub fn job(&self, plan: &Plan, now: u64) -> Result<Job, Refused> {
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since > until
