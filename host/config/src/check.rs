@@ -1,5 +1,8 @@
-//! From the tree to the plan: names resolve, numbers are in range, nothing contradicts anything. Checking goes on after
-//! each problem; after an error the plan is thrown away, so a placeholder in it harms nobody.
+//! From the tree to the plan: every name is declared, every number is in its range, and no two settings contradict each
+//! other.
+//!
+//! Checking goes on after a problem, so that one run reports all of them. After an error the plan is thrown away, so a value
+//! that could not be read may stand in it as a placeholder.
 
 mod aws_resource;
 mod conflict;
@@ -20,17 +23,18 @@ use declared::Declared;
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-/// What the sections of a file declare, by name, with their places.
+/// The sources, tables, object stores and outputs of a file by name, each with its place in the text.
 struct Declarations {
     sources: Declared<crate::plan::Source>,
     tables: Declared<crate::plan::TableSpec>,
     objects: Declared<crate::plan::Objects>,
     outputs: Declared<crate::plan::Output>,
-    /// Where things in AWS are that do not say otherwise, and tables of progress.
+    /// The location that `[aws]` gives: of lease tables, and of every resource that names no other.
     home: ServiceLocation,
 }
 
-/// The plan of a file. `None`: the file is of another version, so that nothing can be said about it.
+/// The plan of a file, whose paths are relative to `base`. `None`: the file has another version, whose keys this
+/// program does not know.
 pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option<Plan> {
     let table = root.table()?;
     if !sections::version(table, findings) {
@@ -54,6 +58,7 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     conflict::objects(&world, &engine, &paths.base(), findings);
     conflict::table_changes(&world, findings);
     conflict::listener(&world, reader.entry(&root::ADMIN).is_some(), findings);
+    // Routes come after the conflicts: these fill in the partitions and the retention that streams share.
     let routes = route::routes(&reader, &world, &paths);
     warn_unused(&world, &routes, findings);
     Some(Plan {
@@ -68,9 +73,9 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     })
 }
 
-/// Warns of what is declared and never used, since the file works without it: every source, object store and output that no route uses, and of a file without routes. Silent after
-/// an error: a misspelt name would be reported twice. Not of tables: one that no route uses may
-/// be there for `esclusa replay`.
+/// Warns of every source, object store and output that no route uses, and of a file without routes. No warning for
+/// tables: one that no route uses may be there for `esclusa replay`. No warning after an error: a misspelt name would
+/// be reported twice.
 fn warn_unused(world: &Declarations, routes: &[RouteSpec], findings: &Findings) {
     if findings.any_error() {
         return;
@@ -97,13 +102,13 @@ fn unused<T>(declared: &Declared<T>, word: &str, used: &BTreeSet<&str>, findings
     }
 }
 
-/// Resolves the paths of one file, which are relative to the directory of the file.
+/// Resolves the paths in one file, which are relative to the directory of that file.
 struct PathResolver<'a> {
     base: &'a Path,
 }
 
 impl<'a> PathResolver<'a> {
-    /// Relative to `base`.
+    /// A resolver for a file in the directory `base`.
     pub(crate) fn new(base: &'a Path) -> Self {
         PathResolver { base }
     }
@@ -123,13 +128,13 @@ impl<'a> PathResolver<'a> {
         normalise(&self.base.join(path))
     }
 
-    /// The path that a key has where its section is not given.
+    /// The default path of a key, if the file does not have the key's section.
     pub(crate) fn default(&self, key: &KeySpec) -> PathBuf {
         normalise(&self.base.join(section_reader::default(key)))
     }
 }
 
-/// The path without `.`, and without `x/..`: two spellings of one path become equal. Links are not followed.
+/// The path without `.` and without `x/..`, so that two spellings of one path are equal. Symbolic links are not followed.
 fn normalise(path: &Path) -> PathBuf {
     let mut tidied = PathBuf::new();
     for component in path.components() {

@@ -1,5 +1,5 @@
-//! The effective configuration: every option with the value that holds, in the words of routes.toml, as JSON. What came
-//! in through `${…}`, and the headers of webhooks, may be secrets and are masked.
+//! The effective configuration: every key of routes.toml with the value in effect, as JSON. Texts with `${…}` and the
+//! headers of webhooks may be secrets and are masked.
 
 use crate::load::LoadedConfig;
 use crate::plan::{
@@ -10,7 +10,7 @@ use crate::syntax::toml_tree::{MASK, masked};
 use crate::syntax::units::{show_duration, show_size};
 use serde_json::{Map, Value, json};
 
-/// The configuration as it holds, as pretty-printed JSON; ends with a newline.
+/// The configuration in effect, as pretty-printed JSON; ends with a newline.
 #[must_use]
 pub fn effective(loaded: &LoadedConfig) -> String {
     let plan = &loaded.plan;
@@ -84,7 +84,7 @@ fn table(table: &TableSpec) -> Value {
     }
 }
 
-/// The keys of both.
+/// The keys of both objects.
 fn joined(mut value: Value, more: Value) -> Value {
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
@@ -120,7 +120,7 @@ fn output(name: &str, output: &Output, loaded: &LoadedConfig) -> Value {
     }
 }
 
-/// A mail server's URL without its password.
+/// A mail server's URL with its password masked.
 fn server(name: &str, loaded: &LoadedConfig) -> Option<Value> {
     let shown = loaded.locator.output(name, "url").map(masked)?;
     let hidden = shown.as_str().and_then(|url| url::Url::parse(url).ok()).filter(|url| url.password().is_some());
@@ -134,6 +134,8 @@ fn server(name: &str, loaded: &LoadedConfig) -> Option<Value> {
 }
 
 fn route(route: &RouteSpec, at: usize, loaded: &LoadedConfig) -> Value {
+    // Filter and config are shown as they are written: the plan has the filter in compiled form, and no longer knows which
+    // texts of the config were interpolated.
     let written = |key| loaded.locator.route_key(at, key).map(masked);
     let value = json!({
         "name": &*route.name, "source": &*route.source, "filter": written("filter"),
@@ -178,12 +180,12 @@ fn aws_section(aws: &AwsDefaults) -> Value {
     joined(location(&aws.place), json!({ "marks_table": aws.marks_table }))
 }
 
-/// Where a resource is.
+/// The location of a resource.
 fn location(place: &ServiceLocation) -> Value {
     json!({ "region": place.region, "endpoint_url": place.endpoint_url })
 }
 
-/// A source in AWS; nothing for another.
+/// A source on AWS; an empty object for any other.
 fn aws_source(source: &Source) -> Value {
     match source {
         Source::Kinesis { stream, start, consumer, ordered, coordination, place: at } => {
@@ -222,7 +224,7 @@ fn shared(coordination: &ShardCoordination) -> Value {
     }
 }
 
-/// An output in AWS; nothing for another.
+/// An output on AWS; an empty object for any other.
 fn aws_output(output: &Output) -> Value {
     match output {
         Output::Kinesis { stream, strict_order, place: at } => {

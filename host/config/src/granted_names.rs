@@ -1,11 +1,11 @@
-//! What a plugin's schema says of names in its configuration, held against what a route grants.
+//! The names of tables, object stores and outputs in a plugin's configuration, compared with the grants of its route.
 //!
 //! A schema marks a text that is the name of a table, object store or output with `"format": "esclusa-table"`,
 //! `"esclusa-objects"` or `"esclusa-output"`, and a plugin that relies on order with `"x-esclusa-ordered": true` at its
-//! root. No validation: the configuration follows the schema when this is asked.
+//! root. The configuration is not validated here: it has been found valid by the schema before.
 //!
-//! Each part of the configuration is held against each part of the schema once at most, however they refer to each
-//! other: both are data of others.
+//! Configuration and schema come from others. So each part of the configuration meets each part of the schema once at most,
+//! even if the schema refers to itself.
 
 use esclusa_flow::grants::Grants;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 /// A name in a plugin's configuration that its route does not grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ungranted {
-    /// Where the name stands in the configuration, an RFC 6901 pointer.
+    /// The place of the name in the configuration, an RFC 6901 pointer.
     pub pointer: String,
     /// The name.
     pub name: String,
@@ -30,7 +30,7 @@ pub fn ungranted(schema: &Value, config: &Value, grants: &Grants) -> Vec<Ungrant
     search.found
 }
 
-/// True where the plugin says that it relies on events in order.
+/// True if the plugin's schema says that it relies on events in order.
 #[must_use]
 pub fn needs_order(schema: &Value) -> bool {
     schema.get("x-esclusa-ordered") == Some(&Value::Bool(true))
@@ -43,7 +43,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Looks at a part of the configuration, to which all these schemas apply.
+    /// Visits a part of the configuration to which all these schemas apply.
     fn visit(&mut self, schemas: &[&'a Value], config: &Value, pointer: &str) {
         let schemas = self.applying(schemas);
         match config {
@@ -64,11 +64,12 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The schemas and all that apply wherever they do, each once.
+    /// These schemas and those that they include by `allOf`, `anyOf`, `oneOf` and `$ref`, each once.
     fn applying(&self, schemas: &[&'a Value]) -> Vec<&'a Value> {
         let (mut seen, mut found) = (HashSet::new(), Vec::new());
         let mut rest: Vec<&Value> = schemas.iter().rev().copied().collect();
         while let Some(schema) = rest.pop() {
+            // By address: two references to one schema lead to the same value.
             if !seen.insert(std::ptr::from_ref(schema)) {
                 continue;
             }
@@ -96,7 +97,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// What the schemas say of a field.
+/// The schemas of a field.
 fn fields_named<'a>(schemas: &[&'a Value], name: &str) -> Vec<&'a Value> {
     let of = |schema: &&'a Value| {
         let known = schema.get("properties").and_then(|properties| properties.get(name));

@@ -13,18 +13,18 @@ use std::sync::Arc;
 /// A file without errors.
 #[derive(Debug)]
 pub struct LoadedConfig {
-    /// What it means.
+    /// Its meaning.
     pub plan: Plan,
-    /// What is probably not meant, in the order of the file.
+    /// Its warnings, in the order of the file.
     pub warnings: Vec<Diagnostic>,
-    /// Finds places of the file again.
+    /// Makes diagnostics at places of the file, for problems that are found later.
     pub locator: Locator,
 }
 
 /// Reads a file. `env` looks environment variables up; relative paths in the file are relative to its directory.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All problems of the file.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedConfig, Problems> {
     let name = path.display().to_string();
     let base = path.parent().unwrap_or(Path::new(""));
@@ -40,7 +40,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedC
 /// Reads the text of a file: `name` is the file's name in messages, `base` its directory.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All problems of the text.
 pub fn parse(
     text: &str,
     name: &str,

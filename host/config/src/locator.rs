@@ -1,4 +1,4 @@
-//! Places of a file after it has been read: what is found out later (by a plugin, mostly) is reported there, too.
+//! Places of a file after it has been read, for problems that are found later, mostly by a plugin.
 
 use crate::codes::Code;
 use crate::report::{Diagnostic, Finding, SourceText};
@@ -12,10 +12,10 @@ use std::sync::Arc;
 pub enum ConfigPlace<'a> {
     /// A route, by name.
     Route(&'a str),
-    /// A key of a route; the route where the key is not given.
+    /// A key of a route; the route's name if the key is missing.
     RouteKey(&'a str, &'a str),
-    /// A place in a route's `config`, an RFC 6901 pointer; `""` is the config as a whole. Where nothing stands there,
-    /// the longest part of the pointer that is there.
+    /// A place in a route's `config`, an RFC 6901 pointer; `""` is the whole config. If the pointer leads to nothing,
+    /// the place of its longest prefix that exists.
     Config(&'a str, &'a str),
     /// A source, by name.
     Source(&'a str),
@@ -37,7 +37,7 @@ pub struct Locator {
 struct ParsedFile {
     source: Arc<SourceText>,
     root: TomlNode,
-    /// Where a route is in the list of routes.
+    /// Index of each route in the list of routes.
     routes: BTreeMap<String, usize>,
 }
 
@@ -52,14 +52,14 @@ impl Locator {
         Locator { inner: Arc::new(ParsedFile { source, root, routes }) }
     }
 
-    /// An error at a place; at the top of the file where there is no such place.
+    /// An error at a place, or at the top of the file if the place does not exist.
     #[must_use]
     pub fn diagnostic(&self, place: ConfigPlace<'_>, code: Code, message: &str, help: Option<&str>) -> Diagnostic {
         let finding = Finding::error(code, self.span(place), message).help_maybe(help.map(str::to_owned));
         Diagnostic::new(finding, &self.inner.source)
     }
 
-    /// A warning at a place; at the top of the file where there is no such place.
+    /// A warning at a place, or at the top of the file if the place does not exist.
     #[must_use]
     pub fn warning(&self, place: ConfigPlace<'_>, code: Code, message: &str, help: Option<&str>) -> Diagnostic {
         let finding = Finding::warning(code, self.span(place), message).help_maybe(help.map(str::to_owned));

@@ -1,5 +1,5 @@
-//! The checked plan: routes.toml without anything that checking has settled. Names resolve, numbers are in range,
-//! paths are absolute or relative to the working directory, never to routes.toml.
+//! The checked plan of a routes.toml. Every name in it is declared and every number in range; paths are absolute or
+//! relative to the working directory, never to routes.toml.
 
 pub(crate) mod delivery_level;
 mod output;
@@ -24,7 +24,7 @@ pub struct Plan {
     pub admin: Option<AdminListener>,
     /// The embedded engine's directory.
     pub engine: PathBuf,
-    /// What AWS is asked with, where a section does not say otherwise.
+    /// `[aws]`: the defaults of everything on AWS.
     pub aws: AwsDefaults,
     /// Sources by name.
     pub sources: BTreeMap<Arc<str>, Source>,
@@ -41,14 +41,14 @@ pub struct Plan {
 /// `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminListener {
-    /// Where to listen; port 0: any free one.
+    /// The address to listen on; port 0: any free one.
     pub listen: SocketAddr,
 }
 
 /// `[aws]`; without that section, its defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsDefaults {
-    /// Where resources are that do not say otherwise, and the tables of progress: leases and marks.
+    /// The location of lease and marks tables, and of every resource that names no other.
     pub place: ServiceLocation,
     /// The table that keeps which events of unordered sources are done, for exactly-once.
     pub marks_table: String,
@@ -63,9 +63,9 @@ pub enum TableSpec {
     Dynamodb {
         /// Its name there.
         name: String,
-        /// What the file says of it, to be compared with what it is; `None`: nothing.
+        /// Its keys and indexes as the file gives them, to be compared with the table; `None`: the file gives none.
         layout: Option<TableSchema>,
-        /// Where it is.
+        /// Its location.
         place: ServiceLocation,
     },
 }
@@ -75,7 +75,7 @@ pub enum TableSpec {
 pub enum Objects {
     /// A directory.
     Directory {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
     /// A bucket of S3.
@@ -86,13 +86,13 @@ pub enum Objects {
         prefix: String,
         /// The bucket stands in the path of requests instead of the host's name.
         path_style: bool,
-        /// Where the bucket is.
+        /// The bucket's location.
         place: ServiceLocation,
     },
 }
 
 impl Plan {
-    /// True if a route has anything on AWS.
+    /// True if a route's source, tables, object stores or outputs include one on AWS.
     #[must_use]
     pub fn touches_aws(&self, route: &RouteSpec) -> bool {
         let grants = &route.grants;

@@ -1,4 +1,5 @@
-//! The page `docs/reference/configuration.md`, made from the tables that the parser reads by. A test compares the two.
+//! The page `docs/reference/configuration.md`, made from the tables of `shape`, by which the file is read. A test
+//! compares the two.
 
 use crate::shape::{Default, KeySpec, KindFamily, Section, ValueKind, root};
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Diagnostics: what is wrong, where, and what to do about it. Rendered at the edge, as text or JSON.
+//! Diagnostics: a problem, its place, and the help for it; shown as text or as JSON.
 
 mod finding;
 mod render;
@@ -11,12 +11,12 @@ use crate::codes::Code;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How bad it is.
+/// Whether the file can be used in spite of the problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file is not used.
     Error,
-    /// The file is used, and probably something else was meant.
+    /// The file is used, though its author probably means something else.
     Warning,
 }
 
@@ -34,23 +34,23 @@ impl Severity {
 /// A problem and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What kind of problem; `esclusa explain` describes it.
+    /// The kind of problem; `esclusa explain` describes it.
     pub code: Code,
-    /// How bad it is.
+    /// Error or warning.
     pub severity: Severity,
-    /// What is wrong, lower-case, without a period.
+    /// The problem, lower-case, without a period.
     pub message: String,
     /// The file.
     pub file: String,
-    /// Line, from 1; 0 where the problem is the file as a whole.
+    /// Line, from 1; 0 if the problem is the whole file.
     pub line: usize,
-    /// Column in characters, from 1; 0 where the problem is the file as a whole.
+    /// Column in characters, from 1; 0 if the problem is the whole file.
     pub column: usize,
-    /// The offending bytes.
+    /// The place in the text, bytes.
     pub span: Range<usize>,
-    /// What to do.
+    /// What to do about it.
     pub help: Option<String>,
-    /// Other places that belong to it, and what is there.
+    /// Other places that belong to the problem, each with a label.
     pub related: Vec<(Range<usize>, String)>,
     source: Arc<SourceText>,
 }
@@ -125,7 +125,7 @@ fn counted(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// A foreign message as ours: it starts with a small letter and has no period.
+/// A message of a library in our form: with a small first letter and without a period.
 pub(crate) fn lower_case(message: &str) -> String {
     let message = message.trim_end_matches('.');
     let mut chars = message.chars();

@@ -1,10 +1,10 @@
-//! The JSON Schema of routes.toml (draft-07, which editors understand), made from the tables that the parser reads by.
-//! It says less than the parser: names that must resolve and values that exclude each other are not in it.
+//! The JSON Schema of routes.toml (draft-07, which editors understand), made from the tables of `shape`. It accepts
+//! more than the check does: it does not know which names are declared and which values exclude each other.
 
 use crate::shape::{Default, KeySpec, KindFamily, Section, ValueKind, root};
 use serde_json::{Map, Value, json};
 
-/// Matches a text with something to put in, whose value is known later.
+/// Matches a text with `${…}`, whose value is known only when the file is read.
 const INTERPOLATED: &str = r"\$\{";
 /// Matches a name.
 const NAME: &str = r"^[A-Za-z0-9_.-]{1,64}$";
@@ -24,7 +24,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// A table with known keys; with `kind` where the table is one of a family.
+/// A table with known keys, and with `kind` if the table is one of a family.
 fn section(section: &Section, kind: Option<&str>) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();

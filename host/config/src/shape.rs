@@ -1,5 +1,5 @@
-//! Which sections, keys and values routes.toml has. The parser reads through these tables, and the JSON Schema and the
-//! reference page are made from them, so the three cannot disagree. No meaning: names are not resolved here.
+//! The sections, keys and values of routes.toml. The file is read by these tables, and the JSON Schema and the
+//! reference page are made from them, so the three cannot disagree. Whether a name is declared is checked in `check`.
 
 pub(crate) mod aws;
 pub(crate) mod output;
@@ -15,11 +15,11 @@ use crate::codes::Code;
 pub(crate) struct Section {
     /// Its name; for a section with kinds, the kind.
     pub name: &'static str,
-    /// What it is, a sentence.
+    /// Its description, a sentence.
     pub about: &'static str,
     /// Its keys.
     pub keys: &'static [&'static KeySpec],
-    /// Words that people bring along from elsewhere, and what to write instead.
+    /// Words of Lambda, KCL and other systems, each with the help that says what to write instead.
     pub foreign: &'static [(&'static str, &'static str)],
 }
 
@@ -28,15 +28,15 @@ pub(crate) struct Section {
 pub(crate) struct KeySpec {
     /// Its name.
     pub name: &'static str,
-    /// What it takes.
+    /// The values it takes.
     pub kind: ValueKind,
-    /// What holds where it is not given.
+    /// Its value if the key is missing.
     pub default: Default,
-    /// What it does, a sentence.
+    /// Its effect, a sentence.
     pub about: &'static str,
 }
 
-/// What a key takes.
+/// The values that a key takes.
 #[derive(Debug)]
 pub(crate) enum ValueKind {
     /// A text.
@@ -96,16 +96,16 @@ pub(crate) enum ValueKind {
     SectionList(&'static Section),
 }
 
-/// What holds where a key is not given.
+/// The value of a key that is missing.
 #[derive(Debug)]
 pub(crate) enum Default {
-    /// It must be given.
+    /// None: the key is required.
     Required,
-    /// Nothing.
+    /// No value.
     Nothing,
-    /// This, as it would be written.
+    /// This value, as it would be written.
     Value(&'static str),
-    /// Something that depends; in words.
+    /// A value that depends on others, described in words.
     Depends(&'static str),
 }
 
@@ -114,10 +114,10 @@ pub(crate) enum Default {
 pub(crate) struct KindFamily {
     /// The word in front of the name: `source` in `[source.NAME]`.
     pub name: &'static str,
-    /// What it is, a sentence.
+    /// Its description, a sentence.
     pub about: &'static str,
-    /// The kinds there are.
+    /// Its kinds.
     pub kinds: &'static [&'static Section],
-    /// Reported for a kind that nobody knows.
+    /// The code for an unknown kind.
     pub unknown_kind: Code,
 }

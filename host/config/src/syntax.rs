@@ -1,4 +1,5 @@
-//! From text to a tree with spans, and from nodes of the tree to values. Knows nothing of what the values mean.
+//! From the text to a tree whose nodes have their places, and from a node to a value of the type that a key takes. The
+//! meaning of the values is the matter of `check`.
 
 pub(crate) mod interpolation;
 pub(crate) mod repeated_keys;

@@ -1,4 +1,4 @@
-//! `[aws]`, and how resources of AWS are named and found.
+//! `[aws]`, and the names, ARNs and locations of resources on AWS.
 
 use crate::codes::Code;
 use crate::plan::{AwsDefaults, ServiceLocation};
@@ -8,17 +8,17 @@ use crate::shape::{KeySpec, root};
 use crate::syntax::section_reader::{self, SectionReader};
 use std::ops::RangeInclusive;
 
-/// How a service names one kind of its resources.
+/// The rules by which an AWS service names one kind of resource.
 pub(super) struct ResourceNaming {
-    /// What it is, as a message names it.
+    /// The kind of resource, as a message names it.
     what: &'static str,
-    /// Bytes of a name.
+    /// Permitted length of a name, bytes.
     length: RangeInclusive<usize>,
-    /// Characters of a name other than letters and digits.
+    /// Permitted characters besides letters and digits.
     others: &'static str,
-    /// Service and beginning of the resource, where an ARN may stand for the name.
+    /// The service of an ARN and the beginning of its resource, if an ARN may be given instead of a name.
     arn: Option<(&'static str, &'static str)>,
-    /// What to write.
+    /// The help of the message: how to write it.
     help: &'static str,
 }
 
@@ -79,7 +79,7 @@ pub(super) const TOPIC: ResourceNaming = ResourceNaming {
     help: "write arn:aws:sns:REGION:ACCOUNT:NAME",
 };
 
-/// `[aws]`, or its defaults.
+/// Reads `[aws]`; gives the defaults if the file does not have it.
 pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
     let table = root.table(&root::AWS, "write [aws]");
     let Some(table) = table else {
@@ -99,7 +99,7 @@ pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
     }
 }
 
-/// Where a resource is: what its ARN and section say, else what `[aws]` says.
+/// The location of a resource: from its own keys, else from its ARN, else from `[aws]`.
 pub(super) fn location(reader: &SectionReader<'_>, resource: &str, aws: &ServiceLocation) -> ServiceLocation {
     let own = region(reader, &shape::OWN_REGION);
     let of_arn = arn(resource).map(|arn| arn.region.to_owned());
@@ -117,9 +117,11 @@ pub(super) fn location(reader: &SectionReader<'_>, resource: &str, aws: &Service
     }
 }
 
-/// The name or ARN of a resource; `default` where the key is not given.
+/// The name or ARN of a resource; `default` if the key is missing.
 pub(super) fn name(reader: &SectionReader<'_>, key: &KeySpec, naming: &ResourceNaming, default: &str) -> String {
     let name = reader.text(key).unwrap_or_else(|| default.to_owned());
+    // A default is checked, too: it is the name of a section, which may be no name for AWS. A value of another type is
+    // reported already.
     let given = reader.entry(key).is_none() || reader.text(key).is_some();
     if given && !naming.fits(&name) {
         refuse(reader, key, naming);
@@ -127,7 +129,7 @@ pub(super) fn name(reader: &SectionReader<'_>, key: &KeySpec, naming: &ResourceN
     name
 }
 
-/// The name or URL of a queue; `default` where the key is not given.
+/// The name or URL of a queue; `default` if the key is missing.
 pub(super) fn queue(reader: &SectionReader<'_>, key: &KeySpec, default: &str) -> String {
     let queue = reader.text(key).unwrap_or_else(|| default.to_owned());
     let given = reader.entry(key).is_none() || reader.text(key).is_some();
@@ -161,7 +163,7 @@ impl ResourceNaming {
     }
 }
 
-/// The parts of an ARN that matter here.
+/// The parts of an ARN that are checked.
 struct Arn<'a> {
     service: &'a str,
     region: &'a str,
@@ -174,6 +176,7 @@ fn arn(text: &str) -> Option<Arn<'_>> {
     let mut parts = text.strip_prefix("arn:")?.splitn(5, ':');
     let (_partition, service, region) = (parts.next()?, parts.next()?, parts.next()?);
     let (_account, resource) = (parts.next()?, parts.next()?);
+    // ARNs without a region (S3, IAM) name none of the resources that are given by ARN here.
     let regional = !region.is_empty() && region.chars().all(is_of_region);
     regional.then_some(Arn { service, region, resource })
 }
@@ -213,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_arns_are_told_apart() {
+    fn names_and_arns_are_distinguished() {
         for (naming, good, bad) in [
             (STREAM, "arn:aws:kinesis:us-east-1:000000000000:stream/orders", "arn:aws:kinesis:us-east-1:0:stream/"),
             (STREAM, "orders.v2", "orders/v2"),

@@ -1,5 +1,6 @@
-//! What sources, outputs and tables say of each other. And what only one route can have (a lease table, a consumer of enhanced
-//! fan-out, requests that wait for a reply) or only one source: a queue of SQS, whose messages the routes of that source share.
+//! Conflicts between declarations: two sections that name one stream or queue, a file that is read and written, a resource
+//! that only one route can use (a lease table, a consumer of enhanced fan-out, requests that wait for a reply) or only one
+//! source: a queue of SQS, whose messages the routes of that source share.
 
 use super::Declarations;
 use crate::codes::Code;
@@ -11,14 +12,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What is known of a stream: what was said, and where.
+/// The settings of a stream that a section gave, with their places.
 #[derive(Default)]
 struct StreamSettings {
     partitions: Option<(u32, Range<usize>)>,
     retention: Option<(Duration, Range<usize>)>,
 }
 
-/// Sources and outputs that name one stream agree on it; who says nothing takes what the others say.
+/// Reports sources and outputs that name one stream with different settings. A section that leaves a setting out takes
+/// it from the others.
 pub(super) fn streams(world: &mut Declarations, findings: &Findings) {
     let mut streams: BTreeMap<String, StreamSettings> = BTreeMap::new();
     for (_, declaration) in world.sources.iter() {
@@ -49,7 +51,7 @@ pub(super) fn streams(world: &mut Declarations, findings: &Findings) {
     }
 }
 
-/// Remembers what a table says of a stream, where it says it, and compares.
+/// Compares a section's setting of a stream with the first one that was given, or remembers it as the first.
 fn agree<T: PartialEq>(
     findings: &Findings,
     stream: &str,
@@ -71,7 +73,7 @@ fn agree<T: PartialEq>(
     }
 }
 
-/// Sources that consume one queue agree on it.
+/// Reports sources that consume one queue: an error if their settings differ, else a warning.
 pub(super) fn queues(world: &Declarations, findings: &Findings) {
     let mut queues = BTreeMap::new();
     for (name, declaration) in world.sources.iter() {
@@ -90,7 +92,7 @@ pub(super) fn queues(world: &Declarations, findings: &Findings) {
     }
 }
 
-/// No file is read and written.
+/// Reports files that a source reads and an output writes: the router would read its own messages for ever.
 pub(super) fn files(world: &Declarations, findings: &Findings) {
     let mut written: BTreeMap<&PathBuf, Range<usize>> = BTreeMap::new();
     for (_, declaration) in world.outputs.iter() {
@@ -108,11 +110,13 @@ pub(super) fn files(world: &Declarations, findings: &Findings) {
     }
 }
 
-/// Plugins choose the paths of objects: no directory of objects holds what the router itself lives on.
+/// Reports directories of objects that contain the engine's files or this configuration: plugins choose the paths of
+/// objects, and could write over them.
 pub(super) fn objects(world: &Declarations, engine: &Path, base: &Path, findings: &Findings) {
     for (name, declaration) in world.objects.iter() {
         let Objects::Directory { path } = &declaration.value else { continue };
         if declaration.node.table().and_then(|table| table.get("path")).is_none() {
+            // The placeholder of a section that could not be read.
             continue;
         }
         let (path, engine, base) = (absolute(path), absolute(engine), absolute(base));
@@ -133,7 +137,7 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Changes are read of tables that keep them.
+/// Reports sources that read the changes of a table without changes.
 pub(super) fn table_changes(world: &Declarations, findings: &Findings) {
     for (_, declaration) in world.sources.iter() {
         let Source::TableChanges { table, .. } = &declaration.value else { continue };
@@ -159,7 +163,7 @@ pub(super) fn table_changes(world: &Declarations, findings: &Findings) {
     }
 }
 
-/// Sources of kind http have something to listen on.
+/// Reports sources of kind http if no `[admin]` listens for their requests.
 pub(super) fn listener(world: &Declarations, admin: bool, findings: &Findings) {
     for (name, declaration) in world.sources.iter() {
         if matches!(declaration.value, Source::Http { .. }) && !admin {
@@ -171,7 +175,7 @@ pub(super) fn listener(world: &Declarations, admin: bool, findings: &Findings) {
     }
 }
 
-/// Something that two routes would take from each other.
+/// A resource that only one route or source can use.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ExclusiveResource<'a> {
     what: ExclusiveKind<'a>,
@@ -187,7 +191,7 @@ enum ExclusiveKind<'a> {
 }
 
 impl ExclusiveKind<'_> {
-    /// The message, and what to do.
+    /// The message for two users of the resource, and its help.
     fn problem(&self) -> (String, &'static str) {
         match self {
             ExclusiveKind::LeaseTable(table) => (
@@ -212,7 +216,8 @@ impl ExclusiveKind<'_> {
     }
 }
 
-/// Reports everything that two routes would share; `spans` are the places of the routes' sources, in their order.
+/// Reports every exclusive resource that two routes use; `spans` are the places of the routes' sources, in the order of the
+/// routes.
 pub(super) fn exclusive(
     world: &Declarations,
     routes: &[RouteSpec],

@@ -1,4 +1,4 @@
-//! Tables with names, such as `[source.NAME]`: read one by one, and found again by name.
+//! Sections with names, such as `[source.NAME]`: read one by one, and looked up by name.
 
 use crate::codes::Code;
 use crate::report::{Finding, Findings};
@@ -19,17 +19,17 @@ pub(super) struct Declared<T> {
 
 /// One declaration.
 pub(super) struct Declaration<T> {
-    /// What it declares.
+    /// The source, table, object store or output.
     pub value: T,
-    /// Where its name stands.
+    /// The place of its name.
     pub span: Range<usize>,
     /// Its table.
     pub node: TomlNode,
 }
 
 impl<T> Declared<T> {
-    /// Reads every table of a section that has kinds. A table that is wrong as a whole is declared all the same, with
-    /// what `fallback` says, so that its name is not reported as unknown, too.
+    /// Reads every table of a section that has kinds. A table that cannot be read is declared as `fallback`, so that
+    /// the routes that name it are not reported, too.
     pub(super) fn read(
         root: &SectionReader<'_>,
         key: &KeySpec,
@@ -48,17 +48,17 @@ impl<T> Declared<T> {
         Declared { word: family.name, by_name }
     }
 
-    /// A declaration.
+    /// The declaration of that name.
     pub(super) fn get(&self, name: &str) -> Option<&Declaration<T>> {
         self.by_name.get(name)
     }
 
-    /// All of them.
+    /// All declarations with their names, in the order of the names.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Declaration<T>)> {
         self.by_name.iter().map(|(name, declaration)| (name.as_str(), declaration))
     }
 
-    /// All of them, to be changed.
+    /// Likewise, to be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Declaration<T>)> {
         self.by_name.iter_mut().map(|(name, declaration)| (name.as_str(), declaration))
     }
@@ -68,7 +68,7 @@ impl<T> Declared<T> {
         self.by_name.into_iter().map(|(name, declaration)| (name, declaration.value))
     }
 
-    /// The declaration of that name; reported where there is none. `whose` says who wants it.
+    /// The declaration of that name. If there is none, a finding with `code` is added at `span`.
     pub(super) fn resolve(
         &self,
         findings: &Findings,
@@ -151,8 +151,8 @@ fn kind(
     None
 }
 
-/// Names become file names, metric labels and parts of URLs. Reports a name that has other characters than letters, digits, `_`, `.` and `-`, or more than 64 of them, or dots alone:
-/// in a path they lead elsewhere.
+/// Reports a name with other characters than letters, digits, `_`, `.` and `-`, or with more than 64 of them: names
+/// become file names, metric labels and parts of URLs. A name of dots alone would lead to another directory.
 pub(super) fn check_name(findings: &Findings, what: &str, name: &str, span: &Range<usize>) {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let dots = name.chars().all(|c| c == '.');

@@ -14,7 +14,7 @@ use crate::syntax::toml_tree::TomlValue;
 
 /// Every output.
 pub(super) fn outputs(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Output> {
-    // An output that cannot be read is taken for one that can do everything, so that its routes are not reported, too.
+    // A queue fits every route, so the routes of an output that cannot be read are not reported, too.
     let fallback = || Output::Queue { queue: String::new() };
     Declared::read(root, &root::OUTPUT, &shape::FAMILY, |name, reader| output(name, reader, paths, home), fallback)
 }
@@ -74,7 +74,7 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
 }
 
-/// The value of a header: RFC 9110 section 5.5, without what is obsolete.
+/// The value of a header: RFC 9110 section 5.5, without the bytes that are obsolete.
 fn is_field(value: &str) -> bool {
     value.chars().all(|c| c == '\t' || matches!(c, ' '..='~'))
 }
@@ -174,7 +174,8 @@ fn refuse_mail(reader: &SectionReader<'_>, place: std::ops::Range<usize>) {
     reader.findings.add(finding.help("write \"name@example.com\", or \"Name <name@example.com>\""));
 }
 
-/// No more than that a server may find it good: one `@` with something around it, on one line.
+/// True for one `@` with text on both sides, on one line. Only the mail server knows if the address exists, and the
+/// full grammar would refuse addresses that servers accept.
 fn is_mail(text: &str) -> bool {
     let address = match text.split_once('<') {
         Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
@@ -185,7 +186,8 @@ fn is_mail(text: &str) -> bool {
     parts.is_some() && !address.contains(strange) && !text.contains(char::is_control)
 }
 
-/// E.164: a plus sign and up to 15 digits. <https://docs.aws.amazon.com/sns/latest/dg/sns-mobile-phone-number-as-subscriber.html>, 2026-11.
+/// E.164: a plus sign and up to 15 digits.
+/// <https://docs.aws.amazon.com/sns/latest/dg/sns-mobile-phone-number-as-subscriber.html>, 2026-11.
 fn phone(reader: &SectionReader<'_>) -> String {
     let key: &KeySpec = &aws_shape::PHONE_NUMBER;
     let Some(number) = reader.text(key) else { return String::new() };
@@ -197,7 +199,7 @@ fn phone(reader: &SectionReader<'_>) -> String {
     number
 }
 
-/// What is wrong with a mail server's URL. No message repeats it: it may hold a password.
+/// The problem of a mail server's URL, if it has one. No message repeats the URL: it may contain a password.
 fn bad_server(text: &str) -> Option<String> {
     match url::Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "smtp" | "smtps") && url.host_str().is_some_and(|host| !host.is_empty()) => {

@@ -17,7 +17,7 @@ use esclusa_flow::grants::Grants;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// Events of a batch where the route does not say, as Lambda has it for streams and for queues.
+/// Events of a batch if the route gives no `batch_size`: the defaults of Lambda for streams and for queues.
 const BATCH_SIZE: usize = 100;
 const BATCH_SIZE_OF_QUEUE: usize = 10;
 
@@ -90,7 +90,7 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
         policy: delivery::policy(reader, source),
         delivery: delivery::delivery(reader, world, source, &grants, on_failure.as_deref()),
         on_failure,
-        // A source that is not known has been reported.
+        // An unknown source has been reported, so its order does not matter.
         ordered: source.is_some_and(Source::ordered),
         instances: instances(reader, limits.memory),
         limits,
@@ -125,7 +125,7 @@ fn grants(reader: &SectionReader<'_>, world: &Declarations) -> Grants {
     grants
 }
 
-/// The bytes of a batch, and those in flight: a full batch must fit.
+/// `batch_bytes` and `in_flight`; reports an `in_flight` that a full batch does not fit into.
 fn bytes(reader: &SectionReader<'_>) -> (usize, usize) {
     let (batch, in_flight) = (reader.size(&shape::BATCH_BYTES), reader.size(&shape::IN_FLIGHT));
     if in_flight < batch {
@@ -139,7 +139,7 @@ fn bytes(reader: &SectionReader<'_>) -> (usize, usize) {
     (batch, in_flight)
 }
 
-/// Batches in work at the same time: `concurrency`, or Lambda's word for queues of SQS.
+/// Batches in work at the same time: `concurrency`, or `maximum_concurrency`, Lambda's name for it at queues of SQS.
 fn concurrency(reader: &SectionReader<'_>, source: Option<&Source>) -> usize {
     let Some(entry) = reader.entry(&shape::MAXIMUM_CONCURRENCY) else { return reader.integer(&shape::CONCURRENCY) };
     let problem = if !matches!(source, Some(Source::Sqs { .. }) | None) {
@@ -169,7 +169,7 @@ fn parallelization_factor(reader: &SectionReader<'_>, source: Option<&Source>) -
     factor
 }
 
-/// The filter of a route, where it has one. A field that no event from `source` has is warned of.
+/// The compiled filter of a route, if it has one. Warns of a field that no event of `source` has.
 fn filter(reader: &SectionReader<'_>, source: Option<&Source>) -> Option<Filter> {
     let node = reader.node(&shape::FILTER)?;
     let patterns: Vec<&TomlNode> = match &node.value {
@@ -192,6 +192,8 @@ fn filter(reader: &SectionReader<'_>, source: Option<&Source>) -> Option<Filter>
         }
         Err(error) => error,
     };
+    // The place of the mistake inside the pattern; of the pattern; or of the key, if the only pattern is a table
+    // without a place of its own.
     let place = match patterns.get(error.pattern) {
         Some(pattern) if !error.pointer.is_empty() => pattern.at_pointer(&error.pointer),
         _ if node.table().is_some() => reader.key_span(&shape::FILTER),
@@ -226,7 +228,7 @@ fn digest(reader: &SectionReader<'_>) -> Option<String> {
     Some(digest.to_lowercase())
 }
 
-/// What the plugin may use per call.
+/// The limits of a call of the plugin.
 fn limits(route: &SectionReader<'_>) -> Limits {
     let given = route.section(&shape::LIMITS, &shape::LIMITS_SECTION);
     let empty = TomlTable::default();
@@ -242,7 +244,7 @@ fn limits(route: &SectionReader<'_>) -> Limits {
     }
 }
 
-/// How instances are used.
+/// Whether instances of the plugin are reused; a kept one is replaced at half of `memory` by default.
 fn instances(reader: &SectionReader<'_>, memory: usize) -> Instances {
     let max_invocations = reader.integer(&shape::MAX_INVOCATIONS);
     let memory_high_water = reader.given_size(&shape::MEMORY_HIGH_WATER).unwrap_or(memory / 2);
@@ -262,7 +264,7 @@ fn instances(reader: &SectionReader<'_>, memory: usize) -> Instances {
     Instances::Fresh
 }
 
-/// What is handed to the plugin.
+/// The `config` that is given to the plugin; an empty object by default.
 fn config(reader: &SectionReader<'_>) -> Json {
     let empty = || Json::Object(serde_json::Map::new());
     match reader.table(&shape::CONFIG, "write [route.config]") {

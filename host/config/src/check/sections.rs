@@ -1,4 +1,4 @@
-//! What is no list of things: the version, `[admin]`, `[engine]`.
+//! The keys and sections of which there is one: `version`, `[admin]`, `[engine]`.
 
 use super::PathResolver;
 use crate::codes::Code;
@@ -11,11 +11,13 @@ use crate::syntax::toml_tree::{TomlTable, TomlValue};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// False for another version: its keys would all be reported in vain. A missing one is reported as a missing key.
+/// False if the file has another version: its keys would all be reported as unknown. A missing version is reported as a
+/// missing key.
 pub(super) fn version(root: &TomlTable, findings: &Findings) -> bool {
     let Some(node) = root.get(root::VERSION.name) else { return true };
     let number = match scalar::integer(&root::VERSION, node) {
         Ok(number) => number,
+        // A number out of the key's range is another version, and not a mistake in a number.
         Err(_) if matches!(node.value, TomlValue::Integer(_)) => Some(0),
         Err(finding) => {
             findings.add(finding);
@@ -30,7 +32,7 @@ pub(super) fn version(root: &TomlTable, findings: &Findings) -> bool {
     true
 }
 
-/// `[admin]`.
+/// Reads `[admin]`. An address that other machines can reach needs `allow_remote`.
 pub(super) fn admin(reader: &SectionReader<'_>) -> Option<AdminListener> {
     let admin = named(reader, &root::ADMIN, &root::ADMIN_SECTION)?;
     let text = admin.text_or_default(&root::LISTEN);
@@ -57,7 +59,7 @@ pub(super) fn admin(reader: &SectionReader<'_>) -> Option<AdminListener> {
     Some(AdminListener { listen })
 }
 
-/// `[engine]`.
+/// The embedded engine's directory.
 pub(super) fn engine(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> PathBuf {
     match named(reader, &root::ENGINE, &root::ENGINE_SECTION) {
         Some(engine) => paths.read(&engine, &root::ENGINE_PATH),

@@ -1,5 +1,4 @@
-//! `[source.NAME]`, each by itself. What sources and outputs say of each other, and what only one route can have, is in
-//! `conflict`.
+//! `[source.NAME]`, each by itself. Conflicts of sources with outputs, tables and routes are in `conflict`.
 
 use super::declared::{Declared, check_name};
 use super::{PathResolver, aws_resource};
@@ -17,11 +16,11 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A schedule that has no time after this one is none: 2026-01-01, before this program was written. Milliseconds since
-/// the Unix epoch; the clock is not asked, so that a file means the same every day.
+/// A schedule must have a time after this one: 2026-01-01 in milliseconds since the Unix epoch. Not the time of the
+/// check, so that a file is valid on every day or on none.
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
-/// Every source.
+/// Reads every source.
 pub(super) fn sources(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Source> {
     let fallback = || Source::File { path: Default::default(), follow: false };
     Declared::read(root, &root::SOURCE, &shape::FAMILY, |name, reader| source(name, reader, paths, home), fallback)
@@ -54,14 +53,14 @@ fn source(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, home
     }
 }
 
-/// The name of a stream or queue of the engine, by default that of its section.
+/// The name of a stream or queue of the embedded engine; by default the name of its section.
 pub(super) fn engine_name(section: &str, reader: &SectionReader<'_>, key: &KeySpec) -> String {
     let Some(given) = reader.text(key) else { return section.to_owned() };
     check_name(reader.findings, key.name, &given, &reader.value_span(key));
     given
 }
 
-/// What is said here of a stream's partitions; `conflict` compares it with what others say.
+/// The partitions of a stream as this section gives them; `conflict` compares them with those of other sections.
 pub(super) fn partitions(reader: &SectionReader<'_>) -> u32 {
     let given = reader.given_integer(&shape::PARTITIONS);
     given.and_then(|number| u32::try_from(number).ok()).unwrap_or(shape::PARTITIONS_DEFAULT)
@@ -69,6 +68,7 @@ pub(super) fn partitions(reader: &SectionReader<'_>) -> u32 {
 
 fn http(reader: &SectionReader<'_>) -> Source {
     let reply = reader.boolean(&shape::REPLY);
+    // A request that waits for its reply is stored nowhere; one that is stored waits for no reply.
     let idle = if reply { &shape::HTTP_PARTITIONS } else { &shape::TIMEOUT };
     if let Some(entry) = reader.entry(idle) {
         let message = format!("`{}` has no effect with reply = {reply}", idle.name);
@@ -126,7 +126,7 @@ fn schedule(reader: &SectionReader<'_>) -> Source {
     Source::Schedule { cron, event }
 }
 
-/// What is wrong with a cron expression.
+/// The problem of a cron expression, if it has one.
 fn bad_cron(expression: &str) -> Option<String> {
     let cron = match Cron::from_str(expression) {
         Ok(cron) => cron,
@@ -136,12 +136,12 @@ fn bad_cron(expression: &str) -> Option<String> {
     cron.find_next_occurrence(&since, false).err().map(|_| "this time never comes".to_owned())
 }
 
-/// Where the routes of a source start that have no position yet, of a source that knows no times.
+/// `starting_position` of a source whose events cannot be found by time.
 fn start_without_time(reader: &SectionReader<'_>) -> Start {
     if reader.choice(&shape::CHANGES_POSITION) == "LATEST" { Start::Latest } else { Start::TrimHorizon }
 }
 
-/// Where a stream's routes start that have no position yet.
+/// `starting_position` of a stream, with its timestamp.
 fn start(reader: &SectionReader<'_>) -> Start {
     let word = reader.choice(&shape::STARTING_POSITION);
     let time = reader.timestamp(&shape::STARTING_POSITION_TIMESTAMP);
@@ -240,7 +240,7 @@ fn coordination(reader: &SectionReader<'_>) -> ShardCoordination {
     ShardCoordination::Leases { table, duration: reader.duration(&aws_shape::LEASE_DURATION) }
 }
 
-/// Reports every placeholder that there is not, in all texts of an event: it would be sent as it stands.
+/// Reports every unknown placeholder in the texts of an event: it would be sent as literal text.
 fn check_template(findings: &Findings, node: &TomlNode) {
     match &node.value {
         TomlValue::Text(text) => check_placeholders(findings, &text.text, &node.span),

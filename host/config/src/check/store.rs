@@ -9,19 +9,19 @@ use crate::shape::{root, store as shape};
 use crate::syntax::section_reader::{self, SectionReader};
 use std::collections::BTreeMap;
 
-/// Longest name of a key attribute, as DynamoDB has it.
+/// Longest name of a key attribute in DynamoDB, bytes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>, 2026-09.
 const LONGEST_ATTRIBUTE: usize = 255;
 
-/// Every table.
+/// Reads every table.
 pub(super) fn tables(root: &SectionReader<'_>, home: &ServiceLocation) -> Declared<TableSpec> {
     let nothing = || KeySchema { partition: String::new(), sort: None };
-    // A table that cannot be read keeps changes, so that its sources are not reported, too.
+    // A table that cannot be read counts as one with changes, so that the sources of its changes are not reported, too.
     let fallback = || TableSpec::Embedded(TableSchema { key: nothing(), indexes: BTreeMap::new(), changes: true });
     Declared::read(root, &root::TABLE, &shape::TABLES, |name, reader| table(name, reader, home), fallback)
 }
 
-/// Every object store.
+/// Reads every object store.
 pub(super) fn objects(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Objects> {
     let read = |_: &str, reader: &SectionReader<'_>| match reader.section.name {
         "s3" => Objects::S3 {

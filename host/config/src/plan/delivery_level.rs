@@ -1,9 +1,9 @@
-//! How sure each thing is that a route writes, and why not surer. Checking `delivery` and showing it both ask here, so
-//! that no more is shown than was checked.
+//! The delivery guarantee of each target of a route, and what prevents a stronger one. The check of `delivery` and the
+//! display of the guarantee use the same rules, so that no guarantee is shown that was not checked.
 
 use super::{DeliveryMode, Objects, Output, Plan, RouteSpec, ServiceLocation, ShardCoordination, Source, TableSpec};
 
-/// Something that a route writes, by its name in routes.toml.
+/// A target that a route writes to, by its name in routes.toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteTarget<'a> {
     /// A table.
@@ -14,18 +14,18 @@ pub enum WriteTarget<'a> {
     Output(&'a str),
 }
 
-/// What is promised of what a route writes.
+/// The delivery guarantee of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryLevel {
     /// Written in the transaction that records the progress.
     WithCommit,
-    /// A batch is repeated within the same bounds, so that its objects get the same paths.
+    /// A repeated batch has the same events as before, so its objects get the same paths and overwrite the first ones.
     Overwriting,
-    /// A message that is repeated within five minutes has the id of the first, and is left out.
+    /// A message that is repeated within five minutes has the id of the first, and the queue or topic drops it.
     Deduplicated,
-    /// Repeated where the progress was not recorded.
+    /// Written again if the progress was not recorded.
     AtLeastOnce,
-    /// Nobody but the sender of the request can repeat it.
+    /// Never repeated by the router; only the sender of the request can repeat it.
     PerRequest,
 }
 
@@ -42,7 +42,7 @@ impl std::fmt::Display for DeliveryLevel {
 }
 
 impl Plan {
-    /// What is promised of what a route writes to `target`.
+    /// The delivery guarantee of what a route writes to `target`.
     #[must_use]
     pub fn level(&self, route: &RouteSpec, target: WriteTarget<'_>) -> DeliveryLevel {
         let Some(source) = self.sources.get(&route.source) else { return DeliveryLevel::AtLeastOnce };
@@ -73,8 +73,8 @@ impl Plan {
         }
     }
 
-    /// True where each event of a route is marked as done together with its effects: what exactly-once needs in DynamoDB
-    /// for a source whose progress cannot be part of the transaction.
+    /// True if the transaction of a batch also marks each of its events as done. Exactly-once in DynamoDB needs this if
+    /// the progress of the source cannot be part of the transaction.
     #[must_use]
     pub fn marks(&self, route: &RouteSpec) -> bool {
         let leased = |source: &Source| matches!(source.coordination(), Some(ShardCoordination::Leases { .. }));
@@ -88,31 +88,31 @@ impl Plan {
     }
 }
 
-/// Where a source's progress is kept.
+/// The place that keeps a source's progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ProgressLocation {
-    /// In the embedded engine, by the source itself.
+    /// The embedded engine.
     Embedded,
-    /// In the embedded engine, of a source that could keep it in DynamoDB.
+    /// The embedded engine, for a source that could keep it in DynamoDB.
     EmbeddedInstead,
-    /// In a lease table.
+    /// A lease table in DynamoDB.
     Leases,
-    /// In SQS.
+    /// SQS: a message that is done is deleted.
     Receipts,
-    /// Nowhere: a request is not repeated.
+    /// None: a request is not repeated.
     Nowhere,
 }
 
-/// Why something is not written in the transaction that records the progress.
+/// Why a target is not written in the transaction that records the progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Obstacle {
-    /// The reason, to be read after "it".
+    /// The reason, a predicate: "is in S3, …".
     pub why: &'static str,
-    /// What to do.
+    /// The help of the message.
     pub help: &'static str,
 }
 
-/// What a route's commits can hold.
+/// The targets that one commit of a route can write together with its progress.
 pub(crate) struct CommitScope<'a> {
     progress: ProgressLocation,
     dynamodb: bool,
@@ -123,7 +123,7 @@ pub(crate) struct CommitScope<'a> {
 const APART: &str = "leave delivery out, or let a route of its own write it, from a stream or queue";
 
 impl<'a> CommitScope<'a> {
-    /// Of a route with that source and those tables; `home` is where lease and mark tables are.
+    /// The scope for a route with that source and those tables; `home` is the location of lease and mark tables.
     pub(crate) fn new<'t>(
         source: &Source,
         tables: impl Iterator<Item = &'t TableSpec>,
@@ -148,12 +148,12 @@ impl<'a> CommitScope<'a> {
         commits
     }
 
-    /// True where commits are transactions of the embedded engine alone.
+    /// True if commits are transactions of the embedded engine alone.
     pub(crate) fn embedded_only(&self) -> bool {
         self.of_embedded().is_none()
     }
 
-    /// What keeps a table out; `None`: nothing.
+    /// Why a table is outside of the scope; `None`: it is inside.
     pub(crate) fn table(&self, table: &TableSpec) -> Option<Obstacle> {
         match table {
             TableSpec::Embedded(_) => self.of_embedded(),
@@ -169,10 +169,12 @@ impl<'a> CommitScope<'a> {
         }
     }
 
-    /// What keeps an object store out; `None`: nothing.
+    /// Why an object store is outside of the scope; `None`: it is inside.
     pub(crate) fn objects(&self, objects: &Objects) -> Option<Obstacle> {
         match objects {
             Objects::Directory { .. } => self.of_embedded(),
+            // Objects are no part of a transaction. A batch that is repeated with the same events writes the same paths
+            // again, and only a source with leases repeats it so.
             Objects::S3 { .. } if self.progress == ProgressLocation::Leases && !self.embedded => None,
             Objects::S3 { .. } => Some(Obstacle {
                 why: "is in S3, and only a source with leases, without embedded tables, repeats a batch within the same bounds",
@@ -181,7 +183,7 @@ impl<'a> CommitScope<'a> {
         }
     }
 
-    /// What keeps an output out; `None`: nothing.
+    /// Why an output is outside of the scope; `None`: it is inside.
     pub(crate) fn output(&self, output: &Output) -> Option<Obstacle> {
         match output {
             Output::Stream { .. } | Output::Queue { .. } => self.of_embedded(),

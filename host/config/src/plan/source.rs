@@ -25,7 +25,7 @@ pub enum Source {
         queue: String,
         /// How long a received message stays invisible.
         visibility_timeout: Duration,
-        /// Receives after which a message goes to the dead letters.
+        /// Receives after which the route makes a dead letter of a message.
         max_receive_count: u32,
     },
     /// The change feed of an embedded table.
@@ -59,7 +59,7 @@ pub enum Source {
         interval: Duration,
         /// Events per tick.
         per_tick: u32,
-        /// Stop after so many events; `None`: never.
+        /// Number of events after which it stops; `None`: it does not stop.
         count: Option<u64>,
         /// The events, taken in turn; texts in them are templates with `{seq}`, `{now}`, `{random:N}`, `{pick:a|b}`.
         events: Vec<serde_json::Value>,
@@ -85,7 +85,7 @@ pub enum Source {
         ordered: bool,
         /// How processes share the shards.
         coordination: ShardCoordination,
-        /// Where the stream is.
+        /// The stream's location.
         place: ServiceLocation,
     },
     /// The stream of a DynamoDB table.
@@ -98,23 +98,23 @@ pub enum Source {
         ordered: bool,
         /// How processes share the shards.
         coordination: ShardCoordination,
-        /// Where the stream is.
+        /// The stream's location.
         place: ServiceLocation,
     },
     /// A queue of SQS.
     Sqs {
         /// The queue's name or URL.
         queue: String,
-        /// How long a received message stays invisible; `None`: as the queue has it.
+        /// How long a received message stays invisible; `None`: the queue's own setting.
         visibility_timeout: Option<Duration>,
-        /// Receives after which a message is given up by the route; `None`: the queue's redrive policy decides.
+        /// Receives after which the route makes a dead letter of a message; `None`: the queue's redrive policy decides.
         max_receive_count: Option<u32>,
-        /// Where the queue is.
+        /// The queue's location.
         place: ServiceLocation,
     },
 }
 
-/// What names the stream of a DynamoDB table.
+/// The name of a DynamoDB table's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DynamodbStreamName {
     /// The table's name: its current stream.
@@ -123,12 +123,12 @@ pub enum DynamodbStreamName {
     Arn(String),
 }
 
-/// How processes share the shards of a source, and where progress is kept.
+/// How processes share the shards of a source, and what keeps the progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ShardCoordination {
-    /// A lease per shard, with the progress, in a DynamoDB table that lies where `[aws]` says.
+    /// A lease per shard, with the progress, in a DynamoDB table at the location of `[aws]`.
     Leases {
-        /// The table; `None`: one of each route's own, see [`ShardCoordination::lease_table`].
+        /// The table; `None`: each route has one of its own, see [`ShardCoordination::lease_table`].
         table: Option<String>,
         /// A lease that was not renewed for so long is free.
         duration: Duration,
@@ -167,8 +167,8 @@ impl Source {
         }
     }
 
-    /// True where events arrive in order, and are finished in order, lane by lane. A queue that is no FIFO queue of SQS
-    /// keeps order only among messages that have a key, so it is not relied on.
+    /// True if the events of a lane arrive in order and are finished in order. False for an embedded queue: it keeps
+    /// order only among messages with a key.
     #[must_use]
     pub fn ordered(&self) -> bool {
         match self {
@@ -179,7 +179,7 @@ impl Source {
         }
     }
 
-    /// True where its lanes hold many keys, whose events are in order among themselves.
+    /// True if its lanes hold events of many keys, and each key's events are in order.
     #[must_use]
     pub fn ordered_by_key(&self) -> bool {
         use Source::{DynamodbStream, Kinesis, Stream, TableChanges};

@@ -1,4 +1,4 @@
-//! A problem before it has a file, and the collection of all of them: checking goes on after each.
+//! A problem at a place in the text, and the list of all of them: checking goes on after each.
 
 use super::source_text::SourceText;
 use super::{Diagnostic, Severity};
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// After so many findings nobody reads suggestions, and searching for them in a huge file takes long.
+/// Suggestions per file. Nobody reads more, and searching a huge file for close names takes long.
 const SUGGESTIONS: u32 = 50;
 
 /// A problem and its place in the text.
@@ -33,17 +33,17 @@ impl Finding {
         Finding { severity: Severity::Warning, ..Finding::error(code, span, message) }
     }
 
-    /// What to do about it.
+    /// Adds the help: what to do about it.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Finding { help: Some(help.into()), ..self }
     }
 
-    /// What to do about it, if that is known.
+    /// Sets the help, if there is one.
     pub(crate) fn help_maybe(self, help: Option<String>) -> Self {
         Finding { help, ..self }
     }
 
-    /// Another place that belongs to it.
+    /// Adds another place that belongs to the problem.
     pub(crate) fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
         self.related.push((span, label.into()));
         self
@@ -58,27 +58,27 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// One more.
+    /// Adds a finding.
     pub(crate) fn add(&self, finding: Finding) {
         self.list.borrow_mut().push(finding);
     }
 
-    /// True while it is worth while to search for what was meant.
+    /// True if one more suggestion may be searched for; counts it.
     pub(crate) fn may_suggest(&self) -> bool {
         self.suggestions.set(self.suggestions.get().saturating_add(1));
         self.suggestions.get() <= SUGGESTIONS
     }
 
-    /// True once something is wrong.
+    /// True if there is an error among them.
     pub(crate) fn any_error(&self) -> bool {
         self.list.borrow().iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// All of them, in the order of the file.
+    /// All findings as diagnostics of `source`, in the order of the file.
     pub(crate) fn into_diagnostics(self, source: &Arc<SourceText>) -> Vec<Diagnostic> {
         let mut list = self.list.into_inner();
         list.sort_by_key(|finding| finding.span.start);
-        // A value that is read twice is wrong twice.
+        // Some values are read twice, and each time their finding is added.
         let mut seen = BTreeSet::new();
         list.retain(|finding| {
             seen.insert((finding.span.start, finding.span.end, finding.code, finding.message.clone()))

@@ -1,15 +1,15 @@
-//! The text of a configuration file, and where its lines are.
+//! The text of a configuration file, and the places of its lines.
 
 use std::ops::Range;
 
 /// A file and its text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SourceText {
-    /// The file's name, as messages show it.
+    /// The name of the file, for messages.
     pub file: String,
     /// Its text.
     pub text: String,
-    /// Where its lines start, in bytes.
+    /// The first byte of each line.
     starts: Vec<usize>,
 }
 
@@ -20,7 +20,7 @@ impl SourceText {
         SourceText { file: file.to_owned(), text: text.to_owned(), starts }
     }
 
-    /// What stands at `span`; empty where the span is none.
+    /// The text at `span`; empty if `span` is not within the text.
     pub(crate) fn slice(&self, span: &Range<usize>) -> &str {
         self.text.get(span.clone()).unwrap_or_default()
     }

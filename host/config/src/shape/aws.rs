@@ -1,4 +1,4 @@
-//! `[aws]`, and where a resource of AWS is.
+//! `[aws]`, and the location of a resource on AWS.
 
 use super::{Default, KeySpec, Section, ValueKind};
 

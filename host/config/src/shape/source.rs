@@ -5,7 +5,7 @@ pub(crate) mod aws;
 use super::{Default, KeySpec, KindFamily, Section, ValueKind};
 use crate::codes::Code;
 
-/// Partitions of a stream of which nobody says how many it has.
+/// Partitions of a stream if no section gives their number.
 pub(crate) const PARTITIONS_DEFAULT: u32 = 4;
 
 pub(crate) static STREAM: KeySpec = KeySpec {

@@ -1,13 +1,13 @@
-//! Keys and tables that a file has twice: one finding each, with the first place.
+//! Keys and tables that a file has twice: one finding for each, with the place of the first one.
 //!
-//! The parser reports the header of a table that was there before, and then each of its keys that the first one has too.
+//! The parser reports a repeated table's header and then also each key that both tables have; the keys are left out here.
 
 use crate::codes::Code;
 use crate::report::Finding;
 use std::ops::Range;
 
-/// The findings for repeated keys at these places, ascending. Lines within texts of several lines are taken for lines of the
-/// file; no more than the first place can be missed by that.
+/// The findings for repeated keys at these places, ascending. A line within a text of several lines is taken for a line
+/// of the file; this can only cost a finding the place of the first one.
 pub(crate) fn findings(text: &str, places: impl Iterator<Item = Range<usize>>) -> Vec<Finding> {
     let lines = lines(text);
     let mut list = Vec::new();
@@ -40,7 +40,7 @@ pub(crate) fn findings(text: &str, places: impl Iterator<Item = Range<usize>>) -
     list
 }
 
-/// A line without the white space behind it, and where it is a header without its comment.
+/// A line without the white space at its end and, if it is a header, without its comment.
 struct FileLine<'t> {
     start: usize,
     text: &'t str,

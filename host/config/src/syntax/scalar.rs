@@ -1,4 +1,4 @@
-//! Single values: a node to the type that a key takes, or the reason why it cannot be.
+//! Single values: a node becomes a value of the type that its key takes, or a finding that says why it cannot.
 
 use super::toml_tree::{TomlNode, TomlValue};
 use super::units;
@@ -7,10 +7,10 @@ use crate::report::Finding;
 use crate::shape::{KeySpec, ValueKind};
 use std::time::Duration;
 
-/// Candidates that are looked at.
+/// Most candidates that are compared: a file may declare a million.
 const MOST: usize = 2_000;
 
-/// A converted value; `None`: it was reported before.
+/// A converted value; `None`: the node could not be read, and that was reported before.
 pub(crate) type Converted<T> = Result<Option<T>, Finding>;
 
 /// A text.
@@ -71,7 +71,7 @@ pub(crate) fn integer(key: &KeySpec, node: &TomlNode) -> Converted<i64> {
     Err(out_of_range(key, node).help(least))
 }
 
-/// A duration within the range that the key takes; `None` inside: without limit.
+/// A duration within the range that the key takes; the inner `None`: without limit.
 pub(crate) fn duration(key: &KeySpec, node: &TomlNode) -> Converted<Option<Duration>> {
     let ValueKind::Duration { min, max, endless } = key.kind else { return Ok(None) };
     let text = match &node.value {

@@ -1,5 +1,5 @@
-//! Reading a table by its section: unknown and missing keys are reported when it is opened, wrong values when they are
-//! read. A value that cannot be read gives the default, or nothing in particular: the plan is thrown away then.
+//! Reads a table by its section: unknown and missing keys are reported when the table is opened, wrong values when they
+//! are read. A value that cannot be read gives the default or an empty value: after an error the plan is thrown away.
 
 use super::scalar::{self, Converted};
 use super::scalar::{nearest, plain};
@@ -13,17 +13,17 @@ use std::time::Duration;
 
 /// A table that is being read.
 pub(crate) struct SectionReader<'a> {
-    /// Where problems go.
+    /// The list that problems are added to.
     pub findings: &'a Findings,
     /// The keys that the table may have.
     pub section: &'static Section,
-    /// Where the table stands.
+    /// The place of the table.
     pub span: Range<usize>,
     table: &'a TomlTable,
 }
 
 impl<'a> SectionReader<'a> {
-    /// Opens a table. `extra` are keys that are read elsewhere.
+    /// Opens a table at `span`. `extra` are keys that the caller reads itself.
     pub(crate) fn open(
         findings: &'a Findings,
         section: &'static Section,
@@ -45,27 +45,27 @@ impl<'a> SectionReader<'a> {
         reader
     }
 
-    /// The entry of a key, where it is given.
+    /// The entry of a key, if the table has it.
     pub(crate) fn entry(&self, key: &KeySpec) -> Option<&'a TomlEntry> {
         self.table.entry(key.name)
     }
 
-    /// The value of a key, where it is given.
+    /// The value of a key, if the table has it.
     pub(crate) fn node(&self, key: &KeySpec) -> Option<&'a TomlNode> {
         self.table.get(key.name)
     }
 
-    /// The place of a value; of the table where it is not given.
+    /// The place of a key's value; of the table if the key is missing.
     pub(crate) fn value_span(&self, key: &KeySpec) -> Range<usize> {
         self.node(key).map_or_else(|| self.span.clone(), |node| node.span.clone())
     }
 
-    /// The place of a key; of the table where it is not given.
+    /// The place of a key; of the table if the key is missing.
     pub(crate) fn key_span(&self, key: &KeySpec) -> Range<usize> {
         self.entry(key).map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
     }
 
-    /// A text, where it is given and can be read.
+    /// A text, if the key is there and can be read.
     pub(crate) fn text(&self, key: &KeySpec) -> Option<String> {
         self.read(key, scalar::text)
     }
@@ -85,7 +85,7 @@ impl<'a> SectionReader<'a> {
         self.read(key, scalar::boolean).unwrap_or_else(|| default(key) == "true")
     }
 
-    /// A whole number, where it is given and can be read.
+    /// A whole number, if the key is there and can be read.
     pub(crate) fn given_integer(&self, key: &KeySpec) -> Option<i64> {
         self.read(key, scalar::integer)
     }
@@ -101,28 +101,28 @@ impl<'a> SectionReader<'a> {
         self.endless_duration(key).or_else(|| units::duration(default(key))).unwrap_or_default()
     }
 
-    /// A duration that may be without limit.
+    /// A duration; `None` if it is "without limit", or the key is missing.
     pub(crate) fn endless_duration(&self, key: &KeySpec) -> Option<Duration> {
         self.read(key, scalar::duration).flatten()
     }
 
-    /// A size, where it is given and can be read.
+    /// A size in bytes, if the key is there and can be read.
     pub(crate) fn given_size(&self, key: &KeySpec) -> Option<usize> {
         self.read(key, scalar::size)
     }
 
-    /// A size, or its default.
+    /// A size in bytes, or its default.
     pub(crate) fn size(&self, key: &KeySpec) -> usize {
         let default = || units::size(default(key)).and_then(|size| usize::try_from(size).ok());
         self.given_size(key).or_else(default).unwrap_or_default()
     }
 
-    /// A point in time, where it is given and can be read.
+    /// Milliseconds since the Unix epoch, if the key is there and can be read.
     pub(crate) fn timestamp(&self, key: &KeySpec) -> Option<u64> {
         self.read(key, scalar::timestamp)
     }
 
-    /// The entries of a list, where it is given.
+    /// The elements of a list, if the key is there.
     pub(crate) fn list(&self, key: &KeySpec) -> Option<&'a [TomlNode]> {
         let node = self.node(key)?;
         match &node.value {
@@ -133,7 +133,7 @@ impl<'a> SectionReader<'a> {
         None
     }
 
-    /// The texts of a list, with their nodes.
+    /// The names in a list, with their nodes.
     pub(crate) fn names(&self, key: &KeySpec) -> Vec<(String, &'a TomlNode)> {
         let mut names = Vec::new();
         for node in self.list(key).unwrap_or_default() {
@@ -159,12 +159,12 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// The table of a key, where it is given. `help` says how to write it.
+    /// The table of a key, if the key is there. `help` says how to write it.
     pub(crate) fn table(&self, key: &KeySpec, help: &str) -> Option<&'a TomlTable> {
         table(self.findings, self.entry(key)?, help)
     }
 
-    /// The table of a key by its section.
+    /// A reader of the table of a key, by its section.
     pub(crate) fn section(&self, key: &KeySpec, section: &'static Section) -> Option<SectionReader<'a>> {
         let table = self.table(key, &format!("write {} = {{ … }}", key.name))?;
         Some(SectionReader::open(self.findings, section, self.key_span(key), table, &[]))
@@ -187,7 +187,8 @@ impl<'a> SectionReader<'a> {
     }
 
     fn meant(&self, key: &str) -> String {
-        // Words of Lambda's API, of CDK and of Terraform differ in case and underscores only.
+        // The words of other systems go before close names. Words of Lambda's API, of CDK and of Terraform differ in
+        // case and underscores only.
         let known = |word: &str| plain(word) == plain(key);
         if let Some((_, help)) = self.section.foreign.iter().find(|(word, _)| known(word)) {
             return (*help).to_owned();
@@ -211,7 +212,7 @@ impl<'a> SectionReader<'a> {
     }
 }
 
-/// The table of an entry.
+/// The table of an entry; reported if the entry is no table.
 pub(crate) fn table<'a>(findings: &Findings, entry: &'a TomlEntry, help: &str) -> Option<&'a TomlTable> {
     match &entry.node.value {
         TomlValue::Table(table) => return Some(table),

@@ -10,14 +10,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_parser::lexer::TokenKind;
 
-/// Deepest nesting of keys. The tree is walked and dropped recursively, so it needs a limit; the TOML parser has
-/// one for values, but none for dotted keys.
+/// Most parts of a dotted key. The tree is walked and dropped recursively, so its depth needs a limit; the TOML parser
+/// has one for values, but none for dotted keys.
 const DEEPEST: usize = 64;
 
-/// What the parser says of a key that was there before.
+/// The parser's message for a repeated key.
 const REPEATED: &str = "duplicate key";
 
-/// The file as a tree. What is wrong goes to `findings`; after a syntax error there is no tree.
+/// The file as a tree. Problems are added to `findings`; after a syntax error there is no tree.
 pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<TomlNode> {
     if let Some(span) = too_deep(&source.text) {
         let message = format!("this key has more than {DEEPEST} parts");
@@ -88,7 +88,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Where a part of a text stands: it is searched in the raw text, since escapes may precede it.
+    /// The place of a part of a text. The part is searched in the raw text: escapes before it would shift a computed place.
     fn place(&self, span: &Range<usize>, part: &str) -> Range<usize> {
         match self.source.slice(span).find(part) {
             Some(at) => span.start + at..span.start + at + part.len(),

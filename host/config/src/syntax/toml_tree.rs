@@ -1,17 +1,17 @@
-//! The document as a tree: every key and value with the place where it stands.
+//! The document as a tree: every key and value with its place in the text.
 
 use serde_json::Value as Json;
 use std::ops::Range;
 
-/// What stands in place of a secret.
+/// The text that is shown instead of a secret.
 pub(crate) const MASK: &str = "***";
 
 /// A value and its place.
 #[derive(Debug, Clone)]
 pub(crate) struct TomlNode {
-    /// Where it stands; a table's header, where it has one.
+    /// The place of the value; for a table with a header, the header's.
     pub span: Range<usize>,
-    /// What it is.
+    /// The value.
     pub value: TomlValue,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum TomlValue {
     List(Vec<TomlNode>),
     /// A table.
     Table(TomlTable),
-    /// Something that has been reported already; nobody needs to complain about it again.
+    /// A value that could not be read; it has been reported.
     Broken,
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum TomlValue {
 pub(crate) struct TomlText {
     /// After interpolation.
     pub text: String,
-    /// True where something was put in; such a text may be a secret, so no message repeats it.
+    /// True if a value was put in; such a text may be a secret, so no message repeats it.
     pub interpolated: bool,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct TomlTable {
 pub(crate) struct TomlEntry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// The place of the key.
     pub key_span: Range<usize>,
     /// Its value.
     pub node: TomlNode,
@@ -81,13 +81,12 @@ impl TomlNode {
         if let TomlValue::Table(table) = &self.value { Some(table) } else { None }
     }
 
-    /// The place of the value of a key of this table; this node's own place where there is no such key.
+    /// The place of a key's value in this table; this node's own place if there is no such key.
     pub(crate) fn value_span(&self, key: &str) -> Range<usize> {
         self.table().and_then(|table| table.get(key)).map_or_else(|| self.span.clone(), |node| node.span.clone())
     }
 
-    /// What stands at an RFC 6901 pointer, or at its longest prefix that is there. A table without a place of its
-    /// own has that of its key.
+    /// The place that an RFC 6901 pointer leads to, or its longest prefix that exists. For a table the place of its key.
     pub(crate) fn at_pointer(&self, pointer: &str) -> Range<usize> {
         let mut here = self;
         let mut span = self.span.clone();
@@ -125,12 +124,13 @@ impl TomlNode {
     }
 }
 
-/// The node as JSON; dates become texts. What is broken becomes null: it has been reported.
+/// The node as JSON: a route's `config`, a filter, a sample event. Dates become texts, and a broken value null: it has been
+/// reported.
 pub(crate) fn json(node: &TomlNode) -> Json {
     convert(node, false)
 }
 
-/// The node as JSON to be shown: texts that something was put into are masked, they may be secrets.
+/// The node as JSON to be shown: interpolated texts may be secrets, so they are masked.
 pub(crate) fn masked(node: &TomlNode) -> Json {
     convert(node, true)
 }

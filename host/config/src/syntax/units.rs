@@ -32,7 +32,7 @@ pub fn timestamp(text: &str) -> Option<u64> {
     u64::try_from(time.timestamp_millis()).ok()
 }
 
-/// A duration as a person writes it.
+/// A duration with its largest whole unit: `"90s"`, `"2h"`.
 pub fn show_duration(duration: Duration) -> String {
     if duration.is_zero() {
         return "0s".to_owned();
@@ -40,7 +40,7 @@ pub fn show_duration(duration: Duration) -> String {
     show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &DURATIONS)
 }
 
-/// A size as a person writes it.
+/// A size with its largest whole unit: `"64MiB"`, `"6MB"`.
 pub fn show_size(bytes: u64) -> String {
     show(bytes, &SIZES)
 }
@@ -52,7 +52,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-/// With the largest unit that leaves a whole number; binary units win because they come last.
+/// The amount in the largest unit that leaves a whole number.
 fn show(amount: u64, units: &[(&str, u64)]) -> String {
     let best =
         units.iter().filter(|(_, factor)| amount >= *factor && amount.is_multiple_of(*factor)).max_by_key(|(_, f)| *f);

@@ -1,4 +1,4 @@
-//! What is promised of each thing that a route writes: no more than holds.
+//! The delivery guarantee that is shown for each target of a route: never more than it keeps.
 
 use crate::cases::read;
 use esclusa_config::plan::{DeliveryLevel, Plan, WriteTarget};

@@ -1,4 +1,4 @@
-//! What a route does with failures, and how sure its delivery is.
+//! The retries of a route, the output of its dead letters, and its delivery mode.
 
 use crate::check::Declarations;
 use crate::codes::Code;
@@ -12,18 +12,20 @@ use esclusa_flow::grants::Grants;
 use esclusa_flow::retry::{Backoff, Policy};
 use std::ops::Range;
 
-/// Retries where the route does not say. Lambda retries for as long as a record is retained; here one bad record never
-/// stalls a lane for that long.
+/// Retries if the route gives no `max_retry_attempts`. Lambda retries as long as the stream retains a record; here one
+/// bad record does not stall a lane that long.
 const RETRIES: u32 = 10;
 
-/// What to do with failures. A queue gets a failing message back, and counts how often it was received: after its
-/// `max_receive_count` the route gives the message up, since it can say why. Without one, SQS decides.
+/// The retry policy. A message that fails is released to its queue, which counts its receives: at the last one that
+/// `max_receive_count` permits the route makes a dead letter of it, with the reason. Without `max_receive_count` the
+/// redrive policy of SQS decides.
 pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> Policy {
     let receives = match source {
         Some(Source::Queue { max_receive_count, .. }) => Some(Some(*max_receive_count)),
         Some(Source::Sqs { max_receive_count, .. }) => Some(*max_receive_count),
         _ => None,
     };
+    // The first receive is no retry.
     let of_queue = receives.flatten().map(|receives| receives.saturating_sub(1));
     let max_retry_attempts = match reader.given_integer(&shape::MAX_RETRY_ATTEMPTS) {
         Some(given) => [u32::try_from(given).ok(), of_queue].into_iter().flatten().min(),
@@ -54,7 +56,7 @@ fn backoff(route: &SectionReader<'_>) -> Backoff {
     backoff
 }
 
-/// Where given-up events go.
+/// The output of the route's dead letters.
 pub(super) fn on_failure(reader: &SectionReader<'_>, world: &Declarations, source: Option<&Source>) -> Option<String> {
     let name = reader.text(&shape::ON_FAILURE)?;
     let place = reader.value_span(&shape::ON_FAILURE);
@@ -75,7 +77,7 @@ pub(super) fn on_failure(reader: &SectionReader<'_>, world: &Declarations, sourc
     Some(name)
 }
 
-/// True where an output writes to what a source reads.
+/// True if an output writes to the stream or queue that a source reads.
 fn feeds(output: &Output, source: &Source) -> bool {
     match (output, source) {
         (Output::Stream { stream: to, .. }, Source::Stream { stream: from, .. })
@@ -88,7 +90,7 @@ fn feeds(output: &Output, source: &Source) -> bool {
     }
 }
 
-/// What holds outside the embedded engine; reports everything that cannot be exactly-once where that is asked for.
+/// The delivery mode. If the route asks for exactly-once, reports every target that cannot have it.
 pub(super) fn delivery(
     reader: &SectionReader<'_>,
     world: &Declarations,
@@ -100,10 +102,13 @@ pub(super) fn delivery(
     if given == Some("at-least-once") {
         return DeliveryMode::AtLeastOnce;
     }
+    // An unknown source has been reported.
     let Some(source) = source else { return DeliveryMode::ExactlyOnce };
     let tables = || grants.tables.iter().filter_map(|name| Some((name, world.tables.get(name)?)));
     let commits = CommitScope::new(source, tables().map(|(_, table)| &table.value), &world.home);
     if given.is_none() {
+        // Nothing is asked for: the embedded engine commits exactly once anyway, and DynamoDB would need transactions
+        // for it.
         return if commits.embedded_only() { DeliveryMode::ExactlyOnce } else { DeliveryMode::AtLeastOnce };
     }
     for (name, table) in tables() {

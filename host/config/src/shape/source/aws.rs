@@ -4,7 +4,7 @@ use super::{CHANGES_POSITION, STARTING_POSITION, STARTING_POSITION_TIMESTAMP};
 use crate::shape::aws::{OWN_ENDPOINT_URL, OWN_REGION};
 use crate::shape::{Default, KeySpec, Section, ValueKind};
 
-/// Words for options that are a route's.
+/// The help for options that are keys of a route.
 const OF_ROUTE: &str = "it is a key of the route, in snake case and shortened where Lambda has the unit in the name";
 
 pub(crate) static STREAM: KeySpec = KeySpec {
