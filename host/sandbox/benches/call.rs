@@ -1,5 +1,5 @@
-//! What a call costs, per event of a batch of 1,000: a plugin that does nothing, and `etl` in the sandbox against the
-//! same handler compiled natively; with a new instance each time and with a kept one. What the figures mean:
+//! The cost of a call, per event of a batch of 1,000: a plugin that does nothing, and `etl` in the sandbox against the
+//! same handler compiled natively; with a new instance each time and with a kept one. The figures are explained in
 //! `docs/reference/performance.md`.
 #![expect(clippy::expect_used, reason = "a benchmark")]
 
@@ -190,7 +190,7 @@ fn etl(c: &mut Criterion) {
     group.finish();
 }
 
-/// What two functions take, called in turns, so that whatever else the machine does slows both.
+/// The times of two functions, called in turns, so that other load on the machine slows both.
 fn medians<A, B>(mut a: impl FnMut() -> A, mut b: impl FnMut() -> B) -> (Duration, Duration) {
     fn time<T>(f: &mut impl FnMut() -> T) -> Duration {
         let began = Instant::now();

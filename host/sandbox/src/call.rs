@@ -1,7 +1,6 @@
-//! A plugin configured for a route, and the calls of it: an instance per batch, or one that is kept for a while.
+//! A plugin configured for a route, and its calls: with a new instance for each batch, or one that is kept for a while.
 //!
-//! Keeps invariant 2: an instance that trapped, ran into a limit or whose call was dropped is never used again, and
-//! its output is lost.
+//! Keeps invariant 2: after a trap, a limit or a dropped call an instance is never used again, and its output is lost.
 
 use crate::checked_component::CheckedComponent;
 use crate::contract::BatchRef;
@@ -22,30 +21,30 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// How a plugin is used by one route.
+/// How one route uses a plugin.
 #[derive(Debug, Clone)]
 pub struct RouteSettings {
     /// Name of the route.
     pub route: Arc<str>,
     /// The route's configuration of the plugin, a JSON object.
     pub config: String,
-    /// What a call may use.
+    /// The limits of a call.
     pub limits: Limits,
-    /// How instances are used.
+    /// Whether instances are reused.
     pub instances: Instances,
 }
 
 /// A plugin configured for a route.
 pub struct ConfiguredPlugin(Arc<RouteCalls>);
 
-/// What all calls of a configured plugin share.
+/// The state that all calls of a configured plugin share.
 struct RouteCalls {
     program: Arc<CheckedComponent>,
     digest: Arc<str>,
     settings: RouteSettings,
     rate: Arc<LogRate>,
     kept: InstancePool<Instance>,
-    /// Permits of this route to run: at most half of all, so that no route keeps the others from running.
+    /// Permits of this route: at most half of the sandbox's, so that one route cannot keep all the others from running.
     share: Semaphore,
 }
 
@@ -59,11 +58,11 @@ impl std::fmt::Debug for ConfiguredPlugin {
 }
 
 impl CompiledPlugin {
-    /// Configures the plugin for a route. A first instance takes the configuration, so that a bad one is found
+    /// Configures the plugin for a route. A first instance takes the configuration, so that an error in it is found
     /// before any traffic.
     ///
     /// # Errors
-    /// [`LoadError::Init`] with what the plugin says, or how it failed.
+    /// [`LoadError::Init`] with the plugin's reason, or its failure.
     pub async fn configure(&self, settings: RouteSettings) -> Result<ConfiguredPlugin, LoadError> {
         let inner = &self.program.inner;
         let calls = Arc::new(RouteCalls {
@@ -81,7 +80,7 @@ impl CompiledPlugin {
     }
 }
 
-/// Permits that one route may have.
+/// Permits that one route may have at the same time.
 fn permits_per_route(inner: &SandboxCore) -> usize {
     (inner.config.instances as usize / 2).max(1)
 }
@@ -109,13 +108,14 @@ impl RouteCalls {
         let stopped = |_| trap::host_fault("the sandbox is shutting down");
         let _share = self.share.acquire().await.map_err(stopped)?;
         let permits = &self.program.inner.running;
-        // No other permit of this route is in use: it may not have to wait for those of others.
+        // The route has no other call running, so it may also take a reserved permit and need not wait for other routes.
         let first = self.share.available_permits().saturating_add(1) >= permits_per_route(&self.program.inner);
         let _permit = if first { permits.first().await } else { permits.further().await }.map_err(stopped)?;
         let (mut instance, ready) = match self.kept.take() {
             Some(kept) => (kept, true),
             None => (self.instance(), false),
         };
+        // The instance stays out of the pool while it runs: if this future is dropped or the call fails, it is dropped too.
         let handled = timeout(self.settings.limits.time, async {
             if !ready {
                 instance.initialise_quietly(&self.settings.config).await?;

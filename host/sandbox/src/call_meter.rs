@@ -1,4 +1,4 @@
-//! What a guest may use, and the meter that holds it to it.
+//! Counts the memory, time and host calls of a guest, and stops it at its limits.
 //!
 //! Keeps the second half of invariant 6: every limit has a name of its own, and hitting one is never a bare trap.
 
@@ -7,7 +7,7 @@ use esclusa_flow::work::{Exhausted, Work};
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
-/// How often a computing guest is looked at: it yields to the other tasks, and its time is counted.
+/// Interval at which a computing guest yields to the other tasks and its time is counted.
 pub const TICK: Duration = Duration::from_millis(10);
 
 /// Bytes that a table element takes in the host.
@@ -22,7 +22,7 @@ pub(crate) enum GuestStop {
     /// It called the host too often.
     #[error("the guest called the host more than {0} times")]
     HostCalls(u64),
-    /// It had the host look at too much.
+    /// It had the host read too many bytes.
     #[error("the guest had the host look at more than {0} bytes")]
     HostBytes(u64),
     /// It asked for too many random bytes at once.
@@ -33,7 +33,7 @@ pub(crate) enum GuestStop {
     Exit(u8),
 }
 
-/// Counts what one call uses.
+/// Counts the resources of one call, and the memory of its instance.
 #[derive(Debug)]
 pub(crate) struct CallMeter {
     limits: Limits,
@@ -70,7 +70,7 @@ impl CallMeter {
         self.memory
     }
 
-    /// True where more memory than allowed was asked for.
+    /// True if the guest has asked for more memory than its limit.
     pub(crate) fn memory_refused(&self) -> bool {
         self.memory_refused
     }
@@ -78,13 +78,13 @@ impl CallMeter {
     /// Counts a call of a host function.
     ///
     /// # Errors
-    /// [`GuestStop::HostCalls`] where it is one too many.
+    /// [`GuestStop::HostCalls`] if it is one too many.
     pub(crate) fn host_call(&mut self) -> Result<(), GuestStop> {
         self.calls = self.calls.saturating_add(1);
         self.check_calls()
     }
 
-    /// Counts bytes that a host function is about to look at, or has found.
+    /// Counts bytes that a host function is about to read, or has found for the guest.
     ///
     /// # Errors
     /// [`GuestStop::HostBytes`] if they are too many.
@@ -96,10 +96,10 @@ impl CallMeter {
         if self.calls > self.limits.host_calls { Err(GuestStop::HostCalls(self.limits.host_calls)) } else { Ok(()) }
     }
 
-    /// Counts a tick of computing, and checks what could not be checked when it was counted.
+    /// Counts a tick of computing, and checks the host calls that functions without errors have counted.
     ///
     /// # Errors
-    /// The limit that is passed.
+    /// The limit that was passed.
     pub(crate) fn tick(&mut self) -> Result<(), GuestStop> {
         self.ticks = self.ticks.saturating_add(1);
         self.check_calls()?;
@@ -113,6 +113,7 @@ impl CallMeter {
             self.memory_refused = true;
             return false;
         }
+        // The growth may still fail in the system; `undo` then takes it back.
         self.pending = more;
         self.memory = after;
         true

@@ -1,5 +1,5 @@
-//! A compiled component against the contract: its imports are offered, its exports are there and have the
-//! contract's types.
+//! Checks a compiled component against the contract: the router offers all of its imports, and it has the exports of
+//! the contract with their types.
 
 use crate::contract::lift::HandleResult;
 use crate::contract::{BatchRef, lifecycle};
@@ -10,7 +10,8 @@ use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
-/// Interfaces that the linker offers; a version that ends in a dot stands for all that begin so.
+/// Interfaces that the linker offers. A version that ends with a dot stands for all versions that begin with it, and so
+/// does a name that ends with a slash.
 const OFFERED: [(&str, &str); 23] = [
     ("esclusa:router/tables", "0.1.0"),
     ("esclusa:router/items", "0.1.0"),
@@ -40,9 +41,9 @@ const OFFERED: [(&str, &str); 23] = [
 const LIFECYCLE: &str = "esclusa:router/lifecycle@0.1.0";
 const HANDLER: &str = "esclusa:router/handler@0.1.0";
 
-/// Parameters and result of `handle`.
+/// Parameters of `handle`.
 pub(crate) type Handle<'a> = (BatchRef<'a>,);
-/// See [`Handle`].
+/// Result of `handle`.
 pub(crate) type Handled = (HandleResult,);
 
 /// A checked component with everything resolved that can be resolved before an instance is made.
@@ -52,14 +53,14 @@ pub(crate) struct CheckedComponent {
     pub(crate) describe: ComponentExportIndex,
     pub(crate) init: ComponentExportIndex,
     pub(crate) handle: ComponentExportIndex,
-    /// True where it can see random numbers at all: else their seed need not be made.
+    /// True if it imports random numbers. Otherwise the seed of a batch, which reads all ids, is not computed.
     pub(crate) random: bool,
 }
 
 /// Checks a component, and resolves everything that can be resolved before an instance is made.
 ///
 /// # Errors
-/// What the contract misses.
+/// The imports, exports or types that do not fit the contract.
 pub(crate) fn program(inner: &Arc<SandboxCore>, component: &Component) -> Result<CheckedComponent, LoadError> {
     let ty = component.component_type();
     let unmet: Vec<_> =

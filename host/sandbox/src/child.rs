@@ -1,12 +1,12 @@
-//! Work in a process of its own, for what may take any time and any memory: a thread cannot be stopped, a process can.
+//! Work in a child process, for work that may take any time and any memory: a thread cannot be stopped, a process can.
 //!
-//! The child is the same program, started with a command that no help lists. It gets its input on standard input (its
-//! length as eight bytes, least first, then the bytes), writes its answer to standard output and ends. It has no
-//! environment and no further descriptors, binds itself to [`ChildLimits`] before it reads a byte, and dies with its parent:
+//! The child is the same program, started with a command that no help lists. It reads its input from standard input
+//! (the length as eight bytes, little-endian, then the bytes), writes its answer to standard output and ends. It has no
+//! environment and no other descriptors, and sets its [`ChildLimits`] before it reads a byte. It ends with its parent:
 //! standard input stays open until the parent has the answer, and a thread of the child waits for its end.
 //!
-//! This keeps the parent alive, with memory and threads of its own. It is **no security boundary for the answer**: what
-//! a child says that was taken over by its input is believed.
+//! This protects the parent's memory and threads. It is **no security boundary for the answer**: the parent believes
+//! the answer of a child, even if the input has taken the child over.
 
 mod serve;
 
@@ -20,16 +20,16 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-/// How often the parent looks at the processor time that a child has used.
+/// Time between two readings of a child's processor time.
 const LOOK: Duration = Duration::from_millis(20);
-/// A child that has not used its processor time after so many times as long hangs, or the machine has none to give.
+/// A child is given up after so many times its processor time on the clock: it hangs, or the machine is overloaded.
 const WALL: u32 = 10;
 /// Bytes of a child's standard error that are kept.
 const COMPLAINT: u64 = 4 << 10;
-/// Threads that one child computes with. More would make it need more memory for little gain.
+/// Threads of one child. More of them would need more memory for little gain.
 const THREADS: usize = 4;
 
-/// What is started.
+/// The command that starts a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChildCommand {
     /// The file.
@@ -39,7 +39,7 @@ pub struct ChildCommand {
 }
 
 impl ChildCommand {
-    /// The program that runs now, also if its file was replaced meanwhile.
+    /// The program that runs now, even if its file has been replaced since.
     #[must_use]
     pub fn this(command: &str) -> ChildCommand {
         ChildCommand { path: "/proc/self/exe".into(), arguments: vec![command.into()] }
@@ -57,12 +57,13 @@ impl ChildCommand {
             .args(&self.arguments)
             .env_clear()
             .env("RAYON_NUM_THREADS", threads.to_string())
-            // Else the program's allocator takes 1 GiB of addresses at its start, which count as memory.
+            // Otherwise the allocator reserves 1 GiB of addresses at the start, which count as the child's memory.
             .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A group of its own: its threads are made nicer together, and a terminal's interrupt is the parent's.
+            // A process group of its own: one call sets the priority of all its threads, and Ctrl-C in a terminal
+            // reaches the parent alone, which then ends the child.
             .process_group(0)
             .kill_on_drop(true);
         let process = command.spawn().map_err(ChildError::Start)?;
@@ -72,7 +73,7 @@ impl ChildCommand {
     }
 }
 
-/// What a child may use.
+/// The resources of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChildLimits {
     /// Bytes of its memory, mapped files left out.
@@ -83,10 +84,10 @@ pub struct ChildLimits {
     pub answer: usize,
 }
 
-/// Why there is no answer.
+/// Why a child gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
-    /// It could not be started.
+    /// The process could not be started.
     #[error("the process for it does not start: {0}")]
     Start(std::io::Error),
     /// It needed more memory than it may have, or than the machine has.
@@ -111,13 +112,13 @@ pub struct Child {
 }
 
 impl Child {
-    /// A view of the child that outlives the loan of it.
+    /// The child's processor time, to be watched while [`Child::ask`] owns the child.
     #[must_use]
     pub fn usage(&self) -> ProcessorUsage {
         self.usage
     }
 
-    /// Hands it the input and waits for the answer. Dropped, it kills the child.
+    /// Gives the child its input and waits for its answer. If this future is dropped, the child is killed.
     ///
     /// # Errors
     /// [`ChildError`].
@@ -134,7 +135,7 @@ impl Child {
                 stdin.write_all(input).await
             };
             let (mut stdout, mut stderr) = (stdout.take(most as u64 + 1), stderr.take(COMPLAINT));
-            // A child that ended early takes no more; how it ended says why.
+            // Writing fails if the child has ended early; its exit status says why.
             let _ = tokio::join!(feed, stdout.read_to_end(&mut answer), stderr.read_to_end(&mut complaint));
             if answer.len() > most {
                 return Err(ChildError::Answer(most));
@@ -149,7 +150,7 @@ impl Child {
     }
 }
 
-/// What the end of a child means.
+/// The error that the exit status of a child stands for.
 fn ending(status: ExitStatus, complaint: &[u8], bounds: &ChildLimits) -> ChildError {
     use std::os::unix::process::ExitStatusExt;
     let complaint = String::from_utf8_lossy(complaint);
@@ -158,7 +159,7 @@ fn ending(status: ExitStatus, complaint: &[u8], bounds: &ChildLimits) -> ChildEr
     if is(rustix::process::Signal::XCPU) {
         return ChildError::Time(bounds.time);
     }
-    // Nobody but the system kills it while it is waited for, and the system does so if memory runs out.
+    // Only the system kills a child that is waited for, and it does so if memory runs out.
     if is(rustix::process::Signal::KILL) || refused.iter().any(|words| complaint.contains(words)) {
         return ChildError::Memory(bounds.memory);
     }
@@ -166,27 +167,27 @@ fn ending(status: ExitStatus, complaint: &[u8], bounds: &ChildLimits) -> ChildEr
     ChildError::Crashed(format!("{status}: {}", said.join(" ")))
 }
 
-/// The processor time of a child, and its priority.
+/// Reads the processor time of a child, and sets its priority.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessorUsage(Option<Pid>);
 
 impl ProcessorUsage {
-    /// Makes all of its threads as nice.
+    /// Sets the niceness of all its threads.
     pub fn renice(self, niceness: i32) {
         if self.0.is_some() {
-            // One that has ended has no priority any more.
+            // It fails if the child has ended, and then the priority does not matter.
             let _ = setpriority_pgrp(self.0, niceness);
         }
     }
 
-    /// Waits until it has used more processor time than that.
+    /// Waits until the child has used more processor time than `time`.
     pub async fn exceeds(self, time: Duration) {
         while self.used() <= time {
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Processor time of all its threads; none if it has ended.
+    /// Processor time of all its threads; zero if it has ended.
     fn used(self) -> Duration {
         // Of the fields after the name, which ends in the last bracket, the 12th and 13th: hundredths of seconds in
         // user and in system mode (proc_pid_stat(5)).

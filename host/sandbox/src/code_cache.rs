@@ -1,7 +1,7 @@
 //! Compiled code on disk, by digest of the plugin and by engine.
 //!
-//! Native code is run as it is read, so a file is believed only if we wrote it: the directory is closed to other
-//! users, and each file ends with a checksum of the rest, so that one that was cut or rotted is compiled again.
+//! Native code is run as it is read, so a file must be one that this program wrote: the directory is closed to other
+//! users, and each file ends with a checksum of the rest. A file that is cut off or damaged is compiled again.
 
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, Permissions};
@@ -25,10 +25,10 @@ pub(crate) struct CodeCache {
 }
 
 impl CodeCache {
-    /// Opens the directory, makes it where it is not there, and closes it to other users.
+    /// Opens the directory, makes it if it is missing, and closes it to other users.
     pub(crate) fn open(dir: &Path, engine: &Engine) -> io::Result<CodeCache> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        // Only its owner can do this, so it also shows that nobody else made the directory for us.
+        // Only the owner of a directory can do this: it fails if another user made the directory to plant code in it.
         fs::set_permissions(dir, Permissions::from_mode(0o700))?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -39,7 +39,7 @@ impl CodeCache {
         self.dir.join(format!("{digest}-{:016x}.cwasm", self.engine))
     }
 
-    /// The compiled component, where there is a sound one.
+    /// The compiled component of a plugin, if the cache has an undamaged one.
     pub(crate) fn get(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let path = self.path(digest);
         let bytes = fs::read(&path).ok()?;
@@ -53,7 +53,7 @@ impl CodeCache {
             .ok()
     }
 
-    /// Keeps compiled code: written aside, synced and renamed, so that no half of one is ever seen.
+    /// Keeps compiled code. The file is written under another name, synced and renamed, so that no reader sees a part of it.
     pub(crate) fn put(&self, digest: &str, code: &[u8]) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -66,7 +66,7 @@ impl CodeCache {
     }
 }
 
-/// A component of code that the compiler gave, now or earlier.
+/// The component of code that wasmtime's compiler made, now or earlier.
 pub(crate) fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     #[expect(unsafe_code, reason = "the only way to load compiled code")]
     // SAFETY: the bytes must come from wasmtime's compiler. They come from a child of this process, which is this program,

@@ -1,10 +1,10 @@
-//! From a plugin's file to native code: looked at, then compiled, here or in a [child](crate::child).
+//! From a plugin's file to native code: scanned, then compiled, in this process or in a [child](crate::child).
 //!
-//! Nobody can say beforehand how long a file takes to compile. So a child is *prompt* at first and counts as *overdue*
-//! when it has used more processor time than a file of its size should need. Prompt ones with large files run as many at a
-//! time as there are cores. Those with small files run [`SHARING`] times as many, so that a good one shares the cores with
-//! bombs instead of waiting for them. Overdue ones run at the lowest priority, [`OVERDUE`] at a time, in places of their own.
-//! Thus a file that takes for ever holds up others only as long as its size excuses.
+//! The time that a file takes to compile is not known beforehand. So a child is *prompt* at first, and *overdue* when
+//! it has used more processor time than a file of its size should need. As many prompt children with large files run at
+//! a time as there are cores, and [`SHARING`] times as many with small files: a good small file shares the cores with
+//! bombs instead of waiting for them. Overdue children run at the lowest priority, [`OVERDUE`] at a time, in slots of
+//! their own. So a file that compiles for ever delays others only for as long as a file of its size may take.
 
 use crate::child::{self, ChildCommand, ChildError, ChildLimits};
 use crate::load_error::{LoadError, MAX_FILE};
@@ -15,34 +15,34 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::Engine;
 
-/// What compiling one plugin may take. CPython with its standard library, 18 MB, takes a seventh of it: 14 s, 340 MiB, and
-/// 36 MB of code.
+/// The limits of compiling one plugin. CPython with its standard library, 18 MB, takes about a seventh of them: 14 s,
+/// 340 MiB, and 36 MB of code.
 pub const BOUNDS: ChildLimits = ChildLimits { memory: 2 << 30, time: Duration::from_secs(120), answer: 256 << 20 };
-/// Bytes from which on a file is a large one.
+/// Size from which on a file counts as large, bytes.
 const LARGE: usize = 2 << 20;
-/// Processor time that any plugin may need before it counts as overdue: mostly to start the child.
+/// Processor time that every child has before it is overdue: it mostly goes into starting the child.
 const PROMPT: Duration = Duration::from_millis(100);
-/// Further processor time for each MiB: twice what our plugins take, four times what CPython takes.
+/// Further processor time for each MiB of the file: twice as much as our plugins need, four times as much as CPython.
 const PROMPT_PER_MIB: Duration = Duration::from_secs(3);
 /// Prompt children with small files for each core.
 const SHARING: usize = 4;
 /// Children that are overdue and run at the same time: each may need [`BOUNDS`]' memory.
 const OVERDUE: usize = 2;
-/// Niceness of children with small and large files, and of those that are overdue. Routing goes before all of them.
+/// Niceness of children with small files, with large files, and of overdue ones. The router itself goes before all of them.
 const NICE: [i32; 3] = [5, 10, 19];
 
 /// How plugins are compiled.
 #[derive(Debug, Clone, Default)]
 pub enum Compiler {
-    /// In this process, one at a time, given up after `compile_time`, though what was given up runs on. For tests and
-    /// benchmarks with plugins that are known.
+    /// In this process, one at a time. After `compile_time` the caller gets an error, but the thread goes on compiling.
+    /// For tests and benchmarks with known plugins.
     #[default]
     Here,
     /// By a child process: a program that calls [`compile_plugin`].
     Child(ChildCommand),
 }
 
-/// Places to compile.
+/// Slots to compile in: each bounds how many plugins of one sort compile at the same time.
 pub(crate) struct CompileSlots {
     here: Semaphore,
     small: Semaphore,
@@ -50,7 +50,7 @@ pub(crate) struct CompileSlots {
     overdue: Semaphore,
 }
 
-/// Children that compile at the same time, at most.
+/// Most children that compile at the same time.
 #[must_use]
 pub fn children() -> usize {
     cores().saturating_mul(SHARING.saturating_add(1)).saturating_add(OVERDUE)
@@ -74,10 +74,10 @@ impl Default for CompileSlots {
 }
 
 impl CompileSlots {
-    /// Has a plugin compiled by a child. Dropped, it kills the child.
+    /// Has a child compile a plugin. If this future is dropped, the child is killed.
     ///
     /// # Errors
-    /// What is wrong with the plugin, or how the child was lost.
+    /// The problem of the plugin, or the end of the child.
     pub(crate) async fn by_child(&self, program: &ChildCommand, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         let (places, niceness) = if bytes.len() < LARGE { (&self.small, NICE[0]) } else { (&self.large, NICE[1]) };
         let place = acquire(places).await?;
@@ -88,12 +88,13 @@ impl CompileSlots {
             answer = &mut asked => return decode_answer(answer?),
             () = usage.exceeds(prompt_time(bytes.len())) => {}
         }
+        // An overdue child gives its slot to others. If an overdue slot is free, it goes on in that one.
         if let Ok(_place) = self.overdue.try_acquire() {
             drop(place);
             usage.renice(NICE[2]);
             return decode_answer(asked.await?);
         }
-        // What it has done is lost: waiting, it would keep its memory.
+        // Otherwise it is killed and starts anew later: stopped, it would keep its memory.
         drop((asked, place));
         let _place = acquire(&self.overdue).await?;
         decode_answer(program.start(NICE[2])?.ask(bytes, &BOUNDS).await?)
@@ -102,7 +103,7 @@ impl CompileSlots {
     /// Compiles a plugin in this process.
     ///
     /// # Errors
-    /// What is wrong with the plugin.
+    /// The problem of the plugin, or [`LoadError::CompileTime`] after `most`.
     pub(crate) async fn in_process(
         self: &Arc<Self>,
         engine: &Engine,
@@ -114,7 +115,7 @@ impl CompileSlots {
         place.forget();
         let work = tokio::task::spawn_blocking(move || {
             let compiled = compile(&engine, &bytes);
-            // Only when it is through, even if no caller waits for it any more.
+            // Only when it has ended, even if no caller waits for it any more.
             places.here.add_permits(1);
             compiled
         });
@@ -139,7 +140,7 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
     engine.precompile_component(bytes).map_err(|error| LoadError::Compile(format!("{error:#}")))
 }
 
-/// What a program does that was started as [`Compiler::Child`]. Nothing else may have started any thread in it.
+/// The whole run of a program that was started as [`Compiler::Child`]. No thread may have been started in it before.
 #[must_use]
 pub fn compile_plugin() -> ExitCode {
     child::serve(&BOUNDS, MAX_FILE, |bytes| {
@@ -159,7 +160,7 @@ impl From<ChildError> for LoadError {
     }
 }
 
-/// What a compiling child says: a word, a zero byte, and then the code, or the texts of the error with zero bytes
+/// The answer of a compiling child: a word, a zero byte, and then the code, or the texts of the error with zero bytes
 /// between them. A text has no zero byte: it would end there.
 fn encode_answer(result: Result<Vec<u8>, LoadError>) -> Vec<u8> {
     let (word, texts) = match result {

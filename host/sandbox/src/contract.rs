@@ -1,7 +1,7 @@
 //! The plugin contract as Rust types, generated from `wit/`, and the batch as it is lowered into a guest.
 //!
-//! The batch is written by hand so that it borrows: its five columns are copied into the guest as blocks,
-//! without an owned copy on the way.
+//! The batch is written by hand so that it borrows: its five columns are copied into the guest's memory as blocks,
+//! without an owned copy in between.
 
 pub(crate) mod convert;
 pub(crate) mod lift;
@@ -23,20 +23,20 @@ pub(crate) use generated::Plugin;
 pub(crate) use generated::esclusa::router::{effects, events, items, tables};
 pub(crate) use generated::exports::esclusa::router::{handler, lifecycle};
 
-/// Who a plugin is.
+/// A plugin's description of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginInfo {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// What it does, in a line.
+    /// Its purpose, in a line.
     pub description: String,
-    /// JSON Schema of its configuration, where it has one.
+    /// JSON Schema of its configuration, if it has one.
     pub config_schema: Option<String>,
 }
 
-/// Where a batch came from.
+/// The route, source and lane of a batch.
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct OriginRef<'a> {
@@ -47,7 +47,7 @@ pub(crate) struct OriginRef<'a> {
     ordered: bool,
 }
 
-/// A batch as it is handed to a guest.
+/// A batch as it is passed to a guest.
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct BatchRef<'a> {

@@ -1,7 +1,7 @@
-//! The host's side of a running instance: what its imports see, and the linker that offers them.
+//! The host's side of a running instance: the state behind its imports, and the linker that offers them.
 //!
-//! No environment, no arguments, no files, no network: stdin is closed, preopens are empty, and everything else
-//! that the standard library of a guest asks for is answered from the batch.
+//! A guest has no environment, arguments, files or network: stdin is closed, preopens are empty, and clocks and random
+//! numbers come from the batch.
 
 mod imports;
 mod wasi;
@@ -24,17 +24,17 @@ pub const RESOURCES: usize = 1000;
 pub(crate) const OFFERED: &str = "esclusa:router/tables, wasi:cli, wasi:clocks, wasi:io, wasi:random, wasi:filesystem \
      (always empty) and wasi:logging";
 
-/// What the imports of one instance see.
+/// The state behind the imports of one instance.
 pub(crate) struct Guest {
     pub(crate) meter: CallMeter,
     pub(crate) clock: GuestClock,
     pub(crate) random: GuestRandom,
     pub(crate) journal: Journal,
-    /// `None` outside of `handle`: nothing can be read then.
+    /// The reads of this call; `None` outside of `handle`, when nothing can be read.
     pub(crate) reads: Option<Arc<dyn Reads>>,
     /// A read that the host could not answer in this call.
     pub(crate) fault: Option<Fault>,
-    /// True if this call has read, or tried to.
+    /// True if this call has read a table, or tried to.
     pub(crate) has_read: bool,
     /// True while the guest waits for a read.
     pub(crate) awaiting_read: bool,
@@ -67,7 +67,7 @@ impl Guest {
     }
 
     fn files(&mut self) -> WasiFilesystemCtxView<'_> {
-        // One call too many is noticed at the next tick.
+        // This function cannot fail: the next tick notices a call too many.
         let _ = self.count_host_call();
         WasiFilesystemCtxView { ctx: &mut self.files, table: &mut self.table }
     }
@@ -75,7 +75,7 @@ impl Guest {
 
 impl IoView for Guest {
     fn table(&mut self) -> &mut ResourceTable {
-        // One call too many is noticed at the next tick.
+        // This function cannot fail: the next tick notices a call too many.
         let _ = self.count_host_call();
         &mut self.table
     }
@@ -84,7 +84,7 @@ impl IoView for Guest {
 /// The linker that offers everything that a plugin may import.
 ///
 /// # Errors
-/// Only where two definitions clash, which the tests would show.
+/// Only if two definitions clash, which the tests would show.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;

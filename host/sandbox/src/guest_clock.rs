@@ -1,16 +1,16 @@
-//! Time and random numbers as a guest sees them: a function of the batch, so that a redelivered batch gives the
-//! same output (design, decided 2).
+//! Time and random numbers as a guest sees them: a function of the batch, so that a redelivered batch gives the same output.
 //!
-//! No real clock and no real randomness reach a guest. `init` sees the Unix epoch and a seed made of the route
-//! alone, so that an instance is the same whichever batch it is made for.
+//! No real clock and no real randomness reach a guest. `init` sees the Unix epoch and a seed made of the route's name
+//! alone, so that an instance does not depend on the batch it is made for.
 
 use esclusa_flow::event::{Columns, EVENT_WIDTH};
 use esclusa_flow::retry::mix;
 
-/// How far the monotonic clock moves with each reading, in nanoseconds: loops that wait for time to pass end.
+/// Step of the monotonic clock at each reading, in nanoseconds. Without it a loop that waits for time to pass would
+/// never end.
 pub(crate) const STEP: u64 = 10_000;
 
-/// A clock that stands still at the batch's newest timestamp, and moves only by being read or waited for.
+/// A clock that stands at the newest timestamp of the batch. Its monotonic time moves only when the guest reads it or waits.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct GuestClock {
     wall: u64,
@@ -35,18 +35,18 @@ impl GuestClock {
         self.monotonic
     }
 
-    /// Waits until the monotonic clock shows `when`; takes no real time.
+    /// Sets the monotonic clock to `when`, unless it is later already; takes no real time.
     pub(crate) fn wait_until(&mut self, when: u64) {
         self.monotonic = self.monotonic.max(when);
     }
 
-    /// Waits for so many nanoseconds; takes no real time.
+    /// Moves the monotonic clock by so many nanoseconds; takes no real time.
     pub(crate) fn wait(&mut self, nanoseconds: u64) {
         self.monotonic = self.monotonic.saturating_add(nanoseconds);
     }
 }
 
-/// A generator of numbers that look random. Not for secrets: whoever knows the batch knows them.
+/// A generator of pseudo-random numbers. Not for secrets: anyone who knows the batch can compute them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GuestRandom {
     state: u64,
@@ -65,7 +65,7 @@ impl GuestRandom {
             columns.bytes.get(at..at.checked_add(length)?)
         };
         let ids = columns.events.chunks_exact(EVENT_WIDTH).filter_map(id);
-        // Each id by itself, so that the processor works on several at once.
+        // Each id is hashed by itself, so that the processor works on several at once.
         GuestRandom { state: ids.fold(hash(0, route.as_bytes()), |state, id| fold(state, hash(0, id))) }
     }
 
@@ -87,7 +87,7 @@ impl GuestRandom {
     }
 }
 
-/// Folds a text into a seed, length included, so that texts cannot trade bytes with their neighbours.
+/// Hashes a text with a seed. The length counts too, so that "ab", "c" and "a", "bc" differ.
 fn hash(seed: u64, text: &[u8]) -> u64 {
     let (blocks, rest) = text.as_chunks::<16>();
     let mut last = [0; 16];

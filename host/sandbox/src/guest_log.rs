@@ -1,7 +1,8 @@
-//! What a guest prints and logs, on its way into the router's log: split into lines, escaped, cut, counted.
+//! The output and log lines of a guest on their way into the router's log: split into lines, escaped, cut and counted.
 //!
-//! A guest cannot forge lines, move the cursor of a terminal or flood the log: control characters, ANSI sequences
-//! and characters that reorder text are escaped, lines are cut, and a call and a route have budgets.
+//! A guest cannot forge lines, move the cursor of a terminal or flood the log: control characters, ANSI sequences and
+//! characters that reorder text are escaped, lines are cut, each call has a budget of bytes and each route one of
+//! lines.
 
 mod escape;
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// Bytes of a line that are shown.
 pub const LINE: usize = 4096;
-/// Lines that a failure carries.
+/// Lines that are kept for the report of a failure.
 const KEPT: usize = 20;
 /// Lines that a route may log per second, over all its calls.
 pub const LINES_PER_SECOND: u32 = 1000;
@@ -28,13 +29,13 @@ pub(crate) enum LogLevel {
     Debug,
     /// Ordinary.
     Info,
-    /// Something is odd.
+    /// For operators: probably a problem.
     Warn,
-    /// Something is wrong.
+    /// For operators: a problem.
     Error,
 }
 
-/// Where a line came from.
+/// The channel that a line came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogOrigin {
     /// Standard output.
@@ -118,7 +119,8 @@ impl Journal {
         self.lines().write(origin, bytes);
     }
 
-    /// Takes a whole message. Takes time in proportion to its bytes and to the lines that are shown, whatever `context` is.
+    /// Takes a whole message. Its time grows with the bytes of the message and the lines that are shown; a long
+    /// `context` is cut first.
     pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
         let context = context.as_bytes();
         let prefix = match context.get(..LINE).unwrap_or(context) {
@@ -128,14 +130,15 @@ impl Journal {
         self.lines().block(level, LogOrigin::Logging, &prefix, message.as_bytes());
     }
 
-    /// Keeps lines for failures only, or no longer: what was said before need not be said again.
+    /// Switches quiet mode: lines are only kept for failures, and not logged.
     pub(crate) fn quiet(&self, quiet: bool) {
         let mut lines = self.lines();
         lines.flush();
         lines.quiet = quiet;
     }
 
-    /// Ends the call: unfinished lines are lines, and what was left out is said. Gives the last lines.
+    /// Ends the call: logs unfinished lines, and the number of lines that were left out. Gives the last lines, and sets
+    /// the budget of the next call.
     pub(crate) fn close(&self, budget: usize) -> Vec<String> {
         let mut lines = self.lines();
         lines.flush();
@@ -172,8 +175,8 @@ impl JournalLines {
         if origin == LogOrigin::Stderr { &mut self.stderr } else { &mut self.stdout }
     }
 
-    /// Takes whole lines at once, and shows them as long as the budgets last. The others are counted and only the last ones
-    /// looked at: a line costs a guest a byte, and would cost the host a text each.
+    /// Takes a block of whole lines, and logs them as long as the budgets last. The others are only counted, and the
+    /// last of them kept: a line costs a guest one byte, and would cost the host a string.
     fn block(&mut self, level: LogLevel, origin: LogOrigin, prefix: &[u8], block: &[u8]) {
         let mut rest = block;
         while !rest.is_empty() && !self.quiet {
@@ -196,7 +199,7 @@ impl JournalLines {
         self.leave_out(prefix, rest);
     }
 
-    /// Counts lines that are not shown, and keeps the last ones.
+    /// Counts lines that are not logged, and keeps the last ones.
     fn leave_out(&mut self, prefix: &[u8], rest: &[u8]) {
         if rest.is_empty() {
             return;
@@ -229,7 +232,7 @@ impl JournalLines {
     }
 }
 
-/// A line as it is shown; `None`: there is nothing to show.
+/// A line as it is logged; `None` for an empty one.
 fn visible(prefix: &[u8], line: &[u8]) -> Option<String> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
@@ -238,7 +241,7 @@ fn visible(prefix: &[u8], line: &[u8]) -> Option<String> {
     if prefix.is_empty() {
         return Some(escape(line, LINE));
     }
-    // One byte more than is shown, so that the cut is seen.
+    // Prefix and line together are longer than a line may be if either is, so `escape` marks the cut.
     let shown = line.get(..LINE).unwrap_or(line);
     Some(escape(&[prefix, shown].concat(), LINE))
 }

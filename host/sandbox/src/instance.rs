@@ -1,4 +1,4 @@
-//! One instance of a plugin: its store, and the calls of its three functions.
+//! One instance of a plugin: its store, and the calls of its functions `describe`, `init` and `handle`.
 
 use crate::call_meter::CallMeter;
 use crate::checked_component::{CheckedComponent, Handle, Handled};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Lift, Lower, TypedFunc};
 use wasmtime::{Store, UpdateDeadline};
 
-/// An instance. Whoever gets an error from it, or drops a call of it, drops it too.
+/// An instance. After an error, or if a call of it is dropped, its owner drops the instance too.
 pub(crate) struct Instance {
     program: Arc<CheckedComponent>,
     store: Store<Guest>,
@@ -28,7 +28,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// A store with all limits in place, in which nothing runs yet.
+    /// A store with all limits set, in which no code has run yet.
     pub(crate) fn new(program: &Arc<CheckedComponent>, route: &Arc<str>, rate: &Arc<LogRate>, limits: Limits) -> Self {
         let journal = Journal::new(route.clone(), rate.clone(), limits.log_bytes);
         let random = if program.random { GuestRandom::of_route(route) } else { GuestRandom::of_route("") };
@@ -43,7 +43,7 @@ impl Instance {
         Instance { program: program.clone(), store, exports: None, phase: GuestPhase::Start, calls: 0 }
     }
 
-    /// Makes the instance; its start functions run.
+    /// Instantiates the component and runs its start functions.
     pub(crate) async fn start(&mut self) -> Result<(), GuestError> {
         self.phase = GuestPhase::Start;
         let program = self.program.clone();
@@ -52,7 +52,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Makes the instance and hands it its configuration.
+    /// Instantiates the component and calls `init` with the configuration.
     pub(crate) async fn initialise(&mut self, config: &str) -> Result<(), GuestError> {
         self.start().await?;
         self.phase = GuestPhase::Init;
@@ -63,7 +63,7 @@ impl Instance {
         }
     }
 
-    /// Likewise, for a plugin that has taken this configuration before: what it says of it was logged then.
+    /// Likewise, without logging: the plugin has taken this configuration before, and its lines about it were logged then.
     pub(crate) async fn initialise_quietly(&mut self, config: &str) -> Result<(), GuestError> {
         self.store.data().journal.quiet(true);
         self.initialise(config).await?;
@@ -71,7 +71,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Asks who the plugin is.
+    /// Calls `describe`.
     pub(crate) async fn describe(&mut self) -> Result<PluginInfo, GuestError> {
         self.phase = GuestPhase::Describe;
         let (info,) = self.call::<(), (lifecycle::Info,)>(self.program.describe, ()).await?;
@@ -83,7 +83,7 @@ impl Instance {
         })
     }
 
-    /// Sets what `handle` will see: clock, random numbers and reads of this batch.
+    /// Sets clock, random numbers and reads for a batch, before its `handle`.
     pub(crate) fn begin(&mut self, route: &str, events: &Columns, reads: Arc<dyn Reads>) {
         let random = self.program.random.then(|| GuestRandom::of(route, events));
         let guest = self.store.data_mut();
@@ -96,7 +96,7 @@ impl Instance {
         guest.meter.restart();
     }
 
-    /// Handles a batch.
+    /// Calls `handle` with a batch.
     pub(crate) async fn handle(&mut self, batch: BatchRef<'_>) -> Result<Result<CallOutput, BatchRefusal>, GuestError> {
         self.phase = GuestPhase::Handle;
         self.calls = self.calls.saturating_add(1);
@@ -121,23 +121,25 @@ impl Instance {
         // SAFETY: loading the component compared these very types with those of its exports, which have not changed.
         #[expect(unsafe_code, reason = "comparing them again would cost more than small calls do")]
         let function = unsafe { TypedFunc::<Params, Return>::new_unchecked(function) };
+        // Ticks have passed since the last call of a kept instance.
         self.store.set_epoch_deadline(1);
         function.call_async(&mut self.store, params).await.map_err(stopped)
     }
 
-    /// Ends a call that went well, and gives the last lines that it logged.
+    /// Takes the reads away and flushes the log after a call; gives the last lines that it logged.
     pub(crate) fn finish(&mut self) -> Vec<String> {
         let guest = self.store.data_mut();
         guest.reads = None;
         guest.journal.close(guest.meter.limits().log_bytes)
     }
 
-    /// True if a call that fails so will fail again.
+    /// True if a call that failed in this way would fail again with the same events: it read nothing that may change,
+    /// and a limit or trap of this kind repeats.
     pub(crate) fn is_fated(&self, kind: FailureKind) -> bool {
         !self.store.data().has_read && kind.repeats(self.calls <= 1)
     }
 
-    /// What a stopped call means.
+    /// The error of a call that was stopped.
     pub(crate) fn failure(&mut self, stopped: GuestError) -> CallError {
         let logs = self.finish();
         let error = trap::failure(self.store.data(), stopped, logs);
@@ -150,13 +152,14 @@ impl Instance {
         }
     }
 
-    /// What a call means that took too long.
+    /// The error of a call that took too long.
     pub(crate) fn timed_out(&mut self) -> CallError {
         let logs = self.finish();
         trap::timed_out(self.store.data(), self.phase, logs)
     }
 
-    /// What the plugin's own refusal of a batch means.
+    /// The error of a batch that the plugin refused. If a read failed by the host's fault, a plugin that asks for a
+    /// retry only passes that on.
     pub(crate) fn refused(&mut self, refusal: BatchRefusal) -> CallError {
         self.finish();
         match (refusal, self.store.data_mut().fault.take()) {

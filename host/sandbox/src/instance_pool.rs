@@ -1,4 +1,4 @@
-//! Instances that are kept between calls of a route, and when they are let go.
+//! Instances that are kept between the calls of a route, and the conditions under which they are dropped.
 
 use crate::sandbox::SandboxCore;
 use esclusa_flow::settings::Instances;
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Something that can be kept, and wears out.
+/// An instance that can be kept, and wears out.
 pub(crate) trait Reusable {
     /// Calls that it has had.
     fn calls(&self) -> u32;
@@ -27,7 +27,7 @@ impl<T: Reusable> InstancePool<T> {
         InstancePool { inner, instances, kept: Mutex::default() }
     }
 
-    /// A kept instance, where there is one.
+    /// Takes a kept instance out of the pool, if there is one.
     pub(crate) fn take(&self) -> Option<T> {
         let taken = self.kept.lock().pop();
         if taken.is_some() {
@@ -42,6 +42,7 @@ impl<T: Reusable> InstancePool<T> {
         if instance.calls() >= max_invocations || instance.memory() > memory_high_water {
             return;
         }
+        // All routes share the room: the engine's pool has slots for that many idle instances.
         let room = self.inner.config.instances as usize;
         if self.inner.kept.fetch_add(1, Ordering::Relaxed) >= room {
             self.inner.kept.fetch_sub(1, Ordering::Relaxed);

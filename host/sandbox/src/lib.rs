@@ -1,8 +1,9 @@
 //! Runs plugins in a sandbox: the only crate that names wasmtime and wasmparser.
 //!
-//! A [`Sandbox`] is set up once. It loads plugins ([`CompiledPlugin`]), which are configured for routes ([`ConfiguredPlugin`]),
-//! which implement the boundary trait `esclusa_flow::plugin::Plugin`. Many versions of a plugin can be loaded at
-//! once; the code of one is freed when the last value that came of it is dropped.
+//! A [`Sandbox`] is set up once. It loads a plugin's file, which gives a [`CompiledPlugin`]. Configured for a route,
+//! this becomes a [`ConfiguredPlugin`], which implements the boundary trait `esclusa_flow::plugin::Plugin`. Several
+//! versions of a plugin can be loaded at once; the code of a version is freed when its last [`CompiledPlugin`] and
+//! [`ConfiguredPlugin`] are dropped.
 
 mod call;
 mod call_meter;
@@ -24,7 +25,7 @@ mod trap;
 mod wasm_scan;
 mod wasmtime_engine;
 
-/// Limits that no configuration moves, for the reference.
+/// Limits that no configuration changes, for the reference page.
 pub mod caps {
     pub use crate::compile::{BOUNDS as COMPILE, children};
     pub use crate::guest::RESOURCES;

@@ -1,5 +1,5 @@
-//! A plugin's file becomes a loaded plugin: read, looked at, compiled or fetched from the cache, checked against
-//! the contract, and asked who it is. Nothing of a file that fails here ever takes traffic.
+//! Loads a plugin: reads its file, compiles it or takes the code from the cache, checks it against the contract, and
+//! asks it for its name and version. A plugin that fails here never gets an event.
 
 use crate::checked_component::{self, CheckedComponent};
 use crate::code_cache;
@@ -18,16 +18,16 @@ use std::time::Instant;
 use tokio::time::timeout;
 use wasmtime::component::Component;
 
-/// Bytes that the schema of a plugin's configuration may have. The largest of those at hand has 2,000.
+/// Most bytes of the schema of a plugin's configuration. The largest of our plugins' schemas has 2,000.
 pub const MAX_SCHEMA: usize = 64 << 10;
 
-/// A version of a plugin, ready to be configured for routes. Dropping the last value that came of it frees its
-/// code.
+/// A version of a plugin, ready to be configured for routes. Its code is freed with the last clone and the last plugin
+/// configured from it.
 #[derive(Clone)]
 pub struct CompiledPlugin {
     /// SHA-256 of the bytes that were loaded, in hex.
     pub digest: Arc<str>,
-    /// Who it says it is.
+    /// Its description of itself.
     pub info: Arc<PluginInfo>,
     pub(crate) program: Arc<CheckedComponent>,
 }
@@ -39,11 +39,11 @@ impl std::fmt::Debug for CompiledPlugin {
 }
 
 impl Sandbox {
-    /// Loads the plugin in a file. The digest is of the very bytes that are loaded. Dropped, it stops the child that
-    /// compiles.
+    /// Loads the plugin in a file. The digest is that of the bytes that were loaded, even if the file changes
+    /// meanwhile. If this future is dropped, the child that compiles is killed.
     ///
     /// # Errors
-    /// [`LoadError`], which says what was found and what is expected.
+    /// [`LoadError`], which names what was found and what is expected.
     pub async fn load(&self, path: &Path) -> Result<CompiledPlugin, LoadError> {
         let file = path.to_owned();
         let bytes = off_thread(move || read(&file)).await?;
@@ -66,7 +66,7 @@ impl Sandbox {
     }
 }
 
-/// Asks a plugin who it is.
+/// Asks a plugin for its name, version, description and schema.
 ///
 /// # Errors
 /// [`LoadError::Describe`].
@@ -90,7 +90,7 @@ async fn described(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadEr
     }
 }
 
-/// Code from the cache, or else from the compiler.
+/// The digest and the component of a file: from the cache, or else from the compiler, whose code is then put into the cache.
 async fn compiled(
     inner: &Arc<SandboxCore>,
     name: &str,
@@ -126,14 +126,15 @@ async fn compiled(
     .await
 }
 
-/// Does what takes its time on a thread that nobody waits for but this.
+/// Runs blocking work on a thread for such work.
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, LoadError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(LoadError::Stopped))
 }
 
-/// What a plugin says of itself is shown in logs, status and pages, and its schema is computed with.
+/// Refuses a plugin that describes itself at too great length: the texts are shown in logs and pages, and every
+/// configuration is checked with the schema.
 fn check_lengths(info: &PluginInfo) -> Result<(), LoadError> {
     let texts = [
         ("name", info.name.len(), 128),
@@ -155,13 +156,13 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The bytes of a plugin's file: a file, no larger than a plugin may be; its size is asked before a byte is read. Blocks as long as the disk does, and on nothing else.
+/// The bytes of a plugin's file. Its kind and size are checked before it is opened; blocks only on the disk.
 ///
 /// # Errors
 /// [`LoadError::Read`], [`LoadError::NoFile`] or [`LoadError::TooLarge`].
 pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source: io::Error| LoadError::Read { path: path.to_owned(), source };
-    // Before it is opened: to open a pipe waits for its writer.
+    // Before it is opened: opening a pipe waits for its writer.
     sound(path, &std::fs::metadata(path).map_err(unreadable)?)?;
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -176,7 +177,7 @@ fn sound(path: &Path, meta: &Metadata) -> Result<(), LoadError> {
     if meta.len() > MAX_FILE as u64 { Err(LoadError::TooLarge) } else { Ok(()) }
 }
 
-/// What it is, if it is no file.
+/// The kind of a path that is no file, with its article.
 fn other(kind: FileType) -> Option<&'static str> {
     match kind {
         kind if kind.is_file() => None,

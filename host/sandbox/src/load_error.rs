@@ -1,4 +1,4 @@
-//! Why a plugin cannot be loaded: what was found, what is expected, and what to do.
+//! Why a plugin cannot be loaded. Each message names what was found and what is expected, and how to mend it.
 
 use esclusa_flow::call_output::CallError;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The path is not that of a file.
@@ -23,7 +23,7 @@ pub enum LoadError {
     NoFile {
         /// The path.
         path: PathBuf,
-        /// What it is instead, with its article.
+        /// Its kind, with the article.
         what: &'static str,
     },
     /// The file is too large.
@@ -32,9 +32,9 @@ pub enum LoadError {
     /// The file is no component.
     #[error("found {found}, expected a WebAssembly component{hint}")]
     NotAComponent {
-        /// What was found.
+        /// The kind of file.
         found: String,
-        /// What to do, beginning with punctuation; may be empty.
+        /// How to mend it, beginning with punctuation; may be empty.
         hint: String,
     },
     /// The component is malformed.
@@ -47,7 +47,7 @@ pub enum LoadError {
     Proposal {
         /// Name of the proposal.
         proposal: String,
-        /// Where it is used.
+        /// The place of its use, as the validator gives it.
         detail: String,
     },
     /// The component would take too long to compile, or too much memory.
@@ -64,10 +64,10 @@ pub enum LoadError {
     /// Compiling took too much memory.
     #[error("compiling took more than {} MiB of memory, or more than the machine has, and was given up; split large functions, or build with optimisation", .0 >> 20)]
     CompileMemory(u64),
-    /// The process that compiled is gone.
+    /// The child that compiled ended without an answer.
     #[error("compiling ended without a result: {0}; build the plugin again, and report it if it happens again")]
     CompileLost(String),
-    /// What the plugin says of itself is too long.
+    /// A text of the plugin's description of itself is too long.
     #[error("the plugin's {what} has {bytes} bytes, more than {most}")]
     Wordy {
         /// Which of its texts.
@@ -77,15 +77,15 @@ pub enum LoadError {
         /// The most that it may have.
         most: usize,
     },
-    /// The component imports what the router does not offer.
+    /// The component imports interfaces that the router does not offer.
     #[error("the plugin imports what the router does not offer: {}; offered are {}", listed(.0), crate::guest::OFFERED)]
     Imports(Vec<String>),
     /// The component does not export the contract.
     #[error("the plugin does not export {}; it exports {found}; build it for the contract esclusa:router@0.1.0", .missing.join(", "))]
     Exports {
-        /// What is missing.
+        /// The missing interfaces.
         missing: Vec<String>,
-        /// What was found instead.
+        /// The component's exports.
         found: String,
     },
     /// An export has another type than the contract.
@@ -95,13 +95,13 @@ pub enum LoadError {
         export: String,
         /// Its type in the contract.
         expected: &'static str,
-        /// Where they differ.
+        /// The difference.
         detail: String,
     },
-    /// The plugin failed when it was asked who it is.
+    /// The plugin's `describe` failed.
     #[error("the plugin failed when it was asked to describe itself: {}", text(.0))]
     Describe(CallError),
-    /// The plugin did not take its configuration, or failed over it.
+    /// The plugin refused its configuration, or its `init` failed.
     #[error("the plugin does not start with this configuration: {}", text(.0))]
     Init(CallError),
     /// The sandbox is shutting down.
@@ -109,7 +109,7 @@ pub enum LoadError {
     Stopped,
 }
 
-/// Bytes of a plugin's reason that are told.
+/// Bytes of a plugin's reason that a message contains.
 const REASON: usize = 4 << 10;
 
 fn text(error: &CallError) -> String {
@@ -125,10 +125,10 @@ fn text(error: &CallError) -> String {
     text
 }
 
-/// Names of interfaces that are listed in an error.
+/// Names of interfaces that a message lists.
 const LISTED: usize = 20;
 
-/// The first of many names.
+/// The first names, and the number of the others.
 pub(crate) fn listed(names: &[String]) -> String {
     let more = names.len().saturating_sub(LISTED);
     let first: Vec<_> = names.iter().take(LISTED).map(String::as_str).collect();

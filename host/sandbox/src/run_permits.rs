@@ -1,5 +1,5 @@
-//! Permits to run guests. A part of them is reserved for routes that have no guest running: plugins of other routes that
-//! compute for ever, on as many calls as they are given, do not make them wait.
+//! Permits to run guests. Some are reserved for routes that have no guest running, so that such a route never waits for
+//! the plugins of other routes, even if those compute for ever.
 
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
@@ -10,7 +10,7 @@ pub(crate) struct RunPermits {
 }
 
 impl RunPermits {
-    /// So many for everybody, and some more.
+    /// `instances` permits for all routes, and the reserve besides.
     pub(crate) fn new(instances: u32) -> Self {
         RunPermits {
             all: Semaphore::new(instances as usize),
@@ -18,13 +18,13 @@ impl RunPermits {
         }
     }
 
-    /// How many are reserved besides `instances`.
+    /// Number of reserved permits besides `instances`: a quarter, at least one.
     pub(crate) const fn reserve(instances: u32) -> u32 {
         let quarter = instances / 4;
         if quarter == 0 { 1 } else { quarter }
     }
 
-    /// For the first guest of a route, or one that no route has yet.
+    /// A permit for the first guest of a route, or for a plugin that no route uses yet: a reserved one if no other is free.
     pub(crate) async fn first(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         tokio::select! {
             biased;
@@ -33,7 +33,7 @@ impl RunPermits {
         }
     }
 
-    /// For a further guest of a route.
+    /// A permit for a further guest of a route.
     pub(crate) async fn further(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.all.acquire().await
     }

@@ -1,4 +1,4 @@
-//! The sandbox: what everything that is loaded shares, set up once for the whole process.
+//! The sandbox: engine, linker, cache and permits, set up once for the whole process and shared by all plugins.
 
 use crate::call_meter::TICK;
 use crate::code_cache::CodeCache;
@@ -19,19 +19,19 @@ use wasmtime::component::Linker;
 /// How the sandbox is set up.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
-    /// Where compiled code is kept between runs of the process; `None`: nowhere. The directory is made if it is
-    /// not there, and closed to other users.
+    /// The directory that keeps compiled code between runs of the process; `None`: every run compiles. The directory is
+    /// made if it is missing, and closed to other users.
     pub cache_dir: Option<PathBuf>,
-    /// Instances that run at the same time; further calls wait, and those of one route have at most half of them. A quarter more is
-    /// kept for routes that have none running. As many
-    /// again may be kept for reuse.
+    /// Instances that run at the same time; further calls wait. One route has at most half of them, and a quarter
+    /// more is reserved for
+    /// routes that have none running. As many instances again may be kept for reuse.
     pub instances: u32,
-    /// The threads that guests run on, with timers; `None`: those that a call is made from. A guest that computes yields at
-    /// every [`TICK`] only, so nothing else that has to be prompt belongs on them.
+    /// The runtime that guests run on, with timers; `None`: the one that a call is made from. A guest that computes
+    /// yields only at every [`TICK`], so tasks that must be prompt do not belong on these threads.
     pub threads: Option<Handle>,
-    /// What a plugin may use while it is asked who it is.
+    /// The limits of a plugin's `describe`.
     pub describe: Limits,
-    /// Who compiles.
+    /// The compiler: this process or a child.
     pub compiler: Compiler,
     /// How long compiling in this process may take; a child has bounds of its own.
     pub compile_time: Duration,
@@ -51,7 +51,7 @@ impl Default for SandboxConfig {
 }
 
 impl SandboxConfig {
-    /// Guests that run at the same time, at most: [`SandboxConfig::instances`], and those that are kept for routes that have none
+    /// Most guests that run at the same time: [`SandboxConfig::instances`] and the reserve for routes that have none
     /// running.
     #[must_use]
     pub fn most_running(&self) -> u32 {
@@ -59,7 +59,7 @@ impl SandboxConfig {
     }
 }
 
-/// A sandbox could not be set up.
+/// Why a sandbox could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The engine did not start.
@@ -85,13 +85,13 @@ impl From<wasmtime::Error> for SandboxError {
 #[derive(Clone)]
 pub struct Sandbox(pub(crate) Arc<SandboxCore>);
 
-/// What all clones of a sandbox, and everything loaded by it, share.
+/// The state that all clones of a sandbox and all its plugins share.
 pub(crate) struct SandboxCore {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<Guest>,
     pub(crate) cache: Option<CodeCache>,
     pub(crate) config: SandboxConfig,
-    /// Permits to run.
+    /// Permits to run guests.
     pub(crate) running: RunPermits,
     /// Instances kept for reuse, all routes together.
     pub(crate) kept: AtomicUsize,
@@ -102,7 +102,7 @@ impl Sandbox {
     /// Sets up the engine, and the thread that lets guests be interrupted; the thread ends with the engine.
     ///
     /// # Errors
-    /// [`SandboxError`] where the machine does not allow it.
+    /// [`SandboxError`] if the machine does not allow it.
     pub fn new(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
         let engine = wasmtime_engine::pooled(config.instances.max(1))?;
         let linker = guest::linker(&engine)?;
@@ -126,8 +126,8 @@ impl Sandbox {
     }
 }
 
-/// Runs guests on their own threads, if they have some. Dropping the future ends the work the next time that its guest yields.
-/// `None`: the threads are gone, or the work panicked.
+/// Runs work with guests on the threads for guests, if there are any. If the future is dropped, the work ends the next
+/// time that its guest yields. `None`: the threads are gone, or the work panicked.
 pub(crate) async fn run_on<T: Send + 'static>(
     threads: Option<Handle>,
     work: impl Future<Output = T> + Send + 'static,

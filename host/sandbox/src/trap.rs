@@ -1,4 +1,4 @@
-//! What went wrong in a guest, in the words of the core: which limit, which trap, or the host's own fault.
+//! Turns the end of a guest into an error of the core: the limit it hit, the trap, or a fault of the host.
 
 mod backtrace;
 
@@ -8,20 +8,20 @@ use esclusa_flow::call_output::{CallError, CallFailure, FailureKind};
 use esclusa_flow::fault::Fault;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
-/// What a guest was doing.
+/// The step that a guest was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GuestPhase {
-    /// It was being made.
+    /// Instantiation and start functions.
     Start,
-    /// It was asked who it is.
+    /// `describe`.
     Describe,
-    /// It was taking its configuration.
+    /// `init` with its configuration.
     Init,
-    /// It was handling a batch.
+    /// `handle` with a batch.
     Handle,
 }
 
-/// How a guest did not come to an end, and where.
+/// The error that stopped a guest, and the step it was in.
 pub(crate) struct GuestError {
     pub(crate) phase: GuestPhase,
     pub(crate) error: wasmtime::Error,
@@ -32,21 +32,22 @@ pub(crate) struct GuestError {
 #[error("{0}")]
 pub(crate) struct ConfigRefused(pub String);
 
-/// What the message of wasmtime's (private) error for spent fuel of host calls says.
+/// The message of wasmtime's (private) error for spent fuel of host calls.
 const FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 
-/// A fault of the host.
+/// A transient fault of the host.
 pub(crate) fn host_fault(why: &str) -> CallError {
     CallError::Host(Fault::Transient(why.to_owned()))
 }
 
-/// What a stopped guest means.
+/// The error of a guest that was stopped.
 pub(crate) fn failure(guest: &Guest, stopped: GuestError, logs: Vec<String>) -> CallError {
     let GuestError { phase, error } = stopped;
     if error.is::<PoolConcurrencyLimitError>() {
         return host_fault("all instances of the pool are in use");
     }
     let (kind, message) = classify(guest, phase, &error, &logs);
+    // A plugin that panics over a failed read is not at fault itself.
     if let (FailureKind::Trap, Some(fault)) = (kind, &guest.fault) {
         return CallError::Host(fault.clone());
     }
@@ -67,6 +68,7 @@ fn classify(guest: &Guest, phase: GuestPhase, error: &wasmtime::Error, logs: &[S
         }
         _ => {}
     }
+    // A guest whose memory does not grow usually aborts, so the trap alone would hide the limit.
     if guest.meter.memory_refused() {
         let message =
             format!("the guest wanted more than {} bytes (limits.memory): {}", limits.memory, reason(&cause, logs));
@@ -88,7 +90,7 @@ fn classify(guest: &Guest, phase: GuestPhase, error: &wasmtime::Error, logs: &[S
     (kind, reason)
 }
 
-/// Where the guest panicked and why, where it said so; else the trap.
+/// The place and message of the guest's panic, if it logged them; else the trap.
 fn reason(trap: &str, logs: &[String]) -> String {
     let Some(at) = logs.iter().rposition(|line| line.contains("panicked at ")) else { return trap.to_owned() };
     let place = logs.get(at).map_or("", |line| line.trim_end_matches(':'));
@@ -97,7 +99,7 @@ fn reason(trap: &str, logs: &[String]) -> String {
     format!("panicked at {place}: {message}")
 }
 
-/// What it means that the time was up.
+/// The error of a guest that has not ended within its time: it waited for reads, or it computed.
 pub(crate) fn timed_out(guest: &Guest, phase: GuestPhase, logs: Vec<String>) -> CallError {
     let time = guest.meter.limits().time;
     let (kind, what) = if guest.awaiting_read {

@@ -1,19 +1,20 @@
-//! A look at a file before the compiler sees it: what is it, which proposals does it need, is it a bomb.
+//! Scans a file before it is compiled: is it a component, which proposals does it need, would it take the compiler too long?
 //!
-//! Validation takes time in proportion to the file; compiling does not, so what drives it up is bounded here.
+//! Validation takes time in proportion to the file. Compiling does not, so the counts that drive its time up are
+//! limited here.
 
 pub(crate) mod branches;
 
 use crate::load_error::LoadError;
 use wasmparser::{FunctionBody, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
-/// Functions of all modules together. CPython has about 20,000.
+/// Most functions of all modules together. CPython has about 20,000.
 pub const FUNCTIONS: u32 = 60_000;
-/// Bytes of one function's body. The largest of CPython has about 200,000.
+/// Most bytes of one function's body. The largest of CPython has about 200,000.
 pub const BODY: usize = 1 << 20;
-/// Locals of one function. Register allocation takes more than linear time in them.
+/// Most locals of one function. Register allocation takes more than linear time in them.
 pub const LOCALS: u32 = 20_000;
-/// Modules and components inside the component.
+/// Most modules and components inside the component.
 pub const NESTED: u32 = 200;
 
 /// Proposals that a plugin may use: WebAssembly 2.0 and the component model without its extensions.
@@ -29,7 +30,7 @@ fn features() -> WasmFeatures {
 /// Checks a plugin's file.
 ///
 /// # Errors
-/// A [`LoadError`] that says what was found.
+/// A [`LoadError`] that names what was found.
 pub(crate) fn scan(bytes: &[u8]) -> Result<(), LoadError> {
     kind(bytes)?;
     match scan_with(bytes, features()) {
@@ -80,7 +81,7 @@ fn bounded(what: &str, count: u32, most: u32) -> Result<(), LoadError> {
     if count > most { Err(LoadError::Bomb(format!("it has more than {most} {what}"))) } else { Ok(()) }
 }
 
-/// What kind of file it is, by its first bytes.
+/// Refuses a file that is no component, with its kind by the first bytes.
 fn kind(bytes: &[u8]) -> Result<(), LoadError> {
     let found =
         |found: &str, hint: &str| Err(LoadError::NotAComponent { found: found.to_owned(), hint: hint.to_owned() });
@@ -111,7 +112,8 @@ fn kind(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-/// The proposal that would make a malformed component a sound one, where the validator did not name it.
+/// The error of a malformed component. If a proposal would make the component valid, the error names it: the validator
+/// does not always.
 fn proposal(bytes: &[u8], detail: String) -> LoadError {
     let sound = |more: WasmFeatures| scan_with(bytes, features() | more).is_ok();
     let off = || WasmFeatures::all().iter_names().filter(|(_, flag)| !features().contains(*flag));
@@ -125,7 +127,7 @@ fn named(flag: &str) -> String {
     flag.to_lowercase().replace('_', "-")
 }
 
-/// An error of the validator; the proposal is named where one is missing.
+/// An error of the validator, with the proposal if one is missing.
 fn invalid(error: &wasmparser::BinaryReaderError) -> LoadError {
     match error.missing_wasm_feature() {
         None => LoadError::Malformed(error.to_string()),
@@ -146,8 +148,8 @@ pub struct ComponentNames {
 }
 
 impl ComponentNames {
-    /// The names of the outermost component in a file that the sandbox has loaded; those of components inside it are left out,
-    /// and so is everything that cannot be read.
+    /// The names of the outermost component in a file that the sandbox has loaded; those of components inside it are
+    /// left out, and so is everything that cannot be read.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let (mut names, mut depth) = (ComponentNames::default(), 0_u32);

@@ -1,28 +1,28 @@
-//! How wasmtime is set up: what a plugin may be made of, and the pool that instances are made in.
+//! The settings of wasmtime: the WebAssembly features that a plugin may use, and the pool that instances are made in.
 
 use crate::run_permits::RunPermits;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
-/// Native stack of a guest's fibre. What [`WASM_STACK`] leaves is for host functions; overflowing it would abort
-/// the process, so no host function recurses over what a guest made.
+/// Native stack of a guest's fibre. Beyond [`WASM_STACK`] it is for host functions. Overflowing it would abort the
+/// process, so no host function recurses over data of a guest.
 pub const STACK: usize = 2 << 20;
 /// Stack that wasm code may use: overflowing it is an ordinary trap.
 const WASM_STACK: usize = 512 << 10;
-/// Linear memories that one component may have. Those of the standard library's targets have one.
+/// Linear memories that one component may have. Components of Rust's standard targets have one.
 const MEMORIES: u32 = 2;
-/// Tables that one component may have. Those of the standard library's targets have two.
+/// Tables that one component may have. Components of Rust's standard targets have two.
 const TABLES: u32 = 8;
 /// Elements of a table, which hold one function pointer each.
 const TABLE_ELEMENTS: usize = 100_000;
-/// Core instances that one component may have. The adapter of the standard library's targets brings 20.
+/// Core instances that one component may have. The adapter of Rust's standard targets brings 20.
 const CORE_INSTANCES: u32 = 100;
-/// Bytes of a memory that are wiped by writing instead of being given back to the system when its instance ends:
-/// cheaper than the page faults of the next instance.
+/// Bytes of a memory that the pool overwrites with zeros when an instance ends, instead of giving them back to the
+/// system: the page faults of the next instance would cost more.
 pub const KEEP_RESIDENT: usize = 2 << 20;
 /// The largest linear memory that wasm32 can have.
 const MEMORY: usize = 1 << 32;
 
-/// An engine with a pool; without one where the machine does not have the address space for it.
+/// An engine with a pool, or without one if the machine does not have the address space for it.
 pub(crate) fn pooled(instances: u32) -> wasmtime::Result<Engine> {
     let mut config = settings();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
@@ -35,15 +35,15 @@ pub(crate) fn pooled(instances: u32) -> wasmtime::Result<Engine> {
     }
 }
 
-/// An engine without a pool. What it compiles runs in one with a pool as well: how instances are allocated is no part of
-/// the code.
+/// An engine without a pool. Its code also runs in an engine with a pool: the allocation of instances is no part of the
+/// code.
 pub(crate) fn on_demand() -> wasmtime::Result<Engine> {
     let mut config = settings();
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     Engine::new(&config)
 }
 
-/// What a plugin may be made of. Every proposal that the contract does not need is off: each has had its
+/// The settings of both engines. Every WebAssembly proposal that the contract does not need is off: each has had security
 /// advisories.
 fn settings() -> Config {
     let mut config = Config::new();
@@ -63,8 +63,8 @@ fn settings() -> Config {
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(STACK)
         .memory_reservation(MEMORY as u64)
-        // What a plugin says of its lines would be read when it traps, by this process: a hundred kilobytes can be made to
-        // mean gigabytes. Names of functions are enough.
+        // With details, this process would read the plugin's debug information at each trap, and a hundred kilobytes of
+        // it can expand to gigabytes. Names of functions are enough.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }

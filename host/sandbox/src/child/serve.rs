@@ -1,14 +1,14 @@
-//! The child's side: it binds itself, reads its input, and writes its answer.
+//! The child's side: it sets its own limits, reads its input, and writes its answer.
 
 use super::ChildLimits;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-/// Files that a child may have open: its three pipes, and what the allocator and the compiler look at in /proc.
+/// Files that a child may have open: its three pipes, and files in /proc that the allocator and the compiler read.
 const FILES: u64 = 64;
 
-/// The whole life of a child: within `bounds`, one input of at most `most` bytes becomes one answer.
+/// The whole life of a child: within `bounds` it turns one input of at most `most` bytes into one answer.
 #[must_use]
 pub fn serve(bounds: &ChildLimits, most: usize, work: impl FnOnce(Vec<u8>) -> Vec<u8>) -> ExitCode {
     let done = bind(bounds).and_then(|()| input(most)).and_then(|input| {
@@ -20,18 +20,18 @@ pub fn serve(bounds: &ChildLimits, most: usize, work: impl FnOnce(Vec<u8>) -> Ve
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody else is there to be told.
+            // The parent reads standard error. If this fails, the exit code has to do.
             let _ = writeln!(io::stderr(), "{error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Gives up everything that the work does not need.
+/// Gives up all descriptors and resources that the work does not need.
 fn bind(bounds: &ChildLimits) -> io::Result<()> {
     close_inherited()?;
-    // Should the machine's memory run out, the system ends this process and not the router. Where /proc is closed,
-    // the other limits do.
+    // If the machine's memory runs out, the system shall end this process and not the router. If /proc is closed, the
+    // limits below must be enough.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let seconds = bounds.time.as_secs().max(1);
     for (resource, most, hard) in [
@@ -47,7 +47,7 @@ fn bind(bounds: &ChildLimits) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes what the parent was started with and did not open itself: what it opens is closed by starting the child.
+/// Closes the descriptors that the parent inherited. Those that it opened itself are closed on exec already.
 fn close_inherited() -> io::Result<()> {
     let names: Vec<_> = std::fs::read_dir("/proc/self/fd")?.map(|entry| entry.map(|entry| entry.file_name())).collect();
     for name in names {
@@ -76,10 +76,10 @@ fn input(most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Ends this process when the parent has closed its side, whatever the other threads are at.
+/// Ends this process when the parent closes its side of standard input, in the middle of the other threads' work.
 fn end_with(this: Pid) {
     let mut byte = [0];
     while !matches!(io::stdin().read(&mut byte), Ok(0) | Err(_)) {}
-    // There is nobody left to be told that it failed.
+    // The parent is gone, so an error could not be reported.
     let _ = kill_process(this, Signal::KILL);
 }

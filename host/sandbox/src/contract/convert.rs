@@ -1,4 +1,4 @@
-//! Between the contract's types and those of the core. Everything is moved; nothing is cloned.
+//! Converts between the contract's types and those of the core. Everything is moved, nothing cloned.
 
 use super::{effects, handler, items, tables};
 use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};

@@ -1,10 +1,11 @@
 //! The answer of `handle`, read from a guest's memory straight into the core's types.
 //!
-//! The generated types would be built first and then taken apart again, and lifting effects is what most of the router's
-//! share of a call goes into. The type is still that of the generated answer: wasmtime compares it with the component's.
-//! Guests that do not speak UTF-8 take the generated way.
+//! Most of the router's own time in a call goes into lifting effects. The generated code would build the generated
+//! types first, which would then be converted; this reader leaves that step out. The type is still that of the
+//! generated answer: wasmtime compares it with the component's. The answers of guests with other encodings than UTF-8
+//! are read by the generated code.
 //!
-//! The reader takes the contract's types as the canonical ABI lays them out in a 32-bit memory,
+//! The reader knows the contract's types as the canonical ABI lays them out in a 32-bit memory,
 //! <https://github.com/WebAssembly/component-model/blob/main/design/mvp/CanonicalABI.md>, 2026-11: a list or string is
 //! its address and its length; the payload of a variant follows its tag at the payload's alignment, which is 4 for all
 //! of ours. The offsets below are those of `wit/`. Nothing that a guest wrote is trusted.
@@ -20,20 +21,20 @@ use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceT
 use wasmtime::component::{ComponentType, Lift};
 use wasmtime::{Result, bail};
 
-/// What a plugin says that refuses a whole batch.
+/// A plugin's refusal of a whole batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BatchRefusal {
-    /// Again, with the reason.
+    /// Call again later, with the reason.
     Retry(String),
     /// Stop the route, with the reason.
     Halt(String),
 }
 
-/// What `handle` gives.
+/// The result of `handle`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct HandleResult(pub std::result::Result<CallOutput, BatchRefusal>);
 
-/// The type that stands for it in all but the reading.
+/// The generated type, which gives layout and type check.
 type GeneratedResult = std::result::Result<handler::Output, handler::Failure>;
 
 impl From<GeneratedResult> for HandleResult {
@@ -70,10 +71,11 @@ unsafe impl Lift for HandleResult {
     }
 }
 
-/// Alignment of everything that is a list's element here and not a byte.
+/// Alignment of the elements of every list but one of bytes.
 const ALIGN: usize = 4;
 
-/// Reads from a memory; `spend` is told how many bytes are about to be allocated for the guest, and may refuse.
+/// Reads from a guest's memory. `spend` is called with the bytes that are about to be allocated for the guest, and may
+/// refuse them.
 pub(crate) struct AbiReader<'m, F> {
     memory: &'m [u8],
     spend: F,
@@ -95,7 +97,7 @@ fn tag(record: &[u8], at: usize) -> Result<u8> {
     }
 }
 
-/// What follows at `at` of a record.
+/// The rest of a record from `at` on.
 fn from(record: &[u8], at: usize) -> &[u8] {
     record.get(at..).unwrap_or_default()
 }
@@ -288,6 +290,7 @@ impl<'m, F: FnMut(usize) -> Result<()>> AbiReader<'m, F> {
         let Some(elements) = end.and_then(|end| self.memory.get(address..end)) else {
             bail!("list pointer/length out of bounds of memory");
         };
+        // Before the allocation: the same bytes of a guest may be the elements of many lists, and each list allocates here.
         (self.spend)(count.saturating_mul(size_of::<T>()))?;
         let mut list = Vec::with_capacity(count);
         for record in elements.chunks_exact(size) {

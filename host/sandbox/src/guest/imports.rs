@@ -15,7 +15,7 @@ impl effects::Host for Guest {}
 impl crate::contract::events::Host for Guest {}
 
 impl Guest {
-    /// The reads of the call in progress, which the guest waits for from now on.
+    /// The reads of the call in progress. From now on the guest counts as waiting for them, not as computing.
     fn reads(&mut self) -> Result<Arc<dyn Reads>, ReadError> {
         self.awaiting_read = true;
         self.has_read = true;
@@ -23,7 +23,8 @@ impl Guest {
         self.reads.clone().ok_or_else(outside)
     }
 
-    /// An error for the guest; one that is the host's is remembered, so that it does not count against an event.
+    /// An error for the guest. If it is the host's, it is also remembered as the call's fault, so that it does not
+    /// count as a failure of the plugin.
     fn failed(&mut self, error: ReadError) -> tables::Error {
         if let ReadError::Unavailable(why) = &error {
             self.fault = Some(Fault::Transient(why.clone()));

@@ -1,4 +1,5 @@
-//! The parts of WASI that are answered from the batch, or with "there is none".
+//! The parts of WASI that are answered from the batch or with "there is none", and the guest's output, which goes into
+//! the log.
 
 use super::Guest;
 use crate::call_meter::GuestStop;
@@ -18,10 +19,10 @@ use wasmtime_wasi::p2::{
 };
 use wasmtime_wasi_io::bytes::Bytes;
 
-/// Random bytes that are given at once.
+/// Most random bytes of one request.
 const RANDOM: u64 = 64 << 10;
 
-/// Bytes that a guest may write at once.
+/// Most bytes of one write by a guest.
 const CHUNK: usize = 64 << 10;
 
 impl environment::Host for Guest {
@@ -146,7 +147,7 @@ impl wall_clock::Host for Guest {
     }
 }
 
-/// A timer: time moves when it is made, so it has always elapsed.
+/// A timer. The guest's clock moves when the timer is made, so it has always elapsed.
 struct Elapsed;
 
 impl Pollable for Elapsed {
@@ -239,7 +240,7 @@ impl OutputStream for LogStream {
         Ok(())
     }
 
-    /// What comes with the trait makes as many zeros as a guest names, in the host's memory.
+    /// The trait's own version would allocate as many zeros as a guest asks for in the host's memory.
     fn write_zeroes(&mut self, count: usize) -> StreamResult<()> {
         if count > CHUNK {
             return Err(StreamError::trap("write-zeroes of more bytes than check-write allows"));

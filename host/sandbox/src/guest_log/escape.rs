@@ -1,6 +1,6 @@
-//! Text of a guest made safe to show in a terminal, a log and a web page's source.
+//! Escapes text of a guest, so that it can be shown in a terminal, a log and a web page's source.
 
-/// At most `limit` bytes of `line` as one line of visible text; "…" marks what was cut. Bytes that are not UTF-8,
+/// At most `limit` bytes of `line` as one line of visible text; "…" marks a cut. Bytes that are not UTF-8,
 /// control characters (the escape of ANSI sequences among them) and characters that reorder or hide text are
 /// written as escapes.
 #[must_use]
@@ -11,7 +11,7 @@ pub(crate) fn escape(line: &[u8], limit: usize) -> String {
         for c in chunk.valid().chars() {
             if c == '\t' || !hidden(c) { text.push(c) } else { text.extend(c.escape_default()) }
         }
-        // Half a character at the place of the cut is left out, it was not the guest's doing.
+        // Half a character at the end is left out if the cut made it.
         if shown.len() == line.len() || !chunk.invalid().is_empty() && !ends_with(shown, chunk.invalid()) {
             text.extend(chunk.invalid().iter().flat_map(|b| b.escape_ascii()).map(char::from));
         }

@@ -1,8 +1,8 @@
-//! How much a function asks of the compiler, beyond its size: the values that are alive where it branches.
+//! The cost of a function to the compiler beyond its size: the values that are alive at its branches.
 //!
-//! At each block, loop and branch the compiler keeps account of every value that is alive there: locals, parameters
-//! and what lies on the operand stack. Its time and memory grow with their sum over all such places, which a file of
-//! 30 KB can drive to hundreds of millions (20,000 locals, 10,000 loops).
+//! At each block, loop and branch the compiler keeps a record of every value that is alive there: locals, parameters
+//! and operands on the stack. Its time and memory grow with their sum over all branches. A file of 30 KB can drive this
+//! sum to hundreds of millions (20,000 locals, 10,000 loops).
 
 use super::invalid;
 use crate::load_error::LoadError;
@@ -10,16 +10,16 @@ use wasmparser::{
     BinaryReaderError, FuncValidator, FunctionBody, Operator, OperatorsReader, WasmFeatures, WasmModuleResources,
 };
 
-/// Live values at the branches of one function: 20 times the most that a function of CPython has. They take the compiler a
-/// quarter of a GiB.
+/// Most live values at the branches of one function: 20 times the most of any function of CPython. They take the
+/// compiler a quarter of a GiB.
 pub const ONE: u64 = 5_000_000;
-/// Live values at the branches of all functions: 14 times as many as CPython has with its standard library.
+/// Most live values at the branches of all functions: 14 times as many as CPython has with its standard library.
 pub const ALL: u64 = 100_000_000;
 
 /// Validates a function, and counts the values that are alive at its branches.
 ///
 /// # Errors
-/// It is not valid, or more than [`ONE`].
+/// The function is not valid, or has more than [`ONE`].
 pub(crate) fn validate<T: WasmModuleResources>(
     function: &mut FuncValidator<T>,
     body: &FunctionBody<'_>,
@@ -44,7 +44,7 @@ pub(crate) fn bounded(what: &str, live: u64, most: u64) -> Result<(), LoadError>
     )))
 }
 
-/// As [`FuncValidator::validate`], with a look at each operator; ends early at more than [`ONE`].
+/// As [`FuncValidator::validate`], and counts at each operator; ends early at more than [`ONE`].
 fn count<T: WasmModuleResources>(
     function: &mut FuncValidator<T>,
     body: &FunctionBody<'_>,
@@ -62,7 +62,7 @@ fn count<T: WasmModuleResources>(
         let operands = u64::from(before.max(function.operand_stack_height()));
         live = live.saturating_add(alive(&operator, locals, operands));
         if live > ONE {
-            // Refused anyway: validating takes as many steps in some functions.
+            // It is refused anyway, and validating the rest could take as many steps again.
             return Ok(live);
         }
     }
@@ -70,7 +70,7 @@ fn count<T: WasmModuleResources>(
     Ok(live)
 }
 
-/// Values that the compiler keeps account of at an operator.
+/// Values that the compiler keeps a record of at an operator.
 fn alive(operator: &Operator<'_>, locals: u64, operands: u64) -> u64 {
     match operator {
         Operator::Block { .. }
@@ -80,7 +80,7 @@ fn alive(operator: &Operator<'_>, locals: u64, operands: u64) -> u64 {
         | Operator::End
         | Operator::Br { .. }
         | Operator::BrIf { .. } => locals.saturating_add(operands),
-        // Each target may be a place of its own, to which the operands go.
+        // The operands go to each target, and each may be another block.
         Operator::BrTable { targets } => {
             locals.saturating_add(u64::from(targets.len()).saturating_add(1).saturating_mul(operands.saturating_add(1)))
         }

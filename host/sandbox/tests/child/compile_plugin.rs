@@ -1,5 +1,5 @@
-//! The child that the tests of this crate compile with, as the router's own command does; with an argument it misbehaves
-//! instead.
+//! The child that the tests of this crate compile with: it does the same as the router's own command, or misbehaves if
+//! it has an argument.
 #![expect(clippy::panic, reason = "tests")]
 
 use esclusa_sandbox::child::{ChildLimits, serve};
@@ -32,7 +32,7 @@ fn deep(n: u64) -> u64 {
     if n == 0 { 0 } else { std::hint::black_box(deep(n + 1)) + 1 }
 }
 
-/// What this process has.
+/// The environment and the open descriptors of this process.
 fn look() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let variables: Vec<_> = std::env::vars().map(|(name, _)| name).collect();

@@ -21,7 +21,7 @@ fn with(program: ChildCommand) -> Sandbox {
     sandbox_with(SandboxConfig { compiler: Compiler::Child(program), ..SandboxConfig::default() })
 }
 
-/// What a misbehaving child comes to.
+/// The error of loading a plugin with a child that misbehaves.
 async fn lost(what: &str, bounds: ChildLimits) -> ChildError {
     program(&[what]).start(0).unwrap().ask(b"input", &bounds).await.unwrap_err()
 }
@@ -37,7 +37,7 @@ async fn what_a_child_compiled_runs_here() {
     let plugin = loaded.configure(settings("{}", tight())).await.unwrap();
     assert_eq!(call(&plugin, 2).await.unwrap(), CallOutput::default());
     assert_eq!(load(&with(program(&[])), hostile()).await.unwrap().info.name, "hostile");
-    // It was kept: nobody has to compile it again.
+    // The code was kept, so it is not compiled again.
     let compiler = Compiler::Child(program(&["nobody"]));
     let config = SandboxConfig { cache_dir: Some(dir.path().to_owned()), compiler, ..SandboxConfig::default() };
     load(&sandbox_with(config), Core::default().build()).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_good_plugin_beside_more_bombs_than_cores_is_ready_before_any_of_them(
             tell.send("a bomb").unwrap();
         });
     }
-    // It comes last, and has to wait for its turn.
+    // It comes last and has to wait for a slot.
     tokio::task::yield_now().await;
     tasks.spawn(async move {
         load(&child, hostile()).await.unwrap();
@@ -131,13 +131,13 @@ async fn what_becomes_of_a_child_is_told_as_a_reason_not_to_load() {
 
 #[tokio::test]
 async fn a_child_has_no_environment_no_further_files_and_goes_first_when_memory_runs_out() {
-    // As a shell or a service manager may leave it behind.
+    // A descriptor that a shell or a service manager left open.
     let script = "exec 7</dev/null; exec \"$0\" look";
     let path = env!("CARGO_BIN_EXE_compile-plugin");
     let program = ChildCommand { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into(), path.into()] };
     let answer = program.start(0).unwrap().ask(b"", &BOUNDS).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
-    // A shell makes the variables that it cannot do without.
+    // A shell sets some variables itself.
     let (variables, rest) = answer.split_once("] ").unwrap();
     let known = ["RAYON_NUM_THREADS", "MIMALLOC_ARENA_EAGER_COMMIT", "PWD", "OLDPWD", "SHLVL", "_"];
     let unknown = variables.trim_start_matches('[').split(", ").find(|name| !known.contains(&name.trim_matches('"')));
@@ -180,9 +180,9 @@ fn a_child_dies_with_its_parent() {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&[1, 0, 0, 0, 0, 0, 0, 0, 7]).unwrap();
-    // As the system does for a parent that is gone.
+    // The system closes the pipes of a parent that has ended.
     drop(stdin);
-    // Its own limit would be another signal.
+    // The child's own limit would end it with another signal.
     assert_eq!(child.wait().unwrap().signal(), Some(9));
 }
 

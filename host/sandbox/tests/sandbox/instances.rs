@@ -1,4 +1,4 @@
-//! Instances: a new one per batch, or kept for a while; and what a loaded version leaves behind.
+//! Instances: a new one for each batch, or kept for a while; and the memory that a dropped version frees.
 
 use crate::bare::Core;
 use crate::support::{call, failure, hostile, load, order, ordered, sandbox, sandbox_with, sent, settings, tight};

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The sandbox of most tests; what one of them does must not be felt by the others.
+/// The sandbox that most tests share; the guests of one test must not disturb those of another.
 pub fn sandbox() -> Sandbox {
     static SHARED: OnceLock<(Sandbox, tempfile::TempDir)> = OnceLock::new();
     let shared = SHARED.get_or_init(|| {
@@ -24,12 +24,12 @@ pub fn sandbox() -> Sandbox {
     shared.0.clone()
 }
 
-/// A sandbox that gives up describing early.
+/// A sandbox with tight limits for `describe`.
 pub fn sandbox_with(config: SandboxConfig) -> Sandbox {
     Sandbox::new(SandboxConfig { instances: config.instances.min(16), describe: tight(), ..config }).unwrap()
 }
 
-/// Limits that hostile guests run into quickly.
+/// Limits that hostile guests reach quickly.
 pub fn tight() -> Limits {
     Limits {
         memory: 16 << 20,
