@@ -78,7 +78,7 @@ pub enum LoadError {
         most: usize,
     },
     /// The component imports interfaces that the router does not offer.
-    #[error("the plugin imports what the router does not offer: {}; offered are {}", listed(.0), crate::guest::OFFERED)]
+    #[error("the plugin imports interfaces that the router does not offer: {}; offered are {}", listed(.0), crate::guest::OFFERED)]
     Imports(Vec<String>),
     /// The component does not export the contract.
     #[error("the plugin does not export {}; it exports {found}; build it for the contract esclusa:router@0.1.0", .missing.join(", "))]

@@ -63,7 +63,7 @@ fn agree<T: PartialEq>(
     let Some(entry) = node.table().and_then(|table| table.entry(key)) else { return };
     match said {
         Some((other, place)) if *other != value => {
-            let message = format!("the stream \"{stream}\" has other {key} elsewhere");
+            let message = format!("another section sets {key} of the stream \"{stream}\" to another value");
             let finding = Finding::error(Code::SOURCE_STREAM_CONFLICT, entry.node.span.clone(), message);
             findings
                 .add(finding.related(place.clone(), "here").help(format!("give {key} once, or the same everywhere")));
@@ -126,7 +126,7 @@ pub(super) fn objects(world: &Declarations, engine: &Path, base: &Path, findings
         let what =
             what.or_else(|| inside.iter().any(|own| path.starts_with(own)).then_some("part of the engine's directory"));
         if let Some(what) = what {
-            let message = format!("plugins could write over {what} through \"{name}\"");
+            let message = format!("plugins could overwrite {what} through \"{name}\"");
             let finding = Finding::error(Code::OBJECTS_EXPOSED, declaration.node.value_span("path"), message);
             findings.add(finding.help("give the objects a directory of their own, such as \"data/lake\""));
         }
@@ -167,7 +167,7 @@ pub(super) fn table_changes(world: &Declarations, findings: &Findings) {
 pub(super) fn listener(world: &Declarations, admin: bool, findings: &Findings) {
     for (name, declaration) in world.sources.iter() {
         if matches!(declaration.value, Source::Http { .. }) && !admin {
-            let message = format!("\"{name}\" receives requests, and nothing listens");
+            let message = format!("\"{name}\" receives requests, and nothing listens for them");
             let finding = Finding::error(Code::SOURCE_HTTP_WITHOUT_ADMIN, declaration.span.clone(), message);
             findings
                 .add(finding.help("add [admin] with listen = \"127.0.0.1:8080\": its listener serves /ingest/NAME"));

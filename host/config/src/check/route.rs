@@ -203,7 +203,7 @@ fn filter(reader: &SectionReader<'_>, source: Option<&Source>) -> Option<Filter>
     reader.findings.add(Finding::error(
         Code::ROUTE_BAD_FILTER,
         place,
-        format!("this filter is none: {}", error.message),
+        format!("this filter is not valid: {}", error.message),
     ));
     None
 }

@@ -133,7 +133,7 @@ fn bad_cron(expression: &str) -> Option<String> {
         Err(error) => return Some(format!("this cron expression cannot be read: {}", lower_case(&error.to_string()))),
     };
     let since = chrono::DateTime::from_timestamp_millis(NOT_BEFORE)?;
-    cron.find_next_occurrence(&since, false).err().map(|_| "this time never comes".to_owned())
+    cron.find_next_occurrence(&since, false).err().map(|_| "this schedule has no time to come".to_owned())
 }
 
 /// `starting_position` of a source whose events cannot be found by time.
@@ -151,7 +151,7 @@ fn start(reader: &SectionReader<'_>) -> Start {
             let time = time.unwrap_or_default();
             if UNIX_EPOCH + Duration::from_millis(time) > SystemTime::now() {
                 let place = reader.value_span(&shape::STARTING_POSITION_TIMESTAMP);
-                let finding = Finding::error(Code::BAD_VALUE, place, "this time is still to come");
+                let finding = Finding::error(Code::BAD_VALUE, place, "this time is in the future");
                 reader
                     .findings
                     .add(finding.help("events of the past are read from a time on; LATEST waits for new ones"));
@@ -257,7 +257,7 @@ fn check_placeholders(findings: &Findings, text: &str, span: &Range<usize>) {
     });
     if let Some(text) = wrong {
         let message = match text.ends_with('}') {
-            true => format!("there is no placeholder {text}"),
+            true => format!("unknown placeholder {text}"),
             false => "a `{` without its `}`".to_owned(),
         };
         let help = "there are {seq}, {now}, {random:N} and {pick:a|b}; write {{ for a brace";

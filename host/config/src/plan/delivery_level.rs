@@ -158,7 +158,7 @@ impl<'a> CommitScope<'a> {
         match table {
             TableSpec::Embedded(_) => self.of_embedded(),
             TableSpec::Dynamodb { place, .. } if place != self.home => Some(Obstacle {
-                why: "is in another place than [aws], where the progress is kept",
+                why: "is at another location than [aws], which has the progress",
                 help: "leave region and endpoint_url of the table out, and set them in [aws]",
             }),
             TableSpec::Dynamodb { .. } if self.progress == ProgressLocation::EmbeddedInstead => Some(Obstacle {

@@ -29,7 +29,7 @@ pub(crate) fn choice(key: &KeySpec, node: &TomlNode) -> Converted<&'static str> 
     match words.iter().find(|word| **word == text) {
         Some(word) => Ok(Some(word)),
         None => {
-            let message = format!("`{}` does not know this word", key.name);
+            let message = format!("`{}` does not take this word", key.name);
             let meant = nearest(&text, words.iter().copied());
             let help = meant
                 .map_or_else(|| format!("one of: {}", words.join(", ")), |word| format!("did you mean \"{word}\"?"));

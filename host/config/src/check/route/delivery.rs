@@ -62,16 +62,16 @@ pub(super) fn on_failure(reader: &SectionReader<'_>, world: &Declarations, sourc
     let place = reader.value_span(&shape::ON_FAILURE);
     let found = world.outputs.resolve(reader.findings, Code::ROUTE_UNKNOWN_OUTPUT, &name, &place);
     if let Some(output) = found.filter(|found| found.value.needs_receiver()) {
-        let message = format!("\"{name}\" sends to whom a message says, and a given-up event says nobody");
+        let message = format!("\"{name}\" sends to the receiver that a message names, and a dead letter names none");
         let key = if output.value.kind() == "sns" { "phone_number" } else { "to" };
         let finding = Finding::error(Code::ROUTE_NO_RECEIVER, place, message);
         let finding = finding.related(output.span.clone(), "this output");
         reader.findings.add(finding.help(format!("give [output.{name}] a receiver: {key} = \"…\"")));
     }
     if let Some(output) = found.filter(|found| source.is_some_and(|source| feeds(&found.value, source))) {
-        let message = "what this route gives up would come back to it";
+        let message = "the dead letters of this route would come back to it";
         let finding = Finding::error(Code::ROUTE_FEEDS_ITSELF, reader.value_span(&shape::ON_FAILURE), message);
-        let finding = finding.related(output.span.clone(), "this writes where the route reads");
+        let finding = finding.related(output.span.clone(), "this output writes to the route's source");
         reader.findings.add(finding.help("name another output, or leave on_failure out: dead letters are kept"));
     }
     Some(name)
