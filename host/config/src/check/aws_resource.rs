@@ -79,6 +79,9 @@ pub(super) const TOPIC: ResourceNaming = ResourceNaming {
     help: "write arn:aws:sns:REGION:ACCOUNT:NAME",
 };
 
+/// Schemes of endpoints, queues and webhooks.
+pub(super) const HTTP: [&str; 2] = ["http", "https"];
+
 /// Reads `[aws]`; gives the defaults if the file does not have it.
 pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
     let table = root.table(&root::AWS, "write [aws]");
@@ -134,7 +137,7 @@ pub(super) fn queue(reader: &SectionReader<'_>, key: &KeySpec, default: &str) ->
     let queue = reader.text(key).unwrap_or_else(|| default.to_owned());
     let given = reader.entry(key).is_none() || reader.text(key).is_some();
     let fits = if queue.contains("://") {
-        is_http(&queue).is_ok()
+        url_problem(&queue, HTTP).is_none()
     } else {
         QUEUE.fits(queue.strip_suffix(".fifo").unwrap_or(&queue)) && queue.len() <= *QUEUE.length.end()
     };
@@ -196,18 +199,20 @@ fn is_of_region(c: char) -> bool {
 
 fn endpoint(reader: &SectionReader<'_>, key: &KeySpec) -> Option<String> {
     let endpoint = reader.text(key).filter(|endpoint| !endpoint.is_empty())?;
-    if let Err(problem) = is_http(&endpoint) {
+    if let Some(problem) = url_problem(&endpoint, HTTP) {
         let finding = Finding::error(Code::BAD_VALUE, reader.value_span(key), problem);
         reader.findings.add(finding.help("write endpoint_url = \"http://localhost:4566\""));
     }
     Some(endpoint)
 }
 
-fn is_http(text: &str) -> Result<(), String> {
+/// The problem of a text that is no URL with a host and one of two schemes; `None`: it has none. The problem does not repeat the
+/// text, which may contain a password.
+pub(super) fn url_problem(text: &str, schemes: [&str; 2]) -> Option<String> {
     match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
-        Ok(_) => Err("this is not an http or https URL".to_owned()),
-        Err(error) => Err(format!("this is not a URL: {}", lower_case(&error.to_string()))),
+        Ok(url) if schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()) => None,
+        Ok(_) => Some(format!("this is not an {} or {} URL", schemes[0], schemes[1])),
+        Err(error) => Some(format!("this is not a URL: {}", lower_case(&error.to_string()))),
     }
 }
 

@@ -6,7 +6,7 @@ use super::declared::Declared;
 use super::source::{engine_name, partitions};
 use crate::codes::Code;
 use crate::plan::{AmbiguousSend, Output, ServiceLocation, SnsReceiver};
-use crate::report::{Finding, lower_case};
+use crate::report::Finding;
 use crate::shape::output::aws as aws_shape;
 use crate::shape::{KeySpec, output as shape, root, store};
 use crate::syntax::section_reader::SectionReader;
@@ -41,13 +41,10 @@ fn output(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, home
 
 fn url(reader: &SectionReader<'_>) -> String {
     let Some(text) = reader.text(&shape::URL) else { return String::new() };
-    let problem = match url::Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return text,
-        Ok(_) => "this is not an http or https URL".to_owned(),
-        Err(error) => format!("this is not a URL: {}", lower_case(&error.to_string())),
-    };
-    let finding = Finding::error(Code::OUTPUT_BAD_WEBHOOK, reader.value_span(&shape::URL), problem);
-    reader.findings.add(finding.help("write url = \"https://example.com/hook\""));
+    if let Some(problem) = aws_resource::url_problem(&text, aws_resource::HTTP) {
+        let finding = Finding::error(Code::OUTPUT_BAD_WEBHOOK, reader.value_span(&shape::URL), problem);
+        reader.findings.add(finding.help("write url = \"https://example.com/hook\""));
+    }
     text
 }
 
@@ -130,7 +127,7 @@ fn ses(reader: &SectionReader<'_>, home: &ServiceLocation) -> Output {
 /// Mails by a server.
 fn smtp(reader: &SectionReader<'_>) -> Output {
     let url = reader.text(&aws_shape::SERVER);
-    if let Some(problem) = url.as_deref().and_then(bad_server) {
+    if let Some(problem) = url.as_deref().and_then(|url| aws_resource::url_problem(url, ["smtp", "smtps"])) {
         let finding = Finding::error(Code::OUTPUT_BAD_ADDRESS, reader.value_span(&aws_shape::SERVER), problem);
         reader.findings.add(finding.help("write url = \"smtp://user:password@mail.example.com:587\""));
     }
@@ -197,15 +194,4 @@ fn phone(reader: &SectionReader<'_>) -> String {
         reader.findings.add(finding.help("with the country's code and digits only: \"+15555550100\""));
     }
     number
-}
-
-/// The problem of a mail server's URL, if it has one. No message repeats the URL: it may contain a password.
-fn bad_server(text: &str) -> Option<String> {
-    match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "smtp" | "smtps") && url.host_str().is_some_and(|host| !host.is_empty()) => {
-            None
-        }
-        Ok(_) => Some("this is not an smtp or smtps URL".to_owned()),
-        Err(error) => Some(format!("this is not a URL: {}", lower_case(&error.to_string()))),
-    }
 }
