@@ -114,7 +114,7 @@ pub struct Child {
 impl Child {
     /// The child's processor time, to be watched while [`Child::ask`] owns the child.
     #[must_use]
-    pub fn usage(&self) -> ProcessorUsage {
+    pub(crate) fn usage(&self) -> ProcessorUsage {
         self.usage
     }
 
@@ -169,11 +169,11 @@ fn ending(status: ExitStatus, complaint: &[u8], bounds: &ChildLimits) -> ChildEr
 
 /// Reads the processor time of a child, and sets its priority.
 #[derive(Debug, Clone, Copy)]
-pub struct ProcessorUsage(Option<Pid>);
+pub(crate) struct ProcessorUsage(Option<Pid>);
 
 impl ProcessorUsage {
     /// Sets the niceness of all its threads.
-    pub fn renice(self, niceness: i32) {
+    pub(crate) fn renice(self, niceness: i32) {
         if self.0.is_some() {
             // It fails if the child has ended, and then the priority does not matter.
             let _ = setpriority_pgrp(self.0, niceness);
@@ -181,7 +181,7 @@ impl ProcessorUsage {
     }
 
     /// Waits until the child has used more processor time than `time`.
-    pub async fn exceeds(self, time: Duration) {
+    pub(crate) async fn exceeds(self, time: Duration) {
         while self.used() <= time {
             tokio::time::sleep(LOOK).await;
         }

@@ -145,7 +145,7 @@ impl Output {
 
     /// True if the queue or topic drops a message whose id it has seen in the last five minutes.
     #[must_use]
-    pub fn deduplicates(&self) -> bool {
+    pub(crate) fn deduplicates(&self) -> bool {
         match self {
             Output::Sqs { queue, .. } => queue.ends_with(".fifo"),
             Output::Sns { receiver: SnsReceiver::Topic(arn), .. } => arn.ends_with(".fifo"),
@@ -155,7 +155,7 @@ impl Output {
 
     /// True if every message has to name its receiver, in its attribute `to`.
     #[must_use]
-    pub fn needs_receiver(&self) -> bool {
+    pub(crate) fn needs_receiver(&self) -> bool {
         match self {
             Output::Sns { receiver, .. } => *receiver == SnsReceiver::Attribute,
             Output::Ses { to, .. } | Output::Smtp { to, .. } => to.is_empty(),

@@ -181,7 +181,7 @@ impl Source {
 
     /// True if its lanes hold events of many keys, and each key's events are in order.
     #[must_use]
-    pub fn ordered_by_key(&self) -> bool {
+    pub(crate) fn ordered_by_key(&self) -> bool {
         use Source::{DynamodbStream, Kinesis, Stream, TableChanges};
         matches!(self, Stream { .. } | TableChanges { .. } | Kinesis { .. } | DynamodbStream { .. })
     }
