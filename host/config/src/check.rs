@@ -40,6 +40,7 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     if !sections::version(table, findings) {
         return None;
     }
+    // A problem of the whole file is shown at its top.
     let reader = SectionReader::open(findings, &root::SECTION, 0..0, table, &[]);
     let paths = PathResolver::new(base);
     let admin = sections::admin(&reader);

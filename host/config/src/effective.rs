@@ -127,6 +127,7 @@ fn server(name: &str, loaded: &LoadedConfig) -> Option<Value> {
     Some(match hidden {
         Some(mut url) => match url.set_password(Some(MASK)) {
             Ok(()) => json!(url.as_str()),
+            // A URL that cannot carry a password is masked as a whole.
             Err(()) => json!(MASK),
         },
         None => shown,

@@ -103,6 +103,7 @@ fn config(route: &TomlNode, pointer: &str) -> Range<usize> {
     match route.table().and_then(|route| route.entry("config")) {
         Some(config) if pointer.is_empty() => config.key_span.clone(),
         Some(config) => match config.node.at_pointer(pointer) {
+            // The pointer leads to nothing inside, so the key stands for the whole config.
             span if span == config.node.span => config.key_span.clone(),
             span => span,
         },

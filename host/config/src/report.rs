@@ -59,6 +59,7 @@ impl Diagnostic {
     /// A finding in a file.
     pub(crate) fn new(finding: Finding, source: &Arc<SourceText>) -> Self {
         let Finding { code, severity, message, span, help, related } = finding;
+        // A file that cannot be read has no lines.
         let (line, column) = if source.text.is_empty() { (0, 0) } else { source.position(span.start) };
         let file = source.file.clone();
         Diagnostic { code, severity, message, file, line, column, span, help, related, source: Arc::clone(source) }

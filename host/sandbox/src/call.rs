@@ -94,6 +94,7 @@ impl RouteCalls {
             Ok(Err(stopped)) => return Err(LoadError::Init(instance.failure(stopped))),
             Err(_) => return Err(LoadError::Init(instance.timed_out())),
         }
+        // A route that reuses instances begins with this one.
         instance.finish();
         self.kept.keep(instance);
         Ok(())

@@ -31,6 +31,7 @@ impl CodeCache {
         // Only the owner of a directory can do this: it fails if another user made the directory to plant code in it.
         fs::set_permissions(dir, Permissions::from_mode(0o700))?;
         let mut hasher = DefaultHasher::new();
+        // Code of another version or setting must not be found: loading it fails at best.
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(CodeCache { dir: dir.to_owned(), engine: hasher.finish() })
     }

@@ -112,6 +112,7 @@ impl CompileSlots {
     ) -> Result<Vec<u8>, LoadError> {
         let (places, engine) = (self.clone(), engine.clone());
         let place = acquire(&self.here).await?;
+        // The thread gives the slot back: a permit would be given back with this future, while the thread still computes.
         place.forget();
         let work = tokio::task::spawn_blocking(move || {
             let compiled = compile(&engine, &bytes);

@@ -34,6 +34,7 @@ impl Instance {
         let random = if program.random { GuestRandom::of_route(route) } else { GuestRandom::of_route("") };
         let mut store = Store::new(&program.inner.engine, Guest::new(CallMeter::new(limits), random, journal));
         store.limiter(|guest| &mut guest.meter);
+        // Bounds what wasmtime allocates in the host for a guest's arguments and results.
         store.set_hostcall_fuel(limits.output_bytes);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| {

@@ -118,6 +118,7 @@ async fn compiled(
     off_thread(move || {
         let component = code_cache::component(&shared.engine, &code);
         let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+        // A full disk is no reason not to serve the plugin.
         if let Some(Err(error)) = shared.cache.as_ref().map(|cache| cache.put(&digest, &code)) {
             tracing::warn!(plugin = name, %error, "a compiled plugin could not be kept, it will be compiled again");
         }

@@ -139,6 +139,7 @@ pub(crate) async fn run_on<T: Send + 'static>(
 }
 
 fn tick(engine: &Engine) -> Result<(), SandboxError> {
+    // Weak, so that the thread ends with the engine.
     let engine = engine.weak();
     let run = move || {
         loop {

@@ -32,6 +32,7 @@ fn features() -> WasmFeatures {
 /// # Errors
 /// A [`LoadError`] that names what was found.
 pub(crate) fn scan(bytes: &[u8]) -> Result<(), LoadError> {
+    // First by its first bytes: the validator's error for a text or an ELF file would help nobody.
     kind(bytes)?;
     match scan_with(bytes, features()) {
         Err(LoadError::Malformed(detail)) => Err(proposal(bytes, detail)),

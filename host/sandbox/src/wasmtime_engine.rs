@@ -58,10 +58,12 @@ fn settings() -> Config {
         .wasm_multi_memory(false)
         .wasm_relaxed_simd(false)
         .wasm_stack_switching(false)
+        // The bits of a NaN differ between machines; a redelivered batch must give the same output on each.
         .cranelift_nan_canonicalization(true)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(STACK)
+        // With all addresses of a memory reserved, compiled code needs no bounds checks.
         .memory_reservation(MEMORY as u64)
         // With details, this process would read the plugin's debug information at each trap, and a hundred kilobytes of
         // it can expand to gigabytes. Names of functions are enough.

@@ -106,6 +106,7 @@ pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
 pub(super) fn location(reader: &SectionReader<'_>, resource: &str, aws: &ServiceLocation) -> ServiceLocation {
     let own = region(reader, &shape::OWN_REGION);
     let of_arn = arn(resource).map(|arn| arn.region.to_owned());
+    // A request to the region of the key would not find the resource of the ARN.
     if let (Some(own), Some(of_arn)) = (&own, &of_arn)
         && own != of_arn
     {
@@ -139,6 +140,7 @@ pub(super) fn queue(reader: &SectionReader<'_>, key: &KeySpec, default: &str) ->
     let fits = if queue.contains("://") {
         url_problem(&queue, HTTP).is_none()
     } else {
+        // The suffix counts for the length, and only there a name may have a dot.
         QUEUE.fits(queue.strip_suffix(".fifo").unwrap_or(&queue)) && queue.len() <= *QUEUE.length.end()
     };
     if given && !fits {
@@ -206,8 +208,8 @@ fn endpoint(reader: &SectionReader<'_>, key: &KeySpec) -> Option<String> {
     Some(endpoint)
 }
 
-/// The problem of a text that is no URL with a host and one of two schemes; `None`: it has none. The problem does not repeat the
-/// text, which may contain a password.
+/// The problem of a text that is no URL with a host and one of two schemes; `None`: it has none. The problem does not
+/// repeat the text, which may contain a password.
 pub(super) fn url_problem(text: &str, schemes: [&str; 2]) -> Option<String> {
     match url::Url::parse(text) {
         Ok(url) if schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()) => None,

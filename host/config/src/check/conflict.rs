@@ -36,6 +36,7 @@ pub(super) fn streams(world: &mut Declarations, findings: &Findings) {
             agree(findings, stream, "partitions", &declaration.node, *partitions, &mut said.partitions);
         }
     }
+    // All are compared before any is filled in: a section may stand before the one that gives the setting.
     for (_, declaration) in world.sources.iter_mut() {
         if let Source::Stream { stream, partitions, retention, .. } = &mut declaration.value {
             let said = streams.get(stream);
@@ -119,7 +120,9 @@ pub(super) fn objects(world: &Declarations, engine: &Path, base: &Path, findings
             // The placeholder of a section that could not be read.
             continue;
         }
+        // One may be written relative and the other absolute.
         let (path, engine, base) = (absolute(path), absolute(engine), absolute(base));
+        // Only these two: other directories inside the engine's, such as data/lake, are permitted.
         let inside = [engine.join("db"), engine.join("cache")];
         let held = [(engine, "the engine's directory"), (base, "the directory of this file")];
         let what = held.iter().find(|(other, _)| other.starts_with(&path)).map(|(_, what)| *what);

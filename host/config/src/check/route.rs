@@ -43,6 +43,7 @@ pub(super) fn routes(root: &SectionReader<'_>, world: &Declarations, paths: &Pat
         };
         let reader = SectionReader::open(root.findings, &shape::SECTION, node.span.clone(), table, &[]);
         let route = route(&reader, world, paths);
+        // Routes without a name are reported by their missing key.
         let place = reader.value_span(&shape::NAME);
         if let Some(first) = seen.insert(route.name.clone(), place.clone()).filter(|_| !route.name.is_empty()) {
             let message = format!("there are two routes \"{}\"", route.name);
@@ -52,6 +53,7 @@ pub(super) fn routes(root: &SectionReader<'_>, world: &Declarations, paths: &Pat
         sources.push(reader.value_span(&shape::SOURCE));
         routes.push(route);
     }
+    // After all routes: each is compared with every other.
     exclusive(world, &routes, &sources, &world.home, root.findings);
     routes
 }
@@ -112,6 +114,7 @@ fn grants(reader: &SectionReader<'_>, world: &Declarations) -> Grants {
     let (findings, mut grants) = (reader.findings, Grants::default());
     for (name, node) in reader.names(&shape::TABLES) {
         world.tables.resolve(findings, Code::ROUTE_UNKNOWN_TABLE, &name, &node.span);
+        // Undeclared names are reported, and granted all the same: after an error the plan is thrown away.
         grants.tables.insert(name);
     }
     for (name, node) in reader.names(&shape::OBJECTS) {
@@ -142,6 +145,7 @@ fn bytes(reader: &SectionReader<'_>) -> (usize, usize) {
 /// Batches in work at the same time: `concurrency`, or `maximum_concurrency`, Lambda's name for it at queues of SQS.
 fn concurrency(reader: &SectionReader<'_>, source: Option<&Source>) -> usize {
     let Some(entry) = reader.entry(&shape::MAXIMUM_CONCURRENCY) else { return reader.integer(&shape::CONCURRENCY) };
+    // The source may be undeclared, which is reported; then the key may well be right.
     let problem = if !matches!(source, Some(Source::Sqs { .. }) | None) {
         let message = "maximum_concurrency is an option of sources of kind sqs";
         Some(Finding::error(Code::BAD_VALUE, entry.key_span.clone(), message).help("write concurrency = N"))

@@ -38,6 +38,7 @@ pub(super) fn admin(reader: &SectionReader<'_>) -> Option<AdminListener> {
     let text = admin.text_or_default(&root::LISTEN);
     let allowed = admin.boolean(&root::ALLOW_REMOTE);
     let Ok(listen) = text.parse::<SocketAddr>() else {
+        // The help repeats the port, if the text has one.
         let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(8080);
         let finding =
             Finding::error(Code::BAD_VALUE, admin.value_span(&root::LISTEN), "this is not an IP address and a port");

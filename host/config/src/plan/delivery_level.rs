@@ -54,6 +54,7 @@ impl Plan {
         };
         match target {
             WriteTarget::Table(name) => match self.tables.get(name) {
+                // Unless exactly-once is asked for, DynamoDB is written without transactions.
                 Some(TableSpec::Dynamodb { .. }) if route.delivery == DeliveryMode::AtLeastOnce => {
                     DeliveryLevel::AtLeastOnce
                 }

@@ -42,6 +42,7 @@ pub(crate) fn choice(key: &KeySpec, node: &TomlNode) -> Converted<&'static str> 
 pub(crate) fn boolean(key: &KeySpec, node: &TomlNode) -> Converted<bool> {
     match &node.value {
         TomlValue::Boolean(value) => Ok(Some(*value)),
+        // Interpolation gives texts only, so an interpolated text is read as the value that it spells.
         TomlValue::Text(text) if text.interpolated => match text.text.as_str() {
             "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
@@ -77,6 +78,7 @@ pub(crate) fn duration(key: &KeySpec, node: &TomlNode) -> Converted<Option<Durat
     let text = match &node.value {
         TomlValue::Text(text) => text.text.trim(),
         TomlValue::Integer(-1) if endless => return Ok(Some(None)),
+        // A number without a unit would be seconds to some and milliseconds to others.
         TomlValue::Integer(number) => {
             let help = format!("a duration has a unit: {} = \"{number}s\", or ms, m, h, d", key.name);
             return Err(wrong_type(key, node, "a duration", &help));

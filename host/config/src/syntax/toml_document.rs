@@ -19,6 +19,7 @@ const REPEATED: &str = "duplicate key";
 
 /// The file as a tree. Problems are added to `findings`; after a syntax error there is no tree.
 pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<TomlNode> {
+    // Before parsing: the parser's own tree would already have this depth.
     if let Some(span) = too_deep(&source.text) {
         let message = format!("this key has more than {DEEPEST} parts");
         findings.add(Finding::error(Code::SYNTAX, span, message));
