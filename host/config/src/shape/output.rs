@@ -32,20 +32,16 @@ pub(crate) static PATH: KeySpec =
     KeySpec { name: "path", kind: ValueKind::Path, default: Default::Required, about: "The file." };
 pub(crate) static FILE_SECTION: Section = Section {
     name: "file",
-    about: "Appended to a file, a line per message. At least once.",
+    about: "A file, to which each message is appended as a line. At least once.",
     keys: &[&PATH],
     foreign: &[],
 };
 
-pub(crate) static CONSOLE_SECTION: Section = Section {
-    name: "console",
-    about: "Written to standard output, a line per message. At least once.",
-    keys: &[],
-    foreign: &[],
-};
+pub(crate) static CONSOLE_SECTION: Section =
+    Section { name: "console", about: "Standard output, a line per message. At least once.", keys: &[], foreign: &[] };
 
 pub(crate) static URL: KeySpec =
-    KeySpec { name: "url", kind: ValueKind::Text, default: Default::Required, about: "Where, an http or https URL." };
+    KeySpec { name: "url", kind: ValueKind::Text, default: Default::Required, about: "The http or https URL." };
 pub(crate) static HEADERS: KeySpec =
     KeySpec { name: "headers", kind: ValueKind::Texts, default: Default::Nothing, about: "Further headers by name." };
 pub(crate) static TIMEOUT: KeySpec = KeySpec {
@@ -56,7 +52,7 @@ pub(crate) static TIMEOUT: KeySpec = KeySpec {
 };
 pub(crate) static WEBHOOK_SECTION: Section = Section {
     name: "webhook",
-    about: "POSTed to a URL, with the effect's id as a header. At least once.",
+    about: "Messages are POSTed to a URL, with the effect's id as a header. At least once.",
     keys: &[&URL, &HEADERS, &TIMEOUT],
     foreign: &[],
 };
@@ -64,7 +60,7 @@ pub(crate) static WEBHOOK_SECTION: Section = Section {
 /// `[output.NAME]`.
 pub(crate) static FAMILY: KindFamily = KindFamily {
     name: "output",
-    about: "Where plugins send messages, and where given-up events go.",
+    about: "An output for messages of plugins and for given-up events.",
     kinds: &[
         &STREAM_SECTION,
         &QUEUE_SECTION,

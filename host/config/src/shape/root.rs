@@ -12,7 +12,7 @@ pub(crate) static ADMIN: KeySpec = KeySpec {
     name: "admin",
     kind: ValueKind::Section(&ADMIN_SECTION),
     default: Default::Depends("without this section nothing listens"),
-    about: "Dashboard, API, metrics, and what sources of kind http receive.",
+    about: "The listener for the dashboard, the API, metrics, and events for sources of kind http.",
 };
 pub(crate) static ENGINE: KeySpec = KeySpec {
     name: "engine",
@@ -24,13 +24,13 @@ pub(crate) static AWS: KeySpec = KeySpec {
     name: "aws",
     kind: ValueKind::Section(&aws::SECTION),
     default: Default::Nothing,
-    about: "What holds for everything in AWS.",
+    about: "Settings for all resources in AWS.",
 };
 pub(crate) static SOURCE: KeySpec = KeySpec {
     name: "source",
     kind: ValueKind::Family(&source::FAMILY),
     default: Default::Nothing,
-    about: "Where events come from.",
+    about: "Sources of events.",
 };
 pub(crate) static TABLE: KeySpec = KeySpec {
     name: "table",
@@ -48,19 +48,19 @@ pub(crate) static OUTPUT: KeySpec = KeySpec {
     name: "output",
     kind: ValueKind::Family(&output::FAMILY),
     default: Default::Nothing,
-    about: "Where plugins send messages, and where given-up events go.",
+    about: "Outputs for messages of plugins and for given-up events.",
 };
 pub(crate) static ROUTE: KeySpec = KeySpec {
     name: "route",
     kind: ValueKind::SectionList(&route::SECTION),
     default: Default::Nothing,
-    about: "Which plugin handles the events of which source.",
+    about: "Routes: one source, one plugin, and the rules of delivery between them.",
 };
 
 /// The file.
 pub(crate) static SECTION: Section = Section {
     name: "routes.toml",
-    about: "Everything that the router does.",
+    about: "The configuration of the router.",
     keys: &[&VERSION, &ADMIN, &ENGINE, &AWS, &SOURCE, &TABLE, &OBJECTS, &OUTPUT, &ROUTE],
     foreign: &[
         ("sources", "write [source.NAME]"),
@@ -75,17 +75,17 @@ pub(crate) static LISTEN: KeySpec = KeySpec {
     name: "listen",
     kind: ValueKind::Text,
     default: Default::Value("127.0.0.1:8080"),
-    about: "IP address and port; port 0 is any free one, printed at start.",
+    about: "IP address and port. Port 0 is any free port; the router prints it at the start.",
 };
 pub(crate) static ALLOW_REMOTE: KeySpec = KeySpec {
     name: "allow_remote",
     kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "Permits an address that other machines can reach. There is no authentication.",
+    about: "Allows an address that other machines can reach. There is no authentication.",
 };
 pub(crate) static ADMIN_SECTION: Section = Section {
     name: "admin",
-    about: "Dashboard, API, metrics, and what sources of kind http receive.",
+    about: "The listener for the dashboard, the API, metrics, and events for sources of kind http.",
     keys: &[&LISTEN, &ALLOW_REMOTE],
     foreign: &[],
 };

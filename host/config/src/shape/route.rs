@@ -2,15 +2,23 @@
 
 use super::{Default, KeySpec, Section, ValueKind};
 
-pub(crate) static NAME: KeySpec =
-    KeySpec { name: "name", kind: ValueKind::Text, default: Default::Required, about: "Its name, unique." };
-pub(crate) static SOURCE: KeySpec =
-    KeySpec { name: "source", kind: ValueKind::Text, default: Default::Required, about: "A [source.NAME]." };
+pub(crate) static NAME: KeySpec = KeySpec {
+    name: "name",
+    kind: ValueKind::Text,
+    default: Default::Required,
+    about: "The route's name; no two routes have the same.",
+};
+pub(crate) static SOURCE: KeySpec = KeySpec {
+    name: "source",
+    kind: ValueKind::Text,
+    default: Default::Required,
+    about: "The NAME of a [source.NAME].",
+};
 pub(crate) static FILTER: KeySpec = KeySpec {
     name: "filter",
     kind: ValueKind::Patterns,
     default: Default::Depends("every event"),
-    about: "An event pattern, or a list of them of which any is enough.",
+    about: "An event pattern, or a list of patterns of which one must match.",
 };
 pub(crate) static PLUGIN: KeySpec =
     KeySpec { name: "plugin", kind: ValueKind::Path, default: Default::Required, about: "The plugin's .wasm file." };
@@ -54,13 +62,13 @@ pub(crate) static BATCH_WINDOW: KeySpec = KeySpec {
     name: "batch_window",
     kind: ValueKind::Duration { min: "0s", max: "300s", endless: false },
     default: Default::Value("0s"),
-    about: "How long to wait for a full batch.",
+    about: "How long the lane waits for a full batch.",
 };
 pub(crate) static CONCURRENCY: KeySpec = KeySpec {
     name: "concurrency",
     kind: ValueKind::Integer { min: 1, max: 1_000 },
     default: Default::Value("4"),
-    about: "Most batches in work at the same time, each of another lane.",
+    about: "Most batches in work at the same time, each from another lane.",
 };
 pub(crate) static MAXIMUM_CONCURRENCY: KeySpec = KeySpec {
     name: "maximum_concurrency",
@@ -72,19 +80,19 @@ pub(crate) static PARALLELIZATION_FACTOR: KeySpec = KeySpec {
     name: "parallelization_factor",
     kind: ValueKind::Integer { min: 1, max: 10 },
     default: Default::Value("1"),
-    about: "Calls for one lane at the same time, of batch_size events each; a key is never in two of them.",
+    about: "Most calls for one lane at the same time, of batch_size events each; a key is never in two of them.",
 };
 pub(crate) static IN_FLIGHT: KeySpec = KeySpec {
     name: "in_flight",
     kind: ValueKind::Size { min: "1KiB", max: "64GiB" },
     default: Default::Value("64MiB"),
-    about: "Most bytes of events in flight; the source is not read past it. Shards in AWS are read ahead of it by as much again at most.",
+    about: "Most bytes of events in flight; the source is not read past this. From shards in AWS at most as much again is read ahead.",
 };
 pub(crate) static MAX_RETRY_ATTEMPTS: KeySpec = KeySpec {
     name: "max_retry_attempts",
     kind: ValueKind::Integer { min: -1, max: 10_000 },
-    default: Default::Depends("10; for a queue, also of SQS, its max_receive_count or redrive policy decides"),
-    about: "Retries of an event after its first failure; -1: without limit.",
+    default: Default::Depends("10; for a queue (of SQS, too) its max_receive_count or redrive policy decides"),
+    about: "Most retries of an event after its first failure; -1: no limit.",
 };
 pub(crate) static MAX_RECORD_AGE: KeySpec = KeySpec {
     name: "max_record_age",
@@ -96,7 +104,7 @@ pub(crate) static BISECT: KeySpec = KeySpec {
     name: "bisect_batch_on_function_error",
     kind: ValueKind::Boolean,
     default: Default::Value("true"),
-    about: "Split a failing batch to find the culprit; splitting uses up no retries. (Lambda's default is false.)",
+    about: "Halve a failing batch until the failing event stands alone; this uses up no retries. (Lambda's default is false.)",
 };
 pub(crate) static RETRY_BACKOFF: KeySpec = KeySpec {
     name: "retry_backoff",
@@ -114,49 +122,49 @@ pub(crate) static DELIVERY: KeySpec = KeySpec {
     name: "delivery",
     kind: ValueKind::Choice(&["exactly-once", "at-least-once"]),
     default: Default::Depends("exactly-once inside the embedded engine, at-least-once to everything else"),
-    about: "What is asked for. The embedded engine never gives less than exactly-once; asking for it rules out what cannot, and has DynamoDB write in transactions.",
+    about: "The guarantee that the route needs. With exactly-once, targets that cannot give it are refused, and DynamoDB is written in transactions. The embedded engine always gives exactly-once.",
 };
 pub(crate) static LIMITS: KeySpec = KeySpec {
     name: "limits",
     kind: ValueKind::Section(&LIMITS_SECTION),
     default: Default::Nothing,
-    about: "What the plugin may use per call.",
+    about: "Limits of one call of the plugin.",
 };
 pub(crate) static INSTANCES: KeySpec = KeySpec {
     name: "instances",
     kind: ValueKind::Choice(&["fresh", "reuse"]),
     default: Default::Value("fresh"),
-    about: "A new instance of the plugin for every batch, or one kept between batches.",
+    about: "fresh: a new instance of the plugin for every batch; reuse: instances are kept between batches.",
 };
 pub(crate) static MAX_INVOCATIONS: KeySpec = KeySpec {
     name: "max_invocations",
     kind: ValueKind::Integer { min: 1, max: 1_000_000_000 },
     default: Default::Value("10000"),
-    about: "With instances = \"reuse\": calls after which an instance is replaced.",
+    about: "With instances = \"reuse\": an instance is replaced after this many calls.",
 };
 pub(crate) static MEMORY_HIGH_WATER: KeySpec = KeySpec {
     name: "memory_high_water",
     kind: ValueKind::Size { min: "64KiB", max: "4GiB" },
     default: Default::Depends("half of limits.memory"),
-    about: "With instances = \"reuse\": memory after a call at which an instance is replaced.",
+    about: "With instances = \"reuse\": an instance that holds more memory than this after a call is replaced.",
 };
 pub(crate) static ENABLED: KeySpec = KeySpec {
     name: "enabled",
     kind: ValueKind::Boolean,
     default: Default::Value("true"),
-    about: "false: loaded and checked, but not started.",
+    about: "false: the route is loaded and checked, and not started.",
 };
 pub(crate) static CONFIG: KeySpec = KeySpec {
     name: "config",
     kind: ValueKind::Object,
     default: Default::Value("{}"),
-    about: "Handed to the plugin as JSON, and checked against its schema.",
+    about: "The plugin's configuration: the plugin gets it as JSON, and it is checked with the plugin's schema.",
 };
 
 /// `[[route]]`.
 pub(crate) static SECTION: Section = Section {
     name: "route",
-    about: "Which plugin handles the events of which source.",
+    about: "A route: one source, one plugin, and the rules of delivery between them.",
     keys: &[
         &NAME,
         &SOURCE,
@@ -208,10 +216,10 @@ pub(crate) static SECTION: Section = Section {
         ("function_name", "write plugin = \"PATH.wasm\""),
         ("event_source_arn", "write source = \"NAME\", and describe it under [source.NAME]"),
         ("function_response_types", "leave it out: a plugin always reports each event's outcome"),
-        ("starting_position", "it is a key of the source"),
-        ("starting_position_timestamp", "it is a key of the source"),
+        ("starting_position", "this is a key of the source"),
+        ("starting_position_timestamp", "this is a key of the source"),
         ("provisioned_poller_config", "write concurrency = N"),
-        ("tumbling_window_in_seconds", "windows are not in this version"),
+        ("tumbling_window_in_seconds", "this version has no windows"),
         ("memory", "write limits = { memory = \"64MiB\" }"),
         ("time", "write limits = { time = \"10s\" }"),
         ("timeout", "write limits = { time = \"10s\" }"),
@@ -222,13 +230,13 @@ pub(crate) static BASE: KeySpec = KeySpec {
     name: "base",
     kind: ValueKind::Duration { min: "1ms", max: "1h", endless: false },
     default: Default::Value("200ms"),
-    about: "The first wait, at most.",
+    about: "The longest first wait.",
 };
 pub(crate) static MAX: KeySpec = KeySpec {
     name: "max",
     kind: ValueKind::Duration { min: "1ms", max: "12h", endless: false },
     default: Default::Value("30s"),
-    about: "No wait is longer.",
+    about: "The longest wait.",
 };
 pub(crate) static BACKOFF_SECTION: Section =
     Section { name: "retry_backoff", about: "Waits between tries.", keys: &[&BASE, &MAX], foreign: &[] };
@@ -243,29 +251,29 @@ pub(crate) static TIME: KeySpec = KeySpec {
     name: "time",
     kind: ValueKind::Duration { min: "1ms", max: "15m", endless: false },
     default: Default::Value("10s"),
-    about: "Time, computing and waiting.",
+    about: "Time for computing and waiting.",
 };
 pub(crate) static EFFECTS: KeySpec = KeySpec {
     name: "effects",
     kind: ValueKind::Integer { min: 1, max: 10_000_000 },
     default: Default::Value("100000"),
-    about: "Effects that it may return.",
+    about: "Most effects that the call may return.",
 };
 pub(crate) static OUTPUT: KeySpec = KeySpec {
     name: "output",
     kind: ValueKind::Size { min: "1KiB", max: "1GiB" },
     default: Default::Value("32MiB"),
-    about: "Bytes that it may return.",
+    about: "Most bytes that the call may return.",
 };
 pub(crate) static LOGS: KeySpec = KeySpec {
     name: "logs",
     kind: ValueKind::Size { min: "0B", max: "64MiB" },
     default: Default::Value("64KiB"),
-    about: "Bytes that it may log.",
+    about: "Most bytes that the call may log.",
 };
 pub(crate) static LIMITS_SECTION: Section = Section {
     name: "limits",
-    about: "What the plugin may use per call.",
+    about: "Limits of one call of the plugin.",
     keys: &[&MEMORY, &TIME, &EFFECTS, &OUTPUT, &LOGS],
     foreign: &[("timeout", "write time = \"10s\"")],
 };

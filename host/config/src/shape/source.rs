@@ -5,7 +5,7 @@ pub(crate) mod aws;
 use super::{Default, KeySpec, KindFamily, Section, ValueKind};
 use crate::codes::Code;
 
-/// Partitions of a stream if no section gives their number.
+/// Partitions of a stream if no section sets them.
 pub(crate) const PARTITIONS_DEFAULT: u32 = 4;
 
 pub(crate) static STREAM: KeySpec = KeySpec {
@@ -17,8 +17,8 @@ pub(crate) static STREAM: KeySpec = KeySpec {
 pub(crate) static PARTITIONS: KeySpec = KeySpec {
     name: "partitions",
     kind: ValueKind::Integer { min: 1, max: 256 },
-    default: Default::Depends("4, or what others say of the same stream"),
-    about: "Number of partitions; events with the same key stay in order.",
+    default: Default::Depends("4, or as another section of the same stream has it"),
+    about: "Number of partitions. Events with the same key are in one partition, in order.",
 };
 pub(crate) static RETENTION: KeySpec = KeySpec {
     name: "retention",
@@ -30,7 +30,7 @@ pub(crate) static STARTING_POSITION: KeySpec = KeySpec {
     name: "starting_position",
     kind: ValueKind::Choice(&["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]),
     default: Default::Value("TRIM_HORIZON"),
-    about: "Where a route starts that has no position yet: at the oldest event, with the next one, or at a time.",
+    about: "Start of a route that has no position yet: the oldest event, the next one, or a time.",
 };
 pub(crate) static STARTING_POSITION_TIMESTAMP: KeySpec = KeySpec {
     name: "starting_position_timestamp",
@@ -55,17 +55,17 @@ pub(crate) static VISIBILITY_TIMEOUT: KeySpec = KeySpec {
     name: "visibility_timeout",
     kind: ValueKind::Duration { min: "1s", max: "12h", endless: false },
     default: Default::Value("30s"),
-    about: "How long a received message stays invisible to others.",
+    about: "How long a received message stays invisible to other receivers.",
 };
 pub(crate) static MAX_RECEIVE_COUNT: KeySpec = KeySpec {
     name: "max_receive_count",
     kind: ValueKind::Integer { min: 1, max: 1_000 },
     default: Default::Value("5"),
-    about: "Receives after which a message goes to the dead letters.",
+    about: "After this many receives a message becomes a dead letter.",
 };
 pub(crate) static QUEUE_SECTION: Section = Section {
     name: "queue",
-    about: "A queue of the embedded engine: a message is gone when every matching route is done with it.",
+    about: "A queue of the embedded engine: a message is deleted when every matching route is done with it.",
     keys: &[&QUEUE, &VISIBILITY_TIMEOUT, &MAX_RECEIVE_COUNT],
     foreign: &[("visibility_timeout_seconds", "write visibility_timeout = \"30s\"")],
 };
@@ -74,13 +74,13 @@ pub(crate) static CHANGED_TABLE: KeySpec = KeySpec {
     name: "table",
     kind: ValueKind::Text,
     default: Default::Required,
-    about: "A [table.NAME] with changes = true.",
+    about: "The NAME of a [table.NAME] with changes = true.",
 };
 pub(crate) static CHANGES_POSITION: KeySpec = KeySpec {
     name: "starting_position",
     kind: ValueKind::Choice(&["TRIM_HORIZON", "LATEST"]),
     default: Default::Value("TRIM_HORIZON"),
-    about: "Where a route starts that has no position yet: at the oldest change, or with the next one.",
+    about: "Start of a route that has no position yet: the oldest change, or the next one.",
 };
 pub(crate) static TABLE_CHANGES_SECTION: Section = Section {
     name: "table-changes",
@@ -95,11 +95,11 @@ pub(crate) static FOLLOW: KeySpec = KeySpec {
     name: "follow",
     kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "Keep reading as the file grows, and go on with another one that takes its place.",
+    about: "Keep reading as the file grows, and go on with a file that takes its place.",
 };
 pub(crate) static FILE_SECTION: Section = Section {
     name: "file",
-    about: "JSON lines of a file of at most 64 MiB each; its position is remembered. A file that takes its place is read from its start, after the rest of the one before, where that was renamed to a longer name beside it (`events.jsonl.1`). Files that were rotated in between are not read, and warned of.",
+    about: "A file of JSON lines of at most 64 MiB each; the route keeps its position. If another file takes its place, the route first reads the rest of the old one, if that was renamed to a longer name beside it (`events.jsonl.1`), and then the new one from its start. Files that were rotated in between are not read; the router warns of them.",
     keys: &[&PATH, &FOLLOW],
     foreign: &[],
 };
@@ -108,13 +108,13 @@ pub(crate) static REPLY: KeySpec = KeySpec {
     name: "reply",
     kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "Answer with the plugin's reply, instead of as soon as the event is stored.",
+    about: "true: answer with the plugin's reply; false: answer as soon as the event is stored.",
 };
 pub(crate) static MAX_BODY: KeySpec = KeySpec {
     name: "max_body",
     kind: ValueKind::Size { min: "1KiB", max: "256MiB" },
     default: Default::Value("10MiB"),
-    about: "Largest request body.",
+    about: "Most bytes of a request body.",
 };
 pub(crate) static TIMEOUT: KeySpec = KeySpec {
     name: "timeout",
@@ -130,7 +130,7 @@ pub(crate) static HTTP_PARTITIONS: KeySpec = KeySpec {
 };
 pub(crate) static HTTP_SECTION: Section = Section {
     name: "http",
-    about: "POST one event or JSON lines to /ingest/NAME of the [admin] listener.",
+    about: "Requests to /ingest/NAME of the [admin] listener: one event, or JSON lines.",
     keys: &[&REPLY, &MAX_BODY, &TIMEOUT, &HTTP_PARTITIONS],
     foreign: &[],
 };
@@ -150,26 +150,26 @@ pub(crate) static PER_TICK: KeySpec = KeySpec {
 pub(crate) static COUNT: KeySpec = KeySpec {
     name: "count",
     kind: ValueKind::Integer { min: 1, max: i64::MAX },
-    default: Default::Depends("never stops"),
-    about: "Stop after so many events.",
+    default: Default::Depends("it never ends"),
+    about: "Number of events after which the source ends.",
 };
 pub(crate) static SAMPLE: KeySpec = KeySpec {
     name: "event",
     kind: ValueKind::Json,
-    default: Default::Depends("this or events"),
-    about: "The event; texts in it are templates with {seq}, {now}, {random:N} and {pick:a|b}.",
+    default: Default::Depends("this or `events` is required"),
+    about: "The event. Its texts are templates with {seq}, {now}, {random:N} and {pick:a|b}.",
 };
 pub(crate) static SAMPLES: KeySpec = KeySpec {
     name: "events",
     kind: ValueKind::List,
-    default: Default::Depends("this or event"),
-    about: "Several events, taken in turn.",
+    default: Default::Depends("this or `event` is required"),
+    about: "Several events, used in turn.",
 };
 pub(crate) static SAMPLE_KEY: KeySpec = KeySpec {
     name: "key",
     kind: ValueKind::Text,
     default: Default::Value(""),
-    about: "Template of the event's key; empty: none.",
+    about: "Template of the event's key; empty: no key.",
 };
 pub(crate) static GENERATE_SECTION: Section = Section {
     name: "generate",
@@ -196,7 +196,7 @@ pub(crate) static SCHEDULE_SECTION: Section = Section {
 /// `[source.NAME]`.
 pub(crate) static FAMILY: KindFamily = KindFamily {
     name: "source",
-    about: "Where events come from.",
+    about: "A source of events.",
     kinds: &[
         &STREAM_SECTION,
         &QUEUE_SECTION,

@@ -20,13 +20,13 @@ pub(crate) static INDEXES: KeySpec = KeySpec {
     name: "indexes",
     kind: ValueKind::Sections(&INDEX_SECTION),
     default: Default::Nothing,
-    about: "Secondary indexes by name, each with a partition_key and, if wanted, a sort_key.",
+    about: "Secondary indexes by name, each with a partition_key and, optionally, a sort_key.",
 };
 pub(crate) static CHANGES: KeySpec = KeySpec {
     name: "changes",
     kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "Keep a feed of changes, which a source of kind table-changes reads.",
+    about: "true: the table keeps a feed of changes for sources of kind table-changes.",
 };
 pub(crate) static INDEX_SECTION: Section =
     Section { name: "indexes", about: "A secondary index.", keys: &[&PARTITION_KEY, &SORT_KEY], foreign: &[] };
@@ -52,24 +52,24 @@ pub(crate) static TABLE_NAME: KeySpec = KeySpec {
 pub(crate) static EXPECTED_KEY: KeySpec = KeySpec {
     name: "partition_key",
     kind: ValueKind::Text,
-    default: Default::Depends("as the table has it"),
-    about: "The attribute that is the partition key; compared with the table's.",
+    default: Default::Depends("that of the table"),
+    about: "The attribute that is the partition key. The router compares it with the table's.",
 };
 pub(crate) static EXPECTED_CHANGES: KeySpec = KeySpec {
     name: "changes",
     kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "The table keeps a stream with new and old images, which a source of kind dynamodb-stream reads.",
+    about: "true: the table keeps a stream with new and old images, for sources of kind dynamodb-stream.",
 };
 pub(crate) static DYNAMODB_SECTION: Section = Section {
     name: "dynamodb",
-    about: "A table in DynamoDB, which exists already. Keys and indexes need not be given.",
+    about: "An existing table in DynamoDB. Keys and indexes may be left out.",
     keys: &[&TABLE_NAME, &EXPECTED_KEY, &SORT_KEY, &INDEXES, &EXPECTED_CHANGES, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("table_name", "write name = \"NAME\""),
         ("table", "write name = \"NAME\""),
-        ("arn", "write name = \"NAME\", with region = \"…\" where it is another"),
-        ("table_arn", "write name = \"NAME\", with region = \"…\" where it is another"),
+        ("arn", "write name = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("table_arn", "write name = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
         ("hash_key", "write partition_key = \"ATTRIBUTE\", or leave it out"),
         ("range_key", "write sort_key = \"ATTRIBUTE\", or leave it out"),
         ("stream_enabled", "write changes = true, or leave it out"),
@@ -88,7 +88,7 @@ pub(crate) static PATH: KeySpec = KeySpec {
     name: "path",
     kind: ValueKind::Path,
     default: Default::Required,
-    about: "The directory; it is made if it is missing.",
+    about: "The directory; the router creates it if it is missing.",
 };
 pub(crate) static DIRECTORY_SECTION: Section =
     Section { name: "directory", about: "Objects as files of a directory.", keys: &[&PATH], foreign: &[] };
@@ -99,13 +99,13 @@ pub(crate) static PREFIX: KeySpec = KeySpec {
     name: "prefix",
     kind: ValueKind::Text,
     default: Default::Value(""),
-    about: "Put in front of every path.",
+    about: "A text in front of every path.",
 };
 pub(crate) static PATH_STYLE: KeySpec = KeySpec {
     name: "path_style",
     kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "The bucket stands in the path of requests, as most servers other than AWS want it.",
+    about: "true: the bucket is in the path of requests, as most servers other than AWS need it.",
 };
 pub(crate) static S3_SECTION: Section = Section {
     name: "s3",
