@@ -18,7 +18,7 @@ use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
-use esclusa_sandbox::{Configured, RouteSettings, Sandbox, SandboxConfig};
+use esclusa_sandbox::{ConfiguredPlugin, RouteSettings, Sandbox, SandboxConfig};
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ fn batch() -> Columns {
     columns
 }
 
-fn configured(runtime: &Runtime, component: Vec<u8>, config: &str, instances: Instances) -> Configured {
+fn configured(runtime: &Runtime, component: Vec<u8>, config: &str, instances: Instances) -> ConfiguredPlugin {
     runtime.block_on(async {
         let sandbox = Sandbox::new(SandboxConfig::default()).expect("a sandbox");
         let loaded = sandbox.load_bytes("bench", component).await.expect("a plugin");
@@ -205,7 +205,8 @@ fn alert(c: &mut Criterion) {
     let mut group = c.benchmark_group("alert that never matches, batch of 1000");
     group.throughput(Throughput::Elements(EVENTS as u64));
     let (alert, etl) = (configured(&runtime, alert, ALERT, KEPT), configured(&runtime, etl, ETL, KEPT));
-    let call = |plugin: &Configured| runtime.block_on(plugin.call(&origin, &events, reads.clone())).expect("it works");
+    let call =
+        |plugin: &ConfiguredPlugin| runtime.block_on(plugin.call(&origin, &events, reads.clone())).expect("it works");
     assert_eq!(call(&alert).effects, [], "no rule matches");
     group.bench_function("reuse", |b| b.iter(|| call(&alert)));
     let (of_alert, of_etl) = medians(|| call(&alert), || call(&etl));
@@ -214,7 +215,7 @@ fn alert(c: &mut Criterion) {
     group.finish();
 }
 
-/// What two functions take, called in turns, so that whatever else the machine does slows both.
+/// The times of two functions, called in turns, so that other load on the machine slows both.
 fn medians<A, B>(mut a: impl FnMut() -> A, mut b: impl FnMut() -> B) -> (Duration, Duration) {
     fn time<T>(f: &mut impl FnMut() -> T) -> Duration {
         let began = Instant::now();
