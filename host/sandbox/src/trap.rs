@@ -1,4 +1,4 @@
-//! Turns the end of a guest into an error of the core: the limit it hit, the trap, or a fault of the host.
+//! Translates the end of a guest to an error of the core: the limit it hit, the trap, or a fault of the host.
 
 mod backtrace;
 
