@@ -4,7 +4,7 @@
 use crate::client::Clients;
 use crate::fault::{self, Remedy};
 use crate::objects::Store;
-use crate::tables::{Table, open};
+use crate::tables::{Table, open_table};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -36,8 +36,8 @@ pub async fn table(clients: &Clients, name: &str, table: &Table) -> Result<(), S
 /// # Errors
 /// Likewise.
 pub async fn table_at(clients: &Clients, table: &Table, setting: &str) -> Result<(), String> {
-    let client = open::client(clients, &table.place);
-    let region = open::region(&client);
+    let client = open_table::client(clients, &table.place);
+    let region = open_table::region(&client);
     let resource = format!("table {}", table.name);
     let question = Question { resource: &resource, region: &region, setting, action: "dynamodb:DescribeTable" };
     client.describe_table().table_name(&table.name).send().await.map(drop).map_err(|error| question.explain(&error))
@@ -48,8 +48,8 @@ pub async fn table_at(clients: &Clients, table: &Table, setting: &str) -> Result
 /// # Errors
 /// The resource, what is wrong, and the remedy.
 pub async fn holds_items(clients: &Clients, name: &str, table: &Table) -> Result<bool, String> {
-    let client = open::client(clients, &table.place);
-    let region = open::region(&client);
+    let client = open_table::client(clients, &table.place);
+    let region = open_table::region(&client);
     let (resource, setting) = (format!("table {}", table.name), format!("[table.{name}] name"));
     let question = Question { resource: &resource, region: &region, setting: &setting, action: "dynamodb:Scan" };
     let request = client.scan().table_name(&table.name).consistent_read(true).limit(1);

@@ -2,17 +2,16 @@
 //!
 //! Shards live for hours and then roll into others; they are discovered again and again (reliability D1).
 
-mod change;
-mod poll;
+mod change_event;
 
 use crate::client::Clients;
 use crate::fault;
-use crate::lease::lineage::Shard;
-use crate::shards::polled::Polled;
-use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Stream};
+use crate::lineage::{Shard, ShardList};
+use crate::shards::polled::{Pages, Polled, Read};
+use crate::shards::{self, Cursor, Feed, Found, Opened, Pace, Page, ReadError, Reader, Sharing, Stream};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::config::retry::RetryConfig;
-use aws_sdk_dynamodbstreams::types::{KeyType, StreamDescription};
+use aws_sdk_dynamodbstreams::types::{KeyType, ShardIteratorType, StreamDescription};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
@@ -117,26 +116,81 @@ fn shard(shard: &aws_sdk_dynamodbstreams::types::Shard) -> Option<Shard> {
     })
 }
 
-impl Stream for TableStream {
+impl ShardList for TableStream {
     fn name(&self) -> &str {
         &self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "dynamodb-stream"
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {
         Box::pin(self.list_all())
     }
+}
+
+impl Stream for TableStream {
+    fn kind(&self) -> &'static str {
+        "dynamodb-stream"
+    }
 
     fn feed(&self, shard: &str, _hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
         let doing = format!("read shard {shard:?} of {}", self.name);
         let (client, stream, key) = (self.reads.clone(), Arc::clone(&self.arn), Arc::clone(&self.key));
-        Box::new(Polled::new(poll::Poll { client, stream, key, shard: shard.to_owned(), doing }))
+        Box::new(Polled::new(Poll { client, stream, key, shard: shard.to_owned(), doing }))
     }
 
     fn pace(&self) -> Pace {
         Pace::new(SPACING, None, IDLE)
+    }
+}
+
+/// See the module.
+pub struct Poll {
+    /// Without retries of its own.
+    pub client: Client,
+    /// ARN of the stream.
+    pub stream: Arc<str>,
+    /// The table's partition key.
+    pub key: Arc<str>,
+    /// The shard.
+    pub shard: String,
+    /// What is done, for errors.
+    pub doing: String,
+}
+
+impl Pages for Poll {
+    fn doing(&self) -> &str {
+        &self.doing
+    }
+
+    fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, ReadError>> {
+        Box::pin(async move {
+            let (kind, sequence) = match at {
+                Cursor::Latest => (ShardIteratorType::Latest, None),
+                Cursor::At(sequence) => (ShardIteratorType::AtSequenceNumber, Some(sequence.clone())),
+                Cursor::After(sequence) => (ShardIteratorType::AfterSequenceNumber, Some(sequence.clone())),
+                Cursor::Behind(position) => (ShardIteratorType::AfterSequenceNumber, Some(position.sequence.clone())),
+                // There is no iterator for a time: what is older is left out.
+                Cursor::TrimHorizon | Cursor::Since(_) => (ShardIteratorType::TrimHorizon, None),
+            };
+            let request = self.client.get_shard_iterator().stream_arn(&*self.stream).shard_id(&self.shard);
+            let answer = request.shard_iterator_type(kind).set_sequence_number(sequence).send().await;
+            Ok(answer.map_err(|error| ReadError::of(&self.doing, &error))?.shard_iterator)
+        })
+    }
+
+    fn page(&self, iterator: String) -> BoxFuture<'_, Result<Read, ReadError>> {
+        Box::pin(async move {
+            let answer = self.client.get_records().shard_iterator(iterator).send().await;
+            let output = answer.map_err(|error| ReadError::of(&self.doing, &error))?;
+            let read = output
+                .records()
+                .iter()
+                .map(|record| change_event::event(record, &self.stream, &self.key).map(Found::One));
+            let records = read.collect::<Result<Vec<Found>, Fault>>().map_err(ReadError::Fault)?;
+            let last =
+                output.records().last().and_then(|record| Some(record.dynamodb()?.sequence_number()?.to_owned()));
+            let bytes = output.records().iter().filter_map(|r| usize::try_from(r.dynamodb()?.size_bytes()?).ok()).sum();
+            let page = Page { records, bytes, behind_millis: None, ended: false };
+            Ok(Read { page, last, next: output.next_shard_iterator })
+        })
     }
 }

@@ -9,27 +9,28 @@
 //! Two differences to the embedded engine: reads have no snapshot (see [`crate::tables::TableReads`]), and what the local
 //! engine refuses does not undo what DynamoDB took.
 
-mod outbox;
-mod parts;
-mod settings;
-
-pub use settings::{Delivery, EngineSettings};
+mod commit_parts;
 
 use crate::client::Clients;
-use crate::objects::Stores;
+use crate::objects::{Store, Stores};
 use crate::progress::ProgressStore;
-use crate::tables::{Fence, Marks, Patience, TableReads, Tables, Write};
+use crate::retry::{Patience, random};
+use crate::shards::wall_millis;
+use crate::tables::{Fence, Marks, Table, TableReads, Tables, Write};
+use commit_parts::{Parts, Rest};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead::{DeadLetter, Sender};
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{self, Commit, CommitError, Committed, PendingMessages, Progress, Reads, Sink};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::outbox::Witness;
+use esclusa_flow::outbox::{Outbox, Witness};
+use esclusa_flow::retry::Backoff;
 use parking_lot::{Mutex, MutexGuard};
-use parts::{Parts, Rest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// See the module.
 pub struct Engine {
@@ -196,7 +197,7 @@ impl Engine {
         progress: &Progress,
     ) -> Result<(), CommitError> {
         let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
-        let send = async { Ok(outbox::send(&self.sinks, messages, commit, Arc::clone(&self.witness)).await) };
+        let send = async { Ok(send_all(&self.sinks, messages, commit, Arc::clone(&self.witness)).await) };
         let dead = while_owned(keeper, &commit.lane, progress, send).await?;
         commit.dead.extend(dead);
         Ok(())
@@ -255,5 +256,59 @@ impl engine::Engine for Engine {
 
     fn confirm<'a>(&'a self, route: &'a str, outbox: u64, dead: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>> {
         self.local.confirm(route, outbox, dead)
+    }
+}
+
+/// The engine of one route.
+pub struct EngineSettings {
+    /// Tables in DynamoDB, by their name in routes.toml.
+    pub tables: BTreeMap<String, Table>,
+    /// Object stores in S3, likewise.
+    pub stores: BTreeMap<String, Store>,
+    /// Outputs outside of the local engine, likewise. Used with a keeper only: else the local engine records the messages,
+    /// and whoever commits sends them.
+    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
+    /// Hears what becomes of their messages.
+    pub witness: Arc<dyn Witness>,
+    /// Everything else: its tables, streams and queues, dead letters, counters, and progress where there is no keeper.
+    pub local: Arc<dyn engine::Engine>,
+    /// Where the progress of the source is kept, if not in the local engine.
+    pub keeper: Option<Arc<dyn ProgressStore>>,
+    /// What the route promises of its tables.
+    pub delivery: Delivery,
+}
+
+/// What a route promises of the tables that it writes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// A batch that is delivered again is written again.
+    AtLeastOnce,
+    /// Writes are in one transaction with the progress of the lane, or else with a mark for each event.
+    ExactlyOnce {
+        /// Table of the marks, in the place of the first table; created where it is missing. One table serves all routes.
+        marks_table: String,
+    },
+}
+
+/// Waits between tries.
+const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(30) };
+
+/// Sends messages, in order for each output; gives those that were refused for good.
+async fn send_all(
+    sinks: &BTreeMap<String, Arc<dyn Sink>>,
+    messages: Vec<OutboxMessage>,
+    commit: &Commit,
+    witness: Arc<dyn Witness>,
+) -> Vec<DeadLetter> {
+    let Commit { route, source, lane, handler, .. } = commit;
+    let mut outbox = Outbox::new(messages, witness);
+    loop {
+        let sender = Sender { route, source, lane, handler, now: wall_millis() };
+        let Some(again) = outbox.attempt(sinks, &sender, None, |_, _| {}).await else {
+            return std::mem::take(&mut outbox.dead);
+        };
+        let wait = again.wait(&BACKOFF, random());
+        outbox.waits(wait);
+        tokio::time::sleep(wait).await;
     }
 }

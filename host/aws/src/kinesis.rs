@@ -4,12 +4,11 @@
 
 mod aggregate;
 mod fan_out;
-mod poll;
 mod records;
 
 use crate::client::Clients;
 use crate::fault;
-use crate::lease::lineage::Shard;
+use crate::lineage::{Shard, ShardList};
 use crate::shards::polled::Polled;
 use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Stream};
 use aws_sdk_kinesis::Client;
@@ -174,17 +173,19 @@ fn shard(shard: &aws_sdk_kinesis::types::Shard) -> Shard {
     }
 }
 
-impl Stream for KinesisStream {
+impl ShardList for KinesisStream {
     fn name(&self) -> &str {
         &self.stream.name
     }
 
-    fn kind(&self) -> &'static str {
-        "kinesis"
-    }
-
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {
         Box::pin(self.list_all())
+    }
+}
+
+impl Stream for KinesisStream {
+    fn kind(&self) -> &'static str {
+        "kinesis"
     }
 
     fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
@@ -195,7 +196,7 @@ impl Stream for KinesisStream {
             }
             None => {
                 let (client, stream) = (self.reads.clone(), self.stream.clone());
-                Box::new(Polled::new(poll::Poll { client, stream, shard: shard.to_owned(), hashes, doing }))
+                Box::new(Polled::new(records::Poll { client, stream, shard: shard.to_owned(), hashes, doing }))
             }
         }
     }

@@ -7,15 +7,14 @@
 
 pub mod assign;
 pub(crate) mod coordinator;
-pub(crate) mod held;
-mod keeper;
-pub mod lineage;
+mod lease_progress;
+pub(crate) mod lease_table;
+pub(crate) mod registry;
 mod row;
-pub(crate) mod table;
 
-pub(crate) use keeper::LeaseKeeper;
+pub(crate) use lease_progress::LeaseKeeper;
 
-use crate::shards::position::Position;
+use crate::position::{Checkpoint, Position};
 use esclusa_flow::settings::ServiceLocation;
 use std::time::Duration;
 
@@ -58,21 +57,6 @@ pub struct Lease {
     /// The group starts with it: nothing that was trimmed before it was first read is missed. Also our own (`startsGroup`);
     /// false where KCL made the lease.
     pub first: bool,
-}
-
-/// How far a shard is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Checkpoint {
-    /// Nothing is; starts at the oldest record.
-    TrimHorizon,
-    /// Nothing is; starts with the next record.
-    Latest,
-    /// Nothing is; starts at a time that the settings name.
-    AtTimestamp,
-    /// Up to and including this event.
-    At(Position),
-    /// Everything is.
-    ShardEnd,
 }
 
 impl Lease {

@@ -1,11 +1,10 @@
 //! Objects in S3. A path is where its object goes, so a retry overwrites what the first try may have left.
 
 mod multipart;
-mod path;
 
 use crate::client::Clients;
 use crate::fault;
-use crate::tables::Patience;
+use crate::retry::Patience;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -82,7 +81,7 @@ impl Stores {
     pub fn check(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
         let wrong = |(index, object): &(usize, PutObject)| {
             let prefix = self.stores.get(&object.store).map_or("", |(store, _)| store.prefix.as_str());
-            let why = path::check(prefix, &object.path).err()?;
+            let why = check_path(prefix, &object.path).err()?;
             Some((*index, format!("object path {:?} of store {:?}: {why}", object.path, object.store)))
         };
         let refused: Vec<_> = objects.iter().filter_map(wrong).collect();
@@ -132,5 +131,48 @@ impl Upload<'_> {
                 Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
             }
         }
+    }
+}
+
+/// Longest key of an object, bytes.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>, November 2026.
+const KEY_LIMIT: usize = 1024;
+
+/// Refuses a path that can never work.
+///
+/// # Errors
+/// Why.
+fn check_path(prefix: &str, path: &str) -> Result<(), &'static str> {
+    if path.is_empty() {
+        return Err("it is empty");
+    }
+    if prefix.len().saturating_add(path.len()) > KEY_LIMIT {
+        return Err("with the prefix of its store it is longer than 1024 bytes");
+    }
+    if path.chars().any(char::is_control) || path.contains('\\') {
+        return Err("control characters and backslashes are not allowed");
+    }
+    for segment in path.split('/') {
+        match segment {
+            "" => return Err("it has an empty segment: it is relative, and / stands between names only"),
+            "." | ".." => return Err("it has a segment \".\" or \"..\""),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_stays_below_its_prefix() {
+        assert_eq!(check_path("lake/", "dt=2026-11-22/a.parquet"), Ok(()));
+        for bad in ["", "/a", "a//b", "../a", "a/./b", "a\\b", "a\nb"] {
+            assert!(check_path("lake/", bad).is_err(), "{bad:?}");
+        }
+        assert!(check_path(&"p".repeat(1000), &"x".repeat(24)).is_ok());
+        assert!(check_path(&"p".repeat(1000), &"x".repeat(25)).is_err());
     }
 }

@@ -3,22 +3,21 @@
 //! A shard is a lane. Who reads which shard is decided by leases ([`crate::lease`]), or, where a single process works
 //! alone, by that process. Lanes never acknowledge, but for the end of a shard of which every event is settled.
 
-mod alone;
 mod backlog;
 pub(crate) mod lane;
 mod leased;
 mod pace;
 pub(crate) mod polled;
-pub mod position;
-mod room;
-mod tip;
+mod sole_reader;
 
-pub use alone::Alone;
 pub(crate) use pace::Pace;
+pub use sole_reader::Alone;
 
 use crate::client::Clients;
 use crate::fault;
-use crate::lease::{self, lineage::Shard};
+use crate::lease;
+use crate::lineage::ShardList;
+use crate::position::Position;
 use crate::progress::ProgressStore;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -30,7 +29,6 @@ use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::Source;
 use esclusa_flow::verdict::Reason;
-use position::Position;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -45,17 +43,6 @@ pub struct Reader {
     pub route: Arc<str>,
     /// Source name.
     pub source: Arc<str>,
-}
-
-/// Counts and logs a shard that came from one that was trimmed before the group knew of it.
-pub(crate) fn tell_orphan(lag: &Lag, stream: &str, shard: &Shard) {
-    lag.add_gap();
-    tracing::error!(
-        stream,
-        shard = shard.id,
-        parents = ?shard.parents,
-        "gap: the shard came from one that was trimmed before the route knew of it"
-    );
 }
 
 /// Who decides which process reads which shard.
@@ -88,15 +75,9 @@ pub struct Sharing {
 pub type Opened = (Box<dyn Source>, Option<Arc<dyn ProgressStore>>);
 
 /// A stream with shards.
-pub(crate) trait Stream: Send + Sync {
-    /// The stream for people: kind and name.
-    fn name(&self) -> &str;
-
+pub(crate) trait Stream: ShardList {
     /// Its kind as written in routes.toml.
     fn kind(&self) -> &'static str;
-
-    /// All shards that can be read at present.
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>>;
 
     /// A reader of one shard; nothing is sent yet.
     fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn Feed>;
@@ -256,13 +237,13 @@ pub(crate) async fn open(
         start,
         ordered: sharing.ordered,
         routes: sharing.routes,
-        room: room::Room::new(sharing.read_ahead),
+        room: pace::Room::new(sharing.read_ahead),
         lag: Arc::clone(&sharing.lag),
     };
     match &sharing.coordination {
         Coordination::Leases(settings) => leased::open(clients, settings, sharing.discovery, opening).await,
         Coordination::Alone(alone) => {
-            Ok((Box::new(alone::AloneSource::new(Arc::clone(alone), sharing.discovery, opening)), None))
+            Ok((Box::new(sole_reader::AloneSource::new(Arc::clone(alone), sharing.discovery, opening)), None))
         }
     }
 }

@@ -4,7 +4,6 @@
 //! message that can never be sent does not hold up the others. Where messages have a key, no message is sent before an
 //! earlier one of its key was (invariant 3). A receiver may see a message twice, with the same id.
 
-mod batch;
 pub mod kinesis;
 mod requests;
 pub mod s3;

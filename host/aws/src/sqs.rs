@@ -5,31 +5,35 @@
 //! visibility timeout passes (invariant 2).
 //!
 //! All routes of this process that read a source share what is received: each message is for each route, and is deleted when
-//! all are done with it ([`shares`]; what they have in common is the [`hub`]). Other processes know nothing of that: a
+//! all are done with it ([`ack_tracker`]; what they have in common is the [`shared_receiver`]). Other processes know nothing of that: a
 //! message that one route gave back may come to a process where all handle it again.
 //!
 //! A FIFO queue's batch holds messages of one group, in order. SQS gives out nothing of a group that has messages in
 //! flight, so groups need no coordination among processes; a group that fails is given back as a whole and holds up no
 //! other.
 
-mod backlog;
-mod event;
-mod hand;
-mod hub;
-mod keeper;
-mod queue;
-mod remembered;
-mod shares;
-mod source;
+mod ack_tracker;
+mod drained;
+mod queue_requests;
+mod queue_worker;
+mod received_message;
+mod shared_receiver;
+mod worker_buffer;
 
 use crate::client::Clients;
 use crate::progress::ProgressStore;
+use aws_sdk_dynamodb::types::Update;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::Token;
+use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::Source;
-use hub::Hub;
-pub use hub::Routes;
 use parking_lot::{Mutex, MutexGuard};
+use queue_requests::Queue;
+use queue_worker::QueueSource;
+use shared_receiver::Hub;
+pub use shared_receiver::Routes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,13 +94,13 @@ impl Queues {
         settings: &Settings,
         reader: Reader,
     ) -> Result<(Box<dyn Source>, Arc<dyn ProgressStore>), Fault> {
-        let queue = queue::Queue::find(clients.sqs(&settings.place), settings).await?;
+        let queue = Queue::find(clients.sqs(&settings.place), settings).await?;
         let hub = self.hub(queue, settings, &reader);
-        let keeper = keeper::Receipts { hub: hub.clone(), route: reader.route.clone() };
-        Ok((Box::new(source::QueueSource::new(hub, reader)), Arc::new(keeper)))
+        let keeper = Receipts { hub: hub.clone(), route: reader.route.clone() };
+        Ok((Box::new(QueueSource::new(hub, reader)), Arc::new(keeper)))
     }
 
-    fn hub(&self, queue: queue::Queue, settings: &Settings, reader: &Reader) -> Arc<Hub> {
+    fn hub(&self, queue: Queue, settings: &Settings, reader: &Reader) -> Arc<Hub> {
         let mut known = self.known();
         if let Some((of, hub)) = known.hubs.get(&reader.source)
             && of == settings
@@ -109,5 +113,44 @@ impl Queues {
         let hub = Arc::new(Hub::new(queue, reader.source.clone(), &routes));
         known.hubs.insert(reader.source.clone(), (settings.clone(), hub.clone()));
         hub
+    }
+}
+
+/// The keeper of a route. A receipt that is not valid any more is a duplicate to come, and no error: its message is
+/// somebody else's by now, and the effects are written (reliability Q1).
+pub struct Receipts {
+    /// What the routes of the source have in common.
+    pub hub: Arc<Hub>,
+    /// The route.
+    pub route: Arc<str>,
+}
+
+impl ProgressStore for Receipts {
+    fn lost<'a>(&'a self, _lane: &'a str) -> BoxFuture<'a, Fault> {
+        Box::pin(std::future::pending())
+    }
+
+    fn settle<'a>(&'a self, _lane: &'a str, progress: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let Progress::Receipts { delete, release } = progress else { return Ok(()) };
+            let done = delete.iter().filter_map(|token| Some((receipt(token)?, None)));
+            let back = release.iter().filter_map(|(token, wait)| Some((receipt(token)?, Some(*wait))));
+            self.hub.settle(&self.route, done.chain(back).collect()).await
+        })
+    }
+
+    fn write(&self, _lane: &str, _progress: &Progress) -> Result<Option<Update>, Fault> {
+        Ok(None)
+    }
+
+    fn prepare<'a>(&'a self, _lane: &'a str, _to: &'a Token) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+fn receipt(token: &Token) -> Option<Box<str>> {
+    match token {
+        Token::Text(receipt) => Some(receipt.clone()),
+        Token::Offset(_) => None,
     }
 }

@@ -4,41 +4,29 @@
 //! rerun) and all of an exactly-once commit go in one transaction with what makes them happen once.
 
 pub mod attribute;
-mod bulk;
 mod cancellation;
-pub mod document;
+mod dedup;
 mod expression;
-mod fence;
 mod fold;
-mod marks;
-pub mod open;
-mod patience;
-mod plan;
+pub mod open_table;
 mod reads;
-pub mod schema;
-mod single;
+mod repeatable;
+mod table_write;
 mod transaction;
 
-pub use fence::Fence;
-pub use marks::Marks;
-pub use patience::Patience;
-pub use plan::Write;
+pub use dedup::{Fence, Marks};
 pub use reads::TableReads;
+pub use table_write::Write;
 
 use crate::client::Clients;
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
-use fold::Failing;
-use futures_util::stream::{self, StreamExt};
-use open::{OpenTable, Slot};
+use open_table::{OpenTable, Slot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Conditional writes in flight for one commit.
-const IN_FLIGHT: usize = 16;
 
 /// A table of routes.toml that is in DynamoDB. What a commit does to one item is one write: a stream of the table shows the
 /// item before and after it, and no step in between.
@@ -99,7 +87,7 @@ impl Tables {
             let table = table.ok_or_else(|| Fault::Bug(format!("table {:?} is not in DynamoDB", action.target())))?;
             opened.push((index, action, table));
         }
-        plan::plan(opened)
+        table_write::plan(opened)
     }
 
     /// Carries out planned writes; gives the actions that their guards left out. `several`: the commit is of more than
@@ -110,7 +98,7 @@ impl Tables {
     /// same.
     pub async fn write(&self, writes: Vec<Write>, fence: &Fence, several: bool) -> Result<Vec<usize>, CommitError> {
         if is_repeatable(&writes, fence) {
-            repeatable(writes).await
+            repeatable::write(writes).await
         } else {
             self.together(writes, fence, several).await
         }
@@ -159,27 +147,4 @@ impl Tables {
 
 fn is_repeatable(writes: &[Write], fence: &Fence) -> bool {
     fence.is_empty() && !writes.iter().any(Write::is_bound)
-}
-
-/// Writes of which each may be repeated by itself.
-async fn repeatable(writes: Vec<Write>) -> Result<Vec<usize>, CommitError> {
-    let decided = |write: &Write| write.decision.as_ref().map_or_else(Vec::new, |d| d.skipped.clone());
-    let mut skipped: Vec<usize> = writes.iter().flat_map(decided).collect();
-    let conditional =
-        |write: &Write| matches!(&write.decision, Some(d) if matches!(d.condition, Some((_, Failing::Skip))));
-    let (conditional, plain): (Vec<_>, Vec<_>) = writes.into_iter().partition(conditional);
-    let one = |write: Write| async move { Ok::<_, CommitError>((single::write(&write).await?, write)) };
-    let singles = stream::iter(conditional).map(one).buffer_unordered(IN_FLIGHT).collect::<Vec<_>>();
-    let (plain, singles) = futures_util::future::join(bulk::write(plain), singles).await;
-    let mut answers = vec![plain];
-    for single in singles {
-        answers.push(single.map(|(written, write)| {
-            if !written {
-                skipped.extend(write.steps.iter().map(|step| step.action));
-            }
-        }));
-    }
-    bulk::gather(answers)?;
-    skipped.sort_unstable();
-    Ok(skipped)
 }

@@ -4,17 +4,15 @@
 
 use super::Lease;
 use super::assign::{Candidate, Holder, Watch, choose};
-use super::held::{Held, Holding};
-use super::lineage::{Descent, Known, Missing, Shard, may_start, missing};
-use super::table::{Table, Written};
-use crate::shards::{Stream, tell_orphan};
+use super::lease_table::{Table, Written};
+use super::registry::{Held, Holding};
+use crate::lineage::{Descent, Known, Missing, Shard, ShardList, may_start, missing, tell_orphan};
+use crate::retry::jitter;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
-use esclusa_flow::retry::mix;
 use esclusa_flow::settings::Start;
 use futures_util::future::join_all;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -37,7 +35,7 @@ pub struct Coordinator {
     /// The leases.
     pub table: Table,
     /// Whose shards they are.
-    pub stream: Arc<dyn Stream>,
+    pub stream: Arc<dyn ShardList>,
     /// Where shards start that exist at the first start of the group.
     pub start: Start,
     /// A shard waits for those that it came from.
@@ -274,11 +272,4 @@ async fn renew_one(table: &Table, held: &Held, key: &str, counter: u64) -> bool 
         Err(_) => return false,
     }
     true
-}
-
-/// Between three quarters of `wait` and all of it, so that workers do not march in step.
-pub fn jitter(wait: Duration) -> Duration {
-    // A new state is seeded differently each time; it is random enough for this.
-    let random = mix(RandomState::new().hash_one(0u8)) % 256;
-    wait.saturating_mul(768 + random as u32) / 1024
 }

@@ -1,8 +1,8 @@
 //! Leases as rows of the table: the attributes of KCL 2.
 //! <https://github.com/awslabs/amazon-kinesis-client> `DynamoDBLeaseSerializer`, `KinesisClientLeaseSerializer`, 2026-11.
 
-use super::{Checkpoint, Lease};
-use crate::shards::position::{Position, SHARD_END};
+use super::Lease;
+use crate::position::{Checkpoint, Position, SHARD_END};
 use aws_sdk_dynamodb::types::AttributeValue;
 use esclusa_flow::fault::Fault;
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 
 use super::Upload;
 use crate::fault;
-use crate::tables::Patience;
+use crate::retry::Patience;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use esclusa_flow::BoxFuture;

@@ -3,8 +3,8 @@
 //! A record may hold many more events than it has bytes to spare: they are made batch by batch, so that a lane never holds
 //! more of them than a batch (invariant 4).
 
-use super::position::Position;
 use super::{Found, Record};
+use crate::position::Position;
 use esclusa_flow::batch::Claim;
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;

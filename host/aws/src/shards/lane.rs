@@ -4,11 +4,11 @@
 //! behind the last *settled* event: where it is pulled while events that it gave are not settled, it reads them again.
 
 use super::backlog::{Backlog, Bound, Cut};
-use super::position::Position;
-use super::room::{Room, Share};
-use super::tip::Tip;
+use super::pace::Tip;
+use super::pace::{Room, Share};
 use super::{Cursor, Feed, Pace, ReadError, Reader, Stream, wall_millis};
-use crate::lease::Checkpoint;
+use crate::position::Checkpoint;
+use crate::position::Position;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::event::Origin;

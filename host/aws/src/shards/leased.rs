@@ -1,13 +1,14 @@
 //! Shards as leases give them: any number of processes share a stream.
 
 use super::lane::{Beginning, Opening, Ownership};
-use super::position::Position;
 use super::{Opened, wall_millis};
 use crate::client::Clients;
 use crate::lease::coordinator::{Coordinator, Taken, renew};
-use crate::lease::held::{Held, Holding};
-use crate::lease::table::{Table, Written};
-use crate::lease::{Checkpoint, Lease, LeaseKeeper, Settings};
+use crate::lease::lease_table::{Table, Written};
+use crate::lease::registry::{Held, Holding};
+use crate::lease::{Lease, LeaseKeeper, Settings};
+use crate::position::Checkpoint;
+use crate::position::Position;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
@@ -48,7 +49,7 @@ pub async fn open(
     let (closing, closes) = channel(false);
     let coordinator = Coordinator {
         table: table.clone(),
-        stream: Arc::clone(&opening.stream),
+        stream: opening.stream.clone(),
         start: opening.start,
         ordered: opening.ordered,
         held: Arc::clone(&held),

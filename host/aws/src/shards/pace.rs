@@ -1,6 +1,8 @@
 //! How often a shard may be read: the service's limits, waits on an idle shard, backoff after a refusal. Pure.
 
 use esclusa_flow::retry::Backoff;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -69,6 +71,74 @@ impl Pace {
     pub fn refused(&mut self, now: Instant, random: u64) {
         self.due = Some(now + REFUSED.wait(self.refusals, random));
         self.refusals = self.refusals.saturating_add(1);
+    }
+}
+
+/// So many bytes, for all lanes of a source.
+#[derive(Debug)]
+pub struct Room {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Room {
+    /// Room for `limit` bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Room { limit, used: AtomicUsize::new(0) })
+    }
+
+    /// A lane's share, which is empty.
+    pub fn share(self: &Arc<Self>) -> Share {
+        Share { room: self.clone(), bytes: 0 }
+    }
+}
+
+/// What one lane takes of it; given back when dropped.
+#[derive(Debug)]
+pub struct Share {
+    room: Arc<Room>,
+    bytes: usize,
+}
+
+impl Share {
+    /// The lane holds so many bytes now.
+    pub fn set(&mut self, bytes: usize) {
+        self.room.used.fetch_add(bytes, Ordering::Relaxed);
+        self.room.used.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::Relaxed);
+    }
+
+    /// True where the lane may read a page. One that holds something already may go on, so that a batch is never waited
+    /// for by all; so the limit is passed by a page for each lane that reads at the moment.
+    pub fn may_read(&self) -> bool {
+        self.bytes > 0 || self.room.used.load(Ordering::Relaxed) < self.room.limit
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// Reads what a service says of the lag (reliability K12): a reader is at the tip only when two pages in a row were
+/// empty and the service says so; a page with records was not at the tip, whatever is said of it.
+#[derive(Debug, Default)]
+pub(crate) struct Tip {
+    behind: Option<u64>,
+    empty: bool,
+}
+
+impl Tip {
+    /// Notes a page.
+    pub fn read(&mut self, empty: bool, behind_millis: Option<u64>) -> Option<u64> {
+        self.behind = match behind_millis {
+            None => self.behind,
+            Some(0) if empty && self.empty => Some(0),
+            Some(0) => Some(self.behind.unwrap_or(1).max(1)),
+            Some(behind) => Some(behind),
+        };
+        self.empty = empty;
+        self.behind
     }
 }
 
@@ -148,5 +218,30 @@ mod tests {
             }
             prop_assert!(now - start >= Duration::from_millis(200) * (pages.len() as u32 - 1));
         }
+    }
+
+    #[test]
+    fn lag_is_zero_only_after_two_empty_pages() {
+        // K12
+        let mut tip = Tip::default();
+        assert_eq!(tip.read(false, Some(5000)), Some(5000));
+        assert_eq!(tip.read(false, Some(0)), Some(5000));
+        assert_eq!(tip.read(true, Some(0)), Some(5000));
+        assert_eq!(tip.read(true, Some(0)), Some(0));
+        assert_eq!(tip.read(true, Some(0)), Some(0), "it does not grow on an idle stream");
+        assert_eq!(tip.read(false, Some(0)), Some(1));
+    }
+
+    #[test]
+    fn an_empty_page_in_a_backlog_is_not_the_tip() {
+        // K11
+        let mut tip = Tip::default();
+        assert_eq!(tip.read(true, Some(90_000)), Some(90_000));
+        assert_eq!(tip.read(true, Some(60_000)), Some(60_000));
+    }
+
+    #[test]
+    fn a_service_that_says_nothing_leaves_the_lag_unknown() {
+        assert_eq!(Tip::default().read(true, None), None);
     }
 }

@@ -108,7 +108,7 @@ impl<P: Pages> Feed for Polled<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shards::position::Position;
+    use crate::position::Position;
     use crate::shards::{Found, Record};
     use std::collections::VecDeque;
     use std::sync::Mutex;

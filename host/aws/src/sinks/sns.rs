@@ -1,7 +1,6 @@
 //! Messages for an SNS topic, standard or FIFO, or as texts to phones.
 
-use super::batch::{self, Refused, group};
-use super::requests::{self, Requests};
+use super::requests::{self, Refused, Requests, group};
 use super::{attribute, fault_of, text};
 use crate::client::Clients;
 use aws_sdk_sns::Client;
@@ -98,7 +97,7 @@ impl Requests for Topic {
                 });
                 Ok(refused.collect())
             };
-            batch::request(doing, &messages, entry, send).await
+            requests::request_batch(doing, &messages, entry, send).await
         })
     }
 }

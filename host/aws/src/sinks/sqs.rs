@@ -1,7 +1,6 @@
 //! Messages for an SQS queue, standard or FIFO.
 
-use super::batch::{self, Refused, group};
-use super::requests::{self, Requests};
+use super::requests::{self, Refused, Requests, group};
 use super::{fault_of, text};
 use crate::client::Clients;
 use aws_sdk_sqs::Client;
@@ -97,7 +96,7 @@ impl Requests for Queue {
                 });
                 Ok(refused.collect())
             };
-            batch::request(doing, &messages, entry, send).await
+            requests::request_batch(doing, &messages, entry, send).await
         })
     }
 }

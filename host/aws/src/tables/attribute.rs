@@ -1,8 +1,10 @@
 //! Values of items as DynamoDB's attribute values, and back. Numbers stay decimal text (reliability E5).
 
-use super::document;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use esclusa_flow::item::document::Node;
 use esclusa_flow::item::{Item, Value, number};
 use esclusa_flow::settings::KeySchema;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,7 +25,7 @@ pub fn to_attribute(value: &Value) -> Result<AttributeValue, String> {
         Value::Null => AttributeValue::Null(true),
         Value::TextSet(texts) => AttributeValue::Ss(members(texts.iter().cloned().map(Ok))?),
         Value::NumberSet(texts) => AttributeValue::Ns(members(texts.iter().map(|text| decimal(text)))?),
-        Value::Document(json) => document::parse(json)?,
+        Value::Document(json) => parse_document(json)?,
     })
 }
 
@@ -62,7 +64,7 @@ pub fn from_attribute(value: AttributeValue) -> Value {
             texts.sort_unstable();
             Value::NumberSet(texts)
         }
-        other => Value::Document(document::render(&other)),
+        other => Value::Document(render_document(&other)),
     }
 }
 
@@ -117,6 +119,61 @@ pub fn value_size(value: &Value) -> usize {
         Value::Boolean(_) | Value::Null => 1,
         Value::TextSet(texts) => texts.iter().map(String::len).sum(),
         Value::NumberSet(texts) => texts.len().saturating_mul(NUMBER),
+    }
+}
+
+/// Reads DynamoDB JSON.
+///
+/// # Errors
+/// What is wrong with the text.
+fn parse_document(json: &str) -> Result<AttributeValue, String> {
+    attribute(Node::parse(json)?)
+}
+
+/// Writes DynamoDB JSON.
+#[must_use]
+fn render_document(value: &AttributeValue) -> String {
+    // A tree of texts and numbers as text has a JSON form always.
+    serde_json::to_string(&node(value)).unwrap_or_default()
+}
+
+fn attribute(node: Node) -> Result<AttributeValue, String> {
+    Ok(match node {
+        Node::Text(text) => AttributeValue::S(text),
+        Node::Number(text) => AttributeValue::N(decimal(&text)?),
+        Node::Binary(text) => AttributeValue::B(blob(&text)?),
+        Node::Boolean(yes) => AttributeValue::Bool(yes),
+        Node::Null(_) => AttributeValue::Null(true),
+        Node::Texts(texts) => AttributeValue::Ss(texts),
+        Node::Numbers(texts) => AttributeValue::Ns(texts.iter().map(|text| decimal(text)).collect::<Result<_, _>>()?),
+        Node::Binaries(texts) => AttributeValue::Bs(texts.iter().map(|text| blob(text)).collect::<Result<_, _>>()?),
+        Node::List(nodes) => AttributeValue::L(nodes.into_iter().map(attribute).collect::<Result<_, _>>()?),
+        Node::Map(nodes) => {
+            let member = |(name, node)| Ok::<_, String>((name, attribute(node)?));
+            AttributeValue::M(nodes.into_iter().map(member).collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+fn blob(text: &str) -> Result<Blob, String> {
+    STANDARD.decode(text).map(Blob::new).map_err(|e| format!("a document with a binary that is no base64: {e}"))
+}
+
+fn node(value: &AttributeValue) -> Node {
+    match value {
+        AttributeValue::S(text) => Node::Text(text.clone()),
+        AttributeValue::N(text) => Node::Number(text.clone()),
+        AttributeValue::B(bytes) => Node::Binary(STANDARD.encode(bytes)),
+        AttributeValue::Bool(yes) => Node::Boolean(*yes),
+        AttributeValue::Ss(texts) => Node::Texts(texts.clone()),
+        AttributeValue::Ns(texts) => Node::Numbers(texts.clone()),
+        AttributeValue::Bs(blobs) => Node::Binaries(blobs.iter().map(|bytes| STANDARD.encode(bytes)).collect()),
+        AttributeValue::L(values) => Node::List(values.iter().map(node).collect()),
+        AttributeValue::M(values) => {
+            Node::Map(values.iter().map(|(name, value)| (name.clone(), node(value))).collect())
+        }
+        // A type that DynamoDB does not have yet.
+        _ => Node::Null(true),
     }
 }
 

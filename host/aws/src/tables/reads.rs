@@ -9,9 +9,9 @@
 use super::Tables;
 use super::attribute::{Attributes, from_attributes, to_attributes};
 use super::expression::Placeholders;
-use super::open::OpenTable;
-use super::patience::Patience;
+use super::open_table::OpenTable;
 use crate::fault;
+use crate::retry::Patience;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::{Found, ReadError, Reads, Selection};

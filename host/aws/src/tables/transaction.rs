@@ -3,12 +3,12 @@
 
 use super::attribute::{from_attributes, to_attributes};
 use super::cancellation::{Role, Verdict, judge};
+use super::dedup::Fence;
 use super::expression::Placeholders;
-use super::fence::Fence;
 use super::fold::{Decision, Failing, Operation, STEPS, resolve};
-use super::patience::Patience;
-use super::plan::Write;
+use super::table_write::Write;
 use crate::fault;
+use crate::retry::Patience;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};

@@ -1,7 +1,7 @@
 //! Lanes over a stream that answers what a test wrote down.
 
 use super::*;
-use crate::lease::lineage::Shard;
+use crate::lineage::{Shard, ShardList};
 use crate::shards::{Page, Record};
 use esclusa_flow::verdict::Verdict;
 use std::sync::Mutex;
@@ -21,18 +21,20 @@ struct Script {
 
 struct Scripted(Arc<Script>);
 
-impl Stream for Scripted {
+impl ShardList for Scripted {
     fn name(&self) -> &str {
         "stream"
-    }
-
-    fn kind(&self) -> &'static str {
-        "kinesis"
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {
         let listed = self.0.listed.lock().unwrap().clone();
         Box::pin(std::future::ready(Ok(listed)))
+    }
+}
+
+impl Stream for Scripted {
+    fn kind(&self) -> &'static str {
+        "kinesis"
     }
 
     fn feed(&self, _: &str, _: Option<(u128, u128)>) -> Box<dyn Feed> {

@@ -1,9 +1,8 @@
 //! A queue's requests: find, receive, and change what was received, each entry of a batch accounted for.
 
 use super::Settings;
-use super::backlog::{Answer, Backlog, Drained};
-use super::event::received;
-use super::hand::Received;
+use super::drained::{Answer, Backlog, Drained};
+use super::received_message::{Received, received};
 use crate::fault;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{

@@ -1,9 +1,9 @@
 //! The lease table: every write is conditional on what its writer knew.
 
+use super::Lease;
 use super::row::{KEY, Row, UNBEGUN, number, position_values, text};
-use super::{Checkpoint, Lease};
 use crate::fault;
-use crate::shards::position::Position;
+use crate::position::{Checkpoint, Position};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;

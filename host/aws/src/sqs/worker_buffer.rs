@@ -1,24 +1,13 @@
 //! What a worker holds: messages of its route, in work or waiting for their turn. Whether they are still the route's is
-//! known to the [`Shares`](super::shares::Shares).
+//! known to the [`Shares`](super::ack_tracker::Shares).
 //!
 //! Pure. Hands out the messages of one group after the other, each in order (invariant 3).
 
-use super::event::Event;
-use super::shares::Held;
+use super::received_message::Received;
 use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::event::Columns;
 use esclusa_flow::source::Limit;
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
-
-/// A received message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    /// Its receipt.
-    pub held: Held,
-    /// The message; one for all routes that it is for.
-    pub event: Arc<Event>,
-}
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@
 //! Locks are held for moments, and never while something is awaited; the requests about what no batch settles are made by
 //! one worker at a time.
 
-use super::hand::Received;
-use super::queue::{Change, Queue};
-use super::shares::{Changes, Shares};
+use super::ack_tracker::{Changes, Shares};
+use super::queue_requests::{Change, Queue};
+use super::received_message::Received;
 use esclusa_flow::fault::Fault;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, VecDeque};

@@ -31,8 +31,7 @@ impl Patience {
 
     fn lasting(time: Duration) -> Self {
         let now = Instant::now();
-        let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
-        Patience { until: now.checked_add(time).unwrap_or(now), tries: 0, seed: mix(seed) }
+        Patience { until: now.checked_add(time).unwrap_or(now), tries: 0, seed: random() }
     }
 
     /// Waits before the next try.
@@ -52,4 +51,15 @@ impl Patience {
         self.tries = self.tries.saturating_add(1);
         Ok(())
     }
+}
+
+/// Between three quarters of `wait` and all of it, so that workers do not march in step.
+pub fn jitter(wait: Duration) -> Duration {
+    let random = random() % 256;
+    wait.saturating_mul(768 + random as u32) / 1024
+}
+
+/// A number that differs from process to process and from call to call.
+pub fn random() -> u64 {
+    mix(uuid::Uuid::new_v4().as_u64_pair().0)
 }

@@ -2,8 +2,8 @@
 
 use super::attribute::{size, to_attribute};
 use super::fold::{Decision, Operation, STEPS, Step, fold};
-use super::open::OpenTable;
-use super::schema::{Part, Schema};
+use super::open_table::OpenTable;
+use super::open_table::{Part, Schema};
 use esclusa_flow::effect::{Action, AttributeChange};
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Guard, Item};

@@ -21,6 +21,21 @@ pub struct Position {
     pub sub: Option<u64>,
 }
 
+/// How far a shard is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// Nothing is; starts at the oldest record.
+    TrimHorizon,
+    /// Nothing is; starts with the next record.
+    Latest,
+    /// Nothing is; starts at a time that the settings name.
+    AtTimestamp,
+    /// Up to and including this event.
+    At(Position),
+    /// Everything is.
+    ShardEnd,
+}
+
 impl Position {
     /// The position that a token names.
     ///

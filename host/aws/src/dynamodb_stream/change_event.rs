@@ -3,8 +3,8 @@
 //!
 //! It is written as it is read: a tree of a change would take many times the memory of the change.
 
+use crate::position::Position;
 use crate::shards::Record;
-use crate::shards::position::Position;
 use aws_sdk_dynamodbstreams::types::{self, AttributeValue, StreamRecord};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

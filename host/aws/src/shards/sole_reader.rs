@@ -1,11 +1,11 @@
 //! Shards of a stream that this process reads alone: all of them, with positions that are kept elsewhere.
 
 use super::lane::{Beginning, Opening, Ownership};
-use super::position::{Position, SHARD_END};
-use super::{Cursor, tell_orphan, wall_millis};
-use crate::lease::Checkpoint;
-use crate::lease::coordinator::jitter;
-use crate::lease::lineage::{Descent, Known, Missing, Shard, may_start, missing};
+use super::{Cursor, wall_millis};
+use crate::lineage::{Descent, Known, Missing, Shard, may_start, missing, tell_orphan};
+use crate::position::Checkpoint;
+use crate::position::{Position, SHARD_END};
+use crate::retry::jitter;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;

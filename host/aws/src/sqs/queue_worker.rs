@@ -4,10 +4,11 @@
 //! when its source ends is shown again.
 
 use super::Reader;
-use super::backlog::{Answer, Drained};
-use super::hand::{Hand, Received};
-use super::hub::{Hub, Opened};
-use super::queue::TEN;
+use super::drained::{Answer, Drained};
+use super::queue_requests::TEN;
+use super::received_message::Received;
+use super::shared_receiver::{Hub, Opened};
+use super::worker_buffer::Hand;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::event::Origin;

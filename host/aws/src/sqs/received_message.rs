@@ -1,7 +1,5 @@
 //! Messages of SQS as events.
 
-use super::hand::Received;
-use super::shares::Held;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +8,39 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// A received message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Its receipt.
+    pub held: Held,
+    /// The message; one for all routes that it is for.
+    pub event: Arc<Event>,
+}
+
+/// Longest that a message can stay invisible after its receipt, by extensions as well, less a margin for the way.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html>, 2026-11.
+pub const LONGEST: Duration = Duration::from_secs(12 * 3600 - 10);
+
+/// The receipt of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Receipt handle.
+    pub receipt: Box<str>,
+    /// Message group of a FIFO queue; empty in standard queues.
+    pub group: Box<str>,
+    /// When it was received.
+    pub received: Instant,
+    /// Until when nobody else sees the message.
+    pub until: Instant,
+}
+
+impl Held {
+    /// True where an extension by at least a second is within SQS' limit.
+    pub fn extensible(&self) -> bool {
+        self.until + Duration::from_secs(1) <= self.received + LONGEST
+    }
+}
 
 /// A message as an event that owns its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]

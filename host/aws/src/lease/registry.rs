@@ -214,7 +214,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::Checkpoint;
+    use crate::position::Checkpoint;
 
     fn lease(counter: u64) -> Lease {
         Lease {

@@ -13,12 +13,10 @@
 //! - A message whose receipt is lost is taken from all that it waits for. Who has it in work settles it as before.
 //! - A route that comes gets what is held when the others are done; for one that goes nothing waits any more.
 
-mod message;
+mod ack;
 
-pub use message::Held;
-
-use super::remembered::Remembered;
-use message::{LONGEST, Message, Share, Told};
+use super::received_message::{Held, LONGEST};
+use ack::{Message, Remembered, Share, Told};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;

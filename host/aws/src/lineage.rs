@@ -4,7 +4,10 @@
 //! settings is for shards that exist at the first start of the group; whatever descends from a shard that the group
 //! knows starts at its oldest record (K3).
 
-use super::Checkpoint;
+use crate::position::Checkpoint;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::fault::Fault;
+use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +22,26 @@ pub struct Shard {
     pub closed: bool,
     /// The range of hash keys that it holds, both ends included.
     pub hashes: Option<(u128, u128)>,
+}
+
+/// A stream whose shards can be listed.
+pub(crate) trait ShardList: Send + Sync {
+    /// The stream for people: kind and name.
+    fn name(&self) -> &str;
+
+    /// All shards that can be read at present.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>>;
+}
+
+/// Counts and logs a shard that came from one that was trimmed before the group knew of it.
+pub(crate) fn tell_orphan(lag: &Lag, stream: &str, shard: &Shard) {
+    lag.add_gap();
+    tracing::error!(
+        stream,
+        shard = shard.id,
+        parents = ?shard.parents,
+        "gap: the shard came from one that was trimmed before the route knew of it"
+    );
 }
 
 /// The shards that the group knows, and whether each is finished.

@@ -1,10 +1,9 @@
 //! The progress of leased shards: checkpoints, each conditional on owning the lease at the position before it.
 
-use super::Checkpoint;
-use super::held::Held;
-use super::table::{Table, Written};
+use super::lease_table::{Table, Written};
+use super::registry::Held;
+use crate::position::{Checkpoint, Position};
 use crate::progress::ProgressStore;
-use crate::shards::position::Position;
 use aws_sdk_dynamodb::types::Update;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;

@@ -1,7 +1,7 @@
 //! Tests of what a worker holds.
 
 use super::*;
-use crate::sqs::event::received;
+use crate::sqs::received_message::received;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName as System};
 use proptest::prelude::*;
 use std::time::Duration;
