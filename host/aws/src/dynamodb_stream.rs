@@ -7,8 +7,11 @@ mod change_event;
 use crate::client::Clients;
 use crate::fault;
 use crate::lineage::{Shard, ShardList};
-use crate::shards::polled::{Pages, Polled, Read};
-use crate::shards::{self, Cursor, Feed, Found, Opened, Pace, Page, ReadError, Reader, Sharing, Stream};
+use crate::shards::polled::{FetchedPage, PageRequests, PolledFeed};
+use crate::shards::{
+    self, Cursor, FetchedRecord, Page, PageError, ReadPace, ShardFeed, ShardReader, ShardedStream, Sharing,
+    SourceWithProgress,
+};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::config::retry::RetryConfig;
 use aws_sdk_dynamodbstreams::types::{KeyType, ShardIteratorType, StreamDescription};
@@ -27,7 +30,7 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// A stream to read.
 #[derive(Clone)]
-pub struct Settings {
+pub struct TableStreamSettings {
     /// ARN of the stream, or name or ARN of a table whose present stream is read.
     pub stream: String,
     /// Where it is.
@@ -43,11 +46,15 @@ pub struct Settings {
 ///
 /// # Errors
 /// A [`Fault`] that names the stream, the table or the lease table.
-pub async fn open(clients: &Clients, settings: &Settings, reader: Reader) -> Result<Opened, Fault> {
+pub async fn open(
+    clients: &Clients,
+    settings: &TableStreamSettings,
+    reader: ShardReader,
+) -> Result<SourceWithProgress, Fault> {
     let arn = find(clients, settings).await?;
     let client = clients.dynamodb_streams(&settings.place);
     let reads = Client::from_conf(client.config().to_builder().retry_config(RetryConfig::disabled()).build());
-    let mut stream = TableStream { name: format!("stream {arn:?}"), client, reads, arn: arn.into(), key: "".into() };
+    let mut stream = DynamoStream { name: format!("stream {arn:?}"), client, reads, arn: arn.into(), key: "".into() };
     let description = stream.page(None).await?;
     let hash = description.key_schema().iter().find(|element| *element.key_type() == KeyType::Hash);
     stream.key = hash.map(|element| element.attribute_name()).unwrap_or_default().into();
@@ -55,7 +62,7 @@ pub async fn open(clients: &Clients, settings: &Settings, reader: Reader) -> Res
 }
 
 /// ARN of the stream that the settings name.
-async fn find(clients: &Clients, settings: &Settings) -> Result<String, Fault> {
+async fn find(clients: &Clients, settings: &TableStreamSettings) -> Result<String, Fault> {
     let name = &settings.stream;
     if name.starts_with("arn:") && name.contains("/stream/") {
         return Ok(name.clone());
@@ -68,7 +75,7 @@ async fn find(clients: &Clients, settings: &Settings) -> Result<String, Fault> {
         .ok_or_else(|| Fault::Permanent(format!("{doing}: it has none; enable DynamoDB streams for it")))
 }
 
-struct TableStream {
+struct DynamoStream {
     name: String,
     client: Client,
     /// Without retries of its own: the lane waits by itself.
@@ -78,7 +85,7 @@ struct TableStream {
     key: Arc<str>,
 }
 
-impl TableStream {
+impl DynamoStream {
     async fn page(&self, after: Option<String>) -> Result<StreamDescription, Fault> {
         let doing = format!("list the shards of {}", self.name);
         let request = self.client.describe_stream().stream_arn(&*self.arn).set_exclusive_start_shard_id(after);
@@ -116,7 +123,7 @@ fn shard(shard: &aws_sdk_dynamodbstreams::types::Shard) -> Option<Shard> {
     })
 }
 
-impl ShardList for TableStream {
+impl ShardList for DynamoStream {
     fn name(&self) -> &str {
         &self.name
     }
@@ -126,24 +133,24 @@ impl ShardList for TableStream {
     }
 }
 
-impl Stream for TableStream {
+impl ShardedStream for DynamoStream {
     fn kind(&self) -> &'static str {
         "dynamodb-stream"
     }
 
-    fn feed(&self, shard: &str, _hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
+    fn feed(&self, shard: &str, _hashes: Option<(u128, u128)>) -> Box<dyn ShardFeed> {
         let doing = format!("read shard {shard:?} of {}", self.name);
         let (client, stream, key) = (self.reads.clone(), Arc::clone(&self.arn), Arc::clone(&self.key));
-        Box::new(Polled::new(Poll { client, stream, key, shard: shard.to_owned(), doing }))
+        Box::new(PolledFeed::new(TableStreamPages { client, stream, key, shard: shard.to_owned(), doing }))
     }
 
-    fn pace(&self) -> Pace {
-        Pace::new(SPACING, None, IDLE)
+    fn pace(&self) -> ReadPace {
+        ReadPace::new(SPACING, None, IDLE)
     }
 }
 
 /// See the module.
-pub struct Poll {
+pub struct TableStreamPages {
     /// Without retries of its own.
     pub client: Client,
     /// ARN of the stream.
@@ -156,12 +163,12 @@ pub struct Poll {
     pub doing: String,
 }
 
-impl Pages for Poll {
+impl PageRequests for TableStreamPages {
     fn doing(&self) -> &str {
         &self.doing
     }
 
-    fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, ReadError>> {
+    fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, PageError>> {
         Box::pin(async move {
             let (kind, sequence) = match at {
                 Cursor::Latest => (ShardIteratorType::Latest, None),
@@ -173,24 +180,24 @@ impl Pages for Poll {
             };
             let request = self.client.get_shard_iterator().stream_arn(&*self.stream).shard_id(&self.shard);
             let answer = request.shard_iterator_type(kind).set_sequence_number(sequence).send().await;
-            Ok(answer.map_err(|error| ReadError::of(&self.doing, &error))?.shard_iterator)
+            Ok(answer.map_err(|error| PageError::of(&self.doing, &error))?.shard_iterator)
         })
     }
 
-    fn page(&self, iterator: String) -> BoxFuture<'_, Result<Read, ReadError>> {
+    fn page(&self, iterator: String) -> BoxFuture<'_, Result<FetchedPage, PageError>> {
         Box::pin(async move {
             let answer = self.client.get_records().shard_iterator(iterator).send().await;
-            let output = answer.map_err(|error| ReadError::of(&self.doing, &error))?;
+            let output = answer.map_err(|error| PageError::of(&self.doing, &error))?;
             let read = output
                 .records()
                 .iter()
-                .map(|record| change_event::event(record, &self.stream, &self.key).map(Found::One));
-            let records = read.collect::<Result<Vec<Found>, Fault>>().map_err(ReadError::Fault)?;
+                .map(|record| change_event::event(record, &self.stream, &self.key).map(FetchedRecord::One));
+            let records = read.collect::<Result<Vec<FetchedRecord>, Fault>>().map_err(PageError::Fault)?;
             let last =
                 output.records().last().and_then(|record| Some(record.dynamodb()?.sequence_number()?.to_owned()));
             let bytes = output.records().iter().filter_map(|r| usize::try_from(r.dynamodb()?.size_bytes()?).ok()).sum();
             let page = Page { records, bytes, behind_millis: None, ended: false };
-            Ok(Read { page, last, next: output.next_shard_iterator })
+            Ok(FetchedPage { page, last, next: output.next_shard_iterator })
         })
     }
 }

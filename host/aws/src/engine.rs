@@ -6,18 +6,18 @@
 //! progress, so messages and dead letters come before them: written after it, a crash would lose them. A guard that fails
 //! then has sent its messages. A repeated object overwrites, a repeated message has the same id.
 //!
-//! Two differences to the embedded engine: reads have no snapshot (see [`crate::tables::TableReads`]), and what the local
+//! Two differences to the embedded engine: reads have no snapshot (see [`crate::tables::DynamoReads`]), and what the local
 //! engine refuses does not undo what DynamoDB took.
 
 mod commit_parts;
 
 use crate::client::Clients;
-use crate::objects::{Store, Stores};
+use crate::objects::{S3Store, S3Stores};
 use crate::progress::ProgressStore;
-use crate::retry::{Patience, random};
+use crate::retry::{RetryBudget, random};
 use crate::shards::wall_millis;
-use crate::tables::{Fence, Marks, Table, TableReads, Tables, Write};
-use commit_parts::{Parts, Rest};
+use crate::tables::{DedupTable, DynamoReads, DynamoTable, DynamoTables, Fence, ItemWrite};
+use commit_parts::{CommitParts, LocalCommit};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
@@ -33,20 +33,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// See the module.
-pub struct Engine {
-    tables: Arc<Tables>,
-    stores: Stores,
+pub struct AwsEngine {
+    tables: Arc<DynamoTables>,
+    stores: S3Stores,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
     witness: Arc<dyn Witness>,
     local: Arc<dyn engine::Engine>,
-    keeper: Option<Arc<dyn ProgressStore>>,
+    progress_store: Option<Arc<dyn ProgressStore>>,
     /// Where effects are to happen once.
-    marks: Option<Marks>,
+    marks: Option<DedupTable>,
     /// Lane and event of dead letters that are kept already, while the tables do not hold the progress.
     kept: Mutex<BTreeSet<(Arc<str>, String)>>,
 }
 
-impl Engine {
+impl AwsEngine {
     /// The engine; nothing is sent before it is used.
     #[must_use]
     pub fn new(settings: EngineSettings, clients: &Clients) -> Self {
@@ -54,15 +54,15 @@ impl Engine {
         let place = settings.tables.values().next().map(|table| table.place.clone()).unwrap_or_default();
         let marks = match settings.delivery {
             Delivery::AtLeastOnce => None,
-            Delivery::ExactlyOnce { marks_table } => Some(Marks::new(&marks_table, &place, clients)),
+            Delivery::ExactlyOnce { marks_table } => Some(DedupTable::new(&marks_table, &place, clients)),
         };
-        Engine {
-            tables: Arc::new(Tables::new(settings.tables, clients)),
-            stores: Stores::new(settings.stores, clients),
+        AwsEngine {
+            tables: Arc::new(DynamoTables::new(settings.tables, clients)),
+            stores: S3Stores::new(settings.stores, clients),
             sinks: settings.sinks,
             witness: settings.witness,
             local: settings.local,
-            keeper: settings.keeper,
+            progress_store: settings.progress_store,
             marks,
             kept: Mutex::default(),
         }
@@ -76,7 +76,7 @@ impl Engine {
 
     async fn carry_out(&self, commit: Commit) -> Result<Committed, CommitError> {
         let several = several(&commit);
-        let Parts { writes, objects, rest } = Parts::of(commit, &self.tables, &self.stores);
+        let CommitParts { writes, objects, rest } = CommitParts::of(commit, &self.tables, &self.stores);
         let writes = self.tables.plan(writes).await?;
         self.stores.check(&objects)?;
         let fence = self.fence(&rest.commit, &writes).await?;
@@ -94,10 +94,15 @@ impl Engine {
         Ok(committed)
     }
 
-    async fn at_least_once(&self, writes: Vec<Write>, mut rest: Rest, several: bool) -> Result<Committed, CommitError> {
+    async fn at_least_once(
+        &self,
+        writes: Vec<ItemWrite>,
+        mut rest: LocalCommit,
+        several: bool,
+    ) -> Result<Committed, CommitError> {
         let fence = Fence::default();
         let write = self.tables.write(writes, &fence, several);
-        let Some(keeper) = &self.keeper else {
+        let Some(progress_store) = &self.progress_store else {
             let mut skipped = write.await?;
             let committed = rest.commit_to(&*self.local).await?;
             skipped.extend(committed.skipped);
@@ -105,26 +110,26 @@ impl Engine {
         };
         let lane = Arc::clone(&rest.commit.lane);
         let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
-        let mut skipped = while_owned(&**keeper, &lane, &progress, write).await?;
-        self.send(&**keeper, &mut rest.commit, &progress).await?;
+        let mut skipped = while_owned(&**progress_store, &lane, &progress, write).await?;
+        self.send(&**progress_store, &mut rest.commit, &progress).await?;
         skipped.extend(rest.commit_to(&*self.local).await?.skipped);
-        settle(&**keeper, &lane, &progress).await?;
+        settle(&**progress_store, &lane, &progress).await?;
         Ok(Committed { skipped, outbox: None })
     }
 
     /// Two commits to the local engine where it has to keep something before the tables hold the progress.
     async fn exactly_once(
         &self,
-        writes: Vec<Write>,
+        writes: Vec<ItemWrite>,
         fence: &Fence,
-        mut rest: Rest,
+        mut rest: LocalCommit,
         several: bool,
     ) -> Result<Committed, CommitError> {
         let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
         let counts = std::mem::take(&mut rest.commit.counts);
         let last = Commit { counts, ..rest.nothing() };
-        if let Some(keeper) = &self.keeper {
-            self.send(&**keeper, &mut rest.commit, &progress).await?;
+        if let Some(progress_store) = &self.progress_store {
+            self.send(&**progress_store, &mut rest.commit, &progress).await?;
         }
         let lane = Arc::clone(&last.lane);
         // Where a guard does not hold, the batch comes here again: its dead letters are kept once.
@@ -146,14 +151,14 @@ impl Engine {
             self.kept().remove(letter);
         }
         skipped.extend(committed.skipped);
-        match &self.keeper {
+        match &self.progress_store {
             None => drop(self.local.commit(Commit { progress, ..last }).await?),
-            Some(keeper) => {
+            Some(progress_store) => {
                 if last.counts != Counts::default() {
                     self.local.commit(last).await?;
                 }
                 if fence.progress.is_none() {
-                    settle(&**keeper, &lane, &progress).await?;
+                    settle(&**progress_store, &lane, &progress).await?;
                 }
             }
         }
@@ -165,11 +170,13 @@ impl Engine {
     }
 
     /// What makes the writes happen once; nothing where there is nothing to protect, or the route does not ask for it.
-    async fn fence(&self, commit: &Commit, writes: &[Write]) -> Result<Fence, Fault> {
+    async fn fence(&self, commit: &Commit, writes: &[ItemWrite]) -> Result<Fence, Fault> {
         let (Some(marks), false) = (&self.marks, writes.is_empty()) else { return Ok(Fence::default()) };
-        let progress = match &self.keeper {
+        let progress = match &self.progress_store {
             // Without progress the lane does not matter: a dead letter is replayed, whoever has its shard now.
-            Some(keeper) if commit.progress != Progress::None => keeper.write(&commit.lane, &commit.progress)?,
+            Some(progress_store) if commit.progress != Progress::None => {
+                progress_store.write(&commit.lane, &commit.progress)?
+            }
             _ => None,
         };
         if progress.is_some() || commit.marks.is_empty() {
@@ -180,11 +187,13 @@ impl Engine {
 
     /// Records the bounds of the batch before an object whose content depends on them.
     async fn prepare(&self, commit: &Commit) -> Result<(), Fault> {
-        let (Some(keeper), Progress::Position { to, .. }) = (&self.keeper, &commit.progress) else { return Ok(()) };
+        let (Some(progress_store), Progress::Position { to, .. }) = (&self.progress_store, &commit.progress) else {
+            return Ok(());
+        };
         let (lane, to): (&str, &Token) = (&commit.lane, to);
-        let mut patience = Patience::for_write();
-        while let Err(fault) = keeper.prepare(lane, to).await {
-            patience.wait(fault).await?;
+        let mut budget = RetryBudget::for_write();
+        while let Err(fault) = progress_store.prepare(lane, to).await {
+            budget.wait(fault).await?;
         }
         Ok(())
     }
@@ -192,13 +201,13 @@ impl Engine {
     /// Sends the messages of a commit; those that were refused for good are dead letters of it then.
     async fn send(
         &self,
-        keeper: &dyn ProgressStore,
+        progress_store: &dyn ProgressStore,
         commit: &mut Commit,
         progress: &Progress,
     ) -> Result<(), CommitError> {
         let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
         let send = async { Ok(send_all(&self.sinks, messages, commit, Arc::clone(&self.witness)).await) };
-        let dead = while_owned(keeper, &commit.lane, progress, send).await?;
+        let dead = while_owned(progress_store, &commit.lane, progress, send).await?;
         commit.dead.extend(dead);
         Ok(())
     }
@@ -207,7 +216,7 @@ impl Engine {
 /// Does what no transaction protects from a stale owner: begins only where the lane is this process' own, and gives up as
 /// soon as it may be another's; a request on its way remains. Without progress the lane does not matter.
 async fn while_owned<T>(
-    keeper: &dyn ProgressStore,
+    progress_store: &dyn ProgressStore,
     lane: &str,
     progress: &Progress,
     work: impl Future<Output = Result<T, CommitError>>,
@@ -217,7 +226,7 @@ async fn while_owned<T>(
     }
     tokio::select! {
         biased;
-        fault = keeper.lost(lane) => Err(fault.into()),
+        fault = progress_store.lost(lane) => Err(fault.into()),
         done = work => done,
     }
 }
@@ -230,20 +239,20 @@ fn several(commit: &Commit) -> bool {
 }
 
 /// Settles, with patience: what was written before would be written again otherwise.
-async fn settle(keeper: &dyn ProgressStore, lane: &str, progress: &Progress) -> Result<(), Fault> {
+async fn settle(progress_store: &dyn ProgressStore, lane: &str, progress: &Progress) -> Result<(), Fault> {
     if *progress == Progress::None {
         return Ok(());
     }
-    let mut patience = Patience::for_write();
-    while let Err(fault) = keeper.settle(lane, progress).await {
-        patience.wait(fault).await?;
+    let mut budget = RetryBudget::for_write();
+    while let Err(fault) = progress_store.settle(lane, progress).await {
+        budget.wait(fault).await?;
     }
     Ok(())
 }
 
-impl engine::Engine for Engine {
+impl engine::Engine for AwsEngine {
     fn reads(&self) -> Arc<dyn Reads> {
-        Arc::new(TableReads::new(Arc::clone(&self.tables), self.local.reads()))
+        Arc::new(DynamoReads::new(Arc::clone(&self.tables), self.local.reads()))
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
@@ -262,9 +271,9 @@ impl engine::Engine for Engine {
 /// The engine of one route.
 pub struct EngineSettings {
     /// Tables in DynamoDB, by their name in routes.toml.
-    pub tables: BTreeMap<String, Table>,
+    pub tables: BTreeMap<String, DynamoTable>,
     /// Object stores in S3, likewise.
-    pub stores: BTreeMap<String, Store>,
+    pub stores: BTreeMap<String, S3Store>,
     /// Outputs outside of the local engine, likewise. Used with a keeper only: else the local engine records the messages,
     /// and whoever commits sends them.
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
@@ -273,7 +282,7 @@ pub struct EngineSettings {
     /// Everything else: its tables, streams and queues, dead letters, counters, and progress where there is no keeper.
     pub local: Arc<dyn engine::Engine>,
     /// Where the progress of the source is kept, if not in the local engine.
-    pub keeper: Option<Arc<dyn ProgressStore>>,
+    pub progress_store: Option<Arc<dyn ProgressStore>>,
     /// What the route promises of its tables.
     pub delivery: Delivery,
 }

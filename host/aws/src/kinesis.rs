@@ -9,8 +9,8 @@ mod records;
 use crate::client::Clients;
 use crate::fault;
 use crate::lineage::{Shard, ShardList};
-use crate::shards::polled::Polled;
-use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Stream};
+use crate::shards::polled::PolledFeed;
+use crate::shards::{self, ReadPace, ShardFeed, ShardReader, ShardedStream, Sharing, SourceWithProgress};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -32,7 +32,7 @@ const LISTINGS: u32 = 3;
 
 /// A stream to read.
 #[derive(Clone)]
-pub struct Settings {
+pub struct KinesisSettings {
     /// Name or ARN.
     pub stream: String,
     /// Where it is.
@@ -49,10 +49,14 @@ pub struct Settings {
 ///
 /// # Errors
 /// A [`Fault`] that names the stream, the consumer or the lease table.
-pub async fn open(clients: &Clients, settings: &Settings, reader: Reader) -> Result<Opened, Fault> {
+pub async fn open(
+    clients: &Clients,
+    settings: &KinesisSettings,
+    reader: ShardReader,
+) -> Result<SourceWithProgress, Fault> {
     let client = clients.kinesis(&settings.place);
     let once = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
-    let stream = Target::of(&settings.stream);
+    let stream = StreamName::of(&settings.stream);
     let doing = format!("read {}", stream.name);
     let summary = stream.describe(&client).await.map_err(|error| fault::of(&doing, &error))?;
     let arn = summary.stream_description_summary().map(|summary| summary.stream_arn().to_owned());
@@ -76,7 +80,7 @@ pub async fn keeps_from(
     stream: &str,
     now: u64,
 ) -> Result<Option<u64>, Fault> {
-    let target = Target::of(stream);
+    let target = StreamName::of(stream);
     let described = target.describe(&clients.kinesis(place)).await;
     let described = described.map_err(|error| fault::of(&format!("describe {}", target.name), &error))?;
     let Some(summary) = described.stream_description_summary() else { return Ok(None) };
@@ -92,18 +96,18 @@ fn kept(created: Option<u64>, hours: u64, now: u64) -> Option<u64> {
 
 /// How a stream is called in requests.
 #[derive(Debug, Clone)]
-struct Target {
+struct StreamName {
     name: String,
     stream: Option<String>,
     arn: Option<String>,
 }
 
-impl Target {
+impl StreamName {
     fn of(stream: &str) -> Self {
         let name = format!("stream {stream:?}");
         let text = stream.to_owned();
         let (stream, arn) = if stream.starts_with("arn:") { (None, Some(text)) } else { (Some(text), None) };
-        Target { name, stream, arn }
+        StreamName { name, stream, arn }
     }
 
     async fn describe(
@@ -128,7 +132,7 @@ struct KinesisStream {
     client: Client,
     /// Without retries of its own: they would use up the shard's limit (reliability K13).
     reads: Client,
-    stream: Target,
+    stream: StreamName,
     /// ARN of the consumer that records are pushed to.
     consumer: Option<String>,
 }
@@ -183,12 +187,12 @@ impl ShardList for KinesisStream {
     }
 }
 
-impl Stream for KinesisStream {
+impl ShardedStream for KinesisStream {
     fn kind(&self) -> &'static str {
         "kinesis"
     }
 
-    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
+    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn ShardFeed> {
         let doing = format!("read shard {shard:?} of {}", self.stream.name);
         match &self.consumer {
             Some(consumer) => {
@@ -196,15 +200,21 @@ impl Stream for KinesisStream {
             }
             None => {
                 let (client, stream) = (self.reads.clone(), self.stream.clone());
-                Box::new(Polled::new(records::Poll { client, stream, shard: shard.to_owned(), hashes, doing }))
+                Box::new(PolledFeed::new(records::KinesisPages {
+                    client,
+                    stream,
+                    shard: shard.to_owned(),
+                    hashes,
+                    doing,
+                }))
             }
         }
     }
 
-    fn pace(&self) -> Pace {
+    fn pace(&self) -> ReadPace {
         match self.consumer {
-            Some(_) => Pace::new(Duration::ZERO, None, Duration::ZERO),
-            None => Pace::new(SPACING, Some(RATE), IDLE),
+            Some(_) => ReadPace::new(Duration::ZERO, None, Duration::ZERO),
+            None => ReadPace::new(SPACING, Some(RATE), IDLE),
         }
     }
 }

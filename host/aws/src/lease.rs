@@ -12,7 +12,7 @@ pub(crate) mod lease_table;
 pub(crate) mod registry;
 mod row;
 
-pub(crate) use lease_progress::LeaseKeeper;
+pub(crate) use lease_progress::LeaseProgress;
 
 use crate::position::{Checkpoint, Position};
 use esclusa_flow::settings::ServiceLocation;
@@ -23,7 +23,7 @@ pub const DURATION: Duration = Duration::from_secs(10);
 
 /// Where leases are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct LeaseSettings {
     /// Name of the table. Made where it is missing. One per route and source; KCL calls it the application's name.
     pub table: String,
     /// Where DynamoDB is.

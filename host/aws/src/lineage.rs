@@ -34,7 +34,7 @@ pub(crate) trait ShardList: Send + Sync {
 }
 
 /// Counts and logs a shard that came from one that was trimmed before the group knew of it.
-pub(crate) fn tell_orphan(lag: &Lag, stream: &str, shard: &Shard) {
+pub(crate) fn report_gap(lag: &Lag, stream: &str, shard: &Shard) {
     lag.add_gap();
     tracing::error!(
         stream,
@@ -45,11 +45,11 @@ pub(crate) fn tell_orphan(lag: &Lag, stream: &str, shard: &Shard) {
 }
 
 /// The shards that the group knows, and whether each is finished.
-pub type Known = BTreeMap<String, bool>;
+pub type KnownShards = BTreeMap<String, bool>;
 
 /// A shard that the group does not know and has to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing<'a> {
+pub struct NewShard<'a> {
     /// The shard.
     pub shard: &'a Shard,
     /// Where it starts.
@@ -72,7 +72,7 @@ pub enum Descent {
 /// The shards of `listed` that the group does not know and has to; parents first, so that whoever stops in between has
 /// told nobody of a child whose parent is unknown.
 #[must_use]
-pub fn missing<'a>(listed: &'a [Shard], known: &Known, start: Start) -> Vec<Missing<'a>> {
+pub fn missing<'a>(listed: &'a [Shard], known: &KnownShards, start: Start) -> Vec<NewShard<'a>> {
     let lineage = Lineage {
         shards: listed.iter().map(|shard| (shard.id.as_str(), shard)).collect(),
         known,
@@ -88,19 +88,19 @@ pub fn missing<'a>(listed: &'a [Shard], known: &Known, start: Start) -> Vec<Miss
 
 /// True where a shard with these parents may be read: each is finished, or nothing that concerns the group.
 #[must_use]
-pub fn may_start(parents: &[String], known: &Known) -> bool {
+pub fn may_start(parents: &[String], known: &KnownShards) -> bool {
     parents.iter().all(|parent| known.get(parent) != Some(&false))
 }
 
 struct Lineage<'a, 'k> {
     shards: BTreeMap<&'a str, &'a Shard>,
-    known: &'k Known,
+    known: &'k KnownShards,
     /// The group knew shards that are gone: it has been here for longer than anything that is listed.
     rolled: bool,
 }
 
 impl<'a> Lineage<'a, '_> {
-    fn visit(&self, shard: &'a Shard, start: Start, seen: &mut BTreeSet<&'a str>, found: &mut Vec<Missing<'a>>) {
+    fn visit(&self, shard: &'a Shard, start: Start, seen: &mut BTreeSet<&'a str>, found: &mut Vec<NewShard<'a>>) {
         if !seen.insert(&shard.id) {
             return;
         }
@@ -118,7 +118,7 @@ impl<'a> Lineage<'a, '_> {
             Start::Latest if !shard.closed => Checkpoint::Latest,
             Start::Latest => return,
         };
-        found.push(Missing { shard, start, descent });
+        found.push(NewShard { shard, start, descent });
     }
 
     /// Closed, and the group works on its children already: it was left out on purpose, or is done and forgotten.

@@ -4,7 +4,7 @@ mod multipart;
 
 use crate::client::Clients;
 use crate::fault;
-use crate::retry::Patience;
+use crate::retry::RetryBudget;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -29,7 +29,7 @@ const IN_FLIGHT: usize = 4;
 
 /// An object store of routes.toml that is in S3.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
+pub struct S3Store {
     /// Bucket.
     pub bucket: String,
     /// What every path begins with; may be empty.
@@ -42,8 +42,8 @@ pub struct Store {
 
 /// The object stores of a route, by their name in routes.toml.
 #[derive(Debug)]
-pub struct Stores {
-    stores: BTreeMap<String, (Store, Client)>,
+pub struct S3Stores {
+    stores: BTreeMap<String, (S3Store, Client)>,
 }
 
 /// An object on its way.
@@ -55,17 +55,17 @@ struct Upload<'a> {
     doing: String,
 }
 
-impl Stores {
+impl S3Stores {
     /// The stores; nothing is sent before they are used.
     #[must_use]
-    pub fn new(stores: BTreeMap<String, Store>, clients: &Clients) -> Self {
-        let open = |(name, store): (String, Store)| {
+    pub fn new(stores: BTreeMap<String, S3Store>, clients: &Clients) -> Self {
+        let open = |(name, store): (String, S3Store)| {
             let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
             let config = clients.s3(&store.place, store.path_style).config().to_builder();
             let config = config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
             (name, (store, Client::from_conf(config)))
         };
-        Stores { stores: stores.into_iter().map(open).collect() }
+        S3Stores { stores: stores.into_iter().map(open).collect() }
     }
 
     /// True where the store is in S3.
@@ -121,14 +121,14 @@ impl Stores {
 
 impl Upload<'_> {
     async fn single(&self, bytes: &[u8]) -> Result<(), Fault> {
-        let mut patience = Patience::for_write();
+        let mut budget = RetryBudget::for_write();
         let body = aws_sdk_s3::primitives::SdkBody::from(bytes);
         loop {
             let body = ByteStream::new(body.try_clone().unwrap_or_else(|| bytes.into()));
             let request = self.client.put_object().bucket(self.bucket).key(&self.key).content_type(self.content_type);
             match request.body(body).send().await {
                 Ok(_) => return Ok(()),
-                Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
             }
         }
     }

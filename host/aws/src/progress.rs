@@ -41,35 +41,35 @@ pub struct LateProgressStore(RwLock<Option<Arc<dyn ProgressStore>>>);
 
 impl LateProgressStore {
     /// Puts the keeper of the source that was just opened in place.
-    pub fn set(&self, keeper: Option<Arc<dyn ProgressStore>>) {
-        *self.0.write() = keeper;
+    pub fn set(&self, progress_store: Option<Arc<dyn ProgressStore>>) {
+        *self.0.write() = progress_store;
     }
 
-    fn keeper(&self) -> Result<Arc<dyn ProgressStore>, Fault> {
-        let keeper = self.0.read().clone();
-        keeper.ok_or_else(|| Fault::LeaseLost("the source is not open".to_owned()))
+    fn progress_store(&self) -> Result<Arc<dyn ProgressStore>, Fault> {
+        let progress_store = self.0.read().clone();
+        progress_store.ok_or_else(|| Fault::LeaseLost("the source is not open".to_owned()))
     }
 }
 
 impl ProgressStore for LateProgressStore {
     fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault> {
         Box::pin(async move {
-            match self.keeper() {
-                Ok(keeper) => keeper.lost(lane).await,
+            match self.progress_store() {
+                Ok(progress_store) => progress_store.lost(lane).await,
                 Err(fault) => fault,
             }
         })
     }
 
     fn settle<'a>(&'a self, lane: &'a str, progress: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move { self.keeper()?.settle(lane, progress).await })
+        Box::pin(async move { self.progress_store()?.settle(lane, progress).await })
     }
 
     fn write(&self, lane: &str, progress: &Progress) -> Result<Option<Update>, Fault> {
-        self.keeper()?.write(lane, progress)
+        self.progress_store()?.write(lane, progress)
     }
 
     fn prepare<'a>(&'a self, lane: &'a str, to: &'a Token) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(async move { self.keeper()?.prepare(lane, to).await })
+        Box::pin(async move { self.progress_store()?.prepare(lane, to).await })
     }
 }

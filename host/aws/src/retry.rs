@@ -9,13 +9,13 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(20), max: Duratio
 
 /// Patience with one request.
 #[derive(Debug)]
-pub struct Patience {
+pub struct RetryBudget {
     until: Instant,
     tries: u32,
     seed: u64,
 }
 
-impl Patience {
+impl RetryBudget {
     /// Patience for a write. Far below the ten minutes for which DynamoDB remembers the token of a transaction.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>, November 2026.
     #[must_use]
@@ -31,7 +31,7 @@ impl Patience {
 
     fn lasting(time: Duration) -> Self {
         let now = Instant::now();
-        Patience { until: now.checked_add(time).unwrap_or(now), tries: 0, seed: random() }
+        RetryBudget { until: now.checked_add(time).unwrap_or(now), tries: 0, seed: random() }
     }
 
     /// Waits before the next try.

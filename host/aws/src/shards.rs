@@ -10,8 +10,8 @@ mod pace;
 pub(crate) mod polled;
 mod sole_reader;
 
-pub(crate) use pace::Pace;
-pub use sole_reader::Alone;
+pub(crate) use pace::ReadPace;
+pub use sole_reader::SoleReader;
 
 use crate::client::Clients;
 use crate::fault;
@@ -38,7 +38,7 @@ pub const DISCOVERY: Duration = Duration::from_secs(60);
 
 /// Who reads, and as what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reader {
+pub struct ShardReader {
     /// Route name.
     pub route: Arc<str>,
     /// Source name.
@@ -47,18 +47,18 @@ pub struct Reader {
 
 /// Who decides which process reads which shard.
 #[derive(Clone)]
-pub enum Coordination {
+pub enum ShardCoordination {
     /// Any number of processes, by leases.
-    Leases(lease::Settings),
+    Leases(lease::LeaseSettings),
     /// This process reads all shards; positions are kept elsewhere.
-    Alone(Arc<Alone>),
+    Alone(Arc<SoleReader>),
 }
 
 /// How shards are shared and discovered.
 #[derive(Clone)]
 pub struct Sharing {
     /// Who reads what.
-    pub coordination: Coordination,
+    pub coordination: ShardCoordination,
     /// A shard waits for those that it came from, so that keys stay in order over splits and merges.
     pub ordered: bool,
     /// Most bytes of records that were read and not given yet, in all shards.
@@ -72,28 +72,28 @@ pub struct Sharing {
 }
 
 /// A source, and what keeps its progress where that is not done elsewhere.
-pub type Opened = (Box<dyn Source>, Option<Arc<dyn ProgressStore>>);
+pub type SourceWithProgress = (Box<dyn Source>, Option<Arc<dyn ProgressStore>>);
 
 /// A stream with shards.
-pub(crate) trait Stream: ShardList {
+pub(crate) trait ShardedStream: ShardList {
     /// Its kind as written in routes.toml.
     fn kind(&self) -> &'static str;
 
     /// A reader of one shard; nothing is sent yet.
-    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn Feed>;
+    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn ShardFeed>;
 
     /// How often its shards may be read.
-    fn pace(&self) -> Pace;
+    fn pace(&self) -> ReadPace;
 }
 
 /// Reads the records of one shard in order.
-pub(crate) trait Feed: Send {
+pub(crate) trait ShardFeed: Send {
     /// Goes to a place; nothing is sent yet.
     fn seek(&mut self, to: Cursor);
 
     /// The records that come next. A feed that is pushed waits for them, at most for `wait`. Cancel-safe: a page that
     /// was not returned is read again.
-    fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, ReadError>>;
+    fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, PageError>>;
 
     /// Where records are pushed: waits until there are some. Never ends elsewhere. Cancel-safe.
     fn pushed(&mut self) -> BoxFuture<'_, ()> {
@@ -122,7 +122,7 @@ pub(crate) enum Cursor {
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     /// The records, in order.
-    pub records: Vec<Found>,
+    pub records: Vec<FetchedRecord>,
     /// Bytes that the service sent, for its limits.
     pub bytes: usize,
     /// How far behind the newest record the reader is, as the service says it.
@@ -133,9 +133,9 @@ pub(crate) struct Page {
 
 /// A record as it was read.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum FetchedRecord {
     /// One event.
-    One(Record),
+    One(ShardRecord),
     /// Several, which are made when a batch needs them.
     Several(Several),
 }
@@ -143,7 +143,7 @@ pub(crate) enum Found {
 /// The events of one record.
 pub(crate) struct Several {
     /// The events, in order.
-    pub events: Box<dyn Iterator<Item = Record> + Send>,
+    pub events: Box<dyn Iterator<Item = ShardRecord> + Send>,
     /// Bytes of memory that it takes until the last of them is made.
     pub size: usize,
     /// When the record was accepted, milliseconds since the Unix epoch.
@@ -152,7 +152,7 @@ pub(crate) struct Several {
 
 /// An event as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
+pub(crate) struct ShardRecord {
     /// Where it is.
     pub position: Position,
     /// Stable across redeliveries.
@@ -167,19 +167,19 @@ pub(crate) struct Record {
     pub refused: Option<Box<Reason>>,
 }
 
-impl Found {
+impl FetchedRecord {
     /// When it was accepted, milliseconds since the Unix epoch.
     pub fn timestamp(&self) -> u64 {
         match self {
-            Found::One(record) => record.timestamp,
-            Found::Several(several) => several.timestamp,
+            FetchedRecord::One(record) => record.timestamp,
+            FetchedRecord::Several(several) => several.timestamp,
         }
     }
 }
 
-impl From<Record> for Found {
-    fn from(record: Record) -> Self {
-        Found::One(record)
+impl From<ShardRecord> for FetchedRecord {
+    fn from(record: ShardRecord) -> Self {
+        FetchedRecord::One(record)
     }
 }
 
@@ -191,7 +191,7 @@ impl fmt::Debug for Several {
 
 /// A page that was not read.
 #[derive(Debug)]
-pub(crate) enum ReadError {
+pub(crate) enum PageError {
     /// Read less often.
     Throttled(String),
     /// The iterator is too old.
@@ -204,18 +204,18 @@ pub(crate) enum ReadError {
     Fault(Fault),
 }
 
-impl ReadError {
+impl PageError {
     /// What a failed read means; `doing` says what was read.
     pub fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         match (error.code(), fault::of(doing, error)) {
-            (Some("ExpiredIteratorException"), fault) => ReadError::Expired(fault.to_string()),
-            (Some("TrimmedDataAccessException"), fault) => ReadError::Trimmed(fault.to_string()),
-            (_, Fault::Throttled { reason, .. }) => ReadError::Throttled(reason),
-            (Some("ResourceNotFoundException"), fault) => ReadError::Gone(fault.to_string()),
-            (_, fault) => ReadError::Fault(fault),
+            (Some("ExpiredIteratorException"), fault) => PageError::Expired(fault.to_string()),
+            (Some("TrimmedDataAccessException"), fault) => PageError::Trimmed(fault.to_string()),
+            (_, Fault::Throttled { reason, .. }) => PageError::Throttled(reason),
+            (Some("ResourceNotFoundException"), fault) => PageError::Gone(fault.to_string()),
+            (_, fault) => PageError::Fault(fault),
         }
     }
 }
@@ -226,29 +226,29 @@ impl ReadError {
 /// A [`Fault`] that names the lease table, where there is one.
 pub(crate) async fn open(
     clients: &Clients,
-    stream: Arc<dyn Stream>,
+    stream: Arc<dyn ShardedStream>,
     start: Start,
     sharing: &Sharing,
-    reader: Reader,
-) -> Result<Opened, Fault> {
-    let opening = lane::Opening {
+    reader: ShardReader,
+) -> Result<SourceWithProgress, Fault> {
+    let opening = lane::LaneOpener {
         stream,
         reader,
         start,
         ordered: sharing.ordered,
         routes: sharing.routes,
-        room: pace::Room::new(sharing.read_ahead),
+        room: pace::ReadAheadLimit::new(sharing.read_ahead),
         lag: Arc::clone(&sharing.lag),
     };
     match &sharing.coordination {
-        Coordination::Leases(settings) => leased::open(clients, settings, sharing.discovery, opening).await,
-        Coordination::Alone(alone) => {
-            Ok((Box::new(sole_reader::AloneSource::new(Arc::clone(alone), sharing.discovery, opening)), None))
+        ShardCoordination::Leases(settings) => leased::open(clients, settings, sharing.discovery, opening).await,
+        ShardCoordination::Alone(alone) => {
+            Ok((Box::new(sole_reader::SoleSource::new(Arc::clone(alone), sharing.discovery, opening)), None))
         }
     }
 }
 
-impl Reader {
+impl ShardReader {
     fn origin(&self, kind: &str, lane: &str) -> Origin {
         Origin {
             route: Arc::clone(&self.route),

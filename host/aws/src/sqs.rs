@@ -30,17 +30,17 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::Source;
 use parking_lot::{Mutex, MutexGuard};
-use queue_requests::Queue;
-use queue_worker::QueueSource;
-use shared_receiver::Hub;
+use queue_requests::SqsQueue;
+use queue_worker::SqsSource;
 pub use shared_receiver::Routes;
+use shared_receiver::SharedReceiver;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A queue to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct SqsSettings {
     /// Name, URL or ARN. A name ending in `.fifo` is a FIFO queue.
     pub queue: String,
     /// Where it is.
@@ -52,7 +52,7 @@ pub struct Settings {
 
 /// Who reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reader {
+pub struct QueueReader {
     /// Route name in routes.toml.
     pub route: Arc<str>,
     /// Source name in routes.toml.
@@ -63,16 +63,16 @@ pub struct Reader {
 
 /// The queues that routes of this process read. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Queues(Arc<Mutex<Known>>);
+pub struct SqsQueues(Arc<Mutex<QueueRegistry>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct QueueRegistry {
     routes: BTreeMap<Arc<str>, Routes>,
-    hubs: BTreeMap<Arc<str>, (Settings, Arc<Hub>)>,
+    hubs: BTreeMap<Arc<str>, (SqsSettings, Arc<SharedReceiver>)>,
 }
 
-impl Queues {
-    fn known(&self) -> MutexGuard<'_, Known> {
+impl SqsQueues {
+    fn known(&self) -> MutexGuard<'_, QueueRegistry> {
         self.0.lock()
     }
 
@@ -80,7 +80,9 @@ impl Queues {
     /// are done with it. Of a source that nothing is said of, whoever opens it is the only reader.
     pub fn set_routes(&self, routes: BTreeMap<Arc<str>, Routes>) {
         let mut known = self.known();
-        known.hubs.retain(|source, (_, hub)| routes.get(source).map(|routes| hub.set_routes(routes)).is_some());
+        known
+            .hubs
+            .retain(|source, (_, receiver)| routes.get(source).map(|routes| receiver.set_routes(routes)).is_some());
         known.routes = routes;
     }
 
@@ -91,41 +93,41 @@ impl Queues {
     pub async fn open(
         &self,
         clients: &Clients,
-        settings: &Settings,
-        reader: Reader,
+        settings: &SqsSettings,
+        reader: QueueReader,
     ) -> Result<(Box<dyn Source>, Arc<dyn ProgressStore>), Fault> {
-        let queue = Queue::find(clients.sqs(&settings.place), settings).await?;
-        let hub = self.hub(queue, settings, &reader);
-        let keeper = Receipts { hub: hub.clone(), route: reader.route.clone() };
-        Ok((Box::new(QueueSource::new(hub, reader)), Arc::new(keeper)))
+        let queue = SqsQueue::find(clients.sqs(&settings.place), settings).await?;
+        let receiver = self.receiver(queue, settings, &reader);
+        let progress_store = ReceiptStore { receiver: receiver.clone(), route: reader.route.clone() };
+        Ok((Box::new(SqsSource::new(receiver, reader)), Arc::new(progress_store)))
     }
 
-    fn hub(&self, queue: Queue, settings: &Settings, reader: &Reader) -> Arc<Hub> {
+    fn receiver(&self, queue: SqsQueue, settings: &SqsSettings, reader: &QueueReader) -> Arc<SharedReceiver> {
         let mut known = self.known();
-        if let Some((of, hub)) = known.hubs.get(&reader.source)
+        if let Some((of, receiver)) = known.hubs.get(&reader.source)
             && of == settings
-            && (hub.in_use() || hub.queue.is(&queue))
+            && (receiver.in_use() || receiver.queue.is(&queue))
         {
-            return hub.clone();
+            return receiver.clone();
         }
         let alone = || Routes::from([(reader.route.clone(), usize::MAX)]);
         let routes = known.routes.get(&reader.source).cloned().unwrap_or_else(alone);
-        let hub = Arc::new(Hub::new(queue, reader.source.clone(), &routes));
-        known.hubs.insert(reader.source.clone(), (settings.clone(), hub.clone()));
-        hub
+        let receiver = Arc::new(SharedReceiver::new(queue, reader.source.clone(), &routes));
+        known.hubs.insert(reader.source.clone(), (settings.clone(), receiver.clone()));
+        receiver
     }
 }
 
 /// The keeper of a route. A receipt that is not valid any more is a duplicate to come, and no error: its message is
 /// somebody else's by now, and the effects are written (reliability Q1).
-pub struct Receipts {
+pub struct ReceiptStore {
     /// What the routes of the source have in common.
-    pub hub: Arc<Hub>,
+    pub receiver: Arc<SharedReceiver>,
     /// The route.
     pub route: Arc<str>,
 }
 
-impl ProgressStore for Receipts {
+impl ProgressStore for ReceiptStore {
     fn lost<'a>(&'a self, _lane: &'a str) -> BoxFuture<'a, Fault> {
         Box::pin(std::future::pending())
     }
@@ -135,7 +137,7 @@ impl ProgressStore for Receipts {
             let Progress::Receipts { delete, release } = progress else { return Ok(()) };
             let done = delete.iter().filter_map(|token| Some((receipt(token)?, None)));
             let back = release.iter().filter_map(|(token, wait)| Some((receipt(token)?, Some(*wait))));
-            self.hub.settle(&self.route, done.chain(back).collect()).await
+            self.receiver.settle(&self.route, done.chain(back).collect()).await
         })
     }
 

@@ -6,24 +6,24 @@
 pub mod attribute;
 mod cancellation;
 mod dedup;
+mod dynamo_reads;
 mod expression;
 mod fold;
+mod item_write;
 pub mod open_table;
-mod reads;
 mod repeatable;
-mod table_write;
 mod transaction;
 
-pub use dedup::{Fence, Marks};
-pub use reads::TableReads;
-pub use table_write::Write;
+pub use dedup::{DedupTable, Fence};
+pub use dynamo_reads::DynamoReads;
+pub use item_write::ItemWrite;
 
 use crate::client::Clients;
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
-use open_table::{OpenTable, Slot};
+use open_table::{LazyTable, OpenTable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A table of routes.toml that is in DynamoDB. What a commit does to one item is one write: a stream of the table shows the
 /// item before and after it, and no step in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
+pub struct DynamoTable {
     /// Its name in DynamoDB.
     pub name: String,
     /// Where it is.
@@ -40,23 +40,24 @@ pub struct Table {
 
 /// The tables of a route, by their name in routes.toml.
 #[derive(Debug)]
-pub struct Tables {
-    slots: BTreeMap<String, Slot>,
+pub struct DynamoTables {
+    tables: BTreeMap<String, LazyTable>,
     split: AtomicU64,
 }
 
-impl Tables {
+impl DynamoTables {
     /// The tables; nothing is sent before they are used.
     #[must_use]
-    pub fn new(tables: BTreeMap<String, Table>, clients: &Clients) -> Self {
-        let slots = tables.into_iter().map(|(name, table)| (name.clone(), Slot::new(&name, table, clients))).collect();
-        Tables { slots, split: AtomicU64::new(0) }
+    pub fn new(tables: BTreeMap<String, DynamoTable>, clients: &Clients) -> Self {
+        let tables =
+            tables.into_iter().map(|(name, table)| (name.clone(), LazyTable::new(&name, table, clients))).collect();
+        DynamoTables { tables, split: AtomicU64::new(0) }
     }
 
     /// True where the table is in DynamoDB.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.slots.contains_key(name)
+        self.tables.contains_key(name)
     }
 
     /// How many commits of a single event were too large for one transaction: their effects are at-least-once.
@@ -70,8 +71,8 @@ impl Tables {
     /// # Errors
     /// A [`Fault`] that names the table.
     pub async fn open(&self, name: &str) -> Result<Option<Arc<OpenTable>>, Fault> {
-        match self.slots.get(name) {
-            Some(slot) => slot.open().await.map(Some),
+        match self.tables.get(name) {
+            Some(table) => table.open().await.map(Some),
             None => Ok(None),
         }
     }
@@ -80,14 +81,14 @@ impl Tables {
     ///
     /// # Errors
     /// [`CommitError`]; nothing is written by this.
-    pub async fn plan(&self, actions: Vec<(usize, Action)>) -> Result<Vec<Write>, CommitError> {
+    pub async fn plan(&self, actions: Vec<(usize, Action)>) -> Result<Vec<ItemWrite>, CommitError> {
         let mut opened = Vec::with_capacity(actions.len());
         for (index, action) in actions {
             let table = self.open(action.target()).await?;
             let table = table.ok_or_else(|| Fault::Bug(format!("table {:?} is not in DynamoDB", action.target())))?;
             opened.push((index, action, table));
         }
-        table_write::plan(opened)
+        item_write::plan(opened)
     }
 
     /// Carries out planned writes; gives the actions that their guards left out. `several`: the commit is of more than
@@ -96,7 +97,7 @@ impl Tables {
     /// # Errors
     /// [`CommitError`]. Puts and deletes that do not depend on each other may have happened: repeated, they come to the
     /// same.
-    pub async fn write(&self, writes: Vec<Write>, fence: &Fence, several: bool) -> Result<Vec<usize>, CommitError> {
+    pub async fn write(&self, writes: Vec<ItemWrite>, fence: &Fence, several: bool) -> Result<Vec<usize>, CommitError> {
         if is_repeatable(&writes, fence) {
             repeatable::write(writes).await
         } else {
@@ -104,11 +105,11 @@ impl Tables {
         }
     }
 
-    /// Checks that writes can be carried out by [`Tables::write`] together with `fence`.
+    /// Checks that writes can be carried out by [`DynamoTables::write`] together with `fence`.
     ///
     /// # Errors
     /// [`CommitError::TooLarge`], or a [`Fault`] where tables of one transaction are in different places.
-    pub fn check(&self, writes: &[Write], fence: &Fence, several: bool) -> Result<(), CommitError> {
+    pub fn check(&self, writes: &[ItemWrite], fence: &Fence, several: bool) -> Result<(), CommitError> {
         if is_repeatable(writes, fence) {
             return Ok(());
         }
@@ -120,24 +121,29 @@ impl Tables {
             );
             return Err(Fault::Permanent(why).into());
         }
-        if several && transaction::cuts(writes, fence.len()).len() > 1 { Err(CommitError::TooLarge) } else { Ok(()) }
+        if several && transaction::chunks(writes, fence.len()).len() > 1 { Err(CommitError::TooLarge) } else { Ok(()) }
     }
 
-    async fn together(&self, mut writes: Vec<Write>, fence: &Fence, several: bool) -> Result<Vec<usize>, CommitError> {
+    async fn together(
+        &self,
+        mut writes: Vec<ItemWrite>,
+        fence: &Fence,
+        several: bool,
+    ) -> Result<Vec<usize>, CommitError> {
         self.check(&writes, fence, several)?;
-        let cuts = transaction::cuts(&writes, fence.len());
-        if cuts.len() > 1 {
+        let chunks = transaction::chunks(&writes, fence.len());
+        if chunks.len() > 1 {
             self.split.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
-                transactions = cuts.len(),
+                transactions = chunks.len(),
                 "the effects of one event need several transactions: they are at-least-once"
             );
         }
         let mut skipped = Vec::new();
-        for (index, count) in cuts.iter().enumerate() {
+        for (index, count) in chunks.iter().enumerate() {
             let rest = writes.split_off(writes.len().min(*count));
             let piece = std::mem::replace(&mut writes, rest);
-            let last = index.saturating_add(1) == cuts.len();
+            let last = index.saturating_add(1) == chunks.len();
             skipped.extend(transaction::write(piece, fence, last, several).await?);
         }
         skipped.sort_unstable();
@@ -145,6 +151,6 @@ impl Tables {
     }
 }
 
-fn is_repeatable(writes: &[Write], fence: &Fence) -> bool {
-    fence.is_empty() && !writes.iter().any(Write::is_bound)
+fn is_repeatable(writes: &[ItemWrite], fence: &Fence) -> bool {
+    fence.is_empty() && !writes.iter().any(ItemWrite::is_bound)
 }

@@ -4,7 +4,7 @@
 //! It is written as it is read: a tree of a change would take many times the memory of the change.
 
 use crate::position::Position;
-use crate::shards::Record;
+use crate::shards::ShardRecord;
 use aws_sdk_dynamodbstreams::types::{self, AttributeValue, StreamRecord};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,17 +16,17 @@ use std::collections::{BTreeMap, HashMap};
 ///
 /// # Errors
 /// [`Fault::Permanent`] where the record has no sequence number: it cannot be settled.
-pub fn event(record: &types::Record, stream: &str, key: &str) -> Result<Record, Fault> {
+pub fn event(record: &types::Record, stream: &str, key: &str) -> Result<ShardRecord, Fault> {
     let change = record.dynamodb();
     let sequence = change.and_then(StreamRecord::sequence_number);
     let sequence = sequence.ok_or_else(|| Fault::Permanent(format!("a record of {stream} has no sequence number")))?;
     let created = change.and_then(StreamRecord::approximate_creation_date_time);
     let seconds = created.and_then(|time| u64::try_from(time.secs()).ok()).unwrap_or_default();
-    Ok(Record {
+    Ok(ShardRecord {
         position: Position { sequence: sequence.to_owned(), sub: None },
         id: record.event_id().unwrap_or(sequence).to_owned(),
         key: change.and_then(StreamRecord::keys).and_then(|keys| keys.get(key)).map(text).unwrap_or_default(),
-        data: serde_json::to_vec(&Document(record, stream)).map_err(|error| Fault::Bug(error.to_string()))?,
+        data: serde_json::to_vec(&EventJson(record, stream)).map_err(|error| Fault::Bug(error.to_string()))?,
         timestamp: seconds.saturating_mul(1000),
         refused: None,
     })
@@ -43,42 +43,42 @@ macro_rules! members {
     }};
 }
 
-struct Document<'a>(&'a types::Record, &'a str);
+struct EventJson<'a>(&'a types::Record, &'a str);
 
-impl Serialize for Document<'_> {
+impl Serialize for EventJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Document(record, stream) = self;
+        let EventJson(record, stream) = self;
         members!(serializer,
             "awsRegion" => record.aws_region(),
-            "dynamodb" => record.dynamodb().map(Change),
+            "dynamodb" => record.dynamodb().map(StreamRecordJson),
             "eventID" => record.event_id(),
             "eventName" => record.event_name().map(|name| name.as_str()),
             "eventSource" => record.event_source(),
             "eventSourceARN" => Some(stream),
             "eventVersion" => record.event_version(),
-            "userIdentity" => record.user_identity().map(Who),
+            "userIdentity" => record.user_identity().map(IdentityJson),
         )
     }
 }
 
-struct Who<'a>(&'a types::Identity);
+struct IdentityJson<'a>(&'a types::Identity);
 
-impl Serialize for Who<'_> {
+impl Serialize for IdentityJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         members!(serializer, "principalId" => Some(self.0.principal_id()), "type" => Some(self.0.r#type()))
     }
 }
 
-struct Change<'a>(&'a StreamRecord);
+struct StreamRecordJson<'a>(&'a StreamRecord);
 
-impl Serialize for Change<'_> {
+impl Serialize for StreamRecordJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let record = self.0;
         members!(serializer,
             "ApproximateCreationDateTime" => record.approximate_creation_date_time().map(|time| time.secs()),
-            "Keys" => record.keys().map(Item),
-            "NewImage" => record.new_image().map(Item),
-            "OldImage" => record.old_image().map(Item),
+            "Keys" => record.keys().map(ImageJson),
+            "NewImage" => record.new_image().map(ImageJson),
+            "OldImage" => record.old_image().map(ImageJson),
             "SequenceNumber" => record.sequence_number(),
             "SizeBytes" => record.size_bytes(),
             "StreamViewType" => record.stream_view_type().map(|kind| kind.as_str()),
@@ -86,18 +86,18 @@ impl Serialize for Change<'_> {
     }
 }
 
-struct Item<'a>(&'a HashMap<String, AttributeValue>);
+struct ImageJson<'a>(&'a HashMap<String, AttributeValue>);
 
-impl Serialize for Item<'_> {
+impl Serialize for ImageJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let sorted: BTreeMap<_, _> = self.0.iter().collect();
-        serializer.collect_map(sorted.into_iter().map(|(name, value)| (name, Typed(value))))
+        serializer.collect_map(sorted.into_iter().map(|(name, value)| (name, ValueJson(value))))
     }
 }
 
-struct Typed<'a>(&'a AttributeValue);
+struct ValueJson<'a>(&'a AttributeValue);
 
-impl Serialize for Typed<'_> {
+impl Serialize for ValueJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         match self.0 {
@@ -111,8 +111,8 @@ impl Serialize for Typed<'_> {
             AttributeValue::Bs(all) => {
                 map.serialize_entry("BS", &all.iter().map(|bytes| STANDARD.encode(bytes)).collect::<Vec<_>>())?;
             }
-            AttributeValue::L(values) => map.serialize_entry("L", &List(values))?,
-            AttributeValue::M(values) => map.serialize_entry("M", &Item(values))?,
+            AttributeValue::L(values) => map.serialize_entry("L", &ListJson(values))?,
+            AttributeValue::M(values) => map.serialize_entry("M", &ImageJson(values))?,
             // A type that DynamoDB may invent: visible, and no guess.
             _ => {}
         }
@@ -120,11 +120,11 @@ impl Serialize for Typed<'_> {
     }
 }
 
-struct List<'a>(&'a [AttributeValue]);
+struct ListJson<'a>(&'a [AttributeValue]);
 
-impl Serialize for List<'_> {
+impl Serialize for ListJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Typed))
+        serializer.collect_seq(self.0.iter().map(ValueJson))
     }
 }
 

@@ -1,33 +1,33 @@
 //! A commit by where its parts go: DynamoDB, S3, the local engine. Keeps the index that each action has in the commit.
 
-use crate::objects::Stores;
-use crate::tables::Tables;
+use crate::objects::S3Stores;
+use crate::tables::DynamoTables;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Progress};
 use std::sync::Arc;
 
 /// See the module.
-pub struct Parts {
+pub struct CommitParts {
     /// Writes to tables in DynamoDB.
     pub writes: Vec<(usize, Action)>,
     /// Objects for S3.
     pub objects: Vec<(usize, PutObject)>,
     /// Everything else.
-    pub rest: Rest,
+    pub rest: LocalCommit,
 }
 
 /// What is left for the local engine.
-pub struct Rest {
+pub struct LocalCommit {
     /// The commit without what goes elsewhere.
     pub commit: Commit,
     /// For each of its actions the index that it has in the whole commit.
     origins: Vec<usize>,
 }
 
-impl Parts {
+impl CommitParts {
     /// Takes a commit apart.
-    pub fn of(mut commit: Commit, tables: &Tables, stores: &Stores) -> Self {
+    pub fn of(mut commit: Commit, tables: &DynamoTables, stores: &S3Stores) -> Self {
         let (mut writes, mut objects, mut actions, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (index, action) in std::mem::take(&mut commit.actions).into_iter().enumerate() {
             match action {
@@ -42,17 +42,17 @@ impl Parts {
             }
         }
         commit.actions = actions;
-        Parts { writes, objects, rest: Rest { commit, origins } }
+        CommitParts { writes, objects, rest: LocalCommit { commit, origins } }
     }
 }
 
-impl Rest {
+impl LocalCommit {
     /// Commits to the local engine, unless there is nothing to commit; gives indexes of the whole commit.
     ///
     /// # Errors
     /// Those of the local engine, with indexes of the whole commit.
     pub async fn commit_to(self, local: &dyn Engine) -> Result<Committed, CommitError> {
-        let Rest { mut commit, origins } = self;
+        let LocalCommit { mut commit, origins } = self;
         // The marks are written to DynamoDB.
         commit.marks = Vec::new();
         let empty = commit.actions.is_empty() && commit.outbox.is_empty() && commit.dead.is_empty();

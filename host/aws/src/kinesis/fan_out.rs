@@ -4,7 +4,7 @@
 
 use super::records::{Hashes, look, place};
 use crate::fault;
-use crate::shards::{Cursor, Feed, Found, Page, ReadError, wall_millis};
+use crate::shards::{Cursor, FetchedRecord, Page, PageError, ShardFeed, wall_millis};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
@@ -22,7 +22,7 @@ const LIFETIME: Duration = Duration::from_secs(290);
 /// How long a new consumer may take to become active; the service says seconds.
 const REGISTRATION: Duration = Duration::from_secs(60);
 
-type Receiver = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
+type PushReceiver = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
 
 /// ARN of the consumer of this name, which is registered where it is missing, once it is active.
 ///
@@ -64,16 +64,16 @@ pub struct FanOut {
     doing: String,
     /// Where the next subscription begins.
     at: Cursor,
-    subscription: Option<(Receiver, Instant)>,
+    subscription: Option<(PushReceiver, Instant)>,
     /// Records that were pushed and are looked at.
-    looking: Option<Looking>,
+    looking: Option<PushedRecords>,
     /// What was pushed and not given as a page yet.
-    pushed: Option<Result<Page, ReadError>>,
+    pushed: Option<Result<Page, PageError>>,
 }
 
 /// Records that are looked at.
-struct Looking {
-    records: JoinHandle<(Vec<Found>, usize)>,
+struct PushedRecords {
+    records: JoinHandle<(Vec<FetchedRecord>, usize)>,
     behind_millis: Option<u64>,
     /// Where the shard goes on; `None`: it ends.
     next: Option<Cursor>,
@@ -86,11 +86,11 @@ impl FanOut {
         FanOut { client, consumer, shard, hashes, doing, at, subscription: None, looking: None, pushed: None }
     }
 
-    async fn subscribe(&mut self) -> Result<(), ReadError> {
+    async fn subscribe(&mut self) -> Result<(), PageError> {
         let (kind, sequence, time) = place(&self.at);
         let position =
             StartingPosition::builder().r#type(kind).set_sequence_number(sequence).set_timestamp(time).build();
-        let position = position.map_err(|error| ReadError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))?;
+        let position = position.map_err(|error| PageError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))?;
         let request = self.client.subscribe_to_shard().consumer_arn(&self.consumer).shard_id(&self.shard);
         let asked = wall_millis();
         match request.starting_position(position).send().await {
@@ -103,9 +103,9 @@ impl FanOut {
             }
             // The subscription before this one is still known to the service, for five seconds at most.
             Err(error) if error.code() == Some("ResourceInUseException") => {
-                Err(ReadError::Throttled(format!("{}: the shard is subscribed to already", self.doing)))
+                Err(PageError::Throttled(format!("{}: the shard is subscribed to already", self.doing)))
             }
-            Err(error) => Err(ReadError::of(&self.doing, &error)),
+            Err(error) => Err(PageError::of(&self.doing, &error)),
         }
     }
 
@@ -116,7 +116,7 @@ impl FanOut {
         }
         let Some(looking) = &mut self.looking else { return };
         let looked = (&mut looking.records).await;
-        let Some(Looking { behind_millis, next, .. }) = self.looking.take() else { return };
+        let Some(PushedRecords { behind_millis, next, .. }) = self.looking.take() else { return };
         self.pushed = Some(match looked {
             Ok((records, bytes)) => {
                 let ended = next.is_none();
@@ -125,7 +125,7 @@ impl FanOut {
             }
             Err(error) => {
                 self.subscription = None;
-                Err(ReadError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))
+                Err(PageError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))
             }
         });
     }
@@ -143,7 +143,7 @@ impl FanOut {
                 // At the end of a shard the service names its children and no place to continue at.
                 let ended = !event.child_shards().is_empty() || event.continuation_sequence_number.is_empty();
                 let next = (!ended).then_some(Cursor::After(event.continuation_sequence_number));
-                self.looking = Some(Looking { records: look(event.records, self.hashes), behind_millis, next });
+                self.looking = Some(PushedRecords { records: look(event.records, self.hashes), behind_millis, next });
             }
             Ok(Some(_)) => {}
             Ok(None) => self.subscription = None,
@@ -155,14 +155,14 @@ impl FanOut {
                     aws_sdk_kinesis::error::DisplayErrorContext(&error)
                 );
                 self.pushed = Some(Err(match error.code() {
-                    Some("ResourceNotFoundException") => ReadError::Gone(why),
-                    _ => ReadError::Fault(Fault::Transient(why)),
+                    Some("ResourceNotFoundException") => PageError::Gone(why),
+                    _ => PageError::Fault(Fault::Transient(why)),
                 }));
             }
         }
     }
 
-    async fn read(&mut self, wait: Duration) -> Result<Page, ReadError> {
+    async fn read(&mut self, wait: Duration) -> Result<Page, PageError> {
         if self.pushed.is_none() {
             if self.subscription.is_none() {
                 self.subscribe().await?;
@@ -174,12 +174,12 @@ impl FanOut {
     }
 }
 
-impl Feed for FanOut {
+impl ShardFeed for FanOut {
     fn seek(&mut self, to: Cursor) {
         (self.at, self.subscription, self.looking, self.pushed) = (to, None, None, None);
     }
 
-    fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, ReadError>> {
+    fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, PageError>> {
         Box::pin(self.read(wait))
     }
 

@@ -1,10 +1,10 @@
 //! Records of Kinesis as events.
 
-use super::Target;
-use super::aggregate::{self, Opened, Part};
+use super::StreamName;
+use super::aggregate::{self, AggregatedEvent, PayloadKind};
 use crate::position::Position;
-use crate::shards::polled::{Pages, Read};
-use crate::shards::{Cursor, Found, Page, ReadError, Record, Several};
+use crate::shards::polled::{FetchedPage, PageRequests};
+use crate::shards::{Cursor, FetchedRecord, Page, PageError, Several, ShardRecord};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types;
 use aws_smithy_types::DateTime;
@@ -22,7 +22,7 @@ pub type Hashes = Option<(u128, u128)>;
 
 /// Looks at records on a thread of its own, since a page may hold 10 MiB of them: gives them in order, and the bytes that
 /// they took.
-pub fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<Found>, usize)> {
+pub fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<FetchedRecord>, usize)> {
     tokio::task::spawn_blocking(move || {
         let size = |record: &types::Record| record.data.as_ref().len() + record.partition_key().map_or(0, str::len);
         let bytes = records.iter().map(size).sum();
@@ -30,26 +30,38 @@ pub fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<Foun
     })
 }
 
-fn found(record: types::Record, hashes: Hashes) -> Found {
+fn found(record: types::Record, hashes: Hashes) -> FetchedRecord {
     let timestamp = record.approximate_arrival_timestamp.map_or(0, millis);
     let sequence = record.sequence_number;
     let data = Bytes::from(record.data.into_inner());
     let refused = match aggregate::open(&data) {
-        Opened::Several(aggregate) => {
+        PayloadKind::Several(aggregate) => {
             let size = aggregate.size().saturating_add(sequence.len());
-            let inside = move |part: &Part| hashes.is_none_or(|(first, last)| (first..=last).contains(&part.hash));
-            let event = move |part: Part| {
+            let inside =
+                move |part: &AggregatedEvent| hashes.is_none_or(|(first, last)| (first..=last).contains(&part.hash));
+            let event = move |part: AggregatedEvent| {
                 let position = Position { sequence: sequence.clone(), sub: Some(part.sub) };
                 let id = position.to_string();
-                Record { position, id, key: part.key, data: part.data, timestamp, refused: None }
+                ShardRecord { position, id, key: part.key, data: part.data, timestamp, refused: None }
             };
-            return Found::Several(Several { events: Box::new(aggregate.filter(inside).map(event)), size, timestamp });
+            return FetchedRecord::Several(Several {
+                events: Box::new(aggregate.filter(inside).map(event)),
+                size,
+                timestamp,
+            });
         }
-        Opened::TooLarge(why) => Some(Box::new(Reason::new(TOO_LARGE, format!("an aggregated record: {why}")))),
-        Opened::Plain => None,
+        PayloadKind::TooLarge(why) => Some(Box::new(Reason::new(TOO_LARGE, format!("an aggregated record: {why}")))),
+        PayloadKind::Plain => None,
     };
     let (id, key) = (sequence.clone(), record.partition_key.unwrap_or_default());
-    Found::One(Record { id, position: Position { sequence, sub: None }, key, data: data.into(), timestamp, refused })
+    FetchedRecord::One(ShardRecord {
+        id,
+        position: Position { sequence, sub: None },
+        key,
+        data: data.into(),
+        timestamp,
+        refused,
+    })
 }
 
 fn millis(time: DateTime) -> u64 {
@@ -77,11 +89,11 @@ pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Opti
 const MOST: i32 = 10_000;
 
 /// See the module.
-pub struct Poll {
+pub struct KinesisPages {
     /// Without retries of its own.
     pub client: Client,
     /// The stream.
-    pub stream: Target,
+    pub stream: StreamName,
     /// The shard, and its hash keys.
     pub shard: String,
     /// Events of others are left out.
@@ -90,32 +102,32 @@ pub struct Poll {
     pub doing: String,
 }
 
-impl Pages for Poll {
+impl PageRequests for KinesisPages {
     fn doing(&self) -> &str {
         &self.doing
     }
 
-    fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, ReadError>> {
+    fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, PageError>> {
         Box::pin(async move {
             let (kind, sequence, time) = place(at);
             let request = self.client.get_shard_iterator().shard_id(&self.shard).shard_iterator_type(kind);
             let request = request.set_stream_name(self.stream.stream.clone()).set_stream_arn(self.stream.arn.clone());
             let request = request.set_starting_sequence_number(sequence).set_timestamp(time);
-            let output = request.send().await.map_err(|error| ReadError::of(&self.doing, &error))?;
+            let output = request.send().await.map_err(|error| PageError::of(&self.doing, &error))?;
             Ok(output.shard_iterator)
         })
     }
 
-    fn page(&self, iterator: String) -> BoxFuture<'_, Result<Read, ReadError>> {
+    fn page(&self, iterator: String) -> BoxFuture<'_, Result<FetchedPage, PageError>> {
         Box::pin(async move {
             let answer = self.client.get_records().shard_iterator(iterator).limit(MOST).send().await;
-            let output = answer.map_err(|error| ReadError::of(&self.doing, &error))?;
+            let output = answer.map_err(|error| PageError::of(&self.doing, &error))?;
             let last = output.records.last().map(|record| record.sequence_number.clone());
             let behind_millis = output.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
             let looked = look(output.records, self.hashes).await;
-            let (records, bytes) = looked.map_err(|error| ReadError::Fault(Fault::Bug(error.to_string())))?;
+            let (records, bytes) = looked.map_err(|error| PageError::Fault(Fault::Bug(error.to_string())))?;
             let page = Page { records, bytes, behind_millis, ended: false };
-            Ok(Read { page, last, next: output.next_shard_iterator })
+            Ok(FetchedPage { page, last, next: output.next_shard_iterator })
         })
     }
 }
@@ -135,12 +147,12 @@ mod tests {
         types::Record::builder().sequence_number(sequence).data(Blob::new(data)).partition_key("k").build().unwrap()
     }
 
-    async fn taken(records: Vec<types::Record>, hashes: Hashes) -> Vec<Record> {
+    async fn taken(records: Vec<types::Record>, hashes: Hashes) -> Vec<ShardRecord> {
         let (found, _) = look(records, hashes).await.unwrap();
-        let events = found.into_iter().map(|found| -> Box<dyn Iterator<Item = Record>> {
+        let events = found.into_iter().map(|found| -> Box<dyn Iterator<Item = ShardRecord>> {
             match found {
-                Found::One(record) => Box::new(std::iter::once(record)),
-                Found::Several(several) => several.events,
+                FetchedRecord::One(record) => Box::new(std::iter::once(record)),
+                FetchedRecord::Several(several) => several.events,
             }
         });
         events.flatten().collect()
@@ -149,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn events_of_an_aggregate_keep_their_number_also_when_others_belong_to_another_shard() {
         let b = u128::from_be_bytes(md5::compute("b").0);
-        let ids = |events: Vec<Record>| events.into_iter().map(|event| event.id).collect::<Vec<_>>();
+        let ids = |events: Vec<ShardRecord>| events.into_iter().map(|event| event.id).collect::<Vec<_>>();
         assert_eq!(ids(taken(vec![record("7", 4)], None).await), ["7/0", "7/1", "7/2", "7/3"]);
         assert_eq!(ids(taken(vec![record("7", 4)], Some((b, b))).await), ["7/1", "7/3"]);
     }

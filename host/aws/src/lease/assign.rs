@@ -10,10 +10,10 @@ use tokio::time::Instant;
 /// What was seen of the leases of others, and since when: a lease whose counter stands still for its duration on this
 /// process' own clock is expired, whatever the clocks of others say (reliability X2).
 #[derive(Debug, Default)]
-pub struct Watch(HashMap<String, Seen>);
+pub struct LeaseWatch(HashMap<String, SeenLease>);
 
 #[derive(Debug)]
-struct Seen {
+struct SeenLease {
     counter: u64,
     owner: Option<String>,
     since: Instant,
@@ -21,12 +21,12 @@ struct Seen {
     moved: bool,
 }
 
-impl Watch {
+impl LeaseWatch {
     /// Notes what the table holds at `now`.
     pub fn observe(&mut self, leases: &[Lease], now: Instant) {
         self.0.retain(|key, _| leases.iter().any(|lease| lease.key == *key));
         for lease in leases {
-            let fresh = |moved| Seen { counter: lease.counter, owner: lease.owner.clone(), since: now, moved };
+            let fresh = |moved| SeenLease { counter: lease.counter, owner: lease.owner.clone(), since: now, moved };
             match self.0.entry(lease.key.clone()) {
                 Entry::Vacant(vacant) => drop(vacant.insert(fresh(false))),
                 Entry::Occupied(mut seen) if seen.get().counter != lease.counter || seen.get().owner != lease.owner => {

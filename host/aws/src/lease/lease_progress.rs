@@ -1,7 +1,7 @@
 //! The progress of leased shards: checkpoints, each conditional on owning the lease at the position before it.
 
-use super::lease_table::{Table, Written};
-use super::registry::Held;
+use super::lease_table::{LeaseTable, Written};
+use super::registry::LeaseRegistry;
 use crate::position::{Checkpoint, Position};
 use crate::progress::ProgressStore;
 use aws_sdk_dynamodb::types::Update;
@@ -12,19 +12,19 @@ use esclusa_flow::fault::Fault;
 use std::sync::Arc;
 
 /// See the module.
-pub struct LeaseKeeper {
-    table: Table,
-    held: Arc<Held>,
+pub struct LeaseProgress {
+    table: LeaseTable,
+    registry: Arc<LeaseRegistry>,
 }
 
-impl LeaseKeeper {
-    /// Keeps the progress of the leases in `held`.
-    pub fn new(table: Table, held: Arc<Held>) -> Self {
-        LeaseKeeper { table, held }
+impl LeaseProgress {
+    /// Keeps the progress of the leases in `registry`.
+    pub fn new(table: LeaseTable, registry: Arc<LeaseRegistry>) -> Self {
+        LeaseProgress { table, registry }
     }
 
     fn owned(&self, lane: &str) -> Result<(), Fault> {
-        if self.held.holds(lane) { Ok(()) } else { Err(lost(lane)) }
+        if self.registry.holds(lane) { Ok(()) } else { Err(lost(lane)) }
     }
 
     async fn settle_at(&self, lane: &str, from: Option<Position>, to: Position) -> Result<(), Fault> {
@@ -43,7 +43,7 @@ impl LeaseKeeper {
     }
 
     fn lose(&self, lane: &str) -> Fault {
-        self.held.lose(lane);
+        self.registry.lose(lane);
         lost(lane)
     }
 }
@@ -63,10 +63,10 @@ fn positions(progress: &Progress) -> Result<Option<(Option<Position>, Position)>
     }
 }
 
-impl ProgressStore for LeaseKeeper {
+impl ProgressStore for LeaseProgress {
     fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault> {
         Box::pin(async move {
-            self.held.lapsed(lane).await;
+            self.registry.lapsed(lane).await;
             lost(lane)
         })
     }

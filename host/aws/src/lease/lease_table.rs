@@ -1,7 +1,7 @@
 //! The lease table: every write is conditional on what its writer knew.
 
 use super::Lease;
-use super::row::{KEY, Row, UNBEGUN, number, position_values, text};
+use super::row::{KEY, LeaseRow, UNBEGUN, number, position_values, text};
 use crate::fault;
 use crate::position::{Checkpoint, Position};
 use aws_sdk_dynamodb::Client;
@@ -21,14 +21,14 @@ const CREATION: Duration = Duration::from_secs(60);
 
 /// The leases of one group, as one worker sees them.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct LeaseTable {
     client: Client,
     name: String,
     me: String,
 }
 
 /// A write of one lease: an update and the condition for it.
-struct Write {
+struct LeaseWrite {
     update: &'static str,
     condition: String,
     values: HashMap<String, AttributeValue>,
@@ -43,10 +43,10 @@ pub enum Written {
     No(Option<Box<Lease>>),
 }
 
-impl Table {
+impl LeaseTable {
     /// The table as `me` sees it; nothing is sent.
     pub fn new(client: Client, name: &str, me: &str) -> Self {
-        Table { client, name: name.to_owned(), me: me.to_owned() }
+        LeaseTable { client, name: name.to_owned(), me: me.to_owned() }
     }
 
     /// Name of this worker, as the table shows it.
@@ -157,7 +157,7 @@ impl Table {
         }
         let update = "SET leaseOwner = :me, leaseCounter = leaseCounter + :one, \
             ownerSwitchesSinceCheckpoint = if_not_exists(ownerSwitchesSinceCheckpoint, :zero) + :one";
-        self.write("take", &seen.key, Write { update, condition, values }).await
+        self.write("take", &seen.key, LeaseWrite { update, condition, values }).await
     }
 
     /// Renews a lease whose counter this worker left at `counter`.
@@ -183,7 +183,7 @@ impl Table {
             (":one".to_owned(), number(1)),
         ]);
         let condition = "leaseOwner = :me AND leaseCounter = :seen".to_owned();
-        self.write(doing, key, Write { update, condition, values }).await
+        self.write(doing, key, LeaseWrite { update, condition, values }).await
     }
 
     /// Moves the checkpoint from `from` (`None`: nothing is settled) to `to`.
@@ -196,14 +196,14 @@ impl Table {
 
     /// The same for a transaction.
     pub fn settlement(&self, key: &str, from: Option<&Position>, to: &Checkpoint) -> Result<Update, Fault> {
-        let Write { update, condition, values } = self.settling(from, to);
+        let LeaseWrite { update, condition, values } = self.settling(from, to);
         let built = Update::builder().table_name(&self.name).key(KEY, text(key)).update_expression(update);
         let built = built.condition_expression(condition).set_expression_attribute_values(Some(values));
         built.build().map_err(|error| Fault::Bug(format!("{}: {error}", self.doing("settle", key))))
     }
 
     /// Leaves the counter alone: a renewal that happens meanwhile does not have to know of it, and the other way round.
-    fn settling(&self, from: Option<&Position>, to: &Checkpoint) -> Write {
+    fn settling(&self, from: Option<&Position>, to: &Checkpoint) -> LeaseWrite {
         let (checkpoint, sub) = to.values();
         let mut values = HashMap::from([
             (":me".to_owned(), text(&self.me)),
@@ -225,7 +225,7 @@ impl Table {
         };
         let update = "SET checkpoint = :to, checkpointSubSequenceNumber = :sub, ownerSwitchesSinceCheckpoint = :zero \
             REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState";
-        Write { update, condition: format!("leaseOwner = :me AND {place}"), values }
+        LeaseWrite { update, condition: format!("leaseOwner = :me AND {place}"), values }
     }
 
     /// Notes where the batch in work ends.
@@ -236,8 +236,12 @@ impl Table {
         let (pending, sub) = position_values(to);
         let values = [(":me", text(&self.me)), (":to", pending), (":sub", sub)].map(|(name, v)| (name.to_owned(), v));
         let update = "SET pendingCheckpoint = :to, pendingCheckpointSubSequenceNumber = :sub";
-        self.write("prepare", key, Write { update, condition: "leaseOwner = :me".to_owned(), values: values.into() })
-            .await
+        self.write(
+            "prepare",
+            key,
+            LeaseWrite { update, condition: "leaseOwner = :me".to_owned(), values: values.into() },
+        )
+        .await
     }
 
     /// Notes when the lane was first opened, in milliseconds since the Unix epoch.
@@ -247,16 +251,17 @@ impl Table {
     pub async fn open_at(&self, key: &str, time: u64) -> Result<Written, Fault> {
         let values = [(":me", text(&self.me)), (":time", number(time))].map(|(name, v)| (name.to_owned(), v));
         let condition = "leaseOwner = :me AND attribute_not_exists(startTimestamp)".to_owned();
-        self.write("open", key, Write { update: "SET startTimestamp = :time", condition, values: values.into() }).await
+        self.write("open", key, LeaseWrite { update: "SET startTimestamp = :time", condition, values: values.into() })
+            .await
     }
 
-    async fn write(&self, doing: &str, key: &str, write: Write) -> Result<Written, Fault> {
+    async fn write(&self, doing: &str, key: &str, write: LeaseWrite) -> Result<Written, Fault> {
         let request = self.client.update_item().table_name(&self.name).key(KEY, text(key));
         let request = request.update_expression(write.update).condition_expression(write.condition);
         let request = request.set_expression_attribute_values(Some(write.values)).return_values(ReturnValue::AllNew);
         let request = request.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match request.send().await {
-            Ok(output) => Ok(Written::Yes(Box::new(Lease::read(output.attributes().unwrap_or(&Row::new()))?))),
+            Ok(output) => Ok(Written::Yes(Box::new(Lease::read(output.attributes().unwrap_or(&LeaseRow::new()))?))),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 let UpdateItemError::ConditionalCheckFailedException(failed) = error.into_err() else {
                     return Ok(Written::No(None));

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Held {
-    state: Mutex<State>,
+pub struct LeaseRegistry {
+    state: Mutex<RegistryState>,
     /// How long a lease is valid after its last renewal.
     pub duration: Duration,
     /// Something happened that the coordinator should look at at once.
@@ -22,21 +22,21 @@ pub struct Held {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RegistryState {
     epoch: u64,
-    holds: HashMap<String, Hold>,
+    holds: HashMap<String, LeaseHold>,
     /// Lanes that exist, by lease; a lane outlives its hold where that is lost.
     lanes: HashMap<String, u64>,
     /// Leases that are ours by the table and in nobody's hands, with their counters.
     idle: HashMap<String, u64>,
     /// A shard has ended: its children are to be looked for.
     ended: bool,
-    /// See [`Held::settled_in`].
+    /// See [`LeaseRegistry::settled_in`].
     settled_in: bool,
 }
 
 #[derive(Debug)]
-struct Hold {
+struct LeaseHold {
     epoch: u64,
     counter: u64,
     renewed: Instant,
@@ -46,7 +46,7 @@ struct Hold {
 /// A lane's part in a hold. Dropping it ends the lane: a lease that is held still is then taken anew.
 #[derive(Debug)]
 pub struct Holding {
-    held: Arc<Held>,
+    registry: Arc<LeaseRegistry>,
     key: String,
     epoch: u64,
     /// Becomes true when the hold is lost.
@@ -61,32 +61,32 @@ impl Holding {
 
     /// The lease is not ours any more.
     pub fn lose(&self) {
-        self.held.lose(&self.key);
+        self.registry.lose(&self.key);
     }
 
     /// The shard is finished: the lease has nothing to do any more.
     pub fn finish(&self) {
-        self.held.lose(&self.key);
-        let mut state = self.held.state();
+        self.registry.lose(&self.key);
+        let mut state = self.registry.state();
         (state.ended, state.settled_in) = (true, false);
         drop(state);
-        self.held.changed.notify_one();
+        self.registry.changed.notify_one();
     }
 }
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        self.held.drop_lane(&self.key, self.epoch);
+        self.registry.drop_lane(&self.key, self.epoch);
     }
 }
 
-impl Held {
+impl LeaseRegistry {
     /// Holds nothing; leases are valid for `duration` after each renewal.
     pub fn new(duration: Duration) -> Self {
-        Held { state: Mutex::default(), duration, changed: Notify::new() }
+        LeaseRegistry { state: Mutex::default(), duration, changed: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, RegistryState> {
         self.state.lock()
     }
 
@@ -96,13 +96,13 @@ impl Held {
         state.epoch += 1;
         let epoch = state.epoch;
         let (sender, lost) = watch::channel(false);
-        let hold = Hold { epoch, counter: lease.counter, renewed: at, lost: sender };
+        let hold = LeaseHold { epoch, counter: lease.counter, renewed: at, lost: sender };
         if let Some(before) = state.holds.insert(lease.key.clone(), hold) {
             before.lost.send_replace(true);
         }
         state.lanes.insert(lease.key.clone(), epoch);
         state.idle.remove(&lease.key);
-        Holding { held: Arc::clone(self), key: lease.key.clone(), epoch, lost }
+        Holding { registry: Arc::clone(self), key: lease.key.clone(), epoch, lost }
     }
 
     /// True where every lease that can be worked on is in the hands of this worker, or of another one that lives.
@@ -168,7 +168,7 @@ impl Held {
 
     /// The leases that were not renewed within their duration: others may have taken them.
     pub fn overdue(&self, now: Instant) -> Vec<String> {
-        let late = |hold: &Hold| hold.renewed + self.duration <= now;
+        let late = |hold: &LeaseHold| hold.renewed + self.duration <= now;
         self.state().holds.iter().filter(|(_, hold)| late(hold)).map(|(key, _)| key.clone()).collect()
     }
 
@@ -233,59 +233,59 @@ mod tests {
     #[tokio::test]
     async fn a_lease_taken_again_is_not_the_one_that_was_lost() {
         // K5, K7
-        let held = Arc::new(Held::new(Duration::from_secs(1)));
-        let first = held.hold(&lease(1), Instant::now());
-        held.lose("s");
-        assert!(*first.lost.borrow() && !held.holds("s") && held.has_lane("s"));
-        let second = held.hold(&lease(2), Instant::now());
+        let registry = Arc::new(LeaseRegistry::new(Duration::from_secs(1)));
+        let first = registry.hold(&lease(1), Instant::now());
+        registry.lose("s");
+        assert!(*first.lost.borrow() && !registry.holds("s") && registry.has_lane("s"));
+        let second = registry.hold(&lease(2), Instant::now());
         drop(first);
-        assert!(held.holds("s") && held.has_lane("s") && !*second.lost.borrow());
+        assert!(registry.holds("s") && registry.has_lane("s") && !*second.lost.borrow());
         drop(second);
-        assert!(!held.holds("s") && !held.has_lane("s"));
+        assert!(!registry.holds("s") && !registry.has_lane("s"));
     }
 
     #[tokio::test]
     async fn leases_of_lanes_that_ended_are_handed_over_too() {
-        let held = Arc::new(Held::new(Duration::from_secs(1)));
-        drop(held.hold(&lease(4), Instant::now()));
-        assert_eq!(held.give_up(), [("s".to_owned(), 4)]);
-        let lane = held.hold(&lease(5), Instant::now());
-        assert_eq!(held.give_up(), [("s".to_owned(), 5)]);
+        let registry = Arc::new(LeaseRegistry::new(Duration::from_secs(1)));
+        drop(registry.hold(&lease(4), Instant::now()));
+        assert_eq!(registry.give_up(), [("s".to_owned(), 4)]);
+        let lane = registry.hold(&lease(5), Instant::now());
+        assert_eq!(registry.give_up(), [("s".to_owned(), 5)]);
         assert!(*lane.lost.borrow());
         lane.lose();
         drop(lane);
-        assert!(held.give_up().is_empty(), "what was lost is not ours to hand over");
+        assert!(registry.give_up().is_empty(), "what was lost is not ours to hand over");
     }
 
     #[tokio::test]
     async fn a_lease_that_cannot_be_renewed_is_given_up_in_time() {
         // K9
-        let held = Arc::new(Held::new(Duration::from_secs(1)));
+        let registry = Arc::new(LeaseRegistry::new(Duration::from_secs(1)));
         let start = Instant::now();
-        let _lane = held.hold(&lease(1), start);
+        let _lane = registry.hold(&lease(1), start);
         let second = Duration::from_secs(1);
-        assert!(held.overdue(start + second / 2).is_empty());
-        held.renewed("s", 2, start + second / 2);
-        assert!(held.overdue(start + second).is_empty());
-        assert_eq!(held.overdue(start + second * 2), ["s"]);
-        assert_eq!(held.renewals(), [("s".to_owned(), 2)]);
+        assert!(registry.overdue(start + second / 2).is_empty());
+        registry.renewed("s", 2, start + second / 2);
+        assert!(registry.overdue(start + second).is_empty());
+        assert_eq!(registry.overdue(start + second * 2), ["s"]);
+        assert_eq!(registry.renewals(), [("s".to_owned(), 2)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_hold_lapses_with_its_duration_or_when_it_is_lost() {
         let second = Duration::from_secs(1);
-        let (held, start) = (Arc::new(Held::new(second)), Instant::now());
-        let _lane = held.hold(&lease(1), start);
+        let (registry, start) = (Arc::new(LeaseRegistry::new(second)), Instant::now());
+        let _lane = registry.hold(&lease(1), start);
         let renewed = async {
             sleep_until(start + second / 2).await;
-            held.renewed("s", 2, start + second / 2);
-            held.recounted("s", 3);
+            registry.renewed("s", 2, start + second / 2);
+            registry.recounted("s", 3);
         };
-        tokio::join!(held.lapsed("s"), renewed);
+        tokio::join!(registry.lapsed("s"), renewed);
         assert_eq!(Instant::now(), start + second * 3 / 2, "a counter alone does not prolong it");
-        held.renewed("s", 4, Instant::now());
-        let lose = async { held.lose("s") };
-        tokio::join!(held.lapsed("s"), lose);
+        registry.renewed("s", 4, Instant::now());
+        let lose = async { registry.lose("s") };
+        tokio::join!(registry.lapsed("s"), lose);
         assert_eq!(Instant::now(), start + second * 3 / 2, "at once");
     }
 }

@@ -8,7 +8,7 @@ use esclusa_flow::fault::Fault;
 use std::collections::HashMap;
 
 /// A row as the SDK gives it.
-pub type Row = HashMap<String, AttributeValue>;
+pub type LeaseRow = HashMap<String, AttributeValue>;
 
 /// Hash key of the table.
 pub const KEY: &str = "leaseKey";
@@ -69,7 +69,7 @@ impl Lease {
     ///
     /// # Errors
     /// [`Fault::Permanent`] where the row is no lease.
-    pub fn read(row: &Row) -> Result<Self, Fault> {
+    pub fn read(row: &LeaseRow) -> Result<Self, Fault> {
         let key = string(row, KEY).ok_or_else(|| broken("a row", KEY))?;
         let numeric = |name: &str| row.get(name).map(|v| digits(v).ok_or_else(|| broken(key, name))).transpose();
         let checkpoint = string(row, "checkpoint").ok_or_else(|| broken(key, "checkpoint"))?;
@@ -93,9 +93,9 @@ impl Lease {
 
     /// The row of a new lease.
     #[must_use]
-    pub fn row(&self) -> Row {
+    pub fn row(&self) -> LeaseRow {
         let (checkpoint, sub) = self.checkpoint.values();
-        let mut row = Row::from([
+        let mut row = LeaseRow::from([
             (KEY.to_owned(), text(&self.key)),
             ("leaseCounter".to_owned(), number(self.counter)),
             ("checkpoint".to_owned(), checkpoint),
@@ -119,7 +119,7 @@ impl Lease {
     }
 }
 
-fn string<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
+fn string<'a>(row: &'a LeaseRow, name: &str) -> Option<&'a str> {
     row.get(name)?.as_s().ok().map(String::as_str)
 }
 
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_lease_that_kcl_wrote_is_read() {
-        let row = Row::from([
+        let row = LeaseRow::from([
             (KEY.to_owned(), text("shardId-000000000001")),
             ("leaseOwner".to_owned(), text("host:uuid")),
             ("leaseCounter".to_owned(), number(77)),
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_no_lease_is_an_error_with_its_attribute() {
-        let row = Row::from([(KEY.to_owned(), text("x")), ("leaseCounter".to_owned(), text("many"))]);
+        let row = LeaseRow::from([(KEY.to_owned(), text("x")), ("leaseCounter".to_owned(), text("many"))]);
         assert!(matches!(Lease::read(&row), Err(Fault::Permanent(why)) if why.contains("checkpoint")));
     }
 }

@@ -7,11 +7,11 @@ fn shard(id: &str, parents: &[&str], closed: bool) -> Shard {
     Shard { id: id.into(), parents: parents.iter().map(|p| (*p).into()).collect(), closed, hashes: None }
 }
 
-fn known(shards: &[(&str, bool)]) -> Known {
+fn known(shards: &[(&str, bool)]) -> KnownShards {
     shards.iter().map(|(id, finished)| ((*id).to_owned(), *finished)).collect()
 }
 
-fn found(listed: &[Shard], known: &Known, start: Start) -> Vec<(String, Checkpoint)> {
+fn found(listed: &[Shard], known: &KnownShards, start: Start) -> Vec<(String, Checkpoint)> {
     missing(listed, known, start).into_iter().map(|new| (new.shard.id.clone(), new.start)).collect()
 }
 
@@ -38,7 +38,7 @@ fn children_wait_for_all_parents() {
 fn a_child_of_two_parents_is_found_once() {
     // K2
     let listed = [shard("a", &[], true), shard("b", &[], true), shard("m", &["a", "b"], false)];
-    let found = found(&listed, &Known::new(), Start::TrimHorizon);
+    let found = found(&listed, &KnownShards::new(), Start::TrimHorizon);
     assert_eq!(found.iter().filter(|(id, _)| id == "m").count(), 1);
     assert_eq!(found.len(), 3);
 }
@@ -47,7 +47,7 @@ fn a_child_of_two_parents_is_found_once() {
 fn the_starting_position_is_for_shards_of_the_first_start() {
     // K3
     let first = [shard("p", &[], false)];
-    assert_eq!(found(&first, &Known::new(), Start::Latest), [at("p", Checkpoint::Latest)]);
+    assert_eq!(found(&first, &KnownShards::new(), Start::Latest), [at("p", Checkpoint::Latest)]);
     for finished in [false, true] {
         let children = found(&split(), &known(&[("p", finished)]), Start::Latest);
         assert_eq!(children, [at("a", Checkpoint::TrimHorizon), at("b", Checkpoint::TrimHorizon)]);
@@ -63,7 +63,7 @@ fn shards_that_rolled_twice_while_nobody_looked_start_at_their_oldest_record() {
 
 #[test]
 fn a_start_at_the_newest_record_leaves_closed_shards_out_for_ever() {
-    let opened = found(&split(), &Known::new(), Start::Latest);
+    let opened = found(&split(), &KnownShards::new(), Start::Latest);
     assert_eq!(opened, [at("a", Checkpoint::Latest), at("b", Checkpoint::Latest)]);
     // Later, when its own parent is trimmed, and `a` has split.
     let later =
@@ -74,7 +74,7 @@ fn a_start_at_the_newest_record_leaves_closed_shards_out_for_ever() {
 
 #[test]
 fn a_start_at_a_time_holds_for_every_shard_that_exists() {
-    let found = found(&split(), &Known::new(), Start::AtTimestamp(5));
+    let found = found(&split(), &KnownShards::new(), Start::AtTimestamp(5));
     assert_eq!(
         found,
         [at("p", Checkpoint::AtTimestamp), at("a", Checkpoint::AtTimestamp), at("b", Checkpoint::AtTimestamp)]
@@ -89,11 +89,11 @@ fn a_group_that_was_away_for_longer_than_retention_skips_nothing_that_is_left() 
 
 #[test]
 fn a_shard_that_came_from_what_was_never_read_is_told_from_one_that_continues() {
-    let descents = |listed: &[Shard], known: &Known| -> Vec<_> {
+    let descents = |listed: &[Shard], known: &KnownShards| -> Vec<_> {
         missing(listed, known, Start::TrimHorizon).into_iter().map(|new| new.descent).collect()
     };
     let listed = [shard("p", &["o"], true), shard("q", &["p"], false)];
-    assert_eq!(descents(&listed, &Known::new()), [Descent::First, Descent::First], "the group starts");
+    assert_eq!(descents(&listed, &KnownShards::new()), [Descent::First, Descent::First], "the group starts");
     assert_eq!(descents(&listed, &known(&[("p", true)])), [Descent::Continues]);
     assert_eq!(descents(&listed, &known(&[("o", true)])), [Descent::Continues, Descent::Continues]);
     assert_eq!(descents(&listed, &known(&[("n", true)])), [Descent::Orphan, Descent::Continues]);
@@ -102,7 +102,7 @@ fn a_shard_that_came_from_what_was_never_read_is_told_from_one_that_continues() 
 #[test]
 fn a_circle_of_parents_ends() {
     let listed = [shard("a", &["b"], true), shard("b", &["a"], true)];
-    assert_eq!(found(&listed, &Known::new(), Start::TrimHorizon).len(), 2);
+    assert_eq!(found(&listed, &KnownShards::new(), Start::TrimHorizon).len(), 2);
 }
 
 /// A stream that was resharded at random: parents are older shards; each shard has children or is open.
@@ -131,10 +131,10 @@ fn histories() -> impl Strategy<Value = Vec<Shard>> {
 proptest! {
     #[test]
     fn every_shard_is_read_once_and_after_its_parents(shards in histories(), order in any::<u64>()) {
-        let mut known = Known::new();
+        let mut known = KnownShards::new();
         let mut read = Vec::new();
         for step in 0..shards.len() * 3 {
-            for Missing { shard, .. } in missing(&shards, &known, Start::TrimHorizon) {
+            for NewShard { shard, .. } in missing(&shards, &known, Start::TrimHorizon) {
                 prop_assert!(known.insert(shard.id.clone(), false).is_none(), "leased once");
             }
             let ready: Vec<_> = shards.iter().filter(|s| known.get(&s.id) == Some(&false) && may_start(&s.parents, &known)).collect();
@@ -148,8 +148,8 @@ proptest! {
 
     #[test]
     fn stopping_while_leases_are_made_leaves_no_shard_out(shards in histories(), stop in 0usize..30) {
-        let all: Vec<String> = found(&shards, &Known::new(), Start::TrimHorizon).into_iter().map(|(id, _)| id).collect();
-        let mut partly: Known = all.iter().take(stop).map(|id| (id.clone(), false)).collect();
+        let all: Vec<String> = found(&shards, &KnownShards::new(), Start::TrimHorizon).into_iter().map(|(id, _)| id).collect();
+        let mut partly: KnownShards = all.iter().take(stop).map(|id| (id.clone(), false)).collect();
         let rest = found(&shards, &partly, Start::TrimHorizon);
         partly.extend(rest.into_iter().map(|(id, _)| (id, false)));
         prop_assert_eq!(partly.len(), shards.len());

@@ -3,7 +3,7 @@
 
 use super::Upload;
 use crate::fault;
-use crate::retry::Patience;
+use crate::retry::RetryBudget;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use esclusa_flow::BoxFuture;
@@ -36,7 +36,7 @@ impl Upload<'_> {
     }
 
     async fn begin(&self) -> Result<String, Fault> {
-        let mut patience = Patience::for_write();
+        let mut budget = RetryBudget::for_write();
         loop {
             let request = self.client.create_multipart_upload().bucket(self.bucket).key(&self.key);
             match request.content_type(self.content_type).send().await {
@@ -45,13 +45,13 @@ impl Upload<'_> {
                         .upload_id
                         .ok_or_else(|| Fault::Transient(format!("{}: no upload id in the answer", self.doing)));
                 }
-                Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
             }
         }
     }
 
     async fn part(&self, id: &str, number: i32, bytes: &[u8]) -> Result<CompletedPart, Fault> {
-        let mut patience = Patience::for_write();
+        let mut budget = RetryBudget::for_write();
         let body = SdkBody::from(bytes);
         loop {
             let body = ByteStream::new(body.try_clone().unwrap_or_else(|| bytes.into()));
@@ -62,19 +62,19 @@ impl Upload<'_> {
                     let part = CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag);
                     return Ok(part.set_checksum_crc32(answer.checksum_crc32).build());
                 }
-                Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
             }
         }
     }
 
     async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<(), Fault> {
-        let mut patience = Patience::for_write();
+        let mut budget = RetryBudget::for_write();
         let upload = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         loop {
             let request = self.client.complete_multipart_upload().bucket(self.bucket).key(&self.key).upload_id(id);
             match request.multipart_upload(upload.clone()).send().await {
                 Ok(_) => return Ok(()),
-                Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A record may hold many more events than it has bytes to spare: they are made batch by batch, so that a lane never holds
 //! more of them than a batch (invariant 4).
 
-use super::{Found, Record};
+use super::{FetchedRecord, ShardRecord};
 use crate::position::Position;
 use esclusa_flow::batch::Claim;
 use esclusa_flow::event::{Columns, NewEvent};
@@ -16,13 +16,13 @@ const OVERHEAD: usize = 44;
 
 /// What was read lies here as it came; events are made of it as far as the next batch needs them.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub struct ShardBacklog {
     /// Events that were made: those of the next batch, and at most one more.
-    records: VecDeque<Record>,
+    records: VecDeque<ShardRecord>,
     /// What they take in a batch.
     batch: usize,
     /// What was read behind them.
-    found: VecDeque<Found>,
+    found: VecDeque<FetchedRecord>,
     /// Bytes of memory that all of it takes.
     bytes: usize,
     /// Events up to this one were settled before, and are left out.
@@ -31,7 +31,7 @@ pub struct Backlog {
 
 /// Events cut from a backlog.
 #[derive(Debug, Default)]
-pub struct Cut {
+pub struct CutBatch {
     /// The events.
     pub columns: Columns,
     /// One per event.
@@ -47,10 +47,10 @@ pub enum Bound<'a> {
     Exactly(&'a Position),
 }
 
-impl Backlog {
+impl ShardBacklog {
     /// Forgets everything.
     pub fn clear(&mut self) {
-        *self = Backlog::default();
+        *self = ShardBacklog::default();
     }
 
     /// Bytes of memory that it takes.
@@ -64,10 +64,10 @@ impl Backlog {
     }
 
     /// Adds what was read; events up to `done` were settled before and are left out.
-    pub fn extend(&mut self, found: Vec<Found>, done: Option<&Position>) {
+    pub fn extend(&mut self, found: Vec<FetchedRecord>, done: Option<&Position>) {
         self.done = done.cloned();
         for found in found {
-            if let Found::One(record) = &found
+            if let FetchedRecord::One(record) = &found
                 && done.is_some_and(|done| done.covers(&record.position))
             {
                 continue;
@@ -119,13 +119,13 @@ impl Backlog {
     ///
     /// # Errors
     /// [`Fault::Permanent`] where a batch would be larger than any can be.
-    pub fn cut(&mut self, bound: Bound<'_>) -> Result<Cut, Fault> {
+    pub fn cut(&mut self, bound: Bound<'_>) -> Result<CutBatch, Fault> {
         self.make_batch(bound);
         let count = match bound {
             Bound::Limit(limit) => self.count(limit),
             Bound::Exactly(end) => self.records.iter().take_while(|record| end.covers(&record.position)).count(),
         };
-        let mut cut = Cut::default();
+        let mut cut = CutBatch::default();
         for record in self.records.drain(..count) {
             self.batch = self.batch.saturating_sub(size(&record));
             self.bytes = self.bytes.saturating_sub(held(&record));
@@ -158,28 +158,28 @@ impl Backlog {
 }
 
 /// Bytes that an event takes in a batch, as [`esclusa_flow::event::EventRef::size`] counts them.
-fn size(record: &Record) -> usize {
+fn size(record: &ShardRecord) -> usize {
     record.id.len() + record.key.len() + record.data.len() + OVERHEAD
 }
 
 /// Bytes of memory that an event takes.
-fn held(record: &Record) -> usize {
+fn held(record: &ShardRecord) -> usize {
     let texts = record.id.capacity() + record.position.sequence.capacity() + record.key.capacity();
-    texts + record.data.capacity() + size_of::<Record>()
+    texts + record.data.capacity() + size_of::<ShardRecord>()
 }
 
 /// The next event of a record, and what of it follows.
-fn next(found: Found) -> Option<(Record, Option<Found>)> {
+fn next(found: FetchedRecord) -> Option<(ShardRecord, Option<FetchedRecord>)> {
     match found {
-        Found::One(record) => Some((record, None)),
-        Found::Several(mut several) => Some((several.events.next()?, Some(Found::Several(several)))),
+        FetchedRecord::One(record) => Some((record, None)),
+        FetchedRecord::Several(mut several) => Some((several.events.next()?, Some(FetchedRecord::Several(several)))),
     }
 }
 
-fn memory(found: &Found) -> usize {
+fn memory(found: &FetchedRecord) -> usize {
     match found {
-        Found::One(record) => held(record),
-        Found::Several(several) => several.size.saturating_add(size_of::<Found>()),
+        FetchedRecord::One(record) => held(record),
+        FetchedRecord::Several(several) => several.size.saturating_add(size_of::<FetchedRecord>()),
     }
 }
 
@@ -194,8 +194,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    fn record(sequence: u64, size: usize) -> Record {
-        Record {
+    fn record(sequence: u64, size: usize) -> ShardRecord {
+        ShardRecord {
             position: Position { sequence: sequence.to_string(), sub: None },
             id: sequence.to_string(),
             key: "k".into(),
@@ -205,26 +205,26 @@ mod tests {
         }
     }
 
-    fn records(range: std::ops::RangeInclusive<u64>) -> Vec<Found> {
+    fn records(range: std::ops::RangeInclusive<u64>) -> Vec<FetchedRecord> {
         range.map(|n| record(n, 100).into()).collect()
     }
 
-    fn sub(sequence: u64, sub: u64) -> Record {
+    fn sub(sequence: u64, sub: u64) -> ShardRecord {
         let position = Position { sequence: sequence.to_string(), sub: Some(sub) };
-        Record { id: position.to_string(), position, ..record(sequence, 1) }
+        ShardRecord { id: position.to_string(), position, ..record(sequence, 1) }
     }
 
     /// A record of `count` events; `made` counts those that were made.
-    fn several(sequence: u64, count: u64, made: &Arc<AtomicUsize>) -> Found {
+    fn several(sequence: u64, count: u64, made: &Arc<AtomicUsize>) -> FetchedRecord {
         let made = made.clone();
         let events = (0..count).map(move |n| {
             made.fetch_add(1, Ordering::Relaxed);
             sub(sequence, n)
         });
-        Found::Several(Several { events: Box::new(events), size: 100, timestamp: sequence })
+        FetchedRecord::Several(Several { events: Box::new(events), size: 100, timestamp: sequence })
     }
 
-    fn tokens(cut: Cut) -> Vec<Token> {
+    fn tokens(cut: CutBatch) -> Vec<Token> {
         cut.claims.iter().map(|claim| claim.token().clone()).collect()
     }
 
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_prepared_batch_is_given_exactly_whatever_the_limits() {
-        let mut backlog = Backlog::default();
+        let mut backlog = ShardBacklog::default();
         let end = Position { sequence: "7".into(), sub: None };
         backlog.extend(records(1..=5), None);
         assert!(!backlog.fills(Bound::Exactly(&end)));
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn settled_events_of_an_aggregate_are_left_out() {
         // K15
-        let mut backlog = Backlog::default();
+        let mut backlog = ShardBacklog::default();
         let made = Arc::default();
         let found = vec![several(3, 3, &made), record(4, 1).into()];
         backlog.extend(found, Some(&Position { sequence: "3".into(), sub: Some(1) }));
@@ -258,13 +258,13 @@ mod tests {
 
     #[test]
     fn events_of_a_record_are_made_batch_by_batch_and_counted() {
-        let (mut backlog, made) = (Backlog::default(), Arc::default());
+        let (mut backlog, made) = (ShardBacklog::default(), Arc::default());
         backlog.extend(vec![several(3, 1_000_000, &made), several(4, 1_000_000, &made)], None);
-        assert_eq!((backlog.bytes(), made.load(Ordering::Relaxed)), (2 * (100 + size_of::<Found>()), 0));
+        assert_eq!((backlog.bytes(), made.load(Ordering::Relaxed)), (2 * (100 + size_of::<FetchedRecord>()), 0));
         for round in 1..=3 {
             assert!(backlog.fills(limit(100, 1 << 20)));
             assert_eq!(made.load(Ordering::Relaxed), round * 100);
-            assert!(backlog.bytes() > 2 * 100 + 100 * size_of::<Record>(), "events that were made count");
+            assert!(backlog.bytes() > 2 * 100 + 100 * size_of::<ShardRecord>(), "events that were made count");
             assert_eq!(backlog.cut(limit(100, 1 << 20)).unwrap().claims.len(), 100);
         }
         let size = size(&sub(3, 300));
@@ -284,8 +284,9 @@ mod tests {
 
     #[test]
     fn an_event_that_its_source_refused_is_given_with_the_reason() {
-        let mut backlog = Backlog::default();
-        let refused = Record { refused: Some(Box::new(Reason::new("limit.aggregate", "too large"))), ..record(1, 1) };
+        let mut backlog = ShardBacklog::default();
+        let refused =
+            ShardRecord { refused: Some(Box::new(Reason::new("limit.aggregate", "too large"))), ..record(1, 1) };
         backlog.extend(vec![refused.into(), record(2, 1).into()], None);
         let cut = backlog.cut(limit(10, 1000)).unwrap();
         let codes: Vec<_> = cut.claims.iter().map(|claim| Some(claim.refusal()?.code.as_str())).collect();
@@ -297,7 +298,7 @@ mod tests {
         fn batches_keep_within_their_limit_and_lose_nothing(
             sizes in proptest::collection::vec(0usize..300, 1..60), events in 1usize..20, bytes in 50usize..2000,
         ) {
-            let mut backlog = Backlog::default();
+            let mut backlog = ShardBacklog::default();
             backlog.extend(sizes.iter().enumerate().map(|(n, size)| record(n as u64 + 1, *size).into()).collect(), None);
             let mut seen = 0;
             while !backlog.is_empty() {

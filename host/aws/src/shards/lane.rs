@@ -3,10 +3,10 @@
 //! Memory: what one batch needs and at most one page more, as it came, for which all lanes of a source share a limit. A lane goes on
 //! behind the last *settled* event: where it is pulled while events that it gave are not settled, it reads them again.
 
-use super::backlog::{Backlog, Bound, Cut};
-use super::pace::Tip;
-use super::pace::{Room, Share};
-use super::{Cursor, Feed, Pace, ReadError, Reader, Stream, wall_millis};
+use super::backlog::{Bound, CutBatch, ShardBacklog};
+use super::pace::TipDetector;
+use super::pace::{Quota, ReadAheadLimit};
+use super::{Cursor, PageError, ReadPace, ShardFeed, ShardReader, ShardedStream, wall_millis};
 use crate::position::Checkpoint;
 use crate::position::Position;
 use esclusa_flow::BoxFuture;
@@ -29,11 +29,11 @@ const FULL: Duration = Duration::from_millis(100);
 
 /// What the lanes of a source have in common.
 #[derive(Clone)]
-pub struct Opening {
+pub struct LaneOpener {
     /// The stream.
-    pub stream: Arc<dyn Stream>,
+    pub stream: Arc<dyn ShardedStream>,
     /// Who reads it.
-    pub reader: Reader,
+    pub reader: ShardReader,
     /// Where shards start that have no position.
     pub start: Start,
     /// A shard waits for those that it came from.
@@ -41,7 +41,7 @@ pub struct Opening {
     /// See [`super::Sharing::routes`].
     pub routes: u32,
     /// Memory for what is read ahead.
-    pub room: Arc<Room>,
+    pub room: Arc<ReadAheadLimit>,
     /// Where lag is shown.
     pub lag: Arc<Lag>,
 }
@@ -62,7 +62,7 @@ pub trait Ownership: Send {
 }
 
 /// Where a lane starts.
-pub struct Beginning {
+pub struct LaneStart {
     /// The shard.
     pub shard: String,
     /// Its hash keys.
@@ -81,23 +81,23 @@ pub struct Beginning {
 
 /// See the module.
 pub struct ShardLane {
-    stream: Arc<dyn Stream>,
+    stream: Arc<dyn ShardedStream>,
     lag: Arc<Lag>,
     id: String,
     origin: Origin,
     ownership: Box<dyn Ownership>,
-    feed: Box<dyn Feed>,
-    pace: Pace,
-    tip: Tip,
-    backlog: Backlog,
+    feed: Box<dyn ShardFeed>,
+    pace: ReadPace,
+    tip: TipDetector,
+    backlog: ShardBacklog,
     /// What the backlog takes of the source's memory.
-    share: Share,
+    share: Quota,
     settled: Option<Token>,
     done: Option<Position>,
-    given: Given,
+    given: UnsettledEvents,
     pending: Option<Position>,
     ended: bool,
-    /// See [`Beginning::fresh`]; not any more once something was read.
+    /// See [`LaneStart::fresh`]; not any more once something was read.
     fresh: bool,
     /// Records were trimmed before they were read, and none were read since.
     trimmed: bool,
@@ -107,20 +107,20 @@ pub struct ShardLane {
 
 /// Events that were given and are not settled.
 #[derive(Debug, Default)]
-struct Given {
+struct UnsettledEvents {
     /// Sequence number of the first event of the batch.
     first: String,
     /// When they were accepted.
     times: VecDeque<u64>,
 }
 
-impl Opening {
+impl LaneOpener {
     /// Opens a lane; nothing is sent yet.
     ///
     /// # Errors
     /// [`Fault::Permanent`] where the position is not one of a shard.
-    pub fn lane(&self, beginning: Beginning, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
-        let Beginning { shard, hashes, settled, cursor, fresh, pending, quiet } = beginning;
+    pub fn lane(&self, beginning: LaneStart, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
+        let LaneStart { shard, hashes, settled, cursor, fresh, pending, quiet } = beginning;
         let done = settled.as_ref().map(Position::parse).transpose()?;
         let mut feed = self.stream.feed(&shard, hashes);
         feed.seek(cursor);
@@ -132,12 +132,12 @@ impl Opening {
             id: shard,
             ownership,
             feed,
-            tip: Tip::default(),
-            backlog: Backlog::default(),
+            tip: TipDetector::default(),
+            backlog: ShardBacklog::default(),
             share: self.room.share(),
             settled,
             done,
-            given: Given::default(),
+            given: UnsettledEvents::default(),
             pending,
             ended: false,
             fresh,
@@ -235,10 +235,10 @@ impl ShardLane {
 
     fn give(&mut self, bound: Bound<'_>) -> Result<Option<Batch>, Fault> {
         self.check()?;
-        let Cut { columns, claims } = self.backlog.cut(bound)?;
+        let CutBatch { columns, claims } = self.backlog.cut(bound)?;
         self.share.set(self.backlog.bytes());
         let Some(first) = claims.first() else { return Ok(None) };
-        self.given = Given {
+        self.given = UnsettledEvents {
             first: Position::parse(first.token())?.sequence,
             times: columns.timestamps.iter().copied().collect(),
         };
@@ -256,21 +256,21 @@ impl ShardLane {
         let sent = Instant::now();
         let page = match self.feed.page(wait).await {
             Ok(page) => page,
-            Err(ReadError::Fault(fault)) => return Err(fault),
-            Err(ReadError::Expired(why)) => return Err(Fault::Transient(why)),
-            Err(ReadError::Throttled(why)) => {
+            Err(PageError::Fault(fault)) => return Err(fault),
+            Err(PageError::Expired(why)) => return Err(Fault::Transient(why)),
+            Err(PageError::Throttled(why)) => {
                 tracing::debug!(shard = self.id, why, "reading less often");
                 self.pace.refused(sent, wall_millis());
                 self.at_tip = false;
                 return Ok(false);
             }
-            Err(ReadError::Trimmed(why)) => {
+            Err(PageError::Trimmed(why)) => {
                 self.gap(&why);
                 self.trimmed = true;
                 self.feed.seek(Cursor::TrimHorizon);
                 return Ok(false);
             }
-            Err(ReadError::Gone(why)) => {
+            Err(PageError::Gone(why)) => {
                 self.gone(&why).await?;
                 return Ok(false);
             }

@@ -11,7 +11,7 @@ const REFUSED: Backoff = Backoff { base: Duration::from_millis(200), max: Durati
 
 /// When the next read may be sent.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct ReadPace {
     /// Least time between two reads.
     spacing: Duration,
     /// Bytes per second that the service gives; `None`: no limit.
@@ -24,23 +24,23 @@ pub struct Pace {
     refusals: u32,
 }
 
-impl Pace {
+impl ReadPace {
     /// At least `spacing` between reads, at most `rate` bytes per second, at most `idle` between reads of an idle shard.
     pub fn new(spacing: Duration, rate: Option<u32>, idle: Duration) -> Self {
-        Pace { spacing, rate, idle, due: None, waited: spacing, refusals: 0 }
+        ReadPace { spacing, rate, idle, due: None, waited: spacing, refusals: 0 }
     }
 
     /// The same with the first read at `first`; `None`: now.
     #[must_use]
     pub fn starting(self, first: Option<Instant>) -> Self {
-        Pace { due: first, ..self }
+        ReadPace { due: first, ..self }
     }
 
     /// As one of several readers of the same shard. Its bytes are for whoever is behind: what is too much is refused.
     #[must_use]
     pub fn among(self, readers: u32) -> Self {
         let spacing = self.spacing.saturating_mul(readers.max(1));
-        Pace { spacing, waited: spacing, ..self }
+        ReadPace { spacing, waited: spacing, ..self }
     }
 
     /// When the next read may be sent; `None`: now.
@@ -76,31 +76,31 @@ impl Pace {
 
 /// So many bytes, for all lanes of a source.
 #[derive(Debug)]
-pub struct Room {
+pub struct ReadAheadLimit {
     limit: usize,
     used: AtomicUsize,
 }
 
-impl Room {
+impl ReadAheadLimit {
     /// Room for `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Room { limit, used: AtomicUsize::new(0) })
+        Arc::new(ReadAheadLimit { limit, used: AtomicUsize::new(0) })
     }
 
     /// A lane's share, which is empty.
-    pub fn share(self: &Arc<Self>) -> Share {
-        Share { room: self.clone(), bytes: 0 }
+    pub fn share(self: &Arc<Self>) -> Quota {
+        Quota { room: self.clone(), bytes: 0 }
     }
 }
 
 /// What one lane takes of it; given back when dropped.
 #[derive(Debug)]
-pub struct Share {
-    room: Arc<Room>,
+pub struct Quota {
+    room: Arc<ReadAheadLimit>,
     bytes: usize,
 }
 
-impl Share {
+impl Quota {
     /// The lane holds so many bytes now.
     pub fn set(&mut self, bytes: usize) {
         self.room.used.fetch_add(bytes, Ordering::Relaxed);
@@ -114,7 +114,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for Quota {
     fn drop(&mut self) {
         self.set(0);
     }
@@ -123,12 +123,12 @@ impl Drop for Share {
 /// Reads what a service says of the lag (reliability K12): a reader is at the tip only when two pages in a row were
 /// empty and the service says so; a page with records was not at the tip, whatever is said of it.
 #[derive(Debug, Default)]
-pub(crate) struct Tip {
+pub(crate) struct TipDetector {
     behind: Option<u64>,
     empty: bool,
 }
 
-impl Tip {
+impl TipDetector {
     /// Notes a page.
     pub fn read(&mut self, empty: bool, behind_millis: Option<u64>) -> Option<u64> {
         self.behind = match behind_millis {
@@ -149,11 +149,11 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn kinesis() -> Pace {
-        Pace::new(Duration::from_millis(200), Some(2 << 20), Duration::from_secs(1))
+    fn kinesis() -> ReadPace {
+        ReadPace::new(Duration::from_millis(200), Some(2 << 20), Duration::from_secs(1))
     }
 
-    fn wait(pace: &Pace, from: Instant) -> Duration {
+    fn wait(pace: &ReadPace, from: Instant) -> Duration {
         pace.due().unwrap() - from
     }
 
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn lag_is_zero_only_after_two_empty_pages() {
         // K12
-        let mut tip = Tip::default();
+        let mut tip = TipDetector::default();
         assert_eq!(tip.read(false, Some(5000)), Some(5000));
         assert_eq!(tip.read(false, Some(0)), Some(5000));
         assert_eq!(tip.read(true, Some(0)), Some(5000));
@@ -235,13 +235,13 @@ mod tests {
     #[test]
     fn an_empty_page_in_a_backlog_is_not_the_tip() {
         // K11
-        let mut tip = Tip::default();
+        let mut tip = TipDetector::default();
         assert_eq!(tip.read(true, Some(90_000)), Some(90_000));
         assert_eq!(tip.read(true, Some(60_000)), Some(60_000));
     }
 
     #[test]
     fn a_service_that_says_nothing_leaves_the_lag_unknown() {
-        assert_eq!(Tip::default().read(true, None), None);
+        assert_eq!(TipDetector::default().read(true, None), None);
     }
 }

@@ -1,8 +1,8 @@
 //! Shards of a stream that this process reads alone: all of them, with positions that are kept elsewhere.
 
-use super::lane::{Beginning, Opening, Ownership};
+use super::lane::{LaneOpener, LaneStart, Ownership};
 use super::{Cursor, wall_millis};
-use crate::lineage::{Descent, Known, Missing, Shard, may_start, missing, tell_orphan};
+use crate::lineage::{Descent, KnownShards, NewShard, Shard, may_start, missing, report_gap};
 use crate::position::Checkpoint;
 use crate::position::{Position, SHARD_END};
 use crate::retry::jitter;
@@ -19,22 +19,22 @@ use tokio::time::{Instant, timeout_at};
 
 /// What a process that reads a stream alone remembers, for as long as it lives. One for all sources that it opens for
 /// one route, one after the other.
-pub struct Alone {
+pub struct SoleReader {
     positions: Positions,
-    memory: Mutex<Memory>,
+    memory: Mutex<ShardMemory>,
     ended: Notify,
 }
 
 #[derive(Default)]
-struct Memory {
+struct ShardMemory {
     /// Where shards start that have no position.
-    unread: BTreeMap<String, Unread>,
+    unread: BTreeMap<String, UnreadShard>,
     finished: BTreeSet<String>,
     /// A shard has ended since the shards were listed: its children are to be looked for.
     ended: bool,
 }
 
-struct Unread {
+struct UnreadShard {
     start: Checkpoint,
     /// When a lane at the newest record was first opened, milliseconds since the Unix epoch.
     opened: Option<u64>,
@@ -42,20 +42,20 @@ struct Unread {
     first: bool,
 }
 
-impl Alone {
+impl SoleReader {
     /// Remembers nothing yet.
     #[must_use]
     pub fn new(positions: Positions) -> Arc<Self> {
-        Arc::new(Alone { positions, memory: Mutex::default(), ended: Notify::new() })
+        Arc::new(SoleReader { positions, memory: Mutex::default(), ended: Notify::new() })
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    fn memory(&self) -> MutexGuard<'_, ShardMemory> {
         self.memory.lock()
     }
 
     /// Where to read a shard without position, and whether what was trimmed of it before is nothing to miss. A lane at the
     /// newest record that is opened again goes on where it was opened first.
-    fn begin(&self, shard: &str, opening: &Opening) -> (Cursor, bool) {
+    fn begin(&self, shard: &str, opening: &LaneOpener) -> (Cursor, bool) {
         let mut memory = self.memory();
         let Some(unread) = memory.unread.get_mut(shard) else { return (Cursor::TrimHorizon, false) };
         let begin = (opening.cursor(&unread.start, unread.opened), unread.first && unread.opened.is_none());
@@ -65,20 +65,20 @@ impl Alone {
 }
 
 /// See the module.
-pub struct AloneSource {
-    alone: Arc<Alone>,
+pub struct SoleSource {
+    alone: Arc<SoleReader>,
     discovery: Duration,
-    opening: Opening,
+    opening: LaneOpener,
     given: BTreeSet<String>,
     /// The shards as they were listed last, and when that is to be done again.
     listing: Option<(Vec<Shard>, Instant)>,
     idle: bool,
 }
 
-impl AloneSource {
+impl SoleSource {
     /// A source that has given no lane yet.
-    pub fn new(alone: Arc<Alone>, discovery: Duration, opening: Opening) -> Self {
-        AloneSource { alone, discovery, opening, given: BTreeSet::new(), listing: None, idle: false }
+    pub fn new(alone: Arc<SoleReader>, discovery: Duration, opening: LaneOpener) -> Self {
+        SoleSource { alone, discovery, opening, given: BTreeSet::new(), listing: None, idle: false }
     }
 
     async fn next_shard(&mut self) -> Result<Option<Box<dyn Lane>>, Fault> {
@@ -138,35 +138,37 @@ impl AloneSource {
             Some(token) => (Cursor::Behind(Position::parse(token)?), false),
             None => self.alone.begin(&shard.id, &self.opening),
         };
-        let ownership = Sole { alone: Arc::clone(&self.alone), shard: shard.id.clone() };
+        let ownership = SoleOwnership { alone: Arc::clone(&self.alone), shard: shard.id.clone() };
         let (pending, quiet) = (None, None);
         let beginning =
-            Beginning { shard: shard.id.clone(), hashes: shard.hashes, settled, cursor, fresh, pending, quiet };
+            LaneStart { shard: shard.id.clone(), hashes: shard.hashes, settled, cursor, fresh, pending, quiet };
         let lane = self.opening.lane(beginning, Box::new(ownership))?;
         self.given.insert(shard.id);
         Ok(Some(Box::new(lane)))
     }
 
     /// The shards that this group knows; new ones among those listed are remembered.
-    fn known(&self, positions: &BTreeMap<String, Option<Token>>) -> Known {
+    fn known(&self, positions: &BTreeMap<String, Option<Token>>) -> KnownShards {
         let mut memory = self.alone.memory();
-        let mut known: Known = memory.unread.keys().chain(&self.given).map(|id| (id.clone(), false)).collect();
+        let mut known: KnownShards = memory.unread.keys().chain(&self.given).map(|id| (id.clone(), false)).collect();
         for (id, position) in positions.iter().filter_map(|(id, position)| Some((id, position.as_ref()?))) {
             known.insert(id.clone(), *position == Token::Text(SHARD_END.into()));
         }
         known.extend(memory.finished.iter().map(|id| (id.clone(), true)));
-        for Missing { shard, start, descent } in missing(self.listed(), &known.clone(), self.opening.start) {
+        for NewShard { shard, start, descent } in missing(self.listed(), &known.clone(), self.opening.start) {
             if descent == Descent::Orphan {
-                tell_orphan(&self.opening.lag, self.opening.stream.name(), shard);
+                report_gap(&self.opening.lag, self.opening.stream.name(), shard);
             }
-            memory.unread.insert(shard.id.clone(), Unread { start, opened: None, first: descent == Descent::First });
+            memory
+                .unread
+                .insert(shard.id.clone(), UnreadShard { start, opened: None, first: descent == Descent::First });
             known.insert(shard.id.clone(), false);
         }
         known
     }
 }
 
-impl Source for AloneSource {
+impl Source for SoleSource {
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(self.next_shard())
     }
@@ -177,12 +179,12 @@ impl Source for AloneSource {
 }
 
 /// A shard that nobody else reads.
-struct Sole {
-    alone: Arc<Alone>,
+struct SoleOwnership {
+    alone: Arc<SoleReader>,
     shard: String,
 }
 
-impl Ownership for Sole {
+impl Ownership for SoleOwnership {
     fn lost(&self) -> bool {
         false
     }

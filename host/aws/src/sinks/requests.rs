@@ -15,7 +15,7 @@ const AT_ONCE: usize = 4;
 const ATTEMPTS: u32 = 4;
 
 /// A service that takes several messages in a request.
-pub trait Requests: Sync {
+pub trait BatchRequests: Sync {
     /// Most messages of a request, and most bytes; one larger message goes alone, for the service to judge.
     fn limits(&self) -> (usize, usize);
 
@@ -28,7 +28,7 @@ pub trait Requests: Sync {
 
 /// Sends messages; results align with them. A key has at most one message on its way, so that one that fails is never
 /// overtaken; after it failed for good in this call, the later ones of its key are not tried.
-pub async fn send(service: &dyn Requests, messages: &[OutboxMessage]) -> Vec<Result<(), Fault>> {
+pub async fn send(service: &dyn BatchRequests, messages: &[OutboxMessage]) -> Vec<Result<(), Fault>> {
     let mut results: Vec<Option<Result<(), Fault>>> = vec![None; messages.len()];
     let mut attempts = 0;
     loop {
@@ -62,7 +62,7 @@ pub async fn send(service: &dyn Requests, messages: &[OutboxMessage]) -> Vec<Res
 }
 
 /// What may be on its way now: of each key the first message that has no result.
-fn wave(service: &dyn Requests, messages: &[OutboxMessage], results: &[Option<Result<(), Fault>>]) -> Vec<usize> {
+fn wave(service: &dyn BatchRequests, messages: &[OutboxMessage], results: &[Option<Result<(), Fault>>]) -> Vec<usize> {
     let mut keys = HashSet::new();
     let open = messages.iter().zip(results).enumerate().filter(|(_, (_, result))| result.is_none());
     open.filter(|(_, (message, _))| service.order(message).is_none_or(|key| keys.insert(key)))
@@ -71,7 +71,7 @@ fn wave(service: &dyn Requests, messages: &[OutboxMessage], results: &[Option<Re
 }
 
 /// Cuts a wave into requests.
-fn cut(service: &dyn Requests, messages: &[OutboxMessage], wave: &[usize]) -> Vec<Vec<usize>> {
+fn cut(service: &dyn BatchRequests, messages: &[OutboxMessage], wave: &[usize]) -> Vec<Vec<usize>> {
     let (most, bytes) = service.limits();
     let (mut requests, mut request, mut size) = (Vec::new(), Vec::new(), 0);
     for &index in wave {
@@ -89,7 +89,7 @@ fn cut(service: &dyn Requests, messages: &[OutboxMessage], wave: &[usize]) -> Ve
 
 /// Sends a request; one that is refused for good as a whole is cut until the message at fault is alone.
 fn isolate<'a>(
-    service: &'a dyn Requests,
+    service: &'a dyn BatchRequests,
     messages: &'a [OutboxMessage],
     request: &'a [usize],
 ) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
@@ -110,7 +110,7 @@ fn isolate<'a>(
 
 /// Gives up for now on what failed too often, and on what would overtake it.
 fn fail(
-    service: &dyn Requests,
+    service: &dyn BatchRequests,
     messages: &[OutboxMessage],
     results: &mut [Option<Result<(), Fault>>],
     failed: Vec<(usize, Fault)>,
@@ -137,7 +137,7 @@ pub fn group(message: &OutboxMessage) -> &str {
 }
 
 /// An entry that a service did not take.
-pub struct Refused {
+pub struct RefusedEntry {
     /// Its id: the index of its message.
     pub id: String,
     /// The service's code.
@@ -150,7 +150,7 @@ pub struct Refused {
 
 /// Sends messages as the entries of one request; results align with them. A message that no entry can be made of is not
 /// sent, and nothing is asked of the service where none is left.
-pub async fn request_batch<E, F: Future<Output = Result<Vec<Refused>, Fault>>>(
+pub async fn request_batch<E, F: Future<Output = Result<Vec<RefusedEntry>, Fault>>>(
     doing: &str,
     messages: &[&OutboxMessage],
     entry: impl Fn(usize, &OutboxMessage) -> Result<E, Fault>,
@@ -164,7 +164,7 @@ pub async fn request_batch<E, F: Future<Output = Result<Vec<Refused>, Fault>>>(
     }
     match send(entries).await {
         Ok(refused) => {
-            for Refused { id, code, message, sender_fault } in refused {
+            for RefusedEntry { id, code, message, sender_fault } in refused {
                 if let Some(slot) = id.parse().ok().and_then(|index: usize| results.get_mut(index)) {
                     *slot = Err(entry_fault(doing, &code, message.as_deref().unwrap_or_default(), sender_fault));
                 }

@@ -22,7 +22,7 @@ const AT_ONCE: usize = 8;
 
 /// Where letters are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct BucketSinkSettings {
     /// Bucket.
     pub bucket: String,
     /// What all paths begin with; may be empty.
@@ -35,16 +35,16 @@ pub struct Settings {
 
 /// An sink to a bucket.
 #[must_use]
-pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Sink> {
-    Arc::new(Bucket { client: clients.s3(&settings.place, settings.path_style), settings })
+pub fn open(clients: &Clients, settings: BucketSinkSettings) -> Arc<dyn Sink> {
+    Arc::new(BucketSink { client: clients.s3(&settings.place, settings.path_style), settings })
 }
 
-struct Bucket {
+struct BucketSink {
     client: Client,
-    settings: Settings,
+    settings: BucketSinkSettings,
 }
 
-impl Sink for Bucket {
+impl Sink for BucketSink {
     fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
@@ -56,7 +56,7 @@ impl Sink for Bucket {
     }
 }
 
-impl Bucket {
+impl BucketSink {
     async fn put(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let path = path(&self.settings.prefix, message);
         let request =

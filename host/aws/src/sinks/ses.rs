@@ -27,7 +27,7 @@ const CHARSET: &str = "UTF-8";
 
 /// How mails are sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct SesSettings {
     /// Where SES is.
     pub place: ServiceLocation,
     /// The sender, an identity that is verified in SES.
@@ -39,12 +39,12 @@ pub struct Settings {
     /// Most recipients a second; no more than the account allows either way.
     pub rate: Option<u32>,
     /// What becomes of a mail that may have been sent (a time-out, a broken connection, an error 500).
-    pub ambiguous: Ambiguous,
+    pub ambiguous: AmbiguousMail,
 }
 
-/// See [`Settings::ambiguous`].
+/// See [`SesSettings::ambiguous`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Ambiguous {
+pub enum AmbiguousMail {
     /// It is sent again: at least once.
     #[default]
     Retry,
@@ -54,18 +54,18 @@ pub enum Ambiguous {
 
 /// An sink to SES that keeps within the account's rate of recipients per second, and within that of the settings.
 #[must_use]
-pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Sink> {
+pub fn open(clients: &Clients, settings: SesSettings) -> Arc<dyn Sink> {
     let config = clients.ses(&settings.place).config().to_builder().retry_config(RetryConfig::disabled()).build();
-    Arc::new(Mail { client: Client::from_conf(config), settings, rate: Mutex::default() })
+    Arc::new(SesSink { client: Client::from_conf(config), settings, rate: Mutex::default() })
 }
 
-struct Mail {
+struct SesSink {
     client: Client,
-    settings: Settings,
-    rate: Mutex<(Rate, Option<Instant>)>,
+    settings: SesSettings,
+    rate: Mutex<(SendRate, Option<Instant>)>,
 }
 
-impl Sink for Mail {
+impl Sink for SesSink {
     fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
@@ -77,7 +77,7 @@ impl Sink for Mail {
     }
 }
 
-impl Mail {
+impl SesSink {
     async fn mail(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let to = self.recipients(message);
         if to.is_empty() {
@@ -98,7 +98,7 @@ impl Mail {
         request.send().await.map(drop).map_err(|error| {
             let fault = fault_of("send a mail", &error);
             match (&fault, self.settings.ambiguous) {
-                (Fault::Transient(reason), Ambiguous::DeadLetter) if may_have_been_sent(&error) => {
+                (Fault::Transient(reason), AmbiguousMail::DeadLetter) if may_have_been_sent(&error) => {
                     Fault::Permanent(format!("the mail may have been sent: {reason}"))
                 }
                 _ => fault,
@@ -159,12 +159,12 @@ fn never_connected(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Hands out turns. Without a known rate every turn is now.
 #[derive(Debug, Default)]
-pub struct Rate {
+pub struct SendRate {
     each: Duration,
     next: Option<Instant>,
 }
 
-impl Rate {
+impl SendRate {
     /// Sets how many a second: the least of these; nothing, or less than a thousandth, sets no limit.
     pub fn set(&mut self, per_second: [Option<f64>; 2]) {
         let least = per_second.into_iter().flatten().filter(|rate| *rate >= 0.001).reduce(f64::min);
@@ -186,7 +186,7 @@ mod tests {
     // E9: the limit counts recipients, not mails.
     #[test]
     fn recipients_are_spread_over_time() {
-        let (mut rate, now) = (Rate::default(), Instant::now());
+        let (mut rate, now) = (SendRate::default(), Instant::now());
         assert_eq!((rate.turn(now, 5), rate.turn(now, 1)), (now, now), "no limit is known");
         rate.set([Some(10.0), Some(14.0)]);
         assert_eq!(rate.turn(now, 3), now);

@@ -1,6 +1,6 @@
 //! Messages for an SQS queue, standard or FIFO.
 
-use super::requests::{self, Refused, Requests, group};
+use super::requests::{self, BatchRequests, RefusedEntry, group};
 use super::{fault_of, text};
 use crate::client::Clients;
 use aws_sdk_sqs::Client;
@@ -19,7 +19,7 @@ const LIMITS: (usize, usize) = (10, 256 << 10);
 
 /// A queue to write to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct SqsSinkSettings {
     /// Name or URL. A name ending in `.fifo` is a FIFO queue.
     pub queue: String,
     /// Where it is.
@@ -31,7 +31,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// A [`Fault`] that names the queue.
-pub async fn open(clients: &Clients, settings: &Settings) -> Result<Arc<dyn Sink>, Fault> {
+pub async fn open(clients: &Clients, settings: &SqsSinkSettings) -> Result<Arc<dyn Sink>, Fault> {
     let client = clients.sqs(&settings.place);
     let url = if settings.queue.contains("://") {
         settings.queue.clone()
@@ -42,22 +42,22 @@ pub async fn open(clients: &Clients, settings: &Settings) -> Result<Arc<dyn Sink
             .queue_url
             .unwrap_or_default()
     };
-    Ok(Arc::new(Queue { client, fifo: url.ends_with(".fifo"), url }))
+    Ok(Arc::new(SqsSink { client, fifo: url.ends_with(".fifo"), url }))
 }
 
-struct Queue {
+struct SqsSink {
     client: Client,
     url: String,
     fifo: bool,
 }
 
-impl Sink for Queue {
+impl Sink for SqsSink {
     fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(requests::send(self, messages))
     }
 }
 
-impl Queue {
+impl SqsSink {
     fn entry(&self, index: usize, message: &OutboxMessage) -> Result<SendMessageBatchRequestEntry, Fault> {
         let mut entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(text(message)?);
         if self.fifo {
@@ -71,7 +71,7 @@ impl Queue {
     }
 }
 
-impl Requests for Queue {
+impl BatchRequests for SqsSink {
     fn limits(&self) -> (usize, usize) {
         LIMITS
     }
@@ -88,7 +88,7 @@ impl Requests for Queue {
                 let request = self.client.send_message_batch().queue_url(&self.url);
                 let answer = request.set_entries(Some(entries)).send().await;
                 let answer = answer.map_err(|error| fault_of(doing, &error))?;
-                let refused = answer.failed.into_iter().map(|entry| Refused {
+                let refused = answer.failed.into_iter().map(|entry| RefusedEntry {
                     id: entry.id,
                     code: entry.code,
                     message: entry.message,

@@ -7,7 +7,7 @@
 //! - Until then it is kept invisible, for whoever has it in work or waiting.
 //! - A message that was given back does not wait for routes that have not begun with it by the time that it would be
 //!   extended, because they are paused or far behind: it comes again for all that are not done.
-//! - A route that is done with a message is not handed it again when it comes again for another one ([`Remembered`]).
+//! - A route that is done with a message is not handed it again when it comes again for another one ([`DoneMessages`]).
 //! - A route that gives a message of a group back gives back what waits of the group for it. Other routes go on with
 //!   theirs: each has its own order, and SQS gives out nothing more of a group before all of it is settled.
 //! - A message whose receipt is lost is taken from all that it waits for. Who has it in work settles it as before.
@@ -15,8 +15,8 @@
 
 mod ack;
 
-use super::received_message::{Held, LONGEST};
-use ack::{Message, Remembered, Share, Told};
+use super::received_message::{LONGEST, Receipt};
+use ack::{Ack, DoneMessages, QueueChange, TrackedMessage};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,43 +28,43 @@ const PATIENT: Duration = Duration::from_secs(300);
 
 /// What the queue is to be told, by receipts.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct QueueChanges {
     /// All routes are done with these. The time means nothing.
     pub delete: Vec<(Box<str>, Duration)>,
     /// These are shown again after a time.
-    pub hide: Vec<(Box<str>, Duration)>,
+    pub release: Vec<(Box<str>, Duration)>,
 }
 
-impl Changes {
-    fn push(&mut self, receipt: Box<str>, told: &Told) {
-        match told {
-            Told::Delete => self.delete.push((receipt, Duration::ZERO)),
-            Told::Hide(wait) => self.hide.push((receipt, *wait)),
+impl QueueChanges {
+    fn push(&mut self, receipt: Box<str>, change: &QueueChange) {
+        match change {
+            QueueChange::Delete => self.delete.push((receipt, Duration::ZERO)),
+            QueueChange::Release(wait) => self.release.push((receipt, *wait)),
         }
     }
 }
 
 /// See the module.
 #[derive(Debug)]
-pub struct Shares {
+pub struct AckTracker {
     visibility: Duration,
     routes: BTreeSet<Arc<str>>,
-    held: HashMap<Box<str>, Message>,
-    remembered: Remembered,
-    /// Settled otherwise than by [`Shares::settle`], and not told to the queue yet.
+    messages: HashMap<Box<str>, TrackedMessage>,
+    done_messages: DoneMessages,
+    /// Settled otherwise than by [`AckTracker::settle`], and not told to the queue yet.
     ready: Vec<Box<str>>,
     /// Before this time nothing is to be extended.
     due: Option<Instant>,
 }
 
-impl Shares {
+impl AckTracker {
     /// Nothing yet. `visibility`: how long a message stays invisible after its receipt.
     pub fn new(visibility: Duration) -> Self {
-        Shares {
+        AckTracker {
             visibility,
             routes: BTreeSet::new(),
-            held: HashMap::new(),
-            remembered: Remembered::default(),
+            messages: HashMap::new(),
+            done_messages: DoneMessages::default(),
             ready: Vec::new(),
             due: None,
         }
@@ -72,10 +72,10 @@ impl Shares {
 
     /// The routes that messages are for from now on.
     pub fn set_routes(&mut self, routes: BTreeSet<Arc<str>>, now: Instant) {
-        for (receipt, message) in &mut self.held {
+        for (receipt, message) in &mut self.messages {
             let was_open = message.open();
-            message.shares.retain(|(route, _)| routes.contains(route));
-            message.shares.extend(routes.difference(&self.routes).map(|new| (new.clone(), Share::Back(now))));
+            message.acks.retain(|(route, _)| routes.contains(route));
+            message.acks.extend(routes.difference(&self.routes).map(|new| (new.clone(), Ack::Released(now))));
             if was_open && !message.open() {
                 self.ready.push(receipt.clone());
             }
@@ -84,71 +84,74 @@ impl Shares {
     }
 
     /// A message was received; gives the routes that it is for.
-    pub fn receive(&mut self, id: &str, held: &Held) -> Vec<Arc<str>> {
-        let share = |route: &Arc<str>| if self.remembered.done(id, route) { Share::Done } else { Share::Waiting };
-        let shares: Vec<_> = self.routes.iter().map(|route| (route.clone(), share(route))).collect();
-        let routes: Vec<_> = shares.iter().filter(|(_, share)| share.open()).map(|(route, _)| route.clone()).collect();
+    pub fn receive(&mut self, id: &str, receipt: &Receipt) -> Vec<Arc<str>> {
+        let ack = |route: &Arc<str>| if self.done_messages.done(id, route) { Ack::Done } else { Ack::Waiting };
+        let acks: Vec<_> = self.routes.iter().map(|route| (route.clone(), ack(route))).collect();
+        let routes: Vec<_> = acks.iter().filter(|(_, ack)| ack.open()).map(|(route, _)| route.clone()).collect();
         if routes.is_empty() {
-            self.ready.push(held.receipt.clone());
+            self.ready.push(receipt.handle.clone());
         }
-        let due = held.until - self.visibility / 2;
+        let due = receipt.until - self.visibility / 2;
         self.due = Some(self.due.map_or(due, |other| other.min(due)));
-        self.held.insert(held.receipt.clone(), Message { id: id.into(), held: held.clone(), lost: false, shares });
+        self.messages.insert(
+            receipt.handle.clone(),
+            TrackedMessage { id: id.into(), receipt: receipt.clone(), lost: false, acks },
+        );
         routes
     }
 
     /// Leaves to others those of the messages that they may see by now; they come again. With such a message a route gives back
-    /// what waits of its group, also what came before it: so ask [`Shares::waits`] only after all of them were looked at.
+    /// what waits of its group, also what came before it: so ask [`AckTracker::waits`] only after all of them were looked at.
     pub fn lapse<'a>(&mut self, receipts: impl Iterator<Item = &'a str>, now: Instant) {
-        let lapsed = |receipt: &&str| self.held.get(*receipt).is_some_and(|message| message.held.until <= now);
+        let lapsed = |receipt: &&str| self.messages.get(*receipt).is_some_and(|message| message.receipt.until <= now);
         let lapsed: Vec<Box<str>> = receipts.filter(lapsed).map(Box::from).collect();
         self.lost(&lapsed, now);
     }
 
     /// True if a message waits for a route, also one that others may see by now.
     pub fn waits(&self, route: &str, receipt: &str) -> bool {
-        self.held.get(receipt).is_some_and(|message| message.is(route, Share::Waiting))
+        self.messages.get(receipt).is_some_and(|message| message.is(route, Ack::Waiting))
     }
 
     /// A route has these in work.
     pub fn take<'a>(&mut self, route: &str, receipts: impl Iterator<Item = &'a str>) {
         for receipt in receipts {
-            if let Some(share) = self.held.get_mut(receipt).and_then(|m| m.share(route))
-                && *share == Share::Waiting
+            if let Some(ack) = self.messages.get_mut(receipt).and_then(|m| m.ack(route))
+                && *ack == Ack::Waiting
             {
-                *share = Share::Taken;
+                *ack = Ack::InWork;
             }
         }
     }
 
     /// A route settles messages: done, or back after a wait. Gives what the queue is to be told of them; the same again when
     /// it is asked again. A receipt that is not known is the route's alone, where it reads alone.
-    pub fn settle(&mut self, route: &str, settled: Vec<(Box<str>, Option<Duration>)>, now: Instant) -> Changes {
-        let (mut changes, mut failed, several) = (Changes::default(), HashSet::new(), self.routes.len() > 1);
-        for (receipt, back) in settled {
-            let Some(message) = self.held.get_mut(&receipt) else {
+    pub fn settle(&mut self, route: &str, settled: Vec<(Box<str>, Option<Duration>)>, now: Instant) -> QueueChanges {
+        let (mut changes, mut failed, several) = (QueueChanges::default(), HashSet::new(), self.routes.len() > 1);
+        for (receipt, release) in settled {
+            let Some(message) = self.messages.get_mut(&receipt) else {
                 if !several {
-                    changes.push(receipt, &back.map_or(Told::Delete, Told::Hide));
+                    changes.push(receipt, &release.map_or(QueueChange::Delete, QueueChange::Release));
                 }
                 continue;
             };
-            if let Some((name, share)) = message.shares.iter_mut().find(|(name, _)| **name == *route) {
-                match back {
-                    None if several => self.remembered.note(&message.id, name),
-                    Some(_) => drop(failed.insert(message.held.group.clone())),
+            if let Some((name, ack)) = message.acks.iter_mut().find(|(name, _)| **name == *route) {
+                match release {
+                    None if several => self.done_messages.note(&message.id, name),
+                    Some(_) => drop(failed.insert(message.receipt.group.clone())),
                     None => {}
                 }
-                match back {
-                    None => *share = Share::Done,
-                    Some(wait) if *share != Share::Done => *share = Share::Back(now + wait),
+                match release {
+                    None => *ack = Ack::Done,
+                    Some(wait) if *ack != Ack::Done => *ack = Ack::Released(now + wait),
                     Some(_) => {}
                 }
             }
-            if let Some(told) = message.told(now) {
-                changes.push(receipt, &told);
+            if let Some(change) = message.queue_change(now) {
+                changes.push(receipt, &change);
             }
         }
-        failed.iter().for_each(|group| self.fail(route, group, now));
+        failed.iter().for_each(|group| self.release_group(route, group, now));
         changes
     }
 
@@ -156,24 +159,24 @@ impl Shares {
     pub fn dropped(&mut self, route: &str, receipts: &[Box<str>], now: Instant) {
         let mut groups = HashSet::new();
         for receipt in receipts {
-            let Some(message) = self.held.get_mut(receipt) else { continue };
-            if let Some(share) = message.share(route)
-                && *share == Share::Taken
+            let Some(message) = self.messages.get_mut(receipt) else { continue };
+            if let Some(ack) = message.ack(route)
+                && *ack == Ack::InWork
             {
-                *share = Share::Left;
-                groups.insert(message.held.group.clone());
+                *ack = Ack::Abandoned;
+                groups.insert(message.receipt.group.clone());
             }
         }
-        groups.iter().for_each(|group| self.fail(route, group, now));
+        groups.iter().for_each(|group| self.release_group(route, group, now));
     }
 
     /// A route is at nothing any more: everything that it is not done with is shown again when the others are done with it.
-    pub fn leave(&mut self, route: &str, now: Instant) {
-        for (receipt, message) in &mut self.held {
-            if let Some(share) = message.share(route)
-                && (share.open() || *share == Share::Left)
+    pub fn release_route(&mut self, route: &str, now: Instant) {
+        for (receipt, message) in &mut self.messages {
+            if let Some(ack) = message.ack(route)
+                && (ack.open() || *ack == Ack::Abandoned)
             {
-                *share = Share::Back(now);
+                *ack = Ack::Released(now);
                 self.ready.push(receipt.clone());
             }
         }
@@ -183,38 +186,40 @@ impl Shares {
     pub fn lost(&mut self, receipts: &[Box<str>], now: Instant) {
         let mut broken = HashSet::new();
         for receipt in receipts {
-            let Some(message) = self.held.get_mut(receipt) else { continue };
-            broken.extend(message.shares.iter().map(|(route, _)| (route.clone(), message.held.group.clone())));
+            let Some(message) = self.messages.get_mut(receipt) else { continue };
+            broken.extend(message.acks.iter().map(|(route, _)| (route.clone(), message.receipt.group.clone())));
             message.lost = true;
-            message.shares.iter_mut().filter(|(_, s)| *s == Share::Waiting).for_each(|(_, s)| *s = Share::Back(now));
+            message.acks.iter_mut().filter(|(_, s)| *s == Ack::Waiting).for_each(|(_, s)| *s = Ack::Released(now));
             if !message.open() {
-                self.held.remove(receipt);
+                self.messages.remove(receipt);
             }
         }
-        broken.iter().for_each(|(route, group)| self.fail(route, group, now));
+        broken.iter().for_each(|(route, group)| self.release_group(route, group, now));
     }
 
     /// Gives back what waits of a group for a route; messages without a group have nothing to do with each other.
-    fn fail(&mut self, route: &str, group: &str, now: Instant) {
-        for (receipt, message) in self.held.iter_mut().filter(|(_, m)| !group.is_empty() && *m.held.group == *group) {
-            if let Some(share) = message.share(route)
-                && *share == Share::Waiting
+    fn release_group(&mut self, route: &str, group: &str, now: Instant) {
+        for (receipt, message) in
+            self.messages.iter_mut().filter(|(_, m)| !group.is_empty() && *m.receipt.group == *group)
+        {
+            if let Some(ack) = message.ack(route)
+                && *ack == Ack::Waiting
             {
-                *share = Share::Back(now);
+                *ack = Ack::Released(now);
                 self.ready.push(receipt.clone());
             }
         }
     }
 
-    /// What the queue is to be told besides what [`Shares::settle`] gave; the same again until it is noted as told.
-    pub fn ready(&mut self, now: Instant) -> Changes {
-        let (mut changes, mut seen) = (Changes::default(), HashSet::new());
+    /// What the queue is to be told besides what [`AckTracker::settle`] gave; the same again until it is noted as told.
+    pub fn ready(&mut self, now: Instant) -> QueueChanges {
+        let (mut changes, mut seen) = (QueueChanges::default(), HashSet::new());
         for receipt in std::mem::take(&mut self.ready) {
-            let Some(message) = self.held.get(&receipt) else { continue };
+            let Some(message) = self.messages.get(&receipt) else { continue };
             // What others may see by now is shown.
-            let Some(told) = message.told(now).filter(|_| message.held.until > now) else { continue };
+            let Some(change) = message.queue_change(now).filter(|_| message.receipt.until > now) else { continue };
             if seen.insert(receipt.clone()) {
-                changes.push(receipt.clone(), &told);
+                changes.push(receipt.clone(), &change);
                 self.ready.push(receipt);
             }
         }
@@ -222,25 +227,25 @@ impl Shares {
     }
 
     /// The queue was told; `stale`: receipts that were not valid any more, so that their messages may come again.
-    pub fn told(&mut self, changes: &Changes, stale: &[Box<str>]) {
-        for (receipt, _) in &changes.hide {
-            self.held.remove(receipt);
+    pub fn confirm(&mut self, changes: &QueueChanges, stale: &[Box<str>]) {
+        for (receipt, _) in &changes.release {
+            self.messages.remove(receipt);
         }
         for (receipt, _) in &changes.delete {
-            if let Some(message) = self.held.remove(receipt)
+            if let Some(message) = self.messages.remove(receipt)
                 && !message.lost
                 && !stale.contains(receipt)
             {
-                self.remembered.forget(&message.id);
+                self.done_messages.forget(&message.id);
             }
         }
-        self.ready.retain(|receipt| self.held.contains_key(receipt));
+        self.ready.retain(|receipt| self.messages.contains_key(receipt));
     }
 
     /// Messages in flight that this route is done with, and others are not.
-    pub fn of_others(&self, route: &str, now: Instant) -> u64 {
-        let others = |m: &&Message| m.held.until > now && !m.lost && m.open() && m.is(route, Share::Done);
-        self.held.values().filter(others).count() as u64
+    pub fn waiting_for_others(&self, route: &str, now: Instant) -> u64 {
+        let others = |m: &&TrackedMessage| m.receipt.until > now && !m.lost && m.open() && m.is(route, Ack::Done);
+        self.messages.values().filter(others).count() as u64
     }
 
     /// Before this time nothing is to be extended. `None`: nothing can be.
@@ -250,7 +255,7 @@ impl Shares {
 
     /// True where messages are held, extensible or not.
     pub fn any_open(&self) -> bool {
-        self.held.values().any(|message| !message.lost && message.open())
+        self.messages.values().any(|message| !message.lost && message.open())
     }
 
     /// What is to be extended now, after half of its time, and for how long.
@@ -258,46 +263,48 @@ impl Shares {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
-        self.held.retain(|_, message| message.open() || message.held.until > now);
-        self.give_back(now);
+        self.messages.retain(|_, message| message.open() || message.receipt.until > now);
+        self.release_for_all(now);
         self.find_due();
         let (half, visibility) = (self.visibility / 2, self.visibility);
-        let due =
-            self.held.values().filter(|m| m.open() && !m.lost && m.held.extensible() && m.held.until - half <= now);
+        let due = self
+            .messages
+            .values()
+            .filter(|m| m.open() && !m.lost && m.receipt.extensible() && m.receipt.until - half <= now);
         due.map(|message| {
-            let left = (message.held.received + LONGEST).saturating_duration_since(now);
+            let left = (message.receipt.received + LONGEST).saturating_duration_since(now);
             let time = if message.waits_for_others() { visibility.max(PATIENT) } else { visibility };
-            (message.held.receipt.clone(), Duration::from_secs(left.as_secs()).min(time))
+            (message.receipt.handle.clone(), Duration::from_secs(left.as_secs()).min(time))
         })
         .collect()
     }
 
     /// Gives back, for all, what a route gave back and the others have not begun with.
-    fn give_back(&mut self, now: Instant) {
+    fn release_for_all(&mut self, now: Instant) {
         let mut groups = HashSet::new();
-        for (receipt, message) in self.held.iter_mut().filter(|(_, m)| m.open() && m.waits_in_vain(now)) {
-            for (route, share) in message.shares.iter_mut().filter(|(_, share)| *share == Share::Waiting) {
-                *share = Share::Back(now);
-                groups.insert((route.clone(), message.held.group.clone()));
+        for (receipt, message) in self.messages.iter_mut().filter(|(_, m)| m.open() && m.release_is_due(now)) {
+            for (route, ack) in message.acks.iter_mut().filter(|(_, ack)| *ack == Ack::Waiting) {
+                *ack = Ack::Released(now);
+                groups.insert((route.clone(), message.receipt.group.clone()));
             }
             self.ready.push(receipt.clone());
         }
-        groups.iter().for_each(|(route, group)| self.fail(route, group, now));
+        groups.iter().for_each(|(route, group)| self.release_group(route, group, now));
     }
 
     /// Extensions that were made at `now`.
     pub fn extended(&mut self, now: Instant, extensions: &[(Box<str>, Duration)]) {
         for (receipt, time) in extensions {
-            if let Some(message) = self.held.get_mut(receipt) {
-                message.held.until = now + *time;
+            if let Some(message) = self.messages.get_mut(receipt) {
+                message.receipt.until = now + *time;
             }
         }
         self.find_due();
     }
 
     fn find_due(&mut self) {
-        let extensible = self.held.values().filter(|m| m.open() && !m.lost && m.held.extensible());
-        self.due = extensible.map(|m| m.held.until - self.visibility / 2).min();
+        let extensible = self.messages.values().filter(|m| m.open() && !m.lost && m.receipt.extensible());
+        self.due = extensible.map(|m| m.receipt.until - self.visibility / 2).min();
     }
 }
 

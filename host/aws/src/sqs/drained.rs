@@ -12,7 +12,7 @@ const MANY_IN_FLIGHT: u64 = 20_000;
 
 /// Numbers of messages, as far as SQS knows at the moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Backlog {
+pub struct QueueBacklog {
     /// Ready to be received.
     pub visible: u64,
     /// Received, and neither deleted nor shown again.
@@ -21,7 +21,7 @@ pub struct Backlog {
     pub delayed: u64,
 }
 
-impl Backlog {
+impl QueueBacklog {
     /// True where nothing will come without a new message from outside.
     pub fn drained(&self) -> bool {
         self.visible == 0 && self.in_flight == 0 && self.delayed == 0
@@ -46,9 +46,9 @@ pub enum Drained {
 
 /// The last answer of a queue, shared by the workers of a route, so that they ask at most once in [`PAUSE`].
 #[derive(Debug, Default)]
-pub struct Answer(Option<(Instant, bool)>);
+pub struct DrainedAnswer(Option<(Instant, bool)>);
 
-impl Answer {
+impl DrainedAnswer {
     /// The last answer for a pull that began at `began`; `None`: the queue is to be asked. A question that was asked before
     /// the pull began says nothing of what came in between.
     pub fn for_pull(&self, began: Instant, now: Instant) -> Option<Drained> {
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn an_answer_counts_for_pulls_that_began_before_the_question() {
-        let (mut answer, start) = (Answer::default(), Instant::now());
+        let (mut answer, start) = (DrainedAnswer::default(), Instant::now());
         assert_eq!(answer.for_pull(start, start), None);
         let asked = start + PAUSE / 4;
         answer.note(asked, true);
@@ -87,10 +87,10 @@ mod tests {
     // Q4: with too much in flight, a receive is empty and no error.
     #[test]
     fn an_empty_answer_of_a_full_queue_is_told_from_a_blocked_group() {
-        let full = Backlog { visible: 1, in_flight: 20_000, delayed: 0 };
+        let full = QueueBacklog { visible: 1, in_flight: 20_000, delayed: 0 };
         assert!(full.withheld() && !full.drained());
-        let blocked = Backlog { visible: 500, in_flight: 50, delayed: 0 };
+        let blocked = QueueBacklog { visible: 500, in_flight: 50, delayed: 0 };
         assert!(!blocked.withheld() && !blocked.drained());
-        assert!(Backlog::default().drained());
+        assert!(QueueBacklog::default().drained());
     }
 }

@@ -1,8 +1,8 @@
 //! A queue's requests: find, receive, and change what was received, each entry of a batch accounted for.
 
-use super::Settings;
-use super::drained::{Answer, Backlog, Drained};
-use super::received_message::{Received, received};
+use super::SqsSettings;
+use super::drained::{Drained, DrainedAnswer, QueueBacklog};
+use super::received_message::{ReceivedMessage, received};
 use crate::fault;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
@@ -32,7 +32,7 @@ const LOST: &[&str] = &["ReceiptHandleIsInvalid", "MessageNotInflight", "Invalid
 
 /// A queue of one place.
 #[derive(Debug)]
-pub struct Queue {
+pub struct SqsQueue {
     client: Client,
     url: String,
     /// The last part of its URL.
@@ -47,19 +47,19 @@ pub struct Queue {
 
 /// What to do to received messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum MessageChange {
     /// Delete them.
     Delete,
     /// Hide them for a time that starts now; zero shows them.
-    Hide,
+    SetVisibility,
 }
 
-impl Queue {
+impl SqsQueue {
     /// Finds the queue and reads what is needed of its attributes.
     ///
     /// # Errors
     /// A [`Fault`] that names the queue.
-    pub async fn find(client: Client, settings: &Settings) -> Result<Self, Fault> {
+    pub async fn find(client: Client, settings: &SqsSettings) -> Result<Self, Fault> {
         let name = settings.queue.rsplit(['/', ':']).next().unwrap_or(&settings.queue).to_owned();
         let url = if settings.queue.contains("://") {
             settings.queue.clone()
@@ -71,7 +71,7 @@ impl Queue {
             found.queue_url.unwrap_or_default()
         };
         let fifo = name.ends_with(".fifo");
-        let mut queue = Queue { client, url, name, fifo, visibility: Duration::ZERO, late: AtomicU64::new(0) };
+        let mut queue = SqsQueue { client, url, name, fifo, visibility: Duration::ZERO, late: AtomicU64::new(0) };
         let attributes = queue.attributes(&[QueueAttributeName::VisibilityTimeout]).await?;
         let own = Duration::from_secs(number(&attributes, &QueueAttributeName::VisibilityTimeout));
         let seconds = i32::from(Seconds(settings.visibility_timeout.unwrap_or(own)));
@@ -80,7 +80,7 @@ impl Queue {
     }
 
     /// True where the other is the same queue, read in the same way.
-    pub fn is(&self, other: &Queue) -> bool {
+    pub fn is(&self, other: &SqsQueue) -> bool {
         self.url == other.url && self.visibility == other.visibility
     }
 
@@ -95,15 +95,15 @@ impl Queue {
 
     /// Whether nothing will come for a route without a new message, for a pull that began at `began` and found nothing. Asks
     /// the queue at most every second, for all workers of the route, which share `answer`; those that come meanwhile wait
-    /// for it. `of_others`: so many messages in flight do not concern the route.
+    /// for it. `waiting_for_others`: so many messages in flight do not concern the route.
     ///
     /// # Errors
     /// A [`Fault`].
     pub async fn drained(
         &self,
-        answer: &Mutex<Answer>,
+        answer: &Mutex<DrainedAnswer>,
         began: Instant,
-        of_others: impl Fn() -> u64,
+        waiting_for_others: impl Fn() -> u64,
     ) -> Result<Drained, Fault> {
         let mut answer = answer.lock().await;
         if let Some(known) = answer.for_pull(began, Instant::now()) {
@@ -111,7 +111,7 @@ impl Queue {
         }
         // Workers often look at the same moment: one question is for them all.
         sleep(GATHER).await;
-        let (asked, of_others) = (Instant::now(), of_others());
+        let (asked, waiting_for_others) = (Instant::now(), waiting_for_others());
         let attributes = self
             .attributes(&[
                 QueueAttributeName::ApproximateNumberOfMessages,
@@ -119,7 +119,7 @@ impl Queue {
                 QueueAttributeName::ApproximateNumberOfMessagesDelayed,
             ])
             .await?;
-        let backlog = Backlog {
+        let backlog = QueueBacklog {
             visible: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessages),
             in_flight: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
             delayed: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesDelayed),
@@ -128,7 +128,8 @@ impl Queue {
             tracing::warn!(queue = %self.name, visible = backlog.visible, in_flight = backlog.in_flight,
                 "the queue gives out nothing because of the messages in flight: some consumer does not settle them");
         }
-        let drained = Backlog { in_flight: backlog.in_flight.saturating_sub(of_others), ..backlog }.drained();
+        let drained =
+            QueueBacklog { in_flight: backlog.in_flight.saturating_sub(waiting_for_others), ..backlog }.drained();
         answer.note(asked, drained);
         Ok(if drained { Drained::Yes } else { Drained::No })
     }
@@ -137,7 +138,7 @@ impl Queue {
     ///
     /// # Errors
     /// A [`Fault`] where no request gave anything and one failed.
-    pub async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Received>, Fault> {
+    pub async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<ReceivedMessage>, Fault> {
         let sizes = (0..most.max(1)).step_by(TEN).map(|first| TEN.min(most.max(1) - first)).take(AT_ONCE);
         let (mut messages, mut failed) = (Vec::new(), None);
         for answer in join_all(sizes.map(|size| self.receive_ten(size, wait))).await {
@@ -152,7 +153,7 @@ impl Queue {
         }
     }
 
-    async fn receive_ten(&self, most: usize, wait: Duration) -> Result<Vec<Received>, Fault> {
+    async fn receive_ten(&self, most: usize, wait: Duration) -> Result<Vec<ReceivedMessage>, Fault> {
         let asked = Instant::now();
         let request = self
             .client
@@ -176,7 +177,11 @@ impl Queue {
     ///
     /// # Errors
     /// A [`Fault`] where entries failed in spite of retries; the others are changed.
-    pub async fn change(&self, change: Change, entries: &[(Box<str>, Duration)]) -> Result<Vec<Box<str>>, Fault> {
+    pub async fn change(
+        &self,
+        change: MessageChange,
+        entries: &[(Box<str>, Duration)],
+    ) -> Result<Vec<Box<str>>, Fault> {
         let (mut lost, mut failed) = (Vec::new(), None);
         for some in entries.chunks(TEN * AT_ONCE) {
             for result in join_all(some.chunks(TEN).map(|ten| self.change_ten(change, ten))).await {
@@ -194,7 +199,11 @@ impl Queue {
         failed.map_or(Ok(lost), Err)
     }
 
-    async fn change_ten(&self, change: Change, entries: &[(Box<str>, Duration)]) -> Result<Vec<Box<str>>, Fault> {
+    async fn change_ten(
+        &self,
+        change: MessageChange,
+        entries: &[(Box<str>, Duration)],
+    ) -> Result<Vec<Box<str>>, Fault> {
         let (mut left, mut lost) = (entries.to_vec(), Vec::new());
         for round in 0..ROUNDS {
             let failed = self.request(change, &left).await?;
@@ -220,12 +229,12 @@ impl Queue {
 
     async fn request(
         &self,
-        change: Change,
+        change: MessageChange,
         entries: &[(Box<str>, Duration)],
     ) -> Result<Vec<BatchResultErrorEntry>, Fault> {
         let broken = |error| Fault::Bug(format!("an entry of a batch: {error}"));
         let numbered = entries.iter().enumerate();
-        if change == Change::Delete {
+        if change == MessageChange::Delete {
             let entry = |(index, (receipt, _)): (usize, &(Box<str>, Duration))| {
                 DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(&**receipt).build()
             };

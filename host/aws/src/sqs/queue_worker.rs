@@ -3,12 +3,12 @@
 //! Receives run in tasks of their own, so that a cancelled pull loses no message that is on its way. What a route holds
 //! when its source ends is shown again.
 
-use super::Reader;
-use super::drained::{Answer, Drained};
+use super::QueueReader;
+use super::drained::{Drained, DrainedAnswer};
 use super::queue_requests::TEN;
-use super::received_message::Received;
-use super::shared_receiver::{Hub, Opened};
-use super::worker_buffer::Hand;
+use super::received_message::ReceivedMessage;
+use super::shared_receiver::{RouteSubscription, SharedReceiver};
+use super::worker_buffer::WorkerBuffer;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::event::Origin;
@@ -31,48 +31,48 @@ const LAST_RECEIVE: Duration = Duration::from_secs(1);
 
 /// A receive that is on its way.
 struct Receiving {
-    task: JoinHandle<Result<Vec<Received>, Fault>>,
+    task: JoinHandle<Result<Vec<ReceivedMessage>, Fault>>,
     /// It waits for messages to come.
     waits: bool,
 }
 
 /// Receives that ended workers left on their way.
-type Left = Arc<Mutex<Vec<Receiving>>>;
+type LeftReceives = Arc<Mutex<Vec<Receiving>>>;
 
 /// See the module.
-pub struct QueueSource {
-    hub: Arc<Hub>,
-    reader: Reader,
+pub struct SqsSource {
+    receiver: Arc<SharedReceiver>,
+    reader: QueueReader,
     /// Held by the workers as well.
-    opened: Option<Arc<Opened>>,
-    answer: Arc<tokio::sync::Mutex<Answer>>,
+    subscription: Option<Arc<RouteSubscription>>,
+    answer: Arc<tokio::sync::Mutex<DrainedAnswer>>,
     given: usize,
-    left: Left,
+    left: LeftReceives,
 }
 
-impl QueueSource {
+impl SqsSource {
     /// A source without workers yet.
-    pub fn new(hub: Arc<Hub>, reader: Reader) -> Self {
-        let opened = Some(Arc::new(hub.clone().open(&reader.route)));
-        QueueSource { hub, reader, opened, answer: Arc::default(), given: 0, left: Left::default() }
+    pub fn new(receiver: Arc<SharedReceiver>, reader: QueueReader) -> Self {
+        let subscription = Some(Arc::new(receiver.clone().open(&reader.route)));
+        SqsSource { receiver, reader, subscription, answer: Arc::default(), given: 0, left: LeftReceives::default() }
     }
 }
 
-impl Source for QueueSource {
+impl Source for SqsSource {
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
         Box::pin(async move {
-            let Some(opened) = self.opened.clone().filter(|_| !self.caught_up()) else {
+            let Some(subscription) = self.subscription.clone().filter(|_| !self.caught_up()) else {
                 return std::future::pending().await;
             };
             self.given += 1;
-            let worker = Worker {
-                hub: self.hub.clone(),
+            let worker = QueueWorker {
+                receiver: self.receiver.clone(),
                 reader: self.reader.clone(),
-                news: opened.news.clone(),
-                _opened: opened,
+                news: subscription.news.clone(),
+                _subscription: subscription,
                 answer: self.answer.clone(),
                 left: self.left.clone(),
-                hand: Hand::default(),
+                buffer: WorkerBuffer::default(),
                 receiving: None,
                 failed: None,
                 poll: Duration::from_secs(1),
@@ -96,23 +96,23 @@ impl Source for QueueSource {
                     task.abort();
                 }
             }
-            self.opened = None;
-            if let Err(fault) = self.hub.flush().await {
+            self.subscription = None;
+            if let Err(fault) = self.receiver.flush().await {
                 tracing::warn!(source = %self.reader.source, error = %fault, "messages come again only after their visibility timeout");
             }
         })
     }
 }
 
-struct Worker {
-    hub: Arc<Hub>,
-    reader: Reader,
+struct QueueWorker {
+    receiver: Arc<SharedReceiver>,
+    reader: QueueReader,
     /// Something came for the route, or there is room again.
     news: watch::Receiver<()>,
-    _opened: Arc<Opened>,
-    answer: Arc<tokio::sync::Mutex<Answer>>,
-    left: Left,
-    hand: Hand,
+    _subscription: Arc<RouteSubscription>,
+    answer: Arc<tokio::sync::Mutex<DrainedAnswer>>,
+    left: LeftReceives,
+    buffer: WorkerBuffer,
     receiving: Option<Receiving>,
     /// What went wrong while it waited.
     failed: Option<Fault>,
@@ -124,19 +124,19 @@ struct Worker {
     most: usize,
 }
 
-impl Worker {
+impl QueueWorker {
     /// Receives, or waits for the receive on its way. Cancel-safe.
     async fn receive(&mut self, most: usize, wait: Duration) -> Result<usize, Fault> {
         let receiving = self.receiving.get_or_insert_with(|| {
-            let (hub, route) = (self.hub.clone(), self.reader.route.clone());
-            let task = tokio::spawn(async move { hub.receive(&route, most, wait).await });
+            let (receiver, route) = (self.receiver.clone(), self.reader.route.clone());
+            let task = tokio::spawn(async move { receiver.receive(&route, most, wait).await });
             Receiving { task, waits: !wait.is_zero() }
         });
         let result = (&mut receiving.task).await;
         self.receiving = None;
         let messages = result.map_err(|error| Fault::Bug(format!("a receive broke: {error}")))??;
         let count = messages.len();
-        self.hand.add(messages);
+        self.buffer.add(messages);
         Ok(count)
     }
 
@@ -146,23 +146,23 @@ impl Worker {
             return Err(fault);
         }
         self.most = limit.events.max(1);
-        let (dropped, route) = (self.hand.dropped(), self.reader.route.clone());
+        let (dropped, route) = (self.buffer.dropped(), self.reader.route.clone());
         if !dropped.is_empty() {
-            self.hub.shares(|shares| shares.dropped(&route, &dropped, Instant::now()));
+            self.receiver.acks(|acks| acks.dropped(&route, &dropped, Instant::now()));
         }
-        self.hub.flush().await?;
+        self.receiver.flush().await?;
         self.fill(limit).await?;
-        let hand = &mut self.hand;
-        let taken = self.hub.shares(|shares| {
-            shares.lapse(hand.receipts(), Instant::now());
-            hand.retain(|receipt| shares.waits(&route, receipt));
-            let taken = hand.take(limit);
-            shares.take(&route, hand.work());
+        let buffer = &mut self.buffer;
+        let taken = self.receiver.acks(|acks| {
+            acks.lapse(buffer.receipts(), Instant::now());
+            buffer.retain(|receipt| acks.waits(&route, receipt));
+            let taken = buffer.take(limit);
+            acks.take(&route, buffer.work());
             taken
         });
         let Some((group, columns, claims)) = taken else {
-            let of_others = || self.hub.shares(|shares| shares.of_others(&route, Instant::now()));
-            let drained = self.hub.queue.drained(&self.answer, began, of_others).await?;
+            let waiting_for_others = || self.receiver.acks(|acks| acks.waiting_for_others(&route, Instant::now()));
+            let drained = self.receiver.queue.drained(&self.answer, began, waiting_for_others).await?;
             self.poll = if drained == Drained::Yes { LONGEST_POLL } else { self.poll.min(HIDDEN_POLL) };
             self.look = if let Drained::AskAt(time) = drained { Some(time) } else { None };
             return Ok(Pull::Empty { drained: drained == Drained::Yes });
@@ -173,7 +173,7 @@ impl Worker {
             source: self.reader.source.clone(),
             kind: "sqs".into(),
             lane: group.into(),
-            ordered: self.hub.queue.fifo,
+            ordered: self.receiver.queue.fifo,
         };
         Ok(Pull::Batch(Batch { origin, columns: columns.into(), claims, previous: None }))
     }
@@ -185,27 +185,27 @@ impl Worker {
         let (mut end, route) = (None, self.reader.route.clone());
         loop {
             self.news.mark_unchanged();
-            let (now, hand) = (Instant::now(), &mut self.hand);
-            self.hub.shares(|shares| {
-                shares.lapse(hand.receipts(), now);
-                hand.retain(|receipt| shares.waits(&route, receipt));
+            let (now, buffer) = (Instant::now(), &mut self.buffer);
+            self.receiver.acks(|acks| {
+                acks.lapse(buffer.receipts(), now);
+                buffer.retain(|receipt| acks.waits(&route, receipt));
             });
-            let (count, bytes) = self.hand.waiting();
-            if count >= self.most || bytes >= limit.bytes || (self.hub.queue.fifo && count > 0) {
+            let (count, bytes) = self.buffer.waiting();
+            if count >= self.most || bytes >= limit.bytes || (self.receiver.queue.fifo && count > 0) {
                 return Ok(());
             }
-            let dealt = self.hub.take(&route, self.most - count, limit.bytes - bytes);
-            if !dealt.is_empty() {
-                self.hand.add(dealt);
+            let shared_out = self.receiver.take(&route, self.most - count, limit.bytes - bytes);
+            if !shared_out.is_empty() {
+                self.buffer.add(shared_out);
                 continue;
             }
             let end = if count > 0 { *end.get_or_insert(now + limit.window) } else { now };
             let waits =
                 self.receiving.as_ref().is_some_and(|receiving| receiving.waits && !receiving.task.is_finished());
-            if (now >= end && waits) || (self.receiving.is_none() && !self.hub.room(&route)) {
+            if (now >= end && waits) || (self.receiving.is_none() && !self.receiver.room(&route)) {
                 return Ok(());
             }
-            self.hub.extend_due().await;
+            self.receiver.extend_due().await;
             // An empty hand may mean an empty queue: one request finds out.
             let most = if count == 0 { TEN.min(self.most) } else { self.most - count };
             let wait = end.saturating_duration_since(now).min(LONGEST_POLL);
@@ -216,11 +216,11 @@ impl Worker {
                 continue;
             }
             // A receive that takes longer goes on, and its messages are for the next batch.
-            let until = self.hub.shares(|shares| shares.due()).map_or(end, |due| due.min(end));
+            let until = self.receiver.acks(|acks| acks.due()).map_or(end, |due| due.min(end));
             let mut news = self.news.clone();
             tokio::select! {
                 received = timeout_at(until, self.receive(most, wait)) => drop(received.unwrap_or(Ok(0))?),
-                () = told(&mut news) => {}
+                () = news_arrived(&mut news) => {}
             }
         }
     }
@@ -228,8 +228,8 @@ impl Worker {
     async fn wait(&mut self) {
         let (most, wait) = (TEN.min(self.most), self.poll);
         let until = self.look.take().unwrap_or_else(|| Instant::now() + LONGEST_POLL * 2);
-        let (hub, mut news) = (self.hub.clone(), self.news.clone());
-        let room = self.receiving.is_some() || hub.room(&self.reader.route);
+        let (receiver, mut news) = (self.receiver.clone(), self.news.clone());
+        let room = self.receiving.is_some() || receiver.room(&self.reader.route);
         let received = async {
             if room {
                 timeout_at(until, self.receive(most, wait)).await.ok()
@@ -246,20 +246,20 @@ impl Worker {
                 // A receive on its way goes on.
                 None => {}
             },
-            () = told(&mut news) => {}
-            () = hub.extend() => {}
+            () = news_arrived(&mut news) => {}
+            () = receiver.extend() => {}
         }
     }
 }
 
 /// Waits for news; for ever where none will come.
-async fn told(news: &mut watch::Receiver<()>) {
+async fn news_arrived(news: &mut watch::Receiver<()>) {
     if news.changed().await.is_err() {
         std::future::pending().await
     }
 }
 
-impl Lane for Worker {
+impl Lane for QueueWorker {
     fn id(&self) -> &str {
         ""
     }
@@ -273,15 +273,15 @@ impl Lane for Worker {
     }
 
     fn keep(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.hub.extend())
+        Box::pin(self.receiver.extend())
     }
 
     fn settled(&mut self, settled: &[Settled<'_>]) {
-        self.hand.settled(settled.iter().map(|event| event.token));
+        self.buffer.settled(settled.iter().map(|event| event.token));
     }
 }
 
-impl Drop for Worker {
+impl Drop for QueueWorker {
     fn drop(&mut self) {
         self.left.lock().extend(self.receiving.take());
     }

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 /// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub struct ReceivedMessage {
     /// Its receipt.
-    pub held: Held,
+    pub receipt: Receipt,
     /// The message; one for all routes that it is for.
-    pub event: Arc<Event>,
+    pub event: Arc<MessageEvent>,
 }
 
 /// Longest that a message can stay invisible after its receipt, by extensions as well, less a margin for the way.
@@ -24,9 +24,9 @@ pub const LONGEST: Duration = Duration::from_secs(12 * 3600 - 10);
 
 /// The receipt of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct Receipt {
     /// Receipt handle.
-    pub receipt: Box<str>,
+    pub handle: Box<str>,
     /// Message group of a FIFO queue; empty in standard queues.
     pub group: Box<str>,
     /// When it was received.
@@ -35,7 +35,7 @@ pub struct Held {
     pub until: Instant,
 }
 
-impl Held {
+impl Receipt {
     /// True where an extension by at least a second is within SQS' limit.
     pub fn extensible(&self) -> bool {
         self.until + Duration::from_secs(1) <= self.received + LONGEST
@@ -44,7 +44,7 @@ impl Held {
 
 /// A message as an event that owns its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct MessageEvent {
     id: String,
     group: String,
     data: Vec<u8>,
@@ -53,7 +53,7 @@ pub struct Event {
     attempt: u32,
 }
 
-impl Event {
+impl MessageEvent {
     /// What SQS calls the message, at each of its receipts.
     pub fn id(&self) -> &str {
         &self.id
@@ -97,7 +97,7 @@ fn varies(name: &MessageSystemAttributeName) -> bool {
 
 /// A received message; `None` where it lacks its id or receipt, which SQS always gives. `asked` is when the receive
 /// began: the message stays invisible at least until `visibility` after it.
-pub fn received(message: Message, fifo: bool, asked: Instant, visibility: Duration) -> Option<Received> {
+pub fn received(message: Message, fifo: bool, asked: Instant, visibility: Duration) -> Option<ReceivedMessage> {
     let system = message.attributes.unwrap_or_default();
     let number = |name| system.get(&name).and_then(|value: &String| value.parse::<u64>().ok());
     let group = system.get(&MessageSystemAttributeName::MessageGroupId).cloned().unwrap_or_default();
@@ -114,14 +114,14 @@ pub fn received(message: Message, fifo: bool, asked: Instant, visibility: Durati
     }
     let lasting = system.iter().filter(|(name, _)| !varies(name));
     attributes.extend(lasting.map(|(name, value)| (name.as_str().to_owned(), value.clone())));
-    Some(Received {
-        held: Held {
-            receipt: message.receipt_handle?.into(),
+    Some(ReceivedMessage {
+        receipt: Receipt {
+            handle: message.receipt_handle?.into(),
             group: if fifo { group.as_str().into() } else { "".into() },
             received: asked,
             until: asked + visibility,
         },
-        event: Arc::new(Event {
+        event: Arc::new(MessageEvent {
             id: message.message_id?,
             group,
             data: message.body.unwrap_or_default().into_bytes(),

@@ -8,9 +8,9 @@
 //! Locks are held for moments, and never while something is awaited; the requests about what no batch settles are made by
 //! one worker at a time.
 
-use super::ack_tracker::{Changes, Shares};
-use super::queue_requests::{Change, Queue};
-use super::received_message::Received;
+use super::ack_tracker::{AckTracker, QueueChanges};
+use super::queue_requests::{MessageChange, SqsQueue};
+use super::received_message::ReceivedMessage;
 use esclusa_flow::fault::Fault;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, VecDeque};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>, 2026-11.
 const FULL: usize = 10_000;
 /// How often it is said at most that a route holds up the others.
-const SAY: Duration = Duration::from_secs(60);
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// The routes that read a source, and the bytes that each may have waiting.
 pub type Routes = BTreeMap<Arc<str>, usize>;
@@ -32,7 +32,7 @@ pub type Routes = BTreeMap<Arc<str>, usize>;
 /// What waits for a route.
 #[derive(Debug)]
 struct Inbox {
-    waiting: VecDeque<Received>,
+    waiting: VecDeque<ReceivedMessage>,
     bytes: usize,
     most: usize,
     /// How often the route has the source open.
@@ -47,7 +47,7 @@ impl Inbox {
     }
 
     /// Adds messages of one receive. Those that come again go first: they have waited before, and the queue may give them up.
-    fn add(&mut self, messages: Vec<Received>) {
+    fn add(&mut self, messages: Vec<ReceivedMessage>) {
         self.bytes += messages.iter().map(|message| message.event.size()).sum::<usize>();
         let (again, new): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.event.attempt() > 1);
         again.into_iter().rev().for_each(|message| self.waiting.push_front(message));
@@ -62,82 +62,82 @@ impl Inbox {
 }
 
 #[derive(Debug)]
-struct State {
-    shares: Shares,
+struct ReceiverState {
+    acks: AckTracker,
     inboxes: BTreeMap<Arc<str>, Inbox>,
-    said: Option<Instant>,
+    warned: Option<Instant>,
 }
 
-impl State {
+impl ReceiverState {
     /// What is to be extended now, and what the queue is to be told besides. What was given back leaves the inboxes.
-    fn look_after(&mut self, now: Instant) -> (Vec<(Box<str>, Duration)>, Changes) {
-        let due = (self.shares.extensions(now), self.shares.ready(now));
+    fn due_changes(&mut self, now: Instant) -> (Vec<(Box<str>, Duration)>, QueueChanges) {
+        let due = (self.acks.extensions(now), self.acks.ready(now));
         let full = |inboxes: &BTreeMap<_, Inbox>| inboxes.values().any(Inbox::full);
         let was_full = full(&self.inboxes);
         for (route, inbox) in &mut self.inboxes {
-            inbox.waiting.retain(|message| self.shares.waits(route, &message.held.receipt));
+            inbox.waiting.retain(|message| self.acks.waits(route, &message.receipt.handle));
             inbox.bytes = inbox.waiting.iter().map(|message| message.event.size()).sum();
         }
         if was_full && !full(&self.inboxes) {
-            self.tell_all();
+            self.wake_all();
         }
         due
     }
 
-    fn tell_all(&self) {
+    fn wake_all(&self) {
         self.inboxes.values().for_each(|inbox| inbox.news.send_replace(()));
     }
 }
 
 /// See the module.
 #[derive(Debug)]
-pub struct Hub {
+pub struct SharedReceiver {
     /// The queue.
-    pub queue: Queue,
+    pub queue: SqsQueue,
     source: Arc<str>,
-    state: Mutex<State>,
+    state: Mutex<ReceiverState>,
     /// Who extends, or tells the queue what no batch settles.
     turn: tokio::sync::Mutex<()>,
 }
 
 /// A route has the source open until this is dropped.
 #[derive(Debug)]
-pub struct Opened {
+pub struct RouteSubscription {
     /// What it has in common with others.
-    pub hub: Arc<Hub>,
+    pub receiver: Arc<SharedReceiver>,
     route: Arc<str>,
     /// Something came for the route, or there is room again.
     pub news: watch::Receiver<()>,
 }
 
-impl Drop for Opened {
+impl Drop for RouteSubscription {
     fn drop(&mut self) {
-        self.hub.closed(&self.route);
+        self.receiver.closed(&self.route);
     }
 }
 
-impl Hub {
+impl SharedReceiver {
     /// The hub of a source that these routes read.
-    pub fn new(queue: Queue, source: Arc<str>, routes: &Routes) -> Self {
-        let state = State { shares: Shares::new(queue.visibility), inboxes: BTreeMap::new(), said: None };
-        let hub = Hub { queue, source, state: Mutex::new(state), turn: tokio::sync::Mutex::default() };
-        hub.set_routes(routes);
-        hub
+    pub fn new(queue: SqsQueue, source: Arc<str>, routes: &Routes) -> Self {
+        let state = ReceiverState { acks: AckTracker::new(queue.visibility), inboxes: BTreeMap::new(), warned: None };
+        let receiver = SharedReceiver { queue, source, state: Mutex::new(state), turn: tokio::sync::Mutex::default() };
+        receiver.set_routes(routes);
+        receiver
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ReceiverState> {
         self.state.lock()
     }
 
     /// Says what is to be done with the shares of routes.
-    pub fn shares<T>(&self, with: impl FnOnce(&mut Shares) -> T) -> T {
-        with(&mut self.state().shares)
+    pub fn acks<T>(&self, with: impl FnOnce(&mut AckTracker) -> T) -> T {
+        with(&mut self.state().acks)
     }
 
     /// The routes that read the source from now on.
     pub fn set_routes(&self, routes: &Routes) {
         let mut state = self.state();
-        state.shares.set_routes(routes.keys().cloned().collect(), Instant::now());
+        state.acks.set_routes(routes.keys().cloned().collect(), Instant::now());
         state.inboxes.retain(|route, _| routes.contains_key(route));
         for (route, most) in routes {
             let inbox = state.inboxes.entry(route.clone()).or_insert_with(|| Inbox {
@@ -153,7 +153,7 @@ impl Hub {
     }
 
     /// Opens the source for a route.
-    pub fn open(self: Arc<Self>, route: &Arc<str>) -> Opened {
+    pub fn open(self: Arc<Self>, route: &Arc<str>) -> RouteSubscription {
         let news = match self.state().inboxes.get_mut(route) {
             Some(inbox) => {
                 inbox.open += 1;
@@ -161,7 +161,7 @@ impl Hub {
             }
             None => watch::Sender::new(()).subscribe(),
         };
-        Opened { hub: self, route: route.clone(), news }
+        RouteSubscription { receiver: self, route: route.clone(), news }
     }
 
     /// True where a route has the source open.
@@ -172,36 +172,36 @@ impl Hub {
     /// A route has closed the source: what it is not done with is to be shown again; with the last one, all that is held.
     fn closed(&self, route: &str) {
         let (now, mut state) = (Instant::now(), self.state());
-        let State { shares, inboxes, .. } = &mut *state;
+        let ReceiverState { acks, inboxes, .. } = &mut *state;
         if let Some(inbox) = inboxes.get_mut(route) {
             inbox.open = inbox.open.saturating_sub(1);
         }
         let all = inboxes.values().all(|inbox| inbox.open == 0);
         for (name, inbox) in inboxes.iter_mut().filter(|(name, _)| all || ***name == *route) {
             inbox.clear();
-            shares.leave(name, now);
+            acks.release_route(name, now);
         }
-        state.tell_all();
+        state.wake_all();
     }
 
     /// Receives for all routes; gives what is for `route`.
     ///
     /// # Errors
     /// A [`Fault`] that names the queue.
-    pub async fn receive(&self, route: &str, most: usize, wait: Duration) -> Result<Vec<Received>, Fault> {
+    pub async fn receive(&self, route: &str, most: usize, wait: Duration) -> Result<Vec<ReceivedMessage>, Fault> {
         let messages = self.queue.receive(most, wait).await?;
         let (mut own, mut state) = (Vec::with_capacity(messages.len()), self.state());
-        let State { shares, inboxes, .. } = &mut *state;
-        let mut dealt: BTreeMap<Arc<str>, Vec<Received>> = BTreeMap::new();
+        let ReceiverState { acks, inboxes, .. } = &mut *state;
+        let mut shared_out: BTreeMap<Arc<str>, Vec<ReceivedMessage>> = BTreeMap::new();
         // Who closed the source meanwhile hears of it when it is opened again.
         let here = inboxes.get(route).is_some_and(|inbox| inbox.open > 0);
         for message in messages {
-            for name in shares.receive(message.event.id(), &message.held) {
-                let to = if here && *name == *route { &mut own } else { dealt.entry(name).or_default() };
+            for name in acks.receive(message.event.id(), &message.receipt) {
+                let to = if here && *name == *route { &mut own } else { shared_out.entry(name).or_default() };
                 to.push(message.clone());
             }
         }
-        for (name, messages) in dealt {
+        for (name, messages) in shared_out {
             if let Some(inbox) = inboxes.get_mut(&name) {
                 inbox.add(messages);
             }
@@ -211,16 +211,16 @@ impl Hub {
 
     /// Takes from a route's inbox, in order, up to so many messages and bytes, and at least one where there is any. Of a
     /// FIFO queue it takes all of one group: no other worker has anything of it.
-    pub fn take(&self, route: &str, most: usize, bytes: usize) -> Vec<Received> {
+    pub fn take(&self, route: &str, most: usize, bytes: usize) -> Vec<ReceivedMessage> {
         let mut state = self.state();
-        let State { shares, inboxes, .. } = &mut *state;
+        let ReceiverState { acks, inboxes, .. } = &mut *state;
         let Some(inbox) = inboxes.get_mut(route).filter(|inbox| !inbox.waiting.is_empty()) else { return Vec::new() };
         let (now, was_full) = (Instant::now(), inbox.full());
-        let (mut taken, mut size) = (Vec::<Received>::new(), 0);
+        let (mut taken, mut size) = (Vec::<ReceivedMessage>::new(), 0);
         while let Some(message) = inbox.waiting.pop_front() {
             inbox.bytes = inbox.bytes.saturating_sub(message.event.size());
-            shares.lapse(std::iter::once(&*message.held.receipt), now);
-            if !shares.waits(route, &message.held.receipt) {
+            acks.lapse(std::iter::once(&*message.receipt.handle), now);
+            if !acks.waits(route, &message.receipt.handle) {
                 continue;
             }
             size += message.event.size();
@@ -229,21 +229,21 @@ impl Hub {
                 break;
             }
         }
-        if let Some(group) = taken.first().map(|first| first.held.group.clone()).filter(|_| self.queue.fifo) {
-            let of_group = |message: &Received| message.held.group == group;
+        if let Some(group) = taken.first().map(|first| first.receipt.group.clone()).filter(|_| self.queue.fifo) {
+            let of_group = |message: &ReceivedMessage| message.receipt.group == group;
             let receipts =
-                inbox.waiting.iter().filter(|message| of_group(message)).map(|message| &*message.held.receipt);
-            shares.lapse(receipts, now);
+                inbox.waiting.iter().filter(|message| of_group(message)).map(|message| &*message.receipt.handle);
+            acks.lapse(receipts, now);
             for message in inbox.waiting.iter().filter(|message| of_group(message)) {
                 inbox.bytes = inbox.bytes.saturating_sub(message.event.size());
-                if shares.waits(route, &message.held.receipt) {
+                if acks.waits(route, &message.receipt.handle) {
                     taken.push(message.clone());
                 }
             }
             inbox.waiting.retain(|message| !of_group(message));
         }
         if was_full && !inbox.full() {
-            state.tell_all();
+            state.wake_all();
         }
         taken
     }
@@ -256,8 +256,8 @@ impl Hub {
             return true;
         };
         let now = Instant::now();
-        if state.said.is_none_or(|said| said + SAY <= now) {
-            state.said = Some(now);
+        if state.warned.is_none_or(|warned| warned + WARN_EVERY <= now) {
+            state.warned = Some(now);
             tracing::warn!(source = %self.source, queue = %self.queue.name, route = %behind, messages,
                 "nothing more is received: what waits for this route has reached its limit; other routes of the source wait for it");
         }
@@ -269,8 +269,8 @@ impl Hub {
     /// # Errors
     /// A [`Fault`]; the same may be settled again.
     pub async fn settle(&self, route: &str, settled: Vec<(Box<str>, Option<Duration>)>) -> Result<(), Fault> {
-        let changes = self.shares(|shares| shares.settle(route, settled, Instant::now()));
-        self.tell(&changes).await
+        let changes = self.acks(|acks| acks.settle(route, settled, Instant::now()));
+        self.apply(&changes).await
     }
 
     /// Tells the queue what no batch settles.
@@ -278,37 +278,37 @@ impl Hub {
     /// # Errors
     /// A [`Fault`]; it is told again.
     pub async fn flush(&self) -> Result<(), Fault> {
-        if self.shares(|shares| shares.ready(Instant::now())) == Changes::default() {
+        if self.acks(|acks| acks.ready(Instant::now())) == QueueChanges::default() {
             return Ok(());
         }
         let _turn = self.turn.lock().await;
-        let changes = self.shares(|shares| shares.ready(Instant::now()));
-        self.tell(&changes).await
+        let changes = self.acks(|acks| acks.ready(Instant::now()));
+        self.apply(&changes).await
     }
 
-    async fn tell(&self, changes: &Changes) -> Result<(), Fault> {
-        let stale = self.queue.change(Change::Delete, &changes.delete).await?;
-        self.queue.change(Change::Hide, &changes.hide).await?;
-        self.shares(|shares| shares.told(changes, &stale));
+    async fn apply(&self, changes: &QueueChanges) -> Result<(), Fault> {
+        let stale = self.queue.change(MessageChange::Delete, &changes.delete).await?;
+        self.queue.change(MessageChange::SetVisibility, &changes.release).await?;
+        self.acks(|acks| acks.confirm(changes, &stale));
         Ok(())
     }
 
     /// Extends what is due; false where that failed and is to be tried again soon.
     pub async fn extend_due(&self) -> bool {
         let nothing = |due: Option<Instant>| due.is_none_or(|due| due > Instant::now());
-        if nothing(self.shares(|shares| shares.due())) {
+        if nothing(self.acks(|acks| acks.due())) {
             return true;
         }
         let _turn = self.turn.lock().await;
         let now = Instant::now();
-        let (extensions, given_back) = self.state().look_after(now);
+        let (extensions, released) = self.state().due_changes(now);
         let done = async {
-            let lost = self.queue.change(Change::Hide, &extensions).await?;
-            self.shares(|shares| {
-                shares.extended(now, &extensions);
-                shares.lost(&lost, Instant::now());
+            let lost = self.queue.change(MessageChange::SetVisibility, &extensions).await?;
+            self.acks(|acks| {
+                acks.extended(now, &extensions);
+                acks.lost(&lost, Instant::now());
             });
-            self.tell(&given_back).await
+            self.apply(&released).await
         };
         match done.await {
             Ok(()) => true,
@@ -321,11 +321,11 @@ impl Hub {
 
     /// Keeps what is held invisible, also what others receive meanwhile. Never ends; cancel-safe.
     pub async fn extend(&self) {
-        let mut said = false;
+        let mut warned = false;
         loop {
-            let Some(due) = self.shares(|shares| shares.due()) else {
-                if !said && self.shares(|shares| shares.any_open()) {
-                    said = true;
+            let Some(due) = self.acks(|acks| acks.due()) else {
+                if !warned && self.acks(|acks| acks.any_open()) {
+                    warned = true;
                     tracing::warn!(source = %self.source, "messages are held for twelve hours, SQS' limit: they come again");
                 }
                 sleep(self.queue.visibility / 4).await;

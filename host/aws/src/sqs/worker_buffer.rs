@@ -1,9 +1,9 @@
 //! What a worker holds: messages of its route, in work or waiting for their turn. Whether they are still the route's is
-//! known to the [`Shares`](super::ack_tracker::Shares).
+//! known to the [`AckTracker`](super::ack_tracker::Shares).
 //!
 //! Pure. Hands out the messages of one group after the other, each in order (invariant 3).
 
-use super::received_message::Received;
+use super::received_message::ReceivedMessage;
 use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::event::Columns;
 use esclusa_flow::source::Limit;
@@ -11,16 +11,16 @@ use std::collections::{HashSet, VecDeque};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Hand {
+pub struct WorkerBuffer {
     /// Receipts of the batch handed out last, as far as it is not settled.
     work: Vec<Box<str>>,
     /// In the order of their receipt.
-    waiting: VecDeque<Received>,
+    waiting: VecDeque<ReceivedMessage>,
 }
 
-impl Hand {
+impl WorkerBuffer {
     /// Adds what was received.
-    pub fn add(&mut self, received: Vec<Received>) {
+    pub fn add(&mut self, received: Vec<ReceivedMessage>) {
         self.waiting.extend(received);
     }
 
@@ -31,31 +31,31 @@ impl Hand {
 
     /// The receipts of what waits.
     pub fn receipts(&self) -> impl Iterator<Item = &str> {
-        self.waiting.iter().map(|message| &*message.held.receipt)
+        self.waiting.iter().map(|message| &*message.receipt.handle)
     }
 
     /// Keeps of what waits only what is still the route's.
     pub fn retain(&mut self, mut is: impl FnMut(&str) -> bool) {
-        self.waiting.retain(|message| is(&message.held.receipt));
+        self.waiting.retain(|message| is(&message.receipt.handle));
     }
 
     /// The next batch: its group, its events, and their claims. `None` where nothing waits.
     pub fn take(&mut self, limit: Limit) -> Option<(Box<str>, Columns, Vec<Claim>)> {
-        let group = self.waiting.front()?.held.group.clone();
+        let group = self.waiting.front()?.receipt.group.clone();
         let (mut columns, mut claims, mut full) = (Columns::default(), Vec::new(), false);
         let mut rest = VecDeque::with_capacity(self.waiting.len());
         for message in self.waiting.drain(..) {
             let size = message.event.size();
-            full |= message.held.group == group
+            full |= message.receipt.group == group
                 && !claims.is_empty()
                 && (claims.len() >= limit.events || columns.size() + size > limit.bytes);
-            if full || message.held.group != group || message.event.view(|event| columns.push(event)).is_err() {
-                full |= message.held.group == group;
+            if full || message.receipt.group != group || message.event.view(|event| columns.push(event)).is_err() {
+                full |= message.receipt.group == group;
                 rest.push_back(message);
                 continue;
             }
-            claims.push(Claim::new(Token::Text(message.held.receipt.clone())));
-            self.work.push(message.held.receipt);
+            claims.push(Claim::new(Token::Text(message.receipt.handle.clone())));
+            self.work.push(message.receipt.handle);
         }
         self.waiting = rest;
         Some((group, columns, claims))

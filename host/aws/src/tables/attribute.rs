@@ -10,7 +10,7 @@ use esclusa_flow::settings::KeySchema;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An item as the SDK has it.
-pub type Attributes = HashMap<String, AttributeValue>;
+pub type AttributeMap = HashMap<String, AttributeValue>;
 
 /// A value as DynamoDB takes it.
 ///
@@ -72,7 +72,7 @@ pub fn from_attribute(value: AttributeValue) -> Value {
 ///
 /// # Errors
 /// Which attribute DynamoDB would refuse, and why.
-pub fn to_attributes(item: &Item) -> Result<Attributes, String> {
+pub fn to_attributes(item: &Item) -> Result<AttributeMap, String> {
     let mut attributes = HashMap::with_capacity(item.0.len());
     for (name, value) in &item.0 {
         if name.is_empty() {
@@ -89,7 +89,7 @@ pub fn to_attributes(item: &Item) -> Result<Attributes, String> {
 /// An item as the router has it: the key first, then the others by name, so that equal items are equal bytes to a
 /// plugin.
 #[must_use]
-pub fn from_attributes(mut attributes: Attributes, key: &KeySchema) -> Item {
+pub fn from_attributes(mut attributes: AttributeMap, key: &KeySchema) -> Item {
     let mut item = Item::default();
     for name in key.names() {
         if let Some(value) = attributes.remove(name) {

@@ -1,11 +1,11 @@
 //! What goes into a transaction besides the writes of items, so that they happen once: the progress of the lane, or a mark
 //! for each event.
 
-use super::cancellation::Role;
+use super::cancellation::ItemRole;
 use super::open_table::{client, region};
 use crate::client::Clients;
 use crate::fault;
-use crate::retry::Patience;
+use crate::retry::RetryBudget;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, KeySchemaElement, KeyType, Put,
@@ -44,17 +44,17 @@ impl Fence {
     ///
     /// # Errors
     /// [`Fault::Bug`] where the progress has no condition.
-    pub fn items(&self, last: bool) -> Result<Vec<(TransactWriteItem, Role)>, Fault> {
+    pub fn items(&self, last: bool) -> Result<Vec<(TransactWriteItem, ItemRole)>, Fault> {
         let mut items = Vec::with_capacity(self.len());
         let item = TransactWriteItem::builder;
         if let Some(progress) = &self.progress {
             let progress =
                 if last { item().update(progress.clone()) } else { item().condition_check(check_progress(progress)?) };
-            items.push((progress.build(), Role::Progress));
+            items.push((progress.build(), ItemRole::Progress));
         }
         for (index, mark) in self.marks.iter().enumerate() {
             let mark = if last { item().put(mark.clone()) } else { item().condition_check(check_mark(mark)?) };
-            items.push((mark.build(), Role::Mark(index)));
+            items.push((mark.build(), ItemRole::Mark(index)));
         }
         Ok(items)
     }
@@ -101,17 +101,17 @@ const LOOKS: u32 = 300;
 
 /// Marks of events that were done.
 #[derive(Debug)]
-pub struct Marks {
+pub struct DedupTable {
     table: String,
     client: Client,
     exists: OnceCell<()>,
 }
 
-impl Marks {
+impl DedupTable {
     /// Marks in the table of this name, which is created when it is first used.
     #[must_use]
     pub fn new(table: &str, place: &ServiceLocation, clients: &Clients) -> Self {
-        Marks { table: table.to_owned(), client: client(clients, place), exists: OnceCell::new() }
+        DedupTable { table: table.to_owned(), client: client(clients, place), exists: OnceCell::new() }
     }
 
     /// Marks of events of a route, on the condition that there are none.
@@ -135,7 +135,7 @@ impl Marks {
     async fn create(&self) -> Result<(), Fault> {
         let doing = format!("create table {} for the marks of events in {}", self.table, region(&self.client));
         let bug = |e: aws_smithy_types::error::operation::BuildError| Fault::Bug(format!("{doing}: {e}"));
-        let mut patience = Patience::for_write();
+        let mut budget = RetryBudget::for_write();
         for _ in 0..LOOKS {
             let error = match self.client.describe_table().table_name(&self.table).send().await {
                 Ok(answer) => match answer.table().and_then(|t| t.table_status()) {
@@ -148,7 +148,7 @@ impl Marks {
                 Err(error) => error,
             };
             if error.code() != Some("ResourceNotFoundException") {
-                patience.wait(fault::of(&doing, &error)).await?;
+                budget.wait(fault::of(&doing, &error)).await?;
                 continue;
             }
             let key = KeySchemaElement::builder().attribute_name(KEY).key_type(KeyType::Hash).build().map_err(bug)?;
@@ -159,7 +159,7 @@ impl Marks {
                 Ok(_) => tracing::info!(table = self.table, "created the table of marks"),
                 // Another router was first.
                 Err(error) if error.code() == Some("ResourceInUseException") => {}
-                Err(error) => patience.wait(fault::of(&doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&doing, &error)).await?,
             }
         }
         Err(Fault::Transient(format!("{doing}: it is not active yet")))

@@ -1,7 +1,7 @@
 //! Conditions and changes as DynamoDB's expressions. Names and values are always placeholders: an attribute may be called
 //! like a reserved word.
 
-use super::attribute::{Attributes, decimal, to_attribute};
+use super::attribute::{AttributeMap, decimal, to_attribute};
 use aws_sdk_dynamodb::types::AttributeValue;
 use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::item::{Comparison, Condition, Value};
@@ -91,7 +91,7 @@ impl Placeholders {
 
     /// What the values stand for, likewise.
     #[must_use]
-    pub fn values(self) -> Option<Attributes> {
+    pub fn values(self) -> Option<AttributeMap> {
         let values: HashMap<_, _> =
             self.values.into_iter().enumerate().map(|(i, value)| (format!(":v{i}"), value)).collect();
         if values.is_empty() { None } else { Some(values) }

@@ -11,7 +11,7 @@ use esclusa_flow::work::{Exhausted, Work};
 
 /// What is done to an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operation {
+pub enum ItemOperation {
     /// It becomes this item.
     Put(Item),
     /// Some of its attributes change, each at most once.
@@ -22,18 +22,18 @@ pub enum Operation {
 
 /// One action on an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct FoldStep {
     /// Index of the action in its commit.
     pub action: usize,
     /// What it does.
-    pub operation: Operation,
+    pub operation: ItemOperation,
     /// The condition that it depends on.
     pub guard: Option<Guard>,
 }
 
 /// What it means that the condition of a write did not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failing {
+pub enum GuardFailure {
     /// The action is left out and reported.
     Skip,
     /// The events are handled again.
@@ -44,11 +44,11 @@ pub enum Failing {
 
 /// The one write that all actions on a key come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct FoldedWrite {
     /// `None` where every action is left out.
-    pub operation: Option<Operation>,
+    pub operation: Option<ItemOperation>,
     /// The condition of the write, and what it means that it does not hold.
-    pub condition: Option<(Condition, Failing)>,
+    pub condition: Option<(Condition, GuardFailure)>,
     /// Actions that are left out already.
     pub skipped: Vec<usize>,
 }
@@ -61,13 +61,13 @@ pub const STEPS: u64 = 64 << 20;
 ///
 /// # Errors
 /// [`CommitError::Conflict`], [`CommitError::Refused`], and [`CommitError::TooLarge`] once `work` is used up.
-pub fn fold(steps: &[Step], key: &Item, work: &mut Work) -> Result<Option<Decision>, CommitError> {
-    let mut decision = Decision { operation: None, condition: None, skipped: Vec::new() };
+pub fn fold(steps: &[FoldStep], key: &Item, work: &mut Work) -> Result<Option<FoldedWrite>, CommitError> {
+    let mut decision = FoldedWrite { operation: None, condition: None, skipped: Vec::new() };
     for step in steps {
         if let Some(guard) = &step.guard {
             let known = match &decision.operation {
-                Some(Operation::Put(item)) => Some(Some(item)),
-                Some(Operation::Delete) => Some(None),
+                Some(ItemOperation::Put(item)) => Some(Some(item)),
+                Some(ItemOperation::Delete) => Some(None),
                 _ => None,
             };
             match (known, guard.otherwise) {
@@ -77,10 +77,10 @@ pub fn fold(steps: &[Step], key: &Item, work: &mut Work) -> Result<Option<Decisi
                 }
                 (Some(_), _) => {}
                 (None, Otherwise::Rerun) if decision.operation.is_none() => {
-                    decision.condition = Some((guard.condition.clone(), Failing::Rerun));
+                    decision.condition = Some((guard.condition.clone(), GuardFailure::Rerun));
                 }
                 (None, Otherwise::Skip) if steps.len() == 1 => {
-                    decision.condition = Some((guard.condition.clone(), Failing::Skip));
+                    decision.condition = Some((guard.condition.clone(), GuardFailure::Skip));
                 }
                 (None, _) => return Ok(None),
             }
@@ -94,8 +94,13 @@ pub fn fold(steps: &[Step], key: &Item, work: &mut Work) -> Result<Option<Decisi
 ///
 /// # Errors
 /// Likewise.
-pub fn resolve(steps: &[Step], key: &Item, stored: Option<&Item>, work: &mut Work) -> Result<Decision, CommitError> {
-    let mut decision = Decision { operation: None, condition: None, skipped: Vec::new() };
+pub fn resolve(
+    steps: &[FoldStep],
+    key: &Item,
+    stored: Option<&Item>,
+    work: &mut Work,
+) -> Result<FoldedWrite, CommitError> {
+    let mut decision = FoldedWrite { operation: None, condition: None, skipped: Vec::new() };
     let mut seen = Condition::default();
     let mut now = stored.cloned();
     for step in steps {
@@ -113,23 +118,23 @@ pub fn resolve(steps: &[Step], key: &Item, stored: Option<&Item>, work: &mut Wor
             }
         }
         now = match &step.operation {
-            Operation::Put(item) => {
+            ItemOperation::Put(item) => {
                 work.spend(item.size())?;
                 Some(item.clone())
             }
-            Operation::Update(changes) => {
+            ItemOperation::Update(changes) => {
                 work.spend(changes.len().saturating_mul(now.as_ref().map_or(1, |item| item.0.len())))?;
                 Some(apply(now.unwrap_or_else(|| key.clone()), changes).map_err(|why| refused(step, why))?)
             }
-            Operation::Delete => None,
+            ItemOperation::Delete => None,
         };
         add(step, key, &mut decision, work)?;
     }
-    decision.condition = Some((seen, Failing::Reread));
+    decision.condition = Some((seen, GuardFailure::Reread));
     Ok(decision)
 }
 
-fn leave_out(step: &Step, otherwise: Otherwise, decision: &mut Decision) -> Result<(), CommitError> {
+fn leave_out(step: &FoldStep, otherwise: Otherwise, decision: &mut FoldedWrite) -> Result<(), CommitError> {
     match otherwise {
         Otherwise::Rerun => Err(CommitError::Conflict),
         Otherwise::Skip => {
@@ -146,16 +151,16 @@ fn holds(condition: &Condition, item: Option<&Item>, work: &mut Work) -> Result<
     condition.holds_within(|name| item.and_then(|item| item.get(name)), work)
 }
 
-fn add(step: &Step, key: &Item, decision: &mut Decision, work: &mut Work) -> Result<(), CommitError> {
+fn add(step: &FoldStep, key: &Item, decision: &mut FoldedWrite, work: &mut Work) -> Result<(), CommitError> {
     let known = match &decision.operation {
-        Some(Operation::Put(item)) => item.0.len(),
-        Some(Operation::Update(changes)) => changes.len(),
+        Some(ItemOperation::Put(item)) => item.0.len(),
+        Some(ItemOperation::Update(changes)) => changes.len(),
         _ => 1,
     };
     work.spend(match &step.operation {
-        Operation::Put(item) => item.size(),
-        Operation::Update(changes) => changes.len().saturating_mul(known),
-        Operation::Delete => 1,
+        ItemOperation::Put(item) => item.size(),
+        ItemOperation::Update(changes) => changes.len().saturating_mul(known),
+        ItemOperation::Delete => 1,
     })?;
     let before = decision.operation.take();
     let after = then(before, &step.operation, key).map_err(|why| refused(step, why))?;
@@ -163,7 +168,7 @@ fn add(step: &Step, key: &Item, decision: &mut Decision, work: &mut Work) -> Res
     Ok(())
 }
 
-fn refused(step: &Step, why: String) -> CommitError {
+fn refused(step: &FoldStep, why: String) -> CommitError {
     CommitError::Refused(vec![(step.action, why)])
 }
 
@@ -171,13 +176,17 @@ fn refused(step: &Step, why: String) -> CommitError {
 ///
 /// # Errors
 /// Why the second one cannot follow the first.
-pub fn then(first: Option<Operation>, second: &Operation, key: &Item) -> Result<Operation, String> {
+pub fn then(first: Option<ItemOperation>, second: &ItemOperation, key: &Item) -> Result<ItemOperation, String> {
     Ok(match (first, second) {
-        (Some(Operation::Put(item)), Operation::Update(changes)) => Operation::Put(apply(item, changes)?),
-        (Some(Operation::Delete), Operation::Update(changes)) => Operation::Put(apply(key.clone(), changes)?),
-        (Some(Operation::Update(before)), Operation::Update(changes)) => Operation::Update(merged(before, changes)?),
-        (None, Operation::Update(changes)) => Operation::Update(merged(Vec::new(), changes)?),
-        (_, Operation::Put(_) | Operation::Delete) => second.clone(),
+        (Some(ItemOperation::Put(item)), ItemOperation::Update(changes)) => ItemOperation::Put(apply(item, changes)?),
+        (Some(ItemOperation::Delete), ItemOperation::Update(changes)) => {
+            ItemOperation::Put(apply(key.clone(), changes)?)
+        }
+        (Some(ItemOperation::Update(before)), ItemOperation::Update(changes)) => {
+            ItemOperation::Update(merged(before, changes)?)
+        }
+        (None, ItemOperation::Update(changes)) => ItemOperation::Update(merged(Vec::new(), changes)?),
+        (_, ItemOperation::Put(_) | ItemOperation::Delete) => second.clone(),
     })
 }
 

@@ -1,11 +1,11 @@
 //! The key attributes of a table and its indexes, and what they ask of items. Checked here, because DynamoDB does not
 //! say which of several writes it refuses.
 
-use super::Table;
+use super::DynamoTable;
 use super::attribute::decimal;
 use crate::client::Clients;
 use crate::fault;
-use crate::retry::Patience;
+use crate::retry::RetryBudget;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
@@ -26,7 +26,7 @@ const SORT_LIMIT: usize = 1024;
 
 /// A secondary index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Index {
+pub struct SecondaryIndex {
     /// Its key.
     pub key: KeySchema,
     /// A global one cannot be read consistently.
@@ -35,18 +35,18 @@ pub struct Index {
 
 /// What a table asks of its items.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schema {
+pub struct DynamoSchema {
     /// Key of the items.
     pub key: KeySchema,
     /// Indexes by name.
-    pub indexes: BTreeMap<String, Index>,
+    pub indexes: BTreeMap<String, SecondaryIndex>,
     /// Type letter of every key attribute, those of indexes included.
     types: BTreeMap<String, String>,
 }
 
 /// A value of a key attribute; equal where DynamoDB has them equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum KeyPart {
     /// A text.
     Text(String),
     /// A number in canonical form.
@@ -61,14 +61,14 @@ fn key_schema(elements: &[KeySchemaElement]) -> Option<KeySchema> {
     Some(KeySchema { partition: named(KeyType::Hash)?, sort: named(KeyType::Range) })
 }
 
-impl Schema {
+impl DynamoSchema {
     /// The schema of a described table; `None` where the description lacks the key.
     #[must_use]
     pub fn of(table: &TableDescription) -> Option<Self> {
         let global = table.global_secondary_indexes().iter().map(|i| (i.index_name(), i.key_schema(), true));
         let local = table.local_secondary_indexes().iter().map(|i| (i.index_name(), i.key_schema(), false));
         let index = |(name, key, global): (Option<&str>, &[KeySchemaElement], bool)| {
-            Some((name?.to_owned(), Index { key: key_schema(key)?, global }))
+            Some((name?.to_owned(), SecondaryIndex { key: key_schema(key)?, global }))
         };
         let letter = |d: &AttributeDefinition| {
             let letter = match d.attribute_type() {
@@ -78,7 +78,7 @@ impl Schema {
             };
             (d.attribute_name().to_owned(), letter.to_owned())
         };
-        Some(Schema {
+        Some(DynamoSchema {
             key: key_schema(table.key_schema())?,
             indexes: global.chain(local).filter_map(index).collect(),
             types: table.attribute_definitions().iter().map(letter).collect(),
@@ -89,7 +89,7 @@ impl Schema {
     ///
     /// # Errors
     /// Why the table would refuse it.
-    pub fn key_of(&self, item: &Item) -> Result<Vec<Part>, String> {
+    pub fn key_of(&self, item: &Item) -> Result<Vec<KeyPart>, String> {
         for index in self.indexes.values() {
             for name in index.key.names() {
                 if let Some(value) = item.get(name) {
@@ -108,7 +108,7 @@ impl Schema {
     ///
     /// # Errors
     /// Likewise.
-    pub fn exact_key(&self, key: &Item) -> Result<Vec<Part>, String> {
+    pub fn exact_key(&self, key: &Item) -> Result<Vec<KeyPart>, String> {
         match key.0.iter().find(|(name, _)| !self.key.contains(name)) {
             Some((name, _)) => Err(format!("{name:?} is no key attribute of the table")),
             None if key.0.len() > self.key.names().count() => Err("a key attribute is given twice".to_owned()),
@@ -131,16 +131,16 @@ impl Schema {
     }
 
     /// Checks the value of a key attribute.
-    fn check_value(&self, name: &str, value: &Value) -> Result<Part, String> {
+    fn check_value(&self, name: &str, value: &Value) -> Result<KeyPart, String> {
         let wanted = self.types.get(name).map_or(value.type_name(), String::as_str);
         if value.type_name() != wanted {
             return Err(format!("the key attribute {name:?} has type {}, the table wants {wanted}", value.type_name()));
         }
         let (part, len) = match value {
-            Value::Text(text) => (Part::Text(text.clone()), text.len()),
-            Value::Binary(bytes) => (Part::Binary(bytes.clone()), bytes.len()),
+            Value::Text(text) => (KeyPart::Text(text.clone()), text.len()),
+            Value::Binary(bytes) => (KeyPart::Binary(bytes.clone()), bytes.len()),
             Value::Number(text) => {
-                (Part::Number(decimal(text).map_err(|e| format!("the key attribute {name:?}: {e}"))?), 1)
+                (KeyPart::Number(decimal(text).map_err(|e| format!("the key attribute {name:?}: {e}"))?), 1)
             }
             other => return Err(format!("the key attribute {name:?} has type {}", other.type_name())),
         };
@@ -167,17 +167,17 @@ pub struct OpenTable {
     pub identity: Arc<str>,
     /// Where it is; a transaction stays in one place.
     pub place: ServiceLocation,
-    /// A client that tries once: who asks has [`Patience`].
+    /// A client that tries once: who asks has [`RetryBudget`].
     pub client: Client,
     /// Its key and indexes.
-    pub schema: Schema,
+    pub schema: DynamoSchema,
 }
 
 /// A table that is opened when it is first used.
 #[derive(Debug)]
-pub struct Slot {
+pub struct LazyTable {
     name: String,
-    table: Table,
+    table: DynamoTable,
     client: Client,
     open: OnceCell<Arc<OpenTable>>,
 }
@@ -197,11 +197,11 @@ pub fn region(client: &Client) -> String {
     client.config().region().map_or_else(|| "no region".to_owned(), ToString::to_string)
 }
 
-impl Slot {
+impl LazyTable {
     /// `name` is that of routes.toml.
     #[must_use]
-    pub fn new(name: &str, table: Table, clients: &Clients) -> Self {
-        Slot { name: name.to_owned(), client: client(clients, &table.place), table, open: OnceCell::new() }
+    pub fn new(name: &str, table: DynamoTable, clients: &Clients) -> Self {
+        LazyTable { name: name.to_owned(), client: client(clients, &table.place), table, open: OnceCell::new() }
     }
 
     /// The table, described.
@@ -214,16 +214,16 @@ impl Slot {
 
     async fn describe(&self) -> Result<Arc<OpenTable>, Fault> {
         let doing = format!("describe table {} ([table.{}]) in {}", self.table.name, self.name, region(&self.client));
-        let mut patience = Patience::for_read();
+        let mut budget = RetryBudget::for_read();
         let answer = loop {
             match self.client.describe_table().table_name(&self.table.name).send().await {
                 Ok(answer) => break answer,
-                Err(error) => patience.wait(fault::of(&doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&doing, &error)).await?,
             }
         };
         let schema = answer
             .table()
-            .and_then(Schema::of)
+            .and_then(DynamoSchema::of)
             .ok_or_else(|| Fault::Permanent(format!("{doing}: no key in the answer")))?;
         let place = self.table.place.clone();
         let identity = format!("{:?} {}", place, self.table.name).into();

@@ -6,11 +6,11 @@
 
 use super::attribute::to_attributes;
 use super::expression::Placeholders;
-use super::fold::{Failing, Operation};
+use super::fold::{GuardFailure, ItemOperation};
+use super::item_write::ItemWrite;
 use super::open_table::OpenTable;
-use super::table_write::Write;
 use crate::fault;
-use crate::retry::Patience;
+use crate::retry::RetryBudget;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -32,13 +32,13 @@ const IN_FLIGHT: usize = 8;
 const CONDITIONAL_IN_FLIGHT: usize = 16;
 
 /// Writes of which each may be repeated by itself.
-pub async fn write(writes: Vec<Write>) -> Result<Vec<usize>, CommitError> {
-    let decided = |write: &Write| write.decision.as_ref().map_or_else(Vec::new, |d| d.skipped.clone());
+pub async fn write(writes: Vec<ItemWrite>) -> Result<Vec<usize>, CommitError> {
+    let decided = |write: &ItemWrite| write.decision.as_ref().map_or_else(Vec::new, |d| d.skipped.clone());
     let mut skipped: Vec<usize> = writes.iter().flat_map(decided).collect();
     let conditional =
-        |write: &Write| matches!(&write.decision, Some(d) if matches!(d.condition, Some((_, Failing::Skip))));
+        |write: &ItemWrite| matches!(&write.decision, Some(d) if matches!(d.condition, Some((_, GuardFailure::Skip))));
     let (conditional, plain): (Vec<_>, Vec<_>) = writes.into_iter().partition(conditional);
-    let one = |write: Write| async move { Ok::<_, CommitError>((write_one(&write).await?, write)) };
+    let one = |write: ItemWrite| async move { Ok::<_, CommitError>((write_one(&write).await?, write)) };
     let singles = stream::iter(conditional).map(one).buffer_unordered(CONDITIONAL_IN_FLIGHT).collect::<Vec<_>>();
     let (plain, singles) = futures_util::future::join(write_in_bulk(plain), singles).await;
     let mut answers = vec![plain];
@@ -58,8 +58,8 @@ pub async fn write(writes: Vec<Write>) -> Result<Vec<usize>, CommitError> {
 ///
 /// # Errors
 /// A fault, or the writes that DynamoDB refuses; others may have happened, and happen again when the commit is repeated.
-async fn write_in_bulk(writes: Vec<Write>) -> Result<(), CommitError> {
-    let mut places: Vec<(Arc<OpenTable>, Vec<Write>)> = Vec::new();
+async fn write_in_bulk(writes: Vec<ItemWrite>) -> Result<(), CommitError> {
+    let mut places: Vec<(Arc<OpenTable>, Vec<ItemWrite>)> = Vec::new();
     for write in writes {
         match places.iter_mut().find(|(table, _)| table.place == write.table.place) {
             Some((_, group)) => group.push(write),
@@ -90,14 +90,14 @@ fn gather(answers: Vec<Result<(), CommitError>>) -> Result<(), CommitError> {
     if refused.is_empty() { Ok(()) } else { Err(CommitError::Refused(refused)) }
 }
 
-async fn batch_write(client: Client, batch: Vec<Write>) -> Result<(), CommitError> {
+async fn batch_write(client: Client, batch: Vec<ItemWrite>) -> Result<(), CommitError> {
     let mut left: HashMap<String, Vec<WriteRequest>> = HashMap::new();
     for write in &batch {
         left.entry(write.table.name.clone()).or_default().push(request(write)?);
     }
     let names: Vec<&str> = left.keys().map(String::as_str).collect();
     let doing = format!("write to table {}", names.join(", "));
-    let mut patience = Patience::for_write();
+    let mut budget = RetryBudget::for_write();
     while !left.is_empty() {
         let before: usize = left.values().map(Vec::len).sum();
         match client.batch_write_item().set_request_items(Some(left.clone())).send().await {
@@ -106,41 +106,41 @@ async fn batch_write(client: Client, batch: Vec<Write>) -> Result<(), CommitErro
                 left.retain(|_, requests| !requests.is_empty());
                 let after: usize = left.values().map(Vec::len).sum();
                 if after < before {
-                    patience = Patience::for_write();
+                    budget = RetryBudget::for_write();
                 }
                 if after > 0 {
                     let reason = format!("{doing}: {after} of {before} writes were not processed");
-                    patience.wait(Fault::Throttled { reason, after: Duration::ZERO }).await?;
+                    budget.wait(Fault::Throttled { reason, after: Duration::ZERO }).await?;
                 }
             }
             Err(error) if error.code() == Some("ValidationException") => return one_by_one(&batch).await,
-            Err(error) => patience.wait(fault::of(&doing, &error)).await?,
+            Err(error) => budget.wait(fault::of(&doing, &error)).await?,
         }
     }
     Ok(())
 }
 
 /// Finds what DynamoDB refuses: a put or delete may be repeated, so the others happen.
-async fn one_by_one(batch: &[Write]) -> Result<(), CommitError> {
+async fn one_by_one(batch: &[ItemWrite]) -> Result<(), CommitError> {
     let one =
         |write| -> BoxFuture<'_, Result<(), CommitError>> { Box::pin(async move { write_one(write).await.map(drop) }) };
     let answers: Vec<_> = batch.iter().map(one).collect();
     gather(stream::iter(answers).buffered(IN_FLIGHT).collect().await)
 }
 
-fn request(write: &Write) -> Result<WriteRequest, CommitError> {
+fn request(write: &ItemWrite) -> Result<WriteRequest, CommitError> {
     let bug = |e: String| CommitError::Fault(Fault::Bug(format!("a write that was checked: {e}")));
     let request = WriteRequest::builder();
     let request = match write.decision.as_ref().and_then(|d| d.operation.as_ref()) {
-        Some(Operation::Put(item)) => {
+        Some(ItemOperation::Put(item)) => {
             let put = PutRequest::builder().set_item(Some(to_attributes(item).map_err(bug)?)).build();
             request.put_request(put.map_err(|e| bug(e.to_string()))?)
         }
-        Some(Operation::Delete) => {
+        Some(ItemOperation::Delete) => {
             let delete = DeleteRequest::builder().set_key(Some(to_attributes(&write.key).map_err(bug)?)).build();
             request.delete_request(delete.map_err(|e| bug(e.to_string()))?)
         }
-        Some(Operation::Update(_)) | None => return Err(bug("neither a put nor a delete".to_owned())),
+        Some(ItemOperation::Update(_)) | None => return Err(bug("neither a put nor a delete".to_owned())),
     };
     Ok(request.build())
 }
@@ -149,7 +149,7 @@ fn request(write: &Write) -> Result<WriteRequest, CommitError> {
 ///
 /// # Errors
 /// A fault, or [`CommitError::Refused`] with every action on this key.
-async fn write_one(write: &Write) -> Result<bool, CommitError> {
+async fn write_one(write: &ItemWrite) -> Result<bool, CommitError> {
     let Some(decision) = &write.decision else { return Err(bug("an item that was not read")) };
     let mut placeholders = Placeholders::default();
     let condition = match &decision.condition {
@@ -158,10 +158,10 @@ async fn write_one(write: &Write) -> Result<bool, CommitError> {
     };
     let (client, name) = (&write.table.client, &write.table.name);
     let (names, values) = (placeholders.names(), placeholders.values());
-    let mut patience = Patience::for_write();
+    let mut budget = RetryBudget::for_write();
     loop {
         let (doing, failure) = match &decision.operation {
-            Some(Operation::Put(item)) => {
+            Some(ItemOperation::Put(item)) => {
                 let item = to_attributes(item).map_err(|e| bug(&e))?;
                 let request =
                     client.put_item().table_name(name).set_item(Some(item)).set_condition_expression(condition.clone());
@@ -171,7 +171,7 @@ async fn write_one(write: &Write) -> Result<bool, CommitError> {
                     Err(error) => ("put into", judge("put into", name, &error)),
                 }
             }
-            Some(Operation::Delete) => {
+            Some(ItemOperation::Delete) => {
                 let key = to_attributes(&write.key).map_err(|e| bug(&e))?;
                 let request = client
                     .delete_item()
@@ -184,36 +184,36 @@ async fn write_one(write: &Write) -> Result<bool, CommitError> {
                     Err(error) => ("delete from", judge("delete from", name, &error)),
                 }
             }
-            Some(Operation::Update(_)) => return Err(bug("an update outside of a transaction")),
+            Some(ItemOperation::Update(_)) => return Err(bug("an update outside of a transaction")),
             None => return Ok(true),
         };
         match failure {
-            Failure::Condition => return Ok(false),
-            Failure::Refused(why) => {
+            WriteFailure::Condition => return Ok(false),
+            WriteFailure::Refused(why) => {
                 let why = format!("{doing} table {name}: {why}");
                 return Err(CommitError::Refused(write.steps.iter().map(|step| (step.action, why.clone())).collect()));
             }
-            Failure::Fault(fault) => patience.wait(fault).await?,
+            WriteFailure::Fault(fault) => budget.wait(fault).await?,
         }
     }
 }
 
-enum Failure {
+enum WriteFailure {
     Condition,
     Refused(String),
     Fault(Fault),
 }
 
-fn judge<E>(doing: &str, table: &str, error: &aws_sdk_dynamodb::error::SdkError<E>) -> Failure
+fn judge<E>(doing: &str, table: &str, error: &aws_sdk_dynamodb::error::SdkError<E>) -> WriteFailure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     match error.code() {
-        Some("ConditionalCheckFailedException") => Failure::Condition,
+        Some("ConditionalCheckFailedException") => WriteFailure::Condition,
         Some("ValidationException" | "ItemCollectionSizeLimitExceededException") => {
-            Failure::Refused(fault::brief(error.message().unwrap_or_default()).to_owned())
+            WriteFailure::Refused(fault::brief(error.message().unwrap_or_default()).to_owned())
         }
-        _ => Failure::Fault(fault::of(&format!("{doing} table {table}"), error)),
+        _ => WriteFailure::Fault(fault::of(&format!("{doing} table {table}"), error)),
     }
 }
 

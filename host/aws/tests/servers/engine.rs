@@ -1,7 +1,7 @@
 //! The order of a commit: what is sent, what is settled, what is given up.
 
 use super::building::{Make, TABLE, add, clients, commit, create, get, key, put, put_if_absent, with_n};
-use super::keeper::TableKeeper;
+use super::table_progress::TableProgress;
 use esclusa_aws::engine::Delivery;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
@@ -51,11 +51,12 @@ fn at(position: &str, commit: Commit) -> Commit {
 #[tokio::test]
 async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
     let clients = clients().await;
-    let keeper = Arc::new(TableKeeper::new(&clients).await);
+    let progress_store = Arc::new(TableProgress::new(&clients).await);
     let sink = Arc::new(Moody::default());
     let sinks = [("out".to_owned(), sink.clone() as Arc<dyn Sink>)].into();
     let table = create(&clients).await;
-    let bench = Make { keeper: Some(keeper.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
+    let bench =
+        Make { progress_store: Some(progress_store.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
     let outbox = vec![message("1"), message("bad"), message("2")];
     let done = bench
         .engine
@@ -71,23 +72,24 @@ async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
     );
     let letter = &dead[0].1;
     assert_eq!((&*letter.kind, &*letter.plugin, &*letter.digest), ("kinesis", "plugin.wasm", "d1"));
-    assert_eq!(*keeper.calls.lock().unwrap(), ["settle"]);
+    assert_eq!(*progress_store.calls.lock().unwrap(), ["settle"]);
     assert_eq!(bench.local.counts("route").unwrap().done, 2);
 }
 
 #[tokio::test]
 async fn a_guard_that_fails_sends_nothing_and_settles_nothing() {
     let clients = clients().await;
-    let keeper = Arc::new(TableKeeper::new(&clients).await);
+    let progress_store = Arc::new(TableProgress::new(&clients).await);
     let sink = Arc::new(Moody::default());
     let sinks = [("out".to_owned(), sink.clone() as Arc<dyn Sink>)].into();
     let table = create(&clients).await;
-    let bench = Make { keeper: Some(keeper.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
+    let bench =
+        Make { progress_store: Some(progress_store.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
     bench.engine.commit(commit(vec![put(with_n("a", 1, 1))], 0)).await.unwrap();
     let sold = commit(vec![put_if_absent(with_n("a", 1, 2), Otherwise::Rerun)], 1);
     let answer = bench.engine.commit(at("1", Commit { outbox: vec![message("1")].into(), ..sold })).await;
     assert_eq!(answer, Err(CommitError::Conflict));
-    assert_eq!((*sink.tries.lock().unwrap(), keeper.calls.lock().unwrap().len()), (0, 0));
+    assert_eq!((*sink.tries.lock().unwrap(), progress_store.calls.lock().unwrap().len()), (0, 0));
     assert_eq!(bench.local.counts("route").unwrap().done, 0);
 }
 

@@ -2,7 +2,7 @@
 
 use super::building::{Make, TABLE, add, clients, commit, create, get, key, put_if_absent, unique, with_n};
 use super::faulty::{self, Fate};
-use super::keeper::TableKeeper;
+use super::table_progress::TableProgress;
 use aws_sdk_dynamodb::types::TimeToLiveStatus;
 use esclusa_aws::engine::Delivery;
 use esclusa_flow::batch::Token;
@@ -25,12 +25,12 @@ fn moved(from: Option<&str>, to: &str, commit: Commit) -> Commit {
 #[tokio::test]
 async fn effects_and_position_of_an_ordered_lane_are_written_together() {
     let clients = clients().await;
-    let (keeper, table) = (Arc::new(TableKeeper::new(&clients).await), create(&clients).await);
-    let bench =
-        Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&clients, TABLE, &table);
+    let (progress_store, table) = (Arc::new(TableProgress::new(&clients).await), create(&clients).await);
+    let bench = Make { delivery: once(), progress_store: Some(progress_store.clone()), ..Make::default() }
+        .over(&clients, TABLE, &table);
     let one = || commit(vec![add(key("a", 1), 1)], 1);
     bench.engine.commit(moved(None, "5", one())).await.unwrap();
-    assert_eq!(keeper.position("lane").await.as_deref(), Some("5"));
+    assert_eq!(progress_store.position("lane").await.as_deref(), Some("5"));
     // A stale owner, or a batch that was delivered again.
     let stale = bench.engine.commit(moved(None, "5", one())).await;
     assert!(matches!(stale, Err(CommitError::Fault(Fault::LeaseLost(_)))), "{stale:?}");
@@ -39,10 +39,10 @@ async fn effects_and_position_of_an_ordered_lane_are_written_together() {
     assert_eq!(bench.engine.commit(moved(Some("5"), "6", conflict)).await, Err(CommitError::Conflict));
     let other = commit(vec![put_if_absent(with_n("a", 1, 9), Otherwise::Skip)], 1);
     assert_eq!(bench.engine.commit(moved(Some("5"), "7", other)).await.unwrap().skipped, [0]);
-    assert_eq!(keeper.position("lane").await.as_deref(), Some("7"), "what is skipped is done");
-    assert!(keeper.calls.lock().unwrap().is_empty(), "the transaction has settled it");
+    assert_eq!(progress_store.position("lane").await.as_deref(), Some("7"), "what is skipped is done");
+    assert!(progress_store.calls.lock().unwrap().is_empty(), "the transaction has settled it");
     bench.engine.commit(moved(Some("7"), "8", commit(vec![], 1))).await.unwrap();
-    assert_eq!(*keeper.calls.lock().unwrap(), ["settle"], "without effects there is no transaction");
+    assert_eq!(*progress_store.calls.lock().unwrap(), ["settle"], "without effects there is no transaction");
     assert_eq!(bench.local.counts("route").unwrap().done, 3);
 }
 
@@ -55,8 +55,9 @@ async fn a_lost_answer_is_not_taken_for_a_lost_lease() {
     };
     let clients = clients().await;
     let (faulty, _) = faulty::clients(lose).await;
-    let (keeper, table) = (Arc::new(TableKeeper::new(&clients).await), create(&clients).await);
-    let bench = Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&faulty, TABLE, &table);
+    let (progress_store, table) = (Arc::new(TableProgress::new(&clients).await), create(&clients).await);
+    let bench = Make { delivery: once(), progress_store: Some(progress_store.clone()), ..Make::default() }
+        .over(&faulty, TABLE, &table);
     bench.engine.commit(moved(None, "5", commit(vec![add(key("a", 1), 1)], 1))).await.unwrap();
     assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, 1)));
 }
@@ -64,13 +65,13 @@ async fn a_lost_answer_is_not_taken_for_a_lost_lease() {
 #[tokio::test]
 async fn one_event_of_many_effects_is_written_in_chunks_with_the_progress_in_the_last() {
     let clients = clients().await;
-    let (keeper, table) = (Arc::new(TableKeeper::new(&clients).await), create(&clients).await);
-    let bench =
-        Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&clients, TABLE, &table);
+    let (progress_store, table) = (Arc::new(TableProgress::new(&clients).await), create(&clients).await);
+    let bench = Make { delivery: once(), progress_store: Some(progress_store.clone()), ..Make::default() }
+        .over(&clients, TABLE, &table);
     let many = |done| commit((0..250).map(|sk| add(key("a", sk), 1)).collect(), done);
     assert_eq!(bench.engine.commit(moved(None, "1", many(2))).await, Err(CommitError::TooLarge));
     bench.engine.commit(moved(None, "1", many(1))).await.unwrap();
-    assert_eq!((keeper.position("lane").await.as_deref(), bench.engine.split_commits()), (Some("1"), 1));
+    assert_eq!((progress_store.position("lane").await.as_deref(), bench.engine.split_commits()), (Some("1"), 1));
     let stale = bench.engine.commit(moved(None, "1", many(1))).await;
     assert!(matches!(stale, Err(CommitError::Fault(Fault::LeaseLost(_)))), "{stale:?}");
     assert_eq!(get(&bench, &key("a", 0)).await, Some(with_n("a", 0, 1)), "the first chunk checks the lease too");

@@ -3,7 +3,7 @@
 use super::building::{
     Make, TABLE, add, bench, clients, commit, create, delete, get, key, number, put, put_if_absent, with_n,
 };
-use esclusa_aws::tables::Table;
+use esclusa_aws::tables::DynamoTable;
 use esclusa_flow::engine::{CommitError, Engine as _, ReadError, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Condition, Otherwise, Value};
@@ -124,7 +124,7 @@ async fn a_query_goes_on_from_page_to_page_until_its_limit_is_met_after_the_filt
 #[tokio::test]
 async fn a_table_that_does_not_exist_is_named_and_nothing_is_acknowledged() {
     let clients = clients().await;
-    let missing = Table { name: "NoSuchTable".to_owned(), place: ServiceLocation::default() };
+    let missing = DynamoTable { name: "NoSuchTable".to_owned(), place: ServiceLocation::default() };
     let bench = Make::default().over(&clients, TABLE, &missing);
     let answer = bench.engine.commit(commit(vec![put(with_n("a", 1, 1))], 1)).await;
     let Err(CommitError::Fault(Fault::Permanent(why))) = answer else { panic!("{answer:?}") };
@@ -144,10 +144,10 @@ async fn two_names_of_one_table_are_one_table() {
         sinks: Default::default(),
         witness: std::sync::Arc::new(()),
         local: std::sync::Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
-        keeper: None,
+        progress_store: None,
         delivery: esclusa_aws::engine::Delivery::AtLeastOnce,
     };
-    let engine = esclusa_aws::engine::Engine::new(settings, &clients);
+    let engine = esclusa_aws::engine::AwsEngine::new(settings, &clients);
     let mut alias = put(with_n("a", 1, 2));
     if let esclusa_flow::effect::Action::Put(put) = &mut alias {
         put.table = "alias".to_owned();

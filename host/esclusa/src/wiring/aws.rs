@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 pub(crate) use esclusa_aws::progress::LateProgressStore;
-pub(crate) use esclusa_aws::sqs::Queues;
+pub(crate) use esclusa_aws::sqs::SqsQueues;
 
 /// The clients of AWS and the queues that are read, by the settings of `[aws]`.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub(crate) struct Cloud {
     home: plan::ServiceLocation,
     marks_table: String,
     /// The queues of SQS that are read.
-    queues: Queues,
+    queues: SqsQueues,
 }
 
 /// The routes that read each queue of SQS, and the bytes that each route may have received and not begun.
@@ -53,12 +53,12 @@ impl Cloud {
         }
         let home = plan.aws.place.clone();
         let clients = Clients::load(&home).await;
-        Some(Cloud { clients, home, marks_table: plan.aws.marks_table.clone(), queues: Queues::default() })
+        Some(Cloud { clients, home, marks_table: plan.aws.marks_table.clone(), queues: SqsQueues::default() })
     }
 
     /// The same clients with shared queues: routes that read one queue share its receives.
     #[must_use]
-    pub(crate) fn sharing(self, queues: &Queues) -> Self {
+    pub(crate) fn sharing(self, queues: &SqsQueues) -> Self {
         Cloud { queues: queues.clone(), ..self }
     }
 
@@ -69,11 +69,14 @@ impl Cloud {
         Some(match output {
             Output::Kinesis { stream, strict_order, place } => {
                 let (stream, strict_order) = (stream.clone(), *strict_order);
-                sinks::kinesis::open(clients, sinks::kinesis::Settings { stream, place: place.clone(), strict_order })
+                sinks::kinesis::open(
+                    clients,
+                    sinks::kinesis::KinesisSinkSettings { stream, place: place.clone(), strict_order },
+                )
             }
             // Opening it asks SQS for the URL of the queue, which can fail.
             Output::Sqs { queue, place } => {
-                let settings = sinks::sqs::Settings { queue: queue.clone(), place: place.clone() };
+                let settings = sinks::sqs::SqsSinkSettings { queue: queue.clone(), place: place.clone() };
                 let clients = clients.clone();
                 Arc::new(LazySink::new(move || {
                     let (clients, settings) = (clients.clone(), settings.clone());
@@ -82,24 +85,27 @@ impl Cloud {
             }
             Output::Sns { receiver, place } => {
                 let target = match receiver {
-                    Receiver::Topic(arn) => sinks::sns::Target::Topic(arn.clone()),
-                    Receiver::Phone(number) => sinks::sns::Target::Sms(Some(number.clone())),
-                    Receiver::Attribute => sinks::sns::Target::Sms(None),
+                    Receiver::Topic(arn) => sinks::sns::SnsTarget::Topic(arn.clone()),
+                    Receiver::Phone(number) => sinks::sns::SnsTarget::Sms(Some(number.clone())),
+                    Receiver::Attribute => sinks::sns::SnsTarget::Sms(None),
                 };
                 sinks::sns::open(clients, place, target)
             }
             Output::Ses { from, to, subject, rate, ambiguous, place } => {
                 let ambiguous = match ambiguous {
-                    plan::Ambiguous::Retry => sinks::ses::Ambiguous::Retry,
-                    plan::Ambiguous::DeadLetter => sinks::ses::Ambiguous::DeadLetter,
+                    plan::Ambiguous::Retry => sinks::ses::AmbiguousMail::Retry,
+                    plan::Ambiguous::DeadLetter => sinks::ses::AmbiguousMail::DeadLetter,
                 };
                 let (from, to, subject) = (from.clone(), to.clone(), subject.clone());
                 let (place, rate) = (place.clone(), *rate);
-                sinks::ses::open(clients, sinks::ses::Settings { place, from, to, subject, rate, ambiguous })
+                sinks::ses::open(clients, sinks::ses::SesSettings { place, from, to, subject, rate, ambiguous })
             }
             Output::S3 { bucket, prefix, path_style, place } => {
                 let (bucket, prefix, path_style) = (bucket.clone(), prefix.clone(), *path_style);
-                sinks::s3::open(clients, sinks::s3::Settings { bucket, prefix, place: place.clone(), path_style })
+                sinks::s3::open(
+                    clients,
+                    sinks::s3::BucketSinkSettings { bucket, prefix, place: place.clone(), path_style },
+                )
             }
             _ => return None,
         })
@@ -114,12 +120,12 @@ impl Cloud {
         spec: &plan::RouteSpec,
         local: Arc<dyn Engine>,
         (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
-        keeper: Option<Arc<LateProgressStore>>,
+        progress_store: Option<Arc<LateProgressStore>>,
     ) -> Option<Arc<dyn Engine>> {
-        let keeper = keeper.map(|slot| slot as Arc<dyn ProgressStore>);
+        let progress_store = progress_store.map(|slot| slot as Arc<dyn ProgressStore>);
         let (tables, stores) = resources(plan, spec);
         // Then the embedded engine alone can make each commit one transaction.
-        if tables.is_empty() && stores.is_empty() && keeper.is_none() {
+        if tables.is_empty() && stores.is_empty() && progress_store.is_none() {
             return None;
         }
         let delivery = match spec.delivery {
@@ -129,8 +135,8 @@ impl Cloud {
             }
             _ => engine::Delivery::AtLeastOnce,
         };
-        let settings = EngineSettings { tables, stores, sinks, witness, local, keeper, delivery };
-        Some(Arc::new(engine::Engine::new(settings, &self.clients)))
+        let settings = EngineSettings { tables, stores, sinks, witness, local, progress_store, delivery };
+        Some(Arc::new(engine::AwsEngine::new(settings, &self.clients)))
     }
 }
 
@@ -138,17 +144,17 @@ impl Cloud {
 fn resources(
     plan: &Plan,
     spec: &plan::RouteSpec,
-) -> (BTreeMap<String, tables::Table>, BTreeMap<String, objects::Store>) {
+) -> (BTreeMap<String, tables::DynamoTable>, BTreeMap<String, objects::S3Store>) {
     let table = |name: &String| match plan.tables.get(name)? {
         Table::Dynamodb { name: there, place, .. } => {
-            Some((name.clone(), tables::Table { name: there.clone(), place: place.clone() }))
+            Some((name.clone(), tables::DynamoTable { name: there.clone(), place: place.clone() }))
         }
         Table::Embedded(_) => None,
     };
     let store = |name: &String| match plan.objects.get(name)? {
         Objects::S3 { bucket, prefix, path_style, place } => Some((
             name.clone(),
-            objects::Store {
+            objects::S3Store {
                 bucket: bucket.clone(),
                 prefix: prefix.clone(),
                 place: place.clone(),

@@ -22,7 +22,7 @@ fn lease(key: &str, owner: Option<&str>, counter: u64) -> Lease {
 fn a_lease_expires_when_its_counter_stands_still_on_our_own_clock() {
     // X2
     let (start, duration) = (Instant::now(), Duration::from_secs(10));
-    let mut watch = Watch::default();
+    let mut watch = LeaseWatch::default();
     watch.observe(&[lease("a", Some("other"), 7)], start);
     assert!(!watch.expired("a", start + duration / 2, duration), "a new worker first looks for a while");
     assert!(!watch.moving("a"), "nobody knows yet whether its owner lives");

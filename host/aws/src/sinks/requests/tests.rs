@@ -15,7 +15,7 @@ struct Service {
     largest: Mutex<(usize, usize)>,
 }
 
-impl Requests for Service {
+impl BatchRequests for Service {
     fn limits(&self) -> (usize, usize) {
         (3, 100)
     }

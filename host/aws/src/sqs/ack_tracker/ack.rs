@@ -1,6 +1,6 @@
 //! A received message: its receipt, and the share of each route.
 
-use super::super::received_message::Held;
+use super::super::received_message::Receipt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,86 +8,86 @@ use tokio::time::Instant;
 
 /// What a route has to do with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Share {
+pub enum Ack {
     /// It is to be handed out.
     Waiting,
     /// It is in work.
-    Taken,
+    InWork,
     /// It is done.
     Done,
     /// To be shown again, not before this time.
-    Back(Instant),
+    Released(Instant),
     /// It was in work and was dropped: left to its visibility timeout.
-    Left,
+    Abandoned,
 }
 
-impl Share {
+impl Ack {
     /// True where the route is to do something yet.
     pub fn open(self) -> bool {
-        matches!(self, Share::Waiting | Share::Taken)
+        matches!(self, Ack::Waiting | Ack::InWork)
     }
 }
 
 /// A received message, and what each route has to do with it.
 #[derive(Debug)]
-pub struct Message {
+pub struct TrackedMessage {
     /// What SQS calls it, at each receipt.
     pub id: Box<str>,
     /// Its receipt.
-    pub held: Held,
+    pub receipt: Receipt,
     /// The receipt is not valid any more.
     pub lost: bool,
     /// The routes that it is for.
-    pub shares: Vec<(Arc<str>, Share)>,
+    pub acks: Vec<(Arc<str>, Ack)>,
 }
 
-impl Message {
+impl TrackedMessage {
     /// The share of a route.
-    pub fn share(&mut self, route: &str) -> Option<&mut Share> {
-        self.shares.iter_mut().find(|(name, _)| **name == *route).map(|(_, share)| share)
+    pub fn ack(&mut self, route: &str) -> Option<&mut Ack> {
+        self.acks.iter_mut().find(|(name, _)| **name == *route).map(|(_, ack)| ack)
     }
 
     /// True where this is the share of a route.
-    pub fn is(&self, route: &str, share: Share) -> bool {
-        self.shares.iter().any(|(name, is)| **name == *route && *is == share)
+    pub fn is(&self, route: &str, ack: Ack) -> bool {
+        self.acks.iter().any(|(name, is)| **name == *route && *is == ack)
     }
 
     /// True where a route is to do something yet.
     pub fn open(&self) -> bool {
-        self.shares.iter().any(|(_, share)| share.open())
+        self.acks.iter().any(|(_, ack)| ack.open())
     }
 
     /// True where some routes are done with it, and the others have not begun.
     pub fn waits_for_others(&self) -> bool {
-        let all = |is: fn(&Share) -> bool| self.shares.iter().all(|(_, share)| is(share));
-        all(|share| matches!(share, Share::Waiting | Share::Done)) && !all(|share| *share == Share::Waiting)
+        let all = |is: fn(&Ack) -> bool| self.acks.iter().all(|(_, ack)| is(ack));
+        all(|ack| matches!(ack, Ack::Waiting | Ack::Done)) && !all(|ack| *ack == Ack::Waiting)
     }
 
     /// True where some route gave it back, and the others have not begun.
-    pub fn waits_in_vain(&self, now: Instant) -> bool {
-        let back = |share: &Share| matches!(share, Share::Back(at) if *at <= now) || *share == Share::Left;
-        let pending = |share: &Share| *share == Share::Taken || matches!(share, Share::Back(at) if *at > now);
-        let any = |is: &dyn Fn(&Share) -> bool| self.shares.iter().any(|(_, share)| is(share));
-        any(&back) && !any(&pending)
+    pub fn release_is_due(&self, now: Instant) -> bool {
+        let released = |ack: &Ack| matches!(ack, Ack::Released(at) if *at <= now) || *ack == Ack::Abandoned;
+        let pending = |ack: &Ack| *ack == Ack::InWork || matches!(ack, Ack::Released(at) if *at > now);
+        let any = |is: &dyn Fn(&Ack) -> bool| self.acks.iter().any(|(_, ack)| is(ack));
+        any(&released) && !any(&pending)
     }
 
     /// What the queue is to be told; nothing while a route is at it, or where it is left to its visibility timeout.
-    pub fn told(&self, now: Instant) -> Option<Told> {
-        if self.shares.is_empty() || self.open() || self.shares.iter().any(|(_, share)| *share == Share::Left) {
+    pub fn queue_change(&self, now: Instant) -> Option<QueueChange> {
+        if self.acks.is_empty() || self.open() || self.acks.iter().any(|(_, ack)| *ack == Ack::Abandoned) {
             return None;
         }
-        let backs =
-            self.shares.iter().filter_map(|(_, share)| if let Share::Back(at) = share { Some(*at) } else { None });
-        Some(backs.max().map_or(Told::Delete, |at| Told::Hide(at.saturating_duration_since(now))))
+        let releases =
+            self.acks.iter().filter_map(|(_, ack)| if let Ack::Released(at) = ack { Some(*at) } else { None });
+        Some(releases.max().map_or(QueueChange::Delete, |at| QueueChange::Release(at.saturating_duration_since(now))))
     }
 }
 
 /// What the queue is to be told of a message.
-pub enum Told {
+pub enum QueueChange {
     /// All routes are done with it.
     Delete,
     /// It is shown again after this time.
-    Hide(Duration),
+    Release(Duration),
 }
 
 /// Most messages that are remembered, about 200 bytes each. Past it the oldest is forgotten.
@@ -95,14 +95,14 @@ const MOST: usize = 20_000;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Remembered {
+pub struct DoneMessages {
     of: HashMap<Box<str>, (u64, Vec<Arc<str>>)>,
     /// Ids, the oldest first.
     order: BTreeMap<u64, Box<str>>,
     next: u64,
 }
 
-impl Remembered {
+impl DoneMessages {
     /// A route is done with a message.
     pub fn note(&mut self, id: &str, route: &Arc<str>) {
         if let Some((_, routes)) = self.of.get_mut(id) {
@@ -140,16 +140,16 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten_and_nothing_grows() {
-        let (mut remembered, a, b): (_, Arc<str>, Arc<str>) = (Remembered::default(), "a".into(), "b".into());
+        let (mut done_messages, a, b): (_, Arc<str>, Arc<str>) = (DoneMessages::default(), "a".into(), "b".into());
         for id in 0..MOST + 1 {
-            remembered.note(&id.to_string(), &a);
+            done_messages.note(&id.to_string(), &a);
         }
-        remembered.note("1", &b);
-        assert!(!remembered.done("0", &a) && remembered.done("1", &a) && remembered.done("1", &b));
-        assert!(!remembered.done("2", &b));
+        done_messages.note("1", &b);
+        assert!(!done_messages.done("0", &a) && done_messages.done("1", &a) && done_messages.done("1", &b));
+        assert!(!done_messages.done("2", &b));
         for id in 0..MOST + 1 {
-            remembered.forget(&id.to_string());
+            done_messages.forget(&id.to_string());
         }
-        assert!(remembered.of.is_empty() && remembered.order.is_empty());
+        assert!(done_messages.of.is_empty() && done_messages.order.is_empty());
     }
 }

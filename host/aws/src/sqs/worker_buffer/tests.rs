@@ -15,43 +15,43 @@ fn message(group: &str, id: &str) -> Message {
     message.attributes(System::MessageGroupId, group).attributes(System::ApproximateReceiveCount, "3").build()
 }
 
-fn hand(messages: &[(&str, &str)], now: Instant) -> Hand {
-    let mut hand = Hand::default();
+fn buffer(messages: &[(&str, &str)], now: Instant) -> WorkerBuffer {
+    let mut buffer = WorkerBuffer::default();
     let take = |(group, id): &(&str, &str)| received(message(group, id), true, now, VISIBILITY).unwrap();
-    hand.add(messages.iter().map(take).collect());
-    hand
+    buffer.add(messages.iter().map(take).collect());
+    buffer
 }
 
-fn pull(hand: &mut Hand) -> Option<(String, Vec<String>)> {
-    let (group, columns, _) = hand.take(LIMIT)?;
+fn pull(buffer: &mut WorkerBuffer) -> Option<(String, Vec<String>)> {
+    let (group, columns, _) = buffer.take(LIMIT)?;
     Some((group.into(), columns.iter().map(|event| event.id().to_owned()).collect()))
 }
 
 #[test]
 fn groups_are_handed_out_one_after_the_other() {
-    let mut hand = hand(&[("g", "1"), ("h", "2"), ("g", "3")], Instant::now());
-    assert_eq!(pull(&mut hand), Some(("g".to_owned(), vec!["1".to_owned(), "3".to_owned()])));
-    assert_eq!(pull(&mut hand), Some(("h".to_owned(), vec!["2".to_owned()])));
-    assert_eq!(pull(&mut hand), None);
+    let mut buffer = buffer(&[("g", "1"), ("h", "2"), ("g", "3")], Instant::now());
+    assert_eq!(pull(&mut buffer), Some(("g".to_owned(), vec!["1".to_owned(), "3".to_owned()])));
+    assert_eq!(pull(&mut buffer), Some(("h".to_owned(), vec!["2".to_owned()])));
+    assert_eq!(pull(&mut buffer), None);
 }
 
 #[test]
 fn what_is_not_the_routes_any_more_is_not_handed_out() {
-    let mut hand = hand(&[("g", "1"), ("h", "2"), ("g", "3")], Instant::now());
-    hand.take(Limit { events: 1, ..LIMIT }).unwrap();
-    hand.retain(|receipt| receipt != "r-3");
-    assert_eq!(pull(&mut hand), Some(("h".to_owned(), vec!["2".to_owned()])));
-    assert_eq!(pull(&mut hand), None);
+    let mut buffer = buffer(&[("g", "1"), ("h", "2"), ("g", "3")], Instant::now());
+    buffer.take(Limit { events: 1, ..LIMIT }).unwrap();
+    buffer.retain(|receipt| receipt != "r-3");
+    assert_eq!(pull(&mut buffer), Some(("h".to_owned(), vec!["2".to_owned()])));
+    assert_eq!(pull(&mut buffer), None);
 }
 
 #[test]
 fn a_dropped_batch_is_what_of_it_was_not_settled() {
-    let mut hand = hand(&[("g", "1"), ("g", "2"), ("h", "3")], Instant::now());
-    pull(&mut hand);
-    assert_eq!(hand.work().collect::<Vec<_>>(), ["r-1", "r-2"]);
-    hand.settled([Token::Text("r-1".into())].iter());
-    assert_eq!(hand.dropped(), [Box::from("r-2")]);
-    assert_eq!(hand.work().count(), 0);
+    let mut buffer = buffer(&[("g", "1"), ("g", "2"), ("h", "3")], Instant::now());
+    pull(&mut buffer);
+    assert_eq!(buffer.work().collect::<Vec<_>>(), ["r-1", "r-2"]);
+    buffer.settled([Token::Text("r-1".into())].iter());
+    assert_eq!(buffer.dropped(), [Box::from("r-2")]);
+    assert_eq!(buffer.work().count(), 0);
 }
 
 #[test]
@@ -81,9 +81,9 @@ proptest! {
     fn batches_hold_one_group_in_order_and_lose_nothing(groups in prop::collection::vec(0u8..4, 0..40), events in 1usize..6) {
         let names: Vec<_> = groups.iter().enumerate().map(|(i, g)| (g.to_string(), i.to_string())).collect();
         let borrowed: Vec<_> = names.iter().map(|(g, i)| (g.as_str(), i.as_str())).collect();
-        let mut hand = hand(&borrowed, Instant::now());
+        let mut buffer = buffer(&borrowed, Instant::now());
         let mut seen: std::collections::BTreeMap<String, Vec<usize>> = Default::default();
-        while let Some((group, columns, claims)) = hand.take(Limit { events, ..LIMIT }) {
+        while let Some((group, columns, claims)) = buffer.take(Limit { events, ..LIMIT }) {
             prop_assert!(!claims.is_empty() && claims.len() <= events && claims.len() == columns.len());
             for event in columns.iter() {
                 prop_assert_eq!(event.key(), &*group);

@@ -13,7 +13,7 @@ enum Is {
 
 /// A queue and routes, naively: every message by itself.
 struct Model {
-    shares: Shares,
+    acks: AckTracker,
     now: Instant,
     messages: Vec<Is>,
     routes: Vec<&'static str>,
@@ -33,7 +33,7 @@ impl Model {
         let (waiting, work) = (HashMap::new(), HashMap::new());
         let (now, messages, routes) = (Instant::now(), vec![Is::Visible; messages], vec!["a", "b"]);
         let (done, known) = (HashSet::new(), HashSet::new());
-        Model { shares: shares(&["a", "b"]), now, messages, routes, done, known, waiting, work, receipts: 0 }
+        Model { acks: acks(&["a", "b"]), now, messages, routes, done, known, waiting, work, receipts: 0 }
     }
 
     fn receive(&mut self, index: usize) {
@@ -41,15 +41,15 @@ impl Model {
             return;
         }
         self.receipts += 1;
-        let receipt = format!("r{}", self.receipts);
+        let handle = format!("r{}", self.receipts);
         let group = ["", "g", "h"][index % 3];
-        let held = Held {
-            receipt: receipt.as_str().into(),
+        let receipt = Receipt {
+            handle: handle.as_str().into(),
             group: group.into(),
             received: self.now,
             until: self.now + VISIBILITY,
         };
-        let given = self.shares.receive(&index.to_string(), &held);
+        let given = self.acks.receive(&index.to_string(), &receipt);
         let expected: Vec<_> = ALL
             .into_iter()
             .filter(|route| self.routes.contains(route) && !self.known.contains(&(*route, index)))
@@ -60,21 +60,21 @@ impl Model {
             "exactly those that did not do it"
         );
         for route in expected {
-            self.waiting.entry(route).or_default().push((index, held.receipt.clone()));
+            self.waiting.entry(route).or_default().push((index, receipt.handle.clone()));
         }
-        self.messages[index] = Is::Hidden { receipt, until: held.until };
+        self.messages[index] = Is::Hidden { receipt: handle, until: receipt.until };
     }
 
     fn take(&mut self, route: &'static str) {
-        let (shares, now) = (&mut self.shares, self.now);
+        let (acks, now) = (&mut self.acks, self.now);
         let waiting = self.waiting.entry(route).or_default();
-        shares.lapse(waiting.iter().map(|(_, receipt)| &**receipt), now);
-        waiting.retain(|(_, receipt)| shares.waits(route, receipt));
+        acks.lapse(waiting.iter().map(|(_, receipt)| &**receipt), now);
+        waiting.retain(|(_, receipt)| acks.waits(route, receipt));
         if waiting.is_empty() {
             return;
         }
         let first = waiting.remove(0);
-        shares.take(route, [&*first.1].into_iter());
+        acks.take(route, [&*first.1].into_iter());
         self.work.entry(route).or_default().push(first);
     }
 
@@ -84,18 +84,18 @@ impl Model {
         if !back {
             self.done.insert((route, index));
             if self.routes.len() > 1 {
-                assert!(self.shares.held.contains_key(&receipt), "what is in work is held");
+                assert!(self.acks.messages.contains_key(&receipt), "what is in work is held");
                 self.known.insert((route, index));
             }
         }
-        let changes = self.shares.settle(route, vec![(receipt, wait)], self.now);
+        let changes = self.acks.settle(route, vec![(receipt, wait)], self.now);
         self.carry_out(&changes);
     }
 
-    fn carry_out(&mut self, changes: &Changes) {
+    fn carry_out(&mut self, changes: &QueueChanges) {
         let mut stale = Vec::new();
         for (receipt, wait, delete) in
-            changes.delete.iter().map(|(r, w)| (r, *w, true)).chain(changes.hide.iter().map(|(r, w)| (r, *w, false)))
+            changes.delete.iter().map(|(r, w)| (r, *w, true)).chain(changes.release.iter().map(|(r, w)| (r, *w, false)))
         {
             let valid = |is: &Is| matches!(is, Is::Hidden { receipt: held, .. } if **held == **receipt);
             let Some(index) = self.messages.iter().position(valid) else {
@@ -110,19 +110,19 @@ impl Model {
                 self.messages[index] = Is::Hidden { receipt: receipt.to_string(), until: self.now + wait };
             }
         }
-        self.shares.told(changes, &stale);
+        self.acks.confirm(changes, &stale);
     }
 
     fn flush(&mut self) {
-        let changes = self.shares.ready(self.now);
+        let changes = self.acks.ready(self.now);
         self.carry_out(&changes);
-        assert_eq!(self.shares.ready(self.now), Changes::default());
+        assert_eq!(self.acks.ready(self.now), QueueChanges::default());
     }
 
     /// Time passes; messages are extended meanwhile, or are not.
     fn pass(&mut self, time: Duration, extend: bool) {
         self.now += time;
-        let extensions = if extend { self.shares.extensions(self.now) } else { Vec::new() };
+        let extensions = if extend { self.acks.extensions(self.now) } else { Vec::new() };
         let (mut stale, now) = (Vec::new(), self.now);
         for (receipt, time) in &extensions {
             let valid = |is: &&mut Is| matches!(is, Is::Hidden { receipt: held, .. } if **held == **receipt);
@@ -131,16 +131,16 @@ impl Model {
                 _ => stale.push(receipt.clone()),
             }
         }
-        self.shares.extended(now, &extensions);
-        self.shares.lost(&stale, now);
+        self.acks.extended(now, &extensions);
+        self.acks.lost(&stale, now);
         for is in &mut self.messages {
             if matches!(is, Is::Hidden { until, .. } if *until <= now) {
                 *is = Is::Visible;
             }
         }
         if extend {
-            let kept = |m: &&Message| m.open() && !m.lost && m.held.received + LONGEST > now + VISIBILITY;
-            assert!(self.shares.held.values().filter(kept).all(|m| m.held.until >= now + VISIBILITY / 2));
+            let kept = |m: &&TrackedMessage| m.open() && !m.lost && m.receipt.received + LONGEST > now + VISIBILITY;
+            assert!(self.acks.messages.values().filter(kept).all(|m| m.receipt.until >= now + VISIBILITY / 2));
         }
     }
 
@@ -152,18 +152,18 @@ impl Model {
             self.waiting.remove(route);
             self.work.remove(route);
         }
-        self.shares.set_routes(names(&self.routes), self.now);
+        self.acks.set_routes(names(&self.routes), self.now);
     }
 
     fn close(&mut self, route: &'static str) {
         self.waiting.remove(route);
         self.work.remove(route);
-        self.shares.leave(route, self.now);
+        self.acks.release_route(route, self.now);
     }
 
     fn drop_batch(&mut self, route: &'static str) {
         let receipts: Vec<_> = self.work.remove(route).unwrap_or_default().into_iter().map(|(_, r)| r).collect();
-        self.shares.dropped(route, &receipts, self.now);
+        self.acks.dropped(route, &receipts, self.now);
     }
 
     fn step(&mut self, (what, which, flag): (u8, u8, bool)) {
@@ -207,9 +207,9 @@ proptest! {
         steps.into_iter().for_each(|step| model.step(step));
         model.finish();
         prop_assert!(model.messages.iter().all(|is| *is == Is::Deleted), "{:?}", model.messages);
-        prop_assert_eq!(model.shares.held.values().filter(|message| message.open()).count(), 0);
+        prop_assert_eq!(model.acks.messages.values().filter(|message| message.open()).count(), 0);
         model.pass(LONGEST, true);
-        prop_assert!(model.shares.ready.is_empty());
+        prop_assert!(model.acks.ready.is_empty());
     }
 }
 

@@ -6,12 +6,12 @@
 //! A plugin that reads runs on threads of guests, which compute. Requests are made on the threads that the reads were made on:
 //! their connections are used by commits, too.
 
-use super::Tables;
-use super::attribute::{Attributes, from_attributes, to_attributes};
+use super::DynamoTables;
+use super::attribute::{AttributeMap, from_attributes, to_attributes};
 use super::expression::Placeholders;
 use super::open_table::OpenTable;
 use crate::fault;
-use crate::retry::Patience;
+use crate::retry::RetryBudget;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
@@ -22,14 +22,14 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 /// See the module.
-pub struct TableReads {
-    tables: Arc<Tables>,
+pub struct DynamoReads {
+    tables: Arc<DynamoTables>,
     local: Arc<dyn Reads>,
     threads: Handle,
 }
 
 /// A checked query.
-struct Query {
+struct TableQuery {
     table: Arc<OpenTable>,
     index: Option<String>,
     consistent: bool,
@@ -40,11 +40,11 @@ struct Query {
     rest: Condition,
 }
 
-impl TableReads {
+impl DynamoReads {
     /// Reads of `tables`, and of every other table in `local`. Made within a runtime, which makes the requests.
     #[must_use]
-    pub fn new(tables: Arc<Tables>, local: Arc<dyn Reads>) -> Self {
-        TableReads { tables, local, threads: Handle::current() }
+    pub fn new(tables: Arc<DynamoTables>, local: Arc<dyn Reads>) -> Self {
+        DynamoReads { tables, local, threads: Handle::current() }
     }
 
     /// Asks a table in DynamoDB, on the threads that requests are made on; dropping the future ends that.
@@ -74,7 +74,7 @@ impl TableReads {
     }
 }
 
-impl Reads for TableReads {
+impl Reads for DynamoReads {
     fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
         if !self.tables.contains(table) {
             return self.local.get(table, key);
@@ -103,20 +103,20 @@ fn named(error: ReadError, table: &str) -> ReadError {
 async fn get(table: &OpenTable, key: &Item) -> Result<Option<Item>, ReadError> {
     table.schema.exact_key(key).map_err(ReadError::Invalid)?;
     let attributes = to_attributes(key).map_err(ReadError::Invalid)?;
-    let mut patience = Patience::for_read();
+    let mut budget = RetryBudget::for_read();
     loop {
         let request =
             table.client.get_item().table_name(&table.name).set_key(Some(attributes.clone())).consistent_read(true);
         match request.send().await {
             Ok(answer) => return Ok(answer.item.map(|found| from_attributes(found, &table.schema.key))),
-            Err(error) => again(&mut patience, &format!("get from table {}", table.name), &error).await?,
+            Err(error) => again(&mut budget, &format!("get from table {}", table.name), &error).await?,
         }
     }
 }
 
 /// Waits before the next try, where there is one.
 async fn again<E>(
-    patience: &mut Patience,
+    budget: &mut RetryBudget,
     doing: &str,
     error: &aws_sdk_dynamodb::error::SdkError<E>,
 ) -> Result<(), ReadError>
@@ -126,10 +126,10 @@ where
     if error.code() == Some("ValidationException") {
         return Err(ReadError::Invalid(fault::brief(error.message().unwrap_or_default()).to_owned()));
     }
-    patience.wait(fault::of(doing, error)).await.map_err(|fault| ReadError::Unavailable(fault.to_string()))
+    budget.wait(fault::of(doing, error)).await.map_err(|fault| ReadError::Unavailable(fault.to_string()))
 }
 
-fn prepare(table: Arc<OpenTable>, selection: &Selection) -> Result<Query, String> {
+fn prepare(table: Arc<OpenTable>, selection: &Selection) -> Result<TableQuery, String> {
     let (key, consistent) = match &selection.index {
         None => (&table.schema.key, true),
         Some(name) => {
@@ -144,7 +144,15 @@ fn prepare(table: Arc<OpenTable>, selection: &Selection) -> Result<Query, String
     let mut placeholders = Placeholders::default();
     let key = placeholders.condition(&selection.key)?.ok_or("the partition key is not given")?;
     let filter = placeholders.condition(&Condition(filter))?;
-    Ok(Query { index: selection.index.clone(), consistent, key, filter, placeholders, rest: Condition(rest), table })
+    Ok(TableQuery {
+        index: selection.index.clone(),
+        consistent,
+        key,
+        filter,
+        placeholders,
+        rest: Condition(rest),
+        table,
+    })
 }
 
 /// Equality on the partition key, and at most one comparison by order or beginning on the sort key.
@@ -171,14 +179,14 @@ fn check_key(key: &KeySchema, condition: &Condition) -> Result<(), String> {
 }
 
 /// Page after page, until there are as many as wanted.
-async fn run(query: Query, selection: &Selection) -> Result<Vec<Item>, ReadError> {
-    let Query { table, index, consistent, key, filter, placeholders, rest } = query;
+async fn run(query: TableQuery, selection: &Selection) -> Result<Vec<Item>, ReadError> {
+    let TableQuery { table, index, consistent, key, filter, placeholders, rest } = query;
     let limit = selection.limit.map_or(usize::MAX, |limit| limit as usize);
     let filtered = filter.is_some() || !rest.0.is_empty();
     let doing = format!("query table {}", table.name);
     let (names, values) = (placeholders.names(), placeholders.values());
-    let (mut items, mut from): (Found, Option<Attributes>) = (Found::default(), None);
-    let mut patience = Patience::for_read();
+    let (mut items, mut from): (Found, Option<AttributeMap>) = (Found::default(), None);
+    let mut budget = RetryBudget::for_read();
     while items.len() < limit {
         let left = i32::try_from(limit.saturating_sub(items.len())).ok().filter(|_| !filtered);
         let request =
@@ -190,7 +198,7 @@ async fn run(query: Query, selection: &Selection) -> Result<Vec<Item>, ReadError
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => {
-                again(&mut patience, &doing, &error).await?;
+                again(&mut budget, &doing, &error).await?;
                 continue;
             }
         };

@@ -1,9 +1,9 @@
 //! The writes of a commit by table and key, each checked before anything is sent.
 
 use super::attribute::{size, to_attribute};
-use super::fold::{Decision, Operation, STEPS, Step, fold};
+use super::fold::{FoldStep, FoldedWrite, ItemOperation, STEPS, fold};
 use super::open_table::OpenTable;
-use super::open_table::{Part, Schema};
+use super::open_table::{DynamoSchema, KeyPart};
 use esclusa_flow::effect::{Action, AttributeChange};
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Guard, Item};
@@ -18,25 +18,25 @@ const STORED: usize = 4096;
 
 /// All actions on one key of one table.
 #[derive(Debug, Clone)]
-pub struct Write {
+pub struct ItemWrite {
     /// The table.
     pub table: Arc<OpenTable>,
     /// Exactly the key attributes.
     pub key: Item,
     /// The actions, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<FoldStep>,
     /// What they come to; `None` where the item has to be read first.
-    pub decision: Option<Decision>,
+    pub decision: Option<FoldedWrite>,
 }
 
-impl Write {
+impl ItemWrite {
     /// True where it must not be repeated, or happens together with the others or not at all: an update, or a guard that
     /// says rerun. Anything else can be repeated by itself, and comes to the same.
     #[must_use]
     pub fn is_bound(&self) -> bool {
         let rerun =
-            |step: &Step| step.guard.as_ref().is_some_and(|g| g.otherwise == esclusa_flow::item::Otherwise::Rerun);
-        let update = |decision: &Decision| matches!(decision.operation, Some(Operation::Update(_)));
+            |step: &FoldStep| step.guard.as_ref().is_some_and(|g| g.otherwise == esclusa_flow::item::Otherwise::Rerun);
+        let update = |decision: &FoldedWrite| matches!(decision.operation, Some(ItemOperation::Update(_)));
         self.steps.iter().any(rerun) || self.decision.as_ref().is_none_or(update)
     }
 
@@ -44,11 +44,12 @@ impl Write {
     #[must_use]
     pub fn size(&self) -> usize {
         let steps = self.steps.iter().map(|step| match &step.operation {
-            Operation::Put(item) => size(item),
-            Operation::Update(changes) => changes_size(changes),
-            Operation::Delete => 0,
+            ItemOperation::Put(item) => size(item),
+            ItemOperation::Update(changes) => changes_size(changes),
+            ItemOperation::Delete => 0,
         });
-        let stored = if self.steps.iter().any(|s| matches!(s.operation, Operation::Update(_))) { STORED } else { 0 };
+        let stored =
+            if self.steps.iter().any(|s| matches!(s.operation, ItemOperation::Update(_))) { STORED } else { 0 };
         size(&self.key).saturating_add(steps.sum()).saturating_add(stored)
     }
 }
@@ -64,9 +65,9 @@ fn changes_size(changes: &[(String, AttributeChange)]) -> usize {
 ///
 /// # Errors
 /// [`CommitError::Refused`] with everything that DynamoDB would refuse, [`CommitError::Conflict`], [`CommitError::TooLarge`].
-pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<Write>, CommitError> {
-    let mut writes: Vec<Write> = Vec::new();
-    let mut known: HashMap<(Arc<str>, Vec<Part>), usize> = HashMap::new();
+pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<ItemWrite>, CommitError> {
+    let mut writes: Vec<ItemWrite> = Vec::new();
+    let mut known: HashMap<(Arc<str>, Vec<KeyPart>), usize> = HashMap::new();
     let mut refused = Vec::new();
     for (index, action, table) in actions {
         let name = action.target().to_owned();
@@ -76,7 +77,7 @@ pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<Write>,
                 let at = *known.entry((table.identity.clone(), parts)).or_insert(writes.len());
                 match writes.get_mut(at) {
                     Some(write) => write.steps.push(step),
-                    None => writes.push(Write { table, key, steps: vec![step], decision: None }),
+                    None => writes.push(ItemWrite { table, key, steps: vec![step], decision: None }),
                 }
             }
         }
@@ -91,7 +92,7 @@ pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<Write>,
     Ok(writes)
 }
 
-fn check(action: usize, effect: Action, schema: &Schema) -> Result<(Vec<Part>, Item, Step), String> {
+fn check(action: usize, effect: Action, schema: &DynamoSchema) -> Result<(Vec<KeyPart>, Item, FoldStep), String> {
     let (parts, key, operation, guard) = match effect {
         Action::Put(put) => {
             let bytes = size(&put.item);
@@ -99,26 +100,26 @@ fn check(action: usize, effect: Action, schema: &Schema) -> Result<(Vec<Part>, I
                 return Err(format!("an item of {bytes} bytes: {ITEM_LIMIT} is the most"));
             }
             check_values(&put.item)?;
-            (schema.key_of(&put.item)?, schema.only_key(&put.item), Operation::Put(put.item), put.guard)
+            (schema.key_of(&put.item)?, schema.only_key(&put.item), ItemOperation::Put(put.item), put.guard)
         }
         Action::Update(update) => {
             for (name, change) in &update.changes {
                 check_change(name, change, schema)?;
             }
-            (schema.exact_key(&update.key)?, update.key, Operation::Update(update.changes), update.guard)
+            (schema.exact_key(&update.key)?, update.key, ItemOperation::Update(update.changes), update.guard)
         }
-        Action::Delete(delete) => (schema.exact_key(&delete.key)?, delete.key, Operation::Delete, delete.guard),
+        Action::Delete(delete) => (schema.exact_key(&delete.key)?, delete.key, ItemOperation::Delete, delete.guard),
         Action::PutObject(_) | Action::Send(_) => return Err("only items are written to tables".to_owned()),
     };
     check_guard(guard.as_ref())?;
-    Ok((parts, key, Step { action, operation, guard }))
+    Ok((parts, key, FoldStep { action, operation, guard }))
 }
 
 fn check_values(item: &Item) -> Result<(), String> {
     super::attribute::to_attributes(item).map(drop)
 }
 
-fn check_change(name: &str, change: &AttributeChange, schema: &Schema) -> Result<(), String> {
+fn check_change(name: &str, change: &AttributeChange, schema: &DynamoSchema) -> Result<(), String> {
     if name.is_empty() {
         return Err("an attribute has no name".to_owned());
     }

@@ -13,14 +13,14 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use std::sync::Mutex;
 
-pub struct TableKeeper {
+pub struct TableProgress {
     table: String,
     client: Client,
     /// What was called, in order.
     pub calls: Mutex<Vec<&'static str>>,
 }
 
-impl TableKeeper {
+impl TableProgress {
     pub async fn new(clients: &Clients) -> Self {
         let (table, client) = (super::building::unique("leases"), clients.dynamodb(&ServiceLocation::default()));
         let key = KeySchemaElement::builder().attribute_name("leaseKey").key_type(KeyType::Hash).build().unwrap();
@@ -31,7 +31,7 @@ impl TableKeeper {
             .unwrap();
         let request = client.create_table().table_name(&table).billing_mode(BillingMode::PayPerRequest);
         request.key_schema(key).attribute_definitions(id).send().await.unwrap();
-        TableKeeper { table, client, calls: Mutex::new(Vec::new()) }
+        TableProgress { table, client, calls: Mutex::new(Vec::new()) }
     }
 
     pub async fn position(&self, lane: &str) -> Option<String> {
@@ -60,7 +60,7 @@ fn text(token: &Token) -> AttributeValue {
     }
 }
 
-impl ProgressStore for TableKeeper {
+impl ProgressStore for TableProgress {
     fn lost<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Fault> {
         Box::pin(std::future::pending())
     }
