@@ -40,8 +40,8 @@ pub struct AwsEngine {
     witness: Arc<dyn Witness>,
     local: Arc<dyn engine::Engine>,
     progress_store: Option<Arc<dyn ProgressStore>>,
-    /// Where effects are to happen once.
-    marks: Option<DedupTable>,
+    /// Set if effects are to happen once.
+    dedup: Option<DedupTable>,
     /// Lane and event of dead letters that are kept already, while the tables do not hold the progress.
     kept: Mutex<BTreeSet<(Arc<str>, String)>>,
 }
@@ -50,12 +50,9 @@ impl AwsEngine {
     /// The engine; nothing is sent before it is used.
     #[must_use]
     pub fn new(settings: EngineSettings, clients: &Clients) -> Self {
-        // A mark is in the transaction of the effects, and a transaction stays in one place.
+        // A dedup record is written in the transaction of its effects, and a transaction stays in one place.
         let place = settings.tables.values().next().map(|table| table.place.clone()).unwrap_or_default();
-        let marks = match settings.delivery {
-            Delivery::AtLeastOnce => None,
-            Delivery::ExactlyOnce { marks_table } => Some(DedupTable::new(&marks_table, &place, clients)),
-        };
+        let dedup = settings.dedup_table.map(|table| DedupTable::new(&table, &place, clients));
         AwsEngine {
             tables: Arc::new(DynamoTables::new(settings.tables, clients)),
             stores: S3Stores::new(settings.stores, clients),
@@ -63,7 +60,7 @@ impl AwsEngine {
             witness: settings.witness,
             local: settings.local,
             progress_store: settings.progress_store,
-            marks,
+            dedup,
             kept: Mutex::default(),
         }
     }
@@ -171,7 +168,7 @@ impl AwsEngine {
 
     /// What makes the writes happen once; nothing where there is nothing to protect, or the route does not ask for it.
     async fn fence(&self, commit: &Commit, writes: &[ItemWrite]) -> Result<Fence, Fault> {
-        let (Some(marks), false) = (&self.marks, writes.is_empty()) else { return Ok(Fence::default()) };
+        let (Some(dedup), false) = (&self.dedup, writes.is_empty()) else { return Ok(Fence::default()) };
         let progress = match &self.progress_store {
             // Without progress the lane does not matter: a dead letter is replayed, whoever has its shard now.
             Some(progress_store) if commit.progress != Progress::None => {
@@ -179,10 +176,10 @@ impl AwsEngine {
             }
             _ => None,
         };
-        if progress.is_some() || commit.marks.is_empty() {
-            return Ok(Fence { progress, marks: Vec::new() });
+        if progress.is_some() || commit.dedup.is_empty() {
+            return Ok(Fence { progress, dedup: Vec::new() });
         }
-        Ok(Fence { progress: None, marks: marks.of(&commit.route, &commit.marks).await? })
+        Ok(Fence { progress: None, dedup: dedup.records(&commit.route, &commit.dedup).await? })
     }
 
     /// Records the bounds of the batch before an object whose content depends on them.
@@ -235,7 +232,7 @@ async fn while_owned<T>(
 /// or that were given up before do not count.
 fn several(commit: &Commit) -> bool {
     let called = commit.counts.done.saturating_add(commit.counts.skipped);
-    commit.marks.len() > 1 || (commit.marks.is_empty() && called > 1)
+    commit.dedup.len() > 1 || (commit.dedup.is_empty() && called > 1)
 }
 
 /// Settles, with patience: what was written before would be written again otherwise.
@@ -283,20 +280,9 @@ pub struct EngineSettings {
     pub local: Arc<dyn engine::Engine>,
     /// Where the progress of the source is kept, if not in the local engine.
     pub progress_store: Option<Arc<dyn ProgressStore>>,
-    /// What the route promises of its tables.
-    pub delivery: Delivery,
-}
-
-/// What a route promises of the tables that it writes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// A batch that is delivered again is written again.
-    AtLeastOnce,
-    /// Writes are in one transaction with the progress of the lane, or else with a mark for each event.
-    ExactlyOnce {
-        /// Table of the marks, in the place of the first table; created where it is missing. One table serves all routes.
-        marks_table: String,
-    },
+    /// Exactly-once: the table of dedup records, in the place of the first table; created if it is missing. One table serves
+    /// all routes. `None`: at-least-once, a batch that is delivered again is written again.
+    pub dedup_table: Option<String>,
 }
 
 /// Waits between tries.

@@ -38,8 +38,8 @@ pub enum Use {
         /// Indexes that are queried.
         indexes: Vec<String>,
     },
-    /// Marks events as done in a table, which the router makes where it is absent.
-    Marks {
+    /// Keeps dedup records in a table, which the router makes if it is missing.
+    Dedup {
         /// Name or ARN.
         table: String,
     },
@@ -146,7 +146,7 @@ fn grants(used: &Use) -> Vec<Grant> {
             ]
         }
         Use::Table { name, indexes } => tables(name, indexes),
-        Use::Marks { table } => {
+        Use::Dedup { table } => {
             let actions = [
                 "dynamodb:CreateTable",
                 "dynamodb:DescribeTable",
@@ -154,7 +154,7 @@ fn grants(used: &Use) -> Vec<Grant> {
                 "dynamodb:DescribeTimeToLive",
                 "dynamodb:PutItem",
             ];
-            vec![grant("Marks", actions, vec![arn("dynamodb", "table/", table)])]
+            vec![grant("DedupRecords", actions, vec![arn("dynamodb", "table/", table)])]
         }
         Use::ObjectsWrite { bucket, prefix } => {
             let prefix = prefix.trim_matches('/');

@@ -54,9 +54,9 @@ pub struct Commit {
     pub dead: Vec<DeadLetter>,
     /// What is settled at the source.
     pub progress: Progress,
-    /// Ids of the events whose effects these are, where the route wants each event marked as done together with its
-    /// effects (an unordered source, exactly-once outside the embedded engine); else empty.
-    pub marks: Vec<String>,
+    /// Ids of the events whose effects these are, if the route wants a dedup record of each event written together
+    /// with its effects (an unordered source, exactly-once outside the embedded engine); else empty.
+    pub dedup: Vec<String>,
     /// What is added to the route's counters.
     pub counts: Counts,
 }
@@ -76,7 +76,7 @@ pub enum CommitError {
     /// A guard that says rerun did not hold: handle the events again on fresh reads.
     #[error("a guard did not hold")]
     Conflict,
-    /// Events that an earlier commit marked as done, as indexes into [`Commit::marks`]: the others are to be handled
+    /// Events of which an earlier commit left a dedup record, as indexes into [`Commit::dedup`]: the others are to be handled
     /// without them.
     #[error("{} events were done before", .0.len())]
     DoneBefore(Vec<usize>),

@@ -53,8 +53,8 @@ impl LocalCommit {
     /// Those of the local engine, with indexes of the whole commit.
     pub async fn commit_to(self, local: &dyn Engine) -> Result<Committed, CommitError> {
         let LocalCommit { mut commit, origins } = self;
-        // The marks are written to DynamoDB.
-        commit.marks = Vec::new();
+        // The dedup records are written to DynamoDB.
+        commit.dedup = Vec::new();
         let empty = commit.actions.is_empty() && commit.outbox.is_empty() && commit.dead.is_empty();
         if empty && commit.progress == Progress::None && commit.counts == Counts::default() {
             return Ok(Committed::default());
@@ -80,7 +80,7 @@ impl LocalCommit {
             outbox: Arc::default(),
             dead: Vec::new(),
             progress: Progress::None,
-            marks: Vec::new(),
+            dedup: Vec::new(),
             counts: Counts::default(),
         }
     }

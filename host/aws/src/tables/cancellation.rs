@@ -11,8 +11,8 @@ use std::time::Duration;
 pub enum ItemRole {
     /// The progress of the lane, or the check of it.
     Progress,
-    /// The mark of the event with this index in the commit.
-    Mark(usize),
+    /// The dedup record of the event with this index in the commit.
+    Dedup(usize),
     /// The write with this index.
     ItemWrite(usize),
 }
@@ -44,7 +44,7 @@ pub fn judge(reasons: &[CancellationReason], roles: &[ItemRole]) -> Cancellation
         match (code, role) {
             ("None", _) => {}
             ("ConditionalCheckFailed", ItemRole::Progress) => return Cancellation::LeaseLost,
-            ("ConditionalCheckFailed", ItemRole::Mark(event)) => done.push(*event),
+            ("ConditionalCheckFailed", ItemRole::Dedup(event)) => done.push(*event),
             ("ConditionalCheckFailed", ItemRole::ItemWrite(write)) => failed.push(*write),
             ("ValidationError" | "ItemCollectionSizeLimitExceeded", ItemRole::ItemWrite(write)) => {
                 refused.push((*write, format!("{code}: {message}")));
@@ -76,7 +76,8 @@ pub fn judge(reasons: &[CancellationReason], roles: &[ItemRole]) -> Cancellation
 mod tests {
     use super::*;
 
-    const ROLES: &[ItemRole] = &[ItemRole::Progress, ItemRole::Mark(7), ItemRole::ItemWrite(0), ItemRole::ItemWrite(1)];
+    const ROLES: &[ItemRole] =
+        &[ItemRole::Progress, ItemRole::Dedup(7), ItemRole::ItemWrite(0), ItemRole::ItemWrite(1)];
 
     fn verdict(codes: [&str; 4]) -> Cancellation {
         judge(&codes.map(|code| CancellationReason::builder().code(code).message("m").build()), ROLES)

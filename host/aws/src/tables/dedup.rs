@@ -23,15 +23,15 @@ use tokio::sync::OnceCell;
 pub struct Fence {
     /// Moves the position of the lane, on the condition that it is where the batch began.
     pub progress: Option<Update>,
-    /// Marks of events.
-    pub marks: Vec<Put>,
+    /// Dedup records of events.
+    pub dedup: Vec<Put>,
 }
 
 impl Fence {
     /// Number of items.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.marks.len().saturating_add(usize::from(self.progress.is_some()))
+        self.dedup.len().saturating_add(usize::from(self.progress.is_some()))
     }
 
     /// True where writes are not protected from being repeated.
@@ -52,9 +52,9 @@ impl Fence {
                 if last { item().update(progress.clone()) } else { item().condition_check(check_progress(progress)?) };
             items.push((progress.build(), ItemRole::Progress));
         }
-        for (index, mark) in self.marks.iter().enumerate() {
-            let mark = if last { item().put(mark.clone()) } else { item().condition_check(check_mark(mark)?) };
-            items.push((mark.build(), ItemRole::Mark(index)));
+        for (index, record) in self.dedup.iter().enumerate() {
+            let record = if last { item().put(record.clone()) } else { item().condition_check(check_record(record)?) };
+            items.push((record.build(), ItemRole::Dedup(index)));
         }
         Ok(items)
     }
@@ -70,11 +70,11 @@ fn check_progress(update: &Update) -> Result<ConditionCheck, Fault> {
     built(check.set_expression_attribute_values(values.filter(|v| !v.is_empty())).build())
 }
 
-fn check_mark(mark: &Put) -> Result<ConditionCheck, Fault> {
+fn check_record(record: &Put) -> Result<ConditionCheck, Fault> {
     let key: HashMap<String, AttributeValue> =
-        mark.item().iter().filter(|(name, _)| *name == KEY).map(|(n, v)| (n.clone(), v.clone())).collect();
-    let check = ConditionCheck::builder().table_name(mark.table_name()).set_key(Some(key));
-    built(check.condition_expression(mark.condition_expression().unwrap_or_default()).build())
+        record.item().iter().filter(|(name, _)| *name == KEY).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let check = ConditionCheck::builder().table_name(record.table_name()).set_key(Some(key));
+    built(check.condition_expression(record.condition_expression().unwrap_or_default()).build())
 }
 
 fn built<E: std::error::Error>(built: Result<ConditionCheck, E>) -> Result<ConditionCheck, Fault> {
@@ -118,22 +118,22 @@ impl DedupTable {
     ///
     /// # Errors
     /// A [`Fault`] where the table is not there and cannot be created.
-    pub async fn of(&self, route: &str, events: &[String]) -> Result<Vec<Put>, Fault> {
+    pub async fn records(&self, route: &str, events: &[String]) -> Result<Vec<Put>, Fault> {
         self.exists.get_or_try_init(|| self.create()).await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let expires = now.saturating_add(KEPT).as_secs().to_string();
-        let mark = |event: &String| {
+        let record = |event: &String| {
             let id = AttributeValue::S(format!("{route}/{event}"));
             let put =
                 Put::builder().table_name(&self.table).item(KEY, id).item(EXPIRES, AttributeValue::N(expires.clone()));
             let put = put.condition_expression(format!("attribute_not_exists({KEY})")).build();
-            put.map_err(|e| Fault::Bug(format!("a mark: {e}")))
+            put.map_err(|e| Fault::Bug(format!("a dedup record: {e}")))
         };
-        events.iter().map(mark).collect()
+        events.iter().map(record).collect()
     }
 
     async fn create(&self) -> Result<(), Fault> {
-        let doing = format!("create table {} for the marks of events in {}", self.table, region(&self.client));
+        let doing = format!("create table {} of dedup records in {}", self.table, region(&self.client));
         let bug = |e: aws_smithy_types::error::operation::BuildError| Fault::Bug(format!("{doing}: {e}"));
         let mut budget = RetryBudget::for_write();
         for _ in 0..LOOKS {
@@ -156,7 +156,7 @@ impl DedupTable {
             let request = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
             let request = request.key_schema(key).attribute_definitions(id.build().map_err(bug)?);
             match request.send().await {
-                Ok(_) => tracing::info!(table = self.table, "created the table of marks"),
+                Ok(_) => tracing::info!(table = self.table, "created the table of dedup records"),
                 // Another router was first.
                 Err(error) if error.code() == Some("ResourceInUseException") => {}
                 Err(error) => budget.wait(fault::of(&doing, &error)).await?,

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 use esclusa_aws::client::Clients;
-use esclusa_aws::engine::{AwsEngine, Delivery, EngineSettings};
+use esclusa_aws::engine::{AwsEngine, EngineSettings};
 use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::tables::DynamoTable;
 use esclusa_embedded::{Schema, Store};
@@ -76,14 +76,14 @@ pub struct Bench {
 
 /// What an engine is made of, besides its table.
 pub struct Make {
-    pub delivery: Delivery,
+    pub dedup_table: Option<String>,
     pub progress_store: Option<Arc<dyn ProgressStore>>,
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
 }
 
 impl Default for Make {
     fn default() -> Self {
-        Make { delivery: Delivery::AtLeastOnce, progress_store: None, sinks: BTreeMap::new() }
+        Make { dedup_table: None, progress_store: None, sinks: BTreeMap::new() }
     }
 }
 
@@ -98,7 +98,7 @@ impl Make {
             witness: Arc::new(()),
             local: Arc::new(local.clone()),
             progress_store: self.progress_store,
-            delivery: self.delivery,
+            dedup_table: self.dedup_table,
         };
         Bench { engine: Arc::new(AwsEngine::new(settings, clients)), local, dir }
     }
@@ -156,7 +156,7 @@ pub fn commit(actions: Vec<Action>, done: u64) -> Commit {
         outbox: Vec::new().into(),
         dead: Vec::new(),
         progress: Progress::None,
-        marks: Vec::new(),
+        dedup: Vec::new(),
         counts: Counts { done, ..Counts::default() },
     }
 }

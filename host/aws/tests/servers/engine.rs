@@ -2,7 +2,6 @@
 
 use super::building::{Make, TABLE, add, clients, commit, create, get, key, put, put_if_absent, with_n};
 use super::table_progress::TableProgress;
-use esclusa_aws::engine::Delivery;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
@@ -97,11 +96,11 @@ async fn a_guard_that_fails_sends_nothing_and_settles_nothing() {
 #[tokio::test]
 async fn an_outbox_of_a_marked_commit_that_failed_is_withdrawn() {
     let clients = clients().await;
-    let delivery = Delivery::ExactlyOnce { marks_table: super::building::unique("marks") };
-    let bench = Make { delivery, ..Make::default() }.over(&clients, TABLE, &create(&clients).await);
+    let dedup_table = Some(super::building::unique("dedup"));
+    let bench = Make { dedup_table, ..Make::default() }.over(&clients, TABLE, &create(&clients).await);
     let of = |event: &str| {
         let actions = vec![add(key("a", 1), 1)];
-        Commit { marks: vec![event.to_owned()], outbox: vec![message(event)].into(), ..commit(actions, 1) }
+        Commit { dedup: vec![event.to_owned()], outbox: vec![message(event)].into(), ..commit(actions, 1) }
     };
     let first = bench.engine.commit(of("1")).await.unwrap();
     assert!(first.outbox.is_some());

@@ -4,7 +4,7 @@ use super::building::{clients, commit, unique};
 use super::faulty::{self, Fate, Seen};
 use super::table_progress::TableProgress;
 use esclusa_aws::client::Clients;
-use esclusa_aws::engine::{AwsEngine, Delivery, EngineSettings};
+use esclusa_aws::engine::{AwsEngine, EngineSettings};
 use esclusa_aws::objects::S3Store;
 use esclusa_flow::batch::Token;
 use esclusa_flow::effect::{Action, PutObject};
@@ -41,7 +41,7 @@ async fn lake(over: &Clients) -> Lake {
         witness: Arc::new(()),
         local: Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         progress_store: Some(progress_store.clone()),
-        delivery: Delivery::AtLeastOnce,
+        dedup_table: None,
     };
     Lake { engine: AwsEngine::new(settings, over), progress_store, s3, bucket, _dir: dir }
 }

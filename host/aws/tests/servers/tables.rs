@@ -145,7 +145,7 @@ async fn two_names_of_one_table_are_one_table() {
         witness: std::sync::Arc::new(()),
         local: std::sync::Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         progress_store: None,
-        delivery: esclusa_aws::engine::Delivery::AtLeastOnce,
+        dedup_table: None,
     };
     let engine = esclusa_aws::engine::AwsEngine::new(settings, &clients);
     let mut alias = put(with_n("a", 1, 2));

@@ -83,14 +83,14 @@ pub const TOPIC: Naming = Naming {
 pub fn section(root: &Reader<'_>) -> Aws {
     let table = root.table(&root::AWS, "write [aws]");
     let Some(table) = table else {
-        return Aws { place: ServiceLocation::default(), marks_table: reader::default(&shape::MARKS_TABLE).to_owned() };
+        return Aws { place: ServiceLocation::default(), dedup_table: reader::default(&shape::DEDUP_TABLE).to_owned() };
     };
     let reader = Reader::open(root.findings, &shape::SECTION, root.key_place(&root::AWS), table, &[]);
     let place = ServiceLocation {
         region: region(&reader, &shape::REGION),
         endpoint_url: endpoint(&reader, &shape::ENDPOINT_URL),
     };
-    Aws { place, marks_table: name(&reader, &shape::MARKS_TABLE, &TABLE, reader::default(&shape::MARKS_TABLE)) }
+    Aws { place, dedup_table: name(&reader, &shape::DEDUP_TABLE, &TABLE, reader::default(&shape::DEDUP_TABLE)) }
 }
 
 /// Where a resource is: what its ARN and section say, else what `[aws]` says.

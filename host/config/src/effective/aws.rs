@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// `[aws]`.
 pub fn section(aws: &Aws) -> Value {
-    joined(place(&aws.place), json!({ "marks_table": aws.marks_table }))
+    joined(place(&aws.place), json!({ "dedup_table": aws.dedup_table }))
 }
 
 /// Where a resource is.

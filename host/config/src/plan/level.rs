@@ -71,10 +71,10 @@ impl Plan {
         }
     }
 
-    /// True where each event of a route is marked as done together with its effects: what exactly-once needs in DynamoDB
-    /// for a source whose progress cannot be part of the transaction.
+    /// True if a dedup record of each event is written together with its effects: exactly-once needs that in DynamoDB for a
+    /// source whose progress cannot be part of the transaction.
     #[must_use]
-    pub fn marks(&self, route: &RouteSpec) -> bool {
+    pub fn needs_dedup(&self, route: &RouteSpec) -> bool {
         let leased = |source: &Source| matches!(source.coordination(), Some(Coordination::Leases { .. }));
         route.delivery == DeliveryMode::ExactlyOnce
             && self.tables_of(route).any(|table| matches!(table, Table::Dynamodb { .. }))
@@ -121,7 +121,7 @@ pub(crate) struct Commits<'a> {
 const APART: &str = "leave delivery out, or let a route of its own write it, from a stream or queue";
 
 impl<'a> Commits<'a> {
-    /// Of a route with that source and those tables; `home` is where lease and mark tables are.
+    /// Of a route with that source and those tables; `home` is where lease tables and the table of dedup records are.
     pub(crate) fn new<'t>(source: &Source, tables: impl Iterator<Item = &'t Table>, home: &'a ServiceLocation) -> Self {
         let progress = match source {
             Source::Http { reply: true, .. } => Progress::Nowhere,

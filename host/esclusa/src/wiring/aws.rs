@@ -28,7 +28,7 @@ pub(crate) struct Cloud {
     clients: Clients,
     /// The location of lease tables and of the table of dedup records.
     home: plan::ServiceLocation,
-    marks_table: String,
+    dedup_table: String,
     /// The queues of SQS that are read.
     queues: SqsQueues,
 }
@@ -53,7 +53,7 @@ impl Cloud {
         }
         let home = plan.aws.place.clone();
         let clients = Clients::load(&home).await;
-        Some(Cloud { clients, home, marks_table: plan.aws.marks_table.clone(), queues: SqsQueues::default() })
+        Some(Cloud { clients, home, dedup_table: plan.aws.dedup_table.clone(), queues: SqsQueues::default() })
     }
 
     /// The same clients with shared queues: routes that read one queue share its receives.
@@ -128,14 +128,12 @@ impl Cloud {
         if tables.is_empty() && stores.is_empty() && progress_store.is_none() {
             return None;
         }
-        let delivery = match spec.delivery {
+        let dedup_table = match spec.delivery {
             // Dedup records have to be in the transaction of the writes: without tables there is none.
-            plan::DeliveryMode::ExactlyOnce if !tables.is_empty() => {
-                engine::Delivery::ExactlyOnce { marks_table: self.marks_table.clone() }
-            }
-            _ => engine::Delivery::AtLeastOnce,
+            plan::DeliveryMode::ExactlyOnce if !tables.is_empty() => Some(self.dedup_table.clone()),
+            _ => None,
         };
-        let settings = EngineSettings { tables, stores, sinks, witness, local, progress_store, delivery };
+        let settings = EngineSettings { tables, stores, sinks, witness, local, progress_store, dedup_table };
         Some(Arc::new(engine::AwsEngine::new(settings, &self.clients)))
     }
 }
@@ -180,8 +178,8 @@ fn uses(plan: &Plan) -> Vec<iam::Use> {
         if let Some(source) = plan.sources.get(&route.source) {
             uses.extend(source_opener::uses(source, route));
         }
-        if plan.marks(route) {
-            uses.push(iam::Use::Marks { table: plan.aws.marks_table.clone() });
+        if plan.needs_dedup(route) {
+            uses.push(iam::Use::Dedup { table: plan.aws.dedup_table.clone() });
         }
         for table in route.grants.tables.iter().filter_map(|name| plan.tables.get(name)) {
             if let Table::Dynamodb { name, layout, .. } = table {
