@@ -1,13 +1,14 @@
-//! The engine of a route whose tables, objects or source are on AWS: it puts what is there, and leaves the rest (embedded
-//! tables, streams and queues, dead letters, counters) to a local engine.
+//! The engine of a route whose tables, objects or source are on AWS. It writes those, and leaves embedded tables,
+//! streams and queues, dead letters and counters to a local engine.
 //!
-//! The order keeps invariants 1 and 2, whatever ends the process in between: what can be repeated comes first, and the
-//! progress last. At-least-once: objects, tables, messages, the local engine, progress. Exactly-once: the tables hold the
-//! progress, so messages and dead letters come before them: written after it, a crash would lose them. A guard that fails
-//! then has sent its messages. A repeated object overwrites, a repeated message has the same id.
+//! The order keeps invariants 1 and 2 wherever the process ends in between: writes that can be repeated come first, the
+//! progress last. At-least-once: objects, tables, messages, the local engine, progress. Exactly-once: the tables hold
+//! the progress, so messages and dead letters come before them: a crash between the two would lose them otherwise. So a
+//! batch whose guard fails has sent its messages. A repeated object overwrites, a repeated message has the same id.
 //!
-//! Two differences to the embedded engine: reads have no snapshot (see [`crate::tables::DynamoReads`]), and what the local
-//! engine refuses does not undo what DynamoDB took.
+//! Two differences to the embedded engine: reads have no snapshot (see [`crate::tables::DynamoReads`]), and a refusal
+//! of the local engine does not undo the writes to DynamoDB. The local engine is asked before (`check`), but stored
+//! items may change meanwhile.
 
 mod commit_parts;
 
@@ -32,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// See the module.
+/// The engine of one route over AWS and a local engine.
 pub struct AwsEngine {
     tables: Arc<DynamoTables>,
     stores: S3Stores,
@@ -42,7 +43,7 @@ pub struct AwsEngine {
     progress_store: Option<Arc<dyn ProgressStore>>,
     /// Set if effects are to happen once.
     dedup: Option<DedupTable>,
-    /// Lane and event of dead letters that are kept already, while the tables do not hold the progress.
+    /// Lane and event of dead letters that the local engine has kept and whose progress is not committed yet.
     kept: Mutex<BTreeSet<(Arc<str>, String)>>,
 }
 
@@ -65,12 +66,6 @@ impl AwsEngine {
         }
     }
 
-    /// How many commits of a single event were too large for one transaction: their effects are at-least-once.
-    #[must_use]
-    pub fn split_commits(&self) -> u64 {
-        self.tables.split()
-    }
-
     async fn carry_out(&self, commit: Commit) -> Result<Committed, CommitError> {
         let several = several(&commit);
         let CommitParts { writes, objects, rest } = CommitParts::of(commit, &self.tables, &self.stores);
@@ -78,6 +73,12 @@ impl AwsEngine {
         self.stores.check(&objects)?;
         let fence = self.fence(&rest.commit, &writes).await?;
         self.tables.check(&writes, &fence, several)?;
+        // Writes to DynamoDB, S3 and outputs cannot be undone. If the local tables refuse their part of a batch as too
+        // large, the batch is halved and called again, and each half would write there once more.
+        if !(writes.is_empty() && objects.is_empty() && self.progress_store.is_none()) {
+            rest.check_with(&*self.local).await?;
+        }
+        // Objects first: putting one again overwrites it, so a crash after this costs nothing but the request.
         if !objects.is_empty() {
             self.prepare(&rest.commit).await?;
             self.stores.put(&objects).await?;
@@ -114,7 +115,8 @@ impl AwsEngine {
         Ok(Committed { skipped, outbox: None })
     }
 
-    /// Two commits to the local engine where it has to keep something before the tables hold the progress.
+    /// The local engine commits twice: effects and dead letters before the tables hold the progress, counts and its own
+    /// progress after.
     async fn exactly_once(
         &self,
         writes: Vec<ItemWrite>,
@@ -125,11 +127,12 @@ impl AwsEngine {
         let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
         let counts = std::mem::take(&mut rest.commit.counts);
         let last = Commit { counts, ..rest.nothing() };
+        // Before the transaction: once it holds the progress, a crash would lose these.
         if let Some(progress_store) = &self.progress_store {
             self.send(&**progress_store, &mut rest.commit, &progress).await?;
         }
         let lane = Arc::clone(&last.lane);
-        // Where a guard does not hold, the batch comes here again: its dead letters are kept once.
+        // If a guard fails, the batch comes here again: its dead letters are kept only once.
         let letters: Vec<_> = rest.commit.dead.iter().map(|dead| (Arc::clone(&lane), dead.event.clone())).collect();
         rest.commit.dead.retain(|dead| !self.kept().contains(&(Arc::clone(&lane), dead.event.clone())));
         let committed = rest.commit_to(&*self.local).await?;
@@ -138,7 +141,7 @@ impl AwsEngine {
             Ok(skipped) => skipped,
             Err(error) => {
                 if let Some(outbox) = committed.outbox {
-                    // What was not committed is not sent; where this fails too, it is sent once too often.
+                    // Messages of a commit that failed are not sent. If this fails too, they are sent once too often.
                     self.local.confirm(&last.route, outbox, Vec::new()).await?;
                 }
                 return Err(error);
@@ -154,6 +157,7 @@ impl AwsEngine {
                 if last.counts != Counts::default() {
                     self.local.commit(last).await?;
                 }
+                // With a fence the transaction has moved the position already.
                 if fence.progress.is_none() {
                     settle(&**progress_store, &lane, &progress).await?;
                 }
@@ -166,11 +170,12 @@ impl AwsEngine {
         self.kept.lock()
     }
 
-    /// What makes the writes happen once; nothing where there is nothing to protect, or the route does not ask for it.
+    /// The fence that makes the writes happen once. Empty if there are no writes, or if the route is at-least-once.
     async fn fence(&self, commit: &Commit, writes: &[ItemWrite]) -> Result<Fence, Fault> {
         let (Some(dedup), false) = (&self.dedup, writes.is_empty()) else { return Ok(Fence::default()) };
         let progress = match &self.progress_store {
-            // Without progress the lane does not matter: a dead letter is replayed, whoever has its shard now.
+            // Without progress the lane does not matter: a dead letter may be redriven by a process that does not have
+            // its shard.
             Some(progress_store) if commit.progress != Progress::None => {
                 progress_store.write(&commit.lane, &commit.progress)?
             }
@@ -195,7 +200,7 @@ impl AwsEngine {
         Ok(())
     }
 
-    /// Sends the messages of a commit; those that were refused for good are dead letters of it then.
+    /// Sends the messages of a commit. Those that their output refuses for good become dead letters of the commit.
     async fn send(
         &self,
         progress_store: &dyn ProgressStore,
@@ -210,8 +215,9 @@ impl AwsEngine {
     }
 }
 
-/// Does what no transaction protects from a stale owner: begins only where the lane is this process' own, and gives up as
-/// soon as it may be another's; a request on its way remains. Without progress the lane does not matter.
+/// Runs work that no transaction protects from a stale owner. It begins only if this process owns the lane, and is
+/// dropped as soon as another process may own it; a request on its way still arrives. Without progress the lane does
+/// not matter.
 async fn while_owned<T>(
     progress_store: &dyn ProgressStore,
     lane: &str,
@@ -222,20 +228,21 @@ async fn while_owned<T>(
         return work.await;
     }
     tokio::select! {
+        // The lane first: work must not begin on a lane that was lost before.
         biased;
         fault = progress_store.lost(lane) => Err(fault.into()),
         done = work => done,
     }
 }
 
-/// True where a commit is of more than one call's event, so that delivery can halve it. Events that the filter left out
+/// True if a commit is of more than one call's event, so that delivery can halve it. Events that the filter left out
 /// or that were given up before do not count.
 fn several(commit: &Commit) -> bool {
     let called = commit.counts.done.saturating_add(commit.counts.skipped);
     commit.dedup.len() > 1 || (commit.dedup.is_empty() && called > 1)
 }
 
-/// Settles, with patience: what was written before would be written again otherwise.
+/// Settles, and tries again within a budget: a fault here would have all effects written again.
 async fn settle(progress_store: &dyn ProgressStore, lane: &str, progress: &Progress) -> Result<(), Fault> {
     if *progress == Progress::None {
         return Ok(());
@@ -271,14 +278,15 @@ pub struct EngineSettings {
     pub tables: BTreeMap<String, DynamoTable>,
     /// Object stores in S3, likewise.
     pub stores: BTreeMap<String, S3Store>,
-    /// Outputs outside of the local engine, likewise. Used with a keeper only: else the local engine records the messages,
-    /// and whoever commits sends them.
+    /// Outputs outside of the local engine, likewise. Used only with a progress store: else the local engine records
+    /// the messages, and delivery sends them after the commit.
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
-    /// Hears what becomes of their messages.
+    /// Is notified of the results of their messages.
     pub witness: Arc<dyn Witness>,
-    /// Everything else: its tables, streams and queues, dead letters, counters, and progress where there is no keeper.
+    /// Everything else: embedded tables, streams and queues, dead letters, counters, and the progress if there is no
+    /// progress store.
     pub local: Arc<dyn engine::Engine>,
-    /// Where the progress of the source is kept, if not in the local engine.
+    /// Keeps the progress of the source. `None`: the local engine does.
     pub progress_store: Option<Arc<dyn ProgressStore>>,
     /// Exactly-once: the table of dedup records, in the place of the first table; created if it is missing. One table serves
     /// all routes. `None`: at-least-once, a batch that is delivered again is written again.
@@ -288,7 +296,9 @@ pub struct EngineSettings {
 /// Waits between tries.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(30) };
 
-/// Sends messages, in order for each output; gives those that were refused for good.
+/// Sends the messages of a commit, in order for each output, until each is confirmed or refused for good; gives the
+/// refused ones. It does not give up by itself: the commit would be repeated, and its writes with it. Dropping the
+/// future leaves the batch undone, and it is delivered again with the same message ids.
 async fn send_all(
     sinks: &BTreeMap<String, Arc<dyn Sink>>,
     messages: Vec<OutboxMessage>,

@@ -1,7 +1,7 @@
-//! Tables in DynamoDB: writes of a commit and reads of a plugin.
+//! Tables in DynamoDB: the writes of a commit and the reads of a plugin.
 //!
-//! Writes that may be repeated by themselves (puts, deletes) go in bulk; those that may not (updates, guards that say
-//! rerun) and all of an exactly-once commit go in one transaction with what makes them happen once.
+//! Writes that may be repeated by themselves (puts, deletes) go in bulk. Updates, guards that say rerun, and all writes
+//! of an exactly-once commit go into one transaction, with the fence that makes them happen once.
 
 pub mod attribute;
 mod cancellation;
@@ -26,10 +26,9 @@ use esclusa_flow::settings::ServiceLocation;
 use open_table::{LazyTable, OpenTable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A table of routes.toml that is in DynamoDB. What a commit does to one item is one write: a stream of the table shows the
-/// item before and after it, and no step in between.
+/// A table of routes.toml that is in DynamoDB. All that a commit does to one item is one write: a stream of the table
+/// shows the item before and after it, and no step in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DynamoTable {
     /// Its name in DynamoDB.
@@ -42,7 +41,6 @@ pub struct DynamoTable {
 #[derive(Debug)]
 pub struct DynamoTables {
     tables: BTreeMap<String, LazyTable>,
-    split: AtomicU64,
 }
 
 impl DynamoTables {
@@ -51,22 +49,16 @@ impl DynamoTables {
     pub fn new(tables: BTreeMap<String, DynamoTable>, clients: &Clients) -> Self {
         let tables =
             tables.into_iter().map(|(name, table)| (name.clone(), LazyTable::new(&name, table, clients))).collect();
-        DynamoTables { tables, split: AtomicU64::new(0) }
+        DynamoTables { tables }
     }
 
-    /// True where the table is in DynamoDB.
+    /// True if the table is in DynamoDB.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.tables.contains_key(name)
     }
 
-    /// How many commits of a single event were too large for one transaction: their effects are at-least-once.
-    #[must_use]
-    pub fn split(&self) -> u64 {
-        self.split.load(Ordering::Relaxed)
-    }
-
-    /// A table of this name; `None` where it is none of these.
+    /// The table of this name; `None` if it is not in DynamoDB.
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
@@ -91,12 +83,11 @@ impl DynamoTables {
         item_write::plan(opened)
     }
 
-    /// Carries out planned writes; gives the actions that their guards left out. `several`: the commit is of more than
-    /// one event.
+    /// Carries out planned writes; gives the actions that their guards left out. `several`: the commit has more than
+    /// one event, so it can be halved.
     ///
     /// # Errors
-    /// [`CommitError`]. Puts and deletes that do not depend on each other may have happened: repeated, they come to the
-    /// same.
+    /// [`CommitError`]. Independent puts and deletes may have happened; repeating them changes nothing.
     pub async fn write(&self, writes: Vec<ItemWrite>, fence: &Fence, several: bool) -> Result<Vec<usize>, CommitError> {
         if is_repeatable(&writes, fence) {
             repeatable::write(writes).await
@@ -105,10 +96,10 @@ impl DynamoTables {
         }
     }
 
-    /// Checks that writes can be carried out by [`DynamoTables::write`] together with `fence`.
+    /// Checks that [`DynamoTables::write`] can carry out the writes together with `fence`.
     ///
     /// # Errors
-    /// [`CommitError::TooLarge`], or a [`Fault`] where tables of one transaction are in different places.
+    /// [`CommitError::TooLarge`], or a [`Fault`] if tables of one transaction are in different places.
     pub fn check(&self, writes: &[ItemWrite], fence: &Fence, several: bool) -> Result<(), CommitError> {
         if is_repeatable(writes, fence) {
             return Ok(());
@@ -121,6 +112,7 @@ impl DynamoTables {
             );
             return Err(Fault::Permanent(why).into());
         }
+        // A single event cannot be halved: its writes go in several transactions instead, at-least-once.
         if several && transaction::chunks(writes, fence.len()).len() > 1 { Err(CommitError::TooLarge) } else { Ok(()) }
     }
 
@@ -133,7 +125,6 @@ impl DynamoTables {
         self.check(&writes, fence, several)?;
         let chunks = transaction::chunks(&writes, fence.len());
         if chunks.len() > 1 {
-            self.split.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 transactions = chunks.len(),
                 "the effects of one event need several transactions: they are at-least-once"

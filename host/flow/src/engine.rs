@@ -120,6 +120,16 @@ pub trait Engine: Send + Sync {
     /// [`CommitError`]; nothing was written then.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
 
+    /// Tries the writes to tables of a commit and keeps none of them. An engine that stands above this one asks before it
+    /// writes elsewhere what nobody can undo. The default takes everything: it is for engines that no
+    /// other stands on.
+    ///
+    /// # Errors
+    /// [`CommitError`] that [`Engine::commit`] would give now.
+    fn check(&self, _commit: Commit) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// The outboxes of a route that were recorded and not confirmed, in order.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! A commit by where its parts go: DynamoDB, S3, the local engine. Keeps the index that each action has in the commit.
+//! Takes a commit apart: writes for DynamoDB, objects for S3, and the rest for the local engine. Each action keeps its
+//! index in the whole commit, which errors name.
 
 use crate::objects::S3Stores;
 use crate::tables::DynamoTables;
@@ -7,7 +8,7 @@ use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Progress};
 use std::sync::Arc;
 
-/// See the module.
+/// A commit, taken apart.
 pub struct CommitParts {
     /// Writes to tables in DynamoDB.
     pub writes: Vec<(usize, Action)>,
@@ -17,9 +18,9 @@ pub struct CommitParts {
     pub rest: LocalCommit,
 }
 
-/// What is left for the local engine.
+/// The local engine's part of a commit.
 pub struct LocalCommit {
-    /// The commit without what goes elsewhere.
+    /// The commit without the actions for DynamoDB and S3.
     pub commit: Commit,
     /// For each of its actions the index that it has in the whole commit.
     origins: Vec<usize>,
@@ -47,6 +48,19 @@ impl CommitParts {
 }
 
 impl LocalCommit {
+    /// Asks the local engine whether its tables take their part, before anything is written elsewhere.
+    ///
+    /// # Errors
+    /// Those of the local engine, with indexes of the whole commit.
+    pub async fn check_with(&self, local: &dyn Engine) -> Result<(), CommitError> {
+        let writes = |action: &Action| matches!(action, Action::Put(_) | Action::Update(_) | Action::Delete(_));
+        if !self.commit.actions.iter().any(writes) {
+            return Ok(());
+        }
+        let commit = Commit { actions: self.commit.actions.clone(), ..self.nothing() };
+        local.check(commit).await.map_err(|error| renumber(error, &self.origins))
+    }
+
     /// Commits to the local engine, unless there is nothing to commit; gives indexes of the whole commit.
     ///
     /// # Errors
@@ -59,17 +73,12 @@ impl LocalCommit {
         if empty && commit.progress == Progress::None && commit.counts == Counts::default() {
             return Ok(Committed::default());
         }
-        let origin = |index: usize| origins.get(index).copied().unwrap_or(index);
-        match local.commit(commit).await {
-            Ok(done) => Ok(Committed { skipped: done.skipped.into_iter().map(origin).collect(), outbox: done.outbox }),
-            Err(CommitError::Refused(refused)) => {
-                Err(CommitError::Refused(refused.into_iter().map(|(index, why)| (origin(index), why)).collect()))
-            }
-            Err(error) => Err(error),
-        }
+        let done = local.commit(commit).await.map_err(|error| renumber(error, &origins))?;
+        let skipped = done.skipped.into_iter().map(|index| origin(&origins, index)).collect();
+        Ok(Committed { skipped, outbox: done.outbox })
     }
 
-    /// A commit of nothing, for the same lane.
+    /// A commit without content, for the same lane.
     pub fn nothing(&self) -> Commit {
         Commit {
             route: self.commit.route.clone(),
@@ -84,4 +93,18 @@ impl LocalCommit {
             counts: Counts::default(),
         }
     }
+}
+
+/// An error of the local engine with the indexes that its actions have in the whole commit.
+fn renumber(error: CommitError, origins: &[usize]) -> CommitError {
+    match error {
+        CommitError::Refused(refused) => {
+            CommitError::Refused(refused.into_iter().map(|(index, why)| (origin(origins, index), why)).collect())
+        }
+        other => other,
+    }
+}
+
+fn origin(origins: &[usize], index: usize) -> usize {
+    origins.get(index).copied().unwrap_or(index)
 }

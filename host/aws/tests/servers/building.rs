@@ -74,7 +74,7 @@ pub struct Bench {
     pub dir: tempfile::TempDir,
 }
 
-/// What an engine is made of, besides its table.
+/// The parts of an engine besides its table.
 pub struct Make {
     pub dedup_table: Option<String>,
     pub progress_store: Option<Arc<dyn ProgressStore>>,

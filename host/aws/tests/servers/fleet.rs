@@ -81,7 +81,7 @@ pub struct Seen {
     pub data: String,
 }
 
-/// What all workers of a test delivered, in order.
+/// All events that the workers of a test delivered, in order.
 #[derive(Clone)]
 pub struct Sink(Arc<watch::Sender<Vec<Seen>>>);
 
@@ -105,7 +105,7 @@ impl Sink {
         self.0.send_modify(|seen| seen.extend(events));
     }
 
-    /// Waits until `done` holds of what was delivered.
+    /// Waits until `done` is true of the delivered events.
     pub async fn until(&self, what: &str, done: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
         let mut receiver = self.0.subscribe();
         match timeout(PATIENCE, receiver.wait_for(|seen| done(seen))).await {

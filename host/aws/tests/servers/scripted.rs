@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-11-22T00:00:00.000";
 
-/// What is asked, with the answer: status and body.
+/// The requests, each with its answer: status and body.
 type Answer = (&'static str, u16, Value);
 
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! Outputs against servers. Rows E1, E8 and E9 of the catalogue of failures are named where they are tested.
+//! Outputs against servers. Rows E1, E8 and E9 of the catalogue of failures are named at their tests.
 
 use crate::{behind, clients, endpoint, unique};
 use aws_sdk_kinesis::types::ShardIteratorType;

@@ -1,4 +1,4 @@
-//! The SQS source against a server. Rows Q1 to Q6 of the catalogue of failures are named where they are tested.
+//! The SQS source against a server. Rows Q1 to Q6 of the catalogue of failures are named at their tests.
 
 mod shared;
 
@@ -239,7 +239,7 @@ async fn a_batch_in_work_is_kept() {
     assert_eq!(next(&mut *theirs).await.columns.attempts, [2]);
 }
 
-// Q6: what is held at the end is shown again at once.
+// Q6: a message that is held at the end is shown again at once.
 #[tokio::test]
 async fn a_closed_source_gives_back_what_it_holds() {
     let (client, queue) = make(true).await;

@@ -16,7 +16,7 @@ use std::sync::Mutex;
 pub struct TableProgress {
     table: String,
     client: Client,
-    /// What was called, in order.
+    /// The calls, in order.
     pub calls: Mutex<Vec<&'static str>>,
 }
 
