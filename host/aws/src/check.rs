@@ -1,5 +1,5 @@
-//! Connection checks: whether what a route names can be reached, and what to do where it cannot. Each asks the service for
-//! a description, or for a single item, which changes nothing.
+//! Connection checks: whether the resources of a route can be reached, and the remedy if not. Each check asks for a
+//! description or for a single item, which changes nothing.
 
 use crate::client::Clients;
 use crate::fault::{self, Remedy};
@@ -11,22 +11,22 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::settings::ServiceLocation;
 use std::error::Error;
 
-/// What was asked, for the message.
+/// The resource that is checked, for the message.
 pub struct ConnectionCheck<'a> {
     /// The resource, such as `table HttpRequests`.
     pub resource: &'a str,
-    /// Where it was looked for.
+    /// Its region.
     pub region: &'a str,
-    /// Where it is named, such as `[table.requests] name`.
+    /// The setting that names it, such as `[table.requests] name`.
     pub setting: &'a str,
-    /// The permission that the question needs.
+    /// The permission that the check needs.
     pub action: &'a str,
 }
 
 /// Whether a table can be reached; `name` is that of routes.toml.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn table(clients: &Clients, name: &str, table: &DynamoTable) -> Result<(), String> {
     table_at(clients, table, &format!("[table.{name}] name")).await
 }
@@ -46,7 +46,7 @@ pub async fn table_at(clients: &Clients, table: &DynamoTable, setting: &str) -> 
 /// Whether a table that can be reached holds anything; `name` is that of routes.toml.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn holds_items(clients: &Clients, name: &str, table: &DynamoTable) -> Result<bool, String> {
     let client = open_table::client(clients, &table.place);
     let region = open_table::region(&client);
@@ -59,7 +59,7 @@ pub async fn holds_items(clients: &Clients, name: &str, table: &DynamoTable) -> 
 /// Whether an object store can be reached; `name` is that of routes.toml.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn store(clients: &Clients, name: &str, store: &S3Store) -> Result<(), String> {
     bucket(clients, &store.place, store.path_style, &store.bucket, &format!("[objects.{name}] bucket")).await
 }
@@ -67,7 +67,7 @@ pub async fn store(clients: &Clients, name: &str, store: &S3Store) -> Result<(),
 /// Whether a bucket that `setting` names can be reached.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn bucket(
     clients: &Clients,
     place: &ServiceLocation,
@@ -86,7 +86,7 @@ pub async fn bucket(
 /// verified by its address, its domain or one above it, and reading these needs permissions that sending does not.
 ///
 /// # Errors
-/// What is wrong, and the remedy.
+/// A message with the reason and the remedy.
 pub async fn mail(clients: &Clients, place: &ServiceLocation, setting: &str) -> Result<(), String> {
     let client = clients.ses(place);
     let region = region(client.config().region());
@@ -103,7 +103,7 @@ pub async fn mail(clients: &Clients, place: &ServiceLocation, setting: &str) -> 
 /// Whether a Kinesis stream, named or by its ARN, can be reached.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn stream(clients: &Clients, place: &ServiceLocation, stream: &str, setting: &str) -> Result<(), String> {
     let client = clients.kinesis(place);
     let region = region(client.config().region());
@@ -118,7 +118,7 @@ pub async fn stream(clients: &Clients, place: &ServiceLocation, stream: &str, se
 /// Whether a queue, by name, URL or ARN, can be reached.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn queue(clients: &Clients, place: &ServiceLocation, queue: &str, setting: &str) -> Result<(), String> {
     let client = clients.sqs(place);
     let region = region(client.config().region());
@@ -131,7 +131,7 @@ pub async fn queue(clients: &Clients, place: &ServiceLocation, queue: &str, sett
 /// Whether a topic can be reached.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn topic(clients: &Clients, place: &ServiceLocation, arn: &str, setting: &str) -> Result<(), String> {
     let client = clients.sns(place);
     let region = region(client.config().region());
@@ -145,7 +145,7 @@ fn region(region: Option<&aws_config::Region>) -> String {
 }
 
 impl ConnectionCheck<'_> {
-    /// An answer that was an error, with its remedy. Also for the checks of sources and outputs.
+    /// The message for an error, with its remedy.
     pub fn explain<E>(&self, error: &SdkError<E, HttpResponse>) -> String
     where
         E: ProvideErrorMetadata + Error + 'static,

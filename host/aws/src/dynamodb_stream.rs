@@ -1,6 +1,6 @@
 //! Streams of DynamoDB tables as sources: the changes of a table, in order per item, as Lambda gives them to functions.
 //!
-//! Shards live for hours and then roll into others; they are discovered again and again (reliability D1).
+//! Shards live for hours and then roll into others, so the router lists them again and again (reliability D1).
 
 mod change_event;
 
@@ -35,8 +35,8 @@ pub struct TableStreamSettings {
     pub stream: String,
     /// Where it is.
     pub place: ServiceLocation,
-    /// Where a group starts that has no positions yet; [`Start::AtTimestamp`] reads from the oldest record on and leaves
-    /// out what is older, to the second.
+    /// Where a group without positions starts. [`Start::AtTimestamp`] reads from the oldest record on and leaves out
+    /// older ones, to the second.
     pub start: Start,
     /// How shards are shared.
     pub sharing: Sharing,
@@ -149,7 +149,7 @@ impl ShardedStream for DynamoStream {
     }
 }
 
-/// See the module.
+/// Polls a shard: GetShardIterator and GetRecords.
 pub struct TableStreamPages {
     /// Without retries of its own.
     pub client: Client,
@@ -159,7 +159,7 @@ pub struct TableStreamPages {
     pub key: Arc<str>,
     /// The shard.
     pub shard: String,
-    /// What is done, for errors.
+    /// The request in words, for errors.
     pub doing: String,
 }
 
@@ -175,7 +175,7 @@ impl PageRequests for TableStreamPages {
                 Cursor::At(sequence) => (ShardIteratorType::AtSequenceNumber, Some(sequence.clone())),
                 Cursor::After(sequence) => (ShardIteratorType::AfterSequenceNumber, Some(sequence.clone())),
                 Cursor::Behind(position) => (ShardIteratorType::AfterSequenceNumber, Some(position.sequence.clone())),
-                // There is no iterator for a time: what is older is left out.
+                // There is no iterator for a time: the feed leaves out older records.
                 Cursor::TrimHorizon | Cursor::Since(_) => (ShardIteratorType::TrimHorizon, None),
             };
             let request = self.client.get_shard_iterator().stream_arn(&*self.stream).shard_id(&self.shard);

@@ -24,10 +24,10 @@ use std::time::Duration;
 /// <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>, 2026-11.
 const SPACING: Duration = Duration::from_millis(200);
 const RATE: u32 = 2 << 20;
-/// Longest wait between two reads of an idle shard: that of Lambda's event source mappings.
+/// Longest wait between two reads of an idle shard: the one of Lambda's event source mappings.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often a list of shards is begun anew because it took too long.
+/// How often a listing of shards starts again because it took too long.
 const LISTINGS: u32 = 3;
 
 /// A stream to read.
@@ -37,9 +37,9 @@ pub struct KinesisSettings {
     pub stream: String,
     /// Where it is.
     pub place: ServiceLocation,
-    /// Where a group starts that has no positions yet.
+    /// Where a group without positions starts.
     pub start: Start,
-    /// Name of the consumer that records are pushed to; `None`: shards are polled. Registered where it is missing.
+    /// Name of the consumer that records are pushed to, registered if it is missing; `None`: shards are polled.
     pub fan_out: Option<String>,
     /// How shards are shared.
     pub sharing: Sharing,
@@ -69,8 +69,8 @@ pub async fn open(
     shards::open(clients, Arc::new(stream), settings.start, &settings.sharing, reader).await
 }
 
-/// The time from which on a stream keeps its records, milliseconds since the Unix epoch, as `now` is; `None`: it keeps all
-/// that it ever had.
+/// The time from which on a stream keeps its records, in milliseconds since the Unix epoch, like `now`; `None`: it
+/// still has every record.
 ///
 /// # Errors
 /// A [`Fault`] that names the stream.
@@ -94,7 +94,7 @@ fn kept(created: Option<u64>, hours: u64, now: u64) -> Option<u64> {
     (created.unwrap_or(0) < kept).then_some(kept)
 }
 
-/// How a stream is called in requests.
+/// A stream as requests name it.
 #[derive(Debug, Clone)]
 struct StreamName {
     name: String,
@@ -149,7 +149,7 @@ impl KinesisStream {
             };
             let output = match request.send().await {
                 Ok(output) => output,
-                // Tokens are valid for five minutes; the list begins anew.
+                // Tokens are valid for five minutes: the listing starts again.
                 Err(error) if error.code() == Some("ExpiredNextTokenException") && begun < LISTINGS => {
                     (shards, token, begun) = (Vec::new(), None, begun + 1);
                     continue;

@@ -1,8 +1,8 @@
-//! Lineage: which shards get a lease, where they start, and which may be read already. Pure.
+//! Lineage of shards: which get a lease, at which position each starts, and which may be read now. Pure.
 //!
-//! A child is read only when all its parents are at their end (reliability K1, K2, D7). The starting position of the
-//! settings is for shards that exist at the first start of the group; whatever descends from a shard that the group
-//! knows starts at its oldest record (K3).
+//! A child is read only when all its parents are at their end (reliability K1, K2, D7). The start of the settings is
+//! for shards that exist at the first start of the group; a descendant of a known shard starts at its oldest record
+//! (K3).
 
 use crate::position::Checkpoint;
 use esclusa_flow::BoxFuture;
@@ -33,7 +33,7 @@ pub(crate) trait ShardList: Send + Sync {
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>>;
 }
 
-/// Counts and logs a shard that came from one that was trimmed before the group knew of it.
+/// Counts and logs a gap: the shard came from one that was trimmed before the group knew of it.
 pub(crate) fn report_gap(lag: &Lag, stream: &str, shard: &Shard) {
     lag.add_gap();
     tracing::error!(
@@ -47,30 +47,30 @@ pub(crate) fn report_gap(lag: &Lag, stream: &str, shard: &Shard) {
 /// The shards that the group knows, and whether each is finished.
 pub type KnownShards = BTreeMap<String, bool>;
 
-/// A shard that the group does not know and has to.
+/// A shard that the group does not know yet and must read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewShard<'a> {
     /// The shard.
     pub shard: &'a Shard,
     /// Where it starts.
     pub start: Checkpoint,
-    /// What it is to the group.
+    /// How it relates to the group.
     pub descent: Descent,
 }
 
-/// What a shard is to a group that did not know it.
+/// How a shard relates to a group that did not know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Descent {
     /// The group starts with it.
     First,
-    /// It continues what the group knows.
+    /// It descends from a shard that the group knows.
     Continues,
-    /// It came from a shard that the group never knew and that is gone: what that one held was never read.
+    /// It came from a shard that was trimmed before the group knew of it: the records of that one were never read.
     Orphan,
 }
 
-/// The shards of `listed` that the group does not know and has to; parents first, so that whoever stops in between has
-/// told nobody of a child whose parent is unknown.
+/// The shards of `listed` that the group does not know yet and must read. Parents come first: a process that stops in
+/// between has then added no child whose parent is unknown.
 #[must_use]
 pub fn missing<'a>(listed: &'a [Shard], known: &KnownShards, start: Start) -> Vec<NewShard<'a>> {
     let lineage = Lineage {
@@ -86,7 +86,7 @@ pub fn missing<'a>(listed: &'a [Shard], known: &KnownShards, start: Start) -> Ve
     found
 }
 
-/// True where a shard with these parents may be read: each is finished, or nothing that concerns the group.
+/// True if a shard with these parents may be read: each is finished, or nothing that concerns the group.
 #[must_use]
 pub fn may_start(parents: &[String], known: &KnownShards) -> bool {
     parents.iter().all(|parent| known.get(parent) != Some(&false))
@@ -121,12 +121,13 @@ impl<'a> Lineage<'a, '_> {
         found.push(NewShard { shard, start, descent });
     }
 
-    /// Closed, and the group works on its children already: it was left out on purpose, or is done and forgotten.
+    /// True if it is closed and the group knows its children: it was left out on purpose, or it is done and forgotten.
     fn succeeded(&self, shard: &Shard) -> bool {
         shard.closed && self.shards.values().any(|s| s.parents.contains(&shard.id) && self.known.contains_key(&s.id))
     }
 
-    /// Whether it came from a shard that the group knows. `depth` ends the search where a stream lists a circle.
+    /// Whether it came from a shard that the group knows. `depth` ends the search if a stream lists a circle of
+    /// parents.
     fn descent(&self, shard: &Shard, depth: usize) -> Descent {
         let mut descent = Descent::First;
         for parent in &shard.parents {

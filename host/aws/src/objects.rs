@@ -1,4 +1,4 @@
-//! Objects in S3. A path is where its object goes, so a retry overwrites what the first try may have left.
+//! Objects in S3. A retry writes to the same path, so it overwrites what the first try may have left.
 
 mod multipart;
 
@@ -32,7 +32,7 @@ const IN_FLIGHT: usize = 4;
 pub struct S3Store {
     /// Bucket.
     pub bucket: String,
-    /// What every path begins with; may be empty.
+    /// Prefix of every path; may be empty.
     pub prefix: String,
     /// Where it is.
     pub place: ServiceLocation,
@@ -68,16 +68,16 @@ impl S3Stores {
         S3Stores { stores: stores.into_iter().map(open).collect() }
     }
 
-    /// True where the store is in S3.
+    /// True if the store is in S3.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.stores.contains_key(name)
     }
 
-    /// Checks paths; each object comes with the index of its action.
+    /// Checks paths. Each object has the index of its action.
     ///
     /// # Errors
-    /// [`CommitError::Refused`] with those that can never work.
+    /// [`CommitError::Refused`] with the paths that can never work.
     pub fn check(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
         let wrong = |(index, object): &(usize, PutObject)| {
             let prefix = self.stores.get(&object.store).map_or("", |(store, _)| store.prefix.as_str());
@@ -91,8 +91,8 @@ impl S3Stores {
     /// Puts objects. Of two with one path the last one stays.
     ///
     /// # Errors
-    /// A [`Fault`], a missing permission included: nothing is given up (reliability E7). Some objects may be there; putting
-    /// them again overwrites them.
+    /// A [`Fault`], a missing permission included: nothing is given up (reliability E7). Some objects may be written;
+    /// putting them again overwrites them.
     pub async fn put(&self, objects: &[(usize, PutObject)]) -> Result<(), Fault> {
         let mut last: BTreeMap<(&str, &str), &PutObject> = BTreeMap::new();
         for (_, object) in objects {
@@ -138,7 +138,8 @@ impl Upload<'_> {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>, November 2026.
 const KEY_LIMIT: usize = 1024;
 
-/// Refuses a path that can never work.
+/// Refuses a path that can never work. The same rules as for directories, so that a route can change from one to the
+/// other.
 ///
 /// # Errors
 /// Why.

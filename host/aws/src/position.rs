@@ -8,31 +8,31 @@ use esclusa_flow::fault::Fault;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// The token of a shard of which everything is done.
+/// The token of a finished shard: everything of it is done.
 pub const SHARD_END: &str = "SHARD_END";
 
-/// An event of a shard, or the place just behind it.
+/// An event of a shard, or the point just behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// Sequence number of the record.
     pub sequence: String,
-    /// Place among the events of an aggregated record; `None` where the record is one event. A record's first event
-    /// and a record that is one event are the same place.
+    /// Place among the events of an aggregated record; `None` if the record is one event. The first event of a record
+    /// and a record of one event have the same position.
     pub sub: Option<u64>,
 }
 
 /// How far a shard is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checkpoint {
-    /// Nothing is; starts at the oldest record.
+    /// Nothing is done; the shard starts at its oldest record.
     TrimHorizon,
-    /// Nothing is; starts with the next record.
+    /// Nothing is done; the shard starts with the next record.
     Latest,
-    /// Nothing is; starts at a time that the settings name.
+    /// Nothing is done; the shard starts at the time in the settings.
     AtTimestamp,
-    /// Up to and including this event.
+    /// Everything is done up to this event, which is included.
     At(Position),
-    /// Everything is.
+    /// Everything of the shard is done.
     ShardEnd,
 }
 
@@ -40,7 +40,7 @@ impl Position {
     /// The position that a token names.
     ///
     /// # Errors
-    /// [`Fault::Permanent`] where the token is none of a shard.
+    /// [`Fault::Permanent`] if the token is none of a shard.
     pub fn parse(token: &Token) -> Result<Self, Fault> {
         let Token::Text(text) = token else {
             return Err(Fault::Permanent(format!(
@@ -70,7 +70,7 @@ impl Position {
         Token::Text(self.to_string().into())
     }
 
-    /// True where `other` is this event or one before it.
+    /// True if `other` is this event or an earlier one.
     #[must_use]
     pub fn covers(&self, other: &Position) -> bool {
         let subs = || self.sub.unwrap_or_default().cmp(&other.sub.unwrap_or_default());

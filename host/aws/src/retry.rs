@@ -1,4 +1,4 @@
-//! How long a request is tried again before the commit is given back: with jitter, so that competitors part.
+//! How long a request is tried again, with jitter: processes that met once must not meet again at the next try.
 
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::{Backoff, mix};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Waits between tries. A transaction that met another one needs about that one's time.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(2) };
 
-/// Patience with one request.
+/// The time that one request has, all its tries together.
 #[derive(Debug)]
 pub struct RetryBudget {
     until: Instant,
@@ -16,14 +16,15 @@ pub struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// Patience for a write. Far below the ten minutes for which DynamoDB remembers the token of a transaction.
+    /// The budget of a write: 30 seconds. Far below the ten minutes for which DynamoDB remembers the token of a
+    /// transaction.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>, November 2026.
     #[must_use]
     pub fn for_write() -> Self {
         Self::lasting(Duration::from_secs(30))
     }
 
-    /// Patience for a read, while a plugin waits.
+    /// The budget of a read, while a plugin waits: 5 seconds.
     #[must_use]
     pub fn for_read() -> Self {
         Self::lasting(Duration::from_secs(5))
@@ -37,7 +38,7 @@ impl RetryBudget {
     /// Waits before the next try.
     ///
     /// # Errors
-    /// The fault itself, where trying again is of no use or patience has ended.
+    /// The fault itself, if trying again is of no use or the budget is used up.
     pub async fn wait(&mut self, fault: Fault) -> Result<(), Fault> {
         let least = match &fault {
             Fault::Transient(_) => Duration::ZERO,
@@ -53,7 +54,7 @@ impl RetryBudget {
     }
 }
 
-/// Between three quarters of `wait` and all of it, so that workers do not march in step.
+/// Between three quarters of `wait` and all of it, so that workers do not all ask at the same moment.
 pub fn jitter(wait: Duration) -> Duration {
     let random = random() % 256;
     wait.saturating_mul(768 + random as u32) / 1024

@@ -1,7 +1,7 @@
-//! What Kinesis and DynamoDB streams share: shards that are discovered, read page by page, and given as lanes.
+//! Streams of shards, for Kinesis and DynamoDB: shards are discovered, read page by page, and given as lanes.
 //!
-//! A shard is a lane. Who reads which shard is decided by leases ([`crate::lease`]), or, where a single process works
-//! alone, by that process. Lanes never acknowledge, but for the end of a shard of which every event is settled.
+//! A shard is a lane. Leases decide which process reads which shard ([`crate::lease`]); a process that works alone
+//! reads all. A lane settles nothing by itself but the end of a shard whose events are all settled.
 
 mod backlog;
 pub(crate) mod lane;
@@ -33,10 +33,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// How often shards are discovered where nothing else is said. The end of a shard is always followed by a discovery.
+/// How often shards are discovered if nothing else is set. The end of a shard is always followed by a discovery.
 pub const DISCOVERY: Duration = Duration::from_secs(60);
 
-/// Who reads, and as what.
+/// The reader of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardReader {
     /// Route name.
@@ -45,7 +45,7 @@ pub struct ShardReader {
     pub source: Arc<str>,
 }
 
-/// Who decides which process reads which shard.
+/// Decides which process reads which shard.
 #[derive(Clone)]
 pub enum ShardCoordination {
     /// Any number of processes, by leases.
@@ -57,21 +57,21 @@ pub enum ShardCoordination {
 /// How shards are shared and discovered.
 #[derive(Clone)]
 pub struct Sharing {
-    /// Who reads what.
+    /// Decides which process reads which shard.
     pub coordination: ShardCoordination,
     /// A shard waits for those that it came from, so that keys stay in order over splits and merges.
     pub ordered: bool,
-    /// Most bytes of records that were read and not given yet, in all shards.
+    /// Most bytes that are read ahead: records of all shards that were read and not given yet.
     pub read_ahead: usize,
     /// Routes that read the same shards: each takes its part of the reads that the service allows.
     pub routes: u32,
     /// How often shards are discovered, about.
     pub discovery: Duration,
-    /// Where the state of the shards is shown.
+    /// Shows the state of the shards.
     pub lag: Arc<Lag>,
 }
 
-/// A source, and what keeps its progress where that is not done elsewhere.
+/// A source, and the store of its progress. `None`: the local engine keeps it.
 pub type SourceWithProgress = (Box<dyn Source>, Option<Arc<dyn ProgressStore>>);
 
 /// A stream with shards.
@@ -86,16 +86,16 @@ pub(crate) trait ShardedStream: ShardList {
     fn pace(&self) -> ReadPace;
 }
 
-/// Reads the records of one shard in order.
+/// Reads the records of one shard, in order.
 pub(crate) trait ShardFeed: Send {
-    /// Goes to a place; nothing is sent yet.
+    /// Sets the start of the next page; nothing is sent yet.
     fn seek(&mut self, to: Cursor);
 
-    /// The records that come next. A feed that is pushed waits for them, at most for `wait`. Cancel-safe: a page that
+    /// Gives the next records. If records are pushed it waits for them, at most for `wait`. Cancel-safe: a page that
     /// was not returned is read again.
     fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, PageError>>;
 
-    /// Where records are pushed: waits until there are some. Never ends elsewhere. Cancel-safe.
+    /// Waits until pushed records have come. Never ends for a shard that is polled. Cancel-safe.
     fn pushed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
@@ -125,7 +125,7 @@ pub(crate) struct Page {
     pub records: Vec<FetchedRecord>,
     /// Bytes that the service sent, for its limits.
     pub bytes: usize,
-    /// How far behind the newest record the reader is, as the service says it.
+    /// How far the reader is behind the newest record, by the service's own figure.
     pub behind_millis: Option<u64>,
     /// The shard has nothing more, ever.
     pub ended: bool,
@@ -136,7 +136,7 @@ pub(crate) struct Page {
 pub(crate) enum FetchedRecord {
     /// One event.
     One(ShardRecord),
-    /// Several, which are made when a batch needs them.
+    /// Several events, which are made when a batch needs them.
     Several(Several),
 }
 
@@ -144,7 +144,7 @@ pub(crate) enum FetchedRecord {
 pub(crate) struct Several {
     /// The events, in order.
     pub events: Box<dyn Iterator<Item = ShardRecord> + Send>,
-    /// Bytes of memory that it takes until the last of them is made.
+    /// Bytes of memory that the record takes until its last event is made.
     pub size: usize,
     /// When the record was accepted, milliseconds since the Unix epoch.
     pub timestamp: u64,
@@ -163,7 +163,7 @@ pub(crate) struct ShardRecord {
     pub data: Vec<u8>,
     /// When it was accepted, milliseconds since the Unix epoch.
     pub timestamp: u64,
-    /// Set if no plugin is to be called with it: why it is given up.
+    /// Why the event is given up without a call; `None`: it is not.
     pub refused: Option<Box<Reason>>,
 }
 
@@ -196,7 +196,7 @@ pub(crate) enum PageError {
     Throttled(String),
     /// The iterator is too old.
     Expired(String),
-    /// The place is older than the oldest record: records are lost.
+    /// The position is older than the oldest record: records are lost.
     Trimmed(String),
     /// The service does not know the shard.
     Gone(String),
@@ -205,7 +205,7 @@ pub(crate) enum PageError {
 }
 
 impl PageError {
-    /// What a failed read means; `doing` says what was read.
+    /// Reads the error of a request; `doing` names it in messages.
     pub fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -223,7 +223,7 @@ impl PageError {
 /// Opens a stream as one route reads it.
 ///
 /// # Errors
-/// A [`Fault`] that names the lease table, where there is one.
+/// A [`Fault`] that names the lease table, if there is one.
 pub(crate) async fn open(
     clients: &Clients,
     stream: Arc<dyn ShardedStream>,

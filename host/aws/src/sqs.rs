@@ -1,15 +1,15 @@
 //! SQS queues as sources, standard and FIFO.
 //!
-//! Workers receive messages, keep them invisible while they are in hand, and hand out batches. Nothing is deleted before
-//! its effects are confirmed (invariant 1), and a message that is lost track of is shown again by the queue when its
-//! visibility timeout passes (invariant 2).
+//! Workers receive messages, keep them invisible while they have them, and give batches. No message is deleted before
+//! its effects are confirmed (invariant 1). A message that this process loses comes again when its visibility timeout
+//! passes (invariant 2).
 //!
-//! All routes of this process that read a source share what is received: each message is for each route, and is deleted when
-//! all are done with it ([`ack_tracker`]; what they have in common is the [`shared_receiver`]). Other processes know nothing of that: a
-//! message that one route gave back may come to a process where all handle it again.
+//! All routes of this process that read a source share its messages: each message is for each route, and is deleted
+//! when all have finished it ([`ack_tracker`], [`shared_receiver`]). Other processes do not know which routes have: a
+//! message that one route released may come to another process, and all routes there handle it again.
 //!
 //! A FIFO queue's batch holds messages of one group, in order. SQS gives out nothing of a group that has messages in
-//! flight, so groups need no coordination among processes; a group that fails is given back as a whole and holds up no
+//! flight, so groups need no coordination among processes; a group that fails is released as a whole and holds up no
 //! other.
 
 mod ack_tracker;
@@ -50,7 +50,7 @@ pub struct SqsSettings {
     pub visibility_timeout: Option<Duration>,
 }
 
-/// Who reads it.
+/// The reader of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueReader {
     /// Route name in routes.toml.
@@ -76,8 +76,8 @@ impl SqsQueues {
         self.0.lock()
     }
 
-    /// The routes that read each source from now on, those that are paused as well. A message is deleted when all of them
-    /// are done with it. Of a source that nothing is said of, whoever opens it is the only reader.
+    /// Sets the routes that read each source from now on, paused ones included. A message is deleted when all of them
+    /// have finished it. A source that is missing from `routes` is read only by the route that opens it.
     pub fn set_routes(&self, routes: BTreeMap<Arc<str>, Routes>) {
         let mut known = self.known();
         known
@@ -118,10 +118,10 @@ impl SqsQueues {
     }
 }
 
-/// The keeper of a route. A receipt that is not valid any more is a duplicate to come, and no error: its message is
-/// somebody else's by now, and the effects are written (reliability Q1).
+/// Settles the messages of a route. A receipt that is not valid any more is no error: the effects are written, and
+/// another consumer has the message now and will handle it once more (reliability Q1).
 pub struct ReceiptStore {
-    /// What the routes of the source have in common.
+    /// The receiver that the routes of the source share.
     pub receiver: Arc<SharedReceiver>,
     /// The route.
     pub route: Arc<str>,
@@ -136,8 +136,8 @@ impl ProgressStore for ReceiptStore {
         Box::pin(async move {
             let Progress::Receipts { delete, release } = progress else { return Ok(()) };
             let done = delete.iter().filter_map(|token| Some((receipt(token)?, None)));
-            let back = release.iter().filter_map(|(token, wait)| Some((receipt(token)?, Some(*wait))));
-            self.receiver.settle(&self.route, done.chain(back).collect()).await
+            let released = release.iter().filter_map(|(token, wait)| Some((receipt(token)?, Some(*wait))));
+            self.receiver.settle(&self.route, done.chain(released).collect()).await
         })
     }
 

@@ -1,7 +1,7 @@
 //! Changes as events: JSON in the shape of Lambda's DynamoDB event records.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>, 2026-11. Numbers keep every digit.
 //!
-//! It is written as it is read: a tree of a change would take many times the memory of the change.
+//! The JSON is written straight from the record: a tree of it would take many times the memory of the change.
 
 use crate::position::Position;
 use crate::shards::ShardRecord;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 /// A change as an event. `stream` is the ARN of its stream, `key` the table's partition key.
 ///
 /// # Errors
-/// [`Fault::Permanent`] where the record has no sequence number: it cannot be settled.
+/// [`Fault::Permanent`] if the record has no sequence number: it could not be settled.
 pub fn event(record: &types::Record, stream: &str, key: &str) -> Result<ShardRecord, Fault> {
     let change = record.dynamodb();
     let sequence = change.and_then(StreamRecord::sequence_number);
@@ -32,7 +32,8 @@ pub fn event(record: &types::Record, stream: &str, key: &str) -> Result<ShardRec
     })
 }
 
-/// The members of an object that are there, in the order of their names: a redelivered event is the same, byte for byte.
+/// Writes the members of an object that have a value, in the order of their names: a redelivered event is the same,
+/// byte for byte.
 macro_rules! members {
     ($serializer:expr, $($name:literal => $value:expr),+ $(,)?) => {{
         let mut map = $serializer.serialize_map(None)?;
@@ -113,7 +114,7 @@ impl Serialize for ValueJson<'_> {
             }
             AttributeValue::L(values) => map.serialize_entry("L", &ListJson(values))?,
             AttributeValue::M(values) => map.serialize_entry("M", &ImageJson(values))?,
-            // A type that DynamoDB may invent: visible, and no guess.
+            // A type that DynamoDB may add later: an empty object shows it, without a guess.
             _ => {}
         }
         map.end()

@@ -1,10 +1,10 @@
-//! Records that the Kinesis Producer Library made of several: magic number, protobuf, MD5.
+//! Aggregated records: the Kinesis Producer Library makes one record of several events. Magic number, protobuf, MD5.
 //! <https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md>, 2026-11.
 //!
-//! What does not check is a plain record (reliability K14): any payload may begin with these four bytes.
+//! A record that fails any check is a plain one (reliability K14): any payload may begin with these four bytes.
 //!
-//! A record holds its events in as little as six bytes each, so they are never all there at once: a record is checked as a
-//! whole, in steps in proportion to its bytes, and its events are made one by one when a batch needs them.
+//! An event may take as little as six bytes of its record, so the events are never all in memory at once: the whole
+//! record is checked, in time proportional to its bytes, and its events are made one by one when a batch needs them.
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -24,8 +24,8 @@ const KEY_CHARACTERS: usize = 256;
 /// Most events of a record: a record of 1 MiB, which is all that the library makes, cannot hold as many.
 pub const MOST_EVENTS: usize = 200_000;
 
-/// Most bytes that the events of a record may take: keys that they share count for each, and so does [`EVENT`]. Six times
-/// the largest record that Kinesis takes (10 MiB).
+/// Most bytes that the events of a record may take. A shared key counts for each of them, and so does [`EVENT`]. Six
+/// times the largest record that Kinesis takes (10 MiB).
 pub const MOST_BYTES: usize = 64 << 20;
 
 /// Bytes that an event takes beside its key and its data: its columns, and its id of up to 64 characters.
@@ -49,20 +49,20 @@ pub struct AggregatedEvent {
     pub sub: u64,
     /// Its partition key.
     pub key: String,
-    /// Where it belongs: the explicit hash key, else the MD5 of the partition key.
+    /// Its hash key, which decides its shard: the explicit one, else the MD5 of the partition key.
     pub hash: u128,
     /// Its payload.
     pub data: Vec<u8>,
 }
 
-/// What a payload is.
+/// The kind of a payload.
 #[derive(Debug)]
 pub enum PayloadKind {
     /// One event.
     Plain,
     /// Several.
     Several(AggregatedRecord),
-    /// Several, and more than are taken out of one record; why.
+    /// Several, more than one record may have; why.
     TooLarge(String),
 }
 
@@ -77,7 +77,7 @@ pub struct AggregatedRecord {
     hashes: Vec<Option<u128>>,
 }
 
-/// A key of the table: where it is in the message, and its hash.
+/// A key of the table: its place in the message, and its hash.
 #[derive(Debug)]
 struct HashedKey {
     start: usize,
@@ -85,7 +85,7 @@ struct HashedKey {
     hash: u128,
 }
 
-/// Why an aggregate is not taken as one.
+/// Why a payload is not taken as an aggregated record.
 #[derive(Debug)]
 enum Unfit {
     /// It is none.
@@ -159,7 +159,7 @@ impl AggregatedRecord {
         Ok(())
     }
 
-    /// Key, hash and data of an event; `None` if it lacks one or names what is in no table.
+    /// Key, hash and data of an event; `None` if it lacks one, or if an index is in no table.
     fn part(&self, field: &ProtobufField<'_>) -> Option<(&HashedKey, u128, Bytes)> {
         let AggregatedPart { partition_key_index, explicit_hash_key_index, data } =
             AggregatedPart::decode(self.message.slice_ref(field.content)).ok()?;
@@ -215,9 +215,9 @@ impl HashedKey {
 struct ProtobufField<'a> {
     /// Number and wire type.
     tag: usize,
-    /// Its bytes, if its length is told.
+    /// Its bytes, if the field has a length.
     content: &'a [u8],
-    /// Where the next field begins.
+    /// Start of the next field.
     end: usize,
 }
 

@@ -24,7 +24,7 @@ const REGISTRATION: Duration = Duration::from_secs(60);
 
 type PushReceiver = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
 
-/// ARN of the consumer of this name, which is registered where it is missing, once it is active.
+/// Waits until the consumer of this name is active and gives its ARN; registers it if it is missing.
 ///
 /// # Errors
 /// A [`Fault`] that names the consumer.
@@ -55,27 +55,27 @@ pub async fn consumer(client: &Client, stream: &str, name: &str) -> Result<Strin
     Err(Fault::Transient(format!("{doing}: it is not active after {} s", REGISTRATION.as_secs())))
 }
 
-/// See the module.
+/// A shard whose records are pushed.
 pub struct FanOut {
     client: Client,
     consumer: String,
     shard: String,
     hashes: Hashes,
     doing: String,
-    /// Where the next subscription begins.
+    /// Cursor of the next subscription.
     at: Cursor,
     subscription: Option<(PushReceiver, Instant)>,
-    /// Records that were pushed and are looked at.
+    /// Pushed records that are being taken apart on another thread.
     looking: Option<PushedRecords>,
-    /// What was pushed and not given as a page yet.
+    /// The pushed page that was not given yet.
     pushed: Option<Result<Page, PageError>>,
 }
 
-/// Records that are looked at.
+/// Pushed records that are being taken apart on another thread.
 struct PushedRecords {
     records: JoinHandle<(Vec<FetchedRecord>, usize)>,
     behind_millis: Option<u64>,
-    /// Where the shard goes on; `None`: it ends.
+    /// Cursor behind these records; `None`: the shard has ended.
     next: Option<Cursor>,
 }
 
@@ -109,7 +109,7 @@ impl FanOut {
         }
     }
 
-    /// Waits for what is pushed next. Cancel-safe: what was received is kept until it is a page.
+    /// Waits for the next pushed records. Cancel-safe: received records are kept until they are a page.
     async fn receive(&mut self) {
         if self.looking.is_none() {
             self.receive_event().await;
@@ -130,7 +130,7 @@ impl FanOut {
         });
     }
 
-    /// Cancel-safe: the receiver keeps what has come of an event.
+    /// Cancel-safe: the receiver keeps a part of an event that has come.
     async fn receive_event(&mut self) {
         let Some((receiver, since)) = &mut self.subscription else { return };
         let event = match timeout(LIFETIME.saturating_sub(since.elapsed()), receiver.recv()).await {
@@ -167,7 +167,7 @@ impl FanOut {
             if self.subscription.is_none() {
                 self.subscribe().await?;
             }
-            // Nothing has come in time: an empty page.
+            // If nothing comes in time the page is empty.
             let _ = timeout(wait, self.receive()).await;
         }
         self.pushed.take().unwrap_or_else(|| Ok(Page::default()))

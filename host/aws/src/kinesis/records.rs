@@ -1,4 +1,4 @@
-//! Records of Kinesis as events.
+//! Records of Kinesis as events, and the requests that poll a shard for them.
 
 use super::StreamName;
 use super::aggregate::{self, AggregatedEvent, PayloadKind};
@@ -20,8 +20,8 @@ const TOO_LARGE: &str = "limit.aggregate";
 /// The range of a shard's hash keys; `None`: all.
 pub type Hashes = Option<(u128, u128)>;
 
-/// Looks at records on a thread of its own, since a page may hold 10 MiB of them: gives them in order, and the bytes that
-/// they took.
+/// Takes records apart on a thread for blocking work, since a page may hold 10 MiB. Gives them in order, and the bytes
+/// that they took.
 pub fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<FetchedRecord>, usize)> {
     tokio::task::spawn_blocking(move || {
         let size = |record: &types::Record| record.data.as_ref().len() + record.partition_key().map_or(0, str::len);
@@ -68,7 +68,7 @@ fn millis(time: DateTime) -> u64 {
     time.to_millis().ok().and_then(|millis| u64::try_from(millis).ok()).unwrap_or_default()
 }
 
-/// A cursor in the words of requests: type, sequence number, time.
+/// A cursor as requests have it: type, sequence number, time.
 pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Option<DateTime>) {
     use types::ShardIteratorType as Type;
     match cursor {
@@ -88,17 +88,17 @@ pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Opti
 /// 2026-11.
 const MOST: i32 = 10_000;
 
-/// See the module.
+/// Polls a shard: GetShardIterator and GetRecords.
 pub struct KinesisPages {
     /// Without retries of its own.
     pub client: Client,
     /// The stream.
     pub stream: StreamName,
-    /// The shard, and its hash keys.
+    /// The shard.
     pub shard: String,
-    /// Events of others are left out.
+    /// Hash keys of the shard: events of other shards are left out.
     pub hashes: Hashes,
-    /// What is done, for errors.
+    /// The request in words, for errors.
     pub doing: String,
 }
 

@@ -1,6 +1,6 @@
 //! Two tasks of each worker: one takes leases, one renews them. Neither waits for the pipeline (reliability K7), and no
-//! error ends them: they try again (K8, K9). They end when the source closes, never between a request and its answer: a
-//! lease taken by a request that nobody heard of could not be handed over.
+//! error ends them: they try again (K8, K9). They end when the source closes, but never between a request and its
+//! answer: nobody could release a lease whose taking was not noticed.
 
 use super::Lease;
 use super::assign::{Candidate, Holder, LeaseWatch, choose};
@@ -26,7 +26,7 @@ pub struct TakenLease {
     pub lease: Lease,
     /// This worker's hold on it.
     pub holding: Holding,
-    /// When the worker that had it has stopped writing at the latest; `None`: it has already.
+    /// When the worker that had it stops writing at the latest; `None`: it has stopped already.
     pub quiet: Option<Instant>,
 }
 
@@ -34,21 +34,21 @@ pub struct TakenLease {
 pub struct Coordinator {
     /// The leases.
     pub table: LeaseTable,
-    /// Whose shards they are.
+    /// The stream of the shards.
     pub stream: Arc<dyn ShardList>,
-    /// Where shards start that exist at the first start of the group.
+    /// The start of shards that exist at the first start of the group.
     pub start: Start,
     /// A shard waits for those that it came from.
     pub ordered: bool,
-    /// The leases in hand.
+    /// The leases that this worker holds.
     pub registry: Arc<LeaseRegistry>,
-    /// Where taken leases go.
+    /// Sends taken leases to the source.
     pub taken: UnboundedSender<TakenLease>,
     /// How often shards are discovered, about.
     pub discovery: Duration,
-    /// What is shown of the shards.
+    /// Shows the state of the shards.
     pub lag: Arc<Lag>,
-    /// What was seen of the leases of others.
+    /// The leases of other workers as they were seen.
     pub watch: LeaseWatch,
     /// The shards as they were listed last, and when that is to be done again.
     pub listing: Option<(Vec<Shard>, Instant)>,
@@ -81,7 +81,7 @@ impl Coordinator {
                 if failures > 0 {
                     sleep(pause).await;
                 } else if timeout(pause, changed).await.is_ok() {
-                    // Several lanes often end at the same moment: one round serves them all.
+                    // Several lanes often end at the same moment: after a short wait one round serves them all.
                     sleep(self.registry.duration / 100).await;
                 }
             };
@@ -119,7 +119,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The shards, from the service where the last answer is too old or a shard has ended since.
+    /// The shards. The service is asked if its last answer is too old or a shard has ended since.
     async fn list(&mut self) -> Result<Vec<Shard>, Fault> {
         let ended = self.registry.take_ended();
         match &self.listing {
@@ -145,11 +145,11 @@ impl Coordinator {
         Ok(added)
     }
 
-    /// Finished shards that are not listed any more: their children were added before.
+    /// Deletes the leases of finished shards that are not listed any more: their children were added before.
     async fn forget_trimmed(&self, listed: &[Shard], leases: &[Lease]) -> Result<(), Fault> {
-        // A stream always has shards: an empty list says nothing.
+        // A stream always has shards: an empty list is no evidence.
         let gone = |lease: &&Lease| lease.finished() && !listed.is_empty() && !listed.iter().any(|s| s.id == lease.key);
-        // The last ones stay: they say that the group is not new.
+        // One lease always stays: without any the group would look new and start again.
         let rest = leases.len().saturating_sub(1);
         for lease in leases.iter().filter(gone).take(rest) {
             self.table.forget(&lease.key).await?;
@@ -157,7 +157,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// `None`: ours, and what is left of an old lane has to end first.
+    /// `None`: the lease is free, but a lane of this worker's last hold has to end first.
     fn candidate<'a>(&self, lease: &'a Lease, now: Instant) -> Option<Candidate<'a>> {
         let holder = match lease.owner.as_deref() {
             Some(owner) if owner == self.table.me() => {
@@ -176,25 +176,25 @@ impl Coordinator {
         Some(Candidate { key: &lease.key, holder })
     }
 
-    /// Takes a lease. A worker that is `alive` learns of it with its next renewal, or when a lease's duration has passed
-    /// since its last one: until then it may write.
+    /// Takes a lease. Its worker, if it is `alive`, notices with its next renewal, or when a lease's duration has
+    /// passed since the last one: until then it may write.
     async fn take(&self, seen: &Lease, alive: bool) -> Result<(), Fault> {
         let at = Instant::now();
         if let Written::Yes(lease) = self.table.take(seen).await? {
-            // A lane of ours came to the shard's end after the leases were read.
+            // A lane of this worker reached the shard's end after the leases were read.
             if lease.finished() {
                 return Ok(());
             }
             tracing::info!(shard = lease.key, before = seen.owner, worker = self.table.me(), "lease taken");
             let holding = self.registry.hold(&lease, at);
             let quiet = alive.then(|| Instant::now() + self.registry.duration);
-            // Nobody listens any more: the lease expires by itself.
+            // The source is gone: the lease expires by itself.
             let _ = self.taken.send(TakenLease { lease: *lease, holding, quiet });
         }
         Ok(())
     }
 
-    /// A shard that stays without owner is never read: somebody must hear of it (reliability D1, K9).
+    /// A shard without owner is not read: an operator must see it (reliability D1, K9).
     fn note_orphans(&mut self, candidates: &[Candidate<'_>], now: Instant) {
         let free = |key: &str| {
             candidates.iter().any(|c| c.key == key && c.holder == Holder::Nobody) && !self.registry.holds(key)
@@ -229,7 +229,7 @@ impl Lease {
     }
 }
 
-/// Renews what is held at a third of its duration, until the source closes.
+/// Renews all leases that are held, at a third of their duration, until the source closes.
 pub async fn renew(table: LeaseTable, registry: Arc<LeaseRegistry>, mut closing: Receiver<bool>) {
     let duration = registry.duration;
     while !*closing.borrow() {
@@ -239,7 +239,7 @@ pub async fn renew(table: LeaseTable, registry: Arc<LeaseRegistry>, mut closing:
             tracing::warn!(shard = key, worker = table.me(), "the lease could not be renewed in time; it is given up");
             registry.lose(&key);
         }
-        // After a failure sooner: there are several tries left before the lease expires.
+        // Sooner after a failure, so that several tries are left before the lease expires.
         let failed = results.into_iter().any(|renewed| !renewed);
         unless_closing(&mut closing, sleep(jitter(if failed { duration / 12 } else { duration / 3 }))).await;
     }
@@ -254,7 +254,7 @@ async fn unless_closing(closing: &mut Receiver<bool>, rest: impl Future<Output =
     }
 }
 
-/// True where the lease was renewed or is known to be lost.
+/// True if the lease was renewed or is known to be lost.
 async fn renew_one(table: &LeaseTable, registry: &LeaseRegistry, key: &str, counter: u64) -> bool {
     let at = Instant::now();
     match timeout(registry.duration / 3, table.renew(key, counter)).await {

@@ -11,7 +11,7 @@ use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
 
-/// See the module.
+/// Settles the lanes of leased shards.
 pub struct LeaseProgress {
     table: LeaseTable,
     registry: Arc<LeaseRegistry>,
@@ -31,7 +31,7 @@ impl LeaseProgress {
         self.owned(lane)?;
         match self.table.settle(lane, from.as_ref(), &Checkpoint::At(to.clone())).await? {
             Written::Yes(_) => Ok(()),
-            // The answer to a first try was lost: it had settled.
+            // The answer to an earlier try was lost: that one has settled.
             Written::No(Some(lease))
                 if lease.owner.as_deref() == Some(self.table.me())
                     && matches!(&lease.checkpoint, Checkpoint::At(at) if at.covers(&to) && to.covers(at)) =>
@@ -52,7 +52,7 @@ fn lost(lane: &str) -> Fault {
     Fault::LeaseLost(format!("shard {lane:?} is leased to another worker, or may be"))
 }
 
-/// The positions of a commit; `None` where there is nothing to settle.
+/// The positions of a commit; `None` if it settles nothing.
 fn positions(progress: &Progress) -> Result<Option<(Option<Position>, Position)>, Fault> {
     match progress {
         Progress::Position { from, to } => {

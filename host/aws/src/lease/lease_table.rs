@@ -1,4 +1,4 @@
-//! The lease table: every write is conditional on what its writer knew.
+//! The lease table. Every write has a condition: the lease is still as its writer saw it.
 
 use super::Lease;
 use super::row::{KEY, LeaseRow, UNBEGUN, number, position_values, text};
@@ -34,12 +34,12 @@ struct LeaseWrite {
     values: HashMap<String, AttributeValue>,
 }
 
-/// What became of a conditional write.
+/// The result of a conditional write.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Written {
     /// It happened; the lease as it is now.
     Yes(Box<Lease>),
-    /// The condition does not hold; the lease as it is, `None` where there is none.
+    /// The condition does not hold; the lease as it is, `None` if there is none.
     No(Option<Box<Lease>>),
 }
 
@@ -54,7 +54,7 @@ impl LeaseTable {
         &self.me
     }
 
-    /// Makes the table where it is missing, and waits until it is active.
+    /// Makes the table if it is missing, and waits until it is active.
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
@@ -109,7 +109,7 @@ impl LeaseTable {
         Ok(leases)
     }
 
-    /// Adds a lease; false where there is one.
+    /// Adds a lease; false if there is one.
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
@@ -168,7 +168,7 @@ impl LeaseTable {
         self.counted("renew", key, counter, "SET leaseCounter = leaseCounter + :one").await
     }
 
-    /// Hands a lease over: nobody has it then.
+    /// Releases a lease: no worker has it then.
     ///
     /// # Errors
     /// A [`Fault`] that names the lease.
@@ -194,7 +194,7 @@ impl LeaseTable {
         self.write("settle", key, self.settling(from, to)).await
     }
 
-    /// The same for a transaction.
+    /// The same as a write for a transaction.
     pub fn settlement(&self, key: &str, from: Option<&Position>, to: &Checkpoint) -> Result<Update, Fault> {
         let LeaseWrite { update, condition, values } = self.settling(from, to);
         let built = Update::builder().table_name(&self.name).key(KEY, text(key)).update_expression(update);
@@ -202,7 +202,7 @@ impl LeaseTable {
         built.build().map_err(|error| Fault::Bug(format!("{}: {error}", self.doing("settle", key))))
     }
 
-    /// Leaves the counter alone: a renewal that happens meanwhile does not have to know of it, and the other way round.
+    /// It does not touch the counter, so that a settlement and a renewal at the same time do not fail each other.
     fn settling(&self, from: Option<&Position>, to: &Checkpoint) -> LeaseWrite {
         let (checkpoint, sub) = to.values();
         let mut values = HashMap::from([
@@ -228,7 +228,7 @@ impl LeaseTable {
         LeaseWrite { update, condition: format!("leaseOwner = :me AND {place}"), values }
     }
 
-    /// Notes where the batch in work ends.
+    /// Notes the end of the batch in work.
     ///
     /// # Errors
     /// A [`Fault`] that names the lease.
@@ -268,7 +268,7 @@ impl LeaseTable {
                 };
                 Ok(Written::No(failed.item().filter(|row| !row.is_empty()).map(Lease::read).transpose()?.map(Box::new)))
             }
-            // A transaction of ours holds the row: the write may be repeated soon.
+            // One of this worker's transactions holds the row: the write may be repeated soon.
             Err(error) if error.code() == Some("TransactionConflictException") => {
                 Err(Fault::Transient(format!("{}: a transaction is at work on it", self.doing(doing, key))))
             }

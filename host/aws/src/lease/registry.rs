@@ -1,7 +1,7 @@
-//! The leases in this worker's hands, shared by whoever takes, renews, settles and reads.
+//! The leases that this worker holds. The coordinator, the renewal, the progress store and the lanes share them.
 //!
-//! A lane belongs to one *hold*. A lease that was lost and taken again is a new hold: what is left of the old lane
-//! neither reads nor settles, and the lease is not taken again before the old lane is gone (reliability K5, K7).
+//! A lane belongs to one *hold*. A lease that was lost and taken again is a new hold: the old lane neither reads nor
+//! settles any more, and the lease is not taken again before the old lane is gone (reliability K5, K7).
 
 use super::Lease;
 use parking_lot::{Mutex, MutexGuard};
@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// See the module.
+/// The leases that this worker holds.
 #[derive(Debug)]
 pub struct LeaseRegistry {
     state: Mutex<RegistryState>,
     /// How long a lease is valid after its last renewal.
     pub duration: Duration,
-    /// Something happened that the coordinator should look at at once.
+    /// Wakes the coordinator: a lane or a shard has ended.
     pub changed: Notify,
 }
 
@@ -25,11 +25,11 @@ pub struct LeaseRegistry {
 struct RegistryState {
     epoch: u64,
     holds: HashMap<String, LeaseHold>,
-    /// Lanes that exist, by lease; a lane outlives its hold where that is lost.
+    /// Lanes that exist, by lease; a lane outlives its hold if that is lost.
     lanes: HashMap<String, u64>,
-    /// Leases that are ours by the table and in nobody's hands, with their counters.
+    /// Leases that are this worker's by the table but have no lane, with their counters.
     idle: HashMap<String, u64>,
-    /// A shard has ended: its children are to be looked for.
+    /// A shard has ended: list the shards again, to find its children.
     ended: bool,
     /// See [`LeaseRegistry::settled_in`].
     settled_in: bool,
@@ -43,7 +43,7 @@ struct LeaseHold {
     lost: watch::Sender<bool>,
 }
 
-/// A lane's part in a hold. Dropping it ends the lane: a lease that is held still is then taken anew.
+/// A lane's part in a hold. Dropping it ends the lane: if the lease is still held it is taken anew.
 #[derive(Debug)]
 pub struct Holding {
     registry: Arc<LeaseRegistry>,
@@ -59,12 +59,12 @@ impl Holding {
         &self.key
     }
 
-    /// The lease is not ours any more.
+    /// Notes that the lease was lost.
     pub fn lose(&self) {
         self.registry.lose(&self.key);
     }
 
-    /// The shard is finished: the lease has nothing to do any more.
+    /// Notes that the shard is finished, and wakes the coordinator.
     pub fn finish(&self) {
         self.registry.lose(&self.key);
         let mut state = self.registry.state();
@@ -81,7 +81,7 @@ impl Drop for Holding {
 }
 
 impl LeaseRegistry {
-    /// Holds nothing; leases are valid for `duration` after each renewal.
+    /// A registry without leases; each is valid for `duration` after a renewal.
     pub fn new(duration: Duration) -> Self {
         LeaseRegistry { state: Mutex::default(), duration, changed: Notify::new() }
     }
@@ -90,7 +90,7 @@ impl LeaseRegistry {
         self.state.lock()
     }
 
-    /// A lease was taken by a request that was sent at `at`.
+    /// Adds a lease that was taken by a request sent at `at`.
     pub fn hold(self: &Arc<Self>, lease: &Lease, at: Instant) -> Holding {
         let mut state = self.state();
         state.epoch += 1;
@@ -105,24 +105,24 @@ impl LeaseRegistry {
         Holding { registry: Arc::clone(self), key: lease.key.clone(), epoch, lost }
     }
 
-    /// True where every lease that can be worked on is in the hands of this worker, or of another one that lives.
+    /// True if every lease that can be read is held by this worker, or by another one that lives.
     pub fn settled_in(&self) -> bool {
         self.state().settled_in
     }
 
-    /// Notes how a round has ended; one that began before the end of a shard does not know of its children.
+    /// Notes the result of a round. A round that began before a shard ended does not know the shard's children.
     pub fn note_round(&self, settled_in: bool) {
         let mut state = self.state();
         state.settled_in = settled_in && !state.ended;
     }
 
-    /// True where the lease is held.
+    /// True if the lease is held.
     pub fn holds(&self, key: &str) -> bool {
         self.state().holds.contains_key(key)
     }
 
     /// Waits until the lease is lost, or was not renewed within its duration: from then on others may have it. At once
-    /// where that is so already. Cancel-safe.
+    /// if that is so already. Cancel-safe.
     pub async fn lapsed(&self, key: &str) {
         loop {
             let (mut lost, end) = match self.state().holds.get(key) {
@@ -140,7 +140,7 @@ impl LeaseRegistry {
         }
     }
 
-    /// True where a lane of the lease exists, held or not.
+    /// True if a lane of the lease exists, held or not.
     pub fn has_lane(&self, key: &str) -> bool {
         self.state().lanes.contains_key(key)
     }
@@ -150,15 +150,15 @@ impl LeaseRegistry {
         self.state().holds.iter().map(|(key, hold)| (key.clone(), hold.counter)).collect()
     }
 
-    /// The counter is at `counter`, by a renewal whose answer was lost. When others saw that one is not known, so the
-    /// lease is not valid for longer.
+    /// Notes a counter that a renewal with a lost answer has set. The time of that renewal is not known, so the lease
+    /// is not valid for longer.
     pub fn recounted(&self, key: &str, counter: u64) {
         if let Some(hold) = self.state().holds.get_mut(key) {
             hold.counter = counter;
         }
     }
 
-    /// A renewal sent at `at` left the counter at `counter`.
+    /// Notes a renewal that was sent at `at` and set the counter.
     pub fn renewed(&self, key: &str, counter: u64, at: Instant) {
         if let Some(hold) = self.state().holds.get_mut(key) {
             hold.counter = counter;
@@ -172,14 +172,14 @@ impl LeaseRegistry {
         self.state().holds.iter().filter(|(_, hold)| late(hold)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// The lease is not ours any more.
+    /// Notes that the lease was lost.
     pub fn lose(&self, key: &str) {
         if let Some(hold) = self.state().holds.remove(key) {
             hold.lost.send_replace(true);
         }
     }
 
-    /// The lane of hold `epoch` is gone.
+    /// Notes that the lane of hold `epoch` is gone.
     fn drop_lane(&self, key: &str, epoch: u64) {
         let mut state = self.state();
         if state.lanes.get(key) == Some(&epoch) {
@@ -194,7 +194,7 @@ impl LeaseRegistry {
         self.changed.notify_one();
     }
 
-    /// Gives everything up; what is ours by the table, with its counters.
+    /// Ends all holds; gives the leases that are this worker's by the table, with their counters, to be released.
     pub fn give_up(&self) -> Vec<(String, u64)> {
         let mut state = self.state();
         let mut ours: Vec<_> = state.idle.drain().collect();

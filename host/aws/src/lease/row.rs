@@ -61,14 +61,14 @@ fn position(sequence: &str, sub: u64) -> Position {
     Position { sequence: sequence.to_owned(), sub: if sub == 0 { None } else { Some(sub) } }
 }
 
-/// What nobody has begun: the values of `checkpoint` of a lease without a position.
+/// The values of `checkpoint` of a lease without a position.
 pub const UNBEGUN: [&str; 3] = [TRIM_HORIZON, LATEST, AT_TIMESTAMP];
 
 impl Lease {
     /// Reads a row.
     ///
     /// # Errors
-    /// [`Fault::Permanent`] where the row is no lease.
+    /// [`Fault::Permanent`] if the row is no lease.
     pub fn read(row: &LeaseRow) -> Result<Self, Fault> {
         let key = string(row, KEY).ok_or_else(|| broken("a row", KEY))?;
         let numeric = |name: &str| row.get(name).map(|v| digits(v).ok_or_else(|| broken(key, name))).transpose();

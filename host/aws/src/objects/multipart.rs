@@ -10,7 +10,8 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use futures_util::stream::{self, StreamExt};
 
-/// Bytes of a part; S3 wants at least 5 MiB and at most 10,000 parts, which is far above what a plugin puts out.
+/// Bytes of a part; S3 wants at least 5 MiB and at most 10,000 parts, which is far above the limit of a plugin's
+/// output.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>, November 2026.
 const PART: usize = 8 << 20;
 /// Parts in flight.
@@ -23,7 +24,8 @@ impl Upload<'_> {
         let part =
             |(part, number)| -> BoxFuture<'_, Result<CompletedPart, Fault>> { Box::pin(self.part(&id, number, part)) };
         let parts: Vec<_> = bytes.chunks(PART).zip(1i32..).map(part).collect();
-        // All of them, and not only up to the first error: see the module.
+        // All of them, not only up to the first error: a part that arrives after the abort would stay, unseen and paid
+        // for.
         let parts: Vec<_> = stream::iter(parts).buffered(IN_FLIGHT).collect().await;
         let done = match parts.into_iter().collect::<Result<Vec<_>, Fault>>() {
             Ok(parts) => self.complete(&id, parts).await,

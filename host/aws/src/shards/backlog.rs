@@ -1,7 +1,7 @@
-//! Records that were read and not given yet, and the batches that are cut from them. Pure.
+//! The records that were read and not given yet, and the batches that are cut from them. Pure.
 //!
-//! A record may hold many more events than it has bytes to spare: they are made batch by batch, so that a lane never holds
-//! more of them than a batch (invariant 4).
+//! An aggregated record may expand to many times its bytes: its events are made batch by batch, so that a lane holds at
+//! most one batch of them (invariant 4).
 
 use super::{FetchedRecord, ShardRecord};
 use crate::position::Position;
@@ -11,19 +11,19 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Limit;
 use std::collections::VecDeque;
 
-/// Bytes that an event takes beside its texts and its payload: its share of the columns.
+/// Bytes of an event in a batch besides its texts and its payload: its part of the columns.
 const OVERHEAD: usize = 44;
 
-/// What was read lies here as it came; events are made of it as far as the next batch needs them.
+/// Records as they were read; their events are made when the next batch needs them.
 #[derive(Debug, Default)]
 pub struct ShardBacklog {
     /// Events that were made: those of the next batch, and at most one more.
     records: VecDeque<ShardRecord>,
-    /// What they take in a batch.
+    /// Bytes that they take in a batch.
     batch: usize,
-    /// What was read behind them.
+    /// Records behind them whose events are not made yet.
     found: VecDeque<FetchedRecord>,
-    /// Bytes of memory that all of it takes.
+    /// Bytes of memory that both take.
     bytes: usize,
     /// Events up to this one were settled before, and are left out.
     done: Option<Position>,
@@ -38,12 +38,12 @@ pub struct CutBatch {
     pub claims: Vec<Claim>,
 }
 
-/// Where a batch ends.
+/// The end of a batch.
 #[derive(Debug, Clone, Copy)]
 pub enum Bound<'a> {
     /// At a limit.
     Limit(Limit),
-    /// With this event, whatever the limits say.
+    /// With this event, regardless of the limits.
     Exactly(&'a Position),
 }
 
@@ -63,7 +63,7 @@ impl ShardBacklog {
         self.records.is_empty() && !self.make()
     }
 
-    /// Adds what was read; events up to `done` were settled before and are left out.
+    /// Adds records that were read; events up to `done` were settled before and are left out.
     pub fn extend(&mut self, found: Vec<FetchedRecord>, done: Option<&Position>) {
         self.done = done.cloned();
         for found in found {
@@ -77,7 +77,7 @@ impl ShardBacklog {
         }
     }
 
-    /// Makes the next event of what was read; false if there is none.
+    /// Makes the next event; false if there is none.
     fn make(&mut self) -> bool {
         while let Some(found) = self.found.pop_front() {
             self.bytes = self.bytes.saturating_sub(memory(&found));
@@ -118,7 +118,7 @@ impl ShardBacklog {
     /// Cuts the next batch off.
     ///
     /// # Errors
-    /// [`Fault::Permanent`] where a batch would be larger than any can be.
+    /// [`Fault::Permanent`] if a batch would be larger than any can be.
     pub fn cut(&mut self, bound: Bound<'_>) -> Result<CutBatch, Fault> {
         self.make_batch(bound);
         let count = match bound {
@@ -146,7 +146,7 @@ impl ShardBacklog {
         Ok(cut)
     }
 
-    /// How many records a batch of this limit holds: at least one, where there is one.
+    /// How many events a batch of this limit holds: at least one, if there is one.
     fn count(&self, limit: Limit) -> usize {
         let mut bytes = 0usize;
         let fitting = self.records.iter().take(limit.events.max(1)).take_while(|record| {
@@ -168,7 +168,7 @@ fn held(record: &ShardRecord) -> usize {
     texts + record.data.capacity() + size_of::<ShardRecord>()
 }
 
-/// The next event of a record, and what of it follows.
+/// The next event of a record, and the record without it.
 fn next(found: FetchedRecord) -> Option<(ShardRecord, Option<FetchedRecord>)> {
     match found {
         FetchedRecord::One(record) => Some((record, None)),

@@ -1,4 +1,4 @@
-//! Shards as leases give them: any number of processes share a stream.
+//! A stream whose shards any number of processes share by leases.
 
 use super::lane::{LaneOpener, LaneStart, Ownership};
 use super::{SourceWithProgress, wall_millis};
@@ -19,13 +19,14 @@ use tokio::sync::watch::{Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// See the module. Its tasks end with it: leases that were not handed over by [`Source::close`] expire.
+/// The shards that this process has leased. Its tasks end with it: leases that [`Source::close`] did not release
+/// expire.
 struct LeasedSource {
     opening: LaneOpener,
     table: LeaseTable,
     registry: Arc<LeaseRegistry>,
     taken: UnboundedReceiver<TakenLease>,
-    /// A lease on its way to be a lane.
+    /// A taken lease whose lane is not opened yet; kept here so that [`Source::next_lane`] is cancel-safe.
     next: Option<TakenLease>,
     tasks: JoinSet<()>,
     closing: Sender<bool>,
@@ -99,7 +100,7 @@ impl LeasedSource {
         }
     }
 
-    /// When a lane at the newest record was first opened, noted where it is opened first now; `None` where the lease was
+    /// When a lane at the newest record was first opened; noted in the table if that is now. `None` if the lease was
     /// lost meanwhile.
     async fn opened(&self, lease: &Lease) -> Result<Option<OpenedAt>, Fault> {
         if lease.checkpoint != Checkpoint::Latest || lease.opened.is_some() {
@@ -107,7 +108,7 @@ impl LeasedSource {
         }
         Ok(match self.table.open_at(&lease.key, wall_millis()).await? {
             Written::Yes(_) => Some(OpenedAt(None)),
-            // Written by a try whose answer was lost, or by another.
+            // Written by a try whose answer was lost, or by another worker.
             Written::No(Some(now)) if now.opened.is_some() => Some(OpenedAt(now.opened)),
             Written::No(_) => None,
         })
@@ -148,7 +149,7 @@ impl Source for LeasedSource {
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.closing.send_replace(true);
-            // A request that takes longer than a lease lasts need not be waited for.
+            // A request that takes longer than a lease lasts is not waited for: its lease has expired.
             let ended = async { while self.tasks.join_next().await.is_some() {} };
             if timeout(self.registry.duration, ended).await.is_err() {
                 self.tasks.shutdown().await;
@@ -159,7 +160,7 @@ impl Source for LeasedSource {
     }
 }
 
-/// A lane's tie to its lease.
+/// A lane's right to read, by its lease.
 struct LeaseOwnership {
     table: LeaseTable,
     holding: Holding,
@@ -172,7 +173,7 @@ impl Ownership for LeaseOwnership {
 
     fn until_lost(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // An error means that nothing can be lost any more: the source is gone, and says so by ending the lane.
+            // An error means that the source is gone; it ends the lane itself.
             drop(self.holding.lost.wait_for(|lost| *lost).await);
         })
     }

@@ -1,4 +1,5 @@
-//! How often a shard may be read: the service's limits, waits on an idle shard, backoff after a refusal. Pure.
+//! When a lane may read its shard: the pace that the service allows, the memory that all lanes of a source share, and
+//! whether the lane is at the tip. Pure.
 
 use esclusa_flow::retry::Backoff;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ impl ReadPace {
         ReadPace { due: first, ..self }
     }
 
-    /// As one of several readers of the same shard. Its bytes are for whoever is behind: what is too much is refused.
+    /// As one of several readers of the same shard. The bytes are not divided: a reader that is behind may take more,
+    /// and the service refuses reads beyond its limit.
     #[must_use]
     pub fn among(self, readers: u32) -> Self {
         let spacing = self.spacing.saturating_mul(readers.max(1));
@@ -53,7 +55,7 @@ impl ReadPace {
         self.due = Some(due);
     }
 
-    /// The next read may be sent at once: it is known to give something.
+    /// The next read may be sent at once: records are known to wait.
     pub fn now(&mut self) {
         self.due = None;
     }
@@ -74,7 +76,7 @@ impl ReadPace {
     }
 }
 
-/// So many bytes, for all lanes of a source.
+/// A limit on the bytes that all lanes of a source have read and not given yet (reliability K19).
 #[derive(Debug)]
 pub struct ReadAheadLimit {
     limit: usize,
@@ -82,18 +84,18 @@ pub struct ReadAheadLimit {
 }
 
 impl ReadAheadLimit {
-    /// Room for `limit` bytes.
+    /// A limit of `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(ReadAheadLimit { limit, used: AtomicUsize::new(0) })
     }
 
-    /// A lane's share, which is empty.
+    /// The quota of one more lane, which holds nothing yet.
     pub fn share(self: &Arc<Self>) -> Quota {
         Quota { room: self.clone(), bytes: 0 }
     }
 }
 
-/// What one lane takes of it; given back when dropped.
+/// The bytes that one lane holds; none when it is dropped.
 #[derive(Debug)]
 pub struct Quota {
     room: Arc<ReadAheadLimit>,
@@ -101,14 +103,14 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// The lane holds so many bytes now.
+    /// Sets the bytes that the lane holds now.
     pub fn set(&mut self, bytes: usize) {
         self.room.used.fetch_add(bytes, Ordering::Relaxed);
         self.room.used.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::Relaxed);
     }
 
-    /// True where the lane may read a page. One that holds something already may go on, so that a batch is never waited
-    /// for by all; so the limit is passed by a page for each lane that reads at the moment.
+    /// True if the lane may read a page. A lane that holds records may always go on: else all lanes could wait for each
+    /// other with half a batch each. So the limit may be exceeded by one page for each lane that is reading.
     pub fn may_read(&self) -> bool {
         self.bytes > 0 || self.room.used.load(Ordering::Relaxed) < self.room.limit
     }
@@ -120,8 +122,9 @@ impl Drop for Quota {
     }
 }
 
-/// Reads what a service says of the lag (reliability K12): a reader is at the tip only when two pages in a row were
-/// empty and the service says so; a page with records was not at the tip, whatever is said of it.
+/// Decides whether a reader is at the tip of its shard, from the lag that the service reports (reliability K12). It is
+/// only after two empty pages in a row with a lag of zero: a page with records was not at the tip, even if its lag is
+/// zero.
 #[derive(Debug, Default)]
 pub(crate) struct TipDetector {
     behind: Option<u64>,

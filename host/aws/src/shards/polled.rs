@@ -1,5 +1,5 @@
-//! A shard that is asked for its records: an iterator is kept from page to page, replaced where it has expired, and dropped
-//! where it was refused.
+//! A shard whose records are polled. An iterator is kept from page to page, replaced if it has expired, and dropped if
+//! it was refused.
 
 use super::{Cursor, Page, PageError, ShardFeed, wall_millis};
 use esclusa_flow::BoxFuture;
@@ -8,32 +8,33 @@ use std::time::Duration;
 
 /// The requests of a service, for one shard.
 pub(crate) trait PageRequests: Send + Sync {
-    /// What is done, for errors.
+    /// The request in words, for errors.
     fn doing(&self) -> &str;
 
-    /// An iterator at a place; `None` where the service gave none.
+    /// An iterator at a cursor; `None` if the service gave none.
     fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, PageError>>;
 
     /// The records at an iterator.
     fn page(&self, iterator: String) -> BoxFuture<'_, Result<FetchedPage, PageError>>;
 }
 
-/// What a request gave.
+/// The answer to a request for records.
 pub(crate) struct FetchedPage {
-    /// The records; whether the shard has ended is not its to say.
+    /// The records. `next` says whether the shard has ended.
     pub page: Page,
-    /// Sequence number of the last record, whatever became of it.
+    /// Sequence number of the last record, even if it was left out.
     pub last: Option<String>,
-    /// Where the next page begins; `None`: there is none.
+    /// Iterator of the next page; `None`: the shard has ended.
     pub next: Option<String>,
 }
 
-/// See the module.
+/// Polls one shard.
 pub(crate) struct PolledFeed<P> {
     pages: P,
-    /// Where the next iterator is to be.
+    /// Cursor of the next iterator.
     at: Cursor,
-    /// Records accepted before this are left out: not every service has iterators for a time. To the second, as they tell it.
+    /// Records accepted before this time are left out: not every service has iterators for a time. Rounded to the
+    /// second, like the times of the services.
     since: Option<u64>,
     iterator: Option<String>,
 }
@@ -57,7 +58,8 @@ impl<P: PageRequests> PolledFeed<P> {
         };
         match self.at {
             Cursor::Since(time) => self.since = Some(time / 1000 * 1000),
-            // Should it expire before there is a record, what came since is not left out.
+            // If the iterator expires before the first record, the next one begins here, so that no record since is
+            // left out.
             Cursor::Latest => self.at = Cursor::Since(asked),
             _ => {}
         }
@@ -76,7 +78,7 @@ impl<P: PageRequests> PolledFeed<P> {
         };
         let FetchedPage { mut page, last, next } = read;
         if let Some(last) = last {
-            // Behind what was read last, and not at it (reliability K10, D4).
+            // Behind the last record that was read, and not at it (reliability K10, D4).
             self.at = Cursor::After(last);
         }
         if let Some(since) = self.since {

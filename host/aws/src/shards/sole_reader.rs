@@ -1,4 +1,4 @@
-//! Shards of a stream that this process reads alone: all of them, with positions that are kept elsewhere.
+//! A stream that this process reads alone: all its shards. The local engine keeps the positions.
 
 use super::lane::{LaneOpener, LaneStart, Ownership};
 use super::{Cursor, wall_millis};
@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// What a process that reads a stream alone remembers, for as long as it lives. One for all sources that it opens for
-/// one route, one after the other.
+/// The memory of a process that reads a stream alone. One for all sources that it opens for one route, one after the
+/// other.
 pub struct SoleReader {
     positions: Positions,
     memory: Mutex<ShardMemory>,
@@ -27,10 +27,10 @@ pub struct SoleReader {
 
 #[derive(Default)]
 struct ShardMemory {
-    /// Where shards start that have no position.
+    /// Shards without a position, and where they start.
     unread: BTreeMap<String, UnreadShard>,
     finished: BTreeSet<String>,
-    /// A shard has ended since the shards were listed: its children are to be looked for.
+    /// A shard has ended since the shards were listed: list them again, to find its children.
     ended: bool,
 }
 
@@ -53,8 +53,8 @@ impl SoleReader {
         self.memory.lock()
     }
 
-    /// Where to read a shard without position, and whether what was trimmed of it before is nothing to miss. A lane at the
-    /// newest record that is opened again goes on where it was opened first.
+    /// The cursor of a shard without position, and whether records that were trimmed before are no gap. A lane at the
+    /// newest record that is opened again goes on at the time when it was first opened.
     fn begin(&self, shard: &str, opening: &LaneOpener) -> (Cursor, bool) {
         let mut memory = self.memory();
         let Some(unread) = memory.unread.get_mut(shard) else { return (Cursor::TrimHorizon, false) };
@@ -64,7 +64,7 @@ impl SoleReader {
     }
 }
 
-/// See the module.
+/// The shards of a stream, all read by this process.
 pub struct SoleSource {
     alone: Arc<SoleReader>,
     discovery: Duration,
@@ -93,12 +93,12 @@ impl SoleSource {
                 return Ok(Some(lane));
             }
             self.idle = true;
-            // Whether a shard has ended or the time has come is looked up above.
+            // The beginning of the loop finds out which of the two it was.
             drop(timeout_at(due, self.alone.ended.notified()).await);
         }
     }
 
-    /// Lists the shards where that is due; gives the time when it is due again.
+    /// Lists the shards if that is due; gives the time of the next listing.
     async fn list(&mut self) -> Result<Instant, Fault> {
         if let Some((_, due)) = &self.listing
             && Instant::now() < *due
@@ -124,7 +124,7 @@ impl SoleSource {
         Ok(positions)
     }
 
-    /// Opens the first lane that may be worked on and is not.
+    /// Opens the first lane that may be read and was not given yet.
     fn open(&mut self, positions: &BTreeMap<String, Option<Token>>) -> Result<Option<Box<dyn Lane>>, Fault> {
         let known = self.known(positions);
         let ready = |shard: &&Shard| {
@@ -178,7 +178,7 @@ impl Source for SoleSource {
     }
 }
 
-/// A shard that nobody else reads.
+/// The right to read a shard that no other process reads.
 struct SoleOwnership {
     alone: Arc<SoleReader>,
     shard: String,

@@ -29,7 +29,7 @@ pub struct KinesisSinkSettings {
     pub strict_order: bool,
 }
 
-/// An sink to a stream. The partition key is the message's key, or its id where it has none.
+/// A sink to a stream. The partition key is the message's key, or its id if it has none.
 #[must_use]
 pub fn open(clients: &Clients, settings: KinesisSinkSettings) -> Arc<dyn Sink> {
     Arc::new(KinesisSink { client: clients.kinesis(&settings.place), settings })

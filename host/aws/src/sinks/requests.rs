@@ -1,4 +1,4 @@
-//! Cuts messages into requests and accounts for each of them, whatever the service.
+//! Sends messages in batch requests, for any service, with a result for each message.
 
 use super::entry_fault;
 use esclusa_flow::BoxFuture;
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 /// Requests at the same time.
 const AT_ONCE: usize = 4;
-/// How often a message that failed for now is tried again before the caller hears of it.
+/// How often a message is tried before the caller gets its fault.
 const ATTEMPTS: u32 = 4;
 
 /// A service that takes several messages in a request.
@@ -61,7 +61,7 @@ pub async fn send(service: &dyn BatchRequests, messages: &[OutboxMessage]) -> Ve
         .collect()
 }
 
-/// What may be on its way now: of each key the first message that has no result.
+/// The messages that may be sent now: of each key the first one without a result.
 fn wave(service: &dyn BatchRequests, messages: &[OutboxMessage], results: &[Option<Result<(), Fault>>]) -> Vec<usize> {
     let mut keys = HashSet::new();
     let open = messages.iter().zip(results).enumerate().filter(|(_, (_, result))| result.is_none());
@@ -87,7 +87,7 @@ fn cut(service: &dyn BatchRequests, messages: &[OutboxMessage], wave: &[usize]) 
     requests
 }
 
-/// Sends a request; one that is refused for good as a whole is cut until the message at fault is alone.
+/// Sends a request. If it is refused for good as a whole it is halved, until the message at fault stands alone.
 fn isolate<'a>(
     service: &'a dyn BatchRequests,
     messages: &'a [OutboxMessage],
@@ -108,7 +108,7 @@ fn isolate<'a>(
     })
 }
 
-/// Gives up for now on what failed too often, and on what would overtake it.
+/// Gives up for now the messages that failed too often, and those that would overtake them.
 fn fail(
     service: &dyn BatchRequests,
     messages: &[OutboxMessage],
@@ -144,12 +144,12 @@ pub struct RefusedEntry {
     pub code: String,
     /// In words.
     pub message: Option<String>,
-    /// The message is at fault, and not the service.
+    /// The message is at fault, not the service.
     pub sender_fault: bool,
 }
 
-/// Sends messages as the entries of one request; results align with them. A message that no entry can be made of is not
-/// sent, and nothing is asked of the service where none is left.
+/// Sends messages as the entries of one request; results align with them. A message that cannot be an entry fails by
+/// itself; if none is left, no request is sent.
 pub async fn request_batch<E, F: Future<Output = Result<Vec<RefusedEntry>, Fault>>>(
     doing: &str,
     messages: &[&OutboxMessage],

@@ -20,12 +20,12 @@ use std::sync::Arc;
 /// Puts at the same time.
 const AT_ONCE: usize = 8;
 
-/// Where letters are kept.
+/// The bucket of dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BucketSinkSettings {
     /// Bucket.
     pub bucket: String,
-    /// What all paths begin with; may be empty.
+    /// Prefix of all paths; may be empty.
     pub prefix: String,
     /// Where the bucket is.
     pub place: ServiceLocation,
@@ -33,7 +33,7 @@ pub struct BucketSinkSettings {
     pub path_style: bool,
 }
 
-/// An sink to a bucket.
+/// A sink to a bucket.
 #[must_use]
 pub fn open(clients: &Clients, settings: BucketSinkSettings) -> Arc<dyn Sink> {
     Arc::new(BucketSink { client: clients.s3(&settings.place, settings.path_style), settings })
@@ -67,7 +67,7 @@ impl BucketSink {
     }
 }
 
-/// The path of a letter. What is no letter has no day.
+/// The path of a letter. A message that is no dead letter has no route and no day.
 fn path(prefix: &str, message: &OutboxMessage) -> String {
     let letter: Option<DeadLetter> = serde_json::from_slice(&message.send.data).ok();
     let (route, day) = letter.map_or(("-".to_owned(), "-".to_owned()), |letter| {

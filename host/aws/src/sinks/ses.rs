@@ -1,7 +1,7 @@
 //! Messages as mails by SES (version 2 of its API).
 //!
-//! Mail cannot be taken back and SES does not deduplicate: a request whose fate is unknown is repeated, or given up, as
-//! the settings say (reliability E9). The SDK's own retries are off for that reason.
+//! Mail cannot be taken back and SES does not deduplicate: the settings decide whether a request without a clear answer
+//! is repeated or given up (reliability E9). The SDK's own retries are off for that reason.
 
 use super::{attribute, fault_of, text};
 use crate::client::Clients;
@@ -38,7 +38,7 @@ pub struct SesSettings {
     pub subject: Option<String>,
     /// Most recipients a second; no more than the account allows either way.
     pub rate: Option<u32>,
-    /// What becomes of a mail that may have been sent (a time-out, a broken connection, an error 500).
+    /// What to do with a mail that may have been sent (a time-out, a broken connection, an error 500).
     pub ambiguous: AmbiguousMail,
 }
 
@@ -52,7 +52,7 @@ pub enum AmbiguousMail {
     DeadLetter,
 }
 
-/// An sink to SES that keeps within the account's rate of recipients per second, and within that of the settings.
+/// A sink to SES that keeps to the account's rate of recipients per second, and to the one in the settings.
 #[must_use]
 pub fn open(clients: &Clients, settings: SesSettings) -> Arc<dyn Sink> {
     let config = clients.ses(&settings.place).config().to_builder().retry_config(RetryConfig::disabled()).build();
@@ -157,7 +157,7 @@ fn never_connected(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Hands out turns. Without a known rate every turn is now.
+/// A rate: so many a second, evenly spread. Without a known rate every turn is now.
 #[derive(Debug, Default)]
 pub struct SendRate {
     each: Duration,

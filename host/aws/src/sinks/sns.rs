@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Most messages and bytes of a request. <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>, 2026-11.
 const LIMITS: (usize, usize) = (10, 256 << 10);
 
-/// Where messages go.
+/// The receiver of the messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnsTarget {
     /// A topic's ARN. One ending in `.fifo` is a FIFO topic: group and deduplication as for queues.
@@ -24,7 +24,7 @@ pub enum SnsTarget {
     Sms(Option<String>),
 }
 
-/// An sink to SNS. The attribute `subject` is the subject of a topic's mails; all other attributes go along, so that
+/// A sink to SNS. The attribute `subject` is the subject of a topic's mails; all other attributes go along, so that
 /// subscriptions can filter by them.
 #[must_use]
 pub fn open(clients: &Clients, place: &ServiceLocation, target: SnsTarget) -> Arc<dyn Sink> {

@@ -26,7 +26,7 @@ pub struct SqsSinkSettings {
     pub place: ServiceLocation,
 }
 
-/// An sink to a queue; finds its URL. FIFO: the group is the message's key, and the deduplication id is the message's
+/// A sink to a queue; finds its URL. FIFO: the group is the message's key, and the deduplication id is the message's
 /// id, which SQS remembers for five minutes (reliability E8); messages of a group go one by one, in order.
 ///
 /// # Errors

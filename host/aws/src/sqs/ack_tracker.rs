@@ -1,17 +1,18 @@
-//! Who is done with what: every received message, and the share that each route has in it. Pure but for the time that it is
-//! given.
+//! Tracks for every received message which routes have finished it (their acks). Pure: the caller gives the time.
 //!
-//! - A message is for every route that reads the source, whether that is open at the moment or not, except for those that
-//!   are known to be done with it. Routes settle it in any order; the last one decides what the queue is told: delete it
-//!   where all are done, else show it again, after the longest of the waits that routes asked for.
-//! - Until then it is kept invisible, for whoever has it in work or waiting.
-//! - A message that was given back does not wait for routes that have not begun with it by the time that it would be
-//!   extended, because they are paused or far behind: it comes again for all that are not done.
-//! - A route that is done with a message is not handed it again when it comes again for another one ([`DoneMessages`]).
-//! - A route that gives a message of a group back gives back what waits of the group for it. Other routes go on with
-//!   theirs: each has its own order, and SQS gives out nothing more of a group before all of it is settled.
-//! - A message whose receipt is lost is taken from all that it waits for. Who has it in work settles it as before.
-//! - A route that comes gets what is held when the others are done; for one that goes nothing waits any more.
+//! - A message is for every route that reads the source, even if that route has not opened it at the moment, except for
+//!   routes that are known to have finished it. Routes settle it in any order. When the last one has, the message is
+//!   deleted if all routes are done; else it is released after the longest wait that a route asked for.
+//! - Until then it is kept invisible for the routes that work on it or that it waits for.
+//! - A message that one route released does not wait for routes that have not begun it by the time of its next
+//!   extension, because they are paused or far behind: it is released for all routes that are not done.
+//! - If a message comes again for one route, the routes that are done do not get it again ([`DoneMessages`]).
+//! - A route that releases a message of a group also releases all messages of the group that wait for it, so that their
+//!   order holds. Other routes go on: each has its own order, and SQS gives out nothing more of a group before all of
+//!   it is settled.
+//! - A message whose receipt is lost no longer waits for any route. A route that works on it settles it as before.
+//! - A new route gets the messages in hand once the other routes are done with them. Nothing waits for a route that is
+//!   gone.
 
 mod ack;
 
@@ -22,16 +23,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How far a message that some routes are done with, and that waits for others, is extended at least: these may be paused,
-/// or far behind, and thousands may wait. So much later it comes again after a crash.
+/// The least extension of a message that some routes are done with and that waits for others: these may be paused or
+/// far behind, and thousands of messages may wait. After a crash it comes again so much later.
 const PATIENT: Duration = Duration::from_secs(300);
 
-/// What the queue is to be told, by receipts.
+/// Changes to be sent to the queue, by receipt handle.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct QueueChanges {
-    /// All routes are done with these. The time means nothing.
+    /// All routes are done with these messages. The time is not used.
     pub delete: Vec<(Box<str>, Duration)>,
-    /// These are shown again after a time.
+    /// These messages are released, to be seen again after this time.
     pub release: Vec<(Box<str>, Duration)>,
 }
 
@@ -44,21 +45,21 @@ impl QueueChanges {
     }
 }
 
-/// See the module.
+/// The acks of all messages that this process has received from one queue.
 #[derive(Debug)]
 pub struct AckTracker {
     visibility: Duration,
     routes: BTreeSet<Arc<str>>,
     messages: HashMap<Box<str>, TrackedMessage>,
     done_messages: DoneMessages,
-    /// Settled otherwise than by [`AckTracker::settle`], and not told to the queue yet.
+    /// Messages that became deletable or released outside of [`AckTracker::settle`]; the queue does not know it yet.
     ready: Vec<Box<str>>,
-    /// Before this time nothing is to be extended.
+    /// No message has to be extended before this time.
     due: Option<Instant>,
 }
 
 impl AckTracker {
-    /// Nothing yet. `visibility`: how long a message stays invisible after its receipt.
+    /// A tracker without messages. `visibility`: how long a message stays invisible after its receipt.
     pub fn new(visibility: Duration) -> Self {
         AckTracker {
             visibility,
@@ -70,7 +71,7 @@ impl AckTracker {
         }
     }
 
-    /// The routes that messages are for from now on.
+    /// Sets the routes that messages are for from now on.
     pub fn set_routes(&mut self, routes: BTreeSet<Arc<str>>, now: Instant) {
         for (receipt, message) in &mut self.messages {
             let was_open = message.open();
@@ -83,11 +84,12 @@ impl AckTracker {
         self.routes = routes;
     }
 
-    /// A message was received; gives the routes that it is for.
+    /// Adds a message that was received; gives the routes that it waits for.
     pub fn receive(&mut self, id: &str, receipt: &Receipt) -> Vec<Arc<str>> {
         let ack = |route: &Arc<str>| if self.done_messages.done(id, route) { Ack::Done } else { Ack::Waiting };
         let acks: Vec<_> = self.routes.iter().map(|route| (route.clone(), ack(route))).collect();
         let routes: Vec<_> = acks.iter().filter(|(_, ack)| ack.open()).map(|(route, _)| route.clone()).collect();
+        // All routes have finished it before: it is only to be deleted.
         if routes.is_empty() {
             self.ready.push(receipt.handle.clone());
         }
@@ -100,20 +102,21 @@ impl AckTracker {
         routes
     }
 
-    /// Leaves to others those of the messages that they may see by now; they come again. With such a message a route gives back
-    /// what waits of its group, also what came before it: so ask [`AckTracker::waits`] only after all of them were looked at.
+    /// Drops those of the messages whose visibility timeout has passed: other consumers may see them by now. With such
+    /// a message a route also releases the messages of its group that wait, even earlier ones: so ask
+    /// [`AckTracker::waits`] only after all of them were passed here.
     pub fn lapse<'a>(&mut self, receipts: impl Iterator<Item = &'a str>, now: Instant) {
         let lapsed = |receipt: &&str| self.messages.get(*receipt).is_some_and(|message| message.receipt.until <= now);
         let lapsed: Vec<Box<str>> = receipts.filter(lapsed).map(Box::from).collect();
         self.lost(&lapsed, now);
     }
 
-    /// True if a message waits for a route, also one that others may see by now.
+    /// True if a message waits for a route, even if its visibility timeout has passed.
     pub fn waits(&self, route: &str, receipt: &str) -> bool {
         self.messages.get(receipt).is_some_and(|message| message.is(route, Ack::Waiting))
     }
 
-    /// A route has these in work.
+    /// Notes that a route works on these messages.
     pub fn take<'a>(&mut self, route: &str, receipts: impl Iterator<Item = &'a str>) {
         for receipt in receipts {
             if let Some(ack) = self.messages.get_mut(receipt).and_then(|m| m.ack(route))
@@ -124,8 +127,8 @@ impl AckTracker {
         }
     }
 
-    /// A route settles messages: done, or back after a wait. Gives what the queue is to be told of them; the same again when
-    /// it is asked again. A receipt that is not known is the route's alone, where it reads alone.
+    /// Settles messages of a route: `None` is done, a wait is a release. Gives the changes to send to the queue; asked
+    /// again, it gives the same. An unknown receipt is settled directly if only one route reads the source.
     pub fn settle(&mut self, route: &str, settled: Vec<(Box<str>, Option<Duration>)>, now: Instant) -> QueueChanges {
         let (mut changes, mut failed, several) = (QueueChanges::default(), HashSet::new(), self.routes.len() > 1);
         for (receipt, release) in settled {
@@ -143,6 +146,7 @@ impl AckTracker {
                 }
                 match release {
                     None => *ack = Ack::Done,
+                    // A done ack stays: the effects are written, and a repeated settle may come late.
                     Some(wait) if *ack != Ack::Done => *ack = Ack::Released(now + wait),
                     Some(_) => {}
                 }
@@ -155,7 +159,7 @@ impl AckTracker {
         changes
     }
 
-    /// A route dropped these while it had them in work: they are left to their visibility timeout.
+    /// A route dropped these messages unsettled: they come again when their visibility timeout passes.
     pub fn dropped(&mut self, route: &str, receipts: &[Box<str>], now: Instant) {
         let mut groups = HashSet::new();
         for receipt in receipts {
@@ -170,7 +174,7 @@ impl AckTracker {
         groups.iter().for_each(|group| self.release_group(route, group, now));
     }
 
-    /// A route is at nothing any more: everything that it is not done with is shown again when the others are done with it.
+    /// The route stops: its unfinished messages are released once all other routes have finished them.
     pub fn release_route(&mut self, route: &str, now: Instant) {
         for (receipt, message) in &mut self.messages {
             if let Some(ack) = message.ack(route)
@@ -182,7 +186,7 @@ impl AckTracker {
         }
     }
 
-    /// Receipts that are not valid any more.
+    /// Notes receipts that are not valid any more.
     pub fn lost(&mut self, receipts: &[Box<str>], now: Instant) {
         let mut broken = HashSet::new();
         for receipt in receipts {
@@ -197,7 +201,7 @@ impl AckTracker {
         broken.iter().for_each(|(route, group)| self.release_group(route, group, now));
     }
 
-    /// Gives back what waits of a group for a route; messages without a group have nothing to do with each other.
+    /// Releases the messages of a group that wait for a route. Messages without a group are independent of each other.
     fn release_group(&mut self, route: &str, group: &str, now: Instant) {
         for (receipt, message) in
             self.messages.iter_mut().filter(|(_, m)| !group.is_empty() && *m.receipt.group == *group)
@@ -211,12 +215,14 @@ impl AckTracker {
         }
     }
 
-    /// What the queue is to be told besides what [`AckTracker::settle`] gave; the same again until it is noted as told.
+    /// Changes to send to the queue besides those of [`AckTracker::settle`]; the same ones until
+    /// [`AckTracker::confirm`].
     pub fn ready(&mut self, now: Instant) -> QueueChanges {
         let (mut changes, mut seen) = (QueueChanges::default(), HashSet::new());
         for receipt in std::mem::take(&mut self.ready) {
             let Some(message) = self.messages.get(&receipt) else { continue };
-            // What others may see by now is shown.
+            // Past its visibility timeout a message is visible already: a release would hide it from the consumer that
+            // has it now.
             let Some(change) = message.queue_change(now).filter(|_| message.receipt.until > now) else { continue };
             if seen.insert(receipt.clone()) {
                 changes.push(receipt.clone(), &change);
@@ -226,7 +232,8 @@ impl AckTracker {
         changes
     }
 
-    /// The queue was told; `stale`: receipts that were not valid any more, so that their messages may come again.
+    /// Notes that the queue has made these changes. `stale`: receipts that were not valid any more, so that their messages
+    /// may come again.
     pub fn confirm(&mut self, changes: &QueueChanges, stale: &[Box<str>]) {
         for (receipt, _) in &changes.release {
             self.messages.remove(receipt);
@@ -242,23 +249,23 @@ impl AckTracker {
         self.ready.retain(|receipt| self.messages.contains_key(receipt));
     }
 
-    /// Messages in flight that this route is done with, and others are not.
+    /// Number of messages in flight that this route has finished and that wait for other routes.
     pub fn waiting_for_others(&self, route: &str, now: Instant) -> u64 {
         let others = |m: &&TrackedMessage| m.receipt.until > now && !m.lost && m.open() && m.is(route, Ack::Done);
         self.messages.values().filter(others).count() as u64
     }
 
-    /// Before this time nothing is to be extended. `None`: nothing can be.
+    /// No message has to be extended before this time. `None`: nothing can be.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// True where messages are held, extensible or not.
+    /// True if messages are held, extensible or not.
     pub fn any_open(&self) -> bool {
         self.messages.values().any(|message| !message.lost && message.open())
     }
 
-    /// What is to be extended now, after half of its time, and for how long.
+    /// The messages to extend now, when half of their time has passed, and for how long.
     pub fn extensions(&mut self, now: Instant) -> Vec<(Box<str>, Duration)> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
@@ -279,7 +286,7 @@ impl AckTracker {
         .collect()
     }
 
-    /// Gives back, for all, what a route gave back and the others have not begun with.
+    /// Releases for all routes the messages that one route released and the others have not begun.
     fn release_for_all(&mut self, now: Instant) {
         let mut groups = HashSet::new();
         for (receipt, message) in self.messages.iter_mut().filter(|(_, m)| m.open() && m.release_is_due(now)) {
@@ -292,7 +299,7 @@ impl AckTracker {
         groups.iter().for_each(|(route, group)| self.release_group(route, group, now));
     }
 
-    /// Extensions that were made at `now`.
+    /// Notes extensions that were sent at `now`.
     pub fn extended(&mut self, now: Instant, extensions: &[(Box<str>, Duration)]) {
         for (receipt, time) in extensions {
             if let Some(message) = self.messages.get_mut(receipt) {

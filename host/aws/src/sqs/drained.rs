@@ -1,9 +1,9 @@
-//! What a queue says of its backlog: whether it is drained, and whether it withholds messages.
+//! Whether a queue is drained, and whether it withholds messages, by the numbers of messages that SQS reports.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often a queue is asked at most.
+/// Least time between two requests to one queue.
 pub const PAUSE: Duration = Duration::from_secs(1);
 /// Messages in flight from which a queue may withhold others, and answers as if it were empty: the lower of the two
 /// quotas that AWS has documented for FIFO queues (20,000 and 120,000; standard queues 120,000). Only a warning depends
@@ -15,19 +15,19 @@ const MANY_IN_FLIGHT: u64 = 20_000;
 pub struct QueueBacklog {
     /// Ready to be received.
     pub visible: u64,
-    /// Received, and neither deleted nor shown again.
+    /// Received, and neither deleted nor released.
     pub in_flight: u64,
     /// Sent with a delay that has not passed.
     pub delayed: u64,
 }
 
 impl QueueBacklog {
-    /// True where nothing will come without a new message from outside.
+    /// True if nothing will come unless somebody sends a message.
     pub fn drained(&self) -> bool {
         self.visible == 0 && self.in_flight == 0 && self.delayed == 0
     }
 
-    /// True where an empty answer means that too much is in flight, not that nothing is there (reliability Q4).
+    /// True if SQS answers a receive with nothing because too many messages are in flight (reliability Q4).
     pub fn withheld(&self) -> bool {
         self.visible > 0 && self.in_flight >= MANY_IN_FLIGHT
     }
@@ -36,7 +36,7 @@ impl QueueBacklog {
 /// Whether a queue is drained, as far as a pull can know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// Nothing will come without a new message from outside.
+    /// Nothing will come unless somebody sends a message.
     Yes,
     /// Messages exist that are hidden for now, or come soon.
     No,
@@ -49,8 +49,8 @@ pub enum Drained {
 pub struct DrainedAnswer(Option<(Instant, bool)>);
 
 impl DrainedAnswer {
-    /// The last answer for a pull that began at `began`; `None`: the queue is to be asked. A question that was asked before
-    /// the pull began says nothing of what came in between.
+    /// The last answer for a pull that began at `began`; `None`: the queue is to be asked. An answer from before the
+    /// pull began does not count: messages may have come since.
     pub fn for_pull(&self, began: Instant, now: Instant) -> Option<Drained> {
         let (asked, drained) = self.0?;
         match asked >= began {
@@ -60,7 +60,7 @@ impl DrainedAnswer {
         }
     }
 
-    /// What the queue answered to a question of `asked`.
+    /// Notes the answer to a request that was sent at `asked`.
     pub fn note(&mut self, asked: Instant, drained: bool) {
         self.0 = Some((asked, drained));
     }

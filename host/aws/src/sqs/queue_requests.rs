@@ -1,4 +1,4 @@
-//! A queue's requests: find, receive, and change what was received, each entry of a batch accounted for.
+//! The requests to one queue: find it, receive, delete and set visibility, with a result for each entry of a batch.
 
 use super::SqsSettings;
 use super::drained::{Drained, DrainedAnswer, QueueBacklog};
@@ -22,12 +22,12 @@ use tokio::time::{Instant, sleep};
 pub const TEN: usize = 10;
 /// Requests of a batch at the same time.
 const AT_ONCE: usize = 8;
-/// How long a question waits for other workers to have it.
+/// How long a worker waits before it asks, so that other workers share the answer.
 const GATHER: Duration = Duration::from_millis(20);
-/// How often the failed entries of a batch are tried again before the caller hears of it.
+/// How often the failed entries of a batch are sent before the caller gets the fault.
 const ROUNDS: u32 = 4;
-/// Codes of entries whose receipt is not valid any more: deleted, or shown again in the meantime. With and without the
-/// prefix of the query protocol.
+/// Codes of entries whose receipt is not valid any more: the message was deleted, or another consumer received it
+/// meanwhile. With and without the prefix of the query protocol.
 const LOST: &[&str] = &["ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"];
 
 /// A queue of one place.
@@ -37,7 +37,7 @@ pub struct SqsQueue {
     url: String,
     /// The last part of its URL.
     pub name: String,
-    /// True where messages have groups and groups have an order.
+    /// True for a FIFO queue: messages have groups, and each group has an order.
     pub fifo: bool,
     /// How long a received message stays invisible; whole seconds.
     pub visibility: Duration,
@@ -45,17 +45,17 @@ pub struct SqsQueue {
     late: AtomicU64,
 }
 
-/// What to do to received messages.
+/// A change of received messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageChange {
-    /// Delete them.
+    /// Deletes them.
     Delete,
-    /// Hide them for a time that starts now; zero shows them.
+    /// Sets the time for which they stay invisible from now on: extends them, or releases them. Zero is at once.
     SetVisibility,
 }
 
 impl SqsQueue {
-    /// Finds the queue and reads what is needed of its attributes.
+    /// Finds the queue and reads its visibility timeout.
     ///
     /// # Errors
     /// A [`Fault`] that names the queue.
@@ -79,7 +79,7 @@ impl SqsQueue {
         Ok(queue)
     }
 
-    /// True where the other is the same queue, read in the same way.
+    /// True if the other is the same queue, read with the same visibility timeout.
     pub fn is(&self, other: &SqsQueue) -> bool {
         self.url == other.url && self.visibility == other.visibility
     }
@@ -93,9 +93,10 @@ impl SqsQueue {
         Ok(answer.attributes.unwrap_or_default())
     }
 
-    /// Whether nothing will come for a route without a new message, for a pull that began at `began` and found nothing. Asks
-    /// the queue at most every second, for all workers of the route, which share `answer`; those that come meanwhile wait
-    /// for it. `waiting_for_others`: so many messages in flight do not concern the route.
+    /// Whether nothing will come for a route without a new message, for a pull that began at `began` and found nothing.
+    /// Asks the queue at most every second, for all workers of the route, which share `answer`; workers that ask
+    /// meanwhile wait for its answer. `waiting_for_others`: the number of messages in flight that the route has
+    /// finished.
     ///
     /// # Errors
     /// A [`Fault`].
@@ -109,7 +110,7 @@ impl SqsQueue {
         if let Some(known) = answer.for_pull(began, Instant::now()) {
             return Ok(known);
         }
-        // Workers often look at the same moment: one question is for them all.
+        // Workers often ask at the same moment: one request answers them all.
         sleep(GATHER).await;
         let (asked, waiting_for_others) = (Instant::now(), waiting_for_others());
         let attributes = self
@@ -137,7 +138,7 @@ impl SqsQueue {
     /// Receives up to `most` messages, by as many requests at once as it takes; waits up to `wait` for the first one.
     ///
     /// # Errors
-    /// A [`Fault`] where no request gave anything and one failed.
+    /// A [`Fault`] if one request failed and no other gave a message.
     pub async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<ReceivedMessage>, Fault> {
         let sizes = (0..most.max(1)).step_by(TEN).map(|first| TEN.min(most.max(1) - first)).take(AT_ONCE);
         let (mut messages, mut failed) = (Vec::new(), None);
@@ -172,11 +173,11 @@ impl SqsQueue {
         Ok(messages.filter_map(|message| received(message, self.fifo, asked, self.visibility)).collect())
     }
 
-    /// Changes messages by their receipts; gives the receipts that were not valid any more, which is no error: their
-    /// messages are gone, or come again.
+    /// Changes messages by receipt handle. Gives the handles that were not valid any more. That is no error: their
+    /// messages are deleted, or come again.
     ///
     /// # Errors
-    /// A [`Fault`] where entries failed in spite of retries; the others are changed.
+    /// A [`Fault`] if entries failed in spite of retries; the others are changed.
     pub async fn change(
         &self,
         change: MessageChange,
@@ -250,7 +251,9 @@ impl SqsQueue {
             let entries = numbered.map(entry).collect::<Result<_, _>>().map_err(broken)?;
             let request = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
             let answer = request.send().await;
-            Ok(answer.map_err(|e| fault::of(&format!("hide messages of the queue {:?}", self.name), &e))?.failed)
+            Ok(answer
+                .map_err(|e| fault::of(&format!("set the visibility of messages of the queue {:?}", self.name), &e))?
+                .failed)
         }
     }
 }

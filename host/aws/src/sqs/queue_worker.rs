@@ -1,7 +1,7 @@
-//! The workers of a queue as lanes: each receives, keeps what is held invisible, and hands out one batch at a time.
+//! The workers of a queue as lanes: each receives messages, keeps them invisible, and gives one batch at a time.
 //!
-//! Receives run in tasks of their own, so that a cancelled pull loses no message that is on its way. What a route holds
-//! when its source ends is shown again.
+//! Receives run in tasks of their own, so that a cancelled pull loses no message that is on its way. When its source
+//! ends, a route's unfinished messages are released.
 
 use super::QueueReader;
 use super::drained::{Drained, DrainedAnswer};
@@ -24,26 +24,27 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 /// Longest long poll.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>, 2026-11.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
-/// Longest poll where messages are hidden for now, after which the queue may turn out to be drained.
+/// Longest poll while messages are hidden, after which the queue may turn out to be drained.
 const HIDDEN_POLL: Duration = Duration::from_secs(5);
-/// How long a closing source waits for receives that are on their way; what comes later is shown again by the queue.
+/// How long a closing source waits for receives that are on their way. Messages that come later are seen again when
+/// their visibility timeout passes.
 const LAST_RECEIVE: Duration = Duration::from_secs(1);
 
 /// A receive that is on its way.
 struct Receiving {
     task: JoinHandle<Result<Vec<ReceivedMessage>, Fault>>,
-    /// It waits for messages to come.
+    /// It is a long poll.
     waits: bool,
 }
 
 /// Receives that ended workers left on their way.
 type LeftReceives = Arc<Mutex<Vec<Receiving>>>;
 
-/// See the module.
+/// An SQS queue as the source of one route.
 pub struct SqsSource {
     receiver: Arc<SharedReceiver>,
     reader: QueueReader,
-    /// Held by the workers as well.
+    /// The workers hold it too: the route has the queue open until the last of them is gone.
     subscription: Option<Arc<RouteSubscription>>,
     answer: Arc<tokio::sync::Mutex<DrainedAnswer>>,
     given: usize,
@@ -107,18 +108,18 @@ impl Source for SqsSource {
 struct QueueWorker {
     receiver: Arc<SharedReceiver>,
     reader: QueueReader,
-    /// Something came for the route, or there is room again.
+    /// Changes when a message comes for the route, or an inbox is no longer full.
     news: watch::Receiver<()>,
     _subscription: Arc<RouteSubscription>,
     answer: Arc<tokio::sync::Mutex<DrainedAnswer>>,
     left: LeftReceives,
     buffer: WorkerBuffer,
     receiving: Option<Receiving>,
-    /// What went wrong while it waited.
+    /// A fault of a receive that ended in [`Lane::ready`]; the next pull reports it.
     failed: Option<Fault>,
     /// How long it waits for messages before it looks whether the queue is drained.
     poll: Duration,
-    /// When it looks for that whatever comes.
+    /// When it asks whether the queue is drained, even if a receive is on its way.
     look: Option<Instant>,
     /// Most messages of a batch.
     most: usize,
@@ -178,9 +179,9 @@ impl QueueWorker {
         Ok(Pull::Batch(Batch { origin, columns: columns.into(), claims, previous: None }))
     }
 
-    /// Takes what others received for the route, and receives until a batch is full, nothing comes any more and the window
-    /// has passed. The messages of a FIFO queue's group come with one receive; while they are in flight there are no more of
-    /// it.
+    /// Takes the messages that other workers received for the route, then receives until the batch is full or its
+    /// window has passed. One receive gives the messages of a FIFO queue's group; SQS gives no more of that group while
+    /// they are in flight.
     async fn fill(&mut self, limit: Limit) -> Result<(), Fault> {
         let (mut end, route) = (None, self.reader.route.clone());
         loop {
@@ -206,7 +207,7 @@ impl QueueWorker {
                 return Ok(());
             }
             self.receiver.extend_due().await;
-            // An empty hand may mean an empty queue: one request finds out.
+            // With nothing in the buffer the queue may be empty: one request is enough to find out.
             let most = if count == 0 { TEN.min(self.most) } else { self.most - count };
             let wait = end.saturating_duration_since(now).min(LONGEST_POLL);
             if wait.is_zero() {
@@ -215,7 +216,7 @@ impl QueueWorker {
                 }
                 continue;
             }
-            // A receive that takes longer goes on, and its messages are for the next batch.
+            // A receive that takes longer goes on; its messages are for the next batch.
             let until = self.receiver.acks(|acks| acks.due()).map_or(end, |due| due.min(end));
             let mut news = self.news.clone();
             tokio::select! {
@@ -252,7 +253,7 @@ impl QueueWorker {
     }
 }
 
-/// Waits for news; for ever where none will come.
+/// Waits for news; for ever if the receiver is gone.
 async fn news_arrived(news: &mut watch::Receiver<()>) {
     if news.changed().await.is_err() {
         std::future::pending().await

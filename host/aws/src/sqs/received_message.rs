@@ -12,9 +12,9 @@ use tokio::time::Instant;
 /// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedMessage {
-    /// Its receipt.
+    /// The proof with which it is settled.
     pub receipt: Receipt,
-    /// The message; one for all routes that it is for.
+    /// The message; all routes that it is for share it.
     pub event: Arc<MessageEvent>,
 }
 
@@ -31,12 +31,12 @@ pub struct Receipt {
     pub group: Box<str>,
     /// When it was received.
     pub received: Instant,
-    /// Until when nobody else sees the message.
+    /// No other consumer sees the message before this time.
     pub until: Instant,
 }
 
 impl Receipt {
-    /// True where an extension by at least a second is within SQS' limit.
+    /// True if an extension by at least a second is within SQS' limit.
     pub fn extensible(&self) -> bool {
         self.until + Duration::from_secs(1) <= self.received + LONGEST
     }
@@ -54,7 +54,7 @@ pub struct MessageEvent {
 }
 
 impl MessageEvent {
-    /// What SQS calls the message, at each of its receipts.
+    /// The message's id in SQS, the same at each receipt.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -64,7 +64,7 @@ impl MessageEvent {
         self.attempt
     }
 
-    /// Hands the parts to `with`.
+    /// Calls `with` on its parts, borrowed.
     pub fn view<T>(&self, with: impl FnOnce(&NewEvent<'_>) -> T) -> T {
         let attributes: Vec<_> = self.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         with(&NewEvent {
@@ -95,7 +95,7 @@ fn varies(name: &MessageSystemAttributeName) -> bool {
     )
 }
 
-/// A received message; `None` where it lacks its id or receipt, which SQS always gives. `asked` is when the receive
+/// A received message; `None` if it lacks its id or receipt, which SQS always gives. `asked` is when the receive
 /// began: the message stays invisible at least until `visibility` after it.
 pub fn received(message: Message, fifo: bool, asked: Instant, visibility: Duration) -> Option<ReceivedMessage> {
     let system = message.attributes.unwrap_or_default();

@@ -1,12 +1,11 @@
-//! What the routes that read a source have in common: what was received, for whom it waits, and the requests that follow.
+//! Receives messages for all routes of this process that read one source, and sends what they settle.
 //!
-//! Each worker receives for all routes. What is for its own it hands out itself; what is for another waits in that one's
-//! inbox, from which its workers take before they receive. Inboxes have a limit, in messages and bytes: where one is full
-//! nothing more is received, so that a route which falls behind, or is paused, bounds how far the others are ahead of it.
-//! A single route has nothing in its inbox, ever.
+//! Each worker receives for all routes. It keeps the messages for its own route; those for another wait in that route's
+//! inbox, which its workers empty before they receive. Inboxes have a limit in messages and bytes: while one is full
+//! nobody receives, so that a route that falls behind or is paused bounds how far the others run ahead. The inbox of a
+//! single route is always empty.
 //!
-//! Locks are held for moments, and never while something is awaited; the requests about what no batch settles are made by
-//! one worker at a time.
+//! No lock is held across an await. Extensions and releases that no batch asks for are sent by one worker at a time.
 
 use super::ack_tracker::{AckTracker, QueueChanges};
 use super::queue_requests::{MessageChange, SqsQueue};
@@ -19,17 +18,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Most messages of an inbox, passed by what one receive gives each worker: with those in work well below the 20,000 that
-/// a FIFO queue may have in flight.
+/// Most messages of an inbox; one receive of each worker may exceed it. Together with the messages in work that is well
+/// below the 20,000 that a FIFO queue may have in flight.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>, 2026-11.
 const FULL: usize = 10_000;
-/// How often it is said at most that a route holds up the others.
+/// Least time between two warnings that a route holds up the others.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// The routes that read a source, and the bytes that each may have waiting.
+/// The routes that read a source, and how many bytes may wait in the inbox of each.
 pub type Routes = BTreeMap<Arc<str>, usize>;
 
-/// What waits for a route.
+/// The messages that wait for a route.
 #[derive(Debug)]
 struct Inbox {
     waiting: VecDeque<ReceivedMessage>,
@@ -46,7 +45,8 @@ impl Inbox {
         self.waiting.len() >= FULL || self.bytes >= self.most
     }
 
-    /// Adds messages of one receive. Those that come again go first: they have waited before, and the queue may give them up.
+    /// Adds the messages of one receive. Redelivered ones go first: they have waited before, and a redrive policy may
+    /// give them up.
     fn add(&mut self, messages: Vec<ReceivedMessage>) {
         self.bytes += messages.iter().map(|message| message.event.size()).sum::<usize>();
         let (again, new): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.event.attempt() > 1);
@@ -69,7 +69,7 @@ struct ReceiverState {
 }
 
 impl ReceiverState {
-    /// What is to be extended now, and what the queue is to be told besides. What was given back leaves the inboxes.
+    /// The extensions and other changes that are due. Released messages leave the inboxes.
     fn due_changes(&mut self, now: Instant) -> (Vec<(Box<str>, Duration)>, QueueChanges) {
         let due = (self.acks.extensions(now), self.acks.ready(now));
         let full = |inboxes: &BTreeMap<_, Inbox>| inboxes.values().any(Inbox::full);
@@ -89,24 +89,24 @@ impl ReceiverState {
     }
 }
 
-/// See the module.
+/// Receives a queue for all routes of one source.
 #[derive(Debug)]
 pub struct SharedReceiver {
     /// The queue.
     pub queue: SqsQueue,
     source: Arc<str>,
     state: Mutex<ReceiverState>,
-    /// Who extends, or tells the queue what no batch settles.
+    /// Taken by the worker that extends, or sends changes that no batch asked for.
     turn: tokio::sync::Mutex<()>,
 }
 
 /// A route has the source open until this is dropped.
 #[derive(Debug)]
 pub struct RouteSubscription {
-    /// What it has in common with others.
+    /// The receiver that it shares with other routes.
     pub receiver: Arc<SharedReceiver>,
     route: Arc<str>,
-    /// Something came for the route, or there is room again.
+    /// Changes when a message comes for the route, or an inbox is no longer full.
     pub news: watch::Receiver<()>,
 }
 
@@ -117,7 +117,7 @@ impl Drop for RouteSubscription {
 }
 
 impl SharedReceiver {
-    /// The hub of a source that these routes read.
+    /// The receiver of a source that these routes read.
     pub fn new(queue: SqsQueue, source: Arc<str>, routes: &Routes) -> Self {
         let state = ReceiverState { acks: AckTracker::new(queue.visibility), inboxes: BTreeMap::new(), warned: None };
         let receiver = SharedReceiver { queue, source, state: Mutex::new(state), turn: tokio::sync::Mutex::default() };
@@ -129,12 +129,12 @@ impl SharedReceiver {
         self.state.lock()
     }
 
-    /// Says what is to be done with the shares of routes.
+    /// Calls `with` on the acks, under the lock.
     pub fn acks<T>(&self, with: impl FnOnce(&mut AckTracker) -> T) -> T {
         with(&mut self.state().acks)
     }
 
-    /// The routes that read the source from now on.
+    /// Sets the routes that read the source from now on.
     pub fn set_routes(&self, routes: &Routes) {
         let mut state = self.state();
         state.acks.set_routes(routes.keys().cloned().collect(), Instant::now());
@@ -164,12 +164,12 @@ impl SharedReceiver {
         RouteSubscription { receiver: self, route: route.clone(), news }
     }
 
-    /// True where a route has the source open.
+    /// True if a route has the source open.
     pub fn in_use(&self) -> bool {
         self.state().inboxes.values().any(|inbox| inbox.open > 0)
     }
 
-    /// A route has closed the source: what it is not done with is to be shown again; with the last one, all that is held.
+    /// A route has closed the source: its unfinished messages are released. With the last route all messages are.
     fn closed(&self, route: &str) {
         let (now, mut state) = (Instant::now(), self.state());
         let ReceiverState { acks, inboxes, .. } = &mut *state;
@@ -184,7 +184,7 @@ impl SharedReceiver {
         state.wake_all();
     }
 
-    /// Receives for all routes; gives what is for `route`.
+    /// Receives for all routes; gives the messages for `route`.
     ///
     /// # Errors
     /// A [`Fault`] that names the queue.
@@ -193,7 +193,7 @@ impl SharedReceiver {
         let (mut own, mut state) = (Vec::with_capacity(messages.len()), self.state());
         let ReceiverState { acks, inboxes, .. } = &mut *state;
         let mut shared_out: BTreeMap<Arc<str>, Vec<ReceivedMessage>> = BTreeMap::new();
-        // Who closed the source meanwhile hears of it when it is opened again.
+        // The route may have closed the source while the receive ran: then the messages wait in its inbox.
         let here = inboxes.get(route).is_some_and(|inbox| inbox.open > 0);
         for message in messages {
             for name in acks.receive(message.event.id(), &message.receipt) {
@@ -209,8 +209,8 @@ impl SharedReceiver {
         Ok(own)
     }
 
-    /// Takes from a route's inbox, in order, up to so many messages and bytes, and at least one where there is any. Of a
-    /// FIFO queue it takes all of one group: no other worker has anything of it.
+    /// Takes up to `most` messages and about `bytes` bytes from a route's inbox, in order, and at least one if there is
+    /// any. Of a FIFO queue it takes all messages of one group: no other worker of the route has any of that group.
     pub fn take(&self, route: &str, most: usize, bytes: usize) -> Vec<ReceivedMessage> {
         let mut state = self.state();
         let ReceiverState { acks, inboxes, .. } = &mut *state;
@@ -248,7 +248,7 @@ impl SharedReceiver {
         taken
     }
 
-    /// True where no other route is so far behind that nothing more is to be received.
+    /// True if no other route's inbox is full.
     pub fn room(&self, route: &str) -> bool {
         let mut state = self.state();
         let full = state.inboxes.iter().find(|(name, inbox)| ***name != *route && inbox.full());
@@ -264,7 +264,7 @@ impl SharedReceiver {
         false
     }
 
-    /// Settles messages of a route: done, or back after a wait.
+    /// Settles messages of a route: `None` is done, a wait is a release.
     ///
     /// # Errors
     /// A [`Fault`]; the same may be settled again.
@@ -273,10 +273,10 @@ impl SharedReceiver {
         self.apply(&changes).await
     }
 
-    /// Tells the queue what no batch settles.
+    /// Sends the changes that no batch asked for.
     ///
     /// # Errors
-    /// A [`Fault`]; it is told again.
+    /// A [`Fault`]; the next call sends them again.
     pub async fn flush(&self) -> Result<(), Fault> {
         if self.acks(|acks| acks.ready(Instant::now())) == QueueChanges::default() {
             return Ok(());
@@ -293,7 +293,7 @@ impl SharedReceiver {
         Ok(())
     }
 
-    /// Extends what is due; false where that failed and is to be tried again soon.
+    /// Sends the extensions that are due; false if that failed and is to be tried again soon.
     pub async fn extend_due(&self) -> bool {
         let nothing = |due: Option<Instant>| due.is_none_or(|due| due > Instant::now());
         if nothing(self.acks(|acks| acks.due())) {
@@ -319,7 +319,7 @@ impl SharedReceiver {
         }
     }
 
-    /// Keeps what is held invisible, also what others receive meanwhile. Never ends; cancel-safe.
+    /// Keeps all received messages invisible, also those that other workers receive meanwhile. Never ends; cancel-safe.
     pub async fn extend(&self) {
         let mut warned = false;
         loop {

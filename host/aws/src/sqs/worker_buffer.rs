@@ -1,7 +1,7 @@
-//! What a worker holds: messages of its route, in work or waiting for their turn. Whether they are still the route's is
-//! known to the [`AckTracker`](super::ack_tracker::Shares).
+//! The messages of one worker: the batch in work, and those that wait for their turn. Whether a message still waits for
+//! the route is known to the [`AckTracker`](super::ack_tracker::Shares).
 //!
-//! Pure. Hands out the messages of one group after the other, each in order (invariant 3).
+//! Pure. Gives the messages of one group after the other, each group in order (invariant 3).
 
 use super::received_message::ReceivedMessage;
 use esclusa_flow::batch::{Claim, Token};
@@ -9,37 +9,37 @@ use esclusa_flow::event::Columns;
 use esclusa_flow::source::Limit;
 use std::collections::{HashSet, VecDeque};
 
-/// See the module.
+/// The messages of one worker.
 #[derive(Debug, Default)]
 pub struct WorkerBuffer {
-    /// Receipts of the batch handed out last, as far as it is not settled.
+    /// Receipt handles of the last batch, as far as it is not settled.
     work: Vec<Box<str>>,
     /// In the order of their receipt.
     waiting: VecDeque<ReceivedMessage>,
 }
 
 impl WorkerBuffer {
-    /// Adds what was received.
+    /// Adds messages that were received.
     pub fn add(&mut self, received: Vec<ReceivedMessage>) {
         self.waiting.extend(received);
     }
 
-    /// Messages and bytes that wait.
+    /// Number and bytes of the messages that wait.
     pub fn waiting(&self) -> (usize, usize) {
         (self.waiting.len(), self.waiting.iter().map(|message| message.event.size()).sum())
     }
 
-    /// The receipts of what waits.
+    /// The receipt handles of the messages that wait.
     pub fn receipts(&self) -> impl Iterator<Item = &str> {
         self.waiting.iter().map(|message| &*message.receipt.handle)
     }
 
-    /// Keeps of what waits only what is still the route's.
+    /// Keeps those waiting messages for which `is` is true.
     pub fn retain(&mut self, mut is: impl FnMut(&str) -> bool) {
         self.waiting.retain(|message| is(&message.receipt.handle));
     }
 
-    /// The next batch: its group, its events, and their claims. `None` where nothing waits.
+    /// The next batch: its group, its events, and their claims. `None` if no message waits.
     pub fn take(&mut self, limit: Limit) -> Option<(Box<str>, Columns, Vec<Claim>)> {
         let group = self.waiting.front()?.receipt.group.clone();
         let (mut columns, mut claims, mut full) = (Columns::default(), Vec::new(), false);
@@ -61,7 +61,7 @@ impl WorkerBuffer {
         Some((group, columns, claims))
     }
 
-    /// Receipts of what is in work.
+    /// Receipt handles of the batch in work.
     pub fn work(&self) -> impl Iterator<Item = &str> {
         self.work.iter().map(|receipt| &**receipt)
     }
@@ -73,7 +73,7 @@ impl WorkerBuffer {
         self.work.retain(|receipt| !settled.contains(&**receipt));
     }
 
-    /// The batch in work was dropped: gives what of it was not settled.
+    /// The batch in work was dropped: gives the receipt handles of its unsettled messages.
     pub fn dropped(&mut self) -> Vec<Box<str>> {
         std::mem::take(&mut self.work)
     }

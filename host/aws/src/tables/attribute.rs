@@ -1,4 +1,5 @@
-//! Values of items as DynamoDB's attribute values, and back. Numbers stay decimal text (reliability E5).
+//! Values of items as DynamoDB's attribute values, and back; lists and maps are DynamoDB JSON in the router. Numbers
+//! stay decimal text (reliability E5).
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
@@ -9,7 +10,7 @@ use esclusa_flow::item::{Item, Value, number};
 use esclusa_flow::settings::KeySchema;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// An item as the SDK has it.
+/// An item, as the SDK has it.
 pub type AttributeMap = HashMap<String, AttributeValue>;
 
 /// A value as DynamoDB takes it.
@@ -45,7 +46,7 @@ fn members(texts: impl Iterator<Item = Result<String, String>>) -> Result<Vec<St
     Ok(distinct.into_iter().collect())
 }
 
-/// A value as the router has it. A set of binaries, which it has no type for, becomes a document.
+/// A value as the router has it. A set of binaries becomes a document: the router has no type for it.
 #[must_use]
 pub fn from_attribute(value: AttributeValue) -> Value {
     let plain = |text: String| number::canonical(&text).unwrap_or(text);
@@ -125,7 +126,7 @@ pub fn value_size(value: &Value) -> usize {
 /// Reads DynamoDB JSON.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// Why the text is no DynamoDB JSON.
 fn parse_document(json: &str) -> Result<AttributeValue, String> {
     attribute(Node::parse(json)?)
 }

@@ -1,4 +1,4 @@
-//! What it means that DynamoDB cancelled a transaction: a reason per item, to be read with the item's part in it
+//! Reads why DynamoDB cancelled a transaction: one reason per item, whose meaning depends on the item's role
 //! (reliability E4). Pure.
 
 use crate::fault;
@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::CancellationReason;
 use esclusa_flow::fault::Fault;
 use std::time::Duration;
 
-/// The part of an item in a transaction.
+/// The role of an item in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemRole {
     /// The progress of the lane, or the check of it.
@@ -17,12 +17,12 @@ pub enum ItemRole {
     ItemWrite(usize),
 }
 
-/// What is to be done about a cancelled transaction.
+/// Why a transaction was cancelled, by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cancellation {
     /// Nothing was wrong with it: send it again.
     Again(Fault),
-    /// The lane belongs to somebody else.
+    /// Another process owns the lane.
     LeaseLost,
     /// The events with these indexes were done before.
     DoneBefore(Vec<usize>),
@@ -30,7 +30,7 @@ pub enum Cancellation {
     Refused(Vec<(usize, String)>),
     /// The conditions of these writes do not hold.
     Failed(Vec<usize>),
-    /// Somebody must look.
+    /// Trying again does not help: an operator must look.
     Stuck(Fault),
 }
 
@@ -56,6 +56,7 @@ pub fn judge(reasons: &[CancellationReason], roles: &[ItemRole]) -> Cancellation
             _ => stuck = Some(Fault::Permanent(format!("{code}: {message}"))),
         }
     }
+    // Done events first: without them the batch is another one, and other conditions may hold.
     if !done.is_empty() {
         return Cancellation::DoneBefore(done);
     }
@@ -85,7 +86,7 @@ mod tests {
 
     // E4: a throttled item does not hide that another one can never work, and the other way round.
     #[test]
-    fn is_sent_again_only_where_every_reason_allows_it() {
+    fn is_sent_again_only_if_every_reason_allows_it() {
         assert!(matches!(
             verdict(["None", "None", "TransactionConflict", "ThrottlingError"]),
             Cancellation::Again(Fault::Throttled { .. })

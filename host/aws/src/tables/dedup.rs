@@ -1,5 +1,5 @@
-//! What goes into a transaction besides the writes of items, so that they happen once: the progress of the lane, or a mark
-//! for each event.
+//! The fence of a transaction, which makes its writes happen once: the progress of the lane, or a dedup record for each
+//! event; and the table of dedup records.
 
 use super::cancellation::ItemRole;
 use super::open_table::{client, region};
@@ -18,10 +18,10 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OnceCell;
 
-/// See the module.
+/// The items of a transaction that make its other writes happen once.
 #[derive(Debug, Clone, Default)]
 pub struct Fence {
-    /// Moves the position of the lane, on the condition that it is where the batch began.
+    /// Moves the position of the lane, on the condition that the lane is still at the beginning of the batch.
     pub progress: Option<Update>,
     /// Dedup records of events.
     pub dedup: Vec<Put>,
@@ -34,16 +34,17 @@ impl Fence {
         self.dedup.len().saturating_add(usize::from(self.progress.is_some()))
     }
 
-    /// True where writes are not protected from being repeated.
+    /// True if nothing protects the writes from being repeated.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its items. Before the last of several transactions they only check: the progress is made by the last one.
+    /// Its items. In all but the last of several transactions they only check: the last one moves the progress and
+    /// writes the records.
     ///
     /// # Errors
-    /// [`Fault::Bug`] where the progress has no condition.
+    /// [`Fault::Bug`] if the progress has no condition.
     pub fn items(&self, last: bool) -> Result<Vec<(TransactWriteItem, ItemRole)>, Fault> {
         let mut items = Vec::with_capacity(self.len());
         let item = TransactWriteItem::builder;
@@ -90,16 +91,18 @@ fn used<V: Clone>(expression: &str, all: &HashMap<String, V>) -> HashMap<String,
 
 /// Key attribute: route and event id.
 pub const KEY: &str = "id";
-/// When DynamoDB may delete the mark, seconds since the Unix epoch.
+/// When DynamoDB may delete the record, seconds since the Unix epoch.
 const EXPIRES: &str = "expires";
-/// How long a mark is kept.
+/// How long a record is kept. A message is deleted right after its record was written, so the record matters only while
+/// that delete fails: eight days cover a week without a router. (SQS keeps a message for at most 14 days, by default
+/// for 4.)
 const KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
-/// Between two looks at a table that comes into being.
+/// Wait between two requests while the table is being created.
 const POLL: Duration = Duration::from_millis(200);
-/// How often it is looked at: a minute in all.
+/// Requests until it is active: a minute in all.
 const LOOKS: u32 = 300;
 
-/// Marks of events that were done.
+/// The table of dedup records: an item for each event whose effects were written, in the same transaction as those.
 #[derive(Debug)]
 pub struct DedupTable {
     table: String,
@@ -108,16 +111,16 @@ pub struct DedupTable {
 }
 
 impl DedupTable {
-    /// Marks in the table of this name, which is created when it is first used.
+    /// Records in the table of this name, which is created when it is first used.
     #[must_use]
     pub fn new(table: &str, place: &ServiceLocation, clients: &Clients) -> Self {
         DedupTable { table: table.to_owned(), client: client(clients, place), exists: OnceCell::new() }
     }
 
-    /// Marks of events of a route, on the condition that there are none.
+    /// Writes of the dedup records of events, each on the condition that there is none yet.
     ///
     /// # Errors
-    /// A [`Fault`] where the table is not there and cannot be created.
+    /// A [`Fault`] if the table does not exist and cannot be created.
     pub async fn records(&self, route: &str, events: &[String]) -> Result<Vec<Put>, Fault> {
         self.exists.get_or_try_init(|| self.create()).await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -165,7 +168,7 @@ impl DedupTable {
         Err(Fault::Transient(format!("{doing}: it is not active yet")))
     }
 
-    /// Has DynamoDB delete old marks.
+    /// Has DynamoDB delete old records.
     async fn expire(&self, doing: &str) -> Result<(), Fault> {
         let answer = self.client.describe_time_to_live().table_name(&self.table).send().await;
         let answer = answer.map_err(|e| fault::of(doing, &e))?;

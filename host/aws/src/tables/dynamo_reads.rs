@@ -3,8 +3,8 @@
 //! DynamoDB has no snapshots: a read sees everything committed before it, but two reads may see two moments. A plugin that
 //! depends on what it read guards its write with `rerun`. A global index lags behind its table and gives what it projects.
 //!
-//! A plugin that reads runs on threads of guests, which compute. Requests are made on the threads that the reads were made on:
-//! their connections are used by commits, too.
+//! A plugin runs on threads for computing. Its requests run on the runtime that made these reads, so that they share
+//! connections with commits.
 
 use super::DynamoTables;
 use super::attribute::{AttributeMap, from_attributes, to_attributes};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-/// See the module.
+/// Reads of a plugin: tables in DynamoDB, all others in the local engine.
 pub struct DynamoReads {
     tables: Arc<DynamoTables>,
     local: Arc<dyn Reads>,
@@ -36,7 +36,7 @@ struct TableQuery {
     key: String,
     filter: Option<String>,
     placeholders: Placeholders,
-    /// What DynamoDB does not filter by: attributes of the key.
+    /// Comparisons of key attributes, which DynamoDB does not filter by.
     rest: Condition,
 }
 
@@ -47,7 +47,7 @@ impl DynamoReads {
         DynamoReads { tables, local, threads: Handle::current() }
     }
 
-    /// Asks a table in DynamoDB, on the threads that requests are made on; dropping the future ends that.
+    /// Reads a table in DynamoDB, on the runtime that makes requests. Dropping the future aborts the read.
     async fn ask<T, F>(
         &self,
         name: &str,
@@ -114,7 +114,7 @@ async fn get(table: &OpenTable, key: &Item) -> Result<Option<Item>, ReadError> {
     }
 }
 
-/// Waits before the next try, where there is one.
+/// Waits before the next try, if there is one.
 async fn again<E>(
     budget: &mut RetryBudget,
     doing: &str,
@@ -178,7 +178,7 @@ fn check_key(key: &KeySchema, condition: &Condition) -> Result<(), String> {
     }
 }
 
-/// Page after page, until there are as many as wanted.
+/// Reads page after page, until there are as many items as wanted.
 async fn run(query: TableQuery, selection: &Selection) -> Result<Vec<Item>, ReadError> {
     let TableQuery { table, index, consistent, key, filter, placeholders, rest } = query;
     let limit = selection.limit.map_or(usize::MAX, |limit| limit as usize);

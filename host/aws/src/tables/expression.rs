@@ -8,7 +8,7 @@ use esclusa_flow::item::{Comparison, Condition, Value};
 use std::collections::HashMap;
 
 /// The attribute that an update without changes removes: no item has it, and an update that changes nothing still
-/// creates the item where it is absent.
+/// creates the item if it is missing.
 const NO_ATTRIBUTE: &str = "esclusa:none";
 
 /// Placeholders of the expressions of one request.
@@ -19,7 +19,7 @@ pub struct Placeholders {
 }
 
 impl Placeholders {
-    /// A condition; `None` where it holds always.
+    /// A condition; `None` if it always holds.
     ///
     /// # Errors
     /// Why DynamoDB would refuse an operand.
@@ -81,7 +81,7 @@ impl Placeholders {
         Ok(clauses.into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 
-    /// What the names stand for; `None` where there is none, since DynamoDB takes no empty map.
+    /// The names of the placeholders; `None` if there are none, since DynamoDB takes no empty map.
     #[must_use]
     pub fn names(&self) -> Option<HashMap<String, String>> {
         let names: HashMap<_, _> =
@@ -89,7 +89,7 @@ impl Placeholders {
         if names.is_empty() { None } else { Some(names) }
     }
 
-    /// What the values stand for, likewise.
+    /// The values of the placeholders, likewise.
     #[must_use]
     pub fn values(self) -> Option<AttributeMap> {
         let values: HashMap<_, _> =

@@ -1,7 +1,8 @@
 //! Folding the actions on one key into one write, since a transaction and a batch take each key once. Pure.
 //!
-//! A guard is decided here where the actions before it say what the item is. The first one is left to DynamoDB, as the
-//! condition of the write. Else the item has to be read: then the write is conditional on what was read.
+//! A guard is decided here if an earlier action determines the item. The first guard is left to DynamoDB, as the
+//! condition of the write. Else the item has to be read: then the write is conditional on the attributes that were
+//! read.
 
 use esclusa_flow::bounds;
 use esclusa_flow::effect::AttributeChange;
@@ -9,7 +10,7 @@ use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value, number};
 use esclusa_flow::work::{Exhausted, Work};
 
-/// What is done to an item.
+/// A change of an item as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemOperation {
     /// It becomes this item.
@@ -25,13 +26,13 @@ pub enum ItemOperation {
 pub struct FoldStep {
     /// Index of the action in its commit.
     pub action: usize,
-    /// What it does.
+    /// The change of the item.
     pub operation: ItemOperation,
     /// The condition that it depends on.
     pub guard: Option<Guard>,
 }
 
-/// What it means that the condition of a write did not hold.
+/// What to do if the condition of a write does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuardFailure {
     /// The action is left out and reported.
@@ -42,19 +43,19 @@ pub enum GuardFailure {
     Reread,
 }
 
-/// The one write that all actions on a key come to.
+/// The one write that all actions on a key fold into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoldedWrite {
-    /// `None` where every action is left out.
+    /// `None` if all actions are left out.
     pub operation: Option<ItemOperation>,
-    /// The condition of the write, and what it means that it does not hold.
+    /// The condition of the write, and what to do if it does not hold.
     pub condition: Option<(Condition, GuardFailure)>,
     /// Actions that are left out already.
     pub skipped: Vec<usize>,
 }
 
-/// Steps that folding may take: what all writes of a commit take before they are sent, or those of one key once its item was
-/// read. A byte or a name that is compared is one, so this is about a tenth of a second.
+/// Steps that folding may take: for all writes of a commit before they are sent, or for those of one key once its item
+/// was read. A byte or a name that is compared is one step, so this is about a tenth of a second.
 pub const STEPS: u64 = 64 << 20;
 
 /// Folds the actions on the item with this key; `None`: the item has to be read first.
@@ -209,7 +210,7 @@ pub fn apply(mut item: Item, changes: &[(String, AttributeChange)]) -> Result<It
     Ok(item)
 }
 
-/// Changes that do what `before` and then `changes` do, each of another attribute.
+/// The changes of `before` and then `changes` as one list, each of another attribute.
 fn merged(
     mut before: Vec<(String, AttributeChange)>,
     changes: &[(String, AttributeChange)],

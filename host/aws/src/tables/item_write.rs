@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 /// Largest item, bytes. DynamoDB developer guide, "Constraints", November 2026.
 const ITEM_LIMIT: usize = 400 * 1024;
-/// What a stored item that is only changed is taken for, bytes: it may count in its transaction, and is not known here.
+/// Assumed bytes of a stored item that is only updated: it may count in its transaction, and its size is not known
+/// here.
 const STORED: usize = 4096;
 
 /// All actions on one key of one table.
@@ -25,13 +26,13 @@ pub struct ItemWrite {
     pub key: Item,
     /// The actions, in order.
     pub steps: Vec<FoldStep>,
-    /// What they come to; `None` where the item has to be read first.
+    /// The write that they fold into; `None` if the item has to be read first.
     pub decision: Option<FoldedWrite>,
 }
 
 impl ItemWrite {
-    /// True where it must not be repeated, or happens together with the others or not at all: an update, or a guard that
-    /// says rerun. Anything else can be repeated by itself, and comes to the same.
+    /// True if it must go into a transaction: an update, which must not be repeated, or a guard that says rerun, which
+    /// undoes the others too. Any other write may be repeated by itself.
     #[must_use]
     pub fn is_bound(&self) -> bool {
         let rerun =
@@ -64,7 +65,8 @@ fn changes_size(changes: &[(String, AttributeChange)]) -> usize {
 /// Groups actions, each with its index in the commit and its table, by key and in the order of their first one.
 ///
 /// # Errors
-/// [`CommitError::Refused`] with everything that DynamoDB would refuse, [`CommitError::Conflict`], [`CommitError::TooLarge`].
+/// [`CommitError::Refused`] with all actions that DynamoDB would refuse, [`CommitError::Conflict`],
+/// [`CommitError::TooLarge`].
 pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<ItemWrite>, CommitError> {
     let mut writes: Vec<ItemWrite> = Vec::new();
     let mut known: HashMap<(Arc<str>, Vec<KeyPart>), usize> = HashMap::new();

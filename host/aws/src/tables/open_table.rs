@@ -1,5 +1,5 @@
-//! The key attributes of a table and its indexes, and what they ask of items. Checked here, because DynamoDB does not
-//! say which of several writes it refuses.
+//! A table that was described, with its client and the schema of its keys. Items are checked against it here, because
+//! DynamoDB does not say which of several writes it refuses.
 
 use super::DynamoTable;
 use super::attribute::decimal;
@@ -33,7 +33,7 @@ pub struct SecondaryIndex {
     pub global: bool,
 }
 
-/// What a table asks of its items.
+/// The keys and indexes of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DynamoSchema {
     /// Key of the items.
@@ -44,7 +44,7 @@ pub struct DynamoSchema {
     types: BTreeMap<String, String>,
 }
 
-/// A value of a key attribute; equal where DynamoDB has them equal.
+/// A value of a key attribute, in canonical form: equal to another if DynamoDB takes them for equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyPart {
     /// A text.
@@ -62,7 +62,7 @@ fn key_schema(elements: &[KeySchemaElement]) -> Option<KeySchema> {
 }
 
 impl DynamoSchema {
-    /// The schema of a described table; `None` where the description lacks the key.
+    /// The schema of a described table; `None` if the description lacks the key.
     #[must_use]
     pub fn of(table: &TableDescription) -> Option<Self> {
         let global = table.global_secondary_indexes().iter().map(|i| (i.index_name(), i.key_schema(), true));
@@ -163,11 +163,11 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 pub struct OpenTable {
     /// Its name in DynamoDB.
     pub name: String,
-    /// Where it is and what it is called: two names of routes.toml may mean one table.
+    /// Place and name: two names of routes.toml may mean one table.
     pub identity: Arc<str>,
     /// Where it is; a transaction stays in one place.
     pub place: ServiceLocation,
-    /// A client that tries once: who asks has [`RetryBudget`].
+    /// A client that tries once: the caller has a [`RetryBudget`].
     pub client: Client,
     /// Its key and indexes.
     pub schema: DynamoSchema,
@@ -191,7 +191,7 @@ pub fn client(clients: &Clients, place: &ServiceLocation) -> Client {
     Client::from_conf(config.build())
 }
 
-/// Where a client asks, in words.
+/// The region of a client, for messages.
 #[must_use]
 pub fn region(client: &Client) -> String {
     client.config().region().map_or_else(|| "no region".to_owned(), ToString::to_string)

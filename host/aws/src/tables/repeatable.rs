@@ -1,4 +1,5 @@
-//! Puts and deletes without conditions, 25 in a request and several requests in flight.
+//! Writes that may be repeated by themselves. Puts and deletes without conditions go 25 in a request, several requests
+//! in flight; those with a condition go alone.
 //!
 //! A request that "worked" may have left writes out: they are sent again until none is left (reliability E2). A request
 //! that was refused is sent write by write, to find which of them DynamoDB refuses. 25 items of at most 400 KB stay below
@@ -57,7 +58,8 @@ pub async fn write(writes: Vec<ItemWrite>) -> Result<Vec<usize>, CommitError> {
 /// Carries out writes without conditions.
 ///
 /// # Errors
-/// A fault, or the writes that DynamoDB refuses; others may have happened, and happen again when the commit is repeated.
+/// A fault, or the writes that DynamoDB refuses. The others may have happened, and happen again when the commit is
+/// repeated.
 async fn write_in_bulk(writes: Vec<ItemWrite>) -> Result<(), CommitError> {
     let mut places: Vec<(Arc<OpenTable>, Vec<ItemWrite>)> = Vec::new();
     for write in writes {
@@ -77,7 +79,7 @@ async fn write_in_bulk(writes: Vec<ItemWrite>) -> Result<(), CommitError> {
     gather(answers.collect().await)
 }
 
-/// All that was refused, or the first fault.
+/// All refused writes, or the first fault.
 fn gather(answers: Vec<Result<(), CommitError>>) -> Result<(), CommitError> {
     let mut refused = Vec::new();
     for answer in answers {
@@ -120,7 +122,7 @@ async fn batch_write(client: Client, batch: Vec<ItemWrite>) -> Result<(), Commit
     Ok(())
 }
 
-/// Finds what DynamoDB refuses: a put or delete may be repeated, so the others happen.
+/// Sends each write alone to find those that DynamoDB refuses. The others happen; a put or delete may be repeated.
 async fn one_by_one(batch: &[ItemWrite]) -> Result<(), CommitError> {
     let one =
         |write| -> BoxFuture<'_, Result<(), CommitError>> { Box::pin(async move { write_one(write).await.map(drop) }) };
@@ -145,7 +147,7 @@ fn request(write: &ItemWrite) -> Result<WriteRequest, CommitError> {
     Ok(request.build())
 }
 
-/// Carries out a put or a delete; false where its condition did not hold.
+/// Carries out a put or a delete; false if its condition did not hold.
 ///
 /// # Errors
 /// A fault, or [`CommitError::Refused`] with every action on this key.

@@ -1,5 +1,5 @@
-//! Writes that happen together or not at all. Every attempt of one transaction has the same token, so that an answer that
-//! was lost does not make it happen twice.
+//! Writes that happen together or not at all. Every attempt of one transaction has the same token, so that it does not
+//! happen twice if an answer is lost.
 
 use super::attribute::{from_attributes, to_attributes};
 use super::cancellation::{Cancellation, ItemRole, judge};
@@ -21,12 +21,13 @@ use esclusa_flow::work::Work;
 /// Items in a transaction.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>, November 2026.
 pub const ITEMS: usize = 100;
-/// Bytes in a transaction, less what the fence and the expressions take. The same source says 4 MB.
+/// Bytes of writes in a transaction. The same source says 4 MB; the fence and the expressions take some of it.
 pub const BYTES: usize = 3_800_000;
-/// How often items are read again before the commit is given back as a conflict.
+/// How often items are read again before the commit ends as a conflict.
 const REREADS: u32 = 10;
 
-/// How many writes, from the front on, go into each of as few transactions as hold them, when `fence` items go into each.
+/// Splits the writes, in order, into as few transactions as hold them; gives the number of writes in each. `fence`
+/// items go into each of them too.
 #[must_use]
 pub fn chunks(writes: &[ItemWrite], fence: usize) -> Vec<usize> {
     let room = ITEMS.saturating_sub(fence).max(1);
@@ -59,6 +60,7 @@ pub async fn write(
     let mut skipped: Vec<usize> = Vec::new();
     let mut rereads = 0u32;
     let Some(client) = writes.first().map(|write| write.table.client.clone()) else { return Ok(skipped) };
+    // Each round decides anew: a skipped write leaves, and a write whose item changed meanwhile is folded on the new item.
     loop {
         let (mut items, mut roles): (Vec<_>, Vec<_>) = fence.items(last)?.into_iter().unzip();
         let mut left_out = Vec::new();
@@ -101,7 +103,7 @@ pub async fn write(
     }
 }
 
-/// What the steps of a write come to, reading the item where that decides.
+/// The write that the steps fold into; reads the item if it has to.
 async fn decide(write: &ItemWrite) -> Result<FoldedWrite, CommitError> {
     match &write.decision {
         Some(decision) => Ok(decision.clone()),
@@ -109,8 +111,8 @@ async fn decide(write: &ItemWrite) -> Result<FoldedWrite, CommitError> {
     }
 }
 
-/// Who is to blame for a transaction that was refused without saying so: actions that do not go with what is stored; else
-/// the only event, which is found by halving where there are several.
+/// Finds the actions at fault, if DynamoDB refused a transaction without naming them: updates that do not fit the
+/// stored item. Else the only event is at fault; several are halved until the one at fault stands alone.
 async fn blame(writes: &[ItemWrite], why: &str, several: bool) -> Result<CommitError, Fault> {
     let mut refused = Vec::new();
     for write in
@@ -154,11 +156,11 @@ async fn read(write: &ItemWrite) -> Result<Option<Item>, Fault> {
     Ok(answer.item.map(|attributes| from_attributes(attributes, &table.schema.key)))
 }
 
-/// The writes whose conditions failed, or the error that a verdict is.
+/// The writes whose conditions failed, or the error that the cancellation means.
 fn settle(verdict: Cancellation, writes: &[ItemWrite]) -> Result<Vec<usize>, CommitError> {
     match verdict {
         Cancellation::Failed(failed) => Ok(failed),
-        Cancellation::LeaseLost => Err(Fault::LeaseLost("its position was moved by somebody else".to_owned()).into()),
+        Cancellation::LeaseLost => Err(Fault::LeaseLost("another process moved its position".to_owned()).into()),
         Cancellation::DoneBefore(events) => Err(CommitError::DoneBefore(events)),
         Cancellation::Again(fault) | Cancellation::Stuck(fault) => Err(fault.into()),
         Cancellation::Refused(refused) => {
@@ -176,11 +178,11 @@ fn settle(verdict: Cancellation, writes: &[ItemWrite]) -> Result<Vec<usize>, Com
 enum AttemptOutcome {
     Done,
     Cancelled(Cancellation),
-    /// As a whole, without saying which item is wrong.
+    /// DynamoDB refused it as a whole, without naming an item.
     Refused(String),
 }
 
-/// Sends a transaction, again where nothing was wrong with it.
+/// Sends a transaction, again if it failed through no fault of its own.
 async fn attempt(client: &Client, items: Vec<TransactWriteItem>, roles: &[ItemRole]) -> Result<AttemptOutcome, Fault> {
     const DOING: &str = "write a transaction";
     if items.is_empty() {
@@ -207,7 +209,7 @@ async fn attempt(client: &Client, items: Vec<TransactWriteItem>, roles: &[ItemRo
     }
 }
 
-/// A write as an item of a transaction; `None` where nothing is left of it.
+/// A write as an item of a transaction; `None` if nothing is left of it.
 fn item(write: &ItemWrite, decision: FoldedWrite) -> Result<Option<TransactWriteItem>, CommitError> {
     let bug = |e: String| CommitError::Fault(Fault::Bug(format!("a write that was checked: {e}")));
     let Some(operation) = decision.operation else { return Ok(None) };

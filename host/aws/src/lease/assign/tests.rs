@@ -31,7 +31,7 @@ fn a_lease_expires_when_its_counter_stands_still_on_our_own_clock() {
     watch.observe(&[lease("a", Some("other"), 8)], start + duration);
     assert!(watch.expired("a", start + duration + duration / 2, duration));
     watch.observe(&[lease("a", Some("third"), 8)], start + duration * 2);
-    assert!(!watch.expired("a", start + duration * 2, duration), "somebody took it");
+    assert!(!watch.expired("a", start + duration * 2, duration), "another worker took it");
     assert!(!watch.expired("unknown", start, Duration::ZERO));
 }
 

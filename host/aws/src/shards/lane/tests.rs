@@ -243,7 +243,7 @@ async fn a_lane_reads_nothing_while_others_hold_all_that_may_be_read_ahead() {
     assert_eq!(waiting.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false });
     assert_eq!(script.answers.lock().unwrap().len(), 1, "nothing was read");
     settle(&mut full, 1..4);
-    assert_eq!(ids(&mut full).await, [4, 5, 6], "whoever holds something goes on");
+    assert_eq!(ids(&mut full).await, [4, 5, 6], "a lane that holds records goes on");
     settle(&mut full, 4..7);
     waiting.ready().await;
     assert_eq!(ids(&mut waiting).await, [1], "one event is left, and there is room");

@@ -1,4 +1,4 @@
-//! Tests of requests against a service that fails as it is told.
+//! Tests of requests against a service that fails on demand.
 
 use super::*;
 use esclusa_flow::effect::SendMessage;

@@ -1,4 +1,4 @@
-//! A received message: its receipt, and the share of each route.
+//! The ack of each route for a received message, and a memory of the messages that some routes have finished.
 
 use super::super::received_message::Receipt;
 use std::collections::{BTreeMap, HashMap};
@@ -6,64 +6,64 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What a route has to do with a message.
+/// How far a route is with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ack {
-    /// It is to be handed out.
+    /// The message waits for the route.
     Waiting,
-    /// It is in work.
+    /// The route works on it.
     InWork,
-    /// It is done.
+    /// The route has finished it.
     Done,
-    /// To be shown again, not before this time.
+    /// The route released it: it is to be seen again, not before this time.
     Released(Instant),
-    /// It was in work and was dropped: left to its visibility timeout.
+    /// The route dropped it unsettled: it comes again when its visibility timeout passes.
     Abandoned,
 }
 
 impl Ack {
-    /// True where the route is to do something yet.
+    /// True if the route has not finished or released it.
     pub fn open(self) -> bool {
         matches!(self, Ack::Waiting | Ack::InWork)
     }
 }
 
-/// A received message, and what each route has to do with it.
+/// A received message, and the ack of each route.
 #[derive(Debug)]
 pub struct TrackedMessage {
-    /// What SQS calls it, at each receipt.
+    /// Its id in SQS, the same at each receipt.
     pub id: Box<str>,
     /// Its receipt.
     pub receipt: Receipt,
     /// The receipt is not valid any more.
     pub lost: bool,
-    /// The routes that it is for.
+    /// The routes that it is for, with their acks.
     pub acks: Vec<(Arc<str>, Ack)>,
 }
 
 impl TrackedMessage {
-    /// The share of a route.
+    /// The ack of a route.
     pub fn ack(&mut self, route: &str) -> Option<&mut Ack> {
         self.acks.iter_mut().find(|(name, _)| **name == *route).map(|(_, ack)| ack)
     }
 
-    /// True where this is the share of a route.
+    /// True if the ack of a route is this one.
     pub fn is(&self, route: &str, ack: Ack) -> bool {
         self.acks.iter().any(|(name, is)| **name == *route && *is == ack)
     }
 
-    /// True where a route is to do something yet.
+    /// True if some route has not finished or released it.
     pub fn open(&self) -> bool {
         self.acks.iter().any(|(_, ack)| ack.open())
     }
 
-    /// True where some routes are done with it, and the others have not begun.
+    /// True if some routes are done with it and all others have not begun.
     pub fn waits_for_others(&self) -> bool {
         let all = |is: fn(&Ack) -> bool| self.acks.iter().all(|(_, ack)| is(ack));
         all(|ack| matches!(ack, Ack::Waiting | Ack::Done)) && !all(|ack| *ack == Ack::Waiting)
     }
 
-    /// True where some route gave it back, and the others have not begun.
+    /// True if a route released or abandoned it, its wait has passed, and no other route works on it.
     pub fn release_is_due(&self, now: Instant) -> bool {
         let released = |ack: &Ack| matches!(ack, Ack::Released(at) if *at <= now) || *ack == Ack::Abandoned;
         let pending = |ack: &Ack| *ack == Ack::InWork || matches!(ack, Ack::Released(at) if *at > now);
@@ -71,7 +71,8 @@ impl TrackedMessage {
         any(&released) && !any(&pending)
     }
 
-    /// What the queue is to be told; nothing while a route is at it, or where it is left to its visibility timeout.
+    /// The change to send to the queue. `None` while a route has it, or if it was abandoned: then only its visibility
+    /// timeout releases it.
     pub fn queue_change(&self, now: Instant) -> Option<QueueChange> {
         if self.acks.is_empty() || self.open() || self.acks.iter().any(|(_, ack)| *ack == Ack::Abandoned) {
             return None;
@@ -82,18 +83,19 @@ impl TrackedMessage {
     }
 }
 
-/// What the queue is to be told of a message.
+/// A change of one message in its queue.
 pub enum QueueChange {
-    /// All routes are done with it.
+    /// All routes have finished it.
     Delete,
-    /// It is shown again after this time.
+    /// It is released, to be seen again after this time.
     Release(Duration),
 }
 
-/// Most messages that are remembered, about 200 bytes each. Past it the oldest is forgotten.
+/// Most messages that are remembered, about 200 bytes each. Beyond that the oldest is forgotten, and may be handled
+/// twice, which at-least-once permits.
 const MOST: usize = 20_000;
 
-/// See the module.
+/// Which routes have finished messages that are not deleted yet, by message id: a receipt ends, an id stays.
 #[derive(Debug, Default)]
 pub struct DoneMessages {
     of: HashMap<Box<str>, (u64, Vec<Arc<str>>)>,
@@ -103,7 +105,7 @@ pub struct DoneMessages {
 }
 
 impl DoneMessages {
-    /// A route is done with a message.
+    /// Notes that a route has finished a message.
     pub fn note(&mut self, id: &str, route: &Arc<str>) {
         if let Some((_, routes)) = self.of.get_mut(id) {
             if !routes.contains(route) {
@@ -121,12 +123,12 @@ impl DoneMessages {
         }
     }
 
-    /// True where a route is known to be done with a message.
+    /// True if a route is known to have finished a message.
     pub fn done(&self, id: &str, route: &Arc<str>) -> bool {
         self.of.get(id).is_some_and(|(_, routes)| routes.contains(route))
     }
 
-    /// The message is deleted.
+    /// Forgets a message: it was deleted.
     pub fn forget(&mut self, id: &str) {
         if let Some((number, _)) = self.of.remove(id) {
             self.order.remove(&number);

@@ -1,4 +1,4 @@
-//! Tests of who is done with what.
+//! Tests of the acks of routes.
 
 mod model;
 
@@ -81,7 +81,7 @@ fn a_message_that_all_are_done_with_is_deleted_when_it_comes_again() {
     assert_eq!(acks.ready(now), deleted("again"));
 }
 
-// Q3: only the group that failed is stopped, and only for the route where it failed.
+// Q3: only the group that failed is stopped, and only for the route that failed.
 #[test]
 fn a_route_gives_back_what_waits_of_a_group_that_failed() {
     let (mut acks, now) = (acks(&["a", "b"]), Instant::now());
@@ -185,7 +185,7 @@ fn what_waited_too_long_is_left_to_others() {
     receive(&mut acks, "g", "1", now);
     acks.lapse(["r-1"].into_iter(), now + VISIBILITY);
     assert!(!acks.waits("a", "r-1"));
-    assert_eq!(acks.ready(now + VISIBILITY), QueueChanges::default(), "somebody else may hold it");
+    assert_eq!(acks.ready(now + VISIBILITY), QueueChanges::default(), "another consumer may hold it");
 }
 
 #[test]

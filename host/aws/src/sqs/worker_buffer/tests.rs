@@ -1,4 +1,4 @@
-//! Tests of what a worker holds.
+//! Tests of a worker's buffer.
 
 use super::*;
 use crate::sqs::received_message::received;

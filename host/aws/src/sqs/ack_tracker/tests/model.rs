@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// What a message of the model is.
+/// The state of a message of the model.
 #[derive(Debug, Clone, PartialEq)]
 enum Is {
     Visible,
@@ -19,7 +19,7 @@ struct Model {
     routes: Vec<&'static str>,
     /// Route and message: handled to the end.
     done: HashSet<(&'static str, usize)>,
-    /// Those that are remembered: where a route reads alone nothing is, the queue is asked to delete at once.
+    /// Those that are remembered: if a route reads alone nothing is, the queue is asked to delete at once.
     known: HashSet<(&'static str, usize)>,
     waiting: HashMap<&'static str, Vec<(usize, Box<str>)>>,
     work: HashMap<&'static str, Vec<(usize, Box<str>)>>,
@@ -199,8 +199,8 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    // Every route does every message, none is asked again for what it did, nothing is deleted before all did it, and nothing
-    // stays behind: whatever the order, with messages given back, dropped and lost, and routes that come and go.
+    // Every route does every message, none is asked again for what it did, nothing is deleted before all did it, and
+    // nothing stays behind: whatever the order, with messages released, dropped and lost, and routes that come and go.
     #[test]
     fn every_message_is_done_by_every_route(steps in prop::collection::vec((0u8..15, any::<u8>(), any::<bool>()), 0..150)) {
         let mut model = Model::new(7);
@@ -213,7 +213,8 @@ proptest! {
     }
 }
 
-// A lapse gives back what waits of the group before it, too: taken all the same, that would be settled when it is another's.
+// A lapse also releases earlier messages of the group that wait: if they were taken all the same, they would be settled
+// after another consumer got them.
 #[test]
 fn a_message_that_lapses_takes_those_of_its_group_with_it() {
     let mut model = Model::new(7);
