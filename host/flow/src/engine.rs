@@ -232,7 +232,17 @@ impl Found {
 
 /// Where messages for the world outside go.
 pub trait Sink: Send + Sync {
-    /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id. What was not
-    /// tried because of another message is [`Fault::Held`].
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
+    /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id.
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>>;
+}
+
+/// Why a sink did not send a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The message was tried, or its output was.
+    #[error(transparent)]
+    Failed(#[from] Fault),
+    /// It was not tried, because of an earlier message that failed: it has all its tries left.
+    #[error("not tried: an earlier message failed")]
+    NotTried,
 }

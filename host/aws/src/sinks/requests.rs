@@ -3,6 +3,7 @@
 use super::entry_fault;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
+use esclusa_flow::engine::SendError;
 use esclusa_flow::fault::Fault;
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -15,7 +16,7 @@ const AT_ONCE: usize = 4;
 const ATTEMPTS: u32 = 4;
 
 /// A service that takes several messages in a request.
-pub trait BatchRequests: Sync {
+pub(crate) trait BatchRequests: Sync {
     /// Most messages of a request, and most bytes; one larger message goes alone, for the service to judge.
     fn limits(&self) -> (usize, usize);
 
@@ -28,8 +29,8 @@ pub trait BatchRequests: Sync {
 
 /// Sends messages; results align with them. A key has at most one message on its way, so that one that fails is never
 /// overtaken; after it failed for good in this call, the later ones of its key are not tried.
-pub async fn send(service: &dyn BatchRequests, messages: &[OutboxMessage]) -> Vec<Result<(), Fault>> {
-    let mut results: Vec<Option<Result<(), Fault>>> = vec![None; messages.len()];
+pub(crate) async fn send(service: &dyn BatchRequests, messages: &[OutboxMessage]) -> Vec<Result<(), SendError>> {
+    let mut results: Vec<Option<Result<(), SendError>>> = vec![None; messages.len()];
     let mut attempts = 0;
     loop {
         let wave = wave(service, messages, &results);
@@ -42,7 +43,7 @@ pub async fn send(service: &dyn BatchRequests, messages: &[OutboxMessage]) -> Ve
             for (index, result) in requests.iter().flatten().zip(answers.into_iter().flatten()) {
                 match (result, results.get_mut(*index)) {
                     (Err(fault), _) if !matches!(fault, Fault::Permanent(_)) => failed.push((*index, fault)),
-                    (result, Some(slot)) => *slot = Some(result),
+                    (result, Some(slot)) => *slot = Some(result.map_err(SendError::from)),
                     _ => {}
                 }
             }
@@ -57,12 +58,16 @@ pub async fn send(service: &dyn BatchRequests, messages: &[OutboxMessage]) -> Ve
     }
     results
         .into_iter()
-        .map(|result| result.unwrap_or_else(|| Err(Fault::Bug("a message was not sent".to_owned()))))
+        .map(|result| result.unwrap_or_else(|| Err(Fault::Bug("a message was not sent".to_owned()).into())))
         .collect()
 }
 
 /// The messages that may be sent now: of each key the first one without a result.
-fn wave(service: &dyn BatchRequests, messages: &[OutboxMessage], results: &[Option<Result<(), Fault>>]) -> Vec<usize> {
+fn wave(
+    service: &dyn BatchRequests,
+    messages: &[OutboxMessage],
+    results: &[Option<Result<(), SendError>>],
+) -> Vec<usize> {
     let mut keys = HashSet::new();
     let open = messages.iter().zip(results).enumerate().filter(|(_, (_, result))| result.is_none());
     open.filter(|(_, (message, _))| service.order(message).is_none_or(|key| keys.insert(key)))
@@ -112,18 +117,18 @@ fn isolate<'a>(
 fn fail(
     service: &dyn BatchRequests,
     messages: &[OutboxMessage],
-    results: &mut [Option<Result<(), Fault>>],
+    results: &mut [Option<Result<(), SendError>>],
     failed: Vec<(usize, Fault)>,
 ) {
     let keys: HashSet<_> = failed.iter().filter_map(|(index, _)| service.order(messages.get(*index)?)).collect();
     for (message, slot) in messages.iter().zip(results.iter_mut()).filter(|(_, slot)| slot.is_none()) {
         if service.order(message).is_some_and(|key| keys.contains(key)) {
-            *slot = Some(Err(Fault::Held("waits for an earlier message of its key".to_owned())));
+            *slot = Some(Err(SendError::NotTried));
         }
     }
     for (index, fault) in failed {
         if let Some(slot) = results.get_mut(index) {
-            *slot = Some(Err(fault));
+            *slot = Some(Err(fault.into()));
         }
     }
 }
@@ -132,12 +137,12 @@ fn fail(
 const GROUP: &str = "esclusa";
 
 /// The group of a message.
-pub fn group(message: &OutboxMessage) -> &str {
+pub(crate) fn group(message: &OutboxMessage) -> &str {
     message.send.key.as_deref().filter(|key| !key.is_empty()).unwrap_or(GROUP)
 }
 
 /// An entry that a service did not take.
-pub struct RefusedEntry {
+pub(crate) struct RefusedEntry {
     /// Its id: the index of its message.
     pub id: String,
     /// The service's code.
@@ -150,7 +155,7 @@ pub struct RefusedEntry {
 
 /// Sends messages as the entries of one request; results align with them. A message that cannot be an entry fails by
 /// itself; if none is left, no request is sent.
-pub async fn request_batch<E, F: Future<Output = Result<Vec<RefusedEntry>, Fault>>>(
+pub(crate) async fn request_batch<E, F: Future<Output = Result<Vec<RefusedEntry>, Fault>>>(
     doing: &str,
     messages: &[&OutboxMessage],
     entry: impl Fn(usize, &OutboxMessage) -> Result<E, Fault>,

@@ -10,7 +10,7 @@ use aws_smithy_types::date_time::Format;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use futures_util::future::join_all;
@@ -45,11 +45,12 @@ struct BucketSink {
 }
 
 impl Sink for BucketSink {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for some in messages.chunks(AT_ONCE) {
-                results.extend(join_all(some.iter().map(|message| self.put(message))).await);
+                let put = join_all(some.iter().map(|message| self.put(message))).await;
+                results.extend(put.into_iter().map(|result| result.map_err(SendError::from)));
             }
             results
         })

@@ -7,7 +7,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage, UpdateItem};
-use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads, Sink};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads, SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
 use std::sync::{Arc, Mutex};
@@ -20,13 +20,13 @@ struct Moody {
 }
 
 impl Sink for Moody {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         let answer = |message: &OutboxMessage| {
             let mut tries = self.tries.lock().unwrap();
             *tries += 1;
             match message.id.as_str() {
-                "bad" => Err(Fault::Permanent("never".to_owned())),
-                _ if *tries == 1 => Err(Fault::Transient("not now".to_owned())),
+                "bad" => Err(Fault::Permanent("never".to_owned()).into()),
+                _ if *tries == 1 => Err(Fault::Transient("not now".to_owned()).into()),
                 id => {
                     self.sent.lock().unwrap().push(id.to_owned());
                     Ok(())

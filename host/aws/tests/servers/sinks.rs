@@ -5,6 +5,7 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use esclusa_aws::sinks::{kinesis, s3, ses, sns, sqs};
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
+use esclusa_flow::engine::SendError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use esclusa_testkit::faults::{Failure, Faults};
@@ -92,7 +93,7 @@ async fn a_record_that_is_too_large_does_not_block_the_others() {
     let long = "k".repeat(300);
     let messages = [message("1", None, "1", &[]), message("2", Some(&long), "2", &[]), message("3", None, "3", &[])];
     let results = kinesis::open(&clients().await, settings).send(&messages).await;
-    assert!(matches!(results[..], [Ok(()), Err(Fault::Permanent(_)), Ok(())]), "{results:?}");
+    assert!(matches!(results[..], [Ok(()), Err(SendError::Failed(Fault::Permanent(_))), Ok(())]), "{results:?}");
 }
 
 #[tokio::test]
@@ -104,7 +105,9 @@ async fn a_missing_stream_is_no_fault_of_the_messages() {
     };
     let results = kinesis::open(&clients().await, settings).send(&keyed(2, 2)).await;
     assert!(
-        results.iter().all(|result| matches!(result, Err(Fault::Transient(why)) if why.contains("missing"))),
+        results
+            .iter()
+            .all(|result| matches!(result, Err(SendError::Failed(Fault::Transient(why))) if why.contains("missing"))),
         "{results:?}"
     );
 }
@@ -172,7 +175,7 @@ async fn a_queue_gets_attributes_and_refuses_what_is_no_text() {
     let mut binary = message("2", None, "", &[]);
     binary.send.data = vec![0xff];
     let results = sink.send(&[message("1", None, "a", &[("route", "r"), ("empty", "")]), binary]).await;
-    assert!(matches!(results[..], [Ok(()), Err(Fault::Permanent(_))]), "{results:?}");
+    assert!(matches!(results[..], [Ok(()), Err(SendError::Failed(Fault::Permanent(_)))]), "{results:?}");
     let seen = received(&queue).await;
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].message_attributes().unwrap()["route"].string_value(), Some("r"));
@@ -224,7 +227,7 @@ async fn texts_go_to_the_message_s_number_or_the_configured_one() {
     let sent = page("SNS", "/_ministack/sns/sms-messages").await;
     assert!([&one, &two].iter().all(|text| sent.contains(*text)) && sent.contains("+15550002"), "{sent}");
     let nobody = sns::open(&clients().await, &ServiceLocation::default(), sns::SnsTarget::Sms(None));
-    assert!(matches!(nobody.send(&messages[..1]).await[..], [Err(Fault::Permanent(_))]));
+    assert!(matches!(nobody.send(&messages[..1]).await[..], [Err(SendError::Failed(Fault::Permanent(_)))]));
 }
 
 async fn mail_settings(place: ServiceLocation, ambiguous: ses::AmbiguousMail) -> ses::SesSettings {
@@ -244,10 +247,13 @@ async fn a_mail_that_may_have_been_sent_is_treated_as_configured() {
     let text = unique("mail");
     let mail = [message("1", None, &text, &[("to", "a@example.com, b@example.com"), ("subject", "Own")])];
     let retried = ses::open(&clients().await, mail_settings(behind(&faults), ses::AmbiguousMail::Retry).await);
-    assert!(matches!(retried.send(&mail).await[..], [Err(Fault::Transient(_))]));
+    assert!(matches!(retried.send(&mail).await[..], [Err(SendError::Failed(Fault::Transient(_)))]));
     let given_up = ses::open(&clients().await, mail_settings(behind(&faults), ses::AmbiguousMail::DeadLetter).await);
-    assert!(matches!(given_up.send(&mail).await[..], [Err(Fault::Permanent(_))]));
-    assert!(matches!(given_up.send(&mail).await[..], [Err(Fault::Throttled { .. })]), "refused, so not ambiguous");
+    assert!(matches!(given_up.send(&mail).await[..], [Err(SendError::Failed(Fault::Permanent(_)))]));
+    assert!(
+        matches!(given_up.send(&mail).await[..], [Err(SendError::Failed(Fault::Throttled { .. }))]),
+        "refused, so not ambiguous"
+    );
     assert_eq!(given_up.send(&mail).await, [Ok(())]);
     assert_eq!(faults.calls(SEND), 4, "the SDK repeats nothing by itself");
     let sent = page("SESV2", "/_ministack/ses/messages").await;

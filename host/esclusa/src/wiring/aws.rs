@@ -12,7 +12,7 @@ use esclusa_aws::{iam, objects, sinks, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::{Engine, Sink};
+use esclusa_flow::engine::{Engine, SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
@@ -227,13 +227,13 @@ impl LazySink {
 }
 
 impl Sink for LazySink {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             match self.opened.get_or_try_init(|| (self.open)()).await {
                 Ok(sink) => sink.send(messages).await,
                 // The messages are not to blame, even if this fault is permanent: they wait until the sink can be
                 // opened.
-                Err(fault) => messages.iter().map(|_| Err(Fault::Transient(fault.to_string()))).collect(),
+                Err(fault) => messages.iter().map(|_| Err(Fault::Transient(fault.to_string()).into())).collect(),
             }
         })
     }
