@@ -12,7 +12,7 @@ use esclusa_flow::settings::ServiceLocation;
 use std::error::Error;
 
 /// The resource that is checked, for the message.
-pub struct ConnectionCheck<'a> {
+struct ConnectionCheck<'a> {
     /// The resource, such as `table HttpRequests`.
     pub resource: &'a str,
     /// Its region.
@@ -146,7 +146,7 @@ fn region(region: Option<&aws_config::Region>) -> String {
 
 impl ConnectionCheck<'_> {
     /// The message for an error, with its remedy.
-    pub fn explain<E>(&self, error: &SdkError<E, HttpResponse>) -> String
+    pub(crate) fn explain<E>(&self, error: &SdkError<E, HttpResponse>) -> String
     where
         E: ProvideErrorMetadata + Error + 'static,
     {

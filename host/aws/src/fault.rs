@@ -65,7 +65,7 @@ const UNSET: &str = ": are region and credentials set, and is endpoint_url right
 
 /// What the operator has to do about an error, by its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
+pub(crate) enum Remedy {
     /// Create the resource, or correct its name.
     Create,
     /// Use credentials that are valid.
@@ -76,7 +76,7 @@ pub enum Remedy {
 
 impl Remedy {
     /// The remedy for an error with this code; `None` if there is none.
-    pub fn of(code: &str) -> Option<Self> {
+    pub(crate) fn of(code: &str) -> Option<Self> {
         if MISSING.contains(&code) {
             Some(Remedy::Create)
         } else if CREDENTIALS.contains(&code) || STALE.contains(&code) {
@@ -99,7 +99,7 @@ impl Remedy {
 }
 
 /// The fault that an error of the SDK means; `doing` names the request and its resource.
-pub fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Fault
+pub(crate) fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Fault
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -143,6 +143,6 @@ fn chain(error: &dyn Error) -> String {
 }
 
 /// The beginning of a service's message: it is logged, and kept with each event or message that failed for it.
-pub fn brief(text: &str) -> &str {
+pub(crate) fn brief(text: &str) -> &str {
     text.char_indices().nth(LONGEST).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }

@@ -5,7 +5,7 @@
 //! and never on the wall clock. A stale owner can settle nothing: every write is conditional on owning the lease
 //! (invariant 5).
 
-pub mod assign;
+mod assign;
 pub(crate) mod coordinator;
 mod lease_progress;
 pub(crate) mod lease_table;

@@ -7,7 +7,7 @@ pub mod check;
 pub mod client;
 pub mod dynamodb_stream;
 pub mod engine;
-pub mod fault;
+mod fault;
 pub mod iam;
 pub mod kinesis;
 pub mod lease;

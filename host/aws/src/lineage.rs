@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A shard as its stream lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shard {
+pub(crate) struct Shard {
     /// Its name.
     pub id: String,
     /// The shards that it came from: none, one, or the two of a merge.
@@ -45,11 +45,11 @@ pub(crate) fn report_gap(lag: &Lag, stream: &str, shard: &Shard) {
 }
 
 /// The shards that the group knows, and whether each is finished.
-pub type KnownShards = BTreeMap<String, bool>;
+pub(crate) type KnownShards = BTreeMap<String, bool>;
 
 /// A shard that the group does not know yet and must read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewShard<'a> {
+pub(crate) struct NewShard<'a> {
     /// The shard.
     pub shard: &'a Shard,
     /// Where it starts.
@@ -60,7 +60,7 @@ pub struct NewShard<'a> {
 
 /// How a shard relates to a group that did not know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Descent {
+pub(crate) enum Descent {
     /// The group starts with it.
     First,
     /// It descends from a shard that the group knows.
@@ -72,7 +72,7 @@ pub enum Descent {
 /// The shards of `listed` that the group does not know yet and must read. Parents come first: a process that stops in
 /// between has then added no child whose parent is unknown.
 #[must_use]
-pub fn missing<'a>(listed: &'a [Shard], known: &KnownShards, start: Start) -> Vec<NewShard<'a>> {
+pub(crate) fn missing<'a>(listed: &'a [Shard], known: &KnownShards, start: Start) -> Vec<NewShard<'a>> {
     let lineage = Lineage {
         shards: listed.iter().map(|shard| (shard.id.as_str(), shard)).collect(),
         known,
@@ -88,7 +88,7 @@ pub fn missing<'a>(listed: &'a [Shard], known: &KnownShards, start: Start) -> Ve
 
 /// True if a shard with these parents may be read: each is finished, or nothing that concerns the group.
 #[must_use]
-pub fn may_start(parents: &[String], known: &KnownShards) -> bool {
+pub(crate) fn may_start(parents: &[String], known: &KnownShards) -> bool {
     parents.iter().all(|parent| known.get(parent) != Some(&false))
 }
 

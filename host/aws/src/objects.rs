@@ -42,7 +42,7 @@ pub struct S3Store {
 
 /// The object stores of a route, by their name in routes.toml.
 #[derive(Debug)]
-pub struct S3Stores {
+pub(crate) struct S3Stores {
     stores: BTreeMap<String, (S3Store, Client)>,
 }
 
@@ -58,7 +58,7 @@ struct Upload<'a> {
 impl S3Stores {
     /// The stores; nothing is sent before they are used.
     #[must_use]
-    pub fn new(stores: BTreeMap<String, S3Store>, clients: &Clients) -> Self {
+    pub(crate) fn new(stores: BTreeMap<String, S3Store>, clients: &Clients) -> Self {
         let open = |(name, store): (String, S3Store)| {
             let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
             let config = clients.s3(&store.place, store.path_style).config().to_builder();
@@ -70,7 +70,7 @@ impl S3Stores {
 
     /// True if the store is in S3.
     #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.stores.contains_key(name)
     }
 
@@ -78,7 +78,7 @@ impl S3Stores {
     ///
     /// # Errors
     /// [`CommitError::Refused`] with the paths that can never work.
-    pub fn check(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
+    pub(crate) fn check(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
         let wrong = |(index, object): &(usize, PutObject)| {
             let prefix = self.stores.get(&object.store).map_or("", |(store, _)| store.prefix.as_str());
             let why = check_path(prefix, &object.path).err()?;
@@ -93,7 +93,7 @@ impl S3Stores {
     /// # Errors
     /// A [`Fault`], a missing permission included: nothing is given up (reliability E7). Some objects may be written;
     /// putting them again overwrites them.
-    pub async fn put(&self, objects: &[(usize, PutObject)]) -> Result<(), Fault> {
+    pub(crate) async fn put(&self, objects: &[(usize, PutObject)]) -> Result<(), Fault> {
         let mut last: BTreeMap<(&str, &str), &PutObject> = BTreeMap::new();
         for (_, object) in objects {
             last.insert((&object.store, &object.path), object);

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 /// The token of a finished shard: everything of it is done.
-pub const SHARD_END: &str = "SHARD_END";
+pub(crate) const SHARD_END: &str = "SHARD_END";
 
 /// An event of a shard, or the point just behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(20), max: Duratio
 
 /// The time that one request has, all its tries together.
 #[derive(Debug)]
-pub struct RetryBudget {
+pub(crate) struct RetryBudget {
     until: Instant,
     tries: u32,
     seed: u64,
@@ -20,13 +20,13 @@ impl RetryBudget {
     /// transaction.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>, November 2026.
     #[must_use]
-    pub fn for_write() -> Self {
+    pub(crate) fn for_write() -> Self {
         Self::lasting(Duration::from_secs(30))
     }
 
     /// The budget of a read, while a plugin waits: 5 seconds.
     #[must_use]
-    pub fn for_read() -> Self {
+    pub(crate) fn for_read() -> Self {
         Self::lasting(Duration::from_secs(5))
     }
 
@@ -39,7 +39,7 @@ impl RetryBudget {
     ///
     /// # Errors
     /// The fault itself, if trying again is of no use or the budget is used up.
-    pub async fn wait(&mut self, fault: Fault) -> Result<(), Fault> {
+    pub(crate) async fn wait(&mut self, fault: Fault) -> Result<(), Fault> {
         let least = match &fault {
             Fault::Transient(_) => Duration::ZERO,
             Fault::Throttled { after, .. } => *after,
@@ -55,12 +55,12 @@ impl RetryBudget {
 }
 
 /// Between three quarters of `wait` and all of it, so that workers do not all ask at the same moment.
-pub fn jitter(wait: Duration) -> Duration {
+pub(crate) fn jitter(wait: Duration) -> Duration {
     let random = random() % 256;
     wait.saturating_mul(768 + random as u32) / 1024
 }
 
 /// A number that differs from process to process and from call to call.
-pub fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     mix(uuid::Uuid::new_v4().as_u64_pair().0)
 }

@@ -169,7 +169,7 @@ pub(crate) struct ShardRecord {
 
 impl FetchedRecord {
     /// When it was accepted, milliseconds since the Unix epoch.
-    pub fn timestamp(&self) -> u64 {
+    pub(crate) fn timestamp(&self) -> u64 {
         match self {
             FetchedRecord::One(record) => record.timestamp,
             FetchedRecord::Several(several) => several.timestamp,
@@ -206,7 +206,7 @@ pub(crate) enum PageError {
 
 impl PageError {
     /// Reads the error of a request; `doing` names it in messages.
-    pub fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Self
+    pub(crate) fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {

@@ -3,20 +3,20 @@
 //! Writes that may be repeated by themselves (puts, deletes) go in bulk. Updates, guards that say rerun, and all writes
 //! of an exactly-once commit go into one transaction, with the fence that makes them happen once.
 
-pub mod attribute;
+pub(crate) mod attribute;
 mod cancellation;
 mod dedup;
 mod dynamo_reads;
 mod expression;
 mod fold;
 mod item_write;
-pub mod open_table;
+pub(crate) mod open_table;
 mod repeatable;
 mod transaction;
 
-pub use dedup::{DedupTable, Fence};
-pub use dynamo_reads::DynamoReads;
-pub use item_write::ItemWrite;
+pub(crate) use dedup::{DedupTable, Fence};
+pub(crate) use dynamo_reads::DynamoReads;
+pub(crate) use item_write::ItemWrite;
 
 use crate::client::Clients;
 use esclusa_flow::effect::Action;
@@ -39,14 +39,14 @@ pub struct DynamoTable {
 
 /// The tables of a route, by their name in routes.toml.
 #[derive(Debug)]
-pub struct DynamoTables {
+pub(crate) struct DynamoTables {
     tables: BTreeMap<String, LazyTable>,
 }
 
 impl DynamoTables {
     /// The tables; nothing is sent before they are used.
     #[must_use]
-    pub fn new(tables: BTreeMap<String, DynamoTable>, clients: &Clients) -> Self {
+    pub(crate) fn new(tables: BTreeMap<String, DynamoTable>, clients: &Clients) -> Self {
         let tables =
             tables.into_iter().map(|(name, table)| (name.clone(), LazyTable::new(&name, table, clients))).collect();
         DynamoTables { tables }
@@ -54,7 +54,7 @@ impl DynamoTables {
 
     /// True if the table is in DynamoDB.
     #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.tables.contains_key(name)
     }
 
@@ -62,7 +62,7 @@ impl DynamoTables {
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
-    pub async fn open(&self, name: &str) -> Result<Option<Arc<OpenTable>>, Fault> {
+    pub(crate) async fn open(&self, name: &str) -> Result<Option<Arc<OpenTable>>, Fault> {
         match self.tables.get(name) {
             Some(table) => table.open().await.map(Some),
             None => Ok(None),
@@ -73,7 +73,7 @@ impl DynamoTables {
     ///
     /// # Errors
     /// [`CommitError`]; nothing is written by this.
-    pub async fn plan(&self, actions: Vec<(usize, Action)>) -> Result<Vec<ItemWrite>, CommitError> {
+    pub(crate) async fn plan(&self, actions: Vec<(usize, Action)>) -> Result<Vec<ItemWrite>, CommitError> {
         let mut opened = Vec::with_capacity(actions.len());
         for (index, action) in actions {
             let table = self.open(action.target()).await?;
@@ -88,7 +88,12 @@ impl DynamoTables {
     ///
     /// # Errors
     /// [`CommitError`]. Independent puts and deletes may have happened; repeating them changes nothing.
-    pub async fn write(&self, writes: Vec<ItemWrite>, fence: &Fence, several: bool) -> Result<Vec<usize>, CommitError> {
+    pub(crate) async fn write(
+        &self,
+        writes: Vec<ItemWrite>,
+        fence: &Fence,
+        several: bool,
+    ) -> Result<Vec<usize>, CommitError> {
         if is_repeatable(&writes, fence) {
             repeatable::write(writes).await
         } else {
@@ -100,7 +105,7 @@ impl DynamoTables {
     ///
     /// # Errors
     /// [`CommitError::TooLarge`], or a [`Fault`] if tables of one transaction are in different places.
-    pub fn check(&self, writes: &[ItemWrite], fence: &Fence, several: bool) -> Result<(), CommitError> {
+    pub(crate) fn check(&self, writes: &[ItemWrite], fence: &Fence, several: bool) -> Result<(), CommitError> {
         if is_repeatable(writes, fence) {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 ///
 /// # Errors
 /// [`Fault::Permanent`] if the record has no sequence number: it could not be settled.
-pub fn event(record: &types::Record, stream: &str, key: &str) -> Result<ShardRecord, Fault> {
+pub(crate) fn event(record: &types::Record, stream: &str, key: &str) -> Result<ShardRecord, Fault> {
     let change = record.dynamodb();
     let sequence = change.and_then(StreamRecord::sequence_number);
     let sequence = sequence.ok_or_else(|| Fault::Permanent(format!("a record of {stream} has no sequence number")))?;

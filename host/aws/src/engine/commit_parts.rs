@@ -9,7 +9,7 @@ use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, Progress};
 use std::sync::Arc;
 
 /// A commit, taken apart.
-pub struct CommitParts {
+pub(crate) struct CommitParts {
     /// Writes to tables in DynamoDB.
     pub writes: Vec<(usize, Action)>,
     /// Objects for S3.
@@ -19,7 +19,7 @@ pub struct CommitParts {
 }
 
 /// The local engine's part of a commit.
-pub struct LocalCommit {
+pub(crate) struct LocalCommit {
     /// The commit without the actions for DynamoDB and S3.
     pub commit: Commit,
     /// For each of its actions the index that it has in the whole commit.
@@ -28,7 +28,7 @@ pub struct LocalCommit {
 
 impl CommitParts {
     /// Takes a commit apart.
-    pub fn of(mut commit: Commit, tables: &DynamoTables, stores: &S3Stores) -> Self {
+    pub(crate) fn of(mut commit: Commit, tables: &DynamoTables, stores: &S3Stores) -> Self {
         let (mut writes, mut objects, mut actions, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (index, action) in std::mem::take(&mut commit.actions).into_iter().enumerate() {
             match action {
@@ -52,7 +52,7 @@ impl LocalCommit {
     ///
     /// # Errors
     /// Those of the local engine, with indexes of the whole commit.
-    pub async fn check_with(&self, local: &dyn Engine) -> Result<(), CommitError> {
+    pub(crate) async fn check_with(&self, local: &dyn Engine) -> Result<(), CommitError> {
         let writes = |action: &Action| matches!(action, Action::Put(_) | Action::Update(_) | Action::Delete(_));
         if !self.commit.actions.iter().any(writes) {
             return Ok(());
@@ -65,7 +65,7 @@ impl LocalCommit {
     ///
     /// # Errors
     /// Those of the local engine, with indexes of the whole commit.
-    pub async fn commit_to(self, local: &dyn Engine) -> Result<Committed, CommitError> {
+    pub(crate) async fn commit_to(self, local: &dyn Engine) -> Result<Committed, CommitError> {
         let LocalCommit { mut commit, origins } = self;
         // The dedup records are written to DynamoDB.
         commit.dedup = Vec::new();
@@ -79,7 +79,7 @@ impl LocalCommit {
     }
 
     /// A commit without content, for the same lane.
-    pub fn nothing(&self) -> Commit {
+    pub(crate) fn nothing(&self) -> Commit {
         Commit {
             route: self.commit.route.clone(),
             source: self.commit.source.clone(),

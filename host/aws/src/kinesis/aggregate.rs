@@ -22,11 +22,11 @@ const PART: usize = 3 << 3 | 2;
 const KEY_CHARACTERS: usize = 256;
 
 /// Most events of a record: a record of 1 MiB, which is all that the library makes, cannot hold as many.
-pub const MOST_EVENTS: usize = 200_000;
+pub(crate) const MOST_EVENTS: usize = 200_000;
 
 /// Most bytes that the events of a record may take. A shared key counts for each of them, and so does [`EVENT`]. Six
 /// times the largest record that Kinesis takes (10 MiB).
-pub const MOST_BYTES: usize = 64 << 20;
+pub(crate) const MOST_BYTES: usize = 64 << 20;
 
 /// Bytes that an event takes beside its key and its data: its columns, and its id of up to 64 characters.
 const EVENT: usize = 44 + 64;
@@ -44,7 +44,7 @@ struct AggregatedPart {
 
 /// An event of an aggregated record.
 #[derive(Debug, PartialEq, Eq)]
-pub struct AggregatedEvent {
+pub(crate) struct AggregatedEvent {
     /// Its place among the events of the record.
     pub sub: u64,
     /// Its partition key.
@@ -57,7 +57,7 @@ pub struct AggregatedEvent {
 
 /// The kind of a payload.
 #[derive(Debug)]
-pub enum PayloadKind {
+pub(crate) enum PayloadKind {
     /// One event.
     Plain,
     /// Several.
@@ -68,7 +68,7 @@ pub enum PayloadKind {
 
 /// The events of an aggregated record, made as they are asked for.
 #[derive(Debug)]
-pub struct AggregatedRecord {
+pub(crate) struct AggregatedRecord {
     message: Bytes,
     /// Bytes of the message before the next event.
     at: usize,
@@ -95,7 +95,7 @@ enum Unfit {
 }
 
 /// Looks at a payload: checks all of an aggregated record and makes none of its events.
-pub fn open(payload: &Bytes) -> PayloadKind {
+pub(crate) fn open(payload: &Bytes) -> PayloadKind {
     match message(payload).ok_or(Unfit::Unsound).and_then(AggregatedRecord::of) {
         Ok(aggregate) => PayloadKind::Several(aggregate),
         Err(Unfit::Unsound) => PayloadKind::Plain,
@@ -172,7 +172,7 @@ impl AggregatedRecord {
     }
 
     /// Bytes of memory that it takes until its last event is made.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let tables = self.keys.capacity() * size_of::<HashedKey>() + self.hashes.capacity() * size_of::<Option<u128>>();
         self.message.len() + tables + size_of::<AggregatedRecord>()
     }

@@ -28,7 +28,7 @@ type PushReceiver = EventReceiver<SubscribeToShardEventStream, SubscribeToShardE
 ///
 /// # Errors
 /// A [`Fault`] that names the consumer.
-pub async fn consumer(client: &Client, stream: &str, name: &str) -> Result<String, Fault> {
+pub(crate) async fn consumer(client: &Client, stream: &str, name: &str) -> Result<String, Fault> {
     let doing = format!("register consumer {name:?} of {stream}");
     let end = Instant::now() + REGISTRATION;
     while Instant::now() < end {
@@ -56,7 +56,7 @@ pub async fn consumer(client: &Client, stream: &str, name: &str) -> Result<Strin
 }
 
 /// A shard whose records are pushed.
-pub struct FanOut {
+pub(crate) struct FanOut {
     client: Client,
     consumer: String,
     shard: String,
@@ -81,7 +81,7 @@ struct PushedRecords {
 
 impl FanOut {
     /// Reads `shard` as `consumer`; `doing` says so in errors.
-    pub fn new(client: Client, consumer: String, shard: &str, hashes: Hashes, doing: String) -> Self {
+    pub(crate) fn new(client: Client, consumer: String, shard: &str, hashes: Hashes, doing: String) -> Self {
         let (shard, at) = (shard.to_owned(), Cursor::TrimHorizon);
         FanOut { client, consumer, shard, hashes, doing, at, subscription: None, looking: None, pushed: None }
     }

@@ -18,11 +18,11 @@ use tokio::task::JoinHandle;
 const TOO_LARGE: &str = "limit.aggregate";
 
 /// The range of a shard's hash keys; `None`: all.
-pub type Hashes = Option<(u128, u128)>;
+pub(crate) type Hashes = Option<(u128, u128)>;
 
 /// Takes records apart on a thread for blocking work, since a page may hold 10 MiB. Gives them in order, and the bytes
 /// that they took.
-pub fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<FetchedRecord>, usize)> {
+pub(crate) fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<FetchedRecord>, usize)> {
     tokio::task::spawn_blocking(move || {
         let size = |record: &types::Record| record.data.as_ref().len() + record.partition_key().map_or(0, str::len);
         let bytes = records.iter().map(size).sum();
@@ -69,7 +69,7 @@ fn millis(time: DateTime) -> u64 {
 }
 
 /// A cursor as requests have it: type, sequence number, time.
-pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Option<DateTime>) {
+pub(crate) fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Option<DateTime>) {
     use types::ShardIteratorType as Type;
     match cursor {
         Cursor::TrimHorizon => (Type::TrimHorizon, None, None),
@@ -89,7 +89,7 @@ pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Opti
 const MOST: i32 = 10_000;
 
 /// Polls a shard: GetShardIterator and GetRecords.
-pub struct KinesisPages {
+pub(crate) struct KinesisPages {
     /// Without retries of its own.
     pub client: Client,
     /// The stream.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// The leases of other workers as they were seen, and since when. A lease whose counter stands still for its duration
 /// has expired. Only this process' own clock counts (reliability X2).
 #[derive(Debug, Default)]
-pub struct LeaseWatch(HashMap<String, SeenLease>);
+pub(crate) struct LeaseWatch(HashMap<String, SeenLease>);
 
 #[derive(Debug)]
 struct SeenLease {
@@ -24,7 +24,7 @@ struct SeenLease {
 
 impl LeaseWatch {
     /// Notes the leases of the table at `now`.
-    pub fn observe(&mut self, leases: &[Lease], now: Instant) {
+    pub(crate) fn observe(&mut self, leases: &[Lease], now: Instant) {
         self.0.retain(|key, _| leases.iter().any(|lease| lease.key == *key));
         for lease in leases {
             let fresh = |moved| SeenLease { counter: lease.counter, owner: lease.owner.clone(), since: now, moved };
@@ -40,20 +40,20 @@ impl LeaseWatch {
 
     /// True if the lease was seen to be taken or renewed.
     #[must_use]
-    pub fn moving(&self, key: &str) -> bool {
+    pub(crate) fn moving(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|seen| seen.moved)
     }
 
     /// True if the lease was not renewed for `duration`.
     #[must_use]
-    pub fn expired(&self, key: &str, now: Instant, duration: Duration) -> bool {
+    pub(crate) fn expired(&self, key: &str, now: Instant, duration: Duration) -> bool {
         self.0.get(key).is_some_and(|seen| now.saturating_duration_since(seen.since) >= duration)
     }
 }
 
 /// A lease whose shard may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Candidate<'a> {
+pub(crate) struct Candidate<'a> {
     /// The shard.
     pub key: &'a str,
     /// Who has it.
@@ -62,7 +62,7 @@ pub struct Candidate<'a> {
 
 /// Who has a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holder<'a> {
+pub(crate) enum Holder<'a> {
     /// This worker.
     Me,
     /// No worker: it is released or expired, or the table says that this worker has it, but it does not hold it.
@@ -74,7 +74,7 @@ pub enum Holder<'a> {
 /// The leases that `me` takes now. Each worker aims at its fair number and takes free leases. If there are none left it
 /// steals one lease from the worker that has most.
 #[must_use]
-pub fn choose<'a>(candidates: &[Candidate<'a>], me: &str) -> Vec<&'a str> {
+pub(crate) fn choose<'a>(candidates: &[Candidate<'a>], me: &str) -> Vec<&'a str> {
     let mut loads: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut mine, mut free) = (0usize, Vec::new());
     for candidate in candidates {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// A lease that was just taken, with its shard.
 #[derive(Debug)]
-pub struct TakenLease {
+pub(crate) struct TakenLease {
     /// The lease as it is now.
     pub lease: Lease,
     /// This worker's hold on it.
@@ -31,7 +31,7 @@ pub struct TakenLease {
 }
 
 /// Takes leases.
-pub struct Coordinator {
+pub(crate) struct Coordinator {
     /// The leases.
     pub table: LeaseTable,
     /// The stream of the shards.
@@ -60,7 +60,7 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// Works until the source closes.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let (mut failures, mut closing) = (0u32, self.closing.clone());
         while !*closing.borrow() {
             let pause = match self.round().await {
@@ -230,7 +230,7 @@ impl Lease {
 }
 
 /// Renews all leases that are held, at a third of their duration, until the source closes.
-pub async fn renew(table: LeaseTable, registry: Arc<LeaseRegistry>, mut closing: Receiver<bool>) {
+pub(crate) async fn renew(table: LeaseTable, registry: Arc<LeaseRegistry>, mut closing: Receiver<bool>) {
     let duration = registry.duration;
     while !*closing.borrow() {
         let renewals = registry.renewals();

@@ -12,14 +12,14 @@ use esclusa_flow::fault::Fault;
 use std::sync::Arc;
 
 /// Settles the lanes of leased shards.
-pub struct LeaseProgress {
+pub(crate) struct LeaseProgress {
     table: LeaseTable,
     registry: Arc<LeaseRegistry>,
 }
 
 impl LeaseProgress {
     /// Keeps the progress of the leases in `registry`.
-    pub fn new(table: LeaseTable, registry: Arc<LeaseRegistry>) -> Self {
+    pub(crate) fn new(table: LeaseTable, registry: Arc<LeaseRegistry>) -> Self {
         LeaseProgress { table, registry }
     }
 

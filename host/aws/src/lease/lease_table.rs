@@ -21,7 +21,7 @@ const CREATION: Duration = Duration::from_secs(60);
 
 /// The leases of one group, as one worker sees them.
 #[derive(Debug, Clone)]
-pub struct LeaseTable {
+pub(crate) struct LeaseTable {
     client: Client,
     name: String,
     me: String,
@@ -36,7 +36,7 @@ struct LeaseWrite {
 
 /// The result of a conditional write.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Written {
+pub(crate) enum Written {
     /// It happened; the lease as it is now.
     Yes(Box<Lease>),
     /// The condition does not hold; the lease as it is, `None` if there is none.
@@ -45,12 +45,12 @@ pub enum Written {
 
 impl LeaseTable {
     /// The table as `me` sees it; nothing is sent.
-    pub fn new(client: Client, name: &str, me: &str) -> Self {
+    pub(crate) fn new(client: Client, name: &str, me: &str) -> Self {
         LeaseTable { client, name: name.to_owned(), me: me.to_owned() }
     }
 
     /// Name of this worker, as the table shows it.
-    pub fn me(&self) -> &str {
+    pub(crate) fn me(&self) -> &str {
         &self.me
     }
 
@@ -58,7 +58,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
-    pub async fn ensure(&self) -> Result<(), Fault> {
+    pub(crate) async fn ensure(&self) -> Result<(), Fault> {
         let end = tokio::time::Instant::now() + CREATION;
         let mut made = false;
         while tokio::time::Instant::now() < end {
@@ -100,7 +100,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
-    pub async fn leases(&self) -> Result<Vec<Lease>, Fault> {
+    pub(crate) async fn leases(&self) -> Result<Vec<Lease>, Fault> {
         let mut pages = self.client.scan().table_name(&self.name).consistent_read(true).into_paginator().items().send();
         let mut leases = Vec::new();
         while let Some(row) = pages.next().await {
@@ -113,7 +113,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
-    pub async fn add(&self, lease: &Lease) -> Result<bool, Fault> {
+    pub(crate) async fn add(&self, lease: &Lease) -> Result<bool, Fault> {
         let request = self.client.put_item().table_name(&self.name).set_item(Some(lease.row()));
         match request.condition_expression("attribute_not_exists(leaseKey)").send().await {
             Ok(_) => Ok(true),
@@ -126,7 +126,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
-    pub async fn forget(&self, key: &str) -> Result<(), Fault> {
+    pub(crate) async fn forget(&self, key: &str) -> Result<(), Fault> {
         let (end, _) = Checkpoint::ShardEnd.values();
         let request = self.client.delete_item().table_name(&self.name).key(KEY, text(key));
         match request.condition_expression("checkpoint = :end").expression_attribute_values(":end", end).send().await {
@@ -140,7 +140,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the lease.
-    pub async fn take(&self, seen: &Lease) -> Result<Written, Fault> {
+    pub(crate) async fn take(&self, seen: &Lease) -> Result<Written, Fault> {
         let mut values = HashMap::from([
             (":me".to_owned(), text(&self.me)),
             (":seen".to_owned(), number(seen.counter)),
@@ -164,7 +164,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the lease.
-    pub async fn renew(&self, key: &str, counter: u64) -> Result<Written, Fault> {
+    pub(crate) async fn renew(&self, key: &str, counter: u64) -> Result<Written, Fault> {
         self.counted("renew", key, counter, "SET leaseCounter = leaseCounter + :one").await
     }
 
@@ -172,7 +172,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the lease.
-    pub async fn release(&self, key: &str, counter: u64) -> Result<Written, Fault> {
+    pub(crate) async fn release(&self, key: &str, counter: u64) -> Result<Written, Fault> {
         self.counted("release", key, counter, "SET leaseCounter = leaseCounter + :one REMOVE leaseOwner").await
     }
 
@@ -190,12 +190,12 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the lease.
-    pub async fn settle(&self, key: &str, from: Option<&Position>, to: &Checkpoint) -> Result<Written, Fault> {
+    pub(crate) async fn settle(&self, key: &str, from: Option<&Position>, to: &Checkpoint) -> Result<Written, Fault> {
         self.write("settle", key, self.settling(from, to)).await
     }
 
     /// The same as a write for a transaction.
-    pub fn settlement(&self, key: &str, from: Option<&Position>, to: &Checkpoint) -> Result<Update, Fault> {
+    pub(crate) fn settlement(&self, key: &str, from: Option<&Position>, to: &Checkpoint) -> Result<Update, Fault> {
         let LeaseWrite { update, condition, values } = self.settling(from, to);
         let built = Update::builder().table_name(&self.name).key(KEY, text(key)).update_expression(update);
         let built = built.condition_expression(condition).set_expression_attribute_values(Some(values));
@@ -232,7 +232,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the lease.
-    pub async fn prepare(&self, key: &str, to: &Position) -> Result<Written, Fault> {
+    pub(crate) async fn prepare(&self, key: &str, to: &Position) -> Result<Written, Fault> {
         let (pending, sub) = position_values(to);
         let values = [(":me", text(&self.me)), (":to", pending), (":sub", sub)].map(|(name, v)| (name.to_owned(), v));
         let update = "SET pendingCheckpoint = :to, pendingCheckpointSubSequenceNumber = :sub";
@@ -248,7 +248,7 @@ impl LeaseTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the lease.
-    pub async fn open_at(&self, key: &str, time: u64) -> Result<Written, Fault> {
+    pub(crate) async fn open_at(&self, key: &str, time: u64) -> Result<Written, Fault> {
         let values = [(":me", text(&self.me)), (":time", number(time))].map(|(name, v)| (name.to_owned(), v));
         let condition = "leaseOwner = :me AND attribute_not_exists(startTimestamp)".to_owned();
         self.write("open", key, LeaseWrite { update: "SET startTimestamp = :time", condition, values: values.into() })

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// The leases that this worker holds.
 #[derive(Debug)]
-pub struct LeaseRegistry {
+pub(crate) struct LeaseRegistry {
     state: Mutex<RegistryState>,
     /// How long a lease is valid after its last renewal.
     pub duration: Duration,
@@ -45,7 +45,7 @@ struct LeaseHold {
 
 /// A lane's part in a hold. Dropping it ends the lane: if the lease is still held it is taken anew.
 #[derive(Debug)]
-pub struct Holding {
+pub(crate) struct Holding {
     registry: Arc<LeaseRegistry>,
     key: String,
     epoch: u64,
@@ -55,17 +55,17 @@ pub struct Holding {
 
 impl Holding {
     /// The lease.
-    pub fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
     /// Notes that the lease was lost.
-    pub fn lose(&self) {
+    pub(crate) fn lose(&self) {
         self.registry.lose(&self.key);
     }
 
     /// Notes that the shard is finished, and wakes the coordinator.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.registry.lose(&self.key);
         let mut state = self.registry.state();
         (state.ended, state.settled_in) = (true, false);
@@ -82,7 +82,7 @@ impl Drop for Holding {
 
 impl LeaseRegistry {
     /// A registry without leases; each is valid for `duration` after a renewal.
-    pub fn new(duration: Duration) -> Self {
+    pub(crate) fn new(duration: Duration) -> Self {
         LeaseRegistry { state: Mutex::default(), duration, changed: Notify::new() }
     }
 
@@ -91,7 +91,7 @@ impl LeaseRegistry {
     }
 
     /// Adds a lease that was taken by a request sent at `at`.
-    pub fn hold(self: &Arc<Self>, lease: &Lease, at: Instant) -> Holding {
+    pub(crate) fn hold(self: &Arc<Self>, lease: &Lease, at: Instant) -> Holding {
         let mut state = self.state();
         state.epoch += 1;
         let epoch = state.epoch;
@@ -106,24 +106,24 @@ impl LeaseRegistry {
     }
 
     /// True if every lease that can be read is held by this worker, or by another one that lives.
-    pub fn settled_in(&self) -> bool {
+    pub(crate) fn settled_in(&self) -> bool {
         self.state().settled_in
     }
 
     /// Notes the result of a round. A round that began before a shard ended does not know the shard's children.
-    pub fn note_round(&self, settled_in: bool) {
+    pub(crate) fn note_round(&self, settled_in: bool) {
         let mut state = self.state();
         state.settled_in = settled_in && !state.ended;
     }
 
     /// True if the lease is held.
-    pub fn holds(&self, key: &str) -> bool {
+    pub(crate) fn holds(&self, key: &str) -> bool {
         self.state().holds.contains_key(key)
     }
 
     /// Waits until the lease is lost, or was not renewed within its duration: from then on others may have it. At once
     /// if that is so already. Cancel-safe.
-    pub async fn lapsed(&self, key: &str) {
+    pub(crate) async fn lapsed(&self, key: &str) {
         loop {
             let (mut lost, end) = match self.state().holds.get(key) {
                 Some(hold) => (hold.lost.subscribe(), hold.renewed + self.duration),
@@ -141,25 +141,25 @@ impl LeaseRegistry {
     }
 
     /// True if a lane of the lease exists, held or not.
-    pub fn has_lane(&self, key: &str) -> bool {
+    pub(crate) fn has_lane(&self, key: &str) -> bool {
         self.state().lanes.contains_key(key)
     }
 
     /// The leases to renew, with their counters.
-    pub fn renewals(&self) -> Vec<(String, u64)> {
+    pub(crate) fn renewals(&self) -> Vec<(String, u64)> {
         self.state().holds.iter().map(|(key, hold)| (key.clone(), hold.counter)).collect()
     }
 
     /// Notes a counter that a renewal with a lost answer has set. The time of that renewal is not known, so the lease
     /// is not valid for longer.
-    pub fn recounted(&self, key: &str, counter: u64) {
+    pub(crate) fn recounted(&self, key: &str, counter: u64) {
         if let Some(hold) = self.state().holds.get_mut(key) {
             hold.counter = counter;
         }
     }
 
     /// Notes a renewal that was sent at `at` and set the counter.
-    pub fn renewed(&self, key: &str, counter: u64, at: Instant) {
+    pub(crate) fn renewed(&self, key: &str, counter: u64, at: Instant) {
         if let Some(hold) = self.state().holds.get_mut(key) {
             hold.counter = counter;
             hold.renewed = at;
@@ -167,13 +167,13 @@ impl LeaseRegistry {
     }
 
     /// The leases that were not renewed within their duration: others may have taken them.
-    pub fn overdue(&self, now: Instant) -> Vec<String> {
+    pub(crate) fn overdue(&self, now: Instant) -> Vec<String> {
         let late = |hold: &LeaseHold| hold.renewed + self.duration <= now;
         self.state().holds.iter().filter(|(_, hold)| late(hold)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Notes that the lease was lost.
-    pub fn lose(&self, key: &str) {
+    pub(crate) fn lose(&self, key: &str) {
         if let Some(hold) = self.state().holds.remove(key) {
             hold.lost.send_replace(true);
         }
@@ -195,7 +195,7 @@ impl LeaseRegistry {
     }
 
     /// Ends all holds; gives the leases that are this worker's by the table, with their counters, to be released.
-    pub fn give_up(&self) -> Vec<(String, u64)> {
+    pub(crate) fn give_up(&self) -> Vec<(String, u64)> {
         let mut state = self.state();
         let mut ours: Vec<_> = state.idle.drain().collect();
         for (key, hold) in state.holds.drain() {
@@ -206,7 +206,7 @@ impl LeaseRegistry {
     }
 
     /// True once after a shard has ended.
-    pub fn take_ended(&self) -> bool {
+    pub(crate) fn take_ended(&self) -> bool {
         std::mem::take(&mut self.state().ended)
     }
 }

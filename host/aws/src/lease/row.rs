@@ -8,10 +8,10 @@ use esclusa_flow::fault::Fault;
 use std::collections::HashMap;
 
 /// A row as the SDK gives it.
-pub type LeaseRow = HashMap<String, AttributeValue>;
+pub(crate) type LeaseRow = HashMap<String, AttributeValue>;
 
 /// Hash key of the table.
-pub const KEY: &str = "leaseKey";
+pub(crate) const KEY: &str = "leaseKey";
 /// See [`Lease::first`].
 const FIRST: &str = "startsGroup";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
@@ -19,12 +19,12 @@ const LATEST: &str = "LATEST";
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 
 /// A text as a value.
-pub fn text(value: impl Into<String>) -> AttributeValue {
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
 /// A number as a value.
-pub fn number(value: impl ToString) -> AttributeValue {
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
@@ -53,7 +53,7 @@ impl Checkpoint {
 }
 
 /// A position as the two attributes of a checkpoint.
-pub fn position_values(position: &Position) -> (AttributeValue, AttributeValue) {
+pub(crate) fn position_values(position: &Position) -> (AttributeValue, AttributeValue) {
     (text(&position.sequence), number(position.sub.unwrap_or_default()))
 }
 
@@ -62,7 +62,7 @@ fn position(sequence: &str, sub: u64) -> Position {
 }
 
 /// The values of `checkpoint` of a lease without a position.
-pub const UNBEGUN: [&str; 3] = [TRIM_HORIZON, LATEST, AT_TIMESTAMP];
+pub(crate) const UNBEGUN: [&str; 3] = [TRIM_HORIZON, LATEST, AT_TIMESTAMP];
 
 impl Lease {
     /// Reads a row.

@@ -16,7 +16,7 @@ const OVERHEAD: usize = 44;
 
 /// Records as they were read; their events are made when the next batch needs them.
 #[derive(Debug, Default)]
-pub struct ShardBacklog {
+pub(crate) struct ShardBacklog {
     /// Events that were made: those of the next batch, and at most one more.
     records: VecDeque<ShardRecord>,
     /// Bytes that they take in a batch.
@@ -31,7 +31,7 @@ pub struct ShardBacklog {
 
 /// Events cut from a backlog.
 #[derive(Debug, Default)]
-pub struct CutBatch {
+pub(crate) struct CutBatch {
     /// The events.
     pub columns: Columns,
     /// One per event.
@@ -40,7 +40,7 @@ pub struct CutBatch {
 
 /// The end of a batch.
 #[derive(Debug, Clone, Copy)]
-pub enum Bound<'a> {
+pub(crate) enum Bound<'a> {
     /// At a limit.
     Limit(Limit),
     /// With this event, regardless of the limits.
@@ -49,22 +49,22 @@ pub enum Bound<'a> {
 
 impl ShardBacklog {
     /// Forgets everything.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = ShardBacklog::default();
     }
 
     /// Bytes of memory that it takes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// True if no event was read.
-    pub fn is_empty(&mut self) -> bool {
+    pub(crate) fn is_empty(&mut self) -> bool {
         self.records.is_empty() && !self.make()
     }
 
     /// Adds records that were read; events up to `done` were settled before and are left out.
-    pub fn extend(&mut self, found: Vec<FetchedRecord>, done: Option<&Position>) {
+    pub(crate) fn extend(&mut self, found: Vec<FetchedRecord>, done: Option<&Position>) {
         self.done = done.cloned();
         for found in found {
             if let FetchedRecord::One(record) = &found
@@ -103,7 +103,7 @@ impl ShardBacklog {
     }
 
     /// True if more records would not make the batch larger.
-    pub fn fills(&mut self, bound: Bound<'_>) -> bool {
+    pub(crate) fn fills(&mut self, bound: Bound<'_>) -> bool {
         self.make_batch(bound);
         self.holds(bound)
     }
@@ -119,7 +119,7 @@ impl ShardBacklog {
     ///
     /// # Errors
     /// [`Fault::Permanent`] if a batch would be larger than any can be.
-    pub fn cut(&mut self, bound: Bound<'_>) -> Result<CutBatch, Fault> {
+    pub(crate) fn cut(&mut self, bound: Bound<'_>) -> Result<CutBatch, Fault> {
         self.make_batch(bound);
         let count = match bound {
             Bound::Limit(limit) => self.count(limit),

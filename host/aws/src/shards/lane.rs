@@ -30,7 +30,7 @@ const FULL: Duration = Duration::from_millis(100);
 
 /// Opens the lanes of a source.
 #[derive(Clone)]
-pub struct LaneOpener {
+pub(crate) struct LaneOpener {
     /// The stream.
     pub stream: Arc<dyn ShardedStream>,
     /// Who reads it.
@@ -48,7 +48,7 @@ pub struct LaneOpener {
 }
 
 /// A lane's right to read its shard.
-pub trait Ownership: Send {
+pub(crate) trait Ownership: Send {
     /// True if another process may read the shard now.
     fn lost(&self) -> bool;
 
@@ -63,7 +63,7 @@ pub trait Ownership: Send {
 }
 
 /// Where a lane starts.
-pub struct LaneStart {
+pub(crate) struct LaneStart {
     /// The shard.
     pub shard: String,
     /// Its hash keys.
@@ -81,7 +81,7 @@ pub struct LaneStart {
 }
 
 /// A shard that is read as a lane.
-pub struct ShardLane {
+pub(crate) struct ShardLane {
     stream: Arc<dyn ShardedStream>,
     lag: Arc<Lag>,
     id: String,
@@ -120,7 +120,7 @@ impl LaneOpener {
     ///
     /// # Errors
     /// [`Fault::Permanent`] if the position is not one of a shard.
-    pub fn lane(&self, beginning: LaneStart, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
+    pub(crate) fn lane(&self, beginning: LaneStart, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
         let LaneStart { shard, hashes, settled, cursor, fresh, pending, quiet } = beginning;
         let done = settled.as_ref().map(Position::parse).transpose()?;
         let mut feed = self.stream.feed(&shard, hashes);
@@ -148,7 +148,7 @@ impl LaneOpener {
     }
 
     /// The cursor for a checkpoint; `opened`: when a lane at [`Checkpoint::Latest`] was first opened.
-    pub fn cursor(&self, checkpoint: &Checkpoint, opened: Option<u64>) -> Cursor {
+    pub(crate) fn cursor(&self, checkpoint: &Checkpoint, opened: Option<u64>) -> Cursor {
         match (checkpoint, self.start) {
             (Checkpoint::At(position), _) => Cursor::Behind(position.clone()),
             (Checkpoint::AtTimestamp, Start::AtTimestamp(time)) => Cursor::Since(time),

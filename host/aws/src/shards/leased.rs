@@ -36,7 +36,7 @@ struct LeasedSource {
 ///
 /// # Errors
 /// A [`Fault`] that names the lease table.
-pub async fn open(
+pub(crate) async fn open(
     clients: &Clients,
     settings: &LeaseSettings,
     discovery: Duration,

@@ -12,7 +12,7 @@ const REFUSED: Backoff = Backoff { base: Duration::from_millis(200), max: Durati
 
 /// When the next read may be sent.
 #[derive(Debug, Clone)]
-pub struct ReadPace {
+pub(crate) struct ReadPace {
     /// Least time between two reads.
     spacing: Duration,
     /// Bytes per second that the service gives; `None`: no limit.
@@ -27,41 +27,41 @@ pub struct ReadPace {
 
 impl ReadPace {
     /// At least `spacing` between reads, at most `rate` bytes per second, at most `idle` between reads of an idle shard.
-    pub fn new(spacing: Duration, rate: Option<u32>, idle: Duration) -> Self {
+    pub(crate) fn new(spacing: Duration, rate: Option<u32>, idle: Duration) -> Self {
         ReadPace { spacing, rate, idle, due: None, waited: spacing, refusals: 0 }
     }
 
     /// The same with the first read at `first`; `None`: now.
     #[must_use]
-    pub fn starting(self, first: Option<Instant>) -> Self {
+    pub(crate) fn starting(self, first: Option<Instant>) -> Self {
         ReadPace { due: first, ..self }
     }
 
     /// As one of several readers of the same shard. The bytes are not divided: a reader that is behind may take more,
     /// and the service refuses reads beyond its limit.
     #[must_use]
-    pub fn among(self, readers: u32) -> Self {
+    pub(crate) fn among(self, readers: u32) -> Self {
         let spacing = self.spacing.saturating_mul(readers.max(1));
         ReadPace { spacing, waited: spacing, ..self }
     }
 
     /// When the next read may be sent; `None`: now.
-    pub fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// The next read may not be sent before `due`.
-    pub fn later(&mut self, due: Instant) {
+    pub(crate) fn later(&mut self, due: Instant) {
         self.due = Some(due);
     }
 
     /// The next read may be sent at once: records are known to wait.
-    pub fn now(&mut self) {
+    pub(crate) fn now(&mut self) {
         self.due = None;
     }
 
     /// Notes a page of so many bytes that was asked for at `sent`. `quiet`: it was empty, and nothing is behind it.
-    pub fn read(&mut self, sent: Instant, bytes: usize, quiet: bool) {
+    pub(crate) fn read(&mut self, sent: Instant, bytes: usize, quiet: bool) {
         self.refusals = 0;
         self.waited = if quiet { self.waited.saturating_mul(2).min(self.idle.max(self.spacing)) } else { self.spacing };
         let paid =
@@ -70,7 +70,7 @@ impl ReadPace {
     }
 
     /// Notes that the service asked for fewer reads; `random` varies the wait.
-    pub fn refused(&mut self, now: Instant, random: u64) {
+    pub(crate) fn refused(&mut self, now: Instant, random: u64) {
         self.due = Some(now + REFUSED.wait(self.refusals, random));
         self.refusals = self.refusals.saturating_add(1);
     }
@@ -78,40 +78,40 @@ impl ReadPace {
 
 /// A limit on the bytes that all lanes of a source have read and not given yet (reliability K19).
 #[derive(Debug)]
-pub struct ReadAheadLimit {
+pub(crate) struct ReadAheadLimit {
     limit: usize,
     used: AtomicUsize,
 }
 
 impl ReadAheadLimit {
     /// A limit of `limit` bytes.
-    pub fn new(limit: usize) -> Arc<Self> {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(ReadAheadLimit { limit, used: AtomicUsize::new(0) })
     }
 
     /// The quota of one more lane, which holds nothing yet.
-    pub fn share(self: &Arc<Self>) -> Quota {
+    pub(crate) fn share(self: &Arc<Self>) -> Quota {
         Quota { room: self.clone(), bytes: 0 }
     }
 }
 
 /// The bytes that one lane holds; none when it is dropped.
 #[derive(Debug)]
-pub struct Quota {
+pub(crate) struct Quota {
     room: Arc<ReadAheadLimit>,
     bytes: usize,
 }
 
 impl Quota {
     /// Sets the bytes that the lane holds now.
-    pub fn set(&mut self, bytes: usize) {
+    pub(crate) fn set(&mut self, bytes: usize) {
         self.room.used.fetch_add(bytes, Ordering::Relaxed);
         self.room.used.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::Relaxed);
     }
 
     /// True if the lane may read a page. A lane that holds records may always go on: else all lanes could wait for each
     /// other with half a batch each. So the limit may be exceeded by one page for each lane that is reading.
-    pub fn may_read(&self) -> bool {
+    pub(crate) fn may_read(&self) -> bool {
         self.bytes > 0 || self.room.used.load(Ordering::Relaxed) < self.room.limit
     }
 }
@@ -133,7 +133,7 @@ pub(crate) struct TipDetector {
 
 impl TipDetector {
     /// Notes a page.
-    pub fn read(&mut self, empty: bool, behind_millis: Option<u64>) -> Option<u64> {
+    pub(crate) fn read(&mut self, empty: bool, behind_millis: Option<u64>) -> Option<u64> {
         self.behind = match behind_millis {
             None => self.behind,
             Some(0) if empty && self.empty => Some(0),

@@ -41,7 +41,7 @@ pub(crate) struct PolledFeed<P> {
 
 impl<P: PageRequests> PolledFeed<P> {
     /// Reads a shard by `pages`.
-    pub fn new(pages: P) -> Self {
+    pub(crate) fn new(pages: P) -> Self {
         PolledFeed { pages, at: Cursor::TrimHorizon, since: None, iterator: None }
     }
 

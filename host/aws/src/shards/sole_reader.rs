@@ -65,7 +65,7 @@ impl SoleReader {
 }
 
 /// The shards of a stream, all read by this process.
-pub struct SoleSource {
+pub(crate) struct SoleSource {
     alone: Arc<SoleReader>,
     discovery: Duration,
     opening: LaneOpener,
@@ -77,7 +77,7 @@ pub struct SoleSource {
 
 impl SoleSource {
     /// A source that has given no lane yet.
-    pub fn new(alone: Arc<SoleReader>, discovery: Duration, opening: LaneOpener) -> Self {
+    pub(crate) fn new(alone: Arc<SoleReader>, discovery: Duration, opening: LaneOpener) -> Self {
         SoleSource { alone, discovery, opening, given: BTreeSet::new(), listing: None, idle: false }
     }
 

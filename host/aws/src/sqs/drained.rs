@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Least time between two requests to one queue.
-pub const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 /// Messages in flight from which a queue may withhold others, and answers as if it were empty: the lower of the two
 /// quotas that AWS has documented for FIFO queues (20,000 and 120,000; standard queues 120,000). Only a warning depends
 /// on it. <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>, 2026-11.
@@ -12,7 +12,7 @@ const MANY_IN_FLIGHT: u64 = 20_000;
 
 /// Numbers of messages, as far as SQS knows at the moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct QueueBacklog {
+pub(crate) struct QueueBacklog {
     /// Ready to be received.
     pub visible: u64,
     /// Received, and neither deleted nor released.
@@ -23,12 +23,12 @@ pub struct QueueBacklog {
 
 impl QueueBacklog {
     /// True if nothing will come unless somebody sends a message.
-    pub fn drained(&self) -> bool {
+    pub(crate) fn drained(&self) -> bool {
         self.visible == 0 && self.in_flight == 0 && self.delayed == 0
     }
 
     /// True if SQS answers a receive with nothing because too many messages are in flight (reliability Q4).
-    pub fn withheld(&self) -> bool {
+    pub(crate) fn withheld(&self) -> bool {
         self.visible > 0 && self.in_flight >= MANY_IN_FLIGHT
     }
 }

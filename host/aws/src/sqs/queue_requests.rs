@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 /// Most messages of a request.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>, 2026-11.
-pub const TEN: usize = 10;
+pub(crate) const TEN: usize = 10;
 /// Requests of a batch at the same time.
 const AT_ONCE: usize = 8;
 /// How long a worker waits before it asks, so that other workers share the answer.

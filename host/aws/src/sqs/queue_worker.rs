@@ -41,7 +41,7 @@ struct Receiving {
 type LeftReceives = Arc<Mutex<Vec<Receiving>>>;
 
 /// An SQS queue as the source of one route.
-pub struct SqsSource {
+pub(crate) struct SqsSource {
     receiver: Arc<SharedReceiver>,
     reader: QueueReader,
     /// The workers hold it too: the route has the queue open until the last of them is gone.
@@ -53,7 +53,7 @@ pub struct SqsSource {
 
 impl SqsSource {
     /// A source without workers yet.
-    pub fn new(receiver: Arc<SharedReceiver>, reader: QueueReader) -> Self {
+    pub(crate) fn new(receiver: Arc<SharedReceiver>, reader: QueueReader) -> Self {
         let subscription = Some(Arc::new(receiver.clone().open(&reader.route)));
         SqsSource { receiver, reader, subscription, answer: Arc::default(), given: 0, left: LeftReceives::default() }
     }

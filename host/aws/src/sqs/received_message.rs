@@ -20,7 +20,7 @@ pub struct ReceivedMessage {
 
 /// Longest that a message can stay invisible after its receipt, by extensions as well, less a margin for the way.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html>, 2026-11.
-pub const LONGEST: Duration = Duration::from_secs(12 * 3600 - 10);
+pub(crate) const LONGEST: Duration = Duration::from_secs(12 * 3600 - 10);
 
 /// The receipt of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ fn varies(name: &MessageSystemAttributeName) -> bool {
 
 /// A received message; `None` if it lacks its id or receipt, which SQS always gives. `asked` is when the receive
 /// began: the message stays invisible at least until `visibility` after it.
-pub fn received(message: Message, fifo: bool, asked: Instant, visibility: Duration) -> Option<ReceivedMessage> {
+pub(crate) fn received(message: Message, fifo: bool, asked: Instant, visibility: Duration) -> Option<ReceivedMessage> {
     let system = message.attributes.unwrap_or_default();
     let number = |name| system.get(&name).and_then(|value: &String| value.parse::<u64>().ok());
     let group = system.get(&MessageSystemAttributeName::MessageGroupId).cloned().unwrap_or_default();

@@ -11,7 +11,7 @@ use std::collections::{HashSet, VecDeque};
 
 /// The messages of one worker.
 #[derive(Debug, Default)]
-pub struct WorkerBuffer {
+pub(crate) struct WorkerBuffer {
     /// Receipt handles of the last batch, as far as it is not settled.
     work: Vec<Box<str>>,
     /// In the order of their receipt.
@@ -20,27 +20,27 @@ pub struct WorkerBuffer {
 
 impl WorkerBuffer {
     /// Adds messages that were received.
-    pub fn add(&mut self, received: Vec<ReceivedMessage>) {
+    pub(crate) fn add(&mut self, received: Vec<ReceivedMessage>) {
         self.waiting.extend(received);
     }
 
     /// Number and bytes of the messages that wait.
-    pub fn waiting(&self) -> (usize, usize) {
+    pub(crate) fn waiting(&self) -> (usize, usize) {
         (self.waiting.len(), self.waiting.iter().map(|message| message.event.size()).sum())
     }
 
     /// The receipt handles of the messages that wait.
-    pub fn receipts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn receipts(&self) -> impl Iterator<Item = &str> {
         self.waiting.iter().map(|message| &*message.receipt.handle)
     }
 
     /// Keeps those waiting messages for which `is` is true.
-    pub fn retain(&mut self, mut is: impl FnMut(&str) -> bool) {
+    pub(crate) fn retain(&mut self, mut is: impl FnMut(&str) -> bool) {
         self.waiting.retain(|message| is(&message.receipt.handle));
     }
 
     /// The next batch: its group, its events, and their claims. `None` if no message waits.
-    pub fn take(&mut self, limit: Limit) -> Option<(Box<str>, Columns, Vec<Claim>)> {
+    pub(crate) fn take(&mut self, limit: Limit) -> Option<(Box<str>, Columns, Vec<Claim>)> {
         let group = self.waiting.front()?.receipt.group.clone();
         let (mut columns, mut claims, mut full) = (Columns::default(), Vec::new(), false);
         let mut rest = VecDeque::with_capacity(self.waiting.len());
@@ -62,19 +62,19 @@ impl WorkerBuffer {
     }
 
     /// Receipt handles of the batch in work.
-    pub fn work(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn work(&self) -> impl Iterator<Item = &str> {
         self.work.iter().map(|receipt| &**receipt)
     }
 
     /// Events of the batch in work were settled.
-    pub fn settled<'a>(&mut self, tokens: impl Iterator<Item = &'a Token>) {
+    pub(crate) fn settled<'a>(&mut self, tokens: impl Iterator<Item = &'a Token>) {
         let settled: HashSet<&str> =
             tokens.filter_map(|token| if let Token::Text(receipt) = token { Some(&**receipt) } else { None }).collect();
         self.work.retain(|receipt| !settled.contains(&**receipt));
     }
 
     /// The batch in work was dropped: gives the receipt handles of its unsettled messages.
-    pub fn dropped(&mut self) -> Vec<Box<str>> {
+    pub(crate) fn dropped(&mut self) -> Vec<Box<str>> {
         std::mem::take(&mut self.work)
     }
 }

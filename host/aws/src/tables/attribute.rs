@@ -11,13 +11,13 @@ use esclusa_flow::settings::KeySchema;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An item, as the SDK has it.
-pub type AttributeMap = HashMap<String, AttributeValue>;
+pub(crate) type AttributeMap = HashMap<String, AttributeValue>;
 
 /// A value as DynamoDB takes it.
 ///
 /// # Errors
 /// Why DynamoDB would refuse it.
-pub fn to_attribute(value: &Value) -> Result<AttributeValue, String> {
+pub(crate) fn to_attribute(value: &Value) -> Result<AttributeValue, String> {
     Ok(match value {
         Value::Text(text) => AttributeValue::S(text.clone()),
         Value::Number(text) => AttributeValue::N(decimal(text)?),
@@ -34,7 +34,7 @@ pub fn to_attribute(value: &Value) -> Result<AttributeValue, String> {
 ///
 /// # Errors
 /// Why it is none that DynamoDB stores.
-pub fn decimal(text: &str) -> Result<String, String> {
+pub(crate) fn decimal(text: &str) -> Result<String, String> {
     number::canonical(text).map_err(|e| e.to_string())
 }
 
@@ -48,7 +48,7 @@ fn members(texts: impl Iterator<Item = Result<String, String>>) -> Result<Vec<St
 
 /// A value as the router has it. A set of binaries becomes a document: the router has no type for it.
 #[must_use]
-pub fn from_attribute(value: AttributeValue) -> Value {
+pub(crate) fn from_attribute(value: AttributeValue) -> Value {
     let plain = |text: String| number::canonical(&text).unwrap_or(text);
     match value {
         AttributeValue::S(text) => Value::Text(text),
@@ -73,7 +73,7 @@ pub fn from_attribute(value: AttributeValue) -> Value {
 ///
 /// # Errors
 /// Which attribute DynamoDB would refuse, and why.
-pub fn to_attributes(item: &Item) -> Result<AttributeMap, String> {
+pub(crate) fn to_attributes(item: &Item) -> Result<AttributeMap, String> {
     let mut attributes = HashMap::with_capacity(item.0.len());
     for (name, value) in &item.0 {
         if name.is_empty() {
@@ -90,7 +90,7 @@ pub fn to_attributes(item: &Item) -> Result<AttributeMap, String> {
 /// An item as the router has it: the key first, then the others by name, so that equal items are equal bytes to a
 /// plugin.
 #[must_use]
-pub fn from_attributes(mut attributes: AttributeMap, key: &KeySchema) -> Item {
+pub(crate) fn from_attributes(mut attributes: AttributeMap, key: &KeySchema) -> Item {
     let mut item = Item::default();
     for name in key.names() {
         if let Some(value) = attributes.remove(name) {
@@ -105,13 +105,13 @@ pub fn from_attributes(mut attributes: AttributeMap, key: &KeySchema) -> Item {
 /// Bytes of an item, as DynamoDB counts them, or a little more.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>, November 2026.
 #[must_use]
-pub fn size(item: &Item) -> usize {
+pub(crate) fn size(item: &Item) -> usize {
     item.0.iter().map(|(name, value)| name.len().saturating_add(value_size(value))).sum()
 }
 
 /// Bytes of a value, likewise. The text of a document is longer than what DynamoDB counts.
 #[must_use]
-pub fn value_size(value: &Value) -> usize {
+pub(crate) fn value_size(value: &Value) -> usize {
     const NUMBER: usize = 21;
     match value {
         Value::Text(text) | Value::Document(text) => text.len(),

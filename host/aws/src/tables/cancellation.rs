@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The role of an item in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ItemRole {
+pub(crate) enum ItemRole {
     /// The progress of the lane, or the check of it.
     Progress,
     /// The dedup record of the event with this index in the commit.
@@ -19,7 +19,7 @@ pub enum ItemRole {
 
 /// Why a transaction was cancelled, by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cancellation {
+pub(crate) enum Cancellation {
     /// Nothing was wrong with it: send it again.
     Again(Fault),
     /// Another process owns the lane.
@@ -36,7 +36,7 @@ pub enum Cancellation {
 
 /// Reads the reasons; they align with `roles`.
 #[must_use]
-pub fn judge(reasons: &[CancellationReason], roles: &[ItemRole]) -> Cancellation {
+pub(crate) fn judge(reasons: &[CancellationReason], roles: &[ItemRole]) -> Cancellation {
     let (mut done, mut refused, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let (mut again, mut stuck) = (None, None);
     for (role, reason) in roles.iter().zip(reasons) {

@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 
 /// The items of a transaction that make its other writes happen once.
 #[derive(Debug, Clone, Default)]
-pub struct Fence {
+pub(crate) struct Fence {
     /// Moves the position of the lane, on the condition that the lane is still at the beginning of the batch.
     pub progress: Option<Update>,
     /// Dedup records of events.
@@ -30,13 +30,13 @@ pub struct Fence {
 impl Fence {
     /// Number of items.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.dedup.len().saturating_add(usize::from(self.progress.is_some()))
     }
 
     /// True if nothing protects the writes from being repeated.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
@@ -45,7 +45,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`Fault::Bug`] if the progress has no condition.
-    pub fn items(&self, last: bool) -> Result<Vec<(TransactWriteItem, ItemRole)>, Fault> {
+    pub(crate) fn items(&self, last: bool) -> Result<Vec<(TransactWriteItem, ItemRole)>, Fault> {
         let mut items = Vec::with_capacity(self.len());
         let item = TransactWriteItem::builder;
         if let Some(progress) = &self.progress {
@@ -90,7 +90,7 @@ fn used<V: Clone>(expression: &str, all: &HashMap<String, V>) -> HashMap<String,
 }
 
 /// Key attribute: route and event id.
-pub const KEY: &str = "id";
+pub(crate) const KEY: &str = "id";
 /// When DynamoDB may delete the record, seconds since the Unix epoch.
 const EXPIRES: &str = "expires";
 /// How long a record is kept. A message is deleted right after its record was written, so the record matters only while
@@ -104,7 +104,7 @@ const LOOKS: u32 = 300;
 
 /// The table of dedup records: an item for each event whose effects were written, in the same transaction as those.
 #[derive(Debug)]
-pub struct DedupTable {
+pub(crate) struct DedupTable {
     table: String,
     client: Client,
     exists: OnceCell<()>,
@@ -113,7 +113,7 @@ pub struct DedupTable {
 impl DedupTable {
     /// Records in the table of this name, which is created when it is first used.
     #[must_use]
-    pub fn new(table: &str, place: &ServiceLocation, clients: &Clients) -> Self {
+    pub(crate) fn new(table: &str, place: &ServiceLocation, clients: &Clients) -> Self {
         DedupTable { table: table.to_owned(), client: client(clients, place), exists: OnceCell::new() }
     }
 
@@ -121,7 +121,7 @@ impl DedupTable {
     ///
     /// # Errors
     /// A [`Fault`] if the table does not exist and cannot be created.
-    pub async fn records(&self, route: &str, events: &[String]) -> Result<Vec<Put>, Fault> {
+    pub(crate) async fn records(&self, route: &str, events: &[String]) -> Result<Vec<Put>, Fault> {
         self.exists.get_or_try_init(|| self.create()).await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let expires = now.saturating_add(KEPT).as_secs().to_string();

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 /// Reads of a plugin: tables in DynamoDB, all others in the local engine.
-pub struct DynamoReads {
+pub(crate) struct DynamoReads {
     tables: Arc<DynamoTables>,
     local: Arc<dyn Reads>,
     threads: Handle,
@@ -43,7 +43,7 @@ struct TableQuery {
 impl DynamoReads {
     /// Reads of `tables`, and of every other table in `local`. Made within a runtime, which makes the requests.
     #[must_use]
-    pub fn new(tables: Arc<DynamoTables>, local: Arc<dyn Reads>) -> Self {
+    pub(crate) fn new(tables: Arc<DynamoTables>, local: Arc<dyn Reads>) -> Self {
         DynamoReads { tables, local, threads: Handle::current() }
     }
 

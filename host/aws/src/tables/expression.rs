@@ -13,7 +13,7 @@ const NO_ATTRIBUTE: &str = "esclusa:none";
 
 /// Placeholders of the expressions of one request.
 #[derive(Debug, Default)]
-pub struct Placeholders {
+pub(crate) struct Placeholders {
     names: Vec<String>,
     values: Vec<AttributeValue>,
 }
@@ -23,7 +23,7 @@ impl Placeholders {
     ///
     /// # Errors
     /// Why DynamoDB would refuse an operand.
-    pub fn condition(&mut self, condition: &Condition) -> Result<Option<String>, String> {
+    pub(crate) fn condition(&mut self, condition: &Condition) -> Result<Option<String>, String> {
         let terms: Vec<_> = condition.0.iter().map(|(name, c)| self.term(name, c)).collect::<Result<_, _>>()?;
         Ok(if terms.is_empty() { None } else { Some(terms.join(" AND ")) })
     }
@@ -58,7 +58,7 @@ impl Placeholders {
     ///
     /// # Errors
     /// Which change DynamoDB would refuse, and why.
-    pub fn changes(&mut self, changes: &[(String, AttributeChange)]) -> Result<String, String> {
+    pub(crate) fn changes(&mut self, changes: &[(String, AttributeChange)]) -> Result<String, String> {
         let (mut set, mut add, mut remove) = (Vec::new(), Vec::new(), Vec::new());
         for (name, change) in changes {
             let wrong = |e: String| format!("the attribute {name:?}: {e}");
@@ -83,7 +83,7 @@ impl Placeholders {
 
     /// The names of the placeholders; `None` if there are none, since DynamoDB takes no empty map.
     #[must_use]
-    pub fn names(&self) -> Option<HashMap<String, String>> {
+    pub(crate) fn names(&self) -> Option<HashMap<String, String>> {
         let names: HashMap<_, _> =
             self.names.iter().enumerate().map(|(i, name)| (format!("#n{i}"), name.clone())).collect();
         if names.is_empty() { None } else { Some(names) }
@@ -91,7 +91,7 @@ impl Placeholders {
 
     /// The values of the placeholders, likewise.
     #[must_use]
-    pub fn values(self) -> Option<AttributeMap> {
+    pub(crate) fn values(self) -> Option<AttributeMap> {
         let values: HashMap<_, _> =
             self.values.into_iter().enumerate().map(|(i, value)| (format!(":v{i}"), value)).collect();
         if values.is_empty() { None } else { Some(values) }

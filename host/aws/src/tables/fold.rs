@@ -12,7 +12,7 @@ use esclusa_flow::work::{Exhausted, Work};
 
 /// A change of an item as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ItemOperation {
+pub(crate) enum ItemOperation {
     /// It becomes this item.
     Put(Item),
     /// Some of its attributes change, each at most once.
@@ -23,7 +23,7 @@ pub enum ItemOperation {
 
 /// One action on an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoldStep {
+pub(crate) struct FoldStep {
     /// Index of the action in its commit.
     pub action: usize,
     /// The change of the item.
@@ -34,7 +34,7 @@ pub struct FoldStep {
 
 /// What to do if the condition of a write does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GuardFailure {
+pub(crate) enum GuardFailure {
     /// The action is left out and reported.
     Skip,
     /// The events are handled again.
@@ -45,7 +45,7 @@ pub enum GuardFailure {
 
 /// The one write that all actions on a key fold into.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoldedWrite {
+pub(crate) struct FoldedWrite {
     /// `None` if all actions are left out.
     pub operation: Option<ItemOperation>,
     /// The condition of the write, and what to do if it does not hold.
@@ -56,13 +56,13 @@ pub struct FoldedWrite {
 
 /// Steps that folding may take: for all writes of a commit before they are sent, or for those of one key once its item
 /// was read. A byte or a name that is compared is one step, so this is about a tenth of a second.
-pub const STEPS: u64 = 64 << 20;
+pub(crate) const STEPS: u64 = 64 << 20;
 
 /// Folds the actions on the item with this key; `None`: the item has to be read first.
 ///
 /// # Errors
 /// [`CommitError::Conflict`], [`CommitError::Refused`], and [`CommitError::TooLarge`] once `work` is used up.
-pub fn fold(steps: &[FoldStep], key: &Item, work: &mut Work) -> Result<Option<FoldedWrite>, CommitError> {
+pub(crate) fn fold(steps: &[FoldStep], key: &Item, work: &mut Work) -> Result<Option<FoldedWrite>, CommitError> {
     let mut decision = FoldedWrite { operation: None, condition: None, skipped: Vec::new() };
     for step in steps {
         if let Some(guard) = &step.guard {
@@ -95,7 +95,7 @@ pub fn fold(steps: &[FoldStep], key: &Item, work: &mut Work) -> Result<Option<Fo
 ///
 /// # Errors
 /// Likewise.
-pub fn resolve(
+pub(crate) fn resolve(
     steps: &[FoldStep],
     key: &Item,
     stored: Option<&Item>,
@@ -177,7 +177,7 @@ fn refused(step: &FoldStep, why: String) -> CommitError {
 ///
 /// # Errors
 /// Why the second one cannot follow the first.
-pub fn then(first: Option<ItemOperation>, second: &ItemOperation, key: &Item) -> Result<ItemOperation, String> {
+pub(crate) fn then(first: Option<ItemOperation>, second: &ItemOperation, key: &Item) -> Result<ItemOperation, String> {
     Ok(match (first, second) {
         (Some(ItemOperation::Put(item)), ItemOperation::Update(changes)) => ItemOperation::Put(apply(item, changes)?),
         (Some(ItemOperation::Delete), ItemOperation::Update(changes)) => {
@@ -195,7 +195,7 @@ pub fn then(first: Option<ItemOperation>, second: &ItemOperation, key: &Item) ->
 ///
 /// # Errors
 /// Which change cannot be made, and why.
-pub fn apply(mut item: Item, changes: &[(String, AttributeChange)]) -> Result<Item, String> {
+pub(crate) fn apply(mut item: Item, changes: &[(String, AttributeChange)]) -> Result<Item, String> {
     for (name, change) in changes {
         match change {
             AttributeChange::Set(value) => item.set(name, value.clone()),

@@ -19,7 +19,7 @@ const STORED: usize = 4096;
 
 /// All actions on one key of one table.
 #[derive(Debug, Clone)]
-pub struct ItemWrite {
+pub(crate) struct ItemWrite {
     /// The table.
     pub table: Arc<OpenTable>,
     /// Exactly the key attributes.
@@ -34,7 +34,7 @@ impl ItemWrite {
     /// True if it must go into a transaction: an update, which must not be repeated, or a guard that says rerun, which
     /// undoes the others too. Any other write may be repeated by itself.
     #[must_use]
-    pub fn is_bound(&self) -> bool {
+    pub(crate) fn is_bound(&self) -> bool {
         let rerun =
             |step: &FoldStep| step.guard.as_ref().is_some_and(|g| g.otherwise == esclusa_flow::item::Otherwise::Rerun);
         let update = |decision: &FoldedWrite| matches!(decision.operation, Some(ItemOperation::Update(_)));
@@ -43,7 +43,7 @@ impl ItemWrite {
 
     /// Bytes that it adds to a transaction, at most.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let steps = self.steps.iter().map(|step| match &step.operation {
             ItemOperation::Put(item) => size(item),
             ItemOperation::Update(changes) => changes_size(changes),
@@ -67,7 +67,7 @@ fn changes_size(changes: &[(String, AttributeChange)]) -> usize {
 /// # Errors
 /// [`CommitError::Refused`] with all actions that DynamoDB would refuse, [`CommitError::Conflict`],
 /// [`CommitError::TooLarge`].
-pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<ItemWrite>, CommitError> {
+pub(crate) fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<ItemWrite>, CommitError> {
     let mut writes: Vec<ItemWrite> = Vec::new();
     let mut known: HashMap<(Arc<str>, Vec<KeyPart>), usize> = HashMap::new();
     let mut refused = Vec::new();

@@ -26,7 +26,7 @@ const SORT_LIMIT: usize = 1024;
 
 /// A secondary index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecondaryIndex {
+pub(crate) struct SecondaryIndex {
     /// Its key.
     pub key: KeySchema,
     /// A global one cannot be read consistently.
@@ -35,7 +35,7 @@ pub struct SecondaryIndex {
 
 /// The keys and indexes of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DynamoSchema {
+pub(crate) struct DynamoSchema {
     /// Key of the items.
     pub key: KeySchema,
     /// Indexes by name.
@@ -46,7 +46,7 @@ pub struct DynamoSchema {
 
 /// A value of a key attribute, in canonical form: equal to another if DynamoDB takes them for equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyPart {
+pub(crate) enum KeyPart {
     /// A text.
     Text(String),
     /// A number in canonical form.
@@ -64,7 +64,7 @@ fn key_schema(elements: &[KeySchemaElement]) -> Option<KeySchema> {
 impl DynamoSchema {
     /// The schema of a described table; `None` if the description lacks the key.
     #[must_use]
-    pub fn of(table: &TableDescription) -> Option<Self> {
+    pub(crate) fn of(table: &TableDescription) -> Option<Self> {
         let global = table.global_secondary_indexes().iter().map(|i| (i.index_name(), i.key_schema(), true));
         let local = table.local_secondary_indexes().iter().map(|i| (i.index_name(), i.key_schema(), false));
         let index = |(name, key, global): (Option<&str>, &[KeySchemaElement], bool)| {
@@ -89,7 +89,7 @@ impl DynamoSchema {
     ///
     /// # Errors
     /// Why the table would refuse it.
-    pub fn key_of(&self, item: &Item) -> Result<Vec<KeyPart>, String> {
+    pub(crate) fn key_of(&self, item: &Item) -> Result<Vec<KeyPart>, String> {
         for index in self.indexes.values() {
             for name in index.key.names() {
                 if let Some(value) = item.get(name) {
@@ -108,7 +108,7 @@ impl DynamoSchema {
     ///
     /// # Errors
     /// Likewise.
-    pub fn exact_key(&self, key: &Item) -> Result<Vec<KeyPart>, String> {
+    pub(crate) fn exact_key(&self, key: &Item) -> Result<Vec<KeyPart>, String> {
         match key.0.iter().find(|(name, _)| !self.key.contains(name)) {
             Some((name, _)) => Err(format!("{name:?} is no key attribute of the table")),
             None if key.0.len() > self.key.names().count() => Err("a key attribute is given twice".to_owned()),
@@ -118,7 +118,7 @@ impl DynamoSchema {
 
     /// The key attributes of an item.
     #[must_use]
-    pub fn only_key(&self, item: &Item) -> Item {
+    pub(crate) fn only_key(&self, item: &Item) -> Item {
         self.key.names().filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect()
     }
 
@@ -126,7 +126,7 @@ impl DynamoSchema {
     ///
     /// # Errors
     /// Why the table would refuse it.
-    pub fn check_set(&self, name: &str, value: &Value) -> Result<(), String> {
+    pub(crate) fn check_set(&self, name: &str, value: &Value) -> Result<(), String> {
         if self.types.contains_key(name) { self.check_value(name, value).map(drop) } else { Ok(()) }
     }
 
@@ -160,7 +160,7 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// A table whose key is known.
 #[derive(Debug)]
-pub struct OpenTable {
+pub(crate) struct OpenTable {
     /// Its name in DynamoDB.
     pub name: String,
     /// Place and name: two names of routes.toml may mean one table.
@@ -175,7 +175,7 @@ pub struct OpenTable {
 
 /// A table that is opened when it is first used.
 #[derive(Debug)]
-pub struct LazyTable {
+pub(crate) struct LazyTable {
     name: String,
     table: DynamoTable,
     client: Client,
@@ -184,7 +184,7 @@ pub struct LazyTable {
 
 /// A client that tries once.
 #[must_use]
-pub fn client(clients: &Clients, place: &ServiceLocation) -> Client {
+pub(crate) fn client(clients: &Clients, place: &ServiceLocation) -> Client {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
     let config =
         clients.dynamodb(place).config().to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
@@ -193,14 +193,14 @@ pub fn client(clients: &Clients, place: &ServiceLocation) -> Client {
 
 /// The region of a client, for messages.
 #[must_use]
-pub fn region(client: &Client) -> String {
+pub(crate) fn region(client: &Client) -> String {
     client.config().region().map_or_else(|| "no region".to_owned(), ToString::to_string)
 }
 
 impl LazyTable {
     /// `name` is that of routes.toml.
     #[must_use]
-    pub fn new(name: &str, table: DynamoTable, clients: &Clients) -> Self {
+    pub(crate) fn new(name: &str, table: DynamoTable, clients: &Clients) -> Self {
         LazyTable { name: name.to_owned(), client: client(clients, &table.place), table, open: OnceCell::new() }
     }
 
@@ -208,7 +208,7 @@ impl LazyTable {
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
-    pub async fn open(&self) -> Result<Arc<OpenTable>, Fault> {
+    pub(crate) async fn open(&self) -> Result<Arc<OpenTable>, Fault> {
         self.open.get_or_try_init(|| self.describe()).await.cloned()
     }
 

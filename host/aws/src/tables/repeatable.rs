@@ -33,7 +33,7 @@ const IN_FLIGHT: usize = 8;
 const CONDITIONAL_IN_FLIGHT: usize = 16;
 
 /// Writes of which each may be repeated by itself.
-pub async fn write(writes: Vec<ItemWrite>) -> Result<Vec<usize>, CommitError> {
+pub(crate) async fn write(writes: Vec<ItemWrite>) -> Result<Vec<usize>, CommitError> {
     let decided = |write: &ItemWrite| write.decision.as_ref().map_or_else(Vec::new, |d| d.skipped.clone());
     let mut skipped: Vec<usize> = writes.iter().flat_map(decided).collect();
     let conditional =

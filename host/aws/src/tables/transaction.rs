@@ -20,16 +20,16 @@ use esclusa_flow::work::Work;
 
 /// Items in a transaction.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>, November 2026.
-pub const ITEMS: usize = 100;
+pub(crate) const ITEMS: usize = 100;
 /// Bytes of writes in a transaction. The same source says 4 MB; the fence and the expressions take some of it.
-pub const BYTES: usize = 3_800_000;
+pub(crate) const BYTES: usize = 3_800_000;
 /// How often items are read again before the commit ends as a conflict.
 const REREADS: u32 = 10;
 
 /// Splits the writes, in order, into as few transactions as hold them; gives the number of writes in each. `fence`
 /// items go into each of them too.
 #[must_use]
-pub fn chunks(writes: &[ItemWrite], fence: usize) -> Vec<usize> {
+pub(crate) fn chunks(writes: &[ItemWrite], fence: usize) -> Vec<usize> {
     let room = ITEMS.saturating_sub(fence).max(1);
     let mut chunks: Vec<usize> = Vec::new();
     let mut bytes = 0usize;
@@ -51,7 +51,7 @@ pub fn chunks(writes: &[ItemWrite], fence: usize) -> Vec<usize> {
 ///
 /// # Errors
 /// [`CommitError`]; nothing of it was written.
-pub async fn write(
+pub(crate) async fn write(
     mut writes: Vec<ItemWrite>,
     fence: &Fence,
     last: bool,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// How far a route is with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ack {
+pub(crate) enum Ack {
     /// The message waits for the route.
     Waiting,
     /// The route works on it.
@@ -23,14 +23,14 @@ pub enum Ack {
 
 impl Ack {
     /// True if the route has not finished or released it.
-    pub fn open(self) -> bool {
+    pub(crate) fn open(self) -> bool {
         matches!(self, Ack::Waiting | Ack::InWork)
     }
 }
 
 /// A received message, and the ack of each route.
 #[derive(Debug)]
-pub struct TrackedMessage {
+pub(crate) struct TrackedMessage {
     /// Its id in SQS, the same at each receipt.
     pub id: Box<str>,
     /// Its receipt.
@@ -43,28 +43,28 @@ pub struct TrackedMessage {
 
 impl TrackedMessage {
     /// The ack of a route.
-    pub fn ack(&mut self, route: &str) -> Option<&mut Ack> {
+    pub(crate) fn ack(&mut self, route: &str) -> Option<&mut Ack> {
         self.acks.iter_mut().find(|(name, _)| **name == *route).map(|(_, ack)| ack)
     }
 
     /// True if the ack of a route is this one.
-    pub fn is(&self, route: &str, ack: Ack) -> bool {
+    pub(crate) fn is(&self, route: &str, ack: Ack) -> bool {
         self.acks.iter().any(|(name, is)| **name == *route && *is == ack)
     }
 
     /// True if some route has not finished or released it.
-    pub fn open(&self) -> bool {
+    pub(crate) fn open(&self) -> bool {
         self.acks.iter().any(|(_, ack)| ack.open())
     }
 
     /// True if some routes are done with it and all others have not begun.
-    pub fn waits_for_others(&self) -> bool {
+    pub(crate) fn waits_for_others(&self) -> bool {
         let all = |is: fn(&Ack) -> bool| self.acks.iter().all(|(_, ack)| is(ack));
         all(|ack| matches!(ack, Ack::Waiting | Ack::Done)) && !all(|ack| *ack == Ack::Waiting)
     }
 
     /// True if a route released or abandoned it, its wait has passed, and no other route works on it.
-    pub fn release_is_due(&self, now: Instant) -> bool {
+    pub(crate) fn release_is_due(&self, now: Instant) -> bool {
         let released = |ack: &Ack| matches!(ack, Ack::Released(at) if *at <= now) || *ack == Ack::Abandoned;
         let pending = |ack: &Ack| *ack == Ack::InWork || matches!(ack, Ack::Released(at) if *at > now);
         let any = |is: &dyn Fn(&Ack) -> bool| self.acks.iter().any(|(_, ack)| is(ack));
@@ -73,7 +73,7 @@ impl TrackedMessage {
 
     /// The change to send to the queue. `None` while a route has it, or if it was abandoned: then only its visibility
     /// timeout releases it.
-    pub fn queue_change(&self, now: Instant) -> Option<QueueChange> {
+    pub(crate) fn queue_change(&self, now: Instant) -> Option<QueueChange> {
         if self.acks.is_empty() || self.open() || self.acks.iter().any(|(_, ack)| *ack == Ack::Abandoned) {
             return None;
         }
@@ -84,7 +84,7 @@ impl TrackedMessage {
 }
 
 /// A change of one message in its queue.
-pub enum QueueChange {
+pub(crate) enum QueueChange {
     /// All routes have finished it.
     Delete,
     /// It is released, to be seen again after this time.
@@ -97,7 +97,7 @@ const MOST: usize = 20_000;
 
 /// Which routes have finished messages that are not deleted yet, by message id: a receipt ends, an id stays.
 #[derive(Debug, Default)]
-pub struct DoneMessages {
+pub(crate) struct DoneMessages {
     of: HashMap<Box<str>, (u64, Vec<Arc<str>>)>,
     /// Ids, the oldest first.
     order: BTreeMap<u64, Box<str>>,
@@ -106,7 +106,7 @@ pub struct DoneMessages {
 
 impl DoneMessages {
     /// Notes that a route has finished a message.
-    pub fn note(&mut self, id: &str, route: &Arc<str>) {
+    pub(crate) fn note(&mut self, id: &str, route: &Arc<str>) {
         if let Some((_, routes)) = self.of.get_mut(id) {
             if !routes.contains(route) {
                 routes.push(route.clone());
@@ -124,12 +124,12 @@ impl DoneMessages {
     }
 
     /// True if a route is known to have finished a message.
-    pub fn done(&self, id: &str, route: &Arc<str>) -> bool {
+    pub(crate) fn done(&self, id: &str, route: &Arc<str>) -> bool {
         self.of.get(id).is_some_and(|(_, routes)| routes.contains(route))
     }
 
     /// Forgets a message: it was deleted.
-    pub fn forget(&mut self, id: &str) {
+    pub(crate) fn forget(&mut self, id: &str) {
         if let Some((number, _)) = self.of.remove(id) {
             self.order.remove(&number);
         }
