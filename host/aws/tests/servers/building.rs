@@ -75,16 +75,11 @@ pub struct Bench {
 }
 
 /// The parts of an engine besides its table.
+#[derive(Default)]
 pub struct Make {
     pub dedup_table: Option<String>,
     pub progress_store: Option<Arc<dyn ProgressStore>>,
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
-}
-
-impl Default for Make {
-    fn default() -> Self {
-        Make { dedup_table: None, progress_store: None, sinks: BTreeMap::new() }
-    }
 }
 
 impl Make {
