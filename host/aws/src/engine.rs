@@ -288,7 +288,8 @@ pub struct EngineSettings {
     pub local: Arc<dyn engine::Engine>,
     /// Keeps the progress of the source. `None`: the local engine does.
     pub progress_store: Option<Arc<dyn ProgressStore>>,
-    /// Exactly-once: the table of dedup records, in the place of the first table; created if it is missing. One table serves
+    /// Exactly-once: the table of dedup records, in the place of the first table; created if it is missing. One table
+    /// serves
     /// all routes. `None`: at-least-once, a batch that is delivered again is written again.
     pub dedup_table: Option<String>,
 }

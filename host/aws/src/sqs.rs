@@ -45,7 +45,8 @@ pub struct SqsSettings {
     pub queue: String,
     /// Where it is.
     pub place: ServiceLocation,
-    /// How long a received message stays invisible, in whole seconds, rounded up; it is extended while the message is in
+    /// How long a received message stays invisible, in whole seconds, rounded up; it is extended while the message is
+    /// in
     /// work. `None`: as the queue says.
     pub visibility_timeout: Option<Duration>,
 }

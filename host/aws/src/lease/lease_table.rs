@@ -70,6 +70,7 @@ impl LeaseTable {
                     }
                 }
                 Err(error) if error.code() == Some("ResourceNotFoundException") => {
+                    // Only once: after CreateTable the table may stay unknown for a moment.
                     if !made {
                         self.make().await?;
                         made = true;
@@ -127,6 +128,7 @@ impl LeaseTable {
     /// # Errors
     /// A [`Fault`] that names the table.
     pub(crate) async fn forget(&self, key: &str) -> Result<(), Fault> {
+        // Conditional, because another worker may have made the shard's lease anew meanwhile.
         let (end, _) = Checkpoint::ShardEnd.values();
         let request = self.client.delete_item().table_name(&self.name).key(KEY, text(key));
         match request.condition_expression("checkpoint = :end").expression_attribute_values(":end", end).send().await {
@@ -211,6 +213,8 @@ impl LeaseTable {
             (":sub".to_owned(), sub),
             (":zero".to_owned(), number(0)),
         ]);
+        // The position must be the one that the batch began at: a stale owner whose lease came back would settle twice
+        // otherwise.
         let place = match from {
             Some(position) => {
                 let (from, sub) = position_values(position);

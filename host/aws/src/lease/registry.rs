@@ -98,6 +98,7 @@ impl LeaseRegistry {
         let (sender, lost) = watch::channel(false);
         let hold = LeaseHold { epoch, counter: lease.counter, renewed: at, lost: sender };
         if let Some(before) = state.holds.insert(lease.key.clone(), hold) {
+            // The lane of the hold before must end first: two lanes of one shard would both give its events.
             before.lost.send_replace(true);
         }
         state.lanes.insert(lease.key.clone(), epoch);
@@ -188,6 +189,7 @@ impl LeaseRegistry {
         if state.holds.get(key).is_some_and(|hold| hold.epoch == epoch)
             && let Some(hold) = state.holds.remove(key)
         {
+            // By the table the lease is still ours: without this it could only expire, since nobody would release it.
             state.idle.insert(key.to_owned(), hold.counter);
         }
         drop(state);

@@ -67,6 +67,8 @@ impl ShardBacklog {
     pub(crate) fn extend(&mut self, found: Vec<FetchedRecord>, done: Option<&Position>) {
         self.done = done.cloned();
         for found in found {
+            // Single events are left out here, those of aggregated records only when they are made: making them costs
+            // memory.
             if let FetchedRecord::One(record) = &found
                 && done.is_some_and(|done| done.covers(&record.position))
             {
@@ -82,6 +84,7 @@ impl ShardBacklog {
         while let Some(found) = self.found.pop_front() {
             self.bytes = self.bytes.saturating_sub(memory(&found));
             let Some((record, rest)) = next(found) else { continue };
+            // The rest goes back to the front: its events come before those of later records.
             if let Some(rest) = rest {
                 self.bytes = self.bytes.saturating_add(memory(&rest));
                 self.found.push_front(rest);
@@ -153,6 +156,7 @@ impl ShardBacklog {
             bytes = bytes.saturating_add(size(record));
             bytes <= limit.bytes
         });
+        // An event that is larger than the limit goes alone: without it the lane would stand still.
         fitting.count().max(self.records.len().min(1))
     }
 }

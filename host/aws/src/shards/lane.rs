@@ -161,6 +161,7 @@ impl LaneOpener {
 
 impl ShardLane {
     async fn pull_batch(&mut self, limit: Limit) -> Result<Pull, Fault> {
+        // Before anything else: a lane that was lost must not give events, not even some that it has read already.
         self.check()?;
         self.rewind();
         let mut end = None;
@@ -172,6 +173,7 @@ impl ShardLane {
                 if exact.is_none() {
                     end.get_or_insert(now + limit.window);
                 }
+                // An ended shard has nothing more to wait for: a batch that is not full is given at once.
                 if self.ended || self.backlog.fills(bound) || end.is_some_and(|end| end <= now) {
                     match self.give(bound)? {
                         Some(batch) => return Ok(Pull::Batch(batch)),
@@ -199,6 +201,7 @@ impl ShardLane {
                     }
                 }
                 (None, Some(end)) => {
+                    // A read that the window cuts off loses nothing: pages are cancel-safe.
                     if let Ok(read) = timeout_at(end, self.read(end - now)).await {
                         read?;
                     }
@@ -294,6 +297,7 @@ impl ShardLane {
     /// listed for longer than it can be read.
     async fn gone(&mut self, why: &str) -> Result<(), Fault> {
         let listed = self.stream.list().await?.into_iter().find(|shard| shard.id == self.id);
+        // The stream lists the shard as open, so it was not trimmed: the error may pass.
         if listed.as_ref().is_some_and(|shard| !shard.closed) {
             return Err(Fault::Transient(format!("{}: shard {:?}: {why}", self.stream.name(), self.id)));
         }

@@ -26,7 +26,8 @@ pub(crate) struct ReadPace {
 }
 
 impl ReadPace {
-    /// At least `spacing` between reads, at most `rate` bytes per second, at most `idle` between reads of an idle shard.
+    /// At least `spacing` between reads, at most `rate` bytes per second, at most `idle` between reads of an idle
+    /// shard.
     pub(crate) fn new(spacing: Duration, rate: Option<u32>, idle: Duration) -> Self {
         ReadPace { spacing, rate, idle, due: None, waited: spacing, refusals: 0 }
     }

@@ -76,6 +76,7 @@ impl AckTracker {
         for (receipt, message) in &mut self.messages {
             let was_open = message.open();
             message.acks.retain(|(route, _)| routes.contains(route));
+            // A new route did not get this message: it counts as released, and comes again for that route.
             message.acks.extend(routes.difference(&self.routes).map(|new| (new.clone(), Ack::Released(now))));
             if was_open && !message.open() {
                 self.ready.push(receipt.clone());
@@ -140,6 +141,7 @@ impl AckTracker {
             };
             if let Some((name, ack)) = message.acks.iter_mut().find(|(name, _)| **name == *route) {
                 match release {
+                    // A single route needs no memory: its message is deleted, or comes again for it alone.
                     None if several => self.done_messages.note(&message.id, name),
                     Some(_) => drop(failed.insert(message.receipt.group.clone())),
                     None => {}
@@ -193,6 +195,7 @@ impl AckTracker {
             let Some(message) = self.messages.get_mut(receipt) else { continue };
             broken.extend(message.acks.iter().map(|(route, _)| (route.clone(), message.receipt.group.clone())));
             message.lost = true;
+            // Work on the message goes on: its effects may be written already, and settling it is still right.
             message.acks.iter_mut().filter(|(_, s)| *s == Ack::Waiting).for_each(|(_, s)| *s = Ack::Released(now));
             if !message.open() {
                 self.messages.remove(receipt);
@@ -232,7 +235,8 @@ impl AckTracker {
         changes
     }
 
-    /// Notes that the queue has made these changes. `stale`: receipts that were not valid any more, so that their messages
+    /// Notes that the queue has made these changes. `stale`: receipts that were not valid any more, so that their
+    /// messages
     /// may come again.
     pub fn confirm(&mut self, changes: &QueueChanges, stale: &[Box<str>]) {
         for (receipt, _) in &changes.release {

@@ -130,6 +130,8 @@ impl QueueWorker {
     async fn receive(&mut self, most: usize, wait: Duration) -> Result<usize, Fault> {
         let receiving = self.receiving.get_or_insert_with(|| {
             let (receiver, route) = (self.receiver.clone(), self.reader.route.clone());
+            // A task of its own: if the pull is cancelled the answer still arrives, with messages that are invisible to
+            // all others.
             let task = tokio::spawn(async move { receiver.receive(&route, most, wait).await });
             Receiving { task, waits: !wait.is_zero() }
         });
@@ -155,6 +157,7 @@ impl QueueWorker {
         self.fill(limit).await?;
         let buffer = &mut self.buffer;
         let taken = self.receiver.acks(|acks| {
+            // All of them before any is checked: a message that lapses releases earlier ones of its group.
             acks.lapse(buffer.receipts(), Instant::now());
             buffer.retain(|receipt| acks.waits(&route, receipt));
             let taken = buffer.take(limit);

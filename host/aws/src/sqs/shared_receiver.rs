@@ -73,6 +73,7 @@ impl ReceiverState {
     fn due_changes(&mut self, now: Instant) -> (Vec<(Box<str>, Duration)>, QueueChanges) {
         let due = (self.acks.extensions(now), self.acks.ready(now));
         let full = |inboxes: &BTreeMap<_, Inbox>| inboxes.values().any(Inbox::full);
+        // Workers of other routes sleep while an inbox is full, and only a change from full wakes them.
         let was_full = full(&self.inboxes);
         for (route, inbox) in &mut self.inboxes {
             inbox.waiting.retain(|message| self.acks.waits(route, &message.receipt.handle));
@@ -147,6 +148,7 @@ impl SharedReceiver {
                 open: 0,
                 news: watch::Sender::new(()),
             });
+            // Zero would count as full for ever, and no route would receive.
             inbox.most = (*most).max(1);
             inbox.news.send_replace(());
         }
@@ -219,6 +221,7 @@ impl SharedReceiver {
         let (mut taken, mut size) = (Vec::<ReceivedMessage>::new(), 0);
         while let Some(message) = inbox.waiting.pop_front() {
             inbox.bytes = inbox.bytes.saturating_sub(message.event.size());
+            // It may have waited here for longer than its visibility timeout.
             acks.lapse(std::iter::once(&*message.receipt.handle), now);
             if !acks.waits(route, &message.receipt.handle) {
                 continue;
@@ -281,12 +284,14 @@ impl SharedReceiver {
         if self.acks(|acks| acks.ready(Instant::now())) == QueueChanges::default() {
             return Ok(());
         }
+        // Asked again after the turn: the worker before may have sent the changes.
         let _turn = self.turn.lock().await;
         let changes = self.acks(|acks| acks.ready(Instant::now()));
         self.apply(&changes).await
     }
 
     async fn apply(&self, changes: &QueueChanges) -> Result<(), Fault> {
+        // Deletes first: a message that is not deleted in time is handled again, a late release only waits.
         let stale = self.queue.change(MessageChange::Delete, &changes.delete).await?;
         self.queue.change(MessageChange::SetVisibility, &changes.release).await?;
         self.acks(|acks| acks.confirm(changes, &stale));

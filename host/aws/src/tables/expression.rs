@@ -1,4 +1,5 @@
-//! Conditions and changes as DynamoDB's expressions. Names and values are always placeholders: an attribute may be called
+//! Conditions and changes as DynamoDB's expressions. Names and values are always placeholders: an attribute may be
+//! called
 //! like a reserved word.
 
 use super::attribute::{AttributeMap, decimal, to_attribute};

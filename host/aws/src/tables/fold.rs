@@ -80,9 +80,12 @@ pub(crate) fn fold(steps: &[FoldStep], key: &Item, work: &mut Work) -> Result<Op
                 (None, Otherwise::Rerun) if decision.operation.is_none() => {
                     decision.condition = Some((guard.condition.clone(), GuardFailure::Rerun));
                 }
+                // Only for a single action: DynamoDB would leave out all actions on the key, not just this one.
                 (None, Otherwise::Skip) if steps.len() == 1 => {
                     decision.condition = Some((guard.condition.clone(), GuardFailure::Skip));
                 }
+                // The stored item decides in the middle of the actions: DynamoDB has no condition for a part of a
+                // write.
                 (None, _) => return Ok(None),
             }
         }
@@ -131,6 +134,7 @@ pub(crate) fn resolve(
         };
         add(step, key, &mut decision, work)?;
     }
+    // Conditional on the attributes that were looked at, not on all: other changes of the item do no harm.
     decision.condition = Some((seen, GuardFailure::Reread));
     Ok(decision)
 }

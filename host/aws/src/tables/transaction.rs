@@ -60,7 +60,8 @@ pub(crate) async fn write(
     let mut skipped: Vec<usize> = Vec::new();
     let mut rereads = 0u32;
     let Some(client) = writes.first().map(|write| write.table.client.clone()) else { return Ok(skipped) };
-    // Each round decides anew: a skipped write leaves, and a write whose item changed meanwhile is folded on the new item.
+    // Each round decides anew: a skipped write leaves, and a write whose item changed meanwhile is folded on the new
+    // item.
     loop {
         let (mut items, mut roles): (Vec<_>, Vec<_>) = fence.items(last)?.into_iter().unzip();
         let mut left_out = Vec::new();
@@ -85,6 +86,7 @@ pub(crate) async fn write(
                 let failed = settle(verdict, &writes)?;
                 let is = |index: &usize, what| failing.get(*index) == Some(&Some(what));
                 if failed.iter().any(|index| is(index, GuardFailure::Rerun)) || rereads >= REREADS {
+                    // The plugin decided on an item that has changed since: only calling it again helps.
                     return Err(CommitError::Conflict);
                 }
                 rereads = rereads.saturating_add(u32::from(failed.iter().any(|index| is(index, GuardFailure::Reread))));
@@ -124,6 +126,7 @@ async fn blame(writes: &[ItemWrite], why: &str, several: bool) -> Result<CommitE
             refused.extend(actions);
         }
     }
+    // TooLarge makes delivery halve the batch, until the event at fault is alone.
     if refused.is_empty() && several {
         return Ok(CommitError::TooLarge);
     }
@@ -188,6 +191,7 @@ async fn attempt(client: &Client, items: Vec<TransactWriteItem>, roles: &[ItemRo
     if items.is_empty() {
         return Ok(AttemptOutcome::Done);
     }
+    // One token for all tries, but a new one after a change of the items: DynamoDB refuses a token with other items.
     let token = uuid::Uuid::new_v4().to_string();
     let mut budget = RetryBudget::for_write();
     loop {
@@ -201,6 +205,7 @@ async fn attempt(client: &Client, items: Vec<TransactWriteItem>, roles: &[ItemRo
                     verdict => return Ok(AttemptOutcome::Cancelled(verdict)),
                 }
             }
+            // DynamoDB does not name the item here, unlike in a cancelled transaction: the caller finds it.
             Some(service) if service.code() == Some("ValidationException") => {
                 return Ok(AttemptOutcome::Refused(fault::brief(service.message().unwrap_or_default()).to_owned()));
             }

@@ -111,7 +111,8 @@ pub fn assert_order(seen: &[Seen]) {
 
 #[tokio::test]
 async fn children_wait_for_all_parents_and_start_at_their_oldest_record() {
-    // K1, K2, K3, K4, K18: two shards are merged and their child is split while a group that began at the newest record reads.
+    // K1, K2, K3, K4, K18: two shards are merged and their child is split while a group that began at the newest record
+    // reads.
     let (stream, table, sink) = (TestStream::new(2).await, unique("leases"), Sink::new());
     let before = stream.put_numbers(0..20).await;
     let worker = Worker::start("w", stream.open(Start::Latest, leases(&table, "w")).await, sink.clone());
