@@ -178,7 +178,7 @@ fn size(bytes: usize) -> String {
 
 /// `[aws]`.
 fn aws_section(aws: &AwsDefaults) -> Value {
-    joined(location(&aws.place), json!({ "marks_table": aws.marks_table }))
+    joined(location(&aws.place), json!({ "dedup_table": aws.dedup_table }))
 }
 
 /// The location of a resource.

@@ -48,10 +48,10 @@ pub struct AdminListener {
 /// `[aws]`; without that section, its defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsDefaults {
-    /// The location of lease and marks tables, and of every resource that names no other.
+    /// The location of lease and dedup tables, and of every resource that names no other.
     pub place: ServiceLocation,
     /// The table that keeps which events of unordered sources are done, for exactly-once.
-    pub marks_table: String,
+    pub dedup_table: String,
 }
 
 /// `[table.NAME]`.

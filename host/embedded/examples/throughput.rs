@@ -68,7 +68,7 @@ async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
                 from: (batch > 0).then_some(Token::Offset(batch)),
                 to: Token::Offset(batch + 1),
             },
-            marks: Vec::new(),
+            dedup: Vec::new(),
             counts: Counts { done: BATCH, ..Counts::default() },
         };
         store.commit(commit).await?;

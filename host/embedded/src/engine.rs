@@ -2,7 +2,7 @@
 
 use crate::commit::{ObjectToStage, Prepared, prepare};
 use crate::dead;
-use crate::evaluate::{Refusal, evaluate};
+use crate::evaluate::{self, Refusal, evaluate};
 use crate::objects::{StageError, stage};
 use crate::outbox;
 use crate::reads::SnapshotReads;
@@ -26,7 +26,31 @@ impl From<Refusal> for CommitError {
     }
 }
 
+/// How a check ends. An error in any case, since the writer rolls back only after one.
+enum Checked {
+    Fits,
+    Refused(Refusal),
+}
+
+impl From<Fault> for Checked {
+    fn from(fault: Fault) -> Self {
+        Checked::Refused(fault.into())
+    }
+}
+
 impl Store {
+    async fn try_check(&self, commit: &Arc<Commit>) -> Result<(), Refusal> {
+        let (prepared, _) = self.prepare(commit).await?;
+        let (shared, bytes) = (Arc::clone(self.shared()), prepared.bytes);
+        let work = move |tx: &mut crate::transaction::Transaction<'_>| {
+            Err::<(), _>(evaluate::check(prepared, &shared, tx).map_or_else(Checked::Refused, |()| Checked::Fits))
+        };
+        match self.writer().perform(bytes, Demand::Written, work).await {
+            Ok(()) | Err(Checked::Fits) => Ok(()),
+            Err(Checked::Refused(refusal)) => Err(refusal),
+        }
+    }
+
     async fn try_commit(&self, commit: &Arc<Commit>) -> Result<Committed, Refusal> {
         let (mut prepared, objects) = self.prepare(commit).await?;
         if !objects.is_empty() {
@@ -89,6 +113,19 @@ impl Engine for Store {
             loop {
                 match self.try_commit(&commit).await {
                     Ok(committed) => return Ok(committed),
+                    Err(Refusal::Stale) => {}
+                    Err(Refusal::Error(error)) => return Err(error),
+                }
+            }
+        })
+    }
+
+    fn check(&self, commit: Commit) -> BoxFuture<'_, Result<(), CommitError>> {
+        let commit = Arc::new(commit);
+        Box::pin(async move {
+            loop {
+                match self.try_check(&commit).await {
+                    Ok(()) => return Ok(()),
                     Err(Refusal::Stale) => {}
                     Err(Refusal::Error(error)) => return Err(error),
                 }

@@ -57,18 +57,7 @@ pub fn evaluate(prepared: Prepared, shared: &Shared, tx: &mut Transaction<'_>) -
         begin(settlement.as_mut())?;
         tx.irrevocable();
     }
-    let (mut skipped, mut changed) = (Vec::new(), Vec::new());
-    let (mut drafts, mut work) = (Drafts::default(), StepBudget::of(drafts::STEPS));
-    let applied = prepared.tables.into_iter().try_for_each(|write| {
-        let action = write.action();
-        if !drafts.apply(write, tx, &mut changed, &mut work)? {
-            skipped.push(action);
-        }
-        Ok::<(), CommitError>(())
-    });
-    let written = applied.and_then(|()| drafts.write(tx, &mut work));
-    tx.spent = tx.spent.saturating_add(work.spent());
-    written?;
+    let (skipped, changed) = write_tables(prepared.tables, tx)?;
     load_feeds(&changed, tx)?;
     begin(settlement.as_mut())?;
     tx.irrevocable();
@@ -87,6 +76,33 @@ pub fn evaluate(prepared: Prepared, shared: &Shared, tx: &mut Transaction<'_>) -
     let outbox = prepared.outbox.map(|bytes| crate::outbox::write(&prepared.route, bytes, tx));
     tx.memory.sequences.version += 1;
     Ok(Committed { skipped, outbox })
+}
+
+/// Tries the writes to tables, which are all that a stored item can refuse. The caller rolls `tx` back.
+pub fn check(prepared: Prepared, shared: &Shared, tx: &mut Transaction<'_>) -> Result<(), Refusal> {
+    if prepared.generation != shared.catalog().generation {
+        return Err(Refusal::Stale);
+    }
+    write_tables(prepared.tables, tx)?;
+    Ok(())
+}
+
+/// Carries out the writes to tables. Gives the actions that their guards left out, and the changes for change feeds.
+fn write_tables(tables: Vec<TableWrite>, tx: &mut Transaction<'_>) -> Result<(Vec<usize>, Vec<Changed>), CommitError> {
+    let (mut skipped, mut changed) = (Vec::new(), Vec::new());
+    let (mut drafts, mut work) = (Drafts::default(), StepBudget::of(drafts::STEPS));
+    let applied = tables.into_iter().try_for_each(|write| {
+        let action = write.action();
+        if !drafts.apply(write, tx, &mut changed, &mut work)? {
+            skipped.push(action);
+        }
+        Ok::<(), CommitError>(())
+    });
+    let written = applied.and_then(|()| drafts.write(tx, &mut work));
+    // Also when they are refused: the time was spent.
+    tx.spent = tx.spent.saturating_add(work.spent());
+    written?;
+    Ok((skipped, changed))
 }
 
 /// Checks the receipts and holds their messages; the last thing that can be refused.

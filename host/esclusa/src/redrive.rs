@@ -118,7 +118,7 @@ async fn resend(route: &Route, dead_letter: &DeadLetter, output: String) -> Resu
         outbox: Arc::default(),
         dead: Vec::new(),
         progress: Progress::None,
-        marks: Vec::new(),
+        dedup: Vec::new(),
         counts: Counts::default(),
     };
     route.engine.commit(commit).await.map(drop).map_err(|error| NotRedriven::Host(error.to_string()))

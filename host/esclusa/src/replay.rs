@@ -118,7 +118,7 @@ pub(crate) async fn replay(
     let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), sinks, None));
     let tally = Arc::new(ReplayTally::default());
     let redirect = RedirectEngine::new(above.unwrap_or(local), job, tally.clone());
-    let facts = (job.source.kind().into(), ProgressKind::Nothing, job.plan.marks(&job.wired));
+    let facts = (job.source.kind().into(), ProgressKind::Nothing, job.plan.needs_dedup(&job.wired));
     let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, plugin, Meter::default());
     let shared = Arc::new(Shared {
         activity: Arc::new(Activity::default()),

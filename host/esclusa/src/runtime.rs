@@ -11,7 +11,7 @@ pub(crate) mod status;
 
 use crate::plugins;
 use crate::route_loader::RouteUnavailable;
-use crate::wiring::aws::{self, Cloud, Queues};
+use crate::wiring::aws::{self, Cloud, SqsQueues};
 use crate::wiring::http_source::HttpSource;
 use crate::wiring::{Resources, Wiring, sources, store_schema};
 use arc_swap::ArcSwap;
@@ -86,7 +86,7 @@ pub(crate) struct Runtime {
     options: RunOptions,
     http_sources: Mutex<BTreeMap<Arc<str>, HttpSource>>,
     /// Queues of SQS; routes that read the same source share its receives.
-    queues: Queues,
+    queues: SqsQueues,
     /// Held by the one reload, pause or stop that changes the running routes. Plugins are loaded before it is taken.
     change_lock: tokio::sync::Mutex<()>,
     /// Reloads whose plugins are being loaded.
@@ -129,7 +129,7 @@ impl Runtime {
             shared,
             options,
             http_sources: Mutex::default(),
-            queues: Queues::default(),
+            queues: SqsQueues::default(),
             change_lock: tokio::sync::Mutex::default(),
             newest: NewestReloads::default(),
             stopping: watch::Sender::new(false),

@@ -50,7 +50,7 @@ impl Wiring<'_> {
         let above = self.cloud.and_then(|cloud| {
             cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), own_progress)
         });
-        let facts = (source.kind().into(), progress_kind(source), self.plan.marks(spec));
+        let facts = (source.kind().into(), progress_kind(source), self.plan.needs_dedup(spec));
         Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), plugin, meter), progress_store))
     }
 }

@@ -25,8 +25,7 @@ pub fn action(action: &Action) -> Result<(), String> {
         Action::Update(update) => {
             item(&update.key)?;
             count("changes", update.changes.len(), CHANGES)?;
-            let bytes = update.changes.iter().map(|(name, change)| name.len().saturating_add(change.size())).sum();
-            size("its changes have", bytes)?;
+            size("its changes have", update.changes_size())?;
             guard(update.guard.as_ref())
         }
         Action::Delete(delete) => item(&delete.key).and_then(|()| guard(delete.guard.as_ref())),

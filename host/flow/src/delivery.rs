@@ -85,12 +85,12 @@ impl Settlement {
         self.verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Released(_))).count()
     }
 
-    /// Of the events that are done those that an engine found marked, by index into its marks, which are in the order of
-    /// [`Settlement::done`].
+    /// The events whose dedup records an engine found. `records` are indexes into [`crate::engine::Commit::dedup`], which is
+    /// in the order of [`Settlement::done`].
     #[must_use]
-    pub fn marked(&self, marks: &[usize]) -> Vec<CallIndex> {
+    pub fn done_before(&self, records: &[usize]) -> Vec<CallIndex> {
         let done: Vec<CallIndex> = self.done().collect();
-        marks.iter().filter_map(|mark| done.get(*mark).copied()).collect()
+        records.iter().filter_map(|record| done.get(*record).copied()).collect()
     }
 }
 

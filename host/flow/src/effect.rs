@@ -74,6 +74,14 @@ pub struct UpdateItem {
     pub guard: Option<Guard>,
 }
 
+impl UpdateItem {
+    /// Bytes of the names and values that it changes.
+    #[must_use]
+    pub fn changes_size(&self) -> usize {
+        self.changes.iter().map(|(name, change)| name.len().saturating_add(change.size())).sum()
+    }
+}
+
 /// See [`Action::Delete`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteItem {
@@ -127,10 +135,7 @@ impl Action {
         let guard = |guard: &Option<Guard>| guard.as_ref().map_or(0, |guard| guard.condition.size());
         match self {
             Action::Put(put) => put.item.size().saturating_add(guard(&put.guard)),
-            Action::Update(update) => {
-                let changes = update.changes.iter().map(|(name, change)| name.len().saturating_add(change.size()));
-                changes.fold(guard(&update.guard), usize::saturating_add)
-            }
+            Action::Update(update) => update.changes_size().saturating_add(guard(&update.guard)),
             Action::Delete(delete) => delete.key.size().saturating_add(guard(&delete.guard)),
             Action::PutObject(object) => object.bytes.len(),
             Action::Send(send) => send.data.len(),

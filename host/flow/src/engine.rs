@@ -54,9 +54,9 @@ pub struct Commit {
     pub dead: Vec<DeadLetter>,
     /// What is settled at the source.
     pub progress: Progress,
-    /// Ids of the events whose effects these are, where the route wants each event marked as done together with its
-    /// effects (an unordered source, exactly-once outside the embedded engine); else empty.
-    pub marks: Vec<String>,
+    /// Ids of the events whose effects these are, if the route wants a dedup record of each event written together
+    /// with its effects (an unordered source, exactly-once outside the embedded engine); else empty.
+    pub dedup: Vec<String>,
     /// What is added to the route's counters.
     pub counts: Counts,
 }
@@ -76,7 +76,7 @@ pub enum CommitError {
     /// A guard that says rerun did not hold: handle the events again on fresh reads.
     #[error("a guard did not hold")]
     Conflict,
-    /// Events that an earlier commit marked as done, as indexes into [`Commit::marks`]: the others are to be handled
+    /// Events of which an earlier commit left a dedup record, as indexes into [`Commit::dedup`]: the others are to be handled
     /// without them.
     #[error("{} events were done before", .0.len())]
     DoneBefore(Vec<usize>),
@@ -119,6 +119,16 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`CommitError`]; nothing was written then.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
+
+    /// Tries the writes to tables of a commit and keeps none of them. An engine that stands above this one asks before it
+    /// writes elsewhere what nobody can undo. The default takes everything: it is for engines that no
+    /// other stands on.
+    ///
+    /// # Errors
+    /// [`CommitError`] that [`Engine::commit`] would give now.
+    fn check(&self, _commit: Commit) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     /// The outboxes of a route that were recorded and not confirmed, in order.
     ///
@@ -222,7 +232,17 @@ impl Found {
 
 /// Where messages for the world outside go.
 pub trait Sink: Send + Sync {
-    /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id. What was not
-    /// tried because of another message is [`Fault::Held`].
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
+    /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id.
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>>;
+}
+
+/// Why a sink did not send a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The message was tried, or its output was.
+    #[error(transparent)]
+    Failed(#[from] Fault),
+    /// It was not tried, because of an earlier message that failed: it has all its tries left.
+    #[error("not tried: an earlier message failed")]
+    NotTried,
 }

@@ -19,9 +19,6 @@ pub enum Fault {
     /// Trying again gives the same; somebody must look.
     #[error("{0}")]
     Permanent(String),
-    /// Not tried: it would have overtaken a message that failed.
-    #[error("{0}")]
-    Held(String),
     /// The lane belongs to another owner now: commit nothing more, stop the lane, no error.
     #[error("lease lost: {0}")]
     LeaseLost(String),

@@ -3,7 +3,7 @@
 
 use crate::dead::{DeadLetter, Sender};
 use crate::effect::OutboxMessage;
-use crate::engine::Sink;
+use crate::engine::{SendError, Sink};
 use crate::fault::Fault;
 use crate::retry::Backoff;
 use std::collections::BTreeMap;
@@ -129,7 +129,10 @@ impl Outbox {
             rest = others;
             let results = match sinks.get(&output) {
                 Some(sink) => sink.send(&mine).await,
-                None => vec![Err(Fault::Permanent("it is not in routes.toml any more".to_owned())); mine.len()],
+                None => {
+                    let fault = Fault::Permanent("it is not in routes.toml any more".to_owned());
+                    vec![Err(fault.into()); mine.len()]
+                }
             };
             let mut results = results.into_iter();
             let (mut sent, mut failures, dead, mut why) = (0, 0, self.dead.len(), None);
@@ -139,13 +142,13 @@ impl Outbox {
                         sent += 1;
                         continue;
                     }
-                    Some(Err(fault)) => fault,
-                    None => Fault::Bug("an sink gave too few results".to_owned()),
+                    Some(Err(SendError::NotTried)) => {
+                        self.left.push(message);
+                        continue;
+                    }
+                    Some(Err(SendError::Failed(fault))) => fault,
+                    None => Fault::Bug("a sink gave too few results".to_owned()),
                 };
-                if matches!(fault, Fault::Held(_)) {
-                    self.left.push(message);
-                    continue;
-                }
                 failed(&message, &fault);
                 failures += 1;
                 let kept = self.keep_or_give_up(message, &fault, sender, retries, &mut again);
@@ -218,10 +221,10 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     /// Gives these results, and then nothing.
-    struct Scripted(Mutex<Vec<Result<(), Fault>>>, Mutex<Vec<String>>);
+    struct Scripted(Mutex<Vec<Result<(), SendError>>>, Mutex<Vec<String>>);
 
     impl Sink for Scripted {
-        fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
             self.1.lock().unwrap().extend(messages.iter().map(|m| m.id.clone()));
             let mut results = self.0.lock().unwrap();
             let some = messages.len().min(results.len());
@@ -292,7 +295,7 @@ mod tests {
     #[test]
     fn what_failed_for_now_is_left_in_order_and_what_is_refused_is_a_whole_letter() {
         let slow = Fault::Throttled { after: Duration::from_secs(3), reason: "slow".into() };
-        let results = vec![Err(slow), Ok(()), Err(Fault::Permanent("never".into())), Ok(()), Ok(())];
+        let results = vec![Err(slow.into()), Ok(()), Err(Fault::Permanent("never".into()).into()), Ok(()), Ok(())];
         let sink = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
         let heard = Arc::new(Heard::default());
         let mut outbox = Outbox::new(
@@ -339,9 +342,9 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_message_that_is_given_up_has_all_its_tries_left() {
-        let fail = || Err(Fault::Transient("no".into()));
-        let held = || Err(Fault::Held("behind it".into()));
-        let results = vec![fail(), held(), fail(), held(), fail(), Ok(())];
+        let fail = || Err(Fault::Transient("no".into()).into());
+        let not_tried = || Err(SendError::NotTried);
+        let results = vec![fail(), not_tried(), fail(), not_tried(), fail(), Ok(())];
         let sink = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
         let mut outbox = Outbox::new(vec![message("poison", "out"), message("good", "out")], Arc::new(()));
         let wait = |round| Some(Again { round, least: Duration::ZERO });

@@ -143,7 +143,7 @@ struct Seen {
     batch_sum: u32,
     calls: u32,
     /// Events recorded as done together with their effects.
-    marks: BTreeSet<EventIndex>,
+    records: BTreeSet<EventIndex>,
 }
 
 /// A plugin, an engine and a clock that follow a script; time is virtual.
@@ -225,7 +225,7 @@ impl Model<'_> {
         let (scripts, seen) = (self.scripts, &mut self.seen);
         let event = |local: CallIndex| settlement.called[local.at()];
         let done: Vec<EventIndex> = settlement.done().map(event).collect();
-        let before: Vec<usize> = (0..done.len()).filter(|mark| seen.marks.contains(&done[*mark])).collect();
+        let before: Vec<usize> = (0..done.len()).filter(|record| seen.records.contains(&done[*record])).collect();
         if !before.is_empty() {
             return Err(CommitError::DoneBefore(before));
         }
@@ -248,7 +248,7 @@ impl Model<'_> {
                 _ => unreachable!(),
             }
         }
-        seen.marks.extend(&done);
+        seen.records.extend(&done);
         if matches!(weather, Some(Weather::Unheard)) && !done.is_empty() {
             return Err(Fault::Transient("no answer".into()).into());
         }
@@ -378,7 +378,7 @@ proptest! {
             let effects = seen.effects.get(&event.0).copied().unwrap_or_default();
             prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done), "effects of event {}", event.0);
         }
-        prop_assert_eq!(seen.batch_sum, seen.marks.len() as u32, "effects of the batch count exactly the events that are done");
+        prop_assert_eq!(seen.batch_sum, seen.records.len() as u32, "effects of the batch count exactly the events that are done");
     }
 }
 

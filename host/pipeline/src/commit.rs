@@ -106,7 +106,7 @@ impl CommitBuilder<'_> {
             let event = settlement.called.get(local.at())?;
             Some(batch.columns.get(event.at())?.id().to_owned())
         };
-        let marks = if rules.dedup { settlement.done().filter_map(id).collect() } else { Vec::new() };
+        let dedup = if rules.dedup { settlement.done().filter_map(id).collect() } else { Vec::new() };
         let origin = &batch.origin;
         let commit = Commit {
             route: origin.route.clone(),
@@ -117,7 +117,7 @@ impl CommitBuilder<'_> {
             outbox: Arc::new(outbox),
             dead,
             progress: progress(rules.progress, batch, settlement, previous),
-            marks,
+            dedup,
             counts,
         };
         Prepared { commit, causes }

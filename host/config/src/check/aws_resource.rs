@@ -88,7 +88,7 @@ pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
     let Some(table) = table else {
         return AwsDefaults {
             place: ServiceLocation::default(),
-            marks_table: section_reader::default(&shape::MARKS_TABLE).to_owned(),
+            dedup_table: section_reader::default(&shape::DEDUP_TABLE).to_owned(),
         };
     };
     let reader = SectionReader::open(root.findings, &shape::SECTION, root.key_span(&root::AWS), table, &[]);
@@ -98,7 +98,7 @@ pub(super) fn section(root: &SectionReader<'_>) -> AwsDefaults {
     };
     AwsDefaults {
         place,
-        marks_table: name(&reader, &shape::MARKS_TABLE, &TABLE, section_reader::default(&shape::MARKS_TABLE)),
+        dedup_table: name(&reader, &shape::DEDUP_TABLE, &TABLE, section_reader::default(&shape::DEDUP_TABLE)),
     }
 }
 

@@ -74,10 +74,10 @@ impl Plan {
         }
     }
 
-    /// True if the transaction of a batch also marks each of its events as done. Exactly-once in DynamoDB needs this if
+    /// True if the transaction of a batch also holds a dedup record of each of its events. Exactly-once in DynamoDB needs this if
     /// the progress of the source cannot be part of the transaction.
     #[must_use]
-    pub fn marks(&self, route: &RouteSpec) -> bool {
+    pub fn needs_dedup(&self, route: &RouteSpec) -> bool {
         let leased = |source: &Source| matches!(source.coordination(), Some(ShardCoordination::Leases { .. }));
         route.delivery == DeliveryMode::ExactlyOnce
             && self.tables_of(route).any(|table| matches!(table, TableSpec::Dynamodb { .. }))

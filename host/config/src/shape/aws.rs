@@ -14,9 +14,10 @@ pub(crate) static ENDPOINT_URL: KeySpec = KeySpec {
     default: Default::Depends("AWS' own, or AWS_ENDPOINT_URL_SERVICE"),
     about: "The http or https URL that requests go to instead; an empty text counts as not set.",
 };
-pub(crate) static MARKS_TABLE: KeySpec = KeySpec {
-    name: "marks_table",
+pub(crate) static DEDUP_TABLE: KeySpec = KeySpec {
+    name: "dedup_table",
     kind: ValueKind::Text,
+    // Not "esclusa-dedup": an upgraded router must find the records that the one before it wrote.
     default: Default::Value("esclusa-marks"),
     about: "The DynamoDB table of dedup records, for exactly-once from sources without leases.",
 };
@@ -25,7 +26,7 @@ pub(crate) static MARKS_TABLE: KeySpec = KeySpec {
 pub(crate) static SECTION: Section = Section {
     name: "aws",
     about: "Settings for all resources in AWS. Credentials come from the usual chain: environment, profile, role.",
-    keys: &[&REGION, &ENDPOINT_URL, &MARKS_TABLE],
+    keys: &[&REGION, &ENDPOINT_URL, &DEDUP_TABLE],
     foreign: &[
         ("endpoint", "write endpoint_url = \"http://…\""),
         ("access_key_id", "credentials do not belong in this file: set AWS_ACCESS_KEY_ID, a profile or a role"),

@@ -62,7 +62,7 @@ pub fn commit(actions: Vec<Action>) -> Commit {
         outbox: Vec::new().into(),
         dead: Vec::new(),
         progress: Progress::None,
-        marks: Vec::new(),
+        dedup: Vec::new(),
         counts: Counts::default(),
     }
 }

@@ -3,7 +3,7 @@
 use super::line;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();
             let path = self.path.clone();
@@ -36,12 +36,12 @@ impl Sink for FileSink {
                 let _turn = turn;
                 append(&path, text.as_bytes())
             });
-            let result = match written.await {
+            let result: Result<(), Fault> = match written.await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(Fault::Transient(format!("cannot append to {}: {error}", self.path.display()))),
                 Err(error) => Err(Fault::Bug(error.to_string())),
             };
-            vec![result; messages.len()]
+            vec![result.map_err(SendError::from); messages.len()]
         })
     }
 }

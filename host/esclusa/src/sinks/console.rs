@@ -3,7 +3,7 @@
 use super::line;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use std::io::Write;
 use tokio::sync::Mutex;
@@ -15,7 +15,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 pub(crate) struct ConsoleSink;
 
 impl Sink for ConsoleSink {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();
             let turn = TURN.lock().await;
@@ -27,7 +27,7 @@ impl Sink for ConsoleSink {
                 Ok(written) => written.map_err(|error| format!("cannot write to standard output: {error}")),
                 Err(error) => Err(error.to_string()),
             };
-            vec![result.map_err(Fault::Transient); messages.len()]
+            vec![result.map_err(|why| Fault::Transient(why).into()); messages.len()]
         })
     }
 }

@@ -6,7 +6,7 @@
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
@@ -89,21 +89,21 @@ impl SmtpSink {
 }
 
 impl Sink for SmtpSink {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
                 match self.mail(message).await {
                     // The next mails would wait for the same timeout: they are tried later.
                     Err(MailError::Unreachable(why)) => {
-                        results.push(Err(Fault::Transient(why)));
+                        results.push(Err(Fault::Transient(why).into()));
                         break;
                     }
-                    Err(MailError::Refused(fault)) => results.push(Err(fault)),
+                    Err(MailError::Refused(fault)) => results.push(Err(fault.into())),
                     Ok(()) => results.push(Ok(())),
                 }
             }
-            results.resize(messages.len(), Err(Fault::Held("the server does not answer".to_owned())));
+            results.resize(messages.len(), Err(SendError::NotTried));
             results
         })
     }

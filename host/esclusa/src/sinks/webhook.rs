@@ -6,7 +6,7 @@
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use reqwest::{ClientBuilder, StatusCode};
 use rustls::crypto::ring::default_provider;
@@ -53,19 +53,19 @@ impl WebhookSink {
 }
 
 impl Sink for WebhookSink {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
                 let result = self.post(message).await;
                 let failed = matches!(result, Err(Fault::Transient(_) | Fault::Throttled { .. }));
-                results.push(result);
+                results.push(result.map_err(SendError::from));
                 if failed {
                     break;
                 }
             }
             // Later messages wait: none may overtake a message that is tried again.
-            results.resize(messages.len(), Err(Fault::Held("waits for an earlier message".to_owned())));
+            results.resize(messages.len(), Err(SendError::NotTried));
             results
         })
     }
@@ -168,7 +168,14 @@ mod tests {
         };
         let (results, ()) = tokio::join!(webhook.send(&messages), serve);
         assert!(
-            matches!(results[..], [Err(Fault::Permanent(_)), Err(Fault::Transient(_)), Err(Fault::Held(_))]),
+            matches!(
+                results[..],
+                [
+                    Err(SendError::Failed(Fault::Permanent(_))),
+                    Err(SendError::Failed(Fault::Transient(_))),
+                    Err(SendError::NotTried)
+                ]
+            ),
             "{results:?}"
         );
     }

@@ -12,7 +12,7 @@ use esclusa_aws::{iam, objects, sinks, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, SnsReceiver, Source, TableSpec};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::{Engine, Sink};
+use esclusa_flow::engine::{Engine, SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::outbox::Witness;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 pub(crate) use esclusa_aws::progress::LateProgressStore;
-pub(crate) use esclusa_aws::sqs::Queues;
+pub(crate) use esclusa_aws::sqs::SqsQueues;
 
 /// The clients of AWS and the queues that are read, by the settings of `[aws]`.
 #[derive(Clone)]
@@ -28,9 +28,9 @@ pub(crate) struct Cloud {
     clients: Clients,
     /// The location of lease tables and of the table of dedup records.
     home: plan::ServiceLocation,
-    marks_table: String,
+    dedup_table: String,
     /// The queues of SQS that are read.
-    queues: Queues,
+    queues: SqsQueues,
 }
 
 /// The routes that read each queue of SQS, and the bytes that each route may have received and not begun.
@@ -53,12 +53,12 @@ impl Cloud {
         }
         let home = plan.aws.place.clone();
         let clients = Clients::load(&home).await;
-        Some(Cloud { clients, home, marks_table: plan.aws.marks_table.clone(), queues: Queues::default() })
+        Some(Cloud { clients, home, dedup_table: plan.aws.dedup_table.clone(), queues: SqsQueues::default() })
     }
 
     /// The same clients with shared queues: routes that read one queue share its receives.
     #[must_use]
-    pub(crate) fn sharing(self, queues: &Queues) -> Self {
+    pub(crate) fn sharing(self, queues: &SqsQueues) -> Self {
         Cloud { queues: queues.clone(), ..self }
     }
 
@@ -69,11 +69,14 @@ impl Cloud {
         Some(match output {
             Output::Kinesis { stream, strict_order, place } => {
                 let (stream, strict_order) = (stream.clone(), *strict_order);
-                sinks::kinesis::open(clients, sinks::kinesis::Settings { stream, place: place.clone(), strict_order })
+                sinks::kinesis::open(
+                    clients,
+                    sinks::kinesis::KinesisSinkSettings { stream, place: place.clone(), strict_order },
+                )
             }
             // Opening it asks SQS for the URL of the queue, which can fail.
             Output::Sqs { queue, place } => {
-                let settings = sinks::sqs::Settings { queue: queue.clone(), place: place.clone() };
+                let settings = sinks::sqs::SqsSinkSettings { queue: queue.clone(), place: place.clone() };
                 let clients = clients.clone();
                 Arc::new(LazySink::new(move || {
                     let (clients, settings) = (clients.clone(), settings.clone());
@@ -82,24 +85,27 @@ impl Cloud {
             }
             Output::Sns { receiver, place } => {
                 let target = match receiver {
-                    SnsReceiver::Topic(arn) => sinks::sns::Target::Topic(arn.clone()),
-                    SnsReceiver::Phone(number) => sinks::sns::Target::Sms(Some(number.clone())),
-                    SnsReceiver::Attribute => sinks::sns::Target::Sms(None),
+                    SnsReceiver::Topic(arn) => sinks::sns::SnsTarget::Topic(arn.clone()),
+                    SnsReceiver::Phone(number) => sinks::sns::SnsTarget::Sms(Some(number.clone())),
+                    SnsReceiver::Attribute => sinks::sns::SnsTarget::Sms(None),
                 };
                 sinks::sns::open(clients, place, target)
             }
             Output::Ses { from, to, subject, rate, ambiguous, place } => {
                 let ambiguous = match ambiguous {
-                    plan::AmbiguousSend::Retry => sinks::ses::Ambiguous::Retry,
-                    plan::AmbiguousSend::DeadLetter => sinks::ses::Ambiguous::DeadLetter,
+                    plan::AmbiguousSend::Retry => sinks::ses::AmbiguousMail::Retry,
+                    plan::AmbiguousSend::DeadLetter => sinks::ses::AmbiguousMail::DeadLetter,
                 };
                 let (from, to, subject) = (from.clone(), to.clone(), subject.clone());
                 let (place, rate) = (place.clone(), *rate);
-                sinks::ses::open(clients, sinks::ses::Settings { place, from, to, subject, rate, ambiguous })
+                sinks::ses::open(clients, sinks::ses::SesSettings { place, from, to, subject, rate, ambiguous })
             }
             Output::S3 { bucket, prefix, path_style, place } => {
                 let (bucket, prefix, path_style) = (bucket.clone(), prefix.clone(), *path_style);
-                sinks::s3::open(clients, sinks::s3::Settings { bucket, prefix, place: place.clone(), path_style })
+                sinks::s3::open(
+                    clients,
+                    sinks::s3::BucketSinkSettings { bucket, prefix, place: place.clone(), path_style },
+                )
             }
             _ => return None,
         })
@@ -114,23 +120,21 @@ impl Cloud {
         spec: &plan::RouteSpec,
         local: Arc<dyn Engine>,
         (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
-        keeper: Option<Arc<LateProgressStore>>,
+        progress_store: Option<Arc<LateProgressStore>>,
     ) -> Option<Arc<dyn Engine>> {
-        let keeper = keeper.map(|slot| slot as Arc<dyn ProgressStore>);
+        let progress_store = progress_store.map(|slot| slot as Arc<dyn ProgressStore>);
         let (tables, stores) = resources(plan, spec);
         // Then the embedded engine alone can make each commit one transaction.
-        if tables.is_empty() && stores.is_empty() && keeper.is_none() {
+        if tables.is_empty() && stores.is_empty() && progress_store.is_none() {
             return None;
         }
-        let delivery = match spec.delivery {
+        let dedup_table = match spec.delivery {
             // Dedup records have to be in the transaction of the writes: without tables there is none.
-            plan::DeliveryMode::ExactlyOnce if !tables.is_empty() => {
-                engine::Delivery::ExactlyOnce { marks_table: self.marks_table.clone() }
-            }
-            _ => engine::Delivery::AtLeastOnce,
+            plan::DeliveryMode::ExactlyOnce if !tables.is_empty() => Some(self.dedup_table.clone()),
+            _ => None,
         };
-        let settings = EngineSettings { tables, stores, sinks, witness, local, keeper, delivery };
-        Some(Arc::new(engine::Engine::new(settings, &self.clients)))
+        let settings = EngineSettings { tables, stores, sinks, witness, local, progress_store, dedup_table };
+        Some(Arc::new(engine::AwsEngine::new(settings, &self.clients)))
     }
 }
 
@@ -138,17 +142,17 @@ impl Cloud {
 fn resources(
     plan: &Plan,
     spec: &plan::RouteSpec,
-) -> (BTreeMap<String, tables::Table>, BTreeMap<String, objects::Store>) {
+) -> (BTreeMap<String, tables::DynamoTable>, BTreeMap<String, objects::S3Store>) {
     let table = |name: &String| match plan.tables.get(name)? {
         TableSpec::Dynamodb { name: there, place, .. } => {
-            Some((name.clone(), tables::Table { name: there.clone(), place: place.clone() }))
+            Some((name.clone(), tables::DynamoTable { name: there.clone(), place: place.clone() }))
         }
         TableSpec::Embedded(_) => None,
     };
     let store = |name: &String| match plan.objects.get(name)? {
         Objects::S3 { bucket, prefix, path_style, place } => Some((
             name.clone(),
-            objects::Store {
+            objects::S3Store {
                 bucket: bucket.clone(),
                 prefix: prefix.clone(),
                 place: place.clone(),
@@ -174,8 +178,8 @@ fn uses(plan: &Plan) -> Vec<iam::Use> {
         if let Some(source) = plan.sources.get(&route.source) {
             uses.extend(source_opener::uses(source, route));
         }
-        if plan.marks(route) {
-            uses.push(iam::Use::Marks { table: plan.aws.marks_table.clone() });
+        if plan.needs_dedup(route) {
+            uses.push(iam::Use::Dedup { table: plan.aws.dedup_table.clone() });
         }
         for table in route.grants.tables.iter().filter_map(|name| plan.tables.get(name)) {
             if let TableSpec::Dynamodb { name, layout, .. } = table {
@@ -223,13 +227,13 @@ impl LazySink {
 }
 
 impl Sink for LazySink {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             match self.opened.get_or_try_init(|| (self.open)()).await {
                 Ok(sink) => sink.send(messages).await,
                 // The messages are not to blame, even if this fault is permanent: they wait until the sink can be
                 // opened.
-                Err(fault) => messages.iter().map(|_| Err(Fault::Transient(fault.to_string()))).collect(),
+                Err(fault) => messages.iter().map(|_| Err(Fault::Transient(fault.to_string()).into())).collect(),
             }
         })
     }

@@ -24,13 +24,13 @@ pub(crate) struct QueueReaders(());
 
 /// Queues of SQS: none are read.
 #[derive(Debug, Default)]
-pub(crate) struct Queues(());
+pub(crate) struct SqsQueues(());
 
 /// The progress store of a source on AWS: never set.
 #[derive(Debug, Default)]
 pub(crate) struct LateProgressStore(());
 
-impl Queues {
+impl SqsQueues {
     /// Does nothing: there are no queues.
     pub(crate) fn set_routes(&self, _: QueueReaders) {}
 }
@@ -60,7 +60,7 @@ impl Cloud {
 
     /// Never called, like all that follow.
     #[must_use]
-    pub(crate) fn sharing(self, _: &Queues) -> Self {
+    pub(crate) fn sharing(self, _: &SqsQueues) -> Self {
         self
     }
 

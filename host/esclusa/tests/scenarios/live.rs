@@ -142,7 +142,7 @@ listen = "127.0.0.1:0"
 [engine]
 path = "data"
 [aws]
-marks_table = "marks-RUN"
+dedup_table = "marks-RUN"
 [source.orders]
 kind = "kinesis"
 stream = "orders-RUN"

@@ -39,7 +39,7 @@ impl Delivery {
         match error {
             CommitError::Conflict => self.conflicted(now),
             CommitError::TooLarge => self.too_large(now),
-            CommitError::DoneBefore(marks) => self.done_before(&settlement.marked(&marks)),
+            CommitError::DoneBefore(records) => self.done_before(&settlement.done_before(&records)),
             CommitError::Refused(refused) => {
                 let cause = |action: usize| causes.get(action).copied().flatten();
                 let refused: Vec<_> = refused.into_iter().map(|(action, why)| (cause(action), why)).collect();

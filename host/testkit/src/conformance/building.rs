@@ -74,7 +74,7 @@ pub fn commit(actions: Vec<Action>) -> Commit {
         outbox: Arc::default(),
         dead: Vec::new(),
         progress: Progress::None,
-        marks: Vec::new(),
+        dedup: Vec::new(),
         counts: Counts::default(),
     }
 }

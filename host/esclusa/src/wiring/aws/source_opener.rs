@@ -4,7 +4,7 @@
 use super::Cloud;
 use crate::wiring::Unreachable;
 use esclusa_aws::progress::ProgressStore;
-use esclusa_aws::shards::{self, Alone, Coordination, Sharing};
+use esclusa_aws::shards::{self, ShardCoordination, Sharing, SoleReader};
 use esclusa_aws::{check, dynamodb_stream, iam, kinesis, lease, sqs};
 use esclusa_config::plan::{self, DynamodbStreamName, Objects, Output, Plan, Source, TableSpec};
 use esclusa_flow::fault::Fault;
@@ -21,7 +21,7 @@ pub(crate) struct AwsSourceOpener {
     route: plan::RouteSpec,
     source: Source,
     /// The state of reading a stream without leases; it is kept from one opening to the next.
-    alone: Arc<Alone>,
+    alone: Arc<SoleReader>,
     lag: Arc<Lag>,
     /// How many routes read the source.
     routes: u32,
@@ -37,7 +37,7 @@ impl Cloud {
         routes: u32,
         positions: Positions,
     ) -> AwsSourceOpener {
-        let (alone, lag) = (Alone::new(positions), Arc::default());
+        let (alone, lag) = (SoleReader::new(positions), Arc::default());
         AwsSourceOpener { cloud: self.clone(), route: route.clone(), source: source.clone(), alone, lag, routes }
     }
 }
@@ -59,29 +59,29 @@ impl AwsSourceOpener {
             Source::Kinesis { stream, start, consumer, ordered, coordination, place } => {
                 let (stream, fan_out) = (stream.clone(), consumer.clone());
                 let (start, sharing) = (*start, self.sharing(coordination, *ordered));
-                let settings = kinesis::Settings { stream, place: place.clone(), start, fan_out, sharing };
+                let settings = kinesis::KinesisSettings { stream, place: place.clone(), start, fan_out, sharing };
                 kinesis::open(clients, &settings, self.reader()).await
             }
             Source::DynamodbStream { of, start, ordered, coordination, place } => {
                 let stream = table_stream(of);
                 let (start, sharing) = (*start, self.sharing(coordination, *ordered));
-                let settings = dynamodb_stream::Settings { stream, place: place.clone(), start, sharing };
+                let settings = dynamodb_stream::TableStreamSettings { stream, place: place.clone(), start, sharing };
                 dynamodb_stream::open(clients, &settings, self.reader()).await
             }
             Source::Sqs { queue, visibility_timeout, place, .. } => {
                 let (queue, visibility_timeout) = (queue.clone(), *visibility_timeout);
-                let settings = sqs::Settings { queue, place: place.clone(), visibility_timeout };
+                let settings = sqs::SqsSettings { queue, place: place.clone(), visibility_timeout };
                 let (route, source) = (self.route.name.clone(), self.route.source.clone());
-                let reader = sqs::Reader { route, source, workers: self.route.concurrency };
+                let reader = sqs::QueueReader { route, source, workers: self.route.concurrency };
                 let opened = self.cloud.queues.open(clients, &settings, reader).await;
-                opened.map(|(source, keeper)| (source, Some(keeper)))
+                opened.map(|(source, progress_store)| (source, Some(progress_store)))
             }
             other => Err(Fault::Bug(format!("a source of kind {} is not on AWS", other.kind()))),
         }
     }
 
-    fn reader(&self) -> shards::Reader {
-        shards::Reader { route: self.route.name.clone(), source: self.route.source.clone() }
+    fn reader(&self) -> shards::ShardReader {
+        shards::ShardReader { route: self.route.name.clone(), source: self.route.source.clone() }
     }
 
     fn sharing(&self, coordination: &plan::ShardCoordination, ordered: bool) -> Sharing {
@@ -90,9 +90,9 @@ impl AwsSourceOpener {
                 // The owner of leases has to differ between machines and between processes of one machine.
                 let worker = format!("{}:{}", host(), std::process::id());
                 let (place, duration) = (self.cloud.home.clone(), *duration);
-                Coordination::Leases(lease::Settings { table, place, worker, duration })
+                ShardCoordination::Leases(lease::LeaseSettings { table, place, worker, duration })
             }
-            _ => Coordination::Alone(self.alone.clone()),
+            _ => ShardCoordination::Alone(self.alone.clone()),
         };
         // As much again as may be in flight, so that the next batch is there when one is finished.
         let read_ahead = self.route.in_flight_bytes;
@@ -150,13 +150,13 @@ impl Cloud {
         }
         for (name, table) in &plan.tables {
             let TableSpec::Dynamodb { name: there, place, .. } = table else { continue };
-            let table = esclusa_aws::tables::Table { name: there.clone(), place: place.clone() };
+            let table = esclusa_aws::tables::DynamoTable { name: there.clone(), place: place.clone() };
             note(users(&|r| r.grants.tables.contains(name)), check::table(&self.clients, name, &table).await);
         }
         for (name, objects) in &plan.objects {
             let Objects::S3 { bucket, prefix, path_style, place } = objects else { continue };
             let (bucket, prefix) = (bucket.clone(), prefix.clone());
-            let store = esclusa_aws::objects::Store { bucket, prefix, place: place.clone(), path_style: *path_style };
+            let store = esclusa_aws::objects::S3Store { bucket, prefix, place: place.clone(), path_style: *path_style };
             note(users(&|r| r.grants.objects.contains(name)), check::store(&self.clients, name, &store).await);
         }
         for (name, output) in &plan.outputs {
@@ -178,7 +178,7 @@ impl Cloud {
         there: &str,
         place: &plan::ServiceLocation,
     ) -> Result<bool, String> {
-        let table = esclusa_aws::tables::Table { name: there.to_owned(), place: place.clone() };
+        let table = esclusa_aws::tables::DynamoTable { name: there.to_owned(), place: place.clone() };
         check::holds_items(&self.clients, name, &table).await
     }
 
@@ -203,7 +203,7 @@ impl Cloud {
                 check::stream(clients, place, stream, &format!("[source.{name}] stream")).await
             }
             Source::DynamodbStream { of: DynamodbStreamName::Table(table), place, .. } => {
-                let table = esclusa_aws::tables::Table { name: table.clone(), place: place.clone() };
+                let table = esclusa_aws::tables::DynamoTable { name: table.clone(), place: place.clone() };
                 check::table_at(clients, &table, &format!("[source.{name}] table")).await
             }
             Source::Sqs { queue, place, .. } => {
