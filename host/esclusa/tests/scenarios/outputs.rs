@@ -69,7 +69,7 @@ fn receive(listener: TcpListener) -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn messages_of_a_group_go_out_in_its_order_whoever_sends_them() {
+fn messages_of_a_group_go_out_in_its_order_from_any_worker() {
     const MESSAGES: usize = 400;
     let queue = "[source.events]\nkind = \"queue\"\n[output.out]\nkind = \"file\"\npath = \"out.txt\"\n";
     let router = Router::new(&format!("{HEAD}{queue}{ROUTE}concurrency = 8\n"));
