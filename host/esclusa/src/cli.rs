@@ -22,7 +22,7 @@ use crate::configuration;
 use crate::telemetry::{self, LogFormat};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use esclusa_config::{Loaded, Problems};
+use esclusa_config::{LoadedConfig, Problems};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -221,7 +221,7 @@ impl Command {
 
 impl GlobalArgs {
     /// Reads the configuration and writes its warnings to standard error.
-    fn load(&self) -> Result<Loaded> {
+    fn load(&self) -> Result<LoadedConfig> {
         let loaded = configuration::read(&self.config).map_err(InvalidConfiguration)?;
         for warning in &loaded.warnings {
             print::message(warning.render(telemetry::colour()).trim_end());
@@ -230,7 +230,7 @@ impl GlobalArgs {
     }
 
     /// Reads the configuration; warnings are left out, since `run` and `validate` show them.
-    fn load_quietly(&self) -> Result<Loaded> {
+    fn load_quietly(&self) -> Result<LoadedConfig> {
         Ok(configuration::read(&self.config).map_err(InvalidConfiguration)?)
     }
 }

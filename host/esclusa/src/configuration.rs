@@ -3,11 +3,11 @@
 
 use crate::plugins::PluginRefusal;
 use crate::runtime::Runtime;
-use esclusa_config::names::Ungranted;
+use esclusa_config::granted_names::Ungranted;
 use esclusa_config::plan::Plan;
-use esclusa_config::{Code, Diagnostic, Loaded, Locator, Place, Problems, Severity};
+use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator, Problems, Severity};
 use esclusa_sandbox::LoadError;
-use esclusa_sandbox::child::Lost;
+use esclusa_sandbox::child::ChildError;
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// All mistakes in it, or everything that it names on AWS if this build has no AWS.
-pub(crate) fn read(path: &Path) -> Result<Loaded, Problems> {
+pub(crate) fn read(path: &Path) -> Result<LoadedConfig, Problems> {
     let loaded = esclusa_config::load(path, &|name| std::env::var(name).ok())?;
     // The configuration crate does not know the features of this build.
     if cfg!(feature = "aws") {
@@ -29,16 +29,16 @@ pub(crate) fn read(path: &Path) -> Result<Loaded, Problems> {
 }
 
 /// An error for everything that a configuration names on AWS, in the order of the file: for a build without AWS.
-fn on_aws(loaded: &Loaded) -> Vec<Diagnostic> {
+fn on_aws(loaded: &LoadedConfig) -> Vec<Diagnostic> {
     let plan = &loaded.plan;
     let sources = plan.sources.iter().filter(|(_, source)| source.on_aws());
-    let sources = sources.map(|(name, source)| (Place::Source(name), "source", name.as_ref(), source.kind()));
+    let sources = sources.map(|(name, source)| (ConfigPlace::Source(name), "source", name.as_ref(), source.kind()));
     let tables = plan.tables.iter().filter(|(_, table)| table.on_aws());
-    let tables = tables.map(|(name, _)| (Place::Table(name), "table", name.as_str(), "dynamodb"));
+    let tables = tables.map(|(name, _)| (ConfigPlace::Table(name), "table", name.as_str(), "dynamodb"));
     let objects = plan.objects.iter().filter(|(_, objects)| objects.on_aws());
-    let objects = objects.map(|(name, _)| (Place::Objects(name), "objects", name.as_str(), "s3"));
+    let objects = objects.map(|(name, _)| (ConfigPlace::Objects(name), "objects", name.as_str(), "s3"));
     let outputs = plan.outputs.iter().filter(|(_, output)| output.on_aws());
-    let outputs = outputs.map(|(name, output)| (Place::Output(name), "output", name.as_str(), output.kind()));
+    let outputs = outputs.map(|(name, output)| (ConfigPlace::Output(name), "output", name.as_str(), output.kind()));
     let mut found: Vec<Diagnostic> = sources
         .chain(tables)
         .chain(objects)
@@ -65,7 +65,7 @@ pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
 
 /// The files to watch: the configuration and every plugin, each once.
 #[must_use]
-pub(crate) fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
+pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     for route in &loaded.plan.routes {
         if !files.contains(&route.plugin) {
@@ -85,10 +85,10 @@ pub(crate) fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, Plu
 }
 
 fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal) -> Vec<Diagnostic> {
-    let at = |place: Place<'_>, code: Code, message: &str, help: Option<&str>| {
+    let at = |place: ConfigPlace<'_>, code: Code, message: &str, help: Option<&str>| {
         locator.diagnostic(place, code, message, help)
     };
-    let plugin = Place::RouteKey(route, "plugin");
+    let plugin = ConfigPlace::RouteKey(route, "plugin");
     let path =
         plan.routes.iter().find(|r| &*r.name == route).map(|r| r.plugin.display().to_string()).unwrap_or_default();
     match refused {
@@ -99,8 +99,8 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal)
         PluginRefusal::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
         PluginRefusal::Check(why) => {
             let code = match why {
-                Lost::Time(_) => Code::PLUGIN_SCHEMA_TIME,
-                Lost::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
+                ChildError::Time(_) => Code::PLUGIN_SCHEMA_TIME,
+                ChildError::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
                 _ => Code::PLUGIN_SCHEMA_CRASHED,
             };
             vec![at(plugin, code, &format!("{path}: {refused}"), None)]
@@ -108,13 +108,18 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal)
         PluginRefusal::Schema(_) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {refused}"), None)],
         PluginRefusal::Pin { found, .. } => {
             let help = format!("if the new file is meant, write sha256 = \"{found}\"");
-            vec![at(Place::RouteKey(route, "sha256"), Code::PLUGIN_DIGEST_MISMATCH, &refused.to_string(), Some(&help))]
+            vec![at(
+                ConfigPlace::RouteKey(route, "sha256"),
+                Code::PLUGIN_DIGEST_MISMATCH,
+                &refused.to_string(),
+                Some(&help),
+            )]
         }
         PluginRefusal::Config(problems) => {
             let help = format!("`esclusa plugin inspect {path}` shows what the plugin takes");
             let one = |(pointer, why): &(String, String)| {
                 let message = if pointer.is_empty() { why.clone() } else { format!("{pointer}: {why}") };
-                at(Place::Config(route, pointer), Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
+                at(ConfigPlace::Config(route, pointer), Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
             };
             problems.iter().map(one).collect()
         }
@@ -122,15 +127,15 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal)
             let one = |Ungranted { pointer, name, grant }: &Ungranted| {
                 let message = format!("the route does not grant \"{name}\" to its plugin");
                 let help = format!("add it to the route: {grant} = [\"{name}\"]");
-                at(Place::Config(route, pointer), Code::ROUTE_MISSING_GRANT, &message, Some(&help))
+                at(ConfigPlace::Config(route, pointer), Code::ROUTE_MISSING_GRANT, &message, Some(&help))
             };
             missing.iter().map(one).collect()
         }
         PluginRefusal::Order(_) => {
             let help = "use a stream, the changes of a table, or a FIFO queue of SQS as the source";
-            vec![at(Place::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
+            vec![at(ConfigPlace::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
         }
-        PluginRefusal::Init(why) => vec![at(Place::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
+        PluginRefusal::Init(why) => vec![at(ConfigPlace::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
     }
 }
 

@@ -6,7 +6,7 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::event::{Columns, NewEvent, TooLarge};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::filter::{Filter, Undecided};
-use esclusa_flow::work::Exhausted;
+use esclusa_flow::step_budget::Exhausted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

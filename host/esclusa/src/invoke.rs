@@ -7,7 +7,7 @@ mod show;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_flow::call_output::{CallError, CallOutput};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::grants::GrantedReads;
 use esclusa_flow::verdict::{Reason, Verdict};
 use esclusa_pipeline::meter::epoch_millis;
@@ -120,8 +120,8 @@ fn columns(events: &[InvokeEvent], name: &str) -> Result<Arc<Columns>, String> {
     Ok(Arc::new(columns))
 }
 
-fn origin(route: &Route) -> Origin {
-    Origin {
+fn origin(route: &Route) -> BatchOrigin {
+    BatchOrigin {
         route: route.spec.name.clone(),
         source: route.spec.source.clone(),
         kind: route.kind.clone(),
@@ -150,7 +150,7 @@ fn filtered(sifted: Sifted) -> Result<Vec<usize>, String> {
 }
 
 /// Calls the route's plugin, and checks its effects against the route's grants.
-pub(super) async fn call(route: &Route, origin: &Origin, columns: &Arc<Columns>) -> Result<CallOutput, CallError> {
+pub(super) async fn call(route: &Route, origin: &BatchOrigin, columns: &Arc<Columns>) -> Result<CallOutput, CallError> {
     let reads = Arc::new(GrantedReads::new(&route.spec.grants, route.engine.reads()));
     let output = route.plugin().plugin.call(origin, columns, reads).await?;
     route.spec.grants.check(&output, columns.len())?;

@@ -5,12 +5,12 @@
 pub(crate) mod config_check;
 mod schema_cost;
 
-use esclusa_config::names::Ungranted;
+use esclusa_config::granted_names::Ungranted;
 use esclusa_config::plan;
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::LoadedPlugin;
-use esclusa_sandbox::child::{Lost, Program};
-use esclusa_sandbox::{Compiler, LoadError, Loaded, RouteSettings, Sandbox, compile_plugin};
+use esclusa_sandbox::child::{ChildCommand, ChildError};
+use esclusa_sandbox::{CompiledPlugin, Compiler, LoadError, RouteSettings, Sandbox, compile_plugin};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -44,7 +44,7 @@ pub(crate) enum PluginRefusal {
     #[error(
         "the route's config cannot be checked with the plugin's schema: {0}; make the schema simpler, with fewer choices in each other (oneOf, anyOf, not, if) and fewer references and repetitions"
     )]
-    Check(Lost),
+    Check(ChildError),
     /// The route's configuration does not follow the plugin's schema: the JSON pointer and the reason of each mistake.
     #[error("the route's config does not fit the plugin: {}", .0.iter().map(misfit).collect::<Vec<_>>().join("; "))]
     Config(Vec<(String, String)>),
@@ -108,7 +108,7 @@ pub(crate) async fn load(sandbox: &Sandbox, route: &plan::RouteSpec) -> Result<L
 ///
 /// # Errors
 /// [`PluginRefusal`].
-pub(crate) async fn configure(loaded: &Loaded, route: &plan::RouteSpec) -> Result<LoadedPlugin, PluginRefusal> {
+pub(crate) async fn configure(loaded: &CompiledPlugin, route: &plan::RouteSpec) -> Result<LoadedPlugin, PluginRefusal> {
     // First of all checks: a file that is not the pinned one is not looked at any further.
     if let Some(pinned) = &route.sha256
         && **pinned != *loaded.digest
@@ -148,12 +148,12 @@ pub fn serve_child() -> Option<ExitCode> {
 
 /// The program that checks configurations, in a child process.
 #[must_use]
-fn checker() -> Program {
-    Program::this(CHECK)
+fn checker() -> ChildCommand {
+    ChildCommand::this(CHECK)
 }
 
 /// The compiler of plugins, in a child process.
 #[must_use]
 pub(crate) fn compiler() -> Compiler {
-    Compiler::Child(Program::this(COMPILE))
+    Compiler::Child(ChildCommand::this(COMPILE))
 }

@@ -13,7 +13,7 @@ use esclusa_flow::dead::DeadLetter;
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Steps, drive};
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, PendingMessages, Progress};
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::index::EventIndex;
 use esclusa_flow::retry::{Backoff, Policy};
 use esclusa_pipeline::commit::{CommitBuilder, CommitRules, Prepared, ProgressKind};
@@ -199,7 +199,7 @@ impl Steps for RedriveSteps<'_> {
 fn batch(route: &Route, dead_letter: &DeadLetter) -> Result<Batch, NotRedriven> {
     let columns = dead_letters::event_columns(dead_letter, dead_letter.attempts.saturating_add(1))
         .map_err(|error| NotRedriven::Host(error.to_string()))?;
-    let origin = Origin {
+    let origin = BatchOrigin {
         route: route.spec.name.clone(),
         source: dead_letter.source.as_str().into(),
         kind: dead_letter.kind.as_str().into(),

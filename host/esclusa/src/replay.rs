@@ -15,7 +15,7 @@ pub(crate) use trimmed::TrimmedEvents;
 use crate::wiring::aws::{Cloud, LateProgressStore};
 use crate::wiring::sources;
 use bounded::BoundedSource;
-use esclusa_config::plan::{self, Table};
+use esclusa_config::plan::{self, TableSpec};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;
 use esclusa_flow::fault::Fault;
@@ -189,10 +189,10 @@ async fn reachable(job: &ReplayJob, cloud: Option<&Cloud>) -> Result<(), NotRepl
 async fn empty(job: &ReplayJob, stores: &ReplayStores, cloud: Option<&Cloud>) -> Result<(), NotReplayed> {
     for name in job.tables.values() {
         let first = match (job.plan.tables.get(name), &stores.own, cloud) {
-            (Some(Table::Embedded(_)), Some(store), _) => {
+            (Some(TableSpec::Embedded(_)), Some(store), _) => {
                 store.scan_all(name).next().transpose().map(|item| item.is_some()).map_err(|error| error.to_string())
             }
-            (Some(Table::Dynamodb { name: there, place, .. }), _, Some(cloud)) => {
+            (Some(TableSpec::Dynamodb { name: there, place, .. }), _, Some(cloud)) => {
                 cloud.holds_items(name, there, place).await
             }
             _ => Err("it is not open".to_owned()),

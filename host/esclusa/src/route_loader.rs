@@ -92,7 +92,7 @@ impl RouteLoader {
 ///
 /// # Errors
 /// The sandbox cannot be made.
-pub(crate) fn sandbox(engine: &Path) -> Result<Sandbox, esclusa_sandbox::Error> {
+pub(crate) fn sandbox(engine: &Path) -> Result<Sandbox, esclusa_sandbox::SandboxError> {
     let cache_dir = engine.is_dir().then(|| engine.join("cache"));
     Sandbox::new(SandboxConfig { cache_dir, compiler: plugins::compiler(), ..SandboxConfig::default() })
 }

@@ -15,7 +15,7 @@ use crate::wiring::aws::{self, Cloud, SqsQueues};
 use crate::wiring::http_source::HttpSource;
 use crate::wiring::{Resources, Wiring, sources, store_schema};
 use arc_swap::ArcSwap;
-use esclusa_config::Loaded;
+use esclusa_config::LoadedConfig;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
@@ -94,7 +94,7 @@ pub(crate) struct Runtime {
     /// True once the router stops: reloads end then.
     stopping: watch::Sender<bool>,
     running: Mutex<BTreeMap<Arc<str>, RunningRoute>>,
-    loaded: ArcSwap<Loaded>,
+    loaded: ArcSwap<LoadedConfig>,
     reloads: Mutex<Vec<status::ReloadStatus>>,
 }
 
@@ -103,7 +103,11 @@ impl Runtime {
     ///
     /// # Errors
     /// [`StartError`]; nothing was started.
-    pub(crate) async fn start(loaded: Loaded, sandbox: Sandbox, options: RunOptions) -> Result<Arc<Self>, StartError> {
+    pub(crate) async fn start(
+        loaded: LoadedConfig,
+        sandbox: Sandbox,
+        options: RunOptions,
+    ) -> Result<Arc<Self>, StartError> {
         let plan = &loaded.plan;
         if options.until_idle {
             files_exist(plan)?;
@@ -143,7 +147,7 @@ impl Runtime {
 
     /// The configuration in force.
     #[must_use]
-    pub(crate) fn loaded(&self) -> Arc<Loaded> {
+    pub(crate) fn loaded(&self) -> Arc<LoadedConfig> {
         self.loaded.load_full()
     }
 

@@ -1,7 +1,7 @@
 //! Reads tables for people: checks names, reads keys from JSON, and writes items as JSON with every digit.
 
 use crate::configuration::list_names;
-use esclusa_config::plan::{Plan, Table};
+use esclusa_config::plan::{Plan, TableSpec};
 use esclusa_embedded::{Store, plain_json};
 use esclusa_flow::engine::ReadError;
 use esclusa_flow::item::{Item, Value, number};
@@ -65,8 +65,8 @@ pub(crate) fn get(store: &Store, plan: &Plan, table: &str, key: &str) -> Result<
 /// [`NotRead::Unknown`] or [`NotRead::Elsewhere`].
 pub(crate) fn check(plan: &Plan, name: &str) -> Result<(), NotRead> {
     match plan.tables.get(name) {
-        Some(Table::Embedded(_)) => return Ok(()),
-        Some(Table::Dynamodb { name: there, .. }) => {
+        Some(TableSpec::Embedded(_)) => return Ok(()),
+        Some(TableSpec::Dynamodb { name: there, .. }) => {
             return Err(NotRead::Elsewhere { name: name.to_owned(), there: there.clone() });
         }
         None => {}

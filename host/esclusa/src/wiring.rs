@@ -8,7 +8,7 @@ pub(crate) mod store_schema;
 
 use crate::sinks::{append_file, console, smtp, webhook};
 use aws::{Cloud, LateProgressStore};
-use esclusa_config::plan::{self, Objects, Output, Plan, Source, Table};
+use esclusa_config::plan::{self, Objects, Output, Plan, Source, TableSpec};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_pipeline::commit::ProgressKind;
@@ -89,9 +89,9 @@ pub(crate) struct Resources {
     source: Option<Source>,
     outputs: BTreeMap<String, plan::Output>,
     /// Only those on AWS: changes of embedded ones do not need a restart.
-    tables: BTreeMap<String, Table>,
+    tables: BTreeMap<String, TableSpec>,
     objects: BTreeMap<String, Objects>,
-    aws: Option<plan::Aws>,
+    aws: Option<plan::AwsDefaults>,
 }
 
 impl Resources {

@@ -5,8 +5,8 @@ use crate::route::Route;
 use esclusa_flow::event::{Columns, EventRef};
 use esclusa_flow::filter::{Filter, Undecided};
 use esclusa_flow::index::EventIndex;
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use esclusa_flow::verdict::{Reason, Verdict};
-use esclusa_flow::work::{Exhausted, Work};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
@@ -57,7 +57,7 @@ fn at_once(filter: &Filter, kind: &str, events: &Columns) -> Option<Sifted> {
     if events.size() > SMALL {
         return None;
     }
-    let (mut work, stop) = (Work::of(AT_ONCE), AtomicBool::new(false));
+    let (mut work, stop) = (StepBudget::of(AT_ONCE), AtomicBool::new(false));
     all(events, |event| filter.matches(kind, event, &mut work, &stop)).filter(|sifted| !gives_up(sifted))
 }
 

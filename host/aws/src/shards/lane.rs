@@ -12,7 +12,7 @@ use crate::position::Position;
 use crate::retry::random;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
@@ -85,7 +85,7 @@ pub(crate) struct ShardLane {
     stream: Arc<dyn ShardedStream>,
     lag: Arc<Lag>,
     id: String,
-    origin: Origin,
+    origin: BatchOrigin,
     ownership: Box<dyn Ownership>,
     feed: Box<dyn ShardFeed>,
     pace: ReadPace,

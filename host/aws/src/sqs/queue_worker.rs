@@ -11,7 +11,7 @@ use super::shared_receiver::{RouteSubscription, SharedReceiver};
 use super::worker_buffer::WorkerBuffer;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Batch;
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use parking_lot::Mutex;
@@ -172,7 +172,7 @@ impl QueueWorker {
             return Ok(Pull::Empty { drained: drained == Drained::Yes });
         };
         self.poll = Duration::from_secs(1);
-        let origin = Origin {
+        let origin = BatchOrigin {
             route: self.reader.route.clone(),
             source: self.reader.source.clone(),
             kind: "sqs".into(),

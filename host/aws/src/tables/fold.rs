@@ -8,7 +8,7 @@ use esclusa_flow::bounds;
 use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value, number};
-use esclusa_flow::work::{Exhausted, Work};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 
 /// A change of an item as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) const STEPS: u64 = 64 << 20;
 ///
 /// # Errors
 /// [`CommitError::Conflict`], [`CommitError::Refused`], and [`CommitError::TooLarge`] once `work` is used up.
-pub(crate) fn fold(steps: &[FoldStep], key: &Item, work: &mut Work) -> Result<Option<FoldedWrite>, CommitError> {
+pub(crate) fn fold(steps: &[FoldStep], key: &Item, work: &mut StepBudget) -> Result<Option<FoldedWrite>, CommitError> {
     let mut decision = FoldedWrite { operation: None, condition: None, skipped: Vec::new() };
     for step in steps {
         if let Some(guard) = &step.guard {
@@ -102,7 +102,7 @@ pub(crate) fn resolve(
     steps: &[FoldStep],
     key: &Item,
     stored: Option<&Item>,
-    work: &mut Work,
+    work: &mut StepBudget,
 ) -> Result<FoldedWrite, CommitError> {
     let mut decision = FoldedWrite { operation: None, condition: None, skipped: Vec::new() };
     let mut seen = Condition::default();
@@ -150,13 +150,13 @@ fn leave_out(step: &FoldStep, otherwise: Otherwise, decision: &mut FoldedWrite) 
 }
 
 /// True if a condition holds of an item; `None`: it is absent.
-fn holds(condition: &Condition, item: Option<&Item>, work: &mut Work) -> Result<bool, Exhausted> {
+fn holds(condition: &Condition, item: Option<&Item>, work: &mut StepBudget) -> Result<bool, Exhausted> {
     // Each name is looked for among the attributes.
     work.spend(condition.0.len().saturating_mul(item.map_or(0, |item| item.0.len())))?;
     condition.holds_within(|name| item.and_then(|item| item.get(name)), work)
 }
 
-fn add(step: &FoldStep, key: &Item, decision: &mut FoldedWrite, work: &mut Work) -> Result<(), CommitError> {
+fn add(step: &FoldStep, key: &Item, decision: &mut FoldedWrite, work: &mut StepBudget) -> Result<(), CommitError> {
     let known = match &decision.operation {
         Some(ItemOperation::Put(item)) => item.0.len(),
         Some(ItemOperation::Update(changes)) => changes.len(),

@@ -1,29 +1,29 @@
 //! `[aws]`, and the region and endpoint of a resource of AWS.
 
-use super::{Default, Key, Kind, Section};
+use super::{Default, KeySpec, Section, ValueKind};
 
-pub static REGION: Key = Key {
+pub(crate) static REGION: KeySpec = KeySpec {
     name: "region",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("that of AWS_REGION or the profile"),
     about: "The region; an empty text counts as not set.",
 };
-pub static ENDPOINT_URL: Key = Key {
+pub(crate) static ENDPOINT_URL: KeySpec = KeySpec {
     name: "endpoint_url",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("AWS' own, or AWS_ENDPOINT_URL_SERVICE"),
     about: "The http or https URL that requests go to instead; an empty text counts as not set.",
 };
-pub static DEDUP_TABLE: Key = Key {
+pub(crate) static DEDUP_TABLE: KeySpec = KeySpec {
     name: "dedup_table",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     // Not "esclusa-dedup": an upgraded router must find the records that the one before it wrote.
     default: Default::Value("esclusa-marks"),
     about: "The DynamoDB table of dedup records, for exactly-once from sources without leases.",
 };
 
 /// `[aws]`.
-pub static SECTION: Section = Section {
+pub(crate) static SECTION: Section = Section {
     name: "aws",
     about: "Settings for all resources in AWS. Credentials come from the usual chain: environment, profile, role.",
     keys: &[&REGION, &ENDPOINT_URL, &DEDUP_TABLE],
@@ -41,16 +41,16 @@ pub static SECTION: Section = Section {
 };
 
 /// The region of one resource.
-pub static OWN_REGION: Key = Key {
+pub(crate) static OWN_REGION: KeySpec = KeySpec {
     name: "region",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("that of the ARN, else of [aws]"),
     about: "The region of this resource.",
 };
 /// The endpoint of one resource.
-pub static OWN_ENDPOINT_URL: Key = Key {
+pub(crate) static OWN_ENDPOINT_URL: KeySpec = KeySpec {
     name: "endpoint_url",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("that of [aws]"),
     about: "The http or https URL for requests to this resource.",
 };

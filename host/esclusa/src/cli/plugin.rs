@@ -5,10 +5,9 @@ use crate::cli::Exit;
 use crate::configuration::digest;
 use crate::plugins;
 use anyhow::{Context, Result};
-use esclusa_sandbox::{Sandbox, SandboxConfig};
+use esclusa_sandbox::{ComponentNames, Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use wasmparser::{Parser, Payload};
 
 /// `esclusa plugin`.
 #[derive(Debug, clap::Subcommand)]
@@ -36,7 +35,7 @@ async fn inspect(global: &GlobalArgs, file: &Path) -> Result<Exit> {
         .load_bytes(&file.display().to_string(), bytes.clone())
         .await
         .with_context(|| format!("{} is not a plugin", file.display()))?;
-    let names = Names::of(&bytes);
+    let names = ComponentNames::of(&bytes);
     let info = &loaded.info;
     let schema: Option<Value> = info.config_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
     if global.json {
@@ -67,33 +66,4 @@ async fn inspect(global: &GlobalArgs, file: &Path) -> Result<Exit> {
         None => print::line("\nconfig: not described")?,
     }
     Ok(Exit::Ok)
-}
-
-/// The names of the imports and exports of a component.
-#[derive(Default)]
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
-}
-
-impl Names {
-    /// The names of the outermost component: those of components inside say nothing of the host. Sections that cannot
-    /// be read are left out: the sandbox has loaded the file before.
-    fn of(bytes: &[u8]) -> Self {
-        let (mut names, mut depth) = (Names::default(), 0_u32);
-        for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
-            match payload {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                Payload::ComponentImportSection(section) if depth == 0 => {
-                    names.imports.extend(section.into_iter().flatten().map(|import| import.name.name.to_owned()));
-                }
-                Payload::ComponentExportSection(section) if depth == 0 => {
-                    names.exports.extend(section.into_iter().flatten().map(|export| export.name.name.to_owned()));
-                }
-                _ => {}
-            }
-        }
-        names
-    }
 }

@@ -8,7 +8,7 @@ use crate::dead_letters;
 use crate::runtime::output_status::{OutputStatus, outputs};
 use crate::runtime::status::{RouteStatus, Status};
 use anyhow::Result;
-use esclusa_config::{Loaded, show_duration};
+use esclusa_config::{LoadedConfig, show_duration};
 use esclusa_pipeline::meter::LastError;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub(super) async fn routes(global: &GlobalArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn configured(loaded: &Loaded) -> Vec<ListedRoute> {
+fn configured(loaded: &LoadedConfig) -> Vec<ListedRoute> {
     let route = |spec: &esclusa_config::plan::RouteSpec| ListedRoute {
         name: spec.name.to_string(),
         source: spec.source.to_string(),

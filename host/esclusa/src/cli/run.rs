@@ -15,7 +15,7 @@ use crate::runtime::{RunOptions, Runtime, StartError};
 use crate::threads::Threads;
 use anyhow::{Context, Result, anyhow, bail};
 use backstop::Backstop;
-use esclusa_config::Loaded;
+use esclusa_config::LoadedConfig;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
@@ -123,13 +123,13 @@ fn raise_file_limit() {
 }
 
 /// Listens if the configuration has `[admin]`.
-async fn listen(threads: &Threads, loaded: &Loaded) -> Result<Option<StartingListener>> {
+async fn listen(threads: &Threads, loaded: &LoadedConfig) -> Result<Option<StartingListener>> {
     let Some(plan) = &loaded.plan.admin else { return Ok(None) };
     let starting = StartingListener::listen(threads, plan.listen).await;
     Ok(Some(starting.with_context(|| format!("cannot listen on {}", plan.listen))?))
 }
 
-async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
+async fn start(loaded: LoadedConfig, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
     let cache_dir = Some(loaded.plan.engine.join("cache"));
     let (compiler, threads) = (plugins::compiler(), guests.handle());
     let sandbox = Sandbox::new(SandboxConfig { cache_dir, compiler, threads, ..SandboxConfig::default() })?;
@@ -144,7 +144,7 @@ async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc
 }
 
 /// Prints the addresses that can be opened.
-fn announce(loaded: &Loaded, address: Option<std::net::SocketAddr>) {
+fn announce(loaded: &LoadedConfig, address: Option<std::net::SocketAddr>) {
     let plan = &loaded.plan;
     let routes = plan.routes.len();
     match address {

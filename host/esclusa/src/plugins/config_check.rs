@@ -5,9 +5,9 @@
 //! which can be killed.
 
 use super::{PluginRefusal, schema_cost};
-use esclusa_config::names::{needs_order, ungranted};
+use esclusa_config::granted_names::{needs_order, ungranted};
 use esclusa_config::plan;
-use esclusa_sandbox::child::{Bounds, Lost, serve};
+use esclusa_sandbox::child::{ChildError, ChildLimits, serve};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 /// The limits of a check in a child. Schemas of large public APIs take a hundredth of them.
-pub(crate) const BOUNDS: Bounds = Bounds { memory: 256 << 20, time: Duration::from_secs(5), answer: 4 << 20 };
+pub(crate) const BOUNDS: ChildLimits = ChildLimits { memory: 256 << 20, time: Duration::from_secs(5), answer: 4 << 20 };
 /// Most bytes of a schema and a configuration together.
 const INPUT: usize = 64 << 20;
 /// Permits for children: each child may take the memory of [`BOUNDS`].
@@ -49,7 +49,7 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
     let schema: Value = serde_json::from_str(text).map_err(|error| PluginRefusal::Schema(error.to_string()))?;
     let checked = if schema_cost::cheap(&schema, &route.config) {
         let (schema, config) = (schema.clone(), route.config.clone());
-        spawn_blocking(move || validate(&schema, &config)).await.map_err(|error| Lost::Crashed(error.to_string()))
+        spawn_blocking(move || validate(&schema, &config)).await.map_err(|error| ChildError::Crashed(error.to_string()))
     } else {
         by_child(text, &route.config).await
     };
@@ -61,7 +61,7 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
     let unordered = needs_order(&schema) && !route.ordered;
     let (config, grants) = (route.config.clone(), route.grants.clone());
     let missing = spawn_blocking(move || ungranted(&schema, &config, &grants)).await;
-    let missing = missing.map_err(|error| PluginRefusal::Check(Lost::Crashed(error.to_string())))?;
+    let missing = missing.map_err(|error| PluginRefusal::Check(ChildError::Crashed(error.to_string())))?;
     match missing {
         missing if !missing.is_empty() => Err(PluginRefusal::Grants(missing)),
         _ if unordered => Err(PluginRefusal::Order(route.source.clone())),
@@ -69,12 +69,12 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
     }
 }
 
-async fn by_child(schema: &str, config: &Value) -> Result<Result<(), SchemaMismatch>, Lost> {
-    let input = serde_json::to_vec(&(schema, config)).map_err(|error| Lost::Crashed(error.to_string()))?;
+async fn by_child(schema: &str, config: &Value) -> Result<Result<(), SchemaMismatch>, ChildError> {
+    let input = serde_json::to_vec(&(schema, config)).map_err(|error| ChildError::Crashed(error.to_string()))?;
     // It fails only when the semaphore is closed, which never happens.
     let _permit = CHILD_PERMITS.acquire().await;
     let answer = super::checker().start(NICENESS)?.ask(&input, &BOUNDS).await?;
-    serde_json::from_slice(&answer).map_err(|error| Lost::Crashed(error.to_string()))
+    serde_json::from_slice(&answer).map_err(|error| ChildError::Crashed(error.to_string()))
 }
 
 /// The command of the child.

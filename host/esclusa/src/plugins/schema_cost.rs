@@ -1,7 +1,7 @@
 //! Estimates whether a schema is clearly cheap to check: all its keywords are known to be cheap, and with references
 //! followed they take few steps. An upper bound, not the exact cost: other schemas may be cheap as well.
 
-use esclusa_flow::work::{Exhausted, Work};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use serde_json::Value;
 
 /// Most steps of a check: parts of the schema, with references followed, times parts of the configuration. If each of
@@ -19,14 +19,14 @@ const PATTERN: usize = 256;
 
 /// True if checking the configuration takes few steps.
 pub(super) fn cheap(schema: &Value, config: &Value) -> bool {
-    let mut spread = SchemaWalk { root: schema, work: Work::of(SPREAD) };
+    let mut spread = SchemaWalk { root: schema, work: StepBudget::of(SPREAD) };
     let Some(steps) = spread.part(schema, DEPTH) else { return false };
-    let mut work = Work::of(STEPS);
+    let mut work = StepBudget::of(STEPS);
     usize::try_from(steps).is_ok_and(|steps| times(config, steps, &mut work).is_ok())
 }
 
 /// Spends so many steps for each part of a value.
-fn times(value: &Value, steps: usize, work: &mut Work) -> Result<(), Exhausted> {
+fn times(value: &Value, steps: usize, work: &mut StepBudget) -> Result<(), Exhausted> {
     work.spend(steps)?;
     match value {
         Value::Array(values) => values.iter().try_for_each(|value| times(value, steps, work)),
@@ -38,7 +38,7 @@ fn times(value: &Value, steps: usize, work: &mut Work) -> Result<(), Exhausted> 
 /// A walk over a schema that follows references.
 struct SchemaWalk<'a> {
     root: &'a Value,
-    work: Work,
+    work: StepBudget,
 }
 
 impl SchemaWalk<'_> {

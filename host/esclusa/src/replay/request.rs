@@ -1,7 +1,7 @@
 //! The request for a replay, checked against the plan.
 
 use crate::configuration::list_names;
-use esclusa_config::plan::{Coordination, Plan, RouteSpec, Source, Start, Table};
+use esclusa_config::plan::{Plan, RouteSpec, ShardCoordination, Source, Start, TableSpec};
 use esclusa_flow::filter::Filter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -225,11 +225,11 @@ impl ReplayRequest {
             Some(Source::Kinesis { start, consumer, coordination, .. }) => {
                 *start = self.since.map_or(Start::TrimHorizon, Start::AtTimestamp);
                 *consumer = None;
-                *coordination = Coordination::None;
+                *coordination = ShardCoordination::None;
             }
             Some(Source::DynamodbStream { start, coordination, .. }) => {
                 *start = Start::TrimHorizon;
-                *coordination = Coordination::None;
+                *coordination = ShardCoordination::None;
             }
             _ => {}
         }
@@ -268,7 +268,7 @@ impl ReplayJob {
     /// True if the source or a table is in the store of the configuration.
     #[must_use]
     pub(crate) fn needs_store(&self) -> bool {
-        let embedded = |name: &String| matches!(self.plan.tables.get(name), Some(Table::Embedded(_)));
+        let embedded = |name: &String| matches!(self.plan.tables.get(name), Some(TableSpec::Embedded(_)));
         self.logged() || self.wired.grants.tables.iter().any(embedded)
     }
 

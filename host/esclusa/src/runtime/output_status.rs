@@ -1,6 +1,6 @@
 //! The targets of a route: the delivery guarantee of each, and the messages of its outputs.
 
-use esclusa_config::plan::{self, Target};
+use esclusa_config::plan::{self, WriteTarget};
 use esclusa_pipeline::output_meter::OutputReading;
 use esclusa_pipeline::route::Route;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub(crate) fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputSta
     if let Some(name) = spec.on_failure.as_ref().filter(|name| !spec.grants.outputs.contains(*name))
         && let Some(output) = plan.outputs.get(name)
     {
-        let delivery = plan.level(spec, Target::Output(name)).to_string();
+        let delivery = plan.level(spec, WriteTarget::Output(name)).to_string();
         found.push(OutputStatus { name: name.clone(), kind: output.kind().to_owned(), delivery, messages: None });
     }
     for output in found.iter_mut().filter(|output| !matches!(output.kind.as_str(), "table" | "objects")) {
@@ -45,17 +45,17 @@ pub(crate) fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputSta
 /// The targets of a route, from the plan.
 #[must_use]
 pub(crate) fn outputs(spec: &plan::RouteSpec, plan: &plan::Plan) -> Vec<OutputStatus> {
-    let output = |name: &String, kind: &str, target: Target<'_>| OutputStatus {
+    let output = |name: &String, kind: &str, target: WriteTarget<'_>| OutputStatus {
         name: name.clone(),
         kind: kind.to_owned(),
         delivery: plan.level(spec, target).to_string(),
         messages: None,
     };
-    let tables = spec.grants.tables.iter().map(|n| output(n, "table", Target::Table(n)));
-    let objects = spec.grants.objects.iter().map(|n| output(n, "objects", Target::Objects(n)));
+    let tables = spec.grants.tables.iter().map(|n| output(n, "table", WriteTarget::Table(n)));
+    let objects = spec.grants.objects.iter().map(|n| output(n, "objects", WriteTarget::Objects(n)));
     let sends = spec.grants.outputs.iter().map(|n| {
         let kind = plan.outputs.get(n).map_or("output", plan::Output::kind);
-        output(n, kind, Target::Output(n))
+        output(n, kind, WriteTarget::Output(n))
     });
     tables.chain(objects).chain(sends).collect()
 }

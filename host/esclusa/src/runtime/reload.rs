@@ -8,7 +8,7 @@ use super::newest_reload::{ReloadAttempt, ReloadError};
 use super::{RunningRoute, Runtime};
 use crate::wiring::{Resources, aws, store_schema};
 use crate::{dead_letters, plugins};
-use esclusa_config::Loaded;
+use esclusa_config::LoadedConfig;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Schema;
 use esclusa_pipeline::meter::epoch_millis;
@@ -92,7 +92,7 @@ impl Runtime {
     ///
     /// # Errors
     /// The reasons, for people; nothing has changed then.
-    pub(crate) async fn reload_config(&self, new: Loaded) -> Result<String, String> {
+    pub(crate) async fn reload_config(&self, new: LoadedConfig) -> Result<String, String> {
         let mut reload = self.newest.begin(Path::new("routes.toml"));
         let result = self.unless_stopping(self.prepare(new, &mut reload)).await;
         self.conclude(&reload, "routes.toml", result).await
@@ -104,7 +104,7 @@ impl Runtime {
     }
 
     /// Loads the plugins that the new configuration needs, and puts the configuration in force.
-    async fn prepare(&self, new: Loaded, reload: &mut ReloadAttempt) -> Result<String, ReloadError> {
+    async fn prepare(&self, new: LoadedConfig, reload: &mut ReloadAttempt) -> Result<String, ReloadError> {
         let old = self.loaded();
         if old.plan.admin != new.plan.admin || old.plan.engine != new.plan.engine {
             return Err(ReloadError::Failed("[admin] and [engine] change only with a restart".to_owned()));
@@ -136,7 +136,7 @@ impl Runtime {
 
     async fn apply(
         &self,
-        new: Loaded,
+        new: LoadedConfig,
         stay: &BTreeSet<Arc<str>>,
         mut loaded_plugins: BTreeMap<Arc<str>, LoadedPlugin>,
     ) -> Result<String, String> {

@@ -9,7 +9,7 @@ use esclusa_aws::engine::{self, EngineSettings};
 use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::sqs::Routes;
 use esclusa_aws::{iam, objects, sinks, tables};
-use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
+use esclusa_config::plan::{self, Objects, Output, Plan, SnsReceiver, Source, TableSpec};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{Engine, SendError, Sink};
@@ -85,16 +85,16 @@ impl Cloud {
             }
             Output::Sns { receiver, place } => {
                 let target = match receiver {
-                    Receiver::Topic(arn) => sinks::sns::SnsTarget::Topic(arn.clone()),
-                    Receiver::Phone(number) => sinks::sns::SnsTarget::Sms(Some(number.clone())),
-                    Receiver::Attribute => sinks::sns::SnsTarget::Sms(None),
+                    SnsReceiver::Topic(arn) => sinks::sns::SnsTarget::Topic(arn.clone()),
+                    SnsReceiver::Phone(number) => sinks::sns::SnsTarget::Sms(Some(number.clone())),
+                    SnsReceiver::Attribute => sinks::sns::SnsTarget::Sms(None),
                 };
                 sinks::sns::open(clients, place, target)
             }
             Output::Ses { from, to, subject, rate, ambiguous, place } => {
                 let ambiguous = match ambiguous {
-                    plan::Ambiguous::Retry => sinks::ses::AmbiguousMail::Retry,
-                    plan::Ambiguous::DeadLetter => sinks::ses::AmbiguousMail::DeadLetter,
+                    plan::AmbiguousSend::Retry => sinks::ses::AmbiguousMail::Retry,
+                    plan::AmbiguousSend::DeadLetter => sinks::ses::AmbiguousMail::DeadLetter,
                 };
                 let (from, to, subject) = (from.clone(), to.clone(), subject.clone());
                 let (place, rate) = (place.clone(), *rate);
@@ -144,10 +144,10 @@ fn resources(
     spec: &plan::RouteSpec,
 ) -> (BTreeMap<String, tables::DynamoTable>, BTreeMap<String, objects::S3Store>) {
     let table = |name: &String| match plan.tables.get(name)? {
-        Table::Dynamodb { name: there, place, .. } => {
+        TableSpec::Dynamodb { name: there, place, .. } => {
             Some((name.clone(), tables::DynamoTable { name: there.clone(), place: place.clone() }))
         }
-        Table::Embedded(_) => None,
+        TableSpec::Embedded(_) => None,
     };
     let store = |name: &String| match plan.objects.get(name)? {
         Objects::S3 { bucket, prefix, path_style, place } => Some((
@@ -182,7 +182,7 @@ fn uses(plan: &Plan) -> Vec<iam::Use> {
             uses.push(iam::Use::Dedup { table: plan.aws.dedup_table.clone() });
         }
         for table in route.grants.tables.iter().filter_map(|name| plan.tables.get(name)) {
-            if let Table::Dynamodb { name, layout, .. } = table {
+            if let TableSpec::Dynamodb { name, layout, .. } = table {
                 let indexes = layout.iter().flat_map(|layout| layout.indexes.keys().cloned()).collect();
                 uses.push(iam::Use::Table { name: name.clone(), indexes });
             }
@@ -202,7 +202,7 @@ fn output_use(output: &Output) -> Option<iam::Use> {
     Some(match output {
         Output::Kinesis { stream, .. } => iam::Use::KinesisWrite { stream: stream.clone() },
         Output::Sqs { queue, .. } => iam::Use::SqsWrite { queue: queue.clone() },
-        Output::Sns { receiver: Receiver::Topic(arn), .. } => iam::Use::SnsPublish { topic: arn.clone() },
+        Output::Sns { receiver: SnsReceiver::Topic(arn), .. } => iam::Use::SnsPublish { topic: arn.clone() },
         Output::Sns { .. } => iam::Use::Sms,
         Output::Ses { from, .. } => iam::Use::SesSend { from: from.clone() },
         Output::S3 { bucket, prefix, .. } => iam::Use::ObjectsWrite { bucket: bucket.clone(), prefix: prefix.clone() },

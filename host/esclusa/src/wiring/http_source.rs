@@ -5,7 +5,7 @@
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use esclusa_flow::verdict::Verdict;
@@ -98,7 +98,7 @@ impl HttpSource {
     /// The source for `route`: as many lanes as it has workers.
     #[must_use]
     pub(crate) fn source(&self, route: Arc<str>, source: Arc<str>, workers: usize) -> Box<dyn Source> {
-        let origin = Origin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
+        let origin = BatchOrigin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
         Box::new(HttpLanes { http_source: self.clone(), origin, left: workers.max(1) })
     }
 }
@@ -111,7 +111,7 @@ impl Default for HttpSource {
 
 struct HttpLanes {
     http_source: HttpSource,
-    origin: Origin,
+    origin: BatchOrigin,
     left: usize,
 }
 
@@ -138,7 +138,7 @@ impl Source for HttpLanes {
 /// One of several lanes that take requests from the same channel.
 struct HttpLane {
     http_source: HttpSource,
-    origin: Origin,
+    origin: BatchOrigin,
     /// Received in `ready`, for the next pull.
     first: Option<PendingRequest>,
     answers: HashMap<u64, oneshot::Sender<HttpAnswer>>,

@@ -79,8 +79,8 @@ fn reads_queue(plan: &Plan, route: &plan::RouteSpec, queue: &str) -> bool {
 }
 
 /// `None`: the table is not in the embedded engine.
-fn table_schema(table: &plan::Table) -> Option<TableSchema> {
-    if let plan::Table::Embedded(layout) = table { Some(layout.clone()) } else { None }
+fn table_schema(table: &plan::TableSpec) -> Option<TableSchema> {
+    if let plan::TableSpec::Embedded(layout) = table { Some(layout.clone()) } else { None }
 }
 
 /// `None`: the object store is not a directory of the embedded engine.

@@ -6,7 +6,7 @@ use crate::wiring::Unreachable;
 use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::shards::{self, ShardCoordination, Sharing, SoleReader};
 use esclusa_aws::{check, dynamodb_stream, iam, kinesis, lease, sqs};
-use esclusa_config::plan::{self, Objects, Output, Plan, Source, Table, TableStream};
+use esclusa_config::plan::{self, DynamodbStreamName, Objects, Output, Plan, Source, TableSpec};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::source::{self, Positions};
@@ -84,9 +84,9 @@ impl AwsSourceOpener {
         shards::ShardReader { route: self.route.name.clone(), source: self.route.source.clone() }
     }
 
-    fn sharing(&self, coordination: &plan::Coordination, ordered: bool) -> Sharing {
+    fn sharing(&self, coordination: &plan::ShardCoordination, ordered: bool) -> Sharing {
         let coordination = match (coordination, coordination.lease_table(&self.route.name)) {
-            (plan::Coordination::Leases { duration, .. }, Some(table)) => {
+            (plan::ShardCoordination::Leases { duration, .. }, Some(table)) => {
                 // The owner of leases has to differ between machines and between processes of one machine.
                 let worker = format!("{}:{}", host(), std::process::id());
                 let (place, duration) = (self.cloud.home.clone(), *duration);
@@ -113,9 +113,9 @@ fn host() -> String {
     if name.trim().is_empty() { "esclusa".to_owned() } else { name.trim().to_owned() }
 }
 
-fn table_stream(of: &TableStream) -> String {
+fn table_stream(of: &DynamodbStreamName) -> String {
     match of {
-        TableStream::Table(name) | TableStream::Arn(name) => name.clone(),
+        DynamodbStreamName::Table(name) | DynamodbStreamName::Arn(name) => name.clone(),
     }
 }
 
@@ -149,7 +149,7 @@ impl Cloud {
             note(routes, self.check_source(name, source).await);
         }
         for (name, table) in &plan.tables {
-            let Table::Dynamodb { name: there, place, .. } = table else { continue };
+            let TableSpec::Dynamodb { name: there, place, .. } = table else { continue };
             let table = esclusa_aws::tables::DynamoTable { name: there.clone(), place: place.clone() };
             note(users(&|r| r.grants.tables.contains(name)), check::table(&self.clients, name, &table).await);
         }
@@ -202,7 +202,7 @@ impl Cloud {
             Source::Kinesis { stream, place, .. } => {
                 check::stream(clients, place, stream, &format!("[source.{name}] stream")).await
             }
-            Source::DynamodbStream { of: TableStream::Table(table), place, .. } => {
+            Source::DynamodbStream { of: DynamodbStreamName::Table(table), place, .. } => {
                 let table = esclusa_aws::tables::DynamoTable { name: table.clone(), place: place.clone() };
                 check::table_at(clients, &table, &format!("[source.{name}] table")).await
             }
@@ -222,7 +222,7 @@ impl Cloud {
             Output::Sqs { queue, place } => {
                 check::queue(clients, place, queue, &format!("[output.{name}] queue")).await
             }
-            Output::Sns { receiver: plan::Receiver::Topic(arn), place } => {
+            Output::Sns { receiver: plan::SnsReceiver::Topic(arn), place } => {
                 check::topic(clients, place, arn, &format!("[output.{name}] topic_arn")).await
             }
             Output::S3 { bucket, path_style, place, .. } => {
