@@ -1,5 +1,5 @@
 //! The messages of one worker: the batch in work, and those that wait for their turn. Whether a message still waits for
-//! the route is known to the [`AckTracker`](super::ack_tracker::Shares).
+//! the route is known to the [`AckTracker`](super::ack_tracker::AckTracker).
 //!
 //! Pure. Gives the messages of one group after the other, each group in order (invariant 3).
 

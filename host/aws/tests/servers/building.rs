@@ -68,7 +68,7 @@ pub async fn create(clients: &Clients) -> DynamoTable {
 }
 
 /// An engine of one table over an embedded one.
-pub struct Bench {
+pub struct EngineUnderTest {
     pub engine: Arc<AwsEngine>,
     pub local: Store,
     pub dir: tempfile::TempDir,
@@ -83,7 +83,7 @@ pub struct Make {
 }
 
 impl Make {
-    pub fn over(self, clients: &Clients, name: &str, table: &DynamoTable) -> Bench {
+    pub fn over(self, clients: &Clients, name: &str, table: &DynamoTable) -> EngineUnderTest {
         let dir = tempfile::tempdir().unwrap();
         let local = Store::open(dir.path(), Schema::default()).unwrap();
         let settings = EngineSettings {
@@ -95,12 +95,12 @@ impl Make {
             progress_store: self.progress_store,
             dedup_table: self.dedup_table,
         };
-        Bench { engine: Arc::new(AwsEngine::new(settings, clients)), local, dir }
+        EngineUnderTest { engine: Arc::new(AwsEngine::new(settings, clients)), local, dir }
     }
 }
 
 /// An engine of a new table, at-least-once.
-pub async fn bench(clients: &Clients) -> Bench {
+pub async fn bench(clients: &Clients) -> EngineUnderTest {
     Make::default().over(clients, TABLE, &create(&self::clients().await).await)
 }
 
@@ -156,7 +156,7 @@ pub fn commit(actions: Vec<Action>, done: u64) -> Commit {
     }
 }
 
-pub async fn get(bench: &Bench, key: &Item) -> Option<Item> {
+pub async fn get(bench: &EngineUnderTest, key: &Item) -> Option<Item> {
     use esclusa_flow::engine::Engine as _;
     bench.engine.reads().get(TABLE, key).await.unwrap()
 }

@@ -120,7 +120,7 @@ async fn progress_in_a_transaction_does_not_stop_renewals() {
 }
 
 #[tokio::test]
-async fn whoever_takes_over_repeats_exactly_the_prepared_batch() {
+async fn the_next_owner_repeats_exactly_the_prepared_batch() {
     let (stream, table) = (TestStream::new(1).await, unique("leases"));
     stream.put_numbers(0..30).await;
     let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "one")).await;
@@ -261,7 +261,7 @@ async fn a_shard_that_ended_while_its_lease_was_taken_is_not_handed_out() {
     let (clients, log) = faulty::clients(decide).await;
     let (name, start, sharing) = (stream.name.clone(), Start::TrimHorizon, leases(&table, "one"));
     let settings = KinesisSettings { stream: name, place: place("KINESIS"), start, fan_out: None, sharing };
-    let (mut source, _keeper) = kinesis::open(&clients, &settings, reader("route")).await.unwrap();
+    let (mut source, _progress_store) = kinesis::open(&clients, &settings, reader("route")).await.unwrap();
     let lane = tokio::time::timeout(PATIENCE, source.next_lane()).await.unwrap().unwrap().unwrap();
     assert_eq!(lane.id(), shard(1));
     // A lease in hand is not taken again. This one is, since nothing came of it.

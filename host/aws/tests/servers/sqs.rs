@@ -189,7 +189,7 @@ async fn a_batch_takes_as_many_receives_as_it_needs() {
 async fn a_window_gathers_messages_that_come_later() {
     let (client, queue) = make(false).await;
     send(&client, &queue, &loose(["first"])).await;
-    let (mut source, _keeper) = open(&queue).await;
+    let (mut source, _progress_store) = open(&queue).await;
     let mut lane = lane(&mut *source).await;
     let limit = Limit { events: 2, window: PATIENCE, ..LIMIT };
     let later = async {

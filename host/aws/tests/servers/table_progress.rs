@@ -1,4 +1,4 @@
-//! A keeper over a table: the position of each lane in an item, as leases have it.
+//! A progress store over a table: the position of each lane in an item, as leases have it.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{

@@ -1,4 +1,4 @@
-//! Shares against a naive model: a queue and routes, every message by itself.
+//! The ack tracker against a naive model: a queue and routes, every message by itself.
 
 use super::*;
 use proptest::prelude::*;
