@@ -22,10 +22,10 @@ use crate::tables::{Fence, Marks, Patience, TableReads, Tables, Write};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::engine::{self, Commit, CommitError, Committed, PendingMessages, Progress, Reads, Sink};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::outbox::Witness;
+use esclusa_flow::outbox::SendObserver;
 use parking_lot::{Mutex, MutexGuard};
 use parts::{Parts, Rest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +36,7 @@ pub struct Engine {
     tables: Arc<Tables>,
     stores: Stores,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
-    witness: Arc<dyn Witness>,
+    witness: Arc<dyn SendObserver>,
     local: Arc<dyn engine::Engine>,
     keeper: Option<Arc<dyn ProgressStore>>,
     /// Where effects are to happen once.

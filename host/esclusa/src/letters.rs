@@ -2,7 +2,7 @@
 
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::filter::{Filter, Undecided};

@@ -2,13 +2,12 @@
 //!
 //! It knows no clock, no plugin and no engine: the caller asks [`Delivery::step`] what to do, does it, and
 //! reports back. It keeps invariant 3 (in an ordered lane only a contiguous prefix is settled) and its half of
-//! invariant 8 (every event gets exactly one verdict). The unit of work is a [`Part`]: a run of events that are
+//! invariant 8 (every event gets exactly one verdict). The unit of work is a [`BatchPart`]: a run of events that are
 //! called and committed together. A failing part is split, waits, or gives up its events; purity of plugins
 //! makes calling again free, so no output survives a failure.
 
+mod bisect;
 mod drive;
-mod failure;
-mod part;
 
 pub use drive::{NotCommitted, Steps, drive};
 
@@ -16,9 +15,9 @@ use crate::batch::Claim;
 use crate::call_output::{CallError, CallFailure, CallOutput, Disposition};
 use crate::event::Columns;
 use crate::index::{CallIndex, EventIndex};
-use crate::retry::Policy;
+use crate::retry::RetryPolicy;
 use crate::verdict::{Reason, Verdict};
-use part::Part;
+use bisect::BatchPart;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -36,7 +35,7 @@ pub struct Moment {
 pub enum Step {
     /// Call the plugin with these events, then report with [`Delivery::called`].
     Call(Vec<EventIndex>),
-    /// Commit this with [`Delivery::take_output`], then report with [`Delivery::committed`] or [`Delivery::not_committed`].
+    /// Commit this with the output of its call, then report with [`Delivery::committed`] or [`Delivery::not_committed`].
     Commit(Settlement),
     /// Nothing to do before this time on the monotonic clock.
     Wait(Duration),
@@ -97,7 +96,7 @@ impl Settlement {
 /// The delivery of one batch.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    policy: Policy,
+    policy: RetryPolicy,
     ordered: bool,
     seed: u64,
     timestamps: Vec<u64>,
@@ -106,7 +105,7 @@ pub struct Delivery {
     /// Verdicts that the next call cannot change.
     decided: Vec<Option<Verdict>>,
     /// Ascending and without gaps where the lane is ordered; the front part is in work.
-    parts: VecDeque<Part>,
+    parts: VecDeque<BatchPart>,
     /// What the front part's call gave.
     settlement: Option<Settlement>,
     /// The output that is committed with the settlement.
@@ -119,7 +118,7 @@ pub struct Delivery {
 impl Delivery {
     /// Starts the delivery of `events`. `seed` varies the jitter.
     #[must_use]
-    pub fn new(events: &Columns, ordered: bool, policy: Policy, seed: u64) -> Self {
+    pub fn new(events: &Columns, ordered: bool, policy: RetryPolicy, seed: u64) -> Self {
         let count = events.len();
         Delivery {
             policy,
@@ -131,7 +130,7 @@ impl Delivery {
             parts: if count == 0 {
                 VecDeque::new()
             } else {
-                VecDeque::from([Part::new(EventIndex::all(count).collect())])
+                VecDeque::from([BatchPart::new(EventIndex::all(count).collect())])
             },
             settlement: None,
             output: CallOutput::default(),
@@ -229,10 +228,10 @@ impl Delivery {
             Err(CallError::Halt(reason)) => self.halted = Some(reason),
             Err(CallError::Host(fault)) => self.stalled(&fault, now),
             Err(CallError::Retry(reason)) => {
-                self.fail(&Reason::new("retries-exhausted", reason), failure::Cause::Asked, now.monotonic);
+                self.fail(&Reason::new("retries-exhausted", reason), bisect::Cause::Asked, now.monotonic);
             }
             Err(CallError::Failed(failure)) => {
-                let cause = if failure.fated { failure::Cause::Fated } else { failure::Cause::Failed };
+                let cause = if failure.fated { bisect::Cause::Fated } else { bisect::Cause::Failed };
                 let CallFailure { kind, message, backtrace, logs, .. } = *failure;
                 let reason = Reason { code: kind.code().to_owned(), message, backtrace, logs };
                 self.fail(&reason, cause, now.monotonic);
@@ -242,7 +241,7 @@ impl Delivery {
 
     /// The output of the call whose settlement is to be committed. It is given once: after a commit that did not happen the
     /// events are called again.
-    pub fn take_output(&mut self) -> CallOutput {
+    fn take_output(&mut self) -> CallOutput {
         std::mem::take(&mut self.output)
     }
 

@@ -3,7 +3,7 @@
 use crate::BoxFuture;
 use crate::batch::Token;
 use crate::counts::Counts;
-use crate::dead::{DeadLetter, Handler};
+use crate::dead_letter::{DeadLetter, Handler};
 use crate::effect::{Action, OutboxMessage};
 use crate::fault::Fault;
 use crate::item::{Condition, Item};
@@ -139,7 +139,7 @@ pub trait Reads: Send + Sync {
     fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>>;
 
     /// The items that a selection finds, in the order of the sort key. They are gathered
-    /// as [`Found`], within its limit.
+    /// as [`QueryResult`], within its limit.
     fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>>;
 }
 
@@ -176,12 +176,12 @@ pub enum ReadError {
 
 /// What a query has found so far. It is held in the router's memory, so it is limited.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct QueryResult {
     items: Vec<Item>,
     bytes: usize,
 }
 
-impl Found {
+impl QueryResult {
     /// Bytes of names and values that one query gives at most.
     pub const MOST: usize = 16 << 20;
 

@@ -8,7 +8,7 @@ pub mod batch;
 pub mod bounds;
 pub mod call_output;
 pub mod counts;
-pub mod dead;
+pub mod dead_letter;
 pub mod delivery;
 pub mod effect;
 pub mod engine;

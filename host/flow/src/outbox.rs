@@ -1,7 +1,7 @@
 //! Messages on their way to their sinks, from try to try. Whoever has them waits in between, and says where they are
 //! kept meanwhile.
 
-use crate::dead::{DeadLetter, Sender};
+use crate::dead_letter::{DeadLetter, OutboxOrigin};
 use crate::effect::OutboxMessage;
 use crate::engine::Sink;
 use crate::fault::Fault;
@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Hears what becomes of the messages of a route, output by output.
-pub trait Witness: Send + Sync {
+pub trait SendObserver: Send + Sync {
     /// So many messages of an outbox wait to be sent to an output. The number names them from now on.
     fn waiting(&self, output: &str, messages: usize) -> u64;
 
     /// They were tried.
-    fn tried(&self, output: &str, number: u64, tried: &Tried<'_>);
+    fn tried(&self, output: &str, number: u64, tried: &SendAttempt<'_>);
 
     /// Those that are left are tried again after so long.
     fn again(&self, output: &str, number: u64, wait: Duration);
@@ -27,7 +27,7 @@ pub trait Witness: Send + Sync {
 
 /// What a try to send the messages of an outbox to one output gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tried<'a> {
+pub struct SendAttempt<'a> {
     /// How many were sent.
     pub sent: usize,
     /// How many failed. Those that had to wait for another one are not among them.
@@ -39,12 +39,12 @@ pub struct Tried<'a> {
 }
 
 /// Nobody listens.
-impl Witness for () {
+impl SendObserver for () {
     fn waiting(&self, _: &str, _: usize) -> u64 {
         0
     }
 
-    fn tried(&self, _: &str, _: u64, _: &Tried<'_>) {}
+    fn tried(&self, _: &str, _: u64, _: &SendAttempt<'_>) {}
 
     fn again(&self, _: &str, _: u64, _: Duration) {}
 
@@ -59,7 +59,7 @@ pub struct Outbox {
     tries: BTreeMap<String, u32>,
     /// Messages that were given up.
     pub dead: Vec<DeadLetter>,
-    witness: Arc<dyn Witness>,
+    witness: Arc<dyn SendObserver>,
     /// What the witness calls the messages of each output.
     numbers: BTreeMap<String, u64>,
     /// They are recorded, and so wait on if this is dropped.
@@ -68,14 +68,14 @@ pub struct Outbox {
 
 /// What to do after a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Again {
+pub struct RetryWait {
     /// The number of the wait: failed tries so far, less one, of the message that has most.
     pub round: u32,
     /// The least wait that an output asked for.
     pub least: Duration,
 }
 
-impl Again {
+impl RetryWait {
     /// How long to wait before the next try. An output that asks for more than the longest wait does not get it.
     #[must_use]
     pub fn wait(self, backoff: &Backoff, seed: u64) -> Duration {
@@ -86,7 +86,7 @@ impl Again {
 impl Outbox {
     /// Messages that are forgotten if this is dropped. Nothing is sent yet.
     #[must_use]
-    pub fn new(messages: Vec<OutboxMessage>, witness: Arc<dyn Witness>) -> Self {
+    pub fn new(messages: Vec<OutboxMessage>, witness: Arc<dyn SendObserver>) -> Self {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for message in &messages {
             let count = counts.entry(&message.send.output).or_default();
@@ -99,7 +99,7 @@ impl Outbox {
 
     /// Messages that are recorded elsewhere: they wait on if this is dropped.
     #[must_use]
-    pub fn recorded(messages: Vec<OutboxMessage>, witness: Arc<dyn Witness>) -> Self {
+    pub fn recorded(messages: Vec<OutboxMessage>, witness: Arc<dyn SendObserver>) -> Self {
         let mut outbox = Outbox::new(messages, witness);
         outbox.recorded = true;
         outbox
@@ -117,11 +117,11 @@ impl Outbox {
     pub async fn attempt(
         &mut self,
         sinks: &BTreeMap<String, Arc<dyn Sink>>,
-        sender: &Sender<'_>,
+        sender: &OutboxOrigin<'_>,
         retries: Option<u32>,
         mut failed: impl FnMut(&OutboxMessage, &Fault),
-    ) -> Option<Again> {
-        let mut again = Again { round: 0, least: Duration::ZERO };
+    ) -> Option<RetryWait> {
+        let mut again = RetryWait { round: 0, least: Duration::ZERO };
         let mut rest = std::mem::take(&mut self.left);
         while let Some(first) = rest.first() {
             let output = first.send.output.clone();
@@ -154,7 +154,7 @@ impl Outbox {
                 }
             }
             let given_up = self.dead.len().saturating_sub(dead);
-            self.tell(&output, &Tried { sent, failed: failures, given_up, fault: why.as_ref() });
+            self.tell(&output, &SendAttempt { sent, failed: failures, given_up, fault: why.as_ref() });
         }
         (!self.left.is_empty()).then_some(again)
     }
@@ -164,9 +164,9 @@ impl Outbox {
         &mut self,
         message: OutboxMessage,
         fault: &Fault,
-        sender: &Sender<'_>,
+        sender: &OutboxOrigin<'_>,
         retries: Option<u32>,
-        again: &mut Again,
+        again: &mut RetryWait,
     ) -> bool {
         let before = self.tries.get(&message.id).copied().unwrap_or_default();
         let tries = before.saturating_add(1);
@@ -183,7 +183,7 @@ impl Outbox {
         true
     }
 
-    fn tell(&self, output: &str, tried: &Tried<'_>) {
+    fn tell(&self, output: &str, tried: &SendAttempt<'_>) {
         if let Some(number) = self.numbers.get(output) {
             self.witness.tried(output, *number, tried);
         }
@@ -211,7 +211,7 @@ impl Drop for Outbox {
 mod tests {
     use super::*;
     use crate::BoxFuture;
-    use crate::dead::Handler;
+    use crate::dead_letter::Handler;
     use crate::effect::SendMessage;
     use std::pin::pin;
     use std::sync::Mutex;
@@ -239,14 +239,14 @@ mod tests {
         }
     }
 
-    impl Witness for Heard {
+    impl SendObserver for Heard {
         fn waiting(&self, output: &str, messages: usize) -> u64 {
             self.note(format!("{output}: {messages} wait"));
             7
         }
 
-        fn tried(&self, output: &str, number: u64, tried: &Tried<'_>) {
-            let Tried { sent, failed, given_up, fault } = tried;
+        fn tried(&self, output: &str, number: u64, tried: &SendAttempt<'_>) {
+            let SendAttempt { sent, failed, given_up, fault } = tried;
             let fault = fault.map(Fault::to_string).unwrap_or_default();
             assert_eq!(number, 7);
             self.note(format!("{output}: {sent} sent, {failed} failed, {given_up} given up: {fault}"));
@@ -275,10 +275,10 @@ mod tests {
         OutboxMessage { id: id.into(), send }
     }
 
-    fn attempt(outbox: &mut Outbox, sink: &Arc<Scripted>, retries: Option<u32>) -> (Option<Again>, usize) {
+    fn attempt(outbox: &mut Outbox, sink: &Arc<Scripted>, retries: Option<u32>) -> (Option<RetryWait>, usize) {
         let sinks = BTreeMap::from([("out".to_owned(), sink.clone() as Arc<dyn Sink>)]);
         let handler = Handler { kind: "queue".into(), plugin: "p.wasm".into(), digest: "d".into() };
-        let sender = Sender { route: "r", source: "s", lane: "l", handler: &handler, now: 7 };
+        let sender = OutboxOrigin { route: "r", source: "s", lane: "l", handler: &handler, now: 7 };
         let mut failures = 0;
         let again = match pin!(outbox.attempt(&sinks, &sender, retries, |_, _| failures += 1))
             .poll(&mut Context::from_waker(Waker::noop()))
@@ -306,7 +306,7 @@ mod tests {
             heard.clone(),
         );
         let (again, failures) = attempt(&mut outbox, &sink, None);
-        assert_eq!((again, failures), (Some(Again { round: 0, least: Duration::from_secs(3) }), 3));
+        assert_eq!((again, failures), (Some(RetryWait { round: 0, least: Duration::from_secs(3) }), 3));
         assert_eq!((outbox.left.len(), outbox.unsent()), (1, 3));
         outbox.waits(Duration::from_secs(3));
         assert_eq!(attempt(&mut outbox, &sink, None), (None, 0));
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn an_output_is_waited_for_as_long_as_it_asks_and_no_longer_than_the_longest_wait() {
         let backoff = Backoff { base: Duration::from_millis(10), max: Duration::from_secs(5) };
-        let wait = |seconds| Again { round: 0, least: Duration::from_secs(seconds) }.wait(&backoff, 1);
+        let wait = |seconds| RetryWait { round: 0, least: Duration::from_secs(seconds) }.wait(&backoff, 1);
         assert!(wait(0) <= Duration::from_millis(10));
         assert_eq!((wait(3), wait(86_400)), (Duration::from_secs(3), Duration::from_secs(5)));
     }
@@ -344,7 +344,7 @@ mod tests {
         let results = vec![fail(), held(), fail(), held(), fail(), Ok(())];
         let sink = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
         let mut outbox = Outbox::new(vec![message("poison", "out"), message("good", "out")], Arc::new(()));
-        let wait = |round| Some(Again { round, least: Duration::ZERO });
+        let wait = |round| Some(RetryWait { round, least: Duration::ZERO });
         assert_eq!(attempt(&mut outbox, &sink, Some(1)), (wait(0), 1));
         assert_eq!(attempt(&mut outbox, &sink, Some(1)), (wait(0), 1), "the poison is given up");
         assert_eq!((outbox.dead.len(), outbox.dead[0].attempts), (1, 2));
@@ -358,7 +358,7 @@ mod tests {
         let sink = Arc::new(Scripted(Mutex::default(), Mutex::default()));
         let mut outbox = Outbox::new(vec![message("1", "out")], Arc::new(()));
         for round in 0..2 {
-            assert_eq!(attempt(&mut outbox, &sink, Some(2)).0, Some(Again { round, least: Duration::ZERO }));
+            assert_eq!(attempt(&mut outbox, &sink, Some(2)).0, Some(RetryWait { round, least: Duration::ZERO }));
         }
         assert_eq!(attempt(&mut outbox, &sink, Some(2)).0, None);
         assert_eq!((outbox.dead.len(), outbox.dead[0].attempts), (1, 3));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What a route does with failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct RetryPolicy {
     /// Retries after the first failure; `None`: for ever.
     pub max_retry_attempts: Option<u32>,
     /// Events older than this are given up without a call; `None`: never.

@@ -10,7 +10,7 @@ use esclusa_flow::engine::CommitError;
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::index::{CallIndex, EventIndex};
-use esclusa_flow::retry::{Backoff, Policy};
+use esclusa_flow::retry::{Backoff, RetryPolicy};
 use esclusa_flow::verdict::{Reason, Verdict};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,9 +93,9 @@ fn columns(count: usize) -> Columns {
     columns
 }
 
-fn policy(max_retry_attempts: Option<u32>, release: bool) -> Policy {
+fn policy(max_retry_attempts: Option<u32>, release: bool) -> RetryPolicy {
     let backoff = Backoff { base: Duration::from_millis(10), max: Duration::from_millis(500) };
-    Policy { max_retry_attempts, max_record_age: None, bisect: true, release, backoff }
+    RetryPolicy { max_retry_attempts, max_record_age: None, bisect: true, release, backoff }
 }
 
 fn send(cause: Option<CallIndex>, data: Vec<u8>) -> Effect {
@@ -258,7 +258,7 @@ impl Model<'_> {
 }
 
 /// Drives a delivery to its end in virtual time, with the loop that lanes use.
-fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -> Seen {
+fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: RetryPolicy) -> Seen {
     let sifted = EventIndex::all(scripts.len()).zip(scripts).filter_map(|(event, script)| match script {
         Script::Filtered => Some((event, Verdict::Filtered)),
         Script::Unsifted => Some((event, Verdict::Dead(Reason::new("limit.filter", "")))),
@@ -400,7 +400,7 @@ fn one_poison_event_in_a_hundred_is_isolated_without_using_up_retries_of_others(
 #[test]
 fn without_bisect_the_whole_batch_is_given_up_with_its_culprit() {
     let scripts = [Script::Good, Script::Poison];
-    let policy = Policy { bisect: false, ..policy(Some(1), false) };
+    let policy = RetryPolicy { bisect: false, ..policy(Some(1), false) };
     let seen = run(&scripts, &[], true, policy);
     assert_eq!(seen.settled.iter().map(|(_, v)| name(v)).collect::<Vec<_>>(), ["plugin.trap", "plugin.trap"]);
 }
@@ -447,7 +447,7 @@ fn an_event_that_is_too_large_to_commit_alone_is_given_up_and_no_other_is() {
 
 #[test]
 fn events_past_their_age_are_given_up_without_a_call() {
-    let policy = Policy { max_record_age: Some(Duration::from_secs(1)), ..policy(None, false) };
+    let policy = RetryPolicy { max_record_age: Some(Duration::from_secs(1)), ..policy(None, false) };
     let mut delivery = Delivery::new(&columns(2), true, policy, 0);
     let now = Moment { monotonic: Duration::ZERO, wall: 5_000 };
     let Step::Commit(settlement) = delivery.step(now) else { panic!("expected a commit") };
@@ -487,7 +487,7 @@ fn a_plugin_that_halts_settles_nothing() {
 fn what_is_refused_of_events_that_are_given_up_is_tried_again_after_a_pause() {
     let mut columns = Columns::default();
     columns.push(&NewEvent { id: "0", attempt: 1, ..NewEvent::default() }).unwrap();
-    let policy = Policy { max_record_age: Some(Duration::ZERO), ..policy(Some(0), false) };
+    let policy = RetryPolicy { max_record_age: Some(Duration::ZERO), ..policy(Some(0), false) };
     let mut delivery = Delivery::new(&columns, true, policy, 0);
     let mut now = Moment { monotonic: Duration::ZERO, wall: 10 };
     for _ in 0..3 {

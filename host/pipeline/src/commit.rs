@@ -5,7 +5,7 @@
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::{DeadLetter, Handler};
+use esclusa_flow::dead_letter::{DeadLetter, Handler};
 use esclusa_flow::delivery::Settlement;
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, Progress};
@@ -41,7 +41,7 @@ pub struct CommitRules {
 
 /// A commit, with the cause of each of its actions.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedCommit {
     /// The commit.
     pub commit: Commit,
     /// Aligned with the commit's actions: the event of the call that caused each; `None`: the batch as a whole.
@@ -66,10 +66,15 @@ pub struct CommitBuilder<'a> {
 impl CommitBuilder<'_> {
     /// Builds the commit of `settlement`. `output` is that of the settlement's call; `attempt` tells how often an event was
     /// tried.
-    pub fn build(&self, settlement: &Settlement, output: CallOutput, attempt: impl Fn(EventIndex) -> u32) -> Prepared {
+    pub fn build(
+        &self,
+        settlement: &Settlement,
+        output: CallOutput,
+        attempt: impl Fn(EventIndex) -> u32,
+    ) -> PreparedCommit {
         let CommitBuilder { rules, handler, batch, previous, now } = *self;
         let (mut actions, mut causes, mut outbox) = (Vec::with_capacity(output.effects.len()), Vec::new(), Vec::new());
-        let mut ids = Ids::new(batch, &settlement.called);
+        let mut ids = EffectIds::new(batch, &settlement.called);
         for effect in output.effects {
             if !settlement.keeps(effect.cause) {
                 continue;
@@ -120,7 +125,7 @@ impl CommitBuilder<'_> {
             marks,
             counts,
         };
-        Prepared { commit, causes }
+        PreparedCommit { commit, causes }
     }
 }
 
@@ -189,7 +194,7 @@ fn as_message(output: &str, letter: &DeadLetter) -> SendMessage {
 
 /// Effect ids: from the route, the causing event and the effect's place among that event's effects. They do not
 /// depend on the batch's bounds, nor on the plugin's version.
-struct Ids<'a> {
+struct EffectIds<'a> {
     batch: &'a Batch,
     called: &'a [EventIndex],
     ordinals: BTreeMap<Option<CallIndex>, u32>,
@@ -197,9 +202,9 @@ struct Ids<'a> {
     whole: Option<Sha256>,
 }
 
-impl<'a> Ids<'a> {
+impl<'a> EffectIds<'a> {
     fn new(batch: &'a Batch, called: &'a [EventIndex]) -> Self {
-        Ids { batch, called, ordinals: BTreeMap::new(), whole: None }
+        EffectIds { batch, called, ordinals: BTreeMap::new(), whole: None }
     }
 
     fn next(&mut self, cause: Option<CallIndex>) -> String {
@@ -265,7 +270,7 @@ mod tests {
         Batch { origin, columns: columns.into(), claims, previous: None }
     }
 
-    /// Ids of the messages that a call with all events of the batch wants sent: cause and content, each.
+    /// EffectIds of the messages that a call with all events of the batch wants sent: cause and content, each.
     fn ids(batch: &Batch, wanted: &[(Option<u32>, &str)]) -> Vec<String> {
         let message = |(cause, data): &(Option<u32>, &str)| {
             let send =
@@ -284,7 +289,7 @@ mod tests {
         let verdicts = called.iter().map(|event| (*event, Verdict::Done)).collect();
         let output = CallOutput { effects: wanted.iter().map(message).collect(), ..CallOutput::default() };
         let builder = CommitBuilder { rules: &rules, handler: &handler, batch, previous: None, now: 0 };
-        let Prepared { commit, .. } = builder.build(&Settlement { called, verdicts }, output, |_| 1);
+        let PreparedCommit { commit, .. } = builder.build(&Settlement { called, verdicts }, output, |_| 1);
         commit.outbox.iter().map(|message| message.id.clone()).collect()
     }
 

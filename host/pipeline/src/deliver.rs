@@ -2,16 +2,16 @@
 
 mod call;
 
-use crate::commit::{self, CommitBuilder, Prepared};
-use crate::meter::{self, Waiting, epoch_millis};
-use crate::outbox::{self, Recorded};
+use crate::commit::{self, CommitBuilder, PreparedCommit};
+use crate::context::LaneContext;
+use crate::meter::{self, WaitingEvents, epoch_millis};
+use crate::outbox::{self, RecordedOutbox};
 use crate::route::{LoadedPlugin, Mode, Route, changed};
-use crate::shared::Shared;
 use crate::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::call_output::{CallError, CallOutput, Reply};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::Handler;
+use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Step, Steps, drive};
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{CommitError, Committed, PendingMessages};
@@ -49,7 +49,7 @@ pub(crate) struct BatchDelivery<'a> {
 /// A batch, and what its steps need.
 struct BatchInWork<'a> {
     route: &'a Route,
-    shared: &'a Shared,
+    context: &'a LaneContext,
     batch: Batch,
     sharding: Option<Sharding>,
     /// The position committed last.
@@ -62,7 +62,7 @@ struct BatchInWork<'a> {
 
 impl<'a> BatchDelivery<'a> {
     /// Takes a batch over.
-    pub fn new(route: &'a Route, shared: &'a Shared, batch: Batch) -> Self {
+    pub(crate) fn new(route: &'a Route, context: &'a LaneContext, batch: Batch) -> Self {
         let open = batch.len() as u64;
         route.meter.taken(open);
         let seed = route.seed ^ batch.columns.get(0).map_or(0, |first| mix_text(first.id()));
@@ -76,13 +76,13 @@ impl<'a> BatchDelivery<'a> {
         let sifting = sieve::sift(route, &batch.columns).map(|sifted| delivery.sifted(sifted)).err();
         let (previous, plugin) = (batch.previous.clone(), route.plugin());
         let handler = route.handler(&plugin);
-        let work = BatchInWork { route, shared, batch, sharding, previous, plugin, handler, open };
+        let work = BatchInWork { route, context, batch, sharding, previous, plugin, handler, open };
         BatchDelivery { delivery, sifting, work }
     }
 
     /// Delivers the batch. `lane` learns what became of its events, and keeps them meanwhile; a lane that runs ahead
     /// needs neither.
-    pub async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> DeliveryEnd {
+    pub(crate) async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> DeliveryEnd {
         let (route, mode) = (self.work.route, self.work.route.watch());
         tokio::select! {
             biased;
@@ -95,7 +95,7 @@ impl<'a> BatchDelivery<'a> {
     }
 
     /// Calls the plugin for the first time while the batch before is still in work.
-    pub async fn call_ahead(&mut self) {
+    pub(crate) async fn call_ahead(&mut self) {
         if self.work.plugin.has_read() {
             return;
         }
@@ -124,7 +124,7 @@ impl Drop for BatchInWork<'_> {
 
 impl BatchInWork<'_> {
     fn now(&self) -> Moment {
-        Moment { monotonic: self.shared.start.elapsed(), wall: epoch_millis() }
+        Moment { monotonic: self.context.start.elapsed(), wall: epoch_millis() }
     }
 
     /// Sends what the commit recorded for the world outside; false if the route leaves before that.
@@ -132,7 +132,7 @@ impl BatchInWork<'_> {
         let Some(id) = committed.outbox else { return true };
         let lane = self.batch.origin.lane.to_string();
         let pending = PendingMessages { id, lane, messages: Arc::unwrap_or_clone(messages) };
-        outbox::send(self.route, Recorded::of(self.route, pending)).await
+        outbox::send(self.route, RecordedOutbox::of(self.route, pending)).await
     }
 
     /// Tells the source what became of its events.
@@ -154,7 +154,7 @@ impl BatchInWork<'_> {
         let released = settlement.released() as u64;
         self.open = self.open.saturating_sub(counts.settled()).saturating_sub(released);
         let skipped_writes = committed.skipped.len() as u64;
-        self.route.meter.settled(&meter::Settled { counts, released, skipped_writes, took });
+        self.route.meter.settled(&meter::SettledCommit { counts, released, skipped_writes, took });
         if let Some((first, reason)) = settlement.dead().next() {
             // One line for all: a line for each would flood the log if a whole source is bad.
             let first = self.batch.columns.get(first.at()).map(|event| event.id().to_owned()).unwrap_or_default();
@@ -207,12 +207,12 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
 
     async fn wait(&mut self, delivery: &Delivery, due: Duration) -> Result<(), DeliveryEnd> {
         let work = &mut *self.work;
-        let wait = due.saturating_sub(work.shared.start.elapsed());
+        let wait = due.saturating_sub(work.context.start.elapsed());
         let next = epoch_millis().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         let attempt = delivery.next_event().map_or(0, |event| delivery.attempt(event));
-        work.route.meter.waits(Waiting { attempt, next });
+        work.route.meter.waits(WaitingEvents { attempt, next });
         tokio::select! {
-            () = tokio::time::sleep_until(work.shared.start + due) => {}
+            () = tokio::time::sleep_until(work.context.start + due) => {}
             () = keep(&mut self.lane) => {}
             () = changed(&mut self.mode) => {
                 // A route that drains finishes what is in work, but does not wait for another try.
@@ -261,7 +261,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             previous: work.previous.as_ref(),
             now: epoch_millis(),
         };
-        let Prepared { commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
+        let PreparedCommit { commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
         // Taken before the commit, since a message group is free for the next worker with it: that one's messages wait behind
         // these.

@@ -4,10 +4,10 @@
 
 use crate::activity::ActivityGuard;
 use crate::budget::BytesPermit;
+use crate::context::LaneContext;
 use crate::deliver::{BatchDelivery, DeliveryEnd};
 use crate::meter::worth_telling;
 use crate::route::{Mode, Route, changed};
-use crate::shared::Shared;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::mix_text;
@@ -22,7 +22,7 @@ const PULL: &str = "source.pull";
 
 /// How a lane ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum LaneEnd {
+pub(crate) enum LaneEnd {
     /// Its source has nothing more, ever.
     Finished,
     /// The route stops.
@@ -39,23 +39,28 @@ struct InFlight<'a> {
 }
 
 /// Works on a lane until it ends. `activity` says that it is busy, from before its task begins.
-pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, activity: &ActivityGuard) -> LaneEnd {
+pub(crate) async fn run(
+    route: Arc<Route>,
+    context: Arc<LaneContext>,
+    mut lane: Box<dyn Lane>,
+    activity: &ActivityGuard,
+) -> LaneEnd {
     let mut mode = route.watch();
     let seed = route.seed ^ mix_text(lane.id());
     let (mut faults, mut works, mut ahead) = (0u32, false, None);
     loop {
         note_given_up(&route, lane.as_mut());
-        if wait_until_running(&mut mode, activity, &shared).await != Mode::Running {
+        if wait_until_running(&mut mode, activity, &context).await != Mode::Running {
             return LaneEnd::Stopped;
         }
         activity.busy();
-        let commits = (shared.commit_count)();
+        let commits = (context.commit_count)();
         let pulled = match ahead.take() {
-            Some(batch) => Ok(Next::Batch(batch)),
+            Some(batch) => Ok(Pulled::Batch(batch)),
             None => tokio::select! {
                 biased;
                 () = changed(&mut mode) => continue,
-                pulled = pull(&route, &shared, lane.as_mut()) => pulled,
+                pulled = pull(&route, &context, lane.as_mut()) => pulled,
             },
         };
         if pulled.is_ok() && !works {
@@ -63,8 +68,8 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
             route.meter.recovered(PULL);
         }
         match pulled {
-            Ok(Next::Batch(batch)) => {
-                let (end, next) = deliver(&route, &shared, lane.as_mut(), batch).await;
+            Ok(Pulled::Batch(batch)) => {
+                let (end, next) = deliver(&route, &context, lane.as_mut(), batch).await;
                 ahead = next;
                 match end {
                     DeliveryEnd::Settled => {}
@@ -73,17 +78,17 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                     DeliveryEnd::Lost => return LaneEnd::Lost,
                 }
             }
-            Ok(Next::Nothing { drained }) => {
+            Ok(Pulled::Nothing { drained }) => {
                 if drained {
                     activity.idle(commits);
                 }
                 tokio::select! {
                     () = lane.ready() => {}
-                    () = shared.activity.nudged() => {}
+                    () = context.activity.nudged() => {}
                     () = changed(&mut mode) => {}
                 }
             }
-            Ok(Next::Ended) => return LaneEnd::Finished,
+            Ok(Pulled::Ended) => return LaneEnd::Finished,
             Err(Fault::LeaseLost(why)) => {
                 tracing::info!(route = %route.spec.name, lane = lane.id(), why, "lane lost");
                 return LaneEnd::Lost;
@@ -121,41 +126,41 @@ fn report(route: &Route, lane: &str, fault: &Fault, before: u32) {
 
 /// What a lane has next.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
-enum Next<'a> {
+enum Pulled<'a> {
     Batch(InFlight<'a>),
     Nothing { drained: bool },
     Ended,
 }
 
 /// Waits for permits of the route's limits, and pulls. Cancel-safe.
-async fn pull<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane) -> Result<Next<'a>, Fault> {
+async fn pull<'a>(route: &'a Route, context: &'a LaneContext, lane: &mut dyn Lane) -> Result<Pulled<'a>, Fault> {
     // Neither is ever closed.
-    let Ok(concurrency) = route.concurrency.clone().acquire_owned().await else { return Ok(Next::Ended) };
-    let Some(bytes) = route.budget.take(route.spec.batch_bytes).await else { return Ok(Next::Ended) };
+    let Ok(concurrency) = route.concurrency.clone().acquire_owned().await else { return Ok(Pulled::Ended) };
+    let Some(bytes) = route.budget.take(route.spec.batch_bytes).await else { return Ok(Pulled::Ended) };
     Ok(match lane.pull(limit(route)).await? {
-        Pull::Batch(batch) => Next::Batch(in_flight(route, shared, batch, bytes, concurrency)),
-        Pull::Empty { drained } => Next::Nothing { drained },
-        Pull::Ended => Next::Ended,
+        Pull::Batch(batch) => Pulled::Batch(in_flight(route, context, batch, bytes, concurrency)),
+        Pull::Empty { drained } => Pulled::Nothing { drained },
+        Pull::Ended => Pulled::Ended,
     })
 }
 
 fn in_flight<'a>(
     route: &'a Route,
-    shared: &'a Shared,
+    context: &'a LaneContext,
     batch: Batch,
     mut bytes: BytesPermit,
     concurrency: OwnedSemaphorePermit,
 ) -> InFlight<'a> {
     // Taken for the largest batch, before the pull; most batches are smaller.
     bytes.shrink(batch.columns.size());
-    InFlight { delivery: BatchDelivery::new(route, shared, batch), _bytes: bytes, _concurrency: concurrency }
+    InFlight { delivery: BatchDelivery::new(route, context, batch), _bytes: bytes, _concurrency: concurrency }
 }
 
 /// Delivers a batch. If the lane runs ahead, the next batch is pulled and its plugin called meanwhile, so that one
 /// computes while the other is written. The next one is committed after this one, and dropped if this one is not settled.
 async fn deliver<'a>(
     route: &'a Route,
-    shared: &'a Shared,
+    context: &'a LaneContext,
     lane: &mut dyn Lane,
     mut batch: InFlight<'a>,
 ) -> (DeliveryEnd, Option<InFlight<'a>>) {
@@ -166,7 +171,7 @@ async fn deliver<'a>(
     let end = {
         let run = batch.delivery.run(None);
         // A route on its way out pulls nothing more.
-        let ahead = route.unless_leaving(ahead(route, shared, lane, &mut next));
+        let ahead = route.unless_leaving(ahead(route, context, lane, &mut next));
         tokio::pin!(run, ahead);
         tokio::select! {
             biased;
@@ -190,12 +195,12 @@ async fn deliver<'a>(
 }
 
 /// Pulls the next batch into `next` and makes its first call, as far as the route's limits have room for it now.
-async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, next: &mut Option<InFlight<'a>>) {
+async fn ahead<'a>(route: &'a Route, context: &'a LaneContext, lane: &mut dyn Lane, next: &mut Option<InFlight<'a>>) {
     let Ok(concurrency) = route.concurrency.clone().try_acquire_owned() else { return };
     let Some(bytes) = route.budget.try_take(route.spec.batch_bytes) else { return };
     // Ignores `Empty`, `Ended` and faults: the regular pull meets them again, and reports them.
     if let Ok(Pull::Batch(batch)) = lane.pull(limit(route)).await {
-        next.insert(in_flight(route, shared, batch, bytes, concurrency)).delivery.call_ahead().await;
+        next.insert(in_flight(route, context, batch, bytes, concurrency)).delivery.call_ahead().await;
     }
 }
 
@@ -205,20 +210,20 @@ fn limit(route: &Route) -> Limit {
 }
 
 /// Waits while the route is paused or halted, and gives its next mode. A paused route counts as idle.
-async fn wait_until_running(mode: &mut watch::Receiver<Mode>, activity: &ActivityGuard, shared: &Shared) -> Mode {
+async fn wait_until_running(mode: &mut watch::Receiver<Mode>, activity: &ActivityGuard, context: &LaneContext) -> Mode {
     loop {
         let now = mode.borrow_and_update().clone();
         match now {
             Mode::Paused | Mode::Halted(_) => {}
             other => return other,
         }
-        activity.idle((shared.commit_count)());
+        activity.idle((context.commit_count)());
         tokio::select! {
             changed = mode.changed() => if changed.is_err() { return Mode::Stopped },
-            () = shared.activity.nudged() => {}
+            () = context.activity.nudged() => {}
         }
     }
 }
 
 /// How long a lane waits before it is opened again.
-pub const REOPEN: Duration = Duration::from_millis(100);
+pub(crate) const REOPEN: Duration = Duration::from_millis(100);

@@ -17,6 +17,7 @@
 pub mod activity;
 pub mod budget;
 pub mod commit;
+pub mod context;
 mod deliver;
 mod lane;
 pub mod meter;
@@ -25,5 +26,4 @@ pub mod output_meter;
 pub mod route;
 mod send_order;
 pub mod serve;
-pub mod shared;
 pub mod sieve;

@@ -42,7 +42,7 @@ pub struct Reading {
     /// The last thing that went wrong; what went wrong with the source only as long as it does.
     pub last_error: Option<LastError>,
     /// Set while events wait for their next try.
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<WaitingEvents>,
 }
 
 /// The last thing that went wrong in a route.
@@ -58,7 +58,7 @@ pub struct LastError {
 
 /// Events that wait for their next try.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct Waiting {
+pub struct WaitingEvents {
     /// How often the first of them was tried.
     pub attempt: u32,
     /// When it is tried again, milliseconds since the Unix epoch.
@@ -67,7 +67,7 @@ pub struct Waiting {
 
 /// What a commit settled, as [`Meter::settled`] counts it.
 #[derive(Debug, Clone, Copy)]
-pub struct Settled {
+pub struct SettledCommit {
     /// Events that ended.
     pub counts: Counts,
     /// Events released to their queue.
@@ -109,8 +109,8 @@ impl Meter {
     }
 
     /// A commit settled events that were taken. A released event will come again, so it was not received yet.
-    pub fn settled(&self, settled: &Settled) {
-        let Settled { counts, released, skipped_writes, took } = settled;
+    pub fn settled(&self, settled: &SettledCommit) {
+        let SettledCommit { counts, released, skipped_writes, took } = settled;
         self.change(|r| {
             r.in_flight = r.in_flight.saturating_sub(counts.settled().saturating_add(*released));
             r.received = r.received.saturating_sub(*released);
@@ -157,7 +157,7 @@ impl Meter {
     }
 
     /// Events wait for their next try.
-    pub(crate) fn waits(&self, waiting: Waiting) {
+    pub(crate) fn waits(&self, waiting: WaitingEvents) {
         self.change(|r| r.waiting = Some(waiting));
     }
 
@@ -233,7 +233,7 @@ mod tests {
                     2 => {
                         let counts = counts(in_flight);
                         let released = c.min(in_flight - counts.settled());
-                        meter.settled(&Settled { counts, released, skipped_writes: c, took: Duration::from_micros(c) });
+                        meter.settled(&SettledCommit { counts, released, skipped_writes: c, took: Duration::from_micros(c) });
                     }
                     3 => meter.settled_aside(&counts(u64::MAX), c),
                     4 => meter.given_up(a),

@@ -7,25 +7,25 @@
 use crate::meter::epoch_millis;
 use crate::output_meter::SEND;
 use crate::route::Route;
-use esclusa_flow::dead::Sender;
+use esclusa_flow::dead_letter::OutboxOrigin;
 use esclusa_flow::engine::PendingMessages;
 use esclusa_flow::outbox::Outbox;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A recorded outbox that is to be sent: its messages count as waiting from now on.
-pub struct Recorded {
+pub struct RecordedOutbox {
     id: u64,
     lane: String,
     messages: usize,
     outbox: Outbox,
 }
 
-impl Recorded {
+impl RecordedOutbox {
     /// The outbox of a route.
     pub fn of(route: &Route, pending: PendingMessages) -> Self {
         let PendingMessages { id, lane, messages } = pending;
-        Recorded { id, lane, messages: messages.len(), outbox: Outbox::recorded(messages, route.outputs.clone()) }
+        RecordedOutbox { id, lane, messages: messages.len(), outbox: Outbox::recorded(messages, route.outputs.clone()) }
     }
 
     /// The lane that it is of.
@@ -41,7 +41,7 @@ impl Recorded {
 
 /// Sends a recorded outbox and confirms it; true when nothing of it is left, however long that takes. A route on its way
 /// out does not wait for another try: false, and the outbox stays recorded. So it does where the future is dropped.
-pub async fn send(route: &Route, recorded: Recorded) -> bool {
+pub async fn send(route: &Route, recorded: RecordedOutbox) -> bool {
     let (id, messages) = (recorded.id, recorded.messages);
     let sent = tokio::select! {
         sent = until_confirmed(route, recorded) => sent,
@@ -54,13 +54,13 @@ pub async fn send(route: &Route, recorded: Recorded) -> bool {
     sent
 }
 
-async fn until_confirmed(route: &Route, recorded: Recorded) -> bool {
-    let Recorded { id, lane, mut outbox, .. } = recorded;
+async fn until_confirmed(route: &Route, recorded: RecordedOutbox) -> bool {
+    let RecordedOutbox { id, lane, mut outbox, .. } = recorded;
     let policy = &route.spec.policy;
     loop {
         let handler = route.handler(&route.plugin());
         let (name, source) = (&route.spec.name, &route.spec.source);
-        let sender = Sender { route: name, source, lane: &lane, handler: &handler, now: epoch_millis() };
+        let sender = OutboxOrigin { route: name, source, lane: &lane, handler: &handler, now: epoch_millis() };
         let before = outbox.unsent();
         let again = outbox.attempt(&route.sinks, &sender, policy.max_retry_attempts, |message, fault| {
             route.meter.error(SEND, &format!("output {:?}: {fault}", message.send.output));

@@ -5,7 +5,7 @@
 //! never by message. Nothing of a message is kept here but that it waits.
 
 use crate::meter::{LastError, epoch_millis, worth_telling};
-use esclusa_flow::outbox::{Tried, Witness};
+use esclusa_flow::outbox::{SendAttempt, SendObserver};
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,17 +56,17 @@ pub struct OutputMeters {
 struct OutputMeter {
     reading: OutputReading,
     /// Messages that wait, by the number of their outbox.
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, WaitingOutbox>,
     number: u64,
     /// How many of them have failed and are tried again.
     failing: usize,
-    failures: Telling,
-    letters: Telling,
+    failures: LogThrottle,
+    letters: LogThrottle,
 }
 
 /// The messages of an outbox that wait.
 #[derive(Debug)]
-struct Waiting {
+struct WaitingOutbox {
     since: u64,
     left: u64,
     failing: bool,
@@ -77,14 +77,14 @@ struct Waiting {
 
 /// How often something was told of.
 #[derive(Debug, Default)]
-struct Telling {
+struct LogThrottle {
     times: u32,
     last: u64,
     /// It was told of since it last worked.
     told: bool,
 }
 
-impl Telling {
+impl LogThrottle {
     /// True if this time is worth a line. `goes_on`: it has not worked since the last time.
     fn worth(&mut self, now: u64, goes_on: bool) -> bool {
         if !goes_on && now.saturating_sub(self.last) > QUIET {
@@ -98,7 +98,7 @@ impl Telling {
 
 /// What the log is to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Tell {
+enum OutputChange {
     /// It fails: tries in a row so far, and messages that wait.
     Fails { attempt: u32, pending: u64, error: String },
     /// Messages were given up, so many at once.
@@ -110,14 +110,14 @@ enum Tell {
 impl OutputMeter {
     fn waiting(&mut self, messages: u64, now: u64) -> u64 {
         self.number = self.number.saturating_add(1);
-        let waiting = Waiting { since: now, left: messages, failing: false, next: None, tell: false };
+        let waiting = WaitingOutbox { since: now, left: messages, failing: false, next: None, tell: false };
         self.waiting.insert(self.number, waiting);
         self.reading.pending = self.reading.pending.saturating_add(messages);
         self.number
     }
 
-    fn tried(&mut self, number: u64, tried: &Tried<'_>, now: u64) -> Vec<Tell> {
-        let Tried { sent, failed, given_up, fault } = *tried;
+    fn tried(&mut self, number: u64, tried: &SendAttempt<'_>, now: u64) -> Vec<OutputChange> {
+        let SendAttempt { sent, failed, given_up, fault } = *tried;
         let kept = failed > given_up;
         self.end(number, sent.saturating_add(given_up) as u64, kept);
         let reading = &mut self.reading;
@@ -132,13 +132,13 @@ impl OutputMeter {
         if sent > 0 && self.failing == 0 {
             let before = std::mem::take(&mut reading.failed_in_a_row);
             if std::mem::take(&mut self.failures.told) && goes_on {
-                tells.push(Tell::Works { failed: before });
+                tells.push(OutputChange::Works { failed: before });
             }
         } else if failed > 0 {
             reading.failed_in_a_row = reading.failed_in_a_row.saturating_add(1);
         }
         if given_up > 0 && self.letters.worth(now, goes_on) {
-            tells.push(Tell::GaveUp { messages: given_up, error });
+            tells.push(OutputChange::GaveUp { messages: given_up, error });
         }
         if kept && let Some(waiting) = self.waiting.get_mut(&number) {
             waiting.tell = self.failures.worth(now, goes_on);
@@ -160,12 +160,12 @@ impl OutputMeter {
         }
     }
 
-    fn again(&mut self, number: u64, next: u64) -> Option<Tell> {
+    fn again(&mut self, number: u64, next: u64) -> Option<OutputChange> {
         let waiting = self.waiting.get_mut(&number)?;
         waiting.next = Some(next);
         let error = self.reading.last_error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
         let (attempt, pending) = (self.reading.failed_in_a_row, self.reading.pending);
-        std::mem::take(&mut waiting.tell).then_some(Tell::Fails { attempt, pending, error })
+        std::mem::take(&mut waiting.tell).then_some(OutputChange::Fails { attempt, pending, error })
     }
 
     fn forgotten(&mut self, number: u64) {
@@ -206,24 +206,24 @@ impl OutputMeters {
     /// A message was sent that did not wait here: one that was given up before.
     pub fn sent(&self, output: &str) {
         let number = self.waiting(output, 1);
-        self.tried(output, number, &Tried { sent: 1, failed: 0, given_up: 0, fault: None });
+        self.tried(output, number, &SendAttempt { sent: 1, failed: 0, given_up: 0, fault: None });
     }
 
     fn meter(&self, output: &str) -> MutexGuard<'_, OutputMeter> {
         lock(self.outputs.get(output).unwrap_or(&self.gone))
     }
 
-    fn tell(&self, output: &str, tell: Tell, wait: Duration) {
+    fn tell(&self, output: &str, tell: OutputChange, wait: Duration) {
         let route = &self.route;
         match tell {
-            Tell::Fails { attempt, pending, error } => {
+            OutputChange::Fails { attempt, pending, error } => {
                 let next = format!("{:.1} s", wait.as_secs_f64());
                 tracing::warn!(%route, output, error, attempt, pending, next, "an output does not take messages; trying again");
             }
-            Tell::GaveUp { messages, error } => {
+            OutputChange::GaveUp { messages, error } => {
                 tracing::error!(%route, output, messages, error, "messages were given up; see `esclusa dlq ls`");
             }
-            Tell::Works { failed } => tracing::info!(%route, output, failed, "the output takes messages again"),
+            OutputChange::Works { failed } => tracing::info!(%route, output, failed, "the output takes messages again"),
         }
     }
 }
@@ -232,12 +232,12 @@ fn lock(meter: &Mutex<OutputMeter>) -> MutexGuard<'_, OutputMeter> {
     meter.lock()
 }
 
-impl Witness for OutputMeters {
+impl SendObserver for OutputMeters {
     fn waiting(&self, output: &str, messages: usize) -> u64 {
         self.meter(output).waiting(messages as u64, epoch_millis())
     }
 
-    fn tried(&self, output: &str, number: u64, tried: &Tried<'_>) {
+    fn tried(&self, output: &str, number: u64, tried: &SendAttempt<'_>) {
         let tells = self.meter(output).tried(number, tried, epoch_millis());
         tells.into_iter().for_each(|tell| self.tell(output, tell, Duration::ZERO));
     }
@@ -260,14 +260,14 @@ mod tests {
     use super::*;
     use esclusa_flow::fault::Fault;
 
-    const NO: Tried<'_> = Tried { sent: 0, failed: 1, given_up: 0, fault: None };
+    const NO: SendAttempt<'_> = SendAttempt { sent: 0, failed: 1, given_up: 0, fault: None };
 
-    fn sent(sent: usize) -> Tried<'static> {
-        Tried { sent, failed: 0, given_up: 0, fault: None }
+    fn sent(sent: usize) -> SendAttempt<'static> {
+        SendAttempt { sent, failed: 0, given_up: 0, fault: None }
     }
 
-    fn gave_up(given_up: usize) -> Tried<'static> {
-        Tried { sent: 0, failed: given_up, given_up, fault: None }
+    fn gave_up(given_up: usize) -> SendAttempt<'static> {
+        SendAttempt { sent: 0, failed: given_up, given_up, fault: None }
     }
 
     /// Fails once more, at a time; true if it is told.
@@ -283,7 +283,7 @@ mod tests {
         let told = |meter: &OutputMeter| (meter.read().pending, meter.read().oldest, meter.read().next_try);
         assert_eq!(told(&meter), (5, Some(100), None), "also while the first try hangs");
         let fault = Fault::Transient("x".repeat(2000));
-        meter.tried(first, &Tried { sent: 1, failed: 1, given_up: 0, fault: Some(&fault) }, 300);
+        meter.tried(first, &SendAttempt { sent: 1, failed: 1, given_up: 0, fault: Some(&fault) }, 300);
         meter.again(first, 400);
         assert_eq!(told(&meter), (4, Some(100), Some(400)));
         let error = meter.read().last_error.unwrap();
@@ -308,7 +308,7 @@ mod tests {
             assert_eq!(meter.tried(*number, &sent(1), 0), [], "another one still fails");
         }
         assert_eq!(meter.read().failed_in_a_row, 1000);
-        assert_eq!(meter.tried(numbers[0], &sent(1), 0), [Tell::Works { failed: 1000 }]);
+        assert_eq!(meter.tried(numbers[0], &sent(1), 0), [OutputChange::Works { failed: 1000 }]);
         assert_eq!(meter.read().failed_in_a_row, 0);
         let next = meter.waiting(1, 0);
         assert_eq!(meter.tried(next, &sent(1), 0), []);
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!((lines, meter.read().failed_in_a_row, meter.read().pending), (7, 100, 0));
         // One bad message among good ones says nothing of the output.
         let number = meter.waiting(2, 0);
-        meter.tried(number, &Tried { sent: 1, failed: 1, given_up: 1, fault: None }, 0);
+        meter.tried(number, &SendAttempt { sent: 1, failed: 1, given_up: 1, fault: None }, 0);
         assert_eq!(meter.read().failed_in_a_row, 0);
     }
 
@@ -353,6 +353,6 @@ mod tests {
         meter.forgotten(dropped);
         meter.forgotten(dropped);
         assert_eq!(meter.read().pending, 1);
-        assert_eq!(meter.tried(other, &sent(1), 0), [Tell::Works { failed: 1 }]);
+        assert_eq!(meter.tried(other, &sent(1), 0), [OutputChange::Works { failed: 1 }]);
     }
 }

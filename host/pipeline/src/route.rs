@@ -6,7 +6,7 @@ use crate::meter::Meter;
 use crate::output_meter::OutputMeters;
 use crate::send_order::SendOrder;
 use arc_swap::ArcSwap;
-use esclusa_flow::dead::Handler;
+use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings;

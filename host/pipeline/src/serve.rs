@@ -1,12 +1,12 @@
 //! Serves a route: opens its source, runs its lanes, opens lost ones again, until it finishes or stops.
 
 use crate::activity::ActivityGuard;
+use crate::context::LaneContext;
 use crate::lane::{self, LaneEnd, REOPEN};
 use crate::meter::worth_telling;
-use crate::outbox::{self, Recorded};
+use crate::outbox::{self, RecordedOutbox};
 use crate::route::{Mode, Route};
 use crate::send_order::SendSlot;
-use crate::shared::Shared;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
@@ -32,16 +32,16 @@ pub type OpenSource = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>,
 // Boxed here, so that it is compiled with this crate's optimisation and not with its caller's.
 pub fn serve(
     route: Arc<Route>,
-    shared: Arc<Shared>,
+    context: Arc<LaneContext>,
     open: OpenSource,
     opening: ActivityGuard,
 ) -> BoxFuture<'static, ()> {
-    Box::pin(run(route, shared, open, opening))
+    Box::pin(run(route, context, open, opening))
 }
 
-async fn run(route: Arc<Route>, shared: Arc<Shared>, open: OpenSource, opening: ActivityGuard) {
+async fn run(route: Arc<Route>, context: Arc<LaneContext>, open: OpenSource, opening: ActivityGuard) {
     let Some(recorded) = recorded(&route).await else { return };
-    let (sending, mut resumed) = (shared.activity.guard(), Vec::new());
+    let (sending, mut resumed) = (context.activity.guard(), Vec::new());
     for (lane, pending) in recorded {
         resumed.push(resume(&route, route.send_order.take(lane.into()).await, pending));
     }
@@ -49,14 +49,14 @@ async fn run(route: Arc<Route>, shared: Arc<Shared>, open: OpenSource, opening: 
         join_all(resumed).await;
         drop(sending);
     };
-    tokio::join!(resume, serve_source(&route, &shared, &open, opening));
+    tokio::join!(resume, serve_source(&route, &context, &open, opening));
 }
 
-async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSource, opening: ActivityGuard) {
+async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &OpenSource, opening: ActivityGuard) {
     let mut opening = Some(opening);
     let Some(mut source) = route.unless_leaving(reopen(route, open)).await else { return };
     let (mut lanes, mut lost, mut more) = (JoinSet::new(), FuturesUnordered::new(), true);
-    let (mut look, mut trouble, mut pause) = (LOOK, Trouble::default(), None);
+    let (mut look, mut failures, mut pause) = (LOOK, FailureStreak::default(), None);
     while more || !lanes.is_empty() || !lost.is_empty() {
         if !more || source.caught_up() {
             // Every lane that exists is known and has a guard of its own now.
@@ -66,11 +66,11 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSourc
         tokio::select! {
             next = source.next_lane(), if more && pause.is_none() => match next {
                 Ok(Some(lane)) => {
-                    trouble = Trouble::default();
-                    spawn(&mut lanes, route, shared, lane);
+                    failures = FailureStreak::default();
+                    spawn(&mut lanes, route, context, lane);
                 }
                 Ok(None) => more = false,
-                Err(fault) => pause = Some(Box::pin(tokio::time::sleep(trouble.report(route, &fault)))),
+                Err(fault) => pause = Some(Box::pin(tokio::time::sleep(failures.report(route, &fault)))),
             },
             () = async { if let Some(pause) = &mut pause { pause.await } }, if pause.is_some() => pause = None,
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
@@ -87,14 +87,14 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSourc
                     let Some(again) = route.unless_leaving(reopen(route, open)).await else { return };
                     let Some(recorded) = recorded(route).await else { return };
                     for lane in recorded.into_keys() {
-                        lost.push(after_loss(route, open, lane, true, shared.activity.guard()));
+                        lost.push(after_loss(route, open, lane, true, context.activity.guard()));
                     }
                     (source, more, pause) = (again, true, None);
                 }
             },
             // The lane may be gone for good.
             Some((lane, _guard)) = lost.next(), if !lost.is_empty() => {
-                lane.into_iter().for_each(|lane| spawn(&mut lanes, route, shared, lane));
+                lane.into_iter().for_each(|lane| spawn(&mut lanes, route, context, lane));
             }
             // A source may find out that it has given all lanes while it waits for the next one. The request is made again.
             () = tokio::time::sleep(look), if opening.is_some() => look = look.saturating_mul(2),
@@ -113,36 +113,36 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSourc
 fn spawn(
     lanes: &mut JoinSet<(String, LaneEnd, ActivityGuard)>,
     route: &Arc<Route>,
-    shared: &Arc<Shared>,
+    context: &Arc<LaneContext>,
     lane: Box<dyn Lane>,
 ) {
     route.meter.recovered(OPEN);
-    let (route, shared, guard) = (route.clone(), shared.clone(), shared.activity.guard());
+    let (route, context, guard) = (route.clone(), context.clone(), context.activity.guard());
     lanes.spawn(async move {
         let id = lane.id().to_owned();
-        let ended = lane::run(route, shared, lane, &guard).await;
+        let ended = lane::run(route, context, lane, &guard).await;
         (id, ended, guard)
     });
 }
 
 /// What an earlier run recorded and did not confirm, by lane; `None`: the route leaves before that is known.
-async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Recorded>>> {
-    let mut trouble = Trouble::default();
+async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<RecordedOutbox>>> {
+    let mut failures = FailureStreak::default();
     let pending = loop {
         match route.engine.pending(&route.spec.name).await {
             Ok(pending) => break pending,
-            Err(fault) => route.unless_leaving(tokio::time::sleep(trouble.report(route, &fault))).await?,
+            Err(fault) => route.unless_leaving(tokio::time::sleep(failures.report(route, &fault))).await?,
         }
     };
-    let mut lanes: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
+    let mut lanes: BTreeMap<String, Vec<RecordedOutbox>> = BTreeMap::new();
     for outbox in pending {
-        lanes.entry(outbox.lane.clone()).or_default().push(Recorded::of(route, outbox));
+        lanes.entry(outbox.lane.clone()).or_default().push(RecordedOutbox::of(route, outbox));
     }
     Some(lanes)
 }
 
 /// Sends what is recorded of a lane before anything new of it.
-async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<Recorded>) {
+async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<RecordedOutbox>) {
     for outbox in recorded {
         tracing::info!(route = %route.spec.name, lane = outbox.lane(), messages = outbox.messages(), "sending recorded messages");
         if !outbox::send(route, outbox).await {
@@ -152,14 +152,14 @@ async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<Recorded>) {
 }
 
 async fn reopen(route: &Route, open: &OpenSource) -> Box<dyn Source> {
-    let mut trouble = Trouble::default();
+    let mut failures = FailureStreak::default();
     loop {
         match open().await {
             Ok(source) => {
                 route.meter.recovered(OPEN);
                 return source;
             }
-            Err(fault) => tokio::time::sleep(trouble.report(route, &fault)).await,
+            Err(fault) => tokio::time::sleep(failures.report(route, &fault)).await,
         }
     }
 }
@@ -195,22 +195,22 @@ async fn send_recorded(route: &Route, lane: &str) {
 /// The lane called `id`, opened again at its committed position, after a moment; `None` if it is gone.
 async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane>> {
     tokio::time::sleep(REOPEN).await;
-    let (mut source, mut trouble) = (reopen(route, open).await, Trouble::default());
+    let (mut source, mut failures) = (reopen(route, open).await, FailureStreak::default());
     loop {
         match source.next_lane().await {
             Ok(Some(lane)) if lane.id() == id => return Some(lane),
             Ok(Some(_)) => {}
             Ok(None) => return None,
-            Err(fault) => tokio::time::sleep(trouble.report(route, &fault)).await,
+            Err(fault) => tokio::time::sleep(failures.report(route, &fault)).await,
         }
     }
 }
 
 /// Attempts in a row that failed.
 #[derive(Default)]
-struct Trouble(u32);
+struct FailureStreak(u32);
 
-impl Trouble {
+impl FailureStreak {
     /// Reports a failure, ever more rarely while it lasts, and gives the wait before the next attempt: at most five seconds,
     /// so that a source that comes into being is found soon.
     fn report(&mut self, route: &Route, fault: &Fault) -> Duration {

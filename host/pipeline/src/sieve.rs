@@ -70,7 +70,7 @@ fn gives_up(sifted: &Sifted) -> bool {
 async fn aside(filter: Filter, kind: Arc<str>, events: Arc<Columns>) -> Sifted {
     // It is never closed.
     let Ok(permit) = RUNNING.acquire().await else { return std::future::pending().await };
-    let guard = Stop::default();
+    let guard = StopOnDrop::default();
     let stop = guard.flag();
     let sifted = tokio::task::spawn_blocking(move || {
         let sifted = all(&events, |event| filter.matches(&kind, event, &mut filter.budget(event), &stop));
@@ -106,9 +106,9 @@ fn too_much(event: EventRef<'_>, exhausted: Exhausted) -> Reason {
 
 /// Raises its flag when it is dropped.
 #[derive(Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct StopOnDrop(Arc<AtomicBool>);
 
-impl Stop {
+impl StopOnDrop {
     /// Its flag, for the thread that it stops.
     #[must_use]
     pub fn flag(&self) -> Arc<AtomicBool> {
@@ -116,7 +116,7 @@ impl Stop {
     }
 }
 
-impl Drop for Stop {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_nobody_waits_for_is_told_to_stop() {
-        let guard = Stop::default();
+        let guard = StopOnDrop::default();
         let flag = guard.flag();
         assert!(!flag.load(Ordering::Relaxed));
         drop(guard);

@@ -43,7 +43,7 @@ pub enum Trouble {
 /// What lasts. Shared by all fakes of a test.
 #[derive(Default)]
 pub struct World {
-    state: Mutex<State>,
+    state: Mutex<WorldState>,
     probe: Mutex<Option<Probe>>,
 }
 
@@ -51,7 +51,7 @@ type Probe = Box<dyn Fn() -> bool + Send>;
 
 /// What the world knows; for tests to look at.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct WorldState {
     /// The events of each lane, by lane.
     pub lanes: BTreeMap<Arc<str>, LaneState>,
     /// Ids of the events whose effects were committed, in order.
@@ -102,14 +102,17 @@ impl World {
     #[must_use]
     pub fn new(lanes: BTreeMap<Arc<str>, Vec<String>>) -> Arc<Self> {
         let lanes = lanes.into_iter().map(|(lane, events)| (lane, LaneState { events, ..LaneState::default() }));
-        Arc::new(World { state: Mutex::new(State { lanes: lanes.collect(), ..State::default() }), ..World::default() })
+        Arc::new(World {
+            state: Mutex::new(WorldState { lanes: lanes.collect(), ..WorldState::default() }),
+            ..World::default()
+        })
     }
 
     /// What the world knows now.
     ///
     /// # Panics
     /// Never: a panic elsewhere leaves the state as it is.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, WorldState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,7 +141,7 @@ impl World {
     }
 }
 
-impl State {
+impl WorldState {
     fn violation(&mut self, what: String) {
         self.violations.push(what);
     }

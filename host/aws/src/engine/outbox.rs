@@ -4,10 +4,10 @@
 //! batch undone, and it is delivered again with the same message ids.
 
 use crate::shards::wall_millis;
-use esclusa_flow::dead::{DeadLetter, Sender};
+use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{Commit, Sink};
-use esclusa_flow::outbox::{Outbox, Witness};
+use esclusa_flow::outbox::{Outbox, SendObserver};
 use esclusa_flow::retry::{Backoff, mix};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ pub async fn send(
     sinks: &BTreeMap<String, Arc<dyn Sink>>,
     messages: Vec<OutboxMessage>,
     commit: &Commit,
-    witness: Arc<dyn Witness>,
+    witness: Arc<dyn SendObserver>,
 ) -> Vec<DeadLetter> {
     let Commit { route, source, lane, handler, .. } = commit;
     let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
     let mut outbox = Outbox::new(messages, witness);
     loop {
-        let sender = Sender { route, source, lane, handler, now: wall_millis() };
+        let sender = OutboxOrigin { route, source, lane, handler, now: wall_millis() };
         let Some(again) = outbox.attempt(sinks, &sender, None, |_, _| {}).await else {
             return std::mem::take(&mut outbox.dead);
         };

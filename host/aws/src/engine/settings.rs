@@ -4,7 +4,7 @@ use crate::objects::Store;
 use crate::progress::ProgressStore;
 use crate::tables::Table;
 use esclusa_flow::engine::{Engine, Sink};
-use esclusa_flow::outbox::Witness;
+use esclusa_flow::outbox::SendObserver;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct EngineSettings {
     /// and whoever commits sends them.
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// Hears what becomes of their messages.
-    pub witness: Arc<dyn Witness>,
+    pub witness: Arc<dyn SendObserver>,
     /// Everything else: its tables, streams and queues, dead letters, counters, and progress where there is no keeper.
     pub local: Arc<dyn Engine>,
     /// Where the progress of the source is kept, if not in the local engine.

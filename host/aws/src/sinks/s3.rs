@@ -8,7 +8,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::fault::Fault;

@@ -14,7 +14,7 @@ use super::patience::Patience;
 use crate::fault;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
+use esclusa_flow::engine::{QueryResult, ReadError, Reads, Selection};
 use esclusa_flow::item::{Comparison, Condition, Item};
 use esclusa_flow::settings::KeySchema;
 use std::sync::Arc;
@@ -177,7 +177,7 @@ async fn run(query: Query, selection: &Selection) -> Result<Vec<Item>, ReadError
     let filtered = filter.is_some() || !rest.0.is_empty();
     let doing = format!("query table {}", table.name);
     let (names, values) = (placeholders.names(), placeholders.values());
-    let (mut items, mut from): (Found, Option<Attributes>) = (Found::default(), None);
+    let (mut items, mut from): (QueryResult, Option<Attributes>) = (QueryResult::default(), None);
     let mut patience = Patience::for_read();
     while items.len() < limit {
         let left = i32::try_from(limit.saturating_sub(items.len())).ok().filter(|_| !filtered);

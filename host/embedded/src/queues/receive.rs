@@ -13,7 +13,7 @@ use crate::transaction::Transaction;
 use crate::writer::Demand;
 use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Limit;

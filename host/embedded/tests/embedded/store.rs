@@ -3,7 +3,7 @@
 use super::schema::{commit, item, key, number, put, schema, spec, text};
 use super::smoke::LIMIT;
 use esclusa_embedded::{NewRecord, OpenError, SchemaError, Store, plain_json};
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Engine, Progress, Selection};
 use esclusa_flow::item::{Comparison, Condition};

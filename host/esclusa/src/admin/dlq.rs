@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use esclusa_pipeline::sieve::Stop;
+use esclusa_pipeline::sieve::StopOnDrop;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Content for Ids {
 pub async fn list(State(admin): State<Arc<Admin>>, Query(query): Query<letters::Query>) -> Result<Response, Refusal> {
     let store = admin.runtime.store().clone();
     // Ends the search when the request does.
-    let guard = Stop::default();
+    let guard = StopOnDrop::default();
     let stop = guard.flag();
     admin.work.searches.answer::<_, NotSelected>(move || letters::select(&store, &query, MOST, &stop)).await
 }

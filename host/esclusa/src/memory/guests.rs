@@ -2,7 +2,7 @@
 
 use super::{Part, part};
 use esclusa_config::plan::{Instances, RouteSpec};
-use esclusa_flow::engine::Found;
+use esclusa_flow::engine::QueryResult;
 use esclusa_sandbox::{KEEP_RESIDENT, STACK, SandboxConfig};
 
 /// Outputs are held twice while they are committed: as effects, and as the writes that they become.
@@ -20,7 +20,7 @@ pub fn parts(routes: &[RouteSpec]) -> Vec<Part> {
     let running = calls.get(..SandboxConfig::default().most_running() as usize).unwrap_or(&calls);
     let memory = sum(|route| (route.limits.memory + STACK) as u64, running);
     let outputs = sum(|route| (route.limits.output_bytes as u64).saturating_mul(HELD), &calls);
-    let reads = sum(|route| if route.grants.tables.is_empty() { 0 } else { Found::MOST as u64 }, running);
+    let reads = sum(|route| if route.grants.tables.is_empty() { 0 } else { QueryResult::MOST as u64 }, running);
     let why = format!("{} call(s) at a time: limits.memory and a stack each", running.len());
     vec![
         part("guests", memory, why),

@@ -12,7 +12,7 @@ use esclusa_aws::sqs::Routes;
 use esclusa_aws::{iam, objects, sinks, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, Receiver, Source, Table};
 use esclusa_flow::engine::{Engine, Sink};
-use esclusa_flow::outbox::Witness;
+use esclusa_flow::outbox::SendObserver;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -114,7 +114,7 @@ impl Cloud {
         plan: &Plan,
         spec: &plan::RouteSpec,
         local: Arc<dyn Engine>,
-        (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
+        (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
         keeper: Option<Arc<LateProgressStore>>,
     ) -> Option<Arc<dyn Engine>> {
         let keeper = keeper.map(|slot| slot as Arc<dyn ProgressStore>);

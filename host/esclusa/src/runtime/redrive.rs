@@ -9,22 +9,22 @@ use esclusa_embedded::Store;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Steps, drive};
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, PendingMessages, Progress};
 use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::index::EventIndex;
-use esclusa_flow::retry::{Backoff, Policy};
-use esclusa_pipeline::commit::{CommitBuilder, CommitRules, Prepared, ProgressKind};
+use esclusa_flow::retry::{Backoff, RetryPolicy};
+use esclusa_pipeline::commit::{CommitBuilder, CommitRules, PreparedCommit, ProgressKind};
 use esclusa_pipeline::meter::epoch_millis;
-use esclusa_pipeline::outbox::{self, Recorded};
+use esclusa_pipeline::outbox::{self, RecordedOutbox};
 use esclusa_pipeline::route::Route;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A replay is one try: whoever asked for it hears how it went. Only waits for competitors are repeated.
-const ONCE: Policy = Policy {
+const ONCE: RetryPolicy = RetryPolicy {
     max_retry_attempts: Some(0),
     max_record_age: None,
     bisect: false,
@@ -79,7 +79,7 @@ pub async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Option<Pen
 /// start.
 pub async fn finish(route: &Route, pending: Option<PendingMessages>) {
     if let Some(pending) = pending {
-        outbox::send(route, Recorded::of(route, pending)).await;
+        outbox::send(route, RecordedOutbox::of(route, pending)).await;
     }
 }
 
@@ -177,7 +177,7 @@ impl Steps for RedriveSteps<'_> {
         let handler = route.handler(&route.plugin());
         let builder =
             CommitBuilder { rules: &rules, handler: &handler, batch: &self.batch, previous: None, now: epoch_millis() };
-        let Prepared { commit, causes } = builder.build(settlement, output, |_| 1);
+        let PreparedCommit { commit, causes } = builder.build(settlement, output, |_| 1);
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
         let committed = match route.engine.commit(commit).await {
             Ok(committed) => committed,

@@ -18,14 +18,14 @@ use esclusa_config::plan::{self, Table};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::outbox::Witness;
+use esclusa_flow::outbox::SendObserver;
 use esclusa_pipeline::activity::Activity;
 use esclusa_pipeline::commit::ProgressKind;
+use esclusa_pipeline::context::LaneContext;
 use esclusa_pipeline::meter::{Meter, epoch_millis};
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use esclusa_pipeline::serve::{self, OpenSource};
-use esclusa_pipeline::shared::Shared;
 use past::Past;
 use redirect::{Redirect, Tally, Uncounted};
 use std::collections::BTreeMap;
@@ -109,13 +109,13 @@ pub async fn rebuild(job: &Job, stores: &Stores, version: LoadedPlugin) -> Resul
     let local: Arc<dyn Engine> = Arc::new(Uncounted(Arc::new(store.clone())));
     // Nothing is sent.
     let none = (BTreeMap::new(), OutputMeters::of(&job.route.name, std::iter::empty()));
-    let sinks = (BTreeMap::new(), none.1.clone() as Arc<dyn Witness>);
+    let sinks = (BTreeMap::new(), none.1.clone() as Arc<dyn SendObserver>);
     let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), sinks, None));
     let tally = Arc::new(Tally::default());
     let redirect = Redirect::new(above.unwrap_or(local), job, tally.clone());
     let facts = (job.source.kind().into(), ProgressKind::Nothing, job.plan.marks(&job.wired));
     let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, version, Meter::default());
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(LaneContext {
         activity: Arc::new(Activity::default()),
         start: tokio::time::Instant::now(),
         commit_count: Box::new(move || store.version()),

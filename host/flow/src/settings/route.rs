@@ -3,7 +3,7 @@
 use super::limits::{Instances, Limits};
 use crate::filter::Filter;
 use crate::grants::Grants;
-use crate::retry::Policy;
+use crate::retry::RetryPolicy;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct RouteSpec {
     /// Most bytes of events in flight.
     pub in_flight_bytes: usize,
     /// What to do with failures.
-    pub policy: Policy,
+    pub policy: RetryPolicy,
     /// Where given-up events go; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
     /// What holds outside the embedded engine, which never gives less than exactly-once.

@@ -9,7 +9,7 @@ use crate::shape::route as shape;
 use crate::syntax::reader::Reader;
 use crate::syntax::tree::Table;
 use esclusa_flow::grants::Grants;
-use esclusa_flow::retry::{Backoff, Policy};
+use esclusa_flow::retry::{Backoff, RetryPolicy};
 use std::ops::Range;
 
 /// Retries where the route does not say. Lambda retries for as long as a record is retained; here one bad record never
@@ -18,7 +18,7 @@ const RETRIES: u32 = 10;
 
 /// What to do with failures. A queue gets a failing message back, and counts how often it was received: after its
 /// `max_receive_count` the route gives the message up, since it can say why. Without one, SQS decides.
-pub fn policy(reader: &Reader<'_>, source: Option<&Source>) -> Policy {
+pub fn policy(reader: &Reader<'_>, source: Option<&Source>) -> RetryPolicy {
     let receives = match source {
         Some(Source::Queue { max_receive_count, .. }) => Some(Some(*max_receive_count)),
         Some(Source::Sqs { max_receive_count, .. }) => Some(*max_receive_count),
@@ -30,7 +30,7 @@ pub fn policy(reader: &Reader<'_>, source: Option<&Source>) -> Policy {
         None if receives.is_some() => of_queue,
         None => Some(RETRIES),
     };
-    Policy {
+    RetryPolicy {
         max_retry_attempts,
         max_record_age: reader.limit(&shape::MAX_RECORD_AGE),
         bisect: reader.boolean(&shape::BISECT),

@@ -61,7 +61,7 @@ pub struct Handler {
 
 /// Whose messages are sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Sender<'a> {
+pub struct OutboxOrigin<'a> {
     /// Route name.
     pub route: &'a str,
     /// Source name.
@@ -77,7 +77,7 @@ pub struct Sender<'a> {
 impl DeadLetter {
     /// A message that its output did not take. Replaying it sends the message again, so it needs no plugin.
     #[must_use]
-    pub fn of_message(sender: &Sender<'_>, message: OutboxMessage, fault: &Fault, attempts: u32) -> Self {
+    pub(crate) fn of_message(sender: &OutboxOrigin<'_>, message: OutboxMessage, fault: &Fault, attempts: u32) -> Self {
         let Handler { kind, plugin, digest } = sender.handler;
         DeadLetter {
             route: sender.route.to_owned(),
@@ -114,7 +114,7 @@ mod payload {
         Bytes(Vec<u8>),
     }
 
-    pub fn serialize<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(data) {
             Ok(text) => Payload::Text(text.to_owned()),
             Err(_) => Payload::Bytes(data.to_vec()),
@@ -122,7 +122,7 @@ mod payload {
         .serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         Ok(match Payload::deserialize(deserializer)? {
             Payload::Text(text) => text.into_bytes(),
             Payload::Bytes(bytes) => bytes,

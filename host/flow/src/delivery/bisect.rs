@@ -1,6 +1,5 @@
 //! What a failure does to the part in work: it waits, is split, or its events are given up or given back.
 
-use super::part::Part;
 use super::{Delivery, Moment, NotCommitted, Settlement};
 use crate::engine::CommitError;
 use crate::fault::Fault;
@@ -30,6 +29,30 @@ pub(super) enum Cause {
     Failed,
     /// Likewise, and it will do so again.
     Fated,
+}
+
+/// Events that are called and committed together, ascending.
+#[derive(Debug, Clone)]
+pub(super) struct BatchPart {
+    pub events: Vec<EventIndex>,
+    /// Not before this time on the monotonic clock.
+    pub due: Duration,
+    /// Conflicts in a row.
+    pub conflicts: u32,
+    /// Faults of the host in a row.
+    pub faults: u32,
+}
+
+impl BatchPart {
+    pub(super) fn new(events: Vec<EventIndex>) -> Self {
+        BatchPart { events, due: Duration::ZERO, conflicts: 0, faults: 0 }
+    }
+
+    /// Splits the part before `event`; the first piece may be empty.
+    pub(super) fn split_at(self, event: EventIndex) -> (BatchPart, BatchPart) {
+        let (before, after) = self.events.into_iter().partition(|e| *e < event);
+        (BatchPart::new(before), BatchPart::new(after))
+    }
 }
 
 impl Delivery {
@@ -140,7 +163,7 @@ impl Delivery {
             }
             return;
         }
-        let mut deferred: Vec<Part> = Vec::new();
+        let mut deferred: Vec<BatchPart> = Vec::new();
         for (event, after) in retried {
             self.try_again_or_give_up(
                 *event,
@@ -149,7 +172,7 @@ impl Delivery {
                 Cause::Asked,
             );
             if self.undecided(*event) {
-                let mut part = Part::new(vec![*event]);
+                let mut part = BatchPart::new(vec![*event]);
                 part.due = now.saturating_add(self.wait(*event, *after));
                 deferred.push(part);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What lanes of all routes share.
-pub struct Shared {
+pub struct LaneContext {
     /// Who is idle.
     pub activity: Arc<Activity>,
     /// Start of the monotonic clock.
