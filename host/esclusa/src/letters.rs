@@ -167,7 +167,7 @@ fn matches(filter: &Filter, id: u64, letter: &DeadLetter, stop: &AtomicBool) -> 
         key: &letter.key,
         data: &letter.data,
         attributes: &attributes,
-        timestamp: letter.timestamp,
+        timestamp: letter.timestamp.millis(),
         attempt: letter.attempts,
     };
     if columns.push(&event).is_err() {

@@ -2,6 +2,7 @@
 
 use crate::effect::OutboxMessage;
 use crate::fault::Fault;
+use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -25,10 +26,10 @@ pub struct DeadLetter {
     pub data: Vec<u8>,
     /// Name and value pairs.
     pub attributes: Vec<(String, String)>,
-    /// When the source accepted it, milliseconds since the Unix epoch.
-    pub timestamp: u64,
-    /// When it was given up, milliseconds since the Unix epoch.
-    pub died: u64,
+    /// When the source accepted it.
+    pub timestamp: Timestamp,
+    /// When it was given up.
+    pub died: Timestamp,
     /// How often it was tried.
     pub attempts: u32,
     /// Stable code of the reason.
@@ -70,8 +71,8 @@ pub struct OutboxOrigin<'a> {
     pub lane: &'a str,
     /// What handled them.
     pub handler: &'a Handler,
-    /// The time, milliseconds since the Unix epoch.
-    pub now: u64,
+    /// The time.
+    pub now: Timestamp,
 }
 
 impl DeadLetter {

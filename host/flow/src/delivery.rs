@@ -16,6 +16,7 @@ use crate::call_output::{CallError, CallFailure, CallOutput, Disposition};
 use crate::event::Columns;
 use crate::index::{CallIndex, EventIndex};
 use crate::retry::RetryPolicy;
+use crate::timestamp::Timestamp;
 use crate::verdict::{Reason, Verdict};
 use bisect::BatchPart;
 use std::collections::VecDeque;
@@ -26,8 +27,8 @@ use std::time::Duration;
 pub struct Moment {
     /// Since some fixed start; never goes back. Waits are measured on it.
     pub monotonic: Duration,
-    /// Milliseconds since the Unix epoch; may jump. Only the age of events is measured on it.
-    pub wall: u64,
+    /// The wall clock; may jump. Only the age of events is measured on it.
+    pub wall: Timestamp,
 }
 
 /// What to do next.
@@ -99,6 +100,7 @@ pub struct Delivery {
     policy: RetryPolicy,
     ordered: bool,
     seed: u64,
+    /// When the source accepted each event, milliseconds since the Unix epoch.
     timestamps: Vec<u64>,
     /// Failed tries so far, those of earlier deliveries included.
     tries: Vec<u32>,
@@ -262,16 +264,15 @@ impl Delivery {
         }
     }
 
-    fn expire(&mut self, events: &[EventIndex], wall: u64) {
+    fn expire(&mut self, events: &[EventIndex], now: Timestamp) {
         let Some(limit) = self.policy.max_record_age else { return };
-        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         for &event in events {
-            let age = wall.saturating_sub(self.timestamps.get(event.at()).copied().unwrap_or(wall));
+            let Some(accepted) = self.timestamps.get(event.at()).copied() else { continue };
+            let age = now.since(Timestamp::from_millis(accepted));
             if age > limit && self.undecided(event) {
-                self.decide(
-                    event,
-                    Verdict::Dead(Reason::new("expired", format!("older than max_record_age: {age} ms > {limit} ms"))),
-                );
+                let (age, limit) = (age.as_millis(), limit.as_millis());
+                let message = format!("older than max_record_age: {age} ms > {limit} ms");
+                self.decide(event, Verdict::Dead(Reason::new("expired", message)));
             }
         }
     }

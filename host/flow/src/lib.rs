@@ -22,6 +22,7 @@ pub mod retry;
 pub mod settings;
 pub mod sharding;
 pub mod source;
+pub mod timestamp;
 pub mod verdict;
 
 pub use esclusa_data::{event, filter, item, template, work};

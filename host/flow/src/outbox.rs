@@ -213,6 +213,7 @@ mod tests {
     use crate::BoxFuture;
     use crate::dead_letter::Handler;
     use crate::effect::SendMessage;
+    use crate::timestamp::Timestamp;
     use std::pin::pin;
     use std::sync::Mutex;
     use std::task::{Context, Poll, Waker};
@@ -278,7 +279,8 @@ mod tests {
     fn attempt(outbox: &mut Outbox, sink: &Arc<Scripted>, retries: Option<u32>) -> (Option<RetryWait>, usize) {
         let sinks = BTreeMap::from([("out".to_owned(), sink.clone() as Arc<dyn Sink>)]);
         let handler = Handler { kind: "queue".into(), plugin: "p.wasm".into(), digest: "d".into() };
-        let sender = OutboxOrigin { route: "r", source: "s", lane: "l", handler: &handler, now: 7 };
+        let sender =
+            OutboxOrigin { route: "r", source: "s", lane: "l", handler: &handler, now: Timestamp::from_millis(7) };
         let mut failures = 0;
         let again = match pin!(outbox.attempt(&sinks, &sender, retries, |_, _| failures += 1))
             .poll(&mut Context::from_waker(Waker::noop()))
@@ -326,7 +328,7 @@ mod tests {
         assert_eq!(events, [("3", Some("out"), 1), ("x", Some("gone"), 1)]);
         let letter = &outbox.dead[0];
         assert_eq!((&*letter.kind, &*letter.plugin, &*letter.digest, &*letter.lane), ("queue", "p.wasm", "d", "l"));
-        assert_eq!((&*letter.key, letter.died, letter.data.as_slice()), ("k", 7, &[1][..]));
+        assert_eq!((&*letter.key, letter.died.millis(), letter.data.as_slice()), ("k", 7, &[1][..]));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::index::{CallIndex, EventIndex};
 use esclusa_flow::retry::{Backoff, RetryPolicy};
+use esclusa_flow::timestamp::Timestamp;
 use esclusa_flow::verdict::{Reason, Verdict};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -269,7 +270,7 @@ fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: RetryPoli
     let starts: Vec<EventIndex> = EventIndex::all(scripts.len()).skip(1).filter(starts).collect();
     let mut delivery = Delivery::new(&columns(scripts.len()), ordered, policy, 7).starting_as(&starts);
     delivery.sifted(sifted.collect());
-    let now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(1) };
     let weather = Box::new(weather.iter().copied().chain(std::iter::repeat(Weather::Fine)));
     let mut model = Model { scripts, weather, now, steps: 0, seen: Seen::default() };
     // Nothing here waits, so that one poll is all.
@@ -426,7 +427,7 @@ fn a_failure_that_will_repeat_goes_back_to_its_queue_once_at_most() {
     let mut again = Columns::default();
     again.push(&NewEvent { id: "0", attempt: 2, ..NewEvent::default() }).unwrap();
     let mut delivery = Delivery::new(&again, false, policy(None, true), 0);
-    let now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(1) };
     let Step::Call(events) = delivery.step(now) else { panic!("it is due") };
     delivery.called(plugin(&[Script::Fated], &events, |_| 2), now);
     let Step::Commit(settlement) = delivery.step(now) else { panic!("it is decided") };
@@ -449,7 +450,7 @@ fn an_event_that_is_too_large_to_commit_alone_is_given_up_and_no_other_is() {
 fn events_past_their_age_are_given_up_without_a_call() {
     let policy = RetryPolicy { max_record_age: Some(Duration::from_secs(1)), ..policy(None, false) };
     let mut delivery = Delivery::new(&columns(2), true, policy, 0);
-    let now = Moment { monotonic: Duration::ZERO, wall: 5_000 };
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(5_000) };
     let Step::Commit(settlement) = delivery.step(now) else { panic!("expected a commit") };
     assert!(settlement.called.is_empty());
     assert!(settlement.verdicts.iter().all(|(_, v)| name(v) == "expired"));
@@ -457,7 +458,7 @@ fn events_past_their_age_are_given_up_without_a_call() {
 
 #[test]
 fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filter_says() {
-    let now = Moment { monotonic: Duration::ZERO, wall: 0 };
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(0) };
     let claim = |n: u64| Claim::new(Token::Offset(n));
     let claims = [claim(0), Claim::refused(Token::Offset(1), Reason::new("limit.aggregate", "too large")), claim(2)];
     for sifted in [vec![], vec![(EventIndex(1), Verdict::Filtered)]] {
@@ -477,7 +478,7 @@ fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filt
 #[test]
 fn a_plugin_that_halts_settles_nothing() {
     let mut delivery = Delivery::new(&columns(1), true, policy(None, false), 0);
-    let now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(1) };
     assert_eq!(delivery.step(now), Step::Call(vec![EventIndex(0)]));
     delivery.called(Err(CallError::Halt("schema changed".into())), now);
     assert_eq!(delivery.step(now), Step::Halted("schema changed".into()));
@@ -489,7 +490,7 @@ fn what_is_refused_of_events_that_are_given_up_is_tried_again_after_a_pause() {
     columns.push(&NewEvent { id: "0", attempt: 1, ..NewEvent::default() }).unwrap();
     let policy = RetryPolicy { max_record_age: Some(Duration::ZERO), ..policy(Some(0), false) };
     let mut delivery = Delivery::new(&columns, true, policy, 0);
-    let mut now = Moment { monotonic: Duration::ZERO, wall: 10 };
+    let mut now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(10) };
     for _ in 0..3 {
         let Step::Commit(settlement) = delivery.step(now) else { panic!("it is too old to be called") };
         assert!(settlement.called.is_empty() && matches!(settlement.verdicts[..], [(EventIndex(0), Verdict::Dead(_))]));

@@ -10,6 +10,7 @@ use esclusa_flow::delivery::Settlement;
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, Progress};
 use esclusa_flow::index::{CallIndex, EventIndex};
+use esclusa_flow::timestamp::Timestamp;
 use esclusa_flow::verdict::{Reason, Verdict};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,8 +60,8 @@ pub struct CommitBuilder<'a> {
     pub batch: &'a Batch,
     /// The position that the lane committed last.
     pub previous: Option<&'a Token>,
-    /// The time, milliseconds since the Unix epoch.
-    pub now: u64,
+    /// The time.
+    pub now: Timestamp,
 }
 
 impl CommitBuilder<'_> {
@@ -159,7 +160,7 @@ fn letter(
     event: EventIndex,
     reason: &Reason,
     attempts: u32,
-    now: u64,
+    now: Timestamp,
 ) -> Option<DeadLetter> {
     let view = batch.columns.get(event.at())?;
     Some(DeadLetter {
@@ -171,7 +172,7 @@ fn letter(
         key: view.key().to_owned(),
         data: view.data().to_vec(),
         attributes: view.attributes().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        timestamp: view.timestamp,
+        timestamp: Timestamp::from_millis(view.timestamp),
         died: now,
         attempts,
         code: reason.code.clone(),
@@ -288,7 +289,8 @@ mod tests {
         let called: Vec<EventIndex> = EventIndex::all(batch.len()).collect();
         let verdicts = called.iter().map(|event| (*event, Verdict::Done)).collect();
         let output = CallOutput { effects: wanted.iter().map(message).collect(), ..CallOutput::default() };
-        let builder = CommitBuilder { rules: &rules, handler: &handler, batch, previous: None, now: 0 };
+        let builder =
+            CommitBuilder { rules: &rules, handler: &handler, batch, previous: None, now: Timestamp::default() };
         let PreparedCommit { commit, .. } = builder.build(&Settlement { called, verdicts }, output, |_| 1);
         commit.outbox.iter().map(|message| message.id.clone()).collect()
     }

@@ -4,7 +4,7 @@ mod call;
 
 use crate::commit::{self, CommitBuilder, PreparedCommit};
 use crate::context::LaneContext;
-use crate::meter::{self, WaitingEvents, epoch_millis};
+use crate::meter::{self, WaitingEvents, timestamp_now};
 use crate::outbox::{self, RecordedOutbox};
 use crate::route::{LoadedPlugin, Mode, Route, changed};
 use crate::sieve::{self, Sifting};
@@ -124,7 +124,7 @@ impl Drop for BatchInWork<'_> {
 
 impl BatchInWork<'_> {
     fn now(&self) -> Moment {
-        Moment { monotonic: self.context.start.elapsed(), wall: epoch_millis() }
+        Moment { monotonic: self.context.start.elapsed(), wall: timestamp_now() }
     }
 
     /// Sends what the commit recorded for the world outside; false if the route leaves before that.
@@ -208,7 +208,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
     async fn wait(&mut self, delivery: &Delivery, due: Duration) -> Result<(), DeliveryEnd> {
         let work = &mut *self.work;
         let wait = due.saturating_sub(work.context.start.elapsed());
-        let next = epoch_millis().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let next = timestamp_now().after(wait);
         let attempt = delivery.next_event().map_or(0, |event| delivery.attempt(event));
         work.route.meter.waits(WaitingEvents { attempt, next });
         tokio::select! {
@@ -259,7 +259,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             handler: &work.handler,
             batch: &work.batch,
             previous: work.previous.as_ref(),
-            now: epoch_millis(),
+            now: timestamp_now(),
         };
         let PreparedCommit { commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
         let (messages, counts) = (commit.outbox.clone(), commit.counts);

@@ -4,9 +4,10 @@
 //! filtered + dead + in flight, at any moment. That each verb is called when it happens is up to lanes and deliveries.
 
 use esclusa_flow::counts::Counts;
+use esclusa_flow::timestamp::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// Counters of a route.
 #[derive(Debug, Default)]
@@ -48,8 +49,8 @@ pub struct Reading {
 /// The last thing that went wrong in a route.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct LastError {
-    /// Milliseconds since the Unix epoch.
-    pub at: u64,
+    /// When it went wrong.
+    pub at: Timestamp,
     /// Stable code.
     pub code: String,
     /// In words. May hold text of a guest: escape it before you show it.
@@ -61,8 +62,8 @@ pub struct LastError {
 pub struct WaitingEvents {
     /// How often the first of them was tried.
     pub attempt: u32,
-    /// When it is tried again, milliseconds since the Unix epoch.
-    pub next: u64,
+    /// When it is tried again.
+    pub next: Timestamp,
 }
 
 /// What a commit settled, as [`Meter::settled`] counts it.
@@ -163,7 +164,7 @@ impl Meter {
 
     /// Notes the last thing that went wrong.
     pub(crate) fn error(&self, code: &str, message: &str) {
-        let error = LastError { at: epoch_millis(), code: code.to_owned(), message: message.to_owned() };
+        let error = LastError { at: timestamp_now(), code: code.to_owned(), message: message.to_owned() };
         self.change(|r| r.last_error = Some(error));
     }
 
@@ -203,11 +204,16 @@ pub(crate) fn worth_telling(before: u32) -> bool {
     before.checked_add(1).is_some_and(u32::is_power_of_two)
 }
 
-/// Milliseconds since the Unix epoch.
+/// The time, by this machine's clock.
+#[must_use]
+pub fn timestamp_now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// Milliseconds since the Unix epoch, by this machine's clock.
 #[must_use]
 pub fn epoch_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    timestamp_now().millis()
 }
 
 #[cfg(test)]

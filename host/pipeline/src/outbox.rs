@@ -4,7 +4,7 @@
 //! message again, without calling the plugin. A crash leaves the outbox recorded: it is sent again at the next
 //! start, with the same message ids (at-least-once).
 
-use crate::meter::epoch_millis;
+use crate::meter::timestamp_now;
 use crate::output_meter::SEND;
 use crate::route::Route;
 use esclusa_flow::dead_letter::OutboxOrigin;
@@ -60,7 +60,7 @@ async fn until_confirmed(route: &Route, recorded: RecordedOutbox) -> bool {
     loop {
         let handler = route.handler(&route.plugin());
         let (name, source) = (&route.spec.name, &route.spec.source);
-        let sender = OutboxOrigin { route: name, source, lane: &lane, handler: &handler, now: epoch_millis() };
+        let sender = OutboxOrigin { route: name, source, lane: &lane, handler: &handler, now: timestamp_now() };
         let before = outbox.unsent();
         let again = outbox.attempt(&route.sinks, &sender, policy.max_retry_attempts, |message, fault| {
             route.meter.error(SEND, &format!("output {:?}: {fault}", message.send.output));

@@ -4,8 +4,9 @@
 //! An output is told of in the log as soon as it fails, then ever more rarely, and once when it works again: by output, and
 //! never by message. Nothing of a message is kept here but that it waits.
 
-use crate::meter::{LastError, epoch_millis, worth_telling};
+use crate::meter::{LastError, timestamp_now, worth_telling};
 use esclusa_flow::outbox::{SendAttempt, SendObserver};
+use esclusa_flow::timestamp::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,8 +16,8 @@ use std::time::Duration;
 /// The code of what goes wrong when messages are sent.
 pub(crate) const SEND: &str = "outbox.send";
 
-/// Failures that follow each other within so many milliseconds are told of ever more rarely, also if it works in between.
-const QUIET: u64 = 60_000;
+/// Failures that follow each other within this time are logged ever more rarely, also if the output works in between.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Most characters of an error that are kept.
 const LONGEST: usize = 500;
@@ -26,10 +27,10 @@ const LONGEST: usize = 500;
 pub struct OutputReading {
     /// Messages that wait to be sent, or are being sent.
     pub pending: u64,
-    /// Since when the oldest of them waits, milliseconds since the Unix epoch; those of an earlier run: since this one began.
-    pub oldest: Option<u64>,
-    /// When those that failed are tried again, milliseconds since the Unix epoch: the next of them.
-    pub next_try: Option<u64>,
+    /// Since when the oldest of them waits; those of an earlier run: since this one began.
+    pub oldest: Option<Timestamp>,
+    /// When those that failed are tried again: the next of them.
+    pub next_try: Option<Timestamp>,
     /// Messages sent.
     pub sent: u64,
     /// Messages given up: they are dead letters.
@@ -67,10 +68,10 @@ struct OutputMeter {
 /// The messages of an outbox that wait.
 #[derive(Debug)]
 struct WaitingOutbox {
-    since: u64,
+    since: Timestamp,
     left: u64,
     failing: bool,
-    next: Option<u64>,
+    next: Option<Timestamp>,
     /// It is to be told of, once it is known when it is tried again.
     tell: bool,
 }
@@ -79,15 +80,15 @@ struct WaitingOutbox {
 #[derive(Debug, Default)]
 struct LogThrottle {
     times: u32,
-    last: u64,
+    last: Timestamp,
     /// It was told of since it last worked.
     told: bool,
 }
 
 impl LogThrottle {
     /// True if this time is worth a line. `goes_on`: it has not worked since the last time.
-    fn worth(&mut self, now: u64, goes_on: bool) -> bool {
-        if !goes_on && now.saturating_sub(self.last) > QUIET {
+    fn worth(&mut self, now: Timestamp, goes_on: bool) -> bool {
+        if !goes_on && now.since(self.last) > QUIET {
             self.times = 0;
         }
         let worth = worth_telling(self.times);
@@ -108,7 +109,7 @@ enum OutputChange {
 }
 
 impl OutputMeter {
-    fn waiting(&mut self, messages: u64, now: u64) -> u64 {
+    fn waiting(&mut self, messages: u64, now: Timestamp) -> u64 {
         self.number = self.number.saturating_add(1);
         let waiting = WaitingOutbox { since: now, left: messages, failing: false, next: None, tell: false };
         self.waiting.insert(self.number, waiting);
@@ -116,7 +117,7 @@ impl OutputMeter {
         self.number
     }
 
-    fn tried(&mut self, number: u64, tried: &SendAttempt<'_>, now: u64) -> Vec<OutputChange> {
+    fn tried(&mut self, number: u64, tried: &SendAttempt<'_>, now: Timestamp) -> Vec<OutputChange> {
         let SendAttempt { sent, failed, given_up, fault } = *tried;
         let kept = failed > given_up;
         self.end(number, sent.saturating_add(given_up) as u64, kept);
@@ -160,7 +161,7 @@ impl OutputMeter {
         }
     }
 
-    fn again(&mut self, number: u64, next: u64) -> Option<OutputChange> {
+    fn again(&mut self, number: u64, next: Timestamp) -> Option<OutputChange> {
         let waiting = self.waiting.get_mut(&number)?;
         waiting.next = Some(next);
         let error = self.reading.last_error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
@@ -234,16 +235,16 @@ fn lock(meter: &Mutex<OutputMeter>) -> MutexGuard<'_, OutputMeter> {
 
 impl SendObserver for OutputMeters {
     fn waiting(&self, output: &str, messages: usize) -> u64 {
-        self.meter(output).waiting(messages as u64, epoch_millis())
+        self.meter(output).waiting(messages as u64, timestamp_now())
     }
 
     fn tried(&self, output: &str, number: u64, tried: &SendAttempt<'_>) {
-        let tells = self.meter(output).tried(number, tried, epoch_millis());
+        let tells = self.meter(output).tried(number, tried, timestamp_now());
         tells.into_iter().for_each(|tell| self.tell(output, tell, Duration::ZERO));
     }
 
     fn again(&self, output: &str, number: u64, wait: Duration) {
-        let next = epoch_millis().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let next = timestamp_now().after(wait);
         let tell = self.meter(output).again(number, next);
         if let Some(tell) = tell {
             self.tell(output, tell, wait);
@@ -270,27 +271,31 @@ mod tests {
         SendAttempt { sent: 0, failed: given_up, given_up, fault: None }
     }
 
-    /// Fails once more, at a time; true if it is told.
-    fn fail(meter: &mut OutputMeter, number: u64, now: u64) -> bool {
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Fails once more, at a time; true if the log has a line of it.
+    fn fail(meter: &mut OutputMeter, number: u64, now: Timestamp) -> bool {
         assert_eq!(meter.tried(number, &NO, now), []);
-        meter.again(number, now + 10).is_some()
+        meter.again(number, now.after(Duration::from_millis(10))).is_some()
     }
 
     #[test]
     fn messages_wait_from_when_they_are_recorded_until_they_are_sent_or_given_up() {
         let mut meter = OutputMeter::default();
-        let (first, second) = (meter.waiting(3, 100), meter.waiting(2, 200));
+        let (first, second) = (meter.waiting(3, at(100)), meter.waiting(2, at(200)));
         let told = |meter: &OutputMeter| (meter.read().pending, meter.read().oldest, meter.read().next_try);
-        assert_eq!(told(&meter), (5, Some(100), None), "also while the first try hangs");
+        assert_eq!(told(&meter), (5, Some(at(100)), None), "also while the first try hangs");
         let fault = Fault::Transient("x".repeat(2000));
-        meter.tried(first, &SendAttempt { sent: 1, failed: 1, given_up: 0, fault: Some(&fault) }, 300);
-        meter.again(first, 400);
-        assert_eq!(told(&meter), (4, Some(100), Some(400)));
+        meter.tried(first, &SendAttempt { sent: 1, failed: 1, given_up: 0, fault: Some(&fault) }, at(300));
+        meter.again(first, at(400));
+        assert_eq!(told(&meter), (4, Some(at(100)), Some(at(400))));
         let error = meter.read().last_error.unwrap();
-        assert_eq!((error.at, error.code.as_str(), error.message.len()), (300, "outbox.send", LONGEST));
-        meter.tried(first, &gave_up(2), 500);
-        assert_eq!(told(&meter), (2, Some(200), None));
-        meter.tried(second, &sent(2), 600);
+        assert_eq!((error.at, error.code.as_str(), error.message.len()), (at(300), "outbox.send", LONGEST));
+        meter.tried(first, &gave_up(2), at(500));
+        assert_eq!(told(&meter), (2, Some(at(200)), None));
+        meter.tried(second, &sent(2), at(600));
         assert_eq!(told(&meter), (0, None, None));
         let OutputReading { sent, given_up, failed_tries, failed_in_a_row, .. } = meter.read();
         assert_eq!((sent, given_up, failed_tries, failed_in_a_row), (3, 2, 3, 0));
@@ -301,58 +306,58 @@ mod tests {
     fn an_output_that_fails_is_told_at_once_then_ever_more_rarely_and_once_when_it_works() {
         let mut meter = OutputMeter::default();
         // As many lanes as it takes: what counts is the output.
-        let numbers: Vec<u64> = (0..4).map(|_| meter.waiting(1, 0)).collect();
-        let told = (0..1000).filter(|n| fail(&mut meter, numbers[n % 4], *n as u64 * 100_000)).count();
+        let numbers: Vec<u64> = (0..4).map(|_| meter.waiting(1, at(0))).collect();
+        let told = (0..1000).filter(|n| fail(&mut meter, numbers[n % 4], at(*n as u64 * 100_000))).count();
         assert_eq!(told, 10, "the first, second, fourth … of 1000");
         for number in &numbers[1..] {
-            assert_eq!(meter.tried(*number, &sent(1), 0), [], "another one still fails");
+            assert_eq!(meter.tried(*number, &sent(1), at(0)), [], "another one still fails");
         }
         assert_eq!(meter.read().failed_in_a_row, 1000);
-        assert_eq!(meter.tried(numbers[0], &sent(1), 0), [OutputChange::Works { failed: 1000 }]);
+        assert_eq!(meter.tried(numbers[0], &sent(1), at(0)), [OutputChange::Works { failed: 1000 }]);
         assert_eq!(meter.read().failed_in_a_row, 0);
-        let next = meter.waiting(1, 0);
-        assert_eq!(meter.tried(next, &sent(1), 0), []);
+        let next = meter.waiting(1, at(0));
+        assert_eq!(meter.tried(next, &sent(1), at(0)), []);
     }
 
     #[test]
     fn one_that_fails_and_works_by_turns_does_not_fill_the_log() {
         let (mut meter, mut lines) = (OutputMeter::default(), 0);
         for n in 0..1000 {
-            let number = meter.waiting(2, n);
-            lines += usize::from(fail(&mut meter, number, n)) + meter.tried(number, &sent(2), n).len();
-            let number = meter.waiting(1, n);
-            lines += meter.tried(number, &gave_up(1), n).len();
+            let number = meter.waiting(2, at(n));
+            lines += usize::from(fail(&mut meter, number, at(n))) + meter.tried(number, &sent(2), at(n)).len();
+            let number = meter.waiting(1, at(n));
+            lines += meter.tried(number, &gave_up(1), at(n)).len();
         }
         assert!(lines < 50, "{lines}");
-        let number = meter.waiting(1, 0);
-        assert_eq!(meter.tried(number, &sent(1), 2000), []);
-        let number = meter.waiting(1, 0);
-        assert!(fail(&mut meter, number, 2000 + QUIET), "after a while it is news again");
+        let number = meter.waiting(1, at(0));
+        assert_eq!(meter.tried(number, &sent(1), at(2000)), []);
+        let number = meter.waiting(1, at(0));
+        assert!(fail(&mut meter, number, at(2000).after(QUIET)), "after a while it is news again");
     }
 
     #[test]
     fn an_output_that_refuses_everything_fails_although_nothing_waits() {
         let mut meter = OutputMeter::default();
         let refuse = |meter: &mut OutputMeter| {
-            let number = meter.waiting(1, 0);
-            meter.tried(number, &gave_up(1), 0).len()
+            let number = meter.waiting(1, at(0));
+            meter.tried(number, &gave_up(1), at(0)).len()
         };
         let lines: usize = (0..100).map(|_| refuse(&mut meter)).sum();
         assert_eq!((lines, meter.read().failed_in_a_row, meter.read().pending), (7, 100, 0));
         // One bad message among good ones says nothing of the output.
-        let number = meter.waiting(2, 0);
-        meter.tried(number, &SendAttempt { sent: 1, failed: 1, given_up: 1, fault: None }, 0);
+        let number = meter.waiting(2, at(0));
+        meter.tried(number, &SendAttempt { sent: 1, failed: 1, given_up: 1, fault: None }, at(0));
         assert_eq!(meter.read().failed_in_a_row, 0);
     }
 
     #[test]
     fn what_is_forgotten_waits_no_more_and_stands_in_the_way_of_nothing() {
         let mut meter = OutputMeter::default();
-        let (dropped, other) = (meter.waiting(5, 0), meter.waiting(1, 0));
-        assert!(fail(&mut meter, dropped, 0));
+        let (dropped, other) = (meter.waiting(5, at(0)), meter.waiting(1, at(0)));
+        assert!(fail(&mut meter, dropped, at(0)));
         meter.forgotten(dropped);
         meter.forgotten(dropped);
         assert_eq!(meter.read().pending, 1);
-        assert_eq!(meter.tried(other, &sent(1), 0), [OutputChange::Works { failed: 1 }]);
+        assert_eq!(meter.tried(other, &sent(1), at(0)), [OutputChange::Works { failed: 1 }]);
     }
 }

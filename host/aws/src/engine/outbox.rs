@@ -9,6 +9,7 @@ use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{Commit, Sink};
 use esclusa_flow::outbox::{Outbox, SendObserver};
 use esclusa_flow::retry::{Backoff, mix};
+use esclusa_flow::timestamp::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub async fn send(
     let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
     let mut outbox = Outbox::new(messages, witness);
     loop {
-        let sender = OutboxOrigin { route, source, lane, handler, now: wall_millis() };
+        let sender = OutboxOrigin { route, source, lane, handler, now: Timestamp::from_millis(wall_millis()) };
         let Some(again) = outbox.attempt(sinks, &sender, None, |_, _| {}).await else {
             return std::mem::take(&mut outbox.dead);
         };

@@ -71,7 +71,7 @@ impl Bucket {
 fn path(prefix: &str, message: &OutboxMessage) -> String {
     let letter: Option<DeadLetter> = serde_json::from_slice(&message.send.data).ok();
     let (route, day) = letter.map_or(("-".to_owned(), "-".to_owned()), |letter| {
-        let died = DateTime::from_millis(i64::try_from(letter.died).unwrap_or_default());
+        let died = DateTime::from_millis(i64::try_from(letter.died.millis()).unwrap_or_default());
         let day = died.fmt(Format::DateTime).ok().and_then(|text| Some(text.get(..10)?.to_owned()));
         (escape(&letter.route), day.unwrap_or_default())
     });

@@ -15,7 +15,8 @@ use aws_sdk_dynamodb::types::{
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use esclusa_flow::timestamp::Timestamp;
+use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
 
 /// Key attribute: route and event id.
@@ -50,8 +51,9 @@ impl Marks {
     /// A [`Fault`] where the table is not there and cannot be created.
     pub async fn of(&self, route: &str, events: &[String]) -> Result<Vec<Put>, Fault> {
         self.exists.get_or_try_init(|| self.create()).await?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let expires = now.saturating_add(KEPT).as_secs().to_string();
+        let expires = Timestamp::from(SystemTime::now()).after(KEPT);
+        // DynamoDB's time to live is in seconds.
+        let expires = (expires.millis() / 1000).to_string();
         let mark = |event: &String| {
             let id = AttributeValue::S(format!("{route}/{event}"));
             let put =

@@ -146,7 +146,7 @@ fn list(global: &Global, letters: &[Letter], limit: usize) -> Result<Exit> {
         let payload = String::from_utf8_lossy(&letter.data).into_owned();
         [
             id.to_string(),
-            print::time(letter.died),
+            print::time(letter.died.millis()),
             letter.route.clone(),
             print::short(&what, 40),
             letter.attempts.to_string(),
@@ -174,13 +174,13 @@ fn show(global: &Global, letter: &Letter) -> Result<Exit> {
     let facts = [
         ("dead letter", id.to_string()),
         ("route", letter.route.clone()),
-        ("died", print::time(letter.died)),
+        ("died", print::time(letter.died.millis())),
         ("code", letter.code.clone()),
         ("reason", print::visible(&letter.reason)),
         ("tried", format!("{} time(s)", letter.attempts)),
         ("source", format!("{} ({}), lane {:?}", letter.source, letter.kind, letter.lane)),
         ("event", print::visible(&letter.event)),
-        ("accepted", print::time(letter.timestamp)),
+        ("accepted", print::time(letter.timestamp.millis())),
         ("key", print::visible(&letter.key)),
         ("plugin", format!("{} ({})", letter.plugin, letter.digest.get(..12).unwrap_or_default())),
         ("output", letter.output.clone().unwrap_or_default()),

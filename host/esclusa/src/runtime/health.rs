@@ -34,7 +34,7 @@ impl Health {
         }
         if let Some(error) = &route.reading.last_error
             && error.code.starts_with("source.")
-            && now.saturating_sub(error.at) < FRESH_MILLIS
+            && now.saturating_sub(error.at.millis()) < FRESH_MILLIS
         {
             return unwell(&error.code, Some(error.message.clone()));
         }
@@ -49,20 +49,22 @@ impl Health {
 fn failure(output: &OutputStatus, now: u64) -> Option<String> {
     let messages = output.messages.as_ref().filter(|_| output.failing())?;
     let error = messages.last_error.as_ref()?;
-    let at_present = messages.pending > 0 || now.saturating_sub(error.at) < FRESH_MILLIS;
+    let at_present = messages.pending > 0 || now.saturating_sub(error.at.millis()) < FRESH_MILLIS;
     at_present.then(|| format!("output {:?}: {}", output.name, error.message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{FRESH_MILLIS, Health, OutputStatus, RouteStatus};
+    use esclusa_flow::timestamp::Timestamp;
     use esclusa_pipeline::meter::LastError;
     use esclusa_pipeline::output_meter::OutputReading;
 
     fn route(state: &str, error: Option<&str>) -> RouteStatus {
         let mut route = RouteStatus { state: state.to_owned(), ..RouteStatus::default() };
         let message = "no".to_owned();
-        route.reading.last_error = error.map(|code| LastError { at: 1_000_000, code: code.to_owned(), message });
+        route.reading.last_error =
+            error.map(|code| LastError { at: Timestamp::from_millis(1_000_000), code: code.to_owned(), message });
         route
     }
 
@@ -85,7 +87,11 @@ mod tests {
 
     #[test]
     fn a_route_is_unhealthy_while_an_output_holds_back_its_messages() {
-        let error = LastError { at: 1_000_000, code: "outbox.send".to_owned(), message: "refused".to_owned() };
+        let error = LastError {
+            at: Timestamp::from_millis(1_000_000),
+            code: "outbox.send".to_owned(),
+            message: "refused".to_owned(),
+        };
         let health = |pending, failed_in_a_row, later| {
             let messages =
                 OutputReading { pending, failed_in_a_row, last_error: Some(error.clone()), ..Default::default() };

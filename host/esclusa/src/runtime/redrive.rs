@@ -17,7 +17,7 @@ use esclusa_flow::event::{Columns, NewEvent, Origin};
 use esclusa_flow::index::EventIndex;
 use esclusa_flow::retry::{Backoff, RetryPolicy};
 use esclusa_pipeline::commit::{CommitBuilder, CommitRules, PreparedCommit, ProgressKind};
-use esclusa_pipeline::meter::epoch_millis;
+use esclusa_pipeline::meter::timestamp_now;
 use esclusa_pipeline::outbox::{self, RecordedOutbox};
 use esclusa_pipeline::route::Route;
 use std::sync::Arc;
@@ -129,7 +129,7 @@ async fn resend(route: &Route, letter: &DeadLetter, output: String) -> Result<()
 /// to be sent.
 async fn deliver(route: &Route, letter: &DeadLetter) -> Result<Option<PendingMessages>, NotRedriven> {
     let batch = batch(route, letter)?;
-    let mut delivery = Delivery::new(&batch.columns, false, ONCE, letter.died);
+    let mut delivery = Delivery::new(&batch.columns, false, ONCE, letter.died.millis());
     let mut steps = RedriveSteps { route, batch, start: Instant::now(), pending: None };
     drive(&mut delivery, &mut steps).await?;
     Ok(steps.pending)
@@ -147,7 +147,7 @@ impl Steps for RedriveSteps<'_> {
     type End = NotRedriven;
 
     fn now(&self) -> Moment {
-        Moment { monotonic: self.start.elapsed(), wall: epoch_millis() }
+        Moment { monotonic: self.start.elapsed(), wall: timestamp_now() }
     }
 
     async fn wait(&mut self, _: &Delivery, due: Duration) -> Result<(), NotRedriven> {
@@ -175,8 +175,13 @@ impl Steps for RedriveSteps<'_> {
         let rules =
             CommitRules { progress: ProgressKind::Nothing, dedup: false, on_failure: None, ..route.rules.clone() };
         let handler = route.handler(&route.plugin());
-        let builder =
-            CommitBuilder { rules: &rules, handler: &handler, batch: &self.batch, previous: None, now: epoch_millis() };
+        let builder = CommitBuilder {
+            rules: &rules,
+            handler: &handler,
+            batch: &self.batch,
+            previous: None,
+            now: timestamp_now(),
+        };
         let PreparedCommit { commit, causes } = builder.build(settlement, output, |_| 1);
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
         let committed = match route.engine.commit(commit).await {
@@ -206,7 +211,7 @@ fn batch(route: &Route, letter: &DeadLetter) -> Result<Batch, NotRedriven> {
         key: &letter.key,
         data: &letter.data,
         attributes: &attributes,
-        timestamp: letter.timestamp,
+        timestamp: letter.timestamp.millis(),
         attempt: letter.attempts.saturating_add(1),
     };
     columns.push(&event).map_err(|error| NotRedriven::Host(error.to_string()))?;
