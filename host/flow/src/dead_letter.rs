@@ -1,4 +1,4 @@
-//! A dead letter: the whole story of an event that was given up.
+//! A dead letter: an event that was given up, with the reason and everything that a redrive needs.
 
 use crate::effect::OutboxMessage;
 use crate::fault::Fault;
@@ -6,7 +6,7 @@ use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Everything that is known of an event that was given up; enough to understand it and to replay it.
+/// An event that was given up: enough to understand the reason and to redrive the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Route that gave it up.
@@ -36,7 +36,7 @@ pub struct DeadLetter {
     pub code: String,
     /// The reason in words.
     pub reason: String,
-    /// The guest's backtrace, where there is one.
+    /// The guest's backtrace, if there is one.
     pub backtrace: Option<String>,
     /// The guest's last log lines.
     pub logs: Vec<String>,
@@ -44,12 +44,12 @@ pub struct DeadLetter {
     pub plugin: String,
     /// SHA-256 of the plugin.
     pub digest: String,
-    /// Set where not the event but one of its messages was given up: the output that did not take it. Replay
+    /// Set if not the event but one of its messages was given up: the output that did not take the message. A redrive then
     /// sends the message again instead of calling the plugin.
     pub output: Option<String>,
 }
 
-/// What handled events, as a dead letter names it.
+/// The plugin that handled events and the kind of their source, as a dead letter names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Handler {
     /// Kind of the source.
@@ -60,7 +60,7 @@ pub struct Handler {
     pub digest: Arc<str>,
 }
 
-/// Whose messages are sent.
+/// The commit that an outbox's messages belong to, for the dead letters of messages that are given up.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboxOrigin<'a> {
     /// Route name.
@@ -69,14 +69,14 @@ pub struct OutboxOrigin<'a> {
     pub source: &'a str,
     /// Lane of the events.
     pub lane: &'a str,
-    /// What handled them.
+    /// The plugin that asked for the messages.
     pub handler: &'a Handler,
     /// The time.
     pub now: Timestamp,
 }
 
 impl DeadLetter {
-    /// A message that its output did not take. Replaying it sends the message again, so it needs no plugin.
+    /// The dead letter of a message that its output did not take. A redrive sends the message again, without the plugin.
     #[must_use]
     pub(crate) fn of_message(sender: &OutboxOrigin<'_>, message: OutboxMessage, fault: &Fault, attempts: u32) -> Self {
         let Handler { kind, plugin, digest } = sender.handler;
@@ -103,7 +103,7 @@ impl DeadLetter {
     }
 }
 
-/// Payloads as text where they are UTF-8, else as an array of bytes: readable by people, exact for machines.
+/// Payloads as text if they are UTF-8, else as an array of bytes: readable by people, exact for machines.
 mod payload {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

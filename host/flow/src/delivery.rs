@@ -1,10 +1,10 @@
-//! The delivery of one batch, as a state machine: verdicts in, what is to be called and settled next out.
+//! The delivery of one batch, as a state machine: it takes the results of calls and commits, and gives the next step.
 //!
-//! It knows no clock, no plugin and no engine: the caller asks [`Delivery::step`] what to do, does it, and
-//! reports back. It keeps invariant 3 (in an ordered lane only a contiguous prefix is settled) and its half of
+//! It knows no clock, no plugin and no engine: the caller asks [`Delivery::step`] for the next step, carries it out, and
+//! reports the result. It keeps invariant 3 (in an ordered lane only a contiguous prefix is settled) and its half of
 //! invariant 8 (every event gets exactly one verdict). The unit of work is a [`BatchPart`]: a run of events that are
-//! called and committed together. A failing part is split, waits, or gives up its events; purity of plugins
-//! makes calling again free, so no output survives a failure.
+//! called and committed together. A failing part waits, is bisected, or its events are given up or released. Plugins are
+//! pure, so a call can be made again at no harm: no output survives a failure.
 
 mod bisect;
 mod drive;
@@ -22,16 +22,16 @@ use bisect::BatchPart;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A moment on both clocks.
+/// The time, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// Since some fixed start; never goes back. Waits are measured on it.
+    /// Time since a fixed start; never goes back. Waits are measured on it.
     pub monotonic: Duration,
     /// The wall clock; may jump. Only the age of events is measured on it.
     pub wall: Timestamp,
 }
 
-/// What to do next.
+/// The next step of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Call the plugin with these events, then report with [`Delivery::called`].
@@ -40,24 +40,24 @@ pub enum Step {
     Commit(Settlement),
     /// Nothing to do before this time on the monotonic clock.
     Wait(Duration),
-    /// The plugin asked to stop the route. What is not settled is not done.
+    /// The plugin asked to stop the route, with this reason. Events that are not settled are not done.
     Halted(String),
     /// Every event has its verdict and is settled.
     Finished,
 }
 
-/// What a commit settles: the verdicts of a part's events.
+/// The verdicts of a part's events, for one commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settlement {
-    /// The events of the call whose output is committed; empty where no call was needed.
+    /// The events of the call whose output is committed; empty if no call was needed.
     pub called: Vec<EventIndex>,
     /// Index and verdict, ascending. In an ordered lane this is the next contiguous piece.
     pub verdicts: Vec<(EventIndex, Verdict)>,
 }
 
 impl Settlement {
-    /// True where an effect of the call's output is to be carried out: it is caused by the batch as a whole or by
-    /// an event that is done. `cause` is an index into the call's events.
+    /// True if an effect of the call's output is to be carried out: the batch as a whole caused it, or an event that is done.
+    /// `cause` is the event's place in the call.
     #[must_use]
     pub fn keeps(&self, cause: Option<CallIndex>) -> bool {
         let Some(cause) = cause else { return true };
@@ -66,7 +66,7 @@ impl Settlement {
         matches!(verdict, Some((_, Verdict::Done)))
     }
 
-    /// The events of the call that are done, as indexes into it, ascending: those whose effects are carried out.
+    /// The events of the call that are done, ascending: those whose effects are carried out.
     pub fn done(&self) -> impl Iterator<Item = CallIndex> + '_ {
         CallIndex::all(self.called.len()).filter(|local| self.keeps(Some(*local)))
     }
@@ -85,8 +85,8 @@ impl Settlement {
         self.verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Released(_))).count()
     }
 
-    /// Of the events that are done those that an engine found marked, by index into its marks, which are in the order of
-    /// [`Settlement::done`].
+    /// The events that an earlier commit recorded as done: the engine names them by index into the commit's marks, which are in
+    /// the order of [`Settlement::done`].
     #[must_use]
     pub fn marked(&self, marks: &[usize]) -> Vec<CallIndex> {
         let done: Vec<CallIndex> = self.done().collect();
@@ -106,9 +106,9 @@ pub struct Delivery {
     tries: Vec<u32>,
     /// Verdicts that the next call cannot change.
     decided: Vec<Option<Verdict>>,
-    /// Ascending and without gaps where the lane is ordered; the front part is in work.
+    /// In an ordered lane ascending and without gaps; the front part is in work.
     parts: VecDeque<BatchPart>,
-    /// What the front part's call gave.
+    /// The verdicts of the front part after its call, until they are committed.
     settlement: Option<Settlement>,
     /// The output that is committed with the settlement.
     output: CallOutput,
@@ -141,10 +141,11 @@ impl Delivery {
         }
     }
 
-    /// Says what becomes of events that the plugin does not get, before the first step.
+    /// Decides events that the plugin does not get: filtered ones, and those whose filter takes too long. Called before the
+    /// first step.
     pub fn sifted(&mut self, verdicts: Vec<(EventIndex, Verdict)>) {
         for (event, verdict) in verdicts {
-            // What the source gave up stays given up.
+            // An event that the source refuses is dead already, and stays so whatever the filter says.
             if self.undecided(event) {
                 self.decide(event, verdict);
             }
@@ -163,7 +164,7 @@ impl Delivery {
         self
     }
 
-    /// Has events given up without a call that their source refused, whatever the filter says of them.
+    /// Gives up events that their source refuses, without a call.
     #[must_use]
     pub fn refusing(mut self, claims: &[Claim]) -> Self {
         for (event, reason) in
@@ -174,7 +175,7 @@ impl Delivery {
         self
     }
 
-    /// How often the event was tried, this time included: what the plugin sees as `attempt`.
+    /// How often the event was tried, this time included. The plugin sees this as `attempt`.
     #[must_use]
     pub fn attempt(&self, event: EventIndex) -> u32 {
         self.tries.get(event.at()).copied().unwrap_or_default().saturating_add(1)
@@ -186,16 +187,18 @@ impl Delivery {
         self.parts.front().and_then(|part| part.events.first().copied())
     }
 
-    /// What to do next. Asking again without reporting in between gives the same answer.
+    /// The next step. Asking again without a report in between gives the same step.
     pub fn step(&mut self, now: Moment) -> Step {
         if let Some(reason) = &self.halted {
             return Step::Halted(reason.clone());
         }
+        // The last call went well, but its commit was not reported yet.
         if let Some(settlement) = &self.settlement {
             return Step::Commit(settlement.clone());
         }
         if !self.ordered {
-            // Any part may go first; the earliest due one does.
+            // No order to keep: the part that is due first goes first. The sort is stable, so parts that are due at the same time
+            // keep their places.
             self.parts.make_contiguous().sort_by_key(|p| p.due);
         }
         let Some(part) = self.parts.front() else { return Step::Finished };
@@ -203,8 +206,10 @@ impl Delivery {
             return Step::Wait(part.due);
         }
         let events = part.events.clone();
+        // Before each call and not once at the start: events grow old while their part waits for its next try.
         self.expire(&events, now.wall);
         self.calling = events.into_iter().filter(|e| self.undecided(*e)).collect();
+        // Every event was filtered, expired or given up. Their verdicts still need a commit: it moves the position past them.
         if self.calling.is_empty() {
             let settlement = self.settle(&CallOutput::default());
             self.settlement = Some(settlement.clone());
@@ -223,7 +228,8 @@ impl Delivery {
                     self.settlement = Some(self.settle(&output));
                     self.output = output;
                 } else {
-                    // The effects of the other events are dropped, too: they are called again, without the retried ones.
+                    // The effects of the other events are dropped, too: an output is committed as a whole, since the plugin may
+                    // have summed up several events in one effect. The others are called again, without the retried ones.
                     self.retry(&retried, now.monotonic);
                 }
             }
@@ -241,8 +247,8 @@ impl Delivery {
         }
     }
 
-    /// The output of the call whose settlement is to be committed. It is given once: after a commit that did not happen the
-    /// events are called again.
+    /// The output of the call whose settlement is to be committed. Taken once: after a commit that did not happen the events
+    /// are called again.
     fn take_output(&mut self) -> CallOutput {
         std::mem::take(&mut self.output)
     }
@@ -267,6 +273,7 @@ impl Delivery {
     fn expire(&mut self, events: &[EventIndex], now: Timestamp) {
         let Some(limit) = self.policy.max_record_age else { return };
         for &event in events {
+            // An event without a timestamp has no age.
             let Some(accepted) = self.timestamps.get(event.at()).copied() else { continue };
             let age = now.since(Timestamp::from_millis(accepted));
             if age > limit && self.undecided(event) {
@@ -277,7 +284,7 @@ impl Delivery {
         }
     }
 
-    /// The events that the output asks to try again, with the plugin's wish, ascending.
+    /// The events that the plugin asks to try again, ascending, with the wait that it asks for in milliseconds.
     fn retried(&self, output: &CallOutput) -> Vec<(EventIndex, Option<u32>)> {
         let mut retried: Vec<_> = output
             .outcomes

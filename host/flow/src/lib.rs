@@ -1,8 +1,8 @@
-//! The delivery core: what an event, a batch, an effect and a commit are, and what may be settled when.
+//! The delivery core: events, batches, effects and commits, and the rules that say when an event may be settled.
 //!
 //! Pure: no async runtime, no AWS, no wasmtime, no files, no clock. Everything here can be tested in
 //! milliseconds, and the crates that touch the world meet only through the boundary traits [`source`],
-//! [`engine`] and [`plugin`]. What data means is `esclusa-data`; its modules are known here under their names too.
+//! [`engine`] and [`plugin`]. Data types are in `esclusa-data`; its modules are exported here, too.
 
 pub mod batch;
 pub mod bounds;

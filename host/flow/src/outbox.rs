@@ -1,5 +1,5 @@
-//! Messages on their way to their sinks, from try to try. Whoever has them waits in between, and says where they are
-//! kept meanwhile.
+//! Messages on their way to their sinks, from try to try. The caller waits between tries, and keeps the messages meanwhile: recorded in an
+//! engine, or in memory only.
 
 use crate::dead_letter::{DeadLetter, OutboxOrigin};
 use crate::effect::OutboxMessage;
@@ -10,35 +10,35 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Hears what becomes of the messages of a route, output by output.
+/// Observes the messages of a route on their way, output by output: for meters and logs.
 pub trait SendObserver: Send + Sync {
-    /// So many messages of an outbox wait to be sent to an output. The number names them from now on.
+    /// So many messages of an outbox wait to be sent to an output. Returns a number that names them in the other methods.
     fn waiting(&self, output: &str, messages: usize) -> u64;
 
-    /// They were tried.
+    /// The messages were tried.
     fn tried(&self, output: &str, number: u64, tried: &SendAttempt<'_>);
 
-    /// Those that are left are tried again after so long.
+    /// The messages that are left are tried again after so long.
     fn again(&self, output: &str, number: u64, wait: Duration);
 
-    /// Those that are left are not to be sent any more: what they are of is done again, or not at all.
+    /// The messages that are left are not sent any more: their commit did not happen, and its events are called again or not.
     fn forgotten(&self, output: &str, number: u64);
 }
 
-/// What a try to send the messages of an outbox to one output gave.
+/// The result of one try to send an outbox's messages to one output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendAttempt<'a> {
     /// How many were sent.
     pub sent: usize,
-    /// How many failed. Those that had to wait for another one are not among them.
+    /// How many failed, without those that had to wait for another message.
     pub failed: usize,
-    /// How many of those were given up.
+    /// How many of the failed ones were given up.
     pub given_up: usize,
-    /// Why they failed: what keeps messages back goes before what made one be given up.
+    /// Why they failed: the fault of a message that is tried again, if there is one; else that of a message that was given up.
     pub fault: Option<&'a Fault>,
 }
 
-/// Nobody listens.
+/// Observes nothing.
 impl SendObserver for () {
     fn waiting(&self, _: &str, _: usize) -> u64 {
         0
@@ -51,22 +51,22 @@ impl SendObserver for () {
     fn forgotten(&self, _: &str, _: u64) {}
 }
 
-/// See the module.
+/// Messages of one commit that are still to be sent, and those that were given up.
 pub struct Outbox {
-    /// What is still to be sent, in order for each output.
+    /// Messages still to be sent, in order for each output.
     left: Vec<OutboxMessage>,
     /// Failed tries of those that have any, by message id.
     tries: BTreeMap<String, u32>,
-    /// Messages that were given up.
+    /// Dead letters of the messages that were given up.
     pub dead: Vec<DeadLetter>,
-    witness: Arc<dyn SendObserver>,
-    /// What the witness calls the messages of each output.
+    observer: Arc<dyn SendObserver>,
+    /// The observer's number for the messages of each output.
     numbers: BTreeMap<String, u64>,
-    /// They are recorded, and so wait on if this is dropped.
+    /// True if the messages are recorded: they wait on if this is dropped.
     recorded: bool,
 }
 
-/// What to do after a try.
+/// How long to wait before the next try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryWait {
     /// The number of the wait: failed tries so far, less one, of the message that has most.
@@ -76,7 +76,7 @@ pub struct RetryWait {
 }
 
 impl RetryWait {
-    /// How long to wait before the next try. An output that asks for more than the longest wait does not get it.
+    /// The wait. An output that asks for more than the longest wait does not get it.
     #[must_use]
     pub fn wait(self, backoff: &Backoff, seed: u64) -> Duration {
         backoff.wait(self.round, seed).max(self.least.min(backoff.max))
@@ -86,21 +86,21 @@ impl RetryWait {
 impl Outbox {
     /// Messages that are forgotten if this is dropped. Nothing is sent yet.
     #[must_use]
-    pub fn new(messages: Vec<OutboxMessage>, witness: Arc<dyn SendObserver>) -> Self {
+    pub fn new(messages: Vec<OutboxMessage>, observer: Arc<dyn SendObserver>) -> Self {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for message in &messages {
             let count = counts.entry(&message.send.output).or_default();
             *count = count.saturating_add(1);
         }
-        let number = |(output, count): (&str, usize)| (output.to_owned(), witness.waiting(output, count));
+        let number = |(output, count): (&str, usize)| (output.to_owned(), observer.waiting(output, count));
         let numbers = counts.into_iter().map(number).collect();
-        Outbox { left: messages, tries: BTreeMap::new(), dead: Vec::new(), witness, numbers, recorded: false }
+        Outbox { left: messages, tries: BTreeMap::new(), dead: Vec::new(), observer, numbers, recorded: false }
     }
 
     /// Messages that are recorded elsewhere: they wait on if this is dropped.
     #[must_use]
-    pub fn recorded(messages: Vec<OutboxMessage>, witness: Arc<dyn SendObserver>) -> Self {
-        let mut outbox = Outbox::new(messages, witness);
+    pub fn recorded(messages: Vec<OutboxMessage>, observer: Arc<dyn SendObserver>) -> Self {
+        let mut outbox = Outbox::new(messages, observer);
         outbox.recorded = true;
         outbox
     }
@@ -111,9 +111,9 @@ impl Outbox {
         self.left.len().saturating_add(self.dead.len())
     }
 
-    /// Sends what is left once, output by output and in order, and tells of what failed. A message that is refused for good
-    /// is given up, and any after `retries` tries more than one. One that had to wait for another has used up none. `None`:
-    /// nothing is left.
+    /// Tries to send each message that is left once, output by output and in order; calls `failed` for each that failed. A message
+    /// is given up if its output refuses it for good, or after `retries` retries; one that had to wait for another message has
+    /// used up no try. `None`: no message is left.
     pub async fn attempt(
         &mut self,
         sinks: &BTreeMap<String, Arc<dyn Sink>>,
@@ -140,8 +140,9 @@ impl Outbox {
                         continue;
                     }
                     Some(Err(fault)) => fault,
-                    None => Fault::Bug("an sink gave too few results".to_owned()),
+                    None => Fault::Bug("a sink gave too few results".to_owned()),
                 };
+                // Not tried: it keeps all its tries, and its place behind the message that it waits for.
                 if matches!(fault, Fault::Held(_)) {
                     self.left.push(message);
                     continue;
@@ -149,17 +150,18 @@ impl Outbox {
                 failed(&message, &fault);
                 failures += 1;
                 let kept = self.keep_or_give_up(message, &fault, sender, retries, &mut again);
+                // A fault that keeps messages back matters more to an operator than one bad message.
                 if why.is_none() || kept {
                     why = Some(fault);
                 }
             }
             let given_up = self.dead.len().saturating_sub(dead);
-            self.tell(&output, &SendAttempt { sent, failed: failures, given_up, fault: why.as_ref() });
+            self.report(&output, &SendAttempt { sent, failed: failures, given_up, fault: why.as_ref() });
         }
         (!self.left.is_empty()).then_some(again)
     }
 
-    /// What becomes of a message that failed; true if it is tried again.
+    /// Gives up a message that failed, or keeps it for another try; true if it is kept.
     fn keep_or_give_up(
         &mut self,
         message: OutboxMessage,
@@ -183,17 +185,17 @@ impl Outbox {
         true
     }
 
-    fn tell(&self, output: &str, tried: &SendAttempt<'_>) {
+    fn report(&self, output: &str, tried: &SendAttempt<'_>) {
         if let Some(number) = self.numbers.get(output) {
-            self.witness.tried(output, *number, tried);
+            self.observer.tried(output, *number, tried);
         }
     }
 
-    /// Tells that what is left is tried again after so long.
+    /// Reports to the observer that the messages that are left are tried again after so long.
     pub fn waits(&self, wait: Duration) {
         for (output, number) in &self.numbers {
             if self.left.iter().any(|message| message.send.output == *output) {
-                self.witness.again(output, *number, wait);
+                self.observer.again(output, *number, wait);
             }
         }
     }
@@ -202,7 +204,7 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         if !self.recorded {
-            self.numbers.iter().for_each(|(output, number)| self.witness.forgotten(output, *number));
+            self.numbers.iter().for_each(|(output, number)| self.observer.forgotten(output, *number));
         }
     }
 }
@@ -218,7 +220,7 @@ mod tests {
     use std::sync::Mutex;
     use std::task::{Context, Poll, Waker};
 
-    /// Gives these results, and then nothing.
+    /// Gives these results, and then none.
     struct Scripted(Mutex<Vec<Result<(), Fault>>>, Mutex<Vec<String>>);
 
     impl Sink for Scripted {
@@ -230,7 +232,7 @@ mod tests {
         }
     }
 
-    /// What a witness heard, a line each.
+    /// The calls of an observer, a line each.
     #[derive(Default)]
     struct Heard(Mutex<Vec<String>>);
 

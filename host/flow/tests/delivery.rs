@@ -19,7 +19,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// What the plugin does with an event.
+/// The plugin's part in an event's delivery.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Script {
     Good,
@@ -49,7 +49,7 @@ enum Weather {
     CommitFault,
     Conflict,
     TooLarge,
-    /// The commit happened, and nobody was told.
+    /// The commit happened, but its answer was lost.
     Unheard,
     PluginRetry,
 }

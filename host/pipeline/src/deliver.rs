@@ -1,4 +1,4 @@
-//! Delivers one batch of a lane: the state machine says what to do, and this does it.
+//! Delivers one batch of a lane: carries out the steps that `esclusa_flow::delivery` decides.
 
 mod call;
 
@@ -28,11 +28,11 @@ use tokio::sync::watch;
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeliveryEnd {
-    /// Everything is settled.
+    /// Every event is settled.
     Settled,
-    /// The plugin stopped the route; what is not settled is not done.
+    /// The plugin stopped the route; events that are not settled are not done.
     Halted,
-    /// The route stops; what is not settled is not done.
+    /// The route stops; events that are not settled are not done.
     Stopped,
     /// The lane belongs to another worker; nothing more may be committed.
     Lost,
@@ -46,7 +46,7 @@ pub(crate) struct BatchDelivery<'a> {
     work: BatchInWork<'a>,
 }
 
-/// A batch, and what its steps need.
+/// A batch, with everything that its steps use.
 struct BatchInWork<'a> {
     route: &'a Route,
     context: &'a LaneContext,
@@ -56,7 +56,7 @@ struct BatchInWork<'a> {
     previous: Option<Token>,
     plugin: Arc<LoadedPlugin>,
     handler: Handler,
-    /// Events taken and neither settled nor released.
+    /// Events that are neither settled nor released.
     open: u64,
 }
 
@@ -80,8 +80,8 @@ impl<'a> BatchDelivery<'a> {
         BatchDelivery { delivery, sifting, work }
     }
 
-    /// Delivers the batch. `lane` learns what became of its events, and keeps them meanwhile; a lane that runs ahead
-    /// needs neither.
+    /// Delivers the batch. `lane` keeps its events from other workers meanwhile, and gets their verdicts after each commit; a lane
+    /// that runs ahead needs neither.
     pub(crate) async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> DeliveryEnd {
         let (route, mode) = (self.work.route, self.work.route.watch());
         tokio::select! {
@@ -94,13 +94,16 @@ impl<'a> BatchDelivery<'a> {
         drive(&mut self.delivery, &mut steps).await.err().unwrap_or(DeliveryEnd::Settled)
     }
 
-    /// Calls the plugin for the first time while the batch before is still in work.
+    /// Makes the first call of this batch while the batch before is still in work.
     pub(crate) async fn call_ahead(&mut self) {
+        // A plugin that has read a table will most likely read again: its call would be cancelled, and its work lost.
         if self.work.plugin.has_read() {
             return;
         }
         self.sift().await;
+        // Only a call: commits and waits have their turn after the batch before.
         let Step::Call(events) = self.delivery.step(self.work.now()) else { return };
+        // Its result is kept in the delivery, which asks for the commit as its first step when the batch has its turn.
         if let Some(result) = self.work.call_unless_it_reads(&self.delivery, &events).await {
             self.delivery.called(result, self.work.now());
         }
@@ -127,7 +130,7 @@ impl BatchInWork<'_> {
         Moment { monotonic: self.context.start.elapsed(), wall: timestamp_now() }
     }
 
-    /// Sends what the commit recorded for the world outside; false if the route leaves before that.
+    /// Sends the messages that the commit recorded for the world outside; false if the route drains or stops before they are sent.
     async fn send(&self, committed: &Committed, messages: Arc<Vec<OutboxMessage>>) -> bool {
         let Some(id) = committed.outbox else { return true };
         let lane = self.batch.origin.lane.to_string();
@@ -135,9 +138,9 @@ impl BatchInWork<'_> {
         outbox::send(self.route, RecordedOutbox::of(self.route, pending)).await
     }
 
-    /// Tells the source what became of its events.
-    fn tell(&self, lane: &mut dyn Lane, settlement: &Settlement, replies: &[Reply]) {
-        // The first one of an event counts: it is put in last.
+    /// Gives the lane the verdicts of its settled events, with the plugin's replies.
+    fn report_settled(&self, lane: &mut dyn Lane, settlement: &Settlement, replies: &[Reply]) {
+        // If an event has several replies the first one counts: in this order it is inserted last.
         let by_event: BTreeMap<usize, &Reply> = replies.iter().rev().map(|reply| (reply.event.at(), reply)).collect();
         let reply = |event: EventIndex| by_event.get(&settlement.called.binary_search(&event).ok()?).copied();
         let settled: Vec<Settled<'_>> = settlement
@@ -156,7 +159,7 @@ impl BatchInWork<'_> {
         let skipped_writes = committed.skipped.len() as u64;
         self.route.meter.settled(&meter::SettledCommit { counts, released, skipped_writes, took });
         if let Some((first, reason)) = settlement.dead().next() {
-            // One line for all: a line for each would flood the log if a whole source is bad.
+            // One line for all: a line for each event would flood the log if a whole source is bad.
             let first = self.batch.columns.get(first.at()).map(|event| event.id().to_owned()).unwrap_or_default();
             tracing::error!(route = %self.route.spec.name, events = settlement.dead().count(), first, code = reason.code,
                 reason = reason.message, "given up; see `esclusa dlq`");
@@ -164,7 +167,7 @@ impl BatchInWork<'_> {
         }
     }
 
-    /// Reports a commit that did not happen; an end if the delivery cannot go on.
+    /// Logs and counts a commit that did not happen. `Err`: the delivery cannot go on.
     fn not_committed(&self, error: &CommitError) -> Result<(), DeliveryEnd> {
         let name = &self.route.spec.name;
         match error {
@@ -182,6 +185,7 @@ impl BatchInWork<'_> {
             CommitError::Fault(fault) => {
                 tracing::error!(route = %name, error = %fault, "cannot commit; trying again");
                 self.route.meter.error("engine.commit", &fault.to_string());
+                // The delivery would try again for ever: an engine that fails must not hold up a stop.
                 if self.route.mode() == Mode::Stopped {
                     return Err(DeliveryEnd::Stopped);
                 }
@@ -191,7 +195,7 @@ impl BatchInWork<'_> {
     }
 }
 
-/// The steps of a lane's delivery. While a step takes, the lane keeps the batch.
+/// The steps of a lane's delivery. During each step the lane keeps the batch from other workers.
 struct LaneSteps<'w, 'a, 'l, 'd> {
     work: &'w mut BatchInWork<'a>,
     lane: Option<&'l mut (dyn Lane + 'd)>,
@@ -215,7 +219,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             () = tokio::time::sleep_until(work.context.start + due) => {}
             () = keep(&mut self.lane) => {}
             () = changed(&mut self.mode) => {
-                // A route that drains finishes what is in work, but does not wait for another try.
+                // A route that drains finishes calls and commits in work, but does not wait for another try.
                 if matches!(*self.mode.borrow(), Mode::Draining | Mode::Stopped) {
                     return Err(DeliveryEnd::Stopped);
                 }
@@ -249,7 +253,8 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
     ) -> Result<Result<(), NotCommitted>, DeliveryEnd> {
         let (work, lane) = (&mut *self.work, &mut self.lane);
         let route = work.route;
-        // A batch may take several commits, and a plugin that answers at once leaves no other moment to notice the stop.
+        // A batch may take several commits, and a plugin that answers at once leaves no other moment to notice the stop. Once a
+        // commit is on its way it is awaited: only its answer says whether its messages are to be sent.
         if route.mode() == Mode::Stopped {
             return Err(DeliveryEnd::Stopped);
         }
@@ -263,8 +268,8 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
         };
         let PreparedCommit { commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
-        // Taken before the commit, since a message group is free for the next worker with it: that one's messages wait behind
-        // these.
+        // Taken before the commit: with the commit the message group is free for the next worker, whose messages must wait behind
+        // these. Lanes without a name have no order to keep.
         let _slot = if messages.is_empty() || work.batch.origin.lane.is_empty() {
             None
         } else {
@@ -280,14 +285,18 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             Ok(committed) => committed,
             Err(error) => return work.not_committed(&error).map(|()| Err(NotCommitted { error, causes })),
         };
+        // Counted at once: the events are settled, and sending the messages may take long.
         work.note_commit(began.elapsed(), settlement, &committed, counts);
         let sent = keeping(lane, work.send(&committed, messages)).await;
+        // After the messages: a sender that waits for its reply may rely on them.
         if let Some(lane) = lane {
-            work.tell(*lane, settlement, &replies);
+            work.report_settled(*lane, settlement, &replies);
         }
+        // The next commit of this batch names this position as the one before it.
         if let Some(reached) = commit::reached(&work.batch, settlement) {
             work.previous = Some(reached.clone());
         }
+        // Messages that are not sent stay recorded. The lane stops, so that no later message overtakes them.
         if sent { Ok(Ok(())) } else { Err(DeliveryEnd::Stopped) }
     }
 

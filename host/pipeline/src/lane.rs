@@ -6,7 +6,7 @@ use crate::activity::ActivityGuard;
 use crate::budget::BytesPermit;
 use crate::context::LaneContext;
 use crate::deliver::{BatchDelivery, DeliveryEnd};
-use crate::meter::worth_telling;
+use crate::meter::worth_logging;
 use crate::route::{Mode, Route, changed};
 use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
@@ -17,17 +17,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-/// The code of what goes wrong when a lane pulls.
+/// The code of errors of a lane's pulls.
 const PULL: &str = "source.pull";
 
 /// How a lane ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LaneEnd {
-    /// Its source has nothing more, ever.
+    /// Its source will never give another event.
     Finished,
     /// The route stops.
     Stopped,
-    /// It belongs to another worker now, or has to be opened again at its committed position.
+    /// It belongs to another worker now, or the route has to open it again at its committed position.
     Lost,
 }
 
@@ -38,7 +38,7 @@ struct InFlight<'a> {
     _concurrency: OwnedSemaphorePermit,
 }
 
-/// Works on a lane until it ends. `activity` says that it is busy, from before its task begins.
+/// Works on a lane until it ends. `activity` marks the lane as busy from before its task begins.
 pub(crate) async fn run(
     route: Arc<Route>,
     context: Arc<LaneContext>,
@@ -53,16 +53,19 @@ pub(crate) async fn run(
         if wait_until_running(&mut mode, activity, &context).await != Mode::Running {
             return LaneEnd::Stopped;
         }
+        // Counted before the pull: a commit after it may give this lane an event, which a later count would hide.
         activity.busy();
         let commits = (context.commit_count)();
         let pulled = match ahead.take() {
             Some(batch) => Ok(Pulled::Batch(batch)),
             None => tokio::select! {
                 biased;
+                // Back to the top, which decides by the new mode. The cancelled pull loses no event.
                 () = changed(&mut mode) => continue,
                 pulled = pull(&route, &context, lane.as_mut()) => pulled,
             },
         };
+        // Only the first success after failures clears the error: clearing it takes the meter's lock.
         if pulled.is_ok() && !works {
             (faults, works) = (0, true);
             route.meter.recovered(PULL);
@@ -79,6 +82,7 @@ pub(crate) async fn run(
                 }
             }
             Ok(Pulled::Nothing { drained }) => {
+                // An event that is only hidden for now will come by itself: a lane that waits for it is not idle.
                 if drained {
                     activity.idle(commits);
                 }
@@ -95,6 +99,7 @@ pub(crate) async fn run(
             }
             Err(fault) => {
                 report(&route, lane.id(), &fault, faults);
+                // With a seed of the lane's own: lanes that fail together must not all try again at the same instant.
                 let wait = route.spec.policy.backoff.wait(faults, seed);
                 (faults, works) = (faults.saturating_add(1), false);
                 tokio::select! {
@@ -106,7 +111,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Counts what the source itself has given up: it passed no delivery.
+/// Counts events that the source itself has given up. They never reached a delivery, which would count them.
 fn note_given_up(route: &Route, lane: &mut dyn Lane) {
     let events = lane.given_up();
     if events > 0 {
@@ -119,12 +124,12 @@ fn note_given_up(route: &Route, lane: &mut dyn Lane) {
 /// Reports a failed pull, ever more rarely while pulls go on failing.
 fn report(route: &Route, lane: &str, fault: &Fault, before: u32) {
     route.meter.error(PULL, &fault.to_string());
-    if worth_telling(before) {
+    if worth_logging(before) {
         tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane, error = %fault, "cannot read from the source; trying again");
     }
 }
 
-/// What a lane has next.
+/// The result of a pull, with its permits.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Pulled<'a> {
     Batch(InFlight<'a>),
@@ -134,7 +139,7 @@ enum Pulled<'a> {
 
 /// Waits for permits of the route's limits, and pulls. Cancel-safe.
 async fn pull<'a>(route: &'a Route, context: &'a LaneContext, lane: &mut dyn Lane) -> Result<Pulled<'a>, Fault> {
-    // Neither is ever closed.
+    // Permits before the pull, so that a source is not polled past the route's limits. Neither semaphore is ever closed.
     let Ok(concurrency) = route.concurrency.clone().acquire_owned().await else { return Ok(Pulled::Ended) };
     let Some(bytes) = route.budget.take(route.spec.batch_bytes).await else { return Ok(Pulled::Ended) };
     Ok(match lane.pull(limit(route)).await? {
@@ -151,7 +156,7 @@ fn in_flight<'a>(
     mut bytes: BytesPermit,
     concurrency: OwnedSemaphorePermit,
 ) -> InFlight<'a> {
-    // Taken for the largest batch, before the pull; most batches are smaller.
+    // The pull needed bytes for the largest batch; most batches are smaller.
     bytes.shrink(batch.columns.size());
     InFlight { delivery: BatchDelivery::new(route, context, batch), _bytes: bytes, _concurrency: concurrency }
 }
@@ -170,14 +175,14 @@ async fn deliver<'a>(
     let mut next = None;
     let end = {
         let run = batch.delivery.run(None);
-        // A route on its way out pulls nothing more.
+        // A route that drains or stops pulls no more.
         let ahead = route.unless_leaving(ahead(route, context, lane, &mut next));
         tokio::pin!(run, ahead);
         tokio::select! {
             biased;
             end = &mut run => {
-                // This batch is written before the next one's call came back. The call goes on: it would be made again. But a
-                // route that changes its mode does not wait for it.
+                // This batch is settled before the next one's call came back. The call goes on, since it would only be made again.
+                // But a route that changes its mode does not wait for it.
                 if end == DeliveryEnd::Settled {
                     let mut mode = route.watch();
                     tokio::select! {
@@ -190,12 +195,14 @@ async fn deliver<'a>(
             _ = &mut ahead => run.await,
         }
     };
+    // The next batch was called on the assumption that this one is settled: if not, it is dropped and comes again after this one.
     let settled = end == DeliveryEnd::Settled;
     (end, next.filter(|_| settled))
 }
 
 /// Pulls the next batch into `next` and makes its first call, as far as the route's limits have room for it now.
 async fn ahead<'a>(route: &'a Route, context: &'a LaneContext, lane: &mut dyn Lane, next: &mut Option<InFlight<'a>>) {
+    // Without a wait: this lane's own batch may hold the last permit until it is settled.
     let Ok(concurrency) = route.concurrency.clone().try_acquire_owned() else { return };
     let Some(bytes) = route.budget.try_take(route.spec.batch_bytes) else { return };
     // Ignores `Empty`, `Ended` and faults: the regular pull meets them again, and reports them.
@@ -205,6 +212,7 @@ async fn ahead<'a>(route: &'a Route, context: &'a LaneContext, lane: &mut dyn La
 }
 
 fn limit(route: &Route) -> Limit {
+    // With sharding a batch feeds several calls, of `batch_size` events each.
     let events = route.sharding().map_or(route.spec.batch_size.max(1), Sharding::events);
     Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
 }

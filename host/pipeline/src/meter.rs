@@ -1,7 +1,7 @@
-//! What a route counts while it runs, for status, the dashboard and audits.
+//! Counters of a running route, for status, the dashboard and audits.
 //!
 //! Every change goes through a verb of [`Meter`] that keeps the sum right (invariant 8): received = done + skipped +
-//! filtered + dead + in flight, at any moment. That each verb is called when it happens is up to lanes and deliveries.
+//! filtered + dead + in flight, at any moment. Lanes and deliveries call the verbs at the right moment.
 
 use esclusa_flow::counts::Counts;
 use esclusa_flow::timestamp::Timestamp;
@@ -18,7 +18,7 @@ pub struct Meter(Mutex<Reading>);
 pub struct Reading {
     /// Events taken from the source and not released to it.
     pub received: u64,
-    /// How they ended.
+    /// How those that are settled ended.
     pub counts: Counts,
     /// Events taken and not settled.
     pub in_flight: u64,
@@ -40,16 +40,16 @@ pub struct Reading {
     pub skipped_writes: u64,
     /// Messages sent outside.
     pub sent: u64,
-    /// The last thing that went wrong; what went wrong with the source only as long as it does.
+    /// The last error. An error of the source only until the source works again.
     pub last_error: Option<LastError>,
     /// Set while events wait for their next try.
     pub waiting: Option<WaitingEvents>,
 }
 
-/// The last thing that went wrong in a route.
+/// The last error of a route.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct LastError {
-    /// When it went wrong.
+    /// When it happened.
     pub at: Timestamp,
     /// Stable code.
     pub code: String,
@@ -66,7 +66,7 @@ pub struct WaitingEvents {
     pub next: Timestamp,
 }
 
-/// What a commit settled, as [`Meter::settled`] counts it.
+/// The events that a commit settled, as [`Meter::settled`] counts them.
 #[derive(Debug, Clone, Copy)]
 pub struct SettledCommit {
     /// Events that ended.
@@ -80,7 +80,7 @@ pub struct SettledCommit {
 }
 
 impl Meter {
-    /// A meter that goes on from what earlier runs settled.
+    /// A meter that goes on from the counters of earlier runs.
     #[must_use]
     pub fn starting_at(counts: Counts) -> Self {
         Meter(Mutex::new(Reading { received: counts.settled(), counts, ..Reading::default() }))
@@ -147,7 +147,7 @@ impl Meter {
         });
     }
 
-    /// A guard of a commit did not hold, so that its events are handled again.
+    /// A guard of a commit did not hold, so that its events are called again.
     pub fn reran(&self) {
         self.change(|r| r.reruns = r.reruns.saturating_add(1));
     }
@@ -162,20 +162,20 @@ impl Meter {
         self.change(|r| r.waiting = Some(waiting));
     }
 
-    /// Notes the last thing that went wrong.
+    /// Records an error as the last one.
     pub(crate) fn error(&self, code: &str, message: &str) {
         let error = LastError { at: timestamp_now(), code: code.to_owned(), message: message.to_owned() };
         self.change(|r| r.last_error = Some(error));
     }
 
-    /// Takes the last error back if it has this code: it is over.
+    /// Clears the last error if it has this code: it is over.
     pub(crate) fn recovered(&self, code: &str) {
         self.change(|r| {
             r.last_error.take_if(|error| error.code == code);
         });
     }
 
-    /// All that one verb changes is seen together.
+    /// Readers see all changes of one verb together: the sum is right at any moment.
     fn change(&self, change: impl FnOnce(&mut Reading)) {
         change(&mut self.0.lock());
     }
@@ -200,7 +200,7 @@ fn micros(time: Duration) -> u64 {
 }
 
 /// True if a failure after so many in a row is to be logged: ever more rarely, at 1, 2, 4, 8 …
-pub(crate) fn worth_telling(before: u32) -> bool {
+pub(crate) fn worth_logging(before: u32) -> bool {
     before.checked_add(1).is_some_and(u32::is_power_of_two)
 }
 
@@ -222,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        // Invariant 8, whatever happens in whatever order.
+        // Invariant 8, for all verbs in any order.
         #[test]
         fn every_verb_keeps_the_sum_of_events(verbs in prop::collection::vec((0u8..6, 0u64..50, 0u64..50, 0u64..50), 0..60)) {
             let meter = Meter::default();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_taken_back_by_the_recovery_from_it_only() {
+    fn an_error_is_cleared_by_the_recovery_from_it_only() {
         let meter = Meter::default();
         meter.error("source.pull", "it is a directory");
         meter.recovered("source.open");

@@ -1,7 +1,7 @@
-//! Sends what commits recorded for the world outside, until each message is confirmed or given up.
+//! Sends the messages that commits recorded for the world outside, until each is confirmed or given up.
 //!
-//! A message that a sink refuses for good becomes a dead letter of its own; replaying that one sends the
-//! message again, without calling the plugin. A crash leaves the outbox recorded: it is sent again at the next
+//! A message that a sink refuses for good becomes a dead letter of its own; a redrive of it sends the
+//! message again, without the plugin. A crash leaves the outbox recorded: it is sent again at the next
 //! start, with the same message ids (at-least-once).
 
 use crate::meter::timestamp_now;
@@ -22,13 +22,13 @@ pub struct RecordedOutbox {
 }
 
 impl RecordedOutbox {
-    /// The outbox of a route.
+    /// An outbox that a commit of the route recorded.
     pub fn of(route: &Route, pending: PendingMessages) -> Self {
         let PendingMessages { id, lane, messages } = pending;
         RecordedOutbox { id, lane, messages: messages.len(), outbox: Outbox::recorded(messages, route.outputs.clone()) }
     }
 
-    /// The lane that it is of.
+    /// The lane whose commit recorded it.
     pub(crate) fn lane(&self) -> &str {
         &self.lane
     }
@@ -39,8 +39,9 @@ impl RecordedOutbox {
     }
 }
 
-/// Sends a recorded outbox and confirms it; true when nothing of it is left, however long that takes. A route on its way
-/// out does not wait for another try: false, and the outbox stays recorded. So it does where the future is dropped.
+/// Sends a recorded outbox and confirms it, however long that takes; true once all its messages are sent or given up. False if the
+/// route drains or stops before: it does not wait for another try then, and the outbox stays recorded. It also stays recorded if
+/// the future is dropped.
 pub async fn send(route: &Route, recorded: RecordedOutbox) -> bool {
     let (id, messages) = (recorded.id, recorded.messages);
     let sent = tokio::select! {
@@ -58,6 +59,7 @@ async fn until_confirmed(route: &Route, recorded: RecordedOutbox) -> bool {
     let RecordedOutbox { id, lane, mut outbox, .. } = recorded;
     let policy = &route.spec.policy;
     loop {
+        // Anew for each try: the plugin may have been replaced meanwhile, and dead letters name the present one.
         let handler = route.handler(&route.plugin());
         let (name, source) = (&route.spec.name, &route.spec.source);
         let sender = OutboxOrigin { route: name, source, lane: &lane, handler: &handler, now: timestamp_now() };
@@ -76,6 +78,7 @@ async fn until_confirmed(route: &Route, recorded: RecordedOutbox) -> bool {
         }
     }
     let (dead, mut pause) = (std::mem::take(&mut outbox.dead), Duration::from_millis(50));
+    // Tried for ever: an outbox that is never confirmed is sent again at every start.
     while let Err(fault) = route.engine.confirm(&route.spec.name, id, dead.clone()).await {
         route.meter.error("outbox.confirm", &fault.to_string());
         if route.unless_leaving(tokio::time::sleep(pause)).await.is_none() {

@@ -1,10 +1,10 @@
-//! What becomes of the messages of a route's outputs outside of the engine: how many wait, since when, what went wrong, and
-//! when they are tried again. For status, metrics and the log.
+//! Meters of a route's outputs outside of the engine: how many messages wait, since when, the last error, and when they are tried
+//! again. For status, metrics and the log.
 //!
-//! An output is told of in the log as soon as it fails, then ever more rarely, and once when it works again: by output, and
-//! never by message. Nothing of a message is kept here but that it waits.
+//! An output has a line in the log as soon as it fails, then ever more rarely, and one when it works again: by output, never by
+//! message. Messages themselves are not kept here, only their number.
 
-use crate::meter::{LastError, timestamp_now, worth_telling};
+use crate::meter::{LastError, timestamp_now, worth_logging};
 use esclusa_flow::outbox::{SendAttempt, SendObserver};
 use esclusa_flow::timestamp::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The code of what goes wrong when messages are sent.
+/// The code of errors of sending messages.
 pub(crate) const SEND: &str = "outbox.send";
 
 /// Failures that follow each other within this time are logged ever more rarely, also if the output works in between.
@@ -27,7 +27,7 @@ const LONGEST: usize = 500;
 pub struct OutputReading {
     /// Messages that wait to be sent, or are being sent.
     pub pending: u64,
-    /// Since when the oldest of them waits; those of an earlier run: since this one began.
+    /// Since when the oldest of them waits; messages of an earlier run wait since this run began.
     pub oldest: Option<Timestamp>,
     /// When those that failed are tried again: the next of them.
     pub next_try: Option<Timestamp>,
@@ -37,9 +37,9 @@ pub struct OutputReading {
     pub given_up: u64,
     /// Tries of messages that failed.
     pub failed_tries: u64,
-    /// Tries that failed since it last worked; 0: it works.
+    /// Tries that failed since the output last worked; 0: it works.
     pub failed_in_a_row: u32,
-    /// What went wrong last.
+    /// The last error.
     pub last_error: Option<LastError>,
 }
 
@@ -48,7 +48,7 @@ pub struct OutputReading {
 pub struct OutputMeters {
     route: Arc<str>,
     outputs: BTreeMap<String, Mutex<OutputMeter>>,
-    /// All that are not in routes.toml any more, and had messages recorded.
+    /// All outputs that are not in routes.toml any more, but have recorded messages.
     gone: Mutex<OutputMeter>,
 }
 
@@ -56,10 +56,10 @@ pub struct OutputMeters {
 #[derive(Debug, Default)]
 struct OutputMeter {
     reading: OutputReading,
-    /// Messages that wait, by the number of their outbox.
+    /// Outboxes with messages that wait, by number.
     waiting: BTreeMap<u64, WaitingOutbox>,
     number: u64,
-    /// How many of them have failed and are tried again.
+    /// How many of them have messages that failed and are tried again.
     failing: usize,
     failures: LogThrottle,
     letters: LogThrottle,
@@ -72,32 +72,32 @@ struct WaitingOutbox {
     left: u64,
     failing: bool,
     next: Option<Timestamp>,
-    /// It is to be told of, once it is known when it is tried again.
+    /// A line of the log is due, once the time of the next try is known.
     tell: bool,
 }
 
-/// How often something was told of.
+/// Thins out repeated lines of the log.
 #[derive(Debug, Default)]
 struct LogThrottle {
     times: u32,
     last: Timestamp,
-    /// It was told of since it last worked.
-    told: bool,
+    /// A line was logged since the output last worked.
+    logged: bool,
 }
 
 impl LogThrottle {
-    /// True if this time is worth a line. `goes_on`: it has not worked since the last time.
+    /// True if this failure is worth a line. `goes_on`: the output has not worked since the last failure.
     fn worth(&mut self, now: Timestamp, goes_on: bool) -> bool {
         if !goes_on && now.since(self.last) > QUIET {
             self.times = 0;
         }
-        let worth = worth_telling(self.times);
-        (self.times, self.last, self.told) = (self.times.saturating_add(1), now, self.told || worth);
+        let worth = worth_logging(self.times);
+        (self.times, self.last, self.logged) = (self.times.saturating_add(1), now, self.logged || worth);
         worth
     }
 }
 
-/// What the log is to be told.
+/// A change of an output that is worth a line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum OutputChange {
     /// It fails: tries in a row so far, and messages that wait.
@@ -130,9 +130,11 @@ impl OutputMeter {
             reading.last_error = Some(LastError { at: now, code: SEND.to_owned(), message: error.clone() });
         }
         let (mut tells, goes_on) = (Vec::new(), reading.failed_in_a_row > 0);
+        // It works again only once no other lane's messages are failing: lanes share an output, and one may send while the next
+        // is refused.
         if sent > 0 && self.failing == 0 {
             let before = std::mem::take(&mut reading.failed_in_a_row);
-            if std::mem::take(&mut self.failures.told) && goes_on {
+            if std::mem::take(&mut self.failures.logged) && goes_on {
                 tells.push(OutputChange::Works { failed: before });
             }
         } else if failed > 0 {
@@ -147,7 +149,7 @@ impl OutputMeter {
         tells
     }
 
-    /// So many messages of an outbox wait no more; `failing`: others of it have failed.
+    /// So many messages of an outbox wait no more; `failing`: other messages of the outbox have failed.
     fn end(&mut self, number: u64, messages: u64, failing: bool) {
         let Some(waiting) = self.waiting.get_mut(&number) else { return };
         let messages = messages.min(waiting.left);
@@ -197,14 +199,14 @@ impl OutputMeters {
         Some(lock(self.outputs.get(output)?).read())
     }
 
-    /// Messages that wait, of all outputs.
+    /// Messages that wait, over all outputs.
     #[must_use]
     pub fn pending(&self) -> u64 {
         let all = self.outputs.values().chain([&self.gone]);
         all.fold(0, |sum: u64, meter| sum.saturating_add(lock(meter).reading.pending))
     }
 
-    /// A message was sent that did not wait here: one that was given up before.
+    /// A message was sent that did not wait here: a redrive of one that was given up.
     pub fn sent(&self, output: &str) {
         let number = self.waiting(output, 1);
         self.tried(output, number, &SendAttempt { sent: 1, failed: 0, given_up: 0, fault: None });
@@ -285,30 +287,30 @@ mod tests {
     fn messages_wait_from_when_they_are_recorded_until_they_are_sent_or_given_up() {
         let mut meter = OutputMeter::default();
         let (first, second) = (meter.waiting(3, at(100)), meter.waiting(2, at(200)));
-        let told = |meter: &OutputMeter| (meter.read().pending, meter.read().oldest, meter.read().next_try);
-        assert_eq!(told(&meter), (5, Some(at(100)), None), "also while the first try hangs");
+        let waits = |meter: &OutputMeter| (meter.read().pending, meter.read().oldest, meter.read().next_try);
+        assert_eq!(waits(&meter), (5, Some(at(100)), None), "also while the first try hangs");
         let fault = Fault::Transient("x".repeat(2000));
         meter.tried(first, &SendAttempt { sent: 1, failed: 1, given_up: 0, fault: Some(&fault) }, at(300));
         meter.again(first, at(400));
-        assert_eq!(told(&meter), (4, Some(at(100)), Some(at(400))));
+        assert_eq!(waits(&meter), (4, Some(at(100)), Some(at(400))));
         let error = meter.read().last_error.unwrap();
         assert_eq!((error.at, error.code.as_str(), error.message.len()), (at(300), "outbox.send", LONGEST));
         meter.tried(first, &gave_up(2), at(500));
-        assert_eq!(told(&meter), (2, Some(at(200)), None));
+        assert_eq!(waits(&meter), (2, Some(at(200)), None));
         meter.tried(second, &sent(2), at(600));
-        assert_eq!(told(&meter), (0, None, None));
+        assert_eq!(waits(&meter), (0, None, None));
         let OutputReading { sent, given_up, failed_tries, failed_in_a_row, .. } = meter.read();
         assert_eq!((sent, given_up, failed_tries, failed_in_a_row), (3, 2, 3, 0));
         assert!(meter.waiting.is_empty() && meter.failing == 0);
     }
 
     #[test]
-    fn an_output_that_fails_is_told_at_once_then_ever_more_rarely_and_once_when_it_works() {
+    fn an_output_that_fails_is_logged_at_once_then_ever_more_rarely_and_once_when_it_works() {
         let mut meter = OutputMeter::default();
-        // As many lanes as it takes: what counts is the output.
+        // Over several lanes: failures are counted by output.
         let numbers: Vec<u64> = (0..4).map(|_| meter.waiting(1, at(0))).collect();
-        let told = (0..1000).filter(|n| fail(&mut meter, numbers[n % 4], at(*n as u64 * 100_000))).count();
-        assert_eq!(told, 10, "the first, second, fourth … of 1000");
+        let logged = (0..1000).filter(|n| fail(&mut meter, numbers[n % 4], at(*n as u64 * 100_000))).count();
+        assert_eq!(logged, 10, "the first, second, fourth … of 1000");
         for number in &numbers[1..] {
             assert_eq!(meter.tried(*number, &sent(1), at(0)), [], "another one still fails");
         }

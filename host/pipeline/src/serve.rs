@@ -3,7 +3,7 @@
 use crate::activity::ActivityGuard;
 use crate::context::LaneContext;
 use crate::lane::{self, LaneEnd, REOPEN};
-use crate::meter::worth_telling;
+use crate::meter::worth_logging;
 use crate::outbox::{self, RecordedOutbox};
 use crate::route::{Mode, Route};
 use crate::send_order::SendSlot;
@@ -21,14 +21,14 @@ use tokio::task::JoinSet;
 /// First interval for polling `caught_up`; it doubles each time, so that a slow `next_lane` request can finish.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The code of what goes wrong when a source is opened, or gives its lanes.
+/// The code of errors of opening a source, or of getting its lanes.
 const OPEN: &str = "source.open";
 
 /// Opens the route's source at its committed positions.
 pub type OpenSource = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault>> + Send + Sync>;
 
 /// Serves a route until it finishes or stops. The tasks of its lanes end with this future.
-/// `opening` says that it is busy, from before its task begins.
+/// `opening` marks the route as busy from before its task begins.
 // Boxed here, so that it is compiled with this crate's optimisation and not with its caller's.
 pub fn serve(
     route: Arc<Route>,
@@ -42,6 +42,7 @@ pub fn serve(
 async fn run(route: Arc<Route>, context: Arc<LaneContext>, open: OpenSource, opening: ActivityGuard) {
     let Some(recorded) = recorded(&route).await else { return };
     let (sending, mut resumed) = (context.activity.guard(), Vec::new());
+    // The slots are taken before a lane starts: messages of earlier commits go out before those of new ones.
     for (lane, pending) in recorded {
         resumed.push(resume(&route, route.send_order.take(lane.into()).await, pending));
     }
@@ -59,7 +60,7 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
     let (mut look, mut failures, mut pause) = (LOOK, FailureStreak::default(), None);
     while more || !lanes.is_empty() || !lost.is_empty() {
         if !more || source.caught_up() {
-            // Every lane that exists is known and has a guard of its own now.
+            // Every lane that exists has a guard of its own now: the route is idle when they are.
             drop(opening.take());
         }
         // No arm waits after it was chosen: meanwhile no other lane would begin, or end.
@@ -75,33 +76,38 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
             () = async { if let Some(pause) = &mut pause { pause.await } }, if pause.is_some() => pause = None,
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
                 Ok((id, LaneEnd::Lost, guard)) => lost.push(after_loss(route, open, id, source.leased(), guard)),
-                // Others may follow it: the children of a shard.
+                // Other lanes may follow it, such as the children of a shard: the route is busy until the source has caught up.
                 Ok((_, _, guard)) => (opening, look) = (Some(guard), LOOK),
                 Err(error) => {
                     tracing::error!(route = %route.spec.name, error = %error, "a lane broke; the source is opened again");
                     route.meter.error("bug", &error.to_string());
-                    // All lanes stop before the source opens anew, so that no two read the same lane.
+                    // The panic may have left the source's shared state broken, so every lane starts anew. All of them stop before
+                    // the source is opened again, so that no two tasks read the same lane.
                     lost.clear();
                     lanes.shutdown().await;
                     source.close().await;
                     let Some(again) = route.unless_leaving(reopen(route, open)).await else { return };
                     let Some(recorded) = recorded(route).await else { return };
+                    // Leased or not, the new source gives these lanes: only their recorded messages are sent here.
                     for lane in recorded.into_keys() {
                         lost.push(after_loss(route, open, lane, true, context.activity.guard()));
                     }
                     (source, more, pause) = (again, true, None);
                 }
             },
-            // The lane may be gone for good.
+            // `None`: the lane is gone, or the source gives it again.
             Some((lane, _guard)) = lost.next(), if !lost.is_empty() => {
                 lane.into_iter().for_each(|lane| spawn(&mut lanes, route, context, lane));
             }
-            // A source may find out that it has given all lanes while it waits for the next one. The request is made again.
+            // A source may find out only while it waits for the next lane that it has given all: look again at `caught_up`. This
+            // cancels the request for the next lane, so the interval doubles until the request has time to finish.
             () = tokio::time::sleep(look), if opening.is_some() => look = look.saturating_mul(2),
+            // With lanes at work the loop goes on until they have ended: they see the mode themselves.
             () = route.leaving(), if lanes.is_empty() => break,
             else => break,
         }
         if matches!(route.mode(), Mode::Draining | Mode::Stopped) {
+            // No new lane, and none again. Lanes that still run end by themselves.
             more = false;
             lost.clear();
         }
@@ -125,7 +131,8 @@ fn spawn(
     });
 }
 
-/// What an earlier run recorded and did not confirm, by lane; `None`: the route leaves before that is known.
+/// Outboxes that earlier commits recorded and no task confirmed, by lane; `None`: the route drains or stops before the engine
+/// answers.
 async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<RecordedOutbox>>> {
     let mut failures = FailureStreak::default();
     let pending = loop {
@@ -141,7 +148,7 @@ async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<RecordedOutbox>>
     Some(lanes)
 }
 
-/// Sends what is recorded of a lane before anything new of it.
+/// Sends a lane's recorded outboxes, before any message of a new commit: it holds the lane's slot.
 async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<RecordedOutbox>) {
     for outbox in recorded {
         tracing::info!(route = %route.spec.name, lane = outbox.lane(), messages = outbox.messages(), "sending recorded messages");
@@ -164,8 +171,8 @@ async fn reopen(route: &Route, open: &OpenSource) -> Box<dyn Source> {
     }
 }
 
-/// Sends what is recorded of a lane that ended early, and opens it again; `None` if it is gone, or if it is leased: the source
-/// gives a leased lane again, here or in another process. `guard` says meanwhile that something is to be done.
+/// Sends the recorded outboxes of a lane that ended early, and opens the lane again; `None` if it is gone, or if it is leased: the
+/// source gives a leased lane again, here or in another process. `guard` keeps the route busy meanwhile.
 async fn after_loss(
     route: &Route,
     open: &OpenSource,
@@ -178,27 +185,28 @@ async fn after_loss(
     (lane, guard)
 }
 
-/// Sends what is recorded of a lane and was not sent by its task: that broke between a commit and its messages, or did not
-/// hear that its commit happened. Workers of an unordered source share the empty name, so that nobody can tell which of them
-/// is still sending: what is recorded of those is sent at the next start.
+/// Sends recorded outboxes that the lane's task did not send: it panicked between a commit and its messages, or got no answer
+/// from a commit that happened. Workers of an unordered source share the empty name, so an outbox of theirs may be one that
+/// another worker is sending right now: those are sent at the next start.
 async fn send_recorded(route: &Route, lane: &str) {
     if lane.is_empty() {
         return;
     }
-    // Waits for the task that is sending messages of the lane, if there is one: what is recorded after that is sent by nobody.
+    // Waits for the task that is sending messages of the lane, if there is one: outboxes that are recorded after that have no task.
     let slot = route.send_order.take(lane.into()).await;
     if let Some(own) = recorded(route).await.and_then(|mut lanes| lanes.remove(lane)) {
         resume(route, slot, own).await;
     }
 }
 
-/// The lane called `id`, opened again at its committed position, after a moment; `None` if it is gone.
+/// Opens the lane called `id` again at its committed position, after [`REOPEN`]; `None` if it is gone.
 async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane>> {
     tokio::time::sleep(REOPEN).await;
     let (mut source, mut failures) = (reopen(route, open).await, FailureStreak::default());
     loop {
         match source.next_lane().await {
             Ok(Some(lane)) if lane.id() == id => return Some(lane),
+            // Other lanes have tasks already: opening one does not read from it.
             Ok(Some(_)) => {}
             Ok(None) => return None,
             Err(fault) => tokio::time::sleep(failures.report(route, &fault)).await,
@@ -206,7 +214,7 @@ async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane
     }
 }
 
-/// Attempts in a row that failed.
+/// Counts attempts in a row that failed, for the wait before the next one and for the log.
 #[derive(Default)]
 struct FailureStreak(u32);
 
@@ -214,7 +222,7 @@ impl FailureStreak {
     /// Reports a failure, ever more rarely while it lasts, and gives the wait before the next attempt: at most five seconds,
     /// so that a source that comes into being is found soon.
     fn report(&mut self, route: &Route, fault: &Fault) -> Duration {
-        if worth_telling(self.0) {
+        if worth_logging(self.0) {
             let name = &route.spec.name;
             tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.0 + 1, "cannot open the source; trying again");
         }

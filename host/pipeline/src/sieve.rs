@@ -1,5 +1,5 @@
-//! Holds a route's filter against a batch. A batch that takes long is filtered on a thread that nothing else waits for, and
-//! filtering it ends soon after nobody waits for it any more.
+//! Applies a route's filter to a batch. A batch that takes long is filtered on a thread that no other task waits for; the
+//! filter stops soon after its delivery is dropped.
 
 use crate::route::Route;
 use esclusa_flow::event::{Columns, EventRef};
@@ -15,12 +15,12 @@ use tokio::task::{JoinError, JoinSet};
 /// Code of an event whose filter takes too long.
 pub(crate) const CODE: &str = "limit.filter";
 
-/// Bytes of a batch that is tried at once.
+/// Most bytes of a batch that is filtered on the lane's own thread.
 const SMALL: usize = 64 * 1024;
-/// Steps that a batch may take at once: about a millisecond, which everything else on the thread waits for.
+/// Steps that a batch may take on the lane's own thread: about a millisecond, while all other tasks of the thread wait.
 const AT_ONCE: u64 = 256 * 1024;
 
-/// Filters of long batches that run at the same time. They only compute, so more of them than cores help nobody.
+/// Filters of long batches that run at the same time. They only compute, so more of them than cores would not be faster.
 static RUNNING: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
 
@@ -36,13 +36,16 @@ impl Sifting {
         match self.0.join_next().await.map(|joined| joined.map_err(JoinError::try_into_panic)) {
             Some(Ok(sifted)) => sifted,
             Some(Err(Ok(panic))) => std::panic::resume_unwind(panic),
-            // The process ends: nobody waits for an answer.
+            // The runtime is shutting down: no task waits for an answer.
             Some(Err(Err(_))) | None => std::future::pending().await,
         }
     }
 }
 
-/// Filters a batch, or begins to.
+/// Filters a batch now if that is quick; else starts a task that filters it.
+///
+/// # Errors
+/// Not an error: the filter at work on a batch that takes long.
 pub fn sift(route: &Route, events: &Arc<Columns>) -> Result<Sifted, Sifting> {
     let Some(filter) = &route.spec.filter else { return Ok(Sifted::new()) };
     at_once(filter, &route.kind, events).ok_or_else(|| {
@@ -52,12 +55,13 @@ pub fn sift(route: &Route, events: &Arc<Columns>) -> Result<Sifted, Sifting> {
     })
 }
 
-/// Filters a batch if that does not take long.
+/// Filters a batch on this thread; `None` if that takes too long.
 fn at_once(filter: &Filter, kind: &str, events: &Columns) -> Option<Sifted> {
     if events.size() > SMALL {
         return None;
     }
     let (mut work, stop) = (Work::of(AT_ONCE), AtomicBool::new(false));
+    // An event that is out of steps here may have used up those of the others: it gets a full budget of its own aside.
     all(events, |event| filter.matches(kind, event, &mut work, &stop)).filter(|sifted| !gives_up(sifted))
 }
 
@@ -66,9 +70,9 @@ fn gives_up(sifted: &Sifted) -> bool {
     sifted.iter().any(|(_, verdict)| matches!(verdict, Verdict::Dead(_)))
 }
 
-/// Filters a batch on a thread that nothing else waits for. Once the future is dropped the thread is free soon after.
+/// Filters a batch on a thread that no other task waits for. If the future is dropped, the thread is free soon after.
 async fn aside(filter: Filter, kind: Arc<str>, events: Arc<Columns>) -> Sifted {
-    // It is never closed.
+    // The semaphore is never closed.
     let Ok(permit) = RUNNING.acquire().await else { return std::future::pending().await };
     let guard = StopOnDrop::default();
     let stop = guard.flag();
@@ -80,12 +84,12 @@ async fn aside(filter: Filter, kind: Arc<str>, events: Arc<Columns>) -> Sifted {
     match sifted.await.map_err(JoinError::try_into_panic) {
         Ok(Some(sifted)) => sifted,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
-        // It was stopped, or everything is: nobody waits for an answer.
+        // The filter was stopped, or the runtime is shutting down: no task waits for an answer.
         Ok(None) | Err(Err(_)) => std::future::pending().await,
     }
 }
 
-/// Asks for every event of a batch; `None` if it was stopped.
+/// Applies `matches` to every event of a batch; `None` if it was stopped.
 fn all(events: &Columns, mut matches: impl FnMut(EventRef<'_>) -> Result<bool, Undecided>) -> Option<Sifted> {
     let mut sifted = Sifted::new();
     for (at, event) in EventIndex::all(events.len()).zip(events.iter()) {
@@ -104,12 +108,12 @@ fn too_much(event: EventRef<'_>, exhausted: Exhausted) -> Reason {
     Reason::new(CODE, format!("the route's filter gives no answer for these {bytes} bytes: {exhausted}"))
 }
 
-/// Raises its flag when it is dropped.
+/// Sets a flag when it is dropped, which stops the thread that watches the flag.
 #[derive(Default)]
 pub struct StopOnDrop(Arc<AtomicBool>);
 
 impl StopOnDrop {
-    /// Its flag, for the thread that it stops.
+    /// The flag, for the thread that it stops.
     #[must_use]
     pub fn flag(&self) -> Arc<AtomicBool> {
         self.0.clone()
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_nobody_waits_for_is_told_to_stop() {
+    fn a_filter_whose_delivery_is_dropped_stops() {
         let guard = StopOnDrop::default();
         let flag = guard.flag();
         assert!(!flag.load(Ordering::Relaxed));

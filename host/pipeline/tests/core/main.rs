@@ -150,7 +150,7 @@ fn paused<T>(test: impl Future<Output = T>) -> T {
     runtime.enable_time().start_paused(true).build().unwrap().block_on(test)
 }
 
-/// What must hold of a world at any time.
+/// Checks a world: this must hold at any time.
 fn check(world: &World) {
     let state = world.state();
     assert_eq!(state.violations, [""; 0]);
