@@ -143,7 +143,7 @@ impl Delivery {
 
     /// Decides events that the plugin does not get: filtered ones, and those whose filter takes too long. Called before the
     /// first step.
-    pub fn sifted(&mut self, verdicts: Vec<(EventIndex, Verdict)>) {
+    pub fn filtered(&mut self, verdicts: Vec<(EventIndex, Verdict)>) {
         for (event, verdict) in verdicts {
             // An event that the source refuses is dead already, and stays so whatever the filter says.
             if self.undecided(event) {
@@ -155,7 +155,7 @@ impl Delivery {
     /// Begins with several parts, each called and committed by itself: `starts` are the first events of all but the first
     /// part, ascending.
     #[must_use]
-    pub fn starting_as(mut self, starts: &[EventIndex]) -> Self {
+    pub fn split_before(mut self, starts: &[EventIndex]) -> Self {
         for start in starts {
             if let Some((before, after)) = self.parts.pop_back().map(|part| part.split_at(*start)) {
                 self.parts.extend([before, after].into_iter().filter(|part| !part.events.is_empty()));
@@ -166,7 +166,7 @@ impl Delivery {
 
     /// Gives up events that their source refuses, without a call.
     #[must_use]
-    pub fn refusing(mut self, claims: &[Claim]) -> Self {
+    pub fn giving_up_refused(mut self, claims: &[Claim]) -> Self {
         for (event, reason) in
             EventIndex::all(claims.len()).zip(claims).filter_map(|(event, claim)| Some((event, claim.refusal()?)))
         {

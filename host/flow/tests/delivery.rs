@@ -1,6 +1,6 @@
 //! The delivery state machine against a naive model: whatever the plugin, the engine and the clock do, every
 //! event ends once, with the verdict that it would get alone, and with its effects exactly once.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, Disposition, EventOutcome, FailureKind};
@@ -36,7 +36,7 @@ enum Script {
     /// The filter leaves it out.
     Filtered,
     /// The filter takes too long.
-    Unsifted,
+    FilterExhausted,
     /// The engine never takes its effect.
     Refused,
 }
@@ -65,7 +65,7 @@ fn scripts() -> impl Strategy<Value = Vec<Script>> {
             1 => Just(Script::Fated),
             1 => Just(Script::Huge),
             1 => Just(Script::Filtered),
-            1 => Just(Script::Unsifted),
+            1 => Just(Script::FilterExhausted),
             1 => Just(Script::Refused),
         ],
         0..24,
@@ -260,16 +260,16 @@ impl Model<'_> {
 
 /// Drives a delivery to its end in virtual time, with the loop that lanes use.
 fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: RetryPolicy) -> Seen {
-    let sifted = EventIndex::all(scripts.len()).zip(scripts).filter_map(|(event, script)| match script {
+    let verdicts = EventIndex::all(scripts.len()).zip(scripts).filter_map(|(event, script)| match script {
         Script::Filtered => Some((event, Verdict::Filtered)),
-        Script::Unsifted => Some((event, Verdict::Dead(Reason::new("limit.filter", "")))),
+        Script::FilterExhausted => Some((event, Verdict::Dead(Reason::new("limit.filter", "")))),
         _ => None,
     });
     // In bad weather batches begin in several parts, too, as those do whose calls are sharded.
     let starts = |event: &EventIndex| !weather.is_empty() && (event.0 * 7 + weather.len() as u32).is_multiple_of(5);
     let starts: Vec<EventIndex> = EventIndex::all(scripts.len()).skip(1).filter(starts).collect();
-    let mut delivery = Delivery::new(&columns(scripts.len()), ordered, policy, 7).starting_as(&starts);
-    delivery.sifted(sifted.collect());
+    let mut delivery = Delivery::new(&columns(scripts.len()), ordered, policy, 7).split_before(&starts);
+    delivery.filtered(verdicts.collect());
     let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(1) };
     let weather = Box::new(weather.iter().copied().chain(std::iter::repeat(Weather::Fine)));
     let mut model = Model { scripts, weather, now, steps: 0, seen: Seen::default() };
@@ -284,7 +284,7 @@ fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: RetryPoli
 fn expected(script: Script, retries: Option<u32>, stormy: bool) -> Option<&'static str> {
     Some(match script {
         Script::Filtered => "filtered",
-        Script::Unsifted => "limit.filter",
+        Script::FilterExhausted => "limit.filter",
         _ if stormy => return None,
         Script::Good => "done",
         Script::Reject => "rejected",
@@ -461,9 +461,9 @@ fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filt
     let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(0) };
     let claim = |n: u64| Claim::new(Token::Offset(n));
     let claims = [claim(0), Claim::refused(Token::Offset(1), Reason::new("limit.aggregate", "too large")), claim(2)];
-    for sifted in [vec![], vec![(EventIndex(1), Verdict::Filtered)]] {
-        let mut delivery = Delivery::new(&columns(3), true, policy(Some(1), false), 1).refusing(&claims);
-        delivery.sifted(sifted);
+    for verdicts in [vec![], vec![(EventIndex(1), Verdict::Filtered)]] {
+        let mut delivery = Delivery::new(&columns(3), true, policy(Some(1), false), 1).giving_up_refused(&claims);
+        delivery.filtered(verdicts);
         assert_eq!(delivery.step(now), Step::Call(vec![EventIndex(0), EventIndex(2)]));
         delivery.called(Ok(CallOutput::default()), now);
         let Step::Commit(settlement) = delivery.step(now) else { panic!("a commit follows") };

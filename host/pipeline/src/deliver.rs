@@ -2,12 +2,12 @@
 
 mod call;
 
+use crate::batch_filter::{self, FilterTask};
 use crate::commit::{self, CommitBuilder, PreparedCommit};
 use crate::context::LaneContext;
 use crate::meter::{self, WaitingEvents, timestamp_now};
 use crate::outbox::{self, RecordedOutbox};
 use crate::route::{LoadedPlugin, Mode, Route, changed};
-use crate::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::call_output::{CallError, CallOutput, Reply};
 use esclusa_flow::counts::Counts;
@@ -42,7 +42,7 @@ pub(crate) enum DeliveryEnd {
 pub(crate) struct BatchDelivery<'a> {
     delivery: Delivery,
     /// The filter, while it is at work on the batch.
-    sifting: Option<Sifting>,
+    filtering: Option<FilterTask>,
     work: BatchInWork<'a>,
 }
 
@@ -68,16 +68,17 @@ impl<'a> BatchDelivery<'a> {
         let seed = route.seed ^ batch.columns.get(0).map_or(0, |first| mix_text(first.id()));
         let sharding = route.sharding();
         let delivery = Delivery::new(&batch.columns, batch.origin.ordered, route.spec.policy, seed);
-        let delivery = delivery.refusing(&batch.claims);
+        let delivery = delivery.giving_up_refused(&batch.claims);
         let mut delivery = match sharding {
-            Some(sharding) => delivery.starting_as(&sharding.part_starts(&batch.columns)),
+            Some(sharding) => delivery.split_before(&sharding.part_starts(&batch.columns)),
             None => delivery,
         };
-        let sifting = sieve::sift(route, &batch.columns).map(|sifted| delivery.sifted(sifted)).err();
+        let filtering =
+            batch_filter::filter_batch(route, &batch.columns).map(|verdicts| delivery.filtered(verdicts)).err();
         let (previous, plugin) = (batch.previous.clone(), route.plugin());
         let handler = route.handler(&plugin);
         let work = BatchInWork { route, context, batch, sharding, previous, plugin, handler, open };
-        BatchDelivery { delivery, sifting, work }
+        BatchDelivery { delivery, filtering, work }
     }
 
     /// Delivers the batch. `lane` keeps its events from other workers meanwhile, and gets their verdicts after each commit; a lane
@@ -86,7 +87,7 @@ impl<'a> BatchDelivery<'a> {
         let (route, mode) = (self.work.route, self.work.route.watch());
         tokio::select! {
             biased;
-            () = self.sift() => {}
+            () = self.filter() => {}
             () = keep(&mut lane) => {}
             () = route.stopped() => return DeliveryEnd::Stopped,
         }
@@ -100,7 +101,7 @@ impl<'a> BatchDelivery<'a> {
         if self.work.plugin.has_read() {
             return;
         }
-        self.sift().await;
+        self.filter().await;
         // Only a call: commits and waits have their turn after the batch before.
         let Step::Call(events) = self.delivery.step(self.work.now()) else { return };
         // Its result is kept in the delivery, which asks for the commit as its first step when the batch has its turn.
@@ -110,11 +111,11 @@ impl<'a> BatchDelivery<'a> {
     }
 
     /// Waits for the filter. Cancel-safe: it goes on meanwhile.
-    async fn sift(&mut self) {
-        if let Some(sifting) = &mut self.sifting {
-            let sifted = sifting.end().await;
-            self.sifting = None;
-            self.delivery.sifted(sifted);
+    async fn filter(&mut self) {
+        if let Some(filtering) = &mut self.filtering {
+            let verdicts = filtering.end().await;
+            self.filtering = None;
+            self.delivery.filtered(verdicts);
         }
     }
 }

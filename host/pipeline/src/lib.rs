@@ -15,6 +15,7 @@
 //! - 8: [`meter`] counts events as received when a batch is taken or dropped, and by their ends when its commit succeeds.
 
 pub mod activity;
+pub mod batch_filter;
 pub mod budget;
 pub mod commit;
 pub mod context;
@@ -26,4 +27,3 @@ pub mod output_meter;
 pub mod route;
 mod send_order;
 pub mod serve;
-pub mod sieve;

@@ -73,7 +73,7 @@ struct WaitingOutbox {
     failing: bool,
     next: Option<Timestamp>,
     /// A line of the log is due, once the time of the next try is known.
-    tell: bool,
+    log_due: bool,
 }
 
 /// Thins out repeated lines of the log.
@@ -111,7 +111,7 @@ enum OutputChange {
 impl OutputMeter {
     fn waiting(&mut self, messages: u64, now: Timestamp) -> u64 {
         self.number = self.number.saturating_add(1);
-        let waiting = WaitingOutbox { since: now, left: messages, failing: false, next: None, tell: false };
+        let waiting = WaitingOutbox { since: now, left: messages, failing: false, next: None, log_due: false };
         self.waiting.insert(self.number, waiting);
         self.reading.pending = self.reading.pending.saturating_add(messages);
         self.number
@@ -129,24 +129,24 @@ impl OutputMeter {
         if failed > 0 {
             reading.last_error = Some(LastError { at: now, code: SEND.to_owned(), message: error.clone() });
         }
-        let (mut tells, goes_on) = (Vec::new(), reading.failed_in_a_row > 0);
+        let (mut changes, goes_on) = (Vec::new(), reading.failed_in_a_row > 0);
         // It works again only once no other lane's messages are failing: lanes share an output, and one may send while the next
         // is refused.
         if sent > 0 && self.failing == 0 {
             let before = std::mem::take(&mut reading.failed_in_a_row);
             if std::mem::take(&mut self.failures.logged) && goes_on {
-                tells.push(OutputChange::Works { failed: before });
+                changes.push(OutputChange::Works { failed: before });
             }
         } else if failed > 0 {
             reading.failed_in_a_row = reading.failed_in_a_row.saturating_add(1);
         }
         if given_up > 0 && self.letters.worth(now, goes_on) {
-            tells.push(OutputChange::GaveUp { messages: given_up, error });
+            changes.push(OutputChange::GaveUp { messages: given_up, error });
         }
         if kept && let Some(waiting) = self.waiting.get_mut(&number) {
-            waiting.tell = self.failures.worth(now, goes_on);
+            waiting.log_due = self.failures.worth(now, goes_on);
         }
-        tells
+        changes
     }
 
     /// So many messages of an outbox wait no more; `failing`: other messages of the outbox have failed.
@@ -157,7 +157,7 @@ impl OutputMeter {
         waiting.left = waiting.left.saturating_sub(messages);
         let failing = failing && waiting.left > 0;
         self.failing = self.failing.saturating_add(usize::from(failing)).saturating_sub(usize::from(waiting.failing));
-        (waiting.failing, waiting.next, waiting.tell) = (failing, None, false);
+        (waiting.failing, waiting.next, waiting.log_due) = (failing, None, false);
         if waiting.left == 0 {
             self.waiting.remove(&number);
         }
@@ -168,7 +168,7 @@ impl OutputMeter {
         waiting.next = Some(next);
         let error = self.reading.last_error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
         let (attempt, pending) = (self.reading.failed_in_a_row, self.reading.pending);
-        std::mem::take(&mut waiting.tell).then_some(OutputChange::Fails { attempt, pending, error })
+        std::mem::take(&mut waiting.log_due).then_some(OutputChange::Fails { attempt, pending, error })
     }
 
     fn forgotten(&mut self, number: u64) {
@@ -216,9 +216,9 @@ impl OutputMeters {
         lock(self.outputs.get(output).unwrap_or(&self.gone))
     }
 
-    fn tell(&self, output: &str, tell: OutputChange, wait: Duration) {
+    fn log(&self, output: &str, change: OutputChange, wait: Duration) {
         let route = &self.route;
-        match tell {
+        match change {
             OutputChange::Fails { attempt, pending, error } => {
                 let next = format!("{:.1} s", wait.as_secs_f64());
                 tracing::warn!(%route, output, error, attempt, pending, next, "an output does not take messages; trying again");
@@ -241,15 +241,15 @@ impl SendObserver for OutputMeters {
     }
 
     fn tried(&self, output: &str, number: u64, tried: &SendAttempt<'_>) {
-        let tells = self.meter(output).tried(number, tried, timestamp_now());
-        tells.into_iter().for_each(|tell| self.tell(output, tell, Duration::ZERO));
+        let changes = self.meter(output).tried(number, tried, timestamp_now());
+        changes.into_iter().for_each(|change| self.log(output, change, Duration::ZERO));
     }
 
     fn again(&self, output: &str, number: u64, wait: Duration) {
         let next = timestamp_now().after(wait);
-        let tell = self.meter(output).again(number, next);
-        if let Some(tell) = tell {
-            self.tell(output, tell, wait);
+        let change = self.meter(output).again(number, next);
+        if let Some(change) = change {
+            self.log(output, change, wait);
         }
     }
 

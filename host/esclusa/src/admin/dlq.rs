@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use esclusa_pipeline::sieve::StopOnDrop;
+use esclusa_pipeline::batch_filter::StopOnDrop;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The core loop in process: a route with a fake source, engine, plugin and sink, under paused time. The invariants of
 //! ARCHITECTURE.md that the pipeline keeps, by number.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod ahead;
 mod invariants;

@@ -57,7 +57,7 @@ pub async fn live(route: &Route, events: &[InvokeEvent]) -> Result<Live, String>
     let bisect = route.spec.policy.bisect;
     let once = RetryPolicy { max_retry_attempts: Some(0), max_record_age: None, bisect, release: false, backoff: WAIT };
     let mut delivery = Delivery::new(&columns, route.spec.ordered, once, timestamp_now().millis());
-    delivery.sifted(sifted(route, &columns).await);
+    delivery.filtered(sifted(route, &columns).await);
     let claims = (0..columns.len() as u64).map(|at| Claim::new(Token::Offset(at))).collect();
     let batch = Batch { origin: origin(route), columns, claims, previous: None };
     let mut steps = LiveSteps {
