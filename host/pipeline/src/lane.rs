@@ -86,11 +86,7 @@ pub(crate) async fn run(
                 if drained {
                     activity.idle(commits);
                 }
-                tokio::select! {
-                    () = lane.ready() => {}
-                    () = context.activity.nudged() => {}
-                    () = changed(&mut mode) => {}
-                }
+                wait_for_events(lane.as_mut(), &context, &mut mode).await;
             }
             Ok(Pulled::Ended) => return LaneEnd::Finished,
             Err(Fault::LeaseLost(why)) => {
@@ -100,14 +96,27 @@ pub(crate) async fn run(
             Err(fault) => {
                 report(&route, lane.id(), &fault, faults);
                 // With a seed of the lane's own: lanes that fail together must not all try again at the same instant.
-                let wait = route.spec.policy.backoff.wait(faults, seed);
+                pause(route.spec.policy.backoff.wait(faults, seed), &mut mode).await;
                 (faults, works) = (faults.saturating_add(1), false);
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = changed(&mut mode) => {}
-                }
             }
         }
+    }
+}
+
+/// Waits until a pull may give an event, or the route changes its mode.
+async fn wait_for_events(lane: &mut dyn Lane, context: &LaneContext, mode: &mut watch::Receiver<Mode>) {
+    tokio::select! {
+        () = lane.ready() => {}
+        () = context.activity.nudged() => {}
+        () = changed(mode) => {}
+    }
+}
+
+/// Waits for so long, or until the route changes its mode.
+async fn pause(wait: Duration, mode: &mut watch::Receiver<Mode>) {
+    tokio::select! {
+        () = tokio::time::sleep(wait) => {}
+        () = changed(mode) => {}
     }
 }
 

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// First interval for polling `caught_up`; it doubles each time, so that a slow `next_lane` request can finish.
+/// First interval for polling `caught_up`. Each poll cancels the request for the next lane, so the interval doubles each time,
+/// until a slow request can finish.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The code of errors of opening a source, or of getting its lanes.
@@ -99,15 +100,13 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
             Some((lane, _guard)) = lost.next(), if !lost.is_empty() => {
                 lane.into_iter().for_each(|lane| spawn(&mut lanes, route, context, lane));
             }
-            // A source may find out only while it waits for the next lane that it has given all: look again at `caught_up`. This
-            // cancels the request for the next lane, so the interval doubles until the request has time to finish.
+            // A source may find out only while it waits for its next lane that it has given all: `caught_up` is asked again.
             () = tokio::time::sleep(look), if opening.is_some() => look = look.saturating_mul(2),
             // With lanes at work the loop goes on until they have ended: they see the mode themselves.
             () = route.leaving(), if lanes.is_empty() => break,
             else => break,
         }
         if matches!(route.mode(), Mode::Draining | Mode::Stopped) {
-            // No new lane, and none again. Lanes that still run end by themselves.
             more = false;
             lost.clear();
         }
