@@ -24,7 +24,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
@@ -268,8 +268,8 @@ pub(crate) async fn open(
 }
 
 impl Reader {
-    fn origin(&self, kind: &str, lane: &str) -> Origin {
-        Origin {
+    fn origin(&self, kind: &str, lane: &str) -> BatchOrigin {
+        BatchOrigin {
             route: Arc::clone(&self.route),
             source: Arc::clone(&self.source),
             kind: kind.into(),

@@ -13,7 +13,7 @@ use crate::transaction::Transaction;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::{CommitError, Committed, Progress};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::work::Work;
+use esclusa_flow::step_budget::StepBudget;
 use std::sync::Arc;
 
 /// Why a prepared commit did not happen.
@@ -58,7 +58,7 @@ pub fn evaluate(prepared: Prepared, shared: &Shared, tx: &mut Transaction<'_>) -
         tx.irrevocable();
     }
     let (mut skipped, mut changed) = (Vec::new(), Vec::new());
-    let (mut drafts, mut work) = (Drafts::default(), Work::of(drafts::STEPS));
+    let (mut drafts, mut work) = (Drafts::default(), StepBudget::of(drafts::STEPS));
     let applied = prepared.tables.into_iter().try_for_each(|write| {
         let action = write.action();
         if !drafts.apply(write, tx, &mut changed, &mut work)? {

@@ -10,7 +10,7 @@ use esclusa_flow::engine::{QueryResult, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Item, Value};
 use esclusa_flow::settings::KeySchema;
-use esclusa_flow::work::Work;
+use esclusa_flow::step_budget::StepBudget;
 use fjall::{Guard, Readable, Snapshot};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -106,7 +106,7 @@ impl SnapshotReads {
                 Some(_) => self.load(&value)?,
             };
             let Some(item) = item else { continue };
-            let mut work = Work::of(STEPS);
+            let mut work = StepBudget::of(STEPS);
             let holds = holds(&item, selection, &mut work)?;
             (passed, bytes) = (passed + 1, bytes + item.size() + usize::try_from(work.spent()).unwrap_or(usize::MAX));
             if holds {
@@ -155,7 +155,7 @@ impl SnapshotReads {
 }
 
 /// True if an item passes the filter of a query.
-fn holds(item: &Item, selection: &Selection, work: &mut Work) -> Result<bool, ReadError> {
+fn holds(item: &Item, selection: &Selection, work: &mut StepBudget) -> Result<bool, ReadError> {
     if selection.filter.0.is_empty() {
         return Ok(true);
     }

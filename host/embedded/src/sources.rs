@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::streams::Log;
 use crate::writer::Demand;
 use esclusa_flow::batch::Token;
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::Source;
@@ -40,8 +40,8 @@ impl SourceSpec {
         Place { route: &self.route, source: &self.source, lane }
     }
 
-    fn origin(&self, lane: &str, ordered: bool) -> Origin {
-        Origin {
+    fn origin(&self, lane: &str, ordered: bool) -> BatchOrigin {
+        BatchOrigin {
             route: Arc::clone(&self.route),
             source: Arc::clone(&self.source),
             kind: Arc::clone(&self.kind),

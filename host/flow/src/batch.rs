@@ -1,6 +1,6 @@
 //! A batch: events of one lane with the duty to settle each of them.
 
-use crate::event::{Columns, Origin};
+use crate::event::{BatchOrigin, Columns};
 use crate::verdict::Reason;
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Claim {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Where the events came from.
-    pub origin: Origin,
+    pub origin: BatchOrigin,
     /// The events, shared with the calls that are made with them.
     pub columns: Arc<Columns>,
     /// One per event, in the same order.

@@ -7,7 +7,7 @@ use crate::dead_letter::{DeadLetter, Handler};
 use crate::effect::{Action, OutboxMessage};
 use crate::fault::Fault;
 use crate::item::{Condition, Item};
-use crate::work::Exhausted;
+use crate::step_budget::Exhausted;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -5,8 +5,8 @@ use crate::route::Route;
 use esclusa_flow::event::{Columns, EventRef};
 use esclusa_flow::filter::{Filter, Undecided};
 use esclusa_flow::index::EventIndex;
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use esclusa_flow::verdict::{Reason, Verdict};
-use esclusa_flow::work::{Exhausted, Work};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
@@ -60,7 +60,7 @@ fn at_once(filter: &Filter, kind: &str, events: &Columns) -> Option<FilterVerdic
     if events.size() > SMALL {
         return None;
     }
-    let (mut work, stop) = (Work::of(AT_ONCE), AtomicBool::new(false));
+    let (mut work, stop) = (StepBudget::of(AT_ONCE), AtomicBool::new(false));
     // An event that is out of steps here may have used up those of the others: it gets a full budget of its own aside.
     all(events, |event| filter.matches(kind, event, &mut work, &stop)).filter(|verdicts| !gives_up(verdicts))
 }

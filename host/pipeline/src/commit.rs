@@ -261,7 +261,7 @@ fn brief(hash: Sha256) -> String {
 mod tests {
     use super::*;
     use esclusa_flow::effect::Effect;
-    use esclusa_flow::event::{Columns, NewEvent, Origin};
+    use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 
     /// A batch of events with these ids.
     fn batch(ids: &[&str]) -> Batch {
@@ -269,8 +269,13 @@ mod tests {
         for id in ids {
             columns.push(&NewEvent { id, attempt: 1, ..NewEvent::default() }).unwrap();
         }
-        let origin =
-            Origin { route: "r".into(), source: "s".into(), kind: "stream".into(), lane: "0".into(), ordered: true };
+        let origin = BatchOrigin {
+            route: "r".into(),
+            source: "s".into(),
+            kind: "stream".into(),
+            lane: "0".into(),
+            ordered: true,
+        };
         let claims = (0..ids.len() as u64).map(|at| Claim::new(Token::Offset(at))).collect();
         Batch { origin, columns: columns.into(), claims, previous: None }
     }

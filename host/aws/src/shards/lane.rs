@@ -11,7 +11,7 @@ use super::{Cursor, Feed, Pace, ReadError, Reader, Stream, wall_millis};
 use crate::lease::Checkpoint;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
@@ -84,7 +84,7 @@ pub struct ShardLane {
     stream: Arc<dyn Stream>,
     lag: Arc<Lag>,
     id: String,
-    origin: Origin,
+    origin: BatchOrigin,
     ownership: Box<dyn Ownership>,
     feed: Box<dyn Feed>,
     pace: Pace,

@@ -10,7 +10,7 @@ use super::hub::{Hub, Opened};
 use super::queue::TEN;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Batch;
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
 use parking_lot::Mutex;
@@ -167,7 +167,7 @@ impl Worker {
             return Ok(Pull::Empty { drained: drained == Drained::Yes });
         };
         self.poll = Duration::from_secs(1);
-        let origin = Origin {
+        let origin = BatchOrigin {
             route: self.reader.route.clone(),
             source: self.reader.source.clone(),
             kind: "sqs".into(),

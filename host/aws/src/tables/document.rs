@@ -4,14 +4,14 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use esclusa_flow::item::document::Node;
+use esclusa_flow::item::dynamodb_json::DocumentNode;
 
 /// Reads DynamoDB JSON.
 ///
 /// # Errors
 /// What is wrong with the text.
 pub fn parse(json: &str) -> Result<AttributeValue, String> {
-    attribute(Node::parse(json)?)
+    attribute(DocumentNode::parse(json)?)
 }
 
 /// Writes DynamoDB JSON.
@@ -21,20 +21,22 @@ pub fn render(value: &AttributeValue) -> String {
     serde_json::to_string(&node(value)).unwrap_or_default()
 }
 
-fn attribute(node: Node) -> Result<AttributeValue, String> {
+fn attribute(node: DocumentNode) -> Result<AttributeValue, String> {
     Ok(match node {
-        Node::Text(text) => AttributeValue::S(text),
-        Node::Number(text) => AttributeValue::N(super::attribute::decimal(&text)?),
-        Node::Binary(text) => AttributeValue::B(blob(&text)?),
-        Node::Boolean(yes) => AttributeValue::Bool(yes),
-        Node::Null(_) => AttributeValue::Null(true),
-        Node::Texts(texts) => AttributeValue::Ss(texts),
-        Node::Numbers(texts) => {
+        DocumentNode::Text(text) => AttributeValue::S(text),
+        DocumentNode::Number(text) => AttributeValue::N(super::attribute::decimal(&text)?),
+        DocumentNode::Binary(text) => AttributeValue::B(blob(&text)?),
+        DocumentNode::Boolean(yes) => AttributeValue::Bool(yes),
+        DocumentNode::Null(_) => AttributeValue::Null(true),
+        DocumentNode::Texts(texts) => AttributeValue::Ss(texts),
+        DocumentNode::Numbers(texts) => {
             AttributeValue::Ns(texts.iter().map(|text| super::attribute::decimal(text)).collect::<Result<_, _>>()?)
         }
-        Node::Binaries(texts) => AttributeValue::Bs(texts.iter().map(|text| blob(text)).collect::<Result<_, _>>()?),
-        Node::List(nodes) => AttributeValue::L(nodes.into_iter().map(attribute).collect::<Result<_, _>>()?),
-        Node::Map(nodes) => {
+        DocumentNode::Binaries(texts) => {
+            AttributeValue::Bs(texts.iter().map(|text| blob(text)).collect::<Result<_, _>>()?)
+        }
+        DocumentNode::List(nodes) => AttributeValue::L(nodes.into_iter().map(attribute).collect::<Result<_, _>>()?),
+        DocumentNode::Map(nodes) => {
             let member = |(name, node)| Ok::<_, String>((name, attribute(node)?));
             AttributeValue::M(nodes.into_iter().map(member).collect::<Result<_, _>>()?)
         }
@@ -45,20 +47,20 @@ fn blob(text: &str) -> Result<Blob, String> {
     STANDARD.decode(text).map(Blob::new).map_err(|e| format!("a document with a binary that is no base64: {e}"))
 }
 
-fn node(value: &AttributeValue) -> Node {
+fn node(value: &AttributeValue) -> DocumentNode {
     match value {
-        AttributeValue::S(text) => Node::Text(text.clone()),
-        AttributeValue::N(text) => Node::Number(text.clone()),
-        AttributeValue::B(bytes) => Node::Binary(STANDARD.encode(bytes)),
-        AttributeValue::Bool(yes) => Node::Boolean(*yes),
-        AttributeValue::Ss(texts) => Node::Texts(texts.clone()),
-        AttributeValue::Ns(texts) => Node::Numbers(texts.clone()),
-        AttributeValue::Bs(blobs) => Node::Binaries(blobs.iter().map(|bytes| STANDARD.encode(bytes)).collect()),
-        AttributeValue::L(values) => Node::List(values.iter().map(node).collect()),
+        AttributeValue::S(text) => DocumentNode::Text(text.clone()),
+        AttributeValue::N(text) => DocumentNode::Number(text.clone()),
+        AttributeValue::B(bytes) => DocumentNode::Binary(STANDARD.encode(bytes)),
+        AttributeValue::Bool(yes) => DocumentNode::Boolean(*yes),
+        AttributeValue::Ss(texts) => DocumentNode::Texts(texts.clone()),
+        AttributeValue::Ns(texts) => DocumentNode::Numbers(texts.clone()),
+        AttributeValue::Bs(blobs) => DocumentNode::Binaries(blobs.iter().map(|bytes| STANDARD.encode(bytes)).collect()),
+        AttributeValue::L(values) => DocumentNode::List(values.iter().map(node).collect()),
         AttributeValue::M(values) => {
-            Node::Map(values.iter().map(|(name, value)| (name.clone(), node(value))).collect())
+            DocumentNode::Map(values.iter().map(|(name, value)| (name.clone(), node(value))).collect())
         }
         // A type that DynamoDB does not have yet.
-        _ => Node::Null(true),
+        _ => DocumentNode::Null(true),
     }
 }

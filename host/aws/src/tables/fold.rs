@@ -10,7 +10,7 @@ mod tests;
 use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise};
-use esclusa_flow::work::{Exhausted, Work};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 
 pub use compose::apply;
 
@@ -66,7 +66,7 @@ pub const STEPS: u64 = 64 << 20;
 ///
 /// # Errors
 /// [`CommitError::Conflict`], [`CommitError::Refused`], and [`CommitError::TooLarge`] once `work` is used up.
-pub fn fold(steps: &[Step], key: &Item, work: &mut Work) -> Result<Option<Decision>, CommitError> {
+pub fn fold(steps: &[Step], key: &Item, work: &mut StepBudget) -> Result<Option<Decision>, CommitError> {
     let mut decision = Decision { operation: None, condition: None, skipped: Vec::new() };
     for step in steps {
         if let Some(guard) = &step.guard {
@@ -99,7 +99,12 @@ pub fn fold(steps: &[Step], key: &Item, work: &mut Work) -> Result<Option<Decisi
 ///
 /// # Errors
 /// Likewise.
-pub fn resolve(steps: &[Step], key: &Item, stored: Option<&Item>, work: &mut Work) -> Result<Decision, CommitError> {
+pub fn resolve(
+    steps: &[Step],
+    key: &Item,
+    stored: Option<&Item>,
+    work: &mut StepBudget,
+) -> Result<Decision, CommitError> {
     let mut decision = Decision { operation: None, condition: None, skipped: Vec::new() };
     let mut seen = Condition::default();
     let mut now = stored.cloned();
@@ -145,13 +150,13 @@ fn leave_out(step: &Step, otherwise: Otherwise, decision: &mut Decision) -> Resu
 }
 
 /// True if a condition holds of an item; `None`: it is absent.
-fn holds(condition: &Condition, item: Option<&Item>, work: &mut Work) -> Result<bool, Exhausted> {
+fn holds(condition: &Condition, item: Option<&Item>, work: &mut StepBudget) -> Result<bool, Exhausted> {
     // Each name is looked for among the attributes.
     work.spend(condition.0.len().saturating_mul(item.map_or(0, |item| item.0.len())))?;
     condition.holds_within(|name| item.and_then(|item| item.get(name)), work)
 }
 
-fn add(step: &Step, key: &Item, decision: &mut Decision, work: &mut Work) -> Result<(), CommitError> {
+fn add(step: &Step, key: &Item, decision: &mut Decision, work: &mut StepBudget) -> Result<(), CommitError> {
     let known = match &decision.operation {
         Some(Operation::Put(item)) => item.0.len(),
         Some(Operation::Update(changes)) => changes.len(),

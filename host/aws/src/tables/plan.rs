@@ -7,7 +7,7 @@ use super::schema::{Part, Schema};
 use esclusa_flow::effect::{Action, AttributeChange};
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::item::{Comparison, Guard, Item};
-use esclusa_flow::work::Work;
+use esclusa_flow::step_budget::StepBudget;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ pub fn plan(actions: Vec<(usize, Action, Arc<OpenTable>)>) -> Result<Vec<Write>,
     if !refused.is_empty() {
         return Err(CommitError::Refused(refused));
     }
-    let mut work = Work::of(STEPS);
+    let mut work = StepBudget::of(STEPS);
     for write in &mut writes {
         write.decision = fold(&write.steps, &write.key, &mut work)?;
     }

@@ -16,7 +16,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Item;
-use esclusa_flow::work::Work;
+use esclusa_flow::step_budget::StepBudget;
 
 /// Items in a transaction.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>, November 2026.
@@ -105,7 +105,7 @@ pub async fn write(
 async fn decide(write: &Write) -> Result<Decision, CommitError> {
     match &write.decision {
         Some(decision) => Ok(decision.clone()),
-        None => resolve(&write.steps, &write.key, read(write).await?.as_ref(), &mut Work::of(STEPS)),
+        None => resolve(&write.steps, &write.key, read(write).await?.as_ref(), &mut StepBudget::of(STEPS)),
     }
 }
 
@@ -115,7 +115,7 @@ async fn blame(writes: &[Write], why: &str, several: bool) -> Result<CommitError
     let mut refused = Vec::new();
     for write in writes.iter().filter(|write| write.steps.iter().any(|s| matches!(s.operation, Operation::Update(_)))) {
         if let Err(CommitError::Refused(actions)) =
-            resolve(&write.steps, &write.key, read(write).await?.as_ref(), &mut Work::of(STEPS))
+            resolve(&write.steps, &write.key, read(write).await?.as_ref(), &mut StepBudget::of(STEPS))
         {
             refused.extend(actions);
         }

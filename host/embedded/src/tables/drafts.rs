@@ -11,9 +11,9 @@ use esclusa_flow::bounds;
 use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::item::draft::Draft;
+use esclusa_flow::item::draft::ItemDraft;
 use esclusa_flow::item::{Item, Otherwise, Value, number};
-use esclusa_flow::work::{Exhausted, Work};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use fjall::Slice;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ struct Held {
 enum Image {
     Absent,
     Encoded(Slice),
-    Open(Draft),
+    Open(ItemDraft),
 }
 
 impl Drafts {
@@ -60,7 +60,7 @@ impl Drafts {
         write: TableWrite,
         tx: &mut Transaction<'_>,
         changed: &mut Vec<Changed>,
-        work: &mut Work,
+        work: &mut StepBudget,
     ) -> Result<bool, CommitError> {
         let held = match self.0.get_mut(&write.key) {
             Some(held) => held,
@@ -84,7 +84,7 @@ impl Drafts {
     ///
     /// # Errors
     /// [`CommitError::TooLarge`].
-    pub fn write(self, tx: &mut Transaction<'_>, work: &mut Work) -> Result<(), CommitError> {
+    pub fn write(self, tx: &mut Transaction<'_>, work: &mut StepBudget) -> Result<(), CommitError> {
         for (key, mut held) in self.0 {
             let bytes = held.now.encoded(work)?;
             if bytes == held.stored {
@@ -101,7 +101,12 @@ impl Drafts {
 }
 
 impl Held {
-    fn load(table: &Arc<Table>, key: &Slice, tx: &mut Transaction<'_>, work: &mut Work) -> Result<Held, CommitError> {
+    fn load(
+        table: &Arc<Table>,
+        key: &Slice,
+        tx: &mut Transaction<'_>,
+        work: &mut StepBudget,
+    ) -> Result<Held, CommitError> {
         let stored = tx.get(Space::Items, key)?;
         let mut now = stored.clone().map_or(Image::Absent, Image::Encoded);
         let stored_entries = match now.open(work)? {
@@ -114,7 +119,12 @@ impl Held {
         Ok(Held { table: table.clone(), stored, entries: stored_entries.clone(), stored_entries, now })
     }
 
-    fn apply(&mut self, write: TableWrite, changed: &mut Vec<Changed>, work: &mut Work) -> Result<bool, CommitError> {
+    fn apply(
+        &mut self,
+        write: TableWrite,
+        changed: &mut Vec<Changed>,
+        work: &mut StepBudget,
+    ) -> Result<bool, CommitError> {
         if let Some(guard) = &write.guard {
             let item = self.now.open(work)?;
             let get = |name: &str| item.as_ref().and_then(|item| item.get(name));
@@ -163,7 +173,7 @@ impl Held {
 
 impl Image {
     /// The item to be changed; `None`: it is absent.
-    fn open(&mut self, work: &mut Work) -> Result<Option<&mut Draft>, CommitError> {
+    fn open(&mut self, work: &mut StepBudget) -> Result<Option<&mut ItemDraft>, CommitError> {
         if let Image::Encoded(bytes) = self {
             *self = Image::Open(decoded(bytes, work)?.into());
         }
@@ -171,7 +181,7 @@ impl Image {
     }
 
     /// Likewise; if it is absent, `key` is what it begins with.
-    fn open_or(&mut self, key: Item, work: &mut Work) -> Result<&mut Draft, CommitError> {
+    fn open_or(&mut self, key: Item, work: &mut StepBudget) -> Result<&mut ItemDraft, CommitError> {
         if matches!(self, Image::Absent) {
             *self = Image::Open(key.into());
         }
@@ -179,7 +189,7 @@ impl Image {
     }
 
     /// The bytes that are stored.
-    fn encoded(&mut self, work: &mut Work) -> Result<Option<Slice>, Exhausted> {
+    fn encoded(&mut self, work: &mut StepBudget) -> Result<Option<Slice>, Exhausted> {
         match self {
             Image::Absent => Ok(None),
             Image::Encoded(bytes) => Ok(Some(bytes.clone())),
@@ -195,7 +205,7 @@ impl Image {
     }
 }
 
-fn decoded(bytes: &[u8], work: &mut Work) -> Result<Item, CommitError> {
+fn decoded(bytes: &[u8], work: &mut StepBudget) -> Result<Item, CommitError> {
     work.spend(bytes.len())?;
     let item = read_item(bytes).map_err(Fault::from)?;
     work.spend(item.parts().saturating_mul(ATTRIBUTE))?;
@@ -203,13 +213,13 @@ fn decoded(bytes: &[u8], work: &mut Work) -> Result<Item, CommitError> {
 }
 
 /// True if an item is no larger than it is stored: one from before there were caps may get smaller, and change in its size.
-fn shrinks(stored: Option<&Slice>, item: &Item, work: &mut Work) -> Result<bool, CommitError> {
+fn shrinks(stored: Option<&Slice>, item: &Item, work: &mut StepBudget) -> Result<bool, CommitError> {
     let Some(stored) = stored else { return Ok(false) };
     let stored = decoded(stored, work)?;
     Ok(item.0.len() <= stored.0.len() && item.size() <= stored.size())
 }
 
-fn carry_out(item: &mut Draft, name: String, change: AttributeChange) -> Result<(), String> {
+fn carry_out(item: &mut ItemDraft, name: String, change: AttributeChange) -> Result<(), String> {
     match change {
         AttributeChange::Set(value) => item.set(name, value),
         AttributeChange::Remove => item.remove(&name),
@@ -233,12 +243,12 @@ fn carry_out(item: &mut Draft, name: String, change: AttributeChange) -> Result<
 }
 
 /// True if both are the same item: the order of attributes and of the members of sets carries no meaning.
-fn same(old: Option<&Slice>, new: Option<&Slice>, work: &mut Work) -> Result<bool, CommitError> {
+fn same(old: Option<&Slice>, new: Option<&Slice>, work: &mut StepBudget) -> Result<bool, CommitError> {
     let (Some(old), Some(new)) = (old, new) else { return Ok(old.is_none() && new.is_none()) };
     if old == new {
         return Ok(true);
     }
-    let (old, new) = (decoded(old, work)?, Draft::from(decoded(new, work)?));
+    let (old, new) = (decoded(old, work)?, ItemDraft::from(decoded(new, work)?));
     let equal = |(name, value): &(String, Value)| new.get(name).is_some_and(|other| same_value(value, other));
     Ok(old.0.len() == new.item().0.len() && old.0.iter().all(equal))
 }

@@ -1,4 +1,4 @@
-//! Messages on standard output, a line each. A reader that stops reading holds up one thread of its own, and no other.
+//! Writes messages to standard output, a line each. If the reader stops reading, one thread blocks, and no other.
 
 use super::line;
 use esclusa_flow::BoxFuture;
@@ -8,13 +8,13 @@ use esclusa_flow::fault::Fault;
 use std::io::Write;
 use tokio::sync::Mutex;
 
-/// One write at a time; it belongs to the write, also if nobody waits for that any more.
+/// One write at a time. The lock is held by the write itself, even if the send was cancelled.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Standard output.
-pub struct Console;
+pub(crate) struct ConsoleSink;
 
-impl Sink for Console {
+impl Sink for ConsoleSink {
     fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
         Box::pin(async move {
             let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();

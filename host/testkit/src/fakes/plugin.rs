@@ -5,7 +5,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, Disposition, EventOutcome, FailureKind};
 use esclusa_flow::effect::{Action, Effect, SendMessage};
 use esclusa_flow::engine::Reads;
-use esclusa_flow::event::{Columns, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Item, Value};
@@ -60,7 +60,7 @@ impl FakePlugin {
 impl Plugin for FakePlugin {
     fn call<'a>(
         &'a self,
-        _: &'a Origin,
+        _: &'a BatchOrigin,
         events: &'a Arc<Columns>,
         reads: Arc<dyn Reads>,
     ) -> BoxFuture<'a, Result<CallOutput, CallError>> {

@@ -92,9 +92,9 @@ proptest! {
     #[test]
     fn one_write_does_what_all_actions_on_a_key_do(steps in steps(), stored in proptest::option::of(item())) {
         let expected = one_by_one(&steps, stored.clone());
-        let decision = match fold(&steps, &key(), &mut Work::of(STEPS)) {
+        let decision = match fold(&steps, &key(), &mut StepBudget::of(STEPS)) {
             Ok(Some(decision)) => decision,
-            Ok(None) => match resolve(&steps, &key(), stored.as_ref(), &mut Work::of(STEPS)) {
+            Ok(None) => match resolve(&steps, &key(), stored.as_ref(), &mut StepBudget::of(STEPS)) {
                 Ok(decision) => decision,
                 Err(error) => { prop_assert_eq!(Err(error), expected); return Ok(()); }
             },
@@ -128,7 +128,8 @@ fn a_number_added_to_a_text_is_refused_by_its_own_index() {
     let set = Operation::Update(vec![("a".to_owned(), AttributeChange::Set(Value::Text("x".to_owned())))]);
     let add = Operation::Update(vec![("a".to_owned(), AttributeChange::Add("1".to_owned()))]);
     let steps = [set, add].into_iter().zip([4, 9]).map(|(operation, action)| Step { action, operation, guard: None });
-    let Err(CommitError::Refused(refused)) = fold(&steps.collect::<Vec<_>>(), &key(), &mut Work::of(STEPS)) else {
+    let Err(CommitError::Refused(refused)) = fold(&steps.collect::<Vec<_>>(), &key(), &mut StepBudget::of(STEPS))
+    else {
         panic!("not refused")
     };
     assert_eq!(refused[0].0, 9);
@@ -142,11 +143,11 @@ fn updates_that_touch_ever_more_attributes_are_too_large_and_not_compared_for_ev
         Step { action: round, operation: Operation::Update(changes), guard: None }
     };
     let steps: Vec<_> = (0..100).map(update).collect();
-    let mut work = Work::of(STEPS);
+    let mut work = StepBudget::of(STEPS);
     assert_eq!(fold(&steps, &key(), &mut work), Err(CommitError::TooLarge));
-    let Err(CommitError::Refused(refused)) = resolve(&steps, &key(), None, &mut Work::of(STEPS)) else {
+    let Err(CommitError::Refused(refused)) = resolve(&steps, &key(), None, &mut StepBudget::of(STEPS)) else {
         panic!("an item of so many attributes was made")
     };
     assert_eq!(refused[0].0, 0, "with its key, the first update makes more than a thousand");
-    assert!(fold(&steps[..2], &key(), &mut Work::of(STEPS)).is_ok());
+    assert!(fold(&steps[..2], &key(), &mut StepBudget::of(STEPS)).is_ok());
 }
