@@ -22,12 +22,13 @@ use commit_parts::{CommitParts, LocalCommit};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::{DeadLetter, Sender};
+use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{self, Commit, CommitError, Committed, PendingMessages, Progress, Reads, Sink};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::outbox::{Outbox, Witness};
+use esclusa_flow::outbox::{Outbox, SendObserver};
 use esclusa_flow::retry::Backoff;
+use esclusa_flow::timestamp::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub struct AwsEngine {
     tables: Arc<DynamoTables>,
     stores: S3Stores,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
-    witness: Arc<dyn Witness>,
+    witness: Arc<dyn SendObserver>,
     local: Arc<dyn engine::Engine>,
     progress_store: Option<Arc<dyn ProgressStore>>,
     /// Set if effects are to happen once.
@@ -282,7 +283,7 @@ pub struct EngineSettings {
     /// the messages, and delivery sends them after the commit.
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// Is notified of the results of their messages.
-    pub witness: Arc<dyn Witness>,
+    pub witness: Arc<dyn SendObserver>,
     /// Everything else: embedded tables, streams and queues, dead letters, counters, and the progress if there is no
     /// progress store.
     pub local: Arc<dyn engine::Engine>,
@@ -304,12 +305,12 @@ async fn send_all(
     sinks: &BTreeMap<String, Arc<dyn Sink>>,
     messages: Vec<OutboxMessage>,
     commit: &Commit,
-    witness: Arc<dyn Witness>,
+    witness: Arc<dyn SendObserver>,
 ) -> Vec<DeadLetter> {
     let Commit { route, source, lane, handler, .. } = commit;
     let mut outbox = Outbox::new(messages, witness);
     loop {
-        let sender = Sender { route, source, lane, handler, now: wall_millis() };
+        let sender = OutboxOrigin { route, source, lane, handler, now: Timestamp::from_millis(wall_millis()) };
         let Some(again) = outbox.attempt(sinks, &sender, None, |_, _| {}).await else {
             return std::mem::take(&mut outbox.dead);
         };

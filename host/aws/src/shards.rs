@@ -262,6 +262,5 @@ impl ShardReader {
 
 /// Milliseconds since the Unix epoch, by this machine's clock.
 pub(crate) fn wall_millis() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    esclusa_flow::timestamp::Timestamp::from(SystemTime::now()).millis()
 }

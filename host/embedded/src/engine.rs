@@ -9,7 +9,7 @@ use crate::reads::SnapshotReads;
 use crate::store::Store;
 use crate::writer::Demand;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Reads};
 use esclusa_flow::fault::Fault;

@@ -6,7 +6,7 @@ use crate::disk::{Disk, Space, read_fault};
 use crate::key::{after_prefix, push_partition, push_sort, push_text_prefix, type_bounds};
 use crate::tables::exact_key;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
+use esclusa_flow::engine::{QueryResult, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Item, Value};
 use esclusa_flow::settings::KeySchema;
@@ -90,7 +90,7 @@ impl SnapshotReads {
         selection: &Selection,
         limit: usize,
     ) -> Result<Vec<Item>, ReadError> {
-        let (mut found, mut passed, mut bytes) = (Found::default(), 0, 0);
+        let (mut found, mut passed, mut bytes) = (QueryResult::default(), 0, 0);
         for entry in entries {
             if found.len() >= limit {
                 break;

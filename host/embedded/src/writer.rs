@@ -18,7 +18,7 @@ use queue::Queue;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 
 /// Bytes in memory that are worth a flush: that much is neither held by an idle router nor read again by the next one.
@@ -213,8 +213,7 @@ fn stopped() -> Fault {
 
 /// Milliseconds since the Unix epoch.
 pub fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    esclusa_flow::timestamp::Timestamp::from(SystemTime::now()).millis()
 }
 
 /// What is durable in the journal, and not in the trees' files yet.

@@ -2,7 +2,7 @@
 
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::event::{Columns, NewEvent, TooLarge};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::filter::{Filter, Undecided};
@@ -187,7 +187,7 @@ pub(crate) fn event_columns(dead_letter: &DeadLetter, attempt: u32) -> Result<Co
         key: &dead_letter.key,
         data: &dead_letter.data,
         attributes: &attributes,
-        timestamp: dead_letter.timestamp,
+        timestamp: dead_letter.timestamp.millis(),
         attempt,
     })?;
     Ok(columns)

@@ -10,9 +10,9 @@ use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::grants::GrantedReads;
 use esclusa_flow::verdict::{Reason, Verdict};
+use esclusa_pipeline::batch_filter::{self, FilterVerdicts};
 use esclusa_pipeline::meter::epoch_millis;
 use esclusa_pipeline::route::Route;
-use esclusa_pipeline::sieve::{self, Sifted};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -131,15 +131,15 @@ fn origin(route: &Route) -> BatchOrigin {
 }
 
 /// The verdicts of the route's filter on the events.
-async fn sifted(route: &Route, columns: &Arc<Columns>) -> Sifted {
-    match sieve::sift(route, columns) {
+async fn sifted(route: &Route, columns: &Arc<Columns>) -> FilterVerdicts {
+    match batch_filter::filter_batch(route, columns) {
         Ok(sifted) => sifted,
         Err(mut sifting) => sifting.end().await,
     }
 }
 
 /// The events that the filter does not match.
-fn filtered(sifted: Sifted) -> Result<Vec<usize>, String> {
+fn filtered(sifted: FilterVerdicts) -> Result<Vec<usize>, String> {
     let filtered = sifted.into_iter().map(|(at, verdict)| match verdict {
         Verdict::Dead(Reason { code, message, .. }) => {
             Err(format!("event {} would be given up ({code}): {message}", at.0))

@@ -11,7 +11,7 @@ use crate::admin::{bodies, connections, work_limits};
 use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::plan::{Instances, Plan, RouteSpec, Source};
-use esclusa_flow::engine::Found;
+use esclusa_flow::engine::QueryResult;
 use esclusa_sandbox::{KEEP_RESIDENT, STACK, SandboxConfig, caps};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -87,7 +87,7 @@ fn guests(routes: &[RouteSpec]) -> Vec<MemoryPart> {
     let running = calls.get(..SandboxConfig::default().most_running() as usize).unwrap_or(&calls);
     let memory = sum(|route| (route.limits.memory + STACK) as u64, running);
     let outputs = sum(|route| (route.limits.output_bytes as u64).saturating_mul(HELD), &calls);
-    let reads = sum(|route| if route.grants.tables.is_empty() { 0 } else { Found::MOST as u64 }, running);
+    let reads = sum(|route| if route.grants.tables.is_empty() { 0 } else { QueryResult::MOST as u64 }, running);
     let why = format!("{} call(s) at a time: limits.memory and a stack each", running.len());
     vec![
         part("guests", memory, why),

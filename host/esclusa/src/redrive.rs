@@ -9,23 +9,23 @@ use esclusa_embedded::Store;
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Steps, drive};
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, CommitError, PendingMessages, Progress};
 use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::index::EventIndex;
-use esclusa_flow::retry::{Backoff, Policy};
-use esclusa_pipeline::commit::{CommitBuilder, CommitRules, Prepared, ProgressKind};
-use esclusa_pipeline::meter::epoch_millis;
-use esclusa_pipeline::outbox::{self, Recorded};
+use esclusa_flow::retry::{Backoff, RetryPolicy};
+use esclusa_pipeline::commit::{CommitBuilder, CommitRules, PreparedCommit, ProgressKind};
+use esclusa_pipeline::meter::timestamp_now;
+use esclusa_pipeline::outbox::{self, RecordedOutbox};
 use esclusa_pipeline::route::Route;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A redrive is one try, whose result goes to the caller. Only a conflict is tried again: another commit was first, so
 /// that a guard did not hold.
-const ONCE: Policy = Policy {
+const ONCE: RetryPolicy = RetryPolicy {
     max_retry_attempts: Some(0),
     max_record_age: None,
     bisect: false,
@@ -83,7 +83,7 @@ pub(crate) async fn redrive(route: &Route, store: &Store, id: u64) -> Result<Opt
 /// next start.
 pub(crate) async fn finish(route: &Route, pending: Option<PendingMessages>) {
     if let Some(pending) = pending {
-        outbox::send(route, Recorded::of(route, pending)).await;
+        outbox::send(route, RecordedOutbox::of(route, pending)).await;
     }
 }
 
@@ -128,7 +128,7 @@ async fn resend(route: &Route, dead_letter: &DeadLetter, output: String) -> Resu
 /// sent.
 async fn deliver(route: &Route, dead_letter: &DeadLetter) -> Result<Option<PendingMessages>, NotRedriven> {
     let batch = batch(route, dead_letter)?;
-    let mut delivery = Delivery::new(&batch.columns, false, ONCE, dead_letter.died);
+    let mut delivery = Delivery::new(&batch.columns, false, ONCE, dead_letter.died.millis());
     let mut steps = RedriveSteps { route, batch, start: Instant::now(), pending: None };
     drive(&mut delivery, &mut steps).await?;
     Ok(steps.pending)
@@ -146,7 +146,7 @@ impl Steps for RedriveSteps<'_> {
     type End = NotRedriven;
 
     fn now(&self) -> Moment {
-        Moment { monotonic: self.start.elapsed(), wall: epoch_millis() }
+        Moment { monotonic: self.start.elapsed(), wall: timestamp_now() }
     }
 
     async fn wait(&mut self, _: &Delivery, due: Duration) -> Result<(), NotRedriven> {
@@ -174,9 +174,14 @@ impl Steps for RedriveSteps<'_> {
         let rules =
             CommitRules { progress: ProgressKind::Nothing, dedup: false, on_failure: None, ..route.rules.clone() };
         let handler = route.handler(&route.plugin());
-        let builder =
-            CommitBuilder { rules: &rules, handler: &handler, batch: &self.batch, previous: None, now: epoch_millis() };
-        let Prepared { commit, causes } = builder.build(settlement, output, |_| 1);
+        let builder = CommitBuilder {
+            rules: &rules,
+            handler: &handler,
+            batch: &self.batch,
+            previous: None,
+            now: timestamp_now(),
+        };
+        let PreparedCommit { commit, causes } = builder.build(settlement, output, |_| 1);
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
         let committed = match route.engine.commit(commit).await {
             Ok(committed) => committed,

@@ -19,14 +19,14 @@ use esclusa_config::plan::{self, TableSpec};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::Engine;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::outbox::Witness;
+use esclusa_flow::outbox::SendObserver;
 use esclusa_pipeline::activity::Activity;
 use esclusa_pipeline::commit::ProgressKind;
+use esclusa_pipeline::context::LaneContext;
 use esclusa_pipeline::meter::{Meter, epoch_millis};
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use esclusa_pipeline::serve::{self, OpenSource};
-use esclusa_pipeline::shared::Shared;
 use redirect_engine::{RedirectEngine, ReplayTally, UncountedEngine};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -114,13 +114,13 @@ pub(crate) async fn replay(
     let local: Arc<dyn Engine> = Arc::new(UncountedEngine(Arc::new(store.clone())));
     // No sinks: messages are counted and left out.
     let none = (BTreeMap::new(), OutputMeters::of(&job.route.name, std::iter::empty()));
-    let sinks = (BTreeMap::new(), none.1.clone() as Arc<dyn Witness>);
+    let sinks = (BTreeMap::new(), none.1.clone() as Arc<dyn SendObserver>);
     let above = cloud.as_ref().and_then(|cloud| cloud.engine(&job.plan, &job.wired, local.clone(), sinks, None));
     let tally = Arc::new(ReplayTally::default());
     let redirect = RedirectEngine::new(above.unwrap_or(local), job, tally.clone());
     let facts = (job.source.kind().into(), ProgressKind::Nothing, job.plan.needs_dedup(&job.wired));
     let route = Route::new(job.route.clone(), facts, Arc::new(redirect), none, plugin, Meter::default());
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(LaneContext {
         activity: Arc::new(Activity::default()),
         start: tokio::time::Instant::now(),
         commit_count: Box::new(move || store.version()),

@@ -22,10 +22,10 @@ use esclusa_flow::counts::Counts;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_pipeline::activity::Activity;
+use esclusa_pipeline::context::LaneContext;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use esclusa_pipeline::serve::serve;
-use esclusa_pipeline::shared::Shared;
 use esclusa_sandbox::Sandbox;
 use futures_util::future::join_all;
 use newest_reload::NewestReloads;
@@ -82,7 +82,7 @@ struct RunningRoute {
 pub(crate) struct Runtime {
     sandbox: Sandbox,
     store: Store,
-    shared: Arc<Shared>,
+    shared: Arc<LaneContext>,
     options: RunOptions,
     http_sources: Mutex<BTreeMap<Arc<str>, HttpSource>>,
     /// Queues of SQS; routes that read the same source share its receives.
@@ -118,7 +118,7 @@ impl Runtime {
         let store = opened.map_err(|error| StartError::Store(error.to_string()))?;
         let loaded_plugins = plugins::load_all(&sandbox, plan.routes.iter()).await.map_err(StartError::Plugins)?;
         let engine = store.clone();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LaneContext {
             activity: Arc::new(Activity::default()),
             start: tokio::time::Instant::now(),
             commit_count: Box::new(move || engine.version()),

@@ -1,25 +1,25 @@
-//! Effects: what a plugin wants done. Plain data with a stable key; nothing here carries them out.
+//! Effects: the actions that a plugin asks for. Plain data; engines and sinks carry them out.
 
 use crate::index::CallIndex;
 use crate::item::{Guard, Item, Value};
 
-/// Something to be done, and the event that caused it.
+/// An action, and the event that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
     /// The event of the call that caused it; `None`: the batch as a whole.
     pub cause: Option<CallIndex>,
-    /// What is to be done.
+    /// The action.
     pub action: Action,
 }
 
-/// What is to be done. Names are those of routes.toml, never ARNs or URLs.
+/// A write, an object or a message. Names are those of routes.toml, never ARNs or URLs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Stores an item, replacing the one with the same key.
     Put(PutItem),
-    /// Changes attributes of an item; creates it where it is absent.
+    /// Changes attributes of an item; creates the item if it is absent.
     Update(UpdateItem),
-    /// Deletes an item; nothing happens where it is absent.
+    /// Deletes an item; nothing happens if it is absent.
     Delete(DeleteItem),
     /// Stores an object.
     PutObject(PutObject),
@@ -124,12 +124,12 @@ pub struct SendMessage {
 pub struct OutboxMessage {
     /// Stable across redeliveries: from route, causing event and ordinal; never from the plugin's digest.
     pub id: String,
-    /// What to send, and where.
+    /// The message and its output.
     pub send: SendMessage,
 }
 
 impl Action {
-    /// Bytes of what it holds, about.
+    /// About how many bytes the action holds.
     #[must_use]
     pub fn size(&self) -> usize {
         let guard = |guard: &Option<Guard>| guard.as_ref().map_or(0, |guard| guard.condition.size());

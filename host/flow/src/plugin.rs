@@ -12,7 +12,7 @@ pub trait Plugin: Send + Sync {
     /// Dropping the future stops the guest and drops its instance.
     ///
     /// # Errors
-    /// [`CallError`]; the output of the call is lost then, which leads to a repetition, never to an acknowledgement.
+    /// [`CallError`]; the call has no output then, so its events are called again or given up, never settled as done.
     fn call<'a>(
         &'a self,
         origin: &'a BatchOrigin,

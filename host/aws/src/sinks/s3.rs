@@ -8,7 +8,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
@@ -72,7 +72,7 @@ impl BucketSink {
 fn path(prefix: &str, message: &OutboxMessage) -> String {
     let letter: Option<DeadLetter> = serde_json::from_slice(&message.send.data).ok();
     let (route, day) = letter.map_or(("-".to_owned(), "-".to_owned()), |letter| {
-        let died = DateTime::from_millis(i64::try_from(letter.died).unwrap_or_default());
+        let died = DateTime::from_millis(i64::try_from(letter.died.millis()).unwrap_or_default());
         let day = died.fmt(Format::DateTime).ok().and_then(|text| Some(text.get(..10)?.to_owned()));
         (escape(&letter.route), day.unwrap_or_default())
     });

@@ -14,8 +14,9 @@ use aws_sdk_dynamodb::types::{
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
+use esclusa_flow::timestamp::Timestamp;
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
 
 /// The items of a transaction that make its other writes happen once.
@@ -123,8 +124,9 @@ impl DedupTable {
     /// A [`Fault`] if the table does not exist and cannot be created.
     pub(crate) async fn records(&self, route: &str, events: &[String]) -> Result<Vec<Put>, Fault> {
         self.exists.get_or_try_init(|| self.create()).await?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let expires = now.saturating_add(KEPT).as_secs().to_string();
+        // DynamoDB's time to live is in seconds.
+        let expires = Timestamp::from(SystemTime::now()).after(KEPT).millis() / 1000;
+        let expires = expires.to_string();
         let record = |event: &String| {
             let id = AttributeValue::S(format!("{route}/{event}"));
             let put =

@@ -16,7 +16,7 @@ use crate::fault;
 use crate::retry::RetryBudget;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
+use esclusa_flow::engine::{QueryResult, ReadError, Reads, Selection};
 use esclusa_flow::item::{Comparison, Condition, Item};
 use esclusa_flow::settings::KeySchema;
 use std::sync::Arc;
@@ -187,7 +187,7 @@ async fn run(query: TableQuery, selection: &Selection) -> Result<Vec<Item>, Read
     let filtered = filter.is_some() || !rest.0.is_empty();
     let doing = format!("query table {}", table.name);
     let (names, values) = (placeholders.names(), placeholders.values());
-    let (mut items, mut from): (Found, Option<AttributeMap>) = (Found::default(), None);
+    let (mut items, mut from): (QueryResult, Option<AttributeMap>) = (QueryResult::default(), None);
     let mut budget = RetryBudget::for_read();
     while items.len() < limit {
         let left = i32::try_from(limit.saturating_sub(items.len())).ok().filter(|_| !filtered);

@@ -10,7 +10,7 @@ use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::tables::DynamoTable;
 use esclusa_embedded::{Schema, Store};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::Handler;
+use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::engine::{Commit, Progress, Sink};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};

@@ -5,7 +5,7 @@ use super::table_progress::TableProgress;
 use esclusa_aws::engine::{AwsEngine, EngineSettings};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage, UpdateItem};
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads, SendError, Sink};
 use esclusa_flow::fault::Fault;

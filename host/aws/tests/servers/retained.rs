@@ -4,7 +4,7 @@ use super::fleet::*;
 use super::kinesis::TestStream;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Start;

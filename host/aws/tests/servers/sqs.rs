@@ -9,7 +9,7 @@ use esclusa_aws::progress::ProgressStore;
 use esclusa_aws::sqs::{QueueReader, Routes, SqsQueues, SqsSettings};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;

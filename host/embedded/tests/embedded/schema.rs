@@ -57,7 +57,7 @@ pub fn commit(actions: Vec<Action>) -> Commit {
         route: "r".into(),
         source: "src".into(),
         lane: "".into(),
-        handler: esclusa_flow::dead::Handler::default(),
+        handler: esclusa_flow::dead_letter::Handler::default(),
         actions,
         outbox: Vec::new().into(),
         dead: Vec::new(),

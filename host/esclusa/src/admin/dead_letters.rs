@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use esclusa_pipeline::sieve::Stop;
+use esclusa_pipeline::batch_filter::StopOnDrop;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let store = admin.runtime.store().clone();
     // When the client leaves, this future and the guard are dropped, and the search stops.
-    let guard = Stop::default();
+    let guard = StopOnDrop::default();
     let stop = guard.flag();
     admin.work.searches.answer::<_, NotSelected>(move || dead_letters::select(&store, &query, MOST, &stop)).await
 }

@@ -74,7 +74,7 @@ type OfOutput = fn(&OutputReading, u64) -> f64;
 const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
     ("esclusa_output_pending_messages", "gauge", "Messages that are not delivered yet.", |o, _| o.pending as f64),
     ("esclusa_output_oldest_pending_seconds", "gauge", "How long the oldest of them has waited.", |o, now| {
-        o.oldest.map_or(0.0, |since| now.saturating_sub(since) as f64 / 1e3)
+        o.oldest.map_or(0.0, |since| now.saturating_sub(since.millis()) as f64 / 1e3)
     }),
     ("esclusa_output_failed_tries_in_a_row", "gauge", "Tries that failed since the output last worked.", |o, _| {
         f64::from(o.failed_in_a_row)

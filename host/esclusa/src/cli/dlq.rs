@@ -153,7 +153,7 @@ fn list(global: &GlobalArgs, dead_letters: &[StoredDeadLetter], limit: usize) ->
         let payload = String::from_utf8_lossy(&dead_letter.data).into_owned();
         [
             id.to_string(),
-            print::time(dead_letter.died),
+            print::time(dead_letter.died.millis()),
             dead_letter.route.clone(),
             print::short(&what, 40),
             dead_letter.attempts.to_string(),
@@ -181,13 +181,13 @@ fn show(global: &GlobalArgs, dead_letter: &StoredDeadLetter) -> Result<Exit> {
     let facts = [
         ("dead letter", id.to_string()),
         ("route", dead_letter.route.clone()),
-        ("died", print::time(dead_letter.died)),
+        ("died", print::time(dead_letter.died.millis())),
         ("code", dead_letter.code.clone()),
         ("reason", print::visible(&dead_letter.reason)),
         ("tried", format!("{} time(s)", dead_letter.attempts)),
         ("source", format!("{} ({}), lane {:?}", dead_letter.source, dead_letter.kind, dead_letter.lane)),
         ("event", print::visible(&dead_letter.event)),
-        ("accepted", print::time(dead_letter.timestamp)),
+        ("accepted", print::time(dead_letter.timestamp.millis())),
         ("key", print::visible(&dead_letter.key)),
         ("plugin", format!("{} ({})", dead_letter.plugin, dead_letter.digest.get(..12).unwrap_or_default())),
         ("output", dead_letter.output.clone().unwrap_or_default()),

@@ -9,6 +9,7 @@ use crate::runtime::output_status::{OutputStatus, outputs};
 use crate::runtime::status::{RouteStatus, Status};
 use anyhow::Result;
 use esclusa_config::{LoadedConfig, show_duration};
+use esclusa_flow::timestamp::Timestamp;
 use esclusa_pipeline::meter::LastError;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -118,11 +119,11 @@ fn at_this_moment(status: &Status) -> Result<()> {
         let last = reading
             .last_error
             .as_ref()
-            .map(|error| format!("{} {}: {}", print::time(error.at), error.code, error.message));
+            .map(|error| format!("{} {}: {}", print::time(error.at.millis()), error.code, error.message));
         let waiting = reading
             .waiting
             .as_ref()
-            .map(|waiting| format!("attempt {} at {}; ", waiting.attempt, print::time(waiting.next)));
+            .map(|waiting| format!("attempt {} at {}; ", waiting.attempt, print::time(waiting.next.millis())));
         let error = format!("{}{}", waiting.unwrap_or_default(), error.or(last).unwrap_or_else(|| "-".to_owned()));
         [
             route.name.clone(),
@@ -160,8 +161,9 @@ fn sinks(status: &Status) -> Result<()> {
     let row = |(route, output): (&RouteStatus, &OutputStatus)| {
         let messages = output.messages.as_ref().filter(|messages| messages.pending > 0 || output.failing())?;
         let dash = || "-".to_owned();
-        let age = |since: u64| show_duration(Duration::from_secs(status.now.saturating_sub(since) / 1000));
-        let error = |error: &LastError| format!("{} {}", print::time(error.at), error.message);
+        let age =
+            |since: Timestamp| show_duration(Duration::from_secs(status.now.saturating_sub(since.millis()) / 1000));
+        let error = |error: &LastError| format!("{} {}", print::time(error.at.millis()), error.message);
         Some([
             format!("{} ({})", output.name, output.kind),
             route.name.clone(),
@@ -169,7 +171,7 @@ fn sinks(status: &Status) -> Result<()> {
             messages.pending.to_string(),
             messages.oldest.map_or_else(dash, age),
             messages.failed_in_a_row.to_string(),
-            messages.next_try.map_or_else(dash, print::time),
+            messages.next_try.map_or_else(dash, |next| print::time(next.millis())),
             messages.given_up.to_string(),
             messages.last_error.as_ref().map_or_else(dash, |last| print::short(&error(last), 100)),
         ])

@@ -10,16 +10,16 @@ use super::{InvokeEvent, call, columns, origin, sifted};
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::Sender;
+use esclusa_flow::dead_letter::OutboxOrigin;
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Steps, drive};
 use esclusa_flow::effect::{Action, Effect, OutboxMessage};
 use esclusa_flow::engine::{Commit, CommitError, Committed};
 use esclusa_flow::index::{CallIndex, EventIndex};
 use esclusa_flow::outbox::Outbox;
-use esclusa_flow::retry::{Backoff, Policy};
+use esclusa_flow::retry::{Backoff, RetryPolicy};
 use esclusa_flow::verdict::{Reason, Verdict};
-use esclusa_pipeline::commit::{CommitBuilder, CommitRules, Prepared, ProgressKind};
-use esclusa_pipeline::meter::epoch_millis;
+use esclusa_pipeline::commit::{CommitBuilder, CommitRules, PreparedCommit, ProgressKind};
+use esclusa_pipeline::meter::timestamp_now;
 use esclusa_pipeline::route::Route;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -56,9 +56,9 @@ pub(crate) struct LiveReport {
 pub(crate) async fn live(route: &Route, events: &[InvokeEvent]) -> Result<LiveReport, String> {
     let columns = columns(events, &format!("invoke-{}", uuid::Uuid::new_v4()))?;
     let bisect = route.spec.policy.bisect;
-    let once = Policy { max_retry_attempts: Some(0), max_record_age: None, bisect, release: false, backoff: WAIT };
-    let mut delivery = Delivery::new(&columns, route.spec.ordered, once, epoch_millis());
-    delivery.sifted(sifted(route, &columns).await);
+    let once = RetryPolicy { max_retry_attempts: Some(0), max_record_age: None, bisect, release: false, backoff: WAIT };
+    let mut delivery = Delivery::new(&columns, route.spec.ordered, once, timestamp_now().millis());
+    delivery.filtered(sifted(route, &columns).await);
     let claims = (0..columns.len() as u64).map(|at| Claim::new(Token::Offset(at))).collect();
     let batch = Batch { origin: origin(route), columns, claims, previous: None };
     let mut steps = LiveSteps {
@@ -89,7 +89,7 @@ impl Steps for LiveSteps<'_> {
     type End = Reason;
 
     fn now(&self) -> Moment {
-        Moment { monotonic: self.start.elapsed(), wall: epoch_millis() }
+        Moment { monotonic: self.start.elapsed(), wall: timestamp_now() }
     }
 
     async fn wait(&mut self, _: &Delivery, due: Duration) -> Result<(), Reason> {
@@ -117,9 +117,14 @@ impl Steps for LiveSteps<'_> {
         let replies = std::mem::take(&mut output.replies);
         let rules = CommitRules { progress: ProgressKind::Nothing, on_failure: None, ..route.rules.clone() };
         let handler = route.handler(&route.plugin());
-        let builder =
-            CommitBuilder { rules: &rules, handler: &handler, batch: &self.batch, previous: None, now: epoch_millis() };
-        let Prepared { mut commit, causes } = builder.build(settlement, output, |_| 1);
+        let builder = CommitBuilder {
+            rules: &rules,
+            handler: &handler,
+            batch: &self.batch,
+            previous: None,
+            now: timestamp_now(),
+        };
+        let PreparedCommit { mut commit, causes } = builder.build(settlement, output, |_| 1);
         let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
         commit.dead.clear();
         commit.counts.dead = 0;
@@ -163,7 +168,8 @@ impl LiveSteps<'_> {
         let (count, mut refused) = (messages.len(), BTreeMap::new());
         let (spec, handler) = (&self.route.spec, self.route.handler(&self.route.plugin()));
         let lane = &self.batch.origin.lane;
-        let sender = Sender { route: &spec.name, source: &spec.source, lane, handler: &handler, now: epoch_millis() };
+        let sender =
+            OutboxOrigin { route: &spec.name, source: &spec.source, lane, handler: &handler, now: timestamp_now() };
         let failed = |message: &OutboxMessage, fault: &_| drop(refused.insert(message.id.clone(), format!("{fault}")));
         Outbox::new(messages, Arc::new(())).attempt(&self.route.sinks, &sender, Some(0), failed).await;
         let sent = count.saturating_sub(refused.len()) as u64;

@@ -5,7 +5,7 @@ use crate::admin::{connections, dead_letters, extract};
 use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::{show_duration, show_size};
-use esclusa_flow::engine::Found;
+use esclusa_flow::engine::QueryResult;
 use esclusa_flow::item::number;
 use esclusa_flow::settings::Limits;
 use esclusa_flow::{bounds, filter, verdict};
@@ -85,7 +85,7 @@ fn effects() -> Vec<Row> {
             "it is split; then `limit.commit`",
         ),
         ("comparisons of a query", bounds::COMPARISONS.to_string(), "the read answers `invalid`"),
-        ("bytes that a query finds", size(Found::MOST), "the read answers `invalid`"),
+        ("bytes that a query finds", size(QueryResult::MOST), "the read answers `invalid`"),
         ("digits of a number", number::MAX_DIGITS.to_string(), "`effect.refused`"),
         ("bytes of a partition key", esclusa_embedded::PARTITION_LIMIT.to_string(), "`effect.refused`"),
         ("bytes of a sort key", esclusa_embedded::SORT_LIMIT.to_string(), "`effect.refused`"),

@@ -5,7 +5,7 @@ use super::request::ReplayJob;
 use super::{LeftOut, ReplaySummary};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;

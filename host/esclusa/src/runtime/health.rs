@@ -39,7 +39,7 @@ impl Health {
         // Only errors of the source count: one that an event causes says nothing of the next event.
         if let Some(error) = last_error
             && error.code.starts_with("source.")
-            && now.saturating_sub(error.at) < FRESH_MILLIS
+            && now.saturating_sub(error.at.millis()) < FRESH_MILLIS
         {
             return unwell(&error.code, Some(error.message.clone()));
         }
@@ -54,20 +54,25 @@ impl Health {
 fn failure(output: &OutputStatus, now: u64) -> Option<String> {
     let messages = output.messages.as_ref().filter(|_| output.failing())?;
     let error = messages.last_error.as_ref()?;
-    let at_present = messages.pending > 0 || now.saturating_sub(error.at) < FRESH_MILLIS;
+    let at_present = messages.pending > 0 || now.saturating_sub(error.at.millis()) < FRESH_MILLIS;
     at_present.then(|| format!("output {:?}: {}", output.name, error.message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{FRESH_MILLIS, Health, OutputStatus};
+    use esclusa_flow::timestamp::Timestamp;
     use esclusa_pipeline::meter::LastError;
     use esclusa_pipeline::output_meter::OutputReading;
 
     #[test]
     fn a_route_is_healthy_while_it_reads_its_source_whatever_becomes_of_single_events() {
         let code = |state, error: Option<&str>, later| {
-            let error = error.map(|code| LastError { at: 1_000_000, code: code.to_owned(), message: "no".to_owned() });
+            let error = error.map(|code| LastError {
+                at: Timestamp::from_millis(1_000_000),
+                code: code.to_owned(),
+                message: "no".to_owned(),
+            });
             let health = Health::at(1_000_000 + later, state, None, error.as_ref(), &[]);
             assert_eq!(health.healthy, health.code == "ok");
             health.code
@@ -84,7 +89,11 @@ mod tests {
 
     #[test]
     fn a_route_is_unhealthy_while_an_output_holds_back_its_messages() {
-        let error = LastError { at: 1_000_000, code: "outbox.send".to_owned(), message: "refused".to_owned() };
+        let error = LastError {
+            at: Timestamp::from_millis(1_000_000),
+            code: "outbox.send".to_owned(),
+            message: "refused".to_owned(),
+        };
         let health = |pending, failed_in_a_row, later| {
             let messages =
                 OutputReading { pending, failed_in_a_row, last_error: Some(error.clone()), ..Default::default() };

@@ -14,7 +14,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{Engine, SendError, Sink};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::outbox::Witness;
+use esclusa_flow::outbox::SendObserver;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -119,7 +119,7 @@ impl Cloud {
         plan: &Plan,
         spec: &plan::RouteSpec,
         local: Arc<dyn Engine>,
-        (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
+        (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
         progress_store: Option<Arc<LateProgressStore>>,
     ) -> Option<Arc<dyn Engine>> {
         let progress_store = progress_store.map(|slot| slot as Arc<dyn ProgressStore>);

@@ -6,7 +6,7 @@ use esclusa_config::plan::{self, Output, Plan};
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
-use esclusa_flow::outbox::Witness;
+use esclusa_flow::outbox::SendObserver;
 use esclusa_flow::source::{Positions, Source};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl Cloud {
         _: &Plan,
         _: &plan::RouteSpec,
         _: Arc<dyn Engine>,
-        _: (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn Witness>),
+        _: (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
         _: Option<Arc<LateProgressStore>>,
     ) -> Option<Arc<dyn Engine>> {
         match *self {}

@@ -1,4 +1,4 @@
-//! A plugin that does with each event what a script says.
+//! A plugin that follows a script for each event.
 
 use super::{Trouble, World};
 use esclusa_flow::BoxFuture;
@@ -13,7 +13,7 @@ use esclusa_flow::plugin::Plugin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What the plugin does with an event.
+/// The plugin's part in the delivery of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Script {
     /// An effect on the engine, named like the event.
@@ -96,7 +96,7 @@ impl Plugin for FakePlugin {
                     }
                     Script::Write | Script::Read | Script::Retry(_) => None,
                 };
-                // The effect is there whatever becomes of the event: what is not done must leave none.
+                // With an effect for every event, also a rejected or skipped one: of those none may be committed.
                 output.effects.push(send("table"));
                 output.outcomes.extend(disposition.map(|disposition| EventOutcome { event: local, disposition }));
             }

@@ -9,7 +9,7 @@ use crate::shape::route as shape;
 use crate::syntax::section_reader::SectionReader;
 use crate::syntax::toml_tree::TomlTable;
 use esclusa_flow::grants::Grants;
-use esclusa_flow::retry::{Backoff, Policy};
+use esclusa_flow::retry::{Backoff, RetryPolicy};
 use std::ops::Range;
 
 /// Retries if the route gives no `max_retry_attempts`. Lambda retries as long as the stream retains a record; here one
@@ -19,7 +19,7 @@ const RETRIES: u32 = 10;
 /// The retry policy. A message that fails is released to its queue, which counts its receives: at the last one that
 /// `max_receive_count` permits the route makes a dead letter of it, with the reason. Without `max_receive_count` the
 /// redrive policy of SQS decides.
-pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> Policy {
+pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> RetryPolicy {
     let receives = match source {
         Some(Source::Queue { max_receive_count, .. }) => Some(Some(*max_receive_count)),
         Some(Source::Sqs { max_receive_count, .. }) => Some(*max_receive_count),
@@ -32,7 +32,7 @@ pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> Pol
         None if receives.is_some() => of_queue,
         None => Some(RETRIES),
     };
-    Policy {
+    RetryPolicy {
         max_retry_attempts,
         max_record_age: reader.endless_duration(&shape::MAX_RECORD_AGE),
         bisect: reader.boolean(&shape::BISECT),

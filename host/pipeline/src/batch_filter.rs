@@ -1,5 +1,5 @@
-//! Holds a route's filter against a batch. A batch that takes long is filtered on a thread that nothing else waits for, and
-//! filtering it ends soon after nobody waits for it any more.
+//! Applies a route's filter to a batch. A batch that takes long is filtered on a thread that no other task waits for; the
+//! filter stops soon after its delivery is dropped.
 
 use crate::route::Route;
 use esclusa_flow::event::{Columns, EventRef};
@@ -15,88 +15,92 @@ use tokio::task::{JoinError, JoinSet};
 /// Code of an event whose filter takes too long.
 pub(crate) const CODE: &str = "limit.filter";
 
-/// Bytes of a batch that is tried at once.
+/// Most bytes of a batch that is filtered on the lane's own thread.
 const SMALL: usize = 64 * 1024;
-/// Steps that a batch may take at once: about a millisecond, which everything else on the thread waits for.
+/// Steps that a batch may take on the lane's own thread: about a millisecond, while all other tasks of the thread wait.
 const AT_ONCE: u64 = 256 * 1024;
 
-/// Filters of long batches that run at the same time. They only compute, so more of them than cores help nobody.
+/// Filters of long batches that run at the same time. They only compute, so more of them than cores would not be faster.
 static RUNNING: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
 
 /// The events that the plugin does not get, ascending: filtered, or given up because the filter takes too long.
-pub type Sifted = Vec<(EventIndex, Verdict)>;
+pub type FilterVerdicts = Vec<(EventIndex, Verdict)>;
 
 /// A filter at work on a batch. Dropping it ends the work.
-pub struct Sifting(JoinSet<Sifted>);
+pub struct FilterTask(JoinSet<FilterVerdicts>);
 
-impl Sifting {
+impl FilterTask {
     /// Waits for the filter. Cancel-safe: it goes on meanwhile.
-    pub async fn end(&mut self) -> Sifted {
+    pub async fn end(&mut self) -> FilterVerdicts {
         match self.0.join_next().await.map(|joined| joined.map_err(JoinError::try_into_panic)) {
-            Some(Ok(sifted)) => sifted,
+            Some(Ok(verdicts)) => verdicts,
             Some(Err(Ok(panic))) => std::panic::resume_unwind(panic),
-            // The process ends: nobody waits for an answer.
+            // The runtime is shutting down: no task waits for an answer.
             Some(Err(Err(_))) | None => std::future::pending().await,
         }
     }
 }
 
-/// Filters a batch, or begins to.
-pub fn sift(route: &Route, events: &Arc<Columns>) -> Result<Sifted, Sifting> {
-    let Some(filter) = &route.spec.filter else { return Ok(Sifted::new()) };
+/// Filters a batch now if that is quick; else starts a task that filters it.
+///
+/// # Errors
+/// Not an error: the filter at work on a batch that takes long.
+pub fn filter_batch(route: &Route, events: &Arc<Columns>) -> Result<FilterVerdicts, FilterTask> {
+    let Some(filter) = &route.spec.filter else { return Ok(FilterVerdicts::new()) };
     at_once(filter, &route.kind, events).ok_or_else(|| {
         let mut work = JoinSet::new();
         work.spawn(aside(filter.clone(), route.kind.clone(), events.clone()));
-        Sifting(work)
+        FilterTask(work)
     })
 }
 
-/// Filters a batch if that does not take long.
-fn at_once(filter: &Filter, kind: &str, events: &Columns) -> Option<Sifted> {
+/// Filters a batch on this thread; `None` if that takes too long.
+fn at_once(filter: &Filter, kind: &str, events: &Columns) -> Option<FilterVerdicts> {
     if events.size() > SMALL {
         return None;
     }
     let (mut work, stop) = (StepBudget::of(AT_ONCE), AtomicBool::new(false));
-    all(events, |event| filter.matches(kind, event, &mut work, &stop)).filter(|sifted| !gives_up(sifted))
+    // An event that is out of steps here may have used up those of the others: it gets a full budget of its own aside.
+    all(events, |event| filter.matches(kind, event, &mut work, &stop)).filter(|verdicts| !gives_up(verdicts))
 }
 
 /// True if an event is given up.
-fn gives_up(sifted: &Sifted) -> bool {
-    sifted.iter().any(|(_, verdict)| matches!(verdict, Verdict::Dead(_)))
+fn gives_up(verdicts: &FilterVerdicts) -> bool {
+    verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Dead(_)))
 }
 
-/// Filters a batch on a thread that nothing else waits for. Once the future is dropped the thread is free soon after.
-async fn aside(filter: Filter, kind: Arc<str>, events: Arc<Columns>) -> Sifted {
-    // It is never closed.
+/// Filters a batch on a thread that no other task waits for. If the future is dropped, the thread is free soon after.
+async fn aside(filter: Filter, kind: Arc<str>, events: Arc<Columns>) -> FilterVerdicts {
+    // The semaphore is never closed.
     let Ok(permit) = RUNNING.acquire().await else { return std::future::pending().await };
-    let guard = Stop::default();
+    let guard = StopOnDrop::default();
     let stop = guard.flag();
-    let sifted = tokio::task::spawn_blocking(move || {
-        let sifted = all(&events, |event| filter.matches(&kind, event, &mut filter.budget(event), &stop));
+    let verdicts = tokio::task::spawn_blocking(move || {
+        let verdicts = all(&events, |event| filter.matches(&kind, event, &mut filter.budget(event), &stop));
         drop(permit);
-        sifted
+        verdicts
     });
-    match sifted.await.map_err(JoinError::try_into_panic) {
-        Ok(Some(sifted)) => sifted,
+    match verdicts.await.map_err(JoinError::try_into_panic) {
+        Ok(Some(verdicts)) => verdicts,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
-        // It was stopped, or everything is: nobody waits for an answer.
+        // The filter was stopped, or the runtime is shutting down: no task waits for an answer.
         Ok(None) | Err(Err(_)) => std::future::pending().await,
     }
 }
 
-/// Asks for every event of a batch; `None` if it was stopped.
-fn all(events: &Columns, mut matches: impl FnMut(EventRef<'_>) -> Result<bool, Undecided>) -> Option<Sifted> {
-    let mut sifted = Sifted::new();
+/// Applies `matches` to every event of a batch; `None` if it was stopped.
+fn all(events: &Columns, mut matches: impl FnMut(EventRef<'_>) -> Result<bool, Undecided>) -> Option<FilterVerdicts> {
+    let mut verdicts = FilterVerdicts::new();
     for (at, event) in EventIndex::all(events.len()).zip(events.iter()) {
         match matches(event) {
             Ok(true) => {}
-            Ok(false) => sifted.push((at, Verdict::Filtered)),
-            Err(Undecided::Exhausted(exhausted)) => sifted.push((at, Verdict::Dead(too_much(event, exhausted)))),
+            Ok(false) => verdicts.push((at, Verdict::Filtered)),
+            Err(Undecided::Exhausted(exhausted)) => verdicts.push((at, Verdict::Dead(too_much(event, exhausted)))),
             Err(Undecided::Stopped) => return None,
         }
     }
-    Some(sifted)
+    Some(verdicts)
 }
 
 fn too_much(event: EventRef<'_>, exhausted: Exhausted) -> Reason {
@@ -104,19 +108,19 @@ fn too_much(event: EventRef<'_>, exhausted: Exhausted) -> Reason {
     Reason::new(CODE, format!("the route's filter gives no answer for these {bytes} bytes: {exhausted}"))
 }
 
-/// Raises its flag when it is dropped.
+/// Sets a flag when it is dropped, which stops the thread that watches the flag.
 #[derive(Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct StopOnDrop(Arc<AtomicBool>);
 
-impl Stop {
-    /// Its flag, for the thread that it stops.
+impl StopOnDrop {
+    /// The flag, for the thread that it stops.
     #[must_use]
     pub fn flag(&self) -> Arc<AtomicBool> {
         self.0.clone()
     }
 }
 
-impl Drop for Stop {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -145,8 +149,8 @@ mod tests {
         let many = |count| format!("{{\"a\":[{}]}}", vec!["\"x\""; count].join(","));
         let long = events(&[r#"{"a":"word-7"}"#.to_owned(), many(1000), many(100_000), r#"{"a":"x"}"#.to_owned()]);
         assert_eq!(at_once(&filter, "stream", &long), None);
-        let sifted = aside(filter.clone(), "stream".into(), long.clone()).await;
-        let codes = sifted.iter().map(|(event, verdict)| match verdict {
+        let verdicts = aside(filter.clone(), "stream".into(), long.clone()).await;
+        let codes = verdicts.iter().map(|(event, verdict)| match verdict {
             Verdict::Dead(reason) => (event.0, reason.code.as_str()),
             _ => (event.0, "filtered"),
         });
@@ -156,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_nobody_waits_for_is_told_to_stop() {
-        let guard = Stop::default();
+    fn a_filter_whose_delivery_is_dropped_stops() {
+        let guard = StopOnDrop::default();
         let flag = guard.flag();
         assert!(!flag.load(Ordering::Relaxed));
         drop(guard);

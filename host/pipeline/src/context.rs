@@ -1,12 +1,12 @@
-//! What the router gives to every lane: one clock, one record of who is idle, one count of commits.
+//! The router's context for every lane: one clock, one record of idle lanes, one count of commits.
 
 use crate::activity::Activity;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What lanes of all routes share.
-pub struct Shared {
-    /// Who is idle.
+/// Shared by the lanes of all routes.
+pub struct LaneContext {
+    /// Which lanes are idle.
     pub activity: Arc<Activity>,
     /// Start of the monotonic clock.
     pub start: Instant,

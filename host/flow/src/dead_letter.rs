@@ -1,11 +1,12 @@
-//! A dead letter: the whole story of an event that was given up.
+//! A dead letter: an event that was given up, with the reason and everything that a redrive needs.
 
 use crate::effect::OutboxMessage;
 use crate::fault::Fault;
+use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Everything that is known of an event that was given up; enough to understand it and to replay it.
+/// An event that was given up: enough to understand the reason and to redrive the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Route that gave it up.
@@ -25,17 +26,17 @@ pub struct DeadLetter {
     pub data: Vec<u8>,
     /// Name and value pairs.
     pub attributes: Vec<(String, String)>,
-    /// When the source accepted it, milliseconds since the Unix epoch.
-    pub timestamp: u64,
-    /// When it was given up, milliseconds since the Unix epoch.
-    pub died: u64,
+    /// When the source accepted it.
+    pub timestamp: Timestamp,
+    /// When it was given up.
+    pub died: Timestamp,
     /// How often it was tried.
     pub attempts: u32,
     /// Stable code of the reason.
     pub code: String,
     /// The reason in words.
     pub reason: String,
-    /// The guest's backtrace, where there is one.
+    /// The guest's backtrace, if there is one.
     pub backtrace: Option<String>,
     /// The guest's last log lines.
     pub logs: Vec<String>,
@@ -43,12 +44,12 @@ pub struct DeadLetter {
     pub plugin: String,
     /// SHA-256 of the plugin.
     pub digest: String,
-    /// Set where not the event but one of its messages was given up: the output that did not take it. Replay
+    /// Set if not the event but one of its messages was given up: the output that did not take the message. A redrive then
     /// sends the message again instead of calling the plugin.
     pub output: Option<String>,
 }
 
-/// What handled events, as a dead letter names it.
+/// The plugin that handled events and the kind of their source, as a dead letter names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Handler {
     /// Kind of the source.
@@ -59,25 +60,25 @@ pub struct Handler {
     pub digest: Arc<str>,
 }
 
-/// Whose messages are sent.
+/// The commit that an outbox's messages belong to, for the dead letters of messages that are given up.
 #[derive(Debug, Clone, Copy)]
-pub struct Sender<'a> {
+pub struct OutboxOrigin<'a> {
     /// Route name.
     pub route: &'a str,
     /// Source name.
     pub source: &'a str,
     /// Lane of the events.
     pub lane: &'a str,
-    /// What handled them.
+    /// The plugin that asked for the messages.
     pub handler: &'a Handler,
-    /// The time, milliseconds since the Unix epoch.
-    pub now: u64,
+    /// The time.
+    pub now: Timestamp,
 }
 
 impl DeadLetter {
-    /// A message that its output did not take. Replaying it sends the message again, so it needs no plugin.
+    /// The dead letter of a message that its output did not take. A redrive sends the message again, without the plugin.
     #[must_use]
-    pub fn of_message(sender: &Sender<'_>, message: OutboxMessage, fault: &Fault, attempts: u32) -> Self {
+    pub(crate) fn of_message(sender: &OutboxOrigin<'_>, message: OutboxMessage, fault: &Fault, attempts: u32) -> Self {
         let Handler { kind, plugin, digest } = sender.handler;
         DeadLetter {
             route: sender.route.to_owned(),
@@ -102,7 +103,7 @@ impl DeadLetter {
     }
 }
 
-/// Payloads as text where they are UTF-8, else as an array of bytes: readable by people, exact for machines.
+/// Payloads as text if they are UTF-8, else as an array of bytes: readable by people, exact for machines.
 mod payload {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -114,7 +115,7 @@ mod payload {
         Bytes(Vec<u8>),
     }
 
-    pub fn serialize<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(data) {
             Ok(text) => Payload::Text(text.to_owned()),
             Err(_) => Payload::Bytes(data.to_vec()),
@@ -122,7 +123,7 @@ mod payload {
         .serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         Ok(match Payload::deserialize(deserializer)? {
             Payload::Text(text) => text.into_bytes(),
             Payload::Bytes(bytes) => bytes,
