@@ -80,17 +80,15 @@ impl Store {
     }
 
     /// A queue as a route reads it: lanes that each give batches of one message group, or of messages without one.
-    /// Registers the route as a consumer where it is none. Blocks shortly.
+    /// If the route is not a consumer of the queue yet, the first call of `next_lane` registers it.
     ///
     /// # Errors
     /// A [`Fault`]: there is no such queue.
     pub fn queue_source(&self, spec: SourceSpec, queue: &str) -> Result<Box<dyn Source>, Fault> {
-        let found = self.shared().catalog().queues.get(queue).cloned();
-        let found =
-            found.ok_or_else(|| Fault::Permanent(format!("source {:?}: there is no queue {queue:?}", spec.source)))?;
-        let route = spec.route.to_string();
-        let consumer = self.writer().perform_blocking(0, Demand::Alone, move |tx| found.register(&route, tx))?;
-        Ok(Box::new(queue::QueueSource::new(self.clone(), spec, queue, consumer)))
+        if !self.shared().catalog().queues.contains_key(queue) {
+            return Err(Fault::Permanent(format!("source {:?}: there is no queue {queue:?}", spec.source)));
+        }
+        Ok(Box::new(queue::QueueSource::new(self.clone(), spec, queue)))
     }
 
     /// Makes messages in work invisible for so long from now.

@@ -3,6 +3,7 @@
 use super::SourceSpec;
 use crate::queues::{Queue, Received, receive};
 use crate::store::Store;
+use crate::writer::Demand;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::fault::Fault;
@@ -17,15 +18,28 @@ pub struct QueueSource {
     store: Store,
     spec: SourceSpec,
     queue: String,
-    consumer: u32,
+    /// The route's number as a consumer, once it is registered.
+    consumer: Option<u32>,
     given: usize,
     given_up: Arc<AtomicU64>,
 }
 
 impl QueueSource {
-    /// A source for a registered consumer.
-    pub fn new(store: Store, spec: SourceSpec, queue: &str, consumer: u32) -> Self {
-        QueueSource { store, spec, queue: queue.to_owned(), consumer, given: 0, given_up: Arc::default() }
+    /// A source of the queue with this name.
+    pub fn new(store: Store, spec: SourceSpec, queue: &str) -> Self {
+        QueueSource { store, spec, queue: queue.to_owned(), consumer: None, given: 0, given_up: Arc::default() }
+    }
+
+    /// The route's number as a consumer of `queue`. The writer's thread registers the route; this task waits for it
+    /// without holding up the thread that it runs on.
+    async fn register(&mut self, queue: &Arc<Queue>) -> Result<u32, Fault> {
+        if let Some(number) = self.consumer {
+            return Ok(number);
+        }
+        let (queue, route) = (Arc::clone(queue), Arc::clone(&self.spec.route));
+        let number = self.store.writer().perform(0, Demand::Alone, move |tx| queue.register(&route, tx)).await?;
+        self.consumer = Some(number);
+        Ok(number)
     }
 }
 
@@ -39,12 +53,14 @@ impl Source for QueueSource {
             if self.given >= self.spec.workers.max(1) {
                 return std::future::pending().await;
             }
+            let queue = find(&self.store, &self.queue)?;
+            let consumer = self.register(&queue).await?;
             let lane = QueueLane {
                 store: self.store.clone(),
                 spec: self.spec.clone(),
                 queue: self.queue.clone(),
-                consumer: self.consumer,
-                changed: find(&self.store, &self.queue)?.subscribe(),
+                consumer,
+                changed: queue.subscribe(),
                 held: Vec::new(),
                 given_up: Arc::clone(&self.given_up),
             };
@@ -141,5 +157,43 @@ impl Lane for QueueLane {
 
     fn keep(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(self.extend())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use crate::schema::{QueueSchema, Schema};
+    use crate::sources::SourceSpec;
+    use crate::store::Store;
+    use crate::writer::Demand;
+    use esclusa_flow::fault::Fault;
+    use std::time::Duration;
+
+    /// The runtime has one thread, and the writer is busy until a task of that runtime says so: if opening the queue
+    /// blocked the thread, that task would never run.
+    #[tokio::test]
+    async fn other_tasks_run_while_a_queue_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut schema = Schema::default();
+        let jobs = QueueSchema {
+            visibility_timeout: Duration::from_secs(30),
+            max_receive_count: 3,
+            consumers: Default::default(),
+        };
+        schema.queues.insert("jobs".to_owned(), jobs);
+        let store = Store::open(dir.path().join("store"), schema).unwrap();
+        let (let_go, busy) = std::sync::mpsc::channel();
+        let (reply, replied) = tokio::sync::oneshot::channel();
+        let wait = move |_: &mut crate::transaction::Transaction<'_>| {
+            Ok::<_, Fault>(busy.recv_timeout(Duration::from_secs(10)).is_ok())
+        };
+        store.writer().submit(0, Demand::Written, wait, move |result| reply.send(result).unwrap());
+        let opened = async {
+            let spec = SourceSpec { route: "r".into(), source: "src".into(), kind: "queue".into(), workers: 1 };
+            store.queue_source(spec, "jobs").unwrap().next_lane().await.unwrap().unwrap()
+        };
+        let (_lane, ()) = tokio::join!(opened, async { let_go.send(()).unwrap_or_default() });
+        assert!(replied.await.unwrap().unwrap(), "no other task ran until the queue was open");
     }
 }

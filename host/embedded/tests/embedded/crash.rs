@@ -17,9 +17,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const DIRECTORY: &str = "ESCLUSA_CRASH_TEST";
+/// The test that commits until it is killed.
+const CHILD: &str = "embedded::crash::commits_of_two_routes_side_by_side_are_there_when_the_store_is_opened_again";
 const ROUTES: [&str; 2] = ["a", "b"];
 const ITEMS: u64 = 20;
 const KILLS: u64 = 12;
+/// Commits of each route when nobody kills the process.
+const UNDISTURBED: u64 = 5;
 
 fn crash_schema(dir: &Path) -> Schema {
     let mut schema = schema();
@@ -63,15 +67,24 @@ fn work(route: &str, n: u64) -> Commit {
     }
 }
 
-/// Not a test by itself: what the killed process does.
+/// The test of the kills starts this one in a process of its own, with `DIRECTORY` set: then it commits until it is
+/// killed. Without the variable it commits a few times, and nobody kills it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn child() {
-    let Some(dir) = std::env::var_os(DIRECTORY) else { return };
-    let dir = Path::new(&dir);
+async fn commits_of_two_routes_side_by_side_are_there_when_the_store_is_opened_again() {
+    if let Some(dir) = std::env::var_os(DIRECTORY) {
+        return commit_side_by_side(Path::new(&dir), u64::MAX).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    commit_side_by_side(dir.path(), UNDISTURBED).await;
+    check(dir.path(), [UNDISTURBED; 2]).await;
+}
+
+/// Commits of both routes, from the first that is not in the store to number `last`.
+async fn commit_side_by_side(dir: &Path, last: u64) {
     let store = Store::open(dir.join("store"), crash_schema(dir)).unwrap();
     let run = |store: Store, route: &'static str| async move {
         let done = store.counts(route).unwrap().done;
-        for n in done + 1.. {
+        for n in done + 1..=last {
             store.commit(work(route, n)).await.unwrap();
             println!("done {route} {n}");
         }
@@ -82,7 +95,7 @@ async fn child() {
 /// Runs the child, kills it after some commits, and gives the last acknowledged commit of each route.
 fn kill_after(dir: &Path, commits: u64, wait: Duration) -> [u64; 2] {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "embedded::crash::child", "--nocapture"])
+        .args(["--exact", CHILD, "--nocapture"])
         .env(DIRECTORY, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

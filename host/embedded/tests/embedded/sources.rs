@@ -3,7 +3,7 @@
 use super::schema::{commit, schema, spec};
 use super::smoke::LIMIT;
 use esclusa_embedded::{FileSource, GenerateSource, Generated, NewRecord, ScheduleSource, Store, StreamSchema};
-use esclusa_flow::batch::Batch;
+use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Start;
@@ -218,12 +218,16 @@ async fn missed_times_of_a_schedule_become_one_event() {
     let mut first = lane(source()).await;
     let pulled = batch(&mut *first).await;
     assert_eq!(pulled.len(), 1);
-    settle(&store, &pulled, 1).await;
-    drop(first);
-    tokio::time::sleep(Duration::from_millis(2200)).await;
+    let Token::Offset(scheduled) = *pulled.claims[0].token() else { panic!("not a time: {pulled:?}") };
+    // The position of a route that was away for the last hour, instead of a wait.
+    let (from, to) = (pulled.previous.clone(), Token::Offset(scheduled - 3_600_000));
+    let progress = Progress::Position { from, to: to.clone() };
+    store.commit(Commit { progress, ..commit(vec![]) }).await.unwrap();
     let mut again = lane(source()).await;
     let missed = batch(&mut *again).await;
-    assert_eq!((missed.len(), &missed.previous), (1, &Some(pulled.claims[0].token().clone())));
+    assert_eq!((missed.len(), &missed.previous), (1, &Some(to)));
+    let Token::Offset(latest) = *missed.claims[0].token() else { panic!("not a time: {missed:?}") };
+    assert!(latest >= scheduled, "the latest of the missed times: {latest}, and {scheduled} has passed");
     let event = missed.columns.get(0).unwrap();
     assert_eq!(event.attributes().collect::<Vec<_>>(), [("scheduled-time", event.id())]);
     assert!(ScheduleSource::new(store.clone(), spec("r"), "never", serde_json::Value::Null).is_err());
@@ -281,8 +285,13 @@ async fn a_stream_starts_where_it_is_told_to_and_remembers_it() {
     let ids = store.append("events", &[record("1"), record("2")]).await.unwrap();
     assert!(ids[0].ends_with("-1") && ids[1].ends_with("-2"), "{ids:?}");
     assert_eq!(all(&store, "latest", Start::Latest).await, [""; 0]);
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let milliseconds = || std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+    // The next record must bear a later millisecond than those that are there.
+    let appended = milliseconds();
+    while milliseconds() == appended {
+        std::hint::spin_loop();
+    }
+    let now = milliseconds();
     store.append("events", &[record("3")]).await.unwrap();
     assert_eq!(all(&store, "latest", Start::Latest).await, ["3"]);
     assert_eq!(all(&store, "oldest", Start::TrimHorizon).await, ["1", "2", "3"]);
