@@ -161,7 +161,6 @@ impl Lane for QueueLane {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use crate::schema::{QueueSchema, Schema};
     use crate::sources::SourceSpec;
