@@ -1,4 +1,4 @@
-# The one list of what can be done here. Everything sets itself up; a second run does nothing again.
+# Everything that can be done here. Each target installs what it needs; a second run repeats nothing.
 CARGO ?= cargo
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -7,18 +7,18 @@ SHELL := /bin/bash
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# The whole router and the embedded one are the same packages with other features of one crate: --workspace gives the crates that
-# both need the same features, and one build directory holds them, so what one build has compiled the other takes.
+# The whole router and the embedded one are the same packages; one crate has other features. With --workspace the crates that both need have
+# the same features, and one build directory holds them, so each build uses what the other has compiled.
 BUILD := $(CARGO) build --release --locked --workspace --bin esclusa
 
-run: plugins     ## set up, build the router without AWS (the quickest), and run it on routes.toml
+run: plugins     ## set up, build the router without AWS (quickest), and run it on routes.toml
 	CARGO_BUILD_BUILD_DIR=target $(BUILD) --no-default-features --target-dir target/embedded
 	./target/embedded/release/esclusa run -c routes.toml
 
 build: plugins   ## target/release/esclusa, the whole router, and plugins/*.wasm
 	$(BUILD)
 
-plugins:         ## the five plugins, compiled to WebAssembly (installs the target where it is missing)
+plugins:         ## the five plugins, compiled to WebAssembly (installs the target if it is missing)
 	@scripts/plugins.sh
 
 test: plugins    ## every test (builds the router as well)
@@ -36,10 +36,10 @@ bench: build     ## benchmarks; figures as ratios
 	@scripts/guests.sh
 	@scripts/bench.sh
 
-examples: build  ## whole systems, run from nothing on the embedded engine and on AWS' protocols, compared with what is expected
+examples: build  ## whole systems, from nothing, on the embedded engine and on servers that speak AWS' protocols; compares the results
 	@scripts/python.sh
 	@examples/run.sh
 	@examples/run.sh --aws
 
-clean:           ## remove what was built, and the data of `make run`
+clean:           ## remove everything built, and the data of `make run` and of the examples
 	rm -rf target data plugins/*.wasm examples/*/data examples/*/plugin/*.wasm

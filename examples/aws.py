@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The AWS side of the examples: makes what a configuration names, and reads and writes it as `esclusa` does in the embedded
+"""The AWS side of the examples: creates what a configuration names, and reads and writes it as `esclusa` does in the embedded
 engine. It reads $ESCLUSA_CONFIG; credentials, region and AWS_ENDPOINT_URL_… come from the environment.
 
   aws.py create                                   streams, tables, queues, topics and buckets that are not there
@@ -135,7 +135,7 @@ def send(name, file, key, raw):
 
 
 def begun(name):
-    """Waits until a route has begun to read a stream at LATEST: what comes before that is not for it."""
+    """Waits until a route has begun to read a stream at LATEST: it does not get earlier events."""
     table = boto3.resource("dynamodb", region_name=REGION).Table(CONFIG["source"][name]["lease_table"])
     deadline = time.monotonic() + 60
     while True:
@@ -197,13 +197,13 @@ def download(name, directory):
 
 
 def texts(number):
-    """Text messages to a number. AWS does not tell; the server of the tests does."""
+    """Text messages to a number. AWS does not show them; the server of the tests does."""
     with urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL_SNS"] + "/_ministack/sns/sms-messages") as answer:
         return [each["Message"] for each in json.load(answer)["sms_messages"].get(number, [])]
 
 
 def mails(sender):
-    """The mails of a sender, likewise: receivers, subject and text."""
+    """The mails of a sender, as the server of the tests shows them: receivers, subject and text."""
     with urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL_SESV2"] + "/_ministack/ses/messages") as answer:
         accounts = json.load(answer)["messages"].values()
     sent = [each for account in accounts for each in account if each["Source"] == sender]

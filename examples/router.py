@@ -1,4 +1,4 @@
-"""A router under the eyes of an example's check: started, killed, asked. It runs $ESCLUSA on $ESCLUSA_CONFIG, in $DATA."""
+"""A router that an example's check starts, kills and asks. It runs $ESCLUSA on $ESCLUSA_CONFIG, in $DATA."""
 import asyncio
 import atexit
 import http.client
@@ -46,7 +46,7 @@ class Router:
         assert self.process.poll() is None, "the router ended:\n" + (self.home / "log").read_text()
 
     def stop(self):
-        """Finishes what is in flight."""
+        """Stops the router; events in flight are finished."""
         self.process.terminate()
         assert self.process.wait(PATIENCE) == 0, "the router did not stop in order"
 
@@ -65,7 +65,7 @@ class Router:
         return answer.status, text
 
     async def ask_soon(self, method, path, body):
-        """The same for many at once. Raises ConnectionRefusedError where nothing was sent, EOFError where no answer came."""
+        """The same for many at once. Raises ConnectionRefusedError if nothing was sent, EOFError if no answer came."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             data, path = json.dumps(body).encode(), urllib.parse.quote(path)
@@ -83,7 +83,7 @@ class Router:
 
 
 def until(what, holds, meanwhile=lambda: None):
-    """Waits until something holds, and gives it."""
+    """Waits until a value is true, and returns it."""
     deadline = time.monotonic() + PATIENCE
     while not (found := holds()):
         meanwhile()
@@ -93,7 +93,7 @@ def until(what, holds, meanwhile=lambda: None):
 
 
 def scan(table):
-    """The items of a table, with a router at work or without."""
+    """The items of a table, with a running router or without."""
     if AWS:
         return aws.scan(table)
     lines = subprocess.run([ESCLUSA, "table", "scan", table], check=True, capture_output=True, timeout=PATIENCE).stdout

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs examples, each from nothing in a temporary directory, and compares their results:  examples/run.sh [--aws] [NAME...]
-# --aws: against the servers that AWS_ENDPOINT_URL_… name; where there are none, against those of scripts/servers.sh.
+# --aws: on the servers that AWS_ENDPOINT_URL_… name; if none are named, on those of scripts/servers.sh.
 set -euo pipefail
 cd "$(dirname "$0")"
 options=()

@@ -1,10 +1,10 @@
-# Sourced by each run.sh: which router and which Python, a temporary directory for the data, and what the scripts share.
+# Sourced by each run.sh: chooses the router and the Python, makes a temporary directory for the data, and has the shared functions.
 #
-# With --aws the example runs on aws.toml, against the servers that AWS_ENDPOINT_URL_… name; where there are none, against those
-# of scripts/servers.sh. What it needs there is made under names of this run.
+# With --aws the example runs on aws.toml and the servers that AWS_ENDPOINT_URL_… name; if none are named, on those
+# of scripts/servers.sh. It creates what it needs there, under names of this run.
 #
 #   ESCLUSA          the router; default target/release/esclusa
-#   PYTHON           a Python with DuckDB; default target/venv, which is made where it is missing
+#   PYTHON           a Python with DuckDB; default target/venv, which is made if it is missing
 #   ESCLUSA_SAMPLES  a directory with real samples; without it the examples generate their own
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,7 +30,7 @@ if [ "${1:-}" = --aws ]; then
   export PHONE=+1555$number MAIL_FROM=boletia-$$@example.com
 fi
 
-# What the configuration names in AWS, as far as it is not there.
+# Creates everything that the configuration names on AWS and that is missing.
 create() {
   [ -z "$aws" ] || timeout 120 "$PYTHON" "$aws" create
 }
@@ -49,7 +49,7 @@ scan() {
   if [ -n "$aws" ]; then timeout 120 "$PYTHON" "$aws" scan "$1"; else esclusa table scan "$1"; fi
 }
 
-# Starts the router in the background, and waits until it is there.
+# Starts the router in the background, and waits until it runs.
 start() {
   rm -f "$DATA/engine/router.json"
   # In the foreground: otherwise timeout passes a signal on twice, and the second one ends the router at once.
@@ -64,14 +64,14 @@ start() {
   return 1
 }
 
-# Stops it: what is in flight is finished.
+# Stops it: events in flight are finished.
 stop() {
   kill "$router"
   wait "$router"
   router=
 }
 
-# Builds the example's own plugin, plugin/NAME.wasm, where it is missing or older than its sources.
+# Builds the example's own plugin, plugin/NAME.wasm, if it is missing or older than its sources.
 plugin() {
   local built=$here/plugin/$1.wasm
   [ -f "$built" ] && [ -z "$(find "$here/plugin/src" "$root/plugins/sdk/src" "$root/wit" -newer "$built")" ] && return
@@ -79,9 +79,9 @@ plugin() {
   touch "$built"
 }
 
-# Compares what was found (standard input) with what is expected.
+# Compares the result (standard input) with an expected file.
 expect() {
-  diff -u "$here/$1" - || { echo "$(basename "$here"): $1 is not what was found" >&2; exit 1; }
+  diff -u "$here/$1" - || { echo "$(basename "$here"): the result is not $1" >&2; exit 1; }
 }
 
 finish() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compares the router with a reference consumer on the servers of the tests: the same records from Kinesis into DynamoDB, by
-# one put per record as tutorials have it (scripts/bench/reference.py), and by `etl`. Argument: the number of records.
+# Compares the router with a reference consumer on the servers of the tests. Both take the same records from Kinesis into DynamoDB: the
+# consumer with one put per record, as in tutorials (scripts/bench/reference.py), the router with `etl`. Argument: the number of records.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/python.sh

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs a command that builds, and prints the processor seconds that it took: in all, and for each crate.
+"""Runs a build command, and prints the processor seconds that it took: in all, and for each crate.
 
     scripts/build-times.py make build
 
-cargo starts this file in place of rustc as well (RUSTC_WRAPPER), which is how the seconds of each crate are known. Processor
-seconds, because the clock depends on what else the machine does. What build scripts compile (C, mostly) is in the sum only.
+cargo also starts this file in place of rustc (RUSTC_WRAPPER), so the seconds of each crate are known. Processor seconds,
+because the clock depends on the load of the machine. The work of build scripts (mostly C) is in the sum only.
 """
 
 import collections
@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 LINES = "ESCLUSA_BUILD_TIMES"
-# Crates of fewer seconds are one line together.
+# Crates of fewer seconds share one line.
 SHOWN = 3.0
 
 
@@ -25,7 +25,7 @@ def seconds():
 
 
 def rustc(command, lines):
-    """Runs rustc as cargo asks for it, and notes what it took."""
+    """Runs rustc as cargo asks for it, and notes its seconds."""
     # cargo's job server hands its tokens over inherited files.
     ended = subprocess.run(command, close_fds=False, check=False)
     if "--crate-name" in command:

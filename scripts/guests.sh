@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the guests that only tests use, to target/guests.
+# Compiles the guests that only tests use into target/guests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec scripts/plugins.sh target/guests esclusa-hostile=hostile

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The long runs, which are not part of `make test`: what they print goes to docs/nightly/DATE.txt as well, to be committed.
+# The long runs, which are not part of `make test`. Their output also goes to docs/nightly/DATE.txt; commit that file.
 #
 #   scripts/nightly.sh [NAME...]     properties fleet attacks soak; without names: all of them, in about an hour on two cores
 #
-#   properties   the property tests on 40 times as many random cases as in `make test`, but for those that name a number themselves
+#   properties   the property tests with 40 times as many random cases as in `make test`, except for tests that set a number themselves
 #   fleet        100,000 records through three routers, two of which are killed, while shards are split and merged; three seeds
 #   attacks      scripts/hostile.sh
-#   soak         orders and their totals for SOAK seconds (default 900), killed every few seconds: nothing is lost, and memory stays
+#   soak         orders and their totals for SOAK seconds (default 900), killed every few seconds: nothing is lost, and memory does not grow
 #
 # Exit code 1 if one of them failed. Needs the build (make build).
 set -uo pipefail

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Compiles guests to WebAssembly: without arguments the five plugins, to plugins/*.wasm. With arguments those packages:
+# Compiles guests to WebAssembly: without arguments the five plugins, to plugins/*.wasm; with arguments the named packages:
 #
 #   scripts/plugins.sh DIRECTORY PACKAGE=LIBRARY...      esclusa-etl=etl gives DIRECTORY/etl.wasm
 #
-# A file is replaced only where its content changes, so that a router that watches it has nothing to do.
+# A file is replaced only if its content changes, so that a router that watches it need not load it again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,7 @@ shift
 scripts/wasm-toolchain.sh
 # A directory of its own: the compilers differ, and a build of the host at the same time would wait for its lock.
 export CARGO_TARGET_DIR=$PWD/target/wasm
-# Hash seeds that a dependency draws while it is compiled: the same sources give the same component.
+# A dependency draws hash seeds while it is compiled; with this one the same sources give the same component.
 export CONST_RANDOM_SEED=esclusa
 
 arguments=()
@@ -25,7 +25,7 @@ for guest in "$@"; do arguments+=(-p "${guest%%=*}"); done
 (
   # shellcheck disable=SC1091 # written by wasm-toolchain.sh
   . target/wasm/toolchain.env
-  # Paths of this machine are no part of a plugin.
+  # Keeps paths of this machine out of the plugin.
   remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$PWD=."
   export CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS="${CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS:-} $remap"
   # shellcheck disable=SC2086 # the arguments are words
@@ -37,7 +37,7 @@ for guest in "$@"; do
   name=${guest#*=}
   built=target/wasm/wasm32-wasip2/plugin/$name.wasm
   if ! cmp -s "$built" "$directory/$name.wasm"; then
-    # Renamed into place: whoever watches the directory never sees half a file.
+    # Renamed into place: a router that watches the directory never sees half a file.
     cp "$built" "$directory/.$name.wasm.new"
     mv "$directory/.$name.wasm.new" "$directory/$name.wasm"
     echo "$directory/$name.wasm"

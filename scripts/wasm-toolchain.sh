@@ -5,7 +5,7 @@
 #   debian   neither works (no way to static.rust-lang.org): Debian's rustc with the sources of the standard library,
 #            which is compiled for the target, and the linkers of the installed Rust toolchain.
 #
-# ESCLUSA_WASM=rustup|debian insists on one of them. Prints nothing but errors and what it installs.
+# ESCLUSA_WASM=rustup|debian insists on one of them. Prints only errors and the names of what it installs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ say() { echo "wasm-toolchain: $*" >&2; }
 
 installed() { compgen -G "$(rustc --print sysroot)/lib/rustlib/$target/lib/libstd-*.rlib" >/dev/null; }
 
-write() { # the exports on standard input; untouched where they are the same
+write() { # the exports on standard input; untouched if they are the same
   cat >"$env_file.new"
   if cmp -s "$env_file.new" "$env_file"; then rm "$env_file.new"; else mv "$env_file.new" "$env_file"; fi
 }
@@ -55,7 +55,7 @@ use_debian() {
   for linker in wasm-component-ld gcc-ld/wasm-ld; do
     [ -x "$rustlib/$linker" ] || { say "$rustlib/$linker is missing: install a Rust toolchain with rustup"; return 1; }
   done
-  # The sysroot: Debian's compiler and sources, and the C library in the place where the target looks for it.
+  # The sysroot: Debian's compiler and sources, and the C library at the path that the target expects.
   sysroot=$PWD/$out/sysroot
   mkdir -p "$sysroot/lib/rustlib/$target/lib/self-contained"
   ln -sfn /usr/lib/rustlib/src "$sysroot/lib/rustlib/src"
@@ -63,7 +63,7 @@ use_debian() {
   for file in libc.a crt1-command.o crt1-reactor.o; do
     ln -sfn "/usr/lib/wasm32-wasi/$file" "$sysroot/lib/rustlib/$target/lib/self-contained/$file"
   done
-  # A compiler of another version must not meet what an older one has compiled.
+  # The file names the compiler's version: a new compiler must not use files of an older one.
   version=$(/usr/bin/rustc --version)
   write <<EOF
 # $version
@@ -79,5 +79,5 @@ case $mode in
   rustup) use_rustup || { say "rustup cannot provide the target $target"; exit 1; } ;;
   debian) use_debian ;;
   auto) use_rustup || { say "rustup cannot provide the target $target; using Debian's compiler"; use_debian; } ;;
-  *) say "ESCLUSA_WASM=$mode: there are rustup and debian"; exit 1 ;;
+  *) say "ESCLUSA_WASM=$mode: the values are rustup and debian"; exit 1 ;;
 esac

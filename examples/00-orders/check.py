@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Computes the totals of the orders in a file without Esclusa, and compares: the table's items on standard input, and
-the Parquet files by DuckDB where a directory of them is given.  usage: check.py ORDERS [LAKE] < items"""
+the Parquet files by DuckDB if their directory is given.  usage: check.py ORDERS [LAKE] < items"""
 import collections
 import json
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Prints requests to a web shop as JSON lines: COUNT of them, the same ones every time; without COUNT ten a second, with
-the time that it is, until it is stopped.  usage: producer.py [COUNT]"""
+the current time, until it is stopped.  usage: producer.py [COUNT]"""
 import datetime
 import itertools
 import json

@@ -87,7 +87,7 @@ def processed(router):
 
 
 def states():
-    """What happened to the messages, in order. On AWS each router has told a part of it; their table's stream knows the order."""
+    """The states of the messages, in order. On AWS each router writes a part of them; the table's stream has the order."""
     told = [line for file in DATA.rglob("states.txt") for line in file.read_text().splitlines()]
     if not AWS:
         return told

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The front end's server: the page, the messages (handed on to the router), and the button that processes them by hand: it
-lets the route `process` take what waits in the queue, and pauses it again. Where the router processes by itself
+lets the route `process` take what waits in the queue, and pauses it again. If the router processes by itself
 (PROCESAR_AUTOMATICO=true) the button is refused.  usage: serve.py [PORT], 8000 if none is given"""
 import http.client
 import http.server

@@ -30,7 +30,7 @@ async def serve(letters, port, started=lambda port: None):
 
 
 def start():
-    """Starts a server at MAIL_SERVER, which the router reads; gives what tells the mails so far."""
+    """Starts a server at MAIL_SERVER, which the router reads; gives a function that returns the mails so far."""
     letters, there = Letters(), threading.Event()
 
     def started(port):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A thousand customers want one of a hundred seats: all at once; then in a crowd, while the router is killed three times; then
-some give theirs back while the organisers cancel the event. Never is more sold than there is, and nothing is forgotten."""
+some cancel theirs while the organisers cancel the event. No more seats are sold than there are, and no reservation is lost."""
 import asyncio
 import json
 import subprocess
@@ -29,7 +29,7 @@ def reservation(event, number):
 
 
 async def customer(event, number, outcomes, crowd):
-    """One customer. Whoever finds nobody at home comes again; whoever gets no answer does not know."""
+    """One customer. A refused connection is tried again; a request without an answer has an unknown outcome."""
     async with crowd:
         while True:
             try:
@@ -56,7 +56,7 @@ async def rush(event, at_once, kills=()):
 
 
 def check(event, outcomes):
-    """Exactly all seats are sold, and whoever was told so has one."""
+    """Exactly all seats are sold, and every customer with a confirmation has one."""
     sold = [item for item in reservations(event).values() if item["Estado"] == "A"]
     confirmed = {json.loads(text)["Id"] for status, text in outcomes if status == 200}
     unknown = sum(status is None for status, _ in outcomes)
@@ -80,7 +80,7 @@ print(f"{CUSTOMERS} customers, killed three times: {SEATS} seats sold, {confirme
 
 
 async def change_of_mind(event):
-    """Everybody reserves, every second one gives back, and the organisers cancel in the middle."""
+    """Every customer reserves, every second one cancels, and the organisers cancel the event in the middle."""
     async def one(number):
         status, text = await router.ask_soon("POST", "/ingest/reservas", reservation(event, number))
         if status == 200 and number % 2:

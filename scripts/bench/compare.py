@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compares the router with a reference consumer (reference.py) on the same records of the same servers: records/s, and the processor
-time of the router against that of the servers. Both end with the same items.
+"""Compares the router with a reference consumer (reference.py), with the same records on the same servers: records/s, and the processor
+time of the router and of the servers. Both end with the same items.
 
-  compare.py ESCLUSA PLUGINS SERVERS [RECORDS]     SERVERS: the directory that scripts/servers.sh start was given"""
+  compare.py ESCLUSA PLUGINS SERVERS [RECORDS]     SERVERS: the DIR of scripts/servers.sh start"""
 import json
 import os
 import pathlib
@@ -47,7 +47,7 @@ def request(number):
 
 
 def prepare(count):
-    """Makes stream and tables, and puts the records."""
+    """Creates stream and tables, and puts the records."""
     kinesis, dynamodb = boto3.client("kinesis"), boto3.client("dynamodb")
     kinesis.create_stream(StreamName="requests", ShardCount=4)
     kinesis.get_waiter("stream_exists").wait(StreamName="requests", WaiterConfig={"Delay": 1})
@@ -72,7 +72,7 @@ def processor(pid):
 
 
 def reference(count):
-    """Runs the reference consumer; gives its records/s."""
+    """Runs the reference consumer; returns its records/s."""
     command = [sys.executable, HERE / "reference.py", "requests", "reference", str(count)]
     done, seconds = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
     assert int(done) == count, f"the reference consumer read {done} records of {count}"
@@ -80,7 +80,7 @@ def reference(count):
 
 
 def settled(directory):
-    """How many events the router has done; 0 where it does not answer yet."""
+    """How many events the router has done; 0 if it does not answer yet."""
     try:
         address = json.loads((directory / "data/router.json").read_text(encoding="ascii"))["admin"]
         with urllib.request.urlopen(f"http://{address}/api/v1/status") as answer:
@@ -90,7 +90,7 @@ def settled(directory):
 
 
 def router(esclusa, plugins, servers, count):
-    """Runs the router; gives its records/s, and the processor seconds of it and of the servers meanwhile. Its start does not count."""
+    """Runs the router; returns its records/s, and the processor seconds of the router and of the servers meanwhile. Its start does not count."""
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         (directory / "routes.toml").write_text(ROUTES.format(plugins=plugins), encoding="ascii")

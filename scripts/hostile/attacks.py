@@ -1,6 +1,6 @@
-"""The attacks: functions of a scene. What comes before the first `yield` makes the configuration; the router is started, and what
-comes after it is the attack. Once the router has stopped, what comes after the second is done, it is started again, and what comes
-after the third attacks again. Most end before: their events wait in a file or in the store, and come again by themselves."""
+"""The attacks: generators over a scene. The part before the first `yield` makes the configuration. Then the router starts, and the next
+part attacks it. After the router has stopped, the part after the second `yield` runs; the router starts again, and the part
+after the third attacks again. Most attacks end before: their events wait in a file or in the store, and come again by themselves."""
 import json
 import os
 
@@ -315,18 +315,18 @@ def many_bodies(scene):
     scene.upload(200, request)
 
 
-@attack("S8-replay", "a replay of a million dead letters, by eight clients again and again (S15)")
-def replay_of_a_million(scene):
+@attack("S8-redrive", "a redrive of a million dead letters, by eight clients again and again (S15)")
+def redrive_of_a_million(scene):
     body = json.dumps({"ids": list(range(1_000_000))})
     yield
-    scene.asks(8, "POST", "/api/v1/dlq/replay", body)
+    scene.asks(8, "POST", "/api/v1/dlq/redrive", body)
     yield
     yield
-    scene.asks(8, "POST", "/api/v1/dlq/replay", body)
+    scene.asks(8, "POST", "/api/v1/dlq/redrive", body)
 
 
-@attack("S8-invoke", "variants: trial calls with 500,000 events each, and drops of a million dead letters")
-def trial_calls(scene):
+@attack("S8-invoke", "variants: invocations with 500,000 events each, and drops of a million dead letters")
+def invocations(scene):
     body = json.dumps({"events": [{"data": "{}"}] * 500_000})
     yield
     scene.asks(6, "POST", "/api/v1/routes/witness/invoke", body)

@@ -1,4 +1,4 @@
-"""Bytes that are small and mean much: components that compile for long, schemas that never end, aggregated records."""
+"""Small inputs that cost much: components that compile for long, schemas that never end, aggregated records."""
 import base64
 import hashlib
 import http.client

@@ -1,6 +1,6 @@
 """Asks /livez as Kubernetes does, a new connection each time; prints the milliseconds of each probe as JSON.
 
-probe.py PORT COUNT INTERVAL: a probe begins every INTERVAL seconds, whatever becomes of those before it: a router that hangs for a
+probe.py PORT COUNT INTERVAL: a probe begins every INTERVAL seconds, even if earlier ones are still open: a router that hangs for a
 second makes every probe of that second late, not one."""
 import asyncio
 import json
@@ -24,7 +24,7 @@ async def ask(port):
 
 
 async def probe(port):
-    """What failed counts as given up."""
+    """A failed probe counts as given up."""
     began = time.perf_counter()
     try:
         await asyncio.wait_for(ask(port), GIVEN_UP)

@@ -1,4 +1,4 @@
-"""A router in a directory of its own, under the eyes of a bystander: probes of its health, commits of the witness, its memory."""
+"""A router in a directory of its own, and the measurements: probes of its health, commits of the witness, its memory."""
 import http.client
 import json
 import os
@@ -32,7 +32,7 @@ class Router:
         self.process = None
 
     def start(self):
-        """Starts it; gives the seconds until it is alive and the witness commits, or None where that does not happen."""
+        """Starts it; gives the seconds until it is alive and the witness commits, or None if that does not happen."""
         arguments = [ESCLUSA, "run", "--drain-timeout", f"{DRAIN}s"]
         with open(self.directory / "log", "ab") as log, open(self.directory / "out", "ab") as out:
             self.process = subprocess.Popen(arguments, cwd=self.directory, stdout=out, stderr=log, stdin=subprocess.DEVNULL)
@@ -62,14 +62,14 @@ class Router:
             connection.close()
 
     def probe(self, count, interval):
-        """Milliseconds that each of `count` requests of /livez took, a new connection each; begun at fixed times whatever becomes of
-        those before."""
+        """Milliseconds that each of `count` requests of /livez took, a new connection each; begun at fixed times, even if
+        earlier ones are still open."""
         prober = pathlib.Path(__file__).with_name("probe.py")
         arguments = [sys.executable, str(prober), str(self.port), str(count), str(interval)]
         return json.loads(subprocess.run(arguments, stdout=subprocess.PIPE, check=True).stdout)
 
     def stop(self):
-        """Sends SIGTERM; gives the seconds until the process is gone, or None where it had to be killed."""
+        """Sends SIGTERM; gives the seconds until the process is gone, or None if it had to be killed."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -101,11 +101,11 @@ class Watch:
         self.thread.start()
 
     def forget(self):
-        """What was before does not count."""
+        """Forgets the earlier measurements."""
         self._last, self._gap = time.monotonic(), 0.0
 
     def gap(self):
-        """Most seconds between two commits of the witness, up to now."""
+        """Most seconds between two commits of the witness so far."""
         return max(self._gap, time.monotonic() - self._last)
 
     def end(self):
@@ -141,7 +141,7 @@ class Watch:
 
 
 def memory(pid):
-    """Bytes that a process had at most, and has."""
+    """The most bytes that a process had, and the bytes that it has."""
     try:
         text = pathlib.Path(f"/proc/{pid}/status").read_text()
     except OSError:

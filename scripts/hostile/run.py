@@ -43,7 +43,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/hostile.sh", description="Attacks the release binary.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="an attack, or how several begin; without: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="an attack, or the beginning of several names; default: all")
     parser.add_argument("--keep", action="store_true", help="keep the directories")
     parser.add_argument("--list", action="store_true", help="list the attacks")
     parser.add_argument("--needs-servers", action="store_true", help=argparse.SUPPRESS)
@@ -56,7 +56,7 @@ HEAD = (f"{'':12} {'probes late':>11} {'worst':>8} {'idle p99':>8} {'longest':>8
 
 
 class Measured:
-    """What an attack did to the router."""
+    """The measurements of an attack."""
 
     def __init__(self):
         self.probes, self.idle = [], []
@@ -75,7 +75,7 @@ class Measured:
         return sum(probe > self.limit() for probe in self.probes)
 
     def verdict(self):
-        """Everything that did not hold, in a few words each."""
+        """Everything that failed, in a few words each."""
         found = list(self.failures)
         if self.late():
             found.append("probes")
@@ -100,7 +100,7 @@ class Measured:
 
 
 def run(name, keep):
-    """Runs one attack; True if it held."""
+    """Runs one attack; True if the router held."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix=f"hostile-{name}-"))
     measured, scene = Measured(), Scene(directory)
     try:
@@ -122,7 +122,7 @@ def run(name, keep):
 
 
 def attack(steps, scene, measured):
-    """Both lives of the router: the attack, SIGTERM in the midst of it, and once more on the same store."""
+    """Both runs of the router: the attack, SIGTERM in the middle of it, and again on the same store."""
     next(steps)
     scene.write()
     measured.allowed = allowed(scene)
@@ -149,7 +149,7 @@ def begin(scene, measured):
 
 
 def live(steps, scene, measured, probes):
-    """The attack, the probes meanwhile, and the end."""
+    """The attack, the probes during it, and the end."""
     scene.router.watch.forget()
     def attack():
         try:

@@ -1,4 +1,4 @@
-"""What an attack is made of: a configuration with a witness in it, events, files, clients."""
+"""The parts of an attack: a configuration with a witness, events, files, clients."""
 import hashlib
 import json
 import os
@@ -50,7 +50,7 @@ ETL = '\nconfig = { table = "target", key = { pk = "{pk}", sk = "{sk}" } }\ntabl
 
 
 class Scene:
-    """A directory that a router runs in, and what attacks that router."""
+    """A directory in which a router runs, and the attackers of that router."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
@@ -91,7 +91,7 @@ class Scene:
         self.file("routes.toml", (text or self.text).encode())
 
     def file(self, name, data):
-        """Written beside it and renamed, so that nobody reads a half."""
+        """Writes a new file and renames it, so that nobody reads half of it."""
         new = self.directory / f".{name}.new"
         new.write_bytes(data)
         new.rename(self.directory / name)
@@ -100,7 +100,7 @@ class Scene:
         shutil.copyfile(file, self.directory / name)
 
     def fill(self, count, bytes_each):
-        """The table with so many items of one partition, made before the attack."""
+        """A table with `count` items in one partition, filled before the attack."""
         self.table(more='sort_key = "sk"')
         self.copy(PLUGINS / "etl.wasm", "etl.wasm")
         self.add('[source.filling]\nkind = "file"\npath = "filling.jsonl"\n'
@@ -113,7 +113,7 @@ class Scene:
     # The attack.
 
     def feed(self, line="{}", every=0.2):
-        """An event, again and again until the router is stopped."""
+        """Feeds an event again and again until the router is stopped."""
         data = line.encode() + b"\n"
         self.expecting = self._fed
 
@@ -124,8 +124,8 @@ class Scene:
         self._spawn(run)
 
     def flood(self, count, request, rest=b"", every=0.0):
-        """So many connections that send a request and then read nothing; `rest` is sent a byte each `every` seconds. A router that
-        accepts nothing more has been flooded enough."""
+        """Opens `count` connections that send a request and then read nothing; `rest` is sent a byte each `every` seconds. It stops
+        early if the router accepts nothing more."""
         end = time.monotonic() + 5
         while len(self._sockets) < count and time.monotonic() < end:
             self._connect(request)
@@ -140,7 +140,7 @@ class Scene:
             self._spawn(dribble)
 
     def upload(self, count, request):
-        """So many connections that send a long request at the same time."""
+        """Opens `count` connections that send a long request at the same time."""
         end = time.monotonic() + 5
         while len(self._sockets) < count and time.monotonic() < end:
             connection = self._connect(b"")
@@ -148,7 +148,7 @@ class Scene:
                 self._spawn(lambda connection=connection: self._send(connection, request))
 
     def asks(self, clients, method, path, body=None):
-        """So many clients that ask again and again."""
+        """Starts `clients` clients that ask again and again."""
         def run():
             while not self._ended.is_set():
                 try:
@@ -179,7 +179,7 @@ class Scene:
         self._threads[-1].start()
 
     def calm(self):
-        """Ends what attacks; what is in files and in the store stays."""
+        """Ends the attackers; files and the store stay."""
         self._ended.set()
         for connection in self._sockets:
             try:
@@ -194,7 +194,7 @@ class Scene:
     # What else is measured.
 
     def loading(self, route, name, data, most=router.PATIENCE):
-        """Seconds until a plugin's new file serves its route; None where that does not happen."""
+        """Seconds until a plugin's new file serves its route; None if that does not happen."""
         began = time.monotonic()
         digest = hashlib.sha256(data).hexdigest()
         self.file(name, data)
@@ -217,7 +217,7 @@ class Scene:
             thread.join()
 
     def spared(self):
-        """Routes that should have been attacked and got no event: an attack that does not take place cannot be held off."""
+        """Routes that should have been attacked and got no event: then the attack did not take place."""
         if not self.expecting:
             return []
         try:

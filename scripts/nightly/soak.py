@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a router for a long time on generated events, and kills it every few seconds. At the end every number from the first to the
-last has its item, the totals that were counted from the table's changes are the number of items, `esclusa audit` says that the
-account of every route adds up, and the router took no more memory in the last third of its lives than in the first.
+last has its item, the totals counted from the table's changes equal the number of items, `esclusa audit` finds that the
+account of every route adds up, and the router took no more memory in the last third of its runs than in the first.
 
     soak.py ESCLUSA PLUGINS SECONDS [SEED]
 """
@@ -51,7 +51,7 @@ plugin = "PLUGINS/aggregate.wasm"
 tables = ["totals"]
 config = { table = "totals", key = { customer = "{customer}" }, count = "orders" }
 """
-# A life of the router between two kills, seconds.
+# Seconds between two kills.
 SHORTEST, LONGEST = 1.0, 20.0
 
 
@@ -79,7 +79,7 @@ def main(esclusa, plugins, seconds, seed):
             lives.append(memory(router.pid))
             router.send_signal(chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
             router.wait()
-        # Nothing new is generated; what is there is finished.
+        # Nothing new is generated; the events that are there are finished.
         subprocess.run([esclusa, "run", "--until-idle"], cwd=directory, stderr=log, check=True)
         scan = lambda table: map(json.loads, subprocess.run(
             [esclusa, "table", "scan", table], cwd=directory, capture_output=True, check=True).stdout.splitlines())

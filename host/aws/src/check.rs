@@ -1,33 +1,33 @@
-//! Connection checks: whether what a route names can be reached, and what to do where it cannot. Each asks the service for
-//! a description, or for a single item, which changes nothing.
+//! Connection checks: whether the resources of a route can be reached, and the remedy if not. Each check asks for a
+//! description or for a single item, which changes nothing.
 
 use crate::client::Clients;
 use crate::fault::{self, Remedy};
-use crate::objects::Store;
-use crate::tables::{Table, open};
+use crate::objects::S3Store;
+use crate::tables::{DynamoTable, open_table};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::settings::ServiceLocation;
 use std::error::Error;
 
-/// What was asked, for the message.
-pub struct Question<'a> {
+/// The resource that is checked, for the message.
+struct ConnectionCheck<'a> {
     /// The resource, such as `table HttpRequests`.
     pub resource: &'a str,
-    /// Where it was looked for.
+    /// Its region.
     pub region: &'a str,
-    /// Where it is named, such as `[table.requests] name`.
+    /// The setting that names it, such as `[table.requests] name`.
     pub setting: &'a str,
-    /// The permission that the question needs.
+    /// The permission that the check needs.
     pub action: &'a str,
 }
 
 /// Whether a table can be reached; `name` is that of routes.toml.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
-pub async fn table(clients: &Clients, name: &str, table: &Table) -> Result<(), String> {
+/// A message with the resource, the reason and the remedy.
+pub async fn table(clients: &Clients, name: &str, table: &DynamoTable) -> Result<(), String> {
     table_at(clients, table, &format!("[table.{name}] name")).await
 }
 
@@ -35,39 +35,39 @@ pub async fn table(clients: &Clients, name: &str, table: &Table) -> Result<(), S
 ///
 /// # Errors
 /// Likewise.
-pub async fn table_at(clients: &Clients, table: &Table, setting: &str) -> Result<(), String> {
-    let client = open::client(clients, &table.place);
-    let region = open::region(&client);
+pub async fn table_at(clients: &Clients, table: &DynamoTable, setting: &str) -> Result<(), String> {
+    let client = open_table::client(clients, &table.place);
+    let region = open_table::region(&client);
     let resource = format!("table {}", table.name);
-    let question = Question { resource: &resource, region: &region, setting, action: "dynamodb:DescribeTable" };
-    client.describe_table().table_name(&table.name).send().await.map(drop).map_err(|error| question.explain(&error))
+    let check = ConnectionCheck { resource: &resource, region: &region, setting, action: "dynamodb:DescribeTable" };
+    client.describe_table().table_name(&table.name).send().await.map(drop).map_err(|error| check.explain(&error))
 }
 
 /// Whether a table that can be reached holds anything; `name` is that of routes.toml.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
-pub async fn holds_items(clients: &Clients, name: &str, table: &Table) -> Result<bool, String> {
-    let client = open::client(clients, &table.place);
-    let region = open::region(&client);
+/// A message with the resource, the reason and the remedy.
+pub async fn holds_items(clients: &Clients, name: &str, table: &DynamoTable) -> Result<bool, String> {
+    let client = open_table::client(clients, &table.place);
+    let region = open_table::region(&client);
     let (resource, setting) = (format!("table {}", table.name), format!("[table.{name}] name"));
-    let question = Question { resource: &resource, region: &region, setting: &setting, action: "dynamodb:Scan" };
+    let check = ConnectionCheck { resource: &resource, region: &region, setting: &setting, action: "dynamodb:Scan" };
     let request = client.scan().table_name(&table.name).consistent_read(true).limit(1);
-    request.send().await.map(|answer| answer.count() > 0).map_err(|error| question.explain(&error))
+    request.send().await.map(|answer| answer.count() > 0).map_err(|error| check.explain(&error))
 }
 
 /// Whether an object store can be reached; `name` is that of routes.toml.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
-pub async fn store(clients: &Clients, name: &str, store: &Store) -> Result<(), String> {
+/// A message with the resource, the reason and the remedy.
+pub async fn store(clients: &Clients, name: &str, store: &S3Store) -> Result<(), String> {
     bucket(clients, &store.place, store.path_style, &store.bucket, &format!("[objects.{name}] bucket")).await
 }
 
 /// Whether a bucket that `setting` names can be reached.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn bucket(
     clients: &Clients,
     place: &ServiceLocation,
@@ -78,20 +78,20 @@ pub async fn bucket(
     let client = clients.s3(place, path_style);
     let region = region(client.config().region());
     let resource = format!("bucket {bucket}");
-    let question = Question { resource: &resource, region: &region, setting, action: "s3:ListBucket" };
-    client.head_bucket().bucket(bucket).send().await.map(drop).map_err(|error| question.explain(&error))
+    let check = ConnectionCheck { resource: &resource, region: &region, setting, action: "s3:ListBucket" };
+    client.head_bucket().bucket(bucket).send().await.map(drop).map_err(|error| check.explain(&error))
 }
 
 /// Whether SES can be reached and sends mails for the account. Whether it accepts the sender is not asked: that may be
 /// verified by its address, its domain or one above it, and reading these needs permissions that sending does not.
 ///
 /// # Errors
-/// What is wrong, and the remedy.
+/// A message with the reason and the remedy.
 pub async fn mail(clients: &Clients, place: &ServiceLocation, setting: &str) -> Result<(), String> {
     let client = clients.ses(place);
     let region = region(client.config().region());
-    let question = Question { resource: "SES", region: &region, setting, action: "ses:GetAccount" };
-    let account = client.get_account().send().await.map_err(|error| question.explain(&error))?;
+    let check = ConnectionCheck { resource: "SES", region: &region, setting, action: "ses:GetAccount" };
+    let account = client.get_account().send().await.map_err(|error| check.explain(&error))?;
     match account.sending_enabled() {
         true => Ok(()),
         false => {
@@ -103,53 +103,54 @@ pub async fn mail(clients: &Clients, place: &ServiceLocation, setting: &str) -> 
 /// Whether a Kinesis stream, named or by its ARN, can be reached.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn stream(clients: &Clients, place: &ServiceLocation, stream: &str, setting: &str) -> Result<(), String> {
     let client = clients.kinesis(place);
     let region = region(client.config().region());
     let resource = format!("stream {stream}");
-    let question = Question { resource: &resource, region: &region, setting, action: "kinesis:DescribeStreamSummary" };
+    let check =
+        ConnectionCheck { resource: &resource, region: &region, setting, action: "kinesis:DescribeStreamSummary" };
     let request = client.describe_stream_summary();
     let request = if stream.starts_with("arn:") { request.stream_arn(stream) } else { request.stream_name(stream) };
-    request.send().await.map(drop).map_err(|error| question.explain(&error))
+    request.send().await.map(drop).map_err(|error| check.explain(&error))
 }
 
 /// Whether a queue, by name, URL or ARN, can be reached.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn queue(clients: &Clients, place: &ServiceLocation, queue: &str, setting: &str) -> Result<(), String> {
     let client = clients.sqs(place);
     let region = region(client.config().region());
     let resource = format!("queue {queue}");
-    let question = Question { resource: &resource, region: &region, setting, action: "sqs:GetQueueUrl" };
+    let check = ConnectionCheck { resource: &resource, region: &region, setting, action: "sqs:GetQueueUrl" };
     let name = queue.rsplit(['/', ':']).next().unwrap_or(queue);
-    client.get_queue_url().queue_name(name).send().await.map(drop).map_err(|error| question.explain(&error))
+    client.get_queue_url().queue_name(name).send().await.map(drop).map_err(|error| check.explain(&error))
 }
 
 /// Whether a topic can be reached.
 ///
 /// # Errors
-/// The resource, what is wrong, and the remedy.
+/// A message with the resource, the reason and the remedy.
 pub async fn topic(clients: &Clients, place: &ServiceLocation, arn: &str, setting: &str) -> Result<(), String> {
     let client = clients.sns(place);
     let region = region(client.config().region());
     let resource = format!("topic {arn}");
-    let question = Question { resource: &resource, region: &region, setting, action: "sns:GetTopicAttributes" };
-    client.get_topic_attributes().topic_arn(arn).send().await.map(drop).map_err(|error| question.explain(&error))
+    let check = ConnectionCheck { resource: &resource, region: &region, setting, action: "sns:GetTopicAttributes" };
+    client.get_topic_attributes().topic_arn(arn).send().await.map(drop).map_err(|error| check.explain(&error))
 }
 
 fn region(region: Option<&aws_config::Region>) -> String {
     region.map_or_else(|| "no region".to_owned(), ToString::to_string)
 }
 
-impl Question<'_> {
-    /// An answer that was an error, with its remedy. Also for the checks of sources and outputs.
-    pub fn explain<E>(&self, error: &SdkError<E, HttpResponse>) -> String
+impl ConnectionCheck<'_> {
+    /// The message for an error, with its remedy.
+    pub(crate) fn explain<E>(&self, error: &SdkError<E, HttpResponse>) -> String
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let Question { resource, region, setting, action } = self;
+        let ConnectionCheck { resource, region, setting, action } = self;
         let status = error.raw_response().map(|raw| raw.status().as_u16().to_string()).unwrap_or_default();
         let code = match error {
             SdkError::ServiceError(service) => service.err().code().unwrap_or(&status),

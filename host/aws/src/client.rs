@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use esclusa_flow::settings::ServiceLocation;
 use std::time::Duration;
 
-/// How long a connection may take to be made: the SDK's default, which is said here since it may go with the others.
+/// How long making a connection may take. The SDK's default, set here because setting another timeout may drop it.
 const CONNECT: Duration = Duration::from_millis(3100);
 /// How long an answer may take to begin. Without a limit a connection that has gone silent stops its reader for good
 /// (reliability K8). Three times the longest poll of SQS.
@@ -45,7 +45,7 @@ impl Clients {
         Clients { shared: loader.load().await }
     }
 
-    /// Clients from a configuration that was made elsewhere, such as one with another HTTP client.
+    /// Clients from a ready configuration, such as one with another HTTP client.
     #[must_use]
     pub fn from_config(shared: SdkConfig) -> Self {
         Clients { shared }

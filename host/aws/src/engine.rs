@@ -1,85 +1,85 @@
-//! The engine of a route whose tables, objects or source are on AWS: it puts what is there, and leaves the rest (embedded
-//! tables, streams and queues, dead letters, counters) to a local engine.
+//! The engine of a route whose tables, objects or source are on AWS. It writes those, and leaves embedded tables,
+//! streams and queues, dead letters and counters to a local engine.
 //!
-//! The order keeps invariants 1 and 2, whatever ends the process in between: what can be repeated comes first, and the
-//! progress last. At-least-once: objects, tables, messages, the local engine, progress. Exactly-once: the tables hold the
-//! progress, so messages and dead letters come before them: written after it, a crash would lose them. A guard that fails
-//! then has sent its messages. A repeated object overwrites, a repeated message has the same id.
+//! The order keeps invariants 1 and 2 wherever the process ends in between: writes that can be repeated come first, the
+//! progress last. At-least-once: objects, tables, messages, the local engine, progress. Exactly-once: the tables hold
+//! the progress, so messages and dead letters come before them: a crash between the two would lose them otherwise. So a
+//! batch whose guard fails has sent its messages. A repeated object overwrites, a repeated message has the same id.
 //!
-//! Two differences to the embedded engine: reads have no snapshot (see [`crate::tables::TableReads`]), and what the local
-//! engine refuses does not undo what DynamoDB took.
+//! Two differences to the embedded engine: reads have no snapshot (see [`crate::tables::DynamoReads`]), and a refusal
+//! of the local engine does not undo the writes to DynamoDB. The local engine is asked before (`check`), but stored
+//! items may change meanwhile.
 
-mod outbox;
-mod parts;
-mod settings;
-
-pub use settings::{Delivery, EngineSettings};
+mod commit_parts;
 
 use crate::client::Clients;
-use crate::objects::Stores;
+use crate::objects::{S3Store, S3Stores};
 use crate::progress::ProgressStore;
-use crate::tables::{Fence, Marks, Patience, TableReads, Tables, Write};
+use crate::retry::{RetryBudget, random};
+use crate::shards::wall_millis;
+use crate::tables::{DedupTable, DynamoReads, DynamoTable, DynamoTables, Fence, ItemWrite};
+use commit_parts::{CommitParts, LocalCommit};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
+use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{self, Commit, CommitError, Committed, PendingMessages, Progress, Reads, Sink};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::outbox::Witness;
+use esclusa_flow::outbox::{Outbox, SendObserver};
+use esclusa_flow::retry::Backoff;
+use esclusa_flow::timestamp::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
-use parts::{Parts, Rest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// See the module.
-pub struct Engine {
-    tables: Arc<Tables>,
-    stores: Stores,
+/// The engine of one route over AWS and a local engine.
+pub struct AwsEngine {
+    tables: Arc<DynamoTables>,
+    stores: S3Stores,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
-    witness: Arc<dyn Witness>,
+    witness: Arc<dyn SendObserver>,
     local: Arc<dyn engine::Engine>,
-    keeper: Option<Arc<dyn ProgressStore>>,
-    /// Where effects are to happen once.
-    marks: Option<Marks>,
-    /// Lane and event of dead letters that are kept already, while the tables do not hold the progress.
+    progress_store: Option<Arc<dyn ProgressStore>>,
+    /// Set if effects are to happen once.
+    dedup: Option<DedupTable>,
+    /// Lane and event of dead letters that the local engine has kept and whose progress is not committed yet.
     kept: Mutex<BTreeSet<(Arc<str>, String)>>,
 }
 
-impl Engine {
+impl AwsEngine {
     /// The engine; nothing is sent before it is used.
     #[must_use]
     pub fn new(settings: EngineSettings, clients: &Clients) -> Self {
-        // A mark is in the transaction of the effects, and a transaction stays in one place.
+        // A dedup record is written in the transaction of its effects, and a transaction stays in one place.
         let place = settings.tables.values().next().map(|table| table.place.clone()).unwrap_or_default();
-        let marks = match settings.delivery {
-            Delivery::AtLeastOnce => None,
-            Delivery::ExactlyOnce { marks_table } => Some(Marks::new(&marks_table, &place, clients)),
-        };
-        Engine {
-            tables: Arc::new(Tables::new(settings.tables, clients)),
-            stores: Stores::new(settings.stores, clients),
+        let dedup = settings.dedup_table.map(|table| DedupTable::new(&table, &place, clients));
+        AwsEngine {
+            tables: Arc::new(DynamoTables::new(settings.tables, clients)),
+            stores: S3Stores::new(settings.stores, clients),
             sinks: settings.sinks,
             witness: settings.witness,
             local: settings.local,
-            keeper: settings.keeper,
-            marks,
+            progress_store: settings.progress_store,
+            dedup,
             kept: Mutex::default(),
         }
     }
 
-    /// How many commits of a single event were too large for one transaction: their effects are at-least-once.
-    #[must_use]
-    pub fn split_commits(&self) -> u64 {
-        self.tables.split()
-    }
-
     async fn carry_out(&self, commit: Commit) -> Result<Committed, CommitError> {
         let several = several(&commit);
-        let Parts { writes, objects, rest } = Parts::of(commit, &self.tables, &self.stores);
+        let CommitParts { writes, objects, rest } = CommitParts::of(commit, &self.tables, &self.stores);
         let writes = self.tables.plan(writes).await?;
         self.stores.check(&objects)?;
         let fence = self.fence(&rest.commit, &writes).await?;
         self.tables.check(&writes, &fence, several)?;
+        // Writes to DynamoDB, S3 and outputs cannot be undone. If the local tables refuse their part of a batch as too
+        // large, the batch is halved and called again, and each half would write there once more.
+        if !(writes.is_empty() && objects.is_empty() && self.progress_store.is_none()) {
+            rest.check_with(&*self.local).await?;
+        }
+        // Objects first: putting one again overwrites it, so a crash after this costs nothing but the request.
         if !objects.is_empty() {
             self.prepare(&rest.commit).await?;
             self.stores.put(&objects).await?;
@@ -93,10 +93,15 @@ impl Engine {
         Ok(committed)
     }
 
-    async fn at_least_once(&self, writes: Vec<Write>, mut rest: Rest, several: bool) -> Result<Committed, CommitError> {
+    async fn at_least_once(
+        &self,
+        writes: Vec<ItemWrite>,
+        mut rest: LocalCommit,
+        several: bool,
+    ) -> Result<Committed, CommitError> {
         let fence = Fence::default();
         let write = self.tables.write(writes, &fence, several);
-        let Some(keeper) = &self.keeper else {
+        let Some(progress_store) = &self.progress_store else {
             let mut skipped = write.await?;
             let committed = rest.commit_to(&*self.local).await?;
             skipped.extend(committed.skipped);
@@ -104,29 +109,31 @@ impl Engine {
         };
         let lane = Arc::clone(&rest.commit.lane);
         let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
-        let mut skipped = while_owned(&**keeper, &lane, &progress, write).await?;
-        self.send(&**keeper, &mut rest.commit, &progress).await?;
+        let mut skipped = while_owned(&**progress_store, &lane, &progress, write).await?;
+        self.send(&**progress_store, &mut rest.commit, &progress).await?;
         skipped.extend(rest.commit_to(&*self.local).await?.skipped);
-        settle(&**keeper, &lane, &progress).await?;
+        settle(&**progress_store, &lane, &progress).await?;
         Ok(Committed { skipped, outbox: None })
     }
 
-    /// Two commits to the local engine where it has to keep something before the tables hold the progress.
+    /// The local engine commits twice: effects and dead letters before the tables hold the progress, counts and its own
+    /// progress after.
     async fn exactly_once(
         &self,
-        writes: Vec<Write>,
+        writes: Vec<ItemWrite>,
         fence: &Fence,
-        mut rest: Rest,
+        mut rest: LocalCommit,
         several: bool,
     ) -> Result<Committed, CommitError> {
         let progress = std::mem::replace(&mut rest.commit.progress, Progress::None);
         let counts = std::mem::take(&mut rest.commit.counts);
         let last = Commit { counts, ..rest.nothing() };
-        if let Some(keeper) = &self.keeper {
-            self.send(&**keeper, &mut rest.commit, &progress).await?;
+        // Before the transaction: once it holds the progress, a crash would lose these.
+        if let Some(progress_store) = &self.progress_store {
+            self.send(&**progress_store, &mut rest.commit, &progress).await?;
         }
         let lane = Arc::clone(&last.lane);
-        // Where a guard does not hold, the batch comes here again: its dead letters are kept once.
+        // If a guard fails, the batch comes here again: its dead letters are kept only once.
         let letters: Vec<_> = rest.commit.dead.iter().map(|dead| (Arc::clone(&lane), dead.event.clone())).collect();
         rest.commit.dead.retain(|dead| !self.kept().contains(&(Arc::clone(&lane), dead.event.clone())));
         let committed = rest.commit_to(&*self.local).await?;
@@ -135,7 +142,7 @@ impl Engine {
             Ok(skipped) => skipped,
             Err(error) => {
                 if let Some(outbox) = committed.outbox {
-                    // What was not committed is not sent; where this fails too, it is sent once too often.
+                    // Messages of a commit that failed are not sent. If this fails too, they are sent once too often.
                     self.local.confirm(&last.route, outbox, Vec::new()).await?;
                 }
                 return Err(error);
@@ -145,14 +152,15 @@ impl Engine {
             self.kept().remove(letter);
         }
         skipped.extend(committed.skipped);
-        match &self.keeper {
+        match &self.progress_store {
             None => drop(self.local.commit(Commit { progress, ..last }).await?),
-            Some(keeper) => {
+            Some(progress_store) => {
                 if last.counts != Counts::default() {
                     self.local.commit(last).await?;
                 }
+                // With a fence the transaction has moved the position already.
                 if fence.progress.is_none() {
-                    settle(&**keeper, &lane, &progress).await?;
+                    settle(&**progress_store, &lane, &progress).await?;
                 }
             }
         }
@@ -163,50 +171,56 @@ impl Engine {
         self.kept.lock()
     }
 
-    /// What makes the writes happen once; nothing where there is nothing to protect, or the route does not ask for it.
-    async fn fence(&self, commit: &Commit, writes: &[Write]) -> Result<Fence, Fault> {
-        let (Some(marks), false) = (&self.marks, writes.is_empty()) else { return Ok(Fence::default()) };
-        let progress = match &self.keeper {
-            // Without progress the lane does not matter: a dead letter is replayed, whoever has its shard now.
-            Some(keeper) if commit.progress != Progress::None => keeper.write(&commit.lane, &commit.progress)?,
+    /// The fence that makes the writes happen once. Empty if there are no writes, or if the route is at-least-once.
+    async fn fence(&self, commit: &Commit, writes: &[ItemWrite]) -> Result<Fence, Fault> {
+        let (Some(dedup), false) = (&self.dedup, writes.is_empty()) else { return Ok(Fence::default()) };
+        let progress = match &self.progress_store {
+            // Without progress the lane does not matter: a dead letter may be redriven by a process that does not have
+            // its shard.
+            Some(progress_store) if commit.progress != Progress::None => {
+                progress_store.write(&commit.lane, &commit.progress)?
+            }
             _ => None,
         };
-        if progress.is_some() || commit.marks.is_empty() {
-            return Ok(Fence { progress, marks: Vec::new() });
+        if progress.is_some() || commit.dedup.is_empty() {
+            return Ok(Fence { progress, dedup: Vec::new() });
         }
-        Ok(Fence { progress: None, marks: marks.of(&commit.route, &commit.marks).await? })
+        Ok(Fence { progress: None, dedup: dedup.records(&commit.route, &commit.dedup).await? })
     }
 
     /// Records the bounds of the batch before an object whose content depends on them.
     async fn prepare(&self, commit: &Commit) -> Result<(), Fault> {
-        let (Some(keeper), Progress::Position { to, .. }) = (&self.keeper, &commit.progress) else { return Ok(()) };
+        let (Some(progress_store), Progress::Position { to, .. }) = (&self.progress_store, &commit.progress) else {
+            return Ok(());
+        };
         let (lane, to): (&str, &Token) = (&commit.lane, to);
-        let mut patience = Patience::for_write();
-        while let Err(fault) = keeper.prepare(lane, to).await {
-            patience.wait(fault).await?;
+        let mut budget = RetryBudget::for_write();
+        while let Err(fault) = progress_store.prepare(lane, to).await {
+            budget.wait(fault).await?;
         }
         Ok(())
     }
 
-    /// Sends the messages of a commit; those that were refused for good are dead letters of it then.
+    /// Sends the messages of a commit. Those that their output refuses for good become dead letters of the commit.
     async fn send(
         &self,
-        keeper: &dyn ProgressStore,
+        progress_store: &dyn ProgressStore,
         commit: &mut Commit,
         progress: &Progress,
     ) -> Result<(), CommitError> {
         let messages = Arc::unwrap_or_clone(std::mem::take(&mut commit.outbox));
-        let send = async { Ok(outbox::send(&self.sinks, messages, commit, Arc::clone(&self.witness)).await) };
-        let dead = while_owned(keeper, &commit.lane, progress, send).await?;
+        let send = async { Ok(send_all(&self.sinks, messages, commit, Arc::clone(&self.witness)).await) };
+        let dead = while_owned(progress_store, &commit.lane, progress, send).await?;
         commit.dead.extend(dead);
         Ok(())
     }
 }
 
-/// Does what no transaction protects from a stale owner: begins only where the lane is this process' own, and gives up as
-/// soon as it may be another's; a request on its way remains. Without progress the lane does not matter.
+/// Runs work that no transaction protects from a stale owner. It begins only if this process owns the lane, and is
+/// dropped as soon as another process may own it; a request on its way still arrives. Without progress the lane does
+/// not matter.
 async fn while_owned<T>(
-    keeper: &dyn ProgressStore,
+    progress_store: &dyn ProgressStore,
     lane: &str,
     progress: &Progress,
     work: impl Future<Output = Result<T, CommitError>>,
@@ -215,34 +229,35 @@ async fn while_owned<T>(
         return work.await;
     }
     tokio::select! {
+        // The lane first: work must not begin on a lane that was lost before.
         biased;
-        fault = keeper.lost(lane) => Err(fault.into()),
+        fault = progress_store.lost(lane) => Err(fault.into()),
         done = work => done,
     }
 }
 
-/// True where a commit is of more than one call's event, so that delivery can halve it. Events that the filter left out
+/// True if a commit is of more than one call's event, so that delivery can halve it. Events that the filter left out
 /// or that were given up before do not count.
 fn several(commit: &Commit) -> bool {
     let called = commit.counts.done.saturating_add(commit.counts.skipped);
-    commit.marks.len() > 1 || (commit.marks.is_empty() && called > 1)
+    commit.dedup.len() > 1 || (commit.dedup.is_empty() && called > 1)
 }
 
-/// Settles, with patience: what was written before would be written again otherwise.
-async fn settle(keeper: &dyn ProgressStore, lane: &str, progress: &Progress) -> Result<(), Fault> {
+/// Settles, and tries again within a budget: a fault here would have all effects written again.
+async fn settle(progress_store: &dyn ProgressStore, lane: &str, progress: &Progress) -> Result<(), Fault> {
     if *progress == Progress::None {
         return Ok(());
     }
-    let mut patience = Patience::for_write();
-    while let Err(fault) = keeper.settle(lane, progress).await {
-        patience.wait(fault).await?;
+    let mut budget = RetryBudget::for_write();
+    while let Err(fault) = progress_store.settle(lane, progress).await {
+        budget.wait(fault).await?;
     }
     Ok(())
 }
 
-impl engine::Engine for Engine {
+impl engine::Engine for AwsEngine {
     fn reads(&self) -> Arc<dyn Reads> {
-        Arc::new(TableReads::new(Arc::clone(&self.tables), self.local.reads()))
+        Arc::new(DynamoReads::new(Arc::clone(&self.tables), self.local.reads()))
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
@@ -255,5 +270,52 @@ impl engine::Engine for Engine {
 
     fn confirm<'a>(&'a self, route: &'a str, outbox: u64, dead: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>> {
         self.local.confirm(route, outbox, dead)
+    }
+}
+
+/// The engine of one route.
+pub struct EngineSettings {
+    /// Tables in DynamoDB, by their name in routes.toml.
+    pub tables: BTreeMap<String, DynamoTable>,
+    /// Object stores in S3, likewise.
+    pub stores: BTreeMap<String, S3Store>,
+    /// Outputs outside of the local engine, likewise. Used only with a progress store: else the local engine records
+    /// the messages, and delivery sends them after the commit.
+    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
+    /// Is notified of the results of their messages.
+    pub witness: Arc<dyn SendObserver>,
+    /// Everything else: embedded tables, streams and queues, dead letters, counters, and the progress if there is no
+    /// progress store.
+    pub local: Arc<dyn engine::Engine>,
+    /// Keeps the progress of the source. `None`: the local engine does.
+    pub progress_store: Option<Arc<dyn ProgressStore>>,
+    /// Exactly-once: the table of dedup records, in the place of the first table; created if it is missing. One table
+    /// serves
+    /// all routes. `None`: at-least-once, a batch that is delivered again is written again.
+    pub dedup_table: Option<String>,
+}
+
+/// Waits between tries.
+const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(30) };
+
+/// Sends the messages of a commit, in order for each output, until each is confirmed or refused for good; gives the
+/// refused ones. It does not give up by itself: the commit would be repeated, and its writes with it. Dropping the
+/// future leaves the batch undone, and it is delivered again with the same message ids.
+async fn send_all(
+    sinks: &BTreeMap<String, Arc<dyn Sink>>,
+    messages: Vec<OutboxMessage>,
+    commit: &Commit,
+    witness: Arc<dyn SendObserver>,
+) -> Vec<DeadLetter> {
+    let Commit { route, source, lane, handler, .. } = commit;
+    let mut outbox = Outbox::new(messages, witness);
+    loop {
+        let sender = OutboxOrigin { route, source, lane, handler, now: Timestamp::from_millis(wall_millis()) };
+        let Some(again) = outbox.attempt(sinks, &sender, None, |_, _| {}).await else {
+            return std::mem::take(&mut outbox.dead);
+        };
+        let wait = again.wait(&BACKOFF, random());
+        outbox.waits(wait);
+        tokio::time::sleep(wait).await;
     }
 }

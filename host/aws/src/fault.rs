@@ -1,4 +1,4 @@
-//! Errors of the SDK as faults: what may work when tried again, what was too much, what somebody must look at.
+//! Errors of the SDK as faults: transient, throttled, or permanent with the remedy for the operator.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -46,7 +46,7 @@ const CREDENTIALS: &[&str] = &[
 ];
 /// Codes of a missing permission.
 const DENIED: &[&str] = &["AccessDeniedException", "AccessDenied", "AuthorizationError", "Forbidden", "403"];
-/// Codes of a resource that is not there.
+/// Codes of a resource that does not exist.
 const MISSING: &[&str] = &[
     "ResourceNotFoundException",
     "NoSuchBucket",
@@ -57,15 +57,15 @@ const MISSING: &[&str] = &[
     "QueueDoesNotExist",
 ];
 
-/// Most characters of a service's own words that are told.
+/// Most characters of a service's message that are kept.
 const LONGEST: usize = 1000;
 
-/// The remedy where a request could not be made or signed.
+/// The remedy if a request could not be made or signed.
 const UNSET: &str = ": are region and credentials set, and is endpoint_url right?";
 
-/// What somebody has to do about an error, by its code.
+/// What the operator has to do about an error, by its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
+pub(crate) enum Remedy {
     /// Create the resource, or correct its name.
     Create,
     /// Use credentials that are valid.
@@ -75,8 +75,8 @@ pub enum Remedy {
 }
 
 impl Remedy {
-    /// The remedy for an error with this code; `None` where there is none to be told.
-    pub fn of(code: &str) -> Option<Self> {
+    /// The remedy for an error with this code; `None` if there is none.
+    pub(crate) fn of(code: &str) -> Option<Self> {
         if MISSING.contains(&code) {
             Some(Remedy::Create)
         } else if CREDENTIALS.contains(&code) || STALE.contains(&code) {
@@ -88,7 +88,7 @@ impl Remedy {
         }
     }
 
-    /// In words, to be put behind what is wrong.
+    /// In words, to follow the reason.
     fn words(self) -> &'static str {
         match self {
             Remedy::Create => ": create it, or correct its name in routes.toml",
@@ -98,8 +98,8 @@ impl Remedy {
     }
 }
 
-/// What an error of the SDK means; `doing` says what was attempted, with the name of the resource.
-pub fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Fault
+/// The fault that an error of the SDK means; `doing` names the request and its resource.
+pub(crate) fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Fault
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -127,7 +127,7 @@ where
     }
 }
 
-/// An error and what caused it, in one line.
+/// An error with its causes, in one line.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -142,7 +142,7 @@ fn chain(error: &dyn Error) -> String {
     brief(&text).split('\n').map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
-/// The beginning of a text of a service: it is logged, and kept with each message that it is about.
-pub fn brief(text: &str) -> &str {
+/// The beginning of a service's message: it is logged, and kept with each event or message that failed for it.
+pub(crate) fn brief(text: &str) -> &str {
     text.char_indices().nth(LONGEST).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a router does with a resource. Names may be ARNs where one is known.
+/// A use of a resource by the router. Names may be ARNs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Use {
     /// Reads a stream.
@@ -16,7 +16,7 @@ pub enum Use {
         /// By a registered consumer, which the router registers.
         fan_out: bool,
     },
-    /// Keeps leases in a table, which the router makes where it is absent.
+    /// Keeps leases in a table, which the router makes if it is missing.
     Leases {
         /// Name or ARN.
         table: String,
@@ -38,8 +38,8 @@ pub enum Use {
         /// Indexes that are queried.
         indexes: Vec<String>,
     },
-    /// Marks events as done in a table, which the router makes where it is absent.
-    Marks {
+    /// Keeps dedup records in a table, which the router makes if it is missing.
+    Dedup {
         /// Name or ARN.
         table: String,
     },
@@ -47,7 +47,7 @@ pub enum Use {
     ObjectsWrite {
         /// Bucket.
         bucket: String,
-        /// What all paths begin with; may be empty.
+        /// Prefix of all paths; may be empty.
         prefix: String,
     },
     /// Writes records to a stream.
@@ -65,7 +65,7 @@ pub enum Use {
         /// ARN.
         topic: String,
     },
-    /// Texts phones. A phone number is no resource: this allows to publish to whatever the account may.
+    /// Texts phones. A phone number is no resource: this allows everything that the account may publish to.
     Sms,
     /// Sends mails.
     SesSend {
@@ -95,7 +95,7 @@ fn grant<const N: usize>(sid: &'static str, actions: [&'static str; N], resource
     Grant { sid, actions: actions.into(), resources }
 }
 
-/// What one use needs.
+/// The grants that one use needs.
 fn grants(used: &Use) -> Vec<Grant> {
     match used {
         Use::KinesisRead { stream, fan_out } => {
@@ -146,7 +146,7 @@ fn grants(used: &Use) -> Vec<Grant> {
             ]
         }
         Use::Table { name, indexes } => tables(name, indexes),
-        Use::Marks { table } => {
+        Use::Dedup { table } => {
             let actions = [
                 "dynamodb:CreateTable",
                 "dynamodb:DescribeTable",
@@ -154,7 +154,7 @@ fn grants(used: &Use) -> Vec<Grant> {
                 "dynamodb:DescribeTimeToLive",
                 "dynamodb:PutItem",
             ];
-            vec![grant("Marks", actions, vec![arn("dynamodb", "table/", table)])]
+            vec![grant("DedupRecords", actions, vec![arn("dynamodb", "table/", table)])]
         }
         Use::ObjectsWrite { bucket, prefix } => {
             let prefix = prefix.trim_matches('/');
@@ -171,7 +171,7 @@ fn grants(used: &Use) -> Vec<Grant> {
     }
 }
 
-/// What an output needs; what is not one needs nothing here.
+/// The grants that an output needs; none for other uses.
 fn sends(used: &Use) -> Vec<Grant> {
     match used {
         Use::KinesisWrite { stream } => {
@@ -228,7 +228,7 @@ fn arn(service: &str, kind: &str, name: &str) -> String {
     }
 }
 
-/// The ARN of a queue; a URL of AWS' tells region and account.
+/// The The ARN of a queue; a URL of AWS contains region and account.
 fn queue_arn(queue: &str) -> String {
     let Some((_, rest)) = queue.split_once("://") else { return arn("sqs", "", queue) };
     let mut parts = rest.split('/');

@@ -4,14 +4,13 @@
 
 mod aggregate;
 mod fan_out;
-mod poll;
 mod records;
 
 use crate::client::Clients;
 use crate::fault;
-use crate::lease::lineage::Shard;
-use crate::shards::polled::Polled;
-use crate::shards::{self, Feed, Opened, Pace, Reader, Sharing, Stream};
+use crate::lineage::{Shard, ShardList};
+use crate::shards::polled::PolledFeed;
+use crate::shards::{self, ReadPace, ShardFeed, ShardReader, ShardedStream, Sharing, SourceWithProgress};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -25,22 +24,22 @@ use std::time::Duration;
 /// <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>, 2026-11.
 const SPACING: Duration = Duration::from_millis(200);
 const RATE: u32 = 2 << 20;
-/// Longest wait between two reads of an idle shard: that of Lambda's event source mappings.
+/// Longest wait between two reads of an idle shard: the one of Lambda's event source mappings.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often a list of shards is begun anew because it took too long.
+/// How often a listing of shards starts again because it took too long.
 const LISTINGS: u32 = 3;
 
 /// A stream to read.
 #[derive(Clone)]
-pub struct Settings {
+pub struct KinesisSettings {
     /// Name or ARN.
     pub stream: String,
     /// Where it is.
     pub place: ServiceLocation,
-    /// Where a group starts that has no positions yet.
+    /// Where a group without positions starts.
     pub start: Start,
-    /// Name of the consumer that records are pushed to; `None`: shards are polled. Registered where it is missing.
+    /// Name of the consumer that records are pushed to, registered if it is missing; `None`: shards are polled.
     pub fan_out: Option<String>,
     /// How shards are shared.
     pub sharing: Sharing,
@@ -50,10 +49,14 @@ pub struct Settings {
 ///
 /// # Errors
 /// A [`Fault`] that names the stream, the consumer or the lease table.
-pub async fn open(clients: &Clients, settings: &Settings, reader: Reader) -> Result<Opened, Fault> {
+pub async fn open(
+    clients: &Clients,
+    settings: &KinesisSettings,
+    reader: ShardReader,
+) -> Result<SourceWithProgress, Fault> {
     let client = clients.kinesis(&settings.place);
     let once = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
-    let stream = Target::of(&settings.stream);
+    let stream = StreamName::of(&settings.stream);
     let doing = format!("read {}", stream.name);
     let summary = stream.describe(&client).await.map_err(|error| fault::of(&doing, &error))?;
     let arn = summary.stream_description_summary().map(|summary| summary.stream_arn().to_owned());
@@ -66,8 +69,8 @@ pub async fn open(clients: &Clients, settings: &Settings, reader: Reader) -> Res
     shards::open(clients, Arc::new(stream), settings.start, &settings.sharing, reader).await
 }
 
-/// The time from which on a stream keeps its records, milliseconds since the Unix epoch, as `now` is; `None`: it keeps all
-/// that it ever had.
+/// The time from which on a stream keeps its records, in milliseconds since the Unix epoch, like `now`; `None`: it
+/// still has every record.
 ///
 /// # Errors
 /// A [`Fault`] that names the stream.
@@ -77,7 +80,7 @@ pub async fn keeps_from(
     stream: &str,
     now: u64,
 ) -> Result<Option<u64>, Fault> {
-    let target = Target::of(stream);
+    let target = StreamName::of(stream);
     let described = target.describe(&clients.kinesis(place)).await;
     let described = described.map_err(|error| fault::of(&format!("describe {}", target.name), &error))?;
     let Some(summary) = described.stream_description_summary() else { return Ok(None) };
@@ -91,20 +94,20 @@ fn kept(created: Option<u64>, hours: u64, now: u64) -> Option<u64> {
     (created.unwrap_or(0) < kept).then_some(kept)
 }
 
-/// How a stream is called in requests.
+/// A stream as requests name it.
 #[derive(Debug, Clone)]
-struct Target {
+struct StreamName {
     name: String,
     stream: Option<String>,
     arn: Option<String>,
 }
 
-impl Target {
+impl StreamName {
     fn of(stream: &str) -> Self {
         let name = format!("stream {stream:?}");
         let text = stream.to_owned();
         let (stream, arn) = if stream.starts_with("arn:") { (None, Some(text)) } else { (Some(text), None) };
-        Target { name, stream, arn }
+        StreamName { name, stream, arn }
     }
 
     async fn describe(
@@ -129,7 +132,7 @@ struct KinesisStream {
     client: Client,
     /// Without retries of its own: they would use up the shard's limit (reliability K13).
     reads: Client,
-    stream: Target,
+    stream: StreamName,
     /// ARN of the consumer that records are pushed to.
     consumer: Option<String>,
 }
@@ -146,7 +149,7 @@ impl KinesisStream {
             };
             let output = match request.send().await {
                 Ok(output) => output,
-                // Tokens are valid for five minutes; the list begins anew.
+                // Tokens are valid for five minutes: the listing starts again.
                 Err(error) if error.code() == Some("ExpiredNextTokenException") && begun < LISTINGS => {
                     (shards, token, begun) = (Vec::new(), None, begun + 1);
                     continue;
@@ -174,20 +177,22 @@ fn shard(shard: &aws_sdk_kinesis::types::Shard) -> Shard {
     }
 }
 
-impl Stream for KinesisStream {
+impl ShardList for KinesisStream {
     fn name(&self) -> &str {
         &self.stream.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "kinesis"
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {
         Box::pin(self.list_all())
     }
+}
 
-    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn Feed> {
+impl ShardedStream for KinesisStream {
+    fn kind(&self) -> &'static str {
+        "kinesis"
+    }
+
+    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn ShardFeed> {
         let doing = format!("read shard {shard:?} of {}", self.stream.name);
         match &self.consumer {
             Some(consumer) => {
@@ -195,15 +200,21 @@ impl Stream for KinesisStream {
             }
             None => {
                 let (client, stream) = (self.reads.clone(), self.stream.clone());
-                Box::new(Polled::new(poll::Poll { client, stream, shard: shard.to_owned(), hashes, doing }))
+                Box::new(PolledFeed::new(records::KinesisPages {
+                    client,
+                    stream,
+                    shard: shard.to_owned(),
+                    hashes,
+                    doing,
+                }))
             }
         }
     }
 
-    fn pace(&self) -> Pace {
+    fn pace(&self) -> ReadPace {
         match self.consumer {
-            Some(_) => Pace::new(Duration::ZERO, None, Duration::ZERO),
-            None => Pace::new(SPACING, Some(RATE), IDLE),
+            Some(_) => ReadPace::new(Duration::ZERO, None, Duration::ZERO),
+            None => ReadPace::new(SPACING, Some(RATE), IDLE),
         }
     }
 }

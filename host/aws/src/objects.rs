@@ -1,11 +1,10 @@
-//! Objects in S3. A path is where its object goes, so a retry overwrites what the first try may have left.
+//! Objects in S3. A retry writes to the same path, so it overwrites what the first try may have left.
 
 mod multipart;
-mod path;
 
 use crate::client::Clients;
 use crate::fault;
-use crate::tables::Patience;
+use crate::retry::RetryBudget;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -30,10 +29,10 @@ const IN_FLIGHT: usize = 4;
 
 /// An object store of routes.toml that is in S3.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
+pub struct S3Store {
     /// Bucket.
     pub bucket: String,
-    /// What every path begins with; may be empty.
+    /// Prefix of every path; may be empty.
     pub prefix: String,
     /// Where it is.
     pub place: ServiceLocation,
@@ -43,8 +42,8 @@ pub struct Store {
 
 /// The object stores of a route, by their name in routes.toml.
 #[derive(Debug)]
-pub struct Stores {
-    stores: BTreeMap<String, (Store, Client)>,
+pub(crate) struct S3Stores {
+    stores: BTreeMap<String, (S3Store, Client)>,
 }
 
 /// An object on its way.
@@ -56,33 +55,33 @@ struct Upload<'a> {
     doing: String,
 }
 
-impl Stores {
+impl S3Stores {
     /// The stores; nothing is sent before they are used.
     #[must_use]
-    pub fn new(stores: BTreeMap<String, Store>, clients: &Clients) -> Self {
-        let open = |(name, store): (String, Store)| {
+    pub(crate) fn new(stores: BTreeMap<String, S3Store>, clients: &Clients) -> Self {
+        let open = |(name, store): (String, S3Store)| {
             let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
             let config = clients.s3(&store.place, store.path_style).config().to_builder();
             let config = config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
             (name, (store, Client::from_conf(config)))
         };
-        Stores { stores: stores.into_iter().map(open).collect() }
+        S3Stores { stores: stores.into_iter().map(open).collect() }
     }
 
-    /// True where the store is in S3.
+    /// True if the store is in S3.
     #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.stores.contains_key(name)
     }
 
-    /// Checks paths; each object comes with the index of its action.
+    /// Checks paths. Each object has the index of its action.
     ///
     /// # Errors
-    /// [`CommitError::Refused`] with those that can never work.
-    pub fn check(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
+    /// [`CommitError::Refused`] with the paths that can never work.
+    pub(crate) fn check(&self, objects: &[(usize, PutObject)]) -> Result<(), CommitError> {
         let wrong = |(index, object): &(usize, PutObject)| {
             let prefix = self.stores.get(&object.store).map_or("", |(store, _)| store.prefix.as_str());
-            let why = path::check(prefix, &object.path).err()?;
+            let why = check_path(prefix, &object.path).err()?;
             Some((*index, format!("object path {:?} of store {:?}: {why}", object.path, object.store)))
         };
         let refused: Vec<_> = objects.iter().filter_map(wrong).collect();
@@ -92,9 +91,9 @@ impl Stores {
     /// Puts objects. Of two with one path the last one stays.
     ///
     /// # Errors
-    /// A [`Fault`], a missing permission included: nothing is given up (reliability E7). Some objects may be there; putting
-    /// them again overwrites them.
-    pub async fn put(&self, objects: &[(usize, PutObject)]) -> Result<(), Fault> {
+    /// A [`Fault`], a missing permission included: nothing is given up (reliability E7). Some objects may be written;
+    /// putting them again overwrites them.
+    pub(crate) async fn put(&self, objects: &[(usize, PutObject)]) -> Result<(), Fault> {
         let mut last: BTreeMap<(&str, &str), &PutObject> = BTreeMap::new();
         for (_, object) in objects {
             last.insert((&object.store, &object.path), object);
@@ -122,15 +121,59 @@ impl Stores {
 
 impl Upload<'_> {
     async fn single(&self, bytes: &[u8]) -> Result<(), Fault> {
-        let mut patience = Patience::for_write();
+        let mut budget = RetryBudget::for_write();
         let body = aws_sdk_s3::primitives::SdkBody::from(bytes);
         loop {
             let body = ByteStream::new(body.try_clone().unwrap_or_else(|| bytes.into()));
             let request = self.client.put_object().bucket(self.bucket).key(&self.key).content_type(self.content_type);
             match request.body(body).send().await {
                 Ok(_) => return Ok(()),
-                Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
             }
         }
+    }
+}
+
+/// Longest key of an object, bytes.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>, November 2026.
+const KEY_LIMIT: usize = 1024;
+
+/// Refuses a path that can never work. The same rules as for directories, so that a route can change from one to the
+/// other.
+///
+/// # Errors
+/// Why.
+fn check_path(prefix: &str, path: &str) -> Result<(), &'static str> {
+    if path.is_empty() {
+        return Err("it is empty");
+    }
+    if prefix.len().saturating_add(path.len()) > KEY_LIMIT {
+        return Err("with the prefix of its store it is longer than 1024 bytes");
+    }
+    if path.chars().any(char::is_control) || path.contains('\\') {
+        return Err("control characters and backslashes are not allowed");
+    }
+    for segment in path.split('/') {
+        match segment {
+            "" => return Err("it has an empty segment: it is relative, and / stands between names only"),
+            "." | ".." => return Err("it has a segment \".\" or \"..\""),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_stays_below_its_prefix() {
+        assert_eq!(check_path("lake/", "dt=2026-11-22/a.parquet"), Ok(()));
+        for bad in ["", "/a", "a//b", "../a", "a/./b", "a\\b", "a\nb"] {
+            assert!(check_path("lake/", bad).is_err(), "{bad:?}");
+        }
+        assert!(check_path(&"p".repeat(1000), &"x".repeat(24)).is_ok());
+        assert!(check_path(&"p".repeat(1000), &"x".repeat(25)).is_err());
     }
 }

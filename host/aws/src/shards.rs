@@ -1,120 +1,101 @@
-//! What Kinesis and DynamoDB streams share: shards that are discovered, read page by page, and given as lanes.
+//! Streams of shards, for Kinesis and DynamoDB: shards are discovered, read page by page, and given as lanes.
 //!
-//! A shard is a lane. Who reads which shard is decided by leases ([`crate::lease`]), or, where a single process works
-//! alone, by that process. Lanes never acknowledge, but for the end of a shard of which every event is settled.
+//! A shard is a lane. Leases decide which process reads which shard ([`crate::lease`]); a process that works alone
+//! reads all. A lane settles nothing by itself but the end of a shard whose events are all settled.
 
-mod alone;
 mod backlog;
 pub(crate) mod lane;
 mod leased;
 mod pace;
 pub(crate) mod polled;
-pub mod position;
-mod room;
-mod tip;
+mod sole_reader;
 
-pub use alone::Alone;
-pub(crate) use pace::Pace;
+pub(crate) use pace::ReadPace;
+pub use sole_reader::SoleReader;
 
 use crate::client::Clients;
 use crate::fault;
-use crate::lease::{self, lineage::Shard};
+use crate::lease;
+use crate::lineage::ShardList;
+use crate::position::Position;
 use crate::progress::ProgressStore;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::Source;
 use esclusa_flow::verdict::Reason;
-use position::Position;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// How often shards are discovered where nothing else is said. The end of a shard is always followed by a discovery.
+/// How often shards are discovered if nothing else is set. The end of a shard is always followed by a discovery.
 pub const DISCOVERY: Duration = Duration::from_secs(60);
 
-/// Who reads, and as what.
+/// The reader of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reader {
+pub struct ShardReader {
     /// Route name.
     pub route: Arc<str>,
     /// Source name.
     pub source: Arc<str>,
 }
 
-/// Counts and logs a shard that came from one that was trimmed before the group knew of it.
-pub(crate) fn tell_orphan(lag: &Lag, stream: &str, shard: &Shard) {
-    lag.add_gap();
-    tracing::error!(
-        stream,
-        shard = shard.id,
-        parents = ?shard.parents,
-        "gap: the shard came from one that was trimmed before the route knew of it"
-    );
-}
-
-/// Who decides which process reads which shard.
+/// Decides which process reads which shard.
 #[derive(Clone)]
-pub enum Coordination {
+pub enum ShardCoordination {
     /// Any number of processes, by leases.
-    Leases(lease::Settings),
+    Leases(lease::LeaseSettings),
     /// This process reads all shards; positions are kept elsewhere.
-    Alone(Arc<Alone>),
+    Alone(Arc<SoleReader>),
 }
 
 /// How shards are shared and discovered.
 #[derive(Clone)]
 pub struct Sharing {
-    /// Who reads what.
-    pub coordination: Coordination,
+    /// Decides which process reads which shard.
+    pub coordination: ShardCoordination,
     /// A shard waits for those that it came from, so that keys stay in order over splits and merges.
     pub ordered: bool,
-    /// Most bytes of records that were read and not given yet, in all shards.
+    /// Most bytes that are read ahead: records of all shards that were read and not given yet.
     pub read_ahead: usize,
     /// Routes that read the same shards: each takes its part of the reads that the service allows.
     pub routes: u32,
     /// How often shards are discovered, about.
     pub discovery: Duration,
-    /// Where the state of the shards is shown.
+    /// Shows the state of the shards.
     pub lag: Arc<Lag>,
 }
 
-/// A source, and what keeps its progress where that is not done elsewhere.
-pub type Opened = (Box<dyn Source>, Option<Arc<dyn ProgressStore>>);
+/// A source, and the store of its progress. `None`: the local engine keeps it.
+pub type SourceWithProgress = (Box<dyn Source>, Option<Arc<dyn ProgressStore>>);
 
 /// A stream with shards.
-pub(crate) trait Stream: Send + Sync {
-    /// The stream for people: kind and name.
-    fn name(&self) -> &str;
-
+pub(crate) trait ShardedStream: ShardList {
     /// Its kind as written in routes.toml.
     fn kind(&self) -> &'static str;
 
-    /// All shards that can be read at present.
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>>;
-
     /// A reader of one shard; nothing is sent yet.
-    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn Feed>;
+    fn feed(&self, shard: &str, hashes: Option<(u128, u128)>) -> Box<dyn ShardFeed>;
 
     /// How often its shards may be read.
-    fn pace(&self) -> Pace;
+    fn pace(&self) -> ReadPace;
 }
 
-/// Reads the records of one shard in order.
-pub(crate) trait Feed: Send {
-    /// Goes to a place; nothing is sent yet.
+/// Reads the records of one shard, in order.
+pub(crate) trait ShardFeed: Send {
+    /// Sets the start of the next page; nothing is sent yet.
     fn seek(&mut self, to: Cursor);
 
-    /// The records that come next. A feed that is pushed waits for them, at most for `wait`. Cancel-safe: a page that
+    /// Gives the next records. If records are pushed it waits for them, at most for `wait`. Cancel-safe: a page that
     /// was not returned is read again.
-    fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, ReadError>>;
+    fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, PageError>>;
 
-    /// Where records are pushed: waits until there are some. Never ends elsewhere. Cancel-safe.
+    /// Waits until pushed records have come. Never ends for a shard that is polled. Cancel-safe.
     fn pushed(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
@@ -141,10 +122,10 @@ pub(crate) enum Cursor {
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     /// The records, in order.
-    pub records: Vec<Found>,
+    pub records: Vec<FetchedRecord>,
     /// Bytes that the service sent, for its limits.
     pub bytes: usize,
-    /// How far behind the newest record the reader is, as the service says it.
+    /// How far the reader is behind the newest record, by the service's own figure.
     pub behind_millis: Option<u64>,
     /// The shard has nothing more, ever.
     pub ended: bool,
@@ -152,18 +133,18 @@ pub(crate) struct Page {
 
 /// A record as it was read.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum FetchedRecord {
     /// One event.
-    One(Record),
-    /// Several, which are made when a batch needs them.
+    One(ShardRecord),
+    /// Several events, which are made when a batch needs them.
     Several(Several),
 }
 
 /// The events of one record.
 pub(crate) struct Several {
     /// The events, in order.
-    pub events: Box<dyn Iterator<Item = Record> + Send>,
-    /// Bytes of memory that it takes until the last of them is made.
+    pub events: Box<dyn Iterator<Item = ShardRecord> + Send>,
+    /// Bytes of memory that the record takes until its last event is made.
     pub size: usize,
     /// When the record was accepted, milliseconds since the Unix epoch.
     pub timestamp: u64,
@@ -171,7 +152,7 @@ pub(crate) struct Several {
 
 /// An event as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
+pub(crate) struct ShardRecord {
     /// Where it is.
     pub position: Position,
     /// Stable across redeliveries.
@@ -182,23 +163,23 @@ pub(crate) struct Record {
     pub data: Vec<u8>,
     /// When it was accepted, milliseconds since the Unix epoch.
     pub timestamp: u64,
-    /// Set if no plugin is to be called with it: why it is given up.
+    /// Why the event is given up without a call; `None`: it is not.
     pub refused: Option<Box<Reason>>,
 }
 
-impl Found {
+impl FetchedRecord {
     /// When it was accepted, milliseconds since the Unix epoch.
-    pub fn timestamp(&self) -> u64 {
+    pub(crate) fn timestamp(&self) -> u64 {
         match self {
-            Found::One(record) => record.timestamp,
-            Found::Several(several) => several.timestamp,
+            FetchedRecord::One(record) => record.timestamp,
+            FetchedRecord::Several(several) => several.timestamp,
         }
     }
 }
 
-impl From<Record> for Found {
-    fn from(record: Record) -> Self {
-        Found::One(record)
+impl From<ShardRecord> for FetchedRecord {
+    fn from(record: ShardRecord) -> Self {
+        FetchedRecord::One(record)
     }
 }
 
@@ -210,12 +191,12 @@ impl fmt::Debug for Several {
 
 /// A page that was not read.
 #[derive(Debug)]
-pub(crate) enum ReadError {
+pub(crate) enum PageError {
     /// Read less often.
     Throttled(String),
     /// The iterator is too old.
     Expired(String),
-    /// The place is older than the oldest record: records are lost.
+    /// The position is older than the oldest record: records are lost.
     Trimmed(String),
     /// The service does not know the shard.
     Gone(String),
@@ -223,18 +204,18 @@ pub(crate) enum ReadError {
     Fault(Fault),
 }
 
-impl ReadError {
-    /// What a failed read means; `doing` says what was read.
-    pub fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Self
+impl PageError {
+    /// Reads the error of a request; `doing` names it in messages.
+    pub(crate) fn of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         match (error.code(), fault::of(doing, error)) {
-            (Some("ExpiredIteratorException"), fault) => ReadError::Expired(fault.to_string()),
-            (Some("TrimmedDataAccessException"), fault) => ReadError::Trimmed(fault.to_string()),
-            (_, Fault::Throttled { reason, .. }) => ReadError::Throttled(reason),
-            (Some("ResourceNotFoundException"), fault) => ReadError::Gone(fault.to_string()),
-            (_, fault) => ReadError::Fault(fault),
+            (Some("ExpiredIteratorException"), fault) => PageError::Expired(fault.to_string()),
+            (Some("TrimmedDataAccessException"), fault) => PageError::Trimmed(fault.to_string()),
+            (_, Fault::Throttled { reason, .. }) => PageError::Throttled(reason),
+            (Some("ResourceNotFoundException"), fault) => PageError::Gone(fault.to_string()),
+            (_, fault) => PageError::Fault(fault),
         }
     }
 }
@@ -242,34 +223,34 @@ impl ReadError {
 /// Opens a stream as one route reads it.
 ///
 /// # Errors
-/// A [`Fault`] that names the lease table, where there is one.
+/// A [`Fault`] that names the lease table, if there is one.
 pub(crate) async fn open(
     clients: &Clients,
-    stream: Arc<dyn Stream>,
+    stream: Arc<dyn ShardedStream>,
     start: Start,
     sharing: &Sharing,
-    reader: Reader,
-) -> Result<Opened, Fault> {
-    let opening = lane::Opening {
+    reader: ShardReader,
+) -> Result<SourceWithProgress, Fault> {
+    let opening = lane::LaneOpener {
         stream,
         reader,
         start,
         ordered: sharing.ordered,
         routes: sharing.routes,
-        room: room::Room::new(sharing.read_ahead),
+        room: pace::ReadAheadLimit::new(sharing.read_ahead),
         lag: Arc::clone(&sharing.lag),
     };
     match &sharing.coordination {
-        Coordination::Leases(settings) => leased::open(clients, settings, sharing.discovery, opening).await,
-        Coordination::Alone(alone) => {
-            Ok((Box::new(alone::AloneSource::new(Arc::clone(alone), sharing.discovery, opening)), None))
+        ShardCoordination::Leases(settings) => leased::open(clients, settings, sharing.discovery, opening).await,
+        ShardCoordination::Alone(alone) => {
+            Ok((Box::new(sole_reader::SoleSource::new(Arc::clone(alone), sharing.discovery, opening)), None))
         }
     }
 }
 
-impl Reader {
-    fn origin(&self, kind: &str, lane: &str) -> Origin {
-        Origin {
+impl ShardReader {
+    fn origin(&self, kind: &str, lane: &str) -> BatchOrigin {
+        BatchOrigin {
             route: Arc::clone(&self.route),
             source: Arc::clone(&self.source),
             kind: kind.into(),
@@ -281,6 +262,5 @@ impl Reader {
 
 /// Milliseconds since the Unix epoch, by this machine's clock.
 pub(crate) fn wall_millis() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    esclusa_flow::timestamp::Timestamp::from(SystemTime::now()).millis()
 }

@@ -1,10 +1,9 @@
-//! Outputs: messages for Kinesis, SQS, SNS, SES and S3.
+//! Sinks: messages for Kinesis, SQS, SNS, SES and S3.
 //!
-//! Every entry of a batch has a result of its own (reliability E1, E2): what failed for now is tried again alone, and a
-//! message that can never be sent does not hold up the others. Where messages have a key, no message is sent before an
-//! earlier one of its key was (invariant 3). A receiver may see a message twice, with the same id.
+//! Every entry of a batch has a result of its own (reliability E1, E2): an entry that failed for now is tried again
+//! alone, and a message that can never be sent does not hold up the others. A message with a key is not sent before
+//! earlier ones of its key (invariant 3). A receiver may see a message twice, with the same id.
 
-mod batch;
 pub mod kinesis;
 mod requests;
 pub mod s3;
@@ -21,8 +20,8 @@ use esclusa_flow::fault::Fault;
 use std::error::Error;
 use std::time::Duration;
 
-/// Codes that judge a message rather than the request's target or sender. All others, such as a missing stream or
-/// missing permission, are for somebody to repair, and lose no message meanwhile (reliability E7).
+/// Codes that mean that the message is wrong, and not the stream, queue or permission. An operator can repair those,
+/// and no message is lost meanwhile (reliability E7).
 const UNFIT: &[&str] = &[
     "ValidationException",
     "ValidationError",
@@ -42,7 +41,7 @@ const UNFIT: &[&str] = &[
     "EntityTooLarge",
 ];
 
-/// What a failed request means for its messages: permanent only where it is the messages' fault.
+/// The fault of a failed request for its messages: permanent only if the messages are wrong.
 fn fault_of<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Fault
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -53,7 +52,7 @@ where
     }
 }
 
-/// What a failed entry of a batch means.
+/// The fault of a failed entry of a batch.
 fn entry_fault(doing: &str, code: &str, message: &str, sender_fault: bool) -> Fault {
     let reason = format!("{doing}: {}: {}", fault::brief(code), fault::brief(message));
     if sender_fault && unfit(code) {
@@ -69,13 +68,13 @@ fn unfit(code: &str) -> bool {
     UNFIT.contains(&code.rsplit('.').next().unwrap_or(code))
 }
 
-/// The payload where it has to be text.
+/// The payload as text, for services that take nothing else.
 fn text(message: &OutboxMessage) -> Result<&str, Fault> {
     std::str::from_utf8(&message.send.data)
         .map_err(|_| Fault::Permanent("the payload is not UTF-8 text, and this output takes nothing else".to_owned()))
 }
 
-/// The value of an attribute, where it is there and not empty.
+/// The value of an attribute that is not empty.
 fn attribute<'a>(message: &'a OutboxMessage, name: &str) -> Option<&'a str> {
     message.send.attributes.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
 }

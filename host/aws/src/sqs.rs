@@ -1,54 +1,59 @@
 //! SQS queues as sources, standard and FIFO.
 //!
-//! Workers receive messages, keep them invisible while they are in hand, and hand out batches. Nothing is deleted before
-//! its effects are confirmed (invariant 1), and a message that is lost track of is shown again by the queue when its
-//! visibility timeout passes (invariant 2).
+//! Workers receive messages, keep them invisible while they have them, and give batches. No message is deleted before
+//! its effects are confirmed (invariant 1). A message that this process loses comes again when its visibility timeout
+//! passes (invariant 2).
 //!
-//! All routes of this process that read a source share what is received: each message is for each route, and is deleted when
-//! all are done with it ([`shares`]; what they have in common is the [`hub`]). Other processes know nothing of that: a
-//! message that one route gave back may come to a process where all handle it again.
+//! All routes of this process that read a source share its messages: each message is for each route, and is deleted
+//! when all have finished it ([`ack_tracker`], [`shared_receiver`]). Other processes do not know which routes have: a
+//! message that one route released may come to another process, and all routes there handle it again.
 //!
 //! A FIFO queue's batch holds messages of one group, in order. SQS gives out nothing of a group that has messages in
-//! flight, so groups need no coordination among processes; a group that fails is given back as a whole and holds up no
+//! flight, so groups need no coordination among processes; a group that fails is released as a whole and holds up no
 //! other.
 
-mod backlog;
-mod event;
-mod hand;
-mod hub;
-mod keeper;
-mod queue;
-mod remembered;
-mod shares;
-mod source;
+mod ack_tracker;
+mod drained;
+mod queue_requests;
+mod queue_worker;
+mod received_message;
+mod shared_receiver;
+mod worker_buffer;
 
 use crate::client::Clients;
 use crate::progress::ProgressStore;
+use aws_sdk_dynamodb::types::Update;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::Token;
+use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::Source;
-use hub::Hub;
-pub use hub::Routes;
 use parking_lot::{Mutex, MutexGuard};
+use queue_requests::SqsQueue;
+use queue_worker::SqsSource;
+pub use shared_receiver::Routes;
+use shared_receiver::SharedReceiver;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A queue to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct SqsSettings {
     /// Name, URL or ARN. A name ending in `.fifo` is a FIFO queue.
     pub queue: String,
     /// Where it is.
     pub place: ServiceLocation,
-    /// How long a received message stays invisible, in whole seconds, rounded up; it is extended while the message is in
+    /// How long a received message stays invisible, in whole seconds, rounded up; it is extended while the message is
+    /// in
     /// work. `None`: as the queue says.
     pub visibility_timeout: Option<Duration>,
 }
 
-/// Who reads it.
+/// The reader of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reader {
+pub struct QueueReader {
     /// Route name in routes.toml.
     pub route: Arc<str>,
     /// Source name in routes.toml.
@@ -59,24 +64,26 @@ pub struct Reader {
 
 /// The queues that routes of this process read. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Queues(Arc<Mutex<Known>>);
+pub struct SqsQueues(Arc<Mutex<QueueRegistry>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct QueueRegistry {
     routes: BTreeMap<Arc<str>, Routes>,
-    hubs: BTreeMap<Arc<str>, (Settings, Arc<Hub>)>,
+    hubs: BTreeMap<Arc<str>, (SqsSettings, Arc<SharedReceiver>)>,
 }
 
-impl Queues {
-    fn known(&self) -> MutexGuard<'_, Known> {
+impl SqsQueues {
+    fn known(&self) -> MutexGuard<'_, QueueRegistry> {
         self.0.lock()
     }
 
-    /// The routes that read each source from now on, those that are paused as well. A message is deleted when all of them
-    /// are done with it. Of a source that nothing is said of, whoever opens it is the only reader.
+    /// Sets the routes that read each source from now on, paused ones included. A message is deleted when all of them
+    /// have finished it. A source that is missing from `routes` is read only by the route that opens it.
     pub fn set_routes(&self, routes: BTreeMap<Arc<str>, Routes>) {
         let mut known = self.known();
-        known.hubs.retain(|source, (_, hub)| routes.get(source).map(|routes| hub.set_routes(routes)).is_some());
+        known
+            .hubs
+            .retain(|source, (_, receiver)| routes.get(source).map(|routes| receiver.set_routes(routes)).is_some());
         known.routes = routes;
     }
 
@@ -87,27 +94,66 @@ impl Queues {
     pub async fn open(
         &self,
         clients: &Clients,
-        settings: &Settings,
-        reader: Reader,
+        settings: &SqsSettings,
+        reader: QueueReader,
     ) -> Result<(Box<dyn Source>, Arc<dyn ProgressStore>), Fault> {
-        let queue = queue::Queue::find(clients.sqs(&settings.place), settings).await?;
-        let hub = self.hub(queue, settings, &reader);
-        let keeper = keeper::Receipts { hub: hub.clone(), route: reader.route.clone() };
-        Ok((Box::new(source::QueueSource::new(hub, reader)), Arc::new(keeper)))
+        let queue = SqsQueue::find(clients.sqs(&settings.place), settings).await?;
+        let receiver = self.receiver(queue, settings, &reader);
+        let progress_store = ReceiptStore { receiver: receiver.clone(), route: reader.route.clone() };
+        Ok((Box::new(SqsSource::new(receiver, reader)), Arc::new(progress_store)))
     }
 
-    fn hub(&self, queue: queue::Queue, settings: &Settings, reader: &Reader) -> Arc<Hub> {
+    fn receiver(&self, queue: SqsQueue, settings: &SqsSettings, reader: &QueueReader) -> Arc<SharedReceiver> {
         let mut known = self.known();
-        if let Some((of, hub)) = known.hubs.get(&reader.source)
+        if let Some((of, receiver)) = known.hubs.get(&reader.source)
             && of == settings
-            && (hub.in_use() || hub.queue.is(&queue))
+            && (receiver.in_use() || receiver.queue.is(&queue))
         {
-            return hub.clone();
+            return receiver.clone();
         }
         let alone = || Routes::from([(reader.route.clone(), usize::MAX)]);
         let routes = known.routes.get(&reader.source).cloned().unwrap_or_else(alone);
-        let hub = Arc::new(Hub::new(queue, reader.source.clone(), &routes));
-        known.hubs.insert(reader.source.clone(), (settings.clone(), hub.clone()));
-        hub
+        let receiver = Arc::new(SharedReceiver::new(queue, reader.source.clone(), &routes));
+        known.hubs.insert(reader.source.clone(), (settings.clone(), receiver.clone()));
+        receiver
+    }
+}
+
+/// Settles the messages of a route. A receipt that is not valid any more is no error: the effects are written, and
+/// another consumer has the message now and will handle it once more (reliability Q1).
+pub struct ReceiptStore {
+    /// The receiver that the routes of the source share.
+    pub receiver: Arc<SharedReceiver>,
+    /// The route.
+    pub route: Arc<str>,
+}
+
+impl ProgressStore for ReceiptStore {
+    fn lost<'a>(&'a self, _lane: &'a str) -> BoxFuture<'a, Fault> {
+        Box::pin(std::future::pending())
+    }
+
+    fn settle<'a>(&'a self, _lane: &'a str, progress: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let Progress::Receipts { delete, release } = progress else { return Ok(()) };
+            let done = delete.iter().filter_map(|token| Some((receipt(token)?, None)));
+            let released = release.iter().filter_map(|(token, wait)| Some((receipt(token)?, Some(*wait))));
+            self.receiver.settle(&self.route, done.chain(released).collect()).await
+        })
+    }
+
+    fn write(&self, _lane: &str, _progress: &Progress) -> Result<Option<Update>, Fault> {
+        Ok(None)
+    }
+
+    fn prepare<'a>(&'a self, _lane: &'a str, _to: &'a Token) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+fn receipt(token: &Token) -> Option<Box<str>> {
+    match token {
+        Token::Text(receipt) => Some(receipt.clone()),
+        Token::Offset(_) => None,
     }
 }

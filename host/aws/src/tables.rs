@@ -1,49 +1,36 @@
-//! Tables in DynamoDB: writes of a commit and reads of a plugin.
+//! Tables in DynamoDB: the writes of a commit and the reads of a plugin.
 //!
-//! Writes that may be repeated by themselves (puts, deletes) go in bulk; those that may not (updates, guards that say
-//! rerun) and all of an exactly-once commit go in one transaction with what makes them happen once.
+//! Writes that may be repeated by themselves (puts, deletes) go in bulk. Updates, guards that say rerun, and all writes
+//! of an exactly-once commit go into one transaction, with the fence that makes them happen once.
 
-pub mod attribute;
-mod bulk;
+pub(crate) mod attribute;
 mod cancellation;
-pub mod document;
+mod dedup;
+mod dynamo_reads;
 mod expression;
-mod fence;
 mod fold;
-mod marks;
-pub mod open;
-mod patience;
-mod plan;
-mod reads;
-pub mod schema;
-mod single;
+mod item_write;
+pub(crate) mod open_table;
+mod repeatable;
 mod transaction;
 
-pub use fence::Fence;
-pub use marks::Marks;
-pub use patience::Patience;
-pub use plan::Write;
-pub use reads::TableReads;
+pub(crate) use dedup::{DedupTable, Fence};
+pub(crate) use dynamo_reads::DynamoReads;
+pub(crate) use item_write::ItemWrite;
 
 use crate::client::Clients;
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
-use fold::Failing;
-use futures_util::stream::{self, StreamExt};
-use open::{OpenTable, Slot};
+use open_table::{LazyTable, OpenTable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Conditional writes in flight for one commit.
-const IN_FLIGHT: usize = 16;
-
-/// A table of routes.toml that is in DynamoDB. What a commit does to one item is one write: a stream of the table shows the
-/// item before and after it, and no step in between.
+/// A table of routes.toml that is in DynamoDB. All that a commit does to one item is one write: a stream of the table
+/// shows the item before and after it, and no step in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
+pub struct DynamoTable {
     /// Its name in DynamoDB.
     pub name: String,
     /// Where it is.
@@ -52,38 +39,32 @@ pub struct Table {
 
 /// The tables of a route, by their name in routes.toml.
 #[derive(Debug)]
-pub struct Tables {
-    slots: BTreeMap<String, Slot>,
-    split: AtomicU64,
+pub(crate) struct DynamoTables {
+    tables: BTreeMap<String, LazyTable>,
 }
 
-impl Tables {
+impl DynamoTables {
     /// The tables; nothing is sent before they are used.
     #[must_use]
-    pub fn new(tables: BTreeMap<String, Table>, clients: &Clients) -> Self {
-        let slots = tables.into_iter().map(|(name, table)| (name.clone(), Slot::new(&name, table, clients))).collect();
-        Tables { slots, split: AtomicU64::new(0) }
+    pub(crate) fn new(tables: BTreeMap<String, DynamoTable>, clients: &Clients) -> Self {
+        let tables =
+            tables.into_iter().map(|(name, table)| (name.clone(), LazyTable::new(&name, table, clients))).collect();
+        DynamoTables { tables }
     }
 
-    /// True where the table is in DynamoDB.
+    /// True if the table is in DynamoDB.
     #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
-        self.slots.contains_key(name)
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.tables.contains_key(name)
     }
 
-    /// How many commits of a single event were too large for one transaction: their effects are at-least-once.
-    #[must_use]
-    pub fn split(&self) -> u64 {
-        self.split.load(Ordering::Relaxed)
-    }
-
-    /// A table of this name; `None` where it is none of these.
+    /// The table of this name; `None` if it is not in DynamoDB.
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
-    pub async fn open(&self, name: &str) -> Result<Option<Arc<OpenTable>>, Fault> {
-        match self.slots.get(name) {
-            Some(slot) => slot.open().await.map(Some),
+    pub(crate) async fn open(&self, name: &str) -> Result<Option<Arc<OpenTable>>, Fault> {
+        match self.tables.get(name) {
+            Some(table) => table.open().await.map(Some),
             None => Ok(None),
         }
     }
@@ -92,35 +73,39 @@ impl Tables {
     ///
     /// # Errors
     /// [`CommitError`]; nothing is written by this.
-    pub async fn plan(&self, actions: Vec<(usize, Action)>) -> Result<Vec<Write>, CommitError> {
+    pub(crate) async fn plan(&self, actions: Vec<(usize, Action)>) -> Result<Vec<ItemWrite>, CommitError> {
         let mut opened = Vec::with_capacity(actions.len());
         for (index, action) in actions {
             let table = self.open(action.target()).await?;
             let table = table.ok_or_else(|| Fault::Bug(format!("table {:?} is not in DynamoDB", action.target())))?;
             opened.push((index, action, table));
         }
-        plan::plan(opened)
+        item_write::plan(opened)
     }
 
-    /// Carries out planned writes; gives the actions that their guards left out. `several`: the commit is of more than
-    /// one event.
+    /// Carries out planned writes; gives the actions that their guards left out. `several`: the commit has more than
+    /// one event, so it can be halved.
     ///
     /// # Errors
-    /// [`CommitError`]. Puts and deletes that do not depend on each other may have happened: repeated, they come to the
-    /// same.
-    pub async fn write(&self, writes: Vec<Write>, fence: &Fence, several: bool) -> Result<Vec<usize>, CommitError> {
+    /// [`CommitError`]. Independent puts and deletes may have happened; repeating them changes nothing.
+    pub(crate) async fn write(
+        &self,
+        writes: Vec<ItemWrite>,
+        fence: &Fence,
+        several: bool,
+    ) -> Result<Vec<usize>, CommitError> {
         if is_repeatable(&writes, fence) {
-            repeatable(writes).await
+            repeatable::write(writes).await
         } else {
             self.together(writes, fence, several).await
         }
     }
 
-    /// Checks that writes can be carried out by [`Tables::write`] together with `fence`.
+    /// Checks that [`DynamoTables::write`] can carry out the writes together with `fence`.
     ///
     /// # Errors
-    /// [`CommitError::TooLarge`], or a [`Fault`] where tables of one transaction are in different places.
-    pub fn check(&self, writes: &[Write], fence: &Fence, several: bool) -> Result<(), CommitError> {
+    /// [`CommitError::TooLarge`], or a [`Fault`] if tables of one transaction are in different places.
+    pub(crate) fn check(&self, writes: &[ItemWrite], fence: &Fence, several: bool) -> Result<(), CommitError> {
         if is_repeatable(writes, fence) {
             return Ok(());
         }
@@ -132,24 +117,29 @@ impl Tables {
             );
             return Err(Fault::Permanent(why).into());
         }
-        if several && transaction::cuts(writes, fence.len()).len() > 1 { Err(CommitError::TooLarge) } else { Ok(()) }
+        // A single event cannot be halved: its writes go in several transactions instead, at-least-once.
+        if several && transaction::chunks(writes, fence.len()).len() > 1 { Err(CommitError::TooLarge) } else { Ok(()) }
     }
 
-    async fn together(&self, mut writes: Vec<Write>, fence: &Fence, several: bool) -> Result<Vec<usize>, CommitError> {
+    async fn together(
+        &self,
+        mut writes: Vec<ItemWrite>,
+        fence: &Fence,
+        several: bool,
+    ) -> Result<Vec<usize>, CommitError> {
         self.check(&writes, fence, several)?;
-        let cuts = transaction::cuts(&writes, fence.len());
-        if cuts.len() > 1 {
-            self.split.fetch_add(1, Ordering::Relaxed);
+        let chunks = transaction::chunks(&writes, fence.len());
+        if chunks.len() > 1 {
             tracing::warn!(
-                transactions = cuts.len(),
+                transactions = chunks.len(),
                 "the effects of one event need several transactions: they are at-least-once"
             );
         }
         let mut skipped = Vec::new();
-        for (index, count) in cuts.iter().enumerate() {
+        for (index, count) in chunks.iter().enumerate() {
             let rest = writes.split_off(writes.len().min(*count));
             let piece = std::mem::replace(&mut writes, rest);
-            let last = index.saturating_add(1) == cuts.len();
+            let last = index.saturating_add(1) == chunks.len();
             skipped.extend(transaction::write(piece, fence, last, several).await?);
         }
         skipped.sort_unstable();
@@ -157,29 +147,6 @@ impl Tables {
     }
 }
 
-fn is_repeatable(writes: &[Write], fence: &Fence) -> bool {
-    fence.is_empty() && !writes.iter().any(Write::is_bound)
-}
-
-/// Writes of which each may be repeated by itself.
-async fn repeatable(writes: Vec<Write>) -> Result<Vec<usize>, CommitError> {
-    let decided = |write: &Write| write.decision.as_ref().map_or_else(Vec::new, |d| d.skipped.clone());
-    let mut skipped: Vec<usize> = writes.iter().flat_map(decided).collect();
-    let conditional =
-        |write: &Write| matches!(&write.decision, Some(d) if matches!(d.condition, Some((_, Failing::Skip))));
-    let (conditional, plain): (Vec<_>, Vec<_>) = writes.into_iter().partition(conditional);
-    let one = |write: Write| async move { Ok::<_, CommitError>((single::write(&write).await?, write)) };
-    let singles = stream::iter(conditional).map(one).buffer_unordered(IN_FLIGHT).collect::<Vec<_>>();
-    let (plain, singles) = futures_util::future::join(bulk::write(plain), singles).await;
-    let mut answers = vec![plain];
-    for single in singles {
-        answers.push(single.map(|(written, write)| {
-            if !written {
-                skipped.extend(write.steps.iter().map(|step| step.action));
-            }
-        }));
-    }
-    bulk::gather(answers)?;
-    skipped.sort_unstable();
-    Ok(skipped)
+fn is_repeatable(writes: &[ItemWrite], fence: &Fence) -> bool {
+    fence.is_empty() && !writes.iter().any(ItemWrite::is_bound)
 }

@@ -1,57 +1,56 @@
-//! From the tree to the plan: names resolve, numbers are in range, nothing contradicts anything. Checking goes on after
-//! each problem; after an error the plan is thrown away, so a placeholder in it harms nobody.
+//! From the tree to the plan: every name is declared, every number is in its range, and no two settings contradict each
+//! other.
+//!
+//! Checking goes on after a problem, so that one run reports all of them. After an error the plan is thrown away, so a value
+//! that could not be read may stand in it as a placeholder.
 
-mod aws;
+mod aws_resource;
 mod conflict;
 mod declared;
-mod exclusive;
-mod filter;
-mod name;
 mod output;
-mod paths;
-mod position;
 mod route;
-mod routes;
+mod sections;
 mod source;
 mod store;
-mod top;
-mod unused;
 
-use crate::plan::{Plan, ServiceLocation};
-use crate::report::Findings;
-use crate::shape::root;
-use crate::syntax::reader::Reader;
-use crate::syntax::tree::Node;
+use crate::codes::Code;
+use crate::plan::{Plan, RouteSpec, ServiceLocation};
+use crate::report::{Finding, Findings};
+use crate::shape::{KeySpec, root};
+use crate::syntax::section_reader::{self, SectionReader};
+use crate::syntax::toml_tree::TomlNode;
 use declared::Declared;
-use paths::Paths;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 
-/// What the sections of a file declare, by name, with their places.
-struct World {
+/// The sources, tables, object stores and outputs of a file by name, each with its place in the text.
+struct Declarations {
     sources: Declared<crate::plan::Source>,
-    tables: Declared<crate::plan::Table>,
+    tables: Declared<crate::plan::TableSpec>,
     objects: Declared<crate::plan::Objects>,
     outputs: Declared<crate::plan::Output>,
-    /// Where things in AWS are that do not say otherwise, and tables of progress.
+    /// The location that `[aws]` gives: of lease tables, and of every resource that names no other.
     home: ServiceLocation,
 }
 
-/// The plan of a file. `None`: the file is of another version, so that nothing can be said about it.
-pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
+/// The plan of a file, whose paths are relative to `base`. `None`: the file has another version, whose keys this
+/// program does not know.
+pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option<Plan> {
     let table = root.table()?;
-    if !top::version(table, findings) {
+    if !sections::version(table, findings) {
         return None;
     }
-    let reader = Reader::open(findings, &root::SECTION, 0..0, table, &[]);
-    let paths = Paths::new(base);
-    let admin = top::admin(&reader);
-    let engine = top::engine(&reader, &paths);
-    let aws = aws::section(&reader);
-    let mut world = World {
-        sources: source::all(&reader, &paths, &aws.place),
+    // A problem of the whole file is shown at its top.
+    let reader = SectionReader::open(findings, &root::SECTION, 0..0, table, &[]);
+    let paths = PathResolver::new(base);
+    let admin = sections::admin(&reader);
+    let engine = sections::engine(&reader, &paths);
+    let aws = aws_resource::section(&reader);
+    let mut world = Declarations {
+        sources: source::sources(&reader, &paths, &aws.place),
         tables: store::tables(&reader, &aws.place),
         objects: store::objects(&reader, &paths, &aws.place),
-        outputs: output::all(&reader, &paths, &aws.place),
+        outputs: output::outputs(&reader, &paths, &aws.place),
         home: aws.place.clone(),
     };
     conflict::streams(&mut world, findings);
@@ -60,8 +59,9 @@ pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
     conflict::objects(&world, &engine, &paths.base(), findings);
     conflict::table_changes(&world, findings);
     conflict::listener(&world, reader.entry(&root::ADMIN).is_some(), findings);
-    let routes = routes::all(&reader, &world, &paths);
-    unused::warn(&world, &routes, findings);
+    // Routes come after the conflicts: these fill in the partitions and the retention that streams share.
+    let routes = route::routes(&reader, &world, &paths);
+    warn_unused(&world, &routes, findings);
     Some(Plan {
         admin,
         engine,
@@ -72,4 +72,93 @@ pub fn check(root: &Node, base: &Path, findings: &Findings) -> Option<Plan> {
         outputs: world.outputs.into_values().collect(),
         routes,
     })
+}
+
+/// Warns of every source, object store and output that no route uses, and of a file without routes. No warning for
+/// tables: one that no route uses may be there for `esclusa replay`. No warning after an error: a misspelt name would
+/// be reported twice.
+fn warn_unused(world: &Declarations, routes: &[RouteSpec], findings: &Findings) {
+    if findings.any_error() {
+        return;
+    }
+    if routes.is_empty() {
+        let finding = Finding::warning(Code::NO_ROUTES, 0..0, "there is no route, so nothing will happen");
+        return findings.add(finding.help("add [[route]] with name, source and plugin"));
+    }
+    let outputs = routes.iter().flat_map(|route| route.grants.outputs.iter().chain(&route.on_failure));
+    unused(&world.sources, "source", &routes.iter().map(|route| &*route.source).collect(), findings);
+    unused(
+        &world.objects,
+        "objects",
+        &routes.iter().flat_map(|r| &r.grants.objects).map(String::as_str).collect(),
+        findings,
+    );
+    unused(&world.outputs, "output", &outputs.map(String::as_str).collect(), findings);
+}
+
+fn unused<T>(declared: &Declared<T>, word: &str, used: &BTreeSet<&str>, findings: &Findings) {
+    for (name, declaration) in declared.iter().filter(|(name, _)| !used.contains(name)) {
+        let message = format!("no route uses [{word}.{name}]");
+        findings.add(Finding::warning(Code::UNUSED, declaration.span.clone(), message));
+    }
+}
+
+/// Resolves the paths in one file, which are relative to the directory of that file.
+struct PathResolver<'a> {
+    base: &'a Path,
+}
+
+impl<'a> PathResolver<'a> {
+    /// A resolver for a file in the directory `base`.
+    pub(crate) fn new(base: &'a Path) -> Self {
+        PathResolver { base }
+    }
+
+    /// The directory of the file.
+    pub(crate) fn base(&self) -> PathBuf {
+        normalise(self.base)
+    }
+
+    /// The path of a key, or its default.
+    pub(crate) fn read(&self, reader: &SectionReader<'_>, key: &KeySpec) -> PathBuf {
+        let path = reader.text_or_default(key);
+        if path.is_empty() && reader.text(key).is_some() {
+            let message = format!("`{}` is an empty path", key.name);
+            reader.findings.add(Finding::error(Code::BAD_VALUE, reader.value_span(key), message));
+        }
+        normalise(&self.base.join(path))
+    }
+
+    /// The default path of a key, if the file does not have the key's section.
+    pub(crate) fn default(&self, key: &KeySpec) -> PathBuf {
+        normalise(&self.base.join(section_reader::default(key)))
+    }
+}
+
+/// The path without `.` and without `x/..`, so that two spellings of one path are equal. Symbolic links are not followed.
+fn normalise(path: &Path) -> PathBuf {
+    let mut tidied = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(tidied.components().next_back(), Some(Component::Normal(_))) => {
+                tidied.pop();
+            }
+            other => tidied.push(other),
+        }
+    }
+    if tidied.as_os_str().is_empty() { PathBuf::from(".") } else { tidied }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_a_path_become_equal() {
+        for (untidy, tidied) in [("./a/./b", "a/b"), ("a/../b", "b"), ("../a", "../a"), ("/../a", "/../a"), ("./", ".")]
+        {
+            assert_eq!(normalise(Path::new(untidy)), Path::new(tidied));
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! The codes of diagnostics, and what `esclusa explain CODE` says about each. A code, once released, keeps its meaning.
+//! The codes of diagnostics, and the explanations that `esclusa explain CODE` prints. A released code keeps its meaning.
 
 /// Every explanation: `## code`, then its text.
 const EXPLANATIONS: &str = include_str!("codes/explanations.md");
 
-/// The same of the codes of dead letters, which come from elsewhere.
+/// The explanations of the codes of dead letters, in the same form. Those codes are made in other crates.
 const DEAD_LETTERS: &str = include_str!("codes/dead-letters.md");
 
 /// A stable name for a kind of problem.
@@ -47,7 +47,7 @@ codes! {
     MISSING_KEY = "config::missing_key";
     /// A value of another type.
     WRONG_TYPE = "config::wrong_type";
-    /// A value of the right type that means nothing.
+    /// A value of the right type that the key does not take.
     BAD_VALUE = "config::bad_value";
     /// A value outside its range.
     OUT_OF_RANGE = "config::out_of_range";
@@ -67,33 +67,33 @@ codes! {
     AWS_BAD_RESOURCE = "aws::bad_resource";
     /// Something on AWS, in a build without it.
     AWS_NOT_BUILT = "aws::not_built";
-    /// A kind of source that nobody knows.
+    /// An unknown kind of source.
     SOURCE_UNKNOWN_KIND = "source::unknown_kind";
-    /// Two say different things of one stream.
+    /// Two sections give one stream different settings.
     SOURCE_STREAM_CONFLICT = "source::stream_conflict";
-    /// Two say different things of one queue.
+    /// Two sources give one queue different settings.
     SOURCE_QUEUE_CONFLICT = "source::queue_conflict";
     /// Two sources compete for the messages of one queue (warning).
     SOURCE_QUEUE_SHARED = "source::queue_shared";
-    /// A source for changes of a table that is not there.
+    /// A source for the changes of an undeclared table.
     SOURCE_UNKNOWN_TABLE = "source::unknown_table";
-    /// A source for changes of a table that keeps none.
+    /// A source for the changes of a table without changes.
     SOURCE_NO_CHANGES = "source::no_changes";
     /// A source of kind http without a listener.
     SOURCE_HTTP_WITHOUT_ADMIN = "source::http_without_admin";
-    /// A cron expression that cannot be understood, or that never comes.
+    /// A cron expression that is invalid, or has no time to come.
     SOURCE_BAD_CRON = "source::bad_cron";
     /// A file that is read and written.
     SOURCE_FILE_LOOP = "source::file_loop";
-    /// A kind of table that nobody knows.
+    /// An unknown kind of table.
     TABLE_UNKNOWN_KIND = "table::unknown_kind";
     /// A key that cannot be one.
     TABLE_BAD_KEY = "table::bad_key";
-    /// A kind of object store that nobody knows.
+    /// An unknown kind of object store.
     OBJECTS_UNKNOWN_KIND = "objects::unknown_kind";
-    /// A directory of objects that holds what the router lives on.
+    /// A directory of objects that contains files of the router.
     OBJECTS_EXPOSED = "objects::exposed";
-    /// A kind of output that nobody knows.
+    /// An unknown kind of output.
     OUTPUT_UNKNOWN_KIND = "output::unknown_kind";
     /// A URL or header that cannot be one.
     OUTPUT_BAD_WEBHOOK = "output::bad_webhook";
@@ -101,31 +101,31 @@ codes! {
     OUTPUT_BAD_ADDRESS = "output::bad_address";
     /// Two routes of one name.
     ROUTE_DUPLICATE = "route::duplicate";
-    /// A route from a source that is not there.
+    /// A route from an undeclared source.
     ROUTE_UNKNOWN_SOURCE = "route::unknown_source";
-    /// A grant of a table that is not there.
+    /// A grant of an undeclared table.
     ROUTE_UNKNOWN_TABLE = "route::unknown_table";
-    /// A grant of an object store that is not there.
+    /// A grant of an undeclared object store.
     ROUTE_UNKNOWN_OBJECTS = "route::unknown_objects";
-    /// An output that is not there.
+    /// An undeclared output.
     ROUTE_UNKNOWN_OUTPUT = "route::unknown_output";
-    /// A filter that is none.
+    /// A pattern that is no valid filter.
     ROUTE_BAD_FILTER = "route::bad_filter";
     /// A filter that names a field which no event has (warning).
     ROUTE_UNKNOWN_FIELD = "route::unknown_field";
-    /// Two routes would share what only one can have.
+    /// Two routes would share a resource that only one can use.
     ROUTE_NOT_SHARED = "route::not_shared";
-    /// Given-up events would go to an output that asks them for their receiver.
+    /// Dead letters would go to an output whose messages must name their receiver.
     ROUTE_NO_RECEIVER = "route::no_receiver";
-    /// Given-up events would come back to the route.
+    /// Dead letters would come back to the route as events.
     ROUTE_FEEDS_ITSELF = "route::feeds_itself";
-    /// A digest that is none.
+    /// A text that is no SHA-256 digest.
     ROUTE_BAD_DIGEST = "route::bad_digest";
     /// Exactly-once is asked of an output that cannot give it.
     ROUTE_NOT_EXACTLY_ONCE = "route::not_exactly_once";
     /// Two limits of a route that exclude each other.
     ROUTE_LIMITS_CONFLICT = "route::limits_conflict";
-    /// The plugin's configuration names something that the route does not grant.
+    /// The plugin's configuration names a table, object store or output that the route does not grant.
     ROUTE_MISSING_GRANT = "route::missing_grant";
     /// The plugin's file cannot be read.
     PLUGIN_MISSING = "plugin::missing";
@@ -155,7 +155,7 @@ codes! {
     PLUGIN_NEEDS_ORDER = "plugin::needs_order";
 }
 
-/// What a code means, why it is an error, how to mend it, with an example; `None`: no such code.
+/// The meaning of a code, why it is an error and how to mend it, with an example; `None`: unknown code.
 #[must_use]
 pub fn explain(code: &str) -> Option<&'static str> {
     pages(EXPLANATIONS).chain(pages(DEAD_LETTERS)).find(|(heading, _)| *heading == code).map(|(_, text)| text)

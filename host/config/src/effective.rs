@@ -1,27 +1,25 @@
-//! The effective configuration: every option with the value that holds, in the words of routes.toml, as JSON. What came
-//! in through `${…}`, and the headers of webhooks, may be secrets and are masked.
+//! The effective configuration: every key of routes.toml with the value in effect, as JSON. Texts with `${…}` and the
+//! headers of webhooks may be secrets and are masked.
 
-mod aws;
-
-use crate::load::Loaded;
-use crate::plan::{DeliveryMode, Instances, KeySchema, Objects, Output, RouteSpec, Source, Start, Table, TableSchema};
-use crate::syntax::json::masked;
-use crate::syntax::unit::{show_duration, show_size};
+use crate::load::LoadedConfig;
+use crate::plan::{
+    AmbiguousSend, AwsDefaults, DeliveryMode, DynamodbStreamName, Instances, KeySchema, Objects, Output, RouteSpec,
+    ServiceLocation, ShardCoordination, SnsReceiver, Source, Start, TableSchema, TableSpec,
+};
+use crate::syntax::toml_tree::{MASK, masked};
+use crate::syntax::units::{show_duration, show_size};
 use serde_json::{Map, Value, json};
 
-/// What stands in place of a secret.
-pub(crate) const MASK: &str = "***";
-
-/// The configuration as it holds, as pretty-printed JSON; ends with a newline.
+/// The configuration in effect, as pretty-printed JSON; ends with a newline.
 #[must_use]
-pub fn effective(loaded: &Loaded) -> String {
+pub fn effective(loaded: &LoadedConfig) -> String {
     let plan = &loaded.plan;
     let routes = plan.routes.iter().enumerate().map(|(at, r)| route(r, at, loaded));
     let value = json!({
         "version": 1,
         "admin": plan.admin.as_ref().map(|admin| json!({ "listen": admin.listen.to_string() })),
         "engine": { "path": plan.engine.display().to_string() },
-        "aws": aws::section(&plan.aws),
+        "aws": aws_section(&plan.aws),
         "source": by_name(plan.sources.iter().map(|(name, value)| (&**name, source(value)))),
         "table": by_name(plan.tables.iter().map(|(name, value)| (name.as_str(), table(value)))),
         "objects": by_name(plan.objects.iter().map(|(name, value)| (name.as_str(), objects(value)))),
@@ -55,7 +53,7 @@ fn source(source: &Source) -> Value {
         Source::Generate { interval, per_tick, count, events, key } => json!({ "kind": "generate",
             "interval": show_duration(*interval), "per_tick": per_tick, "count": count, "events": events, "key": key }),
         Source::Schedule { cron, event } => json!({ "kind": "schedule", "cron": cron, "event": event }),
-        Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. } => aws::source(source),
+        Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. } => aws_source(source),
     }
 }
 
@@ -70,7 +68,7 @@ fn position(start: Start) -> (&'static str, Option<String>) {
     }
 }
 
-fn table(table: &Table) -> Value {
+fn table(table: &TableSpec) -> Value {
     let key = |key: &KeySchema| json!({ "partition_key": key.partition, "sort_key": key.sort });
     let layout = |layout: &TableSchema| {
         let indexes = by_name(layout.indexes.iter().map(|(name, index)| (name.as_str(), key(index))));
@@ -78,15 +76,15 @@ fn table(table: &Table) -> Value {
             "changes": layout.changes })
     };
     match table {
-        Table::Embedded(known) => joined(json!({ "kind": "embedded" }), layout(known)),
-        Table::Dynamodb { name, layout: known, place } => joined(
+        TableSpec::Embedded(known) => joined(json!({ "kind": "embedded" }), layout(known)),
+        TableSpec::Dynamodb { name, layout: known, place } => joined(
             joined(json!({ "kind": "dynamodb", "name": name }), known.as_ref().map_or_else(|| json!({}), layout)),
-            aws::place(place),
+            location(place),
         ),
     }
 }
 
-/// The keys of both.
+/// The keys of both objects.
 fn joined(mut value: Value, more: Value) -> Value {
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
@@ -99,12 +97,12 @@ fn objects(objects: &Objects) -> Value {
         Objects::Directory { path } => json!({ "kind": "directory", "path": path.display().to_string() }),
         Objects::S3 { bucket, prefix, path_style, place } => joined(
             json!({ "kind": "s3", "bucket": bucket, "prefix": prefix, "path_style": path_style }),
-            aws::place(place),
+            location(place),
         ),
     }
 }
 
-fn output(name: &str, output: &Output, loaded: &Loaded) -> Value {
+fn output(name: &str, output: &Output, loaded: &LoadedConfig) -> Value {
     match output {
         Output::Stream { stream, partitions } => {
             json!({ "kind": "stream", "stream": stream, "partitions": partitions })
@@ -118,24 +116,27 @@ fn output(name: &str, output: &Output, loaded: &Loaded) -> Value {
             "timeout": show_duration(*timeout) }),
         Output::Smtp { from, to, subject, .. } => json!({ "kind": "smtp", "url": server(name, loaded), "from": from,
             "to": to, "subject": subject }),
-        output => aws::output(output),
+        output => aws_output(output),
     }
 }
 
-/// A mail server's URL without its password.
-fn server(name: &str, loaded: &Loaded) -> Option<Value> {
+/// A mail server's URL with its password masked.
+fn server(name: &str, loaded: &LoadedConfig) -> Option<Value> {
     let shown = loaded.locator.output(name, "url").map(masked)?;
     let hidden = shown.as_str().and_then(|url| url::Url::parse(url).ok()).filter(|url| url.password().is_some());
     Some(match hidden {
         Some(mut url) => match url.set_password(Some(MASK)) {
             Ok(()) => json!(url.as_str()),
+            // A URL that cannot carry a password is masked as a whole.
             Err(()) => json!(MASK),
         },
         None => shown,
     })
 }
 
-fn route(route: &RouteSpec, at: usize, loaded: &Loaded) -> Value {
+fn route(route: &RouteSpec, at: usize, loaded: &LoadedConfig) -> Value {
+    // Filter and config are shown as they are written: the plan has the filter in compiled form, and no longer knows which
+    // texts of the config were interpolated.
     let written = |key| loaded.locator.route_key(at, key).map(masked);
     let value = json!({
         "name": &*route.name, "source": &*route.source, "filter": written("filter"),
@@ -173,4 +174,85 @@ fn route(route: &RouteSpec, at: usize, loaded: &Loaded) -> Value {
 
 fn size(bytes: usize) -> String {
     show_size(u64::try_from(bytes).unwrap_or(u64::MAX))
+}
+
+/// `[aws]`.
+fn aws_section(aws: &AwsDefaults) -> Value {
+    joined(location(&aws.place), json!({ "dedup_table": aws.dedup_table }))
+}
+
+/// The location of a resource.
+fn location(place: &ServiceLocation) -> Value {
+    json!({ "region": place.region, "endpoint_url": place.endpoint_url })
+}
+
+/// A source on AWS; an empty object for any other.
+fn aws_source(source: &Source) -> Value {
+    match source {
+        Source::Kinesis { stream, start, consumer, ordered, coordination, place: at } => {
+            let (word, time) = position(*start);
+            let value = json!({ "kind": "kinesis", "stream": stream, "starting_position": word,
+                "starting_position_timestamp": time, "consumer": consumer, "ordering": ordering(*ordered) });
+            joined(joined(value, shared(coordination)), location(at))
+        }
+        Source::DynamodbStream { of, start, ordered, coordination, place: at } => {
+            let (table, arn) = match of {
+                DynamodbStreamName::Table(table) => (Some(table), None),
+                DynamodbStreamName::Arn(arn) => (None, Some(arn)),
+            };
+            let value = json!({ "kind": "dynamodb-stream", "table": table, "stream_arn": arn,
+                "starting_position": position(*start).0, "ordering": ordering(*ordered) });
+            joined(joined(value, shared(coordination)), location(at))
+        }
+        Source::Sqs { queue, visibility_timeout, max_receive_count, place: at } => {
+            let value = json!({ "kind": "sqs", "queue": queue,
+                "visibility_timeout": visibility_timeout.map(show_duration), "max_receive_count": max_receive_count });
+            joined(value, location(at))
+        }
+        _ => json!({}),
+    }
+}
+
+fn ordering(ordered: bool) -> &'static str {
+    if ordered { "key" } else { "none" }
+}
+
+fn shared(coordination: &ShardCoordination) -> Value {
+    match coordination {
+        ShardCoordination::Leases { table, duration } => json!({ "coordination": "leases",
+            "lease_table": table.as_deref().unwrap_or("esclusa-ROUTE"), "lease_duration": show_duration(*duration) }),
+        ShardCoordination::None => json!({ "coordination": "none" }),
+    }
+}
+
+/// An output on AWS; an empty object for any other.
+fn aws_output(output: &Output) -> Value {
+    match output {
+        Output::Kinesis { stream, strict_order, place: at } => {
+            joined(json!({ "kind": "kinesis", "stream": stream, "strict_order": strict_order }), location(at))
+        }
+        Output::Sqs { queue, place: at } => joined(json!({ "kind": "sqs", "queue": queue }), location(at)),
+        Output::Sns { receiver, place: at } => {
+            let (topic, phone) = match receiver {
+                SnsReceiver::Topic(arn) => (Some(arn), None),
+                SnsReceiver::Phone(number) => (None, Some(number)),
+                SnsReceiver::Attribute => (None, None),
+            };
+            joined(json!({ "kind": "sns", "topic_arn": topic, "phone_number": phone }), location(at))
+        }
+        Output::Ses { from, to, subject, rate, ambiguous, place: at } => {
+            let ambiguous = match ambiguous {
+                AmbiguousSend::Retry => "retry",
+                AmbiguousSend::DeadLetter => "dead-letter",
+            };
+            let value = json!({ "kind": "ses", "from": from, "to": to, "subject": subject, "rate": rate,
+                "ambiguous": ambiguous });
+            joined(value, location(at))
+        }
+        Output::S3 { bucket, prefix, path_style, place: at } => {
+            let value = json!({ "kind": "s3", "bucket": bucket, "prefix": prefix, "path_style": path_style });
+            joined(value, location(at))
+        }
+        _ => json!({}),
+    }
 }

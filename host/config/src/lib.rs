@@ -1,12 +1,12 @@
 //! routes.toml: text to a checked [`plan::Plan`], or to all of its diagnostics.
 //!
-//! Three steps, each in a module of its own: `syntax` turns the text into a tree that knows where everything stands,
-//! `shape` says which keys there are (the JSON Schema and the reference page come from the same tables), and `check`
-//! gives the tree its meaning. Nothing here looks at plugins: [`Locator`] lets the program report on them in the same
-//! way, and [`names`] holds their schemas against what routes grant.
+//! Three steps, each in a module of its own: `syntax` turns the text into a tree whose nodes have their places in the
+//! text, `shape` lists the keys (the JSON Schema and the reference page are made from the same tables), and `check`
+//! turns the tree into the plan. Plugins are not loaded here: [`Locator`] lets the program report their problems in the
+//! same form, and [`granted_names`] compares the names in their configurations with the grants of their routes.
 
 pub mod codes;
-pub mod names;
+pub mod granted_names;
 pub mod plan;
 pub mod report;
 
@@ -21,9 +21,9 @@ mod syntax;
 
 pub use codes::Code;
 pub use effective::effective;
-pub use load::{Loaded, load, parse};
-pub use locator::{Locator, Place};
+pub use load::{LoadedConfig, load, parse};
+pub use locator::{ConfigPlace, Locator};
 pub use reference::reference;
 pub use report::{Diagnostic, Problems, Severity};
 pub use schema::schema;
-pub use syntax::unit::{duration, show_duration, show_size, timestamp};
+pub use syntax::units::{duration, show_duration, show_size, timestamp};

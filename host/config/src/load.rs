@@ -4,29 +4,28 @@ use crate::check;
 use crate::codes::Code;
 use crate::locator::Locator;
 use crate::plan::Plan;
-use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, lower_case};
-use crate::syntax::document;
+use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, SourceText, lower_case};
 use crate::syntax::interpolation::Interpolation;
-use crate::syntax::source::SourceText;
+use crate::syntax::toml_document;
 use std::path::Path;
 use std::sync::Arc;
 
 /// A file without errors.
 #[derive(Debug)]
-pub struct Loaded {
-    /// What it means.
+pub struct LoadedConfig {
+    /// Its meaning.
     pub plan: Plan,
-    /// What is probably not meant, in the order of the file.
+    /// Its warnings, in the order of the file.
     pub warnings: Vec<Diagnostic>,
-    /// Finds places of the file again.
+    /// Makes diagnostics at places of the file, for problems that are found later.
     pub locator: Locator,
 }
 
 /// Reads a file. `env` looks environment variables up; relative paths in the file are relative to its directory.
 ///
 /// # Errors
-/// Everything that is wrong with it.
-pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+/// All problems of the file.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedConfig, Problems> {
     let name = path.display().to_string();
     let base = path.parent().unwrap_or(Path::new(""));
     let unreadable = |reason: &str| {
@@ -41,16 +40,21 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
 /// Reads the text of a file: `name` is the file's name in messages, `base` its directory.
 ///
 /// # Errors
-/// Everything that is wrong with it.
-pub fn parse(text: &str, name: &str, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+/// All problems of the text.
+pub fn parse(
+    text: &str,
+    name: &str,
+    base: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<LoadedConfig, Problems> {
     let source = Arc::new(SourceText::new(name, text));
     let findings = Findings::default();
-    let root = document::read(&source, &Interpolation { env, base }, &findings);
+    let root = toml_document::read(&source, &Interpolation { env, base }, &findings);
     let plan = root.as_ref().and_then(|root| check::check(root, base, &findings));
     let diagnostics = findings.into_diagnostics(&source);
     match (plan, root) {
         (Some(plan), Some(root)) if diagnostics.iter().all(|d| d.severity == Severity::Warning) => {
-            Ok(Loaded { locator: Locator::new(source, root), plan, warnings: diagnostics })
+            Ok(LoadedConfig { locator: Locator::new(source, root), plan, warnings: diagnostics })
         }
         _ => Err(Problems(diagnostics)),
     }

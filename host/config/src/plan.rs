@@ -1,20 +1,16 @@
-//! The checked plan: routes.toml without anything that checking has settled. Names resolve, numbers are in range,
-//! paths are absolute or relative to the working directory, never to routes.toml.
+//! The checked plan of a routes.toml. Every name in it is declared and every number in range; paths are absolute or
+//! relative to the working directory, never to routes.toml.
 
-mod aws;
-pub(crate) mod level;
+pub(crate) mod delivery_level;
 mod output;
 mod source;
-mod store;
 
-pub use aws::Aws;
+pub use delivery_level::{DeliveryLevel, WriteTarget};
 pub use esclusa_flow::settings::{
     DeliveryMode, Instances, KeySchema, Limits, RouteSpec, ServiceLocation, Start, TableSchema,
 };
-pub use level::{Level, Target};
-pub use output::{Ambiguous, Output, Receiver};
-pub use source::{Coordination, Source, TableStream};
-pub use store::{Objects, Table};
+pub use output::{AmbiguousSend, Output, SnsReceiver};
+pub use source::{DynamodbStreamName, ShardCoordination, Source};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,15 +21,15 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Dashboard, API and metrics; `None`: nothing listens, unless a source of kind http needs it.
-    pub admin: Option<Admin>,
+    pub admin: Option<AdminListener>,
     /// The embedded engine's directory.
     pub engine: PathBuf,
-    /// What AWS is asked with, where a section does not say otherwise.
-    pub aws: Aws,
+    /// `[aws]`: the defaults of everything on AWS.
+    pub aws: AwsDefaults,
     /// Sources by name.
     pub sources: BTreeMap<Arc<str>, Source>,
     /// Tables by name.
-    pub tables: BTreeMap<String, Table>,
+    pub tables: BTreeMap<String, TableSpec>,
     /// Object stores by name.
     pub objects: BTreeMap<String, Objects>,
     /// Outputs by name.
@@ -44,20 +40,82 @@ pub struct Plan {
 
 /// `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    /// Where to listen; port 0: any free one.
+pub struct AdminListener {
+    /// The address to listen on; port 0: any free one.
     pub listen: SocketAddr,
 }
 
+/// `[aws]`; without that section, its defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsDefaults {
+    /// The location of lease and dedup tables, and of every resource that names no other.
+    pub place: ServiceLocation,
+    /// The table that keeps which events of unordered sources are done, for exactly-once.
+    pub dedup_table: String,
+}
+
+/// `[table.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableSpec {
+    /// A table of the embedded engine.
+    Embedded(TableSchema),
+    /// A table in DynamoDB, which exists already.
+    Dynamodb {
+        /// Its name there.
+        name: String,
+        /// Its keys and indexes as the file gives them, to be compared with the table; `None`: the file gives none.
+        layout: Option<TableSchema>,
+        /// Its location.
+        place: ServiceLocation,
+    },
+}
+
+/// `[objects.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objects {
+    /// A directory.
+    Directory {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A bucket of S3.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// Put in front of every path.
+        prefix: String,
+        /// The bucket stands in the path of requests instead of the host's name.
+        path_style: bool,
+        /// The bucket's location.
+        place: ServiceLocation,
+    },
+}
+
 impl Plan {
-    /// True if a route has anything on AWS.
+    /// True if a route's source, tables, object stores or outputs include one on AWS.
     #[must_use]
     pub fn touches_aws(&self, route: &RouteSpec) -> bool {
         let grants = &route.grants;
         let mut outputs = grants.outputs.iter().chain(&route.on_failure).filter_map(|name| self.outputs.get(name));
         self.sources.get(&route.source).is_some_and(Source::on_aws)
-            || grants.tables.iter().filter_map(|name| self.tables.get(name)).any(Table::on_aws)
+            || grants.tables.iter().filter_map(|name| self.tables.get(name)).any(TableSpec::on_aws)
             || grants.objects.iter().filter_map(|name| self.objects.get(name)).any(Objects::on_aws)
             || outputs.any(Output::on_aws)
+    }
+}
+
+impl TableSpec {
+    /// True if it is on AWS.
+    #[must_use]
+    pub fn on_aws(&self) -> bool {
+        matches!(self, TableSpec::Dynamodb { .. })
+    }
+}
+
+impl Objects {
+    /// True if it is on AWS.
+    #[must_use]
+    pub fn on_aws(&self) -> bool {
+        matches!(self, Objects::S3 { .. })
     }
 }

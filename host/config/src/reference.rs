@@ -1,6 +1,7 @@
-//! The page `docs/reference/configuration.md`, made from the tables that the parser reads by. A test compares the two.
+//! The page `docs/reference/configuration.md`, made from the tables of `shape`, by which the file is read. A test
+//! compares the two.
 
-use crate::shape::{Default, Family, Key, Kind, Section, root};
+use crate::shape::{Default, KeySpec, KindFamily, Section, ValueKind, root};
 use std::fmt::Write;
 
 const INTRODUCTION: &str = include_str!("reference/introduction.md");
@@ -11,16 +12,16 @@ pub fn reference() -> String {
     let mut page = INTRODUCTION.to_owned();
     for key in root::SECTION.keys {
         match &key.kind {
-            Kind::Section(section) => heading(&mut page, "##", &format!("[{}]", key.name), section),
-            Kind::SectionList(section) => heading(&mut page, "##", &format!("[[{}]]", key.name), section),
-            Kind::Family(family) => kinds(&mut page, family),
+            ValueKind::Section(section) => heading(&mut page, "##", &format!("[{}]", key.name), section),
+            ValueKind::SectionList(section) => heading(&mut page, "##", &format!("[[{}]]", key.name), section),
+            ValueKind::Family(family) => kinds(&mut page, family),
             _ => {}
         }
     }
     page
 }
 
-fn kinds(page: &mut String, family: &Family) {
+fn kinds(page: &mut String, family: &KindFamily) {
     let list = family.kinds.iter().map(|section| format!("`{}`", section.name)).collect::<Vec<_>>().join(", ");
     add(page, format_args!("\n## `[{}.NAME]`\n\n{}\n", family.name, family.about));
     add(page, format_args!("`kind` is one of: {list}.\n"));
@@ -34,11 +35,11 @@ fn heading(page: &mut String, level: &str, title: &str, section: &Section) {
     keys(page, section);
     for key in section.keys {
         match &key.kind {
-            Kind::Section(inner) => {
+            ValueKind::Section(inner) => {
                 add(page, format_args!("\nKeys of `{}`:\n", key.name));
                 keys(page, inner);
             }
-            Kind::Sections(inner) => {
+            ValueKind::Sections(inner) => {
                 add(page, format_args!("\nKeys of each of `{}`:\n", key.name));
                 keys(page, inner);
             }
@@ -57,39 +58,41 @@ fn keys(page: &mut String, section: &Section) {
     }
 }
 
-fn takes(kind: &Kind) -> String {
+fn takes(kind: &ValueKind) -> String {
     match kind {
-        Kind::Text => "text".to_owned(),
-        Kind::Path => "path".to_owned(),
-        Kind::Choice(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
-        Kind::Boolean => "`true`, `false`".to_owned(),
-        Kind::Integer { min, max: i64::MAX } => format!("number from {min}"),
-        Kind::Integer { min, max } => format!("number, {min} to {max}"),
-        Kind::Duration { min, max, endless: false } => format!("duration, {min} to {max}"),
-        Kind::Duration { min, max, endless: true } => format!("duration, {min} to {max}, or -1"),
-        Kind::Size { min, max } => format!("size, {min} to {max}"),
-        Kind::Timestamp => "time".to_owned(),
-        Kind::Names => "list of names".to_owned(),
-        Kind::OneOrMore => "text or list of texts".to_owned(),
-        Kind::Texts => "table of texts".to_owned(),
-        Kind::Json => "anything".to_owned(),
-        Kind::List => "list".to_owned(),
-        Kind::Patterns => "pattern or list of patterns".to_owned(),
-        Kind::SectionList(_) => "list of tables".to_owned(),
-        Kind::Object | Kind::Section(_) => "table".to_owned(),
-        Kind::Sections(_) | Kind::Family(_) => "tables by name".to_owned(),
+        ValueKind::Text => "text".to_owned(),
+        ValueKind::Path => "path".to_owned(),
+        ValueKind::Choice(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
+        ValueKind::Boolean => "`true`, `false`".to_owned(),
+        ValueKind::Integer { min, max: i64::MAX } => format!("number from {min}"),
+        ValueKind::Integer { min, max } => format!("number, {min} to {max}"),
+        ValueKind::Duration { min, max, endless: false } => format!("duration, {min} to {max}"),
+        ValueKind::Duration { min, max, endless: true } => format!("duration, {min} to {max}, or -1"),
+        ValueKind::Size { min, max } => format!("size, {min} to {max}"),
+        ValueKind::Timestamp => "time".to_owned(),
+        ValueKind::Names => "list of names".to_owned(),
+        ValueKind::OneOrMore => "text or list of texts".to_owned(),
+        ValueKind::Texts => "table of texts".to_owned(),
+        ValueKind::Json => "anything".to_owned(),
+        ValueKind::List => "list".to_owned(),
+        ValueKind::Patterns => "pattern or list of patterns".to_owned(),
+        ValueKind::SectionList(_) => "list of tables".to_owned(),
+        ValueKind::Object | ValueKind::Section(_) => "table".to_owned(),
+        ValueKind::Sections(_) | ValueKind::Family(_) => "tables by name".to_owned(),
     }
 }
 
-fn default(key: &Key) -> String {
+fn default(key: &KeySpec) -> String {
     match key.default {
         Default::Required => "**required**".to_owned(),
         Default::Nothing => String::new(),
         Default::Depends(text) => cell(text),
         Default::Value("") => "`\"\"`".to_owned(),
         Default::Value(value) => match key.kind {
-            Kind::Boolean | Kind::Integer { .. } | Kind::Object | Kind::Json => format!("`{value}`"),
-            Kind::Duration { .. } if value == "-1" => "`-1`".to_owned(),
+            ValueKind::Boolean | ValueKind::Integer { .. } | ValueKind::Object | ValueKind::Json => {
+                format!("`{value}`")
+            }
+            ValueKind::Duration { .. } if value == "-1" => "`-1`".to_owned(),
             _ => format!("`\"{value}\"`"),
         },
     }

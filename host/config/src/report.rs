@@ -1,22 +1,22 @@
-//! Diagnostics: what is wrong, where, and what to do about it. Rendered at the edge, as text or JSON.
+//! Diagnostics: a problem, its place, and the help for it; shown as text or as JSON.
 
 mod finding;
-mod json;
-mod text;
+mod render;
+mod source_text;
 
 pub(crate) use finding::{Finding, Findings};
+pub(crate) use source_text::SourceText;
 
 use crate::codes::Code;
-use crate::syntax::source::SourceText;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How bad it is.
+/// Whether the file can be used in spite of the problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file is not used.
     Error,
-    /// The file is used, and probably something else was meant.
+    /// The file is used, though its author probably means something else.
     Warning,
 }
 
@@ -34,23 +34,23 @@ impl Severity {
 /// A problem and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What kind of problem; `esclusa explain` describes it.
+    /// The kind of problem; `esclusa explain` describes it.
     pub code: Code,
-    /// How bad it is.
+    /// Error or warning.
     pub severity: Severity,
-    /// What is wrong, lower-case, without a period.
+    /// The problem, lower-case, without a period.
     pub message: String,
     /// The file.
     pub file: String,
-    /// Line, from 1; 0 where the problem is the file as a whole.
+    /// Line, from 1; 0 if the problem is the whole file.
     pub line: usize,
-    /// Column in characters, from 1; 0 where the problem is the file as a whole.
+    /// Column in characters, from 1; 0 if the problem is the whole file.
     pub column: usize,
-    /// The offending bytes.
+    /// The place in the text, bytes.
     pub span: Range<usize>,
-    /// What to do.
+    /// What to do about it.
     pub help: Option<String>,
-    /// Other places that belong to it, and what is there.
+    /// Other places that belong to the problem, each with a label.
     pub related: Vec<(Range<usize>, String)>,
     source: Arc<SourceText>,
 }
@@ -59,6 +59,7 @@ impl Diagnostic {
     /// A finding in a file.
     pub(crate) fn new(finding: Finding, source: &Arc<SourceText>) -> Self {
         let Finding { code, severity, message, span, help, related } = finding;
+        // A file that cannot be read has no lines.
         let (line, column) = if source.text.is_empty() { (0, 0) } else { source.position(span.start) };
         let file = source.file.clone();
         Diagnostic { code, severity, message, file, line, column, span, help, related, source: Arc::clone(source) }
@@ -67,13 +68,13 @@ impl Diagnostic {
     /// Text with the offending lines underlined; ends with a newline.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        text::render(self, &self.source, colour)
+        render::text(self, &self.source, colour)
     }
 
     /// As a JSON object.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        json::diagnostic(self, &self.source)
+        render::as_json(self, &self.source)
     }
 }
 
@@ -125,7 +126,7 @@ fn counted(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// A foreign message as ours: it starts with a small letter and has no period.
+/// A message of a library in our form: with a small first letter and without a period.
 pub(crate) fn lower_case(message: &str) -> String {
     let message = message.trim_end_matches('.');
     let mut chars = message.chars();

@@ -1,10 +1,10 @@
-//! The JSON Schema of routes.toml (draft-07, which editors understand), made from the tables that the parser reads by.
-//! It says less than the parser: names that must resolve and values that exclude each other are not in it.
+//! The JSON Schema of routes.toml (draft-07, which editors understand), made from the tables of `shape`. It accepts
+//! more than the check does: it does not know which names are declared and which values exclude each other.
 
-use crate::shape::{Default, Family, Key, Kind, Section, root};
+use crate::shape::{Default, KeySpec, KindFamily, Section, ValueKind, root};
 use serde_json::{Map, Value, json};
 
-/// Matches a text with something to put in, whose value is known later.
+/// Matches a text with `${…}`, whose value is known only when the file is read.
 const INTERPOLATED: &str = r"\$\{";
 /// Matches a name.
 const NAME: &str = r"^[A-Za-z0-9_.-]{1,64}$";
@@ -24,7 +24,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// A table with known keys; with `kind` where the table is one of a family.
+/// A table with known keys, and with `kind` if the table is one of a family.
 fn section(section: &Section, kind: Option<&str>) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -47,7 +47,7 @@ fn section(section: &Section, kind: Option<&str>) -> Value {
     })
 }
 
-fn property(key: &Key) -> Value {
+fn property(key: &KeySpec) -> Value {
     let mut property = value(&key.kind);
     if let Value::Object(map) = &mut property {
         let mut about = key.about.to_owned();
@@ -62,24 +62,26 @@ fn property(key: &Key) -> Value {
     property
 }
 
-fn default_value(kind: &Kind, default: &str) -> Value {
+fn default_value(kind: &ValueKind, default: &str) -> Value {
     match kind {
-        Kind::Boolean | Kind::Integer { .. } | Kind::Object | Kind::Json => {
+        ValueKind::Boolean | ValueKind::Integer { .. } | ValueKind::Object | ValueKind::Json => {
             serde_json::from_str(default).unwrap_or_else(|_| json!(default))
         }
         _ => json!(default),
     }
 }
 
-fn value(kind: &Kind) -> Value {
+fn value(kind: &ValueKind) -> Value {
     match kind {
-        Kind::Text | Kind::Path | Kind::Timestamp => json!({ "type": "string" }),
-        Kind::Choice(words) => or_interpolated(json!({ "enum": words })),
-        Kind::Boolean => or_interpolated(json!({ "type": "boolean" })),
-        Kind::Integer { min, max } if min == max => json!({ "const": min }),
-        Kind::Integer { min, max: i64::MAX } => or_interpolated(json!({ "type": "integer", "minimum": min })),
-        Kind::Integer { min, max } => or_interpolated(json!({ "type": "integer", "minimum": min, "maximum": max })),
-        Kind::Duration { endless, .. } => {
+        ValueKind::Text | ValueKind::Path | ValueKind::Timestamp => json!({ "type": "string" }),
+        ValueKind::Choice(words) => or_interpolated(json!({ "enum": words })),
+        ValueKind::Boolean => or_interpolated(json!({ "type": "boolean" })),
+        ValueKind::Integer { min, max } if min == max => json!({ "const": min }),
+        ValueKind::Integer { min, max: i64::MAX } => or_interpolated(json!({ "type": "integer", "minimum": min })),
+        ValueKind::Integer { min, max } => {
+            or_interpolated(json!({ "type": "integer", "minimum": min, "maximum": max }))
+        }
+        ValueKind::Duration { endless, .. } => {
             let mut choices = vec![json!({ "type": "string", "pattern": DURATION })];
             if *endless {
                 choices.push(json!({ "enum": [-1, "-1"] }));
@@ -87,26 +89,26 @@ fn value(kind: &Kind) -> Value {
             choices.push(interpolated());
             json!({ "anyOf": choices })
         }
-        Kind::Size { .. } => json!({ "anyOf": [
+        ValueKind::Size { .. } => json!({ "anyOf": [
             { "type": "string", "pattern": SIZE }, { "type": "integer", "minimum": 0 }, interpolated(),
         ] }),
-        Kind::Names => json!({ "type": "array", "items": { "type": "string" } }),
-        Kind::OneOrMore => json!({ "anyOf": [{ "type": "string" },
+        ValueKind::Names => json!({ "type": "array", "items": { "type": "string" } }),
+        ValueKind::OneOrMore => json!({ "anyOf": [{ "type": "string" },
             { "type": "array", "items": { "type": "string" } }] }),
-        Kind::Texts => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-        Kind::Json => json!({}),
-        Kind::Object => json!({ "type": "object" }),
-        Kind::List => json!({ "type": "array", "minItems": 1 }),
-        Kind::Patterns => json!({ "anyOf": [{ "type": "object" }, { "type": "string" },
+        ValueKind::Texts => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        ValueKind::Json => json!({}),
+        ValueKind::Object => json!({ "type": "object" }),
+        ValueKind::List => json!({ "type": "array", "minItems": 1 }),
+        ValueKind::Patterns => json!({ "anyOf": [{ "type": "object" }, { "type": "string" },
             { "type": "array", "items": { "type": ["object", "string"] }, "minItems": 1 }] }),
-        Kind::Section(inner) => section(inner, None),
-        Kind::Sections(inner) => named(section(inner, None)),
-        Kind::Family(family) => named(kinds(family)),
-        Kind::SectionList(inner) => json!({ "type": "array", "items": section(inner, None) }),
+        ValueKind::Section(inner) => section(inner, None),
+        ValueKind::Sections(inner) => named(section(inner, None)),
+        ValueKind::Family(family) => named(kinds(family)),
+        ValueKind::SectionList(inner) => json!({ "type": "array", "items": section(inner, None) }),
     }
 }
 
-fn kinds(family: &Family) -> Value {
+fn kinds(family: &KindFamily) -> Value {
     let kinds = family.kinds.iter().map(|inner| section(inner, Some(inner.name)));
     json!({ "description": family.about, "oneOf": kinds.collect::<Vec<_>>() })
 }

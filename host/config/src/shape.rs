@@ -1,45 +1,44 @@
-//! Which sections, keys and values routes.toml has. The parser reads through these tables, and the JSON Schema and the
-//! reference page are made from them, so the three cannot disagree. No meaning: names are not resolved here.
+//! The sections, keys and values of routes.toml. The file is read by these tables, and the JSON Schema and the
+//! reference page are made from them, so the three cannot disagree. Whether a name is declared is checked in `check`.
 
-pub mod aws;
-pub mod engine;
-pub mod output;
-pub mod root;
-pub mod route;
-pub mod source;
-pub mod store;
+pub(crate) mod aws;
+pub(crate) mod output;
+pub(crate) mod root;
+pub(crate) mod route;
+pub(crate) mod source;
+pub(crate) mod store;
 
 use crate::codes::Code;
 
 /// A table with known keys.
 #[derive(Debug)]
-pub struct Section {
+pub(crate) struct Section {
     /// Its name; for a section with kinds, the kind.
     pub name: &'static str,
-    /// What it is, a sentence.
+    /// Its description, a sentence.
     pub about: &'static str,
     /// Its keys.
-    pub keys: &'static [&'static Key],
-    /// Words that people bring along from elsewhere, and what to write instead.
+    pub keys: &'static [&'static KeySpec],
+    /// Words of Lambda, KCL and other systems, each with the help that says what to write instead.
     pub foreign: &'static [(&'static str, &'static str)],
 }
 
 /// A key of a section.
 #[derive(Debug)]
-pub struct Key {
+pub(crate) struct KeySpec {
     /// Its name.
     pub name: &'static str,
-    /// What it takes.
-    pub kind: Kind,
-    /// What holds where it is not given.
+    /// The values it takes.
+    pub kind: ValueKind,
+    /// Its value if the key is missing.
     pub default: Default,
-    /// What it does, a sentence.
+    /// Its effect, a sentence.
     pub about: &'static str,
 }
 
-/// What a key takes.
+/// The values that a key takes.
 #[derive(Debug)]
-pub enum Kind {
+pub(crate) enum ValueKind {
     /// A text.
     Text,
     /// A path, relative to the file's directory.
@@ -92,33 +91,33 @@ pub enum Kind {
     /// Tables with known keys, by name.
     Sections(&'static Section),
     /// Tables that have kinds, by name.
-    Family(&'static Family),
+    Family(&'static KindFamily),
     /// A list of tables with known keys.
     SectionList(&'static Section),
 }
 
-/// What holds where a key is not given.
+/// The value of a key that is missing.
 #[derive(Debug)]
-pub enum Default {
-    /// It must be given.
+pub(crate) enum Default {
+    /// None: the key is required.
     Required,
-    /// Nothing.
+    /// No value.
     Nothing,
-    /// This, as it would be written.
+    /// This value, as it would be written.
     Value(&'static str),
-    /// Something that depends; in words.
+    /// A value that depends on others, described in words.
     Depends(&'static str),
 }
 
 /// Tables of which each has a `kind` that says which keys it has.
 #[derive(Debug)]
-pub struct Family {
+pub(crate) struct KindFamily {
     /// The word in front of the name: `source` in `[source.NAME]`.
     pub name: &'static str,
-    /// What it is, a sentence.
+    /// Its description, a sentence.
     pub about: &'static str,
-    /// The kinds there are.
+    /// Its kinds.
     pub kinds: &'static [&'static Section],
-    /// Reported for a kind that nobody knows.
+    /// The code for an unknown kind.
     pub unknown_kind: Code,
 }

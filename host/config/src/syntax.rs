@@ -1,12 +1,10 @@
-//! From text to a tree with spans, and from nodes of the tree to values. Knows nothing of what the values mean.
+//! From the text to a tree whose nodes have their places, and from a node to a value of the type that a key takes. The
+//! meaning of the values is the matter of `check`.
 
-pub mod document;
-pub mod interpolation;
-pub mod json;
-pub mod nearest;
-pub mod reader;
-pub mod repeated;
-pub mod scalar;
-pub mod source;
-pub mod tree;
-pub mod unit;
+pub(crate) mod interpolation;
+pub(crate) mod repeated_keys;
+pub(crate) mod scalar;
+pub(crate) mod section_reader;
+pub(crate) mod toml_document;
+pub(crate) mod toml_tree;
+pub(crate) mod units;

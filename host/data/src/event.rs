@@ -1,22 +1,22 @@
 //! Events in columns: numbers in flat lists, everything of variable size in one byte buffer.
 //!
-//! This is the layout that crosses the sandbox boundary (`wit/events.wit`), so a batch is handed to a plugin
-//! with five block copies. Events are immutable once pushed.
+//! This is the layout that crosses the sandbox boundary (`wit/events.wit`), so the router hands a batch to a plugin
+//! with five block copies, and the SDK reads it with the same code. Events are immutable once pushed.
 
 use std::sync::Arc;
 
-/// Where the events of a batch came from. One batch has one origin.
+/// The route, source and lane that the events of a batch came from. One batch has one origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct BatchOrigin {
     /// Route name in routes.toml.
     pub route: Arc<str>,
     /// Source name in routes.toml.
     pub source: Arc<str>,
     /// Source kind as written in routes.toml.
     pub kind: Arc<str>,
-    /// Unit of order: partition, message group, file. Empty where the source has none.
+    /// Unit of order: partition, message group, file. Empty if the source has none.
     pub lane: Arc<str>,
-    /// True where the events of the lane arrive in order and must be finished in order.
+    /// True if the events of the lane arrive in order and must be finished in order.
     pub ordered: bool,
 }
 
@@ -25,7 +25,7 @@ pub struct Origin {
 pub struct NewEvent<'a> {
     /// Stable across redeliveries: sequence number, message id, offset.
     pub id: &'a str,
-    /// Partition key or message group; empty where there is none.
+    /// Partition key or message group; empty if there is none.
     pub key: &'a str,
     /// The payload exactly as the source delivered it.
     pub data: &'a [u8],
@@ -81,7 +81,7 @@ impl Columns {
         self.timestamps.len()
     }
 
-    /// True where there is no event.
+    /// True if there is no event.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.timestamps.is_empty()
@@ -98,10 +98,11 @@ impl Columns {
     /// Appends one event.
     ///
     /// # Errors
-    /// [`TooLarge`] where an offset would not fit in 32 bits; nothing is pushed then.
+    /// [`TooLarge`] if an offset would not fit in 32 bits; nothing is pushed then.
     pub fn push(&mut self, event: &NewEvent<'_>) -> Result<(), TooLarge> {
         let variable: usize = event.attributes.iter().map(|(n, v)| n.len() + v.len()).sum();
         let end = self.bytes.len() + event.id.len() + event.key.len() + event.data.len() + variable;
+        // Checked before anything is appended: half of an event must not stay behind.
         if u32::try_from(end).is_err() || u32::try_from(self.attributes.len() + event.attributes.len()).is_err() {
             return Err(TooLarge);
         }
@@ -170,7 +171,7 @@ impl Columns {
     /// Appends all events of `other`.
     ///
     /// # Errors
-    /// [`TooLarge`] where an offset would not fit in 32 bits; the events before that one are pushed.
+    /// [`TooLarge`] if an offset would not fit in 32 bits; the events before that one are pushed.
     pub fn extend(&mut self, other: &Columns) -> Result<(), TooLarge> {
         for event in other.iter() {
             let attributes: Vec<_> = event.attributes().collect();
@@ -203,7 +204,7 @@ impl<'a> EventRef<'a> {
         self.columns.text(self.head.first(), self.head.get(1))
     }
 
-    /// Partition key or message group; empty where there is none.
+    /// Partition key or message group; empty if there is none.
     #[must_use]
     pub fn key(&self) -> &'a str {
         self.columns.text(self.head.get(2), self.head.get(3))
@@ -217,13 +218,15 @@ impl<'a> EventRef<'a> {
 
     /// Name and value pairs.
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let first = self.head.get(6).copied().unwrap_or_default() as usize;
-        let count = self.head.get(7).copied().unwrap_or_default() as usize;
+        let number = |at: usize| self.head.get(at).map_or(0, |number| *number as usize);
+        let start = number(6).saturating_mul(ATTRIBUTE_WIDTH);
+        let end = start.saturating_add(number(7).saturating_mul(ATTRIBUTE_WIDTH));
         let columns = self.columns;
-        (first..first.saturating_add(count)).filter_map(move |i| {
-            let a = columns.attributes.get(i * ATTRIBUTE_WIDTH..(i + 1) * ATTRIBUTE_WIDTH)?;
-            Some((columns.text(a.first(), a.get(1)), columns.text(a.get(2), a.get(3))))
-        })
+        // One look at the whole range: a guest that claims four billion attributes has none.
+        let attributes = columns.attributes.get(start..end).unwrap_or_default();
+        attributes
+            .chunks_exact(ATTRIBUTE_WIDTH)
+            .map(|a| (columns.text(a.first(), a.get(1)), columns.text(a.get(2), a.get(3))))
     }
 
     /// Bytes that the event takes, its share of the columns included.

@@ -3,8 +3,8 @@
 //! Numbers stay decimal text end to end: no digit is lost.
 
 pub mod condition;
-pub mod document;
 pub mod draft;
+pub mod dynamodb_json;
 pub mod number;
 
 pub use condition::{Comparison, Condition, Guard, Otherwise};
@@ -49,7 +49,7 @@ impl Item {
         }
     }
 
-    /// Attributes, and members of sets: what has to be gone through one by one.
+    /// Attributes and members of sets: as many steps as it takes to go through all of them.
     #[must_use]
     pub fn parts(&self) -> usize {
         let parts = |value: &Value| match value {

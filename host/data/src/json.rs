@@ -1,5 +1,5 @@
 //! Strings as JSON writes them, for documents that are put together by hand. Reading JSON is left to `serde_json`, and to the
-//! readers that take a payload where it lies.
+//! scanners of filters and of the SDK, which do not copy a payload.
 
 use std::fmt::Write;
 

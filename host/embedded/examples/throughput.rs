@@ -60,7 +60,7 @@ async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
             route: "bench".into(),
             source: "bench".into(),
             lane: Arc::clone(&name),
-            handler: esclusa_flow::dead::Handler::default(),
+            handler: esclusa_flow::dead_letter::Handler::default(),
             actions: actions.collect(),
             outbox: Vec::new().into(),
             dead: Vec::new(),
@@ -68,7 +68,7 @@ async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
                 from: (batch > 0).then_some(Token::Offset(batch)),
                 to: Token::Offset(batch + 1),
             },
-            marks: Vec::new(),
+            dedup: Vec::new(),
             counts: Counts { done: BATCH, ..Counts::default() },
         };
         store.commit(commit).await?;

@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::streams::{Append, Log};
 use crate::writer::Demand;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::engine::ReadError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Item;

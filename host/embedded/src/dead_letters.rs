@@ -3,7 +3,7 @@
 use crate::codec::{ByteReader, push_bytes, trailing_number};
 use crate::disk::{Disk, Space, read_fault};
 use crate::transaction::Transaction;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::fault::Fault;
 use fjall::Readable;
 use parking_lot::Mutex;

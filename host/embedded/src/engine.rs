@@ -2,14 +2,14 @@
 
 use crate::commit::{ObjectToStage, PreparedCommit, prepare};
 use crate::dead_letters;
-use crate::evaluate::{CommitRefusal, evaluate};
+use crate::evaluate::{self, CommitRefusal, evaluate};
 use crate::objects::{StageError, stage};
 use crate::outbox;
 use crate::reads::SnapshotReads;
 use crate::store::Store;
 use crate::writer::Demand;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Reads};
 use esclusa_flow::fault::Fault;
@@ -26,7 +26,31 @@ impl From<CommitRefusal> for CommitError {
     }
 }
 
+/// How a check ends. An error in any case, since the writer rolls back only after one.
+enum Checked {
+    Fits,
+    Refused(CommitRefusal),
+}
+
+impl From<Fault> for Checked {
+    fn from(fault: Fault) -> Self {
+        Checked::Refused(fault.into())
+    }
+}
+
 impl Store {
+    async fn try_check(&self, commit: &Arc<Commit>) -> Result<(), CommitRefusal> {
+        let (prepared, _) = self.prepare(commit).await?;
+        let (shared, bytes) = (Arc::clone(self.shared()), prepared.bytes);
+        let work = move |tx: &mut crate::transaction::Transaction<'_>| {
+            Err::<(), _>(evaluate::check(prepared, &shared, tx).map_or_else(Checked::Refused, |()| Checked::Fits))
+        };
+        match self.writer().perform(bytes, Demand::Written, work).await {
+            Ok(()) | Err(Checked::Fits) => Ok(()),
+            Err(Checked::Refused(refusal)) => Err(refusal),
+        }
+    }
+
     async fn try_commit(&self, commit: &Arc<Commit>) -> Result<Committed, CommitRefusal> {
         let (mut prepared, objects) = self.prepare(commit).await?;
         if !objects.is_empty() {
@@ -93,6 +117,19 @@ impl Engine for Store {
             loop {
                 match self.try_commit(&commit).await {
                     Ok(committed) => return Ok(committed),
+                    Err(CommitRefusal::Stale) => {}
+                    Err(CommitRefusal::Error(error)) => return Err(error),
+                }
+            }
+        })
+    }
+
+    fn check(&self, commit: Commit) -> BoxFuture<'_, Result<(), CommitError>> {
+        let commit = Arc::new(commit);
+        Box::pin(async move {
+            loop {
+                match self.try_check(&commit).await {
+                    Ok(()) => return Ok(()),
                     Err(CommitRefusal::Stale) => {}
                     Err(CommitRefusal::Error(error)) => return Err(error),
                 }

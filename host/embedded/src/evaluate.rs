@@ -13,7 +13,7 @@ use crate::transaction::Transaction;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::{CommitError, Committed, Progress};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::work::Work;
+use esclusa_flow::step_budget::StepBudget;
 use std::sync::Arc;
 
 /// Why a prepared commit did not happen.
@@ -62,19 +62,7 @@ pub(crate) fn evaluate(
         begin(settlement.as_mut())?;
         tx.irrevocable();
     }
-    let (mut skipped, mut changed) = (Vec::new(), Vec::new());
-    let (mut drafts, mut work) = (Drafts::default(), Work::of(drafts::STEPS));
-    let applied = prepared.tables.into_iter().try_for_each(|write| {
-        let action = write.action();
-        if !drafts.apply(write, tx, &mut changed, &mut work)? {
-            skipped.push(action);
-        }
-        Ok::<(), CommitError>(())
-    });
-    let written = applied.and_then(|()| drafts.write(tx, &mut work));
-    // Counted even if the commit is refused: its route is heavy for the time it took, not for the bytes it wrote.
-    tx.spent = tx.spent.saturating_add(work.spent());
-    written?;
+    let (skipped, changed) = write_tables(prepared.tables, tx)?;
     load_feeds(&changed, tx)?;
     begin(settlement.as_mut())?;
     tx.irrevocable();
@@ -93,6 +81,40 @@ pub(crate) fn evaluate(
     let outbox = prepared.outbox.map(|bytes| crate::outbox::write(&prepared.route, bytes, tx));
     tx.memory.sequences.version += 1;
     Ok(Committed { skipped, outbox })
+}
+
+/// Tries the writes to tables, which are all that a stored item can refuse. The caller rolls `tx` back.
+pub(crate) fn check(
+    prepared: PreparedCommit,
+    shared: &SharedCatalog,
+    tx: &mut Transaction<'_>,
+) -> Result<(), CommitRefusal> {
+    if prepared.generation != shared.catalog().generation {
+        return Err(CommitRefusal::Stale);
+    }
+    write_tables(prepared.tables, tx)?;
+    Ok(())
+}
+
+/// Carries out the writes to tables. Gives the actions that their guards left out, and the changes for change feeds.
+fn write_tables(
+    tables: Vec<TableWrite>,
+    tx: &mut Transaction<'_>,
+) -> Result<(Vec<usize>, Vec<FeedChange>), CommitError> {
+    let (mut skipped, mut changed) = (Vec::new(), Vec::new());
+    let (mut drafts, mut work) = (Drafts::default(), StepBudget::of(drafts::STEPS));
+    let applied = tables.into_iter().try_for_each(|write| {
+        let action = write.action();
+        if !drafts.apply(write, tx, &mut changed, &mut work)? {
+            skipped.push(action);
+        }
+        Ok::<(), CommitError>(())
+    });
+    let written = applied.and_then(|()| drafts.write(tx, &mut work));
+    // Counted even if the commit is refused: its route is heavy for the time it took, not for the bytes it wrote.
+    tx.spent = tx.spent.saturating_add(work.spent());
+    written?;
+    Ok((skipped, changed))
 }
 
 /// Checks the receipts and keeps their messages in flight: the last step that can be refused.

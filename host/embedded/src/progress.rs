@@ -5,7 +5,7 @@ use crate::disk::{Disk, Space, read_fault};
 use crate::transaction::Transaction;
 use esclusa_flow::batch::Token;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ impl SourceSpec {
         RouteLane { route: &self.route, source: &self.source, lane }
     }
 
-    pub(crate) fn origin(&self, lane: &str, ordered: bool) -> Origin {
-        Origin {
+    pub(crate) fn origin(&self, lane: &str, ordered: bool) -> BatchOrigin {
+        BatchOrigin {
             route: Arc::clone(&self.route),
             source: Arc::clone(&self.source),
             kind: Arc::clone(&self.kind),

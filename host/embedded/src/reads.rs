@@ -6,11 +6,11 @@ use crate::disk::{Disk, Space, read_fault};
 use crate::key::{after_prefix, push_partition, push_sort, push_text_prefix, type_bounds};
 use crate::tables::{ItemTable, exact_key};
 use esclusa_flow::BoxFuture;
-use esclusa_flow::engine::{Found, ReadError, Reads, Selection};
+use esclusa_flow::engine::{QueryResult, ReadError, Reads, Selection};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Item, Value};
 use esclusa_flow::settings::KeySchema;
-use esclusa_flow::work::Work;
+use esclusa_flow::step_budget::StepBudget;
 use fjall::{Guard, Readable, Snapshot};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl SnapshotReads {
         selection: &Selection,
         limit: usize,
     ) -> Result<Vec<Item>, ReadError> {
-        let (mut found, mut passed, mut bytes) = (Found::default(), 0, 0);
+        let (mut found, mut passed, mut bytes) = (QueryResult::default(), 0, 0);
         for entry in entries {
             if found.len() >= limit {
                 break;
@@ -106,7 +106,7 @@ impl SnapshotReads {
                 Some(_) => self.load(&value)?,
             };
             let Some(item) = item else { continue };
-            let mut work = Work::of(STEPS);
+            let mut work = StepBudget::of(STEPS);
             let holds = holds(&item, selection, &mut work)?;
             (passed, bytes) = (passed + 1, bytes + item.size() + usize::try_from(work.spent()).unwrap_or(usize::MAX));
             if holds {
@@ -155,7 +155,7 @@ impl SnapshotReads {
 }
 
 /// True if an item passes the filter of a query.
-fn holds(item: &Item, selection: &Selection, work: &mut Work) -> Result<bool, ReadError> {
+fn holds(item: &Item, selection: &Selection, work: &mut StepBudget) -> Result<bool, ReadError> {
     if selection.filter.0.is_empty() {
         return Ok(true);
     }

@@ -7,8 +7,8 @@ const number = new Intl.NumberFormat("en");
 const rows = new Map();      // route -> its cells
 const samples = new Map();   // route -> [{ at, settled }]
 let reloadKey = null;
-let shown = {};              // what of the letters is shown: { key, page, count }
-let starts = [0];            // after which letter each page up to this one begins
+let shown = {};              // the dead letters that are shown: { key, page, count }
+let starts = [0];            // the dead letter after which each page begins, up to this one
 
 function el(tag, className, text) {
   const node = document.createElement(tag);
@@ -16,7 +16,7 @@ function el(tag, className, text) {
   if (text !== undefined) node.textContent = text;
   return node;
 }
-// Only what has changed is touched, so that focus and selection stay.
+// Only changed values are written, so that focus and selection stay.
 function set(node, text) { if (node.textContent !== text) node.textContent = text; }
 function setClass(node, className) { if (node.className !== className) node.className = className; }
 function show(node, yes) { node.hidden = !yes; }
@@ -211,11 +211,11 @@ function fillTotals(list) {
   });
 }
 
-// Routes that are not in routes.toml any more are offered as long as they have letters.
+// Routes that are not in routes.toml any more are listed as long as they have dead letters.
 function fillChoice(status) {
   const choice = byId("letter-route"), texts = new Map([["", "all routes"]]);
   for (const route of status.routes) texts.set(route.name, route.name);
-  for (const name of Object.keys(status.left_letters)) texts.set(name, `${name} (not in routes.toml)`);
+  for (const name of Object.keys(status.left_dead_letters)) texts.set(name, `${name} (not in routes.toml)`);
   for (const option of [...choice.options]) {
     if (texts.get(option.value) === option.textContent) texts.delete(option.value);
     else option.remove();
@@ -251,30 +251,30 @@ function letterRow(letter) {
   details.append(el("pre", "", `${what}, key ${JSON.stringify(letter.key)}, tried ${letter.attempts} time(s)\n\n${text}${more}`));
   const story = [...(letter.backtrace ? [letter.backtrace] : []), ...letter.logs].join("\n");
   if (story) details.append(el("pre", "", story));
-  const drop = () => confirm(`Throw dead letter ${id} away for good?`) ? act("api/v1/dlq/drop", { ids: [id] }, (a) => `${a.dropped} dropped`) : undefined;
+  const drop = () => confirm(`Drop dead letter ${id} for good?`) ? act("api/v1/dlq/drop", { ids: [id] }, (a) => `${a.dropped} dropped`) : undefined;
   const buttons = el("span", "buttons");
-  buttons.append(button("Replay", `Replay dead letter ${id}`, () => replay([id])), button("Drop", `Drop dead letter ${id}`, drop));
+  buttons.append(button("Redrive", `Redrive dead letter ${id}`, () => redrive([id])), button("Drop", `Drop dead letter ${id}`, drop));
   item.append(timeOf(letter.died), el("code", "", `#${id}`), el("span", "chip", letter.route), details, buttons);
   return item;
 }
-function replay(ids) {
-  return act("api/v1/dlq/replay", { ids }, (answer) => {
+function redrive(ids) {
+  return act("api/v1/dlq/redrive", { ids }, (answer) => {
     const failed = answer.failed.map((f) => `${f.id} stays: ${f.error}`);
-    return [`${answer.replayed.length} replayed, ${failed.length} failed`, ...failed].join("\n");
+    return [`${answer.redriven.length} redriven, ${failed.length} failed`, ...failed].join("\n");
   });
 }
-// Of a route, or of all; with letters of routes that are not in routes.toml any more.
+// Dead letters of a route or of all routes, those of removed routes included.
 function letterCount(status, route) {
-  const counts = [...status.routes.map((r) => [r.name, r.dead_letters]), ...Object.entries(status.left_letters)];
+  const counts = [...status.routes.map((r) => [r.name, r.dead_letters]), ...Object.entries(status.left_dead_letters)];
   return counts.reduce((sum, [name, count]) => (route && name !== route ? sum : sum + count), 0);
 }
 async function fillLetters(status) {
   const route = byId("letter-route").value, count = letterCount(status, route);
   if (route !== shown.route) starts = [0];
   const page = `${starts.at(-1)} ${route}`;
-  // One that dies while another is dropped leaves the count as it was.
+  // The count alone is not enough: a new dead letter while another one is dropped leaves it unchanged.
   const key = JSON.stringify([page, count, status.routes.map((r) => r.reading.counts.dead)]);
-  // Nobody's reading is interrupted by a letter that arrives.
+  // A new dead letter does not replace the page while an open one is being read.
   const reading = byId("letter-rows").querySelector("details[open]") && page === shown.page && count >= shown.count;
   if (key === shown.key || reading) return;
   const query = (route ? `&route=${encodeURIComponent(route)}` : "") + (starts.length > 1 ? `&after=${starts.at(-1)}` : "");
@@ -287,7 +287,7 @@ async function fillLetters(status) {
   const last = whole ? Math.min(count, starts.length * LETTERS) : count, first = last - letters.length + 1;
   shown = { key, page, count, route, ids };
   show(byId("no-letters"), !letters.length);
-  show(byId("replay-shown"), letters.length > 1);
+  show(byId("redrive-shown"), letters.length > 1);
   show(byId("older"), starts.length > 1);
   show(byId("newer"), whole && last < count);
   set(byId("letter-span"), letters.length ? `${number.format(first)}–${number.format(last)} of ${number.format(count)}, oldest first` : "");
@@ -316,7 +316,7 @@ async function tick() {
 }
 
 byId("letter-route").addEventListener("change", tick);
-byId("replay-shown").addEventListener("click", () => replay(shown.ids || []));
+byId("redrive-shown").addEventListener("click", () => redrive(shown.ids || []));
 byId("older").addEventListener("click", () => { starts.pop(); tick(); });
 byId("newer").addEventListener("click", () => { starts.push(shown.ids.at(-1)); tick(); });
 byId("reload").addEventListener("click", async (event) => {

@@ -1,34 +1,35 @@
 //! The HTTP side of a router: health, API, metrics, events from outside, and the page that shows it all.
 //!
-//! Listens where `[admin]` says, on loopback unless somebody insists. Who may ask is decided in `guard`. It has threads of
-//! its own, so that health is answered whatever the router is doing: no guest runs on them, and no long work (`work`).
+//! Listens on the address of `[admin]`, by default on loopback. `guard` decides which requests are served. The
+//! listener has threads of its own, so that health is answered whatever the router does: no guest runs on them, and no
+//! long work (`work_limits`).
 
-mod answer;
+mod answer_budget;
 mod api;
+mod api_error;
 pub(crate) mod bodies;
 pub(crate) mod connections;
-pub(crate) mod dlq;
+pub(crate) mod dead_letters;
+pub(crate) mod extract;
 mod guard;
 mod health;
 mod ingest;
-mod large;
-pub mod metrics;
-mod page;
-pub(crate) mod question;
+pub(crate) mod metrics;
 mod snapshot;
-pub(crate) mod work;
+pub(crate) mod work_limits;
 
 use crate::intake;
 use crate::runtime::Runtime;
 use crate::threads::Threads;
-use answer::Refusal;
+use api_error::ApiError;
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use bodies::{Bodies, Held};
-use connections::{Most, PATIENCE};
+use bodies::{BodyBudget, BudgetedBody};
+use connections::{ConnectionLimits, PATIENCE};
 use esclusa_embedded::NewRecord;
 use snapshot::Snapshot;
 use std::collections::BTreeMap;
@@ -41,86 +42,82 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use work::Work;
+use work_limits::WorkLimits;
 
-/// Requests that are being answered when the router stops may take so long.
+const PAGE: &str = include_str!("../assets/page.html");
+const STYLE: &str = include_str!("../assets/page.css");
+const SCRIPT: &str = include_str!("../assets/page.js");
+
+/// When the router stops, requests that are being answered get this long to finish.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// Connections that wait to be accepted; the system may allow fewer. More than all that are served, so that a burst of silent
-/// ones does not keep health out.
+/// Connections that may wait to be accepted; the system may allow fewer. There are more of them than connections that
+/// are served, so that a burst of silent connections does not keep health probes out.
 const BACKLOG: u32 = 4096;
 
-/// What the router is doing, for whoever sends it traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Taking events.
-    Serving,
-    /// Finishing what is in flight.
-    Draining,
-}
-
-/// What the handlers share.
-pub struct Admin {
+/// The state that all handlers share.
+pub(crate) struct AdminServer {
     runtime: Arc<Runtime>,
     config: PathBuf,
     listen: SocketAddr,
     draining: AtomicBool,
-    work: Work,
-    bodies: Bodies,
+    work: WorkLimits,
+    bodies: BodyBudget,
     snapshot: Snapshot,
-    /// One replay at a time: a letter that two people replay is delivered once.
-    replays: tokio::sync::Mutex<()>,
+    /// One redrive at a time: a dead letter that two clients redrive is delivered once.
+    redrives: tokio::sync::Mutex<()>,
 }
 
-/// A listener at work. Dropping it stops it.
-pub struct Listening {
-    /// Where it listens, the port that the system chose included.
+/// A listener that serves a router. Dropping it stops it.
+pub(crate) struct RunningListener {
+    /// The address that it listens on; if the configuration asked for port 0, with the port that the system chose.
     pub address: SocketAddr,
-    admin: Arc<Admin>,
+    admin: Arc<AdminServer>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-impl Admin {
+impl AdminServer {
     fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Puts records behind a source; the answer is their ids, once they are durable. Many bytes are copied by the router's
-    /// threads. What the request holds is held until its answer was taken.
+    /// Puts records into the stream or queue of a source; answers their ids once they are durable. Large requests are
+    /// copied by the router's threads, so that the threads of the listener stay free. The request keeps its share of
+    /// the body budget until its answer was taken.
     async fn put(
         &self,
         status: StatusCode,
         source: String,
         records: Vec<NewRecord>,
-        held: Held,
-    ) -> Result<Response, Refusal> {
+        held: BudgetedBody,
+    ) -> Result<Response, ApiError> {
         let bytes = records.iter().map(NewRecord::size).sum::<usize>();
         let (runtime, loaded) = (self.runtime.clone(), self.runtime.loaded());
         let put = async move {
             let ids = intake::put(runtime.store(), &loaded.plan, &source, &records).await?;
-            Ok::<_, Refusal>((work::encode(&BTreeMap::from([("ids", ids)]))?, held))
+            Ok::<_, ApiError>((work_limits::encode(&BTreeMap::from([("ids", ids)]))?, held))
         };
-        let (ids, held) = if bytes <= large::SMALL { put.await? } else { self.work.whole(put).await?? };
-        Ok((status, work::json(large::kept(ids, held))).into_response())
+        let (ids, held) = if bytes <= answer_budget::SMALL { put.await? } else { self.work.whole(put).await?? };
+        Ok((status, work_limits::json(answer_budget::kept(ids, held))).into_response())
     }
 }
 
-/// A listener of a router that is starting: it says so to whoever asks. Dropping it stops it.
-pub struct Starting {
-    /// As it was asked for: the port may be 0.
+/// A listener of a router that is starting: it answers every request with that. Dropping it stops it.
+pub(crate) struct StartingListener {
+    /// The address of the configuration; its port may be 0.
     address: SocketAddr,
     listener: std::net::TcpListener,
     threads: Handle,
     _stop: oneshot::Sender<()>,
 }
 
-impl Starting {
+impl StartingListener {
     /// Starts to listen.
     ///
     /// # Errors
-    /// The address is taken, or cannot be had.
-    pub async fn listen(threads: &Threads, address: SocketAddr) -> std::io::Result<Self> {
+    /// The address is in use, or this machine does not have it.
+    pub(crate) async fn listen(threads: &Threads, address: SocketAddr) -> std::io::Result<Self> {
         let ended = || std::io::Error::other("the threads of the HTTP side have ended");
         let threads = threads.handle().ok_or_else(ended)?;
         let listens = threads.spawn(async move {
@@ -130,57 +127,62 @@ impl Starting {
         let (answers, listener) = listens.await.map_err(std::io::Error::other)??;
         let (stop, stopped) = oneshot::channel();
         let router: Router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
-        threads.spawn(connections::serve(answers, router, (Most::of_files(), PATIENCE), stopped));
-        Ok(Starting { address, listener, threads, _stop: stop })
+        threads.spawn(connections::serve(answers, router, (ConnectionLimits::of_files(), PATIENCE), stopped));
+        Ok(StartingListener { address, listener, threads, _stop: stop })
     }
 }
 
-/// Listens with room for a burst: a connection that the system has no room to keep is tried again after a second.
+/// Listens with a long backlog: when it is full, the system drops a connection attempt, and the client tries again
+/// only after a second.
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As the system's own way to listen does.
+    // As `TcpListener::bind` does: without it a restart could not listen while old connections linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Has a router that is running answer from now on; `config` is the file of its configuration. To be called on the router's
-/// own threads: what requests have the router do is done there.
+/// Lets a running router answer from now on; `config` is the file of its configuration. Call it on the router's own
+/// threads: the work that requests ask of the router runs there.
 ///
 /// # Errors
 /// The listener is broken.
-pub fn serve(starting: Starting, runtime: Arc<Runtime>, config: PathBuf) -> std::io::Result<Listening> {
-    // What else listened ends here: no connection stays with it.
-    let Starting { address: listen, listener, threads, _stop } = starting;
+pub(crate) fn serve(
+    starting: StartingListener,
+    runtime: Arc<Runtime>,
+    config: PathBuf,
+) -> std::io::Result<RunningListener> {
+    // The listener that answered "starting" ends here, with its connections: clients reconnect and reach the router.
+    let StartingListener { address: listen, listener, threads, _stop } = starting;
     let address = listener.local_addr()?;
-    let admin = Arc::new(Admin {
+    let admin = Arc::new(AdminServer {
         runtime,
         config,
         listen,
         draining: AtomicBool::new(false),
-        work: Work::new(Handle::current()),
-        bodies: Bodies::new(),
+        work: WorkLimits::new(Handle::current()),
+        bodies: BodyBudget::new(),
         snapshot: Snapshot::default(),
-        replays: Default::default(),
+        redrives: Default::default(),
     });
     let listener = {
         let _on = threads.enter();
         TcpListener::from_std(listener)?
     };
     let (stop, stopped) = oneshot::channel();
-    let limits = (Most::of_files(), PATIENCE);
+    let limits = (ConnectionLimits::of_files(), PATIENCE);
     let task = threads.spawn(connections::serve(listener, router(admin.clone()), limits, stopped));
-    Ok(Listening { address, admin, stop, task })
+    Ok(RunningListener { address, admin, stop, task })
 }
 
-impl Listening {
-    /// Tells from now on that the router is in this phase.
-    pub fn phase(&self, phase: Phase) {
-        self.admin.draining.store(phase == Phase::Draining, Ordering::Relaxed);
+impl RunningListener {
+    /// From now on readiness and `/ingest` answer that the router is stopping.
+    pub(crate) fn drain(&self) {
+        self.admin.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Answers what was asked, then stops.
-    pub async fn close(self) {
+    /// Answers the requests that are being served, then stops.
+    pub(crate) async fn close(self) {
         drop(self.stop);
         let mut task = self.task;
         if tokio::time::timeout(LAST_ANSWERS, &mut task).await.is_err() {
@@ -189,9 +191,9 @@ impl Listening {
     }
 }
 
-fn router(admin: Arc<Admin>) -> Router {
+fn router(admin: Arc<AdminServer>) -> Router {
     let guarded = Router::new()
-        .merge(page::routes())
+        .merge(page())
         .route("/healthz", get(health::live))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/status", get(api::status))
@@ -204,10 +206,10 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/tables/{name}/item", get(api::item))
         .route("/api/v1/reload", post(api::reload))
         .route("/api/v1/audit", get(api::audit))
-        .route("/api/v1/dlq", get(dlq::list))
-        .route("/api/v1/dlq/{id}", get(dlq::show))
-        .route("/api/v1/dlq/replay", post(dlq::replay))
-        .route("/api/v1/dlq/drop", post(dlq::drop))
+        .route("/api/v1/dlq", get(dead_letters::list))
+        .route("/api/v1/dlq/{id}", get(dead_letters::show))
+        .route("/api/v1/dlq/redrive", post(dead_letters::redrive))
+        .route("/api/v1/dlq/drop", post(dead_letters::drop))
         .layer(from_fn(guard::headers))
         .layer(from_fn_with_state(admin.clone(), guard::host));
     let open = Router::new()
@@ -217,8 +219,17 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/ingest/{name}/", any(ingest::ingest))
         .route("/ingest/{name}/{*rest}", any(ingest::ingest_below))
         .layer(from_fn(guard::ingest_headers));
-    let all = guarded.merge(open).fallback(answer::unknown).method_not_allowed_fallback(answer::method);
+    let all =
+        guarded.merge(open).fallback(api_error::not_found).method_not_allowed_fallback(api_error::method_not_allowed);
     all.layer(from_fn(guard::origin)).with_state(admin)
+}
+
+/// The page at `/`, its style and its script: three files that are part of the program.
+fn page() -> Router<Arc<AdminServer>> {
+    Router::new()
+        .route("/", get(|| async { ([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE) }))
+        .route("/page.css", get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
+        .route("/page.js", get(|| async { ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT) }))
 }
 
 #[cfg(test)]
@@ -230,7 +241,7 @@ mod tests {
     #[tokio::test]
     async fn a_router_that_starts_says_so_and_keeps_no_connection() {
         let threads = Threads::of_admin().unwrap();
-        let starting = Starting::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let starting = StartingListener::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let mut stream = TcpStream::connect(starting.listener.local_addr().unwrap()).await.unwrap();
         let mut said = String::new();
         for (path, status) in [("/readyz", "503"), ("/ingest/orders", "503"), ("/livez", "200")] {
@@ -254,7 +265,7 @@ mod tests {
     async fn health_is_answered_while_the_threads_of_the_router_are_busy() {
         use std::io::{Read, Write};
         let threads = Threads::of_admin().unwrap();
-        let starting = Starting::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let starting = StartingListener::listen(&threads, ([127, 0, 0, 1], 0).into()).await.unwrap();
         // This blocks the only thread of the runtime that the listener was started from.
         let mut stream = std::net::TcpStream::connect(starting.listener.local_addr().unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -262,5 +273,14 @@ mod tests {
         let mut answer = [0; 1024];
         let count = stream.read(&mut answer).expect("nobody answered");
         assert!(String::from_utf8_lossy(&answer[..count]).starts_with("HTTP/1.1 200 "));
+    }
+
+    #[test]
+    fn the_page_is_small_and_shows_text_of_guests_as_text_only() {
+        assert!(PAGE.len() + STYLE.len() + SCRIPT.len() < 30 << 10);
+        for dangerous in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!SCRIPT.contains(dangerous), "{dangerous} would let a guest write into the page");
+        }
+        assert!(!PAGE.contains("://") && !STYLE.contains("://"), "nothing is fetched from elsewhere");
     }
 }

@@ -1,10 +1,10 @@
 //! The account of every route: received = done + skipped + filtered + dead-lettered + in flight (invariant 8).
 //!
-//! Two books are compared. The meter of a running route counts what came and went; the store counts what was
-//! committed. Both must add up, and agree.
+//! Two sets of counts are compared: the meter of a running route counts events that were received and settled; the
+//! store counts events whose end was committed. Each must add up, and both must agree.
 
 use crate::runtime::Runtime;
-use crate::runtime::schema::ingest_stream;
+use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::{Plan, RouteSpec, Source};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
@@ -15,66 +15,68 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Looks at a busy route until both books agree.
+/// Most looks at a busy route, until meter and store agree.
 const LOOKS: u32 = 200;
-/// Between two looks: a commit takes about as long.
+/// Pause between two looks: about the time of a commit.
 const PAUSE: Duration = Duration::from_millis(3);
 
 /// The account of a route.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Account {
+pub(crate) struct RouteAccount {
     /// The route.
     pub route: String,
     /// Events taken from the source.
     pub received: u64,
-    /// Where they ended.
+    /// How many of them ended, by outcome.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Events taken and not settled; 0 where no router runs.
+    /// Events that were received and not settled; 0 if no router runs.
     pub in_flight: u64,
-    /// Events that wait in the source, where it can tell.
+    /// Events that wait in the source; `None` if it does not know.
     pub behind: Option<u64>,
-    /// Messages for the world outside that are not delivered yet, of events that are done or in flight.
+    /// Messages to outputs that are not delivered yet, of events that are done or in flight.
     #[serde(default)]
     pub undelivered: u64,
-    /// What does not add up.
+    /// The sums that are wrong; empty if the account adds up.
     pub problems: Vec<String>,
 }
 
-/// Both books of a route at nearly one moment.
+/// Meter and store of a route at nearly one moment.
 struct Books {
-    /// The meter before the store was read.
+    /// The meter, read before the store.
     before: Counts,
-    /// What is committed.
+    /// The counts of the store.
     stored: Counts,
-    /// The meter after it.
+    /// The meter, read after the store.
     after: Reading,
-    /// See [`Account::undelivered`].
+    /// See [`RouteAccount::undelivered`].
     undelivered: u64,
 }
 
 impl Books {
-    /// True where nothing went on meanwhile.
+    /// True if nothing was settled between the two reads of the meter.
     fn still(&self) -> bool {
         self.before == self.after.counts
     }
 
-    /// True where the store has what was counted before it was read, and no more than after.
+    /// True if the counts of the store lie between the two reads of the meter.
     fn agree(&self) -> bool {
         reaches(&self.stored, &self.before) && reaches(&self.after.counts, &self.stored)
     }
 }
 
-/// The accounts of a router that runs. A route that is being restarted has the account of one that does not run.
+/// The accounts of a running router. A route that is just being restarted has the account of the store.
 ///
 /// # Errors
-/// A fault of the store.
-pub async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
+/// The [`Fault`] of the store.
+pub(crate) async fn running(runtime: &Runtime) -> Result<Vec<RouteAccount>, Fault> {
     let (loaded, store) = (runtime.loaded(), runtime.store());
     let mut accounts = Vec::new();
     for spec in &loaded.plan.routes {
         let mut books = look(runtime, &spec.name)?;
         for _ in 0..LOOKS {
+            // A busy route settles events between the reads: it is looked at again, until the counts agree or nothing
+            // is settled in between.
             if books.as_ref().is_none_or(Books::agree) {
                 break;
             }
@@ -82,7 +84,7 @@ pub async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
             books = look(runtime, &spec.name)?;
         }
         accounts.push(match books {
-            Some(books) => Account {
+            Some(books) => RouteAccount {
                 route: spec.name.to_string(),
                 received: books.after.received,
                 counts: books.after.counts,
@@ -97,8 +99,8 @@ pub async fn running(runtime: &Runtime) -> Result<Vec<Account>, Fault> {
     Ok(accounts)
 }
 
-/// Reads both books of a route; `None` where it does not run. Those of a route that was restarted in between are of
-/// two routes, and are read again.
+/// Reads meter and store of a route; `None` if it does not run. If the route was restarted in between, the meter was
+/// that of the old one: both are read again.
 fn look(runtime: &Runtime, name: &str) -> Result<Option<Books>, Fault> {
     while let Ok(route) = runtime.route(name) {
         let before = route.meter.read().counts;
@@ -111,11 +113,11 @@ fn look(runtime: &Runtime, name: &str) -> Result<Option<Books>, Fault> {
     Ok(None)
 }
 
-/// The accounts as the store keeps them, where no router runs.
+/// The accounts of the store, if no router runs.
 ///
 /// # Errors
-/// A fault of the store.
-pub async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, Fault> {
+/// The [`Fault`] of the store.
+pub(crate) async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<RouteAccount>, Fault> {
     let mut accounts = Vec::with_capacity(plan.routes.len());
     for spec in &plan.routes {
         accounts.push(stored(store, plan, spec).await?);
@@ -123,11 +125,11 @@ pub async fn stopped(store: &Store, plan: &Plan) -> Result<Vec<Account>, Fault> 
     Ok(accounts)
 }
 
-/// The account of a route as the store keeps it.
-async fn stored(store: &Store, plan: &Plan, spec: &RouteSpec) -> Result<Account, Fault> {
+/// The account of a route from the store alone.
+async fn stored(store: &Store, plan: &Plan, spec: &RouteSpec) -> Result<RouteAccount, Fault> {
     let counts = store.counts(&spec.name)?;
     let recorded = store.pending(&spec.name).await?;
-    Ok(Account {
+    Ok(RouteAccount {
         route: spec.name.to_string(),
         received: counts.settled(),
         counts,
@@ -143,16 +145,16 @@ fn problems(books: &Books) -> Vec<String> {
     let mut problems = Vec::new();
     let sum = after.counts.settled().saturating_add(after.in_flight);
     if after.received != sum {
-        problems.push(format!("received {} is not the sum of the rest, {sum}", after.received));
+        problems.push(format!("received {} is not the sum of the other counts, {sum}", after.received));
     }
-    // While commits go on, the store is ahead by what was committed just now, and never behind.
+    // The meter counts after the commit: a busy store may be ahead of the meter, but never behind it.
     if !books.agree() && (books.still() || !reaches(stored, before)) {
         problems.push(format!("the store has {}, the route counted {}", words(stored), words(&after.counts)));
     }
     problems
 }
 
-/// True where `counts` has at least as many of each as `least`.
+/// True if each count of `counts` is at least that of `least`.
 fn reaches(counts: &Counts, least: &Counts) -> bool {
     counts.done >= least.done
         && counts.skipped >= least.skipped
@@ -165,9 +167,9 @@ fn words(counts: &Counts) -> String {
     format!("{done} done, {skipped} skipped, {filtered} filtered and {dead} dead")
 }
 
-/// Events that wait in the source of a route, in flight included; `None` where the source cannot tell.
+/// Events that wait in the source of a route, those in flight included; `None` if the source does not know.
 #[must_use]
-pub fn behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<u64> {
+pub(crate) fn behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<u64> {
     let (name, source) = (&route.name, &route.source);
     let lanes = match plan.sources.get(source)? {
         Source::Stream { stream, .. } => store.stream_lag(name, source, stream).ok()?,
@@ -192,9 +194,9 @@ mod tests {
             |before, stored, received| problems(&Books { before, stored, after: reading(received), undelivered: 0 });
         assert!(books(counts, counts, 12).is_empty());
         assert_eq!(books(counts, counts, 13).len(), 1, "an event was lost");
-        let told = books(counts, fewer, 12);
+        let problems_found = books(counts, fewer, 12);
         assert_eq!(
-            told,
+            problems_found,
             [
                 "the store has 4 done, 1 skipped, 2 filtered and 1 dead, the route counted 5 done, 1 skipped, 2 filtered and 1 dead"
             ],

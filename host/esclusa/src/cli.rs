@@ -1,15 +1,15 @@
-//! The command line: what can be asked for, and which file answers it.
+//! The command line: the commands, and the options of all of them. Each command has a file.
 //!
-//! Standard output is data, standard error is messages. A command that needs a router talks to the one that runs,
-//! or opens the store itself where none does.
+//! Standard output is data, standard error is messages. A command talks to the router that runs, or opens the store
+//! itself if none runs.
 
 mod audit;
+mod connect;
 mod control;
 mod dlq;
 mod invoke;
 mod plugin;
 mod print;
-mod reach;
 mod reference;
 mod replay;
 mod routes;
@@ -19,12 +19,12 @@ mod table;
 mod validate;
 
 use crate::configuration;
-use crate::exit::Exit;
-use crate::telemetry::{self, Format};
+use crate::telemetry::{self, LogFormat};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use esclusa_config::{Loaded, Problems};
+use esclusa_config::{LoadedConfig, Problems};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Routes events from streams and queues to sandboxed WebAssembly plugins.
 #[derive(Debug, Parser)]
@@ -34,75 +34,75 @@ use std::path::PathBuf;
 )]
 pub struct Cli {
     #[command(flatten)]
-    global: Global,
+    global: GlobalArgs,
     #[command(subcommand)]
     command: Command,
 }
 
 /// Options of every command.
 #[derive(Debug, Args)]
-pub struct Global {
-    /// The configuration
+pub(crate) struct GlobalArgs {
+    /// The configuration file
     #[arg(short, long, global = true, env = "ESCLUSA_CONFIG", default_value = "routes.toml", value_name = "FILE")]
     config: PathBuf,
     /// Write JSON instead of text for people
     #[arg(long, global = true)]
     json: bool,
-    /// How log lines look on standard error
+    /// The format of standard error
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
-    log_format: Format,
-    /// What is logged: a level, or directives such as warn,esclusa=debug [default: info for run, else warn]
+    log_format: LogFormat,
+    /// The log level, or directives such as warn,esclusa=debug [default: info for run, else warn]
     #[arg(long, global = true, env = "ESCLUSA_LOG", value_name = "FILTER")]
     log_level: Option<String>,
 }
 
-/// What can be asked for.
+/// The commands.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the router until it is told to stop
-    Run(run::Run),
-    /// Check the configuration and every plugin in it; exit 78 where something is wrong
-    Validate(validate::Validate),
+    /// Run the router until a signal stops it
+    Run(run::RunArgs),
+    /// Check the configuration and every plugin in it; exit 78 if there is a problem
+    Validate(validate::ValidateArgs),
     /// Put events into a stream, a queue or an http source
-    Send(send::Send),
+    Send(send::SendArgs),
     /// Read tables
     #[command(subcommand, after_help = "Example:\n  esclusa table scan orders")]
-    Table(table::Table),
-    /// Run a route's plugin on events and print what it wants done; --live carries it out
-    Invoke(invoke::Invoke),
-    /// Rebuild a table from the events that a route's source keeps; the route itself is left alone
-    Replay(replay::Replay),
-    /// Read, replay and drop dead letters
+    Table(table::TableCommand),
+    /// Call a route's plugin on events and print its effects; --live carries them out
+    Invoke(invoke::InvokeArgs),
+    /// Rebuild a table from the events that a route's source keeps; the route itself goes on as it is
+    Replay(replay::ReplayArgs),
+    /// Read, redrive and drop dead letters
     #[command(subcommand, after_help = "Example:\n  esclusa dlq ls --route orders")]
-    Dlq(dlq::Dlq),
-    /// List the routes: source, plugin, state, and what their outputs promise
+    Dlq(dlq::DlqCommand),
+    /// List the routes: source, plugin, state, and delivery guarantees
     #[command(after_help = "Example:\n  esclusa routes --json")]
     Routes,
-    /// Tell how every route is doing
+    /// Show the state of every route
     #[command(after_help = "Example:\n  esclusa status")]
     Status,
     /// Prove that every event is accounted for: received = done + skipped + filtered + dead + in flight
     #[command(after_help = "Example:\n  esclusa audit && echo 'nothing is missing'")]
     Audit,
-    /// Stop taking events for a route, until it is resumed
+    /// Stop a route from taking events, until it is resumed
     #[command(after_help = "Example:\n  esclusa pause orders")]
-    Pause(control::Route),
+    Pause(control::RouteArgs),
     /// Let a paused or halted route go on
     #[command(after_help = "Example:\n  esclusa resume orders")]
-    Resume(control::Route),
-    /// Put the configuration and changed plugins in force; returns when that is done or refused
+    Resume(control::RouteArgs),
+    /// Load the configuration and changed plugins; returns when they are in force or refused
     #[command(after_help = "Example:\n  esclusa reload")]
     Reload,
     /// Look at a plugin's file
     #[command(subcommand, after_help = "Example:\n  esclusa plugin inspect plugins/etl.wasm")]
-    Plugin(plugin::Plugin),
+    Plugin(plugin::PluginCommand),
     /// Print the least IAM policy that the routes need, as JSON
     #[command(after_help = "Example:\n  esclusa iam-policy -c routes.toml > policy.json")]
     IamPolicy,
     /// Print the JSON Schema of routes.toml, for editors
     #[command(after_help = "Example:\n  esclusa schema > routes.schema.json")]
     Schema,
-    /// Describe the code of a diagnostic
+    /// Explain the code of an error or a dead letter
     #[command(after_help = "Example:\n  esclusa explain route::missing_grant")]
     Explain(reference::Explain),
     /// Print completions for a shell
@@ -113,35 +113,70 @@ enum Command {
     Version,
 }
 
-/// A configuration that cannot be used: every problem of it.
+/// The result of a command: its exit code, as `docs/reference/cli.md` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The command has succeeded.
+    Ok,
+    /// The command failed.
+    Failed,
+    /// The command line cannot be understood.
+    Usage,
+    /// The router stopped before all events in flight were finished. They are not lost, but delivered again.
+    Incomplete,
+    /// routes.toml or a plugin in it cannot be used: `EX_CONFIG` of sysexits.h.
+    Configuration,
+}
+
+impl Exit {
+    /// The exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Incomplete => 3,
+            Exit::Configuration => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// A configuration that cannot be used: all problems of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.summary())]
-struct Broken(Problems);
+struct InvalidConfiguration(Problems);
 
-/// Something that is missing is the fault of the command line.
+/// A mistake in the command line: exit 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Misused(String);
+struct UsageError(String);
 
 impl Cli {
-    /// Runs the command; problems are written to standard error.
+    /// Runs the command; errors are written to standard error.
     ///
-    /// Not async, so that the futures of all commands are compiled here and not a second time in the program.
+    /// Not async: the futures of all commands are compiled in this crate, and not a second time in the program.
     pub fn run(self) -> Exit {
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                complain(&anyhow::Error::new(error).context("cannot start the threads of the program"));
+                print_error(&anyhow::Error::new(error).context("cannot start the threads of the program"));
                 return Exit::Failed;
             }
         };
-        let exit = runtime.block_on(self.answer());
-        // A compiler that still runs, say, has nothing more to write.
+        let exit = runtime.block_on(self.run_async());
+        // Does not wait for work that still runs, such as a compiler: nobody needs its result any more.
         runtime.shutdown_background();
         exit
     }
 
-    async fn answer(self) -> Exit {
+    async fn run_async(self) -> Exit {
         let level = match (&self.global.log_level, &self.command) {
             (Some(level), _) => level,
             (None, Command::Run(_)) => "info",
@@ -149,17 +184,17 @@ impl Cli {
         };
         let result = match telemetry::start(self.global.log_format, level) {
             Ok(()) => self.command.run(&self.global).await,
-            Err(why) => Err(Misused(why).into()),
+            Err(why) => Err(UsageError(why).into()),
         };
         match result {
             Ok(exit) => exit,
-            Err(error) => verdict(&error, self.global.json),
+            Err(error) => report(&error, self.global.json),
         }
     }
 }
 
 impl Command {
-    async fn run(self, global: &Global) -> Result<Exit> {
+    async fn run(self, global: &GlobalArgs) -> Result<Exit> {
         match self {
             Command::Run(run) => run.run(global).await,
             Command::Validate(validate) => validate.run(global).await,
@@ -184,28 +219,28 @@ impl Command {
     }
 }
 
-impl Global {
-    /// The configuration, its warnings told.
-    fn load(&self) -> Result<Loaded> {
-        let loaded = configuration::read(&self.config).map_err(Broken)?;
+impl GlobalArgs {
+    /// Reads the configuration and writes its warnings to standard error.
+    fn load(&self) -> Result<LoadedConfig> {
+        let loaded = configuration::read(&self.config).map_err(InvalidConfiguration)?;
         for warning in &loaded.warnings {
             print::message(warning.render(telemetry::colour()).trim_end());
         }
         Ok(loaded)
     }
 
-    /// The configuration, where its warnings are no news.
-    fn load_quietly(&self) -> Result<Loaded> {
-        Ok(configuration::read(&self.config).map_err(Broken)?)
+    /// Reads the configuration; warnings are left out, since `run` and `validate` show them.
+    fn load_quietly(&self) -> Result<LoadedConfig> {
+        Ok(configuration::read(&self.config).map_err(InvalidConfiguration)?)
     }
 }
 
-/// Tells what went wrong, and the exit code of it.
-fn verdict(error: &anyhow::Error, json: bool) -> Exit {
+/// Writes an error to standard error; gives its exit code.
+fn report(error: &anyhow::Error, json: bool) -> Exit {
     if error.is::<print::ReaderGone>() {
         return Exit::Ok;
     }
-    if let Some(Broken(problems)) = error.downcast_ref::<Broken>() {
+    if let Some(InvalidConfiguration(problems)) = error.downcast_ref::<InvalidConfiguration>() {
         if json {
             print::problems(&problems.to_json());
         } else {
@@ -213,12 +248,12 @@ fn verdict(error: &anyhow::Error, json: bool) -> Exit {
         }
         return Exit::Configuration;
     }
-    complain(error);
-    if error.is::<Misused>() { Exit::Usage } else { Exit::Failed }
+    print_error(error);
+    if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
 }
 
-/// Tells what went wrong.
-fn complain(error: &anyhow::Error) {
+/// Writes an error with its causes.
+fn print_error(error: &anyhow::Error) {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     print::error(&format!("error: {}", causes.join(": ")));
 }

@@ -1,25 +1,26 @@
-//! routes.toml as the program uses it: read with the environment, refusals of plugins reported where they belong,
-//! and put in force again while the router runs.
+//! routes.toml in the program: reads it with the environment, reports plugins that cannot be used at their lines, and
+//! reloads it while the router runs.
 
+use crate::plugins::PluginRefusal;
 use crate::runtime::Runtime;
-use crate::runtime::plugins::Refused;
-use esclusa_config::names::Ungranted;
+use esclusa_config::granted_names::Ungranted;
 use esclusa_config::plan::Plan;
-use esclusa_config::{Code, Diagnostic, Loaded, Locator, Place, Problems, Severity};
+use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator, Problems, Severity};
 use esclusa_sandbox::LoadError;
-use esclusa_sandbox::child::Lost;
+use esclusa_sandbox::child::ChildError;
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Reads a configuration; `${VAR}` is looked up in the environment of the process.
+/// Reads a configuration; `${VAR}` is replaced from the environment of the process.
 ///
 /// # Errors
-/// Everything that is wrong with it, and what it names that is not in this build.
-pub fn read(path: &Path) -> Result<Loaded, Problems> {
+/// All mistakes in it, or everything that it names on AWS if this build has no AWS.
+pub(crate) fn read(path: &Path) -> Result<LoadedConfig, Problems> {
     let loaded = esclusa_config::load(path, &|name| std::env::var(name).ok())?;
+    // The configuration crate does not know the features of this build.
     if cfg!(feature = "aws") {
         return Ok(loaded);
     }
@@ -27,17 +28,17 @@ pub fn read(path: &Path) -> Result<Loaded, Problems> {
     if missing.is_empty() { Ok(loaded) } else { Err(Problems(missing)) }
 }
 
-/// What a configuration names on AWS, as errors of a build without AWS, in the order of the file.
-fn on_aws(loaded: &Loaded) -> Vec<Diagnostic> {
+/// An error for everything that a configuration names on AWS, in the order of the file: for a build without AWS.
+fn on_aws(loaded: &LoadedConfig) -> Vec<Diagnostic> {
     let plan = &loaded.plan;
     let sources = plan.sources.iter().filter(|(_, source)| source.on_aws());
-    let sources = sources.map(|(name, source)| (Place::Source(name), "source", name.as_ref(), source.kind()));
+    let sources = sources.map(|(name, source)| (ConfigPlace::Source(name), "source", name.as_ref(), source.kind()));
     let tables = plan.tables.iter().filter(|(_, table)| table.on_aws());
-    let tables = tables.map(|(name, _)| (Place::Table(name), "table", name.as_str(), "dynamodb"));
+    let tables = tables.map(|(name, _)| (ConfigPlace::Table(name), "table", name.as_str(), "dynamodb"));
     let objects = plan.objects.iter().filter(|(_, objects)| objects.on_aws());
-    let objects = objects.map(|(name, _)| (Place::Objects(name), "objects", name.as_str(), "s3"));
+    let objects = objects.map(|(name, _)| (ConfigPlace::Objects(name), "objects", name.as_str(), "s3"));
     let outputs = plan.outputs.iter().filter(|(_, output)| output.on_aws());
-    let outputs = outputs.map(|(name, output)| (Place::Output(name), "output", name.as_str(), output.kind()));
+    let outputs = outputs.map(|(name, output)| (ConfigPlace::Output(name), "output", name.as_str(), output.kind()));
     let mut found: Vec<Diagnostic> = sources
         .chain(tables)
         .chain(objects)
@@ -53,18 +54,18 @@ fn on_aws(loaded: &Loaded) -> Vec<Diagnostic> {
     found
 }
 
-/// The engine's directory in a configuration that may have other mistakes, as far as it can be told.
+/// The engine's directory, from a configuration that may have mistakes elsewhere; `None` if it is not TOML.
 #[must_use]
-pub fn engine(path: &Path) -> Option<PathBuf> {
+pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(path).ok()?;
     let table: toml::Table = text.parse().ok()?;
     let written = table.get("engine").and_then(|engine| engine.get("path")?.as_str()).unwrap_or("data");
     Some(path.parent().unwrap_or(Path::new("")).join(written))
 }
 
-/// The files that the configuration is made of: itself and every plugin, each once.
+/// The files to watch: the configuration and every plugin, each once.
 #[must_use]
-pub fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
+pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     for route in &loaded.plan.routes {
         if !files.contains(&route.plugin) {
@@ -74,66 +75,71 @@ pub fn files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
     files
 }
 
-/// Why plugins do not serve their routes, as diagnostics of the file that asked for them.
+/// Diagnostics at the lines of routes.toml for plugins that cannot serve their routes.
 #[must_use]
-pub fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, Refused)]) -> Problems {
+pub(crate) fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, PluginRefusal)]) -> Problems {
     let mut found: Vec<Diagnostic> =
         refused.iter().flat_map(|(route, why)| refusal(plan, locator, route, why)).collect();
     found.sort_by_key(|diagnostic| diagnostic.span.start);
     Problems(found)
 }
 
-fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &Refused) -> Vec<Diagnostic> {
-    let at = |place: Place<'_>, code: Code, message: &str, help: Option<&str>| {
+fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal) -> Vec<Diagnostic> {
+    let at = |place: ConfigPlace<'_>, code: Code, message: &str, help: Option<&str>| {
         locator.diagnostic(place, code, message, help)
     };
-    let plugin = Place::RouteKey(route, "plugin");
+    let plugin = ConfigPlace::RouteKey(route, "plugin");
     let path =
         plan.routes.iter().find(|r| &*r.name == route).map(|r| r.plugin.display().to_string()).unwrap_or_default();
     match refused {
-        Refused::Load(why) if !Path::new(&path).is_file() => {
+        PluginRefusal::Load(why) if !Path::new(&path).is_file() => {
             let help = "build the plugin first, or correct the path: it is relative to the directory of this file";
             vec![at(plugin, Code::PLUGIN_MISSING, &why.to_string(), Some(help))]
         }
-        Refused::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
-        Refused::Check(why) => {
+        PluginRefusal::Load(why) => vec![at(plugin, unloadable(why), &format!("{path}: {why}"), None)],
+        PluginRefusal::Check(why) => {
             let code = match why {
-                Lost::Time(_) => Code::PLUGIN_SCHEMA_TIME,
-                Lost::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
+                ChildError::Time(_) => Code::PLUGIN_SCHEMA_TIME,
+                ChildError::Memory(_) => Code::PLUGIN_SCHEMA_MEMORY,
                 _ => Code::PLUGIN_SCHEMA_CRASHED,
             };
             vec![at(plugin, code, &format!("{path}: {refused}"), None)]
         }
-        Refused::Schema(_) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {refused}"), None)],
-        Refused::Pin { found, .. } => {
+        PluginRefusal::Schema(_) => vec![at(plugin, Code::PLUGIN_INVALID, &format!("{path}: {refused}"), None)],
+        PluginRefusal::Pin { found, .. } => {
             let help = format!("if the new file is meant, write sha256 = \"{found}\"");
-            vec![at(Place::RouteKey(route, "sha256"), Code::PLUGIN_DIGEST_MISMATCH, &refused.to_string(), Some(&help))]
+            vec![at(
+                ConfigPlace::RouteKey(route, "sha256"),
+                Code::PLUGIN_DIGEST_MISMATCH,
+                &refused.to_string(),
+                Some(&help),
+            )]
         }
-        Refused::Config(problems) => {
+        PluginRefusal::Config(problems) => {
             let help = format!("`esclusa plugin inspect {path}` shows what the plugin takes");
             let one = |(pointer, why): &(String, String)| {
                 let message = if pointer.is_empty() { why.clone() } else { format!("{pointer}: {why}") };
-                at(Place::Config(route, pointer), Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
+                at(ConfigPlace::Config(route, pointer), Code::PLUGIN_CONFIG_REJECTED, &message, Some(&help))
             };
             problems.iter().map(one).collect()
         }
-        Refused::Grants(missing) => {
+        PluginRefusal::Grants(missing) => {
             let one = |Ungranted { pointer, name, grant }: &Ungranted| {
                 let message = format!("the route does not grant \"{name}\" to its plugin");
                 let help = format!("add it to the route: {grant} = [\"{name}\"]");
-                at(Place::Config(route, pointer), Code::ROUTE_MISSING_GRANT, &message, Some(&help))
+                at(ConfigPlace::Config(route, pointer), Code::ROUTE_MISSING_GRANT, &message, Some(&help))
             };
             missing.iter().map(one).collect()
         }
-        Refused::Order(_) => {
+        PluginRefusal::Order(_) => {
             let help = "use a stream, the changes of a table, or a FIFO queue of SQS as the source";
-            vec![at(Place::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
+            vec![at(ConfigPlace::RouteKey(route, "source"), Code::PLUGIN_NEEDS_ORDER, &refused.to_string(), Some(help))]
         }
-        Refused::Init(why) => vec![at(Place::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
+        PluginRefusal::Init(why) => vec![at(ConfigPlace::Config(route, ""), Code::PLUGIN_INIT_FAILED, why, None)],
     }
 }
 
-/// The code of a file that is there and does not load.
+/// The code for a file that exists and cannot be loaded.
 fn unloadable(why: &LoadError) -> Code {
     match why {
         LoadError::TooLarge | LoadError::Bomb(_) | LoadError::Wordy { .. } => Code::PLUGIN_TOO_LARGE,
@@ -144,22 +150,22 @@ fn unloadable(why: &LoadError) -> Code {
     }
 }
 
-/// A configuration that was not put in force.
+/// A reload that did not happen, or only in part.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct NotReloaded {
-    /// The reasons as text.
+pub(crate) struct NotReloaded {
+    /// The reasons, for people.
     pub message: String,
-    /// The reasons with their places, where they have some.
+    /// The reasons with their lines; `None` if they have none.
     pub diagnostics: Option<serde_json::Value>,
 }
 
-/// Reads the configuration and every plugin that has changed again, and puts them in force. Returns when that is
-/// done; tells what has changed.
+/// Reloads the configuration and every plugin whose file has changed. Returns once they are in force, with a summary
+/// of the changes.
 ///
 /// # Errors
-/// [`NotReloaded`]; what could not be put in force is as it was.
-pub async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, NotReloaded> {
+/// [`NotReloaded`]; whatever could not be reloaded goes on as before.
+pub(crate) async fn reload(runtime: &Runtime, path: &Path) -> Result<String, NotReloaded> {
     let loaded = match read(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -168,7 +174,9 @@ pub async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, NotReload
             return Err(NotReloaded { message: text, diagnostics: Some(problems.to_json()) });
         }
     };
-    let mut told = match runtime.reload_config(loaded).await {
+    // The configuration first: it loads the plugins of the routes that it changes. The step after is for plugins of
+    // unchanged routes.
+    let mut summary = match runtime.reload_config(loaded).await {
         Ok(message) => message,
         Err(message) => return Err(NotReloaded { message, diagnostics: None }),
     };
@@ -176,14 +184,20 @@ pub async fn refresh(runtime: &Runtime, path: &Path) -> Result<String, NotReload
     let mut refused = Vec::new();
     for result in join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await {
         match result {
-            Ok(message) => told = format!("{told}; {message}"),
+            Ok(message) => summary = format!("{summary}; {message}"),
             Err(message) => refused.push(message),
         }
     }
-    if refused.is_empty() { Ok(told) } else { Err(NotReloaded { message: refused.join("; "), diagnostics: None }) }
+    if refused.is_empty() { Ok(summary) } else { Err(NotReloaded { message: refused.join("; "), diagnostics: None }) }
 }
 
-/// Problems in a line each, for places that show no source text.
+/// Names for a message, separated by commas; "none" if there are none.
+pub(crate) fn list_names<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// Problems in one line, for logs and lists that show no source text.
 fn brief(problems: &Problems) -> String {
     let errors = problems.0.iter().filter(|d| d.severity == Severity::Error);
     let lines: Vec<String> =
@@ -191,7 +205,7 @@ fn brief(problems: &Problems) -> String {
     lines.join("; ")
 }
 
-/// Plugin files whose content is not what some route runs.
+/// Plugin files whose content differs from the plugin that some route runs.
 async fn changed(runtime: &Runtime) -> Vec<PathBuf> {
     let mut running: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for route in runtime.status().routes {
@@ -202,13 +216,13 @@ async fn changed(runtime: &Runtime) -> Vec<PathBuf> {
         digests.iter().any(|running| *running != now).then_some(path)
     };
     let look = tokio::task::spawn_blocking(move || running.into_iter().filter_map(differs).collect());
-    // A reader that failed has seen no change.
+    // If the thread panicked, no change was seen; the next reload looks again.
     look.await.unwrap_or_default()
 }
 
 /// SHA-256 in lower-case hex.
 #[must_use]
-pub fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

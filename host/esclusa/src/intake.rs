@@ -1,8 +1,9 @@
-//! Events put in from outside: lines become records, and go to the stream or queue behind a source.
+//! Puts events from outside into the stream or queue of a source: lines become records.
 //!
-//! Nothing is answered before it is durable; a batch of records is taken as a whole or not at all.
+//! A call returns once its records are durable. All records of a call are stored, or none.
 
-use crate::runtime::schema::ingest_stream;
+use crate::configuration::list_names;
+use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::{Plan, Source};
 use esclusa_embedded::{NewRecord, Store};
 use esclusa_flow::fault::Fault;
@@ -10,9 +11,9 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Why records were not taken. Nothing of them was stored.
+/// Why records were not stored; none of them was.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
+pub(crate) enum NotTaken {
     /// There is no source of that name.
     #[error("there is no source {name:?}; routes.toml has {known}")]
     Unknown {
@@ -21,57 +22,63 @@ pub enum NotTaken {
         /// The names that there are.
         known: String,
     },
-    /// The source makes its events itself.
+    /// The source takes no events from here.
     #[error("source {name:?} is of kind {kind}: {instead}")]
     Closed {
         /// The source.
         name: String,
         /// Its kind.
         kind: &'static str,
-        /// What to do instead.
+        /// The remedy.
         instead: &'static str,
     },
-    /// The events are not what they should be.
+    /// An event is malformed.
     #[error("{0}")]
     Malformed(String),
-    /// They are too many for one request.
+    /// There are too many events for one request.
     #[error("a request may have {LINES} lines, this one has {0}: send it in parts")]
     TooMany(usize),
-    /// The store did not take them.
+    /// A fault of the store.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
 
-/// Lines that a request to a running router may have: a record takes far more memory than a short line has bytes.
+/// Most lines of a request to a running router: a record takes far more memory than a short line has bytes.
 const LINES: usize = 100_000;
 
-/// Where the events of a source are put in.
-enum Target {
+/// The stream or queue that the events of a source are put into.
+enum IntakeTarget {
     Stream(String),
     Queue(String),
 }
 
-/// Puts records into the stream or queue behind a source; gives their ids once they are durable.
+/// Puts records into the stream or queue of a source; gives their ids once they are durable.
 ///
 /// # Errors
 /// [`NotTaken`]; none was stored then.
-pub async fn put(store: &Store, plan: &Plan, source: &str, records: &[NewRecord]) -> Result<Vec<String>, NotTaken> {
+pub(crate) async fn put(
+    store: &Store,
+    plan: &Plan,
+    source: &str,
+    records: &[NewRecord],
+) -> Result<Vec<String>, NotTaken> {
     let target = target(plan, source)?;
+    // After the check of the source: a wrong name is an error even without records.
     if records.is_empty() {
         return Ok(Vec::new());
     }
     Ok(match target {
-        Target::Stream(stream) => store.append(&stream, records).await?,
-        Target::Queue(queue) => store.enqueue(&queue, records).await?,
+        IntakeTarget::Stream(stream) => store.append(&stream, records).await?,
+        IntakeTarget::Queue(queue) => store.enqueue(&queue, records).await?,
     })
 }
 
-fn target(plan: &Plan, name: &str) -> Result<Target, NotTaken> {
+fn target(plan: &Plan, name: &str) -> Result<IntakeTarget, NotTaken> {
     let closed = |kind, instead| Err(NotTaken::Closed { name: name.to_owned(), kind, instead });
     match plan.sources.get(name) {
-        Some(Source::Stream { stream, .. }) => Ok(Target::Stream(stream.clone())),
-        Some(Source::Queue { queue, .. }) => Ok(Target::Queue(queue.clone())),
-        Some(Source::Http { reply: false, .. }) => Ok(Target::Stream(ingest_stream(name))),
+        Some(Source::Stream { stream, .. }) => Ok(IntakeTarget::Stream(stream.clone())),
+        Some(Source::Queue { queue, .. }) => Ok(IntakeTarget::Queue(queue.clone())),
+        Some(Source::Http { reply: false, .. }) => Ok(IntakeTarget::Stream(ingest_stream(name))),
         Some(Source::Http { reply: true, .. }) => {
             closed("http with reply = true", "ask it at /ingest of a running router")
         }
@@ -80,43 +87,40 @@ fn target(plan: &Plan, name: &str) -> Result<Target, NotTaken> {
         Some(Source::Kinesis { .. }) => closed("kinesis", "put records with `aws kinesis put-records`"),
         Some(Source::DynamodbStream { .. }) => closed("dynamodb-stream", "its events come from writes to the table"),
         Some(Source::Sqs { .. }) => closed("sqs", "send messages with `aws sqs send-message`"),
-        Some(Source::Generate { .. }) => closed("generate", "it makes its events itself"),
-        Some(Source::Schedule { .. }) => closed("schedule", "it makes its events itself"),
-        None => {
-            let known: Vec<&str> = plan.sources.keys().map(|name| &**name).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Err(NotTaken::Unknown { name: name.to_owned(), known })
-        }
+        Some(Source::Generate { .. }) => closed("generate", "it generates its events itself"),
+        Some(Source::Schedule { .. }) => closed("schedule", "it generates its events itself"),
+        None => Err(NotTaken::Unknown { name: name.to_owned(), known: list_names(plan.sources.keys()) }),
     }
 }
 
-/// A record of a whole text.
+/// A record with a whole text.
 #[must_use]
-pub fn raw(data: Vec<u8>, key: &str) -> NewRecord {
+pub(crate) fn raw(data: Vec<u8>, key: &str) -> NewRecord {
     NewRecord { key: key.to_owned(), data, attributes: Vec::new() }
 }
 
-/// The lines of a text, without their ends; empty ones are left out. Numbers count from 1.
-pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+/// The lines of a text with their numbers, counted from 1; white space around them is cut, and empty lines are left
+/// out.
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let numbered = text.split(|byte| *byte == b'\n').enumerate();
     numbered.map(|(at, line)| (at + 1, line.trim_ascii())).filter(|(_, line)| !line.is_empty())
 }
 
-/// How many lines a text has; gives the text back.
+/// Counts the lines of a text; gives the text back, so that this can run on another thread.
 ///
 /// # Errors
 /// [`NotTaken::TooMany`].
-pub fn count(text: Vec<u8>) -> (Vec<u8>, Result<usize, NotTaken>) {
+pub(crate) fn count(text: Vec<u8>) -> (Vec<u8>, Result<usize, NotTaken>) {
     let count = lines(&text).count();
     (text, if count > LINES { Err(NotTaken::TooMany(count)) } else { Ok(count) })
 }
 
-/// A record per line, each of which has to be JSON. `field` names the field that holds the key, with dots between
-/// the names of nested ones; `first` is the number of the first line.
+/// A record for each line; each has to be JSON. `field` is the path of the field that holds the key, with dots between
+/// nested names; `first` is the number of the first line, for messages.
 ///
 /// # Errors
 /// [`NotTaken::Malformed`] with the number of the line.
-pub fn json_lines(text: &[u8], field: Option<&str>, first: usize) -> Result<Vec<NewRecord>, NotTaken> {
+pub(crate) fn json_lines(text: &[u8], field: Option<&str>, first: usize) -> Result<Vec<NewRecord>, NotTaken> {
     let record = |(at, line): (usize, &[u8])| {
         let at = first.saturating_add(at).saturating_sub(1);
         let json: &RawValue = serde_json::from_slice(line).map_err(|error| {
@@ -137,6 +141,7 @@ pub fn json_lines(text: &[u8], field: Option<&str>, first: usize) -> Result<Vec<
 fn key(json: &RawValue, field: &str) -> Option<String> {
     let mut value = json;
     for name in field.split('.') {
+        // Raw values keep every digit of a number, which a float would not.
         let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(value.get()).ok()?;
         value = *fields.get(name)?;
     }

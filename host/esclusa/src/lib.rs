@@ -1,18 +1,24 @@
-//! The wiring of the router: configuration, sandbox, engine, sources and outputs put to work together.
+//! The router: puts configuration, sandbox, engine, sources and sinks to work together, and serves the command line.
 
-pub mod admin;
-pub mod audit;
-pub mod child;
-pub mod cli;
-pub mod configuration;
-pub mod exit;
-pub mod intake;
-pub mod letters;
-pub mod memory;
-pub mod reload;
-pub mod runtime;
-pub mod sinks;
-pub mod tables;
-pub mod telemetry;
-pub mod threads;
-mod tls;
+mod admin;
+mod audit;
+mod cli;
+mod configuration;
+mod dead_letters;
+mod file_watch;
+mod intake;
+mod invoke;
+mod memory;
+mod plugins;
+mod redrive;
+mod replay;
+mod route_loader;
+mod runtime;
+mod sinks;
+mod table_reads;
+mod telemetry;
+mod threads;
+mod wiring;
+
+pub use cli::Cli;
+pub use plugins::serve_child;

@@ -1,17 +1,16 @@
-//! The program: reads the command line, runs it, and tells the shell how it went.
+//! The program: reads the command line, runs the command, and exits with its code.
 
 use clap::Parser;
-use esclusa::child;
-use esclusa::cli::Cli;
+use esclusa::{Cli, serve_child};
 use std::process::ExitCode;
 
-/// Lifting a plugin's effects makes many small texts on one thread and frees them on another, which the
-/// system's allocator is slow at: docs/reference/performance.md.
+/// A plugin's effects are copied as many small strings on one thread and freed on another. The system's allocator is
+/// slow at that: docs/reference/performance.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    if let Some(exit) = child::serve() {
+    if let Some(exit) = serve_child() {
         return exit;
     }
     Cli::parse().run().into()

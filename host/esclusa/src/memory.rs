@@ -1,79 +1,121 @@
-//! What bounds the memory of a router: every part that grows with what comes from outside, and their sum, as
-//! `esclusa validate --limits` prints them.
+//! The limits of the memory of a router: each part that grows with input from outside, and their sum, as `esclusa
+//! validate --limits` prints them.
 //!
-//! Amounts are the constants of those that keep to them, never copies. A part that has a budget and is missing here makes the
-//! sum wrong: `scripts/hostile.sh` holds a router under attack to it.
+//! The amounts are the constants that the code enforces, never copies of them. `scripts/hostile.sh` compares the sum
+//! with the peak of a router under attack, and so finds a part that is missing here.
 
-mod guests;
 #[cfg(test)]
-mod page;
+mod limits_page;
 
-use crate::admin::{bodies, connections, work};
-use crate::runtime::ask;
-use crate::runtime::plugins::check;
-use esclusa_config::plan::{Plan, RouteSpec, Source};
-use esclusa_sandbox::caps;
+use crate::admin::{bodies, connections, work_limits};
+use crate::plugins::config_check;
+use crate::wiring::http_source;
+use esclusa_config::plan::{Instances, Plan, RouteSpec, Source};
+use esclusa_flow::engine::QueryResult;
+use esclusa_sandbox::{KEEP_RESIDENT, STACK, SandboxConfig, caps};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What a router takes that has nothing to do: program, threads, tables of names.
+/// Memory of an idle router: program, threads, tables of names.
 const IDLE: u64 = 96 << 20;
-/// Compiled code and what belongs to it, as a multiple of a plugin's file.
+/// Compiled code with its metadata, as a multiple of the size of a plugin's file.
 const CODE: u64 = 4;
-/// The allocator keeps pages for reuse: a quarter of what is in use.
+/// The allocator keeps pages for reuse: one for this many in use.
 const KEPT_BY_ALLOCATOR: u64 = 4;
 
-/// Something that takes memory.
+/// During a commit a call output is in memory twice: as effects, and as the writes that they become.
+const HELD: u64 = 2;
+
+/// A part of the memory.
 #[derive(Debug, Clone, Serialize)]
-pub struct Part {
-    /// What it is.
+pub(crate) struct MemoryPart {
+    /// Its name.
     pub name: String,
-    /// Bytes that it takes at most.
+    /// Most bytes that it takes.
     pub bytes: u64,
-    /// How that comes about.
+    /// How that is reckoned.
     pub why: String,
 }
 
 /// The memory of a router.
 #[derive(Debug, Clone, Serialize)]
-pub struct Account {
-    /// Bytes that the process takes at most.
+pub(crate) struct MemoryAccount {
+    /// Most bytes that the process takes.
     pub sum: u64,
     /// Its parts.
-    pub parts: Vec<Part>,
-    /// What processes of their own take, beside it.
-    pub beside: Vec<Part>,
+    pub parts: Vec<MemoryPart>,
+    /// The parts of child processes, which the sum does not have.
+    pub beside: Vec<MemoryPart>,
 }
 
-impl Account {
+impl MemoryAccount {
     /// The account of a configuration.
     #[must_use]
-    pub fn of(plan: &Plan) -> Self {
+    pub(crate) fn of(plan: &Plan) -> Self {
         let mut parts = vec![part("idle router", IDLE, "program and threads"), code(plan)];
-        parts.extend(guests::parts(&plan.routes));
+        parts.extend(guests(&plan.routes));
         parts.extend(plan.routes.iter().flat_map(|route| events(route, plan)));
         parts.push(store());
         parts.extend(plan.admin.iter().flat_map(|_| admin()));
         let used = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
         let kept = used / KEPT_BY_ALLOCATOR;
         parts.push(part("allocator", kept, "pages that are kept for reuse: a quarter of what is in use"));
-        Account { sum: used.saturating_add(kept), parts, beside: beside() }
+        MemoryAccount { sum: used.saturating_add(kept), parts, beside: beside() }
     }
 }
 
-fn part(name: impl Into<String>, bytes: u64, why: impl Into<String>) -> Part {
-    Part { name: name.into(), bytes, why: why.into() }
+fn part(name: impl Into<String>, bytes: u64, why: impl Into<String>) -> MemoryPart {
+    MemoryPart { name: name.into(), bytes, why: why.into() }
 }
 
-/// Compiled plugins. A file that cannot be read is not loaded either.
-fn code(plan: &Plan) -> Part {
+/// Compiled plugins. A file that cannot be read counts nothing: it cannot be loaded either.
+fn code(plan: &Plan) -> MemoryPart {
     let files: BTreeSet<_> = plan.routes.iter().map(|route| &route.plugin).collect();
     let bytes = files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum::<u64>();
     part("code of plugins", bytes.saturating_mul(CODE), format!("{} plugin(s), {CODE} times their files", files.len()))
 }
 
-/// Events that a route has taken from its source, and what its source holds for it.
-fn events(route: &RouteSpec, plan: &Plan) -> Vec<Part> {
+/// The memory of calls that run at the same time.
+fn guests(routes: &[RouteSpec]) -> Vec<MemoryPart> {
+    let instances = SandboxConfig::default().instances as usize;
+    let mut calls: Vec<&RouteSpec> = routes.iter().flat_map(|route| vec![route; at_once(route, instances)]).collect();
+    // The sandbox runs `most_running` calls at a time: in the worst case those with the most memory.
+    calls.sort_by_key(|route| std::cmp::Reverse(route.limits.memory));
+    let sum = |of: fn(&RouteSpec) -> u64, calls: &[&RouteSpec]| {
+        calls.iter().fold(0_u64, |sum, route| sum.saturating_add(of(route)))
+    };
+    let running = calls.get(..SandboxConfig::default().most_running() as usize).unwrap_or(&calls);
+    let memory = sum(|route| (route.limits.memory + STACK) as u64, running);
+    let outputs = sum(|route| (route.limits.output_bytes as u64).saturating_mul(HELD), &calls);
+    let reads = sum(|route| if route.grants.tables.is_empty() { 0 } else { QueryResult::MOST as u64 }, running);
+    let why = format!("{} call(s) at a time: limits.memory and a stack each", running.len());
+    vec![
+        part("guests", memory, why),
+        part("outputs of calls", outputs, format!("{} call(s): {HELD} times limits.output each", calls.len())),
+        part("answers to reads", reads, "a query's answer for each call that may read tables"),
+        kept(routes, instances),
+    ]
+}
+
+/// Calls of a route at the same time: one route has at most half of the permits to run.
+fn at_once(route: &RouteSpec, instances: usize) -> usize {
+    route.concurrency.saturating_mul(route.parallelization_factor).min(instances / 2).max(1)
+}
+
+/// Instances that are kept for reuse, of all routes together, and the slots of ended instances, whose pages stay
+/// resident.
+fn kept(routes: &[RouteSpec], instances: usize) -> MemoryPart {
+    let reused = |route: &RouteSpec| match route.instances {
+        Instances::Fresh => None,
+        Instances::Reuse { memory_high_water, .. } => Some((memory_high_water + STACK) as u64),
+    };
+    let largest = routes.iter().filter_map(reused).max().unwrap_or_default();
+    let warm = (KEEP_RESIDENT as u64).max(largest);
+    part("instances kept", warm.saturating_mul(instances as u64), format!("{instances} of {} KiB", warm >> 10))
+}
+
+/// Events that a route has received from its source, and the buffers of that source.
+fn events(route: &RouteSpec, plan: &Plan) -> Vec<MemoryPart> {
     let name = |what: &str| format!("route {}: {what}", route.name);
     let in_flight = route.in_flight_bytes as u64;
     let mut parts = vec![part(name("events in flight"), in_flight, "in_flight")];
@@ -86,34 +128,34 @@ fn events(route: &RouteSpec, plan: &Plan) -> Vec<Part> {
             parts.push(part(name("read ahead"), in_flight, "as much again as in_flight"));
         }
         Some(Source::Http { reply: true, .. }) => {
-            parts.push(part(name("requests that wait"), ask::BYTES as u64, "until the plugin replies"));
+            parts.push(part(name("requests that wait"), http_source::BYTES as u64, "until the plugin replies"));
         }
         _ => {}
     }
     parts
 }
 
-/// The embedded engine: what the database holds, and the groups of commits that are gathered and written.
-fn store() -> Part {
-    // What a commit reads and makes is a byte a step.
+/// The embedded engine: the cache of its database, and the groups of commits that are gathered and written.
+fn store() -> MemoryPart {
+    // A commit counts a step for each byte that it reads or makes.
     let commits = 2 * esclusa_embedded::GROUP_BYTES as u64 + esclusa_embedded::COMMIT_STEPS;
     part("store", esclusa_embedded::MEMORY.saturating_add(commits), "cache, memtables, commits being made and written")
 }
 
-/// What the listener holds: connections, bodies with their copies, answers that clients have not taken.
-fn admin() -> Vec<Part> {
-    let most = connections::Most::of_files();
+/// The listener: buffers of connections, bodies with their copies, answers that clients have not taken.
+fn admin() -> Vec<MemoryPart> {
+    let most = connections::ConnectionLimits::of_files();
     let most = most.ordinary.saturating_add(most.reserve) as u64;
     let connection = 2 * connections::BUFFER as u64;
     vec![
         part("connections", most.saturating_mul(connection), format!("{most} of {} KiB", connection >> 10)),
         part("bodies", bodies::TOTAL as u64, "bodies of requests, with their copies"),
-        part("answers", work::UNTAKEN as u64, "answers that their clients have not taken"),
+        part("answers", work_limits::UNTAKEN as u64, "answers that their clients have not taken"),
     ]
 }
 
-/// What processes of their own take.
-fn beside() -> Vec<Part> {
+/// The memory of child processes.
+fn beside() -> Vec<MemoryPart> {
     let of = |name, children: usize, memory: u64| {
         part(
             name,
@@ -123,7 +165,7 @@ fn beside() -> Vec<Part> {
     };
     vec![
         of("compilers", caps::children(), caps::COMPILE.memory),
-        of("checks of schemas", check::CHILDREN, check::BOUNDS.memory),
+        of("checks of schemas", config_check::CHILDREN, config_check::BOUNDS.memory),
     ]
 }
 
@@ -151,12 +193,12 @@ source = "hook"
 plugin = "a.wasm"
 "#;
 
-    fn account(more: &str) -> Account {
+    fn account(more: &str) -> MemoryAccount {
         let loaded = esclusa_config::parse(&format!("{ROUTES}{more}"), "routes.toml", Path::new("/"), &|_| None);
-        Account::of(&loaded.unwrap().plan)
+        MemoryAccount::of(&loaded.unwrap().plan)
     }
 
-    fn bytes(account: &Account, name: &str) -> u64 {
+    fn bytes(account: &MemoryAccount, name: &str) -> u64 {
         account.parts.iter().find(|part| part.name == name).unwrap_or_else(|| panic!("no {name}: {account:#?}")).bytes
     }
 

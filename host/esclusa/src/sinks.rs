@@ -1,43 +1,15 @@
-//! Outputs outside the engine: standard output, files, webhooks, mail, and those on AWS. All are at-least-once: a crash between the send
-//! and its confirmation sends again, with the same message id.
+//! Sinks outside of the engine and AWS: standard output, files, webhooks and mail. All are at-least-once: after a
+//! crash between a send and its confirmation the message is sent again, with the same message id.
 
-pub mod console;
-pub mod file;
-mod lazy;
-pub mod smtp;
-pub mod webhook;
+pub(crate) mod append_file;
+pub(crate) mod console;
+pub(crate) mod smtp;
+pub(crate) mod webhook;
 
-pub use lazy::Lazy;
-
-use crate::runtime::cloud::Cloud;
-use esclusa_config::plan::Output;
-use esclusa_flow::engine::Sink;
-use std::sync::Arc;
-
-/// The sink of an output; `None` where it is the engine's own stream or queue. `cloud` is there where the plan has
-/// something on AWS.
+/// A message as one line of text: JSON stays JSON, text that is one printable line stays as it is, everything else
+/// becomes a JSON string. Control characters of a guest never reach a terminal.
 #[must_use]
-pub fn open(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
-    match output {
-        Output::Stream { .. } | Output::Queue { .. } => None,
-        Output::Console => Some(Arc::new(console::Console)),
-        Output::File { path } => Some(Arc::new(file::File::new(path.clone()))),
-        Output::Webhook { url, headers, timeout } => {
-            Some(Arc::new(webhook::Webhook::new(url.clone(), headers.clone(), *timeout)))
-        }
-        Output::Smtp { url, from, to, subject } => {
-            Some(Arc::new(smtp::Smtp::new(url.clone(), from.clone(), to.clone(), subject.clone())))
-        }
-        Output::Kinesis { .. } | Output::Sqs { .. } | Output::Sns { .. } | Output::Ses { .. } | Output::S3 { .. } => {
-            cloud?.sink(output)
-        }
-    }
-}
-
-/// A message as one line of text: JSON stays JSON, other text is kept where it is one printable line, everything
-/// else becomes a JSON string. Control characters of a guest never reach a terminal.
-#[must_use]
-pub fn line(data: &[u8]) -> String {
+pub(crate) fn line(data: &[u8]) -> String {
     let text = String::from_utf8_lossy(data);
     if !text.chars().any(|c| c.is_control() || is_bidi(c)) {
         return text.into_owned();

@@ -1,8 +1,8 @@
 //! Logs: text or JSON lines on standard error, never on standard output.
 //!
-//! With JSON every line of standard error is an object, what the command line tells included.
+//! With JSON every line of standard error is an object, messages of the command line included.
 //!
-//! Messages are constant, what varies is in fields. Text of guests arrives here escaped.
+//! Messages are constant; all that varies is in fields. Text of guests is escaped before it is logged.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use tracing_subscriber::prelude::*;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum LogFormat {
     /// For people; coloured on a terminal unless NO_COLOR is set.
     #[default]
     Text,
@@ -19,41 +19,41 @@ pub enum Format {
     Json,
 }
 
-/// What was asked for; nothing before the command line is read.
-static FORMAT: OnceLock<Format> = OnceLock::new();
+/// The format of the command line; empty before it is read.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// Starts logging. `filter` is a level (`info`) or directives (`warn,esclusa=debug`).
 ///
 /// # Errors
-/// What is wrong with the filter.
-pub fn start(format: Format, filter: &str) -> Result<(), String> {
+/// The mistake in the filter.
+pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let format = *FORMAT.get_or_init(|| format);
-    // The store's own remarks on its housekeeping are not for operators.
+    // fjall logs its own housekeeping at `info`: operators need only its warnings.
     let targets: Targets = format!("fjall=warn,lsm_tree=warn,{filter}")
         .parse()
-        .map_err(|error| format!("{filter:?} is no log filter: {error}"))?;
+        .map_err(|error| format!("{filter:?} is not a log filter: {error}"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = tracing_subscriber::registry().with(targets);
     let started = match format {
-        Format::Text => logs.with(lines.with_ansi(colour()).with_target(false)).try_init(),
-        Format::Json => {
+        LogFormat::Text => logs.with(lines.with_ansi(colour()).with_target(false)).try_init(),
+        LogFormat::Json => {
             let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
             logs.with(lines).try_init()
         }
     };
-    // A second start, in tests, keeps the first.
+    // Fails if logging was started before: in tests, which then keep the first start.
     drop(started);
     Ok(())
 }
 
-/// True where every line of standard error is to be JSON.
+/// True if every line of standard error has to be JSON.
 #[must_use]
-pub fn json() -> bool {
-    FORMAT.get() == Some(&Format::Json)
+pub(crate) fn json() -> bool {
+    FORMAT.get() == Some(&LogFormat::Json)
 }
 
-/// True where standard error shows colours.
+/// True if standard error shows colours.
 #[must_use]
-pub fn colour() -> bool {
+pub(crate) fn colour() -> bool {
     !json() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,11 +1,11 @@
 //! A batch: events of one lane with the duty to settle each of them.
 
-use crate::event::{Columns, Origin};
+use crate::event::{BatchOrigin, Columns};
 use crate::verdict::Reason;
 use std::sync::Arc;
 
-/// A place in a source: a position of a retained source, or a receipt of a queue. Only the engine that issued
-/// it knows what it means.
+/// A place in a source: a position of a retained source, or a receipt of a queue. Only the
+/// source that issued it can read it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Token {
     /// A number: sequence in a stream, byte offset in a file.
@@ -29,19 +29,19 @@ impl Claim {
         Claim { token, refused: None }
     }
 
-    /// A claim on an event that no plugin is to be called with: it is given up for this reason.
+    /// A claim on an event that its source refuses: the event is given up for this reason, without a call.
     #[must_use]
     pub fn refused(token: Token, reason: Reason) -> Self {
         Claim { token, refused: Some(Box::new(reason)) }
     }
 
-    /// Why the event is given up without a call; `None`: it is not.
+    /// Why the source refuses the event; `None`: a plugin gets it.
     #[must_use]
     pub fn refusal(&self) -> Option<&Reason> {
         self.refused.as_deref()
     }
 
-    /// Where the event is.
+    /// Position or receipt of the event.
     #[must_use]
     pub fn token(&self) -> &Token {
         &self.token
@@ -52,7 +52,7 @@ impl Claim {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Where the events came from.
-    pub origin: Origin,
+    pub origin: BatchOrigin,
     /// The events, shared with the calls that are made with them.
     pub columns: Arc<Columns>,
     /// One per event, in the same order.
@@ -69,7 +69,7 @@ impl Batch {
         self.claims.len()
     }
 
-    /// True where there is no event.
+    /// True if there is no event.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.claims.is_empty()

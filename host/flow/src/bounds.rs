@@ -1,5 +1,5 @@
-//! What one item, one effect and one query may hold, whatever the engine. Checked before any engine sees them: engines take
-//! time in proportion to what they are given, and the embedded one has a single thread that writes.
+//! Limits of one item, one effect and one query, the same for every engine. Checked before an engine sees them: an engine's time
+//! grows with the size of its input, and the embedded engine has a single thread that writes.
 
 use crate::effect::Action;
 use crate::engine::Selection;
@@ -15,18 +15,17 @@ pub const CHANGES: usize = 1_000;
 /// Comparisons of a guard, and of the key and the filter of a query together. DynamoDB takes 300 operators.
 pub const COMPARISONS: usize = 1_000;
 
-/// Checks what an effect holds.
+/// Checks an effect against the limits.
 ///
 /// # Errors
-/// What is too large, how large it is, and how large it may be.
+/// Names the part that is too large, its size, and the limit.
 pub fn action(action: &Action) -> Result<(), String> {
     match action {
         Action::Put(put) => item(&put.item).and_then(|()| guard(put.guard.as_ref())),
         Action::Update(update) => {
             item(&update.key)?;
             count("changes", update.changes.len(), CHANGES)?;
-            let bytes = update.changes.iter().map(|(name, change)| name.len().saturating_add(change.size())).sum();
-            size("its changes have", bytes)?;
+            size("its changes have", update.changes_size())?;
             guard(update.guard.as_ref())
         }
         Action::Delete(delete) => item(&delete.key).and_then(|()| guard(delete.guard.as_ref())),
@@ -35,19 +34,19 @@ pub fn action(action: &Action) -> Result<(), String> {
     }
 }
 
-/// Checks an item: one to be put, or one that an update makes.
+/// Checks an item: one that a put brings, or the result of an update.
 ///
 /// # Errors
-/// What is too large.
+/// Names the part that is too large, its size, and the limit.
 pub fn item(item: &Item) -> Result<(), String> {
     count("attributes", item.0.len(), ATTRIBUTES)?;
     size("the item has", item.size())
 }
 
-/// Checks what a query compares.
+/// Checks the comparisons of a query.
 ///
 /// # Errors
-/// What is too large.
+/// Names the part that is too large, its size, and the limit.
 pub fn selection(selection: &Selection) -> Result<(), String> {
     let comparisons = selection.key.0.len().saturating_add(selection.filter.0.len());
     count("comparisons", comparisons, COMPARISONS)?;

@@ -1,4 +1,4 @@
-//! What a plugin's call gives back, and the ways in which a call fails.
+//! The output of a plugin's call, and the ways in which a call fails.
 
 use crate::effect::Effect;
 use crate::fault::Fault;
@@ -8,38 +8,38 @@ use crate::verdict::short;
 /// The result of a successful call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallOutput {
-    /// What is to be done, in order.
+    /// Effects, in the order in which they are carried out.
     pub effects: Vec<Effect>,
-    /// What happened to events that are not simply done. An event not listed is done.
+    /// Outcomes of events that are not simply done. An event without an outcome is done.
     pub outcomes: Vec<EventOutcome>,
-    /// Answers for a source that waits for them.
+    /// Replies for a source whose senders wait for them.
     pub replies: Vec<Reply>,
 }
 
-/// What to do with one event.
+/// The plugin's word on one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventOutcome {
-    /// Which event of the call.
+    /// The event, by its place in the call.
     pub event: CallIndex,
-    /// What to do with it.
+    /// The plugin's decision.
     pub disposition: Disposition,
 }
 
-/// What to do with an event that did not go through.
+/// The ways in which an event is not simply done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
     /// Try again, not before so many milliseconds; the route's policy bounds it.
     Retry(Option<u32>),
-    /// Not processable: to the dead letters, with the reason.
+    /// The event cannot be processed: it becomes a dead letter, with this reason.
     Reject(String),
-    /// Done on purpose without effects; counted.
+    /// Done on purpose without effects, with the reason. Counted as skipped.
     Skip(String),
 }
 
-/// An answer for a source that waits for one.
+/// A reply for a source whose sender waits for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Which event of the call.
+    /// The event, by its place in the call.
     pub event: CallIndex,
     /// HTTP status.
     pub status: u16,
@@ -58,7 +58,7 @@ pub enum CallError {
     Halt(String),
     /// The plugin failed: a trap, a limit, a denied effect, a broken contract.
     Failed(Box<CallFailure>),
-    /// The host failed the plugin, for example a read that did not answer. Never counts against an event.
+    /// The host failed the plugin, for example because a table did not answer. Never counts as a try of an event.
     Host(Fault),
 }
 
@@ -71,16 +71,16 @@ impl From<Box<CallFailure>> for CallError {
 /// How a plugin failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallFailure {
-    /// Which kind.
+    /// Kind of the failure.
     pub kind: FailureKind,
-    /// What happened, in one line.
+    /// The failure in one line.
     pub message: String,
-    /// The guest's backtrace, where there is one.
+    /// The guest's backtrace, if the failure has one.
     pub backtrace: Option<String>,
     /// The last lines that the guest logged in this call, escaped.
     pub logs: Vec<String>,
-    /// True if the same call will fail again: it read nothing, so that nothing changes that it depends on. A call that ran
-    /// out of time is not meant: the machine may have been busy.
+    /// True if the same call will fail again: the plugin read no table, so its input is the same each time. False if the call
+    /// ran out of time, since the machine may have been busy.
     pub fated: bool,
 }
 
@@ -120,12 +120,14 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// True if a call that read nothing will fail so again. `fresh`: it had a new instance, whose memory no earlier call
-    /// has grown.
+    /// True if a call that read no table will fail in the same way again. `fresh`: the call had a new instance, whose memory
+    /// no earlier call has grown.
     #[must_use]
     pub fn repeats(self, fresh: bool) -> bool {
         match self {
+            // Whether time runs out depends on how busy the machine is, too.
             FailureKind::Cpu | FailureKind::Time | FailureKind::Init => false,
+            // A reused instance may have been filled by the calls before.
             FailureKind::Memory => fresh,
             _ => true,
         }

@@ -1,9 +1,9 @@
-//! Where the events of a route ended. `received = done + skipped + filtered + dead + in flight` (invariant 8).
+//! How many events of a route ended in each way. `received = done + skipped + filtered + dead + in flight` (invariant 8).
 
 use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
-/// Counters of a route, or what a commit adds to them.
+/// Counters of a route, or the part that one commit adds to them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Events whose effects are confirmed.
@@ -17,7 +17,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts one verdict. A returned event is not final and is not counted.
+    /// Counts one verdict. A released event is not counted: it will come again.
     pub fn add(&mut self, verdict: &Verdict) {
         let slot = match verdict {
             Verdict::Done => &mut self.done,

@@ -1,14 +1,13 @@
-//! The delivery of one batch, as a state machine: verdicts in, what is to be called and settled next out.
+//! The delivery of one batch, as a state machine: it takes the results of calls and commits, and gives the next step.
 //!
-//! It knows no clock, no plugin and no engine: the caller asks [`Delivery::step`] what to do, does it, and
-//! reports back. It keeps invariant 3 (in an ordered lane only a contiguous prefix is settled) and its half of
-//! invariant 8 (every event gets exactly one verdict). The unit of work is a [`Part`]: a run of events that are
-//! called and committed together. A failing part is split, waits, or gives up its events; purity of plugins
-//! makes calling again free, so no output survives a failure.
+//! It knows no clock, no plugin and no engine: the caller asks [`Delivery::step`] for the next step, carries it out, and
+//! reports the result. It keeps invariant 3 (in an ordered lane only a contiguous prefix is settled) and its half of
+//! invariant 8 (every event gets exactly one verdict). The unit of work is a [`BatchPart`]: a run of events that are
+//! called and committed together. A failing part waits, is bisected, or its events are given up or released. Plugins are
+//! pure, so a call can be made again at no harm: no output survives a failure.
 
+mod bisect;
 mod drive;
-mod failure;
-mod part;
 
 pub use drive::{NotCommitted, Steps, drive};
 
@@ -16,48 +15,49 @@ use crate::batch::Claim;
 use crate::call_output::{CallError, CallFailure, CallOutput, Disposition};
 use crate::event::Columns;
 use crate::index::{CallIndex, EventIndex};
-use crate::retry::Policy;
+use crate::retry::RetryPolicy;
+use crate::timestamp::Timestamp;
 use crate::verdict::{Reason, Verdict};
-use part::Part;
+use bisect::BatchPart;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A moment on both clocks.
+/// The time, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// Since some fixed start; never goes back. Waits are measured on it.
+    /// Time since a fixed start; never goes back. Waits are measured on it.
     pub monotonic: Duration,
-    /// Milliseconds since the Unix epoch; may jump. Only the age of events is measured on it.
-    pub wall: u64,
+    /// The wall clock; may jump. Only the age of events is measured on it.
+    pub wall: Timestamp,
 }
 
-/// What to do next.
+/// The next step of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Call the plugin with these events, then report with [`Delivery::called`].
     Call(Vec<EventIndex>),
-    /// Commit this with [`Delivery::take_output`], then report with [`Delivery::committed`] or [`Delivery::not_committed`].
+    /// Commit this with the output of its call, then report with [`Delivery::committed`] or [`Delivery::not_committed`].
     Commit(Settlement),
     /// Nothing to do before this time on the monotonic clock.
     Wait(Duration),
-    /// The plugin asked to stop the route. What is not settled is not done.
+    /// The plugin asked to stop the route, with this reason. Events that are not settled are not done.
     Halted(String),
     /// Every event has its verdict and is settled.
     Finished,
 }
 
-/// What a commit settles: the verdicts of a part's events.
+/// The verdicts of a part's events, for one commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settlement {
-    /// The events of the call whose output is committed; empty where no call was needed.
+    /// The events of the call whose output is committed; empty if no call was needed.
     pub called: Vec<EventIndex>,
     /// Index and verdict, ascending. In an ordered lane this is the next contiguous piece.
     pub verdicts: Vec<(EventIndex, Verdict)>,
 }
 
 impl Settlement {
-    /// True where an effect of the call's output is to be carried out: it is caused by the batch as a whole or by
-    /// an event that is done. `cause` is an index into the call's events.
+    /// True if an effect of the call's output is to be carried out: the batch as a whole caused it, or an event that is done.
+    /// `cause` is the event's place in the call.
     #[must_use]
     pub fn keeps(&self, cause: Option<CallIndex>) -> bool {
         let Some(cause) = cause else { return true };
@@ -66,7 +66,7 @@ impl Settlement {
         matches!(verdict, Some((_, Verdict::Done)))
     }
 
-    /// The events of the call that are done, as indexes into it, ascending: those whose effects are carried out.
+    /// The events of the call that are done, ascending: those whose effects are carried out.
     pub fn done(&self) -> impl Iterator<Item = CallIndex> + '_ {
         CallIndex::all(self.called.len()).filter(|local| self.keeps(Some(*local)))
     }
@@ -85,29 +85,30 @@ impl Settlement {
         self.verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Released(_))).count()
     }
 
-    /// Of the events that are done those that an engine found marked, by index into its marks, which are in the order of
-    /// [`Settlement::done`].
+    /// The events whose dedup records an engine found. `records` are indexes into [`crate::engine::Commit::dedup`], which is
+    /// in the order of [`Settlement::done`].
     #[must_use]
-    pub fn marked(&self, marks: &[usize]) -> Vec<CallIndex> {
+    pub fn done_before(&self, records: &[usize]) -> Vec<CallIndex> {
         let done: Vec<CallIndex> = self.done().collect();
-        marks.iter().filter_map(|mark| done.get(*mark).copied()).collect()
+        records.iter().filter_map(|record| done.get(*record).copied()).collect()
     }
 }
 
 /// The delivery of one batch.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    policy: Policy,
+    policy: RetryPolicy,
     ordered: bool,
     seed: u64,
+    /// When the source accepted each event, milliseconds since the Unix epoch.
     timestamps: Vec<u64>,
     /// Failed tries so far, those of earlier deliveries included.
     tries: Vec<u32>,
     /// Verdicts that the next call cannot change.
     decided: Vec<Option<Verdict>>,
-    /// Ascending and without gaps where the lane is ordered; the front part is in work.
-    parts: VecDeque<Part>,
-    /// What the front part's call gave.
+    /// In an ordered lane ascending and without gaps; the front part is in work.
+    parts: VecDeque<BatchPart>,
+    /// The verdicts of the front part after its call, until they are committed.
     settlement: Option<Settlement>,
     /// The output that is committed with the settlement.
     output: CallOutput,
@@ -119,7 +120,7 @@ pub struct Delivery {
 impl Delivery {
     /// Starts the delivery of `events`. `seed` varies the jitter.
     #[must_use]
-    pub fn new(events: &Columns, ordered: bool, policy: Policy, seed: u64) -> Self {
+    pub fn new(events: &Columns, ordered: bool, policy: RetryPolicy, seed: u64) -> Self {
         let count = events.len();
         Delivery {
             policy,
@@ -131,7 +132,7 @@ impl Delivery {
             parts: if count == 0 {
                 VecDeque::new()
             } else {
-                VecDeque::from([Part::new(EventIndex::all(count).collect())])
+                VecDeque::from([BatchPart::new(EventIndex::all(count).collect())])
             },
             settlement: None,
             output: CallOutput::default(),
@@ -140,10 +141,11 @@ impl Delivery {
         }
     }
 
-    /// Says what becomes of events that the plugin does not get, before the first step.
-    pub fn sifted(&mut self, verdicts: Vec<(EventIndex, Verdict)>) {
+    /// Decides events that the plugin does not get: filtered ones, and those whose filter takes too long. Called before the
+    /// first step.
+    pub fn filtered(&mut self, verdicts: Vec<(EventIndex, Verdict)>) {
         for (event, verdict) in verdicts {
-            // What the source gave up stays given up.
+            // An event that the source refuses is dead already, and stays so whatever the filter says.
             if self.undecided(event) {
                 self.decide(event, verdict);
             }
@@ -153,7 +155,7 @@ impl Delivery {
     /// Begins with several parts, each called and committed by itself: `starts` are the first events of all but the first
     /// part, ascending.
     #[must_use]
-    pub fn starting_as(mut self, starts: &[EventIndex]) -> Self {
+    pub fn split_before(mut self, starts: &[EventIndex]) -> Self {
         for start in starts {
             if let Some((before, after)) = self.parts.pop_back().map(|part| part.split_at(*start)) {
                 self.parts.extend([before, after].into_iter().filter(|part| !part.events.is_empty()));
@@ -162,9 +164,9 @@ impl Delivery {
         self
     }
 
-    /// Has events given up without a call that their source refused, whatever the filter says of them.
+    /// Gives up events that their source refuses, without a call.
     #[must_use]
-    pub fn refusing(mut self, claims: &[Claim]) -> Self {
+    pub fn giving_up_refused(mut self, claims: &[Claim]) -> Self {
         for (event, reason) in
             EventIndex::all(claims.len()).zip(claims).filter_map(|(event, claim)| Some((event, claim.refusal()?)))
         {
@@ -173,7 +175,7 @@ impl Delivery {
         self
     }
 
-    /// How often the event was tried, this time included: what the plugin sees as `attempt`.
+    /// How often the event was tried, this time included. The plugin sees this as `attempt`.
     #[must_use]
     pub fn attempt(&self, event: EventIndex) -> u32 {
         self.tries.get(event.at()).copied().unwrap_or_default().saturating_add(1)
@@ -185,16 +187,18 @@ impl Delivery {
         self.parts.front().and_then(|part| part.events.first().copied())
     }
 
-    /// What to do next. Asking again without reporting in between gives the same answer.
+    /// The next step. Asking again without a report in between gives the same step.
     pub fn step(&mut self, now: Moment) -> Step {
         if let Some(reason) = &self.halted {
             return Step::Halted(reason.clone());
         }
+        // The last call went well, but its commit was not reported yet.
         if let Some(settlement) = &self.settlement {
             return Step::Commit(settlement.clone());
         }
         if !self.ordered {
-            // Any part may go first; the earliest due one does.
+            // No order to keep: the part that is due first goes first. The sort is stable, so parts that are due at the same time
+            // keep their places.
             self.parts.make_contiguous().sort_by_key(|p| p.due);
         }
         let Some(part) = self.parts.front() else { return Step::Finished };
@@ -202,8 +206,10 @@ impl Delivery {
             return Step::Wait(part.due);
         }
         let events = part.events.clone();
+        // Before each call and not once at the start: events grow old while their part waits for its next try.
         self.expire(&events, now.wall);
         self.calling = events.into_iter().filter(|e| self.undecided(*e)).collect();
+        // Every event was filtered, expired or given up. Their verdicts still need a commit: it moves the position past them.
         if self.calling.is_empty() {
             let settlement = self.settle(&CallOutput::default());
             self.settlement = Some(settlement.clone());
@@ -222,17 +228,18 @@ impl Delivery {
                     self.settlement = Some(self.settle(&output));
                     self.output = output;
                 } else {
-                    // The effects of the other events are dropped, too: they are called again, without the retried ones.
+                    // The effects of the other events are dropped, too: an output is committed as a whole, since the plugin may
+                    // have summed up several events in one effect. The others are called again, without the retried ones.
                     self.retry(&retried, now.monotonic);
                 }
             }
             Err(CallError::Halt(reason)) => self.halted = Some(reason),
             Err(CallError::Host(fault)) => self.stalled(&fault, now),
             Err(CallError::Retry(reason)) => {
-                self.fail(&Reason::new("retries-exhausted", reason), failure::Cause::Asked, now.monotonic);
+                self.fail(&Reason::new("retries-exhausted", reason), bisect::Cause::Asked, now.monotonic);
             }
             Err(CallError::Failed(failure)) => {
-                let cause = if failure.fated { failure::Cause::Fated } else { failure::Cause::Failed };
+                let cause = if failure.fated { bisect::Cause::Fated } else { bisect::Cause::Failed };
                 let CallFailure { kind, message, backtrace, logs, .. } = *failure;
                 let reason = Reason { code: kind.code().to_owned(), message, backtrace, logs };
                 self.fail(&reason, cause, now.monotonic);
@@ -240,9 +247,9 @@ impl Delivery {
         }
     }
 
-    /// The output of the call whose settlement is to be committed. It is given once: after a commit that did not happen the
-    /// events are called again.
-    pub fn take_output(&mut self) -> CallOutput {
+    /// The output of the call whose settlement is to be committed. Taken once: after a commit that did not happen the events
+    /// are called again.
+    fn take_output(&mut self) -> CallOutput {
         std::mem::take(&mut self.output)
     }
 
@@ -263,21 +270,21 @@ impl Delivery {
         }
     }
 
-    fn expire(&mut self, events: &[EventIndex], wall: u64) {
+    fn expire(&mut self, events: &[EventIndex], now: Timestamp) {
         let Some(limit) = self.policy.max_record_age else { return };
-        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         for &event in events {
-            let age = wall.saturating_sub(self.timestamps.get(event.at()).copied().unwrap_or(wall));
+            // An event without a timestamp has no age.
+            let Some(accepted) = self.timestamps.get(event.at()).copied() else { continue };
+            let age = now.since(Timestamp::from_millis(accepted));
             if age > limit && self.undecided(event) {
-                self.decide(
-                    event,
-                    Verdict::Dead(Reason::new("expired", format!("older than max_record_age: {age} ms > {limit} ms"))),
-                );
+                let (age, limit) = (age.as_millis(), limit.as_millis());
+                let message = format!("older than max_record_age: {age} ms > {limit} ms");
+                self.decide(event, Verdict::Dead(Reason::new("expired", message)));
             }
         }
     }
 
-    /// The events that the output asks to try again, with the plugin's wish, ascending.
+    /// The events that the plugin asks to try again, ascending, with the wait that it asks for in milliseconds.
     fn retried(&self, output: &CallOutput) -> Vec<(EventIndex, Option<u32>)> {
         let mut retried: Vec<_> = output
             .outcomes

@@ -1,25 +1,25 @@
-//! Effects: what a plugin wants done. Plain data with a stable key; nothing here carries them out.
+//! Effects: the actions that a plugin asks for. Plain data; engines and sinks carry them out.
 
 use crate::index::CallIndex;
 use crate::item::{Guard, Item, Value};
 
-/// Something to be done, and the event that caused it.
+/// An action, and the event that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
     /// The event of the call that caused it; `None`: the batch as a whole.
     pub cause: Option<CallIndex>,
-    /// What is to be done.
+    /// The action.
     pub action: Action,
 }
 
-/// What is to be done. Names are those of routes.toml, never ARNs or URLs.
+/// A write, an object or a message. Names are those of routes.toml, never ARNs or URLs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Stores an item, replacing the one with the same key.
     Put(PutItem),
-    /// Changes attributes of an item; creates it where it is absent.
+    /// Changes attributes of an item; creates the item if it is absent.
     Update(UpdateItem),
-    /// Deletes an item; nothing happens where it is absent.
+    /// Deletes an item; nothing happens if it is absent.
     Delete(DeleteItem),
     /// Stores an object.
     PutObject(PutObject),
@@ -74,6 +74,14 @@ pub struct UpdateItem {
     pub guard: Option<Guard>,
 }
 
+impl UpdateItem {
+    /// Bytes of the names and values that it changes.
+    #[must_use]
+    pub fn changes_size(&self) -> usize {
+        self.changes.iter().map(|(name, change)| name.len().saturating_add(change.size())).sum()
+    }
+}
+
 /// See [`Action::Delete`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteItem {
@@ -116,21 +124,18 @@ pub struct SendMessage {
 pub struct OutboxMessage {
     /// Stable across redeliveries: from route, causing event and ordinal; never from the plugin's digest.
     pub id: String,
-    /// What to send, and where.
+    /// The message and its output.
     pub send: SendMessage,
 }
 
 impl Action {
-    /// Bytes of what it holds, about.
+    /// About how many bytes the action holds.
     #[must_use]
     pub fn size(&self) -> usize {
         let guard = |guard: &Option<Guard>| guard.as_ref().map_or(0, |guard| guard.condition.size());
         match self {
             Action::Put(put) => put.item.size().saturating_add(guard(&put.guard)),
-            Action::Update(update) => {
-                let changes = update.changes.iter().map(|(name, change)| name.len().saturating_add(change.size()));
-                changes.fold(guard(&update.guard), usize::saturating_add)
-            }
+            Action::Update(update) => update.changes_size().saturating_add(guard(&update.guard)),
             Action::Delete(delete) => delete.key.size().saturating_add(guard(&delete.guard)),
             Action::PutObject(object) => object.bytes.len(),
             Action::Send(send) => send.data.len(),

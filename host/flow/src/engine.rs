@@ -3,18 +3,18 @@
 use crate::BoxFuture;
 use crate::batch::Token;
 use crate::counts::Counts;
-use crate::dead::{DeadLetter, Handler};
+use crate::dead_letter::{DeadLetter, Handler};
 use crate::effect::{Action, OutboxMessage};
 use crate::fault::Fault;
 use crate::item::{Condition, Item};
-use crate::work::Exhausted;
+use crate::step_budget::Exhausted;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a commit settles at the source.
+/// The progress of a lane that a commit records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// Ordered lane: everything up to and including `to` is done. Refused with [`Fault::LeaseLost`] where the
+    /// Ordered lane: everything up to and including `to` is done. Refused with [`Fault::LeaseLost`] if the
     /// committed position is not `from` any more.
     Position {
         /// The position committed before, `None` at the start of the lane.
@@ -22,19 +22,19 @@ pub enum Progress {
         /// The position of the last settled event.
         to: Token,
     },
-    /// Queue: messages to delete and messages to show again. A receipt that is no longer valid (its visibility
-    /// timed out and the message went to somebody else) refuses the commit with [`Fault::LeaseLost`].
+    /// Queue: messages to delete and messages to release. A receipt that is no longer valid (its visibility timed out and
+    /// another worker received the message) refuses the commit with [`Fault::LeaseLost`].
     Receipts {
         /// Finished messages.
         delete: Vec<Token>,
-        /// Messages given back, and for how long they stay invisible.
+        /// Messages to release, and for how long they stay invisible.
         release: Vec<(Token, Duration)>,
     },
-    /// The source keeps nothing.
+    /// The source keeps no progress.
     None,
 }
 
-/// Effects and progress of (a part of) a batch: all of it happens, or nothing.
+/// Effects and progress of a batch or of a part of it. All of a commit happens, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     /// Route name.
@@ -43,20 +43,20 @@ pub struct Commit {
     pub source: Arc<str>,
     /// Lane.
     pub lane: Arc<str>,
-    /// What asked for it, for the dead letters of its messages.
+    /// The plugin that asked for it, for the dead letters of its messages.
     pub handler: Handler,
     /// Writes to this engine, in order. Sends among them go to the engine's own streams and queues.
     pub actions: Vec<Action>,
     /// Messages for the world outside. They are recorded with the commit and sent after it, so that a guard
-    /// that fails has sent nothing, and a crash sends exactly these again. Shared, since who commits sends them then.
+    /// that fails has sent nothing, and a crash sends exactly these again. Shared: the lane that commits sends them afterwards.
     pub outbox: Arc<Vec<OutboxMessage>>,
     /// Events given up.
     pub dead: Vec<DeadLetter>,
-    /// What is settled at the source.
+    /// Positions or receipts that are settled at the source.
     pub progress: Progress,
-    /// Ids of the events whose effects these are, where the route wants each event marked as done together with its
-    /// effects (an unordered source, exactly-once outside the embedded engine); else empty.
-    pub marks: Vec<String>,
+    /// Ids of the events whose effects these are, if the route wants a dedup record of each event written together
+    /// with its effects (an unordered source, exactly-once outside the embedded engine); else empty.
+    pub dedup: Vec<String>,
     /// What is added to the route's counters.
     pub counts: Counts,
 }
@@ -64,23 +64,23 @@ pub struct Commit {
 /// A commit that happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// Indexes of actions whose guard did not hold and said skip.
+    /// Indexes of actions that were left out: their guard, with `Otherwise::Skip`, did not hold.
     pub skipped: Vec<usize>,
-    /// Number under which the outbox was recorded; `None` where it was empty.
+    /// Number under which the outbox was recorded; `None` if it was empty.
     pub outbox: Option<u64>,
 }
 
 /// A commit that did not happen. Nothing of it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// A guard that says rerun did not hold: handle the events again on fresh reads.
+    /// A guard with `Otherwise::Rerun` did not hold: the events are to be called again, on fresh reads.
     #[error("a guard did not hold")]
     Conflict,
-    /// Events that an earlier commit marked as done, as indexes into [`Commit::marks`]: the others are to be handled
+    /// Events of which an earlier commit left a dedup record, as indexes into [`Commit::dedup`]: the others are to be handled
     /// without them.
     #[error("{} events were done before", .0.len())]
     DoneBefore(Vec<usize>),
-    /// More than the engine can commit at once: events are to be handled in halves, and a single one is to be given up.
+    /// More than the engine can commit at once: several events are to be called again in halves, a single event is given up.
     #[error("more than can be committed at once")]
     TooLarge,
     /// Actions that can never work, by index, with the reason: a missing key attribute, a wrong type.
@@ -91,7 +91,7 @@ pub enum CommitError {
     Fault(#[from] Fault),
 }
 
-/// What takes too many steps is too large to commit at once.
+/// A commit that takes too many steps is too large to commit at once.
 impl From<Exhausted> for CommitError {
     fn from(_: Exhausted) -> Self {
         CommitError::TooLarge
@@ -109,27 +109,37 @@ pub struct PendingMessages {
     pub messages: Vec<OutboxMessage>,
 }
 
-/// Something that keeps tables and the progress of routes.
+/// Keeps tables and the progress of routes, and commits both together.
 pub trait Engine: Send + Sync {
     /// Reads that see everything committed before this call, and nothing committed after it.
     fn reads(&self) -> Arc<dyn Reads>;
 
-    /// Commits; durable when it returns. Dropping the future may or may not cancel the commit.
+    /// Commits. The commit is durable when this returns. If the future is dropped, the commit may happen or not.
     ///
     /// # Errors
     /// [`CommitError`]; nothing was written then.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
 
+    /// Tries the writes to tables of a commit and keeps none of them. An engine that stands above this one asks before it
+    /// writes elsewhere what nobody can undo. The default takes everything: it is for engines that no
+    /// other stands on.
+    ///
+    /// # Errors
+    /// [`CommitError`] that [`Engine::commit`] would give now.
+    fn check(&self, _commit: Commit) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// The outboxes of a route that were recorded and not confirmed, in order.
     ///
     /// # Errors
-    /// A [`Fault`] where the store does not answer.
+    /// A [`Fault`] if the store does not answer.
     fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>>;
 
-    /// Records that an outbox is finished; `dead` are the messages of it that were given up.
+    /// Records that an outbox is finished, together with the dead letters of its messages that were given up.
     ///
     /// # Errors
-    /// A [`Fault`]; the outbox stays then.
+    /// A [`Fault`]; the outbox stays recorded then.
     fn confirm<'a>(&'a self, route: &'a str, outbox: u64, dead: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>>;
 }
 
@@ -138,12 +148,12 @@ pub trait Reads: Send + Sync {
     /// The item with this key.
     fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>>;
 
-    /// The items that a selection finds, in the order of the sort key. They are gathered
-    /// as [`Found`], within its limit.
+    /// The items that a selection finds, in the order of the sort key. Implementations gather
+    /// them in a [`QueryResult`], which limits their bytes.
     fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>>;
 }
 
-/// What a query looks for.
+/// A query of a table or of an index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Table name in routes.toml.
@@ -166,7 +176,7 @@ pub enum ReadError {
     /// The route was not granted the table.
     #[error("table {0:?} is not granted to this route")]
     NotGranted(String),
-    /// The question makes no sense: an unknown index, a missing key attribute.
+    /// The table cannot answer this: an unknown index, a missing key attribute.
     #[error("{0}")]
     Invalid(String),
     /// The table does not answer.
@@ -174,21 +184,21 @@ pub enum ReadError {
     Unavailable(String),
 }
 
-/// What a query has found so far. It is held in the router's memory, so it is limited.
+/// The items that a query has found so far. Limited in bytes, since they are held in the router's memory.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct QueryResult {
     items: Vec<Item>,
     bytes: usize,
 }
 
-impl Found {
-    /// Bytes of names and values that one query gives at most.
+impl QueryResult {
+    /// Most bytes of names and values of one query's items.
     pub const MOST: usize = 16 << 20;
 
     /// Adds an item of `table`.
     ///
     /// # Errors
-    /// It would be too much.
+    /// [`ReadError::Invalid`] if the items become larger than [`QueryResult::MOST`].
     pub fn push(&mut self, table: &str, item: Item) -> Result<(), ReadError> {
         self.bytes = self.bytes.saturating_add(item.size());
         if self.bytes > Self::MOST {
@@ -207,7 +217,7 @@ impl Found {
         self.items.len()
     }
 
-    /// True where there is none.
+    /// True if there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -220,9 +230,19 @@ impl Found {
     }
 }
 
-/// Where messages for the world outside go.
+/// Sends messages to the world outside, to one output.
 pub trait Sink: Send + Sync {
-    /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id. What was not
-    /// tried because of another message is [`Fault::Held`].
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>>;
+    /// Sends messages in order; results align with them. A receiver may see a message twice, with the same id.
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>>;
+}
+
+/// Why a sink did not send a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The message was tried, or its output was.
+    #[error(transparent)]
+    Failed(#[from] Fault),
+    /// It was not tried, because of an earlier message that failed: it has all its tries left.
+    #[error("not tried: an earlier message failed")]
+    NotTried,
 }

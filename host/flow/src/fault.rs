@@ -1,28 +1,25 @@
-//! An error that says what to do. Errors of the world are mapped to it at the boundary traits.
+//! An error that says how to go on. Errors of services, files and stores are mapped to it at the boundary traits.
 
 use std::time::Duration;
 
-/// Why the world did not do what was asked.
+/// Why a service, a file or a store did not do what the router asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// May work when tried again.
     #[error("{0}")]
     Transient(String),
-    /// Asked too much; try again, not before the given time.
+    /// The service asks for fewer requests: try again, not before the given time.
     #[error("throttled: {reason}")]
     Throttled {
-        /// What the service said.
+        /// The service's message.
         reason: String,
         /// How long to wait at least.
         after: Duration,
     },
-    /// Trying again gives the same; somebody must look.
+    /// Trying again gives the same: an operator has to look.
     #[error("{0}")]
     Permanent(String),
-    /// Not tried: it would have overtaken a message that failed.
-    #[error("{0}")]
-    Held(String),
-    /// The lane belongs to another owner now: commit nothing more, stop the lane, no error.
+    /// The lane belongs to another worker now: commit nothing more and end the lane. Not an error.
     #[error("lease lost: {0}")]
     LeaseLost(String),
     /// Should not happen.

@@ -1,4 +1,5 @@
-//! What a route may touch (invariant 6): a pure check of an output, and reads that answer for granted tables only.
+//! The tables, object stores and outputs that a route may touch (invariant 6): a pure check of a call output, and reads that
+//! answer for granted tables only.
 
 use crate::BoxFuture;
 use crate::bounds;
@@ -23,12 +24,12 @@ pub struct Grants {
 }
 
 impl Grants {
-    /// Checks an output against the grants, against what effects may hold, and against the number of events of its call. All
-    /// or nothing: one bad effect and none is carried out.
+    /// Checks a call output against the grants, against the limits of [`bounds`], and against the number of events of the call.
+    /// All or nothing: if one effect is bad, none is carried out.
     ///
     /// # Errors
     /// A [`CallFailure`] of kind [`FailureKind::Denied`], [`FailureKind::Item`] or [`FailureKind::Contract`] that names the first
-    /// offender.
+    /// effect or outcome that is wrong.
     pub fn check(&self, output: &CallOutput, events: usize) -> Result<(), Box<CallFailure>> {
         for (i, effect) in output.effects.iter().enumerate() {
             if effect.cause.is_some_and(|cause| cause.at() >= events) {
@@ -92,7 +93,7 @@ impl GrantedReads {
         GrantedReads { tables: grants.tables.clone(), inner, asked: AtomicBool::new(false) }
     }
 
-    /// True if anything was read so far, or was to be.
+    /// True if the plugin has asked for a read so far, granted or not.
     #[must_use]
     pub fn asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)

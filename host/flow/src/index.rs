@@ -1,6 +1,6 @@
 //! Two ways to number an event, which must not be mixed up: its place in the batch, and its place in one call.
 //!
-//! A call may get a part of a batch: what the filter left out is missing, and a failing batch is called in halves. So event
+//! A call may get a part of a batch: filtered events are missing, and a failing batch is called in halves. So event
 //! 5 of the batch may be event 0 of the call. Delivery and verdicts count in the batch; plugins count in their call.
 
 /// Index of an event in its batch.

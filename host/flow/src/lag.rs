@@ -1,4 +1,4 @@
-//! How far a route is behind in each shard, and what should worry its operator.
+//! How far a route is behind in each shard, and how many events were lost or shards have no worker: signals for its operator.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -15,9 +15,9 @@ pub struct Lag {
 /// How far a route is behind in one shard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ShardLag {
-    /// How far behind the newest record the reader is, in milliseconds; `None` if the service has not said so.
+    /// How far behind the newest record the reader is, in milliseconds; `None` until the service has reported it.
     pub behind_millis: Option<u64>,
-    /// When the oldest event was accepted that was given and is not settled, in milliseconds since the Unix epoch.
+    /// When the source accepted the oldest event that was pulled and is not settled, in milliseconds since the Unix epoch.
     pub oldest_unfinished: Option<u64>,
 }
 
@@ -50,7 +50,7 @@ impl Lag {
         self.unowned.store(count, Ordering::Relaxed);
     }
 
-    /// Changes how far a shard is behind; a shard that was not known is added.
+    /// Changes how far a shard is behind; adds the shard if it is new.
     pub fn change(&self, lane: &str, change: impl FnOnce(&mut ShardLag)) {
         let mut lanes = self.lanes.lock();
         match lanes.get_mut(lane) {

@@ -1,14 +1,14 @@
-//! The delivery core: what an event, a batch, an effect and a commit are, and what may be settled when.
+//! The delivery core: events, batches, effects and commits, and the rules that say when an event may be settled.
 //!
 //! Pure: no async runtime, no AWS, no wasmtime, no files, no clock. Everything here can be tested in
 //! milliseconds, and the crates that touch the world meet only through the boundary traits [`source`],
-//! [`engine`] and [`plugin`]. What data means is `esclusa-data`; its modules are known here under their names too.
+//! [`engine`] and [`plugin`]. Data types are in `esclusa-data`; its modules are exported here, too.
 
 pub mod batch;
 pub mod bounds;
 pub mod call_output;
 pub mod counts;
-pub mod dead;
+pub mod dead_letter;
 pub mod delivery;
 pub mod effect;
 pub mod engine;
@@ -22,9 +22,10 @@ pub mod retry;
 pub mod settings;
 pub mod sharding;
 pub mod source;
+pub mod timestamp;
 pub mod verdict;
 
-pub use esclusa_data::{event, filter, item, template, work};
+pub use esclusa_data::{event, event_template, filter, item, step_budget};
 
 /// A boxed future, as the boundary traits return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,82 +1,82 @@
-//! Messages on their way to their sinks, from try to try. Whoever has them waits in between, and says where they are
-//! kept meanwhile.
+//! Messages on their way to their sinks, from try to try. The caller waits between tries, and keeps the messages meanwhile: recorded in an
+//! engine, or in memory only.
 
-use crate::dead::{DeadLetter, Sender};
+use crate::dead_letter::{DeadLetter, OutboxOrigin};
 use crate::effect::OutboxMessage;
-use crate::engine::Sink;
+use crate::engine::{SendError, Sink};
 use crate::fault::Fault;
 use crate::retry::Backoff;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Hears what becomes of the messages of a route, output by output.
-pub trait Witness: Send + Sync {
-    /// So many messages of an outbox wait to be sent to an output. The number names them from now on.
+/// Observes the messages of a route on their way, output by output: for meters and logs.
+pub trait SendObserver: Send + Sync {
+    /// So many messages of an outbox wait to be sent to an output. Returns a number that names them in the other methods.
     fn waiting(&self, output: &str, messages: usize) -> u64;
 
-    /// They were tried.
-    fn tried(&self, output: &str, number: u64, tried: &Tried<'_>);
+    /// The messages were tried.
+    fn tried(&self, output: &str, number: u64, tried: &SendAttempt<'_>);
 
-    /// Those that are left are tried again after so long.
+    /// The messages that are left are tried again after so long.
     fn again(&self, output: &str, number: u64, wait: Duration);
 
-    /// Those that are left are not to be sent any more: what they are of is done again, or not at all.
+    /// The messages that are left are not sent any more: their commit did not happen, and its events are called again or not.
     fn forgotten(&self, output: &str, number: u64);
 }
 
-/// What a try to send the messages of an outbox to one output gave.
+/// The result of one try to send an outbox's messages to one output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tried<'a> {
+pub struct SendAttempt<'a> {
     /// How many were sent.
     pub sent: usize,
-    /// How many failed. Those that had to wait for another one are not among them.
+    /// How many failed, without those that had to wait for another message.
     pub failed: usize,
-    /// How many of those were given up.
+    /// How many of the failed ones were given up.
     pub given_up: usize,
-    /// Why they failed: what keeps messages back goes before what made one be given up.
+    /// Why they failed: the fault of a message that is tried again, if there is one; else that of a message that was given up.
     pub fault: Option<&'a Fault>,
 }
 
-/// Nobody listens.
-impl Witness for () {
+/// Observes nothing.
+impl SendObserver for () {
     fn waiting(&self, _: &str, _: usize) -> u64 {
         0
     }
 
-    fn tried(&self, _: &str, _: u64, _: &Tried<'_>) {}
+    fn tried(&self, _: &str, _: u64, _: &SendAttempt<'_>) {}
 
     fn again(&self, _: &str, _: u64, _: Duration) {}
 
     fn forgotten(&self, _: &str, _: u64) {}
 }
 
-/// See the module.
+/// Messages of one commit that are still to be sent, and those that were given up.
 pub struct Outbox {
-    /// What is still to be sent, in order for each output.
+    /// Messages still to be sent, in order for each output.
     left: Vec<OutboxMessage>,
     /// Failed tries of those that have any, by message id.
     tries: BTreeMap<String, u32>,
-    /// Messages that were given up.
+    /// Dead letters of the messages that were given up.
     pub dead: Vec<DeadLetter>,
-    witness: Arc<dyn Witness>,
-    /// What the witness calls the messages of each output.
+    observer: Arc<dyn SendObserver>,
+    /// The observer's number for the messages of each output.
     numbers: BTreeMap<String, u64>,
-    /// They are recorded, and so wait on if this is dropped.
+    /// True if the messages are recorded: they wait on if this is dropped.
     recorded: bool,
 }
 
-/// What to do after a try.
+/// How long to wait before the next try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Again {
+pub struct RetryWait {
     /// The number of the wait: failed tries so far, less one, of the message that has most.
     pub round: u32,
     /// The least wait that an output asked for.
     pub least: Duration,
 }
 
-impl Again {
-    /// How long to wait before the next try. An output that asks for more than the longest wait does not get it.
+impl RetryWait {
+    /// The wait. An output that asks for more than the longest wait does not get it.
     #[must_use]
     pub fn wait(self, backoff: &Backoff, seed: u64) -> Duration {
         backoff.wait(self.round, seed).max(self.least.min(backoff.max))
@@ -86,21 +86,21 @@ impl Again {
 impl Outbox {
     /// Messages that are forgotten if this is dropped. Nothing is sent yet.
     #[must_use]
-    pub fn new(messages: Vec<OutboxMessage>, witness: Arc<dyn Witness>) -> Self {
+    pub fn new(messages: Vec<OutboxMessage>, observer: Arc<dyn SendObserver>) -> Self {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for message in &messages {
             let count = counts.entry(&message.send.output).or_default();
             *count = count.saturating_add(1);
         }
-        let number = |(output, count): (&str, usize)| (output.to_owned(), witness.waiting(output, count));
+        let number = |(output, count): (&str, usize)| (output.to_owned(), observer.waiting(output, count));
         let numbers = counts.into_iter().map(number).collect();
-        Outbox { left: messages, tries: BTreeMap::new(), dead: Vec::new(), witness, numbers, recorded: false }
+        Outbox { left: messages, tries: BTreeMap::new(), dead: Vec::new(), observer, numbers, recorded: false }
     }
 
     /// Messages that are recorded elsewhere: they wait on if this is dropped.
     #[must_use]
-    pub fn recorded(messages: Vec<OutboxMessage>, witness: Arc<dyn Witness>) -> Self {
-        let mut outbox = Outbox::new(messages, witness);
+    pub fn recorded(messages: Vec<OutboxMessage>, observer: Arc<dyn SendObserver>) -> Self {
+        let mut outbox = Outbox::new(messages, observer);
         outbox.recorded = true;
         outbox
     }
@@ -111,17 +111,17 @@ impl Outbox {
         self.left.len().saturating_add(self.dead.len())
     }
 
-    /// Sends what is left once, output by output and in order, and tells of what failed. A message that is refused for good
-    /// is given up, and any after `retries` tries more than one. One that had to wait for another has used up none. `None`:
-    /// nothing is left.
+    /// Tries to send each message that is left once, output by output and in order; calls `failed` for each that failed. A message
+    /// is given up if its output refuses it for good, or after `retries` retries; one that had to wait for another message has
+    /// used up no try. `None`: no message is left.
     pub async fn attempt(
         &mut self,
         sinks: &BTreeMap<String, Arc<dyn Sink>>,
-        sender: &Sender<'_>,
+        sender: &OutboxOrigin<'_>,
         retries: Option<u32>,
         mut failed: impl FnMut(&OutboxMessage, &Fault),
-    ) -> Option<Again> {
-        let mut again = Again { round: 0, least: Duration::ZERO };
+    ) -> Option<RetryWait> {
+        let mut again = RetryWait { round: 0, least: Duration::ZERO };
         let mut rest = std::mem::take(&mut self.left);
         while let Some(first) = rest.first() {
             let output = first.send.output.clone();
@@ -129,7 +129,10 @@ impl Outbox {
             rest = others;
             let results = match sinks.get(&output) {
                 Some(sink) => sink.send(&mine).await,
-                None => vec![Err(Fault::Permanent("it is not in routes.toml any more".to_owned())); mine.len()],
+                None => {
+                    let fault = Fault::Permanent("it is not in routes.toml any more".to_owned());
+                    vec![Err(fault.into()); mine.len()]
+                }
             };
             let mut results = results.into_iter();
             let (mut sent, mut failures, dead, mut why) = (0, 0, self.dead.len(), None);
@@ -139,34 +142,35 @@ impl Outbox {
                         sent += 1;
                         continue;
                     }
-                    Some(Err(fault)) => fault,
-                    None => Fault::Bug("an sink gave too few results".to_owned()),
+                    Some(Err(SendError::NotTried)) => {
+                        self.left.push(message);
+                        continue;
+                    }
+                    Some(Err(SendError::Failed(fault))) => fault,
+                    None => Fault::Bug("a sink gave too few results".to_owned()),
                 };
-                if matches!(fault, Fault::Held(_)) {
-                    self.left.push(message);
-                    continue;
-                }
                 failed(&message, &fault);
                 failures += 1;
                 let kept = self.keep_or_give_up(message, &fault, sender, retries, &mut again);
+                // A fault that keeps messages back matters more to an operator than one bad message.
                 if why.is_none() || kept {
                     why = Some(fault);
                 }
             }
             let given_up = self.dead.len().saturating_sub(dead);
-            self.tell(&output, &Tried { sent, failed: failures, given_up, fault: why.as_ref() });
+            self.report(&output, &SendAttempt { sent, failed: failures, given_up, fault: why.as_ref() });
         }
         (!self.left.is_empty()).then_some(again)
     }
 
-    /// What becomes of a message that failed; true if it is tried again.
+    /// Gives up a message that failed, or keeps it for another try; true if it is kept.
     fn keep_or_give_up(
         &mut self,
         message: OutboxMessage,
         fault: &Fault,
-        sender: &Sender<'_>,
+        sender: &OutboxOrigin<'_>,
         retries: Option<u32>,
-        again: &mut Again,
+        again: &mut RetryWait,
     ) -> bool {
         let before = self.tries.get(&message.id).copied().unwrap_or_default();
         let tries = before.saturating_add(1);
@@ -183,17 +187,17 @@ impl Outbox {
         true
     }
 
-    fn tell(&self, output: &str, tried: &Tried<'_>) {
+    fn report(&self, output: &str, tried: &SendAttempt<'_>) {
         if let Some(number) = self.numbers.get(output) {
-            self.witness.tried(output, *number, tried);
+            self.observer.tried(output, *number, tried);
         }
     }
 
-    /// Tells that what is left is tried again after so long.
+    /// Reports to the observer that the messages that are left are tried again after so long.
     pub fn waits(&self, wait: Duration) {
         for (output, number) in &self.numbers {
             if self.left.iter().any(|message| message.send.output == *output) {
-                self.witness.again(output, *number, wait);
+                self.observer.again(output, *number, wait);
             }
         }
     }
@@ -202,7 +206,7 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         if !self.recorded {
-            self.numbers.iter().for_each(|(output, number)| self.witness.forgotten(output, *number));
+            self.numbers.iter().for_each(|(output, number)| self.observer.forgotten(output, *number));
         }
     }
 }
@@ -211,17 +215,18 @@ impl Drop for Outbox {
 mod tests {
     use super::*;
     use crate::BoxFuture;
-    use crate::dead::Handler;
+    use crate::dead_letter::Handler;
     use crate::effect::SendMessage;
+    use crate::timestamp::Timestamp;
     use std::pin::pin;
     use std::sync::Mutex;
     use std::task::{Context, Poll, Waker};
 
     /// Gives these results, and then nothing.
-    struct Scripted(Mutex<Vec<Result<(), Fault>>>, Mutex<Vec<String>>);
+    struct Scripted(Mutex<Vec<Result<(), SendError>>>, Mutex<Vec<String>>);
 
     impl Sink for Scripted {
-        fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+        fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
             self.1.lock().unwrap().extend(messages.iter().map(|m| m.id.clone()));
             let mut results = self.0.lock().unwrap();
             let some = messages.len().min(results.len());
@@ -229,7 +234,7 @@ mod tests {
         }
     }
 
-    /// What a witness heard, a line each.
+    /// The calls of an observer, a line each.
     #[derive(Default)]
     struct Heard(Mutex<Vec<String>>);
 
@@ -239,14 +244,14 @@ mod tests {
         }
     }
 
-    impl Witness for Heard {
+    impl SendObserver for Heard {
         fn waiting(&self, output: &str, messages: usize) -> u64 {
             self.note(format!("{output}: {messages} wait"));
             7
         }
 
-        fn tried(&self, output: &str, number: u64, tried: &Tried<'_>) {
-            let Tried { sent, failed, given_up, fault } = tried;
+        fn tried(&self, output: &str, number: u64, tried: &SendAttempt<'_>) {
+            let SendAttempt { sent, failed, given_up, fault } = tried;
             let fault = fault.map(Fault::to_string).unwrap_or_default();
             assert_eq!(number, 7);
             self.note(format!("{output}: {sent} sent, {failed} failed, {given_up} given up: {fault}"));
@@ -275,10 +280,11 @@ mod tests {
         OutboxMessage { id: id.into(), send }
     }
 
-    fn attempt(outbox: &mut Outbox, sink: &Arc<Scripted>, retries: Option<u32>) -> (Option<Again>, usize) {
+    fn attempt(outbox: &mut Outbox, sink: &Arc<Scripted>, retries: Option<u32>) -> (Option<RetryWait>, usize) {
         let sinks = BTreeMap::from([("out".to_owned(), sink.clone() as Arc<dyn Sink>)]);
         let handler = Handler { kind: "queue".into(), plugin: "p.wasm".into(), digest: "d".into() };
-        let sender = Sender { route: "r", source: "s", lane: "l", handler: &handler, now: 7 };
+        let sender =
+            OutboxOrigin { route: "r", source: "s", lane: "l", handler: &handler, now: Timestamp::from_millis(7) };
         let mut failures = 0;
         let again = match pin!(outbox.attempt(&sinks, &sender, retries, |_, _| failures += 1))
             .poll(&mut Context::from_waker(Waker::noop()))
@@ -292,7 +298,7 @@ mod tests {
     #[test]
     fn what_failed_for_now_is_left_in_order_and_what_is_refused_is_a_whole_letter() {
         let slow = Fault::Throttled { after: Duration::from_secs(3), reason: "slow".into() };
-        let results = vec![Err(slow), Ok(()), Err(Fault::Permanent("never".into())), Ok(()), Ok(())];
+        let results = vec![Err(slow.into()), Ok(()), Err(Fault::Permanent("never".into()).into()), Ok(()), Ok(())];
         let sink = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
         let heard = Arc::new(Heard::default());
         let mut outbox = Outbox::new(
@@ -306,7 +312,7 @@ mod tests {
             heard.clone(),
         );
         let (again, failures) = attempt(&mut outbox, &sink, None);
-        assert_eq!((again, failures), (Some(Again { round: 0, least: Duration::from_secs(3) }), 3));
+        assert_eq!((again, failures), (Some(RetryWait { round: 0, least: Duration::from_secs(3) }), 3));
         assert_eq!((outbox.left.len(), outbox.unsent()), (1, 3));
         outbox.waits(Duration::from_secs(3));
         assert_eq!(attempt(&mut outbox, &sink, None), (None, 0));
@@ -326,25 +332,25 @@ mod tests {
         assert_eq!(events, [("3", Some("out"), 1), ("x", Some("gone"), 1)]);
         let letter = &outbox.dead[0];
         assert_eq!((&*letter.kind, &*letter.plugin, &*letter.digest, &*letter.lane), ("queue", "p.wasm", "d", "l"));
-        assert_eq!((&*letter.key, letter.died, letter.data.as_slice()), ("k", 7, &[1][..]));
+        assert_eq!((&*letter.key, letter.died.millis(), letter.data.as_slice()), ("k", 7, &[1][..]));
     }
 
     #[test]
     fn an_output_is_waited_for_as_long_as_it_asks_and_no_longer_than_the_longest_wait() {
         let backoff = Backoff { base: Duration::from_millis(10), max: Duration::from_secs(5) };
-        let wait = |seconds| Again { round: 0, least: Duration::from_secs(seconds) }.wait(&backoff, 1);
+        let wait = |seconds| RetryWait { round: 0, least: Duration::from_secs(seconds) }.wait(&backoff, 1);
         assert!(wait(0) <= Duration::from_millis(10));
         assert_eq!((wait(3), wait(86_400)), (Duration::from_secs(3), Duration::from_secs(5)));
     }
 
     #[test]
     fn what_waits_for_a_message_that_is_given_up_has_all_its_tries_left() {
-        let fail = || Err(Fault::Transient("no".into()));
-        let held = || Err(Fault::Held("behind it".into()));
-        let results = vec![fail(), held(), fail(), held(), fail(), Ok(())];
+        let fail = || Err(Fault::Transient("no".into()).into());
+        let not_tried = || Err(SendError::NotTried);
+        let results = vec![fail(), not_tried(), fail(), not_tried(), fail(), Ok(())];
         let sink = Arc::new(Scripted(Mutex::new(results), Mutex::default()));
         let mut outbox = Outbox::new(vec![message("poison", "out"), message("good", "out")], Arc::new(()));
-        let wait = |round| Some(Again { round, least: Duration::ZERO });
+        let wait = |round| Some(RetryWait { round, least: Duration::ZERO });
         assert_eq!(attempt(&mut outbox, &sink, Some(1)), (wait(0), 1));
         assert_eq!(attempt(&mut outbox, &sink, Some(1)), (wait(0), 1), "the poison is given up");
         assert_eq!((outbox.dead.len(), outbox.dead[0].attempts), (1, 2));
@@ -358,7 +364,7 @@ mod tests {
         let sink = Arc::new(Scripted(Mutex::default(), Mutex::default()));
         let mut outbox = Outbox::new(vec![message("1", "out")], Arc::new(()));
         for round in 0..2 {
-            assert_eq!(attempt(&mut outbox, &sink, Some(2)).0, Some(Again { round, least: Duration::ZERO }));
+            assert_eq!(attempt(&mut outbox, &sink, Some(2)).0, Some(RetryWait { round, least: Duration::ZERO }));
         }
         assert_eq!(attempt(&mut outbox, &sink, Some(2)).0, None);
         assert_eq!((outbox.dead.len(), outbox.dead[0].attempts), (1, 3));

@@ -3,7 +3,7 @@
 use crate::BoxFuture;
 use crate::call_output::{CallError, CallOutput};
 use crate::engine::Reads;
-use crate::event::{Columns, Origin};
+use crate::event::{BatchOrigin, Columns};
 use std::sync::Arc;
 
 /// A loaded version of a plugin, configured for one route. A pure function from a batch of events to effects.
@@ -12,10 +12,10 @@ pub trait Plugin: Send + Sync {
     /// Dropping the future stops the guest and drops its instance.
     ///
     /// # Errors
-    /// [`CallError`]; the output of the call is lost then, which leads to a repetition, never to an acknowledgement.
+    /// [`CallError`]; the call has no output then, so its events are called again or given up, never settled as done.
     fn call<'a>(
         &'a self,
-        origin: &'a Origin,
+        origin: &'a BatchOrigin,
         events: &'a Arc<Columns>,
         reads: Arc<dyn Reads>,
     ) -> BoxFuture<'a, Result<CallOutput, CallError>>;

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-/// What a route does with failures.
+/// A route's rules for failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct RetryPolicy {
     /// Retries after the first failure; `None`: for ever.
     pub max_retry_attempts: Option<u32>,
-    /// Events older than this are given up without a call; `None`: never.
+    /// Events older than this are given up without a call; `None`: at no age.
     pub max_record_age: Option<Duration>,
-    /// Split a failing batch to find the culprit; splitting uses up no retries.
+    /// Bisect a failing batch to find the event that fails; this uses up no retries.
     pub bisect: bool,
-    /// Give a failing event back to its queue instead of holding it here. Its attempts are the queue's receives.
+    /// Release a failing event to its queue instead of holding it here. Its attempts are the queue's receives.
     pub release: bool,
     /// Waits between tries.
     pub backoff: Backoff,
@@ -28,7 +28,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// The wait before retry number `retry` (0 is the first): between half and all of `base * 2^retry`, capped
-    /// at `max`. `random` picks the place in between; equal arguments give equal waits.
+    /// at `max`. `random` picks the wait in that range; equal arguments give equal waits.
     #[must_use]
     pub fn wait(&self, retry: u32, random: u64) -> Duration {
         let full = self.base.saturating_mul(1u32.checked_shl(retry).unwrap_or(u32::MAX)).min(self.max);

@@ -1,5 +1,5 @@
-//! What routes.toml says of a route and of what it uses, checked, in the words of the crates that carry it out: each
-//! thing is defined here once. Reading and checking the file is not done here.
+//! The settings of a route, as checked values of routes.toml, shared by the crates that carry them out. `esclusa-config` reads and
+//! checks the file.
 
 mod limits;
 mod route;
@@ -9,7 +9,7 @@ pub use limits::{Instances, Limits};
 pub use route::{DeliveryMode, RouteSpec};
 pub use table::{KeySchema, TableSchema};
 
-/// Where a route starts that has no position yet.
+/// Where a route without a position starts to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// At the oldest event.

@@ -1,8 +1,8 @@
 //! The events of a batch, spread over several calls by key, so that a plugin handles several keys at the same time
 //! (`parallelization_factor`). Pure.
 //!
-//! Only the calls are apart: their outputs are put together again and committed as one, so that a lane has one position
-//! and finishes a contiguous prefix as ever. Events with the same key are handled in order by the same call.
+//! Only the calls are apart: their outputs are joined and committed together, so that a lane has one position and settles a
+//! contiguous prefix, as without sharding. Events with the same key are handled in order by the same call.
 
 use crate::call_output::CallOutput;
 use crate::event::Columns;
@@ -31,6 +31,7 @@ impl Sharding {
         let (mut starts, mut counts) = (Vec::new(), vec![0usize; self.factor.max(1)]);
         for (index, event) in EventIndex::all(events.len()).zip(events.iter()) {
             let place = self.place(event.key());
+            // Counted per call and not per part: one frequent key fills its call first.
             if counts.get(place).is_some_and(|count| *count >= self.size.max(1)) {
                 starts.push(index);
                 counts.fill(0);
@@ -65,7 +66,7 @@ impl Sharding {
 impl CallOutput {
     /// Adds the output of a call whose event number `i` is event number `positions[i]` of this output's events.
     pub fn append(&mut self, other: CallOutput, positions: &[CallIndex]) {
-        // What names no event of the call was refused before.
+        // Never `None`: `Grants::check` has refused outputs that name an event outside of their call.
         let position = |event: CallIndex| positions.get(event.at()).copied();
         self.effects.extend(other.effects.into_iter().map(|mut effect| {
             effect.cause = effect.cause.and_then(position);
@@ -120,7 +121,7 @@ mod tests {
                 let owner = |key: u8| calls.iter().filter(|c| c.iter().any(|p| keys[called[p.at()].at()] == key)).count();
                 prop_assert!((0u8..20).all(|key| owner(key) <= 1));
             }
-            // A part ends only where a call is full.
+            // A part ends only when a call is full.
             prop_assert!(bounds.len() == 2 || keys.len() > size);
         }
     }

@@ -1,8 +1,8 @@
 //! The boundary to sources: lanes that are pulled, and never acknowledge by themselves.
 //!
-//! A source gives lanes; a lane gives batches. What was finished is settled by the engine's commit, together
-//! with the effects. A batch that is dropped is not done: a retained lane is opened again at its committed
-//! position, a queue shows the message again after its visibility timeout.
+//! A source gives lanes; a lane gives batches. The engine's commit settles events, together with their
+//! effects. A batch that is dropped is not done: a retained lane is opened again at its committed
+//! position, a queue delivers the message again after its visibility timeout.
 
 use crate::BoxFuture;
 use crate::batch::{Batch, Token};
@@ -12,10 +12,10 @@ use crate::verdict::Verdict;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Tells the position of a lane that another store keeps for a source; `None`: the lane has none yet.
+/// Reads the position of a lane that another store keeps for a source; `None`: the lane has none yet.
 pub type Positions = Arc<dyn Fn(&str) -> BoxFuture<'static, Result<Option<Token>, Fault>> + Send + Sync>;
 
-/// How much to pull at once. A batch closes at whichever is first; it holds at least one event.
+/// How much to pull at once. The first limit that is reached closes the batch; it holds at least one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// Most events.
@@ -26,29 +26,29 @@ pub struct Limit {
     pub window: Duration,
 }
 
-/// What a pull gave.
+/// The result of a pull.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pull {
     /// At least one event.
     Batch(Batch),
-    /// Nothing at present. `drained`: nothing will come without a new event from outside; false where an event
-    /// exists that is only hidden for now, such as a queue's message in flight.
+    /// No event at present.
     Empty {
-        /// See above.
+        /// True if nothing will come without a new event from outside; false if an event exists that is only hidden for
+        /// now, such as a queue's message in flight.
         drained: bool,
     },
     /// The lane has ended and everything of it was handed out.
     Ended,
 }
 
-/// An event that was just settled, as [`Lane::settled`] is told.
+/// An event that was just settled, as [`Lane::settled`] gets it.
 #[derive(Debug)]
 pub struct Settled<'a> {
-    /// The event.
+    /// Its position or receipt.
     pub token: &'a Token,
-    /// What became of it.
+    /// How it ended.
     pub verdict: &'a Verdict,
-    /// The plugin's reply to it, where it gave one.
+    /// The plugin's reply to the event, if it gave one.
     pub reply: Option<&'a Reply>,
 }
 
@@ -61,17 +61,16 @@ pub trait Source: Send {
     /// A [`Fault`]; the call may be repeated after a pause.
     fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>>;
 
-    /// True where every lane that exists at present was given: the next one, if any, is yet to come into being.
+    /// True if every lane that exists at present was given: a further lane has yet to come into being.
     fn caught_up(&self) -> bool;
 
-    /// True where lanes are leased: one that was lost is given again by [`Source::next_lane`], here or in another
-    /// process. Else a lost lane is found by opening the source again.
+    /// True if lanes are leased: [`Source::next_lane`] gives a lost lane again, here or in another process. If false, the route
+    /// opens the source again to find a lost lane.
     fn leased(&self) -> bool {
         false
     }
 
-    /// Hands over what is held, so that another process need not wait for it to expire: leases, messages that nobody
-    /// works on. Called when all lanes have ended; nothing is asked of the source after it.
+    /// Gives up leases and releases messages that no lane works on, so that another process need not wait until they expire. Called when all lanes have ended; the source is not used afterwards.
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -79,10 +78,11 @@ pub trait Source: Send {
 
 /// A unit of order, or one worker of an unordered source.
 pub trait Lane: Send {
-    /// Its name: partition, message group, file. Empty where the source has none.
+    /// Its name: partition, message group, file. Empty if the source's lanes have no names.
     fn id(&self) -> &str;
 
-    /// Gives the next events, without waiting where there are none; only the window of `limit` is waited for.
+    /// Gives the next events. If there are none it returns at once; if there are some it waits for more during the window of
+    /// `limit`.
     /// Cancel-safe: a cancelled pull loses nothing.
     ///
     /// # Errors
@@ -92,23 +92,23 @@ pub trait Lane: Send {
     /// Waits until a pull may give something that the last one did not. Cancel-safe; may wake for nothing.
     fn ready(&mut self) -> BoxFuture<'_, ()>;
 
-    /// Keeps the batch pulled last in this lane's hands while it is in work: a queue extends the visibility timeout of
-    /// its messages now and then. Never ends; cancel-safe.
+    /// Keeps the last batch from other workers while it is in work: a queue extends the visibility timeout of the messages
+    /// from time to time. Never ends; cancel-safe.
     fn keep(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
 
-    /// True where the next batch may be pulled while the last one is still in work. Its commit follows, and is refused
-    /// where the last one's was never done.
+    /// True if the next batch may be pulled while the last one is still in work. It is committed after the last one; its commit
+    /// is refused if the last one was not committed.
     fn runs_ahead(&self) -> bool {
         false
     }
 
-    /// Events that the source itself has given up and recorded, since it was asked last.
+    /// How many events the source itself has given up and recorded since the last call of this method.
     fn given_up(&mut self) -> u64 {
         0
     }
 
-    /// Told after the commit, for sources whose senders wait for an answer.
+    /// Called after each commit with the events that it settled: for sources whose senders wait for a reply.
     fn settled(&mut self, _settled: &[Settled<'_>]) {}
 }

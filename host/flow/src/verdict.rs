@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What became of an event. Every event ends in exactly one counted state (invariant 8).
+/// How an event ended. Every event ends in exactly one counted state (invariant 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Its effects are confirmed.
@@ -11,9 +11,9 @@ pub enum Verdict {
     Skipped(String),
     /// The route's filter does not match it.
     Filtered,
-    /// To the dead letters.
+    /// It becomes a dead letter.
     Dead(Reason),
-    /// Given back to its queue, invisible for so long. Not final: the event will come again.
+    /// Released to its queue, hidden for so long. Not final: the event will come again.
     Released(Duration),
 }
 
@@ -24,7 +24,7 @@ pub struct Reason {
     pub code: String,
     /// In words.
     pub message: String,
-    /// The guest's backtrace, where there is one.
+    /// The guest's backtrace, if there is one.
     pub backtrace: Option<String>,
     /// The guest's last log lines.
     pub logs: Vec<String>,
@@ -38,11 +38,11 @@ impl Reason {
     }
 }
 
-/// Bytes of a message about a failure. What a guest says in its own words, or calls an attribute, may be megabytes: it is
-/// logged, kept in dead letters and shown.
+/// Most bytes of a message about a failure. A guest's own text, or the name of an attribute, may be megabytes long, and the
+/// message is logged, kept in dead letters and shown.
 pub const MESSAGE: usize = 4096;
 
-/// At most [`MESSAGE`] bytes of a message; "…" marks what was cut.
+/// At most [`MESSAGE`] bytes of a message; "…" marks the cut.
 #[must_use]
 pub fn short(message: impl Into<String>) -> String {
     let mut message = message.into();

@@ -1,6 +1,6 @@
 //! The delivery state machine against a naive model: whatever the plugin, the engine and the clock do, every
 //! event ends once, with the verdict that it would get alone, and with its effects exactly once.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, Disposition, EventOutcome, FailureKind};
@@ -10,7 +10,8 @@ use esclusa_flow::engine::CommitError;
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::index::{CallIndex, EventIndex};
-use esclusa_flow::retry::{Backoff, Policy};
+use esclusa_flow::retry::{Backoff, RetryPolicy};
+use esclusa_flow::timestamp::Timestamp;
 use esclusa_flow::verdict::{Reason, Verdict};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// What the plugin does with an event.
+/// The plugin's part in an event's delivery.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Script {
     Good,
@@ -35,7 +36,7 @@ enum Script {
     /// The filter leaves it out.
     Filtered,
     /// The filter takes too long.
-    Unsifted,
+    FilterExhausted,
     /// The engine never takes its effect.
     Refused,
 }
@@ -48,7 +49,7 @@ enum Weather {
     CommitFault,
     Conflict,
     TooLarge,
-    /// The commit happened, and nobody was told.
+    /// The commit happened, but its answer was lost.
     Unheard,
     PluginRetry,
 }
@@ -64,7 +65,7 @@ fn scripts() -> impl Strategy<Value = Vec<Script>> {
             1 => Just(Script::Fated),
             1 => Just(Script::Huge),
             1 => Just(Script::Filtered),
-            1 => Just(Script::Unsifted),
+            1 => Just(Script::FilterExhausted),
             1 => Just(Script::Refused),
         ],
         0..24,
@@ -93,9 +94,9 @@ fn columns(count: usize) -> Columns {
     columns
 }
 
-fn policy(max_retry_attempts: Option<u32>, release: bool) -> Policy {
+fn policy(max_retry_attempts: Option<u32>, release: bool) -> RetryPolicy {
     let backoff = Backoff { base: Duration::from_millis(10), max: Duration::from_millis(500) };
-    Policy { max_retry_attempts, max_record_age: None, bisect: true, release, backoff }
+    RetryPolicy { max_retry_attempts, max_record_age: None, bisect: true, release, backoff }
 }
 
 fn send(cause: Option<CallIndex>, data: Vec<u8>) -> Effect {
@@ -143,7 +144,7 @@ struct Seen {
     batch_sum: u32,
     calls: u32,
     /// Events recorded as done together with their effects.
-    marks: BTreeSet<EventIndex>,
+    records: BTreeSet<EventIndex>,
 }
 
 /// A plugin, an engine and a clock that follow a script; time is virtual.
@@ -225,7 +226,7 @@ impl Model<'_> {
         let (scripts, seen) = (self.scripts, &mut self.seen);
         let event = |local: CallIndex| settlement.called[local.at()];
         let done: Vec<EventIndex> = settlement.done().map(event).collect();
-        let before: Vec<usize> = (0..done.len()).filter(|mark| seen.marks.contains(&done[*mark])).collect();
+        let before: Vec<usize> = (0..done.len()).filter(|record| seen.records.contains(&done[*record])).collect();
         if !before.is_empty() {
             return Err(CommitError::DoneBefore(before));
         }
@@ -248,7 +249,7 @@ impl Model<'_> {
                 _ => unreachable!(),
             }
         }
-        seen.marks.extend(&done);
+        seen.records.extend(&done);
         if matches!(weather, Some(Weather::Unheard)) && !done.is_empty() {
             return Err(Fault::Transient("no answer".into()).into());
         }
@@ -258,18 +259,18 @@ impl Model<'_> {
 }
 
 /// Drives a delivery to its end in virtual time, with the loop that lanes use.
-fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -> Seen {
-    let sifted = EventIndex::all(scripts.len()).zip(scripts).filter_map(|(event, script)| match script {
+fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: RetryPolicy) -> Seen {
+    let verdicts = EventIndex::all(scripts.len()).zip(scripts).filter_map(|(event, script)| match script {
         Script::Filtered => Some((event, Verdict::Filtered)),
-        Script::Unsifted => Some((event, Verdict::Dead(Reason::new("limit.filter", "")))),
+        Script::FilterExhausted => Some((event, Verdict::Dead(Reason::new("limit.filter", "")))),
         _ => None,
     });
     // In bad weather batches begin in several parts, too, as those do whose calls are sharded.
     let starts = |event: &EventIndex| !weather.is_empty() && (event.0 * 7 + weather.len() as u32).is_multiple_of(5);
     let starts: Vec<EventIndex> = EventIndex::all(scripts.len()).skip(1).filter(starts).collect();
-    let mut delivery = Delivery::new(&columns(scripts.len()), ordered, policy, 7).starting_as(&starts);
-    delivery.sifted(sifted.collect());
-    let now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    let mut delivery = Delivery::new(&columns(scripts.len()), ordered, policy, 7).split_before(&starts);
+    delivery.filtered(verdicts.collect());
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(1) };
     let weather = Box::new(weather.iter().copied().chain(std::iter::repeat(Weather::Fine)));
     let mut model = Model { scripts, weather, now, steps: 0, seen: Seen::default() };
     // Nothing here waits, so that one poll is all.
@@ -283,7 +284,7 @@ fn run(scripts: &[Script], weather: &[Weather], ordered: bool, policy: Policy) -
 fn expected(script: Script, retries: Option<u32>, stormy: bool) -> Option<&'static str> {
     Some(match script {
         Script::Filtered => "filtered",
-        Script::Unsifted => "limit.filter",
+        Script::FilterExhausted => "limit.filter",
         _ if stormy => return None,
         Script::Good => "done",
         Script::Reject => "rejected",
@@ -378,7 +379,7 @@ proptest! {
             let effects = seen.effects.get(&event.0).copied().unwrap_or_default();
             prop_assert_eq!(effects, u32::from(*verdict == Verdict::Done), "effects of event {}", event.0);
         }
-        prop_assert_eq!(seen.batch_sum, seen.marks.len() as u32, "effects of the batch count exactly the events that are done");
+        prop_assert_eq!(seen.batch_sum, seen.records.len() as u32, "effects of the batch count exactly the events that are done");
     }
 }
 
@@ -400,7 +401,7 @@ fn one_poison_event_in_a_hundred_is_isolated_without_using_up_retries_of_others(
 #[test]
 fn without_bisect_the_whole_batch_is_given_up_with_its_culprit() {
     let scripts = [Script::Good, Script::Poison];
-    let policy = Policy { bisect: false, ..policy(Some(1), false) };
+    let policy = RetryPolicy { bisect: false, ..policy(Some(1), false) };
     let seen = run(&scripts, &[], true, policy);
     assert_eq!(seen.settled.iter().map(|(_, v)| name(v)).collect::<Vec<_>>(), ["plugin.trap", "plugin.trap"]);
 }
@@ -426,7 +427,7 @@ fn a_failure_that_will_repeat_goes_back_to_its_queue_once_at_most() {
     let mut again = Columns::default();
     again.push(&NewEvent { id: "0", attempt: 2, ..NewEvent::default() }).unwrap();
     let mut delivery = Delivery::new(&again, false, policy(None, true), 0);
-    let now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(1) };
     let Step::Call(events) = delivery.step(now) else { panic!("it is due") };
     delivery.called(plugin(&[Script::Fated], &events, |_| 2), now);
     let Step::Commit(settlement) = delivery.step(now) else { panic!("it is decided") };
@@ -447,9 +448,9 @@ fn an_event_that_is_too_large_to_commit_alone_is_given_up_and_no_other_is() {
 
 #[test]
 fn events_past_their_age_are_given_up_without_a_call() {
-    let policy = Policy { max_record_age: Some(Duration::from_secs(1)), ..policy(None, false) };
+    let policy = RetryPolicy { max_record_age: Some(Duration::from_secs(1)), ..policy(None, false) };
     let mut delivery = Delivery::new(&columns(2), true, policy, 0);
-    let now = Moment { monotonic: Duration::ZERO, wall: 5_000 };
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(5_000) };
     let Step::Commit(settlement) = delivery.step(now) else { panic!("expected a commit") };
     assert!(settlement.called.is_empty());
     assert!(settlement.verdicts.iter().all(|(_, v)| name(v) == "expired"));
@@ -457,12 +458,12 @@ fn events_past_their_age_are_given_up_without_a_call() {
 
 #[test]
 fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filter_says() {
-    let now = Moment { monotonic: Duration::ZERO, wall: 0 };
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(0) };
     let claim = |n: u64| Claim::new(Token::Offset(n));
     let claims = [claim(0), Claim::refused(Token::Offset(1), Reason::new("limit.aggregate", "too large")), claim(2)];
-    for sifted in [vec![], vec![(EventIndex(1), Verdict::Filtered)]] {
-        let mut delivery = Delivery::new(&columns(3), true, policy(Some(1), false), 1).refusing(&claims);
-        delivery.sifted(sifted);
+    for verdicts in [vec![], vec![(EventIndex(1), Verdict::Filtered)]] {
+        let mut delivery = Delivery::new(&columns(3), true, policy(Some(1), false), 1).giving_up_refused(&claims);
+        delivery.filtered(verdicts);
         assert_eq!(delivery.step(now), Step::Call(vec![EventIndex(0), EventIndex(2)]));
         delivery.called(Ok(CallOutput::default()), now);
         let Step::Commit(settlement) = delivery.step(now) else { panic!("a commit follows") };
@@ -477,7 +478,7 @@ fn an_event_that_its_source_refused_is_given_up_without_a_call_whatever_the_filt
 #[test]
 fn a_plugin_that_halts_settles_nothing() {
     let mut delivery = Delivery::new(&columns(1), true, policy(None, false), 0);
-    let now = Moment { monotonic: Duration::ZERO, wall: 1 };
+    let now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(1) };
     assert_eq!(delivery.step(now), Step::Call(vec![EventIndex(0)]));
     delivery.called(Err(CallError::Halt("schema changed".into())), now);
     assert_eq!(delivery.step(now), Step::Halted("schema changed".into()));
@@ -487,9 +488,9 @@ fn a_plugin_that_halts_settles_nothing() {
 fn what_is_refused_of_events_that_are_given_up_is_tried_again_after_a_pause() {
     let mut columns = Columns::default();
     columns.push(&NewEvent { id: "0", attempt: 1, ..NewEvent::default() }).unwrap();
-    let policy = Policy { max_record_age: Some(Duration::ZERO), ..policy(Some(0), false) };
+    let policy = RetryPolicy { max_record_age: Some(Duration::ZERO), ..policy(Some(0), false) };
     let mut delivery = Delivery::new(&columns, true, policy, 0);
-    let mut now = Moment { monotonic: Duration::ZERO, wall: 10 };
+    let mut now = Moment { monotonic: Duration::ZERO, wall: Timestamp::from_millis(10) };
     for _ in 0..3 {
         let Step::Commit(settlement) = delivery.step(now) else { panic!("it is too old to be called") };
         assert!(settlement.called.is_empty() && matches!(settlement.verdicts[..], [(EventIndex(0), Verdict::Dead(_))]));

@@ -1,15 +1,15 @@
-//! Finds out when nothing is left to do, for `run --until-idle`.
+//! Finds out when no lane has anything left to do, for `run --until-idle`.
 //!
 //! A lane that pulled and found nothing records how many commits the engine had made before its pull. Everything is idle
 //! when every lane has found nothing at the present count: no commit has come since that could have given one of them
-//! something. Lanes with an older record are nudged to look again.
+//! an event. Lanes with an older record are nudged to pull again.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// What all lanes are doing.
+/// Which lanes are busy, and which are idle since which commit.
 #[derive(Debug, Default)]
 pub struct Activity {
     lanes: Mutex<Lanes>,
@@ -24,7 +24,7 @@ struct Lanes {
     idle_at: HashMap<u64, Option<u64>>,
 }
 
-/// Says whether a lane is busy. A lane that is gone is not.
+/// Marks a lane as busy or idle. A lane that is gone is neither.
 #[derive(Debug)]
 pub struct ActivityGuard {
     activity: Arc<Activity>,
@@ -32,7 +32,7 @@ pub struct ActivityGuard {
 }
 
 impl Activity {
-    /// A guard for something that is busy from now on.
+    /// A guard for a lane, or another task, that is busy from now on.
     pub fn guard(self: &Arc<Self>) -> ActivityGuard {
         let mut lanes = self.lanes.lock();
         lanes.next += 1;
@@ -44,9 +44,11 @@ impl Activity {
     /// Waits until everything is idle. `commit_count` gives the number of commits that the engine has made so far.
     pub async fn wait(&self, commit_count: impl Fn() -> u64) {
         loop {
+            // Registered before the look, so that a change in between is not missed.
             let changed = self.changed.notified();
             let now = commit_count();
             let (busy, stale) = self.look(now);
+            // Counted once more: a commit during the look may have given an idle lane an event.
             if !busy && !stale && commit_count() == now {
                 return;
             }
@@ -58,7 +60,7 @@ impl Activity {
         }
     }
 
-    /// Waits until every idle lane is to look again.
+    /// Waits until idle lanes are to pull again.
     pub(crate) async fn nudged(&self) {
         self.nudge.notified().await;
     }
@@ -78,12 +80,12 @@ impl Activity {
 }
 
 impl ActivityGuard {
-    /// There is, or may be, something to do.
+    /// The lane has, or may have, events to deliver.
     pub(crate) fn busy(&self) {
         self.activity.write(self.lane, None);
     }
 
-    /// Nothing was found; `commits` is the engine's count from before looking.
+    /// The lane found no event; `commits` is the engine's count from before its pull.
     pub(crate) fn idle(&self, commits: u64) {
         self.activity.write(self.lane, Some(commits));
     }

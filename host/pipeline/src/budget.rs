@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that one permit stands for.
+/// Bytes of one permit. A semaphore has too few permits to count single bytes.
 const GRAIN: usize = 1024;
 
 /// A limit on bytes in flight.
@@ -13,7 +13,7 @@ pub struct Budget {
     total: u32,
 }
 
-/// Bytes taken of a budget, until this is dropped.
+/// Bytes taken from a budget, until this is dropped.
 #[derive(Debug)]
 pub struct BytesPermit(OwnedSemaphorePermit);
 
@@ -50,7 +50,7 @@ impl Budget {
 }
 
 impl BytesPermit {
-    /// Frees all but `bytes`.
+    /// Frees all but `bytes`, rounded up to whole permits.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let keep = bytes.div_ceil(GRAIN).max(1);
         drop(self.0.num_permits().checked_sub(keep).and_then(|surplus| self.0.split(surplus)));

@@ -1,15 +1,16 @@
-//! Builds a commit from a settlement: which effects are kept, which go outside, who is dead, how far we are.
+//! Builds a commit from a settlement: the effects that are kept, the messages for the outbox, the dead letters, and the progress.
 //!
 //! Pure. Keeps the alignment between the actions of a commit and the events that caused them.
 
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::{DeadLetter, Handler};
+use esclusa_flow::dead_letter::{DeadLetter, Handler};
 use esclusa_flow::delivery::Settlement;
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage};
 use esclusa_flow::engine::{Commit, Progress};
 use esclusa_flow::index::{CallIndex, EventIndex};
+use esclusa_flow::timestamp::Timestamp;
 use esclusa_flow::verdict::{Reason, Verdict};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,63 +19,70 @@ use std::sync::Arc;
 /// How a source learns that events are finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgressKind {
-    /// By a position per lane.
+    /// By one position for each lane.
     Position,
-    /// By a receipt per event.
+    /// By one receipt for each event.
     Receipts,
     /// Not at all.
     Nothing,
 }
 
-/// What commits of a route have in common.
+/// Rules that all commits of a route share.
 #[derive(Debug, Clone)]
 pub struct CommitRules {
     /// How the source learns that events are finished.
     pub progress: ProgressKind,
     /// Outputs that are not the engine's own: their messages go through the outbox.
     pub external: BTreeSet<String>,
-    /// True if the id of each event is recorded together with its effects, so that an event that comes again is known.
+    /// True if the id of each event is recorded together with its effects, so that the engine recognises an event that comes again.
     pub dedup: bool,
-    /// The output that gets given-up events; `None`: the embedded dead letters.
+    /// The output that gets events that were given up; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
 }
 
 /// A commit, with the cause of each of its actions.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedCommit {
     /// The commit.
     pub commit: Commit,
     /// Aligned with the commit's actions: the event of the call that caused each; `None`: the batch as a whole.
     pub causes: Vec<Option<CallIndex>>,
 }
 
-/// What the commits of a batch are built from.
+/// Builds the commits of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct CommitBuilder<'a> {
-    /// Of the route.
+    /// Rules of the route.
     pub rules: &'a CommitRules,
-    /// What handles the events, for dead letters.
+    /// The plugin that handles the events, for dead letters.
     pub handler: &'a Handler,
     /// The batch.
     pub batch: &'a Batch,
     /// The position that the lane committed last.
     pub previous: Option<&'a Token>,
-    /// The time, milliseconds since the Unix epoch.
-    pub now: u64,
+    /// The time.
+    pub now: Timestamp,
 }
 
 impl CommitBuilder<'_> {
-    /// Builds the commit of `settlement`. `output` is that of the settlement's call; `attempt` tells how often an event was
-    /// tried.
-    pub fn build(&self, settlement: &Settlement, output: CallOutput, attempt: impl Fn(EventIndex) -> u32) -> Prepared {
+    /// Builds the commit of `settlement`. `output` is that of the settlement's call; `attempt` gives how often an event
+    /// was tried.
+    pub fn build(
+        &self,
+        settlement: &Settlement,
+        output: CallOutput,
+        attempt: impl Fn(EventIndex) -> u32,
+    ) -> PreparedCommit {
         let CommitBuilder { rules, handler, batch, previous, now } = *self;
         let (mut actions, mut causes, mut outbox) = (Vec::with_capacity(output.effects.len()), Vec::new(), Vec::new());
-        let mut ids = Ids::new(batch, &settlement.called);
+        let mut ids = EffectIds::new(batch, &settlement.called);
         for effect in output.effects {
+            // An event that was rejected or skipped leaves no effects, although its call returned some.
             if !settlement.keeps(effect.cause) {
                 continue;
             }
             match effect.action {
+                // An engine cannot send outside and commit in one transaction: the message is recorded, and sent after the commit.
                 Action::Send(send) if rules.external.contains(&send.output) => {
                     outbox.push(OutboxMessage { id: ids.next(effect.cause), send });
                 }
@@ -95,6 +103,7 @@ impl CommitBuilder<'_> {
                         outbox.push(OutboxMessage { id: letter_id(&letter), send });
                     } else {
                         actions.push(Action::Send(send));
+                        // If the engine refuses the letter, no event of the call is to blame for it.
                         causes.push(None);
                     }
                 }
@@ -106,7 +115,7 @@ impl CommitBuilder<'_> {
             let event = settlement.called.get(local.at())?;
             Some(batch.columns.get(event.at())?.id().to_owned())
         };
-        let marks = if rules.dedup { settlement.done().filter_map(id).collect() } else { Vec::new() };
+        let dedup = if rules.dedup { settlement.done().filter_map(id).collect() } else { Vec::new() };
         let origin = &batch.origin;
         let commit = Commit {
             route: origin.route.clone(),
@@ -117,10 +126,10 @@ impl CommitBuilder<'_> {
             outbox: Arc::new(outbox),
             dead,
             progress: progress(rules.progress, batch, settlement, previous),
-            marks,
+            dedup,
             counts,
         };
-        Prepared { commit, causes }
+        PreparedCommit { commit, causes }
     }
 }
 
@@ -154,7 +163,7 @@ fn letter(
     event: EventIndex,
     reason: &Reason,
     attempts: u32,
-    now: u64,
+    now: Timestamp,
 ) -> Option<DeadLetter> {
     let view = batch.columns.get(event.at())?;
     Some(DeadLetter {
@@ -166,7 +175,7 @@ fn letter(
         key: view.key().to_owned(),
         data: view.data().to_vec(),
         attributes: view.attributes().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        timestamp: view.timestamp,
+        timestamp: Timestamp::from_millis(view.timestamp),
         died: now,
         attempts,
         code: reason.code.clone(),
@@ -179,7 +188,7 @@ fn letter(
     })
 }
 
-/// A dead letter as a message: the whole story as JSON, keyed like the event.
+/// A dead letter as a message: the letter as JSON, with the event's key.
 fn as_message(output: &str, letter: &DeadLetter) -> SendMessage {
     let key = if letter.key.is_empty() { None } else { Some(letter.key.clone()) };
     let attributes = vec![("route".to_owned(), letter.route.clone()), ("code".to_owned(), letter.code.clone())];
@@ -187,19 +196,19 @@ fn as_message(output: &str, letter: &DeadLetter) -> SendMessage {
     SendMessage { output: output.to_owned(), key, data, attributes }
 }
 
-/// Effect ids: from the route, the causing event and the effect's place among that event's effects. They do not
-/// depend on the batch's bounds, nor on the plugin's version.
-struct Ids<'a> {
+/// Ids of effects, made from the route, the causing event and the effect's place among that event's effects. An event that is
+/// delivered again gets the same ids in another batch and from another version of the plugin.
+struct EffectIds<'a> {
     batch: &'a Batch,
     called: &'a [EventIndex],
     ordinals: BTreeMap<Option<CallIndex>, u32>,
-    /// The hash of the batch as a whole, once it was asked for.
+    /// The hash of the batch as a whole, once an effect needed it.
     whole: Option<Sha256>,
 }
 
-impl<'a> Ids<'a> {
+impl<'a> EffectIds<'a> {
     fn new(batch: &'a Batch, called: &'a [EventIndex]) -> Self {
-        Ids { batch, called, ordinals: BTreeMap::new(), whole: None }
+        EffectIds { batch, called, ordinals: BTreeMap::new(), whole: None }
     }
 
     fn next(&mut self, cause: Option<CallIndex>) -> String {
@@ -214,7 +223,8 @@ impl<'a> Ids<'a> {
         brief(hash)
     }
 
-    /// The hash of a route and of events. A batch may hold a single event, whose own effects have other ids.
+    /// The hash of a route and of events. `whole`: of the batch as a whole, whose ids must differ from those of a single event in a
+    /// batch of its own.
     fn of<'e>(batch: &Batch, events: impl IntoIterator<Item = &'e EventIndex>, whole: bool) -> Sha256 {
         let mut hash = Sha256::new();
         hash.update(batch.origin.route.as_bytes());
@@ -251,7 +261,7 @@ fn brief(hash: Sha256) -> String {
 mod tests {
     use super::*;
     use esclusa_flow::effect::Effect;
-    use esclusa_flow::event::{Columns, NewEvent, Origin};
+    use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 
     /// A batch of events with these ids.
     fn batch(ids: &[&str]) -> Batch {
@@ -259,13 +269,18 @@ mod tests {
         for id in ids {
             columns.push(&NewEvent { id, attempt: 1, ..NewEvent::default() }).unwrap();
         }
-        let origin =
-            Origin { route: "r".into(), source: "s".into(), kind: "stream".into(), lane: "0".into(), ordered: true };
+        let origin = BatchOrigin {
+            route: "r".into(),
+            source: "s".into(),
+            kind: "stream".into(),
+            lane: "0".into(),
+            ordered: true,
+        };
         let claims = (0..ids.len() as u64).map(|at| Claim::new(Token::Offset(at))).collect();
         Batch { origin, columns: columns.into(), claims, previous: None }
     }
 
-    /// Ids of the messages that a call with all events of the batch wants sent: cause and content, each.
+    /// EffectIds of the messages that a call with all events of the batch wants sent: cause and content, each.
     fn ids(batch: &Batch, wanted: &[(Option<u32>, &str)]) -> Vec<String> {
         let message = |(cause, data): &(Option<u32>, &str)| {
             let send =
@@ -283,12 +298,13 @@ mod tests {
         let called: Vec<EventIndex> = EventIndex::all(batch.len()).collect();
         let verdicts = called.iter().map(|event| (*event, Verdict::Done)).collect();
         let output = CallOutput { effects: wanted.iter().map(message).collect(), ..CallOutput::default() };
-        let builder = CommitBuilder { rules: &rules, handler: &handler, batch, previous: None, now: 0 };
-        let Prepared { commit, .. } = builder.build(&Settlement { called, verdicts }, output, |_| 1);
+        let builder =
+            CommitBuilder { rules: &rules, handler: &handler, batch, previous: None, now: Timestamp::default() };
+        let PreparedCommit { commit, .. } = builder.build(&Settlement { called, verdicts }, output, |_| 1);
         commit.outbox.iter().map(|message| message.id.clone()).collect()
     }
 
-    // E11: also where it was replaced between two attempts.
+    // E11: also if the plugin was replaced between two attempts.
     #[test]
     fn a_plugin_that_changes_its_mind_sends_under_the_same_ids() {
         let first = ids(&batch(&["a", "b"]), &[(Some(0), "1"), (Some(0), "2"), (Some(1), "3")]);

@@ -1,17 +1,17 @@
-//! Delivers one batch of a lane: the state machine says what to do, and this does it.
+//! Delivers one batch of a lane: carries out the steps that `esclusa_flow::delivery` decides.
 
 mod call;
 
-use crate::commit::{self, CommitBuilder, Prepared};
-use crate::meter::{self, Waiting, epoch_millis};
-use crate::outbox::{self, Recorded};
+use crate::batch_filter::{self, FilterTask};
+use crate::commit::{self, CommitBuilder, PreparedCommit};
+use crate::context::LaneContext;
+use crate::meter::{self, WaitingEvents, timestamp_now};
+use crate::outbox::{self, RecordedOutbox};
 use crate::route::{LoadedPlugin, Mode, Route, changed};
-use crate::shared::Shared;
-use crate::sieve::{self, Sifting};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::call_output::{CallError, CallOutput, Reply};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::Handler;
+use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Step, Steps, drive};
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{CommitError, Committed, PendingMessages};
@@ -28,11 +28,11 @@ use tokio::sync::watch;
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeliveryEnd {
-    /// Everything is settled.
+    /// Every event is settled.
     Settled,
-    /// The plugin stopped the route; what is not settled is not done.
+    /// The plugin stopped the route; events that are not settled are not done.
     Halted,
-    /// The route stops; what is not settled is not done.
+    /// The route stops; events that are not settled are not done.
     Stopped,
     /// The lane belongs to another worker; nothing more may be committed.
     Lost,
@@ -42,51 +42,52 @@ pub(crate) enum DeliveryEnd {
 pub(crate) struct BatchDelivery<'a> {
     delivery: Delivery,
     /// The filter, while it is at work on the batch.
-    sifting: Option<Sifting>,
+    filtering: Option<FilterTask>,
     work: BatchInWork<'a>,
 }
 
-/// A batch, and what its steps need.
+/// A batch, with everything that its steps use.
 struct BatchInWork<'a> {
     route: &'a Route,
-    shared: &'a Shared,
+    context: &'a LaneContext,
     batch: Batch,
     sharding: Option<Sharding>,
     /// The position committed last.
     previous: Option<Token>,
     plugin: Arc<LoadedPlugin>,
     handler: Handler,
-    /// Events taken and neither settled nor released.
+    /// Events that are neither settled nor released.
     open: u64,
 }
 
 impl<'a> BatchDelivery<'a> {
     /// Takes a batch over.
-    pub fn new(route: &'a Route, shared: &'a Shared, batch: Batch) -> Self {
+    pub(crate) fn new(route: &'a Route, context: &'a LaneContext, batch: Batch) -> Self {
         let open = batch.len() as u64;
         route.meter.taken(open);
         let seed = route.seed ^ batch.columns.get(0).map_or(0, |first| mix_text(first.id()));
         let sharding = route.sharding();
         let delivery = Delivery::new(&batch.columns, batch.origin.ordered, route.spec.policy, seed);
-        let delivery = delivery.refusing(&batch.claims);
+        let delivery = delivery.giving_up_refused(&batch.claims);
         let mut delivery = match sharding {
-            Some(sharding) => delivery.starting_as(&sharding.part_starts(&batch.columns)),
+            Some(sharding) => delivery.split_before(&sharding.part_starts(&batch.columns)),
             None => delivery,
         };
-        let sifting = sieve::sift(route, &batch.columns).map(|sifted| delivery.sifted(sifted)).err();
+        let filtering =
+            batch_filter::filter_batch(route, &batch.columns).map(|verdicts| delivery.filtered(verdicts)).err();
         let (previous, plugin) = (batch.previous.clone(), route.plugin());
         let handler = route.handler(&plugin);
-        let work = BatchInWork { route, shared, batch, sharding, previous, plugin, handler, open };
-        BatchDelivery { delivery, sifting, work }
+        let work = BatchInWork { route, context, batch, sharding, previous, plugin, handler, open };
+        BatchDelivery { delivery, filtering, work }
     }
 
-    /// Delivers the batch. `lane` learns what became of its events, and keeps them meanwhile; a lane that runs ahead
-    /// needs neither.
-    pub async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> DeliveryEnd {
+    /// Delivers the batch. `lane` keeps its events from other workers meanwhile, and gets their verdicts after each commit; a lane
+    /// that runs ahead needs neither.
+    pub(crate) async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> DeliveryEnd {
         let (route, mode) = (self.work.route, self.work.route.watch());
         tokio::select! {
             biased;
-            () = self.sift() => {}
+            () = self.filter() => {}
             () = keep(&mut lane) => {}
             () = route.stopped() => return DeliveryEnd::Stopped,
         }
@@ -94,24 +95,27 @@ impl<'a> BatchDelivery<'a> {
         drive(&mut self.delivery, &mut steps).await.err().unwrap_or(DeliveryEnd::Settled)
     }
 
-    /// Calls the plugin for the first time while the batch before is still in work.
-    pub async fn call_ahead(&mut self) {
+    /// Makes the first call of this batch while the batch before is still in work.
+    pub(crate) async fn call_ahead(&mut self) {
+        // A plugin that has read a table will most likely read again: its call would be cancelled, and its work lost.
         if self.work.plugin.has_read() {
             return;
         }
-        self.sift().await;
+        self.filter().await;
+        // Only a call: commits and waits have their turn after the batch before.
         let Step::Call(events) = self.delivery.step(self.work.now()) else { return };
+        // Its result is kept in the delivery, which asks for the commit as its first step when the batch has its turn.
         if let Some(result) = self.work.call_unless_it_reads(&self.delivery, &events).await {
             self.delivery.called(result, self.work.now());
         }
     }
 
     /// Waits for the filter. Cancel-safe: it goes on meanwhile.
-    async fn sift(&mut self) {
-        if let Some(sifting) = &mut self.sifting {
-            let sifted = sifting.end().await;
-            self.sifting = None;
-            self.delivery.sifted(sifted);
+    async fn filter(&mut self) {
+        if let Some(filtering) = &mut self.filtering {
+            let verdicts = filtering.end().await;
+            self.filtering = None;
+            self.delivery.filtered(verdicts);
         }
     }
 }
@@ -124,20 +128,20 @@ impl Drop for BatchInWork<'_> {
 
 impl BatchInWork<'_> {
     fn now(&self) -> Moment {
-        Moment { monotonic: self.shared.start.elapsed(), wall: epoch_millis() }
+        Moment { monotonic: self.context.start.elapsed(), wall: timestamp_now() }
     }
 
-    /// Sends what the commit recorded for the world outside; false if the route leaves before that.
+    /// Sends the messages that the commit recorded for the world outside; false if the route drains or stops before they are sent.
     async fn send(&self, committed: &Committed, messages: Arc<Vec<OutboxMessage>>) -> bool {
         let Some(id) = committed.outbox else { return true };
         let lane = self.batch.origin.lane.to_string();
         let pending = PendingMessages { id, lane, messages: Arc::unwrap_or_clone(messages) };
-        outbox::send(self.route, Recorded::of(self.route, pending)).await
+        outbox::send(self.route, RecordedOutbox::of(self.route, pending)).await
     }
 
-    /// Tells the source what became of its events.
-    fn tell(&self, lane: &mut dyn Lane, settlement: &Settlement, replies: &[Reply]) {
-        // The first one of an event counts: it is put in last.
+    /// Gives the lane the verdicts of its settled events, with the plugin's replies.
+    fn report_settled(&self, lane: &mut dyn Lane, settlement: &Settlement, replies: &[Reply]) {
+        // If an event has several replies the first one counts: in this order it is inserted last.
         let by_event: BTreeMap<usize, &Reply> = replies.iter().rev().map(|reply| (reply.event.at(), reply)).collect();
         let reply = |event: EventIndex| by_event.get(&settlement.called.binary_search(&event).ok()?).copied();
         let settled: Vec<Settled<'_>> = settlement
@@ -154,9 +158,9 @@ impl BatchInWork<'_> {
         let released = settlement.released() as u64;
         self.open = self.open.saturating_sub(counts.settled()).saturating_sub(released);
         let skipped_writes = committed.skipped.len() as u64;
-        self.route.meter.settled(&meter::Settled { counts, released, skipped_writes, took });
+        self.route.meter.settled(&meter::SettledCommit { counts, released, skipped_writes, took });
         if let Some((first, reason)) = settlement.dead().next() {
-            // One line for all: a line for each would flood the log if a whole source is bad.
+            // One line for all: a line for each event would flood the log if a whole source is bad.
             let first = self.batch.columns.get(first.at()).map(|event| event.id().to_owned()).unwrap_or_default();
             tracing::error!(route = %self.route.spec.name, events = settlement.dead().count(), first, code = reason.code,
                 reason = reason.message, "given up; see `esclusa dlq`");
@@ -164,7 +168,7 @@ impl BatchInWork<'_> {
         }
     }
 
-    /// Reports a commit that did not happen; an end if the delivery cannot go on.
+    /// Logs and counts a commit that did not happen. `Err`: the delivery cannot go on.
     fn not_committed(&self, error: &CommitError) -> Result<(), DeliveryEnd> {
         let name = &self.route.spec.name;
         match error {
@@ -182,6 +186,7 @@ impl BatchInWork<'_> {
             CommitError::Fault(fault) => {
                 tracing::error!(route = %name, error = %fault, "cannot commit; trying again");
                 self.route.meter.error("engine.commit", &fault.to_string());
+                // The delivery would try again for ever: an engine that fails must not hold up a stop.
                 if self.route.mode() == Mode::Stopped {
                     return Err(DeliveryEnd::Stopped);
                 }
@@ -191,7 +196,7 @@ impl BatchInWork<'_> {
     }
 }
 
-/// The steps of a lane's delivery. While a step takes, the lane keeps the batch.
+/// The steps of a lane's delivery. During each step the lane keeps the batch from other workers.
 struct LaneSteps<'w, 'a, 'l, 'd> {
     work: &'w mut BatchInWork<'a>,
     lane: Option<&'l mut (dyn Lane + 'd)>,
@@ -207,15 +212,15 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
 
     async fn wait(&mut self, delivery: &Delivery, due: Duration) -> Result<(), DeliveryEnd> {
         let work = &mut *self.work;
-        let wait = due.saturating_sub(work.shared.start.elapsed());
-        let next = epoch_millis().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let wait = due.saturating_sub(work.context.start.elapsed());
+        let next = timestamp_now().after(wait);
         let attempt = delivery.next_event().map_or(0, |event| delivery.attempt(event));
-        work.route.meter.waits(Waiting { attempt, next });
+        work.route.meter.waits(WaitingEvents { attempt, next });
         tokio::select! {
-            () = tokio::time::sleep_until(work.shared.start + due) => {}
+            () = tokio::time::sleep_until(work.context.start + due) => {}
             () = keep(&mut self.lane) => {}
             () = changed(&mut self.mode) => {
-                // A route that drains finishes what is in work, but does not wait for another try.
+                // A route that drains finishes calls and commits in work, but does not wait for another try.
                 if matches!(*self.mode.borrow(), Mode::Draining | Mode::Stopped) {
                     return Err(DeliveryEnd::Stopped);
                 }
@@ -249,7 +254,8 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
     ) -> Result<Result<(), NotCommitted>, DeliveryEnd> {
         let (work, lane) = (&mut *self.work, &mut self.lane);
         let route = work.route;
-        // A batch may take several commits, and a plugin that answers at once leaves no other moment to notice the stop.
+        // A batch may take several commits, and a plugin that answers at once leaves no other moment to notice the stop. Once a
+        // commit is on its way it is awaited: only its answer says whether its messages are to be sent.
         if route.mode() == Mode::Stopped {
             return Err(DeliveryEnd::Stopped);
         }
@@ -259,12 +265,12 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             handler: &work.handler,
             batch: &work.batch,
             previous: work.previous.as_ref(),
-            now: epoch_millis(),
+            now: timestamp_now(),
         };
-        let Prepared { commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
+        let PreparedCommit { commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
-        // Taken before the commit, since a message group is free for the next worker with it: that one's messages wait behind
-        // these.
+        // Taken before the commit: with the commit the message group is free for the next worker, whose messages must wait behind
+        // these. Lanes without a name have no order to keep.
         let _slot = if messages.is_empty() || work.batch.origin.lane.is_empty() {
             None
         } else {
@@ -280,14 +286,18 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             Ok(committed) => committed,
             Err(error) => return work.not_committed(&error).map(|()| Err(NotCommitted { error, causes })),
         };
+        // Counted at once: the events are settled, and sending the messages may take long.
         work.note_commit(began.elapsed(), settlement, &committed, counts);
         let sent = keeping(lane, work.send(&committed, messages)).await;
+        // After the messages: a sender that waits for its reply may rely on them.
         if let Some(lane) = lane {
-            work.tell(*lane, settlement, &replies);
+            work.report_settled(*lane, settlement, &replies);
         }
+        // The next commit of this batch names this position as the one before it.
         if let Some(reached) = commit::reached(&work.batch, settlement) {
             work.previous = Some(reached.clone());
         }
+        // Messages that are not sent stay recorded. The lane stops, so that no later message overtakes them.
         if sent { Ok(Ok(())) } else { Err(DeliveryEnd::Stopped) }
     }
 

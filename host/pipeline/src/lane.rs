@@ -4,10 +4,10 @@
 
 use crate::activity::ActivityGuard;
 use crate::budget::BytesPermit;
+use crate::context::LaneContext;
 use crate::deliver::{BatchDelivery, DeliveryEnd};
-use crate::meter::worth_telling;
+use crate::meter::worth_logging;
 use crate::route::{Mode, Route, changed};
-use crate::shared::Shared;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::retry::mix_text;
@@ -17,17 +17,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-/// The code of what goes wrong when a lane pulls.
+/// The code of errors of a lane's pulls.
 const PULL: &str = "source.pull";
 
 /// How a lane ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum LaneEnd {
-    /// Its source has nothing more, ever.
+pub(crate) enum LaneEnd {
+    /// Its source will never give another event.
     Finished,
     /// The route stops.
     Stopped,
-    /// It belongs to another worker now, or has to be opened again at its committed position.
+    /// It belongs to another worker now, or the route has to open it again at its committed position.
     Lost,
 }
 
@@ -38,33 +38,41 @@ struct InFlight<'a> {
     _concurrency: OwnedSemaphorePermit,
 }
 
-/// Works on a lane until it ends. `activity` says that it is busy, from before its task begins.
-pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>, activity: &ActivityGuard) -> LaneEnd {
+/// Works on a lane until it ends. `activity` marks the lane as busy from before its task begins.
+pub(crate) async fn run(
+    route: Arc<Route>,
+    context: Arc<LaneContext>,
+    mut lane: Box<dyn Lane>,
+    activity: &ActivityGuard,
+) -> LaneEnd {
     let mut mode = route.watch();
     let seed = route.seed ^ mix_text(lane.id());
     let (mut faults, mut works, mut ahead) = (0u32, false, None);
     loop {
         note_given_up(&route, lane.as_mut());
-        if wait_until_running(&mut mode, activity, &shared).await != Mode::Running {
+        if wait_until_running(&mut mode, activity, &context).await != Mode::Running {
             return LaneEnd::Stopped;
         }
+        // Counted before the pull: a commit after it may give this lane an event, which a later count would hide.
         activity.busy();
-        let commits = (shared.commit_count)();
+        let commits = (context.commit_count)();
         let pulled = match ahead.take() {
-            Some(batch) => Ok(Next::Batch(batch)),
+            Some(batch) => Ok(Pulled::Batch(batch)),
             None => tokio::select! {
                 biased;
+                // Back to the top, which decides by the new mode. The cancelled pull loses no event.
                 () = changed(&mut mode) => continue,
-                pulled = pull(&route, &shared, lane.as_mut()) => pulled,
+                pulled = pull(&route, &context, lane.as_mut()) => pulled,
             },
         };
+        // Only the first success after failures clears the error: clearing it takes the meter's lock.
         if pulled.is_ok() && !works {
             (faults, works) = (0, true);
             route.meter.recovered(PULL);
         }
         match pulled {
-            Ok(Next::Batch(batch)) => {
-                let (end, next) = deliver(&route, &shared, lane.as_mut(), batch).await;
+            Ok(Pulled::Batch(batch)) => {
+                let (end, next) = deliver(&route, &context, lane.as_mut(), batch).await;
                 ahead = next;
                 match end {
                     DeliveryEnd::Settled => {}
@@ -73,35 +81,46 @@ pub async fn run(route: Arc<Route>, shared: Arc<Shared>, mut lane: Box<dyn Lane>
                     DeliveryEnd::Lost => return LaneEnd::Lost,
                 }
             }
-            Ok(Next::Nothing { drained }) => {
+            Ok(Pulled::Nothing { drained }) => {
+                // An event that is only hidden for now will come by itself: a lane that waits for it is not idle.
                 if drained {
                     activity.idle(commits);
                 }
-                tokio::select! {
-                    () = lane.ready() => {}
-                    () = shared.activity.nudged() => {}
-                    () = changed(&mut mode) => {}
-                }
+                wait_for_events(lane.as_mut(), &context, &mut mode).await;
             }
-            Ok(Next::Ended) => return LaneEnd::Finished,
+            Ok(Pulled::Ended) => return LaneEnd::Finished,
             Err(Fault::LeaseLost(why)) => {
                 tracing::info!(route = %route.spec.name, lane = lane.id(), why, "lane lost");
                 return LaneEnd::Lost;
             }
             Err(fault) => {
                 report(&route, lane.id(), &fault, faults);
-                let wait = route.spec.policy.backoff.wait(faults, seed);
+                // With a seed of the lane's own: lanes that fail together must not all try again at the same instant.
+                pause(route.spec.policy.backoff.wait(faults, seed), &mut mode).await;
                 (faults, works) = (faults.saturating_add(1), false);
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = changed(&mut mode) => {}
-                }
             }
         }
     }
 }
 
-/// Counts what the source itself has given up: it passed no delivery.
+/// Waits until a pull may give an event, or the route changes its mode.
+async fn wait_for_events(lane: &mut dyn Lane, context: &LaneContext, mode: &mut watch::Receiver<Mode>) {
+    tokio::select! {
+        () = lane.ready() => {}
+        () = context.activity.nudged() => {}
+        () = changed(mode) => {}
+    }
+}
+
+/// Waits for so long, or until the route changes its mode.
+async fn pause(wait: Duration, mode: &mut watch::Receiver<Mode>) {
+    tokio::select! {
+        () = tokio::time::sleep(wait) => {}
+        () = changed(mode) => {}
+    }
+}
+
+/// Counts events that the source itself has given up. They never reached a delivery, which would count them.
 fn note_given_up(route: &Route, lane: &mut dyn Lane) {
     let events = lane.given_up();
     if events > 0 {
@@ -114,48 +133,48 @@ fn note_given_up(route: &Route, lane: &mut dyn Lane) {
 /// Reports a failed pull, ever more rarely while pulls go on failing.
 fn report(route: &Route, lane: &str, fault: &Fault, before: u32) {
     route.meter.error(PULL, &fault.to_string());
-    if worth_telling(before) {
+    if worth_logging(before) {
         tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane, error = %fault, "cannot read from the source; trying again");
     }
 }
 
-/// What a lane has next.
+/// The result of a pull, with its permits.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
-enum Next<'a> {
+enum Pulled<'a> {
     Batch(InFlight<'a>),
     Nothing { drained: bool },
     Ended,
 }
 
 /// Waits for permits of the route's limits, and pulls. Cancel-safe.
-async fn pull<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane) -> Result<Next<'a>, Fault> {
-    // Neither is ever closed.
-    let Ok(concurrency) = route.concurrency.clone().acquire_owned().await else { return Ok(Next::Ended) };
-    let Some(bytes) = route.budget.take(route.spec.batch_bytes).await else { return Ok(Next::Ended) };
+async fn pull<'a>(route: &'a Route, context: &'a LaneContext, lane: &mut dyn Lane) -> Result<Pulled<'a>, Fault> {
+    // Permits before the pull, so that a source is not polled past the route's limits. Neither semaphore is ever closed.
+    let Ok(concurrency) = route.concurrency.clone().acquire_owned().await else { return Ok(Pulled::Ended) };
+    let Some(bytes) = route.budget.take(route.spec.batch_bytes).await else { return Ok(Pulled::Ended) };
     Ok(match lane.pull(limit(route)).await? {
-        Pull::Batch(batch) => Next::Batch(in_flight(route, shared, batch, bytes, concurrency)),
-        Pull::Empty { drained } => Next::Nothing { drained },
-        Pull::Ended => Next::Ended,
+        Pull::Batch(batch) => Pulled::Batch(in_flight(route, context, batch, bytes, concurrency)),
+        Pull::Empty { drained } => Pulled::Nothing { drained },
+        Pull::Ended => Pulled::Ended,
     })
 }
 
 fn in_flight<'a>(
     route: &'a Route,
-    shared: &'a Shared,
+    context: &'a LaneContext,
     batch: Batch,
     mut bytes: BytesPermit,
     concurrency: OwnedSemaphorePermit,
 ) -> InFlight<'a> {
-    // Taken for the largest batch, before the pull; most batches are smaller.
+    // The pull needed bytes for the largest batch; most batches are smaller.
     bytes.shrink(batch.columns.size());
-    InFlight { delivery: BatchDelivery::new(route, shared, batch), _bytes: bytes, _concurrency: concurrency }
+    InFlight { delivery: BatchDelivery::new(route, context, batch), _bytes: bytes, _concurrency: concurrency }
 }
 
 /// Delivers a batch. If the lane runs ahead, the next batch is pulled and its plugin called meanwhile, so that one
 /// computes while the other is written. The next one is committed after this one, and dropped if this one is not settled.
 async fn deliver<'a>(
     route: &'a Route,
-    shared: &'a Shared,
+    context: &'a LaneContext,
     lane: &mut dyn Lane,
     mut batch: InFlight<'a>,
 ) -> (DeliveryEnd, Option<InFlight<'a>>) {
@@ -165,14 +184,14 @@ async fn deliver<'a>(
     let mut next = None;
     let end = {
         let run = batch.delivery.run(None);
-        // A route on its way out pulls nothing more.
-        let ahead = route.unless_leaving(ahead(route, shared, lane, &mut next));
+        // A route that drains or stops pulls no more.
+        let ahead = route.unless_leaving(ahead(route, context, lane, &mut next));
         tokio::pin!(run, ahead);
         tokio::select! {
             biased;
             end = &mut run => {
-                // This batch is written before the next one's call came back. The call goes on: it would be made again. But a
-                // route that changes its mode does not wait for it.
+                // This batch is settled before the next one's call came back. The call goes on, since it would only be made again.
+                // But a route that changes its mode does not wait for it.
                 if end == DeliveryEnd::Settled {
                     let mut mode = route.watch();
                     tokio::select! {
@@ -185,40 +204,43 @@ async fn deliver<'a>(
             _ = &mut ahead => run.await,
         }
     };
+    // The next batch was called on the assumption that this one is settled: if not, it is dropped and comes again after this one.
     let settled = end == DeliveryEnd::Settled;
     (end, next.filter(|_| settled))
 }
 
 /// Pulls the next batch into `next` and makes its first call, as far as the route's limits have room for it now.
-async fn ahead<'a>(route: &'a Route, shared: &'a Shared, lane: &mut dyn Lane, next: &mut Option<InFlight<'a>>) {
+async fn ahead<'a>(route: &'a Route, context: &'a LaneContext, lane: &mut dyn Lane, next: &mut Option<InFlight<'a>>) {
+    // Without a wait: this lane's own batch may hold the last permit until it is settled.
     let Ok(concurrency) = route.concurrency.clone().try_acquire_owned() else { return };
     let Some(bytes) = route.budget.try_take(route.spec.batch_bytes) else { return };
     // Ignores `Empty`, `Ended` and faults: the regular pull meets them again, and reports them.
     if let Ok(Pull::Batch(batch)) = lane.pull(limit(route)).await {
-        next.insert(in_flight(route, shared, batch, bytes, concurrency)).delivery.call_ahead().await;
+        next.insert(in_flight(route, context, batch, bytes, concurrency)).delivery.call_ahead().await;
     }
 }
 
 fn limit(route: &Route) -> Limit {
+    // With sharding a batch feeds several calls, of `batch_size` events each.
     let events = route.sharding().map_or(route.spec.batch_size.max(1), Sharding::events);
     Limit { events, bytes: route.spec.batch_bytes, window: route.spec.batch_window }
 }
 
 /// Waits while the route is paused or halted, and gives its next mode. A paused route counts as idle.
-async fn wait_until_running(mode: &mut watch::Receiver<Mode>, activity: &ActivityGuard, shared: &Shared) -> Mode {
+async fn wait_until_running(mode: &mut watch::Receiver<Mode>, activity: &ActivityGuard, context: &LaneContext) -> Mode {
     loop {
         let now = mode.borrow_and_update().clone();
         match now {
             Mode::Paused | Mode::Halted(_) => {}
             other => return other,
         }
-        activity.idle((shared.commit_count)());
+        activity.idle((context.commit_count)());
         tokio::select! {
             changed = mode.changed() => if changed.is_err() { return Mode::Stopped },
-            () = shared.activity.nudged() => {}
+            () = context.activity.nudged() => {}
         }
     }
 }
 
 /// How long a lane waits before it is opened again.
-pub const REOPEN: Duration = Duration::from_millis(100);
+pub(crate) const REOPEN: Duration = Duration::from_millis(100);

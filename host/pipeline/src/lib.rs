@@ -3,7 +3,7 @@
 //!
 //! Everything that touches the world comes in through the boundary traits of `esclusa-flow`: this crate knows no
 //! routes.toml, no store, no sandbox and no AWS. Which routes there are, and when they start, change and stop, is the
-//! program's business. What may be settled when is decided by `esclusa_flow::delivery`; here its decisions are carried out.
+//! program's business. `esclusa_flow::delivery` decides when an event may be settled; this crate carries its decisions out.
 //!
 //! It keeps these invariants of ARCHITECTURE.md:
 //! - 2 and 3: a batch lives in `deliver` until it is settled, and nothing but a commit settles it. A lane that is dropped
@@ -11,12 +11,14 @@
 //!   is committed after it, or not at all.
 //! - 4: a pull waits for its share of the route's bytes ([`budget`]), and the batch keeps that share until it is settled.
 //! - 5: a commit names the position before it. A lane whose lease is lost commits no more: it ends.
-//! - 7: a route that drains pulls no more and finishes what is in flight; one that stops drops it ([`route::Mode`]).
-//! - 8: [`meter`] counts what was received when a batch is taken or dropped, and how it ended when its commit succeeds.
+//! - 7: a route that drains pulls no more and finishes the batches in flight; one that stops drops them ([`route::Mode`]).
+//! - 8: [`meter`] counts events as received when a batch is taken or dropped, and by their ends when its commit succeeds.
 
 pub mod activity;
+pub mod batch_filter;
 pub mod budget;
 pub mod commit;
+pub mod context;
 mod deliver;
 mod lane;
 pub mod meter;
@@ -25,5 +27,3 @@ pub mod output_meter;
 pub mod route;
 mod send_order;
 pub mod serve;
-pub mod shared;
-pub mod sieve;

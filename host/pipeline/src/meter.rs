@@ -1,12 +1,13 @@
-//! What a route counts while it runs, for status, the dashboard and audits.
+//! Counters of a running route, for status, the dashboard and audits.
 //!
 //! Every change goes through a verb of [`Meter`] that keeps the sum right (invariant 8): received = done + skipped +
-//! filtered + dead + in flight, at any moment. That each verb is called when it happens is up to lanes and deliveries.
+//! filtered + dead + in flight, at any moment. Lanes and deliveries call the verbs at the right moment.
 
 use esclusa_flow::counts::Counts;
+use esclusa_flow::timestamp::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// Counters of a route.
 #[derive(Debug, Default)]
@@ -17,7 +18,7 @@ pub struct Meter(Mutex<Reading>);
 pub struct Reading {
     /// Events taken from the source and not released to it.
     pub received: u64,
-    /// How they ended.
+    /// How those that are settled ended.
     pub counts: Counts,
     /// Events taken and not settled.
     pub in_flight: u64,
@@ -39,17 +40,17 @@ pub struct Reading {
     pub skipped_writes: u64,
     /// Messages sent outside.
     pub sent: u64,
-    /// The last thing that went wrong; what went wrong with the source only as long as it does.
+    /// The last error. An error of the source only until the source works again.
     pub last_error: Option<LastError>,
     /// Set while events wait for their next try.
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<WaitingEvents>,
 }
 
-/// The last thing that went wrong in a route.
+/// The last error of a route.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct LastError {
-    /// Milliseconds since the Unix epoch.
-    pub at: u64,
+    /// When it happened.
+    pub at: Timestamp,
     /// Stable code.
     pub code: String,
     /// In words. May hold text of a guest: escape it before you show it.
@@ -58,16 +59,16 @@ pub struct LastError {
 
 /// Events that wait for their next try.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct Waiting {
+pub struct WaitingEvents {
     /// How often the first of them was tried.
     pub attempt: u32,
-    /// When it is tried again, milliseconds since the Unix epoch.
-    pub next: u64,
+    /// When it is tried again.
+    pub next: Timestamp,
 }
 
-/// What a commit settled, as [`Meter::settled`] counts it.
+/// The events that a commit settled, as [`Meter::settled`] counts them.
 #[derive(Debug, Clone, Copy)]
-pub struct Settled {
+pub struct SettledCommit {
     /// Events that ended.
     pub counts: Counts,
     /// Events released to their queue.
@@ -79,7 +80,7 @@ pub struct Settled {
 }
 
 impl Meter {
-    /// A meter that goes on from what earlier runs settled.
+    /// A meter that goes on from the counters of earlier runs.
     #[must_use]
     pub fn starting_at(counts: Counts) -> Self {
         Meter(Mutex::new(Reading { received: counts.settled(), counts, ..Reading::default() }))
@@ -109,8 +110,8 @@ impl Meter {
     }
 
     /// A commit settled events that were taken. A released event will come again, so it was not received yet.
-    pub fn settled(&self, settled: &Settled) {
-        let Settled { counts, released, skipped_writes, took } = settled;
+    pub fn settled(&self, settled: &SettledCommit) {
+        let SettledCommit { counts, released, skipped_writes, took } = settled;
         self.change(|r| {
             r.in_flight = r.in_flight.saturating_sub(counts.settled().saturating_add(*released));
             r.received = r.received.saturating_sub(*released);
@@ -146,7 +147,7 @@ impl Meter {
         });
     }
 
-    /// A guard of a commit did not hold, so that its events are handled again.
+    /// A guard of a commit did not hold, so that its events are called again.
     pub fn reran(&self) {
         self.change(|r| r.reruns = r.reruns.saturating_add(1));
     }
@@ -157,24 +158,24 @@ impl Meter {
     }
 
     /// Events wait for their next try.
-    pub(crate) fn waits(&self, waiting: Waiting) {
+    pub(crate) fn waits(&self, waiting: WaitingEvents) {
         self.change(|r| r.waiting = Some(waiting));
     }
 
-    /// Notes the last thing that went wrong.
+    /// Records an error as the last one.
     pub(crate) fn error(&self, code: &str, message: &str) {
-        let error = LastError { at: epoch_millis(), code: code.to_owned(), message: message.to_owned() };
+        let error = LastError { at: timestamp_now(), code: code.to_owned(), message: message.to_owned() };
         self.change(|r| r.last_error = Some(error));
     }
 
-    /// Takes the last error back if it has this code: it is over.
+    /// Clears the last error if it has this code: it is over.
     pub(crate) fn recovered(&self, code: &str) {
         self.change(|r| {
             r.last_error.take_if(|error| error.code == code);
         });
     }
 
-    /// All that one verb changes is seen together.
+    /// Readers see all changes of one verb together: the sum is right at any moment.
     fn change(&self, change: impl FnOnce(&mut Reading)) {
         change(&mut self.0.lock());
     }
@@ -199,15 +200,20 @@ fn micros(time: Duration) -> u64 {
 }
 
 /// True if a failure after so many in a row is to be logged: ever more rarely, at 1, 2, 4, 8 …
-pub(crate) fn worth_telling(before: u32) -> bool {
+pub(crate) fn worth_logging(before: u32) -> bool {
     before.checked_add(1).is_some_and(u32::is_power_of_two)
 }
 
-/// Milliseconds since the Unix epoch.
+/// The time, by this machine's clock.
+#[must_use]
+pub fn timestamp_now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// Milliseconds since the Unix epoch, by this machine's clock.
 #[must_use]
 pub fn epoch_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    timestamp_now().millis()
 }
 
 #[cfg(test)]
@@ -216,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        // Invariant 8, whatever happens in whatever order.
+        // Invariant 8, for all verbs in any order.
         #[test]
         fn every_verb_keeps_the_sum_of_events(verbs in prop::collection::vec((0u8..6, 0u64..50, 0u64..50, 0u64..50), 0..60)) {
             let meter = Meter::default();
@@ -233,7 +239,7 @@ mod tests {
                     2 => {
                         let counts = counts(in_flight);
                         let released = c.min(in_flight - counts.settled());
-                        meter.settled(&Settled { counts, released, skipped_writes: c, took: Duration::from_micros(c) });
+                        meter.settled(&SettledCommit { counts, released, skipped_writes: c, took: Duration::from_micros(c) });
                     }
                     3 => meter.settled_aside(&counts(u64::MAX), c),
                     4 => meter.given_up(a),
@@ -245,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_taken_back_by_the_recovery_from_it_only() {
+    fn an_error_is_cleared_by_the_recovery_from_it_only() {
         let meter = Meter::default();
         meter.error("source.pull", "it is a directory");
         meter.recovered("source.open");

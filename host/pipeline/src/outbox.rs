@@ -1,34 +1,34 @@
-//! Sends what commits recorded for the world outside, until each message is confirmed or given up.
+//! Sends the messages that commits recorded for the world outside, until each is confirmed or given up.
 //!
-//! A message that a sink refuses for good becomes a dead letter of its own; replaying that one sends the
-//! message again, without calling the plugin. A crash leaves the outbox recorded: it is sent again at the next
+//! A message that a sink refuses for good becomes a dead letter of its own; a redrive of it sends the
+//! message again, without the plugin. A crash leaves the outbox recorded: it is sent again at the next
 //! start, with the same message ids (at-least-once).
 
-use crate::meter::epoch_millis;
+use crate::meter::timestamp_now;
 use crate::output_meter::SEND;
 use crate::route::Route;
-use esclusa_flow::dead::Sender;
+use esclusa_flow::dead_letter::OutboxOrigin;
 use esclusa_flow::engine::PendingMessages;
 use esclusa_flow::outbox::Outbox;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A recorded outbox that is to be sent: its messages count as waiting from now on.
-pub struct Recorded {
+pub struct RecordedOutbox {
     id: u64,
     lane: String,
     messages: usize,
     outbox: Outbox,
 }
 
-impl Recorded {
-    /// The outbox of a route.
+impl RecordedOutbox {
+    /// An outbox that a commit of the route recorded.
     pub fn of(route: &Route, pending: PendingMessages) -> Self {
         let PendingMessages { id, lane, messages } = pending;
-        Recorded { id, lane, messages: messages.len(), outbox: Outbox::recorded(messages, route.outputs.clone()) }
+        RecordedOutbox { id, lane, messages: messages.len(), outbox: Outbox::recorded(messages, route.outputs.clone()) }
     }
 
-    /// The lane that it is of.
+    /// The lane whose commit recorded it.
     pub(crate) fn lane(&self) -> &str {
         &self.lane
     }
@@ -39,9 +39,10 @@ impl Recorded {
     }
 }
 
-/// Sends a recorded outbox and confirms it; true when nothing of it is left, however long that takes. A route on its way
-/// out does not wait for another try: false, and the outbox stays recorded. So it does where the future is dropped.
-pub async fn send(route: &Route, recorded: Recorded) -> bool {
+/// Sends a recorded outbox and confirms it, however long that takes; true once all its messages are sent or given up. False if the
+/// route drains or stops before: it does not wait for another try then, and the outbox stays recorded. It also stays recorded if
+/// the future is dropped.
+pub async fn send(route: &Route, recorded: RecordedOutbox) -> bool {
     let (id, messages) = (recorded.id, recorded.messages);
     let sent = tokio::select! {
         sent = until_confirmed(route, recorded) => sent,
@@ -54,13 +55,14 @@ pub async fn send(route: &Route, recorded: Recorded) -> bool {
     sent
 }
 
-async fn until_confirmed(route: &Route, recorded: Recorded) -> bool {
-    let Recorded { id, lane, mut outbox, .. } = recorded;
+async fn until_confirmed(route: &Route, recorded: RecordedOutbox) -> bool {
+    let RecordedOutbox { id, lane, mut outbox, .. } = recorded;
     let policy = &route.spec.policy;
     loop {
+        // Anew for each try: the plugin may have been replaced meanwhile, and dead letters name the present one.
         let handler = route.handler(&route.plugin());
         let (name, source) = (&route.spec.name, &route.spec.source);
-        let sender = Sender { route: name, source, lane: &lane, handler: &handler, now: epoch_millis() };
+        let sender = OutboxOrigin { route: name, source, lane: &lane, handler: &handler, now: timestamp_now() };
         let before = outbox.unsent();
         let again = outbox.attempt(&route.sinks, &sender, policy.max_retry_attempts, |message, fault| {
             route.meter.error(SEND, &format!("output {:?}: {fault}", message.send.output));
@@ -76,6 +78,7 @@ async fn until_confirmed(route: &Route, recorded: Recorded) -> bool {
         }
     }
     let (dead, mut pause) = (std::mem::take(&mut outbox.dead), Duration::from_millis(50));
+    // Tried for ever: an outbox that is never confirmed is sent again at every start.
     while let Err(fault) = route.engine.confirm(&route.spec.name, id, dead.clone()).await {
         route.meter.error("outbox.confirm", &fault.to_string());
         if route.unless_leaving(tokio::time::sleep(pause)).await.is_none() {

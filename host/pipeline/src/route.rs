@@ -1,4 +1,4 @@
-//! A running route: what its lanes share.
+//! A running route: its settings, plugin, limits, meters and mode, which its lanes share.
 
 use crate::budget::Budget;
 use crate::commit::{CommitRules, ProgressKind};
@@ -6,7 +6,7 @@ use crate::meter::Meter;
 use crate::output_meter::OutputMeters;
 use crate::send_order::SendOrder;
 use arc_swap::ArcSwap;
-use esclusa_flow::dead::Handler;
+use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings;
@@ -27,7 +27,7 @@ pub struct LoadedPlugin {
     pub version: String,
     /// When it took over, milliseconds since the Unix epoch.
     pub since: u64,
-    /// True once it has read a table: what it does then depends on the commit before.
+    /// True once it has read a table: its calls then depend on the commit before them, and are not made ahead.
     pub reads: AtomicBool,
 }
 
@@ -37,22 +37,22 @@ impl LoadedPlugin {
     }
 }
 
-/// What a route is doing.
+/// Whether a route takes events, and whether it finishes those in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// Taking events.
     Running,
-    /// Not taking events until somebody resumes it.
+    /// Taking no events until an operator resumes it.
     Paused,
-    /// The plugin stopped it, with the reason; it keeps its place until somebody resumes it.
+    /// The plugin stopped it, with the reason; it keeps its position until an operator resumes it.
     Halted(String),
-    /// Taking no more events; what is in flight is finished.
+    /// Taking no more events; batches in flight are finished.
     Draining,
-    /// Dropping what is in flight.
+    /// Taking no more events; batches in flight are dropped.
     Stopped,
 }
 
-/// What the lanes of a route share.
+/// A running route. Shared by its lanes.
 pub struct Route {
     /// The route as configured.
     pub spec: settings::RouteSpec,
@@ -60,15 +60,15 @@ pub struct Route {
     pub kind: Arc<str>,
     /// The plugin's file, as dead letters name it.
     plugin_path: Arc<str>,
-    /// What its commits have in common.
+    /// Rules of its commits.
     pub rules: CommitRules,
-    /// Where its tables and progress are.
+    /// Keeps its tables and progress.
     pub engine: Arc<dyn Engine>,
     /// Its outputs that are not the engine's own, by name.
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
-    /// What becomes of their messages.
+    /// Meters of the messages of these outputs.
     pub outputs: Arc<OutputMeters>,
-    /// What it counts.
+    /// Counters of its events, calls and commits.
     pub meter: Meter,
     /// The plugin in use; a batch finishes on the one it started with.
     plugin: ArcSwap<LoadedPlugin>,
@@ -76,12 +76,12 @@ pub struct Route {
     pub(crate) concurrency: Arc<Semaphore>,
     /// Bytes in flight.
     pub budget: Budget,
-    /// Whose messages go out next.
+    /// Order in which lanes' messages are sent.
     pub(crate) send_order: SendOrder,
     /// Varies the jitter of waits: another one for each route and each process, so that they do not all try again at the
     /// same instants.
     pub(crate) seed: u64,
-    /// It left messages for the next start.
+    /// True if it left messages for the next start.
     pub unsent: AtomicBool,
     mode: watch::Sender<Mode>,
 }
@@ -124,7 +124,7 @@ impl Route {
         })
     }
 
-    /// What handles its events, as dead letters name it.
+    /// The plugin that handles its events, as dead letters name it.
     pub fn handler(&self, loaded: &LoadedPlugin) -> Handler {
         let (kind, plugin) = (self.kind.clone(), self.plugin_path.clone());
         Handler { kind, plugin, digest: loaded.plugin.digest().into() }
@@ -140,22 +140,22 @@ impl Route {
         self.plugin.store(Arc::new(loaded));
     }
 
-    /// What the route is doing.
+    /// The route's mode.
     pub fn mode(&self) -> Mode {
         self.mode.borrow().clone()
     }
 
-    /// Watches what the route is doing.
+    /// Watches the route's mode.
     pub(crate) fn watch(&self) -> watch::Receiver<Mode> {
         self.mode.subscribe()
     }
 
-    /// Waits until the route is on its way out.
+    /// Waits until the route drains or stops.
     pub(crate) async fn leaving(&self) {
         self.reached(|mode| matches!(mode, Mode::Draining | Mode::Stopped)).await;
     }
 
-    /// What comes of `work`; `None` where the route is on its way out before that.
+    /// The result of `work`; `None` if the route drains or stops before it is there.
     pub(crate) async fn unless_leaving<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -164,17 +164,17 @@ impl Route {
         }
     }
 
-    /// Waits until the route is told to drop everything.
+    /// Waits until the route stops.
     pub(crate) async fn stopped(&self) {
         self.reached(|mode| *mode == Mode::Stopped).await;
     }
 
     async fn reached(&self, wanted: impl FnMut(&Mode) -> bool) {
-        // It fails where the sender is gone, which is the route's own.
+        // It fails only if the sender is gone, and the route itself owns the sender.
         let _ = self.mode.subscribe().wait_for(wanted).await;
     }
 
-    /// Changes what the route is doing, unless it is on its way out already.
+    /// Changes the route's mode. A stopped route stays stopped, and a draining one can only be stopped.
     pub fn set_mode(&self, mode: Mode) {
         self.mode.send_if_modified(|now| {
             let leaving = match now {
@@ -191,7 +191,7 @@ impl Route {
     }
 }
 
-/// Waits for the next change of mode. Once the route is gone, nothing changes any more.
+/// Waits for the next change of mode. Once the route is gone there is none: the wait never ends.
 pub(crate) async fn changed(mode: &mut watch::Receiver<Mode>) {
     if mode.changed().await.is_err() {
         std::future::pending::<()>().await;

@@ -1,48 +1,49 @@
-//! SendOrder by lane: messages of a lane go out in the order in which they were committed, whoever commits them.
+//! Messages of a lane go out in the order of their commits, also if several tasks commit for the lane.
 //!
-//! A message group of a queue is free for the next worker with the commit, before the messages of that commit are sent.
-//! Whoever commits takes the turn first, so that the next one waits behind it.
+//! With its commit a message group of a queue is free for the next worker, before the messages of that commit are sent.
+//! So a task takes the lane's slot before it commits, and the next worker's messages wait behind it.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
-type Lock = Arc<tokio::sync::Mutex<()>>;
+type LaneLock = Arc<tokio::sync::Mutex<()>>;
 
-/// The turns of a route.
+/// One slot for each lane of a route.
 #[derive(Debug, Default)]
-pub struct SendOrder(Mutex<HashMap<Arc<str>, Lock>>);
+pub(crate) struct SendOrder(Mutex<HashMap<Arc<str>, LaneLock>>);
 
-/// A turn, taken or waited for.
+/// A lane's slot, taken or waited for. Dropping it lets the next task go.
 #[derive(Debug)]
-pub struct SendSlot<'a> {
-    turns: &'a SendOrder,
+pub(crate) struct SendSlot<'a> {
+    order: &'a SendOrder,
     lane: Arc<str>,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
 impl SendOrder {
-    /// Takes the turn of a lane, behind those who asked before.
-    pub async fn take(&self, lane: Arc<str>) -> SendSlot<'_> {
+    /// Takes the slot of a lane, behind the tasks that asked before. Cancel-safe.
+    pub(crate) async fn take(&self, lane: Arc<str>) -> SendSlot<'_> {
         let lock = self.lock().entry(lane.clone()).or_default().clone();
-        // Made first: dropped while it waits, it leaves nothing behind.
-        let mut turn = SendSlot { turns: self, lane, guard: None };
-        turn.guard = Some(lock.lock_owned().await);
-        turn
+        // Made before the wait: if this future is dropped while it waits, the slot's drop removes the lane's entry.
+        let mut slot = SendSlot { order: self, lane, guard: None };
+        slot.guard = Some(lock.lock_owned().await);
+        slot
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Lock>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, LaneLock>> {
         self.0.lock()
     }
 }
 
 impl Drop for SendSlot<'_> {
     fn drop(&mut self) {
+        // Released first: the guard holds a count of the lock, too.
         drop(self.guard.take());
-        let mut turns = self.turns.lock();
-        if turns.get(&self.lane).is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            turns.remove(&self.lane);
+        let mut order = self.order.lock();
+        if order.get(&self.lane).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            order.remove(&self.lane);
         }
     }
 }
@@ -54,16 +55,16 @@ mod tests {
     use tokio::sync::mpsc;
 
     #[tokio::test]
-    async fn a_lane_has_its_turns_in_order_and_no_other_waits() {
-        let turns = SendOrder::default();
+    async fn a_lane_has_its_slots_in_order_and_no_other_lane_waits() {
+        let slots = SendOrder::default();
         let (lane, other): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let first = turns.take(lane.clone()).await;
-        drop(turns.take(other).await);
+        let first = slots.take(lane.clone()).await;
+        drop(slots.take(other).await);
         let (told, mut order) = mpsc::unbounded_channel();
         let again = |number: u32| {
-            let (turns, lane, told) = (&turns, lane.clone(), told.clone());
+            let (slots, lane, told) = (&slots, lane.clone(), told.clone());
             async move {
-                let _turn = turns.take(lane).await;
+                let _slot = slots.take(lane).await;
                 told.send(number).unwrap();
             }
         };
@@ -77,6 +78,6 @@ mod tests {
             waiting.await;
         }
         assert_eq!((order.try_recv(), order.try_recv()), (Ok(1), Ok(2)));
-        assert!(turns.lock().is_empty(), "nothing is left of them");
+        assert!(slots.lock().is_empty(), "nothing is left of them");
     }
 }

@@ -1,12 +1,12 @@
 //! Serves a route: opens its source, runs its lanes, opens lost ones again, until it finishes or stops.
 
 use crate::activity::ActivityGuard;
+use crate::context::LaneContext;
 use crate::lane::{self, LaneEnd, REOPEN};
-use crate::meter::worth_telling;
-use crate::outbox::{self, Recorded};
+use crate::meter::worth_logging;
+use crate::outbox::{self, RecordedOutbox};
 use crate::route::{Mode, Route};
 use crate::send_order::SendSlot;
-use crate::shared::Shared;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
@@ -18,30 +18,32 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// First interval for polling `caught_up`; it doubles each time, so that a slow `next_lane` request can finish.
+/// First interval for polling `caught_up`. Each poll cancels the request for the next lane, so the interval doubles each time,
+/// until a slow request can finish.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The code of what goes wrong when a source is opened, or gives its lanes.
+/// The code of errors of opening a source, or of getting its lanes.
 const OPEN: &str = "source.open";
 
 /// Opens the route's source at its committed positions.
 pub type OpenSource = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Source>, Fault>> + Send + Sync>;
 
 /// Serves a route until it finishes or stops. The tasks of its lanes end with this future.
-/// `opening` says that it is busy, from before its task begins.
+/// `opening` marks the route as busy from before its task begins.
 // Boxed here, so that it is compiled with this crate's optimisation and not with its caller's.
 pub fn serve(
     route: Arc<Route>,
-    shared: Arc<Shared>,
+    context: Arc<LaneContext>,
     open: OpenSource,
     opening: ActivityGuard,
 ) -> BoxFuture<'static, ()> {
-    Box::pin(run(route, shared, open, opening))
+    Box::pin(run(route, context, open, opening))
 }
 
-async fn run(route: Arc<Route>, shared: Arc<Shared>, open: OpenSource, opening: ActivityGuard) {
+async fn run(route: Arc<Route>, context: Arc<LaneContext>, open: OpenSource, opening: ActivityGuard) {
     let Some(recorded) = recorded(&route).await else { return };
-    let (sending, mut resumed) = (shared.activity.guard(), Vec::new());
+    let (sending, mut resumed) = (context.activity.guard(), Vec::new());
+    // The slots are taken before a lane starts: messages of earlier commits go out before those of new ones.
     for (lane, pending) in recorded {
         resumed.push(resume(&route, route.send_order.take(lane.into()).await, pending));
     }
@@ -49,55 +51,58 @@ async fn run(route: Arc<Route>, shared: Arc<Shared>, open: OpenSource, opening: 
         join_all(resumed).await;
         drop(sending);
     };
-    tokio::join!(resume, serve_source(&route, &shared, &open, opening));
+    tokio::join!(resume, serve_source(&route, &context, &open, opening));
 }
 
-async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSource, opening: ActivityGuard) {
+async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &OpenSource, opening: ActivityGuard) {
     let mut opening = Some(opening);
     let Some(mut source) = route.unless_leaving(reopen(route, open)).await else { return };
     let (mut lanes, mut lost, mut more) = (JoinSet::new(), FuturesUnordered::new(), true);
-    let (mut look, mut trouble, mut pause) = (LOOK, Trouble::default(), None);
+    let (mut look, mut failures, mut pause) = (LOOK, FailureStreak::default(), None);
     while more || !lanes.is_empty() || !lost.is_empty() {
         if !more || source.caught_up() {
-            // Every lane that exists is known and has a guard of its own now.
+            // Every lane that exists has a guard of its own now: the route is idle when they are.
             drop(opening.take());
         }
         // No arm waits after it was chosen: meanwhile no other lane would begin, or end.
         tokio::select! {
             next = source.next_lane(), if more && pause.is_none() => match next {
                 Ok(Some(lane)) => {
-                    trouble = Trouble::default();
-                    spawn(&mut lanes, route, shared, lane);
+                    failures = FailureStreak::default();
+                    spawn(&mut lanes, route, context, lane);
                 }
                 Ok(None) => more = false,
-                Err(fault) => pause = Some(Box::pin(tokio::time::sleep(trouble.report(route, &fault)))),
+                Err(fault) => pause = Some(Box::pin(tokio::time::sleep(failures.report(route, &fault)))),
             },
             () = async { if let Some(pause) = &mut pause { pause.await } }, if pause.is_some() => pause = None,
             Some(ended) = lanes.join_next(), if !lanes.is_empty() => match ended {
                 Ok((id, LaneEnd::Lost, guard)) => lost.push(after_loss(route, open, id, source.leased(), guard)),
-                // Others may follow it: the children of a shard.
+                // Other lanes may follow it, such as the children of a shard: the route is busy until the source has caught up.
                 Ok((_, _, guard)) => (opening, look) = (Some(guard), LOOK),
                 Err(error) => {
                     tracing::error!(route = %route.spec.name, error = %error, "a lane broke; the source is opened again");
                     route.meter.error("bug", &error.to_string());
-                    // All lanes stop before the source opens anew, so that no two read the same lane.
+                    // The panic may have left the source's shared state broken, so every lane starts anew. All of them stop before
+                    // the source is opened again, so that no two tasks read the same lane.
                     lost.clear();
                     lanes.shutdown().await;
                     source.close().await;
                     let Some(again) = route.unless_leaving(reopen(route, open)).await else { return };
                     let Some(recorded) = recorded(route).await else { return };
+                    // Leased or not, the new source gives these lanes: only their recorded messages are sent here.
                     for lane in recorded.into_keys() {
-                        lost.push(after_loss(route, open, lane, true, shared.activity.guard()));
+                        lost.push(after_loss(route, open, lane, true, context.activity.guard()));
                     }
                     (source, more, pause) = (again, true, None);
                 }
             },
-            // The lane may be gone for good.
+            // `None`: the lane is gone, or the source gives it again.
             Some((lane, _guard)) = lost.next(), if !lost.is_empty() => {
-                lane.into_iter().for_each(|lane| spawn(&mut lanes, route, shared, lane));
+                lane.into_iter().for_each(|lane| spawn(&mut lanes, route, context, lane));
             }
-            // A source may find out that it has given all lanes while it waits for the next one. The request is made again.
+            // A source may find out only while it waits for its next lane that it has given all: `caught_up` is asked again.
             () = tokio::time::sleep(look), if opening.is_some() => look = look.saturating_mul(2),
+            // With lanes at work the loop goes on until they have ended: they see the mode themselves.
             () = route.leaving(), if lanes.is_empty() => break,
             else => break,
         }
@@ -113,36 +118,37 @@ async fn serve_source(route: &Arc<Route>, shared: &Arc<Shared>, open: &OpenSourc
 fn spawn(
     lanes: &mut JoinSet<(String, LaneEnd, ActivityGuard)>,
     route: &Arc<Route>,
-    shared: &Arc<Shared>,
+    context: &Arc<LaneContext>,
     lane: Box<dyn Lane>,
 ) {
     route.meter.recovered(OPEN);
-    let (route, shared, guard) = (route.clone(), shared.clone(), shared.activity.guard());
+    let (route, context, guard) = (route.clone(), context.clone(), context.activity.guard());
     lanes.spawn(async move {
         let id = lane.id().to_owned();
-        let ended = lane::run(route, shared, lane, &guard).await;
+        let ended = lane::run(route, context, lane, &guard).await;
         (id, ended, guard)
     });
 }
 
-/// What an earlier run recorded and did not confirm, by lane; `None`: the route leaves before that is known.
-async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<Recorded>>> {
-    let mut trouble = Trouble::default();
+/// Outboxes that earlier commits recorded and no task confirmed, by lane; `None`: the route drains or stops before the engine
+/// answers.
+async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<RecordedOutbox>>> {
+    let mut failures = FailureStreak::default();
     let pending = loop {
         match route.engine.pending(&route.spec.name).await {
             Ok(pending) => break pending,
-            Err(fault) => route.unless_leaving(tokio::time::sleep(trouble.report(route, &fault))).await?,
+            Err(fault) => route.unless_leaving(tokio::time::sleep(failures.report(route, &fault))).await?,
         }
     };
-    let mut lanes: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
+    let mut lanes: BTreeMap<String, Vec<RecordedOutbox>> = BTreeMap::new();
     for outbox in pending {
-        lanes.entry(outbox.lane.clone()).or_default().push(Recorded::of(route, outbox));
+        lanes.entry(outbox.lane.clone()).or_default().push(RecordedOutbox::of(route, outbox));
     }
     Some(lanes)
 }
 
-/// Sends what is recorded of a lane before anything new of it.
-async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<Recorded>) {
+/// Sends a lane's recorded outboxes, before any message of a new commit: it holds the lane's slot.
+async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<RecordedOutbox>) {
     for outbox in recorded {
         tracing::info!(route = %route.spec.name, lane = outbox.lane(), messages = outbox.messages(), "sending recorded messages");
         if !outbox::send(route, outbox).await {
@@ -152,20 +158,20 @@ async fn resume(route: &Route, _slot: SendSlot<'_>, recorded: Vec<Recorded>) {
 }
 
 async fn reopen(route: &Route, open: &OpenSource) -> Box<dyn Source> {
-    let mut trouble = Trouble::default();
+    let mut failures = FailureStreak::default();
     loop {
         match open().await {
             Ok(source) => {
                 route.meter.recovered(OPEN);
                 return source;
             }
-            Err(fault) => tokio::time::sleep(trouble.report(route, &fault)).await,
+            Err(fault) => tokio::time::sleep(failures.report(route, &fault)).await,
         }
     }
 }
 
-/// Sends what is recorded of a lane that ended early, and opens it again; `None` if it is gone, or if it is leased: the source
-/// gives a leased lane again, here or in another process. `guard` says meanwhile that something is to be done.
+/// Sends the recorded outboxes of a lane that ended early, and opens the lane again; `None` if it is gone, or if it is leased: the
+/// source gives a leased lane again, here or in another process. `guard` keeps the route busy meanwhile.
 async fn after_loss(
     route: &Route,
     open: &OpenSource,
@@ -178,43 +184,44 @@ async fn after_loss(
     (lane, guard)
 }
 
-/// Sends what is recorded of a lane and was not sent by its task: that broke between a commit and its messages, or did not
-/// hear that its commit happened. Workers of an unordered source share the empty name, so that nobody can tell which of them
-/// is still sending: what is recorded of those is sent at the next start.
+/// Sends recorded outboxes that the lane's task did not send: it panicked between a commit and its messages, or got no answer
+/// from a commit that happened. Workers of an unordered source share the empty name, so an outbox of theirs may be one that
+/// another worker is sending right now: those are sent at the next start.
 async fn send_recorded(route: &Route, lane: &str) {
     if lane.is_empty() {
         return;
     }
-    // Waits for the task that is sending messages of the lane, if there is one: what is recorded after that is sent by nobody.
+    // Waits for the task that is sending messages of the lane, if there is one: outboxes that are recorded after that have no task.
     let slot = route.send_order.take(lane.into()).await;
     if let Some(own) = recorded(route).await.and_then(|mut lanes| lanes.remove(lane)) {
         resume(route, slot, own).await;
     }
 }
 
-/// The lane called `id`, opened again at its committed position, after a moment; `None` if it is gone.
+/// Opens the lane called `id` again at its committed position, after [`REOPEN`]; `None` if it is gone.
 async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane>> {
     tokio::time::sleep(REOPEN).await;
-    let (mut source, mut trouble) = (reopen(route, open).await, Trouble::default());
+    let (mut source, mut failures) = (reopen(route, open).await, FailureStreak::default());
     loop {
         match source.next_lane().await {
             Ok(Some(lane)) if lane.id() == id => return Some(lane),
+            // Other lanes have tasks already: opening one does not read from it.
             Ok(Some(_)) => {}
             Ok(None) => return None,
-            Err(fault) => tokio::time::sleep(trouble.report(route, &fault)).await,
+            Err(fault) => tokio::time::sleep(failures.report(route, &fault)).await,
         }
     }
 }
 
-/// Attempts in a row that failed.
+/// Counts attempts in a row that failed, for the wait before the next one and for the log.
 #[derive(Default)]
-struct Trouble(u32);
+struct FailureStreak(u32);
 
-impl Trouble {
+impl FailureStreak {
     /// Reports a failure, ever more rarely while it lasts, and gives the wait before the next attempt: at most five seconds,
     /// so that a source that comes into being is found soon.
     fn report(&mut self, route: &Route, fault: &Fault) -> Duration {
-        if worth_telling(self.0) {
+        if worth_logging(self.0) {
             let name = &route.spec.name;
             tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.0 + 1, "cannot open the source; trying again");
         }

@@ -1,5 +1,6 @@
 //! What a call costs, per event of a batch of 1,000: a plugin that does nothing, and `etl` in the sandbox against the
-//! same handler compiled natively; with a new instance each time and with a kept one. What the figures mean:
+//! same handler compiled natively; with a new instance each time and with a kept one; and `alert` with a rule that never matches
+//! against `etl`. What the figures mean:
 //! `docs/reference/performance.md`.
 #![expect(clippy::expect_used, reason = "a benchmark")]
 
@@ -12,12 +13,12 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::CallOutput;
 use esclusa_flow::effect::{Action, Effect, PutItem};
 use esclusa_flow::engine::{ReadError, Reads, Selection};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
-use esclusa_sandbox::{Configured, RouteSettings, Sandbox, SandboxConfig};
+use esclusa_sandbox::{ConfiguredPlugin, RouteSettings, Sandbox, SandboxConfig};
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,8 +43,14 @@ impl Reads for NoReads {
     }
 }
 
-fn origin() -> Origin {
-    Origin { route: "bench".into(), source: "events".into(), kind: "stream".into(), lane: "0".into(), ordered: true }
+fn origin() -> BatchOrigin {
+    BatchOrigin {
+        route: "bench".into(),
+        source: "events".into(),
+        kind: "stream".into(),
+        lane: "0".into(),
+        ordered: true,
+    }
 }
 
 /// Web requests of about 250 bytes each.
@@ -73,7 +80,7 @@ fn batch() -> Columns {
     columns
 }
 
-fn configured(runtime: &Runtime, component: Vec<u8>, config: &str, instances: Instances) -> Configured {
+fn configured(runtime: &Runtime, component: Vec<u8>, config: &str, instances: Instances) -> ConfiguredPlugin {
     runtime.block_on(async {
         let sandbox = Sandbox::new(SandboxConfig::default()).expect("a sandbox");
         let loaded = sandbox.load_bytes("bench", component).await.expect("a plugin");
@@ -134,17 +141,13 @@ fn no_op(c: &mut Criterion) {
 
 const ETL: &str = r#"{"table": "requests", "key": {"pk": "path#{path}", "sk": "{timestamp}"}}"#;
 
+const ALERT: &str = r#"{"rule": [{"name": "errors", "when": {"status": [{"numeric": [">=", 500]}]}, "output": "alerts", "message": "{path}"}]}"#;
+
 /// `etl` natively: from the batch as the router has it to the output as the router commits it.
 fn native(columns: &Columns) -> impl Fn() -> CallOutput {
     let plugin: etl::Etl = esclusa_plugin::plugin::configure(ETL).expect("a configuration");
-    let batch = esclusa_plugin::Batch {
-        origin: esclusa_plugin::Origin::default(),
-        events: columns.events.clone(),
-        timestamps: columns.timestamps.clone(),
-        attempts: columns.attempts.clone(),
-        attributes: columns.attributes.clone(),
-        bytes: columns.bytes.clone(),
-    };
+    let origin = esclusa_plugin::Origin::default();
+    let batch = esclusa_plugin::Batch { origin, columns: columns.clone() };
     move || {
         let (effects, ..) = esclusa_plugin::plugin::call(&plugin, &batch).expect("it works").into_parts();
         CallOutput { effects: effects.into_iter().map(owned).collect(), ..CallOutput::default() }
@@ -190,7 +193,29 @@ fn etl(c: &mut Criterion) {
     group.finish();
 }
 
-/// What two functions take, called in turns, so that whatever else the machine does slows both.
+/// `alert` with a rule that never matches, against `etl`, which makes an item of each event: both read each payload.
+fn alert(c: &mut Criterion) {
+    let (Ok(alert), Ok(etl)) = (std::fs::read("../../plugins/alert.wasm"), std::fs::read("../../plugins/etl.wasm"))
+    else {
+        return;
+    };
+    let runtime = Runtime::new().expect("a runtime");
+    let (origin, events) = (origin(), Arc::new(batch()));
+    let reads: Arc<dyn Reads> = Arc::new(NoReads);
+    let mut group = c.benchmark_group("alert that never matches, batch of 1000");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    let (alert, etl) = (configured(&runtime, alert, ALERT, KEPT), configured(&runtime, etl, ETL, KEPT));
+    let call =
+        |plugin: &ConfiguredPlugin| runtime.block_on(plugin.call(&origin, &events, reads.clone())).expect("it works");
+    assert_eq!(call(&alert).effects, [], "no rule matches");
+    group.bench_function("reuse", |b| b.iter(|| call(&alert)));
+    let (of_alert, of_etl) = medians(|| call(&alert), || call(&etl));
+    let ratio = of_alert.as_secs_f64() / of_etl.as_secs_f64();
+    println!("alert: {of_alert:?}, etl: {of_etl:?}, in turns: alert takes {ratio:.2} of the time of etl");
+    group.finish();
+}
+
+/// The times of two functions, called in turns, so that other load on the machine slows both.
 fn medians<A, B>(mut a: impl FnMut() -> A, mut b: impl FnMut() -> B) -> (Duration, Duration) {
     fn time<T>(f: &mut impl FnMut() -> T) -> Duration {
         let began = Instant::now();
@@ -201,5 +226,5 @@ fn medians<A, B>(mut a: impl FnMut() -> A, mut b: impl FnMut() -> B) -> (Duratio
     (*of_a.select_nth_unstable(250).1, *of_b.select_nth_unstable(250).1)
 }
 
-criterion_group!(benches, no_op, etl);
+criterion_group!(benches, no_op, etl, alert);
 criterion_main!(benches);

@@ -1,70 +1,54 @@
-//! A plugin configured for a route, and the calls of it: an instance per batch, or one that is kept for a while.
+//! A plugin configured for a route, and its calls: with a new instance for each batch, or one that is kept for a while.
 //!
-//! Keeps invariant 2: an instance that trapped, ran into a limit or whose call was dropped is never used again, and
-//! its output is lost.
+//! Keeps invariant 2: after a trap, a limit or a dropped call an instance is never used again, and its output is lost.
 
-mod instance;
-
-use crate::component::{Info, LoadError, Loaded};
+use crate::checked_component::CheckedComponent;
 use crate::contract::BatchRef;
-use crate::engine::Inner;
-use crate::guest::Guest;
-use crate::log::Rate;
-use crate::pool::Pool;
-use crate::trap::{self, Phase};
+use crate::guest_log::LogRate;
+use crate::instance::Instance;
+use crate::instance_pool::InstancePool;
+use crate::load::CompiledPlugin;
+use crate::load_error::LoadError;
+use crate::sandbox::{SandboxCore, run_on};
+use crate::trap;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
 use esclusa_flow::engine::Reads;
-use esclusa_flow::event::{Columns, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns};
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
-use instance::Instance;
 use std::sync::Arc;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wasmtime::component::{ComponentExportIndex, InstancePre};
 
-/// A checked component with everything resolved that can be resolved before an instance is made.
-pub struct Program {
-    pub(crate) inner: Arc<Inner>,
-    pub(crate) pre: InstancePre<Guest>,
-    pub(crate) describe: ComponentExportIndex,
-    pub(crate) init: ComponentExportIndex,
-    pub(crate) handle: ComponentExportIndex,
-    /// True where it can see random numbers at all: else their seed need not be made.
-    pub(crate) random: bool,
-}
-
-/// How a plugin is used by one route.
+/// How one route uses a plugin.
 #[derive(Debug, Clone)]
 pub struct RouteSettings {
     /// Name of the route.
     pub route: Arc<str>,
     /// The route's configuration of the plugin, a JSON object.
     pub config: String,
-    /// What a call may use.
+    /// The limits of a call.
     pub limits: Limits,
-    /// How instances are used.
+    /// Whether instances are reused.
     pub instances: Instances,
 }
 
 /// A plugin configured for a route.
-pub struct Configured(Arc<Calls>);
+pub struct ConfiguredPlugin(Arc<RouteCalls>);
 
-/// What all calls of a configured plugin share.
-struct Calls {
-    program: Arc<Program>,
+/// The state that all calls of a configured plugin share.
+struct RouteCalls {
+    program: Arc<CheckedComponent>,
     digest: Arc<str>,
     settings: RouteSettings,
-    rate: Arc<Rate>,
-    kept: Pool<Instance>,
-    /// Permits of this route to run: at most half of all, so that no route keeps the others from running.
+    rate: Arc<LogRate>,
+    kept: InstancePool<Instance>,
+    /// Permits of this route: at most half of the sandbox's, so that one route cannot keep all the others from running.
     share: Semaphore,
 }
 
-impl std::fmt::Debug for Configured {
+impl std::fmt::Debug for ConfiguredPlugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Configured")
             .field("digest", &self.0.digest)
@@ -73,80 +57,45 @@ impl std::fmt::Debug for Configured {
     }
 }
 
-/// Asks a plugin who it is.
-///
-/// # Errors
-/// [`LoadError::Describe`].
-pub async fn describe(program: &Arc<Program>) -> Result<Info, LoadError> {
-    let (threads, program) = (program.inner.config.threads.clone(), program.clone());
-    run_on(threads, async move { described(&program).await }).await.unwrap_or(Err(LoadError::Stopped))
-}
-
-async fn described(program: &Arc<Program>) -> Result<Info, LoadError> {
-    let limits = program.inner.config.describe;
-    let _permit = program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
-    let mut instance = Instance::new(program, &"describe".into(), &Arc::default(), limits);
-    let asked = timeout(limits.time, async {
-        instance.start().await?;
-        instance.describe().await
-    });
-    match asked.await {
-        Ok(Ok(info)) => Ok(info),
-        Ok(Err(stopped)) => Err(LoadError::Describe(instance.failure(stopped))),
-        Err(_) => Err(LoadError::Describe(instance.late())),
-    }
-}
-
-impl Loaded {
-    /// Configures the plugin for a route. A first instance takes the configuration, so that a bad one is found
+impl CompiledPlugin {
+    /// Configures the plugin for a route. A first instance takes the configuration, so that an error in it is found
     /// before any traffic.
     ///
     /// # Errors
-    /// [`LoadError::Init`] with what the plugin says, or how it failed.
-    pub async fn configure(&self, settings: RouteSettings) -> Result<Configured, LoadError> {
+    /// [`LoadError::Init`] with the plugin's reason, or its failure.
+    pub async fn configure(&self, settings: RouteSettings) -> Result<ConfiguredPlugin, LoadError> {
         let inner = &self.program.inner;
-        let calls = Arc::new(Calls {
+        let calls = Arc::new(RouteCalls {
             program: self.program.clone(),
             digest: self.digest.clone(),
-            kept: Pool::new(inner.clone(), settings.instances),
+            kept: InstancePool::new(inner.clone(), settings.instances),
             settings,
             rate: Arc::default(),
-            share: Semaphore::new(share(inner)),
+            share: Semaphore::new(permits_per_route(inner)),
         });
         let first = calls.clone();
         let taken = run_on(inner.config.threads.clone(), async move { first.configure().await }).await;
         taken.unwrap_or(Err(LoadError::Stopped))?;
-        Ok(Configured(calls))
+        Ok(ConfiguredPlugin(calls))
     }
 }
 
-/// Runs guests on their own threads, if they have some. Dropping the future ends the work the next time that its guest yields.
-/// `None`: the threads are gone, or the work panicked.
-async fn run_on<T: Send + 'static>(
-    threads: Option<Handle>,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
-    let Some(threads) = threads else { return Some(work.await) };
-    let mut task = JoinSet::new();
-    task.spawn_on(work, &threads);
-    task.join_next().await?.inspect_err(|error| tracing::error!(%error, "a call of a plugin broke")).ok()
-}
-
-/// Permits that one route may have.
-fn share(inner: &Inner) -> usize {
+/// Permits that one route may have at the same time.
+fn permits_per_route(inner: &SandboxCore) -> usize {
     (inner.config.instances as usize / 2).max(1)
 }
 
-impl Calls {
+impl RouteCalls {
     async fn configure(&self) -> Result<(), LoadError> {
         let _permit = self.program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
         let mut instance = self.instance();
-        match timeout(self.settings.limits.time, instance.initialised(&self.settings.config)).await {
+        match timeout(self.settings.limits.time, instance.initialise(&self.settings.config)).await {
             Ok(Ok(())) => {}
             Ok(Err(stopped)) => return Err(LoadError::Init(instance.failure(stopped))),
-            Err(_) => return Err(LoadError::Init(instance.late())),
+            Err(_) => return Err(LoadError::Init(instance.timed_out())),
         }
-        instance.end();
+        // A route that reuses instances begins with this one.
+        instance.finish();
         self.kept.keep(instance);
         Ok(())
     }
@@ -156,20 +105,26 @@ impl Calls {
         Instance::new(&self.program, &self.settings.route, &self.rate, self.settings.limits)
     }
 
-    async fn run(&self, origin: &Origin, events: &Columns, reads: Arc<dyn Reads>) -> Result<CallOutput, CallError> {
-        let stopped = |_| trap::host("the sandbox is shutting down");
+    async fn run(
+        &self,
+        origin: &BatchOrigin,
+        events: &Columns,
+        reads: Arc<dyn Reads>,
+    ) -> Result<CallOutput, CallError> {
+        let stopped = |_| trap::host_fault("the sandbox is shutting down");
         let _share = self.share.acquire().await.map_err(stopped)?;
         let permits = &self.program.inner.running;
-        // No other permit of this route is in use: it may not have to wait for those of others.
-        let first = self.share.available_permits().saturating_add(1) >= share(&self.program.inner);
+        // The route has no other call running, so it may also take a reserved permit and need not wait for other routes.
+        let first = self.share.available_permits().saturating_add(1) >= permits_per_route(&self.program.inner);
         let _permit = if first { permits.first().await } else { permits.further().await }.map_err(stopped)?;
         let (mut instance, ready) = match self.kept.take() {
             Some(kept) => (kept, true),
             None => (self.instance(), false),
         };
+        // The instance stays out of the pool while it runs: if this future is dropped or the call fails, it is dropped too.
         let handled = timeout(self.settings.limits.time, async {
             if !ready {
-                instance.initialised_again(&self.settings.config).await?;
+                instance.initialise_quietly(&self.settings.config).await?;
             }
             instance.begin(&self.settings.route, events, reads);
             instance.handle(BatchRef::new(origin, events)).await
@@ -177,13 +132,13 @@ impl Calls {
         let output = match handled.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(stopped)) => return Err(instance.failure(stopped)),
-            Err(_) => return Err(instance.late()),
+            Err(_) => return Err(instance.timed_out()),
         };
         let most = self.settings.limits.effects;
         match output {
             Ok(output) if output.effects.len() > most => {
                 let message = format!("the plugin returned {} effects, limits.effects is {most}", output.effects.len());
-                let (logs, fated) = (instance.end(), instance.is_fated(FailureKind::Effects));
+                let (logs, fated) = (instance.finish(), instance.is_fated(FailureKind::Effects));
                 Err(CallError::Failed(Box::new(CallFailure {
                     logs,
                     fated,
@@ -191,7 +146,7 @@ impl Calls {
                 })))
             }
             Ok(output) => {
-                instance.end();
+                instance.finish();
                 self.kept.keep(instance);
                 Ok(output)
             }
@@ -200,26 +155,20 @@ impl Calls {
     }
 }
 
-impl Plugin for Configured {
+impl Plugin for ConfiguredPlugin {
     fn call<'a>(
         &'a self,
-        origin: &'a Origin,
+        origin: &'a BatchOrigin,
         events: &'a Arc<Columns>,
         reads: Arc<dyn Reads>,
     ) -> BoxFuture<'a, Result<CallOutput, CallError>> {
         let (calls, origin, events) = (self.0.clone(), origin.clone(), events.clone());
         let threads = self.0.program.inner.config.threads.clone();
         let call = run_on(threads, async move { calls.run(&origin, &events, reads).await });
-        Box::pin(async { call.await.unwrap_or_else(|| Err(trap::host("the call was broken off"))) })
+        Box::pin(async { call.await.unwrap_or_else(|| Err(trap::host_fault("the call was broken off"))) })
     }
 
     fn digest(&self) -> &str {
         &self.0.digest
     }
-}
-
-/// How a guest did not come to an end, and where.
-pub struct Stopped {
-    pub(crate) phase: Phase,
-    pub(crate) error: wasmtime::Error,
 }

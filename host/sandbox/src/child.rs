@@ -1,16 +1,16 @@
-//! Work in a process of its own, for what may take any time and any memory: a thread cannot be stopped, a process can.
+//! Work in a child process, for work that may take any time and any memory: a thread cannot be stopped, a process can.
 //!
-//! The child is the same program, started with a command that no help lists. It gets its input on standard input (its
-//! length as eight bytes, least first, then the bytes), writes its answer to standard output and ends. It has no
-//! environment and no further descriptors, binds itself to [`Bounds`] before it reads a byte, and dies with its parent:
+//! The child is the same program, started with a command that no help lists. It reads its input from standard input
+//! (the length as eight bytes, little-endian, then the bytes), writes its answer to standard output and ends. It has no
+//! environment and no other descriptors, and sets its [`ChildLimits`] before it reads a byte. It ends with its parent:
 //! standard input stays open until the parent has the answer, and a thread of the child waits for its end.
 //!
-//! This keeps the parent alive, with memory and threads of its own. It is **no security boundary for the answer**: what
-//! a child says that was taken over by its input is believed.
+//! This protects the parent's memory and threads. It is **no security boundary for the answer**: the parent believes
+//! the answer of a child, even if the input has taken the child over.
 
-mod inside;
+mod serve;
 
-pub use inside::serve;
+pub use serve::serve;
 
 use rustix::process::{Pid, setpriority_pgrp};
 use std::ffi::OsString;
@@ -20,36 +20,36 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-/// How often the parent looks at the processor time that a child has used.
+/// Time between two readings of a child's processor time.
 const LOOK: Duration = Duration::from_millis(20);
-/// A child that has not used its processor time after so many times as long hangs, or the machine has none to give.
+/// A child is given up after so many times its processor time on the clock: it hangs, or the machine is overloaded.
 const WALL: u32 = 10;
 /// Bytes of a child's standard error that are kept.
 const COMPLAINT: u64 = 4 << 10;
-/// Threads that one child computes with. More would make it need more memory for little gain.
+/// Threads of one child. More of them would need more memory for little gain.
 const THREADS: usize = 4;
 
-/// What is started.
+/// The command that starts a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
+pub struct ChildCommand {
     /// The file.
     pub path: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
 }
 
-impl Program {
-    /// The program that runs now, also if its file was replaced meanwhile.
+impl ChildCommand {
+    /// The program that runs now, even if its file has been replaced since.
     #[must_use]
-    pub fn this(command: &str) -> Program {
-        Program { path: "/proc/self/exe".into(), arguments: vec![command.into()] }
+    pub fn this(command: &str) -> ChildCommand {
+        ChildCommand { path: "/proc/self/exe".into(), arguments: vec![command.into()] }
     }
 
     /// Starts it at a niceness, from 0 to 19.
     ///
     /// # Errors
-    /// [`Lost::Start`].
-    pub fn start(&self, niceness: i32) -> Result<Child, Lost> {
+    /// [`ChildError::Start`].
+    pub fn start(&self, niceness: i32) -> Result<Child, ChildError> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS));
         let mut command = Command::new(&self.path);
         command
@@ -57,24 +57,25 @@ impl Program {
             .args(&self.arguments)
             .env_clear()
             .env("RAYON_NUM_THREADS", threads.to_string())
-            // Else the program's allocator takes 1 GiB of addresses at its start, which count as memory.
+            // Otherwise the allocator reserves 1 GiB of addresses at the start, which count as the child's memory.
             .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A group of its own: its threads are made nicer together, and a terminal's interrupt is the parent's.
+            // A process group of its own: one call sets the priority of all its threads, and Ctrl-C in a terminal
+            // reaches the parent alone, which then ends the child.
             .process_group(0)
             .kill_on_drop(true);
-        let process = command.spawn().map_err(Lost::Start)?;
-        let usage = Usage(process.id().and_then(|id| Pid::from_raw(id.cast_signed())));
-        usage.lower(niceness);
+        let process = command.spawn().map_err(ChildError::Start)?;
+        let usage = ProcessorUsage(process.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        usage.renice(niceness);
         Ok(Child { process, usage })
     }
 }
 
-/// What a child may use.
+/// The resources of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct ChildLimits {
     /// Bytes of its memory, mapped files left out.
     pub memory: u64,
     /// Processor time of all its threads, in whole seconds.
@@ -83,10 +84,10 @@ pub struct Bounds {
     pub answer: usize,
 }
 
-/// Why there is no answer.
+/// Why a child gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Lost {
-    /// It could not be started.
+pub enum ChildError {
+    /// The process could not be started.
     #[error("the process for it does not start: {0}")]
     Start(std::io::Error),
     /// It needed more memory than it may have, or than the machine has.
@@ -107,25 +108,25 @@ pub enum Lost {
 #[derive(Debug)]
 pub struct Child {
     process: tokio::process::Child,
-    usage: Usage,
+    usage: ProcessorUsage,
 }
 
 impl Child {
-    /// A view of the child that outlives the loan of it.
+    /// The child's processor time, to be watched while [`Child::ask`] owns the child.
     #[must_use]
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> ProcessorUsage {
         self.usage
     }
 
-    /// Hands it the input and waits for the answer. Dropped, it kills the child.
+    /// Gives the child its input and waits for its answer. If this future is dropped, the child is killed.
     ///
     /// # Errors
-    /// [`Lost`].
-    pub async fn ask(mut self, input: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Lost> {
+    /// [`ChildError`].
+    pub async fn ask(mut self, input: &[u8], bounds: &ChildLimits) -> Result<Vec<u8>, ChildError> {
         let (mut answer, mut complaint) = (Vec::new(), Vec::new());
         let pipes = (self.process.stdin.take(), self.process.stdout.take(), self.process.stderr.take());
         let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(Lost::Crashed("it has no pipes".to_owned()));
+            return Err(ChildError::Crashed("it has no pipes".to_owned()));
         };
         let most = bounds.answer;
         let exchange = async {
@@ -134,59 +135,59 @@ impl Child {
                 stdin.write_all(input).await
             };
             let (mut stdout, mut stderr) = (stdout.take(most as u64 + 1), stderr.take(COMPLAINT));
-            // A child that ended early takes no more; how it ended says why.
+            // Writing fails if the child has ended early; its exit status says why.
             let _ = tokio::join!(feed, stdout.read_to_end(&mut answer), stderr.read_to_end(&mut complaint));
             if answer.len() > most {
-                return Err(Lost::Answer(most));
+                return Err(ChildError::Answer(most));
             }
-            self.process.wait().await.map_err(Lost::Start)
+            self.process.wait().await.map_err(ChildError::Start)
         };
         let status = match tokio::time::timeout(bounds.time.saturating_mul(WALL), exchange).await {
             Ok(ended) => ended?,
-            Err(_) => return Err(Lost::Time(bounds.time)),
+            Err(_) => return Err(ChildError::Time(bounds.time)),
         };
         if status.success() { Ok(answer) } else { Err(ending(status, &complaint, bounds)) }
     }
 }
 
-/// What the end of a child means.
-fn ending(status: ExitStatus, complaint: &[u8], bounds: &Bounds) -> Lost {
+/// The error that the exit status of a child stands for.
+fn ending(status: ExitStatus, complaint: &[u8], bounds: &ChildLimits) -> ChildError {
     use std::os::unix::process::ExitStatusExt;
     let complaint = String::from_utf8_lossy(complaint);
     let is = |signal: rustix::process::Signal| status.signal() == Some(signal.as_raw());
     let refused = ["memory allocation of", "Cannot allocate memory", "out of memory"];
     if is(rustix::process::Signal::XCPU) {
-        return Lost::Time(bounds.time);
+        return ChildError::Time(bounds.time);
     }
-    // Nobody but the system kills it while it is waited for, and the system does so if memory runs out.
+    // Only the system kills a child that is waited for, and it does so if memory runs out.
     if is(rustix::process::Signal::KILL) || refused.iter().any(|words| complaint.contains(words)) {
-        return Lost::Memory(bounds.memory);
+        return ChildError::Memory(bounds.memory);
     }
     let said: Vec<_> = complaint.lines().filter(|line| !line.is_empty() && !line.starts_with("note:")).collect();
-    Lost::Crashed(format!("{status}: {}", said.join(" ")))
+    ChildError::Crashed(format!("{status}: {}", said.join(" ")))
 }
 
-/// The processor time of a child, and its priority.
+/// Reads the processor time of a child, and sets its priority.
 #[derive(Debug, Clone, Copy)]
-pub struct Usage(Option<Pid>);
+pub(crate) struct ProcessorUsage(Option<Pid>);
 
-impl Usage {
-    /// Makes all of its threads as nice.
-    pub fn lower(self, niceness: i32) {
+impl ProcessorUsage {
+    /// Sets the niceness of all its threads.
+    pub(crate) fn renice(self, niceness: i32) {
         if self.0.is_some() {
-            // One that has ended has no priority any more.
+            // It fails if the child has ended, and then the priority does not matter.
             let _ = setpriority_pgrp(self.0, niceness);
         }
     }
 
-    /// Waits until it has used more processor time than that.
-    pub async fn exceeds(self, time: Duration) {
+    /// Waits until the child has used more processor time than `time`.
+    pub(crate) async fn exceeds(self, time: Duration) {
         while self.used() <= time {
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Processor time of all its threads; none if it has ended.
+    /// Processor time of all its threads; zero if it has ended.
     fn used(self) -> Duration {
         // Of the fields after the name, which ends in the last bracket, the 12th and 13th: hundredths of seconds in
         // user and in system mode (proc_pid_stat(5)).

@@ -1,12 +1,12 @@
 //! The plugin contract as Rust types, generated from `wit/`, and the batch as it is lowered into a guest.
 //!
-//! The batch is written by hand so that it borrows: its five columns are copied into the guest as blocks,
-//! without an owned copy on the way.
+//! The batch is written by hand so that it borrows: its five columns are copied into the guest's memory as blocks,
+//! without an owned copy in between.
 
-pub mod answer;
-pub mod convert;
+pub(crate) mod convert;
+pub(crate) mod lift;
 
-use esclusa_flow::event::{Columns, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns};
 use wasmtime::component::{ComponentType, Lower};
 
 mod generated {
@@ -19,14 +19,27 @@ mod generated {
     });
 }
 
-pub use generated::Plugin;
-pub use generated::esclusa::router::{effects, events, items, tables};
-pub use generated::exports::esclusa::router::{handler, lifecycle};
+pub(crate) use generated::Plugin;
+pub(crate) use generated::esclusa::router::{effects, events, items, tables};
+pub(crate) use generated::exports::esclusa::router::{handler, lifecycle};
 
-/// Where a batch came from.
+/// A plugin's description of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its purpose, in a line.
+    pub description: String,
+    /// JSON Schema of its configuration, if it has one.
+    pub config_schema: Option<String>,
+}
+
+/// The route, source and lane of a batch.
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub struct OriginRef<'a> {
+pub(crate) struct OriginRef<'a> {
     route: &'a str,
     source: &'a str,
     kind: &'a str,
@@ -34,10 +47,10 @@ pub struct OriginRef<'a> {
     ordered: bool,
 }
 
-/// A batch as it is handed to a guest.
+/// A batch as it is passed to a guest.
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub struct BatchRef<'a> {
+pub(crate) struct BatchRef<'a> {
     origin: OriginRef<'a>,
     events: &'a [u32],
     timestamps: &'a [u64],
@@ -48,7 +61,7 @@ pub struct BatchRef<'a> {
 
 impl<'a> BatchRef<'a> {
     /// Borrows the events of a call.
-    pub fn new(origin: &'a Origin, columns: &'a Columns) -> Self {
+    pub(crate) fn new(origin: &'a BatchOrigin, columns: &'a Columns) -> Self {
         BatchRef {
             origin: OriginRef {
                 route: &origin.route,

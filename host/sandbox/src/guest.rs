@@ -1,14 +1,14 @@
-//! The host's side of a running instance: what its imports see, and the linker that offers them.
+//! The host's side of a running instance: the state behind its imports, and the linker that offers them.
 //!
-//! No environment, no arguments, no files, no network: stdin is closed, preopens are empty, and everything else
-//! that the standard library of a guest asks for is answered from the batch.
+//! A guest has no environment, arguments, files or network: stdin is closed, preopens are empty, and clocks and random
+//! numbers come from the batch.
 
-mod contract;
+mod imports;
 mod wasi;
 
-use crate::clock::{Clock, Random};
-use crate::limits::{Meter, Stop};
-use crate::log::{Journal, Level};
+use crate::call_meter::{CallMeter, GuestStop};
+use crate::guest_clock::{GuestClock, GuestRandom};
+use crate::guest_log::{Journal, LogLevel};
 use esclusa_flow::engine::Reads;
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
@@ -21,62 +21,62 @@ use wasmtime_wasi_io::IoView;
 pub const RESOURCES: usize = 1000;
 
 /// Interfaces that a plugin may import, as an error message lists them.
-pub const OFFERED: &str = "esclusa:router/tables, wasi:cli, wasi:clocks, wasi:io, wasi:random, wasi:filesystem \
+pub(crate) const OFFERED: &str = "esclusa:router/tables, wasi:cli, wasi:clocks, wasi:io, wasi:random, wasi:filesystem \
      (always empty) and wasi:logging";
 
-/// What the imports of one instance see.
-pub struct Guest {
-    pub(crate) meter: Meter,
-    pub(crate) clock: Clock,
-    pub(crate) random: Random,
+/// The state behind the imports of one instance.
+pub(crate) struct Guest {
+    pub(crate) meter: CallMeter,
+    pub(crate) clock: GuestClock,
+    pub(crate) random: GuestRandom,
     pub(crate) journal: Journal,
-    /// `None` outside of `handle`: nothing can be read then.
+    /// The reads of this call; `None` outside of `handle`, when nothing can be read.
     pub(crate) reads: Option<Arc<dyn Reads>>,
     /// A read that the host could not answer in this call.
     pub(crate) fault: Option<Fault>,
-    /// True if this call has read, or tried to.
-    pub(crate) asked: bool,
+    /// True if this call has read a table, or tried to.
+    pub(crate) has_read: bool,
     /// True while the guest waits for a read.
-    pub(crate) waiting: bool,
+    pub(crate) awaiting_read: bool,
     table: ResourceTable,
     files: WasiFilesystemCtx,
 }
 
 impl Guest {
     /// The state of a new instance, before any call.
-    pub fn new(meter: Meter, random: Random, journal: Journal) -> Self {
+    pub(crate) fn new(meter: CallMeter, random: GuestRandom, journal: Journal) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         Guest {
             meter,
-            clock: Clock::default(),
+            clock: GuestClock::default(),
             random,
             journal,
             reads: None,
             fault: None,
-            asked: false,
-            waiting: false,
+            has_read: false,
+            awaiting_read: false,
             table,
             files: WasiFilesystemCtx::default(),
         }
     }
 
     /// Counts a call of a host function.
-    fn entered(&mut self) -> Result<(), Stop> {
+    fn count_host_call(&mut self) -> Result<(), GuestStop> {
         self.meter.host_call()
     }
 
     fn files(&mut self) -> WasiFilesystemCtxView<'_> {
-        // One call too many is noticed at the next tick.
-        let _ = self.entered();
+        // This function cannot fail: the next tick notices a call too many.
+        let _ = self.count_host_call();
         WasiFilesystemCtxView { ctx: &mut self.files, table: &mut self.table }
     }
 }
 
 impl IoView for Guest {
     fn table(&mut self) -> &mut ResourceTable {
-        // One call too many is noticed at the next tick.
-        let _ = self.entered();
+        // This function cannot fail: the next tick notices a call too many.
+        let _ = self.count_host_call();
         &mut self.table
     }
 }
@@ -84,12 +84,12 @@ impl IoView for Guest {
 /// The linker that offers everything that a plugin may import.
 ///
 /// # Errors
-/// Only where two definitions clash, which the tests would show.
-pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+/// Only if two definitions clash, which the tests would show.
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
     crate::contract::Plugin::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
-    contract::add_logging(l)?;
+    imports::add_logging(l)?;
     wasmtime_wasi_io::add_to_linker_async(l)?;
     clocks::wall_clock::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;
     clocks::monotonic_clock::add_to_linker::<Guest, HasSelf<Guest>>(l, |g| g)?;

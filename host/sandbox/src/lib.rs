@@ -1,35 +1,46 @@
-//! Runs plugins in a sandbox: the only crate that names wasmtime.
+//! Runs plugins in a sandbox: the only crate that names wasmtime and wasmparser.
 //!
-//! A [`Sandbox`] is set up once. It loads plugins ([`Loaded`]), which are configured for routes ([`Configured`]),
-//! which implement the boundary trait `esclusa_flow::plugin::Plugin`. Many versions of a plugin can be loaded at
-//! once; the code of one is freed when the last value that came of it is dropped.
+//! A [`Sandbox`] is set up once. It loads a plugin's file, which gives a [`CompiledPlugin`]. Configured for a route,
+//! this becomes a [`ConfiguredPlugin`], which implements the boundary trait `esclusa_flow::plugin::Plugin`. Several
+//! versions of a plugin can be loaded at once; the code of a version is freed when its last [`CompiledPlugin`] and
+//! [`ConfiguredPlugin`] are dropped.
 
-mod cache;
 mod call;
+mod call_meter;
+mod checked_component;
 pub mod child;
-mod clock;
-mod component;
+mod code_cache;
+mod compile;
 mod contract;
-mod engine;
 mod guest;
-mod limits;
-mod log;
-mod permits;
-mod pool;
+mod guest_clock;
+mod guest_log;
+mod instance;
+mod instance_pool;
+mod load;
+mod load_error;
+mod run_permits;
+mod sandbox;
 mod trap;
+mod wasm_scan;
+mod wasmtime_engine;
 
-/// Limits that no configuration moves, for the reference.
+/// Limits that no configuration changes, for the reference page.
 pub mod caps {
-    pub use crate::component::MAX_SCHEMA as SCHEMA_BYTES;
-    pub use crate::component::compile::{BOUNDS as COMPILE, children};
-    pub use crate::component::scan::branches::{ALL as LIVE_VALUES, ONE as LIVE_VALUES_OF_A_FUNCTION};
-    pub use crate::component::scan::{BODY as FUNCTION_BYTES, FUNCTIONS, LOCALS, NESTED as MODULES};
+    pub use crate::compile::{BOUNDS as COMPILE, children};
     pub use crate::guest::RESOURCES;
-    pub use crate::log::{LINE as LINE_BYTES, LINES_PER_SECOND};
+    pub use crate::guest_log::{LINE as LINE_BYTES, LINES_PER_SECOND};
+    pub use crate::load::MAX_SCHEMA as SCHEMA_BYTES;
+    pub use crate::wasm_scan::branches::{ALL as LIVE_VALUES, ONE as LIVE_VALUES_OF_A_FUNCTION};
+    pub use crate::wasm_scan::{BODY as FUNCTION_BYTES, FUNCTIONS, LOCALS, NESTED as MODULES};
 }
 
-pub use call::{Configured, RouteSettings};
-pub use component::compile::{Compiler, compile_plugin};
-pub use component::{Info, LoadError, Loaded, MAX_FILE, read};
-pub use engine::{Error, KEEP_RESIDENT, STACK, Sandbox, SandboxConfig};
-pub use limits::TICK;
+pub use call::{ConfiguredPlugin, RouteSettings};
+pub use call_meter::TICK;
+pub use compile::{Compiler, compile_plugin};
+pub use contract::PluginInfo;
+pub use load::{CompiledPlugin, read};
+pub use load_error::{LoadError, MAX_FILE};
+pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
+pub use wasm_scan::ComponentNames;
+pub use wasmtime_engine::{KEEP_RESIDENT, STACK};

@@ -1,47 +1,53 @@
-//! What went wrong in a guest, in the words of the core: which limit, which trap, or the host's own fault.
+//! Translates the end of a guest to an error of the core: the limit it hit, the trap, or a fault of the host.
 
 mod backtrace;
 
-use crate::call::Stopped;
+use crate::call_meter::GuestStop;
 use crate::guest::Guest;
-use crate::limits::Stop;
 use esclusa_flow::call_output::{CallError, CallFailure, FailureKind};
 use esclusa_flow::fault::Fault;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
-/// What a guest was doing.
+/// The step that a guest was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// It was being made.
+pub(crate) enum GuestPhase {
+    /// Instantiation and start functions.
     Start,
-    /// It was asked who it is.
+    /// `describe`.
     Describe,
-    /// It was taking its configuration.
+    /// `init` with its configuration.
     Init,
-    /// It was handling a batch.
+    /// `handle` with a batch.
     Handle,
+}
+
+/// The error that stopped a guest, and the step it was in.
+pub(crate) struct GuestError {
+    pub(crate) phase: GuestPhase,
+    pub(crate) error: wasmtime::Error,
 }
 
 /// The plugin refused its configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Refused(pub String);
+pub(crate) struct ConfigRefused(pub String);
 
-/// What the message of wasmtime's (private) error for spent fuel of host calls says.
+/// The message of wasmtime's (private) error for spent fuel of host calls.
 const FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 
-/// A fault of the host.
-pub fn host(why: &str) -> CallError {
+/// A transient fault of the host.
+pub(crate) fn host_fault(why: &str) -> CallError {
     CallError::Host(Fault::Transient(why.to_owned()))
 }
 
-/// What a stopped guest means.
-pub fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> CallError {
-    let Stopped { phase, error } = stopped;
+/// The error of a guest that was stopped.
+pub(crate) fn failure(guest: &Guest, stopped: GuestError, logs: Vec<String>) -> CallError {
+    let GuestError { phase, error } = stopped;
     if error.is::<PoolConcurrencyLimitError>() {
-        return host("all instances of the pool are in use");
+        return host_fault("all instances of the pool are in use");
     }
     let (kind, message) = classify(guest, phase, &error, &logs);
+    // A plugin that panics over a failed read is not at fault itself.
     if let (FailureKind::Trap, Some(fault)) = (kind, &guest.fault) {
         return CallError::Host(fault.clone());
     }
@@ -49,17 +55,20 @@ pub fn failure(guest: &Guest, stopped: Stopped, logs: Vec<String>) -> CallError 
     CallError::Failed(Box::new(CallFailure { backtrace, logs, ..*CallFailure::new(kind, message) }))
 }
 
-fn classify(guest: &Guest, phase: Phase, error: &wasmtime::Error, logs: &[String]) -> (FailureKind, String) {
+fn classify(guest: &Guest, phase: GuestPhase, error: &wasmtime::Error, logs: &[String]) -> (FailureKind, String) {
     let limits = guest.meter.limits();
     let cause = error.root_cause().to_string();
     match error.downcast_ref() {
-        Some(Stop::Cpu) => {
+        Some(GuestStop::Cpu) => {
             return (FailureKind::Cpu, format!("the guest computed for longer than {:?} (limits.time)", limits.time));
         }
-        Some(stop @ Stop::HostCalls(_)) => return (FailureKind::HostCalls, stop.to_string()),
-        Some(stop @ (Stop::Random(..) | Stop::HostBytes(_))) => return (FailureKind::HostcallBytes, stop.to_string()),
+        Some(stop @ GuestStop::HostCalls(_)) => return (FailureKind::HostCalls, stop.to_string()),
+        Some(stop @ (GuestStop::Random(..) | GuestStop::HostBytes(_))) => {
+            return (FailureKind::HostcallBytes, stop.to_string());
+        }
         _ => {}
     }
+    // A guest whose memory does not grow usually aborts, so the trap alone would hide the limit.
     if guest.meter.memory_refused() {
         let message =
             format!("the guest wanted more than {} bytes (limits.memory): {}", limits.memory, reason(&cause, logs));
@@ -67,21 +76,21 @@ fn classify(guest: &Guest, phase: Phase, error: &wasmtime::Error, logs: &[String
     }
     if cause.contains(FUEL) {
         // Without a backtrace no guest code was running: its result was being read.
-        let returned = phase == Phase::Handle && error.downcast_ref::<WasmBacktrace>().is_none();
+        let returned = phase == GuestPhase::Handle && error.downcast_ref::<WasmBacktrace>().is_none();
         let kind = if returned { FailureKind::Effects } else { FailureKind::HostcallBytes };
         let did = if returned { "returned" } else { "passed the host" };
         return (kind, format!("the guest {did} more than {} bytes (limits.output_bytes)", limits.output_bytes));
     }
-    if error.is::<Refused>() {
+    if error.is::<ConfigRefused>() {
         return (FailureKind::Init, cause);
     }
-    let kind = if phase == Phase::Handle { FailureKind::Trap } else { FailureKind::Init };
+    let kind = if phase == GuestPhase::Handle { FailureKind::Trap } else { FailureKind::Init };
     let reason =
         if error.downcast_ref::<Trap>() == Some(&Trap::UnreachableCodeReached) { reason(&cause, logs) } else { cause };
     (kind, reason)
 }
 
-/// Where the guest panicked and why, where it said so; else the trap.
+/// The place and message of the guest's panic, if it logged them; else the trap.
 fn reason(trap: &str, logs: &[String]) -> String {
     let Some(at) = logs.iter().rposition(|line| line.contains("panicked at ")) else { return trap.to_owned() };
     let place = logs.get(at).map_or("", |line| line.trim_end_matches(':'));
@@ -90,19 +99,19 @@ fn reason(trap: &str, logs: &[String]) -> String {
     format!("panicked at {place}: {message}")
 }
 
-/// What it means that the time was up.
-pub fn late(guest: &Guest, phase: Phase, logs: Vec<String>) -> CallError {
+/// The error of a guest that has not ended within its time: it waited for reads, or it computed.
+pub(crate) fn timed_out(guest: &Guest, phase: GuestPhase, logs: Vec<String>) -> CallError {
     let time = guest.meter.limits().time;
-    let (kind, what) = if guest.waiting {
+    let (kind, what) = if guest.awaiting_read {
         (FailureKind::Time, "waited for table reads, and took longer than")
     } else {
         (FailureKind::Cpu, "computed for longer than")
     };
     let doing = match phase {
-        Phase::Start => "while it was being made",
-        Phase::Describe => "while it described itself",
-        Phase::Init => "in init",
-        Phase::Handle => "in handle",
+        GuestPhase::Start => "while it was being made",
+        GuestPhase::Describe => "while it described itself",
+        GuestPhase::Init => "in init",
+        GuestPhase::Handle => "in handle",
     };
     let message = format!("the guest {what} {time:?} (limits.time) {doing}");
     CallError::Failed(Box::new(CallFailure { logs, ..*CallFailure::new(kind, message) }))

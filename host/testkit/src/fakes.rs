@@ -1,9 +1,9 @@
 //! A world in memory that a running route can be tested in: a log with lanes, an engine, a plugin and a sink, without files,
 //! servers or a sandbox. They wait on tokio's clock, so that a test under paused time takes milliseconds.
 //!
-//! [`World`] is what lasts: a route that is dropped at any moment and served anew finds what was committed, and nothing else.
-//! Each fake asks the world's [`Trouble`] list what goes wrong next. What must never happen is kept as a violation, since a
-//! panic in a task of a route is one of the things that routes survive.
+//! [`World`] lasts: a route that is dropped at any moment and served anew finds all that was committed, and nothing else.
+//! Each fake takes the next entry of the world's list of [`Trouble`]. A broken rule is kept as a violation and is no panic, since
+//! routes survive a panic of one of their tasks.
 
 mod engine;
 mod log;
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What goes wrong with the next operation. One that cannot happen to it does nothing.
+/// A fault of the next operation. One that does not apply to the operation has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// Nothing.
@@ -40,18 +40,18 @@ pub enum Trouble {
     LeaseLost,
 }
 
-/// What lasts. Shared by all fakes of a test.
+/// The log, tables and messages that last. Shared by all fakes of a test.
 #[derive(Default)]
 pub struct World {
-    state: Mutex<State>,
+    state: Mutex<WorldState>,
     probe: Mutex<Option<Probe>>,
 }
 
 type Probe = Box<dyn Fn() -> bool + Send>;
 
-/// What the world knows; for tests to look at.
+/// The state of the world, for tests to look at.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct WorldState {
     /// The events of each lane, by lane.
     pub lanes: BTreeMap<Arc<str>, LaneState>,
     /// Ids of the events whose effects were committed, in order.
@@ -68,7 +68,7 @@ pub struct State {
     pub pulls: u64,
     /// Ids of the events of each call of the plugin, in the order in which calls began.
     pub calls: Vec<Vec<String>>,
-    /// What calls read: the events of the call's batch, and the number of effects that had been committed.
+    /// Reads of calls: the events of the call's batch, and the number of effects that had been committed.
     pub reads: Vec<(Vec<String>, usize)>,
     /// Recorded and not confirmed messages, by number.
     pub outbox: BTreeMap<u64, PendingMessages>,
@@ -78,7 +78,7 @@ pub struct State {
     pub most_bytes_out: usize,
     /// How long a commit takes besides its trouble.
     pub commit_time: Duration,
-    /// What must never happen, and did.
+    /// Rules that were broken.
     pub violations: Vec<String>,
     trouble: VecDeque<Trouble>,
     /// Lanes whose lease was lost and that were not opened since.
@@ -102,23 +102,26 @@ impl World {
     #[must_use]
     pub fn new(lanes: BTreeMap<Arc<str>, Vec<String>>) -> Arc<Self> {
         let lanes = lanes.into_iter().map(|(lane, events)| (lane, LaneState { events, ..LaneState::default() }));
-        Arc::new(World { state: Mutex::new(State { lanes: lanes.collect(), ..State::default() }), ..World::default() })
+        Arc::new(World {
+            state: Mutex::new(WorldState { lanes: lanes.collect(), ..WorldState::default() }),
+            ..World::default()
+        })
     }
 
-    /// What the world knows now.
+    /// The state of the world now.
     ///
     /// # Panics
     /// Never: a panic elsewhere leaves the state as it is.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, WorldState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets what goes wrong from now on, operation by operation; after that nothing does.
+    /// Sets the troubles of the next operations, one each; later operations have none.
     pub fn set_trouble(&self, trouble: impl IntoIterator<Item = Trouble>) {
         self.state().trouble = trouble.into_iter().collect();
     }
 
-    /// Sets what must hold at every operation.
+    /// Sets a check that must hold at every operation.
     pub fn set_probe(&self, probe: impl Fn() -> bool + Send + 'static) {
         *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(probe));
     }
@@ -138,7 +141,7 @@ impl World {
     }
 }
 
-impl State {
+impl WorldState {
     fn violation(&mut self, what: String) {
         self.violations.push(what);
     }

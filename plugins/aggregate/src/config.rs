@@ -1,4 +1,4 @@
-//! Configuration of `aggregate`, and what it is compiled to.
+//! Configuration of `aggregate`, as written and compiled.
 
 use esclusa_plugin::KeyTemplates;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// `[route.config]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct AggregateConfig {
     table: String,
     key: BTreeMap<String, String>,
     #[serde(default)]
@@ -21,7 +21,7 @@ pub struct Config {
 
 /// Which of two values is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extreme {
+pub(crate) enum Extreme {
     /// The lesser.
     Min,
     /// The greater.
@@ -30,7 +30,7 @@ pub enum Extreme {
 
 /// The configuration, checked and compiled.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct AggregateSettings {
     /// Table of the totals.
     pub table: String,
     /// Their key.
@@ -43,15 +43,15 @@ pub struct Settings {
     pub extremes: Vec<(String, String, Extreme)>,
 }
 
-impl Settings {
+impl AggregateSettings {
     /// Checks and compiles.
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: Config) -> Result<Self, String> {
+    pub(crate) fn new(config: AggregateConfig) -> Result<Self, String> {
         let extreme =
             |fields: BTreeMap<String, String>, which| fields.into_iter().map(move |(name, field)| (name, field, which));
-        let settings = Settings {
+        let settings = AggregateSettings {
             table: config.table,
             key: KeyTemplates::compile(config.key)?,
             sums: config.sum.into_iter().collect(),

@@ -1,45 +1,45 @@
-//! What an event contributes to the totals.
+//! The contribution of an event to the totals.
 
-use crate::config::Settings;
-use esclusa_plugin::change::{Change, Kind};
+use crate::config::AggregateSettings;
 use esclusa_plugin::json::{Json, Record};
-use esclusa_plugin::template::{Problem, RenderError};
+use esclusa_plugin::table_change::{ChangeKind, TableChange};
+use esclusa_plugin::template::{FieldProblem, RenderError};
 use esclusa_plugin::{Event, EventError, number};
 
-/// What one image contributes to the totals of its key. Numbers are decimal text.
+/// The contribution of one image to the totals of its key. Numbers are decimal text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contribution {
+pub(crate) struct Contribution {
     /// The key attributes' values, in the order of the configuration.
     pub key: Vec<String>,
-    /// What is added to each sum.
+    /// The addend of each sum.
     pub sums: Vec<String>,
-    /// What is added to the count: 1 or -1.
+    /// The addend of the count: 1 or -1.
     pub count: i64,
     /// The values that compete for each extreme.
     pub extremes: Vec<String>,
 }
 
-/// What an event contributes: at most an addition and a subtraction.
+/// The contributions of an event: at most an addition and a subtraction.
 ///
 /// # Errors
-/// [`EventError::Skip`] where it lacks a field or changes nothing that counts, [`EventError::Reject`] where it is
+/// [`EventError::Skip`] if it lacks a field or changes nothing that counts, [`EventError::Reject`] if it is
 /// malformed.
-pub fn of_event(settings: &Settings, event: Event<'_>) -> Result<Vec<Contribution>, EventError> {
+pub(crate) fn of_event(settings: &AggregateSettings, event: Event<'_>) -> Result<Vec<Contribution>, EventError> {
     let record = Record::parse(event.text()?)?;
-    let Some(change) = Change::of(&record)? else {
+    let Some(change) = TableChange::of(&record)? else {
         return of_record(settings, &record).map(|contribution| vec![contribution]);
     };
     let (needs_old, needs_new) = match change.kind {
-        Kind::Insert => (false, true),
-        Kind::Modify => (true, true),
-        Kind::Remove => (true, false),
+        ChangeKind::Insert => (false, true),
+        ChangeKind::Modify => (true, true),
+        ChangeKind::Remove => (true, false),
     };
     if (needs_old && change.old.is_none()) || (needs_new && change.new.is_none()) {
         let kind = change.kind.name();
         return Err(EventError::Reject(format!("{kind} without its images: the feed must keep both, new and old")));
     }
     let image = |record: Option<&Record<'_>>| record.map(|record| of_record(settings, record)).transpose();
-    // An image that lacks a field contributes nothing; where that leaves nothing at all, the reason is given.
+    // An image that lacks a field contributes nothing; if that leaves nothing at all, the reason is given.
     let (old, new) = match (image(change.old.as_ref()), image(change.new.as_ref())) {
         (Err(EventError::Skip(_)), Ok(Some(new))) => (None, Some(new)),
         (Ok(Some(old)), Err(EventError::Skip(_))) => (Some(old), None),
@@ -63,14 +63,14 @@ fn subtraction(old: Contribution, new: Option<&Contribution>) -> Result<Contribu
     Ok(Contribution { sums: sums.map_err(|e| EventError::Reject(e.to_string()))?, count: -old.count, ..old })
 }
 
-fn of_record(settings: &Settings, record: &Record<'_>) -> Result<Contribution, EventError> {
+fn of_record(settings: &AggregateSettings, record: &Record<'_>) -> Result<Contribution, EventError> {
     let templates = settings.key.attributes();
     let mut key = Vec::with_capacity(templates.len());
     for (name, template) in templates {
         match template.render(record) {
             Ok(text) if text.is_empty() => return Err(EventError::Skip(format!("key attribute {name:?} is empty"))),
             Ok(text) => key.push(text.into_owned()),
-            Err(RenderError { field, problem: Problem::Missing | Problem::Kind("null"), .. }) => {
+            Err(RenderError { field, problem: FieldProblem::Missing | FieldProblem::Kind("null"), .. }) => {
                 return Err(missing(&field));
             }
             Err(error) => return Err(error.into()),

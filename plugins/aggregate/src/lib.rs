@@ -5,20 +5,20 @@ mod config;
 mod contribution;
 mod totals;
 
-use config::Settings;
+use config::AggregateSettings;
 use esclusa_plugin::{Batch, Effects, Failure, Plugin, export};
 use totals::Totals;
 
-/// The plugin; configured, it is a [`config::Settings`].
-pub struct Aggregate(Settings);
+/// The plugin; configured, it is a [`config::AggregateSettings`].
+pub struct Aggregate(AggregateSettings);
 
 impl Plugin for Aggregate {
-    type Config = config::Config;
+    type Config = config::AggregateConfig;
 
     const SCHEMA: &'static str = include_str!("../config.schema.json");
 
     fn new(config: Self::Config) -> Result<Self, String> {
-        Settings::new(config).map(Aggregate)
+        AggregateSettings::new(config).map(Aggregate)
     }
 
     fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure> {

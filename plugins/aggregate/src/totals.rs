@@ -1,31 +1,37 @@
-//! The totals of a batch: what is added per key, and the one write of each.
+//! The totals of a batch: one sum of contributions per key, and one write for each.
 
-use crate::config::{Extreme, Settings};
+use crate::config::{AggregateSettings, Extreme};
 use crate::contribution::Contribution;
 use esclusa_plugin::{Condition, Effects, EventError, Failure, Item, Update, Value, number, tables};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What a batch adds to the totals of one key.
+/// The contribution of a batch to the totals of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Total {
     sums: Vec<String>,
     count: i64,
     extremes: Vec<String>,
-    /// The one event that contributed; `None` where there are several.
+    /// The one event that contributed; `None` if there are several.
     cause: Option<u32>,
 }
 
-/// What a batch adds, by key. Ordered, so that the same batch gives the same effects.
+/// The contributions of a batch, by key. Ordered, so that the same batch gives the same effects.
 #[derive(Debug, Default)]
-pub struct Totals(BTreeMap<Vec<String>, Total>);
+pub(crate) struct Totals(BTreeMap<Vec<String>, Total>);
 
 impl Totals {
     /// Adds the contributions of an event: all of them or, on an error, none.
     ///
     /// # Errors
-    /// [`EventError::Reject`] where a sum cannot be held any more.
-    pub fn add(&mut self, settings: &Settings, event: u32, contributions: Vec<Contribution>) -> Result<(), EventError> {
+    /// [`EventError::Reject`] if a sum cannot be held any more.
+    pub(crate) fn add(
+        &mut self,
+        settings: &AggregateSettings,
+        event: u32,
+        contributions: Vec<Contribution>,
+    ) -> Result<(), EventError> {
+        // On the side first: the second contribution may fail, and then the first must not count.
         let mut next: BTreeMap<Vec<String>, Total> = BTreeMap::new();
         for contribution in contributions {
             let former = next.get(&contribution.key).or_else(|| self.0.get(&contribution.key));
@@ -44,12 +50,12 @@ impl Totals {
         Ok(())
     }
 
-    /// The writes. A key whose contributions add up to nothing is written all the same, so that what the table holds
-    /// does not depend on how events were batched.
+    /// The writes. A key whose contributions add up to nothing is written all the same, so that the content of the
+    /// table does not depend on how events were batched.
     ///
     /// # Errors
-    /// [`Failure`] where the table does not answer.
-    pub fn write<'a>(self, settings: &'a Settings, out: &mut Effects<'a>) -> Result<(), Failure> {
+    /// [`Failure`] if the table does not answer.
+    pub(crate) fn write<'a>(self, settings: &'a AggregateSettings, out: &mut Effects<'a>) -> Result<(), Failure> {
         for (key, total) in self.0 {
             let names = settings.key.names().map(Into::into);
             let key = Item(names.zip(key.into_iter().map(Value::from)).collect());
@@ -71,7 +77,7 @@ impl Totals {
     }
 }
 
-fn merge(settings: &Settings, former: &Total, with: &Contribution, event: u32) -> Result<Total, EventError> {
+fn merge(settings: &AggregateSettings, former: &Total, with: &Contribution, event: u32) -> Result<Total, EventError> {
     let add = |(sum, value): (&String, &String)| number::add(sum, value);
     let sums = former.sums.iter().zip(&with.sums).map(add).collect::<Result<_, _>>();
     let extremes = settings.extremes.iter().zip(former.extremes.iter().zip(&with.extremes));
@@ -84,10 +90,10 @@ fn merge(settings: &Settings, former: &Total, with: &Contribution, event: u32) -
     })
 }
 
-/// Sets the extremes that are passed. This rests on what is stored, so the write is repeated on fresh reads where that has
+/// Sets the extremes that are passed. This rests on the stored value, so the write is repeated on fresh reads if that has
 /// changed meanwhile.
 fn with_extremes<'a>(
-    settings: &'a Settings,
+    settings: &'a AggregateSettings,
     mut update: Update<'a>,
     values: Vec<String>,
 ) -> Result<Update<'a>, Failure> {
@@ -105,7 +111,7 @@ fn with_extremes<'a>(
 }
 
 impl Extreme {
-    /// True where `new` is to be kept instead of `kept`.
+    /// True if `new` is to be kept instead of `kept`.
     fn prefers(self, new: &str, kept: &str) -> bool {
         let order = number::compare(new, kept);
         order

@@ -1,5 +1,6 @@
-//! Configuration of `alert`, and what it is compiled to.
+//! Configuration of `alert`, as written and compiled.
 
+use esclusa_plugin::json::Record;
 use esclusa_plugin::{Pattern, Template};
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 /// `[route.config]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct AlertConfig {
     table: Option<String>,
     rule: Vec<RuleConfig>,
 }
@@ -27,7 +28,7 @@ struct RuleConfig {
 }
 
 /// The configuration, checked and compiled.
-pub struct Settings {
+pub(crate) struct AlertSettings {
     /// Table that remembers the last alerts.
     pub table: Option<String>,
     /// The rules, all of which are tried.
@@ -35,7 +36,7 @@ pub struct Settings {
 }
 
 /// One rule.
-pub struct Rule {
+pub(crate) struct Rule {
     /// Its name.
     pub name: String,
     /// Any of them is enough; empty: every record.
@@ -54,12 +55,12 @@ pub struct Rule {
     pub per: Option<Template>,
 }
 
-impl Settings {
+impl AlertSettings {
     /// Checks and compiles.
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: Config) -> Result<Self, String> {
+    pub(crate) fn new(config: AlertConfig) -> Result<Self, String> {
         if config.rule.is_empty() {
             return Err("config.rule: there are no rules".to_owned());
         }
@@ -68,11 +69,11 @@ impl Settings {
             return Err(format!("config.rule: the name {:?} is used twice; a cooldown belongs to a name", twice.name));
         }
         let rules = config.rule.into_iter().map(Rule::new).collect::<Result<_, _>>()?;
-        Ok(Settings { table: config.table, rules })
+        Ok(AlertSettings { table: config.table, rules })
     }
 
-    /// What is allowed, and seldom meant.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
+    /// Warnings about settings that are allowed and seldom meant.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let forgetful = self.rules.iter().filter(|rule| self.table.is_none() && rule.cooldown.is_some());
         forgetful.map(|rule| {
             format!(
@@ -111,9 +112,9 @@ impl Rule {
         })
     }
 
-    /// True where the rule applies to a record.
-    pub fn applies(&self, document: &Value) -> bool {
-        self.when.is_empty() || self.when.iter().any(|pattern| pattern.matches_value(document))
+    /// True if the rule applies to a record.
+    pub(crate) fn applies(&self, record: &Record<'_>) -> bool {
+        self.when.is_empty() || self.when.iter().any(|pattern| record.matches(pattern))
     }
 }
 

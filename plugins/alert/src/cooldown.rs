@@ -1,7 +1,7 @@
 //! Cooldowns: after an alert there is none of the same rule and key for a while, by the time of the events.
 //!
-//! A plugin keeps no state, so the time of the last alert is in a table. What is written rests on what was read and is
-//! guarded by it: of two batches at the same time one is handled again. Without a table a cooldown holds within a batch.
+//! A plugin keeps no state, so the time of the last alert is in a table. The write is guarded by the time that was read: of
+//! two batches at the same time one is handled again. Without a table a cooldown holds within a batch.
 
 use esclusa_plugin::{Condition, Effects, Event, EventError, Item, Put, Value, tables};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ const AT: &str = "at";
 const EXPIRES: &str = "expires";
 
 /// The cooldowns that a batch touches.
-pub struct Cooldowns<'a> {
+pub(crate) struct Cooldowns<'a> {
     table: Option<&'a str>,
     route: &'a str,
     last: BTreeMap<String, Last>,
@@ -28,29 +28,29 @@ struct Last {
     at: Option<u64>,
     /// In seconds since the Unix epoch.
     expires: u64,
-    /// The event that alerted; `None` where there are several.
+    /// The event that alerted; `None` if there are several.
     cause: Option<u32>,
 }
 
 impl<'a> Cooldowns<'a> {
     /// At the beginning of a batch.
-    pub fn new(table: Option<&'a str>, route: &'a str) -> Self {
+    pub(crate) fn new(table: Option<&'a str>, route: &'a str) -> Self {
         Cooldowns { table, route, last: BTreeMap::new() }
     }
 
     /// The key of a cooldown in the table.
-    pub fn id(&self, rule: &str, per: Option<&str>) -> String {
+    pub(crate) fn id(&self, rule: &str, per: Option<&str>) -> String {
         match per {
             Some(per) => format!("{}/{rule}/{per}", self.route),
             None => format!("{}/{rule}", self.route),
         }
     }
 
-    /// True where an alert is due; the cooldown of `cooldown` milliseconds begins then.
+    /// True if an alert is due; the cooldown of `cooldown` milliseconds begins then.
     ///
     /// # Errors
-    /// [`EventError::Batch`] where the table does not answer.
-    pub fn passed(&mut self, id: String, event: Event<'_>, cooldown: u64) -> Result<bool, EventError> {
+    /// [`EventError::Batch`] if the table does not answer.
+    pub(crate) fn passed(&mut self, id: String, event: Event<'_>, cooldown: u64) -> Result<bool, EventError> {
         if !self.last.contains_key(&id) {
             let stored = self.table.map(|table| read(table, &id)).transpose()?.flatten();
             self.last.insert(id.clone(), Last { stored, at: stored, ..Last::default() });
@@ -59,6 +59,7 @@ impl<'a> Cooldowns<'a> {
         if last.at.is_some_and(|at| event.timestamp() < at.saturating_add(cooldown)) {
             return Ok(false);
         }
+        // A second alert of the batch makes the write one of the batch as a whole: no single event can take it back.
         last.cause = (last.at == last.stored).then_some(event.index());
         last.at = Some(event.timestamp());
         last.expires = event.timestamp().saturating_add(cooldown).div_ceil(1000);
@@ -66,7 +67,7 @@ impl<'a> Cooldowns<'a> {
     }
 
     /// Writes the cooldowns that have begun.
-    pub fn write(self, out: &mut Effects<'a>) {
+    pub(crate) fn write(self, out: &mut Effects<'a>) {
         let Some(table) = self.table else { return };
         for (id, last) in self.last {
             let Some(at) = last.at.filter(|_| last.at != last.stored) else { continue };

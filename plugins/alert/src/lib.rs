@@ -2,23 +2,24 @@
 
 mod config;
 mod cooldown;
-mod subject;
 
-use config::{Rule, Settings};
+use config::{AlertSettings, Rule};
 use cooldown::Cooldowns;
+use esclusa_plugin::json::{Json, Record};
+use esclusa_plugin::table_change::TableChange;
 use esclusa_plugin::{Batch, Effects, Event, EventError, Failure, Plugin, Send, export, log};
-use subject::Subject;
+use std::borrow::Cow;
 
-/// The plugin; configured, it is a [`config::Settings`].
-pub struct Alert(Settings);
+/// The plugin; configured, it is a [`config::AlertSettings`].
+pub struct Alert(AlertSettings);
 
 impl Plugin for Alert {
-    type Config = config::Config;
+    type Config = config::AlertConfig;
 
     const SCHEMA: &'static str = include_str!("../config.schema.json");
 
     fn new(config: Self::Config) -> Result<Self, String> {
-        let settings = Settings::new(config)?;
+        let settings = AlertSettings::new(config)?;
         settings.warnings().for_each(|warning| log!("{warning}"));
         Ok(Alert(settings))
     }
@@ -38,16 +39,17 @@ impl Alert {
         cooldowns: &mut Cooldowns<'a>,
         out: &mut Effects<'a>,
     ) -> Result<(), EventError> {
-        let subject = Subject::of(event)?;
-        let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.applies(&subject.document)).collect();
+        let record = record(event)?;
+        let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.applies(&record)).collect();
+        // Before any template is rendered: most events match no rule, and cost no more than reading them.
         if matching.is_empty() {
             return Err(EventError::skip("no rule applies"));
         }
-        // All messages first: where one of them cannot be written, no cooldown begins.
+        // All messages first: if one of them cannot be written, no cooldown begins.
         let mut due = Vec::with_capacity(matching.len());
         for rule in matching {
-            let per = rule.per.as_ref().map(|template| template.render(&subject.record)).transpose()?;
-            due.push((rule, cooldowns.id(&rule.name, per.as_deref()), message(rule, &subject, per.as_deref())?));
+            let per = rule.per.as_ref().map(|template| template.render(&record)).transpose()?;
+            due.push((rule, cooldowns.id(&rule.name, per.as_deref()), message(rule, &record, per.as_deref())?));
         }
         let mut sent = false;
         for (rule, id, send) in due {
@@ -64,8 +66,23 @@ impl Alert {
     }
 }
 
-fn message<'a>(rule: &'a Rule, subject: &Subject<'_>, per: Option<&str>) -> Result<Send<'a>, EventError> {
-    let render = |template: &esclusa_plugin::Template| template.render(&subject.record).map(|text| text.into_owned());
+/// The record that rules look at. A table's change gives the fields of the new image, the old image as `old`, and `eventName`.
+///
+/// # Errors
+/// [`EventError::Reject`] if the payload is no JSON object.
+fn record(event: Event<'_>) -> Result<Record<'_>, EventError> {
+    let record = Record::parse(event.text()?)?;
+    let Some(change) = TableChange::of(&record)? else { return Ok(record) };
+    let mut record = change.new.unwrap_or_default();
+    if let Some(old) = change.old {
+        record.push("old", Json::Object(Cow::Owned(old.to_json())));
+    }
+    record.push("eventName", Json::Text(Cow::Borrowed(change.kind.name())));
+    Ok(record)
+}
+
+fn message<'a>(rule: &'a Rule, record: &Record<'_>, per: Option<&str>) -> Result<Send<'a>, EventError> {
+    let render = |template: &esclusa_plugin::Template| template.render(record).map(|text| text.into_owned());
     let mut send = Send::text(&rule.output, render(&rule.message)?);
     if let Some(per) = per {
         send = send.key(per.to_owned());

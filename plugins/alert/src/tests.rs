@@ -183,3 +183,17 @@ fn the_schema_names_every_option_and_nothing_else() {
         }
     }
 }
+
+#[test]
+fn a_rule_compares_numbers_with_every_digit_and_looks_into_objects() {
+    let config = r#"{"rule":[{"name":"a","when":{"n":[{"numeric":[">",1]}],"of":{"kind":["x"]}},"output":"x","message":"{n}"}]}"#;
+    let plugin: Alert = testing::plugin(config);
+    let batch = lines(
+        r#"{"n":1.00000000000000000001,"of":{"kind":"x"}}
+           {"n":1.00000000000000000001,"of":{"kind":"y"}}
+           {"n":1.0,"of":{"kind":"x"}}"#,
+    );
+    let out = call(&plugin, &batch);
+    assert_eq!(show(&out), ["0: send x 1.00000000000000000001"]);
+    assert_eq!(outcomes(&out), ["1: skip no rule applies", "2: skip no rule applies"]);
+}

@@ -1,4 +1,4 @@
-//! Configuration of `etl`, and what it is compiled to.
+//! Configuration of `etl`, as written and compiled.
 
 use esclusa_plugin::{Condition, Guard, KeyTemplates};
 use serde::Deserialize;
@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 /// `[route.config]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct EtlConfig {
     table: String,
     key: BTreeMap<String, String>,
     #[serde(default)]
-    fields: Fields,
+    fields: FieldSelection,
     #[serde(default)]
-    types: BTreeMap<String, Type>,
+    types: BTreeMap<String, AttributeType>,
     condition: Option<WriteCondition>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(untagged)]
-enum Fields {
+enum FieldSelection {
     /// Every field of the record.
     #[default]
     All,
@@ -29,10 +29,10 @@ enum Fields {
     Rename(BTreeMap<String, String>),
 }
 
-/// What an attribute is converted to.
+/// The type to which an attribute is converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Type {
+pub(crate) enum AttributeType {
     /// A text.
     Text,
     /// A decimal number.
@@ -50,29 +50,29 @@ enum WriteCondition {
 
 /// The configuration, checked and compiled.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct EtlSettings {
     /// Table written to.
     pub table: String,
     /// The key of its items.
     pub key: KeyTemplates,
     /// Attribute and path of the fields that follow; `None`: all of them.
     pub fields: Option<Vec<(String, String)>>,
-    types: BTreeMap<String, Type>,
+    types: BTreeMap<String, AttributeType>,
     unless_exists: bool,
 }
 
-impl Settings {
+impl EtlSettings {
     /// Checks and compiles.
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: Config) -> Result<Self, String> {
+    pub(crate) fn new(config: EtlConfig) -> Result<Self, String> {
         let fields = match config.fields {
-            Fields::All => None,
-            Fields::Pick(names) => Some(names.into_iter().map(|name| (name.clone(), name)).collect()),
-            Fields::Rename(renamed) => Some(renamed.into_iter().collect()),
+            FieldSelection::All => None,
+            FieldSelection::Pick(names) => Some(names.into_iter().map(|name| (name.clone(), name)).collect()),
+            FieldSelection::Rename(renamed) => Some(renamed.into_iter().collect()),
         };
-        Ok(Settings {
+        Ok(EtlSettings {
             table: config.table,
             key: KeyTemplates::compile(config.key)?,
             fields,
@@ -81,13 +81,13 @@ impl Settings {
         })
     }
 
-    /// What the attribute is converted to; `None`: it stays what it is in the record.
-    pub fn type_of(&self, attribute: &str) -> Option<Type> {
+    /// The type to which the attribute is converted; `None`: it keeps the type that it has in the record.
+    pub(crate) fn type_of(&self, attribute: &str) -> Option<AttributeType> {
         if self.types.is_empty() { None } else { self.types.get(attribute).copied() }
     }
 
     /// The guard of every put.
-    pub fn guard(&self) -> Option<Guard<'_>> {
+    pub(crate) fn guard(&self) -> Option<Guard<'_>> {
         let name = self.key.names().next().filter(|_| self.unless_exists)?;
         Some(Condition::new().absent(name).or_skip())
     }

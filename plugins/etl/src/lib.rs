@@ -4,20 +4,20 @@
 mod config;
 mod transform;
 
-use config::Settings;
+use config::EtlSettings;
 use esclusa_plugin::json::Record;
 use esclusa_plugin::{Batch, Effects, Failure, Plugin, export};
 
-/// The plugin; configured, it is a [`config::Settings`].
-pub struct Etl(Settings);
+/// The plugin; configured, it is a [`config::EtlSettings`].
+pub struct Etl(EtlSettings);
 
 impl Plugin for Etl {
-    type Config = config::Config;
+    type Config = config::EtlConfig;
 
     const SCHEMA: &'static str = include_str!("../config.schema.json");
 
     fn new(config: Self::Config) -> Result<Self, String> {
-        Settings::new(config).map(Etl)
+        EtlSettings::new(config).map(Etl)
     }
 
     fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure> {

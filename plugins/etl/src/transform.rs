@@ -1,6 +1,6 @@
 //! From an event to the item that is put.
 
-use crate::config::{Settings, Type};
+use crate::config::{AttributeType, EtlSettings};
 use esclusa_plugin::json::{Json, Record};
 use esclusa_plugin::{EventError, Item, Put, Value};
 use std::borrow::Cow;
@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 /// The put for a record, whose fields are taken out.
 ///
 /// # Errors
-/// [`EventError::Reject`] with what is wrong with the record.
-pub fn put<'a>(settings: &'a Settings, record: &mut Record<'a>) -> Result<Put<'a>, EventError> {
+/// [`EventError::Reject`] with the reason, if the record does not fit.
+pub(crate) fn put<'a>(settings: &'a EtlSettings, record: &mut Record<'a>) -> Result<Put<'a>, EventError> {
     let key = settings.key.attributes();
     let mut item = Item::with_capacity(key.len() + record.fields().len());
     for (name, template) in key {
@@ -38,9 +38,9 @@ pub fn put<'a>(settings: &'a Settings, record: &mut Record<'a>) -> Result<Put<'a
     Ok(Put { table: Cow::Borrowed(&settings.table), item, guard: settings.guard() })
 }
 
-/// Adds an attribute. Most are texts that stay as they are, which are made where the item keeps them.
+/// Adds an attribute. Most are texts that stay as they are: they are built inside the item, not moved there.
 #[inline(always)]
-fn push<'a>(item: &mut Item<'a>, settings: &Settings, name: Cow<'a, str>, json: Json<'a>) -> Result<(), EventError> {
+fn push<'a>(item: &mut Item<'a>, settings: &EtlSettings, name: Cow<'a, str>, json: Json<'a>) -> Result<(), EventError> {
     match json {
         Json::Text(text) if !name.is_empty() && settings.type_of(&name).is_none() => {
             item.0.push((name, Value::Text(text)));
@@ -53,13 +53,14 @@ fn push<'a>(item: &mut Item<'a>, settings: &Settings, name: Cow<'a, str>, json: 
     Ok(())
 }
 
-fn value<'a>(settings: &Settings, name: &str, json: Json<'a>) -> Result<Value<'a>, EventError> {
+fn value<'a>(settings: &EtlSettings, name: &str, json: Json<'a>) -> Result<Value<'a>, EventError> {
     let reject = |what: &dyn std::fmt::Display| Err(EventError::Reject(format!("field {name:?}: {what}")));
     if name.is_empty() {
         return Err(EventError::reject("a field has an empty name"));
     }
     let json = match settings.type_of(name) {
         None => json,
+        // Null has every type: a record that lacks a value is no mistake.
         Some(_) if json == Json::Null => Json::Null,
         Some(wanted) => match convert(wanted, json) {
             Ok(json) => json,
@@ -69,22 +70,22 @@ fn value<'a>(settings: &Settings, name: &str, json: Json<'a>) -> Result<Value<'a
     Value::from_json(json).or_else(|error| reject(&error))
 }
 
-fn convert(wanted: Type, json: Json<'_>) -> Result<Json<'_>, String> {
+fn convert(wanted: AttributeType, json: Json<'_>) -> Result<Json<'_>, String> {
     Ok(match (wanted, json) {
-        (Type::Text, Json::Number(text)) => Json::Text(text),
-        (Type::Text, Json::Boolean(value)) => Json::Text(Cow::Borrowed(if value { "true" } else { "false" })),
-        (Type::Number, Json::Text(text)) => Json::Number(text),
-        (Type::Boolean, Json::Text(text)) if text == "true" => Json::Boolean(true),
-        (Type::Boolean, Json::Text(text)) if text == "false" => Json::Boolean(false),
-        (Type::Text, json @ Json::Text(_))
-        | (Type::Number, json @ Json::Number(_))
-        | (Type::Boolean, json @ Json::Boolean(_)) => json,
-        (Type::Boolean, Json::Text(text)) => return Err(format!("{text:?} is neither true nor false")),
+        (AttributeType::Text, Json::Number(text)) => Json::Text(text),
+        (AttributeType::Text, Json::Boolean(value)) => Json::Text(Cow::Borrowed(if value { "true" } else { "false" })),
+        (AttributeType::Number, Json::Text(text)) => Json::Number(text),
+        (AttributeType::Boolean, Json::Text(text)) if text == "true" => Json::Boolean(true),
+        (AttributeType::Boolean, Json::Text(text)) if text == "false" => Json::Boolean(false),
+        (AttributeType::Text, json @ Json::Text(_))
+        | (AttributeType::Number, json @ Json::Number(_))
+        | (AttributeType::Boolean, json @ Json::Boolean(_)) => json,
+        (AttributeType::Boolean, Json::Text(text)) => return Err(format!("{text:?} is neither true nor false")),
         (wanted, json) => return Err(format!("{} cannot become {}", json.kind(), wanted.name())),
     })
 }
 
-/// Where a name occurs twice, the last one counts: a field of the record replaces a key attribute of the same name, and
+/// If a name occurs twice, the last one counts: a field of the record replaces a key attribute of the same name, and
 /// of two fields of a record the later one counts.
 fn keep_last(item: &mut Item<'_>) {
     let attributes = &mut item.0;
@@ -98,7 +99,7 @@ fn keep_last(item: &mut Item<'_>) {
     attributes.retain(|_| last.next().unwrap_or(true));
 }
 
-/// True where the names surely differ, seen from their lengths and ends alone: so for most records.
+/// True if the names surely differ by their lengths and ends alone, as those of most records do. A false costs only time.
 fn all_differ<'n>(names: impl Iterator<Item = &'n [u8]>) -> bool {
     let mut seen = [0_u64; 16];
     for name in names {
@@ -116,12 +117,12 @@ fn all_differ<'n>(names: impl Iterator<Item = &'n [u8]>) -> bool {
     true
 }
 
-impl Type {
+impl AttributeType {
     fn name(self) -> &'static str {
         match self {
-            Type::Text => "a text",
-            Type::Number => "a number",
-            Type::Boolean => "a boolean",
+            AttributeType::Text => "a text",
+            AttributeType::Number => "a number",
+            AttributeType::Boolean => "a boolean",
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Configuration of `inventory`: the tables, and what the attributes are called.
+//! Configuration of `inventory`: the tables, and the names of the attributes.
 
 use serde::Deserialize;
 
 /// `[route.config]`. The defaults are the names of the ticket shop that this was made for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct InventoryConfig {
     /// The inventory table.
     pub table: String,
     /// Its index by event.
@@ -28,7 +28,7 @@ pub struct Config {
     /// Attribute: state.
     #[serde(default = "state")]
     pub state: String,
-    /// Attribute: capacity, in the inventory what is left of it.
+    /// Attribute: capacity, in the inventory the number of free tickets.
     #[serde(default = "capacity")]
     pub capacity: String,
     /// Attribute of a mirrored event that changes whenever tickets are reserved or given back.
@@ -39,10 +39,10 @@ pub struct Config {
     /// Attribute of a reservation: its event.
     #[serde(default = "event")]
     pub event: String,
-    /// State of what is active.
+    /// State of active events and reservations.
     #[serde(default = "active")]
     pub active: String,
-    /// State of what the organisers have cancelled.
+    /// State of events that the organisers have cancelled.
     #[serde(default = "cancelled")]
     pub cancelled: String,
 }

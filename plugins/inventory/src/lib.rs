@@ -4,19 +4,19 @@
 mod config;
 mod mirror;
 
-use config::Config;
+use config::InventoryConfig;
 use esclusa_plugin::{Batch, Effects, Failure, Plugin, export};
 use mirror::Mirror;
 
 /// The plugin.
-pub struct Inventory(Config);
+pub struct Inventory(InventoryConfig);
 
 impl Plugin for Inventory {
-    type Config = Config;
+    type Config = InventoryConfig;
 
     const SCHEMA: &'static str = include_str!("../config.schema.json");
 
-    fn new(config: Config) -> Result<Self, String> {
+    fn new(config: InventoryConfig) -> Result<Self, String> {
         Ok(Inventory(config))
     }
 

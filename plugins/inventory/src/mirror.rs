@@ -1,50 +1,50 @@
 //! One batch of changes of the events table.
 //!
 //! A reservation made while its event is being cancelled must not stay active. Making one lowers the capacity left of the
-//! mirrored event, so the cancellation is guarded by that: where it has changed since it was read, the batch is handled
-//! again, with fresh reads, and finds the reservation. Where tickets can also be given back, the capacity may be the same
-//! again: then whoever sells counts its writes in an attribute, named by `version`, and the guard looks at that too.
+//! mirrored event, so the cancellation is guarded by the capacity: if that has changed since the plugin read it, the batch is
+//! handled again, with fresh reads, and finds the reservation. If tickets can also be given back, the capacity may be the
+//! same again. Then the plugin that sells counts its writes in an attribute, named by `version`, and the guard looks at that too.
 
-use crate::config::Config;
-use esclusa_plugin::change::{Change, Kind};
+use crate::config::InventoryConfig;
 use esclusa_plugin::json::{Json, Record};
+use esclusa_plugin::table_change::{ChangeKind, TableChange};
 use esclusa_plugin::tables::{self, Selection};
 use esclusa_plugin::{Condition, Delete, Effects, Event, EventError, Item, Put, Update, Value, number};
 use std::collections::BTreeMap;
 
-/// What the batch has done so far.
-pub struct Mirror<'a> {
-    config: &'a Config,
+/// The effects of the batch so far.
+pub(crate) struct Mirror<'a> {
+    config: &'a InventoryConfig,
     /// Events that earlier changes of the batch have written (true) or deleted (false): reads do not show that yet.
     written: BTreeMap<String, bool>,
 }
 
 impl<'a> Mirror<'a> {
     /// At the beginning of a batch.
-    pub fn new(config: &'a Config) -> Self {
+    pub(crate) fn new(config: &'a InventoryConfig) -> Self {
         Mirror { config, written: BTreeMap::new() }
     }
 
     /// Mirrors one change.
     ///
     /// # Errors
-    /// [`EventError::Reject`] for what is no change of an events table, [`EventError::Skip`] for a change of something
+    /// [`EventError::Reject`] for a payload that is no change of an events table, [`EventError::Skip`] for a change of something
     /// that is not mirrored.
-    pub fn event(&mut self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
+    pub(crate) fn event(&mut self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
         let record = Record::parse(event.text()?)?;
-        let change = Change::of(&record)?
+        let change = TableChange::of(&record)?
             .ok_or_else(|| EventError::reject("not a change of a table: eventName and dynamodb are missing"))?;
         let name = self.name(&change)?;
         match (change.kind, change.new) {
-            (Kind::Remove, _) => out.push(Delete::new(&self.config.table, self.event_key(&name))),
+            (ChangeKind::Remove, _) => out.push(Delete::new(&self.config.table, self.event_key(&name))),
             (_, None) => return Err(EventError::reject("the change has no NewImage: the feed must keep new images")),
-            (Kind::Insert, Some(new)) => {
+            (ChangeKind::Insert, Some(new)) => {
                 let unless_there = Condition::new().absent(&self.config.partition_key).or_skip();
                 out.push(Put::new(&self.config.table, self.mirrored(&name, &new)?).guard(unless_there));
             }
-            (Kind::Modify, Some(new)) => self.modify(&name, change.old.as_ref(), &new, out)?,
+            (ChangeKind::Modify, Some(new)) => self.modify(&name, change.old.as_ref(), &new, out)?,
         }
-        self.written.insert(name, change.kind != Kind::Remove);
+        self.written.insert(name, change.kind != ChangeKind::Remove);
         Ok(())
     }
 
@@ -60,6 +60,7 @@ impl<'a> Mirror<'a> {
         let cancels = cancelled && old.is_none_or(|old| state(old) != state(new));
         // The mirrored event is read before its reservations: see the top of this file.
         let stored = match self.written.get(name) {
+            // Written by this batch: it exists, though a read does not show it yet.
             Some(true) => Some(None),
             Some(false) => None,
             None => tables::get(&self.config.table, &self.event_key(name))?.map(Some),
@@ -83,7 +84,7 @@ impl<'a> Mirror<'a> {
         if cancels { self.cancel_reservations(name, out) } else { Ok(()) }
     }
 
-    /// Holds where no reservation was made since `stored` was read.
+    /// Holds if no reservation was made since `stored` was read.
     fn unchanged(&self, stored: &Item<'static>) -> Condition<'a> {
         let attributes = [Some(&self.config.capacity), self.config.version.as_ref()];
         attributes.into_iter().flatten().fold(Condition::new(), |condition, attribute| match stored.get(attribute) {
@@ -92,7 +93,7 @@ impl<'a> Mirror<'a> {
         })
     }
 
-    /// What has changed. The inventory's capacity is what is left, so it changes by the difference.
+    /// The update for a changed event. Its capacity here is the number of free tickets, so it changes by the difference.
     fn update(&self, name: &str, old: Option<&Record<'a>>, new: &Record<'a>) -> Result<Update<'a>, EventError> {
         let mut update = Update::new(&self.config.table, self.event_key(name));
         for attribute in [&self.config.state, &self.config.category] {
@@ -107,7 +108,7 @@ impl<'a> Mirror<'a> {
             _ => None,
         };
         if let Some((old, new)) = old.and_then(capacity).zip(capacity(new)) {
-            let reject = |error: number::Error| EventError::Reject(error.to_string());
+            let reject = |error: number::NumberError| EventError::Reject(error.to_string());
             let difference = number::add(&new, &number::negate(&old).map_err(reject)?).map_err(reject)?;
             if difference != "0" {
                 update = update.add(&self.config.capacity, difference);
@@ -133,7 +134,7 @@ impl<'a> Mirror<'a> {
         Ok(())
     }
 
-    fn name(&self, change: &Change<'_>) -> Result<String, EventError> {
+    fn name(&self, change: &TableChange<'_>) -> Result<String, EventError> {
         let images = [Some(&change.keys), change.new.as_ref(), change.old.as_ref()];
         match images.into_iter().flatten().find_map(|image| image.text(&self.config.name)) {
             Some(name) if !name.is_empty() => Ok(name.to_owned()),

@@ -1,4 +1,4 @@
-//! Columns: their types, and what of a record fits.
+//! Columns: their types, and the values of a record that fit.
 
 use crate::moment;
 use esclusa_plugin::json::Json;
@@ -13,16 +13,16 @@ const DECIMAL_DIGITS: u32 = 18;
 
 /// A column.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub(crate) struct Column {
     /// Its name; also the field's.
     pub name: String,
     /// Its type.
-    pub kind: Type,
+    pub kind: ColumnType,
 }
 
 /// The unit of a timestamp. Parquet has no seconds: they are stored as milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// `timestamp[s]`
     Second,
     /// `timestamp[ms]`
@@ -33,7 +33,7 @@ pub enum Unit {
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Type {
+pub(crate) enum ColumnType {
     /// `int32`
     Int32,
     /// `int64`
@@ -56,7 +56,7 @@ pub enum Type {
 
 /// The value of a column in one row.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Cell {
+pub(crate) enum Cell {
     /// No value.
     Null,
     /// Also dates, as days since the Unix epoch.
@@ -73,23 +73,23 @@ pub enum Cell {
     Text(String),
 }
 
-impl Type {
+impl ColumnType {
     /// The type that a configuration names.
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn parse(name: &str) -> Result<Self, String> {
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
         Ok(match name {
-            "int32" => Type::Int32,
-            "int64" => Type::Int64,
-            "float32" | "float" => Type::Float32,
-            "float64" | "double" => Type::Float64,
-            "bool" | "boolean" => Type::Boolean,
-            "string" => Type::Text,
-            "date" => Type::Date,
-            "timestamp[s]" => Type::Timestamp(Unit::Second),
-            "timestamp[ms]" => Type::Timestamp(Unit::Milli),
-            "timestamp[us]" => Type::Timestamp(Unit::Micro),
+            "int32" => ColumnType::Int32,
+            "int64" => ColumnType::Int64,
+            "float32" | "float" => ColumnType::Float32,
+            "float64" | "double" => ColumnType::Float64,
+            "bool" | "boolean" => ColumnType::Boolean,
+            "string" => ColumnType::Text,
+            "date" => ColumnType::Date,
+            "timestamp[s]" => ColumnType::Timestamp(Unit::Second),
+            "timestamp[ms]" => ColumnType::Timestamp(Unit::Milli),
+            "timestamp[us]" => ColumnType::Timestamp(Unit::Micro),
             _ => return Self::parse_decimal(name),
         })
     }
@@ -108,24 +108,24 @@ impl Type {
         if precision == 0 || precision > DECIMAL_DIGITS || scale > precision {
             return Err(format!("{name}: a decimal has 1 to {DECIMAL_DIGITS} digits, of which the scale is a part"));
         }
-        Ok(Type::Decimal(precision, scale))
+        Ok(ColumnType::Decimal(precision, scale))
     }
 }
 
-impl fmt::Display for Type {
+impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Type::Int32 => "int32",
-            Type::Int64 => "int64",
-            Type::Float32 => "float32",
-            Type::Float64 => "float64",
-            Type::Boolean => "bool",
-            Type::Text => "string",
-            Type::Date => "date",
-            Type::Timestamp(Unit::Second) => "timestamp[s]",
-            Type::Timestamp(Unit::Milli) => "timestamp[ms]",
-            Type::Timestamp(Unit::Micro) => "timestamp[us]",
-            Type::Decimal(precision, scale) => return write!(f, "decimal({precision},{scale})"),
+            ColumnType::Int32 => "int32",
+            ColumnType::Int64 => "int64",
+            ColumnType::Float32 => "float32",
+            ColumnType::Float64 => "float64",
+            ColumnType::Boolean => "bool",
+            ColumnType::Text => "string",
+            ColumnType::Date => "date",
+            ColumnType::Timestamp(Unit::Second) => "timestamp[s]",
+            ColumnType::Timestamp(Unit::Milli) => "timestamp[ms]",
+            ColumnType::Timestamp(Unit::Micro) => "timestamp[us]",
+            ColumnType::Decimal(precision, scale) => return write!(f, "decimal({precision},{scale})"),
         })
     }
 }
@@ -134,26 +134,28 @@ impl Column {
     /// The column as Parquet describes it; it can be null.
     ///
     /// # Errors
-    /// [`ParquetError`] where it cannot be described.
-    pub fn schema(&self) -> Result<SchemaType, ParquetError> {
+    /// [`ParquetError`] if it cannot be described.
+    pub(crate) fn schema(&self) -> Result<SchemaType, ParquetError> {
         let (physical, logical) = match self.kind {
-            Type::Int32 => (Physical::INT32, None),
-            Type::Int64 => (Physical::INT64, None),
-            Type::Float32 => (Physical::FLOAT, None),
-            Type::Float64 => (Physical::DOUBLE, None),
-            Type::Boolean => (Physical::BOOLEAN, None),
-            Type::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-            Type::Date => (Physical::INT32, Some(LogicalType::Date)),
-            Type::Timestamp(Unit::Micro) => (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MICROS))),
-            Type::Timestamp(_) => (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MILLIS))),
-            Type::Decimal(precision, scale) => {
+            ColumnType::Int32 => (Physical::INT32, None),
+            ColumnType::Int64 => (Physical::INT64, None),
+            ColumnType::Float32 => (Physical::FLOAT, None),
+            ColumnType::Float64 => (Physical::DOUBLE, None),
+            ColumnType::Boolean => (Physical::BOOLEAN, None),
+            ColumnType::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            ColumnType::Date => (Physical::INT32, Some(LogicalType::Date)),
+            ColumnType::Timestamp(Unit::Micro) => {
+                (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MICROS)))
+            }
+            ColumnType::Timestamp(_) => (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MILLIS))),
+            ColumnType::Decimal(precision, scale) => {
                 (Physical::INT64, Some(LogicalType::decimal(scale as i32, precision as i32)))
             }
         };
         let mut builder = SchemaType::primitive_type_builder(&self.name, physical)
             .with_repetition(Repetition::OPTIONAL)
             .with_logical_type(logical);
-        if let Type::Decimal(precision, scale) = self.kind {
+        if let ColumnType::Decimal(precision, scale) = self.kind {
             builder = builder.with_precision(precision as i32).with_scale(scale as i32);
         }
         builder.build()
@@ -162,8 +164,8 @@ impl Column {
     /// The column's value for a field; a missing one is null.
     ///
     /// # Errors
-    /// Column, what it expects and what was found.
-    pub fn cell(&self, field: Option<Json<'_>>) -> Result<Cell, String> {
+    /// The column, the expected kind of value and the one that was found.
+    pub(crate) fn cell(&self, field: Option<Json<'_>>) -> Result<Cell, String> {
         let field = match field {
             None | Some(Json::Null) => return Ok(Cell::Null),
             Some(field) => field,
@@ -181,20 +183,24 @@ impl Column {
 
     fn fit(&self, field: &Json<'_>) -> Option<Cell> {
         match (self.kind, field) {
-            (Type::Int32, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int32),
-            (Type::Int64, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int64),
-            (Type::Float32, Json::Number(text)) => text.parse().ok().filter(|f: &f32| f.is_finite()).map(Cell::Float32),
-            (Type::Float64, Json::Number(text)) => text.parse().ok().filter(|f: &f64| f.is_finite()).map(Cell::Float64),
-            (Type::Boolean, Json::Boolean(value)) => Some(Cell::Boolean(*value)),
-            (Type::Text, Json::Text(text)) => Some(Cell::Text(text.to_string())),
-            (Type::Date, Json::Text(text)) => moment::date(text).and_then(|d| d.try_into().ok()).map(Cell::Int32),
-            (Type::Timestamp(unit), Json::Text(text)) => timestamp(unit, text).map(Cell::Int64),
-            (Type::Timestamp(unit), Json::Number(text)) => {
+            (ColumnType::Int32, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int32),
+            (ColumnType::Int64, Json::Number(text)) => integer(text)?.parse().ok().map(Cell::Int64),
+            (ColumnType::Float32, Json::Number(text)) => {
+                text.parse().ok().filter(|f: &f32| f.is_finite()).map(Cell::Float32)
+            }
+            (ColumnType::Float64, Json::Number(text)) => {
+                text.parse().ok().filter(|f: &f64| f.is_finite()).map(Cell::Float64)
+            }
+            (ColumnType::Boolean, Json::Boolean(value)) => Some(Cell::Boolean(*value)),
+            (ColumnType::Text, Json::Text(text)) => Some(Cell::Text(text.to_string())),
+            (ColumnType::Date, Json::Text(text)) => moment::date(text).and_then(|d| d.try_into().ok()).map(Cell::Int32),
+            (ColumnType::Timestamp(unit), Json::Text(text)) => timestamp(unit, text).map(Cell::Int64),
+            (ColumnType::Timestamp(unit), Json::Number(text)) => {
                 let value: i64 = text.parse().ok()?;
                 let factor = if unit == Unit::Second { 1000 } else { 1 };
                 value.checked_mul(factor).map(Cell::Int64)
             }
-            (Type::Decimal(precision, scale), Json::Number(text) | Json::Text(text)) => {
+            (ColumnType::Decimal(precision, scale), Json::Number(text) | Json::Text(text)) => {
                 decimal(text, precision, scale).map(Cell::Int64)
             }
             _ => None,
@@ -202,7 +208,7 @@ impl Column {
     }
 }
 
-/// A whole number, also where it is written as `5.0` or `5e0`.
+/// A whole number, also if it is written as `5.0` or `5e0`.
 fn integer(text: &str) -> Option<String> {
     number::canonical(text).ok().filter(|canonical| !canonical.contains('.'))
 }
@@ -216,7 +222,7 @@ fn timestamp(unit: Unit, text: &str) -> Option<i64> {
     }
 }
 
-/// The digits of a decimal without its point; `None` where there are more than fit.
+/// The digits of a decimal without its point; `None` if there are more than fit.
 fn decimal(text: &str, precision: u32, scale: u32) -> Option<i64> {
     let canonical = number::canonical(text).ok()?;
     let (whole, fraction) = canonical.split_once('.').unwrap_or((&canonical, ""));

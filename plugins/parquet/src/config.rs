@@ -1,6 +1,6 @@
-//! Configuration of `parquet`, and what it is compiled to.
+//! Configuration of `parquet`, as written and compiled.
 
-use crate::column::{Column, Type};
+use crate::column::{Column, ColumnType};
 use crate::path;
 use esclusa_plugin::Template;
 use parquet::schema::types::{Type as SchemaType, TypePtr};
@@ -12,10 +12,10 @@ use std::sync::Arc;
 /// `[route.config]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct ParquetConfig {
     store: String,
     path: String,
-    columns: Columns,
+    columns: ColumnList,
     #[serde(default)]
     compression: Compression,
 }
@@ -23,7 +23,7 @@ pub struct Config {
 /// How pages are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Compression {
+pub(crate) enum Compression {
     /// Fast, and read by everything.
     #[default]
     Snappy,
@@ -33,22 +33,22 @@ pub enum Compression {
 
 /// Name and type of each column, in the order of the configuration.
 #[derive(Debug)]
-struct Columns(Vec<(String, String)>);
+struct ColumnList(Vec<(String, String)>);
 
-impl<'de> Deserialize<'de> for Columns {
+impl<'de> Deserialize<'de> for ColumnList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Columns;
+            type Value = ColumnList;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("column = type")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Columns, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ColumnList, A::Error> {
                 let mut columns = Vec::new();
                 while let Some(column) = map.next_entry()? {
                     columns.push(column);
                 }
-                Ok(Columns(columns))
+                Ok(ColumnList(columns))
             }
         }
         deserializer.deserialize_map(InOrder)
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for Columns {
 
 /// The configuration, checked and compiled.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct ParquetSettings {
     /// Object store written to.
     pub store: String,
     /// Template of the path.
@@ -70,15 +70,15 @@ pub struct Settings {
     pub compression: Compression,
 }
 
-impl Settings {
+impl ParquetSettings {
     /// Checks and compiles.
     ///
     /// # Errors
     /// In words for the operator.
-    pub fn new(config: Config) -> Result<Self, String> {
+    pub(crate) fn new(config: ParquetConfig) -> Result<Self, String> {
         let template = Template::parse(&config.path).map_err(|error| format!("config.path: {error}"))?;
         path::check(&template)?;
-        let column = |(name, kind): (String, String)| match Type::parse(&kind) {
+        let column = |(name, kind): (String, String)| match ColumnType::parse(&kind) {
             Ok(kind) => Ok(Column { name, kind }),
             Err(error) => Err(format!("config.columns.{name}: {error}")),
         };
@@ -88,7 +88,7 @@ impl Settings {
         }
         let fields = columns.iter().map(|column| column.schema().map(Arc::new)).collect::<Result<_, _>>();
         let schema = fields.and_then(|fields| SchemaType::group_type_builder("record").with_fields(fields).build());
-        Ok(Settings {
+        Ok(ParquetSettings {
             store: config.store,
             path: template,
             columns,

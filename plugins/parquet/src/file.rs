@@ -1,7 +1,7 @@
 //! A Parquet file: rows are collected in columns and written as one row group. The bytes depend on the rows alone.
 
-use crate::column::{Cell, Column, Type};
-use crate::config::{Compression, Settings};
+use crate::column::{Cell, Column, ColumnType};
+use crate::config::{Compression, ParquetSettings};
 use crate::row::Row;
 use parquet::basic::Compression as Codec;
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
@@ -14,19 +14,19 @@ use std::sync::Arc;
 const CREATED_BY: &str = "esclusa-parquet";
 
 /// Rows of one file.
-pub struct File {
-    columns: Vec<Data>,
+pub(crate) struct RowFile {
+    columns: Vec<ColumnData>,
     first: Option<u32>,
     several: bool,
 }
 
 /// The values of a column that are there, and for each row whether it has one.
-struct Data {
-    values: Values,
+struct ColumnData {
+    values: ColumnValues,
     levels: Vec<i16>,
 }
 
-enum Values {
+enum ColumnValues {
     Int32(Vec<i32>),
     Int64(Vec<i64>),
     Float32(Vec<f32>),
@@ -35,15 +35,15 @@ enum Values {
     Text(Vec<ByteArray>),
 }
 
-impl File {
+impl RowFile {
     /// Without rows.
-    pub fn new(columns: &[Column]) -> Self {
-        let data = |column: &Column| Data { values: Values::of(column.kind), levels: Vec::new() };
-        File { columns: columns.iter().map(data).collect(), first: None, several: false }
+    pub(crate) fn new(columns: &[Column]) -> Self {
+        let data = |column: &Column| ColumnData { values: ColumnValues::of(column.kind), levels: Vec::new() };
+        RowFile { columns: columns.iter().map(data).collect(), first: None, several: false }
     }
 
     /// Adds a row of this event.
-    pub fn push(&mut self, event: u32, row: Row) {
+    pub(crate) fn push(&mut self, event: u32, row: Row) {
         self.several |= self.first.is_some_and(|first| first != event);
         self.first.get_or_insert(event);
         for (column, cell) in self.columns.iter_mut().zip(row) {
@@ -51,16 +51,16 @@ impl File {
         }
     }
 
-    /// The event that all rows come from; `None` where there are several.
-    pub fn cause(&self) -> Option<u32> {
+    /// The event that all rows come from; `None` if there are several.
+    pub(crate) fn cause(&self) -> Option<u32> {
         self.first.filter(|_| !self.several)
     }
 
     /// The file's bytes.
     ///
     /// # Errors
-    /// [`ParquetError`] where the library refuses, which is a bug of this plugin.
-    pub fn write(self, settings: &Settings) -> Result<Vec<u8>, ParquetError> {
+    /// [`ParquetError`] if the library refuses, which is a bug of this plugin.
+    pub(crate) fn write(self, settings: &ParquetSettings) -> Result<Vec<u8>, ParquetError> {
         let codec = match settings.compression {
             Compression::Snappy => Codec::SNAPPY,
             Compression::None => Codec::UNCOMPRESSED,
@@ -77,29 +77,30 @@ impl File {
     }
 }
 
-impl Data {
+impl ColumnData {
     fn push(&mut self, cell: Cell) {
         match (&mut self.values, cell) {
-            (Values::Int32(values), Cell::Int32(value)) => values.push(value),
-            (Values::Int64(values), Cell::Int64(value)) => values.push(value),
-            (Values::Float32(values), Cell::Float32(value)) => values.push(value),
-            (Values::Float64(values), Cell::Float64(value)) => values.push(value),
-            (Values::Boolean(values), Cell::Boolean(value)) => values.push(value),
-            (Values::Text(values), Cell::Text(value)) => values.push(value.into_bytes().into()),
+            (ColumnValues::Int32(values), Cell::Int32(value)) => values.push(value),
+            (ColumnValues::Int64(values), Cell::Int64(value)) => values.push(value),
+            (ColumnValues::Float32(values), Cell::Float32(value)) => values.push(value),
+            (ColumnValues::Float64(values), Cell::Float64(value)) => values.push(value),
+            (ColumnValues::Boolean(values), Cell::Boolean(value)) => values.push(value),
+            (ColumnValues::Text(values), Cell::Text(value)) => values.push(value.into_bytes().into()),
             // A cell is null, or of its column's type.
             _ => return self.levels.push(0),
         }
+        // The library takes the values that are there, and a level for each row: 1 with a value, 0 without.
         self.levels.push(1);
     }
 
     fn write(&self, group: &mut SerializedRowGroupWriter<'_, Vec<u8>>) -> Result<(), ParquetError> {
         match &self.values {
-            Values::Int32(values) => self.write_as::<Int32Type>(group, values),
-            Values::Int64(values) => self.write_as::<Int64Type>(group, values),
-            Values::Float32(values) => self.write_as::<FloatType>(group, values),
-            Values::Float64(values) => self.write_as::<DoubleType>(group, values),
-            Values::Boolean(values) => self.write_as::<BoolType>(group, values),
-            Values::Text(values) => self.write_as::<ByteArrayType>(group, values),
+            ColumnValues::Int32(values) => self.write_as::<Int32Type>(group, values),
+            ColumnValues::Int64(values) => self.write_as::<Int64Type>(group, values),
+            ColumnValues::Float32(values) => self.write_as::<FloatType>(group, values),
+            ColumnValues::Float64(values) => self.write_as::<DoubleType>(group, values),
+            ColumnValues::Boolean(values) => self.write_as::<BoolType>(group, values),
+            ColumnValues::Text(values) => self.write_as::<ByteArrayType>(group, values),
         }
     }
 
@@ -115,15 +116,15 @@ impl Data {
     }
 }
 
-impl Values {
-    fn of(kind: Type) -> Self {
+impl ColumnValues {
+    fn of(kind: ColumnType) -> Self {
         match kind {
-            Type::Int32 | Type::Date => Values::Int32(Vec::new()),
-            Type::Int64 | Type::Timestamp(_) | Type::Decimal(..) => Values::Int64(Vec::new()),
-            Type::Float32 => Values::Float32(Vec::new()),
-            Type::Float64 => Values::Float64(Vec::new()),
-            Type::Boolean => Values::Boolean(Vec::new()),
-            Type::Text => Values::Text(Vec::new()),
+            ColumnType::Int32 | ColumnType::Date => ColumnValues::Int32(Vec::new()),
+            ColumnType::Int64 | ColumnType::Timestamp(_) | ColumnType::Decimal(..) => ColumnValues::Int64(Vec::new()),
+            ColumnType::Float32 => ColumnValues::Float32(Vec::new()),
+            ColumnType::Float64 => ColumnValues::Float64(Vec::new()),
+            ColumnType::Boolean => ColumnValues::Boolean(Vec::new()),
+            ColumnType::Text => ColumnValues::Text(Vec::new()),
         }
     }
 }

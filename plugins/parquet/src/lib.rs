@@ -8,31 +8,31 @@ mod moment;
 mod path;
 mod row;
 
-use config::Settings;
+use config::ParquetSettings;
 use esclusa_plugin::{Batch, Effects, Failure, Object, Plugin, export};
-use file::File;
-use path::Paths;
+use file::RowFile;
+use path::PathTemplate;
 use std::collections::BTreeMap;
 
-/// The plugin; configured, it is a [`config::Settings`].
-pub struct Parquet(Settings);
+/// The plugin; configured, it is a [`config::ParquetSettings`].
+pub struct Parquet(ParquetSettings);
 
 impl Plugin for Parquet {
-    type Config = config::Config;
+    type Config = config::ParquetConfig;
 
     const SCHEMA: &'static str = include_str!("../config.schema.json");
 
     fn new(config: Self::Config) -> Result<Self, String> {
-        Settings::new(config).map(Parquet)
+        ParquetSettings::new(config).map(Parquet)
     }
 
     fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure> {
         let settings = &self.0;
-        let paths = Paths::new(&settings.path, batch);
-        let mut files: BTreeMap<String, File> = BTreeMap::new();
+        let paths = PathTemplate::new(&settings.path, batch);
+        let mut files: BTreeMap<String, RowFile> = BTreeMap::new();
         out.for_each(batch, |event, _| {
             for (path, row) in row::of_event(settings, &paths, event)? {
-                let file = files.entry(path).or_insert_with(|| File::new(&settings.columns));
+                let file = files.entry(path).or_insert_with(|| RowFile::new(&settings.columns));
                 file.push(event.index(), row);
             }
             Ok(())

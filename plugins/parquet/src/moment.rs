@@ -1,7 +1,7 @@
 //! ISO 8601 dates and timestamps. One without an offset is taken as it is; one with an offset is turned to UTC.
 
 /// Days since the Unix epoch of a date: `2024-10-06`.
-pub fn date(text: &str) -> Option<i64> {
+pub(crate) fn date(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     if bytes.len() != 10 || bytes.get(4) != Some(&b'-') || bytes.get(7) != Some(&b'-') {
         return None;
@@ -18,9 +18,9 @@ pub fn date(text: &str) -> Option<i64> {
     (1..=last).contains(&day).then(|| days(year, month, day))
 }
 
-/// Microseconds since the Unix epoch of a timestamp: `2024-10-06T20:00:00`, with a fraction and an offset where there are
+/// Microseconds since the Unix epoch of a timestamp: `2024-10-06T20:00:00`, with a fraction and an offset if there are
 /// some. A date alone is its midnight.
-pub fn micros(text: &str) -> Option<i64> {
+pub(crate) fn micros(text: &str) -> Option<i64> {
     let days = date(text.get(..10)?)?;
     let Some(rest) = text.get(11..) else { return (text.len() == 10).then_some(days * 86_400_000_000) };
     if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
@@ -81,7 +81,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Date and hour of a moment in milliseconds since the Unix epoch: `2024-10-06` and `20`.
-pub fn date_and_hour(millis: u64) -> (String, String) {
+pub(crate) fn date_and_hour(millis: u64) -> (String, String) {
     let hours = (millis / 3_600_000) as i64;
     let mut year = 1970 + hours / 24 / 366;
     while days(year + 1, 1, 1) <= hours / 24 {

@@ -5,14 +5,14 @@ use esclusa_plugin::json::{Json, Record};
 use esclusa_plugin::{Batch, EventError, Template};
 use std::borrow::Cow;
 
-/// What the batch itself gives to the template.
+/// The fields of a path template that the batch gives, not the record.
 const OF_THE_BATCH: [&str; 3] = ["batch", "date", "hour"];
 
 /// Makes paths for the rows of a batch.
-pub struct Paths<'a> {
+pub(crate) struct PathTemplate<'a> {
     template: &'a Template,
     of_the_batch: [String; 3],
-    /// The path, where it does not depend on the record.
+    /// The path, if it does not depend on the record.
     common: Option<String>,
 }
 
@@ -20,18 +20,18 @@ pub struct Paths<'a> {
 ///
 /// # Errors
 /// In words for the operator.
-pub fn check(template: &Template) -> Result<(), String> {
+pub(crate) fn check(template: &Template) -> Result<(), String> {
     if template.fields().any(|field| field == "batch") {
         return Ok(());
     }
     Err(format!("config.path: {:?} has no {{batch}}; each batch would overwrite the one before", template.source()))
 }
 
-impl<'a> Paths<'a> {
+impl<'a> PathTemplate<'a> {
     /// For the rows of this batch.
-    pub fn new(template: &'a Template, batch: &Batch) -> Self {
+    pub(crate) fn new(template: &'a Template, batch: &Batch) -> Self {
         let (date, hour) = moment::date_and_hour(batch.now());
-        let mut paths = Paths { template, of_the_batch: [name(batch), date, hour], common: None };
+        let mut paths = PathTemplate { template, of_the_batch: [name(batch), date, hour], common: None };
         if template.fields().all(|field| OF_THE_BATCH.contains(&field)) {
             paths.common = paths.of_record(&Record::default()).ok();
         }
@@ -41,12 +41,13 @@ impl<'a> Paths<'a> {
     /// The path for a record.
     ///
     /// # Errors
-    /// [`EventError::Reject`] where a field is missing, or would lead out of its directory.
-    pub fn of_record(&self, record: &Record<'_>) -> Result<String, EventError> {
+    /// [`EventError::Reject`] if a field is missing, or would lead out of its directory.
+    pub(crate) fn of_record(&self, record: &Record<'_>) -> Result<String, EventError> {
         if let Some(common) = &self.common {
             return Ok(common.clone());
         }
         for field in self.template.fields().filter(|field| !OF_THE_BATCH.contains(field)) {
+            // A record must not lead out of the directory that the template gives it.
             if let Some(Json::Text(text)) = record.find(field)
                 && (text.is_empty() || text == "." || text == ".." || text.contains(['/', '\\', '\0']))
             {

@@ -4,7 +4,7 @@ use crate::item::Value;
 pub use esclusa_data::item::Otherwise;
 use std::borrow::Cow;
 
-/// What must hold of an attribute. Only `Absent` and `NotEqual` hold where there is none.
+/// A comparison with an attribute. If the item lacks the attribute, only `Absent` and `NotEqual` hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison<'a> {
     /// The attribute exists.
@@ -31,12 +31,12 @@ pub enum Comparison<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition<'a>(pub Vec<(Cow<'a, str>, Comparison<'a>)>);
 
-/// A condition on the stored item, and what happens where it does not hold.
+/// A condition on the stored item, and what the router does if it does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard<'a> {
     /// The condition.
     pub condition: Condition<'a>,
-    /// What happens otherwise.
+    /// What the router does if it does not hold.
     pub otherwise: Otherwise,
 }
 
@@ -72,13 +72,13 @@ impl<'a> Condition<'a> {
         self.and(attribute, Comparison::Equal(value.into()))
     }
 
-    /// A guard that repeats the batch, with fresh reads, where this does not hold: for writes that rest on what was read.
+    /// A guard that repeats the batch, with fresh reads, if this does not hold: for writes that rest on a read.
     #[must_use]
     pub fn or_rerun(self) -> Guard<'a> {
         Guard { condition: self, otherwise: Otherwise::Rerun }
     }
 
-    /// A guard that leaves the write out where this does not hold: for "insert unless it is there".
+    /// A guard that leaves the write out if this does not hold: for "insert unless it is there".
     #[must_use]
     pub fn or_skip(self) -> Guard<'a> {
         Guard { condition: self, otherwise: Otherwise::Skip }

@@ -1,26 +1,26 @@
-//! Effects: what a plugin wants done. Names are those of routes.toml.
+//! Effects: actions that a plugin asks the router for. Names are those of routes.toml.
 
 use crate::condition::Guard;
 use crate::item::{Item, Value};
 use std::borrow::Cow;
 
-/// Something to be done, and the event that caused it.
+/// An action, and the event that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect<'a> {
     /// Index of the causing event; `None`: the batch as a whole.
     pub cause: Option<u32>,
-    /// What is to be done.
+    /// The action.
     pub action: Action<'a>,
 }
 
-/// What is to be done.
+/// One action: a write, an object or a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action<'a> {
     /// Stores an item, replacing the one with the same key.
     Put(Put<'a>),
-    /// Changes attributes of an item; creates it where it does not exist.
+    /// Changes attributes of an item; creates it if it does not exist.
     Update(Update<'a>),
-    /// Deletes an item; nothing happens where it does not exist.
+    /// Deletes an item; nothing happens if it does not exist.
     Delete(Delete<'a>),
     /// Stores an object.
     Object(Object<'a>),
@@ -41,7 +41,7 @@ pub struct Put<'a> {
 
 /// One change of an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change<'a> {
+pub enum AttributeChange<'a> {
     /// Sets the value.
     Set(Value<'a>),
     /// Adds a decimal number; a missing attribute counts as 0.
@@ -58,7 +58,7 @@ pub struct Update<'a> {
     /// Exactly the key attributes.
     pub key: Item<'a>,
     /// Attribute and change.
-    pub changes: Vec<(Cow<'a, str>, Change<'a>)>,
+    pub changes: Vec<(Cow<'a, str>, AttributeChange<'a>)>,
     /// Condition on the stored item.
     pub guard: Option<Guard<'a>>,
 }
@@ -106,7 +106,7 @@ impl<'a> Put<'a> {
         Put { table: table.into(), item, guard: None }
     }
 
-    /// Only where the guard's condition holds of the stored item.
+    /// Only if the guard's condition holds of the stored item.
     #[must_use]
     pub fn guard(mut self, guard: Guard<'a>) -> Self {
         self.guard = Some(guard);
@@ -123,25 +123,25 @@ impl<'a> Update<'a> {
     /// Sets an attribute.
     #[must_use]
     pub fn set(mut self, attribute: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
-        self.changes.push((attribute.into(), Change::Set(value.into())));
+        self.changes.push((attribute.into(), AttributeChange::Set(value.into())));
         self
     }
 
     /// Adds a decimal number to an attribute; a missing one counts as 0.
     #[must_use]
     pub fn add(mut self, attribute: impl Into<Cow<'a, str>>, number: impl Into<Cow<'a, str>>) -> Self {
-        self.changes.push((attribute.into(), Change::Add(number.into())));
+        self.changes.push((attribute.into(), AttributeChange::Add(number.into())));
         self
     }
 
     /// Removes an attribute.
     #[must_use]
     pub fn remove(mut self, attribute: impl Into<Cow<'a, str>>) -> Self {
-        self.changes.push((attribute.into(), Change::Remove));
+        self.changes.push((attribute.into(), AttributeChange::Remove));
         self
     }
 
-    /// Only where the guard's condition holds of the stored item.
+    /// Only if the guard's condition holds of the stored item.
     #[must_use]
     pub fn guard(mut self, guard: Guard<'a>) -> Self {
         self.guard = Some(guard);
@@ -155,7 +155,7 @@ impl<'a> Delete<'a> {
         Delete { table: table.into(), key, guard: None }
     }
 
-    /// Only where the guard's condition holds of the stored item.
+    /// Only if the guard's condition holds of the stored item.
     #[must_use]
     pub fn guard(mut self, guard: Guard<'a>) -> Self {
         self.guard = Some(guard);

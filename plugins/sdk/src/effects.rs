@@ -1,11 +1,11 @@
-//! What a call gives back: effects, what became of single events, and replies.
+//! The output of a call: effects, outcomes of single events, and replies.
 
 use crate::batch::{Batch, Event};
 use crate::effect::{Action, Delete, Effect, Put};
 use crate::failure::{EventError, Failure};
 use crate::item::Item;
 
-/// What to do with an event that did not go through.
+/// How the router goes on with an event that did not go through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
     /// Try again, not before so many milliseconds.
@@ -16,12 +16,12 @@ pub enum Disposition {
     Skip(String),
 }
 
-/// What became of an event that is not simply done.
+/// The outcome of an event that is not simply done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Index of the event in the batch.
     pub event: u32,
-    /// What to do with it.
+    /// How the router goes on with it.
     pub disposition: Disposition,
 }
 
@@ -38,7 +38,7 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Collects what is to be done. Effects happen in the order in which they are pushed, after the call.
+/// Collects the output of a call. The router carries out effects after the call, in the order in which they were pushed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects<'a> {
     effects: Vec<Effect<'a>>,
@@ -54,7 +54,7 @@ impl<'a> Effects<'a> {
         Effects { effects: Vec::with_capacity(events), ..Effects::default() }
     }
 
-    /// Calls `handle` for each event. Where it fails for one, the effects and replies that it pushed for that event
+    /// Calls `handle` for each event. If it fails for an event, the effects and replies that it pushed for that event
     /// are taken back and the event is retried, rejected or skipped; the others go on.
     ///
     /// # Errors
@@ -82,6 +82,7 @@ impl<'a> Effects<'a> {
         let result = handle(self);
         self.cause = None;
         let Err(error) = result else { return Ok(()) };
+        // An event has all of its effects or none: a retry must not find half of them done.
         self.effects.truncate(effects);
         self.replies.truncate(replies);
         let disposition = match error {
@@ -94,13 +95,13 @@ impl<'a> Effects<'a> {
         Ok(())
     }
 
-    /// Wants something done, because of the event at hand, or of the batch outside of [`Effects::for_each`].
+    /// Adds an effect. Within [`Effects::for_each`] the event at hand caused it, outside of it the batch as a whole.
     pub fn push(&mut self, action: impl Into<Action<'a>>) {
         let cause = self.cause;
         self.push_for(cause, action);
     }
 
-    /// The same, because of the event with this index; `None`: because of the batch as a whole.
+    /// Adds an effect that the event with this index caused; `None`: the batch as a whole.
     pub fn push_for(&mut self, cause: Option<u32>, action: impl Into<Action<'a>>) {
         self.effects.push(Effect { cause, action: action.into() });
     }
@@ -127,7 +128,7 @@ impl<'a> Effects<'a> {
         &self.effects
     }
 
-    /// What became of events that are not simply done.
+    /// The outcomes of events that are not simply done.
     #[must_use]
     pub fn outcomes(&self) -> &[Outcome] {
         &self.outcomes

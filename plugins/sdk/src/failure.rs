@@ -1,9 +1,9 @@
-//! What goes wrong: with one event, or with the batch.
+//! Failures: of one event, or of the whole batch.
 
-use crate::{item, json, number, tables, template};
+use crate::{json, number, tables, template};
 use std::fmt;
 
-/// An event that did not go through. Its effects are taken back; the other events of the batch are not touched.
+/// An event that did not go through. Its effects are dropped; the other events of the batch go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventError {
     /// Try again, not before so many milliseconds; the route's policy bounds it.
@@ -46,8 +46,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-impl From<json::Error> for EventError {
-    fn from(error: json::Error) -> Self {
+impl From<json::JsonError> for EventError {
+    fn from(error: json::JsonError) -> Self {
         EventError::Reject(format!("the payload is not JSON: {error}"))
     }
 }
@@ -58,20 +58,20 @@ impl From<template::RenderError> for EventError {
     }
 }
 
-impl From<number::Error> for EventError {
-    fn from(error: number::Error) -> Self {
+impl From<number::NumberError> for EventError {
+    fn from(error: number::NumberError) -> Self {
         EventError::Reject(error.to_string())
     }
 }
 
-impl From<item::Unstorable> for EventError {
-    fn from(error: item::Unstorable) -> Self {
+impl From<json::document::Unstorable> for EventError {
+    fn from(error: json::document::Unstorable) -> Self {
         EventError::Reject(error.to_string())
     }
 }
 
-impl From<tables::Error> for EventError {
-    fn from(error: tables::Error) -> Self {
+impl From<tables::TableError> for EventError {
+    fn from(error: tables::TableError) -> Self {
         EventError::Batch(error.into())
     }
 }
@@ -83,11 +83,11 @@ impl From<Failure> for EventError {
 }
 
 /// A table that does not answer may answer later; a wrong read stays wrong.
-impl From<tables::Error> for Failure {
-    fn from(error: tables::Error) -> Self {
+impl From<tables::TableError> for Failure {
+    fn from(error: tables::TableError) -> Self {
         match error {
-            tables::Error::Unavailable(_) => Failure::Retry(error.to_string()),
-            tables::Error::NotGranted(_) | tables::Error::Invalid(_) => Failure::Halt(error.to_string()),
+            tables::TableError::Unavailable(_) => Failure::Retry(error.to_string()),
+            tables::TableError::NotGranted(_) | tables::TableError::Invalid(_) => Failure::Halt(error.to_string()),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The guest side of the boundary: what the router calls, and what the plugin may call.
+//! The guest side of the boundary: the exports that the router calls, and the imports that the plugin calls.
 //!
 //! `wit-bindgen` reads the contract and generates the imports. The exports are written here instead, since every event
 //! passes through them: effects are lowered straight from borrowed texts, with no copy of a string and one allocation
 //! for all attributes of a batch ([`lower`]). Of the generated export macro only the description of the component's
-//! type is used; it finds our macros where it expects its own, in [`exports`].
+//! type is used; it finds our macros at the paths of its own, in [`exports`].
 #![expect(unsafe_code, reason = "the canonical ABI passes addresses in linear memory")]
 
 #[doc(hidden)]
@@ -12,12 +12,10 @@
 pub mod bindings;
 mod lift;
 mod lower;
-mod reads;
 #[cfg(feature = "slim")]
 mod slim;
 
 use crate::plugin::{self, Plugin};
-pub use reads::{get, query};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -77,7 +75,7 @@ macro_rules! __esclusa_export_handler {
 /// `lifecycle.describe`. The answer stays allocated: an instance is asked once.
 pub fn describe<P: Plugin>(package: &'static str, version: &'static str, description: &'static str) -> *const u8 {
     let name = package.strip_prefix("esclusa-").unwrap_or(package);
-    leak(lower::Info::new(name, version, description, P::SCHEMA))
+    leak(lower::LoweredInfo::new(name, version, description, P::SCHEMA))
 }
 
 /// `lifecycle.init`. The answer stays allocated: an instance is initialised once.

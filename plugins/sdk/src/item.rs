@@ -1,11 +1,11 @@
 //! Items as the tables hold them. Numbers stay decimal text end to end: no digit is lost.
 
-use crate::json::{Json, document};
+use crate::json::Json;
+use crate::json::document::{self, Unstorable};
 use crate::number;
 use std::borrow::Cow;
-use std::fmt;
 
-/// The value of an attribute. It borrows from the batch or from the plugin's configuration where it can.
+/// The value of an attribute. It borrows from the batch or from the plugin's configuration if it can.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[repr(u32)] // as for `Json`
 pub enum Value<'a> {
@@ -26,26 +26,6 @@ pub enum Value<'a> {
     /// A list or map, as DynamoDB JSON.
     Document(Cow<'a, str>),
 }
-
-/// A JSON value that no table can hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unstorable {
-    /// A number without a place in tables.
-    Number(number::Error),
-    /// More lists and maps within each other than [`document::MAX_DEPTH`].
-    TooDeep,
-}
-
-impl fmt::Display for Unstorable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unstorable::Number(error) => error.fmt(f),
-            Unstorable::TooDeep => write!(f, "more than {} arrays and objects within each other", document::MAX_DEPTH),
-        }
-    }
-}
-
-impl std::error::Error for Unstorable {}
 
 /// Attributes by name: `Item::new().with("id", "a").with("count", 3)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,7 +66,7 @@ impl<'a> Item<'a> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
 
-    /// The text of an attribute; `None` where it is absent or no text.
+    /// The text of an attribute; `None` if it is absent or no text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
@@ -100,17 +80,17 @@ impl<'a> Value<'a> {
     /// A decimal number as text, every digit kept.
     ///
     /// # Errors
-    /// [`number::Error`] where it is no number that a table can hold.
-    pub fn number(text: impl Into<Cow<'a, str>>) -> Result<Self, number::Error> {
+    /// [`number::NumberError`] if it is no number that a table can hold.
+    pub fn number(text: impl Into<Cow<'a, str>>) -> Result<Self, number::NumberError> {
         let text = text.into();
         number::check(&text)?;
         Ok(Value::Number(text))
     }
 
-    /// What a table holds of a JSON value: arrays and objects become documents.
+    /// The value that a table stores for a JSON value: arrays and objects become documents.
     ///
     /// # Errors
-    /// [`Unstorable`] where a number in it cannot be stored, or it is too deep.
+    /// [`Unstorable`] if a number in it cannot be stored, or it is too deep.
     #[inline(always)]
     pub fn from_json(json: Json<'a>) -> Result<Self, Unstorable> {
         Ok(match json {

@@ -1,4 +1,4 @@
-//! JSON records, read where they lie: texts without escapes and numbers are slices of the payload, so that no digit
+//! JSON records, read in place: texts without escapes and numbers are slices of the payload, so that no digit
 //! is lost and little is copied.
 //!
 //! This reads one object into its fields, in one pass, and checks all of it by the same rules as serde_json (a test
@@ -7,26 +7,27 @@
 pub mod document;
 mod scan;
 
+use esclusa_data::filter::{FieldValue, Pattern};
 pub use esclusa_data::json::write_text;
 
 use scan::Scanner;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What is wrong with a text that should be JSON, and where.
+/// A mistake in a text that should be JSON, and its byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Error {
+pub struct JsonError {
     at: usize,
     what: &'static str,
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}", self.what, self.at)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for JsonError {}
 
 /// A JSON value. Arrays and objects are their text, already checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +58,9 @@ impl<'a> Record<'a> {
     /// Reads a JSON object.
     ///
     /// # Errors
-    /// [`Error`] where the text is not JSON, or not an object.
-    pub fn parse(text: &'a str) -> Result<Self, Error> {
+    /// [`JsonError`] if the text is not JSON, or not an object.
+    pub fn parse(text: &'a str) -> Result<Self, JsonError> {
+        // Room for most records, since growing copies the fields.
         let mut record = Record { fields: Vec::with_capacity(16) };
         record.read(text)?;
         Ok(record)
@@ -68,7 +70,7 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     /// As [`Record::parse`]; the record is left with some of the fields then.
-    pub fn read(&mut self, text: &'a str) -> Result<(), Error> {
+    pub fn read(&mut self, text: &'a str) -> Result<(), JsonError> {
         self.fields.clear();
         let mut scanner = Scanner::new(text);
         scanner.object()?;
@@ -100,13 +102,28 @@ impl<'a> Record<'a> {
         self.fields.iter().rfind(|(n, _)| n == name).map(|(_, value)| value)
     }
 
-    /// The text of a field; `None` where it is absent or no text.
+    /// The text of a field; `None` if it is absent or no text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
             Json::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// True if the pattern matches the record: fields of the pattern are fields of the record. The payload is not read again,
+    /// except for arrays and objects that the pattern looks into.
+    #[must_use]
+    pub fn matches(&self, pattern: &Pattern) -> bool {
+        pattern.matches_fields(|name| {
+            Some(match self.get(name)? {
+                Json::Null => FieldValue::Null,
+                Json::Boolean(value) => FieldValue::Boolean(*value),
+                Json::Number(literal) => FieldValue::Number(literal),
+                Json::Text(text) => FieldValue::Text(text),
+                Json::Array(text) | Json::Object(text) => FieldValue::Json(text),
+            })
+        })
     }
 
     /// The record as JSON text; of a name that occurs twice, only the last one.
@@ -131,6 +148,7 @@ impl<'a> Record<'a> {
     /// The field at a path: `customer.address.city`. A field whose name has the points in it goes first.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Json<'a>> {
+        // A name with points in it is rare, but no path could reach it otherwise.
         if let Some(value) = self.get(path) {
             return Some(value.clone());
         }
@@ -158,7 +176,7 @@ impl Json<'_> {
         }
     }
 
-    /// What kind of value it is, for messages.
+    /// The kind of the value, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

@@ -34,15 +34,14 @@
 //! Everything compiles natively too, so a plugin's tests need no host: see [`testing`].
 
 pub mod batch;
-pub mod change;
 pub mod condition;
 pub mod effect;
 pub mod effects;
 pub mod failure;
 pub mod item;
 pub mod json;
-pub mod key;
 pub mod plugin;
+pub mod table_change;
 pub mod tables;
 pub mod template;
 
@@ -53,7 +52,7 @@ pub mod testing;
 #[doc(hidden)]
 pub mod guest;
 
-pub use batch::{Batch, Event, Origin};
+pub use batch::{Batch, Columns, Event, Origin};
 pub use condition::{Comparison, Condition, Guard, Otherwise};
 pub use effect::{Action, Delete, Effect, Object, Put, Send, Update};
 pub use effects::{Disposition, Effects, Outcome, Reply};
@@ -61,9 +60,8 @@ pub use esclusa_data::filter::{FilterError, Pattern};
 pub use esclusa_data::item::number;
 pub use failure::{EventError, Failure};
 pub use item::{Item, Value};
-pub use key::KeyTemplates;
 pub use plugin::Plugin;
-pub use template::Template;
+pub use template::{KeyTemplates, Template};
 
 /// Writes a line to the router's log, under the name of the route: `log!("{n} orders")`.
 #[macro_export]

@@ -3,8 +3,7 @@
 use crate::{Batch, Effects, Failure};
 use serde::de::DeserializeOwned;
 
-/// A plugin: configured once, then given batch after batch. It keeps no state between batches; what it wants to
-/// remember goes into a table.
+/// A plugin: configured once, then given batch after batch. It keeps no state between batches; a table remembers for it.
 pub trait Plugin: Sized + 'static {
     /// The route's `[route.config]`. Deny unknown fields, so that a typo is found.
     type Config: DeserializeOwned;
@@ -15,14 +14,14 @@ pub trait Plugin: Sized + 'static {
     /// Checks and compiles the configuration.
     ///
     /// # Errors
-    /// In words for the operator: this version does not take traffic then.
+    /// In words for the operator. The router then gives this version no events.
     fn new(config: Self::Config) -> Result<Self, String>;
 
-    /// Handles a batch. What is to be done goes into `out`; nothing happens before this returns. See
+    /// Handles a batch. Its effects go into `out`; the router carries them out after this returns. See
     /// [`Effects::for_each`] for the usual loop.
     ///
     /// # Errors
-    /// [`Failure`] where the batch as a whole did not go through; `out` is dropped then.
+    /// [`Failure`] if the batch as a whole did not go through; `out` is dropped then.
     fn handle<'a>(&'a self, batch: &'a Batch, out: &mut Effects<'a>) -> Result<(), Failure>;
 }
 

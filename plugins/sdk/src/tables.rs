@@ -1,16 +1,25 @@
-//! Reads of the tables that the route grants. A read sees everything committed before the batch, and nothing of the
+//! Reads of the tables that the route grants. A read sees everything that was committed before the batch, and none of the
 //! effects that the plugin is about to return.
 //!
 //! In tests, [`crate::testing::Tables`] answers.
 
+#[cfg(target_family = "wasm")]
+#[path = "tables/imports.rs"]
+mod reader;
+#[cfg(not(target_family = "wasm"))]
+#[path = "tables/stand_in.rs"]
+mod reader;
+
 use crate::condition::Condition;
 use crate::item::Item;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use reader::{TableReader, with_reader};
 use std::fmt;
 
-/// A read that gave nothing. With `?` a handler turns it into a retry of the batch where the table did not answer,
-/// and stops the route where the read itself is wrong.
+/// A read that failed. With `?` a handler turns it into a retry of the batch if the table did not answer, and into a stop
+/// of the route if the read itself is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Error {
+pub enum TableError {
     /// The route does not grant the table of this name.
     NotGranted(String),
     /// The read is wrong: an unknown index, a key that is not the table's.
@@ -19,16 +28,16 @@ pub enum Error {
     Unavailable(String),
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NotGranted(table) => write!(f, "table {table:?} is not granted: add it to the route's tables"),
-            Error::Invalid(reason) | Error::Unavailable(reason) => f.write_str(reason),
+            TableError::NotGranted(table) => write!(f, "table {table:?} is not granted: add it to the route's tables"),
+            TableError::Invalid(reason) | TableError::Unavailable(reason) => f.write_str(reason),
         }
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for TableError {}
 
 /// A query: `Selection::of("inventario", Condition::new().equal("Evento", name)).index("evento-email")`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,21 +88,15 @@ impl<'a> Selection<'a> {
 /// The item with this key, which is exactly the key attributes.
 ///
 /// # Errors
-/// [`Error`].
-pub fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
-    #[cfg(target_family = "wasm")]
-    return crate::guest::get(table, key);
-    #[cfg(not(target_family = "wasm"))]
-    crate::testing::answer(|tables| tables.get(table, key))
+/// [`TableError`].
+pub fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, TableError> {
+    reader::get(table, key)
 }
 
 /// The selected items, in the order of the sort key.
 ///
 /// # Errors
-/// [`Error`].
-pub fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
-    #[cfg(target_family = "wasm")]
-    return crate::guest::query(selection);
-    #[cfg(not(target_family = "wasm"))]
-    crate::testing::answer(|tables| tables.query(selection))
+/// [`TableError`].
+pub fn query(selection: &Selection<'_>) -> Result<Vec<Item<'static>>, TableError> {
+    reader::query(selection)
 }

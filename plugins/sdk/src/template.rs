@@ -12,17 +12,17 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     source: String,
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Literal(String),
-    Field { path: String, format: Option<Format> },
+    Field { path: String, format: Option<FieldFormat> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum FieldFormat {
     Date,
     Year,
     Month,
@@ -33,25 +33,25 @@ enum Format {
 
 /// A template that is written wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct TemplateError {
     template: String,
     column: usize,
     what: String,
 }
 
-/// A record that does not have what a template needs.
+/// A record that lacks a field that a template needs, or has another kind of value there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderError {
     template: String,
     /// The field.
     pub field: String,
-    /// What is the matter with it.
-    pub problem: Problem,
+    /// Why it does not fit.
+    pub problem: FieldProblem,
 }
 
-/// What is the matter with a field.
+/// Why a field does not fit a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
+pub enum FieldProblem {
     /// The record does not have it.
     Missing,
     /// It is null, an array or an object.
@@ -60,23 +60,23 @@ pub enum Problem {
     NotATimestamp(String),
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "template {:?}, column {}: {}", self.template, self.column, self.what)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for TemplateError {}
 
 impl fmt::Display for RenderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RenderError { template, field, problem } = self;
         match problem {
-            Problem::Missing => write!(f, "field {field:?} is missing, template {template:?} needs it"),
-            Problem::Kind(kind) => {
+            FieldProblem::Missing => write!(f, "field {field:?} is missing, template {template:?} needs it"),
+            FieldProblem::Kind(kind) => {
                 write!(f, "field {field:?} is {kind}, template {template:?} needs a text or a number")
             }
-            Problem::NotATimestamp(text) => {
+            FieldProblem::NotATimestamp(text) => {
                 write!(
                     f,
                     "field {field:?} is {text:?}, template {template:?} needs an ISO timestamp like 2026-01-31T08:00:00Z"
@@ -92,15 +92,15 @@ impl Template {
     /// Compiles a template.
     ///
     /// # Errors
-    /// [`Error`], which says what is wrong and at which column.
-    pub fn parse(source: &str) -> Result<Self, Error> {
+    /// [`TemplateError`], with the mistake and its column.
+    pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut literal = String::new();
         let mut rest = source;
         while let Some(at) = rest.find(['{', '}']) {
             let (before, after) = rest.split_at(at);
             literal.push_str(before);
-            let error = |what: &str| Error::new(source, source.len() - after.len(), what);
+            let error = |what: &str| TemplateError::new(source, source.len() - after.len(), what);
             if let Some(tail) = after.strip_prefix("{{").or_else(|| after.strip_prefix("}}")) {
                 literal.push_str(after.get(..1).unwrap_or_default());
                 rest = tail;
@@ -113,14 +113,14 @@ impl Template {
                 return Err(error("a `{` without its `}`; write `{{` for a brace"));
             };
             if !literal.is_empty() {
-                parts.push(Part::Literal(std::mem::take(&mut literal)));
+                parts.push(TemplatePart::Literal(std::mem::take(&mut literal)));
             }
-            parts.push(Part::parse(field).map_err(|what| error(&what))?);
+            parts.push(TemplatePart::parse(field).map_err(|what| error(&what))?);
             rest = tail;
         }
         literal.push_str(rest);
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
+            parts.push(TemplatePart::Literal(literal));
         }
         Ok(Template { source: source.to_owned(), parts })
     }
@@ -134,8 +134,8 @@ impl Template {
     /// The fields that it needs.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Field { path, .. } => Some(path.as_str()),
-            Part::Literal(_) => None,
+            TemplatePart::Field { path, .. } => Some(path.as_str()),
+            TemplatePart::Literal(_) => None,
         })
     }
 
@@ -144,7 +144,8 @@ impl Template {
     /// # Errors
     /// [`RenderError`], which names the field and the template.
     pub fn render<'a>(&self, record: &Record<'a>) -> Result<Cow<'a, str>, RenderError> {
-        if let [Part::Field { path, format: None }] = self.parts.as_slice()
+        // Most templates of keys are a single field, and most fields are texts: they are not copied.
+        if let [TemplatePart::Field { path, format: None }] = self.parts.as_slice()
             && let Some(Json::Text(Cow::Borrowed(text))) = record.get(path)
         {
             return Ok(Cow::Borrowed(text));
@@ -152,19 +153,19 @@ impl Template {
         self.render_with(|path| record.find(path))
     }
 
-    /// The text, with the fields from anywhere.
+    /// The text, with the fields that `field` gives.
     ///
     /// # Errors
     /// [`RenderError`], which names the field and the template.
     pub fn render_with<'a>(&self, field: impl Fn(&str) -> Option<Json<'a>>) -> Result<Cow<'a, str>, RenderError> {
-        if let [Part::Field { path, format }] = self.parts.as_slice() {
+        if let [TemplatePart::Field { path, format }] = self.parts.as_slice() {
             return self.part(path, *format, field(path));
         }
         let mut text = String::with_capacity(self.source.len() + 64);
         for part in &self.parts {
             match part {
-                Part::Literal(literal) => text.push_str(literal),
-                Part::Field { path, format } => text.push_str(&self.part(path, *format, field(path))?),
+                TemplatePart::Literal(literal) => text.push_str(literal),
+                TemplatePart::Field { path, format } => text.push_str(&self.part(path, *format, field(path))?),
             }
         }
         Ok(Cow::Owned(text))
@@ -173,35 +174,35 @@ impl Template {
     fn part<'a>(
         &self,
         path: &str,
-        format: Option<Format>,
+        format: Option<FieldFormat>,
         value: Option<Json<'a>>,
     ) -> Result<Cow<'a, str>, RenderError> {
         let problem = match value {
-            Some(value) if format == Some(Format::Json) => {
+            Some(value) if format == Some(FieldFormat::Json) => {
                 let mut text = String::new();
                 value.write(&mut text);
                 return Ok(Cow::Owned(text));
             }
             Some(Json::Text(text)) => match format.map_or(Some(text.clone()), |f| f.apply(&text)) {
                 Some(text) => return Ok(text),
-                None => Problem::NotATimestamp(text.into_owned()),
+                None => FieldProblem::NotATimestamp(text.into_owned()),
             },
             Some(Json::Number(literal)) if format.is_none() => return Ok(literal),
-            Some(Json::Number(literal)) => Problem::NotATimestamp(literal.into_owned()),
+            Some(Json::Number(literal)) => FieldProblem::NotATimestamp(literal.into_owned()),
             Some(Json::Boolean(value)) if format.is_none() => {
                 return Ok(Cow::Borrowed(if value { "true" } else { "false" }));
             }
-            Some(other) => Problem::Kind(other.kind()),
-            None => Problem::Missing,
+            Some(other) => FieldProblem::Kind(other.kind()),
+            None => FieldProblem::Missing,
         };
         Err(RenderError { template: self.source.clone(), field: path.to_owned(), problem })
     }
 }
 
-impl Part {
+impl TemplatePart {
     fn parse(field: &str) -> Result<Self, String> {
         let (path, format) = match field.split_once(':') {
-            Some((path, format)) => (path, Some(Format::parse(format)?)),
+            Some((path, format)) => (path, Some(FieldFormat::parse(format)?)),
             None => (field, None),
         };
         if path.is_empty() || path.split('.').any(str::is_empty) {
@@ -210,24 +211,24 @@ impl Part {
         if path.contains('{') {
             return Err("a `{` within a field; write `{{` for a brace".to_owned());
         }
-        Ok(Part::Field { path: path.to_owned(), format })
+        Ok(TemplatePart::Field { path: path.to_owned(), format })
     }
 }
 
-impl Format {
+impl FieldFormat {
     fn parse(name: &str) -> Result<Self, String> {
         Ok(match name {
-            "date" => Format::Date,
-            "year" => Format::Year,
-            "month" => Format::Month,
-            "day" => Format::Day,
-            "hour" => Format::Hour,
-            "json" => Format::Json,
+            "date" => FieldFormat::Date,
+            "year" => FieldFormat::Year,
+            "month" => FieldFormat::Month,
+            "day" => FieldFormat::Day,
+            "hour" => FieldFormat::Hour,
+            "json" => FieldFormat::Json,
             _ => return Err(format!("unknown format {name:?}; there are date, year, month, day, hour and json")),
         })
     }
 
-    /// The part of an ISO timestamp; `None` where it is none. JSON is no part of one.
+    /// The part of an ISO timestamp; `None` if it is none. JSON is no part of one.
     fn apply<'a>(self, text: &Cow<'a, str>) -> Option<Cow<'a, str>> {
         let shape = |part: &str, shape: &str| {
             part.len() == shape.len()
@@ -242,12 +243,12 @@ impl Format {
             return None;
         }
         let range = match self {
-            Format::Date => 0..10,
-            Format::Year => 0..4,
-            Format::Month => 5..7,
-            Format::Day => 8..10,
-            Format::Hour => 11..13,
-            Format::Json => return None,
+            FieldFormat::Date => 0..10,
+            FieldFormat::Year => 0..4,
+            FieldFormat::Month => 5..7,
+            FieldFormat::Day => 8..10,
+            FieldFormat::Hour => 11..13,
+            FieldFormat::Json => return None,
         };
         let part =
             |text: &str| text.get(range.clone()).is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
@@ -261,10 +262,43 @@ impl Format {
     }
 }
 
-impl Error {
+impl TemplateError {
     fn new(template: &str, at: usize, what: &str) -> Self {
         let column = template.get(..at).unwrap_or_default().chars().count() + 1;
-        Error { template: template.to_owned(), column, what: what.to_owned() }
+        TemplateError { template: template.to_owned(), column, what: what.to_owned() }
+    }
+}
+
+/// A template for each key attribute of a table, in the order in which they were given. There is at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyTemplates(Vec<(String, Template)>);
+
+impl KeyTemplates {
+    /// Compiles `config.key`: a template for each attribute.
+    ///
+    /// # Errors
+    /// In words for the operator, if there is none or one is written wrong.
+    pub fn compile(key: impl IntoIterator<Item = (String, String)>) -> Result<Self, String> {
+        let compile = |(name, template): (String, String)| match Template::parse(&template) {
+            Ok(template) => Ok((name, template)),
+            Err(error) => Err(format!("config.key.{name}: {error}")),
+        };
+        let attributes = key.into_iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+        if attributes.is_empty() {
+            return Err("config.key: name the key attributes of the table, each with a template".to_owned());
+        }
+        Ok(KeyTemplates(attributes))
+    }
+
+    /// Attributes and their templates.
+    #[must_use]
+    pub fn attributes(&self) -> &[(String, Template)] {
+        &self.0
+    }
+
+    /// The names of the attributes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 }
 

@@ -25,35 +25,17 @@ mod store;
 use crate::batch::{Batch, Origin};
 use crate::effects::Effects;
 use crate::plugin::{self, Plugin};
-use crate::tables::Error;
-use esclusa_data::event::{self, Columns};
+use crate::tables;
+use esclusa_data::event::Columns;
+pub use esclusa_data::event::NewEvent;
 pub use show::{outcomes, show};
-use std::cell::RefCell;
+use std::rc::Rc;
 pub use store::Tables;
-
-thread_local! {
-    static TABLES: RefCell<Option<Tables>> = const { RefCell::new(None) };
-}
-
-/// One event for [`events_of`].
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NewEvent<'a> {
-    /// Stable across redeliveries.
-    pub id: &'a str,
-    /// Partition key or message group.
-    pub key: &'a str,
-    /// The payload.
-    pub data: &'a [u8],
-    /// Name and value pairs.
-    pub attributes: &'a [(&'a str, &'a str)],
-    /// Milliseconds since the Unix epoch.
-    pub timestamp: u64,
-}
 
 /// A plugin with this configuration, as JSON.
 ///
 /// # Panics
-/// Where the plugin refuses it.
+/// If the plugin refuses it.
 #[must_use]
 pub fn plugin<P: Plugin>(config: &str) -> P {
     match plugin::configure(config) {
@@ -63,10 +45,10 @@ pub fn plugin<P: Plugin>(config: &str) -> P {
     }
 }
 
-/// What the plugin says of this configuration.
+/// The reason for which the plugin refuses this configuration.
 ///
 /// # Panics
-/// Where it takes it.
+/// If the plugin takes it.
 #[must_use]
 pub fn refusal<P: Plugin>(config: &str) -> String {
     match plugin::configure::<P>(config) {
@@ -86,20 +68,20 @@ pub fn lines(text: &str) -> Batch {
     events_of(&events)
 }
 
-/// A batch of these events, each delivered for the first time.
+/// A batch of these events. One with the attempt 0, as by default, is delivered for the first time.
 ///
 /// # Panics
-/// Where they take more than 4 GiB.
+/// If the events take more than 4 GiB.
 #[must_use]
 pub fn events_of(events: &[NewEvent<'_>]) -> Batch {
     let mut columns = Columns::default();
-    for NewEvent { id, key, data, attributes, timestamp } in events.iter().copied() {
-        let event = event::NewEvent { id, key, data, attributes, timestamp, attempt: 1 };
+    for event in events {
+        // An event that names no attempt is delivered for the first time.
+        let event = NewEvent { attempt: event.attempt.max(1), ..*event };
         #[expect(clippy::panic, reason = "a test")]
         columns.push(&event).unwrap_or_else(|error| panic!("{error}"));
     }
-    let Columns { events, timestamps, attempts, attributes, bytes } = columns;
-    Batch { origin: origin(), events, timestamps, attempts, attributes, bytes }
+    Batch { origin: origin(), columns }
 }
 
 fn origin() -> Origin {
@@ -107,10 +89,10 @@ fn origin() -> Origin {
     Origin { route, source, kind, lane, ordered: true }
 }
 
-/// Calls the plugin; there are no tables.
+/// Calls the plugin. Reads of tables fail, unless this is within [`with_tables`].
 ///
 /// # Panics
-/// Where the batch as a whole fails.
+/// If the batch as a whole fails.
 #[must_use]
 pub fn call<'a, P: Plugin>(plugin: &'a P, batch: &'a Batch) -> Effects<'a> {
     match plugin::call(plugin, batch) {
@@ -122,16 +104,5 @@ pub fn call<'a, P: Plugin>(plugin: &'a P, batch: &'a Batch) -> Effects<'a> {
 
 /// Runs `test` with these tables to read from.
 pub fn with_tables<T>(tables: &Tables, test: impl FnOnce() -> T) -> T {
-    TABLES.with_borrow_mut(|current| *current = Some(tables.clone()));
-    let result = test();
-    TABLES.with_borrow_mut(|current| *current = None);
-    result
-}
-
-/// What the tables of [`with_tables`] answer.
-pub(crate) fn answer<T>(read: impl FnOnce(&Tables) -> Result<T, Error>) -> Result<T, Error> {
-    TABLES.with_borrow(|tables| match tables {
-        Some(tables) => read(tables),
-        None => Err(Error::Unavailable("outside of the router: run this within testing::with_tables".to_owned())),
-    })
+    tables::with_reader(Rc::new(tables.clone()), test)
 }

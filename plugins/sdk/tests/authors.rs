@@ -1,7 +1,9 @@
-//! What plugin authors rely on.
+//! Behaviours on which plugin authors rely.
 
 use esclusa_plugin::testing::{self, NewEvent, Tables};
-use esclusa_plugin::{Batch, Condition, Effects, EventError, Failure, Item, Plugin, Send, Update, Value, tables};
+use esclusa_plugin::{
+    Batch, Columns, Condition, Effects, EventError, Failure, Item, Plugin, Send, Update, Value, tables,
+};
 
 struct Author;
 
@@ -67,26 +69,37 @@ fn a_read_that_fails_fails_the_batch() {
 #[test]
 fn events_give_everything_that_came_with_them() {
     let batch = testing::events_of(&[
-        NewEvent { id: "a", key: "k", data: br#"{"n":1}"#, attributes: &[("x", "1"), ("y", "2")], timestamp: 7 },
-        NewEvent { id: "b", attributes: &[("z", "3")], timestamp: 5, ..NewEvent::default() },
+        NewEvent {
+            id: "a",
+            key: "k",
+            data: br#"{"n":1}"#,
+            attributes: &[("x", "1"), ("y", "2")],
+            timestamp: 7,
+            attempt: 0,
+        },
+        NewEvent { id: "b", attributes: &[("z", "3")], timestamp: 5, attempt: 3, ..NewEvent::default() },
     ]);
     let event = batch.get(0).unwrap();
     assert_eq!((event.id(), event.key(), event.timestamp(), event.attempt()), ("a", "k", 7, 1));
     assert_eq!(event.json::<serde_json::Value>().unwrap(), serde_json::json!({ "n": 1 }));
     assert_eq!(event.attributes().collect::<Vec<_>>(), [("x", "1"), ("y", "2")]);
-    assert_eq!(batch.get(1).unwrap().attribute("z"), Some("3"));
+    assert_eq!((batch.get(1).unwrap().attribute("z"), batch.get(1).unwrap().attempt()), (Some("3"), 3));
     assert_eq!((batch.len(), batch.now(), batch.get(2).is_none()), (2, 7, true));
 }
 
 #[test]
 fn a_malformed_batch_does_not_panic() {
-    let batch = Batch { events: vec![9, 9, 9, 9, 9, 9, 9, u32::MAX], timestamps: vec![0, 0], ..Batch::default() };
-    for event in batch.iter() {
-        assert_eq!(
-            (event.id(), event.key(), event.data(), event.attributes().count(), event.attempt()),
-            ("", "", &[][..], 0, 0)
-        );
-    }
+    let columns = Columns {
+        events: vec![9, 9, 9, 9, 9, 9, 9, u32::MAX],
+        timestamps: vec![0, 0],
+        attempts: vec![0, 0],
+        ..Columns::default()
+    };
+    let batch = Batch { columns, ..Batch::default() };
+    let event = batch.get(0).unwrap();
+    assert_eq!((event.id(), event.key(), event.data(), event.attributes().count()), ("", "", &[][..], 0));
+    // The second event has a time and no offsets.
+    assert_eq!((batch.iter().count(), batch.get(1).is_none()), (1, true));
 }
 
 #[test]

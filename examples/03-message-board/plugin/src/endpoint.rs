@@ -1,4 +1,4 @@
-//! What the page asks: a message is stored as pending, and put into the queue in the same transaction; messages are listed.
+//! The requests of the page: a message is stored as pending, and put into the queue in the same transaction; messages are listed.
 
 use crate::key;
 use esclusa_plugin::tables::{self, Selection};
@@ -16,7 +16,7 @@ pub struct Config {
     table: String,
     /// Output: the queue.
     queue: String,
-    /// Output: the stream of what was published under a topic.
+    /// Output: the stream of the messages of each topic.
     topics: String,
 }
 
@@ -32,7 +32,7 @@ impl Config {
     /// Answers a request.
     ///
     /// # Errors
-    /// [`EventError::Batch`] where the table does not answer.
+    /// [`EventError::Batch`] if the table does not answer.
     pub fn answer<'a>(&'a self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
         let (status, answer) = match (event.attribute("method"), event.attribute("path")) {
             (Some("GET"), Some("/messages")) => (200, self.list()?),

@@ -6,7 +6,7 @@ mod worker;
 
 use esclusa_plugin::{Batch, Effects, Failure, Item, Plugin, export};
 
-/// `[route.config]`: what the plugin does.
+/// `[route.config]`: the part that the plugin plays.
 #[derive(Debug, serde::Deserialize)]
 #[serde(tag = "role", rename_all = "kebab-case")]
 pub enum Config {

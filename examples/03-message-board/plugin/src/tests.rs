@@ -17,7 +17,8 @@ fn message(id: &'static str, state: &'static str) -> Item<'static> {
 
 fn request(method: &str, path: &str, body: &str) -> Batch {
     let attributes = [("method", method), ("path", path)];
-    let event = NewEvent { id: "7", data: body.as_bytes(), attributes: &attributes, timestamp: 1000, key: "" };
+    let event =
+        NewEvent { id: "7", data: body.as_bytes(), attributes: &attributes, timestamp: 1000, ..NewEvent::default() };
     testing::events_of(&[event])
 }
 

@@ -1,5 +1,5 @@
 //! Processing: a pending message becomes complete. One that cannot be processed is rejected, so that it goes to the
-//! dead-letter queue, whose reader marks it. Whatever is delivered again changes nothing.
+//! dead-letter queue, whose reader marks it. A message that is delivered again changes nothing.
 
 use crate::key;
 use esclusa_plugin::{Condition, Effects, Event, EventError, Guard, Update};
@@ -37,7 +37,7 @@ impl Config {
     /// Processes a message of the queue.
     ///
     /// # Errors
-    /// [`EventError::Reject`] where it cannot be processed.
+    /// [`EventError::Reject`] if it cannot be processed.
     pub fn process<'a>(&'a self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
         let work: Work = event.json()?;
         let length = work.text.chars().count();
@@ -52,7 +52,7 @@ impl Config {
     /// Marks a message that is in the dead-letter queue.
     ///
     /// # Errors
-    /// [`EventError::Reject`] where it is no letter about a message.
+    /// [`EventError::Reject`] if it is no letter about a message.
     pub fn bury<'a>(&'a self, event: Event<'a>, out: &mut Effects<'a>) -> Result<(), EventError> {
         let letter: Letter = event.json()?;
         let work: Work = serde_json::from_str(&letter.data.text)

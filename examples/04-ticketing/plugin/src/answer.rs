@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     status: u16,
     content_type: &'static str,
     body: String,
@@ -15,8 +15,8 @@ impl Answer {
     /// A document.
     ///
     /// # Errors
-    /// [`EventError::Reject`] where it cannot be written as JSON.
-    pub fn json(document: &impl Serialize) -> Result<Self, EventError> {
+    /// [`EventError::Reject`] if it cannot be written as JSON.
+    pub(crate) fn json(document: &impl Serialize) -> Result<Self, EventError> {
         match serde_json::to_string_pretty(document) {
             Ok(body) => Ok(Answer { status: 200, content_type: "application/json", body }),
             Err(error) => Err(EventError::Reject(error.to_string())),
@@ -24,27 +24,27 @@ impl Answer {
     }
 
     /// A text: something was done.
-    pub fn done(text: &str) -> Self {
+    pub(crate) fn done(text: &str) -> Self {
         Answer::text(200, text)
     }
 
     /// The request makes no sense.
-    pub fn wrong(text: &str) -> Self {
+    pub(crate) fn wrong(text: &str) -> Self {
         Answer::text(400, text)
     }
 
     /// There is no such thing.
-    pub fn missing(text: &str) -> Self {
+    pub(crate) fn missing(text: &str) -> Self {
         Answer::text(404, text)
     }
 
     /// As things are, it cannot be done.
-    pub fn refused(text: &str) -> Self {
+    pub(crate) fn refused(text: &str) -> Self {
         Answer::text(409, text)
     }
 
     /// No endpoint has this method and path.
-    pub fn unknown() -> Self {
+    pub(crate) fn unknown() -> Self {
         Answer::text(404, "no hay tal llamada")
     }
 
@@ -54,7 +54,7 @@ impl Answer {
     }
 
     /// Answers the request that `event` is.
-    pub fn send(self, event: Event<'_>, out: &mut Effects<'_>) {
+    pub(crate) fn send(self, event: Event<'_>, out: &mut Effects<'_>) {
         out.reply(event, self.status, self.content_type, self.body);
     }
 }

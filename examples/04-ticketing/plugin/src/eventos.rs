@@ -7,10 +7,10 @@ use esclusa_plugin::{Condition, Effects, EventError, Item, Put, Update, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// State of what is active.
-pub const ACTIVE: &str = "A";
-/// State of what the organisers have cancelled.
-pub const CANCELLED: &str = "C";
+/// State of active events and reservations.
+pub(crate) const ACTIVE: &str = "A";
+/// State of events that the organisers have cancelled.
+pub(crate) const CANCELLED: &str = "C";
 
 /// Where the events are.
 #[derive(Debug, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Config {
 /// An event, as it is shown.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Evento<'a> {
+pub(crate) struct Evento<'a> {
     evento: &'a str,
     capacidad: i64,
     categoria: &'a str,
@@ -39,7 +39,7 @@ struct NewEvento {
 }
 
 /// The events that a batch touches.
-pub struct Eventos<'a> {
+pub(crate) struct Eventos<'a> {
     config: &'a Config,
     /// Created by this batch: reads do not show them yet.
     created: BTreeSet<String>,
@@ -47,7 +47,7 @@ pub struct Eventos<'a> {
 
 impl<'a> Evento<'a> {
     /// The event that an item is; `name` is the attribute with its name.
-    pub fn of(item: &'a Item<'_>, name: &str) -> Self {
+    pub(crate) fn of(item: &'a Item<'_>, name: &str) -> Self {
         let text = |attribute| item.text(attribute).unwrap_or_default();
         Evento {
             evento: text(name),
@@ -58,8 +58,8 @@ impl<'a> Evento<'a> {
     }
 }
 
-/// A whole number of an item; 0 where there is none.
-pub fn integer(item: &Item<'_>, attribute: &str) -> i64 {
+/// A whole number of an item; 0 if there is none.
+pub(crate) fn integer(item: &Item<'_>, attribute: &str) -> i64 {
     match item.get(attribute) {
         Some(Value::Number(number)) => number.parse().unwrap_or_default(),
         _ => 0,
@@ -68,15 +68,15 @@ pub fn integer(item: &Item<'_>, attribute: &str) -> i64 {
 
 impl<'a> Eventos<'a> {
     /// At the beginning of a batch.
-    pub fn new(config: &'a Config) -> Self {
+    pub(crate) fn new(config: &'a Config) -> Self {
         Eventos { config, created: BTreeSet::new() }
     }
 
     /// Answers a request.
     ///
     /// # Errors
-    /// [`EventError::Batch`] where the table does not answer.
-    pub fn answer(&mut self, request: &Request<'a>, out: &mut Effects<'a>) -> Result<Answer, EventError> {
+    /// [`EventError::Batch`] if the table does not answer.
+    pub(crate) fn answer(&mut self, request: &Request<'a>, out: &mut Effects<'a>) -> Result<Answer, EventError> {
         match (request.method, request.path.as_slice()) {
             ("GET", []) => self.all(),
             ("GET", [name]) => match self.find(name)? {
@@ -133,7 +133,7 @@ impl<'a> Eventos<'a> {
 }
 
 /// There is no event of this name.
-pub fn unknown(name: &str) -> Answer {
+pub(crate) fn unknown(name: &str) -> Answer {
     Answer::missing(&format!("Evento {name} no existe"))
 }
 

@@ -9,8 +9,8 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// Digits in base 62 of 20 bytes.
 const LENGTH: usize = 27;
 
-/// The id of what a request makes.
-pub fn of(event: Event<'_>) -> String {
+/// The id of the reservation that a request makes.
+pub(crate) fn of(event: Event<'_>) -> String {
     let seconds = u32::try_from((event.timestamp() / 1000).saturating_sub(EPOCH)).unwrap_or(u32::MAX);
     let mut number: Vec<u8> = seconds.to_be_bytes().into_iter().chain(hash(event).to_be_bytes()).collect();
     let mut id = vec![b'0'; LENGTH];

@@ -1,7 +1,7 @@
 //! Boletia's endpoints: requests in, answers and writes out. One domain keeps the events, the other sells their tickets.
 //!
-//! Nothing is sold that is not there: what a reservation rests on is read, and the write is guarded by it. Where somebody
-//! else was faster, the whole batch is handled again.
+//! No seat is sold twice: a reservation reads the free seats and guards its write by their number. If somebody else was
+//! faster, the router has the whole batch handled again.
 
 mod answer;
 mod eventos;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 const LONGEST: usize = 255;
 
 /// A request.
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The event that it is.
     pub event: Event<'a>,
     /// `GET`, `POST`, …
@@ -19,7 +19,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// The request that an event is.
-    pub fn of(event: Event<'a>) -> Self {
+    pub(crate) fn of(event: Event<'a>) -> Self {
         let path = event.attribute("path").unwrap_or_default();
         let path = path.split('/').filter(|part| !part.is_empty()).collect();
         Request { event, method: event.attribute("method").unwrap_or_default(), path }
@@ -28,8 +28,8 @@ impl<'a> Request<'a> {
     /// The body.
     ///
     /// # Errors
-    /// The answer 400 where it is not the JSON that is expected.
-    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Answer> {
+    /// The answer 400 if it is not the JSON that is expected.
+    pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Answer> {
         self.event.json().map_err(|_| Answer::wrong("el cuerpo no es el JSON esperado"))
     }
 }
@@ -37,8 +37,8 @@ impl<'a> Request<'a> {
 /// A text that becomes a part of a key and of a path.
 ///
 /// # Errors
-/// The answer 400 where it is empty, too long, or has a slash.
-pub fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, Answer> {
+/// The answer 400 if it is empty, too long, or has a slash.
+pub(crate) fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, Answer> {
     if text.is_empty() || text.len() > LONGEST || text.contains('/') {
         return Err(Answer::wrong(&format!("{field} debe tener de 1 a {LONGEST} bytes, sin barras")));
     }

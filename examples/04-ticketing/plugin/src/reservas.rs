@@ -1,8 +1,8 @@
-//! The domain of reservations: tickets are reserved and given back, both in one transaction with what is left.
+//! The domain of reservations: tickets are reserved and given back, both in one transaction with the number of free seats.
 //!
-//! A batch keeps account of the seats of each event that it touches, and writes each once, guarded by what it has read:
-//! of two batches at the same time one is handled again. `Version` counts these writes, so that whoever cancels an event
-//! notices every reservation, also where as many seats were given back meanwhile.
+//! A batch keeps account of the seats of each event that it touches, and writes each once, guarded by the number that it has read:
+//! of two batches at the same time one is handled again. `Version` counts these writes, so that the plugin
+//! that cancels an event notices every reservation, also if as many seats were given back meanwhile.
 
 use crate::answer::Answer;
 use crate::eventos::{ACTIVE, Evento, integer, unknown};
@@ -13,7 +13,7 @@ use esclusa_plugin::{Condition, Effects, EventError, Item, Put, Update};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// State of what the customer has cancelled.
+/// State of reservations that the customer has cancelled.
 const GIVEN_BACK: &str = "X";
 
 /// Where events and reservations are.
@@ -55,7 +55,7 @@ struct Seats {
 }
 
 /// The events and reservations that a batch touches.
-pub struct Reservas<'a> {
+pub(crate) struct Reservas<'a> {
     config: &'a Config,
     seats: BTreeMap<String, Option<Seats>>,
     given_back: BTreeSet<String>,
@@ -63,15 +63,15 @@ pub struct Reservas<'a> {
 
 impl<'a> Reservas<'a> {
     /// At the beginning of a batch.
-    pub fn new(config: &'a Config) -> Self {
+    pub(crate) fn new(config: &'a Config) -> Self {
         Reservas { config, seats: BTreeMap::new(), given_back: BTreeSet::new() }
     }
 
     /// Answers a request.
     ///
     /// # Errors
-    /// [`EventError::Batch`] where the table does not answer.
-    pub fn answer(&mut self, request: &Request<'a>, out: &mut Effects<'a>) -> Result<Answer, EventError> {
+    /// [`EventError::Batch`] if the table does not answer.
+    pub(crate) fn answer(&mut self, request: &Request<'a>, out: &mut Effects<'a>) -> Result<Answer, EventError> {
         match (request.method, request.path.as_slice()) {
             ("GET", ["eventos"]) => self.events(),
             ("GET", ["eventos", name]) => match self.get("E", name)? {
@@ -92,8 +92,8 @@ impl<'a> Reservas<'a> {
         }
     }
 
-    /// Writes what is left of the events. After the last request of the batch.
-    pub fn write(self, out: &mut Effects<'a>) {
+    /// Writes the free seats of the events. After the last request of the batch.
+    pub(crate) fn write(self, out: &mut Effects<'a>) {
         for (name, seats) in self.seats {
             let Some(seats) = seats.filter(|seats| !seats.causes.is_empty()) else { continue };
             let as_read = Condition::new().equal("Capacidad", seats.stored).equal("Estado", seats.state);

@@ -11,7 +11,7 @@ fn a_route_gets_what_it_uses_and_nothing_else() {
         Use::SqsRead { queue: "jobs".into() },
         Use::DynamodbStream { table: "Orders".into() },
         Use::Table { name: "Totals".into(), indexes: vec!["by-day".into()] },
-        Use::Marks { table: "esclusa-marks".into() },
+        Use::Dedup { table: "esclusa-marks".into() },
         Use::ObjectsWrite { bucket: "lake".into(), prefix: "bookings/".into() },
         Use::KinesisWrite { stream: "arn:aws:kinesis:us-east-1:111122223333:stream/out".into() },
         Use::SqsWrite { queue: "jobs".into() },

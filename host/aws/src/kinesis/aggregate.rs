@@ -1,10 +1,10 @@
-//! Records that the Kinesis Producer Library made of several: magic number, protobuf, MD5.
+//! Aggregated records: the Kinesis Producer Library makes one record of several events. Magic number, protobuf, MD5.
 //! <https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md>, 2026-11.
 //!
-//! What does not check is a plain record (reliability K14): any payload may begin with these four bytes.
+//! A record that fails any check is a plain one (reliability K14): any payload may begin with these four bytes.
 //!
-//! A record holds its events in as little as six bytes each, so they are never all there at once: a record is checked as a
-//! whole, in steps in proportion to its bytes, and its events are made one by one when a batch needs them.
+//! An event may take as little as six bytes of its record, so the events are never all in memory at once: the whole
+//! record is checked, in time proportional to its bytes, and its events are made one by one when a batch needs them.
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -22,11 +22,11 @@ const PART: usize = 3 << 3 | 2;
 const KEY_CHARACTERS: usize = 256;
 
 /// Most events of a record: a record of 1 MiB, which is all that the library makes, cannot hold as many.
-pub const MOST_EVENTS: usize = 200_000;
+pub(crate) const MOST_EVENTS: usize = 200_000;
 
-/// Most bytes that the events of a record may take: keys that they share count for each, and so does [`EVENT`]. Six times
-/// the largest record that Kinesis takes (10 MiB).
-pub const MOST_BYTES: usize = 64 << 20;
+/// Most bytes that the events of a record may take. A shared key counts for each of them, and so does [`EVENT`]. Six
+/// times the largest record that Kinesis takes (10 MiB).
+pub(crate) const MOST_BYTES: usize = 64 << 20;
 
 /// Bytes that an event takes beside its key and its data: its columns, and its id of up to 64 characters.
 const EVENT: usize = 44 + 64;
@@ -44,48 +44,48 @@ struct AggregatedPart {
 
 /// An event of an aggregated record.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct AggregatedEvent {
     /// Its place among the events of the record.
     pub sub: u64,
     /// Its partition key.
     pub key: String,
-    /// Where it belongs: the explicit hash key, else the MD5 of the partition key.
+    /// Its hash key, which decides its shard: the explicit one, else the MD5 of the partition key.
     pub hash: u128,
     /// Its payload.
     pub data: Vec<u8>,
 }
 
-/// What a payload is.
+/// The kind of a payload.
 #[derive(Debug)]
-pub enum Opened {
+pub(crate) enum PayloadKind {
     /// One event.
     Plain,
     /// Several.
-    Several(Aggregate),
-    /// Several, and more than are taken out of one record; why.
+    Several(AggregatedRecord),
+    /// Several, more than one record may have; why.
     TooLarge(String),
 }
 
 /// The events of an aggregated record, made as they are asked for.
 #[derive(Debug)]
-pub struct Aggregate {
+pub(crate) struct AggregatedRecord {
     message: Bytes,
     /// Bytes of the message before the next event.
     at: usize,
     next: u64,
-    keys: Vec<Key>,
+    keys: Vec<HashedKey>,
     hashes: Vec<Option<u128>>,
 }
 
-/// A key of the table: where it is in the message, and its hash.
+/// A key of the table: its place in the message, and its hash.
 #[derive(Debug)]
-struct Key {
+struct HashedKey {
     start: usize,
     end: usize,
     hash: u128,
 }
 
-/// Why an aggregate is not taken as one.
+/// Why a payload is not taken as an aggregated record.
 #[derive(Debug)]
 enum Unfit {
     /// It is none.
@@ -95,11 +95,11 @@ enum Unfit {
 }
 
 /// Looks at a payload: checks all of an aggregated record and makes none of its events.
-pub fn open(payload: &Bytes) -> Opened {
-    match message(payload).ok_or(Unfit::Unsound).and_then(Aggregate::of) {
-        Ok(aggregate) => Opened::Several(aggregate),
-        Err(Unfit::Unsound) => Opened::Plain,
-        Err(Unfit::TooLarge(why)) => Opened::TooLarge(why),
+pub(crate) fn open(payload: &Bytes) -> PayloadKind {
+    match message(payload).ok_or(Unfit::Unsound).and_then(AggregatedRecord::of) {
+        Ok(aggregate) => PayloadKind::Several(aggregate),
+        Err(Unfit::Unsound) => PayloadKind::Plain,
+        Err(Unfit::TooLarge(why)) => PayloadKind::TooLarge(why),
     }
 }
 
@@ -110,9 +110,9 @@ fn message(payload: &Bytes) -> Option<Bytes> {
     (md5::compute(message).0 == digest).then(|| payload.slice_ref(message))
 }
 
-impl Aggregate {
+impl AggregatedRecord {
     fn of(message: Bytes) -> Result<Self, Unfit> {
-        let mut aggregate = Aggregate { at: 0, next: 0, keys: Vec::new(), hashes: Vec::new(), message };
+        let mut aggregate = AggregatedRecord { at: 0, next: 0, keys: Vec::new(), hashes: Vec::new(), message };
         aggregate.read_tables()?;
         aggregate.check_parts()?;
         Ok(aggregate)
@@ -122,10 +122,10 @@ impl Aggregate {
     fn read_tables(&mut self) -> Result<(), Unfit> {
         let (message, mut at) = (self.message.clone(), 0);
         while at < message.len() {
-            let field = Field::at(&message, at).ok_or(Unfit::Unsound)?;
+            let field = ProtobufField::at(&message, at).ok_or(Unfit::Unsound)?;
             at = field.end;
             match field.tag {
-                KEY => self.keys.push(Key::of(&field).ok_or(Unfit::Unsound)?),
+                KEY => self.keys.push(HashedKey::of(&field).ok_or(Unfit::Unsound)?),
                 HASH => self.hashes.push(std::str::from_utf8(field.content).map_err(|_| Unfit::Unsound)?.parse().ok()),
                 _ => {}
             }
@@ -142,7 +142,7 @@ impl Aggregate {
     fn check_parts(&self) -> Result<(), Unfit> {
         let (mut at, mut events, mut bytes) = (0, 0usize, 0usize);
         while at < self.message.len() {
-            let field = Field::at(&self.message, at).ok_or(Unfit::Unsound)?;
+            let field = ProtobufField::at(&self.message, at).ok_or(Unfit::Unsound)?;
             at = field.end;
             if field.tag == PART {
                 let (key, _, data) = self.part(&field).ok_or(Unfit::Unsound)?;
@@ -159,8 +159,8 @@ impl Aggregate {
         Ok(())
     }
 
-    /// Key, hash and data of an event; `None` if it lacks one or names what is in no table.
-    fn part(&self, field: &Field<'_>) -> Option<(&Key, u128, Bytes)> {
+    /// Key, hash and data of an event; `None` if it lacks one, or if an index is in no table.
+    fn part(&self, field: &ProtobufField<'_>) -> Option<(&HashedKey, u128, Bytes)> {
         let AggregatedPart { partition_key_index, explicit_hash_key_index, data } =
             AggregatedPart::decode(self.message.slice_ref(field.content)).ok()?;
         let key = self.keys.get(usize::try_from(partition_key_index?).ok()?)?;
@@ -172,23 +172,23 @@ impl Aggregate {
     }
 
     /// Bytes of memory that it takes until its last event is made.
-    pub fn size(&self) -> usize {
-        let tables = self.keys.capacity() * size_of::<Key>() + self.hashes.capacity() * size_of::<Option<u128>>();
-        self.message.len() + tables + size_of::<Aggregate>()
+    pub(crate) fn size(&self) -> usize {
+        let tables = self.keys.capacity() * size_of::<HashedKey>() + self.hashes.capacity() * size_of::<Option<u128>>();
+        self.message.len() + tables + size_of::<AggregatedRecord>()
     }
 }
 
-impl Iterator for Aggregate {
-    type Item = Part;
+impl Iterator for AggregatedRecord {
+    type Item = AggregatedEvent;
 
-    fn next(&mut self) -> Option<Part> {
+    fn next(&mut self) -> Option<AggregatedEvent> {
         loop {
             // All of this was checked: the message ends behind a field.
-            let field = Field::at(&self.message, self.at)?;
+            let field = ProtobufField::at(&self.message, self.at)?;
             let end = field.end;
             let part = (field.tag == PART).then(|| self.part(&field)).flatten().and_then(|(key, hash, data)| {
                 let key = std::str::from_utf8(self.message.get(key.start..key.end)?).ok()?.to_owned();
-                Some(Part { sub: self.next, key, hash, data: data.to_vec() })
+                Some(AggregatedEvent { sub: self.next, key, hash, data: data.to_vec() })
             });
             self.at = end;
             if part.is_some() {
@@ -199,29 +199,29 @@ impl Iterator for Aggregate {
     }
 }
 
-impl Key {
+impl HashedKey {
     /// `None` if it is no partition key that Kinesis would take.
-    fn of(field: &Field<'_>) -> Option<Self> {
+    fn of(field: &ProtobufField<'_>) -> Option<Self> {
         let text = std::str::from_utf8(field.content).ok()?;
         if text.chars().nth(KEY_CHARACTERS).is_some() {
             return None;
         }
         let hash = u128::from_be_bytes(md5::compute(text).0);
-        Some(Key { start: field.end.checked_sub(text.len())?, end: field.end, hash })
+        Some(HashedKey { start: field.end.checked_sub(text.len())?, end: field.end, hash })
     }
 }
 
 /// A field of a message.
-struct Field<'a> {
+struct ProtobufField<'a> {
     /// Number and wire type.
     tag: usize,
-    /// Its bytes, if its length is told.
+    /// Its bytes, if the field has a length.
     content: &'a [u8],
-    /// Where the next field begins.
+    /// Start of the next field.
     end: usize,
 }
 
-impl<'a> Field<'a> {
+impl<'a> ProtobufField<'a> {
     /// The field at a place of a message; `None` at the end, and if there is none that can be read.
     fn at(message: &'a [u8], at: usize) -> Option<Self> {
         let mut rest = message.get(at..)?;
@@ -239,7 +239,7 @@ impl<'a> Field<'a> {
             return None;
         }
         let (content, behind) = rest.split_at_checked(length)?;
-        Some(Field { tag, content, end: message.len().checked_sub(behind.len())? })
+        Some(ProtobufField { tag, content, end: message.len().checked_sub(behind.len())? })
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::records::{Hashes, look, place};
 use crate::fault;
-use crate::shards::{Cursor, Feed, Found, Page, ReadError, wall_millis};
+use crate::shards::{Cursor, FetchedRecord, Page, PageError, ShardFeed, wall_millis};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
@@ -22,13 +22,13 @@ const LIFETIME: Duration = Duration::from_secs(290);
 /// How long a new consumer may take to become active; the service says seconds.
 const REGISTRATION: Duration = Duration::from_secs(60);
 
-type Receiver = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
+type PushReceiver = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
 
-/// ARN of the consumer of this name, which is registered where it is missing, once it is active.
+/// Waits until the consumer of this name is active and gives its ARN; registers it if it is missing.
 ///
 /// # Errors
 /// A [`Fault`] that names the consumer.
-pub async fn consumer(client: &Client, stream: &str, name: &str) -> Result<String, Fault> {
+pub(crate) async fn consumer(client: &Client, stream: &str, name: &str) -> Result<String, Fault> {
     let doing = format!("register consumer {name:?} of {stream}");
     let end = Instant::now() + REGISTRATION;
     while Instant::now() < end {
@@ -55,42 +55,42 @@ pub async fn consumer(client: &Client, stream: &str, name: &str) -> Result<Strin
     Err(Fault::Transient(format!("{doing}: it is not active after {} s", REGISTRATION.as_secs())))
 }
 
-/// See the module.
-pub struct FanOut {
+/// A shard whose records are pushed.
+pub(crate) struct FanOut {
     client: Client,
     consumer: String,
     shard: String,
     hashes: Hashes,
     doing: String,
-    /// Where the next subscription begins.
+    /// Cursor of the next subscription.
     at: Cursor,
-    subscription: Option<(Receiver, Instant)>,
-    /// Records that were pushed and are looked at.
-    looking: Option<Looking>,
-    /// What was pushed and not given as a page yet.
-    pushed: Option<Result<Page, ReadError>>,
+    subscription: Option<(PushReceiver, Instant)>,
+    /// Pushed records that are being taken apart on another thread.
+    looking: Option<PushedRecords>,
+    /// The pushed page that was not given yet.
+    pushed: Option<Result<Page, PageError>>,
 }
 
-/// Records that are looked at.
-struct Looking {
-    records: JoinHandle<(Vec<Found>, usize)>,
+/// Pushed records that are being taken apart on another thread.
+struct PushedRecords {
+    records: JoinHandle<(Vec<FetchedRecord>, usize)>,
     behind_millis: Option<u64>,
-    /// Where the shard goes on; `None`: it ends.
+    /// Cursor behind these records; `None`: the shard has ended.
     next: Option<Cursor>,
 }
 
 impl FanOut {
     /// Reads `shard` as `consumer`; `doing` says so in errors.
-    pub fn new(client: Client, consumer: String, shard: &str, hashes: Hashes, doing: String) -> Self {
+    pub(crate) fn new(client: Client, consumer: String, shard: &str, hashes: Hashes, doing: String) -> Self {
         let (shard, at) = (shard.to_owned(), Cursor::TrimHorizon);
         FanOut { client, consumer, shard, hashes, doing, at, subscription: None, looking: None, pushed: None }
     }
 
-    async fn subscribe(&mut self) -> Result<(), ReadError> {
+    async fn subscribe(&mut self) -> Result<(), PageError> {
         let (kind, sequence, time) = place(&self.at);
         let position =
             StartingPosition::builder().r#type(kind).set_sequence_number(sequence).set_timestamp(time).build();
-        let position = position.map_err(|error| ReadError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))?;
+        let position = position.map_err(|error| PageError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))?;
         let request = self.client.subscribe_to_shard().consumer_arn(&self.consumer).shard_id(&self.shard);
         let asked = wall_millis();
         match request.starting_position(position).send().await {
@@ -103,20 +103,20 @@ impl FanOut {
             }
             // The subscription before this one is still known to the service, for five seconds at most.
             Err(error) if error.code() == Some("ResourceInUseException") => {
-                Err(ReadError::Throttled(format!("{}: the shard is subscribed to already", self.doing)))
+                Err(PageError::Throttled(format!("{}: the shard is subscribed to already", self.doing)))
             }
-            Err(error) => Err(ReadError::of(&self.doing, &error)),
+            Err(error) => Err(PageError::of(&self.doing, &error)),
         }
     }
 
-    /// Waits for what is pushed next. Cancel-safe: what was received is kept until it is a page.
+    /// Waits for the next pushed records. Cancel-safe: received records are kept until they are a page.
     async fn receive(&mut self) {
         if self.looking.is_none() {
             self.receive_event().await;
         }
         let Some(looking) = &mut self.looking else { return };
         let looked = (&mut looking.records).await;
-        let Some(Looking { behind_millis, next, .. }) = self.looking.take() else { return };
+        let Some(PushedRecords { behind_millis, next, .. }) = self.looking.take() else { return };
         self.pushed = Some(match looked {
             Ok((records, bytes)) => {
                 let ended = next.is_none();
@@ -125,12 +125,12 @@ impl FanOut {
             }
             Err(error) => {
                 self.subscription = None;
-                Err(ReadError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))
+                Err(PageError::Fault(Fault::Bug(format!("{}: {error}", self.doing))))
             }
         });
     }
 
-    /// Cancel-safe: the receiver keeps what has come of an event.
+    /// Cancel-safe: the receiver keeps a part of an event that has come.
     async fn receive_event(&mut self) {
         let Some((receiver, since)) = &mut self.subscription else { return };
         let event = match timeout(LIFETIME.saturating_sub(since.elapsed()), receiver.recv()).await {
@@ -143,7 +143,7 @@ impl FanOut {
                 // At the end of a shard the service names its children and no place to continue at.
                 let ended = !event.child_shards().is_empty() || event.continuation_sequence_number.is_empty();
                 let next = (!ended).then_some(Cursor::After(event.continuation_sequence_number));
-                self.looking = Some(Looking { records: look(event.records, self.hashes), behind_millis, next });
+                self.looking = Some(PushedRecords { records: look(event.records, self.hashes), behind_millis, next });
             }
             Ok(Some(_)) => {}
             Ok(None) => self.subscription = None,
@@ -155,31 +155,31 @@ impl FanOut {
                     aws_sdk_kinesis::error::DisplayErrorContext(&error)
                 );
                 self.pushed = Some(Err(match error.code() {
-                    Some("ResourceNotFoundException") => ReadError::Gone(why),
-                    _ => ReadError::Fault(Fault::Transient(why)),
+                    Some("ResourceNotFoundException") => PageError::Gone(why),
+                    _ => PageError::Fault(Fault::Transient(why)),
                 }));
             }
         }
     }
 
-    async fn read(&mut self, wait: Duration) -> Result<Page, ReadError> {
+    async fn read(&mut self, wait: Duration) -> Result<Page, PageError> {
         if self.pushed.is_none() {
             if self.subscription.is_none() {
                 self.subscribe().await?;
             }
-            // Nothing has come in time: an empty page.
+            // If nothing comes in time the page is empty.
             let _ = timeout(wait, self.receive()).await;
         }
         self.pushed.take().unwrap_or_else(|| Ok(Page::default()))
     }
 }
 
-impl Feed for FanOut {
+impl ShardFeed for FanOut {
     fn seek(&mut self, to: Cursor) {
         (self.at, self.subscription, self.looking, self.pushed) = (to, None, None, None);
     }
 
-    fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, ReadError>> {
+    fn page(&mut self, wait: Duration) -> BoxFuture<'_, Result<Page, PageError>> {
         Box::pin(self.read(wait))
     }
 

@@ -1,10 +1,15 @@
-//! Records of Kinesis as events.
+//! Records of Kinesis as events, and the requests that poll a shard for them.
 
-use super::aggregate::{self, Opened, Part};
-use crate::shards::position::Position;
-use crate::shards::{Cursor, Found, Record, Several};
+use super::StreamName;
+use super::aggregate::{self, AggregatedEvent, PayloadKind};
+use crate::position::Position;
+use crate::shards::polled::{FetchedPage, PageRequests};
+use crate::shards::{Cursor, FetchedRecord, Page, PageError, Several, ShardRecord};
+use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types;
 use aws_smithy_types::DateTime;
+use esclusa_flow::BoxFuture;
+use esclusa_flow::fault::Fault;
 use esclusa_flow::verdict::Reason;
 use prost::bytes::Bytes;
 use tokio::task::JoinHandle;
@@ -13,11 +18,11 @@ use tokio::task::JoinHandle;
 const TOO_LARGE: &str = "limit.aggregate";
 
 /// The range of a shard's hash keys; `None`: all.
-pub type Hashes = Option<(u128, u128)>;
+pub(crate) type Hashes = Option<(u128, u128)>;
 
-/// Looks at records on a thread of its own, since a page may hold 10 MiB of them: gives them in order, and the bytes that
-/// they took.
-pub fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<Found>, usize)> {
+/// Takes records apart on a thread for blocking work, since a page may hold 10 MiB. Gives them in order, and the bytes
+/// that they took.
+pub(crate) fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<FetchedRecord>, usize)> {
     tokio::task::spawn_blocking(move || {
         let size = |record: &types::Record| record.data.as_ref().len() + record.partition_key().map_or(0, str::len);
         let bytes = records.iter().map(size).sum();
@@ -25,34 +30,46 @@ pub fn look(records: Vec<types::Record>, hashes: Hashes) -> JoinHandle<(Vec<Foun
     })
 }
 
-fn found(record: types::Record, hashes: Hashes) -> Found {
+fn found(record: types::Record, hashes: Hashes) -> FetchedRecord {
     let timestamp = record.approximate_arrival_timestamp.map_or(0, millis);
     let sequence = record.sequence_number;
     let data = Bytes::from(record.data.into_inner());
     let refused = match aggregate::open(&data) {
-        Opened::Several(aggregate) => {
+        PayloadKind::Several(aggregate) => {
             let size = aggregate.size().saturating_add(sequence.len());
-            let inside = move |part: &Part| hashes.is_none_or(|(first, last)| (first..=last).contains(&part.hash));
-            let event = move |part: Part| {
+            let inside =
+                move |part: &AggregatedEvent| hashes.is_none_or(|(first, last)| (first..=last).contains(&part.hash));
+            let event = move |part: AggregatedEvent| {
                 let position = Position { sequence: sequence.clone(), sub: Some(part.sub) };
                 let id = position.to_string();
-                Record { position, id, key: part.key, data: part.data, timestamp, refused: None }
+                ShardRecord { position, id, key: part.key, data: part.data, timestamp, refused: None }
             };
-            return Found::Several(Several { events: Box::new(aggregate.filter(inside).map(event)), size, timestamp });
+            return FetchedRecord::Several(Several {
+                events: Box::new(aggregate.filter(inside).map(event)),
+                size,
+                timestamp,
+            });
         }
-        Opened::TooLarge(why) => Some(Box::new(Reason::new(TOO_LARGE, format!("an aggregated record: {why}")))),
-        Opened::Plain => None,
+        PayloadKind::TooLarge(why) => Some(Box::new(Reason::new(TOO_LARGE, format!("an aggregated record: {why}")))),
+        PayloadKind::Plain => None,
     };
     let (id, key) = (sequence.clone(), record.partition_key.unwrap_or_default());
-    Found::One(Record { id, position: Position { sequence, sub: None }, key, data: data.into(), timestamp, refused })
+    FetchedRecord::One(ShardRecord {
+        id,
+        position: Position { sequence, sub: None },
+        key,
+        data: data.into(),
+        timestamp,
+        refused,
+    })
 }
 
 fn millis(time: DateTime) -> u64 {
     time.to_millis().ok().and_then(|millis| u64::try_from(millis).ok()).unwrap_or_default()
 }
 
-/// A cursor in the words of requests: type, sequence number, time.
-pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Option<DateTime>) {
+/// A cursor as requests have it: type, sequence number, time.
+pub(crate) fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Option<DateTime>) {
     use types::ShardIteratorType as Type;
     match cursor {
         Cursor::TrimHorizon => (Type::TrimHorizon, None, None),
@@ -64,6 +81,54 @@ pub fn place(cursor: &Cursor) -> (types::ShardIteratorType, Option<String>, Opti
         Cursor::After(sequence) => (Type::AfterSequenceNumber, Some(sequence.clone()), None),
         // At and not after it: the record may hold events behind this one.
         Cursor::Behind(position) => (Type::AtSequenceNumber, Some(position.sequence.clone()), None),
+    }
+}
+
+/// Most records of a page: the service's limit, <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>,
+/// 2026-11.
+const MOST: i32 = 10_000;
+
+/// Polls a shard: GetShardIterator and GetRecords.
+pub(crate) struct KinesisPages {
+    /// Without retries of its own.
+    pub client: Client,
+    /// The stream.
+    pub stream: StreamName,
+    /// The shard.
+    pub shard: String,
+    /// Hash keys of the shard: events of other shards are left out.
+    pub hashes: Hashes,
+    /// The request in words, for errors.
+    pub doing: String,
+}
+
+impl PageRequests for KinesisPages {
+    fn doing(&self) -> &str {
+        &self.doing
+    }
+
+    fn iterator<'a>(&'a self, at: &'a Cursor) -> BoxFuture<'a, Result<Option<String>, PageError>> {
+        Box::pin(async move {
+            let (kind, sequence, time) = place(at);
+            let request = self.client.get_shard_iterator().shard_id(&self.shard).shard_iterator_type(kind);
+            let request = request.set_stream_name(self.stream.stream.clone()).set_stream_arn(self.stream.arn.clone());
+            let request = request.set_starting_sequence_number(sequence).set_timestamp(time);
+            let output = request.send().await.map_err(|error| PageError::of(&self.doing, &error))?;
+            Ok(output.shard_iterator)
+        })
+    }
+
+    fn page(&self, iterator: String) -> BoxFuture<'_, Result<FetchedPage, PageError>> {
+        Box::pin(async move {
+            let answer = self.client.get_records().shard_iterator(iterator).limit(MOST).send().await;
+            let output = answer.map_err(|error| PageError::of(&self.doing, &error))?;
+            let last = output.records.last().map(|record| record.sequence_number.clone());
+            let behind_millis = output.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
+            let looked = look(output.records, self.hashes).await;
+            let (records, bytes) = looked.map_err(|error| PageError::Fault(Fault::Bug(error.to_string())))?;
+            let page = Page { records, bytes, behind_millis, ended: false };
+            Ok(FetchedPage { page, last, next: output.next_shard_iterator })
+        })
     }
 }
 
@@ -82,12 +147,12 @@ mod tests {
         types::Record::builder().sequence_number(sequence).data(Blob::new(data)).partition_key("k").build().unwrap()
     }
 
-    async fn taken(records: Vec<types::Record>, hashes: Hashes) -> Vec<Record> {
+    async fn taken(records: Vec<types::Record>, hashes: Hashes) -> Vec<ShardRecord> {
         let (found, _) = look(records, hashes).await.unwrap();
-        let events = found.into_iter().map(|found| -> Box<dyn Iterator<Item = Record>> {
+        let events = found.into_iter().map(|found| -> Box<dyn Iterator<Item = ShardRecord>> {
             match found {
-                Found::One(record) => Box::new(std::iter::once(record)),
-                Found::Several(several) => several.events,
+                FetchedRecord::One(record) => Box::new(std::iter::once(record)),
+                FetchedRecord::Several(several) => several.events,
             }
         });
         events.flatten().collect()
@@ -96,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn events_of_an_aggregate_keep_their_number_also_when_others_belong_to_another_shard() {
         let b = u128::from_be_bytes(md5::compute("b").0);
-        let ids = |events: Vec<Record>| events.into_iter().map(|event| event.id).collect::<Vec<_>>();
+        let ids = |events: Vec<ShardRecord>| events.into_iter().map(|event| event.id).collect::<Vec<_>>();
         assert_eq!(ids(taken(vec![record("7", 4)], None).await), ["7/0", "7/1", "7/2", "7/3"]);
         assert_eq!(ids(taken(vec![record("7", 4)], Some((b, b))).await), ["7/1", "7/3"]);
     }

@@ -1,4 +1,5 @@
-//! Which leases to take: what is expired, how many are ours to have, and whom to steal from. Pure.
+//! Decides which leases to take: which have expired, how many this worker may have, and from which worker to steal.
+//! Pure.
 
 use super::Lease;
 use std::collections::hash_map::Entry;
@@ -7,26 +8,26 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What was seen of the leases of others, and since when: a lease whose counter stands still for its duration on this
-/// process' own clock is expired, whatever the clocks of others say (reliability X2).
+/// The leases of other workers as they were seen, and since when. A lease whose counter stands still for its duration
+/// has expired. Only this process' own clock counts (reliability X2).
 #[derive(Debug, Default)]
-pub struct Watch(HashMap<String, Seen>);
+pub(crate) struct LeaseWatch(HashMap<String, SeenLease>);
 
 #[derive(Debug)]
-struct Seen {
+struct SeenLease {
     counter: u64,
     owner: Option<String>,
     since: Instant,
-    /// It has changed since it was seen first: whoever has it lives, or has lived until then.
+    /// It has changed since it was first seen: its worker lives, or lived until then.
     moved: bool,
 }
 
-impl Watch {
-    /// Notes what the table holds at `now`.
-    pub fn observe(&mut self, leases: &[Lease], now: Instant) {
+impl LeaseWatch {
+    /// Notes the leases of the table at `now`.
+    pub(crate) fn observe(&mut self, leases: &[Lease], now: Instant) {
         self.0.retain(|key, _| leases.iter().any(|lease| lease.key == *key));
         for lease in leases {
-            let fresh = |moved| Seen { counter: lease.counter, owner: lease.owner.clone(), since: now, moved };
+            let fresh = |moved| SeenLease { counter: lease.counter, owner: lease.owner.clone(), since: now, moved };
             match self.0.entry(lease.key.clone()) {
                 Entry::Vacant(vacant) => drop(vacant.insert(fresh(false))),
                 Entry::Occupied(mut seen) if seen.get().counter != lease.counter || seen.get().owner != lease.owner => {
@@ -37,22 +38,22 @@ impl Watch {
         }
     }
 
-    /// True where somebody was seen to take or to renew the lease.
+    /// True if the lease was seen to be taken or renewed.
     #[must_use]
-    pub fn moving(&self, key: &str) -> bool {
+    pub(crate) fn moving(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|seen| seen.moved)
     }
 
-    /// True where nobody has renewed the lease for `duration`.
+    /// True if the lease was not renewed for `duration`.
     #[must_use]
-    pub fn expired(&self, key: &str, now: Instant, duration: Duration) -> bool {
+    pub(crate) fn expired(&self, key: &str, now: Instant, duration: Duration) -> bool {
         self.0.get(key).is_some_and(|seen| now.saturating_duration_since(seen.since) >= duration)
     }
 }
 
-/// A lease whose shard may be worked on.
+/// A lease whose shard may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Candidate<'a> {
+pub(crate) struct Candidate<'a> {
     /// The shard.
     pub key: &'a str,
     /// Who has it.
@@ -61,19 +62,19 @@ pub struct Candidate<'a> {
 
 /// Who has a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holder<'a> {
+pub(crate) enum Holder<'a> {
     /// This worker.
     Me,
-    /// Nobody: released, expired, or ours by the table and not in our hands.
+    /// No worker: it is released or expired, or the table says that this worker has it, but it does not hold it.
     Nobody,
     /// A worker that renews it.
     Other(&'a str),
 }
 
-/// The leases that `me` takes now. Each worker aims at its fair share, takes what nobody has, and where nothing of that
-/// is left steals one from the worker that has most.
+/// The leases that `me` takes now. Each worker aims at its fair number and takes free leases. If there are none left it
+/// steals one lease from the worker that has most.
 #[must_use]
-pub fn choose<'a>(candidates: &[Candidate<'a>], me: &str) -> Vec<&'a str> {
+pub(crate) fn choose<'a>(candidates: &[Candidate<'a>], me: &str) -> Vec<&'a str> {
     let mut loads: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut mine, mut free) = (0usize, Vec::new());
     for candidate in candidates {
@@ -85,7 +86,7 @@ pub fn choose<'a>(candidates: &[Candidate<'a>], me: &str) -> Vec<&'a str> {
     }
     let target = candidates.len().div_ceil(loads.len() + 1);
     let needed = target.saturating_sub(mine);
-    // Everybody takes in an order of its own, so that workers rarely want the same.
+    // Each worker takes in an order of its own, so that two rarely want the same lease.
     let order = |key: &str| spread(me, key);
     free.sort_by_key(|key| order(key));
     free.truncate(needed);

@@ -1,20 +1,18 @@
 //! Two tasks of each worker: one takes leases, one renews them. Neither waits for the pipeline (reliability K7), and no
-//! error ends them: they try again (K8, K9). They end when the source closes, never between a request and its answer: a
-//! lease taken by a request that nobody heard of could not be handed over.
+//! error ends them: they try again (K8, K9). They end when the source closes, but never between a request and its
+//! answer: nobody could release a lease whose taking was not noticed.
 
 use super::Lease;
-use super::assign::{Candidate, Holder, Watch, choose};
-use super::held::{Held, Holding};
-use super::lineage::{Descent, Known, Missing, Shard, may_start, missing};
-use super::table::{Table, Written};
-use crate::shards::{Stream, tell_orphan};
+use super::assign::{Candidate, Holder, LeaseWatch, choose};
+use super::lease_table::{LeaseTable, Written};
+use super::registry::{Holding, LeaseRegistry};
+use crate::lineage::{Descent, KnownShards, NewShard, Shard, ShardList, may_start, missing, report_gap};
+use crate::retry::jitter;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
-use esclusa_flow::retry::mix;
 use esclusa_flow::settings::Start;
 use futures_util::future::join_all;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -23,35 +21,35 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// A lease that was just taken, with its shard.
 #[derive(Debug)]
-pub struct Taken {
+pub(crate) struct TakenLease {
     /// The lease as it is now.
     pub lease: Lease,
     /// This worker's hold on it.
     pub holding: Holding,
-    /// When the worker that had it has stopped writing at the latest; `None`: it has already.
+    /// When the worker that had it stops writing at the latest; `None`: it has stopped already.
     pub quiet: Option<Instant>,
 }
 
 /// Takes leases.
-pub struct Coordinator {
+pub(crate) struct Coordinator {
     /// The leases.
-    pub table: Table,
-    /// Whose shards they are.
-    pub stream: Arc<dyn Stream>,
-    /// Where shards start that exist at the first start of the group.
+    pub table: LeaseTable,
+    /// The stream of the shards.
+    pub stream: Arc<dyn ShardList>,
+    /// The start of shards that exist at the first start of the group.
     pub start: Start,
     /// A shard waits for those that it came from.
     pub ordered: bool,
-    /// The leases in hand.
-    pub held: Arc<Held>,
-    /// Where taken leases go.
-    pub taken: UnboundedSender<Taken>,
+    /// The leases that this worker holds.
+    pub registry: Arc<LeaseRegistry>,
+    /// Sends taken leases to the source.
+    pub taken: UnboundedSender<TakenLease>,
     /// How often shards are discovered, about.
     pub discovery: Duration,
-    /// What is shown of the shards.
+    /// Shows the state of the shards.
     pub lag: Arc<Lag>,
-    /// What was seen of the leases of others.
-    pub watch: Watch,
+    /// The leases of other workers as they were seen.
+    pub watch: LeaseWatch,
     /// The shards as they were listed last, and when that is to be done again.
     pub listing: Option<(Vec<Shard>, Instant)>,
     /// Since when a lease that could be worked on has no owner.
@@ -62,27 +60,29 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// Works until the source closes.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let (mut failures, mut closing) = (0u32, self.closing.clone());
         while !*closing.borrow() {
             let pause = match self.round().await {
                 Ok(()) => {
                     failures = 0;
-                    jitter(self.held.duration / 3)
+                    jitter(self.registry.duration / 3)
                 }
                 Err(fault) => {
                     tracing::warn!(worker = self.table.me(), error = %fault, "cannot look after the leases; trying again");
                     failures = failures.saturating_add(1);
-                    jitter((self.held.duration / 10).saturating_mul(1 << failures.min(5)).min(Duration::from_secs(30)))
+                    jitter(
+                        (self.registry.duration / 10).saturating_mul(1 << failures.min(5)).min(Duration::from_secs(30)),
+                    )
                 }
             };
             let rest = async {
-                let changed = self.held.changed.notified();
+                let changed = self.registry.changed.notified();
                 if failures > 0 {
                     sleep(pause).await;
                 } else if timeout(pause, changed).await.is_ok() {
-                    // Several lanes often end at the same moment: one round serves them all.
-                    sleep(self.held.duration / 100).await;
+                    // Several lanes often end at the same moment: after a short wait one round serves them all.
+                    sleep(self.registry.duration / 100).await;
                 }
             };
             unless_closing(&mut closing, rest).await;
@@ -98,7 +98,7 @@ impl Coordinator {
         self.forget_trimmed(&listed, &leases).await?;
         let now = Instant::now();
         self.watch.observe(&leases, now);
-        let known: Known = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
+        let known: KnownShards = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
         let ready = |lease: &&Lease| !lease.finished() && (!self.ordered || may_start(&lease.parents, &known));
         let ready: Vec<&Lease> = leases.iter().filter(ready).collect();
         let candidates: Vec<_> = ready.iter().filter_map(|lease| self.candidate(lease, now)).collect();
@@ -113,15 +113,15 @@ impl Coordinator {
         self.note_orphans(&candidates, now);
         let settled = |candidate: &Candidate<'_>| {
             let living = matches!(candidate.holder, Holder::Other(_)) && self.watch.moving(candidate.key);
-            living || self.held.holds(candidate.key)
+            living || self.registry.holds(candidate.key)
         };
-        self.held.note_round(candidates.len() == ready.len() && candidates.iter().all(settled));
+        self.registry.note_round(candidates.len() == ready.len() && candidates.iter().all(settled));
         Ok(())
     }
 
-    /// The shards, from the service where the last answer is too old or a shard has ended since.
+    /// The shards. The service is asked if its last answer is too old or a shard has ended since.
     async fn list(&mut self) -> Result<Vec<Shard>, Fault> {
-        let ended = self.held.take_ended();
+        let ended = self.registry.take_ended();
         match &self.listing {
             Some((shards, due)) if !ended && Instant::now() < *due => Ok(shards.clone()),
             _ => {
@@ -133,23 +133,23 @@ impl Coordinator {
     }
 
     async fn add_missing(&self, listed: &[Shard], leases: &[Lease]) -> Result<bool, Fault> {
-        let known: Known = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
+        let known: KnownShards = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
         let mut added = false;
         for new in missing(listed, &known, self.start) {
             tracing::info!(shard = new.shard.id, start = ?new.start, "a new shard");
             if self.table.add(&Lease::new(&new)).await? && new.descent == Descent::Orphan {
-                tell_orphan(&self.lag, self.stream.name(), new.shard);
+                report_gap(&self.lag, self.stream.name(), new.shard);
             }
             added = true;
         }
         Ok(added)
     }
 
-    /// Finished shards that are not listed any more: their children were added before.
+    /// Deletes the leases of finished shards that are not listed any more: their children were added before.
     async fn forget_trimmed(&self, listed: &[Shard], leases: &[Lease]) -> Result<(), Fault> {
-        // A stream always has shards: an empty list says nothing.
+        // A stream always has shards: an empty list is no evidence.
         let gone = |lease: &&Lease| lease.finished() && !listed.is_empty() && !listed.iter().any(|s| s.id == lease.key);
-        // The last ones stay: they say that the group is not new.
+        // One lease always stays: without any the group would look new and start again.
         let rest = leases.len().saturating_sub(1);
         for lease in leases.iter().filter(gone).take(rest) {
             self.table.forget(&lease.key).await?;
@@ -157,55 +157,56 @@ impl Coordinator {
         Ok(())
     }
 
-    /// `None`: ours, and what is left of an old lane has to end first.
+    /// `None`: the lease is free, but a lane of this worker's last hold has to end first.
     fn candidate<'a>(&self, lease: &'a Lease, now: Instant) -> Option<Candidate<'a>> {
         let holder = match lease.owner.as_deref() {
             Some(owner) if owner == self.table.me() => {
-                if self.held.holds(&lease.key) {
+                if self.registry.holds(&lease.key) {
                     Holder::Me
                 } else {
                     Holder::Nobody
                 }
             }
-            Some(owner) if !self.watch.expired(&lease.key, now, self.held.duration) => Holder::Other(owner),
+            Some(owner) if !self.watch.expired(&lease.key, now, self.registry.duration) => Holder::Other(owner),
             _ => Holder::Nobody,
         };
-        if holder == Holder::Nobody && self.held.has_lane(&lease.key) {
+        if holder == Holder::Nobody && self.registry.has_lane(&lease.key) {
             return None;
         }
         Some(Candidate { key: &lease.key, holder })
     }
 
-    /// Takes a lease. A worker that is `alive` learns of it with its next renewal, or when a lease's duration has passed
-    /// since its last one: until then it may write.
+    /// Takes a lease. Its worker, if it is `alive`, notices with its next renewal, or when a lease's duration has
+    /// passed since the last one: until then it may write.
     async fn take(&self, seen: &Lease, alive: bool) -> Result<(), Fault> {
         let at = Instant::now();
         if let Written::Yes(lease) = self.table.take(seen).await? {
-            // A lane of ours came to the shard's end after the leases were read.
+            // A lane of this worker reached the shard's end after the leases were read.
             if lease.finished() {
                 return Ok(());
             }
             tracing::info!(shard = lease.key, before = seen.owner, worker = self.table.me(), "lease taken");
-            let holding = self.held.hold(&lease, at);
-            let quiet = alive.then(|| Instant::now() + self.held.duration);
-            // Nobody listens any more: the lease expires by itself.
-            let _ = self.taken.send(Taken { lease: *lease, holding, quiet });
+            let holding = self.registry.hold(&lease, at);
+            let quiet = alive.then(|| Instant::now() + self.registry.duration);
+            // The source is gone: the lease expires by itself.
+            let _ = self.taken.send(TakenLease { lease: *lease, holding, quiet });
         }
         Ok(())
     }
 
-    /// A shard that stays without owner is never read: somebody must hear of it (reliability D1, K9).
+    /// A shard without owner is not read: an operator must see it (reliability D1, K9).
     fn note_orphans(&mut self, candidates: &[Candidate<'_>], now: Instant) {
-        let free =
-            |key: &str| candidates.iter().any(|c| c.key == key && c.holder == Holder::Nobody) && !self.held.holds(key);
+        let free = |key: &str| {
+            candidates.iter().any(|c| c.key == key && c.holder == Holder::Nobody) && !self.registry.holds(key)
+        };
         self.orphans.retain(|key, _| free(key));
-        for candidate in candidates.iter().filter(|c| c.holder == Holder::Nobody && !self.held.holds(c.key)) {
+        for candidate in candidates.iter().filter(|c| c.holder == Holder::Nobody && !self.registry.holds(c.key)) {
             self.orphans.entry(candidate.key.to_owned()).or_insert(now);
         }
         self.lag.set_unowned(self.orphans.len());
         for (shard, since) in &self.orphans {
             let waiting = now.saturating_duration_since(*since);
-            if waiting > self.held.duration * 3 {
+            if waiting > self.registry.duration * 3 {
                 tracing::warn!(shard, seconds = waiting.as_secs(), "no worker reads this shard");
             }
         }
@@ -213,7 +214,7 @@ impl Coordinator {
 }
 
 impl Lease {
-    fn new(Missing { shard, start, descent }: &Missing<'_>) -> Self {
+    fn new(NewShard { shard, start, descent }: &NewShard<'_>) -> Self {
         Lease {
             key: shard.id.clone(),
             owner: None,
@@ -228,17 +229,17 @@ impl Lease {
     }
 }
 
-/// Renews what is held at a third of its duration, until the source closes.
-pub async fn renew(table: Table, held: Arc<Held>, mut closing: Receiver<bool>) {
-    let duration = held.duration;
+/// Renews all leases that are held, at a third of their duration, until the source closes.
+pub(crate) async fn renew(table: LeaseTable, registry: Arc<LeaseRegistry>, mut closing: Receiver<bool>) {
+    let duration = registry.duration;
     while !*closing.borrow() {
-        let renewals = held.renewals();
-        let results = join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &held, key, *counter))).await;
-        for key in held.overdue(Instant::now()) {
+        let renewals = registry.renewals();
+        let results = join_all(renewals.iter().map(|(key, counter)| renew_one(&table, &registry, key, *counter))).await;
+        for key in registry.overdue(Instant::now()) {
             tracing::warn!(shard = key, worker = table.me(), "the lease could not be renewed in time; it is given up");
-            held.lose(&key);
+            registry.lose(&key);
         }
-        // After a failure sooner: there are several tries left before the lease expires.
+        // Sooner after a failure, so that several tries are left before the lease expires.
         let failed = results.into_iter().any(|renewed| !renewed);
         unless_closing(&mut closing, sleep(jitter(if failed { duration / 12 } else { duration / 3 }))).await;
     }
@@ -253,19 +254,19 @@ async fn unless_closing(closing: &mut Receiver<bool>, rest: impl Future<Output =
     }
 }
 
-/// True where the lease was renewed or is known to be lost.
-async fn renew_one(table: &Table, held: &Held, key: &str, counter: u64) -> bool {
+/// True if the lease was renewed or is known to be lost.
+async fn renew_one(table: &LeaseTable, registry: &LeaseRegistry, key: &str, counter: u64) -> bool {
     let at = Instant::now();
-    match timeout(held.duration / 3, table.renew(key, counter)).await {
-        Ok(Ok(Written::Yes(lease))) => held.renewed(key, lease.counter, at),
+    match timeout(registry.duration / 3, table.renew(key, counter)).await {
+        Ok(Ok(Written::Yes(lease))) => registry.renewed(key, lease.counter, at),
         // The answer to an earlier renewal was lost.
         Ok(Ok(Written::No(Some(lease)))) if lease.owner.as_deref() == Some(table.me()) => {
-            held.recounted(key, lease.counter);
+            registry.recounted(key, lease.counter);
             return false;
         }
         Ok(Ok(Written::No(_))) => {
             tracing::info!(shard = key, worker = table.me(), "lease lost");
-            held.lose(key);
+            registry.lose(key);
         }
         Ok(Err(fault)) => {
             tracing::warn!(shard = key, error = %fault, "cannot renew the lease; trying again");
@@ -274,11 +275,4 @@ async fn renew_one(table: &Table, held: &Held, key: &str, counter: u64) -> bool 
         Err(_) => return false,
     }
     true
-}
-
-/// Between three quarters of `wait` and all of it, so that workers do not march in step.
-pub fn jitter(wait: Duration) -> Duration {
-    // A new state is seeded differently each time; it is random enough for this.
-    let random = mix(RandomState::new().hash_one(0u8)) % 256;
-    wait.saturating_mul(768 + random as u32) / 1024
 }

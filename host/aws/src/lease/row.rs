@@ -1,17 +1,17 @@
 //! Leases as rows of the table: the attributes of KCL 2.
 //! <https://github.com/awslabs/amazon-kinesis-client> `DynamoDBLeaseSerializer`, `KinesisClientLeaseSerializer`, 2026-11.
 
-use super::{Checkpoint, Lease};
-use crate::shards::position::{Position, SHARD_END};
+use super::Lease;
+use crate::position::{Checkpoint, Position, SHARD_END};
 use aws_sdk_dynamodb::types::AttributeValue;
 use esclusa_flow::fault::Fault;
 use std::collections::HashMap;
 
 /// A row as the SDK gives it.
-pub type Row = HashMap<String, AttributeValue>;
+pub(crate) type LeaseRow = HashMap<String, AttributeValue>;
 
 /// Hash key of the table.
-pub const KEY: &str = "leaseKey";
+pub(crate) const KEY: &str = "leaseKey";
 /// See [`Lease::first`].
 const FIRST: &str = "startsGroup";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
@@ -19,12 +19,12 @@ const LATEST: &str = "LATEST";
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 
 /// A text as a value.
-pub fn text(value: impl Into<String>) -> AttributeValue {
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
 /// A number as a value.
-pub fn number(value: impl ToString) -> AttributeValue {
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
@@ -53,7 +53,7 @@ impl Checkpoint {
 }
 
 /// A position as the two attributes of a checkpoint.
-pub fn position_values(position: &Position) -> (AttributeValue, AttributeValue) {
+pub(crate) fn position_values(position: &Position) -> (AttributeValue, AttributeValue) {
     (text(&position.sequence), number(position.sub.unwrap_or_default()))
 }
 
@@ -61,15 +61,15 @@ fn position(sequence: &str, sub: u64) -> Position {
     Position { sequence: sequence.to_owned(), sub: if sub == 0 { None } else { Some(sub) } }
 }
 
-/// What nobody has begun: the values of `checkpoint` of a lease without a position.
-pub const UNBEGUN: [&str; 3] = [TRIM_HORIZON, LATEST, AT_TIMESTAMP];
+/// The values of `checkpoint` of a lease without a position.
+pub(crate) const UNBEGUN: [&str; 3] = [TRIM_HORIZON, LATEST, AT_TIMESTAMP];
 
 impl Lease {
     /// Reads a row.
     ///
     /// # Errors
-    /// [`Fault::Permanent`] where the row is no lease.
-    pub fn read(row: &Row) -> Result<Self, Fault> {
+    /// [`Fault::Permanent`] if the row is no lease.
+    pub fn read(row: &LeaseRow) -> Result<Self, Fault> {
         let key = string(row, KEY).ok_or_else(|| broken("a row", KEY))?;
         let numeric = |name: &str| row.get(name).map(|v| digits(v).ok_or_else(|| broken(key, name))).transpose();
         let checkpoint = string(row, "checkpoint").ok_or_else(|| broken(key, "checkpoint"))?;
@@ -93,9 +93,9 @@ impl Lease {
 
     /// The row of a new lease.
     #[must_use]
-    pub fn row(&self) -> Row {
+    pub fn row(&self) -> LeaseRow {
         let (checkpoint, sub) = self.checkpoint.values();
-        let mut row = Row::from([
+        let mut row = LeaseRow::from([
             (KEY.to_owned(), text(&self.key)),
             ("leaseCounter".to_owned(), number(self.counter)),
             ("checkpoint".to_owned(), checkpoint),
@@ -119,7 +119,7 @@ impl Lease {
     }
 }
 
-fn string<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
+fn string<'a>(row: &'a LeaseRow, name: &str) -> Option<&'a str> {
     row.get(name)?.as_s().ok().map(String::as_str)
 }
 
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_lease_that_kcl_wrote_is_read() {
-        let row = Row::from([
+        let row = LeaseRow::from([
             (KEY.to_owned(), text("shardId-000000000001")),
             ("leaseOwner".to_owned(), text("host:uuid")),
             ("leaseCounter".to_owned(), number(77)),
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_no_lease_is_an_error_with_its_attribute() {
-        let row = Row::from([(KEY.to_owned(), text("x")), ("leaseCounter".to_owned(), text("many"))]);
+        let row = LeaseRow::from([(KEY.to_owned(), text("x")), ("leaseCounter".to_owned(), text("many"))]);
         assert!(matches!(Lease::read(&row), Err(Fault::Permanent(why)) if why.contains("checkpoint")));
     }
 }

@@ -3,14 +3,15 @@
 
 use super::Upload;
 use crate::fault;
-use crate::tables::Patience;
+use crate::retry::RetryBudget;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use futures_util::stream::{self, StreamExt};
 
-/// Bytes of a part; S3 wants at least 5 MiB and at most 10,000 parts, which is far above what a plugin puts out.
+/// Bytes of a part; S3 wants at least 5 MiB and at most 10,000 parts, which is far above the limit of a plugin's
+/// output.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>, November 2026.
 const PART: usize = 8 << 20;
 /// Parts in flight.
@@ -23,7 +24,8 @@ impl Upload<'_> {
         let part =
             |(part, number)| -> BoxFuture<'_, Result<CompletedPart, Fault>> { Box::pin(self.part(&id, number, part)) };
         let parts: Vec<_> = bytes.chunks(PART).zip(1i32..).map(part).collect();
-        // All of them, and not only up to the first error: see the module.
+        // All of them, not only up to the first error: a part that arrives after the abort would stay, unseen and paid
+        // for.
         let parts: Vec<_> = stream::iter(parts).buffered(IN_FLIGHT).collect().await;
         let done = match parts.into_iter().collect::<Result<Vec<_>, Fault>>() {
             Ok(parts) => self.complete(&id, parts).await,
@@ -36,7 +38,7 @@ impl Upload<'_> {
     }
 
     async fn begin(&self) -> Result<String, Fault> {
-        let mut patience = Patience::for_write();
+        let mut budget = RetryBudget::for_write();
         loop {
             let request = self.client.create_multipart_upload().bucket(self.bucket).key(&self.key);
             match request.content_type(self.content_type).send().await {
@@ -45,13 +47,13 @@ impl Upload<'_> {
                         .upload_id
                         .ok_or_else(|| Fault::Transient(format!("{}: no upload id in the answer", self.doing)));
                 }
-                Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
             }
         }
     }
 
     async fn part(&self, id: &str, number: i32, bytes: &[u8]) -> Result<CompletedPart, Fault> {
-        let mut patience = Patience::for_write();
+        let mut budget = RetryBudget::for_write();
         let body = SdkBody::from(bytes);
         loop {
             let body = ByteStream::new(body.try_clone().unwrap_or_else(|| bytes.into()));
@@ -62,19 +64,19 @@ impl Upload<'_> {
                     let part = CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag);
                     return Ok(part.set_checksum_crc32(answer.checksum_crc32).build());
                 }
-                Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
             }
         }
     }
 
     async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<(), Fault> {
-        let mut patience = Patience::for_write();
+        let mut budget = RetryBudget::for_write();
         let upload = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         loop {
             let request = self.client.complete_multipart_upload().bucket(self.bucket).key(&self.key).upload_id(id);
             match request.multipart_upload(upload.clone()).send().await {
                 Ok(_) => return Ok(()),
-                Err(error) => patience.wait(fault::of(&self.doing, &error)).await?,
+                Err(error) => budget.wait(fault::of(&self.doing, &error)).await?,
             }
         }
     }

@@ -1,29 +1,29 @@
-//! Records that were read and not given yet, and the batches that are cut from them. Pure.
+//! The records that were read and not given yet, and the batches that are cut from them. Pure.
 //!
-//! A record may hold many more events than it has bytes to spare: they are made batch by batch, so that a lane never holds
-//! more of them than a batch (invariant 4).
+//! An aggregated record may expand to many times its bytes: its events are made batch by batch, so that a lane holds at
+//! most one batch of them (invariant 4).
 
-use super::position::Position;
-use super::{Found, Record};
+use super::{FetchedRecord, ShardRecord};
+use crate::position::Position;
 use esclusa_flow::batch::Claim;
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Limit;
 use std::collections::VecDeque;
 
-/// Bytes that an event takes beside its texts and its payload: its share of the columns.
+/// Bytes of an event in a batch besides its texts and its payload: its part of the columns.
 const OVERHEAD: usize = 44;
 
-/// What was read lies here as it came; events are made of it as far as the next batch needs them.
+/// Records as they were read; their events are made when the next batch needs them.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub(crate) struct ShardBacklog {
     /// Events that were made: those of the next batch, and at most one more.
-    records: VecDeque<Record>,
-    /// What they take in a batch.
+    records: VecDeque<ShardRecord>,
+    /// Bytes that they take in a batch.
     batch: usize,
-    /// What was read behind them.
-    found: VecDeque<Found>,
-    /// Bytes of memory that all of it takes.
+    /// Records behind them whose events are not made yet.
+    found: VecDeque<FetchedRecord>,
+    /// Bytes of memory that both take.
     bytes: usize,
     /// Events up to this one were settled before, and are left out.
     done: Option<Position>,
@@ -31,43 +31,45 @@ pub struct Backlog {
 
 /// Events cut from a backlog.
 #[derive(Debug, Default)]
-pub struct Cut {
+pub(crate) struct CutBatch {
     /// The events.
     pub columns: Columns,
     /// One per event.
     pub claims: Vec<Claim>,
 }
 
-/// Where a batch ends.
+/// The end of a batch.
 #[derive(Debug, Clone, Copy)]
-pub enum Bound<'a> {
+pub(crate) enum Bound<'a> {
     /// At a limit.
     Limit(Limit),
-    /// With this event, whatever the limits say.
+    /// With this event, regardless of the limits.
     Exactly(&'a Position),
 }
 
-impl Backlog {
+impl ShardBacklog {
     /// Forgets everything.
-    pub fn clear(&mut self) {
-        *self = Backlog::default();
+    pub(crate) fn clear(&mut self) {
+        *self = ShardBacklog::default();
     }
 
     /// Bytes of memory that it takes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// True if no event was read.
-    pub fn is_empty(&mut self) -> bool {
+    pub(crate) fn is_empty(&mut self) -> bool {
         self.records.is_empty() && !self.make()
     }
 
-    /// Adds what was read; events up to `done` were settled before and are left out.
-    pub fn extend(&mut self, found: Vec<Found>, done: Option<&Position>) {
+    /// Adds records that were read; events up to `done` were settled before and are left out.
+    pub(crate) fn extend(&mut self, found: Vec<FetchedRecord>, done: Option<&Position>) {
         self.done = done.cloned();
         for found in found {
-            if let Found::One(record) = &found
+            // Single events are left out here, those of aggregated records only when they are made: making them costs
+            // memory.
+            if let FetchedRecord::One(record) = &found
                 && done.is_some_and(|done| done.covers(&record.position))
             {
                 continue;
@@ -77,11 +79,12 @@ impl Backlog {
         }
     }
 
-    /// Makes the next event of what was read; false if there is none.
+    /// Makes the next event; false if there is none.
     fn make(&mut self) -> bool {
         while let Some(found) = self.found.pop_front() {
             self.bytes = self.bytes.saturating_sub(memory(&found));
             let Some((record, rest)) = next(found) else { continue };
+            // The rest goes back to the front: its events come before those of later records.
             if let Some(rest) = rest {
                 self.bytes = self.bytes.saturating_add(memory(&rest));
                 self.found.push_front(rest);
@@ -103,7 +106,7 @@ impl Backlog {
     }
 
     /// True if more records would not make the batch larger.
-    pub fn fills(&mut self, bound: Bound<'_>) -> bool {
+    pub(crate) fn fills(&mut self, bound: Bound<'_>) -> bool {
         self.make_batch(bound);
         self.holds(bound)
     }
@@ -118,14 +121,14 @@ impl Backlog {
     /// Cuts the next batch off.
     ///
     /// # Errors
-    /// [`Fault::Permanent`] where a batch would be larger than any can be.
-    pub fn cut(&mut self, bound: Bound<'_>) -> Result<Cut, Fault> {
+    /// [`Fault::Permanent`] if a batch would be larger than any can be.
+    pub(crate) fn cut(&mut self, bound: Bound<'_>) -> Result<CutBatch, Fault> {
         self.make_batch(bound);
         let count = match bound {
             Bound::Limit(limit) => self.count(limit),
             Bound::Exactly(end) => self.records.iter().take_while(|record| end.covers(&record.position)).count(),
         };
-        let mut cut = Cut::default();
+        let mut cut = CutBatch::default();
         for record in self.records.drain(..count) {
             self.batch = self.batch.saturating_sub(size(&record));
             self.bytes = self.bytes.saturating_sub(held(&record));
@@ -146,40 +149,41 @@ impl Backlog {
         Ok(cut)
     }
 
-    /// How many records a batch of this limit holds: at least one, where there is one.
+    /// How many events a batch of this limit holds: at least one, if there is one.
     fn count(&self, limit: Limit) -> usize {
         let mut bytes = 0usize;
         let fitting = self.records.iter().take(limit.events.max(1)).take_while(|record| {
             bytes = bytes.saturating_add(size(record));
             bytes <= limit.bytes
         });
+        // An event that is larger than the limit goes alone: without it the lane would stand still.
         fitting.count().max(self.records.len().min(1))
     }
 }
 
 /// Bytes that an event takes in a batch, as [`esclusa_flow::event::EventRef::size`] counts them.
-fn size(record: &Record) -> usize {
+fn size(record: &ShardRecord) -> usize {
     record.id.len() + record.key.len() + record.data.len() + OVERHEAD
 }
 
 /// Bytes of memory that an event takes.
-fn held(record: &Record) -> usize {
+fn held(record: &ShardRecord) -> usize {
     let texts = record.id.capacity() + record.position.sequence.capacity() + record.key.capacity();
-    texts + record.data.capacity() + size_of::<Record>()
+    texts + record.data.capacity() + size_of::<ShardRecord>()
 }
 
-/// The next event of a record, and what of it follows.
-fn next(found: Found) -> Option<(Record, Option<Found>)> {
+/// The next event of a record, and the record without it.
+fn next(found: FetchedRecord) -> Option<(ShardRecord, Option<FetchedRecord>)> {
     match found {
-        Found::One(record) => Some((record, None)),
-        Found::Several(mut several) => Some((several.events.next()?, Some(Found::Several(several)))),
+        FetchedRecord::One(record) => Some((record, None)),
+        FetchedRecord::Several(mut several) => Some((several.events.next()?, Some(FetchedRecord::Several(several)))),
     }
 }
 
-fn memory(found: &Found) -> usize {
+fn memory(found: &FetchedRecord) -> usize {
     match found {
-        Found::One(record) => held(record),
-        Found::Several(several) => several.size.saturating_add(size_of::<Found>()),
+        FetchedRecord::One(record) => held(record),
+        FetchedRecord::Several(several) => several.size.saturating_add(size_of::<FetchedRecord>()),
     }
 }
 
@@ -194,8 +198,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    fn record(sequence: u64, size: usize) -> Record {
-        Record {
+    fn record(sequence: u64, size: usize) -> ShardRecord {
+        ShardRecord {
             position: Position { sequence: sequence.to_string(), sub: None },
             id: sequence.to_string(),
             key: "k".into(),
@@ -205,26 +209,26 @@ mod tests {
         }
     }
 
-    fn records(range: std::ops::RangeInclusive<u64>) -> Vec<Found> {
+    fn records(range: std::ops::RangeInclusive<u64>) -> Vec<FetchedRecord> {
         range.map(|n| record(n, 100).into()).collect()
     }
 
-    fn sub(sequence: u64, sub: u64) -> Record {
+    fn sub(sequence: u64, sub: u64) -> ShardRecord {
         let position = Position { sequence: sequence.to_string(), sub: Some(sub) };
-        Record { id: position.to_string(), position, ..record(sequence, 1) }
+        ShardRecord { id: position.to_string(), position, ..record(sequence, 1) }
     }
 
     /// A record of `count` events; `made` counts those that were made.
-    fn several(sequence: u64, count: u64, made: &Arc<AtomicUsize>) -> Found {
+    fn several(sequence: u64, count: u64, made: &Arc<AtomicUsize>) -> FetchedRecord {
         let made = made.clone();
         let events = (0..count).map(move |n| {
             made.fetch_add(1, Ordering::Relaxed);
             sub(sequence, n)
         });
-        Found::Several(Several { events: Box::new(events), size: 100, timestamp: sequence })
+        FetchedRecord::Several(Several { events: Box::new(events), size: 100, timestamp: sequence })
     }
 
-    fn tokens(cut: Cut) -> Vec<Token> {
+    fn tokens(cut: CutBatch) -> Vec<Token> {
         cut.claims.iter().map(|claim| claim.token().clone()).collect()
     }
 
@@ -234,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_prepared_batch_is_given_exactly_whatever_the_limits() {
-        let mut backlog = Backlog::default();
+        let mut backlog = ShardBacklog::default();
         let end = Position { sequence: "7".into(), sub: None };
         backlog.extend(records(1..=5), None);
         assert!(!backlog.fills(Bound::Exactly(&end)));
@@ -246,7 +250,7 @@ mod tests {
     #[test]
     fn settled_events_of_an_aggregate_are_left_out() {
         // K15
-        let mut backlog = Backlog::default();
+        let mut backlog = ShardBacklog::default();
         let made = Arc::default();
         let found = vec![several(3, 3, &made), record(4, 1).into()];
         backlog.extend(found, Some(&Position { sequence: "3".into(), sub: Some(1) }));
@@ -258,13 +262,13 @@ mod tests {
 
     #[test]
     fn events_of_a_record_are_made_batch_by_batch_and_counted() {
-        let (mut backlog, made) = (Backlog::default(), Arc::default());
+        let (mut backlog, made) = (ShardBacklog::default(), Arc::default());
         backlog.extend(vec![several(3, 1_000_000, &made), several(4, 1_000_000, &made)], None);
-        assert_eq!((backlog.bytes(), made.load(Ordering::Relaxed)), (2 * (100 + size_of::<Found>()), 0));
+        assert_eq!((backlog.bytes(), made.load(Ordering::Relaxed)), (2 * (100 + size_of::<FetchedRecord>()), 0));
         for round in 1..=3 {
             assert!(backlog.fills(limit(100, 1 << 20)));
             assert_eq!(made.load(Ordering::Relaxed), round * 100);
-            assert!(backlog.bytes() > 2 * 100 + 100 * size_of::<Record>(), "events that were made count");
+            assert!(backlog.bytes() > 2 * 100 + 100 * size_of::<ShardRecord>(), "events that were made count");
             assert_eq!(backlog.cut(limit(100, 1 << 20)).unwrap().claims.len(), 100);
         }
         let size = size(&sub(3, 300));
@@ -284,8 +288,9 @@ mod tests {
 
     #[test]
     fn an_event_that_its_source_refused_is_given_with_the_reason() {
-        let mut backlog = Backlog::default();
-        let refused = Record { refused: Some(Box::new(Reason::new("limit.aggregate", "too large"))), ..record(1, 1) };
+        let mut backlog = ShardBacklog::default();
+        let refused =
+            ShardRecord { refused: Some(Box::new(Reason::new("limit.aggregate", "too large"))), ..record(1, 1) };
         backlog.extend(vec![refused.into(), record(2, 1).into()], None);
         let cut = backlog.cut(limit(10, 1000)).unwrap();
         let codes: Vec<_> = cut.claims.iter().map(|claim| Some(claim.refusal()?.code.as_str())).collect();
@@ -297,7 +302,7 @@ mod tests {
         fn batches_keep_within_their_limit_and_lose_nothing(
             sizes in proptest::collection::vec(0usize..300, 1..60), events in 1usize..20, bytes in 50usize..2000,
         ) {
-            let mut backlog = Backlog::default();
+            let mut backlog = ShardBacklog::default();
             backlog.extend(sizes.iter().enumerate().map(|(n, size)| record(n as u64 + 1, *size).into()).collect(), None);
             let mut seen = 0;
             while !backlog.is_empty() {

@@ -1,17 +1,18 @@
-//! A shard as a lane: pages are read when a batch needs them, batches are cut from what was read.
+//! A shard as a lane: pages are read when a batch needs them, and batches are cut from the records that were read.
 //!
-//! Memory: what one batch needs and at most one page more, as it came, for which all lanes of a source share a limit. A lane goes on
-//! behind the last *settled* event: where it is pulled while events that it gave are not settled, it reads them again.
+//! Memory: the records of one batch and at most one page more; all lanes of a source share a limit. A lane goes on
+//! behind the last *settled* event: if it is pulled while events that it gave are unsettled, it reads them again.
 
-use super::backlog::{Backlog, Bound, Cut};
-use super::position::Position;
-use super::room::{Room, Share};
-use super::tip::Tip;
-use super::{Cursor, Feed, Pace, ReadError, Reader, Stream, wall_millis};
-use crate::lease::Checkpoint;
+use super::backlog::{Bound, CutBatch, ShardBacklog};
+use super::pace::TipDetector;
+use super::pace::{Quota, ReadAheadLimit};
+use super::{Cursor, PageError, ReadPace, ShardFeed, ShardReader, ShardedStream};
+use crate::position::Checkpoint;
+use crate::position::Position;
+use crate::retry::random;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::event::Origin;
+use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
@@ -21,48 +22,48 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// How long a feed that is pushed may take for the first record of a batch: it has come, or it has not.
+/// How long a pull waits for the first pushed record of a batch: just long enough to take one that has come.
 const PUSHED: Duration = Duration::from_millis(20);
 
-/// How long a lane waits where others hold all that may be read ahead.
+/// How long a lane waits while other lanes hold all the memory for reading ahead.
 const FULL: Duration = Duration::from_millis(100);
 
-/// What the lanes of a source have in common.
+/// Opens the lanes of a source.
 #[derive(Clone)]
-pub struct Opening {
+pub(crate) struct LaneOpener {
     /// The stream.
-    pub stream: Arc<dyn Stream>,
+    pub stream: Arc<dyn ShardedStream>,
     /// Who reads it.
-    pub reader: Reader,
+    pub reader: ShardReader,
     /// Where shards start that have no position.
     pub start: Start,
     /// A shard waits for those that it came from.
     pub ordered: bool,
     /// See [`super::Sharing::routes`].
     pub routes: u32,
-    /// Memory for what is read ahead.
-    pub room: Arc<Room>,
-    /// Where lag is shown.
+    /// Memory for reading ahead.
+    pub room: Arc<ReadAheadLimit>,
+    /// Shows the lag.
     pub lag: Arc<Lag>,
 }
 
-/// What a lane has to do with whoever decides who reads its shard.
-pub trait Ownership: Send {
-    /// True where somebody else may read the shard now.
+/// A lane's right to read its shard.
+pub(crate) trait Ownership: Send {
+    /// True if another process may read the shard now.
     fn lost(&self) -> bool;
 
-    /// Waits until it is lost; for ever where it cannot be. Cancel-safe.
+    /// Waits until the right is lost; for ever if it cannot be. Cancel-safe.
     fn until_lost(&mut self) -> BoxFuture<'_, ()>;
 
-    /// Says that every event of the shard is settled; `from` is the last one.
+    /// Notes that every event of the shard is settled; `from` is the last one.
     ///
     /// # Errors
-    /// [`Fault::LeaseLost`] where the shard belongs to somebody else.
+    /// [`Fault::LeaseLost`] if another process owns the shard.
     fn finish<'a>(&'a mut self, from: Option<&'a Position>) -> BoxFuture<'a, Result<(), Fault>>;
 }
 
 /// Where a lane starts.
-pub struct Beginning {
+pub(crate) struct LaneStart {
     /// The shard.
     pub shard: String,
     /// Its hash keys.
@@ -73,54 +74,54 @@ pub struct Beginning {
     pub cursor: Cursor,
     /// The route begins here: nothing that was trimmed before its first read is missed.
     pub fresh: bool,
-    /// Where the first batch ends, whatever the limits say.
+    /// The end of the first batch, regardless of the limits: the batch that was prepared before.
     pub pending: Option<Position>,
-    /// Nothing is read before this: until then somebody else may write what comes of the shard.
+    /// Nothing is read before this time: until then the previous owner may still write effects of the shard.
     pub quiet: Option<Instant>,
 }
 
-/// See the module.
-pub struct ShardLane {
-    stream: Arc<dyn Stream>,
+/// A shard that is read as a lane.
+pub(crate) struct ShardLane {
+    stream: Arc<dyn ShardedStream>,
     lag: Arc<Lag>,
     id: String,
-    origin: Origin,
+    origin: BatchOrigin,
     ownership: Box<dyn Ownership>,
-    feed: Box<dyn Feed>,
-    pace: Pace,
-    tip: Tip,
-    backlog: Backlog,
-    /// What the backlog takes of the source's memory.
-    share: Share,
+    feed: Box<dyn ShardFeed>,
+    pace: ReadPace,
+    tip: TipDetector,
+    backlog: ShardBacklog,
+    /// The backlog's part of the source's memory for reading ahead.
+    share: Quota,
     settled: Option<Token>,
     done: Option<Position>,
-    given: Given,
+    given: UnsettledEvents,
     pending: Option<Position>,
     ended: bool,
-    /// See [`Beginning::fresh`]; not any more once something was read.
+    /// See [`LaneStart::fresh`]; not any more once something was read.
     fresh: bool,
     /// Records were trimmed before they were read, and none were read since.
     trimmed: bool,
-    /// The service said with the last page that nothing is behind it.
+    /// The last page was at the tip: no newer records.
     at_tip: bool,
 }
 
 /// Events that were given and are not settled.
 #[derive(Debug, Default)]
-struct Given {
+struct UnsettledEvents {
     /// Sequence number of the first event of the batch.
     first: String,
     /// When they were accepted.
     times: VecDeque<u64>,
 }
 
-impl Opening {
+impl LaneOpener {
     /// Opens a lane; nothing is sent yet.
     ///
     /// # Errors
-    /// [`Fault::Permanent`] where the position is not one of a shard.
-    pub fn lane(&self, beginning: Beginning, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
-        let Beginning { shard, hashes, settled, cursor, fresh, pending, quiet } = beginning;
+    /// [`Fault::Permanent`] if the position is not one of a shard.
+    pub(crate) fn lane(&self, beginning: LaneStart, ownership: Box<dyn Ownership>) -> Result<ShardLane, Fault> {
+        let LaneStart { shard, hashes, settled, cursor, fresh, pending, quiet } = beginning;
         let done = settled.as_ref().map(Position::parse).transpose()?;
         let mut feed = self.stream.feed(&shard, hashes);
         feed.seek(cursor);
@@ -132,12 +133,12 @@ impl Opening {
             id: shard,
             ownership,
             feed,
-            tip: Tip::default(),
-            backlog: Backlog::default(),
+            tip: TipDetector::default(),
+            backlog: ShardBacklog::default(),
             share: self.room.share(),
             settled,
             done,
-            given: Given::default(),
+            given: UnsettledEvents::default(),
             pending,
             ended: false,
             fresh,
@@ -146,13 +147,13 @@ impl Opening {
         })
     }
 
-    /// Where to read a shard of which so much is done; `opened`: when a lane at [`Checkpoint::Latest`] was first opened.
-    pub fn cursor(&self, checkpoint: &Checkpoint, opened: Option<u64>) -> Cursor {
+    /// The cursor for a checkpoint; `opened`: when a lane at [`Checkpoint::Latest`] was first opened.
+    pub(crate) fn cursor(&self, checkpoint: &Checkpoint, opened: Option<u64>) -> Cursor {
         match (checkpoint, self.start) {
             (Checkpoint::At(position), _) => Cursor::Behind(position.clone()),
             (Checkpoint::AtTimestamp, Start::AtTimestamp(time)) => Cursor::Since(time),
             (Checkpoint::Latest, _) => opened.map_or(Cursor::Latest, Cursor::Since),
-            // Nothing is lost where the settings have changed since.
+            // The settings may have changed since: the oldest record loses nothing.
             (Checkpoint::AtTimestamp | Checkpoint::TrimHorizon | Checkpoint::ShardEnd, _) => Cursor::TrimHorizon,
         }
     }
@@ -160,6 +161,7 @@ impl Opening {
 
 impl ShardLane {
     async fn pull_batch(&mut self, limit: Limit) -> Result<Pull, Fault> {
+        // Before anything else: a lane that was lost must not give events, not even some that it has read already.
         self.check()?;
         self.rewind();
         let mut end = None;
@@ -171,10 +173,11 @@ impl ShardLane {
                 if exact.is_none() {
                     end.get_or_insert(now + limit.window);
                 }
+                // An ended shard has nothing more to wait for: a batch that is not full is given at once.
                 if self.ended || self.backlog.fills(bound) || end.is_some_and(|end| end <= now) {
                     match self.give(bound)? {
                         Some(batch) => return Ok(Pull::Batch(batch)),
-                        // The event that the prepared batch ended with is not there any more.
+                        // The last event of the prepared batch was trimmed: there is no batch to repeat.
                         None => self.pending = None,
                     }
                     continue;
@@ -184,7 +187,8 @@ impl ShardLane {
                 return Ok(Pull::Ended);
             }
             match (self.pace.due().filter(|due| *due > now), end) {
-                // Something may have come since the last read.
+                // The next read is not due yet, and records may have come since the last one: it is not known to be
+                // drained.
                 (Some(_), None) => return Ok(Pull::Empty { drained: false }),
                 (Some(due), Some(end)) => sleep_until(due.min(end)).await,
                 (None, None) if !self.share.may_read() => {
@@ -197,6 +201,7 @@ impl ShardLane {
                     }
                 }
                 (None, Some(end)) => {
+                    // A read that the window cuts off loses nothing: pages are cancel-safe.
                     if let Ok(read) = timeout_at(end, self.read(end - now)).await {
                         read?;
                     }
@@ -212,7 +217,7 @@ impl ShardLane {
         Ok(())
     }
 
-    /// Goes back to what was given and not settled.
+    /// Goes back to the first event that was given and not settled.
     fn rewind(&mut self) {
         if self.given.times.is_empty() {
             return;
@@ -235,10 +240,10 @@ impl ShardLane {
 
     fn give(&mut self, bound: Bound<'_>) -> Result<Option<Batch>, Fault> {
         self.check()?;
-        let Cut { columns, claims } = self.backlog.cut(bound)?;
+        let CutBatch { columns, claims } = self.backlog.cut(bound)?;
         self.share.set(self.backlog.bytes());
         let Some(first) = claims.first() else { return Ok(None) };
-        self.given = Given {
+        self.given = UnsettledEvents {
             first: Position::parse(first.token())?.sequence,
             times: columns.timestamps.iter().copied().collect(),
         };
@@ -251,26 +256,26 @@ impl ShardLane {
         self.lag.change(&self.id, |lag| lag.oldest_unfinished = oldest);
     }
 
-    /// Reads a page; true where it held something.
+    /// Reads a page; true if it held records.
     async fn read(&mut self, wait: Duration) -> Result<bool, Fault> {
         let sent = Instant::now();
         let page = match self.feed.page(wait).await {
             Ok(page) => page,
-            Err(ReadError::Fault(fault)) => return Err(fault),
-            Err(ReadError::Expired(why)) => return Err(Fault::Transient(why)),
-            Err(ReadError::Throttled(why)) => {
+            Err(PageError::Fault(fault)) => return Err(fault),
+            Err(PageError::Expired(why)) => return Err(Fault::Transient(why)),
+            Err(PageError::Throttled(why)) => {
                 tracing::debug!(shard = self.id, why, "reading less often");
-                self.pace.refused(sent, wall_millis());
+                self.pace.refused(sent, random());
                 self.at_tip = false;
                 return Ok(false);
             }
-            Err(ReadError::Trimmed(why)) => {
+            Err(PageError::Trimmed(why)) => {
                 self.gap(&why);
                 self.trimmed = true;
                 self.feed.seek(Cursor::TrimHorizon);
                 return Ok(false);
             }
-            Err(ReadError::Gone(why)) => {
+            Err(PageError::Gone(why)) => {
                 self.gone(&why).await?;
                 return Ok(false);
             }
@@ -288,10 +293,11 @@ impl ShardLane {
         Ok(!empty)
     }
 
-    /// The service does not know the shard: it was trimmed as a whole, or something is wrong with the stream. A closed
-    /// shard may be listed for a while longer than it can be read.
+    /// The service does not know the shard. It was trimmed as a whole, or the stream is at fault. A closed shard may be
+    /// listed for longer than it can be read.
     async fn gone(&mut self, why: &str) -> Result<(), Fault> {
         let listed = self.stream.list().await?.into_iter().find(|shard| shard.id == self.id);
+        // The stream lists the shard as open, so it was not trimmed: the error may pass.
         if listed.as_ref().is_some_and(|shard| !shard.closed) {
             return Err(Fault::Transient(format!("{}: shard {:?}: {why}", self.stream.name(), self.id)));
         }
@@ -342,7 +348,7 @@ impl Lane for ShardLane {
 
     fn settled(&mut self, settled: &[Settled<'_>]) {
         let Some(last) = settled.last() else { return };
-        // A token that is no position is none of this lane's.
+        // A token that is no position does not come from this lane.
         let Ok(done) = Position::parse(last.token) else { return };
         self.given.times.drain(..settled.len().min(self.given.times.len()));
         self.done = Some(done);

@@ -1,13 +1,14 @@
-//! Shards as leases give them: any number of processes share a stream.
+//! A stream whose shards any number of processes share by leases.
 
-use super::lane::{Beginning, Opening, Ownership};
-use super::position::Position;
-use super::{Opened, wall_millis};
+use super::lane::{LaneOpener, LaneStart, Ownership};
+use super::{SourceWithProgress, wall_millis};
 use crate::client::Clients;
-use crate::lease::coordinator::{Coordinator, Taken, renew};
-use crate::lease::held::{Held, Holding};
-use crate::lease::table::{Table, Written};
-use crate::lease::{Checkpoint, Lease, LeaseKeeper, Settings};
+use crate::lease::coordinator::{Coordinator, TakenLease, renew};
+use crate::lease::lease_table::{LeaseTable, Written};
+use crate::lease::registry::{Holding, LeaseRegistry};
+use crate::lease::{Lease, LeaseProgress, LeaseSettings};
+use crate::position::Checkpoint;
+use crate::position::Position;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Source};
@@ -18,14 +19,15 @@ use tokio::sync::watch::{Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// See the module. Its tasks end with it: leases that were not handed over by [`Source::close`] expire.
+/// The shards that this process has leased. Its tasks end with it: leases that [`Source::close`] did not release
+/// expire.
 struct LeasedSource {
-    opening: Opening,
-    table: Table,
-    held: Arc<Held>,
-    taken: UnboundedReceiver<Taken>,
-    /// A lease on its way to be a lane.
-    next: Option<Taken>,
+    opening: LaneOpener,
+    table: LeaseTable,
+    registry: Arc<LeaseRegistry>,
+    taken: UnboundedReceiver<TakenLease>,
+    /// A taken lease whose lane is not opened yet; kept here so that [`Source::next_lane`] is cancel-safe.
+    next: Option<TakenLease>,
     tasks: JoinSet<()>,
     closing: Sender<bool>,
 }
@@ -34,24 +36,24 @@ struct LeasedSource {
 ///
 /// # Errors
 /// A [`Fault`] that names the lease table.
-pub async fn open(
+pub(crate) async fn open(
     clients: &Clients,
-    settings: &Settings,
+    settings: &LeaseSettings,
     discovery: Duration,
-    opening: Opening,
-) -> Result<Opened, Fault> {
+    opening: LaneOpener,
+) -> Result<SourceWithProgress, Fault> {
     let me = format!("{}:{}", settings.worker, uuid::Uuid::new_v4());
-    let table = Table::new(clients.dynamodb(&settings.place), &settings.table, &me);
+    let table = LeaseTable::new(clients.dynamodb(&settings.place), &settings.table, &me);
     table.ensure().await?;
-    let held = Arc::new(Held::new(settings.duration));
+    let registry = Arc::new(LeaseRegistry::new(settings.duration));
     let (sender, taken) = unbounded_channel();
     let (closing, closes) = channel(false);
     let coordinator = Coordinator {
         table: table.clone(),
-        stream: Arc::clone(&opening.stream),
+        stream: opening.stream.clone(),
         start: opening.start,
         ordered: opening.ordered,
-        held: Arc::clone(&held),
+        registry: Arc::clone(&registry),
         taken: sender,
         discovery,
         lag: Arc::clone(&opening.lag),
@@ -62,10 +64,10 @@ pub async fn open(
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(coordinator.run());
-    tasks.spawn(renew(table.clone(), Arc::clone(&held), closes));
-    let keeper = Arc::new(LeaseKeeper::new(table.clone(), Arc::clone(&held)));
-    let source = LeasedSource { opening, table, held, taken, next: None, tasks, closing };
-    Ok((Box::new(source), Some(keeper)))
+    tasks.spawn(renew(table.clone(), Arc::clone(&registry), closes));
+    let progress_store = Arc::new(LeaseProgress::new(table.clone(), Arc::clone(&registry)));
+    let source = LeasedSource { opening, table, registry, taken, next: None, tasks, closing };
+    Ok((Box::new(source), Some(progress_store)))
 }
 
 impl LeasedSource {
@@ -75,16 +77,16 @@ impl LeasedSource {
                 let Some(taken) = self.taken.recv().await else { return Ok(None) };
                 self.next = Some(taken);
             }
-            let Some(Taken { lease, holding, .. }) = &self.next else { continue };
+            let Some(TakenLease { lease, holding, .. }) = &self.next else { continue };
             let opened = if *holding.lost.borrow() { None } else { self.opened(lease).await? };
-            let Some(Taken { lease, holding, quiet }) = self.next.take() else { continue };
+            let Some(TakenLease { lease, holding, quiet }) = self.next.take() else { continue };
             let Some(opened) = opened else { continue };
             let settled = match &lease.checkpoint {
                 Checkpoint::At(position) => Some(position.token()),
                 _ => None,
             };
             let fresh = settled.is_none() && lease.first && lease.opened.is_none();
-            let beginning = Beginning {
+            let beginning = LaneStart {
                 cursor: self.opening.cursor(&lease.checkpoint, opened.0),
                 shard: lease.key,
                 hashes: lease.hashes,
@@ -93,12 +95,12 @@ impl LeasedSource {
                 pending: lease.pending,
                 quiet,
             };
-            let ownership = Leased { table: self.table.clone(), holding };
+            let ownership = LeaseOwnership { table: self.table.clone(), holding };
             return Ok(Some(Box::new(self.opening.lane(beginning, Box::new(ownership))?)));
         }
     }
 
-    /// When a lane at the newest record was first opened, noted where it is opened first now; `None` where the lease was
+    /// When a lane at the newest record was first opened; noted in the table if that is now. `None` if the lease was
     /// lost meanwhile.
     async fn opened(&self, lease: &Lease) -> Result<Option<OpenedAt>, Fault> {
         if lease.checkpoint != Checkpoint::Latest || lease.opened.is_some() {
@@ -106,7 +108,7 @@ impl LeasedSource {
         }
         Ok(match self.table.open_at(&lease.key, wall_millis()).await? {
             Written::Yes(_) => Some(OpenedAt(None)),
-            // Written by a try whose answer was lost, or by another.
+            // Written by a try whose answer was lost, or by another worker.
             Written::No(Some(now)) if now.opened.is_some() => Some(OpenedAt(now.opened)),
             Written::No(_) => None,
         })
@@ -137,7 +139,7 @@ impl Source for LeasedSource {
     }
 
     fn caught_up(&self) -> bool {
-        self.held.settled_in() && self.next.is_none() && self.taken.is_empty()
+        self.registry.settled_in() && self.next.is_none() && self.taken.is_empty()
     }
 
     fn leased(&self) -> bool {
@@ -147,31 +149,31 @@ impl Source for LeasedSource {
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.closing.send_replace(true);
-            // A request that takes longer than a lease lasts need not be waited for.
+            // A request that takes longer than a lease lasts is not waited for: its lease has expired.
             let ended = async { while self.tasks.join_next().await.is_some() {} };
-            if timeout(self.held.duration, ended).await.is_err() {
+            if timeout(self.registry.duration, ended).await.is_err() {
                 self.tasks.shutdown().await;
             }
-            let ours = self.held.give_up();
+            let ours = self.registry.give_up();
             futures_util::future::join_all(ours.iter().map(|(key, counter)| self.release(key, *counter))).await;
         })
     }
 }
 
-/// A lane's tie to its lease.
-struct Leased {
-    table: Table,
+/// A lane's right to read, by its lease.
+struct LeaseOwnership {
+    table: LeaseTable,
     holding: Holding,
 }
 
-impl Ownership for Leased {
+impl Ownership for LeaseOwnership {
     fn lost(&self) -> bool {
         *self.holding.lost.borrow()
     }
 
     fn until_lost(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // An error means that nothing can be lost any more: the source is gone, and says so by ending the lane.
+            // An error means that the source is gone; it ends the lane itself.
             drop(self.holding.lost.wait_for(|lost| *lost).await);
         })
     }

@@ -1,6 +1,9 @@
-//! How often a shard may be read: the service's limits, waits on an idle shard, backoff after a refusal. Pure.
+//! When a lane may read its shard: the pace that the service allows, the memory that all lanes of a source share, and
+//! whether the lane is at the tip. Pure.
 
 use esclusa_flow::retry::Backoff;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -9,7 +12,7 @@ const REFUSED: Backoff = Backoff { base: Duration::from_millis(200), max: Durati
 
 /// When the next read may be sent.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub(crate) struct ReadPace {
     /// Least time between two reads.
     spacing: Duration,
     /// Bytes per second that the service gives; `None`: no limit.
@@ -22,42 +25,44 @@ pub struct Pace {
     refusals: u32,
 }
 
-impl Pace {
-    /// At least `spacing` between reads, at most `rate` bytes per second, at most `idle` between reads of an idle shard.
-    pub fn new(spacing: Duration, rate: Option<u32>, idle: Duration) -> Self {
-        Pace { spacing, rate, idle, due: None, waited: spacing, refusals: 0 }
+impl ReadPace {
+    /// At least `spacing` between reads, at most `rate` bytes per second, at most `idle` between reads of an idle
+    /// shard.
+    pub(crate) fn new(spacing: Duration, rate: Option<u32>, idle: Duration) -> Self {
+        ReadPace { spacing, rate, idle, due: None, waited: spacing, refusals: 0 }
     }
 
     /// The same with the first read at `first`; `None`: now.
     #[must_use]
-    pub fn starting(self, first: Option<Instant>) -> Self {
-        Pace { due: first, ..self }
+    pub(crate) fn starting(self, first: Option<Instant>) -> Self {
+        ReadPace { due: first, ..self }
     }
 
-    /// As one of several readers of the same shard. Its bytes are for whoever is behind: what is too much is refused.
+    /// As one of several readers of the same shard. The bytes are not divided: a reader that is behind may take more,
+    /// and the service refuses reads beyond its limit.
     #[must_use]
-    pub fn among(self, readers: u32) -> Self {
+    pub(crate) fn among(self, readers: u32) -> Self {
         let spacing = self.spacing.saturating_mul(readers.max(1));
-        Pace { spacing, waited: spacing, ..self }
+        ReadPace { spacing, waited: spacing, ..self }
     }
 
     /// When the next read may be sent; `None`: now.
-    pub fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// The next read may not be sent before `due`.
-    pub fn later(&mut self, due: Instant) {
+    pub(crate) fn later(&mut self, due: Instant) {
         self.due = Some(due);
     }
 
-    /// The next read may be sent at once: it is known to give something.
-    pub fn now(&mut self) {
+    /// The next read may be sent at once: records are known to wait.
+    pub(crate) fn now(&mut self) {
         self.due = None;
     }
 
     /// Notes a page of so many bytes that was asked for at `sent`. `quiet`: it was empty, and nothing is behind it.
-    pub fn read(&mut self, sent: Instant, bytes: usize, quiet: bool) {
+    pub(crate) fn read(&mut self, sent: Instant, bytes: usize, quiet: bool) {
         self.refusals = 0;
         self.waited = if quiet { self.waited.saturating_mul(2).min(self.idle.max(self.spacing)) } else { self.spacing };
         let paid =
@@ -66,9 +71,78 @@ impl Pace {
     }
 
     /// Notes that the service asked for fewer reads; `random` varies the wait.
-    pub fn refused(&mut self, now: Instant, random: u64) {
+    pub(crate) fn refused(&mut self, now: Instant, random: u64) {
         self.due = Some(now + REFUSED.wait(self.refusals, random));
         self.refusals = self.refusals.saturating_add(1);
+    }
+}
+
+/// A limit on the bytes that all lanes of a source have read and not given yet (reliability K19).
+#[derive(Debug)]
+pub(crate) struct ReadAheadLimit {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl ReadAheadLimit {
+    /// A limit of `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(ReadAheadLimit { limit, used: AtomicUsize::new(0) })
+    }
+
+    /// The quota of one more lane, which holds nothing yet.
+    pub(crate) fn share(self: &Arc<Self>) -> Quota {
+        Quota { room: self.clone(), bytes: 0 }
+    }
+}
+
+/// The bytes that one lane holds; none when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    room: Arc<ReadAheadLimit>,
+    bytes: usize,
+}
+
+impl Quota {
+    /// Sets the bytes that the lane holds now.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        self.room.used.fetch_add(bytes, Ordering::Relaxed);
+        self.room.used.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::Relaxed);
+    }
+
+    /// True if the lane may read a page. A lane that holds records may always go on: else all lanes could wait for each
+    /// other with half a batch each. So the limit may be exceeded by one page for each lane that is reading.
+    pub(crate) fn may_read(&self) -> bool {
+        self.bytes > 0 || self.room.used.load(Ordering::Relaxed) < self.room.limit
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// Decides whether a reader is at the tip of its shard, from the lag that the service reports (reliability K12). It is
+/// only after two empty pages in a row with a lag of zero: a page with records was not at the tip, even if its lag is
+/// zero.
+#[derive(Debug, Default)]
+pub(crate) struct TipDetector {
+    behind: Option<u64>,
+    empty: bool,
+}
+
+impl TipDetector {
+    /// Notes a page.
+    pub(crate) fn read(&mut self, empty: bool, behind_millis: Option<u64>) -> Option<u64> {
+        self.behind = match behind_millis {
+            None => self.behind,
+            Some(0) if empty && self.empty => Some(0),
+            Some(0) => Some(self.behind.unwrap_or(1).max(1)),
+            Some(behind) => Some(behind),
+        };
+        self.empty = empty;
+        self.behind
     }
 }
 
@@ -79,11 +153,11 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn kinesis() -> Pace {
-        Pace::new(Duration::from_millis(200), Some(2 << 20), Duration::from_secs(1))
+    fn kinesis() -> ReadPace {
+        ReadPace::new(Duration::from_millis(200), Some(2 << 20), Duration::from_secs(1))
     }
 
-    fn wait(pace: &Pace, from: Instant) -> Duration {
+    fn wait(pace: &ReadPace, from: Instant) -> Duration {
         pace.due().unwrap() - from
     }
 
@@ -148,5 +222,30 @@ mod tests {
             }
             prop_assert!(now - start >= Duration::from_millis(200) * (pages.len() as u32 - 1));
         }
+    }
+
+    #[test]
+    fn lag_is_zero_only_after_two_empty_pages() {
+        // K12
+        let mut tip = TipDetector::default();
+        assert_eq!(tip.read(false, Some(5000)), Some(5000));
+        assert_eq!(tip.read(false, Some(0)), Some(5000));
+        assert_eq!(tip.read(true, Some(0)), Some(5000));
+        assert_eq!(tip.read(true, Some(0)), Some(0));
+        assert_eq!(tip.read(true, Some(0)), Some(0), "it does not grow on an idle stream");
+        assert_eq!(tip.read(false, Some(0)), Some(1));
+    }
+
+    #[test]
+    fn an_empty_page_in_a_backlog_is_not_the_tip() {
+        // K11
+        let mut tip = TipDetector::default();
+        assert_eq!(tip.read(true, Some(90_000)), Some(90_000));
+        assert_eq!(tip.read(true, Some(60_000)), Some(60_000));
+    }
+
+    #[test]
+    fn a_service_that_says_nothing_leaves_the_lag_unknown() {
+        assert_eq!(TipDetector::default().read(true, None), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Messages as records of a Kinesis stream.
 
-use super::requests::{self, Requests};
+use super::requests::{self, BatchRequests};
 use super::{entry_fault, fault_of};
 use crate::client::Clients;
 use aws_sdk_kinesis::Client;
@@ -8,7 +8,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const LIMITS: (usize, usize) = (500, 5 << 20);
 
 /// A stream to write to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct KinesisSinkSettings {
     /// Name or ARN.
     pub stream: String,
     /// Where it is.
@@ -29,24 +29,24 @@ pub struct Settings {
     pub strict_order: bool,
 }
 
-/// An sink to a stream. The partition key is the message's key, or its id where it has none.
+/// A sink to a stream. The partition key is the message's key, or its id if it has none.
 #[must_use]
-pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Sink> {
-    Arc::new(Stream { client: clients.kinesis(&settings.place), settings })
+pub fn open(clients: &Clients, settings: KinesisSinkSettings) -> Arc<dyn Sink> {
+    Arc::new(KinesisSink { client: clients.kinesis(&settings.place), settings })
 }
 
-struct Stream {
+struct KinesisSink {
     client: Client,
-    settings: Settings,
+    settings: KinesisSinkSettings,
 }
 
-impl Sink for Stream {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+impl Sink for KinesisSink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(requests::send(self, messages))
     }
 }
 
-impl Requests for Stream {
+impl BatchRequests for KinesisSink {
     fn limits(&self) -> (usize, usize) {
         LIMITS
     }

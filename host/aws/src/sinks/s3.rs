@@ -8,9 +8,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use esclusa_flow::BoxFuture;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use futures_util::future::join_all;
@@ -20,12 +20,12 @@ use std::sync::Arc;
 /// Puts at the same time.
 const AT_ONCE: usize = 8;
 
-/// Where letters are kept.
+/// The bucket of dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct BucketSinkSettings {
     /// Bucket.
     pub bucket: String,
-    /// What all paths begin with; may be empty.
+    /// Prefix of all paths; may be empty.
     pub prefix: String,
     /// Where the bucket is.
     pub place: ServiceLocation,
@@ -33,30 +33,31 @@ pub struct Settings {
     pub path_style: bool,
 }
 
-/// An sink to a bucket.
+/// A sink to a bucket.
 #[must_use]
-pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Sink> {
-    Arc::new(Bucket { client: clients.s3(&settings.place, settings.path_style), settings })
+pub fn open(clients: &Clients, settings: BucketSinkSettings) -> Arc<dyn Sink> {
+    Arc::new(BucketSink { client: clients.s3(&settings.place, settings.path_style), settings })
 }
 
-struct Bucket {
+struct BucketSink {
     client: Client,
-    settings: Settings,
+    settings: BucketSinkSettings,
 }
 
-impl Sink for Bucket {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+impl Sink for BucketSink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for some in messages.chunks(AT_ONCE) {
-                results.extend(join_all(some.iter().map(|message| self.put(message))).await);
+                let put = join_all(some.iter().map(|message| self.put(message))).await;
+                results.extend(put.into_iter().map(|result| result.map_err(SendError::from)));
             }
             results
         })
     }
 }
 
-impl Bucket {
+impl BucketSink {
     async fn put(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let path = path(&self.settings.prefix, message);
         let request =
@@ -67,11 +68,11 @@ impl Bucket {
     }
 }
 
-/// The path of a letter. What is no letter has no day.
+/// The path of a letter. A message that is no dead letter has no route and no day.
 fn path(prefix: &str, message: &OutboxMessage) -> String {
     let letter: Option<DeadLetter> = serde_json::from_slice(&message.send.data).ok();
     let (route, day) = letter.map_or(("-".to_owned(), "-".to_owned()), |letter| {
-        let died = DateTime::from_millis(i64::try_from(letter.died).unwrap_or_default());
+        let died = DateTime::from_millis(i64::try_from(letter.died.millis()).unwrap_or_default());
         let day = died.fmt(Format::DateTime).ok().and_then(|text| Some(text.get(..10)?.to_owned()));
         (escape(&letter.route), day.unwrap_or_default())
     });

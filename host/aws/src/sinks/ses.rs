@@ -1,9 +1,7 @@
 //! Messages as mails by SES (version 2 of its API).
 //!
-//! Mail cannot be taken back and SES does not deduplicate: a request whose fate is unknown is repeated, or given up, as
-//! the settings say (reliability E9). The SDK's own retries are off for that reason.
-
-mod rate;
+//! Mail cannot be taken back and SES does not deduplicate: the settings decide whether a request without a clear answer
+//! is repeated or given up (reliability E9). The SDK's own retries are off for that reason.
 
 use super::{attribute, fault_of, text};
 use crate::client::Clients;
@@ -14,10 +12,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
-use rate::Rate;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -30,7 +27,7 @@ const CHARSET: &str = "UTF-8";
 
 /// How mails are sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct SesSettings {
     /// Where SES is.
     pub place: ServiceLocation,
     /// The sender, an identity that is verified in SES.
@@ -41,13 +38,13 @@ pub struct Settings {
     pub subject: Option<String>,
     /// Most recipients a second; no more than the account allows either way.
     pub rate: Option<u32>,
-    /// What becomes of a mail that may have been sent (a time-out, a broken connection, an error 500).
-    pub ambiguous: Ambiguous,
+    /// What to do with a mail that may have been sent (a time-out, a broken connection, an error 500).
+    pub ambiguous: AmbiguousMail,
 }
 
-/// See [`Settings::ambiguous`].
+/// See [`SesSettings::ambiguous`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Ambiguous {
+pub enum AmbiguousMail {
     /// It is sent again: at least once.
     #[default]
     Retry,
@@ -55,32 +52,32 @@ pub enum Ambiguous {
     DeadLetter,
 }
 
-/// An sink to SES that keeps within the account's rate of recipients per second, and within that of the settings.
+/// A sink to SES that keeps to the account's rate of recipients per second, and to the one in the settings.
 #[must_use]
-pub fn open(clients: &Clients, settings: Settings) -> Arc<dyn Sink> {
+pub fn open(clients: &Clients, settings: SesSettings) -> Arc<dyn Sink> {
     let config = clients.ses(&settings.place).config().to_builder().retry_config(RetryConfig::disabled()).build();
-    Arc::new(Mail { client: Client::from_conf(config), settings, rate: Mutex::default() })
+    Arc::new(SesSink { client: Client::from_conf(config), settings, rate: Mutex::default() })
 }
 
-struct Mail {
+struct SesSink {
     client: Client,
-    settings: Settings,
-    rate: Mutex<(Rate, Option<Instant>)>,
+    settings: SesSettings,
+    rate: Mutex<(SendRate, Option<Instant>)>,
 }
 
-impl Sink for Mail {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+impl Sink for SesSink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
-                results.push(self.mail(message).await);
+                results.push(self.mail(message).await.map_err(SendError::from));
             }
             results
         })
     }
 }
 
-impl Mail {
+impl SesSink {
     async fn mail(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let to = self.recipients(message);
         if to.is_empty() {
@@ -101,7 +98,7 @@ impl Mail {
         request.send().await.map(drop).map_err(|error| {
             let fault = fault_of("send a mail", &error);
             match (&fault, self.settings.ambiguous) {
-                (Fault::Transient(reason), Ambiguous::DeadLetter) if may_have_been_sent(&error) => {
+                (Fault::Transient(reason), AmbiguousMail::DeadLetter) if may_have_been_sent(&error) => {
                     Fault::Permanent(format!("the mail may have been sent: {reason}"))
                 }
                 _ => fault,
@@ -158,4 +155,45 @@ fn never_connected(error: &(dyn std::error::Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// A rate: so many a second, evenly spread. Without a known rate every turn is now.
+#[derive(Debug, Default)]
+pub struct SendRate {
+    each: Duration,
+    next: Option<Instant>,
+}
+
+impl SendRate {
+    /// Sets how many a second: the least of these; nothing, or less than a thousandth, sets no limit.
+    pub fn set(&mut self, per_second: [Option<f64>; 2]) {
+        let least = per_second.into_iter().flatten().filter(|rate| *rate >= 0.001).reduce(f64::min);
+        self.each = least.map(|rate| Duration::from_secs_f64(rate.recip())).unwrap_or_default();
+    }
+
+    /// When the next `count` may go; they count as gone.
+    pub fn turn(&mut self, now: Instant, count: usize) -> Instant {
+        let turn = self.next.map_or(now, |next| next.max(now));
+        self.next = Some(turn + self.each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)));
+        turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // E9: the limit counts recipients, not mails.
+    #[test]
+    fn recipients_are_spread_over_time() {
+        let (mut rate, now) = (SendRate::default(), Instant::now());
+        assert_eq!((rate.turn(now, 5), rate.turn(now, 1)), (now, now), "no limit is known");
+        rate.set([Some(10.0), Some(14.0)]);
+        assert_eq!(rate.turn(now, 3), now);
+        assert_eq!(rate.turn(now, 1), now + Duration::from_millis(300));
+        let later = now + Duration::from_secs(60);
+        assert_eq!(rate.turn(later, 1), later, "unused turns do not add up");
+        rate.set([None, Some(0.0)]);
+        assert_eq!(rate.turn(later + Duration::from_secs(1), 9), later + Duration::from_secs(1));
+    }
 }

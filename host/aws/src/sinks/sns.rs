@@ -1,14 +1,13 @@
 //! Messages for an SNS topic, standard or FIFO, or as texts to phones.
 
-use super::batch::{self, Refused, group};
-use super::requests::{self, Requests};
+use super::requests::{self, BatchRequests, RefusedEntry, group};
 use super::{attribute, fault_of, text};
 use crate::client::Clients;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
@@ -16,43 +15,43 @@ use std::sync::Arc;
 /// Most messages and bytes of a request. <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>, 2026-11.
 const LIMITS: (usize, usize) = (10, 256 << 10);
 
-/// Where messages go.
+/// The receiver of the messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum SnsTarget {
     /// A topic's ARN. One ending in `.fifo` is a FIFO topic: group and deduplication as for queues.
     Topic(String),
     /// SMS to the phone number in the message's attribute `to`, or else to this one (E.164: `+34911234567`).
     Sms(Option<String>),
 }
 
-/// An sink to SNS. The attribute `subject` is the subject of a topic's mails; all other attributes go along, so that
+/// A sink to SNS. The attribute `subject` is the subject of a topic's mails; all other attributes go along, so that
 /// subscriptions can filter by them.
 #[must_use]
-pub fn open(clients: &Clients, place: &ServiceLocation, target: Target) -> Arc<dyn Sink> {
+pub fn open(clients: &Clients, place: &ServiceLocation, target: SnsTarget) -> Arc<dyn Sink> {
     let client = clients.sns(place);
     match target {
-        Target::Topic(arn) => Arc::new(Topic { client, arn }),
-        Target::Sms(number) => Arc::new(Sms { client, number }),
+        SnsTarget::Topic(arn) => Arc::new(TopicSink { client, arn }),
+        SnsTarget::Sms(number) => Arc::new(SmsSink { client, number }),
     }
 }
 
-struct Topic {
+struct TopicSink {
     client: Client,
     arn: String,
 }
 
-struct Sms {
+struct SmsSink {
     client: Client,
     number: Option<String>,
 }
 
-impl Sink for Topic {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+impl Sink for TopicSink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(requests::send(self, messages))
     }
 }
 
-impl Topic {
+impl TopicSink {
     fn fifo(&self) -> bool {
         self.arn.ends_with(".fifo")
     }
@@ -73,7 +72,7 @@ impl Topic {
     }
 }
 
-impl Requests for Topic {
+impl BatchRequests for TopicSink {
     fn limits(&self) -> (usize, usize) {
         LIMITS
     }
@@ -90,7 +89,7 @@ impl Requests for Topic {
                 let request = self.client.publish_batch().topic_arn(&self.arn);
                 let answer = request.set_publish_batch_request_entries(Some(entries)).send().await;
                 let answer = answer.map_err(|error| fault_of(doing, &error))?;
-                let refused = answer.failed.unwrap_or_default().into_iter().map(|entry| Refused {
+                let refused = answer.failed.unwrap_or_default().into_iter().map(|entry| RefusedEntry {
                     id: entry.id,
                     code: entry.code,
                     message: entry.message,
@@ -98,18 +97,18 @@ impl Requests for Topic {
                 });
                 Ok(refused.collect())
             };
-            batch::request(doing, &messages, entry, send).await
+            requests::request_batch(doing, &messages, entry, send).await
         })
     }
 }
 
-impl Sink for Sms {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+impl Sink for SmsSink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(requests::send(self, messages))
     }
 }
 
-impl Requests for Sms {
+impl BatchRequests for SmsSink {
     fn limits(&self) -> (usize, usize) {
         (1, usize::MAX)
     }
@@ -129,7 +128,7 @@ impl Requests for Sms {
     }
 }
 
-impl Sms {
+impl SmsSink {
     async fn publish(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let Some(number) = attribute(message, "to").or(self.number.as_deref()) else {
             return Err(Fault::Permanent(

@@ -1,14 +1,13 @@
 //! Messages for an SQS queue, standard or FIFO.
 
-use super::batch::{self, Refused, group};
-use super::requests::{self, Requests};
+use super::requests::{self, BatchRequests, RefusedEntry, group};
 use super::{fault_of, text};
 use crate::client::Clients;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
@@ -20,19 +19,19 @@ const LIMITS: (usize, usize) = (10, 256 << 10);
 
 /// A queue to write to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct SqsSinkSettings {
     /// Name or URL. A name ending in `.fifo` is a FIFO queue.
     pub queue: String,
     /// Where it is.
     pub place: ServiceLocation,
 }
 
-/// An sink to a queue; finds its URL. FIFO: the group is the message's key, and the deduplication id is the message's
+/// A sink to a queue; finds its URL. FIFO: the group is the message's key, and the deduplication id is the message's
 /// id, which SQS remembers for five minutes (reliability E8); messages of a group go one by one, in order.
 ///
 /// # Errors
 /// A [`Fault`] that names the queue.
-pub async fn open(clients: &Clients, settings: &Settings) -> Result<Arc<dyn Sink>, Fault> {
+pub async fn open(clients: &Clients, settings: &SqsSinkSettings) -> Result<Arc<dyn Sink>, Fault> {
     let client = clients.sqs(&settings.place);
     let url = if settings.queue.contains("://") {
         settings.queue.clone()
@@ -43,22 +42,22 @@ pub async fn open(clients: &Clients, settings: &Settings) -> Result<Arc<dyn Sink
             .queue_url
             .unwrap_or_default()
     };
-    Ok(Arc::new(Queue { client, fifo: url.ends_with(".fifo"), url }))
+    Ok(Arc::new(SqsSink { client, fifo: url.ends_with(".fifo"), url }))
 }
 
-struct Queue {
+struct SqsSink {
     client: Client,
     url: String,
     fifo: bool,
 }
 
-impl Sink for Queue {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+impl Sink for SqsSink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(requests::send(self, messages))
     }
 }
 
-impl Queue {
+impl SqsSink {
     fn entry(&self, index: usize, message: &OutboxMessage) -> Result<SendMessageBatchRequestEntry, Fault> {
         let mut entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(text(message)?);
         if self.fifo {
@@ -72,7 +71,7 @@ impl Queue {
     }
 }
 
-impl Requests for Queue {
+impl BatchRequests for SqsSink {
     fn limits(&self) -> (usize, usize) {
         LIMITS
     }
@@ -89,7 +88,7 @@ impl Requests for Queue {
                 let request = self.client.send_message_batch().queue_url(&self.url);
                 let answer = request.set_entries(Some(entries)).send().await;
                 let answer = answer.map_err(|error| fault_of(doing, &error))?;
-                let refused = answer.failed.into_iter().map(|entry| Refused {
+                let refused = answer.failed.into_iter().map(|entry| RefusedEntry {
                     id: entry.id,
                     code: entry.code,
                     message: entry.message,
@@ -97,7 +96,7 @@ impl Requests for Queue {
                 });
                 Ok(refused.collect())
             };
-            batch::request(doing, &messages, entry, send).await
+            requests::request_batch(doing, &messages, entry, send).await
         })
     }
 }

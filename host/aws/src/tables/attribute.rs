@@ -1,20 +1,23 @@
-//! Values of items as DynamoDB's attribute values, and back. Numbers stay decimal text (reliability E5).
+//! Values of items as DynamoDB's attribute values, and back; lists and maps are DynamoDB JSON in the router. Numbers
+//! stay decimal text (reliability E5).
 
-use super::document;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use esclusa_flow::item::dynamodb_json::DocumentNode;
 use esclusa_flow::item::{Item, Value, number};
 use esclusa_flow::settings::KeySchema;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// An item as the SDK has it.
-pub type Attributes = HashMap<String, AttributeValue>;
+/// An item, as the SDK has it.
+pub(crate) type AttributeMap = HashMap<String, AttributeValue>;
 
 /// A value as DynamoDB takes it.
 ///
 /// # Errors
 /// Why DynamoDB would refuse it.
-pub fn to_attribute(value: &Value) -> Result<AttributeValue, String> {
+pub(crate) fn to_attribute(value: &Value) -> Result<AttributeValue, String> {
     Ok(match value {
         Value::Text(text) => AttributeValue::S(text.clone()),
         Value::Number(text) => AttributeValue::N(decimal(text)?),
@@ -23,7 +26,7 @@ pub fn to_attribute(value: &Value) -> Result<AttributeValue, String> {
         Value::Null => AttributeValue::Null(true),
         Value::TextSet(texts) => AttributeValue::Ss(members(texts.iter().cloned().map(Ok))?),
         Value::NumberSet(texts) => AttributeValue::Ns(members(texts.iter().map(|text| decimal(text)))?),
-        Value::Document(json) => document::parse(json)?,
+        Value::Document(json) => parse_document(json)?,
     })
 }
 
@@ -31,7 +34,7 @@ pub fn to_attribute(value: &Value) -> Result<AttributeValue, String> {
 ///
 /// # Errors
 /// Why it is none that DynamoDB stores.
-pub fn decimal(text: &str) -> Result<String, String> {
+pub(crate) fn decimal(text: &str) -> Result<String, String> {
     number::canonical(text).map_err(|e| e.to_string())
 }
 
@@ -43,9 +46,9 @@ fn members(texts: impl Iterator<Item = Result<String, String>>) -> Result<Vec<St
     Ok(distinct.into_iter().collect())
 }
 
-/// A value as the router has it. A set of binaries, which it has no type for, becomes a document.
+/// A value as the router has it. A set of binaries becomes a document: the router has no type for it.
 #[must_use]
-pub fn from_attribute(value: AttributeValue) -> Value {
+pub(crate) fn from_attribute(value: AttributeValue) -> Value {
     let plain = |text: String| number::canonical(&text).unwrap_or(text);
     match value {
         AttributeValue::S(text) => Value::Text(text),
@@ -62,7 +65,7 @@ pub fn from_attribute(value: AttributeValue) -> Value {
             texts.sort_unstable();
             Value::NumberSet(texts)
         }
-        other => Value::Document(document::render(&other)),
+        other => Value::Document(render_document(&other)),
     }
 }
 
@@ -70,7 +73,7 @@ pub fn from_attribute(value: AttributeValue) -> Value {
 ///
 /// # Errors
 /// Which attribute DynamoDB would refuse, and why.
-pub fn to_attributes(item: &Item) -> Result<Attributes, String> {
+pub(crate) fn to_attributes(item: &Item) -> Result<AttributeMap, String> {
     let mut attributes = HashMap::with_capacity(item.0.len());
     for (name, value) in &item.0 {
         if name.is_empty() {
@@ -87,7 +90,7 @@ pub fn to_attributes(item: &Item) -> Result<Attributes, String> {
 /// An item as the router has it: the key first, then the others by name, so that equal items are equal bytes to a
 /// plugin.
 #[must_use]
-pub fn from_attributes(mut attributes: Attributes, key: &KeySchema) -> Item {
+pub(crate) fn from_attributes(mut attributes: AttributeMap, key: &KeySchema) -> Item {
     let mut item = Item::default();
     for name in key.names() {
         if let Some(value) = attributes.remove(name) {
@@ -102,13 +105,13 @@ pub fn from_attributes(mut attributes: Attributes, key: &KeySchema) -> Item {
 /// Bytes of an item, as DynamoDB counts them, or a little more.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>, November 2026.
 #[must_use]
-pub fn size(item: &Item) -> usize {
+pub(crate) fn size(item: &Item) -> usize {
     item.0.iter().map(|(name, value)| name.len().saturating_add(value_size(value))).sum()
 }
 
 /// Bytes of a value, likewise. The text of a document is longer than what DynamoDB counts.
 #[must_use]
-pub fn value_size(value: &Value) -> usize {
+pub(crate) fn value_size(value: &Value) -> usize {
     const NUMBER: usize = 21;
     match value {
         Value::Text(text) | Value::Document(text) => text.len(),
@@ -117,6 +120,65 @@ pub fn value_size(value: &Value) -> usize {
         Value::Boolean(_) | Value::Null => 1,
         Value::TextSet(texts) => texts.iter().map(String::len).sum(),
         Value::NumberSet(texts) => texts.len().saturating_mul(NUMBER),
+    }
+}
+
+/// Reads DynamoDB JSON.
+///
+/// # Errors
+/// Why the text is no DynamoDB JSON.
+fn parse_document(json: &str) -> Result<AttributeValue, String> {
+    attribute(DocumentNode::parse(json)?)
+}
+
+/// Writes DynamoDB JSON.
+#[must_use]
+fn render_document(value: &AttributeValue) -> String {
+    // A tree of texts and numbers as text has a JSON form always.
+    serde_json::to_string(&node(value)).unwrap_or_default()
+}
+
+fn attribute(node: DocumentNode) -> Result<AttributeValue, String> {
+    Ok(match node {
+        DocumentNode::Text(text) => AttributeValue::S(text),
+        DocumentNode::Number(text) => AttributeValue::N(decimal(&text)?),
+        DocumentNode::Binary(text) => AttributeValue::B(blob(&text)?),
+        DocumentNode::Boolean(yes) => AttributeValue::Bool(yes),
+        DocumentNode::Null(_) => AttributeValue::Null(true),
+        DocumentNode::Texts(texts) => AttributeValue::Ss(texts),
+        DocumentNode::Numbers(texts) => {
+            AttributeValue::Ns(texts.iter().map(|text| decimal(text)).collect::<Result<_, _>>()?)
+        }
+        DocumentNode::Binaries(texts) => {
+            AttributeValue::Bs(texts.iter().map(|text| blob(text)).collect::<Result<_, _>>()?)
+        }
+        DocumentNode::List(nodes) => AttributeValue::L(nodes.into_iter().map(attribute).collect::<Result<_, _>>()?),
+        DocumentNode::Map(nodes) => {
+            let member = |(name, node)| Ok::<_, String>((name, attribute(node)?));
+            AttributeValue::M(nodes.into_iter().map(member).collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+fn blob(text: &str) -> Result<Blob, String> {
+    STANDARD.decode(text).map(Blob::new).map_err(|e| format!("a document with a binary that is no base64: {e}"))
+}
+
+fn node(value: &AttributeValue) -> DocumentNode {
+    match value {
+        AttributeValue::S(text) => DocumentNode::Text(text.clone()),
+        AttributeValue::N(text) => DocumentNode::Number(text.clone()),
+        AttributeValue::B(bytes) => DocumentNode::Binary(STANDARD.encode(bytes)),
+        AttributeValue::Bool(yes) => DocumentNode::Boolean(*yes),
+        AttributeValue::Ss(texts) => DocumentNode::Texts(texts.clone()),
+        AttributeValue::Ns(texts) => DocumentNode::Numbers(texts.clone()),
+        AttributeValue::Bs(blobs) => DocumentNode::Binaries(blobs.iter().map(|bytes| STANDARD.encode(bytes)).collect()),
+        AttributeValue::L(values) => DocumentNode::List(values.iter().map(node).collect()),
+        AttributeValue::M(values) => {
+            DocumentNode::Map(values.iter().map(|(name, value)| (name.clone(), node(value))).collect())
+        }
+        // A type that DynamoDB does not have yet.
+        _ => DocumentNode::Null(true),
     }
 }
 

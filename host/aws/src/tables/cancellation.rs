@@ -1,4 +1,4 @@
-//! What it means that DynamoDB cancelled a transaction: a reason per item, to be read with the item's part in it
+//! Reads why DynamoDB cancelled a transaction: one reason per item, whose meaning depends on the item's role
 //! (reliability E4). Pure.
 
 use crate::fault;
@@ -6,23 +6,23 @@ use aws_sdk_dynamodb::types::CancellationReason;
 use esclusa_flow::fault::Fault;
 use std::time::Duration;
 
-/// The part of an item in a transaction.
+/// The role of an item in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum ItemRole {
     /// The progress of the lane, or the check of it.
     Progress,
-    /// The mark of the event with this index in the commit.
-    Mark(usize),
+    /// The dedup record of the event with this index in the commit.
+    Dedup(usize),
     /// The write with this index.
-    Write(usize),
+    ItemWrite(usize),
 }
 
-/// What is to be done about a cancelled transaction.
+/// Why a transaction was cancelled, by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Cancellation {
     /// Nothing was wrong with it: send it again.
     Again(Fault),
-    /// The lane belongs to somebody else.
+    /// Another process owns the lane.
     LeaseLost,
     /// The events with these indexes were done before.
     DoneBefore(Vec<usize>),
@@ -30,23 +30,23 @@ pub enum Verdict {
     Refused(Vec<(usize, String)>),
     /// The conditions of these writes do not hold.
     Failed(Vec<usize>),
-    /// Somebody must look.
+    /// Trying again does not help: an operator must look.
     Stuck(Fault),
 }
 
 /// Reads the reasons; they align with `roles`.
 #[must_use]
-pub fn judge(reasons: &[CancellationReason], roles: &[Role]) -> Verdict {
+pub(crate) fn judge(reasons: &[CancellationReason], roles: &[ItemRole]) -> Cancellation {
     let (mut done, mut refused, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let (mut again, mut stuck) = (None, None);
     for (role, reason) in roles.iter().zip(reasons) {
         let (code, message) = (reason.code().unwrap_or("None"), fault::brief(reason.message().unwrap_or_default()));
         match (code, role) {
             ("None", _) => {}
-            ("ConditionalCheckFailed", Role::Progress) => return Verdict::LeaseLost,
-            ("ConditionalCheckFailed", Role::Mark(event)) => done.push(*event),
-            ("ConditionalCheckFailed", Role::Write(write)) => failed.push(*write),
-            ("ValidationError" | "ItemCollectionSizeLimitExceeded", Role::Write(write)) => {
+            ("ConditionalCheckFailed", ItemRole::Progress) => return Cancellation::LeaseLost,
+            ("ConditionalCheckFailed", ItemRole::Dedup(event)) => done.push(*event),
+            ("ConditionalCheckFailed", ItemRole::ItemWrite(write)) => failed.push(*write),
+            ("ValidationError" | "ItemCollectionSizeLimitExceeded", ItemRole::ItemWrite(write)) => {
                 refused.push((*write, format!("{code}: {message}")));
             }
             ("TransactionConflict", _) => again = Some(Fault::Transient(format!("{code}: {message}"))),
@@ -56,18 +56,19 @@ pub fn judge(reasons: &[CancellationReason], roles: &[Role]) -> Verdict {
             _ => stuck = Some(Fault::Permanent(format!("{code}: {message}"))),
         }
     }
+    // Done events first: without them the batch is another one, and other conditions may hold.
     if !done.is_empty() {
-        return Verdict::DoneBefore(done);
+        return Cancellation::DoneBefore(done);
     }
     if !refused.is_empty() {
-        return Verdict::Refused(refused);
+        return Cancellation::Refused(refused);
     }
     match (stuck, failed.is_empty(), again) {
-        (Some(fault), _, _) => Verdict::Stuck(fault),
-        (None, false, _) => Verdict::Failed(failed),
-        (None, true, Some(fault)) => Verdict::Again(fault),
+        (Some(fault), _, _) => Cancellation::Stuck(fault),
+        (None, false, _) => Cancellation::Failed(failed),
+        (None, true, Some(fault)) => Cancellation::Again(fault),
         (None, true, None) => {
-            Verdict::Stuck(Fault::Permanent("a transaction was cancelled without a reason".to_owned()))
+            Cancellation::Stuck(Fault::Permanent("a transaction was cancelled without a reason".to_owned()))
         }
     }
 }
@@ -76,38 +77,39 @@ pub fn judge(reasons: &[CancellationReason], roles: &[Role]) -> Verdict {
 mod tests {
     use super::*;
 
-    const ROLES: &[Role] = &[Role::Progress, Role::Mark(7), Role::Write(0), Role::Write(1)];
+    const ROLES: &[ItemRole] =
+        &[ItemRole::Progress, ItemRole::Dedup(7), ItemRole::ItemWrite(0), ItemRole::ItemWrite(1)];
 
-    fn verdict(codes: [&str; 4]) -> Verdict {
+    fn verdict(codes: [&str; 4]) -> Cancellation {
         judge(&codes.map(|code| CancellationReason::builder().code(code).message("m").build()), ROLES)
     }
 
     // E4: a throttled item does not hide that another one can never work, and the other way round.
     #[test]
-    fn is_sent_again_only_where_every_reason_allows_it() {
+    fn is_sent_again_only_if_every_reason_allows_it() {
         assert!(matches!(
             verdict(["None", "None", "TransactionConflict", "ThrottlingError"]),
-            Verdict::Again(Fault::Throttled { .. })
+            Cancellation::Again(Fault::Throttled { .. })
         ));
         assert!(matches!(
             verdict(["TransactionConflict", "None", "None", "None"]),
-            Verdict::Again(Fault::Transient(_))
+            Cancellation::Again(Fault::Transient(_))
         ));
-        let refused = Verdict::Refused(vec![(0, "ValidationError: m".to_owned())]);
+        let refused = Cancellation::Refused(vec![(0, "ValidationError: m".to_owned())]);
         assert_eq!(verdict(["None", "None", "ValidationError", "TransactionConflict"]), refused);
         assert!(matches!(
             verdict(["None", "None", "AccessDenied", "TransactionConflict"]),
-            Verdict::Stuck(Fault::Permanent(_))
+            Cancellation::Stuck(Fault::Permanent(_))
         ));
-        assert!(matches!(verdict(["None"; 4]), Verdict::Stuck(_)));
+        assert!(matches!(verdict(["None"; 4]), Cancellation::Stuck(_)));
     }
 
     #[test]
     fn a_failed_condition_means_what_its_item_is() {
         const FAILED: &str = "ConditionalCheckFailed";
-        assert_eq!(verdict([FAILED, FAILED, FAILED, FAILED]), Verdict::LeaseLost);
-        assert_eq!(verdict(["None", FAILED, FAILED, "ThrottlingError"]), Verdict::DoneBefore(vec![7]));
-        assert_eq!(verdict(["None", "None", FAILED, FAILED]), Verdict::Failed(vec![0, 1]));
-        assert_eq!(verdict(["None", "None", "TransactionConflict", FAILED]), Verdict::Failed(vec![1]));
+        assert_eq!(verdict([FAILED, FAILED, FAILED, FAILED]), Cancellation::LeaseLost);
+        assert_eq!(verdict(["None", FAILED, FAILED, "ThrottlingError"]), Cancellation::DoneBefore(vec![7]));
+        assert_eq!(verdict(["None", "None", FAILED, FAILED]), Cancellation::Failed(vec![0, 1]));
+        assert_eq!(verdict(["None", "None", "TransactionConflict", FAILED]), Cancellation::Failed(vec![1]));
     }
 }

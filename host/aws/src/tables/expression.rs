@@ -1,29 +1,30 @@
-//! Conditions and changes as DynamoDB's expressions. Names and values are always placeholders: an attribute may be called
+//! Conditions and changes as DynamoDB's expressions. Names and values are always placeholders: an attribute may be
+//! called
 //! like a reserved word.
 
-use super::attribute::{Attributes, decimal, to_attribute};
+use super::attribute::{AttributeMap, decimal, to_attribute};
 use aws_sdk_dynamodb::types::AttributeValue;
 use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::item::{Comparison, Condition, Value};
 use std::collections::HashMap;
 
 /// The attribute that an update without changes removes: no item has it, and an update that changes nothing still
-/// creates the item where it is absent.
+/// creates the item if it is missing.
 const NO_ATTRIBUTE: &str = "esclusa:none";
 
 /// Placeholders of the expressions of one request.
 #[derive(Debug, Default)]
-pub struct Placeholders {
+pub(crate) struct Placeholders {
     names: Vec<String>,
     values: Vec<AttributeValue>,
 }
 
 impl Placeholders {
-    /// A condition; `None` where it holds always.
+    /// A condition; `None` if it always holds.
     ///
     /// # Errors
     /// Why DynamoDB would refuse an operand.
-    pub fn condition(&mut self, condition: &Condition) -> Result<Option<String>, String> {
+    pub(crate) fn condition(&mut self, condition: &Condition) -> Result<Option<String>, String> {
         let terms: Vec<_> = condition.0.iter().map(|(name, c)| self.term(name, c)).collect::<Result<_, _>>()?;
         Ok(if terms.is_empty() { None } else { Some(terms.join(" AND ")) })
     }
@@ -58,7 +59,7 @@ impl Placeholders {
     ///
     /// # Errors
     /// Which change DynamoDB would refuse, and why.
-    pub fn changes(&mut self, changes: &[(String, AttributeChange)]) -> Result<String, String> {
+    pub(crate) fn changes(&mut self, changes: &[(String, AttributeChange)]) -> Result<String, String> {
         let (mut set, mut add, mut remove) = (Vec::new(), Vec::new(), Vec::new());
         for (name, change) in changes {
             let wrong = |e: String| format!("the attribute {name:?}: {e}");
@@ -81,17 +82,17 @@ impl Placeholders {
         Ok(clauses.into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 
-    /// What the names stand for; `None` where there is none, since DynamoDB takes no empty map.
+    /// The names of the placeholders; `None` if there are none, since DynamoDB takes no empty map.
     #[must_use]
-    pub fn names(&self) -> Option<HashMap<String, String>> {
+    pub(crate) fn names(&self) -> Option<HashMap<String, String>> {
         let names: HashMap<_, _> =
             self.names.iter().enumerate().map(|(i, name)| (format!("#n{i}"), name.clone())).collect();
         if names.is_empty() { None } else { Some(names) }
     }
 
-    /// What the values stand for, likewise.
+    /// The values of the placeholders, likewise.
     #[must_use]
-    pub fn values(self) -> Option<Attributes> {
+    pub(crate) fn values(self) -> Option<AttributeMap> {
         let values: HashMap<_, _> =
             self.values.into_iter().enumerate().map(|(i, value)| (format!(":v{i}"), value)).collect();
         if values.is_empty() { None } else { Some(values) }

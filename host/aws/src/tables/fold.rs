@@ -1,22 +1,18 @@
 //! Folding the actions on one key into one write, since a transaction and a batch take each key once. Pure.
 //!
-//! A guard is decided here where the actions before it say what the item is. The first one is left to DynamoDB, as the
-//! condition of the write. Else the item has to be read: then the write is conditional on what was read.
+//! A guard is decided here if an earlier action determines the item. The first guard is left to DynamoDB, as the
+//! condition of the write. Else the item has to be read: then the write is conditional on the attributes that were
+//! read.
 
-mod compose;
-#[cfg(test)]
-mod tests;
-
+use esclusa_flow::bounds;
 use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::engine::CommitError;
-use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise};
-use esclusa_flow::work::{Exhausted, Work};
+use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value, number};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 
-pub use compose::apply;
-
-/// What is done to an item.
+/// A change of an item as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operation {
+pub(crate) enum ItemOperation {
     /// It becomes this item.
     Put(Item),
     /// Some of its attributes change, each at most once.
@@ -27,18 +23,18 @@ pub enum Operation {
 
 /// One action on an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct FoldStep {
     /// Index of the action in its commit.
     pub action: usize,
-    /// What it does.
-    pub operation: Operation,
+    /// The change of the item.
+    pub operation: ItemOperation,
     /// The condition that it depends on.
     pub guard: Option<Guard>,
 }
 
-/// What it means that the condition of a write did not hold.
+/// What to do if the condition of a write does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failing {
+pub(crate) enum GuardFailure {
     /// The action is left out and reported.
     Skip,
     /// The events are handled again.
@@ -47,32 +43,32 @@ pub enum Failing {
     Reread,
 }
 
-/// The one write that all actions on a key come to.
+/// The one write that all actions on a key fold into.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
-    /// `None` where every action is left out.
-    pub operation: Option<Operation>,
-    /// The condition of the write, and what it means that it does not hold.
-    pub condition: Option<(Condition, Failing)>,
+pub(crate) struct FoldedWrite {
+    /// `None` if all actions are left out.
+    pub operation: Option<ItemOperation>,
+    /// The condition of the write, and what to do if it does not hold.
+    pub condition: Option<(Condition, GuardFailure)>,
     /// Actions that are left out already.
     pub skipped: Vec<usize>,
 }
 
-/// Steps that folding may take: what all writes of a commit take before they are sent, or those of one key once its item was
-/// read. A byte or a name that is compared is one, so this is about a tenth of a second.
-pub const STEPS: u64 = 64 << 20;
+/// Steps that folding may take: for all writes of a commit before they are sent, or for those of one key once its item
+/// was read. A byte or a name that is compared is one step, so this is about a tenth of a second.
+pub(crate) const STEPS: u64 = 64 << 20;
 
 /// Folds the actions on the item with this key; `None`: the item has to be read first.
 ///
 /// # Errors
 /// [`CommitError::Conflict`], [`CommitError::Refused`], and [`CommitError::TooLarge`] once `work` is used up.
-pub fn fold(steps: &[Step], key: &Item, work: &mut Work) -> Result<Option<Decision>, CommitError> {
-    let mut decision = Decision { operation: None, condition: None, skipped: Vec::new() };
+pub(crate) fn fold(steps: &[FoldStep], key: &Item, work: &mut StepBudget) -> Result<Option<FoldedWrite>, CommitError> {
+    let mut decision = FoldedWrite { operation: None, condition: None, skipped: Vec::new() };
     for step in steps {
         if let Some(guard) = &step.guard {
             let known = match &decision.operation {
-                Some(Operation::Put(item)) => Some(Some(item)),
-                Some(Operation::Delete) => Some(None),
+                Some(ItemOperation::Put(item)) => Some(Some(item)),
+                Some(ItemOperation::Delete) => Some(None),
                 _ => None,
             };
             match (known, guard.otherwise) {
@@ -82,11 +78,14 @@ pub fn fold(steps: &[Step], key: &Item, work: &mut Work) -> Result<Option<Decisi
                 }
                 (Some(_), _) => {}
                 (None, Otherwise::Rerun) if decision.operation.is_none() => {
-                    decision.condition = Some((guard.condition.clone(), Failing::Rerun));
+                    decision.condition = Some((guard.condition.clone(), GuardFailure::Rerun));
                 }
+                // Only for a single action: DynamoDB would leave out all actions on the key, not just this one.
                 (None, Otherwise::Skip) if steps.len() == 1 => {
-                    decision.condition = Some((guard.condition.clone(), Failing::Skip));
+                    decision.condition = Some((guard.condition.clone(), GuardFailure::Skip));
                 }
+                // The stored item decides in the middle of the actions: DynamoDB has no condition for a part of a
+                // write.
                 (None, _) => return Ok(None),
             }
         }
@@ -99,8 +98,13 @@ pub fn fold(steps: &[Step], key: &Item, work: &mut Work) -> Result<Option<Decisi
 ///
 /// # Errors
 /// Likewise.
-pub fn resolve(steps: &[Step], key: &Item, stored: Option<&Item>, work: &mut Work) -> Result<Decision, CommitError> {
-    let mut decision = Decision { operation: None, condition: None, skipped: Vec::new() };
+pub(crate) fn resolve(
+    steps: &[FoldStep],
+    key: &Item,
+    stored: Option<&Item>,
+    work: &mut StepBudget,
+) -> Result<FoldedWrite, CommitError> {
+    let mut decision = FoldedWrite { operation: None, condition: None, skipped: Vec::new() };
     let mut seen = Condition::default();
     let mut now = stored.cloned();
     for step in steps {
@@ -118,23 +122,24 @@ pub fn resolve(steps: &[Step], key: &Item, stored: Option<&Item>, work: &mut Wor
             }
         }
         now = match &step.operation {
-            Operation::Put(item) => {
+            ItemOperation::Put(item) => {
                 work.spend(item.size())?;
                 Some(item.clone())
             }
-            Operation::Update(changes) => {
+            ItemOperation::Update(changes) => {
                 work.spend(changes.len().saturating_mul(now.as_ref().map_or(1, |item| item.0.len())))?;
                 Some(apply(now.unwrap_or_else(|| key.clone()), changes).map_err(|why| refused(step, why))?)
             }
-            Operation::Delete => None,
+            ItemOperation::Delete => None,
         };
         add(step, key, &mut decision, work)?;
     }
-    decision.condition = Some((seen, Failing::Reread));
+    // Conditional on the attributes that were looked at, not on all: other changes of the item do no harm.
+    decision.condition = Some((seen, GuardFailure::Reread));
     Ok(decision)
 }
 
-fn leave_out(step: &Step, otherwise: Otherwise, decision: &mut Decision) -> Result<(), CommitError> {
+fn leave_out(step: &FoldStep, otherwise: Otherwise, decision: &mut FoldedWrite) -> Result<(), CommitError> {
     match otherwise {
         Otherwise::Rerun => Err(CommitError::Conflict),
         Otherwise::Skip => {
@@ -145,29 +150,103 @@ fn leave_out(step: &Step, otherwise: Otherwise, decision: &mut Decision) -> Resu
 }
 
 /// True if a condition holds of an item; `None`: it is absent.
-fn holds(condition: &Condition, item: Option<&Item>, work: &mut Work) -> Result<bool, Exhausted> {
+fn holds(condition: &Condition, item: Option<&Item>, work: &mut StepBudget) -> Result<bool, Exhausted> {
     // Each name is looked for among the attributes.
     work.spend(condition.0.len().saturating_mul(item.map_or(0, |item| item.0.len())))?;
     condition.holds_within(|name| item.and_then(|item| item.get(name)), work)
 }
 
-fn add(step: &Step, key: &Item, decision: &mut Decision, work: &mut Work) -> Result<(), CommitError> {
+fn add(step: &FoldStep, key: &Item, decision: &mut FoldedWrite, work: &mut StepBudget) -> Result<(), CommitError> {
     let known = match &decision.operation {
-        Some(Operation::Put(item)) => item.0.len(),
-        Some(Operation::Update(changes)) => changes.len(),
+        Some(ItemOperation::Put(item)) => item.0.len(),
+        Some(ItemOperation::Update(changes)) => changes.len(),
         _ => 1,
     };
     work.spend(match &step.operation {
-        Operation::Put(item) => item.size(),
-        Operation::Update(changes) => changes.len().saturating_mul(known),
-        Operation::Delete => 1,
+        ItemOperation::Put(item) => item.size(),
+        ItemOperation::Update(changes) => changes.len().saturating_mul(known),
+        ItemOperation::Delete => 1,
     })?;
     let before = decision.operation.take();
-    let after = compose::then(before, &step.operation, key).map_err(|why| refused(step, why))?;
+    let after = then(before, &step.operation, key).map_err(|why| refused(step, why))?;
     decision.operation = Some(after);
     Ok(())
 }
 
-fn refused(step: &Step, why: String) -> CommitError {
+fn refused(step: &FoldStep, why: String) -> CommitError {
     CommitError::Refused(vec![(step.action, why)])
 }
+
+/// `first`, and then `second`, of the item with this key.
+///
+/// # Errors
+/// Why the second one cannot follow the first.
+pub(crate) fn then(first: Option<ItemOperation>, second: &ItemOperation, key: &Item) -> Result<ItemOperation, String> {
+    Ok(match (first, second) {
+        (Some(ItemOperation::Put(item)), ItemOperation::Update(changes)) => ItemOperation::Put(apply(item, changes)?),
+        (Some(ItemOperation::Delete), ItemOperation::Update(changes)) => {
+            ItemOperation::Put(apply(key.clone(), changes)?)
+        }
+        (Some(ItemOperation::Update(before)), ItemOperation::Update(changes)) => {
+            ItemOperation::Update(merged(before, changes)?)
+        }
+        (None, ItemOperation::Update(changes)) => ItemOperation::Update(merged(Vec::new(), changes)?),
+        (_, ItemOperation::Put(_) | ItemOperation::Delete) => second.clone(),
+    })
+}
+
+/// The item after the changes.
+///
+/// # Errors
+/// Which change cannot be made, and why.
+pub(crate) fn apply(mut item: Item, changes: &[(String, AttributeChange)]) -> Result<Item, String> {
+    for (name, change) in changes {
+        match change {
+            AttributeChange::Set(value) => item.set(name, value.clone()),
+            AttributeChange::Remove => item.remove(name),
+            AttributeChange::Add(amount) => {
+                let sum = sum(name, item.get(name), amount)?;
+                item.set(name, sum);
+            }
+        }
+    }
+    bounds::item(&item)?;
+    Ok(item)
+}
+
+/// The changes of `before` and then `changes` as one list, each of another attribute.
+fn merged(
+    mut before: Vec<(String, AttributeChange)>,
+    changes: &[(String, AttributeChange)],
+) -> Result<Vec<(String, AttributeChange)>, String> {
+    for (name, change) in changes {
+        let Some((_, earlier)) = before.iter_mut().find(|(n, _)| n == name) else {
+            before.push((name.clone(), change.clone()));
+            continue;
+        };
+        *earlier = match (&*earlier, change) {
+            (AttributeChange::Add(first), AttributeChange::Add(second)) => AttributeChange::Add(
+                number::add(first, second).map_err(|e| format!("adding to the attribute {name:?}: {e}"))?,
+            ),
+            (AttributeChange::Set(value), AttributeChange::Add(amount)) => {
+                AttributeChange::Set(sum(name, Some(value), amount)?)
+            }
+            (AttributeChange::Remove, AttributeChange::Add(amount)) => AttributeChange::Set(sum(name, None, amount)?),
+            (_, AttributeChange::Set(_) | AttributeChange::Remove) => change.clone(),
+        };
+    }
+    Ok(before)
+}
+
+fn sum(name: &str, stored: Option<&Value>, amount: &str) -> Result<Value, String> {
+    let zero = Value::Number("0".to_owned());
+    match stored.unwrap_or(&zero) {
+        Value::Number(stored) => {
+            number::add(stored, amount).map(Value::Number).map_err(|e| format!("adding to the attribute {name:?}: {e}"))
+        }
+        other => Err(format!("the attribute {name:?} has type {}, a number cannot be added to it", other.type_name())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -41,19 +41,19 @@ async fn an_aggregated_record_is_settled_event_by_event() {
     *broken.last_mut().unwrap() ^= 1;
     stream.put(&[("x".into(), record), ("x".into(), broken.clone())]).await;
     let table = unique("leases");
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "one")).await;
+    let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "one")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let batch = next_batch(&mut *lane, Limit { events: 2, ..LIMIT }).await;
     assert_eq!(batch.columns.iter().map(|e| e.data().to_vec()).collect::<Vec<_>>(), [b"a", b"b"]);
     assert!(batch.columns.iter().all(|e| e.key() == "k") && batch.columns.get(1).unwrap().id().ends_with("/1"));
-    keeper.unwrap().settle(lane.id(), &progress(&batch, 2)).await.unwrap();
+    progress_store.unwrap().settle(lane.id(), &progress(&batch, 2)).await.unwrap();
     drop(lane);
     source.close().await;
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "two")).await;
+    let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "two")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let batch = next_batch(&mut *lane, LIMIT).await;
     assert_eq!(batch.columns.iter().map(|e| e.data().to_vec()).collect::<Vec<_>>(), [b"c".to_vec(), broken]);
-    keeper.unwrap().settle(lane.id(), &progress(&batch, 2)).await.unwrap();
+    progress_store.unwrap().settle(lane.id(), &progress(&batch, 2)).await.unwrap();
     source.close().await;
 }
 
@@ -65,8 +65,8 @@ async fn a_record_of_very_many_events_is_given_batch_by_batch_and_one_that_is_to
     let too_many = record(&"\u{1F6A2}".repeat(256), vec![empty(); 80_000]);
     stream.put(&[("x".into(), many)]).await;
     stream.put(&[("x".into(), too_many.clone())]).await;
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&unique("leases"), "one")).await;
-    let keeper = keeper.unwrap();
+    let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&unique("leases"), "one")).await;
+    let progress_store = progress_store.unwrap();
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let mut events = 0;
     let whole = Limit { events: 20_000, bytes: 64 << 20, ..LIMIT };
@@ -75,7 +75,7 @@ async fn a_record_of_very_many_events_is_given_batch_by_batch_and_one_that_is_to
         assert_eq!(batch.columns.get(0).unwrap().id().split_once('/').unwrap().1, events.to_string());
         assert!(batch.columns.size() <= whole.bytes && batch.claims.iter().all(|claim| claim.refusal().is_none()));
         events += batch.len();
-        keeper.settle(lane.id(), &progress(&batch, batch.len())).await.unwrap();
+        progress_store.settle(lane.id(), &progress(&batch, batch.len())).await.unwrap();
         tell(&mut *lane, &batch, batch.len());
     }
     let batch = next_batch(&mut *lane, whole).await;

@@ -5,12 +5,12 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 use esclusa_aws::client::Clients;
-use esclusa_aws::engine::{Delivery, Engine, EngineSettings};
+use esclusa_aws::engine::{AwsEngine, EngineSettings};
 use esclusa_aws::progress::ProgressStore;
-use esclusa_aws::tables::Table;
+use esclusa_aws::tables::DynamoTable;
 use esclusa_embedded::{Store, StoreSchema};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::Handler;
+use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateItem};
 use esclusa_flow::engine::{Commit, Progress, Sink};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
@@ -42,7 +42,7 @@ fn element(name: &str, kind: KeyType) -> KeySchemaElement {
 }
 
 /// Creates a table: partition key `pk`, a text; sort key `sk`, a number; an index by `color` and `n`.
-pub async fn create(clients: &Clients) -> Table {
+pub async fn create(clients: &Clients) -> DynamoTable {
     let name = unique("things");
     let attribute = |name: &str, kind: ScalarAttributeType| {
         AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
@@ -64,31 +64,26 @@ pub async fn create(clients: &Clients) -> Table {
         .attribute_definitions(attribute("color", ScalarAttributeType::S))
         .attribute_definitions(attribute("n", ScalarAttributeType::N));
     request.global_secondary_indexes(index.build().unwrap()).send().await.unwrap();
-    Table { name, place: ServiceLocation::default() }
+    DynamoTable { name, place: ServiceLocation::default() }
 }
 
 /// An engine of one table over an embedded one.
-pub struct Bench {
-    pub engine: Arc<Engine>,
+pub struct EngineUnderTest {
+    pub engine: Arc<AwsEngine>,
     pub local: Store,
     pub dir: tempfile::TempDir,
 }
 
-/// What an engine is made of, besides its table.
+/// The parts of an engine besides its table.
+#[derive(Default)]
 pub struct Make {
-    pub delivery: Delivery,
-    pub keeper: Option<Arc<dyn ProgressStore>>,
+    pub dedup_table: Option<String>,
+    pub progress_store: Option<Arc<dyn ProgressStore>>,
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
 }
 
-impl Default for Make {
-    fn default() -> Self {
-        Make { delivery: Delivery::AtLeastOnce, keeper: None, sinks: BTreeMap::new() }
-    }
-}
-
 impl Make {
-    pub fn over(self, clients: &Clients, name: &str, table: &Table) -> Bench {
+    pub fn over(self, clients: &Clients, name: &str, table: &DynamoTable) -> EngineUnderTest {
         let dir = tempfile::tempdir().unwrap();
         let local = Store::open(dir.path(), StoreSchema::default()).unwrap();
         let settings = EngineSettings {
@@ -97,15 +92,15 @@ impl Make {
             sinks: self.sinks,
             witness: Arc::new(()),
             local: Arc::new(local.clone()),
-            keeper: self.keeper,
-            delivery: self.delivery,
+            progress_store: self.progress_store,
+            dedup_table: self.dedup_table,
         };
-        Bench { engine: Arc::new(Engine::new(settings, clients)), local, dir }
+        EngineUnderTest { engine: Arc::new(AwsEngine::new(settings, clients)), local, dir }
     }
 }
 
 /// An engine of a new table, at-least-once.
-pub async fn bench(clients: &Clients) -> Bench {
+pub async fn bench(clients: &Clients) -> EngineUnderTest {
     Make::default().over(clients, TABLE, &create(&self::clients().await).await)
 }
 
@@ -156,12 +151,12 @@ pub fn commit(actions: Vec<Action>, done: u64) -> Commit {
         outbox: Vec::new().into(),
         dead: Vec::new(),
         progress: Progress::None,
-        marks: Vec::new(),
+        dedup: Vec::new(),
         counts: Counts { done, ..Counts::default() },
     }
 }
 
-pub async fn get(bench: &Bench, key: &Item) -> Option<Item> {
+pub async fn get(bench: &EngineUnderTest, key: &Item) -> Option<Item> {
     use esclusa_flow::engine::Engine as _;
     bench.engine.reads().get(TABLE, key).await.unwrap()
 }

@@ -4,8 +4,8 @@ use super::building::{clients, create, unique};
 use super::faulty::{self, Fate, error};
 use esclusa_aws::check;
 use esclusa_aws::client::Clients;
-use esclusa_aws::objects::Store;
-use esclusa_aws::tables::Table;
+use esclusa_aws::objects::S3Store;
+use esclusa_aws::tables::DynamoTable;
 use esclusa_flow::settings::ServiceLocation;
 
 #[tokio::test]
@@ -13,11 +13,11 @@ async fn what_cannot_be_reached_is_named_with_its_remedy() {
     let clients = clients().await;
     let there = create(&clients).await;
     assert_eq!(check::table(&clients, "requests", &there).await, Ok(()));
-    let missing = Table { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
+    let missing = DynamoTable { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
     let expected = "table HttpRequests does not exist in us-east-1: create it, or correct [table.requests] name";
     assert_eq!(check::table(&clients, "requests", &missing).await, Err(expected.to_owned()));
     let bucket =
-        Store { bucket: unique("none"), prefix: String::new(), place: ServiceLocation::default(), path_style: true };
+        S3Store { bucket: unique("none"), prefix: String::new(), place: ServiceLocation::default(), path_style: true };
     let why = check::store(&clients, "lake", &bucket).await.unwrap_err();
     assert!(why.contains("does not exist in us-east-1: create it, or correct [objects.lake] bucket"), "{why}");
     clients.s3(&ServiceLocation::default(), true).create_bucket().bucket(&bucket.bucket).send().await.unwrap();
@@ -45,7 +45,7 @@ async fn an_account_that_may_not_send_mails_is_named() {
 
 #[tokio::test]
 async fn credentials_permissions_and_the_network_are_told_apart() {
-    let table = Table { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
+    let table = DynamoTable { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
     for (code, remedy) in [
         ("UnrecognizedClientException", "the credentials are not valid"),
         ("AccessDeniedException", "allow dynamodb:DescribeTable"),
@@ -61,14 +61,14 @@ async fn credentials_permissions_and_the_network_are_told_apart() {
         endpoint_url: Some(format!("http://127.0.0.1:{port}")),
     };
     let nobody = Clients::load(&place).await;
-    let table = Table { place, ..table };
+    let table = DynamoTable { place, ..table };
     let why = check::table(&nobody, "requests", &table).await.unwrap_err();
     assert!(why.contains("table HttpRequests") && why.contains("is there a network"), "{why}");
 }
 
 #[tokio::test]
 async fn credentials_or_a_region_that_are_not_set_are_no_matter_of_the_network() {
-    let table = Table { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
+    let table = DynamoTable { name: "HttpRequests".to_owned(), place: ServiceLocation::default() };
     let bare = || aws_config::SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest());
     for config in [bare().build(), bare().region(aws_config::Region::new("us-east-1")).build()] {
         let why = check::table(&Clients::from_config(config), "requests", &table).await.unwrap_err();

@@ -1,12 +1,13 @@
-//! The order of a commit: what is sent, what is settled, what is given up.
+//! The order of a commit: messages, settlement, dead letters.
 
 use super::building::{Make, TABLE, add, clients, commit, create, get, key, put, put_if_absent, with_n};
-use super::keeper::TableKeeper;
-use esclusa_aws::engine::Delivery;
+use super::table_progress::TableProgress;
+use esclusa_aws::engine::{AwsEngine, EngineSettings};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
-use esclusa_flow::effect::{OutboxMessage, SendMessage};
-use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress, Sink};
+use esclusa_flow::dead_letter::DeadLetter;
+use esclusa_flow::effect::{Action, OutboxMessage, SendMessage, UpdateItem};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads, SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
 use std::sync::{Arc, Mutex};
@@ -19,13 +20,13 @@ struct Moody {
 }
 
 impl Sink for Moody {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         let answer = |message: &OutboxMessage| {
             let mut tries = self.tries.lock().unwrap();
             *tries += 1;
             match message.id.as_str() {
-                "bad" => Err(Fault::Permanent("never".to_owned())),
-                _ if *tries == 1 => Err(Fault::Transient("not now".to_owned())),
+                "bad" => Err(Fault::Permanent("never".to_owned()).into()),
+                _ if *tries == 1 => Err(Fault::Transient("not now".to_owned()).into()),
                 id => {
                     self.sent.lock().unwrap().push(id.to_owned());
                     Ok(())
@@ -51,11 +52,12 @@ fn at(position: &str, commit: Commit) -> Commit {
 #[tokio::test]
 async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
     let clients = clients().await;
-    let keeper = Arc::new(TableKeeper::new(&clients).await);
+    let progress_store = Arc::new(TableProgress::new(&clients).await);
     let sink = Arc::new(Moody::default());
     let sinks = [("out".to_owned(), sink.clone() as Arc<dyn Sink>)].into();
     let table = create(&clients).await;
-    let bench = Make { keeper: Some(keeper.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
+    let bench =
+        Make { progress_store: Some(progress_store.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
     let outbox = vec![message("1"), message("bad"), message("2")];
     let done = bench
         .engine
@@ -71,35 +73,36 @@ async fn messages_are_confirmed_or_dead_before_the_source_is_told() {
     );
     let letter = &dead[0].1;
     assert_eq!((&*letter.kind, &*letter.plugin, &*letter.digest), ("kinesis", "plugin.wasm", "d1"));
-    assert_eq!(*keeper.calls.lock().unwrap(), ["settle"]);
+    assert_eq!(*progress_store.calls.lock().unwrap(), ["settle"]);
     assert_eq!(bench.local.counts("route").unwrap().done, 2);
 }
 
 #[tokio::test]
 async fn a_guard_that_fails_sends_nothing_and_settles_nothing() {
     let clients = clients().await;
-    let keeper = Arc::new(TableKeeper::new(&clients).await);
+    let progress_store = Arc::new(TableProgress::new(&clients).await);
     let sink = Arc::new(Moody::default());
     let sinks = [("out".to_owned(), sink.clone() as Arc<dyn Sink>)].into();
     let table = create(&clients).await;
-    let bench = Make { keeper: Some(keeper.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
+    let bench =
+        Make { progress_store: Some(progress_store.clone()), sinks, ..Make::default() }.over(&clients, TABLE, &table);
     bench.engine.commit(commit(vec![put(with_n("a", 1, 1))], 0)).await.unwrap();
     let sold = commit(vec![put_if_absent(with_n("a", 1, 2), Otherwise::Rerun)], 1);
     let answer = bench.engine.commit(at("1", Commit { outbox: vec![message("1")].into(), ..sold })).await;
     assert_eq!(answer, Err(CommitError::Conflict));
-    assert_eq!((*sink.tries.lock().unwrap(), keeper.calls.lock().unwrap().len()), (0, 0));
+    assert_eq!((*sink.tries.lock().unwrap(), progress_store.calls.lock().unwrap().len()), (0, 0));
     assert_eq!(bench.local.counts("route").unwrap().done, 0);
 }
 
-// Without a keeper the local engine records the messages; what was not committed is not sent.
+// Without a progress store the local engine records the messages; those of a failed commit are not sent.
 #[tokio::test]
-async fn an_outbox_of_a_marked_commit_that_failed_is_withdrawn() {
+async fn an_outbox_of_a_deduplicated_commit_that_failed_is_withdrawn() {
     let clients = clients().await;
-    let delivery = Delivery::ExactlyOnce { marks_table: super::building::unique("marks") };
-    let bench = Make { delivery, ..Make::default() }.over(&clients, TABLE, &create(&clients).await);
+    let dedup_table = Some(super::building::unique("dedup"));
+    let bench = Make { dedup_table, ..Make::default() }.over(&clients, TABLE, &create(&clients).await);
     let of = |event: &str| {
         let actions = vec![add(key("a", 1), 1)];
-        Commit { marks: vec![event.to_owned()], outbox: vec![message(event)].into(), ..commit(actions, 1) }
+        Commit { dedup: vec![event.to_owned()], outbox: vec![message(event)].into(), ..commit(actions, 1) }
     };
     let first = bench.engine.commit(of("1")).await.unwrap();
     assert!(first.outbox.is_some());
@@ -107,4 +110,53 @@ async fn an_outbox_of_a_marked_commit_that_failed_is_withdrawn() {
     let pending = bench.engine.pending("route").await.unwrap();
     assert_eq!(pending.iter().map(|p| Some(p.id)).collect::<Vec<_>>(), [first.outbox]);
     assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, 1)));
+}
+
+/// A local engine whose tables take nothing.
+struct Full(esclusa_embedded::Store);
+
+impl Engine for Full {
+    fn reads(&self) -> Arc<dyn Reads> {
+        self.0.reads()
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        let refused = !commit.actions.is_empty();
+        Box::pin(async move { if refused { Err(CommitError::TooLarge) } else { self.0.commit(commit).await } })
+    }
+
+    fn check(&self, commit: Commit) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(std::future::ready(if commit.actions.is_empty() { Ok(()) } else { Err(CommitError::TooLarge) }))
+    }
+
+    fn pending<'a>(&'a self, route: &'a str) -> BoxFuture<'a, Result<Vec<PendingMessages>, Fault>> {
+        self.0.pending(route)
+    }
+
+    fn confirm<'a>(&'a self, route: &'a str, outbox: u64, dead: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>> {
+        self.0.confirm(route, outbox, dead)
+    }
+}
+
+// The batch is halved and called again: a write to DynamoDB that came before would happen once more for each half.
+#[tokio::test]
+async fn a_batch_that_is_too_large_for_the_local_tables_writes_nothing_elsewhere() {
+    let clients = clients().await;
+    let (table, dir) = (create(&clients).await, tempfile::tempdir().unwrap());
+    let settings = EngineSettings {
+        tables: [(TABLE.to_owned(), table)].into(),
+        stores: Default::default(),
+        sinks: Default::default(),
+        witness: Arc::new(()),
+        local: Arc::new(Full(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap())),
+        progress_store: None,
+        dedup_table: None,
+    };
+    let engine = AwsEngine::new(settings, &clients);
+    let local = UpdateItem { table: "local".to_owned(), key: key("b", 1), changes: Vec::new(), guard: None };
+    let both = commit(vec![add(key("a", 1), 1), Action::Update(local)], 2);
+    assert_eq!(engine.commit(both).await, Err(CommitError::TooLarge));
+    assert_eq!(engine.reads().get(TABLE, &key("a", 1)).await.unwrap(), None);
+    engine.commit(commit(vec![add(key("a", 1), 1)], 1)).await.unwrap();
+    assert_eq!(engine.reads().get(TABLE, &key("a", 1)).await.unwrap(), Some(with_n("a", 1, 1)));
 }

@@ -12,7 +12,7 @@ use aws_smithy_types::body::SdkBody;
 use esclusa_aws::client::Clients;
 use std::sync::{Arc, Mutex};
 
-/// What becomes of a request.
+/// The fate of a request.
 pub enum Fate {
     /// The server answers.
     Pass,
@@ -32,7 +32,7 @@ pub struct Seen {
 
 type Decide = Arc<dyn Fn(&Seen) -> Fate + Send + Sync>;
 
-/// What went through a client, in order.
+/// The requests of a client, in order.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<Seen>>>);
 

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use esclusa_aws::client::Clients;
 use esclusa_aws::lease;
 use esclusa_aws::progress::ProgressStore;
-use esclusa_aws::shards::{Alone, Coordination, Opened, Reader, Sharing};
+use esclusa_aws::shards::{ShardCoordination, ShardReader, Sharing, SoleReader, SourceWithProgress};
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
@@ -44,7 +44,7 @@ pub fn unique(name: &str) -> String {
 }
 
 pub fn leases(table: &str, worker: &str) -> Sharing {
-    sharing(Coordination::Leases(lease::Settings {
+    sharing(ShardCoordination::Leases(lease::LeaseSettings {
         table: table.to_owned(),
         place: place("DYNAMODB"),
         worker: worker.to_owned(),
@@ -53,10 +53,10 @@ pub fn leases(table: &str, worker: &str) -> Sharing {
 }
 
 pub fn alone(positions: Positions) -> Sharing {
-    sharing(Coordination::Alone(Alone::new(positions)))
+    sharing(ShardCoordination::Alone(SoleReader::new(positions)))
 }
 
-pub fn sharing(coordination: Coordination) -> Sharing {
+pub fn sharing(coordination: ShardCoordination) -> Sharing {
     Sharing {
         routes: 1,
         coordination,
@@ -67,8 +67,8 @@ pub fn sharing(coordination: Coordination) -> Sharing {
     }
 }
 
-pub fn reader(route: &str) -> Reader {
-    Reader { route: route.into(), source: "source".into() }
+pub fn reader(route: &str) -> ShardReader {
+    ShardReader { route: route.into(), source: "source".into() }
 }
 
 /// An event as a worker delivered it.
@@ -81,7 +81,7 @@ pub struct Seen {
     pub data: String,
 }
 
-/// What all workers of a test delivered, in order.
+/// All events that the workers of a test delivered, in order.
 #[derive(Clone)]
 pub struct Sink(Arc<watch::Sender<Vec<Seen>>>);
 
@@ -105,7 +105,7 @@ impl Sink {
         self.0.send_modify(|seen| seen.extend(events));
     }
 
-    /// Waits until `done` holds of what was delivered.
+    /// Waits until `done` is true of the delivered events.
     pub async fn until(&self, what: &str, done: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
         let mut receiver = self.0.subscribe();
         match timeout(PATIENCE, receiver.wait_for(|seen| done(seen))).await {
@@ -156,7 +156,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn start(name: &str, opened: Opened, sink: Sink) -> Self {
+    pub fn start(name: &str, opened: SourceWithProgress, sink: Sink) -> Self {
         let (stop, stopped) = watch::channel(false);
         Worker { task: tokio::spawn(serve(name.to_owned(), opened, sink, stopped)), stop }
     }
@@ -174,13 +174,18 @@ impl Worker {
     }
 }
 
-async fn serve(name: String, (mut source, keeper): Opened, sink: Sink, mut stopped: watch::Receiver<bool>) {
+async fn serve(
+    name: String,
+    (mut source, progress_store): SourceWithProgress,
+    sink: Sink,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut lanes = JoinSet::new();
     loop {
         tokio::select! {
             lane = source.next_lane() => {
                 if let Ok(Some(lane)) = lane {
-                    lanes.spawn(work(name.clone(), lane, keeper.clone(), sink.clone(), stopped.clone()));
+                    lanes.spawn(work(name.clone(), lane, progress_store.clone(), sink.clone(), stopped.clone()));
                 }
             }
             Some(done) = lanes.join_next(), if !lanes.is_empty() => done.unwrap(),
@@ -194,7 +199,7 @@ async fn serve(name: String, (mut source, keeper): Opened, sink: Sink, mut stopp
 async fn work(
     worker: String,
     mut lane: Box<dyn Lane>,
-    keeper: Option<Arc<dyn ProgressStore>>,
+    progress_store: Option<Arc<dyn ProgressStore>>,
     sink: Sink,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -202,8 +207,8 @@ async fn work(
         match lane.pull(LIMIT).await {
             Ok(Pull::Batch(batch)) => {
                 sink.add(&worker, &batch);
-                if let Some(keeper) = &keeper {
-                    let settled = keeper.settle(lane.id(), &progress(&batch, batch.len())).await;
+                if let Some(progress_store) = &progress_store {
+                    let settled = progress_store.settle(lane.id(), &progress(&batch, batch.len())).await;
                     if matches!(settled, Err(Fault::LeaseLost(_))) {
                         return;
                     }

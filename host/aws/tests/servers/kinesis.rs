@@ -4,8 +4,8 @@ use super::fleet::*;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
-use esclusa_aws::kinesis::{self, Settings};
-use esclusa_aws::shards::{Opened, Sharing};
+use esclusa_aws::kinesis::{self, KinesisSettings};
+use esclusa_aws::shards::{Sharing, SourceWithProgress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::Pull;
@@ -77,12 +77,18 @@ impl TestStream {
         self.active().await;
     }
 
-    pub async fn open(&self, start: Start, sharing: Sharing) -> Opened {
+    pub async fn open(&self, start: Start, sharing: Sharing) -> SourceWithProgress {
         self.open_as("route", start, sharing, None).await
     }
 
-    pub async fn open_as(&self, route: &str, start: Start, sharing: Sharing, fan_out: Option<String>) -> Opened {
-        let settings = Settings { stream: self.name.clone(), place: place("KINESIS"), start, fan_out, sharing };
+    pub async fn open_as(
+        &self,
+        route: &str,
+        start: Start,
+        sharing: Sharing,
+        fan_out: Option<String>,
+    ) -> SourceWithProgress {
+        let settings = KinesisSettings { stream: self.name.clone(), place: place("KINESIS"), start, fan_out, sharing };
         kinesis::open(&clients().await, &settings, reader(route)).await.unwrap()
     }
 }
@@ -105,7 +111,8 @@ pub fn assert_order(seen: &[Seen]) {
 
 #[tokio::test]
 async fn children_wait_for_all_parents_and_start_at_their_oldest_record() {
-    // K1, K2, K3, K4, K18: two shards are merged and their child is split while a group that began at the newest record reads.
+    // K1, K2, K3, K4, K18: two shards are merged and their child is split while a group that began at the newest record
+    // reads.
     let (stream, table, sink) = (TestStream::new(2).await, unique("leases"), Sink::new());
     let before = stream.put_numbers(0..20).await;
     let worker = Worker::start("w", stream.open(Start::Latest, leases(&table, "w")).await, sink.clone());
@@ -246,7 +253,7 @@ async fn lag_is_zero_at_the_tip_and_the_oldest_unfinished_event_is_known() {
 #[tokio::test]
 async fn a_missing_stream_is_named() {
     // K8
-    let settings = Settings {
+    let settings = KinesisSettings {
         stream: "no-such-stream".into(),
         place: place("KINESIS"),
         start: Start::Latest,

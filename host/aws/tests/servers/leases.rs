@@ -4,7 +4,7 @@ use super::faulty::{self, Fate, Seen};
 use super::fleet::*;
 use super::kinesis::{TestStream, assert_order, shard};
 use aws_sdk_dynamodb::types::AttributeValue;
-use esclusa_aws::kinesis::{self, Settings};
+use esclusa_aws::kinesis::{self, KinesisSettings};
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Start;
@@ -62,24 +62,24 @@ async fn a_stale_owner_commits_nothing() {
     // K5
     let (stream, table) = (TestStream::new(1).await, unique("leases"));
     stream.put_numbers(0..5).await;
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "stale")).await;
+    let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "stale")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
-    let keeper = keeper.unwrap();
+    let progress_store = progress_store.unwrap();
     let batch = next_batch(&mut *lane, LIMIT).await;
-    keeper.settle(lane.id(), &progress(&batch, 2)).await.unwrap();
+    progress_store.settle(lane.id(), &progress(&batch, 2)).await.unwrap();
     tell(&mut *lane, &batch, 2);
     // Its tasks are gone: the lease expires.
     drop(source);
     let (mut source, current) = stream.open(Start::TrimHorizon, leases(&table, "current")).await;
     let mut taken = tokio::time::timeout(PATIENCE, source.next_lane()).await.unwrap().unwrap().unwrap();
     let rest = Progress::Position { from: Some(batch.claims[1].token().clone()), to: batch.claims[4].token().clone() };
-    let update = keeper.write(lane.id(), &rest).unwrap().unwrap();
+    let update = progress_store.write(lane.id(), &rest).unwrap().unwrap();
     assert!(update.condition_expression().unwrap().contains("leaseOwner = :me"));
-    let prepared = keeper.prepare(lane.id(), batch.claims[4].token()).await;
+    let prepared = progress_store.prepare(lane.id(), batch.claims[4].token()).await;
     assert!(matches!(prepared, Err(Fault::LeaseLost(_))), "{prepared:?}");
-    let settled = keeper.settle(lane.id(), &rest).await;
+    let settled = progress_store.settle(lane.id(), &rest).await;
     assert!(matches!(settled, Err(Fault::LeaseLost(_))), "{settled:?}");
-    assert!(matches!(keeper.write(lane.id(), &rest), Err(Fault::LeaseLost(_))));
+    assert!(matches!(progress_store.write(lane.id(), &rest), Err(Fault::LeaseLost(_))));
     assert!(matches!(lane.pull(LIMIT).await, Err(Fault::LeaseLost(_))));
     let again = next_batch(&mut *taken, LIMIT).await;
     assert_eq!(again.len(), 3, "the new owner goes on behind what was settled");
@@ -94,15 +94,15 @@ async fn a_stale_owner_commits_nothing() {
 async fn progress_in_a_transaction_does_not_stop_renewals() {
     let (stream, table) = (TestStream::new(1).await, unique("leases"));
     stream.put_numbers(0..60).await;
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "w")).await;
+    let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "w")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
-    let keeper = keeper.unwrap();
+    let progress_store = progress_store.unwrap();
     let client = clients().await.dynamodb(&place("DYNAMODB"));
     let start = Instant::now();
     let mut settled = 0;
     while settled < 60 {
         let batch = next_batch(&mut *lane, Limit { events: 1, ..LIMIT }).await;
-        let update = keeper.write(lane.id(), &progress(&batch, 1)).unwrap().unwrap();
+        let update = progress_store.write(lane.id(), &progress(&batch, 1)).unwrap().unwrap();
         let item = aws_sdk_dynamodb::types::TransactWriteItem::builder().update(update).build();
         client.transact_write_items().transact_items(item).send().await.unwrap();
         tell(&mut *lane, &batch, 1);
@@ -120,21 +120,21 @@ async fn progress_in_a_transaction_does_not_stop_renewals() {
 }
 
 #[tokio::test]
-async fn whoever_takes_over_repeats_exactly_the_prepared_batch() {
+async fn the_next_owner_repeats_exactly_the_prepared_batch() {
     let (stream, table) = (TestStream::new(1).await, unique("leases"));
     stream.put_numbers(0..30).await;
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "one")).await;
+    let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "one")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let first = next_batch(&mut *lane, Limit { events: 17, ..LIMIT }).await;
-    keeper.unwrap().prepare(lane.id(), first.claims[16].token()).await.unwrap();
+    progress_store.unwrap().prepare(lane.id(), first.claims[16].token()).await.unwrap();
     drop(lane);
     source.close().await;
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "two")).await;
+    let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "two")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let again = next_batch(&mut *lane, Limit { events: 4, ..LIMIT }).await;
     assert_eq!(again.columns, first.columns);
-    let keeper = keeper.unwrap();
-    keeper.settle(lane.id(), &progress(&again, 17)).await.unwrap();
+    let progress_store = progress_store.unwrap();
+    progress_store.settle(lane.id(), &progress(&again, 17)).await.unwrap();
     tell(&mut *lane, &again, 17);
     assert_eq!(next_batch(&mut *lane, Limit { events: 4, ..LIMIT }).await.len(), 4, "limits count again");
     drop(lane);
@@ -153,10 +153,10 @@ async fn whoever_takes_over_repeats_exactly_the_prepared_batch() {
 async fn a_lane_that_is_dropped_is_given_again_where_it_was_settled() {
     let (stream, table) = (TestStream::new(1).await, unique("leases"));
     stream.put_numbers(0..10).await;
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "w")).await;
+    let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "w")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let batch = next_batch(&mut *lane, LIMIT).await;
-    keeper.unwrap().settle(lane.id(), &progress(&batch, 4)).await.unwrap();
+    progress_store.unwrap().settle(lane.id(), &progress(&batch, 4)).await.unwrap();
     drop(lane);
     let mut lane = tokio::time::timeout(PATIENCE, source.next_lane()).await.expect("given again").unwrap().unwrap();
     assert_eq!(next_batch(&mut *lane, LIMIT).await.len(), 6);
@@ -196,14 +196,14 @@ async fn a_worker_that_is_not_pulled_keeps_its_leases() {
     // K7: renewal does not wait for the pipeline.
     let (stream, table, sink) = (TestStream::new(1).await, unique("leases"), Sink::new());
     stream.put_numbers(0..10).await;
-    let (mut source, keeper) = stream.open(Start::TrimHorizon, leases(&table, "slow")).await;
+    let (mut source, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "slow")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let batch = next_batch(&mut *lane, LIMIT).await;
     let other = Worker::start("other", stream.open(Start::TrimHorizon, leases(&table, "other")).await, sink.clone());
     let mut tick = tokio::time::interval(DURATION * 3);
     tick.tick().await;
     tick.tick().await;
-    keeper.unwrap().settle(lane.id(), &progress(&batch, batch.len())).await.unwrap();
+    progress_store.unwrap().settle(lane.id(), &progress(&batch, batch.len())).await.unwrap();
     assert!(sink.seen().is_empty());
     drop(lane);
     source.close().await;
@@ -260,8 +260,8 @@ async fn a_shard_that_ended_while_its_lease_was_taken_is_not_handed_out() {
     };
     let (clients, log) = faulty::clients(decide).await;
     let (name, start, sharing) = (stream.name.clone(), Start::TrimHorizon, leases(&table, "one"));
-    let settings = Settings { stream: name, place: place("KINESIS"), start, fan_out: None, sharing };
-    let (mut source, _keeper) = kinesis::open(&clients, &settings, reader("route")).await.unwrap();
+    let settings = KinesisSettings { stream: name, place: place("KINESIS"), start, fan_out: None, sharing };
+    let (mut source, _progress_store) = kinesis::open(&clients, &settings, reader("route")).await.unwrap();
     let lane = tokio::time::timeout(PATIENCE, source.next_lane()).await.unwrap().unwrap().unwrap();
     assert_eq!(lane.id(), shard(1));
     // A lease in hand is not taken again. This one is, since nothing came of it.

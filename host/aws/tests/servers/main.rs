@@ -15,7 +15,6 @@ mod engine;
 mod faults;
 mod faulty;
 mod fleet;
-mod keeper;
 mod kinesis;
 mod leases;
 mod objects;
@@ -25,6 +24,7 @@ mod scripted;
 mod sinks;
 mod sqs;
 mod stale;
+mod table_progress;
 mod table_stream;
 mod tables;
 

@@ -2,10 +2,10 @@
 
 use super::building::{clients, commit, unique};
 use super::faulty::{self, Fate, Seen};
-use super::keeper::TableKeeper;
+use super::table_progress::TableProgress;
 use esclusa_aws::client::Clients;
-use esclusa_aws::engine::{Delivery, Engine, EngineSettings};
-use esclusa_aws::objects::Store;
+use esclusa_aws::engine::{AwsEngine, EngineSettings};
+use esclusa_aws::objects::S3Store;
 use esclusa_flow::batch::Token;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress};
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 struct Lake {
-    engine: Engine,
-    keeper: Arc<TableKeeper>,
+    engine: AwsEngine,
+    progress_store: Arc<TableProgress>,
     s3: aws_sdk_s3::Client,
     bucket: String,
     _dir: tempfile::TempDir,
@@ -26,24 +26,24 @@ async fn lake(over: &Clients) -> Lake {
     let real = clients().await;
     let (s3, bucket) = (real.s3(&ServiceLocation::default(), true), unique("lake"));
     s3.create_bucket().bucket(&bucket).send().await.unwrap();
-    let store = Store {
+    let store = S3Store {
         bucket: bucket.clone(),
         prefix: "raw/".to_owned(),
         place: ServiceLocation::default(),
         path_style: true,
     };
     let dir = tempfile::tempdir().unwrap();
-    let keeper = Arc::new(TableKeeper::new(&real).await);
+    let progress_store = Arc::new(TableProgress::new(&real).await);
     let settings = EngineSettings {
         tables: Default::default(),
         stores: [("lake".to_owned(), store)].into(),
         sinks: Default::default(),
         witness: Arc::new(()),
         local: Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
-        keeper: Some(keeper.clone()),
-        delivery: Delivery::AtLeastOnce,
+        progress_store: Some(progress_store.clone()),
+        dedup_table: None,
     };
-    Lake { engine: Engine::new(settings, over), keeper, s3, bucket, _dir: dir }
+    Lake { engine: AwsEngine::new(settings, over), progress_store, s3, bucket, _dir: dir }
 }
 
 fn object(path: &str, bytes: Vec<u8>) -> Action {
@@ -80,7 +80,7 @@ async fn an_object_is_put_below_its_prefix_and_a_retry_overwrites_it() {
         .unwrap();
     assert_eq!(lake.read("raw/a/b.csv").await, ("text/csv".to_owned(), b"new".to_vec()));
     assert_eq!(
-        *lake.keeper.calls.lock().unwrap(),
+        *lake.progress_store.calls.lock().unwrap(),
         ["prepare", "settle", "prepare", "settle"],
         "bounds are recorded first"
     );
@@ -116,7 +116,7 @@ async fn a_failed_upload_leaves_no_parts_behind() {
     assert_eq!(lake.uploads().await, 0);
     let requests = log.of("uploadId=");
     assert!(requests.last().unwrap().what.starts_with("DELETE"), "the abort is the last request");
-    assert_eq!(*lake.keeper.calls.lock().unwrap(), ["prepare"], "nothing is settled");
+    assert_eq!(*lake.progress_store.calls.lock().unwrap(), ["prepare"], "nothing is settled");
 }
 
 // E7: a missing permission gives the batch back, as often as it takes; nothing is dropped.

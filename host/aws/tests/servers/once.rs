@@ -1,10 +1,9 @@
-//! Exactly-once: the tables hold the progress, or a mark for each event.
+//! Exactly-once: the tables hold the progress, or a dedup record of each event.
 
 use super::building::{Make, TABLE, add, clients, commit, create, get, key, put_if_absent, unique, with_n};
 use super::faulty::{self, Fate};
-use super::keeper::TableKeeper;
+use super::table_progress::TableProgress;
 use aws_sdk_dynamodb::types::TimeToLiveStatus;
-use esclusa_aws::engine::Delivery;
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::{Commit, CommitError, Engine as _, Progress};
 use esclusa_flow::fault::Fault;
@@ -13,8 +12,8 @@ use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-fn once() -> Delivery {
-    Delivery::ExactlyOnce { marks_table: unique("marks") }
+fn once() -> Option<String> {
+    Some(unique("dedup"))
 }
 
 fn moved(from: Option<&str>, to: &str, commit: Commit) -> Commit {
@@ -25,12 +24,12 @@ fn moved(from: Option<&str>, to: &str, commit: Commit) -> Commit {
 #[tokio::test]
 async fn effects_and_position_of_an_ordered_lane_are_written_together() {
     let clients = clients().await;
-    let (keeper, table) = (Arc::new(TableKeeper::new(&clients).await), create(&clients).await);
-    let bench =
-        Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&clients, TABLE, &table);
+    let (progress_store, table) = (Arc::new(TableProgress::new(&clients).await), create(&clients).await);
+    let bench = Make { dedup_table: once(), progress_store: Some(progress_store.clone()), ..Make::default() }
+        .over(&clients, TABLE, &table);
     let one = || commit(vec![add(key("a", 1), 1)], 1);
     bench.engine.commit(moved(None, "5", one())).await.unwrap();
-    assert_eq!(keeper.position("lane").await.as_deref(), Some("5"));
+    assert_eq!(progress_store.position("lane").await.as_deref(), Some("5"));
     // A stale owner, or a batch that was delivered again.
     let stale = bench.engine.commit(moved(None, "5", one())).await;
     assert!(matches!(stale, Err(CommitError::Fault(Fault::LeaseLost(_)))), "{stale:?}");
@@ -39,10 +38,10 @@ async fn effects_and_position_of_an_ordered_lane_are_written_together() {
     assert_eq!(bench.engine.commit(moved(Some("5"), "6", conflict)).await, Err(CommitError::Conflict));
     let other = commit(vec![put_if_absent(with_n("a", 1, 9), Otherwise::Skip)], 1);
     assert_eq!(bench.engine.commit(moved(Some("5"), "7", other)).await.unwrap().skipped, [0]);
-    assert_eq!(keeper.position("lane").await.as_deref(), Some("7"), "what is skipped is done");
-    assert!(keeper.calls.lock().unwrap().is_empty(), "the transaction has settled it");
+    assert_eq!(progress_store.position("lane").await.as_deref(), Some("7"), "what is skipped is done");
+    assert!(progress_store.calls.lock().unwrap().is_empty(), "the transaction has settled it");
     bench.engine.commit(moved(Some("7"), "8", commit(vec![], 1))).await.unwrap();
-    assert_eq!(*keeper.calls.lock().unwrap(), ["settle"], "without effects there is no transaction");
+    assert_eq!(*progress_store.calls.lock().unwrap(), ["settle"], "without effects there is no transaction");
     assert_eq!(bench.local.counts("route").unwrap().done, 3);
 }
 
@@ -55,8 +54,9 @@ async fn a_lost_answer_is_not_taken_for_a_lost_lease() {
     };
     let clients = clients().await;
     let (faulty, _) = faulty::clients(lose).await;
-    let (keeper, table) = (Arc::new(TableKeeper::new(&clients).await), create(&clients).await);
-    let bench = Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&faulty, TABLE, &table);
+    let (progress_store, table) = (Arc::new(TableProgress::new(&clients).await), create(&clients).await);
+    let bench = Make { dedup_table: once(), progress_store: Some(progress_store.clone()), ..Make::default() }
+        .over(&faulty, TABLE, &table);
     bench.engine.commit(moved(None, "5", commit(vec![add(key("a", 1), 1)], 1))).await.unwrap();
     assert_eq!(get(&bench, &key("a", 1)).await, Some(with_n("a", 1, 1)));
 }
@@ -64,29 +64,28 @@ async fn a_lost_answer_is_not_taken_for_a_lost_lease() {
 #[tokio::test]
 async fn one_event_of_many_effects_is_written_in_chunks_with_the_progress_in_the_last() {
     let clients = clients().await;
-    let (keeper, table) = (Arc::new(TableKeeper::new(&clients).await), create(&clients).await);
-    let bench =
-        Make { delivery: once(), keeper: Some(keeper.clone()), ..Make::default() }.over(&clients, TABLE, &table);
+    let (progress_store, table) = (Arc::new(TableProgress::new(&clients).await), create(&clients).await);
+    let bench = Make { dedup_table: once(), progress_store: Some(progress_store.clone()), ..Make::default() }
+        .over(&clients, TABLE, &table);
     let many = |done| commit((0..250).map(|sk| add(key("a", sk), 1)).collect(), done);
     assert_eq!(bench.engine.commit(moved(None, "1", many(2))).await, Err(CommitError::TooLarge));
     bench.engine.commit(moved(None, "1", many(1))).await.unwrap();
-    assert_eq!((keeper.position("lane").await.as_deref(), bench.engine.split_commits()), (Some("1"), 1));
+    assert_eq!(progress_store.position("lane").await.as_deref(), Some("1"));
     let stale = bench.engine.commit(moved(None, "1", many(1))).await;
     assert!(matches!(stale, Err(CommitError::Fault(Fault::LeaseLost(_)))), "{stale:?}");
     assert_eq!(get(&bench, &key("a", 0)).await, Some(with_n("a", 0, 1)), "the first chunk checks the lease too");
     assert_eq!(get(&bench, &key("a", 249)).await, Some(with_n("a", 249, 1)));
 }
 
-// E10: a mark is committed with the effect, never before it.
+// E10: a dedup record is committed with the effect, never before it.
 #[tokio::test]
 async fn an_event_without_order_is_marked_together_with_its_effects() {
     let clients = clients().await;
     let table = create(&clients).await;
-    let marks_table = unique("marks");
-    let delivery = Delivery::ExactlyOnce { marks_table: marks_table.clone() };
-    let bench = Make { delivery, ..Make::default() }.over(&clients, TABLE, &table);
+    let dedup_table = unique("dedup");
+    let bench = Make { dedup_table: Some(dedup_table.clone()), ..Make::default() }.over(&clients, TABLE, &table);
     let of = |events: &[&str], actions| Commit {
-        marks: events.iter().map(|e| (*e).to_owned()).collect(),
+        dedup: events.iter().map(|e| (*e).to_owned()).collect(),
         ..commit(actions, events.len() as u64)
     };
     let conflict = vec![add(key("a", 1), 1), put_if_absent(with_n("b", 1, 1), Otherwise::Rerun)];
@@ -99,7 +98,7 @@ async fn an_event_without_order_is_marked_together_with_its_effects() {
     let other_route = Commit { route: "other".into(), ..of(&["0"], vec![add(key("a", 1), 1000)]) };
     bench.engine.commit(other_route).await.unwrap();
     let client = clients.dynamodb(&ServiceLocation::default());
-    let answer = client.describe_time_to_live().table_name(&marks_table).send().await.unwrap();
+    let answer = client.describe_time_to_live().table_name(&dedup_table).send().await.unwrap();
     let status = answer.time_to_live_description().unwrap().time_to_live_status().unwrap();
     assert!(matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), "{status}");
 }

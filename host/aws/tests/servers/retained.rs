@@ -4,7 +4,7 @@ use super::fleet::*;
 use super::kinesis::TestStream;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::Start;
@@ -110,8 +110,8 @@ async fn a_stream_is_a_retained_source() {
                     let position = kept.0.lock().unwrap().get(&(owner.clone(), lane.to_owned())).cloned();
                     Box::pin(std::future::ready(Ok(position)))
                 }));
-                let (source, keeper) = now(opener.open_as(route, Start::TrimHorizon, positions, None));
-                assert!(keeper.is_none());
+                let (source, progress_store) = now(opener.open_as(route, Start::TrimHorizon, positions, None));
+                assert!(progress_store.is_none());
                 Box::new(GoingOn(source, None))
             }),
             append: Box::new(move |payloads| {

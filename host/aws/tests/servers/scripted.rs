@@ -1,7 +1,7 @@
 //! A DynamoDB streams endpoint that answers what a test wrote down: no server lets iterators expire or refuses reads.
 
 use super::fleet::*;
-use esclusa_aws::dynamodb_stream::{self, Settings};
+use esclusa_aws::dynamodb_stream::{self, TableStreamSettings};
 use esclusa_aws::shards::Sharing;
 use esclusa_flow::settings::{ServiceLocation, Start};
 use esclusa_flow::source::{Pull, Source};
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-11-22T00:00:00.000";
 
-/// What is asked, with the answer: status and body.
+/// The requests, each with its answer: status and body.
 type Answer = (&'static str, u16, Value);
 
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl Endpoint {
     /// Opens the stream; the first answers describe it twice: when it is opened and when its shards are listed.
     async fn open(&self, sharing: Sharing) -> Box<dyn Source> {
         let place = ServiceLocation { region: Some("us-east-1".into()), endpoint_url: Some(self.url.clone()) };
-        let settings = Settings { stream: ARN.into(), place, start: Start::TrimHorizon, sharing };
+        let settings = TableStreamSettings { stream: ARN.into(), place, start: Start::TrimHorizon, sharing };
         dynamodb_stream::open(&clients().await, &settings, reader("route")).await.unwrap().0
     }
 

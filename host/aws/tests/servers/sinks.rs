@@ -1,10 +1,11 @@
-//! Outputs against servers. Rows E1, E8 and E9 of the catalogue of failures are named where they are tested.
+//! Outputs against servers. Rows E1, E8 and E9 of the catalogue of failures are named at their tests.
 
 use crate::{behind, clients, endpoint, unique};
 use aws_sdk_kinesis::types::ShardIteratorType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use esclusa_aws::sinks::{kinesis, s3, ses, sns, sqs};
 use esclusa_flow::effect::{OutboxMessage, SendMessage};
+use esclusa_flow::engine::SendError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use esclusa_testkit::faults::{FaultProxy, InjectedFailure};
@@ -72,7 +73,7 @@ async fn records_of_a_key_keep_their_order_through_partial_failures() {
     };
     faults.fail("PutRecords", 0..1, failure(&[0, 2]));
     faults.fail("PutRecords", 2..3, failure(&[1]));
-    let settings = kinesis::Settings { stream: stream.clone(), place: behind(&faults), strict_order: true };
+    let settings = kinesis::KinesisSinkSettings { stream: stream.clone(), place: behind(&faults), strict_order: true };
     let results = kinesis::open(&clients().await, settings).send(&keyed(30, 5)).await;
     assert_eq!(results, vec![Ok(()); 30]);
     let mut records = records(&stream).await;
@@ -87,20 +88,26 @@ async fn records_of_a_key_keep_their_order_through_partial_failures() {
 #[tokio::test]
 async fn a_record_that_is_too_large_does_not_block_the_others() {
     let stream = stream().await;
-    let settings = kinesis::Settings { stream: stream.clone(), place: ServiceLocation::default(), strict_order: true };
+    let settings =
+        kinesis::KinesisSinkSettings { stream: stream.clone(), place: ServiceLocation::default(), strict_order: true };
     let long = "k".repeat(300);
     let messages = [message("1", None, "1", &[]), message("2", Some(&long), "2", &[]), message("3", None, "3", &[])];
     let results = kinesis::open(&clients().await, settings).send(&messages).await;
-    assert!(matches!(results[..], [Ok(()), Err(Fault::Permanent(_)), Ok(())]), "{results:?}");
+    assert!(matches!(results[..], [Ok(()), Err(SendError::Failed(Fault::Permanent(_))), Ok(())]), "{results:?}");
 }
 
 #[tokio::test]
 async fn a_missing_stream_is_no_fault_of_the_messages() {
-    let settings =
-        kinesis::Settings { stream: unique("missing"), place: ServiceLocation::default(), strict_order: false };
+    let settings = kinesis::KinesisSinkSettings {
+        stream: unique("missing"),
+        place: ServiceLocation::default(),
+        strict_order: false,
+    };
     let results = kinesis::open(&clients().await, settings).send(&keyed(2, 2)).await;
     assert!(
-        results.iter().all(|result| matches!(result, Err(Fault::Transient(why)) if why.contains("missing"))),
+        results
+            .iter()
+            .all(|result| matches!(result, Err(SendError::Failed(Fault::Transient(why))) if why.contains("missing"))),
         "{results:?}"
     );
 }
@@ -147,8 +154,9 @@ async fn a_fifo_queue_gets_each_message_once_and_in_order() {
     let faults = FaultProxy::before(&endpoint("SQS")).await;
     faults.fail("SendMessageBatch", 0..1, InjectedFailure::LostAnswer);
     faults.fail("SendMessageBatch", 2..3, InjectedFailure::Partial { entries: vec![0], code: "InternalError" });
-    let sink =
-        sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: behind(&faults) }).await.unwrap();
+    let sink = sqs::open(&clients().await, &sqs::SqsSinkSettings { queue: queue.clone(), place: behind(&faults) })
+        .await
+        .unwrap();
     assert_eq!(sink.send(&keyed(12, 3)).await, vec![Ok(()); 12]);
     let numbers: Vec<usize> = received(&queue).await.iter().map(|m| m.body().unwrap().parse().unwrap()).collect();
     assert_eq!(numbers.len(), 12, "{numbers:?}");
@@ -160,13 +168,14 @@ async fn a_fifo_queue_gets_each_message_once_and_in_order() {
 #[tokio::test]
 async fn a_queue_gets_attributes_and_refuses_what_is_no_text() {
     let queue = queue(false).await;
-    let sink = sqs::open(&clients().await, &sqs::Settings { queue: queue.clone(), place: ServiceLocation::default() })
-        .await
-        .unwrap();
+    let sink =
+        sqs::open(&clients().await, &sqs::SqsSinkSettings { queue: queue.clone(), place: ServiceLocation::default() })
+            .await
+            .unwrap();
     let mut binary = message("2", None, "", &[]);
     binary.send.data = vec![0xff];
     let results = sink.send(&[message("1", None, "a", &[("route", "r"), ("empty", "")]), binary]).await;
-    assert!(matches!(results[..], [Ok(()), Err(Fault::Permanent(_))]), "{results:?}");
+    assert!(matches!(results[..], [Ok(()), Err(SendError::Failed(Fault::Permanent(_)))]), "{results:?}");
     let seen = received(&queue).await;
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].message_attributes().unwrap()["route"].string_value(), Some("r"));
@@ -188,7 +197,7 @@ async fn a_topic_passes_messages_on() {
     let arn = attributes.attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
     let topic = sns_client.create_topic().name(unique("topic")).send().await.unwrap().topic_arn.unwrap();
     sns_client.subscribe().topic_arn(&topic).protocol("sqs").endpoint(arn).send().await.unwrap();
-    let sink = sns::open(&clients().await, &ServiceLocation::default(), sns::Target::Topic(topic));
+    let sink = sns::open(&clients().await, &ServiceLocation::default(), sns::SnsTarget::Topic(topic));
     let messages: Vec<_> =
         (0..12).map(|i| message(&i.to_string(), None, "low", &[("subject", "Stock"), ("item", "x")])).collect();
     assert_eq!(sink.send(&messages).await, vec![Ok(()); 12]);
@@ -210,22 +219,22 @@ async fn page(service: &str, path: &str) -> String {
 
 #[tokio::test]
 async fn texts_go_to_the_message_s_number_or_the_configured_one() {
-    let target = sns::Target::Sms(Some("+15550001".to_owned()));
+    let target = sns::SnsTarget::Sms(Some("+15550001".to_owned()));
     let sink = sns::open(&clients().await, &ServiceLocation::default(), target);
     let (one, two) = (unique("text"), unique("text"));
     let messages = [message("1", None, &one, &[]), message("2", None, &two, &[("to", "+15550002")])];
     assert_eq!(sink.send(&messages).await, [Ok(()), Ok(())]);
     let sent = page("SNS", "/_ministack/sns/sms-messages").await;
     assert!([&one, &two].iter().all(|text| sent.contains(*text)) && sent.contains("+15550002"), "{sent}");
-    let nobody = sns::open(&clients().await, &ServiceLocation::default(), sns::Target::Sms(None));
-    assert!(matches!(nobody.send(&messages[..1]).await[..], [Err(Fault::Permanent(_))]));
+    let nobody = sns::open(&clients().await, &ServiceLocation::default(), sns::SnsTarget::Sms(None));
+    assert!(matches!(nobody.send(&messages[..1]).await[..], [Err(SendError::Failed(Fault::Permanent(_)))]));
 }
 
-async fn mail_settings(place: ServiceLocation, ambiguous: ses::Ambiguous) -> ses::Settings {
+async fn mail_settings(place: ServiceLocation, ambiguous: ses::AmbiguousMail) -> ses::SesSettings {
     let client = clients().await.ses(&ServiceLocation::default());
     let _ = client.create_email_identity().email_identity("shop@example.com").send().await;
     let (from, to) = ("shop@example.com".to_owned(), vec!["owner@example.com".to_owned()]);
-    ses::Settings { place, from, to, subject: Some("Default".to_owned()), rate: None, ambiguous }
+    ses::SesSettings { place, from, to, subject: Some("Default".to_owned()), rate: None, ambiguous }
 }
 
 // E9: a mail whose fate is unknown is sent again, or given up, as configured.
@@ -237,11 +246,14 @@ async fn a_mail_that_may_have_been_sent_is_treated_as_configured() {
     faults.fail(SEND, 2..3, InjectedFailure::Error { status: 429, code: "TooManyRequestsException" });
     let text = unique("mail");
     let mail = [message("1", None, &text, &[("to", "a@example.com, b@example.com"), ("subject", "Own")])];
-    let retried = ses::open(&clients().await, mail_settings(behind(&faults), ses::Ambiguous::Retry).await);
-    assert!(matches!(retried.send(&mail).await[..], [Err(Fault::Transient(_))]));
-    let given_up = ses::open(&clients().await, mail_settings(behind(&faults), ses::Ambiguous::DeadLetter).await);
-    assert!(matches!(given_up.send(&mail).await[..], [Err(Fault::Permanent(_))]));
-    assert!(matches!(given_up.send(&mail).await[..], [Err(Fault::Throttled { .. })]), "refused, so not ambiguous");
+    let retried = ses::open(&clients().await, mail_settings(behind(&faults), ses::AmbiguousMail::Retry).await);
+    assert!(matches!(retried.send(&mail).await[..], [Err(SendError::Failed(Fault::Transient(_)))]));
+    let given_up = ses::open(&clients().await, mail_settings(behind(&faults), ses::AmbiguousMail::DeadLetter).await);
+    assert!(matches!(given_up.send(&mail).await[..], [Err(SendError::Failed(Fault::Permanent(_)))]));
+    assert!(
+        matches!(given_up.send(&mail).await[..], [Err(SendError::Failed(Fault::Throttled { .. }))]),
+        "refused, so not ambiguous"
+    );
     assert_eq!(given_up.send(&mail).await, [Ok(())]);
     assert_eq!(faults.calls(SEND), 4, "the SDK repeats nothing by itself");
     let sent = page("SESV2", "/_ministack/ses/messages").await;
@@ -254,8 +266,12 @@ async fn letters_become_objects() {
     let client = clients().await.s3(&ServiceLocation::default(), true);
     let bucket = unique("dead");
     client.create_bucket().bucket(&bucket).send().await.unwrap();
-    let settings =
-        s3::Settings { bucket: bucket.clone(), prefix: "letters".into(), path_style: true, ..s3::Settings::default() };
+    let settings = s3::BucketSinkSettings {
+        bucket: bucket.clone(),
+        prefix: "letters".into(),
+        path_style: true,
+        ..s3::BucketSinkSettings::default()
+    };
     let sink = s3::open(&clients().await, settings);
     assert_eq!(sink.send(&[message("dead/1", None, "{}", &[])]).await, [Ok(())]);
     let object = client.get_object().bucket(&bucket).key("letters/-/-/dead%2F1.json").send().await.unwrap();

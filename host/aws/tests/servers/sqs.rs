@@ -1,4 +1,4 @@
-//! The SQS source against a server. Rows Q1 to Q6 of the catalogue of failures are named where they are tested.
+//! The SQS source against a server. Rows Q1 to Q6 of the catalogue of failures are named at their tests.
 
 mod shared;
 
@@ -6,10 +6,10 @@ use crate::{behind, clients, endpoint, unique};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use esclusa_aws::progress::ProgressStore;
-use esclusa_aws::sqs::{Queues, Reader, Routes, Settings};
+use esclusa_aws::sqs::{QueueReader, Routes, SqsQueues, SqsSettings};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Token};
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
@@ -53,12 +53,12 @@ async fn send(client: &Client, queue: &str, messages: &[(String, String)]) {
 }
 
 async fn open_at(place: ServiceLocation, queue: &str, workers: usize) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
-    let settings = Settings { queue: queue.to_owned(), place, visibility_timeout: Some(Duration::from_secs(1)) };
-    Queues::default().open(&clients().await, &settings, reader("route", workers)).await.unwrap()
+    let settings = SqsSettings { queue: queue.to_owned(), place, visibility_timeout: Some(Duration::from_secs(1)) };
+    SqsQueues::default().open(&clients().await, &settings, reader("route", workers)).await.unwrap()
 }
 
-fn reader(route: &str, workers: usize) -> Reader {
-    Reader { route: route.into(), source: "jobs".into(), workers }
+fn reader(route: &str, workers: usize) -> QueueReader {
+    QueueReader { route: route.into(), source: "jobs".into(), workers }
 }
 
 async fn open(queue: &str) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
@@ -94,21 +94,21 @@ fn loose(payloads: impl IntoIterator<Item = impl ToString>) -> Vec<(String, Stri
 }
 
 /// The queue for routes of one process.
-fn shared(routes: &[&str]) -> Queues {
-    let queues = Queues::default();
+fn shared(routes: &[&str]) -> SqsQueues {
+    let queues = SqsQueues::default();
     let routes: Routes = routes.iter().map(|route| (Arc::from(*route), 1 << 20)).collect();
     queues.set_routes(BTreeMap::from([("jobs".into(), routes)]));
     queues
 }
 
 async fn open_for(
-    queues: &Queues,
+    queues: &SqsQueues,
     queue: &str,
     route: &str,
     workers: usize,
 ) -> (Box<dyn Source>, Arc<dyn ProgressStore>) {
     let visibility_timeout = Some(Duration::from_secs(1));
-    let settings = Settings { queue: queue.to_owned(), visibility_timeout, ..Settings::default() };
+    let settings = SqsSettings { queue: queue.to_owned(), visibility_timeout, ..SqsSettings::default() };
     queues.open(&clients().await, &settings, reader(route, workers)).await.unwrap()
 }
 
@@ -177,18 +177,18 @@ async fn a_fifo_queue_keeps_its_groups() {
 async fn a_batch_takes_as_many_receives_as_it_needs() {
     let (client, queue) = make(false).await;
     send(&client, &queue, &loose(0..57)).await;
-    let (mut source, keeper) = open(&queue).await;
+    let (mut source, progress_store) = open(&queue).await;
     let mut lane = lane(&mut *source).await;
     let Pull::Batch(batch) = lane.pull(LIMIT).await.unwrap() else { panic!("no batch") };
     assert_eq!(batch.len(), 57);
-    keeper.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+    progress_store.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_window_gathers_messages_that_come_later() {
     let (client, queue) = make(false).await;
     send(&client, &queue, &loose(["first"])).await;
-    let (mut source, _keeper) = open(&queue).await;
+    let (mut source, _progress_store) = open(&queue).await;
     let mut lane = lane(&mut *source).await;
     let limit = Limit { events: 2, window: PATIENCE, ..LIMIT };
     let later = async {
@@ -206,13 +206,13 @@ async fn a_window_gathers_messages_that_come_later() {
 async fn a_receipt_that_is_out_of_date_stops_nothing() {
     let (client, queue) = make(false).await;
     send(&client, &queue, &loose(["a"])).await;
-    let (mut source, keeper) = open(&queue).await;
+    let (mut source, progress_store) = open(&queue).await;
     let mut lane = lane(&mut *source).await;
     let first = next(&mut *lane).await;
     let again = next(&mut *lane).await;
     assert_eq!(again.columns.attempts, [2]);
     for batch in [&again, &again, &first] {
-        keeper.settle("", &Progress::Receipts { delete: tokens(batch), release: vec![] }).await.unwrap();
+        progress_store.settle("", &Progress::Receipts { delete: tokens(batch), release: vec![] }).await.unwrap();
     }
     send(&client, &queue, &loose(["b"])).await;
     assert_eq!(payloads(&next(&mut *lane).await), ["b"]);
@@ -238,15 +238,18 @@ async fn a_batch_in_work_is_kept() {
     assert_eq!(next(&mut *theirs).await.columns.attempts, [2]);
 }
 
-// Q6: what is held at the end is shown again at once.
+// Q6: a message that is held at the end is shown again at once.
 #[tokio::test]
 async fn a_closed_source_gives_back_what_it_holds() {
     let (client, queue) = make(true).await;
-    let settings =
-        Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
+    let settings = SqsSettings {
+        queue: queue.clone(),
+        visibility_timeout: Some(Duration::from_secs(600)),
+        ..SqsSettings::default()
+    };
     let messages = [("g", "1"), ("h", "2"), ("g", "3")].map(|(group, payload)| (group.to_owned(), payload.to_owned()));
     send(&client, &queue, &messages).await;
-    let (mut source, _) = Queues::default().open(&clients().await, &settings, reader("route", 1)).await.unwrap();
+    let (mut source, _) = SqsQueues::default().open(&clients().await, &settings, reader("route", 1)).await.unwrap();
     let mut worker = lane(&mut *source).await;
     assert_eq!(payloads(&next(&mut *worker).await), ["1", "3"], "in work, and the other group waits");
     drop(worker);
@@ -262,22 +265,25 @@ async fn a_closed_source_gives_back_what_it_holds() {
 #[tokio::test]
 async fn a_queue_is_drained_only_where_it_says_so_after_the_pull_began() {
     let (client, queue) = make(false).await;
-    let (mut source, keeper) = open_at(ServiceLocation::default(), &queue, 3).await;
+    let (mut source, progress_store) = open_at(ServiceLocation::default(), &queue, 3).await;
     let mut workers = [lane(&mut *source).await, lane(&mut *source).await, lane(&mut *source).await];
     let pulls = workers.iter_mut().map(|worker| worker.pull(LIMIT));
     let drained = futures_util::future::join_all(pulls).await;
     assert!(drained.iter().all(|pull| *pull == Ok(Pull::Empty { drained: true })), "one answer for all: {drained:?}");
     // Somebody else has a message in hand: it may come back.
-    let settings =
-        Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
-    let (mut other, _) = Queues::default().open(&clients().await, &settings, reader("route", 1)).await.unwrap();
+    let settings = SqsSettings {
+        queue: queue.clone(),
+        visibility_timeout: Some(Duration::from_secs(600)),
+        ..SqsSettings::default()
+    };
+    let (mut other, _) = SqsQueues::default().open(&clients().await, &settings, reader("route", 1)).await.unwrap();
     let mut theirs = lane(&mut *other).await;
     send(&client, &queue, &loose(["a"])).await;
     let batch = next(&mut *theirs).await;
     for worker in &mut workers {
         assert_eq!(worker.pull(LIMIT).await, Ok(Pull::Empty { drained: false }));
     }
-    keeper.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+    progress_store.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
     let again = async {
         for worker in &mut workers {
             while worker.pull(LIMIT).await.unwrap() != (Pull::Empty { drained: true }) {
@@ -295,11 +301,11 @@ async fn a_delete_that_fails_in_part_is_repeated_for_that_part() {
     send(&client, &queue, &loose(0..5)).await;
     let faults = FaultProxy::before(&endpoint("SQS")).await;
     faults.fail("DeleteMessageBatch", 0..1, InjectedFailure::Partial { entries: vec![1, 3], code: "InternalError" });
-    let (mut source, keeper) = open_at(behind(&faults), &queue, 1).await;
+    let (mut source, progress_store) = open_at(behind(&faults), &queue, 1).await;
     let mut lane = lane(&mut *source).await;
     let batch = next(&mut *lane).await;
     assert_eq!(batch.len(), 5);
-    keeper.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+    progress_store.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
     assert_eq!(faults.calls("DeleteMessageBatch"), 2);
     sleep(Duration::from_secs(2)).await;
     assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
@@ -324,8 +330,8 @@ async fn expired_credentials_are_tried_again() {
 
 #[tokio::test]
 async fn a_queue_that_is_missing_is_named() {
-    let settings = Settings { queue: "no-such-queue".into(), ..Settings::default() };
-    let Err(fault) = Queues::default().open(&clients().await, &settings, reader("route", 1)).await else {
+    let settings = SqsSettings { queue: "no-such-queue".into(), ..SqsSettings::default() };
+    let Err(fault) = SqsQueues::default().open(&clients().await, &settings, reader("route", 1)).await else {
         panic!("there is no such queue")
     };
     assert!(matches!(&fault, Fault::Permanent(why) if why.contains("no-such-queue")), "{fault:?}");
@@ -339,15 +345,15 @@ async fn fifty_groups_keep_their_order_through_failures() {
     let (client, queue) = make(true).await;
     let messages: Vec<_> = (0..EACH).flat_map(|n| (0..GROUPS).map(move |g| (format!("g{g}"), n.to_string()))).collect();
     send(&client, &queue, &messages).await;
-    let (mut source, keeper) = open_at(ServiceLocation::default(), &queue, 4).await;
+    let (mut source, progress_store) = open_at(ServiceLocation::default(), &queue, 4).await;
     let done: Arc<Mutex<BTreeMap<String, Vec<usize>>>> = Arc::default();
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..4 {
-        let (mut lane, keeper, done) = (lane(&mut *source).await, keeper.clone(), done.clone());
+        let (mut lane, progress_store, done) = (lane(&mut *source).await, progress_store.clone(), done.clone());
         workers.spawn(async move {
             while done.lock().unwrap().values().map(Vec::len).sum::<usize>() < GROUPS * EACH {
                 match lane.pull(LIMIT).await.unwrap() {
-                    Pull::Batch(batch) => handle(&mut *lane, &*keeper, &batch, &done).await,
+                    Pull::Batch(batch) => handle(&mut *lane, &*progress_store, &batch, &done).await,
                     _ => drop(timeout(Duration::from_secs(1), lane.ready()).await),
                 }
             }
@@ -365,7 +371,7 @@ async fn fifty_groups_keep_their_order_through_failures() {
 /// Handles a batch as a route would: the first event that fails is given back with all after it. Group 7 fails most.
 async fn handle(
     lane: &mut dyn Lane,
-    keeper: &dyn ProgressStore,
+    progress_store: &dyn ProgressStore,
     batch: &Batch,
     done: &Mutex<BTreeMap<String, Vec<usize>>>,
 ) {
@@ -386,7 +392,7 @@ async fn handle(
         let order = done.entry(batch.origin.lane.to_string()).or_default();
         order.extend(payloads(batch)[..first].iter().map(|payload| payload.parse::<usize>().unwrap()));
     }
-    keeper.settle(&batch.origin.lane, &Progress::Receipts { delete, release }).await.unwrap();
+    progress_store.settle(&batch.origin.lane, &Progress::Receipts { delete, release }).await.unwrap();
     let verdicts: Vec<_> =
         (0..tokens.len()).map(|i| if i < first { Verdict::Done } else { Verdict::Released(Duration::ZERO) }).collect();
     let settled: Vec<_> =
@@ -397,7 +403,7 @@ async fn handle(
 /// Works on a lane until so many events are done. The first event that `fails` is given back with all after it.
 async fn work(
     mut lane: Box<dyn Lane>,
-    keeper: Arc<dyn ProgressStore>,
+    progress_store: Arc<dyn ProgressStore>,
     count: usize,
     fails: impl Fn(&str, u32) -> bool + Send + 'static,
 ) -> Vec<(String, String)> {
@@ -410,7 +416,7 @@ async fn work(
         let first = (0..batch.len()).find(failed).unwrap_or(batch.len());
         let (delete, back) = (tokens[..first].to_vec(), &tokens[first..]);
         let release = back.iter().map(|token| (token.clone(), Duration::ZERO)).collect();
-        keeper.settle(&batch.origin.lane, &Progress::Receipts { delete, release }).await.unwrap();
+        progress_store.settle(&batch.origin.lane, &Progress::Receipts { delete, release }).await.unwrap();
         let verdict = |index| if index < first { Verdict::Done } else { Verdict::Released(Duration::ZERO) };
         let verdicts: Vec<_> = (0..tokens.len()).map(verdict).collect();
         let settled: Vec<_> =

@@ -5,8 +5,8 @@ use super::faulty::{self, Fate, error};
 use super::fleet::*;
 use super::kinesis::TestStream;
 use esclusa_aws::client::Clients;
-use esclusa_aws::kinesis::{self, Settings};
-use esclusa_aws::shards::Opened;
+use esclusa_aws::kinesis::{self, KinesisSettings};
+use esclusa_aws::shards::SourceWithProgress;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::engine::{Commit, CommitError, Engine as _};
 use esclusa_flow::fault::Fault;
@@ -31,10 +31,10 @@ async fn faulty() -> (Clients, Arc<AtomicBool>) {
     (faulty::clients(decide).await.0, held_back)
 }
 
-async fn open(clients: &Clients, stream: &TestStream) -> Opened {
+async fn open(clients: &Clients, stream: &TestStream) -> SourceWithProgress {
     let sharing = leases(&unique("leases"), "w");
     let (stream, start) = (stream.name.clone(), Start::TrimHorizon);
-    let settings = Settings { stream, place: place("KINESIS"), start, fan_out: None, sharing };
+    let settings = KinesisSettings { stream, place: place("KINESIS"), start, fan_out: None, sharing };
     kinesis::open(clients, &settings, reader("route")).await.unwrap()
 }
 
@@ -48,13 +48,13 @@ async fn a_lease_that_was_not_renewed_in_time_commits_nothing() {
     // K5: nobody has taken it yet, and nobody has to.
     let (stream, (refusing, held_back)) = (TestStream::new(1).await, faulty().await);
     stream.put_numbers(0..5).await;
-    let (mut source, keeper) = open(&refusing, &stream).await;
+    let (mut source, progress_store) = open(&refusing, &stream).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let batch = next_batch(&mut *lane, LIMIT).await;
     held_back.store(true, Ordering::Relaxed);
-    timeout(PATIENCE, keeper.as_ref().unwrap().lost(lane.id())).await.expect("it lapses");
+    timeout(PATIENCE, progress_store.as_ref().unwrap().lost(lane.id())).await.expect("it lapses");
     let clients = building::clients().await;
-    let bench = Make { keeper, ..Make::default() }.over(&clients, TABLE, &create(&clients).await);
+    let bench = Make { progress_store, ..Make::default() }.over(&clients, TABLE, &create(&clients).await);
     let answer = bench.engine.commit(one_item(lane.id(), &batch)).await;
     assert!(matches!(answer, Err(CommitError::Fault(Fault::LeaseLost(_)))), "{answer:?}");
     assert_eq!(get(&bench, &key("a", 1)).await, None);
@@ -64,10 +64,11 @@ async fn a_lease_that_was_not_renewed_in_time_commits_nothing() {
 async fn a_write_that_is_tried_again_is_given_up_with_the_lease() {
     let (stream, (refusing, held_back)) = (TestStream::new(1).await, faulty().await);
     stream.put_numbers(0..5).await;
-    let (mut source, keeper) = open(&refusing, &stream).await;
+    let (mut source, progress_store) = open(&refusing, &stream).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let batch = next_batch(&mut *lane, LIMIT).await;
-    let bench = Make { keeper, ..Make::default() }.over(&refusing, TABLE, &create(&building::clients().await).await);
+    let bench =
+        Make { progress_store, ..Make::default() }.over(&refusing, TABLE, &create(&building::clients().await).await);
     held_back.store(true, Ordering::Relaxed);
     let answer = timeout(PATIENCE, bench.engine.commit(one_item(lane.id(), &batch))).await.expect("it gives up");
     assert!(matches!(answer, Err(CommitError::Fault(Fault::LeaseLost(_)))), "{answer:?}");
@@ -77,14 +78,14 @@ async fn a_write_that_is_tried_again_is_given_up_with_the_lease() {
 async fn a_shard_of_a_living_worker_is_read_when_that_one_has_stopped_writing() {
     let (stream, table) = (TestStream::new(2).await, unique("leases"));
     stream.put_numbers(0..40).await;
-    let (mut first, keeper) = stream.open(Start::TrimHorizon, leases(&table, "first")).await;
+    let (mut first, progress_store) = stream.open(Start::TrimHorizon, leases(&table, "first")).await;
     let _lanes = [first.next_lane().await.unwrap(), first.next_lane().await.unwrap()];
     let started = Instant::now();
     let (mut second, _) = stream.open(Start::TrimHorizon, leases(&table, "second")).await;
     let mut taken = timeout(PATIENCE, second.next_lane()).await.expect("it has its share").unwrap().unwrap();
     next_batch(&mut *taken, LIMIT).await;
     assert!(started.elapsed() >= DURATION, "{:?}", started.elapsed());
-    let lost = timeout(Duration::ZERO, keeper.unwrap().lost(taken.id())).await;
+    let lost = timeout(Duration::ZERO, progress_store.unwrap().lost(taken.id())).await;
     assert!(matches!(lost, Ok(Fault::LeaseLost(_))), "{lost:?}");
     second.close().await;
     first.close().await;

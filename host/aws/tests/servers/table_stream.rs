@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType,
 };
-use esclusa_aws::dynamodb_stream::{self, Settings};
-use esclusa_aws::shards::{Opened, Sharing};
+use esclusa_aws::dynamodb_stream::{self, TableStreamSettings};
+use esclusa_aws::shards::{Sharing, SourceWithProgress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::{ServiceLocation, Start};
 use esclusa_flow::source::Limit;
@@ -69,11 +69,11 @@ impl TestTable {
         request.item("HOURS", text(&hours.to_string())).send().await.unwrap();
     }
 
-    async fn open(&self, start: Start, sharing: Sharing) -> Opened {
+    async fn open(&self, start: Start, sharing: Sharing) -> SourceWithProgress {
         let endpoint_url = endpoint("DYNAMODB_STREAMS");
         assert_eq!(endpoint_url, endpoint("DYNAMODB"), "DynamoDB Local serves both");
         let place = ServiceLocation { region: Some(self.region.clone()), endpoint_url: Some(endpoint_url) };
-        let settings = Settings { stream: self.name.clone(), place, start, sharing };
+        let settings = TableStreamSettings { stream: self.name.clone(), place, start, sharing };
         dynamodb_stream::open(&clients().await, &settings, reader("route")).await.unwrap()
     }
 }
@@ -142,10 +142,10 @@ async fn trimmed_records_are_a_gap_that_is_counted_and_reading_goes_on() {
     // D3
     let (table, group, sink) = (TestTable::new().await, unique("leases"), Sink::new());
     table.put(0..20).await;
-    let (mut source, keeper) = table.open(Start::TrimHorizon, leases(&group, "one")).await;
+    let (mut source, progress_store) = table.open(Start::TrimHorizon, leases(&group, "one")).await;
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let batch = next_batch(&mut *lane, Limit { events: 5, ..LIMIT }).await;
-    keeper.unwrap().settle(lane.id(), &progress(&batch, batch.len())).await.unwrap();
+    progress_store.unwrap().settle(lane.id(), &progress(&batch, batch.len())).await.unwrap();
     drop(lane);
     source.close().await;
     table.roll().await;
@@ -185,8 +185,8 @@ async fn changes_have_the_shape_of_lambda() {
     table.put(0..1).await;
     table.put(3..4).await;
     table.client.delete_item().table_name(&table.name).key("pk", text("k0")).send().await.unwrap();
-    let (mut source, keeper) = table.open(Start::TrimHorizon, alone(kept.positions())).await;
-    assert!(keeper.is_none() && !source.leased());
+    let (mut source, progress_store) = table.open(Start::TrimHorizon, alone(kept.positions())).await;
+    assert!(progress_store.is_none() && !source.leased());
     let mut lane = source.next_lane().await.unwrap().unwrap();
     let batch = next_batch(&mut *lane, LIMIT).await;
     assert_eq!(
@@ -235,7 +235,8 @@ async fn a_start_at_the_newest_change_leaves_older_ones_out() {
 #[tokio::test]
 async fn a_table_without_stream_is_named() {
     let place = ServiceLocation { region: Some("us-east-1".into()), endpoint_url: Some(endpoint("DYNAMODB")) };
-    let settings = Settings { stream: "no-such-table".into(), place, start: Start::Latest, sharing: leases("t", "w") };
+    let settings =
+        TableStreamSettings { stream: "no-such-table".into(), place, start: Start::Latest, sharing: leases("t", "w") };
     let Err(fault) = dynamodb_stream::open(&clients().await, &settings, reader("route")).await else {
         panic!("it was opened")
     };

@@ -1,25 +1,28 @@
-//! What sources, outputs and tables say of each other.
+//! Conflicts between declarations: two sections that name one stream or queue, a file that is read and written, a resource
+//! that only one route can use (a lease table, a consumer of enhanced fan-out, requests that wait for a reply) or only one
+//! source: a queue of SQS, whose messages the routes of that source share.
 
-use super::World;
+use super::Declarations;
 use crate::codes::Code;
-use crate::plan::{Objects, Output, Source, Table};
+use crate::plan::{Objects, Output, RouteSpec, ServiceLocation, Source, TableSpec};
 use crate::report::{Finding, Findings};
-use crate::syntax::tree::Node;
+use crate::syntax::toml_tree::TomlNode;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What is known of a stream: what was said, and where.
+/// The settings of a stream that a section gave, with their places.
 #[derive(Default)]
-struct Said {
+struct StreamSettings {
     partitions: Option<(u32, Range<usize>)>,
     retention: Option<(Duration, Range<usize>)>,
 }
 
-/// Sources and outputs that name one stream agree on it; who says nothing takes what the others say.
-pub fn streams(world: &mut World, findings: &Findings) {
-    let mut streams: BTreeMap<String, Said> = BTreeMap::new();
+/// Reports sources and outputs that name one stream with different settings. A section that leaves a setting out takes
+/// it from the others.
+pub(super) fn streams(world: &mut Declarations, findings: &Findings) {
+    let mut streams: BTreeMap<String, StreamSettings> = BTreeMap::new();
     for (_, declaration) in world.sources.iter() {
         if let Source::Stream { stream, partitions, retention, .. } = &declaration.value {
             let said = streams.entry(stream.clone()).or_default();
@@ -33,6 +36,7 @@ pub fn streams(world: &mut World, findings: &Findings) {
             agree(findings, stream, "partitions", &declaration.node, *partitions, &mut said.partitions);
         }
     }
+    // All are compared before any is filled in: a section may stand before the one that gives the setting.
     for (_, declaration) in world.sources.iter_mut() {
         if let Source::Stream { stream, partitions, retention, .. } = &mut declaration.value {
             let said = streams.get(stream);
@@ -48,19 +52,19 @@ pub fn streams(world: &mut World, findings: &Findings) {
     }
 }
 
-/// Remembers what a table says of a stream, where it says it, and compares.
+/// Compares a section's setting of a stream with the first one that was given, or remembers it as the first.
 fn agree<T: PartialEq>(
     findings: &Findings,
     stream: &str,
     key: &str,
-    node: &Node,
+    node: &TomlNode,
     value: T,
     said: &mut Option<(T, Range<usize>)>,
 ) {
     let Some(entry) = node.table().and_then(|table| table.entry(key)) else { return };
     match said {
         Some((other, place)) if *other != value => {
-            let message = format!("the stream \"{stream}\" has other {key} elsewhere");
+            let message = format!("another section sets {key} of the stream \"{stream}\" to another value");
             let finding = Finding::error(Code::SOURCE_STREAM_CONFLICT, entry.node.span.clone(), message);
             findings
                 .add(finding.related(place.clone(), "here").help(format!("give {key} once, or the same everywhere")));
@@ -70,8 +74,8 @@ fn agree<T: PartialEq>(
     }
 }
 
-/// Sources that consume one queue agree on it.
-pub fn queues(world: &World, findings: &Findings) {
+/// Reports sources that consume one queue: an error if their settings differ, else a warning.
+pub(super) fn queues(world: &Declarations, findings: &Findings) {
     let mut queues = BTreeMap::new();
     for (name, declaration) in world.sources.iter() {
         let Source::Queue { queue, .. } = &declaration.value else { continue };
@@ -89,8 +93,8 @@ pub fn queues(world: &World, findings: &Findings) {
     }
 }
 
-/// No file is read and written.
-pub fn files(world: &World, findings: &Findings) {
+/// Reports files that a source reads and an output writes: the router would read its own messages for ever.
+pub(super) fn files(world: &Declarations, findings: &Findings) {
     let mut written: BTreeMap<&PathBuf, Range<usize>> = BTreeMap::new();
     for (_, declaration) in world.outputs.iter() {
         if let Output::File { path } = &declaration.value {
@@ -107,21 +111,25 @@ pub fn files(world: &World, findings: &Findings) {
     }
 }
 
-/// Plugins choose the paths of objects: no directory of objects holds what the router itself lives on.
-pub fn objects(world: &World, engine: &Path, base: &Path, findings: &Findings) {
+/// Reports directories of objects that contain the engine's files or this configuration: plugins choose the paths of
+/// objects, and could write over them.
+pub(super) fn objects(world: &Declarations, engine: &Path, base: &Path, findings: &Findings) {
     for (name, declaration) in world.objects.iter() {
         let Objects::Directory { path } = &declaration.value else { continue };
         if declaration.node.table().and_then(|table| table.get("path")).is_none() {
+            // The placeholder of a section that could not be read.
             continue;
         }
+        // One may be written relative and the other absolute.
         let (path, engine, base) = (absolute(path), absolute(engine), absolute(base));
+        // Only these two: other directories inside the engine's, such as data/lake, are permitted.
         let inside = [engine.join("db"), engine.join("cache")];
         let held = [(engine, "the engine's directory"), (base, "the directory of this file")];
         let what = held.iter().find(|(other, _)| other.starts_with(&path)).map(|(_, what)| *what);
         let what =
             what.or_else(|| inside.iter().any(|own| path.starts_with(own)).then_some("part of the engine's directory"));
         if let Some(what) = what {
-            let message = format!("plugins could write over {what} through \"{name}\"");
+            let message = format!("plugins could overwrite {what} through \"{name}\"");
             let finding = Finding::error(Code::OBJECTS_EXPOSED, declaration.node.value_span("path"), message);
             findings.add(finding.help("give the objects a directory of their own, such as \"data/lake\""));
         }
@@ -132,8 +140,8 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Changes are read of tables that keep them.
-pub fn table_changes(world: &World, findings: &Findings) {
+/// Reports sources that read the changes of a table without changes.
+pub(super) fn table_changes(world: &Declarations, findings: &Findings) {
     for (_, declaration) in world.sources.iter() {
         let Source::TableChanges { table, .. } = &declaration.value else { continue };
         let Some(span) = declaration.node.table().and_then(|node| node.get("table")).map(|node| node.span.clone())
@@ -141,13 +149,13 @@ pub fn table_changes(world: &World, findings: &Findings) {
             continue;
         };
         match world.tables.resolve(findings, Code::SOURCE_UNKNOWN_TABLE, table, &span) {
-            Some(found) if matches!(found.value, Table::Dynamodb { .. }) => {
+            Some(found) if matches!(found.value, TableSpec::Dynamodb { .. }) => {
                 let message = format!("the table \"{table}\" is in DynamoDB");
                 let finding = Finding::error(Code::SOURCE_NO_CHANGES, span, message);
                 let help = "write kind = \"dynamodb-stream\": it reads the stream of the table";
                 findings.add(finding.related(found.span.clone(), "this table").help(help));
             }
-            Some(found) if matches!(&found.value, Table::Embedded(layout) if !layout.changes) => {
+            Some(found) if matches!(&found.value, TableSpec::Embedded(layout) if !layout.changes) => {
                 let finding =
                     Finding::error(Code::SOURCE_NO_CHANGES, span, format!("the table \"{table}\" keeps no changes"));
                 let help = format!("add `changes = true` to [table.{table}]");
@@ -158,14 +166,101 @@ pub fn table_changes(world: &World, findings: &Findings) {
     }
 }
 
-/// Sources of kind http have something to listen on.
-pub fn listener(world: &World, admin: bool, findings: &Findings) {
+/// Reports sources of kind http if no `[admin]` listens for their requests.
+pub(super) fn listener(world: &Declarations, admin: bool, findings: &Findings) {
     for (name, declaration) in world.sources.iter() {
         if matches!(declaration.value, Source::Http { .. }) && !admin {
-            let message = format!("\"{name}\" receives requests, and nothing listens");
+            let message = format!("\"{name}\" receives requests, and nothing listens for them");
             let finding = Finding::error(Code::SOURCE_HTTP_WITHOUT_ADMIN, declaration.span.clone(), message);
             findings
                 .add(finding.help("add [admin] with listen = \"127.0.0.1:8080\": its listener serves /ingest/NAME"));
         }
     }
+}
+
+/// A resource that only one route or source can use.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ExclusiveResource<'a> {
+    what: ExclusiveKind<'a>,
+    place: &'a ServiceLocation,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ExclusiveKind<'a> {
+    LeaseTable(String),
+    Consumer(&'a str, &'a str),
+    Queue(&'a str),
+    Requests(&'a str),
+}
+
+impl ExclusiveKind<'_> {
+    /// The message for two users of the resource, and its help.
+    fn problem(&self) -> (String, &'static str) {
+        match self {
+            ExclusiveKind::LeaseTable(table) => (
+                format!("two routes would keep their positions in the lease table \"{table}\""),
+                "leave lease_table out: each route then has \"esclusa-ROUTE\"; or give each route a source of its own",
+            ),
+            ExclusiveKind::Consumer(stream, consumer) => (
+                format!("two routes would subscribe to \"{stream}\" as the consumer \"{consumer}\""),
+                "give each route a source with a consumer of its own, or leave consumer out",
+            ),
+            ExclusiveKind::Queue(queue) => (
+                format!(
+                    "two sources would receive from the queue \"{queue}\", so each message would reach one of them"
+                ),
+                "give both routes the same source: each of its routes gets every message",
+            ),
+            ExclusiveKind::Requests(source) => (
+                format!("two routes would take the requests of \"{source}\", which one plugin has to answer"),
+                "give each route a source of its own, at its own /ingest/NAME; or leave reply out, and every route gets every event",
+            ),
+        }
+    }
+}
+
+/// Reports every exclusive resource that two routes use; `spans` are the places of the routes' sources, in the order of the
+/// routes.
+pub(super) fn exclusive(
+    world: &Declarations,
+    routes: &[RouteSpec],
+    spans: &[Range<usize>],
+    home: &ServiceLocation,
+    findings: &Findings,
+) {
+    let mut taken: BTreeMap<ExclusiveResource<'_>, (&RouteSpec, &Range<usize>)> = BTreeMap::new();
+    for (route, span) in routes.iter().zip(spans) {
+        let Some(source) = world.sources.get(&route.source) else { continue };
+        for thing in things(route, &source.value, home) {
+            let (message, help) = thing.what.problem();
+            let shared = matches!(thing.what, ExclusiveKind::Queue(_));
+            match taken.insert(thing, (route, span)) {
+                // Two routes of one name are reported as that.
+                Some((other, first)) if other.name != route.name && !(shared && other.source == route.source) => {
+                    let finding = Finding::error(Code::ROUTE_NOT_SHARED, span.clone(), message);
+                    findings.add(finding.related(first.clone(), "the other route").help(help));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn things<'a>(route: &'a RouteSpec, source: &'a Source, home: &'a ServiceLocation) -> Vec<ExclusiveResource<'a>> {
+    let lease_table = source.coordination().and_then(|coordination| coordination.lease_table(&route.name));
+    let mut things: Vec<_> = lease_table
+        .map(|table| ExclusiveResource { what: ExclusiveKind::LeaseTable(table), place: home })
+        .into_iter()
+        .collect();
+    match source {
+        Source::Kinesis { stream, consumer: Some(consumer), place, .. } => {
+            things.push(ExclusiveResource { what: ExclusiveKind::Consumer(stream, consumer), place });
+        }
+        Source::Sqs { queue, place, .. } => things.push(ExclusiveResource { what: ExclusiveKind::Queue(queue), place }),
+        Source::Http { reply: true, .. } => {
+            things.push(ExclusiveResource { what: ExclusiveKind::Requests(&route.source), place: home })
+        }
+        _ => {}
+    }
+    things
 }

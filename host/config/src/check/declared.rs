@@ -1,47 +1,46 @@
-//! Tables with names, such as `[source.NAME]`: read one by one, and found again by name.
+//! Sections with names, such as `[source.NAME]`: read one by one, and looked up by name.
 
-use super::name;
 use crate::codes::Code;
 use crate::report::{Finding, Findings};
-use crate::shape::{Family, Key, Section};
-use crate::syntax::nearest::nearest;
-use crate::syntax::reader::Reader;
+use crate::shape::{KeySpec, KindFamily, Section};
 use crate::syntax::scalar;
-use crate::syntax::tree::{Entry, Node, Table};
+use crate::syntax::scalar::nearest;
+use crate::syntax::section_reader::SectionReader;
+use crate::syntax::toml_tree::{TomlEntry, TomlNode, TomlTable};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The declarations of one section.
-pub struct Declared<T> {
+pub(super) struct Declared<T> {
     /// The section's word, `source` in `[source.NAME]`.
     word: &'static str,
     by_name: BTreeMap<String, Declaration<T>>,
 }
 
 /// One declaration.
-pub struct Declaration<T> {
-    /// What it declares.
+pub(super) struct Declaration<T> {
+    /// The source, table, object store or output.
     pub value: T,
-    /// Where its name stands.
+    /// The place of its name.
     pub span: Range<usize>,
     /// Its table.
-    pub node: Node,
+    pub node: TomlNode,
 }
 
 impl<T> Declared<T> {
-    /// Reads every table of a section that has kinds. A table that is wrong as a whole is declared all the same, with
-    /// what `fallback` says, so that its name is not reported as unknown, too.
-    pub fn read(
-        root: &Reader<'_>,
-        key: &Key,
-        family: &'static Family,
-        read: impl Fn(&str, &Reader<'_>) -> T,
+    /// Reads every table of a section that has kinds. A table that cannot be read is declared as `fallback`, so that
+    /// the routes that name it are not reported, too.
+    pub(super) fn read(
+        root: &SectionReader<'_>,
+        key: &KeySpec,
+        family: &'static KindFamily,
+        read: impl Fn(&str, &SectionReader<'_>) -> T,
         fallback: impl Fn() -> T,
     ) -> Self {
         let mut by_name = BTreeMap::new();
         let table = root.table(key, &format!("write [{}.NAME]", family.name));
         for entry in table.map(|table| table.entries.as_slice()).unwrap_or_default() {
-            name::check(root.findings, family.name, &entry.key, &entry.key_span);
+            check_name(root.findings, family.name, &entry.key, &entry.key_span);
             let value = open(root.findings, family, entry).map_or_else(&fallback, |reader| read(&entry.key, &reader));
             let declaration = Declaration { value, span: entry.key_span.clone(), node: entry.node.clone() };
             by_name.insert(entry.key.clone(), declaration);
@@ -49,28 +48,34 @@ impl<T> Declared<T> {
         Declared { word: family.name, by_name }
     }
 
-    /// A declaration.
-    pub fn get(&self, name: &str) -> Option<&Declaration<T>> {
+    /// The declaration of that name.
+    pub(super) fn get(&self, name: &str) -> Option<&Declaration<T>> {
         self.by_name.get(name)
     }
 
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Declaration<T>)> {
+    /// All declarations with their names, in the order of the names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Declaration<T>)> {
         self.by_name.iter().map(|(name, declaration)| (name.as_str(), declaration))
     }
 
-    /// All of them, to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Declaration<T>)> {
+    /// Likewise, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Declaration<T>)> {
         self.by_name.iter_mut().map(|(name, declaration)| (name.as_str(), declaration))
     }
 
     /// Names and values.
-    pub fn into_values(self) -> impl Iterator<Item = (String, T)> {
+    pub(super) fn into_values(self) -> impl Iterator<Item = (String, T)> {
         self.by_name.into_iter().map(|(name, declaration)| (name, declaration.value))
     }
 
-    /// The declaration of that name; reported where there is none. `whose` says who wants it.
-    pub fn resolve(&self, findings: &Findings, code: Code, name: &str, span: &Range<usize>) -> Option<&Declaration<T>> {
+    /// The declaration of that name. If there is none, a finding with `code` is added at `span`.
+    pub(super) fn resolve(
+        &self,
+        findings: &Findings,
+        code: Code,
+        name: &str,
+        span: &Range<usize>,
+    ) -> Option<&Declaration<T>> {
         let found = self.get(name);
         if found.is_none() {
             let message = format!("there is no [{}.{name}]", self.word);
@@ -81,7 +86,7 @@ impl<T> Declared<T> {
 
     fn meant(&self, findings: &Findings, name: &str) -> String {
         let names = || self.by_name.keys().map(String::as_str);
-        let close = if findings.suggest() { nearest(name, names()) } else { None };
+        let close = if findings.may_suggest() { nearest(name, names()) } else { None };
         match close {
             Some(close) => format!("did you mean \"{close}\"?"),
             None if self.by_name.is_empty() => format!("declare it: [{}.{name}]", self.word),
@@ -95,7 +100,7 @@ impl<T> Declared<T> {
 }
 
 /// Opens a table by its kind.
-fn open<'a>(findings: &'a Findings, family: &'static Family, entry: &'a Entry) -> Option<Reader<'a>> {
+fn open<'a>(findings: &'a Findings, family: &'static KindFamily, entry: &'a TomlEntry) -> Option<SectionReader<'a>> {
     let Some(table) = entry.node.table() else {
         let message = format!("[{}] holds tables by name, and `{}` is {}", family.name, entry.key, entry.node.kind());
         let finding = Finding::error(Code::WRONG_TYPE, entry.key_span.clone(), message);
@@ -103,10 +108,15 @@ fn open<'a>(findings: &'a Findings, family: &'static Family, entry: &'a Entry) -
         return None;
     };
     let section = kind(findings, family, entry, table)?;
-    Some(Reader::open(findings, section, entry.key_span.clone(), table, &["kind"]))
+    Some(SectionReader::open(findings, section, entry.key_span.clone(), table, &["kind"]))
 }
 
-fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Table) -> Option<&'static Section> {
+fn kind(
+    findings: &Findings,
+    family: &'static KindFamily,
+    entry: &TomlEntry,
+    table: &TomlTable,
+) -> Option<&'static Section> {
     let words = || family.kinds.iter().map(|section| section.name);
     let list = || words().collect::<Vec<_>>().join(", ");
     let Some(node) = table.get("kind") else {
@@ -116,7 +126,12 @@ fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Tab
         );
         return None;
     };
-    let key = Key { name: "kind", kind: crate::shape::Kind::Text, default: crate::shape::Default::Required, about: "" };
+    let key = KeySpec {
+        name: "kind",
+        kind: crate::shape::ValueKind::Text,
+        default: crate::shape::Default::Required,
+        about: "",
+    };
     let word = match scalar::text(&key, node) {
         Ok(word) => word?,
         Err(finding) => {
@@ -134,4 +149,15 @@ fn kind(findings: &Findings, family: &'static Family, entry: &Entry, table: &Tab
     let message = format!("there is no such kind of {}", family.name);
     findings.add(Finding::error(family.unknown_kind, node.span.clone(), message).help(help));
     None
+}
+
+/// Reports a name with other characters than letters, digits, `_`, `.` and `-`, or with more than 64 of them: names
+/// become file names, metric labels and parts of URLs. A name of dots alone would lead to another directory.
+pub(super) fn check_name(findings: &Findings, what: &str, name: &str, span: &Range<usize>) {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let dots = name.chars().all(|c| c == '.');
+    if dots || name.len() > 64 || !name.chars().all(good) {
+        let finding = Finding::error(Code::BAD_NAME, span.clone(), format!("this is not a valid {what} name"));
+        findings.add(finding.help("1 to 64 letters, digits, `_`, `.` or `-`, and not dots alone"));
+    }
 }

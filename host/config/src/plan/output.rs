@@ -28,7 +28,7 @@ pub enum Output {
     Console,
     /// POSTed to a URL.
     Webhook {
-        /// Where.
+        /// The URL.
         url: String,
         /// Further headers.
         headers: Vec<(String, String)>,
@@ -41,21 +41,21 @@ pub enum Output {
         stream: String,
         /// Records of a key never overtake each other.
         strict_order: bool,
-        /// Where the stream is.
+        /// The stream's location.
         place: ServiceLocation,
     },
     /// A queue of SQS.
     Sqs {
         /// The queue's name or URL.
         queue: String,
-        /// Where the queue is.
+        /// The queue's location.
         place: ServiceLocation,
     },
     /// SNS: a topic, or a text message.
     Sns {
-        /// Who gets it.
-        receiver: Receiver,
-        /// Where the topic is, or text messages are sent from.
+        /// The topic or phone number.
+        receiver: SnsReceiver,
+        /// The location of the topic, or of the service that sends text messages.
         place: ServiceLocation,
     },
     /// Mails, sent by SES.
@@ -68,14 +68,14 @@ pub enum Output {
         subject: Option<String>,
         /// Most receivers a second; `None`: as the account allows.
         rate: Option<u32>,
-        /// What becomes of a mail that may have been sent.
-        ambiguous: Ambiguous,
-        /// Where mails are sent from.
+        /// Whether a mail that may have been sent is sent again.
+        ambiguous: AmbiguousSend,
+        /// The location of the service that sends the mails.
         place: ServiceLocation,
     },
     /// Mails, sent by a mail server.
     Smtp {
-        /// The server, with user and password where it wants them: `smtp://` or `smtps://`.
+        /// The server, `smtp://` or `smtps://`, with user and password if it needs them.
         url: String,
         /// Sender.
         from: String,
@@ -88,18 +88,18 @@ pub enum Output {
     S3 {
         /// The bucket.
         bucket: String,
-        /// Put in front of every object's path.
+        /// Prefix of every object's path.
         prefix: String,
         /// The bucket stands in the path of requests instead of the host's name.
         path_style: bool,
-        /// Where the bucket is.
+        /// The bucket's location.
         place: ServiceLocation,
     },
 }
 
-/// Who gets what is sent to SNS.
+/// The receiver of messages to SNS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Receiver {
+pub enum SnsReceiver {
     /// The subscribers of a topic, by ARN.
     Topic(String),
     /// The phone number in the message's attribute `to`, else this one, E.164.
@@ -108,12 +108,12 @@ pub enum Receiver {
     Attribute,
 }
 
-/// What becomes of a message of which nobody knows whether it was sent.
+/// What to do with a mail if the answer of the service leaves open whether it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ambiguous {
-    /// It is sent again.
+pub enum AmbiguousSend {
+    /// Send it again.
     Retry,
-    /// It becomes a dead letter.
+    /// Make a dead letter of it.
     DeadLetter,
 }
 
@@ -143,21 +143,21 @@ impl Output {
         matches!(self, Kinesis { .. } | Sqs { .. } | Sns { .. } | Ses { .. } | S3 { .. })
     }
 
-    /// True where the receiver leaves out a message whose id it has seen in the last five minutes.
+    /// True if the queue or topic drops a message whose id it has seen in the last five minutes.
     #[must_use]
-    pub fn deduplicates(&self) -> bool {
+    pub(crate) fn deduplicates(&self) -> bool {
         match self {
             Output::Sqs { queue, .. } => queue.ends_with(".fifo"),
-            Output::Sns { receiver: Receiver::Topic(arn), .. } => arn.ends_with(".fifo"),
+            Output::Sns { receiver: SnsReceiver::Topic(arn), .. } => arn.ends_with(".fifo"),
             _ => false,
         }
     }
 
-    /// True where only a message itself says who gets it, in its attribute `to`.
+    /// True if every message has to name its receiver, in its attribute `to`.
     #[must_use]
-    pub fn needs_receiver(&self) -> bool {
+    pub(crate) fn needs_receiver(&self) -> bool {
         match self {
-            Output::Sns { receiver, .. } => *receiver == Receiver::Attribute,
+            Output::Sns { receiver, .. } => *receiver == SnsReceiver::Attribute,
             Output::Ses { to, .. } | Output::Smtp { to, .. } => to.is_empty(),
             _ => false,
         }

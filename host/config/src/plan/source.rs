@@ -25,7 +25,7 @@ pub enum Source {
         queue: String,
         /// How long a received message stays invisible.
         visibility_timeout: Duration,
-        /// Receives after which a message goes to the dead letters.
+        /// Receives after which the route makes a dead letter of a message.
         max_receive_count: u32,
     },
     /// The change feed of an embedded table.
@@ -59,7 +59,7 @@ pub enum Source {
         interval: Duration,
         /// Events per tick.
         per_tick: u32,
-        /// Stop after so many events; `None`: never.
+        /// Number of events after which it stops; `None`: it does not stop.
         count: Option<u64>,
         /// The events, taken in turn; texts in them are templates with `{seq}`, `{now}`, `{random:N}`, `{pick:a|b}`.
         events: Vec<serde_json::Value>,
@@ -84,51 +84,51 @@ pub enum Source {
         /// A shard waits for those that it came from.
         ordered: bool,
         /// How processes share the shards.
-        coordination: Coordination,
-        /// Where the stream is.
+        coordination: ShardCoordination,
+        /// The stream's location.
         place: ServiceLocation,
     },
     /// The stream of a DynamoDB table.
     DynamodbStream {
         /// The table's name in DynamoDB, or the ARN of its stream.
-        of: TableStream,
+        of: DynamodbStreamName,
         /// Where a route starts that has no position yet.
         start: Start,
         /// A shard waits for those that it came from.
         ordered: bool,
         /// How processes share the shards.
-        coordination: Coordination,
-        /// Where the stream is.
+        coordination: ShardCoordination,
+        /// The stream's location.
         place: ServiceLocation,
     },
     /// A queue of SQS.
     Sqs {
         /// The queue's name or URL.
         queue: String,
-        /// How long a received message stays invisible; `None`: as the queue has it.
+        /// How long a received message stays invisible; `None`: the queue's own setting.
         visibility_timeout: Option<Duration>,
-        /// Receives after which a message is given up by the route; `None`: the queue's redrive policy decides.
+        /// Receives after which the route makes a dead letter of a message; `None`: the queue's redrive policy decides.
         max_receive_count: Option<u32>,
-        /// Where the queue is.
+        /// The queue's location.
         place: ServiceLocation,
     },
 }
 
-/// What names the stream of a DynamoDB table.
+/// The name of a DynamoDB table's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TableStream {
+pub enum DynamodbStreamName {
     /// The table's name: its current stream.
     Table(String),
     /// The stream's ARN.
     Arn(String),
 }
 
-/// How processes share the shards of a source, and where progress is kept.
+/// How processes share the shards of a source, and what keeps the progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Coordination {
-    /// A lease per shard, with the progress, in a DynamoDB table that lies where `[aws]` says.
+pub enum ShardCoordination {
+    /// A lease per shard, with the progress, in a DynamoDB table at the location of `[aws]`.
     Leases {
-        /// The table; `None`: one of each route's own, see [`Coordination::lease_table`].
+        /// The table; `None`: each route has one of its own, see [`ShardCoordination::lease_table`].
         table: Option<String>,
         /// A lease that was not renewed for so long is free.
         duration: Duration,
@@ -137,14 +137,14 @@ pub enum Coordination {
     None,
 }
 
-impl Coordination {
+impl ShardCoordination {
     /// The lease table of a route; `None` without leases.
     #[must_use]
     pub fn lease_table(&self, route: &str) -> Option<String> {
         match self {
-            Coordination::Leases { table: Some(table), .. } => Some(table.clone()),
-            Coordination::Leases { table: None, .. } => Some(format!("esclusa-{route}")),
-            Coordination::None => None,
+            ShardCoordination::Leases { table: Some(table), .. } => Some(table.clone()),
+            ShardCoordination::Leases { table: None, .. } => Some(format!("esclusa-{route}")),
+            ShardCoordination::None => None,
         }
     }
 }
@@ -167,8 +167,8 @@ impl Source {
         }
     }
 
-    /// True where events arrive in order, and are finished in order, lane by lane. A queue that is no FIFO queue of SQS
-    /// keeps order only among messages that have a key, so it is not relied on.
+    /// True if the events of a lane arrive in order and are finished in order. False for an embedded queue: it keeps
+    /// order only among messages with a key.
     #[must_use]
     pub fn ordered(&self) -> bool {
         match self {
@@ -179,9 +179,9 @@ impl Source {
         }
     }
 
-    /// True where its lanes hold many keys, whose events are in order among themselves.
+    /// True if its lanes hold events of many keys, and each key's events are in order.
     #[must_use]
-    pub fn ordered_by_key(&self) -> bool {
+    pub(crate) fn ordered_by_key(&self) -> bool {
         use Source::{DynamodbStream, Kinesis, Stream, TableChanges};
         matches!(self, Stream { .. } | TableChanges { .. } | Kinesis { .. } | DynamodbStream { .. })
     }
@@ -195,12 +195,12 @@ impl Source {
     /// True if it keeps its own progress, outside of the embedded engine.
     #[must_use]
     pub fn keeps_progress(&self) -> bool {
-        matches!(self, Source::Sqs { .. }) || matches!(self.coordination(), Some(Coordination::Leases { .. }))
+        matches!(self, Source::Sqs { .. }) || matches!(self.coordination(), Some(ShardCoordination::Leases { .. }))
     }
 
     /// How processes share its shards; `None` for a source without shards.
     #[must_use]
-    pub fn coordination(&self) -> Option<&Coordination> {
+    pub fn coordination(&self) -> Option<&ShardCoordination> {
         match self {
             Source::Kinesis { coordination, .. } | Source::DynamodbStream { coordination, .. } => Some(coordination),
             _ => None,

@@ -1,19 +1,19 @@
-//! A problem before it has a file, and the collection of all of them: checking goes on after each.
+//! A problem at a place in the text, and the list of all of them: checking goes on after each.
 
+use super::source_text::SourceText;
 use super::{Diagnostic, Severity};
 use crate::codes::Code;
-use crate::syntax::source::SourceText;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// After so many findings nobody reads suggestions, and searching for them in a huge file takes long.
+/// Suggestions per file. Nobody reads more, and searching a huge file for close names takes long.
 const SUGGESTIONS: u32 = 50;
 
 /// A problem and its place in the text.
 #[derive(Debug)]
-pub struct Finding {
+pub(crate) struct Finding {
     pub(super) code: Code,
     pub(super) severity: Severity,
     pub(super) message: String,
@@ -24,27 +24,27 @@ pub struct Finding {
 
 impl Finding {
     /// An error at a place.
-    pub fn error(code: Code, span: Range<usize>, message: impl Into<String>) -> Self {
+    pub(crate) fn error(code: Code, span: Range<usize>, message: impl Into<String>) -> Self {
         Finding { code, severity: Severity::Error, message: message.into(), span, help: None, related: Vec::new() }
     }
 
     /// A warning at a place.
-    pub fn warning(code: Code, span: Range<usize>, message: impl Into<String>) -> Self {
+    pub(crate) fn warning(code: Code, span: Range<usize>, message: impl Into<String>) -> Self {
         Finding { severity: Severity::Warning, ..Finding::error(code, span, message) }
     }
 
-    /// What to do about it.
-    pub fn help(self, help: impl Into<String>) -> Self {
+    /// Adds the help: what to do about it.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Finding { help: Some(help.into()), ..self }
     }
 
-    /// What to do about it, if that is known.
-    pub fn help_maybe(self, help: Option<String>) -> Self {
+    /// Sets the help, if there is one.
+    pub(crate) fn help_maybe(self, help: Option<String>) -> Self {
         Finding { help, ..self }
     }
 
-    /// Another place that belongs to it.
-    pub fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
+    /// Adds another place that belongs to the problem.
+    pub(crate) fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
         self.related.push((span, label.into()));
         self
     }
@@ -52,33 +52,33 @@ impl Finding {
 
 /// All findings in a file.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub(crate) struct Findings {
     list: RefCell<Vec<Finding>>,
     suggestions: Cell<u32>,
 }
 
 impl Findings {
-    /// One more.
-    pub fn add(&self, finding: Finding) {
+    /// Adds a finding.
+    pub(crate) fn add(&self, finding: Finding) {
         self.list.borrow_mut().push(finding);
     }
 
-    /// True while it is worth while to search for what was meant.
-    pub fn suggest(&self) -> bool {
+    /// True if one more suggestion may be searched for; counts it.
+    pub(crate) fn may_suggest(&self) -> bool {
         self.suggestions.set(self.suggestions.get().saturating_add(1));
         self.suggestions.get() <= SUGGESTIONS
     }
 
-    /// True once something is wrong.
-    pub fn any_error(&self) -> bool {
+    /// True if there is an error among them.
+    pub(crate) fn any_error(&self) -> bool {
         self.list.borrow().iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// All of them, in the order of the file.
-    pub fn into_diagnostics(self, source: &Arc<SourceText>) -> Vec<Diagnostic> {
+    /// All findings as diagnostics of `source`, in the order of the file.
+    pub(crate) fn into_diagnostics(self, source: &Arc<SourceText>) -> Vec<Diagnostic> {
         let mut list = self.list.into_inner();
         list.sort_by_key(|finding| finding.span.start);
-        // A value that is read twice is wrong twice.
+        // Some values are read twice, and each time their finding is added.
         let mut seen = BTreeSet::new();
         list.retain(|finding| {
             seen.insert((finding.span.start, finding.span.end, finding.code, finding.message.clone()))

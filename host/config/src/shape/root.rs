@@ -1,66 +1,66 @@
-//! The file as a whole, `[admin]`.
+//! The file as a whole, `[admin]` and `[engine]`.
 
-use super::{Default, Key, Kind, Section, aws, engine, output, route, source, store};
+use super::{Default, KeySpec, Section, ValueKind, aws, output, route, source, store};
 
-pub static VERSION: Key = Key {
+pub(crate) static VERSION: KeySpec = KeySpec {
     name: "version",
-    kind: Kind::Integer { min: 1, max: 1 },
+    kind: ValueKind::Integer { min: 1, max: 1 },
     default: Default::Required,
     about: "The version of this format.",
 };
-pub static ADMIN: Key = Key {
+pub(crate) static ADMIN: KeySpec = KeySpec {
     name: "admin",
-    kind: Kind::Section(&ADMIN_SECTION),
+    kind: ValueKind::Section(&ADMIN_SECTION),
     default: Default::Depends("without this section nothing listens"),
-    about: "Dashboard, API, metrics, and what sources of kind http receive.",
+    about: "The listener for the dashboard, the API, metrics, and events for sources of kind http.",
 };
-pub static ENGINE: Key = Key {
+pub(crate) static ENGINE: KeySpec = KeySpec {
     name: "engine",
-    kind: Kind::Section(&engine::SECTION),
+    kind: ValueKind::Section(&ENGINE_SECTION),
     default: Default::Nothing,
     about: "The embedded engine.",
 };
-pub static AWS: Key = Key {
+pub(crate) static AWS: KeySpec = KeySpec {
     name: "aws",
-    kind: Kind::Section(&aws::SECTION),
+    kind: ValueKind::Section(&aws::SECTION),
     default: Default::Nothing,
-    about: "What holds for everything in AWS.",
+    about: "Settings for all resources in AWS.",
 };
-pub static SOURCE: Key = Key {
+pub(crate) static SOURCE: KeySpec = KeySpec {
     name: "source",
-    kind: Kind::Family(&source::FAMILY),
+    kind: ValueKind::Family(&source::FAMILY),
     default: Default::Nothing,
-    about: "Where events come from.",
+    about: "Sources of events.",
 };
-pub static TABLE: Key = Key {
+pub(crate) static TABLE: KeySpec = KeySpec {
     name: "table",
-    kind: Kind::Family(&store::TABLES),
+    kind: ValueKind::Family(&store::TABLES),
     default: Default::Nothing,
     about: "Tables that plugins read and write.",
 };
-pub static OBJECTS: Key = Key {
+pub(crate) static OBJECTS: KeySpec = KeySpec {
     name: "objects",
-    kind: Kind::Family(&store::OBJECTS),
+    kind: ValueKind::Family(&store::OBJECTS),
     default: Default::Nothing,
     about: "Object stores that plugins write to.",
 };
-pub static OUTPUT: Key = Key {
+pub(crate) static OUTPUT: KeySpec = KeySpec {
     name: "output",
-    kind: Kind::Family(&output::FAMILY),
+    kind: ValueKind::Family(&output::FAMILY),
     default: Default::Nothing,
-    about: "Where plugins send messages, and where given-up events go.",
+    about: "Outputs for messages of plugins and for given-up events.",
 };
-pub static ROUTE: Key = Key {
+pub(crate) static ROUTE: KeySpec = KeySpec {
     name: "route",
-    kind: Kind::SectionList(&route::SECTION),
+    kind: ValueKind::SectionList(&route::SECTION),
     default: Default::Nothing,
-    about: "Which plugin handles the events of which source.",
+    about: "Routes: one source, one plugin, and the rules of delivery between them.",
 };
 
 /// The file.
-pub static SECTION: Section = Section {
+pub(crate) static SECTION: Section = Section {
     name: "routes.toml",
-    about: "Everything that the router does.",
+    about: "The configuration of the router.",
     keys: &[&VERSION, &ADMIN, &ENGINE, &AWS, &SOURCE, &TABLE, &OBJECTS, &OUTPUT, &ROUTE],
     foreign: &[
         ("sources", "write [source.NAME]"),
@@ -71,21 +71,32 @@ pub static SECTION: Section = Section {
     ],
 };
 
-pub static LISTEN: Key = Key {
+pub(crate) static LISTEN: KeySpec = KeySpec {
     name: "listen",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Value("127.0.0.1:8080"),
-    about: "IP address and port; port 0 is any free one, printed at start.",
+    about: "IP address and port. Port 0 is any free port; the router prints it at the start.",
 };
-pub static ALLOW_REMOTE: Key = Key {
+pub(crate) static ALLOW_REMOTE: KeySpec = KeySpec {
     name: "allow_remote",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "Permits an address that other machines can reach. There is no authentication.",
+    about: "Allows an address that other machines can reach. There is no authentication.",
 };
-pub static ADMIN_SECTION: Section = Section {
+pub(crate) static ADMIN_SECTION: Section = Section {
     name: "admin",
-    about: "Dashboard, API, metrics, and what sources of kind http receive.",
+    about: "The listener for the dashboard, the API, metrics, and events for sources of kind http.",
     keys: &[&LISTEN, &ALLOW_REMOTE],
     foreign: &[],
 };
+
+pub(crate) static ENGINE_PATH: KeySpec = KeySpec {
+    name: "path",
+    kind: ValueKind::Path,
+    default: Default::Value("data"),
+    about: "The directory of tables, streams, queues, positions and dead letters.",
+};
+
+/// `[engine]`.
+pub(crate) static ENGINE_SECTION: Section =
+    Section { name: "engine", about: "The embedded engine.", keys: &[&ENGINE_PATH], foreign: &[] };

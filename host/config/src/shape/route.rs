@@ -1,161 +1,170 @@
 //! `[[route]]`. Options of Lambda's event source mappings keep their names, in snake case.
 
-use super::{Default, Key, Kind, Section};
+use super::{Default, KeySpec, Section, ValueKind};
 
-pub static NAME: Key = Key { name: "name", kind: Kind::Text, default: Default::Required, about: "Its name, unique." };
-pub static SOURCE: Key =
-    Key { name: "source", kind: Kind::Text, default: Default::Required, about: "A [source.NAME]." };
-pub static FILTER: Key = Key {
-    name: "filter",
-    kind: Kind::Patterns,
-    default: Default::Depends("every event"),
-    about: "An event pattern, or a list of them of which any is enough.",
+pub(crate) static NAME: KeySpec = KeySpec {
+    name: "name",
+    kind: ValueKind::Text,
+    default: Default::Required,
+    about: "The route's name; no two routes have the same.",
 };
-pub static PLUGIN: Key =
-    Key { name: "plugin", kind: Kind::Path, default: Default::Required, about: "The plugin's .wasm file." };
-pub static SHA256: Key = Key {
+pub(crate) static SOURCE: KeySpec = KeySpec {
+    name: "source",
+    kind: ValueKind::Text,
+    default: Default::Required,
+    about: "The NAME of a [source.NAME].",
+};
+pub(crate) static FILTER: KeySpec = KeySpec {
+    name: "filter",
+    kind: ValueKind::Patterns,
+    default: Default::Depends("every event"),
+    about: "An event pattern, or a list of patterns of which one must match.",
+};
+pub(crate) static PLUGIN: KeySpec =
+    KeySpec { name: "plugin", kind: ValueKind::Path, default: Default::Required, about: "The plugin's .wasm file." };
+pub(crate) static SHA256: KeySpec = KeySpec {
     name: "sha256",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Nothing,
     about: "SHA-256 digest that the plugin's file must have, 64 hexadecimal digits.",
 };
-pub static TABLES: Key = Key {
+pub(crate) static TABLES: KeySpec = KeySpec {
     name: "tables",
-    kind: Kind::Names,
+    kind: ValueKind::Names,
     default: Default::Nothing,
     about: "Tables that the plugin may read and write.",
 };
-pub static OBJECTS: Key = Key {
+pub(crate) static OBJECTS: KeySpec = KeySpec {
     name: "objects",
-    kind: Kind::Names,
+    kind: ValueKind::Names,
     default: Default::Nothing,
     about: "Object stores that the plugin may write to.",
 };
-pub static OUTPUTS: Key = Key {
+pub(crate) static OUTPUTS: KeySpec = KeySpec {
     name: "outputs",
-    kind: Kind::Names,
+    kind: ValueKind::Names,
     default: Default::Nothing,
     about: "Outputs that the plugin may send to.",
 };
-pub static BATCH_SIZE: Key = Key {
+pub(crate) static BATCH_SIZE: KeySpec = KeySpec {
     name: "batch_size",
-    kind: Kind::Integer { min: 1, max: 10_000 },
+    kind: ValueKind::Integer { min: 1, max: 10_000 },
     default: Default::Depends("100; 10 for a queue, also of SQS"),
     about: "Most events of a batch.",
 };
-pub static BATCH_BYTES: Key = Key {
+pub(crate) static BATCH_BYTES: KeySpec = KeySpec {
     name: "batch_bytes",
-    kind: Kind::Size { min: "1KiB", max: "1GiB" },
+    kind: ValueKind::Size { min: "1KiB", max: "1GiB" },
     default: Default::Value("6MB"),
     about: "Most bytes of a batch; a larger event is a batch alone.",
 };
-pub static BATCH_WINDOW: Key = Key {
+pub(crate) static BATCH_WINDOW: KeySpec = KeySpec {
     name: "batch_window",
-    kind: Kind::Duration { min: "0s", max: "300s", endless: false },
+    kind: ValueKind::Duration { min: "0s", max: "300s", endless: false },
     default: Default::Value("0s"),
-    about: "How long to wait for a full batch.",
+    about: "How long the lane waits for a full batch.",
 };
-pub static CONCURRENCY: Key = Key {
+pub(crate) static CONCURRENCY: KeySpec = KeySpec {
     name: "concurrency",
-    kind: Kind::Integer { min: 1, max: 1_000 },
+    kind: ValueKind::Integer { min: 1, max: 1_000 },
     default: Default::Value("4"),
-    about: "Most batches in work at the same time, each of another lane.",
+    about: "Most batches in work at the same time, each from another lane.",
 };
-pub static MAXIMUM_CONCURRENCY: Key = Key {
+pub(crate) static MAXIMUM_CONCURRENCY: KeySpec = KeySpec {
     name: "maximum_concurrency",
-    kind: Kind::Integer { min: 2, max: 1_000 },
+    kind: ValueKind::Integer { min: 2, max: 1_000 },
     default: Default::Nothing,
     about: "Lambda's word for concurrency, for sources of kind sqs.",
 };
-pub static PARALLELIZATION_FACTOR: Key = Key {
+pub(crate) static PARALLELIZATION_FACTOR: KeySpec = KeySpec {
     name: "parallelization_factor",
-    kind: Kind::Integer { min: 1, max: 10 },
+    kind: ValueKind::Integer { min: 1, max: 10 },
     default: Default::Value("1"),
-    about: "Calls for one lane at the same time, of batch_size events each; a key is never in two of them.",
+    about: "Most calls for one lane at the same time, of batch_size events each; a key is never in two of them.",
 };
-pub static IN_FLIGHT: Key = Key {
+pub(crate) static IN_FLIGHT: KeySpec = KeySpec {
     name: "in_flight",
-    kind: Kind::Size { min: "1KiB", max: "64GiB" },
+    kind: ValueKind::Size { min: "1KiB", max: "64GiB" },
     default: Default::Value("64MiB"),
-    about: "Most bytes of events in flight; the source is not read past it. Shards in AWS are read ahead of it by as much again at most.",
+    about: "Most bytes of events in flight; the source is not read past this. From shards in AWS at most as much again is read ahead.",
 };
-pub static MAX_RETRY_ATTEMPTS: Key = Key {
+pub(crate) static MAX_RETRY_ATTEMPTS: KeySpec = KeySpec {
     name: "max_retry_attempts",
-    kind: Kind::Integer { min: -1, max: 10_000 },
-    default: Default::Depends("10; for a queue, also of SQS, its max_receive_count or redrive policy decides"),
-    about: "Retries of an event after its first failure; -1: without limit.",
+    kind: ValueKind::Integer { min: -1, max: 10_000 },
+    default: Default::Depends("10; for a queue (of SQS, too) its max_receive_count or redrive policy decides"),
+    about: "Most retries of an event after its first failure; -1: no limit.",
 };
-pub static MAX_RECORD_AGE: Key = Key {
+pub(crate) static MAX_RECORD_AGE: KeySpec = KeySpec {
     name: "max_record_age",
-    kind: Kind::Duration { min: "1s", max: "7d", endless: true },
+    kind: ValueKind::Duration { min: "1s", max: "7d", endless: true },
     default: Default::Value("-1"),
     about: "Events older than this are given up without a call; -1: never.",
 };
-pub static BISECT: Key = Key {
+pub(crate) static BISECT: KeySpec = KeySpec {
     name: "bisect_batch_on_function_error",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("true"),
-    about: "Split a failing batch to find the culprit; splitting uses up no retries. (Lambda's default is false.)",
+    about: "Halve a failing batch until the failing event stands alone; this uses up no retries. (Lambda's default is false.)",
 };
-pub static RETRY_BACKOFF: Key = Key {
+pub(crate) static RETRY_BACKOFF: KeySpec = KeySpec {
     name: "retry_backoff",
-    kind: Kind::Section(&BACKOFF_SECTION),
+    kind: ValueKind::Section(&BACKOFF_SECTION),
     default: Default::Nothing,
     about: "Waits between tries: exponential, with jitter.",
 };
-pub static ON_FAILURE: Key = Key {
+pub(crate) static ON_FAILURE: KeySpec = KeySpec {
     name: "on_failure",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("the embedded dead letters"),
     about: "An output that given-up events go to.",
 };
-pub static DELIVERY: Key = Key {
+pub(crate) static DELIVERY: KeySpec = KeySpec {
     name: "delivery",
-    kind: Kind::Choice(&["exactly-once", "at-least-once"]),
+    kind: ValueKind::Choice(&["exactly-once", "at-least-once"]),
     default: Default::Depends("exactly-once inside the embedded engine, at-least-once to everything else"),
-    about: "What is asked for. The embedded engine never gives less than exactly-once; asking for it rules out what cannot, and has DynamoDB write in transactions.",
+    about: "The guarantee that the route needs. With exactly-once, targets that cannot give it are refused, and DynamoDB is written in transactions. The embedded engine always gives exactly-once.",
 };
-pub static LIMITS: Key = Key {
+pub(crate) static LIMITS: KeySpec = KeySpec {
     name: "limits",
-    kind: Kind::Section(&LIMITS_SECTION),
+    kind: ValueKind::Section(&LIMITS_SECTION),
     default: Default::Nothing,
-    about: "What the plugin may use per call.",
+    about: "Limits of one call of the plugin.",
 };
-pub static INSTANCES: Key = Key {
+pub(crate) static INSTANCES: KeySpec = KeySpec {
     name: "instances",
-    kind: Kind::Choice(&["fresh", "reuse"]),
+    kind: ValueKind::Choice(&["fresh", "reuse"]),
     default: Default::Value("fresh"),
-    about: "A new instance of the plugin for every batch, or one kept between batches.",
+    about: "fresh: a new instance of the plugin for every batch; reuse: instances are kept between batches.",
 };
-pub static MAX_INVOCATIONS: Key = Key {
+pub(crate) static MAX_INVOCATIONS: KeySpec = KeySpec {
     name: "max_invocations",
-    kind: Kind::Integer { min: 1, max: 1_000_000_000 },
+    kind: ValueKind::Integer { min: 1, max: 1_000_000_000 },
     default: Default::Value("10000"),
-    about: "With instances = \"reuse\": calls after which an instance is replaced.",
+    about: "With instances = \"reuse\": an instance is replaced after this many calls.",
 };
-pub static MEMORY_HIGH_WATER: Key = Key {
+pub(crate) static MEMORY_HIGH_WATER: KeySpec = KeySpec {
     name: "memory_high_water",
-    kind: Kind::Size { min: "64KiB", max: "4GiB" },
+    kind: ValueKind::Size { min: "64KiB", max: "4GiB" },
     default: Default::Depends("half of limits.memory"),
-    about: "With instances = \"reuse\": memory after a call at which an instance is replaced.",
+    about: "With instances = \"reuse\": an instance that holds more memory than this after a call is replaced.",
 };
-pub static ENABLED: Key = Key {
+pub(crate) static ENABLED: KeySpec = KeySpec {
     name: "enabled",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("true"),
-    about: "false: loaded and checked, but not started.",
+    about: "false: the route is loaded and checked, and not started.",
 };
-pub static CONFIG: Key = Key {
+pub(crate) static CONFIG: KeySpec = KeySpec {
     name: "config",
-    kind: Kind::Object,
+    kind: ValueKind::Object,
     default: Default::Value("{}"),
-    about: "Handed to the plugin as JSON, and checked against its schema.",
+    about: "The plugin's configuration: the plugin gets it as JSON, and it is checked with the plugin's schema.",
 };
 
 /// `[[route]]`.
-pub static SECTION: Section = Section {
+pub(crate) static SECTION: Section = Section {
     name: "route",
-    about: "Which plugin handles the events of which source.",
+    about: "A route: one source, one plugin, and the rules of delivery between them.",
     keys: &[
         &NAME,
         &SOURCE,
@@ -207,64 +216,64 @@ pub static SECTION: Section = Section {
         ("function_name", "write plugin = \"PATH.wasm\""),
         ("event_source_arn", "write source = \"NAME\", and describe it under [source.NAME]"),
         ("function_response_types", "leave it out: a plugin always reports each event's outcome"),
-        ("starting_position", "it is a key of the source"),
-        ("starting_position_timestamp", "it is a key of the source"),
+        ("starting_position", "this is a key of the source"),
+        ("starting_position_timestamp", "this is a key of the source"),
         ("provisioned_poller_config", "write concurrency = N"),
-        ("tumbling_window_in_seconds", "windows are not in this version"),
+        ("tumbling_window_in_seconds", "this version has no windows"),
         ("memory", "write limits = { memory = \"64MiB\" }"),
         ("time", "write limits = { time = \"10s\" }"),
         ("timeout", "write limits = { time = \"10s\" }"),
     ],
 };
 
-pub static BASE: Key = Key {
+pub(crate) static BASE: KeySpec = KeySpec {
     name: "base",
-    kind: Kind::Duration { min: "1ms", max: "1h", endless: false },
+    kind: ValueKind::Duration { min: "1ms", max: "1h", endless: false },
     default: Default::Value("200ms"),
-    about: "The first wait, at most.",
+    about: "The longest first wait.",
 };
-pub static MAX: Key = Key {
+pub(crate) static MAX: KeySpec = KeySpec {
     name: "max",
-    kind: Kind::Duration { min: "1ms", max: "12h", endless: false },
+    kind: ValueKind::Duration { min: "1ms", max: "12h", endless: false },
     default: Default::Value("30s"),
-    about: "No wait is longer.",
+    about: "The longest wait.",
 };
-pub static BACKOFF_SECTION: Section =
+pub(crate) static BACKOFF_SECTION: Section =
     Section { name: "retry_backoff", about: "Waits between tries.", keys: &[&BASE, &MAX], foreign: &[] };
 
-pub static MEMORY: Key = Key {
+pub(crate) static MEMORY: KeySpec = KeySpec {
     name: "memory",
-    kind: Kind::Size { min: "1MiB", max: "4GiB" },
+    kind: ValueKind::Size { min: "1MiB", max: "4GiB" },
     default: Default::Value("64MiB"),
     about: "All memories and tables together.",
 };
-pub static TIME: Key = Key {
+pub(crate) static TIME: KeySpec = KeySpec {
     name: "time",
-    kind: Kind::Duration { min: "1ms", max: "15m", endless: false },
+    kind: ValueKind::Duration { min: "1ms", max: "15m", endless: false },
     default: Default::Value("10s"),
-    about: "Time, computing and waiting.",
+    about: "Time for computing and waiting.",
 };
-pub static EFFECTS: Key = Key {
+pub(crate) static EFFECTS: KeySpec = KeySpec {
     name: "effects",
-    kind: Kind::Integer { min: 1, max: 10_000_000 },
+    kind: ValueKind::Integer { min: 1, max: 10_000_000 },
     default: Default::Value("100000"),
-    about: "Effects that it may return.",
+    about: "Most effects that the call may return.",
 };
-pub static OUTPUT: Key = Key {
+pub(crate) static OUTPUT: KeySpec = KeySpec {
     name: "output",
-    kind: Kind::Size { min: "1KiB", max: "1GiB" },
+    kind: ValueKind::Size { min: "1KiB", max: "1GiB" },
     default: Default::Value("32MiB"),
-    about: "Bytes that it may return.",
+    about: "Most bytes that the call may return.",
 };
-pub static LOGS: Key = Key {
+pub(crate) static LOGS: KeySpec = KeySpec {
     name: "logs",
-    kind: Kind::Size { min: "0B", max: "64MiB" },
+    kind: ValueKind::Size { min: "0B", max: "64MiB" },
     default: Default::Value("64KiB"),
-    about: "Bytes that it may log.",
+    about: "Most bytes that the call may log.",
 };
-pub static LIMITS_SECTION: Section = Section {
+pub(crate) static LIMITS_SECTION: Section = Section {
     name: "limits",
-    about: "What the plugin may use per call.",
+    about: "Limits of one call of the plugin.",
     keys: &[&MEMORY, &TIME, &EFFECTS, &OUTPUT, &LOGS],
     foreign: &[("timeout", "write time = \"10s\"")],
 };

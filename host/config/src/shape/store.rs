@@ -1,32 +1,36 @@
 //! `[table.NAME]` and `[objects.NAME]`.
 
 use super::aws::{OWN_ENDPOINT_URL, OWN_REGION};
-use super::{Default, Family, Key, Kind, Section};
+use super::{Default, KeySpec, KindFamily, Section, ValueKind};
 use crate::codes::Code;
 
-pub static PARTITION_KEY: Key = Key {
+pub(crate) static PARTITION_KEY: KeySpec = KeySpec {
     name: "partition_key",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Required,
     about: "The attribute that is the partition key.",
 };
-pub static SORT_KEY: Key =
-    Key { name: "sort_key", kind: Kind::Text, default: Default::Nothing, about: "The attribute that is the sort key." };
-pub static INDEXES: Key = Key {
-    name: "indexes",
-    kind: Kind::Sections(&INDEX_SECTION),
+pub(crate) static SORT_KEY: KeySpec = KeySpec {
+    name: "sort_key",
+    kind: ValueKind::Text,
     default: Default::Nothing,
-    about: "Secondary indexes by name, each with a partition_key and, if wanted, a sort_key.",
+    about: "The attribute that is the sort key.",
 };
-pub static CHANGES: Key = Key {
+pub(crate) static INDEXES: KeySpec = KeySpec {
+    name: "indexes",
+    kind: ValueKind::Sections(&INDEX_SECTION),
+    default: Default::Nothing,
+    about: "Secondary indexes by name, each with a partition_key and, optionally, a sort_key.",
+};
+pub(crate) static CHANGES: KeySpec = KeySpec {
     name: "changes",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "Keep a feed of changes, which a source of kind table-changes reads.",
+    about: "true: the table keeps a feed of changes for sources of kind table-changes.",
 };
-pub static INDEX_SECTION: Section =
+pub(crate) static INDEX_SECTION: Section =
     Section { name: "indexes", about: "A secondary index.", keys: &[&PARTITION_KEY, &SORT_KEY], foreign: &[] };
-pub static EMBEDDED_SECTION: Section = Section {
+pub(crate) static EMBEDDED_SECTION: Section = Section {
     name: "embedded",
     about: "A table of the embedded engine.",
     keys: &[&PARTITION_KEY, &SORT_KEY, &INDEXES, &CHANGES],
@@ -39,33 +43,33 @@ pub static EMBEDDED_SECTION: Section = Section {
     ],
 };
 
-pub static TABLE_NAME: Key = Key {
+pub(crate) static TABLE_NAME: KeySpec = KeySpec {
     name: "name",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("its name in this file"),
     about: "The table's name in DynamoDB.",
 };
-pub static EXPECTED_KEY: Key = Key {
+pub(crate) static EXPECTED_KEY: KeySpec = KeySpec {
     name: "partition_key",
-    kind: Kind::Text,
-    default: Default::Depends("as the table has it"),
-    about: "The attribute that is the partition key; compared with the table's.",
+    kind: ValueKind::Text,
+    default: Default::Depends("that of the table"),
+    about: "The attribute that is the partition key. The router compares it with the table's.",
 };
-pub static EXPECTED_CHANGES: Key = Key {
+pub(crate) static EXPECTED_CHANGES: KeySpec = KeySpec {
     name: "changes",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("false"),
-    about: "The table keeps a stream with new and old images, which a source of kind dynamodb-stream reads.",
+    about: "true: the table keeps a stream with new and old images, for sources of kind dynamodb-stream.",
 };
-pub static DYNAMODB_SECTION: Section = Section {
+pub(crate) static DYNAMODB_SECTION: Section = Section {
     name: "dynamodb",
-    about: "A table in DynamoDB, which exists already. Keys and indexes need not be given.",
+    about: "An existing table in DynamoDB. Keys and indexes may be left out.",
     keys: &[&TABLE_NAME, &EXPECTED_KEY, &SORT_KEY, &INDEXES, &EXPECTED_CHANGES, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("table_name", "write name = \"NAME\""),
         ("table", "write name = \"NAME\""),
-        ("arn", "write name = \"NAME\", with region = \"…\" where it is another"),
-        ("table_arn", "write name = \"NAME\", with region = \"…\" where it is another"),
+        ("arn", "write name = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("table_arn", "write name = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
         ("hash_key", "write partition_key = \"ATTRIBUTE\", or leave it out"),
         ("range_key", "write sort_key = \"ATTRIBUTE\", or leave it out"),
         ("stream_enabled", "write changes = true, or leave it out"),
@@ -73,33 +77,37 @@ pub static DYNAMODB_SECTION: Section = Section {
 };
 
 /// `[table.NAME]`.
-pub static TABLES: Family = Family {
+pub(crate) static TABLES: KindFamily = KindFamily {
     name: "table",
     about: "A table that plugins read and write.",
     kinds: &[&EMBEDDED_SECTION, &DYNAMODB_SECTION],
     unknown_kind: Code::TABLE_UNKNOWN_KIND,
 };
 
-pub static PATH: Key = Key {
+pub(crate) static PATH: KeySpec = KeySpec {
     name: "path",
-    kind: Kind::Path,
+    kind: ValueKind::Path,
     default: Default::Required,
-    about: "The directory; it is made if it is missing.",
+    about: "The directory; the router creates it if it is missing.",
 };
-pub static DIRECTORY_SECTION: Section =
+pub(crate) static DIRECTORY_SECTION: Section =
     Section { name: "directory", about: "Objects as files of a directory.", keys: &[&PATH], foreign: &[] };
 
-pub static BUCKET: Key =
-    Key { name: "bucket", kind: Kind::Text, default: Default::Required, about: "The bucket's name." };
-pub static PREFIX: Key =
-    Key { name: "prefix", kind: Kind::Text, default: Default::Value(""), about: "Put in front of every path." };
-pub static PATH_STYLE: Key = Key {
-    name: "path_style",
-    kind: Kind::Boolean,
-    default: Default::Value("false"),
-    about: "The bucket stands in the path of requests, as most servers other than AWS want it.",
+pub(crate) static BUCKET: KeySpec =
+    KeySpec { name: "bucket", kind: ValueKind::Text, default: Default::Required, about: "The bucket's name." };
+pub(crate) static PREFIX: KeySpec = KeySpec {
+    name: "prefix",
+    kind: ValueKind::Text,
+    default: Default::Value(""),
+    about: "A text in front of every path.",
 };
-pub static S3_SECTION: Section = Section {
+pub(crate) static PATH_STYLE: KeySpec = KeySpec {
+    name: "path_style",
+    kind: ValueKind::Boolean,
+    default: Default::Value("false"),
+    about: "true: the bucket is in the path of requests, as most servers other than AWS need it.",
+};
+pub(crate) static S3_SECTION: Section = Section {
     name: "s3",
     about: "Objects in a bucket of S3.",
     keys: &[&BUCKET, &PREFIX, &PATH_STYLE, &OWN_REGION, &OWN_ENDPOINT_URL],
@@ -111,7 +119,7 @@ pub static S3_SECTION: Section = Section {
 };
 
 /// `[objects.NAME]`.
-pub static OBJECTS: Family = Family {
+pub(crate) static OBJECTS: KindFamily = KindFamily {
     name: "objects",
     about: "A store of objects that plugins write to.",
     kinds: &[&DIRECTORY_SECTION, &S3_SECTION],

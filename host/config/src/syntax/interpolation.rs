@@ -1,30 +1,30 @@
-//! `${VAR}`, `${VAR:-default}`, `${file:PATH}` and `$$` in texts. Only texts are touched, after TOML has been parsed, so
-//! nothing that is put in can change the shape of the file.
+//! `${VAR}`, `${VAR:-default}`, `${file:PATH}` and `$$` in texts. They are replaced after TOML has been parsed, so no
+//! value can add keys or sections to the file.
 
-use super::tree::Text;
+use super::toml_tree::TomlText;
 use std::path::Path;
 
-/// Where the values come from.
-pub struct Interpolation<'a> {
+/// The sources of the values.
+pub(crate) struct Interpolation<'a> {
     /// The environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// What `${file:PATH}` is relative to.
+    /// The directory that the paths of `${file:PATH}` are relative to.
     pub base: &'a Path,
 }
 
 /// Why a text could not be expanded.
-pub struct Failure {
+pub(crate) struct InterpolationError {
     /// The part of the text that is at fault.
     pub found: String,
-    /// What is wrong with it.
+    /// The problem.
     pub message: String,
-    /// What to do.
+    /// What to do about it.
     pub help: String,
 }
 
 impl Interpolation<'_> {
-    /// `text` with everything put in.
-    pub fn expand(&self, text: &str) -> Result<Text, Failure> {
+    /// `text` with every `${…}` replaced by its value.
+    pub(crate) fn expand(&self, text: &str) -> Result<TomlText, InterpolationError> {
         let mut out = String::with_capacity(text.len());
         let mut interpolated = false;
         let mut rest = text;
@@ -46,10 +46,10 @@ impl Interpolation<'_> {
             }
         }
         out.push_str(rest);
-        Ok(Text { text: out, interpolated })
+        Ok(TomlText { text: out, interpolated })
     }
 
-    fn value(&self, inside: &str) -> Result<String, Failure> {
+    fn value(&self, inside: &str) -> Result<String, InterpolationError> {
         let whole = format!("${{{inside}}}");
         if let Some(path) = inside.strip_prefix("file:") {
             return self.file(path, &whole);
@@ -62,6 +62,7 @@ impl Interpolation<'_> {
             let help = "a variable's name has letters, digits and `_`; write `$$` for a dollar sign";
             return Err(failure(&whole, &format!("`{whole}` names no variable"), help));
         }
+        // An empty variable counts as missing if there is a default, as in a shell.
         match ((self.env)(name).filter(|value| !value.is_empty() || default.is_none()), default) {
             (Some(value), _) => Ok(value),
             (None, Some(default)) => Ok(default.to_owned()),
@@ -72,17 +73,18 @@ impl Interpolation<'_> {
         }
     }
 
-    fn file(&self, path: &str, whole: &str) -> Result<String, Failure> {
+    fn file(&self, path: &str, whole: &str) -> Result<String, InterpolationError> {
         let path = self.base.join(path);
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let message = format!("cannot read {}: {}", path.display(), crate::report::lower_case(&error.to_string()));
             failure(whole, &message, "the path is relative to the directory of this file")
         })?;
+        // Files of secrets end with a newline that is no part of the secret.
         let text = text.strip_suffix('\n').unwrap_or(&text);
         Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
     }
 }
 
-fn failure(found: &str, message: &str, help: &str) -> Failure {
-    Failure { found: found.to_owned(), message: message.to_owned(), help: help.to_owned() }
+fn failure(found: &str, message: &str, help: &str) -> InterpolationError {
+    InterpolationError { found: found.to_owned(), message: message.to_owned(), help: help.to_owned() }
 }

@@ -1,33 +1,36 @@
-//! Single values: a node to the type that a key takes, or the reason why it cannot be.
+//! Single values: a node becomes a value of the type that its key takes, or a finding that says why it cannot.
 
-use super::tree::{Node, Value};
-use super::unit;
+use super::toml_tree::{TomlNode, TomlValue};
+use super::units;
 use crate::codes::Code;
 use crate::report::Finding;
-use crate::shape::{Key, Kind};
+use crate::shape::{KeySpec, ValueKind};
 use std::time::Duration;
 
-/// A converted value; `None`: it was reported before.
-pub type Converted<T> = Result<Option<T>, Finding>;
+/// Most candidates that are compared: a file may declare a million.
+const MOST: usize = 2_000;
+
+/// A converted value; `None`: the node could not be read, and that was reported before.
+pub(crate) type Converted<T> = Result<Option<T>, Finding>;
 
 /// A text.
-pub fn text(key: &Key, node: &Node) -> Converted<String> {
+pub(crate) fn text(key: &KeySpec, node: &TomlNode) -> Converted<String> {
     match &node.value {
-        Value::Text(text) => Ok(Some(text.text.clone())),
-        Value::Broken => Ok(None),
+        TomlValue::Text(text) => Ok(Some(text.text.clone())),
+        TomlValue::Broken => Ok(None),
         _ => Err(wrong_type(key, node, "a text", &format!("put it in quotes: {} = \"…\"", key.name))),
     }
 }
 
 /// One of the words that the key takes.
-pub fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
-    let Kind::Choice(words) = key.kind else { return Ok(None) };
+pub(crate) fn choice(key: &KeySpec, node: &TomlNode) -> Converted<&'static str> {
+    let ValueKind::Choice(words) = key.kind else { return Ok(None) };
     let Some(text) = text(key, node)? else { return Ok(None) };
     match words.iter().find(|word| **word == text) {
         Some(word) => Ok(Some(word)),
         None => {
-            let message = format!("`{}` does not know this word", key.name);
-            let meant = super::nearest::nearest(&text, words.iter().copied());
+            let message = format!("`{}` does not take this word", key.name);
+            let meant = nearest(&text, words.iter().copied());
             let help = meant
                 .map_or_else(|| format!("one of: {}", words.join(", ")), |word| format!("did you mean \"{word}\"?"));
             Err(Finding::error(Code::BAD_VALUE, node.span.clone(), message).help(help))
@@ -36,28 +39,29 @@ pub fn choice(key: &Key, node: &Node) -> Converted<&'static str> {
 }
 
 /// `true` or `false`.
-pub fn boolean(key: &Key, node: &Node) -> Converted<bool> {
+pub(crate) fn boolean(key: &KeySpec, node: &TomlNode) -> Converted<bool> {
     match &node.value {
-        Value::Boolean(value) => Ok(Some(*value)),
-        Value::Text(text) if text.interpolated => match text.text.as_str() {
+        TomlValue::Boolean(value) => Ok(Some(*value)),
+        // Interpolation gives texts only, so an interpolated text is read as the value that it spells.
+        TomlValue::Text(text) if text.interpolated => match text.text.as_str() {
             "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
             _ => Err(bad_value(key, node, "true or false", "")),
         },
-        Value::Broken => Ok(None),
+        TomlValue::Broken => Ok(None),
         _ => Err(wrong_type(key, node, "true or false", &format!("write {} = true, without quotes", key.name))),
     }
 }
 
 /// A whole number within the range that the key takes.
-pub fn integer(key: &Key, node: &Node) -> Converted<i64> {
-    let Kind::Integer { min, max } = key.kind else { return Ok(None) };
+pub(crate) fn integer(key: &KeySpec, node: &TomlNode) -> Converted<i64> {
+    let ValueKind::Integer { min, max } = key.kind else { return Ok(None) };
     let number = match &node.value {
-        Value::Integer(number) => *number,
-        Value::Text(text) if text.interpolated => {
+        TomlValue::Integer(number) => *number,
+        TomlValue::Text(text) if text.interpolated => {
             text.text.trim().parse().map_err(|_| bad_value(key, node, "a whole number", ""))?
         }
-        Value::Broken => return Ok(None),
+        TomlValue::Broken => return Ok(None),
         _ => return Err(wrong_type(key, node, "a whole number", &format!("write {} = N, without quotes", key.name))),
     };
     if (min..=max).contains(&number) {
@@ -68,26 +72,27 @@ pub fn integer(key: &Key, node: &Node) -> Converted<i64> {
     Err(out_of_range(key, node).help(least))
 }
 
-/// A duration within the range that the key takes; `None` inside: without limit.
-pub fn duration(key: &Key, node: &Node) -> Converted<Option<Duration>> {
-    let Kind::Duration { min, max, endless } = key.kind else { return Ok(None) };
+/// A duration within the range that the key takes; the inner `None`: without limit.
+pub(crate) fn duration(key: &KeySpec, node: &TomlNode) -> Converted<Option<Duration>> {
+    let ValueKind::Duration { min, max, endless } = key.kind else { return Ok(None) };
     let text = match &node.value {
-        Value::Text(text) => text.text.trim(),
-        Value::Integer(-1) if endless => return Ok(Some(None)),
-        Value::Integer(number) => {
+        TomlValue::Text(text) => text.text.trim(),
+        TomlValue::Integer(-1) if endless => return Ok(Some(None)),
+        // A number without a unit would be seconds to some and milliseconds to others.
+        TomlValue::Integer(number) => {
             let help = format!("a duration has a unit: {} = \"{number}s\", or ms, m, h, d", key.name);
             return Err(wrong_type(key, node, "a duration", &help));
         }
-        Value::Broken => return Ok(None),
+        TomlValue::Broken => return Ok(None),
         _ => return Err(wrong_type(key, node, "a duration", &format!("write {} = \"10s\"", key.name))),
     };
     if endless && text == "-1" {
         return Ok(Some(None));
     }
-    let Some(duration) = unit::duration(text) else {
+    let Some(duration) = units::duration(text) else {
         return Err(bad_value(key, node, "a duration", "a whole number and a unit: ms, s, m, h, d, as in \"10s\""));
     };
-    let (least, most) = (unit::duration(min).unwrap_or_default(), unit::duration(max).unwrap_or(Duration::MAX));
+    let (least, most) = (units::duration(min).unwrap_or_default(), units::duration(max).unwrap_or(Duration::MAX));
     if (least..=most).contains(&duration) {
         return Ok(Some(Some(duration)));
     }
@@ -96,19 +101,19 @@ pub fn duration(key: &Key, node: &Node) -> Converted<Option<Duration>> {
 }
 
 /// A size in bytes within the range that the key takes.
-pub fn size(key: &Key, node: &Node) -> Converted<usize> {
-    let Kind::Size { min, max } = key.kind else { return Ok(None) };
+pub(crate) fn size(key: &KeySpec, node: &TomlNode) -> Converted<usize> {
+    let ValueKind::Size { min, max } = key.kind else { return Ok(None) };
     let bytes = match &node.value {
-        Value::Text(text) => unit::size(text.text.trim()),
-        Value::Integer(number) => u64::try_from(*number).ok(),
-        Value::Broken => return Ok(None),
+        TomlValue::Text(text) => units::size(text.text.trim()),
+        TomlValue::Integer(number) => u64::try_from(*number).ok(),
+        TomlValue::Broken => return Ok(None),
         _ => return Err(wrong_type(key, node, "a size", &format!("write {} = \"64MiB\"", key.name))),
     };
     let Some(bytes) = bytes else {
         let help = "a whole number and a unit: B, KB, MB, GB, KiB, MiB, GiB, as in \"64MiB\"";
         return Err(bad_value(key, node, "a size", help));
     };
-    let (least, most) = (unit::size(min).unwrap_or_default(), unit::size(max).unwrap_or(u64::MAX));
+    let (least, most) = (units::size(min).unwrap_or_default(), units::size(max).unwrap_or(u64::MAX));
     match usize::try_from(bytes) {
         Ok(size) if (least..=most).contains(&bytes) => Ok(Some(size)),
         _ => Err(out_of_range(key, node).help(format!("it is between \"{min}\" and \"{max}\""))),
@@ -116,30 +121,65 @@ pub fn size(key: &Key, node: &Node) -> Converted<usize> {
 }
 
 /// A point in time, milliseconds since the Unix epoch.
-pub fn timestamp(key: &Key, node: &Node) -> Converted<u64> {
+pub(crate) fn timestamp(key: &KeySpec, node: &TomlNode) -> Converted<u64> {
     let text = match &node.value {
-        Value::Text(text) => text.text.as_str(),
-        Value::Datetime(text) => text,
-        Value::Broken => return Ok(None),
+        TomlValue::Text(text) => text.text.as_str(),
+        TomlValue::Datetime(text) => text,
+        TomlValue::Broken => return Ok(None),
         _ => return Err(wrong_type(key, node, "a time", &format!("write {} = \"2026-01-31T12:00:00Z\"", key.name))),
     };
     let help = "date, time and zone, from 1970 on, as in \"2026-01-31T12:00:00Z\"";
-    unit::timestamp(text).map(Some).ok_or_else(|| bad_value(key, node, "a time", help))
+    units::timestamp(text).map(Some).ok_or_else(|| bad_value(key, node, "a time", help))
 }
 
 /// A value of another type than the key takes.
-pub fn wrong_type(key: &Key, node: &Node, wanted: &str, help: &str) -> Finding {
+pub(crate) fn wrong_type(key: &KeySpec, node: &TomlNode, wanted: &str, help: &str) -> Finding {
     let message = format!("`{}` is {wanted}, and this is {}", key.name, node.kind());
     Finding::error(Code::WRONG_TYPE, node.span.clone(), message).help(help)
 }
 
-fn bad_value(key: &Key, node: &Node, wanted: &str, help: &str) -> Finding {
-    let from = if matches!(&node.value, Value::Text(text) if text.interpolated) { " after interpolation" } else { "" };
+fn bad_value(key: &KeySpec, node: &TomlNode, wanted: &str, help: &str) -> Finding {
+    let from =
+        if matches!(&node.value, TomlValue::Text(text) if text.interpolated) { " after interpolation" } else { "" };
     let message = format!("`{}` cannot be read as {wanted}{from}", key.name);
     Finding::error(Code::BAD_VALUE, node.span.clone(), message)
         .help_maybe(Some(help.to_owned()).filter(|h| !h.is_empty()))
 }
 
-fn out_of_range(key: &Key, node: &Node) -> Finding {
+fn out_of_range(key: &KeySpec, node: &TomlNode) -> Finding {
     Finding::error(Code::OUT_OF_RANGE, node.span.clone(), format!("`{}` is out of range", key.name))
+}
+
+/// The candidate closest to `name`, if any is close: case, `-` and `_` count nothing, and a third of the letters may
+/// differ.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = plain(name);
+    let allowed = (wanted.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .take(MOST)
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= allowed + 2)
+        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// A name in small letters, without `_` and `-`.
+pub(crate) fn plain(name: &str) -> String {
+    name.chars().filter(|c| *c != '_' && *c != '-').flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_slip_is_understood_and_a_stranger_is_not() {
+        let keys = ["batch_size", "batch_window", "tables"];
+        assert_eq!(nearest("batchSize", keys), Some("batch_size"));
+        assert_eq!(nearest("bacth_window", keys), Some("batch_window"));
+        assert_eq!(nearest("table", keys), Some("tables"));
+        assert_eq!(nearest("concurrency", keys), None);
+    }
 }

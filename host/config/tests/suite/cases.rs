@@ -1,7 +1,7 @@
 //! Golden cases: every `tests/cases/*.toml` has a neighbour `.ok` (the effective configuration, after its warnings) or
 //! `.err` (the messages). `ESCLUSA_BLESS=1 cargo test -p esclusa-config` writes the neighbours anew.
 
-use esclusa_config::{Loaded, Problems, effective, parse};
+use esclusa_config::{LoadedConfig, Problems, effective, parse};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub fn env(name: &str) -> Option<String> {
 }
 
 /// Reads a case.
-pub fn read(path: &Path) -> Result<Loaded, Problems> {
+pub fn read(path: &Path) -> Result<LoadedConfig, Problems> {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.file_name().unwrap().to_str().unwrap();
     parse(&text, name, Path::new(CASES), &env)

@@ -4,7 +4,7 @@ use crate::cases::{all, read};
 use esclusa_config::Code;
 use std::collections::BTreeSet;
 
-/// Codes of what the program finds out later, about a plugin or its own build, and of a file that cannot be read.
+/// Codes of problems that the program finds later, in a plugin or its own build, and of a file that cannot be read.
 const ELSEWHERE: [Code; 16] = [
     Code::UNREADABLE,
     Code::AWS_NOT_BUILT,

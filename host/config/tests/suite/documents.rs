@@ -3,7 +3,7 @@
 use esclusa_config::{codes, reference};
 use std::path::Path;
 
-/// Compares a page with what it should be; writes it anew where `ESCLUSA_BLESS` is set.
+/// Compares a page with its expected text, or writes the page if `ESCLUSA_BLESS` is set.
 fn same(page: &str, content: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(page);
     if std::env::var_os("ESCLUSA_BLESS").is_some() {

@@ -1,22 +1,22 @@
-//! What is promised of each thing that a route writes: no more than holds.
+//! The delivery guarantee that is shown for each target of a route: never more than it keeps.
 
 use crate::cases::read;
-use esclusa_config::plan::{Level, Plan, Target};
+use esclusa_config::plan::{DeliveryLevel, Plan, WriteTarget};
 use std::path::Path;
 
 fn plan() -> Plan {
     read(Path::new("tests/cases/levels.toml")).unwrap().plan
 }
 
-fn level(plan: &Plan, route: &str, target: Target<'_>) -> Level {
+fn level(plan: &Plan, route: &str, target: WriteTarget<'_>) -> DeliveryLevel {
     let route = plan.routes.iter().find(|known| &*known.name == route).unwrap();
     plan.level(route, target)
 }
 
 #[test]
 fn levels_follow_from_where_effects_and_progress_are() {
-    use Level::{AtLeastOnce, Deduplicated, Overwriting, PerRequest, WithCommit};
-    use Target::{Objects, Output, Table};
+    use DeliveryLevel::{AtLeastOnce, Deduplicated, Overwriting, PerRequest, WithCommit};
+    use WriteTarget::{Objects, Output, Table};
     let plan = plan();
     for (route, target, expected) in [
         // The embedded engine alone.
@@ -57,16 +57,17 @@ fn levels_follow_from_where_effects_and_progress_are() {
 #[test]
 fn nothing_is_promised_of_what_is_not_there() {
     let plan = plan();
-    for target in [Target::Table("none"), Target::Objects("none"), Target::Output("none")] {
-        assert_eq!(level(&plan, "embedded", target), Level::AtLeastOnce);
+    for target in [WriteTarget::Table("none"), WriteTarget::Objects("none"), WriteTarget::Output("none")] {
+        assert_eq!(level(&plan, "embedded", target), DeliveryLevel::AtLeastOnce);
     }
 }
 
 #[test]
 fn events_are_marked_only_for_exactly_once_without_leases() {
     let plan = plan();
-    let marked: Vec<_> = plan.routes.iter().filter(|route| plan.marks(route)).map(|route| &*route.name).collect();
-    assert_eq!(marked, ["marked"]);
+    let deduplicated: Vec<_> =
+        plan.routes.iter().filter(|route| plan.needs_dedup(route)).map(|route| &*route.name).collect();
+    assert_eq!(deduplicated, ["marked"]);
 }
 
 #[test]
@@ -78,7 +79,8 @@ fn order_is_known_of_every_source() {
 
 #[test]
 fn levels_read_as_what_they_promise() {
-    let texts = [Level::WithCommit, Level::Deduplicated, Level::AtLeastOnce].map(|level| level.to_string());
+    let texts = [DeliveryLevel::WithCommit, DeliveryLevel::Deduplicated, DeliveryLevel::AtLeastOnce]
+        .map(|level| level.to_string());
     assert_eq!(
         texts,
         ["exactly-once with the commit", "at-least-once, deduplicated for 5 minutes by FIFO ids", "at-least-once"]

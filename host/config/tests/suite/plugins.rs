@@ -1,6 +1,6 @@
 //! The schemas of the plugins that come with the router say which of their options are names.
 
-use esclusa_config::names::{needs_order, ungranted};
+use esclusa_config::granted_names::{needs_order, ungranted};
 use esclusa_config::parse;
 use esclusa_flow::grants::Grants;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What a route does with failures where its source is a queue: the message goes back, and somebody gives it up.
+//! The retry policy of a route whose source is a queue: a failing message is released, and the route or SQS gives it up.
 
 use crate::cases::env;
 use esclusa_config::parse;

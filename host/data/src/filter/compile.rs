@@ -1,9 +1,9 @@
-//! Patterns from JSON. Mistakes are named with the place where they are and what to write instead.
+//! Compiles patterns from JSON. An error names the place of the mistake and how to write it instead.
 
 mod operator;
 
-use super::check::Checks;
-use super::program::{All, Condition, Program, ROOT};
+use super::program::{AllOf, FieldCondition, PatternProgram, ROOT};
+use super::value_check::ValueChecks;
 use super::{MAX_DEPTH, MAX_SIZE};
 use operator::Element;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 pub(super) struct Mistake {
     /// JSON pointer.
     pub pointer: String,
-    /// What is wrong, and what to write instead.
+    /// The mistake, and how to write it instead.
     pub message: String,
 }
 
@@ -30,12 +30,12 @@ impl Mistake {
     }
 }
 
-/// What is left of the limits on the way down.
-struct Budget {
+/// Fields and values that the pattern may still have.
+struct SizeBudget {
     size: usize,
 }
 
-impl Budget {
+impl SizeBudget {
     fn spend(&mut self) -> Result<(), Mistake> {
         self.size = self.size.checked_sub(1).ok_or_else(|| {
             let message = format!("the pattern has more than {MAX_SIZE} fields and values: decide in the plugin");
@@ -46,8 +46,8 @@ impl Budget {
 }
 
 /// Adds a pattern to a program; a text holds it as JSON.
-pub(super) fn pattern(value: &Value, program: &mut Program) -> Result<(), Mistake> {
-    let mut place = Place { node: ROOT, depth: 1, budget: &mut Budget { size: MAX_SIZE }, program };
+pub(super) fn pattern(value: &Value, program: &mut PatternProgram) -> Result<(), Mistake> {
+    let mut place = PatternCursor { node: ROOT, depth: 1, budget: &mut SizeBudget { size: MAX_SIZE }, program };
     match value {
         Value::Object(fields) => place.object(fields)?,
         Value::String(text) => match serde_json::from_str(text) {
@@ -63,29 +63,29 @@ pub(super) fn pattern(value: &Value, program: &mut Program) -> Result<(), Mistak
     Ok(())
 }
 
-/// A place in a pattern, and the node that it is about.
-struct Place<'p> {
+/// The compiler at one place of a pattern, with the node that this part of the pattern is about.
+struct PatternCursor<'p> {
     node: usize,
     depth: usize,
-    budget: &'p mut Budget,
-    program: &'p mut Program,
+    budget: &'p mut SizeBudget,
+    program: &'p mut PatternProgram,
 }
 
-impl Place<'_> {
-    fn object(&mut self, fields: &Map<String, Value>) -> Result<Condition, Mistake> {
+impl PatternCursor<'_> {
+    fn object(&mut self, fields: &Map<String, Value>) -> Result<FieldCondition, Mistake> {
         let all = self.all(fields)?;
         Ok(self.program.object(self.node, all))
     }
 
     /// Compiles the fields of an object, or of an alternative of its `$or`.
-    fn all(&mut self, fields: &Map<String, Value>) -> Result<All, Mistake> {
+    fn all(&mut self, fields: &Map<String, Value>) -> Result<AllOf, Mistake> {
         if self.depth > MAX_DEPTH {
             return Err(Mistake::new(format!("the pattern is nested deeper than {MAX_DEPTH} levels")));
         }
         if fields.is_empty() {
             return Err(Mistake::new("an empty object says nothing: name a field, or leave it out"));
         }
-        let mut all = All::default();
+        let mut all = AllOf::default();
         for (name, value) in fields {
             self.budget.spend().map_err(|m| m.within(name))?;
             if name == "$or" {
@@ -97,9 +97,10 @@ impl Place<'_> {
         Ok(all)
     }
 
-    fn alternatives(&mut self, value: &Value) -> Result<Vec<All>, Mistake> {
+    fn alternatives(&mut self, value: &Value) -> Result<Vec<AllOf>, Mistake> {
         let wrong = || Mistake::new("$or is a list of objects: [{\"a\": [1]}, {\"b\": [2]}]");
         let alternatives = value.as_array().filter(|list| !list.is_empty()).ok_or_else(wrong)?;
+        // Alternatives are conditions on the same node as the fields beside `$or`.
         let mut place = self.below(self.node);
         let compiled = alternatives.iter().enumerate().map(|(i, alternative)| {
             let fields = alternative.as_object().ok_or_else(|| wrong().within(i))?;
@@ -108,9 +109,10 @@ impl Place<'_> {
         compiled.collect()
     }
 
-    fn field(&mut self, name: &str, value: &Value) -> Result<Condition, Mistake> {
+    fn field(&mut self, name: &str, value: &Value) -> Result<FieldCondition, Mistake> {
         let node = self.program.field(self.node, name);
         match value {
+            // `{"prefix": ["a"]}` is more likely a forgotten list around the operator than a field of that name.
             Value::Array(values) if operator::is_operand(name, values) => Err(outside_a_list(name)),
             Value::Object(fields) => self.below(node).object(fields).map_err(|m| misplaced(fields, m)),
             Value::Array(values) => self.below(node).list(name, values),
@@ -118,7 +120,7 @@ impl Place<'_> {
         }
     }
 
-    fn list(&mut self, name: &str, values: &[Value]) -> Result<Condition, Mistake> {
+    fn list(&mut self, name: &str, values: &[Value]) -> Result<FieldCondition, Mistake> {
         if values.is_empty() {
             return Err(Mistake::new("an empty list matches nothing: name a value, or [{\"exists\": true}] for any"));
         }
@@ -131,11 +133,11 @@ impl Place<'_> {
                 Element::Check(check) => checks.push(check),
             }
         }
-        Ok(self.program.list(self.node, Checks::new(checks), present, absent))
+        Ok(self.program.list(self.node, ValueChecks::new(checks), present, absent))
     }
 
-    fn below(&mut self, node: usize) -> Place<'_> {
-        Place { node, depth: self.depth + 1, budget: self.budget, program: self.program }
+    fn below(&mut self, node: usize) -> PatternCursor<'_> {
+        PatternCursor { node, depth: self.depth + 1, budget: self.budget, program: self.program }
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a filter spends on an event: steps of its budget. While it spends, it looks whether it is to stop.
+//! The budget of steps that a filter spends on an event. Every few thousand steps it also looks at a flag that stops it.
 
-use crate::work::{Exhausted, Work};
+use crate::step_budget::{Exhausted, StepBudget};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Steps between two looks at the flag: about a tenth of a millisecond.
@@ -18,23 +18,24 @@ pub enum Undecided {
 }
 
 /// A budget that is being spent, and the flag that ends it early.
-pub(super) struct Effort<'w> {
-    work: &'w mut Work,
+pub(super) struct FilterEffort<'w> {
+    work: &'w mut StepBudget,
     stop: &'w AtomicBool,
     /// Steps since the last look at the flag.
     since: usize,
 }
 
-impl<'w> Effort<'w> {
+impl<'w> FilterEffort<'w> {
     /// The first step looks at the flag.
-    pub fn new(work: &'w mut Work, stop: &'w AtomicBool) -> Self {
-        Effort { work, stop, since: LOOK }
+    pub(super) fn new(work: &'w mut StepBudget, stop: &'w AtomicBool) -> Self {
+        FilterEffort { work, stop, since: LOOK }
     }
 
     /// Spends steps.
-    pub fn spend(&mut self, steps: usize) -> Result<(), Undecided> {
+    pub(super) fn spend(&mut self, steps: usize) -> Result<(), Undecided> {
         self.work.spend(steps)?;
         self.since = self.since.saturating_add(steps);
+        // Not at every step: the flag is shared between threads, and a look at it costs more than a comparison.
         if self.since >= LOOK {
             self.since = 0;
             if self.stop.load(Ordering::Relaxed) {

@@ -1,31 +1,29 @@
-//! Holds a program against one document, in the order in which the document is read.
+//! Evaluates a program on one document, in the order in which the document is read.
 //!
-//! What is kept is a few numbers per node and condition of the program, whatever the document is like. Nothing is ever
-//! reset: a clock counts the values that were entered, and what was noted of a node counts if it was noted since its last
-//! value was entered. So the last of several fields of one name counts, and no element of an array sees another one's fields.
+//! It keeps a few numbers per node and condition of the program, however large the document is. Nothing is ever reset: a
+//! clock counts the values that were entered, and a note about a node is valid if it is not older than the last value that
+//! was entered there. So the last of several fields of one name counts, and no element of an array sees the fields of another.
 
-use super::check::Leaf;
-use super::document;
-use super::effort::{Effort, Undecided};
-use super::program::{All, Condition, Node, Of, Program, ROOT};
-use serde_json::Value;
+use super::effort::{FilterEffort, Undecided};
+use super::program::{AllOf, ConditionKind, FieldCondition, PatternNode, PatternProgram, ROOT, is_event_field};
+use super::value_check::Leaf;
 
 /// An evaluation on its way. Times are those of its clock; 0 is before everything.
 pub(super) struct Evaluation<'p, 'w> {
-    program: &'p Program,
-    pub effort: Effort<'w>,
+    program: &'p PatternProgram,
+    pub effort: FilterEffort<'w>,
     clock: u64,
     /// By node.
-    marks: Vec<Mark>,
+    marks: Vec<NodeMark>,
     /// By number of a list or object: the time of the value that passed it.
     passed: Vec<u64>,
-    /// What is taken for true of values that are not read yet.
+    /// Whether a condition on a value that is not read yet counts as true.
     unread_holds: bool,
 }
 
-/// What is known of the value at a node.
+/// Notes about the value at a node.
 #[derive(Debug, Clone, Copy, Default)]
-struct Mark {
+struct NodeMark {
     /// When the value was entered.
     entered: u64,
     /// `entered`, if a single value is in it.
@@ -38,50 +36,50 @@ struct Mark {
 
 impl<'p, 'w> Evaluation<'p, 'w> {
     /// Before anything was read.
-    pub fn new(program: &'p Program, effort: Effort<'w>) -> Self {
-        let (marks, passed) = (vec![Mark::default(); program.nodes()], vec![0; program.conditions()]);
+    pub(super) fn new(program: &'p PatternProgram, effort: FilterEffort<'w>) -> Self {
+        let (marks, passed) = (vec![NodeMark::default(); program.nodes()], vec![0; program.conditions()]);
         Evaluation { program, effort, clock: 0, marks, passed, unread_holds: false }
     }
 
     /// The time.
-    pub fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.clock
     }
 
     /// A node by its number.
-    pub fn node(&self, at: usize) -> Option<&'p Node> {
+    pub(super) fn node(&self, at: usize) -> Option<&'p PatternNode> {
         self.program.node(at)
     }
 
     /// The node of a field of a payload's object. At the root are those that the event itself does not have.
-    pub fn field(&self, at: usize, name: &str) -> Option<usize> {
+    pub(super) fn field(&self, at: usize, name: &str) -> Option<usize> {
         let field = self.node(at)?.fields.get(name).copied();
-        field.filter(|_| at != ROOT || !document::is_of_every_event(name))
+        field.filter(|_| at != ROOT || !is_event_field(name))
     }
 
-    /// Begins with the value of a node; what was found of an earlier value there is void.
-    pub fn enter(&mut self, at: usize) {
+    /// Begins with a value at a node; notes about an earlier value there become void.
+    pub(super) fn enter(&mut self, at: usize) {
         self.clock += 1;
         if let Some(mark) = self.marks.get_mut(at) {
-            *mark = Mark { entered: self.clock, ..Mark::default() };
+            *mark = NodeMark { entered: self.clock, ..NodeMark::default() };
         }
     }
 
     /// Says of a node that it may have a value, which is not read yet; or that it is read.
-    pub fn set_unread(&mut self, at: usize, unread: bool) {
+    pub(super) fn set_unread(&mut self, at: usize, unread: bool) {
         if let Some(mark) = self.marks.get_mut(at) {
             mark.unread = unread;
         }
     }
 
     /// Reads a single value at a node.
-    pub fn leaf(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
+    pub(super) fn leaf(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
         self.blank(at);
         self.leaf_of_lists(at, leaf)
     }
 
     /// Reads a single value that is none for objects.
-    pub fn leaf_of_lists(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
+    pub(super) fn leaf_of_lists(&mut self, at: usize, leaf: Leaf<'_>) -> Result<(), Undecided> {
         let (Some(node), Some(mark)) = (self.program.node(at), self.marks.get_mut(at)) else { return Ok(()) };
         mark.leaf = mark.entered;
         for list in &node.lists {
@@ -97,14 +95,15 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     }
 
     /// Notes something without fields at a node.
-    pub fn blank(&mut self, at: usize) {
+    pub(super) fn blank(&mut self, at: usize) {
         if let Some(mark) = self.marks.get_mut(at) {
             mark.blank = mark.entered;
         }
     }
 
     /// Ends an object at a node that began at a time.
-    pub fn finish(&mut self, at: usize, began: u64) -> Result<(), Undecided> {
+    pub(super) fn finish(&mut self, at: usize, began: u64) -> Result<(), Undecided> {
+        // Nothing was entered since, so the object has none of the fields that a pattern names.
         if self.clock == began {
             self.blank(at);
             return Ok(());
@@ -112,6 +111,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
         let (Some(node), Some(mark)) = (self.program.node(at), self.marks.get(at).copied()) else { return Ok(()) };
         for object in &node.objects {
             self.effort.spend(1)?;
+            // Of an array one element is enough: an object that passed already is not evaluated again.
             let passed = self.passed.get(object.number) == Some(&mark.entered);
             if !passed && self.hold(&object.all, began)? {
                 self.passed.get_mut(object.number).into_iter().for_each(|passed| *passed = mark.entered);
@@ -120,9 +120,9 @@ impl<'p, 'w> Evaluation<'p, 'w> {
         Ok(())
     }
 
-    /// The first pattern that `taken` lets through and that holds of the document as far as it was read, with this said of
-    /// what was not.
-    pub fn any_pattern(&mut self, unread_holds: bool, taken: impl Fn(usize) -> bool) -> Result<bool, Undecided> {
+    /// True if any pattern that `taken` lets through holds of the document as far as it was read. Conditions on unread values
+    /// count as `unread_holds`.
+    pub(super) fn any_pattern(&mut self, unread_holds: bool, taken: impl Fn(usize) -> bool) -> Result<bool, Undecided> {
         self.unread_holds = unread_holds;
         for (at, pattern) in self.program.patterns().iter().enumerate() {
             self.effort.spend(1)?;
@@ -134,7 +134,7 @@ impl<'p, 'w> Evaluation<'p, 'w> {
     }
 
     /// True if the conditions hold of the fields that were read since.
-    fn hold(&mut self, all: &All, since: u64) -> Result<bool, Undecided> {
+    fn hold(&mut self, all: &AllOf, since: u64) -> Result<bool, Undecided> {
         for condition in &all.fields {
             self.effort.spend(1)?;
             if !self.holds(*condition, since) {
@@ -154,58 +154,34 @@ impl<'p, 'w> Evaluation<'p, 'w> {
         Ok(true)
     }
 
-    fn holds(&self, condition: Condition, since: u64) -> bool {
+    fn holds(&self, condition: FieldCondition, since: u64) -> bool {
         let Some(mark) = self.marks.get(condition.node) else { return false };
         if mark.unread {
             return self.unread_holds;
         }
+        // A value from before this object belongs to another element of the array.
         if mark.entered <= since {
             return condition.holds_of_nothing();
         }
         self.passed.get(condition.number) == Some(&mark.entered)
             || match condition.of {
-                Of::List { present, absent } => {
+                ConditionKind::List { present, absent } => {
                     if mark.leaf == mark.entered {
                         present
                     } else {
                         absent
                     }
                 }
-                Of::Object { blank } => blank && mark.blank == mark.entered,
+                ConditionKind::Object { blank } => blank && mark.blank == mark.entered,
             }
-    }
-
-    /// Reads a parsed value at a node.
-    pub fn value(&mut self, at: usize, value: &Value) -> Result<(), Undecided> {
-        match value {
-            Value::Object(object) => {
-                let began = self.now();
-                for (name, field) in self.node(at).into_iter().flat_map(|node| &node.fields) {
-                    if let Some(value) = object.get(name) {
-                        self.enter(*field);
-                        self.value(*field, value)?;
-                    }
-                }
-                self.finish(at, began)
-            }
-            Value::Array(elements) if elements.is_empty() => {
-                self.blank(at);
-                Ok(())
-            }
-            Value::Array(elements) => elements.iter().try_for_each(|element| self.value(at, element)),
-            Value::String(text) => self.leaf(at, Leaf::Text(text)),
-            Value::Number(number) => self.leaf(at, Leaf::number(&number.to_string())),
-            Value::Bool(boolean) => self.leaf(at, Leaf::Boolean(*boolean)),
-            Value::Null => self.leaf(at, Leaf::Null),
-        }
     }
 
     /// True if the pattern at this place in the list has passed the value that was read at the root.
-    pub fn passes(&self, pattern: usize) -> bool {
+    pub(super) fn passes(&self, pattern: usize) -> bool {
         let object = self.program.patterns().get(pattern);
         object.is_some_and(|object| {
-            let of = Of::Object { blank: object.blank };
-            self.holds(Condition { node: ROOT, number: object.number, of }, 0)
+            let of = ConditionKind::Object { blank: object.blank };
+            self.holds(FieldCondition { node: ROOT, number: object.number, of }, 0)
         })
     }
 }

@@ -36,24 +36,24 @@ pub(super) fn compile(text: &str) -> Result<Network, String> {
 
 impl Networks {
     /// Ranges in any order.
-    pub fn new(mut networks: Vec<Network>) -> Networks {
+    pub(super) fn new(mut networks: Vec<Network>) -> Networks {
         networks.sort_unstable_by_key(|(first, last)| (*first, Reverse(*last)));
         networks.dedup_by(|next, kept| next.1 <= kept.1);
         Networks(networks)
     }
 
     /// True if there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Comparisons that a search takes at most.
-    pub fn steps(&self) -> usize {
+    pub(super) fn steps(&self) -> usize {
         self.0.len().checked_ilog2().unwrap_or_default() as usize + 2
     }
 
     /// True if the text is an address of one of the ranges, of the same version.
-    pub fn contain(&self, text: &str) -> bool {
+    pub(super) fn contain(&self, text: &str) -> bool {
         let Ok(address) = text.parse::<IpAddr>() else { return false };
         let after = self.0.partition_point(|(first, _)| *first <= address);
         after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, last)| address <= *last)

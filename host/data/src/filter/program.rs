@@ -3,76 +3,84 @@
 //! A node is a place in a document: the path of names that leads to it. It holds every condition that any pattern has on
 //! the value there. A value is read once for all of them.
 
-use super::check::Checks;
+use super::value_check::ValueChecks;
 use std::collections::BTreeMap;
 
 /// The node of the whole document.
 pub(super) const ROOT: usize = 0;
 
+/// Fields of every event, at the root of its document.
+const EVENT_FIELDS: [&str; 6] = ["data", "key", "partitionKey", "id", "attributes", "timestamp"];
+
+/// True if every event has a field of this name.
+pub(super) fn is_event_field(name: &str) -> bool {
+    EVENT_FIELDS.contains(&name)
+}
+
 /// The patterns of a filter. Its objects at [`ROOT`] are the patterns.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Program {
-    nodes: Vec<Node>,
+pub(super) struct PatternProgram {
+    nodes: Vec<PatternNode>,
     /// Lists and objects, which each have a number below this one.
     conditions: usize,
 }
 
 /// A place in a document.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Node {
+pub(super) struct PatternNode {
     /// The name that leads here.
     pub name: String,
     /// The nodes of the fields that a pattern names here.
     pub fields: BTreeMap<String, usize>,
     /// Lists for the value here.
-    pub lists: Vec<List>,
+    pub lists: Vec<CheckList>,
     /// Objects that the value here must match.
-    pub objects: Vec<Object>,
+    pub objects: Vec<ObjectMatch>,
 }
 
 /// A list, of which any check must hold of any single value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct List {
+pub(super) struct CheckList {
     /// Its number.
     pub number: usize,
     /// Its checks, besides `exists`.
-    pub checks: Checks,
+    pub checks: ValueChecks,
 }
 
 /// An object of a pattern. Of an array, one element must match all of it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Object {
+pub(super) struct ObjectMatch {
     /// Its number.
     pub number: usize,
-    /// What must hold.
-    pub all: All,
+    /// The conditions on its fields.
+    pub all: AllOf,
     /// It matches a value without fields.
     pub blank: bool,
 }
 
 /// Conditions that must all hold.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct All {
+pub(super) struct AllOf {
     /// Conditions on single fields.
-    pub fields: Vec<Condition>,
+    pub fields: Vec<FieldCondition>,
     /// One of each of these must hold: the `$or`s.
-    pub any: Vec<Vec<All>>,
+    pub any: Vec<Vec<AllOf>>,
 }
 
 /// A list or an object that a field must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Condition {
+pub(super) struct FieldCondition {
     /// The field.
     pub node: usize,
     /// The number of the list or object.
     pub number: usize,
-    /// What holds of it without a value that passes.
-    pub of: Of,
+    /// The answer if no value passes.
+    pub of: ConditionKind,
 }
 
-/// What holds of a condition without a value that passes a check.
+/// The answer of a condition if no value passes a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
+pub(super) enum ConditionKind {
     /// A list.
     List {
         /// Any single value is enough.
@@ -87,55 +95,56 @@ pub(super) enum Of {
     },
 }
 
-impl Default for Program {
+impl Default for PatternProgram {
     fn default() -> Self {
-        Program { nodes: vec![Node::default()], conditions: 0 }
+        PatternProgram { nodes: vec![PatternNode::default()], conditions: 0 }
     }
 }
 
-impl Program {
+impl PatternProgram {
     /// A node by its number.
-    pub fn node(&self, at: usize) -> Option<&Node> {
+    pub(super) fn node(&self, at: usize) -> Option<&PatternNode> {
         self.nodes.get(at)
     }
 
     /// How many nodes there are.
-    pub fn nodes(&self) -> usize {
+    pub(super) fn nodes(&self) -> usize {
         self.nodes.len()
     }
 
     /// How many lists and objects there are.
-    pub fn conditions(&self) -> usize {
+    pub(super) fn conditions(&self) -> usize {
         self.conditions
     }
 
     /// The node of a field, a new one for a new name.
-    pub fn field(&mut self, at: usize, name: &str) -> usize {
+    pub(super) fn field(&mut self, at: usize, name: &str) -> usize {
         let next = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return next };
+        // Patterns share nodes, so that one pass over the document serves all of them.
         let field = *node.fields.entry(name.to_owned()).or_insert(next);
         if field == next {
-            self.nodes.push(Node { name: name.to_owned(), ..Node::default() });
+            self.nodes.push(PatternNode { name: name.to_owned(), ..PatternNode::default() });
         }
         field
     }
 
     /// Adds a list for the value at a node.
-    pub fn list(&mut self, node: usize, checks: Checks, present: bool, absent: bool) -> Condition {
+    pub(super) fn list(&mut self, node: usize, checks: ValueChecks, present: bool, absent: bool) -> FieldCondition {
         let number = self.number();
         if let Some(node) = self.nodes.get_mut(node) {
-            node.lists.push(List { number, checks });
+            node.lists.push(CheckList { number, checks });
         }
-        Condition { node, number, of: Of::List { present, absent } }
+        FieldCondition { node, number, of: ConditionKind::List { present, absent } }
     }
 
     /// Adds an object for the value at a node.
-    pub fn object(&mut self, node: usize, all: All) -> Condition {
+    pub(super) fn object(&mut self, node: usize, all: AllOf) -> FieldCondition {
         let (number, blank) = (self.number(), all.hold_of_nothing());
         if let Some(node) = self.nodes.get_mut(node) {
-            node.objects.push(Object { number, all, blank });
+            node.objects.push(ObjectMatch { number, all, blank });
         }
-        Condition { node, number, of: Of::Object { blank } }
+        FieldCondition { node, number, of: ConditionKind::Object { blank } }
     }
 
     fn number(&mut self) -> usize {
@@ -144,32 +153,32 @@ impl Program {
     }
 
     /// The patterns.
-    pub fn patterns(&self) -> &[Object] {
+    pub(super) fn patterns(&self) -> &[ObjectMatch] {
         self.nodes.first().map_or(&[], |root| &root.objects)
     }
 
     /// The names that conditions have.
-    pub fn names<'p>(&'p self, all: &'p All) -> Box<dyn Iterator<Item = &'p str> + 'p> {
+    pub(super) fn names<'p>(&'p self, all: &'p AllOf) -> Box<dyn Iterator<Item = &'p str> + 'p> {
         let alternatives = all.any.iter().flatten().flat_map(|all| self.names(all));
         let own = all.fields.iter().filter_map(|condition| self.node(condition.node)).map(|node| node.name.as_str());
         Box::new(alternatives.chain(own))
     }
 }
 
-impl All {
+impl AllOf {
     /// True if they hold of an object without any of the fields.
     fn hold_of_nothing(&self) -> bool {
-        self.fields.iter().all(Condition::holds_of_nothing)
-            && self.any.iter().all(|alternatives| alternatives.iter().any(All::hold_of_nothing))
+        self.fields.iter().all(FieldCondition::holds_of_nothing)
+            && self.any.iter().all(|alternatives| alternatives.iter().any(AllOf::hold_of_nothing))
     }
 }
 
-impl Condition {
+impl FieldCondition {
     /// True if it holds of an absent field.
-    pub fn holds_of_nothing(&self) -> bool {
+    pub(super) fn holds_of_nothing(&self) -> bool {
         match self.of {
-            Of::List { absent, .. } => absent,
-            Of::Object { blank } => blank,
+            ConditionKind::List { absent, .. } => absent,
+            ConditionKind::Object { blank } => blank,
         }
     }
 }

@@ -1,22 +1,22 @@
 //! Texts with `*` for any run of characters. Matching never goes back: every part is looked for after the end of
 //! the one before, so a text is passed once whatever the pattern.
 
-use super::effort::{Effort, Undecided};
+use super::effort::{FilterEffort, Undecided};
 
 /// A compiled wildcard.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Wildcard {
-    /// What the text begins with; all of it where there is no `*`.
+    /// The beginning of the text; all of it if there is no `*`.
     first: String,
-    /// What follows in this order, with anything between.
+    /// Parts that follow in this order, with anything between.
     middle: Vec<String>,
-    /// What the text ends with; `None` where there is no `*`.
+    /// The end of the text; `None` if there is no `*`.
     last: Option<String>,
 }
 
 impl Wildcard {
     /// Compiles a wildcard: `*` for any run of characters, `\*` and `\\` for the characters themselves.
-    pub fn compile(pattern: &str) -> Result<Wildcard, String> {
+    pub(super) fn compile(pattern: &str) -> Result<Wildcard, String> {
         let mut parts = vec![];
         let mut part = String::new();
         let mut characters = pattern.chars().peekable();
@@ -38,7 +38,7 @@ impl Wildcard {
 
     /// True if the whole text is of this form. Spends a step for each byte of the text that it passes and of the parts that it
     /// looks for: at most two for each byte of the text.
-    pub fn matches(&self, text: &str, effort: &mut Effort<'_>) -> Result<bool, Undecided> {
+    pub(super) fn matches(&self, text: &str, effort: &mut FilterEffort<'_>) -> Result<bool, Undecided> {
         let mut passed = 0usize;
         let matches = self.matches_with(text, |rest, part| {
             // A search begins with a look at the whole part, which may be longer than the text.
@@ -54,7 +54,7 @@ impl Wildcard {
         Ok(matches)
     }
 
-    /// `find` gives the first place of a part in what is left of the text.
+    /// `find` gives the first place of a part in the rest of the text.
     fn matches_with(&self, text: &str, mut find: impl FnMut(&str, &str) -> Option<usize>) -> bool {
         let Some(last) = &self.last else { return text == self.first };
         let Some(inner) = text.strip_prefix(self.first.as_str()).and_then(|t| t.strip_suffix(last.as_str())) else {
@@ -72,7 +72,7 @@ impl Wildcard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::Work;
+    use crate::step_budget::StepBudget;
     use proptest::prelude::*;
     use std::sync::atomic::AtomicBool;
 
@@ -81,8 +81,8 @@ mod tests {
     }
 
     fn matches_within(pattern: &str, text: &str, steps: u64) -> Result<bool, Undecided> {
-        let (mut work, stop) = (Work::of(steps), AtomicBool::new(false));
-        Wildcard::compile(pattern).unwrap().matches(text, &mut Effort::new(&mut work, &stop))
+        let (mut work, stop) = (StepBudget::of(steps), AtomicBool::new(false));
+        Wildcard::compile(pattern).unwrap().matches(text, &mut FilterEffort::new(&mut work, &stop))
     }
 
     /// The definition, without regard to time.

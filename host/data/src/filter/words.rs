@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 /// How a value is compared with a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct How {
+pub(super) struct WordMatch {
     /// All of the value; else its beginning.
     pub whole: bool,
     /// From the end.
@@ -17,7 +17,7 @@ pub(super) struct How {
 /// Words for one way to compare.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Words {
-    how: How,
+    how: WordMatch,
     /// In the form in which they are compared, ascending. None of several beginnings begins with another one, so the
     /// greatest word that is not above a value is the only one that the value may begin with.
     words: Vec<String>,
@@ -25,12 +25,12 @@ pub(super) struct Words {
 
 impl Words {
     /// Words in any order.
-    pub fn new(how: How, texts: &[String]) -> Words {
+    pub(super) fn new(how: WordMatch, texts: &[String]) -> Words {
         let form = |text: &String| match how {
-            How { backwards: false, lower: false, .. } => text.clone(),
-            How { backwards: true, lower: false, .. } => text.chars().rev().collect(),
-            How { backwards: false, lower: true, .. } => lower(text).collect(),
-            How { backwards: true, lower: true, .. } => lower(text).rev().collect(),
+            WordMatch { backwards: false, lower: false, .. } => text.clone(),
+            WordMatch { backwards: true, lower: false, .. } => text.chars().rev().collect(),
+            WordMatch { backwards: false, lower: true, .. } => lower(text).collect(),
+            WordMatch { backwards: true, lower: true, .. } => lower(text).rev().collect(),
         };
         let mut words: Vec<String> = texts.iter().map(form).collect();
         words.sort_unstable();
@@ -39,20 +39,20 @@ impl Words {
     }
 
     /// Comparisons that a search takes at most.
-    pub fn steps(&self) -> usize {
+    pub(super) fn steps(&self) -> usize {
         self.words.len().checked_ilog2().unwrap_or_default() as usize + 2
     }
 
     /// True if the value is one of the words, or begins or ends with one.
-    pub fn fit(&self, value: &str) -> bool {
+    pub(super) fn fit(&self, value: &str) -> bool {
         match self.how {
-            How { backwards: false, lower: false, whole } => {
+            WordMatch { backwards: false, lower: false, whole } => {
                 let word = self.last(|word| word.as_bytes().cmp(value.as_bytes()));
                 word.is_some_and(|word| if whole { word == value } else { value.starts_with(word) })
             }
-            How { backwards: true, lower: false, .. } => self.search(|| value.chars().rev()),
-            How { backwards: false, lower: true, .. } => self.search(|| lower(value)),
-            How { backwards: true, lower: true, .. } => self.search(|| lower(value).rev()),
+            WordMatch { backwards: true, lower: false, .. } => self.search(|| value.chars().rev()),
+            WordMatch { backwards: false, lower: true, .. } => self.search(|| lower(value)),
+            WordMatch { backwards: true, lower: true, .. } => self.search(|| lower(value).rev()),
         }
     }
 
@@ -85,7 +85,7 @@ mod tests {
             texts in proptest::collection::vec("[aAbİ]{0,4}", 1..8), value in "[aAbİ]{0,6}",
             whole: bool, backwards: bool, lowered: bool,
         ) {
-            let how = How { whole, backwards, lower: lowered };
+            let how = WordMatch { whole, backwards, lower: lowered };
             let form = |text: &str| if lowered { lower(text).collect() } else { text.to_owned() };
             let expected = texts.iter().any(|text| match (whole, backwards) {
                 (true, _) => form(&value) == form(text),
@@ -100,7 +100,7 @@ mod tests {
     fn a_thousand_words_take_a_dozen_comparisons() {
         let texts: Vec<String> = (0..1000).map(|n| format!("{n:04}")).collect();
         for whole in [true, false] {
-            assert!(Words::new(How { whole, backwards: false, lower: false }, &texts).steps() <= 12);
+            assert!(Words::new(WordMatch { whole, backwards: false, lower: false }, &texts).steps() <= 12);
         }
     }
 }

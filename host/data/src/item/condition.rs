@@ -1,11 +1,11 @@
-//! Conditions on items, and guards: writes that happen only where a condition holds.
+//! Conditions on items, and guards: a guarded write happens only if its condition holds.
 
 mod equality;
 #[cfg(test)]
 mod tests;
 
 use super::{Item, Value, number};
-use crate::work::{Exhausted, Work};
+use crate::step_budget::{Exhausted, StepBudget};
 use equality::equal;
 use std::cmp::Ordering;
 
@@ -21,7 +21,7 @@ pub enum Comparison {
     Absent,
     /// Equal, of the same type; numbers by value.
     Equal(Value),
-    /// Not equal; true where the attribute is absent, as in DynamoDB.
+    /// Not equal; true if the attribute is absent, as in DynamoDB.
     NotEqual(Value),
     /// Less; numbers by value, texts and binaries by bytes. False for another type or an absent attribute.
     Less(Value),
@@ -39,7 +39,7 @@ pub enum Comparison {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition(pub Vec<(String, Comparison)>);
 
-/// What happens to a write whose condition does not hold of the stored item.
+/// The fate of a write whose condition does not hold of the stored item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Otherwise {
     /// The events are handled again, on fresh reads.
@@ -48,17 +48,17 @@ pub enum Otherwise {
     Skip,
 }
 
-/// A condition on the stored item, and what happens where it does not hold.
+/// A condition on the stored item, and what the engine does if it does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
     /// The condition; an absent item has no attributes.
     pub condition: Condition,
-    /// What happens otherwise.
+    /// The fate of the write if the condition does not hold.
     pub otherwise: Otherwise,
 }
 
 impl Condition {
-    /// True where every comparison holds of `item`; `None` stands for an absent item.
+    /// True if every comparison holds of `item`; `None` stands for an absent item.
     #[must_use]
     pub fn holds(&self, item: Option<&Item>) -> bool {
         self.0.iter().all(|(name, comparison)| comparison.holds(item.and_then(|i| i.get(name))))
@@ -71,10 +71,11 @@ impl Condition {
     pub fn holds_within<'i>(
         &self,
         get: impl Fn(&str) -> Option<&'i Value>,
-        work: &mut Work,
+        work: &mut StepBudget,
     ) -> Result<bool, Exhausted> {
         for (name, comparison) in &self.0 {
             let stored = get(name);
+            // Paid before it is compared: sets and documents of an outsider may be large.
             work.spend(name.len().saturating_add(comparison.cost(stored)))?;
             if !comparison.holds(stored) {
                 return Ok(false);
@@ -117,9 +118,10 @@ impl Comparison {
         stored.map_or(1, |stored| compared(stored).saturating_add(1))
     }
 
-    /// True where the comparison holds of a stored value; `None` stands for an absent attribute.
+    /// True if the comparison holds of a stored value; `None` stands for an absent attribute.
     #[must_use]
     pub fn holds(&self, stored: Option<&Value>) -> bool {
+        // As in DynamoDB: an absent attribute is not equal to anything, and neither less nor greater.
         let Some(stored) = stored else {
             return matches!(self, Comparison::Absent | Comparison::NotEqual(_));
         };

@@ -1,4 +1,4 @@
-//! An item while it is changed. However many attributes it has, one is found in constant time.
+//! An item while it is changed. An attribute is found in constant time, however many the item has.
 
 use super::{Item, Value};
 use std::collections::HashMap;
@@ -8,21 +8,21 @@ const FEW: usize = 32;
 
 /// An item that is being changed. Attributes keep their order as long as none is removed.
 #[derive(Debug, Clone, Default)]
-pub struct Draft {
+pub struct ItemDraft {
     item: Item,
-    /// Where each attribute is, if there are more than [`FEW`].
+    /// Index of each attribute by its name, if there are more than [`FEW`].
     places: Option<HashMap<String, usize>>,
 }
 
-impl From<Item> for Draft {
+impl From<Item> for ItemDraft {
     fn from(item: Item) -> Self {
-        let mut draft = Draft { item, places: None };
+        let mut draft = ItemDraft { item, places: None };
         draft.grown();
         draft
     }
 }
 
-impl Draft {
+impl ItemDraft {
     /// The item as it is now.
     #[must_use]
     pub fn item(&self) -> &Item {
@@ -56,6 +56,7 @@ impl Draft {
             return;
         };
         places.remove(name);
+        // Not `remove`: that would move every later attribute, and an item of thousands would take seconds to empty.
         self.item.0.swap_remove(at);
         if let Some(moved) = self.item.0.get(at).and_then(|(name, _)| places.get_mut(name)) {
             *moved = at;
@@ -91,7 +92,7 @@ mod tests {
         ) {
             let name = |n: usize| format!("a{n}");
             let mut model: BTreeMap<String, Value> = (0..first).map(|n| (name(n), Value::Null)).collect();
-            let mut draft = Draft::from(model.clone().into_iter().collect::<Item>());
+            let mut draft = ItemDraft::from(model.clone().into_iter().collect::<Item>());
             for (n, change) in changes {
                 match change {
                     Some(value) => {

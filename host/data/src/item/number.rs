@@ -2,7 +2,7 @@
 //!
 //! The rules are DynamoDB's: up to 38 significant digits, magnitudes from 1E-130 to just below 1E+126, and one
 //! way to write a number, the canonical one: plain digits without exponent, without a `+`, without zeros that
-//! carry nothing, and `0` for every zero. Accepted is what JSON accepts, and also a leading `+`, leading zeros
+//! carry nothing, and `0` for every zero. Accepted is every number of JSON, and also a leading `+`, leading zeros
 //! and a bare point (`.5`, `5.`). There is no NaN and no infinity.
 
 mod parts;
@@ -19,12 +19,12 @@ pub const MAX_POWER: i64 = 125;
 /// Least power of ten that a first digit may stand for. The same source.
 pub const MIN_POWER: i64 = -130;
 
-/// Texts that fit in an `i64` without a check for overflow: up to so many characters.
+/// Longest text, in characters, that is an `i64` without a check for overflow.
 const SMALL: usize = 18;
 
 /// A text that is not a number, or a number that cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum NumberError {
     /// Not a number.
     #[error("{0:?} is not a decimal number")]
     Syntax(String),
@@ -42,8 +42,8 @@ pub enum Error {
 /// Checks that a number can be stored with all of its digits.
 ///
 /// # Errors
-/// [`Error`] where the text is no number, or none that DynamoDB stores.
-pub fn check(text: &str) -> Result<(), Error> {
+/// [`NumberError`] if the text is no number, or none that DynamoDB stores.
+pub fn check(text: &str) -> Result<(), NumberError> {
     // Most numbers are a few digits, maybe with a point: no limit is reached with so few characters.
     let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
     let simple = (1..=MAX_DIGITS).contains(&digits.len())
@@ -61,15 +61,15 @@ pub fn check(text: &str) -> Result<(), Error> {
 /// The one way to write this number.
 ///
 /// # Errors
-/// [`Error`] where the text is no number, or none that DynamoDB stores.
-pub fn canonical(text: &str) -> Result<String, Error> {
+/// [`NumberError`] if the text is no number, or none that DynamoDB stores.
+pub fn canonical(text: &str) -> Result<String, NumberError> {
     if plain(text) {
         return Ok(text.to_owned());
     }
     Parts::storable(text).map(|parts| parts.render())
 }
 
-/// True where [`canonical`] would give back the same text, so that the caller can keep it.
+/// True if [`canonical`] would give back the same text, so that the caller can keep it.
 #[must_use]
 pub fn is_canonical(text: &str) -> bool {
     plain(text) || (text.len() > MAX_DIGITS && canonical(text).is_ok_and(|c| c == text))
@@ -78,8 +78,8 @@ pub fn is_canonical(text: &str) -> bool {
 /// The exact sum, in canonical form.
 ///
 /// # Errors
-/// [`Error`] where an operand or the sum cannot be stored; a sum that needs more than 38 digits is not rounded.
-pub fn add(left: &str, right: &str) -> Result<String, Error> {
+/// [`NumberError`] if an operand or the sum cannot be stored; a sum that needs more than 38 digits is not rounded.
+pub fn add(left: &str, right: &str) -> Result<String, NumberError> {
     if let (Some(l), Some(r)) = (small(left), small(right)) {
         return Ok((l + r).to_string()); // 18 digits each: no overflow
     }
@@ -90,7 +90,7 @@ pub fn add(left: &str, right: &str) -> Result<String, Error> {
     if r.is_zero() {
         return Ok(l.render());
     }
-    let too_precise = || Error::TooPrecise(format!("{left} + {right}"));
+    let too_precise = || NumberError::TooPrecise(format!("{left} + {right}"));
     let last = l.last().min(r.last());
     // A magnitude beyond 128 bits leaves more than 38 digits whatever is added to it: the other one is below
     // 10^38, and the last digit of the sum is not zero.
@@ -108,15 +108,15 @@ pub fn add(left: &str, right: &str) -> Result<String, Error> {
 /// The same number with the other sign, in canonical form.
 ///
 /// # Errors
-/// [`Error`] where the text is no number, or none that DynamoDB stores.
-pub fn negate(text: &str) -> Result<String, Error> {
+/// [`NumberError`] if the text is no number, or none that DynamoDB stores.
+pub fn negate(text: &str) -> Result<String, NumberError> {
     let mut parts = Parts::storable(text)?;
     parts.negative = !parts.negative;
     Ok(parts.render())
 }
 
 /// The order of two numbers by value. Any precision and any magnitude with an exponent of up to 18
-/// digits; `None` where a text is no number.
+/// digits; `None` if a text is no number.
 #[must_use]
 pub fn compare(left: &str, right: &str) -> Option<Ordering> {
     if let (Some(l), Some(r)) = (small(left), small(right)) {
@@ -125,7 +125,7 @@ pub fn compare(left: &str, right: &str) -> Option<Ordering> {
     Some(Parts::read(left).ok()?.compare(&Parts::read(right).ok()?))
 }
 
-/// Bytes whose order is the order of the numbers; `None` where the text is no number that DynamoDB stores.
+/// Bytes whose order is the order of the numbers; `None` if the text is no number that DynamoDB stores.
 ///
 /// Equal numbers have equal bytes, and no number's bytes begin with another's, so they can be followed by
 /// further parts of a key. At most 22 bytes.

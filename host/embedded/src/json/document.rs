@@ -1,24 +1,24 @@
 //! Lists and maps within items: DynamoDB JSON, checked before it is stored, and made plain for people.
 
 use esclusa_data::json::write_text;
-use esclusa_flow::item::document::Node;
+use esclusa_flow::item::dynamodb_json::DocumentNode;
 use esclusa_flow::item::number;
 
 /// Refuses every text but a list or map in DynamoDB JSON.
 pub(crate) fn check_document(json: &str) -> Result<(), String> {
-    let node = Node::parse(json)?;
+    let node = DocumentNode::parse(json)?;
     match node {
-        Node::List(_) | Node::Map(_) => check(&node),
+        DocumentNode::List(_) | DocumentNode::Map(_) => check(&node),
         _ => Err("a document that is neither a list nor a map".to_owned()),
     }
 }
 
-fn check(node: &Node) -> Result<(), String> {
+fn check(node: &DocumentNode) -> Result<(), String> {
     match node {
-        Node::Number(text) => number::check(text).map_err(|e| e.to_string()),
-        Node::Numbers(texts) => texts.iter().try_for_each(|t| number::check(t).map_err(|e| e.to_string())),
-        Node::List(nodes) => nodes.iter().try_for_each(check),
-        Node::Map(nodes) => nodes.values().try_for_each(check),
+        DocumentNode::Number(text) => number::check(text).map_err(|e| e.to_string()),
+        DocumentNode::Numbers(texts) => texts.iter().try_for_each(|t| number::check(t).map_err(|e| e.to_string())),
+        DocumentNode::List(nodes) => nodes.iter().try_for_each(check),
+        DocumentNode::Map(nodes) => nodes.values().try_for_each(check),
         _ => Ok(()),
     }
 }
@@ -34,22 +34,24 @@ pub(crate) fn push_number(text: &str, out: &mut String) {
 /// Appends a document without its type letters. A text that is no DynamoDB JSON becomes a string: it cannot have been
 /// stored.
 pub(crate) fn push_plain(json: &str, out: &mut String) {
-    match Node::parse(json) {
+    match DocumentNode::parse(json) {
         Ok(node) => push_node(&node, out),
         Err(_) => write_text(json, out),
     }
 }
 
-fn push_node(node: &Node, out: &mut String) {
+fn push_node(node: &DocumentNode, out: &mut String) {
     match node {
-        Node::Text(text) | Node::Binary(text) => write_text(text, out),
-        Node::Number(text) => push_number(text, out),
-        Node::Boolean(yes) => out.push_str(if *yes { "true" } else { "false" }),
-        Node::Null(_) => out.push_str("null"),
-        Node::Texts(texts) | Node::Binaries(texts) => super::list(texts, out, |text, out| write_text(text, out)),
-        Node::Numbers(texts) => super::list(texts, out, |text, out| push_number(text, out)),
-        Node::List(nodes) => super::list(nodes, out, push_node),
-        Node::Map(nodes) => {
+        DocumentNode::Text(text) | DocumentNode::Binary(text) => write_text(text, out),
+        DocumentNode::Number(text) => push_number(text, out),
+        DocumentNode::Boolean(yes) => out.push_str(if *yes { "true" } else { "false" }),
+        DocumentNode::Null(_) => out.push_str("null"),
+        DocumentNode::Texts(texts) | DocumentNode::Binaries(texts) => {
+            super::list(texts, out, |text, out| write_text(text, out))
+        }
+        DocumentNode::Numbers(texts) => super::list(texts, out, |text, out| push_number(text, out)),
+        DocumentNode::List(nodes) => super::list(nodes, out, push_node),
+        DocumentNode::Map(nodes) => {
             out.push('{');
             for (i, (name, node)) in nodes.iter().enumerate() {
                 if i > 0 {

@@ -13,10 +13,11 @@ use crate::transaction::Transaction;
 use crate::writer::Demand;
 use esclusa_flow::batch::{Claim, Token};
 use esclusa_flow::counts::Counts;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::Limit;
+use esclusa_flow::timestamp::Timestamp;
 use fjall::{Readable, Slice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -262,8 +263,8 @@ fn letter(queue: &MessageQueue, spec: &SourceSpec, group: &str, message: &Counte
         key: record.key.to_owned(),
         data: record.data.to_vec(),
         attributes: record.attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-        timestamp: record.timestamp,
-        died: clock::wall_millis(),
+        timestamp: Timestamp::from_millis(record.timestamp),
+        died: Timestamp::from_millis(clock::wall_millis()),
         attempts: message.count.saturating_sub(1),
         code: "max-receives".to_owned(),
         reason: format!(

@@ -2,8 +2,8 @@
 //! made again after a crash.
 
 use chrono::{DateTime, SecondsFormat};
+use esclusa_flow::event_template::{EventTemplatePart, parts};
 use esclusa_flow::retry::mix;
-use esclusa_flow::template::{Part, parts};
 use serde_json::Value;
 
 /// The values of an event's placeholders.
@@ -45,8 +45,8 @@ fn render_node(node: &Value, values: &TemplateValues, drawn: &mut u64) -> Value 
 fn lone_number(text: &str, values: &TemplateValues, drawn: &mut u64) -> Option<u64> {
     let mut parts = parts(text);
     match (parts.next()?, parts.next()) {
-        (Part::Sequence, None) => Some(values.sequence),
-        (Part::Random(below), None) => Some(draw(values, drawn) % below),
+        (EventTemplatePart::Sequence, None) => Some(values.sequence),
+        (EventTemplatePart::Random(below), None) => Some(draw(values, drawn) % below),
         _ => None,
     }
 }
@@ -55,11 +55,11 @@ fn expand(text: &str, values: &TemplateValues, drawn: &mut u64) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for part in parts(text) {
         match part {
-            Part::Text(text) | Part::Unknown(text) => out.push_str(text),
-            Part::Sequence => out.push_str(&values.sequence.to_string()),
-            Part::Now => out.push_str(&time_text(values.now)),
-            Part::Random(below) => out.push_str(&(draw(values, drawn) % below).to_string()),
-            Part::Pick(choices) => {
+            EventTemplatePart::Text(text) | EventTemplatePart::Unknown(text) => out.push_str(text),
+            EventTemplatePart::Sequence => out.push_str(&values.sequence.to_string()),
+            EventTemplatePart::Now => out.push_str(&time_text(values.now)),
+            EventTemplatePart::Random(below) => out.push_str(&(draw(values, drawn) % below).to_string()),
+            EventTemplatePart::Pick(choices) => {
                 let at = draw(values, drawn) % (choices.split('|').count() as u64);
                 out.push_str(choices.split('|').nth(at as usize).unwrap_or_default());
             }

@@ -10,9 +10,9 @@ use esclusa_flow::bounds;
 use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::item::draft::Draft;
+use esclusa_flow::item::draft::ItemDraft;
 use esclusa_flow::item::{Item, Otherwise, Value, number};
-use esclusa_flow::work::{Exhausted, Work};
+use esclusa_flow::step_budget::{Exhausted, StepBudget};
 use fjall::Slice;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -27,10 +27,10 @@ type Entries = Vec<Option<Vec<u8>>>;
 
 /// The items that a commit has changed so far, by key.
 #[derive(Default)]
-pub(crate) struct Drafts(HashMap<Slice, ItemDraft>);
+pub(crate) struct Drafts(HashMap<Slice, DraftedItem>);
 
 /// One of them.
-struct ItemDraft {
+struct DraftedItem {
     table: Arc<ItemTable>,
     /// As it is stored; `None`: it is absent.
     stored: Option<Slice>,
@@ -45,7 +45,7 @@ struct ItemDraft {
 enum DraftImage {
     Absent,
     Encoded(Slice),
-    Open(Draft),
+    Open(ItemDraft),
 }
 
 impl Drafts {
@@ -59,7 +59,7 @@ impl Drafts {
         write: TableWrite,
         tx: &mut Transaction<'_>,
         changed: &mut Vec<FeedChange>,
-        work: &mut Work,
+        work: &mut StepBudget,
     ) -> Result<bool, CommitError> {
         let held = match self.0.get_mut(&write.key) {
             Some(held) => held,
@@ -72,7 +72,7 @@ impl Drafts {
                 return Ok(true);
             }
             None => {
-                let held = ItemDraft::load(&write.table, &write.key, tx, work)?;
+                let held = DraftedItem::load(&write.table, &write.key, tx, work)?;
                 self.0.entry(write.key.clone()).or_insert(held)
             }
         };
@@ -83,7 +83,7 @@ impl Drafts {
     ///
     /// # Errors
     /// [`CommitError::TooLarge`].
-    pub(crate) fn write(self, tx: &mut Transaction<'_>, work: &mut Work) -> Result<(), CommitError> {
+    pub(crate) fn write(self, tx: &mut Transaction<'_>, work: &mut StepBudget) -> Result<(), CommitError> {
         for (key, mut held) in self.0 {
             let bytes = held.now.encoded(work)?;
             // An item that came back to its stored form costs no write.
@@ -100,13 +100,13 @@ impl Drafts {
     }
 }
 
-impl ItemDraft {
+impl DraftedItem {
     fn load(
         table: &Arc<ItemTable>,
         key: &Slice,
         tx: &mut Transaction<'_>,
-        work: &mut Work,
-    ) -> Result<ItemDraft, CommitError> {
+        work: &mut StepBudget,
+    ) -> Result<DraftedItem, CommitError> {
         let stored = tx.get(Space::Items, key)?;
         let mut now = stored.clone().map_or(DraftImage::Absent, DraftImage::Encoded);
         let stored_entries = match now.open(work)? {
@@ -116,14 +116,14 @@ impl ItemDraft {
             }
             None => Entries::new(),
         };
-        Ok(ItemDraft { table: table.clone(), stored, entries: stored_entries.clone(), stored_entries, now })
+        Ok(DraftedItem { table: table.clone(), stored, entries: stored_entries.clone(), stored_entries, now })
     }
 
     fn apply(
         &mut self,
         write: TableWrite,
         changed: &mut Vec<FeedChange>,
-        work: &mut Work,
+        work: &mut StepBudget,
     ) -> Result<bool, CommitError> {
         if let Some(guard) = &write.guard {
             let item = self.now.open(work)?;
@@ -174,7 +174,7 @@ impl ItemDraft {
 
 impl DraftImage {
     /// The item to be changed; `None`: it is absent.
-    fn open(&mut self, work: &mut Work) -> Result<Option<&mut Draft>, CommitError> {
+    fn open(&mut self, work: &mut StepBudget) -> Result<Option<&mut ItemDraft>, CommitError> {
         if let DraftImage::Encoded(bytes) = self {
             *self = DraftImage::Open(decoded(bytes, work)?.into());
         }
@@ -182,7 +182,7 @@ impl DraftImage {
     }
 
     /// Likewise; an absent item begins with the attributes of `key`.
-    fn open_or(&mut self, key: Item, work: &mut Work) -> Result<&mut Draft, CommitError> {
+    fn open_or(&mut self, key: Item, work: &mut StepBudget) -> Result<&mut ItemDraft, CommitError> {
         if matches!(self, DraftImage::Absent) {
             *self = DraftImage::Open(key.into());
         }
@@ -190,7 +190,7 @@ impl DraftImage {
     }
 
     /// The bytes that are stored.
-    fn encoded(&mut self, work: &mut Work) -> Result<Option<Slice>, Exhausted> {
+    fn encoded(&mut self, work: &mut StepBudget) -> Result<Option<Slice>, Exhausted> {
         match self {
             DraftImage::Absent => Ok(None),
             DraftImage::Encoded(bytes) => Ok(Some(bytes.clone())),
@@ -206,7 +206,7 @@ impl DraftImage {
     }
 }
 
-fn decoded(bytes: &[u8], work: &mut Work) -> Result<Item, CommitError> {
+fn decoded(bytes: &[u8], work: &mut StepBudget) -> Result<Item, CommitError> {
     work.spend(bytes.len())?;
     let item = read_item(bytes).map_err(Fault::from)?;
     work.spend(item.parts().saturating_mul(ATTRIBUTE))?;
@@ -214,13 +214,13 @@ fn decoded(bytes: &[u8], work: &mut Work) -> Result<Item, CommitError> {
 }
 
 /// True if an item is no larger than it is stored: one from before there were caps may get smaller, and change in its size.
-fn shrinks(stored: Option<&Slice>, item: &Item, work: &mut Work) -> Result<bool, CommitError> {
+fn shrinks(stored: Option<&Slice>, item: &Item, work: &mut StepBudget) -> Result<bool, CommitError> {
     let Some(stored) = stored else { return Ok(false) };
     let stored = decoded(stored, work)?;
     Ok(item.0.len() <= stored.0.len() && item.size() <= stored.size())
 }
 
-fn carry_out(item: &mut Draft, name: String, change: AttributeChange) -> Result<(), String> {
+fn carry_out(item: &mut ItemDraft, name: String, change: AttributeChange) -> Result<(), String> {
     match change {
         AttributeChange::Set(value) => item.set(name, value),
         AttributeChange::Remove => item.remove(&name),
@@ -244,12 +244,12 @@ fn carry_out(item: &mut Draft, name: String, change: AttributeChange) -> Result<
 }
 
 /// True if both are the same item: the order of attributes and of the members of sets carries no meaning.
-fn same(old: Option<&Slice>, new: Option<&Slice>, work: &mut Work) -> Result<bool, CommitError> {
+fn same(old: Option<&Slice>, new: Option<&Slice>, work: &mut StepBudget) -> Result<bool, CommitError> {
     let (Some(old), Some(new)) = (old, new) else { return Ok(old.is_none() && new.is_none()) };
     if old == new {
         return Ok(true);
     }
-    let (old, new) = (decoded(old, work)?, Draft::from(decoded(new, work)?));
+    let (old, new) = (decoded(old, work)?, ItemDraft::from(decoded(new, work)?));
     let equal = |(name, value): &(String, Value)| new.get(name).is_some_and(|other| same_value(value, other));
     Ok(old.0.len() == new.item().0.len() && old.0.iter().all(equal))
 }

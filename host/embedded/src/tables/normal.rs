@@ -46,7 +46,7 @@ fn is_normal(value: &Value) -> bool {
 }
 
 fn normalize(name: &str, value: &mut Value) -> Result<(), String> {
-    let wrong = |e: number::Error| format!("the attribute {name:?}: {e}");
+    let wrong = |e: number::NumberError| format!("the attribute {name:?}: {e}");
     match value {
         Value::Number(text) => *text = number::canonical(text).map_err(wrong)?,
         Value::NumberSet(texts) => {

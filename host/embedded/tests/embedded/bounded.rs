@@ -137,6 +137,7 @@ async fn members_of_sets_count_each_time_that_they_are_gone_through() {
     set.0.push(("set".to_owned(), Value::TextSet((0..45_000).map(|n| n.to_string()).collect())));
     store.commit(commit(vec![put("plain", set, None)])).await.unwrap();
     let updates = |count: usize| commit((0..count).map(|_| add_one("plain")).collect());
+    assert_eq!(store.check(updates(10_000)).await, Err(CommitError::TooLarge), "a check says what a commit would");
     assert_eq!(store.commit(updates(10_000)).await, Err(CommitError::TooLarge));
     store.commit(updates(1_000)).await.unwrap();
     assert_eq!(stored(&store, "plain").await.get("count"), Some(&number(1_000)));
@@ -235,4 +236,19 @@ async fn writes_of_one_item_see_each_other_whatever_they_are() {
     for (color, count) in [("red", 0), ("blue", 0), ("green", 1)] {
         assert_eq!(reads.query(&by_color(color)).await.unwrap().len(), count, "{color}");
     }
+}
+
+#[tokio::test]
+async fn a_check_keeps_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), schema()).unwrap();
+    store.commit(commit(vec![put("things", id(), None)])).await.unwrap();
+    let before = (stored(&store, "things").await, store.version());
+    let other = item([("pk", text("b")), ("sk", number(1))]);
+    store.check(commit(vec![put("things", other.clone(), None), add_one("things")])).await.unwrap();
+    let after = (stored(&store, "things").await, store.version());
+    assert_eq!(after, before);
+    assert_eq!(store.reads().get("things", &other).await.unwrap(), None);
+    store.commit(commit(vec![add_one("things")])).await.unwrap();
+    assert_eq!(stored(&store, "things").await.get("count"), Some(&number(1)), "what a check did does not count");
 }

@@ -57,12 +57,12 @@ pub fn commit(actions: Vec<Action>) -> Commit {
         route: "r".into(),
         source: "src".into(),
         lane: "".into(),
-        handler: esclusa_flow::dead::Handler::default(),
+        handler: esclusa_flow::dead_letter::Handler::default(),
         actions,
         outbox: Vec::new().into(),
         dead: Vec::new(),
         progress: Progress::None,
-        marks: Vec::new(),
+        dedup: Vec::new(),
         counts: Counts::default(),
     }
 }

@@ -3,11 +3,12 @@
 use super::schema::{commit, item, key, number, put, schema, spec, text};
 use super::smoke::LIMIT;
 use esclusa_embedded::{NewRecord, OpenError, SchemaError, Store, plain_json};
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::{Action, PutObject};
 use esclusa_flow::engine::{Commit, CommitError, Engine, Progress, Selection};
 use esclusa_flow::item::{Comparison, Condition};
 use esclusa_flow::source::Pull;
+use esclusa_flow::timestamp::Timestamp;
 use std::time::Duration;
 
 #[test]
@@ -189,8 +190,8 @@ fn letter(route: &str, event: &str) -> DeadLetter {
         key: none(),
         data: vec![0xff, 1],
         attributes: vec![("a".to_owned(), "b".to_owned())],
-        timestamp: 1,
-        died: 2,
+        timestamp: Timestamp::from_millis(1),
+        died: Timestamp::from_millis(2),
         attempts: 3,
         code: "rejected".to_owned(),
         reason: none(),

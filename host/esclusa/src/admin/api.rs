@@ -1,11 +1,11 @@
-//! The API: what the command line and the page ask of a running router.
+//! The API: the requests of the command line and of the page to a running router.
 
-use super::Admin;
-use super::answer::Refusal;
-use super::question::{self, BODY, Bounded, Content, Path, Query, Whole};
-use super::work::{Place, blocking, json};
-use crate::runtime::invoke::{self, Invocation, InvokeEvent, Live};
-use crate::{audit, configuration, intake, tables};
+use super::AdminServer;
+use super::api_error::ApiError;
+use super::extract::{BODY, BodyLimit, BoundedList, JsonBody, PathParams, QueryParams, RawBody};
+use super::work_limits::{WorkPermit, blocking, json};
+use crate::invoke::{self, Invocation, InvokeEvent, LiveReport};
+use crate::{audit, configuration, intake, table_reads};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -20,129 +20,130 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-/// Bytes of items that are sent at once.
+/// Bytes of items in one chunk of an answer.
 const CHUNK: usize = 64 << 10;
-/// A scan takes this long at most: as long as it lasts the store keeps what it reads.
+/// A scan takes this long at most: until it ends, the store keeps the snapshot that it reads.
 const SCAN: Duration = Duration::from_secs(600);
-/// Events that a trial may have.
+/// Events that one invocation may have.
 const EVENTS: usize = 10_000;
 
-type Answer<T> = Result<Json<T>, Refusal>;
-type Shared = State<Arc<Admin>>;
+type JsonAnswer<T> = Result<Json<T>, ApiError>;
+type AdminState = State<Arc<AdminServer>>;
 
-/// The router at this moment.
-pub async fn status(State(admin): Shared) -> Result<Response, Refusal> {
+/// Answers the status of the router.
+pub(super) async fn status(State(admin): AdminState) -> Result<Response, ApiError> {
     let runtime = admin.runtime.clone();
-    admin.work.looks.answer(move || Ok::<_, Refusal>(runtime.status())).await
+    admin.work.looks.answer(move || Ok::<_, ApiError>(runtime.status())).await
 }
 
-/// Its routes.
-pub async fn routes(State(admin): Shared) -> Result<Response, Refusal> {
+/// Answers the status of each route.
+pub(super) async fn routes(State(admin): AdminState) -> Result<Response, ApiError> {
     let runtime = admin.runtime.clone();
-    admin.work.looks.answer(move || Ok::<_, Refusal>(runtime.status().routes)).await
+    admin.work.looks.answer(move || Ok::<_, ApiError>(runtime.status().routes)).await
 }
 
-/// Stops taking events for a route.
-pub async fn pause(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
+/// Pauses a route: it takes no events until it is resumed.
+pub(super) async fn pause(State(admin): AdminState, PathParams(name): PathParams<String>) -> JsonAnswer<Value> {
     set(admin, name, true).await
 }
 
-/// Lets a route go on.
-pub async fn resume(State(admin): Shared, Path(name): Path<String>) -> Answer<Value> {
+/// Resumes a paused or halted route.
+pub(super) async fn resume(State(admin): AdminState, PathParams(name): PathParams<String>) -> JsonAnswer<Value> {
     set(admin, name, false).await
 }
 
-async fn set(admin: Arc<Admin>, name: String, pause: bool) -> Answer<Value> {
+async fn set(admin: Arc<AdminServer>, name: String, pause: bool) -> JsonAnswer<Value> {
     let (runtime, route) = (admin.runtime.clone(), name.clone());
     let pauses = async move { runtime.pause(&route, pause).await };
     if !admin.work.whole_in(&admin.work.changes, pauses).await?.0? {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")));
     }
-    let message = if pause { format!("route {name} is paused") } else { format!("route {name} goes on") };
-    tracing::info!(route = name, paused = pause, "asked over the API");
+    let message = if pause { format!("route {name} is paused") } else { format!("route {name} is resumed") };
+    tracing::info!(route = name, paused = pause, "paused or resumed over the API");
     Ok(Json(json!({"message": message})))
 }
 
 /// Puts the configuration and changed plugins in force; answers when that is done or refused.
-pub async fn reload(State(admin): Shared) -> Answer<Value> {
+pub(super) async fn reload(State(admin): AdminState) -> JsonAnswer<Value> {
     let (runtime, config) = (admin.runtime.clone(), admin.config.clone());
-    let reloads = async move { configuration::refresh(&runtime, &config).await };
+    let reloads = async move { configuration::reload(&runtime, &config).await };
     match admin.work.whole_in(&admin.work.changes, reloads).await?.0 {
         Ok(message) => Ok(Json(json!({"message": message}))),
-        Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, error.message).with(error.diagnostics)),
+        Err(error) => Err(ApiError::new(StatusCode::BAD_REQUEST, error.message).with(error.diagnostics)),
     }
 }
 
-/// The account of every route.
-pub async fn audit(State(admin): Shared) -> Result<Response, Refusal> {
+/// Answers the account of every route.
+pub(super) async fn audit(State(admin): AdminState) -> Result<Response, ApiError> {
     let (runtime, clock) = (admin.runtime.clone(), Handle::current());
+    // An audit sleeps between its looks: it runs on a thread that may block, not on one that serves connections.
     admin.work.audits.answer(move || clock.block_on(audit::running(&runtime))).await
 }
 
-/// Events of a trial.
+/// The body of an invocation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Events {
-    events: Bounded<InvokeEvent, EVENTS>,
-    /// Carry out what the plugin wants.
+pub(super) struct InvokeBody {
+    events: BoundedList<InvokeEvent, EVENTS>,
+    /// Carry out the effects; else they are only shown.
     #[serde(default)]
     live: bool,
 }
 
-impl Content for Events {
+impl BodyLimit for InvokeBody {
     const MOST: usize = BODY;
 }
 
-/// A trial of either kind.
+/// The answer to an invocation: effects that are shown, or effects that were carried out.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub enum Tried {
+pub(super) enum InvokeAnswer {
     Shown(Invocation),
-    Done(Live),
+    Done(LiveReport),
 }
 
-/// Calls a route's plugin and shows what it wants done; carries it out when it is asked to.
-pub async fn invoke(
-    State(admin): Shared,
-    Path(name): Path<String>,
-    question::Json(body, _held): question::Json<Events>,
-) -> Result<Response, Refusal> {
+/// Calls a route's plugin and answers its effects; carries them out if the body says `live`.
+pub(super) async fn invoke(
+    State(admin): AdminState,
+    PathParams(name): PathParams<String>,
+    JsonBody(body, _held): JsonBody<InvokeBody>,
+) -> Result<Response, ApiError> {
     let route = admin.runtime.route(&name)?;
-    let malformed = |why| Refusal::new(StatusCode::BAD_REQUEST, why);
+    let malformed = |why| ApiError::new(StatusCode::BAD_REQUEST, why);
     let (events, live) = (body.events.all("events")?, body.live);
-    let trials = &admin.work.trials;
-    let tries = async move {
+    let invocations = &admin.work.invocations;
+    let invoked = async move {
         if live {
-            return invoke::live(&route, &events).await.map(Tried::Done);
+            return invoke::live(&route, &events).await.map(InvokeAnswer::Done);
         }
-        invoke::trial(&route, &events).await.map(Tried::Shown)
+        invoke::dry_run(&route, &events).await.map(InvokeAnswer::Shown)
     };
-    let (tried, place) = admin.work.whole_in(trials, tries).await?;
-    let tried = tried.map_err(malformed)?;
-    if let Tried::Done(done) = &tried {
-        tracing::info!(route = name, failed = done.failed(), "events were handled over the API");
+    let (answer, place) = admin.work.whole_in(invocations, invoked).await?;
+    let answer = answer.map_err(malformed)?;
+    if let InvokeAnswer::Done(done) = &answer {
+        tracing::info!(route = name, failed = done.failed(), "a plugin was invoked live over the API");
     }
-    trials.done(tried, place).await
+    invocations.done(answer, place).await
 }
 
-/// How a text becomes records.
+/// How the body of a send becomes records.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sending {
-    /// The field that holds each record's key.
+pub(super) struct SendQuery {
+    /// The field that holds each event's key.
     key: Option<String>,
-    /// The whole text is one record.
+    /// The whole body is one event.
     #[serde(default)]
     raw: bool,
 }
 
 /// Puts events into the stream or queue behind a source.
-pub async fn send(
-    State(admin): Shared,
-    Path(name): Path<String>,
-    Query(how): Query<Sending>,
-    Whole(mut held): Whole,
-) -> Result<Response, Refusal> {
+pub(super) async fn send(
+    State(admin): AdminState,
+    PathParams(name): PathParams<String>,
+    QueryParams(how): QueryParams<SendQuery>,
+    RawBody(mut held): RawBody,
+) -> Result<Response, ApiError> {
     let data = std::mem::take(&mut held.data);
     let size = data.len();
     let records = if how.raw {
@@ -155,30 +156,31 @@ pub async fn send(
     admin.put(StatusCode::OK, name, records, held).await
 }
 
-/// Items of a table that are still to be sent.
-struct Scan {
+/// The items of a table that are not sent yet.
+struct TableScan {
     lines: Box<dyn Iterator<Item = Result<String, ReadError>> + Send>,
     end: Instant,
-    place: Place,
+    place: WorkPermit,
 }
 
 /// Every item of a table, a line of JSON each.
-pub async fn scan(State(admin): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
+pub(super) async fn scan(State(admin): AdminState, PathParams(name): PathParams<String>) -> Result<Response, ApiError> {
     let place = admin.work.scans.place().await?;
-    let lines = Box::new(tables::scan(admin.runtime.store(), &admin.runtime.loaded().plan, &name)?);
-    let scan = Scan { lines, end: Instant::now() + SCAN, place };
-    // The next chunk is read when the last one was taken: a client that is slow keeps no thread.
+    let lines = Box::new(table_reads::scan(admin.runtime.store(), &admin.runtime.loaded().plan, &name)?);
+    let scan = TableScan { lines, end: Instant::now() + SCAN, place };
+    // The next chunk is read once the client has taken the last one: a slow client occupies no thread.
     let chunks = stream::unfold(Some(scan), |scan| async { next(scan?).await });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(chunks)).into_response())
 }
 
-/// A chunk of a scan. A broken stream tells the reader that this was not all.
-async fn next(scan: Scan) -> Option<(std::io::Result<Vec<u8>>, Option<Scan>)> {
+/// Reads one chunk of a scan. After an error the stream breaks off, so that the client does not take a part for the
+/// whole table.
+async fn next(scan: TableScan) -> Option<(std::io::Result<Vec<u8>>, Option<TableScan>)> {
     let broken = |why: String| Some((Err(std::io::Error::other(why)), None));
     if scan.end <= Instant::now() {
         return broken(format!("the scan took longer than {SCAN:?}"));
     }
-    let Scan { mut lines, end, place } = scan;
+    let TableScan { mut lines, end, place } = scan;
     let read = blocking(move || {
         let mut chunk = Vec::with_capacity(CHUNK);
         while chunk.len() < CHUNK {
@@ -190,26 +192,26 @@ async fn next(scan: Scan) -> Option<(std::io::Result<Vec<u8>>, Option<Scan>)> {
     });
     match read.await {
         Ok(Ok((chunk, _))) if chunk.is_empty() => None,
-        Ok(Ok((chunk, lines))) => Some((Ok(chunk), Some(Scan { lines, end, place }))),
+        Ok(Ok((chunk, lines))) => Some((Ok(chunk), Some(TableScan { lines, end, place }))),
         Ok(Err(error)) => broken(error.to_string()),
         Err(_) => broken("the table cannot be read".to_owned()),
     }
 }
 
-/// A key as a JSON object.
+/// The key of an item: a JSON object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Key {
+pub(super) struct KeyQuery {
     key: String,
 }
 
-/// An item of a table; `null` where there is none.
-pub async fn item(
-    State(admin): Shared,
-    Path(name): Path<String>,
-    Query(Key { key }): Query<Key>,
-) -> Result<Response, Refusal> {
+/// Answers an item of a table; `null` if there is no item with this key.
+pub(super) async fn item(
+    State(admin): AdminState,
+    PathParams(name): PathParams<String>,
+    QueryParams(KeyQuery { key }): QueryParams<KeyQuery>,
+) -> Result<Response, ApiError> {
     let (runtime, looks) = (admin.runtime.clone(), &admin.work.looks);
-    let item = looks.run(move || tables::get(runtime.store(), &runtime.loaded().plan, &name, &key)).await??;
+    let item = looks.run(move || table_reads::get(runtime.store(), &runtime.loaded().plan, &name, &key)).await??;
     Ok(json(Body::from(item.unwrap_or_else(|| "null".to_owned()))))
 }

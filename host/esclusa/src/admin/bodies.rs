@@ -1,11 +1,11 @@
-//! The bodies of requests: read within a budget in bytes that all of them share.
+//! Request bodies, read within one budget of bytes that all requests share.
 //!
-//! A request has its share from before its body is read until it is answered, and counts every copy that is made of the
-//! body meanwhile. When no share is left the request waits a moment; the one that has been sending for the longest time
-//! gives way then.
+//! A request takes its share before its body is read and keeps it until it is answered; every copy of the body counts.
+//! When the budget is spent, a request waits a moment; then the request that has been sending for the longest time is
+//! refused to make room.
 
-use super::answer::Refusal;
-use super::question;
+use super::api_error::{ApiError, root_cause};
+use super::connections::Late;
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,65 +13,68 @@ use esclusa_pipeline::budget::{Budget, BytesPermit};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// Bytes of all bodies together, with their copies.
-pub const TOTAL: usize = 192 << 20;
-/// Copies of a body that there are at once: as it came, as records, and as the store writes them.
+/// Bytes of all bodies and their copies together.
+pub(crate) const TOTAL: usize = 192 << 20;
+/// Copies of a body at the same time: as received, as records, and in the journal of the store.
 const COPIES: usize = 3;
-/// Bytes that an event of a body takes beside its own: its record, and the place that the store keeps for it.
+/// Bytes that an event of a body takes besides its data: its record, and its entry in the store.
 const PER_EVENT: usize = 256;
-/// A body of unknown length gets its share in steps that grow from this many bytes.
+/// A body of unknown length takes its share in steps: the first has this many bytes, each further one doubles the
+/// whole.
 const STEP: usize = 64 << 10;
-/// How long a request waits for its share, at most.
+/// A request waits at most this long for its share.
 const WAIT: Duration = Duration::from_secs(10);
-/// A request that has been sending for this long gives way to one that waits.
+/// A request that has been sending for this long is refused if another one waits for a share.
 const SENDING: Duration = Duration::from_secs(5);
 
-/// The budget of the bodies.
+/// The budget of all request bodies.
 #[derive(Debug)]
-pub struct Bodies {
+pub(crate) struct BodyBudget {
     budget: Budget,
-    /// Requests that are sending, in the order in which they began.
-    sending: Arc<Mutex<Sending>>,
+    /// Requests whose body is being received, in the order in which they began.
+    sending: Arc<Mutex<SendingBodies>>,
     wait: Duration,
     give_way: Duration,
 }
 
 #[derive(Debug, Default)]
-struct Sending {
+struct SendingBodies {
     next: u64,
     bodies: BTreeMap<u64, (Instant, Arc<Notify>)>,
 }
 
-/// A body and its share of the budget, which is kept until the request is answered.
-pub struct Held {
+/// A body with its share of the budget; keep it until the request is answered.
+pub(crate) struct BudgetedBody {
     /// The whole body.
     pub data: Vec<u8>,
     shares: Vec<BytesPermit>,
 }
 
-impl Bodies {
-    /// Nothing is held yet.
-    pub fn new() -> Self {
-        Bodies { budget: Budget::new(TOTAL), sending: Arc::default(), wait: WAIT, give_way: SENDING }
+impl BodyBudget {
+    /// A budget of [`TOTAL`] bytes, all of them free.
+    pub(crate) fn new() -> Self {
+        BodyBudget { budget: Budget::new(TOTAL), sending: Arc::default(), wait: WAIT, give_way: SENDING }
     }
 
-    /// The whole body of a request with these headers, if it has at most so many bytes.
+    /// Receives the whole body of a request with these headers; it may have `most` bytes.
     ///
     /// # Errors
-    /// It is larger, broke off, or there is no room for it.
-    pub async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<Held, Refusal> {
+    /// The body is larger, breaks off, or gets no share.
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body, most: usize) -> Result<BudgetedBody, ApiError> {
         let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let gives_way = Arc::new(Notify::new());
         tokio::select! {
+            // A body that is complete at this moment is used, even if the request was just refused for being slow.
             biased;
             held = self.fill(body, declared, most, &gives_way) => held,
-            () = gives_way.notified() => Err(full("the request gave way to others: it was sent too slowly")),
+            () = gives_way.notified() => Err(full("the request was refused to make room for others: it was sent too slowly")),
         }
     }
 
@@ -81,21 +84,23 @@ impl Bodies {
         declared: Option<usize>,
         most: usize,
         gives_way: &Arc<Notify>,
-    ) -> Result<Held, Refusal> {
-        let (mut held, mut room, mut sends) = (Held { data: Vec::new(), shares: Vec::new() }, 0, None);
+    ) -> Result<BudgetedBody, ApiError> {
+        let (mut held, mut room, mut sends) = (BudgetedBody { data: Vec::new(), shares: Vec::new() }, 0, None);
         if let Some(bytes) = declared.filter(|bytes| *bytes > 0) {
             check(bytes, most)?;
             held.shares.push(self.share(bytes.saturating_mul(COPIES)).await?);
             sends = Some(self.begin(gives_way));
+            // Reserved only after the share was taken: a header with a large length costs no memory.
             held.data.reserve_exact(bytes);
             room = bytes;
         }
         let mut pieces = body.into_data_stream();
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| question::broken(&error))?;
+            let piece = piece.map_err(|error| broken(&error))?;
             let size = held.data.len().saturating_add(piece.len());
             check(size, most)?;
             if size > room {
+                // Each step doubles the share: a long body takes few steps, a short one takes little.
                 let more = (size - room).max(room).max(STEP.min(most));
                 held.shares.push(self.share(more.saturating_mul(COPIES)).await?);
                 room = room.saturating_add(more);
@@ -107,21 +112,22 @@ impl Bodies {
         Ok(held)
     }
 
-    /// A share for what a body becomes: so many events, each with so many bytes that are not of the body.
+    /// Takes a share for the events that a body becomes: `count` of them, each with `more` bytes that the body does
+    /// not have.
     ///
     /// # Errors
-    /// There is no room for it.
-    pub async fn events(&self, held: &mut Held, count: usize, more: usize) -> Result<(), Refusal> {
+    /// The budget has no room for them.
+    pub(crate) async fn events(&self, held: &mut BudgetedBody, count: usize, more: usize) -> Result<(), ApiError> {
         held.shares.push(self.share(count.saturating_mul(PER_EVENT.saturating_add(more))).await?);
         Ok(())
     }
 
-    async fn share(&self, bytes: usize) -> Result<BytesPermit, Refusal> {
+    async fn share(&self, bytes: usize) -> Result<BytesPermit, ApiError> {
         if let Some(share) = self.budget.try_take(bytes) {
             return Ok(share);
         }
         let end = Instant::now() + self.wait;
-        // Its place in the queue is kept from one look to the next.
+        // Pinned outside of the loop: a request keeps its place in the queue of the budget from one look to the next.
         let mut share = pin!(self.budget.take(bytes));
         loop {
             self.make_room();
@@ -135,7 +141,7 @@ impl Bodies {
         }
     }
 
-    /// The request that has been sending for the longest time gives way, if that is long enough.
+    /// Refuses the request that has been sending for the longest time, if that is long enough.
     fn make_room(&self) {
         let mut sending = self.sending.lock();
         if sending.bodies.first_key_value().is_some_and(|(_, (since, _))| since.elapsed() >= self.give_way)
@@ -145,38 +151,45 @@ impl Bodies {
         }
     }
 
-    /// Counts a request that has a share among those that are sending.
-    fn begin(&self, gives_way: &Arc<Notify>) -> End {
+    /// Lists a request that has a share as sending.
+    fn begin(&self, gives_way: &Arc<Notify>) -> SendingGuard {
         let mut sending = self.sending.lock();
         let number = sending.next;
         sending.next = number.wrapping_add(1);
         sending.bodies.insert(number, (Instant::now(), gives_way.clone()));
-        End { number, sending: self.sending.clone() }
+        SendingGuard { number, sending: self.sending.clone() }
     }
 }
 
-/// Takes a request out of those that are sending, however that ended.
-struct End {
+/// Takes a request off the list of those that are sending when it is dropped.
+struct SendingGuard {
     number: u64,
-    sending: Arc<Mutex<Sending>>,
+    sending: Arc<Mutex<SendingBodies>>,
 }
 
-impl Drop for End {
+impl Drop for SendingGuard {
     fn drop(&mut self) {
         self.sending.lock().bodies.remove(&self.number);
     }
 }
 
-fn check(bytes: usize, most: usize) -> Result<(), Refusal> {
+/// The error for a body that broke off.
+fn broken(why: &(dyn Error + 'static)) -> ApiError {
+    let root_cause = root_cause(why);
+    let status = if root_cause.is::<Late>() { StatusCode::REQUEST_TIMEOUT } else { StatusCode::BAD_REQUEST };
+    ApiError::new(status, format!("the request broke off: {root_cause}"))
+}
+
+fn check(bytes: usize, most: usize) -> Result<(), ApiError> {
     if bytes <= most {
         return Ok(());
     }
     let why = format!("the body is too large: it may have {most} bytes here (max_body, for a source of kind http)");
-    Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.body"))
+    Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, why).code("limit.body"))
 }
 
-fn full(why: &str) -> Refusal {
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.bodies")
+fn full(why: &str) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.bodies")
 }
 
 #[cfg(test)]
@@ -186,10 +199,10 @@ mod tests {
     use axum::response::IntoResponse;
     use futures_util::stream;
 
-    /// A budget of so many bytes, and little patience.
-    fn bodies(total: usize) -> Bodies {
+    /// A budget of so many bytes, and short waits.
+    fn bodies(total: usize) -> BodyBudget {
         let (wait, give_way) = (Duration::from_millis(100), Duration::from_secs(600));
-        Bodies { budget: Budget::new(total), wait, give_way, ..Bodies::new() }
+        BodyBudget { budget: Budget::new(total), wait, give_way, ..BodyBudget::new() }
     }
 
     /// The length that a request declares.
@@ -198,7 +211,7 @@ mod tests {
     }
 
     /// Reads a body of so many bytes, which declares them or comes in pieces.
-    async fn read(bodies: &Bodies, bytes: usize, declared: bool, most: usize) -> Result<Held, Refusal> {
+    async fn read(bodies: &BodyBudget, bytes: usize, declared: bool, most: usize) -> Result<BudgetedBody, ApiError> {
         if declared {
             return bodies.read(&length(bytes), Body::from(vec![0; bytes]), most).await;
         }
@@ -213,12 +226,12 @@ mod tests {
         Body::from_stream(half.chain(stream::pending()))
     }
 
-    fn status(refused: Result<Held, Refusal>) -> Option<u16> {
+    fn status(refused: Result<BudgetedBody, ApiError>) -> Option<u16> {
         refused.err().map(|why| why.into_response().status().as_u16())
     }
 
     #[tokio::test]
-    async fn all_bodies_together_stay_within_the_budget_and_are_given_back() {
+    async fn all_bodies_together_stay_within_the_budget_and_free_their_shares() {
         for declared in [true, false] {
             let bodies = bodies(8 << 20);
             let mut held = Vec::new();
@@ -249,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn requests_that_were_begun_and_not_sent_give_way() {
         let (wait, give_way) = (Duration::from_secs(600), Duration::from_millis(200));
-        let bodies = Arc::new(Bodies { wait, give_way, ..bodies(4 << 20) });
+        let bodies = Arc::new(BodyBudget { wait, give_way, ..bodies(4 << 20) });
         let begin = || {
             let bodies = bodies.clone();
             tokio::spawn(async move { status(bodies.read(&length(300 << 10), half(300 << 10), 1 << 20).await) })

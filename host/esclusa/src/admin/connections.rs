@@ -1,13 +1,13 @@
-//! Connections of the listener: accepted, served, and ended when nothing comes of them.
+//! Connections of the listener: accepted, served, and ended when their client is too slow or silent.
 //!
-//! A client that sends nothing, half of a request, or that takes no answer does not keep a connection for ever, and no
-//! number of such clients keeps others from asking for health.
+//! A client that sends nothing or half of a request, or does not read its answer, loses its connection. However many
+//! such clients there are, health probes are answered.
 
 mod paced;
-mod places;
+mod slots;
 mod stage;
 
-use super::answer::Refusal;
+use super::api_error::ApiError;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
@@ -20,9 +20,9 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use paced::{Pace, Paced};
-use places::{Kind, Places};
-use stage::{Answered, Stage};
+use paced::{PacedStream, WritePace};
+use slots::{ConnectionSlots, SlotKind};
+use stage::{AnswerBody, ConnectionStage};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,93 +31,98 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub(crate) use slots::ConnectionLimits;
 #[cfg(test)]
-pub use places::MOST;
-pub use places::Most;
+pub(crate) use slots::MOST;
 
-/// A request's headers come within this time, and so does each further part of its body. Idle connections end after it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-/// The whole body comes within so many times that, however small its pieces are.
-pub const WHOLE: u32 = 20;
-/// Bytes of a body that come within the patience, unless it ends.
+/// Time for a request's headers, and for each further part of its body. A connection that is idle for this long ends.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Time for a whole body, as a multiple of [`PATIENCE`].
+pub(crate) const WHOLE: u32 = 20;
+/// Bytes of a body that a client has to send within [`PATIENCE`], unless the body ends before.
 const SENT: usize = 4 << 10;
-/// Bytes of an answer that are taken within the patience, unless there are fewer.
+/// Bytes of an answer that a client has to read within [`PATIENCE`], unless the answer ends before.
 const TAKEN: usize = 256 << 10;
-/// A connection of the reserve has this part of the patience for all that happens on it, and half of that for the headers.
+/// A reserve connection ends after `PATIENCE / BRIEF`; its headers have to come in half of that.
 const BRIEF: u32 = 6;
-/// Bytes of a request's line and headers together; also what is kept for a connection in each direction.
-pub const BUFFER: usize = 64 << 10;
-/// After a connection could not be accepted: the process may have too many files open.
+/// Most bytes of a request's line and headers together; also the buffer of a connection for each direction.
+pub(crate) const BUFFER: usize = 64 << 10;
+/// Pause after a connection could not be accepted: the process may have too many open files, and a loop without pause
+/// would take a whole processor.
 const PAUSE: Duration = Duration::from_millis(100);
-/// What may be asked on a connection of the reserve.
+/// The paths that a reserve connection serves.
 const HEALTH: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
 
-/// The body, or its next part, did not come in time.
+/// The client did not send the body, or its next part, in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the body did not come in time")]
-pub struct Late;
+pub(crate) struct Late;
 
-/// The connection was given up before the request was read.
+/// The connection was cut to make room before its request was read.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection was given up")]
-struct GivenUp;
+#[error("the connection was cut to make room")]
+struct CutOff;
 
-/// Serves connections until the sender of `stopped` goes; then answers what was asked already. Dropping the future cuts
-/// every connection off.
-pub async fn serve(
+/// Serves connections until the sender of `stopped` is dropped; then finishes the requests that were read. Dropping
+/// the future cuts every connection.
+pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    (most, patience): (Most, Duration),
+    (most, patience): (ConnectionLimits, Duration),
     mut stopped: oneshot::Receiver<()>,
 ) {
     let router =
         router.layer(map_request(move |request| std::future::ready(patient(request, patience)))).with_state(());
     let (stop, stopping) = watch::channel(());
-    let (mut places, mut connections) = (Places::new(most), JoinSet::new());
+    let (mut slots, mut connections) = (ConnectionSlots::new(most), JoinSet::new());
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (kind, stage) = (places.room(), Stage::new());
+                    let (kind, stage) = (slots.free(), ConnectionStage::new());
                     let connection = Connection { kind, stage: stage.clone(), patience };
                     let task = connections.spawn(connection.serve(stream, router.clone(), stopping.clone()));
-                    places.enter(kind, task, stage);
+                    slots.enter(kind, task, stage);
                 }
                 Err(error) => {
-                    let shed = places.shed();
+                    // Most likely the process has no file left: the oldest silent connection is cut to free one.
+                    let shed = slots.shed();
                     tracing::warn!(error = %error, shed, "cannot accept a connection; trying again");
                     tokio::time::sleep(PAUSE).await;
                 }
             },
             Some(ended) = connections.join_next_with_id(), if !connections.is_empty() => {
-                places.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                slots.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
             }
             _ = &mut stopped => break,
         }
     }
+    // The listener is closed first: clients that come now are refused at once, while requests that were read are
+    // finished.
     drop((listener, stop));
     while connections.join_next().await.is_some() {}
 }
 
 struct Connection {
-    kind: Kind,
-    stage: Arc<Stage>,
+    kind: SlotKind,
+    stage: Arc<ConnectionStage>,
     patience: Duration,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream, router: Router, mut stopping: watch::Receiver<()>) {
-        let brief = (self.kind == Kind::Reserve).then(|| self.patience / BRIEF);
+        let brief = (self.kind == SlotKind::Reserve).then(|| self.patience / BRIEF);
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(brief.map_or(self.patience, |brief| brief / 2));
-        builder.max_buf_size(BUFFER).keep_alive(self.kind == Kind::Ordinary);
-        let pace = Pace { bytes: TAKEN, within: self.patience };
-        let stream = TokioIo::new(Paced::new(stream, pace, self.stage.clone()));
+        // A reserve connection serves one request, so that its slot is soon free again.
+        builder.max_buf_size(BUFFER).keep_alive(self.kind == SlotKind::Ordinary);
+        let pace = WritePace { bytes: TAKEN, within: self.patience };
+        let stream = TokioIo::new(PacedStream::new(stream, pace, self.stage.clone()));
         let router = TowerToHyperService::new(router);
         let service = service_fn(|request| self.answer(&router, request));
         let served = async {
             let mut connection = pin!(builder.serve_connection(stream, service));
-            // If a connection breaks, its client knows; nothing here is to be done about it.
+            // A broken connection is no error of the router, and its client knows of it.
             tokio::select! {
                 _ = &mut connection => return,
                 _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
@@ -134,27 +139,28 @@ impl Connection {
         &self,
         router: &TowerToHyperService<Router>,
         request: hyper::Request<Incoming>,
-    ) -> Result<Response, GivenUp> {
+    ) -> Result<Response, CutOff> {
+        // Noted before the request is served: from here on the connection is not cut for another one.
         if !self.stage.asked() {
-            return Err(GivenUp);
+            return Err(CutOff);
         }
-        let response = if self.kind == Kind::Reserve && !HEALTH.contains(&request.uri().path()) {
+        let response = if self.kind == SlotKind::Reserve && !HEALTH.contains(&request.uri().path()) {
             crowded()
         } else {
             let Ok(response) = router.call(request).await;
             response
         };
-        Ok(response.map(|body| Body::new(Answered::new(body, self.stage.clone()))))
+        Ok(response.map(|body| Body::new(AnswerBody::new(body, self.stage.clone()))))
     }
 }
 
-/// The answer to anything but health while every ordinary connection is busy.
+/// The answer to anything but health probes while every ordinary connection is busy.
 fn crowded() -> Response {
     let why = "every connection is busy; try again later";
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.connections").into_response()
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.connections").into_response()
 }
 
-/// A request whose body breaks off when its next part, or the last one, does not come in time.
+/// Makes the body of a request break off with [`Late`] when its next part, or its end, does not come in time.
 fn patient(request: Request, patience: Duration) -> Request {
     if request.body().is_end_stream() {
         return request;
@@ -181,7 +187,7 @@ fn patient(request: Request, patience: Duration) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::bodies::Bodies;
+    use crate::admin::bodies::BodyBudget;
     use axum::http::HeaderMap;
     use axum::routing::{get, post};
     use std::net::SocketAddr;
@@ -189,11 +195,11 @@ mod tests {
     use tokio::task::JoinHandle;
 
     const HEAD: &str = "GET /livez HTTP/1.1\r\nhost: a\r\n";
-    const PLENTY: Most = Most { ordinary: 100, reserve: 10 };
-    const FEW: Most = Most { ordinary: 4, reserve: 2 };
+    const PLENTY: ConnectionLimits = ConnectionLimits { ordinary: 100, reserve: 10 };
+    const FEW: ConnectionLimits = ConnectionLimits { ordinary: 4, reserve: 2 };
 
-    async fn body(headers: HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
-        Ok(Bodies::new().read(&headers, body, 1 << 20).await?.data)
+    async fn body(headers: HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
+        Ok(BodyBudget::new().read(&headers, body, 1 << 20).await?.data)
     }
 
     fn router() -> Router {
@@ -201,8 +207,12 @@ mod tests {
         ends.route("/stuck", get(std::future::pending::<()>))
     }
 
-    /// A server: where it is, what stops it, and its end.
-    async fn server(router: Router, most: Most, patience: u64) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    /// A server: its address, the sender that stops it, and its task.
+    async fn server(
+        router: Router,
+        most: ConnectionLimits,
+        patience: u64,
+    ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, (stop, stopped)) = (listener.local_addr().unwrap(), oneshot::channel());
         let limits = (most, Duration::from_millis(patience));
@@ -326,18 +336,18 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_nobody_takes_is_broken_off() {
-        struct Told(Option<oneshot::Sender<()>>);
-        impl Drop for Told {
+        struct SendOnDrop(Option<oneshot::Sender<()>>);
+        impl Drop for SendOnDrop {
             fn drop(&mut self) {
-                let _ = self.0.take().map(|told| told.send(()));
+                let _ = self.0.take().map(|dropped| dropped.send(()));
             }
         }
-        let (told, broken_off) = oneshot::channel();
-        let told = Arc::new(std::sync::Mutex::new(Some(told)));
+        let (dropped, broken_off) = oneshot::channel();
+        let dropped = Arc::new(std::sync::Mutex::new(Some(dropped)));
         let endless = async move || {
-            let told = Told(told.lock().unwrap().take());
+            let on_drop = SendOnDrop(dropped.lock().unwrap().take());
             let chunks = stream::repeat(vec![0; 64 << 10]).map(move |chunk| {
-                let _kept = &told;
+                let _kept = &on_drop;
                 Ok::<_, std::io::Error>(chunk)
             });
             Body::from_stream(chunks)

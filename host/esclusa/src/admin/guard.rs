@@ -1,11 +1,11 @@
-//! Who may ask: nobody whose browser was sent here by another site.
+//! Which requests are served: not those that the page of another site makes a browser send.
 //!
-//! A page of another site can make a browser call a listener on this machine. It cannot forge two headers: `Host`,
-//! which names the site where DNS was bent to point here (DNS rebinding), and `Origin`, which names the page. There
-//! is no CORS: no other page may read an answer.
+//! A page of another site can make a browser call a listener on this machine. It cannot forge two headers: `Host`
+//! names the site, even if its DNS entry was changed to point here (DNS rebinding); `Origin` names the page. There is
+//! no CORS: no other page may read an answer.
 
-use super::Admin;
-use super::answer::Refusal;
+use super::AdminServer;
+use super::api_error::ApiError;
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
@@ -15,12 +15,12 @@ use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Lets a request pass whose host is this machine by a name that DNS cannot bend.
-pub async fn host(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+/// Serves a request only if its `Host` is localhost or an address: no DNS entry can make those point elsewhere.
+pub(super) async fn host(State(admin): State<Arc<AdminServer>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !ours(host, admin.listen) {
         let message = format!("host {host:?} is not this router; use localhost or the address that it listens on");
-        return Refusal::new(StatusCode::MISDIRECTED_REQUEST, message).into_response();
+        return ApiError::new(StatusCode::MISDIRECTED_REQUEST, message).into_response();
     }
     next.run(request).await
 }
@@ -35,11 +35,11 @@ fn ours(host: &str, listen: SocketAddr) -> bool {
     ip.is_ok_and(|ip| ip.is_loopback() || ip == listen.ip() || listen.ip().is_unspecified())
 }
 
-/// Lets a request pass that changes nothing, or that no page of another site has made.
-pub async fn origin(request: Request, next: Next) -> Response {
+/// Serves a request that may change something only if no page of another site has made it.
+pub(super) async fn origin(request: Request, next: Next) -> Response {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD);
     if !safe && foreign(request.headers()) {
-        return Refusal::new(StatusCode::FORBIDDEN, "pages of other sites may not do this").into_response();
+        return ApiError::new(StatusCode::FORBIDDEN, "pages of other sites may not do this").into_response();
     }
     next.run(request).await
 }
@@ -54,13 +54,13 @@ fn foreign(headers: &HeaderMap) -> bool {
     site || !own
 }
 
-/// Headers of what the router itself says.
-pub async fn headers(request: Request, next: Next) -> Response {
+/// Headers for answers of the router itself.
+pub(super) async fn headers(request: Request, next: Next) -> Response {
     with(next.run(request).await, "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 }
 
-/// Headers of what plugins say: a page of theirs is no page of ours, whatever it holds.
-pub async fn ingest_headers(request: Request, next: Next) -> Response {
+/// Headers for answers of plugins: sandboxed, so that a page from a plugin cannot act as a page of the router.
+pub(super) async fn ingest_headers(request: Request, next: Next) -> Response {
     with(next.run(request).await, "sandbox; default-src 'none'")
 }
 

@@ -1,11 +1,12 @@
-//! Health: whether the process lives, and whether it should get traffic. The health of a route is told, and does not
-//! count for the process: the other routes go on.
+//! Health: whether the process lives, and whether it should get traffic. The answers show the health of each route,
+//! but a failing route does not make the process unready: the other routes go on.
 
-use super::Admin;
-use super::answer::Refusal;
-use super::question;
+use super::AdminServer;
+use super::api_error::ApiError;
+use super::extract;
 use crate::runtime::health::Health;
-use crate::runtime::status::{OutputStatus, RouteStatus};
+use crate::runtime::output_status::OutputStatus;
+use crate::runtime::status::RouteStatus;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -16,27 +17,27 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The process lives, whatever the world around it does.
-pub async fn live() -> Json<Value> {
+/// Liveness: the process serves requests, whatever the state of its routes and of the services around it.
+pub(super) async fn live() -> Json<Value> {
     Json(json!({"status": "live"}))
 }
 
-/// Whatever is asked of a router that is starting.
-pub async fn starting() -> (StatusCode, [(HeaderName, &'static str); 1], Json<Value>) {
+/// The answer to every request while the router is starting.
+pub(super) async fn starting() -> (StatusCode, [(HeaderName, &'static str); 1], Json<Value>) {
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], Json(json!({"status": "starting"})))
 }
 
-/// The router takes events: it is not stopping, and its store can be written. With `?route=NAME`: and that route does its
-/// work.
-pub async fn ready(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Response, Refusal> {
+/// Readiness: the router is not stopping, and its store can be written. With `?route=NAME` that route has to be
+/// healthy, too.
+pub(super) async fn ready(State(admin): State<Arc<AdminServer>>, uri: Uri) -> Result<Response, ApiError> {
     if admin.draining() {
         return Ok((StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "draining"}))).into_response());
     }
     let shown = admin.snapshot.show(&admin.runtime).await?;
     let (mut status, mut body) = shown.ready.clone();
-    if let Some(name) = question::parameter(&uri, "route") {
+    if let Some(name) = extract::parameter(&uri, "route") {
         let route = shown.status.routes.iter().find(|route| route.name == name).ok_or_else(|| {
-            Refusal::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")).code("route.unknown")
+            ApiError::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")).code("route.unknown")
         })?;
         if status == StatusCode::OK {
             (status, body) = of(route);
@@ -45,29 +46,30 @@ pub async fn ready(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Response
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// A route as readiness tells of it.
+/// A route in the answer of readiness.
 #[derive(Serialize)]
-struct Told<'a> {
+struct RouteReadiness<'a> {
     route: &'a str,
     source: &'a str,
     #[serde(flatten)]
     health: &'a Health,
-    /// Its outputs that fail, or hold back messages.
+    /// Its outputs that fail or have messages that are not delivered yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<&'a OutputStatus>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> RouteReadiness<'a> {
     fn new(route: &'a RouteStatus) -> Self {
         let waits = |output: &&OutputStatus| output.messages.as_ref().is_some_and(|messages| messages.pending > 0);
         let outputs = route.outputs.iter().filter(|output| output.failing() || waits(output)).collect();
-        Told { route: &route.name, source: &route.source, health: &route.health, outputs }
+        RouteReadiness { route: &route.name, source: &route.source, health: &route.health, outputs }
     }
 }
 
-/// Whether the process takes events, and how each route is doing; `unwritable`: why its store cannot be written.
-pub fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (StatusCode, Bytes) {
-    let routes: Vec<Told<'_>> = routes.iter().map(Told::new).collect();
+/// The answer of readiness for the process, with the health of each route. `unwritable`: why the store cannot be
+/// written.
+pub(super) fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (StatusCode, Bytes) {
+    let routes: Vec<RouteReadiness<'_>> = routes.iter().map(RouteReadiness::new).collect();
     match unwritable {
         None => (StatusCode::OK, bytes(&json!({"status": "ready", "routes": routes}))),
         Some(why) => {
@@ -77,11 +79,11 @@ pub fn readiness(unwritable: Option<String>, routes: &[RouteStatus]) -> (StatusC
     }
 }
 
-/// Whether a route does its work.
+/// The answer of readiness for one route.
 fn of(route: &RouteStatus) -> (StatusCode, Bytes) {
     let (code, status) =
         if route.health.healthy { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
-    (code, bytes(&json!({"status": status, "routes": [Told::new(route)]})))
+    (code, bytes(&json!({"status": status, "routes": [RouteReadiness::new(route)]})))
 }
 
 fn bytes(body: &Value) -> Bytes {

@@ -1,10 +1,11 @@
 //! `/ingest/NAME`: events from outside, for sources of kind `http`.
 //!
-//! Without `reply` the answer comes after the durable write; with it, after the commit, and it is the plugin's.
+//! Without `reply` the request is answered once its events are durable. With `reply` the plugin answers it, after the
+//! commit.
 
-use super::Admin;
-use super::answer::Refusal;
-use super::question::{Path, parameter};
+use super::AdminServer;
+use super::api_error::ApiError;
+use super::extract::{PathParams, media_type, parameter};
 use crate::intake;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -14,37 +15,37 @@ use esclusa_config::plan::Source;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes that the key of a request's events may have.
+/// Most bytes of a key.
 const KEY: usize = 1024;
 
-/// Headers that a plugin never sees.
+/// Headers that are not passed to plugins.
 const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-esclusa-key"];
 
 /// A request to the source itself.
-pub async fn ingest(
-    State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+pub(super) async fn ingest(
+    State(admin): State<Arc<AdminServer>>,
+    PathParams(name): PathParams<String>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     take(&admin, &name, "/", request).await
 }
 
 /// A request below the source.
-pub async fn ingest_below(
-    State(admin): State<Arc<Admin>>,
-    Path((name, rest)): Path<(String, String)>,
+pub(super) async fn ingest_below(
+    State(admin): State<Arc<AdminServer>>,
+    PathParams((name, rest)): PathParams<(String, String)>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     take(&admin, &name, &format!("/{rest}"), request).await
 }
 
-async fn take(admin: &Arc<Admin>, name: &str, path: &str, request: Request) -> Result<Response, Refusal> {
+async fn take(admin: &Arc<AdminServer>, name: &str, path: &str, request: Request) -> Result<Response, ApiError> {
     if admin.draining() {
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the router is stopping"));
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the router is stopping"));
     }
     let loaded = admin.runtime.loaded();
     let Some(Source::Http { reply, max_body, timeout, .. }) = loaded.plan.sources.get(name) else {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no source {name:?} of kind http")));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no source {name:?} of kind http")));
     };
     let (parts, body) = request.into_parts();
     if *reply {
@@ -54,13 +55,14 @@ async fn take(admin: &Arc<Admin>, name: &str, path: &str, request: Request) -> R
     }
     let way = format!("events go in with POST /ingest/{name}");
     if path != "/" {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, way));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, way));
     }
     if parts.method != Method::POST {
-        let mut refused = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, way).into_response();
+        let mut refused = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, way).into_response();
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return Ok(refused);
     }
+    // The key is checked before the body is read: a bad request takes no share of the budget.
     let key = key(&parts.headers, &parts.uri)?;
     let mut held = admin.bodies.read(&parts.headers, body, *max_body).await?;
     let data = std::mem::take(&mut held.data);
@@ -76,35 +78,35 @@ async fn take(admin: &Arc<Admin>, name: &str, path: &str, request: Request) -> R
     admin.put(StatusCode::ACCEPTED, name.to_owned(), records, held).await
 }
 
-/// The partition key of a request's events, each of which has a copy of it.
-fn key(headers: &HeaderMap, uri: &Uri) -> Result<String, Refusal> {
+/// The partition key of a request's events. It is bounded because each event has a copy of it.
+fn key(headers: &HeaderMap, uri: &Uri) -> Result<String, ApiError> {
     let key = headers.get("x-esclusa-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
     let key = key.or_else(|| parameter(uri, "key")).unwrap_or_default();
     if key.len() > KEY {
         let why = format!("a key may have {KEY} bytes, this one has {}", key.len());
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, why).code("limit.key"));
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, why).code("limit.key"));
     }
     Ok(key)
 }
 
-/// True if the content type says that each line is an event; else the whole body is one.
+/// True if the content type says that each line is an event; else the whole body is one event.
 fn lines(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    matches!(kind.as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines")
+    matches!(media_type(headers).as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines")
 }
 
-/// Asks the plugin, and gives its answer.
+/// Passes the request to the route of the source, and answers with the plugin's reply.
 async fn ask(
-    admin: &Admin,
+    admin: &AdminServer,
     name: &str,
     path: &str,
     parts: &Parts,
     data: Vec<u8>,
     timeout: Duration,
-) -> Result<Response, Refusal> {
-    let unavailable = |why: String| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
-    let desk = admin.runtime.desk(name).ok_or_else(|| unavailable(format!("no route reads from source {name:?}")))?;
+) -> Result<Response, ApiError> {
+    let unavailable = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    let http_source =
+        admin.runtime.http_source(name).ok_or_else(|| unavailable(format!("no route reads from source {name:?}")))?;
+    // No route would take the request, and the client would wait for its timeout.
     if admin.runtime.rests(name) {
         return Err(unavailable(format!("the routes that read from source {name:?} are paused or halted")));
     }
@@ -115,14 +117,18 @@ async fn ask(
             attributes.push((format!("header.{header}"), value.to_owned()));
         }
     }
-    let answer = tokio::time::timeout(timeout, desk.ask(data, attributes)).await;
+    let answer = tokio::time::timeout(timeout, http_source.ask(data, attributes)).await;
     let answer = answer.map_err(|_| {
-        Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("no answer within {timeout:?}; it may still be worked on"))
+        ApiError::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("no answer within {timeout:?}; the request may still be carried out"),
+        )
     })?;
     let answer = answer.map_err(|why| unavailable(why.to_string()))?;
+    // A 1xx status cannot end a request.
     let status = StatusCode::from_u16(answer.status).ok().filter(|status| !status.is_informational());
     let status = status.ok_or_else(|| {
-        Refusal::new(StatusCode::BAD_GATEWAY, format!("the plugin answered with status {}", answer.status))
+        ApiError::new(StatusCode::BAD_GATEWAY, format!("the plugin answered with status {}", answer.status))
     })?;
     let kind =
         HeaderValue::from_str(&answer.content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));

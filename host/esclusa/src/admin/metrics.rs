@@ -1,9 +1,10 @@
 //! `/metrics`: the status in Prometheus' text format. `docs/reference/metrics.md` lists every name.
 //!
-//! Labels are bounded: they hold names that are or were in routes.toml and words of ours, never anything out of an event.
+//! Labels are bounded: their values are names that are or were in routes.toml and words of the router, never anything
+//! from an event.
 
-use super::Admin;
-use super::answer::Refusal;
+use super::AdminServer;
+use super::api_error::ApiError;
 use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -12,7 +13,7 @@ use esclusa_pipeline::output_meter::OutputReading;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// A metric that every route has.
+/// A metric of each route.
 struct Metric {
     name: &'static str,
     kind: &'static str,
@@ -28,15 +29,15 @@ const fn gauge(name: &'static str, about: &'static str, value: fn(&RouteStatus) 
     Metric { name, kind: "gauge", about, value }
 }
 
-/// Routes that were removed have it too, as long as they have letters.
-const LETTERS: &str = "esclusa_dead_letters";
+/// Removed routes have this metric, too, as long as they have dead letters.
+const DEAD_LETTERS: &str = "esclusa_dead_letters";
 
 const METRICS: &[Metric] = &[
     gauge("esclusa_route_healthy", "1 while the route does its work.", |r| f64::from(u8::from(r.health.healthy))),
     gauge("esclusa_events_in_flight", "Events taken from the source and not settled.", |r| r.reading.in_flight as f64),
     gauge("esclusa_in_flight_bytes", "Bytes of events in flight.", |r| r.in_flight_bytes as f64),
-    gauge(LETTERS, "Events in the embedded dead letters.", |r| r.dead_letters as f64),
-    counter("esclusa_events_returned_total", "Times that events were given back to their queue.", |r| {
+    gauge(DEAD_LETTERS, "Events in the embedded dead letters.", |r| r.dead_letters as f64),
+    counter("esclusa_events_released_total", "Times that events were released: they went back to their queue.", |r| {
         r.reading.released as f64
     }),
     counter("esclusa_plugin_calls_total", "Calls of the plugin.", |r| r.reading.calls as f64),
@@ -51,14 +52,14 @@ const METRICS: &[Metric] = &[
     counter("esclusa_messages_sent_total", "Messages sent outside.", |r| r.reading.sent as f64),
 ];
 
-/// What one can know of shards.
-type Known = fn(&ShardsStatus) -> Option<f64>;
+/// The value of a metric of shards; `None` if the service has not said.
+type ShardsValue = fn(&ShardsStatus) -> Option<f64>;
 
 /// Metrics of routes whose source has shards: name, kind, meaning.
-const SHARDS: &[(&str, &str, &str, Known)] = &[
+const SHARDS: &[(&str, &str, &str, ShardsValue)] = &[
     ("esclusa_shards", "gauge", "Shards that this process works on.", |s| Some(s.working as f64)),
     ("esclusa_shards_unowned", "gauge", "Shards that no process works on.", |s| Some(s.unowned as f64)),
-    ("esclusa_shards_behind_seconds", "gauge", "How far the shard is behind that is furthest behind.", |s| {
+    ("esclusa_shards_behind_seconds", "gauge", "How far behind the shard is that is furthest behind.", |s| {
         Some(s.behind_millis? as f64 / 1e3)
     }),
     ("esclusa_shards_gaps_total", "counter", "Times that records may have been trimmed before they were read.", |s| {
@@ -66,14 +67,14 @@ const SHARDS: &[(&str, &str, &str, Known)] = &[
     }),
 ];
 
-/// What one can know of an output; the time is in milliseconds since the Unix epoch.
+/// The value of a metric of an output; the second argument is the time now, in milliseconds since the Unix epoch.
 type OfOutput = fn(&OutputReading, u64) -> f64;
 
 /// Metrics of outputs outside of the engine: name, kind, meaning.
 const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
     ("esclusa_output_pending_messages", "gauge", "Messages that are not delivered yet.", |o, _| o.pending as f64),
     ("esclusa_output_oldest_pending_seconds", "gauge", "How long the oldest of them has waited.", |o, now| {
-        o.oldest.map_or(0.0, |since| now.saturating_sub(since) as f64 / 1e3)
+        o.oldest.map_or(0.0, |since| now.saturating_sub(since.millis()) as f64 / 1e3)
     }),
     ("esclusa_output_failed_tries_in_a_row", "gauge", "Tries that failed since the output last worked.", |o, _| {
         f64::from(o.failed_in_a_row)
@@ -83,15 +84,15 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
     ("esclusa_output_sent_total", "counter", "Messages sent.", |o, _| o.sent as f64),
 ];
 
-/// The status as text for Prometheus.
-pub async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
+/// Answers the metrics.
+pub(crate) async fn metrics(State(admin): State<Arc<AdminServer>>) -> Result<Response, ApiError> {
     let shown = admin.snapshot.show(&admin.runtime).await?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shown.metrics.clone()).into_response())
 }
 
-/// Every metric of a status.
+/// Every metric of a status, as text for Prometheus.
 #[must_use]
-pub fn render(status: &Status) -> String {
+pub(crate) fn render(status: &Status) -> String {
     let mut out = String::new();
     head(&mut out, "esclusa_build_info", "gauge", "The version that runs.");
     line(&mut out, "esclusa_build_info", &[("version", &status.version)], 1.0);
@@ -128,9 +129,9 @@ pub fn render(status: &Status) -> String {
         for route in &status.routes {
             line(&mut out, metric.name, &[("route", &route.name)], (metric.value)(route));
         }
-        if metric.name == LETTERS {
-            for (route, count) in &status.left_letters {
-                line(&mut out, LETTERS, &[("route", route)], *count as f64);
+        if metric.name == DEAD_LETTERS {
+            for (route, count) in &status.left_dead_letters {
+                line(&mut out, DEAD_LETTERS, &[("route", route)], *count as f64);
             }
         }
     }
@@ -178,8 +179,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn status() -> Status {
-        let left_letters = [("web".to_owned(), 4)].into();
-        Status { version: "1".into(), pid: 1, now: 0, routes: Vec::new(), left_letters, reloads: Vec::new() }
+        let left_dead_letters = [("web".to_owned(), 4)].into();
+        Status { version: "1".into(), pid: 1, now: 0, routes: Vec::new(), left_dead_letters, reloads: Vec::new() }
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! What health and metrics tell: taken from the router by one thread at a time, for all that have asked before.
+//! The state of the router for health and metrics. One thread at a time looks at the router, for all requests that
+//! came before it began.
 
-use super::answer::Refusal;
+use super::api_error::ApiError;
 use super::health;
 use super::metrics;
-use super::work::blocking;
+use super::work_limits::blocking;
 use crate::runtime::Runtime;
 use crate::runtime::status::Status;
 use axum::body::Bytes;
@@ -12,29 +13,29 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// The router at one moment, as health and metrics show it.
-pub struct Shown {
-    /// The router.
+/// The state of the router at one moment.
+pub(super) struct RouterView {
+    /// The status.
     pub status: Status,
-    /// Whether it can do its work, and the health of each route.
+    /// The answer of readiness.
     pub ready: (StatusCode, Bytes),
-    /// Its metrics as text.
+    /// The metrics as text.
     pub metrics: Bytes,
 }
 
-/// When a snapshot was begun, and what it shows.
-type Taken = (Instant, Arc<Shown>);
+/// When the last look at the router began, and the state that it found.
+type LastView = (Instant, Arc<RouterView>);
 
-/// The last snapshot.
+/// The last state that was looked at.
 #[derive(Default)]
-pub struct Snapshot(Arc<Mutex<Option<Taken>>>);
+pub(super) struct Snapshot(Arc<Mutex<Option<LastView>>>);
 
 impl Snapshot {
-    /// The router as it is now, or was since this was asked.
+    /// The state of the router, as of this call or later.
     ///
     /// # Errors
-    /// The router cannot be looked at.
-    pub async fn show(&self, runtime: &Arc<Runtime>) -> Result<Arc<Shown>, Refusal> {
+    /// The thread that looked at the router panicked.
+    pub(super) async fn show(&self, runtime: &Arc<Runtime>) -> Result<Arc<RouterView>, ApiError> {
         let asked = Instant::now();
         let mut last = self.0.clone().lock_owned().await;
         if let Some((begun, shown)) = &*last
@@ -43,7 +44,8 @@ impl Snapshot {
             return Ok(shown.clone());
         }
         let runtime = runtime.clone();
-        // The lock goes along: a client that leaves does not have another snapshot begun beside this one.
+        // The lock is held by the thread, not by this future: when a client leaves, no second look begins beside this
+        // one.
         blocking(move || {
             let begun = Instant::now();
             let shown = Arc::new(take(&runtime));
@@ -54,9 +56,9 @@ impl Snapshot {
     }
 }
 
-fn take(runtime: &Runtime) -> Shown {
+fn take(runtime: &Runtime) -> RouterView {
     let status = runtime.status();
     let ready = health::readiness(runtime.store().unwritable(), &status.routes);
     let metrics = metrics::render(&status).into();
-    Shown { status, ready, metrics }
+    RouterView { status, ready, metrics }
 }

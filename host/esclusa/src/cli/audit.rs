@@ -1,22 +1,22 @@
-//! `esclusa audit`: the account of every route; exit 1 where one does not add up.
+//! `esclusa audit`: the account of every route; exit 1 if one does not add up.
 
-use super::reach::{Reach, reach};
-use super::{Global, print};
-use crate::audit::{self, Account};
-use crate::exit::Exit;
+use super::connect::{RouterOrStore, connect};
+use super::{GlobalArgs, print};
+use crate::audit::{self, RouteAccount};
+use crate::cli::Exit;
 use anyhow::Result;
 
 /// Audits a running router, or the store of a stopped one.
-pub async fn audit(global: &Global) -> Result<Exit> {
-    let (running, accounts) = match reach(global).await? {
-        Reach::Running(client) => (true, client.get::<Vec<Account>>("/api/v1/audit").await?),
-        Reach::Stopped(store, plan) => (false, audit::stopped(&store, &plan).await?),
+pub(super) async fn audit(global: &GlobalArgs) -> Result<Exit> {
+    let (running, accounts) = match connect(global).await? {
+        RouterOrStore::Router(client) => (true, client.get::<Vec<RouteAccount>>("/api/v1/audit").await?),
+        RouterOrStore::Store(store, plan) => (false, audit::stopped(&store, &plan).await?),
     };
     if global.json {
         print::json(&serde_json::json!({"running": running, "accounts": accounts}))?;
     } else {
         if !running {
-            print::message("not running; this is what the store knows");
+            print::message("not running; these are the figures of the store");
         }
         let heading = [
             "ROUTE",
@@ -37,7 +37,7 @@ pub async fn audit(global: &Global) -> Result<Exit> {
     Ok(if wrong { Exit::Failed } else { Exit::Ok })
 }
 
-fn row(account: &Account) -> [String; 11] {
+fn row(account: &RouteAccount) -> [String; 11] {
     let counts = account.counts;
     [
         account.route.clone(),

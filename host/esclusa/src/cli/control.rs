@@ -1,49 +1,49 @@
-//! Commands that change what a running router does.
+//! `esclusa pause`, `resume` and `reload`: commands that need a running router.
 
-use super::reach::{escape, router};
-use super::{Global, print};
-use crate::exit::Exit;
+use super::connect::{escape, require_router};
+use super::{GlobalArgs, print};
+use crate::cli::Exit;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// `esclusa pause` and `esclusa resume`.
 #[derive(Debug, clap::Args)]
-pub struct Route {
+pub(super) struct RouteArgs {
     /// Name of the route
     route: String,
 }
 
-/// What the router did.
+/// The answer of the router.
 #[derive(Debug, Serialize, Deserialize)]
-struct Told {
+struct ControlAnswer {
     message: String,
 }
 
-impl Route {
-    /// Does `what` to the route.
-    pub async fn set(&self, global: &Global, what: &str) -> Result<Exit> {
-        let path = format!("/api/v1/routes/{}/{what}", escape(&self.route));
-        tell(global, router(global).await?.post(&path, &()).await?)
+impl RouteArgs {
+    /// Sends `action`, pause or resume, for the route.
+    pub(super) async fn set(&self, global: &GlobalArgs, action: &str) -> Result<Exit> {
+        let path = format!("/api/v1/routes/{}/{action}", escape(&self.route));
+        print_answer(global, require_router(global).await?.post(&path, &()).await?)
     }
 }
 
 /// `esclusa reload`.
-pub async fn reload(global: &Global) -> Result<Exit> {
-    match router(global).await?.post("/api/v1/reload", &()).await {
-        Ok(told) => tell(global, told),
+pub(super) async fn reload(global: &GlobalArgs) -> Result<Exit> {
+    match require_router(global).await?.post("/api/v1/reload", &()).await {
+        Ok(answer) => print_answer(global, answer),
         Err(error) => {
-            // A file with mistakes is told as every command tells it.
+            // If the file has mistakes, they are shown with their lines, as every command shows them.
             global.load_quietly()?;
             Err(error)
         }
     }
 }
 
-fn tell(global: &Global, told: Told) -> Result<Exit> {
+fn print_answer(global: &GlobalArgs, answer: ControlAnswer) -> Result<Exit> {
     if global.json {
-        print::json(&told)?;
+        print::json(&answer)?;
     } else {
-        print::message(&told.message);
+        print::message(&answer.message);
     }
     Ok(Exit::Ok)
 }

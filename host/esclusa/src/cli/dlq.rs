@@ -1,92 +1,93 @@
-//! `esclusa dlq`: dead letters are read, replayed and dropped.
+//! `esclusa dlq`: lists, shows, redrives and drops dead letters.
 //!
-//! A replay goes letter by letter: delivered, confirmed, removed. Stopping the command at any moment loses nothing.
+//! Dead letters are redriven one at a time: delivered, committed, removed. Stopping the command at any moment loses
+//! nothing.
 
-mod desk;
+mod access;
 
-use super::{Global, Misused, print};
-use crate::exit::Exit;
-use crate::letters::{Letter, Query};
+use super::{GlobalArgs, UsageError, print};
+use crate::cli::Exit;
+use crate::dead_letters::{DeadLetterQuery, StoredDeadLetter};
+use access::DeadLetterAccess;
 use anyhow::Result;
-use desk::Desk;
 use serde_json::json;
 use std::time::Duration;
 
-/// Bytes of a payload that a list shows at most.
+/// Most bytes of a payload in a list.
 const PREVIEW: usize = 200;
 
 /// `esclusa dlq`.
 #[derive(Debug, clap::Subcommand)]
-pub enum Dlq {
+pub(super) enum DlqCommand {
     /// List dead letters
     #[command(after_help = "Example:\n  esclusa dlq ls --route orders --where '{\"data\": {\"country\": [\"IT\"]}}'")]
     Ls {
         #[command(flatten)]
-        which: Which,
-        /// At most so many
+        which: DeadLetterFilter,
+        /// List at most this many
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
     /// Show everything that is known of a dead letter
     #[command(after_help = "Example:\n  esclusa dlq show 17")]
     Show {
-        /// Its number, from `esclusa dlq ls`
+        /// The number of the dead letter, from `esclusa dlq ls`
         id: u64,
     },
-    /// Deliver dead letters to their route again; each is removed once that has worked
+    /// Deliver dead letters to their route again; each is removed when its delivery is confirmed
     #[command(
-        after_help = "Examples:\n  esclusa dlq replay 17\n  esclusa dlq replay --route orders --rate 10/s\n  esclusa dlq replay --all --dry-run"
+        after_help = "Examples:\n  esclusa dlq redrive 17\n  esclusa dlq redrive --route orders --rate 10/s\n  esclusa dlq redrive --all --dry-run"
     )]
-    Replay {
+    Redrive {
         #[command(flatten)]
-        chosen: Chosen,
-        /// At most so many in a time, such as 10/s or 100/m
+        chosen: ChosenDeadLetters,
+        /// Redrive at most this many in a time, such as 10/s or 100/m
         #[arg(long, value_parser = rate)]
         rate: Option<Duration>,
-        /// Only tell what would be replayed
+        /// Only list the dead letters that would be redriven
         #[arg(long)]
         dry_run: bool,
     },
-    /// Throw dead letters away
+    /// Delete dead letters
     #[command(after_help = "Example:\n  esclusa dlq drop 17")]
     Drop {
         #[command(flatten)]
-        chosen: Chosen,
-        /// Needed where letters are not named by their numbers
+        chosen: ChosenDeadLetters,
+        /// Required if the dead letters are not selected by number
         #[arg(long)]
         yes: bool,
     },
 }
 
-/// Which letters.
+/// A selection of dead letters.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Which {
-    /// Of this route
+pub(super) struct DeadLetterFilter {
+    /// Dead letters of this route
     #[arg(long)]
     route: Option<String>,
-    /// With this code, such as rejected or plugin.trap
+    /// Dead letters with this code, such as rejected or plugin.trap
     #[arg(long)]
     code: Option<String>,
-    /// Whose event matches this pattern: JSON, as in a route's filter
+    /// Dead letters whose event matches this pattern: JSON, as in a route's filter
     #[arg(long = "where", value_name = "PATTERN")]
     pattern: Option<String>,
 }
 
-/// Letters by number, or those that fit.
+/// Dead letters by number, or those that a filter selects.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Chosen {
-    /// Their numbers
+pub(super) struct ChosenDeadLetters {
+    /// Numbers of dead letters
     ids: Vec<u64>,
     #[command(flatten)]
-    which: Which,
-    /// All of them
+    which: DeadLetterFilter,
+    /// All dead letters
     #[arg(long)]
     all: bool,
 }
 
-impl Which {
-    fn query(&self, preview: Option<usize>) -> Query {
-        Query {
+impl DeadLetterFilter {
+    fn query(&self, preview: Option<usize>) -> DeadLetterQuery {
+        DeadLetterQuery {
             route: self.route.clone(),
             code: self.code.clone(),
             pattern: self.pattern.clone(),
@@ -102,7 +103,7 @@ impl Which {
 }
 
 fn rate(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no rate: write 10/s or 100/m");
+    let wrong = || format!("{text:?} is not a rate: write 10/s or 100/m");
     let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
     let number: u32 = number.trim().parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
     let unit = match unit.trim() {
@@ -114,113 +115,120 @@ fn rate(text: &str) -> Result<Duration, String> {
     Ok(unit / number)
 }
 
-impl Dlq {
-    /// Does it.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
-        let desk = Desk::open(global).await?;
+impl DlqCommand {
+    /// Runs the command.
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
+        let access = DeadLetterAccess::open(global).await?;
         let which = match self {
-            Dlq::Ls { which, .. } => Some(which),
-            Dlq::Show { .. } => None,
-            Dlq::Replay { chosen, .. } | Dlq::Drop { chosen, .. } => Some(&chosen.which),
+            DlqCommand::Ls { which, .. } => Some(which),
+            DlqCommand::Show { .. } => None,
+            DlqCommand::Redrive { chosen, .. } | DlqCommand::Drop { chosen, .. } => Some(&chosen.which),
         };
-        desk.check(which.and_then(|which| which.route.as_ref())).await?;
+        // A misspelt route would look like a route without dead letters.
+        access.check(which.and_then(|which| which.route.as_ref())).await?;
         match self {
-            Dlq::Ls { which, limit } => {
+            DlqCommand::Ls { which, limit } => {
                 let preview = if global.json { None } else { Some(PREVIEW) };
-                list(global, &desk.select(which.query(preview), *limit).await?, *limit)
+                list(global, &access.select(which.query(preview), *limit).await?, *limit)
             }
-            Dlq::Show { id } => show(global, &desk.show(*id).await?),
-            Dlq::Replay { chosen, rate, dry_run } => replay_all(global, &desk, chosen, *rate, *dry_run).await,
-            Dlq::Drop { chosen, yes } => drop_all(global, &desk, chosen, *yes).await,
+            DlqCommand::Show { id } => show(global, &access.show(*id).await?),
+            DlqCommand::Redrive { chosen, rate, dry_run } => {
+                redrive_all(global, &access, chosen, *rate, *dry_run).await
+            }
+            DlqCommand::Drop { chosen, yes } => drop_all(global, &access, chosen, *yes).await,
         }
     }
 }
 
-fn list(global: &Global, letters: &[Letter], limit: usize) -> Result<Exit> {
+fn list(global: &GlobalArgs, dead_letters: &[StoredDeadLetter], limit: usize) -> Result<Exit> {
     if global.json {
-        letters.iter().try_for_each(print::json)?;
+        dead_letters.iter().try_for_each(print::json)?;
         return Ok(Exit::Ok);
     }
-    let row = |Letter { id, letter, .. }: &Letter| {
-        let what = letter.output.as_ref().map_or_else(|| letter.event.clone(), |output| format!("message to {output}"));
-        let payload = String::from_utf8_lossy(&letter.data).into_owned();
+    let row = |StoredDeadLetter { id, dead_letter, .. }: &StoredDeadLetter| {
+        let what = dead_letter
+            .output
+            .as_ref()
+            .map_or_else(|| dead_letter.event.clone(), |output| format!("message to {output}"));
+        let payload = String::from_utf8_lossy(&dead_letter.data).into_owned();
         [
             id.to_string(),
-            print::time(letter.died),
-            letter.route.clone(),
+            print::time(dead_letter.died.millis()),
+            dead_letter.route.clone(),
             print::short(&what, 40),
-            letter.attempts.to_string(),
-            letter.code.clone(),
-            print::short(&letter.reason, 60),
+            dead_letter.attempts.to_string(),
+            dead_letter.code.clone(),
+            print::short(&dead_letter.reason, 60),
             print::short(&payload, 60),
         ]
     };
     print::table(
         ["ID", "DIED", "ROUTE", "EVENT", "TRIED", "CODE", "REASON", "PAYLOAD"],
-        &letters.iter().map(row).collect::<Vec<_>>(),
+        &dead_letters.iter().map(row).collect::<Vec<_>>(),
     )?;
-    if letters.len() == limit {
+    if dead_letters.len() == limit {
         print::message(&format!("the first {limit}; --limit shows more"));
     }
     Ok(Exit::Ok)
 }
 
-fn show(global: &Global, letter: &Letter) -> Result<Exit> {
+fn show(global: &GlobalArgs, dead_letter: &StoredDeadLetter) -> Result<Exit> {
     if global.json {
-        print::json(letter)?;
+        print::json(dead_letter)?;
         return Ok(Exit::Ok);
     }
-    let Letter { id, size, letter } = letter;
+    let StoredDeadLetter { id, size, dead_letter } = dead_letter;
     let facts = [
         ("dead letter", id.to_string()),
-        ("route", letter.route.clone()),
-        ("died", print::time(letter.died)),
-        ("code", letter.code.clone()),
-        ("reason", print::visible(&letter.reason)),
-        ("tried", format!("{} time(s)", letter.attempts)),
-        ("source", format!("{} ({}), lane {:?}", letter.source, letter.kind, letter.lane)),
-        ("event", print::visible(&letter.event)),
-        ("accepted", print::time(letter.timestamp)),
-        ("key", print::visible(&letter.key)),
-        ("plugin", format!("{} ({})", letter.plugin, letter.digest.get(..12).unwrap_or_default())),
-        ("output", letter.output.clone().unwrap_or_default()),
+        ("route", dead_letter.route.clone()),
+        ("died", print::time(dead_letter.died.millis())),
+        ("code", dead_letter.code.clone()),
+        ("reason", print::visible(&dead_letter.reason)),
+        ("tried", format!("{} time(s)", dead_letter.attempts)),
+        ("source", format!("{} ({}), lane {:?}", dead_letter.source, dead_letter.kind, dead_letter.lane)),
+        ("event", print::visible(&dead_letter.event)),
+        ("accepted", print::time(dead_letter.timestamp.millis())),
+        ("key", print::visible(&dead_letter.key)),
+        ("plugin", format!("{} ({})", dead_letter.plugin, dead_letter.digest.get(..12).unwrap_or_default())),
+        ("output", dead_letter.output.clone().unwrap_or_default()),
     ];
     for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
         print::line(&format!("{name:12} {value}"))?;
     }
-    for (name, value) in &letter.attributes {
+    for (name, value) in &dead_letter.attributes {
         print::line(&format!("{:12} {} = {}", "attribute", print::visible(name), print::visible(value)))?;
     }
-    let trace = letter.backtrace.iter().flat_map(|trace| trace.lines()).map(|line| ("backtrace", line.to_owned()));
-    let logs = letter.logs.iter().map(|line| ("log", line.clone()));
+    let trace = dead_letter.backtrace.iter().flat_map(|trace| trace.lines()).map(|line| ("backtrace", line.to_owned()));
+    let logs = dead_letter.logs.iter().map(|line| ("log", line.clone()));
     for (name, line) in trace.chain(logs) {
         print::line(&format!("{name:12} {}", print::visible(&line)))?;
     }
     print::line(&format!("{:12} {} bytes", "payload", size))?;
-    print::line(&print::visible(&String::from_utf8_lossy(&letter.data)))?;
+    print::line(&print::visible(&String::from_utf8_lossy(&dead_letter.data)))?;
     Ok(Exit::Ok)
 }
 
-async fn replay_all(
-    global: &Global,
-    desk: &Desk,
-    chosen: &Chosen,
+async fn redrive_all(
+    global: &GlobalArgs,
+    access: &DeadLetterAccess,
+    chosen: &ChosenDeadLetters,
     rate: Option<Duration>,
     dry_run: bool,
 ) -> Result<Exit> {
-    let letters = desk.chosen(chosen).await?;
+    let dead_letters = access.chosen(chosen).await?;
     if dry_run {
-        print::message(&format!("{} dead letter(s) would be replayed", letters.len()));
-        return list(global, &letters, usize::MAX);
+        print::message(&format!("{} dead letter(s) would be redriven", dead_letters.len()));
+        return list(global, &dead_letters, usize::MAX);
     }
+    // The first tick comes at once.
     let mut pace = rate.map(tokio::time::interval);
-    let (mut replayed, mut failed) = (0, 0);
-    for Letter { id, letter, .. } in &letters {
+    let (mut redriven, mut failed) = (0, 0);
+    for StoredDeadLetter { id, dead_letter, .. } in &dead_letters {
         if let Some(pace) = &mut pace {
             pace.tick().await;
         }
-        match desk.replay(*id, &letter.route).await {
-            Ok(()) => replayed += 1,
+        match access.redrive(*id, &dead_letter.route).await {
+            Ok(()) => redriven += 1,
             Err(error) => {
                 failed += 1;
                 print::message(&format!("{id} stays: {}", print::visible(&format!("{error:#}"))));
@@ -228,19 +236,27 @@ async fn replay_all(
         }
     }
     if global.json {
-        print::json(&json!({"replayed": replayed, "failed": failed}))?;
+        print::json(&json!({"redriven": redriven, "failed": failed}))?;
     } else {
-        print::message(&format!("{replayed} replayed, {failed} failed"));
+        print::message(&format!("{redriven} redriven, {failed} failed"));
     }
     Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
 }
 
-async fn drop_all(global: &Global, desk: &Desk, chosen: &Chosen, yes: bool) -> Result<Exit> {
-    let letters = desk.chosen(chosen).await?;
+async fn drop_all(
+    global: &GlobalArgs,
+    access: &DeadLetterAccess,
+    chosen: &ChosenDeadLetters,
+    yes: bool,
+) -> Result<Exit> {
+    let dead_letters = access.chosen(chosen).await?;
+    // A filter may select more than its author expects; numbers were read from a list.
     if chosen.ids.is_empty() && !yes {
-        return Err(Misused(format!("{} dead letter(s) would be gone for good; add --yes", letters.len())).into());
+        return Err(
+            UsageError(format!("{} dead letter(s) would be gone for good; add --yes", dead_letters.len())).into()
+        );
     }
-    let dropped = desk.drop(letters.iter().map(|letter| letter.id).collect()).await?;
+    let dropped = access.drop(dead_letters.iter().map(|dead_letter| dead_letter.id).collect()).await?;
     if global.json {
         print::json(&json!({"dropped": dropped}))?;
     } else {

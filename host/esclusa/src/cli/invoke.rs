@@ -1,11 +1,12 @@
-//! `esclusa invoke`: a route's plugin on events of one's own. Shows what it wants done; with `--live` that is carried out.
+//! `esclusa invoke`: calls a route's plugin with events from a file. Shows the effects; with `--live` they are carried
+//! out.
 
-use super::reach::{Reach, escape, reach, reach_or_make};
-use super::{Global, Misused, print};
-use crate::exit::Exit;
+use super::connect::{RouterOrStore, connect, connect_or_create, escape};
+use super::{GlobalArgs, UsageError, print};
+use crate::cli::Exit;
 use crate::intake;
-use crate::runtime::bench::{self, Bench};
-use crate::runtime::invoke::{self, InvokeEvent};
+use crate::invoke::{self, InvokeEvent};
+use crate::route_loader::{self, RouteLoader};
 use anyhow::{Result, anyhow};
 use esclusa_config::plan::Plan;
 use esclusa_embedded::Store;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 #[command(
     after_help = "Examples:\n  echo '{\"path\": \"/\"}' | esclusa invoke requests --event -\n  esclusa invoke api --event body.bin --raw --attribute method=POST\n  esclusa invoke orders --event missed.jsonl --live"
 )]
-pub struct Invoke {
+pub(super) struct InvokeArgs {
     /// Name of the route
     route: String,
     /// JSON lines, the events of one batch; - is standard input
@@ -29,47 +30,47 @@ pub struct Invoke {
     /// The field that holds the key of each event
     #[arg(long, value_name = "FIELD", conflicts_with = "raw")]
     key: Option<String>,
-    /// The whole input is one event, whatever it holds
+    /// Take the whole input as one event
     #[arg(long)]
     raw: bool,
-    /// An attribute that every event has; may be repeated
+    /// An attribute for every event; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
     attribute: Vec<(String, String)>,
-    /// Carry out what the plugin wants: writes, objects and messages, without a trace in the source
+    /// Carry the effects out: writes, objects and messages; the source does not know of the events
     #[arg(long)]
     live: bool,
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=VALUE"))?;
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
-impl Invoke {
-    /// Calls the plugin and prints what it wants done, or what was done; exit 1 where anything failed.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+impl InvokeArgs {
+    /// Calls the plugin and prints its effects; exit 1 if the plugin or an effect failed.
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let events = self.events()?;
-        let found = if self.live { reach_or_make(global).await? } else { reach(global).await? };
+        let found = if self.live { connect_or_create(global).await? } else { connect(global).await? };
         let shown: Box<RawValue> = match found {
-            Reach::Running(client) => {
+            RouterOrStore::Router(client) => {
                 let path = format!("/api/v1/routes/{}/invoke", escape(&self.route));
                 client.post(&path, &json!({"events": events, "live": self.live})).await?
             }
-            Reach::Stopped(store, plan) => {
-                let bench = bench(store, *plan)?;
-                let route = bench.route(&self.route).await?;
+            RouterOrStore::Store(store, plan) => {
+                let route_loader = route_loader(store, *plan)?;
+                let route = route_loader.route(&self.route).await?;
                 if self.live {
                     let done = invoke::live(&route, &events).await.map_err(|why| anyhow!(why))?;
                     serde_json::value::to_raw_value(&done)?
                 } else {
-                    let trial = invoke::trial(&route, &events).await.map_err(|why| anyhow!(why))?;
-                    serde_json::value::to_raw_value(&trial)?
+                    let dry_run = invoke::dry_run(&route, &events).await.map_err(|why| anyhow!(why))?;
+                    serde_json::value::to_raw_value(&dry_run)?
                 }
             }
         };
         print::line(shown.get())?;
-        let told: Told = serde_json::from_str(shown.get())?;
-        Ok(if told.failed || told.failure.is_some() { Exit::Failed } else { Exit::Ok })
+        let result: InvokeResult = serde_json::from_str(shown.get())?;
+        Ok(if result.failed || result.failure.is_some() { Exit::Failed } else { Exit::Ok })
     }
 
     fn events(&self) -> Result<Vec<InvokeEvent>> {
@@ -78,7 +79,7 @@ impl Invoke {
             std::io::stdin().read_to_end(&mut text)?;
         } else {
             text = std::fs::read(&self.event)
-                .map_err(|error| Misused(format!("cannot read {}: {error}", self.event.display())))?;
+                .map_err(|error| UsageError(format!("cannot read {}: {error}", self.event.display())))?;
         }
         let attributes: BTreeMap<String, String> = self.attribute.iter().cloned().collect();
         let records =
@@ -88,15 +89,15 @@ impl Invoke {
 }
 
 #[derive(serde::Deserialize)]
-struct Told {
+struct InvokeResult {
     #[serde(default)]
     failed: bool,
     #[serde(default)]
     failure: Option<Box<RawValue>>,
 }
 
-/// Routes at hand where no router runs.
-pub fn bench(store: Store, plan: Plan) -> Result<Bench> {
-    let sandbox = bench::sandbox(&plan.engine)?;
-    Ok(Bench::new(store, plan, sandbox))
+/// Loads routes from the store, for commands that run without a router.
+pub(super) fn route_loader(store: Store, plan: Plan) -> Result<RouteLoader> {
+    let sandbox = route_loader::sandbox(&plan.engine)?;
+    Ok(RouteLoader::new(store, plan, sandbox))
 }

@@ -1,19 +1,18 @@
-//! `esclusa plugin`: a plugin's file looked at, without a configuration.
+//! `esclusa plugin`: describes a plugin's file, without a configuration.
 
-use super::{Global, Misused, print};
-use crate::child;
+use super::{GlobalArgs, UsageError, print};
+use crate::cli::Exit;
 use crate::configuration::digest;
-use crate::exit::Exit;
+use crate::plugins;
 use anyhow::{Context, Result};
-use esclusa_sandbox::{Sandbox, SandboxConfig};
+use esclusa_sandbox::{ComponentNames, Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use wasmparser::{Parser, Payload};
 
 /// `esclusa plugin`.
 #[derive(Debug, clap::Subcommand)]
-pub enum Plugin {
-    /// Tell what a plugin is: name, version, digest, size, imports, exports, and what its config may be
+pub(super) enum PluginCommand {
+    /// Show a plugin's name, version, digest, size, imports, exports, and the schema of its configuration
     #[command(after_help = "Example:\n  esclusa plugin inspect plugins/etl.wasm --json")]
     Inspect {
         /// The plugin's file
@@ -21,22 +20,22 @@ pub enum Plugin {
     },
 }
 
-impl Plugin {
-    /// Looks.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
-        let Plugin::Inspect { file } = self;
+impl PluginCommand {
+    /// Runs the command.
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
+        let PluginCommand::Inspect { file } = self;
         inspect(global, file).await
     }
 }
 
-async fn inspect(global: &Global, file: &Path) -> Result<Exit> {
-    let bytes = esclusa_sandbox::read(file).map_err(|error| Misused(error.to_string()))?;
-    let sandbox = Sandbox::new(SandboxConfig { compiler: child::compiler(), ..SandboxConfig::default() })?;
+async fn inspect(global: &GlobalArgs, file: &Path) -> Result<Exit> {
+    let bytes = esclusa_sandbox::read(file).map_err(|error| UsageError(error.to_string()))?;
+    let sandbox = Sandbox::new(SandboxConfig { compiler: plugins::compiler(), ..SandboxConfig::default() })?;
     let loaded = sandbox
         .load_bytes(&file.display().to_string(), bytes.clone())
         .await
-        .with_context(|| format!("{} is no plugin", file.display()))?;
-    let names = Names::of(&bytes);
+        .with_context(|| format!("{} is not a plugin", file.display()))?;
+    let names = ComponentNames::of(&bytes);
     let info = &loaded.info;
     let schema: Option<Value> = info.config_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
     if global.json {
@@ -67,33 +66,4 @@ async fn inspect(global: &Global, file: &Path) -> Result<Exit> {
         None => print::line("\nconfig: not described")?,
     }
     Ok(Exit::Ok)
-}
-
-/// What a component imports and exports.
-#[derive(Default)]
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
-}
-
-impl Names {
-    /// Of the outermost component; those inside are its own business. What cannot be read is left out: the sandbox has
-    /// found the file sound.
-    fn of(bytes: &[u8]) -> Self {
-        let (mut names, mut depth) = (Names::default(), 0_u32);
-        for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
-            match payload {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                Payload::ComponentImportSection(section) if depth == 0 => {
-                    names.imports.extend(section.into_iter().flatten().map(|import| import.name.name.to_owned()));
-                }
-                Payload::ComponentExportSection(section) if depth == 0 => {
-                    names.exports.extend(section.into_iter().flatten().map(|export| export.name.name.to_owned()));
-                }
-                _ => {}
-            }
-        }
-        names
-    }
 }

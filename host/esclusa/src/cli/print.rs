@@ -1,6 +1,6 @@
-//! What commands write: data to standard output, messages to standard error.
+//! The output of commands: data on standard output, messages on standard error.
 //!
-//! A reader that has gone (`| head`) ends the command quietly, by an error of its own.
+//! If the reader of standard output has gone (`| head`), the command ends quietly: that is an error type of its own.
 
 use crate::sinks;
 use crate::telemetry;
@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
 
-/// Whoever read standard output has seen enough.
+/// The reader of standard output has closed it.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody reads the output any more")]
-pub struct ReaderGone;
+#[error("standard output was closed by its reader")]
+pub(super) struct ReaderGone;
 
-/// Why standard output could not be written.
-pub fn failed(error: std::io::Error) -> anyhow::Error {
+/// The error of a write to standard output.
+pub(super) fn failed(error: std::io::Error) -> anyhow::Error {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         ReaderGone.into()
     } else {
@@ -24,43 +24,43 @@ pub fn failed(error: std::io::Error) -> anyhow::Error {
     }
 }
 
-/// A line of data.
-pub fn line(text: &str) -> anyhow::Result<()> {
+/// Writes a line of data.
+pub(super) fn line(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(failed)
 }
 
-/// Data as it is.
-pub fn text(text: &str) -> anyhow::Result<()> {
+/// Writes data as it is.
+pub(super) fn text(text: &str) -> anyhow::Result<()> {
     std::io::stdout().lock().write_all(text.as_bytes()).map_err(failed)
 }
 
-/// A value as JSON for programs: on one line.
-pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+/// Writes a value as JSON on one line, for programs.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string(value)?)
 }
 
-/// A value as JSON for people: indented.
-pub fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
+/// Writes a value as indented JSON, for people.
+pub(super) fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value)?)
 }
 
-/// A message for whoever sits there.
-pub fn message(text: &str) {
-    tell("INFO", text);
+/// Writes a message.
+pub(super) fn message(text: &str) {
+    write_message("INFO", text);
 }
 
-/// A message that something went wrong.
-pub fn error(text: &str) {
-    tell("ERROR", text);
+/// Writes an error message.
+pub(super) fn error(text: &str) {
+    write_message("ERROR", text);
 }
 
-/// A line of JSON instead of messages.
-pub fn problems(json: &serde_json::Value) {
-    // Nobody is left to be told where this fails.
+/// Writes a line of JSON to standard error, in place of messages.
+pub(super) fn problems(json: &serde_json::Value) {
+    // If standard error cannot be written, there is no way left to report that.
     let _ = writeln!(std::io::stderr().lock(), "{json}");
 }
 
-fn tell(level: &str, text: &str) {
+fn write_message(level: &str, text: &str) {
     if telemetry::json() {
         let timestamp = time(epoch_millis());
         problems(&json!({"timestamp": timestamp, "level": level, "message": text, "target": "esclusa::cli"}));
@@ -70,8 +70,8 @@ fn tell(level: &str, text: &str) {
     }
 }
 
-/// Rows in aligned columns under a heading. Cells are shown without control characters.
-pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
+/// Writes rows in aligned columns under a heading. Control characters in cells are escaped.
+pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
     let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| visible(cell))).collect();
     let heading = heading.map(str::to_owned);
     let mut widths = heading.each_ref().map(|cell| cell.chars().count());
@@ -87,15 +87,15 @@ pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow
     Ok(())
 }
 
-/// Text that may come from a guest, made safe for a terminal.
+/// Escapes control characters of text that may come from a guest, so that it is safe for a terminal.
 #[must_use]
-pub fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     sinks::line(text.as_bytes())
 }
 
-/// At most so many characters of a text.
+/// At most `most` characters of a text, escaped as by [`visible`].
 #[must_use]
-pub fn short(text: &str, most: usize) -> String {
+pub(super) fn short(text: &str, most: usize) -> String {
     let visible = visible(text);
     if visible.chars().count() <= most {
         visible
@@ -104,9 +104,9 @@ pub fn short(text: &str, most: usize) -> String {
     }
 }
 
-/// A moment of the wall clock as RFC 3339 in UTC, to the second.
+/// Milliseconds since the Unix epoch as RFC 3339 in UTC, to the second.
 #[must_use]
-pub fn time(millis: u64) -> String {
+pub(super) fn time(millis: u64) -> String {
     let moment = i64::try_from(millis).ok().and_then(chrono::DateTime::from_timestamp_millis);
     moment.map_or_else(|| format!("{millis} ms"), |moment| moment.to_rfc3339_opts(SecondsFormat::Secs, true))
 }

@@ -1,9 +1,9 @@
-//! Commands that tell what is known without a configuration: schema, codes, completions, version.
+//! Commands that print facts of the program: schema, IAM policy, codes, completions, version.
 
-use super::{Broken, Cli, Global, Misused, print};
+use super::{Cli, GlobalArgs, InvalidConfiguration, UsageError, print};
+use crate::cli::Exit;
 use crate::configuration;
-use crate::exit::Exit;
-use crate::runtime::cloud;
+use crate::wiring::aws;
 use anyhow::Result;
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -11,41 +11,41 @@ use serde_json::json;
 
 /// `esclusa explain`.
 #[derive(Debug, clap::Args)]
-pub struct Explain {
-    /// The code, as a diagnostic shows it
+pub(super) struct Explain {
+    /// The code, as an error or a dead letter shows it
     code: Option<String>,
 }
 
 /// `esclusa completions`.
 #[derive(Debug, clap::Args)]
-pub struct Completions {
+pub(super) struct Completions {
     /// The shell
     shell: Shell,
 }
 
 /// `esclusa schema`.
-pub fn schema() -> Result<Exit> {
+pub(super) fn schema() -> Result<Exit> {
     print::pretty(&esclusa_config::schema())?;
     Ok(Exit::Ok)
 }
 
 /// `esclusa iam-policy`.
-pub fn iam_policy(global: &Global) -> Result<Exit> {
-    let loaded = configuration::read(&global.config).map_err(Broken)?;
-    match cloud::policy(&loaded.plan) {
+pub(super) fn iam_policy(global: &GlobalArgs) -> Result<Exit> {
+    let loaded = configuration::read(&global.config).map_err(InvalidConfiguration)?;
+    match aws::policy(&loaded.plan) {
         Some(policy) => print::pretty(&policy)?,
-        None => print::message("no route uses anything on AWS: no policy is needed"),
+        None => print::message("no route uses AWS: no policy is needed"),
     }
     Ok(Exit::Ok)
 }
 
 impl Explain {
     /// Describes the code, or lists all of them.
-    pub fn run(&self, global: &Global) -> Result<Exit> {
+    pub(super) fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let Some(code) = &self.code else { return list(global) };
         let text = esclusa_config::codes::explain(code);
         let text =
-            text.ok_or_else(|| Misused(format!("there is no code {code:?}; `esclusa explain` lists all of them")))?;
+            text.ok_or_else(|| UsageError(format!("there is no code {code:?}; `esclusa explain` lists all of them")))?;
         if global.json {
             print::json(&json!({"code": code, "text": text}))?;
         } else {
@@ -55,8 +55,8 @@ impl Explain {
     }
 }
 
-/// Every code with its first sentence.
-fn list(global: &Global) -> Result<Exit> {
+/// Prints every code with its first sentence.
+fn list(global: &GlobalArgs) -> Result<Exit> {
     let mut all = esclusa_config::codes::summaries();
     if global.json {
         all.try_for_each(|(code, about)| print::json(&json!({"code": code, "about": about})))?;
@@ -71,7 +71,7 @@ fn list(global: &Global) -> Result<Exit> {
 
 impl Completions {
     /// Prints the script.
-    pub fn run(&self) -> Result<Exit> {
+    pub(super) fn run(&self) -> Result<Exit> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "esclusa", &mut script);
         print::text(&String::from_utf8(script)?)?;
@@ -80,7 +80,7 @@ impl Completions {
 }
 
 /// `esclusa version`.
-pub fn version(global: &Global) -> Result<Exit> {
+pub(super) fn version(global: &GlobalArgs) -> Result<Exit> {
     let version = env!("CARGO_PKG_VERSION");
     let aws = cfg!(feature = "aws");
     if global.json {

@@ -1,21 +1,23 @@
-//! `esclusa routes` and `esclusa status`: what there is, and how it is doing.
+//! `esclusa routes` and `esclusa status`: the routes of the configuration, and their state.
 
-use super::reach::{Reach, reach, running};
-use super::{Global, print};
-use crate::audit::{self, Account};
-use crate::exit::Exit;
-use crate::letters;
-use crate::runtime::status::{OutputStatus, RouteStatus, Status, outputs};
+use super::connect::{RouterOrStore, connect, find_router};
+use super::{GlobalArgs, print};
+use crate::audit::{self, RouteAccount};
+use crate::cli::Exit;
+use crate::dead_letters;
+use crate::runtime::output_status::{OutputStatus, outputs};
+use crate::runtime::status::{RouteStatus, Status};
 use anyhow::Result;
-use esclusa_config::{Loaded, show_duration};
+use esclusa_config::{LoadedConfig, show_duration};
+use esclusa_flow::timestamp::Timestamp;
 use esclusa_pipeline::meter::LastError;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A route as the configuration has it.
+/// A line of `esclusa routes`.
 #[derive(Debug, serde::Serialize)]
-struct Configured {
+struct ListedRoute {
     name: String,
     source: String,
     plugin: String,
@@ -24,21 +26,21 @@ struct Configured {
 }
 
 /// `esclusa routes`.
-pub async fn routes(global: &Global) -> Result<Exit> {
-    let status = match running(global).await {
+pub(super) async fn routes(global: &GlobalArgs) -> Result<Exit> {
+    let status = match find_router(global).await {
         Some(client) => Some(client.get::<Status>("/api/v1/status").await?),
         None => None,
     };
-    let routes: Vec<Configured> = match &status {
+    let routes: Vec<ListedRoute> = match &status {
         Some(status) => status.routes.iter().map(at_work).collect(),
-        // The list is of the configuration; it needs no store.
+        // The list is made from the configuration alone: the store may be in use by another process.
         None => configured(&global.load_quietly()?),
     };
     if global.json {
         print::json(&json!({"running": status.is_some(), "routes": routes}))?;
         return Ok(Exit::Ok);
     }
-    let row = |route: &Configured| {
+    let row = |route: &ListedRoute| {
         let outputs: Vec<String> =
             route.outputs.iter().map(|o| format!("{} {} ({})", o.kind, o.name, o.delivery)).collect();
         let outputs = if outputs.is_empty() { "-".to_owned() } else { outputs.join(", ") };
@@ -48,8 +50,8 @@ pub async fn routes(global: &Global) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn configured(loaded: &Loaded) -> Vec<Configured> {
-    let route = |spec: &esclusa_config::plan::RouteSpec| Configured {
+fn configured(loaded: &LoadedConfig) -> Vec<ListedRoute> {
+    let route = |spec: &esclusa_config::plan::RouteSpec| ListedRoute {
         name: spec.name.to_string(),
         source: spec.source.to_string(),
         plugin: spec.plugin.display().to_string(),
@@ -59,9 +61,9 @@ fn configured(loaded: &Loaded) -> Vec<Configured> {
     loaded.plan.routes.iter().map(route).collect()
 }
 
-fn at_work(route: &RouteStatus) -> Configured {
+fn at_work(route: &RouteStatus) -> ListedRoute {
     let plugin = &route.plugin;
-    Configured {
+    ListedRoute {
         name: route.name.clone(),
         source: format!("{} ({})", route.source, route.kind),
         plugin: format!("{} {} ({})", plugin.name, plugin.version, plugin.digest.get(..12).unwrap_or_default()),
@@ -71,24 +73,24 @@ fn at_work(route: &RouteStatus) -> Configured {
 }
 
 /// `esclusa status`.
-pub async fn status(global: &Global) -> Result<Exit> {
-    match reach(global).await? {
-        Reach::Running(client) => {
+pub(super) async fn status(global: &GlobalArgs) -> Result<Exit> {
+    match connect(global).await? {
+        RouterOrStore::Router(client) => {
             let status: Status = client.get("/api/v1/status").await?;
             if global.json { print::json(&status)? } else { at_this_moment(&status)? }
         }
-        Reach::Stopped(store, plan) => {
+        RouterOrStore::Store(store, plan) => {
             let accounts = audit::stopped(&store, &plan).await?;
-            let letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
-            let left = letters::left(&store, &plan);
+            let dead_letters: Vec<u64> = accounts.iter().map(|account| store.dead_count(&account.route)).collect();
+            let left = dead_letters::of_removed_routes(&store, &plan);
             if global.json {
-                let route = |(account, letters): (&Account, &u64)| json!({"account": account, "dead_letters": letters, "state": "not running"});
-                let routes: Vec<_> = accounts.iter().zip(&letters).map(route).collect();
-                print::json(&json!({"running": false, "routes": routes, "left_letters": left}))?;
+                let route = |(account, dead_letters): (&RouteAccount, &u64)| json!({"account": account, "dead_letters": dead_letters, "state": "not running"});
+                let routes: Vec<_> = accounts.iter().zip(&dead_letters).map(route).collect();
+                print::json(&json!({"running": false, "routes": routes, "left_dead_letters": left}))?;
             } else {
-                print::message("not running; this is what the store knows");
-                stopped(&accounts, &letters)?;
-                tell_left(&left);
+                print::message("not running; these are the figures of the store");
+                stopped(&accounts, &dead_letters)?;
+                print_left(&left);
             }
         }
     }
@@ -105,7 +107,7 @@ const HEADING: [&str; 11] = [
     "DEAD",
     "IN FLIGHT",
     "UNDELIVERED",
-    "LETTERS",
+    "DEAD LETTERS",
     "LAST ERROR",
 ];
 
@@ -117,11 +119,11 @@ fn at_this_moment(status: &Status) -> Result<()> {
         let last = reading
             .last_error
             .as_ref()
-            .map(|error| format!("{} {}: {}", print::time(error.at), error.code, error.message));
+            .map(|error| format!("{} {}: {}", print::time(error.at.millis()), error.code, error.message));
         let waiting = reading
             .waiting
             .as_ref()
-            .map(|waiting| format!("attempt {} at {}; ", waiting.attempt, print::time(waiting.next)));
+            .map(|waiting| format!("attempt {} at {}; ", waiting.attempt, print::time(waiting.next.millis())));
         let error = format!("{}{}", waiting.unwrap_or_default(), error.or(last).unwrap_or_else(|| "-".to_owned()));
         [
             route.name.clone(),
@@ -139,8 +141,8 @@ fn at_this_moment(status: &Status) -> Result<()> {
     };
     print::table(HEADING, &status.routes.iter().map(row).collect::<Vec<_>>())?;
     sinks(status)?;
-    status.routes.iter().filter_map(behind).for_each(|told| print::message(&told));
-    tell_left(&status.left_letters);
+    status.routes.iter().filter_map(behind).for_each(|line| print::message(&line));
+    print_left(&status.left_dead_letters);
     for reload in status.reloads.iter().take(5) {
         let result = if reload.ok { "reloaded" } else { "REFUSED" };
         print::message(&format!(
@@ -153,14 +155,15 @@ fn at_this_moment(status: &Status) -> Result<()> {
     Ok(())
 }
 
-/// The outputs outside of the engine that have messages to be delivered, or fail.
+/// Prints the outputs outside of the engine that fail or have messages to deliver.
 fn sinks(status: &Status) -> Result<()> {
     let all = status.routes.iter().flat_map(|route| route.outputs.iter().map(move |output| (route, output)));
     let row = |(route, output): (&RouteStatus, &OutputStatus)| {
         let messages = output.messages.as_ref().filter(|messages| messages.pending > 0 || output.failing())?;
         let dash = || "-".to_owned();
-        let age = |since: u64| show_duration(Duration::from_secs(status.now.saturating_sub(since) / 1000));
-        let error = |error: &LastError| format!("{} {}", print::time(error.at), error.message);
+        let age =
+            |since: Timestamp| show_duration(Duration::from_secs(status.now.saturating_sub(since.millis()) / 1000));
+        let error = |error: &LastError| format!("{} {}", print::time(error.at.millis()), error.message);
         Some([
             format!("{} ({})", output.name, output.kind),
             route.name.clone(),
@@ -168,7 +171,7 @@ fn sinks(status: &Status) -> Result<()> {
             messages.pending.to_string(),
             messages.oldest.map_or_else(dash, age),
             messages.failed_in_a_row.to_string(),
-            messages.next_try.map_or_else(dash, print::time),
+            messages.next_try.map_or_else(dash, |next| print::time(next.millis())),
             messages.given_up.to_string(),
             messages.last_error.as_ref().map_or_else(dash, |last| print::short(&error(last), 100)),
         ])
@@ -183,28 +186,29 @@ fn sinks(status: &Status) -> Result<()> {
     print::table(heading, &rows)
 }
 
-/// How a route stands in the shards of its source, where it has some.
+/// How far behind a route is in the shards of its source; `None` if the source has no shards.
 fn behind(route: &RouteStatus) -> Option<String> {
     let shards = route.shards.as_ref()?;
     let behind = match shards.behind_millis {
         Some(0) => "at the tip".to_owned(),
         Some(millis) => format!("{} behind", show_duration(Duration::from_secs(millis.div_ceil(1000)))),
-        None => "the service has not said how far behind".to_owned(),
+        None => "the service does not say how far behind".to_owned(),
     };
-    let unowned = if shards.unowned > 0 { format!("; {} that nobody reads", shards.unowned) } else { String::new() };
+    let unowned =
+        if shards.unowned > 0 { format!("; {} that no process reads", shards.unowned) } else { String::new() };
     let gaps = if shards.gaps > 0 { format!("; {} gap(s), see the log", shards.gaps) } else { String::new() };
     Some(format!("route {}: {} shard(s), {behind}{unowned}{gaps}", route.name, shards.working))
 }
 
-/// Tells of letters that no row counts.
-fn tell_left(left: &BTreeMap<String, u64>) {
+/// Prints a message for the dead letters of removed routes, which no row of the table counts.
+fn print_left(left: &BTreeMap<String, u64>) {
     for (route, count) in left {
-        print::message(&letters::left_told(route, *count));
+        print::message(&dead_letters::removed_route_message(route, *count));
     }
 }
 
-fn stopped(accounts: &[Account], letters: &[u64]) -> Result<()> {
-    let row = |(account, letters): (&Account, &u64)| {
+fn stopped(accounts: &[RouteAccount], dead_letters: &[u64]) -> Result<()> {
+    let row = |(account, dead_letters): (&RouteAccount, &u64)| {
         let counts = account.counts;
         [
             account.route.clone(),
@@ -214,10 +218,10 @@ fn stopped(accounts: &[Account], letters: &[u64]) -> Result<()> {
             counts.filtered.to_string(),
             counts.dead.to_string(),
             account.undelivered.to_string(),
-            letters.to_string(),
+            dead_letters.to_string(),
             account.behind.map_or_else(|| "-".to_owned(), |behind| behind.to_string()),
         ]
     };
-    let heading = ["ROUTE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "UNDELIVERED", "LETTERS", "BEHIND"];
-    print::table(heading, &accounts.iter().zip(letters).map(row).collect::<Vec<_>>())
+    let heading = ["ROUTE", "RECEIVED", "DONE", "SKIPPED", "FILTERED", "DEAD", "UNDELIVERED", "DEAD LETTERS", "BEHIND"];
+    print::table(heading, &accounts.iter().zip(dead_letters).map(row).collect::<Vec<_>>())
 }

@@ -3,51 +3,53 @@
 mod backstop;
 mod upkeep;
 
-use super::reach::Whereabouts;
-use super::{Broken, Global, print};
-use crate::admin::{self, Phase, Starting};
-use crate::child;
+use super::connect::RouterAddress;
+use super::{GlobalArgs, InvalidConfiguration, print};
+use crate::admin::{self, StartingListener};
+use crate::cli::Exit;
 use crate::configuration;
-use crate::exit::Exit;
-use crate::reload::Watch;
+use crate::file_watch::FileWatch;
+use crate::plugins;
 use crate::runtime::status::Status;
-use crate::runtime::{Options, Runtime, StartError};
+use crate::runtime::{RunOptions, Runtime, StartError};
 use crate::threads::Threads;
 use anyhow::{Context, Result, anyhow, bail};
 use backstop::Backstop;
-use esclusa_config::Loaded;
+use esclusa_config::LoadedConfig;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::Duration;
 use upkeep::Upkeep;
 
-pub use upkeep::Signals;
+pub(super) use upkeep::Signals;
 
 /// `esclusa run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  esclusa run -c routes.toml\n  esclusa run --until-idle --log-format json")]
-pub struct Run {
-    /// Stop once finite sources are drained and nothing is in flight
+pub(super) struct RunArgs {
+    /// Stop when all finite sources are read to their end and nothing is in flight
     #[arg(long)]
     until_idle: bool,
-    /// How long what is in flight may take to finish when the router stops
+    /// How long events in flight may take to finish when the router stops
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     drain_timeout: Duration,
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    esclusa_config::duration(text).ok_or_else(|| format!("{text:?} is no time: write 500ms, 30s or 2m"))
+    esclusa_config::duration(text).ok_or_else(|| format!("{text:?} is not a time: write 500ms, 30s or 2m"))
 }
 
-impl Run {
-    /// Runs until a signal, or until nothing is left to do.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+impl RunArgs {
+    /// Runs until a signal, or with `--until-idle` until nothing is left to do.
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
+        // Before anything else: a signal ends even a start that hangs.
         let backstop = Backstop::start(self.drain_timeout)?;
         raise_file_limit();
-        // Ended last: health is told until then.
+        // Dropped last: health is answered until the end.
         let threads = Threads::of_admin().context("cannot start the threads of the HTTP side")?;
-        let mut watch = Watch::new();
+        let mut watch = FileWatch::new();
+        // Watched before it is read, so that a change during the start is noticed.
         watch.set([global.config.clone()]);
         let loaded = global.load()?;
         watch.set(configuration::files(&global.config, &loaded));
@@ -61,7 +63,7 @@ impl Run {
         let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());
         let admin = starting.map(serve).transpose()?;
         let address = admin.as_ref().map(|admin| admin.address);
-        let posted = Whereabouts { pid: std::process::id(), admin: address }.post(&loaded.plan.engine)?;
+        let posted = RouterAddress { pid: std::process::id(), admin: address }.post(&loaded.plan.engine)?;
         announce(&loaded, address);
         drop(loaded);
 
@@ -76,13 +78,13 @@ impl Run {
         };
         let after = runtime.status();
         if let Some(admin) = &admin {
-            admin.phase(Phase::Draining);
+            admin.drain();
         }
-        tracing::info!(timeout = ?self.drain_timeout, "stopping: what is in flight is finished first");
+        tracing::info!(timeout = ?self.drain_timeout, "stopping: events in flight are finished first");
         let complete = tokio::select! {
             complete = runtime.stop(self.drain_timeout) => complete,
             () = signals.stop() => {
-                tracing::warn!("stopped at once; what was in flight is delivered again");
+                tracing::warn!("stopped at once; events in flight are delivered again");
                 drop(posted);
                 std::process::exit(i32::from(Exit::Incomplete.code()));
             }
@@ -91,7 +93,7 @@ impl Run {
             admin.close().await;
         }
         drop(posted);
-        tell(&before, &after);
+        summarize(&before, &after);
         if let Some(why) = failed {
             bail!(
                 "the store at {} cannot be written any more: {why}; nothing acknowledged is lost: mend the disk, or free space on it, and start the router again",
@@ -111,7 +113,8 @@ impl Run {
     }
 }
 
-/// Lets the process open as many files as it is allowed to: the usual limit is one for programs that use `select`.
+/// Raises the limit of open files to the hard limit: the usual soft limit is low for the sake of programs that use
+/// `select`.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -119,27 +122,29 @@ fn raise_file_limit() {
     }
 }
 
-/// Listens when the configuration says so.
-async fn listen(threads: &Threads, loaded: &Loaded) -> Result<Option<Starting>> {
+/// Listens if the configuration has `[admin]`.
+async fn listen(threads: &Threads, loaded: &LoadedConfig) -> Result<Option<StartingListener>> {
     let Some(plan) = &loaded.plan.admin else { return Ok(None) };
-    let starting = Starting::listen(threads, plan.listen).await;
+    let starting = StartingListener::listen(threads, plan.listen).await;
     Ok(Some(starting.with_context(|| format!("cannot listen on {}", plan.listen))?))
 }
 
-async fn start(loaded: Loaded, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
+async fn start(loaded: LoadedConfig, guests: &Threads, until_idle: bool) -> Result<Arc<Runtime>> {
     let cache_dir = Some(loaded.plan.engine.join("cache"));
-    let (compiler, threads) = (child::compiler(), guests.handle());
+    let (compiler, threads) = (plugins::compiler(), guests.handle());
     let sandbox = Sandbox::new(SandboxConfig { cache_dir, compiler, threads, ..SandboxConfig::default() })?;
     let (plan, locator) = (loaded.plan.clone(), loaded.locator.clone());
-    match Runtime::start(loaded, sandbox, Options { until_idle }).await {
+    match Runtime::start(loaded, sandbox, RunOptions { until_idle }).await {
         Ok(runtime) => Ok(runtime),
-        Err(StartError::Plugins(refused)) => Err(Broken(configuration::refusals(&plan, &locator, &refused)).into()),
+        Err(StartError::Plugins(refused)) => {
+            Err(InvalidConfiguration(configuration::refusals(&plan, &locator, &refused)).into())
+        }
         Err(error) => Err(anyhow!(error)),
     }
 }
 
-/// Tells what can be opened.
-fn announce(loaded: &Loaded, address: Option<std::net::SocketAddr>) {
+/// Prints the addresses that can be opened.
+fn announce(loaded: &LoadedConfig, address: Option<std::net::SocketAddr>) {
     let plan = &loaded.plan;
     let routes = plan.routes.len();
     match address {
@@ -158,8 +163,8 @@ fn announce(loaded: &Loaded, address: Option<std::net::SocketAddr>) {
     tracing::info!(routes, engine = %plan.engine.display(), "running");
 }
 
-/// Tells what somebody should look at.
-fn tell(before: &Status, after: &Status) {
+/// Prints the halted routes and the number of new dead letters.
+fn summarize(before: &Status, after: &Status) {
     for route in &after.routes {
         if route.state == "halted" {
             let reason = route.reason.as_deref().unwrap_or("no reason given");

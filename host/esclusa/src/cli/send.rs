@@ -1,8 +1,8 @@
-//! `esclusa send`: events into a stream, a queue or an http source, with a router at work or without.
+//! `esclusa send`: puts events into the stream or queue of a source, through the running router or into the store.
 
-use super::reach::{Client, Reach, escape, reach_or_make};
-use super::{Global, Misused, print};
-use crate::exit::Exit;
+use super::connect::{Client, RouterOrStore, connect_or_create, escape};
+use super::{GlobalArgs, UsageError, print};
+use crate::cli::Exit;
 use crate::intake;
 use anyhow::{Context, Result};
 use esclusa_config::plan::Plan;
@@ -11,9 +11,9 @@ use serde::Deserialize;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
-/// Lines that are sent at once.
+/// Most lines of one request.
 const LINES: usize = 1000;
-/// Bytes after which lines are sent.
+/// Bytes of lines after which they are sent.
 const BYTES: usize = 4 << 20;
 
 /// `esclusa send`.
@@ -21,7 +21,7 @@ const BYTES: usize = 4 << 20;
 #[command(
     after_help = "Examples:\n  esclusa send orders orders.jsonl --key order_id\n  echo '{\"n\": 1}' | esclusa send orders"
 )]
-pub struct Send {
+pub(super) struct SendArgs {
     /// Name of the source in routes.toml: a stream, a queue, or http
     source: String,
     /// JSON lines, an event each; - is standard input
@@ -30,35 +30,35 @@ pub struct Send {
     /// The field that holds the partition key or message group; dots lead into nested objects
     #[arg(long, value_name = "FIELD", conflicts_with = "raw")]
     key: Option<String>,
-    /// Send the whole input as one event, whatever it holds
+    /// Send the whole input as one event
     #[arg(long)]
     raw: bool,
 }
 
-/// Where the events go.
-enum Way {
+/// The router or the store that takes the events.
+enum SendTarget {
     Router(Client),
     Store(Store, Box<Plan>),
 }
 
 #[derive(Deserialize)]
-struct Taken {
+struct SentIds {
     ids: Vec<String>,
 }
 
-impl Send {
-    /// Sends, and tells how many were taken.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+impl SendArgs {
+    /// Sends the events, and prints how many there were.
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         let mut input = self.open()?;
-        let way = match reach_or_make(global).await? {
-            Reach::Running(client) => Way::Router(client),
-            Reach::Stopped(store, plan) => Way::Store(store, plan),
+        let target = match connect_or_create(global).await? {
+            RouterOrStore::Router(client) => SendTarget::Router(client),
+            RouterOrStore::Store(store, plan) => SendTarget::Store(store, plan),
         };
         let mut sent = 0;
         if self.raw {
             let mut data = Vec::new();
             input.read_to_end(&mut data)?;
-            sent += self.put(&way, data, 1).await?;
+            sent += self.put(&target, data, 1).await?;
         } else {
             let (mut chunk, mut first, mut next) = (Vec::new(), 1, 1);
             loop {
@@ -66,8 +66,9 @@ impl Send {
                 next += usize::from(read > 0);
                 if (read == 0 || next - first >= LINES || chunk.len() >= BYTES) && !chunk.is_empty() {
                     sent += self
-                        .put(&way, std::mem::take(&mut chunk), first)
+                        .put(&target, std::mem::take(&mut chunk), first)
                         .await
+                        // Earlier parts are stored: the message says where to go on.
                         .with_context(|| format!("{sent} event(s) were sent before"))?;
                     first = next;
                 }
@@ -76,8 +77,8 @@ impl Send {
                 }
             }
             if sent == 0 {
-                // Nothing to send: the source is looked for all the same.
-                self.put(&way, Vec::new(), 1).await?;
+                // An empty input is sent, too: so a wrong name of the source is an error.
+                self.put(&target, Vec::new(), 1).await?;
             }
         }
         if global.json {
@@ -93,22 +94,22 @@ impl Send {
             return Ok(Box::new(BufReader::new(std::io::stdin())));
         }
         let file = std::fs::File::open(&self.file)
-            .map_err(|error| Misused(format!("cannot read {}: {error}", self.file.display())))?;
+            .map_err(|error| UsageError(format!("cannot read {}: {error}", self.file.display())))?;
         Ok(Box::new(BufReader::new(file)))
     }
 
-    /// Sends one text; `first` is the number of its first line.
-    async fn put(&self, way: &Way, text: Vec<u8>, first: usize) -> Result<usize> {
+    /// Sends one part of the input; `first` is the number of its first line.
+    async fn put(&self, target: &SendTarget, text: Vec<u8>, first: usize) -> Result<usize> {
         let records = self.records(&text, first)?;
-        match way {
-            Way::Store(store, plan) => Ok(intake::put(store, plan, &self.source, &records).await?.len()),
-            Way::Router(client) => {
+        match target {
+            SendTarget::Store(store, plan) => Ok(intake::put(store, plan, &self.source, &records).await?.len()),
+            SendTarget::Router(client) => {
                 let mut path = format!("/api/v1/sources/{}/send?raw={}", escape(&self.source), self.raw);
                 if let Some(field) = &self.key {
                     path.push_str(&format!("&key={}", escape(field)));
                 }
-                let taken: Taken = client.upload(&path, text).await?;
-                Ok(taken.ids.len())
+                let sent_ids: SentIds = client.upload(&path, text).await?;
+                Ok(sent_ids.ids.len())
             }
         }
     }

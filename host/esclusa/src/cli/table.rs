@@ -1,22 +1,22 @@
-//! `esclusa table`: what the tables hold, as JSON lines with every digit of every number.
+//! `esclusa table`: prints items of tables, as JSON lines with every digit of every number.
 
-use super::reach::{Reach, escape, reach_for};
-use super::{Global, print};
-use crate::exit::Exit;
-use crate::tables;
+use super::connect::{RouterOrStore, connect_checked, escape};
+use super::{GlobalArgs, print};
+use crate::cli::Exit;
+use crate::table_reads;
 use anyhow::{Result, bail};
 use std::io::{BufWriter, Write};
 
 /// `esclusa table`.
 #[derive(Debug, clap::Subcommand)]
-pub enum Table {
+pub(super) enum TableCommand {
     /// Print every item of a table, a line each
     #[command(after_help = "Example:\n  esclusa table scan orders -c routes.toml | head")]
     Scan {
         /// Name of the table in routes.toml
         table: String,
     },
-    /// Print the item with a key; exit 1 where there is none
+    /// Print the item with a key; exit 1 if there is none
     #[command(after_help = "Example:\n  esclusa table get requests '{\"pk\": \"path#/\", \"sk\": \"2026-11-22\"}'")]
     Get {
         /// Name of the table in routes.toml
@@ -26,27 +26,27 @@ pub enum Table {
     },
 }
 
-impl Table {
-    /// Reads.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
+impl TableCommand {
+    /// Runs the command.
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
         match self {
-            Table::Scan { table } => scan(global, table).await,
-            Table::Get { table, key } => get(global, table, key).await,
+            TableCommand::Scan { table } => scan(global, table).await,
+            TableCommand::Get { table, key } => get(global, table, key).await,
         }
     }
 }
 
-async fn scan(global: &Global, table: &str) -> Result<Exit> {
+async fn scan(global: &GlobalArgs, table: &str) -> Result<Exit> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    match reach_for(global, |plan| Ok(tables::check(plan, table)?)).await? {
-        Reach::Running(client) => {
+    match connect_checked(global, |plan| Ok(table_reads::check(plan, table)?)).await? {
+        RouterOrStore::Router(client) => {
             let mut response = client.stream(&format!("/api/v1/tables/{}/scan", escape(table))).await?;
             while let Some(chunk) = response.chunk().await? {
                 out.write_all(&chunk).map_err(print::failed)?;
             }
         }
-        Reach::Stopped(store, plan) => {
-            for item in tables::scan(&store, &plan, table)? {
+        RouterOrStore::Store(store, plan) => {
+            for item in table_reads::scan(&store, &plan, table)? {
                 writeln!(out, "{}", item?).map_err(print::failed)?;
             }
         }
@@ -55,14 +55,14 @@ async fn scan(global: &Global, table: &str) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn get(global: &Global, table: &str, key: &str) -> Result<Exit> {
-    let found = match reach_for(global, |plan| Ok(tables::check(plan, table)?)).await? {
-        Reach::Running(client) => {
+async fn get(global: &GlobalArgs, table: &str, key: &str) -> Result<Exit> {
+    let found = match connect_checked(global, |plan| Ok(table_reads::check(plan, table)?)).await? {
+        RouterOrStore::Router(client) => {
             let path = format!("/api/v1/tables/{}/item?key={}", escape(table), escape(key));
             let text = client.stream(&path).await?.text().await?;
             (text.trim() != "null").then_some(text)
         }
-        Reach::Stopped(store, plan) => tables::get(&store, &plan, table, key)?,
+        RouterOrStore::Store(store, plan) => table_reads::get(&store, &plan, table, key)?,
     };
     match found {
         Some(item) => print::line(item.trim_end())?,

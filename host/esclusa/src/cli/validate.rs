@@ -1,48 +1,48 @@
-//! `esclusa validate`: everything that `run` checks before it takes an event, without the store; and whether what the
-//! routes use on AWS can be reached.
+//! `esclusa validate`: makes all checks that `run` makes before it takes events, without the store; and checks that
+//! everything on AWS can be reached.
 
-use super::{Broken, Global, print};
-use crate::exit::Exit;
-use crate::memory::{Account, Part};
-use crate::runtime::cloud::Cloud;
-use crate::runtime::{bench, plugins};
-use crate::{configuration, telemetry};
+use super::{GlobalArgs, InvalidConfiguration, print};
+use crate::cli::Exit;
+use crate::memory::{MemoryAccount, MemoryPart};
+use crate::wiring::aws::Cloud;
+use crate::{configuration, plugins, route_loader, telemetry};
 use anyhow::Result;
 use esclusa_config::Problems;
 
 /// `esclusa validate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  esclusa validate -c routes.toml && systemctl reload esclusa")]
-pub struct Validate {
-    /// Do not load the plugins
+pub(super) struct ValidateArgs {
+    /// Skip the plugins
     #[arg(long)]
     no_plugins: bool,
-    /// Do not ask AWS for what the routes use there
+    /// Skip the questions to AWS
     #[arg(long)]
     no_connect: bool,
-    /// Print the configuration in force: every default filled in, secrets hidden
+    /// Print the configuration with every default filled in and secrets hidden
     #[arg(long)]
     effective: bool,
-    /// Print what bounds the memory of the router, and the sum
+    /// Print how much memory the router may take, part by part, and the sum
     #[arg(long, conflicts_with = "effective")]
     limits: bool,
 }
 
-impl Validate {
-    /// Checks, and tells everything that is wrong.
-    pub async fn run(&self, global: &Global) -> Result<Exit> {
-        let loaded = configuration::read(&global.config).map_err(Broken)?;
+impl ValidateArgs {
+    /// Checks, and prints all problems.
+    pub(super) async fn run(&self, global: &GlobalArgs) -> Result<Exit> {
+        let loaded = configuration::read(&global.config).map_err(InvalidConfiguration)?;
         let mut refused = Vec::new();
         if !self.no_plugins {
-            let sandbox = bench::sandbox(&loaded.plan.engine)?;
+            let sandbox = route_loader::sandbox(&loaded.plan.engine)?;
             refused = plugins::load_all(&sandbox, loaded.plan.routes.iter()).await.err().unwrap_or_default();
         }
         if !refused.is_empty() {
             let mut problems = configuration::refusals(&loaded.plan, &loaded.locator, &refused);
             problems.0.extend(loaded.warnings.iter().cloned());
             problems.0.sort_by_key(|diagnostic| diagnostic.span.start);
-            return Err(Broken(problems).into());
+            return Err(InvalidConfiguration(problems).into());
         }
+        // AWS is asked last: the checks before need no network.
         if !self.no_connect
             && let Some(cloud) = Cloud::of(&loaded.plan).await
         {
@@ -51,12 +51,12 @@ impl Validate {
                 for one in &unreachable {
                     print::message(&format!("route {}: {}", one.routes.join(", "), one.why));
                 }
-                print::message(&format!("{} thing(s) on AWS cannot be used", unreachable.len()));
+                print::message(&format!("{} resource(s) on AWS cannot be used", unreachable.len()));
                 return Ok(Exit::Configuration);
             }
         }
         let routes = loaded.plan.routes.len();
-        let account = self.limits.then(|| Account::of(&loaded.plan));
+        let account = self.limits.then(|| MemoryAccount::of(&loaded.plan));
         if self.effective {
             print::text(&esclusa_config::effective(&loaded))?;
         } else if global.json {
@@ -78,10 +78,10 @@ impl Validate {
     }
 }
 
-/// The account for people: a line for each part, the sum, and what is held by processes of their own.
-fn table(account: &Account) -> Result<()> {
+/// Prints the limits of memory: a line for each part, the sum, and the parts that child processes hold.
+fn table(account: &MemoryAccount) -> Result<()> {
     let row = |name: &str, bytes: u64, why: &str| [name.to_owned(), mebibytes(bytes), why.to_owned()];
-    let part = |part: &Part| row(&part.name, part.bytes, &part.why);
+    let part = |part: &MemoryPart| row(&part.name, part.bytes, &part.why);
     let mut rows: Vec<_> = account.parts.iter().map(part).collect();
     rows.push(row("sum", account.sum, "the most that the router's process takes"));
     rows.extend(account.beside.iter().map(part));

@@ -1,19 +1,19 @@
-//! What the router tells of itself: for `esclusa status`, the API and the dashboard.
+//! The status of the router, for `esclusa status`, the API and the page.
 
 use super::health::Health;
-use super::{Running, Runtime};
-use crate::letters;
-use esclusa_config::plan::{self, Target};
+use super::output_status::{OutputStatus, outputs_at_work};
+use super::{RunningRoute, Runtime};
+use crate::dead_letters;
+use esclusa_config::plan;
 use esclusa_flow::lag::Lag;
 use esclusa_pipeline::meter::{Reading, epoch_millis};
-use esclusa_pipeline::output_meter::OutputReading;
 use esclusa_pipeline::route::{Mode, Route};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The router at one moment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// Esclusa's version.
     pub version: String,
     /// Process id.
@@ -23,14 +23,14 @@ pub struct Status {
     /// Routes by name.
     pub routes: Vec<RouteStatus>,
     /// Events in the embedded dead letters of routes that are not in routes.toml any more, by route.
-    pub left_letters: BTreeMap<String, u64>,
+    pub left_dead_letters: BTreeMap<String, u64>,
     /// The last reloads, newest first.
-    pub reloads: Vec<Reload>,
+    pub reloads: Vec<ReloadStatus>,
 }
 
 /// A route at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct RouteStatus {
+pub(crate) struct RouteStatus {
     /// Its name.
     pub name: String,
     /// Its source.
@@ -39,38 +39,38 @@ pub struct RouteStatus {
     pub kind: String,
     /// running, paused, halted, draining, stopped or finished.
     pub state: String,
-    /// Why it is halted.
+    /// Why it is halted; `None` if it is not.
     pub reason: Option<String>,
     /// Whether it does its work.
     #[serde(default)]
     pub health: Health,
-    /// The plugin at work.
+    /// The plugin that serves it.
     pub plugin: PluginStatus,
-    /// What it counts.
+    /// Its counters.
     pub reading: Reading,
     /// Bytes of events in flight.
     pub in_flight_bytes: u64,
     /// Events in the embedded dead letters.
     pub dead_letters: u64,
-    /// What its outputs promise.
+    /// The tables, object stores and outputs that it writes.
     pub outputs: Vec<OutputStatus>,
-    /// The shards of its source, where it has some.
+    /// The shards of its source; `None` if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<ShardsStatus>,
 }
 
 /// The shards of a stream on AWS, as one process sees them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ShardsStatus {
-    /// Those that it works on.
+pub(crate) struct ShardsStatus {
+    /// Shards that this process reads.
     pub working: usize,
-    /// Those that could be read and that no process has.
+    /// Shards that no process reads, although their parents are finished.
     pub unowned: usize,
-    /// How far it is behind in the one that is furthest behind, in milliseconds; `None` where the service does not say.
+    /// How far behind the shard is that is furthest behind, in milliseconds; `None` if the service does not say.
     pub behind_millis: Option<u64>,
-    /// When the oldest event was accepted that is in work, in milliseconds since the Unix epoch.
+    /// When the oldest event in flight was accepted, in milliseconds since the Unix epoch.
     pub oldest_unfinished: Option<u64>,
-    /// Times that records were trimmed, or may have been, before they were read.
+    /// How often records were, or may have been, trimmed before they were read.
     pub gaps: u64,
 }
 
@@ -87,9 +87,9 @@ impl ShardsStatus {
     }
 }
 
-/// A plugin version at work.
+/// The plugin that serves a route.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct PluginStatus {
+pub(crate) struct PluginStatus {
     /// Its file.
     pub path: String,
     /// SHA-256 of the file.
@@ -98,51 +98,29 @@ pub struct PluginStatus {
     pub name: String,
     /// Its version, from `describe`.
     pub version: String,
-    /// When it took over, milliseconds since the Unix epoch.
+    /// When it began to serve the route, milliseconds since the Unix epoch.
     pub since: u64,
-}
-
-/// Something that a route writes, and what is promised of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OutputStatus {
-    /// Its name in routes.toml.
-    pub name: String,
-    /// Its kind.
-    pub kind: String,
-    /// What is promised, in words.
-    pub delivery: String,
-    /// What becomes of its messages, if it is outside of the engine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub messages: Option<OutputReading>,
-}
-
-impl OutputStatus {
-    /// True if it has not taken a message since it failed.
-    #[must_use]
-    pub fn failing(&self) -> bool {
-        self.messages.as_ref().is_some_and(|messages| messages.failed_in_a_row > 0)
-    }
 }
 
 impl RouteStatus {
     /// Messages that are not delivered yet.
     #[must_use]
-    pub fn undelivered(&self) -> u64 {
+    pub(crate) fn undelivered(&self) -> u64 {
         let pending = self.outputs.iter().filter_map(|output| Some(output.messages.as_ref()?.pending));
         pending.fold(0, u64::saturating_add)
     }
 }
 
-/// A reload and its result.
+/// A reload and its outcome.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Reload {
+pub(crate) struct ReloadStatus {
     /// Milliseconds since the Unix epoch.
     pub at: u64,
-    /// What was reloaded: a file, or `routes.toml`.
+    /// The file that was reloaded: a plugin or `routes.toml`.
     pub what: String,
-    /// True where it is in force.
+    /// True if it is in force.
     pub ok: bool,
-    /// What changed, or why nothing did.
+    /// A summary of the changes, or the reason why there are none.
     pub message: String,
 }
 
@@ -152,7 +130,7 @@ const RELOADS: usize = 20;
 impl Runtime {
     /// The router at this moment.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         let loaded = self.loaded();
         let running = self.running();
         let routes = loaded
@@ -165,15 +143,15 @@ impl Runtime {
             pid: std::process::id(),
             now: epoch_millis(),
             routes: routes.collect(),
-            left_letters: letters::left(&self.store, &loaded.plan),
+            left_dead_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
             reloads: self.reloads.lock().clone(),
         }
     }
 
-    fn route_status(&self, running: &Running, plan: &plan::Plan) -> RouteStatus {
+    fn route_status(&self, running: &RunningRoute, plan: &plan::Plan) -> RouteStatus {
         let route = &running.route;
         let (state, reason) = state(route, running.task.is_finished());
-        let version = route.plugin();
+        let plugin = route.plugin();
         let mut status = RouteStatus {
             name: route.spec.name.to_string(),
             source: route.spec.source.to_string(),
@@ -183,10 +161,10 @@ impl Runtime {
             health: Health::default(),
             plugin: PluginStatus {
                 path: route.spec.plugin.display().to_string(),
-                digest: version.plugin.digest().to_owned(),
-                name: version.name.clone(),
-                version: version.version.clone(),
-                since: version.since,
+                digest: plugin.plugin.digest().to_owned(),
+                name: plugin.name.clone(),
+                version: plugin.version.clone(),
+                since: plugin.since,
             },
             reading: route.meter.read(),
             in_flight_bytes: route.budget.used() as u64,
@@ -194,7 +172,13 @@ impl Runtime {
             outputs: outputs_at_work(route, plan),
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
-        status.health = Health::of(&status);
+        status.health = Health::at(
+            epoch_millis(),
+            &status.state,
+            status.reason.as_deref(),
+            status.reading.last_error.as_ref(),
+            &status.outputs,
+        );
         status
     }
 
@@ -207,10 +191,10 @@ impl Runtime {
         if ok {
             tracing::info!(what, message, "reloaded");
         } else {
-            tracing::error!(what, reason = message, "not reloaded; what was running keeps running");
+            tracing::error!(what, reason = message, "not reloaded; the router runs on as before");
         }
         let mut reloads = self.reloads.lock();
-        reloads.insert(0, Reload { at: epoch_millis(), what: what.to_owned(), ok, message });
+        reloads.insert(0, ReloadStatus { at: epoch_millis(), what: what.to_owned(), ok, message });
         reloads.truncate(RELOADS);
     }
 }
@@ -224,37 +208,4 @@ fn state(route: &Route, finished: bool) -> (&'static str, Option<String>) {
         Mode::Draining => ("draining", None),
         Mode::Stopped => ("stopped", None),
     }
-}
-
-/// The same of a route that runs, with what becomes of the messages; and where its dead letters go.
-fn outputs_at_work(route: &Route, plan: &plan::Plan) -> Vec<OutputStatus> {
-    let (spec, mut found) = (&route.spec, outputs(&route.spec, plan));
-    if let Some(name) = spec.on_failure.as_ref().filter(|name| !spec.grants.outputs.contains(*name))
-        && let Some(output) = plan.outputs.get(name)
-    {
-        let delivery = plan.level(spec, Target::Output(name)).to_string();
-        found.push(OutputStatus { name: name.clone(), kind: output.kind().to_owned(), delivery, messages: None });
-    }
-    for output in found.iter_mut().filter(|output| !matches!(output.kind.as_str(), "table" | "objects")) {
-        output.messages = route.outputs.read(&output.name);
-    }
-    found
-}
-
-/// What a route writes, and what is promised of it.
-#[must_use]
-pub fn outputs(spec: &plan::RouteSpec, plan: &plan::Plan) -> Vec<OutputStatus> {
-    let output = |name: &String, kind: &str, target: Target<'_>| OutputStatus {
-        name: name.clone(),
-        kind: kind.to_owned(),
-        delivery: plan.level(spec, target).to_string(),
-        messages: None,
-    };
-    let tables = spec.grants.tables.iter().map(|n| output(n, "table", Target::Table(n)));
-    let objects = spec.grants.objects.iter().map(|n| output(n, "objects", Target::Objects(n)));
-    let sends = spec.grants.outputs.iter().map(|n| {
-        let kind = plan.outputs.get(n).map_or("output", plan::Output::kind);
-        output(n, kind, Target::Output(n))
-    });
-    tables.chain(objects).chain(sends).collect()
 }

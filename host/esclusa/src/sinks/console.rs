@@ -1,21 +1,21 @@
-//! Messages on standard output, a line each. A reader that stops reading holds up one thread of its own, and no other.
+//! Writes messages to standard output, a line each. If the reader stops reading, one thread blocks, and no other.
 
 use super::line;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use std::io::Write;
 use tokio::sync::Mutex;
 
-/// One write at a time; it belongs to the write, also if nobody waits for that any more.
+/// One write at a time. The lock is held by the write itself, even if the send was cancelled.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Standard output.
-pub struct Console;
+pub(crate) struct ConsoleSink;
 
-impl Sink for Console {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+impl Sink for ConsoleSink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let text: String = messages.iter().map(|m| line(&m.send.data) + "\n").collect();
             let turn = TURN.lock().await;
@@ -27,7 +27,7 @@ impl Sink for Console {
                 Ok(written) => written.map_err(|error| format!("cannot write to standard output: {error}")),
                 Err(error) => Err(error.to_string()),
             };
-            vec![result.map_err(Fault::Transient); messages.len()]
+            vec![result.map_err(|why| Fault::Transient(why).into()); messages.len()]
         })
     }
 }

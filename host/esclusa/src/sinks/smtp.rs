@@ -1,32 +1,33 @@
-//! Mails through an SMTP server, one for each message. The message's data is the text; its attributes `to` (addresses
-//! separated by commas) and `subject` go before those of the configuration.
+//! Sends a mail through an SMTP server for each message. The message's data is the text; its attributes `to`
+//! (addresses separated by commas) and `subject` replace those of the configuration.
 //!
-//! A mail whose answer was lost is sent again, with the same Message-ID, by which mail programs tell doubles.
+//! If the answer of the server is lost, the mail is sent again with the same Message-ID, so that mail programs can
+//! recognise duplicates.
 
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use std::sync::OnceLock;
 
-/// Most characters of a server's own words that are told.
+/// Most characters of an error message of the server.
 const LONGEST: usize = 1000;
 
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
 /// Why a mail was not sent.
-enum Failed {
-    /// It was refused, for now or for good.
+enum MailError {
+    /// The server refused it, for now or for good.
     Refused(Fault),
     /// The server does not answer.
     Unreachable(String),
 }
 
 /// A server that takes mails.
-pub struct Smtp {
+pub(crate) struct SmtpSink {
     url: String,
     from: String,
     to: Vec<String>,
@@ -34,27 +35,28 @@ pub struct Smtp {
     transport: OnceLock<Result<Transport, String>>,
 }
 
-impl Smtp {
+impl SmtpSink {
     /// Mails from `from` through the server at `url` (smtp or smtps); `to` and `subject` are those of messages without
     /// such attributes. Nothing is connected yet.
     #[must_use]
-    pub fn new(url: String, from: String, to: Vec<String>, subject: Option<String>) -> Self {
-        Smtp { url, from, to, subject, transport: OnceLock::new() }
+    pub(crate) fn new(url: String, from: String, to: Vec<String>, subject: Option<String>) -> Self {
+        SmtpSink { url, from, to, subject, transport: OnceLock::new() }
     }
 
-    async fn mail(&self, message: &OutboxMessage) -> Result<(), Failed> {
-        let mail = self.compose(message).map_err(|why| Failed::Refused(Fault::Permanent(why)))?;
+    async fn mail(&self, message: &OutboxMessage) -> Result<(), MailError> {
+        let mail = self.compose(message).map_err(|why| MailError::Refused(Fault::Permanent(why)))?;
         let transport = self.transport.get_or_init(|| {
             let builder = Transport::from_url(&self.url).map_err(|error| error.to_string())?;
             Ok(builder.build())
         });
-        let transport = transport.as_ref().map_err(|why| Failed::Refused(Fault::Permanent(format!("smtp: {why}"))))?;
+        let transport =
+            transport.as_ref().map_err(|why| MailError::Refused(Fault::Permanent(format!("smtp: {why}"))))?;
         transport.send(mail).await.map(drop).map_err(|error| {
             let why: String = format!("smtp: {error}").chars().take(LONGEST).collect();
             match (error.is_permanent(), error.is_transient()) {
-                (true, _) => Failed::Refused(Fault::Permanent(why)),
-                (_, true) => Failed::Refused(Fault::Transient(why)),
-                _ => Failed::Unreachable(why),
+                (true, _) => MailError::Refused(Fault::Permanent(why)),
+                (_, true) => MailError::Refused(Fault::Transient(why)),
+                _ => MailError::Unreachable(why),
             }
         })
     }
@@ -63,7 +65,7 @@ impl Smtp {
         let attribute =
             |name: &str| message.send.attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let address =
-            |text: &str| text.trim().parse::<Mailbox>().map_err(|error| format!("{text:?} is no address: {error}"));
+            |text: &str| text.trim().parse::<Mailbox>().map_err(|error| format!("{text:?} is not an address: {error}"));
         let mut builder = lettre::Message::builder()
             .from(address(&self.from)?)
             .message_id(Some(format!("<{}@esclusa>", message.id)))
@@ -86,22 +88,22 @@ impl Smtp {
     }
 }
 
-impl Sink for Smtp {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+impl Sink for SmtpSink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
                 match self.mail(message).await {
-                    // The next ones would wait as long for nothing.
-                    Err(Failed::Unreachable(why)) => {
-                        results.push(Err(Fault::Transient(why)));
+                    // The next mails would wait for the same timeout: they are tried later.
+                    Err(MailError::Unreachable(why)) => {
+                        results.push(Err(Fault::Transient(why).into()));
                         break;
                     }
-                    Err(Failed::Refused(fault)) => results.push(Err(fault)),
+                    Err(MailError::Refused(fault)) => results.push(Err(fault.into())),
                     Ok(()) => results.push(Ok(())),
                 }
             }
-            results.resize(messages.len(), Err(Fault::Held("the server does not answer".to_owned())));
+            results.resize(messages.len(), Err(SendError::NotTried));
             results
         })
     }
@@ -118,9 +120,9 @@ mod tests {
         OutboxMessage { id: "0123".to_owned(), send }
     }
 
-    fn smtp(to: &[&str]) -> Smtp {
+    fn smtp(to: &[&str]) -> SmtpSink {
         let to = to.iter().map(|to| (*to).to_owned()).collect();
-        Smtp::new("smtp://localhost".to_owned(), "shop@example.com".to_owned(), to, Some("News".to_owned()))
+        SmtpSink::new("smtp://localhost".to_owned(), "shop@example.com".to_owned(), to, Some("News".to_owned()))
     }
 
     #[test]
@@ -141,6 +143,6 @@ mod tests {
         let text = String::from_utf8(mail.formatted()).unwrap();
         assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
         assert!(smtp(&[]).compose(&message(&[])).unwrap_err().contains("no receiver"));
-        assert!(smtp(&[]).compose(&message(&[("to", "not an address")])).unwrap_err().contains("no address"));
+        assert!(smtp(&[]).compose(&message(&[("to", "not an address")])).unwrap_err().contains("not an address"));
     }
 }

@@ -1,42 +1,41 @@
-//! Messages POSTed to a URL of the configuration, one request each, with the message id as `Idempotency-Key`.
+//! POSTs messages to a URL of the configuration, one request each, with the message id as `Idempotency-Key`.
 //!
-//! 2xx is success. 408, 425, 429 and 5xx, and whatever goes wrong on the way, are tried again; any other status
-//! is final.
+//! 2xx is success. 408, 425, 429, 5xx and failures of the connection are tried again; any other status is final.
 //!
-//! The URL may hold secrets: what is told of it is scheme, host and port.
+//! The URL may contain secrets: messages show only its scheme, host and port.
 
-use crate::tls;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
-use reqwest::StatusCode;
+use reqwest::{ClientBuilder, StatusCode};
+use rustls::crypto::ring::default_provider;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 /// A URL that takes messages.
-pub struct Webhook {
+pub(crate) struct WebhookSink {
     url: String,
-    /// What may be told of the URL.
+    /// The part of the URL that messages show.
     site: String,
     headers: Vec<(String, String)>,
     timeout: Duration,
     client: OnceLock<reqwest::Client>,
 }
 
-impl Webhook {
+impl WebhookSink {
     /// POSTs to `url` with further `headers`; a request may take as long as `timeout`.
     #[must_use]
-    pub fn new(url: String, headers: Vec<(String, String)>, timeout: Duration) -> Self {
-        Webhook { site: site(&url), url, headers, timeout, client: OnceLock::new() }
+    pub(crate) fn new(url: String, headers: Vec<(String, String)>, timeout: Duration) -> Self {
+        WebhookSink { site: site(&url), url, headers, timeout, client: OnceLock::new() }
     }
 
     async fn post(&self, message: &OutboxMessage) -> Result<(), Fault> {
         let json = serde_json::from_slice::<&serde_json::value::RawValue>(&message.send.data).is_ok();
         let content_type = if json { "application/json" } else { "application/octet-stream" };
         let client = self.client.get_or_init(|| {
-            // Redirects are answered as failures: a message goes only where the configuration says.
-            tls::http_client().redirect(reqwest::redirect::Policy::none()).build().unwrap_or_default()
+            // Redirects are failures: a message goes only to the URL of the configuration.
+            http_client().redirect(reqwest::redirect::Policy::none()).build().unwrap_or_default()
         });
         let mut request = client
             .post(&self.url)
@@ -53,23 +52,30 @@ impl Webhook {
     }
 }
 
-impl Sink for Webhook {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+impl Sink for WebhookSink {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(messages.len());
             for message in messages {
                 let result = self.post(message).await;
                 let failed = matches!(result, Err(Fault::Transient(_) | Fault::Throttled { .. }));
-                results.push(result);
+                results.push(result.map_err(SendError::from));
                 if failed {
                     break;
                 }
             }
-            // In order: nothing overtakes what is tried again.
-            results.resize(messages.len(), Err(Fault::Held("waits for an earlier message".to_owned())));
+            // Later messages wait: none may overtake a message that is tried again.
+            results.resize(messages.len(), Err(SendError::NotTried));
             results
         })
     }
+}
+
+/// Builds an HTTP client. The cryptography of the process is chosen here, once.
+pub(crate) fn http_client() -> ClientBuilder {
+    // The first call of the process chooses; the others find the same choice made.
+    drop(default_provider().install_default());
+    reqwest::Client::builder()
 }
 
 /// Scheme, host and port of a URL.
@@ -93,7 +99,7 @@ fn judge(site: &str, status: StatusCode, retry_after: Option<&str>) -> Result<()
     }
 }
 
-/// How long a `Retry-After` wants to be waited: seconds, or until a date (RFC 9110, section 10.2.3).
+/// The wait that a `Retry-After` asks for: seconds, or until a date (RFC 9110, section 10.2.3).
 fn wanted(retry_after: &str) -> Option<Duration> {
     if let Ok(seconds) = retry_after.parse() {
         return Some(Duration::from_secs(seconds));
@@ -120,14 +126,14 @@ mod tests {
     use tokio::net::TcpListener;
 
     #[tokio::test]
-    async fn nothing_of_the_url_is_told_but_scheme_host_and_port() {
+    async fn errors_show_only_scheme_host_and_port_of_the_url() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = format!("http://user:pw@127.0.0.1:{port}/services/SECRETHOOK?token=SECRETQ");
-        let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
+        let webhook = WebhookSink::new(url, Vec::new(), Duration::from_secs(10));
         let send = SendMessage { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
         let message = OutboxMessage { id: "0123".to_owned(), send };
-        let mut told = Vec::new();
+        let mut reasons = Vec::new();
         for answer in ["HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "no HTTP"] {
             let (result, ()) = tokio::join!(webhook.post(&message), async {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -135,21 +141,21 @@ mod tests {
                 assert!(read > 0);
                 stream.write_all(answer.as_bytes()).await.unwrap();
             });
-            told.push(result.unwrap_err().to_string());
+            reasons.push(result.unwrap_err().to_string());
         }
         drop(listener);
-        told.push(webhook.post(&message).await.unwrap_err().to_string());
-        for reason in told {
+        reasons.push(webhook.post(&message).await.unwrap_err().to_string());
+        for reason in reasons {
             assert!(reason.contains(&format!("http://127.0.0.1:{port}")), "{reason}");
             assert!(!["SECRET", "services", "user", "pw"].iter().any(|secret| reason.contains(secret)), "{reason}");
         }
     }
 
     #[tokio::test]
-    async fn what_waits_behind_a_failure_is_not_tried() {
+    async fn messages_behind_a_failure_are_not_tried() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let webhook = Webhook::new(url, Vec::new(), Duration::from_secs(10));
+        let webhook = WebhookSink::new(url, Vec::new(), Duration::from_secs(10));
         let send = SendMessage { output: "hook".to_owned(), key: None, data: b"{}".to_vec(), attributes: Vec::new() };
         let messages = ["1", "2", "3"].map(|id| OutboxMessage { id: id.to_owned(), send: send.clone() });
         let serve = async {
@@ -162,7 +168,14 @@ mod tests {
         };
         let (results, ()) = tokio::join!(webhook.send(&messages), serve);
         assert!(
-            matches!(results[..], [Err(Fault::Permanent(_)), Err(Fault::Transient(_)), Err(Fault::Held(_))]),
+            matches!(
+                results[..],
+                [
+                    Err(SendError::Failed(Fault::Permanent(_))),
+                    Err(SendError::Failed(Fault::Transient(_))),
+                    Err(SendError::NotTried)
+                ]
+            ),
             "{results:?}"
         );
     }

@@ -1,4 +1,4 @@
-//! The listener of a running router: health, ingest, who may ask, and the page.
+//! The listener of a running router: health, ingest, requests from other sites, and the page.
 
 use super::router::Router;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn events_are_accepted_once_they_are_durable_one_or_a_line_each() {
     let lines = b"{\"id\": \"b\"}\n{\"id\": \"c\"}\n";
     let (status, answer) = post(&router, "/ingest/events?key=k", &[("content-type", "application/x-ndjson")], lines);
     assert_eq!((status, answer["ids"].as_array().unwrap().len()), (202, 2));
-    // What is accepted survives a kill.
+    // Accepted events survive a kill.
     router.signal("KILL");
     router.start();
     router.until("all are done", |r| r.route("events").is_some_and(|route| done(&route) == 3));
@@ -91,7 +91,7 @@ fn a_source_with_replies_answers_after_the_commit() {
         let (status, answer) = post(&router, "/ingest/api", &[], b"{}");
         assert_eq!((status, &answer["code"]), (422, &json!("rejected")));
     }
-    // A path that ends in a slash is one below the source. Nobody waits for a route that rests.
+    // A path that ends in a slash is one below the source. A request to a paused route is refused at once.
     assert_eq!(post(&router, "/ingest/api/", &[], b"{}").0, 422);
     router.ok(&["pause", "api"]);
     assert_eq!(post(&router, "/ingest/api", &[], b"{}").0, 503);
@@ -166,15 +166,15 @@ fn every_error_of_the_api_is_a_json_object() {
     check("POST", "/api/v1/dlq/drop", &[], "{\"ids\": []}", 415, "Content-Type: application/json");
     let json = [("content-type", "application/json")];
     for (method, path, body, status, message) in [
-        ("GET", "/api/v1/dlq/abc", "", 400, "\"abc\" is no number of a dead letter"),
+        ("GET", "/api/v1/dlq/abc", "", 400, "\"abc\" is not the number of a dead letter"),
         ("GET", "/api/v1/dlq?foo=1", "", 400, "unknown field `foo`"),
         ("GET", "/api/v1/dlq?limit=many", "", 400, "the parameters cannot be read"),
         ("GET", "/api/v1/tables/events/item", "", 400, "missing field `key`"),
         ("GET", "/api/v1/tables/%ff/scan", "", 400, "the path cannot be read"),
         ("POST", "/api/v1/dlq/drop", "{\"ids\": [\"a\"]}", 422, "invalid type"),
         ("POST", "/api/v1/dlq/drop", "{", 400, "the body cannot be read"),
-        ("DELETE", "/api/v1/status", "", 405, "DELETE is not for /api/v1/status"),
-        ("POST", "/livez", "", 405, "POST is not for /livez"),
+        ("DELETE", "/api/v1/status", "", 405, "/api/v1/status does not take DELETE"),
+        ("POST", "/livez", "", 405, "/livez does not take POST"),
         ("GET", "/nothing", "", 404, "there is nothing at /nothing"),
     ] {
         check(method, path, &json, body, status, message);

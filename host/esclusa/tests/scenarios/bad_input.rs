@@ -1,4 +1,4 @@
-//! Bad input gets a clear error and loses nothing; it never stops another route.
+//! Bad input gives a clear error, loses no event and never stops another route.
 
 use super::router::{Router, plugins};
 use serde_json::Value;

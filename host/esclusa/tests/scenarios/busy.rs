@@ -1,4 +1,5 @@
-//! The listener while clients misbehave and the router hangs: health is told, the API has room, and a signal ends it all.
+//! The listener while clients misbehave and the router hangs: health and the API are answered, and a signal ends the
+//! process.
 
 use super::router::Router;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use std::process::Command;
 /// Connections that the router of these tests serves at once: a quarter of the files that it may open.
 const CONNECTIONS: usize = 40;
 
-/// `O_NONBLOCK` of Linux: a pipe that nobody reads cannot be opened for writing then.
+/// `O_NONBLOCK` of Linux: with it, opening a pipe for writing fails if no process reads it.
 const NONBLOCK: i32 = 0o4000;
 
 const ROUTES: &str = r#"
@@ -59,7 +60,7 @@ fn answer(router: &Router, path: &str) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-/// A connection on which this was sent.
+/// Opens a connection and sends this.
 fn sent(router: &Router, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(router.address().unwrap()).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
@@ -98,13 +99,13 @@ fn slow_clients_keep_nobody_from_asking_for_health() {
     let mut router = router();
     router.wrap(&format!("ulimit -n {}; exec \"$0\" \"$@\"", 4 * CONNECTIONS), &["run"]);
     router.until("it is ready", |router| router.get("/readyz").is_some());
-    // More of them than there are connections, all in their headers: the oldest give way, to requests of any kind.
+    // More clients than connections, all of them in their headers: the oldest ones are cut for requests of any kind.
     let headers = "POST /ingest/events HTTP/1.1\r\nhost: localhost\r\n";
     let _halves: Vec<TcpStream> = (0..CONNECTIONS * 3 / 2).map(|_| sent(&router, headers)).collect();
     for path in ["/livez", "/readyz", "/metrics", "/api/v1/status"] {
         assert_eq!(status(&router, path), 200, "{path}");
     }
-    // All of them in their bodies: nobody gives way, and health has connections of its own.
+    // All clients are in their bodies: none is cut, and health is answered on the reserve.
     let body = format!("{headers}content-length: 5\r\nexpect: 100-continue\r\n\r\n");
     let busy: Vec<TcpStream> = (0..CONNECTIONS)
         .map(|_| {
@@ -128,7 +129,7 @@ fn slow_clients_keep_nobody_from_asking_for_health() {
 fn stalled_scans_and_searches_keep_nobody_from_anything_else() {
     let mut router = router();
     router.start();
-    // More than the system keeps for a connection.
+    // More bytes than the buffers of a socket hold.
     let events: String = (0..90).map(|n| json!({"id": n, "text": "x".repeat(350_000)}).to_string() + "\n").collect();
     router.write("events.jsonl", events);
     router.ok(&["send", "events", "events.jsonl"]);
@@ -164,7 +165,7 @@ fn lists_in_requests_are_bounded_and_the_longest_ones_are_taken() {
     let events = |count: usize| json!({"events": vec![json!({"data": "{}"}); count]}).to_string();
     let lines = |count: usize| "1\n".repeat(count);
     for (path, kind, longest, beyond) in [
-        ("/api/v1/dlq/replay", json, ids(10_000), ids(10_001)),
+        ("/api/v1/dlq/redrive", json, ids(10_000), ids(10_001)),
         ("/api/v1/dlq/drop", json, ids(10_000), ids(1_000_000)),
         ("/api/v1/routes/events/invoke", json, events(10_000), events(10_001)),
         ("/ingest/events", "application/x-ndjson", lines(100_000), lines(100_001)),
@@ -191,7 +192,7 @@ fn pipe(router: &Router) -> PathBuf {
     pipe
 }
 
-/// Waits until somebody reads a pipe; nothing comes out of it as long as the file is open.
+/// Waits until a process reads a pipe; the reader blocks as long as the file is open.
 fn read_from(router: &mut Router, pipe: &PathBuf) -> File {
     let open = OnceCell::new();
     router.until("the pipe is read", |_| {

@@ -1,4 +1,4 @@
-//! The command line, with a router at work and without.
+//! The command line, with a running router and without.
 
 use super::router::Router;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ fn fails(output: &Output, code: i32, message: &str) {
     assert!(stderr.contains(message), "{message:?} is not in:\n{stderr}");
 }
 
-/// A store with orders in it, some of which the plugin rejected.
+/// A store with orders, some of which the plugin rejected.
 fn settled(lines: &str) -> Router {
     let router = Router::new(ORDERS);
     router.write("orders.jsonl", lines);
@@ -106,10 +106,10 @@ fn a_plugin_that_cannot_be_used_is_78_and_points_at_its_line() {
 fn nonsense_on_the_command_line_is_2() {
     let router = Router::new(ORDERS);
     fails(&router.run(&["frobnicate"]), 2, "frobnicate");
-    fails(&router.run(&["run", "--drain-timeout", "soon"]), 2, "no time");
+    fails(&router.run(&["run", "--drain-timeout", "soon"]), 2, "is not a time");
     fails(&router.run(&["explain", "no::such"]), 2, "no::such");
     router.ok(&["run", "--until-idle"]);
-    fails(&router.run(&["dlq", "replay"]), 2, "--all");
+    fails(&router.run(&["dlq", "redrive"]), 2, "--all");
     fails(&router.run(&["send", "orders", "nowhere.jsonl"]), 2, "nowhere.jsonl");
 }
 
@@ -148,7 +148,7 @@ fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
     assert!(router.ok(&["status"]).contains("running"));
     assert!(router.ok(&["routes"]).contains("table orders (exactly-once with the commit)"));
     assert!(router.ok(&["audit"]).contains("adds up"));
-    fails(&router.run(&["send", "ticks", "jobs.jsonl"]), 1, "it makes its events itself");
+    fails(&router.run(&["send", "ticks", "jobs.jsonl"]), 1, "it generates its events itself");
     fails(&router.run(&["send", "nothing", "jobs.jsonl"]), 1, "jobs, orders, ticks");
     router.write("bad.jsonl", "{\"id\": 3}\nnope\n");
     fails(&router.run(&["send", "jobs", "bad.jsonl"]), 1, "line 2 is not JSON");
@@ -171,7 +171,7 @@ fn events_are_sent_to_a_running_router_and_every_command_asks_it() {
 fn a_router_that_does_not_run_cannot_be_paused() {
     let router = Router::new(ORDERS);
     fails(&router.run(&["pause", "orders"]), 1, "no router runs");
-    fails(&router.run(&["table", "scan", "orders"]), 1, "nothing has run");
+    fails(&router.run(&["table", "scan", "orders"]), 1, "no router has run");
     fails(&router.run(&["table", "scan", "oders"]), 1, "routes.toml has jobs, orders");
 }
 
@@ -212,13 +212,17 @@ fn letters_of_a_route_that_is_gone_are_told_and_what_was_never_there_is_an_error
     router.until("the reload tells", |r| {
         r.get("/api/v1/status").unwrap()["reloads"][0]["message"].as_str().is_some_and(|m| m.contains(told))
     });
-    assert_eq!(router.get("/api/v1/status").unwrap()["left_letters"], json!({"orders": 1}));
+    assert_eq!(router.get("/api/v1/status").unwrap()["left_dead_letters"], json!({"orders": 1}));
     let (_, metrics) = router.request("GET", "/metrics", &[], b"").unwrap();
     assert!(text(&metrics).contains("esclusa_dead_letters{route=\"orders\"} 1\n"), "{}", text(&metrics));
     let check = |router: &Router| {
         assert!(text(&router.run(&["status"]).stderr).contains(told));
         assert_eq!(router.ok(&["dlq", "ls", "--route", "orders", "--json"]).lines().count(), 1);
-        fails(&router.run(&["dlq", "replay", "--route", "orders"]), 1, "put it back to replay the letter");
+        fails(
+            &router.run(&["dlq", "redrive", "--route", "orders"]),
+            1,
+            "put the route back to redrive the dead letter",
+        );
     };
     check(&router);
     assert_eq!(router.signal("TERM"), 0);
@@ -245,7 +249,7 @@ fn an_error_of_a_source_is_gone_once_it_can_be_read() {
 }
 
 #[test]
-fn a_dead_letter_is_found_shown_and_replayed_once_its_cause_is_gone() {
+fn a_dead_letter_is_found_shown_and_redriven_once_its_cause_is_gone() {
     let router =
         settled("{\"order_id\": \"a\"}\n{\"id\": \"b\", \"country\": \"IT\"}\n{\"id\": \"c\", \"country\": \"FR\"}\n");
     let letters = |args: &[&str]| -> Vec<Value> {
@@ -262,16 +266,16 @@ fn a_dead_letter_is_found_shown_and_replayed_once_its_cause_is_gone() {
     assert_eq!(italian.len(), 1);
     let id = italian[0]["id"].to_string();
     assert!(router.ok(&["dlq", "show", &id]).contains("\"country\": \"IT\""));
-    // Nothing has changed: it fails again, and stays.
-    fails(&router.run(&["dlq", "replay", &id]), 1, "stays");
+    // Nothing has changed: the event fails again, and the dead letter stays.
+    fails(&router.run(&["dlq", "redrive", &id]), 1, "stays");
     assert_eq!(letters(&[]).len(), 2);
     router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
-    router.ok(&["dlq", "replay", "--all", "--dry-run"]);
+    router.ok(&["dlq", "redrive", "--all", "--dry-run"]);
     assert_eq!(letters(&[]).len(), 2);
-    router.ok(&["dlq", "replay", &id]);
+    router.ok(&["dlq", "redrive", &id]);
     assert_eq!(letters(&[]).len(), 1);
     assert!(router.ok(&["table", "get", "orders", r#"{"order_id": "b"}"#]).contains("IT"));
-    fails(&router.run(&["dlq", "replay", &id]), 1, "no dead letter");
+    fails(&router.run(&["dlq", "redrive", &id]), 1, "no dead letter");
     fails(&router.run(&["dlq", "drop", "--all"]), 2, "--yes");
     router.ok(&["dlq", "drop", "--all", "--yes"]);
     assert!(letters(&[]).is_empty());
@@ -279,11 +283,11 @@ fn a_dead_letter_is_found_shown_and_replayed_once_its_cause_is_gone() {
 }
 
 #[test]
-fn a_running_router_replays_and_its_account_still_adds_up() {
+fn a_running_router_redrives_and_its_account_still_adds_up() {
     let mut router = settled("{\"id\": \"b\"}\n{\"id\": \"c\"}\n");
     router.configure(&ORDERS.replacen("order_id = \"{order_id}\"", "order_id = \"{id}\"", 1));
     router.start();
-    router.ok(&["dlq", "replay", "--route", "orders", "--rate", "100/s"]);
+    router.ok(&["dlq", "redrive", "--route", "orders", "--rate", "100/s"]);
     assert_eq!(router.scan("orders").len(), 2);
     assert_eq!(router.get("/api/v1/dlq").unwrap(), json!([]));
     let account = router.get("/api/v1/audit").unwrap()[0].clone();
@@ -292,19 +296,19 @@ fn a_running_router_replays_and_its_account_still_adds_up() {
 }
 
 #[test]
-fn a_trial_shows_effects_and_carries_nothing_out() {
+fn an_invocation_shows_effects_and_carries_nothing_out() {
     let mut router = settled("{\"order_id\": \"a\"}\n");
     router.write("event.jsonl", "{\"order_id\": \"x\", \"price\": 0.10}\n{\"nope\": 1}\n");
-    let trial = ["invoke", "orders", "--event", "event.jsonl"];
+    let invoke = ["invoke", "orders", "--event", "event.jsonl"];
     let check = |shown: &str| {
         let shown: Value = serde_json::from_str(shown).unwrap();
         assert_eq!(shown["effects"][0]["action"], "put");
         assert_eq!(shown["effects"][0]["item"]["order_id"], "x");
         assert_eq!(shown["outcomes"][0]["outcome"], "reject");
     };
-    check(&router.ok(&trial));
+    check(&router.ok(&invoke));
     router.start();
-    check(&router.ok(&trial));
+    check(&router.ok(&invoke));
     assert_eq!(router.scan("orders").len(), 1);
     fails(&router.run(&["invoke", "nothing", "--event", "event.jsonl"]), 1, "no route");
 }
@@ -340,10 +344,10 @@ fn a_source_takes_events_before_anything_has_run() {
     router.write("orders.jsonl", "{\"order_id\": \"a\"}\n{\"order_id\": \"b\"}\n");
     router.write("jobs.jsonl", "{\"id\": \"1\"}\n");
     fails(&router.run(&["send", "orders", "missing.jsonl"]), 2, "cannot read");
-    fails(&router.run(&["table", "scan", "orders"]), 1, "nothing has run");
+    fails(&router.run(&["table", "scan", "orders"]), 1, "no router has run");
     router.ok(&["send", "orders", "orders.jsonl"]);
     router.ok(&["send", "jobs", "jobs.jsonl"]);
-    // A source that came into routes.toml after the store was made.
+    // A source that was added to routes.toml after the store was created.
     router.configure(&format!("{ORDERS}{LATER}"));
     router.ok(&["send", "later", "orders.jsonl"]);
     router.ok(&["run", "--until-idle"]);

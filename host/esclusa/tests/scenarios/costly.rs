@@ -1,11 +1,11 @@
-//! Plugins that take for ever before they run: to compile, or to check a configuration with. They are given up by
-//! themselves, and hold up nobody.
+//! Plugins that take for ever to compile, or whose schema takes for ever to check. They are given up, and hold up no
+//! other route.
 
 use super::router::{Router, plugins, variant};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A number as WebAssembly writes it.
+/// A number in the encoding of WebAssembly (LEB128).
 fn leb(mut number: usize, out: &mut Vec<u8>) {
     while number > 0x7f {
         out.push((number & 0x7f | 0x80) as u8);
@@ -20,7 +20,7 @@ fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [&out, content].concat()
 }
 
-/// A component that is allowed to be compiled and takes its time: functions with many locals that are used in many loops.
+/// A component within all limits that takes long to compile: functions with many locals that are used in many loops.
 fn bomb(number: usize) -> Vec<u8> {
     const LOCALS: usize = 2_400;
     const LOOPS: usize = 650;
@@ -47,7 +47,7 @@ fn bomb(number: usize) -> Vec<u8> {
     module.extend(section(1, &[1, 0x60, 0, 0]));
     module.extend(section(3, &[&[FUNCTIONS as u8][..], &[0; FUNCTIONS]].concat()));
     module.extend(section(10, &[vec![FUNCTIONS as u8], function.repeat(FUNCTIONS)].concat()));
-    // Another digest each, so that no cache helps.
+    // Each has another digest, so that none comes from the cache.
     module.extend(section(0, &[1, b'n', number as u8]));
     [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module)].concat()
 }
@@ -103,7 +103,7 @@ fn a_good_plugin_takes_over_while_more_bombs_than_cores_are_compiled_and_a_signa
     router.until("somebody is through", |router| !reloads(router).is_empty());
     let first = reloads(&router).pop().unwrap();
     assert!(Path::new(&first).ends_with("good.wasm"), "{first} was first");
-    // A configuration does not wait either.
+    // Nor does a reload of the configuration wait.
     router.configure(&routes(&names).replace("[admin]", "[source.more]\nkind = \"stream\"\n[admin]"));
     router.until("the configuration is in force", |router| reloads(router).iter().any(|what| what == "routes.toml"));
     let children = router.children();
@@ -138,7 +138,7 @@ fn a_file_that_two_routes_use_is_compiled_once() {
     assert_eq!(router.signal("TERM"), 0);
 }
 
-/// Levels that each refer to the next twice, by way of `link`.
+/// Levels that each refer to the next one twice, through `link`.
 fn doubling(levels: usize, link: impl Fn(Value) -> Value, last: Value) -> Value {
     let name = |level: usize| format!("{level}");
     let mut schema = json!({ "$ref": "#/$defs/0", "$defs": {} });
@@ -149,7 +149,7 @@ fn doubling(levels: usize, link: impl Fn(Value) -> Value, last: Value) -> Value 
     schema
 }
 
-/// A plugin with another schema, which takes the place of its own.
+/// A plugin with this schema in place of its own.
 fn with_schema(schema: &Value) -> Vec<u8> {
     let own = include_bytes!("../../../../plugins/inventory/config.schema.json");
     let mut bytes = std::fs::read(plugins().join("inventory.wasm")).unwrap();

@@ -1,4 +1,4 @@
-//! Nothing lost, nothing twice: real input through file, etl, table, change feed and aggregate.
+//! No event is lost and none counts twice: real input through file, etl, table, table stream and aggregate.
 
 use super::router::Router;
 use super::samples;
@@ -84,7 +84,7 @@ fn every_web_request_becomes_an_item_with_every_field() {
         items.sort_by_key(key);
         expected.sort_by_key(key);
         assert_eq!(items, expected, "{name}");
-        // A second run finds nothing to do.
+        // A second run has nothing to do.
         router.spawn(&["--until-idle"]);
         assert_eq!(router.wait(), 0);
         assert_eq!(router.scan("requests").len(), expected.len());
@@ -112,7 +112,7 @@ fn totals_equal_the_truth_though_the_process_is_killed_again_and_again() {
         (random >> 33) % below
     };
     for (name, orders) in samples::orders() {
-        // A lane whose calls are split by key keeps all promises.
+        // Sharding by key keeps the same guarantees.
         let split = TOTALS.replace("batch_size = 25", "batch_size = 9\nparallelization_factor = 3");
         let mut router = Router::new(&split);
         router.write("orders.jsonl", &orders);

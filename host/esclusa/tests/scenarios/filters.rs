@@ -1,4 +1,4 @@
-//! An event that a filter takes too long for is a dead letter, and holds nobody up.
+//! An event that takes a filter too many steps becomes a dead letter and holds up no other event.
 
 use super::router::Router;
 use serde_json::{Value, json};

@@ -1,10 +1,11 @@
-//! A fleet of routers on one Kinesis stream: `tests/fleet/fleet.py` says what it is held against.
+//! A fleet of routers on one Kinesis stream; `tests/fleet/fleet.py` makes the checks.
 
 use super::router::{plugins, python, server};
 use std::path::Path;
 use std::process::Command;
 
-/// Enough for processes to be killed and shards to be split and merged in the midst of it; `fleet.py` itself takes 100,000.
+/// Records of this test: enough for kills, splits and merges while they are read. The default of `fleet.py` is
+/// 100,000.
 const RECORDS: &str = "20000";
 
 #[test]

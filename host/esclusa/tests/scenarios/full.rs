@@ -1,5 +1,5 @@
-//! A disk that is full, or fails in the middle of a write: nothing is acknowledged that is not there, the router says what is
-//! wrong, and goes on when there is space again, or ends.
+//! A disk that is full, or fails in the middle of a write: no event is acknowledged that is not stored. The router
+//! names the problem, and goes on when there is space again, or ends.
 
 use super::router::Router;
 use std::io::Write;
@@ -40,7 +40,7 @@ retry_backoff = { max = "1s" }
 config = { table = "lines", key = { order_id = "{order_id}" } }
 "#;
 
-/// So many orders from number `first` on, of a kilobyte each.
+/// So many orders of a kilobyte each, numbered from `first` on.
 fn orders(first: usize, count: usize) -> String {
     let note = "x".repeat(1000);
     (first..first + count).map(|n| format!("{{\"order_id\": \"{n}\", \"note\": \"{note}\"}}\n")).collect()
@@ -54,12 +54,12 @@ fn said(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Where [`on_a_small_disk`] finds a directory that is on another disk.
+/// The variable that gives [`on_a_small_disk`] a directory on another disk.
 const ELSEWHERE: &str = "ESCLUSA_SMALL_DISK_TEST";
-/// Longer than the store waits before it puts aside what it has in memory.
+/// Longer than the store waits before it flushes its memory to files.
 const QUIET: Duration = Duration::from_secs(7);
 
-/// Not a test by itself: it runs where the directory for temporary files is a disk of 320 MiB.
+/// Not a test by itself: another test runs it with a disk of 320 MiB for temporary files.
 #[test]
 fn on_a_small_disk() {
     let Some(elsewhere) = std::env::var_os(ELSEWHERE).map(PathBuf::from) else { return };
@@ -79,7 +79,7 @@ fn on_a_small_disk() {
         let error = router.route("lines").map(|status| status["reading"]["last_error"].clone()).unwrap_or_default();
         error["code"] == "engine.commit" && error["message"].as_str().is_some_and(|why| why.contains("is full"))
     });
-    // Nothing in the background may fail for good meanwhile.
+    // The background work of the store must not fail for good meanwhile.
     let full = Instant::now();
     router.until("it was full for a while", |_| full.elapsed() > QUIET);
     assert_eq!((done(&router, "lines"), router.scan("lines").len()), (10, 10));
@@ -96,7 +96,7 @@ fn on_a_small_disk() {
     println!("all as it should be");
 }
 
-/// Fills the disk of a directory to the last byte; gives the file that does.
+/// Fills the disk of a directory to the last byte; gives the file with which it is full.
 fn fill(directory: &Path) -> PathBuf {
     let path = directory.join("ballast");
     let mut file = std::fs::File::create(&path).unwrap();
@@ -118,7 +118,7 @@ fn a_full_disk_stops_nothing_for_longer_than_it_is_full() {
         command.args(["--map-root-user", "--mount", "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
         command.env("TMPDIR", disk.path()).env(ELSEWHERE, elsewhere.path()).output()
     };
-    // Where users may not mount anything of their own, this cannot be tried; the other test needs nothing of the kind.
+    // If users cannot mount disks on this machine, this test is skipped; the other test needs none.
     match small("true") {
         Ok(output) if output.status.success() => {}
         other => return eprintln!("not tried: no disk of its own can be mounted for a test: {other:?}"),
@@ -132,7 +132,7 @@ fn a_full_disk_stops_nothing_for_longer_than_it_is_full() {
 fn a_write_that_fails_midway_ends_the_router_and_loses_nothing() {
     let mut router = Router::new(&ORDERS.replace("LINES", "lines.jsonl"));
     router.write("lines.jsonl", "");
-    // No file may become much larger than a journal of the store is from the start.
+    // The limit of file sizes is little more than the size of a new journal of the store.
     router.wrap("trap '' XFSZ; ulimit -f 133120; exec \"$0\" \"$@\"", &["run"]);
     router.until("the router is ready", |router| router.get("/readyz").is_some());
     router.write("orders.jsonl", orders(0, 3000));
@@ -144,7 +144,7 @@ fn a_write_that_fails_midway_ends_the_router_and_loses_nothing() {
     assert!(said(&refused).contains("stopped writing after an error of its disk"), "{}", said(&refused));
     assert_eq!(router.wait(), 1, "{}", router.log());
     assert!(router.log().contains("nothing acknowledged is lost: mend the disk"), "{}", router.log());
-    // Opened again it holds what it held, and nothing of what it did not take.
+    // Opened again, the store has every acknowledged record and none that it refused.
     assert_eq!(router.scan("orders").len(), 3000);
     router.start();
     router.write("more.jsonl", orders(3000, 10));

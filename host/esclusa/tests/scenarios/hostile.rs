@@ -1,12 +1,12 @@
-//! Plugins that misbehave beside one that does not: each event of theirs is a dead letter with a reason of its own, nothing
-//! that they wanted is done, and the neighbour does not notice.
+//! Plugins that misbehave beside one that does not: each of their events becomes a dead letter with its own reason,
+//! none of their effects is carried out, and the other route does not notice.
 
 use super::router::{Router, guests};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 const EVENTS: usize = 5;
-/// What the plugin does, and what its dead letters say.
+/// What the plugin does, and the code and reason of its dead letters.
 const ATTACKS: [(&str, &str); 9] = [
     ("loop", "limit.cpu"),
     ("log-loop", "limit.host_calls"),
@@ -16,7 +16,7 @@ const ATTACKS: [(&str, &str); 9] = [
     ("big-read", "limit.hostcall_bytes"),
     ("recurse", "plugin.trap"),
     ("panic", "plugin.trap"),
-    // It wants to send to an output that its route was not granted.
+    // It sends to an output that its route does not grant.
     ("echo", "denied.capability"),
 ];
 
@@ -44,7 +44,7 @@ config = { table = "events", key = { id = "{id}" } }
 "#;
     let hostile = |(attack, _): &(&str, &str)| {
         let output = if *attack == "echo" { "" } else { "outputs = [\"out\"]" };
-        // Only who loops may run into the limit of time, however busy the machine is.
+        // Only a plugin that loops may reach the limit of time, even on a busy machine.
         let time = if *attack == "loop" { "500ms" } else { "5m" };
         let plugin = guests().join("hostile.wasm").display().to_string();
         format!(

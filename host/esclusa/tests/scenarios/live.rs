@@ -1,4 +1,4 @@
-//! `esclusa invoke --live`: what the plugin wants is carried out, told, and leaves no trace in the source.
+//! `esclusa invoke --live`: effects are carried out and reported, and the source is not touched.
 
 use super::cli::{ORDERS, text};
 use super::router::{Router, server};
@@ -44,7 +44,7 @@ config = { rule = [
 ] }
 "#;
 
-/// Standard output as JSON of a command that ends with this code.
+/// The standard output, as JSON, of a command that ends with this code.
 fn shown(router: &Router, code: i32, args: &[&str]) -> Value {
     let output = router.run(args);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {}{}", text(&output.stdout), text(&output.stderr));
@@ -55,7 +55,7 @@ fn live(router: &Router, route: &str, code: i32) -> Value {
     shown(router, code, &["invoke", route, "--event", "events.jsonl", "--live"])
 }
 
-/// What became of each event, and of each effect.
+/// The outcome of each event, and the result of each effect.
 fn ends(shown: &Value) -> (Vec<&str>, Vec<&str>) {
     let told = |list: &'static str, key| {
         shown[list].as_array().unwrap().iter().map(|one| one[key].as_str().unwrap()).collect()
@@ -64,14 +64,14 @@ fn ends(shown: &Value) -> (Vec<&str>, Vec<&str>) {
 }
 
 #[test]
-fn a_live_trial_carries_out_what_the_plugin_wants_and_tells_what_failed() {
+fn a_live_invocation_carries_out_effects_and_reports_failures() {
     let mut router = Router::new(&format!("{ORDERS}{EFFECTS}"));
     router.write("events.jsonl", "{\"order_id\": \"x\", \"price\": 0.10}\n{\"nope\": 1}\n{\"order_id\": \"y\"}\n");
     for running in [false, true] {
         if running {
             router.start();
         }
-        // The first one finds no store, and makes it.
+        // The first invocation finds no store, and creates it.
         let orders = live(&router, "orders", 1);
         assert_eq!(ends(&orders), (vec!["done", "failed", "done"], vec!["written", "written"]), "{orders}");
         assert_eq!(orders["outcomes"][1]["code"], "rejected");
@@ -81,7 +81,7 @@ fn a_live_trial_carries_out_what_the_plugin_wants_and_tells_what_failed() {
         let seen = if running { ["skipped", "skipped"] } else { ["written", "written"] };
         assert_eq!(ends(&live(&router, "seen", 1)).1, seen);
     }
-    // What was done is counted as any event is, what failed is not.
+    // Events that are done are counted; those that failed are not.
     let account = router.get("/api/v1/audit").unwrap()[0].clone();
     assert_eq!((&account["received"], &account["done"], &account["dead"]), (&json!(4), &json!(4), &json!(0)));
     assert_eq!(account["problems"], json!([]));
@@ -142,7 +142,7 @@ listen = "127.0.0.1:0"
 [engine]
 path = "data"
 [aws]
-marks_table = "marks-RUN"
+dedup_table = "marks-RUN"
 [source.orders]
 kind = "kinesis"
 stream = "orders-RUN"
@@ -221,7 +221,7 @@ fn on_aws_the_same_events_do_the_same_again_and_no_message_is_taken_for_a_repeti
 }
 
 #[test]
-fn a_dead_letter_of_a_shard_that_nobody_has_is_replayed() {
+fn a_dead_letter_of_a_shard_that_nobody_has_is_redriven() {
     server("KINESIS");
     server("DYNAMODB");
     server("SQS");
@@ -236,7 +236,7 @@ fn a_dead_letter_of_a_shard_that_nobody_has_is_replayed() {
     let letters = |router: &Router| router.ok(&["dlq", "ls", "--json"]).lines().count();
     assert_eq!(letters(&router), 1);
     router.configure(&routes);
-    router.ok(&["dlq", "replay", "--all"]);
+    router.ok(&["dlq", "redrive", "--all"]);
     assert_eq!(letters(&router), 0);
     let total: Value = serde_json::from_str(router.aws(&routes, &["scan", "totals"]).trim()).unwrap();
     assert_eq!(total, json!({"item": "a", "orders": 1}));

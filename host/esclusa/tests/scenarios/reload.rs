@@ -39,7 +39,7 @@ fn reloads(router: &Router) -> Vec<Value> {
     router.get("/api/v1/status").unwrap()["reloads"].as_array().unwrap().clone()
 }
 
-/// Looks at the account as often as it can until a reload is in force.
+/// Reads the account again and again until a reload is in force.
 fn audited_until_reloaded(router: &mut Router, before: usize) {
     router.until("the change is in force", |r| {
         for account in r.get("/api/v1/audit").unwrap().as_array().unwrap() {
@@ -86,7 +86,7 @@ fn a_broken_plugin_changes_nothing_and_says_why() {
     }
     router.until("all events are through", finished);
     assert_eq!(router.scan("totals")[0]["events"], 10_000);
-    // The good one again: the watcher has not given up.
+    // The good file again: the watcher still works after a refused one.
     router.write("aggregate.wasm", variant("aggregate.wasm", "again"));
     router.until("the good version serves", |r| reloads(r)[0]["ok"] == true);
 }

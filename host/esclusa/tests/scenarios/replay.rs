@@ -1,4 +1,4 @@
-//! `esclusa replay`: what a route has written can be made again from its source, as of any moment, and nothing else moves.
+//! `esclusa replay`: makes the tables of a route again from its source, as of any moment, and changes nothing else.
 
 use super::router::{Router, guests, server};
 use super::samples;
@@ -76,8 +76,8 @@ kind = "embedded"
 partition_key = "no_field_of_orders"
 "#;
 
-/// A router that has handled the orders in two halves; gives the totals after the first half, and a moment after which the
-/// second half came.
+/// A router that has handled the orders in two halves. Also the totals after the first half, and a time between the
+/// halves.
 fn handled() -> (Router, Vec<Value>, String) {
     let (_, orders) = samples::orders().into_iter().next().unwrap();
     let lines: Vec<&str> = orders.lines().take(600).collect();
@@ -103,7 +103,7 @@ fn now() -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Standard error of a command that ends with this code.
+/// The standard error of a command that ends with this code.
 fn refused(router: &Router, code: i32, args: &[&str]) -> String {
     let output = router.run(args);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -136,7 +136,7 @@ fn a_rebuilt_table_equals_the_one_of_the_route_now_and_as_of_any_moment() {
     assert_eq!(told["left_out"]["filtered"], 300, "{told}");
     assert_eq!(router.scan("totals-then"), then);
 
-    // The routes themselves have neither moved nor counted, and have nothing to do again.
+    // The positions and counts of the routes are unchanged, and they have nothing to do.
     assert_eq!(router.ok(&["audit", "--json"]), audit);
     router.ok(&["run", "--until-idle"]);
     assert_eq!(router.ok(&["audit", "--json"]), audit);
@@ -171,9 +171,9 @@ fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
         ("orders", "nothing", "there is no table \"nothing\"; routes.toml has orders, "),
         ("orders", "totals=totals-again", "route orders has no table \"totals\": it has orders"),
         ("both", "totals-again", "route both writes orders, totals: say which one is meant, as in --into orders="),
-        ("totals", "orders", "route orders is granted table \"orders\": name a table that no route has to do with"),
+        ("totals", "orders", "route orders is granted table \"orders\": name a table that no route uses"),
         ("silent", "orders-again", "route silent has no table"),
-        ("queued", "orders-again", "source \"jobs\" of kind queue keeps no events that were handled"),
+        ("queued", "orders-again", "source \"jobs\" of kind queue does not keep events that were handled"),
     ] {
         let code = if route == "nobody" || into == "nothing" { 1 } else { 2 };
         let said = replay(&router, code, &[&[route], &from[..], &["--into", into]].concat());
@@ -192,7 +192,7 @@ fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
     assert!(failed.contains("route orders: event ") && failed.contains("\"no_field_of_orders\""), "{failed}");
     router.start();
     let busy = replay(&router, 1, &[&["orders"], &from[..], &["--into", "orders-again"]].concat());
-    assert!(busy.contains("has its store to itself: stop it"), "{busy}");
+    assert!(busy.contains("its store can be open in one process only: stop the router"), "{busy}");
 }
 
 #[test]
@@ -223,14 +223,14 @@ fn events_that_the_source_has_trimmed_are_missed_aloud() {
         said.contains("source \"orders\": it keeps events from 20") && said.contains("up to 30 earlier ones"),
         "{said}"
     );
-    // Whoever asks for no more than is there misses nothing.
+    // A replay from a time after the trimmed events misses none.
     let since = now();
     send("newest.jsonl", 40..45);
     let (newest, said) = told(&["replay", "orders", "--from", &since, "--json", "--into", "third"]);
     assert!(newest["events"] == 5 && newest["gone"].is_null() && !said.contains("warning"), "{newest} {said}");
 }
 
-/// Has the stream of orders give up all that it holds, as if its retention were over.
+/// Trims the whole stream of orders, as if its retention were over.
 fn trim(router: &Router) {
     let orders = StreamSchema { partitions: 3, retention: Duration::ZERO };
     let schema = StoreSchema { streams: [("orders".to_owned(), orders)].into(), ..StoreSchema::default() };
@@ -268,7 +268,7 @@ fn a_replay_that_is_stopped_leaves_nothing_behind() {
     }
 }
 
-/// Routes that a replay does not suit, and one from a file.
+/// Routes that cannot be replayed, and one that reads a file.
 const EXTRA: &str = r#"
 [source.jobs]
 kind = "queue"
@@ -326,7 +326,7 @@ listen = "127.0.0.1:0"
 [engine]
 path = "data"
 [aws]
-marks_table = "marks-RUN"
+dedup_table = "marks-RUN"
 [source.orders]
 kind = "kinesis"
 stream = "orders-RUN"
@@ -365,7 +365,7 @@ fn a_stream_is_replayed_beside_the_router_that_reads_it() {
     for half in lines.chunks(200) {
         router.write("orders.jsonl", half.join("\n"));
         router.aws(&routes, &["send", "orders", "orders.jsonl", "--key", "item_id"]);
-        // What comes later is in the children of the shard.
+        // Later records are in the child shards.
         router.aws(&routes, &["split", "orders"]);
     }
     assert!(router.run(&["run", "--until-idle"]).status.success());

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Waiting longer than this means that it will not happen.
+/// Longest wait for anything: after it the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A directory with a routes.toml, and the router that may run on it.
+/// A directory with a routes.toml, and the router that runs on it, if one does.
 pub struct Router {
     pub dir: tempfile::TempDir,
     child: Option<Child>,
@@ -22,7 +22,7 @@ impl Router {
         router
     }
 
-    /// Writes routes.toml anew.
+    /// Replaces routes.toml.
     pub fn configure(&self, routes: &str) {
         std::fs::write(self.path("routes.toml"), routes.replace("PLUGINS", &plugins().display().to_string())).unwrap();
     }
@@ -152,7 +152,7 @@ impl Router {
         Some(json.get("admin")?.as_str()?.to_owned())
     }
 
-    /// GETs from the API; `None` where it does not answer with success.
+    /// GETs from the API; `None` if the answer is not a success.
     pub fn get(&self, path: &str) -> Option<Value> {
         let (status, body) = self.request("GET", path, &[], b"")?;
         if status != 200 {
@@ -174,7 +174,7 @@ impl Router {
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
-        // Whoever is refused may be cut off before it has sent everything.
+        // A refused request may be cut before all of it was sent.
         let _ = stream.write_all((head + "\r\n").as_bytes()).and_then(|()| stream.write_all(body));
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -186,7 +186,7 @@ impl Router {
         Some((status, if chunked { dechunk(&body) } else { body }))
     }
 
-    /// GETs from the API under another name of it; gives the status.
+    /// GETs from the API with another `Host`; gives the status.
     pub fn request_as(&self, host: &str, path: &str) -> Option<u16> {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(self.address()?).ok()?;
@@ -224,7 +224,7 @@ impl Router {
 impl Drop for Router {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It may have ended by itself.
+            // Fails if it has ended by itself.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -260,14 +260,14 @@ pub fn guests() -> PathBuf {
     directory
 }
 
-/// Python with what `scripts/python.sh` installs.
+/// The Python with the packages of `scripts/python.sh`.
 pub fn python() -> PathBuf {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("target/venv/bin/python");
     assert!(python.exists(), "set up Python first: scripts/python.sh");
     python
 }
 
-/// The endpoint of a server that speaks an AWS service's protocol.
+/// The endpoint of a local server for an AWS service.
 pub fn server(service: &str) -> String {
     let name = format!("AWS_ENDPOINT_URL_{service}");
     std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by scripts/servers.sh run"))

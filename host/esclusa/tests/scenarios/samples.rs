@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Orders as JSON lines: generated, some with negative quantity; and the real ones where there are any.
+/// Orders as JSON lines: generated, some with negative quantity; and the real ones, if there are any.
 pub fn orders() -> Vec<(&'static str, String)> {
     let mut random = 7u64;
     let mut next = move |below: u64| {

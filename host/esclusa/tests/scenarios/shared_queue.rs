@@ -1,4 +1,4 @@
-//! Several routes that read one queue of SQS, as they may read one of the embedded engine.
+//! Several routes read one queue of SQS, as they can read one queue of the embedded engine.
 
 use super::router::{Router, server};
 use serde_json::Value;

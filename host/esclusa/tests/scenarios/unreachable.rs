@@ -1,5 +1,5 @@
-//! Things on AWS that cannot be used: `validate` and `run` name the route, the resource and the remedy, and nothing is
-//! acknowledged until they can.
+//! Resources on AWS that cannot be used: `validate` and `run` name the route, the resource and the remedy, and no
+//! event is acknowledged until they can be used.
 
 use super::router::{Router, server};
 use serde_json::Value;
@@ -49,7 +49,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// `aws` is what stands in `[aws]`.
+    /// `aws` is the content of `[aws]`.
     fn new(test: &str, aws: &str, sections: &[&str]) -> Self {
         let run = format!("{test}-{}", std::process::id());
         let head = "version = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n[engine]\npath = \"data\"\n[aws]\n";
@@ -68,7 +68,7 @@ impl Scene {
         self.aws(sections, &["send", source, "events.jsonl"]);
     }
 
-    /// Starts the router, whether or not it can read.
+    /// Starts the router, whether or not it can read its sources.
     fn start(&mut self) {
         self.router.spawn(&[]);
         self.router.until("the router answers", |router| router.get("/api/v1/status").is_some());
@@ -83,7 +83,7 @@ impl Scene {
         router.route(&format!("{source}-{run}"))
     }
 
-    /// Waits until the router says that something is wrong with `resource`; gives what it logs of it.
+    /// Waits until the router logs an error about `resource`; gives those log lines.
     fn complaint(&mut self, source: &str, resource: &str) -> String {
         let (run, resource) = (self.run.clone(), resource.replace("RUN", &self.run));
         self.router.until(&format!("{resource} is named"), |router| {
@@ -106,7 +106,7 @@ impl Scene {
         });
     }
 
-    /// Runs `validate`, which finds something; gives what it says.
+    /// Runs `validate`, which has to fail; gives its messages.
     fn invalid(&self) -> String {
         let output = self.router.run(&["validate"]);
         let said = String::from_utf8(output.stderr).unwrap();
@@ -137,7 +137,7 @@ fn validate_names_the_route_the_resource_and_the_remedy_of_everything_that_is_mi
         "route requests-RUN, orders-RUN: table items-RUN does not exist in us-east-1: create it, or correct [table.items] name",
         "route requests-RUN, orders-RUN: bucket lake-RUN does not exist in us-east-1: create it, or correct [objects.lake] bucket",
         "topic arn:aws:sns:us-east-1:000000000000:alarms-RUN does not exist in us-east-1: create it, or correct [output.alarms] topic_arn",
-        "5 thing(s) on AWS cannot be used",
+        "5 resource(s) on AWS cannot be used",
     ] {
         assert!(said.contains(line), "{line}\nin\n{said}");
     }
@@ -231,13 +231,13 @@ fn wrong_credentials_and_missing_permissions_are_told_apart() {
     }
 }
 
-/// The address of a service that refuses every request as AWS does, since the servers of the tests take any credentials.
+/// The address of a service that refuses every request as AWS does: the servers of the tests accept any credentials.
 fn refusing(code: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            // Whoever hangs up has its answer.
+            // A client that hangs up has its answer.
             let _ = stream.and_then(|mut stream| refuse(&mut stream, code));
         }
     });

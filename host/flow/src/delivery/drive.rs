@@ -1,5 +1,5 @@
 //! Drives a delivery to its end. One loop for all deliveries: those of lanes, of `esclusa dlq redrive` and of
-//! `esclusa invoke --live`; what they do differently is in their [`Steps`].
+//! `esclusa invoke --live`. They differ in their [`Steps`] only.
 
 use super::{Delivery, Moment, Settlement, Step};
 use crate::call_output::{CallError, CallOutput};
@@ -16,8 +16,8 @@ pub struct NotCommitted {
     pub causes: Vec<Option<CallIndex>>,
 }
 
-/// Carries out the steps of a delivery. An `End` ends it before every event is settled; what is not settled then is
-/// not done.
+/// Carries out the steps of a delivery. Each may give an `End`, which ends the delivery early; events that are not settled by
+/// then are not done.
 pub trait Steps: Send {
     /// Why a delivery ends early.
     type End: Send;
@@ -47,8 +47,8 @@ pub trait Steps: Send {
     fn halted(&mut self, reason: String) -> Self::End;
 }
 
-/// Takes step after step until every event is settled. Dropping the future leaves the delivery as it was before the step
-/// in work: what was committed meanwhile is committed again, and the engine refuses it.
+/// Takes step after step until every event is settled. If the future is dropped, drop the delivery, too: the output of a commit
+/// in work is lost with the future. The batch is then not done, and its source delivers it again.
 ///
 /// # Errors
 /// The end that a step gave.
@@ -63,6 +63,7 @@ pub async fn drive<S: Steps>(delivery: &mut Delivery, steps: &mut S) -> Result<(
                 delivery.called(result, steps.now());
             }
             Step::Commit(settlement) => {
+                // Moved and not cloned: an output may be large. If the commit does not happen, the events are called again.
                 let output = delivery.take_output();
                 match steps.commit(delivery, &settlement, output).await? {
                     Ok(()) => delivery.committed(),

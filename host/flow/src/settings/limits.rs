@@ -1,8 +1,8 @@
-//! What a call of a plugin may use, and how long an instance of it is used.
+//! Limits of a plugin's call, and how long an instance of a plugin is used.
 
 use std::time::Duration;
 
-/// What a plugin may use per call.
+/// Limits of each call of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of all linear memories and tables together.
@@ -17,7 +17,7 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Calls of host functions.
     pub host_calls: u64,
-    /// Bytes that all calls of host functions together may have the host look at: what is passed, and what is found.
+    /// Bytes of arguments and results of all calls of host functions together.
     pub host_bytes: u64,
 }
 
@@ -40,8 +40,8 @@ impl Default for Limits {
 pub enum Instances {
     /// A new one for every batch.
     Fresh,
-    /// Kept between batches, until one of these is passed or a call fails. Globals survive from call to call, so
-    /// the plugin itself has to see to it that a redelivered batch gives the same output.
+    /// Kept between batches until one of these limits is passed or a call fails. Globals survive from call to call, so the
+    /// plugin itself must give the same output for a redelivered batch.
     Reuse {
         /// Calls.
         max_invocations: u32,

@@ -3,7 +3,7 @@
 use super::limits::{Instances, Limits};
 use crate::filter::Filter;
 use crate::grants::Grants;
-use crate::retry::Policy;
+use crate::retry::RetryPolicy;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ pub struct RouteSpec {
     pub name: Arc<str>,
     /// Its source's name.
     pub source: Arc<str>,
-    /// Which events it takes; `None`: all.
+    /// Events that do not match never reach the plugin; `None`: all match.
     pub filter: Option<Filter>,
     /// The plugin's file.
     pub plugin: PathBuf,
     /// Digest that the file must have, lower-case hex.
     pub sha256: Option<String>,
-    /// What it may touch.
+    /// Tables, object stores and outputs that it may touch.
     pub grants: Grants,
     /// Most events of a call.
     pub batch_size: usize,
@@ -35,21 +35,21 @@ pub struct RouteSpec {
     pub concurrency: usize,
     /// Most bytes of events in flight.
     pub in_flight_bytes: usize,
-    /// What to do with failures.
-    pub policy: Policy,
-    /// Where given-up events go; `None`: the embedded dead letters.
+    /// Rules for failures.
+    pub policy: RetryPolicy,
+    /// The output that gets events that were given up; `None`: the embedded dead letters.
     pub on_failure: Option<String>,
-    /// What holds outside the embedded engine, which never gives less than exactly-once.
+    /// The guarantee outside the embedded engine, which always gives exactly-once.
     pub delivery: DeliveryMode,
-    /// True where its source's events arrive in order and are finished in order.
+    /// True if its source's events arrive in order and are settled in order.
     pub ordered: bool,
-    /// What the plugin may use per call.
+    /// Limits of each call.
     pub limits: Limits,
     /// How instances are used.
     pub instances: Instances,
     /// False: loaded and checked, but not started.
     pub enabled: bool,
-    /// Handed to the plugin as JSON.
+    /// The plugin's own configuration; it gets it as JSON.
     pub config: serde_json::Value,
 }
 
@@ -58,6 +58,6 @@ pub struct RouteSpec {
 pub enum DeliveryMode {
     /// Effects and progress are committed in one transaction.
     ExactlyOnce,
-    /// Effects are repeated where the progress was not recorded.
+    /// Effects happen again if their progress was not recorded.
     AtLeastOnce,
 }

@@ -1,4 +1,4 @@
-//! Calls of the plugin: in turn, ahead of their turn, or several at a time.
+//! Calls of the plugin: in turn, ahead of their turn, or several at the same time.
 
 use super::BatchInWork;
 use esclusa_flow::BoxFuture;
@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 impl BatchInWork<'_> {
-    /// Calls the plugin while the batch before is still in work; `None` if the plugin read a table, and nothing came of the
-    /// call. It must see what the batch before wrote, so it is called again after that batch's commit.
+    /// Calls the plugin while the batch before is still in work. `None` if the plugin reads a table: it must see the writes of
+    /// the batch before, so the call is cancelled at its first read, and made again after that batch's commit.
     pub(super) async fn call_unless_it_reads(
         &self,
         delivery: &Delivery,
@@ -30,6 +30,7 @@ impl BatchInWork<'_> {
             result = self.call(delivery, events, early.clone()) => return Some(result),
             () = early.0.notified() => {}
         }
+        // No later batch is called ahead by this version of the plugin.
         self.plugin.reads.store(true, Ordering::Relaxed);
         None
     }
@@ -63,8 +64,8 @@ impl BatchInWork<'_> {
         self.checked(result, columns.len(), &reads, began.elapsed())
     }
 
-    /// Makes several calls at the same time and puts their outputs together. One that fails ends the others: the delivery
-    /// decides for all of their events.
+    /// Makes several calls at the same time and joins their outputs. If one fails the others are cancelled: the delivery decides
+    /// for the events of all.
     async fn call_sharded(
         &self,
         delivery: &Delivery,
@@ -99,7 +100,7 @@ impl BatchInWork<'_> {
         Ok(all)
     }
 
-    /// Checks what a call with so many events gave, and notes it.
+    /// Checks the output of a call with so many events, and counts the call.
     fn checked(
         &self,
         result: Result<CallOutput, CallError>,
@@ -110,6 +111,7 @@ impl BatchInWork<'_> {
         let result = result.and_then(|output| match self.route.spec.grants.check(&output, count) {
             Ok(()) => Ok(output),
             Err(failure) => {
+                // An output that breaks the rules does so again, unless it depends on a read.
                 let fated = !reads.asked() && failure.kind.repeats(false);
                 Err(CallError::Failed(Box::new(CallFailure { fated, ..*failure })))
             }
@@ -146,7 +148,7 @@ impl BatchInWork<'_> {
     }
 }
 
-/// Reads of a call that is made ahead of its turn: they say that they were asked, and never answer.
+/// Reads of a call that is made ahead of its turn: they notify that the plugin asked, and never answer.
 struct EarlyReads(Notify);
 
 impl Reads for EarlyReads {

@@ -10,7 +10,7 @@ fn calls_before_the_first_commit(runs_ahead: bool, script: Script) -> Vec<Vec<St
     paused(async {
         let world = World::new(lanes(&[6]));
         let scripts: BTreeMap<String, Script> = (0..6).map(|event| (format!("a-{event}"), script)).collect();
-        // Recorded messages, the lane, a pull and a call; then the first commit, or whatever comes before it.
+        // Recorded messages, the lane, a pull and a call; then the first commit, or the next call, if it comes before it.
         world.set_trouble([Trouble::None, Trouble::None, Trouble::None, Trouble::None, Trouble::Slow(1000)]);
         let options = Options { runs_ahead, batch_size: 2, ..Options::default() };
         let (_, serving) = route(&world, &scripts, &options);

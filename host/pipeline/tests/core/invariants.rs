@@ -156,7 +156,7 @@ proptest! {
         });
     }
 
-    // Invariant 7: by the deadline what is in flight is abandoned.
+    // Invariant 7: by the deadline the batches in flight are abandoned.
     #[test]
     fn a_route_that_is_stopped_commits_nothing_more_and_loses_nothing(
         lengths in prop::collection::vec(5usize..20, 1..4), slow in prop::collection::vec(1u16..30, 100), after in 0u64..150, options in options(),
@@ -197,7 +197,7 @@ fn bytes_in_flight_stay_under_the_limit_and_come_near_it() {
     });
 }
 
-// Invariant 5: the lane ends, and is opened again where it was.
+// Invariant 5: the lane ends, and is opened again at its position.
 #[test]
 fn after_a_lost_lease_a_lane_commits_nothing_until_it_is_opened_again() {
     paused(async {

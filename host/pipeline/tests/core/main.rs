@@ -1,6 +1,6 @@
 //! The core loop in process: a route with a fake source, engine, plugin and sink, under paused time. The invariants of
 //! ARCHITECTURE.md that the pipeline keeps, by number.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod ahead;
 mod invariants;
@@ -8,16 +8,16 @@ mod invariants;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::grants::Grants;
-use esclusa_flow::retry::{Backoff, Policy};
+use esclusa_flow::retry::{Backoff, RetryPolicy};
 use esclusa_flow::settings::{DeliveryMode, Instances, Limits, RouteSpec};
 use esclusa_flow::source::Source;
 use esclusa_pipeline::activity::Activity;
 use esclusa_pipeline::commit::ProgressKind;
+use esclusa_pipeline::context::LaneContext;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Route};
 use esclusa_pipeline::serve;
-use esclusa_pipeline::shared::Shared;
 use esclusa_testkit::fakes::{FakeEngine, FakePlugin, FakeSink, FakeSource, Script, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Options {
             batch_window: Duration::ZERO,
             concurrency: self.concurrency,
             in_flight_bytes: self.in_flight_bytes,
-            policy: Policy {
+            policy: RetryPolicy {
                 max_retry_attempts: self.max_retry_attempts,
                 max_record_age: None,
                 bisect: true,
@@ -122,7 +122,7 @@ fn route(
         Route::new(spec, ("fake".into(), ProgressKind::Position, false), engine, (sinks, outputs), plugin, meter);
     let (probed, counted) = (route.clone(), world.clone());
     world.set_probe(move || probed.meter.read().adds_up());
-    let shared = Arc::new(Shared {
+    let context = Arc::new(LaneContext {
         activity: Arc::new(Activity::default()),
         start: Instant::now(),
         commit_count: Box::new(move || counted.state().commits),
@@ -132,8 +132,8 @@ fn route(
         let source: Box<dyn Source> = Box::new(FakeSource::open(opened.clone(), runs_ahead));
         Box::pin(std::future::ready(Ok(source)))
     });
-    let guard = shared.activity.guard();
-    (route.clone(), serve::serve(route, shared, open, guard))
+    let guard = context.activity.guard();
+    (route.clone(), serve::serve(route, context, open, guard))
 }
 
 /// Serves a route until every event has ended. Virtual time: an hour means for ever.
@@ -150,7 +150,7 @@ fn paused<T>(test: impl Future<Output = T>) -> T {
     runtime.enable_time().start_paused(true).build().unwrap().block_on(test)
 }
 
-/// What must hold of a world at any time.
+/// Checks a world: this must hold at any time.
 fn check(world: &World) {
     let state = world.state();
     assert_eq!(state.violations, [""; 0]);

@@ -1,4 +1,4 @@
-//! Between the contract's types and those of the core. Everything is moved; nothing is cloned.
+//! Converts between the contract's types and those of the core. Everything is moved, nothing cloned.
 
 use super::{effects, handler, items, tables};
 use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
@@ -12,12 +12,12 @@ fn each<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
 }
 
 /// Attributes of the contract as an item of the core.
-pub fn item(list: items::Item) -> Item {
+pub(crate) fn item(list: items::Item) -> Item {
     Item(list.into_iter().map(|(name, value)| (name, value.into())).collect())
 }
 
 /// An item of the core as attributes of the contract.
-pub fn attributes(item: Item) -> items::Item {
+pub(crate) fn attributes(item: Item) -> items::Item {
     item.0.into_iter().map(|(name, value)| (name, value.into())).collect()
 }
 

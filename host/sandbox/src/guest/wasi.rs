@@ -1,8 +1,9 @@
-//! The parts of WASI that are answered from the batch, or with "there is none".
+//! The parts of WASI that are answered from the batch or with "there is none", and the guest's output, which goes into
+//! the log.
 
 use super::Guest;
-use crate::limits::Stop;
-use crate::log::{LogStream, Origin};
+use crate::call_meter::GuestStop;
+use crate::guest_log::{Journal, LogOrigin};
 use std::pin::Pin;
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -13,74 +14,80 @@ use wasmtime_wasi::p2::bindings::cli::{
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p2::pipe::ClosedInputStream;
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, Pollable, subscribe};
+use wasmtime_wasi::p2::{
+    DynInputStream, DynOutputStream, DynPollable, OutputStream, Pollable, StreamError, StreamResult, subscribe,
+};
+use wasmtime_wasi_io::bytes::Bytes;
 
-/// Random bytes that are given at once.
+/// Most random bytes of one request.
 const RANDOM: u64 = 64 << 10;
+
+/// Most bytes of one write by a guest.
+const CHUNK: usize = 64 << 10;
 
 impl environment::Host for Guest {
     fn get_environment(&mut self) -> Result<Vec<(String, String)>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(Vec::new())
     }
 
     fn get_arguments(&mut self) -> Result<Vec<String>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(Vec::new())
     }
 
     fn initial_cwd(&mut self) -> Result<Option<String>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(None)
     }
 }
 
 impl exit::Host for Guest {
     fn exit(&mut self, status: std::result::Result<(), ()>) -> Result<()> {
-        Err(Stop::Exit(u8::from(status.is_err())).into())
+        Err(GuestStop::Exit(u8::from(status.is_err())).into())
     }
 
     fn exit_with_code(&mut self, status: u8) -> Result<()> {
-        Err(Stop::Exit(status).into())
+        Err(GuestStop::Exit(status).into())
     }
 }
 
 impl stdin::Host for Guest {
     fn get_stdin(&mut self) -> Result<Resource<DynInputStream>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(self.table.push(Box::new(ClosedInputStream) as DynInputStream)?)
     }
 }
 
 impl stdout::Host for Guest {
     fn get_stdout(&mut self) -> Result<Resource<DynOutputStream>> {
-        self.log_stream(Origin::Stdout)
+        self.log_stream(LogOrigin::Stdout)
     }
 }
 
 impl stderr::Host for Guest {
     fn get_stderr(&mut self) -> Result<Resource<DynOutputStream>> {
-        self.log_stream(Origin::Stderr)
+        self.log_stream(LogOrigin::Stderr)
     }
 }
 
 impl Guest {
-    fn log_stream(&mut self, origin: Origin) -> Result<Resource<DynOutputStream>> {
-        self.entered()?;
+    fn log_stream(&mut self, origin: LogOrigin) -> Result<Resource<DynOutputStream>> {
+        self.count_host_call()?;
         let stream = LogStream::new(self.journal.clone(), origin);
         Ok(self.table.push(Box::new(stream) as DynOutputStream)?)
     }
 
     fn random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
-        self.entered()?;
+        self.count_host_call()?;
         if count > RANDOM {
-            return Err(Stop::Random(count, RANDOM).into());
+            return Err(GuestStop::Random(count, RANDOM).into());
         }
         Ok(self.random.bytes(count as usize))
     }
 
     fn random_number(&mut self) -> Result<u64> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(self.random.next())
     }
 
@@ -108,39 +115,39 @@ impl terminal_output::HostTerminalOutput for Guest {
 
 impl terminal_stdin::Host for Guest {
     fn get_terminal_stdin(&mut self) -> Result<Option<Resource<terminal_stdin::TerminalInput>>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(None)
     }
 }
 
 impl terminal_stdout::Host for Guest {
     fn get_terminal_stdout(&mut self) -> Result<Option<Resource<terminal_stdout::TerminalOutput>>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(None)
     }
 }
 
 impl terminal_stderr::Host for Guest {
     fn get_terminal_stderr(&mut self) -> Result<Option<Resource<terminal_stderr::TerminalOutput>>> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(None)
     }
 }
 
 impl wall_clock::Host for Guest {
     fn now(&mut self) -> Result<wall_clock::Datetime> {
-        self.entered()?;
+        self.count_host_call()?;
         let now = self.clock.wall();
         Ok(wall_clock::Datetime { seconds: now / 1000, nanoseconds: (now % 1000) as u32 * 1_000_000 })
     }
 
     fn resolution(&mut self) -> Result<wall_clock::Datetime> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 1_000_000 })
     }
 }
 
-/// A timer: time moves when it is made, so it has always elapsed.
+/// A timer. The guest's clock moves when the timer is made, so it has always elapsed.
 struct Elapsed;
 
 impl Pollable for Elapsed {
@@ -155,23 +162,23 @@ impl Pollable for Elapsed {
 
 impl monotonic_clock::Host for Guest {
     fn now(&mut self) -> Result<u64> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok(self.clock.monotonic())
     }
 
     fn resolution(&mut self) -> Result<u64> {
-        self.entered()?;
-        Ok(crate::clock::STEP)
+        self.count_host_call()?;
+        Ok(crate::guest_clock::STEP)
     }
 
     fn subscribe_instant(&mut self, when: u64) -> Result<Resource<DynPollable>> {
-        self.entered()?;
+        self.count_host_call()?;
         self.clock.wait_until(when);
         self.timer()
     }
 
     fn subscribe_duration(&mut self, nanoseconds: u64) -> Result<Resource<DynPollable>> {
-        self.entered()?;
+        self.count_host_call()?;
         self.clock.wait(nanoseconds);
         self.timer()
     }
@@ -199,7 +206,54 @@ impl insecure::Host for Guest {
 
 impl insecure_seed::Host for Guest {
     fn insecure_seed(&mut self) -> Result<(u64, u64)> {
-        self.entered()?;
+        self.count_host_call()?;
         Ok((self.random.next(), self.random.next()))
+    }
+}
+
+/// A guest's standard output or error as an output stream of WASI: writes into the journal of the call. Never blocks.
+struct LogStream {
+    journal: Journal,
+    origin: LogOrigin,
+}
+
+impl LogStream {
+    /// A stream into `journal`.
+    fn new(journal: Journal, origin: LogOrigin) -> Self {
+        LogStream { journal, origin }
+    }
+}
+
+impl Pollable for LogStream {
+    fn ready<'a, 'b>(&'a mut self) -> Pin<Box<dyn Future<Output = ()> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl OutputStream for LogStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.journal.write(self.origin, &bytes);
+        Ok(())
+    }
+
+    /// The trait's own version would allocate as many zeros as a guest asks for in the host's memory.
+    fn write_zeroes(&mut self, count: usize) -> StreamResult<()> {
+        if count > CHUNK {
+            return Err(StreamError::trap("write-zeroes of more bytes than check-write allows"));
+        }
+        self.journal.write(self.origin, &vec![0; count]);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(CHUNK)
     }
 }

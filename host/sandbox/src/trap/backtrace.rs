@@ -1,18 +1,18 @@
-//! A guest's backtrace as text. The names of functions are the plugin's, and may be anything: each is read and shown within a
-//! bound, however long it is and whatever it stands for.
+//! A guest's backtrace as text. The names of functions come from the plugin and may be hostile: only a limited part of
+//! each is read and shown, even if it is megabytes long or would expand to gigabytes.
 
-use crate::log::escape;
+use crate::guest_log::escape;
 use rustc_demangle::try_demangle;
 use std::fmt::{self, Write};
 use wasmtime::WasmBacktrace;
 
-/// Bytes of a function's name that are read; those of Rust are rarely longer.
+/// Bytes of a function's name that are read; names in Rust are rarely longer.
 const READ: usize = 1024;
-/// Bytes of it that are shown.
+/// Bytes of a demangled name that are shown.
 const SHOWN: usize = 256;
 
 /// The functions that were running, the innermost first, a line each; `None`: there were none.
-pub fn text(backtrace: &WasmBacktrace) -> Option<String> {
+pub(super) fn text(backtrace: &WasmBacktrace) -> Option<String> {
     let mut text = String::new();
     for (at, frame) in backtrace.frames().iter().enumerate() {
         let function = || format!("function {}", frame.func_index());
@@ -23,24 +23,24 @@ pub fn text(backtrace: &WasmBacktrace) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A function's name as people know it.
+/// A function's demangled name, escaped and cut.
 fn name(mangled: &str) -> String {
     let mut name = Short(String::new());
     let whole = mangled.len() <= READ;
     match try_demangle(mangled) {
-        // What does not fit is cut; a name that would never end is not written any further then.
+        // `Short` fails when it is full, which ends the demangling of a name without end.
         Ok(demangled) if whole => drop(write!(name, "{demangled:#}")),
         _ => drop(name.write_str(mangled.get(..mangled.floor_char_boundary(READ)).unwrap_or_default())),
     }
     escape(name.0.as_bytes(), SHOWN)
 }
 
-/// A text that takes a little more than is shown, and then no more.
+/// A string that takes a little more than is shown, and then fails.
 struct Short(String);
 
 impl Write for Short {
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        // More by a character, so that the cut is seen.
+        // One character more than is shown, so that `escape` marks the cut.
         let room = (SHOWN + 4).saturating_sub(self.0.len());
         let end = part.floor_char_boundary(room.min(part.len()));
         self.0.push_str(part.get(..end).unwrap_or_default());

@@ -1,12 +1,12 @@
-//! The child that the tests of this crate compile with, as the router's own command does; with an argument it misbehaves
-//! instead.
+//! The child that the tests of this crate compile with: it does the same as the router's own command, or misbehaves if
+//! it has an argument.
 #![expect(clippy::panic, reason = "tests")]
 
-use esclusa_sandbox::child::{Bounds, serve};
+use esclusa_sandbox::child::{ChildLimits, serve};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const BOUNDS: Bounds = Bounds { memory: 64 << 20, time: Duration::from_secs(1), answer: 1 << 10 };
+const BOUNDS: ChildLimits = ChildLimits { memory: 64 << 20, time: Duration::from_secs(1), answer: 1 << 10 };
 
 fn main() -> ExitCode {
     let Some(what) = std::env::args().nth(1) else { return esclusa_sandbox::compile_plugin() };
@@ -32,7 +32,7 @@ fn deep(n: u64) -> u64 {
     if n == 0 { 0 } else { std::hint::black_box(deep(n + 1)) + 1 }
 }
 
-/// What this process has.
+/// The environment and the open descriptors of this process.
 fn look() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let variables: Vec<_> = std::env::vars().map(|(name, _)| name).collect();

@@ -54,7 +54,7 @@ async fn answers_that_break_the_abi_are_traps() {
 
 #[tokio::test]
 async fn a_hostile_allocator_is_a_trap_or_harms_only_itself() {
-    // `init` has a text to allocate for too, so the allocator turns hostile afterwards.
+    // `init` gets a text too and allocates for it, so the allocator turns hostile afterwards.
     let hostile = |body: &str| {
         let realloc = format!("(if (global.get $armed) (then {body})) (i32.const 65536)");
         let init = "(global.set $armed (i32.const 1)) (i32.const 1024)".to_owned();
@@ -106,7 +106,7 @@ async fn a_component_of_many_memories_is_refused() {
     assert!(error.contains("memories"), "{error}");
 }
 
-/// A guest that answers with one effect of these 52 bytes; those left out are zeros. What follows them is at 0x860.
+/// A guest that answers with one effect of these 52 bytes; missing ones are zeros. Further bytes are at 0x860.
 fn effect(bytes: &[(usize, &[u8])], more: &[u8]) -> Core {
     // `ok`, then a list of one effect at 0x820, 32 bytes behind the answer.
     let mut answer = vec![0; 0x60];
@@ -153,7 +153,7 @@ fn get(name: (i64, i64), key: (i64, i64)) -> String {
 
 #[tokio::test]
 async fn arguments_that_break_the_abi_are_traps() {
-    // A key of one attribute, whose value is of no kind that there is, and one whose name ends outside of the memory.
+    // A key of one attribute whose value has an unknown kind, and one whose name ends outside of the memory.
     let data = r#"(data (i32.const 2048) "\00\00\00\00\00\00\00\00\63") (data (i32.const 2080) "\00\00\00\00\ff\ff\ff\7f\04") (data (i32.const 2112) "\ff\fe")"#;
     for (attack, handle) in [
         ("unknown value", get((0, 0), (2048, 1))),
@@ -170,7 +170,7 @@ async fn arguments_that_break_the_abi_are_traps() {
     }
 }
 
-/// Reads that find an item.
+/// Reads that always find an item.
 struct Found;
 
 impl Reads for Found {

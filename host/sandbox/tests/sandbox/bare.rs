@@ -1,10 +1,10 @@
-//! Guests written as core modules in WebAssembly text and wrapped into components of the contract: what no
-//! toolchain would emit, and what needs no WASI.
+//! Guests written as core modules in WebAssembly text and wrapped into components of the contract, for code that no
+//! toolchain would emit or that needs no WASI.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// The parts of a guest. Those left alone make a guest that does nothing, correctly.
+/// The parts of a guest. The defaults make a guest that does nothing, correctly.
 pub struct Core {
     /// WIT of further packages, which the world can import.
     pub packages: Vec<&'static str>,
@@ -20,12 +20,12 @@ pub struct Core {
     pub init: String,
     /// Body of `handle (param i32) (result i32)`: address of the result.
     pub handle: String,
-    /// Body of what runs after `handle (param i32)`.
+    /// Body of the function that runs after `handle (param i32)`.
     pub post: String,
     /// The memory.
     pub memory: &'static str,
     pub encoding: StringEncoding,
-    /// Custom sections of the module, as they are.
+    /// Custom sections of the module, as bytes.
     pub custom: Vec<u8>,
 }
 

@@ -1,8 +1,8 @@
-//! Small files that ask much of a compiler, each in another way.
+//! Small files that take a compiler very long, each for another reason.
 
 use crate::bare::Core;
 
-/// What every refusal of these says.
+/// A text that every refusal of these contains.
 pub const SAYS: &str = "values alive at branches";
 
 fn repeated(count: usize, text: impl Fn(usize) -> String) -> String {
@@ -25,7 +25,7 @@ pub fn locals_and_loops(locals: usize, loops: usize) -> String {
     )
 }
 
-/// What a scan refuses: a name, and the file.
+/// Files that the scan refuses, by name.
 pub fn refused() -> Vec<(&'static str, Vec<u8>)> {
     let types = format!("(type $wide (func (param {0}) (result {0})))", "i32 ".repeat(1000));
     let push = "(i32.const 1)".repeat(1000);
@@ -75,7 +75,7 @@ pub fn refused() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What a scan lets pass, and takes a compiler longer than a test.
+/// A file that passes the scan and takes a compiler longer than a test may.
 pub fn passed(number: usize) -> Vec<u8> {
     let salt = format!("(func (result i32) (i32.const {number}))");
     guest(format!("{salt} {}", locals_and_loops(2_400, 650).repeat(20)))

@@ -1,4 +1,4 @@
-//! What one host call can cost, where guests run, and what a failure says of the next try.
+//! The cost of one host call, the threads that guests run on, and whether a failure would repeat.
 
 use crate::bare::Core;
 use crate::support::{
@@ -21,7 +21,7 @@ const STREAMS: &str = "package wasi:io@0.2.0;
 const STDOUT: &str = "package wasi:cli@0.2.0;
     interface stdout { use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> own<output-stream>; }";
 
-/// A guest that has zeros written to its standard output, as many as this constant says.
+/// A guest that has so many zeros written to its standard output.
 fn zeros(count: &str) -> Core {
     let module = r#"
         (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
@@ -103,11 +103,11 @@ async fn what_a_plugin_says_of_its_lines_is_not_read_when_it_traps() {
     let failure = failure(&plugin).await;
     let spent = allocations::bytes() - before;
     assert!(failure.backtrace.is_some(), "{failure:?}");
-    // Read, it would be a million ranges.
+    // If the debug information were read, it would give a million ranges.
     assert!(spent < 4 << 20, "{spent} bytes were allocated");
 }
 
-/// Reads that note the thread on which they are asked.
+/// Reads that record the thread they are called on.
 struct Where(Mutex<Vec<String>>);
 
 impl Where {
@@ -140,7 +140,7 @@ fn guests_run_on_the_threads_that_are_theirs() {
         let reads = Arc::new(Where(Mutex::default()));
         plugin.call(&origin(), &events(1), reads.clone()).await.unwrap();
         assert_eq!(*reads.0.lock().unwrap(), ["guests"]);
-        // A guest that computes for ever holds up its own threads alone, and ends with the future of its call.
+        // A guest that computes for ever blocks only the threads for guests, and ends with the future of its call.
         let endless = RouteSettings {
             limits: Limits { time: std::time::Duration::from_secs(3600), ..tight() },
             ..crate::support::settings(&order("loop"), tight())
@@ -188,7 +188,7 @@ async fn what_failed_after_a_read_may_go_well_the_next_time() {
 
 #[tokio::test]
 async fn memory_that_earlier_calls_have_grown_is_no_fate() {
-    // Grows by 100 pages in every call, and falls over when it gets no more.
+    // Grows by 100 pages in every call, and traps when it gets no more.
     let grow = "(if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable)) (i32.const 1024)";
     let loaded = sandbox().load_bytes("grow", Core::handling(grow).build()).await.unwrap();
     let instances = Instances::Reuse { max_invocations: 100, memory_high_water: usize::MAX };

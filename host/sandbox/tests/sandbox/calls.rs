@@ -1,4 +1,4 @@
-//! What a plugin is given, what it gives back, and what it can reach.
+//! The batch that a plugin gets, the output that it returns, and the interfaces that it can reach.
 
 use crate::bare::Core;
 use crate::support::{NoReads, call, configured, events, failure, ordered, origin, sandbox, sent, tight};
@@ -58,7 +58,7 @@ async fn nothing_of_the_host_is_visible() {
     assert_eq!(sent(&output), ["[] [] true true Ok(0)"]);
 }
 
-/// Reads that give one answer.
+/// Reads that always give the same answer.
 struct Answer(Option<Result<Option<Item>, ReadError>>);
 
 impl Reads for Answer {

@@ -4,7 +4,7 @@ use crate::bare::Core;
 use crate::bombs;
 use crate::support::{call, hostile, load, sandbox, sandbox_with, settings, tight};
 use esclusa_flow::call_output::CallOutput;
-use esclusa_sandbox::child::{Bounds, Lost, Program};
+use esclusa_sandbox::child::{ChildCommand, ChildError, ChildLimits};
 use esclusa_sandbox::{Compiler, LoadError, MAX_FILE, Sandbox, SandboxConfig};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -12,21 +12,21 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-fn program(what: &[&str]) -> Program {
+fn program(what: &[&str]) -> ChildCommand {
     let arguments = what.iter().map(Into::into).collect();
-    Program { path: env!("CARGO_BIN_EXE_compile-plugin").into(), arguments }
+    ChildCommand { path: env!("CARGO_BIN_EXE_compile-plugin").into(), arguments }
 }
 
-fn with(program: Program) -> Sandbox {
+fn with(program: ChildCommand) -> Sandbox {
     sandbox_with(SandboxConfig { compiler: Compiler::Child(program), ..SandboxConfig::default() })
 }
 
-/// What a misbehaving child comes to.
-async fn lost(what: &str, bounds: Bounds) -> Lost {
+/// The error of loading a plugin with a child that misbehaves.
+async fn lost(what: &str, bounds: ChildLimits) -> ChildError {
     program(&[what]).start(0).unwrap().ask(b"input", &bounds).await.unwrap_err()
 }
 
-const BOUNDS: Bounds = Bounds { memory: 64 << 20, time: Duration::from_secs(1), answer: 1 << 10 };
+const BOUNDS: ChildLimits = ChildLimits { memory: 64 << 20, time: Duration::from_secs(1), answer: 1 << 10 };
 
 #[tokio::test]
 async fn what_a_child_compiled_runs_here() {
@@ -37,7 +37,7 @@ async fn what_a_child_compiled_runs_here() {
     let plugin = loaded.configure(settings("{}", tight())).await.unwrap();
     assert_eq!(call(&plugin, 2).await.unwrap(), CallOutput::default());
     assert_eq!(load(&with(program(&[])), hostile()).await.unwrap().info.name, "hostile");
-    // It was kept: nobody has to compile it again.
+    // The code was kept, so it is not compiled again.
     let compiler = Compiler::Child(program(&["nobody"]));
     let config = SandboxConfig { cache_dir: Some(dir.path().to_owned()), compiler, ..SandboxConfig::default() };
     load(&sandbox_with(config), Core::default().build()).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_good_plugin_beside_more_bombs_than_cores_is_ready_before_any_of_them(
             tell.send("a bomb").unwrap();
         });
     }
-    // It comes last, and has to wait for its turn.
+    // It comes last and has to wait for a slot.
     tokio::task::yield_now().await;
     tasks.spawn(async move {
         load(&child, hostile()).await.unwrap();
@@ -104,18 +104,18 @@ async fn a_good_plugin_beside_more_bombs_than_cores_is_ready_before_any_of_them(
 
 #[tokio::test]
 async fn a_child_that_reaches_a_limit_is_ended_and_the_limit_named() {
-    assert!(matches!(lost("grow", BOUNDS).await, Lost::Memory(most) if most == BOUNDS.memory));
-    assert!(matches!(lost("spin", BOUNDS).await, Lost::Time(most) if most == BOUNDS.time));
-    assert!(matches!(lost("flood", BOUNDS).await, Lost::Answer(most) if most == BOUNDS.answer));
+    assert!(matches!(lost("grow", BOUNDS).await, ChildError::Memory(most) if most == BOUNDS.memory));
+    assert!(matches!(lost("spin", BOUNDS).await, ChildError::Time(most) if most == BOUNDS.time));
+    assert!(matches!(lost("flood", BOUNDS).await, ChildError::Answer(most) if most == BOUNDS.answer));
     let crashed = lost("overflow", BOUNDS).await.to_string();
     assert!(crashed.contains("overflowed its stack"), "{crashed}");
     let crashed = lost("nothing", BOUNDS).await.to_string();
     assert!(crashed.contains("there is no nothing"), "{crashed}");
-    let nowhere = Program { path: "/no/such/program".into(), arguments: Vec::new() };
-    assert!(matches!(nowhere.start(0), Err(Lost::Start(_))));
+    let nowhere = ChildCommand { path: "/no/such/program".into(), arguments: Vec::new() };
+    assert!(matches!(nowhere.start(0), Err(ChildError::Start(_))));
     // A child that lies about its own limits is killed by the parent.
-    let hurried = Bounds { time: Duration::from_millis(10), ..BOUNDS };
-    assert!(matches!(lost("spin", hurried).await, Lost::Time(_)));
+    let hurried = ChildLimits { time: Duration::from_millis(10), ..BOUNDS };
+    assert!(matches!(lost("spin", hurried).await, ChildError::Time(_)));
 }
 
 #[tokio::test]
@@ -131,13 +131,13 @@ async fn what_becomes_of_a_child_is_told_as_a_reason_not_to_load() {
 
 #[tokio::test]
 async fn a_child_has_no_environment_no_further_files_and_goes_first_when_memory_runs_out() {
-    // As a shell or a service manager may leave it behind.
+    // A descriptor that a shell or a service manager left open.
     let script = "exec 7</dev/null; exec \"$0\" look";
     let path = env!("CARGO_BIN_EXE_compile-plugin");
-    let program = Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into(), path.into()] };
+    let program = ChildCommand { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into(), path.into()] };
     let answer = program.start(0).unwrap().ask(b"", &BOUNDS).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
-    // A shell makes the variables that it cannot do without.
+    // A shell sets some variables itself.
     let (variables, rest) = answer.split_once("] ").unwrap();
     let known = ["RAYON_NUM_THREADS", "MIMALLOC_ARENA_EAGER_COMMIT", "PWD", "OLDPWD", "SHLVL", "_"];
     let unknown = variables.trim_start_matches('[').split(", ").find(|name| !known.contains(&name.trim_matches('"')));
@@ -155,7 +155,7 @@ async fn a_load_that_is_dropped_ends_its_child() {
     let dir = tempfile::tempdir().unwrap();
     let note = dir.path().join("pid");
     let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000", note.display());
-    let sandbox = with(Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] });
+    let sandbox = with(ChildCommand { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] });
     let pid = async {
         loop {
             if let Ok(pid) = std::fs::read_to_string(&note) {
@@ -180,9 +180,9 @@ fn a_child_dies_with_its_parent() {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&[1, 0, 0, 0, 0, 0, 0, 0, 7]).unwrap();
-    // As the system does for a parent that is gone.
+    // The system closes the pipes of a parent that has ended.
     drop(stdin);
-    // Its own limit would be another signal.
+    // The child's own limit would end it with another signal.
     assert_eq!(child.wait().unwrap().signal(), Some(9));
 }
 

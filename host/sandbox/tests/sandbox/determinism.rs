@@ -1,4 +1,4 @@
-//! A redelivered batch gives byte-identical output, whatever the guest asks the host for.
+//! A redelivered batch gives byte-identical output, even if the guest asks for time, random numbers and tables.
 
 use crate::support::{NoReads, call, events, hostile, load, order, ordered, origin, sandbox, sent, settings};
 use esclusa_flow::plugin::Plugin;

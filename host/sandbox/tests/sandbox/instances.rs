@@ -1,18 +1,18 @@
-//! Instances: a new one per batch, or kept for a while; and what a loaded version leaves behind.
+//! Instances: a new one for each batch, or kept for a while; and the memory that a dropped version frees.
 
 use crate::bare::Core;
 use crate::support::{call, failure, hostile, load, order, ordered, sandbox, sandbox_with, sent, settings, tight};
 use esclusa_flow::call_output::FailureKind;
 use esclusa_flow::settings::{Instances, Limits};
-use esclusa_sandbox::{Configured, RouteSettings, SandboxConfig};
+use esclusa_sandbox::{ConfiguredPlugin, RouteSettings, SandboxConfig};
 
-async fn reusing(what: &str, max_invocations: u32, memory_high_water: usize) -> Configured {
+async fn reusing(what: &str, max_invocations: u32, memory_high_water: usize) -> ConfiguredPlugin {
     let loaded = load(&sandbox(), hostile()).await.unwrap();
     let instances = Instances::Reuse { max_invocations, memory_high_water };
     loaded.configure(RouteSettings { instances, ..settings(&order(what), Limits::default()) }).await.unwrap()
 }
 
-async fn counts(plugin: &Configured, calls: usize) -> Vec<String> {
+async fn counts(plugin: &ConfiguredPlugin, calls: usize) -> Vec<String> {
     let mut counts = Vec::new();
     for _ in 0..calls {
         counts.extend(sent(&call(plugin, 1).await.unwrap()));

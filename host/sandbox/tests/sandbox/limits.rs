@@ -1,4 +1,4 @@
-//! Guests that want too much of something: each hits a limit with a name of its own, and nobody else notices.
+//! Guests that use too much of a resource: each hits a limit with a name of its own, and other guests are not disturbed.
 
 use crate::bare::Core;
 use crate::support::{NoReads, hostile, sandbox_with};

@@ -1,4 +1,5 @@
-//! Files that are no plugins, or not of this contract: each is refused with what was found and what is expected.
+//! Files that are no plugins, or of another contract: each is refused with a message that names what was found and what
+//! is expected.
 
 use crate::bare::Core;
 use crate::support::{hostile, load, order, sandbox, sandbox_with, settings, tight};
@@ -38,7 +39,7 @@ async fn a_flipped_byte_anywhere_never_does_harm() {
     for at in (8..whole.len()).step_by(7) {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x55;
-        // Some flips are in names and harmless; all that matters is that there is an answer.
+        // Some flips are in names and harmless; it only matters that loading ends.
         let _ = load(&sandbox, bytes).await;
     }
     load(&sandbox, whole).await.unwrap();

@@ -1,20 +1,20 @@
-//! What guests print: in the router's log with their route, harmless, and not too much of it.
+//! The output of guests in the router's log: with their route, escaped, and within a budget.
 
 use crate::bare::Core;
 use crate::support::{call, configured, ordered, sandbox, tight};
 use esclusa_flow::settings::Limits;
-use esclusa_sandbox::Configured;
+use esclusa_sandbox::ConfiguredPlugin;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// A log that can be looked at: the guests' lines.
+/// A log that keeps the guests' lines for the test.
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<String>>>);
 
-/// A line as it is written down: level, then the fields in their order.
+/// A line as text: level, then the fields in their order.
 struct Line(String);
 
 impl Visit for Line {
@@ -44,8 +44,8 @@ impl Subscriber for Captured {
     fn exit(&self, _: &Id) {}
 }
 
-/// The lines that a call logs. The test's runtime has one thread, which is the one that is watched.
-async fn logged(plugin: &Configured) -> Vec<String> {
+/// The lines that a call logs. The log is watched on the test's thread, and the runtime has no other.
+async fn logged(plugin: &ConfiguredPlugin) -> Vec<String> {
     let captured = Captured::default();
     let watched = tracing::subscriber::set_default(captured.clone());
     let _ = call(plugin, 1).await;

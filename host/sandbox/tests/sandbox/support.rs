@@ -4,16 +4,16 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput};
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{ReadError, Reads, Selection};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::item::Item;
 use esclusa_flow::plugin::Plugin;
 use esclusa_flow::settings::{Instances, Limits};
-use esclusa_sandbox::{Configured, LoadError, Loaded, RouteSettings, Sandbox, SandboxConfig};
+use esclusa_sandbox::{CompiledPlugin, ConfiguredPlugin, LoadError, RouteSettings, Sandbox, SandboxConfig};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The sandbox of most tests; what one of them does must not be felt by the others.
+/// The sandbox that most tests share; the guests of one test must not disturb those of another.
 pub fn sandbox() -> Sandbox {
     static SHARED: OnceLock<(Sandbox, tempfile::TempDir)> = OnceLock::new();
     let shared = SHARED.get_or_init(|| {
@@ -24,12 +24,12 @@ pub fn sandbox() -> Sandbox {
     shared.0.clone()
 }
 
-/// A sandbox that gives up describing early.
+/// A sandbox with tight limits for `describe`.
 pub fn sandbox_with(config: SandboxConfig) -> Sandbox {
     Sandbox::new(SandboxConfig { instances: config.instances.min(16), describe: tight(), ..config }).unwrap()
 }
 
-/// Limits that hostile guests run into quickly.
+/// Limits that hostile guests reach quickly.
 pub fn tight() -> Limits {
     Limits {
         memory: 16 << 20,
@@ -60,24 +60,30 @@ pub fn hostile() -> Vec<u8> {
     })
 }
 
-pub async fn load(sandbox: &Sandbox, component: Vec<u8>) -> Result<Loaded, LoadError> {
+pub async fn load(sandbox: &Sandbox, component: Vec<u8>) -> Result<CompiledPlugin, LoadError> {
     sandbox.load_bytes("guest.wasm", component).await
 }
 
 /// Loads and configures with tight limits.
-pub async fn configured(sandbox: &Sandbox, component: Vec<u8>) -> Configured {
+pub async fn configured(sandbox: &Sandbox, component: Vec<u8>) -> ConfiguredPlugin {
     let loaded = load(sandbox, component).await.expect("it loads");
     loaded.configure(settings("{}", tight())).await.expect("it takes its configuration")
 }
 
 /// The hostile plugin with an order and limits.
-pub async fn ordered(what: &str, limits: Limits) -> Configured {
+pub async fn ordered(what: &str, limits: Limits) -> ConfiguredPlugin {
     let loaded = load(&sandbox(), hostile()).await.expect("it loads");
     loaded.configure(settings(&order(what), limits)).await.expect("it takes its configuration")
 }
 
-pub fn origin() -> Origin {
-    Origin { route: "test".into(), source: "events".into(), kind: "stream".into(), lane: "0".into(), ordered: true }
+pub fn origin() -> BatchOrigin {
+    BatchOrigin {
+        route: "test".into(),
+        source: "events".into(),
+        kind: "stream".into(),
+        lane: "0".into(),
+        ordered: true,
+    }
 }
 
 /// So many events with ids, keys, data and an attribute.
@@ -98,12 +104,12 @@ pub fn events(count: usize) -> Arc<Columns> {
     columns.into()
 }
 
-pub async fn call(plugin: &Configured, count: usize) -> Result<CallOutput, CallError> {
+pub async fn call(plugin: &ConfiguredPlugin, count: usize) -> Result<CallOutput, CallError> {
     plugin.call(&origin(), &events(count), Arc::new(NoReads)).await
 }
 
 /// The failure of a call that has to fail by the plugin's fault.
-pub async fn failure(plugin: &Configured) -> CallFailure {
+pub async fn failure(plugin: &ConfiguredPlugin) -> CallFailure {
     match call(plugin, 3).await {
         Err(CallError::Failed(failure)) => *failure,
         other => panic!("expected a failure, got {other:?}"),

@@ -90,12 +90,12 @@ pub(crate) fn commit(actions: Vec<Action>) -> Commit {
         route: "route".into(),
         source: "source".into(),
         lane: "lane".into(),
-        handler: esclusa_flow::dead::Handler::default(),
+        handler: esclusa_flow::dead_letter::Handler::default(),
         actions,
         outbox: Arc::default(),
         dead: Vec::new(),
         progress: Progress::None,
-        marks: Vec::new(),
+        dedup: Vec::new(),
         counts: Counts::default(),
     }
 }

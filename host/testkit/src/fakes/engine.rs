@@ -1,9 +1,9 @@
 //! An engine in memory. It commits all of a commit or nothing, and only at the position that the lane has.
 
-use super::{State, Trouble, World};
+use super::{Trouble, World, WorldState};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
-use esclusa_flow::dead::DeadLetter;
+use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{
     Commit, CommitError, Committed, Engine, PendingMessages, Progress, ReadError, Reads, Selection,
@@ -68,12 +68,12 @@ impl Engine for FakeEngine {
     }
 }
 
-fn lost(state: &mut State, commit: &Commit) -> CommitError {
+fn lost(state: &mut WorldState, commit: &Commit) -> CommitError {
     state.lost.insert(commit.lane.clone());
     Fault::LeaseLost("taken over".to_owned()).into()
 }
 
-impl State {
+impl WorldState {
     fn commit(&mut self, commit: Commit) -> Result<Committed, CommitError> {
         if self.lost.contains(&commit.lane) {
             self.violation(format!("lane {} commits after its lease was lost (invariant 5)", commit.lane));

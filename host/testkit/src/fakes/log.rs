@@ -3,7 +3,7 @@
 use super::{Trouble, World};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
-use esclusa_flow::event::{Columns, NewEvent, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use std::collections::VecDeque;
@@ -88,7 +88,7 @@ impl FakeLane {
         let out: usize = state.lanes.values().map(|lane| lane.given.saturating_sub(lane.settled) * PAYLOAD).sum();
         state.most_bytes_out = state.most_bytes_out.max(out);
         let previous = first.checked_sub(1).map(|at| Token::Offset(at as u64));
-        let origin = Origin {
+        let origin = BatchOrigin {
             route: "route".into(),
             source: "log".into(),
             kind: "fake".into(),

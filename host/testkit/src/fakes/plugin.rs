@@ -1,11 +1,11 @@
-//! A plugin that does with each event what a script says.
+//! A plugin that follows a script for each event.
 
 use super::{Trouble, World};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, Disposition, EventOutcome, FailureKind};
 use esclusa_flow::effect::{Action, Effect, SendMessage};
 use esclusa_flow::engine::Reads;
-use esclusa_flow::event::{Columns, Origin};
+use esclusa_flow::event::{BatchOrigin, Columns};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Item, Value};
@@ -13,7 +13,7 @@ use esclusa_flow::plugin::Plugin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What the plugin does with an event.
+/// The plugin's part in the delivery of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Script {
     /// An effect on the engine, named like the event.
@@ -60,7 +60,7 @@ impl FakePlugin {
 impl Plugin for FakePlugin {
     fn call<'a>(
         &'a self,
-        _: &'a Origin,
+        _: &'a BatchOrigin,
         events: &'a Arc<Columns>,
         reads: Arc<dyn Reads>,
     ) -> BoxFuture<'a, Result<CallOutput, CallError>> {
@@ -96,7 +96,7 @@ impl Plugin for FakePlugin {
                     }
                     Script::Write | Script::Read | Script::Retry(_) => None,
                 };
-                // The effect is there whatever becomes of the event: what is not done must leave none.
+                // With an effect for every event, also a rejected or skipped one: of those none may be committed.
                 output.effects.push(send("table"));
                 output.outcomes.extend(disposition.map(|disposition| EventOutcome { event: local, disposition }));
             }

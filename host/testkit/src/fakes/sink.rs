@@ -3,7 +3,7 @@
 use super::{Trouble, World};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::Sink;
+use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use std::sync::Arc;
 pub struct FakeSink(pub Arc<World>);
 
 impl Sink for FakeSink {
-    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), Fault>>> {
+    fn send<'a>(&'a self, messages: &'a [OutboxMessage]) -> BoxFuture<'a, Vec<Result<(), SendError>>> {
         Box::pin(async move {
             let trouble = self.0.trouble().await;
-            let fault = || Err(Fault::Transient("no answer".to_owned()));
+            let fault = || Err(Fault::Transient("no answer".to_owned()).into());
             if trouble == Trouble::Fails {
                 return messages.iter().map(|_| fault()).collect();
             }

@@ -1,10 +1,11 @@
-//! From linear memory: the batch that the router has written there becomes ours without a copy.
+//! Takes over the batch that the router has written to linear memory, without a copy.
 
 use crate::batch::{Batch, Origin};
+use esclusa_data::event::Columns;
 
 /// A list of `T` as it is handed over: address and number of elements.
 #[repr(C)]
-struct List<T> {
+struct ListPointer<T> {
     at: *mut T,
     len: usize,
 }
@@ -12,24 +13,25 @@ struct List<T> {
 /// `events.batch`, laid out as the canonical ABI does.
 #[repr(C)]
 struct LoweredBatch {
-    route: List<u8>,
-    source: List<u8>,
-    kind: List<u8>,
-    lane: List<u8>,
+    route: ListPointer<u8>,
+    source: ListPointer<u8>,
+    kind: ListPointer<u8>,
+    lane: ListPointer<u8>,
     ordered: u8,
-    events: List<u32>,
-    timestamps: List<u64>,
-    attempts: List<u32>,
-    attributes: List<u32>,
-    bytes: List<u8>,
+    events: ListPointer<u32>,
+    timestamps: ListPointer<u64>,
+    attempts: ListPointer<u32>,
+    attributes: ListPointer<u32>,
+    bytes: ListPointer<u8>,
 }
 
 const _: () = assert!(size_of::<LoweredBatch>() == 76);
 
-impl<T> List<T> {
+impl<T> ListPointer<T> {
     /// # Safety
     /// The list was allocated by `cabi_realloc` for exactly `len` elements, and is taken once.
     unsafe fn take(&self) -> Vec<T> {
+        // The router allocates nothing for an empty list, so its address may be anything.
         if self.len == 0 {
             return Vec::new();
         }
@@ -44,7 +46,7 @@ impl<T> List<T> {
 /// Allocated by `cabi_realloc` for exactly `len` bytes of UTF-8, and taken once.
 pub(super) unsafe fn text(at: *mut u8, len: usize) -> String {
     // SAFETY: the caller's promise.
-    unsafe { String::from_utf8_unchecked(List { at, len }.take()) }
+    unsafe { String::from_utf8_unchecked(ListPointer { at, len }.take()) }
 }
 
 /// Takes over a batch.
@@ -55,7 +57,7 @@ pub(super) unsafe fn batch(at: *mut u8) -> Batch {
     // SAFETY: the caller's promise.
     unsafe {
         let lowered = Box::from_raw(at.cast::<LoweredBatch>());
-        let text = |list: &List<u8>| text(list.at, list.len);
+        let text = |list: &ListPointer<u8>| text(list.at, list.len);
         Batch {
             origin: Origin {
                 route: text(&lowered.route),
@@ -64,11 +66,13 @@ pub(super) unsafe fn batch(at: *mut u8) -> Batch {
                 lane: text(&lowered.lane),
                 ordered: lowered.ordered != 0,
             },
-            events: lowered.events.take(),
-            timestamps: lowered.timestamps.take(),
-            attempts: lowered.attempts.take(),
-            attributes: lowered.attributes.take(),
-            bytes: lowered.bytes.take(),
+            columns: Columns {
+                events: lowered.events.take(),
+                timestamps: lowered.timestamps.take(),
+                attempts: lowered.attempts.take(),
+                attributes: lowered.attributes.take(),
+                bytes: lowered.bytes.take(),
+            },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! To linear memory: what the router reads, laid out as the canonical ABI does, with texts borrowed where they are.
+//! Lays out the output of a call in linear memory as the canonical ABI does, for the router to read. Texts are borrowed, not copied.
 
 mod layout;
 mod lowering;
@@ -7,11 +7,11 @@ use crate::batch::Batch;
 use crate::effects::Effects;
 use crate::failure::Failure;
 use crate::plugin::{self, Plugin};
-pub(super) use layout::{Info, Initialised};
+pub(super) use layout::{Initialised, LoweredInfo};
 use layout::{LoweredFailure, LoweredOutput, LoweredResult};
 use lowering::Storage;
 
-/// The answer of a call with everything that it points to. The result comes first: its address is the answer's.
+/// The answer of a call with everything to which it points. The result comes first: its address is the answer's.
 #[repr(C)]
 pub struct Returned {
     result: LoweredResult,
@@ -23,7 +23,7 @@ pub struct Returned {
 }
 
 impl Returned {
-    /// Handles a batch and lowers what comes of it.
+    /// Handles a batch and lowers the output or the failure.
     pub fn call<P: Plugin>(plugin: &'static P, batch: Box<Batch>) -> *const u8 {
         let batch = Box::into_raw(batch);
         // SAFETY: the batch is dropped with `Returned`, after the effects that borrow from it.
@@ -43,7 +43,7 @@ impl Returned {
     fn leak(effects: Effects<'static>, failure: Option<Failure>, batch: *mut Batch) -> *const u8 {
         let mut storage = Storage::for_effects(&effects);
         let result = match &failure {
-            // The text stays where it is while `failure` is moved.
+            // Moving `failure` does not move its text.
             Some(failure) => LoweredResult::Err(LoweredFailure::new(failure)),
             None => LoweredResult::Ok(LoweredOutput {
                 effects: storage.effects(effects.effects()),
@@ -58,6 +58,7 @@ impl Returned {
 
 impl Drop for Returned {
     fn drop(&mut self) {
+        // The effects borrow from the batch, so they go first.
         self._effects = Effects::default();
         if !self.batch.is_null() {
             // SAFETY: it came out of a box in `call`, and nothing borrows from it any more.

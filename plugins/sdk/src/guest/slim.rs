@@ -1,5 +1,5 @@
-//! The C library's functions that would import files, environment and standard input, replaced by what a plugin needs of
-//! them: output to the log. Each interface that a component imports costs time whenever an instance starts.
+//! The C library's functions that would import files, environment and standard input, replaced by output to the log,
+//! the only one that a plugin needs. Each interface that a component imports costs time whenever an instance starts.
 //!
 //! A definition here wins over that of the C library, which is an archive: its member is not linked then.
 
@@ -15,12 +15,12 @@ mod bindings;
 
 /// Part of a scattered write.
 #[repr(C)]
-struct Part {
+struct WritePart {
     at: *const u8,
     len: usize,
 }
 
-/// Writes to the log, whatever the descriptor. What cannot be written is lost: logging must not fail a batch.
+/// Writes to the log, whatever the descriptor. A text that cannot be written is lost: logging must not fail a batch.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(_descriptor: c_int, at: *const u8, len: usize) -> isize {
     if len > 0 {
@@ -41,7 +41,7 @@ unsafe extern "C" fn writev(descriptor: c_int, parts: *const c_void, count: c_in
     for i in 0..usize::try_from(count).unwrap_or_default() {
         // SAFETY: the caller of `writev` gives `count` parts.
         unsafe {
-            let part = &*parts.cast::<Part>().add(i);
+            let part = &*parts.cast::<WritePart>().add(i);
             if part.len > 0 {
                 text.extend_from_slice(std::slice::from_raw_parts(part.at, part.len));
             }
@@ -63,8 +63,8 @@ extern "C" fn abort() -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// A plugin has nothing to exit from: traps too. Not `exit`, whose member of the C library may be linked for what
-/// else is in it.
+/// A plugin has nothing to exit from: traps too. Not `exit`, whose member of the C library may be linked for
+/// its other functions.
 #[unsafe(no_mangle)]
 extern "C" fn _Exit(_code: c_int) -> ! {
     core::arch::wasm32::unreachable()

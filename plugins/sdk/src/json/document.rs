@@ -1,15 +1,15 @@
 //! Between plain JSON and DynamoDB JSON, in which every value says its type: `{"S":"a"}`, `{"N":"1"}`.
 
 use super::scan::Scanner;
-use super::{Error, Json, Record, write_text};
-use crate::item::Unstorable;
+use super::{Json, JsonError, Record, write_text};
 use crate::number;
 use std::borrow::Cow;
+use std::fmt;
 
 /// DynamoDB JSON of a JSON value that has been checked: `[1,"a"]` gives `{"L":[{"N":"1"},{"S":"a"}]}`.
 ///
 /// # Errors
-/// [`Unstorable`] where a number in it cannot be stored, or it is too deep.
+/// [`Unstorable`] if a number in it cannot be stored, or it is too deep.
 pub fn from_json(text: &str) -> Result<String, Unstorable> {
     let mut writer = Marshal { out: String::with_capacity(text.len() * 2), depth: 0, error: None };
     // The text has been checked, so the only errors are those that the writer keeps.
@@ -20,6 +20,26 @@ pub fn from_json(text: &str) -> Result<String, Unstorable> {
 /// Lists and maps within each other that a table holds: DynamoDB's "nested attribute depth", November 2026.
 pub const MAX_DEPTH: usize = 32;
 
+/// A JSON value that no table can hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unstorable {
+    /// A number that no table can hold.
+    Number(number::NumberError),
+    /// More lists and maps within each other than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+impl fmt::Display for Unstorable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unstorable::Number(error) => error.fmt(f),
+            Unstorable::TooDeep => write!(f, "more than {MAX_DEPTH} arrays and objects within each other"),
+        }
+    }
+}
+
+impl std::error::Error for Unstorable {}
+
 struct Marshal {
     out: String,
     depth: usize,
@@ -27,8 +47,9 @@ struct Marshal {
 }
 
 impl Marshal {
-    fn value(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Error> {
+    fn value(&mut self, scanner: &mut Scanner<'_>) -> Result<(), JsonError> {
         match scanner.start() {
+            // The rest of the value is still read, so that the scanner stands behind it.
             Some(b'[' | b'{') if self.depth == MAX_DEPTH => {
                 self.error = self.error.take().or(Some(Unstorable::TooDeep));
                 scanner.value()?;
@@ -96,14 +117,14 @@ impl Marshal {
 /// text, sets become arrays.
 ///
 /// # Errors
-/// [`Error`] where the text is not an image.
-pub fn record(image: &str) -> Result<Record<'_>, Error> {
+/// [`JsonError`] if the text is not an image.
+pub fn record(image: &str) -> Result<Record<'_>, JsonError> {
     let mut record = Record::default();
     let mut wrong = None;
     for (name, typed) in Record::parse(image)?.drain() {
         match attribute(typed) {
             Some(value) => record.push(name, value),
-            None => wrong = Some(Error { at: 0, what: "an attribute is not DynamoDB JSON" }),
+            None => wrong = Some(JsonError { at: 0, what: "an attribute is not DynamoDB JSON" }),
         }
     }
     wrong.map_or(Ok(record), Err)
@@ -131,7 +152,7 @@ fn single(text: &str) -> Option<(Cow<'_, str>, Json<'_>)> {
     fields.next().filter(|_| fields.len() == 0)
 }
 
-/// Plain JSON text of a value in DynamoDB JSON: `{"L":[{"N":"1"}]}` gives `[1]`. `None` where it is not DynamoDB JSON.
+/// Plain JSON text of a value in DynamoDB JSON: `{"L":[{"N":"1"}]}` gives `[1]`. `None` if it is not DynamoDB JSON.
 #[must_use]
 pub fn plain(typed: &str) -> Option<String> {
     let mut out = String::with_capacity(typed.len());
@@ -197,12 +218,12 @@ fn list(text: &str, out: &mut String, mut write: impl FnMut(&Json<'_>, &mut Stri
 /// The elements of a JSON array.
 ///
 /// # Errors
-/// [`Error`] where the text is not a JSON array.
-pub fn array(text: &str) -> Result<Vec<Json<'_>>, Error> {
+/// [`JsonError`] if the text is not a JSON array.
+pub fn array(text: &str) -> Result<Vec<Json<'_>>, JsonError> {
     let mut elements = Vec::new();
     let mut scanner = Scanner::new(text);
     if scanner.start() != Some(b'[') {
-        return Err(Error { at: 0, what: "expected an array" });
+        return Err(JsonError { at: 0, what: "expected an array" });
     }
     scanner.enter()?;
     while scanner.element()? {

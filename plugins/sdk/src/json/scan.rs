@@ -1,28 +1,31 @@
-//! The scanner: one pass over a text, values handed out as slices of it.
+//! The scanner: one pass over a text, which gives values as slices of it.
+//!
+//! The `inline` attributes follow measurements: names, texts and numbers are most of a payload, so their code is in the loop
+//! of the caller; all other code is kept out of it.
 
-use super::{Error, Json};
+use super::{Json, JsonError};
 use std::borrow::Cow;
 
 /// Arrays and objects within each other, at most; serde_json's limit.
 const MAX_DEPTH: u32 = 128;
 
-/// A place in a JSON text.
+/// A reader at one place of a JSON text.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
-    /// True where the last thing consumed is the opening bracket of an array or object.
+    /// True if the last thing consumed is the opening bracket of an array or object.
     fresh: bool,
 }
 
 impl<'a> Scanner<'a> {
     /// At the beginning of `text`.
-    pub fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Scanner { text, at: 0, depth: 0, fresh: false }
     }
 
-    fn error<T>(&self, what: &'static str) -> Result<T, Error> {
-        Err(Error { at: self.at, what })
+    fn error<T>(&self, what: &'static str) -> Result<T, JsonError> {
+        Err(JsonError { at: self.at, what })
     }
 
     #[inline]
@@ -48,7 +51,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Nothing but white space may follow.
-    pub fn end(&mut self) -> Result<(), Error> {
+    pub(super) fn end(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             None => Ok(()),
             Some(_) => self.error("expected the end of the text"),
@@ -56,7 +59,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes into the object that comes next.
-    pub fn object(&mut self) -> Result<(), Error> {
+    pub(super) fn object(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'{') => self.enter(),
             None => self.error("expected an object, found nothing"),
@@ -66,7 +69,7 @@ impl<'a> Scanner<'a> {
 
     /// Goes into the array or object whose bracket comes next.
     #[inline(always)]
-    pub fn enter(&mut self) -> Result<(), Error> {
+    pub(super) fn enter(&mut self) -> Result<(), JsonError> {
         if self.depth == MAX_DEPTH {
             return self.error("more than 128 arrays and objects within each other");
         }
@@ -77,14 +80,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// True before each element of the array that was gone into, which must be consumed; false once it is left.
-    pub fn element(&mut self) -> Result<bool, Error> {
+    pub(super) fn element(&mut self) -> Result<bool, JsonError> {
         self.more(b']', "expected `,` or `]`")
     }
 
-    /// True where something follows in the array or object that was gone into, and the comma before it is consumed; false
-    /// where it ends with `close`, which is consumed then.
+    /// True if something follows in the array or object that was gone into, and the comma before it is consumed; false
+    /// if it ends with `close`, which is consumed then.
     #[inline(always)]
-    fn more(&mut self, close: u8, expected: &'static str) -> Result<bool, Error> {
+    fn more(&mut self, close: u8, expected: &'static str) -> Result<bool, JsonError> {
         let first = std::mem::replace(&mut self.fresh, false);
         match self.peek() {
             Some(byte) if byte == close => {
@@ -103,7 +106,7 @@ impl<'a> Scanner<'a> {
 
     /// The name of each member of the object that was gone into, whose value must be consumed; `None` once it is left.
     #[inline(always)]
-    pub fn member(&mut self) -> Result<Option<Cow<'a, str>>, Error> {
+    pub(super) fn member(&mut self) -> Result<Option<Cow<'a, str>>, JsonError> {
         if !self.more(b'}', "expected `,` or `}`")? {
             return Ok(None);
         }
@@ -120,13 +123,13 @@ impl<'a> Scanner<'a> {
 
     /// Any value.
     #[inline(always)]
-    pub fn value(&mut self) -> Result<Json<'a>, Error> {
+    pub(super) fn value(&mut self) -> Result<Json<'a>, JsonError> {
         self.value_to(|value| value)
     }
 
-    /// Any value, given to `take`, which is compiled in for each kind of value: the value is made where it is kept.
+    /// Any value, given to `take`, which is compiled in for each kind of value: so the value is built in its final place.
     #[inline(always)]
-    pub fn value_to<T>(&mut self, take: impl FnOnce(Json<'a>) -> T) -> Result<T, Error> {
+    pub(super) fn value_to<T>(&mut self, take: impl FnOnce(Json<'a>) -> T) -> Result<T, JsonError> {
         let start = self.peek();
         if start == Some(b'"') {
             self.string().map(|text| take(Json::Text(text)))
@@ -139,7 +142,7 @@ impl<'a> Scanner<'a> {
 
     /// A value that begins with `start` and is no text and no number.
     #[inline(never)]
-    fn other(&mut self, start: Option<u8>) -> Result<Json<'a>, Error> {
+    fn other(&mut self, start: Option<u8>) -> Result<Json<'a>, JsonError> {
         let from = self.at;
         match start {
             Some(b'{') => {
@@ -158,12 +161,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// The first byte of the value that follows.
-    pub fn start(&mut self) -> Option<u8> {
+    pub(super) fn start(&mut self) -> Option<u8> {
         self.peek()
     }
 
     /// Any value, checked and left out.
-    fn skip(&mut self) -> Result<(), Error> {
+    fn skip(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'[') => {
                 self.enter()?;
@@ -183,7 +186,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn word(&mut self, word: &'static str) -> Result<(), Error> {
+    fn word(&mut self, word: &'static str) -> Result<(), JsonError> {
         if !self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
             return self.error("expected a value");
         }
@@ -192,7 +195,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn number(&mut self) -> Result<&'a str, Error> {
+    fn number(&mut self) -> Result<&'a str, JsonError> {
         let from = self.at;
         if self.byte() == Some(b'-') {
             self.at += 1;
@@ -217,7 +220,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn digits(&mut self) -> Result<(), Error> {
+    fn digits(&mut self) -> Result<(), JsonError> {
         let from = self.at;
         while self.byte().is_some_and(|b| b.is_ascii_digit()) {
             self.at += 1;
@@ -227,7 +230,7 @@ impl<'a> Scanner<'a> {
 
     /// A string; the quote has been seen.
     #[inline(always)]
-    fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.at += 1;
         let from = self.at;
         self.plain();
@@ -262,7 +265,7 @@ impl<'a> Scanner<'a> {
 
     /// The rest of a string that began at `from` and has an escape at the present place.
     #[cold]
-    fn escaped(&mut self, from: usize) -> Result<String, Error> {
+    fn escaped(&mut self, from: usize) -> Result<String, JsonError> {
         let mut text = self.slice(from).to_owned();
         loop {
             match self.byte() {
@@ -285,7 +288,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, Error> {
+    fn escape(&mut self) -> Result<char, JsonError> {
         let c = match self.byte() {
             Some(b'"') => '"',
             Some(b'\\') => '\\',
@@ -305,7 +308,7 @@ impl<'a> Scanner<'a> {
         Ok(c)
     }
 
-    fn unicode(&mut self) -> Result<char, Error> {
+    fn unicode(&mut self) -> Result<char, JsonError> {
         let first = self.hex()?;
         if let Some(c) = char::from_u32(first) {
             return Ok(c);
@@ -322,7 +325,7 @@ impl<'a> Scanner<'a> {
         self.error("half of a surrogate pair")
     }
 
-    fn hex(&mut self) -> Result<u32, Error> {
+    fn hex(&mut self) -> Result<u32, JsonError> {
         let digits = self.text.get(self.at..self.at + 4).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
         let Some(code) = digits.and_then(|d| u32::from_str_radix(d, 16).ok()) else {
             return self.error("expected four hexadecimal digits");

@@ -78,3 +78,21 @@ fn wrong_templates_say_what_and_where() {
         assert_eq!(Template::parse(template).unwrap_err().to_string(), error);
     }
 }
+
+fn compile_key(key: &[(&str, &str)]) -> Result<KeyTemplates, String> {
+    KeyTemplates::compile(key.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())))
+}
+
+#[test]
+fn attributes_keep_their_order() {
+    let key = compile_key(&[("sk", "{at}"), ("pk", "order#{id}")]).unwrap();
+    assert_eq!(key.names().collect::<Vec<_>>(), ["sk", "pk"]);
+    assert_eq!(key.attributes().iter().map(|(_, t)| t.source()).collect::<Vec<_>>(), ["{at}", "order#{id}"]);
+}
+
+#[test]
+fn a_key_without_attributes_and_a_wrong_template_are_refused_with_their_place() {
+    assert_eq!(compile_key(&[]).unwrap_err(), "config.key: name the key attributes of the table, each with a template");
+    let wrong = compile_key(&[("pk", "{id")]).unwrap_err();
+    assert!(wrong.starts_with("config.key.pk: template \"{id\", column 1"), "{wrong}");
+}

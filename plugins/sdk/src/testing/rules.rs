@@ -6,7 +6,7 @@ use esclusa_data::item::{self as rules, condition, number};
 use std::cmp::Ordering;
 
 /// True if the condition holds of an item; `None` stands for an absent one.
-pub fn holds(condition: &Condition<'_>, item: Option<&Item<'_>>) -> bool {
+pub(super) fn holds(condition: &Condition<'_>, item: Option<&Item<'_>>) -> bool {
     condition.0.iter().all(|(name, compared)| {
         let stored = item.and_then(|item| item.get(name)).map(value);
         comparison(compared).holds(stored.as_ref())
@@ -14,15 +14,15 @@ pub fn holds(condition: &Condition<'_>, item: Option<&Item<'_>>) -> bool {
 }
 
 /// The order of two values of the same ordered type; `None` for all others.
-pub fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
+pub(super) fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
     condition::order(&value(left), &value(right))
 }
 
-/// What is stored once a number is added to an attribute: an absent one counts as 0.
+/// The sum of an attribute and a number; an absent attribute counts as 0.
 ///
 /// # Errors
 /// If one of them is no number, or the sum cannot be stored.
-pub fn add(stored: Option<&Value<'_>>, amount: &str) -> Result<String, String> {
+pub(super) fn add(stored: Option<&Value<'_>>, amount: &str) -> Result<String, String> {
     let stored = match stored {
         None => "0",
         Some(Value::Number(stored)) => stored,

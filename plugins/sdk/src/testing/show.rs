@@ -1,13 +1,13 @@
 //! Outputs as lines of text, to be compared in tests.
 
 use crate::condition::{Comparison, Guard, Otherwise};
-use crate::effect::{Action, Change};
+use crate::effect::{Action, AttributeChange};
 use crate::effects::{Disposition, Effects};
 use crate::item::{Item, Value};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
-/// Each effect as a line: the causing event or `-`, what is done, and the item in DynamoDB JSON, attributes in the order of
+/// Each effect as a line: the causing event or `-`, the action, and the item in DynamoDB JSON, attributes in the order of
 /// their names.
 #[must_use]
 pub fn show(out: &Effects<'_>) -> Vec<String> {
@@ -18,7 +18,7 @@ pub fn show(out: &Effects<'_>) -> Vec<String> {
     out.effects().iter().map(|effect| line((effect.cause, &effect.action))).collect()
 }
 
-/// What became of events that are not simply done: index, disposition and reason.
+/// The outcomes of events that are not simply done: index, disposition and reason.
 #[must_use]
 pub fn outcomes(out: &Effects<'_>) -> Vec<String> {
     let line = |disposition: &Disposition| match disposition {
@@ -36,10 +36,10 @@ fn show_action(action: &Action<'_>) -> String {
             format!("delete {} {}{}", delete.table, item(&delete.key), guard(delete.guard.as_ref()))
         }
         Action::Update(update) => {
-            let change = |(name, change): &(std::borrow::Cow<'_, str>, Change<'_>)| match change {
-                Change::Set(value) => format!(" {name} = {}", typed(value)),
-                Change::Add(number) => format!(" {name} += {number}"),
-                Change::Remove => format!(" {name} removed"),
+            let change = |(name, change): &(std::borrow::Cow<'_, str>, AttributeChange<'_>)| match change {
+                AttributeChange::Set(value) => format!(" {name} = {}", typed(value)),
+                AttributeChange::Add(number) => format!(" {name} += {number}"),
+                AttributeChange::Remove => format!(" {name} removed"),
             };
             let changes: String = update.changes.iter().map(change).collect();
             format!("update {} {}{changes}{}", update.table, item(&update.key), guard(update.guard.as_ref()))

@@ -2,10 +2,10 @@
 
 use super::rules;
 use crate::condition::{Comparison, Guard, Otherwise};
-use crate::effect::{Action, Change};
+use crate::effect::{Action, AttributeChange};
 use crate::effects::Effects;
 use crate::item::{Item, Value};
-use crate::tables::{Error, Selection};
+use crate::tables::{Selection, TableError, TableReader};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 /// Tables by name. Conditions and sums are those of the router.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
-    tables: BTreeMap<String, Table>,
+    tables: BTreeMap<String, StoredTable>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Table {
+struct StoredTable {
     key: Vec<String>,
     indexes: BTreeMap<String, Vec<String>>,
     items: Vec<Item<'static>>,
@@ -34,7 +34,7 @@ impl Tables {
     #[must_use]
     pub fn table(mut self, name: &str, key: &[&str]) -> Self {
         let key = key.iter().map(|k| (*k).to_owned()).collect();
-        self.tables.insert(name.to_owned(), Table { key, ..Table::default() });
+        self.tables.insert(name.to_owned(), StoredTable { key, ..StoredTable::default() });
         self
     }
 
@@ -67,6 +67,7 @@ impl Tables {
     /// # Errors
     /// If a guard that asks for a rerun does not hold, or a number cannot be added: nothing is carried out then.
     pub fn apply(&mut self, out: &Effects<'_>) -> Result<(), String> {
+        // On a copy: an error must leave the tables as they were, as a transaction does.
         let mut next = self.clone();
         for effect in out.effects() {
             next.write(&effect.action)?;
@@ -109,28 +110,31 @@ impl Tables {
         }
         Ok(())
     }
+}
 
-    pub(crate) fn get(&self, table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, Error> {
-        let table = self.tables.get(table).ok_or_else(|| Error::NotGranted(table.to_owned()))?;
+impl TableReader for Tables {
+    fn get(&self, table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, TableError> {
+        let table = self.tables.get(table).ok_or_else(|| TableError::NotGranted(table.to_owned()))?;
         if key.0.len() != table.key.len() || table.key.iter().any(|name| key.get(name).is_none()) {
-            return Err(Error::Invalid(format!("the key of the table is {:?}", table.key)));
+            return Err(TableError::Invalid(format!("the key of the table is {:?}", table.key)));
         }
         Ok(table.position(key).and_then(|at| table.items.get(at)).cloned())
     }
 
-    pub(crate) fn query(&self, selection: &Selection<'_>) -> Result<Vec<Item<'static>>, Error> {
+    fn query(&self, selection: &Selection<'_>) -> Result<Vec<Item<'static>>, TableError> {
         let name = selection.table;
-        let table = self.tables.get(name).ok_or_else(|| Error::NotGranted(name.to_owned()))?;
+        let table = self.tables.get(name).ok_or_else(|| TableError::NotGranted(name.to_owned()))?;
         let key = match selection.index {
             None => &table.key,
             Some(index) => table
                 .indexes
                 .get(index)
-                .ok_or_else(|| Error::Invalid(format!("table {name:?} has no index {index:?}")))?,
+                .ok_or_else(|| TableError::Invalid(format!("table {name:?} has no index {index:?}")))?,
         };
+        // The router refuses a query without equality on the partition key; a test must find that out.
         let partition = key.first().map(String::as_str).unwrap_or_default();
         if !selection.key.0.iter().any(|(name, c)| name == partition && matches!(c, Comparison::Equal(_))) {
-            return Err(Error::Invalid(format!("a query needs equality on {partition:?}")));
+            return Err(TableError::Invalid(format!("a query needs equality on {partition:?}")));
         }
         let matches = |item: &&Item<'static>| {
             key.iter().all(|name| item.get(name).is_some())
@@ -151,7 +155,7 @@ impl Tables {
     }
 }
 
-impl Table {
+impl StoredTable {
     fn position(&self, key: &Item<'_>) -> Option<usize> {
         self.items
             .iter()
@@ -167,11 +171,11 @@ impl Table {
     }
 }
 
-fn change_attribute(item: &mut Item<'static>, name: &str, change: &Change<'_>) -> Result<(), String> {
+fn change_attribute(item: &mut Item<'static>, name: &str, change: &AttributeChange<'_>) -> Result<(), String> {
     match change {
-        Change::Set(value) => item.set(name.to_owned(), own_value(value)),
-        Change::Remove => item.0.retain(|(n, _)| n != name),
-        Change::Add(amount) => {
+        AttributeChange::Set(value) => item.set(name.to_owned(), own_value(value)),
+        AttributeChange::Remove => item.0.retain(|(n, _)| n != name),
+        AttributeChange::Add(amount) => {
             let sum = rules::add(item.get(name), amount).map_err(|why| format!("adding to {name:?}: {why}"))?;
             item.set(name.to_owned(), Value::Number(Cow::Owned(sum)));
         }

@@ -41,9 +41,9 @@ fn field(tag: usize, content: &[u8]) -> Vec<u8> {
     field
 }
 
-fn parts(payload: &Bytes) -> Option<Vec<Part>> {
+fn parts(payload: &Bytes) -> Option<Vec<AggregatedEvent>> {
     match open(payload) {
-        Opened::Several(aggregate) => Some(aggregate.collect()),
+        PayloadKind::Several(aggregate) => Some(aggregate.collect()),
         _ => None,
     }
 }
@@ -61,8 +61,8 @@ fn two() -> Made {
 fn an_aggregated_record_is_its_events() {
     let hash = u128::from_str_radix("0cc175b9c0f1b6a831c399e269772661", 16).unwrap();
     let expected = [
-        Part { sub: 0, key: "b".into(), hash: 7, data: b"first".to_vec() },
-        Part { sub: 1, key: "a".into(), hash, data: b"second".to_vec() },
+        AggregatedEvent { sub: 0, key: "b".into(), hash: 7, data: b"first".to_vec() },
+        AggregatedEvent { sub: 1, key: "a".into(), hash, data: b"second".to_vec() },
     ];
     assert_eq!(parts(&sealed(&two().encode_to_vec())).unwrap(), expected);
 }
@@ -103,7 +103,7 @@ fn what_is_no_sound_aggregate_is_plain() {
         ("a key that is a number", vec![8, 1]),
         ("a group", vec![11 << 3 | 3, 11 << 3 | 4]),
     ] {
-        assert!(matches!(open(&sealed(&message)), Opened::Plain), "{why}");
+        assert!(matches!(open(&sealed(&message)), PayloadKind::Plain), "{why}");
     }
 }
 
@@ -133,11 +133,11 @@ fn an_aggregate_within_an_aggregate_is_the_payload_of_an_event() {
 fn a_record_of_half_a_megabyte_of_nothing_and_a_long_key_takes_no_more_than_it_is() {
     // 260,000 parts of two bytes, a key of 30 KB, which was cloned for each.
     let message = [field(KEY, &[b'k'; 30_000]), [26, 0].repeat(260_000)].concat();
-    assert!(matches!(open(&sealed(&message)), Opened::Plain));
+    assert!(matches!(open(&sealed(&message)), PayloadKind::Plain));
     // The same with all that the format requires: it is sound, and lies in memory as it came.
     let message = [field(KEY, &[b'k'; 256]), part(0, b"").repeat(80_000)].concat();
     let record = sealed(&message);
-    let Opened::Several(aggregate) = open(&record) else { panic!("it is sound") };
+    let PayloadKind::Several(aggregate) = open(&record) else { panic!("it is sound") };
     assert!(aggregate.size() < record.len() + 1024, "{} of {}", aggregate.size(), record.len());
     assert_eq!(aggregate.count(), 80_000);
 }
@@ -145,17 +145,17 @@ fn a_record_of_half_a_megabyte_of_nothing_and_a_long_key_takes_no_more_than_it_i
 #[test]
 fn too_many_events_or_bytes_are_too_large_a_record_and_not_expanded() {
     let told = |message: &[u8]| match open(&sealed(message)) {
-        Opened::TooLarge(why) => why,
+        PayloadKind::TooLarge(why) => why,
         other => panic!("{other:?}"),
     };
     let key = |length| field(KEY, &b"k".repeat(length));
     let many = |count| [key(1), part(0, b"").repeat(count)].concat();
     assert!(told(&many(MOST_EVENTS + 1)).contains("200001 events"));
-    assert!(matches!(open(&sealed(&many(MOST_EVENTS))), Opened::Several(_)));
+    assert!(matches!(open(&sealed(&many(MOST_EVENTS))), PayloadKind::Several(_)));
     let most = MOST_BYTES / (256 + EVENT);
     let large = |count| [key(256), part(0, b"").repeat(count)].concat();
     assert!(told(&large(most + 1)).contains("of at most 67108864"));
-    assert!(matches!(open(&sealed(&large(most))), Opened::Several(_)));
+    assert!(matches!(open(&sealed(&large(most))), PayloadKind::Several(_)));
     // Tables that no event needs.
     assert!(told(&field(KEY, b"").repeat(1_000_000)).contains("200000 events"));
     assert!(told(&field(HASH, b"").repeat(1_000_000)).contains("200000 events"));
@@ -173,14 +173,14 @@ fn tables_take_a_small_multiple_of_the_record() {
     let keys: Vec<u8> = (0..count).flat_map(|n| field(KEY, n.to_string().as_bytes())).collect();
     let hashes = field(HASH, b"1").repeat(count as usize);
     let record = sealed(&[keys, hashes, part(0, b"")].concat());
-    let Opened::Several(aggregate) = open(&record) else { panic!("it is sound") };
+    let PayloadKind::Several(aggregate) = open(&record) else { panic!("it is sound") };
     assert!(aggregate.size() < record.len() * 16, "{} of {}", aggregate.size(), record.len());
 }
 
 proptest! {
     #[test]
     fn no_payload_breaks_the_decoder(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
-        if let Opened::Several(aggregate) = open(&sealed(&payload)) {
+        if let PayloadKind::Several(aggregate) = open(&sealed(&payload)) {
             prop_assert!(aggregate.count() <= payload.len());
         }
         let _ = open(&payload.into());
@@ -201,7 +201,7 @@ proptest! {
                 MadePart { key: *key as u64, hash: hash.map(|hash| hash as u64), data: data.to_vec() }
             }).collect(),
         };
-        let expected: Vec<Part> = made.iter().enumerate().map(|(sub, (key, hash, data))| Part {
+        let expected: Vec<AggregatedEvent> = made.iter().enumerate().map(|(sub, (key, hash, data))| AggregatedEvent {
             sub: sub as u64,
             key: keys[*key].clone(),
             hash: hash.map_or_else(|| u128::from_be_bytes(md5::compute(&keys[*key]).0), |hash| hashes[hash]),

@@ -22,7 +22,7 @@ fn lease(key: &str, owner: Option<&str>, counter: u64) -> Lease {
 fn a_lease_expires_when_its_counter_stands_still_on_our_own_clock() {
     // X2
     let (start, duration) = (Instant::now(), Duration::from_secs(10));
-    let mut watch = Watch::default();
+    let mut watch = LeaseWatch::default();
     watch.observe(&[lease("a", Some("other"), 7)], start);
     assert!(!watch.expired("a", start + duration / 2, duration), "a new worker first looks for a while");
     assert!(!watch.moving("a"), "nobody knows yet whether its owner lives");
@@ -31,7 +31,7 @@ fn a_lease_expires_when_its_counter_stands_still_on_our_own_clock() {
     watch.observe(&[lease("a", Some("other"), 8)], start + duration);
     assert!(watch.expired("a", start + duration + duration / 2, duration));
     watch.observe(&[lease("a", Some("third"), 8)], start + duration * 2);
-    assert!(!watch.expired("a", start + duration * 2, duration), "somebody took it");
+    assert!(!watch.expired("a", start + duration * 2, duration), "another worker took it");
     assert!(!watch.expired("unknown", start, Duration::ZERO));
 }
 

@@ -1,8 +1,8 @@
 //! Lanes over a stream that answers what a test wrote down.
 
 use super::*;
-use crate::lease::lineage::Shard;
-use crate::shards::{Page, Record};
+use crate::lineage::{Shard, ShardList};
+use crate::shards::{Page, ShardRecord};
 use esclusa_flow::verdict::Verdict;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ const LIMIT: Limit = Limit { events: 3, bytes: 1 << 20, window: Duration::ZERO }
 /// Answers, and where the reader went meanwhile.
 #[derive(Default)]
 struct Script {
-    answers: Mutex<VecDeque<Result<Page, ReadError>>>,
+    answers: Mutex<VecDeque<Result<Page, PageError>>>,
     seeks: Mutex<Vec<Cursor>>,
     listed: Mutex<Vec<Shard>>,
     lost: AtomicBool,
@@ -21,35 +21,37 @@ struct Script {
 
 struct Scripted(Arc<Script>);
 
-impl Stream for Scripted {
+impl ShardList for Scripted {
     fn name(&self) -> &str {
         "stream"
-    }
-
-    fn kind(&self) -> &'static str {
-        "kinesis"
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Shard>, Fault>> {
         let listed = self.0.listed.lock().unwrap().clone();
         Box::pin(std::future::ready(Ok(listed)))
     }
+}
 
-    fn feed(&self, _: &str, _: Option<(u128, u128)>) -> Box<dyn Feed> {
+impl ShardedStream for Scripted {
+    fn kind(&self) -> &'static str {
+        "kinesis"
+    }
+
+    fn feed(&self, _: &str, _: Option<(u128, u128)>) -> Box<dyn ShardFeed> {
         Box::new(Scripted(self.0.clone()))
     }
 
-    fn pace(&self) -> Pace {
-        Pace::new(Duration::ZERO, None, Duration::ZERO)
+    fn pace(&self) -> ReadPace {
+        ReadPace::new(Duration::ZERO, None, Duration::ZERO)
     }
 }
 
-impl Feed for Scripted {
+impl ShardFeed for Scripted {
     fn seek(&mut self, to: Cursor) {
         self.0.seeks.lock().unwrap().push(to);
     }
 
-    fn page(&mut self, _: Duration) -> BoxFuture<'_, Result<Page, ReadError>> {
+    fn page(&mut self, _: Duration) -> BoxFuture<'_, Result<Page, PageError>> {
         let answer = self.0.answers.lock().unwrap().pop_front();
         Box::pin(std::future::ready(answer.unwrap_or_else(|| Ok(Page { behind_millis: Some(0), ..Page::default() }))))
     }
@@ -73,7 +75,7 @@ impl Ownership for Scripted {
 fn page(sequences: std::ops::Range<u64>) -> Page {
     let record = |n: u64| {
         let (id, key) = (n.to_string(), String::new());
-        Record { position: at(n), id, key, data: vec![1], timestamp: n, refused: None }.into()
+        ShardRecord { position: at(n), id, key, data: vec![1], timestamp: n, refused: None }.into()
     };
     Page { records: sequences.map(record).collect(), behind_millis: Some(0), ..Page::default() }
 }
@@ -83,22 +85,22 @@ fn at(sequence: u64) -> Position {
 }
 
 fn lane(
-    answers: Vec<Result<Page, ReadError>>,
+    answers: Vec<Result<Page, PageError>>,
     settled: Option<u64>,
     pending: Option<u64>,
 ) -> (ShardLane, Arc<Script>, Arc<Lag>) {
     let script = Arc::new(Script { answers: Mutex::new(answers.into()), ..Script::default() });
     let lag = Arc::new(Lag::default());
-    let opening = Opening {
+    let opening = LaneOpener {
         stream: Arc::new(Scripted(script.clone())),
-        reader: Reader { route: "r".into(), source: "s".into() },
+        reader: ShardReader { route: "r".into(), source: "s".into() },
         start: Start::TrimHorizon,
         routes: 1,
         ordered: true,
-        room: Room::new(usize::MAX),
+        room: ReadAheadLimit::new(usize::MAX),
         lag: lag.clone(),
     };
-    let beginning = Beginning {
+    let beginning = LaneStart {
         shard: "shard".into(),
         hashes: None,
         settled: settled.map(|n| at(n).token()),
@@ -173,7 +175,7 @@ async fn empty_pages_of_a_backlog_are_followed() {
 #[tokio::test]
 async fn a_shard_is_drained_only_where_this_pull_has_read_it() {
     let (mut lane, _, _) = lane(Vec::new(), None, None);
-    lane.pace = Pace::new(Duration::from_secs(60), None, Duration::from_secs(60));
+    lane.pace = ReadPace::new(Duration::from_secs(60), None, Duration::from_secs(60));
     assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
     assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false }, "something may have come since");
 }
@@ -181,7 +183,7 @@ async fn a_shard_is_drained_only_where_this_pull_has_read_it() {
 #[tokio::test]
 async fn a_refused_read_is_no_error_and_waits() {
     // K13
-    let (mut lane, _, _) = lane(vec![Err(ReadError::Throttled("slow down".into())), Ok(page(1..2))], None, None);
+    let (mut lane, _, _) = lane(vec![Err(PageError::Throttled("slow down".into())), Ok(page(1..2))], None, None);
     let asked = Instant::now();
     assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false });
     lane.ready().await;
@@ -192,7 +194,7 @@ async fn a_refused_read_is_no_error_and_waits() {
 #[tokio::test]
 async fn trimmed_records_are_counted_and_the_oldest_follow() {
     // D3
-    let (mut lane, script, lag) = lane(vec![Err(ReadError::Trimmed("gone".into())), Ok(page(50..52))], Some(7), None);
+    let (mut lane, script, lag) = lane(vec![Err(PageError::Trimmed("gone".into())), Ok(page(50..52))], Some(7), None);
     assert_eq!(ids(&mut lane).await, [0u64; 0]);
     assert_eq!((lag.gaps(), last_seek(&script)), (1, Cursor::TrimHorizon));
     assert_eq!(ids(&mut lane).await, [50, 51]);
@@ -202,7 +204,7 @@ async fn trimmed_records_are_counted_and_the_oldest_follow() {
 async fn a_shard_that_was_trimmed_as_a_whole_ends_with_a_gap() {
     // K17
     for listed in [false, true] {
-        let gone = || Err(ReadError::Gone("no such shard".into()));
+        let gone = || Err(PageError::Gone("no such shard".into()));
         let (mut lane, script, lag) = lane(vec![gone(), gone()], Some(7), None);
         if listed {
             *script.listed.lock().unwrap() =
@@ -216,14 +218,14 @@ async fn a_shard_that_was_trimmed_as_a_whole_ends_with_a_gap() {
 
 #[tokio::test]
 async fn what_was_trimmed_before_the_first_read_is_no_gap() {
-    let trimmed = || Err(ReadError::Trimmed("old".into()));
+    let trimmed = || Err(PageError::Trimmed("old".into()));
     let (mut lane, _, lag) = lane(vec![trimmed(), Ok(page(1..2)), trimmed(), Ok(page(50..51))], None, None);
     assert_eq!(ids(&mut lane).await, [0u64; 0]);
     assert_eq!((lag.gaps(), ids(&mut lane).await), (0, vec![1]));
     settle(&mut lane, 1..2);
     assert_eq!(ids(&mut lane).await, [0u64; 0]);
     assert_eq!((lag.gaps(), ids(&mut lane).await), (1, vec![50]), "it was trimmed while the route was reading");
-    let gone = || Err(ReadError::Gone("no such shard".into()));
+    let gone = || Err(PageError::Gone("no such shard".into()));
     let (mut lane, _, lag) = super::tests::lane(vec![gone(), gone()], None, None);
     assert_eq!(ids(&mut lane).await, [0u64; 0]);
     assert_eq!((lane.pull(LIMIT).await.unwrap(), lag.gaps()), (Pull::Ended, 0));
@@ -233,7 +235,7 @@ async fn what_was_trimmed_before_the_first_read_is_no_gap() {
 async fn a_lane_reads_nothing_while_others_hold_all_that_may_be_read_ahead() {
     // K19
     // Four events do not fit into it, one does.
-    let room = Room::new(2 * size_of::<Record>());
+    let room = ReadAheadLimit::new(2 * size_of::<ShardRecord>());
     let (mut full, _, _) = lane(vec![Ok(page(1..8)), Ok(page(8..9))], None, None);
     let (mut waiting, script, _) = lane(vec![Ok(page(1..2))], None, None);
     (full.share, waiting.share) = (room.share(), room.share());
@@ -241,7 +243,7 @@ async fn a_lane_reads_nothing_while_others_hold_all_that_may_be_read_ahead() {
     assert_eq!(waiting.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false });
     assert_eq!(script.answers.lock().unwrap().len(), 1, "nothing was read");
     settle(&mut full, 1..4);
-    assert_eq!(ids(&mut full).await, [4, 5, 6], "whoever holds something goes on");
+    assert_eq!(ids(&mut full).await, [4, 5, 6], "a lane that holds records goes on");
     settle(&mut full, 4..7);
     waiting.ready().await;
     assert_eq!(ids(&mut waiting).await, [1], "one event is left, and there is room");
@@ -251,7 +253,7 @@ async fn a_lane_reads_nothing_while_others_hold_all_that_may_be_read_ahead() {
 
 #[tokio::test]
 async fn an_open_shard_that_cannot_be_read_is_not_given_up() {
-    let (mut lane, script, lag) = lane(vec![Err(ReadError::Gone("?".into()))], Some(7), None);
+    let (mut lane, script, lag) = lane(vec![Err(PageError::Gone("?".into()))], Some(7), None);
     *script.listed.lock().unwrap() = vec![Shard { id: "shard".into(), parents: vec![], closed: false, hashes: None }];
     assert!(matches!(lane.pull(LIMIT).await, Err(Fault::Transient(_))));
     assert_eq!((lag.gaps(), script.finished.lock().unwrap().clone()), (0, None));
@@ -285,16 +287,16 @@ async fn a_lost_lane_gives_nothing() {
 #[tokio::test]
 async fn a_position_that_is_none_of_a_shard_is_refused() {
     let (script, lag) = (Arc::new(Script::default()), Arc::new(Lag::default()));
-    let opening = Opening {
+    let opening = LaneOpener {
         stream: Arc::new(Scripted(script.clone())),
-        reader: Reader { route: "r".into(), source: "s".into() },
+        reader: ShardReader { route: "r".into(), source: "s".into() },
         start: Start::Latest,
         routes: 1,
         ordered: true,
-        room: Room::new(usize::MAX),
+        room: ReadAheadLimit::new(usize::MAX),
         lag,
     };
-    let beginning = Beginning {
+    let beginning = LaneStart {
         shard: "x".into(),
         hashes: None,
         settled: Some(Token::Offset(3)),

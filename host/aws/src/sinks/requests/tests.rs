@@ -1,4 +1,4 @@
-//! Tests of requests against a service that fails as it is told.
+//! Tests of requests against a service that fails on demand.
 
 use super::*;
 use esclusa_flow::effect::SendMessage;
@@ -15,7 +15,7 @@ struct Service {
     largest: Mutex<(usize, usize)>,
 }
 
-impl Requests for Service {
+impl BatchRequests for Service {
     fn limits(&self) -> (usize, usize) {
         (3, 100)
     }
@@ -73,8 +73,8 @@ async fn a_key_that_keeps_failing_is_not_overtaken_and_holds_up_no_other() {
     let service = Service::default();
     service.throttled.lock().unwrap().insert("0".into(), 100);
     let results = send(&service, &messages(&["a", "a", "b", "b"])).await;
-    assert!(matches!(results[0], Err(Fault::Throttled { .. })));
-    assert!(matches!(results[1], Err(Fault::Held(_))));
+    assert!(matches!(results[0], Err(SendError::Failed(Fault::Throttled { .. }))));
+    assert!(matches!(results[1], Err(SendError::NotTried)));
     assert_eq!(results[2..], [Ok(()), Ok(())]);
     let taken: Vec<_> = service.taken.lock().unwrap().iter().map(|(_, id)| id.clone()).collect();
     assert_eq!(taken, ["2", "3"]);
@@ -84,7 +84,7 @@ async fn a_key_that_keeps_failing_is_not_overtaken_and_holds_up_no_other() {
 async fn a_message_that_is_unfit_does_not_block_the_others() {
     let service = Service { unfit: Some("1".into()), ..Service::default() };
     let results = send(&service, &messages(&["", "", "", "a", "a"])).await;
-    assert!(matches!(results[1], Err(Fault::Permanent(_))));
+    assert!(matches!(results[1], Err(SendError::Failed(Fault::Permanent(_)))));
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 4);
 }
 

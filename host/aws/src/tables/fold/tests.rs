@@ -13,7 +13,7 @@ fn key() -> Item {
 }
 
 /// What the item and the skipped actions are after all steps, one by one.
-fn one_by_one(steps: &[Step], stored: Option<Item>) -> Result<(Option<Item>, Vec<usize>), CommitError> {
+fn one_by_one(steps: &[FoldStep], stored: Option<Item>) -> Result<(Option<Item>, Vec<usize>), CommitError> {
     let (mut now, mut skipped) = (stored, Vec::new());
     for step in steps {
         if let Some(guard) = &step.guard
@@ -30,12 +30,12 @@ fn one_by_one(steps: &[Step], stored: Option<Item>) -> Result<(Option<Item>, Vec
     Ok((now, skipped))
 }
 
-fn after(operation: Option<&Operation>, stored: Option<Item>) -> Option<Item> {
+fn after(operation: Option<&ItemOperation>, stored: Option<Item>) -> Option<Item> {
     match operation {
         None => stored,
-        Some(Operation::Put(item)) => Some(item.clone()),
-        Some(Operation::Update(changes)) => Some(apply(stored.unwrap_or_else(key), changes).unwrap()),
-        Some(Operation::Delete) => None,
+        Some(ItemOperation::Put(item)) => Some(item.clone()),
+        Some(ItemOperation::Update(changes)) => Some(apply(stored.unwrap_or_else(key), changes).unwrap()),
+        Some(ItemOperation::Delete) => None,
     }
 }
 
@@ -56,16 +56,16 @@ fn item() -> impl Strategy<Value = Item> {
     })
 }
 
-fn operation() -> impl Strategy<Value = Operation> {
+fn operation() -> impl Strategy<Value = ItemOperation> {
     let change = prop_oneof![
         (-3i64..3).prop_map(|n| AttributeChange::Set(number(n))),
         (-3i64..3).prop_map(|n| AttributeChange::Add(n.to_string())),
         Just(AttributeChange::Remove),
     ];
     prop_oneof![
-        item().prop_map(Operation::Put),
-        proptest::collection::vec((attribute(), change), 0..4).prop_map(Operation::Update),
-        Just(Operation::Delete),
+        item().prop_map(ItemOperation::Put),
+        proptest::collection::vec((attribute(), change), 0..4).prop_map(ItemOperation::Update),
+        Just(ItemOperation::Delete),
     ]
 }
 
@@ -82,9 +82,9 @@ fn guard() -> impl Strategy<Value = Option<Guard>> {
     proptest::option::weighted(0.4, guard)
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<FoldStep>> {
     proptest::collection::vec((operation(), guard()), 1..6).prop_map(|all| {
-        all.into_iter().enumerate().map(|(action, (operation, guard))| Step { action, operation, guard }).collect()
+        all.into_iter().enumerate().map(|(action, (operation, guard))| FoldStep { action, operation, guard }).collect()
     })
 }
 
@@ -92,9 +92,9 @@ proptest! {
     #[test]
     fn one_write_does_what_all_actions_on_a_key_do(steps in steps(), stored in proptest::option::of(item())) {
         let expected = one_by_one(&steps, stored.clone());
-        let decision = match fold(&steps, &key(), &mut Work::of(STEPS)) {
+        let decision = match fold(&steps, &key(), &mut StepBudget::of(STEPS)) {
             Ok(Some(decision)) => decision,
-            Ok(None) => match resolve(&steps, &key(), stored.as_ref(), &mut Work::of(STEPS)) {
+            Ok(None) => match resolve(&steps, &key(), stored.as_ref(), &mut StepBudget::of(STEPS)) {
                 Ok(decision) => decision,
                 Err(error) => { prop_assert_eq!(Err(error), expected); return Ok(()); }
             },
@@ -105,13 +105,13 @@ proptest! {
             && !condition.holds(stored.as_ref())
         {
             match failing {
-                Failing::Rerun => prop_assert_eq!(Err(CommitError::Conflict), expected),
-                Failing::Skip => prop_assert_eq!(Ok((stored, vec![0])), expected),
-                Failing::Reread => prop_assert!(false, "nothing changed since it was read"),
+                GuardFailure::Rerun => prop_assert_eq!(Err(CommitError::Conflict), expected),
+                GuardFailure::Skip => prop_assert_eq!(Ok((stored, vec![0])), expected),
+                GuardFailure::Reread => prop_assert!(false, "nothing changed since it was read"),
             }
             return Ok(());
         }
-        if let Some(Operation::Update(changes)) = &decision.operation {
+        if let Some(ItemOperation::Update(changes)) = &decision.operation {
             let mut names: Vec<_> = changes.iter().map(|(name, _)| name).collect();
             names.sort();
             names.dedup();
@@ -125,10 +125,12 @@ proptest! {
 
 #[test]
 fn a_number_added_to_a_text_is_refused_by_its_own_index() {
-    let set = Operation::Update(vec![("a".to_owned(), AttributeChange::Set(Value::Text("x".to_owned())))]);
-    let add = Operation::Update(vec![("a".to_owned(), AttributeChange::Add("1".to_owned()))]);
-    let steps = [set, add].into_iter().zip([4, 9]).map(|(operation, action)| Step { action, operation, guard: None });
-    let Err(CommitError::Refused(refused)) = fold(&steps.collect::<Vec<_>>(), &key(), &mut Work::of(STEPS)) else {
+    let set = ItemOperation::Update(vec![("a".to_owned(), AttributeChange::Set(Value::Text("x".to_owned())))]);
+    let add = ItemOperation::Update(vec![("a".to_owned(), AttributeChange::Add("1".to_owned()))]);
+    let steps =
+        [set, add].into_iter().zip([4, 9]).map(|(operation, action)| FoldStep { action, operation, guard: None });
+    let Err(CommitError::Refused(refused)) = fold(&steps.collect::<Vec<_>>(), &key(), &mut StepBudget::of(STEPS))
+    else {
         panic!("not refused")
     };
     assert_eq!(refused[0].0, 9);
@@ -139,14 +141,14 @@ fn updates_that_touch_ever_more_attributes_are_too_large_and_not_compared_for_ev
     let update = |round: usize| {
         let changes =
             (0..1_000).map(|n| (format!("a{}", round * 1_000 + n), AttributeChange::Add("1".to_owned()))).collect();
-        Step { action: round, operation: Operation::Update(changes), guard: None }
+        FoldStep { action: round, operation: ItemOperation::Update(changes), guard: None }
     };
     let steps: Vec<_> = (0..100).map(update).collect();
-    let mut work = Work::of(STEPS);
+    let mut work = StepBudget::of(STEPS);
     assert_eq!(fold(&steps, &key(), &mut work), Err(CommitError::TooLarge));
-    let Err(CommitError::Refused(refused)) = resolve(&steps, &key(), None, &mut Work::of(STEPS)) else {
+    let Err(CommitError::Refused(refused)) = resolve(&steps, &key(), None, &mut StepBudget::of(STEPS)) else {
         panic!("an item of so many attributes was made")
     };
     assert_eq!(refused[0].0, 0, "with its key, the first update makes more than a thousand");
-    assert!(fold(&steps[..2], &key(), &mut Work::of(STEPS)).is_ok());
+    assert!(fold(&steps[..2], &key(), &mut StepBudget::of(STEPS)).is_ok());
 }

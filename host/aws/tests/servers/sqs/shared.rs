@@ -10,12 +10,12 @@ async fn each_of_two_routes_gets_every_message_once_and_then_it_is_deleted() {
     let mut handled = tokio::task::JoinSet::new();
     let mut sources = Vec::new();
     for route in ["one", "two"] {
-        let (mut source, keeper) = open_for(&queues, &queue, route, 1).await;
+        let (mut source, progress_store) = open_for(&queues, &queue, route, 1).await;
         // Route one fails on every third message the first time.
         let fails = move |payload: &str, attempt| {
             route == "one" && attempt == 1 && payload.parse::<u32>().unwrap().is_multiple_of(3)
         };
-        handled.spawn(work(lane(&mut *source).await, keeper, 60, fails));
+        handled.spawn(work(lane(&mut *source).await, progress_store, 60, fails));
         sources.push(source);
     }
     let handled = timeout(PATIENCE, handled.join_all()).await.expect("both get everything");
@@ -68,9 +68,9 @@ async fn groups_keep_their_order_for_each_of_two_routes() {
     let queues = shared(&["one", "two"]);
     let (mut handled, mut sources) = (tokio::task::JoinSet::new(), Vec::new());
     for (route, fails_at) in [("one", 1), ("two", 4)] {
-        let (mut source, keeper) = open_for(&queues, &queue, route, 1).await;
+        let (mut source, progress_store) = open_for(&queues, &queue, route, 1).await;
         let fails = move |payload: &str, attempt| payload == fails_at.to_string() && attempt == 1;
-        handled.spawn(work(lane(&mut *source).await, keeper, GROUPS * EACH, fails));
+        handled.spawn(work(lane(&mut *source).await, progress_store, GROUPS * EACH, fails));
         sources.push(source);
     }
     for done in timeout(PATIENCE * 2, handled.join_all()).await.expect("no group starves") {
@@ -120,7 +120,7 @@ async fn a_route_that_does_not_take_bounds_what_is_received_and_loses_nothing() 
     let (client, queue) = make(false).await;
     let large: Vec<_> = (0..60).map(|n| format!("{n:->1000}")).collect();
     send(&client, &queue, &loose(&large)).await;
-    let queues = Queues::default();
+    let queues = SqsQueues::default();
     // 10,000 bytes may wait for the second route: ten messages, and what one receive passes it by.
     let routes = Routes::from([("one".into(), 1 << 20), ("two".into(), 10_000)]);
     queues.set_routes(BTreeMap::from([("jobs".into(), routes)]));
@@ -140,11 +140,15 @@ async fn a_route_that_does_not_take_bounds_what_is_received_and_loses_nothing() 
 }
 
 /// Does so many different messages; gives them.
-async fn work_all(lane: &mut dyn Lane, keeper: &dyn ProgressStore, count: usize) -> std::collections::BTreeSet<String> {
+async fn work_all(
+    lane: &mut dyn Lane,
+    progress_store: &dyn ProgressStore,
+    count: usize,
+) -> std::collections::BTreeSet<String> {
     let mut done = std::collections::BTreeSet::new();
     while done.len() < count {
         let batch = next(lane).await;
-        keeper.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
+        progress_store.settle("", &Progress::Receipts { delete: tokens(&batch), release: vec![] }).await.unwrap();
         done.extend(payloads(&batch));
     }
     done
@@ -155,8 +159,11 @@ async fn the_last_route_that_closes_shows_what_waits_for_any() {
     let (client, queue) = make(false).await;
     send(&client, &queue, &loose(["a", "b"])).await;
     let queues = shared(&["one", "two"]);
-    let settings =
-        Settings { queue: queue.clone(), visibility_timeout: Some(Duration::from_secs(600)), ..Settings::default() };
+    let settings = SqsSettings {
+        queue: queue.clone(),
+        visibility_timeout: Some(Duration::from_secs(600)),
+        ..SqsSettings::default()
+    };
     let (mut one, first) = queues.open(&clients().await, &settings, reader("one", 1)).await.unwrap();
     let (mut two, _second) = queues.open(&clients().await, &settings, reader("two", 1)).await.unwrap();
     let mut worker = lane(&mut *one).await;

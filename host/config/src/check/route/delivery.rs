@@ -1,80 +1,83 @@
-//! What a route does with failures, and how sure its delivery is.
+//! The retries of a route, the output of its dead letters, and its delivery mode.
 
-use crate::check::World;
+use crate::check::Declarations;
 use crate::codes::Code;
-use crate::plan::level::{Commits, Obstacle};
+use crate::plan::delivery_level::{CommitScope, Obstacle};
 use crate::plan::{DeliveryMode, Output, Source};
 use crate::report::Finding;
 use crate::shape::route as shape;
-use crate::syntax::reader::Reader;
-use crate::syntax::tree::Table;
+use crate::syntax::section_reader::SectionReader;
+use crate::syntax::toml_tree::TomlTable;
 use esclusa_flow::grants::Grants;
-use esclusa_flow::retry::{Backoff, Policy};
+use esclusa_flow::retry::{Backoff, RetryPolicy};
 use std::ops::Range;
 
-/// Retries where the route does not say. Lambda retries for as long as a record is retained; here one bad record never
-/// stalls a lane for that long.
+/// Retries if the route gives no `max_retry_attempts`. Lambda retries as long as the stream retains a record; here one
+/// bad record does not stall a lane that long.
 const RETRIES: u32 = 10;
 
-/// What to do with failures. A queue gets a failing message back, and counts how often it was received: after its
-/// `max_receive_count` the route gives the message up, since it can say why. Without one, SQS decides.
-pub fn policy(reader: &Reader<'_>, source: Option<&Source>) -> Policy {
+/// The retry policy. A message that fails is released to its queue, which counts its receives: at the last one that
+/// `max_receive_count` permits the route makes a dead letter of it, with the reason. Without `max_receive_count` the
+/// redrive policy of SQS decides.
+pub(super) fn policy(reader: &SectionReader<'_>, source: Option<&Source>) -> RetryPolicy {
     let receives = match source {
         Some(Source::Queue { max_receive_count, .. }) => Some(Some(*max_receive_count)),
         Some(Source::Sqs { max_receive_count, .. }) => Some(*max_receive_count),
         _ => None,
     };
+    // The first receive is no retry.
     let of_queue = receives.flatten().map(|receives| receives.saturating_sub(1));
     let max_retry_attempts = match reader.given_integer(&shape::MAX_RETRY_ATTEMPTS) {
         Some(given) => [u32::try_from(given).ok(), of_queue].into_iter().flatten().min(),
         None if receives.is_some() => of_queue,
         None => Some(RETRIES),
     };
-    Policy {
+    RetryPolicy {
         max_retry_attempts,
-        max_record_age: reader.limit(&shape::MAX_RECORD_AGE),
+        max_record_age: reader.endless_duration(&shape::MAX_RECORD_AGE),
         bisect: reader.boolean(&shape::BISECT),
         release: receives.is_some(),
         backoff: backoff(reader),
     }
 }
 
-fn backoff(route: &Reader<'_>) -> Backoff {
+fn backoff(route: &SectionReader<'_>) -> Backoff {
     let given = route.section(&shape::RETRY_BACKOFF, &shape::BACKOFF_SECTION);
-    let empty = Table::default();
-    let reader = given.unwrap_or_else(|| Reader::open(route.findings, &shape::BACKOFF_SECTION, 0..0, &empty, &[]));
+    let empty = TomlTable::default();
+    let reader =
+        given.unwrap_or_else(|| SectionReader::open(route.findings, &shape::BACKOFF_SECTION, 0..0, &empty, &[]));
     let backoff = Backoff { base: reader.duration(&shape::BASE), max: reader.duration(&shape::MAX) };
     if backoff.base > backoff.max {
         let key = if reader.entry(&shape::BASE).is_some() { &shape::BASE } else { &shape::MAX };
         let message = "the first wait is longer than the longest";
-        let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.place(key), message);
+        let finding = Finding::error(Code::ROUTE_LIMITS_CONFLICT, reader.value_span(key), message);
         reader.findings.add(finding.help("make base at most max"));
     }
     backoff
 }
 
-/// Where given-up events go.
-pub fn on_failure(reader: &Reader<'_>, world: &World, source: Option<&Source>) -> Option<String> {
+/// The output of the route's dead letters.
+pub(super) fn on_failure(reader: &SectionReader<'_>, world: &Declarations, source: Option<&Source>) -> Option<String> {
     let name = reader.text(&shape::ON_FAILURE)?;
-    let place = reader.place(&shape::ON_FAILURE);
+    let place = reader.value_span(&shape::ON_FAILURE);
     let found = world.outputs.resolve(reader.findings, Code::ROUTE_UNKNOWN_OUTPUT, &name, &place);
     if let Some(output) = found.filter(|found| found.value.needs_receiver()) {
-        let message = format!("\"{name}\" sends to whom a message says, and a given-up event says nobody");
+        let message = format!("\"{name}\" sends to the receiver that a message names, and a dead letter names none");
         let key = if output.value.kind() == "sns" { "phone_number" } else { "to" };
         let finding = Finding::error(Code::ROUTE_NO_RECEIVER, place, message);
         let finding = finding.related(output.span.clone(), "this output");
         reader.findings.add(finding.help(format!("give [output.{name}] a receiver: {key} = \"…\"")));
     }
     if let Some(output) = found.filter(|found| source.is_some_and(|source| feeds(&found.value, source))) {
-        let message = "what this route gives up would come back to it";
-        let finding = Finding::error(Code::ROUTE_FEEDS_ITSELF, reader.place(&shape::ON_FAILURE), message);
-        let finding = finding.related(output.span.clone(), "this writes where the route reads");
+        let message = "the dead letters of this route would come back to it";
+        let finding = Finding::error(Code::ROUTE_FEEDS_ITSELF, reader.value_span(&shape::ON_FAILURE), message);
+        let finding = finding.related(output.span.clone(), "this output writes to the route's source");
         reader.findings.add(finding.help("name another output, or leave on_failure out: dead letters are kept"));
     }
     Some(name)
 }
 
-/// True where an output writes to what a source reads.
+/// True if an output writes to the stream or queue that a source reads.
 fn feeds(output: &Output, source: &Source) -> bool {
     match (output, source) {
         (Output::Stream { stream: to, .. }, Source::Stream { stream: from, .. })
@@ -87,10 +90,10 @@ fn feeds(output: &Output, source: &Source) -> bool {
     }
 }
 
-/// What holds outside the embedded engine; reports everything that cannot be exactly-once where that is asked for.
-pub fn delivery(
-    reader: &Reader<'_>,
-    world: &World,
+/// The delivery mode. If the route asks for exactly-once, reports every target that cannot have it.
+pub(super) fn delivery(
+    reader: &SectionReader<'_>,
+    world: &Declarations,
     source: Option<&Source>,
     grants: &Grants,
     on_failure: Option<&str>,
@@ -99,10 +102,13 @@ pub fn delivery(
     if given == Some("at-least-once") {
         return DeliveryMode::AtLeastOnce;
     }
+    // An unknown source has been reported.
     let Some(source) = source else { return DeliveryMode::ExactlyOnce };
     let tables = || grants.tables.iter().filter_map(|name| Some((name, world.tables.get(name)?)));
-    let commits = Commits::new(source, tables().map(|(_, table)| &table.value), &world.home);
+    let commits = CommitScope::new(source, tables().map(|(_, table)| &table.value), &world.home);
     if given.is_none() {
+        // Nothing is asked for: the embedded engine commits exactly once anyway, and DynamoDB would need transactions
+        // for it.
         return if commits.embedded_only() { DeliveryMode::ExactlyOnce } else { DeliveryMode::AtLeastOnce };
     }
     for (name, table) in tables() {
@@ -124,9 +130,9 @@ pub fn delivery(
     DeliveryMode::ExactlyOnce
 }
 
-fn refuse(reader: &Reader<'_>, what: &str, name: &str, span: &Range<usize>, obstacle: Option<Obstacle>) {
+fn refuse(reader: &SectionReader<'_>, what: &str, name: &str, span: &Range<usize>, obstacle: Option<Obstacle>) {
     let Some(Obstacle { why, help }) = obstacle else { return };
     let message = format!("this cannot be exactly-once: the {what} \"{name}\" {why}");
-    let finding = Finding::error(Code::ROUTE_NOT_EXACTLY_ONCE, reader.place(&shape::DELIVERY), message);
+    let finding = Finding::error(Code::ROUTE_NOT_EXACTLY_ONCE, reader.value_span(&shape::DELIVERY), message);
     reader.findings.add(finding.related(span.clone(), "this one").help(help));
 }

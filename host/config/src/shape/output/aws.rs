@@ -3,15 +3,15 @@
 use super::{QUEUE, STREAM};
 use crate::shape::aws::{OWN_ENDPOINT_URL, OWN_REGION};
 use crate::shape::store::{BUCKET, PATH_STYLE, PREFIX};
-use crate::shape::{Default, Key, Kind, Section};
+use crate::shape::{Default, KeySpec, Section, ValueKind};
 
-pub static STRICT_ORDER: Key = Key {
+pub(crate) static STRICT_ORDER: KeySpec = KeySpec {
     name: "strict_order",
-    kind: Kind::Boolean,
+    kind: ValueKind::Boolean,
     default: Default::Value("true"),
-    about: "Records of a key never overtake each other, at the price of a request for each of them; else throttled ones may be overtaken.",
+    about: "true: records of a key never overtake each other; each takes a request of its own. false: a throttled record may be overtaken.",
 };
-pub static KINESIS_SECTION: Section = Section {
+pub(crate) static KINESIS_SECTION: Section = Section {
     name: "kinesis",
     about: "A Kinesis data stream, by name or ARN. At least once.",
     keys: &[&STREAM, &STRICT_ORDER, &OWN_REGION, &OWN_ENDPOINT_URL],
@@ -23,34 +23,34 @@ pub static KINESIS_SECTION: Section = Section {
         ("partition_key", "leave it out: a message has its key from the plugin"),
     ],
 };
-pub static SQS_SECTION: Section = Section {
+pub(crate) static SQS_SECTION: Section = Section {
     name: "sqs",
-    about: "A queue of SQS, by name or URL. At least once; a FIFO queue leaves repeated messages out for 5 minutes.",
+    about: "A queue of SQS, by name or URL. At least once; a FIFO queue drops repeated messages for 5 minutes.",
     keys: &[&QUEUE, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("queue_url", "write queue = \"URL\""),
         ("queue_name", "write queue = \"NAME\""),
-        ("queue_arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
-        ("arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
+        ("queue_arn", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("arn", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
         ("message_group_id", "leave it out: a message's group is its key from the plugin"),
     ],
 };
 
-pub static TOPIC_ARN: Key = Key {
+pub(crate) static TOPIC_ARN: KeySpec = KeySpec {
     name: "topic_arn",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Nothing,
-    about: "The topic; without it, a text message to the number in the message's attribute `to`.",
+    about: "The topic. Without it, messages go as text messages to the number in their attribute `to`.",
 };
-pub static PHONE_NUMBER: Key = Key {
+pub(crate) static PHONE_NUMBER: KeySpec = KeySpec {
     name: "phone_number",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Nothing,
-    about: "Whom text messages go to that have no attribute `to`, such as \"+15555550100\".",
+    about: "The number for messages without an attribute `to`, such as \"+15555550100\".",
 };
-pub static SNS_SECTION: Section = Section {
+pub(crate) static SNS_SECTION: Section = Section {
     name: "sns",
-    about: "A topic of SNS, or text messages. At least once; a FIFO topic leaves repeated messages out for 5 minutes.",
+    about: "A topic of SNS, or text messages. At least once; a FIFO topic drops repeated messages for 5 minutes.",
     keys: &[&TOPIC_ARN, &PHONE_NUMBER, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("topic", "write topic_arn = \"ARN\""),
@@ -61,33 +61,33 @@ pub static SNS_SECTION: Section = Section {
     ],
 };
 
-pub static FROM: Key =
-    Key { name: "from", kind: Kind::Text, default: Default::Required, about: "The sender's mail address." };
-pub static TO: Key = Key {
+pub(crate) static FROM: KeySpec =
+    KeySpec { name: "from", kind: ValueKind::Text, default: Default::Required, about: "The sender's mail address." };
+pub(crate) static TO: KeySpec = KeySpec {
     name: "to",
-    kind: Kind::OneOrMore,
+    kind: ValueKind::OneOrMore,
     default: Default::Depends("only those in the message's attribute `to`"),
-    about: "The mail address of the receiver, or several, of messages without an attribute `to`.",
+    about: "The mail address, or several, for messages without an attribute `to`.",
 };
-pub static SUBJECT: Key = Key {
+pub(crate) static SUBJECT: KeySpec = KeySpec {
     name: "subject",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("that in the message's attribute `subject`"),
     about: "The subject of messages without an attribute `subject`.",
 };
-pub static RATE: Key = Key {
+pub(crate) static RATE: KeySpec = KeySpec {
     name: "rate",
-    kind: Kind::Integer { min: 1, max: 100_000 },
-    default: Default::Depends("as the account allows"),
+    kind: ValueKind::Integer { min: 1, max: 100_000 },
+    default: Default::Depends("the rate of the account"),
     about: "Most receivers a second.",
 };
-pub static AMBIGUOUS: Key = Key {
+pub(crate) static AMBIGUOUS: KeySpec = KeySpec {
     name: "ambiguous",
-    kind: Kind::Choice(&["retry", "dead-letter"]),
+    kind: ValueKind::Choice(&["retry", "dead-letter"]),
     default: Default::Value("retry"),
-    about: "What becomes of a mail that may have been sent, after a time-out or an error of the service.",
+    about: "What happens to a mail that may have been sent: after a timeout, or an error of the service.",
 };
-pub static SES_SECTION: Section = Section {
+pub(crate) static SES_SECTION: Section = Section {
     name: "ses",
     about: "Mails, sent by SES. At least once.",
     keys: &[&FROM, &TO, &SUBJECT, &RATE, &AMBIGUOUS, &OWN_REGION, &OWN_ENDPOINT_URL],
@@ -100,13 +100,13 @@ pub static SES_SECTION: Section = Section {
     ],
 };
 
-pub static SERVER: Key = Key {
+pub(crate) static SERVER: KeySpec = KeySpec {
     name: "url",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Required,
     about: "The mail server: smtp://user:password@host:port, or smtps:// for TLS from the start.",
 };
-pub static SMTP_SECTION: Section = Section {
+pub(crate) static SMTP_SECTION: Section = Section {
     name: "smtp",
     about: "Mails, sent by a mail server. At least once.",
     keys: &[&SERVER, &FROM, &TO, &SUBJECT],
@@ -118,9 +118,9 @@ pub static SMTP_SECTION: Section = Section {
     ],
 };
 
-pub static S3_SECTION: Section = Section {
+pub(crate) static S3_SECTION: Section = Section {
     name: "s3",
-    about: "A bucket of S3, an object per message: for given-up events with their payload. At least once, overwriting.",
+    about: "A bucket of S3, an object per message, for given-up events with their payload. At least once; a repetition overwrites the object.",
     keys: &[&BUCKET, &PREFIX, &PATH_STYLE, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[("bucket_name", "write bucket = \"NAME\""), ("path", "write prefix = \"PATH/\"")],
 };

@@ -2,48 +2,48 @@
 
 use super::{CHANGES_POSITION, STARTING_POSITION, STARTING_POSITION_TIMESTAMP};
 use crate::shape::aws::{OWN_ENDPOINT_URL, OWN_REGION};
-use crate::shape::{Default, Key, Kind, Section};
+use crate::shape::{Default, KeySpec, Section, ValueKind};
 
-/// Words for options that are a route's.
-const OF_ROUTE: &str = "it is a key of the route, in snake case and shortened where Lambda has the unit in the name";
+/// The help for options that are keys of a route.
+const OF_ROUTE: &str = "this is a key of the route, in snake case, without the unit that Lambda has in some names";
 
-pub static STREAM: Key = Key {
+pub(crate) static STREAM: KeySpec = KeySpec {
     name: "stream",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("the source's name"),
     about: "The stream's name or ARN.",
 };
-pub static CONSUMER: Key = Key {
+pub(crate) static CONSUMER: KeySpec = KeySpec {
     name: "consumer",
-    kind: Kind::Text,
-    default: Default::Depends("shards are polled"),
-    about: "Name of a consumer for enhanced fan-out, of one route; it is registered where it is missing.",
+    kind: ValueKind::Text,
+    default: Default::Depends("none: shards are polled"),
+    about: "Name of a consumer for enhanced fan-out, for one route. The router registers it if it is missing.",
 };
-pub static COORDINATION: Key = Key {
+pub(crate) static COORDINATION: KeySpec = KeySpec {
     name: "coordination",
-    kind: Kind::Choice(&["leases", "none"]),
+    kind: ValueKind::Choice(&["leases", "none"]),
     default: Default::Value("leases"),
-    about: "Any number of processes share the shards by leases, or a single one keeps positions in the embedded engine.",
+    about: "leases: any number of processes share the shards. none: a single process reads them and keeps positions in the embedded engine.",
 };
-pub static LEASE_TABLE: Key = Key {
+pub(crate) static LEASE_TABLE: KeySpec = KeySpec {
     name: "lease_table",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("`esclusa-ROUTE`"),
-    about: "The DynamoDB table of leases and positions, as KCL 2 has it, of one route; where `[aws]` says.",
+    about: "The DynamoDB table of leases and positions of one route, with the schema of KCL 2, in the region and at the endpoint of `[aws]`.",
 };
-pub static LEASE_DURATION: Key = Key {
+pub(crate) static LEASE_DURATION: KeySpec = KeySpec {
     name: "lease_duration",
-    kind: Kind::Duration { min: "1s", max: "10m", endless: false },
+    kind: ValueKind::Duration { min: "1s", max: "10m", endless: false },
     default: Default::Value("10s"),
-    about: "A lease that was not renewed for so long is free.",
+    about: "A lease that was not renewed for this long is free.",
 };
-pub static ORDERING: Key = Key {
+pub(crate) static ORDERING: KeySpec = KeySpec {
     name: "ordering",
-    kind: Kind::Choice(&["key", "none"]),
+    kind: ValueKind::Choice(&["key", "none"]),
     default: Default::Value("key"),
-    about: "Whether a shard waits for those that it came from, so that each key stays in order over splits and merges.",
+    about: "key: a shard waits for its parents, so that each key stays in order over splits and merges. none: it does not wait.",
 };
-pub static KINESIS_SECTION: Section = Section {
+pub(crate) static KINESIS_SECTION: Section = Section {
     name: "kinesis",
     about: "A Kinesis data stream: ordered by key, retained, read by many routes.",
     keys: &[
@@ -67,7 +67,7 @@ pub static KINESIS_SECTION: Section = Section {
         ("consumer_arn", "write consumer = \"NAME\""),
         ("consumer_name", "write consumer = \"NAME\""),
         ("enhanced_fan_out", "write consumer = \"NAME\""),
-        ("application_name", "write lease_table = \"NAME\": KCL names its lease table so"),
+        ("application_name", "write lease_table = \"NAME\": in KCL it is the name of the lease table"),
         ("initial_position", "write starting_position = \"TRIM_HORIZON\""),
         ("partitions", "leave it out: the stream has its shards"),
         ("shards", "leave it out: the stream has its shards"),
@@ -83,19 +83,19 @@ pub static KINESIS_SECTION: Section = Section {
     ],
 };
 
-pub static STREAM_OF: Key = Key {
+pub(crate) static STREAM_OF: KeySpec = KeySpec {
     name: "table",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("the source's name, without stream_arn"),
-    about: "Name of the table in DynamoDB, whose current stream is read.",
+    about: "Name of the table in DynamoDB; the route reads its current stream.",
 };
-pub static STREAM_ARN: Key = Key {
+pub(crate) static STREAM_ARN: KeySpec = KeySpec {
     name: "stream_arn",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Nothing,
-    about: "The stream's ARN, instead of the table.",
+    about: "The stream's ARN, in place of `table`.",
 };
-pub static DYNAMODB_STREAM_SECTION: Section = Section {
+pub(crate) static DYNAMODB_STREAM_SECTION: Section = Section {
     name: "dynamodb-stream",
     about: "The changes of a DynamoDB table, ordered by item; the table keeps a stream with new and old images.",
     keys: &[
@@ -128,35 +128,35 @@ pub static DYNAMODB_STREAM_SECTION: Section = Section {
     ],
 };
 
-pub static QUEUE: Key = Key {
+pub(crate) static QUEUE: KeySpec = KeySpec {
     name: "queue",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     default: Default::Depends("the source's name"),
     about: "The queue's name or URL; a FIFO queue ends with .fifo.",
 };
-pub static VISIBILITY_TIMEOUT: Key = Key {
+pub(crate) static VISIBILITY_TIMEOUT: KeySpec = KeySpec {
     name: "visibility_timeout",
-    kind: Kind::Duration { min: "1s", max: "12h", endless: false },
+    kind: ValueKind::Duration { min: "1s", max: "12h", endless: false },
     default: Default::Depends("the queue's own"),
-    about: "How long a received message stays invisible to others; it is extended while the message is in work.",
+    about: "How long a received message stays invisible to other receivers; the router extends it while the message is in work.",
 };
-pub static MAX_RECEIVE_COUNT: Key = Key {
+pub(crate) static MAX_RECEIVE_COUNT: KeySpec = KeySpec {
     name: "max_receive_count",
-    kind: Kind::Integer { min: 1, max: 1_000 },
+    kind: ValueKind::Integer { min: 1, max: 1_000 },
     default: Default::Depends("the queue's redrive policy decides"),
-    about: "Receives after which the route gives a message up, into its on_failure.",
+    about: "After this many receives the route gives the message up, to its on_failure.",
 };
-pub static SQS_SECTION: Section = Section {
+pub(crate) static SQS_SECTION: Section = Section {
     name: "sqs",
-    about: "A queue of SQS; each of its routes gets every message, and what fails goes back. The groups of a FIFO queue are worked on in order.",
+    about: "A queue of SQS. Each of its routes gets every message; a message that fails is released. Each group of a FIFO queue is handled in order.",
     keys: &[&QUEUE, &VISIBILITY_TIMEOUT, &MAX_RECEIVE_COUNT, &OWN_REGION, &OWN_ENDPOINT_URL],
     foreign: &[
         ("queue_url", "write queue = \"URL\""),
         ("queue_name", "write queue = \"NAME\""),
-        ("queue_arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
-        ("event_source_arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
-        ("event_source", "write queue = \"NAME\", with region = \"…\" where it is another"),
-        ("arn", "write queue = \"NAME\", with region = \"…\" where it is another"),
+        ("queue_arn", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("event_source_arn", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("event_source", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
+        ("arn", "write queue = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
         ("visibility_timeout_seconds", "write visibility_timeout = \"30s\""),
         ("redrive_policy", "it belongs to the queue in AWS; or write max_receive_count = N"),
         ("dead_letter_queue", "it belongs to the queue in AWS; or write on_failure = \"OUTPUT\" at the route"),

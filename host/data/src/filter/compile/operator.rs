@@ -1,10 +1,10 @@
 //! The values and operators in a pattern's list.
 
-use super::{Budget, Mistake};
-use crate::filter::check::{Bounds, Check, Checks, Comparison};
+use super::{Mistake, SizeBudget};
 use crate::filter::network;
+use crate::filter::value_check::{NumberBounds, NumberRelation, ValueCheck, ValueChecks};
 use crate::filter::wildcard::Wildcard;
-use crate::filter::words::How;
+use crate::filter::words::WordMatch;
 use crate::item::number::Decimal;
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -14,28 +14,28 @@ pub(super) const NAMES: [&str; 8] =
     ["prefix", "suffix", "equals-ignore-case", "anything-but", "numeric", "exists", "wildcard", "cidr"];
 
 /// All of a text.
-const EXACTLY: How = How { whole: true, backwards: false, lower: false };
-/// What a text begins with.
-const BEGINNING: How = How { whole: false, ..EXACTLY };
-/// What a text ends with.
-const END: How = How { backwards: true, ..BEGINNING };
+const EXACTLY: WordMatch = WordMatch { whole: true, backwards: false, lower: false };
+/// The beginning of a text.
+const BEGINNING: WordMatch = WordMatch { whole: false, ..EXACTLY };
+/// The end of a text.
+const END: WordMatch = WordMatch { backwards: true, ..BEGINNING };
 
-/// True where a field of this name with this list can only be meant as an operator.
+/// True if a field of this name with this list can only be meant as an operator.
 pub(super) fn is_operand(name: &str, values: &[Value]) -> bool {
     let begins_with_comparison = values.first().is_some_and(|first| comparison(first).is_ok());
     name == "anything-but" || (name == "numeric" && begins_with_comparison)
 }
 
-/// What stands in the list of a field.
+/// An element of the list of a field.
 pub(super) enum Element {
     /// There must be a value, or there must be none.
     Exists(bool),
     /// A check of a value.
-    Check(Check),
+    Check(ValueCheck),
 }
 
 /// Compiles a value or an operator in the list of a field.
-pub(super) fn element(field: &str, value: &Value, budget: &mut Budget) -> Result<Element, Mistake> {
+pub(super) fn element(field: &str, value: &Value, budget: &mut SizeBudget) -> Result<Element, Mistake> {
     let Value::Object(_) = value else { return exactly(value).map(Element::Check) };
     let (name, operand) = single(value)?;
     let check = match name {
@@ -43,8 +43,8 @@ pub(super) fn element(field: &str, value: &Value, budget: &mut Budget) -> Result
             let exists = operand.as_bool().ok_or_else(|| Mistake::new("exists is true or false").within(name))?;
             return Ok(Element::Exists(exists));
         }
-        "numeric" => numeric(operand, field == "N").map(Check::Numeric),
-        "anything-but" => anything_but(operand, budget).map(|checks| Check::AnythingBut(Checks::new(checks))),
+        "numeric" => numeric(operand, field == "N").map(ValueCheck::Numeric),
+        "anything-but" => anything_but(operand, budget).map(|checks| ValueCheck::AnythingBut(ValueChecks::new(checks))),
         _ => text_operator(name, operand),
     };
     check.map(Element::Check).map_err(|m| m.within(name))
@@ -62,33 +62,37 @@ fn single(value: &Value) -> Result<(&str, &Value), Mistake> {
     Err(Mistake::new(format!("there is no operator {name:?}: the operators are {}", NAMES.join(", "))).within(name))
 }
 
-fn exactly(value: &Value) -> Result<Check, Mistake> {
+fn exactly(value: &Value) -> Result<ValueCheck, Mistake> {
     match value {
-        Value::String(text) => Ok(Check::Text(EXACTLY, text.clone())),
+        Value::String(text) => Ok(ValueCheck::Text(EXACTLY, text.clone())),
         Value::Number(number) => {
             let decimal = Decimal::read(&number.to_string());
             decimal
-                .map(Check::Number)
+                .map(ValueCheck::Number)
                 .ok_or_else(|| Mistake::new(format!("{number} is no number that can be compared")))
         }
-        Value::Bool(boolean) => Ok(Check::Boolean(*boolean)),
-        Value::Null => Ok(Check::Null),
+        Value::Bool(boolean) => Ok(ValueCheck::Boolean(*boolean)),
+        Value::Null => Ok(ValueCheck::Null),
         Value::Array(_) => Err(Mistake::new("a list in a list: write its values into the outer one")),
         Value::Object(_) => Err(Mistake::new("an operator does not stand here: write a text or a number")),
     }
 }
 
 /// The operators that look at texts.
-fn text_operator(name: &str, operand: &Value) -> Result<Check, Mistake> {
-    let any_case_of = |how: How| any_case(operand).map(|text| Check::Text(How { lower: true, ..how }, text.to_owned()));
+fn text_operator(name: &str, operand: &Value) -> Result<ValueCheck, Mistake> {
+    let any_case_of = |how: WordMatch| {
+        any_case(operand).map(|text| ValueCheck::Text(WordMatch { lower: true, ..how }, text.to_owned()))
+    };
     match (name, operand) {
-        ("prefix", Value::String(text)) => Ok(Check::Text(BEGINNING, text.clone())),
-        ("suffix", Value::String(text)) => Ok(Check::Text(END, text.clone())),
+        ("prefix", Value::String(text)) => Ok(ValueCheck::Text(BEGINNING, text.clone())),
+        ("suffix", Value::String(text)) => Ok(ValueCheck::Text(END, text.clone())),
         ("prefix", Value::Object(_)) => any_case_of(BEGINNING),
         ("suffix", Value::Object(_)) => any_case_of(END),
-        ("equals-ignore-case", Value::String(text)) => Ok(Check::Text(How { lower: true, ..EXACTLY }, text.clone())),
-        ("wildcard", Value::String(text)) => Wildcard::compile(text).map(Check::Wildcard).map_err(Mistake::new),
-        ("cidr", Value::String(text)) => network::compile(text).map(Check::Network).map_err(Mistake::new),
+        ("equals-ignore-case", Value::String(text)) => {
+            Ok(ValueCheck::Text(WordMatch { lower: true, ..EXACTLY }, text.clone()))
+        }
+        ("wildcard", Value::String(text)) => Wildcard::compile(text).map(ValueCheck::Wildcard).map_err(Mistake::new),
+        ("cidr", Value::String(text)) => network::compile(text).map(ValueCheck::Network).map_err(Mistake::new),
         _ => Err(Mistake::new(format!("{name} takes a text"))),
     }
 }
@@ -102,8 +106,8 @@ fn any_case(operand: &Value) -> Result<&str, Mistake> {
     }
 }
 
-/// What a value must not be: texts and numbers, or an operator with one text or a list of them.
-fn anything_but(operand: &Value, budget: &mut Budget) -> Result<Vec<Check>, Mistake> {
+/// The values that must not be there: texts and numbers, or an operator with one text or a list of them.
+fn anything_but(operand: &Value, budget: &mut SizeBudget) -> Result<Vec<ValueCheck>, Mistake> {
     let Value::Object(_) = operand else {
         return each(operand, budget, |value| match value {
             Value::String(_) | Value::Number(_) => exactly(value),
@@ -121,9 +125,9 @@ fn anything_but(operand: &Value, budget: &mut Budget) -> Result<Vec<Check>, Mist
 /// One value, or a list of at least one.
 fn each(
     operand: &Value,
-    budget: &mut Budget,
-    compile: impl Fn(&Value) -> Result<Check, Mistake>,
-) -> Result<Vec<Check>, Mistake> {
+    budget: &mut SizeBudget,
+    compile: impl Fn(&Value) -> Result<ValueCheck, Mistake>,
+) -> Result<Vec<ValueCheck>, Mistake> {
     match operand {
         Value::Array(values) if values.is_empty() => Err(Mistake::new("an empty list excludes nothing: name a value")),
         Value::Array(values) => {
@@ -138,7 +142,7 @@ fn each(
 }
 
 /// One or two comparisons: `["<", 10]`, `[">", 0, "<=", 5]`.
-fn numeric(operand: &Value, texts: bool) -> Result<Bounds, Mistake> {
+fn numeric(operand: &Value, texts: bool) -> Result<NumberBounds, Mistake> {
     let wrong = || Mistake::new("numeric takes one or two comparisons: [\"<\", 10] or [\">\", 0, \"<=\", 5]");
     let terms = operand.as_array().filter(|t| t.len() == 2 || t.len() == 4).ok_or_else(wrong)?;
     let (pairs, _) = terms.as_chunks::<2>();
@@ -156,24 +160,24 @@ fn numeric(operand: &Value, texts: bool) -> Result<Bounds, Mistake> {
     if let [lower, upper] = bounds.as_slice() {
         range(lower, upper)?;
     }
-    Ok(Bounds { bounds, texts })
+    Ok(NumberBounds { bounds, texts })
 }
 
-fn comparison(value: &Value) -> Result<Comparison, Mistake> {
+fn comparison(value: &Value) -> Result<NumberRelation, Mistake> {
     match value.as_str() {
-        Some("=") => Ok(Comparison::Equal),
-        Some("<") => Ok(Comparison::Less),
-        Some("<=") => Ok(Comparison::LessOrEqual),
-        Some(">") => Ok(Comparison::Greater),
-        Some(">=") => Ok(Comparison::GreaterOrEqual),
+        Some("=") => Ok(NumberRelation::Equal),
+        Some("<") => Ok(NumberRelation::Less),
+        Some("<=") => Ok(NumberRelation::LessOrEqual),
+        Some(">") => Ok(NumberRelation::Greater),
+        Some(">=") => Ok(NumberRelation::GreaterOrEqual),
         Some("!=") => Err(Mistake::new("there is no \"!=\": write {\"anything-but\": …}")),
         _ => Err(Mistake::new("a comparison is one of \"=\", \"<\", \"<=\", \">\", \">=\"")),
     }
 }
 
 /// Two comparisons make a range, with room in it.
-fn range(one: &(Comparison, Decimal), other: &(Comparison, Decimal)) -> Result<(), Mistake> {
-    use Comparison::{Greater, GreaterOrEqual, Less, LessOrEqual};
+fn range(one: &(NumberRelation, Decimal), other: &(NumberRelation, Decimal)) -> Result<(), Mistake> {
+    use NumberRelation::{Greater, GreaterOrEqual, Less, LessOrEqual};
     let (lower, upper) = match (one.0, other.0) {
         (Greater | GreaterOrEqual, Less | LessOrEqual) => (one, other),
         (Less | LessOrEqual, Greater | GreaterOrEqual) => (other, one),

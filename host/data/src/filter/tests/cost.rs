@@ -1,7 +1,7 @@
 //! What a filter costs, in steps: in proportion to the event for honest patterns, and never beyond the budget.
 
 use super::*;
-use crate::filter::effort::{Effort, Undecided};
+use crate::filter::effort::{FilterEffort, Undecided};
 
 /// Bytes of an event that was made to cost.
 const SIZE: usize = 1 << 18;
@@ -18,7 +18,7 @@ fn columns(data: &str) -> Columns {
 
 /// Steps that the patterns take for an event with this data, for each of its bytes.
 fn steps_per_byte(patterns: &[Value], data: &str) -> u64 {
-    let (filter, columns, mut work) = (Filter::compile(patterns).unwrap(), columns(data), Work::of(u64::MAX));
+    let (filter, columns, mut work) = (Filter::compile(patterns).unwrap(), columns(data), StepBudget::of(u64::MAX));
     filter.matches("stream", event_of(&columns), &mut work, &AtomicBool::new(false)).unwrap();
     let enough = filter.budget(event_of(&columns));
     assert!(filter.matches("stream", event_of(&columns), &mut enough.clone(), &AtomicBool::new(false)).is_ok());
@@ -174,10 +174,10 @@ fn nothing_is_read_of_a_payload_that_cannot_decide() {
 #[test]
 fn a_filter_that_is_stopped_gives_no_answer() {
     let (filter, columns) = (Filter::compile(&[json!({ "data": { "a": [1] } })]).unwrap(), columns("{\"a\":1}"));
-    let answer = |stop| filter.matches("stream", event_of(&columns), &mut Work::of(1000), &AtomicBool::new(stop));
+    let answer = |stop| filter.matches("stream", event_of(&columns), &mut StepBudget::of(1000), &AtomicBool::new(stop));
     assert_eq!((answer(false), answer(true)), (Ok(true), Err(Undecided::Stopped)));
-    let (mut work, stop) = (Work::of(u64::MAX), AtomicBool::new(false));
-    let mut effort = Effort::new(&mut work, &stop);
+    let (mut work, stop) = (StepBudget::of(u64::MAX), AtomicBool::new(false));
+    let mut effort = FilterEffort::new(&mut work, &stop);
     effort.spend(1).unwrap();
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let later = (0..1000).map(|_| effort.spend(1000)).position(|spent| spent.is_err());

@@ -1,4 +1,4 @@
-//! Patterns that make no sense, and what is said about them.
+//! Patterns that make no sense, and the messages about them.
 
 use super::*;
 

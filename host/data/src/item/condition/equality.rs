@@ -5,7 +5,7 @@ use crate::item::{Value, number};
 use serde_json::Value as Json;
 use std::cmp::Ordering;
 
-/// True where both values are of the same type and have the same content.
+/// True if both values are of the same type and have the same content.
 pub(super) fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Text(l), Value::Text(r)) => l == r,
@@ -24,7 +24,7 @@ fn strs(set: &[String]) -> impl Iterator<Item = &str> {
     set.iter().map(String::as_str)
 }
 
-/// By value; texts that are no numbers are equal where they are the same text.
+/// By value; texts that are no numbers are equal if they are the same text.
 fn same_number(left: &str, right: &str) -> bool {
     left == right || number::compare(left, right).is_some_and(Ordering::is_eq)
 }

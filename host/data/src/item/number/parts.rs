@@ -1,6 +1,6 @@
 //! A decimal number taken apart: sign, significant digits and power of ten, borrowed from its text.
 
-use super::{Error, MAX_DIGITS, MAX_POWER, MIN_POWER};
+use super::{MAX_DIGITS, MAX_POWER, MIN_POWER, NumberError};
 use std::cmp::Ordering;
 
 /// Most characters of a text that an error repeats.
@@ -38,22 +38,22 @@ impl std::fmt::Display for Decimal {
 
 impl Decimal {
     /// Reads any number; `None` if the text is none, or its exponent is out of all bounds.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let parts = Parts::read(text).ok()?;
         let digits = format!("{}{}", parts.whole, parts.fraction);
         Some(Decimal { text: text.to_owned(), negative: parts.negative, digits, top: parts.top })
     }
 
     /// The same number as [`Parts::read`] gives it.
-    pub fn parts(&self) -> Parts<'_> {
+    pub(crate) fn parts(&self) -> Parts<'_> {
         Parts { negative: self.negative, whole: &self.digits, fraction: "", top: self.top }
     }
 }
 
 impl<'a> Parts<'a> {
     /// Reads any number.
-    pub fn read(text: &'a str) -> Result<Self, Error> {
-        let syntax = || Error::Syntax(quote(text));
+    pub(crate) fn read(text: &'a str) -> Result<Self, NumberError> {
+        let syntax = || NumberError::Syntax(quote(text));
         let negative = text.starts_with('-');
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
         let (mantissa, exponent) = split(unsigned, |byte| matches!(byte, b'e' | b'E'));
@@ -71,9 +71,10 @@ impl<'a> Parts<'a> {
         if whole.is_empty() && fraction.is_empty() {
             return Ok(Parts { negative, whole, fraction, top: 0 });
         }
+        // Only now, since zero has no magnitude: `0e999999999999999999999` is a number.
         let Some(power) = power else {
             let tiny = exponent.is_some_and(|exponent| exponent.starts_with('-'));
-            return Err(if tiny { Error::TooSmall(quote(text)) } else { Error::TooLarge(quote(text)) });
+            return Err(if tiny { NumberError::TooSmall(quote(text)) } else { NumberError::TooLarge(quote(text)) });
         };
         let significant = if whole.is_empty() { fraction.trim_start_matches('0') } else { fraction };
         let top = match whole.len() {
@@ -85,43 +86,44 @@ impl<'a> Parts<'a> {
     }
 
     /// Reads a number that can be stored.
-    pub fn storable(text: &'a str) -> Result<Self, Error> {
+    pub(crate) fn storable(text: &'a str) -> Result<Self, NumberError> {
         let parts = Parts::read(text)?;
         if parts.is_zero() {
             Ok(parts)
         } else if parts.len() > MAX_DIGITS {
-            Err(Error::TooPrecise(quote(text)))
+            Err(NumberError::TooPrecise(quote(text)))
         } else if parts.top > MAX_POWER {
-            Err(Error::TooLarge(quote(text)))
+            Err(NumberError::TooLarge(quote(text)))
         } else if parts.top < MIN_POWER {
-            Err(Error::TooSmall(quote(text)))
+            Err(NumberError::TooSmall(quote(text)))
         } else {
             Ok(parts)
         }
     }
 
-    pub fn is_zero(&self) -> bool {
+    pub(crate) fn is_zero(&self) -> bool {
         self.len() == 0
     }
 
     /// The significant digits as ASCII.
-    pub fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
+    pub(crate) fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
         self.whole.bytes().chain(self.fraction.bytes())
     }
 
     /// The power of ten that the last digit stands for.
-    pub fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         self.top + 1 - self.len() as i64
     }
 
     /// The significant digits as a number. Only for numbers that can be stored: 38 digits fit in 128 bits.
-    pub fn coefficient(&self) -> u128 {
+    pub(crate) fn coefficient(&self) -> u128 {
         self.digits().fold(0, |sum, digit| sum * 10 + u128::from(digit - b'0'))
     }
 
     /// The order by value.
-    pub fn compare(&self, other: &Parts<'_>) -> Ordering {
+    pub(crate) fn compare(&self, other: &Parts<'_>) -> Ordering {
         match self.signum().cmp(&other.signum()) {
+            // Of two negative numbers the one of greater magnitude is less.
             Ordering::Equal if self.negative => other.compare_magnitude(self),
             Ordering::Equal => self.compare_magnitude(other),
             unequal => unequal,
@@ -129,7 +131,7 @@ impl<'a> Parts<'a> {
     }
 
     /// The canonical text. Only for numbers that can be stored: the zeros written are as many as the power says.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         if self.is_zero() {
             return "0".to_owned();
         }
@@ -170,19 +172,19 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// `coefficient` times ten to the power of `by`; `None` where 128 bits do not hold it.
+/// `coefficient` times ten to the power of `by`; `None` if 128 bits do not hold it.
 pub(super) fn scale(coefficient: u128, by: i64) -> Option<u128> {
     10u128.checked_pow(u32::try_from(by).ok()?)?.checked_mul(coefficient)
 }
 
-/// What stands before the first byte that is sought, an ASCII one, and what stands after it. Bytes, since to look for
-/// characters is a kilobyte more in every plugin.
+/// The parts of a text before and after the first byte that is `sought`, which is ASCII; `None` without one. Bytes are
+/// compared, since code that looks for characters is a kilobyte more in every plugin.
 fn split(text: &str, sought: impl Fn(u8) -> bool) -> (&str, Option<&str>) {
     let Some(at) = text.bytes().position(sought) else { return (text, None) };
     (text.get(..at).unwrap_or_default(), text.get(at + 1..))
 }
 
-/// The exponent; the outer `None` where it is none, the inner where it is out of all bounds.
+/// The exponent. The outer `None`: the text is no exponent. The inner `None`: it is out of all bounds.
 fn read_exponent(text: &str) -> Option<Option<i64>> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -65,7 +65,7 @@ mod model {
         }
     }
 
-    /// The canonical text, or nothing where it cannot be stored.
+    /// The canonical text, or nothing if it cannot be stored.
     pub fn text(big: &Big) -> Option<String> {
         let Some(top) = big.1.iter().rposition(|d| *d != 0) else { return Some("0".to_owned()) };
         let last = big.1.iter().position(|d| *d != 0).unwrap();
@@ -213,7 +213,7 @@ fn what_is_no_number_is_refused() {
         "", "-", "+", ".", "e5", "1e", "1e+", "1e1.5", "--1", "+-1", "1_000", "0x10", "NaN", "Infinity", "-inf", " 1",
         "1 ", "1,5", "1.2.3", "１", "1e5e5", "null",
     ] {
-        assert!(matches!(canonical(text), Err(Error::Syntax(_))), "{text}");
+        assert!(matches!(canonical(text), Err(NumberError::Syntax(_))), "{text}");
         assert!(!is_canonical(text), "{text}");
         assert_eq!(compare(text, "1"), None, "{text}");
         assert_eq!(sortable(text), None, "{text}");
@@ -229,12 +229,12 @@ fn the_limits_are_those_of_dynamodb() {
     assert_eq!(canonical("1E-130"), Ok(format!("0.{}1", "0".repeat(129))));
     assert!(canonical("1.2345E-130").is_ok());
     assert!(canonical(&format!("{nines}.0")).is_ok());
-    assert!(matches!(canonical(&format!("{nines}.5")), Err(Error::TooPrecise(_))));
-    assert!(matches!(canonical(&format!("{nines}9")), Err(Error::TooPrecise(_))));
-    assert!(matches!(canonical("1e126"), Err(Error::TooLarge(_))));
-    assert!(matches!(canonical("-1e99999999999999999999"), Err(Error::TooLarge(_))));
-    assert!(matches!(canonical("9.9E-131"), Err(Error::TooSmall(_))));
-    assert!(matches!(canonical("1e-99999999999999999999"), Err(Error::TooSmall(_))));
+    assert!(matches!(canonical(&format!("{nines}.5")), Err(NumberError::TooPrecise(_))));
+    assert!(matches!(canonical(&format!("{nines}9")), Err(NumberError::TooPrecise(_))));
+    assert!(matches!(canonical("1e126"), Err(NumberError::TooLarge(_))));
+    assert!(matches!(canonical("-1e99999999999999999999"), Err(NumberError::TooLarge(_))));
+    assert!(matches!(canonical("9.9E-131"), Err(NumberError::TooSmall(_))));
+    assert!(matches!(canonical("1e-99999999999999999999"), Err(NumberError::TooSmall(_))));
 }
 
 #[test]
@@ -244,12 +244,12 @@ fn sums_are_exact_or_refused() {
     assert_eq!(add("999999999999999999", "1").as_deref(), Ok("1000000000000000000"));
     assert_eq!(add("5", "-5").as_deref(), Ok("0"));
     assert_eq!(add(&"9".repeat(38), "1"), Ok(format!("1{}", "0".repeat(38))));
-    assert!(matches!(add("1e38", "0.1"), Err(Error::TooPrecise(_))));
-    assert!(matches!(add("1e125", "1e-130"), Err(Error::TooPrecise(_))));
-    assert!(matches!(add("9e125", "9e125"), Err(Error::TooLarge(_))));
-    assert!(matches!(add("1e-130", "-1.1e-130"), Err(Error::TooSmall(_))));
-    assert!(matches!(add("x", "1"), Err(Error::Syntax(_))));
-    assert!(matches!(add("0", "1e200"), Err(Error::TooLarge(_))));
+    assert!(matches!(add("1e38", "0.1"), Err(NumberError::TooPrecise(_))));
+    assert!(matches!(add("1e125", "1e-130"), Err(NumberError::TooPrecise(_))));
+    assert!(matches!(add("9e125", "9e125"), Err(NumberError::TooLarge(_))));
+    assert!(matches!(add("1e-130", "-1.1e-130"), Err(NumberError::TooSmall(_))));
+    assert!(matches!(add("x", "1"), Err(NumberError::Syntax(_))));
+    assert!(matches!(add("0", "1e200"), Err(NumberError::TooLarge(_))));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How far a connection is with its request: one that asks nothing gives way when room is needed.
+//! How far a connection is with its request. A silent connection is cut when another one needs its slot.
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
@@ -8,96 +8,98 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// The stage of a connection.
+/// The stage of a connection, shared by its task and its slot.
 #[derive(Debug)]
-pub struct Stage(Mutex<Now>);
+pub(super) struct ConnectionStage(Mutex<Stage>);
 
 #[derive(Debug, Clone, Copy)]
-enum Now {
-    /// Idle, or in the middle of a request's headers, since then.
+enum Stage {
+    /// Silent: idle since then, or its request's headers are not complete.
     Waiting(Instant),
-    /// A request was read; its answer is not whole.
+    /// A request was read; its answer is not complete.
     Asked,
-    /// The answer is whole, and not yet in the system's hands.
+    /// The answer is complete, and not yet written to the socket.
     Answered,
-    /// Given up: no request of it is carried out any more.
+    /// Cut: no further request of it is served.
     Cut,
 }
 
-impl Stage {
-    /// Of a connection that was accepted now.
-    pub fn new() -> Arc<Self> {
-        Arc::new(Stage(Mutex::new(Now::Waiting(Instant::now()))))
+impl ConnectionStage {
+    /// The stage of a connection that was accepted now.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(ConnectionStage(Mutex::new(Stage::Waiting(Instant::now()))))
     }
 
-    fn now(&self) -> MutexGuard<'_, Now> {
+    fn now(&self) -> MutexGuard<'_, Stage> {
         self.0.lock()
     }
 
-    /// Since when it has asked nothing; `None` while a request of it is answered.
-    pub fn waiting(&self) -> Option<Instant> {
+    /// Since when the connection is silent; `None` while a request is being served.
+    pub(super) fn waiting(&self) -> Option<Instant> {
         match *self.now() {
-            Now::Waiting(since) => Some(since),
+            Stage::Waiting(since) => Some(since),
             _ => None,
         }
     }
 
-    /// Gives it up, unless it has asked something meanwhile.
-    pub fn cut(&self) -> bool {
+    /// Cuts the connection if it is still silent; true if so. Looking and cutting are one step, so that no request is
+    /// lost that was just read.
+    pub(super) fn cut(&self) -> bool {
         let mut now = self.now();
-        let waits = matches!(*now, Now::Waiting(_));
+        let waits = matches!(*now, Stage::Waiting(_));
         if waits {
-            *now = Now::Cut;
+            *now = Stage::Cut;
         }
         waits
     }
 
-    /// A request was read; false: too late, the connection was given up.
-    pub fn asked(&self) -> bool {
+    /// Notes that a request was read; false: too late, the connection was cut.
+    pub(super) fn asked(&self) -> bool {
         let mut now = self.now();
-        let alive = !matches!(*now, Now::Cut);
+        let alive = !matches!(*now, Stage::Cut);
         if alive {
-            *now = Now::Asked;
+            *now = Stage::Asked;
         }
         alive
     }
 
     fn answered(&self) {
         let mut now = self.now();
-        if matches!(*now, Now::Asked) {
-            *now = Now::Answered;
+        if matches!(*now, Stage::Asked) {
+            *now = Stage::Answered;
         }
     }
 
-    /// Everything written so far is in the system's hands.
-    pub fn flushed(&self) {
+    /// Notes that everything written so far is in the socket's buffer.
+    pub(super) fn flushed(&self) {
         let mut now = self.now();
-        if matches!(*now, Now::Answered) {
-            *now = Now::Waiting(Instant::now());
+        // A flush in the middle of an answer does not end it.
+        if matches!(*now, Stage::Answered) {
+            *now = Stage::Waiting(Instant::now());
         }
     }
 }
 
-/// An answer's body; the answer is whole when it is dropped.
-pub struct Answered {
+/// The body of an answer; dropping it notes that the answer is complete.
+pub(super) struct AnswerBody {
     body: Body,
-    stage: Arc<Stage>,
+    stage: Arc<ConnectionStage>,
 }
 
-impl Answered {
-    /// The body of an answer on the connection of this stage.
-    pub fn new(body: Body, stage: Arc<Stage>) -> Self {
-        Answered { body, stage }
+impl AnswerBody {
+    /// The body of an answer, on the connection with this stage.
+    pub(super) fn new(body: Body, stage: Arc<ConnectionStage>) -> Self {
+        AnswerBody { body, stage }
     }
 }
 
-impl Drop for Answered {
+impl Drop for AnswerBody {
     fn drop(&mut self) {
         self.stage.answered();
     }
 }
 
-impl HttpBody for Answered {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 

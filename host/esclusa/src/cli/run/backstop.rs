@@ -1,29 +1,30 @@
-//! Ends the process after a signal to stop, whatever hangs: on a thread of its own, which waits for nothing else.
+//! Ends the process some time after a signal to stop, whatever hangs. It has a thread of its own, which waits for
+//! nothing else.
 //!
-//! The router stops by itself when it can; this is for when it cannot. Nothing is lost: what was not finished is delivered
-//! again, as after a crash.
+//! The router normally stops by itself; this is for the case that it cannot. Nothing is lost: unfinished events are
+//! delivered again, as after a crash.
 
 use super::upkeep::Signals;
-use crate::exit::Exit;
+use crate::cli::Exit;
 use crate::runtime::Runtime;
 use anyhow::{Context, Result};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-/// What the router may need beyond its drain time: routes that hang are cut off, the store is closed, answers are given.
+/// Time beyond the drain timeout in which the router cuts off routes that hang, closes the store and finishes answers.
 const GRACE: Duration = Duration::from_secs(5);
-/// After a second signal the router may take this long to end at once.
+/// Time that the router gets to end by itself after a second signal.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// Telling what hangs may hang, too.
-const TELLING: Duration = Duration::from_secs(1);
+/// Time for the last log lines: writing them may hang, too.
+const LAST_LOG: Duration = Duration::from_secs(1);
 
 /// The backstop of a process that runs a router.
-pub struct Backstop(Arc<OnceLock<Weak<Runtime>>>);
+pub(super) struct Backstop(Arc<OnceLock<Weak<Runtime>>>);
 
 impl Backstop {
-    /// Takes the signals to stop over. Until the router runs, one of them ends the process at once.
-    pub fn start(drain: Duration) -> Result<Self> {
+    /// Takes over the signals to stop. Until [`router_runs`](Self::router_runs) a signal ends the process at once.
+    pub(super) fn start(drain: Duration) -> Result<Self> {
         let router = Arc::new(OnceLock::new());
         let clock = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let signals = {
@@ -36,9 +37,9 @@ impl Backstop {
         Ok(Backstop(router))
     }
 
-    /// From now on there is something to finish when a signal comes.
-    pub fn router_runs(&self, runtime: &Arc<Runtime>) {
-        // It is said once.
+    /// From now on a signal gives the router time to finish.
+    pub(super) fn router_runs(&self, runtime: &Arc<Runtime>) {
+        // `run` calls this once.
         let _ = self.0.set(Arc::downgrade(runtime));
     }
 }
@@ -46,7 +47,7 @@ impl Backstop {
 async fn watch(mut signals: Signals, router: Arc<OnceLock<Weak<Runtime>>>, drain: Duration) {
     signals.stop().await;
     let Some(runtime) = router.get() else {
-        end(Exit::Ok, || tracing::info!("stopped while starting; nothing was taken yet"));
+        end(Exit::Ok, || tracing::info!("stopped while starting; no event was received yet"));
     };
     let insisted = async {
         signals.stop().await;
@@ -57,25 +58,25 @@ async fn watch(mut signals: Signals, router: Arc<OnceLock<Weak<Runtime>>>, drain
         () = insisted => {}
     }
     let runtime = runtime.clone();
-    end(Exit::Incomplete, move || tell(&runtime));
+    end(Exit::Incomplete, move || log_hanging(&runtime));
 }
 
-/// Ends the process, once it was told why or that takes too long: standard error may be what hangs.
-fn end(exit: Exit, tell: impl FnOnce() + Send + 'static) -> ! {
-    let (told, wait) = channel();
+/// Ends the process after `log` has written the reason. It waits a moment only: standard error itself may hang.
+fn end(exit: Exit, log: impl FnOnce() + Send + 'static) -> ! {
+    let (written, wait) = channel();
     std::thread::spawn(move || {
-        tell();
-        // The other end may have waited long enough.
-        let _ = told.send(());
+        log();
+        // The receiver may have given up waiting.
+        let _ = written.send(());
     });
-    // Told or not, it ends.
-    let _ = wait.recv_timeout(TELLING);
+    // Written or not, the process ends.
+    let _ = wait.recv_timeout(LAST_LOG);
     std::process::exit(i32::from(exit.code()));
 }
 
-/// Tells what hangs, as far as that can be known.
-fn tell(runtime: &Weak<Runtime>) {
-    tracing::error!("the router did not end in time; what was in flight is delivered again");
+/// Logs the routes that have not ended.
+fn log_hanging(runtime: &Weak<Runtime>) {
+    tracing::error!("the router did not end in time; events in flight are delivered again");
     let Some(runtime) = runtime.upgrade() else {
         return tracing::error!("every route had stopped: the store or a thread of the program hangs");
     };

@@ -1,7 +1,7 @@
-//! What a running router does for itself: changed files are put in force, signals are obeyed.
+//! Keeps a running router up to date: reloads changed files, and reloads on SIGHUP.
 
 use crate::configuration;
-use crate::reload::Watch;
+use crate::file_watch::FileWatch;
 use crate::runtime::Runtime;
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that the router knows.
-pub struct Signals {
+/// The signals that the program handles.
+pub(crate) struct Signals {
     hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    /// Takes them over from the system, whose answer to each would be the end of the process.
-    pub fn new() -> Result<Self> {
+    /// Takes the signals over: by default each of them ends the process.
+    pub(crate) fn new() -> Result<Self> {
         let take = |kind| signal(kind).context("cannot take over signals");
         Ok(Signals {
             hangup: take(SignalKind::hangup())?,
@@ -29,15 +29,16 @@ impl Signals {
     }
 
     /// Waits for a signal to stop. Cancel-safe.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }
 
-    /// Waits for a signal that ends a command, the loss of its terminal included. Cancel-safe.
-    pub async fn end(&mut self) {
+    /// Waits for a signal that ends a command: those to stop, or SIGHUP, which the loss of the terminal sends.
+    /// Cancel-safe.
+    pub(crate) async fn end(&mut self) {
         tokio::select! {
             _ = self.hangup.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -46,22 +47,22 @@ impl Signals {
     }
 }
 
-/// Keeps a router up to date.
-pub struct Upkeep {
+/// Reloads a router when its files change.
+pub(super) struct Upkeep {
     runtime: Arc<Runtime>,
     config: PathBuf,
-    watch: Watch,
+    watch: FileWatch,
 }
 
 impl Upkeep {
-    /// `watch` has seen the files as they were before the router read them, so that no change in between is missed.
-    pub fn new(runtime: Arc<Runtime>, config: PathBuf, watch: Watch) -> Self {
+    /// `watch` was set before the router read the files, so that no change in between is missed.
+    pub(super) fn new(runtime: Arc<Runtime>, config: PathBuf, watch: FileWatch) -> Self {
         Upkeep { runtime, config, watch }
     }
 
-    /// Puts changes in force until a signal to stop. A reload may take long: neither a signal nor another change waits
-    /// for it.
-    pub async fn run(&mut self, signals: &mut Signals) {
+    /// Reloads until a signal to stop. Reloads run side by side with this loop: one may take minutes, and neither a
+    /// signal nor another change waits for it.
+    pub(super) async fn run(&mut self, signals: &mut Signals) {
         let (runtime, config) = (self.runtime.clone(), self.config.clone());
         let mut reloads = FuturesUnordered::new();
         loop {
@@ -69,7 +70,7 @@ impl Upkeep {
                 _ = signals.interrupt.recv() => return,
                 _ = signals.terminate.recv() => return,
                 _ = signals.hangup.recv() => {
-                    tracing::info!("reloading, as asked by a signal");
+                    tracing::info!("reloading on SIGHUP");
                     vec![self.config.clone()]
                 }
                 changed = self.watch.changed() => changed,
@@ -83,7 +84,8 @@ impl Upkeep {
             if changed.contains(&self.config)
                 && let Ok(new) = configuration::read(&self.config)
             {
-                // Files that come in with the new configuration are looked at before they are loaded.
+                // Plugins that are new in this configuration are watched before they are loaded, so that no change in
+                // between is missed.
                 self.watch.set(configuration::files(&self.config, &new));
             }
             reloads.push(apply(&runtime, &config, changed));
@@ -93,8 +95,8 @@ impl Upkeep {
 
 async fn apply(runtime: &Runtime, config: &Path, changed: Vec<PathBuf>) {
     if changed.iter().any(|file| file == config) {
-        // This reads changed plugins as well. As below, the router logs and remembers the result.
-        let _ = configuration::refresh(runtime, config).await;
+        // A reload of the configuration reads changed plugins as well. The router logs and remembers the result.
+        let _ = configuration::reload(runtime, config).await;
         return;
     }
     join_all(changed.iter().map(|plugin| runtime.reload_plugin(plugin))).await;

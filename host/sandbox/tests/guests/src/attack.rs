@@ -1,4 +1,4 @@
-//! Everything that [`super::Hostile`] can be told to do.
+//! The orders that [`super::Hostile`] carries out.
 
 use crate::generated::esclusa::router::items::Value;
 use crate::generated::esclusa::router::tables;
@@ -125,7 +125,7 @@ fn echo(batch: &Batch) -> Vec<crate::Effect> {
     batch.events.chunks(8).zip(0..).map(|(head, n)| message(Some(n), data(head))).collect()
 }
 
-/// What a guest sees of time, randomness and the order of maps.
+/// Time, random numbers and the order of maps as a guest sees them.
 fn see() -> String {
     let map: HashMap<u32, u32> = (0..50).map(|n| (n, n)).collect();
     let order: Vec<_> = map.into_keys().collect();
@@ -153,7 +153,7 @@ fn read(table: &str) -> Result<String, tables::Error> {
     tables::get(table, &key).map(|found| format!("{found:?}"))
 }
 
-/// Bytes of fresh memory that are not zero; leaves marks for the next one who looks.
+/// Bytes of fresh memory that are not zero; leaves marks for the next instance.
 fn probe() -> usize {
     let pages = 64;
     let at = core::arch::wasm32::memory_grow(0, pages) * 65_536;

@@ -1,4 +1,4 @@
-//! Attacks that consist of one call or one output which asks the host for far too much work: `scripts/hostile.sh` gives
+//! Attacks by one host call or one output that gives the host far too much work: `scripts/hostile.sh` gives
 //! the sizes in the route's config, such as `{"do": "log-call", "context": 2097152, "lines": 1000000}`.
 
 use crate::generated::esclusa::router::effects::{Action, Change, DeleteItem, Effect, PutItem, Send, UpdateItem};
@@ -90,7 +90,7 @@ fn effect(action: Action) -> Effect {
     Effect { action, ..message(None, Vec::new()) }
 }
 
-/// Members in descending order: what sorts or compares them one by one works hardest.
+/// Members in descending order, which is the worst case for sorting or comparing them one by one.
 fn set(members: usize) -> Value {
     Value::TextSet((0..members).rev().map(|n| format!("{n:08}")).collect())
 }

@@ -1,6 +1,6 @@
 //! A plugin that misbehaves as its configuration says: `{"do": "loop"}`. Only the tests of the sandbox use it; it
-//! stands for everything that a plugin made with an ordinary toolchain can do wrong. Empty on other machines than
-//! WebAssembly, where it is only passed over by builds of the whole workspace.
+//! stands for every mistake and attack of a plugin made with an ordinary toolchain. Empty on other targets than
+//! WebAssembly, for builds of the whole workspace.
 #![cfg(target_arch = "wasm32")]
 
 #[expect(unsafe_code, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
@@ -25,7 +25,7 @@ use generated::exports::esclusa::router::handler::{Batch, Disposition, Failure, 
 use generated::exports::esclusa::router::lifecycle::{Guest as Lifecycle, Info};
 use std::sync::Mutex;
 
-/// The configuration, which says what to do, and how often it was done in this instance.
+/// The order in the configuration, and how often it was carried out in this instance.
 static ORDER: Mutex<(String, u32)> = Mutex::new((String::new(), 0));
 
 /// The schema of its configuration: `scripts/hostile.sh` finds it in the file and puts another in its place, for which there
@@ -78,7 +78,7 @@ impl Handler for Hostile {
     }
 }
 
-/// What the configuration tells it to do.
+/// Reads the order from the configuration.
 fn order(config: &str) -> &str {
     let after = config.split_once("\"do\"").map_or("", |(_, after)| after);
     after.split('"').nth(1).unwrap_or_default()

@@ -63,7 +63,7 @@ pub mod esclusa {
             }
             /// Attributes with their values. No name occurs twice; the order carries no meaning.
             pub type Item = _rt::Vec<(_rt::String, Value)>;
-            /// What must hold of an attribute. Only `absent` and `not-equal` hold where there is none.
+            /// A comparison with an attribute. If the item lacks the attribute, only `absent` and `not-equal` hold.
             #[derive(Clone)]
             pub enum Comparison {
                 Exists,
@@ -3059,9 +3059,9 @@ pub mod esclusa {
                 /// Source kind as written in routes.toml: "kinesis", "sqs", "dynamodb-stream", "stream", "queue",
                 /// "table-changes", "http", "file", ... A string, so that a new kind does not break the contract.
                 pub kind: _rt::String,
-                /// Unit of order: shard id, message group, partition. Empty where the source has none.
+                /// Unit of order: shard id, message group, partition. Empty if the source has none.
                 pub lane: _rt::String,
-                /// True where the events of the lane arrive in order and must be finished in order.
+                /// True if the events of the lane arrive in order and must be finished in order.
                 pub ordered: bool,
             }
             impl ::core::fmt::Debug for Origin {
@@ -3087,7 +3087,7 @@ pub mod esclusa {
                 /// Eight numbers per event: offset and length in `bytes` of its id, of its key and of its data; the index of
                 /// its first attribute and the number of its attributes. The number of events is the length of `timestamps`.
                 /// id: UTF-8, stable across redeliveries (sequence number, message id, offset).
-                /// key: UTF-8 partition key or message group, length 0 where there is none.
+                /// key: UTF-8 partition key or message group, length 0 if there is none.
                 /// data: the payload exactly as the source delivered it, not necessarily text.
                 pub events: _rt::Vec<u32>,
                 /// One per event: when the source accepted it, in milliseconds since the Unix epoch. The newest of them is
@@ -3167,7 +3167,7 @@ pub mod esclusa {
                     }
                 }
             }
-            /// Changes attributes of an item; creates it where it does not exist.
+            /// Changes attributes of an item; creates it if it does not exist.
             #[derive(Clone)]
             pub struct UpdateItem {
                 pub table: _rt::String,
@@ -3189,7 +3189,7 @@ pub mod esclusa {
                         .finish()
                 }
             }
-            /// Deletes an item; nothing happens where it does not exist.
+            /// Deletes an item; nothing happens if it does not exist.
             #[derive(Clone)]
             pub struct DeleteItem {
                 pub table: _rt::String,
@@ -3287,7 +3287,7 @@ pub mod esclusa {
             }
             #[derive(Clone)]
             pub struct Effect {
-                /// Index of the event that caused it: where the event is retried or rejected, its effects are not carried out.
+                /// Index of the event that caused it. If the event is retried or rejected, its effects are not carried out.
                 /// None: caused by the batch as a whole.
                 pub cause: ::core::option::Option<u32>,
                 pub action: Action,

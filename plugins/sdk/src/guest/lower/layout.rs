@@ -7,7 +7,7 @@ use crate::failure::Failure;
 /// A list or text: address and number of elements. Never read by this side.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct List {
+pub struct LoweredList {
     at: *const u8,
     len: usize,
 }
@@ -20,19 +20,19 @@ pub enum LoweredOption<T> {
 
 #[repr(C, u8)]
 pub enum LoweredValue {
-    Text(List),
-    Number(List),
-    Binary(List),
+    Text(LoweredList),
+    Number(LoweredList),
+    Binary(LoweredList),
     Boolean(u8),
     Null,
-    TextSet(List),
-    NumberSet(List),
-    Document(List),
+    TextSet(LoweredList),
+    NumberSet(LoweredList),
+    Document(LoweredList),
 }
 
 #[repr(C)]
 pub struct LoweredAttribute {
-    pub name: List,
+    pub name: LoweredList,
     pub value: LoweredValue,
 }
 
@@ -46,70 +46,70 @@ pub enum LoweredComparison {
     LessOrEqual(LoweredValue),
     Greater(LoweredValue),
     GreaterOrEqual(LoweredValue),
-    BeginsWith(List),
+    BeginsWith(LoweredList),
 }
 
 #[repr(C)]
 pub struct LoweredTerm {
-    pub name: List,
+    pub name: LoweredList,
     pub comparison: LoweredComparison,
 }
 
 #[repr(C)]
 pub struct LoweredGuard {
-    pub condition: List,
+    pub condition: LoweredList,
     pub otherwise: u8,
 }
 
 #[repr(C)]
 pub struct LoweredPut {
-    pub table: List,
-    pub item: List,
+    pub table: LoweredList,
+    pub item: LoweredList,
     pub guard: LoweredOption<LoweredGuard>,
 }
 
 #[repr(C, u8)]
 pub enum LoweredChange {
     Set(LoweredValue),
-    Add(List),
+    Add(LoweredList),
     Remove,
 }
 
 #[repr(C)]
 pub struct LoweredNamedChange {
-    pub name: List,
+    pub name: LoweredList,
     pub change: LoweredChange,
 }
 
 #[repr(C)]
 pub struct LoweredUpdate {
-    pub table: List,
-    pub key: List,
-    pub changes: List,
+    pub table: LoweredList,
+    pub key: LoweredList,
+    pub changes: LoweredList,
     pub guard: LoweredOption<LoweredGuard>,
 }
 
 #[repr(C)]
 pub struct LoweredDelete {
-    pub table: List,
-    pub key: List,
+    pub table: LoweredList,
+    pub key: LoweredList,
     pub guard: LoweredOption<LoweredGuard>,
 }
 
 #[repr(C)]
 pub struct LoweredObject {
-    pub store: List,
-    pub path: List,
-    pub content_type: List,
-    pub bytes: List,
+    pub store: LoweredList,
+    pub path: LoweredList,
+    pub content_type: LoweredList,
+    pub bytes: LoweredList,
 }
 
 #[repr(C)]
 pub struct LoweredSend {
-    pub output: List,
-    pub key: LoweredOption<List>,
-    pub data: List,
-    pub attributes: List,
+    pub output: LoweredList,
+    pub key: LoweredOption<LoweredList>,
+    pub data: LoweredList,
+    pub attributes: LoweredList,
 }
 
 #[repr(C, u8)]
@@ -130,8 +130,8 @@ pub struct LoweredEffect {
 #[repr(C, u8)]
 pub enum LoweredDisposition {
     Retry(LoweredOption<u32>),
-    Reject(List),
-    Skip(List),
+    Reject(LoweredList),
+    Skip(LoweredList),
 }
 
 #[repr(C)]
@@ -144,21 +144,21 @@ pub struct LoweredOutcome {
 pub struct LoweredReply {
     pub event: u32,
     pub status: u16,
-    pub content_type: List,
-    pub body: List,
+    pub content_type: LoweredList,
+    pub body: LoweredList,
 }
 
 #[repr(C)]
 pub struct LoweredOutput {
-    pub effects: List,
-    pub outcomes: List,
-    pub replies: List,
+    pub effects: LoweredList,
+    pub outcomes: LoweredList,
+    pub replies: LoweredList,
 }
 
 #[repr(C, u8)]
 pub enum LoweredFailure {
-    Retry(List),
-    Halt(List),
+    Retry(LoweredList),
+    Halt(LoweredList),
 }
 
 #[repr(C, u8)]
@@ -169,39 +169,39 @@ pub enum LoweredResult {
 
 /// `lifecycle.info`.
 #[repr(C)]
-pub struct Info {
-    name: List,
-    version: List,
-    description: List,
-    schema: LoweredOption<List>,
+pub struct LoweredInfo {
+    name: LoweredList,
+    version: LoweredList,
+    description: LoweredList,
+    schema: LoweredOption<LoweredList>,
 }
 
 /// The result of `lifecycle.init`.
 #[repr(C, u8)]
 pub enum Initialised {
     Ok,
-    Err(List),
+    Err(LoweredList),
 }
 
 const _: () = {
-    assert!(size_of::<List>() == 8 && size_of::<LoweredValue>() == 12 && size_of::<LoweredAttribute>() == 20);
+    assert!(size_of::<LoweredList>() == 8 && size_of::<LoweredValue>() == 12 && size_of::<LoweredAttribute>() == 20);
     assert!(size_of::<LoweredComparison>() == 16 && size_of::<LoweredTerm>() == 24 && size_of::<LoweredGuard>() == 12);
     assert!(
         size_of::<LoweredNamedChange>() == 24 && size_of::<LoweredUpdate>() == 40 && size_of::<LoweredSend>() == 36
     );
     assert!(size_of::<LoweredEffect>() == 52 && size_of::<LoweredOutcome>() == 16 && size_of::<LoweredReply>() == 24);
-    assert!(size_of::<LoweredResult>() == 28 && size_of::<Info>() == 36 && size_of::<Initialised>() == 12);
+    assert!(size_of::<LoweredResult>() == 28 && size_of::<LoweredInfo>() == 36 && size_of::<Initialised>() == 12);
 };
 
-impl List {
-    /// The list of these elements, which must stay where they are.
+impl LoweredList {
+    /// The list of these elements, which must not move afterwards.
     pub fn of<T>(elements: &[T]) -> Self {
-        List { at: elements.as_ptr().cast(), len: elements.len() }
+        LoweredList { at: elements.as_ptr().cast(), len: elements.len() }
     }
 
-    /// A text, which must stay where it is.
+    /// A text, which must not move afterwards.
     pub fn text(text: &str) -> Self {
-        List::of(text.as_bytes())
+        LoweredList::of(text.as_bytes())
     }
 }
 
@@ -211,11 +211,16 @@ impl<T> From<Option<T>> for LoweredOption<T> {
     }
 }
 
-impl Info {
+impl LoweredInfo {
     /// Who the plugin is; an empty schema is none.
     pub fn new(name: &'static str, version: &'static str, description: &'static str, schema: &'static str) -> Self {
-        let [name, version, description] = [name, version, description].map(List::text);
-        Info { name, version, description, schema: (!schema.is_empty()).then(|| List::text(schema)).into() }
+        let [name, version, description] = [name, version, description].map(LoweredList::text);
+        LoweredInfo {
+            name,
+            version,
+            description,
+            schema: (!schema.is_empty()).then(|| LoweredList::text(schema)).into(),
+        }
     }
 }
 
@@ -224,7 +229,7 @@ impl Initialised {
     pub fn new(result: Result<(), String>) -> Self {
         match result {
             Ok(()) => Initialised::Ok,
-            Err(reason) => Initialised::Err(List::text(reason.leak())),
+            Err(reason) => Initialised::Err(LoweredList::text(reason.leak())),
         }
     }
 }
@@ -233,8 +238,8 @@ impl LoweredFailure {
     /// Points to the text of `failure`.
     pub fn new(failure: &Failure) -> Self {
         match failure {
-            Failure::Retry(reason) => LoweredFailure::Retry(List::text(reason)),
-            Failure::Halt(reason) => LoweredFailure::Halt(List::text(reason)),
+            Failure::Retry(reason) => LoweredFailure::Retry(LoweredList::text(reason)),
+            Failure::Halt(reason) => LoweredFailure::Halt(LoweredList::text(reason)),
         }
     }
 }

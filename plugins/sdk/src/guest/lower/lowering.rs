@@ -1,12 +1,12 @@
 //! Effects to their lowered form. Texts are pointed to, lists are built in [`Storage`].
 
 use super::layout::{
-    List, LoweredAction, LoweredAttribute, LoweredChange, LoweredComparison, LoweredDelete, LoweredDisposition,
-    LoweredEffect, LoweredGuard, LoweredNamedChange, LoweredObject, LoweredOption, LoweredOutcome, LoweredPut,
-    LoweredReply, LoweredSend, LoweredTerm, LoweredUpdate, LoweredValue,
+    LoweredAction, LoweredAttribute, LoweredChange, LoweredComparison, LoweredDelete, LoweredDisposition,
+    LoweredEffect, LoweredGuard, LoweredList, LoweredNamedChange, LoweredObject, LoweredOption, LoweredOutcome,
+    LoweredPut, LoweredReply, LoweredSend, LoweredTerm, LoweredUpdate, LoweredValue,
 };
 use crate::condition::{Comparison, Guard, Otherwise};
-use crate::effect::{Action, Change, Effect, Send, Update};
+use crate::effect::{Action, AttributeChange, Effect, Send, Update};
 use crate::effects::{Disposition, Effects, Outcome, Reply};
 use crate::item::{Item, Value};
 
@@ -20,13 +20,13 @@ pub struct Storage {
     replies: Vec<LoweredReply>,
     terms: Vec<Box<[LoweredTerm]>>,
     changes: Vec<Box<[LoweredNamedChange]>>,
-    texts: Vec<Box<[List]>>,
-    pairs: Vec<Box<[[List; 2]]>>,
+    texts: Vec<Box<[LoweredList]>>,
+    pairs: Vec<Box<[[LoweredList; 2]]>>,
 }
 
 /// Keeps a list and gives its address, which does not change with the growth of `kept`.
-fn keep<T>(kept: &mut Vec<Box<[T]>>, list: Box<[T]>) -> List {
-    let address = List::of(&list);
+fn keep<T>(kept: &mut Vec<Box<[T]>>, list: Box<[T]>) -> LoweredList {
+    let address = LoweredList::of(&list);
     kept.push(list);
     address
 }
@@ -44,56 +44,56 @@ impl Storage {
     }
 
     /// Lowers the effects; once.
-    pub fn effects(&mut self, effects: &[Effect<'_>]) -> List {
+    pub fn effects(&mut self, effects: &[Effect<'_>]) -> LoweredList {
         let lowered = effects.iter().map(|e| LoweredEffect { cause: e.cause.into(), action: self.action(&e.action) });
         self.effects = lowered.collect();
-        List::of(&self.effects)
+        LoweredList::of(&self.effects)
     }
 
     /// Lowers the outcomes; once.
-    pub fn outcomes(&mut self, outcomes: &[Outcome]) -> List {
+    pub fn outcomes(&mut self, outcomes: &[Outcome]) -> LoweredList {
         let lowered = outcomes.iter().map(|outcome| LoweredOutcome {
             event: outcome.event,
             disposition: match &outcome.disposition {
                 Disposition::Retry(after) => LoweredDisposition::Retry((*after).into()),
-                Disposition::Reject(reason) => LoweredDisposition::Reject(List::text(reason)),
-                Disposition::Skip(reason) => LoweredDisposition::Skip(List::text(reason)),
+                Disposition::Reject(reason) => LoweredDisposition::Reject(LoweredList::text(reason)),
+                Disposition::Skip(reason) => LoweredDisposition::Skip(LoweredList::text(reason)),
             },
         });
         self.outcomes = lowered.collect();
-        List::of(&self.outcomes)
+        LoweredList::of(&self.outcomes)
     }
 
     /// Lowers the replies; once.
-    pub fn replies(&mut self, replies: &[Reply]) -> List {
+    pub fn replies(&mut self, replies: &[Reply]) -> LoweredList {
         let lowered = replies.iter().map(|reply| LoweredReply {
             event: reply.event,
             status: reply.status,
-            content_type: List::text(&reply.content_type),
-            body: List::of(&reply.body),
+            content_type: LoweredList::text(&reply.content_type),
+            body: LoweredList::of(&reply.body),
         });
         self.replies = lowered.collect();
-        List::of(&self.replies)
+        LoweredList::of(&self.replies)
     }
 
     fn action(&mut self, action: &Action<'_>) -> LoweredAction {
         match action {
             Action::Put(put) => LoweredAction::Put(LoweredPut {
-                table: List::text(&put.table),
+                table: LoweredList::text(&put.table),
                 item: self.item(&put.item),
                 guard: self.guard(put.guard.as_ref()),
             }),
             Action::Update(update) => LoweredAction::Update(self.update(update)),
             Action::Delete(delete) => LoweredAction::Delete(LoweredDelete {
-                table: List::text(&delete.table),
+                table: LoweredList::text(&delete.table),
                 key: self.item(&delete.key),
                 guard: self.guard(delete.guard.as_ref()),
             }),
             Action::Object(object) => LoweredAction::Object(LoweredObject {
-                store: List::text(&object.store),
-                path: List::text(&object.path),
-                content_type: List::text(&object.content_type),
-                bytes: List::of(&object.bytes),
+                store: LoweredList::text(&object.store),
+                path: LoweredList::text(&object.path),
+                content_type: LoweredList::text(&object.content_type),
+                bytes: LoweredList::of(&object.bytes),
             }),
             Action::Send(send) => LoweredAction::Send(self.send(send)),
         }
@@ -101,16 +101,16 @@ impl Storage {
 
     fn update(&mut self, update: &Update<'_>) -> LoweredUpdate {
         let changes = update.changes.iter().map(|(name, change)| LoweredNamedChange {
-            name: List::text(name),
+            name: LoweredList::text(name),
             change: match change {
-                Change::Set(value) => LoweredChange::Set(self.value(value)),
-                Change::Add(number) => LoweredChange::Add(List::text(number)),
-                Change::Remove => LoweredChange::Remove,
+                AttributeChange::Set(value) => LoweredChange::Set(self.value(value)),
+                AttributeChange::Add(number) => LoweredChange::Add(LoweredList::text(number)),
+                AttributeChange::Remove => LoweredChange::Remove,
             },
         });
         let changes = changes.collect();
         LoweredUpdate {
-            table: List::text(&update.table),
+            table: LoweredList::text(&update.table),
             key: self.item(&update.key),
             changes: keep(&mut self.changes, changes),
             guard: self.guard(update.guard.as_ref()),
@@ -118,49 +118,49 @@ impl Storage {
     }
 
     fn send(&mut self, send: &Send<'_>) -> LoweredSend {
-        let pairs = send.attributes.iter().map(|(name, value)| [List::text(name), List::text(value)]).collect();
+        let pairs =
+            send.attributes.iter().map(|(name, value)| [LoweredList::text(name), LoweredList::text(value)]).collect();
         LoweredSend {
-            output: List::text(&send.output),
-            key: send.key.as_deref().map(List::text).into(),
-            data: List::of(&send.data),
+            output: LoweredList::text(&send.output),
+            key: send.key.as_deref().map(LoweredList::text).into(),
+            data: LoweredList::of(&send.data),
             attributes: keep(&mut self.pairs, pairs),
         }
     }
 
-    fn item(&mut self, item: &Item<'_>) -> List {
+    fn item(&mut self, item: &Item<'_>) -> LoweredList {
         let from = self.attributes.len();
         for (name, value) in &item.0 {
             let value = self.value(value);
-            self.attributes.push(LoweredAttribute { name: List::text(name), value });
+            self.attributes.push(LoweredAttribute { name: LoweredList::text(name), value });
         }
-        List::of(self.attributes.get(from..).unwrap_or_default())
+        LoweredList::of(self.attributes.get(from..).unwrap_or_default())
     }
 
     #[inline(always)]
     fn value(&mut self, value: &Value<'_>) -> LoweredValue {
         match value {
-            Value::Text(text) => LoweredValue::Text(List::text(text)),
-            Value::Number(text) => LoweredValue::Number(List::text(text)),
-            Value::Binary(bytes) => LoweredValue::Binary(List::of(bytes)),
+            Value::Text(text) => LoweredValue::Text(LoweredList::text(text)),
+            Value::Number(text) => LoweredValue::Number(LoweredList::text(text)),
+            Value::Binary(bytes) => LoweredValue::Binary(LoweredList::of(bytes)),
             Value::Boolean(value) => LoweredValue::Boolean(u8::from(*value)),
             Value::Null => LoweredValue::Null,
             Value::TextSet(texts) => LoweredValue::TextSet(self.texts(texts)),
             Value::NumberSet(texts) => LoweredValue::NumberSet(self.texts(texts)),
-            Value::Document(text) => LoweredValue::Document(List::text(text)),
+            Value::Document(text) => LoweredValue::Document(LoweredList::text(text)),
         }
     }
 
-    fn texts(&mut self, texts: &[String]) -> List {
-        keep(&mut self.texts, texts.iter().map(|text| List::text(text)).collect())
+    fn texts(&mut self, texts: &[String]) -> LoweredList {
+        keep(&mut self.texts, texts.iter().map(|text| LoweredList::text(text)).collect())
     }
 
     fn guard(&mut self, guard: Option<&Guard<'_>>) -> LoweredOption<LoweredGuard> {
         let Some(guard) = guard else { return LoweredOption::None };
-        let terms = guard
-            .condition
-            .0
-            .iter()
-            .map(|(name, comparison)| LoweredTerm { name: List::text(name), comparison: self.comparison(comparison) });
+        let terms = guard.condition.0.iter().map(|(name, comparison)| LoweredTerm {
+            name: LoweredList::text(name),
+            comparison: self.comparison(comparison),
+        });
         let terms = terms.collect();
         let otherwise = match guard.otherwise {
             Otherwise::Rerun => 0,
@@ -179,7 +179,7 @@ impl Storage {
             Comparison::LessOrEqual(value) => LoweredComparison::LessOrEqual(self.value(value)),
             Comparison::Greater(value) => LoweredComparison::Greater(self.value(value)),
             Comparison::GreaterOrEqual(value) => LoweredComparison::GreaterOrEqual(self.value(value)),
-            Comparison::BeginsWith(text) => LoweredComparison::BeginsWith(List::text(text)),
+            Comparison::BeginsWith(text) => LoweredComparison::BeginsWith(LoweredList::text(text)),
         }
     }
 }

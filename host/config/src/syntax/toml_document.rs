@@ -1,0 +1,123 @@
+//! TOML text to a tree: syntax errors with their places, texts interpolated.
+
+use super::interpolation::Interpolation;
+use super::repeated_keys;
+use super::toml_tree::{TomlEntry, TomlNode, TomlTable, TomlText, TomlValue};
+use crate::codes::Code;
+use crate::report::{Finding, Findings, SourceText};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use toml_parser::lexer::TokenKind;
+
+/// Most parts of a dotted key. The tree is walked and dropped recursively, so its depth needs a limit; the TOML parser
+/// has one for values, but none for dotted keys.
+const DEEPEST: usize = 64;
+
+/// The parser's message for a repeated key.
+const REPEATED: &str = "duplicate key";
+
+/// The file as a tree. Problems are added to `findings`; after a syntax error there is no tree.
+pub(crate) fn read(source: &SourceText, interpolation: &Interpolation<'_>, findings: &Findings) -> Option<TomlNode> {
+    // Before parsing: the parser's own tree would already have this depth.
+    if let Some(span) = too_deep(&source.text) {
+        let message = format!("this key has more than {DEEPEST} parts");
+        findings.add(Finding::error(Code::SYNTAX, span, message));
+        return None;
+    }
+    let (root, errors) = DeTable::parse_recoverable(&source.text);
+    let (twice, others): (Vec<_>, Vec<_>) = errors.iter().partition(|error| error.message() == REPEATED);
+    for error in others {
+        findings.add(Finding::error(Code::SYNTAX, error.span().unwrap_or_default(), error.message()));
+    }
+    let twice = twice.into_iter().filter_map(toml::de::Error::span);
+    repeated_keys::findings(&source.text, twice).into_iter().for_each(|finding| findings.add(finding));
+    if !errors.is_empty() {
+        return None;
+    }
+    let walk = Walk { source, interpolation, findings };
+    Some(TomlNode { span: 0..0, value: TomlValue::Table(walk.table(root.get_ref())) })
+}
+
+struct Walk<'a> {
+    source: &'a SourceText,
+    interpolation: &'a Interpolation<'a>,
+    findings: &'a Findings,
+}
+
+impl Walk<'_> {
+    fn table(&self, table: &DeTable<'_>) -> TomlTable {
+        let entries = table.iter().map(|(key, value)| TomlEntry {
+            key: key.get_ref().to_string(),
+            key_span: key.span(),
+            node: self.node(value),
+        });
+        TomlTable { entries: entries.collect() }
+    }
+
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> TomlNode {
+        let span = value.span();
+        let value = match value.get_ref() {
+            DeValue::String(text) => self.text(text, &span),
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => TomlValue::Integer(number),
+                Err(_) => self.broken(&span, "this number does not fit into 64 bits"),
+            },
+            DeValue::Float(number) => match number.as_str().parse::<f64>() {
+                Ok(number) if number.is_finite() => TomlValue::Float(number),
+                _ => self.broken(&span, "this number is infinite, not a number, or too large"),
+            },
+            DeValue::Boolean(value) => TomlValue::Boolean(*value),
+            DeValue::Datetime(time) => TomlValue::Datetime(time.to_string()),
+            DeValue::Array(list) => TomlValue::List(list.iter().map(|value| self.node(value)).collect()),
+            DeValue::Table(table) => TomlValue::Table(self.table(table)),
+        };
+        TomlNode { span, value }
+    }
+
+    fn text(&self, text: &str, span: &Range<usize>) -> TomlValue {
+        if !text.contains('$') {
+            return TomlValue::Text(TomlText { text: text.to_owned(), interpolated: false });
+        }
+        match self.interpolation.expand(text) {
+            Ok(text) => TomlValue::Text(text),
+            Err(failure) => {
+                let finding = Finding::error(Code::INTERPOLATION, self.place(span, &failure.found), failure.message);
+                self.findings.add(finding.help(failure.help));
+                TomlValue::Broken
+            }
+        }
+    }
+
+    /// The place of a part of a text. The part is searched in the raw text: escapes before it would shift a computed place.
+    fn place(&self, span: &Range<usize>, part: &str) -> Range<usize> {
+        match self.source.slice(span).find(part) {
+            Some(at) => span.start + at..span.start + at + part.len(),
+            None => span.clone(),
+        }
+    }
+
+    fn broken(&self, span: &Range<usize>, message: &str) -> TomlValue {
+        self.findings.add(Finding::error(Code::OUT_OF_RANGE, span.clone(), message));
+        TomlValue::Broken
+    }
+}
+
+/// The first key with too many parts: a run of names and dots.
+fn too_deep(text: &str) -> Option<Range<usize>> {
+    let (mut dots, mut start) = (0, None);
+    for token in toml_parser::Source::new(text).lex() {
+        match token.kind() {
+            TokenKind::Dot => dots += 1,
+            TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString => {
+                start = start.or(Some(token.span().start()));
+            }
+            TokenKind::Whitespace => {}
+            _ => (dots, start) = (0, None),
+        }
+        if dots >= DEEPEST {
+            return Some(start.unwrap_or_default()..token.span().end());
+        }
+    }
+    None
+}

@@ -1,0 +1,71 @@
+//! The locator finds places of a file after it has been read.
+
+use crate::cases::read;
+use esclusa_config::{Code, ConfigPlace, LoadedConfig};
+use std::path::Path;
+
+fn everything() -> LoadedConfig {
+    read(Path::new("tests/cases/everything.toml")).unwrap()
+}
+
+#[test]
+fn every_place_is_found() {
+    let loaded = everything();
+    let text = std::fs::read_to_string("tests/cases/everything.toml").unwrap();
+    for (place, found) in [
+        (ConfigPlace::Route("http-etl"), "\"http-etl\""),
+        (ConfigPlace::RouteKey("http-etl", "plugin"), "\"plugins/etl.wasm\""),
+        (ConfigPlace::RouteKey("all-defaults", "batch_size"), "[[route]]"),
+        (ConfigPlace::Config("http-etl", ""), "config"),
+        (ConfigPlace::Config("http-etl", "/table"), "\"requests\""),
+        (ConfigPlace::Config("http-etl", "/key/sk"), "\"{timestamp}\""),
+        (ConfigPlace::Config("http-etl", "/key/missing"), "key"),
+        (ConfigPlace::Config("http-etl", "/missing"), "config"),
+        (ConfigPlace::Config("jobs", "/rule/1/name"), "\"two\""),
+        (ConfigPlace::Config("all-defaults", "/table"), "\"all-defaults\""),
+        (ConfigPlace::Source("jobs"), "jobs"),
+        (ConfigPlace::Table("inventario"), "inventario"),
+        (ConfigPlace::Objects("lake"), "lake"),
+        (ConfigPlace::Output("hook"), "hook"),
+        (ConfigPlace::Source("nothing"), ""),
+        (ConfigPlace::Route("nothing"), ""),
+    ] {
+        let diagnostic = loaded.locator.diagnostic(place, Code::PLUGIN_INVALID, "wrong", Some("do better"));
+        assert_eq!(&text[diagnostic.span.clone()], found, "{place:?}");
+    }
+}
+
+#[test]
+fn a_diagnostic_of_a_place_is_drawn_and_is_json() {
+    let place = ConfigPlace::RouteKey("jobs", "plugin");
+    let diagnostic = everything().locator.diagnostic(place, Code::PLUGIN_MISSING, "no such file", Some("build it"));
+    let text = diagnostic.render(false);
+    assert!(text.starts_with("error[plugin::missing]: no such file\n"), "{text}");
+    assert!(text.contains(&format!("everything.toml:{}:{}", diagnostic.line, diagnostic.column)), "{text}");
+    assert!(
+        text.contains("plugin = \"plugins/alert.wasm\"") && text.contains("^^^^") && text.contains("build it"),
+        "{text}"
+    );
+    assert!(diagnostic.render(true).contains('\u{1b}'));
+    let json = diagnostic.to_json();
+    assert_eq!((json["code"].as_str(), json["severity"].as_str()), (Some("plugin::missing"), Some("error")));
+    assert_eq!(json["line"], diagnostic.line);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_diagnostic() {
+    let problems = esclusa_config::load(Path::new("tests/cases/none.toml"), &|_| None).unwrap_err();
+    assert_eq!(problems.0.len(), 1);
+    assert_eq!((problems.0[0].code, problems.0[0].line), (Code::UNREADABLE, 0));
+    assert!(problems.render(false).contains("tests/cases/none.toml"), "{problems}");
+    let directory = tempfile::tempdir().unwrap();
+    let latin = directory.path().join("routes.toml");
+    std::fs::write(&latin, b"version = 1 # caf\xe9").unwrap();
+    assert_eq!(esclusa_config::load(&latin, &|_| None).unwrap_err().0[0].code, Code::UNREADABLE);
+}
+
+#[test]
+fn what_was_loaded_crosses_threads() {
+    fn crosses<T: Send + Sync + 'static>(_: &T) {}
+    crosses(&everything());
+}

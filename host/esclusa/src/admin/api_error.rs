@@ -1,0 +1,124 @@
+//! Errors as the API answers them: a status and a JSON object, `{"error": …}`.
+
+use crate::dead_letters::NotSelected;
+use crate::intake::NotTaken;
+use crate::route_loader::RouteUnavailable;
+use crate::table_reads::NotRead;
+use axum::Json;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use esclusa_flow::fault::Fault;
+use serde_json::{Map, Value};
+use std::error::Error;
+
+/// An error of the API.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    message: String,
+    code: Option<&'static str>,
+    diagnostics: Option<Value>,
+}
+
+impl ApiError {
+    /// An error with a message for people.
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        ApiError { status, message: message.into(), code: None, diagnostics: None }
+    }
+
+    /// Adds the stable code of the limit that was hit.
+    pub(crate) fn code(self, code: &'static str) -> Self {
+        ApiError { code: Some(code), ..self }
+    }
+
+    /// Adds the diagnostics of routes.toml.
+    pub(crate) fn with(self, diagnostics: Option<Value>) -> Self {
+        ApiError { diagnostics, ..self }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = Map::from_iter([("error".to_owned(), Value::String(self.message))]);
+        body.extend(self.code.map(|code| ("code".to_owned(), code.into())));
+        body.extend(self.diagnostics.map(|diagnostics| ("diagnostics".to_owned(), diagnostics)));
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// The innermost cause of an error: the errors around it describe the program, not the request.
+pub(super) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
+}
+
+/// Answers a path that does not exist.
+pub(super) async fn not_found(uri: Uri) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
+}
+
+/// Answers a method that the path does not have.
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} does not take {method}; the header Allow lists the methods that it takes", uri.path()),
+    )
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
+    }
+}
+
+impl From<NotTaken> for ApiError {
+    fn from(error: NotTaken) -> Self {
+        match error {
+            NotTaken::Fault(fault) => fault.into(),
+            NotTaken::Unknown { .. } => ApiError::new(StatusCode::NOT_FOUND, error.to_string()),
+            NotTaken::Closed { .. } => ApiError::new(StatusCode::CONFLICT, error.to_string()),
+            NotTaken::TooMany(_) => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()).code("limit.list"),
+            NotTaken::Malformed(why) => ApiError::new(StatusCode::BAD_REQUEST, why),
+        }
+    }
+}
+
+impl From<NotRead> for ApiError {
+    fn from(error: NotRead) -> Self {
+        let status = match error {
+            NotRead::Unknown { .. } | NotRead::Elsewhere { .. } => StatusCode::NOT_FOUND,
+            NotRead::Key(_) | NotRead::Read(esclusa_flow::engine::ReadError::Invalid(_)) => StatusCode::BAD_REQUEST,
+            NotRead::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        ApiError::new(status, error.to_string())
+    }
+}
+
+impl From<NotSelected> for ApiError {
+    fn from(error: NotSelected) -> Self {
+        match error {
+            NotSelected::Pattern(why) => ApiError::new(StatusCode::BAD_REQUEST, why),
+            NotSelected::TooMuch { .. } => ApiError::new(StatusCode::BAD_REQUEST, error.to_string()),
+            // A search stops only when its client has gone: nobody reads this answer.
+            NotSelected::Stopped => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            NotSelected::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RouteUnavailable> for ApiError {
+    fn from(missing: RouteUnavailable) -> Self {
+        let status = match missing {
+            RouteUnavailable::Route(_) => StatusCode::NOT_FOUND,
+            RouteUnavailable::Plugin { .. } => StatusCode::CONFLICT,
+        };
+        ApiError::new(status, missing.to_string())
+    }
+}

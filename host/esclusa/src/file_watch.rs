@@ -1,0 +1,245 @@
+//! Watches files by their content: routes.toml and the plugins.
+//!
+//! Directories are watched, not files, so that a rename over a file, a swapped symlink or a deleted and recreated file
+//! is seen. An event says "look", and the content decides. A file that is still being written is not read before
+//! its size and time of change stay the same. Network file systems and deleted directories give no events: for those
+//! all files are looked at every few seconds.
+
+use esclusa_sandbox::MAX_FILE;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+
+/// Interval of looks without any event.
+const TICK: Duration = Duration::from_secs(2);
+/// A file is read once it has not changed for this long.
+const QUIET: Duration = Duration::from_millis(40);
+/// A file that keeps changing is read after this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Watches files by content.
+pub(crate) struct FileWatch {
+    wake: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    directories: BTreeSet<PathBuf>,
+    seen: BTreeMap<PathBuf, FileLook>,
+    /// Files that have changed and that [`changed`](FileWatch::changed) has not returned yet: it may be cancelled in
+    /// between.
+    found: Vec<PathBuf>,
+}
+
+/// The last look at a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileLook {
+    stamp: Option<FileStamp>,
+    digest: Option<[u8; 32]>,
+}
+
+/// Metadata that shows cheaply that a file may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileStamp {
+    modified: Option<SystemTime>,
+    len: u64,
+    inode: u64,
+}
+
+impl FileWatch {
+    /// A watch of no files.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let wake = Arc::new(Notify::new());
+        let waker = wake.clone();
+        let watcher = notify::recommended_watcher(move |_| waker.notify_one());
+        if let Err(error) = &watcher {
+            tracing::warn!(error = %error, every = ?TICK, "cannot watch directories; looking at the files instead");
+        }
+        FileWatch {
+            wake,
+            watcher: watcher.ok(),
+            directories: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// Watches exactly these files from now on. Files that are new here are compared with their content of now.
+    pub(crate) fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        let files: BTreeSet<PathBuf> = files.into_iter().collect();
+        self.seen.retain(|path, _| files.contains(path));
+        for path in files {
+            self.seen.entry(path.clone()).or_insert_with(|| FileLook { stamp: stamp(&path), digest: digest(&path) });
+        }
+        self.arm();
+    }
+
+    /// Watches the directories of the files and of the targets of symlinks. Repeated at every tick: a directory may
+    /// have been deleted and created again, and its old watch is dead.
+    fn arm(&mut self) {
+        let mut wanted = BTreeSet::new();
+        for path in self.seen.keys() {
+            let real = path.canonicalize().ok();
+            for file in [Some(path.clone()), real].into_iter().flatten() {
+                wanted.extend(
+                    file.parent().map(|p| if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_owned() }),
+                );
+            }
+        }
+        let Some(watcher) = &mut self.watcher else { return };
+        for gone in self.directories.difference(&wanted) {
+            // It fails if the directory was deleted: its watch ended with it.
+            let _ = watcher.unwatch(gone);
+        }
+        self.directories =
+            wanted.into_iter().filter(|d| watcher.watch(d, RecursiveMode::NonRecursive).is_ok()).collect();
+    }
+
+    /// Waits until the content of some files has changed; gives their paths. A missing file does not count as changed:
+    /// its next content does. Cancel-safe.
+    pub(crate) async fn changed(&mut self) -> Vec<PathBuf> {
+        loop {
+            let ticked = tokio::time::timeout(TICK, self.wake.notified()).await.is_err();
+            if ticked {
+                self.arm();
+            }
+            let suspects: Vec<PathBuf> = self
+                .seen
+                .iter()
+                .filter(|(path, look)| stamp(path) != look.stamp)
+                .map(|(path, _)| path.clone())
+                .collect();
+            for path in suspects {
+                let stamp = quiet(&path).await;
+                let file = path.clone();
+                // A plugin has megabytes: hashing it here would hold up the other tasks of this thread.
+                let digest = tokio::task::spawn_blocking(move || digest(&file)).await.unwrap_or_default();
+                let Some(look) = self.seen.get_mut(&path) else { continue };
+                if stamp.is_none() {
+                    tracing::warn!(file = %path.display(), "a file in use was deleted; the router goes on without it, but its next start needs the file");
+                }
+                // Noted even if the content is the same, so that a touched file is read once and not at every tick.
+                look.stamp = stamp;
+                if digest.is_some() && digest != look.digest {
+                    look.digest = digest;
+                    self.found.push(path);
+                }
+            }
+            if !self.found.is_empty() {
+                self.arm();
+                return std::mem::take(&mut self.found);
+            }
+        }
+    }
+}
+
+impl Default for FileWatch {
+    fn default() -> Self {
+        FileWatch::new()
+    }
+}
+
+/// Waits until a file stops changing.
+async fn quiet(path: &Path) -> Option<FileStamp> {
+    let began = tokio::time::Instant::now();
+    let mut last = stamp(path);
+    loop {
+        tokio::time::sleep(QUIET).await;
+        let now = stamp(path);
+        if now == last || began.elapsed() > PATIENCE {
+            return now;
+        }
+        last = now;
+    }
+}
+
+fn stamp(path: &Path) -> Option<FileStamp> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path).ok()?;
+    Some(FileStamp { modified: meta.modified().ok(), len: meta.len(), inode: meta.ino() })
+}
+
+/// The digest of a file. Of a file that is larger than any plugin only the first bytes are read: it will be refused
+/// for its size. `None`: there is no such file.
+fn digest(path: &Path) -> Option<[u8; 32]> {
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).ok()?;
+    Some(Sha256::digest(bytes).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FileWatch;
+    use std::time::Duration;
+
+    async fn within<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), future).await.expect("nothing was noticed")
+    }
+
+    #[tokio::test]
+    async fn a_rewritten_a_renamed_over_and_a_recreated_file_are_noticed_and_a_touched_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other) = (dir.path().join("a.wasm"), dir.path().join("b.wasm"));
+        std::fs::write(&file, "one").unwrap();
+        let mut watch = FileWatch::new();
+        watch.set([file.clone()]);
+
+        std::fs::write(&file, "one").unwrap();
+        std::fs::write(&file, "two").unwrap();
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
+
+        std::fs::write(&other, "three").unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
+
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "four").unwrap();
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
+    }
+
+    #[tokio::test]
+    async fn a_swapped_symlink_to_a_directory_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("v1", "one"), ("v2", "two")] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join("p.wasm"), text).unwrap();
+        }
+        let data = dir.path().join("..data");
+        std::os::unix::fs::symlink("v1", &data).unwrap();
+        std::os::unix::fs::symlink("..data/p.wasm", dir.path().join("p.wasm")).unwrap();
+        let mut watch = FileWatch::new();
+        watch.set([dir.path().join("p.wasm")]);
+        std::os::unix::fs::symlink("v2", dir.path().join("..new")).unwrap();
+        std::fs::rename(dir.path().join("..new"), &data).unwrap();
+        assert_eq!(within(watch.changed()).await, [dir.path().join("p.wasm")]);
+    }
+
+    #[tokio::test]
+    async fn a_file_written_byte_by_byte_is_one_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.wasm");
+        std::fs::write(&file, "old").unwrap();
+        let mut watch = FileWatch::new();
+        watch.set([file.clone()]);
+        let writer = tokio::spawn({
+            let file = file.clone();
+            async move {
+                for n in 1..30 {
+                    std::fs::write(&file, "x".repeat(n)).unwrap();
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        });
+        let changed = within(watch.changed()).await;
+        writer.await.unwrap();
+        assert_eq!(changed, std::slice::from_ref(&file));
+        assert_eq!(std::fs::read(&file).unwrap().len(), 29, "read before it was whole");
+    }
+}

@@ -1,0 +1,125 @@
+//! Wires routes: makes the sinks and the engine of a route from the plan, the store and the clients of AWS.
+
+#[cfg_attr(not(feature = "aws"), path = "wiring/no_aws.rs")]
+pub(crate) mod aws;
+pub(crate) mod http_source;
+pub(crate) mod sources;
+pub(crate) mod store_schema;
+
+use crate::sinks::{append_file, console, smtp, webhook};
+use aws::{Cloud, LateProgressStore};
+use esclusa_config::plan::{self, Objects, Output, Plan, Source, TableSpec};
+use esclusa_embedded::Store;
+use esclusa_flow::engine::{Engine, Sink};
+use esclusa_pipeline::commit::ProgressKind;
+use esclusa_pipeline::meter::Meter;
+use esclusa_pipeline::output_meter::OutputMeters;
+use esclusa_pipeline::route::{LoadedPlugin, Route};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The parts that routes are made of.
+pub(crate) struct Wiring<'a> {
+    /// The embedded engine.
+    pub store: &'a Store,
+    /// The clients of AWS, if the plan uses it.
+    pub cloud: Option<&'a Cloud>,
+    /// The configuration.
+    pub plan: &'a Plan,
+}
+
+impl Wiring<'_> {
+    /// A route that is not served yet, and the progress store of its source, which is set when the source is opened.
+    /// `None`: the plan does not have its source.
+    pub(crate) fn route(
+        &self,
+        spec: &plan::RouteSpec,
+        plugin: impl Into<Arc<LoadedPlugin>>,
+        meter: Meter,
+    ) -> Option<(Arc<Route>, Arc<LateProgressStore>)> {
+        let source = self.plan.sources.get(&spec.source)?;
+        // Dead letters may go to an output that the plugin itself may not use.
+        let outputs = spec.grants.outputs.iter().chain(&spec.on_failure);
+        let sinks: BTreeMap<String, Arc<dyn Sink>> = outputs
+            .filter_map(|name| Some((name.clone(), open_sink(self.plan.outputs.get(name)?, self.cloud)?)))
+            .collect();
+        let meters = OutputMeters::of(&spec.name, sinks.keys());
+        let progress_store = Arc::new(LateProgressStore::default());
+        let own_progress = source.keeps_progress().then(|| progress_store.clone());
+        let local: Arc<dyn Engine> = Arc::new(self.store.clone());
+        let above = self.cloud.and_then(|cloud| {
+            cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), own_progress)
+        });
+        let facts = (source.kind().into(), progress_kind(source), self.plan.needs_dedup(spec));
+        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), plugin, meter), progress_store))
+    }
+}
+
+/// The sink of an output; `None` if it is a stream or queue of the engine. `cloud` is set if the plan uses AWS.
+fn open_sink(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
+    match output {
+        Output::Stream { .. } | Output::Queue { .. } => None,
+        Output::Console => Some(Arc::new(console::ConsoleSink)),
+        Output::File { path } => Some(Arc::new(append_file::FileSink::new(path.clone()))),
+        Output::Webhook { url, headers, timeout } => {
+            Some(Arc::new(webhook::WebhookSink::new(url.clone(), headers.clone(), *timeout)))
+        }
+        Output::Smtp { url, from, to, subject } => {
+            Some(Arc::new(smtp::SmtpSink::new(url.clone(), from.clone(), to.clone(), subject.clone())))
+        }
+        Output::Kinesis { .. } | Output::Sqs { .. } | Output::Sns { .. } | Output::Ses { .. } | Output::S3 { .. } => {
+            cloud?.sink(output)
+        }
+    }
+}
+
+/// How events of a source are settled.
+fn progress_kind(source: &Source) -> ProgressKind {
+    match source {
+        Source::Queue { .. } | Source::Sqs { .. } => ProgressKind::Receipts,
+        // Requests are not stored: there is nothing to settle.
+        Source::Http { reply: true, .. } => ProgressKind::Nothing,
+        _ => ProgressKind::Position,
+    }
+}
+
+/// The resources of a route outside of its own section: if one of them changes, the route has to be restarted.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Resources {
+    source: Option<Source>,
+    outputs: BTreeMap<String, plan::Output>,
+    /// Only those on AWS: changes of embedded ones do not need a restart.
+    tables: BTreeMap<String, TableSpec>,
+    objects: BTreeMap<String, Objects>,
+    aws: Option<plan::AwsDefaults>,
+}
+
+impl Resources {
+    /// The resources that a route uses.
+    #[must_use]
+    pub(crate) fn of(plan: &Plan, spec: &plan::RouteSpec) -> Self {
+        let source = plan.sources.get(&spec.source).cloned();
+        let outputs: BTreeMap<_, _> = spec
+            .grants
+            .outputs
+            .iter()
+            .chain(&spec.on_failure)
+            .filter_map(|name| Some((name.clone(), plan.outputs.get(name)?.clone())))
+            .collect();
+        let tables = spec.grants.tables.iter().filter_map(|name| Some((name.clone(), plan.tables.get(name)?.clone())));
+        let tables: BTreeMap<_, _> = tables.filter(|(_, table)| table.on_aws()).collect();
+        let objects =
+            spec.grants.objects.iter().filter_map(|name| Some((name.clone(), plan.objects.get(name)?.clone())));
+        let objects: BTreeMap<_, _> = objects.filter(|(_, store)| store.on_aws()).collect();
+        Resources { source, outputs, tables, objects, aws: plan.touches_aws(spec).then(|| plan.aws.clone()) }
+    }
+}
+
+/// A resource that routes.toml names and that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unreachable {
+    /// The routes that need it.
+    pub routes: Vec<String>,
+    /// The reason, and the remedy.
+    pub why: String,
+}

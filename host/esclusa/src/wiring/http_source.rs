@@ -1,0 +1,272 @@
+//! The source of kind `http` with `reply = true`: requests wait in memory for the plugin's reply.
+//!
+//! Requests are not stored: if no reply comes (a crash, a shutdown, the timeout), the sender got no answer and knows
+//! that it may send again. The answer is sent after the commit, never before.
+
+use esclusa_flow::BoxFuture;
+use esclusa_flow::batch::{Batch, Claim, Token};
+use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
+use esclusa_flow::fault::Fault;
+use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
+use esclusa_flow::verdict::Verdict;
+use esclusa_pipeline::meter::epoch_millis;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Most requests that wait; further ones are refused with 503.
+pub(crate) const WAITING: usize = 10_000;
+/// Most bytes of requests that wait, attributes included.
+pub(crate) const BYTES: usize = 64 << 20;
+/// Bytes that an attribute takes besides its name and its value.
+const ATTRIBUTE: usize = 48;
+
+/// A request that waits for the reply of a plugin.
+#[derive(Debug)]
+pub(crate) struct PendingRequest {
+    /// Becomes the event's data.
+    pub data: Vec<u8>,
+    /// Becomes the event's attributes: method, path, query, headers.
+    pub attributes: Vec<(String, String)>,
+    answer: oneshot::Sender<HttpAnswer>,
+    /// Its share of [`BYTES`]. It ends when the request becomes part of a batch, which has a limit of its own.
+    _room: OwnedSemaphorePermit,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HttpAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// MIME type.
+    pub content_type: String,
+    /// Content.
+    pub body: Vec<u8>,
+}
+
+/// Passes requests to the routes that read the source. Clones share the requests.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpSource {
+    send: mpsc::Sender<PendingRequest>,
+    receive: Arc<Mutex<mpsc::Receiver<PendingRequest>>>,
+    room: Arc<Semaphore>,
+    next: Arc<AtomicU64>,
+}
+
+/// Why a request gets no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// Too many requests wait already.
+    #[error("too many requests wait already; try again later")]
+    Full,
+    /// The route stopped, or dropped the request without settling it.
+    #[error("the route stopped before it answered; nothing was done")]
+    Gone,
+}
+
+impl HttpSource {
+    /// A source without requests.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let (send, receive) = mpsc::channel(WAITING);
+        let start = epoch_millis().wrapping_mul(1_000_000);
+        HttpSource {
+            send,
+            receive: Arc::new(Mutex::new(receive)),
+            room: Arc::new(Semaphore::new(BYTES)),
+            next: Arc::new(AtomicU64::new(start)),
+        }
+    }
+
+    /// Passes a request on and waits for its answer.
+    ///
+    /// # Errors
+    /// [`Unanswered`]; no effect of the request was committed, unless the process was killed between commit and
+    /// answer.
+    pub(crate) async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<HttpAnswer, Unanswered> {
+        let (answer, wait) = oneshot::channel();
+        let named: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE).sum();
+        // A request that is larger than the limit may wait when no other one does.
+        let bytes = u32::try_from(data.len().saturating_add(named).clamp(1, BYTES)).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Unanswered::Full)?;
+        self.send.try_send(PendingRequest { data, attributes, answer, _room: room }).map_err(|_| Unanswered::Full)?;
+        wait.await.map_err(|_| Unanswered::Gone)
+    }
+
+    /// The source for `route`: as many lanes as it has workers.
+    #[must_use]
+    pub(crate) fn source(&self, route: Arc<str>, source: Arc<str>, workers: usize) -> Box<dyn Source> {
+        let origin = BatchOrigin { route, source, kind: "http".into(), lane: "".into(), ordered: false };
+        Box::new(HttpLanes { http_source: self.clone(), origin, left: workers.max(1) })
+    }
+}
+
+impl Default for HttpSource {
+    fn default() -> Self {
+        HttpSource::new()
+    }
+}
+
+struct HttpLanes {
+    http_source: HttpSource,
+    origin: BatchOrigin,
+    left: usize,
+}
+
+impl Source for HttpLanes {
+    fn caught_up(&self) -> bool {
+        self.left == 0
+    }
+
+    fn next_lane(&mut self) -> BoxFuture<'_, Result<Option<Box<dyn Lane>>, Fault>> {
+        let worker = HttpLane {
+            http_source: self.http_source.clone(),
+            origin: self.origin.clone(),
+            first: None,
+            answers: HashMap::new(),
+        };
+        let lane = self.left.checked_sub(1).map(|left| {
+            self.left = left;
+            Box::new(worker) as Box<dyn Lane>
+        });
+        Box::pin(std::future::ready(Ok(lane)))
+    }
+}
+
+/// One of several lanes that take requests from the same channel.
+struct HttpLane {
+    http_source: HttpSource,
+    origin: BatchOrigin,
+    /// Received in `ready`, for the next pull.
+    first: Option<PendingRequest>,
+    answers: HashMap<u64, oneshot::Sender<HttpAnswer>>,
+}
+
+impl HttpLane {
+    fn take(&mut self, request: PendingRequest, columns: &mut Columns, claims: &mut Vec<Claim>) {
+        // Its sender has gone and may send it again: then it would be carried out twice.
+        if request.answer.is_closed() {
+            return;
+        }
+        let number = self.http_source.next.fetch_add(1, Ordering::Relaxed);
+        let attributes: Vec<(&str, &str)> = request.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let id = number.to_string();
+        let event = NewEvent {
+            id: &id,
+            key: "",
+            data: &request.data,
+            attributes: &attributes,
+            timestamp: epoch_millis(),
+            attempt: 1,
+        };
+        // If the batch is full, the sender of the answer is dropped: the request is answered with an error.
+        if columns.push(&event).is_ok() {
+            claims.push(Claim::new(Token::Offset(number)));
+            self.answers.insert(number, request.answer);
+        }
+    }
+}
+
+impl Lane for HttpLane {
+    fn id(&self) -> &str {
+        ""
+    }
+
+    fn pull(&mut self, limit: Limit) -> BoxFuture<'_, Result<Pull, Fault>> {
+        Box::pin(async move {
+            // A batch that was dropped without being settled left its requests here: dropping them answers them with
+            // an error.
+            self.answers.clear();
+            let (mut columns, mut claims) = (Columns::default(), Vec::new());
+            if let Some(first) = self.first.take() {
+                self.take(first, &mut columns, &mut claims);
+            }
+            let deadline = Instant::now() + limit.window;
+            let receive = self.http_source.receive.clone();
+            // Another lane waits in `ready` with the lock and takes the next request. This lane takes no more than its
+            // first one.
+            let Ok(mut receive) = receive.try_lock() else {
+                let batch = Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: None };
+                return Ok(if batch.is_empty() { Pull::Empty { drained: true } } else { Pull::Batch(batch) });
+            };
+            while claims.len() < limit.events && columns.size() < limit.bytes {
+                match receive.try_recv() {
+                    Ok(request) => self.take(request, &mut columns, &mut claims),
+                    Err(_) if claims.is_empty() => return Ok(Pull::Empty { drained: true }),
+                    Err(_) => match tokio::time::timeout_at(deadline, receive.recv()).await {
+                        Ok(Some(request)) => self.take(request, &mut columns, &mut claims),
+                        _ => break,
+                    },
+                }
+            }
+            if claims.is_empty() {
+                return Ok(Pull::Empty { drained: false });
+            }
+            Ok(Pull::Batch(Batch { origin: self.origin.clone(), columns: columns.into(), claims, previous: None }))
+        })
+    }
+
+    fn ready(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.first.is_none() {
+                let receive = self.http_source.receive.clone();
+                self.first = receive.lock().await.recv().await;
+            }
+        })
+    }
+
+    fn settled(&mut self, settled: &[Settled<'_>]) {
+        for event in settled {
+            let Token::Offset(number) = event.token else { continue };
+            if let Some(sender) = self.answers.remove(number) {
+                // Fails if the client has gone.
+                let _ = sender.send(answer(event));
+            }
+        }
+    }
+}
+
+fn answer(event: &Settled<'_>) -> HttpAnswer {
+    if let Some(reply) = event.reply {
+        return HttpAnswer { status: reply.status, content_type: reply.content_type.clone(), body: reply.body.clone() };
+    }
+    let (status, code, message) = match event.verdict {
+        Verdict::Done | Verdict::Skipped(_) => (204, "", ""),
+        Verdict::Filtered => (404, "filtered", "no route takes this request"),
+        Verdict::Dead(reason) if reason.code == "rejected" => (422, reason.code.as_str(), reason.message.as_str()),
+        Verdict::Dead(reason) => (500, reason.code.as_str(), "the plugin failed; the request is in the dead letters"),
+        Verdict::Released(_) => (503, "released", "try again"),
+    };
+    let body = if code.is_empty() {
+        Vec::new()
+    } else {
+        serde_json::json!({"code": code, "error": message}).to_string().into_bytes()
+    };
+    HttpAnswer { status, content_type: "application/json".to_owned(), body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BYTES, HttpSource, Unanswered};
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_in_bytes_whether_they_are_in_bodies_or_in_headers() {
+        for (body, header) in [(1 << 20, 0), (0, 1 << 20)] {
+            let http_source = HttpSource::new();
+            let attributes = || vec![("header.x".to_owned(), "x".repeat(header))];
+            let waiting = |_| {
+                let (http_source, attributes) = (http_source.clone(), attributes());
+                tokio::spawn(async move { http_source.ask(vec![0; body], attributes).await })
+            };
+            let waiting: Vec<_> = (0..BYTES >> 20).map(waiting).collect();
+            for _ in 0..waiting.len() {
+                tokio::task::yield_now().await;
+            }
+            let beyond = http_source.ask(vec![0; body], attributes());
+            let refused = tokio::time::timeout(std::time::Duration::from_secs(1), beyond).await;
+            assert!(matches!(refused, Ok(Err(Unanswered::Full))), "{refused:?} with {body} and {header} bytes");
+        }
+    }
+}

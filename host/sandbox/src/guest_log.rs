@@ -1,0 +1,348 @@
+//! The output and log lines of a guest on their way into the router's log: split into lines, escaped, cut and counted.
+//!
+//! A guest cannot forge lines, move the cursor of a terminal or flood the log: control characters, ANSI sequences and
+//! characters that reorder text are escaped, lines are cut, each call has a budget of bytes and each route one of
+//! lines.
+
+mod escape;
+
+pub(crate) use escape::escape;
+
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Bytes of a line that are shown.
+pub const LINE: usize = 4096;
+/// Lines that are kept for the report of a failure.
+const KEPT: usize = 20;
+/// Lines that a route may log per second, over all its calls.
+pub const LINES_PER_SECOND: u32 = 1000;
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogLevel {
+    /// For developers.
+    Trace,
+    /// For developers.
+    Debug,
+    /// Ordinary.
+    Info,
+    /// For operators: probably a problem.
+    Warn,
+    /// For operators: a problem.
+    Error,
+}
+
+/// The channel that a line came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogOrigin {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// `wasi:logging`.
+    Logging,
+}
+
+impl LogOrigin {
+    fn name(self) -> &'static str {
+        match self {
+            LogOrigin::Stdout => "stdout",
+            LogOrigin::Stderr => "stderr",
+            LogOrigin::Logging => "logging",
+        }
+    }
+}
+
+/// The budget of lines of a route, shared by its calls.
+#[derive(Debug)]
+pub(crate) struct LogRate {
+    window: Mutex<(Instant, u32)>,
+}
+
+impl Default for LogRate {
+    fn default() -> Self {
+        LogRate { window: Mutex::new((Instant::now(), 0)) }
+    }
+}
+
+impl LogRate {
+    fn admits(&self) -> bool {
+        let mut window = self.window.lock();
+        if window.0.elapsed() >= Duration::from_secs(1) {
+            *window = (Instant::now(), 0);
+        }
+        window.1 = window.1.saturating_add(1);
+        window.1 <= LINES_PER_SECOND
+    }
+}
+
+/// The journal of one call, shared with the streams that the guest writes to.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal(Arc<Mutex<JournalLines>>);
+
+#[derive(Debug)]
+struct JournalLines {
+    route: Arc<str>,
+    rate: Arc<LogRate>,
+    budget: usize,
+    left_out: u64,
+    quiet: bool,
+    last: VecDeque<String>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Journal {
+    /// An empty journal with a budget in bytes.
+    pub(crate) fn new(route: Arc<str>, rate: Arc<LogRate>, budget: usize) -> Self {
+        Journal(Arc::new(Mutex::new(JournalLines {
+            route,
+            rate,
+            budget,
+            left_out: 0,
+            quiet: false,
+            last: VecDeque::new(),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        })))
+    }
+
+    fn lines(&self) -> MutexGuard<'_, JournalLines> {
+        self.0.lock()
+    }
+
+    /// Takes bytes that were written to a stream.
+    pub(crate) fn write(&self, origin: LogOrigin, bytes: &[u8]) {
+        self.lines().write(origin, bytes);
+    }
+
+    /// Takes a whole message. Its time grows with the bytes of the message and the lines that are shown; a long
+    /// `context` is cut first.
+    pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
+        let context = context.as_bytes();
+        let prefix = match context.get(..LINE).unwrap_or(context) {
+            [] => Vec::new(),
+            shown => [shown, b": "].concat(),
+        };
+        self.lines().block(level, LogOrigin::Logging, &prefix, message.as_bytes());
+    }
+
+    /// Switches quiet mode: lines are only kept for failures, and not logged.
+    pub(crate) fn quiet(&self, quiet: bool) {
+        let mut lines = self.lines();
+        lines.flush();
+        lines.quiet = quiet;
+    }
+
+    /// Ends the call: logs unfinished lines, and the number of lines that were left out. Gives the last lines, and sets
+    /// the budget of the next call.
+    pub(crate) fn close(&self, budget: usize) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.flush();
+        lines.budget = budget;
+        lines.last.drain(..).collect()
+    }
+}
+
+impl JournalLines {
+    fn write(&mut self, origin: LogOrigin, bytes: &[u8]) {
+        let Some(first) = bytes.iter().position(|b| *b == b'\n') else { return push(self.partial(origin), bytes) };
+        let (begun, rest) = bytes.split_at(first);
+        let mut whole = std::mem::take(self.partial(origin));
+        push(&mut whole, begun);
+        self.block(JournalLines::level(origin), origin, &[], &whole);
+        let rest = rest.get(1..).unwrap_or_default();
+        let (block, unfinished) = match rest.iter().rposition(|b| *b == b'\n') {
+            Some(last) => {
+                (rest.get(..last).unwrap_or_default(), rest.get(last..).and_then(|r| r.get(1..)).unwrap_or_default())
+            }
+            None => (&[][..], rest),
+        };
+        self.block(JournalLines::level(origin), origin, &[], block);
+        whole.clear();
+        push(&mut whole, unfinished);
+        *self.partial(origin) = whole;
+    }
+
+    fn level(origin: LogOrigin) -> LogLevel {
+        if origin == LogOrigin::Stderr { LogLevel::Warn } else { LogLevel::Info }
+    }
+
+    fn partial(&mut self, origin: LogOrigin) -> &mut Vec<u8> {
+        if origin == LogOrigin::Stderr { &mut self.stderr } else { &mut self.stdout }
+    }
+
+    /// Takes a block of whole lines, and logs them as long as the budgets last. The others are only counted, and the
+    /// last of them kept: a line costs a guest one byte, and would cost the host a string.
+    fn block(&mut self, level: LogLevel, origin: LogOrigin, prefix: &[u8], block: &[u8]) {
+        let mut rest = block;
+        while !rest.is_empty() && !self.quiet {
+            let (line, after) = match rest.iter().position(|b| *b == b'\n') {
+                Some(end) => (rest.get(..end).unwrap_or_default(), rest.get(end..).and_then(|r| r.get(1..))),
+                None => (rest, None),
+            };
+            let Some(text) = visible(prefix, line) else {
+                rest = after.unwrap_or_default();
+                continue;
+            };
+            if text.len() > self.budget || !self.rate.admits() {
+                break;
+            }
+            rest = after.unwrap_or_default();
+            self.budget = self.budget.saturating_sub(text.len());
+            emit(level, &self.route, origin.name(), &text);
+            self.keep(text);
+        }
+        self.leave_out(prefix, rest);
+    }
+
+    /// Counts lines that are not logged, and keeps the last ones.
+    fn leave_out(&mut self, prefix: &[u8], rest: &[u8]) {
+        if rest.is_empty() {
+            return;
+        }
+        if !self.quiet {
+            let lines = rest.split(|b| *b == b'\n').filter(|line| !matches!(line, [] | [b'\r'])).count();
+            self.left_out = self.left_out.saturating_add(lines as u64);
+        }
+        let last = rest.rsplit(|b| *b == b'\n').filter_map(|line| visible(prefix, line)).take(KEPT);
+        let last: Vec<String> = last.collect();
+        last.into_iter().rev().for_each(|text| self.keep(text));
+    }
+
+    fn keep(&mut self, text: String) {
+        if self.last.len() == KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(text);
+    }
+
+    fn flush(&mut self) {
+        for origin in [LogOrigin::Stdout, LogOrigin::Stderr] {
+            let rest = std::mem::take(self.partial(origin));
+            self.block(JournalLines::level(origin), origin, &[], &rest);
+        }
+        if self.left_out > 0 {
+            tracing::warn!(target: "guest", route = &*self.route, lines = self.left_out, "guest lines left out");
+            self.left_out = 0;
+        }
+    }
+}
+
+/// A line as it is logged; `None` for an empty one.
+fn visible(prefix: &[u8], line: &[u8]) -> Option<String> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
+        return None;
+    }
+    if prefix.is_empty() {
+        return Some(escape(line, LINE));
+    }
+    // Prefix and line together are longer than a line may be if either is, so `escape` marks the cut.
+    let shown = line.get(..LINE).unwrap_or(line);
+    Some(escape(&[prefix, shown].concat(), LINE))
+}
+
+/// Appends to an unfinished line, keeping little more of it than will be shown.
+fn push(line: &mut Vec<u8>, more: &[u8]) {
+    let room = (LINE + 1).saturating_sub(line.len());
+    line.extend_from_slice(more.get(..room).unwrap_or(more));
+}
+
+fn emit(level: LogLevel, route: &str, stream: &str, line: &str) {
+    match level {
+        LogLevel::Trace => tracing::trace!(target: "guest", route, stream, "{line}"),
+        LogLevel::Debug => tracing::debug!(target: "guest", route, stream, "{line}"),
+        LogLevel::Info => tracing::info!(target: "guest", route, stream, "{line}"),
+        LogLevel::Warn => tracing::warn!(target: "guest", route, stream, "{line}"),
+        LogLevel::Error => tracing::error!(target: "guest", route, stream, "{line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use esclusa_testkit::allocations::{self, Counting};
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    fn journal(budget: usize) -> Journal {
+        Journal::new("r".into(), Arc::default(), budget)
+    }
+
+    #[test]
+    fn writes_become_lines_however_they_are_cut() {
+        let journal = journal(1000);
+        for part in ["one\ntw", "o", "\r\n\nthr", "ee"] {
+            journal.write(LogOrigin::Stdout, part.as_bytes());
+        }
+        assert_eq!(journal.close(0), ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_huge_line_is_cut_and_its_buffer_stays_small() {
+        let journal = journal(100_000);
+        for _ in 0..1000 {
+            journal.write(LogOrigin::Stderr, &[b'x'; 10_000]);
+        }
+        assert!(journal.lines().stderr.len() <= LINE + 1);
+        let lines = journal.close(0);
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].len() < LINE + 20, "{}", lines[0].len());
+        assert!(lines[0].ends_with("…"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn lines_over_the_budget_are_counted_and_the_last_ones_are_kept() {
+        let journal = journal(10);
+        for i in 0..100 {
+            journal.write(LogOrigin::Stdout, format!("line {i}\n").as_bytes());
+        }
+        assert_eq!(journal.lines().left_out, 99);
+        let last = journal.close(10);
+        assert_eq!((last.len(), last.last().map(String::as_str)), (KEPT, Some("line 99")));
+    }
+
+    #[test]
+    fn a_long_context_is_cut_before_it_stands_in_front_of_a_million_lines() {
+        let journal = journal(64 << 10);
+        let (context, message) = ("c".repeat(2 << 20), "x\n".repeat(1_000_000));
+        let before = allocations::bytes();
+        journal.log(LogLevel::Info, &context, &message);
+        let spent = allocations::bytes() - before;
+        assert!(spent < 1 << 20, "{spent} bytes were allocated");
+        let shown = (64 << 10) / (LINE + "…".len()) as u64;
+        assert_eq!(journal.lines().left_out, 1_000_000 - shown);
+        let last = journal.close(0);
+        assert_eq!(last.len(), KEPT);
+        assert!(last.iter().all(|line| line.len() == LINE + "…".len()));
+    }
+
+    #[test]
+    fn a_million_lines_of_a_stream_cost_no_text_each_once_the_budget_is_used() {
+        for quiet in [false, true] {
+            let journal = journal(1_000);
+            journal.quiet(quiet);
+            let bytes = "x\r\n".repeat(1_000_000);
+            let before = allocations::bytes();
+            journal.write(LogOrigin::Stdout, bytes.as_bytes());
+            let spent = allocations::bytes() - before;
+            assert!(spent < 1 << 20, "{spent} bytes were allocated");
+            let left_out = if quiet { 0 } else { 1_000_000 - u64::from(LINES_PER_SECOND) };
+            assert!(journal.lines().left_out.abs_diff(left_out) <= 1, "{}", journal.lines().left_out);
+            assert_eq!(journal.close(0), ["x"; KEPT]);
+        }
+    }
+
+    #[test]
+    fn a_route_has_a_budget_of_lines_over_its_calls() {
+        let rate = LogRate::default();
+        let admitted = (0..LINES_PER_SECOND * 3).filter(|_| rate.admits()).count();
+        assert!(admitted < LINES_PER_SECOND as usize * 3);
+        assert!(admitted >= LINES_PER_SECOND as usize);
+    }
+}

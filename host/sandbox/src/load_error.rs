@@ -1,0 +1,136 @@
+//! Why a plugin cannot be loaded. Each message names what was found and what is expected, and how to mend it.
+
+use esclusa_flow::call_output::CallError;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Bytes that a plugin's file may have.
+pub const MAX_FILE: usize = 32 << 20;
+
+/// Why a plugin cannot be loaded or configured.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The path is not that of a file.
+    #[error("{path} is {what}, expected a plugin's file")]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+        /// Its kind, with the article.
+        what: &'static str,
+    },
+    /// The file is too large.
+    #[error("the file is larger than {} MiB, the most that a plugin may have", MAX_FILE >> 20)]
+    TooLarge,
+    /// The file is no component.
+    #[error("found {found}, expected a WebAssembly component{hint}")]
+    NotAComponent {
+        /// The kind of file.
+        found: String,
+        /// How to mend it, beginning with punctuation; may be empty.
+        hint: String,
+    },
+    /// The component is malformed.
+    #[error("the component is damaged or cut off: {0}; build it again")]
+    Malformed(String),
+    /// The component needs a proposal that is off.
+    #[error(
+        "the component needs the WebAssembly proposal {proposal:?}, which is off here: {detail}; build for wasm32-wasip2 without it"
+    )]
+    Proposal {
+        /// Name of the proposal.
+        proposal: String,
+        /// The place of its use, as the validator gives it.
+        detail: String,
+    },
+    /// The component would take too long to compile, or too much memory.
+    #[error("the component is too large to compile: {0}")]
+    Bomb(String),
+    /// Compiling failed.
+    #[error("the component cannot be compiled: {0}")]
+    Compile(String),
+    /// Compiling took too much processor time.
+    #[error(
+        "compiling took more than {0:?} of processor time and was given up; split large functions, or build with optimisation"
+    )]
+    CompileTime(Duration),
+    /// Compiling took too much memory.
+    #[error("compiling took more than {} MiB of memory, or more than the machine has, and was given up; split large functions, or build with optimisation", .0 >> 20)]
+    CompileMemory(u64),
+    /// The child that compiled ended without an answer.
+    #[error("compiling ended without a result: {0}; build the plugin again, and report it if it happens again")]
+    CompileLost(String),
+    /// A text of the plugin's description of itself is too long.
+    #[error("the plugin's {what} has {bytes} bytes, more than {most}")]
+    Wordy {
+        /// Which of its texts.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The most that it may have.
+        most: usize,
+    },
+    /// The component imports interfaces that the router does not offer.
+    #[error("the plugin imports interfaces that the router does not offer: {}; offered are {}", listed(.0), crate::guest::OFFERED)]
+    Imports(Vec<String>),
+    /// The component does not export the contract.
+    #[error("the plugin does not export {}; it exports {found}; build it for the contract esclusa:router@0.1.0", .missing.join(", "))]
+    Exports {
+        /// The missing interfaces.
+        missing: Vec<String>,
+        /// The component's exports.
+        found: String,
+    },
+    /// An export has another type than the contract.
+    #[error("the plugin's {export} does not have the type of the contract, {expected}: {detail}")]
+    Signature {
+        /// The function.
+        export: String,
+        /// Its type in the contract.
+        expected: &'static str,
+        /// The difference.
+        detail: String,
+    },
+    /// The plugin's `describe` failed.
+    #[error("the plugin failed when it was asked to describe itself: {}", text(.0))]
+    Describe(CallError),
+    /// The plugin refused its configuration, or its `init` failed.
+    #[error("the plugin does not start with this configuration: {}", text(.0))]
+    Init(CallError),
+    /// The sandbox is shutting down.
+    #[error("the sandbox is shutting down")]
+    Stopped,
+}
+
+/// Bytes of a plugin's reason that a message contains.
+const REASON: usize = 4 << 10;
+
+fn text(error: &CallError) -> String {
+    let mut text = match error {
+        CallError::Retry(why) | CallError::Halt(why) => why.clone(),
+        CallError::Failed(failure) => format!("{}: {}", failure.kind.code(), failure.message),
+        CallError::Host(fault) => fault.to_string(),
+    };
+    if text.len() > REASON {
+        text.truncate(text.floor_char_boundary(REASON));
+        text.push('…');
+    }
+    text
+}
+
+/// Names of interfaces that a message lists.
+const LISTED: usize = 20;
+
+/// The first names, and the number of the others.
+pub(crate) fn listed(names: &[String]) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let first: Vec<_> = names.iter().take(LISTED).map(String::as_str).collect();
+    if more == 0 { first.join(", ") } else { format!("{} and {more} more", first.join(", ")) }
+}

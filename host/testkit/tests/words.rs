@@ -1,0 +1,99 @@
+//! One term per thing: the words that ARCHITECTURE.md's glossary has replaced stay gone, in code, comments and documents.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+
+/// Words that are gone, each with the one to say instead. A word counts in any case, also as a part of an identifier.
+const GONE: &[(&str, &str)] = &[
+    (concat!("out", "let"), "sink"),
+    (concat!("see the ", "module."), "what it is, in a sentence"),
+    (concat!("who", "ever"), "the actor: the worker, the lane, the caller"),
+    (concat!("split", "_commits"), "nothing: only tests read it"),
+    (concat!("un", "hold"), "release"),
+];
+
+/// Words that are gone as a word of its own, in the same case: parts of others are fine.
+const GONE_ALONE: &[(&str, &str)] = &[
+    (concat!("Kee", "per"), "ProgressStore"),
+    (concat!("kee", "per"), "progress store"),
+    (concat!("Pati", "ence"), "RetryBudget"),
+    (concat!("Tol", "d"), "the thing that is said"),
+    (concat!("De", "sk"), "HttpSource or DeadLetterAccess"),
+    (concat!("Be", "nch"), "RouteLoader"),
+    (concat!("tri", "al"), "invocation, dry run"),
+    (concat!("re", "build"), "replay"),
+    (concat!("Tur", "ns"), "SendOrder"),
+    (concat!("Hu", "b"), "SharedReceiver"),
+    (concat!("Sha", "res"), "AckTracker"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+/// The script that counts such words has to name them.
+const COUNTS: &str = "scripts/measure-house.py";
+
+/// The sources and documents, by path; without generated files, and without the history of changes.
+fn texts() -> Vec<(String, String)> {
+    let (mut texts, mut folders) = (Vec::new(), vec![root()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let relative = path.strip_prefix(root()).unwrap().display().to_string();
+            if path.is_dir() {
+                if name != "target" && !name.starts_with('.') && name != "bindings" && name != "data"
+                    || relative == "host/data"
+                {
+                    folders.push(path);
+                }
+            } else if [".rs", ".md", ".toml", ".sh", ".py", ".wit"].iter().any(|end| name.ends_with(end))
+                && name != "CHANGELOG.md"
+            {
+                if relative == COUNTS {
+                    continue;
+                }
+                texts.push((relative, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(texts.len() > 500, "found {} files only", texts.len());
+    texts
+}
+
+fn stands_alone(line: &str, at: usize, word: &str) -> bool {
+    let letter = |c: char| c.is_alphanumeric();
+    let before = line.get(..at).and_then(|before| before.chars().next_back());
+    let after = line.get(at + word.len()..).and_then(|after| after.chars().next());
+    !before.is_some_and(letter) && !after.is_some_and(letter)
+}
+
+#[test]
+fn words_that_are_gone_stay_gone() {
+    let mut found = Vec::new();
+    for (path, text) in texts() {
+        for (number, line) in (1..).zip(text.lines()) {
+            let lower = line.to_lowercase();
+            let gone = GONE.iter().filter(|(word, _)| lower.contains(word));
+            let alone = GONE_ALONE
+                .iter()
+                .filter(|(word, _)| line.match_indices(word).any(|(at, _)| stands_alone(line, at, word)));
+            found.extend(gone.chain(alone).map(|(word, instead)| format!("{path}:{number}: {word}; say {instead}")));
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_glossary_gives_the_words_of_aws_and_kafka() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let section = text.split("\n## Glossary\n").nth(1).expect("a section Glossary").split("\n## ").next().unwrap();
+    let rows: Vec<&str> =
+        section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| term")).collect();
+    assert!(rows.len() >= 25, "{} terms", rows.len());
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert!(cells.len() == 4 && cells.iter().all(|cell| !cell.is_empty()), "term, meaning, AWS, Kafka: {row}");
+    }
+}
