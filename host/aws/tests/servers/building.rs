@@ -19,13 +19,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The table of a test, as routes.toml calls it.
-pub const TABLE: &str = "things";
+pub(crate) const TABLE: &str = "things";
 
 /// Its index.
 const INDEX: &str = esclusa_testkit::conformance::INDEX;
 
 /// Clients of the servers.
-pub async fn clients() -> Clients {
+pub(crate) async fn clients() -> Clients {
     for name in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID"] {
         assert!(std::env::var(name).is_ok(), "{name} is not set: start the servers, and say where they are");
     }
@@ -33,7 +33,7 @@ pub async fn clients() -> Clients {
 }
 
 /// A name that no other test uses.
-pub fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     format!("{name}-{}", uuid::Uuid::new_v4())
 }
 
@@ -42,7 +42,7 @@ fn element(name: &str, kind: KeyType) -> KeySchemaElement {
 }
 
 /// Creates a table: partition key `pk`, a text; sort key `sk`, a number; an index by `color` and `n`.
-pub async fn create(clients: &Clients) -> DynamoTable {
+pub(crate) async fn create(clients: &Clients) -> DynamoTable {
     let name = unique("things");
     let attribute = |name: &str, kind: ScalarAttributeType| {
         AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
@@ -68,7 +68,7 @@ pub async fn create(clients: &Clients) -> DynamoTable {
 }
 
 /// An engine of one table over an embedded one.
-pub struct EngineUnderTest {
+pub(crate) struct EngineUnderTest {
     pub engine: Arc<AwsEngine>,
     pub local: Store,
     pub dir: tempfile::TempDir,
@@ -76,14 +76,14 @@ pub struct EngineUnderTest {
 
 /// The parts of an engine besides its table.
 #[derive(Default)]
-pub struct Make {
+pub(crate) struct Make {
     pub dedup_table: Option<String>,
     pub progress_store: Option<Arc<dyn ProgressStore>>,
     pub sinks: BTreeMap<String, Arc<dyn Sink>>,
 }
 
 impl Make {
-    pub fn over(self, clients: &Clients, name: &str, table: &DynamoTable) -> EngineUnderTest {
+    pub(crate) fn over(self, clients: &Clients, name: &str, table: &DynamoTable) -> EngineUnderTest {
         let dir = tempfile::tempdir().unwrap();
         let local = Store::open(dir.path(), StoreSchema::default()).unwrap();
         let settings = EngineSettings {
@@ -100,34 +100,34 @@ impl Make {
 }
 
 /// An engine of a new table, at-least-once.
-pub async fn bench(clients: &Clients) -> EngineUnderTest {
+pub(crate) async fn bench(clients: &Clients) -> EngineUnderTest {
     Make::default().over(clients, TABLE, &create(&self::clients().await).await)
 }
 
-pub fn number(n: impl ToString) -> Value {
+pub(crate) fn number(n: impl ToString) -> Value {
     Value::Number(n.to_string())
 }
 
-pub fn key(pk: &str, sk: i64) -> Item {
+pub(crate) fn key(pk: &str, sk: i64) -> Item {
     Item(vec![("pk".to_owned(), Value::Text(pk.to_owned())), ("sk".to_owned(), number(sk))])
 }
 
-pub fn with_n(pk: &str, sk: i64, n: i64) -> Item {
+pub(crate) fn with_n(pk: &str, sk: i64, n: i64) -> Item {
     let mut item = key(pk, sk);
     item.set("n", number(n));
     item
 }
 
-pub fn put(item: Item) -> Action {
+pub(crate) fn put(item: Item) -> Action {
     Action::Put(PutItem { table: TABLE.to_owned(), item, guard: None })
 }
 
-pub fn put_if_absent(item: Item, otherwise: Otherwise) -> Action {
+pub(crate) fn put_if_absent(item: Item, otherwise: Otherwise) -> Action {
     let condition = Condition(vec![("pk".to_owned(), Comparison::Absent)]);
     Action::Put(PutItem { table: TABLE.to_owned(), item, guard: Some(Guard { condition, otherwise }) })
 }
 
-pub fn add(key: Item, n: i64) -> Action {
+pub(crate) fn add(key: Item, n: i64) -> Action {
     Action::Update(UpdateItem {
         table: TABLE.to_owned(),
         key,
@@ -136,12 +136,12 @@ pub fn add(key: Item, n: i64) -> Action {
     })
 }
 
-pub fn delete(key: Item) -> Action {
+pub(crate) fn delete(key: Item) -> Action {
     Action::Delete(DeleteItem { table: TABLE.to_owned(), key, guard: None })
 }
 
 /// A commit of `done` events.
-pub fn commit(actions: Vec<Action>, done: u64) -> Commit {
+pub(crate) fn commit(actions: Vec<Action>, done: u64) -> Commit {
     Commit {
         route: "route".into(),
         source: "source".into(),
@@ -156,7 +156,7 @@ pub fn commit(actions: Vec<Action>, done: u64) -> Commit {
     }
 }
 
-pub async fn get(bench: &EngineUnderTest, key: &Item) -> Option<Item> {
+pub(crate) async fn get(bench: &EngineUnderTest, key: &Item) -> Option<Item> {
     use esclusa_flow::engine::Engine as _;
     bench.engine.reads().get(TABLE, key).await.unwrap()
 }

@@ -13,7 +13,7 @@ use esclusa_aws::client::Clients;
 use std::sync::{Arc, Mutex};
 
 /// The fate of a request.
-pub enum Fate {
+pub(crate) enum Fate {
     /// The server answers.
     Pass,
     /// The server does not see it; this is the answer.
@@ -24,7 +24,7 @@ pub enum Fate {
 
 /// A request, as far as a test looks at it.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Operation of DynamoDB, or method and path.
     pub what: String,
     pub body: String,
@@ -34,16 +34,16 @@ type Decide = Arc<dyn Fn(&Seen) -> Fate + Send + Sync>;
 
 /// The requests of a client, in order.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<Seen>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<Seen>>>);
 
 impl Log {
-    pub fn of(&self, what: &str) -> Vec<Seen> {
+    pub(crate) fn of(&self, what: &str) -> Vec<Seen> {
         self.0.lock().unwrap().iter().filter(|seen| seen.what.contains(what)).cloned().collect()
     }
 }
 
 /// Clients whose requests meet the fate that `decide` gives them, and a log of these requests.
-pub async fn clients(decide: impl Fn(&Seen) -> Fate + Send + Sync + 'static) -> (Clients, Log) {
+pub(crate) async fn clients(decide: impl Fn(&Seen) -> Fate + Send + Sync + 'static) -> (Clients, Log) {
     let log = Log::default();
     let (decide, seen): (Decide, Log) = (Arc::new(decide), log.clone());
     let real = aws_smithy_http_client::Builder::new().build_http();
@@ -56,7 +56,7 @@ pub async fn clients(decide: impl Fn(&Seen) -> Fate + Send + Sync + 'static) -> 
 }
 
 /// An error of DynamoDB.
-pub fn error(code: &str) -> Fate {
+pub(crate) fn error(code: &str) -> Fate {
     Fate::Answer(
         400,
         format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"made up","Message":"made up"}}"#),

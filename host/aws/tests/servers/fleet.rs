@@ -19,31 +19,31 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-pub const PATIENCE: Duration = Duration::from_secs(40);
-pub const LIMIT: Limit = Limit { events: 10, bytes: 1 << 20, window: Duration::ZERO };
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const LIMIT: Limit = Limit { events: 10, bytes: 1 << 20, window: Duration::ZERO };
 /// How long leases last in tests.
-pub const DURATION: Duration = Duration::from_millis(1500);
+pub(crate) const DURATION: Duration = Duration::from_millis(1500);
 
 /// The endpoint of a service, as `AWS_ENDPOINT_URL_<service>` names it.
-pub fn endpoint(service: &str) -> String {
+pub(crate) fn endpoint(service: &str) -> String {
     let name = format!("AWS_ENDPOINT_URL_{service}");
     std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: start the servers that these tests run against"))
 }
 
-pub fn place(service: &str) -> ServiceLocation {
+pub(crate) fn place(service: &str) -> ServiceLocation {
     ServiceLocation { region: Some("us-east-1".into()), endpoint_url: Some(endpoint(service)) }
 }
 
-pub async fn clients() -> Clients {
+pub(crate) async fn clients() -> Clients {
     Clients::load(&ServiceLocation { region: Some("us-east-1".into()), endpoint_url: None }).await
 }
 
 /// A name that no other test has.
-pub fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     format!("{name}-{}", uuid::Uuid::new_v4().simple())
 }
 
-pub fn leases(table: &str, worker: &str) -> Sharing {
+pub(crate) fn leases(table: &str, worker: &str) -> Sharing {
     sharing(ShardCoordination::Leases(lease::LeaseSettings {
         table: table.to_owned(),
         place: place("DYNAMODB"),
@@ -52,11 +52,11 @@ pub fn leases(table: &str, worker: &str) -> Sharing {
     }))
 }
 
-pub fn alone(positions: Positions) -> Sharing {
+pub(crate) fn alone(positions: Positions) -> Sharing {
     sharing(ShardCoordination::Alone(SoleReader::new(positions)))
 }
 
-pub fn sharing(coordination: ShardCoordination) -> Sharing {
+pub(crate) fn sharing(coordination: ShardCoordination) -> Sharing {
     Sharing {
         routes: 1,
         coordination,
@@ -67,13 +67,13 @@ pub fn sharing(coordination: ShardCoordination) -> Sharing {
     }
 }
 
-pub fn reader(route: &str) -> ShardReader {
+pub(crate) fn reader(route: &str) -> ShardReader {
     ShardReader { route: route.into(), source: "source".into() }
 }
 
 /// An event as a worker delivered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub worker: String,
     pub lane: String,
     pub id: String,
@@ -83,18 +83,18 @@ pub struct Seen {
 
 /// All events that the workers of a test delivered, in order.
 #[derive(Clone)]
-pub struct Sink(Arc<watch::Sender<Vec<Seen>>>);
+pub(crate) struct Sink(Arc<watch::Sender<Vec<Seen>>>);
 
 impl Sink {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Sink(Arc::new(watch::Sender::new(Vec::new())))
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.0.borrow().clone()
     }
 
-    pub fn add(&self, worker: &str, batch: &Batch) {
+    pub(crate) fn add(&self, worker: &str, batch: &Batch) {
         let events = batch.columns.iter().map(|event| Seen {
             worker: worker.to_owned(),
             lane: batch.origin.lane.to_string(),
@@ -106,7 +106,7 @@ impl Sink {
     }
 
     /// Waits until `done` is true of the delivered events.
-    pub async fn until(&self, what: &str, done: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
+    pub(crate) async fn until(&self, what: &str, done: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
         let mut receiver = self.0.subscribe();
         match timeout(PATIENCE, receiver.wait_for(|seen| done(seen))).await {
             Ok(seen) => seen.unwrap().clone(),
@@ -115,13 +115,13 @@ impl Sink {
     }
 
     /// Waits until each of these payloads was delivered.
-    pub async fn until_all(&self, payloads: &[String]) -> Vec<Seen> {
+    pub(crate) async fn until_all(&self, payloads: &[String]) -> Vec<Seen> {
         self.until("every payload", |seen| payloads.iter().all(|p| seen.iter().any(|s| s.data == *p))).await
     }
 }
 
 /// Says that a batch is settled up to and including its event number `count`.
-pub fn tell(lane: &mut dyn Lane, batch: &Batch, count: usize) {
+pub(crate) fn tell(lane: &mut dyn Lane, batch: &Batch, count: usize) {
     let settled: Vec<_> = batch
         .claims
         .iter()
@@ -131,12 +131,12 @@ pub fn tell(lane: &mut dyn Lane, batch: &Batch, count: usize) {
     lane.settled(&settled);
 }
 
-pub fn progress(batch: &Batch, count: usize) -> Progress {
+pub(crate) fn progress(batch: &Batch, count: usize) -> Progress {
     Progress::Position { from: batch.previous.clone(), to: batch.claims[count - 1].token().clone() }
 }
 
 /// Pulls until there is a batch.
-pub async fn next_batch(lane: &mut dyn Lane, limit: Limit) -> Batch {
+pub(crate) async fn next_batch(lane: &mut dyn Lane, limit: Limit) -> Batch {
     let pulled = async {
         loop {
             match lane.pull(limit).await.unwrap() {
@@ -150,25 +150,25 @@ pub async fn next_batch(lane: &mut dyn Lane, limit: Limit) -> Batch {
 }
 
 /// A router process that runs one route.
-pub struct Worker {
+pub(crate) struct Worker {
     task: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
 
 impl Worker {
-    pub fn start(name: &str, opened: SourceWithProgress, sink: Sink) -> Self {
+    pub(crate) fn start(name: &str, opened: SourceWithProgress, sink: Sink) -> Self {
         let (stop, stopped) = watch::channel(false);
         Worker { task: tokio::spawn(serve(name.to_owned(), opened, sink, stopped)), stop }
     }
 
     /// As SIGKILL does: nothing is handed over.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 
     /// As SIGTERM does.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         timeout(PATIENCE, self.task).await.expect("it stops").unwrap();
     }
@@ -232,10 +232,10 @@ async fn work(
 
 /// Positions that a test keeps, for a process that works alone.
 #[derive(Clone, Default)]
-pub struct Kept(pub Arc<Mutex<HashMap<String, Token>>>);
+pub(crate) struct Kept(pub Arc<Mutex<HashMap<String, Token>>>);
 
 impl Kept {
-    pub fn positions(&self) -> Positions {
+    pub(crate) fn positions(&self) -> Positions {
         let kept = self.clone();
         Arc::new(move |lane: &str| {
             let position = kept.0.lock().unwrap().get(lane).cloned();
@@ -245,7 +245,7 @@ impl Kept {
 }
 
 /// The rows of a lease table, by shard: owner and checkpoint.
-pub async fn rows(table: &str) -> BTreeMap<String, (Option<String>, String)> {
+pub(crate) async fn rows(table: &str) -> BTreeMap<String, (Option<String>, String)> {
     let client = clients().await.dynamodb(&place("DYNAMODB"));
     let output = client.scan().table_name(table).consistent_read(true).send().await.unwrap();
     let text = |row: &HashMap<String, AttributeValue>, name: &str| row.get(name).and_then(|v| v.as_s().ok()).cloned();
@@ -254,7 +254,7 @@ pub async fn rows(table: &str) -> BTreeMap<String, (Option<String>, String)> {
 }
 
 /// Waits until the rows of a lease table are as wanted.
-pub async fn until_rows(table: &str, done: impl Fn(&BTreeMap<String, (Option<String>, String)>) -> bool) {
+pub(crate) async fn until_rows(table: &str, done: impl Fn(&BTreeMap<String, (Option<String>, String)>) -> bool) {
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let waited = timeout(PATIENCE, async {
         while !done(&rows(table).await) {

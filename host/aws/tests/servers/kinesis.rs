@@ -12,13 +12,13 @@ use esclusa_flow::source::Pull;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-pub struct TestStream {
+pub(crate) struct TestStream {
     pub client: Client,
     pub name: String,
 }
 
 impl TestStream {
-    pub async fn new(shards: i32) -> Self {
+    pub(crate) async fn new(shards: i32) -> Self {
         let client = clients().await.kinesis(&place("KINESIS"));
         let name = unique("stream");
         client.create_stream().stream_name(&name).shard_count(shards).send().await.unwrap();
@@ -39,7 +39,7 @@ impl TestStream {
         }
     }
 
-    pub async fn put(&self, records: &[(String, Vec<u8>)]) {
+    pub(crate) async fn put(&self, records: &[(String, Vec<u8>)]) {
         for chunk in records.chunks(500) {
             let entry = |(key, data): &(String, Vec<u8>)| {
                 PutRecordsRequestEntry::builder().partition_key(key).data(Blob::new(data.clone())).build().unwrap()
@@ -52,7 +52,7 @@ impl TestStream {
     }
 
     /// Puts one record per number and gives the payloads: keys `k0` to `k7`, payload `key:number`.
-    pub async fn put_numbers(&self, numbers: std::ops::Range<u32>) -> Vec<String> {
+    pub(crate) async fn put_numbers(&self, numbers: std::ops::Range<u32>) -> Vec<String> {
         let payloads: Vec<_> = numbers.map(|n| format!("k{}:{n}", n % 8)).collect();
         let records: Vec<_> =
             payloads.iter().map(|p| (p.split(':').next().unwrap().to_owned(), p.clone().into_bytes())).collect();
@@ -61,7 +61,7 @@ impl TestStream {
     }
 
     /// Splits an open shard in the middle.
-    pub async fn split(&self, shard: &str) {
+    pub(crate) async fn split(&self, shard: &str) {
         let shards = self.client.list_shards().stream_name(&self.name).send().await.unwrap();
         let range = shards.shards().iter().find(|s| s.shard_id() == shard).unwrap().hash_key_range().unwrap();
         let [low, high] = [range.starting_hash_key(), range.ending_hash_key()].map(|t| t.parse::<u128>().unwrap());
@@ -71,17 +71,17 @@ impl TestStream {
         self.active().await;
     }
 
-    pub async fn merge(&self, shard: &str, other: &str) {
+    pub(crate) async fn merge(&self, shard: &str, other: &str) {
         let request = self.client.merge_shards().stream_name(&self.name).shard_to_merge(shard);
         request.adjacent_shard_to_merge(other).send().await.unwrap();
         self.active().await;
     }
 
-    pub async fn open(&self, start: Start, sharing: Sharing) -> SourceWithProgress {
+    pub(crate) async fn open(&self, start: Start, sharing: Sharing) -> SourceWithProgress {
         self.open_as("route", start, sharing, None).await
     }
 
-    pub async fn open_as(
+    pub(crate) async fn open_as(
         &self,
         route: &str,
         start: Start,
@@ -93,12 +93,12 @@ impl TestStream {
     }
 }
 
-pub fn shard(number: u32) -> String {
+pub(crate) fn shard(number: u32) -> String {
     format!("shardId-{number:012}")
 }
 
 /// Payloads of each key came in the order in which they were put; an event that came again does not count.
-pub fn assert_order(seen: &[Seen]) {
+pub(crate) fn assert_order(seen: &[Seen]) {
     let (mut last, mut ids): (HashMap<&str, u32>, _) = (HashMap::new(), HashSet::new());
     for event in seen.iter().filter(|event| ids.insert(&event.id)) {
         let (key, number) = event.data.split_once(':').unwrap();

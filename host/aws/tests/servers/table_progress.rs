@@ -13,7 +13,7 @@ use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use std::sync::Mutex;
 
-pub struct TableProgress {
+pub(crate) struct TableProgress {
     table: String,
     client: Client,
     /// The calls, in order.
@@ -21,7 +21,7 @@ pub struct TableProgress {
 }
 
 impl TableProgress {
-    pub async fn new(clients: &Clients) -> Self {
+    pub(crate) async fn new(clients: &Clients) -> Self {
         let (table, client) = (super::building::unique("leases"), clients.dynamodb(&ServiceLocation::default()));
         let key = KeySchemaElement::builder().attribute_name("leaseKey").key_type(KeyType::Hash).build().unwrap();
         let id = AttributeDefinition::builder()
@@ -34,7 +34,7 @@ impl TableProgress {
         TableProgress { table, client, calls: Mutex::new(Vec::new()) }
     }
 
-    pub async fn position(&self, lane: &str) -> Option<String> {
+    pub(crate) async fn position(&self, lane: &str) -> Option<String> {
         let key = AttributeValue::S(lane.to_owned());
         let answer = self
             .client

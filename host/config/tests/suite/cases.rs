@@ -6,10 +6,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// The directory of the cases, relative to the crate, so that no message holds a path of some machine.
-pub const CASES: &str = "tests/cases";
+pub(crate) const CASES: &str = "tests/cases";
 
 /// The environment of every case.
-pub fn env(name: &str) -> Option<String> {
+pub(crate) fn env(name: &str) -> Option<String> {
     match name {
         "HOME_OF_TESTS" => Some("/home/tests".to_owned()),
         "FIVE" => Some("5".to_owned()),
@@ -21,14 +21,14 @@ pub fn env(name: &str) -> Option<String> {
 }
 
 /// Reads a case.
-pub fn read(path: &Path) -> Result<LoadedConfig, Problems> {
+pub(crate) fn read(path: &Path) -> Result<LoadedConfig, Problems> {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.file_name().unwrap().to_str().unwrap();
     parse(&text, name, Path::new(CASES), &env)
 }
 
 /// Every case.
-pub fn all() -> Vec<PathBuf> {
+pub(crate) fn all() -> Vec<PathBuf> {
     let files = std::fs::read_dir(CASES).unwrap().map(|entry| entry.unwrap().path());
     let mut cases: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
     cases.sort();

@@ -187,7 +187,7 @@ mod tests {
         let spec = SourceSpec { route: "r".into(), source: "jobs".into(), kind: "queue".into(), workers: 1 };
         let mut source = store.queue_source(spec, "jobs").unwrap();
         // If the writer has given up waiting, the assertion below says so.
-        let other = async { drop(free.send(())) };
+        let other = async { free.send(()).unwrap_or_default() };
         let (lane, ()) = tokio::join!(source.next_lane(), other);
         assert_eq!(was_freed.await.unwrap(), Ok(true), "the other task ran while the queue was being opened");
         assert!(lane.unwrap().is_some());

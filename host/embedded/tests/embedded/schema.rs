@@ -8,11 +8,11 @@ use esclusa_flow::item::{Guard, Item, Value};
 use esclusa_flow::settings::{KeySchema, TableSchema};
 use std::time::Duration;
 
-pub fn key(partition: &str, sort: Option<&str>) -> KeySchema {
+pub(super) fn key(partition: &str, sort: Option<&str>) -> KeySchema {
     KeySchema { partition: partition.to_owned(), sort: sort.map(str::to_owned) }
 }
 
-pub fn schema() -> StoreSchema {
+pub(super) fn schema() -> StoreSchema {
     let mut schema = StoreSchema::default();
     let indexes = [("by-color".to_owned(), key("color", Some("n")))].into();
     schema.tables.insert(
@@ -32,27 +32,27 @@ pub fn schema() -> StoreSchema {
     schema
 }
 
-pub fn spec(route: &str) -> SourceSpec {
+pub(super) fn spec(route: &str) -> SourceSpec {
     SourceSpec { route: route.into(), source: "src".into(), kind: "stream".into(), workers: 1 }
 }
 
-pub fn text(value: &str) -> Value {
+pub(super) fn text(value: &str) -> Value {
     Value::Text(value.to_owned())
 }
 
-pub fn number(value: impl ToString) -> Value {
+pub(super) fn number(value: impl ToString) -> Value {
     Value::Number(value.to_string())
 }
 
-pub fn item<const N: usize>(attributes: [(&str, Value); N]) -> Item {
+pub(super) fn item<const N: usize>(attributes: [(&str, Value); N]) -> Item {
     attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-pub fn put(table: &str, item: Item, guard: Option<Guard>) -> Action {
+pub(super) fn put(table: &str, item: Item, guard: Option<Guard>) -> Action {
     Action::Put(PutItem { table: table.to_owned(), item, guard })
 }
 
-pub fn commit(actions: Vec<Action>) -> Commit {
+pub(super) fn commit(actions: Vec<Action>) -> Commit {
     Commit {
         route: "r".into(),
         source: "src".into(),

@@ -9,7 +9,7 @@ use esclusa_flow::settings::Start;
 use esclusa_flow::source::{Limit, Pull};
 use std::time::Duration;
 
-pub const LIMIT: Limit = Limit { events: 100, bytes: 1 << 20, window: Duration::ZERO };
+pub(super) const LIMIT: Limit = Limit { events: 100, bytes: 1 << 20, window: Duration::ZERO };
 
 #[tokio::test]
 async fn what_was_committed_is_there_after_reopening() {

@@ -11,11 +11,11 @@ use esclusa_flow::source::{Lane, Limit, Pull, Source};
 use std::path::Path;
 use std::time::Duration;
 
-pub async fn lane(mut source: impl Source) -> Box<dyn Lane> {
+pub(super) async fn lane(mut source: impl Source) -> Box<dyn Lane> {
     source.next_lane().await.unwrap().unwrap()
 }
 
-pub async fn batch(lane: &mut dyn Lane) -> Batch {
+pub(super) async fn batch(lane: &mut dyn Lane) -> Batch {
     loop {
         match lane.pull(LIMIT).await.unwrap() {
             Pull::Batch(batch) => return batch,
@@ -25,17 +25,17 @@ pub async fn batch(lane: &mut dyn Lane) -> Batch {
     }
 }
 
-pub fn lines(batch: &Batch) -> Vec<Vec<u8>> {
+pub(super) fn lines(batch: &Batch) -> Vec<Vec<u8>> {
     batch.columns.iter().map(|event| event.data().to_vec()).collect()
 }
 
-pub async fn settle(store: &Store, batch: &Batch, count: usize) {
+pub(super) async fn settle(store: &Store, batch: &Batch, count: usize) {
     let progress = Progress::Position { from: batch.previous.clone(), to: batch.claims[count - 1].token().clone() };
     let lane = batch.origin.lane.clone();
     store.commit(Commit { lane, progress, ..commit(vec![]) }).await.unwrap();
 }
 
-pub fn open(dir: &tempfile::TempDir) -> Store {
+pub(super) fn open(dir: &tempfile::TempDir) -> Store {
     Store::open(dir.path().join("store"), schema()).unwrap()
 }
 
@@ -93,7 +93,7 @@ async fn a_replaced_file_is_read_again_from_its_start() {
     settle(&store, &pulled, 1).await;
 }
 
-pub fn append(path: &Path, text: &str) {
+pub(super) fn append(path: &Path, text: &str) {
     let file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
     std::io::Write::write_all(&mut { file }, text.as_bytes()).unwrap();
 }

@@ -4,7 +4,7 @@ use super::router::Router;
 use serde_json::{Value, json};
 use std::process::Output;
 
-pub const ORDERS: &str = r#"
+pub(crate) const ORDERS: &str = r#"
 version = 1
 [admin]
 listen = "127.0.0.1:0"
@@ -40,7 +40,7 @@ tables = ["jobs"]
 config = { table = "jobs", key = { id = "{id}" } }
 "#;
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

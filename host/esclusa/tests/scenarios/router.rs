@@ -9,29 +9,29 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory with a routes.toml, and the router that runs on it, if one does.
-pub struct Router {
+pub(crate) struct Router {
     pub dir: tempfile::TempDir,
     child: Option<Child>,
 }
 
 impl Router {
     /// Writes `routes` as routes.toml into a new directory. `PLUGINS` in it becomes the directory of the plugins.
-    pub fn new(routes: &str) -> Self {
+    pub(crate) fn new(routes: &str) -> Self {
         let router = Router { dir: tempfile::tempdir().unwrap(), child: None };
         router.configure(routes);
         router
     }
 
     /// Replaces routes.toml.
-    pub fn configure(&self, routes: &str) {
+    pub(crate) fn configure(&self, routes: &str) {
         std::fs::write(self.path("routes.toml"), routes.replace("PLUGINS", &plugins().display().to_string())).unwrap();
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), content).unwrap();
     }
 
@@ -42,24 +42,24 @@ impl Router {
     }
 
     /// Runs a command to its end.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Runs a command that must succeed; gives its standard output.
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Starts `esclusa run` with further arguments, and does not wait.
-    pub fn spawn(&mut self, args: &[&str]) {
+    pub(crate) fn spawn(&mut self, args: &[&str]) {
         self.launch(&[&["run"], args].concat(), &[]);
     }
 
     /// Starts a command with variables in its environment, and does not wait.
-    pub fn launch(&mut self, args: &[&str], variables: &[(&str, &str)]) {
+    pub(crate) fn launch(&mut self, args: &[&str], variables: &[(&str, &str)]) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let out = std::fs::OpenOptions::new().create(true).append(true).open(self.path("out")).unwrap();
         let mut command = self.command(args);
@@ -68,7 +68,7 @@ impl Router {
     }
 
     /// Starts a command from a shell script, as `"$0" "$@"` of it, and does not wait.
-    pub fn wrap(&mut self, script: &str, args: &[&str]) {
+    pub(crate) fn wrap(&mut self, script: &str, args: &[&str]) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let bare = self.command(&[]);
         let mut command = Command::new("sh");
@@ -78,13 +78,13 @@ impl Router {
     }
 
     /// Starts `esclusa run` and waits until it is ready.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.spawn(&[]);
         self.until("the router is ready", |router| router.get("/readyz").is_some());
     }
 
     /// Waits until something holds.
-    pub fn until(&mut self, what: &str, holds: impl Fn(&Router) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&Router) -> bool) {
         let began = Instant::now();
         while !holds(self) {
             if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().unwrap()) {
@@ -96,7 +96,7 @@ impl Router {
     }
 
     /// Waits until the router ends by itself; gives its exit code.
-    pub fn wait(&mut self) -> i32 {
+    pub(crate) fn wait(&mut self) -> i32 {
         let mut child = self.child.take().unwrap();
         let began = Instant::now();
         loop {
@@ -112,19 +112,19 @@ impl Router {
     }
 
     /// Ends the router with a signal; gives its exit code (-1: killed).
-    pub fn signal(&mut self, signal: &str) -> i32 {
+    pub(crate) fn signal(&mut self, signal: &str) -> i32 {
         self.send_signal(signal);
         self.wait()
     }
 
     /// Sends a signal and does not wait.
-    pub fn send_signal(&mut self, signal: &str) {
+    pub(crate) fn send_signal(&mut self, signal: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     }
 
     /// Processes that the router has started and that have not ended.
-    pub fn children(&self) -> Vec<String> {
+    pub(crate) fn children(&self) -> Vec<String> {
         let router = self.child.as_ref().unwrap().id().to_string();
         let of = |pid: String| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -137,23 +137,23 @@ impl Router {
     }
 
     /// True while the router runs.
-    pub fn alive(&mut self) -> bool {
+    pub(crate) fn alive(&mut self) -> bool {
         self.child.as_mut().is_some_and(|c| c.try_wait().unwrap().is_none())
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
     /// The address of the running router's API.
-    pub fn address(&self) -> Option<String> {
+    pub(crate) fn address(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.path("data/router.json")).ok()?;
         let json: Value = serde_json::from_str(&text).ok()?;
         Some(json.get("admin")?.as_str()?.to_owned())
     }
 
     /// GETs from the API; `None` if the answer is not a success.
-    pub fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
         let (status, body) = self.request("GET", path, &[], b"")?;
         if status != 200 {
             return None;
@@ -162,7 +162,13 @@ impl Router {
     }
 
     /// A request to the API; gives status and body.
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<(u16, Vec<u8>)> {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<(u16, Vec<u8>)> {
         use std::io::{Read, Write};
         let address = self.address()?;
         let mut stream = std::net::TcpStream::connect(&address).ok()?;
@@ -187,7 +193,7 @@ impl Router {
     }
 
     /// GETs from the API with another `Host`; gives the status.
-    pub fn request_as(&self, host: &str, path: &str) -> Option<u16> {
+    pub(crate) fn request_as(&self, host: &str, path: &str) -> Option<u16> {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(self.address()?).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -198,13 +204,13 @@ impl Router {
     }
 
     /// The status of a route.
-    pub fn route(&self, name: &str) -> Option<Value> {
+    pub(crate) fn route(&self, name: &str) -> Option<Value> {
         let status = self.get("/api/v1/status")?;
         status.get("routes")?.as_array()?.iter().find(|r| r["name"] == name).cloned()
     }
 
     /// Runs a command of examples/aws.py on a configuration.
-    pub fn aws(&self, routes: &str, arguments: &[&str]) -> String {
+    pub(crate) fn aws(&self, routes: &str, arguments: &[&str]) -> String {
         self.write("there.toml", routes);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("examples/aws.py");
         let mut command = Command::new(python());
@@ -215,7 +221,7 @@ impl Router {
     }
 
     /// All items of a table.
-    pub fn scan(&self, table: &str) -> Vec<Value> {
+    pub(crate) fn scan(&self, table: &str) -> Vec<Value> {
         let text = self.ok(&["table", "scan", table]);
         text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
     }
@@ -246,14 +252,14 @@ fn dechunk(mut body: &[u8]) -> Vec<u8> {
 }
 
 /// The directory of the built plugins.
-pub fn plugins() -> PathBuf {
+pub(crate) fn plugins() -> PathBuf {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("plugins");
     assert!(directory.join("etl.wasm").exists(), "build the plugins first: make plugins");
     directory
 }
 
 /// The directory of the guests that only tests use.
-pub fn guests() -> PathBuf {
+pub(crate) fn guests() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("target/guests");
     let directory = std::env::var_os("ESCLUSA_GUESTS").map_or(built, PathBuf::from);
     assert!(directory.join("hostile.wasm").exists(), "build the guests first: scripts/guests.sh");
@@ -261,20 +267,20 @@ pub fn guests() -> PathBuf {
 }
 
 /// The Python with the packages of `scripts/python.sh`.
-pub fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("target/venv/bin/python");
     assert!(python.exists(), "set up Python first: scripts/python.sh");
     python
 }
 
 /// The endpoint of a local server for an AWS service.
-pub fn server(service: &str) -> String {
+pub(crate) fn server(service: &str) -> String {
     let name = format!("AWS_ENDPOINT_URL_{service}");
     std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by scripts/servers.sh run"))
 }
 
 /// A plugin's bytes with a custom section added: another digest, the same behaviour.
-pub fn variant(plugin: &str, tag: &str) -> Vec<u8> {
+pub(crate) fn variant(plugin: &str, tag: &str) -> Vec<u8> {
     let mut bytes = std::fs::read(plugins().join(plugin)).unwrap();
     bytes.push(0);
     bytes.push(u8::try_from(tag.len() + 1).unwrap());

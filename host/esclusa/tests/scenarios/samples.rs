@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Orders as JSON lines: generated, some with negative quantity; and the real ones, if there are any.
-pub fn orders() -> Vec<(&'static str, String)> {
+pub(crate) fn orders() -> Vec<(&'static str, String)> {
     let mut random = 7u64;
     let mut next = move |below: u64| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -31,7 +31,7 @@ pub fn orders() -> Vec<(&'static str, String)> {
 }
 
 /// Web requests as JSON lines.
-pub fn requests() -> Vec<(&'static str, String)> {
+pub(crate) fn requests() -> Vec<(&'static str, String)> {
     let lines: String = (0..2500)
         .map(|i| {
             json!({
@@ -54,7 +54,7 @@ fn real(name: &str) -> Option<String> {
 }
 
 /// Sum of quantities and number of orders by day and item, computed without the router.
-pub fn totals(orders: &str) -> BTreeMap<(String, String), (i64, i64)> {
+pub(crate) fn totals(orders: &str) -> BTreeMap<(String, String), (i64, i64)> {
     let mut totals = BTreeMap::new();
     for line in orders.lines() {
         let order: Value = serde_json::from_str(line).unwrap();
@@ -67,7 +67,7 @@ pub fn totals(orders: &str) -> BTreeMap<(String, String), (i64, i64)> {
 }
 
 /// The same from the items of the table `totals`.
-pub fn totals_in(items: &[Value]) -> BTreeMap<(String, String), (i64, i64)> {
+pub(crate) fn totals_in(items: &[Value]) -> BTreeMap<(String, String), (i64, i64)> {
     let text = |v: &Value| v.as_str().unwrap().to_owned();
     let total = |item: &Value| (item["quantity"].as_i64().unwrap(), item["orders"].as_i64().unwrap());
     items.iter().map(|item| ((text(&item["order_date"]), text(&item["item_number"])), total(item))).collect()

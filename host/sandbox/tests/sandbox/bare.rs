@@ -5,7 +5,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// The parts of a guest. The defaults make a guest that does nothing, correctly.
-pub struct Core {
+pub(crate) struct Core {
     /// WIT of further packages, which the world can import.
     pub packages: Vec<&'static str>,
     /// Lines of the world, such as imports.
@@ -30,7 +30,7 @@ pub struct Core {
 }
 
 /// Address of zeros: an empty and valid answer of each function.
-pub const ZEROS: &str = "(i32.const 1024)";
+pub(crate) const ZEROS: &str = "(i32.const 1024)";
 
 /// Allocates by counting upwards, growing the memory; never frees.
 const BUMP: &str = "
@@ -61,18 +61,18 @@ impl Default for Core {
 
 impl Core {
     /// A guest whose `handle` has this body.
-    pub fn handling(handle: &str) -> Core {
+    pub(crate) fn handling(handle: &str) -> Core {
         Core { handle: handle.to_owned(), ..Core::default() }
     }
 
     /// A guest whose `handle` answers with these bytes (escaped as in WebAssembly text).
-    pub fn answering(answer: &str) -> Core {
+    pub(crate) fn answering(answer: &str) -> Core {
         let data = format!("(data (i32.const 2048) \"{answer}\")");
         Core { handle: "(i32.const 2048)".to_owned(), module: data, ..Core::default() }
     }
 
     /// The core module as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Core { module, realloc, describe, init, handle, post, memory, .. } = self;
         format!(
             r#"(module
@@ -88,7 +88,7 @@ impl Core {
     }
 
     /// The component.
-    pub fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).expect("the text parses");
         module.extend_from_slice(&self.custom);
         self.embed(&mut module);
@@ -96,7 +96,7 @@ impl Core {
     }
 
     /// Embeds the world that the module belongs to.
-    pub fn embed(&self, module: &mut Vec<u8>) {
+    pub(crate) fn embed(&self, module: &mut Vec<u8>) {
         let mut resolve = Resolve::default();
         resolve.push_dir("../../wit").expect("the contract parses");
         for package in &self.packages {

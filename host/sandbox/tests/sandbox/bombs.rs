@@ -3,7 +3,7 @@
 use crate::bare::Core;
 
 /// A text that every refusal of these contains.
-pub const SAYS: &str = "values alive at branches";
+pub(crate) const SAYS: &str = "values alive at branches";
 
 fn repeated(count: usize, text: impl Fn(usize) -> String) -> String {
     (0..count).map(text).collect()
@@ -14,7 +14,7 @@ fn guest(module: String) -> Vec<u8> {
 }
 
 /// A function with so many locals, which are used in so many loops.
-pub fn locals_and_loops(locals: usize, loops: usize) -> String {
+pub(crate) fn locals_and_loops(locals: usize, loops: usize) -> String {
     let uses = repeated(locals, |n| format!("(local.set {n} (i32.add (local.get {n}) (i32.const 1)))"));
     format!(
         "(func (local {}) {} {} {} {uses})",
@@ -26,7 +26,7 @@ pub fn locals_and_loops(locals: usize, loops: usize) -> String {
 }
 
 /// Files that the scan refuses, by name.
-pub fn refused() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn refused() -> Vec<(&'static str, Vec<u8>)> {
     let types = format!("(type $wide (func (param {0}) (result {0})))", "i32 ".repeat(1000));
     let push = "(i32.const 1)".repeat(1000);
     let drop = "drop ".repeat(1000);
@@ -76,13 +76,13 @@ pub fn refused() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// A file that passes the scan and takes a compiler longer than a test may.
-pub fn passed(number: usize) -> Vec<u8> {
+pub(crate) fn passed(number: usize) -> Vec<u8> {
     let salt = format!("(func (result i32) (i32.const {number}))");
     guest(format!("{salt} {}", locals_and_loops(2_400, 650).repeat(20)))
 }
 
 /// An honest guest of 18 MB: so many ordinary functions, with loops, branches, calls and a table of branches each.
-pub fn honest() -> Vec<u8> {
+pub(crate) fn honest() -> Vec<u8> {
     let arithmetic = |n: usize| {
         repeated(60, |m| {
             let (to, from) = ((n + m) % 12 + 1, (n * 7 + m) % 12 + 1);

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The sandbox that most tests share; the guests of one test must not disturb those of another.
-pub fn sandbox() -> Sandbox {
+pub(crate) fn sandbox() -> Sandbox {
     static SHARED: OnceLock<(Sandbox, tempfile::TempDir)> = OnceLock::new();
     let shared = SHARED.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
@@ -25,12 +25,12 @@ pub fn sandbox() -> Sandbox {
 }
 
 /// A sandbox with tight limits for `describe`.
-pub fn sandbox_with(config: SandboxConfig) -> Sandbox {
+pub(crate) fn sandbox_with(config: SandboxConfig) -> Sandbox {
     Sandbox::new(SandboxConfig { instances: config.instances.min(16), describe: tight(), ..config }).unwrap()
 }
 
 /// Limits that hostile guests reach quickly.
-pub fn tight() -> Limits {
+pub(crate) fn tight() -> Limits {
     Limits {
         memory: 16 << 20,
         time: Duration::from_millis(500),
@@ -42,17 +42,17 @@ pub fn tight() -> Limits {
     }
 }
 
-pub fn settings(config: &str, limits: Limits) -> RouteSettings {
+pub(crate) fn settings(config: &str, limits: Limits) -> RouteSettings {
     RouteSettings { route: "test".into(), config: config.to_owned(), limits, instances: Instances::Fresh }
 }
 
 /// The configuration that gives the hostile plugin an order.
-pub fn order(order: &str) -> String {
+pub(crate) fn order(order: &str) -> String {
     format!("{{\"do\": \"{order}\"}}")
 }
 
 /// The hostile plugin, which is built before the tests.
-pub fn hostile() -> Vec<u8> {
+pub(crate) fn hostile() -> Vec<u8> {
     let built = std::env::var_os("ESCLUSA_GUESTS").map_or_else(|| PathBuf::from("../../target/guests"), PathBuf::from);
     let path = built.join("hostile.wasm");
     std::fs::read(&path).unwrap_or_else(|error| {
@@ -60,23 +60,23 @@ pub fn hostile() -> Vec<u8> {
     })
 }
 
-pub async fn load(sandbox: &Sandbox, component: Vec<u8>) -> Result<CompiledPlugin, LoadError> {
+pub(crate) async fn load(sandbox: &Sandbox, component: Vec<u8>) -> Result<CompiledPlugin, LoadError> {
     sandbox.load_bytes("guest.wasm", component).await
 }
 
 /// Loads and configures with tight limits.
-pub async fn configured(sandbox: &Sandbox, component: Vec<u8>) -> ConfiguredPlugin {
+pub(crate) async fn configured(sandbox: &Sandbox, component: Vec<u8>) -> ConfiguredPlugin {
     let loaded = load(sandbox, component).await.expect("it loads");
     loaded.configure(settings("{}", tight())).await.expect("it takes its configuration")
 }
 
 /// The hostile plugin with an order and limits.
-pub async fn ordered(what: &str, limits: Limits) -> ConfiguredPlugin {
+pub(crate) async fn ordered(what: &str, limits: Limits) -> ConfiguredPlugin {
     let loaded = load(&sandbox(), hostile()).await.expect("it loads");
     loaded.configure(settings(&order(what), limits)).await.expect("it takes its configuration")
 }
 
-pub fn origin() -> BatchOrigin {
+pub(crate) fn origin() -> BatchOrigin {
     BatchOrigin {
         route: "test".into(),
         source: "events".into(),
@@ -87,7 +87,7 @@ pub fn origin() -> BatchOrigin {
 }
 
 /// So many events with ids, keys, data and an attribute.
-pub fn events(count: usize) -> Arc<Columns> {
+pub(crate) fn events(count: usize) -> Arc<Columns> {
     let mut columns = Columns::default();
     for i in 0..count {
         let (id, data) = (format!("id-{i}"), format!("{{\"n\":{i}}}"));
@@ -104,12 +104,12 @@ pub fn events(count: usize) -> Arc<Columns> {
     columns.into()
 }
 
-pub async fn call(plugin: &ConfiguredPlugin, count: usize) -> Result<CallOutput, CallError> {
+pub(crate) async fn call(plugin: &ConfiguredPlugin, count: usize) -> Result<CallOutput, CallError> {
     plugin.call(&origin(), &events(count), Arc::new(NoReads)).await
 }
 
 /// The failure of a call that has to fail by the plugin's fault.
-pub async fn failure(plugin: &ConfiguredPlugin) -> CallFailure {
+pub(crate) async fn failure(plugin: &ConfiguredPlugin) -> CallFailure {
     match call(plugin, 3).await {
         Err(CallError::Failed(failure)) => *failure,
         other => panic!("expected a failure, got {other:?}"),
@@ -117,7 +117,7 @@ pub async fn failure(plugin: &ConfiguredPlugin) -> CallFailure {
 }
 
 /// The texts of the messages that an output sends.
-pub fn sent(output: &CallOutput) -> Vec<String> {
+pub(crate) fn sent(output: &CallOutput) -> Vec<String> {
     let text = |action: &Action| match action {
         Action::Send(send) => String::from_utf8(send.data.clone()).unwrap(),
         other => panic!("expected a message, got {other:?}"),
@@ -126,7 +126,7 @@ pub fn sent(output: &CallOutput) -> Vec<String> {
 }
 
 /// Reads that find nothing.
-pub struct NoReads;
+pub(crate) struct NoReads;
 
 impl Reads for NoReads {
     fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {

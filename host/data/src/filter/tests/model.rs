@@ -8,7 +8,7 @@ use proptest::sample::select;
 mod naive {
     use serde_json::Value;
 
-    pub fn object(pattern: &Value, value: Option<&Value>) -> bool {
+    pub(super) fn object(pattern: &Value, value: Option<&Value>) -> bool {
         if let Some(Value::Array(elements)) = value
             && !elements.is_empty()
         {

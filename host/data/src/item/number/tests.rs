@@ -12,9 +12,9 @@ mod model {
 
     /// Sign and magnitude, least significant digit first, in units of 10^-170.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct Big(pub bool, pub Vec<u8>);
+    pub(super) struct Big(pub bool, pub Vec<u8>);
 
-    pub fn new(negative: bool, digits: &[u8], last: i64) -> Big {
+    pub(super) fn new(negative: bool, digits: &[u8], last: i64) -> Big {
         let mut magnitude = vec![0; WIDTH];
         for (i, digit) in digits.iter().rev().enumerate() {
             magnitude[(last + POINT) as usize + i] = *digit;
@@ -27,7 +27,7 @@ mod model {
         Big(big.0 && !zero, big.1)
     }
 
-    pub fn add(a: &Big, b: &Big) -> Big {
+    pub(super) fn add(a: &Big, b: &Big) -> Big {
         if a.0 == b.0 {
             let mut carry = 0;
             let sum = a.1.iter().zip(&b.1).map(|(x, y)| {
@@ -51,7 +51,7 @@ mod model {
         a.1.iter().rev().cmp(b.1.iter().rev())
     }
 
-    pub fn compare(a: &Big, b: &Big) -> Ordering {
+    pub(super) fn compare(a: &Big, b: &Big) -> Ordering {
         match (a.0, b.0) {
             (false, false) => magnitude(a, b),
             (true, true) => magnitude(b, a),
@@ -66,7 +66,7 @@ mod model {
     }
 
     /// The canonical text, or nothing if it cannot be stored.
-    pub fn text(big: &Big) -> Option<String> {
+    pub(super) fn text(big: &Big) -> Option<String> {
         let Some(top) = big.1.iter().rposition(|d| *d != 0) else { return Some("0".to_owned()) };
         let last = big.1.iter().position(|d| *d != 0).unwrap();
         let power = top as i64 - POINT;
