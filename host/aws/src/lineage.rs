@@ -1,6 +1,6 @@
 //! Lineage of shards: which get a lease, at which position each starts, and which may be read now. Pure.
 //!
-//! A child is read only when all its parents are at their end (reliability K1, K2, D7). The start of the settings is
+//! In an ordered source a child is read only when all its parents are at their end (reliability K1, K2, D7). The start of the settings is
 //! for shards that exist at the first start of the group; a descendant of a known shard starts at its oldest record
 //! (K3).
 
@@ -86,7 +86,7 @@ pub(crate) fn missing<'a>(listed: &'a [Shard], known: &KnownShards, start: Start
     found
 }
 
-/// True if a shard with these parents may be read: each is finished, or nothing that concerns the group.
+/// True if a shard with these parents may be read: the group has finished each parent, or never had it.
 #[must_use]
 pub(crate) fn may_start(parents: &[String], known: &KnownShards) -> bool {
     parents.iter().all(|parent| known.get(parent) != Some(&false))

@@ -83,7 +83,7 @@ pub(crate) fn evaluate(
     Ok(Committed { skipped, outbox })
 }
 
-/// Tries the writes to tables, which are all that a stored item can refuse. The caller rolls `tx` back.
+/// Tries only the table writes: nothing else depends on stored items. The caller rolls `tx` back.
 pub(crate) fn check(
     prepared: PreparedCommit,
     shared: &SharedCatalog,
@@ -117,7 +117,7 @@ fn write_tables(
     Ok((skipped, changed))
 }
 
-/// Checks the receipts and keeps their messages in flight: the last step that can be refused.
+/// Checks the receipts and holds their messages. After this nothing is refused.
 fn begin(settlement: Option<&mut ReceiptSettlement>) -> Result<(), Fault> {
     settlement.map_or(Ok(()), ReceiptSettlement::begin)
 }

@@ -77,7 +77,8 @@ impl RouteLane<'_> {
         Ok(disk.space(Space::State).get(self.memo_key()).map_err(|e| read_fault(&e))?.map(|bytes| bytes.to_vec()))
     }
 
-    /// Fails with [`Fault::LeaseLost`] if the committed position is not `from`: another worker has moved it.
+    /// Fails with [`Fault::LeaseLost`] if the committed position is not `from`: another task, or another process before this
+    /// one, has committed for the lane.
     pub(crate) fn check(&self, from: Option<&Token>, tx: &mut Transaction<'_>) -> Result<(), Fault> {
         let stored = tx.get(Space::State, &self.position_key())?.map(|bytes| read_token(&bytes)).transpose()?;
         if stored.as_ref() == from {

@@ -2,8 +2,7 @@
 //! them all. After a failed write it writes nothing more: only opening the store again shows which bytes the disk
 //! took.
 //!
-//! Jobs run in their order, except that one of a route whose commits are heavy waits for the light ones of the others: see
-//! [`job_queue`].
+//! Jobs run in order, but a heavy route's job lets the waiting light jobs go first: see [`job_queue`].
 
 mod job_queue;
 
@@ -22,8 +21,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
-/// Unflushed bytes from which on a flush pays: an idle router does not keep them in memory, and the next start does
-/// not read them from the journal again.
+/// The writer flushes only if at least this many bytes are unflushed. Then an idle router does not keep them in memory, and the
+/// next start does not read them from the journal again.
 const WORTH_FLUSHING: usize = 1 << 20;
 /// How long nothing is written before memory is flushed.
 const QUIET: Duration = Duration::from_secs(5);
@@ -89,7 +88,7 @@ impl Writer {
         Ok(Writer { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Has `work` run in the next group and calls `reply` once that is durable.
+    /// Queues `work` for one of the next groups, and calls `reply` when `demand` holds for it.
     pub(crate) fn submit<T, E>(
         &self,
         bytes: usize,
@@ -227,8 +226,8 @@ impl Unflushed {
         self.last = clock::monotonic();
     }
 
-    /// Begins a flush if there is enough to flush; true if it did. Not on a full disk: the memtables are in the
-    /// journal too, and a flush that fails would end all writing.
+    /// Begins a flush if there is enough to flush; true if it did. Does nothing if the disk is nearly full: the journal already
+    /// has these bytes, and the database takes no more writes after a flush that failed.
     fn flush(&mut self, disk: &Disk, reserve: u64) -> bool {
         let room = || disk.available().is_ok_and(|free| free >= reserve.saturating_add(self.bytes as u64));
         let worth = self.bytes >= WORTH_FLUSHING && room();

@@ -6,8 +6,8 @@
 //! called and committed together. A failing part waits, is bisected, or its events are given up or released. Plugins are
 //! pure, so a call can be made again at no harm: no output survives a failure.
 
-mod bisect;
 mod drive;
+mod failure;
 
 pub use drive::{NotCommitted, Steps, drive};
 
@@ -18,7 +18,7 @@ use crate::index::{CallIndex, EventIndex};
 use crate::retry::RetryPolicy;
 use crate::timestamp::Timestamp;
 use crate::verdict::{Reason, Verdict};
-use bisect::BatchPart;
+use failure::BatchPart;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -51,12 +51,12 @@ pub enum Step {
 pub struct Settlement {
     /// The events of the call whose output is committed; empty if no call was needed.
     pub called: Vec<EventIndex>,
-    /// Index and verdict, ascending. In an ordered lane this is the next contiguous piece.
+    /// Index and verdict, ascending. In an ordered lane the events follow the last committed ones without a gap.
     pub verdicts: Vec<(EventIndex, Verdict)>,
 }
 
 impl Settlement {
-    /// True if an effect of the call's output is to be carried out: the batch as a whole caused it, or an event that is done.
+    /// True if the commit carries out an effect of the call's output: if the whole batch caused it, or an event that is done.
     /// `cause` is the event's place in the call.
     #[must_use]
     pub fn keeps(&self, cause: Option<CallIndex>) -> bool {
@@ -85,8 +85,8 @@ impl Settlement {
         self.verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Released(_))).count()
     }
 
-    /// The events whose dedup records an engine found. `records` are indexes into [`crate::engine::Commit::dedup`], which is
-    /// in the order of [`Settlement::done`].
+    /// The events that an earlier commit has done already. `records` are the places of their dedup records in
+    /// [`crate::engine::Commit::dedup`], which is in the order of [`Settlement::done`].
     #[must_use]
     pub fn done_before(&self, records: &[usize]) -> Vec<CallIndex> {
         let done: Vec<CallIndex> = self.done().collect();
@@ -152,8 +152,8 @@ impl Delivery {
         }
     }
 
-    /// Begins with several parts, each called and committed by itself: `starts` are the first events of all but the first
-    /// part, ascending.
+    /// Begins with several parts, each called and committed by itself. `starts`: the events at which a new part begins,
+    /// ascending.
     #[must_use]
     pub fn split_before(mut self, starts: &[EventIndex]) -> Self {
         for start in starts {
@@ -236,10 +236,10 @@ impl Delivery {
             Err(CallError::Halt(reason)) => self.halted = Some(reason),
             Err(CallError::Host(fault)) => self.stalled(&fault, now),
             Err(CallError::Retry(reason)) => {
-                self.fail(&Reason::new("retries-exhausted", reason), bisect::Cause::Asked, now.monotonic);
+                self.fail(&Reason::new("retries-exhausted", reason), failure::Cause::Asked, now.monotonic);
             }
             Err(CallError::Failed(failure)) => {
-                let cause = if failure.fated { bisect::Cause::Fated } else { bisect::Cause::Failed };
+                let cause = if failure.fated { failure::Cause::Fated } else { failure::Cause::Failed };
                 let CallFailure { kind, message, backtrace, logs, .. } = *failure;
                 let reason = Reason { code: kind.code().to_owned(), message, backtrace, logs };
                 self.fail(&reason, cause, now.monotonic);
@@ -247,8 +247,8 @@ impl Delivery {
         }
     }
 
-    /// The output of the call whose settlement is to be committed. Taken once: after a commit that did not happen the events
-    /// are called again.
+    /// The output of the call whose settlement is to be committed. It can be taken once: if the commit fails, the
+    /// delivery calls the events again and gets a new output.
     fn take_output(&mut self) -> CallOutput {
         std::mem::take(&mut self.output)
     }

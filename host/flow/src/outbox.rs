@@ -71,12 +71,13 @@ pub struct Outbox {
 pub struct RetryWait {
     /// The number of the wait: failed tries so far, less one, of the message that has most.
     pub round: u32,
-    /// The least wait that an output asked for.
+    /// The longest wait that an output asked for.
     pub least: Duration,
 }
 
 impl RetryWait {
-    /// The wait. An output that asks for more than the longest wait does not get it.
+    /// The wait of all messages of the outbox. An output that asks for more than the longest wait of `backoff` does not get
+    /// it: messages for other outputs wait as well.
     #[must_use]
     pub fn wait(self, backoff: &Backoff, seed: u64) -> Duration {
         backoff.wait(self.round, seed).max(self.least.min(backoff.max))

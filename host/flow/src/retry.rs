@@ -9,7 +9,8 @@ pub struct RetryPolicy {
     pub max_retry_attempts: Option<u32>,
     /// Events older than this are given up without a call; `None`: at no age.
     pub max_record_age: Option<Duration>,
-    /// Bisect a failing batch to find the event that fails; this uses up no retries.
+    /// Bisect a batch whose call fails, to find the event that fails; this uses up no retries. A batch that conflicts, or is
+    /// too large to commit, is bisected in any case.
     pub bisect: bool,
     /// Release a failing event to its queue instead of holding it here. Its attempts are the queue's receives.
     pub release: bool,

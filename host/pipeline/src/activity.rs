@@ -55,7 +55,7 @@ impl Activity {
             if stale && !busy {
                 self.nudge.notify_waiters();
             }
-            // A lane that becomes busy or idle wakes this; the tick covers commits that no lane is interested in.
+            // A lane that becomes busy or idle wakes this. The time-out is for commits that wake no lane.
             let _ = tokio::time::timeout(std::time::Duration::from_millis(20), changed).await;
         }
     }

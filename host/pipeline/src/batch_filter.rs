@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
-/// Code of an event whose filter takes too long.
+/// Code of an event whose filter takes too many steps.
 pub(crate) const CODE: &str = "limit.filter";
 
 /// Most bytes of a batch that is filtered on the lane's own thread.
@@ -24,7 +24,7 @@ const AT_ONCE: u64 = 256 * 1024;
 static RUNNING: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
 
-/// The events that the plugin does not get, ascending: filtered, or given up because the filter takes too long.
+/// The events that the plugin does not get, ascending: filtered, or given up because the filter takes too many steps.
 pub type FilterVerdicts = Vec<(EventIndex, Verdict)>;
 
 /// A filter at work on a batch. Dropping it ends the work.

@@ -27,7 +27,7 @@ impl Budget {
         Budget { permits: Arc::new(Semaphore::new(total as usize)), total }
     }
 
-    /// Waits until `bytes` are free, at most the whole budget, and takes them. Cancel-safe.
+    /// Waits until `bytes` are free and takes them; more than the whole budget count as the whole. Cancel-safe.
     pub async fn take(&self, bytes: usize) -> Option<BytesPermit> {
         self.permits.clone().acquire_many_owned(self.permits_for(bytes)).await.ok().map(BytesPermit)
     }

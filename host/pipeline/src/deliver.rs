@@ -81,8 +81,8 @@ impl<'a> BatchDelivery<'a> {
         BatchDelivery { delivery, filtering, work }
     }
 
-    /// Delivers the batch. `lane` keeps its events from other workers meanwhile, and gets their verdicts after each commit; a lane
-    /// that runs ahead needs neither.
+    /// Delivers the batch. `lane` keeps its events from other workers meanwhile, and gets their verdicts after each commit.
+    /// `None` for a lane that runs ahead.
     pub(crate) async fn run(&mut self, mut lane: Option<&mut (dyn Lane + '_)>) -> DeliveryEnd {
         let (route, mode) = (self.work.route, self.work.route.watch());
         tokio::select! {
@@ -141,7 +141,7 @@ impl BatchInWork<'_> {
 
     /// Gives the lane the verdicts of its settled events, with the plugin's replies.
     fn report_settled(&self, lane: &mut dyn Lane, settlement: &Settlement, replies: &[Reply]) {
-        // If an event has several replies the first one counts: in this order it is inserted last.
+        // Reversed, so that the first reply to an event overwrites the later ones.
         let by_event: BTreeMap<usize, &Reply> = replies.iter().rev().map(|reply| (reply.event.at(), reply)).collect();
         let reply = |event: EventIndex| by_event.get(&settlement.called.binary_search(&event).ok()?).copied();
         let settled: Vec<Settled<'_>> = settlement
@@ -196,7 +196,7 @@ impl BatchInWork<'_> {
     }
 }
 
-/// The steps of a lane's delivery. During each step the lane keeps the batch from other workers.
+/// The steps of a lane's delivery. During each step the lane keeps the batch from other workers, unless it runs ahead.
 struct LaneSteps<'w, 'a, 'l, 'd> {
     work: &'w mut BatchInWork<'a>,
     lane: Option<&'l mut (dyn Lane + 'd)>,
@@ -254,8 +254,8 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
     ) -> Result<Result<(), NotCommitted>, DeliveryEnd> {
         let (work, lane) = (&mut *self.work, &mut self.lane);
         let route = work.route;
-        // A batch may take several commits, and a plugin that answers at once leaves no other moment to notice the stop. Once a
-        // commit is on its way it is awaited: only its answer says whether its messages are to be sent.
+        // A batch may take several commits, and if the plugin answers at once, no other step sees the stop. Once a commit is on
+        // its way it is awaited: only its answer says whether its messages are to be sent.
         if route.mode() == Mode::Stopped {
             return Err(DeliveryEnd::Stopped);
         }
@@ -269,8 +269,8 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
         };
         let PreparedCommit { commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
-        // Taken before the commit: with the commit the message group is free for the next worker, whose messages must wait behind
-        // these. Lanes without a name have no order to keep.
+        // The slot comes first: after the commit another worker may get the message group, and has to send after this one. Lanes
+        // without a name have no order to keep.
         let _slot = if messages.is_empty() || work.batch.origin.lane.is_empty() {
             None
         } else {

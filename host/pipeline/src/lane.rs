@@ -27,7 +27,7 @@ pub(crate) enum LaneEnd {
     Finished,
     /// The route stops.
     Stopped,
-    /// It belongs to another worker now, or the route has to open it again at its committed position.
+    /// Another worker has it, or its position has moved. The route decides whether to open it again.
     Lost,
 }
 
@@ -47,16 +47,16 @@ pub(crate) async fn run(
 ) -> LaneEnd {
     let mut mode = route.watch();
     let seed = route.seed ^ mix_text(lane.id());
-    let (mut faults, mut works, mut ahead) = (0u32, false, None);
+    let (mut faults, mut pulled_before, mut next_batch) = (0u32, false, None);
     loop {
         note_given_up(&route, lane.as_mut());
         if wait_until_running(&mut mode, activity, &context).await != Mode::Running {
             return LaneEnd::Stopped;
         }
-        // Counted before the pull: a commit after it may give this lane an event, which a later count would hide.
+        // Counted before the pull: if it were counted after it, a commit in between could give this lane an event unnoticed.
         activity.busy();
         let commits = (context.commit_count)();
-        let pulled = match ahead.take() {
+        let pulled = match next_batch.take() {
             Some(batch) => Ok(Pulled::Batch(batch)),
             None => tokio::select! {
                 biased;
@@ -65,15 +65,15 @@ pub(crate) async fn run(
                 pulled = pull(&route, &context, lane.as_mut()) => pulled,
             },
         };
-        // Only the first success after failures clears the error: clearing it takes the meter's lock.
-        if pulled.is_ok() && !works {
-            (faults, works) = (0, true);
+        // The error is cleared only after a failure, because clearing takes the meter's lock.
+        if pulled.is_ok() && !pulled_before {
+            (faults, pulled_before) = (0, true);
             route.meter.recovered(PULL);
         }
         match pulled {
             Ok(Pulled::Batch(batch)) => {
                 let (end, next) = deliver(&route, &context, lane.as_mut(), batch).await;
-                ahead = next;
+                next_batch = next;
                 match end {
                     DeliveryEnd::Settled => {}
                     DeliveryEnd::Halted => continue,
@@ -97,7 +97,7 @@ pub(crate) async fn run(
                 report(&route, lane.id(), &fault, faults);
                 // With a seed of the lane's own: lanes that fail together must not all try again at the same instant.
                 pause(route.spec.policy.backoff.wait(faults, seed), &mut mode).await;
-                (faults, works) = (faults.saturating_add(1), false);
+                (faults, pulled_before) = (faults.saturating_add(1), false);
             }
         }
     }
@@ -170,8 +170,8 @@ fn in_flight<'a>(
     InFlight { delivery: BatchDelivery::new(route, context, batch), _bytes: bytes, _concurrency: concurrency }
 }
 
-/// Delivers a batch. If the lane runs ahead, the next batch is pulled and its plugin called meanwhile, so that one
-/// computes while the other is written. The next one is committed after this one, and dropped if this one is not settled.
+/// Delivers a batch. A lane that runs ahead meanwhile pulls the next batch and calls the plugin on it, while the engine writes
+/// this one. The next batch is committed after this one, and dropped if this one is not settled.
 async fn deliver<'a>(
     route: &'a Route,
     context: &'a LaneContext,
@@ -185,23 +185,23 @@ async fn deliver<'a>(
     let end = {
         let run = batch.delivery.run(None);
         // A route that drains or stops pulls no more.
-        let ahead = route.unless_leaving(ahead(route, context, lane, &mut next));
-        tokio::pin!(run, ahead);
+        let run_ahead = route.unless_leaving(pull_and_call_next(route, context, lane, &mut next));
+        tokio::pin!(run, run_ahead);
         tokio::select! {
             biased;
             end = &mut run => {
-                // This batch is settled before the next one's call came back. The call goes on, since it would only be made again.
-                // But a route that changes its mode does not wait for it.
+                // This batch ended first. If it is settled, the next batch's call goes on: cancelling it would only repeat it. But
+                // a route that changes its mode does not wait for it.
                 if end == DeliveryEnd::Settled {
                     let mut mode = route.watch();
                     tokio::select! {
-                        _ = ahead => {}
+                        _ = run_ahead => {}
                         () = changed(&mut mode) => {}
                     }
                 }
                 end
             }
-            _ = &mut ahead => run.await,
+            _ = &mut run_ahead => run.await,
         }
     };
     // The next batch was called on the assumption that this one is settled: if not, it is dropped and comes again after this one.
@@ -210,7 +210,12 @@ async fn deliver<'a>(
 }
 
 /// Pulls the next batch into `next` and makes its first call, as far as the route's limits have room for it now.
-async fn ahead<'a>(route: &'a Route, context: &'a LaneContext, lane: &mut dyn Lane, next: &mut Option<InFlight<'a>>) {
+async fn pull_and_call_next<'a>(
+    route: &'a Route,
+    context: &'a LaneContext,
+    lane: &mut dyn Lane,
+    next: &mut Option<InFlight<'a>>,
+) {
     // Without a wait: this lane's own batch may hold the last permit until it is settled.
     let Ok(concurrency) = route.concurrency.clone().try_acquire_owned() else { return };
     let Some(bytes) = route.budget.try_take(route.spec.batch_bytes) else { return };

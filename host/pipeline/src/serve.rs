@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// First interval for polling `caught_up`. Each poll cancels the request for the next lane, so the interval doubles each time,
-/// until a slow request can finish.
+/// First interval for polling `caught_up`. A poll cancels a running `next_lane`. The interval doubles so that a slow request can
+/// finish in the end.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The code of errors of opening a source, or of getting its lanes.
@@ -64,7 +64,7 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
             // Every lane that exists has a guard of its own now: the route is idle when they are.
             drop(opening.take());
         }
-        // No arm waits after it was chosen: meanwhile no other lane would begin, or end.
+        // An arm must not wait: no lane could begin or end meanwhile. Only the arm for a panic waits, when no lane is left.
         tokio::select! {
             next = source.next_lane(), if more && pause.is_none() => match next {
                 Ok(Some(lane)) => {
@@ -89,7 +89,7 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
                     source.close().await;
                     let Some(again) = route.unless_leaving(reopen(route, open)).await else { return };
                     let Some(recorded) = recorded(route).await else { return };
-                    // Leased or not, the new source gives these lanes: only their recorded messages are sent here.
+                    // Sends only their recorded messages: `true`, because the new source gives these lanes by itself.
                     for lane in recorded.into_keys() {
                         lost.push(after_loss(route, open, lane, true, context.activity.guard()));
                     }
@@ -100,7 +100,7 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
             Some((lane, _guard)) = lost.next(), if !lost.is_empty() => {
                 lane.into_iter().for_each(|lane| spawn(&mut lanes, route, context, lane));
             }
-            // A source may find out only while it waits for its next lane that it has given all: `caught_up` is asked again.
+            // Asks `caught_up` again: some sources learn that they gave their last lane only inside `next_lane`.
             () = tokio::time::sleep(look), if opening.is_some() => look = look.saturating_mul(2),
             // With lanes at work the loop goes on until they have ended: they see the mode themselves.
             () = route.leaving(), if lanes.is_empty() => break,
@@ -130,8 +130,7 @@ fn spawn(
     });
 }
 
-/// Outboxes that earlier commits recorded and no task confirmed, by lane; `None`: the route drains or stops before the engine
-/// answers.
+/// The recorded outboxes that nobody has confirmed, by lane. `None` if the route drains or stops before the engine answers.
 async fn recorded(route: &Route) -> Option<BTreeMap<String, Vec<RecordedOutbox>>> {
     let mut failures = FailureStreak::default();
     let pending = loop {
@@ -170,8 +169,8 @@ async fn reopen(route: &Route, open: &OpenSource) -> Box<dyn Source> {
     }
 }
 
-/// Sends the recorded outboxes of a lane that ended early, and opens the lane again; `None` if it is gone, or if it is leased: the
-/// source gives a leased lane again, here or in another process. `guard` keeps the route busy meanwhile.
+/// Sends the recorded outboxes of a lane that ended early, and opens the lane again. Gives `None` if the lane is gone, or if it
+/// is leased: the source then gives it again itself, here or in another process. `guard` keeps the route busy meanwhile.
 async fn after_loss(
     route: &Route,
     open: &OpenSource,
@@ -191,7 +190,7 @@ async fn send_recorded(route: &Route, lane: &str) {
     if lane.is_empty() {
         return;
     }
-    // Waits for the task that is sending messages of the lane, if there is one: outboxes that are recorded after that have no task.
+    // Waits until no task sends for this lane. Whatever is still recorded then belongs to no task.
     let slot = route.send_order.take(lane.into()).await;
     if let Some(own) = recorded(route).await.and_then(|mut lanes| lanes.remove(lane)) {
         resume(route, slot, own).await;

@@ -121,6 +121,7 @@ impl RouteCalls {
             Some(kept) => (kept, true),
             None => (self.instance(), false),
         };
+        // Two limits hold: this timer counts waiting, too; the ticks of `CallMeter` count computing alone.
         // The instance stays out of the pool while it runs: if this future is dropped or the call fails, it is dropped too.
         let handled = timeout(self.settings.limits.time, async {
             if !ready {

@@ -2,10 +2,11 @@
 //!
 //! - A message is for every route that reads the source, even if that route has not opened it at the moment, except for
 //!   routes that are known to have finished it. Routes settle it in any order. When the last one has, the message is
-//!   deleted if all routes are done; else it is released after the longest wait that a route asked for.
+//!   deleted if all routes are done, and released after the longest wait that a route asked for if one released it. If a route
+//!   abandoned it, nothing is sent: its visibility timeout ends.
 //! - Until then it is kept invisible for the routes that work on it or that it waits for.
-//! - A message that one route released does not wait for routes that have not begun it by the time of its next
-//!   extension, because they are paused or far behind: it is released for all routes that are not done.
+//! - If one route released or abandoned a message and its wait is over, the next round of extensions releases it for all routes
+//!   that have not begun it. If a route works on it, it is kept.
 //! - If a message comes again for one route, the routes that are done do not get it again ([`DoneMessages`]).
 //! - A route that releases a message of a group also releases all messages of the group that wait for it, so that their
 //!   order holds. Other routes go on: each has its own order, and SQS gives out nothing more of a group before all of
@@ -103,9 +104,9 @@ impl AckTracker {
         routes
     }
 
-    /// Drops those of the messages whose visibility timeout has passed: other consumers may see them by now. With such
-    /// a message a route also releases the messages of its group that wait, even earlier ones: so ask
-    /// [`AckTracker::waits`] only after all of them were passed here.
+    /// Marks messages as lost if their visibility timeout has passed: other consumers may see them by now. Messages that a route
+    /// works on stay. Pass all of them before you ask [`AckTracker::waits`]: one lost message also releases the waiting ones of
+    /// its group, even earlier ones.
     pub fn lapse<'a>(&mut self, receipts: impl Iterator<Item = &'a str>, now: Instant) {
         let lapsed = |receipt: &&str| self.messages.get(*receipt).is_some_and(|message| message.receipt.until <= now);
         let lapsed: Vec<Box<str>> = receipts.filter(lapsed).map(Box::from).collect();
@@ -236,8 +237,7 @@ impl AckTracker {
     }
 
     /// Notes that the queue has made these changes. `stale`: receipts that were not valid any more, so that their
-    /// messages
-    /// may come again.
+    /// messages may come again.
     pub fn confirm(&mut self, changes: &QueueChanges, stale: &[Box<str>]) {
         for (receipt, _) in &changes.release {
             self.messages.remove(receipt);
@@ -259,7 +259,7 @@ impl AckTracker {
         self.messages.values().filter(others).count() as u64
     }
 
-    /// No message has to be extended before this time. `None`: nothing can be.
+    /// When the next extension is due; `None` if no message can be extended.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }

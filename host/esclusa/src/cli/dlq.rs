@@ -34,7 +34,7 @@ pub(super) enum DlqCommand {
         /// The number of the dead letter, from `esclusa dlq ls`
         id: u64,
     },
-    /// Deliver dead letters to their route again; each is removed when its delivery is confirmed
+    /// Deliver dead letters to their route again; each is removed when its effects are committed
     #[command(
         after_help = "Examples:\n  esclusa dlq redrive 17\n  esclusa dlq redrive --route orders --rate 10/s\n  esclusa dlq redrive --all --dry-run"
     )]

@@ -47,8 +47,8 @@ pub trait Steps: Send {
     fn halted(&mut self, reason: String) -> Self::End;
 }
 
-/// Takes step after step until every event is settled. If the future is dropped, drop the delivery, too: the output of a commit
-/// in work is lost with the future. The batch is then not done, and its source delivers it again.
+/// Takes step after step until every event is settled. If you drop this future, also drop the delivery: its output may
+/// have gone with the future. The batch is then not done, and its source delivers it again.
 ///
 /// # Errors
 /// The end that a step gave.

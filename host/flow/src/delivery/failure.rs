@@ -10,14 +10,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Conflicts after which a part of several events is bisected: one of its events may stand in another's way.
-const CONFLICTS_BEFORE_SPLIT: u32 = 2;
+const CONFLICTS_BEFORE_BISECT: u32 = 2;
 /// Conflicts after which a single event counts as failed.
 const CONFLICTS_BEFORE_FAILURE: u32 = 20;
-/// First wait after a conflict; the competitor needs about a commit's time to get out of the way.
+/// Unit of the wait after a conflict: the competitor needs about a commit's time to get out of the way. The first conflict is
+/// tried again at once.
 const CONFLICT_WAIT: Duration = Duration::from_millis(1);
 
-/// Retries of a call that will fail again. One and not none: that it fails again holds for plugins that keep to the contract, but
-/// a reused instance may have failed because of the state that an earlier call left in it.
+/// Retries of a call that will fail again. Not zero: a reused instance may have failed only because an earlier call left bad
+/// state in it.
 const FATED_RETRIES: u32 = 1;
 
 /// Why a part failed as a whole: decides when it is bisected, and how often it is tried again.
@@ -25,7 +26,7 @@ const FATED_RETRIES: u32 = 1;
 pub(super) enum Cause {
     /// The plugin asked for the batch again. The part is bisected when its retries are used up.
     Asked,
-    /// The plugin failed, because of one of the events. The part is bisected at once.
+    /// One of the events makes the call or the commit fail. The part is bisected at once.
     Failed,
     /// The plugin failed, and will fail again with the same events. The part is bisected at once.
     Fated,
@@ -78,25 +79,25 @@ impl Delivery {
         let (seed, several) = (self.seed, self.calling.len() > 1);
         let Some(part) = self.parts.front_mut() else { return };
         part.conflicts = part.conflicts.saturating_add(1);
-        if several && part.conflicts >= CONFLICTS_BEFORE_SPLIT {
+        if several && part.conflicts >= CONFLICTS_BEFORE_BISECT {
             self.bisect(now.monotonic);
-        } else if part.conflicts > CONFLICTS_BEFORE_FAILURE {
+        } else if part.conflicts >= CONFLICTS_BEFORE_FAILURE {
             part.conflicts = 0;
             let reason =
                 Reason::new("conflict", format!("a guard did not hold {CONFLICTS_BEFORE_FAILURE} times in a row"));
             self.fail(&reason, Cause::Failed, now.monotonic);
         } else if part.conflicts > 1 {
-            // The first conflict is tried again at once: the competitor has just committed. From the second on two lanes meet
-            // again and again, so each waits a time of its own, by its seed.
+            // The first conflict is tried again at once: the competitor has just committed. If it conflicts
+            // again, two lanes are in each other's way: each waits a different time, which its seed gives.
             let wait = CONFLICT_WAIT.saturating_mul(part.conflicts.min(10));
             let jitter = Duration::from_micros(mix(seed ^ u64::from(part.conflicts)) % 1000);
             part.due = now.monotonic.saturating_add(wait).saturating_add(jitter);
         }
     }
 
-    /// Reports that the engine can never carry out some effects: each with the index of the call's event that
-    /// caused it (`None`: the batch), and the reason. The causing events are given up; the others are called again.
-    /// If every event is given up already, the engine refuses their dead letters: this is tried again for ever.
+    /// Reports that the engine can never carry out some effects. `refused`: for each, the event that caused it (`None`: the
+    /// whole batch) and the reason. The causing events are given up, the others are called again. If no event was called, the
+    /// engine has refused dead letters: the delivery tries the commit again for ever.
     pub(super) fn refused(&mut self, refused: &[(Option<CallIndex>, String)], now: Moment) {
         self.settlement = None;
         // A dead letter that cannot be written must not be dropped: its event would be lost without a trace.
@@ -115,7 +116,7 @@ impl Delivery {
         }
     }
 
-    /// Reports that an earlier commit recorded some of the call's events as done: the others are called again without them.
+    /// Reports that an earlier commit has done some of the call's events. The delivery calls the others again.
     pub(super) fn done_before(&mut self, events: &[CallIndex]) {
         self.settlement = None;
         for event in events.iter().filter_map(|local| self.calling.get(local.at()).copied()).collect::<Vec<_>>() {
@@ -142,7 +143,8 @@ impl Delivery {
     pub(super) fn stalled(&mut self, fault: &Fault, now: Moment) {
         self.settlement = None;
         let Some(part) = self.parts.front_mut() else { return };
-        // A service that asks for a wait gets it, also if that is longer than the policy's longest.
+        // A service that asks for a wait gets it, even a longer one than the policy's longest: nobody but this lane waits. An
+        // output's wait is cut (see `RetryWait`), since every other output of the commit would wait for it.
         let least = if let Fault::Throttled { after, .. } = fault { *after } else { Duration::ZERO };
         part.due = now.monotonic.saturating_add(self.policy.backoff.wait(part.faults, self.seed).max(least));
         part.faults = part.faults.saturating_add(1);
@@ -163,8 +165,8 @@ impl Delivery {
                     Cause::Asked,
                 );
             }
-            // A released event is decided: it goes back to its queue with the part's commit, so this part need not wait. If it
-            // stays here, events before it go on at once, and it waits with all that follow, so that none overtakes it.
+            // A released event is decided: it goes back to its queue with the part's commit, so this part need not wait. If the
+            // policy does not release, the events before it go on now; it and all later ones wait, so that none overtakes it.
             if !self.policy.release && self.undecided(first) {
                 self.defer(first, self.wait(first, after), now);
             }
@@ -211,7 +213,7 @@ impl Delivery {
             return self.bisect(now);
         }
         for event in &calling {
-            // In a message group the first event's release has released all that follow: these use up no try.
+            // In a message group, releasing the first event also releases the later ones. They use up no try.
             if self.undecided(*event) {
                 self.try_again_or_give_up(*event, None, reason, cause);
             }
@@ -237,7 +239,7 @@ impl Delivery {
             reason.message = format!("{} (tried {tries} times)", reason.message);
             return self.decide(event, Verdict::Dead(reason));
         }
-        // Before this try is counted: `wait` expects that if the policy releases.
+        // Asked for before this try is counted: see `wait`.
         let wait = self.wait(event, after);
         if let Some(tries) = self.tries.get_mut(event.at()) {
             *tries = tries.saturating_add(1);
@@ -257,8 +259,7 @@ impl Delivery {
             Some(millis) => Duration::from_millis(u64::from(millis)).min(backoff.max),
             None => {
                 let tries = self.tries.get(event.at()).copied().unwrap_or_default();
-                // Retries are numbered from 0. A released event's failed try is not counted yet when its wait is asked for; that of
-                // an event that stays here is, so it has to be taken off again.
+                // The first retry has number 0. If the event stays here, its failed try is already counted, so subtract it.
                 backoff.wait(tries.saturating_sub(u32::from(!self.policy.release)), self.seed ^ u64::from(event.0))
             }
         }
