@@ -17,8 +17,9 @@ pub use sink::FakeSink;
 
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::PendingMessages;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A fault of the next operation. One that does not apply to the operation has no effect.
@@ -109,11 +110,8 @@ impl World {
     }
 
     /// The state of the world now.
-    ///
-    /// # Panics
-    /// Never: a panic elsewhere leaves the state as it is.
     pub fn state(&self) -> MutexGuard<'_, WorldState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Sets the troubles of the next operations, one each; later operations have none.
@@ -123,12 +121,12 @@ impl World {
 
     /// Sets a check that must hold at every operation.
     pub fn set_probe(&self, probe: impl Fn() -> bool + Send + 'static) {
-        *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(probe));
+        *self.probe.lock() = Some(Box::new(probe));
     }
 
     /// The next trouble. A slow operation has waited when this returns.
     async fn trouble(&self) -> Trouble {
-        if let Some(probe) = &*self.probe.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some(probe) = &*self.probe.lock()
             && !probe()
         {
             self.state().violations.push("the account of events does not add up".to_owned());

@@ -57,7 +57,7 @@ fn left(script: Script) -> (usize, usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     // Invariants 2, 3 and 8: the route is dropped at any moment, several times, and served anew.
     #[test]
