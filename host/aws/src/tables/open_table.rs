@@ -165,7 +165,7 @@ pub(crate) struct OpenTable {
     pub name: String,
     /// Place and name: two names of routes.toml may mean one table.
     pub identity: Arc<str>,
-    /// Where it is; a transaction stays in one place.
+    /// Its region and endpoint; a transaction stays in one region.
     pub place: ServiceLocation,
     /// A client that tries once: the caller has a [`RetryBudget`].
     pub client: Client,
