@@ -7,17 +7,19 @@ mod show;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_flow::call_output::{CallError, CallOutput};
+use esclusa_flow::delivery::Moment;
 use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::grants::GrantedReads;
 use esclusa_flow::verdict::{Reason, Verdict};
 use esclusa_pipeline::batch_filter::{self, FilterVerdicts};
-use esclusa_pipeline::meter::epoch_millis;
+use esclusa_pipeline::meter::{epoch_millis, timestamp_now};
 use esclusa_pipeline::route::Route;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Formatter;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub(crate) use live::{LiveReport, live};
 pub(crate) use show::Invocation;
@@ -147,6 +149,24 @@ fn filtered(sifted: FilterVerdicts) -> Result<Vec<usize>, String> {
         _ => Ok(at.at()),
     });
     filtered.collect()
+}
+
+/// The clocks of a delivery that has no lane: of a live invocation or a redrive.
+pub(super) struct DeliveryClock(Instant);
+
+impl DeliveryClock {
+    pub(super) fn start() -> Self {
+        DeliveryClock(Instant::now())
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment { monotonic: self.0.elapsed(), wall: timestamp_now() }
+    }
+
+    /// Waits until `due` on the monotonic clock.
+    pub(super) async fn wait_until(&self, due: Duration) {
+        tokio::time::sleep(due.saturating_sub(self.0.elapsed())).await;
+    }
 }
 
 /// Calls the route's plugin, and checks its effects against the route's grants.

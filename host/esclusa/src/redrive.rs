@@ -21,7 +21,7 @@ use esclusa_pipeline::meter::timestamp_now;
 use esclusa_pipeline::outbox::{self, RecordedOutbox};
 use esclusa_pipeline::route::Route;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A redrive is one try, whose result goes to the caller. Only a conflict is tried again: another commit was first, so
 /// that a guard did not hold.
@@ -129,7 +129,7 @@ async fn resend(route: &Route, dead_letter: &DeadLetter, output: String) -> Resu
 async fn deliver(route: &Route, dead_letter: &DeadLetter) -> Result<Option<PendingMessages>, NotRedriven> {
     let batch = batch(route, dead_letter)?;
     let mut delivery = Delivery::new(&batch.columns, false, ONCE, dead_letter.died.millis());
-    let mut steps = RedriveSteps { route, batch, start: Instant::now(), pending: None };
+    let mut steps = RedriveSteps { route, batch, clock: invoke::DeliveryClock::start(), pending: None };
     drive(&mut delivery, &mut steps).await?;
     Ok(steps.pending)
 }
@@ -138,7 +138,7 @@ async fn deliver(route: &Route, dead_letter: &DeadLetter) -> Result<Option<Pendi
 struct RedriveSteps<'a> {
     route: &'a Route,
     batch: Batch,
-    start: Instant,
+    clock: invoke::DeliveryClock,
     pending: Option<PendingMessages>,
 }
 
@@ -146,11 +146,11 @@ impl Steps for RedriveSteps<'_> {
     type End = NotRedriven;
 
     fn now(&self) -> Moment {
-        Moment { monotonic: self.start.elapsed(), wall: timestamp_now() }
+        self.clock.now()
     }
 
     async fn wait(&mut self, _: &Delivery, due: Duration) -> Result<(), NotRedriven> {
-        tokio::time::sleep(due.saturating_sub(self.start.elapsed())).await;
+        self.clock.wait_until(due).await;
         Ok(())
     }
 

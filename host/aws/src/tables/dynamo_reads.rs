@@ -1,9 +1,8 @@
 //! Reads of tables in DynamoDB, and of all others in the local engine.
 //!
 //! DynamoDB has no snapshots: a read sees everything committed before it, but two reads may see two moments. A plugin
-//! that
-//! depends on what it read guards its write with `rerun`. A global index lags behind its table and gives what it
-//! projects.
+//! that depends on its reads guards its write with `rerun`. A global index lags behind its table, and gives only the
+//! attributes that it projects.
 //!
 //! A plugin runs on threads for computing. Its requests run on the runtime that made these reads, so that they share
 //! connections with commits.

@@ -6,7 +6,7 @@
 //! effects again.
 
 use super::show::{self, ShownEffect};
-use super::{InvokeEvent, call, columns, origin, sifted};
+use super::{DeliveryClock, InvokeEvent, call, columns, origin, sifted};
 use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::counts::Counts;
@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Waits after a conflict: another commit was first, so that a guard did not hold. Nothing else is tried again.
 const WAIT: Backoff = Backoff { base: Duration::from_millis(5), max: Duration::from_millis(100) };
@@ -64,7 +64,7 @@ pub(crate) async fn live(route: &Route, events: &[InvokeEvent]) -> Result<LiveRe
     let mut steps = LiveSteps {
         route,
         batch,
-        start: Instant::now(),
+        clock: DeliveryClock::start(),
         ends: BTreeMap::new(),
         effects: Vec::new(),
         replies: Vec::new(),
@@ -78,7 +78,7 @@ pub(crate) async fn live(route: &Route, events: &[InvokeEvent]) -> Result<LiveRe
 struct LiveSteps<'a> {
     route: &'a Route,
     batch: Batch,
-    start: Instant,
+    clock: DeliveryClock,
     ends: BTreeMap<EventIndex, Verdict>,
     effects: Vec<ShownEffect>,
     replies: Vec<Json>,
@@ -89,11 +89,11 @@ impl Steps for LiveSteps<'_> {
     type End = Reason;
 
     fn now(&self) -> Moment {
-        Moment { monotonic: self.start.elapsed(), wall: timestamp_now() }
+        self.clock.now()
     }
 
     async fn wait(&mut self, _: &Delivery, due: Duration) -> Result<(), Reason> {
-        tokio::time::sleep(due.saturating_sub(self.start.elapsed())).await;
+        self.clock.wait_until(due).await;
         Ok(())
     }
 

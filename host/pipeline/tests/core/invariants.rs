@@ -1,10 +1,11 @@
 //! Invariants 2, 3, 4, 5, 7 and 8.
 
 use crate::{Options, check, lanes, paused, route, serve_to_the_end};
-use esclusa_pipeline::route::Mode;
+use esclusa_pipeline::route::{Mode, Route};
 use esclusa_testkit::fakes::{Script, Trouble, World};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn options() -> impl Strategy<Value = Options> {
@@ -45,6 +46,28 @@ fn scripts() -> impl Strategy<Value = Vec<Script>> {
         ],
         40,
     )
+}
+
+/// What had happened when a route began to leave.
+struct Before {
+    pulls: u64,
+    asked_commits: u64,
+}
+
+/// Serves a route whose operations are slow, lets it leave after some milliseconds by changing its mode, and waits for its end.
+async fn leave(world: &Arc<World>, slow: &[u16], after: u64, options: &Options, mode: Mode) -> (Arc<Route>, Before) {
+    world.set_trouble(slow.iter().copied().map(Trouble::Slow));
+    let (route, serving) = route(world, &BTreeMap::new(), options);
+    let serving = tokio::spawn(serving);
+    tokio::time::sleep(Duration::from_millis(after)).await;
+    let before = {
+        let state = world.state();
+        Before { pulls: state.pulls, asked_commits: state.asked_commits }
+    };
+    route.set_mode(mode);
+    tokio::time::timeout(Duration::from_secs(3600), serving).await.unwrap().unwrap();
+    check(world);
+    (route, before)
 }
 
 /// What an event must have left when everything has ended.
@@ -140,14 +163,7 @@ proptest! {
         let total: usize = lengths.iter().sum();
         paused(async {
             let world = World::new(lanes(&lengths));
-            world.set_trouble(slow.into_iter().map(Trouble::Slow));
-            let (route, serving) = route(&world, &BTreeMap::new(), &options);
-            let serving = tokio::spawn(serving);
-            tokio::time::sleep(Duration::from_millis(after)).await;
-            let pulls = world.state().pulls;
-            route.set_mode(Mode::Draining);
-            tokio::time::timeout(Duration::from_secs(3600), serving).await.unwrap().unwrap();
-            check(&world);
+            let (route, Before { pulls, .. }) = leave(&world, &slow, after, &options, Mode::Draining).await;
             assert_eq!(world.state().pulls, pulls, "nothing is pulled after the drain began");
             let reading = route.meter.read();
             assert_eq!((reading.in_flight, reading.received), (0, world.state().counts.settled()));
@@ -164,14 +180,7 @@ proptest! {
         let total: usize = lengths.iter().sum();
         paused(async {
             let world = World::new(lanes(&lengths));
-            world.set_trouble(slow.into_iter().map(Trouble::Slow));
-            let (route, serving) = route(&world, &BTreeMap::new(), &options);
-            let serving = tokio::spawn(serving);
-            tokio::time::sleep(Duration::from_millis(after)).await;
-            let asked = world.state().asked_commits;
-            route.set_mode(Mode::Stopped);
-            tokio::time::timeout(Duration::from_secs(3600), serving).await.unwrap().unwrap();
-            check(&world);
+            let (_, Before { asked_commits: asked, .. }) = leave(&world, &slow, after, &options, Mode::Stopped).await;
             assert_eq!(world.state().asked_commits, asked, "no commit begins after the stop");
             serve_to_the_end(&world, &BTreeMap::new(), &options).await;
             assert_eq!(world.state().effects.len(), total, "each once");
