@@ -12,9 +12,9 @@ use crate::streams::{Append, Log};
 use crate::writer::Demand;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead_letter::DeadLetter;
-use esclusa_flow::engine::ReadError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Item;
+use esclusa_flow::reads::ReadError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -11,8 +11,9 @@ use crate::writer::Demand;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::Action;
-use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Reads};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::reads::Reads;
 use std::sync::Arc;
 
 impl From<CommitRefusal> for CommitError {

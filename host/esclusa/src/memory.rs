@@ -11,7 +11,7 @@ use crate::admin::{bodies, connections, work_limits};
 use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::plan::{Instances, Plan, RouteSpec, Source};
-use esclusa_flow::engine::QueryResult;
+use esclusa_flow::reads::QueryResult;
 use esclusa_sandbox::{KEEP_RESIDENT, STACK, SandboxConfig, caps};
 use serde::Serialize;
 use std::collections::BTreeSet;

@@ -3,8 +3,8 @@
 use crate::configuration::list_names;
 use esclusa_config::plan::{Plan, TableSpec};
 use esclusa_embedded::{Store, plain_json};
-use esclusa_flow::engine::ReadError;
 use esclusa_flow::item::{Item, Value, number};
+use esclusa_flow::reads::ReadError;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 //! grows with the size of its input, and the embedded engine has a single thread that writes.
 
 use crate::effect::Action;
-use crate::engine::Selection;
 use crate::item::{Guard, Item};
+use crate::reads::Selection;
 
 /// Bytes of an item, names and values.
 /// Source: Amazon DynamoDB Developer Guide, "Service, account, and table quotas", November 2026.

@@ -18,6 +18,7 @@ pub mod index;
 pub mod lag;
 pub mod outbox;
 pub mod plugin;
+pub mod reads;
 pub mod retry;
 pub mod settings;
 pub mod sharding;

@@ -2,8 +2,8 @@
 
 use crate::BoxFuture;
 use crate::call_output::{CallError, CallOutput};
-use crate::engine::Reads;
 use crate::event::{BatchOrigin, Columns};
+use crate::reads::Reads;
 use std::sync::Arc;
 
 /// A loaded version of a plugin, configured for one route. A pure function from a batch of events to effects.

@@ -7,9 +7,10 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::{Action, OutboxMessage, SendMessage, UpdateItem};
-use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, Reads, SendError, Sink};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress, SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Otherwise;
+use esclusa_flow::reads::Reads;
 use std::sync::{Arc, Mutex};
 
 /// Refuses "bad" for good, and the first of all messages once.

@@ -4,9 +4,10 @@ use super::building::{
     Make, TABLE, add, bench, clients, commit, create, delete, get, key, number, put, put_if_absent, with_n,
 };
 use esclusa_aws::tables::DynamoTable;
-use esclusa_flow::engine::{CommitError, Engine as _, ReadError, Selection};
+use esclusa_flow::engine::{CommitError, Engine as _};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Condition, Otherwise, Value};
+use esclusa_flow::reads::{ReadError, Selection};
 use esclusa_flow::settings::ServiceLocation;
 
 fn all(pk: &str) -> Selection {

@@ -3,8 +3,9 @@
 use super::schema::{commit, item, number, put, schema, text};
 use esclusa_embedded::Store;
 use esclusa_flow::effect::{Action, AttributeChange, UpdateItem};
-use esclusa_flow::engine::{CommitError, Engine, ReadError, Selection};
+use esclusa_flow::engine::{CommitError, Engine};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
+use esclusa_flow::reads::{ReadError, Selection};
 
 const LARGE: usize = 300 << 10;
 

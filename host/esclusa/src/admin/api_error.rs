@@ -94,7 +94,7 @@ impl From<NotRead> for ApiError {
     fn from(error: NotRead) -> Self {
         let status = match error {
             NotRead::Unknown { .. } | NotRead::Elsewhere { .. } => StatusCode::NOT_FOUND,
-            NotRead::Key(_) | NotRead::Read(esclusa_flow::engine::ReadError::Invalid(_)) => StatusCode::BAD_REQUEST,
+            NotRead::Key(_) | NotRead::Read(esclusa_flow::reads::ReadError::Invalid(_)) => StatusCode::BAD_REQUEST,
             NotRead::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         ApiError::new(status, error.to_string())

@@ -3,9 +3,9 @@
 use super::{effects, handler, items, tables};
 use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
 use esclusa_flow::effect::{self, Action, AttributeChange, Effect};
-use esclusa_flow::engine::{ReadError, Selection};
 use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
+use esclusa_flow::reads::{ReadError, Selection};
 
 fn each<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
     list.into_iter().map(B::from).collect()

@@ -4,9 +4,9 @@ use crate::bare::Core;
 use crate::support::{call, configured, events, failure, load, origin, sandbox, settings, tight};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallOutput, FailureKind};
-use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
+use esclusa_flow::reads::{ReadError, Reads, Selection};
 use std::sync::Arc;
 use wit_component::StringEncoding;
 

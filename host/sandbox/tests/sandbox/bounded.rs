@@ -6,9 +6,9 @@ use crate::support::{
 };
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, FailureKind};
-use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::item::Item;
 use esclusa_flow::plugin::Plugin;
+use esclusa_flow::reads::{ReadError, Reads, Selection};
 use esclusa_flow::settings::{Instances, Limits};
 use esclusa_sandbox::{RouteSettings, SandboxConfig};
 use esclusa_testkit::allocations;

@@ -3,10 +3,10 @@
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput};
 use esclusa_flow::effect::Action;
-use esclusa_flow::engine::{ReadError, Reads, Selection};
 use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::item::Item;
 use esclusa_flow::plugin::Plugin;
+use esclusa_flow::reads::{ReadError, Reads, Selection};
 use esclusa_flow::settings::{Instances, Limits};
 use esclusa_sandbox::{CompiledPlugin, ConfiguredPlugin, LoadError, RouteSettings, Sandbox, SandboxConfig};
 use std::path::PathBuf;

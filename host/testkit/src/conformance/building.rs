@@ -9,8 +9,9 @@
 use esclusa_flow::batch::{Batch, Token};
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, AttributeChange, DeleteItem, PutItem, UpdateItem};
-use esclusa_flow::engine::{Commit, Engine, Progress, Selection};
+use esclusa_flow::engine::{Commit, Engine, Progress};
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
+use esclusa_flow::reads::Selection;
 use esclusa_flow::source::Limit;
 use std::any::Any;
 use std::sync::Arc;

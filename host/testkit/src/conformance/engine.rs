@@ -7,8 +7,8 @@ use super::building::{
 };
 use super::{behaviours, guards, progress};
 use esclusa_flow::effect::AttributeChange;
-use esclusa_flow::engine::{ReadError, Selection};
 use esclusa_flow::item::Comparison;
+use esclusa_flow::reads::{ReadError, Selection};
 
 /// Runs the suite; `make` gives an empty engine each time.
 pub async fn engine(make: impl Fn() -> EngineUnderTest) {

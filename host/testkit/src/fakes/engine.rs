@@ -5,11 +5,10 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::effect::Action;
-use esclusa_flow::engine::{
-    Commit, CommitError, Committed, Engine, PendingMessages, Progress, ReadError, Reads, Selection,
-};
+use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Progress};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Item, Value};
+use esclusa_flow::reads::{ReadError, Reads, Selection};
 use std::sync::Arc;
 
 /// The engine of a world.

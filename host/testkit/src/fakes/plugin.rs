@@ -4,12 +4,12 @@ use super::{Trouble, World};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, Disposition, EventOutcome, FailureKind};
 use esclusa_flow::effect::{Action, Effect, SendMessage};
-use esclusa_flow::engine::Reads;
 use esclusa_flow::event::{BatchOrigin, Columns};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Item, Value};
 use esclusa_flow::plugin::Plugin;
+use esclusa_flow::reads::Reads;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
