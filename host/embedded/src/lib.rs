@@ -15,6 +15,7 @@ mod disk;
 mod engine;
 mod error;
 mod evaluate;
+mod expiry;
 mod json;
 mod key;
 mod lag;

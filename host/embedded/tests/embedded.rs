@@ -5,9 +5,12 @@ mod embedded {
     mod bounded;
     mod conformance;
     mod crash;
+    mod expiry;
     mod files;
     mod full;
     mod model;
+    mod objects;
+    mod pages;
     mod schema;
     mod smoke;
     mod sources;

@@ -15,6 +15,7 @@ mod guard;
 mod health;
 mod ingest;
 pub(crate) mod metrics;
+mod plugin_metrics;
 mod snapshot;
 pub(crate) mod work_limits;
 

@@ -143,6 +143,7 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal)
 fn unloadable(why: &LoadError) -> Code {
     match why {
         LoadError::TooLarge | LoadError::Bomb(_) | LoadError::Wordy { .. } => Code::PLUGIN_TOO_LARGE,
+        LoadError::OtherContract { .. } => Code::PLUGIN_CONTRACT,
         LoadError::CompileTime(_) => Code::PLUGIN_COMPILE_TIME,
         LoadError::CompileMemory(_) => Code::PLUGIN_COMPILE_MEMORY,
         LoadError::CompileLost(_) => Code::PLUGIN_COMPILE_CRASHED,

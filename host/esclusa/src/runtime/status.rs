@@ -1,5 +1,6 @@
 //! The status of the router, for `esclusa status`, the API and the page.
 
+use super::backlog::BacklogStatus;
 use super::health::Health;
 use super::output_status::{OutputStatus, outputs_at_work};
 use super::{RunningRoute, Runtime};
@@ -24,6 +25,9 @@ pub(crate) struct Status {
     pub routes: Vec<RouteStatus>,
     /// Events in the embedded dead letters of routes that are not in routes.toml any more, by route.
     pub left_dead_letters: BTreeMap<String, u64>,
+    /// Items that the store has deleted since its start because they had expired, by embedded table with `ttl`.
+    #[serde(default)]
+    pub expired_items: BTreeMap<String, u64>,
     /// The last reloads, newest first.
     pub reloads: Vec<ReloadStatus>,
 }
@@ -54,6 +58,9 @@ pub(crate) struct RouteStatus {
     pub dead_letters: u64,
     /// The tables, object stores and outputs that it writes.
     pub outputs: Vec<OutputStatus>,
+    /// What waits in its source; `None` if the source does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<BacklogStatus>,
     /// The shards of its source; `None` if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<ShardsStatus>,
@@ -144,6 +151,7 @@ impl Runtime {
             now: epoch_millis(),
             routes: routes.collect(),
             left_dead_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
+            expired_items: self.store.expired_counts(),
             reloads: self.reloads.lock().clone(),
         }
     }
@@ -170,6 +178,7 @@ impl Runtime {
             in_flight_bytes: route.budget.used() as u64,
             dead_letters: self.store.dead_count(&route.spec.name),
             outputs: outputs_at_work(route, plan),
+            backlog: self.backlog(plan, &route.spec, &running.handled),
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
         status.health = Health::at(
