@@ -1,4 +1,5 @@
-//! The catalogue of failures in docs/reference/failures.md: every row is there once, and every test that it names exists.
+//! The catalogue of failures in docs/reference/failures.md: every row is there once, and every test that it names exists. So do the
+//! files and tests that SECURITY.md names for its promises.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -70,6 +71,11 @@ fn letters(page: &str) -> BTreeMap<String, usize> {
     section.lines().filter_map(cells).collect()
 }
 
+/// The parts of a text that stand between backticks.
+fn in_quotes(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
 /// True if a file has a test of this name, or a suite has a behaviour of this name.
 fn is_there(path: &str, text: &str, name: &str) -> bool {
     let (lines, signature): (Vec<&str>, _) = (text.lines().map(str::trim).collect(), format!("fn {name}("));
@@ -117,6 +123,33 @@ fn what_is_not_covered_only_becomes_less() {
     assert!(open.iter().all(|row| row.missing), "a row there says what is missing: {open:#?}");
     let untested: Vec<&str> = covered.iter().filter(|row| row.tests.is_empty()).map(|row| row.id.as_str()).collect();
     assert!(untested.is_empty(), "rows without a test belong into that section: {untested:?}");
+}
+
+#[test]
+fn every_promise_names_its_code_and_its_tests() {
+    let text = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let (mut missing, mut promises) = (Vec::new(), 0);
+    for line in text.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [promise, mechanism, _, tests] = cells[..] else { continue };
+        if promise == "promise" {
+            continue;
+        }
+        promises += 1;
+        let gone = in_quotes(mechanism).filter(|path| !root().join(path).is_file());
+        missing.extend(gone.map(|path| format!("{promise}: there is no file {path}")));
+        for test in tests.split("; ") {
+            let quoted: Vec<&str> = in_quotes(test).collect();
+            let there = |path: &str, name: &str| {
+                std::fs::read_to_string(root().join(path)).is_ok_and(|text| is_there(path, &text, name))
+            };
+            if !matches!(quoted[..], [name, path, ..] if there(path, name)) {
+                missing.push(format!("{promise}: there is no test {test:?}"));
+            }
+        }
+    }
+    assert!(promises > 35, "found {promises} promises only");
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]
