@@ -42,6 +42,7 @@ pub mod item;
 pub mod json;
 pub mod log;
 pub mod metrics;
+pub mod moment;
 pub mod objects;
 pub mod plugin;
 pub mod table_change;
