@@ -42,7 +42,7 @@ pub use lag::{LaneLag, TrimmedRecords};
 pub use progress::SourceSpec;
 pub use records::NewRecord;
 pub use schema::{OutputTarget, QueueSchema, StoreSchema, StreamSchema};
-pub use sources::{FileSource, GenerateSource, GeneratorSettings, LONGEST_LINE, ScheduleSource};
+pub use sources::{FileSource, GenerateSource, GeneratorSettings, LONGEST_LINE, ScheduleSource, line_text};
 pub use store::{RESERVE, Store, StoreOptions};
 pub use tables::drafts::STEPS as COMMIT_STEPS;
 pub use writer::GROUP_BYTES;

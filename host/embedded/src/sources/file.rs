@@ -9,7 +9,7 @@
 mod identity;
 mod lines;
 
-pub use lines::LONGEST as LONGEST_LINE;
+pub use lines::{LONGEST as LONGEST_LINE, line_text};
 
 use super::single_lane::{OpenLane, SingleLaneSource};
 use crate::progress::SourceSpec;
@@ -19,7 +19,7 @@ use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull};
-use identity::{BetweenFiles, FileIdentity};
+use identity::{BetweenFiles, FileIdentity, LastBytes};
 use lines::FileLines;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,8 @@ struct FileLane {
     last_read: Instant,
     /// The file when it was last known to be the one that is read; `None`: not since the lane was opened.
     seen: Option<FileState>,
+    /// The end of what was handed out: a file that begins alike after it was truncated does not have it there.
+    last_bytes: LastBytes,
 }
 
 /// Length and time of change of a file.
@@ -115,7 +117,7 @@ impl FileLane {
         let alike = done <= length && known.matches(&file).map_err(unreadable)?;
         let mut same = alike && !known.lies_beside(path, &file);
         let mut identity = known;
-        if !same && let Some(rest) = identity.rest(path, done) {
+        if !same && let Some(rest) = identity.rest(path, done, &LastBytes::default()) {
             tracing::info!(route = &*spec.route, source = &*spec.source, file = %path.display(), rest = %rest.display(),
                 position = done, "the file was renamed or truncated since it was read; the rest of it is read first");
             file = lines::open(&rest).map_err(unreadable)?;
@@ -138,6 +140,7 @@ impl FileLane {
             anew: false,
             last_read: Instant::now(),
             seen,
+            last_bytes: LastBytes::default(),
         };
         if !same {
             lane.report_gap();
@@ -168,6 +171,7 @@ impl FileLane {
         self.store.set_position(&self.spec, &self.name, None, Some(identity.write())).await?;
         (self.lines, self.seen, self.last_read) = (lines, seen, Instant::now());
         (self.identity, self.previous, self.anew) = (identity, None, false);
+        self.last_bytes = LastBytes::default();
         Ok(())
     }
 
@@ -180,7 +184,7 @@ impl FileLane {
     /// Goes on in the copy that was made of the file before it was truncated; false if there is none.
     async fn go_on_in_copy(&mut self) -> Result<bool, Fault> {
         let position = self.lines.position();
-        let Some(copy) = self.identity.rest(&self.path, position) else { return Ok(false) };
+        let Some(copy) = self.identity.rest(&self.path, position, &self.last_bytes) else { return Ok(false) };
         let failed = |e: std::io::Error| unreadable(&copy, &e);
         let file = lines::open(&copy).map_err(failed)?;
         let identity = self.identity.within(&file).map_err(failed)?;
@@ -276,6 +280,11 @@ impl FileLane {
         Ok(Pull::Empty { drained: false })
     }
 
+    /// True if the file holds what was handed out of it.
+    fn is_same(&self) -> std::io::Result<bool> {
+        Ok(self.identity.matches(self.lines.file())? && self.last_bytes.lie_in(self.lines.file())?)
+    }
+
     /// True if the file is shorter than it was.
     fn shortened(&self) -> bool {
         self.seen.zip(FileState::of(self.lines.file())).is_some_and(|(seen, now)| now.length < seen.length)
@@ -318,7 +327,7 @@ impl FileLane {
             self.fill(limit, true, &mut columns, &mut claims)?;
         }
         // Checked after reading, so that the lines just read belong to the file that was checked.
-        let same = self.identity.matches(self.lines.file()).map_err(|e| unreadable(&self.path, &e))?;
+        let same = self.is_same().map_err(|e| unreadable(&self.path, &e))?;
         let cut = !same || (claims.is_empty() && self.lines.cut_off()) || (start == 0 && self.shortened());
         if cut || (replaced && claims.is_empty()) {
             return self.next_file(start, cut).await;
@@ -329,6 +338,8 @@ impl FileLane {
         };
         self.last_read = Instant::now();
         self.remember(start, offset(Some(&last))).await?;
+        self.last_bytes =
+            LastBytes::before(self.lines.file(), offset(Some(&last))).map_err(|e| unreadable(&self.path, &e))?;
         let previous = self.previous.replace(last);
         Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.name, true), columns: columns.into(), claims, previous }))
     }

@@ -192,3 +192,44 @@ async fn a_truncated_file_without_a_copy_goes_on_with_what_it_holds_now() {
     append(&dir.path().join("other.jsonl.1"), "other\n");
     assert_eq!(next(&store, &mut *followed).await, ["new"]);
 }
+
+#[tokio::test]
+async fn byte_order_marks_and_nuls_in_front_of_a_line_are_passed_over() {
+    for follow in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, path) = (open(&dir), dir.path().join("in.jsonl"));
+        let mut text = b"\xef\xbb\xbfone\r\n\xef\xbb\xbf\n".to_vec();
+        // More than is read at once.
+        text.extend(vec![0; 600 << 10]);
+        text.extend(b"two\n\0\0\xef\xbb\xbfthree\n\0\0");
+        std::fs::write(&path, &text).unwrap();
+        let mut lane = lane(FileSource::new(store.clone(), spec("r"), &path, follow)).await;
+        assert_eq!(next(&store, &mut *lane).await, ["one", "two", "three"]);
+        // Space that was set aside is filled later.
+        if follow {
+            assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
+            std::fs::write(&path, [&text[..text.len() - 2], b"four\n"].concat()).unwrap();
+            assert_eq!(next(&store, &mut *lane).await, ["four"]);
+        } else {
+            assert_eq!(lane.pull(LIMIT).await.unwrap(), Pull::Ended);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_goes_on_at_its_old_offset_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, path) = (open(&dir), dir.path().join("in.jsonl"));
+    let mut writer = std::fs::File::create(&path).unwrap();
+    let write = |writer: &mut std::fs::File, text: &str| std::io::Write::write_all(writer, text.as_bytes()).unwrap();
+    write(&mut writer, "1\n");
+    let mut followed = follow(&store, &path).await;
+    assert_eq!(next(&store, &mut *followed).await, ["1"]);
+    for (turn, (before, after)) in [("2\n", "3\n"), ("4\n", "5\n")].into_iter().enumerate() {
+        write(&mut writer, before);
+        copy_and_truncate(&path, &format!("in.jsonl.{turn}"), "");
+        write(&mut writer, after);
+        assert_eq!(next(&store, &mut *followed).await, [before.trim_end()], "the second time the file begins alike");
+        assert_eq!(next(&store, &mut *followed).await, [after.trim_end()]);
+    }
+}

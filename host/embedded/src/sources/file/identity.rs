@@ -64,7 +64,7 @@ impl FileIdentity {
     /// The file that was read, if it was renamed within the directory of `path`, or its copy there, if it was copied and
     /// truncated; it holds at least `length` bytes. The file with its inode comes first, then names of rotation
     /// (`events.jsonl.1`), then the newest one.
-    pub(crate) fn rest(&self, path: &Path, length: u64) -> Option<PathBuf> {
+    pub(crate) fn rest(&self, path: &Path, length: u64, last: &LastBytes) -> Option<PathBuf> {
         let candidate = |other: Sibling| {
             let file = super::lines::open(&other.path).ok()?;
             let about = file.metadata().ok()?;
@@ -72,7 +72,7 @@ impl FileIdentity {
             // Every file begins with nothing: then only the inode tells, and only under a name of rotation, because a
             // deleted file's inode is given to another one.
             let known = self.length > 0 || (same_inode && other.rotated);
-            let it = known && about.len() >= length && self.matches(&file).ok()?;
+            let it = known && about.len() >= length && self.matches(&file).ok()? && last.lie_in(&file).ok()?;
             it.then(|| (same_inode, other.rotated, about.modified().ok(), other.path))
         };
         siblings(path, self.inode).into_iter().filter_map(candidate).max().map(|(.., other)| other)
@@ -163,22 +163,57 @@ impl FileIdentity {
     }
 }
 
+/// The last bytes that were read of a file, and where they end.
+#[derive(Debug, Default)]
+pub(crate) struct LastBytes {
+    end: u64,
+    bytes: Vec<u8>,
+}
+
+impl LastBytes {
+    /// How many are kept.
+    const MOST: u64 = 64;
+
+    /// Those in front of `end`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn before(file: &File, end: u64) -> Result<Self> {
+        let count = end.min(Self::MOST);
+        Ok(LastBytes { end, bytes: read(file, end - count, count)? })
+    }
+
+    /// True if the file holds them at their place.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn lie_in(&self, file: &File) -> Result<bool> {
+        let count = self.bytes.len() as u64;
+        Ok(read(file, self.end.saturating_sub(count), count)? == self.bytes)
+    }
+}
+
 fn digest(head: &[u8]) -> [u8; 32] {
     Sha256::digest(head).into()
 }
 
 /// The first bytes of a file, so many or fewer, wherever it is being read.
 fn head(file: &File, length: u64) -> Result<Vec<u8>> {
-    let mut head = vec![0; length as usize];
+    read(file, 0, length)
+}
+
+/// Bytes of a file, so many or fewer.
+fn read(file: &File, start: u64, length: u64) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; length as usize];
     let mut filled = 0;
-    while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, filled as u64) {
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, start + filled as u64) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    head.truncate(filled);
-    Ok(head)
+    bytes.truncate(filled);
+    Ok(bytes)
 }
