@@ -63,10 +63,11 @@ pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
     Some(path.parent().unwrap_or(Path::new("")).join(written))
 }
 
-/// The files to watch: the configuration and every plugin, each once.
+/// The files to watch: the configuration, those that it names with `${file:PATH}`, and every plugin, each once.
 #[must_use]
 pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
+    files.extend(loaded.files.iter().filter(|file| *file != path).cloned());
     for route in &loaded.plan.routes {
         if !files.contains(&route.plugin) {
             files.push(route.plugin.clone());
