@@ -48,6 +48,7 @@ async fn take(admin: &Arc<AdminServer>, name: &str, path: &str, request: Request
         return Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no source {name:?} of kind http")));
     };
     let (parts, body) = request.into_parts();
+    refuse_encoded(&parts.headers)?;
     if *reply {
         let mut held = admin.bodies.read(&parts.headers, body, *max_body).await?;
         let data = std::mem::take(&mut held.data);
@@ -91,7 +92,19 @@ fn key(headers: &HeaderMap, uri: &Uri) -> Result<String, ApiError> {
 
 /// True if the content type says that each line is an event; else the whole body is one event.
 fn lines(headers: &HeaderMap) -> bool {
-    matches!(media_type(headers).as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines")
+    let kind = media_type(headers);
+    let kind = kind.strip_prefix("application/").or_else(|| kind.strip_prefix("text/")).unwrap_or_default();
+    matches!(kind.strip_prefix("x-").unwrap_or(kind), "ndjson" | "jsonl" | "jsonlines" | "json-lines" | "ldjson")
+}
+
+/// Refuses a body that was sent compressed: nothing here decodes it, and the plugin would get other bytes than were meant.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
+    let identity = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(identity) {
+        return Ok(());
+    }
+    let why = "the body has a Content-Encoding: send it as it is, without the header";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
 }
 
 /// Passes the request to the route of the source, and answers with the plugin's reply.
@@ -138,17 +151,40 @@ async fn ask(
 
 #[cfg(test)]
 mod tests {
-    use super::{HeaderMap, key, lines};
+    use super::{HeaderMap, key, lines, refuse_encoded};
 
     #[test]
     fn a_body_is_one_event_unless_its_type_says_lines() {
         let mut headers = HeaderMap::new();
         assert!(!lines(&headers));
-        for (kind, each) in
-            [("text/plain", false), ("application/x-ndjson; charset=utf-8", true), ("Application/JSONL", true)]
-        {
+        for (kind, each) in [
+            ("text/plain", false),
+            ("application/x-ndjson; charset=utf-8", true),
+            ("Application/JSONL", true),
+            ("application/ndjson", true),
+            ("application/x-jsonlines", true),
+            ("text/x-ndjson", true),
+            ("application/json", false),
+        ] {
             headers.insert("content-type", kind.parse().unwrap());
             assert_eq!(lines(&headers), each, "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_body_is_refused() {
+        for (encodings, refused) in [
+            (&[][..], false),
+            (&["identity"], false),
+            (&["gzip"], true),
+            (&["identity", "br"], true),
+            (&["Identity, zstd"], true),
+        ] {
+            let mut headers = HeaderMap::new();
+            for encoding in encodings {
+                headers.append("content-encoding", encoding.parse().unwrap());
+            }
+            assert_eq!(refuse_encoded(&headers).is_err(), refused, "{encodings:?}");
         }
     }
 
