@@ -85,6 +85,8 @@ codes! {
     SOURCE_BAD_CRON = "source::bad_cron";
     /// A file that is read and written.
     SOURCE_FILE_LOOP = "source::file_loop";
+    /// A file that is compressed.
+    SOURCE_COMPRESSED = "source::compressed_file";
     /// An unknown kind of table.
     TABLE_UNKNOWN_KIND = "table::unknown_kind";
     /// A key that cannot be one.

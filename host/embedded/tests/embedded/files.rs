@@ -233,3 +233,15 @@ async fn a_writer_that_goes_on_at_its_old_offset_loses_nothing() {
         assert_eq!(next(&store, &mut *followed).await, [after.trim_end()]);
     }
 }
+
+#[tokio::test]
+async fn a_compressed_file_is_refused_whatever_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, path) = (open(&dir), dir.path().join("in.jsonl"));
+    for (head, kind) in [(&b"\x1f\x8b\x08"[..], "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")] {
+        std::fs::write(&path, [head, b"\nline\n"].concat()).unwrap();
+        let mut source = FileSource::new(store.clone(), spec("r"), &path, false);
+        let error = esclusa_flow::source::Source::next_lane(&mut source).await.err().unwrap().to_string();
+        assert!(error.contains("in.jsonl") && error.contains(&format!("compressed ({kind})")), "{error}");
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// Longest line, bytes: far more than any event.
@@ -44,12 +44,26 @@ pub(crate) struct FileLine<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Opens a regular file. A pipe is refused: opening it would block until another process writes to it.
+/// How compressed files begin, and their names.
+const COMPRESSED: [(&[u8], &str); 3] = [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "xz")];
+
+/// Opens a regular file of lines. A pipe is refused: opening it would block until another process writes to it. A
+/// compressed file is refused, too: each of its "lines" would be a dead letter.
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    File::open(path)
+    let file = File::open(path)?;
+    let mut head = [0; 6];
+    let read = file.read_at(&mut head, 0)?;
+    let head = head.get(..read).unwrap_or_default();
+    match COMPRESSED.iter().find(|(magic, _)| head.starts_with(magic)) {
+        None => Ok(file),
+        Some((_, kind)) => {
+            let why = format!("it is compressed ({kind}): decompress it first, or send its lines with `esclusa send`");
+            Err(Error::new(ErrorKind::InvalidData, why))
+        }
+    }
 }
 
 impl FileLines {
