@@ -6,7 +6,7 @@ use super::Lease;
 use super::assign::{Candidate, Holder, LeaseWatch, choose};
 use super::lease_table::{LeaseTable, Written};
 use super::registry::{Holding, LeaseRegistry};
-use crate::lineage::{Descent, KnownShards, NewShard, Shard, ShardList, may_start, missing, report_gap};
+use crate::lineage::{Descent, KnownShard, KnownShards, NewShard, Shard, ShardList, may_start, missing, report_gap};
 use crate::retry::jitter;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
@@ -98,7 +98,7 @@ impl Coordinator {
         self.forget_trimmed(&listed, &leases).await?;
         let now = Instant::now();
         self.watch.observe(&leases, now);
-        let known: KnownShards = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
+        let known = known(&leases);
         let ready = |lease: &&Lease| !lease.finished() && (!self.ordered || may_start(&lease.parents, &known));
         let ready: Vec<&Lease> = leases.iter().filter(ready).collect();
         let candidates: Vec<_> = ready.iter().filter_map(|lease| self.candidate(lease, now)).collect();
@@ -133,8 +133,8 @@ impl Coordinator {
     }
 
     async fn add_missing(&self, listed: &[Shard], leases: &[Lease]) -> Result<bool, Fault> {
-        let known: KnownShards = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
         let mut added = false;
+        let known = known(leases);
         for new in missing(listed, &known, self.start) {
             tracing::info!(shard = new.shard.id, start = ?new.start, "a new shard");
             if self.table.add(&Lease::new(&new)).await? && new.descent == Descent::Orphan {
@@ -211,6 +211,12 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// The shards that the group knows.
+fn known(leases: &[Lease]) -> KnownShards {
+    let known = |lease: &Lease| KnownShard { finished: lease.finished(), first: lease.first };
+    leases.iter().map(|lease| (lease.key.clone(), known(lease))).collect()
 }
 
 impl Lease {
