@@ -41,14 +41,16 @@ impl Checkpoint {
         }
     }
 
-    fn read(name: &str, sub: u64) -> Self {
-        match name {
+    /// `None` if no lease has such a value.
+    fn read(name: &str, sub: u64) -> Option<Self> {
+        Some(match name {
             TRIM_HORIZON => Checkpoint::TrimHorizon,
             LATEST => Checkpoint::Latest,
             AT_TIMESTAMP => Checkpoint::AtTimestamp,
             SHARD_END => Checkpoint::ShardEnd,
+            sequence if sequence.is_empty() || !sequence.bytes().all(|b| b.is_ascii_digit()) => return None,
             sequence => Checkpoint::At(position(sequence, sub)),
-        }
+        })
     }
 }
 
@@ -64,6 +66,13 @@ fn position(sequence: &str, sub: u64) -> Position {
 /// The values of `checkpoint` of a lease without a position.
 pub(crate) const UNBEGUN: [&str; 3] = [TRIM_HORIZON, LATEST, AT_TIMESTAMP];
 
+/// The key of a row that is no lease of this stream: KCL 3 keeps its leader, its workers' figures and its migration in
+/// the table (`entityType`), and a KCL of several streams has leases of all of them there (`streamName`).
+pub(super) fn no_lease(row: &LeaseRow) -> Option<&str> {
+    let kind = string(row, "entityType").unwrap_or("LEASE");
+    (kind != "LEASE" || row.contains_key("streamName")).then(|| string(row, KEY)).flatten()
+}
+
 impl Lease {
     /// Reads a row.
     ///
@@ -73,17 +82,14 @@ impl Lease {
         let key = string(row, KEY).ok_or_else(|| broken("a row", KEY))?;
         let numeric = |name: &str| row.get(name).map(|v| digits(v).ok_or_else(|| broken(key, name))).transpose();
         let checkpoint = string(row, "checkpoint").ok_or_else(|| broken(key, "checkpoint"))?;
+        let sub = numeric("checkpointSubSequenceNumber")?.unwrap_or_default();
         let hash = |name: &str| string(row, name).and_then(|text| text.parse::<u128>().ok());
-        let pending_sub = numeric("pendingCheckpointSubSequenceNumber")?.unwrap_or_default();
         Ok(Lease {
             key: key.to_owned(),
             owner: string(row, "leaseOwner").map(str::to_owned),
             counter: numeric("leaseCounter")?.ok_or_else(|| broken(key, "leaseCounter"))?,
-            checkpoint: Checkpoint::read(checkpoint, numeric("checkpointSubSequenceNumber")?.unwrap_or_default()),
-            pending: match string(row, "pendingCheckpoint").map(|name| Checkpoint::read(name, pending_sub)) {
-                Some(Checkpoint::At(position)) => Some(position),
-                _ => None,
-            },
+            checkpoint: Checkpoint::read(checkpoint, sub).ok_or_else(|| broken(key, "checkpoint"))?,
+            pending: pending(row),
             parents: row.get("parentShardId").and_then(|v| v.as_ss().ok()).cloned().unwrap_or_default(),
             hashes: hash("startingHashKey").zip(hash("endingHashKey")),
             opened: numeric("startTimestamp")?,
@@ -116,6 +122,14 @@ impl Lease {
             row.insert(FIRST.to_owned(), AttributeValue::Bool(true));
         }
         row
+    }
+}
+
+fn pending(row: &LeaseRow) -> Option<Position> {
+    let sub = row.get("pendingCheckpointSubSequenceNumber").map_or(Some(0), digits)?;
+    match Checkpoint::read(string(row, "pendingCheckpoint")?, sub) {
+        Some(Checkpoint::At(position)) => Some(position),
+        _ => None,
     }
 }
 
@@ -155,7 +169,6 @@ mod tests {
         assert_eq!((lease.counter, lease.owner.as_deref()), (77, Some("host:uuid")));
         let Checkpoint::At(position) = &lease.checkpoint else { panic!("{lease:?}") };
         assert_eq!(position.sub, Some(3));
-        assert_eq!(lease.pending.unwrap().sub, None);
         assert!(!lease.first);
         assert_eq!(lease.parents, ["shardId-000000000000"]);
         assert_eq!(lease.hashes, Some((0, u128::MAX)));
@@ -181,8 +194,30 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_another_kind_is_told_from_a_lease() {
+        let row =
+            |name: &str, value: &str| LeaseRow::from([(KEY.to_owned(), text("x")), (name.to_owned(), text(value))]);
+        for kind in ["LEADER", "WORKER_METRIC_STATS", "TABLE_MIGRATION", "STREAM"] {
+            assert_eq!(no_lease(&row("entityType", kind)), Some("x"));
+        }
+        assert_eq!(no_lease(&row("streamName", "000000000000:s:1")), Some("x"));
+        assert_eq!((no_lease(&row("entityType", "LEASE")), no_lease(&row("checkpoint", "7"))), (None, None));
+    }
+
+    #[test]
     fn a_row_that_is_no_lease_is_an_error_with_its_attribute() {
         let row = LeaseRow::from([(KEY.to_owned(), text("x")), ("leaseCounter".to_owned(), text("many"))]);
         assert!(matches!(Lease::read(&row), Err(Fault::Permanent(why)) if why.contains("checkpoint")));
+        let lease = |checkpoint: &str| {
+            LeaseRow::from([
+                (KEY.to_owned(), text("x")),
+                ("leaseCounter".to_owned(), number(1)),
+                ("checkpoint".to_owned(), text(checkpoint)),
+            ])
+        };
+        for checkpoint in ["", "12x", "-1", "shard_end"] {
+            assert!(Lease::read(&lease(checkpoint)).is_err(), "{checkpoint:?}");
+        }
+        assert!(Lease::read(&lease("12")).is_ok());
     }
 }

@@ -60,6 +60,7 @@ pub(crate) async fn open(
         watch: Default::default(),
         listing: None,
         orphans: Default::default(),
+        others: Default::default(),
         closing: closes.clone(),
     };
     let mut tasks = JoinSet::new();
@@ -78,9 +79,10 @@ impl LeasedSource {
                 self.next = Some(taken);
             }
             let Some(TakenLease { lease, holding, .. }) = &self.next else { continue };
-            let opened = if *holding.lost.borrow() { None } else { self.opened(lease).await? };
+            let opened = if *holding.lost.borrow() { Ok(None) } else { self.opened(lease).await };
             let Some(TakenLease { lease, holding, quiet }) = self.next.take() else { continue };
-            let Some(opened) = opened else { continue };
+            // After an error the lease is taken anew: it must not hold up the next one.
+            let Some(opened) = opened? else { continue };
             let settled = match &lease.checkpoint {
                 Checkpoint::At(position) => Some(position.token()),
                 _ => None,

@@ -9,6 +9,7 @@ use crate::retry::jitter;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::lag::LagFault;
 use esclusa_flow::source::{Lane, Positions, Source};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +89,7 @@ impl SoleSource {
             }
             let due = self.list().await?;
             let positions = self.positions().await?;
+            self.opening.lag.set_fault(unreadable(&positions));
             if let Some(lane) = self.open(&positions)? {
                 self.idle = false;
                 return Ok(Some(lane));
@@ -129,6 +131,7 @@ impl SoleSource {
         let known = self.known(positions);
         let ready = |shard: &&Shard| {
             !self.given.contains(&shard.id)
+                && positions.get(&shard.id).is_none_or(|position| position_fault(position.as_ref()).is_none())
                 && known.get(&shard.id).is_some_and(|known| !known.finished)
                 && (!self.opening.ordered || may_start(&shard.parents, &known))
         };
@@ -170,6 +173,21 @@ impl SoleSource {
         }
         known
     }
+}
+
+/// Why a shard cannot be read that has this position.
+fn position_fault(position: Option<&Token>) -> Option<Fault> {
+    let end = Token::Text(SHARD_END.into());
+    position.filter(|position| **position != end).and_then(|position| Position::parse(position).err())
+}
+
+/// The fault of the shards whose positions cannot be read: they are not, and the others are.
+fn unreadable(positions: &BTreeMap<String, Option<Token>>) -> Option<LagFault> {
+    let fault = |(id, position): (&String, &Option<Token>)| Some((id.clone(), position_fault(position.as_ref())?));
+    let mut stuck = positions.iter().filter_map(fault);
+    let (shard, fault) = stuck.next()?;
+    let message = format!("{} shard(s) cannot be read: shard {shard:?}: {fault}", stuck.count() + 1);
+    Some(LagFault { at: wall_millis(), message })
 }
 
 impl Source for SoleSource {

@@ -15,6 +15,7 @@ mod engine;
 mod faults;
 mod faulty;
 mod fleet;
+mod kcl_rows;
 mod kinesis;
 mod leases;
 mod objects;

@@ -2,6 +2,7 @@
 //! status, metrics and readiness agree.
 
 use super::output_status::OutputStatus;
+use super::status::SHARDS;
 use esclusa_pipeline::meter::LastError;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,8 @@ impl Health {
         // Only errors of the source count: one that an event causes says nothing of the next event.
         if let Some(error) = last_error
             && error.code.starts_with("source.")
-            && now.saturating_sub(error.at.millis()) < FRESH_MILLIS
+            // A fault of the shards is cleared by the next look at them that succeeds, however long that takes.
+            && (error.code == SHARDS || now.saturating_sub(error.at.millis()) < FRESH_MILLIS)
         {
             return unwell(&error.code, Some(error.message.clone()));
         }
@@ -82,6 +84,7 @@ mod tests {
         assert_eq!(code("running", Some("rejected"), 0), "ok");
         assert_eq!(code("running", Some("source.open"), 0), "source.open");
         assert_eq!(code("running", Some("source.open"), FRESH_MILLIS), "ok");
+        assert_eq!(code("running", Some("source.shards"), FRESH_MILLIS), "source.shards", "until it is over");
         for state in ["paused", "halted", "draining", "stopped"] {
             assert_eq!(code(state, Some("source.open"), 0), state);
         }

@@ -7,7 +7,8 @@ use super::{RunningRoute, Runtime};
 use crate::dead_letters;
 use esclusa_config::plan;
 use esclusa_flow::lag::Lag;
-use esclusa_pipeline::meter::{Reading, epoch_millis};
+use esclusa_flow::timestamp::Timestamp;
+use esclusa_pipeline::meter::{LastError, Reading, epoch_millis};
 use esclusa_pipeline::route::{Mode, Route};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -79,7 +80,13 @@ pub(crate) struct ShardsStatus {
     pub oldest_unfinished: Option<u64>,
     /// How often records were, or may have been, trimmed before they were read.
     pub gaps: u64,
+    /// What keeps shards from being read at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<LastError>,
 }
+
+/// The code of [`ShardsStatus::fault`].
+pub(crate) const SHARDS: &str = "source.shards";
 
 impl ShardsStatus {
     fn of(lag: &Lag) -> Self {
@@ -90,6 +97,11 @@ impl ShardsStatus {
             behind_millis: lanes.values().filter_map(|lane| lane.behind_millis).max(),
             oldest_unfinished: lanes.values().filter_map(|lane| lane.oldest_unfinished).min(),
             gaps: lag.gaps(),
+            fault: lag.fault().map(|fault| LastError {
+                at: Timestamp::from_millis(fault.at),
+                code: SHARDS.to_owned(),
+                message: fault.message,
+            }),
         }
     }
 }
@@ -181,13 +193,17 @@ impl Runtime {
             backlog: self.backlog(plan, &route.spec, &running.handled),
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
+        let shards = status.shards.as_ref().and_then(|shards| shards.fault.as_ref());
         status.health = Health::at(
             epoch_millis(),
             &status.state,
             status.reason.as_deref(),
-            status.reading.last_error.as_ref(),
+            shards.or(status.reading.last_error.as_ref()),
             &status.outputs,
         );
+        if let Some(fault) = shards {
+            status.reading.last_error = Some(fault.clone());
+        }
         status
     }
 
