@@ -237,6 +237,25 @@ impl LeaseTable {
         self.write("settle", key, self.settling(from, to)).await
     }
 
+    /// Notes that everything of the shard is done: `from` was its last position, `children` came from it.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names the lease.
+    pub(crate) async fn finish(
+        &self,
+        key: &str,
+        from: Option<&Position>,
+        children: Vec<String>,
+    ) -> Result<Written, Fault> {
+        let mut write = self.settling(from, &Checkpoint::ShardEnd);
+        // A set cannot be empty.
+        if !children.is_empty() {
+            write.update.insert_str("SET ".len(), "childShardIds = :children, ");
+            write.values.insert(":children".to_owned(), AttributeValue::Ss(children));
+        }
+        self.write("finish", key, write).await
+    }
+
     /// The same as a write for a transaction.
     pub(crate) fn settlement(&self, key: &str, from: Option<&Position>, to: &Checkpoint) -> Result<Update, Fault> {
         let LeaseWrite { update, condition, values } = self.settling(from, to);

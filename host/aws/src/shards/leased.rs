@@ -1,12 +1,13 @@
 //! A stream whose shards any number of processes share by leases.
 
 use super::lane::{LaneOpener, LaneStart, Ownership};
-use super::{SourceWithProgress, wall_millis};
+use super::{ShardedStream, SourceWithProgress, wall_millis};
 use crate::client::Clients;
 use crate::lease::coordinator::{Coordinator, TakenLease, renew};
 use crate::lease::lease_table::{LeaseTable, Written};
 use crate::lease::registry::{Holding, LeaseRegistry};
 use crate::lease::{Lease, LeaseProgress, LeaseSettings};
+use crate::lineage::Shard;
 use crate::position::Checkpoint;
 use crate::position::Position;
 use esclusa_flow::BoxFuture;
@@ -97,7 +98,8 @@ impl LeasedSource {
                 pending: lease.pending,
                 quiet,
             };
-            let ownership = LeaseOwnership { table: self.table.clone(), holding };
+            let stream = Arc::clone(&self.opening.stream);
+            let ownership = LeaseOwnership { table: self.table.clone(), stream, holding };
             return Ok(Some(Box::new(self.opening.lane(beginning, Box::new(ownership))?)));
         }
     }
@@ -165,7 +167,21 @@ impl Source for LeasedSource {
 /// A lane's right to read, by its lease.
 struct LeaseOwnership {
     table: LeaseTable,
+    stream: Arc<dyn ShardedStream>,
     holding: Holding,
+}
+
+impl LeaseOwnership {
+    /// The shards that came from this one. KCL wants to know them before it deletes the lease, and finds them by itself
+    /// if the lease does not tell.
+    async fn children(&self) -> Vec<String> {
+        let listed = self.stream.list().await.unwrap_or_else(|fault| {
+            tracing::debug!(shard = self.holding.key(), error = %fault, "cannot list the shards that came from this one");
+            Vec::new()
+        });
+        let came_from = |shard: &Shard| shard.parents.iter().any(|parent| parent == self.holding.key());
+        listed.into_iter().filter(came_from).map(|shard| shard.id).collect()
+    }
 }
 
 impl Ownership for LeaseOwnership {
@@ -183,7 +199,7 @@ impl Ownership for LeaseOwnership {
     fn finish<'a>(&'a mut self, from: Option<&'a Position>) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let key = self.holding.key();
-            match self.table.settle(key, from, &Checkpoint::ShardEnd).await? {
+            match self.table.finish(key, from, self.children().await).await? {
                 Written::Yes(_) => {}
                 Written::No(Some(lease)) if lease.finished() => {}
                 Written::No(_) => {

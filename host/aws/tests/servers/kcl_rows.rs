@@ -186,6 +186,11 @@ async fn shards_of_two_generations_whose_rows_kcl_deleted_are_not_read_again() {
     }
     sink.until_all(&all).await;
     until_rows(&table, |rows| rows.len() == 5 && rows.values().filter(|(_, at)| at == "SHARD_END").count() == 2).await;
+    let ended = row(&table, &shard(0)).await;
+    let mut children = ended["childShardIds"].as_ss().unwrap().clone();
+    children.sort();
+    assert_eq!(children, [shard(1), shard(2)], "as KCL writes it");
+    assert!(ended["leaseOwner"].as_s().unwrap().starts_with("one:"), "as KCL leaves it");
     one.stop().await;
     delete(&table, &shard(0)).await;
     delete(&table, &shard(1)).await;
