@@ -197,8 +197,10 @@ impl LeaseTable {
             }
             None => condition.push_str("attribute_not_exists(leaseOwner)"),
         }
+        // `checkpointOwner`: the worker that KCL 3 lets finish its batch before the owner begins. It is not waited for.
         let update = "SET leaseOwner = :me, leaseCounter = leaseCounter + :one, \
-            ownerSwitchesSinceCheckpoint = if_not_exists(ownerSwitchesSinceCheckpoint, :zero) + :one";
+            ownerSwitchesSinceCheckpoint = if_not_exists(ownerSwitchesSinceCheckpoint, :zero) + :one \
+            REMOVE checkpointOwner";
         self.write("take", &seen.key, LeaseWrite { update: update.to_owned(), condition, values }).await
     }
 
@@ -215,7 +217,7 @@ impl LeaseTable {
     /// # Errors
     /// A [`Fault`] that names the lease.
     pub(crate) async fn release(&self, key: &str, counter: u64) -> Result<Written, Fault> {
-        let update = "SET leaseCounter = leaseCounter + :one REMOVE leaseOwner";
+        let update = "SET leaseCounter = leaseCounter + :one REMOVE leaseOwner, checkpointOwner";
         self.counted("release", key, counter, update).await
     }
 

@@ -1,5 +1,5 @@
 //! A lease table that KCL has written too: rows that are no leases, rows that cannot be read, rows that KCL deletes and
-//! attributes that it writes.
+//! attributes that it sets.
 
 use super::faulty::{self, Fate};
 use super::fleet::*;
@@ -226,4 +226,21 @@ async fn a_row_that_kcl_deleted_since_the_shards_were_listed_is_not_made_anew() 
     assert_eq!(rows(&table).await.into_keys().collect::<Vec<_>>(), [shard(1), shard(2)]);
     source.close().await;
     two.stop().await;
+}
+
+#[tokio::test]
+async fn the_owner_of_a_lease_owns_its_checkpoint() {
+    let stream = TestStream::new(1).await;
+    let table = prepared(&stream, 1).await;
+    // As KCL 3 hands over: the owner begins once the worker that had the lease has finished its batch.
+    let set = "SET checkpointOwner = :worker";
+    update(&table, &shard(0), set, &[(":worker", text("kcl"))]).await;
+    let (mut source, _) = stream.open(Start::TrimHorizon, leases(&table, "two")).await;
+    let lane = source.next_lane().await.unwrap().unwrap();
+    assert!(!row(&table, &shard(0)).await.contains_key("checkpointOwner"));
+    update(&table, &shard(0), set, &[(":worker", text("kcl"))]).await;
+    drop(lane);
+    source.close().await;
+    let released = row(&table, &shard(0)).await;
+    assert!(!released.contains_key("checkpointOwner") && !released.contains_key("leaseOwner"), "{released:#?}");
 }
