@@ -1,7 +1,7 @@
 //! The lease table. Every write has a condition: the lease is still as its writer saw it.
 
 use super::Lease;
-use super::row::{KEY, LeaseRow, UNBEGUN, no_lease, number, position_values, text};
+use super::row::{KEY, LeaseRow, UNBEGUN, batch_end, no_lease, number, position_values, text};
 use crate::fault;
 use crate::position::{Checkpoint, Position};
 use aws_sdk_dynamodb::Client;
@@ -290,7 +290,7 @@ impl LeaseTable {
             }
         };
         let update = "SET checkpoint = :to, checkpointSubSequenceNumber = :sub, ownerSwitchesSinceCheckpoint = :zero \
-            REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState";
+            REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState, batchEnd";
         LeaseWrite { update: update.to_owned(), condition: format!("leaseOwner = :me AND {place}"), values }
     }
 
@@ -300,9 +300,9 @@ impl LeaseTable {
     /// A [`Fault`] that names the lease.
     pub(crate) async fn prepare(&self, key: &str, to: &Position) -> Result<Written, Fault> {
         let (pending, sub) = position_values(to);
-        let values = [(":me", text(&self.me)), (":to", pending), (":sub", sub)];
+        let values = [(":me", text(&self.me)), (":to", pending), (":sub", sub), (":end", text(batch_end(to)))];
         let values = values.map(|(name, v)| (name.to_owned(), v));
-        let update = "SET pendingCheckpoint = :to, pendingCheckpointSubSequenceNumber = :sub";
+        let update = "SET pendingCheckpoint = :to, pendingCheckpointSubSequenceNumber = :sub, batchEnd = :end";
         self.write(
             "prepare",
             key,

@@ -125,12 +125,18 @@ impl Lease {
     }
 }
 
+/// The pending checkpoint, if it is the end of a batch of ours. One that an application on KCL has prepared may lie
+/// any number of events ahead, and none of our effects depends on it.
 fn pending(row: &LeaseRow) -> Option<Position> {
     let sub = row.get("pendingCheckpointSubSequenceNumber").map_or(Some(0), digits)?;
-    match Checkpoint::read(string(row, "pendingCheckpoint")?, sub) {
-        Some(Checkpoint::At(position)) => Some(position),
-        _ => None,
-    }
+    let pending = position(string(row, "pendingCheckpoint")?, sub);
+    (string(row, "batchEnd")? == batch_end(&pending)).then_some(pending)
+}
+
+/// The value of `batchEnd` for a batch that ends there, as a row gives it back: an event that is its record's first has
+/// no number there.
+pub(super) fn batch_end(end: &Position) -> String {
+    position(&end.sequence, end.sub.unwrap_or_default()).to_string()
 }
 
 fn string<'a>(row: &'a LeaseRow, name: &str) -> Option<&'a str> {
@@ -191,6 +197,26 @@ mod tests {
             };
             assert_eq!(Lease::read(&lease.row()), Ok(lease));
         }
+    }
+
+    #[test]
+    fn a_pending_checkpoint_that_is_not_the_end_of_a_batch_of_ours_ends_none() {
+        let row = |end: Option<&str>, pending: AttributeValue| {
+            let lease = [
+                (KEY, text("s")),
+                ("leaseCounter", number(1)),
+                ("checkpoint", text("7")),
+                ("pendingCheckpoint", pending),
+            ];
+            let mut row: LeaseRow = lease.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            row.extend(end.map(|end| ("batchEnd".to_owned(), text(end))));
+            row.insert("pendingCheckpointSubSequenceNumber".to_owned(), number(2));
+            Lease::read(&row).unwrap().pending.map(|position| position.to_string())
+        };
+        assert_eq!(row(Some("9/2"), text("9")).as_deref(), Some("9/2"));
+        assert_eq!(row(None, text("9")), None, "of KCL");
+        assert_eq!(row(Some("8/2"), text("9")), None, "KCL has prepared another one since");
+        assert_eq!(row(Some("9/2"), number(9)), None, "no text");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use esclusa_aws::shards::SourceWithProgress;
 use esclusa_flow::batch::Token;
 use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
+use esclusa_flow::source::Limit;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -243,4 +244,24 @@ async fn the_owner_of_a_lease_owns_its_checkpoint() {
     source.close().await;
     let released = row(&table, &shard(0)).await;
     assert!(!released.contains_key("checkpointOwner") && !released.contains_key("leaseOwner"), "{released:#?}");
+}
+
+#[tokio::test]
+async fn a_pending_checkpoint_of_kcl_does_not_enlarge_a_batch() {
+    let stream = TestStream::new(1).await;
+    let table = prepared(&stream, 1).await;
+    stream.put_numbers(0..30).await;
+    let (mut source, _) = stream.open(Start::TrimHorizon, leases(&unique("leases"), "probe")).await;
+    let mut lane = source.next_lane().await.unwrap().unwrap();
+    let whole = next_batch(&mut *lane, Limit { events: 30, ..LIMIT }).await;
+    let Token::Text(last) = whole.claims[25].token() else { panic!("no text") };
+    let values = [(":to", text(last)), (":sub", number(0))];
+    let set = "SET pendingCheckpoint = :to, pendingCheckpointSubSequenceNumber = :sub";
+    update(&table, &shard(0), set, &values).await;
+    let (mut source, _) = stream.open(Start::TrimHorizon, leases(&table, "two")).await;
+    let mut lane = source.next_lane().await.unwrap().unwrap();
+    assert_eq!(next_batch(&mut *lane, Limit { events: 4, ..LIMIT }).await.len(), 4);
+    let small = Limit { bytes: 300, ..LIMIT };
+    assert!(next_batch(&mut *lane, small).await.columns.iter().map(|event| event.size()).sum::<usize>() <= 300);
+    source.close().await;
 }
