@@ -32,6 +32,8 @@ stream = "{name}"
 lease_table = "{name}"
 lease_duration = "4s"
 [table.items]
+kind = "embedded"
+partition_key = "pk"
 [[route]]
 name = "items"
 source = "events"

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../../.."
 esclusa=$1 plugins=$2
 shift 2
-[ $# -gt 0 ] || set -- 2.7.2 3.5.1
+[ $# -gt 0 ] || set -- 3.5.1 2.7.2
 for tool in mvn javac java; do
   command -v $tool >/dev/null || { echo "kcl: needs $tool: apt-get install maven default-jdk-headless" >&2; exit 2; }
 done
@@ -20,6 +20,6 @@ for version in "$@"; do
     mvn -q -B -f scripts/nightly/kcl/pom.xml -Dkcl.version="$version" dependency:copy-dependencies -DoutputDirectory="$PWD/$home/lib"
     touch "$home/.complete"
   fi
-  javac -nowarn -d "$home/classes" -cp "$home/lib/*" scripts/nightly/kcl/Consumer.java
+  javac -nowarn -Xlint:-deprecation -d "$home/classes" -cp "$home/lib/*" scripts/nightly/kcl/Consumer.java
   scripts/servers.sh run target/venv/bin/python scripts/nightly/kcl/handover.py "$esclusa" "$plugins" "$home/classes" "$home/lib" "$version"
 done
