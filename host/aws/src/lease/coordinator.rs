@@ -8,15 +8,15 @@ use super::lease_table::{LeaseRows, LeaseTable, OtherRow, Written};
 use super::registry::{Holding, LeaseRegistry};
 use crate::lineage::{Descent, KnownShard, KnownShards, NewShard, Shard, ShardList, may_start, missing, report_gap};
 use crate::retry::jitter;
-use crate::shards::wall_millis;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::{Lag, LagFault};
 use esclusa_flow::settings::Start;
+use esclusa_flow::timestamp::Timestamp;
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep, timeout};
@@ -97,7 +97,7 @@ impl Coordinator {
 
     /// Shows what keeps shards from being read, or that nothing does.
     fn show(&self, message: Option<String>) {
-        self.lag.set_fault(message.map(|message| LagFault { at: wall_millis(), message }));
+        self.lag.set_fault(message.map(fault));
     }
 
     /// A round. One that does not end is shown too, but never given up: a lease that it takes would be nobody's.
@@ -108,7 +108,7 @@ impl Coordinator {
             return done;
         }
         let message = format!("cannot look after the leases: no answer for {} s", long.as_secs());
-        lag.set_fault(Some(LagFault { at: wall_millis(), message }));
+        lag.set_fault(Some(fault(message)));
         round.await
     }
 
@@ -278,6 +278,11 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// A fault that is seen now.
+fn fault(message: String) -> LagFault {
+    LagFault { at: Timestamp::from(SystemTime::now()).millis(), message }
 }
 
 /// The shards that the group knows. A row that cannot be read may be of a shard that is not finished; it counts only if

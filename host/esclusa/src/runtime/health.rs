@@ -2,12 +2,14 @@
 //! status, metrics and readiness agree.
 
 use super::output_status::OutputStatus;
-use super::status::SHARDS;
 use esclusa_pipeline::meter::LastError;
 use serde::{Deserialize, Serialize};
 
 /// A source or an output that failed within this time counts as failing. Both are retried more often than that.
 const FRESH_MILLIS: u64 = 30_000;
+
+/// The code of a fault of the source's shards. It lasts until a look at them succeeds.
+pub(super) const SHARDS: &str = "source.shards";
 
 /// Whether a route does its work.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! The status of the router, for `esclusa status`, the API and the page.
 
 use super::backlog::BacklogStatus;
-use super::health::Health;
+use super::health::{Health, SHARDS};
 use super::output_status::{OutputStatus, outputs_at_work};
 use super::{RunningRoute, Runtime};
 use crate::dead_letters;
@@ -84,9 +84,6 @@ pub(crate) struct ShardsStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<LastError>,
 }
-
-/// The code of [`ShardsStatus::fault`].
-pub(crate) const SHARDS: &str = "source.shards";
 
 impl ShardsStatus {
     fn of(lag: &Lag) -> Self {
