@@ -134,7 +134,7 @@ class Router:
 
     def done(self):
         route = self.route()
-        return route["reading"]["counts"]["done"] if route else 0
+        return route["reading"]["counts"]["done"] if route and "reading" in route else 0
 
     def stop(self):
         route = self.route()
