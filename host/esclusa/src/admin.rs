@@ -4,11 +4,7 @@
 //! listener has threads of its own, so that health is answered whatever the router does: no guest runs on them, and no
 //! long work (`work_limits`).
 
-mod answer_budget;
 mod api;
-mod api_error;
-pub(crate) mod bodies;
-pub(crate) mod connections;
 pub(crate) mod dead_letters;
 pub(crate) mod extract;
 mod guard;
@@ -16,20 +12,21 @@ mod health;
 mod ingest;
 pub(crate) mod metrics;
 mod snapshot;
-pub(crate) mod work_limits;
 
+use crate::http::answer_budget;
+use crate::http::api_error::{self, ApiError};
+use crate::http::bodies::{BodyBudget, BudgetedBody};
+use crate::http::connections::{self, ConnectionLimits, PATIENCE};
+use crate::http::work_limits::{self, WorkLimits};
 use crate::intake;
 use crate::runtime::Runtime;
 use crate::threads::Threads;
-use api_error::ApiError;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use bodies::{BodyBudget, BudgetedBody};
-use connections::{ConnectionLimits, PATIENCE};
 use esclusa_embedded::NewRecord;
 use snapshot::Snapshot;
 use std::collections::BTreeMap;
@@ -42,7 +39,6 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use work_limits::WorkLimits;
 
 const PAGE: &str = include_str!("../assets/page.html");
 const STYLE: &str = include_str!("../assets/page.css");

@@ -6,6 +6,7 @@ mod cli;
 mod configuration;
 mod dead_letters;
 mod file_watch;
+mod http;
 mod intake;
 mod invoke;
 mod memory;

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod limits_page;
 
-use crate::admin::{bodies, connections, work_limits};
+use crate::http::{bodies, connections, work_limits};
 use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::plan::{Instances, Plan, RouteSpec, Source};

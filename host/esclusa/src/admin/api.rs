@@ -1,9 +1,9 @@
 //! The API: the requests of the command line and of the page to a running router.
 
 use super::AdminServer;
-use super::api_error::ApiError;
 use super::extract::{BODY, BodyLimit, BoundedList, JsonBody, PathParams, QueryParams, RawBody};
-use super::work_limits::{WorkPermit, blocking, json};
+use crate::http::api_error::ApiError;
+use crate::http::work_limits::{WorkPermit, blocking, json};
 use crate::invoke::{self, Invocation, InvokeEvent, LiveReport};
 use crate::{audit, configuration, intake, table_reads};
 use axum::Json;

@@ -2,8 +2,8 @@
 //! message.
 
 use super::AdminServer;
-use super::api_error::{ApiError, root_cause};
-use super::bodies::BudgetedBody;
+use crate::http::api_error::{ApiError, root_cause};
+use crate::http::bodies::BudgetedBody;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;

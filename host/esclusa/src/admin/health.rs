@@ -2,8 +2,8 @@
 //! but a failing route does not make the process unready: the other routes go on.
 
 use super::AdminServer;
-use super::api_error::ApiError;
 use super::extract;
+use crate::http::api_error::ApiError;
 use crate::runtime::health::Health;
 use crate::runtime::output_status::OutputStatus;
 use crate::runtime::status::RouteStatus;

@@ -4,8 +4,8 @@
 //! commit.
 
 use super::AdminServer;
-use super::api_error::ApiError;
 use super::extract::{PathParams, media_type, parameter};
+use crate::http::api_error::ApiError;
 use crate::intake;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;

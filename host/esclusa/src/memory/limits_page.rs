@@ -1,7 +1,8 @@
 //! The page `docs/reference/limits.md`, made from the constants that the code enforces. A test compares the two; with
 //! `ESCLUSA_BLESS` set it writes the page.
 
-use crate::admin::{connections, dead_letters, extract};
+use crate::admin::{dead_letters, extract};
+use crate::http::connections;
 use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::{show_duration, show_size};

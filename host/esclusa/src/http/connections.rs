@@ -187,7 +187,7 @@ fn patient(request: Request, patience: Duration) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::bodies::BodyBudget;
+    use crate::http::bodies::BodyBudget;
     use axum::http::HeaderMap;
     use axum::routing::{get, post};
     use std::net::SocketAddr;
