@@ -4,8 +4,8 @@
 use crate::load::LoadedConfig;
 use crate::plan::{
     AmbiguousSend, Auth, AwsDefaults, DeliveryMode, DynamodbStreamName, Endpoint, HttpListener, Instances, KeyPlace,
-    KeySchema, ListenerSource, Network, Objects, Output, RouteSpec, ServiceLocation, ShardCoordination, SignatureScheme,
-    SnsReceiver, Source, Start, TableSchema, TableSpec,
+    KeySchema, ListenerSource, Network, Objects, Output, RouteSpec, ServiceLocation, ShardCoordination,
+    SignatureScheme, SnsReceiver, Source, Start, TableSchema, TableSpec,
 };
 use crate::syntax::toml_tree::{MASK, masked};
 use crate::syntax::units::{show_duration, show_size};

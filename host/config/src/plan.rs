@@ -11,8 +11,8 @@ pub use esclusa_flow::settings::{
     DeliveryMode, Instances, KeySchema, Limits, RouteSpec, ServiceLocation, Start, TableSchema,
 };
 pub use listener::{
-    Auth, Cors, Endpoint, HttpListener, Idempotency, KeyPlace, ListenerSource, Network, Secret, Segment, SignatureScheme,
-    TlsFiles,
+    Auth, Cors, Endpoint, HttpListener, Idempotency, KeyPlace, ListenerSource, Network, Secret, Segment,
+    SignatureScheme, TlsFiles,
 };
 pub use output::{AmbiguousSend, Output, SnsReceiver};
 pub use source::{DynamodbStreamName, ShardCoordination, Source};

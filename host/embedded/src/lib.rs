@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod evaluate;
 mod json;
+mod kept_answers;
 mod key;
 mod lag;
 mod objects;

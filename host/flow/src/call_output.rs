@@ -45,6 +45,8 @@ pub struct Reply {
     pub status: u16,
     /// MIME type.
     pub content_type: String,
+    /// Further headers, in order.
+    pub headers: Vec<(String, String)>,
     /// Content.
     pub body: Vec<u8>,
 }

@@ -137,7 +137,13 @@ mod tests {
                 Effect { cause: None, action: send(text) },
             ],
             outcomes: vec![EventOutcome { event: CallIndex(0), disposition: Disposition::Skip(text.into()) }],
-            replies: vec![Reply { event: CallIndex(1), status: 200, content_type: String::new(), body: Vec::new() }],
+            replies: vec![Reply {
+                event: CallIndex(1),
+                status: 200,
+                content_type: String::new(),
+                headers: Vec::new(),
+                body: Vec::new(),
+            }],
         };
         let mut all = CallOutput::default();
         all.append(output("even"), &[CallIndex(0), CallIndex(2)]);

@@ -4,8 +4,8 @@ use super::declared::{Declared, check_name};
 use super::{Declarations, PathResolver};
 use crate::codes::Code;
 use crate::plan::{
-    Auth, Cors, Endpoint, HttpListener, Idempotency, KeyPlace, ListenerSource, Network, RouteSpec, Secret,
-    Segment, SignatureScheme, Source, TlsFiles,
+    Auth, Cors, Endpoint, HttpListener, Idempotency, KeyPlace, ListenerSource, Network, RouteSpec, Secret, Segment,
+    SignatureScheme, Source, TlsFiles,
 };
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, listener as shape, root};
@@ -80,7 +80,8 @@ fn cors(reader: &SectionReader<'_>) -> Cors {
     };
     let (origins, credentials) = (texts(&shape::ORIGINS, &[]), reader.boolean(&shape::CREDENTIALS));
     for (origin, node) in reader.names(&shape::ORIGINS) {
-        let good = origin == "*" || url::Url::parse(&origin).is_ok_and(|url| url.origin().ascii_serialization() == origin);
+        let good =
+            origin == "*" || url::Url::parse(&origin).is_ok_and(|url| url.origin().ascii_serialization() == origin);
         if !good {
             let finding = Finding::error(Code::BAD_VALUE, node.span.clone(), "this is not an origin");
             reader.findings.add(finding.help("scheme and host, without path: \"https://boletia.example\""));
@@ -139,7 +140,9 @@ pub(super) fn of_source(reader: &SectionReader<'_>) -> Option<ListenerSource> {
         for entry in of_listener.into_iter().filter_map(|key| reader.entry(key)) {
             let message = format!("`{}` needs a listener", entry.key);
             let finding = Finding::error(Code::SOURCE_NEEDS_LISTENER, entry.key_span.clone(), message);
-            reader.findings.add(finding.help("add listener = \"NAME\", and [listener.NAME] with listen = \"0.0.0.0:8443\""));
+            reader
+                .findings
+                .add(finding.help("add listener = \"NAME\", and [listener.NAME] with listen = \"0.0.0.0:8443\""));
         }
         return None;
     };
@@ -168,7 +171,8 @@ fn endpoints(reader: &SectionReader<'_>) -> Vec<Endpoint> {
     };
     let given = reader.names(&shape::ENDPOINTS);
     if given.is_empty() && reader.list(&shape::ENDPOINTS).is_none_or(<[_]>::is_empty) {
-        let finding = Finding::error(Code::MISSING_KEY, reader.span.clone(), "a source on a listener needs `endpoints`");
+        let finding =
+            Finding::error(Code::MISSING_KEY, reader.span.clone(), "a source on a listener needs `endpoints`");
         reader.findings.add(finding.help("add endpoints = [\"POST /events\"]"));
     }
     for (text, node) in given {
@@ -329,10 +333,13 @@ pub(super) fn endpoints_of_listeners(world: &Declarations, findings: &Findings) 
         world.listeners.resolve(findings, Code::SOURCE_UNKNOWN_LISTENER, &on.listener, &place);
         for endpoint in &on.endpoints {
             if let Some((other, span)) = taken.insert((&on.listener, endpoint.shape()), (name, &declaration.span)) {
-                let message = format!("{:?} takes the same requests as another endpoint of {other:?}", endpoint.pattern);
+                let message =
+                    format!("{:?} takes the same requests as another endpoint of {other:?}", endpoint.pattern);
                 let place = key_span(&declaration.node, &declaration.span, shape::ENDPOINTS.name);
                 let finding = Finding::error(Code::SOURCE_ENDPOINT_CONFLICT, place, message);
-                findings.add(finding.related(span.clone(), "the other source").help("names of parameters make no difference"));
+                findings.add(
+                    finding.related(span.clone(), "the other source").help("names of parameters make no difference"),
+                );
             }
         }
     }
@@ -348,7 +355,8 @@ pub(super) fn kept_answers(world: &Declarations, routes: &[RouteSpec], findings:
         let mut objects = route.grants.objects.iter().filter_map(|name| world.objects.get(name));
         let elsewhere = tables.any(|table| table.value.on_aws()) || objects.any(|store| store.value.on_aws());
         if on.idempotency.is_some() && elsewhere {
-            let message = format!("route \"{}\" writes to AWS, and answers are kept in the embedded engine only", route.name);
+            let message =
+                format!("route \"{}\" writes to AWS, and answers are kept in the embedded engine only", route.name);
             let place = key_span(&source.node, &source.span, shape::IDEMPOTENCY_KEY.name);
             let help = "leave idempotency_key out, or let the route send to a stream that another route writes to AWS";
             findings.add(Finding::error(Code::SOURCE_ANSWERS_NOT_KEPT, place, message).help(help));

@@ -153,6 +153,7 @@ impl From<handler::Reply> for Reply {
             event: CallIndex(reply.event),
             status: reply.status,
             content_type: reply.content_type,
+            headers: Vec::new(),
             body: reply.body,
         }
     }

@@ -257,6 +257,7 @@ impl<'m, F: FnMut(usize) -> Result<()>> AbiReader<'m, F> {
             event: CallIndex(word(record, 0)? as u32),
             status: u16::from_le_bytes([tag(record, 4)?, tag(record, 5)?]),
             content_type: self.text(record, 8)?,
+            headers: Vec::new(),
             body: self.bytes(record, 16)?,
         })
     }

@@ -207,8 +207,15 @@ fn output() -> impl Strategy<Value = CallOutput> {
     ];
     let outcome = (any::<u32>(), disposition)
         .prop_map(|(event, disposition)| EventOutcome { event: CallIndex(event), disposition });
-    let reply = (any::<u32>(), any::<u16>(), any::<String>(), vec(any::<u8>(), 0..9))
-        .prop_map(|(event, status, content_type, body)| Reply { event: CallIndex(event), status, content_type, body });
+    let reply = (any::<u32>(), any::<u16>(), any::<String>(), vec(any::<u8>(), 0..9)).prop_map(
+        |(event, status, content_type, body)| Reply {
+            event: CallIndex(event),
+            status,
+            content_type,
+            headers: Vec::new(),
+            body,
+        },
+    );
     (vec(effect, 0..4), vec(outcome, 0..4), vec(reply, 0..3)).prop_map(|(effects, outcomes, replies)| CallOutput {
         effects,
         outcomes,
