@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that `esclusa run` needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +100,12 @@ pub enum Objects {
 }
 
 impl Plan {
+    /// How long requests are served after readiness has ended: the longest `drain_delay`.
+    #[must_use]
+    pub fn drain_delay(&self) -> Duration {
+        self.listeners.values().map(|listener| listener.drain_delay).max().unwrap_or_default()
+    }
+
     /// True if a route's source, tables, object stores or outputs include one on AWS.
     #[must_use]
     pub fn touches_aws(&self, route: &RouteSpec) -> bool {

@@ -9,6 +9,7 @@ mod file_watch;
 mod http;
 mod intake;
 mod invoke;
+mod listener;
 mod memory;
 mod plugins;
 mod redrive;

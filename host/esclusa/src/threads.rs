@@ -36,6 +36,16 @@ impl Threads {
         Ok(Threads(Some(builder.enable_all().build()?)))
     }
 
+    /// Threads for listeners: they serve the connections of sources of kind `http`, apart from health and API.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub(crate) fn of_listeners() -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        builder.thread_name("esclusa-listener").worker_threads(CONNECTIONS).max_blocking_threads(BLOCKING);
+        Ok(Threads(Some(builder.enable_all().build()?)))
+    }
+
     /// The handle to spawn work with.
     #[must_use]
     pub(crate) fn handle(&self) -> Option<Handle> {

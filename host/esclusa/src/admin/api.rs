@@ -3,6 +3,7 @@
 use super::AdminServer;
 use super::extract::{BODY, BodyLimit, BoundedList, JsonBody, PathParams, QueryParams, RawBody};
 use crate::http::api_error::ApiError;
+use crate::http::handover;
 use crate::http::work_limits::{WorkPermit, blocking, json};
 use crate::invoke::{self, Invocation, InvokeEvent, LiveReport};
 use crate::{audit, configuration, intake, table_reads};
@@ -153,7 +154,7 @@ pub(super) async fn send(
         admin.bodies.events(&mut held, count?, 0).await?;
         admin.work.compute(size, move || intake::json_lines(&data, how.key.as_deref(), 1)).await??
     };
-    admin.put(StatusCode::OK, name, records, held).await
+    handover::put(&admin.runtime, &admin.work, StatusCode::OK, name, records, held).await
 }
 
 /// The items of a table that are not sent yet.
