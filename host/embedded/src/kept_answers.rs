@@ -117,3 +117,38 @@ impl Store {
         self.writer().perform(bytes, Demand::Durable, work).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::StoreSchema;
+
+    fn entries(store: &Store, prefix: &[u8]) -> usize {
+        store.disk().snapshot().prefix(store.disk().space(Space::State), prefix).count()
+    }
+
+    #[test]
+    fn old_answers_are_deleted_and_newer_ones_of_the_same_request_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), StoreSchema::default()).unwrap();
+        let now = clock::wall_millis();
+        let keep = |key: &str, expires| {
+            let answer = KeptAnswer { key: key.into(), value: b"v".to_vec(), expires, done: None };
+            let work = move |tx: &mut Transaction<'_>| {
+                write(&answer, tx);
+                Ok::<_, Fault>(())
+            };
+            store.writer().perform_blocking(0, Demand::Durable, work).unwrap();
+        };
+        let forgotten = || store.writer().perform_blocking(0, Demand::Durable, forget).unwrap();
+        // The regular work may run at any moment; what it finds to do is the same.
+        keep("old", now - 10);
+        keep("again", now - 5);
+        keep("again", now + 3_600_000);
+        keep("new", now + 3_600_000);
+        forgotten();
+        assert_eq!((entries(&store, b"a"), entries(&store, b"e")), (2, 2));
+        assert_eq!(store.kept_answer(b"again").unwrap().as_deref(), Some(b"v".as_slice()));
+        assert_eq!(store.kept_answer(b"old").unwrap(), None);
+    }
+}

@@ -7,6 +7,7 @@ mod embedded {
     mod crash;
     mod files;
     mod full;
+    mod kept_answers;
     mod model;
     mod schema;
     mod smoke;

@@ -8,6 +8,7 @@ use crate::effect::Action;
 use crate::index::CallIndex;
 use crate::item::Item;
 use crate::reads::{ReadError, Reads, Selection};
+use crate::reply_headers;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,10 +68,15 @@ impl Grants {
                 ));
             }
         }
-        match output.replies.iter().find(|r| r.event.at() >= events) {
-            Some(reply) => Err(out_of_range("a reply names", Some(reply.event), events)),
-            None => Ok(()),
+        if let Some(reply) = output.replies.iter().find(|r| r.event.at() >= events) {
+            return Err(out_of_range("a reply names", Some(reply.event), events));
         }
+        for reply in &output.replies {
+            reply_headers::check(&reply.headers).map_err(|why| {
+                CallFailure::new(FailureKind::Contract, format!("the reply to event {}: {why}", reply.event.0))
+            })?;
+        }
+        Ok(())
     }
 }
 

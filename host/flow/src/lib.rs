@@ -19,6 +19,7 @@ pub mod lag;
 pub mod outbox;
 pub mod plugin;
 pub mod reads;
+pub mod reply_headers;
 pub mod retry;
 pub mod settings;
 pub mod sharding;

@@ -10,7 +10,7 @@ use crate::plan::{
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, listener as shape, root};
 use crate::syntax::section_reader::{self, SectionReader};
-use crate::syntax::toml_tree::TomlNode;
+use crate::syntax::toml_tree::{TomlNode, TomlValue};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,7 +172,7 @@ fn endpoints(reader: &SectionReader<'_>) -> Vec<Endpoint> {
     let given = reader.names(&shape::ENDPOINTS);
     if given.is_empty() && reader.list(&shape::ENDPOINTS).is_none_or(<[_]>::is_empty) {
         let finding =
-            Finding::error(Code::MISSING_KEY, reader.span.clone(), "a source on a listener needs `endpoints`");
+            Finding::error(Code::SOURCE_BAD_ENDPOINT, reader.span.clone(), "a source on a listener needs `endpoints`");
         reader.findings.add(finding.help("add endpoints = [\"POST /events\"]"));
     }
     for (text, node) in given {
@@ -288,7 +288,7 @@ fn secrets(reader: &SectionReader<'_>, key: &KeySpec, decode: impl Fn(&str) -> O
             }
         }
     }
-    if secrets.is_empty() && reader.list(key).is_some_and(<[TomlNode]>::is_empty) {
+    if reader.node(key).is_some_and(|node| matches!(&node.value, TomlValue::List(list) if list.is_empty())) {
         auth_error(reader, reader.value_span(key), "there is no secret", "without one no request can be taken");
     }
     secrets

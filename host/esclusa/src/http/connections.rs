@@ -54,16 +54,19 @@ const TAKEN: usize = 256 << 10;
 const BRIEF: u32 = 6;
 /// Most bytes of a request's line and headers together; also the buffer of a connection for each direction.
 pub(crate) const BUFFER: usize = 64 << 10;
-/// Requests of a connection of HTTP/2 at the same time.
-pub(crate) const STREAMS: u32 = 32;
+/// Requests of a connection of HTTP/2 at the same time. Clients count on a hundred until they know better (RFC 9113, 6.5.2),
+/// and those beyond the limit would be refused.
+pub(crate) const STREAMS: u32 = 100;
 /// Most bytes of a request's headers in HTTP/2, as it counts them.
 pub(crate) const HEADER_LIST: u32 = 16 << 10;
 /// Bytes that a client of HTTP/2 may send ahead, of one request and of all of its connection.
 pub(crate) const WINDOW: u32 = 128 << 10;
 /// Bytes of each answer that wait to be sent in HTTP/2.
-pub(crate) const SEND_BUFFER: usize = 16 << 10;
+pub(crate) const SEND_BUFFER: usize = 8 << 10;
 /// Requests that a client of HTTP/2 may take back before they were looked at; more of them end the connection.
 const RESETS: usize = 20;
+/// Requests that the router had to refuse for mistakes in HTTP/2; more of them end the connection.
+const ERRORS: usize = 200;
 /// Connections that may wait to be accepted; the system may allow fewer. There are more of them than connections that
 /// are served, so that a burst of silent connections does not keep health probes out.
 const BACKLOG: u32 = 4096;
@@ -236,7 +239,7 @@ impl Connection {
         let mut http2 = builder.http2();
         http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_header_list_size(HEADER_LIST);
         http2.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(SEND_BUFFER);
-        http2.max_pending_accept_reset_streams(RESETS).max_local_error_reset_streams(RESETS);
+        http2.max_pending_accept_reset_streams(RESETS).max_local_error_reset_streams(ERRORS);
         http2.keep_alive_interval(patience).keep_alive_timeout(patience);
         builder
     }

@@ -106,7 +106,7 @@ pub(crate) fn response(answer: HttpAnswer, replies: &AnswerBudget) -> Result<Res
     let mut response = (status, [(CONTENT_TYPE, kind)], body).into_response();
     for (name, value) in &answer.headers {
         // The call of a plugin that gives other headers has failed before.
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) {
             response.headers_mut().append(name, value);
         }
     }

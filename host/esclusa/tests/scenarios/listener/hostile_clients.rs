@@ -1,12 +1,13 @@
 //! Clients that send too much, too slowly or nonsense hold up neither the other clients nor the admin listener.
 
-use super::{ask, echo, started};
+use super::{ask, echo, sent, started};
+use crate::router::exchange;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 #[test]
 fn silent_connections_give_way_and_beyond_the_limit_clients_are_told_so() {
-    let (router, address) = started(&echo("max_connections = 16", "", "", "batch_window = \"3s\""));
+    let (router, address) = started(&echo("max_connections = 16", "", "", "concurrency = 1\nbatch_window = \"5s\""));
     // Many more than there are places, none of them with a whole request.
     let silent: Vec<TcpStream> = (0..100)
         .map(|at| {
@@ -19,16 +20,21 @@ fn silent_connections_give_way_and_beyond_the_limit_clients_are_told_so() {
     assert_eq!(ask(&address, "GET", "/nothing", &[], b"").status, 404, "an honest client is served");
     assert_eq!(router.request("GET", "/livez", &[], b"").unwrap().0, 200);
     drop(silent);
-    // As many as there are places, each with a request in work: the next one is told so.
+    // As many as there are places, each with a request in work: further ones are told so, and those for whom there is no place
+    // even for that lose their connection before their request is read.
     let busy: Vec<_> = (0..40)
         .map(|_| {
             let address = address.clone();
-            std::thread::spawn(move || ask(&address, "POST", "/v1/things", &[], b"x").status)
+            std::thread::spawn(move || exchange(&address, "POST", "/v1/things", &[], b"x").map(|answer| answer.status))
         })
         .collect();
-    let statuses: Vec<u16> = busy.into_iter().map(|asked| asked.join().unwrap()).collect();
-    assert!(statuses.iter().all(|status| [201, 503].contains(status)), "{statuses:?}");
-    assert!(statuses.contains(&201), "{statuses:?}");
+    let statuses: Vec<Option<u16>> = busy.into_iter().map(|asked| asked.join().unwrap()).collect();
+    assert!(statuses.iter().flatten().all(|status| [201, 503].contains(status)), "{statuses:?}");
+    let taken = statuses.iter().filter(|status| **status == Some(201)).count();
+    assert!((1..=17).contains(&taken), "{taken} were taken: {statuses:?}");
+    assert!(statuses.contains(&Some(503)), "{statuses:?}");
+    let sent = sent(&router).len();
+    assert_eq!(sent, taken, "a request without an answer was carried out");
 }
 
 #[test]
