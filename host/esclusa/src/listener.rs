@@ -13,6 +13,7 @@ pub(crate) mod idempotency;
 pub(crate) mod rate_limit;
 mod request;
 mod served;
+mod service;
 mod signature;
 mod tls;
 
@@ -210,7 +211,7 @@ impl Listeners {
             closing: closing.clone(),
         };
         let (stop, stopped) = oneshot::channel();
-        let router = served::router(self.side.clone(), served.clone());
+        let router = service::router(self.side.clone(), served.clone());
         let task = threads.spawn(connections::serve(listener, router, serving, stopped));
         Ok(RunningListener { plan, address, socket, served, tls, closing, stop, task })
     }
