@@ -86,6 +86,29 @@ async fn many_requests_share_a_connection_of_http2_without_tls() {
 }
 
 #[tokio::test]
+async fn a_client_of_http2_is_told_to_go_elsewhere_and_gets_the_answer_to_what_was_read() {
+    let (mut router, address) = started(&echo("", "", "", "concurrency = 1\nbatch_window = \"4s\""));
+    let sender = handshake(TcpStream::connect(&address).await.unwrap()).await;
+    // Its headers are read when the router gives room for its body: more than a client may send ahead.
+    let body = "x".repeat(200 << 10);
+    let request = http::Request::builder().method("POST").uri("http://localhost/v1/things").body(()).unwrap();
+    let (response, mut stream) = sender.clone().ready().await.unwrap().send_request(request, false).unwrap();
+    stream.reserve_capacity(body.len());
+    let mut sent = 0;
+    while sent < body.len() {
+        let room = std::future::poll_fn(|context| stream.poll_capacity(context)).await.unwrap().unwrap();
+        let piece = room.min(body.len() - sent);
+        sent += piece;
+        stream.send_data(Bytes::from("x".repeat(piece)), sent == body.len()).unwrap();
+    }
+    router.send_signal("TERM");
+    assert_eq!(response.await.unwrap().status().as_u16(), 201);
+    let refused = ask(&sender, "GET", "/v1/things/1", "").await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(router.wait(), 0);
+}
+
+#[tokio::test]
 async fn tls_serves_both_versions_and_takes_a_new_certificate_for_new_connections() {
     let mut router = Router::new(&echo("tls = { certificate = \"cert.pem\", key = \"key.pem\" }", "", "", ""));
     install(&router, "first");
