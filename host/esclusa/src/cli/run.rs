@@ -82,6 +82,8 @@ impl RunArgs {
             why = runtime.store().failed() => Some(why),
         };
         let after = runtime.status();
+        // Clients are sent elsewhere before readiness says so: who has seen it gets no answer that keeps its connection.
+        listeners.drain();
         if let Some(admin) = &admin {
             admin.drain();
         }
@@ -108,10 +110,9 @@ impl RunArgs {
         Ok(self.exit(complete, &after))
     }
 
-    /// Sends clients of listeners elsewhere, answers the requests that were read, and stops the routes. True if everything was
+    /// Serves clients of listeners for their delay, answers the requests that were read, and stops the routes. True if everything was
     /// finished in time.
     async fn drain(&self, listeners: &Listeners, runtime: &Runtime) -> bool {
-        listeners.drain();
         tokio::time::sleep(runtime.loaded().plan.drain_delay()).await;
         let end = Instant::now() + self.drain_timeout;
         listeners.close(self.drain_timeout).await;

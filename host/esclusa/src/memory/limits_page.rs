@@ -132,7 +132,11 @@ fn requests() -> Vec<Row> {
             key("## `[listener.NAME]`", "max_connections"),
             "the oldest idle one is closed for a new one, else 503",
         ),
-        ("requests of a connection of HTTP/2 at once", connections::STREAMS.to_string(), "further ones wait"),
+        (
+            "requests of a connection of HTTP/2 at once",
+            connections::STREAMS.to_string(),
+            "further ones are refused unread; clients send them again",
+        ),
         ("bytes of a request's headers", size(connections::BUFFER), "431"),
         ("bytes of a request's headers in HTTP/2", show_size(connections::HEADER_LIST.into()), "431"),
         ("bytes of a body on a listener, also decoded", key("### `kind = \"http\"`", "max_body"), "413"),
