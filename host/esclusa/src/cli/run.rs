@@ -62,15 +62,11 @@ impl RunArgs {
         let runtime = start(loaded, &guests, self.until_idle).await?;
         backstop.router_runs(&runtime);
         let before = runtime.status();
-        let loaded = runtime.loaded();
         let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());
         let admin = starting.map(serve).transpose()?;
         let address = admin.as_ref().map(|admin| admin.address);
         let listeners = Listeners::start(&runtime).map_err(anyhow::Error::msg)?;
-        let posted = RouterAddress { pid: std::process::id(), admin: address, listeners: listeners.addresses() };
-        let posted = posted.post(&loaded.plan.engine)?;
-        announce(&loaded, address, &listeners.addresses());
-        drop(loaded);
+        let posted = post(&runtime.loaded(), address, &listeners)?;
 
         let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone(), watch);
         let failed = tokio::select! {
@@ -82,7 +78,7 @@ impl RunArgs {
             why = runtime.store().failed() => Some(why),
         };
         let after = runtime.status();
-        // Clients are sent elsewhere before readiness says so: who has seen it gets no answer that keeps its connection.
+        // Before readiness says so: a client that has seen it gets no answer that keeps its connection.
         listeners.drain();
         if let Some(admin) = &admin {
             admin.drain();
@@ -157,6 +153,17 @@ async fn start(loaded: LoadedConfig, guests: &Threads, until_idle: bool) -> Resu
         }
         Err(error) => Err(anyhow!(error)),
     }
+}
+
+/// Writes `router.json`, and prints the addresses that can be opened.
+fn post(
+    loaded: &LoadedConfig,
+    admin: Option<std::net::SocketAddr>,
+    listeners: &Listeners,
+) -> Result<super::connect::RouterFile> {
+    let listeners = listeners.addresses();
+    announce(loaded, admin, &listeners);
+    RouterAddress { pid: std::process::id(), admin, listeners }.post(&loaded.plan.engine)
 }
 
 /// Prints the addresses that can be opened.
