@@ -118,7 +118,7 @@ pub enum Auth {
 /// Whose signatures a source takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureScheme {
-    /// `X-Hub-Signature-256`.
+    /// `x-hub-signature-256`.
     Github,
     /// `Stripe-Signature`.
     Stripe,

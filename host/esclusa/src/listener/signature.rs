@@ -42,7 +42,7 @@ pub(super) fn check(
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let (prefix, time, signatures) = match scheme {
         SignatureScheme::Github => {
-            let header = "the header X-Hub-Signature-256: sha256=SIGNATURE";
+            let header = "the header x-hub-signature-256: sha256=SIGNATURE";
             let given = text("x-hub-signature-256").and_then(|value| unhex(value.strip_prefix("sha256=")?));
             (String::new(), None, vec![given.ok_or(BadSignature::Missing(header))?])
         }
