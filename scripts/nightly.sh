@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The long runs, which are not part of `make test`. Their output also goes to docs/nightly/DATE.txt; commit that file.
 #
-#   scripts/nightly.sh [NAME...]     properties fleet attacks soak; without names: all of them, in about an hour on two cores
+#   scripts/nightly.sh [NAME...]     properties fleet attacks kcl soak; without names: all of them, in about an hour on two cores
 #
 #   properties   the property tests with 40 times as many random cases as in `make test`, except for tests that set a number themselves
 #   fleet        100,000 records through three routers, two of which are killed, while shards are split and merged; three seeds
 #   attacks      scripts/hostile.sh
+#   kcl          a lease table handed over from KCL 2 and from KCL 3.5 to the router and back, over generations of splits and merges
 #   soak         orders and their totals for SOAK seconds (default 900), killed every few seconds: nothing is lost, and memory does not grow
 #
 # Exit code 1 if one of them failed. Needs the build (make build).
@@ -13,7 +14,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 esclusa=$PWD/target/release/esclusa
 [ -x "$esclusa" ] || { echo "nightly: build the router first: make build" >&2; exit 2; }
-[ $# -gt 0 ] || set -- properties fleet attacks soak
+[ $# -gt 0 ] || set -- properties fleet attacks kcl soak
 
 properties() {
   # The whole workspace, as in `make test`: with other features everything would be compiled again.
@@ -27,6 +28,7 @@ fleet() {
   done
 }
 attacks() { scripts/hostile.sh; }
+kcl() { scripts/nightly/kcl/kcl.sh "$esclusa" plugins; }
 soak() { python3 scripts/nightly/soak.py "$esclusa" plugins "${SOAK:-900}"; }
 
 failed=0

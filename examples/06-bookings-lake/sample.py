@@ -27,6 +27,10 @@ for n in range(2, 1502):
             changed["status"] = 2 if what == "done" else 3
         history.append((what, changed))
 
+with open(f"{sys.argv[1]}/salons.jsonl", "w", encoding="utf-8") as file:
+    for salon, name in enumerate(["uno", "dos", "tres"], 1):
+        print(json.dumps({"salon": str(salon), "email": f"{name}@salons.example"}), file=file)
+
 half = len(history) // 2
 events = [{"event": what, **booking} for what, booking in history]
 for name, lines in [("bookings", bookings), ("history-1", events[:half]), ("history-2", events[half:])]:

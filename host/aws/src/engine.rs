@@ -38,7 +38,7 @@ use std::time::Duration;
 /// The engine of one route over AWS and a local engine.
 pub struct AwsEngine {
     tables: Arc<DynamoTables>,
-    stores: S3Stores,
+    stores: Arc<S3Stores>,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
     witness: Arc<dyn SendObserver>,
     local: Arc<dyn engine::Engine>,
@@ -58,7 +58,7 @@ impl AwsEngine {
         let dedup = settings.dedup_table.map(|table| DedupTable::new(&table, &place, clients));
         AwsEngine {
             tables: Arc::new(DynamoTables::new(settings.tables, clients)),
-            stores: S3Stores::new(settings.stores, clients),
+            stores: Arc::new(S3Stores::new(settings.stores, clients)),
             sinks: settings.sinks,
             witness: settings.witness,
             local: settings.local,
@@ -258,7 +258,7 @@ async fn settle(progress_store: &dyn ProgressStore, lane: &str, progress: &Progr
 
 impl engine::Engine for AwsEngine {
     fn reads(&self) -> Arc<dyn Reads> {
-        Arc::new(DynamoReads::new(Arc::clone(&self.tables), self.local.reads()))
+        Arc::new(DynamoReads::new(Arc::clone(&self.tables), Arc::clone(&self.stores), self.local.reads()))
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {

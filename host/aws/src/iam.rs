@@ -47,7 +47,14 @@ pub enum Use {
     ObjectsWrite {
         /// Bucket.
         bucket: String,
-        /// Prefix of all paths; may be empty.
+        /// The text in front of all paths; may be empty.
+        prefix: String,
+    },
+    /// Reads and lists objects.
+    ObjectsRead {
+        /// Bucket.
+        bucket: String,
+        /// The text in front of all paths; may be empty.
         prefix: String,
     },
     /// Writes records to a stream.
@@ -157,14 +164,9 @@ fn grants(used: &Use) -> Vec<Grant> {
             vec![grant("DedupRecords", actions, vec![arn("dynamodb", "table/", table)])]
         }
         Use::ObjectsWrite { bucket, prefix } => {
-            let prefix = prefix.trim_matches('/');
-            let all = if prefix.is_empty() { "*".to_owned() } else { format!("{prefix}/*") };
-            let actions = ["s3:PutObject", "s3:AbortMultipartUpload"];
-            vec![
-                grant("ObjectsFind", ["s3:ListBucket"], vec![format!("arn:aws:s3:::{bucket}")]),
-                grant("ObjectsWrite", actions, vec![format!("arn:aws:s3:::{bucket}/{all}")]),
-            ]
+            objects("ObjectsWrite", ["s3:PutObject", "s3:AbortMultipartUpload"], bucket, prefix)
         }
+        Use::ObjectsRead { bucket, prefix } => objects("ObjectsRead", ["s3:GetObject"], bucket, prefix),
         Use::KinesisWrite { .. } | Use::SqsWrite { .. } | Use::SnsPublish { .. } | Use::Sms | Use::SesSend { .. } => {
             sends(used)
         }
@@ -190,12 +192,22 @@ fn sends(used: &Use) -> Vec<Grant> {
     }
 }
 
+/// Without the permission to list the bucket, S3 says of an object that is not there that it is forbidden.
+fn objects<const N: usize>(sid: &'static str, actions: [&'static str; N], bucket: &str, prefix: &str) -> Vec<Grant> {
+    vec![
+        grant("ObjectsFind", ["s3:ListBucket"], vec![format!("arn:aws:s3:::{bucket}")]),
+        grant(sid, actions, vec![format!("arn:aws:s3:::{bucket}/{prefix}*")]),
+    ]
+}
+
 fn tables(name: &str, indexes: &[String]) -> Vec<Grant> {
     let table = arn("dynamodb", "table/", name);
     let actions = [
         "dynamodb:DescribeTable",
         "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
         "dynamodb:Query",
+        "dynamodb:Scan",
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
         "dynamodb:DeleteItem",

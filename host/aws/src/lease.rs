@@ -46,6 +46,8 @@ pub struct Lease {
     /// Everything up to here is done.
     pub checkpoint: Checkpoint,
     /// The end of the batch that was in work when this was written, see [`crate::progress::ProgressStore::prepare`].
+    /// Stored as KCL's `pendingCheckpoint`, and once more in an attribute of our own (`batchEnd`): a pending checkpoint
+    /// without it is KCL's, and ends no batch.
     pub pending: Option<Position>,
     /// The shards that it came from.
     pub parents: Vec<String>,

@@ -2,7 +2,8 @@
 //!
 //! In an ordered source a child is read only when all its parents are at their end (reliability K1, K2, D7). The start of the settings is
 //! for shards that exist at the first start of the group; a descendant of a known shard starts at its oldest record
-//! (K3).
+//! (K3). A shard without a lease is over if descendants that have one hold all its hash keys: KCL has deleted its lease,
+//! or the group left it out at its start.
 
 use crate::position::Checkpoint;
 use esclusa_flow::BoxFuture;
@@ -44,8 +45,17 @@ pub(crate) fn report_gap(lag: &Lag, stream: &str, shard: &Shard) {
     );
 }
 
-/// The shards that the group knows, and whether each is finished.
-pub(crate) type KnownShards = BTreeMap<String, bool>;
+/// A shard that the group knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KnownShard {
+    /// Everything of it is done.
+    pub finished: bool,
+    /// The group may have started with it: if it left out the shards that it came from, it did so on purpose.
+    pub first: bool,
+}
+
+/// The shards that the group knows.
+pub(crate) type KnownShards = BTreeMap<String, KnownShard>;
 
 /// A shard that the group does not know yet and must read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,15 +83,14 @@ pub(crate) enum Descent {
 /// between has then added no child whose parent is unknown.
 #[must_use]
 pub(crate) fn missing<'a>(listed: &'a [Shard], known: &KnownShards, start: Start) -> Vec<NewShard<'a>> {
-    let lineage = Lineage {
-        shards: listed.iter().map(|shard| (shard.id.as_str(), shard)).collect(),
-        known,
-        rolled: known.keys().any(|id| !listed.iter().any(|shard| shard.id == *id)),
-    };
+    let mut lineage = Lineage::of(listed, known);
     let mut seen = BTreeSet::new();
+    for shard in listed {
+        lineage.look_below(shard, &mut seen);
+    }
     let mut found = Vec::new();
     for shard in listed {
-        lineage.visit(shard, start, &mut seen, &mut found);
+        lineage.visit(shard, start, &mut found);
     }
     found
 }
@@ -89,28 +98,96 @@ pub(crate) fn missing<'a>(listed: &'a [Shard], known: &KnownShards, start: Start
 /// True if a shard with these parents may be read: the group has finished each parent, or never had it.
 #[must_use]
 pub(crate) fn may_start(parents: &[String], known: &KnownShards) -> bool {
-    parents.iter().all(|parent| known.get(parent) != Some(&false))
+    parents.iter().all(|parent| known.get(parent).is_none_or(|known| known.finished))
 }
+
+/// A range of hash keys, both ends included.
+type HashRange = (u128, u128);
 
 struct Lineage<'a, 'k> {
     shards: BTreeMap<&'a str, &'a Shard>,
+    /// The shards that came from each.
+    children: BTreeMap<&'a str, Vec<&'a Shard>>,
     known: &'k KnownShards,
     /// The group knew shards that are gone: it has been here for longer than anything that is listed.
     rolled: bool,
+    /// Shards without a lease that are done and forgotten, or were left out on purpose.
+    over: BTreeSet<&'a str>,
+    /// The hash keys of each shard's descendants that the group knows.
+    passed: BTreeMap<&'a str, Vec<HashRange>>,
+    /// Shards of which the group has read a descendant that it did not start with.
+    begun: BTreeSet<&'a str>,
+    /// How each shard that was visited relates to the group.
+    descents: BTreeMap<&'a str, Descent>,
 }
 
-impl<'a> Lineage<'a, '_> {
-    fn visit(&self, shard: &'a Shard, start: Start, seen: &mut BTreeSet<&'a str>, found: &mut Vec<NewShard<'a>>) {
+impl<'a, 'k> Lineage<'a, 'k> {
+    fn of(listed: &'a [Shard], known: &'k KnownShards) -> Self {
+        let shards: BTreeMap<_, _> = listed.iter().map(|shard| (shard.id.as_str(), shard)).collect();
+        let mut children: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for shard in listed {
+            for parent in &shard.parents {
+                children.entry(parent.as_str()).or_default().push(shard);
+            }
+        }
+        let rolled = known.keys().any(|id| !shards.contains_key(id.as_str()));
+        let (over, passed, begun, descents) = Default::default();
+        Lineage { shards, children, known, rolled, over, passed, begun, descents }
+    }
+
+    /// Finds out what the leases of its descendants say of a shard and of all below it. KCL deletes the lease of a
+    /// finished shard once each of its children has one, so leases may be missing over several generations.
+    fn look_below(&mut self, shard: &'a Shard, seen: &mut BTreeSet<&'a str>) {
         if !seen.insert(&shard.id) {
             return;
         }
-        for parent in shard.parents.iter().filter_map(|parent| self.shards.get(parent.as_str())) {
-            self.visit(parent, start, seen, found);
+        let children = self.children.get(shard.id.as_str()).cloned().unwrap_or_default();
+        for child in &children {
+            self.look_below(child, seen);
         }
-        if self.known.contains_key(&shard.id) || self.succeeded(shard) {
+        let begun = |child: &Shard| match self.known.get(&child.id) {
+            Some(known) => !known.first,
+            None => self.begun.contains(child.id.as_str()),
+        };
+        if children.iter().any(|child| begun(child)) {
+            self.begun.insert(&shard.id);
+        }
+        let passed = children.iter().flat_map(|child| match self.known.contains_key(&child.id) {
+            true => child.hashes.into_iter().collect(),
+            false => self.passed.get(child.id.as_str()).cloned().unwrap_or_default(),
+        });
+        let passed = joined(passed.collect());
+        let over = match shard.hashes {
+            Some((first, last)) if children.iter().all(|child| child.hashes.is_some()) => {
+                passed.iter().any(|(low, high)| *low <= first && last <= *high)
+            }
+            _ => {
+                let over = |child: &&Shard| self.known.contains_key(&child.id) || self.over.contains(child.id.as_str());
+                !children.is_empty() && children.iter().all(over)
+            }
+        };
+        if shard.closed && over {
+            self.over.insert(&shard.id);
+        }
+        self.passed.insert(&shard.id, passed);
+    }
+
+    fn visit(&mut self, shard: &'a Shard, start: Start, found: &mut Vec<NewShard<'a>>) {
+        if self.descents.contains_key(shard.id.as_str()) {
             return;
         }
-        let descent = self.descent(shard, self.shards.len());
+        // Ends the search if a stream lists a circle of parents.
+        self.descents.insert(&shard.id, Descent::First);
+        for parent in &shard.parents {
+            if let Some(parent) = self.shards.get(parent.as_str()).copied() {
+                self.visit(parent, start, found);
+            }
+        }
+        let descent = self.descent(shard);
+        self.descents.insert(&shard.id, descent);
+        if self.known.contains_key(&shard.id) || self.over.contains(shard.id.as_str()) {
+            return;
+        }
         let start = match start {
             _ if descent != Descent::First => Checkpoint::TrimHorizon,
             Start::TrimHorizon => Checkpoint::TrimHorizon,
@@ -121,28 +198,36 @@ impl<'a> Lineage<'a, '_> {
         found.push(NewShard { shard, start, descent });
     }
 
-    /// True if it is closed and the group knows its children: it was left out on purpose, or it is done and forgotten.
-    fn succeeded(&self, shard: &Shard) -> bool {
-        shard.closed && self.shards.values().any(|s| s.parents.contains(&shard.id) && self.known.contains_key(&s.id))
-    }
-
-    /// Whether it came from a shard that the group knows. `depth` ends the search if a stream lists a circle of
-    /// parents.
-    fn descent(&self, shard: &Shard, depth: usize) -> Descent {
+    /// Whether it came from a shard that the group knows, or knew: its parents were visited before.
+    fn descent(&self, shard: &Shard) -> Descent {
         let mut descent = Descent::First;
         for parent in &shard.parents {
-            let continues = match self.shards.get(parent.as_str()) {
-                _ if self.known.contains_key(parent) => true,
-                Some(listed) => depth > 0 && self.descent(listed, depth - 1) != Descent::First,
-                None if self.rolled => return Descent::Orphan,
-                None => false,
-            };
+            let parent = parent.as_str();
+            let continues = self.known.contains_key(parent)
+                || self.begun.contains(parent)
+                || self.descents.get(parent).is_some_and(|parent| *parent != Descent::First);
+            if !continues && self.rolled && !self.shards.contains_key(parent) {
+                return Descent::Orphan;
+            }
             if continues {
                 descent = Descent::Continues;
             }
         }
         descent
     }
+}
+
+/// The same hash keys as ranges that neither meet nor overlap.
+fn joined(mut ranges: Vec<HashRange>) -> Vec<HashRange> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, last| {
+        let joins = next.0 <= last.1.saturating_add(1);
+        if joins {
+            last.1 = last.1.max(next.1);
+        }
+        joins
+    });
+    ranges
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Objects in S3. A retry writes to the same path, so it overwrites what the first try may have left.
 
 mod multipart;
+mod read;
 
 use crate::client::Clients;
 use crate::fault;

@@ -29,6 +29,7 @@ use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
 use esclusa_flow::source::Source;
+use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
 use queue_requests::SqsQueue;
 use queue_worker::SqsSource;
@@ -101,6 +102,20 @@ impl SqsQueues {
         let receiver = self.receiver(queue, settings, &reader);
         let progress_store = ReceiptStore { receiver: receiver.clone(), route: reader.route.clone() };
         Ok((Box::new(SqsSource::new(receiver, reader)), Arc::new(progress_store)))
+    }
+
+    /// Asks each queue that is read how much waits. A queue that does not answer keeps its last number.
+    pub async fn measure(&self) {
+        let receivers: Vec<_> = self.known().hubs.values().map(|(_, receiver)| receiver.clone()).collect();
+        join_all(receivers.iter().filter(|receiver| receiver.in_use()).map(|receiver| receiver.measure())).await;
+    }
+
+    /// The messages that wait in the queue of a source, as far as SQS knew when it was last asked.
+    #[must_use]
+    pub fn waiting(&self, source: &str) -> Option<u64> {
+        let known = self.known();
+        let (_, receiver) = known.hubs.get(source)?;
+        receiver.waiting()
     }
 
     fn receiver(&self, queue: SqsQueue, settings: &SqsSettings, reader: &QueueReader) -> Arc<SharedReceiver> {

@@ -105,7 +105,7 @@ fn warn_unused(world: &Declarations, routes: &[RouteSpec], findings: &Findings) 
     unused(
         &world.objects,
         "objects",
-        &routes.iter().flat_map(|r| &r.grants.objects).map(String::as_str).collect(),
+        &routes.iter().flat_map(|r| r.grants.stores()).map(String::as_str).collect(),
         findings,
     );
     unused(&world.outputs, "output", &outputs.map(String::as_str).collect(), findings);

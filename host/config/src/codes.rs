@@ -105,10 +105,14 @@ codes! {
     SOURCE_BAD_CRON = "source::bad_cron";
     /// A file that is read and written.
     SOURCE_FILE_LOOP = "source::file_loop";
+    /// A file that is compressed.
+    SOURCE_COMPRESSED = "source::compressed_file";
     /// An unknown kind of table.
     TABLE_UNKNOWN_KIND = "table::unknown_kind";
     /// A key that cannot be one.
     TABLE_BAD_KEY = "table::bad_key";
+    /// A time of expiry that cannot change.
+    TABLE_BAD_TTL = "table::bad_ttl";
     /// An unknown kind of object store.
     OBJECTS_UNKNOWN_KIND = "objects::unknown_kind";
     /// A directory of objects that contains files of the router.
@@ -151,6 +155,8 @@ codes! {
     PLUGIN_MISSING = "plugin::missing";
     /// The plugin's file is no plugin.
     PLUGIN_INVALID = "plugin::invalid";
+    /// The plugin was built for another version of the contract.
+    PLUGIN_CONTRACT = "plugin::contract";
     /// The plugin's file, or a part of it, is larger than it may be.
     PLUGIN_TOO_LARGE = "plugin::too_large";
     /// Compiling the plugin takes too long.

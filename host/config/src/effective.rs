@@ -120,7 +120,7 @@ fn table(table: &TableSpec) -> Value {
     let layout = |layout: &TableSchema| {
         let indexes = by_name(layout.indexes.iter().map(|(name, index)| (name.as_str(), key(index))));
         json!({ "partition_key": layout.key.partition, "sort_key": layout.key.sort, "indexes": indexes,
-            "changes": layout.changes })
+            "changes": layout.changes, "ttl": layout.ttl })
     };
     match table {
         TableSpec::Embedded(known) => joined(json!({ "kind": "embedded" }), layout(known)),
@@ -188,7 +188,8 @@ fn route(route: &RouteSpec, at: usize, loaded: &LoadedConfig) -> Value {
     let value = json!({
         "name": &*route.name, "source": &*route.source, "filter": written("filter"),
         "plugin": route.plugin.display().to_string(), "sha256": route.sha256,
-        "tables": route.grants.tables, "objects": route.grants.objects, "outputs": route.grants.outputs,
+        "tables": route.grants.tables, "objects": route.grants.objects,
+        "read_objects": route.grants.read_objects, "outputs": route.grants.outputs,
         "batch_size": route.batch_size, "batch_bytes": size(route.batch_bytes),
         "batch_window": show_duration(route.batch_window), "concurrency": route.concurrency,
         "parallelization_factor": route.parallelization_factor,

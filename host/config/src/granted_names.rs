@@ -1,7 +1,7 @@
 //! The names of tables, object stores and outputs in a plugin's configuration, compared with the grants of its route.
 //!
 //! A schema marks a text that is the name of a table, object store or output with `"format": "esclusa-table"`,
-//! `"esclusa-objects"` or `"esclusa-output"`, and a plugin that relies on order with `"x-esclusa-ordered": true` at its
+//! `"esclusa-objects"` (written), `"esclusa-read-objects"` (read) or `"esclusa-output"`, and a plugin that relies on order with `"x-esclusa-ordered": true` at its
 //! root. The configuration is not validated here: it has been found valid by the schema before.
 //!
 //! Configuration and schema come from others. So each part of the configuration meets each part of the schema once at most,
@@ -18,7 +18,7 @@ pub struct Ungranted {
     pub pointer: String,
     /// The name.
     pub name: String,
-    /// The key of the route that would grant it: `tables`, `objects` or `outputs`.
+    /// The key of the route that would grant it: `tables`, `objects`, `read_objects` or `outputs`.
     pub grant: &'static str,
 }
 
@@ -87,6 +87,7 @@ impl<'a> Search<'a> {
         let (grant, granted) = match schema.get("format").and_then(Value::as_str) {
             Some("esclusa-table") => ("tables", &self.grants.tables),
             Some("esclusa-objects") => ("objects", &self.grants.objects),
+            Some("esclusa-read-objects") => ("read_objects", &self.grants.read_objects),
             Some("esclusa-output") => ("outputs", &self.grants.outputs),
             _ => return,
         };
@@ -115,6 +116,7 @@ mod tests {
         Grants {
             tables: ["orders".to_owned()].into(),
             objects: ["lake".to_owned()].into(),
+            read_objects: ["rates".to_owned()].into(),
             outputs: ["mails".to_owned()].into(),
         }
     }
@@ -127,13 +129,19 @@ mod tests {
     fn names_of_each_kind_are_held_against_their_grants() {
         let schema = json!({ "properties": {
             "table": { "format": "esclusa-table" }, "store": { "format": "esclusa-objects" },
-            "output": { "format": "esclusa-output" }, "key": { "format": "date" },
+            "output": { "format": "esclusa-output" }, "key": { "format": "date" }, "from": { "format": "esclusa-read-objects" },
         } });
-        let granted = json!({ "table": "orders", "store": "lake", "output": "mails", "key": "orders" });
+        let granted =
+            json!({ "table": "orders", "store": "lake", "output": "mails", "key": "orders", "from": "rates" });
         assert_eq!(found(schema.clone(), granted), []);
         // A grant of another kind is none.
-        let swapped = json!({ "table": "lake", "store": "mails", "output": "orders" });
-        let expected = [("/table", "lake", "tables"), ("/store", "mails", "objects"), ("/output", "orders", "outputs")];
+        let swapped = json!({ "table": "lake", "store": "rates", "output": "orders", "from": "lake" });
+        let expected = [
+            ("/table", "lake", "tables"),
+            ("/store", "rates", "objects"),
+            ("/output", "orders", "outputs"),
+            ("/from", "lake", "read_objects"),
+        ];
         assert_eq!(found(schema, swapped), expected.map(|(p, n, g)| (p.to_owned(), n.to_owned(), g)));
     }
 

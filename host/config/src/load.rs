@@ -7,7 +7,9 @@ use crate::plan::Plan;
 use crate::report::{Diagnostic, Finding, Findings, Problems, Severity, SourceText, lower_case};
 use crate::syntax::interpolation::Interpolation;
 use crate::syntax::toml_document;
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file without errors.
@@ -19,6 +21,8 @@ pub struct LoadedConfig {
     pub warnings: Vec<Diagnostic>,
     /// Makes diagnostics at places of the file, for problems that are found later.
     pub locator: Locator,
+    /// The files that `${file:PATH}` names, each once.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// Reads a file. `env` looks environment variables up; relative paths in the file are relative to its directory.
@@ -49,12 +53,14 @@ pub fn parse(
 ) -> Result<LoadedConfig, Problems> {
     let source = Arc::new(SourceText::new(name, text));
     let findings = Findings::default();
-    let root = toml_document::read(&source, &Interpolation { env, base }, &findings);
+    let interpolation = Interpolation { env, base, files: RefCell::default() };
+    let root = toml_document::read(&source, &interpolation, &findings);
     let plan = root.as_ref().and_then(|root| check::check(root, base, &findings));
     let diagnostics = findings.into_diagnostics(&source);
     match (plan, root) {
         (Some(plan), Some(root)) if diagnostics.iter().all(|d| d.severity == Severity::Warning) => {
-            Ok(LoadedConfig { locator: Locator::new(source, root), plan, warnings: diagnostics })
+            let files = interpolation.files.into_inner();
+            Ok(LoadedConfig { locator: Locator::new(source, root), plan, warnings: diagnostics, files })
         }
         _ => Err(Problems(diagnostics)),
     }

@@ -113,7 +113,7 @@ impl Plan {
         let mut outputs = grants.outputs.iter().chain(&route.on_failure).filter_map(|name| self.outputs.get(name));
         self.sources.get(&route.source).is_some_and(Source::on_aws)
             || grants.tables.iter().filter_map(|name| self.tables.get(name)).any(TableSpec::on_aws)
-            || grants.objects.iter().filter_map(|name| self.objects.get(name)).any(Objects::on_aws)
+            || grants.stores().filter_map(|name| self.objects.get(name)).any(Objects::on_aws)
             || outputs.any(Output::on_aws)
     }
 }

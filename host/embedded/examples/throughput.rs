@@ -47,7 +47,7 @@ fn schema(kind: &str) -> StoreSchema {
         "indexed" => [("by-status".to_owned(), key("status", "sk"))].into(),
         _ => Default::default(),
     };
-    let table = TableSchema { key: key("pk", "sk"), indexes, changes: kind == "changes" };
+    let table = TableSchema { key: key("pk", "sk"), indexes, changes: kind == "changes", ttl: None };
     StoreSchema { tables: [("t".to_owned(), table)].into(), ..StoreSchema::default() }
 }
 

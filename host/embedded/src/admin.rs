@@ -29,7 +29,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`]: an unknown table, a key that does not fit, a disk that does not answer.
     pub fn scan(&self, table: &str, after: Option<&Item>, limit: usize) -> Result<Vec<Item>, ReadError> {
-        SnapshotReads::new(self.disk(), self.shared().catalog()).scan(table, after, (limit, usize::MAX))
+        SnapshotReads::new(self.disk(), self.shared().catalog()).items_after(table, after, (limit, usize::MAX))
     }
 
     /// All items of a table as they are now, page by page.
@@ -45,9 +45,9 @@ impl Store {
             if done {
                 return None;
             }
-            let page = reads.scan(&table, after.as_ref(), (PAGE, PAGE_BYTES)).and_then(|items| {
+            let page = reads.items_after(&table, after.as_ref(), (PAGE, PAGE_BYTES)).and_then(|items| {
                 done = items.is_empty();
-                after = items.last().map(|last| reads.key_of(&table, last)).transpose()?;
+                after = items.last().map(|last| reads.only_key(&table, last)).transpose()?;
                 Ok(items)
             });
             Some(match page {

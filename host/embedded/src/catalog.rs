@@ -11,7 +11,7 @@ use crate::queues::QueuesByName;
 use crate::schema::OutputTarget;
 use crate::streams::Log;
 use crate::tables::TablesByName;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,12 +41,15 @@ pub(crate) struct SharedCatalog {
     generation: watch::Sender<u64>,
     /// Dead letters by route. They outlive every schema.
     pub dead: Arc<DeadCounts>,
+    /// Items that were deleted because they had expired, by table, since the store was opened.
+    expired: Mutex<BTreeMap<String, u64>>,
 }
 
 impl SharedCatalog {
     /// An empty catalog.
     pub(crate) fn new(dead: DeadCounts) -> Self {
-        SharedCatalog { current: RwLock::default(), generation: watch::channel(0).0, dead: Arc::new(dead) }
+        let (current, expired) = (RwLock::default(), Mutex::default());
+        SharedCatalog { current, generation: watch::channel(0).0, dead: Arc::new(dead), expired }
     }
 
     /// The catalog at present.
@@ -59,6 +62,20 @@ impl SharedCatalog {
         let generation = catalog.generation;
         *self.current.write() = catalog;
         self.generation.send_replace(generation);
+    }
+
+    /// Counts items of a table that were deleted because they had expired.
+    pub(crate) fn count_expired(&self, table: String, items: u64) {
+        let mut expired = self.expired.lock();
+        let count = expired.entry(table).or_default();
+        *count = count.saturating_add(items);
+    }
+
+    /// How many items were deleted because they had expired, of each table whose items expire.
+    pub(crate) fn expired(&self) -> BTreeMap<String, u64> {
+        let (catalog, expired) = (self.catalog(), self.expired.lock());
+        let tables = catalog.tables.iter().filter(|(_, table)| table.expiry.is_some());
+        tables.map(|(name, _)| (name.clone(), expired.get(name).copied().unwrap_or_default())).collect()
     }
 
     /// Sees every change of the catalog.

@@ -13,6 +13,10 @@ use esclusa_flow::item::{Item, Value};
 use esclusa_flow::settings::KeySchema;
 use std::fmt::Write as _;
 
+/// What a stream of DynamoDB says of a delete that its Time to Live made.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html>, November 2026.
+const EXPIRED: &str = r#","userIdentity":{"principalId":"dynamodb.amazonaws.com","type":"Service"}"#;
+
 /// Renders the changes of a table.
 pub(crate) struct ChangeJson {
     table: String,
@@ -70,8 +74,12 @@ impl ChangeJson {
         }
         let _ = write!(
             json,
-            ",\"SequenceNumber\":\"{sequence}\",\"SizeBytes\":{size},\"StreamViewType\":\"NEW_AND_OLD_IMAGES\"}}}}"
+            ",\"SequenceNumber\":\"{sequence}\",\"SizeBytes\":{size},\"StreamViewType\":\"NEW_AND_OLD_IMAGES\"}}"
         );
+        if change.expired {
+            json.push_str(EXPIRED);
+        }
+        json.push('}');
         Ok(ChangeEvent { timestamp: change.timestamp, key: self.partition_text(&keys), json })
     }
 

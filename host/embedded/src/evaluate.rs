@@ -86,6 +86,18 @@ pub(crate) fn evaluate(
     Ok(Committed { skipped, outbox })
 }
 
+/// Deletes items that have expired; gives how many there were.
+pub(crate) fn expire(writes: Vec<TableWrite>, tx: &mut Transaction<'_>) -> Result<u64, CommitError> {
+    let all = writes.len();
+    let (kept, changed) = write_tables(writes, tx)?;
+    load_feeds(&changed, tx)?;
+    tx.irrevocable();
+    write_records(Vec::new(), Vec::new(), changed, tx);
+    let deleted = all.saturating_sub(kept.len()) as u64;
+    tx.memory.sequences.version += u64::from(deleted > 0);
+    Ok(deleted)
+}
+
 /// Tries only the table writes: nothing else depends on stored items. The caller rolls `tx` back.
 pub(crate) fn check(
     prepared: PreparedCommit,
@@ -152,7 +164,7 @@ fn write_records(appends: Vec<Append>, enqueues: Vec<Enqueue>, changed: Vec<Feed
     }
     for change in changed {
         note(&change.feed);
-        append_change(&change.feed, change.old.as_deref(), change.new.as_deref(), tx);
+        append_change(&change.feed, (change.old.as_deref(), change.new.as_deref()), change.expired, tx);
     }
     // Once for each log, after the sync: a reader that woke earlier would find nothing.
     tx.after(move || grown.iter().for_each(|log| log.notify()));

@@ -1,6 +1,10 @@
 //! Objects in directories: written aside and synced before the commit, named in a manifest within it, renamed after
 //! it. Opening the store finishes the renames that a crash left, and deletes staged objects that no commit named.
 
+pub(crate) mod list;
+mod path;
+pub(crate) mod read;
+
 use crate::codec::{ByteReader, Damaged, push_bytes};
 use crate::disk::{Disk, Space, read_fault, sync_directory};
 use crate::transaction::Transaction;
@@ -54,7 +58,7 @@ pub(crate) fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageErro
             path.display()
         )))
     };
-    check(&object.path).map_err(|why| StageError::Refused(format!("object path {:?}: {why}", object.path)))?;
+    path::check(&object.path).map_err(|why| StageError::Refused(format!("object path {:?}: {why}", object.path)))?;
     let staging = root.join(STAGING);
     std::fs::create_dir_all(&staging).map_err(|e| fault(&staging, e))?;
     let path = resolve(root, &object.path)?;
@@ -68,25 +72,6 @@ pub(crate) fn stage(root: &Path, object: &PutObject) -> Result<Staged, StageErro
     };
     write().map_err(|e| fault(&staged.aside, e))?;
     Ok(staged)
-}
-
-fn check(path: &str) -> Result<(), String> {
-    if path.is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    if path.chars().any(char::is_control) || path.contains('\\') {
-        return Err("control characters and backslashes are not allowed".to_owned());
-    }
-    for segment in path.split('/') {
-        match segment {
-            "" => return Err("it has an empty segment: it is relative, and / stands between names only".to_owned()),
-            "." | ".." => return Err("it has a segment \".\" or \"..\"".to_owned()),
-            STAGING => return Err(format!("{STAGING:?} is used by the store")),
-            _ if segment.len() > 255 => return Err("a segment is longer than 255 bytes".to_owned()),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// The final path, with its directories created. A symlink may not lead out of the store.

@@ -1,18 +1,24 @@
-//! Reads of tables at one moment: single items, queries on a key, and scans.
+//! Reads of tables at one moment: single items, queries on a key, and scans. Objects are read as they are now.
+
+mod pages;
 
 use crate::catalog::Catalog;
 use crate::codec::read_item;
 use crate::disk::{Disk, Space, read_fault};
 use crate::key::{after_prefix, push_partition, push_sort, push_text_prefix, type_bounds};
+use crate::objects::{list, read};
 use crate::tables::{ItemTable, exact_key};
 use esclusa_flow::BoxFuture;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::{Comparison, Item, Value};
-use esclusa_flow::reads::{QueryResult, ReadError, Reads, Selection};
+use esclusa_flow::reads::{
+    ItemPage, ObjectBytes, ObjectList, ObjectPage, ObjectRead, QueryResult, ReadError, Reads, Selection, TableScan,
+};
 use esclusa_flow::settings::KeySchema;
 use esclusa_flow::step_budget::StepBudget;
 use fjall::{Guard, Readable, Snapshot};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Entries of a query that are read without a pause.
@@ -53,6 +59,17 @@ impl SnapshotReads {
     fn load(&self, key: &[u8]) -> Result<Option<Item>, ReadError> {
         let stored = self.snapshot.get(self.disk.space(Space::Items), key).map_err(|e| unavailable(read_fault(&e)))?;
         stored.map(|bytes| read_item(&bytes).map_err(|e| unavailable(e.into()))).transpose()
+    }
+
+    /// Reads in the directory of an object store.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        store: &str,
+        read: impl FnOnce(&Path) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let root = self.catalog.objects.get(store);
+        let root = root.ok_or_else(|| ReadError::Invalid(format!("there is no object store {store:?}")))?.clone();
+        read::on_disk(move || read(&root)).await
     }
 
     /// The items that a selection finds.
@@ -114,43 +131,6 @@ impl SnapshotReads {
             }
         }
         Ok(found.into_items())
-    }
-
-    /// Items in the order of their keys: those after the item with the key `after`, at most so many, and no further one
-    /// once they have so many bytes.
-    pub(crate) fn scan(
-        &self,
-        table: &str,
-        after: Option<&Item>,
-        (most, bytes): (usize, usize),
-    ) -> Result<Vec<Item>, ReadError> {
-        let table = self.table(table)?;
-        let prefix = table.id.to_be_bytes();
-        let start = match after {
-            None => prefix.to_vec(),
-            Some(key) => {
-                let key = exact_key(table, key)
-                    .map_err(|why| ReadError::Invalid(format!("a key of table {:?}: {why}", table.name)))?;
-                [&key[..], &[0]].concat()
-            }
-        };
-        let end = after_prefix(&prefix).unwrap_or_default();
-        let (mut items, mut size) = (Vec::new(), 0_usize);
-        for guard in self.snapshot.range(self.disk.space(Space::Items), start..end).take(most) {
-            let value = guard.value().map_err(|e| unavailable(read_fault(&e)))?;
-            size = size.saturating_add(value.len());
-            items.push(read_item(&value).map_err(|e| unavailable(e.into()))?);
-            if size >= bytes {
-                break;
-            }
-        }
-        Ok(items)
-    }
-
-    /// The key attributes of an item of a table, to go on scanning from.
-    pub(crate) fn key_of(&self, table: &str, item: &Item) -> Result<Item, ReadError> {
-        let table = self.table(table)?;
-        Ok(item.0.iter().filter(|(name, _)| table.key.contains(name)).cloned().collect())
     }
 }
 
@@ -240,11 +220,33 @@ fn sort_range(prefix: Vec<u8>, name: &str, comparison: &Comparison) -> Result<Ke
 }
 
 impl Reads for SnapshotReads {
+    fn key_of<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<KeySchema, ReadError>> {
+        Box::pin(std::future::ready(self.table(table).map(|table| table.key.clone())))
+    }
+
     fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
         Box::pin(std::future::ready(self.item(table, key)))
     }
 
+    fn get_many<'a>(&'a self, table: &'a str, keys: &'a [Item]) -> BoxFuture<'a, Result<Vec<Option<Item>>, ReadError>> {
+        Box::pin(self.items(table, keys))
+    }
+
     fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
         Box::pin(self.select(selection))
+    }
+
+    fn scan<'a>(&'a self, scan: &'a TableScan) -> BoxFuture<'a, Result<ItemPage, ReadError>> {
+        Box::pin(self.page(scan))
+    }
+
+    fn object<'a>(&'a self, read: &'a ObjectRead) -> BoxFuture<'a, Result<Option<ObjectBytes>, ReadError>> {
+        let asked = read.clone();
+        Box::pin(self.on_disk(&read.store, move |root| read::object(root, &asked)))
+    }
+
+    fn objects<'a>(&'a self, list: &'a ObjectList) -> BoxFuture<'a, Result<ObjectPage, ReadError>> {
+        let asked = list.clone();
+        Box::pin(self.on_disk(&list.store, move |root| list::page(root, &asked)))
     }
 }

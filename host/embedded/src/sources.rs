@@ -8,7 +8,7 @@ mod schedule;
 mod single_lane;
 mod template;
 
-pub use file::{FileSource, LONGEST_LINE};
+pub use file::{FileSource, LONGEST_LINE, line_text};
 pub use generate::{GenerateSource, GeneratorSettings};
 pub use schedule::ScheduleSource;
 

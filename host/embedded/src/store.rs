@@ -4,14 +4,18 @@ use crate::catalog::{self, SharedCatalog};
 use crate::dead_letters::DeadCounts;
 use crate::disk::{self, Disk, StoreLock};
 use crate::error::{OpenError, SchemaError};
+use crate::expiry::{self, Expirer, Expiry};
 use crate::objects;
 use crate::retention;
 use crate::schema::StoreSchema;
 use crate::transaction::{Transaction, WriterMemory, stored_sequences};
 use crate::writer::{Demand, Writer, WriterSetup};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::timestamp::Timestamp;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Bytes of the disk that are left unused by default: room for the tables that the last commits become.
@@ -22,11 +26,13 @@ pub const RESERVE: u64 = 128 << 20;
 pub struct StoreOptions {
     /// Bytes of the disk that are left unused: a commit that would take them is refused with a transient fault.
     pub reserve: u64,
+    /// How often it looks for items that have expired.
+    pub expiry_every: Duration,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { reserve: RESERVE }
+        StoreOptions { reserve: RESERVE, expiry_every: expiry::EVERY }
     }
 }
 
@@ -38,7 +44,8 @@ pub struct Store {
 
 struct OpenStore {
     shared: Arc<SharedCatalog>,
-    writer: Writer,
+    writer: Arc<Writer>,
+    expiry: Expiry,
     disk: Disk,
     version: watch::Receiver<u64>,
     failed: watch::Receiver<Option<String>>,
@@ -50,6 +57,7 @@ struct OpenStore {
 
 impl Drop for OpenStore {
     fn drop(&mut self) {
+        self.expiry.stop();
         self.writer.stop();
     }
 }
@@ -87,10 +95,13 @@ impl Store {
             tick: retention::tick(Arc::clone(&shared)),
         };
         let failed = setup.failed.subscribe();
-        let writer = Writer::start(setup).map_err(|e| unusable(e.to_string()))?;
+        let writer = Arc::new(Writer::start(setup).map_err(|e| unusable(e.to_string()))?);
+        let expirer = Expirer { disk: disk.clone(), shared: Arc::clone(&shared), writer: Arc::clone(&writer) };
+        let expiry = Expiry::start(expirer, options.expiry_every).map_err(|e| unusable(e.to_string()))?;
         let (reserve, version) = (options.reserve, versions);
-        let store =
-            Store { inner: Arc::new(OpenStore { shared, writer, disk, version, failed, reserve, _lock: lock }) };
+        let store = Store {
+            inner: Arc::new(OpenStore { shared, writer, expiry, disk, version, failed, reserve, _lock: lock }),
+        };
         store.recover_objects(&schema).map_err(|e| unusable(e.to_string()))?;
         store.apply_schema(schema)?;
         Ok(store)
@@ -134,6 +145,7 @@ impl Store {
     /// Finishes the commits that wait, makes them durable and stops the writer. Later commits fail; reads go on. The
     /// directory is free for another process once all handles are dropped.
     pub fn close(&self) {
+        self.inner.expiry.stop();
         self.inner.writer.stop();
     }
 
@@ -174,6 +186,22 @@ impl Store {
 
     pub(crate) fn schema_changes(&self) -> watch::Receiver<u64> {
         self.inner.shared.subscribe()
+    }
+
+    /// Deletes every item that has expired at `now`, as the store does by itself every few seconds; gives how many there were.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// A [`Fault`]; some may be deleted.
+    pub fn expire(&self, now: Timestamp) -> Result<u64, Fault> {
+        let (disk, shared) = (self.inner.disk.clone(), Arc::clone(&self.inner.shared));
+        Expirer { disk, shared, writer: Arc::clone(&self.inner.writer) }.expire(now.millis() / 1000)
+    }
+
+    /// How many items the store has deleted since it was opened because they had expired, of each table with `ttl`.
+    #[must_use]
+    pub fn expired_counts(&self) -> BTreeMap<String, u64> {
+        self.inner.shared.expired()
     }
 
     pub(crate) fn shared(&self) -> &Arc<SharedCatalog> {

@@ -192,14 +192,24 @@ impl Append {
     }
 }
 
-/// Appends a change to a feed whose head is loaded: its time, the image before and the image after.
-pub(crate) fn append_change(feed: &Log, old: Option<&[u8]>, new: Option<&[u8]>, tx: &mut Transaction<'_>) {
+/// Stands behind the images of an item that has expired.
+const EXPIRED: u8 = 1;
+
+/// An item before and after a change, as it is stored.
+type StoredImages<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// Appends a change to a feed whose head is loaded: its time, the image before and the image after, and a byte more if the item has
+/// expired.
+pub(crate) fn append_change(feed: &Log, (old, new): StoredImages<'_>, expired: bool, tx: &mut Transaction<'_>) {
     let mut value = Vec::with_capacity(24 + old.map_or(0, <[u8]>::len) + new.map_or(0, <[u8]>::len));
     value.extend_from_slice(&tx.now.to_be_bytes());
     for image in [old, new] {
         // One more than the length, so that 0 says that there is none.
         push_number(image.map_or(0, |i| i.len() as u64 + 1), &mut value);
         value.extend_from_slice(image.unwrap_or_default());
+    }
+    if expired {
+        value.push(EXPIRED);
     }
     let sequence = tx.next_sequence(feed.id, 0);
     tx.append(record_key(feed.id, 0, sequence), value.into());
@@ -215,7 +225,8 @@ pub(crate) fn read_change(value: &[u8]) -> Result<Images<'_>, crate::codec::Dama
             n => reader.fixed((n - 1) as usize).map(Some),
         }
     };
-    Ok(Images { timestamp, old: image()?, new: image()? })
+    let (old, new) = (image()?, image()?);
+    Ok(Images { timestamp, old, new, expired: reader.0 == [EXPIRED] })
 }
 
 /// A change of an item.
@@ -226,4 +237,6 @@ pub(crate) struct Images<'a> {
     pub old: Option<&'a [u8]>,
     /// The item after.
     pub new: Option<&'a [u8]>,
+    /// The store deleted it, because it had expired.
+    pub expired: bool,
 }

@@ -1,6 +1,7 @@
 //! Writes to tables: prepared in the caller's task, evaluated by the writer against the stored items.
 
 pub(crate) mod drafts;
+pub(crate) mod expiry_index;
 mod normal;
 
 use crate::codec::push_item;
@@ -9,8 +10,9 @@ use crate::key::{self, KeyError};
 use crate::streams::Log;
 use crate::transaction::Transaction;
 use esclusa_flow::effect::{AttributeChange, DeleteItem, PutItem, UpdateItem};
-use esclusa_flow::item::{Guard, Item};
+use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
 use esclusa_flow::settings::KeySchema;
+use expiry_index::ExpiryIndex;
 use fjall::Slice;
 use normal::{normal, normalize_change};
 use std::collections::BTreeMap;
@@ -32,6 +34,8 @@ pub(crate) struct ItemTable {
     pub indexes: Vec<SecondaryIndex>,
     /// Its change feed.
     pub feed: Option<Arc<Log>>,
+    /// When its items expire; `None`: never.
+    pub expiry: Option<ExpiryIndex>,
 }
 
 /// A secondary index: entries that lead to the key of the item.
@@ -48,7 +52,12 @@ pub(crate) struct SecondaryIndex {
 impl ItemTable {
     /// True if a write needs the old item: to move its index entries or to record it in the change feed.
     pub(crate) fn needs_old_item(&self) -> bool {
-        !self.indexes.is_empty() || self.feed.is_some()
+        self.has_entries() || self.feed.is_some()
+    }
+
+    /// True if entries lead to its items.
+    fn has_entries(&self) -> bool {
+        !self.indexes.is_empty() || self.expiry.is_some()
     }
 }
 
@@ -60,6 +69,8 @@ pub(crate) struct TableWrite {
     key: Slice,
     guard: Option<Guard>,
     change: ItemChange,
+    /// The store deletes it, because it has expired.
+    expires: bool,
 }
 
 enum ItemChange {
@@ -85,7 +96,7 @@ impl TableWrite {
         scratch.clear();
         push_item(item.as_ref().unwrap_or(&put.item), scratch);
         let change = ItemChange::Put(Slice::from(&scratch[..]), entries(table, &put.item, &key).map_err(context)?);
-        Ok(TableWrite { action, table: Arc::clone(table), key, guard: put.guard.clone(), change })
+        Ok(TableWrite { action, table: Arc::clone(table), key, guard: put.guard.clone(), change, expires: false })
     }
 
     /// An update.
@@ -103,7 +114,7 @@ impl TableWrite {
             normalize_change(name, change).map_err(context)?;
         }
         let change = ItemChange::Update(update.key.clone(), changes);
-        Ok(TableWrite { action, table: Arc::clone(table), key, guard: update.guard.clone(), change })
+        Ok(TableWrite { action, table: Arc::clone(table), key, guard: update.guard.clone(), change, expires: false })
     }
 
     /// A delete.
@@ -116,7 +127,17 @@ impl TableWrite {
             key,
             guard: delete.guard.clone(),
             change: ItemChange::Delete,
+            expires: false,
         })
+    }
+
+    /// The delete of an item that has expired: it stays if its attribute `ttl` is not before `now` any more, in seconds since
+    /// the Unix epoch.
+    pub(crate) fn expiry(table: &Arc<ItemTable>, ttl: &str, key: Slice, now: u64) -> Self {
+        let past = Comparison::Less(Value::Number(now.to_string()));
+        let guard = Guard { condition: Condition(vec![(ttl.to_owned(), past)]), otherwise: Otherwise::Skip };
+        let (table, guard) = (Arc::clone(table), Some(guard));
+        TableWrite { action: 0, table, key, guard, change: ItemChange::Delete, expires: true }
     }
 
     /// Index of the action in its commit.
@@ -148,6 +169,8 @@ pub(crate) struct FeedChange {
     pub old: Option<Slice>,
     /// The item after.
     pub new: Option<Slice>,
+    /// The store deleted it, because it had expired.
+    pub expired: bool,
 }
 
 fn find<'a>(tables: &'a TablesByName, name: &str) -> Result<&'a Arc<ItemTable>, String> {
@@ -184,12 +207,13 @@ pub(crate) fn entry_key(index: &SecondaryIndex, item: &Item, key: &[u8]) -> Resu
 }
 
 fn entries(table: &ItemTable, item: &Item, key: &[u8]) -> Result<Vec<Option<Vec<u8>>>, String> {
-    if table.indexes.is_empty() {
+    if !table.has_entries() {
         return Ok(Vec::new());
     }
     let entry =
         |index: &SecondaryIndex| entry_key(index, item, key).map_err(|e| format!("for index {:?}: {e}", index.name));
-    table.indexes.iter().map(entry).collect()
+    let expiry = table.expiry.iter().map(|expiry| Ok(expiry.entry_key(item, key)));
+    table.indexes.iter().map(entry).chain(expiry).collect()
 }
 
 fn move_entries(old: Vec<Option<Vec<u8>>>, new: Vec<Option<Vec<u8>>>, key: &Slice, tx: &mut Transaction<'_>) {

@@ -102,7 +102,8 @@ impl Writer {
         self.submit_of(None, bytes, demand, work, reply);
     }
 
-    fn submit_of<T, E>(
+    /// Like [`Self::submit`], for a commit of a route.
+    pub(crate) fn submit_of<T, E>(
         &self,
         route: Option<Arc<str>>,
         bytes: usize,

@@ -5,10 +5,13 @@ mod embedded {
     mod bounded;
     mod conformance;
     mod crash;
+    mod expiry;
     mod files;
     mod full;
     mod kept_answers;
     mod model;
+    mod objects;
+    mod pages;
     mod schema;
     mod smoke;
     mod sources;

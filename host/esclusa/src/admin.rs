@@ -11,6 +11,7 @@ mod guard;
 mod health;
 mod ingest;
 pub(crate) mod metrics;
+mod plugin_metrics;
 mod snapshot;
 
 use crate::http::api_error;

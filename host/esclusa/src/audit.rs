@@ -4,8 +4,8 @@
 //! store counts events whose end was committed. Each must add up, and both must agree.
 
 use crate::runtime::Runtime;
-use crate::wiring::store_schema::ingest_stream;
-use esclusa_config::plan::{Plan, RouteSpec, Source};
+use crate::runtime::backlog::behind;
+use esclusa_config::plan::{Plan, RouteSpec};
 use esclusa_embedded::Store;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::engine::Engine as _;
@@ -165,20 +165,6 @@ fn reaches(counts: &Counts, least: &Counts) -> bool {
 fn words(counts: &Counts) -> String {
     let Counts { done, skipped, filtered, dead } = counts;
     format!("{done} done, {skipped} skipped, {filtered} filtered and {dead} dead")
-}
-
-/// Events that wait in the source of a route, those in flight included; `None` if the source does not know.
-#[must_use]
-pub(crate) fn behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<u64> {
-    let (name, source) = (&route.name, &route.source);
-    let lanes = match plan.sources.get(source)? {
-        Source::Stream { stream, .. } => store.stream_lag(name, source, stream).ok()?,
-        Source::Http { reply: false, .. } => store.stream_lag(name, source, &ingest_stream(source)).ok()?,
-        Source::TableChanges { table, .. } => store.changes_lag(name, source, table).ok()?,
-        Source::Queue { queue, .. } => vec![store.queue_lag(name, queue).ok()?],
-        _ => return None,
-    };
-    Some(lanes.iter().fold(0, |sum: u64, lane| sum.saturating_add(lane.records)))
 }
 
 #[cfg(test)]

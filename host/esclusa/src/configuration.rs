@@ -63,10 +63,12 @@ pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
     Some(path.parent().unwrap_or(Path::new("")).join(written))
 }
 
-/// The files to watch: the configuration, every plugin, and the certificates of listeners, each once.
+/// The files to watch: the configuration, those that it names with `${file:PATH}`, every plugin, and the certificates of
+/// listeners, each once.
 #[must_use]
 pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
+    files.extend(loaded.files.iter().filter(|file| *file != path).cloned());
     for route in &loaded.plan.routes {
         if !files.contains(&route.plugin) {
             files.push(route.plugin.clone());
@@ -150,6 +152,7 @@ fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal)
 fn unloadable(why: &LoadError) -> Code {
     match why {
         LoadError::TooLarge | LoadError::Bomb(_) | LoadError::Wordy { .. } => Code::PLUGIN_TOO_LARGE,
+        LoadError::OtherContract { .. } => Code::PLUGIN_CONTRACT,
         LoadError::CompileTime(_) => Code::PLUGIN_COMPILE_TIME,
         LoadError::CompileMemory(_) => Code::PLUGIN_COMPILE_MEMORY,
         LoadError::CompileLost(_) => Code::PLUGIN_COMPILE_CRASHED,

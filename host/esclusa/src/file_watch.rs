@@ -1,9 +1,13 @@
-//! Watches files by their content: routes.toml and the plugins.
+//! Watches files by their content: routes.toml, the files that it names, and the plugins.
 //!
 //! Directories are watched, not files, so that a rename over a file, a swapped symlink or a deleted and recreated file
 //! is seen. An event says "look", and the content decides. A file that is still being written is not read before
 //! its size and time of change stay the same. Network file systems and deleted directories give no events: for those
 //! all files are looked at every few seconds.
+//!
+//! A file may change and keep its size and time of modification, and its inode: `cp -p`, tar and reproducible builds do that. The
+//! time of its last change of status tells nevertheless, once it is older than the clock of the file system is coarse. Small
+//! files are read at every look without an event, so that nothing about them depends on metadata.
 
 use esclusa_sandbox::MAX_FILE;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -18,6 +22,8 @@ use tokio::sync::Notify;
 
 /// Interval of looks without any event.
 const TICK: Duration = Duration::from_secs(2);
+/// Files up to this size are read at every look without an event, in bytes.
+const SMALL: u64 = 256 << 10;
 /// A file is read once it has not changed for this long.
 const QUIET: Duration = Duration::from_millis(40);
 /// A file that keeps changing is read after this long.
@@ -39,14 +45,42 @@ pub(crate) struct FileWatch {
 struct FileLook {
     stamp: Option<FileStamp>,
     digest: Option<[u8; 32]>,
+    /// The file had changed just before: it may change again without a trace in its stamp.
+    recent: bool,
+}
+
+impl FileLook {
+    fn at(path: &Path) -> Self {
+        // The stamp first: a change in between makes it differ.
+        let stamp = stamp(path);
+        FileLook { recent: stamp.as_ref().is_some_and(FileStamp::is_recent), stamp, digest: digest(path) }
+    }
+
+    /// True if the content may have changed since. `idle`: nothing has told of a change.
+    fn is_stale(&self, path: &Path, idle: bool) -> bool {
+        let now = stamp(path);
+        let small = idle && now.as_ref().is_some_and(|now| now.len <= SMALL);
+        self.recent || small || now != self.stamp
+    }
 }
 
 /// Metadata that shows cheaply that a file may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FileStamp {
     modified: Option<SystemTime>,
+    /// Time of the last change of status, seconds and nanoseconds: no program can set it.
+    changed: (i64, i64),
     len: u64,
+    device: u64,
     inode: u64,
+}
+
+impl FileStamp {
+    /// True if the file has changed within the last second.
+    fn is_recent(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        i64::try_from(now).is_ok_and(|now| now.abs_diff(self.changed.0) <= 1)
+    }
 }
 
 impl FileWatch {
@@ -73,7 +107,7 @@ impl FileWatch {
         let files: BTreeSet<PathBuf> = files.into_iter().collect();
         self.seen.retain(|path, _| files.contains(path));
         for path in files {
-            self.seen.entry(path.clone()).or_insert_with(|| FileLook { stamp: stamp(&path), digest: digest(&path) });
+            self.seen.entry(path.clone()).or_insert_with(|| FileLook::at(&path));
         }
         self.arm();
     }
@@ -110,19 +144,24 @@ impl FileWatch {
             let suspects: Vec<PathBuf> = self
                 .seen
                 .iter()
-                .filter(|(path, look)| stamp(path) != look.stamp)
+                .filter(|(path, look)| look.is_stale(path, ticked))
                 .map(|(path, _)| path.clone())
                 .collect();
             for path in suspects {
-                let stamp = quiet(&path).await;
+                let stamp = if self.seen.get(&path).is_some_and(|look| look.stamp == stamp(&path)) {
+                    stamp(&path)
+                } else {
+                    quiet(&path).await
+                };
                 let file = path.clone();
                 // A plugin has megabytes: hashing it here would hold up the other tasks of this thread.
                 let digest = tokio::task::spawn_blocking(move || digest(&file)).await.unwrap_or_default();
                 let Some(look) = self.seen.get_mut(&path) else { continue };
-                if stamp.is_none() {
+                if stamp.is_none() && look.stamp.is_some() {
                     tracing::warn!(file = %path.display(), "a file in use was deleted; the router goes on without it, but its next start needs the file");
                 }
                 // Noted even if the content is the same, so that a touched file is read once and not at every tick.
+                look.recent = stamp.as_ref().is_some_and(FileStamp::is_recent);
                 look.stamp = stamp;
                 if digest.is_some() && digest != look.digest {
                     look.digest = digest;
@@ -160,7 +199,8 @@ async fn quiet(path: &Path) -> Option<FileStamp> {
 fn stamp(path: &Path) -> Option<FileStamp> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok()?;
-    Some(FileStamp { modified: meta.modified().ok(), len: meta.len(), inode: meta.ino() })
+    let changed = (meta.ctime(), meta.ctime_nsec());
+    Some(FileStamp { modified: meta.modified().ok(), changed, len: meta.len(), device: meta.dev(), inode: meta.ino() })
 }
 
 /// The digest of a file. Of a file that is larger than any plugin only the first bytes are read: it will be refused
@@ -201,6 +241,40 @@ mod tests {
 
         std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, "four").unwrap();
+        assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
+    }
+
+    #[tokio::test]
+    async fn a_change_that_keeps_size_time_and_inode_is_noticed() {
+        // Small, and larger than what is read at every look.
+        for padding in [0, super::SMALL as usize] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("a.wasm");
+            let old = std::time::UNIX_EPOCH + Duration::from_secs(1);
+            let write = |text: &str| {
+                std::fs::write(&file, format!("{text}{}", "-".repeat(padding))).unwrap();
+                std::fs::File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+            };
+            write("one");
+            let mut watch = FileWatch::new();
+            watch.set([file.clone()]);
+            for text in ["two", "six", "ten"] {
+                write(text);
+                assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file), "{text}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_without_any_trace_in_the_metadata_of_a_small_file_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("routes.toml");
+        std::fs::write(&file, "one").unwrap();
+        let mut watch = FileWatch::new();
+        watch.set([file.clone()]);
+        let look = watch.seen.get_mut(&file).unwrap();
+        // As if the file had held other bytes under the same stamp.
+        (look.digest, look.recent) = (Some([0; 32]), false);
         assert_eq!(within(watch.changed()).await, std::slice::from_ref(&file));
     }
 

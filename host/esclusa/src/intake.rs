@@ -5,7 +5,7 @@
 use crate::configuration::list_names;
 use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::{Plan, Source};
-use esclusa_embedded::{NewRecord, Store};
+use esclusa_embedded::{NewRecord, Store, line_text};
 use esclusa_flow::fault::Fault;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -99,11 +99,11 @@ pub(crate) fn raw(data: Vec<u8>, key: &str) -> NewRecord {
     NewRecord { key: key.to_owned(), data, attributes: Vec::new() }
 }
 
-/// The lines of a text with their numbers, counted from 1; white space around them is cut, and empty lines are left
-/// out.
+/// The lines of a text with their numbers, counted from 1; white space around them, and byte order marks and NULs in front of
+/// them, are cut, and empty lines are left out.
 pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let numbered = text.split(|byte| *byte == b'\n').enumerate();
-    numbered.map(|(at, line)| (at + 1, line.trim_ascii())).filter(|(_, line)| !line.is_empty())
+    numbered.map(|(at, line)| (at + 1, line_text(line.trim_ascii()).trim_ascii())).filter(|(_, line)| !line.is_empty())
 }
 
 /// Counts the lines of a text; gives the text back, so that this can run on another thread.
@@ -161,6 +161,14 @@ mod tests {
         let text = b"{\"a\":{\"b\":\"x\"}}\n\n {\"a\":{\"b\":12345678901234567890.10}} \r\n";
         let keys: Vec<String> = json_lines(text, Some("a.b"), 1).unwrap().into_iter().map(|r| r.key).collect();
         assert_eq!(keys, ["x", "12345678901234567890.10"]);
+    }
+
+    #[test]
+    fn byte_order_marks_and_nuls_are_no_part_of_a_line() {
+        let text = b"\xef\xbb\xbf{\"k\":1}\r\n\0\0\0{\"k\":2}\n\xef\xbb\xbf\n\xef\xbb\xbf {\"k\":\"\xef\xbb\xbf\"}";
+        let records = json_lines(text, Some("k"), 1).unwrap();
+        let lines: Vec<_> = records.iter().map(|record| (record.key.as_str(), record.data.as_slice())).collect();
+        assert_eq!(lines, [("1", &b"{\"k\":1}"[..]), ("2", b"{\"k\":2}"), ("\u{feff}", b"{\"k\":\"\xef\xbb\xbf\"}")]);
     }
 
     #[test]

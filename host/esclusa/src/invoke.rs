@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use esclusa_flow::call_output::{CallError, CallOutput};
 use esclusa_flow::delivery::Moment;
 use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
-use esclusa_flow::grants::GrantedReads;
+use esclusa_flow::granted_reads::GrantedReads;
 use esclusa_flow::verdict::{Reason, Verdict};
 use esclusa_pipeline::batch_filter::{self, FilterVerdicts};
 use esclusa_pipeline::meter::{epoch_millis, timestamp_now};

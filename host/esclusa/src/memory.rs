@@ -89,14 +89,18 @@ fn guests(routes: &[RouteSpec]) -> Vec<MemoryPart> {
     let running = calls.get(..SandboxConfig::default().most_running() as usize).unwrap_or(&calls);
     let memory = sum(|route| (route.limits.memory + STACK) as u64, running);
     let outputs = sum(|route| (route.limits.output_bytes as u64).saturating_mul(HELD), &calls);
-    let reads = sum(|route| if route.grants.tables.is_empty() { 0 } else { QueryResult::MOST as u64 }, running);
+    let reads = sum(|route| if may_read(route) { QueryResult::MOST as u64 } else { 0 }, running);
     let why = format!("{} call(s) at a time: limits.memory and a stack each", running.len());
     vec![
         part("guests", memory, why),
         part("outputs of calls", outputs, format!("{} call(s): {HELD} times limits.output each", calls.len())),
-        part("answers to reads", reads, "a query's answer for each call that may read tables"),
+        part("answers to reads", reads, "an answer for each call that may read tables or objects"),
         kept(routes, instances),
     ]
+}
+
+fn may_read(route: &RouteSpec) -> bool {
+    !(route.grants.tables.is_empty() && route.grants.read_objects.is_empty())
 }
 
 /// Calls of a route at the same time: one route has at most half of the permits to run.

@@ -3,6 +3,7 @@
 //! No rules of delivery are here: `esclusa-flow` decides when an event may be settled, and the engine makes it
 //! durable.
 
+pub(crate) mod backlog;
 pub(crate) mod health;
 pub(crate) mod listening;
 mod newest_reload;
@@ -16,6 +17,7 @@ use crate::wiring::aws::{self, Cloud, SqsQueues};
 use crate::wiring::http_source::HttpSource;
 use crate::wiring::{Resources, Wiring, sources, store_schema};
 use arc_swap::ArcSwap;
+use backlog::HandledRate;
 use esclusa_config::LoadedConfig;
 use esclusa_config::plan::{self, Plan};
 use esclusa_embedded::Store;
@@ -27,7 +29,7 @@ use esclusa_pipeline::context::LaneContext;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use esclusa_pipeline::serve::serve;
-use esclusa_sandbox::Sandbox;
+use esclusa_sandbox::{PluginMetrics, Sandbox};
 use futures_util::future::join_all;
 use listening::Listening;
 use newest_reload::NewestReloads;
@@ -75,6 +77,8 @@ struct RunningRoute {
     task: JoinHandle<()>,
     /// How far it is behind; `None` if its source has no shards.
     lag: Option<Arc<Lag>>,
+    /// How fast it settles events.
+    handled: Arc<HandledRate>,
     /// Closed when the task ends.
     ended: watch::Receiver<()>,
     resources: Resources,
@@ -147,6 +151,7 @@ impl Runtime {
         for (spec, plugin) in loaded.plan.routes.iter().zip(loaded_plugins) {
             runtime.start_route(&loaded.plan, cloud.as_ref(), spec, plugin, None);
         }
+        tokio::spawn(backlog::watch(Arc::downgrade(&runtime)));
         Ok(runtime)
     }
 
@@ -154,6 +159,12 @@ impl Runtime {
     #[must_use]
     pub(crate) fn loaded(&self) -> Arc<LoadedConfig> {
         self.loaded.load_full()
+    }
+
+    /// The plugins' own metrics.
+    #[must_use]
+    pub(crate) fn plugin_metrics(&self) -> Vec<PluginMetrics> {
+        self.sandbox.metrics()
     }
 
     /// The embedded engine.
@@ -274,7 +285,8 @@ impl Runtime {
             serve.await;
             drop(alive);
         });
-        let running = RunningRoute { route, task, ended, lag, resources: Resources::of(plan, spec) };
+        let handled = Arc::default();
+        let running = RunningRoute { route, task, ended, lag, handled, resources: Resources::of(plan, spec) };
         self.running().insert(spec.name.clone(), running);
     }
 

@@ -110,8 +110,7 @@ impl Resources {
             .collect();
         let tables = spec.grants.tables.iter().filter_map(|name| Some((name.clone(), plan.tables.get(name)?.clone())));
         let tables: BTreeMap<_, _> = tables.filter(|(_, table)| table.on_aws()).collect();
-        let objects =
-            spec.grants.objects.iter().filter_map(|name| Some((name.clone(), plan.objects.get(name)?.clone())));
+        let objects = spec.grants.stores().filter_map(|name| Some((name.clone(), plan.objects.get(name)?.clone())));
         let objects: BTreeMap<_, _> = objects.filter(|(_, store)| store.on_aws()).collect();
         Resources { source, outputs, tables, objects, aws: plan.touches_aws(spec).then(|| plan.aws.clone()) }
     }

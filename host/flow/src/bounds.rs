@@ -3,7 +3,7 @@
 
 use crate::effect::Action;
 use crate::item::{Guard, Item};
-use crate::reads::Selection;
+use crate::reads::{KEYS, ObjectList, ObjectRead, PAGE, READ_BYTES, Selection, TableScan};
 
 /// Bytes of an item, names and values.
 /// Source: Amazon DynamoDB Developer Guide, "Service, account, and table quotas", November 2026.
@@ -41,6 +41,54 @@ pub fn action(action: &Action) -> Result<(), String> {
 pub fn item(item: &Item) -> Result<(), String> {
     count("attributes", item.0.len(), ATTRIBUTES)?;
     size("the item has", item.size())
+}
+
+/// Bytes of the path of an object, and of a prefix. S3 takes as many.
+pub const PATH_BYTES: usize = 1_024;
+/// Bytes of the token of a page. A key of a table has at most 3 KiB, and a path 1 KiB.
+pub const TOKEN_BYTES: usize = 16 << 10;
+
+/// Checks the keys of a read of many items.
+///
+/// # Errors
+/// Names the part that is too large, its size, and the limit.
+pub fn keys(keys: &[Item]) -> Result<(), String> {
+    count("keys", keys.len(), KEYS)?;
+    keys.iter().try_for_each(|key| size("a key has", key.size()))
+}
+
+/// Checks a scan.
+///
+/// # Errors
+/// Names the part that is too large, its size, and the limit.
+pub fn scan(scan: &TableScan) -> Result<(), String> {
+    count("items as limit", scan.limit.unwrap_or(1) as usize, PAGE)?;
+    if scan.limit == Some(0) {
+        return Err("its limit is 0".to_owned());
+    }
+    token(scan.token.as_deref())
+}
+
+/// Checks a read of an object.
+///
+/// # Errors
+/// Names the part that is too large, its size, and the limit.
+pub fn object(read: &ObjectRead) -> Result<(), String> {
+    count("bytes of path", read.path.len(), PATH_BYTES)?;
+    count("bytes to read", read.range.map_or(0, |(_, length)| length as usize), READ_BYTES)
+}
+
+/// Checks a list of objects.
+///
+/// # Errors
+/// Names the part that is too large, its size, and the limit.
+pub fn object_list(list: &ObjectList) -> Result<(), String> {
+    count("bytes of prefix", list.prefix.len(), PATH_BYTES)?;
+    token(list.token.as_deref())
+}
+
+fn token(token: Option<&str>) -> Result<(), String> {
+    count("bytes of token", token.map_or(0, str::len), TOKEN_BYTES)
 }
 
 /// Checks the comparisons of a query.

@@ -45,7 +45,7 @@ pub struct Reply {
     pub status: u16,
     /// MIME type.
     pub content_type: String,
-    /// Further headers, in order.
+    /// Further headers, names and values.
     pub headers: Vec<(String, String)>,
     /// Content.
     pub body: Vec<u8>,

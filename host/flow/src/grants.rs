@@ -1,17 +1,11 @@
-//! The tables, object stores and outputs that a route may touch (invariant 6): a pure check of a call output, and reads that
-//! answer for granted tables only.
+//! The tables, object stores and outputs that a route may touch (invariant 6): a pure check of a call output.
 
-use crate::BoxFuture;
 use crate::bounds;
 use crate::call_output::{CallFailure, CallOutput, FailureKind};
 use crate::effect::Action;
 use crate::index::CallIndex;
-use crate::item::Item;
-use crate::reads::{ReadError, Reads, Selection};
 use crate::reply_headers;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Names of routes.toml that a route may touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,11 +14,18 @@ pub struct Grants {
     pub tables: BTreeSet<String>,
     /// Object stores that may be written.
     pub objects: BTreeSet<String>,
+    /// Object stores that may be read.
+    pub read_objects: BTreeSet<String>,
     /// Outputs that may be sent to.
     pub outputs: BTreeSet<String>,
 }
 
 impl Grants {
+    /// The object stores that may be written or read, each once.
+    pub fn stores(&self) -> impl Iterator<Item = &String> {
+        self.objects.union(&self.read_objects)
+    }
+
     /// Checks a call output against the grants, against the limits of [`bounds`], and against the number of events of the call.
     /// All or nothing: if one effect is bad, none is carried out.
     ///
@@ -83,50 +84,4 @@ impl Grants {
 fn out_of_range(what: &str, event: Option<CallIndex>, events: usize) -> Box<CallFailure> {
     let event = event.map_or(0, |event| event.0);
     CallFailure::new(FailureKind::Contract, format!("{what} event {event} of a batch of {events}"))
-}
-
-/// Reads that answer for granted tables only.
-pub struct GrantedReads {
-    tables: BTreeSet<String>,
-    inner: Arc<dyn Reads>,
-    asked: AtomicBool,
-}
-
-impl GrantedReads {
-    /// `inner`, limited to the tables of `grants`.
-    #[must_use]
-    pub fn new(grants: &Grants, inner: Arc<dyn Reads>) -> Self {
-        GrantedReads { tables: grants.tables.clone(), inner, asked: AtomicBool::new(false) }
-    }
-
-    /// True if the plugin has asked for a read so far, granted or not.
-    #[must_use]
-    pub fn asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
-    }
-
-    fn check(&self, table: &str) -> Result<(), ReadError> {
-        self.asked.store(true, Ordering::Relaxed);
-        if self.tables.contains(table) { Ok(()) } else { Err(ReadError::NotGranted(table.to_owned())) }
-    }
-}
-
-impl Reads for GrantedReads {
-    fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
-        match self.check(table) {
-            Ok(()) => self.inner.get(table, key),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
-    }
-
-    fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
-        let small = || {
-            let why = |why| ReadError::Invalid(format!("a query of table {:?}: {why}", selection.table));
-            bounds::selection(selection).map_err(why)
-        };
-        match self.check(&selection.table).and_then(|()| small()) {
-            Ok(()) => self.inner.query(selection),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
-    }
 }

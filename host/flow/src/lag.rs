@@ -10,6 +10,16 @@ pub struct Lag {
     lanes: Mutex<BTreeMap<String, ShardLag>>,
     gaps: AtomicU64,
     unowned: AtomicUsize,
+    fault: Mutex<Option<LagFault>>,
+}
+
+/// Why a source does not look after its shards, or not after all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LagFault {
+    /// When it was last seen, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// In words.
+    pub message: String,
 }
 
 /// How far a route is behind in one shard.
@@ -38,6 +48,18 @@ impl Lag {
     #[must_use]
     pub fn unowned(&self) -> usize {
         self.unowned.load(Ordering::Relaxed)
+    }
+
+    /// What keeps shards from being read at present; `None`: the source's last look at its shards succeeded, and left
+    /// none out.
+    #[must_use]
+    pub fn fault(&self) -> Option<LagFault> {
+        self.fault.lock().clone()
+    }
+
+    /// Sets what keeps shards from being read, or that nothing does.
+    pub fn set_fault(&self, fault: Option<LagFault>) {
+        *self.fault.lock() = fault;
     }
 
     /// Counts records that were trimmed, or may have been, before they were read.

@@ -34,6 +34,8 @@ const EVENTS: usize = 1000;
 struct NoReads;
 
 impl Reads for NoReads {
+    esclusa_testkit::no_other_reads!();
+
     fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
         Box::pin(async { Ok(None) })
     }

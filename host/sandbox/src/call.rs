@@ -5,6 +5,7 @@
 use crate::checked_component::CheckedComponent;
 use crate::contract::BatchRef;
 use crate::guest_log::LogRate;
+use crate::guest_metrics::RouteMetrics;
 use crate::instance::Instance;
 use crate::instance_pool::InstancePool;
 use crate::load::CompiledPlugin;
@@ -43,6 +44,7 @@ struct RouteCalls {
     digest: Arc<str>,
     settings: RouteSettings,
     rate: Arc<LogRate>,
+    metrics: Arc<RouteMetrics>,
     kept: InstancePool<Instance>,
     /// Permits of this route: at most half of the sandbox's, so that one route cannot keep all the others from running.
     share: Semaphore,
@@ -69,6 +71,7 @@ impl CompiledPlugin {
             program: self.program.clone(),
             digest: self.digest.clone(),
             kept: InstancePool::new(inner.clone(), settings.instances),
+            metrics: inner.metrics.of(&settings.route),
             settings,
             rate: Arc::default(),
             share: Semaphore::new(permits_per_route(inner)),
@@ -147,6 +150,7 @@ impl RouteCalls {
                 })))
             }
             Ok(output) => {
+                self.metrics.absorb(&self.settings.route, instance.metrics());
                 instance.finish();
                 self.kept.keep(instance);
                 Ok(output)

@@ -2,21 +2,25 @@
 //! the contract with their types.
 
 use crate::contract::lift::HandleResult;
-use crate::contract::{BatchRef, lifecycle};
+use crate::contract::{BatchRef, CONTRACT, lifecycle};
 use crate::guest::Guest;
 use crate::load_error::{LoadError, listed};
 use crate::sandbox::SandboxCore;
+use esclusa_flow::verdict::short;
 use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
 /// Interfaces that the linker offers. A version that ends with a dot stands for all versions that begin with it, and so
 /// does a name that ends with a slash.
-const OFFERED: [(&str, &str); 23] = [
-    ("esclusa:router/tables", "0.1.0"),
-    ("esclusa:router/items", "0.1.0"),
-    ("esclusa:router/effects", "0.1.0"),
-    ("esclusa:router/events", "0.1.0"),
+const OFFERED: [(&str, &str); 26] = [
+    ("esclusa:router/tables", "0.2.0"),
+    ("esclusa:router/objects", "0.2.0"),
+    ("esclusa:router/log", "0.2.0"),
+    ("esclusa:router/metrics", "0.2.0"),
+    ("esclusa:router/items", "0.2.0"),
+    ("esclusa:router/effects", "0.2.0"),
+    ("esclusa:router/events", "0.2.0"),
     ("wasi:cli/environment", "0.2."),
     ("wasi:cli/exit", "0.2."),
     ("wasi:cli/stdin", "0.2."),
@@ -38,8 +42,8 @@ const OFFERED: [(&str, &str); 23] = [
     ("wasi:random/", "0.2."),
 ];
 
-const LIFECYCLE: &str = "esclusa:router/lifecycle@0.1.0";
-const HANDLER: &str = "esclusa:router/handler@0.1.0";
+const LIFECYCLE: &str = "esclusa:router/lifecycle@0.2.0";
+const HANDLER: &str = "esclusa:router/handler@0.2.0";
 
 /// Parameters of `handle`.
 pub(crate) type Handle<'a> = (BatchRef<'a>,);
@@ -63,6 +67,10 @@ pub(crate) struct CheckedComponent {
 /// The imports, exports or types that do not fit the contract.
 pub(crate) fn program(inner: &Arc<SandboxCore>, component: &Component) -> Result<CheckedComponent, LoadError> {
     let ty = component.component_type();
+    let mut names = ty.imports(&inner.engine).chain(ty.exports(&inner.engine)).map(|(name, _)| name);
+    if let Some(found) = names.find_map(other_contract) {
+        return Err(LoadError::OtherContract { found });
+    }
     let unmet: Vec<_> =
         ty.imports(&inner.engine).map(|(name, _)| name).filter(|name| !offered(name)).map(unmet).collect();
     if !unmet.is_empty() {
@@ -106,13 +114,19 @@ fn offered(name: &str) -> bool {
     })
 }
 
+/// The version of an interface of the contract, if it is not the one that the router speaks.
+fn other_contract(name: &str) -> Option<String> {
+    let (_, version) = name.strip_prefix("esclusa:router/")?.split_once('@')?;
+    (version != CONTRACT).then(|| short(version))
+}
+
 fn unmet(name: &str) -> String {
     let hint = match name.split(['/', '@']).next() {
         Some("wasi:sockets" | "wasi:http") => {
             " (plugins have no network: send to an [output] of kind \"webhook\" instead)"
         }
         Some("wasi:keyvalue" | "wasi:blobstore") => " (use granted tables and objects instead)",
-        _ if name.starts_with("esclusa:router/") => " (another version of the contract)",
+        _ if name.starts_with("esclusa:router/") => " (no interface of the contract)",
         _ => "",
     };
     format!("{name}{hint}")

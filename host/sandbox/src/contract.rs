@@ -19,8 +19,11 @@ mod generated {
     });
 }
 
+/// The version of the contract that the router speaks.
+pub(crate) const CONTRACT: &str = "0.2.0";
+
 pub(crate) use generated::Plugin;
-pub(crate) use generated::esclusa::router::{effects, events, items, tables};
+pub(crate) use generated::esclusa::router::{effects, events, items, log, metrics, objects, tables};
 pub(crate) use generated::exports::esclusa::router::{handler, lifecycle};
 
 /// A plugin's description of itself.

@@ -8,7 +8,8 @@ mod wasi;
 
 use crate::call_meter::{CallMeter, GuestStop};
 use crate::guest_clock::{GuestClock, GuestRandom};
-use crate::guest_log::{Journal, LogLevel};
+use crate::guest_log::{Journal, LogLevel, LogOrigin};
+use crate::guest_metrics::MetricSet;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::reads::Reads;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use wasmtime_wasi_io::IoView;
 pub const RESOURCES: usize = 1000;
 
 /// Interfaces that a plugin may import, as an error message lists them.
-pub(crate) const OFFERED: &str = "esclusa:router/tables, wasi:cli, wasi:clocks, wasi:io, wasi:random, wasi:filesystem \
+pub(crate) const OFFERED: &str = "esclusa:router/tables, /objects, /log and /metrics of version 0.2.0, wasi:cli, wasi:clocks, wasi:io, wasi:random, wasi:filesystem \
      (always empty) and wasi:logging";
 
 /// The state behind the imports of one instance.
@@ -30,6 +31,8 @@ pub(crate) struct Guest {
     pub(crate) clock: GuestClock,
     pub(crate) random: GuestRandom,
     pub(crate) journal: Journal,
+    /// The metrics of this call.
+    pub(crate) metrics: MetricSet,
     /// The reads of this call; `None` outside of `handle`, when nothing can be read.
     pub(crate) reads: Option<Arc<dyn Reads>>,
     /// A read that the host could not answer in this call.
@@ -52,6 +55,7 @@ impl Guest {
             clock: GuestClock::default(),
             random,
             journal,
+            metrics: MetricSet::default(),
             reads: None,
             fault: None,
             has_read: false,

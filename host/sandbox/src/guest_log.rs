@@ -44,6 +44,8 @@ pub(crate) enum LogOrigin {
     Stderr,
     /// `wasi:logging`.
     Logging,
+    /// `esclusa:router/log`.
+    Log,
 }
 
 impl LogOrigin {
@@ -52,6 +54,7 @@ impl LogOrigin {
             LogOrigin::Stdout => "stdout",
             LogOrigin::Stderr => "stderr",
             LogOrigin::Logging => "logging",
+            LogOrigin::Log => "log",
         }
     }
 }
@@ -121,13 +124,13 @@ impl Journal {
 
     /// Takes a whole message. Its time grows with the bytes of the message and the lines that are shown; a long
     /// `context` is cut first.
-    pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
+    pub(crate) fn log(&self, origin: LogOrigin, level: LogLevel, context: &str, message: &str) {
         let context = context.as_bytes();
         let prefix = match context.get(..LINE).unwrap_or(context) {
             [] => Vec::new(),
             shown => [shown, b": "].concat(),
         };
-        self.lines().block(level, LogOrigin::Logging, &prefix, message.as_bytes());
+        self.lines().block(level, origin, &prefix, message.as_bytes());
     }
 
     /// Switches quiet mode: lines are only kept for failures, and not logged.
@@ -312,7 +315,7 @@ mod tests {
         let journal = journal(64 << 10);
         let (context, message) = ("c".repeat(2 << 20), "x\n".repeat(1_000_000));
         let before = allocations::bytes();
-        journal.log(LogLevel::Info, &context, &message);
+        journal.log(LogOrigin::Logging, LogLevel::Info, &context, &message);
         let spent = allocations::bytes() - before;
         assert!(spent < 1 << 20, "{spent} bytes were allocated");
         let shown = (64 << 10) / (LINE + "…".len()) as u64;

@@ -7,6 +7,7 @@ use crate::contract::{BatchRef, PluginInfo, lifecycle};
 use crate::guest::Guest;
 use crate::guest_clock::{GuestClock, GuestRandom};
 use crate::guest_log::{Journal, LogRate};
+use crate::guest_metrics::MetricSet;
 use crate::instance_pool::Reusable;
 use crate::trap::{self, GuestError, GuestPhase};
 use esclusa_flow::call_output::{CallError, CallFailure, CallOutput, FailureKind};
@@ -94,6 +95,7 @@ impl Instance {
         guest.fault = None;
         guest.awaiting_read = false;
         guest.has_read = false;
+        guest.metrics.clear();
         guest.meter.restart();
     }
 
@@ -125,6 +127,11 @@ impl Instance {
         // Ticks have passed since the last call of a kept instance.
         self.store.set_epoch_deadline(1);
         function.call_async(&mut self.store, params).await.map_err(stopped)
+    }
+
+    /// The metrics of this call.
+    pub(crate) fn metrics(&mut self) -> &mut MetricSet {
+        &mut self.store.data_mut().metrics
     }
 
     /// Takes the reads away and flushes the log after a call; gives the last lines that it logged.

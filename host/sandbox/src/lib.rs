@@ -15,6 +15,7 @@ mod contract;
 mod guest;
 mod guest_clock;
 mod guest_log;
+mod guest_metrics;
 mod instance;
 mod instance_pool;
 mod load;
@@ -30,6 +31,9 @@ pub mod caps {
     pub use crate::compile::{BOUNDS as COMPILE, children};
     pub use crate::guest::RESOURCES;
     pub use crate::guest_log::{LINE as LINE_BYTES, LINES_PER_SECOND};
+    pub use crate::guest_metrics::{
+        BOUNDS as HISTOGRAM, LABELS, NAME_BYTES as METRIC_NAME_BYTES, SERIES, VALUE_BYTES as LABEL_BYTES,
+    };
     pub use crate::load::MAX_SCHEMA as SCHEMA_BYTES;
     pub use crate::wasm_scan::branches::{ALL as LIVE_VALUES, ONE as LIVE_VALUES_OF_A_FUNCTION};
     pub use crate::wasm_scan::{BODY as FUNCTION_BYTES, FUNCTIONS, LOCALS, NESTED as MODULES};
@@ -39,6 +43,7 @@ pub use call::{ConfiguredPlugin, RouteSettings};
 pub use call_meter::TICK;
 pub use compile::{Compiler, compile_plugin};
 pub use contract::PluginInfo;
+pub use guest_metrics::{MetricSeries, MetricValue, PluginMetrics};
 pub use load::{CompiledPlugin, read};
 pub use load_error::{LoadError, MAX_FILE};
 pub use sandbox::{Sandbox, SandboxConfig, SandboxError};

@@ -1,5 +1,6 @@
 //! Why a plugin cannot be loaded. Each message names what was found and what is expected, and how to mend it.
 
+use crate::contract::CONTRACT;
 use esclusa_flow::call_output::CallError;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,11 +78,20 @@ pub enum LoadError {
         /// The most that it may have.
         most: usize,
     },
+    /// The component was built for another version of the contract.
+    #[error(
+        "the plugin was built for version {found} of the contract esclusa:router, and this router speaks {CONTRACT}; build it \
+         again with the SDK of this release"
+    )]
+    OtherContract {
+        /// The version that the component names.
+        found: String,
+    },
     /// The component imports interfaces that the router does not offer.
     #[error("the plugin imports interfaces that the router does not offer: {}; offered are {}", listed(.0), crate::guest::OFFERED)]
     Imports(Vec<String>),
     /// The component does not export the contract.
-    #[error("the plugin does not export {}; it exports {found}; build it for the contract esclusa:router@0.1.0", .missing.join(", "))]
+    #[error("the plugin does not export {}; it exports {found}; build it for the contract esclusa:router@{CONTRACT}", .missing.join(", "))]
     Exports {
         /// The missing interfaces.
         missing: Vec<String>,

@@ -4,6 +4,7 @@ use crate::call_meter::TICK;
 use crate::code_cache::CodeCache;
 use crate::compile::{CompileSlots, Compiler};
 use crate::guest::{self, Guest};
+use crate::guest_metrics::{MetricsByRoute, PluginMetrics};
 use crate::run_permits::RunPermits;
 use crate::wasmtime_engine;
 use esclusa_flow::settings::Limits;
@@ -96,6 +97,8 @@ pub(crate) struct SandboxCore {
     /// Instances kept for reuse, all routes together.
     pub(crate) kept: AtomicUsize,
     pub(crate) compiling: Arc<CompileSlots>,
+    /// The plugins' own metrics.
+    pub(crate) metrics: MetricsByRoute,
 }
 
 impl Sandbox {
@@ -121,8 +124,15 @@ impl Sandbox {
             running: RunPermits::new(config.instances.max(1)),
             kept: AtomicUsize::new(0),
             compiling: Arc::default(),
+            metrics: MetricsByRoute::default(),
             config,
         })))
+    }
+
+    /// The plugins' own metrics, of all routes.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<PluginMetrics> {
+        self.0.metrics.read()
     }
 }
 

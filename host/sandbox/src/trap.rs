@@ -103,7 +103,7 @@ fn reason(trap: &str, logs: &[String]) -> String {
 pub(crate) fn timed_out(guest: &Guest, phase: GuestPhase, logs: Vec<String>) -> CallError {
     let time = guest.meter.limits().time;
     let (kind, what) = if guest.awaiting_read {
-        (FailureKind::Time, "waited for table reads, and took longer than")
+        (FailureKind::Time, "waited for reads, and took longer than")
     } else {
         (FailureKind::Cpu, "computed for longer than")
     };

@@ -5,6 +5,8 @@ mod building;
 mod engine;
 mod guards;
 mod logs;
+mod objects;
+mod pages;
 mod progress;
 mod queues;
 
@@ -19,6 +21,7 @@ pub type SourceFeed<T> = Box<dyn Fn(Vec<T>) -> BoxFuture<'static, ()>>;
 pub use building::{EngineUnderTest, INDEX, TABLE};
 pub use engine::engine;
 pub use logs::{LogUnderTest, log_source};
+pub use objects::{ObjectsUnderTest, STORE, object_reads};
 pub use queues::{QueueUnderTest, queue_groups, queue_source};
 
 /// Runs behaviours one after the other and says which one is at work, so that a failure names it.

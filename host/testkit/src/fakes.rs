@@ -8,6 +8,7 @@
 mod engine;
 mod log;
 mod plugin;
+mod reads;
 mod sink;
 
 pub use engine::FakeEngine;

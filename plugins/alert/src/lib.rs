@@ -20,7 +20,7 @@ impl Plugin for Alert {
 
     fn new(config: Self::Config) -> Result<Self, String> {
         let settings = AlertSettings::new(config)?;
-        settings.warnings().for_each(|warning| log!("{warning}"));
+        settings.warnings().for_each(|warning| log::warn!("{warning}"));
         Ok(Alert(settings))
     }
 

@@ -185,6 +185,20 @@ fn the_schema_names_every_option_and_nothing_else() {
 }
 
 #[test]
+fn a_number_of_a_rule_has_every_digit_too() {
+    let config = r#"{"rule":[{"name":"a","when":[{"n":[12345678901234567890123]},{"n":[{"numeric":["<",-0.12345678901234567891]}]}],
+        "output":"x","message":"{n}"}]}"#;
+    let plugin: Alert = testing::plugin(&config.replace('\n', " "));
+    let numbers =
+        ["12345678901234567890123", "12345678901234567890124", "-0.12345678901234567891", "-0.12345678901234567892"];
+    let batch = lines(&numbers.map(|n| format!("{{\"n\":{n}}}")).join("\n"));
+    assert_eq!(
+        show(&call(&plugin, &batch)),
+        ["0: send x 12345678901234567890123", "3: send x -0.12345678901234567892"]
+    );
+}
+
+#[test]
 fn a_rule_compares_numbers_with_every_digit_and_looks_into_objects() {
     let config = r#"{"rule":[{"name":"a","when":{"n":[{"numeric":[">",1]}],"of":{"kind":["x"]}},"output":"x","message":"{n}"}]}"#;
     let plugin: Alert = testing::plugin(config);

@@ -1,7 +1,7 @@
 //! Columns: their types, and the values of a record that fit.
 
-use crate::moment;
 use esclusa_plugin::json::Json;
+use esclusa_plugin::moment::{self, Moment, NANOS};
 use esclusa_plugin::number;
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::errors::ParquetError;
@@ -29,6 +29,25 @@ pub(crate) enum Unit {
     Milli,
     /// `timestamp[us]`
     Micro,
+    /// `timestamp[ns]`
+    Nano,
+}
+
+impl Unit {
+    /// How many a second has.
+    fn per_second(self) -> i64 {
+        match self {
+            Unit::Second => 1,
+            Unit::Milli => 1000,
+            Unit::Micro => 1_000_000,
+            Unit::Nano => NANOS,
+        }
+    }
+
+    /// The unit in which it is stored.
+    fn stored(self) -> Unit {
+        if self == Unit::Second { Unit::Milli } else { self }
+    }
 }
 
 /// The type of a column.
@@ -90,6 +109,7 @@ impl ColumnType {
             "timestamp[s]" => ColumnType::Timestamp(Unit::Second),
             "timestamp[ms]" => ColumnType::Timestamp(Unit::Milli),
             "timestamp[us]" => ColumnType::Timestamp(Unit::Micro),
+            "timestamp[ns]" => ColumnType::Timestamp(Unit::Nano),
             _ => return Self::parse_decimal(name),
         })
     }
@@ -98,7 +118,7 @@ impl ColumnType {
         let unknown = || {
             format!(
                 "unknown type {name:?}; there are int32, int64, float32, float64, bool, string, date, timestamp[s], \
-                 timestamp[ms], timestamp[us] and decimal(precision, scale)"
+                 timestamp[ms], timestamp[us], timestamp[ns] and decimal(precision, scale)"
             )
         };
         let parameters = name.strip_prefix("decimal(").and_then(|rest| rest.strip_suffix(')')).ok_or_else(unknown)?;
@@ -125,6 +145,7 @@ impl fmt::Display for ColumnType {
             ColumnType::Timestamp(Unit::Second) => "timestamp[s]",
             ColumnType::Timestamp(Unit::Milli) => "timestamp[ms]",
             ColumnType::Timestamp(Unit::Micro) => "timestamp[us]",
+            ColumnType::Timestamp(Unit::Nano) => "timestamp[ns]",
             ColumnType::Decimal(precision, scale) => return write!(f, "decimal({precision},{scale})"),
         })
     }
@@ -144,10 +165,14 @@ impl Column {
             ColumnType::Boolean => (Physical::BOOLEAN, None),
             ColumnType::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
             ColumnType::Date => (Physical::INT32, Some(LogicalType::Date)),
-            ColumnType::Timestamp(Unit::Micro) => {
-                (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MICROS)))
+            ColumnType::Timestamp(unit) => {
+                let unit = match unit.stored() {
+                    Unit::Second | Unit::Milli => TimeUnit::MILLIS,
+                    Unit::Micro => TimeUnit::MICROS,
+                    Unit::Nano => TimeUnit::NANOS,
+                };
+                (Physical::INT64, Some(LogicalType::timestamp(false, unit)))
             }
-            ColumnType::Timestamp(_) => (Physical::INT64, Some(LogicalType::timestamp(false, TimeUnit::MILLIS))),
             ColumnType::Decimal(precision, scale) => {
                 (Physical::INT64, Some(LogicalType::decimal(scale as i32, precision as i32)))
             }
@@ -196,9 +221,8 @@ impl Column {
             (ColumnType::Date, Json::Text(text)) => moment::date(text).and_then(|d| d.try_into().ok()).map(Cell::Int32),
             (ColumnType::Timestamp(unit), Json::Text(text)) => timestamp(unit, text).map(Cell::Int64),
             (ColumnType::Timestamp(unit), Json::Number(text)) => {
-                let value: i64 = text.parse().ok()?;
-                let factor = if unit == Unit::Second { 1000 } else { 1 };
-                value.checked_mul(factor).map(Cell::Int64)
+                let value = integer(text)?.parse().ok()?;
+                Moment::in_units(value, unit.per_second())?.units(unit.stored().per_second()).map(Cell::Int64)
             }
             (ColumnType::Decimal(precision, scale), Json::Number(text) | Json::Text(text)) => {
                 decimal(text, precision, scale).map(Cell::Int64)
@@ -213,13 +237,11 @@ fn integer(text: &str) -> Option<String> {
     number::canonical(text).ok().filter(|canonical| !canonical.contains('.'))
 }
 
+/// In the unit that is stored; no fraction of the column's own unit is lost.
 fn timestamp(unit: Unit, text: &str) -> Option<i64> {
-    let micros = moment::micros(text)?;
-    match unit {
-        Unit::Second => (micros % 1_000_000 == 0).then_some(micros / 1000),
-        Unit::Milli => (micros % 1000 == 0).then_some(micros / 1000),
-        Unit::Micro => Some(micros),
-    }
+    let moment = Moment::read(text)?;
+    moment.units(unit.per_second())?;
+    moment.units(unit.stored().per_second())
 }
 
 /// The digits of a decimal without its point; `None` if there are more than fit.

@@ -4,7 +4,6 @@
 mod column;
 mod config;
 mod file;
-mod moment;
 mod path;
 mod row;
 

@@ -1,7 +1,7 @@
 //! Paths of the files. The same batch gives the same paths, so that a repetition overwrites.
 
-use crate::moment;
 use esclusa_plugin::json::{Json, Record};
+use esclusa_plugin::moment::Moment;
 use esclusa_plugin::{Batch, EventError, Template};
 use std::borrow::Cow;
 
@@ -30,7 +30,8 @@ pub(crate) fn check(template: &Template) -> Result<(), String> {
 impl<'a> PathTemplate<'a> {
     /// For the rows of this batch.
     pub(crate) fn new(template: &'a Template, batch: &Batch) -> Self {
-        let (date, hour) = moment::date_and_hour(batch.now());
+        let now = i64::try_from(batch.now()).ok().and_then(|now| Moment::in_units(now, 1000)).map(Moment::calendar);
+        let (date, hour) = now.map(|now| (now.date(), format!("{:02}", now.hour))).unwrap_or_default();
         let mut paths = PathTemplate { template, of_the_batch: [name(batch), date, hour], common: None };
         if template.fields().all(|field| OF_THE_BATCH.contains(&field)) {
             paths.common = paths.of_record(&Record::default()).ok();

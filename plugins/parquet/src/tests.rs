@@ -189,3 +189,47 @@ fn the_schema_names_every_option_and_nothing_else() {
         assert!(refused.contains(&format!("`{name}`")), "{refused}");
     }
 }
+
+#[test]
+fn a_value_that_readers_do_not_know_is_given_up_alone() {
+    let config = r#"{"store":"lake","path":"{batch}","columns":{"n":"int32","s":"timestamp[s]","ms":"timestamp[ms]",
+        "us":"timestamp[us]","ns":"timestamp[ns]","day":"date"}}"#;
+    let good = [
+        (r#""s":1728244800"#, "TimestampMillis(1728244800000)"),
+        (r#""s":1.7282448e9"#, "TimestampMillis(1728244800000)"),
+        (r#""ms":1728244800000.0"#, "TimestampMillis(1728244800000)"),
+        (r#""us":"2024-10-06T20:00:00.123456Z""#, "TimestampMicros(1728244800123456)"),
+        (r#""ns":"2024-10-06T20:00:00.123456789Z""#, "Long(1728244800123456789)"),
+        (r#""ns":-1"#, "Long(-1)"),
+    ];
+    let bad = [
+        r#""s":1728244800000000"#,
+        r#""s":"2024-10-06T20:00:00.5""#,
+        r#""ms":1728244800000000000"#,
+        r#""ms":"2024-10-06T20:00:00.123456Z""#,
+        r#""us":9223372036854775807"#,
+        r#""us":-9223372036854775808"#,
+        r#""us":"2024-10-06T20:00:00.123456789Z""#,
+        r#""us":"2024-10-06T20:00:00+99:99""#,
+        r#""ns":"2263-01-01T00:00:00Z""#,
+        r#""ns":1e30"#,
+        r#""day":"0000-01-01""#,
+    ];
+    let texts = good.iter().map(|(field, _)| *field).chain(bad);
+    let text: Vec<String> = texts.enumerate().map(|(n, field)| format!(r#"{{"n":{n},{field}}}"#)).collect();
+    let (files, outcomes) = run(&config.replace('\n', " "), &text.join("\n"));
+    let written: Vec<String> = files[0]
+        .1
+        .iter()
+        .map(|row| {
+            let values = row.iter().skip(1).filter(|(_, value)| *value != Field::Null);
+            values.map(|(_, value)| format!("{value:?}")).collect()
+        })
+        .collect();
+    assert_eq!(written, good.map(|(_, value)| value));
+    assert_eq!(outcomes.len(), bad.len(), "{outcomes:?}");
+    assert!(
+        outcomes[0].contains("column \"s\" expects timestamp[s], found a number (1728244800000000)"),
+        "{outcomes:?}"
+    );
+}

@@ -34,8 +34,18 @@ pub struct Reply {
     pub status: u16,
     /// MIME type.
     pub content_type: String,
+    /// Further headers, names and values.
+    pub headers: Vec<(String, String)>,
     /// Content.
     pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// Adds a header. The router refuses those of the connection, of the body's length and encoding, and of its own checks.
+    pub fn header(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
 }
 
 /// Collects the output of a call. The router carries out effects after the call, in the order in which they were pushed.
@@ -116,10 +126,11 @@ impl<'a> Effects<'a> {
         self.push(Delete::new(table, key));
     }
 
-    /// Answers an event of a source that waits for it. Once per event; other sources ignore it.
-    pub fn reply(&mut self, event: Event<'_>, status: u16, content_type: &str, body: impl Into<Vec<u8>>) {
+    /// Answers an event of a source that waits for it. Once per event; other sources ignore it. Headers are added to what this
+    /// gives: `out.reply(event, 201, "application/json", body).header("location", url)`.
+    pub fn reply(&mut self, event: Event<'_>, status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> &mut Reply {
         let (event, content_type) = (event.index(), content_type.to_owned());
-        self.replies.push(Reply { event, status, content_type, body: body.into() });
+        self.replies.push_mut(Reply { event, status, content_type, headers: Vec::new(), body: body.into() })
     }
 
     /// The effects so far.

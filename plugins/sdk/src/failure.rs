@@ -1,6 +1,6 @@
 //! Failures: of one event, or of the whole batch.
 
-use crate::{json, number, tables, template};
+use crate::{json, number, objects, tables, template};
 use std::fmt;
 
 /// An event that did not go through. Its effects are dropped; the other events of the batch go on.
@@ -88,6 +88,22 @@ impl From<tables::TableError> for Failure {
         match error {
             tables::TableError::Unavailable(_) => Failure::Retry(error.to_string()),
             tables::TableError::NotGranted(_) | tables::TableError::Invalid(_) => Failure::Halt(error.to_string()),
+        }
+    }
+}
+
+impl From<objects::ObjectError> for EventError {
+    fn from(error: objects::ObjectError) -> Self {
+        EventError::Batch(error.into())
+    }
+}
+
+/// A store that does not answer may answer later; a wrong read stays wrong.
+impl From<objects::ObjectError> for Failure {
+    fn from(error: objects::ObjectError) -> Self {
+        match error {
+            objects::ObjectError::Unavailable(_) => Failure::Retry(error.to_string()),
+            objects::ObjectError::NotGranted(_) | objects::ObjectError::Invalid(_) => Failure::Halt(error.to_string()),
         }
     }
 }

@@ -25,10 +25,10 @@ pub mod exports {
     pub mod esclusa {
         pub mod router {
             pub mod lifecycle {
-                pub use crate::__esclusa_export_lifecycle as __export_esclusa_router_lifecycle_0_1_0_cabi;
+                pub use crate::__esclusa_export_lifecycle as __export_esclusa_router_lifecycle_0_2_0_cabi;
             }
             pub mod handler {
-                pub use crate::__esclusa_export_handler as __export_esclusa_router_handler_0_1_0_cabi;
+                pub use crate::__esclusa_export_handler as __export_esclusa_router_handler_0_2_0_cabi;
             }
         }
     }
@@ -38,7 +38,7 @@ pub mod exports {
 #[macro_export]
 macro_rules! __esclusa_export_lifecycle {
     ($plugin:ident with_types_in $($path:tt)*) => {
-        #[unsafe(export_name = "esclusa:router/lifecycle@0.1.0#describe")]
+        #[unsafe(export_name = "esclusa:router/lifecycle@0.2.0#describe")]
         extern "C" fn __esclusa_describe() -> *const u8 {
             $crate::guest::describe::<$plugin>(
                 env!("CARGO_PKG_NAME"),
@@ -47,7 +47,7 @@ macro_rules! __esclusa_export_lifecycle {
             )
         }
 
-        #[unsafe(export_name = "esclusa:router/lifecycle@0.1.0#init")]
+        #[unsafe(export_name = "esclusa:router/lifecycle@0.2.0#init")]
         unsafe extern "C" fn __esclusa_init(config: *mut u8, len: usize) -> *const u8 {
             unsafe { $crate::guest::init(&__ESCLUSA_PLUGIN, config, len) }
         }
@@ -60,12 +60,12 @@ macro_rules! __esclusa_export_handler {
     ($plugin:ident with_types_in $($path:tt)*) => {
         static __ESCLUSA_PLUGIN: ::std::sync::OnceLock<$plugin> = ::std::sync::OnceLock::new();
 
-        #[unsafe(export_name = "esclusa:router/handler@0.1.0#handle")]
+        #[unsafe(export_name = "esclusa:router/handler@0.2.0#handle")]
         unsafe extern "C" fn __esclusa_handle(batch: *mut u8) -> *const u8 {
             unsafe { $crate::guest::handle(&__ESCLUSA_PLUGIN, batch) }
         }
 
-        #[unsafe(export_name = "cabi_post_esclusa:router/handler@0.1.0#handle")]
+        #[unsafe(export_name = "cabi_post_esclusa:router/handler@0.2.0#handle")]
         unsafe extern "C" fn __esclusa_handled(returned: *mut u8) {
             unsafe { $crate::guest::handled(returned) }
         }

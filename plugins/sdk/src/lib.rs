@@ -40,6 +40,10 @@ pub mod effects;
 pub mod failure;
 pub mod item;
 pub mod json;
+pub mod log;
+pub mod metrics;
+pub mod moment;
+pub mod objects;
 pub mod plugin;
 pub mod table_change;
 pub mod tables;
@@ -62,9 +66,3 @@ pub use failure::{EventError, Failure};
 pub use item::{Item, Value};
 pub use plugin::Plugin;
 pub use template::{KeyTemplates, Template};
-
-/// Writes a line to the router's log, under the name of the route: `log!("{n} orders")`.
-#[macro_export]
-macro_rules! log {
-    ($($arguments:tt)*) => { ::std::eprintln!($($arguments)*) };
-}

@@ -13,7 +13,7 @@ mod reader;
 use crate::condition::Condition;
 use crate::item::Item;
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use reader::{TableReader, with_reader};
+pub(crate) use reader::{TableReader, set_reader};
 use std::fmt;
 
 /// A read that failed. With `?` a handler turns it into a retry of the batch if the table did not answer, and into a stop
@@ -83,6 +83,49 @@ impl<'a> Selection<'a> {
         self.limit = Some(limit);
         self
     }
+}
+
+/// The names of the key attributes of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyAttributes {
+    /// The partition key.
+    pub partition: String,
+    /// The sort key, if the table has one.
+    pub sort: Option<String>,
+}
+
+/// A page of all items of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Its items; a page may be empty and not the last.
+    pub items: Vec<Item<'static>>,
+    /// Token of the next page; `None`: this is the last one.
+    pub next: Option<String>,
+}
+
+/// The names of the key attributes of a table.
+///
+/// # Errors
+/// [`TableError`].
+pub fn key_of(table: &str) -> Result<KeyAttributes, TableError> {
+    reader::key_of(table)
+}
+
+/// The items with these keys, in the order of the keys; `None` for a key that no item has. At most 100 keys.
+///
+/// # Errors
+/// [`TableError`].
+pub fn get_many(table: &str, keys: &[Item<'_>]) -> Result<Vec<Option<Item<'static>>>, TableError> {
+    reader::get_many(table, keys)
+}
+
+/// A page of all items of a table, in no order to rely on: at most `limit` items (1,000 if there is none), or about 1 MiB. The token
+/// is that of the page before.
+///
+/// # Errors
+/// [`TableError`].
+pub fn scan(table: &str, token: Option<&str>, limit: Option<u32>) -> Result<Page, TableError> {
+    reader::scan(table, token, limit)
 }
 
 /// The item with this key, which is exactly the key attributes.

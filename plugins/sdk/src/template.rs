@@ -1,10 +1,11 @@
 //! Templates: `"path#{path}"`, compiled once, rendered for each record.
 //!
-//! `{field}` is a field, `{a.b}` a field of an object, `{when:date}` the date part of an ISO timestamp (also `year`,
+//! `{field}` is a field, `{a.b}` a field of an object, `{when:date}` the date of an ISO timestamp in UTC (also `year`,
 //! `month`, `day` and `hour`), `{field:json}` any value as JSON, texts quoted, for messages that are JSON themselves; `{{` and
 //! `}}` are braces. A text, a number or a boolean has a place in a text; anything else is an error, never an empty text.
 
 use crate::json::{Json, Record};
+use crate::moment::Moment;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -183,9 +184,10 @@ impl Template {
                 value.write(&mut text);
                 return Ok(Cow::Owned(text));
             }
-            Some(Json::Text(text)) => match format.map_or(Some(text.clone()), |f| f.apply(&text)) {
-                Some(text) => return Ok(text),
-                None => FieldProblem::NotATimestamp(text.into_owned()),
+            Some(Json::Text(text)) => match format.map(|format| format.apply(&text)) {
+                None => return Ok(text),
+                Some(Some(part)) => return Ok(Cow::Owned(part)),
+                Some(None) => FieldProblem::NotATimestamp(text.into_owned()),
             },
             Some(Json::Number(literal)) if format.is_none() => return Ok(literal),
             Some(Json::Number(literal)) => FieldProblem::NotATimestamp(literal.into_owned()),
@@ -228,37 +230,17 @@ impl FieldFormat {
         })
     }
 
-    /// The part of an ISO timestamp; `None` if it is none. JSON is no part of one.
-    fn apply<'a>(self, text: &Cow<'a, str>) -> Option<Cow<'a, str>> {
-        let shape = |part: &str, shape: &str| {
-            part.len() == shape.len()
-                && part.bytes().zip(shape.bytes()).all(|(b, s)| if s == b'0' { b.is_ascii_digit() } else { b == s })
-        };
-        let date = text.get(..10).filter(|date| shape(date, "0000-00-00"))?;
-        let separated = text.len() == 10 || text.get(10..11).is_some_and(|s| s == "T" || s == " ");
-        if !separated
-            || !(1..=12).contains(&date.get(5..7)?.parse::<u8>().ok()?)
-            || !(1..=31).contains(&date.get(8..)?.parse::<u8>().ok()?)
-        {
-            return None;
-        }
-        let range = match self {
-            FieldFormat::Date => 0..10,
-            FieldFormat::Year => 0..4,
-            FieldFormat::Month => 5..7,
-            FieldFormat::Day => 8..10,
-            FieldFormat::Hour => 11..13,
-            FieldFormat::Json => return None,
-        };
-        let part =
-            |text: &str| text.get(range.clone()).is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
-        if !part(text) {
-            return None;
-        }
-        match text {
-            Cow::Borrowed(text) => text.get(range).map(Cow::Borrowed),
-            Cow::Owned(text) => text.get(range).map(|p| Cow::Owned(p.to_owned())),
-        }
+    /// The part of an ISO timestamp in UTC; `None` if it is none, or lacks the part. JSON is no part of one.
+    fn apply(self, text: &str) -> Option<String> {
+        let at = Moment::read(text)?.calendar();
+        Some(match self {
+            FieldFormat::Date => at.date(),
+            FieldFormat::Year => format!("{:04}", at.year),
+            FieldFormat::Month => format!("{:02}", at.month),
+            FieldFormat::Day => format!("{:02}", at.day),
+            FieldFormat::Hour if text.len() > 10 => format!("{:02}", at.hour),
+            FieldFormat::Hour | FieldFormat::Json => return None,
+        })
     }
 }
 

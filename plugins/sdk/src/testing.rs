@@ -24,6 +24,7 @@ mod store;
 
 use crate::batch::{Batch, Origin};
 use crate::effects::Effects;
+use crate::objects;
 use crate::plugin::{self, Plugin};
 use crate::tables;
 use esclusa_data::event::Columns;
@@ -102,7 +103,19 @@ pub fn call<'a, P: Plugin>(plugin: &'a P, batch: &'a Batch) -> Effects<'a> {
     }
 }
 
-/// Runs `test` with these tables to read from.
+/// Takes the metrics that the plugin has given on this thread: `count orders{kind="late"} 1`.
+#[must_use]
+pub fn metrics() -> Vec<String> {
+    crate::metrics::imported::take()
+}
+
+/// Runs `test` with these tables and objects to read from.
 pub fn with_tables<T>(tables: &Tables, test: impl FnOnce() -> T) -> T {
-    tables::with_reader(Rc::new(tables.clone()), test)
+    let reader = Rc::new(tables.clone());
+    tables::set_reader(Some(reader.clone()));
+    objects::set_reader(Some(reader));
+    let result = test();
+    tables::set_reader(None);
+    objects::set_reader(None);
+    result
 }

@@ -4,6 +4,7 @@
 //! `ESCLUSA_BLESS=1 cargo test -p esclusa-plugin --test bindings` makes them anew.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::{Files, WorldGenerator};
@@ -22,7 +23,7 @@ fn generate(wit: &Path, world: &str, opts: Opts) -> String {
 
 fn same(file: &str, about: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guest/bindings").join(file);
-    let allowed = "#![allow(missing_docs, unsafe_code, unused, clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason)]";
+    let allowed = "#![allow(missing_docs, unreachable_pub, unsafe_code, unused, clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason)]";
     let text = format!("//! {about} Made by `tests/bindings.rs`.\n{allowed}\n\n{generated}");
     if std::env::var_os("ESCLUSA_BLESS").is_some() {
         std::fs::write(&path, &text).unwrap();
@@ -50,4 +51,38 @@ fn the_bindings_of_standard_error_are_those_of_wasi() {
     let opts = Opts { format: true, generate_all: true, ..Opts::default() };
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("wit/stderr.wit");
     same("stderr.rs", "Standard error alone: `wit/stderr.wit`.", &generate(&wit, "log", opts));
+}
+
+/// The lines of a directory of WIT by file, without comments and blanks.
+fn declarations(directory: &Path) -> BTreeMap<String, Vec<String>> {
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "wit"));
+    files
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let lines = text.lines().map(|line| line.split("//").next().unwrap().trim().to_owned());
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, lines.filter(|line| !line.is_empty()).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn the_contract_does_not_change_any_more() {
+    // What comes later is a new interface beside these, so that components that are built stay good until 1.0.
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let frozen = declarations(&wit.join("frozen/0.2.0"));
+    assert!(frozen.len() >= 10, "{frozen:?}");
+    let now = declarations(&wit);
+    for (file, lines) in &frozen {
+        if file == "world.wit" {
+            // A world may import more; a component that does not know of it does not import it.
+            assert!(
+                lines.iter().all(|line| now.get(file).is_some_and(|now| now.contains(line))),
+                "{file} lacks a line"
+            );
+        } else {
+            assert_eq!(now.get(file), Some(lines), "{file} differs from wit/frozen/0.2.0");
+        }
+    }
 }

@@ -13,6 +13,7 @@ fn a_route_gets_what_it_uses_and_nothing_else() {
         Use::Table { name: "Totals".into(), indexes: vec!["by-day".into()] },
         Use::Dedup { table: "esclusa-marks".into() },
         Use::ObjectsWrite { bucket: "lake".into(), prefix: "bookings/".into() },
+        Use::ObjectsRead { bucket: "rates".into(), prefix: String::new() },
         Use::KinesisWrite { stream: "arn:aws:kinesis:us-east-1:111122223333:stream/out".into() },
         Use::SqsWrite { queue: "jobs".into() },
         Use::SnsPublish { topic: "arn:aws:sns:us-east-1:111122223333:low-stock".into() },
@@ -21,6 +22,18 @@ fn a_route_gets_what_it_uses_and_nothing_else() {
     ]);
     let golden: Value = serde_json::from_str(include_str!("policy.json")).unwrap();
     assert_eq!(policy, golden, "if this is meant, write it to src/iam/policy.json: {policy:#}");
+}
+
+#[test]
+fn objects_are_those_whose_keys_begin_with_the_prefix() {
+    let resource = |prefix: &str| {
+        let policy = policy(&[Use::ObjectsRead { bucket: "lake".into(), prefix: prefix.into() }]);
+        policy["Statement"][1]["Resource"][0].as_str().unwrap().to_owned()
+    };
+    // A store has its prefix right in front of the path: `raw-a.csv`.
+    assert_eq!(resource("raw-"), "arn:aws:s3:::lake/raw-*");
+    assert_eq!(resource("raw/"), "arn:aws:s3:::lake/raw/*");
+    assert_eq!(resource(""), "arn:aws:s3:::lake/*");
 }
 
 #[test]

@@ -4,17 +4,19 @@
 
 use super::Lease;
 use super::assign::{Candidate, Holder, LeaseWatch, choose};
-use super::lease_table::{LeaseTable, Written};
+use super::lease_table::{LeaseRows, LeaseTable, OtherRow, Written};
 use super::registry::{Holding, LeaseRegistry};
-use crate::lineage::{Descent, KnownShards, NewShard, Shard, ShardList, may_start, missing, report_gap};
+use crate::lineage::{Descent, KnownShard, KnownShards, NewShard, Shard, ShardList, may_start, missing, report_gap};
 use crate::retry::jitter;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::lag::Lag;
+use esclusa_flow::lag::{Lag, LagFault};
 use esclusa_flow::settings::Start;
+use esclusa_flow::timestamp::Timestamp;
 use futures_util::future::join_all;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep, timeout};
@@ -54,6 +56,8 @@ pub(crate) struct Coordinator {
     pub listing: Option<(Vec<Shard>, Instant)>,
     /// Since when a lease that could be worked on has no owner.
     pub orphans: HashMap<String, Instant>,
+    /// The rows of the table that are no leases, as they were reported last.
+    pub others: Vec<OtherRow>,
     /// Becomes true when the source closes.
     pub closing: Receiver<bool>,
 }
@@ -63,12 +67,14 @@ impl Coordinator {
     pub(crate) async fn run(mut self) {
         let (mut failures, mut closing) = (0u32, self.closing.clone());
         while !*closing.borrow() {
-            let pause = match self.round().await {
-                Ok(()) => {
+            let pause = match self.watched_round().await {
+                Ok(unreadable) => {
                     failures = 0;
+                    self.show(unreadable);
                     jitter(self.registry.duration / 3)
                 }
                 Err(fault) => {
+                    self.show(Some(format!("cannot look after the leases: {fault}")));
                     tracing::warn!(worker = self.table.me(), error = %fault, "cannot look after the leases; trying again");
                     failures = failures.saturating_add(1);
                     jitter(
@@ -89,16 +95,53 @@ impl Coordinator {
         }
     }
 
-    async fn round(&mut self) -> Result<(), Fault> {
-        let listed = self.list().await?;
-        let mut leases = self.table.leases().await?;
-        if self.add_missing(&listed, &leases).await? {
-            leases = self.table.leases().await?;
+    /// Shows what keeps shards from being read, or that nothing does.
+    fn show(&self, message: Option<String>) {
+        self.lag.set_fault(message.map(fault));
+    }
+
+    /// A round. One that does not end is shown too, but never given up: a lease that it takes would be nobody's.
+    async fn watched_round(&mut self) -> Result<Option<String>, Fault> {
+        let (lag, long) = (Arc::clone(&self.lag), self.registry.duration * 3);
+        let mut round = pin!(self.round());
+        if let Ok(done) = timeout(long, &mut round).await {
+            return done;
         }
-        self.forget_trimmed(&listed, &leases).await?;
-        let now = Instant::now();
-        self.watch.observe(&leases, now);
-        let known: KnownShards = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
+        let message = format!("cannot look after the leases: no answer for {} s", long.as_secs());
+        lag.set_fault(Some(fault(message)));
+        round.await
+    }
+
+    /// Gives leases to new shards and takes leases. What fails at one of these, or for one lease, does not stop the
+    /// rest. `Some`: rows of shards that cannot be read.
+    async fn round(&mut self) -> Result<Option<String>, Fault> {
+        // Before the shards are listed: see `discover`.
+        let mut rows = self.table.rows().await?;
+        let discovered = self.discover(&mut rows).await;
+        let taken = self.take_ready(&rows, discovered.is_ok()).await;
+        discovered.and(taken)?;
+        Ok(self.unreadable(rows))
+    }
+
+    /// Gives leases to shards that have none, and forgets those of shards that are done and gone.
+    async fn discover(&mut self, rows: &mut LeaseRows) -> Result<(), Fault> {
+        let (mut listed, fresh) = self.list(false).await?;
+        // KCL deletes the lease of a finished shard once its children have leases. A list that is older than the rows
+        // may still show the shard as open and without children: it would be read again.
+        if !fresh && !missing(&listed, &known(Some(&listed), rows), self.start).is_empty() {
+            (listed, _) = self.list(true).await?;
+        }
+        if self.add_missing(&listed, rows).await? {
+            *rows = self.table.rows().await?;
+        }
+        self.forget_trimmed(&listed, &rows.leases).await
+    }
+
+    /// Takes leases whose shards may be read. `complete`: all shards have a lease.
+    async fn take_ready(&mut self, rows: &LeaseRows, complete: bool) -> Result<(), Fault> {
+        let (leases, now, mut result) = (&rows.leases, Instant::now(), Ok(()));
+        self.watch.observe(leases, now);
+        let known = known(self.listing.as_ref().map(|(shards, _)| &**shards), rows);
         let ready = |lease: &&Lease| !lease.finished() && (!self.ordered || may_start(&lease.parents, &known));
         let ready: Vec<&Lease> = leases.iter().filter(ready).collect();
         let candidates: Vec<_> = ready.iter().filter_map(|lease| self.candidate(lease, now)).collect();
@@ -108,34 +151,37 @@ impl Coordinator {
                 return Ok(());
             }
             let alive = candidates.iter().any(|c| c.key == lease.key && matches!(c.holder, Holder::Other(_)));
-            self.take(lease, alive).await?;
+            result = result.and(self.take(lease, alive).await);
         }
         self.note_orphans(&candidates, now);
         let settled = |candidate: &Candidate<'_>| {
             let living = matches!(candidate.holder, Holder::Other(_)) && self.watch.moving(candidate.key);
             living || self.registry.holds(candidate.key)
         };
-        self.registry.note_round(candidates.len() == ready.len() && candidates.iter().all(settled));
-        Ok(())
+        let all = candidates.len() == ready.len() && candidates.iter().all(settled);
+        self.registry.note_round(complete && result.is_ok() && all);
+        result
     }
 
-    /// The shards. The service is asked if its last answer is too old or a shard has ended since.
-    async fn list(&mut self) -> Result<Vec<Shard>, Fault> {
+    /// The shards, and whether the service was asked just now: if `again`, if its last answer is too old, or if a shard
+    /// has ended since.
+    async fn list(&mut self, again: bool) -> Result<(Vec<Shard>, bool), Fault> {
         let ended = self.registry.take_ended();
-        match &self.listing {
-            Some((shards, due)) if !ended && Instant::now() < *due => Ok(shards.clone()),
-            _ => {
-                let shards = self.stream.list().await?;
-                self.listing = Some((shards.clone(), Instant::now() + jitter(self.discovery)));
-                Ok(shards)
+        if let Some((shards, due)) = &mut self.listing {
+            if !again && !ended && Instant::now() < *due {
+                return Ok((shards.clone(), false));
             }
+            // If the service does not answer now, it is asked again in the next round.
+            *due = Instant::now();
         }
+        let shards = self.stream.list().await?;
+        self.listing = Some((shards.clone(), Instant::now() + jitter(self.discovery)));
+        Ok((shards, true))
     }
 
-    async fn add_missing(&self, listed: &[Shard], leases: &[Lease]) -> Result<bool, Fault> {
-        let known: KnownShards = leases.iter().map(|lease| (lease.key.clone(), lease.finished())).collect();
+    async fn add_missing(&self, listed: &[Shard], rows: &LeaseRows) -> Result<bool, Fault> {
         let mut added = false;
-        for new in missing(listed, &known, self.start) {
+        for new in missing(listed, &known(Some(listed), rows), self.start) {
             tracing::info!(shard = new.shard.id, start = ?new.start, "a new shard");
             if self.table.add(&Lease::new(&new)).await? && new.descent == Descent::Orphan {
                 report_gap(&self.lag, self.stream.name(), new.shard);
@@ -155,6 +201,27 @@ impl Coordinator {
             self.table.forget(&lease.key).await?;
         }
         Ok(())
+    }
+
+    /// Reports rows that are no leases, once each, and gives those of them that keep a shard from being read.
+    fn unreadable(&mut self, rows: LeaseRows) -> Option<String> {
+        let table = self.table.name();
+        for row in rows.others.iter().filter(|row| !self.others.contains(row)) {
+            match &row.unreadable {
+                Some(why) => tracing::warn!(table, row = row.key, why, "a row of the lease table is left alone"),
+                None => tracing::info!(table, row = row.key, "a row of the lease table is no lease; it is left alone"),
+            }
+        }
+        self.others = rows.others;
+        let (listed, _) = self.listing.as_ref()?;
+        let mut stuck = self.others.iter().filter(|row| listed.iter().any(|shard| shard.id == row.key));
+        let first = stuck.next()?;
+        let why = first.unreadable.as_deref().unwrap_or("the row says that it is no lease of this stream");
+        Some(format!(
+            "lease table {table:?}: {} row(s) of shards cannot be read, and these shards are not: shard {:?}: {why}. correct or delete the row",
+            stuck.count() + 1,
+            first.key
+        ))
     }
 
     /// `None`: the lease is free, but a lane of this worker's last hold has to end first.
@@ -210,6 +277,32 @@ impl Coordinator {
                 tracing::warn!(shard, seconds = waiting.as_secs(), "no worker reads this shard");
             }
         }
+    }
+}
+
+/// A fault that is seen now.
+fn fault(message: String) -> LagFault {
+    LagFault { at: Timestamp::from(SystemTime::now()).millis(), message }
+}
+
+/// The shards that the group knows. A row that cannot be read may be of a shard that is not finished; it counts only if
+/// that shard can still be read.
+fn known(listed: Option<&[Shard]>, rows: &LeaseRows) -> KnownShards {
+    let exists = |key: &str| listed.is_none_or(|listed| listed.iter().any(|shard| shard.id == key));
+    let others = rows.others.iter().filter(|row| exists(&row.key));
+    let others = others.map(|row| (row.key.clone(), KnownShard { finished: false, first: false }));
+    let leases = rows.leases.iter();
+    leases
+        .map(|lease| (lease.key.clone(), KnownShard { finished: lease.finished(), first: lease.first }))
+        .chain(others)
+        .collect()
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        // A closed channel means that the source is gone: the task did not end by itself.
+        let source_ends = *self.closing.borrow() || self.closing.has_changed().is_err();
+        self.show((!source_ends).then(|| "the task that looks after the leases broke: restart the router".to_owned()));
     }
 }
 

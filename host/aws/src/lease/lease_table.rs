@@ -1,7 +1,7 @@
 //! The lease table. Every write has a condition: the lease is still as its writer saw it.
 
 use super::Lease;
-use super::row::{KEY, LeaseRow, UNBEGUN, number, position_values, text};
+use super::row::{KEY, LeaseRow, UNBEGUN, batch_end, no_lease, number, position_values, text};
 use crate::fault;
 use crate::position::{Checkpoint, Position};
 use aws_sdk_dynamodb::Client;
@@ -27,9 +27,27 @@ pub(crate) struct LeaseTable {
     me: String,
 }
 
+/// The rows of the table.
+#[derive(Debug, Default)]
+pub(crate) struct LeaseRows {
+    /// The leases.
+    pub leases: Vec<Lease>,
+    /// The other rows. They are left as they are.
+    pub others: Vec<OtherRow>,
+}
+
+/// A row that is no lease of this stream, or cannot be read as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OtherRow {
+    /// Its key.
+    pub key: String,
+    /// Why it cannot be read; `None` if it says itself that it is no lease of this stream.
+    pub unreadable: Option<String>,
+}
+
 /// A write of one lease: an update and the condition for it.
 struct LeaseWrite {
-    update: &'static str,
+    update: String,
     condition: String,
     values: HashMap<String, AttributeValue>,
 }
@@ -43,10 +61,31 @@ pub(crate) enum Written {
     No(Option<Box<Lease>>),
 }
 
+impl LeaseRows {
+    fn add(&mut self, row: &LeaseRow) {
+        if let Some(key) = no_lease(row) {
+            self.others.push(OtherRow { key: key.to_owned(), unreadable: None });
+            return;
+        }
+        match Lease::read(row) {
+            Ok(lease) => self.leases.push(lease),
+            Err(fault) => {
+                let key = row.get(KEY).and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
+                self.others.push(OtherRow { key, unreadable: Some(fault.to_string()) });
+            }
+        }
+    }
+}
+
 impl LeaseTable {
     /// The table as `me` sees it; nothing is sent.
     pub(crate) fn new(client: Client, name: &str, me: &str) -> Self {
         LeaseTable { client, name: name.to_owned(), me: me.to_owned() }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Name of this worker, as the table shows it.
@@ -97,17 +136,18 @@ impl LeaseTable {
         }
     }
 
-    /// All leases, as they are now.
+    /// All rows, as they are now. A row that cannot be read does not keep others from being read.
     ///
     /// # Errors
     /// A [`Fault`] that names the table.
-    pub(crate) async fn leases(&self) -> Result<Vec<Lease>, Fault> {
+    pub(crate) async fn rows(&self) -> Result<LeaseRows, Fault> {
         let mut pages = self.client.scan().table_name(&self.name).consistent_read(true).into_paginator().items().send();
-        let mut leases = Vec::new();
+        let mut rows = LeaseRows::default();
         while let Some(row) = pages.next().await {
-            leases.push(Lease::read(&row.map_err(|e| fault::of(&format!("read lease table {:?}", self.name), &e))?)?);
+            let row = row.map_err(|e| fault::of(&format!("read lease table {:?}", self.name), &e))?;
+            rows.add(&row);
         }
-        Ok(leases)
+        Ok(rows)
     }
 
     /// Adds a lease; false if there is one.
@@ -157,9 +197,11 @@ impl LeaseTable {
             }
             None => condition.push_str("attribute_not_exists(leaseOwner)"),
         }
+        // `checkpointOwner`: the worker that KCL 3 lets finish its batch before the owner begins. It is not waited for.
         let update = "SET leaseOwner = :me, leaseCounter = leaseCounter + :one, \
-            ownerSwitchesSinceCheckpoint = if_not_exists(ownerSwitchesSinceCheckpoint, :zero) + :one";
-        self.write("take", &seen.key, LeaseWrite { update, condition, values }).await
+            ownerSwitchesSinceCheckpoint = if_not_exists(ownerSwitchesSinceCheckpoint, :zero) + :one \
+            REMOVE checkpointOwner";
+        self.write("take", &seen.key, LeaseWrite { update: update.to_owned(), condition, values }).await
     }
 
     /// Renews a lease whose counter this worker left at `counter`.
@@ -175,17 +217,18 @@ impl LeaseTable {
     /// # Errors
     /// A [`Fault`] that names the lease.
     pub(crate) async fn release(&self, key: &str, counter: u64) -> Result<Written, Fault> {
-        self.counted("release", key, counter, "SET leaseCounter = leaseCounter + :one REMOVE leaseOwner").await
+        let update = "SET leaseCounter = leaseCounter + :one REMOVE leaseOwner, checkpointOwner";
+        self.counted("release", key, counter, update).await
     }
 
-    async fn counted(&self, doing: &str, key: &str, counter: u64, update: &'static str) -> Result<Written, Fault> {
+    async fn counted(&self, doing: &str, key: &str, counter: u64, update: &str) -> Result<Written, Fault> {
         let values = HashMap::from([
             (":me".to_owned(), text(&self.me)),
             (":seen".to_owned(), number(counter)),
             (":one".to_owned(), number(1)),
         ]);
         let condition = "leaseOwner = :me AND leaseCounter = :seen".to_owned();
-        self.write(doing, key, LeaseWrite { update, condition, values }).await
+        self.write(doing, key, LeaseWrite { update: update.to_owned(), condition, values }).await
     }
 
     /// Moves the checkpoint from `from` (`None`: nothing is settled) to `to`.
@@ -194,6 +237,25 @@ impl LeaseTable {
     /// A [`Fault`] that names the lease.
     pub(crate) async fn settle(&self, key: &str, from: Option<&Position>, to: &Checkpoint) -> Result<Written, Fault> {
         self.write("settle", key, self.settling(from, to)).await
+    }
+
+    /// Notes that everything of the shard is done: `from` was its last position, `children` came from it.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names the lease.
+    pub(crate) async fn finish(
+        &self,
+        key: &str,
+        from: Option<&Position>,
+        children: Vec<String>,
+    ) -> Result<Written, Fault> {
+        let mut write = self.settling(from, &Checkpoint::ShardEnd);
+        // A set cannot be empty.
+        if !children.is_empty() {
+            write.update.insert_str("SET ".len(), "childShardIds = :children, ");
+            write.values.insert(":children".to_owned(), AttributeValue::Ss(children));
+        }
+        self.write("finish", key, write).await
     }
 
     /// The same as a write for a transaction.
@@ -228,8 +290,8 @@ impl LeaseTable {
             }
         };
         let update = "SET checkpoint = :to, checkpointSubSequenceNumber = :sub, ownerSwitchesSinceCheckpoint = :zero \
-            REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState";
-        LeaseWrite { update, condition: format!("leaseOwner = :me AND {place}"), values }
+            REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState, batchEnd";
+        LeaseWrite { update: update.to_owned(), condition: format!("leaseOwner = :me AND {place}"), values }
     }
 
     /// Notes the end of the batch in work.
@@ -238,12 +300,13 @@ impl LeaseTable {
     /// A [`Fault`] that names the lease.
     pub(crate) async fn prepare(&self, key: &str, to: &Position) -> Result<Written, Fault> {
         let (pending, sub) = position_values(to);
-        let values = [(":me", text(&self.me)), (":to", pending), (":sub", sub)].map(|(name, v)| (name.to_owned(), v));
-        let update = "SET pendingCheckpoint = :to, pendingCheckpointSubSequenceNumber = :sub";
+        let values = [(":me", text(&self.me)), (":to", pending), (":sub", sub), (":end", text(batch_end(to)))];
+        let values = values.map(|(name, v)| (name.to_owned(), v));
+        let update = "SET pendingCheckpoint = :to, pendingCheckpointSubSequenceNumber = :sub, batchEnd = :end";
         self.write(
             "prepare",
             key,
-            LeaseWrite { update, condition: "leaseOwner = :me".to_owned(), values: values.into() },
+            LeaseWrite { update: update.to_owned(), condition: "leaseOwner = :me".to_owned(), values: values.into() },
         )
         .await
     }
@@ -255,8 +318,12 @@ impl LeaseTable {
     pub(crate) async fn open_at(&self, key: &str, time: u64) -> Result<Written, Fault> {
         let values = [(":me", text(&self.me)), (":time", number(time))].map(|(name, v)| (name.to_owned(), v));
         let condition = "leaseOwner = :me AND attribute_not_exists(startTimestamp)".to_owned();
-        self.write("open", key, LeaseWrite { update: "SET startTimestamp = :time", condition, values: values.into() })
-            .await
+        self.write(
+            "open",
+            key,
+            LeaseWrite { update: "SET startTimestamp = :time".to_owned(), condition, values: values.into() },
+        )
+        .await
     }
 
     async fn write(&self, doing: &str, key: &str, write: LeaseWrite) -> Result<Written, Fault> {

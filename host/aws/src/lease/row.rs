@@ -41,14 +41,16 @@ impl Checkpoint {
         }
     }
 
-    fn read(name: &str, sub: u64) -> Self {
-        match name {
+    /// `None` if no lease has such a value.
+    fn read(name: &str, sub: u64) -> Option<Self> {
+        Some(match name {
             TRIM_HORIZON => Checkpoint::TrimHorizon,
             LATEST => Checkpoint::Latest,
             AT_TIMESTAMP => Checkpoint::AtTimestamp,
             SHARD_END => Checkpoint::ShardEnd,
+            sequence if sequence.is_empty() || !sequence.bytes().all(|b| b.is_ascii_digit()) => return None,
             sequence => Checkpoint::At(position(sequence, sub)),
-        }
+        })
     }
 }
 
@@ -64,6 +66,13 @@ fn position(sequence: &str, sub: u64) -> Position {
 /// The values of `checkpoint` of a lease without a position.
 pub(crate) const UNBEGUN: [&str; 3] = [TRIM_HORIZON, LATEST, AT_TIMESTAMP];
 
+/// The key of a row that is no lease of this stream: KCL 3 keeps its leader, its workers' figures and its migration in
+/// the table (`entityType`), and a KCL of several streams has leases of all of them there (`streamName`).
+pub(super) fn no_lease(row: &LeaseRow) -> Option<&str> {
+    let kind = string(row, "entityType").unwrap_or("LEASE");
+    (kind != "LEASE" || row.contains_key("streamName")).then(|| string(row, KEY)).flatten()
+}
+
 impl Lease {
     /// Reads a row.
     ///
@@ -73,17 +82,14 @@ impl Lease {
         let key = string(row, KEY).ok_or_else(|| broken("a row", KEY))?;
         let numeric = |name: &str| row.get(name).map(|v| digits(v).ok_or_else(|| broken(key, name))).transpose();
         let checkpoint = string(row, "checkpoint").ok_or_else(|| broken(key, "checkpoint"))?;
+        let sub = numeric("checkpointSubSequenceNumber")?.unwrap_or_default();
         let hash = |name: &str| string(row, name).and_then(|text| text.parse::<u128>().ok());
-        let pending_sub = numeric("pendingCheckpointSubSequenceNumber")?.unwrap_or_default();
         Ok(Lease {
             key: key.to_owned(),
             owner: string(row, "leaseOwner").map(str::to_owned),
             counter: numeric("leaseCounter")?.ok_or_else(|| broken(key, "leaseCounter"))?,
-            checkpoint: Checkpoint::read(checkpoint, numeric("checkpointSubSequenceNumber")?.unwrap_or_default()),
-            pending: match string(row, "pendingCheckpoint").map(|name| Checkpoint::read(name, pending_sub)) {
-                Some(Checkpoint::At(position)) => Some(position),
-                _ => None,
-            },
+            checkpoint: Checkpoint::read(checkpoint, sub).ok_or_else(|| broken(key, "checkpoint"))?,
+            pending: pending(row),
             parents: row.get("parentShardId").and_then(|v| v.as_ss().ok()).cloned().unwrap_or_default(),
             hashes: hash("startingHashKey").zip(hash("endingHashKey")),
             opened: numeric("startTimestamp")?,
@@ -117,6 +123,20 @@ impl Lease {
         }
         row
     }
+}
+
+/// The pending checkpoint, if it is the end of a batch of ours. One that an application on KCL has prepared may lie
+/// any number of events ahead, and none of our effects depends on it.
+fn pending(row: &LeaseRow) -> Option<Position> {
+    let sub = row.get("pendingCheckpointSubSequenceNumber").map_or(Some(0), digits)?;
+    let pending = position(string(row, "pendingCheckpoint")?, sub);
+    (string(row, "batchEnd")? == batch_end(&pending)).then_some(pending)
+}
+
+/// The value of `batchEnd` for a batch that ends there, as a row gives it back: an event that is its record's first has
+/// no number there.
+pub(super) fn batch_end(end: &Position) -> String {
+    position(&end.sequence, end.sub.unwrap_or_default()).to_string()
 }
 
 fn string<'a>(row: &'a LeaseRow, name: &str) -> Option<&'a str> {
@@ -155,7 +175,6 @@ mod tests {
         assert_eq!((lease.counter, lease.owner.as_deref()), (77, Some("host:uuid")));
         let Checkpoint::At(position) = &lease.checkpoint else { panic!("{lease:?}") };
         assert_eq!(position.sub, Some(3));
-        assert_eq!(lease.pending.unwrap().sub, None);
         assert!(!lease.first);
         assert_eq!(lease.parents, ["shardId-000000000000"]);
         assert_eq!(lease.hashes, Some((0, u128::MAX)));
@@ -181,8 +200,50 @@ mod tests {
     }
 
     #[test]
+    fn a_pending_checkpoint_that_is_not_the_end_of_a_batch_of_ours_ends_none() {
+        let row = |end: Option<&str>, pending: AttributeValue| {
+            let lease = [
+                (KEY, text("s")),
+                ("leaseCounter", number(1)),
+                ("checkpoint", text("7")),
+                ("pendingCheckpoint", pending),
+            ];
+            let mut row: LeaseRow = lease.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            row.extend(end.map(|end| ("batchEnd".to_owned(), text(end))));
+            row.insert("pendingCheckpointSubSequenceNumber".to_owned(), number(2));
+            Lease::read(&row).unwrap().pending.map(|position| position.to_string())
+        };
+        assert_eq!(row(Some("9/2"), text("9")).as_deref(), Some("9/2"));
+        assert_eq!(row(None, text("9")), None, "of KCL");
+        assert_eq!(row(Some("8/2"), text("9")), None, "KCL has prepared another one since");
+        assert_eq!(row(Some("9/2"), number(9)), None, "no text");
+    }
+
+    #[test]
+    fn a_row_of_another_kind_is_told_from_a_lease() {
+        let row =
+            |name: &str, value: &str| LeaseRow::from([(KEY.to_owned(), text("x")), (name.to_owned(), text(value))]);
+        for kind in ["LEADER", "WORKER_METRIC_STATS", "TABLE_MIGRATION", "STREAM"] {
+            assert_eq!(no_lease(&row("entityType", kind)), Some("x"));
+        }
+        assert_eq!(no_lease(&row("streamName", "000000000000:s:1")), Some("x"));
+        assert_eq!((no_lease(&row("entityType", "LEASE")), no_lease(&row("checkpoint", "7"))), (None, None));
+    }
+
+    #[test]
     fn a_row_that_is_no_lease_is_an_error_with_its_attribute() {
         let row = LeaseRow::from([(KEY.to_owned(), text("x")), ("leaseCounter".to_owned(), text("many"))]);
         assert!(matches!(Lease::read(&row), Err(Fault::Permanent(why)) if why.contains("checkpoint")));
+        let lease = |checkpoint: &str| {
+            LeaseRow::from([
+                (KEY.to_owned(), text("x")),
+                ("leaseCounter".to_owned(), number(1)),
+                ("checkpoint".to_owned(), text(checkpoint)),
+            ])
+        };
+        for checkpoint in ["", "12x", "-1", "shard_end"] {
+            assert!(Lease::read(&lease(checkpoint)).is_err(), "{checkpoint:?}");
+        }
+        assert!(Lease::read(&lease("12")).is_ok());
     }
 }

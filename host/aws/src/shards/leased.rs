@@ -1,12 +1,13 @@
 //! A stream whose shards any number of processes share by leases.
 
 use super::lane::{LaneOpener, LaneStart, Ownership};
-use super::{SourceWithProgress, wall_millis};
+use super::{ShardedStream, SourceWithProgress, wall_millis};
 use crate::client::Clients;
 use crate::lease::coordinator::{Coordinator, TakenLease, renew};
 use crate::lease::lease_table::{LeaseTable, Written};
 use crate::lease::registry::{Holding, LeaseRegistry};
 use crate::lease::{Lease, LeaseProgress, LeaseSettings};
+use crate::lineage::Shard;
 use crate::position::Checkpoint;
 use crate::position::Position;
 use esclusa_flow::BoxFuture;
@@ -60,6 +61,7 @@ pub(crate) async fn open(
         watch: Default::default(),
         listing: None,
         orphans: Default::default(),
+        others: Default::default(),
         closing: closes.clone(),
     };
     let mut tasks = JoinSet::new();
@@ -78,9 +80,10 @@ impl LeasedSource {
                 self.next = Some(taken);
             }
             let Some(TakenLease { lease, holding, .. }) = &self.next else { continue };
-            let opened = if *holding.lost.borrow() { None } else { self.opened(lease).await? };
+            let opened = if *holding.lost.borrow() { Ok(None) } else { self.opened(lease).await };
             let Some(TakenLease { lease, holding, quiet }) = self.next.take() else { continue };
-            let Some(opened) = opened else { continue };
+            // After an error the lease is taken anew: it must not hold up the next one.
+            let Some(opened) = opened? else { continue };
             let settled = match &lease.checkpoint {
                 Checkpoint::At(position) => Some(position.token()),
                 _ => None,
@@ -95,7 +98,8 @@ impl LeasedSource {
                 pending: lease.pending,
                 quiet,
             };
-            let ownership = LeaseOwnership { table: self.table.clone(), holding };
+            let stream = Arc::clone(&self.opening.stream);
+            let ownership = LeaseOwnership { table: self.table.clone(), stream, holding };
             return Ok(Some(Box::new(self.opening.lane(beginning, Box::new(ownership))?)));
         }
     }
@@ -163,7 +167,21 @@ impl Source for LeasedSource {
 /// A lane's right to read, by its lease.
 struct LeaseOwnership {
     table: LeaseTable,
+    stream: Arc<dyn ShardedStream>,
     holding: Holding,
+}
+
+impl LeaseOwnership {
+    /// The shards that came from this one. KCL wants to know them before it deletes the lease, and finds them by itself
+    /// if the lease does not tell.
+    async fn children(&self) -> Vec<String> {
+        let listed = self.stream.list().await.unwrap_or_else(|fault| {
+            tracing::debug!(shard = self.holding.key(), error = %fault, "cannot list the shards that came from this one");
+            Vec::new()
+        });
+        let came_from = |shard: &Shard| shard.parents.iter().any(|parent| parent == self.holding.key());
+        listed.into_iter().filter(came_from).map(|shard| shard.id).collect()
+    }
 }
 
 impl Ownership for LeaseOwnership {
@@ -181,7 +199,7 @@ impl Ownership for LeaseOwnership {
     fn finish<'a>(&'a mut self, from: Option<&'a Position>) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let key = self.holding.key();
-            match self.table.settle(key, from, &Checkpoint::ShardEnd).await? {
+            match self.table.finish(key, from, self.children().await).await? {
                 Written::Yes(_) => {}
                 Written::No(Some(lease)) if lease.finished() => {}
                 Written::No(_) => {

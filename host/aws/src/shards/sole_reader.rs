@@ -2,13 +2,14 @@
 
 use super::lane::{LaneOpener, LaneStart, Ownership};
 use super::{Cursor, wall_millis};
-use crate::lineage::{Descent, KnownShards, NewShard, Shard, may_start, missing, report_gap};
+use crate::lineage::{Descent, KnownShard, KnownShards, NewShard, Shard, may_start, missing, report_gap};
 use crate::position::Checkpoint;
 use crate::position::{Position, SHARD_END};
 use crate::retry::jitter;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::lag::LagFault;
 use esclusa_flow::source::{Lane, Positions, Source};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +89,7 @@ impl SoleSource {
             }
             let due = self.list().await?;
             let positions = self.positions().await?;
+            self.opening.lag.set_fault(unreadable(&positions));
             if let Some(lane) = self.open(&positions)? {
                 self.idle = false;
                 return Ok(Some(lane));
@@ -129,7 +131,8 @@ impl SoleSource {
         let known = self.known(positions);
         let ready = |shard: &&Shard| {
             !self.given.contains(&shard.id)
-                && known.get(&shard.id) == Some(&false)
+                && positions.get(&shard.id).is_none_or(|position| position_fault(position.as_ref()).is_none())
+                && known.get(&shard.id).is_some_and(|known| !known.finished)
                 && (!self.opening.ordered || may_start(&shard.parents, &known))
         };
         let Some(shard) = self.listed().iter().find(ready).cloned() else { return Ok(None) };
@@ -150,11 +153,15 @@ impl SoleSource {
     /// The shards that this group knows; new ones among those listed are remembered.
     fn known(&self, positions: &BTreeMap<String, Option<Token>>) -> KnownShards {
         let mut memory = self.alone.memory();
-        let mut known: KnownShards = memory.unread.keys().chain(&self.given).map(|id| (id.clone(), false)).collect();
+        // Which shards the route started with is not kept beyond this process.
+        let shard = |finished| KnownShard { finished, first: true };
+        let unread =
+            memory.unread.iter().map(|(id, unread)| (id.clone(), KnownShard { first: unread.first, ..shard(false) }));
+        let mut known: KnownShards = self.given.iter().map(|id| (id.clone(), shard(false))).chain(unread).collect();
         for (id, position) in positions.iter().filter_map(|(id, position)| Some((id, position.as_ref()?))) {
-            known.insert(id.clone(), *position == Token::Text(SHARD_END.into()));
+            known.insert(id.clone(), shard(*position == Token::Text(SHARD_END.into())));
         }
-        known.extend(memory.finished.iter().map(|id| (id.clone(), true)));
+        known.extend(memory.finished.iter().map(|id| (id.clone(), shard(true))));
         for NewShard { shard, start, descent } in missing(self.listed(), &known.clone(), self.opening.start) {
             if descent == Descent::Orphan {
                 report_gap(&self.opening.lag, self.opening.stream.name(), shard);
@@ -162,10 +169,25 @@ impl SoleSource {
             memory
                 .unread
                 .insert(shard.id.clone(), UnreadShard { start, opened: None, first: descent == Descent::First });
-            known.insert(shard.id.clone(), false);
+            known.insert(shard.id.clone(), KnownShard { finished: false, first: descent == Descent::First });
         }
         known
     }
+}
+
+/// Why a shard cannot be read that has this position.
+fn position_fault(position: Option<&Token>) -> Option<Fault> {
+    let end = Token::Text(SHARD_END.into());
+    position.filter(|position| **position != end).and_then(|position| Position::parse(position).err())
+}
+
+/// The fault of the shards whose positions cannot be read: they are not, and the others are.
+fn unreadable(positions: &BTreeMap<String, Option<Token>>) -> Option<LagFault> {
+    let fault = |(id, position): (&String, &Option<Token>)| Some((id.clone(), position_fault(position.as_ref())?));
+    let mut stuck = positions.iter().filter_map(fault);
+    let (shard, fault) = stuck.next()?;
+    let message = format!("{} shard(s) cannot be read: shard {shard:?}: {fault}", stuck.count() + 1);
+    Some(LagFault { at: wall_millis(), message })
 }
 
 impl Source for SoleSource {

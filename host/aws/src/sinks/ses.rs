@@ -15,6 +15,7 @@ use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::settings::ServiceLocation;
+use lettre::message::Mailboxes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -32,7 +33,7 @@ pub struct SesSettings {
     pub place: ServiceLocation,
     /// The sender, an identity that is verified in SES.
     pub from: String,
-    /// Recipients of messages without an attribute `to`, which holds addresses separated by commas.
+    /// Recipients of messages without an attribute `to`, which holds a list of addresses (RFC 5322).
     pub to: Vec<String>,
     /// Subject of messages without an attribute `subject`.
     pub subject: Option<String>,
@@ -79,7 +80,7 @@ impl Sink for SesSink {
 
 impl SesSink {
     async fn mail(&self, message: &OutboxMessage) -> Result<(), Fault> {
-        let to = self.recipients(message);
+        let to = self.recipients(message)?;
         if to.is_empty() {
             return Err(Fault::Permanent("nobody to mail: no attribute \"to\", and no to in routes.toml".to_owned()));
         }
@@ -106,11 +107,8 @@ impl SesSink {
         })
     }
 
-    fn recipients(&self, message: &OutboxMessage) -> Vec<String> {
-        match attribute(message, "to") {
-            Some(to) => to.split(',').map(|address| address.trim().to_owned()).filter(|a| !a.is_empty()).collect(),
-            None => self.settings.to.clone(),
-        }
+    fn recipients(&self, message: &OutboxMessage) -> Result<Vec<String>, Fault> {
+        attribute(message, "to").map_or_else(|| Ok(self.settings.to.clone()), addresses)
     }
 
     /// Waits until `recipients` more are within the rate.
@@ -133,6 +131,14 @@ impl SesSink {
         };
         sleep_until(turn).await;
     }
+}
+
+/// The addresses of a list as RFC 5322 has it: a comma within quotes belongs to a name.
+fn addresses(list: &str) -> Result<Vec<String>, Fault> {
+    let parsed = list.trim_matches([' ', '\t', '\r', '\n', ',']).parse::<Mailboxes>();
+    let why = |error| format!("{list:?} is not a list of addresses: {error}; a name with a comma stands in quotes");
+    let found = parsed.map_err(|error| Fault::Permanent(why(error)))?;
+    Ok(found.into_iter().map(|mailbox| mailbox.to_string()).collect())
 }
 
 /// True unless the service refused the mail, or was never reached.
@@ -182,6 +188,15 @@ impl SendRate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_comma_within_a_name_separates_nothing() {
+        let list = r#""Doe, Jane" <jane@example.com>, b@example.com,"#;
+        assert_eq!(addresses(list).unwrap(), [r#""Doe, Jane" <jane@example.com>"#, "b@example.com"]);
+        assert!(addresses(", ").unwrap().is_empty());
+        let error = addresses("Doe, Jane <jane@example.com>").unwrap_err();
+        assert!(matches!(&error, Fault::Permanent(why) if why.contains("is not a list of addresses")), "{error}");
+    }
 
     // E9: the limit counts recipients, not mails.
     #[test]

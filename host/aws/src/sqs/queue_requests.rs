@@ -93,6 +93,25 @@ impl SqsQueue {
         Ok(answer.attributes.unwrap_or_default())
     }
 
+    /// The numbers of messages that SQS knows of.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names the queue.
+    pub(crate) async fn backlog(&self) -> Result<QueueBacklog, Fault> {
+        let attributes = self
+            .attributes(&[
+                QueueAttributeName::ApproximateNumberOfMessages,
+                QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+                QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+            ])
+            .await?;
+        Ok(QueueBacklog {
+            visible: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessages),
+            in_flight: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+            delayed: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesDelayed),
+        })
+    }
+
     /// Whether nothing will come for a route without a new message, for a pull that began at `began` and found nothing.
     /// Asks the queue at most every second, for all workers of the route, which share `answer`; workers that ask
     /// meanwhile wait for its answer. `waiting_for_others`: the number of messages in flight that the route has
@@ -113,18 +132,7 @@ impl SqsQueue {
         // Workers often ask at the same moment: one request answers them all.
         sleep(GATHER).await;
         let (asked, waiting_for_others) = (Instant::now(), waiting_for_others());
-        let attributes = self
-            .attributes(&[
-                QueueAttributeName::ApproximateNumberOfMessages,
-                QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-                QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-            ])
-            .await?;
-        let backlog = QueueBacklog {
-            visible: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessages),
-            in_flight: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
-            delayed: number(&attributes, &QueueAttributeName::ApproximateNumberOfMessagesDelayed),
-        };
+        let backlog = self.backlog().await?;
         if backlog.withheld() {
             tracing::warn!(queue = %self.name, visible = backlog.visible, in_flight = backlog.in_flight,
                 "the queue gives out nothing because of the messages in flight: some consumer does not settle them");

@@ -99,6 +99,8 @@ pub struct SharedReceiver {
     state: Mutex<ReceiverState>,
     /// Taken by the worker that extends, or sends changes that no batch asked for.
     turn: tokio::sync::Mutex<()>,
+    /// Messages that waited when SQS was last asked.
+    waiting: Mutex<Option<u64>>,
 }
 
 /// A route has the source open until this is dropped.
@@ -121,7 +123,13 @@ impl SharedReceiver {
     /// The receiver of a source that these routes read.
     pub fn new(queue: SqsQueue, source: Arc<str>, routes: &Routes) -> Self {
         let state = ReceiverState { acks: AckTracker::new(queue.visibility), inboxes: BTreeMap::new(), warned: None };
-        let receiver = SharedReceiver { queue, source, state: Mutex::new(state), turn: tokio::sync::Mutex::default() };
+        let receiver = SharedReceiver {
+            queue,
+            source,
+            state: Mutex::new(state),
+            turn: tokio::sync::Mutex::default(),
+            waiting: Mutex::default(),
+        };
         receiver.set_routes(routes);
         receiver
     }
@@ -164,6 +172,20 @@ impl SharedReceiver {
             None => watch::Sender::new(()).subscribe(),
         };
         RouteSubscription { receiver: self, route: route.clone(), news }
+    }
+
+    /// Asks the queue how many messages can be received.
+    pub async fn measure(&self) {
+        match self.queue.backlog().await {
+            Ok(backlog) => *self.waiting.lock() = Some(backlog.visible),
+            // Receives fail as well then, which the route reports.
+            Err(fault) => tracing::debug!(source = %self.source, error = %fault, "cannot count the messages that wait"),
+        }
+    }
+
+    /// Messages that could be received when the queue was last asked; `None`: it has not answered yet.
+    pub fn waiting(&self) -> Option<u64> {
+        *self.waiting.lock()
     }
 
     /// True if a route has the source open.

@@ -127,13 +127,13 @@ pub(crate) fn value_size(value: &Value) -> usize {
 ///
 /// # Errors
 /// Why the text is no DynamoDB JSON.
-fn parse_document(json: &str) -> Result<AttributeValue, String> {
+pub(super) fn parse_document(json: &str) -> Result<AttributeValue, String> {
     attribute(DocumentNode::parse(json)?)
 }
 
 /// Writes DynamoDB JSON.
 #[must_use]
-fn render_document(value: &AttributeValue) -> String {
+pub(super) fn render_document(value: &AttributeValue) -> String {
     // A tree of texts and numbers as text has a JSON form always.
     serde_json::to_string(&node(value)).unwrap_or_default()
 }

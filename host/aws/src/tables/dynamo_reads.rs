@@ -1,4 +1,4 @@
-//! Reads of tables in DynamoDB, and of all others in the local engine.
+//! Reads of tables in DynamoDB and of objects in S3, and of all others in the local engine.
 //!
 //! DynamoDB has no snapshots: a read sees everything committed before it, but two reads may see two moments. A plugin
 //! that depends on its reads guards its write with `rerun`. A global index lags behind its table, and gives only the
@@ -7,24 +7,27 @@
 //! A plugin runs on threads for computing. Its requests run on the runtime that made these reads, so that they share
 //! connections with commits.
 
-use super::DynamoTables;
 use super::attribute::{AttributeMap, from_attributes, to_attributes};
 use super::expression::Placeholders;
+use super::failed_read::again;
 use super::open_table::OpenTable;
-use crate::fault;
+use super::{DynamoTables, many_items};
+use crate::objects::S3Stores;
 use crate::retry::RetryBudget;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::item::{Comparison, Condition, Item};
-use esclusa_flow::reads::{QueryResult, ReadError, Reads, Selection};
+use esclusa_flow::reads::{
+    ItemPage, ObjectBytes, ObjectList, ObjectPage, ObjectRead, QueryResult, ReadError, Reads, Selection, TableScan,
+};
 use esclusa_flow::settings::KeySchema;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-/// Reads of a plugin: tables in DynamoDB, all others in the local engine.
+/// Reads of a plugin: tables in DynamoDB and objects in S3, all others in the local engine.
 pub(crate) struct DynamoReads {
     tables: Arc<DynamoTables>,
+    stores: Arc<S3Stores>,
     local: Arc<dyn Reads>,
     threads: Handle,
 }
@@ -42,10 +45,10 @@ struct TableQuery {
 }
 
 impl DynamoReads {
-    /// Reads of `tables`, and of every other table in `local`. Made within a runtime, which makes the requests.
+    /// Reads of `tables` and `stores`, and of all others in `local`. Made within a runtime, which makes the requests.
     #[must_use]
-    pub(crate) fn new(tables: Arc<DynamoTables>, local: Arc<dyn Reads>) -> Self {
-        DynamoReads { tables, local, threads: Handle::current() }
+    pub(crate) fn new(tables: Arc<DynamoTables>, stores: Arc<S3Stores>, local: Arc<dyn Reads>) -> Self {
+        DynamoReads { tables, stores, local, threads: Handle::current() }
     }
 
     /// Reads a table in DynamoDB, on the runtime that makes requests. Dropping the future aborts the read.
@@ -59,23 +62,66 @@ impl DynamoReads {
         F: Future<Output = Result<T, ReadError>> + Send,
     {
         let (tables, table) = (self.tables.clone(), name.to_owned());
+        let asked = async move {
+            let unavailable = |fault: esclusa_flow::fault::Fault| ReadError::Unavailable(fault.to_string());
+            let open = tables.open(&table).await.map_err(unavailable)?;
+            ask(open.ok_or_else(|| ReadError::Invalid("it is not in DynamoDB".to_owned()))?).await
+        };
+        self.request(asked).await.map_err(|error| named(error, name))
+    }
+
+    /// Runs requests on the runtime that makes them. Dropping the future aborts them.
+    async fn request<T: Send + 'static>(
+        &self,
+        requests: impl Future<Output = Result<T, ReadError>> + Send + 'static,
+    ) -> Result<T, ReadError> {
         let mut asked = JoinSet::new();
-        asked.spawn_on(
-            async move {
-                let unavailable = |fault: esclusa_flow::fault::Fault| ReadError::Unavailable(fault.to_string());
-                let open = tables.open(&table).await.map_err(unavailable)?;
-                ask(open.ok_or_else(|| ReadError::Invalid("it is not in DynamoDB".to_owned()))?).await
-            },
-            &self.threads,
-        );
+        asked.spawn_on(requests, &self.threads);
         let answer = asked.join_next().await.and_then(Result::ok);
-        answer
-            .unwrap_or_else(|| Err(ReadError::Unavailable("the read was broken off".to_owned())))
-            .map_err(|error| named(error, name))
+        answer.unwrap_or_else(|| Err(ReadError::Unavailable("the read was broken off".to_owned())))
     }
 }
 
 impl Reads for DynamoReads {
+    fn key_of<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<KeySchema, ReadError>> {
+        if !self.tables.contains(table) {
+            return self.local.key_of(table);
+        }
+        Box::pin(self.ask(table, |open| async move { Ok(open.schema.key.clone()) }))
+    }
+
+    fn get_many<'a>(&'a self, table: &'a str, keys: &'a [Item]) -> BoxFuture<'a, Result<Vec<Option<Item>>, ReadError>> {
+        if !self.tables.contains(table) {
+            return self.local.get_many(table, keys);
+        }
+        let keys = keys.to_vec();
+        Box::pin(self.ask(table, |open| async move { many_items::get(&open, &keys).await }))
+    }
+
+    fn scan<'a>(&'a self, scan: &'a TableScan) -> BoxFuture<'a, Result<ItemPage, ReadError>> {
+        if !self.tables.contains(&scan.table) {
+            return self.local.scan(scan);
+        }
+        let asked = scan.clone();
+        Box::pin(self.ask(&scan.table, |open| async move { many_items::scan(&open, &asked).await }))
+    }
+
+    fn object<'a>(&'a self, read: &'a ObjectRead) -> BoxFuture<'a, Result<Option<ObjectBytes>, ReadError>> {
+        if !self.stores.contains(&read.store) {
+            return self.local.object(read);
+        }
+        let (stores, asked) = (self.stores.clone(), read.clone());
+        Box::pin(self.request(async move { stores.read(&asked).await }))
+    }
+
+    fn objects<'a>(&'a self, list: &'a ObjectList) -> BoxFuture<'a, Result<ObjectPage, ReadError>> {
+        if !self.stores.contains(&list.store) {
+            return self.local.objects(list);
+        }
+        let (stores, asked) = (self.stores.clone(), list.clone());
+        Box::pin(self.request(async move { stores.list(&asked).await }))
+    }
+
     fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
         if !self.tables.contains(table) {
             return self.local.get(table, key);
@@ -113,21 +159,6 @@ async fn get(table: &OpenTable, key: &Item) -> Result<Option<Item>, ReadError> {
             Err(error) => again(&mut budget, &format!("get from table {}", table.name), &error).await?,
         }
     }
-}
-
-/// Waits before the next try, if there is one.
-async fn again<E>(
-    budget: &mut RetryBudget,
-    doing: &str,
-    error: &aws_sdk_dynamodb::error::SdkError<E>,
-) -> Result<(), ReadError>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    if error.code() == Some("ValidationException") {
-        return Err(ReadError::Invalid(fault::brief(error.message().unwrap_or_default()).to_owned()));
-    }
-    budget.wait(fault::of(doing, error)).await.map_err(|fault| ReadError::Unavailable(fault.to_string()))
 }
 
 fn prepare(table: Arc<OpenTable>, selection: &Selection) -> Result<TableQuery, String> {

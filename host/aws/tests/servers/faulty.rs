@@ -18,6 +18,8 @@ pub(crate) enum Fate {
     Pass,
     /// The server does not see it; this is the answer.
     Answer(u16, String),
+    /// The server does not see it, and there is no answer.
+    Silence,
     /// The server carries it out, and its answer is lost.
     Lose,
 }
@@ -88,6 +90,7 @@ impl HttpConnector for Faulty {
                 let status = StatusCode::try_from(status).unwrap();
                 HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
             }
+            Fate::Silence => HttpConnectorFuture::new(std::future::pending()),
             Fate::Lose => {
                 let answer = self.real.call(request);
                 HttpConnectorFuture::new(async move {

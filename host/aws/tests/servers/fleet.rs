@@ -249,8 +249,8 @@ pub(crate) async fn rows(table: &str) -> BTreeMap<String, (Option<String>, Strin
     let client = clients().await.dynamodb(&place("DYNAMODB"));
     let output = client.scan().table_name(table).consistent_read(true).send().await.unwrap();
     let text = |row: &HashMap<String, AttributeValue>, name: &str| row.get(name).and_then(|v| v.as_s().ok()).cloned();
-    let read = |row| (text(row, "leaseKey").unwrap(), (text(row, "leaseOwner"), text(row, "checkpoint").unwrap()));
-    output.items().iter().map(read).collect()
+    let read = |row| Some((text(row, "leaseKey")?, (text(row, "leaseOwner"), text(row, "checkpoint")?)));
+    output.items().iter().filter_map(read).collect()
 }
 
 /// Waits until the rows of a lease table are as wanted.

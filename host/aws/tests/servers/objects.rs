@@ -14,15 +14,15 @@ use esclusa_flow::settings::ServiceLocation;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-struct Lake {
-    engine: AwsEngine,
+pub(crate) struct Lake {
+    pub engine: AwsEngine,
     progress_store: Arc<TableProgress>,
     s3: aws_sdk_s3::Client,
     bucket: String,
-    _dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
-async fn lake(over: &Clients) -> Lake {
+pub(crate) async fn lake(over: &Clients, name: &str) -> Lake {
     let real = clients().await;
     let (s3, bucket) = (real.s3(&ServiceLocation::default(), true), unique("lake"));
     s3.create_bucket().bucket(&bucket).send().await.unwrap();
@@ -36,14 +36,14 @@ async fn lake(over: &Clients) -> Lake {
     let progress_store = Arc::new(TableProgress::new(&real).await);
     let settings = EngineSettings {
         tables: Default::default(),
-        stores: [("lake".to_owned(), store)].into(),
+        stores: [(name.to_owned(), store)].into(),
         sinks: Default::default(),
         witness: Arc::new(()),
         local: Arc::new(esclusa_embedded::Store::open(dir.path(), Default::default()).unwrap()),
         progress_store: Some(progress_store.clone()),
         dedup_table: None,
     };
-    Lake { engine: AwsEngine::new(settings, over), progress_store, s3, bucket, _dir: dir }
+    Lake { engine: AwsEngine::new(settings, over), progress_store, s3, bucket, dir }
 }
 
 fn object(path: &str, bytes: Vec<u8>) -> Action {
@@ -72,7 +72,7 @@ impl Lake {
 
 #[tokio::test]
 async fn an_object_is_put_below_its_prefix_and_a_retry_overwrites_it() {
-    let lake = lake(&clients().await).await;
+    let lake = lake(&clients().await, "lake").await;
     lake.engine.commit(batch(vec![object("a/b.csv", b"old".to_vec())])).await.unwrap();
     lake.engine
         .commit(batch(vec![object("a/b.csv", b"not this".to_vec()), object("a/b.csv", b"new".to_vec())]))
@@ -91,7 +91,7 @@ async fn an_object_is_put_below_its_prefix_and_a_retry_overwrites_it() {
 #[tokio::test]
 async fn a_large_object_goes_in_parts() {
     let (faulty, log) = faulty::clients(|_| Fate::Pass).await;
-    let lake = lake(&faulty).await;
+    let lake = lake(&faulty, "lake").await;
     let bytes: Vec<u8> = (0..(17usize << 20)).map(|i| (i / 1000) as u8).collect();
     lake.engine.commit(batch(vec![object("large", bytes.clone())])).await.unwrap();
     assert!(lake.read("raw/large").await == ("text/csv".to_owned(), bytes), "another content");
@@ -110,7 +110,7 @@ async fn a_failed_upload_leaves_no_parts_behind() {
         }
     };
     let (faulty, log) = faulty::clients(denied).await;
-    let lake = lake(&faulty).await;
+    let lake = lake(&faulty, "lake").await;
     let answer = lake.engine.commit(batch(vec![object("large", vec![7; 25 << 20])])).await;
     assert!(matches!(answer, Err(CommitError::Fault(Fault::Permanent(_)))), "{answer:?}");
     assert_eq!(lake.uploads().await, 0);
@@ -130,7 +130,7 @@ async fn a_missing_permission_is_a_fault_until_it_is_granted() {
         _ => Fate::Pass,
     };
     let (faulty, _) = faulty::clients(denied).await;
-    let lake = lake(&faulty).await;
+    let lake = lake(&faulty, "lake").await;
     for _ in 0..2 {
         let answer = lake.engine.commit(batch(vec![object("a", b"x".to_vec())])).await;
         assert!(
@@ -151,7 +151,7 @@ async fn a_lost_answer_and_a_broken_server_are_tried_again() {
         _ => Fate::Pass,
     };
     let (faulty, _) = faulty::clients(flaky).await;
-    let lake = lake(&faulty).await;
+    let lake = lake(&faulty, "lake").await;
     lake.engine.commit(batch(vec![object("a", b"x".to_vec())])).await.unwrap();
     assert_eq!(lake.read("raw/a").await.1, b"x");
 }

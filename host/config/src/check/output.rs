@@ -174,7 +174,7 @@ fn refuse_mail(reader: &SectionReader<'_>, place: std::ops::Range<usize>) {
 /// True for one `@` with text on both sides, on one line. Only the mail server knows if the address exists, and the
 /// full grammar would refuse addresses that servers accept.
 fn is_mail(text: &str) -> bool {
-    let address = match text.split_once('<') {
+    let address = match text.rsplit_once('<') {
         Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
         None => text,
     };

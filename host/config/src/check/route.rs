@@ -121,6 +121,10 @@ fn grants(reader: &SectionReader<'_>, world: &Declarations) -> Grants {
         world.objects.resolve(findings, Code::ROUTE_UNKNOWN_OBJECTS, &name, &node.span);
         grants.objects.insert(name);
     }
+    for (name, node) in reader.names(&shape::READ_OBJECTS) {
+        world.objects.resolve(findings, Code::ROUTE_UNKNOWN_OBJECTS, &name, &node.span);
+        grants.read_objects.insert(name);
+    }
     for (name, node) in reader.names(&shape::OUTPUTS) {
         world.outputs.resolve(findings, Code::ROUTE_UNKNOWN_OUTPUT, &name, &node.span);
         grants.outputs.insert(name);

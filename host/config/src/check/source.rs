@@ -20,6 +20,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// check, so that a file is valid on every day or on none.
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
+/// Extensions of compressed files.
+const COMPRESSED: [&str; 8] = ["gz", "tgz", "zst", "zstd", "bz2", "xz", "lz4", "zip"];
+
 /// Reads every source.
 pub(super) fn sources(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: &ServiceLocation) -> Declared<Source> {
     let fallback = || Source::File { path: Default::default(), follow: false };
@@ -49,8 +52,19 @@ fn source(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, home
         "kinesis" => kinesis(name, reader, home),
         "dynamodb-stream" => dynamodb_stream(name, reader, home),
         "sqs" => sqs(name, reader, home),
-        _ => Source::File { path: paths.read(reader, &shape::PATH), follow: reader.boolean(&shape::FOLLOW) },
+        _ => file(reader, paths),
     }
+}
+
+fn file(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> Source {
+    let path = paths.read(reader, &shape::PATH);
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    if COMPRESSED.iter().any(|known| known.eq_ignore_ascii_case(extension)) {
+        let message = "this file is compressed, and a source reads lines of text";
+        let finding = Finding::error(Code::SOURCE_COMPRESSED, reader.value_span(&shape::PATH), message);
+        reader.findings.add(finding.help("decompress it first, or send its lines: `zcat FILE | esclusa send STREAM`"));
+    }
+    Source::File { path, follow: reader.boolean(&shape::FOLLOW) }
 }
 
 /// The name of a stream or queue of the embedded engine; by default the name of its section.

@@ -17,7 +17,8 @@ const LONGEST_ATTRIBUTE: usize = 255;
 pub(super) fn tables(root: &SectionReader<'_>, home: &ServiceLocation) -> Declared<TableSpec> {
     let nothing = || KeySchema { partition: String::new(), sort: None };
     // A table that cannot be read counts as one with changes, so that the sources of its changes are not reported, too.
-    let fallback = || TableSpec::Embedded(TableSchema { key: nothing(), indexes: BTreeMap::new(), changes: true });
+    let fallback =
+        || TableSpec::Embedded(TableSchema { key: nothing(), indexes: BTreeMap::new(), changes: true, ttl: None });
     Declared::read(root, &root::TABLE, &shape::TABLES, |name, reader| table(name, reader, home), fallback)
 }
 
@@ -36,10 +37,15 @@ pub(super) fn objects(root: &SectionReader<'_>, paths: &PathResolver<'_>, home: 
 }
 
 fn table(name: &str, reader: &SectionReader<'_>, home: &ServiceLocation) -> TableSpec {
-    let layout =
-        || TableSchema { key: key(reader), indexes: indexes(reader), changes: reader.boolean(&shape::CHANGES) };
+    let layout = || TableSchema {
+        key: key(reader),
+        indexes: indexes(reader),
+        changes: reader.boolean(&shape::CHANGES),
+        ttl: None,
+    };
     if reader.section.name != "dynamodb" {
-        return TableSpec::Embedded(layout());
+        let layout = layout();
+        return TableSpec::Embedded(TableSchema { ttl: ttl(reader, &layout.key), ..layout });
     }
     let described = [&shape::SORT_KEY, &shape::INDEXES, &shape::CHANGES];
     if reader.entry(&shape::PARTITION_KEY).is_none()
@@ -77,6 +83,17 @@ fn key(reader: &SectionReader<'_>) -> KeySchema {
         reader.findings.add(finding.help("leave sort_key out, or name another attribute"));
     }
     KeySchema { partition: partition.unwrap_or_default(), sort }
+}
+
+/// The attribute with the time of expiry.
+fn ttl(reader: &SectionReader<'_>, key: &KeySchema) -> Option<String> {
+    let ttl = attribute(reader, &shape::TTL)?;
+    if key.contains(&ttl) {
+        let message = format!("`ttl` names the key attribute {ttl:?}");
+        let finding = Finding::error(Code::TABLE_BAD_TTL, reader.value_span(&shape::TTL), message);
+        reader.findings.add(finding.help("name another attribute: a key never changes, so no item could be renewed"));
+    }
+    Some(ttl)
 }
 
 fn attribute(reader: &SectionReader<'_>, key: &crate::shape::KeySpec) -> Option<String> {

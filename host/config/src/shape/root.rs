@@ -48,7 +48,7 @@ pub(crate) static OBJECTS: KeySpec = KeySpec {
     name: "objects",
     kind: ValueKind::Family(&store::OBJECTS),
     default: Default::Nothing,
-    about: "Object stores that plugins write to.",
+    about: "Object stores that plugins write to or read from.",
 };
 pub(crate) static OUTPUT: KeySpec = KeySpec {
     name: "output",

@@ -40,6 +40,12 @@ pub(crate) static OBJECTS: KeySpec = KeySpec {
     default: Default::Nothing,
     about: "Object stores that the plugin may write to.",
 };
+pub(crate) static READ_OBJECTS: KeySpec = KeySpec {
+    name: "read_objects",
+    kind: ValueKind::Names,
+    default: Default::Nothing,
+    about: "Object stores that the plugin may read and list.",
+};
 pub(crate) static OUTPUTS: KeySpec = KeySpec {
     name: "outputs",
     kind: ValueKind::Names,
@@ -173,6 +179,7 @@ pub(crate) static SECTION: Section = Section {
         &SHA256,
         &TABLES,
         &OBJECTS,
+        &READ_OBJECTS,
         &OUTPUTS,
         &BATCH_SIZE,
         &BATCH_BYTES,

@@ -99,7 +99,7 @@ pub(crate) static FOLLOW: KeySpec = KeySpec {
 };
 pub(crate) static FILE_SECTION: Section = Section {
     name: "file",
-    about: "A file of JSON lines of at most 64 MiB each; the route keeps its position. If another file takes its place, the route first reads the rest of the old one, if that was renamed to a longer name beside it (`events.jsonl.1`), and then the new one from its start. Files that were rotated in between are not read; the router warns of them.",
+    about: "A file of JSON lines of at most 64 MiB each; the route keeps its position. If another file takes its place, the route first reads the rest of the old one, if that was renamed within its directory, or copied beside it (`events.jsonl.1`, `events.2026-11-28.jsonl`) and truncated; then files that were rotated in between, if their names are that of the file with a number or date behind it; then the new one from its start. The router warns of what it cannot find, with its bytes, and of newer files beside it that it does not read.",
     keys: &[&PATH, &FOLLOW],
     foreign: &[],
 };

@@ -28,17 +28,24 @@ pub(crate) static CHANGES: KeySpec = KeySpec {
     default: Default::Value("false"),
     about: "true: the table keeps a feed of changes for sources of kind table-changes.",
 };
+pub(crate) static TTL: KeySpec = KeySpec {
+    name: "ttl",
+    kind: ValueKind::Text,
+    default: Default::Nothing,
+    about: "The attribute that holds the time of expiry, a whole number of seconds since 1970. The engine deletes expired items.",
+};
 pub(crate) static INDEX_SECTION: Section =
     Section { name: "indexes", about: "A secondary index.", keys: &[&PARTITION_KEY, &SORT_KEY], foreign: &[] };
 pub(crate) static EMBEDDED_SECTION: Section = Section {
     name: "embedded",
     about: "A table of the embedded engine.",
-    keys: &[&PARTITION_KEY, &SORT_KEY, &INDEXES, &CHANGES],
+    keys: &[&PARTITION_KEY, &SORT_KEY, &INDEXES, &CHANGES, &TTL],
     foreign: &[
         ("pk", "write partition_key = \"ATTRIBUTE\""),
         ("hash_key", "write partition_key = \"ATTRIBUTE\""),
         ("sk", "write sort_key = \"ATTRIBUTE\""),
         ("range_key", "write sort_key = \"ATTRIBUTE\""),
+        ("time_to_live", "write ttl = \"ATTRIBUTE\""),
         ("name", "an embedded table is known by its name in this file; leave it out"),
     ],
 };
@@ -61,6 +68,8 @@ pub(crate) static EXPECTED_CHANGES: KeySpec = KeySpec {
     default: Default::Value("false"),
     about: "true: the table keeps a stream with new and old images, for sources of kind dynamodb-stream.",
 };
+const TTL_OF_DYNAMODB: &str = "DynamoDB keeps this setting itself: aws dynamodb update-time-to-live --table-name NAME \
+    --time-to-live-specification Enabled=true,AttributeName=ATTRIBUTE";
 pub(crate) static DYNAMODB_SECTION: Section = Section {
     name: "dynamodb",
     about: "An existing table in DynamoDB. Keys and indexes may be left out.",
@@ -72,6 +81,8 @@ pub(crate) static DYNAMODB_SECTION: Section = Section {
         ("table_arn", "write name = \"NAME\", with region = \"…\" if it differs from that of [aws]"),
         ("hash_key", "write partition_key = \"ATTRIBUTE\", or leave it out"),
         ("range_key", "write sort_key = \"ATTRIBUTE\", or leave it out"),
+        ("ttl", TTL_OF_DYNAMODB),
+        ("time_to_live", TTL_OF_DYNAMODB),
         ("stream_enabled", "write changes = true, or leave it out"),
     ],
 };
@@ -121,7 +132,7 @@ pub(crate) static S3_SECTION: Section = Section {
 /// `[objects.NAME]`.
 pub(crate) static OBJECTS: KindFamily = KindFamily {
     name: "objects",
-    about: "A store of objects that plugins write to.",
+    about: "A store of objects that plugins write to or read from.",
     kinds: &[&DIRECTORY_SECTION, &S3_SECTION],
     unknown_kind: Code::OBJECTS_UNKNOWN_KIND,
 };

@@ -2,7 +2,9 @@
 //! value can add keys or sections to the file.
 
 use super::toml_tree::TomlText;
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// The sources of the values.
 pub(crate) struct Interpolation<'a> {
@@ -10,6 +12,8 @@ pub(crate) struct Interpolation<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// The directory that the paths of `${file:PATH}` are relative to.
     pub base: &'a Path,
+    /// The files that were named.
+    pub files: RefCell<BTreeSet<PathBuf>>,
 }
 
 /// Why a text could not be expanded.
@@ -75,12 +79,14 @@ impl Interpolation<'_> {
 
     fn file(&self, path: &str, whole: &str) -> Result<String, InterpolationError> {
         let path = self.base.join(path);
+        self.files.borrow_mut().insert(path.clone());
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let message = format!("cannot read {}: {}", path.display(), crate::report::lower_case(&error.to_string()));
             failure(whole, &message, "the path is relative to the directory of this file")
         })?;
-        // Files of secrets end with a newline that is no part of the secret.
-        let text = text.strip_suffix('\n').unwrap_or(&text);
+        // Files of secrets end with a newline that is no part of the secret, and some begin with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let text = text.strip_suffix('\n').unwrap_or(text);
         Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
     }
 }

@@ -63,9 +63,9 @@ impl Walk<'_> {
                 Ok(number) => TomlValue::Integer(number),
                 Err(_) => self.broken(&span, "this number does not fit into 64 bits"),
             },
-            DeValue::Float(number) => match number.as_str().parse::<f64>() {
-                Ok(number) if number.is_finite() => TomlValue::Float(number),
-                _ => self.broken(&span, "this number is infinite, not a number, or too large"),
+            DeValue::Float(number) => match float(number.as_str()) {
+                Some(number) => TomlValue::Float(number),
+                None => self.broken(&span, "this number is infinite, not a number, or too large"),
             },
             DeValue::Boolean(value) => TomlValue::Boolean(*value),
             DeValue::Datetime(time) => TomlValue::Datetime(time.to_string()),
@@ -101,6 +101,13 @@ impl Walk<'_> {
         self.findings.add(Finding::error(Code::OUT_OF_RANGE, span.clone(), message));
         TomlValue::Broken
     }
+}
+
+/// A number as it is written, with every digit; `None` if it is infinite or none.
+fn float(text: &str) -> Option<serde_json::Number> {
+    text.parse::<f64>().ok().filter(|number| number.is_finite())?;
+    // Other than TOML, JSON has no `+` in front.
+    text.strip_prefix('+').unwrap_or(text).parse().ok()
 }
 
 /// The first key with too many parts: a run of names and dots.

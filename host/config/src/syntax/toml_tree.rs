@@ -22,8 +22,8 @@ pub(crate) enum TomlValue {
     Text(TomlText),
     /// A whole number.
     Integer(i64),
-    /// Any other number.
-    Float(f64),
+    /// Any other number, with every digit.
+    Float(serde_json::Number),
     /// A truth value.
     Boolean(bool),
     /// A date or time, as it is written.
@@ -140,7 +140,7 @@ fn convert(node: &TomlNode, mask: bool) -> Json {
         TomlValue::Text(text) if text.interpolated && mask => Json::String(MASK.to_owned()),
         TomlValue::Text(text) => Json::String(text.text.clone()),
         TomlValue::Integer(number) => Json::from(*number),
-        TomlValue::Float(number) => Json::from(*number),
+        TomlValue::Float(number) => Json::Number(number.clone()),
         TomlValue::Boolean(value) => Json::Bool(*value),
         TomlValue::Datetime(time) => Json::String(time.clone()),
         TomlValue::List(list) => Json::Array(list.iter().map(|node| convert(node, mask)).collect()),

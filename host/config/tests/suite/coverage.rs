@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// Codes of problems that the program finds later, in a plugin, its own build, an address or a certificate, and of a file
 /// that cannot be read.
-const ELSEWHERE: [Code; 18] = [
+const ELSEWHERE: [Code; 19] = [
     Code::LISTENER_NOT_BOUND,
     Code::LISTENER_BAD_TLS,
     Code::UNREADABLE,
@@ -14,6 +14,7 @@ const ELSEWHERE: [Code; 18] = [
     Code::ROUTE_MISSING_GRANT,
     Code::PLUGIN_MISSING,
     Code::PLUGIN_INVALID,
+    Code::PLUGIN_CONTRACT,
     Code::PLUGIN_TOO_LARGE,
     Code::PLUGIN_COMPILE_TIME,
     Code::PLUGIN_COMPILE_MEMORY,

@@ -69,3 +69,14 @@ fn what_was_loaded_crosses_threads() {
     fn crosses<T: Send + Sync + 'static>(_: &T) {}
     crosses(&everything());
 }
+
+#[test]
+fn the_files_that_a_configuration_names_are_known_and_a_byte_order_mark_is_no_part_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("url"), "\u{feff}http://localhost/\r\n").unwrap();
+    std::fs::write(dir.path().join("token"), "t\n").unwrap();
+    let text = "version = 1\n[output.hook]\nkind = \"webhook\"\nurl = \"${file:url}\"\n\
+        headers = { Authorization = \"Bearer ${file:token}\", X-Again = \"${file:token}\" }\n";
+    let loaded = esclusa_config::parse(text, "routes.toml", dir.path(), &|_| None).unwrap();
+    assert_eq!(loaded.files.into_iter().collect::<Vec<_>>(), [dir.path().join("token"), dir.path().join("url")]);
+}

@@ -55,3 +55,31 @@ fn the_routes_of_the_repository_grant_what_their_plugins_want() {
         }
     }
 }
+
+#[test]
+fn numbers_of_a_configuration_keep_every_digit() {
+    let text = r#"
+        version = 1
+        [source.in]
+        kind = "stream"
+        [[route]]
+        name = "r"
+        source = "in"
+        plugin = "p.wasm"
+        filter = { data = { price = [0.12345678901234567891] } }
+        config = { a = 0.12345678901234567891, b = +1_000.5e3, c = -0.0, d = [9223372036854775807], e = 1e-7 }
+    "#;
+    let plan = parse(text, "routes.toml", std::path::Path::new(""), &|_| None).unwrap().plan;
+    let config = r#"{"a":0.12345678901234567891,"b":1000.5e+3,"c":-0.0,"d":[9223372036854775807],"e":1e-7}"#;
+    assert_eq!(plan.routes[0].config.to_string(), config);
+    let mut columns = esclusa_flow::event::Columns::default();
+    for price in ["0.12345678901234567891", "0.12345678901234567892"] {
+        let data = format!("{{\"price\":{price}}}");
+        let event = esclusa_flow::event::NewEvent { data: data.as_bytes(), ..Default::default() };
+        columns.push(&event).unwrap();
+    }
+    let filter = plan.routes[0].filter.clone().unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let taken = columns.iter().map(|event| filter.matches("stream", event, &mut filter.budget(event), &stop).unwrap());
+    assert_eq!(taken.collect::<Vec<_>>(), [true, false]);
+}

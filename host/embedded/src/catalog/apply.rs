@@ -8,9 +8,11 @@ use crate::error::SchemaError;
 use crate::queues::MessageQueue;
 use crate::schema::{OutputTarget, QueueSchema, StoreSchema, StreamSchema};
 use crate::streams::{CHANGES_RETENTION, Log};
+use crate::tables::expiry_index::ExpiryIndex;
 use crate::tables::{ItemTable, SecondaryIndex, entry_key};
 use crate::transaction::Transaction;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::item::Item;
 use esclusa_flow::settings::{KeySchema, TableSchema};
 use fjall::Readable;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -23,6 +25,14 @@ struct TableRecord {
     key: KeySchema,
     indexes: BTreeMap<String, IndexRecord>,
     feed: Option<u32>,
+    #[serde(default)]
+    expiry: Option<ExpiryRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ExpiryRecord {
+    id: u32,
+    attribute: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -139,12 +149,19 @@ fn table(
             return Err(SchemaError::KeyChanged { table: name.to_owned(), stored, wanted });
         }
         // An empty table starts again under another number, with another feed.
-        _ => TableRecord { id: tx.next_number()?, key: wanted.key.clone(), indexes: BTreeMap::new(), feed: None },
+        _ => TableRecord {
+            id: tx.next_number()?,
+            key: wanted.key.clone(),
+            indexes: BTreeMap::new(),
+            feed: None,
+            expiry: None,
+        },
     };
     if wanted.changes && stored.feed.is_none() {
         stored.feed = Some(tx.next_number()?);
     }
     let indexes = indexes(name, wanted, &mut stored, dropped, tx)?;
+    let expiry = expiry(wanted, &mut stored, dropped, tx)?;
     store("table", name, &stored, tx)?;
     let feed = stored.feed.filter(|_| wanted.changes).map(|id| {
         let log = Log::new(name, id, 1, 1, CHANGES_RETENTION);
@@ -153,7 +170,7 @@ fn table(
             None => log,
         })
     });
-    Ok(ItemTable { name: name.to_owned(), id: stored.id, key: stored.key, indexes, feed })
+    Ok(ItemTable { name: name.to_owned(), id: stored.id, key: stored.key, indexes, feed, expiry })
 }
 
 fn indexes(
@@ -175,7 +192,14 @@ fn indexes(
             key: key.clone(),
         };
         if kept.is_none() {
-            build_index(table, stored.id, &index, tx)?;
+            let entry = |item: &Item, key: &[u8]| {
+                entry_key(&index, item, key).map_err(|error| SchemaError::Index {
+                    table: table.to_owned(),
+                    index: name.clone(),
+                    reason: format!("an item does not fit: {error}"),
+                })
+            };
+            build_index(stored.id, entry, tx)?;
         }
         stored.indexes.insert(name.clone(), IndexRecord { id: index.id, key: key.clone() });
         indexes.push(index);
@@ -183,18 +207,39 @@ fn indexes(
     Ok(indexes)
 }
 
-/// Writes the entries of a new index.
-fn build_index(table: &str, id: u32, index: &SecondaryIndex, tx: &mut Transaction<'_>) -> Result<(), SchemaError> {
+/// The entries by which items expire: none, those that there are, or new ones.
+fn expiry(
+    wanted: &TableSchema,
+    stored: &mut TableRecord,
+    dropped: &mut Vec<u32>,
+    tx: &mut Transaction<'_>,
+) -> Result<Option<ExpiryIndex>, SchemaError> {
+    let before = stored.expiry.take();
+    if let (Some(attribute), Some(before)) = (&wanted.ttl, &before)
+        && *attribute == before.attribute
+    {
+        stored.expiry = Some(ExpiryRecord { id: before.id, attribute: attribute.clone() });
+        return Ok(Some(ExpiryIndex { id: before.id, attribute: attribute.clone() }));
+    }
+    dropped.extend(before.map(|before| before.id));
+    let Some(attribute) = &wanted.ttl else { return Ok(None) };
+    let index = ExpiryIndex { id: tx.next_number()?, attribute: attribute.clone() };
+    build_index(stored.id, |item, key| Ok(index.entry_key(item, key)), tx)?;
+    stored.expiry = Some(ExpiryRecord { id: index.id, attribute: attribute.clone() });
+    Ok(Some(index))
+}
+
+/// Writes the entries of a new index of table `id`.
+fn build_index(
+    id: u32,
+    entry: impl Fn(&Item, &[u8]) -> Result<Option<Vec<u8>>, SchemaError>,
+    tx: &mut Transaction<'_>,
+) -> Result<(), SchemaError> {
     let snapshot = tx.disk.snapshot();
     for guard in snapshot.prefix(tx.disk.space(Space::Items), id.to_be_bytes()) {
         let (key, value) = guard.into_inner().map_err(|e| read_fault(&e))?;
         let item = read_item(&value).map_err(Fault::from)?;
-        let entry = entry_key(index, &item, &key).map_err(|error| SchemaError::Index {
-            table: table.to_owned(),
-            index: index.name.clone(),
-            reason: format!("an item does not fit: {error}"),
-        })?;
-        if let Some(entry) = entry {
+        if let Some(entry) = entry(&item, &key)? {
             tx.put(Space::Items, entry, key);
             tx.spill()?;
         }

@@ -2,14 +2,14 @@
 //!
 //! A digest of the file's beginning is stored, so that another file under the same path is noticed, whether it was
 //! renamed there or written over the old one. The new file is read from its start. If the old one was renamed within
-//! its directory, the rest of it comes first: until nothing was added for a while, because its writer may not have
-//! noticed the rename yet, and with its last line, even without an end of line. A new file is begun only once every
-//! event of the old one is settled.
+//! its directory, or copied there and truncated, the rest of it comes first: until nothing was added for a while, because
+//! its writer may not have noticed the rename yet, and with its last line, even without an end of line. Files that
+//! rotation has put between the two come next. A new file is begun only once every event of the old one is settled.
 
 mod identity;
 mod lines;
 
-pub use lines::LONGEST as LONGEST_LINE;
+pub use lines::{LONGEST as LONGEST_LINE, line_text};
 
 use super::single_lane::{OpenLane, SingleLaneSource};
 use crate::progress::SourceSpec;
@@ -19,10 +19,11 @@ use esclusa_flow::batch::{Batch, Claim, Token};
 use esclusa_flow::event::{Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull};
-use identity::FileIdentity;
+use identity::{BetweenFiles, FileIdentity, LastBytes};
 use lines::FileLines;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep};
 
 /// How often a followed file is looked at.
@@ -80,6 +81,24 @@ struct FileLane {
     anew: bool,
     /// When something was read last.
     last_read: Instant,
+    /// The file when it was last known to be the one that is read; `None`: not since the lane was opened.
+    seen: Option<FileState>,
+    /// The end of what was handed out: a file that begins alike after it was truncated does not have it there.
+    last_bytes: LastBytes,
+}
+
+/// Length and time of change of a file.
+#[derive(Debug, Clone, Copy)]
+struct FileState {
+    length: u64,
+    modified: SystemTime,
+}
+
+impl FileState {
+    fn of(file: &File) -> Option<Self> {
+        let about = file.metadata().ok()?;
+        Some(FileState { length: about.len(), modified: about.modified().ok()? })
+    }
 }
 
 impl FileLane {
@@ -96,49 +115,97 @@ impl FileLane {
         let mut file = lines::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
         let alike = done <= length && known.matches(&file).map_err(unreadable)?;
-        let mut same = done == 0 || (alike && !known.lies_beside(path, &file));
-        if !same && let Some(renamed) = known.renamed(path, done) {
-            tracing::info!(source = &*spec.source, file = %path.display(), renamed = %renamed.display(), position = done,
-                "the file was renamed since it was read; the rest of it is read first");
-            file = lines::open(&renamed).map_err(unreadable)?;
+        let mut same = alike && !known.lies_beside(path, &file);
+        let mut identity = known;
+        if !same && let Some(rest) = identity.rest(path, done, &LastBytes::default()) {
+            tracing::info!(route = &*spec.route, source = &*spec.source, file = %path.display(), rest = %rest.display(),
+                position = done, "the file was renamed or truncated since it was read; the rest of it is read first");
+            file = lines::open(&rest).map_err(unreadable)?;
+            same = true;
+        } else if done == 0 {
+            // Nothing of it is committed: what was remembered may be of an older file.
+            identity = FileIdentity::any(identity.generation);
             same = true;
         }
+        let seen = same.then(|| FileState::of(&file)).flatten();
         let mut lane = FileLane {
             store: store.clone(),
             spec: spec.clone(),
             path: path.clone(),
             follow: *follow,
             name,
-            identity: if done == 0 { FileIdentity::any(known.generation) } else { known },
+            identity,
             lines: FileLines::new(file, done).map_err(unreadable)?,
             previous,
             anew: false,
             last_read: Instant::now(),
+            seen,
+            last_bytes: LastBytes::default(),
         };
         if !same {
+            lane.report_gap();
             lane.begin_anew().await?;
         }
         Ok(lane)
     }
 
-    /// Goes to the start of the file that the path leads to now. If this fails or is dropped, the next pull does it.
+    /// Goes to the start of the next file: one that was rotated meanwhile, or the one that the path leads to now. If this
+    /// fails or is dropped, the next pull does it.
     async fn begin_anew(&mut self) -> Result<(), Fault> {
         self.anew = true;
-        let file = lines::open(&self.path).map_err(|e| unreadable(&self.path, &e))?;
+        let BetweenFiles { rotated, others } = self.files_between();
+        let next = rotated.first().unwrap_or(&self.path);
+        let file = lines::open(next).map_err(|e| unreadable(next, &e))?;
         tracing::warn!(
-            source = &*self.spec.source, file = %self.path.display(), position = offset(self.previous.as_ref()),
+            route = &*self.spec.route, source = &*self.spec.source, file = %self.path.display(), next = %next.display(),
+            position = offset(self.previous.as_ref()),
             "the file was replaced, or written anew, since it was read; it is read from its start"
         );
-        let newer = identity::newer(&self.path, self.lines.file());
-        if !newer.is_empty() {
-            tracing::warn!(source = &*self.spec.source, files = ?newer,
+        if !others.is_empty() {
+            tracing::warn!(route = &*self.spec.route, source = &*self.spec.source, files = ?others,
                 "files beside it are newer than the one that was read last; they are not read: send what they hold with `esclusa send`");
         }
-        let identity = FileIdentity::any(self.identity.generation + 1);
+        let (lines, seen) = (file.try_clone().and_then(|file| FileLines::new(file, 0)), FileState::of(&file));
+        let lines = lines.map_err(|e| unreadable(next, &e))?;
+        let identity = FileIdentity::unread(self.identity.generation + 1, &file).map_err(|e| unreadable(next, &e))?;
         self.store.set_position(&self.spec, &self.name, None, Some(identity.write())).await?;
-        self.lines = FileLines::new(file, 0).map_err(|e| unreadable(&self.path, &e))?;
+        (self.lines, self.seen, self.last_read) = (lines, seen, Instant::now());
         (self.identity, self.previous, self.anew) = (identity, None, false);
+        self.last_bytes = LastBytes::default();
         Ok(())
+    }
+
+    /// The files that rotation has put between this one and the one that the path leads to.
+    fn files_between(&self) -> BetweenFiles {
+        let between = self.seen.map(|seen| self.identity.files_between(&self.path, self.lines.file(), seen.modified));
+        between.unwrap_or_default()
+    }
+
+    /// Goes on in the copy that was made of the file before it was truncated; false if there is none.
+    async fn go_on_in_copy(&mut self) -> Result<bool, Fault> {
+        let position = self.lines.position();
+        let Some(copy) = self.identity.rest(&self.path, position, &self.last_bytes) else { return Ok(false) };
+        let failed = |e: std::io::Error| unreadable(&copy, &e);
+        let file = lines::open(&copy).map_err(failed)?;
+        let identity = self.identity.within(&file).map_err(failed)?;
+        let seen = FileState::of(&file);
+        let lines = FileLines::new(file, position).map_err(failed)?;
+        self.store.remember(&self.spec, &self.name, identity.write()).await?;
+        tracing::info!(route = &*self.spec.route, source = &*self.spec.source, file = %self.path.display(),
+            copy = %copy.display(), position, "the file was truncated; the rest of it is read from its copy first");
+        (self.lines, self.identity, self.seen, self.last_read) = (lines, identity, seen, Instant::now());
+        Ok(true)
+    }
+
+    /// Tells of lines that nobody can read any more, if there are any.
+    fn report_gap(&self) {
+        let position = self.lines.position();
+        let lost = self.seen.map(|seen| seen.length.saturating_sub(position));
+        if lost != Some(0) {
+            let bytes = lost.map_or_else(|| "unknown".to_owned(), |bytes| bytes.to_string());
+            tracing::warn!(route = &*self.spec.route, source = &*self.spec.source, file = %self.path.display(), position,
+                bytes, "the file was truncated or written over, and no file beside it holds the rest: it was not read");
+        }
     }
 
     /// True if every event that was handed out is settled.
@@ -213,6 +280,29 @@ impl FileLane {
         Ok(Pull::Empty { drained: false })
     }
 
+    /// True if the file holds what was handed out of it.
+    fn is_same(&self) -> std::io::Result<bool> {
+        Ok(self.identity.matches(self.lines.file())? && self.last_bytes.lie_in(self.lines.file())?)
+    }
+
+    /// True if the file is shorter than it was.
+    fn shortened(&self) -> bool {
+        self.seen.zip(FileState::of(self.lines.file())).is_some_and(|(seen, now)| now.length < seen.length)
+    }
+
+    /// Goes to the file that comes next: after a cut to the copy with the rest of this one, if there is one.
+    async fn next_file(&mut self, start: u64, cut: bool) -> Result<Pull, Fault> {
+        self.lines.rewind(start);
+        if !(cut && self.go_on_in_copy().await?) && self.all_settled()? {
+            // A copy of a file of which nothing was read comes next as a whole.
+            if cut && (start > 0 || self.files_between().rotated.is_empty()) {
+                self.report_gap();
+            }
+            self.begin_anew().await?;
+        }
+        Ok(Pull::Empty { drained: false })
+    }
+
     async fn pull_from(&mut self, start: u64, limit: Limit) -> Result<Pull, Fault> {
         let mut columns = Columns::default();
         let mut claims = Vec::new();
@@ -230,26 +320,26 @@ impl FileLane {
             full = self.fill(limit, !self.follow, &mut columns, &mut claims)?;
         }
         let replaced = claims.is_empty() && self.lines.replaced(&self.path);
-        if replaced && self.follow {
+        if replaced && self.follow && !self.lines.cut_off() {
             if self.last_read.elapsed() < LAST_LOOK {
                 return Ok(Pull::Empty { drained: false });
             }
             self.fill(limit, true, &mut columns, &mut claims)?;
         }
         // Checked after reading, so that the lines just read belong to the file that was checked.
-        let same = self.identity.matches(self.lines.file()).map_err(|e| unreadable(&self.path, &e))?;
-        if !same || (claims.is_empty() && (replaced || self.lines.cut_off())) {
-            self.lines.rewind(start);
-            if self.all_settled()? {
-                self.begin_anew().await?;
-            }
-            return Ok(Pull::Empty { drained: false });
+        let same = self.is_same().map_err(|e| unreadable(&self.path, &e))?;
+        let cut = !same || (claims.is_empty() && self.lines.cut_off()) || (start == 0 && self.shortened());
+        if cut || (replaced && claims.is_empty()) {
+            return self.next_file(start, cut).await;
         }
+        self.seen = FileState::of(self.lines.file()).or(self.seen);
         let Some(last) = claims.last().map(|claim| claim.token().clone()) else {
             return Ok(if self.follow { Pull::Empty { drained: true } } else { Pull::Ended });
         };
         self.last_read = Instant::now();
         self.remember(start, offset(Some(&last))).await?;
+        self.last_bytes =
+            LastBytes::before(self.lines.file(), offset(Some(&last))).map_err(|e| unreadable(&self.path, &e))?;
         let previous = self.previous.replace(last);
         Ok(Pull::Batch(Batch { origin: self.spec.origin(&self.name, true), columns: columns.into(), claims, previous }))
     }

@@ -44,10 +44,44 @@ pub struct GenerateOpener {
 }
 
 /// Event number `sequence` is due at `at`; the ones behind it follow in step.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct GenerateAnchor {
     sequence: u64,
     at: u64,
+    /// The steps that it was made with; `None`: an older version stored it.
+    #[serde(default)]
+    steps: Option<GenerateSteps>,
+}
+
+/// The steps of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct GenerateSteps {
+    /// Time between two ticks, milliseconds.
+    interval: u64,
+    /// Events per tick.
+    per_tick: u32,
+}
+
+impl GenerateAnchor {
+    /// When an event is due, milliseconds since the Unix epoch.
+    fn due(&self, sequence: u64, steps: GenerateSteps) -> u64 {
+        let ticks = sequence.saturating_sub(self.sequence) / u64::from(steps.per_tick);
+        self.at.saturating_add(ticks.saturating_mul(steps.interval))
+    }
+
+    /// The same, if event number `next` is due at a likely time; otherwise one that begins with it.
+    fn kept(self, next: u64, steps: GenerateSteps, now: u64) -> Self {
+        let made_with = self.steps.unwrap_or(steps);
+        let due = self.due(next, steps);
+        let latest = now.saturating_add(steps.interval);
+        if made_with == steps && due.saturating_add(CATCH_UP) >= now && due <= latest {
+            return GenerateAnchor { steps: Some(steps), ..self };
+        }
+        // After the event before it, as if it had always been so; at once, if that has passed.
+        let before = self.due(next.saturating_sub(1), made_with);
+        let at = if next > 1 { before.saturating_add(steps.interval).clamp(now, latest) } else { now };
+        GenerateAnchor { sequence: next, at, steps: Some(steps) }
+    }
 }
 
 impl SingleLaneSource<GenerateOpener> {
@@ -69,21 +103,23 @@ impl GenerateOpener {
         let stored =
             route_lane.memo(self.store.disk())?.and_then(|bytes| serde_json::from_slice::<GenerateAnchor>(&bytes).ok());
         let now = crate::clock::wall_millis();
-        let mut lane = GenerateLane {
-            spec: self.spec.clone(),
-            generated: self.generated.clone(),
-            seed: mix_text(&self.spec.source),
-            anchor: stored.unwrap_or(GenerateAnchor { sequence: 1, at: now }),
-            previous: position.clone(),
-            next,
+        let steps = GenerateSteps {
+            interval: u64::try_from(self.generated.interval.as_millis()).unwrap_or(u64::MAX),
+            per_tick: self.generated.per_tick.max(1),
         };
         let ended = self.generated.count.is_some_and(|count| next > count);
-        if stored.is_none() || (!ended && lane.due(next).saturating_add(CATCH_UP) < now) {
-            lane.anchor = GenerateAnchor { sequence: next, at: now };
-            let memo = serde_json::to_vec(&lane.anchor).map_err(|e| Fault::Bug(e.to_string()))?;
-            self.store.set_position(&self.spec, "", position, Some(memo)).await?;
+        let anchor = match stored {
+            Some(anchor) if ended => anchor,
+            Some(anchor) => anchor.kept(next, steps, now),
+            None => GenerateAnchor { sequence: next, at: now, steps: Some(steps) },
+        };
+        if stored != Some(anchor) {
+            let memo = serde_json::to_vec(&anchor).map_err(|e| Fault::Bug(e.to_string()))?;
+            self.store.set_position(&self.spec, "", position.clone(), Some(memo)).await?;
         }
-        Ok(lane)
+        let (spec, generated) = (self.spec.clone(), self.generated.clone());
+        let seed = mix_text(&self.spec.source);
+        Ok(GenerateLane { spec, generated, seed, steps, anchor, previous: position, next })
     }
 }
 
@@ -97,6 +133,7 @@ struct GenerateLane {
     spec: SourceSpec,
     generated: GeneratorSettings,
     seed: u64,
+    steps: GenerateSteps,
     anchor: GenerateAnchor,
     previous: Option<Token>,
     next: u64,
@@ -105,9 +142,7 @@ struct GenerateLane {
 impl GenerateLane {
     /// When an event is due, milliseconds since the Unix epoch.
     fn due(&self, sequence: u64) -> u64 {
-        let interval = u64::try_from(self.generated.interval.as_millis()).unwrap_or(u64::MAX);
-        let ticks = sequence.saturating_sub(self.anchor.sequence) / u64::from(self.generated.per_tick.max(1));
-        self.anchor.at.saturating_add(ticks.saturating_mul(interval))
+        self.anchor.due(sequence, self.steps)
     }
 
     fn push(&self, sequence: u64, columns: &mut Columns) -> Result<(), Fault> {

@@ -1,4 +1,5 @@
-//! Events at the times of a cron expression, in UTC. Times that passed while the router was down become one event.
+//! Events at the times of a cron expression, in UTC. Times that passed while the router was down become one event. A changed
+//! expression holds from the change on: the position belongs to the expression that is stored with it.
 
 use super::single_lane::{OpenLane, SingleLaneSource};
 use super::template::{TemplateValues, render, time_text};
@@ -26,6 +27,8 @@ pub struct ScheduleOpener {
     store: Store,
     spec: SourceSpec,
     cron: Cron,
+    /// The expression, with one space between its fields.
+    expression: String,
     event: serde_json::Value,
 }
 
@@ -37,22 +40,35 @@ impl SingleLaneSource<ScheduleOpener> {
     pub fn new(store: Store, spec: SourceSpec, cron: &str, event: serde_json::Value) -> Result<Self, Fault> {
         let parsed = Cron::from_str(cron)
             .map_err(|e| Fault::Permanent(format!("source {:?}: cron {cron:?}: {e}", spec.source)))?;
-        Ok(SingleLaneSource::of(ScheduleOpener { store, spec, cron: parsed, event }))
+        let expression = cron.split_whitespace().collect::<Vec<_>>().join(" ");
+        Ok(SingleLaneSource::of(ScheduleOpener { store, spec, cron: parsed, expression, event }))
+    }
+}
+
+impl ScheduleOpener {
+    /// The time from which on the schedule holds, milliseconds since the Unix epoch.
+    async fn begin(&self) -> Result<u64, Fault> {
+        let route_lane = self.spec.route_lane("");
+        let memo = route_lane.memo(self.store.disk())?;
+        let same = memo.as_ref().is_none_or(|memo| memo == self.expression.as_bytes());
+        let done = match route_lane.position(self.store.disk())? {
+            Some(Token::Offset(done)) if same => done,
+            // Decided once: a schedule begins when the route is first opened with it.
+            _ => crate::clock::wall_millis(),
+        };
+        // Stores of older versions have no expression: theirs is the one that is configured now.
+        if memo.is_none() || !same {
+            let memo = Some(self.expression.clone().into_bytes());
+            self.store.set_position(&self.spec, "", Some(Token::Offset(done)), memo).await?;
+        }
+        Ok(done)
     }
 }
 
 impl OpenLane for ScheduleOpener {
     fn open_lane(&self) -> BoxFuture<'_, Result<Box<dyn Lane>, Fault>> {
         Box::pin(async move {
-            let done = match self.spec.route_lane("").position(self.store.disk())? {
-                Some(Token::Offset(done)) => done,
-                _ => {
-                    // Decided once: the schedule begins when the route is first opened.
-                    let now = crate::clock::wall_millis();
-                    self.store.set_position(&self.spec, "", Some(Token::Offset(now)), None).await?;
-                    now
-                }
-            };
+            let done = self.begin().await?;
             let lane =
                 ScheduleLane { spec: self.spec.clone(), cron: self.cron.clone(), event: self.event.clone(), done };
             Ok(Box::new(lane) as Box<dyn Lane>)

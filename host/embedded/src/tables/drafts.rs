@@ -135,7 +135,7 @@ impl DraftedItem {
                 };
             }
         }
-        let table = self.table.clone();
+        let (table, expired) = (self.table.clone(), write.expires);
         let refuse = |why: String| {
             let why = format!("an item of table {:?}: {why}", table.name);
             CommitError::Refused(vec![(write.action, why)])
@@ -152,7 +152,8 @@ impl DraftedItem {
                     carry_out(draft, name, change).map_err(refuse)?;
                 }
                 // Its parts are gone through to add up their bytes, and its attributes for each part of each index.
-                let (attributes, keys) = (draft.item().0.len(), table.indexes.len().saturating_mul(2));
+                let (attributes, keys) =
+                    (draft.item().0.len(), table.indexes.len().saturating_mul(2).saturating_add(1));
                 work.spend(draft.item().parts().saturating_add(attributes.saturating_mul(keys)))?;
                 if let Err(why) = bounds::item(draft.item())
                     && !shrinks(self.stored.as_ref(), draft.item(), work)?
@@ -165,7 +166,7 @@ impl DraftedItem {
         if let Some(feed) = &table.feed {
             let new = self.now.encoded(work)?;
             if !same(old.as_ref(), new.as_ref(), work)? {
-                changed.push(FeedChange { feed: feed.clone(), old, new });
+                changed.push(FeedChange { feed: feed.clone(), old, new, expired });
             }
         }
         Ok(true)

@@ -4,7 +4,9 @@ use super::schema::{key, schema, spec};
 use esclusa_embedded::{FileSource, NewRecord, Store, StreamSchema};
 use esclusa_flow::settings::Start;
 use esclusa_flow::settings::TableSchema;
-use esclusa_testkit::conformance::{self, EngineUnderTest, INDEX, LogUnderTest, QueueUnderTest, TABLE};
+use esclusa_testkit::conformance::{
+    self, EngineUnderTest, INDEX, LogUnderTest, ObjectsUnderTest, QueueUnderTest, STORE, TABLE,
+};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,10 @@ fn store() -> (Store, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let mut schema = schema();
     let indexes = [(INDEX.to_owned(), key("color", Some("n")))].into();
-    schema.tables.insert(TABLE.to_owned(), TableSchema { key: key("pk", Some("sk")), indexes, changes: true });
+    schema
+        .tables
+        .insert(TABLE.to_owned(), TableSchema { key: key("pk", Some("sk")), indexes, changes: true, ttl: None });
+    schema.objects.insert(STORE.to_owned(), dir.path().join("suite-objects"));
     schema.streams.insert("one".to_owned(), StreamSchema { partitions: 1, retention: Duration::from_secs(3600) });
     for queue in schema.queues.values_mut() {
         queue.visibility_timeout = VISIBILITY;
@@ -29,6 +34,15 @@ async fn the_store_is_an_engine() {
     conformance::engine(|| {
         let (store, dir) = store();
         EngineUnderTest { engine: Arc::new(store), one_store: true, keep: Box::new(dir) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_directory_is_an_object_store() {
+    conformance::object_reads(|| {
+        let (store, dir) = store();
+        ObjectsUnderTest { engine: Arc::new(store), keep: Box::new(dir) }
     })
     .await;
 }

@@ -19,7 +19,9 @@ fn write(n: i64) -> esclusa_flow::engine::Commit {
 async fn a_disk_below_its_reserve_refuses_commits_and_goes_on_when_there_is_space() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let full = Store::open_with(dir.path(), schema(), StoreOptions { reserve: u64::MAX / 4 }).unwrap();
+        let full =
+            Store::open_with(dir.path(), schema(), StoreOptions { reserve: u64::MAX / 4, ..StoreOptions::default() })
+                .unwrap();
         let Err(CommitError::Fault(Fault::Transient(why))) = full.commit(write(1)).await else { panic!("not refused") };
         assert!(why.contains("is full") && why.contains(&dir.path().display().to_string()), "{why}");
         assert_eq!(full.unwritable(), Some(why), "it is told before anything is written");

@@ -17,9 +17,11 @@ pub(super) fn schema() -> StoreSchema {
     let indexes = [("by-color".to_owned(), key("color", Some("n")))].into();
     schema.tables.insert(
         "plain".to_owned(),
-        TableSchema { key: key("pk", Some("sk")), indexes: Default::default(), changes: false },
+        TableSchema { key: key("pk", Some("sk")), indexes: Default::default(), changes: false, ttl: None },
     );
-    schema.tables.insert("things".to_owned(), TableSchema { key: key("pk", Some("sk")), indexes, changes: true });
+    schema
+        .tables
+        .insert("things".to_owned(), TableSchema { key: key("pk", Some("sk")), indexes, changes: true, ttl: None });
     schema.streams.insert("events".to_owned(), StreamSchema { partitions: 2, retention: Duration::from_secs(3600) });
     let queue = QueueSchema {
         visibility_timeout: Duration::from_secs(30),

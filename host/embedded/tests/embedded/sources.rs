@@ -233,6 +233,56 @@ async fn missed_times_of_a_schedule_become_one_event() {
     assert!(ScheduleSource::new(store.clone(), spec("r"), "never", serde_json::Value::Null).is_err());
 }
 
+#[tokio::test]
+async fn a_changed_schedule_holds_from_the_change_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let scheduled =
+        |cron: &str| ScheduleSource::new(store.clone(), spec("r"), cron, serde_json::json!({"at": "{now}"})).unwrap();
+    // The route was opened an hour ago, with a schedule of once a year.
+    let mut yearly = lane(scheduled("0 0 0 1 1 *")).await;
+    assert_eq!(yearly.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true });
+    let Some(Token::Offset(begun)) = store.position(&spec("r"), "").unwrap() else { panic!("no position") };
+    let progress = Progress::Position { from: Some(Token::Offset(begun)), to: Token::Offset(begun - 3_600_000) };
+    store.commit(Commit { lane: "".into(), progress, ..commit(vec![]) }).await.unwrap();
+    // Every minute but this one and the next has passed since then.
+    let minutes = begun / 60_000 % 60;
+    let others = (0..60).filter(|m| *m != minutes && *m != (minutes + 1) % 60).map(|m| m.to_string());
+    let hourly = format!("0 {} * * * *", others.collect::<Vec<_>>().join(","));
+    let mut changed = lane(scheduled(&hourly)).await;
+    assert_eq!(changed.pull(LIMIT).await.unwrap(), Pull::Empty { drained: true }, "it was no time of the schedule");
+    // Other spaces are no other schedule: what passed while the router was down still counts.
+    let Some(Token::Offset(changed)) = store.position(&spec("r"), "").unwrap() else { panic!("no position") };
+    let progress = Progress::Position { from: Some(Token::Offset(changed)), to: Token::Offset(begun - 3_600_000) };
+    store.commit(Commit { lane: "".into(), progress, ..commit(vec![]) }).await.unwrap();
+    let mut again = lane(scheduled(&hourly.replacen(' ', "  ", 1))).await;
+    assert!(matches!(again.pull(LIMIT).await.unwrap(), Pull::Batch(_)));
+}
+
+#[tokio::test]
+async fn generated_events_follow_a_changed_interval_from_the_change_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let every = |milliseconds, per_tick| {
+        let settings = GeneratorSettings { interval: Duration::from_millis(milliseconds), per_tick, ..generated(1000) };
+        GenerateSource::new(store.clone(), spec("r"), GeneratorSettings { count: None, ..settings })
+    };
+    let mut quick = lane(every(1, 20)).await;
+    let pulled = batch(&mut *quick).await;
+    settle(&store, &pulled, pulled.len()).await;
+    let pulled = pulled.len();
+    // Not as many intervals ahead as events were made before.
+    let mut slow = lane(every(1000, 1)).await;
+    let opened = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let next = batch(&mut *slow).await;
+    assert!(next.columns.timestamps[0] <= opened + 1000, "it is due within an interval of the change");
+    assert_eq!(next.columns.get(0).unwrap().id(), (pulled + 1).to_string());
+    settle(&store, &next, 1).await;
+    drop(slow);
+    let mut slower = lane(every(3_600_000, 1)).await;
+    assert_eq!(slower.pull(LIMIT).await.unwrap(), Pull::Empty { drained: false });
+}
+
 fn record(data: &str) -> NewRecord {
     NewRecord {
         key: "k".to_owned(),

@@ -10,7 +10,7 @@ use crate::http::handover;
 use crate::intake;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use esclusa_config::plan::Source;
 use std::sync::Arc;
@@ -48,6 +48,7 @@ async fn take(admin: &Arc<AdminServer>, name: &str, path: &str, request: Request
         _ => return missing(format!("there is no source {name:?} of kind http")),
     };
     let (parts, body) = request.into_parts();
+    refuse_encoded(&parts.headers)?;
     if reply {
         let mut held = admin.bodies.read(&parts.headers, body, max_body).await?;
         let data = std::mem::take(&mut held.data);
@@ -86,4 +87,14 @@ fn attributes(parts: &Parts, path: &str) -> Vec<(String, String)> {
     attributes.push(("query".to_owned(), parts.uri.query().unwrap_or_default().to_owned()));
     attributes.extend(handover::header_attributes(&parts.headers));
     attributes
+}
+
+/// Refuses a body that was sent compressed: nothing here decodes it, and the plugin would get other bytes than were meant.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
+    let identity = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(identity) {
+        return Ok(());
+    }
+    let why = "the body has a Content-Encoding: send it as it is, without the header";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
 }

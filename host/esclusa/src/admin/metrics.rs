@@ -5,6 +5,7 @@
 
 use super::AdminServer;
 use crate::http::api_error::ApiError;
+use crate::runtime::backlog::BacklogStatus;
 use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -67,6 +68,18 @@ const SHARDS: &[(&str, &str, &str, ShardsValue)] = &[
     }),
 ];
 
+/// The value of a metric of what waits; `None` if the source does not say.
+type OfBacklog = fn(&BacklogStatus) -> Option<f64>;
+
+/// Metrics of what waits in a route's source: name, meaning.
+const BACKLOG: &[(&str, &str, OfBacklog)] = &[
+    ("esclusa_backlog_events", "Events that wait in the source, those in flight included.", |b| Some(b.waiting as f64)),
+    ("esclusa_backlog_oldest_seconds", "Age of the oldest event that waits.", |b| {
+        b.oldest_millis.map(|age| age as f64 / 1e3).or((b.waiting == 0).then_some(0.0))
+    }),
+    ("esclusa_backlog_work_seconds", "How long this process alone would take for what waits.", |b| b.seconds),
+];
+
 /// The value of a metric of an output; the second argument is the time now, in milliseconds since the Unix epoch.
 type OfOutput = fn(&OutputReading, u64) -> f64;
 
@@ -83,6 +96,10 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
     ("esclusa_output_given_up_total", "counter", "Messages given up.", |o, _| o.given_up as f64),
     ("esclusa_output_sent_total", "counter", "Messages sent.", |o, _| o.sent as f64),
 ];
+
+/// Items that expired, by table: name and meaning.
+const EXPIRED: (&str, &str) =
+    ("esclusa_table_expired_items_total", "Items that the store deleted because they had expired.");
 
 /// Answers the metrics.
 pub(crate) async fn metrics(State(admin): State<Arc<AdminServer>>) -> Result<Response, ApiError> {
@@ -135,16 +152,36 @@ pub(crate) fn render(status: &Status) -> String {
             }
         }
     }
-    for (name, kind, about, value) in SHARDS {
-        head(&mut out, name, kind, about);
+    shards(&mut out, status);
+    for (name, about, value) in BACKLOG {
+        head(&mut out, name, "gauge", about);
         for route in &status.routes {
-            if let Some(value) = route.shards.as_ref().and_then(value) {
+            if let Some(value) = route.backlog.as_ref().and_then(value) {
                 line(&mut out, name, &[("route", &route.name)], value);
             }
         }
     }
+    tables(&mut out, status);
     outputs(&mut out, status);
     out
+}
+
+fn shards(out: &mut String, status: &Status) {
+    for (name, kind, about, value) in SHARDS {
+        head(out, name, kind, about);
+        for route in &status.routes {
+            if let Some(value) = route.shards.as_ref().and_then(value) {
+                line(out, name, &[("route", &route.name)], value);
+            }
+        }
+    }
+}
+
+fn tables(out: &mut String, status: &Status) {
+    head(out, EXPIRED.0, "counter", EXPIRED.1);
+    for (table, items) in &status.expired_items {
+        line(out, EXPIRED.0, &[("table", table)], *items as f64);
+    }
 }
 
 fn outputs(out: &mut String, status: &Status) {
@@ -159,12 +196,14 @@ fn outputs(out: &mut String, status: &Status) {
     }
 }
 
-fn head(out: &mut String, name: &str, kind: &str, about: &str) {
+/// Writes what stands before the samples of a metric.
+pub(super) fn head(out: &mut String, name: &str, kind: &str, about: &str) {
     // Writing to a String does not fail.
     let _ = writeln!(out, "# HELP {name} {about}\n# TYPE {name} {kind}");
 }
 
-fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
+/// Writes a sample.
+pub(super) fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
     let labels: Vec<String> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escape(text))).collect();
     let _ = writeln!(out, "{name}{{{}}} {value}", labels.join(","));
 }
@@ -180,12 +219,19 @@ mod tests {
 
     fn status() -> Status {
         let left_dead_letters = [("web".to_owned(), 4)].into();
-        Status { version: "1".into(), pid: 1, now: 0, routes: Vec::new(), left_dead_letters, reloads: Vec::new() }
+        let expired_items = [("sessions".to_owned(), 3)].into();
+        let (routes, reloads) = (Vec::new(), Vec::new());
+        Status { version: "1".into(), pid: 1, now: 0, routes, left_dead_letters, expired_items, reloads }
     }
 
     #[test]
     fn letters_of_a_route_that_is_gone_are_counted() {
         assert!(render(&status()).contains("\nesclusa_dead_letters{route=\"web\"} 4\n"));
+    }
+
+    #[test]
+    fn expired_items_are_counted_by_table() {
+        assert!(render(&status()).contains("\nesclusa_table_expired_items_total{table=\"sessions\"} 3\n"));
     }
 
     fn names(text: &str, start: &str) -> BTreeSet<String> {
@@ -196,8 +242,10 @@ mod tests {
     #[test]
     fn the_reference_page_lists_exactly_the_metrics_that_there_are() {
         let status = status();
+        let mut text = render(&status);
+        crate::admin::plugin_metrics::render(&mut text, &[]);
         let page = include_str!("../../../../docs/reference/metrics.md");
-        assert_eq!(names(page, "\n| `"), names(&render(&status), "# TYPE "));
+        assert_eq!(names(page, "\n| `"), names(&text, "# TYPE "));
     }
 
     #[test]

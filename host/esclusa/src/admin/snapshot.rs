@@ -3,6 +3,7 @@
 
 use super::health;
 use super::metrics;
+use super::plugin_metrics;
 use crate::http::api_error::ApiError;
 use crate::http::work_limits::blocking;
 use crate::runtime::Runtime;
@@ -59,6 +60,7 @@ impl Snapshot {
 fn take(runtime: &Runtime) -> RouterView {
     let status = runtime.status();
     let ready = health::readiness(runtime.store().unwritable(), &status.routes);
-    let metrics = metrics::render(&status).into();
-    RouterView { status, ready, metrics }
+    let mut metrics = metrics::render(&status);
+    plugin_metrics::render(&mut metrics, &runtime.plugin_metrics());
+    RouterView { status, ready, metrics: metrics.into() }
 }

@@ -45,7 +45,9 @@ pub(crate) fn header_attributes(headers: &HeaderMap) -> impl Iterator<Item = (St
 
 /// True if the content type says that each line is an event; else the whole body is one event.
 pub(crate) fn lines(headers: &HeaderMap) -> bool {
-    matches!(media_type(headers).as_str(), "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines")
+    let kind = media_type(headers);
+    let kind = kind.strip_prefix("application/").or_else(|| kind.strip_prefix("text/")).unwrap_or_default();
+    matches!(kind.strip_prefix("x-").unwrap_or(kind), "ndjson" | "jsonl" | "jsonlines" | "json-lines" | "ldjson")
 }
 
 /// The partition key of a request's events. It is bounded because each event has a copy of it.

@@ -8,7 +8,7 @@ use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::{show_duration, show_size};
 use esclusa_flow::item::number;
-use esclusa_flow::reads::QueryResult;
+use esclusa_flow::reads::{self, QueryResult};
 use esclusa_flow::settings::Limits;
 use esclusa_flow::{bounds, filter, verdict};
 use esclusa_sandbox::{MAX_FILE, SandboxConfig, caps};
@@ -88,6 +88,10 @@ fn effects() -> Vec<Row> {
         ),
         ("comparisons of a query", bounds::COMPARISONS.to_string(), "the read answers `invalid`"),
         ("bytes that a query finds", size(QueryResult::MOST), "the read answers `invalid`"),
+        ("keys of a read of many items", reads::KEYS.to_string(), "the read answers `invalid`"),
+        ("items of a page of a scan, objects of a page of a list", reads::PAGE.to_string(), "the next page has them"),
+        ("bytes of a page of a scan", size(reads::PAGE_BYTES), "about: the item that passes it is the last one"),
+        ("bytes that a read of an object gives", size(reads::READ_BYTES), "the read answers `invalid`: read a part"),
         ("digits of a number", number::MAX_DIGITS.to_string(), "`effect.refused`"),
         ("bytes of a partition key", esclusa_embedded::PARTITION_LIMIT.to_string(), "`effect.refused`"),
         ("bytes of a sort key", esclusa_embedded::SORT_LIMIT.to_string(), "`effect.refused`"),

@@ -10,7 +10,10 @@ use esclusa_flow::effect::Action;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::item::Item;
-use esclusa_flow::reads::{ReadError, Reads, Selection};
+use esclusa_flow::reads::{
+    ItemPage, ObjectBytes, ObjectList, ObjectPage, ObjectRead, ReadError, Reads, Selection, TableScan,
+};
+use esclusa_flow::settings::KeySchema;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -159,15 +162,41 @@ struct RedirectedReads {
     tables: BTreeMap<String, String>,
 }
 
+impl RedirectedReads {
+    fn name<'a>(&'a self, table: &'a str) -> &'a str {
+        self.tables.get(table).map_or(table, String::as_str)
+    }
+}
+
 impl Reads for RedirectedReads {
+    fn key_of<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<KeySchema, ReadError>> {
+        self.inner.key_of(self.name(table))
+    }
+
     fn get<'a>(&'a self, table: &'a str, key: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
-        self.inner.get(self.tables.get(table).map_or(table, String::as_str), key)
+        self.inner.get(self.name(table), key)
+    }
+
+    fn get_many<'a>(&'a self, table: &'a str, keys: &'a [Item]) -> BoxFuture<'a, Result<Vec<Option<Item>>, ReadError>> {
+        self.inner.get_many(self.name(table), keys)
     }
 
     fn query<'a>(&'a self, selection: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
-        let Some(table) = self.tables.get(&selection.table) else { return self.inner.query(selection) };
-        let selection = Selection { table: table.clone(), ..selection.clone() };
+        let selection = Selection { table: self.name(&selection.table).to_owned(), ..selection.clone() };
         Box::pin(async move { self.inner.query(&selection).await })
+    }
+
+    fn scan<'a>(&'a self, scan: &'a TableScan) -> BoxFuture<'a, Result<ItemPage, ReadError>> {
+        let scan = TableScan { table: self.name(&scan.table).to_owned(), ..scan.clone() };
+        Box::pin(async move { self.inner.scan(&scan).await })
+    }
+
+    fn object<'a>(&'a self, read: &'a ObjectRead) -> BoxFuture<'a, Result<Option<ObjectBytes>, ReadError>> {
+        self.inner.object(read)
+    }
+
+    fn objects<'a>(&'a self, list: &'a ObjectList) -> BoxFuture<'a, Result<ObjectPage, ReadError>> {
+        self.inner.objects(list)
     }
 }
 

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// A source or an output that failed within this time counts as failing. Both are retried more often than that.
 const FRESH_MILLIS: u64 = 30_000;
 
+/// The code of a fault of the source's shards. It lasts until a look at them succeeds.
+pub(super) const SHARDS: &str = "source.shards";
+
 /// Whether a route does its work.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Health {
@@ -39,7 +42,8 @@ impl Health {
         // Only errors of the source count: one that an event causes says nothing of the next event.
         if let Some(error) = last_error
             && error.code.starts_with("source.")
-            && now.saturating_sub(error.at.millis()) < FRESH_MILLIS
+            // A fault of the shards is cleared by the next look at them that succeeds, however long that takes.
+            && (error.code == SHARDS || now.saturating_sub(error.at.millis()) < FRESH_MILLIS)
         {
             return unwell(&error.code, Some(error.message.clone()));
         }
@@ -82,6 +86,7 @@ mod tests {
         assert_eq!(code("running", Some("rejected"), 0), "ok");
         assert_eq!(code("running", Some("source.open"), 0), "source.open");
         assert_eq!(code("running", Some("source.open"), FRESH_MILLIS), "ok");
+        assert_eq!(code("running", Some("source.shards"), FRESH_MILLIS), "source.shards", "until it is over");
         for state in ["paused", "halted", "draining", "stopped"] {
             assert_eq!(code(state, Some("source.open"), 0), state);
         }

@@ -1,12 +1,14 @@
 //! The status of the router, for `esclusa status`, the API and the page.
 
-use super::health::Health;
+use super::backlog::BacklogStatus;
+use super::health::{Health, SHARDS};
 use super::output_status::{OutputStatus, outputs_at_work};
 use super::{RunningRoute, Runtime};
 use crate::dead_letters;
 use esclusa_config::plan;
 use esclusa_flow::lag::Lag;
-use esclusa_pipeline::meter::{Reading, epoch_millis};
+use esclusa_flow::timestamp::Timestamp;
+use esclusa_pipeline::meter::{LastError, Reading, epoch_millis};
 use esclusa_pipeline::route::{Mode, Route};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,6 +26,9 @@ pub(crate) struct Status {
     pub routes: Vec<RouteStatus>,
     /// Events in the embedded dead letters of routes that are not in routes.toml any more, by route.
     pub left_dead_letters: BTreeMap<String, u64>,
+    /// Items that the store has deleted since its start because they had expired, by embedded table with `ttl`.
+    #[serde(default)]
+    pub expired_items: BTreeMap<String, u64>,
     /// The last reloads, newest first.
     pub reloads: Vec<ReloadStatus>,
 }
@@ -54,6 +59,9 @@ pub(crate) struct RouteStatus {
     pub dead_letters: u64,
     /// The tables, object stores and outputs that it writes.
     pub outputs: Vec<OutputStatus>,
+    /// What waits in its source; `None` if the source does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<BacklogStatus>,
     /// The shards of its source; `None` if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<ShardsStatus>,
@@ -72,6 +80,9 @@ pub(crate) struct ShardsStatus {
     pub oldest_unfinished: Option<u64>,
     /// How often records were, or may have been, trimmed before they were read.
     pub gaps: u64,
+    /// What keeps shards from being read at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<LastError>,
 }
 
 impl ShardsStatus {
@@ -83,6 +94,11 @@ impl ShardsStatus {
             behind_millis: lanes.values().filter_map(|lane| lane.behind_millis).max(),
             oldest_unfinished: lanes.values().filter_map(|lane| lane.oldest_unfinished).min(),
             gaps: lag.gaps(),
+            fault: lag.fault().map(|fault| LastError {
+                at: Timestamp::from_millis(fault.at),
+                code: SHARDS.to_owned(),
+                message: fault.message,
+            }),
         }
     }
 }
@@ -144,6 +160,7 @@ impl Runtime {
             now: epoch_millis(),
             routes: routes.collect(),
             left_dead_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
+            expired_items: self.store.expired_counts(),
             reloads: self.reloads.lock().clone(),
         }
     }
@@ -170,15 +187,20 @@ impl Runtime {
             in_flight_bytes: route.budget.used() as u64,
             dead_letters: self.store.dead_count(&route.spec.name),
             outputs: outputs_at_work(route, plan),
+            backlog: self.backlog(plan, &route.spec, &running.handled),
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
+        let shards = status.shards.as_ref().and_then(|shards| shards.fault.as_ref());
         status.health = Health::at(
             epoch_millis(),
             &status.state,
             status.reason.as_deref(),
-            status.reading.last_error.as_ref(),
+            shards.or(status.reading.last_error.as_ref()),
             &status.outputs,
         );
+        if let Some(fault) = shards {
+            status.reading.last_error = Some(fault.clone());
+        }
         status
     }
 

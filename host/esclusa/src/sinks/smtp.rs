@@ -1,5 +1,5 @@
 //! Sends a mail through an SMTP server for each message. The message's data is the text; its attributes `to`
-//! (addresses separated by commas) and `subject` replace those of the configuration.
+//! (a list of addresses, RFC 5322) and `subject` replace those of the configuration.
 //!
 //! If the answer of the server is lost, the mail is sent again with the same Message-ID, so that mail programs can
 //! recognise duplicates.
@@ -8,8 +8,8 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{SendError, Sink};
 use esclusa_flow::fault::Fault;
-use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
+use lettre::message::{Mailbox, Mailboxes};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use std::sync::OnceLock;
 
@@ -71,7 +71,7 @@ impl SmtpSink {
             .message_id(Some(format!("<{}@esclusa>", message.id)))
             .header(ContentType::TEXT_PLAIN);
         let mut receivers = match attribute("to") {
-            Some(to) => to.split(',').map(address).collect::<Result<Vec<_>, _>>()?,
+            Some(to) => addresses(to)?,
             None => self.to.iter().map(|to| address(to)).collect::<Result<Vec<_>, _>>()?,
         };
         if receivers.is_empty() {
@@ -86,6 +86,13 @@ impl SmtpSink {
         let text = String::from_utf8(message.send.data.clone()).map_err(|_| "a mail is text in UTF-8".to_owned())?;
         builder.body(text).map_err(|error| error.to_string())
     }
+}
+
+/// The addresses of a list as RFC 5322 has it: a comma within quotes belongs to a name.
+fn addresses(list: &str) -> Result<Vec<Mailbox>, String> {
+    let parsed = list.trim_matches([' ', '\t', '\r', '\n', ',']).parse::<Mailboxes>();
+    let why = |error| format!("{list:?} is not a list of addresses: {error}; a name with a comma stands in quotes");
+    parsed.map(|found| found.into_iter().collect()).map_err(why)
 }
 
 impl Sink for SmtpSink {
@@ -144,5 +151,27 @@ mod tests {
         assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
         assert!(smtp(&[]).compose(&message(&[])).unwrap_err().contains("no receiver"));
         assert!(smtp(&[]).compose(&message(&[("to", "not an address")])).unwrap_err().contains("not an address"));
+    }
+
+    #[test]
+    fn a_comma_within_a_name_separates_nothing() {
+        for (list, receivers) in [
+            (r#""Doe, Jane" <jane@example.com>"#, &["jane@example.com"][..]),
+            (
+                r#" "Doe, Jane" <jane@example.com> , Bob <bob@example.com>,c@example.com, "#,
+                &["jane@example.com", "bob@example.com", "c@example.com"],
+            ),
+            (r#""a\"b, <x@y>" <d@example.com>"#, &["d@example.com"]),
+            ("Müller <m@example.com>", &["m@example.com"]),
+        ] {
+            let mail = smtp(&[]).compose(&message(&[("to", list)])).unwrap();
+            let to: Vec<String> = mail.envelope().to().iter().map(ToString::to_string).collect();
+            assert_eq!(to, receivers, "{list}");
+        }
+        for wrong in ["Doe, Jane <jane@example.com>", "a@example.com, nobody", "a@example.com b@example.com"] {
+            let error = smtp(&[]).compose(&message(&[("to", wrong)])).unwrap_err();
+            assert!(error.contains("is not a list of addresses"), "{error}");
+        }
+        assert!(smtp(&[]).compose(&message(&[("to", " , ")])).unwrap_err().contains("no receiver"));
     }
 }

@@ -161,7 +161,7 @@ fn resources(
         )),
         Objects::Directory { .. } => None,
     };
-    (spec.grants.tables.iter().filter_map(table).collect(), spec.grants.objects.iter().filter_map(store).collect())
+    (spec.grants.tables.iter().filter_map(table).collect(), spec.grants.stores().filter_map(store).collect())
 }
 
 /// The smallest IAM policy that a plan needs; `None` if it does not use AWS.
@@ -192,6 +192,11 @@ fn uses(plan: &Plan) -> Vec<iam::Use> {
                 uses.push(iam::Use::ObjectsWrite { bucket: bucket.clone(), prefix: prefix.clone() });
             }
         }
+        for store in route.grants.read_objects.iter().filter_map(|name| plan.objects.get(name)) {
+            if let Objects::S3 { bucket, prefix, .. } = store {
+                uses.push(iam::Use::ObjectsRead { bucket: bucket.clone(), prefix: prefix.clone() });
+            }
+        }
         let outputs = route.grants.outputs.iter().chain(&route.on_failure);
         uses.extend(outputs.filter_map(|name| output_use(plan.outputs.get(name)?)));
     }
@@ -205,7 +210,12 @@ fn output_use(output: &Output) -> Option<iam::Use> {
         Output::Sns { receiver: SnsReceiver::Topic(arn), .. } => iam::Use::SnsPublish { topic: arn.clone() },
         Output::Sns { .. } => iam::Use::Sms,
         Output::Ses { from, .. } => iam::Use::SesSend { from: from.clone() },
-        Output::S3 { bucket, prefix, .. } => iam::Use::ObjectsWrite { bucket: bucket.clone(), prefix: prefix.clone() },
+        Output::S3 { bucket, prefix, .. } => {
+            // The sink puts a slash behind it.
+            let prefix = prefix.trim_matches('/');
+            let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+            iam::Use::ObjectsWrite { bucket: bucket.clone(), prefix }
+        }
         _ => return None,
     })
 }

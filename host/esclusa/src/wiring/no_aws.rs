@@ -33,6 +33,14 @@ pub(crate) struct LateProgressStore(());
 impl SqsQueues {
     /// Does nothing: there are no queues.
     pub(crate) fn set_routes(&self, _: QueueReaders) {}
+
+    /// Does nothing, either.
+    pub(crate) async fn measure(&self) {}
+
+    /// Always `None`.
+    pub(crate) fn waiting(&self, _: &str) -> Option<u64> {
+        None
+    }
 }
 
 impl LateProgressStore {

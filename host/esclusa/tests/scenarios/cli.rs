@@ -334,7 +334,7 @@ fn what_is_known_without_a_configuration_is_told() {
     let plugin = super::router::plugins().join("etl.wasm").display().to_string();
     let plugin: Value = serde_json::from_str(&router.ok(&["plugin", "inspect", &plugin, "--json"])).unwrap();
     assert_eq!(plugin["name"], "etl");
-    assert!(plugin["exports"].as_array().unwrap().iter().any(|name| name == "esclusa:router/handler@0.1.0"));
+    assert!(plugin["exports"].as_array().unwrap().iter().any(|name| name == "esclusa:router/handler@0.2.0"));
     fails(&router.run(&["plugin", "inspect", "routes.toml"]), 1, "found text");
 }
 

@@ -12,7 +12,7 @@ pub struct KeySchema {
     pub sort: Option<String>,
 }
 
-/// Keys and indexes of a table.
+/// Keys and indexes of a table, and what it does by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSchema {
     /// Key of the items.
@@ -21,6 +21,8 @@ pub struct TableSchema {
     pub indexes: BTreeMap<String, KeySchema>,
     /// Keep a change feed.
     pub changes: bool,
+    /// The attribute with the time at which an item expires, in seconds since the Unix epoch; `None`: items do not expire.
+    pub ttl: Option<String>,
 }
 
 impl KeySchema {

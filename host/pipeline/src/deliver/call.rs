@@ -6,10 +6,13 @@ use esclusa_flow::call_output::{CallError, CallFailure, CallOutput};
 use esclusa_flow::delivery::Delivery;
 use esclusa_flow::event::Columns;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::grants::GrantedReads;
+use esclusa_flow::granted_reads::GrantedReads;
 use esclusa_flow::index::{CallIndex, EventIndex};
 use esclusa_flow::item::Item;
-use esclusa_flow::reads::{ReadError, Reads, Selection};
+use esclusa_flow::reads::{
+    ItemPage, ObjectBytes, ObjectList, ObjectPage, ObjectRead, ReadError, Reads, Selection, TableScan,
+};
+use esclusa_flow::settings::KeySchema;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -151,14 +154,39 @@ impl BatchInWork<'_> {
 /// Reads of a call that is made ahead of its turn: they notify that the plugin asked, and never answer.
 struct EarlyReads(Notify);
 
-impl Reads for EarlyReads {
-    fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
+impl EarlyReads {
+    fn asked<'a, T: Send + 'a>(&'a self) -> BoxFuture<'a, Result<T, ReadError>> {
         self.0.notify_one();
         Box::pin(std::future::pending())
     }
+}
+
+impl Reads for EarlyReads {
+    fn key_of<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<KeySchema, ReadError>> {
+        self.asked()
+    }
+
+    fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
+        self.asked()
+    }
+
+    fn get_many<'a>(&'a self, _: &'a str, _: &'a [Item]) -> BoxFuture<'a, Result<Vec<Option<Item>>, ReadError>> {
+        self.asked()
+    }
 
     fn query<'a>(&'a self, _: &'a Selection) -> BoxFuture<'a, Result<Vec<Item>, ReadError>> {
-        self.0.notify_one();
-        Box::pin(std::future::pending())
+        self.asked()
+    }
+
+    fn scan<'a>(&'a self, _: &'a TableScan) -> BoxFuture<'a, Result<ItemPage, ReadError>> {
+        self.asked()
+    }
+
+    fn object<'a>(&'a self, _: &'a ObjectRead) -> BoxFuture<'a, Result<Option<ObjectBytes>, ReadError>> {
+        self.asked()
+    }
+
+    fn objects<'a>(&'a self, _: &'a ObjectList) -> BoxFuture<'a, Result<ObjectPage, ReadError>> {
+        self.asked()
     }
 }

@@ -63,6 +63,7 @@ impl Options {
             grants: Grants {
                 tables: BTreeSet::from(["table".to_owned()]),
                 objects: BTreeSet::new(),
+                read_objects: BTreeSet::new(),
                 outputs: BTreeSet::from(["table".to_owned(), "mail".to_owned()]),
             },
             batch_size: self.batch_size,

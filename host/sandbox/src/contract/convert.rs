@@ -1,11 +1,11 @@
 //! Converts between the contract's types and those of the core. Everything is moved, nothing cloned.
 
-use super::{effects, handler, items, tables};
+use super::{effects, handler, items, objects, tables};
 use esclusa_flow::call_output::{CallOutput, Disposition, EventOutcome, Reply};
 use esclusa_flow::effect::{self, Action, AttributeChange, Effect};
 use esclusa_flow::index::CallIndex;
 use esclusa_flow::item::{Comparison, Condition, Guard, Item, Otherwise, Value};
-use esclusa_flow::reads::{ReadError, Selection};
+use esclusa_flow::reads::{ItemPage, ObjectBytes, ObjectPage, ReadError, Selection};
 
 fn each<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
     list.into_iter().map(B::from).collect()
@@ -153,7 +153,7 @@ impl From<handler::Reply> for Reply {
             event: CallIndex(reply.event),
             status: reply.status,
             content_type: reply.content_type,
-            headers: Vec::new(),
+            headers: reply.headers,
             body: reply.body,
         }
     }
@@ -185,5 +185,34 @@ impl From<ReadError> for tables::Error {
             ReadError::Invalid(why) => tables::Error::Invalid(why),
             ReadError::Unavailable(why) => tables::Error::Unavailable(why),
         }
+    }
+}
+
+impl From<ItemPage> for tables::Page {
+    fn from(page: ItemPage) -> Self {
+        tables::Page { items: page.items.into_iter().map(attributes).collect(), next: page.next }
+    }
+}
+
+impl From<ReadError> for objects::Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotGranted(store) => objects::Error::NotGranted(store),
+            ReadError::Invalid(why) => objects::Error::Invalid(why),
+            ReadError::Unavailable(why) => objects::Error::Unavailable(why),
+        }
+    }
+}
+
+impl From<ObjectBytes> for objects::Object {
+    fn from(object: ObjectBytes) -> Self {
+        objects::Object { size: object.size, bytes: object.bytes }
+    }
+}
+
+impl From<ObjectPage> for objects::Page {
+    fn from(page: ObjectPage) -> Self {
+        let entries = page.entries.into_iter().map(|(path, size)| objects::Entry { path, size }).collect();
+        objects::Page { entries, next: page.next }
     }
 }

@@ -131,7 +131,7 @@ impl<'m, F: FnMut(usize) -> Result<()>> AbiReader<'m, F> {
         Ok(CallOutput {
             effects: self.list(record, 0, 52, Self::effect)?,
             outcomes: self.list(record, 8, 16, Self::outcome)?,
-            replies: self.list(record, 16, 24, Self::reply)?,
+            replies: self.list(record, 16, 32, Self::reply)?,
         })
     }
 
@@ -173,8 +173,7 @@ impl<'m, F: FnMut(usize) -> Result<()>> AbiReader<'m, F> {
                 output: self.text(payload, 0)?,
                 key: self.option(payload, 8, |this, record| this.text(record, 0))?,
                 data: self.bytes(payload, 20)?,
-                attributes: self
-                    .list(payload, 28, 16, |this, record| Ok((this.text(record, 0)?, this.text(record, 8)?)))?,
+                attributes: self.pairs(payload, 28)?,
             }),
             other => return unexpected(other),
         })
@@ -252,13 +251,14 @@ impl<'m, F: FnMut(usize) -> Result<()>> AbiReader<'m, F> {
         })
     }
 
+    /// `reply`: 32 bytes.
     fn reply(&mut self, record: &[u8]) -> Result<Reply> {
         Ok(Reply {
             event: CallIndex(word(record, 0)? as u32),
             status: u16::from_le_bytes([tag(record, 4)?, tag(record, 5)?]),
             content_type: self.text(record, 8)?,
-            headers: Vec::new(),
-            body: self.bytes(record, 16)?,
+            headers: self.pairs(record, 16)?,
+            body: self.bytes(record, 24)?,
         })
     }
 
@@ -298,6 +298,11 @@ impl<'m, F: FnMut(usize) -> Result<()>> AbiReader<'m, F> {
             list.push(element(self, record)?);
         }
         Ok(list)
+    }
+
+    /// A list of pairs of texts.
+    fn pairs(&mut self, record: &[u8], at: usize) -> Result<Vec<(String, String)>> {
+        self.list(record, at, 16, |this, record| Ok((this.text(record, 0)?, this.text(record, 8)?)))
     }
 
     fn texts(&mut self, record: &[u8], at: usize) -> Result<Vec<String>> {

@@ -76,7 +76,7 @@ async fn a_hostile_allocator_is_a_trap_or_harms_only_itself() {
 
 #[tokio::test]
 async fn an_allocator_that_calls_the_host_is_a_trap() {
-    let module = r#"(import "esclusa:router/tables@0.1.0" "get" (func $get (param i32 i32 i32 i32 i32)))"#.to_owned();
+    let module = r#"(import "esclusa:router/tables@0.2.0" "get" (func $get (param i32 i32 i32 i32 i32)))"#.to_owned();
     let get = "(call $get (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 4096)) (i32.const 65536)";
     let core = Core { module, realloc: get.to_owned(), ..Core::default() };
     let loaded = load(&sandbox(), core.build()).await.unwrap();
@@ -144,7 +144,7 @@ async fn every_discriminant_of_an_effect_is_checked() {
 }
 
 /// Import of `tables.get`, and a call of it with address and length of the table's name and of the key.
-const GET: &str = r#"(import "esclusa:router/tables@0.1.0" "get" (func $get (param i32 i32 i32 i32 i32)))"#;
+const GET: &str = r#"(import "esclusa:router/tables@0.2.0" "get" (func $get (param i32 i32 i32 i32 i32)))"#;
 
 fn get(name: (i64, i64), key: (i64, i64)) -> String {
     let [name, key] = [name, key].map(|(at, length)| format!("(i32.const {at}) (i32.const {length})"));
@@ -174,6 +174,8 @@ async fn arguments_that_break_the_abi_are_traps() {
 struct Found;
 
 impl Reads for Found {
+    esclusa_testkit::no_other_reads!();
+
     fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
         let item = [("name".to_owned(), Value::Text("value".repeat(100)))].into_iter().collect();
         Box::pin(async { Ok(Some(item)) })

@@ -80,10 +80,10 @@ impl Core {
             {memory}
             (global $bump (mut i32) (i32.const 65536))
             (func $realloc (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
-            (func (export "esclusa:router/lifecycle@0.1.0#describe") (result i32) {describe})
-            (func (export "esclusa:router/lifecycle@0.1.0#init") (param i32 i32) (result i32) {init})
-            (func (export "esclusa:router/handler@0.1.0#handle") (param i32) (result i32) {handle})
-            (func (export "cabi_post_esclusa:router/handler@0.1.0#handle") (param i32) {post}))"#
+            (func (export "esclusa:router/lifecycle@0.2.0#describe") (result i32) {describe})
+            (func (export "esclusa:router/lifecycle@0.2.0#init") (param i32 i32) (result i32) {init})
+            (func (export "esclusa:router/handler@0.2.0#handle") (param i32) (result i32) {handle})
+            (func (export "cabi_post_esclusa:router/handler@0.2.0#handle") (param i32) {post}))"#
         )
     }
 
@@ -103,7 +103,7 @@ impl Core {
             resolve.push_str("inline.wit", package).expect("a package");
         }
         let world =
-            format!("package test:guest; world guest {{ include esclusa:router/plugin@0.1.0; {} }}", self.world);
+            format!("package test:guest; world guest {{ include esclusa:router/plugin@0.2.0; {} }}", self.world);
         let package = resolve.push_str("guest.wit", &world).expect("a world");
         let world = resolve.select_world(&[package], Some("guest")).expect("the world");
         embed_component_metadata(module, &resolve, world, self.encoding).expect("metadata");

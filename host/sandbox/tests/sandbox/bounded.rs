@@ -117,6 +117,8 @@ impl Where {
 }
 
 impl Reads for Where {
+    esclusa_testkit::no_other_reads!();
+
     fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
         self.note();
         Box::pin(async { Ok(None) })

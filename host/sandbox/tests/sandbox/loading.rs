@@ -135,35 +135,53 @@ fn of(wit: &str, core: &str) -> Vec<u8> {
 #[tokio::test]
 async fn a_component_of_another_world_is_told_what_is_missing() {
     let other = of("package acme:other@1.0.0; world w { export run: func(); }", r#"(module (func (export "run")))"#);
-    refused(other, &["does not export esclusa:router/lifecycle@0.1.0, esclusa:router/handler@0.1.0", "it exports run"])
+    refused(other, &["does not export esclusa:router/lifecycle@0.2.0, esclusa:router/handler@0.2.0", "it exports run"])
         .await;
     let half = of(
-        "package esclusa:router@0.1.0; interface lifecycle { init: func(); } world w { export lifecycle; }",
-        r#"(module (func (export "esclusa:router/lifecycle@0.1.0#init")))"#,
+        "package esclusa:router@0.2.0; interface lifecycle { init: func(); } world w { export lifecycle; }",
+        r#"(module (func (export "esclusa:router/lifecycle@0.2.0#init")))"#,
     );
-    refused(half, &["does not export esclusa:router/handler@0.1.0;"]).await;
+    refused(half, &["does not export esclusa:router/handler@0.2.0;"]).await;
+}
+
+#[tokio::test]
+async fn a_component_of_another_version_of_the_contract_is_told_to_be_built_again() {
+    for (wit, core) in [
+        (
+            "package esclusa:router@0.1.0; interface lifecycle { init: func(); } world w { export lifecycle; }",
+            r#"(module (func (export "esclusa:router/lifecycle@0.1.0#init")))"#,
+        ),
+        (
+            "package esclusa:router@0.3.0-rc.1; interface tables { get: func(); } world w { import tables; }",
+            r#"(module (import "esclusa:router/tables@0.3.0-rc.1" "get" (func)))"#,
+        ),
+    ] {
+        let version = wit.split(['@', ';']).nth(1).unwrap();
+        let expected = format!("was built for version {version} of the contract esclusa:router");
+        refused(of(wit, core), &[&expected, "this router speaks 0.2.0; build it again"]).await;
+    }
 }
 
 #[tokio::test]
 async fn an_export_of_another_type_is_told_what_it_should_be() {
-    let wit = "package esclusa:router@0.1.0;
+    let wit = "package esclusa:router@0.2.0;
         interface lifecycle { init: func(config: u32); }
         interface handler { handle: func(); }
         world w { export lifecycle; export handler; }";
     let core = r#"(module
-        (func (export "esclusa:router/lifecycle@0.1.0#init") (param i32))
-        (func (export "esclusa:router/handler@0.1.0#handle")))"#;
-    refused(of(wit, core), &["lifecycle@0.1.0#describe", "func() -> info", "it is missing"]).await;
+        (func (export "esclusa:router/lifecycle@0.2.0#init") (param i32))
+        (func (export "esclusa:router/handler@0.2.0#handle")))"#;
+    refused(of(wit, core), &["lifecycle@0.2.0#describe", "func() -> info", "it is missing"]).await;
     let wit = wit.replace("interface lifecycle {", "interface lifecycle { record info { name: string, version: string, description: string, config-schema: option<string> } describe: func() -> info;");
     let core = core.replace(
         "(module",
         r#"(module (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-        (func (export "esclusa:router/lifecycle@0.1.0#describe") (result i32) unreachable)"#,
+        (func (export "esclusa:router/lifecycle@0.2.0#describe") (result i32) unreachable)"#,
     );
     refused(
         of(&wit, &core),
-        &["lifecycle@0.1.0#init", "func(config: string) -> result<_, string>", "expected `string` found `u32`"],
+        &["lifecycle@0.2.0#init", "func(config: string) -> result<_, string>", "expected `string` found `u32`"],
     )
     .await;
 }

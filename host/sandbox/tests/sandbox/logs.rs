@@ -96,6 +96,24 @@ async fn a_plugin_logs_with_levels_through_wasi_logging() {
 }
 
 #[tokio::test]
+async fn a_plugin_logs_with_levels_through_the_contract() {
+    for (level, expected) in ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"].into_iter().enumerate() {
+        let core = Core {
+            module: r#"(import "esclusa:router/log@0.2.0" "write" (func $log (param i32 i32 i32)))
+                (data (i32.const 2064) "two\0alines")"#
+                .to_owned(),
+            ..Core::handling(&format!(
+                "(call $log (i32.const {level}) (i32.const 2064) (i32.const 9)) (i32.const 1024)"
+            ))
+        };
+        let plugin = configured(&sandbox(), core.build()).await;
+        let lines = logged(&plugin).await;
+        let line = |text: &str| format!(r#"{expected} message={text} route="test" stream="log""#);
+        assert_eq!(lines, [line("two"), line("lines")]);
+    }
+}
+
+#[tokio::test]
 async fn what_a_plugin_says_of_its_configuration_is_logged_once() {
     let core = Core {
         packages: vec![

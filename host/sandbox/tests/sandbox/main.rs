@@ -7,7 +7,9 @@ use esclusa_testkit::allocations::Counting;
 static ALLOCATOR: Counting = Counting;
 
 mod abi;
+mod asks;
 mod bare;
+
 mod bombs;
 mod bounded;
 mod cache;

@@ -51,10 +51,20 @@ pub(crate) fn order(order: &str) -> String {
     format!("{{\"do\": \"{order}\"}}")
 }
 
-/// The hostile plugin, which is built before the tests.
+/// The hostile plugin.
 pub(crate) fn hostile() -> Vec<u8> {
+    guest("hostile.wasm")
+}
+
+/// The plugin that asks what its events say.
+pub(crate) fn probe() -> Vec<u8> {
+    guest("probe.wasm")
+}
+
+/// A guest, which is built before the tests.
+fn guest(file: &str) -> Vec<u8> {
     let built = std::env::var_os("ESCLUSA_GUESTS").map_or_else(|| PathBuf::from("../../target/guests"), PathBuf::from);
-    let path = built.join("hostile.wasm");
+    let path = built.join(file);
     std::fs::read(&path).unwrap_or_else(|error| {
         panic!("{}: {error}; build the guests first (make test does), or set ESCLUSA_GUESTS", path.display())
     })
@@ -129,6 +139,8 @@ pub(crate) fn sent(output: &CallOutput) -> Vec<String> {
 pub(crate) struct NoReads;
 
 impl Reads for NoReads {
+    esclusa_testkit::no_other_reads!();
+
     fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
         Box::pin(async { Ok(None) })
     }

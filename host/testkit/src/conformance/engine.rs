@@ -5,7 +5,7 @@ use super::building::{
     EngineUnderTest, INDEX, TABLE, commit, condition, delete, get, item, key, number, put, query, sks, text, update,
     with_n,
 };
-use super::{behaviours, guards, progress};
+use super::{behaviours, guards, pages, progress};
 use esclusa_flow::effect::AttributeChange;
 use esclusa_flow::item::Comparison;
 use esclusa_flow::reads::{ReadError, Selection};
@@ -22,6 +22,13 @@ pub async fn engine(make: impl Fn() -> EngineUnderTest) {
         tables::a_query_finds_in_the_order_of_the_sort_key,
         tables::an_index_follows_the_items,
         tables::a_question_that_makes_no_sense_is_invalid,
+        pages::a_table_says_its_key_attributes,
+        pages::many_items_come_in_the_order_of_their_keys,
+        pages::many_items_that_are_too_large_together_are_invalid,
+        pages::a_scan_gives_every_item_once,
+        pages::a_page_ends_after_about_a_mebibyte,
+        pages::a_scan_goes_on_where_its_token_says,
+        pages::a_token_that_no_page_gave_is_invalid,
         guards::a_guard_that_says_rerun_undoes_the_whole_commit,
         guards::a_guard_that_says_skip_leaves_out_its_action_only,
         guards::concurrent_guarded_writes_lose_none,

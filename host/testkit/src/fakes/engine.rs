@@ -125,6 +125,8 @@ impl WorldState {
 struct FakeReads(Arc<World>);
 
 impl Reads for FakeReads {
+    crate::no_other_reads!();
+
     fn get<'a>(&'a self, _: &'a str, _: &'a Item) -> BoxFuture<'a, Result<Option<Item>, ReadError>> {
         let count = self.0.state().effects.len();
         Box::pin(std::future::ready(Ok(Some(Item(vec![("count".to_owned(), Value::Text(count.to_string()))])))))

@@ -13,7 +13,7 @@ use lowering::Storage;
 
 /// The answer of a call with everything to which it points. The result comes first: its address is the answer's.
 #[repr(C)]
-pub struct Returned {
+pub(crate) struct Returned {
     result: LoweredResult,
     // Dropped in this order: the lists, the effects that they point to, the batch that the effects borrow from.
     _storage: Storage,
@@ -24,7 +24,7 @@ pub struct Returned {
 
 impl Returned {
     /// Handles a batch and lowers the output or the failure.
-    pub fn call<P: Plugin>(plugin: &'static P, batch: Box<Batch>) -> *const u8 {
+    pub(crate) fn call<P: Plugin>(plugin: &'static P, batch: Box<Batch>) -> *const u8 {
         let batch = Box::into_raw(batch);
         // SAFETY: the batch is dropped with `Returned`, after the effects that borrow from it.
         let borrowed: &'static Batch = unsafe { &*batch };
@@ -36,7 +36,7 @@ impl Returned {
     }
 
     /// A failed call.
-    pub fn failure(failure: Failure) -> *const u8 {
+    pub(crate) fn failure(failure: Failure) -> *const u8 {
         Self::leak(Effects::default(), Some(failure), std::ptr::null_mut())
     }
 

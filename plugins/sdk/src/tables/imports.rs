@@ -1,6 +1,6 @@
 //! Reads of tables by the router, through the generated imports.
 
-use super::{Selection, TableError};
+use super::{KeyAttributes, Page, Selection, TableError};
 use crate::condition::{Comparison, Condition};
 use crate::guest::bindings::esclusa::router::{items, tables as imported};
 use crate::item::{Item, Value};
@@ -10,6 +10,25 @@ use std::borrow::Cow;
 pub(super) fn get(table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, TableError> {
     let found = imported::get(table, &lower_item(key)).map_err(error)?;
     Ok(found.map(lift_item))
+}
+
+/// See [`super::key_of`].
+pub(super) fn key_of(table: &str) -> Result<KeyAttributes, TableError> {
+    let key = imported::key_of(table).map_err(error)?;
+    Ok(KeyAttributes { partition: key.partition, sort: key.sort })
+}
+
+/// See [`super::get_many`].
+pub(super) fn get_many(table: &str, keys: &[Item<'_>]) -> Result<Vec<Option<Item<'static>>>, TableError> {
+    let keys: Vec<_> = keys.iter().map(lower_item).collect();
+    let found = imported::get_many(table, &keys).map_err(error)?;
+    Ok(found.into_iter().map(|item| item.map(lift_item)).collect())
+}
+
+/// See [`super::scan`].
+pub(super) fn scan(table: &str, token: Option<&str>, limit: Option<u32>) -> Result<Page, TableError> {
+    let page = imported::scan(table, token, limit).map_err(error)?;
+    Ok(Page { items: page.items.into_iter().map(lift_item).collect(), next: page.next })
 }
 
 /// See [`super::query`].

@@ -34,6 +34,21 @@ fn dates_are_parts_of_a_timestamp() {
 }
 
 #[test]
+fn the_same_instant_has_the_same_date_whatever_its_offset() {
+    for at in ["2024-10-06T22:30:00Z", "2024-10-07T00:30:00+02:00", "2024-10-06T18:30:00-04:00", "2024-10-06 22:30"] {
+        let record = format!(r#"{{"at":"{at}"}}"#);
+        assert_eq!(
+            render("{at:date}/{at:year}/{at:month}/{at:day}/{at:hour}", &record).unwrap(),
+            "2024-10-06/2024/10/06/22"
+        );
+    }
+    assert_eq!(render("{at:date}", r#"{"at":"2024-12-31T23:30:00-01:00"}"#).unwrap(), "2025-01-01");
+    for wrong in ["2024-02-30T00:00:00Z", "2024-10-06T22:30:00+99:99", "2024-10-06T22:30.5Z"] {
+        assert!(render("{at:date}", &format!(r#"{{"at":"{wrong}"}}"#)).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn any_value_can_be_put_in_as_json() {
     let record = r#"{"t":"say \"ñ\"\n","n":1.50,"z":null,"a":[1,{"b":true}]}"#;
     let message = render(r#"{{"t":{t:json},"n":{n:json},"z":{z:json},"a":{a:json}}}"#, record).unwrap();

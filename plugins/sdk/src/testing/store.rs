@@ -1,19 +1,22 @@
-//! Tables for tests: they answer reads, and carry out effects.
+//! Tables and objects for tests: they answer reads, and carry out effects.
 
 use super::rules;
 use crate::condition::{Comparison, Guard, Otherwise};
 use crate::effect::{Action, AttributeChange};
 use crate::effects::Effects;
 use crate::item::{Item, Value};
-use crate::tables::{Selection, TableError, TableReader};
+use crate::objects::{self, ObjectError, ObjectReader};
+use crate::tables::{KeyAttributes, Page, Selection, TableError, TableReader};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// Tables by name. Conditions and sums are those of the router.
+/// Tables and objects by name. Conditions and sums are those of the router.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     tables: BTreeMap<String, StoredTable>,
+    /// Objects by store and path.
+    objects: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -53,6 +56,13 @@ impl Tables {
         if let Some(table) = self.tables.get_mut(table) {
             table.put(item);
         }
+        self
+    }
+
+    /// With an object more, in a store that the route may read.
+    #[must_use]
+    pub fn object(mut self, store: &str, path: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.objects.entry(store.to_owned()).or_default().insert(path.to_owned(), bytes.into());
         self
     }
 
@@ -113,6 +123,26 @@ impl Tables {
 }
 
 impl TableReader for Tables {
+    fn key_of(&self, table: &str) -> Result<KeyAttributes, TableError> {
+        let table = self.tables.get(table).ok_or_else(|| TableError::NotGranted(table.to_owned()))?;
+        let mut key = table.key.iter().cloned();
+        Ok(KeyAttributes { partition: key.next().unwrap_or_default(), sort: key.next() })
+    }
+
+    fn scan(&self, table: &str, token: Option<&str>, limit: Option<u32>) -> Result<Page, TableError> {
+        let stored = self.tables.get(table).ok_or_else(|| TableError::NotGranted(table.to_owned()))?;
+        // The router's tokens are opaque; this one is the place of the next item.
+        let unknown = |_| TableError::Invalid(format!("a scan of table {table:?}: unknown token"));
+        let from: usize = token.map_or(Ok(0), str::parse).map_err(unknown)?;
+        let most = limit.map_or(1_000, |limit| limit as usize);
+        if most == 0 || most > 1_000 {
+            return Err(TableError::Invalid(format!("a scan of table {table:?}: its limit is not within 1 to 1,000")));
+        }
+        let items: Vec<_> = stored.items.iter().skip(from).take(most).cloned().collect();
+        let next = from.saturating_add(items.len());
+        Ok(Page { items, next: (next < stored.items.len()).then(|| next.to_string()) })
+    }
+
     fn get(&self, table: &str, key: &Item<'_>) -> Result<Option<Item<'static>>, TableError> {
         let table = self.tables.get(table).ok_or_else(|| TableError::NotGranted(table.to_owned()))?;
         if key.0.len() != table.key.len() || table.key.iter().any(|name| key.get(name).is_none()) {
@@ -152,6 +182,37 @@ impl TableReader for Tables {
         }
         found.truncate(selection.limit.map_or(usize::MAX, |limit| limit as usize));
         Ok(found)
+    }
+}
+
+impl ObjectReader for Tables {
+    fn object(
+        &self,
+        store: &str,
+        path: &str,
+        range: Option<(u64, u32)>,
+    ) -> Result<Option<objects::Object>, ObjectError> {
+        let stored = self.objects.get(store).ok_or_else(|| ObjectError::NotGranted(store.to_owned()))?;
+        let Some(all) = stored.get(path) else { return Ok(None) };
+        let (offset, length) = range.map_or((0, usize::MAX), |(offset, length)| (offset, length as usize));
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        Ok(Some(objects::Object {
+            size: all.len() as u64,
+            bytes: all.iter().skip(offset).take(length).copied().collect(),
+        }))
+    }
+
+    fn objects(&self, store: &str, prefix: &str, token: Option<&str>) -> Result<objects::Page, ObjectError> {
+        let stored = self.objects.get(store).ok_or_else(|| ObjectError::NotGranted(store.to_owned()))?;
+        let after = |path: &str| token.is_none_or(|token| path > token);
+        let mut found = stored.iter().filter(|(path, _)| path.starts_with(prefix) && after(path));
+        let entries: Vec<_> = found
+            .by_ref()
+            .take(1_000)
+            .map(|(path, bytes)| objects::Entry { path: path.clone(), size: bytes.len() as u64 })
+            .collect();
+        let next = found.next().and_then(|_| entries.last()).map(|entry| entry.path.clone());
+        Ok(objects::Page { entries, next })
     }
 }
 

@@ -46,6 +46,23 @@ fn exact_values_match_by_type_and_value() {
 }
 
 #[test]
+fn numbers_of_a_pattern_keep_every_digit() {
+    let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    for (given, next) in [
+        ("12345678901234567890123", "12345678901234567890124"),
+        ("0.12345678901234567891", "0.12345678901234567892"),
+        ("18446744073709551617", "18446744073709551616"),
+        ("-1.0000000000000000001e-400", "-1.0000000000000000002e-400"),
+    ] {
+        let (given, next) = (number(given), number(next));
+        for list in [json!([given]), json!([{ "numeric": ["=", given] }]), json!([{ "anything-but": next }])] {
+            field(list.clone(), given.clone(), true);
+            field(list, next.clone(), false);
+        }
+    }
+}
+
+#[test]
 fn fields_must_all_match() {
     let both = json!({ "a": ["x"], "b": { "c": [1] } });
     check(both.clone(), json!({ "a": "x", "b": { "c": 1, "d": 2 } }), true);

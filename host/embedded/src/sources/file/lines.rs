@@ -1,14 +1,27 @@
-//! Lines of a file with their positions. Empty lines are passed over.
+//! Lines of a file with their positions. Empty lines are passed over, and so are byte order marks and NULs in front of a
+//! line: a writer that goes on at its old offset after the file was truncated leaves NULs there.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// Longest line, bytes: far more than any event.
 pub const LONGEST: usize = 64 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 256 << 10;
+
+/// A byte order mark: some programs begin a text with it, and it is no part of the text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The text of a line: without byte order marks and NULs in front of it.
+#[must_use]
+pub fn line_text(mut line: &[u8]) -> &[u8] {
+    while let Some(rest) = line.strip_prefix(BYTE_ORDER_MARK).or_else(|| line.strip_prefix(b"\0")) {
+        line = rest;
+    }
+    line
+}
 
 /// A file that is read line by line.
 pub(crate) struct FileLines {
@@ -31,12 +44,26 @@ pub(crate) struct FileLine<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Opens a regular file. A pipe is refused: opening it would block until another process writes to it.
+/// How compressed files begin, and their names.
+const COMPRESSED: [(&[u8], &str); 3] = [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "xz")];
+
+/// Opens a regular file of lines. A pipe is refused: opening it would block until another process writes to it. A
+/// compressed file is refused, too: each of its "lines" would be a dead letter.
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    File::open(path)
+    let file = File::open(path)?;
+    let mut head = [0; 6];
+    let read = file.read_at(&mut head, 0)?;
+    let head = head.get(..read).unwrap_or_default();
+    match COMPRESSED.iter().find(|(magic, _)| head.starts_with(magic)) {
+        None => Ok(file),
+        Some((_, kind)) => {
+            let why = format!("it is compressed ({kind}): decompress it first, or send its lines with `esclusa send`");
+            Err(Error::new(ErrorKind::InvalidData, why))
+        }
+    }
 }
 
 impl FileLines {
@@ -92,18 +119,25 @@ impl FileLines {
 
     /// Start, end and next line of the next line that is not empty, in `buffer`.
     fn find(&mut self, last_too: bool) -> std::io::Result<Option<(usize, usize, usize)>> {
+        // NULs are kept in the position until something follows them: space that was set aside for a file is filled later.
+        let mut passed = self.position();
         let mut searched = self.taken;
         loop {
+            let nuls = self.buffer.get(self.taken..).unwrap_or_default().iter().take_while(|byte| **byte == 0).count();
+            self.taken += nuls;
+            searched = searched.max(self.taken);
             let rest = self.buffer.get(searched..).unwrap_or_default();
             if let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
                 let (start, end) = (self.taken, searched + at);
                 let line = self.buffer.get(start..end).unwrap_or_default();
-                let line_end = if line.ends_with(b"\r") { end - 1 } else { end };
-                if line_end > start {
-                    return Ok(Some((start, line_end, end + 1)));
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                let text = line_text(line);
+                if !text.is_empty() {
+                    return Ok(Some((start + line.len() - text.len(), start + line.len(), end + 1)));
                 }
                 self.taken = end + 1;
                 searched = self.taken;
+                passed = self.position();
                 continue;
             }
             searched = self.buffer.len();
@@ -116,11 +150,14 @@ impl FileLines {
             }
             let dropped = self.taken;
             if !self.read_more()? {
-                if last_too && self.taken < self.last_end() {
-                    return Ok(Some((self.taken, self.last_end(), self.buffer.len())));
+                let line = self.buffer.get(self.taken..self.last_end()).unwrap_or_default();
+                let text = line_text(line);
+                if last_too && !text.is_empty() {
+                    return Ok(Some((self.last_end() - text.len(), self.last_end(), self.buffer.len())));
                 }
                 // The process that writes the file may still change half a line: it is read again.
-                self.read_again_from(self.position());
+                let at = if self.taken == self.buffer.len() { passed } else { self.position() };
+                self.read_again_from(at);
                 return Ok(None);
             }
             searched -= dropped - self.taken;

@@ -81,20 +81,26 @@ impl Upkeep {
                     continue;
                 }
             };
-            if changed.contains(&self.config)
-                && let Ok(new) = configuration::read(&self.config)
-            {
+            let plugins_only = self.only_plugins(&changed);
+            if !plugins_only && let Ok(new) = configuration::read(&self.config) {
                 // Plugins that are new in this configuration are watched before they are loaded, so that no change in
                 // between is missed.
                 self.watch.set(configuration::files(&self.config, &new));
             }
-            reloads.push(apply(&runtime, &config, changed));
+            reloads.push(apply(&runtime, &config, changed, plugins_only));
         }
+    }
+
+    /// True if none of these files is the configuration or one that it names with `${file:PATH}`.
+    fn only_plugins(&self, changed: &[PathBuf]) -> bool {
+        let loaded = self.runtime.loaded();
+        changed.iter().all(|file| loaded.plan.routes.iter().any(|route| route.plugin == *file))
+            && !changed.iter().any(|file| *file == self.config || loaded.files.contains(file))
     }
 }
 
-async fn apply(runtime: &Runtime, config: &Path, changed: Vec<PathBuf>) {
-    if changed.iter().any(|file| file == config) {
+async fn apply(runtime: &Runtime, config: &Path, changed: Vec<PathBuf>, plugins_only: bool) {
+    if !plugins_only {
         // A reload of the configuration reads changed plugins as well. The router logs and remembers the result.
         let _ = configuration::reload(runtime, config).await;
         return;

@@ -157,7 +157,10 @@ impl Cloud {
             let Objects::S3 { bucket, prefix, path_style, place } = objects else { continue };
             let (bucket, prefix) = (bucket.clone(), prefix.clone());
             let store = esclusa_aws::objects::S3Store { bucket, prefix, place: place.clone(), path_style: *path_style };
-            note(users(&|r| r.grants.objects.contains(name)), check::store(&self.clients, name, &store).await);
+            note(
+                users(&|r| r.grants.stores().any(|store| store == name)),
+                check::store(&self.clients, name, &store).await,
+            );
         }
         for (name, output) in &plan.outputs {
             let routes = users(&|r| r.grants.outputs.contains(name) || r.on_failure.as_ref() == Some(name));

@@ -124,10 +124,12 @@ impl Memory {
             };
             [outcome.event.0.to_le_bytes().to_vec(), variant(tag, payload)].concat()
         });
-        let replies = self.list(&output.replies, 24, |memory, reply| {
+        let replies = self.list(&output.replies, 32, |memory, reply| {
             let status = padded(reply.status.to_le_bytes().to_vec(), 4);
-            [reply.event.0.to_le_bytes().to_vec(), status, memory.text(&reply.content_type), memory.bytes(&reply.body)]
-                .concat()
+            let headers = memory
+                .list(&reply.headers, 16, |memory, (name, value)| [memory.text(name), memory.text(value)].concat());
+            let content_type = memory.text(&reply.content_type);
+            [reply.event.0.to_le_bytes().to_vec(), status, content_type, headers, memory.bytes(&reply.body)].concat()
         });
         [effects, outcomes, replies].concat()
     }
@@ -207,12 +209,13 @@ fn output() -> impl Strategy<Value = CallOutput> {
     ];
     let outcome = (any::<u32>(), disposition)
         .prop_map(|(event, disposition)| EventOutcome { event: CallIndex(event), disposition });
-    let reply = (any::<u32>(), any::<u16>(), any::<String>(), vec(any::<u8>(), 0..9)).prop_map(
-        |(event, status, content_type, body)| Reply {
+    let headers = vec((any::<String>(), any::<String>()), 0..3);
+    let reply = (any::<u32>(), any::<u16>(), any::<String>(), headers, vec(any::<u8>(), 0..9)).prop_map(
+        |(event, status, content_type, headers, body)| Reply {
             event: CallIndex(event),
             status,
             content_type,
-            headers: Vec::new(),
+            headers,
             body,
         },
     );

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Carries out an order; `count` is the number of this call in its instance.
-pub fn attack(order: &str, count: u32, batch: &Batch) -> Result<Output, Failure> {
+pub(crate) fn attack(order: &str, count: u32, batch: &Batch) -> Result<Output, Failure> {
     match order {
         "loop" => compute(),
         "loop-after-time" => spend(Duration::from_secs(3600)),
@@ -72,7 +72,7 @@ fn harmless(order: &str, count: u32, batch: &Batch) -> Result<Output, Failure> {
 }
 
 /// Computes for ever.
-pub fn compute() -> ! {
+pub(crate) fn compute() -> ! {
     let mut n = 0_u64;
     loop {
         n = black_box(n.wrapping_add(1));

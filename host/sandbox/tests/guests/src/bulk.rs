@@ -12,7 +12,7 @@ use crate::{message, output};
 const TABLE: &str = "target";
 
 /// Carries out an order; `None`: it is none of these.
-pub fn attack(order: &str, config: &str, batch: &Batch) -> Option<Output> {
+pub(crate) fn attack(order: &str, config: &str, batch: &Batch) -> Option<Output> {
     let size = |name: &str| number(config, name);
     let effects = match order {
         "log-call" => return Some(log_call(config)),
@@ -38,7 +38,7 @@ pub fn attack(order: &str, config: &str, batch: &Batch) -> Option<Output> {
 }
 
 /// One log call with a long context and many lines.
-pub fn log_call(config: &str) -> Output {
+pub(crate) fn log_call(config: &str) -> Output {
     log(Level::Info, &"c".repeat(number(config, "context")), &"\n".repeat(number(config, "lines")));
     output(Vec::new())
 }

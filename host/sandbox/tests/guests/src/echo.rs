@@ -27,6 +27,7 @@ pub(crate) fn echo(batch: &Batch) -> Output {
             event: event as u32,
             status: status.unwrap_or(201),
             content_type: "text/plain".to_owned(),
+            headers: vec![("x-echo".to_owned(), "yes".to_owned())],
             body: said.into_bytes(),
         });
     }

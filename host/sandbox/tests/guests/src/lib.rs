@@ -8,12 +8,12 @@ mod generated {
     wit_bindgen::generate!({
         path: ["wit", "../../../../wit"],
         inline: "package esclusa:hostile; \
-            world hostile { include esclusa:router/plugin@0.1.0; import wasi:logging/logging@0.1.0-draft; }",
+            world hostile { include esclusa:router/plugin@0.2.0; import wasi:logging/logging@0.1.0-draft; }",
         world: "esclusa:hostile/hostile",
         generate_all,
     });
     export!(Hostile with_types_in self);
-    pub struct Hostile;
+    pub(crate) struct Hostile;
 }
 
 mod attack;

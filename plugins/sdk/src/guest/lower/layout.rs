@@ -7,19 +7,19 @@ use crate::failure::Failure;
 /// A list or text: address and number of elements. Never read by this side.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct LoweredList {
+pub(crate) struct LoweredList {
     at: *const u8,
     len: usize,
 }
 
 #[repr(C, u8)]
-pub enum LoweredOption<T> {
+pub(crate) enum LoweredOption<T> {
     None,
     Some(T),
 }
 
 #[repr(C, u8)]
-pub enum LoweredValue {
+pub(crate) enum LoweredValue {
     Text(LoweredList),
     Number(LoweredList),
     Binary(LoweredList),
@@ -31,13 +31,13 @@ pub enum LoweredValue {
 }
 
 #[repr(C)]
-pub struct LoweredAttribute {
-    pub name: LoweredList,
-    pub value: LoweredValue,
+pub(crate) struct LoweredAttribute {
+    pub(crate) name: LoweredList,
+    pub(crate) value: LoweredValue,
 }
 
 #[repr(C, u8)]
-pub enum LoweredComparison {
+pub(crate) enum LoweredComparison {
     Exists,
     Absent,
     Equal(LoweredValue),
@@ -50,70 +50,70 @@ pub enum LoweredComparison {
 }
 
 #[repr(C)]
-pub struct LoweredTerm {
-    pub name: LoweredList,
-    pub comparison: LoweredComparison,
+pub(crate) struct LoweredTerm {
+    pub(crate) name: LoweredList,
+    pub(crate) comparison: LoweredComparison,
 }
 
 #[repr(C)]
-pub struct LoweredGuard {
-    pub condition: LoweredList,
-    pub otherwise: u8,
+pub(crate) struct LoweredGuard {
+    pub(crate) condition: LoweredList,
+    pub(crate) otherwise: u8,
 }
 
 #[repr(C)]
-pub struct LoweredPut {
-    pub table: LoweredList,
-    pub item: LoweredList,
-    pub guard: LoweredOption<LoweredGuard>,
+pub(crate) struct LoweredPut {
+    pub(crate) table: LoweredList,
+    pub(crate) item: LoweredList,
+    pub(crate) guard: LoweredOption<LoweredGuard>,
 }
 
 #[repr(C, u8)]
-pub enum LoweredChange {
+pub(crate) enum LoweredChange {
     Set(LoweredValue),
     Add(LoweredList),
     Remove,
 }
 
 #[repr(C)]
-pub struct LoweredNamedChange {
-    pub name: LoweredList,
-    pub change: LoweredChange,
+pub(crate) struct LoweredNamedChange {
+    pub(crate) name: LoweredList,
+    pub(crate) change: LoweredChange,
 }
 
 #[repr(C)]
-pub struct LoweredUpdate {
-    pub table: LoweredList,
-    pub key: LoweredList,
-    pub changes: LoweredList,
-    pub guard: LoweredOption<LoweredGuard>,
+pub(crate) struct LoweredUpdate {
+    pub(crate) table: LoweredList,
+    pub(crate) key: LoweredList,
+    pub(crate) changes: LoweredList,
+    pub(crate) guard: LoweredOption<LoweredGuard>,
 }
 
 #[repr(C)]
-pub struct LoweredDelete {
-    pub table: LoweredList,
-    pub key: LoweredList,
-    pub guard: LoweredOption<LoweredGuard>,
+pub(crate) struct LoweredDelete {
+    pub(crate) table: LoweredList,
+    pub(crate) key: LoweredList,
+    pub(crate) guard: LoweredOption<LoweredGuard>,
 }
 
 #[repr(C)]
-pub struct LoweredObject {
-    pub store: LoweredList,
-    pub path: LoweredList,
-    pub content_type: LoweredList,
-    pub bytes: LoweredList,
+pub(crate) struct LoweredObject {
+    pub(crate) store: LoweredList,
+    pub(crate) path: LoweredList,
+    pub(crate) content_type: LoweredList,
+    pub(crate) bytes: LoweredList,
 }
 
 #[repr(C)]
-pub struct LoweredSend {
-    pub output: LoweredList,
-    pub key: LoweredOption<LoweredList>,
-    pub data: LoweredList,
-    pub attributes: LoweredList,
+pub(crate) struct LoweredSend {
+    pub(crate) output: LoweredList,
+    pub(crate) key: LoweredOption<LoweredList>,
+    pub(crate) data: LoweredList,
+    pub(crate) attributes: LoweredList,
 }
 
 #[repr(C, u8)]
-pub enum LoweredAction {
+pub(crate) enum LoweredAction {
     Put(LoweredPut),
     Update(LoweredUpdate),
     Delete(LoweredDelete),
@@ -122,54 +122,55 @@ pub enum LoweredAction {
 }
 
 #[repr(C)]
-pub struct LoweredEffect {
-    pub cause: LoweredOption<u32>,
-    pub action: LoweredAction,
+pub(crate) struct LoweredEffect {
+    pub(crate) cause: LoweredOption<u32>,
+    pub(crate) action: LoweredAction,
 }
 
 #[repr(C, u8)]
-pub enum LoweredDisposition {
+pub(crate) enum LoweredDisposition {
     Retry(LoweredOption<u32>),
     Reject(LoweredList),
     Skip(LoweredList),
 }
 
 #[repr(C)]
-pub struct LoweredOutcome {
-    pub event: u32,
-    pub disposition: LoweredDisposition,
+pub(crate) struct LoweredOutcome {
+    pub(crate) event: u32,
+    pub(crate) disposition: LoweredDisposition,
 }
 
 #[repr(C)]
-pub struct LoweredReply {
-    pub event: u32,
-    pub status: u16,
-    pub content_type: LoweredList,
-    pub body: LoweredList,
+pub(crate) struct LoweredReply {
+    pub(crate) event: u32,
+    pub(crate) status: u16,
+    pub(crate) content_type: LoweredList,
+    pub(crate) headers: LoweredList,
+    pub(crate) body: LoweredList,
 }
 
 #[repr(C)]
-pub struct LoweredOutput {
-    pub effects: LoweredList,
-    pub outcomes: LoweredList,
-    pub replies: LoweredList,
+pub(crate) struct LoweredOutput {
+    pub(crate) effects: LoweredList,
+    pub(crate) outcomes: LoweredList,
+    pub(crate) replies: LoweredList,
 }
 
 #[repr(C, u8)]
-pub enum LoweredFailure {
+pub(crate) enum LoweredFailure {
     Retry(LoweredList),
     Halt(LoweredList),
 }
 
 #[repr(C, u8)]
-pub enum LoweredResult {
+pub(crate) enum LoweredResult {
     Ok(LoweredOutput),
     Err(LoweredFailure),
 }
 
 /// `lifecycle.info`.
 #[repr(C)]
-pub struct LoweredInfo {
+pub(crate) struct LoweredInfo {
     name: LoweredList,
     version: LoweredList,
     description: LoweredList,
@@ -178,7 +179,7 @@ pub struct LoweredInfo {
 
 /// The result of `lifecycle.init`.
 #[repr(C, u8)]
-pub enum Initialised {
+pub(crate) enum Initialised {
     Ok,
     Err(LoweredList),
 }
@@ -189,18 +190,18 @@ const _: () = {
     assert!(
         size_of::<LoweredNamedChange>() == 24 && size_of::<LoweredUpdate>() == 40 && size_of::<LoweredSend>() == 36
     );
-    assert!(size_of::<LoweredEffect>() == 52 && size_of::<LoweredOutcome>() == 16 && size_of::<LoweredReply>() == 24);
+    assert!(size_of::<LoweredEffect>() == 52 && size_of::<LoweredOutcome>() == 16 && size_of::<LoweredReply>() == 32);
     assert!(size_of::<LoweredResult>() == 28 && size_of::<LoweredInfo>() == 36 && size_of::<Initialised>() == 12);
 };
 
 impl LoweredList {
     /// The list of these elements, which must not move afterwards.
-    pub fn of<T>(elements: &[T]) -> Self {
+    pub(crate) fn of<T>(elements: &[T]) -> Self {
         LoweredList { at: elements.as_ptr().cast(), len: elements.len() }
     }
 
     /// A text, which must not move afterwards.
-    pub fn text(text: &str) -> Self {
+    pub(crate) fn text(text: &str) -> Self {
         LoweredList::of(text.as_bytes())
     }
 }
@@ -213,7 +214,12 @@ impl<T> From<Option<T>> for LoweredOption<T> {
 
 impl LoweredInfo {
     /// Who the plugin is; an empty schema is none.
-    pub fn new(name: &'static str, version: &'static str, description: &'static str, schema: &'static str) -> Self {
+    pub(crate) fn new(
+        name: &'static str,
+        version: &'static str,
+        description: &'static str,
+        schema: &'static str,
+    ) -> Self {
         let [name, version, description] = [name, version, description].map(LoweredList::text);
         LoweredInfo {
             name,
@@ -226,7 +232,7 @@ impl LoweredInfo {
 
 impl Initialised {
     /// An error's text stays allocated.
-    pub fn new(result: Result<(), String>) -> Self {
+    pub(crate) fn new(result: Result<(), String>) -> Self {
         match result {
             Ok(()) => Initialised::Ok,
             Err(reason) => Initialised::Err(LoweredList::text(reason.leak())),
@@ -236,7 +242,7 @@ impl Initialised {
 
 impl LoweredFailure {
     /// Points to the text of `failure`.
-    pub fn new(failure: &Failure) -> Self {
+    pub(crate) fn new(failure: &Failure) -> Self {
         match failure {
             Failure::Retry(reason) => LoweredFailure::Retry(LoweredList::text(reason)),
             Failure::Halt(reason) => LoweredFailure::Halt(LoweredList::text(reason)),

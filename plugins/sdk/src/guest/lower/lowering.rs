@@ -12,7 +12,7 @@ use crate::item::{Item, Value};
 
 /// The lists that the lowered effects point to.
 #[derive(Default)]
-pub struct Storage {
+pub(crate) struct Storage {
     /// Attributes of all items. Never grows beyond its first capacity, since it is pointed into.
     attributes: Vec<LoweredAttribute>,
     effects: Vec<LoweredEffect>,
@@ -33,7 +33,7 @@ fn keep<T>(kept: &mut Vec<Box<[T]>>, list: Box<[T]>) -> LoweredList {
 
 impl Storage {
     /// With room for the attributes of all items of `effects`.
-    pub fn for_effects(effects: &Effects<'_>) -> Self {
+    pub(crate) fn for_effects(effects: &Effects<'_>) -> Self {
         let attributes = effects.effects().iter().map(|effect| match &effect.action {
             Action::Put(put) => put.item.0.len(),
             Action::Update(update) => update.key.0.len(),
@@ -44,14 +44,14 @@ impl Storage {
     }
 
     /// Lowers the effects; once.
-    pub fn effects(&mut self, effects: &[Effect<'_>]) -> LoweredList {
+    pub(crate) fn effects(&mut self, effects: &[Effect<'_>]) -> LoweredList {
         let lowered = effects.iter().map(|e| LoweredEffect { cause: e.cause.into(), action: self.action(&e.action) });
         self.effects = lowered.collect();
         LoweredList::of(&self.effects)
     }
 
     /// Lowers the outcomes; once.
-    pub fn outcomes(&mut self, outcomes: &[Outcome]) -> LoweredList {
+    pub(crate) fn outcomes(&mut self, outcomes: &[Outcome]) -> LoweredList {
         let lowered = outcomes.iter().map(|outcome| LoweredOutcome {
             event: outcome.event,
             disposition: match &outcome.disposition {
@@ -65,11 +65,12 @@ impl Storage {
     }
 
     /// Lowers the replies; once.
-    pub fn replies(&mut self, replies: &[Reply]) -> LoweredList {
+    pub(crate) fn replies(&mut self, replies: &[Reply]) -> LoweredList {
         let lowered = replies.iter().map(|reply| LoweredReply {
             event: reply.event,
             status: reply.status,
             content_type: LoweredList::text(&reply.content_type),
+            headers: self.pairs(&reply.headers),
             body: LoweredList::of(&reply.body),
         });
         self.replies = lowered.collect();
@@ -118,14 +119,18 @@ impl Storage {
     }
 
     fn send(&mut self, send: &Send<'_>) -> LoweredSend {
-        let pairs =
-            send.attributes.iter().map(|(name, value)| [LoweredList::text(name), LoweredList::text(value)]).collect();
         LoweredSend {
             output: LoweredList::text(&send.output),
             key: send.key.as_deref().map(LoweredList::text).into(),
             data: LoweredList::of(&send.data),
-            attributes: keep(&mut self.pairs, pairs),
+            attributes: self.pairs(&send.attributes),
         }
+    }
+
+    fn pairs<T: AsRef<str>>(&mut self, pairs: &[(T, T)]) -> LoweredList {
+        let lowered = pairs.iter().map(|(a, b)| [LoweredList::text(a.as_ref()), LoweredList::text(b.as_ref())]);
+        let lowered = lowered.collect();
+        keep(&mut self.pairs, lowered)
     }
 
     fn item(&mut self, item: &Item<'_>) -> LoweredList {

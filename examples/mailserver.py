@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A mail server that keeps what it gets. As a script it prints the mails that come to port 1025."""
+"""A mail server that keeps each mail once, by its Message-ID: a client that did not get an answer sends it again. As a script it
+prints the mails that come to port 1025."""
 import asyncio
 import email
 import email.policy
@@ -13,11 +14,15 @@ class Letters:
     """Mails in the order of their arrival: receivers, subject and text."""
 
     def __init__(self, arrived=lambda letter: None):
-        self.all, self.arrived = [], arrived
+        self.all, self.arrived, self.repeated, self.ids = [], arrived, 0, set()
 
     async def handle_DATA(self, server, session, envelope):  # the name that aiosmtpd calls
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         assert envelope.mail_from in mail["From"] and mail["To"] == ", ".join(envelope.rcpt_tos)
+        if mail["Message-ID"] in self.ids:
+            self.repeated += 1
+            return "250 OK"
+        self.ids.add(mail["Message-ID"])
         self.all.append((mail["To"], mail["Subject"], mail.get_content().strip()))
         self.arrived(self.all[-1])
         return "250 OK"
