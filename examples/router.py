@@ -39,7 +39,9 @@ class Router:
         with open(self.home / "log", "a", encoding="utf-8") as log:
             self.process = subprocess.Popen([ESCLUSA, "run"], stderr=log, env={**os.environ, "DATA": str(self.home)})
         until("the router is there", lambda: where.exists() and where.read_text().endswith("}"), self.alive)
-        self.host, _, port = json.loads(where.read_text())["admin"].rpartition(":")
+        posted = json.loads(where.read_text())
+        # The listener of the example's API, or /ingest of [admin].
+        self.host, _, port = posted["listeners"].get("api", posted["admin"]).rpartition(":")
         self.port = int(port)
 
     def alive(self):

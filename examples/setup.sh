@@ -17,7 +17,7 @@ if [ -z "${PYTHON:-}" ]; then
 fi
 DATA=$(mktemp -d)
 export ESCLUSA PYTHON DATA
-export ESCLUSA_CONFIG=$here/routes.toml LISTEN=127.0.0.1:0 ESCLUSA_LOG=${ESCLUSA_LOG:-error}
+export ESCLUSA_CONFIG=$here/routes.toml LISTEN=127.0.0.1:0 API=127.0.0.1:0 ESCLUSA_LOG=${ESCLUSA_LOG:-error}
 export PYTHONPATH=$root/examples PYTHONDONTWRITEBYTECODE=1
 cd "$here"
 

@@ -10,6 +10,8 @@ if [ -z "$aws" ]; then                                   # routes.toml with the 
   sed "/^\[output.mails\]/,/^$/d; s|\"../../plugins|\"$root/plugins|; s|\"plugin/|\"$here/plugin/|" routes.toml |
     cat - smtp.toml > "$DATA/story/routes.toml"
 fi
+mkdir -p "$DATA/document"
+DATA=$DATA/document timeout --foreground -k 5 120 "$PYTHON" document.py
 timeout --foreground -k 5 120 ${story[@]+"${story[@]}"} "$PYTHON" story.py > "$DATA/answers"
 expect expected.txt < "$DATA/answers"
 timeout --foreground -k 5 240 "$PYTHON" rush.py

@@ -12,8 +12,8 @@ router = Router()
 
 
 def create(name):
-    assert router.ask("POST", "/ingest/eventos", {"evento": name, "capacidad": SEATS, "categoria": "Rock"})[0] == 200
-    until("it is in the inventory", lambda: router.ask("GET", f"/ingest/reservas/eventos/{name}")[0] == 200)
+    assert router.ask("POST", "/produccion/eventos", {"evento": name, "capacidad": SEATS, "categoria": "Rock"})[0] == 200
+    until("it is in the inventory", lambda: router.ask("GET", f"/produccion/reservas/eventos/{name}")[0] == 200)
 
 
 def reservations(event):
@@ -33,7 +33,7 @@ async def customer(event, number, outcomes, crowd):
     async with crowd:
         while True:
             try:
-                outcomes.append(await router.ask_soon("POST", "/ingest/reservas", reservation(event, number)))
+                outcomes.append(await router.ask_soon("POST", "/produccion/reservas", reservation(event, number)))
                 return
             except EOFError:
                 outcomes.append((None, ""))
@@ -82,13 +82,13 @@ print(f"{CUSTOMERS} customers, killed three times: {SEATS} seats sold, {confirme
 async def change_of_mind(event):
     """Every customer reserves, every second one cancels, and the organisers cancel the event in the middle."""
     async def one(number):
-        status, text = await router.ask_soon("POST", "/ingest/reservas", reservation(event, number))
+        status, text = await router.ask_soon("POST", "/produccion/reservas", reservation(event, number))
         if status == 200 and number % 2:
-            await router.ask_soon("DELETE", f"/ingest/reservas/{json.loads(text)['Id']}", None)
+            await router.ask_soon("DELETE", f"/produccion/reservas/{json.loads(text)['Id']}", None)
 
     customers = [asyncio.create_task(one(number)) for number in range(300)]
     await asyncio.wait(customers[:60])
-    status, _ = await router.ask_soon("DELETE", f"/ingest/eventos/{event}", None)
+    status, _ = await router.ask_soon("DELETE", f"/produccion/eventos/{event}", None)
     assert status == 200
     await asyncio.gather(*customers)
 

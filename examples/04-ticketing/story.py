@@ -24,7 +24,7 @@ def masked(text):
 
 
 def ask(method, path, body=None):
-    status, text = router.ask(method, "/ingest" + path, body)
+    status, text = router.ask(method, "/produccion" + path, body)
     if method == "POST" and "Id" in text:
         ids.append(json.loads(text)["Id"])
     print(masked(f"> {method} {path}" + (f" {json.dumps(body)}" if body else "") + f"\n{status} {text}\n"))
@@ -42,7 +42,7 @@ def reserve(event, seats, email):
 ask("POST", "/eventos", {"evento": "Opera Aida", "capacidad": 30, "categoria": "Opera"})
 ask("GET", "/eventos")
 ask("GET", "/eventos/Opera Aida")
-until("the event is in the inventory", lambda: "Aida" in router.ask("GET", "/ingest/reservas/eventos")[1])
+until("the event is in the inventory", lambda: "Aida" in router.ask("GET", "/produccion/reservas/eventos")[1])
 ask("GET", "/reservas/eventos")
 reserve("Opera Aida", 1, "avaco.digital@gmail.com")
 reserve("Opera Aida", 10, "pepe.digital@gmail.com")

@@ -7,6 +7,7 @@
 mod aws_resource;
 mod conflict;
 mod declared;
+mod listener;
 mod output;
 mod route;
 mod sections;
@@ -14,17 +15,18 @@ mod source;
 mod store;
 
 use crate::codes::Code;
-use crate::plan::{Plan, RouteSpec, ServiceLocation};
+use crate::plan::{Plan, RouteSpec, ServiceLocation, Source};
 use crate::report::{Finding, Findings};
 use crate::shape::{KeySpec, root};
 use crate::syntax::section_reader::{self, SectionReader};
 use crate::syntax::toml_tree::TomlNode;
-use declared::Declared;
+use declared::{Declaration, Declared};
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-/// The sources, tables, object stores and outputs of a file by name, each with its place in the text.
+/// The listeners, sources, tables, object stores and outputs of a file by name, each with its place in the text.
 struct Declarations {
+    listeners: Declared<crate::plan::HttpListener>,
     sources: Declared<crate::plan::Source>,
     tables: Declared<crate::plan::TableSpec>,
     objects: Declared<crate::plan::Objects>,
@@ -47,6 +49,7 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     let engine = sections::engine(&reader, &paths);
     let aws = aws_resource::section(&reader);
     let mut world = Declarations {
+        listeners: listener::listeners(&reader, &paths),
         sources: source::sources(&reader, &paths, &aws.place),
         tables: store::tables(&reader, &aws.place),
         objects: store::objects(&reader, &paths, &aws.place),
@@ -58,14 +61,17 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     conflict::files(&world, findings);
     conflict::objects(&world, &engine, &paths.base(), findings);
     conflict::table_changes(&world, findings);
-    conflict::listener(&world, reader.entry(&root::ADMIN).is_some(), findings);
+    conflict::ingest(&world, reader.entry(&root::ADMIN).is_some().then_some(admin.as_ref()).flatten(), findings);
+    listener::endpoints_of_listeners(&world, findings);
     // Routes come after the conflicts: these fill in the partitions and the retention that streams share.
     let routes = route::routes(&reader, &world, &paths);
+    listener::kept_answers(&world, &routes, findings);
     warn_unused(&world, &routes, findings);
     Some(Plan {
         admin,
         engine,
         aws,
+        listeners: world.listeners.into_values().collect(),
         sources: world.sources.into_values().map(|(name, source)| (name.into(), source)).collect(),
         tables: world.tables.into_values().collect(),
         objects: world.objects.into_values().collect(),
@@ -74,7 +80,7 @@ pub(crate) fn check(root: &TomlNode, base: &Path, findings: &Findings) -> Option
     })
 }
 
-/// Warns of every source, object store and output that no route uses, and of a file without routes. No warning for
+/// Warns of every listener, source, object store and output that no route uses, and of a file without routes. No warning for
 /// tables: one that no route uses may be there for `esclusa replay`. No warning after an error: a misspelt name would
 /// be reported twice.
 fn warn_unused(world: &Declarations, routes: &[RouteSpec], findings: &Findings) {
@@ -86,6 +92,15 @@ fn warn_unused(world: &Declarations, routes: &[RouteSpec], findings: &Findings) 
         return findings.add(finding.help("add [[route]] with name, source and plugin"));
     }
     let outputs = routes.iter().flat_map(|route| route.grants.outputs.iter().chain(&route.on_failure));
+    let on = |source: &Declaration<Source>| match &source.value {
+        Source::Http { on: Some(on), .. } => Some(on.listener.clone()),
+        _ => None,
+    };
+    let listeners: BTreeSet<String> = world.sources.iter().filter_map(|(_, source)| on(source)).collect();
+    for (name, declaration) in world.listeners.iter().filter(|(name, _)| !listeners.contains(*name)) {
+        let message = format!("no source is on [listener.{name}]");
+        findings.add(Finding::warning(Code::UNUSED, declaration.span.clone(), message));
+    }
     unused(&world.sources, "source", &routes.iter().map(|route| &*route.source).collect(), findings);
     unused(
         &world.objects,

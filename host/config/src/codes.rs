@@ -81,6 +81,26 @@ codes! {
     SOURCE_NO_CHANGES = "source::no_changes";
     /// A source of kind http without a listener.
     SOURCE_HTTP_WITHOUT_ADMIN = "source::http_without_admin";
+    /// A source of kind http without a listener, and an `[admin]` that other machines can reach.
+    SOURCE_INGEST_REMOTE = "source::ingest_remote";
+    /// A key that has no meaning without a listener.
+    SOURCE_NEEDS_LISTENER = "source::needs_listener";
+    /// A source on an undeclared listener.
+    SOURCE_UNKNOWN_LISTENER = "source::unknown_listener";
+    /// A method or path that cannot be an endpoint.
+    SOURCE_BAD_ENDPOINT = "source::bad_endpoint";
+    /// Two endpoints of a listener that take the same requests.
+    SOURCE_ENDPOINT_CONFLICT = "source::endpoint_conflict";
+    /// A proof of the sender that cannot work.
+    SOURCE_BAD_AUTH = "source::bad_auth";
+    /// Answers that cannot be kept with the commit.
+    SOURCE_ANSWERS_NOT_KEPT = "source::answers_not_kept";
+    /// Two listeners with one address.
+    LISTENER_SAME_ADDRESS = "listener::same_address";
+    /// An address that cannot be listened on.
+    LISTENER_NOT_BOUND = "listener::not_bound";
+    /// A certificate or key that cannot be used.
+    LISTENER_BAD_TLS = "listener::bad_tls";
     /// A cron expression that is invalid, or has no time to come.
     SOURCE_BAD_CRON = "source::bad_cron";
     /// A file that is read and written.

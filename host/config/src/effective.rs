@@ -3,8 +3,9 @@
 
 use crate::load::LoadedConfig;
 use crate::plan::{
-    AmbiguousSend, AwsDefaults, DeliveryMode, DynamodbStreamName, Instances, KeySchema, Objects, Output, RouteSpec,
-    ServiceLocation, ShardCoordination, SnsReceiver, Source, Start, TableSchema, TableSpec,
+    AmbiguousSend, Auth, AwsDefaults, DeliveryMode, DynamodbStreamName, Endpoint, HttpListener, Instances, KeyPlace,
+    KeySchema, ListenerSource, Network, Objects, Output, RouteSpec, ServiceLocation, ShardCoordination,
+    SignatureScheme, SnsReceiver, Source, Start, TableSchema, TableSpec,
 };
 use crate::syntax::toml_tree::{MASK, masked};
 use crate::syntax::units::{show_duration, show_size};
@@ -20,6 +21,7 @@ pub fn effective(loaded: &LoadedConfig) -> String {
         "admin": plan.admin.as_ref().map(|admin| json!({ "listen": admin.listen.to_string() })),
         "engine": { "path": plan.engine.display().to_string() },
         "aws": aws_section(&plan.aws),
+        "listener": by_name(plan.listeners.iter().map(|(name, value)| (name.as_str(), listener(value)))),
         "source": by_name(plan.sources.iter().map(|(name, value)| (&**name, source(value)))),
         "table": by_name(plan.tables.iter().map(|(name, value)| (name.as_str(), table(value)))),
         "objects": by_name(plan.objects.iter().map(|(name, value)| (name.as_str(), objects(value)))),
@@ -48,13 +50,58 @@ fn source(source: &Source) -> Value {
         Source::File { path, follow } => {
             json!({ "kind": "file", "path": path.display().to_string(), "follow": follow })
         }
-        Source::Http { reply, max_body, timeout, partitions } => json!({ "kind": "http", "reply": reply,
-            "max_body": size(*max_body), "timeout": show_duration(*timeout), "partitions": partitions }),
+        Source::Http { on, reply, max_body, timeout, partitions } => joined(
+            json!({ "kind": "http", "reply": reply, "max_body": size(*max_body), "timeout": show_duration(*timeout),
+                "partitions": partitions }),
+            on.as_deref().map_or_else(|| json!({}), on_listener),
+        ),
         Source::Generate { interval, per_tick, count, events, key } => json!({ "kind": "generate",
             "interval": show_duration(*interval), "per_tick": per_tick, "count": count, "events": events, "key": key }),
         Source::Schedule { cron, event } => json!({ "kind": "schedule", "cron": cron, "event": event }),
         Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. } => aws_source(source),
     }
+}
+
+/// A listener.
+fn listener(listener: &HttpListener) -> Value {
+    let path = |path: &std::path::Path| path.display().to_string();
+    json!({
+        "listen": listener.listen.to_string(),
+        "tls": listener.tls.as_ref().map(|tls| json!({ "certificate": path(&tls.certificate), "key": path(&tls.key) })),
+        "cors": listener.cors.as_ref().map(|cors| json!({ "origins": cors.origins, "methods": cors.methods,
+            "headers": cors.headers, "credentials": cors.credentials, "max_age": show_duration(cors.max_age) })),
+        "trusted_proxies": listener.trusted_proxies.iter().map(Network::to_string).collect::<Vec<_>>(),
+        "max_connections": listener.max_connections,
+        "drain_delay": show_duration(listener.drain_delay),
+    })
+}
+
+/// What a source has on its listener. Its secrets are masked, however they are written.
+fn on_listener(on: &ListenerSource) -> Value {
+    let auth = on.auth.as_ref().map(|auth| match auth {
+        Auth::Bearer(tokens) => json!({ "bearer": vec![MASK; tokens.len()] }),
+        Auth::Basic { user, .. } => json!({ "basic": { "user": user, "password": MASK } }),
+        Auth::Hmac { secrets, scheme, tolerance } => {
+            let scheme = match scheme {
+                SignatureScheme::Github => "github",
+                SignatureScheme::Stripe => "stripe",
+                SignatureScheme::StandardWebhooks => "standard-webhooks",
+            };
+            json!({ "hmac": { "secret": vec![MASK; secrets.len()], "scheme": scheme, "tolerance": show_duration(*tolerance) } })
+        }
+    });
+    let key = on.idempotency.as_ref().map(|idempotency| match &idempotency.key {
+        KeyPlace::Header(name) => name.clone(),
+        KeyPlace::Body(path) => format!("body.{path}"),
+    });
+    json!({
+        "listener": on.listener,
+        "endpoints": on.endpoints.iter().map(Endpoint::to_string).collect::<Vec<_>>(),
+        "auth": auth,
+        "idempotency_key": key,
+        "idempotency_ttl": on.idempotency.as_ref().map(|idempotency| show_duration(idempotency.ttl)),
+        "rate_limit": json!({ "per_client": on.per_client, "total": on.total }),
+    })
 }
 
 fn position(start: Start) -> (&'static str, Option<String>) {

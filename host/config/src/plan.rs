@@ -2,12 +2,17 @@
 //! relative to the working directory, never to routes.toml.
 
 pub(crate) mod delivery_level;
+mod listener;
 mod output;
 mod source;
 
 pub use delivery_level::{DeliveryLevel, WriteTarget};
 pub use esclusa_flow::settings::{
     DeliveryMode, Instances, KeySchema, Limits, RouteSpec, ServiceLocation, Start, TableSchema,
+};
+pub use listener::{
+    Auth, Cors, Endpoint, HttpListener, Idempotency, KeyPlace, ListenerSource, Network, Secret, Segment,
+    SignatureScheme, TlsFiles,
 };
 pub use output::{AmbiguousSend, Output, SnsReceiver};
 pub use source::{DynamodbStreamName, ShardCoordination, Source};
@@ -16,16 +21,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that `esclusa run` needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Dashboard, API and metrics; `None`: nothing listens, unless a source of kind http needs it.
+    /// Dashboard, API and metrics; `None`: nothing listens for them.
     pub admin: Option<AdminListener>,
     /// The embedded engine's directory.
     pub engine: PathBuf,
     /// `[aws]`: the defaults of everything on AWS.
     pub aws: AwsDefaults,
+    /// Listeners of sources of kind http by name.
+    pub listeners: BTreeMap<String, HttpListener>,
     /// Sources by name.
     pub sources: BTreeMap<Arc<str>, Source>,
     /// Tables by name.
@@ -92,6 +100,12 @@ pub enum Objects {
 }
 
 impl Plan {
+    /// How long requests are served after readiness has ended: the longest `drain_delay`.
+    #[must_use]
+    pub fn drain_delay(&self) -> Duration {
+        self.listeners.values().map(|listener| listener.drain_delay).max().unwrap_or_default()
+    }
+
     /// True if a route's source, tables, object stores or outputs include one on AWS.
     #[must_use]
     pub fn touches_aws(&self, route: &RouteSpec) -> bool {

@@ -15,6 +15,7 @@ pub fn reference() -> String {
             ValueKind::Section(section) => heading(&mut page, "##", &format!("[{}]", key.name), section),
             ValueKind::SectionList(section) => heading(&mut page, "##", &format!("[[{}]]", key.name), section),
             ValueKind::Family(family) => kinds(&mut page, family),
+            ValueKind::Sections(section) => heading(&mut page, "##", &format!("[{}.NAME]", key.name), section),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 //! reference page are made from them, so the three cannot disagree. Whether a name is declared is checked in `check`.
 
 pub(crate) mod aws;
+pub(crate) mod listener;
 pub(crate) mod output;
 pub(crate) mod root;
 pub(crate) mod route;

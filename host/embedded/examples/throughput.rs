@@ -69,6 +69,7 @@ async fn run(store: Store, lane: u64, batches: u64) -> anyhow::Result<()> {
                 to: Token::Offset(batch + 1),
             },
             dedup: Vec::new(),
+            answers: Vec::new(),
             counts: Counts { done: BATCH, ..Counts::default() },
         };
         store.commit(commit).await?;

@@ -8,7 +8,7 @@ use crate::queues::Enqueue;
 use crate::reads::SnapshotReads;
 use crate::records::NewRecord;
 use crate::store::Store;
-use crate::streams::{Append, Log};
+use crate::streams::Append;
 use crate::writer::Demand;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead_letter::DeadLetter;
@@ -146,20 +146,8 @@ impl Store {
             catalog.streams.get(stream).ok_or_else(|| Fault::Permanent(format!("there is no stream {stream:?}")))?;
         let appends: Vec<_> = records.iter().map(|record| Append::new(log, record)).collect();
         let bytes = records.iter().map(NewRecord::size).sum();
-        let work = move |tx: &mut crate::transaction::Transaction<'_>| {
-            for append in &appends {
-                append.log.load_head(append.partition, tx)?;
-            }
-            tx.irrevocable();
-            let log = appends.first().map(|append| Arc::clone(&append.log));
-            let ids = appends.into_iter().map(|append| {
-                let partition = append.partition;
-                format!("{partition}-{}", append.write(tx))
-            });
-            let ids = ids.collect();
-            tx.after(move || log.as_deref().into_iter().for_each(Log::notify));
-            Ok(ids)
-        };
+        let log = Arc::clone(log);
+        let work = move |tx: &mut crate::transaction::Transaction<'_>| Append::write_all(appends, &log, tx);
         self.writer().perform(bytes, Demand::Durable, work).await
     }
 

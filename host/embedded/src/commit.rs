@@ -3,6 +3,7 @@
 
 use crate::catalog::Catalog;
 use crate::dead_letters;
+use crate::kept_answers;
 use crate::objects::Staged;
 use crate::outbox;
 use crate::queues::Enqueue;
@@ -12,7 +13,7 @@ use crate::streams::Append;
 use crate::tables::TableWrite;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::effect::{Action, SendMessage};
-use esclusa_flow::engine::{Commit, CommitError, Progress};
+use esclusa_flow::engine::{Commit, CommitError, KeptAnswer, Progress};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub(crate) struct PreparedCommit {
     pub outbox: Option<Vec<u8>>,
     /// See [`Commit::progress`].
     pub progress: Progress,
+    /// See [`Commit::answers`].
+    pub answers: Vec<KeptAnswer>,
     /// See [`Commit::counts`].
     pub counts: Counts,
     /// Bytes that it writes, about.
@@ -68,6 +71,7 @@ pub(crate) fn prepare(commit: &Commit, catalog: &Catalog) -> Result<(PreparedCom
         dead: commit.dead.iter().map(dead_letters::DeadLetterEntry::new).collect::<Result<_, _>>()?,
         outbox: outbox::encode(&commit.lane, &commit.outbox),
         progress: commit.progress.clone(),
+        answers: commit.answers.clone(),
         counts: commit.counts,
         bytes: 256,
     };
@@ -121,6 +125,7 @@ impl PreparedCommit {
             + self.appends.iter().map(|a| a.body.len() + 32).sum::<usize>()
             + self.enqueues.iter().map(|e| e.body.len() + 32).sum::<usize>()
             + self.dead.iter().map(dead_letters::DeadLetterEntry::size).sum::<usize>()
+            + self.answers.iter().map(kept_answers::size).sum::<usize>()
             + self.outbox.as_ref().map_or(0, Vec::len)
     }
 }

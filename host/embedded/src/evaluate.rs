@@ -4,6 +4,7 @@
 use crate::catalog::SharedCatalog;
 use crate::commit::PreparedCommit;
 use crate::disk::Space;
+use crate::kept_answers;
 use crate::progress::{self, RouteLane};
 use crate::queues::{Enqueue, ReceiptSettlement};
 use crate::streams::{Append, Log, append_change};
@@ -51,6 +52,7 @@ pub(crate) fn evaluate(
     if let Progress::Position { from, .. } = &prepared.progress {
         place.check(from.as_ref(), tx)?;
     }
+    kept_answers::check(&prepared.answers, tx)?;
     let counts = progress::sum(&prepared.route, &prepared.counts, tx)?;
     load_heads(&prepared.appends, &prepared.enqueues, tx)?;
     let mut settlement = match &prepared.progress {
@@ -78,6 +80,7 @@ pub(crate) fn evaluate(
     write_records(prepared.appends, prepared.enqueues, changed, tx);
     prepared.objects.into_iter().for_each(|object| object.commit(tx));
     prepared.dead.into_iter().for_each(|letter| letter.write(&shared.dead, tx));
+    prepared.answers.iter().for_each(|answer| kept_answers::write(answer, tx));
     let outbox = prepared.outbox.map(|bytes| crate::outbox::write(&prepared.route, bytes, tx));
     tx.memory.sequences.version += 1;
     Ok(Committed { skipped, outbox })

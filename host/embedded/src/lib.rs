@@ -17,6 +17,7 @@ mod error;
 mod evaluate;
 mod expiry;
 mod json;
+mod kept_answers;
 mod key;
 mod lag;
 mod objects;

@@ -5,6 +5,7 @@ use crate::catalog::SharedCatalog;
 use crate::clock;
 use crate::codec::trailing_number;
 use crate::disk::{Space, read_fault};
+use crate::kept_answers;
 use crate::objects;
 use crate::records::timestamp;
 use crate::streams::{Log, first_key, prefix, record_key};
@@ -30,6 +31,7 @@ pub(crate) fn tick(shared: Arc<SharedCatalog>) -> Tick {
             }
         }
         catalog.queues.values().for_each(|queue| queue.remember_first(tx));
+        warn(kept_answers::forget(tx), "answers that were kept are not forgotten");
         warn(objects::finish(tx), "committed objects are not named");
     })
 }

@@ -163,6 +163,26 @@ impl Append {
         }
     }
 
+    /// Appends records of one log, which nothing refuses any more, and wakes its readers once they are durable. Gives their ids.
+    pub(crate) fn write_all(
+        appends: Vec<Self>,
+        log: &Arc<Log>,
+        tx: &mut Transaction<'_>,
+    ) -> Result<Vec<String>, Fault> {
+        for append in &appends {
+            append.log.load_head(append.partition, tx)?;
+        }
+        tx.irrevocable();
+        let ids = appends.into_iter().map(|append| {
+            let partition = append.partition;
+            format!("{partition}-{}", append.write(tx))
+        });
+        let ids = ids.collect();
+        let log = Arc::clone(log);
+        tx.after(move || log.notify());
+        Ok(ids)
+    }
+
     /// Appends it; the head of its partition is loaded. Gives its sequence.
     pub(crate) fn write(mut self, tx: &mut Transaction<'_>) -> u64 {
         records::stamp(&mut self.body, tx.now);

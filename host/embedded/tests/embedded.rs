@@ -8,6 +8,7 @@ mod embedded {
     mod expiry;
     mod files;
     mod full;
+    mod kept_answers;
     mod model;
     mod objects;
     mod pages;

@@ -4,11 +4,7 @@
 //! listener has threads of its own, so that health is answered whatever the router does: no guest runs on them, and no
 //! long work (`work_limits`).
 
-mod answer_budget;
 mod api;
-mod api_error;
-pub(crate) mod bodies;
-pub(crate) mod connections;
 pub(crate) mod dead_letters;
 pub(crate) mod extract;
 mod guard;
@@ -17,33 +13,27 @@ mod ingest;
 pub(crate) mod metrics;
 mod plugin_metrics;
 mod snapshot;
-pub(crate) mod work_limits;
 
-use crate::intake;
+use crate::http::api_error;
+use crate::http::bodies::BodyBudget;
+use crate::http::connections::{self, Serving};
+use crate::http::work_limits::WorkLimits;
 use crate::runtime::Runtime;
 use crate::threads::Threads;
-use api_error::ApiError;
 use axum::Router;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use bodies::{BodyBudget, BudgetedBody};
-use connections::{ConnectionLimits, PATIENCE};
-use esclusa_embedded::NewRecord;
 use snapshot::Snapshot;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use work_limits::WorkLimits;
 
 const PAGE: &str = include_str!("../assets/page.html");
 const STYLE: &str = include_str!("../assets/page.css");
@@ -51,10 +41,6 @@ const SCRIPT: &str = include_str!("../assets/page.js");
 
 /// When the router stops, requests that are being answered get this long to finish.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
-
-/// Connections that may wait to be accepted; the system may allow fewer. There are more of them than connections that
-/// are served, so that a burst of silent connections does not keep health probes out.
-const BACKLOG: u32 = 4096;
 
 /// The state that all handlers share.
 pub(crate) struct AdminServer {
@@ -82,26 +68,6 @@ impl AdminServer {
     fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
-
-    /// Puts records into the stream or queue of a source; answers their ids once they are durable. Large requests are
-    /// copied by the router's threads, so that the threads of the listener stay free. The request keeps its share of
-    /// the body budget until its answer was taken.
-    async fn put(
-        &self,
-        status: StatusCode,
-        source: String,
-        records: Vec<NewRecord>,
-        held: BudgetedBody,
-    ) -> Result<Response, ApiError> {
-        let bytes = records.iter().map(NewRecord::size).sum::<usize>();
-        let (runtime, loaded) = (self.runtime.clone(), self.runtime.loaded());
-        let put = async move {
-            let ids = intake::put(runtime.store(), &loaded.plan, &source, &records).await?;
-            Ok::<_, ApiError>((work_limits::encode(&BTreeMap::from([("ids", ids)]))?, held))
-        };
-        let (ids, held) = if bytes <= answer_budget::SMALL { put.await? } else { self.work.whole(put).await?? };
-        Ok((status, work_limits::json(answer_budget::kept(ids, held))).into_response())
-    }
 }
 
 /// A listener of a router that is starting: it answers every request with that. Dropping it stops it.
@@ -122,25 +88,15 @@ impl StartingListener {
         let ended = || std::io::Error::other("the threads of the HTTP side have ended");
         let threads = threads.handle().ok_or_else(ended)?;
         let listens = threads.spawn(async move {
-            let listener = bind(address)?.into_std()?;
+            let listener = connections::bind(address)?.into_std()?;
             Ok::<_, std::io::Error>((TcpListener::from_std(listener.try_clone()?)?, listener))
         });
         let (answers, listener) = listens.await.map_err(std::io::Error::other)??;
         let (stop, stopped) = oneshot::channel();
         let router: Router = Router::new().route("/livez", get(health::live)).fallback(health::starting);
-        threads.spawn(connections::serve(answers, router, (ConnectionLimits::of_files(), PATIENCE), stopped));
+        threads.spawn(connections::serve(answers, router, Serving::of_admin(), stopped));
         Ok(StartingListener { address, listener, threads, _stop: stop })
     }
-}
-
-/// Listens with a long backlog: when it is full, the system drops a connection attempt, and the client tries again
-/// only after a second.
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As `TcpListener::bind` does: without it a restart could not listen while old connections linger.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// Lets a running router answer from now on; `config` is the file of its configuration. Call it on the router's own
@@ -171,8 +127,7 @@ pub(crate) fn serve(
         TcpListener::from_std(listener)?
     };
     let (stop, stopped) = oneshot::channel();
-    let limits = (ConnectionLimits::of_files(), PATIENCE);
-    let task = threads.spawn(connections::serve(listener, router(admin.clone()), limits, stopped));
+    let task = threads.spawn(connections::serve(listener, router(admin.clone()), Serving::of_admin(), stopped));
     Ok(RunningListener { address, admin, stop, task })
 }
 

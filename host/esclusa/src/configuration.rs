@@ -63,7 +63,8 @@ pub(crate) fn engine(path: &Path) -> Option<PathBuf> {
     Some(path.parent().unwrap_or(Path::new("")).join(written))
 }
 
-/// The files to watch: the configuration, those that it names with `${file:PATH}`, and every plugin, each once.
+/// The files to watch: the configuration, those that it names with `${file:PATH}`, every plugin, and the certificates of
+/// listeners, each once.
 #[must_use]
 pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
@@ -73,7 +74,14 @@ pub(crate) fn files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
             files.push(route.plugin.clone());
         }
     }
+    files.extend(certificates(loaded));
     files
+}
+
+/// The files of certificates and keys.
+pub(crate) fn certificates(loaded: &LoadedConfig) -> impl Iterator<Item = PathBuf> {
+    let files = loaded.plan.listeners.values().filter_map(|listener| listener.tls.as_ref());
+    files.flat_map(|files| [files.certificate.clone(), files.key.clone()])
 }
 
 /// Diagnostics at the lines of routes.toml for plugins that cannot serve their routes.

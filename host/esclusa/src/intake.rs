@@ -80,7 +80,7 @@ fn target(plan: &Plan, name: &str) -> Result<IntakeTarget, NotTaken> {
         Some(Source::Queue { queue, .. }) => Ok(IntakeTarget::Queue(queue.clone())),
         Some(Source::Http { reply: false, .. }) => Ok(IntakeTarget::Stream(ingest_stream(name))),
         Some(Source::Http { reply: true, .. }) => {
-            closed("http with reply = true", "ask it at /ingest of a running router")
+            closed("http with reply = true", "ask a running router, at the source's listener or at /ingest")
         }
         Some(Source::File { .. }) => closed("file", "append lines to the file"),
         Some(Source::TableChanges { .. }) => closed("table-changes", "its events come from writes to the table"),

@@ -7,7 +7,8 @@
 #[cfg(test)]
 mod limits_page;
 
-use crate::admin::{bodies, connections, work_limits};
+use crate::http::{bodies, connections, work_limits};
+use crate::listener::{self, rate_limit};
 use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::plan::{Instances, Plan, RouteSpec, Source};
@@ -57,6 +58,7 @@ impl MemoryAccount {
         parts.extend(plan.routes.iter().flat_map(|route| events(route, plan)));
         parts.push(store());
         parts.extend(plan.admin.iter().flat_map(|_| admin()));
+        parts.extend(listeners(plan));
         let used = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes));
         let kept = used / KEPT_BY_ALLOCATOR;
         parts.push(part("allocator", kept, "pages that are kept for reuse: a quarter of what is in use"));
@@ -156,6 +158,34 @@ fn admin() -> Vec<MemoryPart> {
         part("bodies", bodies::TOTAL as u64, "bodies of requests, with their copies"),
         part("answers", work_limits::UNTAKEN as u64, "answers that their clients have not taken"),
     ]
+}
+
+/// The listeners: buffers of connections, and for all of them together bodies, answers, and the accounts of clients.
+fn listeners(plan: &Plan) -> Vec<MemoryPart> {
+    if plan.listeners.is_empty() {
+        return Vec::new();
+    }
+    // A connection of HTTP/2 has more than one of HTTP/1.1: what it was sent ahead, and headers and answers of each of its
+    // requests.
+    let request = u64::from(connections::HEADER_LIST) + connections::SEND_BUFFER as u64;
+    let connection = u64::from(connections::WINDOW) + u64::from(connections::STREAMS) * request;
+    let mut parts: Vec<MemoryPart> = Vec::new();
+    for (name, listener) in &plan.listeners {
+        let most = listener.max_connections.min(connections::ConnectionLimits::most_by_files());
+        let most = most.saturating_add(listener::RESERVE) as u64;
+        let why = format!("{most} of {} KiB, as max_connections allows", connection >> 10);
+        parts.push(part(format!("listener {name}: connections"), most.saturating_mul(connection), why));
+    }
+    let limited = plan
+        .sources
+        .values()
+        .filter(|source| matches!(source, Source::Http { on: Some(on), .. } if on.per_client.is_some()));
+    let accounts = (rate_limit::CLIENTS * rate_limit::CLIENT) as u64;
+    parts.push(part("listeners: bodies", bodies::TOTAL as u64, "bodies of requests, with their copies"));
+    parts.push(part("listeners: answers", work_limits::UNTAKEN as u64, "answers that their clients have not taken"));
+    let accounts = accounts.saturating_mul(limited.count() as u64);
+    parts.push(part("listeners: clients", accounts, "accounts of sources with rate_limit.per_client"));
+    parts
 }
 
 /// The memory of child processes.

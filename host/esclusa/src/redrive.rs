@@ -119,6 +119,7 @@ async fn resend(route: &Route, dead_letter: &DeadLetter, output: String) -> Resu
         dead: Vec::new(),
         progress: Progress::None,
         dedup: Vec::new(),
+        answers: Vec::new(),
         counts: Counts::default(),
     };
     route.engine.commit(commit).await.map(drop).map_err(|error| NotRedriven::Host(error.to_string()))

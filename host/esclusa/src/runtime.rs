@@ -5,6 +5,7 @@
 
 pub(crate) mod backlog;
 pub(crate) mod health;
+pub(crate) mod listening;
 mod newest_reload;
 pub(crate) mod output_status;
 mod reload;
@@ -30,12 +31,13 @@ use esclusa_pipeline::route::{LoadedPlugin, Mode, Route};
 use esclusa_pipeline::serve::serve;
 use esclusa_sandbox::{PluginMetrics, Sandbox};
 use futures_util::future::join_all;
+use listening::Listening;
 use newest_reload::NewestReloads;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -100,6 +102,8 @@ pub(crate) struct Runtime {
     running: Mutex<BTreeMap<Arc<str>, RunningRoute>>,
     loaded: ArcSwap<LoadedConfig>,
     reloads: Mutex<Vec<status::ReloadStatus>>,
+    /// The listeners that reloads change.
+    listeners: OnceLock<Weak<dyn Listening>>,
 }
 
 impl Runtime {
@@ -140,6 +144,7 @@ impl Runtime {
             running: Mutex::default(),
             loaded: ArcSwap::from_pointee(loaded),
             reloads: Mutex::default(),
+            listeners: OnceLock::new(),
         });
         let loaded = runtime.loaded.load_full();
         let cloud = runtime.cloud(&loaded.plan).await;

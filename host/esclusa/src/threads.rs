@@ -8,7 +8,7 @@ const TICKS: u32 = 4;
 
 /// Threads that serve connections: two, so that one answers a probe while the other is in a system call.
 const CONNECTIONS: usize = 2;
-/// Most threads that compute answers and may block: more than all limits of `admin/work_limits.rs` together, so that
+/// Most threads that compute answers and may block: more than all limits of `http/work_limits.rs` together, so that
 /// health never waits for one.
 const BLOCKING: usize = 32;
 
@@ -33,6 +33,16 @@ impl Threads {
     pub(crate) fn of_admin() -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
         builder.thread_name("esclusa-admin").worker_threads(CONNECTIONS).max_blocking_threads(BLOCKING);
+        Ok(Threads(Some(builder.enable_all().build()?)))
+    }
+
+    /// Threads for listeners: they serve the connections of sources of kind `http`, apart from health and API.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub(crate) fn of_listeners() -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        builder.thread_name("esclusa-listener").worker_threads(CONNECTIONS).max_blocking_threads(BLOCKING);
         Ok(Threads(Some(builder.enable_all().build()?)))
     }
 

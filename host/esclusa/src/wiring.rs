@@ -2,7 +2,9 @@
 
 #[cfg_attr(not(feature = "aws"), path = "wiring/no_aws.rs")]
 pub(crate) mod aws;
+pub(crate) mod http_answer;
 pub(crate) mod http_source;
+pub(crate) mod kept_reply;
 pub(crate) mod sources;
 pub(crate) mod store_schema;
 

@@ -57,8 +57,23 @@ pub struct Commit {
     /// Ids of the events whose effects these are, if the route wants a dedup record of each event written together
     /// with its effects (an unordered source, exactly-once outside the embedded engine); else empty.
     pub dedup: Vec<String>,
+    /// Answers to requests that are kept with the effects.
+    pub answers: Vec<KeptAnswer>,
     /// What is added to the route's counters.
     pub counts: Counts,
+}
+
+/// An answer to a request that is kept, so that the same request gets it again and is not carried out twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// The request.
+    pub key: Vec<u8>,
+    /// The answer.
+    pub value: Vec<u8>,
+    /// When it may be forgotten, milliseconds since the Unix epoch.
+    pub expires: u64,
+    /// Its event among those that the commit has done, in their order; `None`: it was given up.
+    pub done: Option<usize>,
 }
 
 /// A commit that happened.
@@ -76,8 +91,8 @@ pub enum CommitError {
     /// A guard with `Otherwise::Rerun` did not hold: the events are to be called again, on fresh reads.
     #[error("a guard did not hold")]
     Conflict,
-    /// Events of which an earlier commit left a dedup record, as indexes into [`Commit::dedup`]: the others are to be handled
-    /// without them.
+    /// Events of which an earlier commit left a dedup record or a kept answer, as indexes into the events that the commit has
+    /// done: the others are to be handled without them.
     #[error("{} events were done before", .0.len())]
     DoneBefore(Vec<usize>),
     /// More than the engine can commit at once: several events are to be called again in halves, a single event is given up.

@@ -4,6 +4,7 @@ use crate::bounds;
 use crate::call_output::{CallFailure, CallOutput, FailureKind};
 use crate::effect::Action;
 use crate::index::CallIndex;
+use crate::reply_headers;
 use std::collections::BTreeSet;
 
 /// Names of routes.toml that a route may touch.
@@ -68,10 +69,15 @@ impl Grants {
                 ));
             }
         }
-        match output.replies.iter().find(|r| r.event.at() >= events) {
-            Some(reply) => Err(out_of_range("a reply names", Some(reply.event), events)),
-            None => Ok(()),
+        if let Some(reply) = output.replies.iter().find(|r| r.event.at() >= events) {
+            return Err(out_of_range("a reply names", Some(reply.event), events));
         }
+        for reply in &output.replies {
+            reply_headers::check(&reply.headers).map_err(|why| {
+                CallFailure::new(FailureKind::Contract, format!("the reply to event {}: {why}", reply.event.0))
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@ pub mod outbox;
 pub mod page_token;
 pub mod plugin;
 pub mod reads;
+pub mod reply_headers;
 pub mod retry;
 pub mod settings;
 pub mod sharding;

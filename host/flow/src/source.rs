@@ -7,6 +7,7 @@
 use crate::BoxFuture;
 use crate::batch::{Batch, Token};
 use crate::call_output::Reply;
+use crate::engine::KeptAnswer;
 use crate::fault::Fault;
 use crate::verdict::Verdict;
 use std::sync::Arc;
@@ -107,6 +108,12 @@ pub trait Lane: Send {
     /// How many events the source itself has given up and recorded since the last call of this method.
     fn given_up(&mut self) -> u64 {
         0
+    }
+
+    /// Answers that the commit of these events has to keep, each with the index of its event in `settling`. Called before each
+    /// commit: for sources that recognise requests that come again.
+    fn answers(&self, _settling: &[Settled<'_>]) -> Vec<(usize, KeptAnswer)> {
+        Vec::new()
     }
 
     /// Called after each commit with the events that it settled: for sources whose senders wait for a reply.

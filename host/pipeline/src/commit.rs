@@ -127,6 +127,7 @@ impl CommitBuilder<'_> {
             dead,
             progress: progress(rules.progress, batch, settlement, previous),
             dedup,
+            answers: Vec::new(),
             counts,
         };
         PreparedCommit { commit, causes }

@@ -14,12 +14,13 @@ use esclusa_flow::counts::Counts;
 use esclusa_flow::dead_letter::Handler;
 use esclusa_flow::delivery::{Delivery, Moment, NotCommitted, Settlement, Step, Steps, drive};
 use esclusa_flow::effect::OutboxMessage;
-use esclusa_flow::engine::{CommitError, Committed, PendingMessages};
+use esclusa_flow::engine::{CommitError, Committed, KeptAnswer, PendingMessages};
 use esclusa_flow::fault::Fault;
-use esclusa_flow::index::EventIndex;
+use esclusa_flow::index::{CallIndex, EventIndex};
 use esclusa_flow::retry::mix_text;
 use esclusa_flow::sharding::Sharding;
 use esclusa_flow::source::{Lane, Settled};
+use esclusa_flow::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -139,19 +140,33 @@ impl BatchInWork<'_> {
         outbox::send(self.route, RecordedOutbox::of(self.route, pending)).await
     }
 
-    /// Gives the lane the verdicts of its settled events, with the plugin's replies.
-    fn report_settled(&self, lane: &mut dyn Lane, settlement: &Settlement, replies: &[Reply]) {
+    /// The events of a settlement with their verdicts and the plugin's replies.
+    fn settled<'s>(&'s self, settlement: &'s Settlement, replies: &'s [Reply]) -> Vec<Settled<'s>> {
         // Reversed, so that the first reply to an event overwrites the later ones.
         let by_event: BTreeMap<usize, &Reply> = replies.iter().rev().map(|reply| (reply.event.at(), reply)).collect();
         let reply = |event: EventIndex| by_event.get(&settlement.called.binary_search(&event).ok()?).copied();
-        let settled: Vec<Settled<'_>> = settlement
+        settlement
             .verdicts
             .iter()
             .filter_map(|(event, verdict)| {
                 Some(Settled { token: self.batch.claims.get(event.at())?.token(), verdict, reply: reply(*event) })
             })
-            .collect();
-        lane.settled(&settled);
+            .collect()
+    }
+
+    /// The answers that the commit of a settlement has to keep.
+    fn answers(&self, lane: &dyn Lane, settlement: &Settlement, replies: &[Reply]) -> Vec<KeptAnswer> {
+        let answers = lane.answers(&self.settled(settlement, replies));
+        let done: Vec<usize> =
+            if answers.is_empty() { Vec::new() } else { settlement.done().map(CallIndex::at).collect() };
+        let kept = answers.into_iter().filter_map(|(at, answer)| {
+            let (event, verdict) = settlement.verdicts.get(at)?;
+            let called = settlement.called.binary_search(event).ok();
+            // An event that was done before has its answer already.
+            (called.is_some() || matches!(verdict, Verdict::Dead(_))).then_some(())?;
+            Some(KeptAnswer { done: called.and_then(|called| done.binary_search(&called).ok()), ..answer })
+        });
+        kept.collect()
     }
 
     fn note_commit(&mut self, took: Duration, settlement: &Settlement, committed: &Committed, counts: Counts) {
@@ -267,7 +282,10 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
             previous: work.previous.as_ref(),
             now: timestamp_now(),
         };
-        let PreparedCommit { commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
+        let PreparedCommit { mut commit, causes } = builder.build(settlement, output, |event| delivery.attempt(event));
+        if let Some(lane) = lane.as_deref() {
+            commit.answers = work.answers(lane, settlement, &replies);
+        }
         let (messages, counts) = (commit.outbox.clone(), commit.counts);
         // The slot comes first: after the commit another worker may get the message group, and has to send after this one. Lanes
         // without a name have no order to keep.
@@ -291,7 +309,7 @@ impl Steps for LaneSteps<'_, '_, '_, '_> {
         let sent = keeping(lane, work.send(&committed, messages)).await;
         // After the messages: a sender that waits for its reply may rely on them.
         if let Some(lane) = lane {
-            work.report_settled(*lane, settlement, &replies);
+            lane.settled(&work.settled(settlement, &replies));
         }
         // The next commit of this batch names this position as the one before it.
         if let Some(reached) = commit::reached(&work.batch, settlement) {

@@ -49,8 +49,15 @@ impl Answer {
     }
 
     fn text(status: u16, text: &str) -> Self {
-        let body = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        Answer { status, content_type: "text/html; charset=utf-8", body }
+        // The document's content type names no charset: other letters are written so that none is needed.
+        let escaped = text.chars().map(|letter| match letter {
+            '&' => "&amp;".to_owned(),
+            '<' => "&lt;".to_owned(),
+            '>' => "&gt;".to_owned(),
+            ascii if ascii.is_ascii() => ascii.to_string(),
+            other => format!("&#{};", u32::from(other)),
+        });
+        Answer { status, content_type: "text/html", body: escaped.collect() }
     }
 
     /// Answers the request that `event` is.

@@ -1,4 +1,4 @@
-//! A request, as a source of kind `http` hands it over.
+//! A request, as a listener hands it over.
 
 use crate::answer::Answer;
 use esclusa_plugin::Event;
@@ -13,16 +13,22 @@ pub(crate) struct Request<'a> {
     pub event: Event<'a>,
     /// `GET`, `POST`, …
     pub method: &'a str,
-    /// The parts of the path below the source's name.
+    /// The parts of the path below the domain's, decoded.
     pub path: Vec<&'a str>,
 }
 
 impl<'a> Request<'a> {
     /// The request that an event is.
     pub(crate) fn of(event: Event<'a>) -> Self {
-        let path = event.attribute("path").unwrap_or_default();
-        let path = path.split('/').filter(|part| !part.is_empty()).collect();
-        Request { event, method: event.attribute("method").unwrap_or_default(), path }
+        // "GET /reservas/{Id}", with the attribute path.Id
+        let endpoint = event.attribute("endpoint").unwrap_or_default();
+        let (method, pattern) = endpoint.split_once(' ').unwrap_or_default();
+        let part = |part: &'a str| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(name) => event.attribute(&format!("path.{name}")).unwrap_or_default(),
+            None => part,
+        };
+        let path = pattern.split('/').skip(2).filter(|part| !part.is_empty()).map(part).collect();
+        Request { event, method, path }
     }
 
     /// The body.

@@ -20,7 +20,8 @@ fn with_aida(state: &'static str, left: u32) -> Tables {
 
 fn batch(requests: &[(&str, &str, String)]) -> Batch {
     let ids: Vec<String> = (1..=requests.len()).map(|id| id.to_string()).collect();
-    let attributes: Vec<_> = requests.iter().map(|(method, path, _)| [("method", *method), ("path", *path)]).collect();
+    let endpoints: Vec<String> = requests.iter().map(|(method, path, _)| format!("{method} /domain{path}")).collect();
+    let attributes: Vec<_> = endpoints.iter().map(|endpoint| [("endpoint", endpoint.as_str())]).collect();
     let parts = requests.iter().zip(&ids).zip(&attributes);
     let events: Vec<_> = parts
         .map(|(((_, _, body), id), attributes)| NewEvent {
@@ -178,4 +179,15 @@ fn ids_differ_by_request_and_not_by_attempt() {
     // The seconds of the document's first reservation give the beginning of its id.
     assert!(id(&made[0]).starts_with("21tY"), "{}", id(&made[0]));
     assert_eq!(id(&made[0]).len(), 27);
+}
+
+#[test]
+fn parameters_of_the_path_are_taken_as_the_listener_decoded_them() {
+    let attributes = [("endpoint", "GET /reservas/{Id}"), ("path.Id", "Fútbol & más")];
+    let batch = testing::events_of(&[NewEvent { id: "1", attributes: &attributes, ..NewEvent::default() }]);
+    let plugin: Ticketing = testing::plugin(RESERVAS);
+    let tables = with_aida("A", 30);
+    let out = testing::with_tables(&tables, || testing::call(&plugin, &batch));
+    assert_eq!(answers(&out), [(404, "Reserva Id F&#250;tbol &amp; m&#225;s no existe".to_owned())]);
+    assert_eq!(out.replies()[0].content_type, "text/html");
 }

@@ -90,6 +90,7 @@ impl LocalCommit {
             dead: Vec::new(),
             progress: Progress::None,
             dedup: Vec::new(),
+            answers: Vec::new(),
             counts: Counts::default(),
         }
     }

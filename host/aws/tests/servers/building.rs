@@ -152,6 +152,7 @@ pub(crate) fn commit(actions: Vec<Action>, done: u64) -> Commit {
         dead: Vec::new(),
         progress: Progress::None,
         dedup: Vec::new(),
+        answers: Vec::new(),
         counts: Counts { done, ..Counts::default() },
     }
 }

@@ -3,8 +3,9 @@
 //! source: a queue of SQS, whose messages the routes of that source share.
 
 use super::Declarations;
+use super::declared::Declaration;
 use crate::codes::Code;
-use crate::plan::{Objects, Output, RouteSpec, ServiceLocation, Source, TableSpec};
+use crate::plan::{AdminListener, Objects, Output, RouteSpec, ServiceLocation, Source, TableSpec};
 use crate::report::{Finding, Findings};
 use crate::syntax::toml_tree::TomlNode;
 use std::collections::BTreeMap;
@@ -166,15 +167,26 @@ pub(super) fn table_changes(world: &Declarations, findings: &Findings) {
     }
 }
 
-/// Reports sources of kind http if no `[admin]` listens for their requests.
-pub(super) fn listener(world: &Declarations, admin: bool, findings: &Findings) {
-    for (name, declaration) in world.sources.iter() {
-        if matches!(declaration.value, Source::Http { .. }) && !admin {
-            let message = format!("\"{name}\" receives requests, and nothing listens for them");
-            let finding = Finding::error(Code::SOURCE_HTTP_WITHOUT_ADMIN, declaration.span.clone(), message);
-            findings
-                .add(finding.help("add [admin] with listen = \"127.0.0.1:8080\": its listener serves /ingest/NAME"));
-        }
+/// Reports sources of kind http without a listener if `/ingest` does not serve them: there is no `[admin]`, or other
+/// machines can reach it.
+pub(super) fn ingest(world: &Declarations, admin: Option<&AdminListener>, findings: &Findings) {
+    let without = |declaration: &Declaration<Source>| matches!(declaration.value, Source::Http { on: None, .. });
+    for (name, declaration) in world.sources.iter().filter(|(_, declaration)| without(declaration)) {
+        let add = "add listener = \"NAME\" and endpoints, and [listener.NAME] with listen = \"0.0.0.0:8443\"";
+        let finding = match admin {
+            None => {
+                let message = format!("\"{name}\" receives requests, and nothing listens for them");
+                let finding = Finding::error(Code::SOURCE_HTTP_WITHOUT_ADMIN, declaration.span.clone(), message);
+                finding.help(format!("{add}; or add [admin]: it serves /ingest/NAME on loopback"))
+            }
+            Some(admin) if !admin.listen.ip().is_loopback() => {
+                let message = format!("\"{name}\" has no listener, and /ingest is served on loopback only");
+                let finding = Finding::error(Code::SOURCE_INGEST_REMOTE, declaration.span.clone(), message);
+                finding.help(add)
+            }
+            Some(_) => continue,
+        };
+        findings.add(finding);
     }
 }
 

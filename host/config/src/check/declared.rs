@@ -37,15 +37,25 @@ impl<T> Declared<T> {
         read: impl Fn(&str, &SectionReader<'_>) -> T,
         fallback: impl Fn() -> T,
     ) -> Self {
-        let mut by_name = BTreeMap::new();
+        let mut declared = Declared::none(family.name);
         let table = root.table(key, &format!("write [{}.NAME]", family.name));
         for entry in table.map(|table| table.entries.as_slice()).unwrap_or_default() {
             check_name(root.findings, family.name, &entry.key, &entry.key_span);
             let value = open(root.findings, family, entry).map_or_else(&fallback, |reader| read(&entry.key, &reader));
-            let declaration = Declaration { value, span: entry.key_span.clone(), node: entry.node.clone() };
-            by_name.insert(entry.key.clone(), declaration);
+            declared.insert(entry, value);
         }
-        Declared { word: family.name, by_name }
+        declared
+    }
+
+    /// No declaration yet, for sections without kinds.
+    pub(super) fn none(word: &'static str) -> Self {
+        Declared { word, by_name: BTreeMap::new() }
+    }
+
+    /// Adds a declaration.
+    pub(super) fn insert(&mut self, entry: &TomlEntry, value: T) {
+        let declaration = Declaration { value, span: entry.key_span.clone(), node: entry.node.clone() };
+        self.by_name.insert(entry.key.clone(), declaration);
     }
 
     /// The declaration of that name.

@@ -1,7 +1,7 @@
 //! `[source.NAME]`, each by itself. Conflicts of sources with outputs, tables and routes are in `conflict`.
 
 use super::declared::{Declared, check_name};
-use super::{PathResolver, aws_resource};
+use super::{PathResolver, aws_resource, listener};
 use crate::codes::Code;
 use crate::plan::{DynamodbStreamName, ServiceLocation, ShardCoordination, Source, Start};
 use crate::report::{Finding, Findings, lower_case};
@@ -89,6 +89,7 @@ fn http(reader: &SectionReader<'_>) -> Source {
         reader.findings.add(Finding::warning(Code::NO_EFFECT, entry.key_span.clone(), message));
     }
     Source::Http {
+        on: listener::of_source(reader).map(Box::new),
         reply,
         max_body: reader.size(&shape::MAX_BODY),
         timeout: reader.duration(&shape::TIMEOUT),

@@ -1,6 +1,6 @@
 //! `[source.NAME]`, checked.
 
-use super::ServiceLocation;
+use super::{ListenerSource, ServiceLocation};
 use esclusa_flow::settings::Start;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,8 +42,10 @@ pub enum Source {
         /// Keep reading as it grows.
         follow: bool,
     },
-    /// `POST /ingest/NAME`.
+    /// Requests to a listener, or to `/ingest/NAME`.
     Http {
+        /// What it has on its listener; `None`: it is at `/ingest/NAME`.
+        on: Option<Box<ListenerSource>>,
         /// Answer with the plugin's reply instead of after the durable write.
         reply: bool,
         /// Largest request body, bytes.

@@ -1,6 +1,6 @@
 //! The file as a whole, `[admin]` and `[engine]`.
 
-use super::{Default, KeySpec, Section, ValueKind, aws, output, route, source, store};
+use super::{Default, KeySpec, Section, ValueKind, aws, listener, output, route, source, store};
 
 pub(crate) static VERSION: KeySpec = KeySpec {
     name: "version",
@@ -12,7 +12,7 @@ pub(crate) static ADMIN: KeySpec = KeySpec {
     name: "admin",
     kind: ValueKind::Section(&ADMIN_SECTION),
     default: Default::Depends("without this section nothing listens"),
-    about: "The listener for the dashboard, the API, metrics, and events for sources of kind http.",
+    about: "The address of the dashboard, the API and metrics, and of /ingest for sources of kind http without a listener.",
 };
 pub(crate) static ENGINE: KeySpec = KeySpec {
     name: "engine",
@@ -25,6 +25,12 @@ pub(crate) static AWS: KeySpec = KeySpec {
     kind: ValueKind::Section(&aws::SECTION),
     default: Default::Nothing,
     about: "Settings for all resources in AWS.",
+};
+pub(crate) static LISTENER: KeySpec = KeySpec {
+    name: "listener",
+    kind: ValueKind::Sections(&listener::SECTION),
+    default: Default::Nothing,
+    about: "Addresses that serve the endpoints of sources of kind http.",
 };
 pub(crate) static SOURCE: KeySpec = KeySpec {
     name: "source",
@@ -61,9 +67,10 @@ pub(crate) static ROUTE: KeySpec = KeySpec {
 pub(crate) static SECTION: Section = Section {
     name: "routes.toml",
     about: "The configuration of the router.",
-    keys: &[&VERSION, &ADMIN, &ENGINE, &AWS, &SOURCE, &TABLE, &OBJECTS, &OUTPUT, &ROUTE],
+    keys: &[&VERSION, &ADMIN, &ENGINE, &AWS, &LISTENER, &SOURCE, &TABLE, &OBJECTS, &OUTPUT, &ROUTE],
     foreign: &[
         ("sources", "write [source.NAME]"),
+        ("listeners", "write [listener.NAME]"),
         ("tables", "write [table.NAME]"),
         ("outputs", "write [output.NAME]"),
         ("routes", "write [[route]]"),
@@ -85,7 +92,7 @@ pub(crate) static ALLOW_REMOTE: KeySpec = KeySpec {
 };
 pub(crate) static ADMIN_SECTION: Section = Section {
     name: "admin",
-    about: "The listener for the dashboard, the API, metrics, and events for sources of kind http.",
+    about: "The address of the dashboard, the API and metrics, and of /ingest for sources of kind http without a listener.",
     keys: &[&LISTEN, &ALLOW_REMOTE],
     foreign: &[],
 };

@@ -2,7 +2,7 @@
 
 pub(crate) mod aws;
 
-use super::{Default, KeySpec, KindFamily, Section, ValueKind};
+use super::{Default, KeySpec, KindFamily, Section, ValueKind, listener};
 use crate::codes::Code;
 
 /// Partitions of a stream if no section sets them.
@@ -130,9 +130,21 @@ pub(crate) static HTTP_PARTITIONS: KeySpec = KeySpec {
 };
 pub(crate) static HTTP_SECTION: Section = Section {
     name: "http",
-    about: "Requests to /ingest/NAME of the [admin] listener: one event, or JSON lines.",
-    keys: &[&REPLY, &MAX_BODY, &TIMEOUT, &HTTP_PARTITIONS],
-    foreign: &[],
+    about: "Requests to the endpoints of a [listener.NAME], or without one to /ingest/NAME of [admin]: one event, or JSON lines.",
+    keys: &[
+        &listener::LISTENER,
+        &listener::BASE_PATH,
+        &listener::ENDPOINTS,
+        &REPLY,
+        &listener::AUTH,
+        &listener::IDEMPOTENCY_KEY,
+        &listener::IDEMPOTENCY_TTL,
+        &listener::RATE_LIMIT,
+        &MAX_BODY,
+        &TIMEOUT,
+        &HTTP_PARTITIONS,
+    ],
+    foreign: &[("path", "write endpoints = [\"POST /PATH\"]"), ("paths", "write endpoints = [\"POST /PATH\"]")],
 };
 
 pub(crate) static INTERVAL: KeySpec = KeySpec {

@@ -4,8 +4,11 @@ use crate::cases::{all, read};
 use esclusa_config::Code;
 use std::collections::BTreeSet;
 
-/// Codes of problems that the program finds later, in a plugin or its own build, and of a file that cannot be read.
-const ELSEWHERE: [Code; 17] = [
+/// Codes of problems that the program finds later, in a plugin, its own build, an address or a certificate, and of a file
+/// that cannot be read.
+const ELSEWHERE: [Code; 19] = [
+    Code::LISTENER_NOT_BOUND,
+    Code::LISTENER_BAD_TLS,
     Code::UNREADABLE,
     Code::AWS_NOT_BUILT,
     Code::ROUTE_MISSING_GRANT,

@@ -59,6 +59,7 @@ fn work(route: &str, n: u64) -> Commit {
         outbox: vec![OutboxMessage { id: n.to_string(), send: send("elsewhere") }].into(),
         progress: Progress::Position { from: (n > 1).then(|| Token::Offset(n - 1)), to: Token::Offset(n) },
         dedup: Vec::new(),
+        answers: Vec::new(),
         counts: Counts { done: 1, ..Counts::default() },
         ..commit(actions)
     }

@@ -65,6 +65,7 @@ pub(super) fn commit(actions: Vec<Action>) -> Commit {
         dead: Vec::new(),
         progress: Progress::None,
         dedup: Vec::new(),
+        answers: Vec::new(),
         counts: Counts::default(),
     }
 }

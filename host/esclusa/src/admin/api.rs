@@ -1,9 +1,10 @@
 //! The API: the requests of the command line and of the page to a running router.
 
 use super::AdminServer;
-use super::api_error::ApiError;
 use super::extract::{BODY, BodyLimit, BoundedList, JsonBody, PathParams, QueryParams, RawBody};
-use super::work_limits::{WorkPermit, blocking, json};
+use crate::http::api_error::ApiError;
+use crate::http::handover;
+use crate::http::work_limits::{WorkPermit, blocking, json};
 use crate::invoke::{self, Invocation, InvokeEvent, LiveReport};
 use crate::{audit, configuration, intake, table_reads};
 use axum::Json;
@@ -153,7 +154,7 @@ pub(super) async fn send(
         admin.bodies.events(&mut held, count?, 0).await?;
         admin.work.compute(size, move || intake::json_lines(&data, how.key.as_deref(), 1)).await??
     };
-    admin.put(StatusCode::OK, name, records, held).await
+    handover::put(&admin.runtime, &admin.work, StatusCode::OK, name, records, held).await
 }
 
 /// The items of a table that are not sent yet.

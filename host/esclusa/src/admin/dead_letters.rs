@@ -1,10 +1,10 @@
 //! The dead letters of a router over the API: listed, shown, redriven and dropped.
 
 use super::AdminServer;
-use super::api_error::ApiError;
 use super::extract::{BodyLimit, BoundedList, JsonBody, PathParams, QueryParams};
-use super::work_limits::{encode, json};
 use crate::dead_letters::{self, NotSelected, StoredDeadLetter};
+use crate::http::api_error::ApiError;
+use crate::http::work_limits::{encode, json};
 use crate::redrive::{self, NotRedriven};
 use axum::Json;
 use axum::extract::State;

@@ -2,13 +2,13 @@
 //! message.
 
 use super::AdminServer;
-use super::api_error::{ApiError, root_cause};
-use super::bodies::BudgetedBody;
+use crate::http::api_error::{ApiError, root_cause};
+use crate::http::bodies::BudgetedBody;
+use crate::http::handover::media_type;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
-use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt::Formatter;
@@ -88,12 +88,6 @@ fn parse<T: DeserializeOwned>(data: &[u8]) -> Result<T, ApiError> {
     })
 }
 
-/// The media type of a body in lower case, without its parameters; empty if the request names none.
-pub(super) fn media_type(headers: &HeaderMap) -> String {
-    let header = headers.get(CONTENT_TYPE).and_then(|header| header.to_str().ok()).unwrap_or_default();
-    header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = media_type(headers);
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
@@ -156,24 +150,10 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for BoundedLi
     }
 }
 
-/// The first value of a parameter of the query.
-pub(crate) fn parameter(uri: &Uri, name: &str) -> Option<String> {
-    let extract::Query(pairs) = extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
-    pairs.into_iter().find_map(|(of, value)| (of == name).then_some(value))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BoundedList, Uri, parameter};
+    use super::BoundedList;
     use axum::response::IntoResponse;
-
-    #[test]
-    fn parameters_are_unescaped() {
-        let of = |uri: &str| parameter(&uri.parse::<Uri>().unwrap(), "key");
-        assert_eq!(of("/?a=1&key=x%2Fy+z%zz&key=2").as_deref(), Some("x/y z%zz"));
-        assert_eq!(of("/?keys=1"), None);
-        assert_eq!(of("/"), None);
-    }
 
     #[test]
     fn lists_are_counted_beyond_their_length_and_not_kept() {

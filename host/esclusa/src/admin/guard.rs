@@ -5,7 +5,7 @@
 //! no CORS: no other page may read an answer.
 
 use super::AdminServer;
-use super::api_error::ApiError;
+use crate::http::api_error::ApiError;
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;

@@ -2,8 +2,8 @@
 //! but a failing route does not make the process unready: the other routes go on.
 
 use super::AdminServer;
-use super::api_error::ApiError;
-use super::extract;
+use crate::http::api_error::ApiError;
+use crate::http::handover;
 use crate::runtime::health::Health;
 use crate::runtime::output_status::OutputStatus;
 use crate::runtime::status::RouteStatus;
@@ -35,7 +35,7 @@ pub(super) async fn ready(State(admin): State<Arc<AdminServer>>, uri: Uri) -> Re
     }
     let shown = admin.snapshot.show(&admin.runtime).await?;
     let (mut status, mut body) = shown.ready.clone();
-    if let Some(name) = extract::parameter(&uri, "route") {
+    if let Some(name) = handover::parameter(&uri, "route") {
         let route = shown.status.routes.iter().find(|route| route.name == name).ok_or_else(|| {
             ApiError::new(StatusCode::NOT_FOUND, format!("there is no route {name:?}")).code("route.unknown")
         })?;

@@ -4,7 +4,7 @@
 //! from an event.
 
 use super::AdminServer;
-use super::api_error::ApiError;
+use crate::http::api_error::ApiError;
 use crate::runtime::backlog::BacklogStatus;
 use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
 use axum::extract::State;

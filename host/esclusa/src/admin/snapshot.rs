@@ -1,11 +1,11 @@
 //! The state of the router for health and metrics. One thread at a time looks at the router, for all requests that
 //! came before it began.
 
-use super::api_error::ApiError;
 use super::health;
 use super::metrics;
 use super::plugin_metrics;
-use super::work_limits::blocking;
+use crate::http::api_error::ApiError;
+use crate::http::work_limits::blocking;
 use crate::runtime::Runtime;
 use crate::runtime::status::Status;
 use axum::body::Bytes;

@@ -9,6 +9,7 @@ use esclusa_embedded::Store;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub(super) struct RouterAddress {
     pub pid: u32,
     /// The address of its API; `None` without `[admin]`.
     pub admin: Option<SocketAddr>,
+    /// The addresses of its listeners at the start, by name.
+    #[serde(default)]
+    pub listeners: BTreeMap<String, SocketAddr>,
 }
 
 /// The file `router.json`; dropping this removes it.
@@ -114,7 +118,7 @@ pub(super) async fn find_router(global: &GlobalArgs) -> Option<Client> {
         Ok(loaded) => loaded.plan.engine,
         Err(_) => configuration::engine(&global.config)?,
     };
-    let RouterAddress { pid, admin } = RouterAddress::read(&engine)?;
+    let RouterAddress { pid, admin, .. } = RouterAddress::read(&engine)?;
     let client = Client::new(admin?).ok()?;
     // The file may be left from a crash, and its port may belong to another program by now: only an API with the same
     // process id is the router.

@@ -9,6 +9,7 @@ use crate::admin::{self, StartingListener};
 use crate::cli::Exit;
 use crate::configuration;
 use crate::file_watch::FileWatch;
+use crate::listener::Listeners;
 use crate::plugins;
 use crate::runtime::status::Status;
 use crate::runtime::{RunOptions, Runtime, StartError};
@@ -18,8 +19,10 @@ use backstop::Backstop;
 use esclusa_config::LoadedConfig;
 use esclusa_sandbox::{Sandbox, SandboxConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use upkeep::Upkeep;
 
 pub(super) use upkeep::Signals;
@@ -59,13 +62,11 @@ impl RunArgs {
         let runtime = start(loaded, &guests, self.until_idle).await?;
         backstop.router_runs(&runtime);
         let before = runtime.status();
-        let loaded = runtime.loaded();
         let serve = |starting| admin::serve(starting, runtime.clone(), global.config.clone());
         let admin = starting.map(serve).transpose()?;
         let address = admin.as_ref().map(|admin| admin.address);
-        let posted = RouterAddress { pid: std::process::id(), admin: address }.post(&loaded.plan.engine)?;
-        announce(&loaded, address);
-        drop(loaded);
+        let listeners = Listeners::start(&runtime).map_err(anyhow::Error::msg)?;
+        let posted = post(&runtime.loaded(), address, &listeners)?;
 
         let mut upkeep = Upkeep::new(runtime.clone(), global.config.clone(), watch);
         let failed = tokio::select! {
@@ -77,12 +78,14 @@ impl RunArgs {
             why = runtime.store().failed() => Some(why),
         };
         let after = runtime.status();
+        // Before readiness says so: a client that has seen it gets no answer that keeps its connection.
+        listeners.drain();
         if let Some(admin) = &admin {
             admin.drain();
         }
         tracing::info!(timeout = ?self.drain_timeout, "stopping: events in flight are finished first");
         let complete = tokio::select! {
-            complete = runtime.stop(self.drain_timeout) => complete,
+            complete = self.drain(&listeners, &runtime) => complete,
             () = signals.stop() => {
                 tracing::warn!("stopped at once; events in flight are delivered again");
                 drop(posted);
@@ -101,6 +104,15 @@ impl RunArgs {
             );
         }
         Ok(self.exit(complete, &after))
+    }
+
+    /// Serves clients of listeners for their delay, answers the requests that were read, and stops the routes. True if everything was
+    /// finished in time.
+    async fn drain(&self, listeners: &Listeners, runtime: &Runtime) -> bool {
+        tokio::time::sleep(runtime.loaded().plan.drain_delay()).await;
+        let end = Instant::now() + self.drain_timeout;
+        listeners.close(self.drain_timeout).await;
+        runtime.stop(end.saturating_duration_since(Instant::now())).await
     }
 
     fn exit(&self, complete: bool, after: &Status) -> Exit {
@@ -143,15 +155,30 @@ async fn start(loaded: LoadedConfig, guests: &Threads, until_idle: bool) -> Resu
     }
 }
 
+/// Writes `router.json`, and prints the addresses that can be opened.
+fn post(
+    loaded: &LoadedConfig,
+    admin: Option<std::net::SocketAddr>,
+    listeners: &Listeners,
+) -> Result<super::connect::RouterFile> {
+    let listeners = listeners.addresses();
+    announce(loaded, admin, &listeners);
+    RouterAddress { pid: std::process::id(), admin, listeners }.post(&loaded.plan.engine)
+}
+
 /// Prints the addresses that can be opened.
-fn announce(loaded: &LoadedConfig, address: Option<std::net::SocketAddr>) {
+fn announce(
+    loaded: &LoadedConfig,
+    address: Option<std::net::SocketAddr>,
+    listeners: &BTreeMap<String, std::net::SocketAddr>,
+) {
     let plan = &loaded.plan;
     let routes = plan.routes.len();
     match address {
         Some(address) => {
             print::message(&format!("esclusa runs {routes} route(s); open http://{address}/"));
             for (name, source) in &plan.sources {
-                if matches!(source, esclusa_config::plan::Source::Http { .. }) {
+                if matches!(source, esclusa_config::plan::Source::Http { on: None, .. }) {
                     print::message(&format!("  events for {name}: POST http://{address}/ingest/{name}"));
                 }
             }
@@ -159,6 +186,11 @@ fn announce(loaded: &LoadedConfig, address: Option<std::net::SocketAddr>) {
         None => {
             print::message(&format!("esclusa runs {routes} route(s); without [admin] there is no dashboard and no API"))
         }
+    }
+    for (name, address) in listeners {
+        let tls = plan.listeners.get(name).is_some_and(|listener| listener.tls.is_some());
+        let scheme = if tls { "https" } else { "http" };
+        print::message(&format!("  listener {name}: {scheme}://{address}/"));
     }
     tracing::info!(routes, engine = %plan.engine.display(), "running");
 }

@@ -208,6 +208,10 @@ pub(super) fn reply(event: u32, reply: &Reply) -> Json {
         map.insert("event".to_owned(), event.into());
         map.insert("status".to_owned(), reply.status.into());
         map.insert("content_type".to_owned(), reply.content_type.clone().into());
+        if !reply.headers.is_empty() {
+            let headers = reply.headers.iter().map(|(name, value)| json!([name, value])).collect();
+            map.insert("headers".to_owned(), Json::Array(headers));
+        }
     }
     shown
 }

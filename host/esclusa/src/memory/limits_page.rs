@@ -1,7 +1,9 @@
 //! The page `docs/reference/limits.md`, made from the constants that the code enforces. A test compares the two; with
 //! `ESCLUSA_BLESS` set it writes the page.
 
-use crate::admin::{connections, dead_letters, extract};
+use crate::admin::{dead_letters, extract};
+use crate::http::connections;
+use crate::listener::{idempotency, rate_limit};
 use crate::plugins::config_check;
 use crate::wiring::http_source;
 use esclusa_config::{show_duration, show_size};
@@ -129,6 +131,21 @@ fn requests() -> Vec<Row> {
         ("dead letters of an answer", dead_letters::MOST.to_string(), "ask again with `after`"),
         ("requests that wait for a plugin's reply, of a source", http_source::WAITING.to_string(), "503"),
         ("their bytes", size(http_source::BYTES), "503"),
+        (
+            "connections of a listener at once",
+            key("## `[listener.NAME]`", "max_connections"),
+            "the oldest idle one is closed for a new one, else 503",
+        ),
+        (
+            "requests of a connection of HTTP/2 at once",
+            connections::STREAMS.to_string(),
+            "further ones are refused unread; clients send them again",
+        ),
+        ("bytes of a request's headers", size(connections::BUFFER), "431"),
+        ("bytes of a request's headers in HTTP/2", show_size(connections::HEADER_LIST.into()), "431"),
+        ("bytes of a body on a listener, also decoded", key("### `kind = \"http\"`", "max_body"), "413"),
+        ("bytes of an idempotency key", idempotency::KEY.to_string(), "400"),
+        ("clients with a rate of their own, of a source", rate_limit::CLIENTS.to_string(), "further ones share one"),
     ]
 }
 

@@ -109,6 +109,7 @@ impl Runtime {
         if old.plan.admin != new.plan.admin || old.plan.engine != new.plan.engine {
             return Err(ReloadError::Failed("[admin] and [engine] change only with a restart".to_owned()));
         }
+        let listeners = self.prepare_listeners(&new.plan).map_err(ReloadError::Failed)?;
         let mut loaded_plugins: BTreeMap<Arc<str>, LoadedPlugin> = BTreeMap::new();
         loop {
             let stay = self.staying(&new.plan);
@@ -122,7 +123,10 @@ impl Runtime {
             // A reload of a plugin may have changed the running routes meanwhile: then more plugins have to be loaded.
             let stay = self.staying(&new.plan);
             if new.plan.routes.iter().all(|r| stay.contains(&r.name) || loaded_plugins.contains_key(&r.name)) {
-                return Ok(self.apply(new, &stay, loaded_plugins).await?);
+                let message = self.apply(new, &stay, loaded_plugins).await?;
+                // Last: what they serve runs by now.
+                listeners(&self.loaded().plan);
+                return Ok(message);
             }
         }
     }

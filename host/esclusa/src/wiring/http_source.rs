@@ -3,8 +3,11 @@
 //! Requests are not stored: if no reply comes (a crash, a shutdown, the timeout), the sender got no answer and knows
 //! that it may send again. The answer is sent after the commit, never before.
 
+use super::http_answer::HttpAnswer;
+use super::kept_reply::KeptRequest;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::{Batch, Claim, Token};
+use esclusa_flow::engine::KeptAnswer;
 use esclusa_flow::event::{BatchOrigin, Columns, NewEvent};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Settled, Source};
@@ -30,20 +33,17 @@ pub(crate) struct PendingRequest {
     pub data: Vec<u8>,
     /// Becomes the event's attributes: method, path, query, headers.
     pub attributes: Vec<(String, String)>,
-    answer: oneshot::Sender<HttpAnswer>,
+    answer: AwaitedAnswer,
     /// Its share of [`BYTES`]. It ends when the request becomes part of a batch, which has a limit of its own.
     _room: OwnedSemaphorePermit,
 }
 
-/// The answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HttpAnswer {
-    /// HTTP status.
-    pub status: u16,
-    /// MIME type.
-    pub content_type: String,
-    /// Content.
-    pub body: Vec<u8>,
+/// The way of an answer to its request.
+#[derive(Debug)]
+struct AwaitedAnswer {
+    sender: oneshot::Sender<HttpAnswer>,
+    /// The answer is kept with the commit; `None`: it is not.
+    kept: Option<KeptRequest>,
 }
 
 /// Passes requests to the routes that read the source. Clones share the requests.
@@ -85,12 +85,18 @@ impl HttpSource {
     /// # Errors
     /// [`Unanswered`]; no effect of the request was committed, unless the process was killed between commit and
     /// answer.
-    pub(crate) async fn ask(&self, data: Vec<u8>, attributes: Vec<(String, String)>) -> Result<HttpAnswer, Unanswered> {
-        let (answer, wait) = oneshot::channel();
+    pub(crate) async fn ask(
+        &self,
+        data: Vec<u8>,
+        attributes: Vec<(String, String)>,
+        kept: Option<KeptRequest>,
+    ) -> Result<HttpAnswer, Unanswered> {
+        let (sender, wait) = oneshot::channel();
         let named: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE).sum();
         // A request that is larger than the limit may wait when no other one does.
         let bytes = u32::try_from(data.len().saturating_add(named).clamp(1, BYTES)).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Unanswered::Full)?;
+        let answer = AwaitedAnswer { sender, kept };
         self.send.try_send(PendingRequest { data, attributes, answer, _room: room }).map_err(|_| Unanswered::Full)?;
         wait.await.map_err(|_| Unanswered::Gone)
     }
@@ -141,13 +147,13 @@ struct HttpLane {
     origin: BatchOrigin,
     /// Received in `ready`, for the next pull.
     first: Option<PendingRequest>,
-    answers: HashMap<u64, oneshot::Sender<HttpAnswer>>,
+    answers: HashMap<u64, AwaitedAnswer>,
 }
 
 impl HttpLane {
     fn take(&mut self, request: PendingRequest, columns: &mut Columns, claims: &mut Vec<Claim>) {
         // Its sender has gone and may send it again: then it would be carried out twice.
-        if request.answer.is_closed() {
+        if request.answer.sender.is_closed() {
             return;
         }
         let number = self.http_source.next.fetch_add(1, Ordering::Relaxed);
@@ -217,10 +223,23 @@ impl Lane for HttpLane {
         })
     }
 
+    fn answers(&self, settling: &[Settled<'_>]) -> Vec<(usize, KeptAnswer)> {
+        let kept = settling.iter().enumerate().filter_map(|(at, event)| {
+            let Token::Offset(number) = event.token else { return None };
+            let kept = self.answers.get(number)?.kept.as_ref()?;
+            // Nothing was done for a request that no route takes, or that is to be sent again.
+            let over = matches!(event.verdict, Verdict::Done | Verdict::Skipped(_) | Verdict::Dead(_));
+            over.then(|| (at, kept.kept(answer(event))))
+        });
+        kept.collect()
+    }
+
     fn settled(&mut self, settled: &[Settled<'_>]) {
         for event in settled {
             let Token::Offset(number) = event.token else { continue };
-            if let Some(sender) = self.answers.remove(number) {
+            if let Some(AwaitedAnswer { sender, kept }) = self.answers.remove(number) {
+                // The answer is kept by now: the same request may come again from here on.
+                drop(kept);
                 // Fails if the client has gone.
                 let _ = sender.send(answer(event));
             }
@@ -230,7 +249,12 @@ impl Lane for HttpLane {
 
 fn answer(event: &Settled<'_>) -> HttpAnswer {
     if let Some(reply) = event.reply {
-        return HttpAnswer { status: reply.status, content_type: reply.content_type.clone(), body: reply.body.clone() };
+        return HttpAnswer {
+            status: reply.status,
+            content_type: reply.content_type.clone(),
+            headers: reply.headers.clone(),
+            body: reply.body.clone(),
+        };
     }
     let (status, code, message) = match event.verdict {
         Verdict::Done | Verdict::Skipped(_) => (204, "", ""),
@@ -244,7 +268,7 @@ fn answer(event: &Settled<'_>) -> HttpAnswer {
     } else {
         serde_json::json!({"code": code, "error": message}).to_string().into_bytes()
     };
-    HttpAnswer { status, content_type: "application/json".to_owned(), body }
+    HttpAnswer { status, content_type: "application/json".to_owned(), headers: Vec::new(), body }
 }
 
 #[cfg(test)]
@@ -258,13 +282,13 @@ mod tests {
             let attributes = || vec![("header.x".to_owned(), "x".repeat(header))];
             let waiting = |_| {
                 let (http_source, attributes) = (http_source.clone(), attributes());
-                tokio::spawn(async move { http_source.ask(vec![0; body], attributes).await })
+                tokio::spawn(async move { http_source.ask(vec![0; body], attributes, None).await })
             };
             let waiting: Vec<_> = (0..BYTES >> 20).map(waiting).collect();
             for _ in 0..waiting.len() {
                 tokio::task::yield_now().await;
             }
-            let beyond = http_source.ask(vec![0; body], attributes());
+            let beyond = http_source.ask(vec![0; body], attributes(), None);
             let refused = tokio::time::timeout(std::time::Duration::from_secs(1), beyond).await;
             assert!(matches!(refused, Ok(Err(Unanswered::Full))), "{refused:?} with {body} and {header} bytes");
         }

@@ -13,6 +13,7 @@ mod fleet;
 mod full;
 mod hostile;
 mod lake;
+mod listener;
 mod live;
 mod outputs;
 mod reload;

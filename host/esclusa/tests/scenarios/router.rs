@@ -46,6 +46,11 @@ impl Router {
         self.command(args).stdin(Stdio::null()).output().unwrap()
     }
 
+    /// Runs a command to its end, with variables in its environment.
+    pub(crate) fn launched(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
+        self.command(args).envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap()
+    }
+
     /// Runs a command that must succeed; gives its standard output.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
@@ -169,27 +174,15 @@ impl Router {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Option<(u16, Vec<u8>)> {
-        use std::io::{Read, Write};
-        let address = self.address()?;
-        let mut stream = std::net::TcpStream::connect(&address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n",
-            body.len()
-        );
-        for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        // A refused request may be cut before all of it was sent.
-        let _ = stream.write_all((head + "\r\n").as_bytes()).and_then(|()| stream.write_all(body));
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
-        let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        let body = answer[end + 4..].to_vec();
-        let chunked = head.contains("transfer-encoding: chunked");
-        Some((status, if chunked { dechunk(&body) } else { body }))
+        let answer = exchange(&self.address()?, method, path, headers, body)?;
+        Some((answer.status, answer.body))
+    }
+
+    /// The address of a listener at the start.
+    pub(crate) fn listener(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.path("data/router.json")).unwrap();
+        let json: Value = serde_json::from_str(&text).unwrap();
+        json["listeners"][name].as_str().unwrap_or_else(|| panic!("no listener {name}: {text}")).to_owned()
     }
 
     /// GETs from the API with another `Host`; gives the status.
@@ -235,6 +228,60 @@ impl Drop for Router {
             let _ = child.wait();
         }
     }
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub status: u16,
+    /// The status line and the headers, in lower case.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A request on a connection of its own.
+pub(crate) fn exchange(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Answer> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "transfer-encoding") {
+        head += &format!("content-length: {}\r\n", body.len());
+    }
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    // A refused request may be cut before all of it was sent.
+    let _ = stream.write_all((head + "\r\n").as_bytes()).and_then(|()| stream.write_all(body));
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    parse(&answer)
+}
+
+/// Reads an answer.
+pub(crate) fn parse(answer: &[u8]) -> Option<Answer> {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let body = answer[end + 4..].to_vec();
+    let chunked = head.contains("transfer-encoding: chunked");
+    Some(Answer { status, head, body: if chunked { dechunk(&body) } else { body } })
 }
 
 fn dechunk(mut body: &[u8]) -> Vec<u8> {

@@ -97,6 +97,7 @@ pub(crate) fn commit(actions: Vec<Action>) -> Commit {
         dead: Vec::new(),
         progress: Progress::None,
         dedup: Vec::new(),
+        answers: Vec::new(),
         counts: Counts::default(),
     }
 }

@@ -53,8 +53,9 @@ async fn watch(mut signals: Signals, router: Arc<OnceLock<Weak<Runtime>>>, drain
         signals.stop().await;
         tokio::time::sleep(AT_ONCE).await;
     };
+    let delay = runtime.upgrade().map(|runtime| runtime.loaded().plan.drain_delay()).unwrap_or_default();
     tokio::select! {
-        () = tokio::time::sleep(drain.saturating_add(GRACE)) => {}
+        () = tokio::time::sleep(delay.saturating_add(drain).saturating_add(GRACE)) => {}
         () = insisted => {}
     }
     let runtime = runtime.clone();

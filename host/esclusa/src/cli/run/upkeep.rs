@@ -105,5 +105,12 @@ async fn apply(runtime: &Runtime, config: &Path, changed: Vec<PathBuf>, plugins_
         let _ = configuration::reload(runtime, config).await;
         return;
     }
-    join_all(changed.iter().map(|plugin| runtime.reload_plugin(plugin))).await;
+    let (certificates, plugins): (Vec<_>, Vec<_>) = {
+        let loaded = runtime.loaded();
+        changed.into_iter().partition(|file| configuration::certificates(&loaded).any(|known| known == *file))
+    };
+    if !certificates.is_empty() {
+        runtime.read_certificates();
+    }
+    join_all(plugins.iter().map(|plugin| runtime.reload_plugin(plugin))).await;
 }

@@ -18,6 +18,7 @@ mod generated {
 
 mod attack;
 mod bulk;
+mod echo;
 
 use generated::Hostile;
 use generated::esclusa::router::effects::{Action, Effect, Send};
@@ -71,6 +72,9 @@ impl Handler for Hostile {
             order.1 += 1;
             order.clone()
         };
+        if order(&config) == "echo" {
+            return Ok(echo::echo(&batch));
+        }
         match bulk::attack(order(&config), &config, &batch) {
             Some(output) => Ok(output),
             None => attack::attack(order(&config), count, &batch),

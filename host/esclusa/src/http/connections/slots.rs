@@ -23,9 +23,14 @@ pub(crate) struct ConnectionLimits {
 impl ConnectionLimits {
     /// The limits under the limit of open files of this process: a quarter of it, since the store needs files, too.
     pub(crate) fn of_files() -> Self {
-        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let ordinary = usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(16, MOST);
+        let ordinary = Self::most_by_files().min(MOST);
         ConnectionLimits { ordinary, reserve: (ordinary / 8).max(8) }
+    }
+
+    /// A quarter of the files that this process may have open.
+    pub(crate) fn most_by_files() -> usize {
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        usize::try_from(files / 4).unwrap_or(usize::MAX).max(16)
     }
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Answers up to this size do not count: each connection has a buffer of this size anyway.
-pub(super) const SMALL: usize = 64 << 10;
+pub(crate) const SMALL: usize = 64 << 10;
 
 /// A budget of bytes for answers that clients have not taken yet.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl AnswerBudget {
 }
 
 /// The body of an answer that is paid for already: `held` is dropped once the client has taken it.
-pub(super) fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
+pub(crate) fn kept(bytes: Vec<u8>, held: impl Send + 'static) -> Body {
     if bytes.len() <= SMALL {
         return bytes.into();
     }

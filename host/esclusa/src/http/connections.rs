@@ -8,28 +8,35 @@ mod slots;
 mod stage;
 
 use super::api_error::ApiError;
+use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode, Version};
 use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use paced::{PacedStream, WritePace};
+use rustls::ServerConfig;
 use slots::{ConnectionSlots, SlotKind};
 use stage::{AnswerBody, ConnectionStage};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 
 pub(crate) use slots::ConnectionLimits;
 #[cfg(test)]
@@ -47,6 +54,22 @@ const TAKEN: usize = 256 << 10;
 const BRIEF: u32 = 6;
 /// Most bytes of a request's line and headers together; also the buffer of a connection for each direction.
 pub(crate) const BUFFER: usize = 64 << 10;
+/// Requests of a connection of HTTP/2 at the same time. Clients count on a hundred until they know better (RFC 9113, 6.5.2),
+/// and those beyond the limit would be refused.
+pub(crate) const STREAMS: u32 = 100;
+/// Most bytes of a request's headers in HTTP/2, as it counts them.
+pub(crate) const HEADER_LIST: u32 = 16 << 10;
+/// Bytes that a client of HTTP/2 may send ahead, of one request and of all of its connection.
+pub(crate) const WINDOW: u32 = 128 << 10;
+/// Bytes of each answer that wait to be sent in HTTP/2.
+pub(crate) const SEND_BUFFER: usize = 8 << 10;
+/// Requests that a client of HTTP/2 may take back before they were looked at; more of them end the connection.
+const RESETS: usize = 20;
+/// Requests that the router had to refuse for mistakes in HTTP/2; more of them end the connection.
+const ERRORS: usize = 200;
+/// Connections that may wait to be accepted; the system may allow fewer. There are more of them than connections that
+/// are served, so that a burst of silent connections does not keep health probes out.
+const BACKLOG: u32 = 4096;
 /// Pause after a connection could not be accepted: the process may have too many open files, and a loop without pause
 /// would take a whole processor.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -63,25 +86,70 @@ pub(crate) struct Late;
 #[error("the connection was cut to make room")]
 struct CutOff;
 
+/// How the connections of a listener are served.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    /// Connections at the same time.
+    pub most: ConnectionLimits,
+    /// Time for a request's headers, and for each further part of its body.
+    pub patience: Duration,
+    /// The paths that a reserve connection serves.
+    pub reserved: &'static [&'static str],
+    /// Certificate and key, for connections from now on; `None`: plain HTTP.
+    pub tls: Arc<ArcSwapOption<ServerConfig>>,
+    /// Takes HTTP/2, too.
+    pub http2: bool,
+    /// Asks clients of HTTP/1.1 to close their connections.
+    pub closing: Arc<AtomicBool>,
+}
+
+impl Serving {
+    /// The health probes on plain HTTP/1.1, as the admin listener has them.
+    pub(crate) fn of_admin() -> Self {
+        Serving {
+            most: ConnectionLimits::of_files(),
+            patience: PATIENCE,
+            reserved: &HEALTH,
+            tls: Arc::default(),
+            http2: false,
+            closing: Arc::default(),
+        }
+    }
+}
+
+/// Listens with a long backlog: when it is full, the system drops a connection attempt, and the client tries again
+/// only after a second.
+///
+/// # Errors
+/// The address is in use, or this machine does not have it.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As `TcpListener::bind` does: without it a restart could not listen while old connections linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// The other end of a connection, an extension of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub SocketAddr);
+
 /// Serves connections until the sender of `stopped` is dropped; then finishes the requests that were read. Dropping
 /// the future cuts every connection.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    (most, patience): (ConnectionLimits, Duration),
-    mut stopped: oneshot::Receiver<()>,
-) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, serving: Serving, mut stopped: oneshot::Receiver<()>) {
+    let patience = serving.patience;
     let router =
         router.layer(map_request(move |request| std::future::ready(patient(request, patience)))).with_state(());
     let (stop, stopping) = watch::channel(());
-    let (mut slots, mut connections) = (ConnectionSlots::new(most), JoinSet::new());
+    let (mut slots, mut connections) = (ConnectionSlots::new(serving.most), JoinSet::new());
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let (kind, stage) = (slots.free(), ConnectionStage::new());
-                    let connection = Connection { kind, stage: stage.clone(), patience };
-                    let task = connections.spawn(connection.serve(stream, router.clone(), stopping.clone()));
+                    let connection =
+                        Connection { kind, stage: stage.clone(), peer: Peer(peer), serving: serving.clone() };
+                    let task = connections.spawn(connection.accept(stream, router.clone(), stopping.clone()));
                     slots.enter(kind, task, stage);
                 }
                 Err(error) => {
@@ -103,31 +171,30 @@ pub(crate) async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
+#[derive(Clone)]
 struct Connection {
     kind: SlotKind,
     stage: Arc<ConnectionStage>,
-    patience: Duration,
+    peer: Peer,
+    serving: Serving,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, router: Router, mut stopping: watch::Receiver<()>) {
-        let brief = (self.kind == SlotKind::Reserve).then(|| self.patience / BRIEF);
-        let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(brief.map_or(self.patience, |brief| brief / 2));
-        // A reserve connection serves one request, so that its slot is soon free again.
-        builder.max_buf_size(BUFFER).keep_alive(self.kind == SlotKind::Ordinary);
-        let pace = WritePace { bytes: TAKEN, within: self.patience };
-        let stream = TokioIo::new(PacedStream::new(stream, pace, self.stage.clone()));
-        let router = TowerToHyperService::new(router);
-        let service = service_fn(|request| self.answer(&router, request));
-        let served = async {
-            let mut connection = pin!(builder.serve_connection(stream, service));
-            // A broken connection is no error of the router, and its client knows of it.
-            tokio::select! {
-                _ = &mut connection => return,
-                _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
+    async fn accept(self, stream: TcpStream, router: Router, stopping: watch::Receiver<()>) {
+        let brief = (self.kind == SlotKind::Reserve).then(|| self.serving.patience / BRIEF);
+        // Answers go out at once: with Nagle's algorithm the last piece would wait for a delayed acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let (tls, patience) = (self.serving.tls.load_full(), self.serving.patience);
+        let served = async move {
+            match tls {
+                None => self.serve(stream, router, stopping).await,
+                Some(tls) => {
+                    let handshake = timeout(patience, TlsAcceptor::from(tls).accept(stream));
+                    if let Ok(Ok(stream)) = handshake.await {
+                        self.serve(stream, router, stopping).await;
+                    }
+                }
             }
-            let _ = connection.await;
         };
         match brief {
             Some(brief) => drop(timeout(brief, served).await),
@@ -135,22 +202,67 @@ impl Connection {
         }
     }
 
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        router: Router,
+        mut stopping: watch::Receiver<()>,
+    ) {
+        let (stage, patience) = (self.stage.clone(), self.serving.patience);
+        let pace = WritePace { bytes: TAKEN, within: patience };
+        let stream = TokioIo::new(PacedStream::new(stream, pace, stage.clone()));
+        let (builder, router) = (self.builder(), TowerToHyperService::new(router));
+        let service = service_fn(move |request| self.clone().answer(router.clone(), request));
+        let mut connection = pin!(builder.serve_connection(stream, service));
+        // A broken connection is no error of the router, and its client knows of it.
+        tokio::select! {
+            _ = &mut connection => return,
+            () = stage.too_slow(patience) => return,
+            _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            _ = connection => {}
+            () = stage.too_slow(patience) => {}
+        }
+    }
+
+    fn builder(&self) -> auto::Builder<TokioExecutor> {
+        let (reserve, patience) = (self.kind == SlotKind::Reserve, self.serving.patience);
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let headers = if reserve { patience / BRIEF / 2 } else { patience };
+        // A reserve connection serves one request, so that its slot is soon free again.
+        let mut http1 = builder.http1();
+        http1.timer(TokioTimer::new()).header_read_timeout(headers).max_buf_size(BUFFER).keep_alive(!reserve);
+        if !self.serving.http2 || reserve {
+            return builder.http1_only();
+        }
+        let mut http2 = builder.http2();
+        http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_header_list_size(HEADER_LIST);
+        http2.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(SEND_BUFFER);
+        http2.max_pending_accept_reset_streams(RESETS).max_local_error_reset_streams(ERRORS);
+        http2.keep_alive_interval(patience).keep_alive_timeout(patience);
+        builder
+    }
+
     async fn answer(
-        &self,
-        router: &TowerToHyperService<Router>,
-        request: hyper::Request<Incoming>,
+        self,
+        router: TowerToHyperService<Router>,
+        mut request: hyper::Request<Incoming>,
     ) -> Result<Response, CutOff> {
         // Noted before the request is served: from here on the connection is not cut for another one.
-        if !self.stage.asked() {
-            return Err(CutOff);
-        }
-        let response = if self.kind == SlotKind::Reserve && !HEALTH.contains(&request.uri().path()) {
+        let Some(asked) = self.stage.asked() else { return Err(CutOff) };
+        request.extensions_mut().insert(self.peer);
+        let version = request.version();
+        let mut response = if self.kind == SlotKind::Reserve && !self.serving.reserved.contains(&request.uri().path()) {
             crowded()
         } else {
             let Ok(response) = router.call(request).await;
             response
         };
-        Ok(response.map(|body| Body::new(AnswerBody::new(body, self.stage.clone()))))
+        if self.serving.closing.load(Ordering::Relaxed) && version <= Version::HTTP_11 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| Body::new(AnswerBody::new(body, asked.answering()))))
     }
 }
 
@@ -187,10 +299,9 @@ fn patient(request: Request, patience: Duration) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::bodies::BodyBudget;
+    use crate::http::bodies::BodyBudget;
     use axum::http::HeaderMap;
     use axum::routing::{get, post};
-    use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
 
@@ -215,8 +326,8 @@ mod tests {
     ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, (stop, stopped)) = (listener.local_addr().unwrap(), oneshot::channel());
-        let limits = (most, Duration::from_millis(patience));
-        (address, stop, tokio::spawn(serve(listener, router, limits, stopped)))
+        let serving = Serving { most, patience: Duration::from_millis(patience), ..Serving::of_admin() };
+        (address, stop, tokio::spawn(serve(listener, router, serving, stopped)))
     }
 
     async fn open(address: SocketAddr, sent: &str) -> TcpStream {
