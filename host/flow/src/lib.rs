@@ -16,6 +16,7 @@ pub mod fault;
 pub mod grants;
 pub mod index;
 pub mod lag;
+pub mod lane_progress;
 pub mod outbox;
 pub mod plugin;
 pub mod retry;

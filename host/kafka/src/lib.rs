@@ -1,0 +1,10 @@
+//! Kafka topics as sources and outputs, and exactly-once from topic to topic. The only crate that names rdkafka.
+//!
+//! One consumer per route and process: a member of the route's group, with a thread of its own that polls it. A partition
+//! is a lane. Stores of progress meet this crate at `flow`: `flow::lane_progress` and `flow::source::Positions`.
+
+pub mod check;
+pub mod codes;
+pub mod engine;
+pub mod reader;
+pub mod sink;
