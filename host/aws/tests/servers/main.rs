@@ -19,6 +19,7 @@ mod kinesis;
 mod leases;
 mod objects;
 mod once;
+mod positions;
 mod retained;
 mod scripted;
 mod sinks;

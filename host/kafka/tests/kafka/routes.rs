@@ -186,10 +186,7 @@ pub(crate) fn settle(batch: &Batch, count: usize) -> Commit {
         actions: Vec::new(),
         outbox: Arc::default(),
         dead: Vec::new(),
-        progress: Progress::Position {
-            from: batch.previous.clone(),
-            to: batch.claims[count - 1].token().clone(),
-        },
+        progress: Progress::Position { from: batch.previous.clone(), to: batch.claims[count - 1].token().clone() },
         dedup: Vec::new(),
         counts: Counts { done: count as u64, ..Counts::default() },
     }
