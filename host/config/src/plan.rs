@@ -5,9 +5,10 @@ pub(crate) mod delivery_level;
 mod output;
 mod source;
 
-pub use delivery_level::{DeliveryLevel, WriteTarget};
+pub use delivery_level::{DeliveryLevel, KafkaProgress, WriteTarget};
 pub use esclusa_flow::settings::{
-    DeliveryMode, Instances, KeySchema, Limits, RouteSpec, ServiceLocation, Start, TableSchema,
+    DeliveryMode, Instances, KafkaConnection, KafkaSecurity, KeySchema, Limits, RouteSpec, ServiceLocation, Start,
+    TableSchema,
 };
 pub use output::{AmbiguousSend, Output, SnsReceiver};
 pub use source::{DynamodbStreamName, ShardCoordination, Source};

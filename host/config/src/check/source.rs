@@ -1,7 +1,7 @@
 //! `[source.NAME]`, each by itself. Conflicts of sources with outputs, tables and routes are in `conflict`.
 
 use super::declared::{Declared, check_name};
-use super::{PathResolver, aws_resource};
+use super::{PathResolver, aws_resource, kafka};
 use crate::codes::Code;
 use crate::plan::{DynamodbStreamName, ServiceLocation, ShardCoordination, Source, Start};
 use crate::report::{Finding, Findings, lower_case};
@@ -49,6 +49,7 @@ fn source(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, home
         "kinesis" => kinesis(name, reader, home),
         "dynamodb-stream" => dynamodb_stream(name, reader, home),
         "sqs" => sqs(name, reader, home),
+        "kafka" => kafka::source(name, reader, paths, start(reader)),
         _ => Source::File { path: paths.read(reader, &shape::PATH), follow: reader.boolean(&shape::FOLLOW) },
     }
 }

@@ -5,9 +5,10 @@ use esclusa_config::Code;
 use std::collections::BTreeSet;
 
 /// Codes of problems that the program finds later, in a plugin or its own build, and of a file that cannot be read.
-const ELSEWHERE: [Code; 16] = [
+const ELSEWHERE: [Code; 17] = [
     Code::UNREADABLE,
     Code::AWS_NOT_BUILT,
+    Code::KAFKA_NOT_BUILT,
     Code::ROUTE_MISSING_GRANT,
     Code::PLUGIN_MISSING,
     Code::PLUGIN_INVALID,
