@@ -5,7 +5,7 @@ use super::output_status::{OutputStatus, outputs_at_work};
 use super::{RunningRoute, Runtime};
 use crate::dead_letters;
 use esclusa_config::plan;
-use esclusa_flow::lag::Lag;
+use esclusa_flow::lag::{Lag, ShardLag};
 use esclusa_pipeline::meter::{Reading, epoch_millis};
 use esclusa_pipeline::route::{Mode, Route};
 use serde::{Deserialize, Serialize};
@@ -54,12 +54,12 @@ pub(crate) struct RouteStatus {
     pub dead_letters: u64,
     /// The tables, object stores and outputs that it writes.
     pub outputs: Vec<OutputStatus>,
-    /// The shards of its source; `None` if it has none.
+    /// The shards or partitions of its source; `None` if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<ShardsStatus>,
 }
 
-/// The shards of a stream on AWS, as one process sees them.
+/// The shards of a stream on AWS, or the partitions of topics of Kafka, as one process sees them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ShardsStatus {
     /// Shards that this process reads.
@@ -72,6 +72,40 @@ pub(crate) struct ShardsStatus {
     pub oldest_unfinished: Option<u64>,
     /// How often records were, or may have been, trimmed before they were read.
     pub gaps: u64,
+    /// How many records the partitions are behind together; `None` for a source that does not number its records one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_records: Option<u64>,
+    /// Each partition that this process works on, of a source that numbers its records one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// A partition that this process works on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PartitionStatus {
+    /// Topic and partition: `bookings-0`.
+    pub lane: String,
+    /// The offset of the next record to settle.
+    pub position: u64,
+    /// The offset behind the last record.
+    pub end: u64,
+    /// How many records the route is behind.
+    pub behind_records: u64,
+    /// How far the route is behind, in milliseconds.
+    pub behind_millis: Option<u64>,
+}
+
+impl PartitionStatus {
+    fn of(lane: &str, lag: &ShardLag) -> Option<Self> {
+        let place = lag.place?;
+        Some(PartitionStatus {
+            lane: lane.to_owned(),
+            position: place.position,
+            end: place.end,
+            behind_records: place.records,
+            behind_millis: lag.behind_millis,
+        })
+    }
 }
 
 impl ShardsStatus {
@@ -83,6 +117,8 @@ impl ShardsStatus {
             behind_millis: lanes.values().filter_map(|lane| lane.behind_millis).max(),
             oldest_unfinished: lanes.values().filter_map(|lane| lane.oldest_unfinished).min(),
             gaps: lag.gaps(),
+            behind_records: lanes.values().filter_map(|lane| Some(lane.place?.records)).reduce(u64::saturating_add),
+            partitions: lanes.iter().filter_map(|(lane, lag)| PartitionStatus::of(lane, lag)).collect(),
         }
     }
 }
