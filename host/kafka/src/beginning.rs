@@ -85,6 +85,29 @@ pub(crate) fn measure(
     Ok((offsets_at(consumer, places, OLDEST)?, offsets_at(consumer, places, END)?))
 }
 
+/// The group's offset of a place.
+///
+/// # Errors
+/// A [`Fault`] if the brokers do not answer, or a transaction that moves it has not ended.
+pub(crate) fn committed(consumer: &GroupConsumer, place: &Place) -> Result<Option<i64>, Fault> {
+    Ok(offsets_of_group(consumer, std::slice::from_ref(place))?.get(place).copied())
+}
+
+fn offsets_of_group<'a>(
+    consumer: &GroupConsumer,
+    places: impl IntoIterator<Item = &'a Place>,
+) -> Result<BTreeMap<Place, i64>, Fault> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in places {
+        list.add_partition(topic, *partition);
+    }
+    let answer = consumer.committed_offsets(list, REQUEST).map_err(|e| client::fault("fetch offsets", &e))?;
+    match answer.elements().iter().find_map(|element| element.error().err()) {
+        Some(error) => Err(client::fault("fetch offsets", &error)),
+        None => Ok(known(&answer)),
+    }
+}
+
 impl Beginnings<'_> {
     /// The beginnings of partitions. `stored`: positions of their store, by lane. `None`: another member has yet to decide where
     /// the group starts.
@@ -136,15 +159,7 @@ impl Beginnings<'_> {
     fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, Fault> {
         let firsts = places.iter().map(|(topic, _)| (topic.clone(), 0));
         let asked: BTreeSet<Place> = places.iter().cloned().chain(firsts).collect();
-        let mut list = TopicPartitionList::new();
-        for (topic, partition) in &asked {
-            list.add_partition(topic, *partition);
-        }
-        let answer = self.consumer.committed_offsets(list, REQUEST).map_err(|e| client::fault("fetch offsets", &e))?;
-        if let Some(error) = answer.elements().iter().find_map(|element| element.error().err()) {
-            return Err(client::fault("fetch offsets", &error));
-        }
-        Ok(known(&answer))
+        offsets_of_group(self.consumer, &asked)
     }
 
     /// The places of partitions without any position.

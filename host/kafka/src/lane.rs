@@ -6,7 +6,6 @@ use esclusa_flow::batch::Batch;
 use esclusa_flow::event::BatchOrigin;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull};
-use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -14,38 +13,39 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// The longest that a lane waits before it looks again whether the brokers answer.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Tells why the brokers do not answer at present; `None`: they do.
-pub(crate) type Outage = Arc<dyn Fn() -> Option<Fault> + Send + Sync>;
+/// What a lane asks of the member that it belongs to.
+pub(crate) trait LaneOwner: Send + Sync {
+    /// Why the brokers do not answer at present; `None`: they do.
+    fn outage(&self) -> Option<Fault>;
+
+    /// Notes the member that pulls, if its commits have to name it.
+    fn pulls(&self, partition: &Partition);
+}
 
 /// See the module.
 pub(crate) struct KafkaLane {
     partition: Arc<Partition>,
     origin: BatchOrigin,
     gathered: Gathered,
-    outage: Outage,
     /// The consumer goes on as long as a lane of it lives.
-    _membership: Arc<dyn Any + Send + Sync>,
+    owner: Arc<dyn LaneOwner>,
 }
 
 impl KafkaLane {
     /// A lane on a partition that was taken for it.
-    pub(crate) fn new(
-        partition: Arc<Partition>,
-        origin: BatchOrigin,
-        outage: Outage,
-        membership: Arc<dyn Any + Send + Sync>,
-    ) -> Self {
-        KafkaLane { partition, origin, gathered: Gathered::default(), outage, _membership: membership }
+    pub(crate) fn new(partition: Arc<Partition>, origin: BatchOrigin, owner: Arc<dyn LaneOwner>) -> Self {
+        KafkaLane { partition, origin, gathered: Gathered::default(), owner }
     }
 
     async fn pull_batch(&mut self, limit: Limit) -> Result<Pull, Fault> {
         let mut end = None;
+        self.owner.pulls(&self.partition);
         loop {
             if self.partition.read(limit, &mut self.gathered)? {
                 break;
             }
             if self.gathered.claims.is_empty() {
-                if let Some(fault) = (self.outage)() {
+                if let Some(fault) = self.owner.outage() {
                     return Err(fault);
                 }
                 return Ok(Pull::Empty { drained: self.partition.at_end() });

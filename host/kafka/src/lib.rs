@@ -12,6 +12,7 @@ pub mod engine;
 mod lane;
 mod member;
 mod partition;
+mod producer;
 pub mod reader;
 mod record;
 pub mod sink;

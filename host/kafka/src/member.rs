@@ -15,7 +15,7 @@ use esclusa_flow::lag::Lag;
 use esclusa_flow::settings::Start;
 use esclusa_flow::source::Positions;
 use parking_lot::Mutex;
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::collections::{BTreeMap, BTreeSet};
@@ -249,36 +249,57 @@ impl Member {
     /// # Errors
     /// A [`Fault`] if its position cannot be read, or the consumer does not go there.
     pub(crate) async fn go_back(&self, partition: &Arc<Partition>) -> Result<(), Fault> {
-        let settled = match &self.rules.positions {
+        let (settled, unsettled) = match &self.rules.positions {
             // Another process may have moved it meanwhile.
-            Some(positions) => positions(&partition.id).await?,
-            None => partition.settled().0,
+            Some(positions) => (positions(&partition.id).await?, partition.settled().1),
+            None => partition.settled(),
         };
         let next = match settled {
             Some(Token::Offset(offset)) => i64::try_from(offset).unwrap_or(i64::MAX).saturating_add(1),
-            _ => partition.settled().1,
+            _ => unsettled,
         };
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else {
             return Err(Fault::Transient("the consumer has ended".to_owned()));
         };
-        let place = partition.clone();
+        let (place, fence) = (partition.clone(), self.rules.fence.clone());
         let sought = tokio::task::spawn_blocking(move || {
+            let mut next = next;
+            if let Some(fence) = fence {
+                // A transaction whose end is not known has one after this, and the group knows which.
+                fence(&place.id)?;
+                next = beginning::committed(&consumer, &(place.topic.clone(), place.number))?.unwrap_or(next);
+            }
             let offset = rdkafka::topic_partition_list::Offset::Offset(next);
-            consumer.seek(&place.topic, place.number, offset, Duration::from_secs(5))
+            let sought = consumer.seek(&place.topic, place.number, offset, Duration::from_secs(5));
+            sought.map_err(|e| client::fault(&format!("go back to offset {next} of {}", place.id), &e)).map(|()| next)
         });
-        let sought = sought.await.map_err(|e| Fault::Bug(format!("a seek: {e}")))?;
-        sought.map_err(|e| client::fault(&format!("go back to offset {next} of {}", partition.id), &e))?;
+        let next = sought.await.map_err(|e| Fault::Bug(format!("a seek: {e}")))??;
         partition.begin(Beginning { next, settled, end: None });
         Ok(())
     }
 
+    /// This member in the group, as it is now; `None`: it has ended.
+    pub(crate) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.get()?.upgrade()?.group_metadata()
+    }
+
+    /// True if offsets are committed with the messages of a transaction.
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.rules.fence.is_some()
+    }
+
     /// Tells the group of what is settled and it does not know.
     fn pay(&self, consumer: &GroupConsumer, mode: CommitMode) {
-        if self.rules.group.is_none() {
+        if !self.tells_group() {
             return;
         }
         let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
         self.pay_for(consumer, &partitions, mode);
+    }
+
+    /// Not if a transaction does it: an older offset could come after a newer one.
+    fn tells_group(&self) -> bool {
+        self.rules.group.is_some() && self.rules.fence.is_none()
     }
 
     fn pay_for(&self, consumer: &GroupConsumer, partitions: &[Arc<Partition>], mode: CommitMode) -> bool {
@@ -324,7 +345,7 @@ impl Member {
             };
             drop(tokio::time::timeout(self.rules.revoke_timeout, idle).await);
         });
-        if self.rules.group.is_some() {
+        if self.tells_group() {
             // The group may be between two generations: an offset that is refused for that is told again.
             while !self.pay_for(consumer, partitions, CommitMode::Sync) && Instant::now() < deadline {
                 std::thread::sleep(PAUSE);
@@ -386,9 +407,9 @@ impl Member {
     /// Finds out where partitions begin, and tries until it knows or the member stops.
     fn begin(&self, consumer: &GroupConsumer, places: &[Place]) -> BTreeMap<Place, Beginning> {
         let since = Instant::now();
-        let mut said = false;
+        let (mut said, mut fenced) = (false, BTreeSet::new());
         while !self.is_stopping() {
-            match self.try_begin(consumer, places, since.elapsed() > FIRST_MEMBER) {
+            match self.try_begin(consumer, places, &mut fenced, since.elapsed() > FIRST_MEMBER) {
                 Ok(Some(begin)) => return begin,
                 Ok(None) => {}
                 Err(fault) => {
@@ -408,13 +429,17 @@ impl Member {
         &self,
         consumer: &GroupConsumer,
         places: &[Place],
+        fenced: &mut BTreeSet<String>,
         alone: bool,
     ) -> Result<Option<BTreeMap<Place, Beginning>>, Fault> {
         let mut stored = BTreeMap::new();
         for lane in places.iter().map(|(topic, partition)| lane_id(topic, *partition)) {
             // First: what an earlier owner has begun must have ended before its position is read.
-            if let Some(fence) = &self.rules.fence {
+            if let Some(fence) = &self.rules.fence
+                && !fenced.contains(&lane)
+            {
                 fence(&lane)?;
+                fenced.insert(lane.clone());
             }
             if let Some(positions) = &self.rules.positions
                 && let Some(token) = self.runtime.block_on(positions(&lane))?

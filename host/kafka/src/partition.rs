@@ -9,6 +9,7 @@ use esclusa_flow::lag::{Lag, LanePlace, ShardLag};
 use esclusa_flow::source::Limit;
 use esclusa_flow::timestamp::Timestamp;
 use parking_lot::Mutex;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
 use std::fmt::Write as _;
@@ -81,6 +82,8 @@ struct State {
     in_work: Option<Token>,
     /// The offset that the group has yet to be told.
     owed: Option<i64>,
+    /// This member as it was when the batch in work was pulled.
+    member: Option<Arc<ConsumerGroupMetadata>>,
 }
 
 /// Events that were read and not given yet.
@@ -125,6 +128,7 @@ impl Partition {
             unsettled: begin.next,
             in_work: None,
             owed: None,
+            member: None,
         };
         let id = lane_id(topic, number);
         let partition = Arc::new(Partition {
@@ -260,6 +264,16 @@ impl Partition {
             lag.behind_millis = Some(if at_end { 0 } else { behind });
         });
         std::mem::replace(&mut state.handed, last)
+    }
+
+    /// Notes the member that pulls: what it commits counts only as long as it is in the group as that.
+    pub(crate) fn pulled_by(&self, member: Option<ConsumerGroupMetadata>) {
+        self.state.lock().member = member.map(Arc::new);
+    }
+
+    /// The member that pulled the batch in work.
+    pub(crate) fn puller(&self) -> Option<Arc<ConsumerGroupMetadata>> {
+        self.state.lock().member.clone()
     }
 
     /// Waits until a record may have come, or the ownership has changed. Cancel-safe.

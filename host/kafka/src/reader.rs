@@ -3,8 +3,9 @@
 use crate::check;
 use crate::client;
 use crate::context::{GroupConsumer, GroupContext};
-use crate::lane::KafkaLane;
-use crate::member::{Member, Rules};
+use crate::lane::{KafkaLane, LaneOwner};
+use crate::member::{Fence, Member, Rules};
+use crate::partition::Partition;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::Progress;
@@ -17,7 +18,7 @@ use esclusa_flow::source::{Lane, Positions, Source};
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -76,11 +77,24 @@ pub enum Positioning {
 pub struct KafkaReader {
     settings: KafkaSourceSettings,
     membership: Mutex<Weak<Membership>>,
+    fence: OnceLock<Fence>,
 }
 
 /// A member of the group, which leaves it when the source and all lanes are gone.
 struct Membership {
     member: Arc<Member>,
+}
+
+impl LaneOwner for Membership {
+    fn outage(&self) -> Option<Fault> {
+        self.member.outage()
+    }
+
+    fn pulls(&self, partition: &Partition) {
+        if self.member.is_transactional() {
+            partition.pulled_by(self.member.metadata());
+        }
+    }
 }
 
 impl Drop for Membership {
@@ -93,7 +107,7 @@ impl KafkaReader {
     /// A reader that has not connected yet.
     #[must_use]
     pub fn new(settings: KafkaSourceSettings) -> Arc<Self> {
-        Arc::new(KafkaReader { settings, membership: Mutex::default() })
+        Arc::new(KafkaReader { settings, membership: Mutex::default(), fence: OnceLock::new() })
     }
 
     /// Joins the group, and gives the source.
@@ -112,6 +126,21 @@ impl KafkaReader {
     #[must_use]
     pub fn progress(self: &Arc<Self>) -> Arc<dyn LaneProgress> {
         Arc::new(ReaderProgress(self.clone()))
+    }
+
+    /// Has `fence` called for each partition that comes, before its offset is read. Only before the first [`KafkaReader::open`].
+    pub(crate) fn fence_with(&self, fence: Fence) {
+        let _ = self.fence.set(fence);
+    }
+
+    /// Its settings.
+    pub(crate) fn settings(&self) -> &KafkaSourceSettings {
+        &self.settings
+    }
+
+    /// A partition that this process owns.
+    pub(crate) fn partition(&self, lane: &str) -> Option<Arc<Partition>> {
+        self.current()?.member.partition(lane)
     }
 
     /// True if the store of this process has the positions.
@@ -152,7 +181,7 @@ impl KafkaReader {
             positions,
             sole,
             revoke_timeout: settings.revoke_timeout,
-            fence: None,
+            fence: self.fence.get().cloned(),
             lag: settings.lag.clone(),
         };
         let member = Member::new(rules, Handle::current());
@@ -227,12 +256,8 @@ impl KafkaSource {
             lane: partition.id.as_str().into(),
             ordered: true,
         };
-        let outage = {
-            let member = Arc::downgrade(member);
-            Arc::new(move || member.upgrade()?.outage())
-        };
         // A lane from here on: if the next step fails or is dropped, the partition is free again.
-        let lane = KafkaLane::new(partition.clone(), origin, outage, self.membership.clone());
+        let lane = KafkaLane::new(partition.clone(), origin, self.membership.clone());
         if used {
             member.go_back(&partition).await?;
         }
@@ -264,11 +289,7 @@ impl Source for KafkaSource {
 struct ReaderProgress(Arc<KafkaReader>);
 
 impl ReaderProgress {
-    fn with<T>(
-        &self,
-        lane: &str,
-        ask: impl FnOnce(&crate::partition::Partition) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+    fn with<T>(&self, lane: &str, ask: impl FnOnce(&Partition) -> Result<T, Fault>) -> Result<T, Fault> {
         let lost = || Fault::LeaseLost(format!("partition {lane} is not this process'"));
         let current = self.0.current().ok_or_else(lost)?;
         if let Some(refusal) = current.member.refusal() {
