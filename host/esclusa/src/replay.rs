@@ -14,7 +14,7 @@ pub(crate) use trimmed::TrimmedEvents;
 
 use crate::wiring::aws::Cloud;
 use crate::wiring::kafka::KafkaTopics;
-use crate::wiring::{self, PositionKeeper, SourceParts, sources};
+use crate::wiring::{self, PositionStore, SourceParts, sources};
 use bounded::BoundedSource;
 use esclusa_config::plan::{self, TableSpec};
 use esclusa_embedded::Store;
@@ -159,7 +159,7 @@ fn open(job: &ReplayJob, stores: &ReplayStores, cloud: Option<&Cloud>, tally: Ar
     let store = own.unwrap_or_else(|| stores.scratch.clone());
     // The reader has a name of its own, under which the store has no position: it begins at the oldest event.
     let reader = plan::RouteSpec { name: job.run.clone(), consumer_group: None, ..job.route.clone() };
-    let kafka = KafkaTopics::of(&reader, &job.source, PositionKeeper::Group);
+    let kafka = KafkaTopics::of(&reader, &job.source, PositionStore::Group);
     let parts = SourceParts { progress_store: Arc::default(), kafka };
     let (inner, _) = sources::opener(store, cloud, &reader, job.source.clone(), 1, None, parts);
     let (route, end, opened) = (job.route.name.clone(), job.end(epoch_millis()), AtomicBool::new(false));

@@ -41,7 +41,7 @@ pub(crate) struct SourceParts {
 }
 
 /// What keeps the positions of a route that reads Kafka.
-pub(crate) enum PositionKeeper {
+pub(crate) enum PositionStore {
     /// The consumer group.
     Group,
     /// A table in DynamoDB, for all members of the group.
@@ -79,7 +79,7 @@ impl Wiring<'_> {
         let local: Arc<dyn Engine> = Arc::new(self.store.clone());
         let progress_store = Arc::new(LateProgressStore::default());
         let items = self.position_items(spec);
-        let kafka = KafkaTopics::of(spec, source, self.position_keeper(spec, source, items.as_ref()));
+        let kafka = KafkaTopics::of(spec, source, self.position_store(spec, source, items.as_ref()));
         let own_progress = match &kafka {
             Some(kafka) => aws::lane_progress(items.as_ref(), kafka.progress()),
             None => source.keeps_progress().then(|| aws::late_progress(progress_store.clone())).flatten(),
@@ -100,13 +100,13 @@ impl Wiring<'_> {
         self.cloud.filter(|_| kept).map(|cloud| cloud.position_items(spec))
     }
 
-    fn position_keeper(&self, spec: &RouteSpec, source: &Source, items: Option<&aws::PositionItems>) -> PositionKeeper {
+    fn position_store(&self, spec: &RouteSpec, source: &Source, items: Option<&aws::PositionItems>) -> PositionStore {
         match items {
-            Some(items) => PositionKeeper::Shared(items.positions()),
+            Some(items) => PositionStore::Shared(items.positions()),
             None if self.plan.writes_embedded(spec) => {
-                PositionKeeper::Own(sources::positions(self.store, &sources::reader(spec, source)))
+                PositionStore::Own(sources::positions(self.store, &sources::reader(spec, source)))
             }
-            None => PositionKeeper::Group,
+            None => PositionStore::Group,
         }
     }
 }

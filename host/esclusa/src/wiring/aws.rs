@@ -59,10 +59,7 @@ pub(crate) fn late_progress(slot: Arc<LateProgressStore>) -> Option<OwnProgress>
 
 /// The progress of lanes of Kafka: in the items, if there are some, and in the group.
 #[must_use]
-pub(crate) fn lane_progress(
-    items: Option<&PositionItems>,
-    lanes: Arc<dyn LaneProgress>,
-) -> Option<OwnProgress> {
+pub(crate) fn lane_progress(items: Option<&PositionItems>, lanes: Arc<dyn LaneProgress>) -> Option<OwnProgress> {
     Some(match items {
         Some(items) => items.progress_store(lanes),
         None => progress::of_lanes(lanes),

@@ -2,7 +2,7 @@
 //!
 //! Only translates the plan into the settings of `esclusa-kafka`.
 
-use super::{PositionKeeper, Unreachable};
+use super::{PositionStore, Unreachable};
 use esclusa_config::plan::{KafkaConnection, KafkaProgress, Output, Plan, RouteSpec, Source};
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::fault::Fault;
@@ -31,7 +31,7 @@ pub(crate) struct KafkaTopics {
 impl KafkaTopics {
     /// The topics of a source; `None` if it is not Kafka. A route without a consumer group reads all partitions alone, and commits no
     /// offsets.
-    pub(crate) fn of(route: &RouteSpec, source: &Source, keeper: PositionKeeper) -> Option<Self> {
+    pub(crate) fn of(route: &RouteSpec, source: &Source, positions_in: PositionStore) -> Option<Self> {
         let Source::Kafka { connection, topics, start, group_instance_id, revoke_timeout } = source else {
             return None;
         };
@@ -44,10 +44,10 @@ impl KafkaTopics {
             topics: topics.clone(),
             start: *start,
             group,
-            positioning: match keeper {
-                PositionKeeper::Group => Positioning::Group,
-                PositionKeeper::Shared(positions) => Positioning::Shared(positions),
-                PositionKeeper::Own(positions) => Positioning::Own(positions),
+            positioning: match positions_in {
+                PositionStore::Group => Positioning::Group,
+                PositionStore::Shared(positions) => Positioning::Shared(positions),
+                PositionStore::Own(positions) => Positioning::Own(positions),
             },
             // As much again as may be in flight, so that the next batch is there when one is finished.
             read_ahead: route.in_flight_bytes,

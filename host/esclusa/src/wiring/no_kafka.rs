@@ -1,7 +1,7 @@
 //! The stand-in for `wiring/kafka.rs` in a build without Kafka. [`configuration`](crate::configuration) refuses a plan
 //! that names Kafka, so there are never any [`KafkaTopics`], and none of their methods runs.
 
-use super::{PositionKeeper, Unreachable};
+use super::{PositionStore, Unreachable};
 use esclusa_config::plan::{Output, Plan, RouteSpec, Source};
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::fault::Fault;
@@ -18,10 +18,10 @@ pub(crate) enum KafkaTopics {}
 
 impl KafkaTopics {
     /// Always `None`.
-    pub(crate) fn of(_: &RouteSpec, _: &Source, keeper: PositionKeeper) -> Option<Self> {
-        match keeper {
-            PositionKeeper::Group => {}
-            PositionKeeper::Shared(positions) | PositionKeeper::Own(positions) => drop(positions),
+    pub(crate) fn of(_: &RouteSpec, _: &Source, positions_in: PositionStore) -> Option<Self> {
+        match positions_in {
+            PositionStore::Group => {}
+            PositionStore::Shared(positions) | PositionStore::Own(positions) => drop(positions),
         }
         None
     }

@@ -181,7 +181,7 @@ fn a_record_that_is_given_up_becomes_a_dead_letter_with_its_place_and_is_redrive
     let routes = std::fs::read_to_string(router.path("routes.toml")).unwrap();
     router.configure(&routes.replace("{order_id}", "{quantity}"));
     router.ok(&["reload"]);
-    router.ok(&["dlq", "redrive"]);
+    router.ok(&["dlq", "redrive", "--all"]);
     router.until("the dead letter is an item", |router| router.scan("orders").len() == 3);
     assert_eq!(router.signal("TERM"), 0);
 }
