@@ -18,6 +18,9 @@ pub(crate) trait LaneOwner: Send + Sync {
     /// Why the brokers do not answer at present; `None`: they do.
     fn outage(&self) -> Option<Fault>;
 
+    /// Why no lane may go on; `None`: they may.
+    fn refusal(&self) -> Option<Fault>;
+
     /// Notes the member that pulls, if its commits have to name it.
     fn pulls(&self, partition: &Partition);
 }
@@ -41,6 +44,9 @@ impl KafkaLane {
         let mut end = None;
         self.owner.pulls(&self.partition);
         loop {
+            if let Some(refusal) = self.owner.refusal() {
+                return Err(Fault::LeaseLost(refusal.to_string()));
+            }
             if self.partition.read(limit, &mut self.gathered)? {
                 break;
             }

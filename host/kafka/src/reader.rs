@@ -90,6 +90,10 @@ impl LaneOwner for Membership {
         self.member.outage()
     }
 
+    fn refusal(&self) -> Option<Fault> {
+        self.member.refusal()
+    }
+
     fn pulls(&self, partition: &Partition) {
         if self.member.is_transactional() {
             partition.pulled_by(self.member.metadata());

@@ -166,12 +166,6 @@ impl<'a> Outgoing<'a> {
         let tombstone = data.is_empty() && says(TOMBSTONE);
         Outgoing { key, value: (!tombstone).then_some(data), headers }
     }
-
-    /// Bytes of the record, about.
-    pub(crate) fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len) + 10).sum();
-        self.key.as_ref().map_or(0, |key| key.len()) + self.value.map_or(0, <[u8]>::len) + headers
-    }
 }
 
 /// The name of a header whose attribute has a number, because another one with the same name came before.

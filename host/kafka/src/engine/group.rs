@@ -4,7 +4,7 @@
 //! Without them any number of processes share the group, and each has an embedded engine of its own: then messages are sent
 //! before the offset is committed, and nothing of a batch waits in a process that may never come back.
 
-use crate::reader::KafkaReader;
+use super::parts::KafkaEngineSettings;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::counts::Counts;
 use esclusa_flow::dead_letter::{DeadLetter, OutboxOrigin};
@@ -21,27 +21,13 @@ use std::time::{Duration, SystemTime};
 /// Waits between tries to send.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(30) };
 
-/// The parts of an engine.
-pub struct KafkaEngineSettings {
-    /// The reader of the route.
-    pub reader: Arc<KafkaReader>,
-    /// The embedded engine: dead letters, counters, and embedded targets.
-    pub local: Arc<dyn Engine>,
-    /// Outputs outside of the embedded engine, by their name in routes.toml.
-    pub sinks: BTreeMap<String, Arc<dyn Sink>>,
-    /// Is notified of the results of their messages.
-    pub witness: Arc<dyn SendObserver>,
-}
-
 /// The engine of a route whose positions the group keeps, or the embedded engine.
 #[must_use]
 pub fn of_group(settings: KafkaEngineSettings) -> Arc<dyn Engine> {
-    let progress = settings.reader.progress();
-    let KafkaEngineSettings { reader, local, sinks, witness } = settings;
-    if reader.keeps_own_positions() {
-        return Arc::new(OwnEngine { local, progress });
+    if settings.reader.keeps_own_positions() {
+        return Arc::new(OwnEngine { progress: settings.reader.progress(), local: settings.local });
     }
-    Arc::new(GroupEngine { local, sinks, witness, progress })
+    Arc::new(GroupEngine::new(settings))
 }
 
 /// The last position of a commit.
@@ -90,7 +76,7 @@ impl Engine for OwnEngine {
 }
 
 /// The group has the position.
-struct GroupEngine {
+pub(crate) struct GroupEngine {
     local: Arc<dyn Engine>,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
     witness: Arc<dyn SendObserver>,
@@ -98,6 +84,13 @@ struct GroupEngine {
 }
 
 impl GroupEngine {
+    /// The engine with these parts.
+    pub(crate) fn new(settings: KafkaEngineSettings) -> Self {
+        let progress = settings.reader.progress();
+        let KafkaEngineSettings { local, sinks, witness, .. } = settings;
+        GroupEngine { local, sinks, witness, progress }
+    }
+
     async fn carry_out(&self, mut commit: Commit) -> Result<Committed, CommitError> {
         self.progress.check(&commit.lane, &commit.progress)?;
         let (lane, to) = (commit.lane.clone(), reached(&commit));
@@ -163,15 +156,4 @@ impl Engine for GroupEngine {
     fn confirm<'a>(&'a self, route: &'a str, outbox: u64, dead: Vec<DeadLetter>) -> BoxFuture<'a, Result<(), Fault>> {
         self.local.confirm(route, outbox, dead)
     }
-}
-
-/// The engine of a route with `delivery = "exactly-once"` that writes to topics alone: messages and offsets in one transaction.
-/// `topics`: the outputs of the route, by their name; all of them are topics.
-#[must_use]
-pub fn of_transactions(
-    settings: KafkaEngineSettings,
-    topics: BTreeMap<String, crate::sink::KafkaSinkSettings>,
-) -> Arc<dyn Engine> {
-    drop(topics);
-    of_group(settings)
 }

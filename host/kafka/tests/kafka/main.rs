@@ -14,3 +14,4 @@ mod groups;
 mod positions;
 mod records;
 mod routes;
+mod transactions;
