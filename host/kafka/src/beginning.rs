@@ -18,6 +18,9 @@ use std::time::Duration;
 /// A topic and the number of a partition.
 pub(crate) type Place = (String, i32);
 
+/// An offset of each place.
+pub(crate) type Offsets = BTreeMap<Place, i64>;
+
 /// The longest that a request may take.
 const REQUEST: Duration = Duration::from_secs(5);
 
@@ -54,7 +57,7 @@ pub(crate) fn list<'a>(places: impl IntoIterator<Item = (&'a Place, i64)>) -> To
 }
 
 /// The offset of each place at a time, as far as the brokers tell it now.
-fn offsets_at(consumer: &GroupConsumer, places: &[Place], time: i64) -> Result<BTreeMap<Place, i64>, Fault> {
+fn offsets_at(consumer: &GroupConsumer, places: &[Place], time: i64) -> Result<Offsets, Fault> {
     let mut asked = TopicPartitionList::new();
     for (topic, partition) in places {
         let _ = asked.add_partition_offset(topic, *partition, Offset::from_raw(time));
@@ -64,7 +67,7 @@ fn offsets_at(consumer: &GroupConsumer, places: &[Place], time: i64) -> Result<B
 }
 
 /// The offsets of a list that are numbers and not errors.
-fn known(list: &TopicPartitionList) -> BTreeMap<Place, i64> {
+fn known(list: &TopicPartitionList) -> Offsets {
     let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
         Offset::Offset(offset) if element.error().is_ok() => {
             Some(((element.topic().to_owned(), element.partition()), offset))
@@ -78,10 +81,7 @@ fn known(list: &TopicPartitionList) -> BTreeMap<Place, i64> {
 ///
 /// # Errors
 /// A [`Fault`] if the brokers do not answer.
-pub(crate) fn measure(
-    consumer: &GroupConsumer,
-    places: &[Place],
-) -> Result<(BTreeMap<Place, i64>, BTreeMap<Place, i64>), Fault> {
+pub(crate) fn measure(consumer: &GroupConsumer, places: &[Place]) -> Result<(Offsets, Offsets), Fault> {
     Ok((offsets_at(consumer, places, OLDEST)?, offsets_at(consumer, places, END)?))
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn committed(consumer: &GroupConsumer, place: &Place) -> Result<Optio
 fn offsets_of_group<'a>(
     consumer: &GroupConsumer,
     places: impl IntoIterator<Item = &'a Place>,
-) -> Result<BTreeMap<Place, i64>, Fault> {
+) -> Result<Offsets, Fault> {
     let mut list = TopicPartitionList::new();
     for (topic, partition) in places {
         list.add_partition(topic, *partition);
@@ -156,19 +156,14 @@ impl Beginnings<'_> {
     }
 
     /// The group's offsets of places, and of the first partitions of their topics.
-    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, Fault> {
+    fn committed(&self, places: &[Place]) -> Result<Offsets, Fault> {
         let firsts = places.iter().map(|(topic, _)| (topic.clone(), 0));
         let asked: BTreeSet<Place> = places.iter().cloned().chain(firsts).collect();
         offsets_of_group(self.consumer, &asked)
     }
 
     /// The places of partitions without any position.
-    fn starts(
-        &self,
-        missing: &[Place],
-        committed: &BTreeMap<Place, i64>,
-        alone: bool,
-    ) -> Result<Option<BTreeMap<Place, i64>>, Fault> {
+    fn starts(&self, missing: &[Place], committed: &Offsets, alone: bool) -> Result<Option<Offsets>, Fault> {
         if missing.is_empty() {
             return Ok(Some(BTreeMap::new()));
         }
@@ -215,7 +210,7 @@ impl Beginnings<'_> {
         Ok(all.into_iter().filter(|place| !committed.contains_key(place)).collect())
     }
 
-    fn at_start(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, Fault> {
+    fn at_start(&self, places: &[Place]) -> Result<Offsets, Fault> {
         match self.start {
             Start::TrimHorizon => offsets_at(self.consumer, places, OLDEST),
             Start::Latest => offsets_at(self.consumer, places, END),

@@ -20,6 +20,11 @@ pub(crate) fn config(connection: &KafkaConnection, own: &[(&str, &str)]) -> Clie
     for (name, value) in connection.security.properties() {
         config.set(name, value);
     }
+    let tls = connection.security.protocol.as_deref().is_some_and(|protocol| protocol.ends_with("SSL"));
+    if tls && connection.security.ca.is_none() {
+        // The OpenSSL inside the binary knows no directory of this machine.
+        config.set("ssl.ca.location", "probe");
+    }
     for (name, value) in own {
         config.set(*name, *value);
     }

@@ -213,6 +213,9 @@ impl Member {
             if let Some(fault) = self.fault() {
                 return Err(fault);
             }
+            if self.has_ended() {
+                return Err(Fault::Transient("the consumer has ended: it joins the group again".to_owned()));
+            }
             let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
             if let Some(taken) = partitions.into_iter().find_map(|p| p.take().map(|used| (p.clone(), used))) {
                 return Ok(taken);

@@ -205,11 +205,11 @@ impl Partition {
         if state.ownership != Ownership::Owned {
             return Err(lost(&self.id, "it goes to another member of the group"));
         }
-        if let Some(held) = state.held.take() {
-            if let Some(held) = gathered.add(&self.id, held, limit)? {
-                state.held = Some(held);
-                return Ok(true);
-            }
+        if let Some(held) = state.held.take()
+            && let Some(held) = gathered.add(&self.id, held, limit)?
+        {
+            state.held = Some(held);
+            return Ok(true);
         }
         while gathered.claims.len() < limit.events.max(1) {
             let Some(queue) = &state.queue else { return Err(lost(&self.id, "it has left")) };
@@ -402,6 +402,10 @@ impl Partition {
     }
 
     fn show(&self, state: &State, change: impl FnOnce(&mut ShardLag)) {
+        if matches!(state.ownership, Ownership::Gone(_)) {
+            // It may be here again by now, as another one of the same name.
+            return;
+        }
         let whole = |offset: i64| u64::try_from(offset).unwrap_or_default();
         // Control records at the end are counted by the broker, and nobody gets them.
         let done = state.at_end && state.unsettled >= state.next;

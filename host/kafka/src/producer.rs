@@ -77,7 +77,9 @@ pub(crate) fn open(connection: &KafkaConnection, own: &[(&str, &str)]) -> Result
         ("partitioner", "murmur2_random"),
         ("message.timeout.ms", "30000"),
     ];
-    all.extend(soft.iter().filter(|(name, _)| !connection.client.contains_key(*name)));
+    let says = |name: &str| connection.client.contains_key(name);
+    let other = |name: &str| name == "linger.ms" && says("queue.buffering.max.ms");
+    all.extend(soft.iter().filter(|(name, _)| !says(name) && !other(name)));
     all.extend(own);
     Producer::from_config_and_context(&client::config(connection, &all), ProducerEvents::default())
         .map_err(|e| client::fault("make a producer", &e))

@@ -221,10 +221,12 @@ impl KafkaReader {
             own.push(("group.instance.id", instance));
         }
         // Small queues are empty soon: the next fetch must not wait for the second that is librdkafka's default.
-        for (name, value) in [("fetch.queue.backoff.ms", "50"), ("fetch.message.max.bytes", &fetch)] {
-            if !settings.connection.client.contains_key(name) {
-                own.push((name, value));
-            }
+        let says = |name: &str| settings.connection.client.contains_key(name);
+        if !says("fetch.queue.backoff.ms") {
+            own.push(("fetch.queue.backoff.ms", "50"));
+        }
+        if !says("fetch.message.max.bytes") && !says("max.partition.fetch.bytes") {
+            own.push(("fetch.message.max.bytes", &fetch));
         }
         let config = client::config(&settings.connection, &own);
         let doing = format!("read {:?}", settings.topics);

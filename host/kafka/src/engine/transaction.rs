@@ -201,7 +201,6 @@ fn requires_abort(error: &KafkaError) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};

@@ -7,7 +7,7 @@ use esclusa_flow::dead_letter::DeadLetter;
 use esclusa_flow::engine::{Commit, CommitError, Committed, Engine, PendingMessages, Reads};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
-use esclusa_kafka::reader::Positioning;
+use esclusa_kafka::reader::{KafkaGroup, Positioning};
 use esclusa_testkit::conformance::{LogUnderTest, log_source};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -88,20 +88,22 @@ impl Lane for Patient<dyn Lane> {
     }
 }
 
-fn under_test(cluster: &Arc<Cluster>, own: bool) -> LogUnderTest {
+fn under_test(cluster: &Cluster, own: bool) -> LogUnderTest {
     let topic = now(cluster.topic(1));
     let (routes, kept, appended) = (Routes::default(), Kept::default(), Arc::new(Mutex::new(0)));
     let prefix = unique("suite");
-    let (opener, at, due) = (routes.clone(), topic.clone(), appended.clone());
-    let members = cluster.clone();
+    let (opener, due) = (routes.clone(), appended.clone());
+    let template = settings(cluster, &topic, "suite");
     let feed = cluster.brokers.clone();
     LogUnderTest {
         engine: Arc::new(routes),
         open: Box::new(move |name| {
             let mut routes = opener.0.lock().unwrap();
             let route = routes.entry(name.to_owned()).or_insert_with(|| {
-                let mut settings = settings(&members, &at, &format!("{prefix}-{name}"));
+                let mut settings = template.clone();
                 settings.route = name.into();
+                settings.lag = Arc::default();
+                settings.group = Some(KafkaGroup { id: format!("{prefix}-{name}"), instance: None });
                 if own {
                     settings.positioning = Positioning::Shared(kept.positions(name));
                 }
@@ -126,6 +128,12 @@ fn under_test(cluster: &Arc<Cluster>, own: bool) -> LogUnderTest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_is_a_retained_source() {
-    let cluster = Arc::new(Cluster::any());
+    let cluster = Cluster::any();
     log_source(|| under_test(&cluster, false)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_is_a_retained_source_also_if_its_position_is_in_another_store() {
+    let cluster = Cluster::any();
+    log_source(|| under_test(&cluster, true)).await;
 }

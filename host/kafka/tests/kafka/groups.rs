@@ -5,7 +5,7 @@ use crate::routes::{Kept, LIMIT, Route, batch, lane, payloads, settings, settle,
 use esclusa_flow::engine::CommitError;
 use esclusa_flow::fault::Fault;
 use esclusa_flow::source::{Lane, Limit, Pull, Source};
-use esclusa_kafka::codes::SECOND_MEMBER;
+use esclusa_kafka::codes::{INSTANCE_TAKEN, SECOND_MEMBER};
 use esclusa_kafka::reader::{KafkaGroup, Positioning};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -264,4 +264,34 @@ async fn a_static_member_that_comes_back_has_its_partitions_at_once() {
     let two = open();
     let mut second = two.open().await;
     assert_eq!(lanes(&mut *second, 2).await.into_keys().collect::<BTreeSet<_>>(), names);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_with_one_instance_id_are_told_and_the_one_that_leaves_makes_room() {
+    let Some(cluster) = Cluster::real() else { return };
+    let (topic, group) = (cluster.topic(1).await, unique("group"));
+    let open = || {
+        let mut settings = settings(&cluster, &topic, &group);
+        settings.group = Some(KafkaGroup { id: group.clone(), instance: Some("pod-1".into()) });
+        Route::new(settings, &Kept::default(), BTreeMap::new())
+    };
+    let (one, two) = (open(), open());
+    let mut first = one.open().await;
+    let held = lane(&mut *first).await;
+    let mut second = two.open().await;
+    let told = timeout(PATIENCE, async {
+        loop {
+            match first.next_lane().await {
+                Err(Fault::Refused { code, .. }) => return code,
+                Ok(_) => panic!("it has its only lane"),
+                Err(fault) => eprintln!("{fault}"),
+            }
+        }
+    });
+    assert_eq!(told.await.unwrap(), INSTANCE_TAKEN);
+    drop(held);
+    second.close().await;
+    drop(second);
+    // As a new member.
+    lane(&mut *first).await;
 }

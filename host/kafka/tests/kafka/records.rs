@@ -8,7 +8,6 @@ use esclusa_flow::fault::Fault;
 use esclusa_kafka::sink::{self, KafkaSinkSettings};
 use rdkafka::message::{Header, OwnedHeaders};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 fn message(id: &str, key: Option<&str>, data: &[u8], attributes: &[(&str, &str)]) -> OutboxMessage {
     let attributes = attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
@@ -149,7 +148,7 @@ async fn messages_that_are_too_large_only_together_are_written_one_by_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_wait_while_no_broker_answers_and_none_is_lost() {
-    let cluster = Arc::new(Cluster::mock(1));
+    let cluster = Cluster::mock(1);
     let topic = cluster.topic(1).await;
     let client = [("message.timeout.ms", "1500"), ("reconnect.backoff.max.ms", "200")];
     let sink = sink::open(KafkaSinkSettings { connection: cluster.connection(&client), topic: topic.clone() });
