@@ -1,6 +1,7 @@
 //! A partition as a lane.
 
-use crate::partition::{Gathered, Partition};
+use crate::gathered::Gathered;
+use crate::partition::Partition;
 use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Batch;
 use esclusa_flow::event::BatchOrigin;

@@ -9,6 +9,7 @@ mod client;
 pub mod codes;
 mod context;
 pub mod engine;
+mod gathered;
 mod lane;
 mod member;
 mod partition;

@@ -4,7 +4,10 @@
 //! Callbacks of librdkafka run only while its queue is polled, so one thread does nothing but that, whatever the route does.
 //! Every partition has a queue of its own from the moment when it comes: records of several partitions never wait for each other.
 
-use crate::beginning::{self, Beginnings, Place, places};
+mod events;
+mod offsets;
+
+use crate::beginning::{self, Beginnings, Place};
 use crate::client;
 use crate::codes;
 use crate::context::{GroupConsumer, GroupEvents};
@@ -16,7 +19,7 @@ use esclusa_flow::settings::Start;
 use esclusa_flow::source::Positions;
 use parking_lot::Mutex;
 use rdkafka::consumer::{CommitMode, Consumer, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -291,72 +294,6 @@ impl Member {
         self.rules.fence.is_some()
     }
 
-    /// Tells the group of what is settled and it does not know.
-    fn pay(&self, consumer: &GroupConsumer, mode: CommitMode) {
-        if !self.tells_group() {
-            return;
-        }
-        let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
-        self.pay_for(consumer, &partitions, mode);
-    }
-
-    /// Not if a transaction does it: an older offset could come after a newer one.
-    fn tells_group(&self) -> bool {
-        self.rules.group.is_some() && self.rules.fence.is_none()
-    }
-
-    fn pay_for(&self, consumer: &GroupConsumer, partitions: &[Arc<Partition>], mode: CommitMode) -> bool {
-        let owed: Vec<(Place, i64)> = partitions
-            .iter()
-            .filter_map(|partition| Some(((partition.topic.clone(), partition.number), partition.owed()?)))
-            .collect();
-        if owed.is_empty() {
-            return true;
-        }
-        let list = beginning::list(owed.iter().map(|(place, offset)| (place, *offset)));
-        let done = consumer.commit(&list, mode);
-        if matches!(mode, CommitMode::Sync) {
-            let failed = done.is_err();
-            self.committed(done, &list);
-            return !failed;
-        }
-        if let Err(error) = done {
-            tracing::debug!(route = &*self.rules.route, %error, "an offset is not committed yet");
-        }
-        true
-    }
-
-    /// Lets partitions go. `lost`: another member may have them, and nothing is committed.
-    fn let_go(&self, consumer: &GroupConsumer, partitions: &[Arc<Partition>], lost: bool) {
-        if lost {
-            partitions.iter().for_each(|partition| partition.end("another member of the group may have it"));
-            return;
-        }
-        partitions.iter().for_each(|partition| partition.leave());
-        let deadline = Instant::now() + self.rules.revoke_timeout;
-        self.runtime.block_on(async {
-            let idle = async {
-                loop {
-                    let released = self.released.notified();
-                    tokio::pin!(released);
-                    released.as_mut().enable();
-                    if partitions.iter().all(|partition| partition.is_idle()) {
-                        return;
-                    }
-                    released.await;
-                }
-            };
-            drop(tokio::time::timeout(self.rules.revoke_timeout, idle).await);
-        });
-        if self.tells_group() {
-            // The group may be between two generations: an offset that is refused for that is told again.
-            while !self.pay_for(consumer, partitions, CommitMode::Sync) && Instant::now() < deadline {
-                std::thread::sleep(PAUSE);
-            }
-        }
-        partitions.iter().for_each(|partition| partition.end("it was let go"));
-    }
-
     fn measure(&self, consumer: &GroupConsumer) {
         let partitions: Vec<_> = self.partitions.lock().values().cloned().collect();
         if !partitions.is_empty() {
@@ -453,85 +390,5 @@ impl Member {
         let grouped = self.rules.group.is_some();
         let seen = &self.state.lock().seen.clone();
         Beginnings { consumer, start: self.rules.start, grouped, seen }.find(places, &stored, alone)
-    }
-}
-
-impl GroupEvents for Member {
-    fn assigning(&self, consumer: &GroupConsumer, partitions: &TopicPartitionList) -> TopicPartitionList {
-        if self.rules.sole {
-            self.count_members(consumer);
-        }
-        let places = places(partitions);
-        if places.is_empty() {
-            return TopicPartitionList::new();
-        }
-        // Nothing, if the member stops meanwhile: then no partition is read.
-        let begin = self.begin(consumer, &places);
-        let list = beginning::list(begin.iter().map(|(place, begin)| (place, begin.next)));
-        let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return TopicPartitionList::new() };
-        // Before the first record is fetched: those that are in the common queue already would come out of order.
-        for (place, begin) in begin {
-            let queue = consumer.split_partition_queue(&place.0, place.1);
-            let (released, lag) = (self.released.clone(), self.rules.lag.clone());
-            let partition = Partition::new((&place.0, place.1), queue, begin, released, lag);
-            self.state.lock().seen.insert(partition.id.clone());
-            self.partitions.lock().insert(partition.id.clone(), partition);
-        }
-        list
-    }
-
-    fn assigned(&self, partitions: &TopicPartitionList) {
-        let lanes: Vec<String> = places(partitions).iter().map(|(topic, number)| lane_id(topic, *number)).collect();
-        if !lanes.is_empty() {
-            tracing::info!(route = &*self.rules.route, partitions = lanes.join(" "), "partitions have come");
-        }
-        self.state.lock().joined = true;
-        self.changed.notify_waiters();
-    }
-
-    fn revoking(&self, consumer: &GroupConsumer, partitions: &TopicPartitionList, lost: bool) {
-        let lanes: Vec<String> = places(partitions).iter().map(|(topic, number)| lane_id(topic, *number)).collect();
-        tracing::info!(route = &*self.rules.route, partitions = lanes.join(" "), lost, "partitions go");
-        let going: Vec<_> = lanes.iter().filter_map(|lane| self.partition(lane)).collect();
-        self.let_go(consumer, &going, lost);
-        let mut partitions = self.partitions.lock();
-        for lane in &lanes {
-            partitions.remove(lane);
-        }
-    }
-
-    fn committed(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Err(error) = &result {
-            // Normal after a partition was lost, and while the group rebalances: what is owed is tried again.
-            tracing::debug!(route = &*self.rules.route, %error, "offsets are not committed");
-            return;
-        }
-        for element in offsets.elements() {
-            let partition = self.partition(&lane_id(element.topic(), element.partition()));
-            if let (Some(partition), Some(offset), Ok(())) = (partition, element.offset().to_raw(), element.error()) {
-                partition.paid(offset);
-            }
-        }
-    }
-
-    fn failed(&self, error: &KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code();
-        if matches!(code, None | Some(RDKafkaErrorCode::PartitionEOF)) {
-            return;
-        }
-        let fault = client::fault(if reason.is_empty() { "read" } else { reason }, error);
-        let mut state = self.state.lock();
-        match &fault {
-            Fault::Refused { .. } => state.fault = Some(fault.clone()),
-            _ if code == Some(RDKafkaErrorCode::AllBrokersDown) => state.outage = Some(fault.clone()),
-            _ => return,
-        }
-        drop(state);
-        tracing::warn!(route = &*self.rules.route, error = %fault, "Kafka");
-        if matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == Some(RDKafkaErrorCode::Fatal) {
-            self.stop();
-        }
-        self.partitions.lock().values().for_each(|partition| partition.stir());
-        self.changed.notify_waiters();
     }
 }

@@ -1,18 +1,19 @@
 //! A partition while this process owns it: what was read, given and settled of it, and what the group has yet to be told.
 
+mod lag;
+
 use crate::context::GroupContext;
+use crate::gathered::Gathered;
 use crate::record::Record;
-use esclusa_flow::batch::{Claim, Token};
-use esclusa_flow::event::Columns;
+use esclusa_flow::batch::Token;
 use esclusa_flow::fault::Fault;
-use esclusa_flow::lag::{Lag, LanePlace, ShardLag};
+use esclusa_flow::lag::Lag;
 use esclusa_flow::source::Limit;
 use esclusa_flow::timestamp::Timestamp;
 use parking_lot::Mutex;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
@@ -84,19 +85,6 @@ struct State {
     owed: Option<i64>,
     /// This member as it was when the batch in work was pulled.
     member: Option<Arc<ConsumerGroupMetadata>>,
-}
-
-/// Events that were read and not given yet.
-#[derive(Default)]
-pub(crate) struct Gathered {
-    /// The events.
-    pub columns: Columns,
-    /// Their claims.
-    pub claims: Vec<Claim>,
-    /// When the first of them was made.
-    pub oldest: Option<u64>,
-    /// When the last of them was made.
-    pub newest: u64,
 }
 
 /// The name of a partition as a lane.
@@ -184,7 +172,8 @@ impl Partition {
         (state.next, state.unsettled, state.held, state.jumped) = (begin.next, begin.next, None, None);
         state.handed = begin.settled.clone();
         state.settled = begin.settled;
-        state.end = begin.end.or(state.end);
+        // What was settled was there: the end is not before it, whatever was told last.
+        state.end = begin.end.or(state.end.max(Some(begin.next)));
         state.at_end = begin.end == Some(begin.next);
         self.show(&state, |_| {});
     }
@@ -218,6 +207,10 @@ impl Partition {
                 Some(Ok(message)) => {
                     let record = Record::of(&message);
                     let offset = record.offset;
+                    // Fetched before the last seek: the partition still reaches to where reading goes on, so it was not made again.
+                    if offset < state.next && state.end.is_some_and(|end| end >= state.next) {
+                        return Err(lost(&self.id, "a record came from before the place that it went back to"));
+                    }
                     let left = gathered.add(&self.id, record, limit)?.map(Record::into_owned);
                     drop(message);
                     if offset < state.next {
@@ -232,6 +225,7 @@ impl Partition {
                         state.jumped.get_or_insert(state.next);
                     }
                     (state.next, state.at_end) = (offset.saturating_add(1), false);
+                    state.end = state.end.max(Some(state.next));
                     if left.is_some() {
                         state.held = left;
                         return Ok(true);
@@ -380,60 +374,6 @@ impl Partition {
             }
             released.await;
         }
-    }
-
-    /// The broker has told the offsets of the oldest record and behind the last one.
-    pub(crate) fn measured(&self, oldest: Option<i64>, end: Option<i64>) {
-        let mut state = self.state.lock();
-        state.end = end.or(state.end);
-        if let (Some(from), Some(oldest)) = (state.jumped, oldest) {
-            state.jumped = None;
-            if oldest > from {
-                self.lag.add_gap();
-                tracing::warn!(
-                    lane = self.id,
-                    from,
-                    oldest,
-                    "records were deleted before the route had read them: a gap"
-                );
-            }
-        }
-        self.show(&state, |_| {});
-    }
-
-    fn show(&self, state: &State, change: impl FnOnce(&mut ShardLag)) {
-        if matches!(state.ownership, Ownership::Gone(_)) {
-            // It may be here again by now, as another one of the same name.
-            return;
-        }
-        let whole = |offset: i64| u64::try_from(offset).unwrap_or_default();
-        // Control records at the end are counted by the broker, and nobody gets them.
-        let done = state.at_end && state.unsettled >= state.next;
-        let end = whole(state.end.unwrap_or(state.next).max(state.next));
-        let position = whole(state.unsettled);
-        let records = if done { 0 } else { end.saturating_sub(position) };
-        self.lag.change(&self.id, |lag| {
-            lag.place = Some(LanePlace { position, end, records });
-            if state.at_end {
-                lag.behind_millis = Some(0);
-            }
-            change(lag);
-        });
-    }
-}
-
-impl Gathered {
-    /// Adds a record; gives it back if it does not fit.
-    fn add<'m>(&mut self, lane: &str, record: Record<'m>, limit: Limit) -> Result<Option<Record<'m>>, Fault> {
-        let mut id = String::with_capacity(lane.len().saturating_add(21));
-        let _ = write!(id, "{lane}-{}", record.offset);
-        if !self.claims.is_empty() && self.columns.size().saturating_add(record.size(id.len())) > limit.bytes {
-            return Ok(Some(record));
-        }
-        record.push(&id, &mut self.columns, &mut self.claims)?;
-        self.oldest.get_or_insert(record.timestamp);
-        self.newest = record.timestamp;
-        Ok(None)
     }
 }
 

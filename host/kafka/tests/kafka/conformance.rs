@@ -30,7 +30,7 @@ impl Routes {
 
 impl Engine for Routes {
     fn reads(&self) -> Arc<dyn Reads> {
-        unimplemented!("no suite of sources reads")
+        panic!("no suite of sources reads")
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {

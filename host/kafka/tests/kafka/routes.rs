@@ -37,7 +37,7 @@ impl Kept {
 
 impl Engine for Kept {
     fn reads(&self) -> Arc<dyn Reads> {
-        unimplemented!("no test reads")
+        panic!("no test reads")
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {

@@ -29,7 +29,7 @@ struct Letters(Mutex<Vec<DeadLetter>>);
 
 impl Engine for Letters {
     fn reads(&self) -> Arc<dyn Reads> {
-        unimplemented!("no test reads")
+        panic!("no test reads")
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
