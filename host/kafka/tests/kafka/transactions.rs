@@ -139,6 +139,13 @@ async fn what_a_killed_owner_has_begun_is_ended_by_the_next_one_before_it_reads(
     killed.begin_transaction().unwrap();
     killed.send(BaseRecord::<(), str>::to(&to).partition(0).payload("half")).unwrap();
     killed.flush(PATIENCE).unwrap();
+    // Its offset is in the transaction, too: nobody knows the group's offset until somebody ends that.
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &cluster.brokers.0).set("group.id", &group);
+    let reader: BaseConsumer = config.create().unwrap();
+    let mut moved = TopicPartitionList::new();
+    moved.add_partition_offset(&from, 0, Offset::Offset(1)).unwrap();
+    killed.send_offsets_to_transaction(&moved, &reader.group_metadata().unwrap(), PATIENCE).unwrap();
     let route = Copying::new(&cluster, &from, &to, &group);
     let mut source = route.reader.open().await.unwrap();
     let mut lane = lane(&mut *source).await;
