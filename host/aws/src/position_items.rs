@@ -1,7 +1,7 @@
 //! Positions of lanes in DynamoDB, for a source whose service hands out the lanes: an item for each lane of a route, moved by the
 //! transaction that holds the effects.
 //!
-//! The condition on the position before makes the effects happen once, whoever believes to own the lane. The items are beside the
+//! The condition on the position before makes the effects happen once, also if a member believes that it still owns the lane. The items are beside the
 //! dedup records, and never expire.
 
 use crate::client::Clients;

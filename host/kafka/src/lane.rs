@@ -26,7 +26,7 @@ pub(crate) trait LaneOwner: Send + Sync {
     fn pulls(&self, partition: &Partition);
 }
 
-/// See the module.
+/// A partition, read by one task.
 pub(crate) struct KafkaLane {
     partition: Arc<Partition>,
     origin: BatchOrigin,

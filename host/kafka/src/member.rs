@@ -64,7 +64,7 @@ pub(crate) struct Rules {
 /// Ends what an earlier owner of a lane has begun.
 pub(crate) type Fence = Arc<dyn Fn(&str) -> Result<(), Fault> + Send + Sync>;
 
-/// See the module.
+/// A consumer, and the partitions that it has at present.
 pub(crate) struct Member {
     rules: Rules,
     runtime: Handle,

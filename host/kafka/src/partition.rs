@@ -40,7 +40,7 @@ enum Ownership {
     Gone(&'static str),
 }
 
-/// See the module.
+/// A partition that this process owns.
 pub(crate) struct Partition {
     /// Its topic.
     pub topic: String,

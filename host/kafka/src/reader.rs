@@ -73,7 +73,7 @@ pub enum Positioning {
     Own(Positions),
 }
 
-/// See the module.
+/// Reads the topics of one route, in one source after the other.
 pub struct KafkaReader {
     settings: KafkaSourceSettings,
     membership: Mutex<Weak<Membership>>,

@@ -1,6 +1,6 @@
 //! A producer whose messages are committed together with the offsets of one partition: one transaction after the other.
 //!
-//! Its transactional id is that of the partition in its group. Whoever owns the partition next initialises a producer with the
+//! Its transactional id is that of the partition in its group. The next owner of the partition initialises a producer with the
 //! same id before it reads the offset: that ends what this one has begun, and fences it.
 
 use crate::producer::{self, Delivery, Producer, fault_of, is_full, is_too_large};

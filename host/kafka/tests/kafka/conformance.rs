@@ -1,4 +1,4 @@
-//! A partition is a retained source, whoever keeps its position.
+//! A partition is a retained source, whichever store keeps its position.
 
 use crate::cluster::{Cluster, unique};
 use crate::routes::{Kept, Route, settings};
