@@ -36,10 +36,11 @@ bench: build     ## benchmarks; figures as ratios
 	@scripts/guests.sh
 	@scripts/bench.sh
 
-examples: build  ## whole systems, from nothing, on the embedded engine and on servers that speak AWS' protocols; compares the results
+examples: build  ## whole systems, from nothing, on the embedded engine, on servers that speak AWS' protocols, and on Kafka; compares the results
 	@scripts/python.sh
 	@examples/run.sh
 	@examples/run.sh --aws
+	@examples/run.sh --kafka
 
 clean:           ## remove everything built, and the data of `make run` and of the examples
 	rm -rf target data plugins/*.wasm examples/*/data examples/*/plugin/*.wasm

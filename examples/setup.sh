@@ -1,7 +1,8 @@
 # Sourced by each run.sh: chooses the router and the Python, makes a temporary directory for the data, and has the shared functions.
 #
 # With --aws the example runs on aws.toml and the servers that AWS_ENDPOINT_URL_… name; if none are named, on those
-# of scripts/servers.sh. It creates what it needs there, under names of this run.
+# of scripts/servers.sh. It creates what it needs there, under names of this run. With --kafka it runs on kafka.toml, on the same
+# servers and the Kafka at KAFKA_BOOTSTRAP_SERVERS; on a machine without it (it needs Java 17 and Maven) it does nothing, and says so.
 #
 #   ESCLUSA          the router; default target/release/esclusa
 #   PYTHON           a Python with DuckDB; default target/venv, which is made if it is missing
@@ -9,7 +10,11 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-if [ "${1:-}" = --aws ] && [ -z "${AWS_ENDPOINT_URL_KINESIS:-}" ]; then exec "$root/scripts/servers.sh" run "$0" "$@"; fi
+if [[ ${1:-} = --@(aws|kafka) && -z ${AWS_ENDPOINT_URL_KINESIS:-} ]]; then exec "$root/scripts/servers.sh" run "$0" "$@"; fi
+if [ "${1:-}" = --kafka ] && [ -z "${KAFKA_BOOTSTRAP_SERVERS:-}" ]; then
+  echo "${here##*/}: left out, there is no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or install Java 17 and Maven" >&2
+  exit 0
+fi
 ESCLUSA=$(realpath -s "${ESCLUSA:-$root/target/release/esclusa}")
 if [ -z "${PYTHON:-}" ]; then
   PYTHON=$root/target/venv/bin/python
@@ -21,18 +26,20 @@ export ESCLUSA_CONFIG=$here/routes.toml LISTEN=127.0.0.1:0 API=127.0.0.1:0 ESCLU
 export PYTHONPATH=$root/examples PYTHONDONTWRITEBYTECODE=1
 cd "$here"
 
-aws=
-if [ "${1:-}" = --aws ]; then
-  shift
+aws= kafka=
+if [[ ${1:-} = --@(aws|kafka) ]]; then
   aws=$root/examples/aws.py
+  [ "$1" = --aws ] || kafka=$root/examples/topics.py
   number=$(printf %07d $$)
-  export EXAMPLES_AWS=1 ESCLUSA_CONFIG=$here/aws.toml SUFFIX=-${here##*/}-$$
+  export EXAMPLES_AWS=1 ESCLUSA_CONFIG=$here/${1#--}.toml SUFFIX=-${here##*/}-$$
   export PHONE=+1555$number MAIL_FROM=boletia-$$@example.com
+  shift
 fi
 
-# Creates everything that the configuration names on AWS and that is missing.
+# Creates everything that the configuration names on AWS and in Kafka and that is missing.
 create() {
   [ -z "$aws" ] || timeout 120 "$PYTHON" "$aws" create
+  [ -z "$kafka" ] || timeout 120 "$PYTHON" "$kafka" create
 }
 create
 
@@ -41,7 +48,7 @@ esclusa() { timeout -k 5 120 "$ESCLUSA" "$@"; }
 
 # Events into a source: SOURCE FILE [--key FIELD] [--raw].
 send() {
-  if [ -n "$aws" ]; then timeout 120 "$PYTHON" "$aws" send "$@"; else esclusa send "$@" > "$DATA/ids"; fi
+  if [ -n "$aws" ]; then timeout 120 "$PYTHON" "${kafka:-$aws}" send "$@"; else esclusa send "$@" > "$DATA/ids"; fi
 }
 
 # The items of a table.

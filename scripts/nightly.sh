@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # The long runs, which are not part of `make test`. Their output also goes to docs/nightly/DATE.txt; commit that file.
 #
-#   scripts/nightly.sh [NAME...]     properties fleet attacks kcl soak; without names: all of them, in about an hour on two cores
+#   scripts/nightly.sh [NAME...]     properties fleet group attacks kcl soak; without names: all of them, in about an hour on two cores
 #
 #   properties   the property tests with 40 times as many random cases as in `make test`, except for tests that set a number themselves
 #   fleet        100,000 records through three routers, two of which are killed, while shards are split and merged; three seeds
+#   group        100,000 records of a topic with 12 partitions through three routers, two of which are killed and one is stopped past its session: ten
+#                runs into DynamoDB and ten into another topic, at other moments each; needs Java 17 and Maven
 #   attacks      scripts/hostile.sh
 #   kcl          a lease table handed over from KCL 2 and from KCL 3.5 to the router and back, over generations of splits and merges
 #   soak         orders and their totals for SOAK seconds (default 900), killed every few seconds: nothing is lost, and memory does not grow
@@ -14,7 +16,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 esclusa=$PWD/target/release/esclusa
 [ -x "$esclusa" ] || { echo "nightly: build the router first: make build" >&2; exit 2; }
-[ $# -gt 0 ] || set -- properties fleet attacks kcl soak
+[ $# -gt 0 ] || set -- properties fleet group attacks kcl soak
 
 properties() {
   # The whole workspace, as in `make test`: with other features everything would be compiled again.
@@ -25,6 +27,13 @@ fleet() {
   scripts/python.sh
   for seed in 1 2 3; do
     scripts/servers.sh run target/venv/bin/python host/esclusa/tests/fleet/fleet.py "$esclusa" plugins 100000 "$seed$(date +%j)" || return 1
+  done
+}
+group() {
+  scripts/python.sh
+  local held
+  for held in tables topics; do
+    scripts/servers.sh run target/venv/bin/python host/esclusa/tests/fleet/group.py "$esclusa" plugins $held 100000 10 "1$(date +%j)" || return 1
   done
 }
 attacks() { scripts/hostile.sh; }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes target/venv with DuckDB and PyArrow, with which the tests read files of the parquet plugin, and boto3, with which the
-# examples create and read their resources on AWS.
+# Makes target/venv with DuckDB and PyArrow, with which the tests read files of the parquet plugin, and boto3 and kafka-python, with which the
+# examples create and read their resources on AWS and in Kafka.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-pins="duckdb==1.4.2 pyarrow==22.0.0 boto3==1.44.5 aiosmtpd==1.4.6"
+pins="duckdb==1.4.2 pyarrow==22.0.0 boto3==1.44.5 aiosmtpd==1.4.6 kafka-python==3.0.12"
 mark="target/venv/.$(echo "$pins" | cksum | cut -d' ' -f1)"
 [ -f "$mark" ] && exit 0
 mkdir -p target
@@ -13,5 +13,5 @@ if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
 fi
 python3 -m venv target/venv
 # shellcheck disable=SC2086 # the pins are words
-target/venv/bin/pip install --quiet --disable-pip-version-check $pins
+target/venv/bin/python -m pip install --quiet --disable-pip-version-check $pins
 touch "$mark"

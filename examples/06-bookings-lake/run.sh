@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the example from nothing and compares its results:  examples/06-bookings-lake/run.sh [--aws]
+# Runs the example from nothing and compares its results:  examples/06-bookings-lake/run.sh [--aws|--kafka]
 . "$(dirname "$0")/../setup.sh"
 plugin reports
 ./sample.py "$DATA"

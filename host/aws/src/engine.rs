@@ -162,6 +162,8 @@ impl AwsEngine {
                 // With a fence the transaction has moved the position already.
                 if fence.progress.is_none() {
                     settle(&**progress_store, &lane, &progress).await?;
+                } else {
+                    progress_store.moved(&lane, &progress);
                 }
             }
         }

@@ -14,6 +14,7 @@ pub mod lease;
 mod lineage;
 pub mod objects;
 mod position;
+pub mod position_items;
 pub mod progress;
 mod retry;
 pub mod shards;

@@ -5,6 +5,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::batch::Token;
 use esclusa_flow::engine::Progress;
 use esclusa_flow::fault::Fault;
+use esclusa_flow::lane_progress::LaneProgress;
 use parking_lot::RwLock;
 use std::sync::Arc;
 
@@ -27,6 +28,9 @@ pub trait ProgressStore: Send + Sync {
     /// # Errors
     /// [`Fault::LeaseLost`] if another process is known to own the lane.
     fn write(&self, lane: &str, progress: &Progress) -> Result<Option<Update>, Fault>;
+
+    /// The transaction with the write of [`ProgressStore::write`] has happened. Does nothing if nobody else has to know.
+    fn moved(&self, _lane: &str, _progress: &Progress) {}
 
     /// Records that the batch in work ends at `to`, before an effect whose content depends on the bounds of its batch:
     /// the next owner repeats exactly that batch. Does nothing if the source has no order.
@@ -71,7 +75,51 @@ impl ProgressStore for LateProgressStore {
         self.progress_store()?.write(lane, progress)
     }
 
+    fn moved(&self, lane: &str, progress: &Progress) {
+        if let Ok(progress_store) = self.progress_store() {
+            progress_store.moved(lane, progress);
+        }
+    }
+
     fn prepare<'a>(&'a self, lane: &'a str, to: &'a Token) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move { self.progress_store()?.prepare(lane, to).await })
+    }
+}
+
+/// The positions of a commit; `None` if it settles none.
+pub(crate) fn reached(progress: &Progress) -> Option<(Option<&Token>, &Token)> {
+    match progress {
+        Progress::Position { from, to } => Some((from.as_ref(), to)),
+        _ => None,
+    }
+}
+
+/// The progress of lanes that their service keeps itself, after the effects: at-least-once.
+#[must_use]
+pub fn of_lanes(lanes: Arc<dyn LaneProgress>) -> Arc<dyn ProgressStore> {
+    Arc::new(KeptByService(lanes))
+}
+
+struct KeptByService(Arc<dyn LaneProgress>);
+
+impl ProgressStore for KeptByService {
+    fn lost<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Fault> {
+        self.0.lost(lane)
+    }
+
+    fn settle<'a>(&'a self, lane: &'a str, progress: &'a Progress) -> BoxFuture<'a, Result<(), Fault>> {
+        let settled = self.0.check(lane, progress).and_then(|()| match reached(progress) {
+            Some((_, to)) => self.0.settled(lane, to),
+            None => Ok(()),
+        });
+        Box::pin(std::future::ready(settled))
+    }
+
+    fn write(&self, lane: &str, progress: &Progress) -> Result<Option<Update>, Fault> {
+        self.0.check(lane, progress).map(|()| None)
+    }
+
+    fn prepare<'a>(&'a self, _: &'a str, _: &'a Token) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }

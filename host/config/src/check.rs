@@ -7,6 +7,7 @@
 mod aws_resource;
 mod conflict;
 mod declared;
+mod kafka;
 mod listener;
 mod output;
 mod route;

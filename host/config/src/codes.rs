@@ -6,6 +6,9 @@ const EXPLANATIONS: &str = include_str!("codes/explanations.md");
 /// The explanations of the codes of dead letters, in the same form. Those codes are made in other crates.
 const DEAD_LETTERS: &str = include_str!("codes/dead-letters.md");
 
+/// The explanations of the codes of faults that an operator has to act on, in the same form. Those codes, too, are made in other crates.
+const FAULTS: &str = include_str!("codes/faults.md");
+
 /// A stable name for a kind of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(&'static str);
@@ -67,6 +70,12 @@ codes! {
     AWS_BAD_RESOURCE = "aws::bad_resource";
     /// Something on AWS, in a build without it.
     AWS_NOT_BUILT = "aws::not_built";
+    /// A broker, topic, consumer group or member that cannot be one.
+    KAFKA_BAD_NAME = "kafka::bad_name";
+    /// A property of librdkafka that the router does not let be set.
+    KAFKA_REFUSED_PROPERTY = "kafka::refused_property";
+    /// Something in Kafka, in a build without it.
+    KAFKA_NOT_BUILT = "kafka::not_built";
     /// An unknown kind of source.
     SOURCE_UNKNOWN_KIND = "source::unknown_kind";
     /// Two sections give one stream different settings.
@@ -184,7 +193,7 @@ codes! {
 /// The meaning of a code, why it is an error and how to mend it, with an example; `None`: unknown code.
 #[must_use]
 pub fn explain(code: &str) -> Option<&'static str> {
-    pages(EXPLANATIONS).chain(pages(DEAD_LETTERS)).find(|(heading, _)| *heading == code).map(|(_, text)| text)
+    all().find(|(heading, _)| *heading == code).map(|(_, text)| text)
 }
 
 /// Every code that is explained, with the first sentence.
@@ -194,7 +203,7 @@ pub fn summaries() -> impl Iterator<Item = (&'static str, String)> {
         let sentence = paragraph.split_once(". ").map_or(paragraph.as_str(), |(sentence, _)| sentence);
         sentence.trim_end_matches('.').to_owned()
     };
-    pages(EXPLANATIONS).chain(pages(DEAD_LETTERS)).map(move |(code, text)| (code, summary(text)))
+    all().map(move |(code, text)| (code, summary(text)))
 }
 
 /// The page of all explanations, `docs/reference/errors.md`.
@@ -207,6 +216,17 @@ pub fn page() -> &'static str {
 #[must_use]
 pub fn dead_letters() -> &'static str {
     DEAD_LETTERS
+}
+
+/// The page of the codes of faults, `docs/reference/faults.md`.
+#[must_use]
+pub fn faults() -> &'static str {
+    FAULTS
+}
+
+/// Headings and texts of all pages.
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    [EXPLANATIONS, DEAD_LETTERS, FAULTS].into_iter().flat_map(pages)
 }
 
 /// Headings and texts of a page.

@@ -3,9 +3,9 @@
 
 use crate::load::LoadedConfig;
 use crate::plan::{
-    AmbiguousSend, Auth, AwsDefaults, DeliveryMode, DynamodbStreamName, Endpoint, HttpListener, Instances, KeyPlace,
-    KeySchema, ListenerSource, Network, Objects, Output, RouteSpec, ServiceLocation, ShardCoordination,
-    SignatureScheme, SnsReceiver, Source, Start, TableSchema, TableSpec,
+    AmbiguousSend, Auth, AwsDefaults, DeliveryMode, DynamodbStreamName, Endpoint, HttpListener, Instances,
+    KafkaConnection, KeyPlace, KeySchema, ListenerSource, Network, Objects, Output, RouteSpec, ServiceLocation,
+    ShardCoordination, SignatureScheme, SnsReceiver, Source, Start, TableSchema, TableSpec,
 };
 use crate::syntax::toml_tree::{MASK, masked};
 use crate::syntax::units::{show_duration, show_size};
@@ -58,6 +58,13 @@ fn source(source: &Source) -> Value {
         Source::Generate { interval, per_tick, count, events, key } => json!({ "kind": "generate",
             "interval": show_duration(*interval), "per_tick": per_tick, "count": count, "events": events, "key": key }),
         Source::Schedule { cron, event } => json!({ "kind": "schedule", "cron": cron, "event": event }),
+        Source::Kafka { connection, topics, start, group_instance_id, revoke_timeout } => {
+            let (word, time) = position(*start);
+            let value = json!({ "kind": "kafka", "topics": topics, "starting_position": word,
+                "starting_position_timestamp": time, "group_instance_id": group_instance_id,
+                "revoke_timeout": show_duration(*revoke_timeout) });
+            joined(value, brokers(connection))
+        }
         Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. } => aws_source(source),
     }
 }
@@ -163,8 +170,27 @@ fn output(name: &str, output: &Output, loaded: &LoadedConfig) -> Value {
             "timeout": show_duration(*timeout) }),
         Output::Smtp { from, to, subject, .. } => json!({ "kind": "smtp", "url": server(name, loaded), "from": from,
             "to": to, "subject": subject }),
+        Output::Kafka { connection, topic } => joined(json!({ "kind": "kafka", "topic": topic }), brokers(connection)),
         output => aws_output(output),
     }
+}
+
+/// How to reach the brokers, without secrets.
+fn brokers(connection: &KafkaConnection) -> Value {
+    let given = &connection.security;
+    let secret = |value: &Option<String>| value.as_ref().map(|_| MASK);
+    let security = given.protocol.as_ref().map(|protocol| {
+        json!({ "protocol": protocol, "mechanism": given.mechanism, "username": given.username,
+            "password": secret(&given.password), "ca": given.ca, "certificate": given.certificate, "key": given.key,
+            "key_password": secret(&given.key_password) })
+    });
+    // Names of properties that hold secrets: `sasl.oauthbearer.client.secret`, `ssl.keystore.password`.
+    let shown = |name: &str, value: &str| match name.contains("password") || name.contains("secret") {
+        true => json!(MASK),
+        false => json!(value),
+    };
+    let client = by_name(connection.client.iter().map(|(name, value)| (name.as_str(), shown(name, value))));
+    json!({ "bootstrap_servers": connection.bootstrap_servers, "security": security, "client": client })
 }
 
 /// A mail server's URL with its password masked.
@@ -186,7 +212,7 @@ fn route(route: &RouteSpec, at: usize, loaded: &LoadedConfig) -> Value {
     // texts of the config were interpolated.
     let written = |key| loaded.locator.route_key(at, key).map(masked);
     let value = json!({
-        "name": &*route.name, "source": &*route.source, "filter": written("filter"),
+        "name": &*route.name, "source": &*route.source, "consumer_group_id": route.consumer_group, "filter": written("filter"),
         "plugin": route.plugin.display().to_string(), "sha256": route.sha256,
         "tables": route.grants.tables, "objects": route.grants.objects,
         "read_objects": route.grants.read_objects, "outputs": route.grants.outputs,

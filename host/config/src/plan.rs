@@ -6,9 +6,10 @@ mod listener;
 mod output;
 mod source;
 
-pub use delivery_level::{DeliveryLevel, WriteTarget};
+pub use delivery_level::{DeliveryLevel, KafkaProgress, WriteTarget};
 pub use esclusa_flow::settings::{
-    DeliveryMode, Instances, KeySchema, Limits, RouteSpec, ServiceLocation, Start, TableSchema,
+    DeliveryMode, Instances, KafkaConnection, KafkaSecurity, KeySchema, Limits, RouteSpec, ServiceLocation, Start,
+    TableSchema,
 };
 pub use listener::{
     Auth, Cors, Endpoint, HttpListener, Idempotency, KeyPlace, ListenerSource, Network, Secret, Segment,

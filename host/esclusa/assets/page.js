@@ -109,13 +109,30 @@ function makeRow(name) {
   const wide = el("td");
   wide.colSpan = 11;
   cells.facts = wide.appendChild(el("div", "facts"));
-  for (const key of ["path", "plugin", "outputs", "waiting"]) cells[key] = cells.facts.appendChild(el("span"));
+  for (const key of ["path", "plugin", "outputs", "lag", "waiting"]) cells[key] = cells.facts.appendChild(el("span"));
   cells.undelivered = wide.appendChild(el("ul", "undelivered"));
+  cells.partitions = wide.appendChild(el("details", "partitions"));
+  cells.partitions.append(el("summary"), el("ul"));
   cells.error = wide.appendChild(el("div", "error"));
   more.append(wide);
   byId("route-rows").append(main, more);
   rows.set(name, cells);
   return cells;
+}
+
+function fillPartitions(cells, route) {
+  const partitions = (route.shards && route.shards.partitions) || [];
+  const shards = route.shards && route.shards.behind_millis !== null ? `${age(route.shards.behind_millis)} behind` : "";
+  set(cells.lag, partitions.length ? `${number.format(route.shards.behind_records)} records, ${shards || "? s behind"}` : shards);
+  show(cells.partitions, partitions.length > 0);
+  const [head, list] = cells.partitions.children;
+  set(head, `${partitions.length} partitions here`);
+  while (list.children.length > partitions.length) list.lastChild.remove();
+  partitions.forEach((p, at) => {
+    const line = list.children[at] || list.appendChild(el("li"));
+    const time = p.behind_millis === null ? "" : `, ${age(p.behind_millis)}`;
+    set(line, `${p.lane}: position ${number.format(p.position)}, end ${number.format(p.end)}, ${number.format(p.behind_records)} behind${time}`);
+  });
 }
 
 function fillRow(route, now) {
@@ -140,6 +157,7 @@ function fillRow(route, now) {
   set(cells.plugin, `${plugin.name} ${plugin.version} · ${plugin.digest.slice(0, 12)} · since ${clock(plugin.since)}`);
   set(cells.outputs, route.outputs.length ? "writes " + route.outputs.map((o) => `${o.name} (${o.kind}, ${o.delivery})`).join(", ") : "writes nothing");
   fillUndelivered(cells.undelivered, route.outputs, now);
+  fillPartitions(cells, route);
   const wait = reading.waiting;
   set(cells.waiting, wait ? `waiting: attempt ${wait.attempt}, next ${clock(wait.next)}` : "");
   const error = reading.last_error;

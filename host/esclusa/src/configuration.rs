@@ -4,7 +4,7 @@
 use crate::plugins::PluginRefusal;
 use crate::runtime::Runtime;
 use esclusa_config::granted_names::Ungranted;
-use esclusa_config::plan::Plan;
+use esclusa_config::plan::{Output, Plan, Source};
 use esclusa_config::{Code, ConfigPlace, Diagnostic, LoadedConfig, Locator, Problems, Severity};
 use esclusa_sandbox::LoadError;
 use esclusa_sandbox::child::ChildError;
@@ -17,18 +17,38 @@ use std::sync::Arc;
 /// Reads a configuration; `${VAR}` is replaced from the environment of the process.
 ///
 /// # Errors
-/// All mistakes in it, or everything that it names on AWS if this build has no AWS.
+/// All mistakes in it, or everything that it names on AWS or in Kafka if this build has none of it.
 pub(crate) fn read(path: &Path) -> Result<LoadedConfig, Problems> {
     let loaded = esclusa_config::load(path, &|name| std::env::var(name).ok())?;
     // The configuration crate does not know the features of this build.
-    if cfg!(feature = "aws") {
-        return Ok(loaded);
+    let mut missing = if cfg!(feature = "aws") { Vec::new() } else { on_aws(&loaded) };
+    if !cfg!(feature = "kafka") {
+        missing.extend(in_kafka(&loaded));
     }
-    let missing = on_aws(&loaded);
+    missing.sort_by_key(|diagnostic| diagnostic.span.start);
     if missing.is_empty() { Ok(loaded) } else { Err(Problems(missing)) }
 }
 
-/// An error for everything that a configuration names on AWS, in the order of the file: for a build without AWS.
+/// An error for everything that a configuration names in Kafka: for a build without Kafka.
+fn in_kafka(loaded: &LoadedConfig) -> Vec<Diagnostic> {
+    let plan = &loaded.plan;
+    let sources = plan.sources.iter().filter(|(_, source)| matches!(source, Source::Kafka { .. }));
+    let sources = sources.map(|(name, _)| (ConfigPlace::Source(name), "source", name.as_ref()));
+    let outputs = plan.outputs.iter().filter(|(_, output)| matches!(output, Output::Kafka { .. }));
+    let outputs = outputs.map(|(name, _)| (ConfigPlace::Output(name), "output", name.as_str()));
+    sources
+        .chain(outputs)
+        .map(|(place, section, name)| {
+            let message = format!("[{section}.{name}] is in Kafka, and this build of the router has no Kafka");
+            loaded.locator.diagnostic(place, Code::KAFKA_NOT_BUILT, &message, Some(WHOLE))
+        })
+        .collect()
+}
+
+/// The help for what this build leaves out.
+const WHOLE: &str = "run the whole router: `make build` makes target/release/esclusa";
+
+/// An error for everything that a configuration names on AWS: for a build without AWS.
 fn on_aws(loaded: &LoadedConfig) -> Vec<Diagnostic> {
     let plan = &loaded.plan;
     let sources = plan.sources.iter().filter(|(_, source)| source.on_aws());
@@ -46,8 +66,7 @@ fn on_aws(loaded: &LoadedConfig) -> Vec<Diagnostic> {
         .map(|(place, section, name, kind)| {
             let message =
                 format!("[{section}.{name}] is on AWS (kind \"{kind}\"), and this build of the router has no AWS");
-            let help = "run the whole router: `make build` makes target/release/esclusa";
-            loaded.locator.diagnostic(place, Code::AWS_NOT_BUILT, &message, Some(help))
+            loaded.locator.diagnostic(place, Code::AWS_NOT_BUILT, &message, Some(WHOLE))
         })
         .collect();
     found.sort_by_key(|diagnostic| diagnostic.span.start);
@@ -272,6 +291,28 @@ to = "b@example.com"
         ];
         assert_eq!(lines, messages.iter().map(|(line, text)| (*line, text.as_str())).collect::<Vec<_>>());
         assert!(found.iter().all(|diagnostic| diagnostic.code == Code::AWS_NOT_BUILT));
+    }
+
+    #[test]
+    fn a_build_without_kafka_refuses_each_thing_in_kafka_at_its_place() {
+        let text = r#"
+version = 1
+[source.bookings]
+kind = "kafka"
+bootstrap_servers = "127.0.0.1:9092"
+[source.local]
+kind = "stream"
+[output.confirmed]
+kind = "kafka"
+bootstrap_servers = "127.0.0.1:9092"
+"#;
+        let loaded = esclusa_config::parse(text, "routes.toml", Path::new(""), &|_| None).unwrap();
+        let found = in_kafka(&loaded);
+        let lines: Vec<_> = found.iter().map(|diagnostic| (diagnostic.line, diagnostic.message.as_str())).collect();
+        let missing = "is in Kafka, and this build of the router has no Kafka";
+        let messages = [(3, format!("[source.bookings] {missing}")), (8, format!("[output.confirmed] {missing}"))];
+        assert_eq!(lines, messages.iter().map(|(line, text)| (*line, text.as_str())).collect::<Vec<_>>());
+        assert!(found.iter().all(|diagnostic| diagnostic.code == Code::KAFKA_NOT_BUILT));
     }
 
     #[test]

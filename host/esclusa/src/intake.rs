@@ -87,6 +87,7 @@ fn target(plan: &Plan, name: &str) -> Result<IntakeTarget, NotTaken> {
         Some(Source::Kinesis { .. }) => closed("kinesis", "put records with `aws kinesis put-records`"),
         Some(Source::DynamodbStream { .. }) => closed("dynamodb-stream", "its events come from writes to the table"),
         Some(Source::Sqs { .. }) => closed("sqs", "send messages with `aws sqs send-message`"),
+        Some(Source::Kafka { .. }) => closed("kafka", "send records with `kafka-console-producer.sh`"),
         Some(Source::Generate { .. }) => closed("generate", "it generates its events itself"),
         Some(Source::Schedule { .. }) => closed("schedule", "it generates its events itself"),
         None => Err(NotTaken::Unknown { name: name.to_owned(), known: list_names(plan.sources.keys()) }),

@@ -130,7 +130,7 @@ fn events(route: &RouteSpec, plan: &Plan) -> Vec<MemoryPart> {
             let line = esclusa_embedded::LONGEST_LINE as u64;
             parts.push(part(name("the line being read"), line, "longest line of a file"));
         }
-        Some(Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. }) => {
+        Some(Source::Kinesis { .. } | Source::DynamodbStream { .. } | Source::Sqs { .. } | Source::Kafka { .. }) => {
             parts.push(part(name("read ahead"), in_flight, "as much again as in_flight"));
         }
         Some(Source::Http { reply: true, .. }) => {

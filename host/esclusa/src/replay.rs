@@ -12,8 +12,9 @@ mod trimmed;
 pub(crate) use request::{ReplayJob, ReplayRefusal, ReplayRequest};
 pub(crate) use trimmed::TrimmedEvents;
 
-use crate::wiring::aws::{Cloud, LateProgressStore};
-use crate::wiring::sources;
+use crate::wiring::aws::Cloud;
+use crate::wiring::kafka::KafkaTopics;
+use crate::wiring::{self, PositionStore, SourceParts, sources};
 use bounded::BoundedSource;
 use esclusa_config::plan::{self, TableSpec};
 use esclusa_embedded::Store;
@@ -157,9 +158,10 @@ fn open(job: &ReplayJob, stores: &ReplayStores, cloud: Option<&Cloud>, tally: Ar
     let own = stores.own.clone().filter(|_| job.logged());
     let store = own.unwrap_or_else(|| stores.scratch.clone());
     // The reader has a name of its own, under which the store has no position: it begins at the oldest event.
-    let reader = plan::RouteSpec { name: job.run.clone(), ..job.route.clone() };
-    let (inner, _) =
-        sources::opener(store, cloud, &reader, job.source.clone(), 1, None, Arc::new(LateProgressStore::default()));
+    let reader = plan::RouteSpec { name: job.run.clone(), consumer_group: None, ..job.route.clone() };
+    let kafka = KafkaTopics::of(&reader, &job.source, PositionStore::Group);
+    let parts = SourceParts { progress_store: Arc::default(), kafka };
+    let (inner, _) = sources::opener(store, cloud, &reader, job.source.clone(), 1, None, parts);
     let (route, end, opened) = (job.route.name.clone(), job.end(epoch_millis()), AtomicBool::new(false));
     let opened = Arc::new(opened);
     Arc::new(move || {
@@ -177,8 +179,7 @@ fn open(job: &ReplayJob, stores: &ReplayStores, cloud: Option<&Cloud>, tally: Ar
 }
 
 async fn reachable(job: &ReplayJob, cloud: Option<&Cloud>) -> Result<(), NotReplayed> {
-    let Some(cloud) = cloud else { return Ok(()) };
-    let found = cloud.check(&job.plan).await;
+    let found = wiring::unreachable(cloud, &job.plan).await;
     if found.is_empty() {
         return Ok(());
     }

@@ -255,7 +255,7 @@ impl Runtime {
         });
         let meter = Meter::starting_at(counts);
         let wiring = Wiring { store: &self.store, cloud, plan };
-        let Some((route, progress_store)) = wiring.route(spec, plugin, meter) else { return };
+        let Some((route, parts)) = wiring.route(spec, plugin, meter) else { return };
         match self.store.paused(&spec.name) {
             Ok(false) => {}
             Ok(true) => {
@@ -277,8 +277,7 @@ impl Runtime {
         };
         let routes = plan.routes.iter().filter(|route| route.source == spec.source).count();
         let routes = u32::try_from(routes).unwrap_or(u32::MAX);
-        let (open, lag) =
-            sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, http_source, progress_store);
+        let (open, lag) = sources::opener(self.store.clone(), cloud, spec, source.clone(), routes, http_source, parts);
         let serve = serve(route.clone(), self.shared.clone(), open, self.shared.activity.guard());
         let (alive, ended) = watch::channel(());
         let task = tokio::spawn(async move {

@@ -1,22 +1,26 @@
-//! Wires routes: makes the sinks and the engine of a route from the plan, the store and the clients of AWS.
+//! Wires routes: makes the sinks and the engine of a route from the plan, the store, the clients of AWS, and Kafka.
 
 #[cfg_attr(not(feature = "aws"), path = "wiring/no_aws.rs")]
 pub(crate) mod aws;
 pub(crate) mod http_answer;
 pub(crate) mod http_source;
+#[cfg_attr(not(feature = "kafka"), path = "wiring/no_kafka.rs")]
+pub(crate) mod kafka;
 pub(crate) mod kept_reply;
 pub(crate) mod sources;
 pub(crate) mod store_schema;
 
 use crate::sinks::{append_file, console, smtp, webhook};
 use aws::{Cloud, LateProgressStore};
-use esclusa_config::plan::{self, Objects, Output, Plan, Source, TableSpec};
+use esclusa_config::plan::{self, KafkaProgress, Objects, Output, Plan, RouteSpec, Source, TableSpec};
 use esclusa_embedded::Store;
 use esclusa_flow::engine::{Engine, Sink};
+use esclusa_flow::source::Positions;
 use esclusa_pipeline::commit::ProgressKind;
 use esclusa_pipeline::meter::Meter;
 use esclusa_pipeline::output_meter::OutputMeters;
 use esclusa_pipeline::route::{LoadedPlugin, Route};
+use kafka::KafkaTopics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,15 +34,32 @@ pub(crate) struct Wiring<'a> {
     pub plan: &'a Plan,
 }
 
+/// What the source of a route needs beside the plan.
+pub(crate) struct SourceParts {
+    /// Set when a source is opened that keeps its own progress on AWS.
+    pub progress_store: Arc<LateProgressStore>,
+    /// The topics, if the source is Kafka.
+    pub kafka: Option<KafkaTopics>,
+}
+
+/// What keeps the positions of a route that reads Kafka.
+pub(crate) enum PositionStore {
+    /// The consumer group.
+    Group,
+    /// A table in DynamoDB, for all members of the group.
+    Shared(Positions),
+    /// The embedded engine, of a single member.
+    Own(Positions),
+}
+
 impl Wiring<'_> {
-    /// A route that is not served yet, and the progress store of its source, which is set when the source is opened.
-    /// `None`: the plan does not have its source.
+    /// A route that is not served yet, and what its source needs. `None`: the plan does not have its source.
     pub(crate) fn route(
         &self,
         spec: &plan::RouteSpec,
         plugin: impl Into<Arc<LoadedPlugin>>,
         meter: Meter,
-    ) -> Option<(Arc<Route>, Arc<LateProgressStore>)> {
+    ) -> Option<(Arc<Route>, SourceParts)> {
         let source = self.plan.sources.get(&spec.source)?;
         // Dead letters may go to an output that the plugin itself may not use.
         let outputs = spec.grants.outputs.iter().chain(&spec.on_failure);
@@ -46,15 +67,60 @@ impl Wiring<'_> {
             .filter_map(|name| Some((name.clone(), open_sink(self.plan.outputs.get(name)?, self.cloud)?)))
             .collect();
         let meters = OutputMeters::of(&spec.name, sinks.keys());
-        let progress_store = Arc::new(LateProgressStore::default());
-        let own_progress = source.keeps_progress().then(|| progress_store.clone());
-        let local: Arc<dyn Engine> = Arc::new(self.store.clone());
-        let above = self.cloud.and_then(|cloud| {
-            cloud.engine(self.plan, spec, local.clone(), (sinks.clone(), meters.clone()), own_progress)
-        });
         let facts = (source.kind().into(), progress_kind(source), self.plan.needs_dedup(spec));
-        Some((Route::new(spec.clone(), facts, above.unwrap_or(local), (sinks, meters), plugin, meter), progress_store))
+        let (engine, parts) = self.engine(spec, source, (sinks.clone(), meters.clone()));
+        Some((Route::new(spec.clone(), facts, engine, (sinks, meters), plugin, meter), parts))
     }
+
+    fn engine(
+        &self,
+        spec: &RouteSpec,
+        source: &Source,
+        (sinks, meters): (BTreeMap<String, Arc<dyn Sink>>, Arc<OutputMeters>),
+    ) -> (Arc<dyn Engine>, SourceParts) {
+        let local: Arc<dyn Engine> = Arc::new(self.store.clone());
+        let progress_store = Arc::new(LateProgressStore::default());
+        let items = self.position_items(spec);
+        let kafka = KafkaTopics::of(spec, source, self.position_store(spec, source, items.as_ref()));
+        let own_progress = match &kafka {
+            Some(kafka) => aws::lane_progress(items.as_ref(), kafka.progress()),
+            None => source.keeps_progress().then(|| aws::late_progress(progress_store.clone())).flatten(),
+        };
+        let above = match (&kafka, self.cloud) {
+            (Some(kafka), _) if !self.plan.writes_aws(spec) => {
+                Some(kafka.engine(self.plan, spec, local.clone(), (sinks, meters)))
+            }
+            (_, Some(cloud)) => cloud.engine(self.plan, spec, local.clone(), (sinks, meters), own_progress),
+            (_, None) => None,
+        };
+        (above.unwrap_or(local), SourceParts { progress_store, kafka })
+    }
+
+    /// The items in DynamoDB that keep the positions of a route from Kafka, if they are kept there.
+    fn position_items(&self, spec: &RouteSpec) -> Option<aws::PositionItems> {
+        let kept = self.plan.kafka_progress(spec) == Some(KafkaProgress::Dynamodb);
+        self.cloud.filter(|_| kept).map(|cloud| cloud.position_items(spec))
+    }
+
+    fn position_store(&self, spec: &RouteSpec, source: &Source, items: Option<&aws::PositionItems>) -> PositionStore {
+        match items {
+            Some(items) => PositionStore::Shared(items.positions()),
+            None if self.plan.writes_embedded(spec) => {
+                PositionStore::Own(sources::positions(self.store, &sources::reader(spec, source)))
+            }
+            None => PositionStore::Group,
+        }
+    }
+}
+
+/// Asks AWS and Kafka for everything that routes use there; gives what cannot be used.
+pub(crate) async fn unreachable(cloud: Option<&Cloud>, plan: &Plan) -> Vec<Unreachable> {
+    let mut found = match cloud {
+        Some(cloud) => cloud.check(plan).await,
+        None => Vec::new(),
+    };
+    found.extend(kafka::check(plan).await);
+    found
 }
 
 /// The sink of an output; `None` if it is a stream or queue of the engine. `cloud` is set if the plan uses AWS.
@@ -72,6 +138,7 @@ fn open_sink(output: &Output, cloud: Option<&Cloud>) -> Option<Arc<dyn Sink>> {
         Output::Kinesis { .. } | Output::Sqs { .. } | Output::Sns { .. } | Output::Ses { .. } | Output::S3 { .. } => {
             cloud?.sink(output)
         }
+        Output::Kafka { .. } => kafka::sink(output),
     }
 }
 

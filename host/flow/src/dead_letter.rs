@@ -78,7 +78,7 @@ pub struct OutboxOrigin<'a> {
 impl DeadLetter {
     /// The dead letter of a message that its output did not take. A redrive sends the message again, without the plugin.
     #[must_use]
-    pub(crate) fn of_message(sender: &OutboxOrigin<'_>, message: OutboxMessage, fault: &Fault, attempts: u32) -> Self {
+    pub fn of_message(sender: &OutboxOrigin<'_>, message: OutboxMessage, fault: &Fault, attempts: u32) -> Self {
         let Handler { kind, plugin, digest } = sender.handler;
         DeadLetter {
             route: sender.route.to_owned(),

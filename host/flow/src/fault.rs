@@ -19,10 +19,29 @@ pub enum Fault {
     /// Trying again gives the same: an operator has to look.
     #[error("{0}")]
     Permanent(String),
+    /// The router does not go on until an operator has acted, although nothing is broken: `code` is that of the page that says why.
+    #[error("{reason}")]
+    Refused {
+        /// A code that `esclusa explain` knows.
+        code: &'static str,
+        /// What was found, and the remedy.
+        reason: String,
+    },
     /// The lane belongs to another worker now: commit nothing more and end the lane. Not an error.
     #[error("lease lost: {0}")]
     LeaseLost(String),
     /// Should not happen.
     #[error("bug: {0}")]
     Bug(String),
+}
+
+impl Fault {
+    /// The code of a fault that has one of its own.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Fault::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
 }

@@ -29,6 +29,20 @@ pub struct ShardLag {
     pub behind_millis: Option<u64>,
     /// When the source accepted the oldest event that was pulled and is not settled, in milliseconds since the Unix epoch.
     pub oldest_unfinished: Option<u64>,
+    /// The place in the partition, for sources whose records are numbered one by one.
+    pub place: Option<LanePlace>,
+}
+
+/// Where the reader of a partition is, in offsets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LanePlace {
+    /// The offset of the next record to settle.
+    pub position: u64,
+    /// The offset behind the last record.
+    pub end: u64,
+    /// How many records the reader is behind. 0 if it has seen the end, also if `position` is below it: a partition may end in
+    /// records that nobody gets, those of transactions.
+    pub records: u64,
 }
 
 impl Lag {

@@ -17,6 +17,7 @@ pub mod granted_reads;
 pub mod grants;
 pub mod index;
 pub mod lag;
+pub mod lane_progress;
 pub mod outbox;
 pub mod page_token;
 pub mod plugin;

@@ -1,10 +1,12 @@
 //! The settings of a route, as checked values of routes.toml, shared by the crates that carry them out. `esclusa-config` reads and
 //! checks the file.
 
+mod kafka;
 mod limits;
 mod route;
 mod table;
 
+pub use kafka::{KafkaConnection, KafkaSecurity, refused_kafka_property};
 pub use limits::{Instances, Limits};
 pub use route::{DeliveryMode, RouteSpec};
 pub use table::{KeySchema, TableSchema};

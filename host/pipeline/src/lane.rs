@@ -132,7 +132,7 @@ fn note_given_up(route: &Route, lane: &mut dyn Lane) {
 
 /// Reports a failed pull, ever more rarely while pulls go on failing.
 fn report(route: &Route, lane: &str, fault: &Fault, before: u32) {
-    route.meter.error(PULL, &fault.to_string());
+    route.meter.error(fault.code().unwrap_or(PULL), &fault.to_string());
     if worth_logging(before) {
         tracing::warn!(route = %route.spec.name, source = %route.spec.source, lane, error = %fault, "cannot read from the source; trying again");
     }

@@ -68,7 +68,7 @@ async fn serve_source(route: &Arc<Route>, context: &Arc<LaneContext>, open: &Ope
         tokio::select! {
             next = source.next_lane(), if more && pause.is_none() => match next {
                 Ok(Some(lane)) => {
-                    failures = FailureStreak::default();
+                    failures.end(route);
                     spawn(&mut lanes, route, context, lane);
                 }
                 Ok(None) => more = false,
@@ -162,6 +162,7 @@ async fn reopen(route: &Route, open: &OpenSource) -> Box<dyn Source> {
         match open().await {
             Ok(source) => {
                 route.meter.recovered(OPEN);
+                failures.end(route);
                 return source;
             }
             Err(fault) => tokio::time::sleep(failures.report(route, &fault)).await,
@@ -214,19 +215,30 @@ async fn find(route: &Route, open: &OpenSource, id: &str) -> Option<Box<dyn Lane
 
 /// Counts attempts in a row that failed, for the wait before the next one and for the log.
 #[derive(Default)]
-struct FailureStreak(u32);
+struct FailureStreak {
+    failures: u32,
+    /// The code of the last one, if it has one of its own.
+    code: Option<&'static str>,
+}
 
 impl FailureStreak {
     /// Reports a failure, ever more rarely while it lasts, and gives the wait before the next attempt: at most five seconds,
     /// so that a source that comes into being is found soon.
     fn report(&mut self, route: &Route, fault: &Fault) -> Duration {
-        if worth_logging(self.0) {
+        if worth_logging(self.failures) {
             let name = &route.spec.name;
-            tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.0 + 1, "cannot open the source; trying again");
+            tracing::warn!(route = %name, source = %route.spec.source, error = %fault, attempt = self.failures + 1, code = fault.code(), "cannot open the source; trying again");
         }
-        route.meter.error(OPEN, &fault.to_string());
-        let wait = route.spec.policy.backoff.wait(self.0, route.seed).min(Duration::from_secs(5));
-        self.0 = self.0.saturating_add(1);
+        route.meter.error(fault.code().unwrap_or(OPEN), &fault.to_string());
+        let wait = route.spec.policy.backoff.wait(self.failures, route.seed).min(Duration::from_secs(5));
+        *self = FailureStreak { failures: self.failures.saturating_add(1), code: fault.code() };
         wait
+    }
+
+    /// An attempt worked: the error is over.
+    fn end(&mut self, route: &Route) {
+        if let Some(code) = std::mem::take(self).code {
+            route.meter.recovered(code);
+        }
     }
 }

@@ -58,6 +58,7 @@ fn crates_depend_only_downwards() {
         ("sandbox", &["esclusa-flow"]),
         ("embedded", &["esclusa-data", "esclusa-flow"]),
         ("aws", &["esclusa-flow"]),
+        ("kafka", &["esclusa-flow"]),
         ("testkit", &["esclusa-flow"]),
         (
             "esclusa",
@@ -68,6 +69,7 @@ fn crates_depend_only_downwards() {
                 "esclusa-sandbox",
                 "esclusa-embedded",
                 "esclusa-aws",
+                "esclusa-kafka",
             ],
         ),
     ]);
@@ -83,6 +85,7 @@ fn crates_depend_only_downwards() {
             let owner = match dependency.as_str() {
                 d if d.starts_with("wasmtime") => "sandbox",
                 d if d.starts_with("aws-") => "aws",
+                "rdkafka" => "kafka",
                 "fjall" => "embedded",
                 "tokio" if ["data", "flow", "config"].contains(&name) => "the crates that run",
                 _ => continue,

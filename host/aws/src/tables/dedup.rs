@@ -118,12 +118,30 @@ impl DedupTable {
         DedupTable { table: table.to_owned(), client: client(clients, place), exists: OnceCell::new() }
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.table
+    }
+
+    /// The client of its place.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Creates it if it is missing, when it is first used.
+    ///
+    /// # Errors
+    /// A [`Fault`] if it does not exist and cannot be created.
+    pub(crate) async fn ready(&self) -> Result<(), Fault> {
+        self.exists.get_or_try_init(|| self.create()).await.map(|_| ())
+    }
+
     /// Writes of the dedup records of events, each on the condition that there is none yet.
     ///
     /// # Errors
     /// A [`Fault`] if the table does not exist and cannot be created.
     pub(crate) async fn records(&self, route: &str, events: &[String]) -> Result<Vec<Put>, Fault> {
-        self.exists.get_or_try_init(|| self.create()).await?;
+        self.ready().await?;
         // DynamoDB's time to live is in seconds.
         let expires = Timestamp::from(SystemTime::now()).after(KEPT).millis() / 1000;
         let expires = expires.to_string();

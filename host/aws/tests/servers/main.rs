@@ -20,6 +20,7 @@ mod kinesis;
 mod leases;
 mod objects;
 mod once;
+mod positions;
 mod reads;
 mod retained;
 mod scripted;

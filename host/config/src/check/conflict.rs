@@ -203,6 +203,7 @@ enum ExclusiveKind<'a> {
     Consumer(&'a str, &'a str),
     Queue(&'a str),
     Requests(&'a str),
+    ConsumerGroup(&'a str),
 }
 
 impl ExclusiveKind<'_> {
@@ -222,6 +223,12 @@ impl ExclusiveKind<'_> {
                     "two sources would receive from the queue \"{queue}\", so each message would reach one of them"
                 ),
                 "give both routes the same source: each of its routes gets every message",
+            ),
+            ExclusiveKind::ConsumerGroup(group) => (
+                format!(
+                    "two routes would share the partitions as members of the consumer group \"{group}\", so each event would reach one of them"
+                ),
+                "leave consumer_group_id out: each route then has \"esclusa-ROUTE\"; or give each route its own",
             ),
             ExclusiveKind::Requests(source) => (
                 format!("two routes would take the requests of \"{source}\", which one plugin has to answer"),
@@ -264,6 +271,8 @@ fn things<'a>(route: &'a RouteSpec, source: &'a Source, home: &'a ServiceLocatio
         .map(|table| ExclusiveResource { what: ExclusiveKind::LeaseTable(table), place: home })
         .into_iter()
         .collect();
+    let group = route.consumer_group.as_deref();
+    things.extend(group.map(|group| ExclusiveResource { what: ExclusiveKind::ConsumerGroup(group), place: home }));
     match source {
         Source::Kinesis { stream, consumer: Some(consumer), place, .. } => {
             things.push(ExclusiveResource { what: ExclusiveKind::Consumer(stream, consumer), place });

@@ -3,6 +3,7 @@
 use super::PathResolver;
 use super::aws_resource;
 use super::declared::Declared;
+use super::kafka;
 use super::source::{engine_name, partitions};
 use crate::codes::Code;
 use crate::plan::{AmbiguousSend, Output, ServiceLocation, SnsReceiver};
@@ -35,6 +36,7 @@ fn output(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, home
         "ses" => ses(reader, home),
         "smtp" => smtp(reader),
         "s3" => s3(reader, home),
+        "kafka" => kafka::output(name, reader, paths),
         _ => Output::Console,
     }
 }

@@ -4,7 +4,7 @@ mod delivery;
 
 use super::conflict::exclusive;
 use super::declared::check_name;
-use super::{Declarations, PathResolver};
+use super::{Declarations, PathResolver, kafka};
 use crate::codes::Code;
 use crate::plan::{Instances, Limits, RouteSpec, Source};
 use crate::report::Finding;
@@ -98,6 +98,7 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
         limits,
         enabled: reader.boolean(&shape::ENABLED),
         config: config(reader),
+        consumer_group: consumer_group(reader, source, &name),
         name: name.into(),
         source: reader.text_or_default(&shape::SOURCE).into(),
         grants,
@@ -108,6 +109,27 @@ fn source<'a>(reader: &SectionReader<'_>, world: &'a Declarations) -> Option<&'a
     let name = reader.text(&shape::SOURCE)?;
     let place = reader.value_span(&shape::SOURCE);
     world.sources.resolve(reader.findings, Code::ROUTE_UNKNOWN_SOURCE, &name, &place).map(|found| &found.value)
+}
+
+/// The consumer group of a route from Kafka: `consumer_group_id`, else one by the route's name.
+fn consumer_group(reader: &SectionReader<'_>, source: Option<&Source>, route: &str) -> Option<String> {
+    let key = &shape::CONSUMER_GROUP_ID;
+    let given = reader.text(key);
+    match (source, reader.entry(key)) {
+        (Some(Source::Kafka { .. }), None) => return Some(format!("esclusa-{route}")),
+        (Some(Source::Kafka { .. }), Some(_)) => {
+            given.iter().for_each(|given| kafka::check_group(reader, given, key));
+        }
+        (Some(other), Some(entry)) => {
+            let message =
+                format!("consumer_group_id is an option of sources of kind kafka, and this is {}", other.kind());
+            let finding = Finding::error(Code::BAD_VALUE, entry.key_span.clone(), message);
+            reader.findings.add(finding.help("leave it out"));
+        }
+        // An undeclared source has been reported.
+        (None, _) | (Some(_), None) => {}
+    }
+    given
 }
 
 fn grants(reader: &SectionReader<'_>, world: &Declarations) -> Grants {
@@ -170,8 +192,7 @@ fn parallelization_factor(reader: &SectionReader<'_>, source: Option<&Source>) -
     if factor > 1 && source.is_some_and(|source| !source.ordered_by_key()) {
         let message = "a parallelization_factor above 1 is for sources that keep the order of each key";
         let finding = Finding::error(Code::BAD_VALUE, reader.value_span(key), message);
-        let kinds =
-            "these are stream, table-changes, kinesis and dynamodb-stream; leave it out, concurrency is for the others";
+        let kinds = "these are stream, table-changes, kinesis, dynamodb-stream and kafka; leave it out, concurrency is for the others";
         reader.findings.add(finding.help(kinds));
     }
     factor

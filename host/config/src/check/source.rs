@@ -1,7 +1,7 @@
 //! `[source.NAME]`, each by itself. Conflicts of sources with outputs, tables and routes are in `conflict`.
 
 use super::declared::{Declared, check_name};
-use super::{PathResolver, aws_resource, listener};
+use super::{PathResolver, aws_resource, kafka, listener};
 use crate::codes::Code;
 use crate::plan::{DynamodbStreamName, ServiceLocation, ShardCoordination, Source, Start};
 use crate::report::{Finding, Findings, lower_case};
@@ -52,6 +52,7 @@ fn source(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, home
         "kinesis" => kinesis(name, reader, home),
         "dynamodb-stream" => dynamodb_stream(name, reader, home),
         "sqs" => sqs(name, reader, home),
+        "kafka" => kafka::source(name, reader, paths, start(reader)),
         _ => file(reader, paths),
     }
 }

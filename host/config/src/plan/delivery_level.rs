@@ -1,7 +1,11 @@
 //! The delivery guarantee of each target of a route, and what prevents a stronger one. The check of `delivery` and the
 //! display of the guarantee use the same rules, so that no guarantee is shown that was not checked.
 
-use super::{DeliveryMode, Objects, Output, Plan, RouteSpec, ServiceLocation, ShardCoordination, Source, TableSpec};
+use super::{
+    DeliveryMode, KafkaConnection, Objects, Output, Plan, RouteSpec, ServiceLocation, ShardCoordination, Source,
+    TableSpec,
+};
+use std::collections::BTreeSet;
 
 /// A target that a route writes to, by its name in routes.toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,19 @@ impl std::fmt::Display for DeliveryLevel {
     }
 }
 
+/// What keeps the progress of a route that reads Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KafkaProgress {
+    /// The consumer group: offsets are committed after the effects.
+    Group,
+    /// The embedded engine, in the transaction of the effects; the group's offsets follow.
+    Embedded,
+    /// DynamoDB, in the transaction of the effects; the group's offsets follow.
+    Dynamodb,
+    /// The transaction of the producer that sends the messages.
+    Transaction,
+}
+
 impl Plan {
     /// The delivery guarantee of what a route writes to `target`.
     #[must_use]
@@ -68,6 +85,9 @@ impl Plan {
             },
             WriteTarget::Output(name) => match self.outputs.get(name) {
                 Some(output) if output.deduplicates() => DeliveryLevel::Deduplicated,
+                Some(Output::Kafka { .. }) if self.kafka_progress(route) != Some(KafkaProgress::Transaction) => {
+                    DeliveryLevel::AtLeastOnce
+                }
                 Some(output) => committed(commits.output(output)),
                 None => DeliveryLevel::AtLeastOnce,
             },
@@ -78,10 +98,51 @@ impl Plan {
     /// the progress of the source cannot be part of the transaction.
     #[must_use]
     pub fn needs_dedup(&self, route: &RouteSpec) -> bool {
-        let leased = |source: &Source| matches!(source.coordination(), Some(ShardCoordination::Leases { .. }));
+        let has_positions = |source: &Source| match source {
+            Source::Kafka { .. } => true,
+            source => matches!(source.coordination(), Some(ShardCoordination::Leases { .. })),
+        };
         route.delivery == DeliveryMode::ExactlyOnce
             && self.tables_of(route).any(|table| matches!(table, TableSpec::Dynamodb { .. }))
-            && !self.sources.get(&route.source).is_some_and(leased)
+            && !self.sources.get(&route.source).is_some_and(has_positions)
+    }
+
+    /// What keeps the progress of a route; `None` if its source is not Kafka.
+    #[must_use]
+    pub fn kafka_progress(&self, route: &RouteSpec) -> Option<KafkaProgress> {
+        let Source::Kafka { .. } = self.sources.get(&route.source)? else { return None };
+        let exactly_once = route.delivery == DeliveryMode::ExactlyOnce;
+        let dynamodb = self.tables_of(route).any(TableSpec::on_aws);
+        Some(match () {
+            () if dynamodb && exactly_once => KafkaProgress::Dynamodb,
+            () if dynamodb => KafkaProgress::Group,
+            () if self.writes_embedded(route) => KafkaProgress::Embedded,
+            () if exactly_once && self.sends_to_kafka(route) => KafkaProgress::Transaction,
+            () => KafkaProgress::Group,
+        })
+    }
+
+    /// True if a plugin's effects on this route go to tables, directories, streams or queues of the embedded engine: each process
+    /// has its own, so only one may read the route's source.
+    #[must_use]
+    pub fn writes_embedded(&self, route: &RouteSpec) -> bool {
+        let directory = |name: &String| matches!(self.objects.get(name), Some(Objects::Directory { .. }));
+        let local =
+            |name: &String| matches!(self.outputs.get(name), Some(Output::Stream { .. } | Output::Queue { .. }));
+        self.tables_of(route).any(|table| !table.on_aws())
+            || route.grants.objects.iter().any(directory)
+            || route.grants.outputs.iter().any(local)
+    }
+
+    /// True if a plugin's effects on this route go to tables or object stores on AWS.
+    #[must_use]
+    pub fn writes_aws(&self, route: &RouteSpec) -> bool {
+        let store = |name: &String| self.objects.get(name).is_some_and(Objects::on_aws);
+        self.tables_of(route).any(TableSpec::on_aws) || route.grants.objects.iter().any(store)
+    }
+
+    fn sends_to_kafka(&self, route: &RouteSpec) -> bool {
+        route.grants.outputs.iter().any(|name| matches!(self.outputs.get(name), Some(Output::Kafka { .. })))
     }
 
     fn tables_of<'a>(&'a self, route: &'a RouteSpec) -> impl Iterator<Item = &'a TableSpec> {
@@ -100,6 +161,9 @@ enum ProgressLocation {
     Leases,
     /// SQS: a message that is done is deleted.
     Receipts,
+    /// The position of a partition of Kafka, in the transaction of the effects: of the embedded engine, of DynamoDB, or of
+    /// Kafka itself.
+    Effects,
     /// None: a request is not repeated.
     Nowhere,
 }
@@ -118,6 +182,8 @@ pub(crate) struct CommitScope<'a> {
     progress: ProgressLocation,
     dynamodb: bool,
     embedded: bool,
+    /// The brokers of the source, if it is Kafka.
+    brokers: Option<&'a KafkaConnection>,
     home: &'a ServiceLocation,
 }
 
@@ -126,20 +192,25 @@ const APART: &str = "leave delivery out, or let a route of its own write it, fro
 impl<'a> CommitScope<'a> {
     /// The scope for a route with that source and those tables; `home` is the location of lease and mark tables.
     pub(crate) fn new<'t>(
-        source: &Source,
+        source: &'a Source,
         tables: impl Iterator<Item = &'t TableSpec>,
         home: &'a ServiceLocation,
     ) -> Self {
         let progress = match source {
             Source::Http { reply: true, .. } => ProgressLocation::Nowhere,
             Source::Sqs { .. } => ProgressLocation::Receipts,
+            Source::Kafka { .. } => ProgressLocation::Effects,
             source => match source.coordination() {
                 Some(ShardCoordination::Leases { .. }) => ProgressLocation::Leases,
                 Some(ShardCoordination::None) => ProgressLocation::EmbeddedInstead,
                 None => ProgressLocation::Embedded,
             },
         };
-        let mut commits = CommitScope { progress, dynamodb: false, embedded: false, home };
+        let brokers = match source {
+            Source::Kafka { connection, .. } => Some(connection),
+            _ => None,
+        };
+        let mut commits = CommitScope { progress, dynamodb: false, embedded: false, brokers, home };
         for table in tables {
             match table {
                 TableSpec::Embedded(_) => commits.embedded = true,
@@ -149,9 +220,15 @@ impl<'a> CommitScope<'a> {
         commits
     }
 
-    /// True if commits are transactions of the embedded engine alone.
+    /// The same scope; `local` says if there are targets in the embedded engine other than tables.
+    pub(crate) fn with_local_targets(self, local: bool) -> Self {
+        CommitScope { embedded: self.embedded || local, ..self }
+    }
+
+    /// True if commits are transactions of the embedded engine alone. From Kafka only with something in it to write: else the
+    /// group keeps the progress.
     pub(crate) fn embedded_only(&self) -> bool {
-        self.of_embedded().is_none()
+        self.of_embedded().is_none() && (self.progress != ProgressLocation::Effects || self.embedded)
     }
 
     /// Why a table is outside of the scope; `None`: it is inside.
@@ -177,6 +254,10 @@ impl<'a> CommitScope<'a> {
             // Objects are no part of a transaction. A batch that is repeated with the same events writes the same paths
             // again, and only a source with leases repeats it so.
             Objects::S3 { .. } if self.progress == ProgressLocation::Leases && !self.embedded => None,
+            Objects::S3 { .. } if self.progress == ProgressLocation::Effects => Some(Obstacle {
+                why: "is in S3, and a batch from Kafka that is repeated may have other bounds",
+                help: "leave delivery out: at-least-once loses nothing",
+            }),
             Objects::S3 { .. } => Some(Obstacle {
                 why: "is in S3, and only a source with leases, without embedded tables, repeats a batch within the same bounds",
                 help: APART,
@@ -191,8 +272,28 @@ impl<'a> CommitScope<'a> {
             output if output.deduplicates() => {
                 Some(Obstacle { why: "leaves repeated messages out for 5 minutes only", help: APART })
             }
+            Output::Kafka { connection, .. } => self.of_kafka(connection),
             _ => Some(Obstacle { why: "is at-least-once", help: APART }),
         }
+    }
+
+    /// Messages to Kafka can be in one transaction with the positions of a source at the same brokers, and with nothing else.
+    fn of_kafka(&self, there: &KafkaConnection) -> Option<Obstacle> {
+        let (why, help) = match self.brokers {
+            None => {
+                ("is at-least-once: only a route from Kafka commits messages and progress in one transaction", APART)
+            }
+            Some(here) if !same_brokers(here, there) => (
+                "is at other brokers than the source, and a transaction of Kafka is within one cluster",
+                "give the source and the output the same bootstrap_servers, or leave delivery out",
+            ),
+            Some(_) if self.dynamodb || self.embedded => (
+                "is written in a transaction of Kafka, which cannot have tables, objects, streams or queues in it",
+                "let a route of its own write these: it reads the same topics with a consumer group of its own",
+            ),
+            Some(_) => return None,
+        };
+        Some(Obstacle { why, help })
     }
 
     fn of_embedded(&self) -> Option<Obstacle> {
@@ -203,8 +304,17 @@ impl<'a> CommitScope<'a> {
                 "set coordination = \"none\" at the source, or use tables in DynamoDB",
             ),
             ProgressLocation::Receipts => ("is in the embedded engine, and messages are deleted in SQS", APART),
-            ProgressLocation::Embedded | ProgressLocation::EmbeddedInstead | ProgressLocation::Nowhere => return None,
+            ProgressLocation::Embedded
+            | ProgressLocation::EmbeddedInstead
+            | ProgressLocation::Effects
+            | ProgressLocation::Nowhere => return None,
         };
         Some(Obstacle { why, help })
     }
+}
+
+/// True if both name the same brokers, in any order.
+pub(crate) fn same_brokers(one: &KafkaConnection, other: &KafkaConnection) -> bool {
+    let set = |connection: &KafkaConnection| connection.bootstrap_servers.iter().cloned().collect::<BTreeSet<_>>();
+    set(one) == set(other)
 }

@@ -1,6 +1,6 @@
 //! `[output.NAME]`, checked.
 
-use super::ServiceLocation;
+use super::{KafkaConnection, ServiceLocation};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -95,6 +95,13 @@ pub enum Output {
         /// The bucket's location.
         place: ServiceLocation,
     },
+    /// A topic of Kafka.
+    Kafka {
+        /// The brokers, and how to reach them.
+        connection: KafkaConnection,
+        /// The topic.
+        topic: String,
+    },
 }
 
 /// The receiver of messages to SNS.
@@ -133,6 +140,7 @@ impl Output {
             Output::Ses { .. } => "ses",
             Output::Smtp { .. } => "smtp",
             Output::S3 { .. } => "s3",
+            Output::Kafka { .. } => "kafka",
         }
     }
 

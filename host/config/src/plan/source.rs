@@ -1,7 +1,7 @@
 //! `[source.NAME]`, checked.
 
 use super::{ListenerSource, ServiceLocation};
-use esclusa_flow::settings::Start;
+use esclusa_flow::settings::{KafkaConnection, Start};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,6 +114,19 @@ pub enum Source {
         /// The queue's location.
         place: ServiceLocation,
     },
+    /// Topics of Kafka.
+    Kafka {
+        /// The brokers, and how to reach them.
+        connection: KafkaConnection,
+        /// The topics, at least one.
+        topics: Vec<String>,
+        /// Where a group starts in partitions that exist at its first start.
+        start: Start,
+        /// The name of this process as a static member of the group.
+        group_instance_id: Option<String>,
+        /// How long a batch may take to finish when its partition is revoked.
+        revoke_timeout: Duration,
+    },
 }
 
 /// The name of a DynamoDB table's stream.
@@ -166,6 +179,7 @@ impl Source {
             Source::Kinesis { .. } => "kinesis",
             Source::DynamodbStream { .. } => "dynamodb-stream",
             Source::Sqs { .. } => "sqs",
+            Source::Kafka { .. } => "kafka",
         }
     }
 
@@ -184,8 +198,8 @@ impl Source {
     /// True if its lanes hold events of many keys, and each key's events are in order.
     #[must_use]
     pub(crate) fn ordered_by_key(&self) -> bool {
-        use Source::{DynamodbStream, Kinesis, Stream, TableChanges};
-        matches!(self, Stream { .. } | TableChanges { .. } | Kinesis { .. } | DynamodbStream { .. })
+        use Source::{DynamodbStream, Kafka, Kinesis, Stream, TableChanges};
+        matches!(self, Stream { .. } | TableChanges { .. } | Kinesis { .. } | DynamodbStream { .. } | Kafka { .. })
     }
 
     /// True if it is on AWS.

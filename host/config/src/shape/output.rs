@@ -1,6 +1,7 @@
 //! `[output.NAME]`.
 
 pub(crate) mod aws;
+pub(crate) mod kafka;
 
 use super::source::PARTITIONS;
 use super::{Default, KeySpec, KindFamily, Section, ValueKind};
@@ -73,6 +74,7 @@ pub(crate) static FAMILY: KindFamily = KindFamily {
         &aws::SES_SECTION,
         &aws::SMTP_SECTION,
         &aws::S3_SECTION,
+        &kafka::KAFKA_SECTION,
     ],
     unknown_kind: Code::OUTPUT_UNKNOWN_KIND,
 };

@@ -14,6 +14,12 @@ pub(crate) static SOURCE: KeySpec = KeySpec {
     default: Default::Required,
     about: "The NAME of a [source.NAME].",
 };
+pub(crate) static CONSUMER_GROUP_ID: KeySpec = KeySpec {
+    name: "consumer_group_id",
+    kind: ValueKind::Text,
+    default: Default::Depends("`esclusa-ROUTE`"),
+    about: "The consumer group of a route from Kafka. Processes with the same group share the partitions; two routes never have the same.",
+};
 pub(crate) static FILTER: KeySpec = KeySpec {
     name: "filter",
     kind: ValueKind::Patterns,
@@ -92,7 +98,7 @@ pub(crate) static IN_FLIGHT: KeySpec = KeySpec {
     name: "in_flight",
     kind: ValueKind::Size { min: "1KiB", max: "64GiB" },
     default: Default::Value("64MiB"),
-    about: "Most bytes of events in flight; the source is not read past this. From shards in AWS at most as much again is read ahead.",
+    about: "Most bytes of events in flight; the source is not read past this. From shards in AWS and from Kafka at most as much again is read ahead.",
 };
 pub(crate) static MAX_RETRY_ATTEMPTS: KeySpec = KeySpec {
     name: "max_retry_attempts",
@@ -174,6 +180,7 @@ pub(crate) static SECTION: Section = Section {
     keys: &[
         &NAME,
         &SOURCE,
+        &CONSUMER_GROUP_ID,
         &FILTER,
         &PLUGIN,
         &SHA256,
@@ -202,6 +209,8 @@ pub(crate) static SECTION: Section = Section {
         &CONFIG,
     ],
     foreign: &[
+        ("group_id", "write consumer_group_id = \"NAME\""),
+        ("consumer_group", "write consumer_group_id = \"NAME\""),
         ("maximum_batching_window_in_seconds", "write batch_window = \"5s\""),
         ("maximum_retry_attempts", "write max_retry_attempts = N"),
         ("maximum_record_age_in_seconds", "write max_record_age = \"60s\""),

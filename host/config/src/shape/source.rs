@@ -1,6 +1,7 @@
 //! `[source.NAME]`.
 
 pub(crate) mod aws;
+pub(crate) mod kafka;
 
 use super::{Default, KeySpec, KindFamily, Section, ValueKind, listener};
 use crate::codes::Code;
@@ -220,6 +221,7 @@ pub(crate) static FAMILY: KindFamily = KindFamily {
         &aws::KINESIS_SECTION,
         &aws::DYNAMODB_STREAM_SECTION,
         &aws::SQS_SECTION,
+        &kafka::KAFKA_SECTION,
     ],
     unknown_kind: Code::SOURCE_UNKNOWN_KIND,
 };

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 
 /// Codes of problems that the program finds later, in a plugin, its own build, an address or a certificate, and of a file
 /// that cannot be read.
-const ELSEWHERE: [Code; 19] = [
+const ELSEWHERE: [Code; 20] = [
     Code::LISTENER_NOT_BOUND,
     Code::LISTENER_BAD_TLS,
     Code::UNREADABLE,
     Code::AWS_NOT_BUILT,
+    Code::KAFKA_NOT_BUILT,
     Code::ROUTE_MISSING_GRANT,
     Code::PLUGIN_MISSING,
     Code::PLUGIN_INVALID,

@@ -27,3 +27,8 @@ fn the_page_of_errors_is_current() {
 fn the_page_of_dead_letters_is_current() {
     same("dead-letters.md", codes::dead_letters());
 }
+
+#[test]
+fn the_page_of_faults_is_current() {
+    same("faults.md", codes::faults());
+}

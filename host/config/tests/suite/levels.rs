@@ -1,7 +1,7 @@
 //! The delivery guarantee that is shown for each target of a route: never more than it keeps.
 
 use crate::cases::read;
-use esclusa_config::plan::{DeliveryLevel, Plan, WriteTarget};
+use esclusa_config::plan::{DeliveryLevel, KafkaProgress, Plan, WriteTarget};
 use std::path::Path;
 
 fn plan() -> Plan {
@@ -49,6 +49,39 @@ fn levels_follow_from_where_effects_and_progress_are() {
         ("mixed", Table("cloud"), AtLeastOnce),
         ("mixed", Table("local"), AtLeastOnce),
         ("mixed", Output("queue"), AtLeastOnce),
+    ] {
+        assert_eq!(level(&plan, route, target), expected, "{route} {target:?}");
+    }
+}
+
+#[test]
+fn what_keeps_the_progress_of_a_route_from_kafka_follows_from_its_targets() {
+    use DeliveryLevel::{AtLeastOnce, WithCommit};
+    use KafkaProgress::{Dynamodb, Embedded, Group, Transaction};
+    use WriteTarget::{Objects, Output, Table};
+    let plan = read(Path::new("tests/cases/kafka.toml")).unwrap().plan;
+    for (route, expected, single_member) in [
+        ("lake", Group, false),
+        ("cloud", Dynamodb, false),
+        ("cloud-by-default", Group, false),
+        ("local", Embedded, true),
+        ("kafka", Transaction, false),
+        ("kafka-by-default", Group, false),
+    ] {
+        let route = plan.routes.iter().find(|known| &*known.name == route).unwrap();
+        assert_eq!(plan.kafka_progress(route), Some(expected), "{}", route.name);
+        assert_eq!(plan.writes_embedded(route), single_member, "{}", route.name);
+        assert!(route.ordered && !plan.needs_dedup(route), "{}", route.name);
+    }
+    for (route, target, expected) in [
+        ("lake", Objects("lake"), AtLeastOnce),
+        ("cloud", Table("cloud"), WithCommit),
+        ("cloud-by-default", Table("cloud"), AtLeastOnce),
+        ("local", Table("local"), WithCommit),
+        ("local", Output("local"), WithCommit),
+        ("local", Output("confirmed"), AtLeastOnce),
+        ("kafka", Output("confirmed"), WithCommit),
+        ("kafka-by-default", Output("confirmed"), AtLeastOnce),
     ] {
         assert_eq!(level(&plan, route, target), expected, "{route} {target:?}");
     }

@@ -1,12 +1,12 @@
 //! `/metrics`: the status in Prometheus' text format. `docs/reference/metrics.md` lists every name.
 //!
 //! Labels are bounded: their values are names that are or were in routes.toml and words of the router, never anything
-//! from an event.
+//! from an event. Partitions are those of the topics in routes.toml.
 
 use super::AdminServer;
 use crate::http::api_error::ApiError;
 use crate::runtime::backlog::BacklogStatus;
-use crate::runtime::status::{RouteStatus, ShardsStatus, Status};
+use crate::runtime::status::{PartitionStatus, RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -78,6 +78,17 @@ const BACKLOG: &[(&str, &str, OfBacklog)] = &[
         b.oldest_millis.map(|age| age as f64 / 1e3).or((b.waiting == 0).then_some(0.0))
     }),
     ("esclusa_backlog_work_seconds", "How long this process alone would take for what waits.", |b| b.seconds),
+];
+
+/// The value of a metric of a partition; `None` if it is not known.
+type OfPartition = fn(&PartitionStatus) -> Option<f64>;
+
+/// Metrics of partitions of Kafka: name, meaning. All are gauges.
+const PARTITIONS: &[(&str, &str, OfPartition)] = &[
+    ("esclusa_partition_position", "Offset of the next record to settle.", |p| Some(p.position as f64)),
+    ("esclusa_partition_end", "Offset behind the last record.", |p| Some(p.end as f64)),
+    ("esclusa_partition_behind_records", "How many records the route is behind.", |p| Some(p.behind_records as f64)),
+    ("esclusa_partition_behind_seconds", "How far the route is behind.", |p| Some(p.behind_millis? as f64 / 1e3)),
 ];
 
 /// The value of a metric of an output; the second argument is the time now, in milliseconds since the Unix epoch.
@@ -162,8 +173,22 @@ pub(crate) fn render(status: &Status) -> String {
         }
     }
     tables(&mut out, status);
+    partitions(&mut out, status);
     outputs(&mut out, status);
     out
+}
+
+fn partitions(out: &mut String, status: &Status) {
+    for (name, about, value) in PARTITIONS {
+        head(out, name, "gauge", about);
+        for route in &status.routes {
+            for partition in route.shards.iter().flat_map(|shards| &shards.partitions) {
+                if let Some(value) = value(partition) {
+                    line(out, name, &[("route", &route.name), ("partition", &partition.lane)], value);
+                }
+            }
+        }
+    }
 }
 
 fn shards(out: &mut String, status: &Status) {

@@ -6,7 +6,7 @@ use crate::audit::{self, RouteAccount};
 use crate::cli::Exit;
 use crate::dead_letters;
 use crate::runtime::output_status::{OutputStatus, outputs};
-use crate::runtime::status::{RouteStatus, Status};
+use crate::runtime::status::{PartitionStatus, RouteStatus, Status};
 use anyhow::Result;
 use esclusa_config::{LoadedConfig, show_duration};
 use esclusa_flow::timestamp::Timestamp;
@@ -141,6 +141,7 @@ fn at_this_moment(status: &Status) -> Result<()> {
     };
     print::table(HEADING, &status.routes.iter().map(row).collect::<Vec<_>>())?;
     sinks(status)?;
+    partitions(status)?;
     status.routes.iter().filter_map(behind).for_each(|line| print::message(&line));
     print_left(&status.left_dead_letters);
     for reload in status.reloads.iter().take(5) {
@@ -186,6 +187,29 @@ fn sinks(status: &Status) -> Result<()> {
     print::table(heading, &rows)
 }
 
+/// Prints the partitions of Kafka that this process works on.
+fn partitions(status: &Status) -> Result<()> {
+    let all = status.routes.iter().flat_map(|route| route.shards.iter().map(move |shards| (route, &shards.partitions)));
+    let row = |route: &RouteStatus, partition: &PartitionStatus| {
+        [
+            partition.lane.clone(),
+            route.name.clone(),
+            partition.position.to_string(),
+            partition.end.to_string(),
+            partition.behind_records.to_string(),
+            partition
+                .behind_millis
+                .map_or_else(|| "-".to_owned(), |millis| show_duration(Duration::from_millis(millis))),
+        ]
+    };
+    let rows: Vec<_> = all.flat_map(|(route, list)| list.iter().map(move |partition| row(route, partition))).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    print::line("")?;
+    print::table(["PARTITION", "ROUTE", "POSITION", "END", "BEHIND", "TIME"], &rows)
+}
+
 /// How far behind a route is in the shards of its source; `None` if the source has no shards.
 fn behind(route: &RouteStatus) -> Option<String> {
     let shards = route.shards.as_ref()?;
@@ -196,8 +220,10 @@ fn behind(route: &RouteStatus) -> Option<String> {
     };
     let unowned =
         if shards.unowned > 0 { format!("; {} that no process reads", shards.unowned) } else { String::new() };
+    let records = shards.behind_records.map_or_else(String::new, |records| format!("; {records} record(s) to settle"));
     let gaps = if shards.gaps > 0 { format!("; {} gap(s), see the log", shards.gaps) } else { String::new() };
-    Some(format!("route {}: {} shard(s), {behind}{unowned}{gaps}", route.name, shards.working))
+    let word = if route.kind == "kafka" { "partition(s)" } else { "shard(s)" };
+    Some(format!("route {}: {} {word}, {behind}{records}{unowned}{gaps}", route.name, shards.working))
 }
 
 /// Prints a message for the dead letters of removed routes, which no row of the table counts.

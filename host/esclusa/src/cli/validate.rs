@@ -5,7 +5,7 @@ use super::{GlobalArgs, InvalidConfiguration, print};
 use crate::cli::Exit;
 use crate::memory::{MemoryAccount, MemoryPart};
 use crate::wiring::aws::Cloud;
-use crate::{configuration, plugins, route_loader, telemetry};
+use crate::{configuration, plugins, route_loader, telemetry, wiring};
 use anyhow::Result;
 use esclusa_config::Problems;
 
@@ -42,16 +42,15 @@ impl ValidateArgs {
             problems.0.sort_by_key(|diagnostic| diagnostic.span.start);
             return Err(InvalidConfiguration(problems).into());
         }
-        // AWS is asked last: the checks before need no network.
-        if !self.no_connect
-            && let Some(cloud) = Cloud::of(&loaded.plan).await
-        {
-            let unreachable = cloud.check(&loaded.plan).await;
+        // AWS and Kafka are asked last: the checks before need no network.
+        if !self.no_connect {
+            let cloud = Cloud::of(&loaded.plan).await;
+            let unreachable = wiring::unreachable(cloud.as_ref(), &loaded.plan).await;
             if !unreachable.is_empty() {
                 for one in &unreachable {
                     print::message(&format!("route {}: {}", one.routes.join(", "), one.why));
                 }
-                print::message(&format!("{} resource(s) on AWS cannot be used", unreachable.len()));
+                print::message(&format!("{} resource(s) cannot be used", unreachable.len()));
                 return Ok(Exit::Configuration);
             }
         }

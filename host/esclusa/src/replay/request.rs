@@ -211,7 +211,7 @@ impl ReplayRequest {
     }
 
     /// The source of the route, read from its oldest event on: the filter leaves out events before the time range.
-    /// Only Kinesis can begin at a time itself.
+    /// Only Kinesis and Kafka can begin at a time themselves.
     fn source(&self, plan: &Plan, route: &RouteSpec) -> Result<Source, ReplayRefusal> {
         let name = route.source.clone();
         let mut source = plan.sources.get(&name).cloned();
@@ -227,6 +227,7 @@ impl ReplayRequest {
                 *consumer = None;
                 *coordination = ShardCoordination::None;
             }
+            Some(Source::Kafka { start, .. }) => *start = self.since.map_or(Start::TrimHorizon, Start::AtTimestamp),
             Some(Source::DynamodbStream { start, coordination, .. }) => {
                 *start = Start::TrimHorizon;
                 *coordination = ShardCoordination::None;

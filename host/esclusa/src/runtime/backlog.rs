@@ -1,13 +1,14 @@
 //! How much waits for each route, and how long this process would take for it: the numbers by which processes are added and removed.
 
-use super::Runtime;
+use super::{RunningRoute, Runtime};
 use crate::wiring::store_schema::ingest_stream;
 use esclusa_config::plan::{Plan, RouteSpec, Source};
 use esclusa_embedded::{LaneLag, Store};
+use esclusa_flow::lag::Lag;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -79,17 +80,20 @@ pub(super) async fn watch(runtime: Weak<Runtime>) {
 
 impl Runtime {
     /// How much waits for a route; `None` if its source does not say.
-    pub(super) fn backlog(&self, plan: &Plan, spec: &RouteSpec, handled: &Arc<HandledRate>) -> Option<BacklogStatus> {
-        let (waiting, oldest) = self.waiting(plan, spec)?;
+    pub(super) fn backlog(&self, plan: &Plan, running: &RunningRoute) -> Option<BacklogStatus> {
+        let (waiting, oldest) = self.waiting(plan, &running.route.spec, running.lag.as_deref())?;
         let seconds = match waiting {
             0 => Some(0.0),
-            _ => handled.per_second().map(|rate| waiting as f64 / rate),
+            _ => running.handled.per_second().map(|rate| waiting as f64 / rate),
         };
         let oldest_millis = oldest.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         Some(BacklogStatus { waiting, oldest_millis, seconds })
     }
 
-    fn waiting(&self, plan: &Plan, spec: &RouteSpec) -> Option<(u64, Option<Duration>)> {
+    fn waiting(&self, plan: &Plan, spec: &RouteSpec, lag: Option<&Lag>) -> Option<(u64, Option<Duration>)> {
+        if let Some(found) = lag.and_then(of_partitions) {
+            return Some(found);
+        }
         if let Source::Sqs { .. } = plan.sources.get(&spec.source)? {
             return Some((self.queues.waiting(&spec.source)?, None));
         }
@@ -97,6 +101,14 @@ impl Runtime {
         let waiting = lanes.iter().fold(0, |sum: u64, lane| sum.saturating_add(lane.records));
         Some((waiting, lanes.iter().filter_map(|lane| lane.age).max()))
     }
+}
+
+/// Records of the partitions that this process works on; `None` if the source does not number its records one by one.
+fn of_partitions(lag: &Lag) -> Option<(u64, Option<Duration>)> {
+    let lanes = lag.lanes();
+    let waiting = lanes.values().filter_map(|lane| Some(lane.place?.records)).reduce(u64::saturating_add)?;
+    let oldest = lanes.values().filter_map(|lane| lane.behind_millis).max();
+    Some((waiting, oldest.map(Duration::from_millis)))
 }
 
 /// Events that wait in the source of a route, those in flight included; `None` if the source does not know.

@@ -6,7 +6,7 @@ use super::output_status::{OutputStatus, outputs_at_work};
 use super::{RunningRoute, Runtime};
 use crate::dead_letters;
 use esclusa_config::plan;
-use esclusa_flow::lag::Lag;
+use esclusa_flow::lag::{Lag, ShardLag};
 use esclusa_flow::timestamp::Timestamp;
 use esclusa_pipeline::meter::{LastError, Reading, epoch_millis};
 use esclusa_pipeline::route::{Mode, Route};
@@ -62,12 +62,12 @@ pub(crate) struct RouteStatus {
     /// What waits in its source; `None` if the source does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<BacklogStatus>,
-    /// The shards of its source; `None` if it has none.
+    /// The shards or partitions of its source; `None` if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<ShardsStatus>,
 }
 
-/// The shards of a stream on AWS, as one process sees them.
+/// The shards of a stream on AWS, or the partitions of topics of Kafka, as one process sees them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ShardsStatus {
     /// Shards that this process reads.
@@ -83,6 +83,40 @@ pub(crate) struct ShardsStatus {
     /// What keeps shards from being read at present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<LastError>,
+    /// How many records the partitions are behind together; `None` for a source that does not number its records one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_records: Option<u64>,
+    /// Each partition that this process works on, of a source that numbers its records one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// A partition that this process works on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PartitionStatus {
+    /// Topic and partition: `bookings-0`.
+    pub lane: String,
+    /// The offset of the next record to settle.
+    pub position: u64,
+    /// The offset behind the last record.
+    pub end: u64,
+    /// How many records the route is behind.
+    pub behind_records: u64,
+    /// How far the route is behind, in milliseconds.
+    pub behind_millis: Option<u64>,
+}
+
+impl PartitionStatus {
+    fn of(lane: &str, lag: &ShardLag) -> Option<Self> {
+        let place = lag.place?;
+        Some(PartitionStatus {
+            lane: lane.to_owned(),
+            position: place.position,
+            end: place.end,
+            behind_records: place.records,
+            behind_millis: lag.behind_millis,
+        })
+    }
 }
 
 impl ShardsStatus {
@@ -99,6 +133,8 @@ impl ShardsStatus {
                 code: SHARDS.to_owned(),
                 message: fault.message,
             }),
+            behind_records: lanes.values().filter_map(|lane| Some(lane.place?.records)).reduce(u64::saturating_add),
+            partitions: lanes.iter().filter_map(|(lane, lag)| PartitionStatus::of(lane, lag)).collect(),
         }
     }
 }
@@ -187,7 +223,7 @@ impl Runtime {
             in_flight_bytes: route.budget.used() as u64,
             dead_letters: self.store.dead_count(&route.spec.name),
             outputs: outputs_at_work(route, plan),
-            backlog: self.backlog(plan, &route.spec, &running.handled),
+            backlog: self.backlog(plan, running),
             shards: running.lag.as_deref().map(ShardsStatus::of),
         };
         let shards = status.shards.as_ref().and_then(|shards| shards.fault.as_ref());

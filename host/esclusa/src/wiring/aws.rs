@@ -6,7 +6,8 @@ mod source_opener;
 
 use esclusa_aws::client::Clients;
 use esclusa_aws::engine::{self, EngineSettings};
-use esclusa_aws::progress::ProgressStore;
+use esclusa_aws::position_items;
+use esclusa_aws::progress::{self, ProgressStore};
 use esclusa_aws::sqs::Routes;
 use esclusa_aws::{iam, objects, sinks, tables};
 use esclusa_config::plan::{self, Objects, Output, Plan, SnsReceiver, Source, TableSpec};
@@ -14,12 +15,17 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::effect::OutboxMessage;
 use esclusa_flow::engine::{Engine, SendError, Sink};
 use esclusa_flow::fault::Fault;
+use esclusa_flow::lane_progress::LaneProgress;
 use esclusa_flow::outbox::SendObserver;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 pub(crate) use esclusa_aws::progress::LateProgressStore;
+/// What keeps the progress of a route's lanes outside of the embedded engine.
+pub(crate) type OwnProgress = Arc<dyn ProgressStore>;
+/// The items that keep the positions of a route from Kafka.
+pub(crate) type PositionItems = Arc<position_items::PositionItems>;
 pub(crate) use esclusa_aws::sqs::SqsQueues;
 
 /// The clients of AWS and the queues that are read, by the settings of `[aws]`.
@@ -45,6 +51,21 @@ pub(crate) fn queue_readers(plan: &Plan) -> BTreeMap<Arc<str>, Routes> {
     queue_readers
 }
 
+/// The progress of a source that is opened later.
+#[must_use]
+pub(crate) fn late_progress(slot: Arc<LateProgressStore>) -> Option<OwnProgress> {
+    Some(slot)
+}
+
+/// The progress of lanes of Kafka: in the items, if there are some, and in the group.
+#[must_use]
+pub(crate) fn lane_progress(items: Option<&PositionItems>, lanes: Arc<dyn LaneProgress>) -> Option<OwnProgress> {
+    Some(match items {
+        Some(items) => items.progress_store(lanes),
+        None => progress::of_lanes(lanes),
+    })
+}
+
 impl Cloud {
     /// Loads the credentials; `None` if no route uses AWS.
     pub(crate) async fn of(plan: &Plan) -> Option<Self> {
@@ -60,6 +81,12 @@ impl Cloud {
     #[must_use]
     pub(crate) fn sharing(self, queues: &SqsQueues) -> Self {
         Cloud { queues: queues.clone(), ..self }
+    }
+
+    /// The items that keep the positions of a route from Kafka, in the table of dedup records.
+    #[must_use]
+    pub(crate) fn position_items(&self, route: &plan::RouteSpec) -> PositionItems {
+        position_items::PositionItems::new(&self.clients, &self.dedup_table, &self.home, route.name.clone())
     }
 
     /// The sink of an output; `None` if it is not on AWS.
@@ -120,9 +147,8 @@ impl Cloud {
         spec: &plan::RouteSpec,
         local: Arc<dyn Engine>,
         (sinks, witness): (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
-        progress_store: Option<Arc<LateProgressStore>>,
+        progress_store: Option<OwnProgress>,
     ) -> Option<Arc<dyn Engine>> {
-        let progress_store = progress_store.map(|slot| slot as Arc<dyn ProgressStore>);
         let (tables, stores) = resources(plan, spec);
         // Then the embedded engine alone can make each commit one transaction.
         if tables.is_empty() && stores.is_empty() && progress_store.is_none() {
@@ -178,7 +204,8 @@ fn uses(plan: &Plan) -> Vec<iam::Use> {
         if let Some(source) = plan.sources.get(&route.source) {
             uses.extend(source_opener::uses(source, route));
         }
-        if plan.needs_dedup(route) {
+        let positions = plan.kafka_progress(route) == Some(plan::KafkaProgress::Dynamodb);
+        if plan.needs_dedup(route) || positions {
             uses.push(iam::Use::Dedup { table: plan.aws.dedup_table.clone() });
         }
         for table in route.grants.tables.iter().filter_map(|name| plan.tables.get(name)) {

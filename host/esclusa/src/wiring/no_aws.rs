@@ -6,6 +6,7 @@ use esclusa_config::plan::{self, Output, Plan};
 use esclusa_flow::engine::{Engine, Sink};
 use esclusa_flow::fault::Fault;
 use esclusa_flow::lag::Lag;
+use esclusa_flow::lane_progress::LaneProgress;
 use esclusa_flow::outbox::SendObserver;
 use esclusa_flow::source::{Positions, Source};
 use std::collections::BTreeMap;
@@ -17,6 +18,12 @@ pub(crate) enum Cloud {}
 
 /// Has no values, either.
 pub(crate) type AwsSourceOpener = Cloud;
+
+/// Nor has this.
+pub(crate) type OwnProgress = Cloud;
+
+/// Nor this.
+pub(crate) type PositionItems = Cloud;
 
 /// The routes that read each queue of SQS: none.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +53,18 @@ impl SqsQueues {
 impl LateProgressStore {
     /// Never called: only a source on AWS keeps its progress.
     pub(crate) fn set(&self, (): ()) {}
+}
+
+/// There is no progress on AWS.
+#[must_use]
+pub(crate) fn late_progress(_: Arc<LateProgressStore>) -> Option<OwnProgress> {
+    None
+}
+
+/// Nor for lanes of Kafka.
+#[must_use]
+pub(crate) fn lane_progress(_: Option<&PositionItems>, _: Arc<dyn LaneProgress>) -> Option<OwnProgress> {
+    None
 }
 
 /// No routes.
@@ -86,8 +105,20 @@ impl Cloud {
         _: &plan::RouteSpec,
         _: Arc<dyn Engine>,
         _: (BTreeMap<String, Arc<dyn Sink>>, Arc<dyn SendObserver>),
-        _: Option<Arc<LateProgressStore>>,
+        _: Option<OwnProgress>,
     ) -> Option<Arc<dyn Engine>> {
+        match *self {}
+    }
+
+    /// The items that keep positions.
+    #[must_use]
+    pub(crate) fn position_items(&self, _: &plan::RouteSpec) -> PositionItems {
+        match *self {}
+    }
+
+    /// The positions in them.
+    #[must_use]
+    pub(crate) fn positions(&self) -> Positions {
         match *self {}
     }
 

@@ -1,6 +1,7 @@
-//! Opens the source of a route: of the embedded engine, of HTTP, or of AWS.
+//! Opens the source of a route: of the embedded engine, of HTTP, of AWS, or of Kafka.
 
-use super::aws::{Cloud, LateProgressStore};
+use super::SourceParts;
+use super::aws::Cloud;
 use super::http_source::HttpSource;
 use super::store_schema::ingest_stream;
 use esclusa_config::plan;
@@ -12,9 +13,8 @@ use esclusa_flow::source::{Positions, Source};
 use esclusa_pipeline::serve::OpenSource;
 use std::sync::Arc;
 
-/// A function that opens the source of a route, as often as needed, and the lag of the route if its source has shards.
+/// A function that opens the source of a route, as often as needed, and the lag of the route if its source has shards or partitions.
 /// `routes` is how many routes read the source. `http_source` passes requests to an `http` source with replies.
-/// `progress_store` is set to the progress store of a source whose progress the embedded engine does not keep.
 pub(crate) fn opener(
     store: Store,
     cloud: Option<&Cloud>,
@@ -22,10 +22,13 @@ pub(crate) fn opener(
     source: plan::Source,
     routes: u32,
     http_source: Option<HttpSource>,
-    progress_store: Arc<LateProgressStore>,
+    SourceParts { progress_store, kafka }: SourceParts,
 ) -> (OpenSource, Option<Arc<Lag>>) {
-    let kind = source.kind().into();
-    let spec = SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency };
+    if let Some(kafka) = kafka {
+        let lag = kafka.lag();
+        return (Arc::new(move || kafka.open()), Some(lag));
+    }
+    let spec = reader(route, &source);
     let cloud = cloud.filter(|_| source.on_aws());
     let cloud = cloud.map(|cloud| Arc::new(cloud.opener(route, &source, routes, positions(&store, &spec))));
     let lag = cloud.as_ref().and_then(|cloud| cloud.lag());
@@ -47,8 +50,14 @@ pub(crate) fn opener(
     (open, lag)
 }
 
+/// A route as a reader of its source.
+pub(super) fn reader(route: &plan::RouteSpec, source: &plan::Source) -> SourceSpec {
+    let kind = source.kind().into();
+    SourceSpec { route: route.name.clone(), source: route.source.clone(), kind, workers: route.concurrency }
+}
+
 /// The positions of lanes in the embedded engine.
-fn positions(store: &Store, spec: &SourceSpec) -> Positions {
+pub(super) fn positions(store: &Store, spec: &SourceSpec) -> Positions {
     let (store, spec) = (store.clone(), spec.clone());
     Arc::new(move |lane| {
         let position = store.position(&spec, lane);
@@ -89,6 +98,7 @@ fn open(
         plan::Source::Kinesis { .. } | plan::Source::DynamodbStream { .. } | plan::Source::Sqs { .. } => {
             Err(Fault::Bug("a source on AWS is opened without AWS".to_owned()))
         }
+        plan::Source::Kafka { .. } => Err(Fault::Bug("a source in Kafka is opened without Kafka".to_owned())),
         plan::Source::Schedule { cron, event } => {
             Ok(Box::new(ScheduleSource::new(store.clone(), spec, cron, event.clone())?))
         }

@@ -137,7 +137,7 @@ fn validate_names_the_route_the_resource_and_the_remedy_of_everything_that_is_mi
         "route requests-RUN, orders-RUN: table items-RUN does not exist in us-east-1: create it, or correct [table.items] name",
         "route requests-RUN, orders-RUN: bucket lake-RUN does not exist in us-east-1: create it, or correct [objects.lake] bucket",
         "topic arn:aws:sns:us-east-1:000000000000:alarms-RUN does not exist in us-east-1: create it, or correct [output.alarms] topic_arn",
-        "5 resource(s) on AWS cannot be used",
+        "5 resource(s) cannot be used",
     ] {
         assert!(said.contains(line), "{line}\nin\n{said}");
     }

@@ -15,6 +15,8 @@ pub struct RouteSpec {
     pub name: Arc<str>,
     /// Its source's name.
     pub source: Arc<str>,
+    /// Its consumer group, if its source is Kafka.
+    pub consumer_group: Option<String>,
     /// Events that do not match never reach the plugin; `None`: all match.
     pub filter: Option<Filter>,
     /// The plugin's file.

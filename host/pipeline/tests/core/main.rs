@@ -57,6 +57,7 @@ impl Options {
         RouteSpec {
             name: "route".into(),
             source: "log".into(),
+            consumer_group: None,
             filter: None,
             plugin: "fake.wasm".into(),
             sha256: None,

@@ -2,8 +2,8 @@
 
 use crate::check::Declarations;
 use crate::codes::Code;
-use crate::plan::delivery_level::{CommitScope, Obstacle};
-use crate::plan::{DeliveryMode, Output, Source};
+use crate::plan::delivery_level::{CommitScope, Obstacle, same_brokers};
+use crate::plan::{DeliveryMode, Objects, Output, Source};
 use crate::report::Finding;
 use crate::shape::route as shape;
 use crate::syntax::section_reader::SectionReader;
@@ -86,8 +86,20 @@ fn feeds(output: &Output, source: &Source) -> bool {
         | (Output::Sqs { queue: to, place: there }, Source::Sqs { queue: from, place: here, .. }) => {
             to == from && there == here
         }
+        (Output::Kafka { connection: there, topic }, Source::Kafka { connection: here, topics, .. }) => {
+            topics.contains(topic) && same_brokers(here, there)
+        }
         _ => false,
     }
+}
+
+/// True if the plugin may write to directories, streams or queues of the embedded engine.
+fn local_targets(world: &Declarations, grants: &Grants) -> bool {
+    let (objects, outputs) = (&world.objects, &world.outputs);
+    let directory = |name: &String| matches!(objects.get(name)?.value, Objects::Directory { .. }).then_some(());
+    let local =
+        |name: &String| matches!(outputs.get(name)?.value, Output::Stream { .. } | Output::Queue { .. }).then_some(());
+    grants.objects.iter().find_map(directory).or_else(|| grants.outputs.iter().find_map(local)).is_some()
 }
 
 /// The delivery mode. If the route asks for exactly-once, reports every target that cannot have it.
@@ -105,7 +117,8 @@ pub(super) fn delivery(
     // An unknown source has been reported.
     let Some(source) = source else { return DeliveryMode::ExactlyOnce };
     let tables = || grants.tables.iter().filter_map(|name| Some((name, world.tables.get(name)?)));
-    let commits = CommitScope::new(source, tables().map(|(_, table)| &table.value), &world.home);
+    let commits = CommitScope::new(source, tables().map(|(_, table)| &table.value), &world.home)
+        .with_local_targets(local_targets(world, grants));
     if given.is_none() {
         // Nothing is asked for: the embedded engine commits exactly once anyway, and DynamoDB would need transactions
         // for it.

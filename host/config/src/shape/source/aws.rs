@@ -5,7 +5,8 @@ use crate::shape::aws::{OWN_ENDPOINT_URL, OWN_REGION};
 use crate::shape::{Default, KeySpec, Section, ValueKind};
 
 /// The help for options that are keys of a route.
-const OF_ROUTE: &str = "this is a key of the route, in snake case, without the unit that Lambda has in some names";
+pub(crate) const OF_ROUTE: &str =
+    "this is a key of the route, in snake case, without the unit that Lambda has in some names";
 
 pub(crate) static STREAM: KeySpec = KeySpec {
     name: "stream",
