@@ -37,10 +37,17 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
 
 /// The headers of a request as attributes of its event, without those that prove who sent it.
 pub(crate) fn header_attributes(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
-    headers.iter().filter_map(|(header, value)| match value.to_str() {
-        Ok(value) if !SECRET.contains(&header.as_str()) => Some((format!("header.{header}"), value.to_owned())),
-        _ => None,
-    })
+    let shown = headers.iter().filter(|(header, _)| !SECRET.contains(&header.as_str()));
+    shown.map(|(header, value)| (format!("header.{header}"), header_text(value)))
+}
+
+/// The text of a header's value. Bytes that are no UTF-8 are the characters of ISO-8859-1 with these numbers, as HTTP had it at first
+/// (RFC 9110, section 5.5): a value must not vanish because of one of them.
+pub(crate) fn header_text(value: &HeaderValue) -> String {
+    match str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
+    }
 }
 
 /// True if the content type says that each line is an event; else the whole body is one event.
@@ -55,7 +62,7 @@ pub(crate) fn lines(headers: &HeaderMap) -> bool {
 /// # Errors
 /// The key is too long.
 pub(crate) fn key(headers: &HeaderMap, uri: &Uri) -> Result<String, ApiError> {
-    let key = headers.get("x-esclusa-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
+    let key = headers.get("x-esclusa-key").map(header_text);
     let key = key.or_else(|| parameter(uri, "key")).unwrap_or_default();
     if key.len() > KEY {
         let why = format!("a key may have {KEY} bytes, this one has {}", key.len());
@@ -141,7 +148,7 @@ pub(crate) async fn put(
 
 #[cfg(test)]
 mod tests {
-    use super::{HeaderMap, Uri, key, lines, parameter};
+    use super::*;
 
     #[test]
     fn parameters_are_unescaped() {
@@ -172,5 +179,19 @@ mod tests {
         assert_eq!(key(&HeaderMap::new(), &"/ingest/x".parse().unwrap()).unwrap(), "");
         headers.insert("x-esclusa-key", "h".repeat(1025).parse().unwrap());
         assert!(format!("{:?}", key(&headers, &uri).unwrap_err()).contains("1024 bytes"));
+    }
+
+    #[test]
+    fn values_of_headers_that_are_not_ascii_stay() {
+        let mut headers = HeaderMap::new();
+        for value in [&b"Zo\xc3\xab"[..], b"Zo\xeb", b"plain"] {
+            headers.append("x-name", HeaderValue::from_bytes(value).unwrap());
+        }
+        headers.append("cookie", HeaderValue::from_bytes(b"secret \xff").unwrap());
+        let found: Vec<_> = header_attributes(&headers).collect();
+        let named = |text: &str| ("header.x-name".to_owned(), text.to_owned());
+        assert_eq!(found, [named("Zo\u{eb}"), named("Zo\u{eb}"), named("plain")]);
+        headers.append("x-esclusa-key", HeaderValue::from_bytes(b"Zo\xeb").unwrap());
+        assert_eq!(key(&headers, &Uri::from_static("/ingest/a?key=other")).ok().unwrap(), "Zo\u{eb}");
     }
 }

@@ -41,7 +41,7 @@ source = "echo"
 plugin = "GUESTS/hostile.wasm"
 outputs = ["out"]
 ROUTE
-config = { do = "echo" }
+config = { do = "echo-request" }
 [[route]]
 name = "hooks"
 source = "hooks"
@@ -281,7 +281,7 @@ fn a_reload_adds_changes_and_removes_listeners_and_keeps_the_connections_of_othe
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = taken.local_addr().unwrap();
     // Its address is in use: everything stays as it was.
-    let more = format!("\n[listener.more]\nlisten = \"{busy}\"\n[source.more]\nkind = \"http\"\nlistener = \"more\"\nendpoints = [\"GET /\"]\nreply = true\n[[route]]\nname = \"more\"\nsource = \"more\"\nplugin = \"GUESTS/hostile.wasm\"\noutputs = [\"out\"]\nconfig = {{ do = \"echo\" }}\n").replace("GUESTS", &guests().display().to_string());
+    let more = format!("\n[listener.more]\nlisten = \"{busy}\"\n[source.more]\nkind = \"http\"\nlistener = \"more\"\nendpoints = [\"GET /\"]\nreply = true\n[[route]]\nname = \"more\"\nsource = \"more\"\nplugin = \"GUESTS/hostile.wasm\"\noutputs = [\"out\"]\nconfig = {{ do = \"echo-request\" }}\n").replace("GUESTS", &guests().display().to_string());
     router.configure(&(echo("", "auth = { bearer = \"t\" }", "", "") + &more));
     let refused = router.run(&["reload"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();

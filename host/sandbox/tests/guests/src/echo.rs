@@ -1,4 +1,4 @@
-//! Answers a request with everything that it was, and sends its body on: `{"do": "echo"}`.
+//! Answers a request with everything that it was, and sends its body on: `{"do": "echo-request"}`.
 
 use crate::generated::exports::esclusa::router::handler::{Batch, Output, Reply};
 use crate::{message, output};

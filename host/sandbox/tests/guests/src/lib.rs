@@ -72,7 +72,7 @@ impl Handler for Hostile {
             order.1 += 1;
             order.clone()
         };
-        if order(&config) == "echo" {
+        if order(&config) == "echo-request" {
             return Ok(echo::echo(&batch));
         }
         match bulk::attack(order(&config), &config, &batch) {

@@ -5350,7 +5350,7 @@ pub mod exports {
                     pub status: u16,
                     pub content_type: _rt::String,
                     /// Further headers, such as `location` or `cache-control`. Those of the connection, of the length and encoding of the body and of
-                    /// the router's own checks are refused: docs/plugins.md lists them.
+                    /// the router's own checks are refused: docs/listeners.md lists them.
                     pub headers: _rt::Vec<(_rt::String, _rt::String)>,
                     pub body: _rt::Vec<u8>,
                 }
