@@ -18,6 +18,7 @@ use esclusa_flow::source::{Lane, Positions, Source};
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -228,6 +229,10 @@ impl KafkaReader {
         if !says("fetch.message.max.bytes") && !says("max.partition.fetch.bytes") {
             own.push(("fetch.message.max.bytes", &fetch));
         }
+        let rebalance = rebalance_millis(&settings.connection.client);
+        if !says("max.poll.interval.ms") {
+            own.push(("max.poll.interval.ms", &rebalance));
+        }
         let config = client::config(&settings.connection, &own);
         let doing = format!("read {:?}", settings.topics);
         let consumer = GroupConsumer::from_config_and_context(&config, GroupContext::default())
@@ -238,6 +243,14 @@ impl KafkaReader {
         }
         Ok(consumer)
     }
+}
+
+/// How long a rebalance waits for a member that does not join again, in milliseconds: librdkafka takes `max.poll.interval.ms` for it, whose
+/// default of five minutes would hold up the whole group. The consumer is polled by a thread of its own whatever the route does,
+/// so a member that is alive needs less. It may not be shorter than the session.
+fn rebalance_millis(client: &BTreeMap<String, String>) -> String {
+    let session = client.get("session.timeout.ms").and_then(|millis| millis.parse().ok()).unwrap_or(45_000_u64);
+    session.max(60_000).to_string()
 }
 
 /// The topics of a route as its source.
