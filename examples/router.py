@@ -40,6 +40,7 @@ class Router:
             self.process = subprocess.Popen([ESCLUSA, "run"], stderr=log, env={**os.environ, "DATA": str(self.home)})
         until("the router is there", lambda: where.exists() and where.read_text().endswith("}"), self.alive)
         posted = json.loads(where.read_text())
+        self.admin = posted["admin"]
         # The listener of the example's API, or /ingest of [admin].
         self.host, _, port = posted["listeners"].get("api", posted["admin"]).rpartition(":")
         self.port = int(port)

@@ -2,6 +2,7 @@
 """The sale opens at ten: quiet, then a burst of orders, then quiet. A loop starts and stops processes by their backlog metric, and nginx
 spreads the requests over those that run. No request fails, and every order that was taken is in the table once."""
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
@@ -12,9 +13,9 @@ import subprocess
 import time
 import urllib.request
 
-from router import DATA, Router, scan
+from router import DATA, Router, scan, until
 
-NGINX = os.environ["NGINX"]
+NGINX = os.environ.pop("NGINX_BINARY")  # nginx itself reads a variable NGINX
 MOST, LATE, EARLY = 3, 3.0, 0.3  # processes; seconds of work per process above which one is added, and below which one is removed
 CLIENTS = 16
 
@@ -63,26 +64,33 @@ class Fleet:
         self.add()
 
     def add(self):
-        os.environ["API"] = f"127.0.0.1:{(port := free_port())}"
         self.made += 1
-        self.running.append((port, Router(DATA / f"process-{self.made}")))
+        router = Router(DATA / f"process-{self.made}")
+        until("it is ready", lambda: self.ready(router), router.alive)
+        self.running.append(router)
         self.change()
+
+    @staticmethod
+    def ready(router):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{router.admin}/readyz") as answer:
+            return answer.status == 200
+        return False
 
     def remove(self):
         """The balancer first, then the process: it answers what it has, and says `Connection: close`."""
-        _, router = self.running.pop()
+        router = self.running.pop()
         self.change()
         router.stop()
 
     def change(self):
-        self.nginx.spread_over([port for port, _ in self.running])
+        self.nginx.spread_over([router.port for router in self.running])
         self.sizes.append(len(self.running))
 
     def work(self):
         """Seconds that the processes together would take for the orders in the queue."""
         found = []
-        for _, router in self.running:
-            with urllib.request.urlopen(f"http://{router.host}:{router.port}/metrics") as answer:
+        for router in self.running:
+            with urllib.request.urlopen(f"http://{router.admin}/metrics") as answer:
                 text = answer.read().decode()
             found += re.findall(r'esclusa_backlog_work_seconds{route="pedidos"} (\S+)', text)
         return max(map(float, found), default=0.0) / len(self.running)
@@ -148,7 +156,7 @@ async def main():
     await keep_scaling(lambda: len(fleet.running) == 1, 120)
     customers.over = True
     await crowd
-    fleet.running[0][1].stop()
+    fleet.running[0].stop()
     nginx.stop()
     sold = [item["id"] for item in scan("pedidos")]
     assert not customers.failed, f"{len(customers.failed)} requests failed: {customers.failed[:3]}"
