@@ -11,7 +11,11 @@ if [ -z "$aws" ]; then                                   # routes.toml with the 
     cat - smtp.toml > "$DATA/story/routes.toml"
 fi
 mkdir -p "$DATA/document"
-DATA=$DATA/document timeout --foreground -k 5 120 "$PYTHON" document.py
+(                                                        # tables and mails of its own, on AWS too
+  export DATA=$DATA/document SUFFIX=${SUFFIX:-}-document MAIL_FROM=document-${MAIL_FROM:-boletia@example.com}
+  create
+  timeout --foreground -k 5 120 "$PYTHON" document.py
+)
 timeout --foreground -k 5 120 ${story[@]+"${story[@]}"} "$PYTHON" story.py > "$DATA/answers"
 expect expected.txt < "$DATA/answers"
 timeout --foreground -k 5 240 "$PYTHON" rush.py
