@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Weak;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How often it is counted what a route has settled.
 const EVERY: Duration = Duration::from_secs(5);
@@ -70,7 +70,8 @@ pub(super) async fn watch(runtime: Weak<Runtime>) {
             running.handled.sample(now, running.route.meter.read().counts.settled());
         }
         if counts.is_multiple_of(ASK_SQS) {
-            router.queues.measure().await;
+            // A queue that does not answer must not hold up the counting of other routes: it keeps its last number.
+            let _ = timeout(EVERY, router.queues.measure()).await;
         }
         counts = counts.wrapping_add(1);
         drop(router);
@@ -97,9 +98,8 @@ impl Runtime {
         if let Source::Sqs { .. } = plan.sources.get(&spec.source)? {
             return Some((self.queues.waiting(&spec.source)?, None));
         }
-        let lanes: Vec<LaneLag> = lanes_behind(&self.store, plan, spec)?;
-        let waiting = lanes.iter().fold(0, |sum: u64, lane| sum.saturating_add(lane.records));
-        Some((waiting, lanes.iter().filter_map(|lane| lane.age).max()))
+        let lanes = lanes_behind(&self.store, plan, spec)?;
+        Some((records(&lanes), lanes.iter().filter_map(|lane| lane.age).max()))
     }
 }
 
@@ -114,13 +114,15 @@ fn of_partitions(lag: &Lag) -> Option<(u64, Option<Duration>)> {
 /// Events that wait in the source of a route, those in flight included; `None` if the source does not know.
 #[must_use]
 pub(crate) fn behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<u64> {
-    let lanes = lanes_behind(store, plan, route)?;
-    Some(lanes.iter().fold(0, |sum: u64, lane| sum.saturating_add(lane.records)))
+    lanes_behind(store, plan, route).map(|lanes| records(&lanes))
+}
+
+fn records(lanes: &[LaneLag]) -> u64 {
+    lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.records))
 }
 
 /// How far a route is behind in each lane of an embedded source; `None` if the source does not know.
-#[must_use]
-pub(crate) fn lanes_behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<Vec<LaneLag>> {
+fn lanes_behind(store: &Store, plan: &Plan, route: &RouteSpec) -> Option<Vec<LaneLag>> {
     let (name, source) = (&route.name, &route.source);
     Some(match plan.sources.get(source)? {
         Source::Stream { stream, .. } => store.stream_lag(name, source, stream).ok()?,
