@@ -148,11 +148,9 @@ impl FileWatch {
                 .map(|(path, _)| path.clone())
                 .collect();
             for path in suspects {
-                let stamp = if self.seen.get(&path).is_some_and(|look| look.stamp == stamp(&path)) {
-                    stamp(&path)
-                } else {
-                    quiet(&path).await
-                };
+                let now = stamp(&path);
+                let same = self.seen.get(&path).is_some_and(|look| look.stamp == now);
+                let stamp = if same { now } else { quiet(&path).await };
                 let file = path.clone();
                 // A plugin has megabytes: hashing it here would hold up the other tasks of this thread.
                 let digest = tokio::task::spawn_blocking(move || digest(&file)).await.unwrap_or_default();
