@@ -7,7 +7,6 @@ use super::AdminServer;
 use super::extract::PathParams;
 use crate::http::api_error::ApiError;
 use crate::http::handover;
-use crate::intake;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -69,15 +68,8 @@ async fn take(admin: &Arc<AdminServer>, name: &str, path: &str, request: Request
     let key = handover::key(&parts.headers, &parts.uri)?;
     let mut held = admin.bodies.read(&parts.headers, body, max_body).await?;
     let data = std::mem::take(&mut held.data);
-    let size = data.len();
-    let records = if handover::lines(&parts.headers) {
-        let (data, count) = admin.work.compute(size, move || intake::count(data)).await?;
-        admin.bodies.events(&mut held, count?, 2 * key.len()).await?;
-        let record = move |line: &[u8]| intake::raw(line.to_vec(), &key);
-        admin.work.compute(size, move || intake::lines(&data).map(|(_, line)| record(line)).collect()).await?
-    } else {
-        vec![intake::raw(data, &key)]
-    };
+    let limits = (&admin.work, &admin.bodies);
+    let records = handover::records(limits, &parts.headers, (data, &mut held), (key, Vec::new())).await?;
     handover::put(&admin.runtime, &admin.work, StatusCode::ACCEPTED, name.to_owned(), records, held).await
 }
 

@@ -2,7 +2,7 @@
 
 use super::answer_budget::{self, AnswerBudget};
 use super::api_error::ApiError;
-use super::bodies::BudgetedBody;
+use super::bodies::{BodyBudget, BudgetedBody};
 use super::work_limits::{self, WorkLimits};
 use crate::intake;
 use crate::runtime::Runtime;
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Most bytes of a key.
 const KEY: usize = 1024;
+/// Bytes that an attribute of a record takes besides its name and its value.
+const ATTRIBUTE: usize = 48;
 
 /// Headers that are not passed to plugins.
 const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-esclusa-key"];
@@ -51,7 +53,7 @@ pub(crate) fn header_text(value: &HeaderValue) -> String {
 }
 
 /// True if the content type says that each line is an event; else the whole body is one event.
-pub(crate) fn lines(headers: &HeaderMap) -> bool {
+fn lines(headers: &HeaderMap) -> bool {
     let kind = media_type(headers);
     let kind = kind.strip_prefix("application/").or_else(|| kind.strip_prefix("text/")).unwrap_or_default();
     matches!(kind.strip_prefix("x-").unwrap_or(kind), "ndjson" | "jsonl" | "jsonlines" | "json-lines" | "ldjson")
@@ -120,6 +122,29 @@ pub(crate) fn response(answer: HttpAnswer, replies: &AnswerBudget) -> Result<Res
         }
     }
     Ok(response)
+}
+
+/// The events of a request as records, with their share of the body budget: one for each line if the content type says so, else one.
+///
+/// # Errors
+/// There is no room for them, or a line is too long.
+pub(crate) async fn records(
+    (work, bodies): (&WorkLimits, &BodyBudget),
+    headers: &HeaderMap,
+    (data, held): (Vec<u8>, &mut BudgetedBody),
+    (key, mut attributes): (String, Vec<(String, String)>),
+) -> Result<Vec<NewRecord>, ApiError> {
+    if !lines(headers) {
+        return Ok(vec![NewRecord { attributes, ..intake::raw(data, &key) }]);
+    }
+    let size = data.len();
+    let (data, count) = work.compute(size, move || intake::count(data)).await?;
+    // Each line has a copy of the attributes: headers stay out.
+    attributes.retain(|(name, _)| !name.starts_with("header."));
+    let of_each: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE).sum();
+    bodies.events(held, count?, 2 * (key.len() + of_each)).await?;
+    let record = move |line: &[u8]| NewRecord { attributes: attributes.clone(), ..intake::raw(line.to_vec(), &key) };
+    work.compute(size, move || intake::lines(&data).map(|(_, line)| record(line)).collect()).await
 }
 
 /// Puts records into the stream or queue of a source; answers their ids once they are durable. Large requests are

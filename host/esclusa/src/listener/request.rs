@@ -14,7 +14,6 @@ use crate::http::bodies::BudgetedBody;
 use crate::http::connections::Peer;
 use crate::http::handover;
 use crate::http::work_limits;
-use crate::intake;
 use crate::wiring::http_answer::HttpAnswer;
 use crate::wiring::kept_reply::{self, KeptRequest};
 use crate::wiring::store_schema::ingest_stream;
@@ -29,9 +28,6 @@ use esclusa_pipeline::meter::epoch_millis;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-
-/// Bytes that an attribute of a record takes besides its name and its value.
-const ATTRIBUTE: usize = 48;
 
 /// Answers a request.
 pub(super) async fn serve(side: Arc<ListenerSide>, served: Arc<Served>, request: Request) -> Response {
@@ -175,28 +171,13 @@ async fn put(
     kept: Option<KeptRequest>,
 ) -> Result<Response, ApiError> {
     let key = handover::key(&parts.headers, &parts.uri)?;
-    let mut attributes = attributes(found, parts, client);
-    let size = data.len();
-    let records = if handover::lines(&parts.headers) {
-        let (data, count) = side.work.compute(size, move || intake::count(data)).await?;
-        // Each line has a copy of the attributes: headers stay out.
-        attributes.retain(|(name, _)| !name.starts_with("header."));
-        let of_each: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE).sum();
-        side.bodies.events(&mut held, count?, 2 * (key.len() + of_each)).await?;
-        let record = move |line: &[u8]| record(line.to_vec(), &key, &attributes);
-        side.work.compute(size, move || intake::lines(&data).map(|(_, line)| record(line)).collect()).await?
-    } else {
-        vec![record(data, &key, &attributes)]
-    };
+    let (limits, attributes) = ((&side.work, &side.bodies), attributes(found, parts, client));
+    let records = handover::records(limits, &parts.headers, (data, &mut held), (key, attributes)).await?;
     let Some(kept) = kept else {
         let name = found.source.name.to_string();
         return handover::put(&side.runtime, &side.work, StatusCode::ACCEPTED, name, records, held).await;
     };
     put_once(side, &ingest_stream(&found.source.name), records, (kept, held)).await
-}
-
-fn record(data: Vec<u8>, key: &str, attributes: &[(String, String)]) -> NewRecord {
-    NewRecord { attributes: attributes.to_vec(), ..intake::raw(data, key) }
 }
 
 /// Puts the events of a request into a stream together with its answer.
