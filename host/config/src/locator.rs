@@ -17,6 +17,8 @@ pub enum ConfigPlace<'a> {
     /// A place in a route's `config`, an RFC 6901 pointer; `""` is the whole config. If the pointer leads to nothing,
     /// the place of its longest prefix that exists.
     Config(&'a str, &'a str),
+    /// The certificate of a listener, by name.
+    Certificate(&'a str),
     /// A source, by name.
     Source(&'a str),
     /// A table, by name.
@@ -83,6 +85,10 @@ impl Locator {
             entry.map(|entry| entry.key_span.clone())
         };
         let span = match place {
+            ConfigPlace::Certificate(name) => {
+                let listener = root.table().and_then(|root| root.get("listener")?.table()?.get(name)?.table());
+                listener.and_then(|listener| listener.get("tls")).map(|tls| tls.span.clone())
+            }
             ConfigPlace::Source(name) => named("source", name),
             ConfigPlace::Table(name) => named("table", name),
             ConfigPlace::Objects(name) => named("objects", name),

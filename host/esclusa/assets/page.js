@@ -245,6 +245,24 @@ function fillChoice(status) {
   }
 }
 
+function fillListeners(listeners) {
+  show(byId("listener-part"), listeners.length > 0);
+  byId("listener-rows").replaceChildren(...listeners.map((listener) => {
+    const row = el("tr"), name = el("th", "name", listener.name);
+    name.scope = "row";
+    const connections = `${number.format(listener.connections)} of ${number.format(listener.max_connections)}`;
+    const cell = (label, text) => {
+      const td = el("td", "n", text);
+      td.dataset.label = label;
+      return td;
+    };
+    const answers = ["2xx", "3xx", "4xx", "5xx"].map((status) => cell(status, number.format(listener.answers[status] || 0)));
+    row.className = "main";
+    row.append(name, el("td", "", `${listener.tls ? "https" : "http"}://${listener.address}`), cell("Connections", connections), ...answers);
+    return row;
+  }));
+}
+
 function fillReloads(reloads) {
   const key = JSON.stringify(reloads);
   if (key === reloadKey) return;
@@ -323,6 +341,7 @@ async function tick() {
     setClass(byId("link"), "chip live");
     fillRoutes(status);
     fillChoice(status);
+    fillListeners(status.listeners);
     fillReloads(status.reloads);
     await fillLetters(status);
   } catch (error) {

@@ -1,6 +1,7 @@
 //! routes.toml in the program: reads it with the environment, reports plugins that cannot be used at their lines, and
 //! reloads it while the router runs.
 
+use crate::listener::tls;
 use crate::plugins::PluginRefusal;
 use crate::runtime::Runtime;
 use esclusa_config::granted_names::Ungranted;
@@ -110,6 +111,18 @@ pub(crate) fn refusals(plan: &Plan, locator: &Locator, refused: &[(Arc<str>, Plu
         refused.iter().flat_map(|(route, why)| refusal(plan, locator, route, why)).collect();
     found.sort_by_key(|diagnostic| diagnostic.span.start);
     Problems(found)
+}
+
+/// The certificates of listeners that cannot be used, as diagnostics.
+#[must_use]
+pub(crate) fn bad_certificates(plan: &Plan, locator: &Locator) -> Vec<Diagnostic> {
+    let files = plan.listeners.iter().filter_map(|(name, listener)| Some((name, listener.tls.as_ref()?)));
+    let unusable = files.filter_map(|(name, files)| {
+        let why = tls::settings(name, files).err()?.why;
+        let help = "both files are PEM: the certificate with those that signed it, and its key";
+        Some(locator.diagnostic(ConfigPlace::Certificate(name), Code::LISTENER_BAD_TLS, &why, Some(help)))
+    });
+    unusable.collect()
 }
 
 fn refusal(plan: &Plan, locator: &Locator, route: &str, refused: &PluginRefusal) -> Vec<Diagnostic> {

@@ -8,6 +8,7 @@
 )]
 
 mod aggregated;
+mod answers;
 mod building;
 mod checks;
 mod conformance;

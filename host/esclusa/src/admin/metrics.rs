@@ -6,6 +6,7 @@
 use super::AdminServer;
 use crate::http::api_error::ApiError;
 use crate::runtime::backlog::BacklogStatus;
+use crate::runtime::listening::ListenerStatus;
 use crate::runtime::status::{PartitionStatus, RouteStatus, ShardsStatus, Status};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -108,6 +109,18 @@ const OUTPUTS: &[(&str, &str, &str, OfOutput)] = &[
     ("esclusa_output_sent_total", "counter", "Messages sent.", |o, _| o.sent as f64),
 ];
 
+/// The value of a metric of a listener.
+type OfListener = fn(&ListenerStatus) -> f64;
+
+/// Metrics of listeners: name, meaning. All are gauges.
+const LISTENERS: &[(&str, &str, OfListener)] = &[
+    ("esclusa_listener_connections", "Connections that are open.", |l| l.connections as f64),
+    ("esclusa_listener_max_connections", "Most connections at the same time.", |l| l.max_connections as f64),
+];
+
+/// Answers of listeners, by status: name and meaning.
+const ANSWERS: (&str, &str) = ("esclusa_listener_answers_total", "Answers by the first digit of their status.");
+
 /// Items that expired, by table: name and meaning.
 const EXPIRED: (&str, &str) =
     ("esclusa_table_expired_items_total", "Items that the store deleted because they had expired.");
@@ -173,6 +186,7 @@ pub(crate) fn render(status: &Status) -> String {
         }
     }
     tables(&mut out, status);
+    listeners(&mut out, status);
     partitions(&mut out, status);
     outputs(&mut out, status);
     out
@@ -206,6 +220,21 @@ fn tables(out: &mut String, status: &Status) {
     head(out, EXPIRED.0, "counter", EXPIRED.1);
     for (table, items) in &status.expired_items {
         line(out, EXPIRED.0, &[("table", table)], *items as f64);
+    }
+}
+
+fn listeners(out: &mut String, status: &Status) {
+    for (name, about, value) in LISTENERS {
+        head(out, name, "gauge", about);
+        for listener in &status.listeners {
+            line(out, name, &[("listener", &listener.name)], value(listener));
+        }
+    }
+    head(out, ANSWERS.0, "counter", ANSWERS.1);
+    for listener in &status.listeners {
+        for (class, count) in &listener.answers {
+            line(out, ANSWERS.0, &[("listener", &listener.name), ("status", class)], *count as f64);
+        }
     }
 }
 
@@ -245,8 +274,8 @@ mod tests {
     fn status() -> Status {
         let left_dead_letters = [("web".to_owned(), 4)].into();
         let expired_items = [("sessions".to_owned(), 3)].into();
-        let (routes, reloads) = (Vec::new(), Vec::new());
-        Status { version: "1".into(), pid: 1, now: 0, routes, left_dead_letters, expired_items, reloads }
+        let (version, routes, listeners, reloads) = ("1".to_owned(), Vec::new(), Vec::new(), Vec::new());
+        Status { version, pid: 1, now: 0, routes, left_dead_letters, expired_items, listeners, reloads }
     }
 
     #[test]

@@ -36,8 +36,9 @@ impl ValidateArgs {
             let sandbox = route_loader::sandbox(&loaded.plan.engine)?;
             refused = plugins::load_all(&sandbox, loaded.plan.routes.iter()).await.err().unwrap_or_default();
         }
-        if !refused.is_empty() {
-            let mut problems = configuration::refusals(&loaded.plan, &loaded.locator, &refused);
+        let mut problems = configuration::refusals(&loaded.plan, &loaded.locator, &refused);
+        problems.0.extend(configuration::bad_certificates(&loaded.plan, &loaded.locator));
+        if !problems.0.is_empty() {
             problems.0.extend(loaded.warnings.iter().cloned());
             problems.0.sort_by_key(|diagnostic| diagnostic.span.start);
             return Err(InvalidConfiguration(problems).into());

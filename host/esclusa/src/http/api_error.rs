@@ -5,7 +5,8 @@ use crate::intake::NotTaken;
 use crate::route_loader::RouteUnavailable;
 use crate::table_reads::NotRead;
 use axum::Json;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use esclusa_flow::fault::Fault;
 use serde_json::{Map, Value};
@@ -44,7 +45,10 @@ impl IntoResponse for ApiError {
         body.extend(self.diagnostics.map(|diagnostics| ("diagnostics".to_owned(), diagnostics)));
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.code == Some(super::decoding::REFUSED) {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
         }
         response
     }

@@ -3,6 +3,7 @@
 //! A client that sends nothing or half of a request, or does not read its answer, loses its connection. However many
 //! such clients there are, health probes are answered.
 
+mod meter;
 mod paced;
 mod slots;
 mod stage;
@@ -38,6 +39,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use meter::ConnectionMeter;
 pub(crate) use slots::ConnectionLimits;
 #[cfg(test)]
 pub(crate) use slots::MOST;
@@ -101,6 +103,8 @@ pub(crate) struct Serving {
     pub http2: bool,
     /// Asks clients of HTTP/1.1 to close their connections.
     pub closing: Arc<AtomicBool>,
+    /// Counts connections and answers.
+    pub meter: Arc<ConnectionMeter>,
 }
 
 impl Serving {
@@ -113,6 +117,7 @@ impl Serving {
             tls: Arc::default(),
             http2: false,
             closing: Arc::default(),
+            meter: Arc::default(),
         }
     }
 }
@@ -151,6 +156,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, serving: Servin
                         Connection { kind, stage: stage.clone(), peer: Peer(peer), serving: serving.clone() };
                     let task = connections.spawn(connection.accept(stream, router.clone(), stopping.clone()));
                     slots.enter(kind, task, stage);
+                    serving.meter.open(connections.len());
                 }
                 Err(error) => {
                     // Most likely the process has no file left: the oldest silent connection is cut to free one.
@@ -161,6 +167,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, serving: Servin
             },
             Some(ended) = connections.join_next_with_id(), if !connections.is_empty() => {
                 slots.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                serving.meter.open(connections.len());
             }
             _ = &mut stopped => break,
         }
@@ -259,6 +266,7 @@ impl Connection {
             let Ok(response) = router.call(request).await;
             response
         };
+        self.serving.meter.answered(response.status());
         if self.serving.closing.load(Ordering::Relaxed) && version <= Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -15,14 +15,15 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 #[error("[listener.{listener}]: {why} (listener::bad_tls)")]
 pub(crate) struct BadTls {
     listener: String,
-    why: String,
+    /// The reason.
+    pub why: String,
 }
 
 /// The settings of TLS for a listener with these files.
 ///
 /// # Errors
 /// A file cannot be read, or the key is not that of the certificate.
-pub(super) fn settings(listener: &str, files: &TlsFiles) -> Result<Arc<ServerConfig>, BadTls> {
+pub(crate) fn settings(listener: &str, files: &TlsFiles) -> Result<Arc<ServerConfig>, BadTls> {
     read(files).map_err(|why| BadTls { listener: listener.to_owned(), why })
 }
 

@@ -2,6 +2,7 @@
 
 use super::backlog::BacklogStatus;
 use super::health::{Health, SHARDS};
+use super::listening::ListenerStatus;
 use super::output_status::{OutputStatus, outputs_at_work};
 use super::{RunningRoute, Runtime};
 use crate::dead_letters;
@@ -29,6 +30,9 @@ pub(crate) struct Status {
     /// Items that the store has deleted since its start because they had expired, by embedded table with `ttl`.
     #[serde(default)]
     pub expired_items: BTreeMap<String, u64>,
+    /// The listeners of sources of kind `http`, by name.
+    #[serde(default)]
+    pub listeners: Vec<ListenerStatus>,
     /// The last reloads, newest first.
     pub reloads: Vec<ReloadStatus>,
 }
@@ -197,6 +201,7 @@ impl Runtime {
             routes: routes.collect(),
             left_dead_letters: dead_letters::of_removed_routes(&self.store, &loaded.plan),
             expired_items: self.store.expired_counts(),
+            listeners: self.listener_status(),
             reloads: self.reloads.lock().clone(),
         }
     }
