@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long runs, which are not part of `make test`. Their output also goes to docs/nightly/DATE.txt; commit that file.
+# The long runs, which are not part of `make test`. Their output is added to docs/nightly/DATE.txt; commit that file.
 #
 #   scripts/nightly.sh [NAME...]     properties fleet group attacks kcl soak; without names: all of them, in about an hour on two cores
 #
@@ -50,5 +50,5 @@ report() {
   return $failed
 }
 mkdir -p docs/nightly
-report "$@" | tee "docs/nightly/$(date -u +%F).txt"
+report "$@" | tee -a "docs/nightly/$(date -u +%F).txt"
 exit "${PIPESTATUS[0]}"
