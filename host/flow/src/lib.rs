@@ -18,6 +18,7 @@ pub mod grants;
 pub mod index;
 pub mod lag;
 pub mod lane_progress;
+pub mod object_path;
 pub mod outbox;
 pub mod page_token;
 pub mod plugin;
