@@ -5,12 +5,15 @@ use crate::intake::NotTaken;
 use crate::route_loader::RouteUnavailable;
 use crate::table_reads::NotRead;
 use axum::Json;
-use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_SECURITY_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use esclusa_flow::fault::Fault;
 use serde_json::{Map, Value};
 use std::error::Error;
+
+/// The policy of errors: they are no pages.
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// An error of the API.
 #[derive(Debug)]
@@ -44,11 +47,16 @@ impl IntoResponse for ApiError {
         body.extend(self.code.map(|code| ("code".to_owned(), code.into())));
         body.extend(self.diagnostics.map(|diagnostics| ("diagnostics".to_owned(), diagnostics)));
         let mut response = (self.status, Json(body)).into_response();
+        // A message may quote the request: no browser shall take it for a page.
+        let mut headers = vec![(X_CONTENT_TYPE_OPTIONS, "nosniff"), (CONTENT_SECURITY_POLICY, POLICY)];
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.push((RETRY_AFTER, "1"));
         }
         if self.code == Some(super::decoding::REFUSED) {
-            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
+            headers.push((ACCEPT_ENCODING, "gzip, zstd"));
+        }
+        for (name, value) in headers {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }

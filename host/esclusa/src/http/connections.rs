@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderValue, StatusCode, Version};
 use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
@@ -262,6 +262,8 @@ impl Connection {
         let version = request.version();
         let mut response = if self.kind == SlotKind::Reserve && !self.serving.reserved.contains(&request.uri().path()) {
             crowded()
+        } else if request.headers().get_all(HOST).iter().nth(1).is_some() {
+            two_hosts()
         } else {
             let Ok(response) = router.call(request).await;
             response
@@ -278,6 +280,11 @@ impl Connection {
 fn crowded() -> Response {
     let why = "every connection is busy; try again later";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).code("limit.connections").into_response()
+}
+
+/// The answer to a request with several `Host` (RFC 9112, section 3.2): a proxy may have looked at another one than this router.
+fn two_hosts() -> Response {
+    ApiError::new(StatusCode::BAD_REQUEST, "a request has one header Host").code("http.host").into_response()
 }
 
 /// Makes the body of a request break off with [`Late`] when its next part, or its end, does not come in time.
