@@ -148,16 +148,23 @@ impl Upload<'_> {
     /// The fault of a failed request.
     ///
     /// # Errors
-    /// [`CommitError::Refused`] if the object is to blame.
+    /// See [`judge`].
     fn judge<E: ProvideErrorMetadata + Error + 'static>(
         &self,
         error: &SdkError<E, HttpResponse>,
     ) -> Result<Fault, CommitError> {
-        let fault = fault::of(&self.doing, error);
-        if error.code().is_some_and(|code| UNFIT.contains(&code)) {
-            return Err(CommitError::Refused(vec![(self.index, fault.to_string())]));
-        }
-        Ok(fault)
+        judge(self.index, fault::of(&self.doing, error), error.code())
+    }
+}
+
+/// The fault of a request with this code.
+///
+/// # Errors
+/// [`CommitError::Refused`] if the object of this action is to blame.
+fn judge(action: usize, fault: Fault, code: Option<&str>) -> Result<Fault, CommitError> {
+    match code {
+        Some(code) if UNFIT.contains(&code) => Err(CommitError::Refused(vec![(action, fault.to_string())])),
+        _ => Ok(fault),
     }
 }
 
@@ -196,5 +203,17 @@ mod tests {
         }
         assert!(check_path(&"p".repeat(1000), &"x".repeat(24)).is_ok());
         assert!(check_path(&"p".repeat(1000), &"x".repeat(25)).is_err());
+    }
+
+    #[test]
+    fn an_object_that_is_never_taken_is_refused_and_a_missing_permission_waits() {
+        let fault = || Fault::Permanent("put s3://lake/a".to_owned());
+        for code in ["KeyTooLongError", "XMinioInvalidObjectName"] {
+            let expected = Err(CommitError::Refused(vec![(3, "put s3://lake/a".to_owned())]));
+            assert_eq!(judge(3, fault(), Some(code)), expected, "{code}");
+        }
+        for code in [Some("AccessDenied"), Some("NoSuchBucket"), None] {
+            assert_eq!(judge(3, fault(), code), Ok(fault()), "{code:?}");
+        }
     }
 }
