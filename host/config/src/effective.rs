@@ -7,8 +7,9 @@ use crate::plan::{
     KafkaConnection, KeyPlace, KeySchema, ListenerSource, Network, Objects, Output, RouteSpec, ServiceLocation,
     ShardCoordination, SignatureScheme, SnsReceiver, Source, Start, TableSchema, TableSpec,
 };
-use crate::syntax::toml_tree::{MASK, masked};
+use crate::syntax::toml_tree::masked;
 use crate::syntax::units::{show_duration, show_size};
+use esclusa_flow::secrets::MASK;
 use serde_json::{Map, Value, json};
 
 /// The configuration in effect, as pretty-printed JSON; ends with a newline.

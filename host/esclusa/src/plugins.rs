@@ -124,6 +124,7 @@ pub(crate) async fn configure(loaded: &CompiledPlugin, route: &plan::RouteSpec) 
         config: route.config.to_string(),
         limits: route.limits,
         instances: route.instances,
+        secrets: route.secrets.clone(),
     };
     let plugin = loaded.configure(settings).await.map_err(|error| PluginRefusal::Init(error.to_string()))?;
     Ok(LoadedPlugin {

@@ -25,6 +25,7 @@ pub mod plugin;
 pub mod reads;
 pub mod reply_headers;
 pub mod retry;
+pub mod secrets;
 pub mod settings;
 pub mod sharding;
 pub mod source;

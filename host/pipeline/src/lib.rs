@@ -21,6 +21,7 @@ pub mod commit;
 pub mod context;
 mod deliver;
 mod lane;
+pub mod masked;
 pub mod meter;
 pub mod outbox;
 pub mod output_meter;

@@ -8,6 +8,7 @@ use crate::contract::PluginInfo;
 use crate::instance::Instance;
 use crate::load_error::{LoadError, MAX_FILE};
 use crate::sandbox::{self, Sandbox, SandboxCore};
+use esclusa_flow::secrets::Secrets;
 use sha2::{Digest, Sha256};
 use std::fs::{File, FileType, Metadata};
 use std::io::{self, Read};
@@ -78,7 +79,7 @@ async fn describe(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadErr
 async fn described(program: &Arc<CheckedComponent>) -> Result<PluginInfo, LoadError> {
     let limits = program.inner.config.describe;
     let _permit = program.inner.running.first().await.map_err(|_| LoadError::Stopped)?;
-    let mut instance = Instance::new(program, &"describe".into(), &Arc::default(), limits);
+    let mut instance = Instance::new(program, &"describe".into(), (&Arc::default(), &Secrets::default()), limits);
     let asked = timeout(limits.time, async {
         instance.start().await?;
         instance.describe().await

@@ -11,9 +11,10 @@ use crate::report::Finding;
 use crate::shape::{root, route as shape};
 use crate::syntax::scalar;
 use crate::syntax::section_reader::SectionReader;
-use crate::syntax::toml_tree::{TomlNode, TomlTable, TomlValue, json};
+use crate::syntax::toml_tree::{TomlNode, TomlTable, TomlValue, json, values};
 use esclusa_flow::filter::Filter;
 use esclusa_flow::grants::Grants;
+use esclusa_flow::secrets::Secrets;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -98,6 +99,7 @@ fn route(reader: &SectionReader<'_>, world: &Declarations, paths: &PathResolver<
         limits,
         enabled: reader.boolean(&shape::ENABLED),
         config: config(reader),
+        secrets: Secrets::new(reader.node(&shape::CONFIG).map(values).unwrap_or_default()),
         consumer_group: consumer_group(reader, source, &name),
         name: name.into(),
         source: reader.text_or_default(&shape::SOURCE).into(),

@@ -30,7 +30,7 @@ impl Interpolation<'_> {
     /// `text` with every `${…}` replaced by its value.
     pub(crate) fn expand(&self, text: &str) -> Result<TomlText, InterpolationError> {
         let mut out = String::with_capacity(text.len());
-        let mut interpolated = false;
+        let (mut interpolated, mut values) = (false, Vec::new());
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
             out.push_str(before);
@@ -41,7 +41,9 @@ impl Interpolation<'_> {
                 let Some((inside, after)) = after.split_once('}') else {
                     return Err(failure("${", "`${` has no closing `}`", "close it, or write `$$` for a dollar sign"));
                 };
-                out.push_str(&self.value(inside)?);
+                let (value, from_outside) = self.value(inside)?;
+                out.push_str(&value);
+                values.extend(from_outside.then_some(value));
                 interpolated = true;
                 rest = after;
             } else {
@@ -50,13 +52,14 @@ impl Interpolation<'_> {
             }
         }
         out.push_str(rest);
-        Ok(TomlText { text: out, interpolated })
+        Ok(TomlText { text: out, interpolated, values })
     }
 
-    fn value(&self, inside: &str) -> Result<String, InterpolationError> {
+    /// A value, and whether it comes from outside of routes.toml.
+    fn value(&self, inside: &str) -> Result<(String, bool), InterpolationError> {
         let whole = format!("${{{inside}}}");
         if let Some(path) = inside.strip_prefix("file:") {
-            return self.file(path, &whole);
+            return Ok((self.file(path, &whole)?, true));
         }
         let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
@@ -68,8 +71,8 @@ impl Interpolation<'_> {
         }
         // An empty variable counts as missing if there is a default, as in a shell.
         match ((self.env)(name).filter(|value| !value.is_empty() || default.is_none()), default) {
-            (Some(value), _) => Ok(value),
-            (None, Some(default)) => Ok(default.to_owned()),
+            (Some(value), _) => Ok((value, true)),
+            (None, Some(default)) => Ok((default.to_owned(), false)),
             (None, None) => {
                 let help = format!("set it, or give a default: `${{{name}:-default}}`");
                 Err(failure(&whole, &format!("the environment variable {name} is not set"), &help))

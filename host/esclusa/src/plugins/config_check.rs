@@ -7,6 +7,7 @@
 use super::{PluginRefusal, schema_cost};
 use esclusa_config::granted_names::{needs_order, ungranted};
 use esclusa_config::plan;
+use esclusa_flow::secrets::LONGEST;
 use esclusa_sandbox::child::{ChildError, ChildLimits, serve};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +30,9 @@ const NICENESS: i32 = 10;
 const ERRORS: usize = 100;
 /// Most bytes of a reported error: it quotes the value, which may be large.
 const REASON: usize = 1 << 10;
+/// Most bytes of an error before its secrets are hidden: a cut must not go through one. In JSON a character has up to six times its
+/// bytes.
+const WITH_SECRETS: usize = REASON + 6 * LONGEST;
 
 /// Why a configuration does not pass.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +60,10 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
     match checked.map_err(PluginRefusal::Check)? {
         Ok(()) => {}
         Err(SchemaMismatch::Schema(why)) => return Err(PluginRefusal::Schema(why)),
-        Err(SchemaMismatch::Config(problems)) => return Err(PluginRefusal::Config(problems)),
+        Err(SchemaMismatch::Config(problems)) => {
+            let shown = |(at, why)| (at, cut(route.secrets.mask(why), REASON));
+            return Err(PluginRefusal::Config(problems.into_iter().map(shown).collect()));
+        }
     }
     let unordered = needs_order(&schema) && !route.ordered;
     let (config, grants) = (route.config.clone(), route.grants.clone());
@@ -94,15 +101,15 @@ pub(crate) fn check_config() -> ExitCode {
 
 fn validate(schema: &Value, config: &Value) -> Result<(), SchemaMismatch> {
     let validator =
-        jsonschema::validator_for(schema).map_err(|error| SchemaMismatch::Schema(cut(error.to_string())))?;
+        jsonschema::validator_for(schema).map_err(|error| SchemaMismatch::Schema(cut(error.to_string(), REASON)))?;
     let errors = validator.iter_errors(config).take(ERRORS);
-    let problems: Vec<_> = errors.map(|e| (e.instance_path().to_string(), cut(e.to_string()))).collect();
+    let problems: Vec<_> = errors.map(|e| (e.instance_path().to_string(), cut(e.to_string(), WITH_SECRETS))).collect();
     if problems.is_empty() { Ok(()) } else { Err(SchemaMismatch::Config(problems)) }
 }
 
-fn cut(mut text: String) -> String {
-    if text.len() > REASON {
-        text.truncate(text.floor_char_boundary(REASON));
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
         text.push('…');
     }
     text
@@ -115,13 +122,14 @@ mod tests {
 
     #[test]
     fn the_first_hundred_errors_are_reported_and_none_at_length() {
-        let long = "x".repeat(5000);
+        let long = "x".repeat(50_000);
         let schema = json!({ "additionalProperties": { "enum": [long] } });
         let config: serde_json::Map<_, _> = (0..300).map(|n| (n.to_string(), json!(n))).collect();
         let Err(SchemaMismatch::Config(problems)) = validate(&schema, &config.into()) else {
             panic!("it does not fit")
         };
         assert_eq!(problems.len(), ERRORS);
-        assert!(problems.iter().all(|(_, why)| why.len() < REASON + 8 && why.ends_with('…')));
+        assert!(problems.iter().all(|(_, why)| why.len() < WITH_SECRETS + 8 && why.ends_with('…')));
+        assert!(ERRORS * (WITH_SECRETS + 8) < BOUNDS.answer, "the answer of a child");
     }
 }

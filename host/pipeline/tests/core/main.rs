@@ -9,6 +9,7 @@ use esclusa_flow::BoxFuture;
 use esclusa_flow::engine::Sink;
 use esclusa_flow::grants::Grants;
 use esclusa_flow::retry::{Backoff, RetryPolicy};
+use esclusa_flow::secrets::Secrets;
 use esclusa_flow::settings::{DeliveryMode, Instances, Limits, RouteSpec};
 use esclusa_flow::source::Source;
 use esclusa_pipeline::activity::Activity;
@@ -87,6 +88,7 @@ impl Options {
             instances: Instances::Fresh,
             enabled: true,
             config: serde_json::Value::Null,
+            secrets: Secrets::default(),
         }
     }
 }
