@@ -16,6 +16,10 @@ function el(tag, className, text) {
   if (text !== undefined) node.textContent = text;
   return node;
 }
+// Characters that are not shown, or that reorder others, are written as escapes.
+const HIDDEN = /[\p{Cf}\p{Zl}\p{Zp}\u0000-\u0008\u000b-\u001f\u007f-\u009f]/gu;
+const escaped = (c) => "\\u" + c.codePointAt(0).toString(16).padStart(4, "0");
+function visible(key, value) { return typeof value === "string" ? value.replace(HIDDEN, escaped) : value; }
 // Only changed values are written, so that focus and selection stay.
 function set(node, text) { if (node.textContent !== text) node.textContent = text; }
 function setClass(node, className) { if (node.className !== className) node.className = className; }
@@ -52,7 +56,7 @@ function note(text, bad) {
 async function ask(path, body) {
   const options = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(path, options);
-  const answer = await response.json();
+  const answer = JSON.parse(await response.text(), visible);
   if (!response.ok) throw new Error(answer.error || response.statusText);
   return answer;
 }

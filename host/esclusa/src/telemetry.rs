@@ -2,8 +2,10 @@
 //!
 //! With JSON every line of standard error is an object, messages of the command line included.
 //!
-//! Messages are constant; all that varies is in fields. Text of guests is escaped before it is logged.
+//! Messages are constant; all that varies is in fields. Text of guests is escaped before it is logged, and what could fool a
+//! reader of any other text when it is written.
 
+use crate::visible::VisibleWriter;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 use tracing_subscriber::filter::Targets;
@@ -32,7 +34,7 @@ pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let targets: Targets = format!("fjall=warn,lsm_tree=warn,{filter}")
         .parse()
         .map_err(|error| format!("{filter:?} is not a log filter: {error}"))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| VisibleWriter::new(std::io::stderr()));
     let logs = tracing_subscriber::registry().with(targets);
     let started = match format {
         LogFormat::Text => logs.with(lines.with_ansi(colour()).with_target(false)).try_init(),

@@ -32,7 +32,7 @@ pub mod source;
 pub mod timestamp;
 pub mod verdict;
 
-pub use esclusa_data::{event, event_template, filter, item, step_budget};
+pub use esclusa_data::{event, event_template, filter, hidden_text, item, step_budget};
 
 /// A boxed future, as the boundary traits return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,10 +1,12 @@
-//! The output of commands: data on standard output, messages on standard error.
+//! The output of commands: data on standard output, messages on standard error. In both, characters that could fool a reader are
+//! escaped; JSON stays the same JSON.
 //!
 //! If the reader of standard output has gone (`| head`), the command ends quietly: that is an error type of its own.
 
 use crate::sinks;
 use crate::telemetry;
 use chrono::SecondsFormat;
+use esclusa_flow::hidden_text::escape_hidden;
 use esclusa_pipeline::meter::epoch_millis;
 use serde::Serialize;
 use serde_json::json;
@@ -26,12 +28,12 @@ pub(super) fn failed(error: std::io::Error) -> anyhow::Error {
 
 /// Writes a line of data.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}").map_err(failed)
+    writeln!(std::io::stdout().lock(), "{}", escape_hidden(text)).map_err(failed)
 }
 
-/// Writes data as it is.
+/// Writes several lines of data.
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().lock().write_all(text.as_bytes()).map_err(failed)
+    std::io::stdout().lock().write_all(escape_hidden(text).as_bytes()).map_err(failed)
 }
 
 /// Writes a value as JSON on one line, for programs.
@@ -57,7 +59,7 @@ pub(super) fn error(text: &str) {
 /// Writes a line of JSON to standard error, in place of messages.
 pub(super) fn problems(json: &serde_json::Value) {
     // If standard error cannot be written, there is no way left to report that.
-    let _ = writeln!(std::io::stderr().lock(), "{json}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", escape_hidden(&json.to_string()));
 }
 
 fn write_message(level: &str, text: &str) {
@@ -66,7 +68,7 @@ fn write_message(level: &str, text: &str) {
         problems(&json!({"timestamp": timestamp, "level": level, "message": text, "target": "esclusa::cli"}));
     } else {
         // As above.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", escape_hidden(text));
     }
 }
 
