@@ -7,6 +7,7 @@
 
 pub mod codes;
 pub mod granted_names;
+pub mod named_file;
 pub mod plan;
 pub mod report;
 

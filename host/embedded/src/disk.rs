@@ -3,8 +3,9 @@
 use crate::error::OpenError;
 use esclusa_flow::fault::Fault;
 use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Snapshot};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Content of the marker file: changes with the layout of keys or values.
@@ -68,7 +69,7 @@ pub(crate) fn full(path: &str, free: u64, reserve: u64) -> String {
 /// Opens or creates the store at `path`.
 pub(crate) fn open(path: &Path) -> Result<(Disk, StoreLock), OpenError> {
     let unusable = |reason: String| OpenError::Unusable { path: path.to_owned(), reason };
-    std::fs::create_dir_all(path).map_err(|e| unusable(e.to_string()))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| unusable(e.to_string()))?;
     let lock = lock(path)?;
     check_format(path)?;
     let database = Database::builder(path.join(DATABASE))
@@ -104,6 +105,7 @@ fn lock(path: &Path) -> Result<StoreLock, OpenError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(path.join(LOCK))
         .map_err(unusable)?;
     match file.try_lock() {
@@ -137,7 +139,8 @@ fn check_format(path: &Path) -> Result<(), OpenError> {
             Err(OpenError::Format { path: path.to_owned(), found: "no marker".to_owned(), expected })
         }
         _ => {
-            let mut file = File::create(&marker).map_err(unusable)?;
+            let marker = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&marker);
+            let mut file = marker.map_err(unusable)?;
             file.write_all(FORMAT.as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
             sync_directory(path).map_err(unusable)
         }

@@ -23,6 +23,7 @@ use crate::telemetry::{self, LogFormat};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use esclusa_config::{LoadedConfig, Problems};
+use rustix::fs::Mode;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -163,6 +164,8 @@ impl Cli {
     ///
     /// Not async: the futures of all commands are compiled in this crate, and not a second time in the program.
     pub fn run(self) -> Exit {
+        // The store holds what events hold, whichever command makes it: its files are for this account alone.
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {

@@ -9,11 +9,11 @@
 //! time of its last change of status tells nevertheless, once it is older than the clock of the file system is coarse. Small
 //! files are read at every look without an event, so that nothing about them depends on metadata.
 
+use esclusa_config::named_file;
 use esclusa_sandbox::MAX_FILE;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -204,11 +204,8 @@ fn stamp(path: &Path) -> Option<FileStamp> {
 /// The digest of a file. Of a file that is larger than any plugin only the first bytes are read: it will be refused
 /// for its size. `None`: there is no such file.
 fn digest(path: &Path) -> Option<[u8; 32]> {
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).ok()?;
+    named_file::open(path).ok()?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).ok()?;
     Some(Sha256::digest(bytes).into())
 }
 

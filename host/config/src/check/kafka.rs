@@ -2,6 +2,7 @@
 
 use super::PathResolver;
 use crate::codes::Code;
+use crate::named_file;
 use crate::plan::{KafkaConnection, KafkaSecurity, Output, Source, Start};
 use crate::report::Finding;
 use crate::shape::KeySpec;
@@ -12,6 +13,7 @@ use crate::syntax::toml_tree::TomlValue;
 use esclusa_flow::settings::refused_kafka_property;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 
 /// A source.
 pub(super) fn source(name: &str, reader: &SectionReader<'_>, paths: &PathResolver<'_>, start: Start) -> Source {
@@ -174,7 +176,7 @@ fn security(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> KafkaSecuri
     } else if file_keys.iter().any(|key| reader.entry(key).is_some()) {
         missing(reader, &file_keys, "a certificate of the router");
     }
-    let path = |key: &KeySpec| reader.entry(key).map(|_| paths.read(reader, key).display().to_string());
+    let path = |key: &KeySpec| reader.entry(key).map(|_| file(reader, &paths.read(reader, key), key));
     KafkaSecurity {
         protocol: Some(protocol.to_owned()),
         mechanism: reader.entry(&shape::MECHANISM).map(|_| reader.choice(&shape::MECHANISM).to_owned()),
@@ -185,6 +187,15 @@ fn security(reader: &SectionReader<'_>, paths: &PathResolver<'_>) -> KafkaSecuri
         key: path(&shape::KEY),
         key_password: reader.text(&shape::KEY_PASSWORD),
     }
+}
+
+/// The path of a file, which the client library reads by itself.
+fn file(reader: &SectionReader<'_>, path: &Path, key: &KeySpec) -> String {
+    if let Some(what) = named_file::endless(path) {
+        let message = format!("`{}`: {} is {what}, expected a file", key.name, path.display());
+        reader.findings.add(Finding::error(Code::BAD_VALUE, reader.value_span(key), message));
+    }
+    path.display().to_string()
 }
 
 /// Reports keys that another one makes necessary.

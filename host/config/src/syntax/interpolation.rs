@@ -2,6 +2,7 @@
 //! value can add keys or sections to the file.
 
 use super::toml_tree::TomlText;
+use crate::named_file;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -83,10 +84,12 @@ impl Interpolation<'_> {
     fn file(&self, path: &str, whole: &str) -> Result<String, InterpolationError> {
         let path = self.base.join(path);
         self.files.borrow_mut().insert(path.clone());
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            let message = format!("cannot read {}: {}", path.display(), crate::report::lower_case(&error.to_string()));
+        let unreadable = |why: &str| {
+            let message = format!("cannot read {}: {}", path.display(), crate::report::lower_case(why));
             failure(whole, &message, "the path is relative to the directory of this file")
-        })?;
+        };
+        let bytes = named_file::read(&path).map_err(|error| unreadable(&error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8 text"))?;
         // Files of secrets end with a newline that is no part of the secret, and some begin with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let text = text.strip_suffix('\n').unwrap_or(text);

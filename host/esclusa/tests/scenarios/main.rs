@@ -17,6 +17,7 @@ mod lake;
 mod listener;
 mod live;
 mod outputs;
+mod private;
 mod reload;
 mod replay;
 mod router;
