@@ -188,6 +188,10 @@ codes! {
     PLUGIN_INIT_FAILED = "plugin::init_failed";
     /// The plugin needs order, and the source has none.
     PLUGIN_NEEDS_ORDER = "plugin::needs_order";
+    /// Different values can give the same key.
+    PLUGIN_SHARED_KEY = "plugin::shared_key";
+    /// A text can add fields to a message that is JSON.
+    PLUGIN_OPEN_JSON = "plugin::open_json";
 }
 
 /// The meaning of a code, why it is an error and how to mend it, with an example; `None`: unknown code.

@@ -6,6 +6,7 @@
 //! same form, and [`granted_names`] compares the names in their configurations with the grants of their routes.
 
 pub mod codes;
+pub mod doubtful_templates;
 pub mod granted_names;
 pub mod named_file;
 pub mod plan;
@@ -15,6 +16,7 @@ mod check;
 mod effective;
 mod load;
 mod locator;
+mod marked_texts;
 mod reference;
 mod schema;
 mod shape;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// Codes of problems that the program finds later, in a plugin, its own build, an address or a certificate, and of a file
 /// that cannot be read.
-const ELSEWHERE: [Code; 20] = [
+const ELSEWHERE: [Code; 22] = [
     Code::LISTENER_NOT_BOUND,
     Code::LISTENER_BAD_TLS,
     Code::UNREADABLE,
@@ -27,6 +27,8 @@ const ELSEWHERE: [Code; 20] = [
     Code::PLUGIN_SCHEMA_CRASHED,
     Code::PLUGIN_INIT_FAILED,
     Code::PLUGIN_NEEDS_ORDER,
+    Code::PLUGIN_SHARED_KEY,
+    Code::PLUGIN_OPEN_JSON,
 ];
 
 #[test]

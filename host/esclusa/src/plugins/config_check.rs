@@ -5,6 +5,7 @@
 //! which can be killed.
 
 use super::{PluginRefusal, schema_cost};
+use esclusa_config::doubtful_templates::{DoubtfulTemplate, doubtful};
 use esclusa_config::granted_names::{needs_order, ungranted};
 use esclusa_config::plan;
 use esclusa_flow::secrets::LONGEST;
@@ -67,8 +68,12 @@ pub(crate) async fn check(schema: &str, route: &plan::RouteSpec) -> Result<(), P
     }
     let unordered = needs_order(&schema) && !route.ordered;
     let (config, grants) = (route.config.clone(), route.grants.clone());
-    let missing = spawn_blocking(move || ungranted(&schema, &config, &grants)).await;
-    let missing = missing.map_err(|error| PluginRefusal::Check(ChildError::Crashed(error.to_string())))?;
+    let looked = spawn_blocking(move || (doubtful(&schema, &config), ungranted(&schema, &config, &grants))).await;
+    let (doubts, missing) = looked.map_err(|error| PluginRefusal::Check(ChildError::Crashed(error.to_string())))?;
+    for DoubtfulTemplate { pointer, code, message } in doubts {
+        let message = route.secrets.mask(message);
+        tracing::warn!(route = %route.name, at = pointer, code = code.as_str(), "{message}");
+    }
     match missing {
         missing if !missing.is_empty() => Err(PluginRefusal::Grants(missing)),
         _ if unordered => Err(PluginRefusal::Order(route.source.clone())),
